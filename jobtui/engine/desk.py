@@ -1,0 +1,160 @@
+"""What a screen or a script talks to: one face, whether the work is done in this process or only read.
+
+`Engine` is the desk of the process that owns the profile; `Reader` shows a profile that another
+process owns, or that nobody runs, and refuses what would write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from jobtui.language.result import Result
+from jobtui.model import Archived, Change, Job, Notice, Progress, Stats
+
+if TYPE_CHECKING:
+    from jobtui.history import History
+    from jobtui.storage.base import Capabilities, Host, Space
+
+Message = Change | Progress | Archived | Notice
+Listener = Callable[[Sequence[Message]], None]
+
+
+@dataclass(slots=True)
+class Session:
+    """What one command bar or script has chosen: its space, and the directory that AT is relative to."""
+
+    space: str | None = None
+    cwd: Path = field(default_factory=Path.cwd)
+
+
+class Refused(Exception):
+    """A statement that parsed but can't be carried out; the text says what is wrong and what would be right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The statement that failed: its words, place in the text (1-based) and the reason.
+
+    `syntax`: the text did not parse, and nothing of it ran; `caret` is then the line, the caret line and
+    what was expected, as it is to be printed.
+    """
+
+    statement: str
+    message: str
+    line: int
+    column: int
+    syntax: bool = False
+    caret: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a text came to: the results in order, and the failure that ended it (None: all of it ran)."""
+
+    results: tuple[Result, ...] = ()
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceLook:
+    """A space as SHOW SPACES tells it: its hosts, and bytes on disk, in memory and yet to compact (None: unknown)."""
+
+    space: Space
+    size: int | None
+    memory: int | None
+    pending: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Spaces and hosts at one moment."""
+
+    spaces: tuple[SpaceLook, ...]
+    hosts: tuple[Host, ...]
+
+
+class Desk(Protocol):
+    """See the module. Every method may be called from any thread, and none blocks on the engine's work."""
+
+    @property
+    def profile(self) -> str:
+        """The profile's name, as the prompt shows it."""
+        ...
+
+    @property
+    def writable(self) -> bool:
+        """Whether statements that change something are carried out here."""
+        ...
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be written at the moment and what to do about it; "" while all is well."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities | None:
+        """What the storage can do; None until it is known."""
+        ...
+
+    @property
+    def history(self) -> History:
+        """The store's read side: pages, filters, counts."""
+        ...
+
+    def execute(self, text: str, session: Session) -> Future[Answer]:
+        """Parse `text` and run its statements in order; a USE in it changes `session`.
+
+        The future never fails for what a user can do: a bad text, a refusal and a failed write are the
+        answer's `failure`.
+        """
+        ...
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Have `listener` called with each batch of messages; the answer ends the subscription.
+
+        It is called on the engine's thread and must return at once.
+        """
+        ...
+
+    def job(self, job_id: int) -> Job | None:
+        """The job as it is now, with its progress if it runs; None where there is none that is not archived."""
+        ...
+
+    def active(self) -> tuple[Job, ...]:
+        """The queued and running jobs, oldest first, with their progress."""
+        ...
+
+    def spaces(self) -> tuple[str, ...]:
+        """Names of the spaces as last known, in order, for completion; never waits."""
+        ...
+
+    def host_names(self) -> tuple[str, ...]:
+        """Names of the storage hosts as last known; never waits."""
+        ...
+
+    def overview(self) -> Future[Overview]:
+        """Look at all spaces and hosts. Fails with StorageError."""
+        ...
+
+    def stats(self, space: str, host: str) -> Future[Stats]:
+        """Look at one space on one host. Fails with StorageError."""
+        ...
+
+    def stop_work(self) -> Future[None]:
+        """Ask every queued and running job to stop; done when the last has ended."""
+        ...
+
+    def idle(self) -> Future[None]:
+        """Done when no job is queued or running."""
+        ...
+
+    def close(self) -> None:
+        """End the engine's thread and its workers, within a few seconds. What still ran is interrupted.
+
+        Running jobs are left on disk as running: the next start tells the truth about them.
+        """
+        ...

@@ -1,0 +1,35 @@
+"""What the engine is told of a profile: where its data lies and how its work is run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One profile's settings for the engine.
+
+    `root` is the profile's own directory, holding `history/` and `storage/`. `hosts` maps each storage
+    host to the directory that it keeps its data in (None: `root/storage/<host>`); empty means `local0`
+    to `local2`. `task_timeout` is seconds from a task's dispatch (None: no deadline).
+    `compact_rate` limits a host's compaction and flush writes, in bytes a second (None: no limit).
+    """
+
+    name: str
+    root: Path
+    hosts: Mapping[str, Path | None] = field(default_factory=dict)
+    task_timeout: float | None = None
+    max_running_jobs: int = 4
+    compact_rate: int | None = None
+
+    @property
+    def history(self) -> Path:
+        """The directory of the JSON store."""
+        return self.root / "history"
+
+    @property
+    def storage(self) -> Path:
+        """The directory under which the embedded hosts lie by default."""
+        return self.root / "storage"

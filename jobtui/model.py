@@ -1,0 +1,238 @@
+"""Jobs and tasks as plain, immutable data, and which status may follow which.
+
+Nothing here knows the engine, the history, a storage or a screen. A change makes a new record
+(`msgspec.structs.replace`); whoever holds a record holds a snapshot that never changes under them.
+
+Times are aware datetimes in UTC. Durations (`took`) are seconds of a monotonic clock, so that a wall
+clock that steps back never makes one negative. Sizes are bytes.
+"""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime
+
+import msgspec
+
+
+class Status(enum.StrEnum):
+    """The five statuses of a job and of a task (NebulaGraph's first job manager, December 2019)."""
+
+    QUEUE = "queue"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+    @property
+    def ended(self) -> bool:
+        """True for the three from which nothing follows."""
+        return self in ENDED
+
+    def may_become(self, after: Status) -> bool:
+        """Whether `after` may follow this status: queue → running → an end; queue → stopped."""
+        return after in _NEXT[self]
+
+
+ENDED = frozenset({Status.FINISHED, Status.FAILED, Status.STOPPED})
+_NEXT: dict[Status, frozenset[Status]] = {
+    Status.QUEUE: frozenset({Status.RUNNING, Status.STOPPED}),
+    Status.RUNNING: ENDED,
+    Status.FINISHED: frozenset(),
+    Status.FAILED: frozenset(),
+    Status.STOPPED: frozenset(),
+}
+
+
+class Command(enum.StrEnum):
+    """What jobtui itself can have a storage host do. A mirrored job's command is the cluster's own word."""
+
+    FLUSH = "flush"
+    COMPACT = "compact"
+
+
+class Level(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One level of a space's SST files on one host."""
+
+    files: int
+    bytes: int
+
+
+class Stats(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What a space holds on one host at one moment.
+
+    `levels` from level 0; `memtable` is bytes not yet flushed; `keys` is RocksDB's estimate of live
+    keys and `pending` its estimate of bytes to compact, None where the storage can't tell.
+    """
+
+    levels: tuple[Level, ...] = ()
+    memtable: int = 0
+    keys: int | None = None
+    pending: int | None = None
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all SST files."""
+        return sum(level.bytes for level in self.levels)
+
+    @property
+    def files(self) -> int:
+        """How many SST files there are."""
+        return sum(level.files for level in self.levels)
+
+
+class Task(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A job's part on one storage host. Its id is shown as `<job>-<number>`.
+
+    `progress` is 0..1, or None where the storage can't tell. `code` is the StorageError's code of a
+    failure ("" where there was none) and `reason` says in words why the task failed or was stopped.
+    `detached`: nobody waits for it any longer, but the host may still be at work.
+    """
+
+    number: int
+    host: str
+    status: Status = Status.QUEUE
+    progress: float | None = None
+    start: datetime | None = None
+    stop: datetime | None = None
+    took: float | None = None
+    before: Stats | None = None
+    after: Stats | None = None
+    reason: str = ""
+    code: str = ""
+    detached: bool = False
+
+    @property
+    def reclaimed(self) -> int | None:
+        """Bytes of SST files given back (negative where they grew), None until both sides are known."""
+        if self.before is None or self.after is None:
+            return None
+        return self.before.bytes - self.after.bytes
+
+
+class EventKind(enum.StrEnum):
+    """What can happen to a job in its life."""
+
+    SUBMITTED = "submitted"
+    STARTED = "started"
+    TASK_STARTED = "task started"
+    STOP_ASKED = "stop asked"
+    TASK_ENDED = "task ended"
+    ENDED = "ended"
+    INTERRUPTED = "interrupted"
+    NOTE = "note"
+
+
+class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """One entry of a job's own log: when, what, of which task, to which status, and why."""
+
+    at: datetime
+    kind: EventKind
+    task: int | None = None
+    status: Status | None = None
+    reason: str = ""
+
+
+class Origin(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Where a mirrored job lives: the cluster, the space there and the job's id there."""
+
+    cluster: str
+    space: str
+    id: int
+
+
+class Job(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A command on a space, split into a task for each of its storage hosts.
+
+    `stopping`: a stop was asked for and some task has not ended yet. `took` is seconds from start to
+    stop. `events` is the job's whole life, oldest first.
+    """
+
+    id: int
+    command: str
+    space: str
+    submitted: datetime
+    status: Status = Status.QUEUE
+    start: datetime | None = None
+    stop: datetime | None = None
+    took: float | None = None
+    reason: str = ""
+    stopping: bool = False
+    recovered_from: int | None = None
+    origin: Origin | None = None
+    tasks: tuple[Task, ...] = ()
+    events: tuple[Event, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The job's command as it is shown: `flush nba`."""
+        return f"{self.command} {self.space}"
+
+    @property
+    def progress(self) -> float | None:
+        """0..1: the tasks' progress weighted by their bytes, evenly where any task's are unknown.
+
+        None where no task's progress is known. An ended task counts as done in full when it finished,
+        and as far as it came otherwise.
+        """
+        if not self.tasks:
+            return None
+        if self.status is Status.FINISHED:
+            return 1.0
+        known = [(task, _fraction(task)) for task in self.tasks]
+        if all(fraction is None for _, fraction in known):
+            return None
+        sizes = [task.before.bytes if task.before is not None else 0 for task in self.tasks]
+        weights = [float(size) for size in sizes] if all(sizes) else [1.0] * len(sizes)
+        done = sum(weight * (fraction or 0.0) for weight, (_, fraction) in zip(weights, known, strict=True))
+        return done / sum(weights)
+
+    @property
+    def reclaimed(self) -> int | None:
+        """Bytes given back by all tasks that know it, None where none does."""
+        known = [task.reclaimed for task in self.tasks if task.reclaimed is not None]
+        return sum(known) if known else None
+
+    @property
+    def ended_tasks(self) -> int:
+        """How many tasks have ended: the 2 of `stopping 2/3`."""
+        return sum(task.status.ended for task in self.tasks)
+
+
+def _fraction(task: Task) -> float | None:
+    if task.status is Status.FINISHED:
+        return 1.0
+    if task.status is Status.QUEUE:
+        return 0.0
+    return task.progress
+
+
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """A job as it now is on disk, and the status that it had before (None: it is new)."""
+
+    job: Job
+    was: Status | None
+
+
+class Progress(msgspec.Struct, frozen=True, gc=False):
+    """How far a running task is. Posted as it comes, never journaled.
+
+    `job` is the job's snapshot with the progress in it; `rate` is bytes a second, None where unknown.
+    """
+
+    job: Job
+    task: int
+    rate: float | None = None
+
+
+class Archived(msgspec.Struct, frozen=True, gc=False):
+    """Jobs that have just been archived, by id in rising order."""
+
+    ids: tuple[int, ...]
+
+
+class Notice(msgspec.Struct, frozen=True, gc=False):
+    """Something that a person should be told: damage found, a disk that is full, a worker that died."""
+
+    text: str
+    severity: str = "warning"  # information, warning or error

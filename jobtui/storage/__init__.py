@@ -1,0 +1,1 @@
+"""What runs a task: embedded RocksDB (`local`) or a NebulaGraph cluster (`nebula`), behind one protocol."""

@@ -1,0 +1,178 @@
+"""What a storage can be asked to do, and the one error that it answers with.
+
+The codes, and what each means to a user:
+
+    missing      the space, or a file that it needs, is not there
+    locked       another program has the database open
+    access       jobtui may not read or write there
+    disk_full    there is no room; `detail` says how much is needed and how much is free
+    corrupt      data on disk failed its check
+    io           the disk or the file system failed otherwise
+    timeout      the host did not finish before the task's deadline
+    unreachable  the host could not be reached
+    host_died    the host's process ended in the middle of the work
+    rejected     the host refused; `detail` is its own word
+    unsupported  this storage can't do that
+
+A storage is asked in the engine's asyncio loop and must never block it. A backend is one class with the
+methods of `TaskRunner`; a stop is not an error but an `Outcome` whose `stopped` is True.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from jobtui.model import Stats
+
+
+class Code(enum.StrEnum):
+    """Why a storage could not do what it was asked; see the module's docstring."""
+
+    MISSING = "missing"
+    LOCKED = "locked"
+    ACCESS = "access"
+    DISK_FULL = "disk_full"
+    CORRUPT = "corrupt"
+    IO = "io"
+    TIMEOUT = "timeout"
+    UNREACHABLE = "unreachable"
+    HOST_DIED = "host_died"
+    REJECTED = "rejected"
+    UNSUPPORTED = "unsupported"
+
+
+class StorageError(Exception):
+    """A storage's failure: its code, the host and space it concerns ("" for none), and the plain reason."""
+
+    def __init__(self, code: Code, host: str, space: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code, self.host, self.space, self.detail = code, host, space, detail
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a storage can and can't do.
+
+    `exact_progress`: a running task's progress is measured, not unknown. `real_stop`: a stopped task's
+    host has really ended its work (else the task ends *detached*). `create`: CREATE and DROP SPACE work.
+    `load`: pairs can be loaded and dumped.
+    """
+
+    exact_progress: bool
+    real_stop: bool
+    create: bool
+    load: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """A space and the hosts that hold it, in task order. `adopted`: its databases belong to another program."""
+
+    name: str
+    hosts: tuple[str, ...]
+    adopted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A storage host. `up` is whether it answers and `detail` why not; sizes in bytes, None where unknown."""
+
+    name: str
+    up: bool
+    detail: str = ""
+    spaces: int = 0
+    size: int | None = None
+    free: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a flush or compact went that did not fail.
+
+    `stopped`: it was cancelled before it was through. `detached`: it was cancelled but the host goes on;
+    `settled` then ends when the host's call has returned, and the host is busy until then.
+    """
+
+    before: Stats | None = None
+    after: Stats | None = None
+    stopped: bool = False
+    detached: bool = False
+    settled: asyncio.Future[None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a new space goes: on all hosts, on `count` of them, on `hosts`, or in existing `directories`."""
+
+    count: int | None = None
+    hosts: tuple[str, ...] | None = None
+    directories: tuple[str, ...] | None = None
+
+
+# progress(fraction 0..1 or None where unknown, bytes a second or None): at most 10 a second, never falling
+Report = Callable[[float | None, float | None], None]
+# a key and its value; None deletes the key
+Pair = tuple[bytes, bytes | None]
+
+
+class TaskRunner(Protocol):
+    """A storage whose work the engine splits into tasks itself (embedded RocksDB; storaged over HTTP)."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this storage can and can't do."""
+        ...
+
+    async def start(self) -> None:
+        """Make ready; called once, in the engine's loop. Raises StorageError."""
+        ...
+
+    async def close(self) -> None:
+        """End everything that was started, within a few seconds, whatever is still running."""
+        ...
+
+    async def spaces(self) -> tuple[Space, ...]:
+        """The spaces, in name order. Raises StorageError where the list can't be had."""
+        ...
+
+    async def hosts(self) -> tuple[Host, ...]:
+        """The storage hosts; a host that does not answer is listed with `up=False` and the reason."""
+        ...
+
+    async def stats(self, space: str, host: str) -> Stats:
+        """What the space holds on the host now. Raises StorageError."""
+        ...
+
+    async def flush(self, space: str, host: str, progress: Report, cancel: asyncio.Event) -> Outcome:
+        """Write the space's memtables on that host to SST files. Raises StorageError."""
+        ...
+
+    async def compact(self, space: str, host: str, progress: Report, cancel: asyncio.Event) -> Outcome:
+        """Merge the space's SST files on that host down to one level. Raises StorageError.
+
+        Setting `cancel` asks for a stop; the call returns, with `stopped`, once the work has truly ended.
+        """
+        ...
+
+    async def create_space(self, name: str, placement: Placement) -> Space:
+        """Make a space, or adopt existing databases. Raises StorageError; nothing is left half made."""
+        ...
+
+    async def drop_space(self, name: str) -> None:
+        """Delete an embedded space's data, or forget an adopted one's. Raises StorageError."""
+        ...
+
+    async def load(self, space: str, pairs: Sequence[Pair]) -> None:
+        """Write pairs, each to the host that its key's hash names; all of them are in when it returns.
+
+        Raises StorageError.
+        """
+        ...
+
+    def dump(self, space: str) -> AsyncIterator[tuple[bytes, bytes]]:
+        """The space's pairs in key order over all its hosts. Raises StorageError, also midway."""
+        ...
