@@ -23,7 +23,7 @@ Message = Change | Progress | Archived | Notice
 Listener = Callable[[Sequence[Message]], None]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Session:
     """What one command bar or script has chosen: its space, and the directory that AT is relative to."""
 
@@ -61,7 +61,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class SpaceLook:
-    """A space as SHOW SPACES tells it: its hosts, and bytes on disk, in memory and yet to compact (None: unknown)."""
+    """A space as SHOW SPACES tells it: bytes on disk, in memory and yet to compact, None where unknown."""
 
     space: Space
     size: int | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,3 +34,11 @@ class Profile:
     def storage(self) -> Path:
         """The directory under which the embedded hosts lie by default."""
         return self.root / "storage"
+
+
+class Run(enum.Enum):
+    """Which queued jobs an engine runs: all, those of spaces that jobs were submitted to in it, or none."""
+
+    ALL = "all"
+    SUBMITTED = "submitted"
+    NONE = "none"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -23,14 +23,15 @@ class Row:
 class Result:
     """The answer to one statement.
 
-    `statement` is its text as typed. No columns: there is nothing to print as a table (USE, CREATE SPACE).
+    `statement` is its text as typed. `rows` may be read from the history as they are asked for: take slices
+    of a long one, and don't count on it being a tuple. No columns: there is nothing to print as a table (USE, CREATE SPACE).
     `total` is how many rows there are where `rows` holds only the newest of them. `jobs` are the ids of
     the jobs that the statement queued. `notice` is a remark for a person, "" where there is none.
     """
 
     statement: str
     columns: tuple[str, ...] = ()
-    rows: tuple[Row, ...] = ()
+    rows: Sequence[Row] = ()
     total: int | None = None
     jobs: tuple[int, ...] = ()
     notice: str = field(default="")

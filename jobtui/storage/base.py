@@ -20,13 +20,15 @@ methods of `TaskRunner`; a stop is not an error but an `Outcome` whose `stopped`
 
 from __future__ import annotations
 
-import asyncio
 import enum
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from jobtui.model import Stats
+
+if TYPE_CHECKING:
+    import asyncio  # who only reads the catalogue must not pay for it
 
 
 class Code(enum.StrEnum):

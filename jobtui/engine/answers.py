@@ -1,0 +1,77 @@
+"""What an engine and a reader share in answering a text: parsing it, the statements that only read, errors."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection
+
+from jobtui.engine import results
+from jobtui.engine.desk import Answer, Desk, Failure, Refused
+from jobtui.language import StatementError, line_and_column, parse
+from jobtui.language.result import Result
+from jobtui.language.statements import ShowJob, ShowJobs, Statement
+from jobtui.model import Status
+
+
+def parsed(text: str) -> list[Statement] | Answer:
+    """The text's statements, or the answer that says why it does not parse."""
+    try:
+        return parse(text)
+    except StatementError as error:
+        start, end = error.span
+        return Answer(
+            failure=Failure(
+                text[start:end] or text, error.message, error.line, error.column, syntax=True, caret=str(error)
+            )
+        )
+
+
+def words(text: str, statement: Statement) -> str:
+    """The statement as it was typed."""
+    return text[slice(*statement.span)].strip()
+
+
+def failure(text: str, statement: Statement, message: str) -> Failure:
+    """That this statement of the text could not be carried out."""
+    line, column = line_and_column(text, statement.span[0])
+    return Failure(words(text, statement), message, line, column)
+
+
+def show(statement: Statement, typed: str, desk: Desk, spaces: Collection[str]) -> Result:
+    """Answer SHOW JOBS and SHOW JOB. Raises Refused."""
+    if isinstance(statement, ShowJobs):
+        return _show_jobs(statement, typed, desk, spaces)
+    if isinstance(statement, ShowJob):
+        return _show_job(statement, typed, desk)
+    raise Refused(f"{type(statement).__name__} can't be carried out here")
+
+
+def no_such_space(name: str, spaces: Collection[str]) -> str:
+    """`Space 'nbaa' does not exist; did you mean 'nba'?`."""
+    near = difflib.get_close_matches(name, spaces, 1)
+    return f"Space '{name}' does not exist" + (f"; did you mean '{near[0]}'?" if near else "")
+
+
+def _show_jobs(statement: ShowJobs, typed: str, desk: Desk, spaces: Collection[str]) -> Result:
+    from jobtui.history import Query
+
+    if statement.space is not None:
+        known = {*spaces, *desk.history.spaces()}
+        if statement.space not in known:
+            raise Refused(no_such_space(statement.space, known))
+    view = desk.history.query(
+        Query(
+            statuses=frozenset({Status(statement.status)}) if statement.status else frozenset(),
+            spaces=frozenset({statement.space}) if statement.space is not None else frozenset(),
+            archived=statement.archived,
+        )
+    )
+    return results.all_jobs(typed, view, statement.limit)
+
+
+def _show_job(statement: ShowJob, typed: str, desk: Desk) -> Result:
+    job = desk.job(statement.job)
+    if job is None:
+        archived = desk.history.is_archived(statement.job)
+        raise Refused(f"Job {statement.job} is archived" if archived else f"Job {statement.job} does not exist")
+    return results.one_job(typed, job)

@@ -1,0 +1,343 @@
+"""From the queue to the hosts: starts what `schedule` decides, waits for it, and records how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING
+
+from jobtui.engine import lifecycle, schedule
+from jobtui.engine.clock import within
+from jobtui.engine.desk import Refused
+from jobtui.engine.ledger import Book
+from jobtui.engine.lifecycle import End
+from jobtui.engine.profile import Run
+from jobtui.history import StoreError
+from jobtui.model import Command, Job, Notice, Progress, Status, Task
+from jobtui.storage.base import Code, Outcome, Report, StorageError
+
+if TYPE_CHECKING:
+    from jobtui.engine.engine import Engine
+
+SILENT_SECONDS = 30.0
+DETACHED = "no longer waiting; the host goes on"
+
+
+@dataclass(slots=True)
+class _Work:
+    """One task under way on a host."""
+
+    job: int
+    task: int
+    host: str
+    cancel: asyncio.Event = field(default_factory=asyncio.Event)
+    dispatched: float = 0.0
+    heard: float = 0.0
+    settled: asyncio.Future[None] | None = None
+
+
+class Dispatch:
+    """See the module. For the engine's loop alone."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._clock = engine.clock
+        self._queues: dict[str, list[int]] = {}
+        self._running: set[int] = set()
+        self._starting: set[int] = set()
+        self._busy: dict[str, _Work | None] = {}
+        self._began: dict[int, float] = {}
+        self._allowed: set[str] = set()
+        self._unwritten: set[int] = set()
+        self._waiters: list[asyncio.Future[None]] = []
+        self._pump_due = False
+        self._ended = False
+        self._watch: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Take up the queue that the history holds."""
+        for job in self._engine.ledger.active():
+            if job.status is Status.QUEUE and job.origin is None:
+                heappush(self._queues.setdefault(job.space, []), job.id)
+        self.pump()
+
+    def end(self) -> None:
+        """Start nothing and record nothing from here on: what still runs is the next start's to tell."""
+        self._ended = True
+
+    def enqueue(self, jobs: Sequence[Job]) -> None:
+        """Take jobs that have just been made durable into the queue."""
+        for job in jobs:
+            heappush(self._queues.setdefault(job.space, []), job.id)
+            self._allowed.add(job.space)
+        self.pump()
+
+    def pump(self) -> None:
+        """Look, once the loop gets to it, whether something can start."""
+        if not self._pump_due and not self._ended:
+            self._pump_due = True
+            asyncio.get_running_loop().call_soon(self._pump)
+
+    # ---- stopping
+
+    async def stop(self, ids: Sequence[int]) -> tuple[int, int]:
+        """Stop these jobs, all or none: how many jobs, and how many of their tasks had not ended.
+
+        Raises Refused where one can't be stopped, StoreError where the disk did not take it.
+        """
+        counted = 0
+
+        def edit(book: Book) -> list[Job]:
+            nonlocal counted
+            jobs = [self._stoppable(book, job_id) for job_id in ids]
+            counted = sum(not task.status.ended for job in jobs for task in job.tasks)
+            now = self._clock.now()
+            return [lifecycle.stop_asked(job, now, self._took(job.id)) for job in jobs]
+
+        await self._engine.ledger.change(edit)
+        self._cancel(ids)
+        return len(ids), counted
+
+    async def stop_all(self) -> None:
+        """Stop whatever is queued or running and not being stopped yet."""
+
+        def edit(book: Book) -> list[Job]:
+            now = self._clock.now()
+            jobs = [book.get(job.id) or job for job in self._engine.ledger.active()]
+            return [
+                lifecycle.stop_asked(job, now, self._took(job.id))
+                for job in jobs
+                if not job.status.ended and not job.stopping and job.origin is None
+            ]
+
+        stopped = await self._engine.ledger.change(edit)
+        self._cancel([job.id for job in stopped])
+
+    def _stoppable(self, book: Book, job_id: int) -> Job:
+        job = book.get(job_id)
+        if job is None:
+            archived = self._engine.history.is_archived(job_id)
+            raise Refused(f"Job {job_id} is archived" if archived else f"Job {job_id} does not exist")
+        if job.status.ended:
+            raise Refused(f"Job {job_id} has already {_ended_as(job.status)}")
+        if job.stopping:
+            raise Refused(f"Job {job_id} is already stopping")
+        return job
+
+    def _cancel(self, ids: Iterable[int]) -> None:
+        asked = set(ids)
+        for work in self._busy.values():
+            if work is not None and work.job in asked:
+                work.cancel.set()
+        for job_id in asked:
+            if self._engine.ledger.current(job_id) is None:
+                self._forget(job_id)
+        self.pump()
+        self._wake()
+
+    # ---- waiting
+
+    async def idle(self) -> None:
+        """Wait until no job that may run here is queued or running."""
+        while any(self._may_run(job) for job in self._engine.ledger.active() if job.id not in self._unwritten):
+            await self._next_end()
+
+    async def ended(self, ids: Sequence[int]) -> tuple[Job, ...]:
+        """Wait until these jobs have ended; one whose end could not be written comes back as it is on disk."""
+        while any(
+            self._engine.ledger.current(job_id) is not None and job_id not in self._unwritten for job_id in ids
+        ):
+            await self._next_end()
+        found = (self._engine.history.get(i) or self._engine.history.archived_job(i) for i in ids)
+        return tuple(job for job in found if job is not None)
+
+    def _next_end(self) -> asyncio.Future[None]:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        return waiter
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    # ---- starting
+
+    def _may_run(self, job: Job) -> bool:
+        if job.status is Status.RUNNING or self._engine.run is Run.ALL:
+            return True
+        return self._engine.run is Run.SUBMITTED and job.space in self._allowed
+
+    def _heads(self) -> list[Job]:
+        occupied = {job.space for job in self._jobs(self._running | self._starting)}
+        heads = []
+        for space, queue in list(self._queues.items()):
+            while queue and not self._is_queued(queue[0]):
+                heappop(queue)
+            if not queue:
+                del self._queues[space]
+            elif space not in occupied:
+                job = self._engine.ledger.current(queue[0])
+                if job is not None and self._may_run(job):
+                    heads.append(job)
+        return heads
+
+    def _is_queued(self, job_id: int) -> bool:
+        job = self._engine.ledger.current(job_id)
+        return job is not None and job.status is Status.QUEUE and job_id not in self._starting
+
+    def _jobs(self, ids: Iterable[int]) -> list[Job]:
+        return [job for job_id in ids if (job := self._engine.ledger.current(job_id)) is not None]
+
+    def _pump(self) -> None:
+        self._pump_due = False
+        if self._ended or self._engine.trouble:
+            return
+        heads = self._heads()
+        running = self._jobs(self._running - self._starting)
+        limit = self._engine.settings.max_running_jobs - len(self._starting)
+        silent = self._silent()
+        starts = schedule.decide(running, heads, self._busy.keys(), silent, limit)
+        for start in starts:
+            job = self._engine.ledger.current(start.job)
+            if job is not None:
+                self._starting.add(job.id)
+                self._busy.update((job.tasks[number].host, None) for number in start.tasks)
+                self._engine.beside(self._start(job, start.tasks))
+        if heads and self._busy and (self._watch is None or self._watch.done()):
+            self._watch = self._engine.beside(self._look_again())
+
+    async def _look_again(self) -> None:
+        await self._clock.sleep(SILENT_SECONDS)
+        self.pump()
+
+    def _silent(self) -> set[int]:
+        now = self._clock.steady()
+        quiet: set[int] = set()
+        alive: set[int] = set()
+        for work in self._busy.values():
+            if work is not None:
+                (quiet if now - work.heard >= SILENT_SECONDS else alive).add(work.job)
+        return quiet - alive
+
+    async def _start(self, job: Job, tasks: Sequence[int]) -> None:
+        begun: list[int] = []
+
+        def edit(book: Book) -> list[Job]:
+            current = book.get(job.id)
+            if current is None or current.status.ended or current.stopping:
+                return []
+            begun[:] = [n for n in tasks if current.tasks[n].status is Status.QUEUE]
+            return [lifecycle.begun(current, begun, self._clock.now())]
+
+        self._began.setdefault(job.id, self._clock.steady())
+        try:
+            started = await self._engine.ledger.change(edit)
+        except StoreError:
+            started = []
+        self._starting.discard(job.id)
+        for number in tasks:
+            host = job.tasks[number].host
+            if started and number in begun and not self._ended:
+                self._running.add(job.id)
+                self._send(started[0], started[0].tasks[number])
+            else:
+                self._busy.pop(host, None)
+        self.pump()
+
+    # ---- a task on its host
+
+    def _send(self, job: Job, task: Task) -> None:
+        now = self._clock.steady()
+        work = _Work(job.id, task.number, task.host, dispatched=now, heard=now)
+        self._busy[task.host] = work
+        current = self._engine.ledger.current(job.id)
+        if current is not None and current.stopping:
+            work.cancel.set()
+        self._engine.beside(self._carry_out(job, work))
+
+    async def _carry_out(self, job: Job, work: _Work) -> None:
+        operation = asyncio.ensure_future(self._operation(job, work))
+        timeout = self._engine.settings.task_timeout
+        try:
+            if timeout is not None and not await within(self._clock, timeout, operation):
+                work.cancel.set()
+                reason = f"{work.host} did not answer within {timeout:g} s (task_timeout)"
+                await self._record(work, End(Status.FAILED, reason=reason, code=Code.TIMEOUT))
+                await asyncio.wait([operation])
+                return
+            await self._record(work, await operation)
+            if work.settled is not None:
+                await asyncio.wait([work.settled])
+        finally:
+            self._busy.pop(work.host, None)
+            self.pump()
+
+    async def _operation(self, job: Job, work: _Work) -> End:
+        storage = self._engine.storage
+        act = storage.flush if job.command == Command.FLUSH else storage.compact
+        try:
+            outcome = await act(job.space, work.host, self._reporter(work), work.cancel)
+        except StorageError as error:
+            return End(Status.FAILED, reason=error.detail, code=error.code)
+        except Exception as error:
+            return End(Status.FAILED, reason=f"{type(error).__name__}: {error}", code=Code.IO)
+        work.settled = outcome.settled
+        return _end_of(outcome)
+
+    def _reporter(self, work: _Work) -> Report:
+        def report(fraction: float | None, rate: float | None) -> None:
+            work.heard = self._clock.steady()
+            job = self._engine.report_progress(work.job, work.task, fraction)
+            if job is not None:
+                self._engine.publish([Progress(job, work.task, rate)])
+
+        return report
+
+    async def _record(self, work: _Work, end: End) -> None:
+        progress = self._engine.forget_progress(work.job, work.task)
+        now = self._clock.now()
+        took = self._clock.steady() - work.dispatched
+        end = End(end.status, took, progress, end.before, end.after, end.reason, end.code, end.detached)
+
+        def edit(book: Book) -> list[Job]:
+            job = book.get(work.job)
+            if job is None:
+                return []
+            return [lifecycle.task_ended(job, work.task, end, now, self._took(work.job))]
+
+        if self._ended:
+            return
+        try:
+            await self._engine.ledger.change(edit, told=True)
+        except StoreError as error:
+            reason = f"How task {work.job}-{work.task} ended ({end.status}) could not be written: {error}"
+            self._engine.publish([Notice(reason, "error")])
+            self._unwritten.add(work.job)
+        if self._engine.ledger.current(work.job) is None:
+            self._forget(work.job)
+        self._wake()
+
+    def _forget(self, job_id: int) -> None:
+        self._running.discard(job_id)
+        self._began.pop(job_id, None)
+
+    def _took(self, job_id: int) -> float | None:
+        began = self._began.get(job_id)
+        return None if began is None else self._clock.steady() - began
+
+
+def _end_of(outcome: Outcome) -> End:
+    if not outcome.stopped and not outcome.detached:
+        return End(Status.FINISHED, before=outcome.before, after=outcome.after)
+    reason = DETACHED if outcome.detached else ""
+    return End(
+        Status.STOPPED, before=outcome.before, after=outcome.after, reason=reason, detached=outcome.detached
+    )
+
+
+def _ended_as(status: Status) -> str:
+    return {Status.FINISHED: "finished", Status.FAILED: "failed", Status.STOPPED: "stopped"}[status]

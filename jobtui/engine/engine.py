@@ -1,0 +1,318 @@
+"""The engine: a thread with an asyncio loop of its own that owns a profile's jobs.
+
+Invariants, each held by a test of its name:
+    one writer: every change of a job goes through the ledger, in this loop;
+    durable before visible: a task is dispatched, a status shown, an id told only after its commit;
+    one running job a space, one operation a host;
+    a stopped job has no running task: it stays running, *stopping*, until the last has truly ended;
+    no lock is held across a call out of the engine.
+The screen and the scripts see it as a `Desk` and hold immutable snapshots only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from msgspec.structs import replace
+
+from jobtui.engine import lifecycle
+from jobtui.engine.clock import Clock, SystemClock
+from jobtui.engine.desk import Answer, Listener, Message, Overview, Session
+from jobtui.engine.dispatch import Dispatch
+from jobtui.engine.interpreter import Interpreter
+from jobtui.engine.ledger import Ledger
+from jobtui.engine.overview import look
+from jobtui.engine.profile import Profile, Run
+from jobtui.history import History, StoreError
+from jobtui.model import Job, Notice, Stats, Status
+from jobtui.storage.base import Capabilities, Pair, Space, StorageError, TaskRunner
+
+__all__ = ["Engine", "Run"]
+
+T = TypeVar("T")
+CLOSE_SECONDS = 10.0
+
+
+class Engine:
+    """The desk of the process that owns the profile."""
+
+    writable = True
+
+    def __init__(self, profile: Profile, history: History, storage: TaskRunner, clock: Clock, run: Run) -> None:
+        self.profile = profile.name
+        self.history = history
+        self.storage = storage
+        self.clock = clock
+        self.run = run
+        self.settings = profile
+        self._listeners: tuple[Listener, ...] = ()
+        self._listeners_lock = threading.Lock()
+        self._known_spaces: tuple[Space, ...] = ()
+        self._known_hosts: tuple[str, ...] = ()
+        self._progress: dict[tuple[int, int], float | None] = {}
+        self._side_work: set[asyncio.Task[Any]] = set()
+        self._loop = asyncio.new_event_loop()
+        self._closed = False
+        self._thread = threading.Thread(target=self._live, name="jobtui-engine", daemon=True)
+        self.ledger = Ledger(history, clock, self.publish)
+        self.dispatch = Dispatch(self)
+        self._interpreter = Interpreter(self)
+
+    @classmethod
+    def open(
+        cls,
+        profile: Profile,
+        *,
+        run: Run = Run.ALL,
+        demo: bool = False,
+        clock: Clock | None = None,
+        storage: TaskRunner | None = None,
+    ) -> Engine:
+        """Take the profile, tell the truth about interrupted jobs, and start the thread.
+
+        `demo` fills the profile with the demo's spaces and goes on writing gently. Raises StoreLocked
+        where another process has the profile, StoreError and StorageError where it can't be opened.
+        """
+        history = History.open(profile.history)
+        try:
+            engine = cls(profile, history, storage or _embedded(profile), clock or SystemClock(), run)
+        except BaseException:
+            history.close()
+            raise
+        engine._thread.start()
+        try:
+            engine.call(engine._begin(demo)).result()
+        except BaseException:
+            engine.close()
+            raise
+        return engine
+
+    # ---- the desk
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be written at the moment; "" while all is well."""
+        return self.ledger.trouble
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the storage can do."""
+        return self.storage.capabilities
+
+    def execute(self, text: str, session: Session) -> Future[Answer]:
+        """See `Desk.execute`. Texts of one session run one after the other."""
+        return self.call(self._interpreter.answer(text, session))
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """See `Desk.subscribe`."""
+        with self._listeners_lock:
+            self._listeners = (*self._listeners, listener)
+
+        def leave() -> None:
+            with self._listeners_lock:
+                self._listeners = tuple(other for other in self._listeners if other is not listener)
+
+        return leave
+
+    def job(self, job_id: int) -> Job | None:
+        """See `Desk.job`."""
+        job = self.ledger.get(job_id)
+        return None if job is None else self._with_progress(job)
+
+    def active(self) -> tuple[Job, ...]:
+        """See `Desk.active`."""
+        return tuple(self._with_progress(job) for job in self.ledger.active())
+
+    def spaces(self) -> tuple[str, ...]:
+        """See `Desk.spaces`."""
+        return tuple(space.name for space in self._known_spaces)
+
+    def host_names(self) -> tuple[str, ...]:
+        """See `Desk.host_names`."""
+        return self._known_hosts
+
+    def overview(self) -> Future[Overview]:
+        """See `Desk.overview`."""
+        return self.call(look(self.storage, self.clock))
+
+    def stats(self, space: str, host: str) -> Future[Stats]:
+        """See `Desk.stats`."""
+        return self.call(self.storage.stats(space, host))
+
+    def stop_work(self) -> Future[None]:
+        """See `Desk.stop_work`."""
+        return self.call(self._stop_work())
+
+    def idle(self) -> Future[None]:
+        """Done when no job that may run here is queued or running."""
+        return self.call(self.dispatch.idle())
+
+    def ended(self, jobs: Iterable[int]) -> Future[tuple[Job, ...]]:
+        """Done when all these jobs have ended, with the jobs as they ended, in the order asked for."""
+        return self.call(self.dispatch.ended(tuple(jobs)))
+
+    def load(self, space: str, pairs: Sequence[Pair]) -> Future[None]:
+        """Write key-value pairs into the space; fails with StorageError."""
+        return self.call(self.storage.load(space, pairs))
+
+    def dump(self, space: str) -> Iterator[tuple[bytes, bytes]]:
+        """The space's pairs in key order, blocking; raises StorageError, also midway."""
+        pairs = self.storage.dump(space)
+        while chunk := self.call(_some(pairs)).result():
+            yield from chunk
+
+    def close(self) -> None:
+        """See `Desk.close`. May be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._thread.is_alive():
+            asyncio.run_coroutine_threadsafe(self._end(), self._loop)
+            self._thread.join(CLOSE_SECONDS)
+        self.history.close()
+
+    # ---- for the engine's own rooms
+
+    def call(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run a coroutine in the engine's loop; the answer is its future."""
+        if self._closed:
+            work.close()
+            raise RuntimeError("the engine is closed")
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def publish(self, messages: Sequence[Message]) -> None:
+        """Hand a batch of messages to every listener."""
+        if not messages:
+            return
+        for listener in self._listeners:
+            listener(messages)
+
+    def report_progress(self, job_id: int, task: int, fraction: float | None) -> Job | None:
+        """Note how far a running task is; the job's snapshot with it, None where it has ended."""
+        job = self.ledger.current(job_id)
+        if job is None:
+            return None
+        self._progress[job_id, task] = fraction
+        return self._with_progress(job)
+
+    def forget_progress(self, job_id: int, task: int) -> float | None:
+        """How far the task had come, and let go of it."""
+        return self._progress.pop((job_id, task), None)
+
+    async def known_spaces(self) -> dict[str, Space]:
+        """The spaces by name, fresh from the storage."""
+        self._known_spaces = await self.storage.spaces()
+        return {space.name: space for space in self._known_spaces}
+
+    def beside(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[Any]:
+        """Run a coroutine beside everything else; a failure of it is told to the user."""
+        task = asyncio.create_task(work)
+        self._side_work.add(task)
+        task.add_done_callback(self._side_work_ended)
+        return task
+
+    # ---- the thread
+
+    def _live(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.close()
+
+    async def _begin(self, demo: bool) -> None:
+        await self.storage.start()
+        self._known_spaces = await self.storage.spaces()
+        await self._tell_of_interrupted()
+        self.ledger.on_clear = self.dispatch.pump
+        self.dispatch.begin()
+        self.beside(self._learn_hosts())
+        if demo:
+            self.beside(self._demonstrate())
+
+    async def _tell_of_interrupted(self) -> None:
+        now = self.clock.now()
+        found = [job.id for job in self.ledger.active() if job.status is Status.RUNNING and job.origin is None]
+        if found:
+            await self.ledger.change(
+                lambda book: [lifecycle.interrupted(job, now) for job_id in found if (job := book.get(job_id))]
+            )
+            self.publish([Notice(f"{_jobs(found)} failed: {lifecycle.INTERRUPTED}; RECOVER JOB runs again")])
+        queued = [job.id for job in self.ledger.active() if job.status is Status.QUEUE]
+        self.resumed = tuple(queued)
+        self.interrupted = tuple(found)
+
+    async def _learn_hosts(self) -> None:
+        self._known_hosts = tuple(host.name for host in await self.storage.hosts())
+
+    async def _demonstrate(self) -> None:
+        from jobtui.storage.local import LocalStorage, demo
+
+        if not isinstance(self.storage, LocalStorage):
+            raise TypeError("the demo needs the embedded storage")
+        await demo.fill(self.storage, lambda text: self.publish([Notice(text, "information")]))
+        await self.known_spaces()
+        await demo.write_gently(self.storage)
+
+    async def _stop_work(self) -> None:
+        await self.dispatch.stop_all()
+        await self.dispatch.idle()
+
+    async def _end(self) -> None:
+        self.dispatch.end()
+        for task in self._side_work:
+            task.cancel()
+        try:
+            await asyncio.wait_for(self.storage.close(), CLOSE_SECONDS / 2)
+        except (TimeoutError, StorageError) as error:
+            self.publish([Notice(f"The storage did not close cleanly: {error}", "error")])
+        finally:
+            self._loop.call_soon(self._loop.stop)
+
+    def _side_work_ended(self, task: asyncio.Task[Any]) -> None:
+        self._side_work.discard(task)
+        if task.cancelled() or self._closed:
+            return
+        error = task.exception()
+        if error is not None:
+            self.publish([Notice(_in_words(error), "error")])
+
+    def _with_progress(self, job: Job) -> Job:
+        if job.status is not Status.RUNNING or not self._progress:
+            return job
+        tasks = []
+        for task in job.tasks:
+            known = task.status is Status.RUNNING and (job.id, task.number) in self._progress
+            tasks.append(replace(task, progress=self._progress[job.id, task.number]) if known else task)
+        return replace(job, tasks=tuple(tasks))
+
+
+def _embedded(profile: Profile) -> TaskRunner:
+    from jobtui.storage.local import LocalStorage
+
+    return LocalStorage(profile.storage, profile.hosts, compact_rate=profile.compact_rate)
+
+
+async def _some(pairs: Any, most: int = 1000) -> list[tuple[bytes, bytes]]:
+    chunk: list[tuple[bytes, bytes]] = []
+    async for pair in pairs:
+        chunk.append(pair)
+        if len(chunk) == most:
+            break
+    return chunk
+
+
+def _jobs(ids: Sequence[int]) -> str:
+    shown = ", ".join(str(job_id) for job_id in ids[:10]) + (" …" if len(ids) > 10 else "")
+    return f"Job {shown}" if len(ids) == 1 else f"{len(ids)} jobs ({shown})"
+
+
+def _in_words(error: BaseException) -> str:
+    if isinstance(error, StorageError | StoreError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,211 @@
+"""Statement → Result: what the engine does for each statement, and what it says when it can't."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from jobtui.engine import answers, lifecycle, results
+from jobtui.engine.desk import Answer, Refused, Session
+from jobtui.engine.ledger import Book, Edit
+from jobtui.engine.overview import look
+from jobtui.history import StoreError
+from jobtui.language.result import Result
+from jobtui.language.statements import (
+    Backup,
+    CreateSpace,
+    DropSpace,
+    Recover,
+    ShowHosts,
+    ShowSpaces,
+    Statement,
+    Stop,
+    Submit,
+    Use,
+)
+from jobtui.model import Archived, Job, Status
+from jobtui.storage.base import Placement, Space, StorageError
+
+if TYPE_CHECKING:
+    from jobtui.engine.engine import Engine
+
+
+class Interpreter:
+    """Carries out statements for the engine, in its loop."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._dropping: set[str] = set()
+        self._turns: WeakKeyDictionary[Session, asyncio.Lock] = WeakKeyDictionary()
+
+    async def answer(self, text: str, session: Session) -> Answer:
+        """Parse the whole text, then run its statements in order up to the first that fails."""
+        async with self._turns.setdefault(session, asyncio.Lock()):
+            parsed = await asyncio.to_thread(answers.parsed, text)
+            if isinstance(parsed, Answer):
+                return parsed
+            done: list[Result] = []
+            for statement in parsed:
+                words = answers.words(text, statement)
+                try:
+                    done.append(await self._run(statement, words, session))
+                except (Refused, StoreError, StorageError) as error:
+                    return Answer(tuple(done), answers.failure(text, statement, str(error)))
+            return Answer(tuple(done))
+
+    async def _run(self, statement: Statement, words: str, session: Session) -> Result:
+        engine = self._engine
+        match statement:
+            case Submit():
+                return await self._submit(statement, words, session)
+            case Stop():
+                jobs, tasks = await engine.dispatch.stop(statement.jobs)
+                return results.counted(words, "STOP", "stop", jobs, tasks)
+            case Recover():
+                return await self._recover(statement, words, session)
+            case Backup():
+                return await self._backup(statement, words)
+            case Use():
+                session.space = (await self._space(statement.space)).name
+                return Result(words)
+            case ShowSpaces():
+                return results.all_spaces(words, await look(engine.storage, engine.clock))
+            case ShowHosts():
+                return results.all_hosts(words, await look(engine.storage, engine.clock))
+            case CreateSpace():
+                return await self._create(statement, words, session)
+            case DropSpace():
+                return await self._drop(statement, words, session)
+            case _:
+                spaces = await engine.known_spaces()
+                return answers.show(statement, words, engine, spaces)
+
+    # ---- jobs
+
+    async def _submit(self, statement: Submit, words: str, session: Session) -> Result:
+        name = statement.space or session.space
+        if name is None:
+            command = statement.command.upper()
+            raise Refused(f"Space was not chosen: USE a space first, or name one: ADMIN {command} nba")
+        space = await self._space(name)
+        jobs = await self._queue(lambda book: [self._new_job(book, statement.command, space)])
+        return results.new_jobs(words, jobs)
+
+    async def _recover(self, statement: Recover, words: str, session: Session) -> Result:
+        spaces = await self._engine.known_spaces()
+        gone: set[str] = set()
+
+        def edit(book: Book) -> list[Job]:
+            if statement.jobs:
+                old = [self._recoverable(book, job_id, spaces) for job_id in statement.jobs]
+            else:
+                found = self._not_recovered(book, session.space)
+                old = [job for job in found if job.space in spaces]
+                gone.update(job.space for job in found if job.space not in spaces)
+            return [self._new_job(book, job.command, spaces[job.space], job.id) for job in old]
+
+        jobs = await self._queue(edit)
+        names = ", ".join(f"'{name}'" for name in sorted(gone))
+        return results.new_jobs(
+            words, jobs, f"Passed over jobs of spaces that no longer exist: {names}" if gone else ""
+        )
+
+    def _recoverable(self, book: Book, job_id: int, spaces: dict[str, Space]) -> Job:
+        job = book.get(job_id)
+        if job is None:
+            archived = self._engine.history.is_archived(job_id)
+            raise Refused(f"Job {job_id} is archived" if archived else f"Job {job_id} does not exist")
+        if job.status is Status.QUEUE:
+            raise Refused(f"Job {job_id} is still queued; STOP JOB {job_id} first")
+        if job.status is Status.RUNNING:
+            raise Refused(f"Job {job_id} is still running; STOP JOB {job_id} first")
+        if job.space not in spaces:
+            raise Refused(answers.no_such_space(job.space, spaces))
+        return job
+
+    def _not_recovered(self, book: Book, space: str | None) -> list[Job]:
+        claimed = {job.recovered_from for job in book.drafts.values()}
+        ids = self._engine.history.unrecovered(space)
+        found = (book.get(job_id) for job_id in ids if job_id not in claimed)
+        return [job for job in found if job is not None]
+
+    def _new_job(self, book: Book, command: str, space: Space, recovered_from: int | None = None) -> Job:
+        if space.name in self._dropping:
+            raise Refused(f"Space '{space.name}' is being dropped")
+        if not space.hosts:
+            raise Refused(f"Space '{space.name}' has no storage host")
+        now = self._engine.clock.now()
+        return lifecycle.submitted(book.new_id(), command, space.name, space.hosts, now, recovered_from)
+
+    async def _queue(self, edit: Edit) -> Sequence[Job]:
+        jobs = await self._engine.ledger.change(edit)
+        self._engine.dispatch.enqueue(jobs)
+        return jobs
+
+    async def _backup(self, statement: Backup, words: str) -> Result:
+        if statement.first > statement.last:
+            raise Refused(f"The range {statement.first} to {statement.last} is empty")
+        archived = await asyncio.wrap_future(self._engine.history.archive(statement.first, statement.last))
+        if archived.ids:
+            self._engine.publish([Archived(tuple(archived.ids))])
+        return results.counted(words, "BACKUP", "backup", len(archived.ids), archived.tasks)
+
+    # ---- spaces
+
+    async def _space(self, name: str) -> Space:
+        spaces = await self._engine.known_spaces()
+        if name not in spaces:
+            raise Refused(answers.no_such_space(name, spaces))
+        return spaces[name]
+
+    async def _create(self, statement: CreateSpace, words: str, session: Session) -> Result:
+        self._must_create()
+        spaces = await self._engine.known_spaces()
+        if statement.space in spaces:
+            if statement.if_not_exists:
+                return Result(words, notice=f"Space '{statement.space}' exists already")
+            raise Refused(f"Space '{statement.space}' exists already")
+        directories = statement.directories
+        if directories is not None:
+            directories = tuple(str(_absolute(session.cwd, one)) for one in directories)
+        placement = Placement(statement.count, statement.hosts, directories)
+        await self._engine.storage.create_space(statement.space, placement)
+        await self._engine.known_spaces()
+        return Result(words)
+
+    async def _drop(self, statement: DropSpace, words: str, session: Session) -> Result:
+        self._must_create()
+        spaces = await self._engine.known_spaces()
+        if statement.space not in spaces:
+            if statement.if_exists:
+                return Result(words, notice=f"Space '{statement.space}' does not exist")
+            raise Refused(answers.no_such_space(statement.space, spaces))
+        self._dropping.add(statement.space)
+        try:
+            await self._engine.ledger.change(lambda book: self._must_be_idle(book, statement.space))
+            await self._engine.storage.drop_space(statement.space)
+        finally:
+            self._dropping.discard(statement.space)
+        await self._engine.known_spaces()
+        if session.space == statement.space:
+            session.space = None
+        return Result(words)
+
+    def _must_be_idle(self, book: Book, space: str) -> Sequence[Job]:
+        jobs = {job.id: job for job in self._engine.ledger.active()} | book.drafts
+        held = sorted(job.id for job in jobs.values() if job.space == space and not job.status.ended)
+        if held:
+            ids = ", ".join(str(job_id) for job_id in held[:10]) + (" …" if len(held) > 10 else "")
+            raise Refused(f"Space '{space}' has jobs queued or running: STOP JOB {ids} first")
+        return ()
+
+    def _must_create(self) -> None:
+        if not self._engine.storage.capabilities.create:
+            raise Refused("Spaces are created and dropped on embedded storage only")
+
+
+def _absolute(cwd: Path, typed: str) -> Path:
+    return Path(cwd, Path(typed).expanduser())

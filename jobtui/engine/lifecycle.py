@@ -1,0 +1,168 @@
+"""A job's life as pure functions: the job as it was goes in, the job as it is now comes out.
+
+The rules, from DESIGN ("Model"):
+    a job ends when its last task has; any failed task makes it failed, with the first failure's reason;
+    else all finished makes it finished; else it is stopped.
+    A stop leaves a running job `running` and *stopping* until its last task has ended; its tasks not
+    begun are stopped at once. Ended is final: these functions refuse to touch an ended job or task.
+A job's times never run backwards, even where the wall clock did: each is at least the one before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from jobtui.model import Event, EventKind, Job, Stats, Status, Task
+
+INTERRUPTED = "interrupted: jobtui ended while it ran"
+NOT_BEGUN = "not begun when the job was stopped"
+
+
+class Illegal(Exception):
+    """A change that the model forbids: a defect of the caller, never a user's mistake."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a task ended: `took` in seconds; `progress` is how far it had come, None where unknown."""
+
+    status: Status
+    took: float | None = None
+    progress: float | None = None
+    before: Stats | None = None
+    after: Stats | None = None
+    reason: str = ""
+    code: str = ""
+    detached: bool = False
+
+
+def submitted(
+    job_id: int,
+    command: str,
+    space: str,
+    hosts: Sequence[str],
+    now: datetime,
+    recovered_from: int | None = None,
+) -> Job:
+    """A new job in the queue, with a task for each host, in the hosts' order."""
+    reason = "" if recovered_from is None else f"recovered from job {recovered_from}"
+    return Job(
+        id=job_id,
+        command=command,
+        space=space,
+        submitted=now,
+        recovered_from=recovered_from,
+        tasks=tuple(Task(number=number, host=host) for number, host in enumerate(hosts)),
+        events=(Event(at=now, kind=EventKind.SUBMITTED, status=Status.QUEUE, reason=reason),),
+    )
+
+
+def begun(job: Job, tasks: Iterable[int], now: datetime) -> Job:
+    """The job with these of its tasks running; a queued job runs from here on."""
+    at = _not_before(job, now)
+    if job.status is Status.QUEUE:
+        event = Event(at=at, kind=EventKind.STARTED, status=Status.RUNNING)
+        job = replace(job, status=Status.RUNNING, start=at, events=(*job.events, event))
+    for number in tasks:
+        job = _with_task(job, _moved(job.tasks[number], Status.RUNNING, start=at))
+        event = Event(at=at, kind=EventKind.TASK_STARTED, task=number, status=Status.RUNNING)
+        job = replace(job, events=(*job.events, event))
+    return job
+
+
+def stop_asked(job: Job, now: datetime, took: float | None = None) -> Job:
+    """The job with a stop asked for: its tasks not begun are stopped, and if none runs, so is the job."""
+    if job.status.ended:
+        raise Illegal(f"job {job.id} has ended")
+    at = _not_before(job, now)
+    event = Event(at=at, kind=EventKind.STOP_ASKED)
+    job = replace(job, stopping=True, events=(*job.events, event))
+    for task in job.tasks:
+        if task.status is Status.QUEUE:
+            job = _with_task(job, _moved(task, Status.STOPPED, stop=at, reason=NOT_BEGUN))
+    return _ended_with_its_last_task(job, at, took)
+
+
+def task_ended(job: Job, number: int, end: End, now: datetime, took: float | None = None) -> Job:
+    """The job with that task ended, and ended itself if that was the last; `took` is then the job's seconds."""
+    at = _not_before(job, now)
+    task = job.tasks[number]
+    progress = 1.0 if end.status is Status.FINISHED else end.progress
+    task = _moved(
+        task,
+        end.status,
+        stop=at,
+        took=end.took,
+        progress=progress,
+        before=end.before or task.before,
+        after=end.after,
+        reason=end.reason,
+        code=end.code,
+        detached=end.detached,
+    )
+    kind = EventKind.TASK_ENDED
+    event = Event(at=at, kind=kind, task=number, status=end.status, reason=end.reason)
+    job = replace(_with_task(job, task), events=(*job.events, event))
+    return _ended_with_its_last_task(job, at, took)
+
+
+def interrupted(job: Job, now: datetime) -> Job:
+    """A job found `running` at a start: failed, its running tasks with it; those not begun are stopped."""
+    if job.status is not Status.RUNNING:
+        raise Illegal(f"job {job.id} was not running")
+    at = _not_before(job, now)
+    for task in job.tasks:
+        if task.status is Status.RUNNING:
+            job = _with_task(job, _moved(task, Status.FAILED, stop=at, reason=INTERRUPTED, code="interrupted"))
+        elif task.status is Status.QUEUE:
+            job = _with_task(job, _moved(task, Status.STOPPED, stop=at, reason=INTERRUPTED))
+    event = Event(at=at, kind=EventKind.INTERRUPTED, status=Status.FAILED, reason=INTERRUPTED)
+    return replace(
+        job, status=Status.FAILED, stop=at, reason=INTERRUPTED, stopping=False, events=(*job.events, event)
+    )
+
+
+def _ended_with_its_last_task(job: Job, at: datetime, took: float | None) -> Job:
+    if not all(task.status.ended for task in job.tasks):
+        return job
+    statuses = {task.status for task in job.tasks}
+    if Status.FAILED in statuses:
+        status, reason = Status.FAILED, _first_failure(job)
+    elif statuses == {Status.FINISHED}:
+        status, reason = Status.FINISHED, ""
+    else:
+        status, reason = Status.STOPPED, ""
+    if not job.status.may_become(status):
+        raise Illegal(f"job {job.id}: {job.status} can't become {status}")
+    event = Event(at=at, kind=EventKind.ENDED, status=status, reason=reason)
+    took = took if job.start is not None else None
+    return replace(
+        job, status=status, stop=at, took=took, reason=reason, stopping=False, events=(*job.events, event)
+    )
+
+
+def _first_failure(job: Job) -> str:
+    for event in job.events:
+        if event.kind is EventKind.TASK_ENDED and event.status is Status.FAILED and event.task is not None:
+            return f"{job.tasks[event.task].host}: {event.reason}"
+    return ""
+
+
+def _moved(task: Task, status: Status, **fields: object) -> Task:
+    if not task.status.may_become(status):
+        raise Illegal(f"task {task.number}: {task.status} can't become {status}")
+    return replace(task, status=status, **fields)
+
+
+def _with_task(job: Job, task: Task) -> Job:
+    tasks = list(job.tasks)
+    tasks[task.number] = task
+    return replace(job, tasks=tuple(tasks))
+
+
+def _not_before(job: Job, now: datetime) -> datetime:
+    return max(now, job.events[-1].at) if job.events else max(now, job.submitted)

@@ -1,0 +1,54 @@
+"""A look at every space and host at once, with a bound on how long a slow host is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from jobtui.engine.clock import Clock, within
+from jobtui.engine.desk import Overview, SpaceLook
+from jobtui.model import Stats
+from jobtui.storage.base import Space, StorageError, TaskRunner
+
+PATIENCE_SECONDS = 3.0
+
+
+async def look(storage: TaskRunner, clock: Clock) -> Overview:
+    """Spaces and hosts as they are now; what a host does not tell in time is unknown (None).
+
+    Raises StorageError where even the lists can't be had.
+    """
+    spaces, hosts = await asyncio.gather(storage.spaces(), storage.hosts())
+    looks = await asyncio.gather(*(_look_at(storage, space, clock) for space in spaces))
+    return Overview(tuple(looks), hosts)
+
+
+async def _look_at(storage: TaskRunner, space: Space, clock: Clock) -> SpaceLook:
+    if space.adopted:  # opening an adopted database writes to it: it is only looked at when asked for by name
+        return SpaceLook(space, None, None, None)
+    asked = [asyncio.ensure_future(_stats(storage, space.name, host)) for host in space.hosts]
+    await within(clock, PATIENCE_SECONDS, *asked)
+    for one in asked:
+        one.cancel()
+    stats = [one.result() if one.done() and not one.cancelled() else None for one in asked]
+    known = [one for one in stats if one is not None]
+    if len(known) < len(stats):
+        return SpaceLook(space, None, None, None)
+    return SpaceLook(
+        space,
+        sum(one.bytes for one in known),
+        sum(one.memtable for one in known),
+        _sum(one.pending for one in known),
+    )
+
+
+async def _stats(storage: TaskRunner, space: str, host: str) -> Stats | None:
+    try:
+        return await storage.stats(space, host)
+    except StorageError:
+        return None  # the host's own row says why
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None

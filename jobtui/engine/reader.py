@@ -1,0 +1,146 @@
+"""A desk that only reads: for a profile that another process owns, or that nobody runs.
+
+It starts no thread, no worker and no asyncio. What would write is refused, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, TypeVar
+
+from jobtui.engine import answers, results
+from jobtui.engine.desk import Answer, Listener, Overview, Refused, Session, SpaceLook
+from jobtui.engine.profile import Profile
+from jobtui.history import History, StoreError
+from jobtui.language.result import Result
+from jobtui.language.statements import ShowHosts, ShowJob, ShowJobs, ShowSpaces, Statement, Use
+from jobtui.model import Job, Stats
+
+if TYPE_CHECKING:
+    from jobtui.storage.base import Capabilities, Host, Space
+
+T = TypeVar("T")
+READ_ONLY = (Use, ShowJobs, ShowJob, ShowSpaces, ShowHosts)
+
+
+class Reader:
+    """See the module; a `Desk`."""
+
+    writable = False
+    capabilities: Capabilities | None = None
+
+    def __init__(self, profile: Profile, history: History, why: str = "") -> None:
+        self.profile = profile.name
+        self.history = history
+        self.trouble = why
+        self._settings = profile
+
+    @classmethod
+    def open(cls, profile: Profile, why: str = "") -> Reader:
+        """Open the profile for reading; `why` is what to say to a statement that would write.
+
+        Creates nothing. Raises StoreError where the history can't be read.
+        """
+        return cls(profile, History.open(profile.history, write=False), why)
+
+    def execute(self, text: str, session: Session) -> Future[Answer]:
+        """See `Desk.execute`; the answer is there when it returns."""
+        return _done(self.answer(text, session))
+
+    def answer(self, text: str, session: Session) -> Answer:
+        """The answer itself. A text with a statement that would write is refused whole, before any of it."""
+        parsed = answers.parsed(text)
+        if isinstance(parsed, Answer):
+            return parsed
+        for statement in parsed:
+            if not isinstance(statement, READ_ONLY):
+                why = self.trouble or "This profile is open for reading only"
+                return Answer(failure=answers.failure(text, statement, why))
+        self.history.refresh()
+        done: list[Result] = []
+        for statement in parsed:
+            typed = answers.words(text, statement)
+            try:
+                done.append(self._run(statement, typed, session))
+            except (Refused, StoreError) as error:
+                return Answer(tuple(done), answers.failure(text, statement, str(error)))
+        return Answer(tuple(done))
+
+    def _run(self, statement: Statement, typed: str, session: Session) -> Result:
+        match statement:
+            case Use():
+                spaces = self.spaces()
+                if statement.space not in spaces:
+                    raise Refused(answers.no_such_space(statement.space, spaces))
+                session.space = statement.space
+                return Result(typed)
+            case ShowSpaces():
+                return results.all_spaces(typed, self._look())
+            case ShowHosts():
+                return results.all_hosts(typed, self._look())
+            case ShowJobs(space=str()):
+                return answers.show(statement, typed, self, self.spaces())
+            case _:
+                return answers.show(statement, typed, self, ())
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Nothing is posted by a reader: whoever shows it asks `history.refresh()`."""
+        return lambda: None
+
+    def job(self, job_id: int) -> Job | None:
+        """See `Desk.job`."""
+        return self.history.get(job_id)
+
+    def active(self) -> tuple[Job, ...]:
+        """See `Desk.active`; progress is not known here."""
+        return self.history.live()
+
+    def spaces(self) -> tuple[str, ...]:
+        """See `Desk.spaces`."""
+        return tuple(space.name for space in self._catalogue()[0])
+
+    def host_names(self) -> tuple[str, ...]:
+        """See `Desk.host_names`."""
+        return tuple(host.name for host in self._catalogue()[1])
+
+    def overview(self) -> Future[Overview]:
+        """See `Desk.overview`; sizes are the files', memory is unknown."""
+        return _done(self._look())
+
+    def stats(self, space: str, host: str) -> Future[Stats]:
+        """Unknown to a reader: looking into a database opens it."""
+        failed: Future[Stats] = Future()
+        failed.set_exception(Refused("Only the jobtui that runs this profile can look into its databases"))
+        return failed
+
+    def stop_work(self) -> Future[None]:
+        """A reader has no work."""
+        return _done(None)
+
+    def idle(self) -> Future[None]:
+        """A reader has no work."""
+        return _done(None)
+
+    def close(self) -> None:
+        """Let go of the history."""
+        self.history.close()
+
+    def _catalogue(self) -> tuple[tuple[Space, ...], tuple[Host, ...]]:
+        from jobtui.storage.local.catalogue import Catalogue
+
+        catalogue = Catalogue.open(self._settings.storage, self._settings.hosts)
+        return catalogue.spaces(), catalogue.hosts()
+
+    def _look(self) -> Overview:
+        from jobtui.storage.local.catalogue import Catalogue
+
+        catalogue = Catalogue.open(self._settings.storage, self._settings.hosts)
+        spaces = tuple(SpaceLook(space, catalogue.size(space), None, None) for space in catalogue.spaces())
+        return Overview(spaces, catalogue.hosts())
+
+
+def _done(value: T) -> Future[T]:
+    future: Future[T] = Future()
+    future.set_result(value)
+    return future

@@ -1,0 +1,185 @@
+"""Jobs, spaces and hosts as the rows that statements answer with (LANGUAGE, "Statements")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, overload
+
+from jobtui.language.result import Result, Row
+from jobtui.model import Job, Task
+
+if TYPE_CHECKING:
+    from jobtui.engine.desk import Overview
+    from jobtui.history import View
+
+NEW_JOB = ("New Job Id",)
+JOBS = ("Job Id", "Command", "Status", "Start Time", "Stop Time")
+JOB = ("Job Id(TaskId)", "Command(Dest)", "Status", "Start Time", "Stop Time")
+SPACES = ("Name", "Hosts", "Size", "In Memory", "To Compact")
+HOSTS = ("Host", "Status", "Spaces", "Size", "Free")
+
+_PAGE = 500
+
+
+def local_time(moment: datetime | None) -> str:
+    """A moment as the tables show it: local, `12/17/19 17:21:30`; "" for none."""
+    return "" if moment is None else moment.astimezone().strftime("%m/%d/%y %H:%M:%S")
+
+
+def size(count: int | None) -> str:
+    """Bytes as a person reads them: `0 B`, `612 MiB`, `1.2 GiB`; "" where unknown."""
+    if count is None:
+        return ""
+    value, units = float(count), iter(("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"))
+    unit = next(units)
+    while abs(value) >= 1024 and unit != "EiB":
+        value, unit = value / 1024, next(units)
+    return f"{value:.1f} {unit}" if unit != "B" and abs(value) < 10 else f"{value:.0f} {unit}"
+
+
+def new_jobs(statement: str, jobs: Sequence[Job], notice: str = "") -> Result:
+    """A row for each job that was queued."""
+    rows = tuple(Row((str(job.id),), {"New Job Id": job.id}) for job in jobs)
+    return Result(statement, NEW_JOB, rows, jobs=tuple(job.id for job in jobs), notice=notice)
+
+
+def counted(statement: str, word: str, verb: str, jobs: int, tasks: int) -> Result:
+    """`stop 1 jobs 2 tasks`, in a column `STOP Result`."""
+    column = f"{word} Result"
+    text = f"{verb} {jobs} jobs {tasks} tasks"
+    return Result(statement, (column,), (Row((text,), {column: text, "jobs": jobs, "tasks": tasks}),))
+
+
+def one_job(statement: str, job: Job) -> Result:
+    """A job and its tasks."""
+    rows = [_job_row(job, JOB[0], JOB[1]), *(_task_row(job, task) for task in job.tasks)]
+    return Result(statement, JOB, tuple(rows))
+
+
+def all_jobs(statement: str, view: View, limit: int | None) -> Result:
+    """The view's jobs, oldest first; `limit` keeps the newest. They are read as they are asked for."""
+    return Result(statement, JOBS, JobRows(view, 0 if limit is None else max(0, len(view) - limit)))
+
+
+def all_spaces(statement: str, overview: Overview) -> Result:
+    """The spaces and what they hold."""
+    rows = []
+    for look in overview.spaces:
+        cells = (
+            look.space.name,
+            str(len(look.space.hosts)),
+            size(look.size),
+            size(look.memory),
+            size(look.pending),
+        )
+        values = {
+            "Name": look.space.name,
+            "Hosts": list(look.space.hosts),
+            "Size": look.size,
+            "In Memory": look.memory,
+            "To Compact": look.pending,
+            "adopted": look.space.adopted,
+        }
+        rows.append(Row(cells, values))
+    return Result(statement, SPACES, tuple(rows))
+
+
+def all_hosts(statement: str, overview: Overview) -> Result:
+    """The storage hosts, and whether each answers."""
+    rows = []
+    for host in overview.hosts:
+        status = "online" if host.up else "offline"
+        cells = (host.name, status, str(host.spaces), size(host.size), size(host.free))
+        values = {
+            "Host": host.name,
+            "Status": status,
+            "Spaces": host.spaces,
+            "Size": host.size,
+            "Free": host.free,
+            "reason": host.detail,
+        }
+        rows.append(Row(cells, values))
+    return Result(statement, HOSTS, tuple(rows))
+
+
+class JobRows(Sequence[Row]):
+    """The rows of SHOW JOBS from the `first` of the view on, decoded a page at a time as they are read."""
+
+    def __init__(self, view: View, first: int) -> None:
+        self._view, self._first = view, first
+
+    def __len__(self) -> int:
+        return len(self._view) - self._first
+
+    def __iter__(self) -> Iterator[Row]:
+        for start in range(self._first, len(self._view), _PAGE):
+            for job in self._view.page(start, _PAGE):
+                yield _job_row(job, "Job Id", "Command")
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Row]: ...
+    def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            if step != 1:
+                return [self[position] for position in range(start, stop, step)]
+            jobs = self._view.page(self._first + start, max(0, stop - start))
+            return [_job_row(job, "Job Id", "Command") for job in jobs]
+        position = range(len(self))[index]
+        return _job_row(self._view.page(self._first + position, 1)[0], "Job Id", "Command")
+
+
+def _job_row(job: Job, id_column: str, command_column: str) -> Row:
+    cells = (str(job.id), job.label, job.status.value, local_time(job.start), local_time(job.stop))
+    values: dict[str, object] = {
+        id_column: job.id,
+        command_column: job.label,
+        "Status": job.status.value,
+        "Start Time": _iso(job.start),
+        "Stop Time": _iso(job.stop),
+        "command": job.command,
+        "space": job.space,
+        "submitted": _iso(job.submitted),
+        "took": job.took,
+        "progress": job.progress,
+        "stopping": f"{job.ended_tasks}/{len(job.tasks)}" if job.stopping else None,
+        "reason": job.reason,
+        "recovered_from": job.recovered_from,
+        "reclaimed": job.reclaimed,
+    }
+    if job.origin is not None:
+        origin = job.origin
+        values["origin"] = {"cluster": origin.cluster, "space": origin.space, "id": origin.id}
+    return Row(cells, values)
+
+
+def _task_row(job: Job, task: Task) -> Row:
+    task_id = f"{job.id}-{task.number}"
+    cells = (task_id, task.host, task.status.value, local_time(task.start), local_time(task.stop))
+    before, after = task.before, task.after
+    values: dict[str, object] = {
+        JOB[0]: task_id,
+        JOB[1]: task.host,
+        "Status": task.status.value,
+        "Start Time": _iso(task.start),
+        "Stop Time": _iso(task.stop),
+        "took": task.took,
+        "progress": task.progress,
+        "reason": task.reason,
+        "code": task.code,
+        "detached": task.detached,
+        "bytes_before": None if before is None else before.bytes,
+        "bytes_after": None if after is None else after.bytes,
+        "files_before": None if before is None else [level.files for level in before.levels],
+        "files_after": None if after is None else [level.files for level in after.levels],
+        "memtable_before": None if before is None else before.memtable,
+        "memtable_after": None if after is None else after.memtable,
+    }
+    return Row(cells, values)
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.astimezone().isoformat()

@@ -1,0 +1,56 @@
+"""A clock that stands still until a test moves it."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import threading
+from datetime import UTC, datetime, timedelta
+
+
+class FakeClock:
+    """`advance` moves both clocks; `set_back` moves the wall clock alone. Safe from any thread."""
+
+    def __init__(self, start: datetime = datetime(2019, 12, 17, 17, 21, 30, tzinfo=UTC)) -> None:
+        self._wall = start
+        self._steady = 1000.0
+        self._lock = threading.Lock()
+        self._timers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._count = 0
+
+    def now(self) -> datetime:
+        return self._wall
+
+    def steady(self) -> float:
+        return self._steady
+
+    async def sleep(self, seconds: float) -> None:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        with self._lock:
+            self._count += 1
+            heapq.heappush(self._timers, (self._steady + seconds, self._count, done))
+        await done
+
+    def advance(self, seconds: float) -> None:
+        with self._lock:
+            self._wall += timedelta(seconds=seconds)
+            self._steady += seconds
+            while self._timers and self._timers[0][0] <= self._steady:
+                _, _, done = heapq.heappop(self._timers)
+                loop = done.get_loop()
+                if not loop.is_closed():
+                    loop.call_soon_threadsafe(_wake, done)
+
+    def set_back(self, seconds: float) -> None:
+        self._wall -= timedelta(seconds=seconds)
+
+    @property
+    def sleepers(self) -> int:
+        """How many coroutines wait for the clock."""
+        with self._lock:
+            return sum(not done.done() for _, _, done in self._timers)
+
+
+def _wake(done: asyncio.Future[None]) -> None:
+    if not done.done():
+        done.set_result(None)

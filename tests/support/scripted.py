@@ -1,0 +1,171 @@
+"""A storage that does what a test tells it: each operation waits until it is finished, failed or let go."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from jobtui.model import Level, Stats
+from jobtui.storage.base import (
+    Capabilities,
+    Code,
+    Host,
+    Outcome,
+    Pair,
+    Placement,
+    Report,
+    Space,
+    StorageError,
+)
+
+FULL = Stats(levels=(Level(4, 4000),), memtable=0, keys=100, pending=4000)
+LEAN = Stats(levels=(Level(0, 0), Level(1, 1500)), memtable=0, keys=60, pending=0)
+WAIT = 20.0
+
+
+@dataclass(eq=False)
+class Operation:
+    """One flush or compact that a host was asked for. Its methods may be called from any thread."""
+
+    command: str
+    space: str
+    host: str
+    report: Report
+    cancel: asyncio.Event
+    loop: asyncio.AbstractEventLoop
+    end: asyncio.Future[Outcome] = field(init=False)
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.end = self.loop.create_future()
+
+    def finish(self, before: Stats = FULL, after: Stats = LEAN) -> None:
+        self._settle(lambda: self.end.set_result(Outcome(before, after)))
+
+    def stop(self, before: Stats = FULL) -> None:
+        self._settle(lambda: self.end.set_result(Outcome(before, None, stopped=True)))
+
+    def detach(self) -> asyncio.Future[None]:
+        """End as detached; the host is busy until the answer's result is set (in the loop)."""
+        settled: asyncio.Future[None] = self.loop.create_future()
+        self._settle(lambda: self.end.set_result(Outcome(stopped=True, detached=True, settled=settled)))
+        return settled
+
+    def fail(self, code: Code = Code.IO, detail: str = "the disk says no") -> None:
+        self._settle(lambda: self.end.set_exception(StorageError(code, self.host, self.space, detail)))
+
+    def progress(self, fraction: float | None, rate: float | None = None) -> None:
+        done: Future[None] = Future()
+
+        def tell() -> None:
+            self.report(fraction, rate)
+            done.set_result(None)
+
+        self.loop.call_soon_threadsafe(tell)
+        done.result(WAIT)
+
+    def _settle(self, act: Callable[[], None]) -> None:
+        def settle() -> None:
+            if not self.end.done():
+                act()
+
+        self.loop.call_soon_threadsafe(settle)
+
+
+class ScriptedStorage:
+    """Spaces are given as name → hosts. An operation waits for the test; `auto` ends each at once."""
+
+    capabilities = Capabilities(exact_progress=True, real_stop=True, create=True, load=True)
+
+    def __init__(self, spaces: dict[str, Sequence[str]], *, auto: bool = False, obey: bool = False) -> None:
+        self.catalogue = {name: Space(name, tuple(hosts)) for name, hosts in sorted(spaces.items())}
+        self.auto = auto
+        self.obey = obey
+        self.begun: list[Operation] = []
+        self.down: dict[str, str] = {}
+        self._changed = threading.Condition()
+
+    # ---- for the test
+
+    def operation(self, space: str, host: str, nth: int = 0) -> Operation:
+        """The nth operation of that space on that host, waited for."""
+        found = self.wait_for(lambda: [o for o in self.begun if (o.space, o.host) == (space, host)][nth:])
+        return found[0]
+
+    def wait_for(self, condition: Callable[[], list[Operation]]) -> list[Operation]:
+        """What the condition gives, once that is something."""
+        with self._changed:
+            assert self._changed.wait_for(condition, WAIT), f"only these began: {self.begun}"
+            return condition()
+
+    @property
+    def under_way(self) -> list[Operation]:
+        return [operation for operation in self.begun if not operation.end.done()]
+
+    # ---- TaskRunner
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None:
+        for operation in self.under_way:
+            operation.fail(Code.HOST_DIED, "closed")
+
+    async def spaces(self) -> tuple[Space, ...]:
+        return tuple(self.catalogue.values())
+
+    async def hosts(self) -> tuple[Host, ...]:
+        names = dict.fromkeys(host for space in self.catalogue.values() for host in space.hosts)
+        return tuple(
+            Host(name, name not in self.down, self.down.get(name, ""), 1, 4000, 10**9) for name in sorted(names)
+        )
+
+    async def stats(self, space: str, host: str) -> Stats:
+        if host in self.down:
+            await asyncio.get_running_loop().create_future()
+        return FULL
+
+    async def flush(self, space: str, host: str, progress: Report, cancel: asyncio.Event) -> Outcome:
+        return await self._operate("flush", space, host, progress, cancel)
+
+    async def compact(self, space: str, host: str, progress: Report, cancel: asyncio.Event) -> Outcome:
+        return await self._operate("compact", space, host, progress, cancel)
+
+    async def create_space(self, name: str, placement: Placement) -> Space:
+        space = Space(name, placement.hosts or ("local0",))
+        self.catalogue[name] = space
+        return space
+
+    async def drop_space(self, name: str) -> None:
+        del self.catalogue[name]
+
+    async def load(self, space: str, pairs: Sequence[Pair]) -> None:
+        raise StorageError(Code.UNSUPPORTED, "", space, "a scripted storage holds no pairs")
+
+    async def dump(self, space: str) -> AsyncIterator[tuple[bytes, bytes]]:
+        raise StorageError(Code.UNSUPPORTED, "", space, "a scripted storage holds no pairs")
+        yield b"", b""
+
+    async def _operate(
+        self, command: str, space: str, host: str, progress: Report, cancel: asyncio.Event
+    ) -> Outcome:
+        loop = asyncio.get_running_loop()
+        operation = Operation(command, space, host, progress, cancel, loop)
+        watch = loop.create_task(self._watch(operation))
+        with self._changed:
+            self.begun.append(operation)
+            self._changed.notify_all()
+        if self.auto:
+            operation.finish()
+        try:
+            return await operation.end
+        finally:
+            watch.cancel()
+
+    async def _watch(self, operation: Operation) -> None:
+        await operation.cancel.wait()
+        operation.cancelled.set()
+        if self.obey:
+            operation.stop()
