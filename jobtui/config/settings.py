@@ -1,0 +1,112 @@
+"""Every setting, declared once, and the dataclasses that hold what a file says of them.
+
+Reading, checking and `jobtui config` all work from `SETTINGS`: a setting that stands there, and has a
+field of the same name in its table's dataclass, is complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jobtui.config import paths, values
+from jobtui.engine.profile import Profile
+
+DEFAULT_PROFILE = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One key of the file: its name, its default as TOML writes it, its meaning, and what it may be."""
+
+    name: str
+    default: str
+    meaning: str
+    kind: values.Kind
+
+
+# by table: "" is the file's top, "profiles.*" each profile's own
+SETTINGS: Mapping[str, tuple[Setting, ...]] = {
+    "": (
+        Setting(
+            "profile",
+            f'"{DEFAULT_PROFILE}"',
+            "The profile that is used where --profile names none.",
+            values.profile_name,
+        ),
+        Setting(
+            "data_dir",
+            '""',
+            "The directory that holds the profiles' data, a directory each: the history and the embedded "
+            "storage. Empty: the system's place for a user's data. --data-dir goes before it.",
+            values.directory,
+        ),
+    ),
+    "profiles.*": (
+        Setting(
+            "task_timeout",
+            "0",
+            'How long a task may take before it fails, in seconds or like "15 min". 0: as long as it needs.',
+            values.seconds,
+        ),
+        Setting(
+            "max_running_jobs",
+            "4",
+            "How many spaces may have a running job at the same time. A space never has two.",
+            values.whole(1, 64),
+        ),
+        Setting(
+            "compact_rate",
+            "0",
+            'How fast each host may write while it flushes and compacts, in bytes a second or like "50 MiB". '
+            "0: as fast as it can.",
+            values.rate,
+        ),
+        Setting(
+            "hosts",
+            "{}",
+            "The embedded storage hosts and the directory of each, a disk each for best speed; an empty "
+            "directory is one in the profile's own. No hosts: local0, local1 and local2.",
+            values.hosts,
+        ),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileSettings:
+    """What the file says of one profile; `SETTINGS["profiles.*"]` tells the meanings."""
+
+    task_timeout: float | None = None
+    max_running_jobs: int = 4
+    compact_rate: int | None = None
+    hosts: Mapping[str, Path | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings, defaults filled in. `found` tells whether the file at `path` was there."""
+
+    path: Path
+    found: bool = False
+    profile: str = DEFAULT_PROFILE
+    data_dir: Path | None = None
+    profiles: Mapping[str, ProfileSettings] = field(
+        default_factory=lambda: {DEFAULT_PROFILE: ProfileSettings()}
+    )
+
+    def open_profile(self, name: str, data_dir: Path | None = None) -> Profile:
+        """The profile `name`, which must be one of `profiles`, for the engine.
+
+        Its data lies under `data_dir`, or where the file says, or in the system's place.
+        """
+        settings = self.profiles[name]
+        return Profile(
+            name=name,
+            root=(data_dir or self.data_dir or paths.default_data_dir()) / name,
+            hosts=settings.hosts,
+            task_timeout=settings.task_timeout,
+            max_running_jobs=settings.max_running_jobs,
+            compact_rate=settings.compact_rate,
+        )

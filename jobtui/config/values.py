@@ -1,0 +1,93 @@
+"""The kinds of values that a setting takes: each turns TOML's value into ours or says what it must be.
+
+A kind is called with the value and the directory of the config file, from which a relative directory
+starts. Its UnsuitableError completes the sentence "task_timeout must be …".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+Kind = Callable[[object, Path], object]
+
+
+class UnsuitableError(Exception):
+    """A value that a setting can't take; the text completes "… must be"."""
+
+
+PROFILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
+PROFILE_NAME_RULE = "a profile is named with at most 64 ASCII letters, digits, '_' and '-'"
+
+
+def profile_name(value: object, base: Path) -> str:
+    """A name that is safe as a directory's."""
+    if isinstance(value, str) and PROFILE_NAME.fullmatch(value):
+        return value
+    raise UnsuitableError(f"the name of a profile in quotes ({PROFILE_NAME_RULE})")
+
+
+def directory(value: object, base: Path) -> Path | None:
+    """A directory, `~` allowed; None for the empty text."""
+    if not isinstance(value, str) or "\0" in value:
+        raise UnsuitableError('a directory in quotes, or "" for the usual one')
+    return base / Path(value).expanduser() if value else None
+
+
+def whole(low: int, high: int) -> Callable[[object, Path], int]:
+    """A whole number from `low` to `high`, both included."""
+
+    def read(value: object, base: Path) -> int:
+        if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
+            return value
+        raise UnsuitableError(f"a whole number from {low} to {high}")
+
+    return read
+
+
+def seconds(value: object, base: Path) -> float | None:
+    """A length of time in seconds; None for 0."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf"):
+        return float(value) or None
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise UnsuitableError('a number of seconds, or a text like "90 s", "15 min" or "2 h"')
+    return float(match[1]) * _SECONDS[match[2]] or None
+
+
+def rate(value: object, base: Path) -> int | None:
+    """Bytes a second; None for 0."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value or None
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise UnsuitableError('a number of bytes a second, or a text like "50 MiB"')
+    return int(float(match[1]) * _BYTES[match[2]]) or None
+
+
+def hosts(value: object, base: Path) -> dict[str, Path | None]:
+    """Storage hosts and the directory of each, None for the one in the profile's own."""
+    if not isinstance(value, dict):
+        raise UnsuitableError('a table of hosts and their directories, like { local0 = "/disk0", local1 = "" }')
+    read: dict[str, Path | None] = {}
+    for name, place in value.items():
+        if not _HOST_NAME.fullmatch(name):
+            raise UnsuitableError(
+                f"a table whose hosts are named with ASCII letters, digits, '.', '_', '-', not {name!r}"
+            )
+        try:
+            read[name] = directory(place, base)
+        except UnsuitableError as error:
+            raise UnsuitableError(f"a table in which {name} has {error}") from None
+    given = [place for place in read.values() if place is not None]
+    if len(set(given)) < len(given):
+        raise UnsuitableError("a table in which no two hosts share a directory")
+    return read
+
+
+_HOST_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?(s|min|h)")
+_SECONDS = {"s": 1, "min": 60, "h": 3600}
+_SIZE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?(KiB|MiB|GiB)")
+_BYTES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
