@@ -187,7 +187,7 @@ class Dispatch:
 
     def _is_queued(self, job_id: int) -> bool:
         job = self._engine.ledger.current(job_id)
-        return job is not None and job.status is Status.QUEUE and job_id not in self._starting
+        return job is not None and job.status is Status.QUEUE
 
     def _jobs(self, ids: Iterable[int]) -> list[Job]:
         return [job for job_id in ids if (job := self._engine.ledger.current(job_id)) is not None]
@@ -246,6 +246,8 @@ class Dispatch:
                 self._send(started[0], started[0].tasks[number])
             else:
                 self._busy.pop(host, None)
+        if self._engine.ledger.current(job.id) is None:
+            self._forget(job.id)
         self.pump()
 
     # ---- a task on its host

@@ -51,6 +51,7 @@ class Engine:
         self.settings = profile
         self._listeners: tuple[Listener, ...] = ()
         self._listeners_lock = threading.Lock()
+        self._backlog: list[Message] = []
         self._known_spaces: tuple[Space, ...] = ()
         self._known_hosts: tuple[str, ...] = ()
         self._progress: dict[tuple[int, int], float | None] = {}
@@ -110,7 +111,10 @@ class Engine:
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """See `Desk.subscribe`."""
         with self._listeners_lock:
+            backlog, self._backlog = self._backlog, []
             self._listeners = (*self._listeners, listener)
+        if backlog:
+            self._loop.call_soon_threadsafe(listener, backlog)
 
         def leave() -> None:
             with self._listeners_lock:
@@ -185,9 +189,11 @@ class Engine:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def publish(self, messages: Sequence[Message]) -> None:
-        """Hand a batch of messages to every listener."""
+        """Hand a batch of messages to every listener; notices that nobody hears yet wait for the first."""
         if not messages:
             return
+        if not self._listeners:
+            self._backlog.extend(message for message in messages if isinstance(message, Notice))
         for listener in self._listeners:
             listener(messages)
 
@@ -222,7 +228,12 @@ class Engine:
         try:
             self._loop.run_forever()
         finally:
+            left = asyncio.all_tasks(self._loop)
+            for task in left:
+                task.cancel()
+            self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.run_until_complete(self._loop.shutdown_default_executor())
             self._loop.close()
 
     async def _begin(self, demo: bool) -> None:
@@ -242,10 +253,11 @@ class Engine:
             await self.ledger.change(
                 lambda book: [lifecycle.interrupted(job, now) for job_id in found if (job := book.get(job_id))]
             )
-            self.publish([Notice(f"{_jobs(found)} failed: {lifecycle.INTERRUPTED}; RECOVER JOB runs again")])
+            again = f"RECOVER JOB {', '.join(map(str, found[:10]))} runs it again"
+            self.publish([Notice(f"{_jobs(found)}: {lifecycle.INTERRUPTED}; {again}")])
         queued = [job.id for job in self.ledger.active() if job.status is Status.QUEUE]
-        self.resumed = tuple(queued)
-        self.interrupted = tuple(found)
+        if queued and self.run is Run.ALL:
+            self.publish([Notice(f"{_jobs(queued)} queued before this start: running now", "information")])
 
     async def _learn_hosts(self) -> None:
         self._known_hosts = tuple(host.name for host in await self.storage.hosts())

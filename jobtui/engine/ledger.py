@@ -104,6 +104,7 @@ class Ledger:
             try:
                 if book.drafts:
                     await asyncio.wrap_future(self.history.commit(*book.drafts.values()))
+                    self._clear()
             except StoreError as error:
                 kept = [waiting for waiting, _ in made if waiting.told]
                 for waiting, _ in made:
@@ -111,7 +112,6 @@ class Ledger:
                         _fail(waiting, error)
                 await self._wait_for_the_disk(error, kept)
                 continue
-            self._clear()
             self._show(book.drafts.values())
             for waiting, jobs in made:
                 if not waiting.done.done():

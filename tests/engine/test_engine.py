@@ -1,0 +1,329 @@
+"""The engine over the real history and a storage that does what a test tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jobtui.engine.engine import Run
+from jobtui.history import History
+from jobtui.model import EventKind, Status
+from jobtui.storage.base import Code
+from tests.support.engines import WAIT, Bench, bench
+from tests.support.scripted import ScriptedStorage
+
+THREE = ("local0", "local1", "local2")
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Iterator[Bench]:
+    with bench(tmp_path, ScriptedStorage({"nba": THREE, "test2": THREE, "solo": ("far",)})) as it:
+        yield it
+
+
+def test_a_statement_becomes_a_job_and_the_job_a_task_for_each_host(three: Bench) -> None:
+    assert three.rows("USE nba; ADMIN COMPACT") == [("1",)]
+    for host in THREE:
+        operation = three.storage.operation("nba", host)
+        assert operation.command == "compact"
+        operation.finish()
+    job = three.heard.until(1, Status.FINISHED)
+    assert [task.status for task in job.tasks] == [Status.FINISHED] * 3
+    assert job.reclaimed == 3 * 2500
+    assert three.heard.statuses(1) == [Status.QUEUE, Status.RUNNING, Status.FINISHED]
+
+
+def test_durable_before_visible_every_published_status_is_on_disk(three: Bench, tmp_path: Path) -> None:
+    reader = History.open(tmp_path / "history", write=False)
+    seen = []
+
+    def compare(messages: object) -> None:
+        for message in messages:  # type: ignore[attr-defined]
+            if hasattr(message, "was"):
+                reader.refresh()
+                on_disk = reader.get(message.job.id)
+                seen.append(on_disk is not None and on_disk.status is message.job.status)
+
+    three.engine.subscribe(compare)
+    three.say("ADMIN FLUSH solo")
+    three.storage.operation("solo", "far").finish()
+    three.heard.until(1, Status.FINISHED)
+    assert len(seen) == 3
+    assert all(seen)
+    reader.close()
+
+
+def test_one_running_job_a_space_and_spaces_side_by_side(three: Bench) -> None:
+    three.say("ADMIN COMPACT nba; ADMIN FLUSH nba; ADMIN COMPACT solo")
+    three.storage.operation("solo", "far")
+    for host in THREE:
+        three.storage.operation("nba", host)
+    assert [three.job(n).status for n in (1, 2, 3)] == [Status.RUNNING, Status.QUEUE, Status.RUNNING]
+    for host in THREE:
+        three.storage.operation("nba", host).finish()
+    three.heard.until(2, Status.RUNNING)
+
+
+def test_progress_is_posted_and_shown_but_not_journaled(three: Bench, tmp_path: Path) -> None:
+    three.say("ADMIN COMPACT solo")
+    three.storage.operation("solo", "far").progress(0.5, 1e6)
+    assert three.job(1).progress == 0.5
+    assert [(p.task, p.rate) for p in three.heard.progress] == [(0, 1e6)]
+    on_disk = three.engine.history.get(1)
+    assert on_disk is not None
+    assert on_disk.tasks[0].progress is None
+
+
+def test_a_stopped_job_stays_running_until_its_last_task_ends(three: Bench) -> None:
+    three.say("ADMIN COMPACT nba")
+    operations = [three.storage.operation("nba", host) for host in THREE]
+    operations[0].finish()
+    three.heard.wait_for(lambda: three.job(1).ended_tasks == 1)
+    assert three.rows("STOP JOB 1") == [("stop 1 jobs 2 tasks",)]
+    for operation in operations[1:]:
+        assert operation.cancelled.wait(WAIT)
+    assert (three.job(1).status, three.job(1).stopping) == (Status.RUNNING, True)
+    operations[1].stop()
+    three.heard.wait_for(lambda: three.job(1).ended_tasks == 2)
+    assert three.job(1).status is Status.RUNNING
+    operations[2].stop()
+    job = three.heard.until(1, Status.STOPPED)
+    assert [task.status for task in job.tasks] == [Status.FINISHED, Status.STOPPED, Status.STOPPED]
+
+
+def test_a_detached_task_leaves_its_host_busy_until_the_call_returns(three: Bench) -> None:
+    three.say("ADMIN COMPACT solo; ADMIN FLUSH solo; STOP JOB 1")
+    operation = three.storage.operation("solo", "far")
+    settled = operation.detach()
+    job = three.heard.until(1, Status.STOPPED)
+    assert job.tasks[0].detached
+    assert "the host goes on" in job.tasks[0].reason
+    assert three.job(2).status is Status.QUEUE
+    operation.loop.call_soon_threadsafe(settled.set_result, None)
+    three.heard.until(2, Status.RUNNING)
+
+
+def test_a_failed_task_makes_the_job_failed_and_the_others_run_on(three: Bench) -> None:
+    three.say("ADMIN COMPACT nba")
+    three.storage.operation("nba", "local1").fail(Code.DISK_FULL, "no space left (needs 3 GiB, 1 GiB free)")
+    three.heard.wait_for(lambda: three.job(1).ended_tasks == 1)
+    assert three.job(1).status is Status.RUNNING
+    for host in ("local0", "local2"):
+        three.storage.operation("nba", host).finish()
+    job = three.heard.until(1, Status.FAILED)
+    assert job.reason == "local1: no space left (needs 3 GiB, 1 GiB free)"
+    assert job.tasks[1].code == "disk_full"
+
+
+def test_stop_of_a_queued_job_and_stop_twice_and_stop_of_an_ended_one(three: Bench) -> None:
+    three.say("ADMIN COMPACT solo; ADMIN FLUSH solo")
+    assert three.rows("STOP JOB 2") == [("stop 1 jobs 1 tasks",)]
+    assert three.job(2).status is Status.STOPPED
+    assert three.refusal("STOP JOB 2") == "Job 2 has already stopped"
+    three.say("STOP JOB 1")
+    assert three.refusal("STOP JOB 1") == "Job 1 is already stopping"
+    three.storage.operation("solo", "far").stop()
+    three.heard.until(1, Status.STOPPED)
+    assert three.refusal("STOP JOB 1") == "Job 1 has already stopped"
+
+
+def test_a_list_of_ids_is_checked_whole_before_any_of_it_is_carried_out(three: Bench) -> None:
+    three.say("ADMIN COMPACT solo; ADMIN FLUSH solo")
+    assert three.refusal("STOP JOB 2, 1, 99") == "Job 99 does not exist"
+    assert [three.job(n).stopping or three.job(n).status.ended for n in (1, 2)] == [False, False]
+    assert three.refusal("RECOVER JOB 99") == "Job 99 does not exist"
+    assert three.refusal("RECOVER JOB 1") == "Job 1 is still running; STOP JOB 1 first"
+    assert three.refusal("RECOVER JOB 2") == "Job 2 is still queued; STOP JOB 2 first"
+
+
+def test_stop_of_a_thousand_queued_jobs(three: Bench) -> None:
+    three.say("ADMIN COMPACT solo;" * 1001)
+    three.storage.operation("solo", "far")
+    ids = ", ".join(str(n) for n in range(2, 1002))
+    assert three.rows(f"STOP JOB {ids}") == [("stop 1000 jobs 1000 tasks",)]
+    assert three.engine.history.counts()[Status.STOPPED] == 1000
+
+
+def test_recover_makes_a_new_job_and_leaves_the_old_as_it_was(three: Bench) -> None:
+    three.say("ADMIN COMPACT solo")
+    three.storage.operation("solo", "far").fail()
+    old = three.heard.until(1, Status.FAILED)
+    assert three.rows("RECOVER JOB 1") == [("2",)]
+    assert three.job(2).recovered_from == 1
+    assert three.job(1) == old
+    three.storage.operation("solo", "far", 1).finish()
+    three.heard.until(2, Status.FINISHED)
+
+
+def test_a_bare_recover_takes_what_failed_or_stopped_and_was_not_recovered_yet(three: Bench) -> None:
+    three.say("ADMIN COMPACT solo; ADMIN FLUSH solo; ADMIN FLUSH nba; STOP JOB 2")
+    three.storage.operation("solo", "far").fail()
+    for host in THREE:
+        three.storage.operation("nba", host).stop()
+    three.heard.until(1, Status.FAILED)
+    three.heard.until(3, Status.STOPPED)
+    assert three.rows("USE solo; RECOVER JOB") == [("4",), ("5",)]
+    assert [three.job(n).recovered_from for n in (4, 5)] == [1, 2]
+    assert three.rows("RECOVER JOB") == []
+    three.session.space = None
+    assert three.rows("RECOVER JOB") == [("6",)]
+
+
+def test_backup_archives_what_has_ended_and_passes_over_the_rest(three: Bench) -> None:
+    three.say("ADMIN FLUSH solo; ADMIN COMPACT solo")
+    three.storage.operation("solo", "far").finish()
+    three.heard.until(2, Status.RUNNING)
+    assert three.rows("BACKUP JOB 0 22") == [("backup 1 jobs 1 tasks",)]
+    assert three.refusal("SHOW JOB 1") == "Job 1 is archived"
+    assert three.refusal("STOP JOB 1") == "Job 1 is archived"
+    assert three.refusal("RECOVER JOB 1") == "Job 1 is archived"
+    assert [row[0] for row in three.rows("SHOW JOBS")] == ["2"]
+    assert [row[0] for row in three.rows("SHOW ARCHIVED JOBS")] == ["1"]
+    assert three.refusal("BACKUP JOB 22 0") == "The range 22 to 0 is empty"
+
+
+def test_a_bad_text_runs_nothing_and_a_failure_ends_a_text_where_it_stands(three: Bench) -> None:
+    answer = three.say("ADMIN FLUSH nba; SHOW JBO 1")
+    assert answer.failure is not None
+    assert answer.failure.syntax
+    assert not answer.results
+    assert three.rows("SHOW JOBS") == []
+    answer = three.say("USE nba; ADMIN FLUSH;\nSHOW JOB 99; ADMIN FLUSH")
+    assert [result.statement for result in answer.results] == ["USE nba", "ADMIN FLUSH"]
+    assert answer.failure is not None
+    assert (answer.failure.message, answer.failure.line) == ("Job 99 does not exist", 2)
+    assert len(three.rows("SHOW JOBS")) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "refusal"),
+    [
+        ("ADMIN FLUSH", "Space was not chosen: USE a space first, or name one: ADMIN FLUSH nba"),
+        ("USE nbaa", "Space 'nbaa' does not exist; did you mean 'nba'?"),
+        ("ADMIN COMPACT test3", "Space 'test3' does not exist; did you mean 'test2'?"),
+        ("SHOW JOBS IN zzz", "Space 'zzz' does not exist"),
+        ("SHOW JOB 99", "Job 99 does not exist"),
+        ("DROP SPACE zzz", "Space 'zzz' does not exist"),
+    ],
+)
+def test_a_refusal_says_what_would_be_right(three: Bench, text: str, refusal: str) -> None:
+    assert three.refusal(text) == refusal
+
+
+def test_a_space_with_jobs_under_way_is_not_dropped(three: Bench) -> None:
+    three.say("ADMIN COMPACT solo")
+    assert "STOP JOB 1 first" in three.refusal("DROP SPACE solo")
+    three.storage.operation("solo", "far").finish()
+    three.heard.until(1, Status.FINISHED)
+    assert three.rows("DROP SPACE solo") == []
+    assert three.refusal("RECOVER JOB 1") == "Space 'solo' does not exist"
+    assert [row[1] for row in three.rows("SHOW JOBS IN solo")] == ["compact solo"]
+
+
+def test_a_host_that_never_answers_fails_its_task_after_task_timeout(tmp_path: Path) -> None:
+    storage = ScriptedStorage({"nba": ("hung", "well")})
+    with bench(tmp_path, storage, task_timeout=30) as it:
+        it.say("ADMIN COMPACT nba")
+        storage.operation("nba", "hung")
+        storage.operation("nba", "well").finish()
+        it.heard.wait_for(lambda: it.job(1).ended_tasks == 1)
+        it.clock.advance(31)
+        job = it.heard.until(1, Status.FAILED)
+        assert job.reason == "hung: hung did not answer within 30 s (task_timeout)"
+        assert [task.status for task in job.tasks] == [Status.FAILED, Status.FINISHED]
+        assert storage.operation("nba", "hung").cancelled.wait(WAIT)
+
+
+def test_a_hung_host_delays_only_the_tasks_that_need_it(tmp_path: Path) -> None:
+    storage = ScriptedStorage({"a": ("hung",), "b": ("hung", "well"), "c": ("other",)})
+    with bench(tmp_path, storage, max_running_jobs=1) as it:
+        it.say("ADMIN COMPACT a")
+        storage.operation("a", "hung")
+        it.say("ADMIN COMPACT b; ADMIN COMPACT c")
+        it.heard.wait_for(lambda: it.clock.sleepers)
+        it.clock.advance(31)
+        storage.operation("b", "well").finish()
+        storage.operation("c", "other").finish()
+        it.heard.until(3, Status.FINISHED)
+        assert it.job(2).status is Status.RUNNING
+
+
+def test_a_storage_that_breaks_its_word_fails_the_task_with_what_it_raised(
+    three: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise ValueError("odd")
+
+    monkeypatch.setattr(three.storage, "flush", broken)
+    three.say("ADMIN FLUSH solo")
+    assert three.heard.until(1, Status.FAILED).reason == "far: ValueError: odd"
+
+
+def test_an_interrupted_job_is_failed_at_the_next_start_and_the_queue_goes_on(tmp_path: Path) -> None:
+    spaces = {"solo": ("far",), "nba": THREE}
+    with bench(tmp_path, ScriptedStorage(spaces)) as it:
+        it.say("ADMIN COMPACT solo; ADMIN FLUSH solo")
+        it.storage.operation("solo", "far")
+    with bench(tmp_path, ScriptedStorage(spaces)) as it:
+        job = it.job(1)
+        assert (job.status, job.reason) == (Status.FAILED, "interrupted: jobtui ended while it ran")
+        assert job.events[-1].kind is EventKind.INTERRUPTED
+        it.storage.operation("solo", "far").finish()
+        it.heard.wait_for(lambda: it.job(2).status.ended)
+        assert it.rows("RECOVER JOB 1") == [("3",)]
+
+
+def test_an_engine_that_may_run_nothing_leaves_the_queue_as_it_is(tmp_path: Path) -> None:
+    spaces = {"solo": ("far",), "nba": THREE}
+    with bench(tmp_path, ScriptedStorage(spaces), run=Run.NONE) as it:
+        it.say("ADMIN COMPACT solo; ADMIN COMPACT nba")
+        it.engine.idle().result(WAIT)
+        assert not it.storage.begun
+    with bench(tmp_path, ScriptedStorage(spaces), run=Run.SUBMITTED) as it:
+        assert not it.storage.begun
+        it.say("ADMIN FLUSH solo")
+        it.storage.operation("solo", "far").finish()
+        it.storage.operation("solo", "far", 1).finish()
+        it.engine.idle().result(WAIT)
+        assert [it.job(n).status for n in (1, 2, 3)] == [Status.FINISHED, Status.QUEUE, Status.FINISHED]
+
+
+def test_ids_go_on_after_an_archive_and_a_restart(tmp_path: Path) -> None:
+    for expected in ("1", "2", "3"):
+        with bench(tmp_path, ScriptedStorage({"solo": ("far",)}, auto=True)) as it:
+            assert it.rows("ADMIN FLUSH solo") == [(expected,)]
+            it.engine.idle().result(WAIT)
+            it.say("BACKUP JOB 0 100")
+
+
+def test_stop_work_stops_all_and_is_done_when_the_last_has_ended(tmp_path: Path) -> None:
+    with bench(tmp_path, ScriptedStorage({"a": ("x",), "b": ("y",)}, obey=True)) as it:
+        it.say("ADMIN COMPACT a; ADMIN FLUSH a; ADMIN COMPACT b")
+        it.storage.operation("a", "x")
+        it.storage.operation("b", "y")
+        it.engine.stop_work().result(WAIT)
+        assert {it.job(n).status for n in (1, 2, 3)} == {Status.STOPPED}
+
+
+def test_durations_come_from_the_steady_clock(three: Bench) -> None:
+    three.say("ADMIN COMPACT solo")
+    operation = three.storage.operation("solo", "far")
+    three.clock.advance(90)
+    three.clock.set_back(3600)
+    operation.finish()
+    job = three.heard.until(1, Status.FINISHED)
+    assert (job.took, job.tasks[0].took) == (90, 90)
+    assert job.stop == job.start
+
+
+def test_show_hosts_and_show_spaces_do_not_wait_for_a_host_that_hangs(three: Bench) -> None:
+    three.storage.down["far"] = "no answer"
+    answer = three.engine.execute("SHOW SPACES", three.session)
+    three.heard.wait_for(lambda: three.clock.sleepers)
+    three.clock.advance(5)
+    rows = {row.cells[0]: row.cells for row in answer.result(WAIT).results[0].rows}
+    assert rows["solo"] == ("solo", "1", "", "", "")
+    assert rows["nba"] == ("nba", "3", "12 KiB", "0 B", "12 KiB")
+    assert ("far", "offline") in [row[:2] for row in three.rows("SHOW HOSTS")]

@@ -1,0 +1,105 @@
+"""An engine over the real history and a scripted storage, and waiting for what it says."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from jobtui.engine.desk import Answer, Message, Session
+from jobtui.engine.engine import Engine, Run
+from jobtui.engine.profile import Profile
+from jobtui.model import Change, Job, Notice, Progress, Status
+from tests.support.clock import FakeClock
+from tests.support.scripted import ScriptedStorage
+
+WAIT = 20.0
+
+
+class Heard:
+    """Everything that an engine has published, and a way to wait for more."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.messages: list[Message] = []
+        self._changed = threading.Condition()
+        engine.subscribe(self._take)
+
+    def _take(self, messages: Sequence[Message]) -> None:
+        with self._changed:
+            self.messages.extend(messages)
+            self._changed.notify_all()
+
+    def wait_for(self, condition: Callable[[], object]) -> None:
+        with self._changed:
+            assert self._changed.wait_for(condition, WAIT), self.messages[-10:]
+
+    def jobs(self, job_id: int) -> list[Job]:
+        """The versions of a job that were published, oldest first."""
+        return [m.job for m in self.messages if isinstance(m, Change) and m.job.id == job_id]
+
+    def statuses(self, job_id: int) -> list[Status]:
+        """The statuses of a job as they were published, without repeats."""
+        seen = [job.status for job in self.jobs(job_id)]
+        return [status for n, status in enumerate(seen) if n == 0 or seen[n - 1] is not status]
+
+    def until(self, job_id: int, status: Status) -> Job:
+        """The job once it was published with that status."""
+        self.wait_for(lambda: any(job.status is status for job in self.jobs(job_id)))
+        return next(job for job in self.jobs(job_id) if job.status is status)
+
+    @property
+    def notices(self) -> list[str]:
+        return [m.text for m in self.messages if isinstance(m, Notice)]
+
+    @property
+    def progress(self) -> list[Progress]:
+        return [m for m in self.messages if isinstance(m, Progress)]
+
+
+class Bench:
+    """An engine, its storage, its clock, a session, and what was heard."""
+
+    def __init__(self, engine: Engine, storage: ScriptedStorage, clock: FakeClock) -> None:
+        self.engine, self.storage, self.clock = engine, storage, clock
+        self.heard = Heard(engine)
+        self.session = Session(None, Path("/"))
+
+    def say(self, text: str) -> Answer:
+        return self.engine.execute(text, self.session).result(WAIT)
+
+    def rows(self, text: str) -> list[tuple[str, ...]]:
+        """The cells of the last result of a text that must succeed."""
+        answer = self.say(text)
+        assert answer.failure is None, answer.failure
+        return [row.cells for row in answer.results[-1].rows]
+
+    def refusal(self, text: str) -> str:
+        """Why a text that must fail did."""
+        failure = self.say(text).failure
+        assert failure is not None
+        return failure.message
+
+    def job(self, job_id: int) -> Job:
+        job = self.engine.job(job_id)
+        assert job is not None
+        return job
+
+
+@contextmanager
+def bench(
+    root: Path,
+    storage: ScriptedStorage,
+    *,
+    clock: FakeClock | None = None,
+    run: Run = Run.ALL,
+    task_timeout: float | None = None,
+    max_running_jobs: int = 4,
+) -> Iterator[Bench]:
+    clock = clock or FakeClock()
+    profile = Profile("local", root, task_timeout=task_timeout, max_running_jobs=max_running_jobs)
+    engine = Engine.open(profile, run=run, clock=clock, storage=storage)
+    try:
+        yield Bench(engine, storage, clock)
+    finally:
+        engine.close()
