@@ -1,0 +1,227 @@
+"""Which spaces exist where: `spaces.json` in the storage's directory, readable without a loop or a worker.
+
+    {"crc":"0b8ce7f3","catalogue":{"format":1,"spaces":[{"name":"nba","hosts":["local0","local1"]}]}}
+
+A space of our own lies on its hosts, an adopted one in `directories` that belong to another program.
+`unsettled` holds what was being made or deleted: a space is named only once all its databases are there,
+and forgotten before the first of them is deleted, so whatever moment a crash chose, the next start knows what
+to clear away. The file is replaced as a whole: written beside, synced, renamed, its directory synced.
+A damaged one is kept under another name and rebuilt from the directories of the hosts.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+
+from jobtui.storage.base import Code, Host, Space, StorageError
+from jobtui.storage.local import places
+from jobtui.storage.local.names import directory_name
+from jobtui.storage.local.reasons import system_trouble
+
+FILE = "spaces.json"
+FORMAT = 1
+DEFAULT_HOSTS = ("local0", "local1", "local2")
+
+
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A space: on `hosts`, or adopted in `directories`."""
+
+    name: str
+    hosts: tuple[str, ...] = ()
+    directories: tuple[str, ...] = ()
+
+    @property
+    def space(self) -> Space:
+        """The space as the engine knows it."""
+        return Space(self.name, self.hosts or self.directories, bool(self.directories))
+
+
+class Unsettled(msgspec.Struct, frozen=True):
+    """A space that was being made, or is forgotten and being deleted, on these hosts."""
+
+    name: str
+    hosts: tuple[str, ...]
+
+
+class _Content(msgspec.Struct, frozen=True, omit_defaults=True):
+    format: int
+    spaces: tuple[Entry, ...] = ()
+    unsettled: tuple[Unsettled, ...] = ()
+
+
+class _Sheet(msgspec.Struct, frozen=True):
+    crc: str
+    catalogue: msgspec.Raw
+
+
+class _Damaged(Exception):
+    """The file is not what was written; the text says how."""
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What there is at one moment.
+
+    `damage` is why the file could not be read and this was rebuilt instead, "" where all is well.
+    """
+
+    root: Path
+    directories: Mapping[str, Path]
+    entries: Mapping[str, Entry]
+    unsettled: tuple[Unsettled, ...] = ()
+    damage: str = ""
+
+    @classmethod
+    def open(cls, root: Path, hosts: Mapping[str, Path | None]) -> Catalogue:
+        """Read it; changes nothing on disk. Raises StorageError where that can't be done.
+
+        No hosts: `local0` to `local2`; a host without a directory has one under `root`.
+        """
+        directories = host_directories(root, hosts)
+        empty = cls(root, directories, {})
+        try:
+            content = _decode((root / FILE).read_bytes())
+        except FileNotFoundError:
+            found = _rebuilt(empty, f"{root / FILE} is missing")
+            return found if found.entries else empty
+        except OSError as error:
+            raise _unreadable(root / FILE, error) from error
+        except _Damaged as damaged:
+            return _rebuilt(empty, f"{root / FILE} {damaged}")
+        entries = {entry.name: entry for entry in content.spaces}
+        return cls(root, directories, entries, content.unsettled)
+
+    def spaces(self) -> tuple[Space, ...]:
+        """The spaces, in name order."""
+        return tuple(self.entries[name].space for name in sorted(self.entries))
+
+    def hosts(self) -> tuple[Host, ...]:
+        """The hosts, sizes from their files: the configured ones, then those that only spaces name."""
+        spaces: dict[str, list[str]] = {name: [] for name in self.directories}
+        for space in self.spaces():
+            for host in space.hosts:
+                spaces.setdefault(host, []).append(space.name)
+        return tuple(self._host(name, held) for name, held in spaces.items())
+
+    def size(self, space: str) -> int:
+        """Bytes of the space's files on all hosts that can be read; 0 for one that does not exist."""
+        entry = self.entries.get(space)
+        if entry is None:
+            return 0
+        return sum(places.size(path) for host in entry.space.hosts if (path := self.path(space, host)))
+
+    def path(self, space: str, host: str) -> Path | None:
+        """The directory of the space's database on the host, None where the host has none."""
+        entry = self.entries.get(space)
+        if entry is not None and host in entry.directories:
+            return Path(host)
+        if host not in self.directories:
+            return None
+        return self.directories[host] / directory_name(space)
+
+    def with_entry(self, entry: Entry) -> Catalogue:
+        """With this space named, and no longer unsettled."""
+        settled = tuple(one for one in self.unsettled if one.name != entry.name)
+        return replace(self, entries={**self.entries, entry.name: entry}, unsettled=settled)
+
+    def without(self, name: str) -> Catalogue:
+        """With this space forgotten; what lay on hosts is unsettled."""
+        entries = {key: entry for key, entry in self.entries.items() if key != name}
+        entry = self.entries[name]
+        if not entry.hosts:
+            return replace(self, entries=entries)
+        return replace(self, entries=entries, unsettled=(*self.unsettled, Unsettled(name, entry.hosts)))
+
+    def with_unsettled(self, unsettled: Unsettled) -> Catalogue:
+        """With a space that is about to be made."""
+        return replace(self, unsettled=(*self.unsettled, unsettled))
+
+    def settled(self, name: str) -> Catalogue:
+        """With nothing unsettled under that name."""
+        return replace(self, unsettled=tuple(one for one in self.unsettled if one.name != name))
+
+    def save(self) -> None:
+        """Put it on disk: once this returns it survives a crash, and before that the old one does.
+
+        Raises StorageError. A damaged file is set aside first.
+        """
+        file = self.root / FILE
+        try:
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if self.damage and file.exists():
+                places.set_aside(file)
+            places.write_durably(file, _encode(self))
+        except OSError as error:
+            raise _unwritable(file, error) from error
+
+    def _host(self, name: str, held: list[str]) -> Host:
+        own = self.directories.get(name)
+        path = own if own is not None else Path(name) if Path(name).is_absolute() else None
+        if path is None:
+            return Host(name, False, "it is not in the configuration", len(held))
+        sizes = [places.size(place) for space in held if (place := self.path(space, name))]
+        problem = "" if own is not None and not held else places.problem(path, database=own is None)
+        return Host(name, not problem, problem, len(held), sum(sizes), places.free(path))
+
+
+def host_directories(root: Path, hosts: Mapping[str, Path | None]) -> dict[str, Path]:
+    """Where each host keeps its databases. Raises StorageError where two would share a place."""
+    named: Mapping[str, Path | None] = hosts or dict.fromkeys(DEFAULT_HOSTS)
+    found = {name: path or root / directory_name(name) for name, path in named.items()}
+    real = sorted((os.path.realpath(path), name) for name, path in found.items())
+    for (one, host), (other, second) in pairwise(real):
+        if one == other or other.startswith(one.rstrip(os.sep) + os.sep):
+            reason = f"the hosts {host} and {second} would share a directory: {other}"
+            raise StorageError(Code.REJECTED, second, "", reason)
+    return found
+
+
+def _rebuilt(empty: Catalogue, damage: str) -> Catalogue:
+    held: dict[str, list[str]] = {}
+    for host, directory in empty.directories.items():
+        for name in places.spaces_in(directory):
+            held.setdefault(name, []).append(host)
+    entries = {name: Entry(name, tuple(hosts)) for name, hosts in held.items()}
+    return replace(empty, entries=entries, damage=damage)
+
+
+def _encode(catalogue: Catalogue) -> bytes:
+    entries = tuple(catalogue.entries[name] for name in sorted(catalogue.entries))
+    content = msgspec.json.encode(_Content(FORMAT, entries, catalogue.unsettled))
+    return msgspec.json.encode(_Sheet(_crc(content), msgspec.Raw(content))) + b"\n"
+
+
+def _decode(data: bytes) -> _Content:
+    try:
+        sheet = msgspec.json.decode(data, type=_Sheet)
+        raw = bytes(sheet.catalogue)
+        if sheet.crc != _crc(raw):
+            raise _Damaged("does not match its checksum")
+        written = msgspec.json.decode(raw, type=dict[str, object]).get("format")
+        if isinstance(written, int) and written > FORMAT:
+            reason = f"{FILE} was written by a newer jobtui (format {written}, this one knows {FORMAT})"
+            raise StorageError(Code.UNSUPPORTED, "", "", reason)
+        return msgspec.json.decode(raw, type=_Content)
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise _Damaged(f"is damaged ({error})") from error
+
+
+def _crc(content: bytes) -> str:
+    return f"{zlib.crc32(content):08x}"
+
+
+def _unreadable(file: Path, error: OSError) -> StorageError:
+    code = Code.ACCESS if isinstance(error, PermissionError) else Code.IO
+    return StorageError(code, "", "", f"{file} can't be read: {error.strerror or error}")
+
+
+def _unwritable(file: Path, error: OSError) -> StorageError:
+    trouble = system_trouble(error, str(file))
+    return StorageError(trouble.code, "", "", trouble.reason)

@@ -1,0 +1,202 @@
+"""CREATE SPACE and DROP SPACE, in an order that a crash at any moment leaves nothing wrong.
+
+Made: noted as unsettled, its databases made on each host, then named. Dropped: forgotten and noted as
+unsettled, let go of by the workers, deleted, settled. What is unsettled at a start is cleared away: it was
+never there for anybody, or is there no longer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from jobtui.storage.base import Code, Placement, Space, StorageError
+from jobtui.storage.local import places
+from jobtui.storage.local import protocol as p
+from jobtui.storage.local.catalogue import Catalogue, Entry, Unsettled
+from jobtui.storage.local.names import directory_name
+from jobtui.storage.local.process import Notice
+from jobtui.storage.local.reasons import Trouble, system_trouble
+from jobtui.storage.local.supervisor import Worker
+
+
+class Ground(Protocol):
+    """What making and dropping needs of the storage."""
+
+    catalogue: Catalogue
+    notice: Notice
+
+    def worker(self, host: str, *, adopted: bool) -> Worker:
+        """The host's worker."""
+        ...
+
+
+class Creation:
+    """See the module. One change at a time is the caller's duty."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    async def create(self, name: str, placement: Placement) -> Space:
+        """Make or adopt a space. Raises StorageError, and then nothing of it is there."""
+        if name in self._ground.catalogue.entries:
+            raise _refused(name, f"Space '{name}' exists already")
+        if placement.directories is not None:
+            return await self._adopt(name, placement.directories)
+        hosts = self._chosen(name, placement)
+        for host in hosts:
+            self._refuse_remains(name, host)
+        await self._save(self._ground.catalogue.with_unsettled(Unsettled(name, hosts)))
+        try:
+            await self._make(name, hosts)
+            await self._save(self._ground.catalogue.with_entry(Entry(name, hosts)))
+        except BaseException:
+            await self._clear(name, hosts)
+            raise
+        return self._ground.catalogue.entries[name].space
+
+    async def drop(self, name: str) -> None:
+        """Forget a space and delete what is ours of it. Raises StorageError where it could not be forgotten."""
+        entry = self._ground.catalogue.entries.get(name)
+        if entry is None:
+            raise StorageError(Code.MISSING, "", name, f"Space '{name}' does not exist")
+        await self._save(self._ground.catalogue.without(name))
+        if entry.hosts:
+            await self._clear(name, entry.hosts)
+
+    def settle(self) -> None:
+        """At the start: say what was wrong with the catalogue, and clear away what is unsettled. Blocks.
+
+        Raises StorageError where the disk does not take it.
+        """
+        catalogue = self._ground.catalogue
+        if catalogue.damage:
+            names = ", ".join(sorted(catalogue.entries)) or "none"
+            self._ground.notice(
+                f"{catalogue.damage}; spaces found on the hosts: {names}. "
+                "Adopted ones must be adopted again (CREATE SPACE … AT)"
+            )
+            catalogue.save()
+            self._ground.catalogue = catalogue = Catalogue(
+                catalogue.root, catalogue.directories, catalogue.entries, catalogue.unsettled
+            )
+        for one in catalogue.unsettled:
+            self._remove(one.name, one.hosts)
+        self._tell_of_strangers()
+
+    def _chosen(self, name: str, placement: Placement) -> tuple[str, ...]:
+        known = tuple(self._ground.catalogue.directories)
+        if placement.hosts is not None:
+            for host in placement.hosts:
+                if host not in known:
+                    raise _refused(name, f"Host '{host}' does not exist; there are {', '.join(known)}")
+            return tuple(dict.fromkeys(placement.hosts))
+        count = len(known) if placement.count is None else placement.count
+        if not 1 <= count <= len(known):
+            raise _refused(name, f"{count} hosts were asked for; there are {len(known)}: {', '.join(known)}")
+        held = [host for entry in self._ground.catalogue.entries.values() for host in entry.hosts]
+        emptiest = sorted(known, key=held.count)[:count]
+        return tuple(host for host in known if host in emptiest)
+
+    def _refuse_remains(self, name: str, host: str) -> None:
+        path = self._ground.catalogue.directories[host] / directory_name(name)
+        if os.path.lexists(path):
+            raise _refused(
+                name, f"{path} exists already and is none of the known spaces: move it away first", host
+            )
+
+    async def _make(self, name: str, hosts: Sequence[str]) -> None:
+        made = await asyncio.gather(*(self._make_on(name, host) for host in hosts), return_exceptions=True)
+        for failure in made:
+            if failure is not None:
+                raise failure
+
+    async def _make_on(self, name: str, host: str) -> None:
+        directory = self._ground.catalogue.directories[host]
+        try:
+            await asyncio.to_thread(places.prepare, directory, name)
+            worker = self._ground.worker(host, adopted=False)
+            await worker.ask(p.Create(directory_name(name)), p.Done)
+        except OSError as error:
+            trouble = system_trouble(error, str(directory))
+            raise StorageError(trouble.code, host, name, trouble.reason) from error
+        except Trouble as trouble:
+            raise StorageError(trouble.code, host, name, trouble.reason) from trouble
+
+    async def _adopt(self, name: str, directories: Sequence[str]) -> Space:
+        adopted = await asyncio.to_thread(self._adoptable, name, directories)
+        for directory in adopted:
+            try:
+                await self._ground.worker(directory, adopted=True).ask(p.Look(""), p.Seen)
+            except Trouble as trouble:
+                raise StorageError(trouble.code, directory, name, trouble.reason) from trouble
+        await self._save(self._ground.catalogue.with_entry(Entry(name, directories=adopted)))
+        return self._ground.catalogue.entries[name].space
+
+    def _adoptable(self, name: str, directories: Sequence[str]) -> tuple[str, ...]:
+        adopted = tuple(os.path.normpath(directory) for directory in directories)
+        for number, directory in enumerate(adopted):
+            self._refuse_adoption(name, directory, adopted[:number])
+        return adopted
+
+    def _refuse_adoption(self, name: str, directory: str, others: Sequence[str]) -> None:
+        catalogue = self._ground.catalogue
+        if not Path(directory).is_absolute():
+            raise _refused(name, f"{directory} is no absolute directory")
+        if not Path(directory).is_dir():
+            raise StorageError(Code.MISSING, directory, name, f"{directory}: there is no such directory")
+        real = os.path.realpath(directory)
+        for entry in catalogue.entries.values():
+            if any(os.path.realpath(taken) == real for taken in entry.directories):
+                raise _refused(name, f"{directory} is adopted already, by the space {entry.name}", directory)
+        if any(os.path.realpath(other) == real for other in others):
+            raise _refused(name, f"{directory} is named twice", directory)
+        for own in (catalogue.root, *catalogue.directories.values()):
+            if Path(real).is_relative_to(os.path.realpath(own)):
+                raise _refused(name, f"{directory} lies in jobtui's own storage", directory)
+
+    async def _clear(self, name: str, hosts: Sequence[str]) -> None:
+        for host in hosts:
+            if host in self._ground.catalogue.directories:
+                try:
+                    await self._ground.worker(host, adopted=False).ask(p.Close(directory_name(name)), p.Done)
+                except Trouble as trouble:  # its files go all the same
+                    self._ground.notice(f"{name} on {host} did not close cleanly: {trouble.reason}")
+        await asyncio.to_thread(self._remove, name, hosts)
+
+    def _remove(self, name: str, hosts: Sequence[str]) -> None:
+        """Delete what is unsettled; where that fails it stays noted, for the next start."""
+        catalogue = self._ground.catalogue
+        try:
+            for host in hosts:
+                if host in catalogue.directories:
+                    places.remove(catalogue.directories[host], name)
+            settled = catalogue.settled(name)
+            settled.save()
+            self._ground.catalogue = settled
+        except (OSError, StorageError) as error:
+            self._ground.notice(
+                f"what is left of the space {name} could not be deleted, the next start tries again: {error}"
+            )
+
+    def _tell_of_strangers(self) -> None:
+        catalogue = self._ground.catalogue
+        for host, directory in catalogue.directories.items():
+            known = {directory_name(entry.name) for entry in catalogue.entries.values() if host in entry.hosts}
+            known |= {directory_name(one.name) for one in catalogue.unsettled if host in one.hosts}
+            strangers = places.strangers(directory, known)
+            if strangers:
+                self._ground.notice(
+                    f"{directory} holds directories of no known space, left alone: {', '.join(strangers)}"
+                )
+
+    async def _save(self, catalogue: Catalogue) -> None:
+        await asyncio.to_thread(catalogue.save)
+        self._ground.catalogue = catalogue
+
+
+def _refused(space: str, reason: str, host: str = "") -> StorageError:
+    return StorageError(Code.REJECTED, host, space, reason)

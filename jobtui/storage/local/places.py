@@ -1,0 +1,148 @@
+"""The directories of our own databases as files: found, measured, deleted, and files written durably.
+
+Nothing is deleted but a host's directory of a space and what lies beside it, and no link is followed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+from jobtui.storage.local.names import directory_name, is_cut, is_directory_name, name_of
+
+_NAME = ".name"  # beside a directory with a cut name: the full one
+_DROPPED = ".dropped"  # a directory that is being deleted
+
+
+def size(path: Path) -> int:
+    """Bytes of the files directly in a directory; what can't be read or vanishes meanwhile counts nothing."""
+    total = 0
+    with contextlib.suppress(OSError), os.scandir(path) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                if entry.is_file(follow_symlinks=False):
+                    total += entry.stat(follow_symlinks=False).st_size
+    return total
+
+
+def free(path: Path) -> int | None:
+    """Bytes that may still be written on the disk of a directory, or of its nearest parent that exists."""
+    for candidate in (path, *path.parents):
+        with contextlib.suppress(OSError):
+            status = os.statvfs(candidate)
+            return status.f_bavail * status.f_frsize
+    return None
+
+
+def problem(path: Path, *, database: bool) -> str:
+    """Why a host's directory (or an adopted `database`) can't be worked in, "" where it can."""
+    try:
+        path.stat()
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    if database and not (path / "CURRENT").exists():
+        return f"{path}: there is no database here"
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        return f"{path}: jobtui may not write there"
+    return ""
+
+
+def spaces_in(host: Path) -> list[str]:
+    """Names of the spaces whose directories lie in a host's; empty where it can't be read."""
+    return sorted(name for place in _directories(host) if (name := space_at(host, place)) is not None)
+
+
+def space_at(host: Path, place: str) -> str | None:
+    """The name of the space whose database is in that directory, None where there is none."""
+    if not (host / place / "CURRENT").exists():
+        return None
+    beside = None
+    if is_cut(place):
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            beside = (host / (place + _NAME)).read_text("utf-8", "surrogatepass")
+    return name_of(place, beside)
+
+
+def strangers(host: Path, known: set[str]) -> list[str]:
+    """Directories in a host's that look like spaces' and that no `known` directory name stands for."""
+    return [place for place in _directories(host) if place not in known]
+
+
+def prepare(host: Path, space: str) -> None:
+    """Make the host's directory, and keep the full name beside a cut one. Raises OSError."""
+    host.mkdir(parents=True, exist_ok=True, mode=0o700)
+    place = directory_name(space)
+    if is_cut(place):
+        write_durably(host / (place + _NAME), space.encode("utf-8", "surrogatepass"))
+
+
+def remove(host: Path, space: str) -> None:
+    """Delete a space's directory and what lies beside it; that there is none is no error. Raises OSError.
+
+    It is renamed first, so that half a deletion is never taken for a space.
+    """
+    place = directory_name(space)
+    doomed = host / (place + _DROPPED)
+    _delete(doomed)
+    try:
+        (host / place).rename(doomed)
+    except (FileNotFoundError, NotADirectoryError):
+        doomed = host / place
+    _delete(doomed)
+    (host / (place + _NAME)).unlink(missing_ok=True)
+
+
+def write_durably(file: Path, data: bytes) -> None:
+    """Replace a file as a whole, so that a crash leaves the old or the new one. Raises OSError."""
+    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(descriptor, "wb") as out:
+            out.write(data)
+            out.flush()
+            os.fsync(out.fileno())
+        beside.replace(file)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+    sync_directory(file.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make what was renamed, made and deleted in a directory survive a crash. Raises OSError."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def set_aside(file: Path) -> Path:
+    """Rename a damaged file so that it is kept. Raises OSError."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+    kept = file.with_name(f"{file.name}.damaged-{stamp}")
+    file.rename(kept)
+    return kept
+
+
+def _directories(host: Path) -> list[str]:
+    try:
+        with os.scandir(host) as entries:
+            return sorted(
+                entry.name
+                for entry in entries
+                if is_directory_name(entry.name) and entry.is_dir(follow_symlinks=False)
+            )
+    except OSError:
+        return []
+
+
+def _delete(directory: Path) -> None:
+    if directory.is_symlink():
+        directory.unlink()
+        return
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        shutil.rmtree(directory)

@@ -1,0 +1,228 @@
+"""One life of a worker process, from its start to its end, as the engine's loop sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from jobtui.storage.local import protocol as p
+from jobtui.storage.local.reasons import one_line
+
+START_SECONDS = 30.0
+LONGEST_LINE = 256 << 20
+KEPT_LINES = 20
+SHOWN_LINES = 3
+_REMARKS = 3  # garbage lines that are told of in one life; the rest would tell nothing new
+_PACKAGE_HOME = Path(__file__).resolve().parents[3]
+
+Heard = Callable[[p.Moved], None]
+Notice = Callable[[str], None]
+
+
+class Died(Exception):
+    """The process ended; the text says how, with its last words."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    word: asyncio.Future[p.Word]
+    heard: Heard | None
+
+
+class Life:
+    """A running worker. Every order that is under way when it ends fails with Died."""
+
+    def __init__(self, name: str, process: Process, notice: Notice) -> None:
+        self._name = name
+        self._process = process
+        self._notice = notice
+        self._numbers = itertools.count(1)
+        self._pending: dict[int, _Pending] = {0: _Pending(asyncio.get_running_loop().create_future(), None)}
+        self._last_words: deque[str] = deque(maxlen=KEPT_LINES)
+        self._garbage = 0
+        self.epitaph = ""
+        self.ended_by_us = False
+        self._ended = asyncio.ensure_future(self._live())
+
+    @classmethod
+    async def begin(cls, name: str, arguments: Sequence[str], notice: Notice) -> Life:
+        """Start a worker and wait for its first word. Raises Died, OSError and TimeoutError."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",
+            "-m",
+            "jobtui.storage.local.worker",
+            str(os.getpid()),
+            *arguments,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            env=_environment(),
+            start_new_session=True,
+        )
+        life = cls(name, process, notice)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await life._pending[0].word
+        except BaseException:
+            await life.kill()
+            raise
+        del life._pending[0]
+        return life
+
+    @property
+    def alive(self) -> bool:
+        """Whether orders can still be given."""
+        return not self._ended.done() and self._process.returncode is None
+
+    @property
+    def busy(self) -> bool:
+        """Whether an order is under way."""
+        return bool(self._pending)
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    async def ask(self, order: p.Order, heard: Heard | None = None) -> tuple[int, asyncio.Future[p.Word]]:
+        """Send an order; the answer is its number, and a future of its last word (or of Died)."""
+        number = next(self._numbers)
+        word: asyncio.Future[p.Word] = asyncio.get_running_loop().create_future()
+        if self._ended.done():
+            word.set_exception(Died(self.epitaph))
+            return number, word
+        self._pending[number] = _Pending(word, heard)
+        word.add_done_callback(lambda _: self._pending.pop(number, None))
+        assert self._process.stdin is not None
+        self._process.stdin.write(msgspec.json.encode(p.Ask(number, order)) + b"\n")
+        if isinstance(order, p.Load):  # the rest is too short to fill a pipe, and must not wait behind a load
+            # where it has just died, the future says so
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                await self._process.stdin.drain()
+        return number, word
+
+    async def kill(self) -> None:
+        """End it at once, and wait until it is gone."""
+        self.ended_by_us = True
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        await self.gone()
+
+    async def gone(self) -> None:
+        """Wait until the process has ended and been taken leave of."""
+        await asyncio.wait([self._ended])
+
+    async def _live(self) -> None:
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        complaints = asyncio.ensure_future(self._keep_words(self._process.stderr))
+        decoder = msgspec.json.Decoder(p.Answer)
+        try:
+            async for line in _lines(self._process.stdout):
+                self._hear(line, decoder)
+        finally:
+            # it speaks no more; one that lives on is of no use
+            with contextlib.suppress(ProcessLookupError):
+                if await _ends_within(self._process, 1.0) is None:
+                    self._process.kill()
+            code = await self._process.wait()
+            await asyncio.wait([complaints], timeout=1.0)
+            complaints.cancel()
+            self.epitaph = self._in_words(code)
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+            for pending in list(self._pending.values()):
+                if not pending.word.done():
+                    pending.word.set_exception(Died(self.epitaph))
+                    pending.word.exception()  # retrieved: it may be that nobody waits for it any longer
+
+    def _hear(self, line: bytes, decoder: msgspec.json.Decoder[p.Answer]) -> None:
+        try:
+            answer = decoder.decode(line)
+        except (msgspec.DecodeError, msgspec.ValidationError):
+            self._garbled(line)
+            return
+        if isinstance(answer.word, p.Remark):
+            self._notice(f"{self._name}: {one_line(answer.word.text)}")
+            return
+        pending = self._pending.get(answer.number)
+        if pending is None or pending.word.done():
+            return
+        if isinstance(answer.word, p.Moved):
+            if pending.heard is not None:
+                pending.heard(answer.word)
+        else:
+            pending.word.set_result(answer.word)
+
+    def _garbled(self, line: bytes) -> None:
+        self._garbage += 1
+        if self._garbage <= _REMARKS:
+            text = one_line(line[:400].decode("utf-8", "replace"), 80)
+            self._notice(f"{self._name}: its process wrote a line that is no message, passed over: {text!r}")
+
+    async def _keep_words(self, stderr: asyncio.StreamReader) -> None:
+        async for line in _lines(stderr):
+            words = one_line(line[:4000].decode("utf-8", "replace"))
+            if words:
+                self._last_words.append(words)
+
+    def _in_words(self, code: int) -> str:
+        text = f"the process of {self._name} {_how(code)}"
+        if self._last_words:
+            text += f"; its last words: {' | '.join(list(self._last_words)[-SHOWN_LINES:])}"
+        return text
+
+
+def _how(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit status {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    told = f"was killed by {name}"
+    return f"{told} (the system does that where memory runs out)" if name == "SIGKILL" else told
+
+
+async def _ends_within(process: Process, seconds: float) -> int | None:
+    try:
+        return await asyncio.wait_for(process.wait(), seconds)
+    except TimeoutError:
+        return None
+
+
+async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """The reader's lines, however long; one beyond all bounds is cut there."""
+    parts: list[bytes] = []
+    size = 0
+    while chunk := await reader.read(1 << 18):
+        *ended, rest = chunk.split(b"\n")
+        for line in ended:
+            yield b"".join((*parts, line))
+            parts, size = [], 0
+        if rest and size < LONGEST_LINE:
+            parts.append(rest)
+            size += len(rest)
+    if parts:
+        yield b"".join(parts)
+
+
+def _environment() -> dict[str, str]:
+    environment = {**os.environ, "MALLOC_ARENA_MAX": "2", "PYTHONIOENCODING": "utf-8:backslashreplace"}
+    if _PACKAGE_HOME.name not in ("site-packages", "dist-packages"):
+        # a checkout that is not installed: the child finds it where this process did
+        known = environment.get("PYTHONPATH")
+        environment["PYTHONPATH"] = os.pathsep.join([str(_PACKAGE_HOME), *([known] if known else [])])
+    return environment

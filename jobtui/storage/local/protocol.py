@@ -1,0 +1,155 @@
+"""The messages between a worker process and the engine's side: a line of JSON each, both ways.
+
+An `Ask` carries a number and an order; every `Answer` to it carries that number. An order is answered
+by any count of `Moved` and then by exactly one of the others; `Failed` may stand for any of them.
+`place` is the name of a database's directory inside the host's own ("" in a worker for an adopted one).
+Keys and values travel as base64.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from jobtui.model import Stats
+from jobtui.storage.base import Code
+
+
+class _Message(msgspec.Struct, frozen=True, gc=False, tag_field="is", tag=str.lower):
+    """A message's name in small letters is its `is` field."""
+
+
+class Create(_Message, frozen=True):
+    """Make a new, empty database. Answered by Done."""
+
+    place: str
+
+
+class Close(_Message, frozen=True):
+    """Let go of a database, whatever is running on it. Answered by Done."""
+
+    place: str
+
+
+class Look(_Message, frozen=True):
+    """Say what a database holds. Answered by Seen."""
+
+    place: str
+
+
+class Flush(_Message, frozen=True):
+    """Write the memtables to SST files. Answered by Worked."""
+
+    place: str
+
+
+class Compact(_Message, frozen=True):
+    """Merge the SST files. Answered by Worked."""
+
+    place: str
+
+
+class Load(_Message, frozen=True):
+    """Write pairs in their order; a value of None deletes. `sync`: they are on disk when it is Done."""
+
+    place: str
+    pairs: tuple[tuple[bytes, bytes | None], ...]
+    sync: bool
+
+
+class Dump(_Message, frozen=True):
+    """Read on from where `cursor` (a number chosen by who asks) stands. Answered by Pairs."""
+
+    place: str
+    cursor: int
+
+
+class EndDump(_Message, frozen=True):
+    """Forget a cursor. Answered by Done."""
+
+    place: str
+    cursor: int
+
+
+class Stop(_Message, frozen=True):
+    """Stop the Flush or Compact asked for under the number `target`. Answered by Done at once."""
+
+    target: int
+
+
+class Ping(_Message, frozen=True):
+    """Say that you are there. Answered by Here."""
+
+
+class Quit(_Message, frozen=True):
+    """Stop all work, close all databases and end. Answered by Done, then the end of the pipe."""
+
+
+Order = Create | Close | Look | Flush | Compact | Load | Dump | EndDump | Stop | Ping | Quit
+
+
+class Here(_Message, frozen=True):
+    """The worker answers; also its first word (number 0). `free` is bytes free on its disk, None if unknown."""
+
+    free: int | None
+
+
+class Done(_Message, frozen=True):
+    """It is done."""
+
+
+class Moved(_Message, frozen=True):
+    """How far the work is: a fraction (None: unknown) and bytes a second."""
+
+    fraction: float | None
+    rate: float | None
+
+
+class Seen(_Message, frozen=True):
+    """What a database holds."""
+
+    stats: Stats
+
+
+class Worked(_Message, frozen=True):
+    """How a Flush or Compact that did not fail went."""
+
+    before: Stats | None
+    after: Stats | None
+    stopped: bool
+
+
+class Pairs(_Message, frozen=True):
+    """The next pairs in key order; `last`: there are no more, and the cursor is forgotten."""
+
+    pairs: tuple[tuple[bytes, bytes], ...]
+    last: bool
+
+
+class Failed(_Message, frozen=True):
+    """Why it could not be done."""
+
+    code: Code
+    detail: str
+
+
+class Remark(_Message, frozen=True):
+    """Something a person should be told, answering no order (number 0)."""
+
+    text: str
+
+
+Word = Here | Done | Moved | Seen | Worked | Pairs | Failed | Remark
+
+
+class Ask(msgspec.Struct, frozen=True, gc=False):
+    """An order and its number (from 1)."""
+
+    number: int
+    order: Order
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False):
+    """A word on the order of that number."""
+
+    number: int
+    word: Word

@@ -1,0 +1,128 @@
+"""RocksDB's and the system's words turned into a code and a reason that a person understands.
+
+Pure text in, text out: nothing here looks at a disk.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from jobtui.storage.base import Code
+
+
+class Trouble(Exception):
+    """A failure with its code and its plain reason; the storage adds the host and the space to it."""
+
+    def __init__(self, code: Code, reason: str) -> None:
+        super().__init__(reason)
+        self.code, self.reason = code, reason
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Bytes that the work needs and bytes that are free, None where unknown."""
+
+    needed: int | None
+    free: int | None
+
+
+# the first that is found in the words, in this order, decides
+_SIGNS: tuple[tuple[str, Code], ...] = (
+    (r"No space left|Compaction too large|Disk quota exceeded|NoSpace", Code.DISK_FULL),
+    (r"lock hold by current process|While lock file", Code.LOCKED),
+    (r"Permission denied|Read-only file system|Operation not permitted", Code.ACCESS),
+    (r"Corruption|checksum mismatch|truncated record|bad magic", Code.CORRUPT),
+    (r"No such file or directory|does not exist|NotFound", Code.MISSING),
+    (
+        r"Not implemented|not supported|Could not find option|Unrecognized option|comparator"
+        r"|merge_operator is not|Column families not opened|unknown (?:checksum|compression)",
+        Code.UNSUPPORTED,
+    ),
+)
+
+_PLAIN = {
+    Code.DISK_FULL: "the disk is full",
+    Code.LOCKED: "another program has the database open",
+    Code.ACCESS: "jobtui may not write there",
+    Code.CORRUPT: "data on disk is corrupt",
+    Code.MISSING: "a file of the database is not there",
+    Code.UNSUPPORTED: "jobtui's RocksDB can't read or write this database",
+    Code.IO: "the disk or the file system failed",
+}
+
+_ERRNO = {
+    errno.ENOSPC: Code.DISK_FULL,
+    errno.EDQUOT: Code.DISK_FULL,
+    errno.EACCES: Code.ACCESS,
+    errno.EPERM: Code.ACCESS,
+    errno.EROFS: Code.ACCESS,
+    errno.ENOENT: Code.MISSING,
+    errno.ENOTDIR: Code.MISSING,
+}
+
+
+def code_of(words: str) -> Code:
+    """The code that RocksDB's `words` amount to; `io` where nothing better is known."""
+    return next((code for sign, code in _SIGNS if re.search(sign, words, re.IGNORECASE)), Code.IO)
+
+
+def rocksdb_trouble(words: str, where: str, room: Room | None = None) -> Trouble:
+    """What RocksDB said, as a Trouble: the plain reason, the directory, the numbers, and its own words."""
+    code = code_of(words)
+    return Trouble(code, f"{_plain(code, where, room)} (RocksDB: {one_line(words)})")
+
+
+def system_trouble(error: OSError, where: str, room: Room | None = None) -> Trouble:
+    """What the system said, as a Trouble."""
+    code = _ERRNO.get(error.errno or 0, Code.IO)
+    plain = "it is not there" if code is Code.MISSING else None
+    return Trouble(code, f"{_plain(code, where, room, plain)} ({one_line(error.strerror or str(error))})")
+
+
+def full(where: str, needed: int, free: int) -> Trouble:
+    """There is not enough room, found before anything was tried."""
+    return Trouble(
+        Code.DISK_FULL, _plain(Code.DISK_FULL, where, Room(needed, free), "there is not enough room")
+    )
+
+
+def gone(where: str, what: str) -> Trouble:
+    """`what` is missing, found before anything was tried."""
+    return Trouble(Code.MISSING, f"{where}: {what}")
+
+
+def size_text(size: int) -> str:
+    """Bytes as a person reads them: `17 B`, `1.5 MiB`."""
+    if size < 1024:
+        return f"{size} B"
+    value = float(size)
+    for unit in ("KiB", "MiB", "GiB"):
+        value /= 1024
+        if value < 1024:
+            return f"{value:.1f} {unit}"
+    return f"{value / 1024:.1f} TiB"
+
+
+def one_line(text: str, longest: int = 400) -> str:
+    """Foreign text as one printable line of bounded length: no control, no terminal escape."""
+    clean = "".join(
+        char if not unicodedata.category(char).startswith("C") else " " for char in text[: 4 * longest]
+    )
+    line = " ".join(clean.split())
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def _plain(code: Code, where: str, room: Room | None, plain: str | None = None) -> str:
+    text = f"{where}: {plain or _PLAIN[code]}"
+    if code is Code.DISK_FULL and room is not None:
+        numbers = [
+            f"{size_text(size)} {word}"
+            for size, word in ((room.needed, "needed"), (room.free, "free"))
+            if size is not None
+        ]
+        if numbers:
+            text += f": {', '.join(numbers)}"
+    return text

@@ -1,0 +1,230 @@
+"""The embedded storage: the catalogue, and a worker for each host, as one TaskRunner."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from jobtui.model import Stats
+from jobtui.storage.base import Capabilities, Code, Host, Outcome, Pair, Placement, Report, Space, StorageError
+from jobtui.storage.local import protocol as p
+from jobtui.storage.local.catalogue import Catalogue
+from jobtui.storage.local.creation import Creation
+from jobtui.storage.local.names import directory_name
+from jobtui.storage.local.process import Notice
+from jobtui.storage.local.reasons import Trouble
+from jobtui.storage.local.spread import batches, merged
+from jobtui.storage.local.supervisor import LOOK, Stopped, Worker
+
+ADOPTED_LINGER_SECONDS = 5.0
+_LOG = logging.getLogger("jobtui.storage")
+
+
+class LocalStorage:
+    """Spaces of embedded RocksDB databases; see base.TaskRunner for what each method promises.
+
+    `root` holds the catalogue and, for each of `hosts` without a directory of its own, the host's. No hosts:
+    local0 to local2. `compact_rate` limits a host's flush and compact writes, in bytes a second. `notice` is
+    told what a person should know and no caller is waiting for.
+    """
+
+    capabilities = Capabilities(exact_progress=True, real_stop=True, create=True, load=True)
+
+    def __init__(
+        self,
+        root: Path,
+        hosts: Mapping[str, Path | None],
+        *,
+        compact_rate: int | None = None,
+        notice: Notice = _LOG.warning,
+    ) -> None:
+        self.notice = notice
+        self._root = root
+        self._hosts = dict(hosts)
+        self._rate = compact_rate
+        self._catalogue: Catalogue | None = None
+        self._workers: dict[str, Worker] = {}
+        self._cursors = itertools.count(1)
+        self._changing = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Read the catalogue and settle what a crash left half made or half deleted. Raises StorageError."""
+        self._catalogue = await asyncio.to_thread(Catalogue.open, self._root, self._hosts)
+        await asyncio.to_thread(self._creation.settle)
+
+    async def close(self) -> None:
+        """End all workers."""
+        await asyncio.gather(*(worker.close() for worker in self._workers.values()))
+        self._workers.clear()
+
+    async def spaces(self) -> tuple[Space, ...]:
+        """The spaces, in name order."""
+        return self.catalogue.spaces()
+
+    async def hosts(self) -> tuple[Host, ...]:
+        """The hosts: the configured ones first, then adopted directories."""
+        listed = await asyncio.to_thread(self.catalogue.hosts)
+        return tuple(await asyncio.gather(*(self._asked(host) for host in listed)))
+
+    async def stats(self, space: str, host: str) -> Stats:
+        """What the space holds on the host now."""
+        with self._named(space, host):
+            return (await self._worker(space, host).ask(p.Look(self._place(space, host)), p.Seen, LOOK)).stats
+
+    async def flush(self, space: str, host: str, progress: Report, cancel: asyncio.Event) -> Outcome:
+        """Write the memtables to SST files."""
+        return await self._work(p.Flush, space, host, progress, cancel)
+
+    async def compact(self, space: str, host: str, progress: Report, cancel: asyncio.Event) -> Outcome:
+        """Merge the SST files down to one level."""
+        return await self._work(p.Compact, space, host, progress, cancel)
+
+    async def create_space(self, name: str, placement: Placement) -> Space:
+        """Make a space on hosts, or adopt the databases in directories."""
+        async with self._changing:
+            return await self._creation.create(name, placement)
+
+    async def drop_space(self, name: str) -> None:
+        """Forget a space, then delete what is ours of it."""
+        async with self._changing:
+            await self._creation.drop(name)
+
+    async def load(self, space: str, pairs: Sequence[Pair]) -> None:
+        """Write pairs, each to its key's host; they have reached the disk when it returns."""
+        found = self._space(space)
+        if found.adopted:
+            reason = f"{space} is adopted: where its keys belong is known to its own program alone"
+            raise StorageError(Code.UNSUPPORTED, "", space, reason)
+        spread = batches(pairs, len(found.hosts))
+        tasks = [
+            asyncio.ensure_future(self._load_host(space, host, each))
+            for host, each in zip(found.hosts, spread, strict=True)
+            if each
+        ]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def dump(self, space: str) -> AsyncIterator[tuple[bytes, bytes]]:
+        """The pairs in key order over all hosts (of an adopted space: the default column family's)."""
+        streams = [self._dump_host(space, host) for host in self._space(space).hosts]
+        async with contextlib.aclosing(merged(streams)) as pairs:
+            async for pair in pairs:
+                yield pair
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """Which spaces exist where, as of now."""
+        if self._catalogue is None:
+            raise RuntimeError("the storage has not been started")
+        return self._catalogue
+
+    @catalogue.setter
+    def catalogue(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+
+    def worker(self, host: str, *, adopted: bool) -> Worker:
+        """The host's worker; its process is started when it is first asked something."""
+        if host not in self._workers:
+            self._workers[host] = self._adopted_worker(host) if adopted else self._own_worker(host)
+        return self._workers[host]
+
+    @property
+    def _creation(self) -> Creation:
+        return Creation(self)
+
+    def _own_worker(self, host: str) -> Worker:
+        arguments = ["own", str(self.catalogue.directories[host])]
+        if self._rate is not None:
+            arguments.append(str(self._rate))
+        return Worker(host, arguments, self._tell)
+
+    def _adopted_worker(self, directory: str) -> Worker:
+        return Worker(directory, ["adopted", directory], self._tell, linger=ADOPTED_LINGER_SECONDS)
+
+    def _tell(self, text: str) -> None:
+        self.notice(text)
+
+    def _space(self, name: str) -> Space:
+        entry = self.catalogue.entries.get(name)
+        if entry is None:
+            raise StorageError(Code.MISSING, "", name, f"Space '{name}' does not exist")
+        return entry.space
+
+    def _worker(self, space: str, host: str) -> Worker:
+        found = self._space(space)
+        if host not in found.hosts:
+            raise StorageError(Code.MISSING, host, space, f"{space} is not on {host}")
+        if not found.adopted and host not in self.catalogue.directories:
+            raise StorageError(Code.UNREACHABLE, host, space, f"{host} is not in the configuration")
+        return self.worker(host, adopted=found.adopted)
+
+    def _place(self, space: str, host: str) -> str:
+        return "" if self._space(space).adopted else directory_name(space)
+
+    async def _work(
+        self,
+        order: type[p.Flush] | type[p.Compact],
+        space: str,
+        host: str,
+        progress: Report,
+        cancel: asyncio.Event,
+    ) -> Outcome:
+        with self._named(space, host):
+            worker = self._worker(space, host)
+            try:
+                worked = await worker.work(
+                    order(self._place(space, host)), lambda moved: progress(moved.fraction, moved.rate), cancel
+                )
+            except Stopped:
+                return Outcome(stopped=True)
+            return Outcome(worked.before, worked.after, worked.stopped)
+
+    async def _load_host(self, space: str, host: str, each: list[tuple[Pair, ...]]) -> None:
+        with self._named(space, host):
+            worker, place = self._worker(space, host), self._place(space, host)
+            for number, batch in enumerate(each, 1):
+                await worker.ask(p.Load(place, batch, sync=number == len(each)), p.Done)
+
+    async def _dump_host(self, space: str, host: str) -> AsyncIterator[list[tuple[bytes, bytes]]]:
+        """A host's pairs, a batch at a time; the next one is on its way while one is read."""
+        cursor = next(self._cursors)
+        with self._named(space, host):
+            worker, place = self._worker(space, host), self._place(space, host)
+            order = p.Dump(place, cursor)
+            coming = asyncio.ensure_future(worker.ask(order, p.Pairs))
+            try:
+                while True:
+                    batch = await coming
+                    if not batch.last:
+                        coming = asyncio.ensure_future(worker.ask(order, p.Pairs))
+                    yield list(batch.pairs)
+                    if batch.last:
+                        return
+            finally:
+                coming.cancel()
+                with contextlib.suppress(Trouble):  # a worker that is gone has forgotten it anyway
+                    await worker.ask(p.EndDump(place, cursor), p.Done, LOOK)
+
+    async def _asked(self, host: Host) -> Host:
+        if not host.up or host.name not in self.catalogue.directories:
+            return host
+        try:
+            await self.worker(host.name, adopted=False).ask(p.Ping(), p.Here, replace(LOOK, seconds=3.0))
+        except Trouble as trouble:
+            return replace(host, up=False, detail=trouble.reason)
+        return host
+
+    @contextlib.contextmanager
+    def _named(self, space: str, host: str) -> Iterator[None]:
+        try:
+            yield
+        except Trouble as trouble:
+            raise StorageError(trouble.code, host, space, trouble.reason) from trouble

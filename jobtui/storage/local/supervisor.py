@@ -1,0 +1,263 @@
+"""A storage host's worker process as the engine sees it: always there, started again when it has died.
+
+All of it belongs to one asyncio loop. A stop is real: the worker is asked, and one that has not obeyed
+within `GRACE_SECONDS` is killed (which loses nothing) and started again for the next order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from jobtui.storage.base import Code
+from jobtui.storage.local import protocol as p
+from jobtui.storage.local.process import Died, Heard, Life, Notice
+from jobtui.storage.local.reasons import Trouble
+
+GRACE_SECONDS = 3.0
+QUIT_SECONDS = 2.5
+# seconds between one death and the next start, by how many deaths in a row there have been
+PAUSES = (0.0, 0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+LONGEST_WAIT = 10.0  # for work that finds its worker in such a pause
+
+W = TypeVar("W", bound=p.Word)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long who asks waits: through a pause before a start, `seconds` for the answer (None: for ever)."""
+
+    pause: bool = True
+    seconds: float | None = None
+
+
+WORK = Patience()
+LOOK = Patience(pause=False, seconds=10.0)
+
+
+class Stopped(Exception):
+    """A stop ended the work before its worker could say how far it was."""
+
+
+class Worker:
+    """See the module. `linger`: seconds after which an idle process is ended; None keeps it."""
+
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        notice: Notice,
+        *,
+        linger: float | None = None,
+        grace: float = GRACE_SECONDS,
+        pauses: Sequence[float] = PAUSES,
+        clock: Callable[[], float] = time.monotonic,
+        on_death: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self.name = name
+        self._arguments = tuple(arguments)
+        self._notice = notice
+        self._linger = linger
+        self._grace = grace
+        self._pauses = tuple(pauses)
+        self._clock = clock
+        self._on_death = on_death
+        self._life: Life | None = None
+        self._starting = asyncio.Lock()
+        self._deaths = 0
+        self._not_before = 0.0
+        self._why = ""
+        self._idle: asyncio.TimerHandle | None = None
+        self._side_work: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while one runs."""
+        return self._life.pid if self._life is not None and self._life.alive else None
+
+    async def ask(self, order: p.Order, answer: type[W], patience: Patience = WORK) -> W:
+        """Have an order carried out. Raises Trouble."""
+        life = await self._living(patience)
+        _, word = await life.ask(order)
+        try:
+            async with asyncio.timeout(patience.seconds):
+                return self._expected(await asyncio.shield(word), answer)
+        except Died as death:
+            raise await self._mourn(life, death) from None
+        except TimeoutError:
+            raise Trouble(Code.TIMEOUT, f"{self.name} did not answer within {patience.seconds:g} s") from None
+        finally:
+            self._rest()
+
+    async def work(self, order: p.Order, heard: Heard, cancel: asyncio.Event) -> p.Worked:
+        """Have a Flush or Compact carried out, and stopped once `cancel` is set. Raises Trouble and Stopped.
+
+        It returns when the work has truly ended. Where the caller itself is cancelled, the work is stopped
+        behind its back.
+        """
+        if cancel.is_set():
+            raise Stopped
+        life = await self._living(WORK, cancel)
+        number, word = await life.ask(order, heard)
+        stopper = asyncio.ensure_future(self._stop_when(cancel, life, number, word))
+        try:
+            return self._expected(await asyncio.shield(word), p.Worked)
+        except Died as death:
+            trouble = await self._mourn(life, death)
+            if cancel.is_set():
+                raise Stopped from None
+            raise trouble from None
+        except asyncio.CancelledError:
+            self._beside(self._stop(life, number, word))
+            raise
+        finally:
+            stopper.cancel()
+            self._rest()
+
+    async def close(self) -> None:
+        """End the process, in any case, within a few seconds."""
+        self._closed = True
+        if self._idle is not None:
+            self._idle.cancel()
+        async with self._starting:
+            if self._life is not None:
+                await self._end(self._life)
+        for task in list(self._side_work):
+            await asyncio.wait([task])
+
+    async def _living(self, patience: Patience, cancel: asyncio.Event | None = None) -> Life:
+        if not patience.pause:
+            self._refuse_in_pause(0)
+        async with self._starting:
+            if self._closed:
+                raise Trouble(Code.UNREACHABLE, f"{self.name} has been closed")
+            if self._idle is not None:
+                self._idle.cancel()
+                self._idle = None
+            if self._life is not None and self._life.alive:
+                return self._life
+            if self._life is not None:
+                await self._bury(self._life)
+            await self._sit_out_pause(cancel)
+            self._life = await self._start()
+            return self._life
+
+    def _refuse_in_pause(self, longest: float) -> None:
+        pause = self._not_before - self._clock()
+        if pause > longest:
+            reason = f"{self.name} keeps dying and is started again in {pause:.1f} s: {self._why}"
+            raise Trouble(Code.HOST_DIED, reason)
+
+    async def _sit_out_pause(self, cancel: asyncio.Event | None) -> None:
+        self._refuse_in_pause(LONGEST_WAIT)
+        pause = self._not_before - self._clock()
+        if pause <= 0:
+            return
+        if cancel is None:
+            await asyncio.sleep(pause)
+            return
+        try:
+            await asyncio.wait_for(cancel.wait(), pause)
+        except TimeoutError:
+            return
+        raise Stopped
+
+    async def _start(self) -> Life:
+        try:
+            return await Life.begin(self.name, self._arguments, self._notice)
+        except Died as death:
+            self._count_death(str(death))
+            raise Trouble(Code.HOST_DIED, f"{death} as it started") from None
+        except TimeoutError:
+            self._count_death("it did not start")
+            raise Trouble(Code.UNREACHABLE, f"the process of {self.name} did not start") from None
+        except OSError as error:
+            reason = f"the process of {self.name} could not be started: {error.strerror or error}"
+            raise Trouble(Code.UNREACHABLE, reason) from None
+
+    async def _mourn(self, life: Life, death: Died) -> Trouble:
+        await life.gone()
+        async with self._starting:
+            await self._bury(life, str(death))
+        return Trouble(Code.HOST_DIED, str(death))
+
+    async def _bury(self, life: Life, why: str = "") -> None:
+        """Take leave of a dead process, once."""
+        if self._life is not life:
+            return
+        self._life = None
+        await life.gone()
+        if not life.ended_by_us:
+            self._count_death(why or life.epitaph)
+        if self._on_death is not None:
+            await self._on_death()
+
+    def _count_death(self, why: str) -> None:
+        self._why = why
+        self._not_before = self._clock() + self._pauses[min(self._deaths, len(self._pauses) - 1)]
+        self._deaths += 1
+
+    def _expected(self, word: p.Word, answer: type[W]) -> W:
+        if isinstance(word, p.Worked | p.Done):
+            self._deaths = 0
+        if isinstance(word, p.Failed):
+            raise Trouble(word.code, word.detail)
+        if not isinstance(word, answer):
+            raise Trouble(Code.IO, f"{self.name} gave no fitting answer ({type(word).__name__})")
+        return word
+
+    async def _stop_when(
+        self, cancel: asyncio.Event, life: Life, number: int, word: asyncio.Future[p.Word]
+    ) -> None:
+        await cancel.wait()
+        await self._stop(life, number, word)
+
+    async def _stop(self, life: Life, number: int, word: asyncio.Future[p.Word]) -> None:
+        if word.done():
+            return
+        _, heard = await life.ask(p.Stop(number))
+        heard.add_done_callback(_look_at)
+        await asyncio.wait([word], timeout=self._grace)
+        if not word.done():
+            self._notice(
+                f"{self.name} did not stop within {self._grace:g} s: its process is ended and started again"
+            )
+            await life.kill()
+
+    def _rest(self) -> None:
+        """Note that an order is through: an idle process that is not to be kept is ended after a while."""
+        if self._linger is None or self._closed or self._life is None or self._life.busy:
+            return
+        if self._idle is not None:
+            self._idle.cancel()
+        loop = asyncio.get_running_loop()
+        self._idle = loop.call_later(self._linger, lambda: self._beside(self._retire()))
+
+    async def _retire(self) -> None:
+        async with self._starting:
+            life = self._life
+            if life is None or life.busy or self._closed:
+                return
+            self._life = None
+            await self._end(life)
+
+    async def _end(self, life: Life) -> None:
+        _, word = await life.ask(p.Quit())
+        word.add_done_callback(_look_at)
+        await asyncio.wait([asyncio.ensure_future(life.gone())], timeout=QUIT_SECONDS)
+        await life.kill()
+
+    def _beside(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        assert isinstance(task, asyncio.Task)
+        self._side_work.add(task)
+        task.add_done_callback(self._side_work.discard)
+
+
+def _look_at(word: asyncio.Future[p.Word]) -> None:
+    if not word.cancelled():
+        word.exception()

@@ -1,0 +1,23 @@
+"""What the file system says of a directory."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+_TABLE = re.compile(r"\d+\.(?:sst|ldb)")
+
+
+def free_bytes(path: Path) -> int | None:
+    """Bytes that may still be written on the path's disk, None where it can't be told."""
+    try:
+        status = os.statvfs(path)
+    except OSError:
+        return None
+    return status.f_bavail * status.f_frsize
+
+
+def table_files(path: Path) -> set[str]:
+    """Names of the SST files in a database's directory. Raises OSError."""
+    return {entry.name for entry in os.scandir(path) if _TABLE.fullmatch(entry.name)}

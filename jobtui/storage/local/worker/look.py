@@ -1,0 +1,45 @@
+"""What a database holds, read from an open handle."""
+
+from __future__ import annotations
+
+from jobtui.model import Level, Stats
+from jobtui.storage.local.worker.database import Opened
+
+
+def look(opened: Opened) -> Stats:
+    """Levels, memtable, keys and bytes to compact, summed over the column families."""
+    levels: list[Level] = []
+    for file in opened.main.live_files():
+        while len(levels) <= file["level"]:
+            levels.append(Level(0, 0))
+        level = levels[file["level"]]
+        levels[file["level"]] = Level(level.files + 1, level.bytes + file["size"])
+    return Stats(
+        levels=tuple(levels),
+        memtable=memtable(opened),
+        keys=total(opened, "estimate-num-keys"),
+        pending=total(opened, "estimate-pending-compaction-bytes"),
+    )
+
+
+def memtable(opened: Opened) -> int:
+    """Bytes not yet flushed; an empty memtable's own overhead does not count."""
+    size = 0
+    for family in opened.families:
+        entries = sum(
+            family.property_int_value(f"rocksdb.num-entries-{which}") or 0
+            for which in ("active-mem-table", "imm-mem-tables")
+        )
+        if entries:
+            size += family.property_int_value("rocksdb.cur-size-all-mem-tables") or 0
+    return size
+
+
+def total(opened: Opened, name: str) -> int:
+    """The property `rocksdb.<name>`, summed over the column families."""
+    return sum(family.property_int_value(f"rocksdb.{name}") or 0 for family in opened.families)
+
+
+def files_by_level(opened: Opened) -> dict[str, int]:
+    """The level that each live SST file is at."""
+    return {file["name"]: file["level"] for file in opened.main.live_files()}

@@ -1,0 +1,93 @@
+"""Writing pairs into a database and reading them back in key order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from rocksdict import ReadOptions, WriteBatch, WriteOptions
+
+from jobtui.storage.base import Code
+from jobtui.storage.local.protocol import Pairs
+from jobtui.storage.local.reasons import Trouble
+from jobtui.storage.local.worker.database import Cursor, Database, Opened
+
+BATCH_PAIRS = 4096
+BATCH_BYTES = 256 << 10
+_STALLED = "Incomplete"
+
+
+def load(database: Database, pairs: Sequence[tuple[bytes, bytes | None]], sync: bool) -> None:
+    """Write the pairs in their order, all or none; a value of None deletes. Raises Trouble."""
+    batch = WriteBatch(raw_mode=True)
+    for key, value in pairs:
+        if value is None:
+            batch.delete(key)
+        else:
+            batch.put(key, value)
+    try:
+        with database.use(write=True) as opened:
+            _write(opened, batch, sync)
+    except Exception as error:  # rocksdict raises nothing narrower
+        raise database.trouble(error, batch.size_in_bytes() if not batch.is_empty() else None) from error
+    database.worked()
+
+
+def dump(database: Database, number: int) -> Pairs:
+    """The next pairs from where that cursor stands. Raises Trouble."""
+    cursor = database.cursor(number)
+    try:
+        with database.use(write=False) as opened:
+            pairs, last = _read(opened, cursor)
+    except Exception as error:  # rocksdict raises nothing narrower
+        raise database.trouble(error) from error
+    if last:
+        database.end_cursor(number)
+    return Pairs(tuple(pairs), last)
+
+
+def _write(opened: Opened, batch: WriteBatch, sync: bool) -> None:
+    options = WriteOptions()
+    options.sync = sync
+    # a write that has to wait for a flush would wait with the interpreter's lock held, and a stop with it
+    options.no_slowdown = True
+    pause = 0.001
+    while True:
+        try:
+            opened.main.write(batch, options)
+        except Exception as error:
+            if _STALLED not in str(error):
+                raise
+            time.sleep(pause)
+            pause = min(0.05, pause * 2)
+        else:
+            return
+
+
+def _read(opened: Opened, cursor: Cursor) -> tuple[list[tuple[bytes, bytes]], bool]:
+    iterator = cursor.iterator
+    if iterator is None:
+        options = ReadOptions()
+        options.set_readahead_size(2 << 20)
+        iterator = cursor.iterator = opened.main.iter(options)
+        if cursor.after is None:
+            iterator.seek_to_first()
+        else:
+            iterator.seek(cursor.after)
+            if iterator.valid() and iterator.key() == cursor.after:
+                iterator.next()
+    pairs: list[tuple[bytes, bytes]] = []
+    size = 0
+    while iterator.valid() and len(pairs) < BATCH_PAIRS and size < BATCH_BYTES:
+        key, value = iterator.key(), iterator.value()
+        if not isinstance(key, bytes) or not isinstance(value, bytes):
+            raise Trouble(Code.UNSUPPORTED, "its keys are no plain bytes but rocksdict's own encoding")
+        pairs.append((key, value))
+        size += len(key) + len(value)
+        iterator.next()
+    if pairs:
+        cursor.after = pairs[-1][0]
+    if iterator.valid():
+        return pairs, False
+    iterator.status()  # an iterator that met a corrupt block just ends; this raises
+    return pairs, True

@@ -1,0 +1,155 @@
+"""The worker's loop: orders come in, each is carried out in a thread of its own, words go out.
+
+A stop is carried out by the loop itself, so that nothing that runs can be in its way.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from jobtui.storage.base import Code
+from jobtui.storage.local import protocol as p
+from jobtui.storage.local.reasons import Trouble, one_line
+from jobtui.storage.local.worker import operations, pairs
+from jobtui.storage.local.worker.database import Database, Keeper
+from jobtui.storage.local.worker.disk import free_bytes
+from jobtui.storage.local.worker.halt import Halt
+from jobtui.storage.local.worker.look import look
+
+THREADS = 16
+# the work under way, and the databases, of a worker that is told to quit get this long in all
+QUIT_SECONDS = 2.0
+
+# a keeper for the database at a place; `create` makes it first
+Keep = Callable[[str, bool], Keeper]
+
+
+class Server:
+    """Carries out the orders of one pipe until it ends."""
+
+    def __init__(self, root: Path, keep: Keep, answers: int) -> None:
+        self._root = root
+        self._keep = keep
+        self._answers = answers
+        self._sending = threading.Lock()
+        self._lock = threading.Lock()
+        self._databases: dict[str, Database] = {}
+        self._halts: dict[int, Halt] = {}
+        self._threads = ThreadPoolExecutor(THREADS, "order")
+
+    def run(self, orders: BinaryIO) -> None:
+        """Until the pipe ends, which means that the parent is gone, or Quit has been carried out."""
+        self._say(0, p.Here(free_bytes(self._root)))
+        decoder = msgspec.json.Decoder(p.Ask)
+        for line in orders:
+            try:
+                ask = decoder.decode(line)
+            except (msgspec.DecodeError, msgspec.ValidationError) as error:
+                self._say(0, p.Remark(f"an order could not be read: {one_line(str(error))}"))
+                continue
+            match ask.order:
+                case p.Stop(target):
+                    self._stop(target)
+                    self._say(ask.number, p.Done())
+                case p.Quit():
+                    self._quit()
+                    self._say(ask.number, p.Done())
+                    return
+                case _:
+                    if isinstance(ask.order, p.Flush | p.Compact):
+                        self._halts[ask.number] = Halt()
+                    self._threads.submit(self._carry_out, ask)
+
+    def _carry_out(self, ask: p.Ask) -> None:
+        word: p.Word
+        try:
+            word = self._answer(ask.number, ask.order)
+        except Trouble as trouble:
+            word = p.Failed(trouble.code, trouble.reason)
+        except Exception as error:  # whatever it is, the one who waits is told
+            word = p.Failed(Code.IO, one_line(f"{type(error).__name__}: {error}"))
+        self._halts.pop(ask.number, None)
+        self._say(ask.number, word)
+
+    def _answer(self, number: int, order: p.Order) -> p.Word:
+        match order:
+            case p.Create(place):
+                self._keep(place, True)
+                return p.Done()
+            case p.Close(place):
+                self._forget(place)
+                return p.Done()
+            case p.Look(place):
+                return self._look(self._database(place))
+            case p.Flush(place):
+                return operations.flush(self._database(place), self._halts[number], self._reporter(number))
+            case p.Compact(place):
+                return operations.compact(self._database(place), self._halts[number], self._reporter(number))
+            case p.Load(place, loaded, sync):
+                pairs.load(self._database(place), loaded, sync)
+                return p.Done()
+            case p.Dump(place, cursor):
+                return pairs.dump(self._database(place), cursor)
+            case p.EndDump(place, cursor):
+                self._database(place).end_cursor(cursor)
+                return p.Done()
+            case _:
+                return p.Here(free_bytes(self._root))
+
+    def _look(self, database: Database) -> p.Seen:
+        try:
+            with database.use(write=False) as opened:
+                return p.Seen(look(opened))
+        except Exception as error:  # rocksdict raises nothing narrower
+            raise database.trouble(error) from error
+
+    def _database(self, place: str) -> Database:
+        with self._lock:
+            if place not in self._databases:
+                self._databases[place] = Database(self._keep(place, False))
+            return self._databases[place]
+
+    def _forget(self, place: str) -> None:
+        with self._lock:
+            database = self._databases.pop(place, None)
+        if database is not None:
+            database.close()
+
+    def _reporter(self, number: int) -> operations.Report:
+        return lambda fraction, rate: self._say(number, p.Moved(fraction, rate))
+
+    def _stop(self, number: int) -> None:
+        halt = self._halts.get(number)
+        if halt is not None:
+            halt.ask()
+
+    def _quit(self) -> None:
+        for halt in list(self._halts.values()):
+            halt.ask()
+        with self._lock:
+            databases = list(self._databases.values())
+        closers = [threading.Thread(target=self._close, args=(one,), daemon=True) for one in databases]
+        for closer in closers:
+            closer.start()
+        for closer in closers:
+            closer.join(QUIT_SECONDS)
+
+    def _close(self, database: Database) -> None:
+        try:
+            database.close()
+        except Trouble as trouble:
+            self._say(0, p.Remark(trouble.reason))
+
+    def _say(self, number: int, word: p.Word) -> None:
+        line = msgspec.json.encode(p.Answer(number, word)) + b"\n"
+        with self._sending:
+            view = memoryview(line)
+            while view:
+                view = view[os.write(self._answers, view) :]
