@@ -9,7 +9,7 @@
 Nothing is imported before it is needed: without a config file not even the TOML parser.
 """
 
-from jobtui.config.reading import ConfigError, Problem, read_config
+from jobtui.config.reading import ConfigError, Problem, chosen_profile, read_config
 from jobtui.config.settings import DEFAULT_PROFILE, SETTINGS, Config, ProfileSettings, Setting
 
 __all__ = [
@@ -20,5 +20,6 @@ __all__ = [
     "Problem",
     "ProfileSettings",
     "Setting",
+    "chosen_profile",
     "read_config",
 ]

@@ -10,6 +10,7 @@ from typing import Any
 
 from jobtui.config import paths, values
 from jobtui.config.settings import DEFAULT_PROFILE, SETTINGS, Config, ProfileSettings, Setting
+from jobtui.tui.settings import TuiSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +95,12 @@ class _Reading:
 
     def config(self) -> Config:
         """The settings. Raises ConfigError with every problem found."""
-        top = self._table((), self.tree, SETTINGS[""], beside=("profiles",))
+        top = self._table((), self.tree, SETTINGS[""], beside=("profiles", "dashboard"))
         config = Config(
             self.path,
             found=True,
             profiles={DEFAULT_PROFILE: ProfileSettings()} | dict(self._profiles()),
+            dashboard=self._dashboard(),
             **top,
         )
         if config.profile not in config.profiles and not self.problems:
@@ -125,6 +127,13 @@ class _Reading:
             else:
                 yield name, ProfileSettings(**self._table(place, table, SETTINGS["profiles.*"]))
 
+    def _dashboard(self) -> TuiSettings:
+        table = self.tree.get("dashboard", {})
+        if isinstance(table, dict):
+            return TuiSettings(**self._table(("dashboard",), table, SETTINGS["dashboard"]))
+        self._wrong(("dashboard",), "dashboard must be a table: [dashboard]")
+        return TuiSettings()
+
     def _table(
         self,
         place: tuple[str, ...],
@@ -140,7 +149,8 @@ class _Reading:
                 continue
             dotted = ".".join((*place, key))
             if key not in known:
-                self._wrong((*place, key), f"there is no setting {dotted}{_near(key, [*known, *beside])}")
+                hint = _near(key, [*known, *beside]) or _elsewhere(key)
+                self._wrong((*place, key), f"there is no setting {dotted}{hint}")
                 continue
             try:
                 read[key] = known[key].kind(value, self.path.parent)
@@ -152,6 +162,18 @@ class _Reading:
         from jobtui.config.lines import line_of
 
         self.problems.append(Problem(self.path, line_of(place, self.text), message))
+
+
+def _elsewhere(key: str) -> str:
+    """'; it belongs in [dashboard]' for a setting that stands in the wrong table, "" for an unknown one."""
+    for table, settings in SETTINGS.items():
+        if any(setting.name == key for setting in settings):
+            return (
+                f"; it belongs in [{table.replace('*', DEFAULT_PROFILE)}]"
+                if table
+                else "; it belongs at the top"
+            )
+    return ""
 
 
 def _near(word: str, known: Collection[str]) -> str:

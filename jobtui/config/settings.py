@@ -12,6 +12,7 @@ from pathlib import Path
 
 from jobtui.config import paths, values
 from jobtui.engine.profile import Profile
+from jobtui.tui.settings import TuiSettings
 
 DEFAULT_PROFILE = "local"
 
@@ -26,7 +27,7 @@ class Setting:
     kind: values.Kind
 
 
-# by table: "" is the file's top, "profiles.*" each profile's own
+# by table: "" is the file's top, "profiles.*" each profile's own; the dashboard's are jobtui.tui.settings' own
 SETTINGS: Mapping[str, tuple[Setting, ...]] = {
     "": (
         Setting(
@@ -71,6 +72,31 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             values.hosts,
         ),
     ),
+    "dashboard": (
+        Setting("theme", '""', "The theme's name. Empty: the one that was chosen last.", values.text),
+        Setting(
+            "confirm",
+            '"always"',
+            'When stop, archive and compact ask first: "always", or "bulk" for more than one job. DROP SPACE '
+            "always asks.",
+            values.confirm,
+        ),
+        Setting("bell", "true", "Ring when a watched job ends.", values.yes_or_no),
+        Setting(
+            "terminal_notice",
+            "false",
+            "Have the terminal show a notice as well when a watched job ends (OSC 9).",
+            values.yes_or_no,
+        ),
+        Setting(
+            "keep_failed",
+            "false",
+            "Keep texts that did not parse in the command bar's history, too.",
+            values.yes_or_no,
+        ),
+        Setting("mouse", "true", "Take the mouse. false leaves it to the terminal.", values.yes_or_no),
+        Setting("keymap", "{}", 'Other keys for commands, like { stop = "s,x" }.', values.keymap),
+    ),
 }
 
 
@@ -95,6 +121,7 @@ class Config:
     profiles: Mapping[str, ProfileSettings] = field(
         default_factory=lambda: {DEFAULT_PROFILE: ProfileSettings()}
     )
+    dashboard: TuiSettings = field(default_factory=TuiSettings)
 
     def open_profile(self, name: str, data_dir: Path | None = None) -> Profile:
         """The profile `name`, which must be one of `profiles`, for the engine.

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from jobtui.tui.settings import Confirm
+
 Kind = Callable[[object, Path], object]
 
 
@@ -33,6 +35,34 @@ def directory(value: object, base: Path) -> Path | None:
     if not isinstance(value, str) or "\0" in value:
         raise UnsuitableError('a directory in quotes, or "" for the usual one')
     return base / Path(value).expanduser() if value else None
+
+
+def text(value: object, base: Path) -> str:
+    """Any text."""
+    if isinstance(value, str):
+        return value
+    raise UnsuitableError("a text in quotes")
+
+
+def yes_or_no(value: object, base: Path) -> bool:
+    """True or false."""
+    if isinstance(value, bool):
+        return value
+    raise UnsuitableError("true or false")
+
+
+def confirm(value: object, base: Path) -> Confirm:
+    """When the dashboard asks before it acts."""
+    if isinstance(value, str) and value in set(Confirm):
+        return Confirm(value)
+    raise UnsuitableError(" or ".join(f'"{word}"' for word in Confirm))
+
+
+def keymap(value: object, base: Path) -> dict[str, str]:
+    """A command's keys by its id."""
+    if isinstance(value, dict) and all(isinstance(keys, str) and keys for keys in value.values()):
+        return value
+    raise UnsuitableError('a table of commands and their keys, like { stop = "s,x" }')
 
 
 def whole(low: int, high: int) -> Callable[[object, Path], int]:

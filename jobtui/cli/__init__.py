@@ -1,0 +1,27 @@
+"""The command line: `jobtui` and everything that follows it on a line.
+
+    arguments.py       what was asked for, as one frozen dataclass a verb
+    headless.py        -e, -f and piped statements: run a text, print, wait for its jobs
+    waiting.py         staying until jobs have ended; ctrl+c stops them honestly
+    formats.py         a text's answer as box, JSON, JSON lines or CSV
+    bars.py            progress bars on a terminal's stderr (rich, imported there alone)
+    load.py, dump.py   key-value pairs into a space and out of it; pairs/ holds their file formats
+    dashboard.py       the dashboard, and --demo
+    config_command.py  `jobtui config`
+    streams.py         stdout, stderr and stdin: closed pipes, full disks, foreign characters
+    exits.py           the exit statuses and the errors that lead to them
+
+`main` is the entry point. Nothing is imported before it is needed: `--help` and `--version` import no
+pyparsing, asyncio, msgspec, rich or textual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run jobtui with these arguments (None: the process's own); the answer is the exit status."""
+    from jobtui.cli.start import start
+
+    return start(argv)

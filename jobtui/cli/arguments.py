@@ -1,0 +1,235 @@
+"""What was asked for: the words of the command line as one frozen dataclass a verb.
+
+The help is written by hand, so that it fits a screen and teaches; a test holds it to the parser.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from jobtui.cli.exits import UsageError
+
+HELP = """\
+jobtui: a dashboard and command bar for a storage cluster's flush and compact jobs
+
+  jobtui                       open the dashboard
+  jobtui --demo                the same on throw-away data, to try it
+  jobtui -e "USE nba; ADMIN COMPACT; SHOW JOBS"
+                               run statements; stay until their jobs have ended
+  jobtui -f nightly.ngql       the same from a file, or piped on stdin (-f -)
+  jobtui load SPACE FILE…      put key-value pairs into a space
+  jobtui dump SPACE            print a space's key-value pairs
+  jobtui config [print|path|check]
+                               the settings with their defaults and meanings
+
+  --format box|json|jsonl|csv  how results are printed (load: csv, tsv or jsonl,
+                               else by the file's name; dump: jsonl, csv or tsv)
+  --detach                     leave the jobs queued for the next start
+  --profile NAME               a profile of the config, with its own jobs and data
+  --data-dir DIR               where the profiles' data lies
+  --config FILE                another config file
+  --version, --help
+
+Exit status: 0 done, 1 a statement failed, 2 usage or syntax,
+3 a job failed or was stopped, 130 interrupted (after an honest stop).
+"""
+TEXT_FORMATS = ("box", "json", "jsonl", "csv")
+PAIR_FORMATS = ("jsonl", "csv", "tsv")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Which config, profile and data directory: what every verb but help and version has. None: not said."""
+
+    config: Path | None = None
+    profile: str | None = None
+    data_dir: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShowHelp:
+    """--help."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShowVersion:
+    """--version."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDashboard(Place):
+    """No verb at all, at a terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDemo(Place):
+    """--demo."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunText(Place):
+    """-e, -f or piped statements. `text` is None where `file` is to be read, "-" being stdin."""
+
+    text: str | None
+    file: str
+    format: str
+    detach: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load(Place):
+    """load: `format` None means that each file's name tells it."""
+
+    space: str
+    files: tuple[str, ...]
+    format: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dump(Place):
+    """dump."""
+
+    space: str
+    format: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigCommand(Place):
+    """config: `what` is print, path or check."""
+
+    what: str
+
+
+Asked = ShowHelp | ShowVersion | OpenDashboard | OpenDemo | RunText | Load | Dump | ConfigCommand
+
+
+def parse_arguments(words: Sequence[str], *, piped: bool) -> Asked:
+    """What the words ask for. `piped`: stdin is no terminal, so without a verb statements come from there.
+
+    Raises UsageError.
+    """
+    try:
+        found = _parser().parse_args(words)
+    except _Settled as settled:
+        return settled.asked
+    place = {"config": found.config, "profile": found.profile, "data_dir": found.data_dir}
+    if found.verb is not None:
+        _refuse_beside(found.verb, found, "text", "file", "detach", "demo")
+    match found.verb:
+        case "load":
+            format_ = _one_of(PAIR_FORMATS, found.format) if found.format else None
+            return Load(space=found.space, files=tuple(found.files), format=format_, **place)
+        case "dump":
+            return Dump(space=found.space, format=_one_of(PAIR_FORMATS, found.format or "jsonl"), **place)
+        case "config":
+            _refuse_beside("config", found, "format")
+            return ConfigCommand(what=found.what, **place)
+    if found.demo:
+        _refuse_beside("--demo", found, "text", "file", "detach", "format", "profile", "data_dir")
+        return OpenDemo(**place)
+    if found.text is not None and found.file is not None:
+        raise UsageError("-e and -f don't go together: put the statements in one text")
+    if found.text is None and found.file is None and not piped:
+        for option in ("detach", "format"):
+            if getattr(found, option):
+                raise UsageError(f"--{option} needs statements: -e TEXT, -f FILE, or a pipe")
+        return OpenDashboard(**place)
+    return RunText(
+        text=found.text,
+        file=found.file or "-",
+        format=_one_of(TEXT_FORMATS, found.format or "box"),
+        detach=bool(found.detach),
+        **place,
+    )
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (jobtui --help shows what there is)")
+
+
+class _Settled(Exception):
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+
+
+class _Settle(argparse.Action):
+    """--help and --version, which win over whatever else is wrong with the line after them."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> NoReturn:
+        raise _Settled(ShowVersion() if self.dest == "version" else ShowHelp())
+
+
+class _Once(argparse.Action):
+    """An option that may be given once: the last of two would silently win."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        if getattr(namespace, self.dest, None) is not None:
+            raise UsageError(f"{option_string} was given twice")
+        setattr(namespace, self.dest, values)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="jobtui", add_help=False, allow_abbrev=False)
+    _add_options(parser, default=None)
+    parser.add_argument("-e", dest="text", action=_Once)
+    parser.add_argument("-f", dest="file", action=_Once)
+    parser.add_argument("--detach", action="store_true", default=None)
+    parser.add_argument("--demo", action="store_true", default=None)
+    verbs = parser.add_subparsers(dest="verb", parser_class=_Parser, metavar="VERB")
+    load = verbs.add_parser("load", add_help=False, allow_abbrev=False)
+    load.add_argument("space", metavar="SPACE")
+    load.add_argument("files", metavar="FILE", nargs="+")
+    dump = verbs.add_parser("dump", add_help=False, allow_abbrev=False)
+    dump.add_argument("space", metavar="SPACE")
+    config = verbs.add_parser("config", add_help=False, allow_abbrev=False)
+    config.add_argument("what", nargs="?", choices=("print", "path", "check"), default="print")
+    for verb in (load, dump, config):
+        _add_options(verb, default=argparse.SUPPRESS)
+    return parser
+
+
+def _add_options(parser: argparse.ArgumentParser, default: object) -> None:
+    """The options that may stand before a verb and after it."""
+    parser.add_argument("--help", "-h", action=_Settle, nargs=0)
+    parser.add_argument("--version", action=_Settle, nargs=0)
+    parser.add_argument("--format", action=_Once, default=default)
+    parser.add_argument("--profile", action=_Once, default=default)
+    parser.add_argument("--data-dir", action=_Once, default=default, type=_path)
+    parser.add_argument("--config", action=_Once, default=default, type=_path)
+
+
+def _path(word: str) -> Path:
+    if not word or "\0" in word:
+        raise argparse.ArgumentTypeError("a path is expected")
+    return Path(word)
+
+
+def _one_of(known: tuple[str, ...], word: str) -> str:
+    if word in known:
+        return word
+    raise UsageError(f"there is no format '{word}' here: {', '.join(known[:-1])} or {known[-1]}")
+
+
+def _refuse_beside(what: str, found: argparse.Namespace, *options: str) -> None:
+    written = {"text": "-e", "file": "-f"}
+    for option in options:
+        if getattr(found, option) is not None:
+            name = written.get(option, f"--{option.replace('_', '-')}")
+            raise UsageError(f"{name} has no meaning beside {what}")

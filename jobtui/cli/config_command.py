@@ -1,0 +1,98 @@
+"""`jobtui config`: every setting with its value, its default and its meaning, as a file that could be used."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from pathlib import Path
+
+from jobtui.cli.arguments import ConfigCommand
+from jobtui.cli.exits import Exit
+from jobtui.cli.profiles import profile_of, settings_of
+from jobtui.cli.streams import Output
+from jobtui.config import SETTINGS, Config, Setting
+
+WIDTH = 100
+
+
+def config_command(asked: ConfigCommand) -> int:
+    """Print the settings, their file's path, or nothing where a check finds nothing. Raises UsageError."""
+    output = Output()
+    if asked.what == "path":
+        from jobtui.config.paths import default_config
+
+        output.write(f"{asked.config or default_config()}\n")
+    else:
+        config = settings_of(asked)
+        profile = profile_of(asked, config)
+        if asked.what == "print":
+            output.write("".join(f"{line}\n" for line in _file(config, profile.root)))
+        else:
+            output.write(
+                f"{config.path}: {'all is well' if config.found else 'not there; the defaults are used'}\n"
+            )
+    output.flush()
+    return Exit.DONE
+
+
+def _file(config: Config, root: Path) -> Iterator[str]:
+    yield f"# {config.path}" + ("" if config.found else " (not there: these are the defaults)")
+    yield f"# the data of the profile in use: {root}"
+    yield "# A relative directory starts from the one that this file is in."
+    yield from _table(SETTINGS[""], config)
+    for name, profile in config.profiles.items():
+        yield ""
+        yield f"[profiles.{name}]"
+        yield from _table(SETTINGS["profiles.*"], profile)
+    yield ""
+    yield "[dashboard]"
+    yield from _table(SETTINGS["dashboard"], config.dashboard)
+
+
+def _table(settings: tuple[Setting, ...], values: object) -> Iterator[str]:
+    for setting in settings:
+        value = toml(getattr(values, setting.name), setting.default)
+        yield ""
+        yield from (f"# {line}" for line in textwrap.wrap(setting.meaning, WIDTH - 2))
+        changed = "" if value == setting.default else f"  # default: {setting.default}"
+        yield f"{setting.name} = {value}{changed}"
+
+
+def toml(value: object, default: str) -> str:
+    """A setting's value as TOML; None is written as the default, which is what it stands for."""
+    match value:
+        case None:
+            return default
+        case bool():
+            return "true" if value else "false"
+        case float() if value.is_integer():
+            return str(int(value))
+        case int() | float():
+            return str(value)
+        case StrEnum():
+            return _quoted(value.value)
+        case str() | Path():
+            return _quoted(os.fspath(value))
+        case Mapping():
+            pairs = ", ".join(f"{_key(name)} = {toml(one, _NOTHING)}" for name, one in value.items())
+            return f"{{ {pairs} }}" if pairs else "{}"
+    raise TypeError(f"{type(value).__name__} has no form in TOML")
+
+
+def _key(name: str) -> str:
+    return name if name.replace("_", "").replace("-", "").isascii() and name.isidentifier() else _quoted(name)
+
+
+def _quoted(text: str) -> str:
+    escaped = "".join(_ESCAPES.get(character) or _printable(character) for character in text)
+    return f'"{escaped}"'
+
+
+def _printable(character: str) -> str:
+    return character if character.isprintable() else f"\\U{ord(character):08x}"
+
+
+_NOTHING = '""'
+_ESCAPES = {'"': '\\"', "\\": "\\\\"}

@@ -1,0 +1,207 @@
+"""Text to key-value pairs, line by line; nothing is guessed."""
+
+from __future__ import annotations
+
+import binascii
+import csv
+import re
+from collections.abc import Callable, Iterable, Iterator
+
+import msgspec
+
+from jobtui.cli.exits import CommandError
+from jobtui.cli.pairs.formats import HEADER, NULL, Pair, PairFormat
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class PairError(CommandError):
+    """A line that can't be read as a pair: the file, the line (from 1), and what is wrong with it."""
+
+    def __init__(self, name: str, line: int, message: str) -> None:
+        super().__init__(f"{name}:{line}: {message}")
+
+
+class _Wrong(Exception):
+    """What is wrong with a line, before it is known which one."""
+
+
+def read_pairs(lines: Iterable[bytes], form: PairFormat, name: str) -> Iterator[Pair]:
+    """The pairs of a file's lines (with their ends). Raises PairError, with `name` for the file."""
+    reader = {PairFormat.JSONL: _objects, PairFormat.CSV: _commas, PairFormat.TSV: _tabs}[form]
+    return reader(_without_mark(lines), name)
+
+
+def _without_mark(lines: Iterable[bytes]) -> Iterator[bytes]:
+    for number, line in enumerate(lines):
+        yield line.removeprefix(BYTE_ORDER_MARK) if number == 0 else line
+
+
+# ---- JSON lines
+
+
+class _Object(msgspec.Struct, forbid_unknown_fields=True):
+    key: str | msgspec.UnsetType = msgspec.UNSET
+    key_base64: str | msgspec.UnsetType = msgspec.UNSET
+    value: msgspec.Raw = msgspec.Raw()
+    value_base64: str | msgspec.UnsetType = msgspec.UNSET
+
+
+def _objects(lines: Iterable[bytes], name: str) -> Iterator[Pair]:
+    decoder = msgspec.json.Decoder(_Object)
+    for number, line in enumerate(lines, 1):
+        if line.isspace():
+            continue
+        try:
+            found = decoder.decode(line)
+            yield _key_of(found), _value_of(found)
+        except msgspec.DecodeError as error:
+            raise PairError(name, number, str(error)) from None
+        except UnicodeDecodeError:
+            raise PairError(name, number, _NOT_UTF8) from None
+        except _Wrong as error:
+            raise PairError(name, number, str(error)) from None
+
+
+def _key_of(found: _Object) -> bytes:
+    if (found.key is msgspec.UNSET) == (found.key_base64 is msgspec.UNSET):
+        raise _Wrong('an object with one of "key" and "key_base64" is expected')
+    if isinstance(found.key_base64, str):
+        return _from_base64(found.key_base64)
+    return str(found.key).encode()
+
+
+def _value_of(found: _Object) -> bytes | None:
+    raw = bytes(found.value)
+    if bool(raw) == isinstance(found.value_base64, str):
+        raise _Wrong('one of "value" and "value_base64" is expected (a "value" of null deletes the key)')
+    if isinstance(found.value_base64, str):
+        return _from_base64(found.value_base64)
+    if raw == b"null":
+        return None
+    if raw.startswith(b'"'):
+        return msgspec.json.decode(raw, type=str).encode()
+    raw.decode()
+    return msgspec.json.format(raw, indent=-1)
+
+
+# ---- CSV and TSV
+
+
+def _commas(lines: Iterable[bytes], name: str) -> Iterator[Pair]:
+    csv.field_size_limit(2**31 - 1)
+    counted = _Counted(lines, name)
+    rows = csv.reader(counted, strict=True)
+    take = None
+    while True:
+        first = counted.number + 1
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise PairError(name, first, f"this is not CSV: {error}") from None
+        if not row:
+            continue
+        if take is None:
+            take, is_header = _columns(row)
+            if is_header:
+                continue
+        yield _placed(take, row, name, first)
+
+
+def _tabs(lines: Iterable[bytes], name: str) -> Iterator[Pair]:
+    take = None
+    for number, line in enumerate(_Counted(lines, name), 1):
+        text = line.removesuffix("\n").removesuffix("\r")
+        if not text:
+            continue
+        row = text.split("\t")
+        if take is None:
+            take, is_header = _columns(row)
+            if is_header:
+                continue
+        yield _placed(take, row, name, number, _unescaped)
+
+
+class _Counted:
+    """Lines as text, and how many there were."""
+
+    def __init__(self, lines: Iterable[bytes], name: str) -> None:
+        self._lines = iter(lines)
+        self._name = name
+        self.number = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.number += 1
+        try:
+            return line.decode()
+        except UnicodeDecodeError:
+            raise PairError(self._name, self.number, _NOT_UTF8) from None
+
+
+Columns = Callable[[list[str], Callable[[str], str]], Pair]
+
+
+def _columns(first: list[str]) -> tuple[Columns, bool]:
+    """How the rows of a file with this first row are to be read, and whether that row is a header."""
+    names = tuple(field.lower() for field in first)
+    if names == HEADER:
+        return _three, True
+    return _two, names == HEADER[:2]
+
+
+def _placed(
+    take: Columns, row: list[str], name: str, line: int, plain: Callable[[str], str] = lambda field: field
+) -> Pair:
+    try:
+        return take(row, plain)
+    except _Wrong as error:
+        raise PairError(name, line, str(error)) from None
+
+
+def _two(row: list[str], plain: Callable[[str], str]) -> Pair:
+    if len(row) > 2:
+        raise _Wrong(f"{len(row)} columns, where a key and a value are expected")
+    if len(row) == 1 or row[1] == NULL:
+        return plain(row[0]).encode(), None
+    return plain(row[0]).encode(), plain(row[1]).encode()
+
+
+def _three(row: list[str], plain: Callable[[str], str]) -> Pair:
+    if len(row) > 3:
+        raise _Wrong(f"{len(row)} columns, where key, value and base64 are expected")
+    coded = row[2].split() if len(row) == 3 else []
+    if not set(coded) <= {"key", "value"}:
+        raise _Wrong("the column base64 may hold key, value, or both")
+    key = _from_base64(row[0]) if "key" in coded else plain(row[0]).encode()
+    if "value" in coded:
+        return key, _from_base64(row[1])
+    return key, _two(row[:2], plain)[1]
+
+
+def _unescaped(field: str) -> str:
+    return _ESCAPE.sub(_meant, field) if "\\" in field else field
+
+
+def _meant(match: re.Match[str]) -> str:
+    known = _ESCAPED.get(match[1])
+    if known is None:
+        raise _Wrong(rf"{match[0]} is none of the escapes \\, \t, \n, \r and \N")
+    return known
+
+
+def _from_base64(text: str) -> bytes:
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except (binascii.Error, ValueError):
+        raise _Wrong("this is not base64") from None
+
+
+_NOT_UTF8 = "this is not UTF-8; bytes that are no text are written in base64"
+_ESCAPE = re.compile(r"\\(.?)", re.DOTALL)
+_ESCAPED = {"\\": "\\", "t": "\t", "n": "\n", "r": "\r"}

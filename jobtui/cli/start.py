@@ -1,0 +1,75 @@
+"""From the process's arguments to a verb, and from whatever went wrong to a plain line and an exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from jobtui.cli import arguments, streams
+from jobtui.cli.exits import CommandError, Exit
+
+
+def start(argv: Sequence[str] | None = None) -> int:
+    """Do what the arguments ask for (None: the process's own); the answer is the exit status."""
+    streams.secure_streams()
+    words = sys.argv[1:] if argv is None else argv
+    try:
+        asked = arguments.parse_arguments(words, piped=not streams.is_terminal(0))
+        return _carry_out(asked)
+    except CommandError as error:
+        streams.complain(f"jobtui: {error}")
+        return error.status
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except Exception as error:
+        if os.environ.get("JOBTUI_DEBUG"):
+            raise
+        streams.complain(f"jobtui: this is a defect of jobtui: {_in_short(error)}")
+        return Exit.FAILED
+
+
+def _carry_out(asked: arguments.Asked) -> int:
+    match asked:
+        case arguments.ShowHelp():
+            return _print(arguments.HELP)
+        case arguments.ShowVersion():
+            from jobtui.cli.versions import version_line
+
+            return _print(f"{version_line()}\n")
+        case arguments.RunText():
+            from jobtui.cli.headless import run_text
+
+            return run_text(asked)
+        case arguments.Load():
+            from jobtui.cli.load import load
+
+            return load(asked)
+        case arguments.Dump():
+            from jobtui.cli.dump import dump
+
+            return dump(asked)
+        case arguments.ConfigCommand():
+            from jobtui.cli.config_command import config_command
+
+            return config_command(asked)
+        case arguments.OpenDashboard() | arguments.OpenDemo():
+            from jobtui.cli.dashboard import open_dashboard
+
+            return open_dashboard(asked)
+
+
+def _print(text: str) -> int:
+    output = streams.Output()
+    output.write(text)
+    output.flush()
+    return Exit.DONE
+
+
+def _in_short(error: Exception) -> str:
+    """The error and the place in our code that it came from."""
+    import traceback
+
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "jobtui" in frame.filename]
+    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{place}; JOBTUI_DEBUG=1 shows all of it"

@@ -1,0 +1,107 @@
+"""stdout, stderr and stdin as a script meets them: closed pipes, full disks, closed descriptors, foreign text.
+
+Data goes to stdout and nothing else does; everything said to a person goes to stderr.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from jobtui.cli.exits import CommandError, UsageError
+
+
+def secure_streams() -> None:
+    """Have something on the descriptors 0 to 2 and text streams that can print any text.
+
+    A descriptor that the caller closed would be given to the next file opened, and a stray print would
+    end up in it.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+class Output:
+    """stdout for data. A reader that went away (`| head`) is no error: the rest is then printed to nobody."""
+
+    def __init__(self) -> None:
+        self.closed = sys.stdout is None
+
+    def write(self, text: str) -> None:
+        """Print the text. Raises CommandError where stdout can't be written."""
+        self._attempt(lambda: sys.stdout.write(text))
+
+    def write_bytes(self, data: bytes) -> None:
+        """Print bytes as they are. Raises CommandError where stdout can't be written."""
+        self._attempt(lambda: sys.stdout.buffer.write(data))
+
+    def flush(self) -> None:
+        """Hand on what was printed so far. Raises CommandError where stdout can't be written."""
+        self._attempt(lambda: sys.stdout.flush())
+
+    def _attempt(self, action: Callable[[], object]) -> None:
+        if self.closed:
+            return
+        try:
+            action()
+        except BrokenPipeError:
+            self._abandon()
+        except OSError as error:
+            self._abandon()
+            raise CommandError(f"stdout can't be written: {error.strerror}") from None
+
+    def _abandon(self) -> None:
+        """Point stdout at nothing, so that what is left in its buffer makes no noise at exit."""
+        self.closed = True
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, sys.stdout.fileno())
+        os.close(nothing)
+
+
+def complain(message: str) -> None:
+    """Say something on stderr; a lost stderr is nobody's error."""
+    if sys.stderr is None:
+        return
+    try:
+        sys.stderr.write(f"{harmless(message)}\n")
+        sys.stderr.flush()
+    except OSError:
+        return
+
+
+def harmless(text: str) -> str:
+    """The text with all that a terminal could take as a command or as another direction made visible.
+
+    Line ends stay.
+    """
+    from jobtui.language.printable import printable
+
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def is_terminal(descriptor: int) -> bool:
+    """Whether a person's terminal is on the descriptor."""
+    return os.isatty(descriptor)
+
+
+def read_text(name: str) -> str:
+    """The text of a file, of stdin for "-". Raises CommandError (missing, unreadable, not UTF-8)."""
+    label = "stdin" if name == "-" else name
+    try:
+        raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise UsageError(f"{label}: {error.strerror}") from None
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise UsageError(f"{label}:{line}: this is not UTF-8") from None

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobtui.cli.pairs import PairError, PairFormat, format_of, read_pairs, write_pairs
+
+
+def read(text: str | bytes, form: PairFormat) -> list[tuple[bytes, bytes | None]]:
+    raw = text if isinstance(text, bytes) else text.encode()
+    return list(read_pairs(raw.splitlines(keepends=True), form, "pairs"))
+
+
+JSONL, CSV, TSV = PairFormat.JSONL, PairFormat.CSV, PairFormat.TSV
+
+READINGS = [
+    (JSONL, '{"key": "k", "value": "v"}\n', [(b"k", b"v")]),
+    (JSONL, '{"value": "", "key": ""}', [(b"", b"")]),
+    (JSONL, '\n  \r\n{"key": "k", "value": null}\r\n', [(b"k", None)]),
+    (JSONL, '{"key": "k", "value": {"a" : 1.0, "b": [1e5,  2]}}', [(b"k", b'{"a":1.0,"b":[1e5,2]}')]),
+    (JSONL, '{"key": "k", "value": 12345678901234567890123}', [(b"k", b"12345678901234567890123")]),
+    (JSONL, '{"key": "k", "value": false}', [(b"k", b"false")]),
+    (JSONL, '{"key_base64": "/wA=", "value_base64": ""}', [(b"\xff\x00", b"")]),
+    (JSONL, '\ufeff{"key": "\\u56fe", "value": "图"}', [("图".encode(), "图".encode())]),
+    (CSV, "k,v\n", [(b"k", b"v")]),
+    (CSV, "k,v\r\nl,w", [(b"k", b"v"), (b"l", b"w")]),
+    (CSV, "k,\n", [(b"k", b"")]),
+    (CSV, "k\n", [(b"k", None)]),
+    (CSV, "k,\\N\n", [(b"k", None)]),
+    (CSV, '"k ""1""","a\nb,c"\n\n', [(b'k "1"', b"a\nb,c")]),
+    (CSV, "key,value\nkey,value\n", [(b"key", b"value")]),
+    (CSV, "\ufeffKey,Value\nk,v\n", [(b"k", b"v")]),
+    (CSV, "key,value,base64\n/wA=,v,key\nk,AQI=,value\n/w==,,key value\nk,v\nk\n",
+     [(b"\xff\x00", b"v"), (b"k", b"\x01\x02"), (b"\xff", b""), (b"k", b"v"), (b"k", None)]),
+    (TSV, "k\tv, w\n", [(b"k", b"v, w")]),
+    (TSV, 'k\t"v"\r\n', [(b"k", b'"v"')]),
+    (TSV, "k\ta\\tb\\nc\\\\N\\r\n", [(b"k", b"a\tb\nc\\N\r")]),
+    (TSV, "k\t\\N\nl\nm\t\n", [(b"k", None), (b"l", None), (b"m", b"")]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("form", "text", "pairs"), READINGS)
+def test_a_line_is_read_as_its_format_says(
+    form: PairFormat, text: str, pairs: list[tuple[bytes, bytes | None]]
+) -> None:
+    assert read(text, form) == pairs
+
+
+REFUSALS = [
+    (JSONL, '{"key": "k", "value": "v"}\n["k", "v"]', "pairs:2: Expected `object`, got `array`"),
+    (JSONL, '{"key": "k"}', 'pairs:1: one of "value" and "value_base64" is expected'),
+    (JSONL, '{"value": "v"}', 'pairs:1: an object with one of "key" and "key_base64" is expected'),
+    (JSONL, '{"key": "k", "key_base64": "aw==", "value": "v"}', "pairs:1: an object with one of"),
+    (JSONL, '{"key": "k", "value": 1, "value_base64": "aw=="}', "pairs:1: one of"),
+    (JSONL, '{"key": 1, "value": "v"}', "pairs:1: Expected `str`, got `int`"),
+    (JSONL, '{"key": "k", "valeu": "v"}', "pairs:1: Object contains unknown field `valeu`"),
+    (JSONL, '{"key": "k", "value": "v"', "pairs:1: Input data was truncated"),
+    (JSONL, b'{"key": "k", "value": "\xff"}', "pairs:1: this is not UTF-8"),
+    (JSONL, b'{"key": "k", "value": ["\xff"]}', "pairs:1: this is not UTF-8"),
+    (JSONL, b'{"key": "\xff", "value": ""}', "pairs:1: this is not UTF-8"),
+    (JSONL, '{"key_base64": "a", "value": ""}', "pairs:1: this is not base64"),
+    (CSV, "k,v\nk,v,w\n", "pairs:2: 3 columns, where a key and a value are expected"),
+    (CSV, "id,name,size\n", "pairs:1: 3 columns"),
+    (CSV, 'k,v\n\n"a"b,c\n', "pairs:3: this is not CSV"),
+    (CSV, 'k,v\nl,"open\nand\nopen', "pairs:2: this is not CSV"),
+    (CSV, b"k,v\nk,\xff\n", "pairs:2: this is not UTF-8"),
+    (CSV, "key,value,base64\nk,v,kay\n", "pairs:2: the column base64 may hold key, value, or both"),
+    (CSV, "key,value,base64\nk,v!,value\n", "pairs:2: this is not base64"),
+    (TSV, "k\tv\tw\n", "pairs:1: 3 columns"),
+    (TSV, "k\tv\nk\tC:\\path\n", r"pairs:2: \p is none of the escapes"),
+    (TSV, "k\tends in \\\n", "pairs:1: \\ is none of the escapes"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("form", "text", "message"), REFUSALS)
+def test_a_line_that_is_no_pair_is_named_with_what_is_wrong(
+    form: PairFormat, text: str | bytes, message: str
+) -> None:
+    with pytest.raises(PairError, match=f"^{re.escape(message)}"):
+        read(text, form)
+
+
+def test_pairs_before_a_bad_line_are_read() -> None:
+    pairs = read_pairs([b"k,v\n", b"a,b,c\n"], CSV, "pairs")
+    assert next(pairs) == (b"k", b"v")
+    with pytest.raises(PairError):
+        next(pairs)
+
+
+def test_a_field_of_many_megabytes_is_read() -> None:
+    value = b"x" * 3_000_000
+    assert read(b"k," + value, CSV) == [(b"k", value)]
+
+
+awkward = st.one_of(
+    st.binary(max_size=12),
+    st.text(max_size=12).map(lambda text: text.encode("utf-8", "surrogatepass")),
+    st.sampled_from(
+        [rb"\N", b"key", b"value", b"", b'"', b"a,b", b"\r\n", b"\t", b"\\", b"\x1b[2J", b"\xc2\x9b", b"\x7f"]
+    ),
+)
+
+
+@given(pairs=st.lists(st.tuples(awkward, awkward), max_size=8))
+@pytest.mark.parametrize("form", list(PairFormat))
+def test_what_was_written_reads_back_to_the_byte(form: PairFormat, pairs: list[tuple[bytes, bytes]]) -> None:
+    text = b"".join(write_pairs(pairs, form))
+    assert read_back(text, form) == pairs
+
+
+@given(pairs=st.lists(st.tuples(awkward, awkward), max_size=8))
+@pytest.mark.parametrize("form", list(PairFormat))
+def test_nothing_written_is_a_command_to_a_terminal(form: PairFormat, pairs: list[tuple[bytes, bytes]]) -> None:
+    text = b"".join(write_pairs(pairs, form)).decode()
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", text)
+
+
+def read_back(text: bytes, form: PairFormat) -> list[tuple[bytes, bytes | None]]:
+    lines = [line + b"\n" for line in text.split(b"\n")[:-1]]
+    return list(read_pairs(lines, form, "pairs"))
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("a.csv", CSV),
+        ("a.b.TSV", TSV),
+        ("x.tab", TSV),
+        ("x.ndjson", JSONL),
+        ("x", None),
+        ("x.txt", None),
+        ("-", None),
+    ],
+)
+def test_a_files_name_tells_its_format_or_nothing(name: str, form: PairFormat | None) -> None:
+    assert format_of(name) is form
