@@ -207,14 +207,14 @@ def _fraction(task: Task) -> float | None:
     return task.progress
 
 
-class Change(msgspec.Struct, frozen=True, gc=False):
+class Change(msgspec.Struct, frozen=True, gc=False, tag=True):
     """A job as it now is on disk, and the status that it had before (None: it is new)."""
 
     job: Job
     was: Status | None
 
 
-class Progress(msgspec.Struct, frozen=True, gc=False):
+class Progress(msgspec.Struct, frozen=True, gc=False, tag=True):
     """How far a running task is. Posted as it comes, never journaled.
 
     `job` is the job's snapshot with the progress in it; `rate` is bytes a second, None where unknown.
@@ -225,13 +225,13 @@ class Progress(msgspec.Struct, frozen=True, gc=False):
     rate: float | None = None
 
 
-class Archived(msgspec.Struct, frozen=True, gc=False):
+class Archived(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Jobs that have just been archived, by id in rising order."""
 
     ids: tuple[int, ...]
 
 
-class Notice(msgspec.Struct, frozen=True, gc=False):
+class Notice(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Something that a person should be told: damage found, a disk that is full, a worker that died."""
 
     text: str

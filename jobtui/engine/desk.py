@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from jobtui.language.result import Result
 from jobtui.model import Archived, Change, Job, Notice, Progress, Stats
+from jobtui.storage.base import Capabilities, Host, Space
 
 if TYPE_CHECKING:
     from jobtui.history import History
-    from jobtui.storage.base import Capabilities, Host, Space
 
 Message = Change | Progress | Archived | Notice
 Listener = Callable[[Sequence[Message]], None]

@@ -53,6 +53,7 @@ class Dispatch:
         self._unwritten: set[int] = set()
         self._waiters: list[asyncio.Future[None]] = []
         self._pump_due = False
+        self._recording = 0
         self._ended = False
         self._watch: asyncio.Task[None] | None = None
 
@@ -79,6 +80,11 @@ class Dispatch:
         if not self._pump_due and not self._ended:
             self._pump_due = True
             asyncio.get_running_loop().call_soon(self._pump)
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is about to start or to be recorded."""
+        return not (self._pump_due or self._starting or self._recording)
 
     # ---- stopping
 
@@ -313,12 +319,15 @@ class Dispatch:
 
         if self._ended:
             return
+        self._recording += 1
         try:
             await self._engine.ledger.change(edit, told=True)
         except StoreError as error:
             reason = f"How task {work.job}-{work.task} ended ({end.status}) could not be written: {error}"
             self._engine.publish([Notice(reason, "error")])
             self._unwritten.add(work.job)
+        finally:
+            self._recording -= 1
         if self._engine.ledger.current(work.job) is None:
             self._forget(work.job)
         self._wake()

@@ -23,10 +23,12 @@ from jobtui.engine import lifecycle
 from jobtui.engine.clock import Clock, SystemClock
 from jobtui.engine.desk import Answer, Listener, Message, Overview, Session
 from jobtui.engine.dispatch import Dispatch
+from jobtui.engine.door import Door
 from jobtui.engine.interpreter import Interpreter
 from jobtui.engine.ledger import Ledger
 from jobtui.engine.overview import look
 from jobtui.engine.profile import Profile, Run
+from jobtui.engine.wire import door_of
 from jobtui.history import History, StoreError
 from jobtui.model import Job, Notice, Stats, Status
 from jobtui.storage.base import Capabilities, Pair, Space, StorageError, TaskRunner
@@ -62,6 +64,7 @@ class Engine:
         self.ledger = Ledger(history, clock, self.publish)
         self.dispatch = Dispatch(self)
         self._interpreter = Interpreter(self)
+        self._door = Door(self, door_of(profile.root))
 
     @classmethod
     def open(
@@ -243,6 +246,7 @@ class Engine:
         self.ledger.on_clear = self.dispatch.pump
         self.dispatch.begin()
         self.beside(self._learn_hosts())
+        await self._listen()
         if demo:
             self.beside(self._demonstrate())
 
@@ -258,6 +262,13 @@ class Engine:
         queued = [job.id for job in self.ledger.active() if job.status is Status.QUEUE]
         if queued and self.run is Run.ALL:
             self.publish([Notice(f"{_jobs(queued)} queued before this start: running now", "information")])
+
+    async def _listen(self) -> None:
+        try:
+            await self._door.open()
+        except OSError as error:
+            why = f"Other jobtui processes can't hand work in here: {error.strerror or error}"
+            self.publish([Notice(why)])
 
     async def _learn_hosts(self) -> None:
         self._known_hosts = tuple(host.name for host in await self.storage.hosts())
@@ -277,6 +288,7 @@ class Engine:
 
     async def _end(self) -> None:
         self.dispatch.end()
+        self._door.close()
         for task in self._side_work:
             task.cancel()
         try:

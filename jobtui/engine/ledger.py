@@ -74,6 +74,11 @@ class Ledger:
         """The queued and running jobs as they are on disk, oldest first. Any thread."""
         return sorted(self._current.copy().values(), key=lambda job: job.id)
 
+    @property
+    def settled(self) -> bool:
+        """Whether no change is on its way."""
+        return not self._waiting and (self._writer is None or self._writer.done())
+
     def current(self, job_id: int) -> Job | None:
         """The job if it is queued or running."""
         return self._current.get(job_id)

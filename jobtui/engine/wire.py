@@ -1,0 +1,136 @@
+"""What two jobtui processes of one profile say to each other: a JSON line each way, over a local socket.
+
+The one that asks opens a connection a question, says who it is and what it wants, and reads the answer;
+`Follow` is answered by a line for each batch of messages until either side goes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import stat
+from pathlib import Path
+
+import msgspec
+import platformdirs
+
+from jobtui import __version__
+from jobtui.engine.desk import Failure, Message, Overview
+from jobtui.language.result import Result
+from jobtui.model import Stats
+
+PROTOCOL = 1
+LONGEST_LINE = 64 << 20
+
+
+class Run(msgspec.Struct, frozen=True, tag=True):
+    """Carry out a text as if typed at the owner's, in that space, with AT relative to that directory."""
+
+    text: str
+    space: str | None
+    cwd: str
+
+
+class Look(msgspec.Struct, frozen=True, tag=True):
+    """All spaces and hosts."""
+
+
+class LookAt(msgspec.Struct, frozen=True, tag=True):
+    """One space on one host."""
+
+    space: str
+    host: str
+
+
+class Follow(msgspec.Struct, frozen=True, tag=True):
+    """Every change from here on."""
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """The one line that a client sends."""
+
+    want: Run | Look | LookAt | Follow
+    protocol: int = PROTOCOL
+    version: str = __version__
+
+
+class Ran(msgspec.Struct, frozen=True, tag=True):
+    """What a text came to; `space` is the session's afterwards."""
+
+    results: tuple[Result, ...]
+    failure: Failure | None
+    space: str | None
+
+
+class Looked(msgspec.Struct, frozen=True, tag=True):
+    """All spaces and hosts."""
+
+    overview: Overview
+
+
+class LookedAt(msgspec.Struct, frozen=True, tag=True):
+    """One space on one host."""
+
+    stats: Stats
+
+
+class Posted(msgspec.Struct, frozen=True, tag=True):
+    """A batch of messages; the first one, empty, says that the owner listens."""
+
+    messages: tuple[Message, ...]
+
+
+class Denied(msgspec.Struct, frozen=True, tag=True):
+    """The owner could not do it: `code` is a StorageError's, or "" for any other reason."""
+
+    text: str
+    code: str = ""
+    host: str = ""
+    space: str = ""
+
+
+Answer = Ran | Looked | LookedAt | Posted | Denied
+
+encode = msgspec.json.Encoder().encode
+decode_ask = msgspec.json.Decoder(Ask).decode
+decode_answer = msgspec.json.Decoder(Answer).decode
+
+
+def door_of(root: Path) -> Path:
+    """Where the owner of the profile at `root` listens: a short path in the user's runtime directory."""
+    name = hashlib.sha256(str(root.resolve()).encode(errors="surrogateescape")).hexdigest()[:16]
+    return platformdirs.user_runtime_path("jobtui") / f"{name}.sock"
+
+
+class NoAnswer(Exception):
+    """Nobody answers at the door, or not as a jobtui of this version would; the text says which."""
+
+
+def ask(door: Path, want: Run | Look | LookAt | Follow, timeout: float | None) -> socket.socket:
+    """Open a connection and put the question. Raises NoAnswer."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if not stat.S_ISSOCK(door.lstat().st_mode):
+            raise NoAnswer(f"{door} is no socket")
+        connection.settimeout(timeout)
+        connection.connect(str(door))
+        connection.sendall(encode(Ask(want)) + b"\n")
+    except OSError as error:
+        connection.close()
+        raise NoAnswer(f"no jobtui answers at {door}: {error.strerror or error}") from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def answer_of(line: bytes) -> Answer:
+    """One line of the owner's. Raises NoAnswer where it is none."""
+    if not line.endswith(b"\n"):
+        raise NoAnswer("the jobtui that owns this profile went away before it answered")
+    try:
+        return decode_answer(line)
+    except msgspec.MsgspecError as error:
+        raise NoAnswer(
+            f"the jobtui that owns this profile does not answer as this one understands: {error}"
+        ) from error

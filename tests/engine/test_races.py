@@ -1,0 +1,246 @@
+"""A state machine: statements, task outcomes, stops, worker deaths, clock jumps and restarts, in any order.
+
+After every step the invariants of DESIGN ("Laws", "Model", "Engine") are checked against what the engine
+published, what its storage was asked, and what a reader of its history sees on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from jobtui.engine.engine import Engine
+from jobtui.engine.profile import Profile
+from jobtui.history import History, Query
+from jobtui.model import Change, Job, Status
+from jobtui.storage.base import Code
+from tests.support.clock import FakeClock
+from tests.support.engines import WAIT, Bench
+from tests.support.scripted import Operation, ScriptedStorage
+
+SPACES = {"nba": ("h0", "h1", "h2"), "test2": ("h0", "h1"), "solo": ("h3",), "pair": ("h2", "h3")}
+LIMIT = 2
+MEMORY = Path("/dev/shm")
+
+
+class Races(RuleBasedStateMachine):
+    """Job ids in the rules are drawn as places in what exists, so that most of them mean something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.root = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
+        self.clock = FakeClock()
+        self.ids: list[int] = []
+        self.archived: set[int] = set()
+        self.last: dict[int, Job] = {}
+        self.read = 0
+
+    @initialize()
+    def start(self) -> None:
+        self.storage = ScriptedStorage(dict(SPACES))
+        profile = Profile("local", self.root, max_running_jobs=LIMIT)
+        engine = Engine.open(profile, clock=self.clock, storage=self.storage)
+        self.bench = Bench(engine, self.storage, self.clock)
+        self.read = 0
+        for job_id in self.ids:
+            if job_id not in self.archived:
+                self.last[job_id] = self.bench.job(job_id)
+        self.settle()
+
+    # ---- what happens
+
+    @rule(command=st.sampled_from(["FLUSH", "COMPACT"]), space=st.sampled_from(sorted(SPACES)))
+    def submit(self, command: str, space: str) -> None:
+        self.expect_new(self.bench.rows(f"ADMIN {command} {space}"))
+
+    @precondition(lambda self: self.ids)
+    @rule(data=st.data())
+    def stop(self, data: st.DataObject) -> None:
+        ids = data.draw(st.lists(st.sampled_from(self.ids), min_size=1, max_size=3, unique=True))
+        before = {job_id: self.bench.engine.job(job_id) for job_id in ids}
+        may = all(job is not None and not job.status.ended and not job.stopping for job in before.values())
+        answer = self.bench.say(f"STOP JOB {', '.join(map(str, ids))}")
+        assert (answer.failure is None) == may
+        self.settle()
+
+    @precondition(lambda self: self.ids)
+    @rule(data=st.data())
+    def recover(self, data: st.DataObject) -> None:
+        job_id = data.draw(st.sampled_from(self.ids))
+        job = self.bench.engine.job(job_id)
+        answer = self.bench.say(f"RECOVER JOB {job_id}")
+        assert (answer.failure is None) == (job is not None and job.status.ended)
+        for result in answer.results:
+            self.expect_new([row.cells for row in result.rows])
+            assert self.bench.job(result.jobs[0]).recovered_from == job_id
+
+    @rule()
+    def recover_all(self) -> None:
+        jobs = [self.bench.job(job_id) for job_id in self.ids if job_id not in self.archived]
+        again = {job.recovered_from for job in self.last.values()}
+        due = [job.id for job in jobs if job.status in (Status.FAILED, Status.STOPPED) and job.id not in again]
+        rows = self.bench.rows("RECOVER JOB")
+        self.expect_new(rows)
+        assert [self.bench.job(int(row[0])).recovered_from for row in rows] == due
+
+    @precondition(lambda self: self.ids)
+    @rule(data=st.data())
+    def backup(self, data: st.DataObject) -> None:
+        first, last = sorted(data.draw(st.tuples(st.sampled_from(self.ids), st.sampled_from(self.ids))))
+        ended = {
+            job_id
+            for job_id in self.ids
+            if first <= job_id <= last and (job := self.bench.engine.job(job_id)) and job.status.ended
+        }
+        row = self.bench.rows(f"BACKUP JOB {first} {last}")[0][0]
+        assert row.startswith(f"backup {len(ended)} jobs ")
+        self.archived |= ended
+        self.settle()
+
+    @precondition(lambda self: self.storage.under_way)
+    @rule(data=st.data(), how=st.sampled_from(["finish", "fail", "die", "progress", "stop"]))
+    def hear_from_a_host(self, data: st.DataObject, how: str) -> None:
+        operation: Operation = data.draw(st.sampled_from(self.storage.under_way))
+        if how == "finish":
+            operation.finish()
+        elif how == "progress":
+            operation.progress(data.draw(st.floats(0, 0.99)), 1e6)
+        elif how == "stop" and operation.cancel.is_set():
+            operation.stop()
+        else:
+            code = Code.HOST_DIED if how == "die" else Code.IO
+            operation.fail(code, "the host is gone" if how == "die" else "the disk says no")
+        self.settle()
+
+    @rule(seconds=st.sampled_from([0.5, 31, 3600]), back=st.booleans())
+    def time_jumps(self, seconds: float, back: bool) -> None:
+        if back:
+            self.clock.set_back(seconds)
+        else:
+            self.clock.advance(seconds)
+        self.settle()
+
+    @rule()
+    def restart(self) -> None:
+        self.check()
+        running = [job for job in self.bench.engine.active() if job.status is Status.RUNNING]
+        self.bench.engine.close()
+        self.start()
+        for job in running:
+            now = self.bench.job(job.id)
+            assert now.status is Status.FAILED
+            assert now.reason == "interrupted: jobtui ended while it ran"
+
+    # ---- what must hold
+
+    @invariant()
+    def check(self) -> None:
+        if not hasattr(self, "bench"):
+            return
+        self.published_statuses_move_only_as_allowed()
+        under_way = [operation.host for operation in self.storage.under_way]
+        assert len(under_way) == len(set(under_way)), "one operation a host"
+        active = self.bench.engine.active()
+        running = [job for job in active if job.status is Status.RUNNING]
+        assert len({job.space for job in running}) == len(running), "one running job a space"
+        for job in active:
+            for task in job.tasks:
+                if task.status is Status.RUNNING:
+                    assert any((o.space, o.host) == (job.space, task.host) for o in self.storage.under_way), (
+                        "a running task has an operation"
+                    )
+        self.what_is_acknowledged_is_on_disk()
+        self.nothing_waits_without_a_reason(active)
+
+    def published_statuses_move_only_as_allowed(self) -> None:
+        messages = self.bench.heard.messages
+        for message in messages[self.read :]:
+            if isinstance(message, Change):
+                self.one_change(self.last.get(message.job.id), message.job)
+                self.last[message.job.id] = message.job
+        self.read = len(messages)
+
+    def one_change(self, before: Job | None, job: Job) -> None:
+        if before is not None and before != job:
+            assert not before.status.ended, "ended is final"
+            assert before.status is job.status or before.status.may_become(job.status)
+            for old, new in zip(before.tasks, job.tasks, strict=True):
+                assert old.status is new.status or old.status.may_become(new.status)
+        if job.status.ended:
+            assert all(task.status.ended for task in job.tasks), "an ended job has no running task"
+            assert job.took is None or job.took >= 0
+            assert job.start is None or (job.stop is not None and job.submitted <= job.start <= job.stop)
+        if job.status is Status.FAILED:
+            assert job.reason
+
+    def what_is_acknowledged_is_on_disk(self) -> None:
+        reader = History.open(self.root / "history", write=False)
+        try:
+            assert not reader.notes
+            for job_id in self.ids:
+                on_disk = reader.archived_job(job_id) if job_id in self.archived else reader.get(job_id)
+                assert on_disk == self.last[job_id]
+                assert reader.is_archived(job_id) == (job_id in self.archived)
+            assert len(reader.query(Query())) == len(self.ids) - len(self.archived)
+        finally:
+            reader.close()
+
+    def nothing_waits_without_a_reason(self, active: tuple[Job, ...]) -> None:
+        busy = {operation.host for operation in self.storage.under_way}
+        running = [job for job in active if job.status is Status.RUNNING]
+        if len(running) >= LIMIT:
+            return
+        spaces = {job.space for job in running}
+        for job in active:
+            if job.status is Status.QUEUE and job.space not in spaces:
+                assert busy.issuperset(task.host for task in job.tasks), "a queued job could run"
+                spaces.add(job.space)
+
+    # ---- how
+
+    def expect_new(self, rows: list[tuple[str, ...]]) -> None:
+        new = [int(row[0]) for row in rows]
+        assert new == sorted(new)
+        assert not self.ids or not new or new[0] > self.ids[-1], "ids rise"
+        self.ids += new
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until the engine has nothing left to do but wait for a host or the clock."""
+        self.bench.engine.call(_settled(self.bench.engine)).result(WAIT)
+
+    def teardown(self) -> None:
+        if hasattr(self, "bench"):
+            self.bench.engine.close()
+        shutil.rmtree(self.root)
+
+
+async def _settled(engine: Engine) -> None:
+    quiet = 0
+    while quiet < 10:
+        await asyncio.sleep(0)
+        quiet = quiet + 1 if engine.dispatch.settled and engine.ledger.settled else 0
+
+
+@pytest.mark.timeout(3600)
+def test_no_order_of_events_breaks_an_invariant(long: bool) -> None:
+    few: dict[str, Any] = {"max_examples": 2000 if long else 200, "stateful_step_count": 100 if long else 50}
+    checks = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
+    run_state_machine_as_test(
+        Races, settings=settings(deadline=None, derandomize=not long, suppress_health_check=checks, **few)
+    )
