@@ -1,0 +1,330 @@
+"""What the writer of a wrong statement probably meant.
+
+Each adviser looks at one kind of slip and says nothing where it is another; the first that speaks is
+heard. Whatever it proposes is tried against the grammar before it is said.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from jobtui.language.forms import FORMS, STATUSES, Choice, Kind, Slot, Word
+from jobtui.language.grammar import Mark, Terminal, match, reach
+from jobtui.language.lexer import BAD, LETTER, NAME, NUMBER, STRING, Words, in_ascii
+from jobtui.language.printable import printable
+from jobtui.language.quote import quoted, typeable
+from jobtui.language.words import BLANKS, code_point, keyword
+
+_LONGEST: Final = 40
+_MOST_WORDS: Final = 12
+_VERBS: Final = frozenset(form.verb for form in FORMS)
+_SOLID: Final = re.compile(r"[^\s;,'\"]{1,40}(?![^\s;,])")
+_NAMES: Final = (Kind.SPACE, Kind.NEW_SPACE, Kind.HOST)
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """A sentence for the end of an error, and the near miss that it names."""
+
+    text: str
+    near: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """A statement that is right up to its word number `at`, and what could have stood there."""
+
+    text: str
+    words: Words
+    at: int
+    expected: tuple[Terminal, ...]
+
+    @property
+    def missing(self) -> bool:
+        """Nothing is wrong but that the statement ends."""
+        return self.at >= len(self.words.starts)
+
+    @property
+    def kind(self) -> str:
+        """The kind of the word at fault, "" where one is missing."""
+        return "" if self.missing else self.words.kinds[self.at]
+
+    @property
+    def word(self) -> str:
+        """The word at fault, "" where it is too long to be a slip of the pen."""
+        return "" if self.missing else self.written(self.at)
+
+    def written(self, at: int) -> str:
+        """The word number `at`, "" where it is long."""
+        start, end = self.words.starts[at], self.words.ends[at]
+        return self.text[start:end] if end - start <= _LONGEST else ""
+
+    @property
+    def before(self) -> str:
+        """The character right before the word at fault."""
+        start = self.words.starts[self.at]
+        return self.text[start - 1 : start] if start else ""
+
+    def takes(self, *kinds: Kind) -> bool:
+        """Whether one of these could have stood here."""
+        return any(isinstance(one, Slot) and one.kind in kinds for one in self.expected)
+
+    @property
+    def may_end(self) -> bool:
+        """Whether the statement could have ended here."""
+        return Mark.END in self.expected
+
+    @property
+    def keywords(self) -> tuple[str, ...]:
+        """The keywords that could have stood here."""
+        return _keywords(self.expected)
+
+
+def advice(situation: Situation) -> Remark | None:
+    """The remark of the first adviser that knows the slip; None where none does."""
+    return next(filter(None, (adviser(situation) for adviser in _ADVISERS)), None)
+
+
+def _missing_semicolon(here: Situation) -> Remark | None:
+    """ADMIN FLUSH SHOW JOBS"""
+    more = here.at + 1 < len(here.words.starts)
+    if here.may_end and keyword(here.word) in _VERBS and more:
+        return Remark("statements are separated by ;")
+    return None
+
+
+def _keyword_as_name(here: Situation) -> Remark | None:
+    """USE flush"""
+    if not here.takes(*_NAMES) or keyword(here.word) is None:
+        return None
+    near = f"`{here.word}`"
+    return Remark(
+        f"{here.word} is a word of the language: as a name it stands between back-quotes, {near}", near
+    )
+
+
+def _digits_as_name(here: Situation) -> Remark | None:
+    """USE 2nba"""
+    if not here.takes(*_NAMES) or here.word[:1] not in set("0123456789"):
+        return None
+    near = f"`{here.word}`"
+    return Remark(f"a name that begins with a digit stands between back-quotes: {near}", near)
+
+
+def _string_as_name(here: Situation) -> Remark | None:
+    """USE 'nba'"""
+    name = here.word[1:-1]
+    if here.kind != STRING or not here.takes(*_NAMES) or not typeable(name):
+        return None
+    return Remark(f"a name stands bare or between back-quotes; did you mean {quoted(name)}?", quoted(name))
+
+
+def _name_as_string(here: Situation) -> Remark | None:
+    """CREATE SPACE chain AT dir"""
+    if here.kind != NAME or not here.takes(Kind.DIRECTORY) or not here.word:
+        return None
+    near = f'"{here.word.strip("`")}"'
+    return Remark(f"a directory stands in quotes; did you mean {near}?", near)
+
+
+def _digits_of_another_kind(here: Situation) -> Remark | None:
+    """SHOW JOB `40`, SHOW JOB ² and 0xg"""
+    if not here.takes(Kind.JOB, Kind.COUNT):
+        return None
+    digits = here.word.strip("`\"'")
+    if digits and all(unicodedata.digit(c, None) is not None for c in digits):
+        near = "".join(str(unicodedata.digit(c)) for c in digits)
+        return Remark(f"a number is written with 0 to 9 alone; did you mean {near}?", near)
+    if here.kind == BAD and here.word[:1] in set("0123456789"):
+        return Remark(f"{here.word} is no whole number")
+    return None
+
+
+def _lookalike(here: Situation) -> Remark | None:
+    """ЅHOW JOBS, with a Cyrillic letter"""
+    if here.kind != NAME or here.word.isascii():
+        return None
+    meant = keyword(in_ascii(here.word))
+    if meant is None or meant not in here.keywords:
+        return None
+    other = next(c for c in here.word if not c.isascii())
+    shown = "" if unicodedata.combining(other) else f"{other} is "
+    return Remark(f"{shown}{code_point(other)}; did you mean {meant}?", meant)
+
+
+def _misspelt(here: Situation) -> Remark | None:
+    """SHOW JBO"""
+    near = _nearest(here.word.upper(), here.keywords)
+    return None if near is None else Remark(f"did you mean {near}?", near)
+
+
+def _run_together(here: Situation) -> Remark | None:
+    """SHOWJOBS, JOB40"""
+    capitals = here.word.upper()
+    for word in here.keywords:
+        rest = capitals.removeprefix(word).lstrip("_")
+        if capitals.startswith(word) and (keyword(rest) is not None or (rest.isascii() and rest.isdigit())):
+            return Remark(f"did you mean {word} {rest}?", f"{word} {rest}")
+    return None
+
+
+def _left_out(here: Situation) -> Remark | None:
+    """STOP 22, COMPACT nba: right once one keyword is put in"""
+    if here.missing:
+        return None
+    words = here.keywords if here.at else ("ADMIN", "SHOW")
+    mended = [near for word in words if (near := _mended(here, here.at, here.at, word)) is not None]
+    return Remark(f"did you mean {mended[0]}?", mended[0]) if len(mended) == 1 else None
+
+
+def _one_word_before(here: Situation) -> Remark | None:
+    """SHOW JOBS 40, SHOW JOB: right with a sister of the keyword before"""
+    at = here.at - 1
+    if at < 0 or len(here.words.kinds) > _MOST_WORDS:
+        return None
+    before = keyword(here.written(at))
+    if before is None:
+        return None
+    for word in _keywords(tuple(one for _, one in reach(here.words.kinds[:at]).expected)):
+        if word != before and _distance(word, before) == 1:
+            near = _mended(here, at, at + 1, word)
+            if near is not None:
+                return Remark(f"did you mean {near}?", near)
+    return None
+
+
+def _misplaced(here: Situation) -> Remark | None:
+    """SHOW JOBS FAILED, SHOW JOBS LIMIT 5 IN nba"""
+    word, verb = here.word.upper(), here.written(0).upper()
+    if verb != "SHOW" or not here.may_end:
+        return None
+    if word in STATUSES:
+        return Remark(f"the status stands before JOBS: SHOW {word} JOBS", f"SHOW {word} JOBS")
+    if word == "WHERE":
+        return Remark("say which by status or space, as in SHOW FAILED JOBS IN nba")
+    if word == "IN":
+        return Remark("IN stands before LIMIT")
+    return None
+
+
+def _range(here: Situation) -> Remark | None:
+    """RECOVER JOB 1-3, BACKUP JOB 0 TO 22"""
+    if here.word.upper() not in ("-", ",", "TO", "AND", "..") or (here.word == "-" and here.before in BLANKS):
+        return None
+    if here.written(0).upper() == "BACKUP" and here.at == 3:
+        return Remark("the first and the last id stand side by side, as in BACKUP JOB 0 22")
+    if Mark.COMMA in here.expected:
+        return Remark("ids are listed one by one, as in 1, 2, 3")
+    return None
+
+
+def _sign_or_fraction(here: Situation) -> Remark | None:
+    """STOP JOB --22, SHOW JOB 1.0, USE a.b"""
+    if here.word == "--":
+        return Remark("-- begins a comment only before a blank, and numbers have no sign")
+    if here.word in ("-", "+") and here.takes(Kind.JOB, Kind.COUNT):
+        return Remark("numbers have no sign")
+    if here.word != ".":
+        return None
+    before = here.words.kinds[here.at - 1] if here.at else ""
+    if before == NUMBER or here.takes(Kind.JOB, Kind.COUNT):
+        return Remark("numbers are whole")
+    return Remark("a name can't hold a '.'") if before == NAME else None
+
+
+def _odd_name(here: Situation) -> Remark | None:
+    """USE my-space, USE _x"""
+    if here.kind != BAD or here.word[:1] in ("", "&", "|"):
+        return None
+    start = here.words.starts[here.at]
+    if not here.takes(*_NAMES):
+        if not here.at or here.words.kinds[here.at - 1] != NAME or here.words.ends[here.at - 1] != start:
+            return None
+        start = here.words.starts[here.at - 1]
+    name = _SOLID.match(here.text, start)
+    if name is None or not typeable(name.group()) or printable(name.group()) != name.group():
+        return None
+    near = f"`{name.group()}`"
+    return Remark(f"a name with other than letters, digits and _ stands between back-quotes: {near}", near)
+
+
+def _other_separator(here: Situation) -> Remark | None:
+    """SHOW JOBS && SHOW JOBS"""
+    if here.kind == BAD and here.may_end and here.word in ("&&", "&", "||", "|", ":", "/", "\\"):
+        return Remark("statements are separated by ;")
+    return None
+
+
+_ADVISERS: Final[tuple[Callable[[Situation], Remark | None], ...]] = (
+    _missing_semicolon,
+    _keyword_as_name,
+    _digits_as_name,
+    _string_as_name,
+    _name_as_string,
+    _digits_of_another_kind,
+    _lookalike,
+    _misspelt,
+    _run_together,
+    _one_word_before,
+    _left_out,
+    _misplaced,
+    _range,
+    _sign_or_fraction,
+    _odd_name,
+    _other_separator,
+)
+
+
+def _keywords(terminals: tuple[Terminal, ...]) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    for terminal in terminals:
+        match terminal:
+            case Word(word):
+                found[word] = None
+            case Choice(_, choices):
+                found.update(dict.fromkeys(choices))
+            case _:
+                pass
+    return tuple(found)
+
+
+def _mended(here: Situation, first: int, last: int, word: str) -> str | None:
+    """The whole statement with `word` in the place of its words `first` to `last`; None if still wrong."""
+    words = here.words
+    kinds = words.kinds[:first] + LETTER[word] + words.kinds[last:]
+    if len(kinds) > _MOST_WORDS or match(kinds) is None:
+        return None
+    written = [here.written(at) for at in range(len(words.starts))]
+    written[first:last] = [word]
+    near = " ".join(written)
+    return near if all(written) and len(near) <= 2 * _LONGEST and printable(near) == near else None
+
+
+def _nearest(word: str, candidates: tuple[str, ...]) -> str | None:
+    """The candidate that `word` is a slip or a beginning of, None where none is near enough."""
+    if len(word) < 2 or not word.isascii() or not word.isalpha():
+        return None
+    ranked = sorted((_distance(word, candidate), at) for at, candidate in enumerate(candidates))
+    for distance, at in ranked[:1]:
+        if distance <= (1 if len(candidates[at]) <= 4 else 2):
+            return candidates[at]
+    begun = [candidate for candidate in candidates if len(word) >= 3 and candidate.startswith(word)]
+    return begun[0] if len(begun) == 1 else None
+
+
+def _distance(a: str, b: str) -> int:
+    """How many letters must be put in, left out, changed or swapped with their neighbour."""
+    rows = [list(range(len(b) + 1))]
+    for i, left in enumerate(a, start=1):
+        row = [i]
+        for j, right in enumerate(b, start=1):
+            cost = min(rows[-1][j] + 1, row[j - 1] + 1, rows[-1][j - 1] + (left != right))
+            if i > 1 and j > 1 and left == b[j - 2] and a[i - 2] == right:
+                cost = min(cost, rows[-2][j - 2] + 1)
+            row.append(cost)
+        rows.append(row)
+    return rows[-1][-1]

@@ -1,0 +1,119 @@
+"""What is wrong with a text, where, and what would be right."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from jobtui.language.printable import printable
+from jobtui.language.words import BYTE_ORDER_MARK
+
+_LINE_END: Final = re.compile("[\r\n]")
+_WIDTH: Final = 80
+
+
+class StatementError(Exception):
+    """A text that is no list of statements; nothing of it is carried out.
+
+    `message` says what is wrong and what would be right, without the place. `span` is where: first
+    character of `text`, one past the last; the two are equal where something is missing. `line` and
+    `column` are the span's start, from 1, in characters. `expected` is what a person could have typed
+    there, () where that is not the point. `near` is the near miss, None where there is none.
+
+    `str()` is the text's line, a caret line under the offending words, and the message.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        text: str,
+        span: tuple[int, int],
+        expected: tuple[str, ...] = (),
+        near: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.text = text
+        self.span = span
+        self.expected = expected
+        self.near = near
+        self.line, self.column = line_and_column(text, span[0])
+
+    def __str__(self) -> str:
+        return self.block()
+
+    def block(self, width: int = _WIDTH) -> str:
+        """The error as it is printed on a terminal `width` cells wide.
+
+        A line that is longer is cut around the caret. No character of the text can do anything to the
+        terminal, and the carets stand under the words however wide these are.
+        """
+        before, words, after = self._around(max(width, 20))
+        carets = " " * _cells(before) + "^" * max(1, _cells(words))
+        return f"{before}{words}{after}\n{carets} syntax error at {self.line}:{self.column}: {self.message}"
+
+    def _around(self, width: int) -> tuple[str, str, str]:
+        """The line before, in and after the span, printable and together at most `width` - 1 cells."""
+        start, end = self.span
+        first = _line_start(self.text, start)
+        before = printable(self.text[max(first, start - width) : start])
+        cut_left = first < start - width
+        on_line = self.text[start : start + width]
+        broken = _LINE_END.search(on_line)
+        if broken is not None:
+            on_line = on_line[: broken.start()]
+        words = printable(on_line[: end - start])
+        after = printable(on_line[end - start :])
+        cut_right = broken is None and start + width < len(self.text)
+
+        room = width - 1
+        if _cells(words) > room * 2 // 3:
+            words, after, cut_right = _head(words, room * 2 // 3, cut=True), "", False
+        left = room - _cells(words) - min(_cells(after), room // 3)
+        before = _tail(before, left, cut=cut_left)
+        after = _head(after, room - _cells(before) - _cells(words), cut=cut_right)
+        return before, words, after
+
+
+def line_and_column(text: str, offset: int) -> tuple[int, int]:
+    """The line and column of the character at `offset`, both from 1; a column counts characters.
+
+    A line ends with LF, CR or CR LF. A byte order mark at the start of the text is no column.
+    """
+    first = _line_start(text, offset)
+    line = 1 + text.count("\n", 0, first) + text.count("\r", 0, first) - text.count("\r\n", 0, first)
+    marked = first == 0 and offset > 0 and text.startswith(BYTE_ORDER_MARK)
+    return line, offset - first + (0 if marked else 1)
+
+
+def _line_start(text: str, offset: int) -> int:
+    if offset and text[offset - 1 : offset + 1] == "\r\n":
+        offset -= 1
+    return max(text.rfind("\n", 0, offset), text.rfind("\r", 0, offset)) + 1
+
+
+def _head(text: str, cells: int, *, cut: bool) -> str:
+    """The first `cells` cells of `text`, with … where it was cut, here or (`cut`) before."""
+    if _cells(text) <= cells and not cut:
+        return text
+    while text and _cells(text) > cells - 1:
+        text = text[: min(len(text) - 1, max(cells - 1, 0))]
+    return text + "…"
+
+
+def _tail(text: str, cells: int, *, cut: bool) -> str:
+    """The last `cells` cells of `text`, with … where it was cut, here or (`cut`) before."""
+    if _cells(text) <= cells and not cut:
+        return text
+    while text and _cells(text) > cells - 1:
+        text = text[1:]
+    return "…" + text
+
+
+def _cells(text: str) -> int:
+    if text.isascii():
+        return len(text)
+    from jobtui.language.tables import cells
+
+    return cells(text)

@@ -1,0 +1,110 @@
+"""The whole way from a text to its statements."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from jobtui.language.errors import StatementError
+from jobtui.language.forms import Choice, Flag, Kind, Slot
+from jobtui.language.lexer import NAME, NUMBER, STRING, Flaw, Words, split
+from jobtui.language.statements import Statement
+from jobtui.language.words import LARGEST_NUMBER, LONGEST_NAME
+
+if TYPE_CHECKING:
+    from jobtui.language.grammar import Match
+
+_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPED: Final = {"n": "\n", "t": "\t"}
+_OCTAL: Final = re.compile("0[0-7]+")
+_MOST_DIGITS: Final = {8: 21, 10: 19, 16: 16}
+
+
+def parse(text: str) -> list[Statement]:
+    """The statements of `text`, in order; an empty list where there are none.
+
+    Raises StatementError at the first thing that is wrong: one bad statement, and there is no list.
+    Its cost is linear in the text's length, whatever the text.
+    """
+    return [_statement(text, words, flaw) for words, flaw in split(text)]
+
+
+def _statement(text: str, words: Words, flaw: Flaw | None) -> Statement:
+    from jobtui.language import grammar  # pyparsing takes longer to import than a script to run
+
+    found = grammar.match(words.kinds) if flaw is None else None
+    if found is None:
+        from jobtui.language.explain import explain
+
+        raise explain(text, words, flaw)
+    return _made(text, words, found)
+
+
+def _made(text: str, words: Words, found: Match) -> Statement:
+    fields: dict[str, object] = {}
+    for capture in found.captures:
+        part = capture.part
+        match part:
+            case Flag():
+                fields[part.field] = True
+            case Choice():
+                at = capture.first
+                fields[part.field] = text[words.starts[at] : words.ends[at]].lower()
+            case Slot():
+                fields[part.field] = _slot_value(text, words, part, capture.first, capture.last)
+    return found.form.makes(**fields, span=(words.starts[0], words.ends[-1]))
+
+
+def _slot_value(text: str, words: Words, slot: Slot, first: int, last: int) -> object:
+    read, kind = _READERS[slot.kind]
+    if not slot.many:
+        return read(text, words.starts[first], words.ends[first])
+    values = [
+        read(text, words.starts[at], words.ends[at]) for at in range(first, last) if words.kinds[at] == kind
+    ]
+    return tuple(dict.fromkeys(values)) if slot.kind is Kind.JOB else tuple(values)
+
+
+def _number(text: str, start: int, end: int) -> int:
+    """Decimal, hexadecimal, or octal where a leading 0 is followed by octal digits alone."""
+    base, digits = 10, start
+    if text[start] == "0":
+        if text[start + 1 : start + 2] in ("x", "X"):
+            base, digits = 16, start + 2
+        elif _OCTAL.fullmatch(text, start, end):
+            base = 8
+    significant = text[digits:end].lstrip("0")
+    if len(significant) <= _MOST_DIGITS[base]:
+        value = int(significant or "0", base)
+        if value <= LARGEST_NUMBER:
+            return value
+    shown = text[start:end] if end - start <= 40 else "this number"
+    raise StatementError(
+        f"{shown} is too large: the largest number is {LARGEST_NUMBER}", text=text, span=(start, end)
+    )
+
+
+def _name(text: str, start: int, end: int) -> str:
+    name = text[start + 1 : end - 1] if text[start] == "`" else text[start:end]
+    if len(name) > LONGEST_NAME:
+        message = f"a name has at most {LONGEST_NAME:,} characters, and this one has {len(name):,}"
+        raise StatementError(message, text=text, span=(start, end))
+    return name
+
+
+def _string(text: str, start: int, end: int) -> str:
+    def plain(escape: re.Match[str]) -> str:
+        return _ESCAPED.get(escape[1], escape[1])
+
+    return _ESCAPE.sub(plain, text[start + 1 : end - 1])
+
+
+_READERS: Final[dict[Kind, tuple[Callable[[str, int, int], object], str]]] = {
+    Kind.SPACE: (_name, NAME),
+    Kind.NEW_SPACE: (_name, NAME),
+    Kind.HOST: (_name, NAME),
+    Kind.JOB: (_number, NUMBER),
+    Kind.COUNT: (_number, NUMBER),
+    Kind.DIRECTORY: (_string, STRING),
+}

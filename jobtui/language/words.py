@@ -1,0 +1,122 @@
+"""The language's characters and words: what is a blank, a letter, a keyword, a name.
+
+The one place that knows which characters may stand where; the lexer, quoting and the error texts
+all ask here.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+from typing import Final
+
+KEYWORDS: Final = (
+    "ADMIN",
+    "SUBMIT",
+    "SHOW",
+    "STOP",
+    "BACKUP",
+    "RECOVER",
+    "USE",
+    "CREATE",
+    "DROP",
+    "FLUSH",
+    "COMPACT",
+    "JOB",
+    "JOBS",
+    "SPACES",
+    "HOSTS",
+    "QUEUE",
+    "RUNNING",
+    "FINISHED",
+    "FAILED",
+    "STOPPED",
+    "ARCHIVED",
+    "IN",
+    "LIMIT",
+    "SPACE",
+    "IF",
+    "NOT",
+    "EXISTS",
+    "ON",
+    "AT",
+)
+
+BLANKS: Final = " \t\r\n\u00a0"
+BYTE_ORDER_MARK: Final = "\ufeff"
+LONGEST_NAME: Final = 4096
+LARGEST_NUMBER: Final = 2**63 - 1
+
+CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+"""The characters that are refused anywhere, in strings and comments too."""
+
+NEVER_IN_A_NAME: Final = re.compile("[`.\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""The characters that no name holds, not even between back-quotes. A lone surrogate is no text: it
+can be neither stored nor printed."""
+
+_LONGEST_KEYWORD: Final = max(map(len, KEYWORDS))
+_KEYWORD_SET: Final = frozenset(KEYWORDS)
+_ASCII_NAME: Final = re.compile("[A-Za-z][A-Za-z0-9_]*")
+
+# Letters and symbols by their category, and yet nothing to see: the fillers of Hangul, Braille's empty cell.
+_UNSEEN: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+_CONTROL_NAMES: Final = {
+    0x00: "NUL",
+    0x07: "BELL",
+    0x08: "BACKSPACE",
+    0x0B: "VERTICAL TAB",
+    0x0C: "FORM FEED",
+    0x1B: "ESCAPE",
+    0x7F: "DELETE",
+    0x85: "NEXT LINE",
+}
+
+
+def keyword(word: str) -> str | None:
+    """The keyword that `word` is, in capitals, or None. ASCII's rule alone: U+212A is no K."""
+    if len(word) > _LONGEST_KEYWORD or not word.isascii():
+        return None
+    capitals = word.upper()
+    return capitals if capitals in _KEYWORD_SET else None
+
+
+def is_bare_name(name: str) -> bool:
+    """Whether `name` can be typed as a name without back-quotes."""
+    if not 0 < len(name) <= LONGEST_NAME or keyword(name) is not None:
+        return False
+    if name.isascii():
+        return _ASCII_NAME.fullmatch(name) is not None
+    if not (name[0].isalpha() if name[0].isascii() else True):
+        return False
+    return stranger(name) is None and all(c.isalnum() or c == "_" for c in name if c.isascii())
+
+
+def is_name(name: str) -> bool:
+    """Whether `name` can be typed at all, between back-quotes if need be."""
+    return 0 < len(name) <= LONGEST_NAME and NEVER_IN_A_NAME.search(name) is None
+
+
+def stranger(word: str) -> int | None:
+    """Where in `word` the first character above U+00A0 stands that is no letter; None where all are letters."""
+    strangers = [c for c in set(word) if c > "\u00a0" and not _is_letter(c)]
+    return min(map(word.index, strangers)) if strangers else None
+
+
+@lru_cache(maxsize=4096)
+def _is_letter(character: str) -> bool:
+    category = unicodedata.category(character)
+    if category[0] in "ZP" or category in ("Cc", "Cf", "Cs"):
+        return False
+    return unicodedata.east_asian_width(character) != "F" and character not in _UNSEEN
+
+
+def code_point(character: str) -> str:
+    """What `character` is, in words that print anywhere: `U+200B ZERO WIDTH SPACE`."""
+    number = ord(character)
+    name = unicodedata.name(character, "") or _CONTROL_NAMES.get(number, "")
+    if not name and unicodedata.category(character) == "Cc":
+        name = "a control character"
+    if unicodedata.category(character) == "Cs":
+        name = "half a character (the text was not valid UTF-8)"
+    return f"U+{number:04X} {name}".rstrip()
