@@ -14,8 +14,10 @@ The codes, and what each means to a user:
     rejected     the host refused; `detail` is its own word
     unsupported  this storage can't do that
 
-A storage is asked in the engine's asyncio loop and must never block it. A backend is one class with the
-methods of `TaskRunner`; a stop is not an error but an `Outcome` whose `stopped` is True.
+A storage is asked in the engine's asyncio loop and must never block it. It has one of two faces, and a
+backend is one class with the methods of either: a `TaskRunner` flushes and compacts host by host as the
+engine tells it, and a stop there is not an error but an `Outcome` whose `stopped` is True; a `JobMirror`
+is a cluster that manages its jobs itself, whose jobs are looked at, submitted, stopped and recovered there.
 """
 
 from __future__ import annotations
@@ -23,9 +25,10 @@ from __future__ import annotations
 import enum
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from jobtui.model import Stats
+from jobtui.model import Stats, Status, Task
 
 if TYPE_CHECKING:
     import asyncio  # who only reads the catalogue must not pay for it
@@ -48,11 +51,16 @@ class Code(enum.StrEnum):
 
 
 class StorageError(Exception):
-    """A storage's failure: its code, the host and space it concerns ("" for none), and the plain reason."""
+    """A storage's failure: its code, the host and space it concerns ("" for none), and the plain reason.
 
-    def __init__(self, code: Code, host: str, space: str, detail: str) -> None:
+    `maybe_done`: what was asked for was sent and its answer lost. It may have been done all the same, and
+    is not sent again: only a look can tell.
+    """
+
+    def __init__(self, code: Code, host: str, space: str, detail: str, *, maybe_done: bool = False) -> None:
         super().__init__(detail)
         self.code, self.host, self.space, self.detail = code, host, space, detail
+        self.maybe_done = maybe_done
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,4 +185,123 @@ class TaskRunner(Protocol):
 
     def dump(self, space: str) -> AsyncIterator[tuple[bytes, bytes]]:
         """The space's pairs in key order over all its hosts. Raises StorageError, also midway."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class MirroredJob:
+    """A job as its cluster tells it: the cluster's id and times (aware, UTC), our statuses.
+
+    `command` is the cluster's word in lower case (`flush`, `rebuild tag index`). `tasks` is None in a
+    list of jobs, where the cluster does not tell them. `reason` says why it failed.
+    """
+
+    id: int
+    command: str
+    status: Status
+    start: datetime | None = None
+    stop: datetime | None = None
+    reason: str = ""
+    tasks: tuple[Task, ...] | None = None
+
+
+class LinkState(enum.StrEnum):
+    """How it stands with the connection to a cluster."""
+
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    LOST = "lost"
+    REFUSED = "refused"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The connection to a cluster at the moment of telling.
+
+    `since` (aware, UTC) is when the state began. Connected: `address` is the server's. Lost: `detail` says
+    why, and `retry_in` in how many seconds from now the next attempt begins (None: it is under way).
+    Refused: the cluster or its certificate said no, `detail` says how; nothing is tried again until
+    somebody asks for it, since repeated failures can lock an account.
+    """
+
+    state: LinkState
+    since: datetime
+    address: str = ""
+    detail: str = ""
+    retry_in: float | None = None
+
+
+class JobMirror(Protocol):
+    """A cluster that manages its jobs itself (NebulaGraph's own job manager).
+
+    Every method but `start`, `watch`, `retry_now` and `close` raises StorageError, at once while the
+    connection is lost. What is asked for with `submit`, `stop` and `recover` is sent at most once; see
+    `StorageError.maybe_done`.
+    """
+
+    @property
+    def cluster(self) -> str:
+        """The cluster's name, as a job's origin records it."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this storage can and can't do."""
+        ...
+
+    @property
+    def link(self) -> Link:
+        """How it stands with the connection."""
+        ...
+
+    def watch(self, listener: Callable[[Link], None]) -> Callable[[], None]:
+        """Have `listener` called, in the loop, when the connection's state changes; the answer ends that."""
+        ...
+
+    async def start(self) -> None:
+        """Begin to connect, in the background; returns at once. Called once, in the engine's loop."""
+        ...
+
+    async def ready(self) -> None:
+        """Wait for the first attempt to connect; raises StorageError where it failed."""
+        ...
+
+    def retry_now(self) -> None:
+        """Try to connect now rather than when the wait is over; the only way on after a refusal."""
+        ...
+
+    async def close(self) -> None:
+        """End everything that was started, within a few seconds."""
+        ...
+
+    async def spaces(self) -> tuple[Space, ...]:
+        """The spaces that the user may see, in name order."""
+        ...
+
+    async def hosts(self) -> tuple[Host, ...]:
+        """The storage hosts; `up` is what the cluster says."""
+        ...
+
+    async def jobs(self, space: str, since: int = 0) -> tuple[MirroredJob, ...]:
+        """The jobs that the cluster still knows of the space, above id `since`, newest first, without tasks."""
+        ...
+
+    async def show(self, space: str, job: int) -> MirroredJob:
+        """One job of the space, with its tasks."""
+        ...
+
+    async def submit(self, command: str, space: str) -> int:
+        """Have the cluster run `command` on the space; its id there.
+
+        A cluster gives a job that is the same as one in flight that one's id: it may be known already.
+        """
+        ...
+
+    async def stop(self, space: str, job: int) -> None:
+        """Stop a job of the space; where the cluster refuses, the error is its own words."""
+        ...
+
+    async def recover(self, space: str, jobs: Sequence[int] = ()) -> int:
+        """Run failed and stopped jobs again under their ids, those or all of the space; how many it was."""
         ...
