@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import itertools
 import os
 import signal
@@ -71,6 +72,7 @@ class Life:
             env=_environment(),
             start_new_session=True,
         )
+        _widen(process)
         life = cls(name, process, notice)
         try:
             async with asyncio.timeout(START_SECONDS):
@@ -217,6 +219,16 @@ async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
             size += len(rest)
     if parts:
         yield b"".join(parts)
+
+
+def _widen(process: Process) -> None:
+    """Let a batch of pairs pass a pipe in a few pieces, where the system lets us ask for that."""
+    for stream in (process.stdin, process.stdout):
+        transport = getattr(stream, "_transport", None)  # a reader has no public name for it
+        pipe = transport.get_extra_info("pipe") if transport is not None else None
+        if pipe is not None and hasattr(fcntl, "F_SETPIPE_SZ"):
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, 1 << 20)
 
 
 def _environment() -> dict[str, str]:

@@ -49,7 +49,7 @@ class Compact(_Message, frozen=True):
 
 
 class Load(_Message, frozen=True):
-    """Write pairs in their order; a value of None deletes. `sync`: they are on disk when it is Done."""
+    """Write pairs in their order; a value of None deletes. `sync`: all so far are on disk when it is Done."""
 
     place: str
     pairs: tuple[tuple[bytes, bytes | None], ...]

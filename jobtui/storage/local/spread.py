@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import heapq
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 
 from jobtui.storage.base import Pair
 
-BATCH_PAIRS = 10_000
-BATCH_BYTES = 1 << 20
+BATCH_BYTES = 2 << 20  # of all hosts together: some ten milliseconds of the loop's time
+PAIR_BYTES = 64  # what a pair costs beside its bytes
 
 
-def host_number(key: bytes, hosts: int) -> int:
-    """Which of so many hosts a key belongs to. Never to change: data on disk lies where this says."""
-    return zlib.crc32(key) % hosts
+def batches(pairs: Sequence[Pair], hosts: Sequence[str]) -> Iterator[dict[str, list[Pair]]]:
+    """The pairs in batches of bounded size, each split by host; a key's pairs keep their order.
 
-
-def batches(pairs: Sequence[Pair], hosts: int) -> list[list[tuple[Pair, ...]]]:
-    """For each host its pairs in their order, cut into batches of bounded size."""
-    spread: list[list[Pair]] = [[] for _ in range(hosts)]
+    A key's host is told by its CRC-32. That is never to change: data on disk lies where it says.
+    """
+    batch: dict[str, list[Pair]] = {}
+    size = 0
     for pair in pairs:
-        spread[host_number(pair[0], hosts)].append(pair)
-    return [_cut(one) for one in spread]
+        key, value = pair
+        batch.setdefault(hosts[zlib.crc32(key) % len(hosts)], []).append(pair)
+        size += len(key) + (len(value) if value else 0) + PAIR_BYTES
+        if size >= BATCH_BYTES:
+            yield batch
+            batch, size = {}, 0
+    if batch:
+        yield batch
 
 
 async def merged(
@@ -53,18 +58,3 @@ async def merged(
             close = getattr(stream, "aclose", None)
             if close is not None:
                 await close()
-
-
-def _cut(pairs: list[Pair]) -> list[tuple[Pair, ...]]:
-    cut: list[tuple[Pair, ...]] = []
-    batch: list[Pair] = []
-    size = 0
-    for pair in pairs:
-        batch.append(pair)
-        size += len(pair[0]) + len(pair[1] or b"")
-        if len(batch) >= BATCH_PAIRS or size >= BATCH_BYTES:
-            cut.append(tuple(batch))
-            batch, size = [], 0
-    if batch:
-        cut.append(tuple(batch))
-    return cut

@@ -100,17 +100,11 @@ class LocalStorage:
         if found.adopted:
             reason = f"{space} is adopted: where its keys belong is known to its own program alone"
             raise StorageError(Code.UNSUPPORTED, "", space, reason)
-        spread = batches(pairs, len(found.hosts))
-        tasks = [
-            asyncio.ensure_future(self._load_host(space, host, each))
-            for host, each in zip(found.hosts, spread, strict=True)
-            if each
-        ]
-        try:
-            await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
+        used: set[str] = set()
+        for batch in batches(pairs, found.hosts):
+            used.update(batch)
+            await self._load(space, batch, sync=False)
+        await self._load(space, dict.fromkeys(used, ()), sync=True)
 
     async def dump(self, space: str) -> AsyncIterator[tuple[bytes, bytes]]:
         """The pairs in key order over all hosts (of an adopted space: the default column family's)."""
@@ -187,11 +181,17 @@ class LocalStorage:
                 return Outcome(stopped=True)
             return Outcome(worked.before, worked.after, worked.stopped)
 
-    async def _load_host(self, space: str, host: str, each: list[tuple[Pair, ...]]) -> None:
+    async def _load(self, space: str, batch: Mapping[str, Sequence[Pair]], *, sync: bool) -> None:
+        """Have each host write its pairs. The others are waited for even where one fails."""
+        loads = (self._load_host(space, host, tuple(pairs), sync) for host, pairs in batch.items())
+        for failure in await asyncio.gather(*loads, return_exceptions=True):
+            if failure is not None:
+                raise failure
+
+    async def _load_host(self, space: str, host: str, pairs: tuple[Pair, ...], sync: bool) -> None:
         with self._named(space, host):
-            worker, place = self._worker(space, host), self._place(space, host)
-            for number, batch in enumerate(each, 1):
-                await worker.ask(p.Load(place, batch, sync=number == len(each)), p.Done)
+            order = p.Load(self._place(space, host), pairs, sync)
+            await self._worker(space, host).ask(order, p.Done)
 
     async def _dump_host(self, space: str, host: str) -> AsyncIterator[list[tuple[bytes, bytes]]]:
         """A host's pairs, a batch at a time; the next one is on its way while one is read."""

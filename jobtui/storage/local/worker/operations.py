@@ -23,6 +23,7 @@ from jobtui.storage.local.worker.look import files_by_level, look, total
 from jobtui.storage.local.worker.options import full_compaction, ticker
 
 TICK_SECONDS = 0.1
+_SHUTDOWN = "Shutdown in progress"  # how RocksDB says that a stop hit it
 _SMOOTH = 0.3  # how much the newest tick counts in the bytes a second that are shown
 _COMPLAINTS = re.compile(
     r"(?:Compaction error|Background IO error|Background flush error|Flush error"
@@ -35,12 +36,12 @@ Report = Callable[[float | None, float | None], None]
 
 def flush(database: Database, halt: Halt, report: Report) -> Worked:
     """Write the memtables to SST files. Raises Trouble."""
-    return _carry_out(database, halt, report, _flush)
+    return _Operation(database, halt, report).carry_out(_Operation.flush)
 
 
 def compact(database: Database, halt: Halt, report: Report) -> Worked:
-    """Merge all SST files to the last level. Raises Trouble."""
-    return _carry_out(database, halt, report, _compact)
+    """Merge all SST files to the last level; what is in memory is flushed first. Raises Trouble."""
+    return _Operation(database, halt, report).carry_out(_Operation.compact)
 
 
 def expected_reads(stats: Stats) -> int:
@@ -69,74 +70,106 @@ def left_behind(before: dict[str, int], after: dict[str, int], levelled: bool) -
     )
 
 
-def _carry_out(
-    database: Database, halt: Halt, report: Report, work: Callable[[Database, Opened, Halt, Report], bool]
-) -> Worked:
-    before: Stats | None = None
-    try:
-        with database.use(write=True) as opened:
-            before = look(opened)
-            done = work(database, opened, halt, report)
-            after = None if halt.hit else look(opened)
-    except Exception as error:  # rocksdict raises nothing narrower
-        needed = before.bytes + before.memtable if before is not None else None
-        trouble = database.trouble(error, needed)
-        _let_go(database)
-        if halt.hit and "Shutdown in progress" in str(error):
-            return Worked(before, _look_again(database), True)
-        raise trouble from error
-    if halt.hit:
-        _let_go(database)
-        after = _look_again(database)
-    database.worked()
-    return Worked(before, after, not done)
+class _Operation:
+    """One flush or compact. `before` is what the database held when the work proper began."""
 
+    def __init__(self, database: Database, halt: Halt, report: Report) -> None:
+        self._database = database
+        self._halt = halt
+        self._report = report
+        self._before: Stats | None = None
 
-def _let_go(database: Database) -> None:
-    """Close a handle that is dead or has failed; what it could not flush is in its WAL."""
-    try:
-        database.close()
-    except Trouble:
-        return  # the failure that led here is the one that is told
+    def carry_out(self, work: Callable[[_Operation, Opened], bool]) -> Worked:
+        """Do the work, and leave the database with a handle that is alive, or with none."""
+        after: Stats | None = None
+        try:
+            with self._database.use(write=True) as opened:
+                self._before = look(opened)
+                done = work(self, opened)
+                if not self._halt.hit:
+                    after = look(opened)
+        except Exception as error:  # rocksdict raises nothing narrower
+            trouble = self._database.trouble(error, self._needed())
+            self._let_go()
+            if not self._halt.hit or _SHUTDOWN not in str(error):
+                raise trouble from error
+            done = False
+        if self._halt.hit:
+            self._let_go()
+            with self._database.use(write=True) as opened:
+                after = look(opened)
+        self._database.worked()
+        return Worked(self._before, after, not done)
 
+    def flush(self, opened: Opened) -> bool:
+        """True once it is through, False where a stop came first. Raises what RocksDB raises, and Trouble."""
+        return self._flush(opened, self._report)
 
-def _look_again(database: Database) -> Stats:
-    with database.use(write=True) as opened:
-        return look(opened)
+    def compact(self, opened: Opened) -> bool:
+        """As `flush`."""
+        if not self._flush(opened, lambda _fraction, rate: self._report(0.0, rate)):
+            return False
+        before = self._before = look(opened)
+        free = free_bytes(self._database.path)
+        if free is not None and free < before.bytes:
+            raise full(str(self._database.path), before.bytes, free)
+        files, errors = files_by_level(opened), total(opened, "background-errors")
+        log = _log_end(self._database.path)
+        self._watched(opened, _compact_all, "compact.read.bytes", expected_reads(before), self._report)
+        after = files_by_level(opened)
+        if self._halt.hit:  # it may have been through already, and then it is done
+            return not any(after.get(name) == level for name, level in files.items())
+        left = left_behind(files, after, opened.levelled)
+        if left or total(opened, "background-errors") > errors:
+            self._complain(opened, log, left)
+        self._database.present()
+        return True
 
+    def _flush(self, opened: Opened, report: Report) -> bool:
+        if self._halt.asked:
+            return False
+        self._watched(opened, _flush_all, "flush.write.bytes", look(opened).memtable, report)
+        self._database.present()
+        return True
 
-def _flush(database: Database, opened: Opened, halt: Halt, report: Report) -> bool:
-    if halt.asked:
-        return False
-    expected = look(opened).memtable
-    with halt.within_reach(lambda: opened.main.cancel_all_background(False)):
-        _watched(lambda: _flush_all(opened), opened, "flush.write.bytes", expected, report)
-    database.present()
-    return True
+    def _watched(
+        self, opened: Opened, work: Callable[[Opened], None], counter: str, expected: int, report: Report
+    ) -> None:
+        """Do `work` in a thread, within reach of a stop, and report how far a counter has come."""
+        failure: list[Exception] = []
+        done = threading.Event()
 
+        def run() -> None:
+            try:
+                work(opened)
+            except Exception as error:  # handed to the thread that waits
+                failure.append(error)
+            finally:
+                done.set()
 
-def _compact(database: Database, opened: Opened, halt: Halt, report: Report) -> bool:
-    if not _flush(database, opened, halt, lambda _fraction, rate: report(0.0, rate)):
-        return False
-    stats = look(opened)
-    free = free_bytes(database.path)
-    if free is not None and free < stats.bytes:
-        raise full(str(database.path), stats.bytes, free)
-    before = files_by_level(opened)
-    errors = total(opened, "background-errors")
-    log = _log_end(database.path)
-    if halt.asked:
-        return False
-    with halt.within_reach(lambda: opened.main.cancel_all_background(False)):
-        _watched(lambda: _compact_all(opened), opened, "compact.read.bytes", expected_reads(stats), report)
-    after = files_by_level(opened)
-    if halt.hit:  # it may have been through already, and then it is done
-        return not any(after.get(name) == level for name, level in before.items())
-    left = left_behind(before, after, opened.levelled)
-    if left or total(opened, "background-errors") > errors:
-        _complain(database, opened, log, left)
-    database.present()
-    return True
+        start = ticker(opened.options, counter)
+        with self._halt.within_reach(lambda: opened.main.cancel_all_background(False)):
+            threading.Thread(target=run, daemon=True).start()
+            _report_until(done, lambda: ticker(opened.options, counter) - start, expected, report)
+        if failure:
+            raise failure[0]
+
+    def _complain(self, opened: Opened, log: int, left: list[str]) -> None:
+        """Raise what RocksDB has to say about a compaction that it called done."""
+        self._database.present()
+        _flush_all(opened)
+        words = _log_complaint(self._database.path, log)
+        raise RuntimeError(words or f"the compaction ended with {len(left)} files not merged")
+
+    def _let_go(self) -> None:
+        """Close a handle that is dead or has failed; what it could not flush is in its WAL."""
+        try:
+            self._database.close()
+        except Trouble:
+            return  # the failure that led here is the one that is told
+
+    def _needed(self) -> int | None:
+        return self._before.bytes + self._before.memtable if self._before is not None else None
 
 
 def _flush_all(opened: Opened) -> None:
@@ -147,34 +180,6 @@ def _flush_all(opened: Opened) -> None:
 def _compact_all(opened: Opened) -> None:
     for family in opened.families:
         family.compact_range(None, None, full_compaction())
-
-
-def _complain(database: Database, opened: Opened, log: int, left: list[str]) -> None:
-    """Raise what RocksDB has to say about a compaction that it called done."""
-    database.present()
-    _flush_all(opened)
-    words = _log_complaint(database.path, log)
-    raise database.trouble(RuntimeError(words or f"the compaction ended with {len(left)} files not merged"))
-
-
-def _watched(work: Callable[[], None], opened: Opened, name: str, expected: int, report: Report) -> None:
-    """Do `work` in a thread and report how far a counter has come; raises what it raises."""
-    failure: list[Exception] = []
-    done = threading.Event()
-
-    def run() -> None:
-        try:
-            work()
-        except Exception as error:  # handed to the thread that waits
-            failure.append(error)
-        finally:
-            done.set()
-
-    start = ticker(opened.options, name)
-    threading.Thread(target=run, daemon=True).start()
-    _report_until(done, lambda: ticker(opened.options, name) - start, expected, report)
-    if failure:
-        raise failure[0]
 
 
 def _report_until(done: threading.Event, count: Callable[[], int], expected: int, report: Report) -> None:

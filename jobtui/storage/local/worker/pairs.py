@@ -14,22 +14,20 @@ from jobtui.storage.local.worker.database import Cursor, Database, Opened
 
 BATCH_PAIRS = 4096
 BATCH_BYTES = 256 << 10
-_STALLED = "Incomplete"
+_STALLED = "Write stall"
 
 
 def load(database: Database, pairs: Sequence[tuple[bytes, bytes | None]], sync: bool) -> None:
     """Write the pairs in their order, all or none; a value of None deletes. Raises Trouble."""
-    batch = WriteBatch(raw_mode=True)
-    for key, value in pairs:
-        if value is None:
-            batch.delete(key)
-        else:
-            batch.put(key, value)
     try:
         with database.use(write=True) as opened:
-            _write(opened, batch, sync)
+            if pairs:
+                _write(opened, pairs)
+            if sync:
+                opened.main.flush_wal(True)
     except Exception as error:  # rocksdict raises nothing narrower
-        raise database.trouble(error, batch.size_in_bytes() if not batch.is_empty() else None) from error
+        needed = sum(len(key) + len(value or b"") for key, value in pairs)
+        raise database.trouble(error, needed) from error
     database.worked()
 
 
@@ -46,22 +44,31 @@ def dump(database: Database, number: int) -> Pairs:
     return Pairs(tuple(pairs), last)
 
 
-def _write(opened: Opened, batch: WriteBatch, sync: bool) -> None:
+def _write(opened: Opened, pairs: Sequence[tuple[bytes, bytes | None]]) -> None:
     options = WriteOptions()
-    options.sync = sync
     # a write that has to wait for a flush would wait with the interpreter's lock held, and a stop with it
     options.no_slowdown = True
-    pause = 0.001
+    pause = 0.005
     while True:
         try:
-            opened.main.write(batch, options)
+            opened.main.write(_batch(pairs), options)
         except Exception as error:
             if _STALLED not in str(error):
                 raise
             time.sleep(pause)
-            pause = min(0.05, pause * 2)
+            pause = min(0.1, pause * 2)
         else:
             return
+
+
+def _batch(pairs: Sequence[tuple[bytes, bytes | None]]) -> WriteBatch:
+    batch = WriteBatch(raw_mode=True)
+    for key, value in pairs:
+        if value is None:
+            batch.delete(key)
+        else:
+            batch.put(key, value)
+    return batch
 
 
 def _read(opened: Opened, cursor: Cursor) -> tuple[list[tuple[bytes, bytes]], bool]:
