@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from jobtui.cli.exits import CommandError, UsageError
 
@@ -88,6 +89,11 @@ def harmless(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
+def stdin() -> BinaryIO:
+    """The bytes of stdin; closing this leaves the descriptor open."""
+    return open(0, "rb", closefd=False)
+
+
 def is_terminal(descriptor: int) -> bool:
     """Whether a person's terminal is on the descriptor."""
     return os.isatty(descriptor)
@@ -97,7 +103,8 @@ def read_text(name: str) -> str:
     """The text of a file, of stdin for "-". Raises CommandError (missing, unreadable, not UTF-8)."""
     label = "stdin" if name == "-" else name
     try:
-        raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        with stdin() if name == "-" else Path(name).open("rb") as file:
+            raw = file.read()
     except OSError as error:
         raise UsageError(f"{label}: {error.strerror}") from None
     try:

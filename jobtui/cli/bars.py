@@ -1,0 +1,116 @@
+"""Progress bars on stderr, where that is a terminal. rich is imported here alone, and only then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+from jobtui.cli.streams import is_terminal
+from jobtui.model import Job, Status
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from rich.progress import Progress, ProgressColumn, TaskID
+
+ShowJob = Callable[[Job], None]
+ShowBytes = Callable[[int], None]
+STDERR = 2
+
+
+def job_bars() -> AbstractContextManager[ShowJob]:
+    """A bar a job, moved by calling it with the job's latest snapshot; nothing where no terminal is."""
+    return _JobBars() if is_terminal(STDERR) else nullcontext(_show_nothing)
+
+
+def byte_bar(label: str, total: int | None) -> AbstractContextManager[ShowBytes]:
+    """One bar, moved by calling it with the bytes done so far; `total` None: unknown."""
+    return _ByteBar(label, total) if is_terminal(STDERR) else nullcontext(_show_nothing)
+
+
+def _show_nothing(_: object) -> None:
+    return
+
+
+class _JobBars:
+    def __init__(self) -> None:
+        from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+        self._bars: dict[int, TaskID] = {}
+        self._progress = _progress(
+            TextColumn("job {task.fields[job]}", markup=False),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(markup=False),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[state]}", markup=False),
+        )
+
+    def __enter__(self) -> ShowJob:
+        self._progress.start()
+        return self.show
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def show(self, job: Job) -> None:
+        """Move the job's bar to where it is, making it first if it is new."""
+        from jobtui.language.printable import printable
+
+        if job.id not in self._bars:
+            self._bars[job.id] = self._progress.add_task(
+                printable(job.label), start=False, total=1.0, job=job.id, state=""
+            )
+        bar = self._bars[job.id]
+        if job.start is not None and self._progress.tasks[bar].start_time is None:
+            self._progress.start_task(bar)
+        completed = job.progress if job.status is not Status.QUEUE else 0.0
+        self._progress.update(bar, completed=completed, state=_state(job))
+        if job.status.ended:
+            self._progress.stop_task(bar)
+        self._progress.refresh()
+
+
+class _ByteBar:
+    def __init__(self, label: str, total: int | None) -> None:
+        from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColumn, TransferSpeedColumn
+
+        from jobtui.language.printable import printable
+
+        self._progress = _progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            DownloadColumn(binary_units=True),
+            TransferSpeedColumn(),
+            TimeElapsedColumn(),
+        )
+        self._bar = self._progress.add_task(printable(label), total=total)
+
+    def __enter__(self) -> ShowBytes:
+        self._progress.start()
+        return self.show
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def show(self, done: int) -> None:
+        """Move the bar."""
+        self._progress.update(self._bar, completed=done, refresh=True)
+
+
+def _progress(*columns: ProgressColumn) -> Progress:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    return Progress(*columns, console=Console(stderr=True), auto_refresh=False, redirect_stdout=False)
+
+
+def _state(job: Job) -> str:
+    if job.stopping:
+        return f"stopping {job.ended_tasks}/{len(job.tasks)}"
+    return job.status.value

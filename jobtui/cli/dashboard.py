@@ -1,0 +1,71 @@
+"""The dashboard: on a profile, or on the throw-away one of --demo."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from jobtui.cli.arguments import OpenDashboard, OpenDemo
+from jobtui.cli.exits import CommandError, UsageError
+from jobtui.cli.profiles import profile_of, settings_of
+from jobtui.cli.streams import is_terminal
+from jobtui.engine.desk import Desk
+from jobtui.engine.profile import Profile
+from jobtui.tui.settings import TuiSettings
+
+
+def open_dashboard(asked: OpenDashboard | OpenDemo) -> int:
+    """Show the dashboard until it is left; the answer is the exit status. Raises CommandError."""
+    _must_have_a_terminal()
+    config = settings_of(asked)
+    if isinstance(asked, OpenDemo):
+        with _throw_away() as root:
+            profile = Profile("demo", root)
+            return _run(profile, replace(config.dashboard, demo=True))
+    profile = profile_of(asked, config)
+    return _run(profile, replace(config.dashboard, state_dir=profile.root / "dashboard"))
+
+
+def _run(profile: Profile, settings: TuiSettings) -> int:
+    from jobtui.tui.app import run
+
+    desk = _desk(profile, settings.demo)
+    try:
+        return run(desk, settings)
+    finally:
+        desk.close()
+
+
+def _desk(profile: Profile, demo: bool) -> Desk:
+    """The profile's engine, here or in the process that has it already."""
+    from jobtui.engine.engine import Engine
+    from jobtui.engine.failures import StorageError, StoreError
+    from jobtui.engine.shared import SharedDesk
+
+    try:
+        return Engine.open(profile, demo=True) if demo else SharedDesk(profile)
+    except (StoreError, StorageError) as error:
+        raise CommandError(str(error)) from None
+
+
+@contextmanager
+def _throw_away() -> Iterator[Path]:
+    directory = tempfile.mkdtemp(prefix="jobtui-demo-")
+    try:
+        yield Path(directory)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _must_have_a_terminal() -> None:
+    if not (is_terminal(0) and is_terminal(1)):
+        raise UsageError("the dashboard needs a terminal; for scripts there are -e TEXT, -f FILE and a pipe")
+    if os.environ.get("TERM", "dumb") == "dumb":
+        raise UsageError(
+            "the dashboard needs a terminal that can move its cursor, and TERM says that this one can't"
+        )

@@ -1,0 +1,103 @@
+"""A text without a screen: parse it, run it, print its results at once, stay until its jobs have ended.
+
+A text that only reads starts no engine: a `Reader` answers it. One that may write takes the profile;
+the engine then runs the jobs that the text submits, and those queued before them in the same spaces.
+"""
+
+from __future__ import annotations
+
+from jobtui.cli import streams
+from jobtui.cli.arguments import RunText
+from jobtui.cli.exits import CommandError, Exit
+from jobtui.cli.formats import check_format, printed
+from jobtui.cli.profiles import profile_of, settings_of
+from jobtui.engine.desk import Answer, Failure, Session
+from jobtui.engine.profile import Profile, Run
+from jobtui.engine.reader import READ_ONLY, Reader
+from jobtui.language import StatementError, parse
+from jobtui.model import Job, Status
+
+
+def run_text(asked: RunText) -> int:
+    """Run the text; the answer is the exit status. Raises CommandError."""
+    profile = profile_of(asked, settings_of(asked))
+    text = asked.text if asked.text is not None else streams.read_text(asked.file)
+    label = "-e" if asked.text is not None else "stdin" if asked.file == "-" else asked.file
+    try:
+        statements = parse(text)
+    except StatementError as error:
+        return _tell_syntax(error, asked, label)
+    check_format(asked.format, statements)
+    if all(isinstance(statement, READ_ONLY) for statement in statements):
+        return _read(profile, text, asked, label)
+    return _write(profile, text, asked, label)
+
+
+def _read(profile: Profile, text: str, asked: RunText, label: str) -> int:
+    from jobtui.engine.failures import StoreError
+
+    try:
+        reader = Reader.open(profile)
+    except StoreError as error:
+        raise CommandError(str(error)) from None
+    try:
+        return _tell(reader.answer(text, Session()), asked.format, label)
+    finally:
+        reader.close()
+
+
+def _write(profile: Profile, text: str, asked: RunText, label: str) -> int:
+    from jobtui.cli.engines import opened
+    from jobtui.cli.waiting import LeftAtOnce, waiting_for
+
+    with opened(profile, Run.NONE if asked.detach else Run.SUBMITTED) as engine, waiting_for(engine) as waiting:
+        try:
+            answer = waiting.result(engine.execute(text, Session()))
+            status = _tell(answer, asked.format, label)
+            jobs = tuple(job for result in answer.results for job in result.jobs)
+            if jobs and not asked.detach:
+                status = _judge(waiting.until_ended(jobs), status)
+        except LeftAtOnce:
+            streams.complain("Left at once: the next start marks what still ran as failed")
+    if waiting.interrupted is not None:
+        return 128 + waiting.interrupted
+    return status
+
+
+def _tell(answer: Answer, form: str, label: str) -> int:
+    """Print the results, and what went wrong; the answer is the exit status so far."""
+    output = streams.Output()
+    for piece in printed(answer, form):
+        output.write(f"{piece}\n")
+    output.flush()
+    for result in answer.results:
+        if result.notice:
+            streams.complain(result.notice)
+    failure = answer.failure
+    if failure is None:
+        return Exit.DONE
+    streams.complain(f"{label}:{failure.line}:{failure.column}: {failure.message}")
+    return Exit.FAILED
+
+
+def _tell_syntax(error: StatementError, asked: RunText, label: str) -> int:
+    """Say that the text does not parse, in JSON on stdout too, where that is asked for."""
+    if label != "-e":
+        streams.complain(f"{label}:{error.line}:{error.column}: nothing was run")
+    streams.complain(str(error))
+    if asked.format == "json":
+        start, end = error.span
+        failure = Failure(error.text[start:end], error.message, error.line, error.column, syntax=True)
+        output = streams.Output()
+        output.write("".join(f"{piece}\n" for piece in printed(Answer(failure=failure), "json")))
+        output.flush()
+    return Exit.USAGE
+
+
+def _judge(jobs: tuple[Job, ...], status: int) -> int:
+    """Say which jobs did not finish; the answer is the exit status with them in it."""
+    lost = [job for job in jobs if job.status is not Status.FINISHED]
+    for job in lost:
+        ended = f"{job.status}" if job.status.ended else "did not end as it should"
+        streams.complain(f"Job {job.id} ({job.label}) {ended}{': ' if job.reason else ''}{job.reason}")
+    return Exit.JOB_FAILED if lost and status == Exit.DONE else status

@@ -1,0 +1,127 @@
+"""Waiting for the engine, with an ear for the person: the main thread sleeps on one queue for both.
+
+The first ctrl+c (or SIGTERM, or SIGHUP) stops what runs here honestly and waits for the stop; the
+second leaves at once, and the next start tells what became of the jobs; the third is the system's own.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from functools import partial
+from queue import SimpleQueue
+from types import FrameType
+from typing import TypeVar
+
+from jobtui.cli.bars import ShowJob, job_bars
+from jobtui.cli.streams import complain
+from jobtui.engine.desk import Answer, Message, Session
+from jobtui.engine.engine import Engine, Run
+from jobtui.model import Change, Job, Notice, Progress, Status
+
+T = TypeVar("T")
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class LeftAtOnce(Exception):
+    """The person did not want to wait for the stop either."""
+
+
+class Waiting:
+    """See the module. `interrupted` is the first signal that came, None while none has."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.interrupted: signal.Signals | None = None
+        self._engine = engine
+        self._inbox: SimpleQueue[Sequence[Message] | signal.Signals | None] = SimpleQueue()
+        self._jobs: tuple[int, ...] = ()
+        self._show: ShowJob | None = None
+
+    def result(self, future: Future[T]) -> T:
+        """The future's result, once it is there. Raises what the future does, and LeftAtOnce."""
+        future.add_done_callback(lambda _: self._inbox.put(None))
+        while not future.done():
+            item = self._inbox.get()
+            if isinstance(item, signal.Signals):
+                self._interrupt(item)
+            elif item is not None:
+                self._hear(item)
+        return future.result()
+
+    def until_ended(self, jobs: tuple[int, ...]) -> tuple[Job, ...]:
+        """The jobs, once they have ended. Raises LeftAtOnce."""
+        self._jobs = jobs
+        with job_bars() as self._show:
+            if self.interrupted is not None:
+                self._stop()
+            ended = self.result(self._engine.ended(jobs))
+            if self.interrupted is not None:
+                self.result(self._engine.idle())
+        self._show = None
+        return ended
+
+    def _interrupt(self, received: signal.Signals) -> None:
+        if self.interrupted is not None:
+            raise LeftAtOnce
+        self.interrupted = received
+        if self._jobs:
+            self._stop()
+
+    def _stop(self) -> None:
+        """Start nothing more, and ask what runs here to stop."""
+        self._engine.run = Run.NONE
+        jobs = [job.id for job in self._engine.active() if job.id in self._jobs or job.status is Status.RUNNING]
+        complain(f"Stopping {counted_jobs(jobs)}; once more leaves at once")
+        for job_id in jobs:
+            asked = self._engine.execute(f"STOP JOB {job_id}", Session())
+            asked.add_done_callback(partial(self._stop_answered, job_id))
+
+    def _stop_answered(self, job_id: int, asked: Future[Answer]) -> None:
+        """Tell why a job is not being stopped, unless it had ended by itself."""
+        failure = asked.result().failure
+        job = self._engine.job(job_id)
+        if failure is not None and job is not None and not (job.status.ended or job.stopping):
+            self._inbox.put([Notice(failure.message, "error")])
+
+    def _hear(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            match message:
+                case Notice():
+                    complain(message.text)
+                case Change(job=job) | Progress(job=job) if self._show is not None:
+                    self._show(job)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self._inbox.put(signal.Signals(number))
+
+
+@contextmanager
+def waiting_for(engine: Engine) -> Iterator[Waiting]:
+    """Hear the engine and the signals until the block ends; a signal that is ignored stays ignored."""
+    waiting = Waiting(engine)
+    leave = engine.subscribe(waiting._inbox.put)
+    before = {
+        one: signal.signal(one, waiting._receive)
+        for one in SIGNALS
+        if signal.getsignal(one) is not signal.SIG_IGN
+    }
+    try:
+        yield waiting
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+        leave()
+
+
+def counted_jobs(ids: Sequence[int]) -> str:
+    """`job 41`, `jobs 41 and 42`, `5 jobs`, `no job`."""
+    match ids:
+        case []:
+            return "no job"
+        case [one]:
+            return f"job {one}"
+        case [one, other]:
+            return f"jobs {one} and {other}"
+    return f"{len(ids)} jobs"

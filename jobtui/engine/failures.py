@@ -1,0 +1,6 @@
+"""What can go wrong when a profile is opened or asked, for the rooms above the engine."""
+
+from jobtui.history import StoreError, StoreLocked
+from jobtui.storage.base import StorageError
+
+__all__ = ["StorageError", "StoreError", "StoreLocked"]
