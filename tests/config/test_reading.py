@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from jobtui.config import Config, ConfigError, ProfileSettings, chosen_profile, read_config
+from jobtui.tui.settings import Confirm, TuiSettings
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "config.toml"
+
+
+def problems_of(file: Path, text: str | bytes) -> list[str]:
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ConfigError) as caught:
+        read_config(file)
+    return [str(problem).removeprefix(f"{file}") for problem in caught.value.problems]
+
+
+def read(file: Path, text: str) -> Config:
+    file.write_text(text)
+    return read_config(file)
+
+
+def test_every_setting_is_read(file: Path) -> None:
+    config = read(
+        file,
+        """
+        profile = "prod"
+        data_dir = "data"
+
+        [profiles.prod]
+        task_timeout = "15 min"
+        max_running_jobs = 8
+        compact_rate = "1.5 MiB"
+        hosts = { "192.168.8.5" = "/disk5", local1 = "" }
+
+        [profiles.local]
+        task_timeout = 2.5
+        compact_rate = 1000
+
+        [dashboard]
+        theme = "ansi"
+        confirm = "bulk"
+        bell = false
+        terminal_notice = true
+        keep_failed = true
+        mouse = false
+        keymap = { stop = "s,x" }
+        """,
+    )
+    assert config == Config(
+        file,
+        found=True,
+        profile="prod",
+        data_dir=file.parent / "data",
+        profiles={
+            "local": ProfileSettings(task_timeout=2.5, compact_rate=1000),
+            "prod": ProfileSettings(
+                task_timeout=900.0,
+                max_running_jobs=8,
+                compact_rate=1_572_864,
+                hosts={"192.168.8.5": Path("/disk5"), "local1": None},
+            ),
+        },
+        dashboard=TuiSettings(
+            theme="ansi",
+            confirm=Confirm.BULK,
+            bell=False,
+            terminal_notice=True,
+            keep_failed=True,
+            mouse=False,
+            keymap={"stop": "s,x"},
+        ),
+    )
+
+
+def test_an_empty_file_leaves_the_defaults(file: Path) -> None:
+    assert read(file, "\ufeff\r\n") == Config(file, found=True)
+
+
+def test_the_usual_file_need_not_be_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("jobtui.config.paths.default_config", lambda: tmp_path / "none" / "config.toml")
+    assert read_config() == Config(tmp_path / "none" / "config.toml")
+
+
+def test_a_named_file_must_be_there(file: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no such file"):
+        read_config(file)
+
+
+def test_a_directory_in_the_place_of_the_file_is_said(file: Path) -> None:
+    file.mkdir()
+    with pytest.raises(ConfigError, match="can't be read: Is a directory"):
+        read_config(file)
+
+
+PROBLEMS = [
+    ("\n\nprofle = 'x'\n", [":3: there is no setting profle; did you mean 'profile'?"]),
+    ("xyz = 1\n", [":1: there is no setting xyz"]),
+    ("task_timeout = 1\n", [":1: there is no setting task_timeout; it belongs in [profiles.local]"]),
+    (
+        "[profiles.local]\n# four of them\nmax_running_jobs = 'four'\n",
+        [":3: profiles.local.max_running_jobs must be a whole number from 1 to 64"],
+    ),
+    (
+        "[profiles.local]\nmax_running_jobs = 0\ntask_timout = 1\n[dashboard]\nbell = 1\n",
+        [
+            ":2: profiles.local.max_running_jobs must be a whole number from 1 to 64",
+            ":3: there is no setting profiles.local.task_timout; did you mean 'task_timeout'?",
+            ":5: dashboard.bell must be true or false",
+        ],
+    ),
+    ("[profiles.local]\nmax_running_jobs = true\n", [":2: profiles.local.max_running_jobs must be a whole"]),
+    ("[profiles.local]\ntask_timeout = -1\n", [":2: profiles.local.task_timeout must be a number of seconds"]),
+    ("[profiles.local]\ntask_timeout = nan\n", [":2: profiles.local.task_timeout must be a number of seconds"]),
+    (
+        "[profiles.local]\ntask_timeout = '3 d'\n",
+        [":2: profiles.local.task_timeout must be a number of seconds"],
+    ),
+    (
+        "[profiles.local]\ncompact_rate = '50 MB'\n",
+        [":2: profiles.local.compact_rate must be a number of bytes"],
+    ),
+    ("[profiles.local]\n\nhosts = ['a']\n", [":3: profiles.local.hosts must be a table of hosts"]),
+    (
+        "[profiles.local.hosts]\n'a/b' = ''\n",
+        [":1: profiles.local.hosts must be a table whose hosts are named"],
+    ),
+    (
+        "[profiles.local.hosts]\na = 1\n",
+        [":1: profiles.local.hosts must be a table in which a has a directory"],
+    ),
+    (
+        "[profiles.local.hosts]\na = '/x'\nb = '/x'\n",
+        [":1: profiles.local.hosts must be a table in which no two hosts share a directory"],
+    ),
+    ("data_dir = 3\n", [":1: data_dir must be a directory in quotes"]),
+    ("profiles = 3\n", [":1: profiles must be tables, like [profiles.local]"]),
+    ("dashboard = ''\n", [":1: dashboard must be a table: [dashboard]"]),
+    ("[dashboard]\nconfirm = 'never'\n", [':2: dashboard.confirm must be "always" or "bulk"']),
+    (
+        "[dashboard]\nkeymap = { stop = 1 }\n",
+        [":2: dashboard.keymap must be a table of commands and their keys"],
+    ),
+    ("[profiles]\nlocal = 1\n", [":2: profiles.local must be a table: [profiles.local]"]),
+    ("[profiles.'../x']\n", [":1: '../x' can't be a profile's name"]),
+    ("profile = 'prod'\n[profiles.prdo]\n", [":1: there is no profile 'prod'; did you mean 'prdo'?"]),
+    ("profile = 'a b'\n", [":1: profile must be the name of a profile in quotes"]),
+    (
+        "theme = '''\n\n'''\n\nprofile = 1\n",
+        [":1: there is no setting theme; it belongs in [dashboard]", ":5: profile"],
+    ),
+    ("a = [\n1,\n", [":2: this is not TOML: "]),
+    ("a = 1\nb 2\n", [":2: this is not TOML: "]),
+    ("a = 1\na = 2\n", [":2: this is not TOML: "]),
+    (b"a = 1\n# \xff\n", [":2: this is not UTF-8"]),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), PROBLEMS)
+def test_what_is_wrong_is_named_with_its_line(file: Path, text: str | bytes, expected: list[str]) -> None:
+    found = problems_of(file, text)
+    assert len(found) == len(expected)
+    for problem, beginning in zip(found, expected, strict=True):
+        assert problem.startswith(beginning)
+
+
+def test_a_profile_that_the_file_does_not_have_is_refused_with_the_near_miss(file: Path) -> None:
+    config = read(file, "[profiles.prod]\n")
+    assert chosen_profile(config, None) == "local"
+    assert chosen_profile(config, "prod") == "prod"
+    with pytest.raises(ConfigError, match="there is no profile 'prdo'; did you mean 'prod'"):
+        chosen_profile(config, "prdo")
+    with pytest.raises(ConfigError, match=r"to have it, add a line \[profiles.staging\]"):
+        chosen_profile(config, "staging")
+    with pytest.raises(ConfigError, match="a profile is named with at most 64"):
+        chosen_profile(config, "../up")
+
+
+def test_a_profiles_data_lies_where_the_command_says_else_where_the_file_says(
+    file: Path, tmp_path: Path
+) -> None:
+    config = read(file, "data_dir = 'data'\n[profiles.local]\nmax_running_jobs = 2\n")
+    assert config.open_profile("local", tmp_path / "said").root == tmp_path / "said" / "local"
+    assert config.open_profile("local").root == tmp_path / "data" / "local"
+    assert config.open_profile("local").max_running_jobs == 2
+
+
+def test_a_home_directory_is_understood(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/of/somebody")
+    assert read(file, "data_dir = '~/jobs'\n").data_dir == Path("/home/of/somebody/jobs")

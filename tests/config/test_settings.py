@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from jobtui.config import SETTINGS, Config, ProfileSettings, Setting
+from jobtui.tui.settings import TuiSettings
+
+HOLDERS = {"": Config, "profiles.*": ProfileSettings, "dashboard": TuiSettings}
+BESIDE = {"path", "found", "profiles", "dashboard", "state_dir", "demo", "hint"}  # not the file's to set
+
+DECLARED = [(table, setting) for table, settings in SETTINGS.items() for setting in settings]
+
+
+@pytest.mark.parametrize(("table", "setting"), DECLARED, ids=lambda part: getattr(part, "name", part))
+def test_a_default_that_is_shown_is_the_default_that_is_used(table: str, setting: Setting) -> None:
+    written = tomllib.loads(f"it = {setting.default}")["it"]
+    held = HOLDERS[table](Path()) if table == "" else HOLDERS[table]()
+    assert setting.kind(written, Path("/")) == getattr(held, setting.name)
+
+
+@pytest.mark.parametrize("table", SETTINGS)
+def test_every_field_has_a_setting_and_every_setting_a_field(table: str) -> None:
+    fields = {field.name for field in dataclasses.fields(HOLDERS[table])} - BESIDE
+    assert fields == {setting.name for setting in SETTINGS[table]}
+
+
+@pytest.mark.parametrize(("table", "setting"), DECLARED, ids=lambda part: getattr(part, "name", part))
+def test_every_setting_says_what_it_means_in_sentences(table: str, setting: Setting) -> None:
+    assert setting.meaning[0].isupper()
+    assert setting.meaning.endswith((".", ")."))
