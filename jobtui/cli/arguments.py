@@ -14,7 +14,7 @@ from typing import NoReturn
 from jobtui.cli.exits import UsageError
 
 HELP = """\
-jobtui: a dashboard and command bar for a storage cluster's flush and compact jobs
+jobtui: a dashboard and command bar for a storage cluster's flush and compact
 
   jobtui                       open the dashboard
   jobtui --demo                the same on throw-away data, to try it
@@ -26,8 +26,8 @@ jobtui: a dashboard and command bar for a storage cluster's flush and compact jo
   jobtui config [print|path|check]
                                the settings with their defaults and meanings
 
-  --format box|json|jsonl|csv  how results are printed (load: csv, tsv or jsonl,
-                               else by the file's name; dump: jsonl, csv or tsv)
+  --format box|json|jsonl|csv  how results are printed (dump: jsonl, csv or tsv;
+                               load: the same, or what the file's name says)
   --detach                     leave the jobs queued for the next start
   --profile NAME               a profile of the config, with its own jobs and data
   --data-dir DIR               where the profiles' data lies
@@ -39,6 +39,9 @@ Exit status: 0 done, 1 a statement failed, 2 usage or syntax,
 """
 TEXT_FORMATS = ("box", "json", "jsonl", "csv")
 PAIR_FORMATS = ("jsonl", "csv", "tsv")
+VERBS = ("load", "dump", "config")
+VALUED = ("-e", "-f", "--format", "--profile", "--data-dir", "--config")
+FLAGS = ("--detach", "--demo", "--version", "--help", "-h")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +115,7 @@ def parse_arguments(words: Sequence[str], *, piped: bool) -> Asked:
 
     Raises UsageError.
     """
+    _check_words(words)
     try:
         found = _parser().parse_args(words)
     except _Settled as settled:
@@ -145,6 +149,33 @@ def parse_arguments(words: Sequence[str], *, piped: bool) -> Asked:
         detach=bool(found.detach),
         **place,
     )
+
+
+def _check_words(words: Sequence[str]) -> None:
+    """Refuse an unknown option or verb with its near miss; argparse would blame the word after it."""
+    rest = iter(words)
+    verb = False
+    for word in rest:
+        name = word.partition("=")[0] if word.startswith("--") else word[:2] if word.startswith("-") else ""
+        if name in ("--help", "-h", "--version", "--"):
+            return
+        if name in VALUED:
+            if word == name:
+                next(rest, None)
+        elif name and name != "-" and name not in FLAGS:
+            raise UsageError(f"there is no option {name}{_near(name, (*VALUED, *FLAGS))}")
+        elif not name and not verb:
+            verb = True
+            if word not in VERBS:
+                hint = "; statements go after -e" if " " in word else _near(word, VERBS)
+                raise UsageError(f"there is no command '{word}'{hint}")
+
+
+def _near(word: str, known: Sequence[str]) -> str:
+    import difflib
+
+    closest = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {closest[0]}?" if closest else f"; there are {', '.join(known)}"
 
 
 class _Parser(argparse.ArgumentParser):

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobtui.cli.arguments import (
+    HELP,
+    Asked,
+    ConfigCommand,
+    Dump,
+    Load,
+    OpenDashboard,
+    OpenDemo,
+    RunText,
+    ShowHelp,
+    ShowVersion,
+    _parser,
+    parse_arguments,
+)
+from jobtui.cli.exits import Exit, UsageError
+
+
+def run(text: str | None, file: str = "-", form: str = "box", detach: bool = False, **place: Any) -> RunText:
+    return RunText(text=text, file=file, format=form, detach=detach, **place)
+
+
+UNDERSTOOD: list[tuple[list[str], Asked]] = [
+    ([], OpenDashboard()),
+    (["--profile", "prod"], OpenDashboard(profile="prod")),
+    (["--data-dir=/d", "--config", "c.toml"], OpenDashboard(data_dir=Path("/d"), config=Path("c.toml"))),
+    (["--demo"], OpenDemo()),
+    (["-e", "SHOW JOBS"], run("SHOW JOBS")),
+    (["-e", ""], run("")),
+    (["-e", "-- a comment\nSHOW JOBS"], run("-- a comment\nSHOW JOBS")),
+    (["-e", "SHOW JOBS", "--format", "json", "--detach"], run("SHOW JOBS", form="json", detach=True)),
+    (["-f", "a.ngql", "--profile", "prod"], run(None, "a.ngql", profile="prod")),
+    (["-f", "-"], run(None)),
+    (["load", "nba", "a.csv", "b"], Load(space="nba", files=("a.csv", "b"), format=None)),
+    (["load", "nba", "-", "--format", "tsv"], Load(space="nba", files=("-",), format="tsv")),
+    (["--profile", "prod", "load", "nba", "a"], Load(space="nba", files=("a",), format=None, profile="prod")),
+    (["load", "--profile", "prod", "nba", "a"], Load(space="nba", files=("a",), format=None, profile="prod")),
+    (["dump", "nba"], Dump(space="nba", format="jsonl")),
+    (["dump", "nba", "--format", "csv"], Dump(space="nba", format="csv")),
+    (["config"], ConfigCommand(what="print")),
+    (["config", "check", "--config", "c"], ConfigCommand(what="check", config=Path("c"))),
+    (["--help"], ShowHelp()),
+    (["load", "--help"], ShowHelp()),
+    (["-h", "--nonsense"], ShowHelp()),
+    (["--version"], ShowVersion()),
+]
+
+
+@pytest.mark.parametrize(("words", "asked"), UNDERSTOOD)
+def test_a_command_line_is_understood(words: list[str], asked: Asked) -> None:
+    assert parse_arguments(words, piped=False) == asked
+
+
+def test_without_a_verb_statements_come_from_a_pipe() -> None:
+    assert parse_arguments([], piped=True) == run(None)
+    assert parse_arguments(["--format", "csv", "--detach"], piped=True) == run(None, form="csv", detach=True)
+    assert parse_arguments(["-e", "SHOW JOBS"], piped=True) == run("SHOW JOBS")
+    assert parse_arguments(["--demo"], piped=True) == OpenDemo()
+
+
+REFUSED = [
+    (["-e", "x", "-f", "y"], "-e and -f don't go together"),
+    (["-e", "x", "-e", "y"], "-e was given twice"),
+    (["-e"], "expected one argument"),
+    (["--format", "json"], "--format needs statements"),
+    (["--detach"], "--detach needs statements"),
+    (["-e", "x", "--format", "xml"], "there is no format 'xml' here: box, json, jsonl or csv"),
+    (["dump", "nba", "--format", "json"], "there is no format 'json' here: jsonl, csv or tsv"),
+    (["load", "nba", "x", "--format", "box"], "there is no format 'box' here: jsonl, csv or tsv"),
+    (["load", "nba"], "FILE"),
+    (["load"], "SPACE"),
+    (["-e", "x", "load", "nba", "y"], "-e has no meaning beside load"),
+    (["--detach", "dump", "nba"], "--detach has no meaning beside dump"),
+    (["config", "--format", "csv"], "--format has no meaning beside config"),
+    (["--demo", "--profile", "x"], "--profile has no meaning beside --demo"),
+    (["--demo", "--data-dir", "x"], "--data-dir has no meaning beside --demo"),
+    (["--demo", "-e", "x"], "-e has no meaning beside --demo"),
+    (["--dat-dir", "x"], "there is no option --dat-dir; did you mean --data-dir?"),
+    (["--data", "x"], "there is no option --data; did you mean --data-dir?"),
+    (["load", "nba", "x", "-z"], "there is no option -z"),
+    (["--data-dir", ""], "--data-dir"),
+    (["--nonsense"], "there is no option --nonsense"),
+    (["lod", "nba", "x"], "there is no command 'lod'; did you mean load?"),
+    (["xyz"], "there is no command 'xyz'; there are load, dump, config"),
+    (["SHOW JOBS"], "there is no command 'SHOW JOBS'; statements go after -e"),
+    (["config", "print", "more"], "more"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), REFUSED)
+def test_a_command_line_that_can_mean_two_things_or_none_is_refused(words: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)) as caught:
+        parse_arguments(words, piped=False)
+    assert caught.value.status is Exit.USAGE
+
+
+def test_the_help_fits_a_small_terminal() -> None:
+    lines = HELP.splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+
+
+def test_the_help_names_every_option_and_verb() -> None:
+    for action in _parser()._actions:
+        for option in action.option_strings or list(action.choices or ()):
+            if option != "-h":
+                assert re.search(rf"(^|\W){re.escape(option)}\b", HELP), option
