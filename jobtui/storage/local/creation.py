@@ -8,6 +8,7 @@ never there for anybody, or is there no longer.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from jobtui.storage.base import Code, Placement, Space, StorageError
 from jobtui.storage.local import places
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.catalogue import Catalogue, Entry, Unsettled
+from jobtui.storage.local.guest import Guest, notes_of
 from jobtui.storage.local.names import directory_name
 from jobtui.storage.local.process import Notice
 from jobtui.storage.local.reasons import Trouble, system_trouble
@@ -83,6 +85,9 @@ class Creation:
             self._ground.catalogue = catalogue = Catalogue(
                 catalogue.root, catalogue.directories, catalogue.entries, catalogue.unsettled
             )
+        for entry in catalogue.entries.values():
+            for directory in entry.directories:
+                self._put_right(directory)
         for one in catalogue.unsettled:
             self._remove(one.name, one.hosts)
         self._tell_of_strangers()
@@ -181,6 +186,11 @@ class Creation:
             self._ground.notice(
                 f"what is left of the space {name} could not be deleted, the next start tries again: {error}"
             )
+
+    def _put_right(self, directory: str) -> None:
+        """An adopted directory that a crash made us leave; one that can't be reached is told of when it is used."""
+        with contextlib.suppress(OSError):
+            Guest(Path(directory), notes_of(self._ground.catalogue.root, directory)).leave()
 
     def _tell_of_strangers(self) -> None:
         catalogue = self._ground.catalogue

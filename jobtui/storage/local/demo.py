@@ -71,9 +71,7 @@ async def fill(storage: LocalStorage, notify: Callable[[str], None]) -> None:
         for batch in _batches(_history(graph)):
             await storage.load(graph.space, batch)
             written += len(batch)
-        notify(
-            f"The demo's space {graph.space} is ready: {written:,} changes to a graph of {graph.vertices:,} vertices"
-        )
+        notify(f"The demo's space {graph.space} is ready: {written:,} changes to {graph.vertices:,} vertices")
 
 
 async def write_gently(storage: LocalStorage) -> None:

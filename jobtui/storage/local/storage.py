@@ -15,6 +15,7 @@ from jobtui.storage.base import Capabilities, Code, Host, Outcome, Pair, Placeme
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.catalogue import Catalogue
 from jobtui.storage.local.creation import Creation
+from jobtui.storage.local.guest import Guest, notes_of
 from jobtui.storage.local.names import directory_name
 from jobtui.storage.local.process import Notice
 from jobtui.storage.local.reasons import Trouble
@@ -141,7 +142,17 @@ class LocalStorage:
         return Worker(host, arguments, self._tell)
 
     def _adopted_worker(self, directory: str) -> Worker:
-        return Worker(directory, ["adopted", directory], self._tell, linger=ADOPTED_LINGER_SECONDS)
+        notes = notes_of(self._root, directory)
+        guest = Guest(Path(directory), notes)
+
+        async def put_right() -> None:
+            try:
+                await asyncio.to_thread(guest.leave)
+            except OSError as error:
+                self._tell(f"{directory} could not be put right after a crash: {error.strerror}")
+
+        arguments = ["adopted", directory, str(notes)]
+        return Worker(directory, arguments, self._tell, linger=ADOPTED_LINGER_SECONDS, on_death=put_right)
 
     def _tell(self, text: str) -> None:
         self.notice(text)

@@ -1,6 +1,7 @@
-"""Start of a worker: `python -m jobtui.storage.local.worker PARENT own|adopted DIRECTORY [RATE]`.
+"""Start of a worker: `python -m jobtui.storage.local.worker PARENT own HOST-DIRECTORY [RATE]`, or
+`… PARENT adopted DATABASE-DIRECTORY NOTES-DIRECTORY`.
 
-PARENT is the process id to live no longer than, RATE the bytes a second of flush and compact writes.
+PARENT is the process to live no longer than, RATE the bytes a second of flush and compact writes.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -18,12 +20,12 @@ _PR_SET_PDEATHSIG = 1
 def main() -> None:
     """Serve until the pipe of orders ends; leave by os._exit: RocksDB aborts where it is torn down at work."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent, kind, directory, *rate = sys.argv[1:]
+    parent, kind, directory, *more = sys.argv[1:]
     _die_with(int(parent))
     answers = _take_stdout()
     _raise_file_limit()
     try:
-        _serve(kind, Path(directory), int(rate[0]) if rate else None, answers)
+        _serve(kind, Path(directory), more, answers)
     except BrokenPipeError:
         os._exit(0)  # the parent is gone
     except Exception as error:  # the parent shows what is said here
@@ -33,20 +35,24 @@ def main() -> None:
     os._exit(0)
 
 
-def _serve(kind: str, directory: Path, rate: int | None, answers: int) -> None:
+def _serve(kind: str, directory: Path, more: Sequence[str], answers: int) -> None:
+    from jobtui.storage.local.worker.adopted import AdoptedKeeper
+    from jobtui.storage.local.worker.database import Keeper
     from jobtui.storage.local.worker.options import Shared
     from jobtui.storage.local.worker.own import OwnKeeper
     from jobtui.storage.local.worker.serve import Server
 
-    shared = Shared(rate)
-
-    def keep(place: str, create: bool) -> OwnKeeper:
+    def own(place: str, create: bool) -> Keeper:
         keeper = OwnKeeper(directory / place, shared)
         if create:
             keeper.create()
         return keeper
 
-    Server(directory, keep, answers).run(sys.stdin.buffer)
+    def adopted(_place: str, _create: bool) -> Keeper:
+        return AdoptedKeeper(directory, Path(more[0]), shared)
+
+    shared = Shared(int(more[0]) if kind == "own" and more else None)
+    Server(directory, own if kind == "own" else adopted, answers).run(sys.stdin.buffer)
 
 
 def _take_stdout() -> int:

@@ -45,12 +45,16 @@ class Keeper(Protocol):
         """Open it. Raises Trouble, OSError, and what rocksdict raises."""
         ...
 
+    def closing(self) -> None:
+        """Called before every close, while the database is still ours alone. Raises OSError."""
+        ...
+
     def closed(self) -> None:
-        """Called after every close."""
+        """Called after a close that succeeded. Raises OSError."""
         ...
 
     def worked(self) -> None:
-        """Called after what may have changed the set of files."""
+        """Called after what may have changed the set of files, while it is open."""
         ...
 
 
@@ -90,7 +94,7 @@ class Database:
         try:
             yield opened
         finally:
-            self._give_back()
+            self._give_back(write)
 
     def cursor(self, number: int) -> Cursor:
         """The cursor of that number; a new one stands before the first key."""
@@ -117,10 +121,6 @@ class Database:
             finally:
                 self._state.closing = False
                 self._turn.notify_all()
-
-    def worked(self) -> None:
-        """Note that the set of files may have changed."""
-        self._keeper.worked()
 
     def present(self) -> None:
         """Raises Trouble where the directory on disk is no longer the one that was opened."""
@@ -165,9 +165,11 @@ class Database:
     def _too_weak(self, write: bool) -> bool:
         return write and self._state.opened is not None and self._state.opened.read_only
 
-    def _give_back(self) -> None:
+    def _give_back(self, wrote: bool) -> None:
         with self._turn:
             self._state.users -= 1
+            if wrote:
+                self._keeper.worked()
             if self._unused() and not self._state.closing:
                 self._shut()
             self._turn.notify_all()
@@ -189,15 +191,20 @@ class Database:
         if opened is None:
             return
         try:
+            self._close(opened)
+        except Exception as error:  # rocksdict raises nothing narrower
+            if "Shutdown in progress" not in str(error):
+                raise self.trouble(error) from error
+
+    def _close(self, opened: Opened) -> None:
+        try:
+            self._keeper.closing()
+        finally:
             for family in opened.families:
                 if family is not opened.main:
                     family.close()
             opened.main.close()
-        except Exception as error:
-            if "Shutdown in progress" not in str(error):
-                raise self.trouble(error) from error
-        finally:
-            self._keeper.closed()
+        self._keeper.closed()
 
     def _shut_quietly(self) -> None:
         try:

@@ -90,15 +90,15 @@ class _Operation:
                     after = look(opened)
         except Exception as error:  # rocksdict raises nothing narrower
             trouble = self._database.trouble(error, self._needed())
-            self._let_go()
+            if not isinstance(error, Trouble):  # which is raised before anything is tried
+                self._let_go()
             if not self._halt.hit or _SHUTDOWN not in str(error):
                 raise trouble from error
             done = False
         if self._halt.hit:
             self._let_go()
-            with self._database.use(write=True) as opened:
+            with self._database.use(write=False) as opened:
                 after = look(opened)
-        self._database.worked()
         return Worked(self._before, after, not done)
 
     def flush(self, opened: Opened) -> bool:
@@ -107,7 +107,7 @@ class _Operation:
 
     def compact(self, opened: Opened) -> bool:
         """As `flush`."""
-        if not self._flush(opened, lambda _fraction, rate: self._report(0.0, rate)):
+        if not self._flush(opened, lambda _fraction, _rate: self._report(0.0, None)):
             return False
         before = self._before = look(opened)
         free = free_bytes(self._database.path)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from rocksdict import Rdict
+from rocksdict import AccessType, Rdict
 
+from jobtui.storage.local.places import sync_directory
 from jobtui.storage.local.reasons import system_trouble
 from jobtui.storage.local.worker.database import Opened
+from jobtui.storage.local.worker.manifest import Watch
 from jobtui.storage.local.worker.options import Shared
+
+NOTE = "jobtui.json"  # in the database's own directory; RocksDB passes over what it does not know
 
 
 class OwnKeeper:
@@ -20,6 +23,7 @@ class OwnKeeper:
     def __init__(self, path: Path, shared: Shared) -> None:
         self.path = path
         self._shared = shared
+        self._watch = Watch(path, path / NOTE)
 
     def create(self) -> None:
         """Make the empty database; its directory must not exist. Raises Trouble, and what rocksdict raises."""
@@ -32,29 +36,37 @@ class OwnKeeper:
             self._open().close()
         finally:
             self._shared.own.create_if_missing(False)
-        _sync(self.path)
-        _sync(self.path.parent)
+        self._watch.closed()
+        sync_directory(self.path)
+        sync_directory(self.path.parent)
 
     def open(self, read_only: bool) -> Opened:
         """Open it for reading and writing."""
+        self._watch.before_opening(self._named)
         handle = self._open()
+        self._watch.opened()
         return Opened(handle, (handle,), self._shared.own)
 
-    def closed(self) -> None:
+    def closing(self) -> None:
         """Nothing to do."""
+
+    def closed(self) -> None:
+        """Note how we left it."""
+        self._watch.closed()
 
     def worked(self) -> None:
-        """Nothing to do."""
+        """Note how long the MANIFEST has grown."""
+        self._watch.opened()
 
-    def _open(self) -> Rdict:
+    def _named(self) -> set[str]:
+        handle = self._open(AccessType.read_only(False))
+        try:
+            return {file["name"].lstrip("/") for file in handle.live_files()}
+        finally:
+            handle.close()
+
+    def _open(self, access: AccessType | None = None) -> Rdict:
         # both, because with `options` alone the OPTIONS file on disk wins over most of them
         options = self._shared.own
-        return Rdict(str(self.path), options=options, column_families={"default": options})
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        access = access or AccessType.read_write()
+        return Rdict(str(self.path), options=options, column_families={"default": options}, access_type=access)

@@ -28,7 +28,6 @@ def load(database: Database, pairs: Sequence[tuple[bytes, bytes | None]], sync: 
     except Exception as error:  # rocksdict raises nothing narrower
         needed = sum(len(key) + len(value or b"") for key, value in pairs)
         raise database.trouble(error, needed) from error
-    database.worked()
 
 
 def dump(database: Database, number: int) -> Pairs:

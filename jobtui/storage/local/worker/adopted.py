@@ -1,0 +1,101 @@
+"""An adopted database: opened with its own options, for as long as it is used, and left as it was found."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from pathlib import Path
+
+from rocksdict import AccessType, Options, Rdict
+
+from jobtui.storage.base import Code
+from jobtui.storage.local.guest import Guest
+from jobtui.storage.local.reasons import Trouble
+from jobtui.storage.local.worker.database import Opened
+from jobtui.storage.local.worker.manifest import Watch
+from jobtui.storage.local.worker.options import Shared
+
+_STYLE = re.compile(r"^\s*compaction_style=(\w+)", re.MULTILINE)
+
+
+class AdoptedKeeper:
+    """Opens and closes one adopted database; see database.Keeper. `notes` is a directory of ours."""
+
+    brief = True
+
+    def __init__(self, path: Path, notes: Path, shared: Shared) -> None:
+        self.path = path
+        self._shared = shared
+        self._guest = Guest(path, notes)
+        self._watch = Watch(path, notes / "manifest.json")
+        self._writing = False
+
+    def open(self, read_only: bool) -> Opened:
+        """Open it with all its column families; `read_only` takes no LOCK, so its owner may be at work."""
+        if not read_only:
+            self._refuse_locked()
+        self._guest.arrive(writing=not read_only)
+        try:
+            if not read_only:
+                self._watch.before_opening(self._named)
+            opened = self._open(read_only)
+        except BaseException:
+            self._guest.leave()
+            raise
+        self._writing = not read_only
+        if self._writing:
+            self._guest.settled_in()
+            self._watch.opened()
+        return opened
+
+    def closing(self) -> None:
+        """Remove what we wrote."""
+        self._guest.leave()
+
+    def closed(self) -> None:
+        """Note how we left it."""
+        if self._writing:
+            self._watch.closed()
+
+    def worked(self) -> None:
+        """Note how long the MANIFEST has grown."""
+        if self._writing:
+            self._watch.opened()
+
+    def _open(self, read_only: bool) -> Opened:
+        style = self._styles()
+        options, families = Options.load_latest(str(self.path), cache=self._shared.cache)
+        options.enable_statistics()
+        for each in families.values():
+            each.set_disable_auto_compactions(True)  # what was asked for is done, and nothing else
+        access = AccessType.read_only(False) if read_only else AccessType.read_write()
+        main = Rdict(str(self.path), options=options, column_families=families, access_type=access)
+        others = [main.get_column_family(name) for name in families if name != "default"]
+        return Opened(main, (main, *others), options, style <= {"kCompactionStyleLevel"}, read_only)
+
+    def _named(self) -> set[str]:
+        opened = self._open(read_only=True)
+        try:
+            return {file["name"].lstrip("/") for file in opened.main.live_files()}
+        finally:
+            for family in reversed(opened.families):
+                family.close()
+
+    def _styles(self) -> set[str]:
+        files = sorted(self.path.glob("OPTIONS-*"), key=lambda file: file.name)
+        return set(_STYLE.findall(files[-1].read_text("utf-8", "replace"))) if files else set()
+
+    def _refuse_locked(self) -> None:
+        """Say at once that the owner is at work: the looks that come before opening would find it half done."""
+        try:
+            descriptor = os.open(self.path / "LOCK", os.O_RDWR)
+        except FileNotFoundError:
+            return
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            reason = f"{self.path}: another program has the database open (its LOCK is held)"
+            raise Trouble(Code.LOCKED, reason) from None
+        finally:
+            os.close(descriptor)

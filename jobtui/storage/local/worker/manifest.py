@@ -1,0 +1,118 @@
+"""Noticing a MANIFEST that was cut.
+
+RocksDB opens a database whose MANIFEST lost its end without complaint, and deletes the SST files that it
+no longer names. So a note is kept of how long the MANIFEST was when we last saw it, and whether we closed
+the database. One that is shorter now was cut. Where a note says nothing (another program was there since),
+the SST files on disk are compared with those that the MANIFEST names, before anything is opened for writing.
+After a crash of our own, unnamed files are to be expected: a compaction's that was never through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from jobtui.storage.base import Code
+from jobtui.storage.local.reasons import Trouble, gone, size_text
+from jobtui.storage.local.worker.disk import table_files
+
+_SHOWN = 5
+
+# names of the SST files that the MANIFEST names; raises what rocksdict raises
+Named = Callable[[], set[str]]
+
+
+class Note(msgspec.Struct, frozen=True):
+    """The MANIFEST's name and length when last seen; `open`: the database had not been closed since."""
+
+    manifest: str
+    size: int
+    open: bool
+
+
+class Watch:
+    """Keeps a database's note in `file`."""
+
+    def __init__(self, database: Path, file: Path) -> None:
+        self._database = database
+        self._file = file
+        self._last: Note | None = None
+
+    def before_opening(self, named: Named) -> None:
+        """Raises Trouble where the MANIFEST is gone or cut; else notes that the database is being opened.
+
+        Raises OSError where that can't be noted.
+        """
+        manifest, size = self._manifest()
+        note = self._read()
+        if note is not None and note.manifest == manifest and size < note.size:
+            self._refuse_cut(manifest, size, note.size, named)
+        closed = note is not None and not note.open
+        if note is None or (closed and (note.manifest, note.size) != (manifest, size)):
+            self._refuse_unnamed(manifest, named)
+        self._write(Note(manifest, size, True))
+
+    def opened(self) -> None:
+        """Note how long the MANIFEST is now, while the database is open."""
+        self._see(open_=True)
+
+    def closed(self) -> None:
+        """Note how long the MANIFEST is, now that the database is closed."""
+        self._see(open_=False)
+
+    def _see(self, *, open_: bool) -> None:
+        try:
+            note = Note(*self._manifest(), open_)
+            if note != self._last:
+                self._write(note)
+        except (OSError, Trouble):
+            return  # the older note stands: it says less, but nothing false
+
+    def _manifest(self) -> tuple[str, int]:
+        current = self._database / "CURRENT"
+        name = current.read_text("utf-8", "replace").strip()
+        if not name.startswith("MANIFEST-") or "/" in name:
+            raise Trouble(Code.CORRUPT, f"{current}: it does not name a MANIFEST")
+        try:
+            return name, (self._database / name).stat().st_size
+        except FileNotFoundError:
+            raise gone(str(self._database), f"{name}, which CURRENT names, is missing") from None
+
+    def _refuse_cut(self, manifest: str, size: int, was: int, named: Named) -> None:
+        text = f"{self._database}: {manifest} was cut: it has {size} bytes and had {was}"
+        try:
+            unnamed = table_files(self._database) - named()
+        except Exception as error:  # rocksdict raises nothing narrower, and its words are a reason too
+            raise Trouble(Code.CORRUPT, f"{text} (RocksDB: {error})") from error
+        if unnamed:
+            text += f"; SST files that it no longer names: {self._list(unnamed)}"
+        raise Trouble(Code.CORRUPT, f"{text}. Nothing was opened or deleted")
+
+    def _refuse_unnamed(self, manifest: str, named: Named) -> None:
+        unnamed = table_files(self._database) - named()
+        if unnamed:
+            raise Trouble(
+                Code.CORRUPT,
+                f"{self._database}: SST files on disk that {manifest} does not name: {self._list(unnamed)}. It was "
+                "cut, or a program crashed at its work; opening would delete them, so nothing was opened",
+            )
+
+    def _list(self, files: set[str]) -> str:
+        size = sum((self._database / name).stat().st_size for name in files)
+        shown = ", ".join(sorted(files)[:_SHOWN]) + (", …" if len(files) > _SHOWN else "")
+        return f"{len(files)} ({shown}; {size_text(size)})"
+
+    def _read(self) -> Note | None:
+        try:
+            self._last = msgspec.json.decode(self._file.read_bytes(), type=Note)
+        except (FileNotFoundError, msgspec.DecodeError, msgspec.ValidationError):
+            self._last = None  # a note that can't be read says nothing
+        return self._last
+
+    def _write(self, note: Note) -> None:
+        beside = self._file.with_name(self._file.name + ".new")
+        beside.write_bytes(msgspec.json.encode(note))
+        beside.replace(self._file)
+        self._last = note
