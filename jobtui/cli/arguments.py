@@ -29,7 +29,7 @@ jobtui: a dashboard and command bar for a storage cluster's flush and compact
   --format box|json|jsonl|csv  how results are printed (dump: jsonl, csv or tsv;
                                load: the same, or what the file's name says)
   --detach                     leave the jobs queued for the next start
-  --profile NAME               a profile of the config, with its own jobs and data
+  --profile NAME               a profile of the config; each has its own data
   --data-dir DIR               where the profiles' data lies
   --config FILE                another config file
   --version, --help
