@@ -1,0 +1,90 @@
+"""What is built is whole: wheel and sdist, and the command that a wheel installs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from jobtui import __version__
+
+ROOT = Path(__file__).parents[2]
+CHECKOUT = ("jobtui", "styles", "tests", "benchmarks", "README.md", "LICENSE", "CHANGELOG.md", "pyproject.toml")
+
+
+def run(*command: str | Path, cwd: Path | None = None) -> str:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def virtual_environment(directory: Path) -> Path:
+    """A fresh one; the answer is its directory of programs."""
+    run(sys.executable, "-m", "venv", directory)
+    return directory / "bin"
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the wheel and the sdist, built from a copy of the checkout."""
+    place = tmp_path_factory.mktemp("packages")
+    for name in CHECKOUT:
+        if (ROOT / name).is_dir():
+            shutil.copytree(
+                ROOT / name, place / "checkout" / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
+        else:
+            shutil.copy(ROOT / name, place / "checkout" / name)
+    programs = virtual_environment(place / "builder")
+    installed = subprocess.run(
+        [programs / "pip", "install", "-q", "hatchling"], capture_output=True, text=True, timeout=240
+    )
+    if installed.returncode != 0:
+        pytest.skip(f"the build needs hatchling, and pip can't get it: {installed.stderr[-200:]}")
+    run(programs / "python", "-m", "hatchling", "build", "-d", place / "dist", cwd=place / "checkout")
+    return place / "dist"
+
+
+@pytest.fixture(scope="module")
+def wheel(packages: Path) -> Path:
+    return packages / f"jobtui-{__version__}-py3-none-any.whl"
+
+
+def modules() -> set[str]:
+    return {str(path.relative_to(ROOT)) for path in (ROOT / "jobtui").rglob("*.py")}
+
+
+def styles() -> set[str]:
+    return {str(path.relative_to(ROOT)) for path in (ROOT / "styles").rglob("*.tcss")}
+
+
+def test_the_wheel_holds_every_module_the_styles_and_the_types(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    assert modules() <= names
+    assert {f"jobtui/{style}" for style in styles()} <= names
+    assert "jobtui/py.typed" in names
+    assert f"jobtui-{__version__}.dist-info/licenses/LICENSE" in names
+    assert not {name for name in names if name.startswith(("tests", "benchmarks"))}
+
+
+def test_the_sdist_holds_what_its_tests_need(packages: Path) -> None:
+    with tarfile.open(packages / f"jobtui-{__version__}.tar.gz") as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert modules() | styles() | {"README.md", "LICENSE", "CHANGELOG.md", "tests/conftest.py"} <= names
+
+
+def test_an_installed_wheel_starts_and_tells_its_version(wheel: Path, tmp_path: Path, long: bool) -> None:
+    programs = virtual_environment(tmp_path / "venv")
+    run(programs / "pip", "install", "-q", *([] if long else ["--no-deps"]), wheel)
+    assert run(programs / "jobtui", "--version", cwd=tmp_path).startswith(f"jobtui {__version__} (Python ")
+    if long:
+        shown = run(programs / "jobtui", "--data-dir", tmp_path / "data", "-e", "SHOW SPACES", cwd=tmp_path)
+        assert shown.splitlines()[1] == "| Name | Hosts | Size | In Memory | To Compact |"
