@@ -15,6 +15,7 @@ from typing import Final
 from jobtui.language.forms import FORMS, STATUSES, Choice, Kind, Slot, Word
 from jobtui.language.grammar import Mark, Terminal, match, reach
 from jobtui.language.lexer import BAD, LETTER, NAME, NUMBER, STRING, Words, in_ascii
+from jobtui.language.near import distance, nearest
 from jobtui.language.printable import printable
 from jobtui.language.quote import quoted, typeable
 from jobtui.language.words import BLANKS, code_point, keyword
@@ -158,7 +159,7 @@ def _lookalike(here: Situation) -> Remark | None:
 
 def _misspelt(here: Situation) -> Remark | None:
     """SHOW JBO"""
-    near = _nearest(here.word.upper(), here.keywords)
+    near = nearest(here.word.upper(), here.keywords)
     return None if near is None else Remark(f"did you mean {near}?", near)
 
 
@@ -190,7 +191,7 @@ def _one_word_before(here: Situation) -> Remark | None:
     if before is None:
         return None
     for word in _keywords(tuple(one for _, one in reach(here.words.kinds[:at]).expected)):
-        if word != before and _distance(word, before) == 1:
+        if word != before and distance(word, before) == 1:
             near = _mended(here, at, at + 1, word)
             if near is not None:
                 return Remark(f"did you mean {near}?", near)
@@ -302,29 +303,3 @@ def _mended(here: Situation, first: int, last: int, word: str) -> str | None:
     written[first:last] = [word]
     near = " ".join(written)
     return near if all(written) and len(near) <= 2 * _LONGEST and printable(near) == near else None
-
-
-def _nearest(word: str, candidates: tuple[str, ...]) -> str | None:
-    """The candidate that `word` is a slip or a beginning of, None where none is near enough."""
-    if len(word) < 2 or not word.isascii() or not word.isalpha():
-        return None
-    ranked = sorted((_distance(word, candidate), at) for at, candidate in enumerate(candidates))
-    for distance, at in ranked[:1]:
-        if distance <= (1 if len(candidates[at]) <= 4 else 2):
-            return candidates[at]
-    begun = [candidate for candidate in candidates if len(word) >= 3 and candidate.startswith(word)]
-    return begun[0] if len(begun) == 1 else None
-
-
-def _distance(a: str, b: str) -> int:
-    """How many letters must be put in, left out, changed or swapped with their neighbour."""
-    rows = [list(range(len(b) + 1))]
-    for i, left in enumerate(a, start=1):
-        row = [i]
-        for j, right in enumerate(b, start=1):
-            cost = min(rows[-1][j] + 1, row[j - 1] + 1, rows[-1][j - 1] + (left != right))
-            if i > 1 and j > 1 and left == b[j - 2] and a[i - 2] == right:
-                cost = min(cost, rows[-2][j - 2] + 1)
-            row.append(cost)
-        rows.append(row)
-    return rows[-1][-1]

@@ -147,26 +147,26 @@ FORMS: Final[tuple[Form, ...]] = (
     Form(
         (Word("ADMIN"), _COMMAND, Maybe((_SPACE,))),
         Submit,
-        "queue a flush or a compact of the space, or of the chosen one",
+        "queue a flush or compact job",
         (
             "FLUSH writes what a space holds in memory to disk; COMPACT merges its files and gives back the "
             "room that overwritten and deleted keys took.",
-            "The job gets a task for each storage host of the space. Jobs of one space run one after the "
-            "other, those of several side by side.",
+            "Without a space it is the chosen one's: USE nba. The job gets a task for each storage host of the "
+            "space. Jobs of one space run one after the other, those of several side by side.",
         ),
         ("ADMIN FLUSH nba", "USE nba; ADMIN COMPACT"),
     ),
     Form(
         (Word("SUBMIT"), Word("JOB"), _COMMAND, Maybe((_SPACE,))),
         Submit,
-        "the same, in the words of NebulaGraph 1.0 and later",
-        (),
+        "the same, in later words",
+        ("ADMIN as NebulaGraph 1.0 and later write it.",),
         ("SUBMIT JOB COMPACT nba",),
     ),
     Form(
         (Word("SHOW"), Word("JOB"), Slot("job", Kind.JOB, "<id>")),
         ShowJob,
-        "one job and its tasks",
+        "a job and its tasks",
         (),
         ("SHOW JOB 40",),
     ),
@@ -179,9 +179,10 @@ FORMS: Final[tuple[Form, ...]] = (
             Maybe((Word("LIMIT"), Slot("limit", Kind.COUNT, "<n>"))),
         ),
         _show_jobs,
-        "the jobs that are not archived, oldest first",
+        "the jobs, oldest first",
         (
-            "<status> is QUEUE, RUNNING, FINISHED, FAILED or STOPPED; ARCHIVED shows the archive instead.",
+            "Those that are not archived. <status> is QUEUE, RUNNING, FINISHED, FAILED or STOPPED; ARCHIVED "
+            "shows the archive instead.",
             "IN names any space of the history, a dropped one too. LIMIT keeps the newest n.",
         ),
         ("SHOW JOBS", "SHOW FAILED JOBS IN nba LIMIT 20", "SHOW ARCHIVED JOBS"),
@@ -189,8 +190,11 @@ FORMS: Final[tuple[Form, ...]] = (
     Form(
         (Word("STOP"), Word("JOB"), _JOBS),
         Stop,
-        "stop queued and running jobs",
-        ("A running job is stopped when the last of its tasks has ended; until then it is stopping.",),
+        "stop jobs",
+        (
+            "Queued jobs are stopped at once. A running one is stopped when the last of its tasks has ended; "
+            "until then it is stopping.",
+        ),
         ("STOP JOB 22", "STOP JOB 1, 2"),
     ),
     Form(
@@ -201,40 +205,48 @@ FORMS: Final[tuple[Form, ...]] = (
             Slot("last", Kind.JOB, "<to_id>"),
         ),
         Backup,
-        "archive every ended job from the first id to the last, both included",
-        ("Jobs still queued or running stay. SHOW ARCHIVED JOBS shows what was archived.",),
+        "archive ended jobs",
+        (
+            "Every ended job from the first id to the last, both included. Jobs still queued or running stay. "
+            "SHOW ARCHIVED JOBS shows what was archived.",
+        ),
         ("BACKUP JOB 0 22",),
     ),
     Form(
         (Word("RECOVER"), Word("JOB"), _JOBS),
         Recover,
-        "run each of these jobs again under a new id",
-        (),
+        "run jobs again",
+        ("Each under a new id; the old job stays as it was.",),
         ("RECOVER JOB 40", "RECOVER JOB 1, 2"),
     ),
     Form(
         (Word("RECOVER"), Word("JOB")),
         Recover,
-        "run again every failed or stopped job that has not been recovered yet",
-        ("Without ids: the jobs of the chosen space or, with none chosen, of all spaces.",),
+        "run again all that failed",
+        (
+            "Every failed or stopped job that has not been recovered yet: of the chosen space or, with none "
+            "chosen, of all spaces.",
+        ),
         ("RECOVER JOB",),
     ),
     Form(
         (Word("USE"), _SPACE),
         Use,
-        "choose the space for what follows",
-        (),
+        "choose the space",
+        ("For the statements that follow and name none.",),
         ("USE nba", "USE `my-space`"),
     ),
     Form(
         (Word("SHOW"), Word("SPACES")),
         ShowSpaces,
-        "the spaces: their hosts, size, memory, and what is to be compacted",
+        "the spaces",
+        ("Their hosts, size on disk and in memory, and how much is to be compacted.",),
     ),
     Form(
         (Word("SHOW"), Word("HOSTS")),
         ShowHosts,
-        "the storage hosts, and whether each answers",
+        "the storage hosts",
+        ("Whether each answers, its spaces, their size, and the room that is left.",),
     ),
     Form(
         (
@@ -245,8 +257,8 @@ FORMS: Final[tuple[Form, ...]] = (
             Maybe((Word("ON"), Slot("count", Kind.COUNT, "<n>"), Word("HOSTS"))),
         ),
         CreateSpace,
-        "make an embedded space on all hosts, or on n of them",
-        ("Spaces are made and dropped on embedded storage only.",),
+        "make a space",
+        ("On all storage hosts, or on n of them. Spaces are made and dropped on embedded storage only.",),
         ("CREATE SPACE nba", "CREATE SPACE IF NOT EXISTS nba ON 3 HOSTS"),
     ),
     Form(
@@ -259,7 +271,7 @@ FORMS: Final[tuple[Form, ...]] = (
             Slot("hosts", Kind.HOST, "<host>", many=True),
         ),
         CreateSpace,
-        "make an embedded space on the named hosts",
+        "make a space on these hosts",
         (),
         ("CREATE SPACE nba ON local0, local1",),
     ),
@@ -272,15 +284,22 @@ FORMS: Final[tuple[Form, ...]] = (
             Slot("directories", Kind.DIRECTORY, '"<directory>"', many=True),
         ),
         CreateSpace,
-        "adopt existing RocksDB databases as a space, a host each",
-        ("A relative directory is taken from where you type it. A directory is adopted once.",),
+        "adopt RocksDB databases",
+        (
+            "The directories hold RocksDB databases that another program made; each becomes a storage host, "
+            "called by its absolute directory. A relative one is taken from where you type it. A directory is "
+            "adopted once.",
+        ),
         ('CREATE SPACE chain AT "/srv/chain/db"',),
     ),
     Form(
         (Word("DROP"), Word("SPACE"), Flag("if_exists", ("IF", "EXISTS")), _SPACE),
         DropSpace,
-        "delete an embedded space; of an adopted one, forget it and delete nothing",
-        ("A space with jobs queued or running is not dropped.",),
+        "delete a space",
+        (
+            "Its data is deleted; an adopted space is forgotten and nothing of it deleted. A space with jobs "
+            "queued or running is not dropped.",
+        ),
         ("DROP SPACE nba", "DROP SPACE IF EXISTS nba"),
     ),
 )

@@ -1,8 +1,9 @@
 """Results as text: the box for a person; JSON, JSON lines and CSV for a program.
 
-Every function answers with text that has no line end at its end, "" where there is nothing to
-print. Foreign text in a result is made printable: in the box and in CSV it is shown with visible
-escapes, in JSON with JSON's own (so that a program reads it back exactly).
+Each form comes whole and, for a result that is read from the history as it is printed, line by line;
+no line end stands at the end, and "" (or no line) where there is nothing to print. Foreign text in a
+result is made printable: in the box and in CSV it is shown with visible escapes, in JSON with JSON's
+own (so that a program reads it back exactly).
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 import csv as _csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Protocol
 
 from jobtui.language.printable import is_obeyed, printable
-from jobtui.language.result import Result
+from jobtui.language.result import Result, Row
 
+_PAGE: Final = 1000
 _LEAST_WIDTH: Final = {"Status": 8}
 
 
@@ -48,19 +50,22 @@ def box(result: Result) -> str:
 
     Widths are terminal cells. A result without rows is its header and two rules.
     """
+    return "\n".join(box_lines(result))
+
+
+def box_lines(result: Result) -> Iterator[str]:
+    """The lines of `box`, one after the other: rows are read twice and none is kept."""
     if not result.columns:
-        return ""
-    rows = [tuple(map(printable, row.cells)) for row in result.rows]
+        return
     header = tuple(map(printable, result.columns))
-    widths = [
-        max(_LEAST_WIDTH.get(name, 0), *(cells(line[at]) for line in [header, *rows]))
-        for at, name in enumerate(header)
-    ]
+    widths = [max(_LEAST_WIDTH.get(name, 0), cells(name)) for name in header]
+    for row in _rows(result):
+        widths = [max(width, cells(printable(cell))) for width, cell in zip(widths, row.cells, strict=True)]
     across = sum(widths) + 3 * len(widths) + 1
-    lines = ["=" * across, _boxed(header, widths), "=" * across]
-    for row in rows:
-        lines += [_boxed(row, widths), "-" * across]
-    return "\n".join(lines)
+    yield from ("=" * across, _boxed(header, widths), "=" * across)
+    for row in _rows(result):
+        yield _boxed(tuple(map(printable, row.cells)), widths)
+        yield "-" * across
 
 
 def to_json(results: Iterable[Result], failed: Failed | None = None) -> str:
@@ -69,31 +74,42 @@ def to_json(results: Iterable[Result], failed: Failed | None = None) -> str:
     `statement`, `columns` and `rows` (an object each, with full values); beside them `total` where
     `rows` are only the newest of so many, and `notice` where there is a remark.
     """
-    answers: list[dict[str, object]] = []
+    return "\n".join(json_lines(results, failed))
+
+
+def json_lines(results: Iterable[Result], failed: Failed | None = None) -> Iterator[str]:
+    """The lines of `to_json`, one after the other, a row a line."""
+    yield "["
+    comma = ""
     for result in results:
-        answer: dict[str, object] = {
-            "statement": result.statement,
-            "columns": list(result.columns),
-            "rows": [dict(row.values) for row in result.rows],
-        }
+        answer: dict[str, object] = {"statement": result.statement, "columns": list(result.columns)}
         if result.total is not None:
             answer["total"] = result.total
         if result.notice:
             answer["notice"] = result.notice
-        answers.append(answer)
+        yield f'{comma}{_json(answer)[:-1]}, "rows": ['
+        between = ""
+        for row in _rows(result):
+            yield f"{between}{_json(dict(row.values))}"
+            between = ","
+        yield "]}"
+        comma = ","
     if failed is not None:
         error = {"message": failed.message, "line": failed.line, "column": failed.column}
-        answers.append({"statement": failed.statement, "error": error})
-    return _json(answers, indent=2)
+        yield comma + _json({"statement": failed.statement, "error": error})
+    yield "]"
 
 
 def jsonl(results: Iterable[Result]) -> str:
     """A JSON object a row, a line each, with its statement's number from 1 as `statement`."""
-    return "\n".join(
-        _json({"statement": number, **row.values})
-        for number, result in enumerate(results, start=1)
-        for row in result.rows
-    )
+    return "\n".join(jsonl_lines(results))
+
+
+def jsonl_lines(results: Iterable[Result]) -> Iterator[str]:
+    """The lines of `jsonl`, one after the other."""
+    for number, result in enumerate(results, start=1):
+        for row in _rows(result):
+            yield _json({"statement": number, **row.values})
 
 
 def csv(result: Result) -> str:
@@ -102,15 +118,17 @@ def csv(result: Result) -> str:
     Unknown is empty; lists and objects are JSON; line ends within a value are shown as escapes, so
     that a row is a line.
     """
+    return "\n".join(csv_lines(result))
+
+
+def csv_lines(result: Result) -> Iterator[str]:
+    """The lines of `csv`, one after the other: rows are read twice and none is kept."""
     names = [*result.columns, *_beside(result)]
     if not names:
-        return ""
-    out = io.StringIO()
-    writer = _csv.writer(out, lineterminator="\n")
-    writer.writerow(map(printable, names))
-    for row in result.rows:
-        writer.writerow([_csv_value(row.values.get(name)) for name in names])
-    return out.getvalue().removesuffix("\n")
+        return
+    yield _csv_line(map(printable, names))
+    for row in _rows(result):
+        yield _csv_line(_csv_value(row.values.get(name)) for name in names)
 
 
 def cells(text: str) -> int:
@@ -127,12 +145,24 @@ def _boxed(line: Sequence[str], widths: Sequence[int]) -> str:
     return f"| {' | '.join(padded)} |"
 
 
+def _rows(result: Result) -> Iterator[Row]:
+    """The rows, read a page at a time: they may come from the history as they are asked for."""
+    for start in range(0, len(result.rows), _PAGE):
+        yield from result.rows[start : start + _PAGE]
+
+
 def _beside(result: Result) -> list[str]:
     """What the rows hold beside the columns, in the order in which it first comes."""
     keys: dict[str, None] = {}
-    for row in result.rows:
+    for row in _rows(result):
         keys.update(dict.fromkeys(row.values))
     return [key for key in keys if key not in result.columns]
+
+
+def _csv_line(values: Iterable[str]) -> str:
+    out = io.StringIO()
+    _csv.writer(out, lineterminator="").writerow(values)
+    return out.getvalue()
 
 
 def _csv_value(value: object) -> str:
@@ -147,8 +177,8 @@ def _csv_value(value: object) -> str:
             return str(value)
 
 
-def _json(value: object, indent: int | None = None) -> str:
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
+def _json(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
     if text.isprintable():
         return text
-    return "".join(json.dumps(c)[1:-1] if is_obeyed(c) and c != "\n" else c for c in text)
+    return "".join(json.dumps(c)[1:-1] if is_obeyed(c) else c for c in text)

@@ -1,0 +1,60 @@
+"""The statements, told to a person: all of them in a table, or one at length."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Final
+
+from jobtui.language.forms import FORMS, Form
+from jobtui.language.grammar import reach
+from jobtui.language.lexer import LETTER
+from jobtui.language.near import nearest
+from jobtui.language.words import keyword
+
+_WIDTH: Final = 80
+_INDENT: Final = "  "
+
+_WORDS: Final = """\
+Keywords may be typed in any case; a semicolon separates statements. Comments are
+#, // and -- (before a blank) to the end of the line, and /* … */. A name that is
+a keyword, begins with a digit or holds other than letters, digits and _ stands
+between back-quotes: `my-space`. Numbers may be decimal, 0x28 or octal (050)."""
+
+
+def help_for(statement: str | None = None) -> str:
+    """The help on a statement, named by its first word or words ("recover", "SHOW JOBS"); None: on all.
+
+    For words that begin no statement: a line that says so, and the table.
+    """
+    words = (statement or "").split()
+    if not words:
+        return f"{_table(FORMS)}\n\n{_WORDS}"
+    forms = _forms(words)
+    if forms:
+        return "\n\n".join(map(_at_length, forms))
+    near = nearest(words[0].upper(), tuple(dict.fromkeys(form.verb for form in FORMS)))
+    meant = f" Did you mean {near}?" if near else ""
+    return f"No statement begins with these words.{meant} There are:\n\n{_table(FORMS)}"
+
+
+def _forms(words: list[str]) -> tuple[Form, ...]:
+    """The forms that can begin with these keywords."""
+    known = [keyword(word) for word in words]
+    reached = reach("".join(LETTER[word] for word in known if word is not None))
+    if None in known or reached.word < len(words):
+        return ()
+    return tuple(dict.fromkeys(form for form, _ in reached.expected))
+
+
+def _table(forms: tuple[Form, ...]) -> str:
+    width = max(len(form.usage) for form in forms)
+    return "\n".join(f"{form.usage:<{width}}{_INDENT}{form.summary}" for form in forms)
+
+
+def _at_length(form: Form) -> str:
+    parts = [form.usage, textwrap.indent(f"{form.summary[0].upper()}{form.summary[1:]}.", _INDENT)]
+    for paragraph in form.more:
+        parts.append(textwrap.fill(paragraph, _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT))
+    if form.examples:
+        parts.append(textwrap.indent("\n".join(form.examples), _INDENT * 2))
+    return "\n".join(parts)

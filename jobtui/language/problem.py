@@ -1,0 +1,82 @@
+"""What is wrong with a text that is still being typed, once it can no longer become right by typing on."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from jobtui.language.cursor import place
+from jobtui.language.errors import StatementError
+from jobtui.language.forms import Choice, Kind, Slot, Word
+from jobtui.language.parser import parse
+from jobtui.language.words import keyword
+
+_BEGINNINGS: Final = ("-", "--", "/", "0x", "0X")
+"""What is wrong as it stands and may yet begin a comment or a number."""
+
+
+def problem(text: str, cursor: int) -> StatementError | None:
+    """The error of `text`, None where there is none or where the word at the cursor may still become right.
+
+    A statement that only lacks its end, and a name, string or comment that only lacks its closing, is no
+    problem while the cursor stands at it.
+    """
+    try:
+        parse(text)
+    except StatementError as error:
+        return None if _may_become_right(text, cursor, error) else error
+    return None
+
+
+def _may_become_right(text: str, cursor: int, error: StatementError) -> bool:
+    start, end = error.span
+    if start == end:
+        return cursor >= end and ";" not in text[end:cursor]
+    if _unclosed(text, start, end):
+        return cursor > start
+    if start < cursor <= end or cursor == start:
+        return cursor == start or _word_may_become_right(text, start, cursor, end)
+    return not text[cursor:start].strip() and _grows(text, cursor)
+
+
+def _unclosed(text: str, start: int, end: int) -> bool:
+    return text.startswith("/*", start) or (end - start == 1 and text[start] in "`\"'")
+
+
+def _word_may_become_right(text: str, start: int, cursor: int, end: int) -> bool:
+    before, after = text[start:cursor], text[cursor:end]
+    if before in _BEGINNINGS and not after:
+        return True
+    if before[0] in "`\"'" and after:
+        return True
+    reached = place(text, start).reach()
+    if reached is None:
+        return False
+    for _, terminal in reached.expected:
+        match terminal:
+            case Word(word) if _fits(before, after, word):
+                return True
+            case Choice(_, words) if any(_fits(before, after, word) for word in words):
+                return True
+            case Slot(_, Kind.SPACE | Kind.NEW_SPACE | Kind.HOST) if keyword(text[start:end]) is not None:
+                return True
+            case _:
+                pass
+    return False
+
+
+def _grows(text: str, cursor: int) -> bool:
+    """Whether the word that ends at the cursor is right and also the beginning of another that would be."""
+    here = place(text, cursor)
+    reached = here.reach()
+    if reached is None or not here.typed:
+        return False
+    typed = here.typed.upper()
+    return any(
+        isinstance(terminal, Word) and terminal.text.startswith(typed) and terminal.text != typed
+        for _, terminal in reached.expected
+    )
+
+
+def _fits(before: str, after: str, word: str) -> bool:
+    before, after = before.upper(), after.upper()
+    return len(before) + len(after) <= len(word) and word.startswith(before) and word.endswith(after)
