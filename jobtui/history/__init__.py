@@ -1,0 +1,33 @@
+"""The history: a store of jobs as JSON on disk, that loses nothing and never slows down.
+
+`History` is all that other rooms need; the rest of the names are what it takes and gives.
+"""
+
+from jobtui.history.archive import ArchiveResult
+from jobtui.history.errors import (
+    DamageNote,
+    Health,
+    StoreError,
+    StoreFailed,
+    StoreFull,
+    StoreLocked,
+    StoreTooNew,
+)
+from jobtui.history.history import History
+from jobtui.history.query import Query, Sort
+from jobtui.history.view import View
+
+__all__ = [
+    "ArchiveResult",
+    "DamageNote",
+    "Health",
+    "History",
+    "Query",
+    "Sort",
+    "StoreError",
+    "StoreFailed",
+    "StoreFull",
+    "StoreLocked",
+    "StoreTooNew",
+    "View",
+]

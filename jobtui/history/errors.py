@@ -1,0 +1,67 @@
+"""What can go wrong with the history, in words that a person can act on.
+
+StoreError       the common base; its text is for a user
+StoreLocked      another process writes this history
+StoreTooNew      a newer jobtui wrote it; nothing was touched
+StoreFull        no room: nothing of the commit was written, and a later one may succeed
+StoreFailed      the disk failed: the history can be read, and not written any more
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class StoreError(Exception):
+    """The history can't do what it was asked; the text says why and what to do."""
+
+
+class StoreLocked(StoreError):
+    """Another process has the history open for writing; `pid` is None where it left no name."""
+
+    def __init__(self, pid: int | None) -> None:
+        owner = f"process {pid}" if pid is not None else "another process"
+        super().__init__(f"The history is open for writing in {owner}")
+        self.pid = pid
+
+
+class StoreTooNew(StoreError):
+    """The history holds what only a newer jobtui understands. It was left as it is."""
+
+
+class StoreFull(StoreError):
+    """There is no room on the disk. Nothing was written; the next commit may succeed."""
+
+
+class StoreFailed(StoreError):
+    """The disk failed in a way that can't be mended by trying again: read-only from now on."""
+
+
+class Health(enum.Enum):
+    """Whether the history takes changes: yes, not while the disk is full, or not any more."""
+
+    OK = "ok"
+    FULL = "full"
+    READ_ONLY = "read-only"
+
+
+@dataclass(frozen=True, slots=True)
+class DamageNote:
+    """Something on disk that was not as it had been written.
+
+    `file` is relative to the history's directory; `byte` is where in it, None for the whole file. `jobs`
+    are the ids of the jobs concerned as far as they can be told, and `kept` is the file that the damaged
+    bytes were copied to, relative to the history's directory ("" where there were none to keep).
+    """
+
+    file: str
+    byte: int | None
+    jobs: tuple[int, ...]
+    what: str
+    kept: str = ""
+
+    def __str__(self) -> str:
+        place = self.file if self.byte is None else f"{self.file}, byte {self.byte}"
+        kept = f" (kept in {self.kept})" if self.kept else ""
+        return f"{place}: {self.what}{kept}"

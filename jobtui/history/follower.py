@@ -1,0 +1,96 @@
+"""The reading side: what a process sees that does not write, beside a writer or without one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jobtui.history.io import Disk
+from jobtui.history.journal import journal_name
+from jobtui.history.lock import Watch
+from jobtui.history.manifest import NAME as MANIFEST
+from jobtui.history.opening import Found, load
+from jobtui.history.quarantine import Quarantine
+from jobtui.history.state import State
+
+_TRIES = 50
+
+
+class Follower:
+    """A history that is open for reading. It changes nothing on disk."""
+
+    def __init__(self, disk: Disk, directory: Path) -> None:
+        self._disk, self._directory = disk, directory
+        self._watch = Watch(disk, directory)
+        self._seen = b""
+        self._identity: tuple[int, int, int] | None = None
+        self.quarantine = Quarantine(disk, directory, write=False)
+        self._found = self._load()
+
+    @property
+    def state(self) -> State:
+        """What the history holds, as far as it was taken up."""
+        return self._found.state
+
+    def refresh(self) -> bool:
+        """Take up what the writer did since; True if there was anything. Raises StoreError and OSError."""
+        seen = self._watch.look()
+        identity = self._disk.identity(self._directory / MANIFEST)
+        if seen == self._seen and identity == self._identity and not self._beyond:
+            return False
+        if identity != self._identity:
+            self._found = self._load()
+            return True
+        return self._take_up(seen)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._watch.close()
+
+    def _load(self) -> Found:
+        for left in reversed(range(_TRIES)):
+            self._seen = self._watch.look()
+            self._identity = self._disk.identity(self._directory / MANIFEST)
+            quarantine = Quarantine(self._disk, self._directory, write=False)
+            mark, alive = self._watch.mark(), self._watch.has_writer()
+            durable = mark.durable if mark is not None and alive else None
+            self._beyond = False
+            try:
+                found = load(self._disk, self._directory, quarantine, final=not alive, durable=durable)
+            except FileNotFoundError:
+                if not left:
+                    raise
+                continue
+            if self._identity == self._disk.identity(self._directory / MANIFEST):
+                break
+        self.quarantine = quarantine
+        return found
+
+    def _take_up(self, seen: bytes) -> bool:
+        mark, alive = self._watch.mark(), self._watch.has_writer()
+        replay = self._found.replay
+        reading = replay.reading
+        before = reading.seq, reading.journal
+        reading.durable = mark.durable if mark is not None and alive else None
+        last = mark.journal if mark is not None else reading.journal
+        try:
+            self._read_on()
+            while reading.journal < last:
+                number = reading.journal + 1
+                path = self._directory / journal_name(number)
+                replay.begin(number, path.name)
+                if self._disk.identity(path) is not None:
+                    self._read_on()
+        except FileNotFoundError:
+            self._found = self._load()
+            return True
+        self._seen = seen
+        return (reading.seq, reading.journal) != before
+
+    def _read_on(self) -> None:
+        reading = self._found.replay.reading
+        file = self._disk.open(self._directory / journal_name(reading.journal))
+        try:
+            data = self._disk.read(file, self._disk.size(file) - reading.offset, reading.offset)
+        finally:
+            self._disk.close(file)
+        self._found.replay.take(data, final=False)

@@ -1,0 +1,210 @@
+"""The history of jobs: what the engine writes it to, and what everyone reads it from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobtui.history.archive import ArchiveResult, Archives
+from jobtui.history.errors import DamageNote, Health, StoreError
+from jobtui.history.follower import Follower
+from jobtui.history.io import Disk
+from jobtui.history.lineage import recovered_as, unrecovered
+from jobtui.history.quarantine import Quarantine
+from jobtui.history.query import Query
+from jobtui.history.segment import Segment
+from jobtui.history.state import State
+from jobtui.history.view import View, evaluate
+from jobtui.model import Job, Status
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from jobtui.history.store import Limits
+    from jobtui.history.writer import Writer
+
+
+class History:
+    """All jobs of a profile, on disk and readable at any time.
+
+    `open` it once for writing, in one process, and as often as needed for reading. Everything but
+    `new_id`, `commit`, `archive` and `close` may be called from any thread.
+    """
+
+    def __init__(self, directory: Path, disk: Disk, writer: Writer | None, follower: Follower | None) -> None:
+        self._directory, self._writer, self._follower = directory, writer, follower
+        self._archives = (
+            writer.store.archives
+            if writer is not None
+            else Archives(disk, directory, Quarantine(disk, directory, write=False))
+        )
+
+    @classmethod
+    def open(
+        cls, path: Path, *, write: bool = True, disk: Disk | None = None, limits: Limits | None = None
+    ) -> History:
+        """Open the history in the directory `path`; for writing it is made where there is none.
+
+        Raises StoreLocked where another process writes it, StoreTooNew, and StoreError for what the disk
+        refuses. A history that is opened for reading is empty where there is none, and nothing is made.
+        """
+        disk = disk or Disk()
+        try:
+            if not write:
+                return cls(path, disk, None, Follower(disk, path))
+            from jobtui.history.store import Limits, Store
+            from jobtui.history.writer import Writer
+
+            return cls(path, disk, Writer(Store.open(disk, path, limits or Limits())), None)
+        except OSError as error:
+            raise StoreError(f"The history in {path} can't be opened: {error.strerror or error}") from error
+
+    # ---- writing
+
+    def new_id(self) -> int:
+        """An id that no job has had."""
+        return self._writing.new_id()
+
+    def commit(self, *jobs: Job) -> Future[None]:
+        """Put versions of jobs on disk, all or none of them; the future is done when they are durable.
+
+        It fails with StoreFull (nothing was written), StoreFailed (nothing will be any more), or StoreError
+        (a job is archived). Futures are done in the order of the commits, on the writer's thread.
+        """
+        return self._writing.commit(jobs)
+
+    def archive(self, first: int, last: int) -> Future[ArchiveResult]:
+        """Move the ended jobs from `first` to `last` into the archive. The future fails with StoreError."""
+        return self._writing.archive(first, last)
+
+    def try_again(self) -> bool:
+        """Whether commits can be taken (again), after a disk that was full."""
+        return self._writing.try_again()
+
+    def close(self) -> None:
+        """Finish what was asked for and let go of the files."""
+        if self._writer is not None:
+            self._writer.close()
+        if self._follower is not None:
+            self._follower.close()
+
+    # ---- reading
+
+    def get(self, job_id: int) -> Job | None:
+        """The job's newest durable version, None where there is none that is not archived. Raises StoreError."""
+        with _readable():
+            return self._state.newest(job_id)
+
+    def archived_job(self, job_id: int) -> Job | None:
+        """An archived job. Raises StoreError."""
+        with _readable():
+            found = self._archives.find(self._state.manifest, job_id)
+            return found[0].job(found[1]) if found is not None else None
+
+    def is_archived(self, job_id: int) -> bool:
+        """Whether there was such a job and it is archived now. Raises StoreError."""
+        with _readable():
+            return self._archives.find(self._state.manifest, job_id) is not None
+
+    def live(self) -> tuple[Job, ...]:
+        """The queued and running jobs in id order."""
+        state = self._state
+        with state.mutex:
+            return tuple(sorted(state.live.values(), key=lambda job: job.id))
+
+    def counts(self, space: str | None = None) -> dict[Status, int]:
+        """How many jobs there are that are not archived, by status; of one space, or of all."""
+        state = self._state
+        counts = dict.fromkeys(Status, 0)
+        with state.mutex:
+            for (name, status), count in state.tally.items():
+                if space is None or name == space:
+                    counts[status] += count
+        return counts
+
+    def spaces(self) -> tuple[str, ...]:
+        """The names of all spaces that have jobs here that are not archived, in order."""
+        state = self._state
+        with state.mutex:
+            return tuple(sorted({name for (name, _), count in state.tally.items() if count}))
+
+    def last_id(self) -> int:
+        """The highest id that was given to a job; 0 where there is none."""
+        return self._state.last_id
+
+    def unrecovered(self, space: str | None = None) -> list[int]:
+        """Failed and stopped jobs, of a space or of all, that no job has recovered; in id order. Raises StoreError."""
+        with _readable():
+            return unrecovered(self._state, space)
+
+    def recovered_as(self, job_id: int) -> list[int]:
+        """The jobs that recovered this one, in id order. Raises StoreError."""
+        with _readable():
+            return recovered_as(self._state, job_id)
+
+    def query(self, query: Query) -> View:
+        """The jobs that a query asks for. Raises StoreError."""
+        state = self._state
+        with _readable():
+            if query.archived:
+                return evaluate(query, self._archived_segments(state), (), self.archived_job)
+            with state.mutex:
+                recent = tuple(state.recent.values())
+            return evaluate(query, state.segments, recent, self.get)
+
+    @property
+    def notes(self) -> tuple[DamageNote, ...]:
+        """What was found damaged since it was opened."""
+        if self._writer is not None:
+            return self._writer.store.quarantine.notes
+        return self._reading.quarantine.notes
+
+    @property
+    def health(self) -> Health:
+        """Whether changes are taken. A history that is open for reading has nothing to complain of."""
+        return self._writer.store.health if self._writer is not None else Health.OK
+
+    @property
+    def trouble(self) -> str:
+        """Why no changes are taken and what to do about it; "" while all is well."""
+        return self._writer.store.trouble if self._writer is not None else ""
+
+    def refresh(self) -> bool:
+        """Take up what the writer did since, where this is open for reading; True if anything changed.
+
+        Costs next to nothing where nothing has changed. Raises StoreError.
+        """
+        if self._follower is None:
+            return False
+        with _readable():
+            return self._follower.refresh()
+
+    @property
+    def _state(self) -> State:
+        return self._writer.store.state if self._writer is not None else self._reading.state
+
+    @property
+    def _writing(self) -> Writer:
+        if self._writer is None:
+            raise StoreError("The history is open for reading only")
+        return self._writer
+
+    @property
+    def _reading(self) -> Follower:
+        if self._follower is None:
+            raise StoreError("The history is open for writing")
+        return self._follower
+
+    def _archived_segments(self, state: State) -> list[Segment]:
+        return [each for archive in state.manifest.archives for each in self._archives.segments(archive)]
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """The system's errors as ours."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"The history can't be read: {error.strerror or error}") from error

@@ -1,0 +1,209 @@
+"""A segment's index: its columns in a file beside it, so that no record is read to find one.
+
+It is a cache. Its lines are framed: the first tells how long each of the others is, the second holds the
+columns that stay in memory, and each column that is read when asked has a line of its own. An index that
+is missing, damaged or of another segment is made again from the records.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from jobtui.history.columns import (
+    CODE_OF,
+    NUMBERS,
+    Coded,
+    Columns,
+    coded,
+    hosts_of,
+    narrow,
+    reason_of,
+)
+from jobtui.history.framing import framed, is_whole
+from jobtui.history.io import Disk
+from jobtui.model import Job
+
+FORMAT: Final = 1
+_HEAD_ROOM: Final = 1024
+_CORE: Final = "core"
+_HOSTS: Final = "hosts"
+_REASONS: Final = "reasons"
+
+
+class IndexUnusableError(Exception):
+    """There is no index that fits the segment: it must be made again."""
+
+
+class _Numbers(msgspec.Struct, gc=False):
+    """An array: its element type as in Python's array module, and its little-endian bytes in base64."""
+
+    type: str
+    data: bytes
+
+
+class _Texts(msgspec.Struct, gc=False):
+    values: tuple[str, ...]
+    places: _Numbers
+
+
+class _Lists(msgspec.Struct, gc=False):
+    values: tuple[tuple[str, ...], ...]
+    places: _Numbers
+
+
+class _Core(msgspec.Struct, gc=False):
+    ids: _Numbers
+    starts: _Numbers
+    statuses: bytes
+    spaces: _Texts
+    commands: _Texts
+    recovered: _Numbers
+    recoverers: _Numbers
+
+
+class _Head(msgspec.Struct, gc=False):
+    index: int
+    bytes: int
+    count: int
+    lines: tuple[tuple[str, int], ...]
+
+
+_decode_head: Final = msgspec.json.Decoder(_Head).decode
+_decode_core: Final = msgspec.json.Decoder(_Core).decode
+_decode_numbers: Final = msgspec.json.Decoder(_Numbers).decode
+_decode_texts: Final = msgspec.json.Decoder(_Texts).decode
+_decode_lists: Final = msgspec.json.Decoder(_Lists).decode
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def columns_of(jobs: Sequence[Job], starts: Sequence[int]) -> Columns:
+    """The columns that stay in memory, of jobs in id order; `starts` as in Columns."""
+    pairs = sorted((job.recovered_from, job.id) for job in jobs if job.recovered_from is not None)
+    return Columns(
+        ids=array("I" if not jobs or jobs[-1].id < 1 << 32 else "Q", [job.id for job in jobs]),
+        starts=array("I" if starts[-1] < 1 << 32 else "Q", starts),
+        statuses=bytearray(CODE_OF[job.status] for job in jobs),
+        spaces=coded(job.space for job in jobs),
+        commands=coded(job.command for job in jobs),
+        recovered=narrow([old for old, _ in pairs]),
+        recoverers=narrow([new for _, new in pairs]),
+    )
+
+
+def index_lines(columns: Columns, jobs: Sequence[Job]) -> Iterator[tuple[str, bytes]]:
+    """The index's lines but the first, by name, one at a time: each takes its while for many jobs."""
+    core = _Core(
+        _packed(columns.ids),
+        _packed(columns.starts),
+        bytes(columns.statuses),
+        _Texts(columns.spaces.values, _packed(columns.spaces.codes)),
+        _Texts(columns.commands.values, _packed(columns.commands.codes)),
+        _packed(columns.recovered),
+        _packed(columns.recoverers),
+    )
+    yield _CORE, framed(_encode(core))
+    for name, value in NUMBERS.items():
+        yield name, framed(_encode(_packed(array("d", map(value, jobs)))))
+    hosts = coded(map(hosts_of, jobs))
+    yield _HOSTS, framed(_encode(_Lists(hosts.values, _packed(hosts.codes))))
+    reasons = coded(map(reason_of, jobs))
+    yield _REASONS, framed(_encode(_Texts(reasons.values, _packed(reasons.codes))))
+
+
+def write_index(disk: Disk, path: Path, size: int, count: int, lines: Sequence[tuple[str, bytes]]) -> None:
+    """Write the index of a segment of `size` bytes. Raises OSError."""
+    head = _Head(FORMAT, size, count, tuple((name, len(line)) for name, line in lines))
+    disk.write_new(path, [framed(_encode(head)), *(line for _, line in lines)], sync=False)
+
+
+class Index:
+    """A segment's index file, which is opened for each look at it."""
+
+    def __init__(self, disk: Disk, path: Path, size: int) -> None:
+        self._disk, self._path, self._size = disk, path, size
+
+    def core(self) -> Columns:
+        """The columns that stay in memory. Raises IndexUnusableError."""
+        core = _decode_core(self._line(_CORE))
+        return Columns(
+            ids=_unpacked(core.ids),
+            starts=_unpacked(core.starts),
+            statuses=bytearray(core.statuses),
+            spaces=Coded(core.spaces.values, _unpacked(core.spaces.places)),
+            commands=Coded(core.commands.values, _unpacked(core.commands.places)),
+            recovered=_unpacked(core.recovered),
+            recoverers=_unpacked(core.recoverers),
+        )
+
+    def numbers(self, name: str) -> array[float]:
+        """A column of numbers, of those in columns.NUMBERS. Raises IndexUnusableError."""
+        packed = _decode_numbers(self._line(name))
+        values = array("d", packed.data)
+        _little_endian(values)
+        return values
+
+    def hosts(self) -> Coded[tuple[str, ...]]:
+        """Each job's hosts. Raises IndexUnusableError."""
+        packed = _decode_lists(self._line(_HOSTS))
+        return Coded(packed.values, _unpacked(packed.places))
+
+    def reasons(self) -> Coded[str]:
+        """Each job's reasons, lower case left as it is. Raises IndexUnusableError."""
+        packed = _decode_texts(self._line(_REASONS))
+        return Coded(packed.values, _unpacked(packed.places))
+
+    def _line(self, name: str) -> bytes:
+        try:
+            file = self._disk.open(self._path)
+        except OSError as error:
+            raise IndexUnusableError(str(error)) from None
+        try:
+            start = self._disk.read(file, _HEAD_ROOM, 0)
+            first = start[: start.find(b"\n") + 1]
+            offset = len(first)
+            for each, length in self._head(first[:-1]).lines:
+                if each == name:
+                    line = self._disk.read(file, length, offset)[:-1]
+                    break
+                offset += length
+            else:
+                raise IndexUnusableError(f"there is no column {name}")
+        except (OSError, msgspec.MsgspecError) as error:
+            raise IndexUnusableError(str(error)) from None
+        finally:
+            self._disk.close(file)
+        if not is_whole(line):
+            raise IndexUnusableError(f"the column {name} is damaged")
+        return line
+
+    def _head(self, line: bytes) -> _Head:
+        if not is_whole(line):
+            raise IndexUnusableError("the head is damaged")
+        head = _decode_head(line)
+        if head.index != FORMAT or head.bytes != self._size:
+            raise IndexUnusableError("it is another segment's")
+        return head
+
+
+def _packed(values: array[int] | array[float]) -> _Numbers:
+    if sys.byteorder == "big":
+        values = values[:]
+        values.byteswap()
+    return _Numbers(values.typecode, values.tobytes())
+
+
+def _unpacked(packed: _Numbers) -> array[int]:
+    values: array[int] = array(packed.type, packed.data)
+    _little_endian(values)
+    return values
+
+
+def _little_endian(values: array[int] | array[float]) -> None:
+    if sys.byteorder == "big":
+        values.byteswap()

@@ -1,0 +1,192 @@
+"""Every file operation of the history, in one class.
+
+Nothing else in this room touches a file, so that a test can stand in for the disk: log each step, lose
+what was not synced, fail where a real disk would. Errors are the system's own OSError. Offsets and sizes
+are bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FILE_MODE: Final = 0o600
+_DIRECTORY_MODE: Final = 0o700
+
+
+def is_full(error: OSError) -> bool:
+    """Whether the error says that the disk, or the user's part of it, is full."""
+    return error.errno in FULL
+
+
+class Disk:
+    """The real disk. A file is known by its descriptor while it is open, and by its path else."""
+
+    # ---- files
+
+    def open(self, path: Path) -> int:
+        """Open an existing file for reading."""
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def open_to_write(self, path: Path) -> int:
+        """Open a file for reading and writing, as it is; make it where there is none."""
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+
+    def create(self, path: Path) -> int:
+        """Make an empty file, or empty the one that is there, and open it for reading and writing."""
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _FILE_MODE)
+
+    def close(self, file: int) -> None:
+        """Let go of an open file."""
+        os.close(file)
+
+    def write(self, file: int, data: bytes, offset: int) -> None:
+        """Write all of `data` at `offset`."""
+        written = os.pwrite(file, data, offset)
+        while written < len(data):
+            written += os.pwrite(file, memoryview(data)[written:], offset + written)
+
+    def sync(self, file: int) -> None:
+        """Have the file's bytes and its size on disk before this returns."""
+        _sync_all(file)
+
+    def sync_data(self, file: int) -> None:
+        """Have the file's bytes on disk before this returns; enough where its size did not change."""
+        _sync_bytes(file)
+
+    def truncate(self, file: int, size: int) -> None:
+        """Cut the file, or lengthen it with zeros."""
+        os.ftruncate(file, size)
+
+    def read(self, file: int, size: int, offset: int) -> bytes:
+        """Up to `size` bytes at `offset`; fewer only where the file ends."""
+        data = os.pread(file, size, offset)
+        while data and len(data) < size and (more := os.pread(file, size - len(data), offset + len(data))):
+            data += more
+        return data
+
+    def size(self, file: int) -> int:
+        """How long an open file is."""
+        return os.fstat(file).st_size
+
+    # ---- names
+
+    def names(self, directory: Path) -> list[str]:
+        """What the directory holds, in order; nothing where there is no such directory."""
+        try:
+            return sorted(entry.name for entry in directory.iterdir())
+        except FileNotFoundError:
+            return []
+
+    def identity(self, path: Path) -> tuple[int, int, int] | None:
+        """Something that is another when another file has taken the path; None where there is none."""
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
+    def is_directory(self, path: Path) -> bool:
+        """Whether the path is a directory; a link to one is none."""
+        with contextlib.suppress(FileNotFoundError):
+            return stat.S_ISDIR(path.lstat().st_mode)
+        return False
+
+    def rename(self, before: Path, after: Path) -> None:
+        """Give a file another name, replacing what has it."""
+        before.replace(after)
+
+    def link(self, existing: Path, name: Path) -> None:
+        """Give a file a second name."""
+        name.hardlink_to(existing)
+
+    def remove(self, path: Path) -> None:
+        """Take a file's name away."""
+        path.unlink()
+
+    def make_directory(self, path: Path) -> None:
+        """Make a directory that is not there yet."""
+        path.mkdir(_DIRECTORY_MODE)
+
+    def remove_directory(self, path: Path) -> None:
+        """Take an empty directory away."""
+        path.rmdir()
+
+    def sync_directory(self, path: Path) -> None:
+        """Have the directory's names on disk before this returns."""
+        directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            _sync_all(directory)
+        finally:
+            os.close(directory)
+
+    # ---- the lock
+
+    def try_lock(self, file: int) -> bool:
+        """Take the exclusive lock, which the kernel gives back when the process ends in any way."""
+        return _flock(file, fcntl.LOCK_EX)
+
+    def is_locked(self, file: int) -> bool:
+        """Whether someone else holds the exclusive lock."""
+        if not _flock(file, fcntl.LOCK_SH):
+            return True
+        fcntl.flock(file, fcntl.LOCK_UN)
+        return False
+
+    # ---- what is made of them
+
+    def read_whole(self, path: Path) -> bytes:
+        """All of a file."""
+        file = self.open(path)
+        try:
+            return self.read(file, self.size(file), 0)
+        finally:
+            self.close(file)
+
+    def write_new(self, path: Path, pieces: Sequence[bytes], *, sync: bool = True) -> None:
+        """Make a file of `pieces`; with `sync` its bytes are on disk, though its name may not yet be."""
+        file = self.create(path)
+        try:
+            offset = 0
+            for piece in pieces:
+                self.write(file, piece, offset)
+                offset += len(piece)
+            if sync:
+                self.sync(file)
+        finally:
+            self.close(file)
+
+    def put(self, path: Path, data: bytes) -> None:
+        """Have `path` hold `data`, durably: at every moment it is wholly the old file or the new one."""
+        fresh = path.with_name(path.name + ".tmp")
+        self.write_new(fresh, [data])
+        self.rename(fresh, path)
+        self.sync_directory(path.parent)
+
+
+def _flock(file: int, kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+if sys.platform == "darwin":
+    # there, fsync leaves the bytes in the drive's own cache
+
+    def _sync_all(file: int) -> None:
+        fcntl.fcntl(file, fcntl.F_FULLFSYNC)
+
+    _sync_bytes = _sync_all
+else:
+    _sync_all = os.fsync
+    _sync_bytes = os.fdatasync

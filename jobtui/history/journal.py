@@ -1,0 +1,107 @@
+"""The journal that is written: one file, appended to, each append on disk before it counts.
+
+Blanks are written ahead, so that an append overwrites: the file's size need not be synced with it, and
+there is room left for a while on a disk that has become full.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from jobtui.history.framing import framed
+from jobtui.history.io import Disk
+
+_NAME: Final = re.compile(r"journal-(\d{8,})\.jsonl")
+
+
+def journal_name(number: int) -> str:
+    """The file of the journal with that number."""
+    return f"journal-{number:08d}.jsonl"
+
+
+def journals(disk: Disk, directory: Path) -> list[tuple[int, Path]]:
+    """The journals that there are, by rising number."""
+    found = (_NAME.fullmatch(name) for name in disk.names(directory))
+    return sorted((int(match[1]), directory / match[0]) for match in found if match)
+
+
+def numbered(batches: Sequence[Sequence[bytes]], last: int) -> list[bytes]:
+    """The framed lines of batches of changes, numbered on from `last`. A change is `{…}`."""
+    lines = []
+    for batch in batches:
+        span = b'"of":[%d,%d],' % (last + 1, last + len(batch))
+        for change in batch:
+            last += 1
+            lines.append(framed(b'{"n":%d,%b%b' % (last, span, change[1:])))
+    return lines
+
+
+class Journal:
+    """An open journal; `end` is where the next line goes, and up to `capacity` blanks are on disk."""
+
+    def __init__(self, disk: Disk, directory: Path, number: int, file: int, end: int, blanks: int) -> None:
+        self.number, self.end, self.capacity = number, end, end
+        self.path = directory / journal_name(number)
+        self._disk, self._file, self._blanks = disk, file, blanks
+
+    @classmethod
+    def create(cls, disk: Disk, directory: Path, number: int, lines: Sequence[bytes], blanks: int) -> Journal:
+        """A new journal that begins with `lines`, durably. Raises OSError, and then there is none."""
+        data = b"".join(lines)
+        path = directory / journal_name(number)
+        file = disk.create(path)
+        try:
+            disk.write(file, data, 0)
+            disk.sync(file)
+            disk.sync_directory(directory)
+        except OSError:
+            disk.close(file)
+            with contextlib.suppress(OSError):
+                disk.remove(path)
+            raise
+        return cls(disk, directory, number, file, len(data), blanks)
+
+    @classmethod
+    def reopen(cls, disk: Disk, directory: Path, number: int, end: int, blanks: int) -> Journal:
+        """Go on with a journal whose writer ended in peace."""
+        file = disk.open_to_write(directory / journal_name(number))
+        return cls(disk, directory, number, file, end, blanks)
+
+    def make_room(self, size: int) -> None:
+        """Have `size` bytes of blanks ahead, and half a stretch of them in reserve. Raises OSError."""
+        if self.end + size + self._blanks // 2 <= self.capacity:
+            return
+        stretch = b" " * (self._blanks + size - 1) + b"\n"
+        try:
+            self._disk.write(self._file, stretch, self.capacity)
+            self._disk.sync(self._file)
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._disk.truncate(self._file, self.capacity)
+            raise
+        self.capacity += len(stretch)
+
+    @property
+    def room(self) -> int:
+        """How many bytes fit into the blanks that are there."""
+        return self.capacity - self.end
+
+    def append(self, data: bytes) -> None:
+        """Write and sync. Raises OSError, after which this journal must not be written any more."""
+        self._disk.write(self._file, data, self.end)
+        self._disk.sync_data(self._file)
+        self.end += len(data)
+
+    def cut(self) -> None:
+        """Take the blanks off the end. Raises OSError."""
+        self._disk.truncate(self._file, self.end)
+        self._disk.sync(self._file)
+        self.capacity = self.end
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._disk.close(self._file)

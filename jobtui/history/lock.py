@@ -1,0 +1,127 @@
+"""One writer: the kernel's lock on LOCK, and in that file what its owner says about itself.
+
+The writer leaves a mark there after each durable commit: who it is, how far the journal is on disk, the
+next free id. A reader shows nothing that goes beyond the mark of a living writer, and sees by it that
+something has changed; a later opener sees by it what must be there.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from jobtui.history.errors import StoreLocked
+from jobtui.history.framing import framed, is_whole
+from jobtui.history.io import Disk
+
+NAME: Final = "LOCK"
+_ROOM: Final = 512
+_TRIES: Final = 20
+_PAUSE: Final = 0.005
+
+
+class Mark(msgspec.Struct, frozen=True, gc=False):
+    """What a writer says: its process, the current journal, the last durable change, the next free id.
+
+    `generation` is the manifest's; `closed` says that the writer ended in peace.
+    """
+
+    pid: int
+    journal: int
+    durable: int
+    next_id: int
+    generation: int
+    closed: bool = False
+
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(Mark).decode
+
+
+class Lock:
+    """The writer's lock, held until it is released or the process ends."""
+
+    def __init__(self, disk: Disk, file: int) -> None:
+        self._disk, self._file = disk, file
+
+    @classmethod
+    def take(cls, disk: Disk, directory: Path) -> Lock:
+        """Take the lock. Raises StoreLocked where a living process has it.
+
+        A reader that looks whether the lock is free holds it for a moment, so one refusal is not the end.
+        """
+        file = disk.open_to_write(directory / NAME)
+        for left in reversed(range(_TRIES)):
+            if disk.try_lock(file):
+                return cls(disk, file)
+            if left:
+                time.sleep(_PAUSE)
+        mark = _marked(disk, file)
+        disk.close(file)
+        raise StoreLocked(mark.pid if mark is not None and not mark.closed else None)
+
+    def mark(self) -> Mark | None:
+        """What the last writer said."""
+        return _marked(self._disk, self._file)
+
+    def publish(
+        self, journal: int, durable: int, next_id: int, generation: int, *, closed: bool = False
+    ) -> None:
+        """Leave a mark; it is not synced, for what it says is true whether it survives or not."""
+        line = framed(_encode(Mark(os.getpid(), journal, durable, next_id, generation, closed)))
+        self._disk.write(self._file, line.ljust(_ROOM), 0)
+
+    def release(self) -> None:
+        """Give the lock back."""
+        self._disk.close(self._file)
+
+
+class Watch:
+    """A reader's eye on the writer; it changes nothing and works where there is no LOCK."""
+
+    def __init__(self, disk: Disk, directory: Path) -> None:
+        self._disk, self._path = disk, directory / NAME
+        self._file: int | None = None
+
+    def look(self) -> bytes:
+        """The mark as it lies there: other bytes mean that something has changed."""
+        return self._disk.read(self._file, _ROOM, 0) if self._open() and self._file is not None else b""
+
+    def mark(self) -> Mark | None:
+        """What the writer said last, None where there is no word."""
+        return _marked(self._disk, self._file) if self._open() and self._file is not None else None
+
+    def has_writer(self) -> bool:
+        """Whether a process holds the lock now."""
+        return self._open() and self._file is not None and self._disk.is_locked(self._file)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            self._disk.close(self._file)
+            self._file = None
+
+    def _open(self) -> bool:
+        if self._file is None:
+            try:
+                self._file = self._disk.open(self._path)
+            except FileNotFoundError:
+                return False
+        return True
+
+
+def _marked(disk: Disk, file: int) -> Mark | None:
+    for _ in range(3):
+        line = disk.read(file, _ROOM, 0).rstrip(b" ").removesuffix(b"\n")
+        if is_whole(line):
+            try:
+                return _decode(line)
+            except msgspec.MsgspecError:
+                return None
+        if not line:
+            return None
+    return None

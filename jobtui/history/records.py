@@ -1,0 +1,166 @@
+"""Jobs as JSON: whole records, and the difference between two versions of one.
+
+A difference names the changed fields of the job, the changed fields of its tasks by their number, and the
+events that were added. Records are written with the fields that differ from their defaults; a difference
+names every field that changed, also one that went back to its default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from jobtui.history.errors import StoreTooNew
+from jobtui.model import Event, Job, Task
+
+SCHEMA: Final = 1
+"""The format that this jobtui writes. Any new field or meaning of a record makes it one higher."""
+
+UPGRADES: Final[dict[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
+"""How a record of format n becomes one of format n + 1; applied when the record is read."""
+
+
+def _patch_of(record: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    fields = [
+        (field.name, field.type | msgspec.UnsetType, msgspec.UNSET) for field in msgspec.structs.fields(record)
+    ]
+    return msgspec.defstruct(f"{record.__name__}Patch", fields, forbid_unknown_fields=True, gc=False)
+
+
+if TYPE_CHECKING:
+    JobPatch = msgspec.Struct
+    TaskPatch = msgspec.Struct
+else:
+    JobPatch = _patch_of(Job)
+    TaskPatch = _patch_of(Task)
+
+_JOB_FIELDS: Final = tuple(name for name in Job.__struct_fields__ if name not in ("id", "tasks", "events"))
+_TASK_FIELDS: Final = tuple(name for name in Task.__struct_fields__ if name != "number")
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """One line of a journal.
+
+    `n` is the change's number and `of` the first and last of its batch. A change is a whole record
+    (`put`), or a difference to job `set`: fields (`job`), fields of tasks by their place (`task`), events
+    added (`event`). A journal's first line says its number (`journal`), the format of its records, whether
+    it stands alone (`base`: all that was in the journals before it is in it again) and the next free id.
+    `closed`: the writer ended in peace after this line.
+    """
+
+    n: int
+    of: tuple[int, int]
+    crc: str = ""
+    put: Job | None = None
+    set: int = 0
+    job: JobPatch | None = None
+    task: tuple[tuple[int, TaskPatch], ...] = ()
+    event: tuple[Event, ...] = ()
+    journal: int = 0
+    schema: int = 0
+    base: bool = False
+    next_id: int = 0
+    closed: bool = False
+
+
+encode: Final = msgspec.json.Encoder().encode
+_decode_entry: Final = msgspec.json.Decoder(Entry).decode
+_decode_job: Final = msgspec.json.Decoder(Job).decode
+_decode_plain: Final = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def change(before: Job | None, after: Job) -> bytes | None:
+    """What must be written to make `before` (None: nothing) into `after`; None where they are the same."""
+    if before is None:
+        return b'{"put":%b}' % encode(after)
+    if before == after:
+        return None
+    return encode({"set": after.id} | difference(before, after))
+
+
+def difference(before: Job, after: Job) -> dict[str, Any]:
+    """The changed fields under `job`, `task` and `event`; no key where nothing changed."""
+    fields = {
+        name: getattr(after, name) for name in _JOB_FIELDS if getattr(before, name) != getattr(after, name)
+    }
+    tasks: list[tuple[int, dict[str, Any]]] = []
+    if before.tasks != after.tasks:
+        if _same_places(before.tasks, after.tasks):
+            tasks = [_task_difference(place, *pair) for place, pair in _pairs(before.tasks, after.tasks)]
+        else:
+            fields["tasks"] = after.tasks
+    known = len(before.events)
+    added: tuple[Event, ...] = ()
+    if before.events != after.events:
+        if after.events[:known] == before.events:
+            added = after.events[known:]
+        else:
+            fields["events"] = after.events
+    return {name: part for name, part in (("job", fields), ("task", tasks), ("event", added)) if part}
+
+
+def applied(before: Job, entry: Entry) -> Job:
+    """`before` with an entry's difference made to it. Raises IndexError for a task that is not there."""
+    fields = _set_fields(entry.job) if entry.job is not None else {}
+    if entry.task:
+        tasks = list(fields.get("tasks", before.tasks))
+        for place, patch in entry.task:
+            tasks[place] = msgspec.structs.replace(tasks[place], **_set_fields(patch))
+        fields["tasks"] = tuple(tasks)
+    if entry.event:
+        fields["events"] = fields.get("events", before.events) + entry.event
+    return msgspec.structs.replace(before, **fields)
+
+
+def decode_entry(line: bytes, schema: int, place: str) -> Entry:
+    """A journal's line, which must be whole. Raises StoreTooNew where it holds what is not known here."""
+    try:
+        return _decode_entry(line if schema in (0, SCHEMA) else _upgraded_entry(line, schema))
+    except msgspec.ValidationError as error:
+        raise StoreTooNew(
+            f"{place} holds what this jobtui does not know ({error}): update jobtui; nothing was changed"
+        ) from None
+
+
+def decode_job(line: bytes, schema: int) -> Job:
+    """A record's line, which must be whole. Raises msgspec.ValidationError where it is no job."""
+    if schema == SCHEMA:
+        return _decode_job(line)
+    return msgspec.convert(_upgraded(_decode_plain(line), schema), Job, strict=False)
+
+
+def _upgraded(record: dict[str, Any], schema: int) -> dict[str, Any]:
+    for old in range(schema, SCHEMA):
+        record = UPGRADES[old](record)
+    return record
+
+
+def _upgraded_entry(line: bytes, schema: int) -> bytes:
+    entry = _decode_plain(line)
+    for part in ("put", "job"):
+        if part in entry:
+            entry[part] = _upgraded(entry[part], schema)
+    return encode(entry)
+
+
+def _same_places(before: tuple[Task, ...], after: tuple[Task, ...]) -> bool:
+    return len(before) == len(after) and all(
+        old.number == new.number for old, new in zip(before, after, strict=True)
+    )
+
+
+def _pairs(before: tuple[Task, ...], after: tuple[Task, ...]) -> list[tuple[int, tuple[Task, Task]]]:
+    return [(place, pair) for place, pair in enumerate(zip(before, after, strict=True)) if pair[0] != pair[1]]
+
+
+def _task_difference(place: int, before: Task, after: Task) -> tuple[int, dict[str, Any]]:
+    changed = {
+        name: getattr(after, name) for name in _TASK_FIELDS if getattr(before, name) != getattr(after, name)
+    }
+    return place, changed
+
+
+def _set_fields(patch: msgspec.Struct) -> dict[str, Any]:
+    return {name: value for name, value in msgspec.structs.asdict(patch).items() if value is not msgspec.UNSET}

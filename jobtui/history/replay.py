@@ -1,0 +1,148 @@
+"""Reading journals back: what was acknowledged is applied, and nothing else.
+
+An incomplete last batch was never acknowledged (or it is still being written): it does not count. Damage
+before a later batch was acknowledged: what can't be read is named, the rest is applied.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jobtui.history.framing import lines
+from jobtui.history.manifest import refuse_newer
+from jobtui.history.quarantine import Quarantine
+from jobtui.history.records import Entry, applied, decode_entry
+from jobtui.history.state import State
+
+_NAMED = 20
+
+
+@dataclass(slots=True)
+class Reading:
+    """How far a history's journals have been read.
+
+    `seq` is the last change read, `offset` where the current journal goes on, `schema` its records'
+    format, `closed` whether its writer ended in peace. `durable` bounds what a reader beside a writer may
+    take (None: no bound).
+    """
+
+    seq: int
+    journal: int = 0
+    offset: int = 0
+    schema: int = 0
+    closed: bool = False
+    usable: bool = True
+    durable: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    offset: int
+    line: bytes
+    entry: Entry | None
+
+
+class Replay:
+    """Applies journals to a state, in order, and notes what is wrong with them."""
+
+    def __init__(self, state: State, quarantine: Quarantine, reading: Reading) -> None:
+        self._state, self._quarantine, self.reading = state, quarantine, reading
+
+    def begin(self, number: int, file: str) -> None:
+        """Turn to the next journal."""
+        self.reading.journal, self.reading.offset = number, 0
+        self._file = file
+
+    def take(self, data: bytes, *, final: bool) -> None:
+        """Apply what follows the place that was read last. Raises OSError and StoreTooNew.
+
+        `final`: nobody writes this journal any more, so what is incomplete stays so and is noted.
+        """
+        reading = self.reading
+        found = [self._decoded(*each) for each in lines(data)]
+        good = [each.entry for each in found if each.entry is not None]
+        kept = found[: _through(found, self._end(good))]
+        if kept:
+            self._apply_all(kept)
+            reading.offset += kept[-1].offset + len(kept[-1].line) + 1
+        rest = found[len(kept) :]
+        if final and rest:
+            tail = b"\n".join(each.line for each in rest)
+            self._quarantine.add(
+                self._file, reading.offset, "an unfinished change at the end was cut off", tail
+            )
+            reading.closed = False
+
+    def _decoded(self, offset: int, line: bytes, whole: bool) -> _Found:
+        if not whole:
+            return _Found(offset, line, None)
+        place = f"{self._file}, byte {self.reading.offset + offset}"
+        entry = decode_entry(line, self.reading.schema, place)
+        if entry.journal:
+            refuse_newer(entry.schema)
+            self.reading.schema = entry.schema
+        return _Found(offset, line, entry)
+
+    def _end(self, entries: list[Entry]) -> int:
+        """The number before which entries count: none of an incomplete last batch, nor beyond the bound."""
+        end = _incomplete_end(entries)
+        if self.reading.durable is not None:
+            end = min([end, *(entry.of[0] for entry in entries if entry.of[1] > self.reading.durable)])
+        return end
+
+    def _apply_all(self, found: list[_Found]) -> None:
+        reading, base = self.reading, self.reading.offset
+        first = next(each.entry for each in found if each.entry is not None)
+        if first.journal and first.base:
+            self._state.forget_recent()
+            reading.seq = first.n - 1
+        elif first.n <= reading.seq:
+            reading.usable = False
+            return
+        for each in found:
+            if each.entry is None:
+                self._quarantine.add(self._file, base + each.offset, "a change can't be read", each.line)
+        for each in found:
+            if each.entry is not None:
+                self._lost(reading.seq + 1, each.entry.n)
+                self._apply(each.entry)
+                reading.seq = each.entry.n
+
+    def _lost(self, expected: int, number: int) -> None:
+        if number > expected:
+            missing = ", ".join(str(each) for each in range(expected, min(number, expected + _NAMED)))
+            more = f" and {number - expected - _NAMED} more" if number - expected > _NAMED else ""
+            self._quarantine.add(self._file, None, f"acknowledged changes are missing: {missing}{more}")
+            self._state.next_id += number - expected
+
+    def _apply(self, entry: Entry) -> None:
+        self.reading.closed = entry.closed
+        if entry.journal:
+            self._state.next_id = max(self._state.next_id, entry.next_id)
+        elif entry.put is not None:
+            self._state.show(entry.put)
+        elif entry.set:
+            before = self._state.newest(entry.set)
+            try:
+                if before is None:
+                    raise LookupError
+                self._state.show(applied(before, entry))
+            except LookupError:
+                what = f"change {entry.n} to job {entry.set} can't be applied: what it changes is missing"
+                self._quarantine.add(self._file, None, what, jobs=(entry.set,))
+                self._state.next_id = max(self._state.next_id, entry.set + 1)
+
+
+def _through(found: list[_Found], end: int) -> int:
+    """How many of the lines there are up to the last one that counts."""
+    counted = (place for place, each in enumerate(found, 1) if each.entry is not None and each.entry.n < end)
+    return max(counted, default=0)
+
+
+def _incomplete_end(entries: list[Entry]) -> int:
+    """The number from which the entries belong to an incomplete last batch; one past the last if none does."""
+    if not entries:
+        return 0
+    first, last = entries[-1].of
+    present = sum(1 for entry in entries if entry.of == (first, last))
+    return first if present < last - first + 1 else last + 1

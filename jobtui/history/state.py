@@ -1,0 +1,130 @@
+"""What the history holds at this moment, as its readers see it.
+
+Only the newest versions that are not in a segment are held as records (`recent`: the live jobs, and those
+that ended since the last seal); of all others there are columns. The mutex is held for short, and never
+across a file operation.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from jobtui.history.manifest import Manifest
+from jobtui.history.segment import Segment
+from jobtui.model import Job, Status
+
+Tally = Counter[tuple[str, Status]]
+
+
+def flat(counts: Mapping[str, Mapping[str, int]]) -> Tally:
+    """Counts as they are kept in memory, from those of a manifest."""
+    return Counter({(space, Status(status)): n for space, each in counts.items() for status, n in each.items()})
+
+
+def nested(tally: Tally) -> dict[str, dict[str, int]]:
+    """Counts as a manifest holds them, by space and status; what is 0 is left out."""
+    result: dict[str, dict[str, int]] = {}
+    for (space, status), count in tally.items():
+        if count:
+            result.setdefault(space, {})[str(status)] = count
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """A sealed record of which a newer version is in the journal: where it is, and how it is counted."""
+
+    segment: Segment
+    space: str
+    status: Status
+
+
+class State:
+    """Segments, recent jobs and counts. The writer changes it; anyone may read it."""
+
+    def __init__(self) -> None:
+        self.mutex = threading.RLock()
+        self.manifest = Manifest()
+        self.segments: tuple[Segment, ...] = ()
+        self.recent: dict[int, Job] = {}
+        self.live: dict[int, Job] = {}
+        self.replaced: dict[int, Replaced] = {}
+        self.tally: Tally = Counter()
+        self.next_id = 1
+        self.last_id = 0
+        self.version = 0
+        self._last_sealed = 0
+
+    def settle(self, manifest: Manifest, segments: tuple[Segment, ...]) -> None:
+        """Take what is sealed from a manifest."""
+        with self.mutex:
+            self.manifest, self.segments = manifest, segments
+            self._last_sealed = max((segment.entry.last for segment in segments), default=0)
+            sealed = (*(entry.last for entry in manifest.archives), self._last_sealed)
+            self.last_id = max(self.last_id, *sealed)
+            self.next_id = max(self.next_id, manifest.next_id, self.last_id + 1)
+            self.version += 1
+
+    def count_sealed(self) -> None:
+        """Begin the counts with those of the manifest."""
+        with self.mutex:
+            self.tally = flat(self.manifest.counts)
+
+    def forget_recent(self) -> None:
+        """Drop everything that is not sealed: a journal that stands alone follows."""
+        with self.mutex:
+            self.recent, self.live, self.replaced = {}, {}, {}
+            self.count_sealed()
+
+    def newest(self, job_id: int) -> Job | None:
+        """The job's newest version, None where there is none that is not archived. Raises OSError."""
+        job = self.recent.get(job_id)
+        if job is None and (found := self.sealed(job_id)) is not None:
+            segment, place = found
+            return segment.job(place)
+        return job
+
+    def sealed(self, job_id: int) -> tuple[Segment, int] | None:
+        """The segment and the place that hold the job, where its newest version is sealed. Raises OSError."""
+        if job_id > self._last_sealed:
+            return None
+        for segment in reversed(self.segments):
+            if (place := segment.place_of(job_id)) is not None:
+                return segment, place
+        return None
+
+    def show(self, job: Job) -> None:
+        """Make a version that is on disk the job's newest. Raises OSError."""
+        before = self.recent.get(job.id)
+        if before is None and (found := self.sealed(job.id)) is not None:
+            segment, place = found
+            sealed = segment.summary(place)
+            with self.mutex:
+                segment.replaced(job.id)
+                self.replaced[job.id] = Replaced(segment, *sealed)
+                self.tally[sealed] -= 1
+        with self.mutex:
+            if before is not None:
+                self.tally[before.space, before.status] -= 1
+            self.tally[job.space, job.status] += 1
+            self.recent[job.id] = job
+            if job.status.ended:
+                self.live.pop(job.id, None)
+            else:
+                self.live[job.id] = job
+            self.last_id = max(self.last_id, job.id)
+            self.next_id = max(self.next_id, self.last_id + 1)
+            self.version += 1
+
+    def take_sealed(self, jobs: Iterable[Job], segment: Segment) -> None:
+        """The segment holds these versions now: those that are still the newest need not be held here."""
+        for job in jobs:
+            self.replaced.pop(job.id, None)
+            if self.recent.get(job.id) is job:
+                del self.recent[job.id]
+            else:
+                segment.replaced(job.id)
+                self.replaced[job.id] = Replaced(segment, job.space, job.status)

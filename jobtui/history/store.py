@@ -1,0 +1,335 @@
+"""The writing side of the history, a step at a time: the journal, and when it is sealed.
+
+What holds here, whatever the disk does:
+
+- a change is shown only after it is on disk, and a commit is on disk whole or not at all;
+- a journal that another process left unfinished, or whose sync failed, is never written again: what is
+  shown is restated in a fresh one;
+- the manifest's rename is the moment at which a seal or an archive counts; nothing that either side of
+  it needs is removed before it is durable.
+
+`write`, `rotate` and `try_again` are for one thread at a time; the steps of `vault` for one at a time, too,
+which may be another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jobtui.history.archive import DIRECTORY as ARCHIVE
+from jobtui.history.archive import Archives
+from jobtui.history.errors import Health, StoreError, StoreFailed, StoreFull
+from jobtui.history.io import Disk, is_full
+from jobtui.history.journal import Journal, numbered
+from jobtui.history.lock import Lock
+from jobtui.history.opening import Found, load
+from jobtui.history.quarantine import Quarantine
+from jobtui.history.records import SCHEMA, change, encode
+from jobtui.history.vault import Sealing, Vault
+from jobtui.model import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Sizes in bytes: a journal is sealed beyond `journal`, and when the history is closed beyond `leftover`.
+
+    `blanks` are written ahead of the journal's end.
+    """
+
+    journal: int = 4 << 20
+    leftover: int = 256 << 10
+    blanks: int = 256 << 10
+
+
+@dataclass(slots=True)
+class _Drafts:
+    """What commits come to: the changes to write, the versions that they make, and each commit's refusal."""
+
+    batches: list[list[bytes]] = field(default_factory=list)
+    jobs: list[Job] = field(default_factory=list)
+    refusals: list[StoreError | None] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        return sum(map(_size, self.batches))
+
+
+class Store:
+    """A history that is open for writing."""
+
+    def __init__(self, disk: Disk, directory: Path, limits: Limits, lock: Lock) -> None:
+        self._disk, self._directory, self._limits, self._lock = disk, directory, limits, lock
+        self.health, self.trouble = Health.OK, ""
+        self.quarantine = Quarantine(disk, directory, write=True)
+        found = load(disk, directory, self.quarantine, final=True)
+        self.state = found.state
+        self.archives = Archives(disk, directory, self.quarantine)
+        self.vault = Vault(disk, directory, found.state, self.quarantine)
+        self._seq = found.replay.reading.seq
+        self._last_number = max(found.journals, default=found.state.manifest.journal - 1)
+        self._dead = False
+        self._touched = False
+        self._journal = self._begin(found)
+        self._floor = self._journal.end
+        self._publish()
+
+    @classmethod
+    def open(cls, disk: Disk, directory: Path, limits: Limits) -> Store:
+        """Open the history for writing; make it where there is none. Raises StoreError and OSError."""
+        for each in (directory, directory / ARCHIVE):
+            _make(disk, each)
+        lock = Lock.take(disk, directory)
+        try:
+            return cls(disk, directory, limits, lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    # ---- committing
+
+    def write(self, commits: Sequence[Sequence[Job]]) -> list[StoreError | None]:
+        """Put commits on disk, then show them. Returns for each why it was refused; None: it is durable."""
+        if self.health is Health.READ_ONLY:
+            return [StoreFailed(self.trouble) for _ in commits]
+        drafts = self._draft(commits, None)
+        if self._dead:
+            return self._write_anew(drafts)
+        if not drafts.batches:
+            return drafts.refusals
+        try:
+            self._journal.make_room(drafts.size)
+            self._went_well()
+        except OSError as error:
+            if not is_full(error):
+                return self._write_anew(drafts, error)
+            self._is_full()
+            drafts = self._draft(commits, self._journal.room)
+        if drafts.batches:
+            data = b"".join(numbered(drafts.batches, self._seq))
+            self._touched = True
+            try:
+                self._journal.append(data)
+            except OSError as error:
+                return self._write_anew(drafts, error)
+            self._show(drafts)
+        return drafts.refusals
+
+    def try_again(self) -> bool:
+        """Whether commits can be taken (again); what a full disk prevented is tried."""
+        if self._dead:
+            self._write_anew(_Drafts())
+        elif self.health is Health.FULL:
+            try:
+                self._journal.make_room(0)
+                self._went_well()
+            except OSError as error:
+                if not is_full(error):
+                    self._write_anew(_Drafts(), error)
+        return self.health is Health.OK
+
+    def _draft(self, commits: Sequence[Sequence[Job]], room: int | None) -> _Drafts:
+        """Where `room` is given, the disk is full: only changes to known jobs go on, as long as they fit."""
+        drafts, made = _Drafts(), dict[int, Job]()
+        for jobs in commits:
+            try:
+                batch, versions, known = self._changes(jobs, made)
+            except StoreError as refusal:
+                drafts.refusals.append(refusal)
+                continue
+            except OSError as error:
+                drafts.refusals.append(StoreError(f"The history can't be read: {error.strerror}"))
+                continue
+            if room is not None and batch:
+                if not known or _size(batch) > room:
+                    drafts.refusals.append(StoreFull(self.trouble))
+                    continue
+                room -= _size(batch)
+            made.update(versions)
+            drafts.jobs += versions.values()
+            drafts.refusals.append(None)
+            if batch:
+                drafts.batches.append(batch)
+        return drafts
+
+    def _changes(self, jobs: Sequence[Job], made: dict[int, Job]) -> tuple[list[bytes], dict[int, Job], bool]:
+        batch: list[bytes] = []
+        versions: dict[int, Job] = {}
+        known = True
+        for job in jobs:
+            before = versions.get(job.id) or made.get(job.id) or self.state.newest(job.id)
+            if before is None:
+                known = False
+                self._refuse_archived(job)
+            written = change(before, job)
+            if written is not None:
+                batch.append(written)
+                versions[job.id] = job
+        return batch, versions, known
+
+    def _refuse_archived(self, job: Job) -> None:
+        if self.archives.find(self.state.manifest, job.id) is not None:
+            raise StoreError(f"Job {job.id} is archived")
+
+    def _show(self, drafts: _Drafts) -> None:
+        self._seq += sum(map(len, drafts.batches))
+        for job in drafts.jobs:
+            self.state.show(job)
+        self._publish()
+
+    def _publish(self, *, closed: bool = False) -> None:
+        """What the mark says is only told to others: where it can't be written, nothing is lost."""
+        with contextlib.suppress(OSError):
+            self._lock.publish(
+                self._journal.number,
+                self._seq,
+                self.state.next_id,
+                self.state.manifest.generation,
+                closed=closed,
+            )
+
+    # ---- health
+
+    def _went_well(self) -> None:
+        self.health, self.trouble = Health.OK, ""
+
+    def _is_full(self) -> None:
+        self.health = Health.FULL
+        self.trouble = (
+            f"The disk that holds {self._directory} is full: free some space on it. "
+            "No new job is taken until then; jobtui goes on by itself"
+        )
+
+    def fail(self, error: OSError) -> None:
+        """Take no change any more."""
+        self.health = Health.READ_ONLY
+        self.trouble = (
+            f"The history in {self._directory} can't be written any more ({error.strerror or error}): end jobtui, "
+            "see to that disk, and start it again. What is shown is as it is on disk"
+        )
+
+    def put_off(self, error: OSError) -> None:
+        """A seal failed: everything is still in the journals, and it is tried again when they are longer."""
+        self._floor = self._journal.end
+        what = f"sealing was put off: {error.strerror or error}"
+        self.quarantine.add(self._journal.path.name, None, what)
+
+    # ---- journals
+
+    def _begin(self, found: Found) -> Journal:
+        reading = found.replay.reading
+        self._disk.sync_directory(self._directory)
+        self._sweep()
+        if not found.journals:
+            return self._new_journal([], base=True)
+        if reading.closed and reading.usable and reading.schema == SCHEMA and len(found.journals) == 1:
+            return Journal.reopen(
+                self._disk, self._directory, reading.journal, reading.offset, self._limits.blanks
+            )
+        start = self._seq
+        journal = self._new_journal(self.state.recent.values(), base=True)
+        manifest = self.vault.save(journal=journal.number, seq=start)
+        self.state.settle(manifest, self.state.segments)
+        self.vault.forget_journals()
+        return journal
+
+    def _sweep(self) -> None:
+        """Remove what an unfinished seal or archiving left: the manifest that we read is on disk."""
+
+    def _new_journal(
+        self, jobs: Iterable[Job], batches: Sequence[Sequence[bytes]] = (), *, base: bool
+    ) -> Journal:
+        """A fresh journal that restates `jobs`, then holds `batches`. Raises OSError."""
+        self._last_number += 1
+        header = {
+            "journal": self._last_number,
+            "schema": SCHEMA,
+            "base": base,
+            "next_id": self.state.next_id,
+        }
+        restated = [encode(header), *(b'{"put":%b}' % encode(job) for job in jobs)]
+        lines = numbered([restated, *batches], self._seq)
+        journal = Journal.create(self._disk, self._directory, self._last_number, lines, self._limits.blanks)
+        self._seq += len(restated)
+        self._touched = True
+        return journal
+
+    def _write_anew(self, drafts: _Drafts, error: OSError | None = None) -> list[StoreError | None]:
+        """The journal failed, and is never tried again: everything goes on in a fresh one, if that works."""
+        try:
+            journal = self._new_journal(self.state.recent.values(), drafts.batches, base=True)
+        except OSError as second:
+            self._dead = True
+            if is_full(second):
+                self._is_full()
+            else:
+                self.fail(error or second)
+            refusal = StoreFull if is_full(second) else StoreFailed
+            return [each or refusal(self.trouble) for each in drafts.refusals]
+        self._replace_journal(journal)
+        self._dead = False
+        self._went_well()
+        self._show(drafts)
+        return drafts.refusals
+
+    def _replace_journal(self, journal: Journal) -> None:
+        with contextlib.suppress(OSError):
+            self._journal.close()
+        self._journal, self._floor = journal, journal.end
+
+    # ---- sealing
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the journal is long enough to be sealed."""
+        return self._journal.end > self._limits.journal + 2 * self._floor
+
+    def rotate(self) -> Sealing:
+        """Go on in a fresh journal with the live jobs; the ended ones are to be sealed. Raises OSError."""
+        start = self._seq
+        jobs = sorted(self.state.recent.values(), key=lambda job: job.id)
+        try:
+            journal = self._new_journal((job for job in jobs if not job.status.ended), base=False)
+        except OSError:
+            self._floor = self._journal.end
+            raise
+        self._replace_journal(journal)
+        self._publish()
+        return Sealing(tuple(job for job in jobs if job.status.ended), journal.number, start)
+
+    def close(self) -> None:
+        """End in peace, so that the journal can be gone on with. What can't be written is left as it is."""
+        try:
+            if self.health is not Health.READ_ONLY and not self._dead:
+                self._end()
+        finally:
+            with contextlib.suppress(OSError):
+                self._journal.close()
+            self._lock.release()
+
+    def _end(self) -> None:
+        with contextlib.suppress(OSError):
+            if self._journal.end > self._limits.leftover and self.health is not Health.FULL:
+                for _ in self.vault.seal(self.rotate()):
+                    pass
+        with contextlib.suppress(OSError):
+            if self._touched:
+                self._journal.append(b"".join(numbered([[b'{"closed":true}']], self._seq)))
+                self._seq += 1
+                self._journal.cut()
+            self._publish(closed=True)
+
+
+def _size(batch: Sequence[bytes]) -> int:
+    """Bytes of a batch's lines, or somewhat more: each is framed and numbered."""
+    return sum(map(len, batch)) + 96 * len(batch)
+
+
+def _make(disk: Disk, directory: Path) -> None:
+    if not disk.is_directory(directory):
+        if directory.parent != directory:
+            _make(disk, directory.parent)
+        disk.make_directory(directory)
+        disk.sync_directory(directory.parent)
