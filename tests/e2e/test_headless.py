@@ -1,0 +1,432 @@
+"""The contract of `-e`, `-f` and pipes, flag by flag and status by status, on real storage."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from jobtui.engine.engine import Engine, Run
+from jobtui.engine.reader import Reader
+from jobtui.model import Status
+from tests.support.commands import CommandLine
+from tests.support.waiting import eventually
+
+NEW_JOB = """\
+==============
+| New Job Id |
+==============
+| {} |
+--------------
+"""
+NO_JOBS = """\
+===========================================================
+| Job Id | Command | Status   | Start Time | Stop Time |
+===========================================================
+"""
+
+
+def new_job(job: int) -> str:
+    return NEW_JOB.format(str(job).ljust(10))
+
+
+@pytest.fixture
+def nba(jobtui: CommandLine) -> CommandLine:
+    """A user with a space and a few pairs in it."""
+    jobtui.done("-e", "CREATE SPACE nba ON 2 HOSTS")
+    jobtui.done("load", "nba", "-", "--format", "csv", stdin="".join(f"k{n},v{n}\n" for n in range(100)))
+    return jobtui
+
+
+def status_of(jobtui: CommandLine, job: int) -> str:
+    return str(jobtui.rows(f"SHOW JOB {job}")[0]["Status"])
+
+
+# ---- what is printed, and where
+
+
+def test_a_text_that_only_reads_starts_nothing_and_leaves_nothing(jobtui: CommandLine) -> None:
+    shown = jobtui.done("-e", "SHOW JOBS; SHOW SPACES; SHOW HOSTS")
+    assert "| Job Id | Command |" in shown
+    assert not jobtui.data.exists()
+
+
+HEAVY = ("asyncio", "textual", "rich", "rocksdict", "multiprocessing", "subprocess", "tomllib", "nebula3")
+LIGHT = ("pyparsing", "msgspec", "platformdirs", "jobtui.engine", "jobtui.language", "jobtui.history")
+
+
+def imported(jobtui: CommandLine, *words: str) -> set[str]:
+    """The modules that the command imports, as Python itself lists them on stderr."""
+    command = jobtui.words(*words)
+    ended = subprocess.run(
+        [command[0], "-X", "importtime", *command[1:]],
+        env=jobtui.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {
+        line.rpartition("|")[2].strip() for line in ended.stderr.splitlines() if line.startswith("import time:")
+    }
+
+
+def test_showing_jobs_imports_no_asyncio_no_screen_and_no_database(jobtui: CommandLine) -> None:
+    jobtui.config.unlink()
+    words = ("-e", "SHOW JOBS; SHOW SPACES")
+    command = [word for word in jobtui.words(*words) if word not in ("--config", str(jobtui.config))]
+    ended = subprocess.run(
+        [command[0], "-X", "importtime", *command[1:]],
+        env=jobtui.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    names = {line.rpartition("|")[2].strip() for line in ended.stderr.splitlines()}
+    assert not names & set(HEAVY)
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--help"]])
+def test_version_and_help_import_next_to_nothing(jobtui: CommandLine, words: list[str]) -> None:
+    assert not imported(jobtui, *words) & {*HEAVY, *LIGHT}
+
+
+def test_results_are_boxes_with_a_line_between(nba: CommandLine) -> None:
+    shown = nba.done("-e", "USE nba; ADMIN FLUSH; SUBMIT JOB COMPACT nba;")
+    assert shown == f"{new_job(1)}\n{new_job(2)}"
+    assert [row["Status"] for row in nba.rows("SHOW JOBS")] == ["finished", "finished"]
+
+
+def test_the_text_may_come_from_a_file_or_a_pipe(jobtui: CommandLine) -> None:
+    script = jobtui.home / "script.ngql"
+    script.write_text("\ufeff-- all jobs\nSHOW JOBS;\n")
+    asked = jobtui.done("-e", "SHOW JOBS")
+    assert jobtui.done("-f", script) == asked
+    assert jobtui.done(stdin="SHOW JOBS") == asked
+    assert jobtui.done("-f", "-", stdin="SHOW JOBS\n") == asked
+
+
+@pytest.mark.parametrize("text", ["", "  ;; -- nothing\n", "/* nothing */"])
+def test_a_text_without_a_statement_does_nothing(jobtui: CommandLine, text: str) -> None:
+    assert jobtui.done("-e", text) == ""
+    assert jobtui.done(stdin=text) == ""
+    assert json.loads(jobtui.done("-e", text, "--format", "json")) == []
+
+
+def test_json_holds_every_statement_with_full_values(nba: CommandLine) -> None:
+    ended = nba("-e", "USE nba; ADMIN COMPACT; SHOW JOBS", "--format", "json")
+    use, compact, _ = json.loads(ended.stdout)
+    assert use == {"statement": "USE nba", "columns": [], "rows": []}
+    assert compact == {"statement": "ADMIN COMPACT", "columns": ["New Job Id"], "rows": [{"New Job Id": 1}]}
+    (shown,) = json.loads(nba.done("-e", "SHOW JOB 1", "--format", "json"))
+    job, *tasks = shown["rows"]
+    assert (job["Status"], job["space"], job["progress"]) == ("finished", "nba", 1.0)
+    assert datetime.fromisoformat(job["Start Time"]).tzinfo is not None
+    assert [task["Job Id(TaskId)"] for task in tasks] == ["1-0", "1-1"]
+    assert all(isinstance(task["bytes_after"], int) and task["bytes_after"] > 0 for task in tasks)
+
+
+def test_json_lines_hold_a_row_each_with_its_statements_number(nba: CommandLine) -> None:
+    rows = nba.rows("SHOW SPACES; USE nba; SHOW HOSTS")
+    assert [(row["statement"], row.get("Name"), row.get("Host")) for row in rows] == [
+        (1, "nba", None),
+        (3, None, "local0"),
+        (3, None, "local1"),
+        (3, None, "local2"),
+    ]
+
+
+def test_csv_holds_one_statements_result(nba: CommandLine) -> None:
+    shown = nba.done("-e", "USE nba; SHOW SPACES", "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(shown)))
+    assert [row["Name"] for row in rows] == ["nba"]
+
+
+def test_csv_of_several_results_is_a_usage_error_and_nothing_runs(nba: CommandLine) -> None:
+    ended = nba("-e", "ADMIN FLUSH nba; SHOW JOBS", "--format", "csv")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "--format csv holds the result of one statement" in ended.stderr
+    assert nba.rows("SHOW JOBS") == []
+
+
+def test_a_closed_pipe_is_no_error(nba: CommandLine) -> None:
+    with nba.started("-e", "ADMIN FLUSH nba; SHOW JOBS; SHOW SPACES") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert (process.wait(60), process.stderr.read()) == (0, b"")
+    assert status_of(nba, 1) == "finished"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_stdout_that_can_not_be_written_is_an_error(jobtui: CommandLine) -> None:
+    with Path("/dev/full").open("wb") as full, jobtui.started("-e", "SHOW JOBS", stdout=full) as process:
+        assert process.stderr is not None
+        assert (process.wait(60), process.stderr.read()) == (
+            1,
+            b"jobtui: stdout can't be written: No space left on device\n",
+        )
+
+
+def test_closed_standard_streams_are_nobodys_error(nba: CommandLine) -> None:
+    closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *nba.words("-e", "ADMIN FLUSH nba; SHOW JOBS")]
+    assert subprocess.run(closed, env=nba.environment, timeout=60).returncode == 0
+    assert status_of(nba, 1) == "finished"
+
+
+def test_a_locale_without_utf8_prints_foreign_names_as_escapes(jobtui: CommandLine) -> None:
+    jobtui.done("-e", "CREATE SPACE 图谱 ON 1 HOSTS")
+    command = jobtui.words("-e", "SHOW SPACES")
+    environment = jobtui.environment | {"PYTHONIOENCODING": "latin-1", "LC_ALL": "C"}
+    ended = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    assert rb"\u56fe\u8c31" in ended.stdout
+
+
+# ---- exit statuses
+
+
+def test_a_statement_that_fails_is_1_and_what_ran_before_it_stands(nba: CommandLine) -> None:
+    ended = nba("-e", "ADMIN FLUSH nba;\n SHOW JOB 99; ADMIN FLUSH nba")
+    assert (ended.returncode, ended.stdout) == (1, new_job(1))
+    assert ended.stderr == "-e:2:2: Job 99 does not exist\n"
+    assert [row["Status"] for row in nba.rows("SHOW JOBS")] == ["finished"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("SHOW JOB 99", "Job 99 does not exist"),
+        ("USE nbaa", "Space 'nbaa' does not exist; did you mean 'nba'?"),
+        ("ADMIN FLUSH", "Space was not chosen: USE a space first, or name one: ADMIN FLUSH nba"),
+        ("BACKUP JOB 22 0", "The range 22 to 0 is empty"),
+    ],
+)
+def test_a_refusal_is_told_with_its_place(nba: CommandLine, text: str, message: str) -> None:
+    ended = nba("-e", text)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", f"-e:1:1: {message}\n")
+
+
+def test_a_failure_is_told_in_json_too(nba: CommandLine) -> None:
+    ended = nba("-e", "SHOW SPACES;\nSTOP JOB 9", "--format", "json")
+    _, failed = json.loads(ended.stdout)
+    assert ended.returncode == 1
+    assert failed == {
+        "statement": "STOP JOB 9",
+        "error": {"message": "Job 9 does not exist", "line": 2, "column": 1},
+    }
+
+
+def test_a_text_that_does_not_parse_is_2_and_none_of_it_runs(nba: CommandLine) -> None:
+    ended = nba("-e", "ADMIN FLUSH nba; SHOW JBO 40")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == (
+        "ADMIN FLUSH nba; SHOW JBO 40\n"
+        "                      ^^^ syntax error at 1:23: "
+        "expected JOB, JOBS, SPACES, HOSTS or a status; did you mean JOB?\n"
+    )
+    assert nba.rows("SHOW JOBS") == []
+
+
+def test_a_file_that_does_not_parse_is_named(jobtui: CommandLine) -> None:
+    (jobtui.home / "bad.ngql").write_text("SHOW JOBS;\nSHWO JOBS\n")
+    ended = jobtui("-f", "bad.ngql", "--format", "json")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("bad.ngql:2:1: nothing was run\nSHWO JOBS\n^^^^ syntax error at 2:1: ")
+    assert json.loads(ended.stdout)[0]["error"]["line"] == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-f", "none.ngql"], "jobtui: none.ngql: No such file or directory"),
+        (["-f", "/"], "jobtui: /: Is a directory"),
+        (["--nonsense"], "jobtui: there is no option --nonsense"),
+        (["-e", "SHOW JOBS", "--profile", "lcal"], "there is no profile 'lcal'; did you mean 'local'?"),
+        (["-e", "SHOW JOBS", "--format", "xml"], "jobtui: there is no format 'xml' here"),
+    ],
+)
+def test_what_can_not_be_understood_is_2(jobtui: CommandLine, words: list[str], message: str) -> None:
+    ended = jobtui(*words)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert message in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_bytes_that_are_no_text_are_2(jobtui: CommandLine) -> None:
+    ended = jobtui(stdin=b"SHOW JOBS;\n\xff")
+    assert (ended.returncode, ended.stderr) == (2, "jobtui: stdin:2: this is not UTF-8\n")
+
+
+def test_settings_that_are_wrong_are_2_with_their_lines(tmp_path: Path) -> None:
+    jobtui = CommandLine(tmp_path, "profle = 'x'\n[profiles.local]\nmax_running_jobs = 'four'\n")
+    ended = jobtui("-e", "SHOW JOBS")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert f"{jobtui.config}:1: there is no setting profle; did you mean 'profile'?" in ended.stderr
+    assert f"{jobtui.config}:3: profiles.local.max_running_jobs must be a whole number" in ended.stderr
+
+
+def test_a_job_that_fails_is_3_and_its_reason_is_told(nba: CommandLine) -> None:
+    next((nba.profile.storage / "local1").glob("*/CURRENT")).unlink()
+    ended = nba("-e", "ADMIN COMPACT nba")
+    assert (ended.returncode, ended.stdout) == (3, new_job(1))
+    assert ended.stderr.startswith("Job 1 (compact nba) failed: local1: ")
+    assert status_of(nba, 1) == "failed"
+
+
+def test_a_failed_statement_goes_before_a_failed_job(nba: CommandLine) -> None:
+    next((nba.profile.storage / "local1").glob("*/CURRENT")).unlink()
+    ended = nba("-e", "ADMIN COMPACT nba; SHOW JOB 99")
+    assert ended.returncode == 1
+    assert "Job 99 does not exist" in ended.stderr
+    assert "Job 1 (compact nba) failed" in ended.stderr
+
+
+def test_no_terminal_and_no_statements_is_2(jobtui: CommandLine) -> None:
+    master, slave = os.openpty()
+    try:
+        with jobtui.started(stdin=slave) as process:
+            assert process.stderr is not None
+            assert process.wait(60) == 2
+            assert b"the dashboard needs a terminal" in process.stderr.read()
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+# ---- which jobs run, and where
+
+
+def test_detached_jobs_stay_queued_until_something_is_submitted_to_their_space(nba: CommandLine) -> None:
+    nba.done("-e", "CREATE SPACE other ON 1 HOSTS")
+    assert nba.done("--detach", "-e", "ADMIN COMPACT nba") == new_job(1)
+    assert status_of(nba, 1) == "queue"
+    nba.done("-e", "ADMIN FLUSH other")
+    assert status_of(nba, 1) == "queue"
+    nba.done("-e", "CREATE SPACE IF NOT EXISTS nba")
+    assert status_of(nba, 1) == "queue"
+    nba.done("-e", "ADMIN FLUSH nba")
+    assert [row["Status"] for row in nba.rows("SHOW JOBS")] == ["finished"] * 3
+
+
+def test_the_dashboards_space_is_not_inherited(nba: CommandLine) -> None:
+    nba.done("-e", "USE nba")
+    assert nba("-e", "ADMIN FLUSH").returncode == 1
+
+
+def test_profiles_have_jobs_and_spaces_of_their_own(tmp_path: Path) -> None:
+    jobtui = CommandLine(tmp_path, "[profiles.prod]\nhosts = { disk0 = 'disk0' }\n")
+    jobtui.done("--profile", "prod", "-e", "CREATE SPACE nba; ADMIN FLUSH nba")
+    assert jobtui.rows("SHOW SPACES") == []
+    assert (tmp_path / "disk0").is_dir()
+    hosts = jobtui.done("--profile", "prod", "-e", "SHOW HOSTS", "--format", "csv").splitlines()
+    assert [line.partition(",")[0] for line in hosts] == ["Host", "disk0"]
+
+
+def test_a_profile_that_is_taken_is_1_and_says_by_whom(nba: CommandLine) -> None:
+    engine = Engine.open(nba.profile, run=Run.NONE)
+    try:
+        ended = nba("-e", "ADMIN FLUSH nba")
+        assert ended.returncode == 1
+        assert str(os.getpid()) in ended.stderr
+        assert nba("-e", "SHOW JOBS").returncode == 0
+    finally:
+        engine.close()
+
+
+# ---- interruptions
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> CommandLine:
+    """A user whose compacts take many seconds."""
+    jobtui = CommandLine(tmp_path, "[profiles.local]\ncompact_rate = 200_000\n")
+    jobtui.done("-e", "CREATE SPACE nba ON 2 HOSTS")
+    noise = os.urandom(3_000_000).hex()
+    pairs = "".join(f"k{n},{noise[n * 600 : n * 600 + 600]}\n" for n in range(10_000))
+    fast = CommandLine(tmp_path)
+    fast.done("load", "nba", "-", "--format", "csv", stdin=pairs)
+    jobtui.config.write_text("[profiles.local]\ncompact_rate = 200_000\n")
+    return jobtui
+
+
+def is_running(jobtui: CommandLine, job: int) -> bool:
+    reader = Reader.open(jobtui.profile)
+    try:
+        found = reader.job(job)
+        return found is not None and found.status is Status.RUNNING
+    finally:
+        reader.close()
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_stops_the_job_honestly_first(slow: CommandLine, sent: signal.Signals) -> None:
+    with slow.started("-e", "ADMIN COMPACT nba") as process:
+        eventually(lambda: is_running(slow, 1))
+        os.killpg(process.pid, sent)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + sent
+    assert out.decode() == new_job(1)
+    assert err.decode().startswith("Stopping job 1; once more leaves at once\nJob 1 (compact nba) stopped")
+    job, *tasks = slow.rows("SHOW JOB 1")
+    assert job["Status"] == "stopped"
+    assert {task["Status"] for task in tasks} == {"stopped"}
+    assert len(slow.done("dump", "nba").splitlines()) == 10_000
+
+
+def test_an_interrupt_leaves_jobs_of_others_in_the_queue(slow: CommandLine) -> None:
+    slow.done("--detach", "-e", "ADMIN COMPACT nba; ADMIN COMPACT nba")
+    with slow.started("-e", "ADMIN COMPACT nba") as process:
+        eventually(lambda: is_running(slow, 1))
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(60) == 130
+    assert [row["Status"] for row in slow.rows("SHOW JOBS")] == ["stopped", "queue", "stopped"]
+
+
+def test_a_killed_run_is_told_at_the_next_start_and_can_be_recovered(slow: CommandLine) -> None:
+    with slow.started("-e", "ADMIN COMPACT nba") as process:
+        eventually(lambda: is_running(slow, 1))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(60)
+    slow.config.write_text("")
+    ended = slow("-e", "RECOVER JOB")
+    assert (ended.returncode, ended.stdout) == (0, new_job(2))
+    assert "interrupted: jobtui ended while it ran" in ended.stderr
+    job = slow.rows("SHOW JOB 1")[0]
+    assert (job["Status"], job["reason"]) == ("failed", "interrupted: jobtui ended while it ran")
+    assert slow.rows("SHOW JOB 2")[0]["Status"] == "finished"
+    assert len(slow.done("dump", "nba").splitlines()) == 10_000
+
+
+def test_a_progress_bar_is_drawn_on_a_terminal_alone(nba: CommandLine) -> None:
+    master, slave = os.openpty()
+    try:
+        with nba.started("-e", "ADMIN COMPACT nba", stderr=slave) as process:
+            assert process.stdout is not None
+            assert process.stdout.read().decode() == new_job(1)
+            assert process.wait(60) == 0
+            drawn = os.read(master, 100_000).decode()
+        assert "compact nba" in drawn
+        assert "finished" in drawn
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+def test_python_dash_m_and_the_command_are_the_same() -> None:
+    command = Path(sys.executable).with_name("jobtui")
+    if not command.exists():
+        pytest.skip("jobtui is not installed beside this Python")
+    runs = [[command], [sys.executable, "-m", "jobtui"]]
+    first, second = (
+        subprocess.run([*run, "--version"], capture_output=True, check=True).stdout for run in runs
+    )
+    assert first == second

@@ -1,0 +1,80 @@
+"""The real command in a process of its own, with a home, a config and data that are the test's alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from jobtui.engine.profile import Profile
+
+SECONDS = 60
+
+
+class CommandLine:
+    """`jobtui` as one user of one machine has it. `config` is the text of its config file."""
+
+    def __init__(self, home: Path, config: str = "") -> None:
+        self.home = home
+        self.data = home / "data"
+        self.config = home / "config.toml"
+        self.config.write_text(config)
+
+    @property
+    def profile(self) -> Profile:
+        """Where the data of the default profile lies."""
+        return Profile("local", self.data / "local")
+
+    def words(self, *words: str | Path) -> list[str]:
+        """The whole command line."""
+        place = ("--config", str(self.config), "--data-dir", str(self.data))
+        return [sys.executable, "-m", "jobtui", *place, *map(str, words)]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "JOBTUI_"))}
+        return kept | {"HOME": str(self.home), "COLUMNS": "80", "TZ": "UTC"}
+
+    def __call__(self, *words: str | Path, stdin: str | bytes = "") -> subprocess.CompletedProcess[str]:
+        """Run it to its end."""
+        raw = stdin if isinstance(stdin, bytes) else stdin.encode()
+        done = subprocess.run(
+            self.words(*words),
+            input=raw,
+            env=self.environment,
+            cwd=self.home,
+            capture_output=True,
+            timeout=SECONDS,
+        )
+        return subprocess.CompletedProcess(
+            done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
+        )
+
+    def done(self, *words: str | Path, stdin: str | bytes = "") -> str:
+        """Run what must go well and say nothing on stderr; the answer is its stdout."""
+        ended = self(*words, stdin=stdin)
+        assert (ended.returncode, ended.stderr) == (0, ""), ended
+        return ended.stdout
+
+    def rows(self, text: str) -> list[dict[str, Any]]:
+        """The rows of a text that must go well, with full values."""
+        return [json.loads(line) for line in self.done("-e", text, "--format", "jsonl").splitlines()]
+
+    @contextmanager
+    def started(self, *words: str | Path, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+        """It at work, in a process group of its own; killed at the block's end if it is still there."""
+        options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+        process = subprocess.Popen(
+            self.words(*words), env=self.environment, cwd=self.home, start_new_session=True, **options
+        )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, 9)
+            process.communicate()
