@@ -15,10 +15,11 @@ _WIDTH: Final = 80
 _INDENT: Final = "  "
 
 _WORDS: Final = """\
-Keywords may be typed in any case; a semicolon separates statements. Comments are
-#, // and -- (before a blank) to the end of the line, and /* … */. A name that is
-a keyword, begins with a digit or holds other than letters, digits and _ stands
-between back-quotes: `my-space`. Numbers may be decimal, 0x28 or octal (050)."""
+Keywords may be typed in any case; a semicolon separates statements. Comments
+are #, // and -- (before a blank) to the end of the line, and /* … */. A name
+that is a keyword, begins with a digit or holds other than letters, digits and _
+stands between back-quotes: `my-space`. Numbers may be decimal, 0x28 or octal
+(050)."""
 
 
 def help_for(statement: str | None = None) -> str:

@@ -57,7 +57,7 @@ can be neither stored nor printed."""
 
 _LONGEST_KEYWORD: Final = max(map(len, KEYWORDS))
 _KEYWORD_SET: Final = frozenset(KEYWORDS)
-_ASCII_NAME: Final = re.compile("[A-Za-z][A-Za-z0-9_]*")
+_WORD: Final = re.compile("[A-Za-z\u00a1-\U0010ffff][A-Za-z0-9_\u00a1-\U0010ffff]*")
 
 # Letters and symbols by their category, and yet nothing to see: the fillers of Hangul, Braille's empty cell.
 _UNSEEN: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
@@ -83,13 +83,12 @@ def keyword(word: str) -> str | None:
 
 def is_bare_name(name: str) -> bool:
     """Whether `name` can be typed as a name without back-quotes."""
-    if not 0 < len(name) <= LONGEST_NAME or keyword(name) is not None:
-        return False
-    if name.isascii():
-        return _ASCII_NAME.fullmatch(name) is not None
-    if not (name[0].isalpha() if name[0].isascii() else True):
-        return False
-    return stranger(name) is None and all(c.isalnum() or c == "_" for c in name if c.isascii())
+    return (
+        len(name) <= LONGEST_NAME
+        and _WORD.fullmatch(name) is not None
+        and keyword(name) is None
+        and (name.isascii() or stranger(name) is None)
+    )
 
 
 def is_name(name: str) -> bool:

@@ -1,0 +1,233 @@
+"""What is offered at a cursor, and that it costs no more the longer the history is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import pytest
+
+from jobtui.language.complete import MOST, Completion, JobsFor, complete, ids_starting
+
+
+class World:
+    """Spaces, hosts and jobs to name; it notes what was asked and how many jobs were read."""
+
+    def __init__(self, last: int = 40) -> None:
+        self.last = last
+        self.asked: list[tuple[JobsFor, str]] = []
+        self.read = 0
+
+    def spaces(self) -> Iterable[str]:
+        return ["nba", "test2", "my-space", "图谱", "flush", "no.name", "no`name"]
+
+    def hosts(self) -> Iterable[str]:
+        return ["local0", "local1", "192.168.8.5"]
+
+    def jobs(self, kind: JobsFor, starting: str) -> Iterator[tuple[int, str]]:
+        self.asked.append((kind, starting))
+        for job in ids_starting(starting, self.last):
+            self.read += 1
+            yield job, "✖ failed  flush nba"
+
+
+def offered(text: str, world: World | None = None) -> Completion:
+    """What is offered at the `|` in the text."""
+    before, _, after = text.partition("|")
+    return complete(before + after, len(before), world or World())
+
+
+def texts(text: str, world: World | None = None) -> list[str]:
+    return [candidate.text for candidate in offered(text, world).candidates]
+
+
+VERBS = ["ADMIN", "SUBMIT", "SHOW", "STOP", "BACKUP", "RECOVER", "USE", "CREATE", "DROP"]
+STATUSES = ["QUEUE", "RUNNING", "FINISHED", "FAILED", "STOPPED", "ARCHIVED"]
+SPACES = ["nba", "test2", "`my-space`", "图谱", "`flush`"]
+HOSTS = ["local0", "local1"]
+JOBS = [str(job) for job in range(40, 0, -1)]
+
+
+@pytest.mark.parametrize(
+    ("text", "candidates"),
+    [
+        ("|", VERBS),
+        ("USE nba; |", VERBS),
+        ("USE nba;|", VERBS),
+        ("/* c */ |", VERBS),
+        ("S|", ["SUBMIT", "SHOW", "STOP"]),
+        ("s|", ["submit", "show", "stop"]),
+        ("SHOW |", ["JOB", "JOBS", "SPACES", "HOSTS", *STATUSES]),
+        ("SHOW J|", ["JOB", "JOBS"]),
+        ("show R|", ["RUNNING"]),
+        ("show r|", ["running"]),
+        ("show |", ["job", "jobs", "spaces", "hosts", *map(str.lower, STATUSES)]),
+        ("SHOW FAILED |", ["JOBS"]),
+        ("SHOW JOBS |", ["IN", "LIMIT"]),
+        ("SHOW JOBS|", []),
+        ("SHOW JOBS IN nba |", ["LIMIT"]),
+        ("SHOW JOBS LIMIT |", []),
+        ("ADMIN |", ["FLUSH", "COMPACT"]),
+        ("ADMIN FLUSH |", SPACES),
+        ("USE |", SPACES),
+        ("USE N|", ["nba"]),
+        ("USE 图|", ["图谱"]),
+        ("USE my|", ["`my-space`"]),
+        ("USE `|", ["`nba`", "`test2`", "`my-space`", "`图谱`", "`flush`"]),
+        ("USE `my|", ["`my-space`"]),
+        ("USE sp|", ["`my-space`"]),
+        ("USE x|", []),
+        ("DROP SPACE |", ["IF", *SPACES]),
+        ("DROP SPACE fl|", ["`flush`"]),
+        ("CREATE SPACE |", ["IF"]),
+        ("CREATE SPACE IF |", ["NOT"]),
+        ("CREATE SPACE x |", ["ON", "AT"]),
+        ("create space X |", ["on", "at"]),
+        ("CREATE SPACE x ON |", HOSTS),
+        ("CREATE SPACE x ON local0, |", HOSTS),
+        ("CREATE SPACE x ON 3 |", ["HOSTS"]),
+        ("CREATE SPACE x AT |", []),
+        ("CREATE SPACE x AT '|", []),
+        ("CREATE SPACE x AT 'd' |", []),
+        ("STOP JOB |", JOBS),
+        ("STOP JOB 4|", ["4", "40"]),
+        ("STOP JOB 40, 3|", ["3", *[str(job) for job in range(39, 29, -1)]]),
+        ("STOP JOB 40, 39,|", JOBS[2:]),
+        ("STOP JOB 4 |", []),
+        ("BACKUP JOB 1 2|", ["2", *[str(job) for job in range(29, 19, -1)]]),
+        ("STOP JOB x|", []),
+        ("STOP JOB 0x|", []),
+        ("SHOW JBO |", []),
+        ("SHOW JOBS junk |", []),
+        ("( |", []),
+        ("-- |", []),
+        ("# S|", []),
+        ("/* S|", []),
+        ("SHOW JOBS -- |", []),
+        ("ＳＨ|", []),
+        ("SHOW J|B", ["JOB", "JOBS"]),
+    ],
+)
+def test_what_may_come_next_is_offered(text: str, candidates: list[str]) -> None:
+    assert texts(text) == candidates
+
+
+@pytest.mark.parametrize(
+    ("text", "ghost"),
+    [
+        ("S|", "UBMIT"),
+        ("sho|", "w"),
+        ("|", ""),
+        ("USE nba; |", ""),
+        ("SHOW |", "JOB"),
+        ("SHOW JOB|", ""),
+        ("USE n|", "ba"),
+        ("USE |", "nba"),
+        ("USE my|", ""),
+        ("USE `my|", "-space`"),
+        ("RECOVER JOB 3|", ""),
+        ("RECOVER JOB |", "40"),
+        ("RECOVER J| 3", ""),
+        ("SHOW JBO |", ""),
+    ],
+)
+def test_the_best_candidate_is_a_ghost_behind_a_cursor_at_the_end(text: str, ghost: str) -> None:
+    assert offered(text).ghost == ghost
+
+
+@pytest.mark.parametrize(
+    ("text", "usage"),
+    [
+        ("|", ""),
+        ("USE nba; |", ""),
+        ("RECOVER JOB 3|", "RECOVER JOB <id>[, …]"),
+        ("RECOVER JOB 3, |", "RECOVER JOB <id>[, …]"),
+        ("RECOVER |", "RECOVER JOB <id>[, …] · RECOVER JOB"),
+        ("SHOW JOBS |", "SHOW [<status>] JOBS [IN <space>] [LIMIT <n>]"),
+        ("SHOW FAILED JOBS LIMIT |", "SHOW [<status>] JOBS [IN <space>] [LIMIT <n>]"),
+        ("backup job 1 |", "BACKUP JOB <from_id> <to_id>"),
+        ("ADMIN|", "ADMIN FLUSH|COMPACT [<space>]"),
+        ("CREATE SPACE x AT '/srv|", 'CREATE SPACE <space> AT "<directory>"[, …]'),
+        ("KILL |", ""),
+    ],
+)
+def test_the_usage_is_that_of_the_statement_being_typed(text: str, usage: str) -> None:
+    assert offered(text).usage == usage
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "starting"),
+    [
+        ("SHOW JOB |", JobsFor.SHOW, ""),
+        ("STOP JOB 2|", JobsFor.STOP, "2"),
+        ("BACKUP JOB 1 |", JobsFor.BACKUP, ""),
+        ("RECOVER JOB 1, 22|", JobsFor.RECOVER, "22"),
+    ],
+)
+def test_jobs_are_asked_for_by_what_the_statement_does(text: str, kind: JobsFor, starting: str) -> None:
+    world = World()
+    offered(text, world)
+    assert world.asked == [(kind, starting)]
+
+
+def test_a_job_stands_with_its_status_and_label_beside_it() -> None:
+    candidate = offered("RECOVER JOB 40|", World(400)).candidates[1]
+    assert (candidate.text, candidate.kind, candidate.note) == ("400", "job", "✖ failed  flush nba")
+
+
+@pytest.mark.parametrize(
+    ("text", "replaced"),
+    [
+        ("SHOW J|", "J"),
+        ("SHOW J|BO 40", "JBO"),
+        ("SHOW |JOBS", "JOBS"),
+        ("SHOW | JOBS", ""),
+        ("USE n|ba; SHOW JOBS", "nba"),
+        ("USE `my-|space`; SHOW JOBS", "`my-space`"),
+        ("STOP JOB 1, 3|9", "39"),
+        ("RECOVER JOB |", ""),
+    ],
+)
+def test_a_candidate_replaces_the_word_at_the_cursor(text: str, replaced: str) -> None:
+    start, end = offered(text).span
+    assert text.replace("|", "")[start:end] == replaced
+
+
+def test_a_million_jobs_cost_no_more_than_a_few() -> None:
+    for text in ("SHOW JOB |", "SHOW JOB 3|", "STOP JOB 1, 2, 99|"):
+        world = World(1_000_000)
+        assert len(texts(text, world)) == MOST
+        assert world.read <= MOST + 5
+
+
+def test_a_source_that_passes_nothing_over_is_not_read_to_its_end() -> None:
+    class Stubborn(World):
+        def jobs(self, kind: JobsFor, starting: str) -> Iterator[tuple[int, str]]:
+            return super().jobs(kind, "")
+
+    world = Stubborn(1_000_000)
+    assert texts("SHOW JOB 3|", world) == []
+    assert world.read <= 1000
+
+
+def test_candidates_are_capped() -> None:
+    class Many(World):
+        def spaces(self) -> Iterable[str]:
+            return (f"space_{n}" for n in range(1000))
+
+    assert len(texts("USE |", Many())) == MOST
+    assert texts("USE space_99|", Many())[0] == "space_99"
+
+
+@pytest.mark.parametrize(
+    ("starting", "last"), [("", 25), ("2", 25), ("1", 1234), ("12", 1234), ("9", 1000), ("0", 50)]
+)
+def test_ids_are_found_by_how_they_begin_newest_first(starting: str, last: int) -> None:
+    wanted = [job for job in range(last, 0, -1) if str(job).startswith(starting)]
+    assert list(ids_starting(starting, last)) == wanted
+
+
+@pytest.mark.parametrize(
+    "text", ["\x00|", "\ud800|", "`|", "'|", "\ufeff|SHOW", "SHOW\u200b|", "(" * 1000 + "|", "﷽|"]
+)
+def test_a_hostile_text_is_answered(text: str) -> None:
+    offered(text)

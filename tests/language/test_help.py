@@ -1,0 +1,47 @@
+"""The help: all statements a line each, or one at length."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobtui.language.forms import FORMS
+from jobtui.language.help import help_for
+from jobtui.language.tables import cells
+
+
+def test_the_help_names_every_statement_on_a_line_of_its_own() -> None:
+    lines = help_for(None).split("\n")
+    for form in FORMS:
+        assert any(line.startswith(form.usage + " ") and line.endswith(form.summary) for line in lines)
+
+
+@pytest.mark.parametrize("topic", [None, "", *(form.verb for form in FORMS)])
+def test_the_help_fits_a_terminal_of_eighty_columns(topic: str | None) -> None:
+    assert all(cells(line) <= 80 for line in help_for(topic).split("\n"))
+
+
+@pytest.mark.parametrize(
+    ("topic", "usages"),
+    [
+        ("recover", ["RECOVER JOB <id>[, …]", "RECOVER JOB"]),
+        ("SHOW JOBS", ["SHOW [<status>] JOBS [IN <space>] [LIMIT <n>]"]),
+        ("show failed jobs", ["SHOW [<status>] JOBS [IN <space>] [LIMIT <n>]"]),
+        ("admin compact", ["ADMIN FLUSH|COMPACT [<space>]"]),
+        ("Use", ["USE <space>"]),
+    ],
+)
+def test_a_statement_is_told_at_length(topic: str, usages: list[str]) -> None:
+    lines = help_for(topic).split("\n")
+    assert [line for line in lines if line and not line.startswith(" ")] == usages
+
+
+@pytest.mark.parametrize("topic", ["kill", "JOBS", "USE nba", "[/nope]", "\x1b[2J", "use use"])
+def test_help_on_what_is_no_statement_says_so_and_lists_those_that_are(topic: str) -> None:
+    told = help_for(topic)
+    assert told.startswith("No statement begins with these words.")
+    assert "RECOVER JOB <id>[, …]" in told
+    assert "\x1b" not in told
+
+
+def test_help_on_a_misspelt_statement_names_the_near_one() -> None:
+    assert "Did you mean RECOVER?" in help_for("recovr")

@@ -1,0 +1,265 @@
+"""Results as text: the box to the character, JSON, JSON lines and CSV."""
+
+from __future__ import annotations
+
+import csv as csv_reader
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import overload
+
+import pytest
+
+from jobtui.language.printable import is_obeyed
+from jobtui.language.result import Result, Row
+from jobtui.language.tables import box, box_lines, cells, csv, jsonl, to_json
+
+
+@dataclass(frozen=True)
+class Broken:
+    statement: str = "SHOW JOB 99"
+    message: str = "Job 99 does not exist"
+    line: int = 2
+    column: int = 1
+
+
+def result(columns: Sequence[str], *rows: Sequence[str], statement: str = "SHOW JOBS") -> Result:
+    return Result(
+        statement, tuple(columns), tuple(Row(tuple(row), dict(zip(columns, row, strict=True))) for row in rows)
+    )
+
+
+JOB_COLUMNS = ("Job Id(TaskId)", "Command(Dest)", "Status", "Start Time", "Stop Time")
+JOBS_COLUMNS = ("Job Id", "Command", "Status", "Start Time", "Stop Time")
+
+SEED = [
+    (
+        result(["New Job Id"], ["40"]),
+        """\
+==============
+| New Job Id |
+==============
+| 40         |
+--------------""",
+    ),
+    (
+        result(
+            JOB_COLUMNS,
+            ["40", "flush nba", "finished", "12/17/19 17:21:30", "12/17/19 17:21:30"],
+            ["40-0", "192.168.8.5", "finished", "12/17/19 17:21:30", "12/17/19 17:21:30"],
+        ),
+        """\
+=====================================================================================
+| Job Id(TaskId) | Command(Dest) | Status   | Start Time        | Stop Time         |
+=====================================================================================
+| 40             | flush nba     | finished | 12/17/19 17:21:30 | 12/17/19 17:21:30 |
+-------------------------------------------------------------------------------------
+| 40-0           | 192.168.8.5   | finished | 12/17/19 17:21:30 | 12/17/19 17:21:30 |
+-------------------------------------------------------------------------------------""",
+    ),
+    (
+        result(
+            JOBS_COLUMNS,
+            ["22", "flush test2", "failed", "12/06/19 14:46:22", "12/06/19 14:46:22"],
+            ["23", "compact test2", "stopped", "12/06/19 15:07:09", "12/06/19 15:07:33"],
+            ["24", "compact test2", "stopped", "12/06/19 15:07:11", "12/06/19 15:07:20"],
+            ["25", "compact test2", "stopped", "12/06/19 15:07:13", "12/06/19 15:07:24"],
+        ),
+        """\
+=============================================================================
+| Job Id | Command       | Status   | Start Time        | Stop Time         |
+=============================================================================
+| 22     | flush test2   | failed   | 12/06/19 14:46:22 | 12/06/19 14:46:22 |
+-----------------------------------------------------------------------------
+| 23     | compact test2 | stopped  | 12/06/19 15:07:09 | 12/06/19 15:07:33 |
+-----------------------------------------------------------------------------
+| 24     | compact test2 | stopped  | 12/06/19 15:07:11 | 12/06/19 15:07:20 |
+-----------------------------------------------------------------------------
+| 25     | compact test2 | stopped  | 12/06/19 15:07:13 | 12/06/19 15:07:24 |
+-----------------------------------------------------------------------------""",
+    ),
+    (
+        result(["BACKUP Result"], ["backup 1 jobs 2 tasks"]),
+        """\
+=========================
+| BACKUP Result         |
+=========================
+| backup 1 jobs 2 tasks |
+-------------------------""",
+    ),
+    (
+        result(["New Job Id"], ["41"]),
+        """\
+==============
+| New Job Id |
+==============
+| 41         |
+--------------""",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("given", "printed"), SEED, ids=["admin", "show job", "show jobs", "backup", "recover"]
+)
+def test_the_boxes_of_the_page_that_it_all_began_with(given: Result, printed: str) -> None:
+    assert box(given) == printed
+
+
+def test_a_result_without_rows_is_its_header_and_two_rules() -> None:
+    assert box(result(["Job Id", "Status"])) == (
+        "=====================\n| Job Id | Status   |\n====================="
+    )
+
+
+def test_a_result_without_columns_prints_nothing() -> None:
+    assert box(Result("USE nba")) == ""
+    assert list(box_lines(Result("USE nba"))) == []
+    assert csv(Result("USE nba")) == ""
+    assert jsonl([Result("USE nba")]) == ""
+
+
+FOREIGN = [
+    "图谱",
+    "😀 a",
+    "हिन्दी",
+    "e\u0301",
+    "\x1b[31mred\x1b[0m",
+    "two\nlines\r\n",
+    "\u202egnp.exe",
+    "[/nope]",
+    "\ud800",
+    "a\tb",
+    "x" * 10_000,
+    "\u200b\u200d\ufeff",
+    "\x9b2J",
+    "\u2028",
+]
+
+
+@pytest.mark.parametrize("text", FOREIGN, ids=lambda text: ascii(text)[:20])
+def test_the_box_stays_straight_and_harmless_whatever_a_cell_holds(text: str) -> None:
+    printed = box(result(["Name", text, "Status"], ["nba", text, "ok"], [text, "", ""]))
+    lines = printed.split("\n")
+    assert len(lines) == 7
+    assert len({cells(line) for line in lines}) == 1
+    assert not any(is_obeyed(character) for line in lines for character in line)
+    printed.encode("utf-8")
+
+
+def test_what_a_terminal_would_obey_is_shown_as_an_escape() -> None:
+    assert r"| a\nb\x1b\u202e |" in box(result(["Name"], ["a\nb\x1b\u202e"]))
+
+
+FULL = Result(
+    "SHOW JOB 40",
+    ("Job Id(TaskId)", "Status", "Stop Time"),
+    (
+        Row(
+            ("40", "failed", ""),
+            {
+                "Job Id(TaskId)": 40,
+                "Status": "failed",
+                "Stop Time": None,
+                "reason": "a\nb \x1b[31m图谱",
+                "took": 1.5,
+            },
+        ),
+        Row(
+            ("40-0", "failed", ""),
+            {
+                "Job Id(TaskId)": "40-0",
+                "Status": "failed",
+                "Stop Time": None,
+                "levels": [1, 2],
+                "detached": True,
+            },
+        ),
+    ),
+)
+
+
+def test_json_is_an_array_with_an_object_a_statement() -> None:
+    told = json.loads(to_json([Result("USE nba", notice="the space is empty"), FULL], Broken()))
+    assert told == [
+        {"statement": "USE nba", "columns": [], "rows": [], "notice": "the space is empty"},
+        {
+            "statement": "SHOW JOB 40",
+            "columns": ["Job Id(TaskId)", "Status", "Stop Time"],
+            "rows": [dict(row.values) for row in FULL.rows],
+        },
+        {
+            "statement": "SHOW JOB 99",
+            "error": {"message": "Job 99 does not exist", "line": 2, "column": 1},
+        },
+    ]
+
+
+def test_json_of_no_statement_is_an_empty_array() -> None:
+    assert json.loads(to_json([])) == []
+    assert json.loads(to_json([], Broken())) == [
+        {"statement": "SHOW JOB 99", "error": {"message": "Job 99 does not exist", "line": 2, "column": 1}}
+    ]
+
+
+def test_json_says_how_many_rows_there_are_where_it_holds_the_newest_alone() -> None:
+    assert json.loads(to_json([Result("SHOW JOBS", ("Job Id",), (), total=7)]))[0]["total"] == 7
+
+
+def test_json_lines_are_an_object_a_row_with_the_number_of_its_statement() -> None:
+    lines = jsonl([Result("USE nba"), FULL, result(["Name"], ["nba"])]).split("\n")
+    told = [json.loads(line) for line in lines]
+    assert [row["statement"] for row in told] == [2, 2, 3]
+    assert told[0]["Job Id(TaskId)"] == 40
+    assert told[0]["reason"] == "a\nb \x1b[31m图谱"
+    assert told[2] == {"statement": 3, "Name": "nba"}
+
+
+def test_csv_holds_the_columns_and_what_else_is_known() -> None:
+    rows = list(csv_reader.reader(io.StringIO(csv(FULL))))
+    assert rows == [
+        ["Job Id(TaskId)", "Status", "Stop Time", "reason", "took", "levels", "detached"],
+        ["40", "failed", "", r"a\nb \x1b[31m图谱", "1.5", "", ""],
+        ["40-0", "failed", "", "", "", "[1, 2]", "true"],
+    ]
+
+
+def test_csv_of_no_rows_is_its_header() -> None:
+    assert csv(result(["Job Id", "Command"])) == "Job Id,Command"
+
+
+@pytest.mark.parametrize("text", FOREIGN, ids=lambda text: ascii(text)[:20])
+def test_programs_read_foreign_text_back_and_terminals_do_not_obey_it(text: str) -> None:
+    given = result(["Name", "Status"], [text, text])
+    for printed in (to_json([given]), jsonl([given]), csv(given)):
+        assert not any(is_obeyed(character) for line in printed.split("\n") for character in line)
+        printed.encode("utf-8")
+    assert json.loads(to_json([given]))[0]["rows"] == [{"Name": text, "Status": text}]
+    assert json.loads(jsonl([given]))["Name"] == text
+
+
+class Pages(Sequence[Row]):
+    """Rows that are made when they are asked for, as those of a long history are; slices alone are cheap."""
+
+    def __init__(self, many: int) -> None:
+        self.many = many
+
+    def __len__(self) -> int:
+        return self.many
+
+    @overload
+    def __getitem__(self, at: int) -> Row: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Row]: ...
+    def __getitem__(self, at: int | slice) -> Row | Sequence[Row]:
+        assert isinstance(at, slice)
+        return [Row((str(n),), {"Job Id": n}) for n in range(*at.indices(self.many))]
+
+
+def test_rows_that_come_from_the_history_are_read_by_pages() -> None:
+    given = Result("SHOW JOBS", ("Job Id",), Pages(2500))
+    assert len(box(given).split("\n")) == 3 + 2 * 2500
+    assert len(json.loads(to_json([given]))[0]["rows"]) == 2500
+    assert len(jsonl([given]).split("\n")) == 2500
+    assert csv(given).split("\n")[-1] == "2499"

@@ -1,0 +1,152 @@
+"""What the command bar shows of a text that is still being typed: its colours, and its error in good time."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobtui.language.highlight import highlight
+from jobtui.language.problem import problem
+
+
+def coloured(text: str) -> list[tuple[str, str]]:
+    return [(text[start:end], colour) for start, end, colour in highlight(text)]
+
+
+def test_each_word_has_the_colour_of_what_it_is() -> None:
+    assert coloured("show JOBS IN `a b` LIMIT 5; -- c\nUSE 图谱; CREATE SPACE x AT \"d\", 'e' /* f */") == [
+        ("show", "keyword"),
+        ("JOBS", "keyword"),
+        ("IN", "keyword"),
+        ("`a b`", "name"),
+        ("LIMIT", "keyword"),
+        ("5", "number"),
+        ("-- c", "comment"),
+        ("USE", "keyword"),
+        ("图谱", "name"),
+        ("CREATE", "keyword"),
+        ("SPACE", "keyword"),
+        ("x", "name"),
+        ("AT", "keyword"),
+        ('"d"', "string"),
+        ("'e'", "string"),
+        ("/* f */", "comment"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("SHOW (((JOBS", "((("),
+        ("SHOW \x00\x01 JOBS", "\x00\x01"),
+        ("USE `open", "`open"),
+        ("CREATE SPACE a AT 'open", "'open"),
+        ("SHOW JOBS /* open", "/* open"),
+        ("SHOW 0xg", "0xg"),
+        ("USE a\u200bb", "a\u200bb"),
+        ("USE ``", "``"),
+    ],
+)
+def test_what_no_statement_can_hold_is_an_error(text: str, wrong: str) -> None:
+    assert [words for words, colour in coloured(text) if colour == "error"] == [wrong]
+
+
+def test_colours_go_on_after_an_error() -> None:
+    assert coloured("( SHOW \x1b JOBS")[1::2] == [("SHOW", "keyword"), ("JOBS", "keyword")]
+
+
+@pytest.mark.parametrize(
+    "text", ["(" * 100_000, "\x00" * 100_000, "`" * 99_999, "/*\x00" * 30_000, "", "\ufeff"]
+)
+def test_colours_are_in_order_and_never_overlap(text: str) -> None:
+    at = 0
+    for start, end, _ in highlight(text):
+        assert at <= start < end <= len(text)
+        at = end
+
+
+def wrong_at(text: str) -> str | None:
+    """The words that are shown as wrong with the cursor at the `|`, None where none are."""
+    before, _, after = text.partition("|")
+    error = problem(before + after, len(before))
+    return None if error is None else (before + after)[slice(*error.span)]
+
+
+QUIET = [
+    "|",
+    "S|",
+    "SHOW|",
+    "SHOW |",
+    "SHOW J|",
+    "SHOW J| LIMIT 5",
+    "SHOW JOB| LIMIT 5",
+    "SHOW JOB |",
+    "SHOW JOB 4|",
+    "SHOW JOB 40|",
+    "SHOW JOB 0x|",
+    "SHOW J|S",
+    "USE flush|",
+    "USE `fl|",
+    "USE `|`",
+    "CREATE SPACE a AT '|",
+    "CREATE SPACE a AT '/srv|",
+    "SHOW JOBS -|",
+    "SHOW JOBS --|",
+    "SHOW JOBS /|",
+    "SHOW JOBS /* a|",
+    "SHOW |; SHOW JOBS",
+    "SHOW | ; SHOW JOBS",
+    "USE nba; S|",
+    "STOP JOB 1,|",
+    "recover j|",
+    "SHOW\n|",
+]
+
+
+@pytest.mark.parametrize("text", QUIET)
+def test_a_half_written_word_is_not_shouted_at(text: str) -> None:
+    assert wrong_at(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("SX|", "SX"),
+        ("SHOW JBO|", "JBO"),
+        ("SHOW J |", "J"),
+        ("SHOW JBO 4|", "JBO"),
+        ("|SHOW JBO 4", "JBO"),
+        ("USE flush |", "flush"),
+        ("SHOW; |", ""),
+        ("SHOW ; SHOW JOBS|", ""),
+        ("USE `a; SHOW JOBS|", None),
+        ("SHOW JOB 0xg|", "0xg"),
+        ("SHOW JOB 99999999999999999999|", "99999999999999999999"),
+        ("SHOW JOBS --x|", "--"),
+        ("SHOW JOBS (|", "("),
+        ("SHOW JOBS junk|", "junk"),
+        ("USE a.|", "."),
+        ("USE 2|", "2"),
+        ("SHOW\u200bJ|", "\u200b"),
+    ],
+)
+def test_what_can_no_longer_become_right_is_shown(text: str, wrong: str | None) -> None:
+    assert wrong_at(text) == wrong
+
+
+STATEMENTS = [
+    "SHOW FAILED JOBS IN `a b` LIMIT 5; -- done\n",
+    "ADMIN COMPACT nba",
+    "RECOVER JOB 1, 22, 0x16; STOP JOB 4",
+    "BACKUP JOB 0 22",
+    "CREATE SPACE IF NOT EXISTS nba ON local0, local1",
+    "CREATE SPACE chain AT '/srv/a', \"/srv/b\\n\"",
+    "DROP SPACE IF EXISTS 图谱 /* it is gone */ ;",
+    "USE `my-space`; SUBMIT JOB FLUSH",
+]
+
+
+@pytest.mark.parametrize("statement", STATEMENTS)
+def test_nothing_is_shown_while_a_right_statement_is_typed_letter_by_letter(statement: str) -> None:
+    for cursor in range(len(statement) + 1):
+        error = problem(statement[:cursor], cursor)
+        assert error is None, f"{statement[:cursor]!r}: {error}"
