@@ -52,7 +52,8 @@ class Door:
             self._path.unlink(missing_ok=True)
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
+        # a cancelled handler is one whose engine is closing, and asyncio would report it as a failure
+        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
             try:
                 if _peer(writer) not in (os.getuid(), 0):
                     return
@@ -72,7 +73,7 @@ class Door:
                 writer, wire.Denied(f"{mine}; jobtui {question.version} can't talk to it: use one version")
             )
         elif isinstance(question.want, wire.Follow):
-            await self._post(writer)
+            await self._post(reader, writer)
         else:
             await _say(writer, await self._answer(question.want))
 
@@ -91,22 +92,28 @@ class Door:
         except StorageError as error:
             return wire.Denied(error.detail, error.code, error.host, error.space)
 
-    async def _post(self, writer: asyncio.StreamWriter) -> None:
+    async def _post(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         waiting: asyncio.Queue[Sequence[Message]] = asyncio.Queue(BACKLOG)
-        too_slow = asyncio.Event()
+        gone = asyncio.ensure_future(reader.read())
 
         def take(messages: Sequence[Message]) -> None:
             try:
                 waiting.put_nowait(messages)
             except asyncio.QueueFull:
-                too_slow.set()
+                gone.cancel()  # a follower that is far too slow is let go: it comes back and reads the history
 
         leave = self._engine.subscribe(take)
         try:
             await _say(writer, wire.Posted(()))
-            while not too_slow.is_set() and not writer.is_closing():
-                await _say(writer, wire.Posted(tuple(await waiting.get())))
+            while not gone.done():
+                messages = asyncio.ensure_future(waiting.get())
+                await asyncio.wait([messages, gone], return_when=asyncio.FIRST_COMPLETED)
+                if messages.done():
+                    await _say(writer, wire.Posted(tuple(messages.result())))
+                else:
+                    messages.cancel()
         finally:
+            gone.cancel()
             leave()
 
 

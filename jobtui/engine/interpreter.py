@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 from jobtui.engine import answers, lifecycle, results
 from jobtui.engine.desk import Answer, Refused, Session
 from jobtui.engine.ledger import Book, Edit
-from jobtui.engine.overview import look
+from jobtui.engine.overview import look_at_spaces
 from jobtui.history import StoreError
 from jobtui.language.result import Result
 from jobtui.language.statements import (
@@ -72,9 +72,9 @@ class Interpreter:
                 session.space = (await self._space(statement.space)).name
                 return Result(words)
             case ShowSpaces():
-                return results.all_spaces(words, await look(engine.storage, engine.clock))
+                return results.all_spaces(words, await look_at_spaces(engine.storage, engine.clock))
             case ShowHosts():
-                return results.all_hosts(words, await look(engine.storage, engine.clock))
+                return results.all_hosts(words, await engine.storage.hosts())
             case CreateSpace():
                 return await self._create(statement, words, session)
             case DropSpace():

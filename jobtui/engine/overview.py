@@ -18,9 +18,14 @@ async def look(storage: TaskRunner, clock: Clock) -> Overview:
 
     Raises StorageError where even the lists can't be had.
     """
-    spaces, hosts = await asyncio.gather(storage.spaces(), storage.hosts())
-    looks = await asyncio.gather(*(_look_at(storage, space, clock) for space in spaces))
-    return Overview(tuple(looks), hosts)
+    spaces, hosts = await asyncio.gather(look_at_spaces(storage, clock), storage.hosts())
+    return Overview(spaces, hosts)
+
+
+async def look_at_spaces(storage: TaskRunner, clock: Clock) -> tuple[SpaceLook, ...]:
+    """The spaces alone; raises StorageError where the list can't be had."""
+    spaces = await storage.spaces()
+    return tuple(await asyncio.gather(*(_look_at(storage, space, clock) for space in spaces)))
 
 
 async def _look_at(storage: TaskRunner, space: Space, clock: Clock) -> SpaceLook:

@@ -76,9 +76,9 @@ class Reader:
                 session.space = statement.space
                 return Result(typed)
             case ShowSpaces():
-                return results.all_spaces(typed, self._look())
+                return results.all_spaces(typed, self._look().spaces)
             case ShowHosts():
-                return results.all_hosts(typed, self._look())
+                return results.all_hosts(typed, self._look().hosts)
             case ShowJobs(space=str()):
                 return answers.show(statement, typed, self, self.spaces())
             case _:
@@ -136,7 +136,7 @@ class Reader:
         from jobtui.storage.local.catalogue import Catalogue
 
         catalogue = Catalogue.open(self._settings.storage, self._settings.hosts)
-        spaces = tuple(SpaceLook(space, catalogue.size(space), None, None) for space in catalogue.spaces())
+        spaces = tuple(SpaceLook(space, catalogue.size(space.name), None, None) for space in catalogue.spaces())
         return Overview(spaces, catalogue.hosts())
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, overload
 
@@ -10,8 +10,9 @@ from jobtui.language.result import Result, Row
 from jobtui.model import Job, Task
 
 if TYPE_CHECKING:
-    from jobtui.engine.desk import Overview
+    from jobtui.engine.desk import SpaceLook
     from jobtui.history import View
+    from jobtui.storage.base import Host
 
 NEW_JOB = ("New Job Id",)
 JOBS = ("Job Id", "Command", "Status", "Start Time", "Stop Time")
@@ -62,10 +63,10 @@ def all_jobs(statement: str, view: View, limit: int | None) -> Result:
     return Result(statement, JOBS, JobRows(view, 0 if limit is None else max(0, len(view) - limit)))
 
 
-def all_spaces(statement: str, overview: Overview) -> Result:
+def all_spaces(statement: str, looks: Iterable[SpaceLook]) -> Result:
     """The spaces and what they hold."""
     rows = []
-    for look in overview.spaces:
+    for look in looks:
         cells = (
             look.space.name,
             str(len(look.space.hosts)),
@@ -85,10 +86,10 @@ def all_spaces(statement: str, overview: Overview) -> Result:
     return Result(statement, SPACES, tuple(rows))
 
 
-def all_hosts(statement: str, overview: Overview) -> Result:
+def all_hosts(statement: str, hosts: Iterable[Host]) -> Result:
     """The storage hosts, and whether each answers."""
     rows = []
-    for host in overview.hosts:
+    for host in hosts:
         status = "online" if host.up else "offline"
         cells = (host.name, status, str(host.spaces), size(host.size), size(host.free))
         values = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import socket
 import stat
+import warnings
 from pathlib import Path
 
 import msgspec
@@ -99,7 +100,11 @@ decode_answer = msgspec.json.Decoder(Answer).decode
 def door_of(root: Path) -> Path:
     """Where the owner of the profile at `root` listens: a short path in the user's runtime directory."""
     name = hashlib.sha256(str(root.resolve()).encode(errors="surrogateescape")).hexdigest()[:16]
-    return platformdirs.user_runtime_path("jobtui") / f"{name}.sock"
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # platformdirs warns where no runtime directory is set; its fall-back does
+        return platformdirs.user_runtime_path("jobtui") / f"{name}.sock"
 
 
 class NoAnswer(Exception):
@@ -129,7 +134,8 @@ def answer_of(line: bytes) -> Answer:
     if not line.endswith(b"\n"):
         raise NoAnswer("the jobtui that owns this profile went away before it answered")
     try:
-        return decode_answer(line)
+        answer: Answer = decode_answer(line)
+        return answer
     except msgspec.MsgspecError as error:
         raise NoAnswer(
             f"the jobtui that owns this profile does not answer as this one understands: {error}"

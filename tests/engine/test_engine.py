@@ -50,6 +50,7 @@ def test_durable_before_visible_every_published_status_is_on_disk(three: Bench, 
     three.say("ADMIN FLUSH solo")
     three.storage.operation("solo", "far").finish()
     three.heard.until(1, Status.FINISHED)
+    three.engine.idle().result(WAIT)
     assert len(seen) == 3
     assert all(seen)
     reader.close()
@@ -242,7 +243,7 @@ def test_a_hung_host_delays_only_the_tasks_that_need_it(tmp_path: Path) -> None:
         it.say("ADMIN COMPACT a")
         storage.operation("a", "hung")
         it.say("ADMIN COMPACT b; ADMIN COMPACT c")
-        it.heard.wait_for(lambda: it.clock.sleepers)
+        it.clock.wait_for_sleepers(1)
         it.clock.advance(31)
         storage.operation("b", "well").finish()
         storage.operation("c", "other").finish()
@@ -321,7 +322,7 @@ def test_durations_come_from_the_steady_clock(three: Bench) -> None:
 def test_show_hosts_and_show_spaces_do_not_wait_for_a_host_that_hangs(three: Bench) -> None:
     three.storage.down["far"] = "no answer"
     answer = three.engine.execute("SHOW SPACES", three.session)
-    three.heard.wait_for(lambda: three.clock.sleepers)
+    three.clock.wait_for_sleepers(1)
     three.clock.advance(5)
     rows = {row.cells[0]: row.cells for row in answer.result(WAIT).results[0].rows}
     assert rows["solo"] == ("solo", "1", "", "", "")

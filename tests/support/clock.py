@@ -14,7 +14,7 @@ class FakeClock:
     def __init__(self, start: datetime = datetime(2019, 12, 17, 17, 21, 30, tzinfo=UTC)) -> None:
         self._wall = start
         self._steady = 1000.0
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._timers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._count = 0
 
@@ -29,6 +29,7 @@ class FakeClock:
         with self._lock:
             self._count += 1
             heapq.heappush(self._timers, (self._steady + seconds, self._count, done))
+            self._lock.notify_all()
         await done
 
     def advance(self, seconds: float) -> None:
@@ -44,11 +45,13 @@ class FakeClock:
     def set_back(self, seconds: float) -> None:
         self._wall -= timedelta(seconds=seconds)
 
-    @property
-    def sleepers(self) -> int:
-        """How many coroutines wait for the clock."""
+    def wait_for_sleepers(self, count: int) -> None:
+        """Wait until so many coroutines wait for the clock."""
         with self._lock:
-            return sum(not done.done() for _, _, done in self._timers)
+            assert self._lock.wait_for(lambda: self._sleepers() >= count, 20.0)
+
+    def _sleepers(self) -> int:
+        return sum(not done.done() for _, _, done in self._timers)
 
 
 def _wake(done: asyncio.Future[None]) -> None:
