@@ -1,0 +1,254 @@
+"""Following a cluster's jobs: what a mirror is asked, how often, and what of the answers is news.
+
+A cluster tells nothing by itself, and lists all jobs of a space or none. So `Follower` looks at each space
+every `interval` seconds; where listing costs much (5,000 jobs: half a second of decoding) it lists so
+rarely that it spends a tenth of its time on it, and meanwhile looks at the jobs under way one by one. It works
+with any `JobMirror`. One loop, one iteration at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from jobtui.model import Status
+from jobtui.storage.base import Code, JobMirror, LinkState, MirroredJob, StorageError
+from jobtui.storage.nebula.link import RETRIED, Clock, SystemClock
+
+INTERVAL_SECONDS = 1.0
+SPACES_SECONDS = 5.0
+TROUBLE_SECONDS = 30.0  # until a space that could not be listed is asked for again
+COST_SHARE = 10.0
+BATCH = 200
+MISSES = 2  # looks in a row that don't find a job under way, before it counts as gone
+GONE = "the cluster no longer knows this job"
+DROPPED = "the cluster no longer has this space"
+
+
+class News(enum.StrEnum):
+    """What a sighting says of its job."""
+
+    FIRST = "first"  # it was not known before
+    CHANGED = "changed"  # another status, or its tasks moved on
+    AGAIN = "again"  # it had ended, and runs, or has run, once more under its id
+    AFTER_END = "after end"  # the cluster now says of an ended run that it ended otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A job of a space as the cluster now tells it, with its tasks, and what is new about it."""
+
+    space: str
+    job: MirroredJob
+    news: News
+
+
+@dataclass(slots=True)
+class _Watched:
+    """What is known of one space's jobs."""
+
+    seen: dict[int, MirroredJob] = field(default_factory=dict)
+    due: float = 0.0
+    backlog: dict[int, MirroredJob] = field(default_factory=dict)
+    misses: dict[int, int] = field(default_factory=dict)
+    unlisted: int = 0
+    trouble: str = ""
+    newest: int = 0
+
+    def __post_init__(self) -> None:
+        self.newest = max(self.seen, default=0)
+
+    def active(self) -> list[MirroredJob]:
+        return [job for job in self.seen.values() if not job.status.ended]
+
+
+class Follower:
+    """See the module. `known` is what the history holds of the last week's jobs and of those not ended.
+
+    `on_trouble` is told of a space whose jobs can't be listed, once for each new reason.
+    """
+
+    def __init__(
+        self,
+        mirror: JobMirror,
+        known: Mapping[str, Iterable[MirroredJob]] | None = None,
+        *,
+        on_trouble: Callable[[StorageError], None] = lambda error: None,
+        interval: float = INTERVAL_SECONDS,
+        clock: Clock | None = None,
+    ) -> None:
+        self._mirror = mirror
+        self._spaces = {space: _Watched({job.id: job for job in jobs}) for space, jobs in (known or {}).items()}
+        self._on_trouble = on_trouble
+        self._interval = interval
+        self._clock = clock or SystemClock()
+        self._spaces_due = 0.0
+        self._soon = asyncio.Event()
+        self._news: list[Sighting] = []
+
+    def soon(self) -> None:
+        """Look again at once: something was just ordered."""
+        self._soon.set()
+
+    def newest(self, space: str) -> int:
+        """The highest id seen in the space, 0 for none.
+
+        An order whose answer was lost can only have become a job above what this was when it was given.
+        """
+        watched = self._spaces.get(space)
+        return watched.newest if watched else 0
+
+    async def batches(self) -> AsyncIterator[tuple[Sighting, ...]]:
+        """News for as long as it is iterated; a lost connection is waited out.
+
+        Jobs come in the order of their ids; where more than 200 are new, those under way come first. A job
+        that was under way and is gone from the cluster is told as failed.
+        """
+        while True:
+            error = await self._look()
+            news, self._news = tuple(self._news), []
+            if news:
+                yield news
+            if error is not None:
+                await self._wait_out(error)
+            elif not any(watched.backlog for watched in self._spaces.values()):
+                await self._pause(self._interval)
+
+    # ---- one look
+
+    async def _look(self) -> StorageError | None:
+        """Add what is new to the news; the error that ended the look early."""
+        if self._soon.is_set():
+            self._soon.clear()
+            for watched in self._spaces.values():
+                watched.due = 0.0
+        try:
+            await self._look_for_spaces()
+            for space, watched in self._spaces.items():
+                if not watched.unlisted and self._clock.steady() >= watched.due:
+                    await self._list(space, watched)
+            for space, job in self._worth_a_look():
+                await self._look_at(space, self._spaces[space], job)
+        except StorageError as error:
+            return error
+        return None
+
+    async def _look_for_spaces(self) -> None:
+        if self._clock.steady() < self._spaces_due:
+            return
+        names = {space.name for space in await self._mirror.spaces()}
+        self._spaces_due = self._clock.steady() + SPACES_SECONDS
+        for name in names:
+            self._spaces.setdefault(name, _Watched()).unlisted = 0
+        for name in sorted(self._spaces.keys() - names):
+            watched = self._spaces[name]
+            watched.unlisted += 1
+            watched.backlog.clear()
+            if watched.unlisted >= MISSES:
+                for job in watched.active():
+                    self._tell_gone(name, watched, job.id, DROPPED)
+                del self._spaces[name]
+
+    async def _list(self, space: str, watched: _Watched) -> None:
+        began = self._clock.steady()
+        try:
+            listed = await self._mirror.jobs(space)
+        except StorageError as error:
+            self._troubled(watched, error)
+            watched.due = self._clock.steady() + TROUBLE_SECONDS
+            return
+        watched.trouble = ""
+        now = self._clock.steady()
+        watched.due = now + max(self._interval, COST_SHARE * (now - began))
+        found = {job.id for job in listed}
+        watched.newest = max(found, default=watched.newest)
+        for job in listed:
+            before = watched.seen.get(job.id)
+            if before is None or (before.status, before.start) != (job.status, job.start):
+                watched.backlog[job.id] = job
+        watched.misses = {job_id: count for job_id, count in watched.misses.items() if job_id not in found}
+        for job_id in sorted(watched.seen.keys() - found):
+            if watched.seen[job_id].status.ended:
+                del watched.seen[job_id]  # the cluster has forgotten it: the history has not
+                continue
+            watched.misses[job_id] = watched.misses.get(job_id, 0) + 1
+            if watched.misses[job_id] >= MISSES:
+                self._tell_gone(space, watched, job_id, GONE)
+
+    def _worth_a_look(self) -> list[tuple[str, MirroredJob]]:
+        """A batch in the order of ids: the jobs that changed and, as far as there is room, those under way."""
+        changed = [(space, job) for space, watched in self._spaces.items() for job in watched.backlog.values()]
+        if len(changed) > BATCH:
+            changed.sort(key=lambda one: (one[1].status.ended, one[1].id))
+        active = [
+            (space, job)
+            for space, watched in self._spaces.items()
+            for job in watched.active()
+            if job.id not in watched.backlog and not watched.unlisted
+        ]
+        active.sort(key=lambda one: (one[1].status is Status.QUEUE, one[1].id))
+        return sorted([*changed, *active][:BATCH], key=lambda one: one[1].id)
+
+    async def _look_at(self, space: str, watched: _Watched, job: MirroredJob) -> None:
+        watched.backlog.pop(job.id, None)
+        try:
+            now = await self._mirror.show(space, job.id)
+        except StorageError as error:
+            if error.code in RETRIED:
+                watched.backlog[job.id] = job
+            if error.code in (Code.REJECTED, Code.MISSING):
+                return  # it went between the list and the look: the next list says so
+            self._troubled(watched, error)
+            now = replace(job, tasks=())
+        before = watched.seen.get(job.id)
+        watched.seen[job.id] = now
+        if before != now:
+            self._news.append(Sighting(space, now, _news(before, now)))
+
+    def _tell_gone(self, space: str, watched: _Watched, job_id: int, reason: str) -> None:
+        job = replace(watched.seen.pop(job_id), status=Status.FAILED, reason=reason)
+        watched.backlog.pop(job_id, None)
+        self._news.append(Sighting(space, job, News.CHANGED))
+
+    def _troubled(self, watched: _Watched, error: StorageError) -> None:
+        """Tell of it, once; go on with the other spaces unless no graphd answers."""
+        if error.code in RETRIED:
+            raise error
+        if error.code is not Code.MISSING and watched.trouble != error.detail:
+            watched.trouble = error.detail
+            self._on_trouble(error)
+
+    # ---- waiting
+
+    async def _pause(self, seconds: float) -> None:
+        either = [asyncio.ensure_future(self._clock.sleep(seconds)), asyncio.ensure_future(self._soon.wait())]
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in either:
+                one.cancel()
+
+    async def _wait_out(self, error: StorageError) -> None:
+        if error.code not in RETRIED:
+            self._on_trouble(error)
+        if self._mirror.link.state is LinkState.CONNECTED:
+            await self._pause(self._interval if error.code in RETRIED else TROUBLE_SECONDS)
+            return
+        again = asyncio.Event()
+        leave = self._mirror.watch(lambda link: again.set() if link.state is LinkState.CONNECTED else None)
+        try:
+            await again.wait()
+        finally:
+            leave()
+
+
+def _news(before: MirroredJob | None, now: MirroredJob) -> News:
+    if before is None:
+        return News.FIRST
+    if not before.status.ended:
+        return News.CHANGED
+    if not now.status.ended or now.start != before.start:
+        return News.AGAIN
+    return News.AFTER_END

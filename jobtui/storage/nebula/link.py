@@ -1,0 +1,183 @@
+"""The state of a connection, and the patience to get it back: connecting, connected, lost, refused, closed.
+
+`LinkKeeper` knows nothing of NebulaGraph: it is given a way to connect, is told what calls came to, and
+tells whoever watches. For one loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Protocol
+
+from jobtui.storage.base import Code, Link, LinkState, StorageError
+
+WAITS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # seconds before each new attempt; the last one repeats
+RETRIED = frozenset({Code.UNREACHABLE, Code.TIMEOUT})
+
+
+class Clock(Protocol):
+    """What is asked for the time."""
+
+    def now(self) -> datetime:
+        """Wall-clock time in UTC, aware."""
+        ...
+
+    def steady(self) -> float:
+        """Seconds of a clock that never goes back."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait that long."""
+        ...
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def now(self) -> datetime:
+        """Wall-clock time in UTC, aware."""
+        return datetime.now(UTC)
+
+    def steady(self) -> float:
+        """Seconds of the machine's monotonic clock."""
+        return asyncio.get_running_loop().time()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait in the running loop."""
+        await asyncio.sleep(seconds)
+
+
+class LinkKeeper:
+    """See the module. `connect` answers with the address that it reached, or raises StorageError."""
+
+    def __init__(self, connect: Callable[[], Awaitable[str]], clock: Clock) -> None:
+        self._connect = connect
+        self._clock = clock
+        self._watchers: tuple[Callable[[Link], None], ...] = ()
+        self._first: asyncio.Future[None] | None = None
+        self._pursuit: asyncio.Task[None] | None = None
+        self._kick = asyncio.Event()
+        self._error: StorageError | None = None
+        self.link = Link(LinkState.CONNECTING, clock.now())
+
+    def watch(self, listener: Callable[[Link], None]) -> Callable[[], None]:
+        """Have `listener` called with every change; the answer ends that."""
+        self._watchers = (*self._watchers, listener)
+
+        def leave() -> None:
+            self._watchers = tuple(other for other in self._watchers if other is not listener)
+
+        return leave
+
+    def start(self) -> None:
+        """Begin to connect, with the patience of a first attempt: whoever asks meanwhile waits for it."""
+        self._first = asyncio.get_running_loop().create_future()
+        self._tell(Link(LinkState.CONNECTING, self._clock.now()))
+        self._pursue()
+
+    async def first_attempt(self) -> None:
+        """Wait until the attempt that `start` began has come to something."""
+        if self._first is not None:
+            await asyncio.shield(self._first)
+
+    def check(self) -> None:
+        """Raise StorageError unless there is a connection."""
+        if self.link.state is LinkState.CONNECTED:
+            return
+        if self.link.state is LinkState.LOST and self._error is not None:
+            since = self.link.since.strftime("%H:%M:%S UTC")
+            text = f"no connection to the cluster since {since}: {self._error.detail}"
+            raise StorageError(self._error.code, self._error.host, "", text)
+        if self.link.state is LinkState.REFUSED and self._error is not None:
+            raise StorageError(self._error.code, self._error.host, "", self._error.detail)
+        raise StorageError(Code.UNREACHABLE, "", "", f"the connection to the cluster is {self.link.state}")
+
+    def lost(self, error: StorageError) -> None:
+        """A call found no graphd: go on trying, unless the error is of a kind that trying does not mend."""
+        if self.link.state is not LinkState.CONNECTED:
+            return
+        self._error = error
+        if error.code in RETRIED:
+            self._tell_lost(WAITS[0])
+            self._pursue()
+        else:
+            self._refused(error)
+
+    def retry_now(self) -> None:
+        """Try now."""
+        if self.link.state is LinkState.REFUSED:
+            self.start()
+        else:
+            self._kick.set()
+
+    async def close(self) -> None:
+        """Try no more."""
+        if self._pursuit is not None:
+            self._pursuit.cancel()
+            await asyncio.wait([self._pursuit])
+        self._attempted()
+        self._tell(Link(LinkState.CLOSED, self._clock.now()))
+
+    def _pursue(self) -> None:
+        if self._pursuit is None or self._pursuit.done():
+            self._pursuit = asyncio.create_task(self._until_connected())
+
+    async def _until_connected(self) -> None:
+        waits = iter(WAITS)
+        wait = next(waits)
+        while True:
+            if self.link.state is LinkState.LOST:
+                await self._wait(wait)
+                wait = next(waits, WAITS[-1])
+                self._tell_lost(None)
+            try:
+                address = await self._tried()
+            except StorageError as error:
+                self._error = error
+                if error.code not in RETRIED:
+                    self._refused(error)
+                    return
+                self._tell_lost(wait)
+                self._attempted()
+            else:
+                self._error = None
+                self._tell(Link(LinkState.CONNECTED, self._clock.now(), address))
+                self._attempted()
+                return
+
+    async def _tried(self) -> str:
+        try:
+            return await self._connect()
+        except StorageError:
+            raise
+        except Exception as error:
+            raise StorageError(Code.IO, "", "", f"{type(error).__name__}: {error}") from error
+
+    async def _wait(self, seconds: float) -> None:
+        self._kick.clear()
+        either = [asyncio.ensure_future(self._clock.sleep(seconds)), asyncio.ensure_future(self._kick.wait())]
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in either:
+                one.cancel()
+
+    def _tell_lost(self, retry_in: float | None) -> None:
+        since = self.link.since if self.link.state is LinkState.LOST else self._clock.now()
+        detail = self._error.detail if self._error is not None else ""
+        self._tell(Link(LinkState.LOST, since, detail=detail, retry_in=retry_in))
+
+    def _refused(self, error: StorageError) -> None:
+        self._tell(Link(LinkState.REFUSED, self._clock.now(), error.host, error.detail))
+        self._attempted()
+
+    def _attempted(self) -> None:
+        if self._first is not None and not self._first.done():
+            self._first.set_result(None)
+
+    def _tell(self, link: Link) -> None:
+        self.link = link
+        for watcher in self._watchers:
+            watcher(link)

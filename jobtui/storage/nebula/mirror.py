@@ -1,0 +1,122 @@
+"""The cluster's own job manager, seen and spoken to through graphd (3.0 to 3.8)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from jobtui.storage.base import Capabilities, Code, Host, Link, MirroredJob, Space, StorageError
+from jobtui.storage.nebula import ngql, translate
+from jobtui.storage.nebula.courier import Courier
+from jobtui.storage.nebula.link import Clock, LinkKeeper, SystemClock
+from jobtui.storage.nebula.settings import ClusterSettings
+from jobtui.storage.nebula.table import Refusal, Table
+
+# a new metad leader is found by graphd within a second or two, and the next look will be told
+LEADER_SECONDS = 1.0
+
+
+class GraphdMirror:
+    """A `JobMirror` over graphd. One connection looks and one carries orders: neither waits for the other."""
+
+    # what a stop comes to, and how far a task is, is the cluster's to know
+    capabilities = Capabilities(exact_progress=False, real_stop=False, create=False, load=False)
+
+    def __init__(self, settings: ClusterSettings, *, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._looks = Courier(settings, "nebula-looks")
+        self._orders = Courier(settings, "nebula-orders")
+        self._keeper = LinkKeeper(self._looks.connect, self._clock)
+
+    @property
+    def cluster(self) -> str:
+        """See `JobMirror.cluster`."""
+        return self._settings.name
+
+    @property
+    def link(self) -> Link:
+        """See `JobMirror.link`."""
+        return self._keeper.link
+
+    def watch(self, listener: Callable[[Link], None]) -> Callable[[], None]:
+        """See `JobMirror.watch`."""
+        return self._keeper.watch(listener)
+
+    async def start(self) -> None:
+        """See `JobMirror.start`."""
+        self._keeper.start()
+
+    async def ready(self) -> None:
+        """See `JobMirror.ready`."""
+        await self._keeper.first_attempt()
+        self._keeper.check()
+
+    def retry_now(self) -> None:
+        """See `JobMirror.retry_now`."""
+        self._keeper.retry_now()
+
+    async def close(self) -> None:
+        """See `JobMirror.close`."""
+        await self._keeper.close()
+        await self._orders.close()
+        await self._looks.close()
+
+    async def spaces(self) -> tuple[Space, ...]:
+        """See `JobMirror.spaces`."""
+        return translate.spaces(await self._look(ngql.SHOW_SPACES), await self._look(ngql.SHOW_HOSTS))
+
+    async def hosts(self) -> tuple[Host, ...]:
+        """See `JobMirror.hosts`."""
+        return translate.hosts(await self._look(ngql.SHOW_HOSTS))
+
+    async def jobs(self, space: str, since: int = 0) -> tuple[MirroredJob, ...]:
+        """See `JobMirror.jobs`."""
+        return translate.jobs(await self._look(ngql.show_jobs(space), space), since)
+
+    async def show(self, space: str, job: int) -> MirroredJob:
+        """See `JobMirror.show`."""
+        return translate.job(await self._look(ngql.show_job(space, job), space))
+
+    async def submit(self, command: str, space: str) -> int:
+        """See `JobMirror.submit`."""
+        if command not in ngql.COMMANDS:
+            raise StorageError(Code.UNSUPPORTED, "", space, f"'{command}' can't be submitted to the cluster")
+        return translate.new_job_id(await self._order(ngql.submit(command, space), space))
+
+    async def stop(self, space: str, job: int) -> None:
+        """See `JobMirror.stop`."""
+        await self._order(ngql.stop(space, job), space)
+
+    async def recover(self, space: str, jobs: Sequence[int] = ()) -> int:
+        """See `JobMirror.recover`."""
+        return translate.recovered(await self._order(ngql.recover(space, jobs), space))
+
+    async def _look(self, text: str, space: str = "") -> Table:
+        await self.ready()
+        reply = await self._asked(text, space)
+        if isinstance(reply, Refusal) and translate.is_leader_change(reply):
+            await self._clock.sleep(LEADER_SECONDS)
+            reply = await self._asked(text, space)
+        if isinstance(reply, Refusal):
+            raise translate.refused(reply, space)
+        return reply
+
+    async def _asked(self, text: str, space: str) -> Table | Refusal:
+        try:
+            return await self._looks.ask(text)
+        except StorageError as error:
+            self._keeper.lost(error)
+            raise StorageError(error.code, error.host, space, error.detail) from None
+
+    async def _order(self, text: str, space: str) -> Table:
+        await self.ready()
+        try:
+            reply = await self._orders.order(text)
+        except StorageError as error:
+            if not error.maybe_done:
+                self._keeper.lost(error)
+            detail = f"{error.detail}; it may have been done all the same" if error.maybe_done else error.detail
+            raise StorageError(error.code, error.host, space, detail, maybe_done=error.maybe_done) from None
+        if isinstance(reply, Refusal):
+            raise translate.refused(reply, space, order=True)
+        return reply

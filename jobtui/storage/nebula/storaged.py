@@ -1,0 +1,187 @@
+"""A NebulaGraph cluster whose flushes and compactions our engine runs itself, storage host by storage host.
+
+The work goes through each storaged's HTTP port and needs no graphd. The spaces and hosts are graphd's to
+tell (3.0 to 3.8), or, where the settings name them, the settings' own (any version, 1.x too).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+from typing import Any, NoReturn
+
+from jobtui.model import Stats
+from jobtui.storage.base import (
+    Capabilities,
+    Code,
+    Host,
+    Link,
+    Outcome,
+    Pair,
+    Placement,
+    Report,
+    Space,
+    StorageError,
+)
+from jobtui.storage.nebula.admin import AdminCall
+from jobtui.storage.nebula.link import Clock
+from jobtui.storage.nebula.mirror import GraphdMirror
+from jobtui.storage.nebula.settings import Address, ClusterSettings
+
+CUT_SECONDS = 1.0
+
+
+class StoragedRunner:
+    """A `TaskRunner` over storaged's HTTP port. A stop there is detached: the host goes on to the end."""
+
+    capabilities = Capabilities(exact_progress=False, real_stop=False, create=False, load=False)
+
+    def __init__(self, settings: ClusterSettings, *, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._graphd = None if settings.spaces else GraphdMirror(settings, clock=clock)
+        self._calls: dict[AdminCall, asyncio.Future[str]] = {}
+
+    @property
+    def link(self) -> Link | None:
+        """How it stands with the connection to graphd; None where the settings tell all and none is needed."""
+        return None if self._graphd is None else self._graphd.link
+
+    def watch(self, listener: Callable[[Link], None]) -> Callable[[], None]:
+        """Have `listener` called when the connection to graphd changes; the answer ends that."""
+        return (lambda: None) if self._graphd is None else self._graphd.watch(listener)
+
+    def retry_now(self) -> None:
+        """Try to connect to graphd now."""
+        if self._graphd is not None:
+            self._graphd.retry_now()
+
+    async def start(self) -> None:
+        """See `TaskRunner.start`. Connecting goes on in the background; `spaces` and `hosts` wait for it."""
+        if self._graphd is not None:
+            await self._graphd.start()
+
+    async def close(self) -> None:
+        """See `TaskRunner.close`. Calls under way are no longer waited for; the hosts go on."""
+        for call in self._calls:
+            call.cut()
+        if self._calls:
+            await asyncio.wait(self._calls.values(), timeout=CUT_SECONDS)
+        if self._graphd is not None:
+            await self._graphd.close()
+
+    async def spaces(self) -> tuple[Space, ...]:
+        """See `TaskRunner.spaces`."""
+        if self._graphd is not None:
+            return await self._graphd.spaces()
+        return tuple(Space(name, tuple(hosts)) for name, hosts in sorted(self._settings.spaces.items()))
+
+    async def hosts(self) -> tuple[Host, ...]:
+        """See `TaskRunner.hosts`. A host is up if its HTTP port takes a connection: that is what work needs."""
+        return tuple(await asyncio.gather(*map(self._looked_at, await self._known_hosts())))
+
+    async def stats(self, space: str, host: str) -> Stats:
+        """See `TaskRunner.stats`."""
+        raise StorageError(Code.UNSUPPORTED, host, space, "storaged does not tell how large a space is")
+
+    async def flush(self, space: str, host: str, progress: Report, cancel: asyncio.Event) -> Outcome:
+        """See `TaskRunner.flush`."""
+        return await self._carry_out("flush", space, host, cancel)
+
+    async def compact(self, space: str, host: str, progress: Report, cancel: asyncio.Event) -> Outcome:
+        """See `TaskRunner.compact`."""
+        return await self._carry_out("compact", space, host, cancel)
+
+    async def create_space(self, name: str, placement: Placement) -> Space:
+        """See `TaskRunner.create_space`."""
+        self._refuse(name, "CREATE SPACE")
+
+    async def drop_space(self, name: str) -> None:
+        """See `TaskRunner.drop_space`."""
+        self._refuse(name, "DROP SPACE")
+
+    async def load(self, space: str, pairs: Sequence[Pair]) -> None:
+        """See `TaskRunner.load`."""
+        self._refuse(space, "loading pairs")
+
+    async def dump(self, space: str) -> AsyncIterator[tuple[bytes, bytes]]:
+        """See `TaskRunner.dump`."""
+        self._refuse(space, "dumping pairs")
+        yield b"", b""
+
+    async def _carry_out(self, op: str, space: str, host: str, cancel: asyncio.Event) -> Outcome:
+        call = AdminCall(host, self._http(host), space, op, self._settings.connect_timeout)
+        answer = call.begin()
+        self._calls[call] = answer
+        answer.add_done_callback(lambda _: self._calls.pop(call, None))
+        stop = asyncio.ensure_future(cancel.wait())
+        either: list[asyncio.Future[Any]] = [answer, stop]
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stop.cancel()
+        if answer.done():
+            return _outcome(answer.result(), space, host)
+        if call.withdraw():
+            await asyncio.wait([answer])
+            answer.exception()  # that it was taken back
+            return Outcome(stopped=True)
+        return Outcome(stopped=True, detached=True, settled=_end_of(answer))
+
+    async def _known_hosts(self) -> tuple[Host, ...]:
+        if self._graphd is not None:
+            return await self._graphd.hosts()
+        held = [host for hosts in self._settings.spaces.values() for host in hosts]
+        return tuple(Host(name, True, spaces=held.count(name)) for name in sorted(set(held)))
+
+    async def _looked_at(self, host: Host) -> Host:
+        try:
+            address = self._http(host.name)
+            async with asyncio.timeout(self._settings.connect_timeout):
+                _, writer = await asyncio.open_connection(address.host, address.port)
+        except StorageError as error:
+            return replace(host, up=False, detail=error.detail)
+        except TimeoutError:
+            return replace(host, up=False, detail=host.detail or f"no connection to {address} in time")
+        except (OSError, UnicodeError) as error:
+            detail = f"no storaged at {address}: {getattr(error, 'strerror', None) or error}"
+            return replace(host, up=False, detail=host.detail or detail)
+        writer.close()
+        return replace(host, up=True, detail="")
+
+    def _http(self, host: str) -> Address:
+        given = self._settings.storaged.get(host)
+        if given is not None:
+            return given
+        if self._graphd is None:
+            try:
+                return Address.parse(host, self._settings.storaged_port)
+            except ValueError as error:
+                raise StorageError(Code.UNREACHABLE, host, "", str(error)) from None
+        if ":" in host:  # graphd's name for one of several storageds on a machine
+            text = f"several storageds run on one machine: the config must give the HTTP address of '{host}'"
+            raise StorageError(Code.UNSUPPORTED, host, "", text)
+        return Address(host, self._settings.storaged_port)
+
+    def _refuse(self, space: str, what: str) -> NoReturn:
+        raise StorageError(Code.UNSUPPORTED, "", space, f"{what} is for embedded storage only")
+
+
+def _outcome(body: str, space: str, host: str) -> Outcome:
+    if body == "ok":
+        return Outcome()
+    code = Code.MISSING if body.startswith("Can't find space") else Code.REJECTED
+    raise StorageError(code, host, space, body or "storaged gave an empty answer")
+
+
+def _end_of(answer: asyncio.Future[str]) -> asyncio.Future[None]:
+    """Done when the answer has come, or its connection ended."""
+    settled: asyncio.Future[None] = answer.get_loop().create_future()
+
+    def end(done: asyncio.Future[str]) -> None:
+        done.exception()  # how it ended no longer matters to anybody
+        if not settled.done():
+            settled.set_result(None)
+
+    answer.add_done_callback(end)
+    return settled

@@ -1,0 +1,246 @@
+"""One connection to one graphd, blocking: the only module that imports nebula3-python.
+
+The client's generated service and its header protocol do the talking. Its `Connection` and
+`ConnectionPool` are left out on purpose: they open a new connection behind the caller's back when an
+answer is late, have one timeout for connecting and for answers, lose a place in the pool at every login
+that fails, will not start while any one graphd is down, and check a certificate's name not as TLS clients do.
+
+Every failure is a StorageError whose host is the address: unreachable (no connection, or it broke),
+timeout (no answer in time), access (login, certificate), unsupported (a graphd of another age).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from nebula3.common.ttypes import DateTime, ErrorCode, Value
+from nebula3.fbthrift.protocol.THeaderProtocol import THeaderProtocol
+from nebula3.fbthrift.transport.THeaderTransport import THeaderTransport
+from nebula3.fbthrift.transport.TTransport import TTransportBase
+from nebula3.graph import GraphService
+from nebula3.graph.ttypes import VerifyClientVersionReq
+
+from jobtui.storage.base import Code, StorageError
+from jobtui.storage.nebula.ngql import PING
+from jobtui.storage.nebula.settings import Address, ClusterSettings, Secret
+from jobtui.storage.nebula.table import Cell, Refusal, Reply, Table
+
+CHUNK = 1 << 16
+# what graphd answers to a login, under its code for a bad password, while it is only waiting for metad
+NOT_READY = "Meta Service not ready"
+
+
+class Line:
+    """See the module. For one thread, but that any thread may `cut` it."""
+
+    def __init__(self, address: Address, transport: _Transport, settings: ClusterSettings) -> None:
+        self.address = address
+        self._transport = transport
+        self._timeout = settings.answer_timeout
+        self._short_timeout = settings.connect_timeout
+        self._graphd = GraphService.Client(THeaderProtocol(THeaderTransport(transport)))
+
+    @classmethod
+    def open(cls, address: Address, settings: ClusterSettings) -> Line:
+        """Connect and exchange greetings. Nothing of it is left where that fails."""
+        transport = _Transport(address, _connected(address, settings))
+        try:
+            line = cls(address, transport, settings)
+            line._greet()
+        except BaseException:
+            transport.close()
+            raise
+        return line
+
+    def log_in(self, user: str, password: Secret) -> int:
+        """The id of a new session."""
+        answer = self._call(self._timeout, self._graphd.authenticate, user, password.reveal())
+        if answer.error_code == ErrorCode.SUCCEEDED:
+            return int(answer.session_id)
+        words = password.hidden_in(_text(answer.error_msg))
+        if answer.error_code == ErrorCode.E_BAD_USERNAME_PASSWORD and NOT_READY not in words:
+            raise self._error(Code.ACCESS, f"graphd refused the login of '{user}': {words}")
+        raise self._error(Code.UNREACHABLE, f"graphd can't open a session: {words or _name(answer.error_code)}")
+
+    def execute(self, session: int, text: str) -> Reply:
+        """Say `text` and wait for the answer. Whatever this raises, it may have been carried out."""
+        answer = self._call(self._timeout, self._graphd.executeWithParameter, session, text.encode(), None)
+        if answer.error_code != ErrorCode.SUCCEEDED:
+            return Refusal(_name(answer.error_code), _text(answer.error_msg))
+        try:
+            return _table(answer.data)
+        except Exception as error:
+            raise self._error(Code.UNREACHABLE, f"graphd's answer makes no sense: {error!r}") from None
+
+    def alive(self) -> bool:
+        """Whether the other end still answers; nothing is carried out."""
+        try:
+            self._call(self._short_timeout, self._graphd.execute, 0, PING.encode())
+        except StorageError:
+            return False
+        return True
+
+    def log_out(self, session: int) -> None:
+        """Give the session back and close, as far as that can be done."""
+        with contextlib.suppress(StorageError):
+            self._call(self._short_timeout, self._graphd.signout, session)
+        self._transport.close()
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._transport.close()
+
+    def cut(self) -> None:
+        """End the connection under a call that waits, from any thread: the call fails at once."""
+        self._transport.cut()
+
+    def _greet(self) -> None:
+        try:
+            answer = self._call(self._short_timeout, self._graphd.verifyClientVersion, VerifyClientVersionReq())
+        except StorageError as error:
+            raise self._error(
+                Code.UNREACHABLE,
+                f"{error.detail}, at the greeting: is it a graphd of 3.x, and does it want TLS?",
+            ) from None
+        if answer.error_code != ErrorCode.SUCCEEDED:
+            raise self._error(
+                Code.UNSUPPORTED, f"graphd does not accept this client: {_text(answer.error_msg)}"
+            )
+
+    def _call(self, timeout: float, act: Any, *arguments: object) -> Any:
+        self._transport.deadline = time.monotonic() + timeout
+        try:
+            return act(*arguments)
+        except StorageError:
+            raise
+        except Exception as error:
+            # whatever the client's decoding raises at a byte that should not be there
+            raise self._error(Code.UNREACHABLE, f"graphd's answer makes no sense: {error!r}") from None
+
+    def _error(self, code: Code, detail: str) -> StorageError:
+        return StorageError(code, str(self.address), "", detail)
+
+
+class _Transport(TTransportBase):  # type: ignore[misc]
+    """A socket as thrift wants it, with a deadline for the whole answer instead of one for each piece."""
+
+    def __init__(self, address: Address, sock: socket.socket) -> None:
+        self.deadline = 0.0
+        self._address = address
+        self._sock = sock
+        self._buffer = bytearray()
+
+    def isOpen(self) -> bool:  # noqa: N802
+        return self._sock.fileno() >= 0
+
+    def read(self, size: int) -> bytes:
+        if not self._buffer:
+            self._wait_in_time()
+            try:
+                self._buffer += self._sock.recv(max(size, CHUNK))
+            except OSError as error:
+                raise self._failed(error) from None
+            if not self._buffer:
+                raise self._broken("graphd closed the connection")
+        taken = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return taken
+
+    def write(self, data: bytes) -> None:
+        self._wait_in_time()
+        try:
+            self._sock.sendall(data)
+        except OSError as error:
+            raise self._failed(error) from None
+
+    def close(self) -> None:
+        self._sock.close()
+
+    def cut(self) -> None:
+        with contextlib.suppress(OSError):
+            # not SSLSocket's own shutdown, which would unwrap it under the thread that reads
+            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+
+    def _wait_in_time(self) -> None:
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise self._late()
+        try:
+            self._sock.settimeout(left)
+        except OSError as error:
+            raise self._failed(error) from None
+
+    def _failed(self, error: OSError) -> StorageError:
+        if isinstance(error, TimeoutError):
+            return self._late()
+        return self._broken(f"the connection broke: {error.strerror or error}")
+
+    def _late(self) -> StorageError:
+        return StorageError(Code.TIMEOUT, str(self._address), "", "graphd did not answer in time")
+
+    def _broken(self, detail: str) -> StorageError:
+        return StorageError(Code.UNREACHABLE, str(self._address), "", detail)
+
+
+def _connected(address: Address, settings: ClusterSettings) -> socket.socket:
+    context = None if settings.tls is None else settings.tls.context()
+    try:
+        sock = socket.create_connection((address.host, address.port), settings.connect_timeout)
+    except TimeoutError:
+        raise StorageError(Code.UNREACHABLE, str(address), "", "no connection in time") from None
+    except (OSError, UnicodeError) as error:
+        detail = f"no connection: {getattr(error, 'strerror', None) or error}"
+        raise StorageError(Code.UNREACHABLE, str(address), "", detail) from None
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if context is None or settings.tls is None:
+        return sock
+    try:
+        return context.wrap_socket(sock, server_hostname=settings.tls.server_name or address.host)
+    except ssl.SSLCertVerificationError as error:
+        sock.close()
+        text = f"TLS: graphd's certificate is not trusted: {error.verify_message}"
+        raise StorageError(Code.ACCESS, str(address), "", text) from None
+    except (OSError, ValueError) as error:
+        sock.close()
+        text = f"TLS: no agreement with graphd: {getattr(error, 'reason', None) or error}"
+        raise StorageError(Code.UNREACHABLE, str(address), "", text) from None
+
+
+def _table(data: Any) -> Table:
+    if data is None:
+        return Table()
+    columns = tuple(_text(name) for name in data.column_names)
+    return Table(columns, tuple(tuple(map(_cell, row.values)) for row in data.rows))
+
+
+def _cell(value: Any) -> Cell:
+    kind, held = value.field, value.value
+    if kind == Value.SVAL:
+        return _text(held)
+    if kind in (Value.IVAL, Value.BVAL, Value.FVAL):
+        return held  # type: ignore[no-any-return]
+    if kind == Value.DTVAL:
+        return _time(held)
+    return None
+
+
+def _time(held: DateTime) -> datetime:
+    return datetime(
+        held.year, held.month, held.day, held.hour, held.minute, held.sec, held.microsec, tzinfo=UTC
+    )
+
+
+def _text(data: bytes | str | None) -> str:
+    if data is None:
+        return ""
+    return data if isinstance(data, str) else data.decode("utf-8", "replace")
+
+
+def _name(code: int) -> str:
+    return str(ErrorCode._VALUES_TO_NAMES.get(code, f"error {code}"))

@@ -1,0 +1,395 @@
+"""A NebulaGraph 3.8 cluster in memory: its job manager, its statements, its users. Knows no wire.
+
+What it keeps to, of the real one: a space runs one job at a time, in order, leader balances first; a job
+that equals one in flight gets that one's id; RECOVER runs a job again under its id; a running flush or
+compact can't be stopped; an ended job is forgotten a week after its start, when somebody lists the jobs;
+words are in upper case and times in UTC.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+WEEK = timedelta(days=7)
+IN_FLIGHT = ("QUEUE", "RUNNING")
+STOPPABLE = ("STATS", "REBUILD_TAG_INDEX", "REBUILD_EDGE_INDEX", "DATA_BALANCE")
+
+NOT_CHOSEN = "SemanticError: Space was not chosen."
+NOT_IN_SPACE = "Job not existed in chosen space!"
+ALREADY_ENDED = "Finished job or failed job can not be stopped, please start another job instead"
+NOT_STOPPABLE = (
+    "The job type do not support stopping, either wait previous job done or restart the cluster "
+    "to start another job"
+)
+LEADER_CHANGED = "LeaderChanged: Leader changed!"
+METAD_LOST = "Rpc failure, probably timeout!"
+
+Value = str | int | datetime | None
+
+
+@dataclass
+class Rows:
+    columns: list[str]
+    rows: list[list[Value]]
+
+
+class Said(Exception):
+    """An answer that is an error: the code's name and graphd's words."""
+
+    def __init__(self, code: str, words: str) -> None:
+        super().__init__(words)
+        self.code, self.words = code, words
+
+
+@dataclass
+class TaskRecord:
+    host: str
+    start: datetime
+    status: str = "RUNNING"
+    stop: datetime | None = None
+
+
+@dataclass
+class JobRecord:
+    id: int
+    kind: str
+    parameters: tuple[str, ...] = ()
+    status: str = "QUEUE"
+    start: datetime | None = None
+    stop: datetime | None = None
+    code: str = "E_JOB_SUBMITTED"
+    tasks: list[TaskRecord] = field(default_factory=list)
+
+
+@dataclass
+class SpaceRecord:
+    hosts: list[str]
+    indexes: set[str] = field(default_factory=set)
+    jobs: dict[int, JobRecord] = field(default_factory=dict)
+    waiting: list[int] = field(default_factory=list)
+    running: int | None = None
+
+
+@dataclass
+class SessionRecord:
+    user: str
+    space: str | None = None
+
+
+@dataclass
+class Statement:
+    act: Callable[[SessionRecord], Rows | None]
+    needs_space: bool = False
+    writes: bool = False
+    use: str | None = None
+
+
+class Cluster:
+    """See the module. `auto`: a running job is through by the time of the next statement."""
+
+    def __init__(self, spaces: dict[str, list[str]] | None = None, *, auto: bool = False) -> None:
+        self.now = datetime(2019, 12, 17, 9, 21, 30, tzinfo=UTC)
+        self.auto = auto
+        self.pretends_to_stop = False  # as 3.0 to 3.2 did
+        self.leaderless = 0  # so many statements about jobs are answered that the leader has changed
+        self.loses_metad = 0  # so many are carried out, and answered that metad could not be reached
+        self.users = {"root": "nebula"}
+        self.guests: set[str] = set()
+        self.login_trouble: tuple[str, str] | None = None
+        self.logins: list[str] = []
+        self.sessions: dict[int, SessionRecord] = {}
+        self.statements: list[str] = []
+        self.spaces = {
+            name: SpaceRecord(list(hosts)) for name, hosts in (spaces or {"nba": ["10.0.0.5"]}).items()
+        }
+        self.offline: set[str] = set()
+        self.lock = threading.RLock()
+        self._job_ids = itertools.count(1)
+        self._session_ids = itertools.count(1571309217634127)
+
+    # ---- what happens on the cluster
+
+    def submit(self, space: str, kind: str, *parameters: str) -> int:
+        with self.lock:
+            there = self.spaces[space]
+            for job in there.jobs.values():
+                if (job.kind, job.parameters) == (kind, parameters) and job.status in IN_FLIGHT:
+                    return job.id
+            job = JobRecord(next(self._job_ids), kind, parameters)
+            there.jobs[job.id] = job
+            self._enqueue(there, job)
+            return job.id
+
+    def finish(self, job_id: int, *, host: str | None = None, code: str = "SUCCEEDED") -> None:
+        """Have a running job's task on that host, or all its tasks, report that they are through."""
+        with self.lock:
+            there, job = self._find(job_id)
+            for task in job.tasks:
+                if host in (None, task.host):
+                    task.status = "FINISHED" if code == "SUCCEEDED" else "FAILED"
+                    task.stop = self.now
+                    if code != "SUCCEEDED" and job.code in ("E_JOB_SUBMITTED", "SUCCEEDED"):
+                        job.code = code
+            if all(task.status != "RUNNING" for task in job.tasks):
+                failed = any(task.status == "FAILED" for task in job.tasks)
+                job.status, job.stop = ("FAILED" if failed else "FINISHED"), self.now
+                job.code = job.code if failed else "SUCCEEDED"
+                there.running = None
+                self._run_next(there)
+
+    def ended_job(self, space: str, kind: str = "FLUSH", status: str = "FINISHED", *, ago: float = 0) -> int:
+        """A job that ended so many seconds ago."""
+        with self.lock:
+            at = self.now - timedelta(seconds=ago)
+            code = "SUCCEEDED" if status == "FINISHED" else "E_RPC_FAILURE"
+            tasks = [TaskRecord(host, at, status, at) for host in self.spaces[space].hosts]
+            job = JobRecord(next(self._job_ids), kind, (), status, at, at, code, tasks)
+            self.spaces[space].jobs[job.id] = job
+            return job.id
+
+    def drop_space(self, space: str) -> None:
+        with self.lock:
+            del self.spaces[space]
+
+    def expire_sessions(self) -> None:
+        with self.lock:
+            self.sessions.clear()
+
+    def tick(self, seconds: float) -> None:
+        with self.lock:
+            self.now += timedelta(seconds=seconds)
+
+    def status(self, job_id: int) -> str:
+        with self.lock:
+            return self._find(job_id)[1].status
+
+    # ---- what graphd asks for
+
+    def log_in(self, user: str, password: str) -> int:
+        with self.lock:
+            self.logins.append(user)
+            if self.login_trouble is not None:
+                raise Said(*self.login_trouble)
+            if self.users.get(user) != password:
+                words = "Invalid password" if user in self.users else "User not exist"
+                raise Said("E_BAD_USERNAME_PASSWORD", words)
+            session = next(self._session_ids)
+            self.sessions[session] = SessionRecord(user)
+            return session
+
+    def log_out(self, session: int) -> None:
+        with self.lock:
+            self.sessions.pop(session, None)
+
+    def execute(self, session_id: int, text: str) -> tuple[Rows | None, str]:
+        """The last statement's rows and the space that is then chosen. Raises Said."""
+        with self.lock:
+            session = self.sessions.get(session_id)
+            if session is None:
+                raise Said("E_SESSION_INVALID", f"Get sessionId[{session_id}] failed: Session not existed!")
+            self.statements.append(text)
+            if self.auto:
+                for there in self.spaces.values():
+                    while there.running is not None:
+                        self.finish(there.running)
+            statements = [self._parsed(words) for words in _split(text)]
+            self._validate(session, statements)
+            rows = None
+            for statement in statements:
+                rows = statement.act(session)
+            return rows, session.space or ""
+
+    # ---- the job manager
+
+    def _enqueue(self, there: SpaceRecord, job: JobRecord) -> None:
+        leaders = sum(there.jobs[waiting].kind == "LEADER_BALANCE" for waiting in there.waiting)
+        there.waiting.insert(leaders if job.kind == "LEADER_BALANCE" else len(there.waiting), job.id)
+        self._run_next(there)
+
+    def _run_next(self, there: SpaceRecord) -> None:
+        if there.running is not None or not there.waiting:
+            return
+        job = there.jobs[there.waiting.pop(0)]
+        there.running = job.id
+        job.status, job.start = "RUNNING", self.now  # the stop of an earlier run stays, as in the real one
+        hosts = ["metad"] if job.kind == "LEADER_BALANCE" else there.hosts
+        job.tasks = [TaskRecord(host, self.now) for host in hosts]
+
+    def _find(self, job_id: int) -> tuple[SpaceRecord, JobRecord]:
+        return next((there, there.jobs[job_id]) for there in self.spaces.values() if job_id in there.jobs)
+
+    def _chosen(self, session: SessionRecord) -> SpaceRecord:
+        if self.leaderless:
+            self.leaderless -= 1
+            raise Said("E_EXECUTION_ERROR", LEADER_CHANGED)
+        if session.space not in self.spaces:
+            raise Said("E_EXECUTION_ERROR", "SpaceNotFound: Space not existed!")
+        return self.spaces[session.space]
+
+    def _job_there(self, session: SessionRecord, job_id: int) -> JobRecord:
+        if job_id == 0:
+            raise Said("E_EXECUTION_ERROR", "Invalid param!")
+        job = self._chosen(session).jobs.get(job_id)
+        if job is None:
+            raise Said("E_EXECUTION_ERROR", NOT_IN_SPACE)
+        return job
+
+    def _submit(self, session: SessionRecord, kind: str, *parameters: str) -> Rows:
+        self._chosen(session)
+        job_id = self.submit(session.space or "", kind, *parameters)
+        if self.loses_metad:
+            self.loses_metad -= 1
+            raise Said("E_EXECUTION_ERROR", METAD_LOST)
+        return Rows(["New Job Id"], [[job_id]])
+
+    def _show_jobs(self, session: SessionRecord) -> Rows:
+        there = self._chosen(session)
+        for job in [*there.jobs.values()]:
+            if job.status not in IN_FLIGHT and job.start is not None and self.now - job.start > WEEK:
+                del there.jobs[job.id]
+        newest_first = sorted(there.jobs.values(), key=lambda job: -job.id)
+        rows: list[list[Value]] = [[job.id, job.kind, job.status, job.start, job.stop] for job in newest_first]
+        return Rows(["Job Id", "Command", "Status", "Start Time", "Stop Time"], rows)
+
+    def _show_job(self, session: SessionRecord, job_id: int) -> Rows:
+        job = self._job_there(session, job_id)
+        code = "" if job.code == "E_JOB_SUBMITTED" else job.code
+        rows: list[list[Value]] = [[job.id, job.kind, job.status, job.start, job.stop, job.code]]
+        rows += [[at, t.host, t.status, t.start, t.stop, code] for at, t in enumerate(job.tasks)]
+        counts = [sum(task.status == word for task in job.tasks) for word in ("FINISHED", "FAILED", "RUNNING")]
+        done, failed, going = counts
+        total = [f"Total:{len(job.tasks)}", f"Succeeded:{done}", f"Failed:{failed}", f"In Progress:{going}"]
+        columns = ["Job Id(TaskId)", "Command(Dest)", "Status", "Start Time", "Stop Time", "Error Code"]
+        return Rows(columns, [*rows, [*total, "", ""]])
+
+    def _stop(self, session: SessionRecord, job_id: int) -> Rows:
+        job = self._job_there(session, job_id)
+        there = self._chosen(session)
+        if job.status in ("FINISHED", "FAILED"):
+            raise Said("E_EXECUTION_ERROR", ALREADY_ENDED)
+        if job.status == "RUNNING" and job.kind not in STOPPABLE and not self.pretends_to_stop:
+            raise Said("E_EXECUTION_ERROR", NOT_STOPPABLE)
+        if job.status == "QUEUE":
+            there.waiting.remove(job.id)
+        job.status, job.stop, job.start = "STOPPED", self.now, job.start or self.now
+        return Rows(["Result"], [["Job stopped"]])
+
+    def _recover(self, session: SessionRecord, ids: tuple[int, ...]) -> Rows:
+        there, count = self._chosen(session), 0
+        for job in sorted(there.jobs.values(), key=lambda job: job.id):
+            in_flight = {(j.kind, j.parameters) for j in there.jobs.values() if j.status in IN_FLIGHT}
+            fit = job.status in ("FAILED", "STOPPED") and (not ids or job.id in ids)
+            if fit and (job.kind, job.parameters) not in in_flight:
+                job.status, job.code, count = "QUEUE", "E_JOB_SUBMITTED", count + 1
+                self._enqueue(there, job)
+        return Rows(["Recovered job num"], [[count]])
+
+    def _rebuild(self, session: SessionRecord, kind: str, index: str | None) -> Rows:
+        known = self._chosen(session).indexes
+        if index is not None and index not in known:
+            raise Said("E_SEMANTIC_ERROR", f"SemanticError: Index {index} not found in space {session.space}")
+        if not known:
+            raise Said("E_SEMANTIC_ERROR", f"SemanticError: Space `{session.space}' without indexes")
+        return self._submit(session, f"REBUILD_{kind}_INDEX", *([index] if index else []))
+
+    def _show_spaces(self, session: SessionRecord) -> Rows:
+        return Rows(["Name"], [[name] for name in sorted(self.spaces)])
+
+    def _show_hosts(self, session: SessionRecord) -> Rows:
+        held: dict[str, list[str]] = {}
+        for name, there in sorted(self.spaces.items()):
+            for host in there.hosts:
+                held.setdefault(host, []).append(f"{name}:10")
+        columns = ["Host", "Port", "Status", "Leader count", "Leader distribution"]
+        columns += ["Partition distribution", "Version"]
+        rows: list[list[Value]] = []
+        for host, parts in sorted(held.items()):
+            name, _, port = host.partition(":")
+            state = "OFFLINE" if host in self.offline else "ONLINE"
+            told = ", ".join(parts)
+            rows.append([name, int(port or 9779), state, 10 * len(parts), told, told, "3.8.0"])
+        return Rows(columns, [*rows, ["Total", None, None, 0, None, None, None]])
+
+    def _use(self, session: SessionRecord, name: str) -> None:
+        if name not in self.spaces:
+            raise Said("E_EXECUTION_ERROR", "SpaceNotFound: Space not existed!")
+        session.space = name
+
+    # ---- statements
+
+    def _validate(self, session: SessionRecord, statements: list[Statement]) -> None:
+        chosen = session.space
+        for statement in statements:
+            if statement.use is not None:
+                if statement.use not in self.spaces:
+                    raise Said("E_EXECUTION_ERROR", f"SpaceNotFound: SpaceName `{statement.use}`")
+                chosen = statement.use
+            if statement.needs_space and chosen is None:
+                raise Said("E_SEMANTIC_ERROR", NOT_CHOSEN)
+            if statement.writes and session.user in self.guests:
+                raise Said("E_BAD_PERMISSION", "PermissionError: No permission to write data.")
+
+    def _parsed(self, tokens: list[tuple[str, str]]) -> Statement:
+        words = [text.upper() if kind == "word" else kind for kind, text in tokens]
+        names = [text for kind, text in tokens if kind == "name"]
+        numbers = tuple(int(text) for kind, text in tokens if kind == "number")
+        last = tokens[-1][1]
+        match words:
+            case ["USE", "name" | _] if len(words) == 2:
+                name = names[0] if names else last
+                return Statement(lambda s: self._use(s, name), use=name)
+            case ["SHOW", "SPACES"]:
+                return Statement(self._show_spaces)
+            case ["SHOW", "HOSTS"]:
+                return Statement(self._show_hosts)
+            case ["SHOW", "JOBS"]:
+                return Statement(self._show_jobs, needs_space=True)
+            case ["SHOW", "JOB", "number"]:
+                return Statement(lambda s: self._show_job(s, numbers[0]), needs_space=True)
+            case ["SUBMIT", "JOB", "FLUSH" | "COMPACT" | "STATS" as kind]:
+                return Statement(lambda s: self._submit(s, kind), needs_space=True, writes=True)
+            case ["SUBMIT", "JOB", "BALANCE", "LEADER"]:
+                return Statement(lambda s: self._submit(s, "LEADER_BALANCE"), needs_space=True, writes=True)
+            case ["REBUILD", "TAG" | "EDGE" as kind, "INDEX", *index]:
+                name_of = last if index else None
+                return Statement(lambda s: self._rebuild(s, kind, name_of), needs_space=True, writes=True)
+            case ["STOP", "JOB", "number"]:
+                return Statement(lambda s: self._stop(s, numbers[0]), needs_space=True, writes=True)
+            case ["RECOVER", "JOB", *ids] if all(word in ("number", ",") for word in ids):
+                return Statement(lambda s: self._recover(s, numbers), needs_space=True, writes=True)
+        raise Said("E_SYNTAX_ERROR", f"SyntaxError: syntax error near `{last}'")
+
+
+_TOKEN = re.compile(
+    r"\s*(?:`(?P<name>(?:[^\\`.\n]|\\.)*)`|(?P<number>\d+)|(?P<word>[^\W\d]\w*)|(?P<sign>[;,]))\s*",
+    re.DOTALL,
+)
+_ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
+
+
+def _split(text: str) -> Iterator[list[tuple[str, str]]]:
+    """A text's statements as tokens; a name between back-quotes loses its escapes, as in graphd's scanner."""
+    statement: list[tuple[str, str]] = []
+    at = 0
+    while at < len(text):
+        match = _TOKEN.match(text, at)
+        if match is None:
+            raise Said("E_SYNTAX_ERROR", f"SyntaxError: syntax error near `{text[at : at + 8]}'")
+        at = match.end()
+        kind = match.lastgroup or ""
+        found = match[kind]
+        if kind == "name":
+            found = re.sub(r"\\(.)", lambda m: _ESCAPED.get(m[1], m[1]), found, flags=re.DOTALL)
+        if found == ";" and kind == "sign":
+            if statement:
+                yield statement
+            statement = []
+        else:
+            statement.append((found if kind == "sign" else kind, found))
+    if statement:
+        yield statement
