@@ -74,6 +74,10 @@ class Archives:
             )
         return self._open[archive.name]
 
+    def all_segments(self, manifest: Manifest) -> tuple[Segment, ...]:
+        """The segments of all archives. Raises OSError."""
+        return tuple(segment for archive in manifest.archives for segment in self.segments(archive))
+
     def find(self, manifest: Manifest, job_id: int) -> tuple[Segment, int] | None:
         """Where an archived job is, None where there is no such. Raises OSError."""
         for archive in manifest.archives:
@@ -86,7 +90,7 @@ class Archives:
 
 @dataclass(frozen=True, slots=True)
 class Taking:
-    """What an archiving takes of one segment: the places of its records, and whether these are all there are."""
+    """What an archiving takes of one segment: places of records, and whether these are all there are."""
 
     segment: Segment
     places: Sequence[int]
@@ -99,7 +103,7 @@ class Taking:
 
 
 def taking(segment: Segment, first: int, last: int) -> Taking | None:
-    """What there is in a segment of the jobs from `first` to `last`; None where there is nothing. Raises OSError."""
+    """What a segment has of the jobs from `first` to `last`; None where it has none. Raises OSError."""
     if segment.entry.last < first or segment.entry.first > last:
         return None
     ids = segment.columns.ids

@@ -10,6 +10,8 @@ StoreFailed      the disk failed: the history can be read, and not written any m
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -65,3 +67,12 @@ class DamageNote:
         place = self.file if self.byte is None else f"{self.file}, byte {self.byte}"
         kept = f" (kept in {self.kept})" if self.kept else ""
         return f"{place}: {self.what}{kept}"
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """The system's errors while reading, as ours."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"The history can't be read: {error.strerror or error}") from error

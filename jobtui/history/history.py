@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobtui.history.archive import ArchiveResult, Archives
-from jobtui.history.errors import DamageNote, Health, StoreError
+from jobtui.history.asking import Asking
+from jobtui.history.errors import DamageNote, Health, StoreError, readable
 from jobtui.history.follower import Follower
 from jobtui.history.io import Disk
 from jobtui.history.lineage import recovered_as, unrecovered
 from jobtui.history.quarantine import Quarantine
 from jobtui.history.query import Query
-from jobtui.history.segment import Segment
 from jobtui.history.state import State
-from jobtui.history.view import View, evaluate
+from jobtui.history.view import View
 from jobtui.model import Job, Status
 
 if TYPE_CHECKING:
@@ -33,13 +31,14 @@ class History:
     `new_id`, `commit`, `archive` and `close` may be called from any thread.
     """
 
-    def __init__(self, directory: Path, disk: Disk, writer: Writer | None, follower: Follower | None) -> None:
-        self._directory, self._writer, self._follower = directory, writer, follower
+    def __init__(self, path: Path, disk: Disk, writer: Writer | None, follower: Follower | None) -> None:
+        self.path, self._writer, self._follower = path, writer, follower
         self._archives = (
             writer.store.archives
             if writer is not None
-            else Archives(disk, directory, Quarantine(disk, directory, write=False))
+            else Archives(disk, path, Quarantine(disk, path, write=False))
         )
+        self._asking = Asking(self._archives, self.get, self.archived_job)
 
     @classmethod
     def open(
@@ -93,19 +92,19 @@ class History:
     # ---- reading
 
     def get(self, job_id: int) -> Job | None:
-        """The job's newest durable version, None where there is none that is not archived. Raises StoreError."""
-        with _readable():
+        """The job's newest durable version; None where there is none, or it is archived. Raises StoreError."""
+        with readable():
             return self._state.newest(job_id)
 
     def archived_job(self, job_id: int) -> Job | None:
         """An archived job. Raises StoreError."""
-        with _readable():
+        with readable():
             found = self._archives.find(self._state.manifest, job_id)
             return found[0].job(found[1]) if found is not None else None
 
     def is_archived(self, job_id: int) -> bool:
         """Whether there was such a job and it is archived now. Raises StoreError."""
-        with _readable():
+        with readable():
             return self._archives.find(self._state.manifest, job_id) is not None
 
     def live(self) -> tuple[Job, ...]:
@@ -135,24 +134,19 @@ class History:
         return self._state.last_id
 
     def unrecovered(self, space: str | None = None) -> list[int]:
-        """Failed and stopped jobs, of a space or of all, that no job has recovered; in id order. Raises StoreError."""
-        with _readable():
-            return unrecovered(self._state, space)
+        """Failed and stopped jobs, of a space or of all, that no job recovered, by id. Raises StoreError."""
+        with readable():
+            return unrecovered(self._state, self._archives, space)
 
     def recovered_as(self, job_id: int) -> list[int]:
         """The jobs that recovered this one, in id order. Raises StoreError."""
-        with _readable():
-            return recovered_as(self._state, job_id)
+        with readable():
+            return recovered_as(self._state, self._archives, job_id)
 
     def query(self, query: Query) -> View:
-        """The jobs that a query asks for. Raises StoreError."""
-        state = self._state
-        with _readable():
-            if query.archived:
-                return evaluate(query, self._archived_segments(state), (), self.archived_job)
-            with state.mutex:
-                recent = tuple(state.recent.values())
-            return evaluate(query, state.segments, recent, self.get)
+        """The jobs that a query asks for, as they are now. Raises StoreError."""
+        with readable():
+            return self._asking.answer(self._state, query)
 
     @property
     def notes(self) -> tuple[DamageNote, ...]:
@@ -178,7 +172,7 @@ class History:
         """
         if self._follower is None:
             return False
-        with _readable():
+        with readable():
             return self._follower.refresh()
 
     @property
@@ -196,15 +190,3 @@ class History:
         if self._follower is None:
             raise StoreError("The history is open for writing")
         return self._follower
-
-    def _archived_segments(self, state: State) -> list[Segment]:
-        return [each for archive in state.manifest.archives for each in self._archives.segments(archive)]
-
-
-@contextmanager
-def _readable() -> Iterator[None]:
-    """The system's errors as ours."""
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(f"The history can't be read: {error.strerror or error}") from error

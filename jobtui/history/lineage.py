@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 
+from jobtui.history.archive import Archives
 from jobtui.history.columns import CODE_OF
 from jobtui.history.state import State
 from jobtui.model import Job, Status
@@ -11,10 +12,10 @@ from jobtui.model import Job, Status
 _RECOVERABLE = (Status.FAILED, Status.STOPPED)
 
 
-def recovered_as(state: State, job_id: int) -> list[int]:
+def recovered_as(state: State, archives: Archives, job_id: int) -> list[int]:
     """The ids of the jobs that recovered this one, in order. Raises OSError."""
     found = {job.id for job in _recent(state) if job.recovered_from == job_id}
-    for segment in state.segments:
+    for segment in (*state.segments, *archives.all_segments(state.manifest)):
         if segment.entry.last > job_id:
             columns = segment.columns
             first, last = bisect_left(columns.recovered, job_id), bisect_right(columns.recovered, job_id)
@@ -22,8 +23,8 @@ def recovered_as(state: State, job_id: int) -> list[int]:
     return sorted(found)
 
 
-def unrecovered(state: State, space: str | None) -> list[int]:
-    """The ids of failed and stopped jobs that no job has recovered, in order. Raises OSError."""
+def unrecovered(state: State, archives: Archives, space: str | None) -> list[int]:
+    """The ids of failed and stopped jobs that no job, archived or not, recovered; in order. Raises OSError."""
     recent = _recent(state)
     recovered = {job.recovered_from for job in recent}
     found = {job.id for job in recent if job.status in _RECOVERABLE and (space is None or job.space == space)}
@@ -37,6 +38,8 @@ def unrecovered(state: State, space: str | None) -> list[int]:
             for job_id, status, code in zip(columns.ids, columns.statuses, columns.spaces.codes, strict=True)
             if status in codes and (wanted is None or code == wanted)
         )
+    for segment in archives.all_segments(state.manifest):
+        recovered.update(segment.columns.recovered)
     return sorted(found - recovered)
 
 

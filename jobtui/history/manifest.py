@@ -1,4 +1,4 @@
-"""The manifest: which files make up the history. Its rename is the moment at which a seal or an archive counts."""
+"""The manifest: which files make up the history. A seal or an archive counts from its rename on."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class State:
         self.tally: Tally = Counter()
         self.next_id = 1
         self.last_id = 0
-        self.version = 0
+        self.sealed_version = 0
         self._last_sealed = 0
 
     def settle(self, manifest: Manifest, segments: tuple[Segment, ...]) -> None:
@@ -66,7 +66,7 @@ class State:
             sealed = (*(entry.last for entry in manifest.archives), self._last_sealed)
             self.last_id = max(self.last_id, *sealed)
             self.next_id = max(self.next_id, manifest.next_id, self.last_id + 1)
-            self.version += 1
+            self.sealed_version += 1
 
     def count_sealed(self) -> None:
         """Begin the counts with those of the manifest."""
@@ -106,6 +106,7 @@ class State:
                 segment.replaced(job.id)
                 self.replaced[job.id] = Replaced(segment, *sealed)
                 self.tally[sealed] -= 1
+                self.sealed_version += 1
         with self.mutex:
             if before is not None:
                 self.tally[before.space, before.status] -= 1
@@ -117,7 +118,6 @@ class State:
                 self.live[job.id] = job
             self.last_id = max(self.last_id, job.id)
             self.next_id = max(self.next_id, self.last_id + 1)
-            self.version += 1
 
     def take_sealed(self, jobs: Iterable[Job], segment: Segment) -> None:
         """The segment holds these versions now: those that are still the newest need not be held here."""

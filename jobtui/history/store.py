@@ -206,8 +206,8 @@ class Store:
         """Take no change any more."""
         self.health = Health.READ_ONLY
         self.trouble = (
-            f"The history in {self._directory} can't be written any more ({error.strerror or error}): end jobtui, "
-            "see to that disk, and start it again. What is shown is as it is on disk"
+            f"The history in {self._directory} can't be written any more ({error.strerror or error}): "
+            "end jobtui, see to that disk, and start it again. What is shown is as it is on disk"
         )
 
     def put_off(self, error: OSError) -> None:

@@ -35,7 +35,7 @@ _STEP: Final = 32
 
 
 class UnsureError(OSError):
-    """The manifest was renamed and the rename may not be on disk: nothing may be removed or written any more."""
+    """The manifest was renamed, and that may not be on disk: nothing may be removed or written any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Vault:
         self._next_segment = state.manifest.next_segment
 
     def save(self, **changes: Any) -> Manifest:
-        """Write a manifest with these fields changed. Raises OSError, and UnsureError where it may count already."""
+        """Write a manifest with these fields changed. Raises OSError, UnsureError where it may count already."""
         before = self._state.manifest
         after = msgspec.structs.replace(
             before,
@@ -76,7 +76,7 @@ class Vault:
         return after
 
     def seal(self, sealing: Sealing) -> Generator[None, None, None]:
-        """Write the ended jobs as a segment, then forget the journals before. Raises OSError; all stays as it was."""
+        """Write the ended jobs as a segment, then forget older journals. After an OSError all is as it was."""
         if not sealing.jobs:
             self._commit(self.save(journal=sealing.journal, seq=sealing.seq), self._state.segments)
             return
@@ -193,7 +193,7 @@ class Vault:
     def write_segment(
         self, directory: Path, lines: Iterable[bytes], jobs: Sequence[Job], schema: int = SCHEMA
     ) -> Generator[None, None, Segment]:
-        """Write the framed records of jobs, in id order, and their index; no directory is synced. Raises OSError."""
+        """Write jobs' framed records, in id order, and their index; no directory is synced. Raises OSError."""
         name = f"seg-{self._next_segment:08d}"
         self._next_segment += 1
         pieces, starts = [], [0]

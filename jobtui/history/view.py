@@ -2,92 +2,105 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
-from jobtui.history.columns import CODE_OF, STATUSES, hosts_of, reason_of
-from jobtui.history.query import Query, Sort
-from jobtui.history.segment import Segment
+from jobtui.history.answers import Answer
+from jobtui.history.errors import readable
 from jobtui.model import Job
 
-Reader = Callable[[int], Job | None]
+Entry = tuple[float, int]
+"""What a job is ordered by: a key, then its id."""
 
 
 class View:
-    """Jobs of one moment, in the query's order. A page is read with the newest version of each job."""
+    """The jobs that a query found, of one moment, in its order: places from 0 to its length.
 
-    def __init__(self, ids: Sequence[int], read: Reader) -> None:
-        self._ids, self._read = ids, read
+    The first pages from either end of an unsorted view cost next to nothing; `ready` says whether a place
+    is to be had so, and `prepare` does all the work that is left, for a thread that has the time. A page is
+    read with the newest version of each job. Everything here raises StoreError where the disk fails, and
+    may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        answer: Answer,
+        recent: Sequence[Job],
+        descending: bool,
+        read: Callable[[int], Job | None],
+    ) -> None:
+        self._answer, self._descending, self._read = answer, descending, read
+        self._keys = {job.id: answer.key(job) for job in recent}
+        self._recent: list[Entry] = sorted(
+            ((key, job_id) for job_id, key in self._keys.items()), reverse=descending
+        )
 
     def __len__(self) -> int:
-        return len(self._ids)
+        with readable():
+            return self._answer.count() + len(self._recent)
 
     def ids(self, start: int, stop: int) -> list[int]:
         """The ids at the places from `start` to before `stop`."""
-        return list(self._ids[start:stop])
+        length = len(self)
+        start, stop = max(0, start), min(stop, length)
+        if start >= stop:
+            return []
+        if start + stop > length:
+            return self._ids(length - stop, length - start, not self._descending)[::-1]
+        return self._ids(start, stop, self._descending)
 
     def page(self, start: int, count: int) -> list[Job]:
-        """Up to `count` jobs from place `start`; one that was archived meanwhile is left out. Raises OSError."""
-        found = map(self._read, self._ids[start : start + count])
-        return [job for job in found if job is not None]
+        """Up to `count` jobs from place `start`; one that was archived meanwhile is left out."""
+        with readable():
+            found = map(self._read, self.ids(start, start + count))
+            return [job for job in found if job is not None]
 
     def index_of(self, job_id: int) -> int | None:
         """The job's place, None where it is not in the view."""
-        try:
-            return self._ids.index(job_id)
-        except ValueError:
-            return None
+        with readable():
+            entry = self._entry(job_id)
+            if entry is None:
+                return None
+            before = self._answer.rank(*entry, descending=self._descending)
+            among = bisect_left(self._recent, True, key=lambda each: self._passes(each, entry))
+            recent = among < len(self._recent) and self._recent[among] == entry
+            sealed = self._answer.first(before + 1, descending=self._descending)[before : before + 1]
+            return before + among if recent or list(sealed) == [job_id] else None
 
+    def ready(self, start: int, stop: int) -> bool:
+        """Whether the places from `start` to before `stop` can be read without long work."""
+        length = len(self)
+        if start + stop > length:
+            return self._answer.ready(min(length - start, length), descending=not self._descending)
+        return self._answer.ready(min(stop, length), descending=self._descending)
 
-def evaluate(query: Query, segments: Sequence[Segment], recent: Sequence[Job], read: Reader) -> View:
-    """Answer a query over sealed and recent jobs."""
-    keyed: list[tuple[object, int]] = []
-    for segment in segments:
-        for place in segment.present():
-            job = segment.job(place)
-            if _matches(query, job):
-                keyed.append((_key(query.sort, job), job.id))
-    keyed += [(_key(query.sort, job), job.id) for job in recent if _matches(query, job)]
-    keyed.sort(reverse=query.descending)
-    return View([job_id for _, job_id in keyed], read)
+    def prepare(self) -> None:
+        """Do all work that is left, so that every place is ready."""
+        with readable():
+            self._answer.prepare()
 
+    def _entry(self, job_id: int) -> Entry | None:
+        entry = self._keys.get(job_id)
+        if entry is not None:
+            return entry, job_id
+        job = self._read(job_id)
+        return (self._answer.key(job), job_id) if job is not None else None
 
-def _matches(query: Query, job: Job) -> bool:
-    hosts = set(hosts_of(job))
-    return (
-        (not query.statuses or job.status in query.statuses)
-        and (not query.spaces or job.space in query.spaces)
-        and (not query.hosts or bool(hosts & query.hosts))
-        and (not query.commands or job.command in query.commands)
-        and (query.since is None or job.submitted >= query.since)
-        and (query.until is None or job.submitted < query.until)
-        and job.status not in query.not_statuses
-        and job.space not in query.not_spaces
-        and not hosts & query.not_hosts
-        and job.command not in query.not_commands
-        and all(_contains(job, word) for word in query.words)
-        and not any(_contains(job, word) for word in query.not_words)
-    )
+    def _passes(self, entry: Entry, other: Entry) -> bool:
+        return entry <= other if self._descending else entry >= other
 
+    def _ids(self, start: int, stop: int, descending: bool) -> list[int]:
+        with readable():
+            sealed = self._answer.first(stop, descending=descending)
+            recent = self._recent if descending == self._descending else self._recent[::-1]
 
-def _contains(job: Job, word: str) -> bool:
-    texts = (job.command, job.space, str(job.status), reason_of(job), *hosts_of(job))
-    folded = word.casefold()
-    return str(job.id) == word or any(folded in text.casefold() for text in texts)
+            def place(i: int) -> int:
+                key, job_id = recent[i]
+                return i + self._answer.before(key, job_id, stop, descending=descending)
 
-
-def _key(sort: Sort, job: Job) -> object:
-    if sort is Sort.ID:
-        return job.id
-    if sort is Sort.COMMAND:
-        return job.command, job.space
-    if sort is Sort.SPACE:
-        return job.space
-    if sort is Sort.STATUS:
-        return CODE_OF[job.status]
-    value = getattr(job, sort.value)
-    if value is None:
-        return (0, 0)
-    return (1, value)
-
-
-__all__ = ["STATUSES", "View", "evaluate"]
+            first = bisect_left(range(len(recent)), start, key=place)
+            end = bisect_left(range(len(recent)), stop, first, key=place)
+            found = list(sealed[start - first : stop - end])
+            for i in range(first, end):
+                found.insert(place(i) - start, recent[i][1])
+            return found

@@ -1,0 +1,180 @@
+"""Queries over recent, sealed and archived jobs, beside the same questions asked the simple way."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from jobtui.history import History, Query, Sort
+from jobtui.history.store import Limits
+from jobtui.model import Job, Status
+from tests.support import made_jobs, plain_history
+
+SMALL = Limits(journal=20_000, leftover=10_000, blanks=4096)
+
+QUERIES = (
+    Query(),
+    Query(statuses=frozenset({Status.FAILED})),
+    Query(statuses=frozenset({Status.QUEUE, Status.RUNNING})),
+    Query(spaces=frozenset({"nba"})),
+    Query(spaces=frozenset({"nba", "图谱"}), statuses=frozenset({Status.FINISHED})),
+    Query(spaces=frozenset({"no such space"})),
+    Query(hosts=frozenset({"local0"})),
+    Query(commands=frozenset({"compact"})),
+    Query(words=("NOPE",)),
+    Query(words=("ÉTÉ",)),
+    Query(words=("flush", "local")),
+    Query(words=("17",)),
+    Query(words=("9" * 40,)),
+    Query(since=made_jobs.at(700)),
+    Query(until=made_jobs.at(700)),
+    Query(since=made_jobs.at(300), until=made_jobs.at(900.5)),
+    Query(not_statuses=frozenset({Status.FINISHED})),
+    Query(not_spaces=frozenset({"nba"})),
+    Query(not_hosts=frozenset({"local0"})),
+    Query(not_commands=frozenset({"flush"})),
+    Query(not_words=("interrupted",)),
+    Query(words=("flush",), not_words=("nba", "local1"), not_statuses=frozenset({Status.STOPPED})),
+)
+
+
+class _Known:
+    """A history and the jobs that it should hold."""
+
+    def __init__(self, path: Path) -> None:
+        self.dice = random.Random(7)
+        self.history = History.open(path, limits=SMALL)
+        self.jobs: dict[int, Job] = {}
+        self.archived: dict[int, Job] = {}
+
+    def live_through(self, changes: int) -> None:
+        dice, futures = self.dice, []
+        for _ in range(changes):
+            live = [job for job in self.jobs.values() if not job.status.ended]
+            if len(live) < 5 or dice.random() < 0.2:
+                job = made_jobs.submitted(self.history.new_id(), dice)
+            elif dice.random() < 0.02:
+                job = made_jobs.moved_on(dice.choice(list(self.jobs.values())), dice)
+            else:
+                job = made_jobs.moved_on(dice.choice(live), dice)
+            self.jobs[job.id] = job
+            futures.append(self.history.commit(job))
+        for future in futures:
+            future.result(30)
+
+    def archive(self, first: int, last: int) -> None:
+        for job_id in self.history.archive(first, last).result(30).ids:
+            self.archived[job_id] = self.jobs.pop(job_id)
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Known]:
+    known = _Known(tmp_path_factory.mktemp("history"))
+    known.live_through(1500)
+    known.archive(20, 90)
+    known.live_through(700)
+    known.archive(5, 5)
+    known.live_through(300)
+    yield known
+    known.history.close()
+
+
+@pytest.fixture(params=("the writer", "a reader"))
+def reading(request: pytest.FixtureRequest, known: _Known) -> Iterator[History]:
+    if request.param == "the writer":
+        yield known.history
+        return
+    reader = History.open(known.history.path, write=False)
+    yield reader
+    reader.close()
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=str)
+def test_every_query_finds_what_looking_at_every_job_finds(
+    reading: History, known: _Known, query: Query
+) -> None:
+    for sort, descending in itertools.product(Sort, (False, True)):
+        asked = replace(query, sort=sort, descending=descending)
+        expected = plain_history.answer(asked, known.jobs.values())
+        view = reading.query(asked)
+        assert len(view) == len(expected), asked
+        assert view.ids(0, len(view)) == expected, asked
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=str)
+def test_the_archive_is_queried_as_the_rest_is(reading: History, known: _Known, query: Query) -> None:
+    asked = replace(query, archived=True, sort=Sort.TOOK, descending=True)
+    expected = plain_history.answer(asked, known.archived.values())
+    view = reading.query(asked)
+    assert view.ids(0, 10_000) == expected
+    assert view.page(3, 5) == [known.archived[job_id] for job_id in expected[3:8]]
+
+
+@pytest.mark.parametrize("sort", Sort)
+@pytest.mark.parametrize("descending", [False, True])
+def test_a_page_at_any_place_is_that_part_of_the_whole(
+    reading: History, known: _Known, sort: Sort, descending: bool
+) -> None:
+    dice = random.Random(3)
+    for query in (Query(), Query(words=("flush",)), Query(not_statuses=frozenset({Status.FAILED}))):
+        asked = replace(query, sort=sort, descending=descending)
+        expected = plain_history.answer(asked, known.jobs.values())
+        for start in (0, len(expected) - 7, len(expected), *(dice.randrange(len(expected)) for _ in range(12))):
+            view = reading.query(asked)
+            assert [job.id for job in view.page(start, 7)] == expected[max(0, start) : start + 7]
+
+
+@pytest.mark.parametrize("sort", Sort)
+def test_a_job_is_found_at_its_place_and_nowhere_when_it_is_not_in_view(
+    reading: History, known: _Known, sort: Sort
+) -> None:
+    query = Query(not_spaces=frozenset({"nba"}), sort=sort, descending=True)
+    expected = plain_history.answer(query, known.jobs.values())
+    view = reading.query(query)
+    for job_id in known.jobs:
+        place = expected.index(job_id) if job_id in expected else None
+        assert view.index_of(job_id) == place
+    assert view.index_of(10**9) is None
+    assert view.index_of(next(iter(known.archived))) is None
+
+
+def test_a_page_holds_the_newest_versions_of_its_jobs(reading: History, known: _Known) -> None:
+    expected = [known.jobs[job_id] for job_id in sorted(known.jobs)]
+    assert reading.query(Query()).page(0, 10_000) == expected
+
+
+def test_counts_by_status_and_space_are_exact(reading: History, known: _Known) -> None:
+    jobs = known.jobs.values()
+    assert reading.counts() == plain_history.counts(jobs)
+    for space in (*made_jobs.SPACES, "no such space"):
+        assert reading.counts(space) == plain_history.counts(jobs, space)
+    assert set(reading.spaces()) == {job.space for job in jobs}
+
+
+def test_lineage_is_known_both_ways(reading: History, known: _Known) -> None:
+    jobs, archived = known.jobs.values(), known.archived.values()
+    for space in (None, "nba", "no such space"):
+        assert reading.unrecovered(space) == plain_history.unrecovered(jobs, archived, space)
+    for job_id in known.jobs:
+        heirs = sorted(job.id for job in (*jobs, *archived) if job.recovered_from == job_id)
+        assert reading.recovered_as(job_id) == heirs
+
+
+def test_a_view_stays_as_it_was_while_jobs_come_and_go(known: _Known) -> None:
+    view = known.history.query(Query(descending=True))
+    before = view.ids(0, 20)
+    known.live_through(40)
+    assert view.ids(0, 20) == before
+
+
+def test_preparing_a_view_makes_every_place_ready(known: _Known) -> None:
+    for sort in Sort:
+        view = known.history.query(Query(sort=sort, words=("a",)))
+        view.prepare()
+        assert view.ready(0, len(view))
+        assert view.ready(len(view) // 2, len(view) // 2 + 1)

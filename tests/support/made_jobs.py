@@ -1,0 +1,96 @@
+"""Jobs made up at random, the same for the same seed, for tests and benchmarks of the history."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from jobtui.model import Event, EventKind, Job, Level, Stats, Status, Task
+
+EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
+SPACES = ("nba", "test2", "图谱", "a b", "été")
+HOSTS = ("local0", "local1", "192.168.8.5", "host-Ä")
+REASONS = (
+    "no space left on device (needs 1.1 GiB, 240 MiB free)",
+    "[/nope] the host's process ended",
+    "interrupted: jobtui ended while it ran",
+    'a "quoted" \\ reason\nof two lines {"crc":"00000000",',
+)
+
+replace = msgspec.structs.replace
+
+
+def at(seconds: float) -> datetime:
+    """A moment that many seconds after the first."""
+    return EPOCH + timedelta(seconds=seconds)
+
+
+def submitted(job_id: int, dice: random.Random, spaces: tuple[str, ...] = SPACES) -> Job:
+    """A new job in the queue."""
+    when = at(job_id * 7)
+    return Job(
+        id=job_id,
+        command=dice.choice(("flush", "compact")),
+        space=dice.choice(spaces),
+        submitted=when,
+        recovered_from=dice.randrange(1, job_id) if job_id > 3 and dice.random() < 0.1 else None,
+        tasks=tuple(Task(number, host) for number, host in enumerate(dice.sample(HOSTS, dice.randint(1, 3)))),
+        events=(Event(when, EventKind.SUBMITTED),),
+    )
+
+
+def moved_on(job: Job, dice: random.Random) -> Job:
+    """The job one step further on its way to an end. An ended job gets a remark."""
+    when = at(job.id * 7 + len(job.events) * 1.5)
+    if job.status is Status.QUEUE and dice.random() < 0.9:
+        events = (*job.events, Event(when, EventKind.STARTED))
+        return replace(job, status=Status.RUNNING, start=when, events=events)
+    if job.status is Status.QUEUE:
+        return _ended(job, Status.STOPPED, when, dice)
+    if job.status.ended:
+        return replace(job, events=(*job.events, Event(when, EventKind.NOTE, reason=dice.choice(REASONS))))
+    for place, task in enumerate(job.tasks):
+        if not task.status.ended:
+            return _task_on(job, place, when, dice)
+    statuses = {task.status for task in job.tasks}
+    worst = next(each for each in (Status.FAILED, Status.STOPPED, Status.FINISHED) if each in statuses)
+    return _ended(job, worst, when, dice)
+
+
+def ended(job_id: int, dice: random.Random, spaces: tuple[str, ...] = SPACES) -> Job:
+    """A job that has gone all the way."""
+    job = submitted(job_id, dice, spaces)
+    while not job.status.ended:
+        job = moved_on(job, dice)
+    return job
+
+
+def _task_on(job: Job, place: int, when: datetime, dice: random.Random) -> Job:
+    task = job.tasks[place]
+    if task.status is Status.QUEUE:
+        task = replace(task, status=Status.RUNNING, start=when, before=_stats(dice))
+        event = Event(when, EventKind.TASK_STARTED, task=task.number)
+    else:
+        status = dice.choice((Status.FINISHED,) * 6 + (Status.FAILED, Status.STOPPED))
+        reason = dice.choice(REASONS) if status is Status.FAILED else ""
+        done = 1.0 if status is Status.FINISHED else round(dice.random(), 3)
+        task = replace(
+            task, status=status, stop=when, took=1.5, progress=done, after=_stats(dice), reason=reason
+        )
+        event = Event(when, EventKind.TASK_ENDED, task=task.number, status=status, reason=reason)
+    tasks = (*job.tasks[:place], task, *job.tasks[place + 1 :])
+    return replace(job, tasks=tasks, events=(*job.events, event))
+
+
+def _ended(job: Job, status: Status, when: datetime, dice: random.Random) -> Job:
+    took = (when - job.start).total_seconds() if job.start is not None else None
+    reason = dice.choice(REASONS) if status is Status.FAILED else ""
+    events = (*job.events, Event(when, EventKind.ENDED, status=status, reason=reason))
+    return replace(job, status=status, stop=when, took=took, reason=reason, events=events)
+
+
+def _stats(dice: random.Random) -> Stats:
+    levels = tuple(Level(dice.randrange(9), dice.randrange(1 << 30)) for _ in range(dice.randint(1, 3)))
+    return Stats(levels=levels, memtable=dice.randrange(1 << 20), keys=dice.randrange(1 << 20))

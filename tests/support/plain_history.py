@@ -1,0 +1,79 @@
+"""What the history should answer, worked out the simple way: every job is held, and every job is looked at."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from jobtui.history import Query, Sort
+from jobtui.model import Job, Status
+
+_ORDER = (Status.QUEUE, Status.RUNNING, Status.FINISHED, Status.FAILED, Status.STOPPED)
+
+
+def answer(query: Query, jobs: Iterable[Job]) -> list[int]:
+    """The ids that a query finds among `jobs`, in its order."""
+    found = [job for job in jobs if _found(query, job)]
+    found.sort(key=lambda job: (_key(query.sort, job), job.id), reverse=query.descending)
+    return [job.id for job in found]
+
+
+def counts(jobs: Iterable[Job], space: str | None = None) -> dict[Status, int]:
+    """How many of the jobs are of each status."""
+    tally = Counter(job.status for job in jobs if space is None or job.space == space)
+    return {status: tally[status] for status in Status}
+
+
+def unrecovered(jobs: Iterable[Job], archived: Iterable[Job], space: str | None = None) -> list[int]:
+    """Failed and stopped jobs that no job of either recovered."""
+    jobs = list(jobs)
+    recovered = {job.recovered_from for job in (*jobs, *archived)}
+    return sorted(
+        job.id
+        for job in jobs
+        if job.status in (Status.FAILED, Status.STOPPED)
+        and job.id not in recovered
+        and (space is None or job.space == space)
+    )
+
+
+def _found(query: Query, job: Job) -> bool:
+    hosts = {task.host for task in job.tasks}
+    return all(
+        (
+            not query.statuses or job.status in query.statuses,
+            not query.spaces or job.space in query.spaces,
+            not query.hosts or hosts & query.hosts,
+            not query.commands or job.command in query.commands,
+            query.since is None or job.submitted >= query.since,
+            query.until is None or job.submitted < query.until,
+            job.status not in query.not_statuses,
+            job.space not in query.not_spaces,
+            not hosts & query.not_hosts,
+            job.command not in query.not_commands,
+            all(_holds(job, word) for word in query.words),
+            not any(_holds(job, word) for word in query.not_words),
+        )
+    )
+
+
+def _holds(job: Job, word: str) -> bool:
+    texts = [job.command, job.space, job.status.value, job.reason]
+    texts += [text for task in job.tasks for text in (task.host, task.reason)]
+    return str(job.id) == word or any(word.casefold() in text.casefold() for text in texts)
+
+
+def _key(sort: Sort, job: Job) -> Any:
+    match sort:
+        case Sort.ID:
+            return 0
+        case Sort.COMMAND:
+            return (job.command, job.space)
+        case Sort.SPACE:
+            return job.space
+        case Sort.STATUS:
+            return _ORDER.index(job.status)
+        case _:
+            value = getattr(job, sort.value)
+            return (value is not None, value if value is not None else 0)
