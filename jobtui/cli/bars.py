@@ -35,14 +35,14 @@ def _show_nothing(_: object) -> None:
 
 class _JobBars:
     def __init__(self) -> None:
-        from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
         self._bars: dict[int, TaskID] = {}
         self._progress = _progress(
             TextColumn("job {task.fields[job]}", markup=False),
             TextColumn("{task.description}", markup=False),
             BarColumn(),
-            TaskProgressColumn(markup=False),
+            TextColumn("{task.percentage:>3.0f}%", markup=False),
             TimeElapsedColumn(),
             TextColumn("{task.fields[state]}", markup=False),
         )

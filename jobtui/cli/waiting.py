@@ -42,7 +42,7 @@ class Waiting:
     def result(self, future: Future[T]) -> T:
         """The future's result, once it is there. Raises what the future does, and LeftAtOnce."""
         future.add_done_callback(lambda _: self._inbox.put(None))
-        while not future.done():
+        while not (future.done() and self._inbox.empty()):
             item = self._inbox.get()
             if isinstance(item, signal.Signals):
                 self._interrupt(item)

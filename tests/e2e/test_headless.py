@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,12 +39,41 @@ def new_job(job: int) -> str:
     return NEW_JOB.format(str(job).ljust(10))
 
 
-@pytest.fixture
-def nba(jobtui: CommandLine) -> CommandLine:
-    """A user with a space and a few pairs in it."""
+@pytest.fixture(scope="module")
+def with_nba(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of a user with a space and a few pairs in it."""
+    jobtui = CommandLine(tmp_path_factory.mktemp("nba"))
     jobtui.done("-e", "CREATE SPACE nba ON 2 HOSTS")
     jobtui.done("load", "nba", "-", "--format", "csv", stdin="".join(f"k{n},v{n}\n" for n in range(100)))
-    return jobtui
+    return jobtui.home
+
+
+@pytest.fixture(scope="module")
+def with_much(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of a user whose space nba has megabytes to compact."""
+    jobtui = CommandLine(tmp_path_factory.mktemp("much"))
+    jobtui.done("-e", "CREATE SPACE nba ON 2 HOSTS")
+    noise = os.urandom(3_000_000).hex()
+    pairs = "".join(f"k{n},{noise[n * 600 : n * 600 + 600]}\n" for n in range(10_000))
+    jobtui.done("load", "nba", "-", "--format", "csv", stdin=pairs)
+    return jobtui.home
+
+
+def moved_in(home: Path, template: Path, config: str = "") -> CommandLine:
+    shutil.copytree(template, home, dirs_exist_ok=True)
+    return CommandLine(home, config)
+
+
+@pytest.fixture
+def nba(with_nba: Path, tmp_path: Path) -> CommandLine:
+    """A user with a space and a few pairs in it."""
+    return moved_in(tmp_path, with_nba)
+
+
+@pytest.fixture
+def slow(with_much: Path, tmp_path: Path) -> CommandLine:
+    """A user whose compacts take many seconds."""
+    return moved_in(tmp_path, with_much, "[profiles.local]\ncompact_rate = 200_000\n")
 
 
 def status_of(jobtui: CommandLine, job: int) -> str:
@@ -59,8 +89,8 @@ def test_a_text_that_only_reads_starts_nothing_and_leaves_nothing(jobtui: Comman
     assert not jobtui.data.exists()
 
 
-HEAVY = ("asyncio", "textual", "rich", "rocksdict", "multiprocessing", "subprocess", "tomllib", "nebula3")
-LIGHT = ("pyparsing", "msgspec", "platformdirs", "jobtui.engine", "jobtui.language", "jobtui.history")
+HEAVY = {"asyncio", "textual", "rich", "rocksdict", "subprocess", "tomllib", "nebula3"}
+LIGHT = {"pyparsing", "msgspec", "platformdirs", "jobtui.engine", "jobtui.language", "jobtui.history"}
 
 
 def imported(jobtui: CommandLine, *words: str) -> set[str]:
@@ -79,25 +109,13 @@ def imported(jobtui: CommandLine, *words: str) -> set[str]:
     }
 
 
-def test_showing_jobs_imports_no_asyncio_no_screen_and_no_database(jobtui: CommandLine) -> None:
-    jobtui.config.unlink()
-    words = ("-e", "SHOW JOBS; SHOW SPACES")
-    command = [word for word in jobtui.words(*words) if word not in ("--config", str(jobtui.config))]
-    ended = subprocess.run(
-        [command[0], "-X", "importtime", *command[1:]],
-        env=jobtui.environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    names = {line.rpartition("|")[2].strip() for line in ended.stderr.splitlines()}
-    assert not names & set(HEAVY)
+def test_showing_jobs_imports_no_asyncio_no_screen_and_no_database(nba: CommandLine) -> None:
+    assert not imported(nba, "-e", "SHOW JOBS; SHOW SPACES; SHOW HOSTS; USE nba") & HEAVY
 
 
 @pytest.mark.parametrize("words", [["--version"], ["--help"]])
 def test_version_and_help_import_next_to_nothing(jobtui: CommandLine, words: list[str]) -> None:
-    assert not imported(jobtui, *words) & {*HEAVY, *LIGHT}
+    assert not imported(jobtui, *words) & (HEAVY | LIGHT)
 
 
 def test_results_are_boxes_with_a_line_between(nba: CommandLine) -> None:
@@ -311,10 +329,15 @@ def test_detached_jobs_stay_queued_until_something_is_submitted_to_their_space(n
     assert status_of(nba, 1) == "queue"
     nba.done("-e", "ADMIN FLUSH other")
     assert status_of(nba, 1) == "queue"
-    nba.done("-e", "CREATE SPACE IF NOT EXISTS nba")
+    nba.done("-e", "DROP SPACE other")
     assert status_of(nba, 1) == "queue"
     nba.done("-e", "ADMIN FLUSH nba")
     assert [row["Status"] for row in nba.rows("SHOW JOBS")] == ["finished"] * 3
+
+
+def test_a_remark_goes_to_stderr(nba: CommandLine) -> None:
+    ended = nba("-e", "CREATE SPACE IF NOT EXISTS nba")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "Space 'nba' exists already\n")
 
 
 def test_the_dashboards_space_is_not_inherited(nba: CommandLine) -> None:
@@ -343,19 +366,6 @@ def test_a_profile_that_is_taken_is_1_and_says_by_whom(nba: CommandLine) -> None
 
 
 # ---- interruptions
-
-
-@pytest.fixture
-def slow(tmp_path: Path) -> CommandLine:
-    """A user whose compacts take many seconds."""
-    jobtui = CommandLine(tmp_path, "[profiles.local]\ncompact_rate = 200_000\n")
-    jobtui.done("-e", "CREATE SPACE nba ON 2 HOSTS")
-    noise = os.urandom(3_000_000).hex()
-    pairs = "".join(f"k{n},{noise[n * 600 : n * 600 + 600]}\n" for n in range(10_000))
-    fast = CommandLine(tmp_path)
-    fast.done("load", "nba", "-", "--format", "csv", stdin=pairs)
-    jobtui.config.write_text("[profiles.local]\ncompact_rate = 200_000\n")
-    return jobtui
 
 
 def is_running(jobtui: CommandLine, job: int) -> bool:
@@ -396,7 +406,7 @@ def test_a_killed_run_is_told_at_the_next_start_and_can_be_recovered(slow: Comma
         eventually(lambda: is_running(slow, 1))
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(60)
-    slow.config.write_text("")
+    slow.config.unlink()
     ended = slow("-e", "RECOVER JOB")
     assert (ended.returncode, ended.stdout) == (0, new_job(2))
     assert "interrupted: jobtui ended while it ran" in ended.stderr

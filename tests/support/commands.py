@@ -17,13 +17,14 @@ SECONDS = 60
 
 
 class CommandLine:
-    """`jobtui` as one user of one machine has it. `config` is the text of its config file."""
+    """`jobtui` as one user of one machine has it. `config` is the text of a config file, "" for none."""
 
     def __init__(self, home: Path, config: str = "") -> None:
         self.home = home
         self.data = home / "data"
         self.config = home / "config.toml"
-        self.config.write_text(config)
+        if config:
+            self.config.write_text(config)
 
     @property
     def profile(self) -> Profile:
@@ -32,8 +33,8 @@ class CommandLine:
 
     def words(self, *words: str | Path) -> list[str]:
         """The whole command line."""
-        place = ("--config", str(self.config), "--data-dir", str(self.data))
-        return [sys.executable, "-m", "jobtui", *place, *map(str, words)]
+        settings = ("--config", str(self.config)) if self.config.exists() else ()
+        return [sys.executable, "-m", "jobtui", *settings, "--data-dir", str(self.data), *map(str, words)]
 
     @property
     def environment(self) -> dict[str, str]:

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from jobtui.cli import main
+from jobtui.config import SETTINGS, read_config
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the usual config file would be."""
+    usual = tmp_path / "home" / "config.toml"
+    monkeypatch.setattr("jobtui.config.paths.default_config", lambda: usual)
+    monkeypatch.setattr("jobtui.config.paths.default_data_dir", lambda: tmp_path / "data")
+    return usual
+
+
+FULL = """
+profile = "prod"
+data_dir = 'C:\\odd "place"'
+
+[profiles.prod]
+task_timeout = "15 min"
+compact_rate = "50 MiB"
+hosts = { "192.168.8.5" = "/disk\\u00e9", local1 = "" }
+
+[dashboard]
+confirm = "bulk"
+bell = false
+keymap = { stop = "s,x" }
+"""
+
+
+def test_it_prints_every_setting_with_its_default_and_its_meaning(capsys: Captured, place: Path) -> None:
+    assert main(["config"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"# {place} (not there: these are the defaults)\n")
+    flat = re.sub(r"\n# ", " ", shown)
+    for settings in SETTINGS.values():
+        for setting in settings:
+            assert f"{setting.meaning}\n{setting.name} = {setting.default}\n" in flat
+
+
+def test_what_it_prints_is_a_config_file_that_says_the_same(
+    capsys: Captured, tmp_path: Path, place: Path
+) -> None:
+    (tmp_path / "full.toml").write_text(FULL)
+    assert main(["config", "--config", str(tmp_path / "full.toml")]) == 0
+    shown = capsys.readouterr().out
+    (tmp_path / "printed.toml").write_text(shown)
+    before, after = read_config(tmp_path / "full.toml"), read_config(tmp_path / "printed.toml")
+    assert before.profiles == after.profiles
+    assert before.dashboard == after.dashboard
+    assert (before.profile, before.data_dir) == (after.profile, after.data_dir)
+    assert "task_timeout = 900  # default: 0" in shown
+
+
+def test_it_tells_where_the_file_belongs(capsys: Captured, place: Path) -> None:
+    assert main(["config", "path"]) == 0
+    assert capsys.readouterr().out == f"{place}\n"
+
+
+def test_it_checks_the_file(capsys: Captured, tmp_path: Path, place: Path) -> None:
+    assert main(["config", "check"]) == 0
+    assert capsys.readouterr().out == f"{place}: not there; the defaults are used\n"
+    place.parent.mkdir()
+    place.write_text("[dashboard]\nbell = 3\n")
+    assert main(["config", "check"]) == 2
+    assert capsys.readouterr().err == f"jobtui: {place}:2: dashboard.bell must be true or false\n"
+    place.write_text("[dashboard]\nbell = true\n")
+    assert main(["config", "check"]) == 0
+    assert capsys.readouterr().out == f"{place}: all is well\n"
+
+
+def test_foreign_text_in_a_problem_is_harmless(capsys: Captured, place: Path) -> None:
+    place.parent.mkdir()
+    place.write_text('"\\u001b[2J" = 1\n')
+    assert main(["config"]) == 2
+    err = capsys.readouterr().err
+    assert "\x1b" not in err
+    assert r"\x1b[2J" in err

@@ -1,0 +1,119 @@
+"""Ctrl+c while jobs run, over a storage that obeys only when the test says so."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from jobtui.cli.waiting import LeftAtOnce, counted_jobs, waiting_for
+from jobtui.engine.profile import Run
+from jobtui.model import Status
+from tests.support.engines import Bench, bench
+from tests.support.scripted import ScriptedStorage
+
+
+@pytest.fixture
+def at_work(tmp_path: Path) -> Iterator[Bench]:
+    """An engine whose job 1 is running on its one host."""
+    with bench(tmp_path, ScriptedStorage({"nba": ["a"]}), run=Run.SUBMITTED) as found:
+        found.say("ADMIN COMPACT nba")
+        found.storage.operation("nba", "a")
+        yield found
+
+
+def soon(act: Callable[[], object]) -> threading.Thread:
+    """Do it on another thread while this one waits."""
+    thread = threading.Thread(target=act)
+    thread.start()
+    return thread
+
+
+def ctrl_c() -> None:
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
+def test_ctrl_c_waits_until_the_job_has_truly_stopped(
+    at_work: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt_then_obey() -> None:
+        ctrl_c()
+        operation = at_work.storage.operation("nba", "a")
+        assert operation.cancelled.wait(20)
+        operation.stop()
+
+    with waiting_for(at_work.engine) as waiting:
+        thread = soon(interrupt_then_obey)
+        (job,) = waiting.until_ended((1,))
+    thread.join()
+    assert job.status is Status.STOPPED
+    assert waiting.interrupted is signal.SIGINT
+    assert capsys.readouterr().err == "Stopping job 1; once more leaves at once\n"
+
+
+def test_a_second_ctrl_c_leaves_at_once(at_work: Bench) -> None:
+    def insist() -> None:
+        ctrl_c()
+        assert at_work.storage.operation("nba", "a").cancelled.wait(20)
+        ctrl_c()
+
+    with waiting_for(at_work.engine) as waiting:
+        thread = soon(insist)
+        with pytest.raises(LeftAtOnce):
+            waiting.until_ended((1,))
+    thread.join()
+    assert at_work.job(1).stopping
+
+
+def test_a_job_that_ends_by_itself_meanwhile_is_not_called_stopped(
+    at_work: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt_too_late() -> None:
+        ctrl_c()
+        operation = at_work.storage.operation("nba", "a")
+        assert operation.cancelled.wait(20)
+        operation.finish()
+
+    with waiting_for(at_work.engine) as waiting:
+        thread = soon(interrupt_too_late)
+        (job,) = waiting.until_ended((1,))
+    thread.join()
+    assert job.status is Status.FINISHED
+    assert "already" not in capsys.readouterr().err
+
+
+def test_after_ctrl_c_nothing_more_is_started(at_work: Bench) -> None:
+    at_work.say("ADMIN FLUSH nba")
+    at_work.storage.obey = True
+    with waiting_for(at_work.engine) as waiting:
+        thread = soon(ctrl_c)
+        waiting.until_ended((1,))
+    thread.join()
+    assert at_work.job(2).status is Status.QUEUE
+    assert len(at_work.storage.begun) == 1
+
+
+def test_the_handlers_of_before_are_back_afterwards(at_work: Bench) -> None:
+    before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    with waiting_for(at_work.engine):
+        assert signal.getsignal(signal.SIGINT) is not before[0]
+    assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+
+
+def test_a_signal_that_is_ignored_stays_ignored(at_work: Bench) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with waiting_for(at_work.engine):
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(
+    ("ids", "words"), [([], "no job"), ([41], "job 41"), ([41, 42], "jobs 41 and 42"), ([1, 2, 3], "3 jobs")]
+)
+def test_jobs_are_counted_in_words(ids: list[int], words: str) -> None:
+    assert counted_jobs(ids) == words

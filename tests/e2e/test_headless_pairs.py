@@ -1,0 +1,140 @@
+"""`jobtui load` and `jobtui dump` on real storage."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from jobtui.cli.pairs import PairFormat, read_pairs, write_pairs
+from tests.support.commands import CommandLine
+
+AWKWARD = {
+    b"": b"an empty key",
+    b"\x00\xff": b"\x80\x81",
+    b"bytes": bytes(range(256)),
+    b"empty": b"",
+    b"key": b"value",
+    b"lines": b"a\nb\r\nc\rd",
+    b"null": rb"\N",
+    b"quotes": b'"a", "b"',
+    b"slash": rb"C:\new\table",
+    b"tabs": b"\ta\t",
+    b"terminal": b"\x1b[2J\xc2\x9b",
+    "图谱".encode(): "wide 图谱 😀".encode(),
+}
+
+
+@pytest.fixture
+def nba(jobtui: CommandLine) -> CommandLine:
+    jobtui.done("-e", "CREATE SPACE nba")
+    return jobtui
+
+
+def held(jobtui: CommandLine, space: str = "nba") -> dict[bytes, bytes | None]:
+    lines = jobtui.done("dump", space).encode().splitlines(keepends=True)
+    return dict(read_pairs(lines, PairFormat.JSONL, "dump"))
+
+
+def test_every_format_reads_back_to_the_byte_what_it_wrote(nba: CommandLine) -> None:
+    nba.done("-e", "CREATE SPACE jsonl; CREATE SPACE csv ON 1 HOSTS; CREATE SPACE tsv ON 2 HOSTS")
+    first = nba.home / "pairs.jsonl"
+    first.write_bytes(b"".join(write_pairs(AWKWARD.items(), PairFormat.JSONL)))
+    nba.done("load", "nba", first)
+    for form in ("jsonl", "csv", "tsv"):
+        dumped = nba.home / f"dumped.{form}"
+        dumped.write_text(nba.done("dump", "nba", "--format", form), newline="")
+        nba.done("load", form, dumped)
+        assert held(nba, form) == AWKWARD
+        assert list(held(nba, form)) == sorted(AWKWARD)
+
+
+def test_files_are_loaded_in_their_order_and_nulls_delete(nba: CommandLine) -> None:
+    (nba.home / "a.csv").write_text("key,value\na,1\nb,1\nc,1\nd,1\n")
+    (nba.home / "b.TSV").write_text("a\t2\nb\n")
+    (nba.home / "c.ndjson").write_text('{"key": "c", "value": null}\n{"key": "d", "value": {"n": [1, 2.0]}}\n')
+    nba.done("load", "nba", "a.csv", "b.TSV", "c.ndjson")
+    assert held(nba) == {b"a": b"2", b"d": b'{"n":[1,2.0]}'}
+
+
+def test_a_later_value_wins_however_far_it_is_from_the_first(nba: CommandLine) -> None:
+    rows = "".join(f"k{number % 100},{number}\n" for number in range(30_000))
+    nba.done("load", "nba", "-", "--format", "csv", stdin=rows)
+    assert held(nba) == {f"k{number}".encode(): f"{29_900 + number}".encode() for number in range(100)}
+
+
+def test_a_bad_line_in_any_file_leaves_the_space_as_it_was(nba: CommandLine) -> None:
+    (nba.home / "a.csv").write_text("a,1\n")
+    (nba.home / "b.csv").write_text("b,1\nc,2,3\n")
+    ended = nba("load", "nba", "a.csv", "b.csv")
+    assert ended.returncode == 1
+    assert ended.stderr == "jobtui: b.csv:2: 3 columns, where a key and a value are expected\n"
+    assert held(nba) == {}
+
+
+def test_what_stood_before_a_bad_line_of_stdin_is_loaded_and_counted(nba: CommandLine) -> None:
+    ended = nba("load", "nba", "-", stdin='{"key": "a", "value": "1"}\n{"key": "b"}\n')
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[0] == "1 pairs were loaded before this:"
+    assert ended.stderr.splitlines()[1].startswith('jobtui: stdin:2: one of "value" and "value_base64"')
+    assert held(nba) == {b"a": b"1"}
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (["load", "nbaa", "a.csv"], 1, "Space 'nbaa' does not exist; did you mean 'nba'?"),
+        (["dump", "nbaa"], 1, "Space 'nbaa' does not exist; did you mean 'nba'?"),
+        (["load", "nba", "none.csv"], 2, "none.csv: No such file or directory"),
+        (
+            ["load", "nba", "pairs.txt"],
+            2,
+            "pairs.txt: the name tells no format; say --format csv, tsv or jsonl",
+        ),
+        (["load", "nba", "-", "a.csv", "-"], 2, "stdin (-) can be read once"),
+    ],
+)
+def test_what_can_not_be_loaded_or_dumped_is_told(
+    nba: CommandLine, words: list[str], status: int, message: str
+) -> None:
+    (nba.home / "a.csv").write_text("a,1\n")
+    ended = nba(*words)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (status, "", f"jobtui: {message}\n")
+
+
+def test_a_dump_into_a_closed_pipe_is_no_error(nba: CommandLine) -> None:
+    rows = "".join(f"k{number:06},{'x' * 100}\n" for number in range(5_000))
+    nba.done("load", "nba", "-", "--format", "csv", stdin=rows)
+    with nba.started("dump", "nba") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(b'{"key":"k000000"')
+        process.stdout.close()
+        assert (process.wait(60), process.stderr.read()) == (0, b"")
+
+
+def test_an_empty_space_dumps_to_nothing(nba: CommandLine) -> None:
+    assert nba.done("dump", "nba") == ""
+    assert nba.done("dump", "nba", "--format", "csv") == "key,value,base64\n"
+
+
+def test_a_load_draws_a_bar_on_a_terminal(nba: CommandLine) -> None:
+    (nba.home / "a.csv").write_text("a,1\nb,2\n")
+    master, slave = os.openpty()
+    try:
+        with nba.started("load", "nba", "a.csv", stderr=slave) as process:
+            assert process.wait(60) == 0
+        drawn = os.read(master, 100_000).decode()
+        assert "load nba" in drawn
+        assert "2 pairs loaded into nba" in drawn
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+def test_a_space_whose_name_is_a_path_is_only_a_name(nba: CommandLine, tmp_path: Path) -> None:
+    nba.done("-e", "CREATE SPACE `/etc/nba`")
+    nba.done("load", "/etc/nba", "-", "--format", "csv", stdin="a,1\n")
+    assert held(nba, "/etc/nba") == {b"a": b"1"}
+    assert {path.name for path in tmp_path.iterdir()} == {"data"}
