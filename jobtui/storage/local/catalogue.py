@@ -167,7 +167,9 @@ class Catalogue:
         if path is None:
             return Host(name, False, "it is not in the configuration", len(held))
         sizes = [places.size(place) for space in held if (place := self.path(space, name))]
-        problem = "" if own is not None and not held else places.problem(path, database=own is None)
+        problem = (
+            places.host_problem(path, holds=bool(held)) if own is not None else places.database_problem(path)
+        )
         return Host(name, not problem, problem, len(held), sum(sizes), places.free(path))
 
 

@@ -188,7 +188,7 @@ class Creation:
             )
 
     def _put_right(self, directory: str) -> None:
-        """An adopted directory that a crash made us leave; one that can't be reached is told of when it is used."""
+        """Clean up where a crash cut a visit short; what can't be reached is told of when it is used."""
         with contextlib.suppress(OSError):
             Guest(Path(directory), notes_of(self._ground.catalogue.root, directory)).leave()
 

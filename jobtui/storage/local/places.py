@@ -37,14 +37,24 @@ def free(path: Path) -> int | None:
     return None
 
 
-def problem(path: Path, *, database: bool) -> str:
-    """Why a host's directory (or an adopted `database`) can't be worked in, "" where it can."""
+def host_problem(path: Path, *, holds: bool) -> str:
+    """Why a host's directory can't be worked in, "" where it can; one that `holds` nothing need not exist."""
+    there = path
+    while not holds and not there.exists() and there != there.parent:
+        there = there.parent
+    return _problem(there)
+
+
+def database_problem(path: Path) -> str:
+    """Why an adopted database can't be worked on, "" where nothing is to be seen against it."""
+    return _problem(path) or ("" if (path / "CURRENT").exists() else f"{path}: there is no database here")
+
+
+def _problem(path: Path) -> str:
     try:
         path.stat()
     except OSError as error:
         return f"{path}: {error.strerror}"
-    if database and not (path / "CURRENT").exists():
-        return f"{path}: there is no database here"
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         return f"{path}: jobtui may not write there"
     return ""

@@ -98,7 +98,7 @@ class Life:
         """The process id."""
         return self._process.pid
 
-    async def ask(self, order: p.Order, heard: Heard | None = None) -> tuple[int, asyncio.Future[p.Word]]:
+    def send(self, order: p.Order, heard: Heard | None = None) -> tuple[int, asyncio.Future[p.Word]]:
         """Send an order; the answer is its number, and a future of its last word (or of Died)."""
         number = next(self._numbers)
         word: asyncio.Future[p.Word] = asyncio.get_running_loop().create_future()
@@ -109,11 +109,14 @@ class Life:
         word.add_done_callback(lambda _: self._pending.pop(number, None))
         assert self._process.stdin is not None
         self._process.stdin.write(msgspec.json.encode(p.Ask(number, order)) + b"\n")
-        if isinstance(order, p.Load):  # the rest is too short to fill a pipe, and must not wait behind a load
-            # where it has just died, the future says so
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                await self._process.stdin.drain()
         return number, word
+
+    async def drain(self) -> None:
+        """Wait until the pipe has taken what was sent: for loads, since all other orders are short."""
+        assert self._process.stdin is not None
+        # where the process has just died, the order's future says so
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            await self._process.stdin.drain()
 
     async def kill(self) -> None:
         """End it at once, and wait until it is gone."""

@@ -25,7 +25,7 @@ class Create(_Message, frozen=True):
 
 
 class Close(_Message, frozen=True):
-    """Let go of a database, whatever is running on it. Answered by Done."""
+    """Let go of a database that is to be deleted: nothing of it is flushed. Answered by Done."""
 
     place: str
 

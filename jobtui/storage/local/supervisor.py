@@ -52,8 +52,6 @@ class Worker:
         notice: Notice,
         *,
         linger: float | None = None,
-        grace: float = GRACE_SECONDS,
-        pauses: Sequence[float] = PAUSES,
         clock: Callable[[], float] = time.monotonic,
         on_death: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
@@ -61,8 +59,6 @@ class Worker:
         self._arguments = tuple(arguments)
         self._notice = notice
         self._linger = linger
-        self._grace = grace
-        self._pauses = tuple(pauses)
         self._clock = clock
         self._on_death = on_death
         self._life: Life | None = None
@@ -82,8 +78,10 @@ class Worker:
     async def ask(self, order: p.Order, answer: type[W], patience: Patience = WORK) -> W:
         """Have an order carried out. Raises Trouble."""
         life = await self._living(patience)
-        _, word = await life.ask(order)
+        _, word = life.send(order)
         try:
+            if isinstance(order, p.Load):
+                await life.drain()
             async with asyncio.timeout(patience.seconds):
                 return self._expected(await asyncio.shield(word), answer)
         except Died as death:
@@ -102,7 +100,7 @@ class Worker:
         if cancel.is_set():
             raise Stopped
         life = await self._living(WORK, cancel)
-        number, word = await life.ask(order, heard)
+        number, word = life.send(order, heard)
         stopper = asyncio.ensure_future(self._stop_when(cancel, life, number, word))
         try:
             return self._expected(await asyncio.shield(word), p.Worked)
@@ -112,7 +110,7 @@ class Worker:
                 raise Stopped from None
             raise trouble from None
         except asyncio.CancelledError:
-            self._beside(self._stop(life, number, word))
+            self._beside(self._obeyed(life, self._order_stop(life, number), word))
             raise
         finally:
             stopper.cancel()
@@ -198,7 +196,7 @@ class Worker:
 
     def _count_death(self, why: str) -> None:
         self._why = why
-        self._not_before = self._clock() + self._pauses[min(self._deaths, len(self._pauses) - 1)]
+        self._not_before = self._clock() + PAUSES[min(self._deaths, len(PAUSES) - 1)]
         self._deaths += 1
 
     def _expected(self, word: p.Word, answer: type[W]) -> W:
@@ -214,18 +212,19 @@ class Worker:
         self, cancel: asyncio.Event, life: Life, number: int, word: asyncio.Future[p.Word]
     ) -> None:
         await cancel.wait()
-        await self._stop(life, number, word)
+        await self._obeyed(life, self._order_stop(life, number), word)
 
-    async def _stop(self, life: Life, number: int, word: asyncio.Future[p.Word]) -> None:
-        if word.done():
-            return
-        _, heard = await life.ask(p.Stop(number))
+    def _order_stop(self, life: Life, number: int) -> float:
+        """Send the stop at once, so that no later order overtakes it; until when it must have been obeyed."""
+        _, heard = life.send(p.Stop(number))
         heard.add_done_callback(_look_at)
-        await asyncio.wait([word], timeout=self._grace)
+        return self._clock() + GRACE_SECONDS
+
+    async def _obeyed(self, life: Life, until: float, word: asyncio.Future[p.Word]) -> None:
         if not word.done():
-            self._notice(
-                f"{self.name} did not stop within {self._grace:g} s: its process is ended and started again"
-            )
+            await asyncio.wait([word], timeout=until - self._clock())
+        if not word.done():
+            self._notice(f"{self.name} did not stop in time: its process is ended and started again")
             await life.kill()
 
     def _rest(self) -> None:
@@ -246,7 +245,7 @@ class Worker:
             await self._end(life)
 
     async def _end(self, life: Life) -> None:
-        _, word = await life.ask(p.Quit())
+        _, word = life.send(p.Quit())
         word.add_done_callback(_look_at)
         await asyncio.wait([asyncio.ensure_future(life.gone())], timeout=QUIT_SECONDS)
         await life.kill()

@@ -9,23 +9,26 @@ from the next one where their cursor stood.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from rocksdict import Options, Rdict, RdictIter
 
 from jobtui.storage.local.reasons import Room, Trouble, gone, rocksdb_trouble, system_trouble
 from jobtui.storage.local.worker.disk import free_bytes
 
+T = TypeVar("T")
+
 
 @dataclass(slots=True)
 class Opened:
     """A handle: the database, each of its column families, and the options that hold its counters.
 
-    `levelled`: its compactions move everything out of level 0.
+    `levelled`: its compactions move everything out of level 0. `dying`: a stop hit it, and whatever is asked
+    of it now fails or does nothing.
     """
 
     main: Rdict
@@ -33,6 +36,12 @@ class Opened:
     options: Options
     levelled: bool = True
     read_only: bool = False
+    dying: bool = False
+
+    def strike(self) -> None:
+        """Stop all its work. Never waits."""
+        self.dying = True
+        self.main.cancel_all_background(False)
 
 
 class Keeper(Protocol):
@@ -96,6 +105,22 @@ class Database:
         finally:
             self._give_back(write)
 
+    def run(self, work: Callable[[Opened], T], *, write: bool, needed: int | None = None) -> T:
+        """Do some short work with the handle; with the next one where a stop killed this one under it.
+
+        `needed` is how many bytes it writes. Raises Trouble.
+        """
+        while True:
+            with self.use(write=write) as opened:
+                try:
+                    return work(opened)
+                except Exception as error:  # rocksdict raises nothing narrower
+                    failure = error
+            if not opened.dying:
+                if not isinstance(failure, Trouble):
+                    self.let_go()
+                raise self.trouble(failure, needed) from failure
+
     def cursor(self, number: int) -> Cursor:
         """The cursor of that number; a new one stands before the first key."""
         with self._turn:
@@ -122,6 +147,20 @@ class Database:
                 self._state.closing = False
                 self._turn.notify_all()
 
+    def discard(self) -> None:
+        """Close without flushing: the database is about to be deleted. Raises Trouble."""
+        opened = self._state.opened
+        if opened is not None:
+            opened.strike()
+        self.close()
+
+    def let_go(self) -> None:
+        """Close a handle that is dead or has failed; what it could not flush is in its WAL."""
+        try:
+            self.close()
+        except Trouble:
+            return  # the failure that led here is the one that is told
+
     def present(self) -> None:
         """Raises Trouble where the directory on disk is no longer the one that was opened."""
         try:
@@ -147,8 +186,8 @@ class Database:
     def _borrow(self, write: bool) -> Opened:
         state = self._state
         with self._turn:
-            self._turn.wait_for(lambda: not state.closing and not (state.users and self._too_weak(write)))
-            if self._too_weak(write):
+            self._turn.wait_for(lambda: not state.closing and not (state.users and self._unfit(write)))
+            if self._unfit(write):
                 self._shut()
             try:
                 self.present()
@@ -162,8 +201,9 @@ class Database:
             state.users += 1
             return state.opened
 
-    def _too_weak(self, write: bool) -> bool:
-        return write and self._state.opened is not None and self._state.opened.read_only
+    def _unfit(self, write: bool) -> bool:
+        opened = self._state.opened
+        return opened is not None and (opened.dying or (write and opened.read_only))
 
     def _give_back(self, wrote: bool) -> None:
         with self._turn:
@@ -193,7 +233,7 @@ class Database:
         try:
             self._close(opened)
         except Exception as error:  # rocksdict raises nothing narrower
-            if "Shutdown in progress" not in str(error):
+            if not opened.dying:
                 raise self.trouble(error) from error
 
     def _close(self, opened: Opened) -> None:

@@ -21,3 +21,8 @@ def free_bytes(path: Path) -> int | None:
 def table_files(path: Path) -> set[str]:
     """Names of the SST files in a database's directory. Raises OSError."""
     return {entry.name for entry in os.scandir(path) if _TABLE.fullmatch(entry.name)}
+
+
+def wal_bytes(path: Path) -> int:
+    """Bytes in a database's write-ahead logs. Raises OSError."""
+    return sum(entry.stat().st_size for entry in os.scandir(path) if entry.name.endswith(".log"))

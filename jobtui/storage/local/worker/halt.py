@@ -8,26 +8,32 @@ from contextlib import contextmanager
 
 
 class Halt:
-    """Whether a stop was asked for, and whether it hit RocksDB.
-
-    A handle that was hit is dead: whatever is asked of it later silently does nothing, so it must be closed.
-    """
+    """Whether a stop was asked for, and whether it hit RocksDB (whose handle is dead then)."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._asked = threading.Event()
         self._act: Callable[[], None] | None = None
-        self.asked = False
         self.hit = False
 
+    @property
+    def asked(self) -> bool:
+        """Whether a stop was asked for."""
+        return self._asked.is_set()
+
     def ask(self) -> None:
-        """Stop what is within reach now, or what comes into reach later. Never waits."""
+        """Stop what is within reach now, or what comes into reach later. Never waits for what it stops."""
         with self._lock:
-            self.asked = True
+            self._asked.set()
             self._strike()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait so long for a stop; whether one was asked for."""
+        return self._asked.wait(seconds)
 
     @contextmanager
     def within_reach(self, act: Callable[[], None]) -> Iterator[None]:
-        """While inside, a stop calls `act`; at once if it was asked for before."""
+        """While inside, a stop calls `act`, once; immediately if it was asked for before."""
         with self._lock:
             self._act = act
             if self.asked:

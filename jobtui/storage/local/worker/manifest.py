@@ -95,8 +95,8 @@ class Watch:
         if unnamed:
             raise Trouble(
                 Code.CORRUPT,
-                f"{self._database}: SST files on disk that {manifest} does not name: {self._list(unnamed)}. It was "
-                "cut, or a program crashed at its work; opening would delete them, so nothing was opened",
+                f"{self._database}: {manifest} does not name these SST files on disk: {self._list(unnamed)}. "
+                "It was cut, or a program crashed at its work; opening deletes them, so nothing was opened",
             )
 
     def _list(self, files: set[str]) -> str:

@@ -31,6 +31,8 @@ class Shared:
     def __init__(self, compact_rate: int | None) -> None:
         self.cache = Cache(CACHE)
         self.own = self._own_options(compact_rate)
+        # an open that finds a long WAL writes it out with everything in the process waiting: never at that rate
+        self.unlimited = self.own if compact_rate is None else self._own_options(None)
 
     def _own_options(self, compact_rate: int | None) -> Options:
         options = Options(raw_mode=True)
@@ -48,6 +50,7 @@ class Shared:
         options.set_hard_pending_compaction_bytes_limit(1 << 50)
         options.set_max_background_jobs(3)
         options.set_max_subcompactions(2)
+        options.set_manifest_preallocation_size(64 << 10)
         options.set_keep_log_file_num(3)
         options.set_max_log_file_size(4 << 20)
         options.set_stats_dump_period_sec(0)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rocksdict import AccessType, Rdict
+from rocksdict import AccessType, Options, Rdict
 
 from jobtui.storage.local.places import sync_directory
 from jobtui.storage.local.reasons import system_trouble
 from jobtui.storage.local.worker.database import Opened
+from jobtui.storage.local.worker.disk import wal_bytes
 from jobtui.storage.local.worker.manifest import Watch
 from jobtui.storage.local.worker.options import Shared
 
+LONG_WAL = 1 << 20
 NOTE = "jobtui.json"  # in the database's own directory; RocksDB passes over what it does not know
 
 
@@ -33,7 +35,7 @@ class OwnKeeper:
             raise system_trouble(error, str(self.path)) from error
         self._shared.own.create_if_missing(True)
         try:
-            self._open().close()
+            self._open(self._shared.own).close()
         finally:
             self._shared.own.create_if_missing(False)
         self._watch.closed()
@@ -43,7 +45,9 @@ class OwnKeeper:
     def open(self, read_only: bool) -> Opened:
         """Open it for reading and writing."""
         self._watch.before_opening(self._named)
-        handle = self._open()
+        if self._shared.unlimited is not self._shared.own and wal_bytes(self.path) > LONG_WAL:
+            self._open(self._shared.unlimited).close()
+        handle = self._open(self._shared.own)
         self._watch.opened()
         return Opened(handle, (handle,), self._shared.own)
 
@@ -59,14 +63,13 @@ class OwnKeeper:
         self._watch.opened()
 
     def _named(self) -> set[str]:
-        handle = self._open(AccessType.read_only(False))
+        handle = self._open(self._shared.own, AccessType.read_only(False))
         try:
             return {file["name"].lstrip("/") for file in handle.live_files()}
         finally:
             handle.close()
 
-    def _open(self, access: AccessType | None = None) -> Rdict:
+    def _open(self, options: Options, access: AccessType | None = None) -> Rdict:
         # both, because with `options` alone the OPTIONS file on disk wins over most of them
-        options = self._shared.own
         access = access or AccessType.read_write()
         return Rdict(str(self.path), options=options, column_families={"default": options}, access_type=access)

@@ -19,25 +19,20 @@ _STALLED = "Write stall"
 
 def load(database: Database, pairs: Sequence[tuple[bytes, bytes | None]], sync: bool) -> None:
     """Write the pairs in their order, all or none; a value of None deletes. Raises Trouble."""
-    try:
-        with database.use(write=True) as opened:
-            if pairs:
-                _write(opened, pairs)
-            if sync:
-                opened.main.flush_wal(True)
-    except Exception as error:  # rocksdict raises nothing narrower
-        needed = sum(len(key) + len(value or b"") for key, value in pairs)
-        raise database.trouble(error, needed) from error
+
+    def write(opened: Opened) -> None:
+        if pairs:
+            _write(opened, pairs)
+        if sync:
+            opened.main.flush_wal(True)
+
+    database.run(write, write=True, needed=sum(len(key) + len(value or b"") for key, value in pairs))
 
 
 def dump(database: Database, number: int) -> Pairs:
     """The next pairs from where that cursor stands. Raises Trouble."""
     cursor = database.cursor(number)
-    try:
-        with database.use(write=False) as opened:
-            pairs, last = _read(opened, cursor)
-    except Exception as error:  # rocksdict raises nothing narrower
-        raise database.trouble(error) from error
+    pairs, last = database.run(lambda opened: _read(opened, cursor), write=False)
     if last:
         database.end_cursor(number)
     return Pairs(tuple(pairs), last)
@@ -52,7 +47,7 @@ def _write(opened: Opened, pairs: Sequence[tuple[bytes, bytes | None]]) -> None:
         try:
             opened.main.write(_batch(pairs), options)
         except Exception as error:
-            if _STALLED not in str(error):
+            if _STALLED not in str(error) or opened.dying:
                 raise
             time.sleep(pause)
             pause = min(0.1, pause * 2)

@@ -22,6 +22,7 @@ from jobtui.storage.local.worker.database import Database, Keeper
 from jobtui.storage.local.worker.disk import free_bytes
 from jobtui.storage.local.worker.halt import Halt
 from jobtui.storage.local.worker.look import look
+from jobtui.storage.local.worker.progress import Report
 
 THREADS = 16
 # the work under way, and the databases, of a worker that is told to quit get this long in all
@@ -87,7 +88,7 @@ class Server:
                 self._forget(place)
                 return p.Done()
             case p.Look(place):
-                return self._look(self._database(place))
+                return p.Seen(self._database(place).run(look, write=False))
             case p.Flush(place):
                 return operations.flush(self._database(place), self._halts[number], self._reporter(number))
             case p.Compact(place):
@@ -103,13 +104,6 @@ class Server:
             case _:
                 return p.Here(free_bytes(self._root))
 
-    def _look(self, database: Database) -> p.Seen:
-        try:
-            with database.use(write=False) as opened:
-                return p.Seen(look(opened))
-        except Exception as error:  # rocksdict raises nothing narrower
-            raise database.trouble(error) from error
-
     def _database(self, place: str) -> Database:
         with self._lock:
             if place not in self._databases:
@@ -120,9 +114,9 @@ class Server:
         with self._lock:
             database = self._databases.pop(place, None)
         if database is not None:
-            database.close()
+            database.discard()
 
-    def _reporter(self, number: int) -> operations.Report:
+    def _reporter(self, number: int) -> Report:
         return lambda fraction, rate: self._say(number, p.Moved(fraction, rate))
 
     def _stop(self, number: int) -> None:
