@@ -1,0 +1,37 @@
+"""How the dashboard starts: what must be so before Textual is imported, then Textual, then the app."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jobtui.engine.desk import Desk
+    from jobtui.tui.settings import TuiSettings
+
+_SWITCH_SECONDS = 0.0005
+
+
+def run(desk: Desk, settings: TuiSettings) -> int:
+    """Show the desk until one leaves; the exit status: 0, 1 where the dashboard failed, 128 + n for a signal.
+
+    The desk stays open: who opened it closes it.
+    """
+    # read once, when textual is imported: twice the frames make a key visible sooner
+    os.environ.setdefault("TEXTUAL_FPS", "120")
+    # a busy engine thread would hold a frame back for the usual 5 ms
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    # a third of a start is collecting garbage among modules that will never be any
+    gc.disable()
+    from jobtui.tui.application import DashboardApp
+
+    app = DashboardApp(desk, settings, painted=_collect_from_here)
+    status = app.run(mouse=settings.mouse)
+    return app.return_code or 0 if status is None else status
+
+
+def _collect_from_here() -> None:
+    gc.freeze()
+    gc.enable()

@@ -1,0 +1,270 @@
+"""Everything a key can do, in one table: the key bindings, the palette, the help and the key line come from it.
+
+A command is named by its id, which is also what the config's keymap calls it. Where it works is a `Where`: the
+widget of that place turns `bindings(where)` into its key bindings. No key needs ctrl+a, ctrl+b, ctrl+q
+(tmux and screen take them) or alt alone.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from textual.binding import Binding
+
+
+class Where(enum.StrEnum):
+    """The places a key can work in; several are at work at once: a table, its view, the dashboard."""
+
+    DASHBOARD = "everywhere"
+    TABLE = "tables"
+    JOBS = "jobs"
+    DETAIL = "detail"
+    SPACES = "spaces"
+    HOSTS = "hosts"
+    BAR = "command bar"
+    FILTER = "filter"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One thing that can be done.
+
+    `keys` as Textual names them, separated by commas. `action` is the method `action_…` of the place's
+    widget. `title` is the word in the key line and the palette; `footer` its place in the key line (0: not
+    there).
+    """
+
+    id: str
+    keys: str
+    action: str
+    title: str
+    help: str
+    where: Where
+    footer: int = 0
+    palette: bool = True
+    priority: bool = False
+
+
+def _c(
+    where: Where,
+    id: str,  # noqa: A002
+    keys: str,
+    title: str,
+    help: str,  # noqa: A002
+    footer: int = 0,
+    *,
+    action: str = "",
+    palette: bool = True,
+    priority: bool = False,
+) -> Command:
+    return Command(id, keys, action or id, title, help, where, footer, palette, priority)
+
+
+_D, _T, _J, _P, _S, _H, _B, _F = (
+    Where.DASHBOARD,
+    Where.TABLE,
+    Where.JOBS,
+    Where.DETAIL,
+    Where.SPACES,
+    Where.HOSTS,
+    Where.BAR,
+    Where.FILTER,
+)
+
+COMMANDS: tuple[Command, ...] = (
+    # everywhere
+    _c(_D, "bar", "colon", "command", "Go to the command bar", 70),
+    _c(_D, "help", "question_mark,f1", "help", "The keys that work here and now", 80),
+    _c(_D, "palette", "ctrl+p", "palette", "Find any command by its name", palette=False),
+    _c(_D, "show_jobs", "1", "jobs", "The jobs"),
+    _c(_D, "show_spaces", "2", "spaces", "The spaces: what they hold, what is yet to compact"),
+    _c(_D, "show_hosts", "3", "hosts", "The storage hosts: whether each answers, what is free"),
+    _c(_D, "show_archive", "4", "archive", "The archived jobs, to read"),
+    _c(_D, "transcript", "t", "transcript", "Show or hide the results of the command bar"),
+    _c(_D, "pause", "p", "pause", "Hold the screen still; what happens meanwhile is shown afterwards"),
+    _c(_D, "theme", "T", "theme", "The next theme"),
+    _c(_D, "redraw", "ctrl+l", "redraw", "Paint the whole screen again"),
+    _c(_D, "suspend", "ctrl+z", "suspend", "Back to the shell; fg returns", priority=True),
+    _c(_D, "back", "escape", "back", "Back: from the detail, the marks, the filter", palette=False),
+    _c(_D, "quit", "q", "quit", "Leave; asks where work is under way", 90),
+    _c(
+        _D,
+        "interrupt",
+        "ctrl+c",
+        "copy or quit",
+        "Copy what is selected; else leave",
+        palette=False,
+        priority=True,
+    ),
+    # every table
+    _c(_T, "up", "up,k", "up", "A row up", action="move(-1)", palette=False),
+    _c(_T, "down", "down,j", "down", "A row down", action="move(1)", palette=False),
+    _c(_T, "page_up", "pageup", "page up", "A page up", action="page(-1)", palette=False),
+    _c(_T, "page_down", "pagedown", "page down", "A page down", action="page(1)", palette=False),
+    _c(_T, "first", "home,g", "first", "The first row", palette=False),
+    _c(_T, "last", "end,G", "last", "The last row", palette=False),
+    _c(_T, "open", "enter", "open", "Open what is under the cursor", 60),
+    # jobs and archive
+    _c(_J, "stop", "s", "stop", "Stop the marked jobs, or the one under the cursor", 10),
+    _c(_J, "recover", "r", "recover", "Run the marked jobs, or the one under the cursor, again", 20),
+    _c(_J, "archive", "b", "archive", "Archive the marked jobs, or the one under the cursor", 30),
+    _c(_J, "flush", "F", "flush", "Flush the space of the job under the cursor, or the chosen one"),
+    _c(_J, "compact", "C", "compact", "Compact the space of the job under the cursor, or the chosen one"),
+    _c(
+        _J,
+        "filter",
+        "slash",
+        "filter",
+        "Filter: words, status: space: host: cmd: since: until:, ! turns one round",
+        50,
+    ),
+    _c(_J, "mark", "space", "mark", "Mark the job under the cursor, and go on to the next"),
+    _c(
+        _J,
+        "mark_up",
+        "shift+up,K",
+        "mark upwards",
+        "Mark a range upwards",
+        action="mark_range(-1)",
+        palette=False,
+    ),
+    _c(
+        _J,
+        "mark_down",
+        "shift+down,J",
+        "mark downwards",
+        "Mark a range downwards",
+        action="mark_range(1)",
+        palette=False,
+    ),
+    _c(_J, "mark_all", "a", "mark all", "Mark every job in view"),
+    _c(_J, "invert", "i", "invert marks", "Mark what is not marked in view, and the other way round"),
+    _c(_J, "unmark", "u", "unmark all", "Take all marks away"),
+    _c(
+        _J,
+        "sort_next",
+        "greater_than_sign",
+        "sort by next column",
+        "Sort by the column to the right",
+        action="sort_by(1)",
+    ),
+    _c(
+        _J,
+        "sort_previous",
+        "less_than_sign",
+        "sort by previous column",
+        "Sort by the column to the left",
+        action="sort_by(-1)",
+    ),
+    _c(_J, "sort_reverse", "o", "reverse order", "Turn the order round"),
+    _c(_J, "columns", "c", "columns", "Choose the columns"),
+    _c(_J, "follow", "f", "follow", "Keep the cursor on the newest job"),
+    _c(_J, "watch", "w", "watch", "Tell when the job under the cursor ends"),
+    _c(_J, "copy", "y", "copy", "Copy the job's id, row, reason or statement"),
+    _c(_J, "export", "x", "export", "Write the jobs in view to a file, CSV or JSON"),
+    _c(_J, "next_tab", "right_square_bracket", "next tab", "The next tab of the detail", action="turn_tab(1)"),
+    _c(_J, "previous_tab", "left_square_bracket", "previous tab", "The previous tab", action="turn_tab(-1)"),
+    _c(_J, "other_pane", "tab,shift+tab", "other pane", "Between the table and the detail", palette=False),
+    _c(_J, "grow", "plus", "larger detail", "Give the detail more room", action="split(1)"),
+    _c(_J, "shrink", "minus", "smaller detail", "Give the detail less room", action="split(-1)"),
+    _c(_J, "look", "L", "look", "Look into an adopted space's storage (opening it writes there)"),
+    # detail
+    _c(_P, "detail_right", "right,l", "next tab", "The next tab", action="turn(1)", palette=False),
+    _c(_P, "detail_left", "left,h", "previous tab", "The previous tab", action="turn(-1)", palette=False),
+    _c(_P, "detail_up", "up,k", "up", "A line up", action="scroll_up", palette=False),
+    _c(_P, "detail_down", "down,j", "down", "A line down", action="scroll_down", palette=False),
+    _c(_P, "detail_page_up", "pageup", "page up", "A page up", action="page_up", palette=False),
+    _c(_P, "detail_page_down", "pagedown", "page down", "A page down", action="page_down", palette=False),
+    _c(_P, "detail_first", "home,g", "top", "The first line", action="scroll_home", palette=False),
+    _c(_P, "detail_last", "end,G", "end", "The last line", action="scroll_end", palette=False),
+    _c(_P, "zoom", "enter", "full", "The detail over the whole screen, and back", palette=False),
+    # spaces
+    _c(_S, "space_flush", "F", "flush", "Flush the space under the cursor", 10, action="flush"),
+    _c(_S, "space_compact", "C", "compact", "Compact the space under the cursor", 20, action="compact"),
+    _c(_S, "space_use", "u", "use", "Choose the space for the command bar", 30, action="use"),
+    _c(_S, "space_new", "n", "new", "Write a CREATE SPACE in the command bar", 40, action="new"),
+    _c(_S, "space_drop", "D", "drop", "Drop the space under the cursor", action="drop"),
+    _c(_S, "space_look", "L", "look", "Look into an adopted space (opening it writes there)", action="look"),
+    # hosts
+    _c(_H, "host_flush", "F", "flush", "Flush a space of the host under the cursor", 10, action="flush"),
+    _c(
+        _H, "host_compact", "C", "compact", "Compact a space of the host under the cursor", 20, action="compact"
+    ),
+    # command bar
+    _c(_B, "send", "enter", "run", "Run what is typed", 10, palette=False, priority=True),
+    _c(_B, "newline", "ctrl+j,shift+enter", "new line", "A line break", palette=False),
+    _c(_B, "complete", "tab", "complete", "Take the completion chosen in the list", 20, palette=False),
+    _c(_B, "older", "up", "older", "The completion above; else the text sent before", palette=False),
+    _c(_B, "newer", "down", "newer", "The completion below; else the text sent after", palette=False),
+    _c(_B, "search", "ctrl+r", "search", "Search what was sent before", 30, palette=False),
+    _c(
+        _B,
+        "transcript_up",
+        "pageup",
+        "scroll up",
+        "Scroll the results up",
+        action="scroll_results(-1)",
+        palette=False,
+    ),
+    _c(
+        _B,
+        "transcript_down",
+        "pagedown",
+        "scroll down",
+        "Scroll down",
+        action="scroll_results(1)",
+        palette=False,
+    ),
+    _c(_B, "clear", "ctrl+l", "clear", "Clear the results", palette=False),
+    _c(_B, "leave", "escape", "leave", "Close the list; leave the bar", 40, palette=False),
+    # filter
+    _c(
+        _F,
+        "filter_done",
+        "enter,down",
+        "done",
+        "Keep the filter and go to the jobs",
+        10,
+        action="done",
+        palette=False,
+    ),
+    _c(
+        _F,
+        "filter_drop",
+        "escape",
+        "drop",
+        "Drop the change and go to the jobs",
+        20,
+        action="drop",
+        palette=False,
+    ),
+)
+
+BY_ID: Mapping[str, Command] = {command.id: command for command in COMMANDS}
+
+# places whose keys are at work at the same time, the innermost first
+CHAINS: tuple[tuple[Where, ...], ...] = (
+    (Where.TABLE, Where.JOBS, Where.DASHBOARD),
+    (Where.DETAIL, Where.JOBS, Where.DASHBOARD),
+    (Where.TABLE, Where.SPACES, Where.DASHBOARD),
+    (Where.TABLE, Where.HOSTS, Where.DASHBOARD),
+    (Where.BAR, Where.DASHBOARD),
+    (Where.FILTER, Where.JOBS, Where.DASHBOARD),
+)
+
+
+def commands(where: Where) -> tuple[Command, ...]:
+    """The commands of a place, in the table's order."""
+    return tuple(command for command in COMMANDS if command.where is where)
+
+
+def bindings(where: Where) -> list[Binding]:
+    """A place's key bindings, each under its command's id so that the keymap can change its keys."""
+    return [
+        Binding(
+            command.keys, command.action, command.title, id=command.id, show=False, priority=command.priority
+        )
+        for command in commands(where)
+    ]

@@ -1,0 +1,40 @@
+"""What every part of the dashboard is given: the desk it asks, the settings, and the state that is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from jobtui.engine.desk import Desk, Session
+from jobtui.tui.keymap import Keymap
+from jobtui.tui.places import Places
+from jobtui.tui.settings import TuiSettings
+from jobtui.tui.state import Kept, StateStore
+from jobtui.tui.typed import Typed
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Shared by all parts; `now` is the clock that running times are shown by."""
+
+    desk: Desk
+    settings: TuiSettings
+    session: Session
+    keymap: Keymap
+    store: StateStore
+    kept: Kept
+    typed: Typed
+    places: Places
+    now: Callable[[], datetime]
+    watched: set[int] = field(default_factory=set)
+
+    @property
+    def space(self) -> str | None:
+        """The space chosen in the command bar."""
+        return self.session.space
+
+    @property
+    def prompt(self) -> str:
+        """The prompt of the command bar: `local[nba]> `."""
+        return f"{self.desk.profile}[{self.session.space or ''}]> "

@@ -1,0 +1,204 @@
+"""What the keys do to jobs and spaces: ask where it must be asked, say it as a statement, tell what came of it.
+
+A deed never acts on "the row under the cursor": it is given ids, and keeps them while the table moves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol
+
+from jobtui.engine.desk import Answer
+from jobtui.language import quoted
+from jobtui.model import Job
+from jobtui.tui import units
+from jobtui.tui.context import Context
+from jobtui.tui.glyphs import status_piece
+from jobtui.tui.lines import Ink, Line
+from jobtui.tui.plans import (
+    Plan,
+    Saying,
+    archive_sayings,
+    plan_archive,
+    plan_recover,
+    plan_stop,
+    recover_sayings,
+    stop_sayings,
+)
+from jobtui.tui.settings import Confirm
+
+_NAMED = 8
+
+
+class Stage(Protocol):
+    """What a deed needs of the dashboard."""
+
+    async def confirm(self, title: str, lines: Sequence[Line], deed: str) -> bool:
+        """Ask; cancel is the focused answer."""
+        ...
+
+    def tell(self, text: str, severity: str = "information") -> None:
+        """Say it in passing."""
+        ...
+
+    def log_statement(self, text: str, answer: Answer) -> None:
+        """Note in the transcript what was run and what came of it."""
+        ...
+
+
+class Deeds:
+    """The deeds; each returns when all is said and done."""
+
+    def __init__(self, context: Context, stage: Stage) -> None:
+        self._shared = context
+        self._stage = stage
+
+    async def stop(self, ids: Iterable[int]) -> None:
+        """Stop the jobs that can be stopped."""
+        plan = plan_stop(ids, self._active())
+        if await self._agreed("Stop", plan):
+            answers = await self._say(plan, stop_sayings)
+            self._report(plan, answers, "asked to stop", "stop")
+
+    async def recover(self, ids: Iterable[int]) -> None:
+        """Run the jobs again that have ended."""
+        plan = plan_recover(ids, self._active(), self._shared.desk.history.is_archived)
+        if len(plan.touched) <= 1 or await self._agreed("Run again", plan):
+            answers = await self._say(plan, recover_sayings)
+            self._report(plan, answers, "", "run again")
+
+    async def archive(self, ids: Iterable[int]) -> None:
+        """Archive the jobs that have ended."""
+        plan = plan_archive(ids, self._active(), self._shared.desk.history.is_archived)
+        if await self._agreed("Archive", plan):
+            answers = await self._say(plan, archive_sayings)
+            self._report(plan, answers, "archived", "archive")
+
+    async def flush(self, space: str) -> None:
+        """Queue a flush."""
+        await self._submit("FLUSH", space)
+
+    async def compact(self, space: str) -> None:
+        """Queue a compact, once that is agreed to."""
+        lines: list[Line] = [
+            (
+                ("All SST files of ", Ink.PLAIN),
+                (space, Ink.STRONG),
+                (" are merged and written anew,", Ink.PLAIN),
+            ),
+            (("on every host that holds it. It can be stopped.", Ink.PLAIN),),
+        ]
+        if self._shared.settings.confirm is Confirm.BULK or await self._stage.confirm(
+            f"Compact {units_name(space)}?", lines, "Compact"
+        ):
+            await self._submit("COMPACT", space)
+
+    async def drop(self, space: str, adopted: bool | None) -> bool:
+        """Drop a space once that is agreed to; whether it was."""
+        lines: list[Line] = [((space, Ink.STRONG),)]
+        if adopted:
+            lines.append((("It is another program's: it is forgotten, nothing is deleted.", Ink.PLAIN),))
+        else:
+            lines.append((("Its data is deleted on every host. This can't be undone.", Ink.FAILED),))
+        if not await self._stage.confirm("Drop this space?", lines, "Drop"):
+            return False
+        return await self._typed(f"DROP SPACE {self._quoted(space)}", space)
+
+    async def use(self, space: str) -> None:
+        """Choose the space."""
+        await self._typed(f"USE {self._quoted(space)}", space)
+
+    async def _submit(self, command: str, space: str) -> None:
+        await self._typed(f"ADMIN {command} {self._quoted(space)}", space)
+
+    async def _typed(self, text: str, space: str) -> bool:
+        if self._quoted(space) == "":
+            self._stage.tell(f"No statement can hold this name: {space}", "error")
+            return False
+        answer = await self._run(text)
+        jobs = [job for result in answer.results for job in result.jobs]
+        if jobs:
+            self._stage.tell(f"job {units.ids(jobs)}: {text.removeprefix('ADMIN ').lower().split()[0]} {space}")
+        return answer.failure is None
+
+    @staticmethod
+    def _quoted(space: str) -> str:
+        try:
+            return quoted(space)
+        except ValueError:
+            return ""
+
+    # -- asking -------------------------------------------------------------------------------------
+
+    def _active(self) -> dict[int, Job]:
+        return {job.id: job for job in self._shared.desk.active()}
+
+    async def _agreed(self, verb: str, plan: Plan) -> bool:
+        if not plan.touched:
+            why = f"Nothing to {verb.lower()}"
+            self._stage.tell(f"{why}: {plan.passed_over}" if plan.passed else why, "warning")
+            return False
+        if len(plan.touched) == 1 and self._shared.settings.confirm is Confirm.BULK:
+            return True
+        title = f"{verb} {units.many(len(plan.touched), 'job')}?"
+        return await self._stage.confirm(title, self._named(plan), verb)
+
+    def _named(self, plan: Plan) -> list[Line]:
+        lines = [self._job_line(job_id) for job_id in plan.touched[:_NAMED]]
+        if len(plan.touched) > _NAMED:
+            rest = plan.touched[_NAMED:]
+            lines.append(((f"and {units.many(len(rest), 'more job')}: {units.ids(rest, 6)}", Ink.MUTED),))
+        if plan.passed:
+            lines.append(((plan.passed_over, Ink.MUTED),))
+        return lines
+
+    def _job_line(self, job_id: int) -> Line:
+        job = self._shared.desk.job(job_id)
+        if job is None:
+            return ((f"job {job_id}", Ink.STRONG),)
+        return ((f"job {job_id}  ", Ink.STRONG), (f"{job.label[:60]}  ", Ink.PLAIN), status_piece(job))
+
+    # -- saying it ----------------------------------------------------------------------------------
+
+    async def _run(self, text: str) -> Answer:
+        answer = await asyncio.wrap_future(self._shared.desk.execute(text, self._shared.session))
+        self._stage.log_statement(text, answer)
+        return answer
+
+    async def _say(self, plan: Plan, sayings: Callable[[Sequence[int]], Iterator[Saying]]) -> list[Answer]:
+        answers: list[Answer] = []
+        for saying in sayings(plan.touched):
+            answer = await self._run(saying.text)
+            if answer.failure is not None and len(saying.ids) > 1:
+                # a list is refused whole for one job that changed meanwhile: the others are still meant
+                answers += [await self._run(single.text) for job in saying.ids for single in sayings((job,))]
+            else:
+                answers.append(answer)
+        return answers
+
+    def _report(self, plan: Plan, answers: Sequence[Answer], done: str, verb: str) -> None:
+        failures = [answer.failure.message for answer in answers if answer.failure is not None]
+        started = [job for answer in answers for result in answer.results for job in result.jobs]
+        said: list[str] = []
+        if started:
+            said.append(_again(started, plan.touched))
+        elif done and len(failures) < len(answers):
+            said.append(f"{done}: {units.many(len(plan.touched), 'job')} ({units.ids(plan.touched)})")
+        if failures:
+            said.append(f"could not {verb}: {failures[0]}")
+        if plan.passed:
+            said.append(plan.passed_over)
+        if said:
+            self._stage.tell("\n".join(said), "error" if failures else "information")
+
+
+def _again(started: Sequence[int], of: Sequence[int]) -> str:
+    if len(started) == 1:
+        return f"job {started[0]} runs job {units.ids(of)} again"
+    return f"jobs {units.ids(started)} run {units.ids(of)} again"
+
+
+def units_name(space: str) -> str:
+    """A space's name for a title: cut where it is long."""
+    return space if len(space) <= 40 else space[:39] + "…"

@@ -1,0 +1,57 @@
+"""The signs that stand for statuses and progress: each carries its meaning without any colour."""
+
+from __future__ import annotations
+
+from jobtui.model import Job, Status, Task
+from jobtui.tui.lines import STATUS_INK, Ink, Line, Piece
+from jobtui.tui.units import percent
+
+GLYPH = {
+    Status.QUEUE: "◷",
+    Status.RUNNING: "▶",
+    Status.FINISHED: "✔",
+    Status.FAILED: "✖",
+    Status.STOPPED: "■",
+}
+STOPPING = "◼"
+MARKED = "●"
+WATCHED = "◉"
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+def status_piece(job: Job) -> Piece:
+    """A job's status as its glyph and word: `▶ running`, or `◼ stopping 2/3` while a stop is under way."""
+    if job.stopping and job.status is Status.RUNNING:
+        return f"{STOPPING} stopping {job.ended_tasks}/{len(job.tasks)}", Ink.WARNING
+    return f"{GLYPH[job.status]} {job.status.value}", STATUS_INK[job.status]
+
+
+def task_status_piece(task: Task, stopping: bool) -> Piece:
+    """A task's status; a task still at work in a job that is being stopped is `◼ stopping`."""
+    if task.status is Status.RUNNING and stopping:
+        return f"{STOPPING} stopping", Ink.WARNING
+    if task.detached:
+        return f"{GLYPH[task.status]} detached", Ink.WARNING
+    return f"{GLYPH[task.status]} {task.status.value}", STATUS_INK[task.status]
+
+
+def bar(fraction: float, width: int) -> str:
+    """A bar of exactly `width` cells, exact to an eighth of one."""
+    whole, eighths = divmod(round(max(0.0, min(1.0, fraction)) * width * 8), 8)
+    filled = "█" * whole + (_EIGHTHS[eighths] if eighths else "")
+    return filled + "░" * (width - len(filled))
+
+
+def progress(fraction: float | None, status: Status, width: int = 10) -> Line:
+    """A bar and its percentage (` 68%`) in `width` + 5 cells; blank where nothing has begun."""
+    ink = STATUS_INK[status]
+    if status is Status.QUEUE:
+        return ((" " * (width + 5), Ink.MUTED),)
+    if fraction is None:
+        if status.ended:
+            return ((" " * (width + 5), Ink.MUTED),)
+        return (("▒" * width, ink), ("   … ", Ink.MUTED))
+    return (
+        (bar(fraction, width), ink),
+        (f" {percent(fraction)}", Ink.PLAIN if not status.ended else Ink.MUTED),
+    )

@@ -1,0 +1,171 @@
+"""Jobs as rows of a table: a page of the history's view at a time, under the newest snapshots from the desk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from jobtui.engine.search import View
+from jobtui.model import Job, Status
+from jobtui.tui import units
+from jobtui.tui.glyphs import MARKED, WATCHED, progress, status_piece
+from jobtui.tui.lines import Ink, Line
+from jobtui.tui.marks import Marks
+from jobtui.tui.widgets.columns import Column, Placed
+
+_NEVER = datetime.fromtimestamp(0, UTC)
+_BLOCK = 64
+_BLOCKS = 32
+
+JOB_COLUMNS: tuple[Column, ...] = (
+    Column("id", "Job Id", 7, 9, right=True, sorts=True),
+    Column("command", "Command", 12, 40, sorts=True),
+    Column("status", "Status", 10, 15, sorts=True),
+    Column("progress", "Progress", 15, 15, gives=3, sorts=True),
+    Column("start", "Start Time", 17, 17, gives=4, sorts=True),
+    Column("stop", "Stop Time", 17, 17, gives=6, sorts=True),
+    Column("took", "Took", 6, 12, gives=2, right=True, sorts=True),
+    Column("space", "Space", 6, 30, gives=10, sorts=True),
+    Column("hosts", "Hosts", 5, 5, gives=9, right=True),
+    Column("reclaimed", "Reclaimed", 9, 10, gives=8, right=True, sorts=True),
+    Column("origin", "From", 6, 24, gives=7),
+    Column("reason", "Reason", 12, 60, gives=5, fills=True),
+)
+DEFAULT_COLUMNS = ("id", "command", "status", "progress", "start", "stop", "took", "reason")
+
+
+def _gone(job_id: int) -> Job:
+    # archived since the view was made: shown until the view is made anew
+    return Job(id=job_id, command="archived", space="", submitted=_NEVER, status=Status.FINISHED)
+
+
+def chosen_columns(keys: Iterable[str]) -> tuple[Column, ...]:
+    """The columns of these keys, in the table's order; all defaults where none of them is known."""
+    wanted = set(keys)
+    found = tuple(column for column in JOB_COLUMNS if column.key in wanted)
+    return found or tuple(column for column in JOB_COLUMNS if column.key in DEFAULT_COLUMNS)
+
+
+class JobRows:
+    """See the module. `now` is the clock that a running job's time is counted by, `watched` what is watched."""
+
+    def __init__(self, now: Callable[[], datetime], watched: Collection[int]) -> None:
+        self.marks = Marks()
+        self.watched = watched
+        self._now = now
+        self._view: View | None = None
+        self._count = 0
+        self._blocks: dict[int, Sequence[Job]] = {}
+        self._newest: dict[int, Job] = {}
+        self._fresh: set[int] = set()
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def view(self) -> View | None:
+        """The view that is shown."""
+        return self._view
+
+    def show(self, view: View) -> None:
+        """Show another view. Snapshots that came while it was being made still go before it."""
+        self._view, self._count = view, len(view)
+        self._blocks.clear()
+        self._newest = {
+            job_id: job for job_id, job in self._newest.items() if job_id in self._fresh or not job.status.ended
+        }
+
+    def asking(self) -> None:
+        """Another view is being made from here on: what comes from now on is newer than it."""
+        self._fresh.clear()
+
+    def update(self, jobs: Mapping[int, Job]) -> None:
+        """Newer snapshots of some jobs."""
+        self._newest.update(jobs)
+        self._fresh.update(jobs)
+
+    def running(self) -> list[int]:
+        """Ids of running jobs among the newest snapshots: their time goes on."""
+        return [job.id for job in self._newest.values() if job.status is Status.RUNNING]
+
+    def job_at(self, index: int) -> Job:
+        """The job at a place."""
+        number, rest = divmod(index, _BLOCK)
+        block = self._blocks.get(number)
+        if block is None:
+            block = self._read(number)
+        job = block[rest]
+        return self._newest.get(job.id, job)
+
+    def _read(self, number: int) -> Sequence[Job]:
+        if self._view is None:
+            raise IndexError(number)
+        while len(self._blocks) >= _BLOCKS:
+            del self._blocks[next(iter(self._blocks))]
+        start = number * _BLOCK
+        found = {job.id: job for job in self._view.page(start, _BLOCK)}
+        ids = self._view.ids(start, start + _BLOCK)
+        block = self._blocks[number] = [found.get(job_id) or _gone(job_id) for job_id in ids]
+        return block
+
+    def key_at(self, index: int) -> int:
+        """The id of the job at a place."""
+        return self.job_at(index).id
+
+    def place_of(self, key: Hashable) -> int | None:
+        """Where the job is now."""
+        return self._view.index_of(key) if self._view is not None and isinstance(key, int) else None
+
+    def gutter(self, key: Hashable) -> Line:
+        """A mark, or that the job is watched."""
+        if isinstance(key, int) and key in self.marks:
+            return ((MARKED, Ink.MARK),)
+        return ((WATCHED, Ink.ACCENT),) if key in self.watched else ((" ", Ink.PLAIN),)
+
+    def cells(self, index: int, shown: Sequence[Placed]) -> list[Line]:
+        """A line for each shown column."""
+        job = self.job_at(index)
+        now = self._now()
+        return [job_cell(job, placed.column.key, now) for placed in shown]
+
+
+def job_cell(job: Job, column: str, now: datetime) -> Line:
+    """What a column says of a job."""
+    return _CELLS[column](job, now)
+
+
+def took(job: Job, now: datetime) -> float | None:
+    """Seconds from start to stop, or to now; None for a job that has not begun."""
+    if job.took is not None or job.start is None:
+        return job.took
+    return max(0.0, ((job.stop or now) - job.start).total_seconds())
+
+
+def _progress(job: Job, now: datetime) -> Line:
+    return progress(job.progress, job.status)
+
+
+def _origin(job: Job, now: datetime) -> Line:
+    if job.origin is not None:
+        return ((f"{job.origin.cluster} {job.origin.id}", Ink.MUTED),)
+    return ((f"job {job.recovered_from}" if job.recovered_from is not None else "", Ink.MUTED),)
+
+
+def _reclaimed(job: Job, now: datetime) -> Line:
+    return ((units.size(job.reclaimed) if job.reclaimed is not None else "", Ink.PLAIN),)
+
+
+_CELLS: Mapping[str, Callable[[Job, datetime], Line]] = {
+    "id": lambda job, now: ((str(job.id), Ink.STRONG),),
+    "command": lambda job, now: ((job.label, Ink.PLAIN),),
+    "status": lambda job, now: (status_piece(job),),
+    "progress": _progress,
+    "start": lambda job, now: ((units.moment(job.start), Ink.PLAIN),),
+    "stop": lambda job, now: ((units.moment(job.stop), Ink.PLAIN),),
+    "took": lambda job, now: ((units.duration(took(job, now)), Ink.PLAIN),),
+    "space": lambda job, now: ((job.space, Ink.PLAIN),),
+    "hosts": lambda job, now: ((str(len(job.tasks)), Ink.MUTED),),
+    "reclaimed": _reclaimed,
+    "origin": _origin,
+    "reason": lambda job, now: ((job.reason, Ink.MUTED),),
+}

@@ -1,0 +1,114 @@
+"""The keys as the user wants them: the registry's own, changed by the config, clashes found and named."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from textual.keys import _character_to_key
+
+from jobtui.tui.commands import BY_ID, CHAINS, COMMANDS, Command, Where, commands
+
+# how a key is called in the key line and the help
+_SHOWN = {
+    "question_mark": "?",
+    "slash": "/",
+    "colon": ":",
+    "plus": "+",
+    "minus": "-",
+    "greater_than_sign": ">",
+    "less_than_sign": "<",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+    "escape": "esc",
+    "pageup": "pgup",
+    "pagedown": "pgdn",
+    "up": "↑",
+    "down": "↓",
+    "left": "←",
+    "right": "→",
+    "shift+up": "⇧↑",
+    "shift+down": "⇧↓",
+    "shift+tab": "⇧tab",
+    "shift+enter": "⇧enter",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Keymap:
+    """The changes that stand (command id to keys, as Textual takes them) and what is wrong with the others."""
+
+    changes: Mapping[str, str]
+    problems: tuple[str, ...]
+
+    def keys(self, command: Command) -> tuple[str, ...]:
+        """The keys that the command has now."""
+        return tuple(self.changes.get(command.id, command.keys).split(","))
+
+    def shown(self, command: Command, most: int = 1) -> str:
+        """The command's first keys as a person reads them: `?`, `esc`, `ctrl+p`."""
+        return " ".join(shown_key(key) for key in self.keys(command)[:most])
+
+
+def keymap(wanted: Mapping[str, str]) -> Keymap:
+    """Check the config's keymap. A change that clashes, or names no command or key, is left out and told."""
+    changes: dict[str, str] = {}
+    problems: list[str] = []
+    for command_id, keys in wanted.items():
+        if command_id not in BY_ID:
+            near = difflib.get_close_matches(command_id, BY_ID, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            problems.append(f"keymap: there is no command {command_id}{hint}")
+            continue
+        normal = [_normal(key) for key in keys.split(",") if key.strip()]
+        if not normal:
+            problems.append(f"keymap: {command_id} is given no key")
+            continue
+        trial = Keymap({**changes, command_id: ",".join(normal)}, ())
+        clashes = [clash for clash in _clashes(trial) if command_id in clash[1:]]
+        if clashes:
+            key, one, other = clashes[0]
+            rival = other if one == command_id else one
+            problems.append(
+                f"keymap: {shown_key(key)} for {command_id} is taken by {rival}; {command_id} keeps "
+                f"{Keymap(changes, ()).shown(BY_ID[command_id])}"
+            )
+            continue
+        changes[command_id] = trial.changes[command_id]
+    return Keymap(changes, tuple(problems))
+
+
+def shown_key(key: str) -> str:
+    """A key as a person reads it."""
+    return _SHOWN.get(key, key)
+
+
+def _normal(key: str) -> str:
+    key = key.strip() or key
+    return _character_to_key(key) if len(key) == 1 else key.lower()
+
+
+def _clashes(trial: Keymap) -> Iterator[tuple[str, str, str]]:
+    """Keys that two commands of one place have; between places the inner one goes first, on purpose.
+
+    Single-letter keys of the outer places never reach a place where one types.
+    """
+    for where in Where:
+        owners: dict[str, str] = {}
+        for command in commands(where):
+            for key in trial.keys(command):
+                owner = owners.setdefault(key, command.id)
+                if owner != command.id:
+                    yield key, owner, command.id
+    for chain in CHAINS:
+        for command in COMMANDS:
+            if command.id not in trial.changes or command.where not in chain:
+                continue
+            outer = chain[chain.index(command.where) + 1 :]
+            inner = chain[: chain.index(command.where)]
+            for rival in COMMANDS:
+                if rival.where in outer or rival.where in inner:
+                    shared = set(trial.keys(command)) & set(trial.keys(rival))
+                    if shared and not set(command.keys.split(",")) & set(rival.keys.split(",")):
+                        yield min(shared), command.id, rival.id

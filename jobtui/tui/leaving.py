@@ -1,0 +1,62 @@
+"""The way out: at once where nothing is under way, else as the user chooses: wait, stop the work, or stay."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from jobtui.tui.context import Context
+from jobtui.tui.screens.quit import Leave, quit_question
+
+if TYPE_CHECKING:
+    from jobtui.tui.screens.dashboard import Dashboard
+
+_WAITING = "leaves when all jobs have ended, esc stays"
+_STOPPING = "stopping all jobs, then leaves"
+
+
+class Leaving:
+    """Knows whether one is on the way out."""
+
+    def __init__(self, context: Context, dashboard: Dashboard) -> None:
+        self._shared = context
+        self._dashboard = dashboard
+        self._waiting: asyncio.Future[None] | None = None
+
+    async def ask(self) -> None:
+        """Leave, or ask first; in a worker of the dashboard's."""
+        desk, app = self._shared.desk, self._dashboard.app
+        active = desk.active() if desk.writable else ()
+        if not active:
+            app.exit(0)
+            return
+        match await app.push_screen_wait(quit_question(active)):
+            case Leave.NOW:
+                app.exit(0)
+            case Leave.WAIT:
+                await self._leave_after(asyncio.wrap_future(desk.idle()), _WAITING)
+            case Leave.STOP:
+                await self._leave_after(asyncio.wrap_future(desk.stop_work()), _STOPPING)
+            case _:
+                pass
+
+    async def _leave_after(self, done: asyncio.Future[None], flag: str) -> None:
+        self.stay()
+        self._waiting = done
+        self._dashboard.flag(flag, True)
+        try:
+            await done
+        except asyncio.CancelledError:
+            return
+        finally:
+            self._dashboard.flag(flag, False)
+        if self._waiting is done:
+            self._dashboard.app.exit(0)
+
+    def stay(self) -> bool:
+        """Stay after all; False where one was not about to leave. What was told to stop stops all the same."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is None or waiting.done():
+            return False
+        waiting.cancel()
+        return True

@@ -1,0 +1,92 @@
+"""The Storage tab: what the space holds on each host, before the job, after it, and now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from jobtui.model import Job, Stats
+from jobtui.tui import units
+from jobtui.tui.lines import Ink, Line, cut
+from jobtui.tui.text import fit
+
+_FIGURE = 20
+_LABEL = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look at a space on a host came to: its stats, or why there are none."""
+
+    stats: Stats | None = None
+    trouble: str = ""
+
+
+def storage(job: Job, looks: Mapping[str, Look], width: int, ask: bool) -> list[Line]:
+    """A block a host: levels with files and bytes, memtable, live keys, bytes to compact.
+
+    `looks`: what was seen just now, by host. `ask`: the space is another program's, so nothing was looked at;
+    say how to.
+    """
+    lines: list[Line] = []
+    if ask:
+        lines.append(
+            (
+                (" Another program's database: opening it writes there. ", Ink.WARNING),
+                ("L", Ink.KEY),
+                (" looks", Ink.MUTED),
+            )
+        )
+    for task in job.tasks:
+        look = looks.get(task.host, Look())
+        columns = [("before", task.before), ("after", task.after)]
+        if not ask or look.stats is not None:
+            columns.append(("now", look.stats))
+        lines.extend(host_block(task.host, columns, look.trouble, width))
+    return lines or [((" no hosts yet", Ink.MUTED),)]
+
+
+def host_block(host: str, columns: list[tuple[str, Stats | None]], trouble: str, width: int) -> list[Line]:
+    """One host's stats side by side, as `columns` names them; those that don't fit go, from the left."""
+    room = max(1, (width - _LABEL - 2) // _FIGURE)
+    columns = columns[-room:]
+    lines: list[Line] = [
+        (
+            (f" {fit(host, _LABEL)}", Ink.STRONG),
+            *((fit(name, _FIGURE, right=True), Ink.MUTED) for name, _ in columns),
+        )
+    ]
+    if trouble:
+        lines.append(((f"   {trouble}", Ink.FAILED),))
+    depth = max((len(stats.levels) for _, stats in columns if stats is not None), default=0)
+    for level in range(depth):
+        cells = [_level(stats, level) for _, stats in columns]
+        if any(cells):
+            lines.append(_figures(f"L{level}", [cell or "–" for cell in cells]))
+    lines.append(_figures("in all", [_total(stats) for _, stats in columns]))
+    lines.append(_figures("memtable", [units.size(stats.memtable) if stats else "–" for _, stats in columns]))
+    lines.append(_figures("live keys", [_count(stats.keys if stats else None) for _, stats in columns]))
+    lines.append(_figures("to compact", [units.size(stats.pending) if stats else "–" for _, stats in columns]))
+    lines.append(())
+    return [cut(line, width) for line in lines]
+
+
+def _figures(label: str, cells: list[str]) -> Line:
+    return (
+        (f"   {label:<{_LABEL - 2}}", Ink.MUTED),
+        *((fit(cell, _FIGURE, right=True), Ink.PLAIN) for cell in cells),
+    )
+
+
+def _level(stats: Stats | None, level: int) -> str:
+    if stats is None or level >= len(stats.levels) or not stats.levels[level].files:
+        return ""
+    return f"{units.many(stats.levels[level].files, 'file')} {units.size(stats.levels[level].bytes):>9}"
+
+
+def _total(stats: Stats | None) -> str:
+    return "–" if stats is None else f"{units.many(stats.files, 'file')} {units.size(stats.bytes):>9}"
+
+
+def _count(number: int | None) -> str:
+    return "–" if number is None else f"{number:,}"

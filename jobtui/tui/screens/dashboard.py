@@ -1,0 +1,419 @@
+"""The dashboard: header, the place shown, results, command bar, key line; and what goes between them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from rich.style import Style
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container
+from textual.geometry import Size
+from textual.screen import Screen
+from textual.widget import Widget
+
+from jobtui.engine.desk import Answer
+from jobtui.tui.commands import Command, Where, bindings, commands
+from jobtui.tui.context import Context
+from jobtui.tui.deeds import Deeds
+from jobtui.tui.errands import Errands
+from jobtui.tui.feed import Batch
+from jobtui.tui.leaving import Leaving
+from jobtui.tui.lines import Ink, Line
+from jobtui.tui.screens.dialog import confirmation
+from jobtui.tui.screens.help import Help, statement_lines
+from jobtui.tui.text import clean, wrap
+from jobtui.tui.views import make_view
+from jobtui.tui.views.base import View
+from jobtui.tui.views.jobs import JobsView
+from jobtui.tui.watching import ending
+from jobtui.tui.widgets.bar import CommandBar
+from jobtui.tui.widgets.completions import CompletionList
+from jobtui.tui.widgets.header import Header, Standing
+from jobtui.tui.widgets.inked import INKS
+from jobtui.tui.widgets.keybar import KeyBar
+from jobtui.tui.widgets.lines_view import LinesView
+from jobtui.tui.widgets.transcript import Transcript, answer_lines, sent_lines
+from jobtui.tui.widgets.typist import Typist
+from jobtui.tui.words import drops, local_word
+
+if TYPE_CHECKING:
+    from jobtui.tui.application import DashboardApp
+
+LEAST = Size(40, 10)
+_LONGEST_TOLD = 600
+
+
+class Dashboard(Screen[None]):
+    """The one screen that is always there; dialogs come over it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Where.DASHBOARD)]
+    COMPONENT_CLASSES: ClassVar[set[str]] = set(INKS)
+    AUTO_FOCUS = None
+
+    def __init__(self, context: Context) -> None:
+        super().__init__()
+        self.context = context
+        self.header = Header(id="header")
+        self.alarm = LinesView(id="alarm")
+        self.jobs = JobsView(context, id="jobs")
+        self.stage = Container(self.jobs, id="stage")
+        self.transcript = Transcript(id="transcript")
+        self.completions = CompletionList(id="completions")
+        self.bar = CommandBar(context, self.completions, id="bar")
+        self.keys = KeyBar(context.keymap, id="keys")
+        self.too_small = LinesView(id="too-small")
+        self.deeds = Deeds(context, self)
+        self.errands = Errands(context, self, self.deeds)
+        self.leaving = Leaving(context, self)
+        self.place: View = self.jobs
+        self._views: dict[str, View] = {"jobs": self.jobs}
+        self._flags: tuple[str, ...] = ()
+        self._silenced = ""
+        self._inks: dict[Ink, Style] = {}
+
+    def compose(self) -> ComposeResult:
+        """Textual's hook."""
+        yield self.header
+        yield self.alarm
+        yield self.stage
+        yield self.transcript
+        yield self.bar
+        yield self.keys
+        yield self.completions
+        yield self.too_small
+
+    def on_mount(self) -> None:
+        """Textual's hook."""
+        self.place.home.focus()
+        self.stand()
+
+    def ink(self, ink: Ink) -> Style:
+        """How an ink looks in the theme of the moment."""
+        style = self._inks.get(ink)
+        if style is None:
+            style = self._inks[ink] = self.get_component_rich_style(ink.value, partial=True)
+        return style
+
+    def notify_style_update(self) -> None:
+        """Textual's hook: another theme."""
+        super().notify_style_update()
+        self._inks.clear()
+
+    # -- what is told -------------------------------------------------------------------------------
+
+    def take(self, batch: Batch) -> None:
+        """Jobs changed."""
+        if batch.statuses:
+            self.stand()
+        for view in self._views.values():
+            view.take(batch)
+        for notice in batch.notices:
+            self.tell(notice.text, notice.severity)
+        for job in batch.ended:
+            if job.id in self.context.watched:
+                self.context.watched.discard(job.id)
+                text, severity = ending(job)
+                self.tell(text, severity)
+                self.ring(text)
+
+    def tick(self) -> None:
+        """A second passed."""
+        self.place.tick()
+        self.stand()
+
+    def places_seen(self) -> None:
+        """There is a new overview."""
+        self.stand()
+        for view in self._views.values():
+            view.places_seen()
+
+    def stand(self) -> None:
+        """Bring the header and the alarm up to date."""
+        context = self.context
+        overview = context.places.overview
+        self.header.standing = Standing(
+            context.desk.profile,
+            len(overview.hosts) if overview is not None else len(context.desk.host_names()) or None,
+            context.space,
+            context.desk.history.counts(),
+            self._flags if context.desk.writable else ("read only", *self._flags),
+        )
+        self._show_alarm(context.desk.trouble)
+
+    def flag(self, word: str, on: bool) -> None:
+        """Say a word in the header, or no longer."""
+        others = tuple(flag for flag in self._flags if flag != word)
+        self._flags = (*others, word) if on else others
+        self.stand()
+
+    def _show_alarm(self, trouble: str) -> None:
+        shown = trouble if trouble != self._silenced else ""
+        lines = [((f" {text}", Ink.FAILED),) for text in wrap(shown, self.size.width - 2, 3)] if shown else []
+        self.alarm.display = bool(lines)
+        self.alarm.styles.height = len(lines)
+        self.alarm.show(lines)
+
+    # -- the stage of the deeds ---------------------------------------------------------------------
+
+    async def confirm(self, title: str, lines: Sequence[Line], deed: str) -> bool:
+        """Ask; cancel is the focused answer. In a worker only."""
+        return await self.app.push_screen_wait(confirmation(title, lines, deed)) is True
+
+    def tell(self, text: str, severity: str = "information") -> None:
+        """Say it in passing; nothing in the text is markup."""
+        shown = "\n".join(clean(line) for line in text[:_LONGEST_TOLD].split("\n"))
+        level = severity if severity in ("information", "warning", "error") else "warning"
+        self.app.notify(shown, severity=level, markup=False)  # type: ignore[arg-type]
+
+    def ring(self, text: str) -> None:
+        """Tell the terminal: the bell, and a notice of its own where that is wanted."""
+        if self.context.settings.bell:
+            self.app.bell()
+
+    def log_statement(self, text: str, answer: Answer) -> None:
+        """Note in the transcript what was run."""
+        self.transcript.add([*sent_lines(self.context.prompt, text), *answer_lines(answer)])
+
+    def work(self, deed: Coroutine[Any, Any, object]) -> None:
+        """Do it beside the screen."""
+        self.run_worker(deed, group="deeds")
+
+    # -- focus and keys -----------------------------------------------------------------------------
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """Textual's hook: other keys work here."""
+        self.show_keys()
+
+    def show_keys(self) -> None:
+        """The key line for where the focus is."""
+        self.keys.show(self.working())
+
+    def chain(self) -> tuple[Where, ...]:
+        """The places whose keys work now, the innermost first."""
+        if self.bar.typing:
+            return (Where.BAR,)
+        if self.jobs.list.filter_line.typing:
+            return (Where.FILTER,)
+        inner = Where.DETAIL if isinstance(self.focused, LinesView) else Where.TABLE
+        return (inner, self.place.where, Where.DASHBOARD)
+
+    def working(self) -> list[Command]:
+        """The commands whose keys work here and now."""
+        return [
+            command
+            for where in self.chain()
+            for command in commands(where)
+            if self.owner(where).check_action(command.action.split("(")[0], ()) is not False
+        ]
+
+    def owner(self, where: Where) -> Widget:
+        """The widget that does what the keys of a place say."""
+        match where:
+            case Where.DASHBOARD:
+                return self
+            case Where.JOBS | Where.SPACES | Where.HOSTS:
+                return self.place
+            case _:
+                return self.focused or self.place.home
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Textual's hook: say so where nothing sensible fits."""
+        small = event.size.width < LEAST.width or event.size.height < LEAST.height
+        self.set_class(small, "-too-small")
+        if small:
+            text = f"too small: {event.size.width}x{event.size.height}, needs {LEAST.width}x{LEAST.height}"
+            self.too_small.show([((line, Ink.WARNING),) for line in wrap(text, event.size.width)])
+        self.stand()
+
+    # -- the command bar ----------------------------------------------------------------------------
+
+    async def action_bar(self) -> None:
+        """Go to the command bar."""
+        await self.enter_bar()
+
+    async def enter_bar(self, text: str | None = None) -> None:
+        """Go to the command bar, with `text` typed there already."""
+        if not self.transcript.empty:
+            self.add_class("-transcript")
+        await self.bar.enter(text)
+
+    async def on_command_bar_sent(self, message: CommandBar.Sent) -> None:
+        """Run it: a word for the screen here, all else at the desk."""
+        message.stop()
+        match local_word(message.text):
+            case "quit":
+                await self.app.run_action("quit", self)
+            case "help":
+                self.transcript.add([*sent_lines(self.context.prompt, message.text), *statement_lines()])
+                self.add_class("-transcript")
+            case "clear":
+                self.clear_transcript()
+            case _:
+                self.work(self.send(message.text))
+
+    async def send(self, text: str) -> None:
+        """Have the desk run a text, and show what came of it."""
+        if drops(text) and not await self.confirm("Drop for good?", [((text.strip(), Ink.STRONG),)], "Run"):
+            return
+        prompt = self.context.prompt
+        answer = await asyncio.wrap_future(self.context.desk.execute(text, self.context.session))
+        self.transcript.add([*sent_lines(prompt, text), *answer_lines(answer)])
+        if self.bar.typing:
+            self.add_class("-transcript")
+        syntax = answer.failure is not None and answer.failure.syntax
+        if not syntax or self.context.settings.keep_failed:
+            self.context.typed.add(text.strip())
+        self.context.watched.update(job for result in answer.results for job in result.jobs)
+        self.bar.show_prompt()
+        self.stand()
+        self.context.places.ask()
+
+    def on_typist_remarked(self, message: Typist.Remarked) -> None:
+        """What is to be said about what is being typed."""
+        message.stop()
+        self.keys.remark = message.line
+
+    def on_completion_list_picked(self, message: CompletionList.Picked) -> None:
+        """A candidate was clicked."""
+        message.stop()
+        self.bar.take(message.candidate)
+
+    def on_command_bar_left(self, message: CommandBar.Left) -> None:
+        """Back to where one was."""
+        message.stop()
+        self.remove_class("-transcript")
+        self.place.home.focus()
+
+    def on_command_bar_scrolled(self, message: CommandBar.Scrolled) -> None:
+        """Through the results."""
+        message.stop()
+        pages: Callable[..., None] = (
+            self.transcript.scroll_page_down if message.by > 0 else self.transcript.scroll_page_up
+        )
+        pages(animate=False)
+
+    def on_command_bar_cleared(self, message: CommandBar.Cleared) -> None:
+        """Forget the results."""
+        message.stop()
+        self.clear_transcript()
+
+    def clear_transcript(self) -> None:
+        """Forget the results."""
+        self.transcript.clear()
+        self.remove_class("-transcript")
+
+    def action_transcript(self) -> None:
+        """Show or hide the results."""
+        if self.transcript.empty:
+            self.tell("Nothing was run here yet")
+        else:
+            self.toggle_class("-transcript")
+
+    # -- keys ---------------------------------------------------------------------------------------
+
+    async def action_back(self) -> None:
+        """Esc: from the results, from what the place is in, from the alarm."""
+        if self.leaving.stay() or self.place.back():
+            return
+        if self.has_class("-transcript"):
+            self.remove_class("-transcript")
+        elif self.context.desk.trouble:
+            self._silenced = self.context.desk.trouble
+            self.stand()
+        else:
+            await self.show_place("jobs")
+
+    def on_jobs_view_asked(self, message: JobsView.Asked) -> None:
+        """A key of the jobs view that does something to jobs."""
+        message.stop()
+        if isinstance(self.place, JobsView):
+            self.work(self.errands.run(message.what, message.ids, self.place))
+
+    def action_help(self) -> None:
+        """The keys that work here and now."""
+        self.app.push_screen(Help(self.working(), self.context.keymap))
+
+    def action_redraw(self) -> None:
+        """Paint everything again."""
+        self.app.refresh(layout=True)
+
+    def action_palette(self) -> None:
+        """Find a command by its name."""
+        self.app.action_command_palette()
+
+    def action_theme(self) -> None:
+        """The next theme."""
+        self.desktop.turn_theme()
+        self.tell(f"theme: {self.app.theme}")
+
+    def action_pause(self) -> None:
+        """Hold the screen still, or let it go on."""
+        self.desktop.hold(not self.desktop.paused)
+        self.flag("⏸ paused", self.desktop.paused)
+
+    def action_suspend(self) -> None:
+        """Back to the shell."""
+        self.app.action_suspend_process()
+
+    def action_interrupt(self) -> None:
+        """Copy what is selected; in the bar, drop what is typed; else leave."""
+        selected = self.get_selected_text()
+        if selected:
+            self.app.copy_to_clipboard(selected)
+            self.clear_selection()
+            self.tell("copied")
+        elif not self.bar.drop():
+            self.action_quit()
+
+    def action_quit(self) -> None:
+        """Leave; ask where work is under way."""
+        self.work(self.leaving.ask())
+
+    def start(self, command: Command) -> None:
+        """Do what a command's key would do here."""
+        self.work(self.app.run_action(command.action, self.owner(command.where)))
+
+    # -- places -------------------------------------------------------------------------------------
+
+    async def action_show_jobs(self) -> None:
+        """The jobs."""
+        await self.show_place("jobs")
+
+    async def action_show_spaces(self) -> None:
+        """The spaces."""
+        await self.show_place("spaces")
+
+    async def action_show_hosts(self) -> None:
+        """The hosts."""
+        await self.show_place("hosts")
+
+    async def action_show_archive(self) -> None:
+        """The archive."""
+        await self.show_place("archive")
+
+    async def show_place(self, name: str) -> None:
+        """Another place, made when it is first gone to."""
+        view = self._views.get(name)
+        if view is None:
+            view = self._views[name] = make_view(name, self.context)
+            await self.stage.mount(view)
+        self.place.display = False
+        self.place = view
+        view.display = True
+        view.home.focus()
+        self.stand()
+
+    def keep(self) -> None:
+        """Note what is to be kept until the next start."""
+        kept, jobs = self.context.kept, self.jobs.list
+        kept.sort, kept.descending = jobs.sorting.key, jobs.sorting.descending
+        kept.filter, kept.follow = jobs.filter_text, jobs.follow
+
+    @property
+    def desktop(self) -> DashboardApp:
+        """The app."""
+        return cast("DashboardApp", self.app)

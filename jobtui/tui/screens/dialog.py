@@ -1,0 +1,159 @@
+"""Questions over the dashboard: one with a few answers, the safe one focused and each with its key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Generic, TypeVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.message import Message
+from textual.screen import ModalScreen
+from textual.strip import Strip
+
+from jobtui.tui.lines import Ink, Line, line_width
+from jobtui.tui.widgets.inked import Inked
+from jobtui.tui.widgets.lines_view import LinesView
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice(Generic[T]):
+    """An answer: its key, its words, and what it stands for."""
+
+    key: str
+    title: str
+    value: T
+
+
+class Choices(Inked, can_focus=True):
+    """The answers; arrows move, enter takes, an answer's own key or a click takes it at once."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,left,shift+tab,k", "step(-1)", show=False),
+        Binding("down,right,tab,j", "step(1)", show=False),
+        Binding("enter,space", "take", show=False),
+    ]
+
+    @dataclass
+    class Taken(Message):
+        """The answer at this place."""
+
+        index: int
+
+    def __init__(self, titles: Sequence[tuple[str, str]], at: int = 0, across: bool = False) -> None:
+        super().__init__()
+        self._titles = tuple(titles)
+        self._at = at
+        self._across = across
+        self.styles.height = 1 if across else len(self._titles)
+
+    def _cell(self, index: int) -> Line:
+        key, title = self._titles[index]
+        ink = Ink.CURSOR if index == self._at else Ink.PLAIN
+        if self._across:
+            return ((f"  {title} ", ink), (f"{key}  ", Ink.CURSOR if index == self._at else Ink.KEY))
+        return ((f"  {key:<6}", Ink.CURSOR if index == self._at else Ink.KEY), (f"{title}  ", ink))
+
+    def render_line(self, y: int) -> Strip:
+        """Textual's line API."""
+        width, ground = self.size.width, self.rich_style
+        if self._across:
+            line: Line = ()
+            for index in range(len(self._titles)):
+                line += (*self._cell(index), ("  ", Ink.PLAIN))
+            pad = max(0, width - line_width(line))
+            return self.strip(((" " * pad, Ink.PLAIN), *line), width, ground)
+        if y >= len(self._titles):
+            return Strip.blank(width, ground)
+        line = self._cell(y)
+        ink = Ink.CURSOR if y == self._at else Ink.PLAIN
+        return self.strip((*line, (" " * max(0, width - line_width(line)), ink)), width, ground)
+
+    def action_step(self, by: int) -> None:
+        """To the next answer."""
+        self._at = (self._at + by) % len(self._titles)
+        self.refresh()
+
+    def action_take(self) -> None:
+        """Take the answer that is marked."""
+        self.post_message(self.Taken(self._at))
+
+    def on_click(self, event: events.Click) -> None:
+        """Textual's hook."""
+        event.stop()
+        index = self._clicked(event)
+        if index is not None:
+            self.post_message(self.Taken(index))
+
+    def _clicked(self, event: events.Click) -> int | None:
+        if not self._across:
+            return event.y if event.y < len(self._titles) else None
+        widths = [line_width(self._cell(index)) + 2 for index in range(len(self._titles))]
+        x = event.x - max(0, self.size.width - sum(widths))
+        for index, width in enumerate(widths):
+            if 0 <= x < width:
+                return index
+            x -= width
+        return None
+
+
+class Question(ModalScreen[T | None]):
+    """Asks; the answer is the choice's value, or None for esc."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,ctrl+c,q", "dismiss_none", show=False, priority=True)
+    ]
+
+    def __init__(
+        self, title: str, lines: Sequence[Line], choices: Sequence[Choice[T]], at: int = 0, across: bool = False
+    ) -> None:
+        super().__init__()
+        self._title = title
+        self._said = tuple(lines)
+        self.choices = tuple(choices)
+        self._at = at
+        self._across = across
+
+    def compose(self) -> ComposeResult:
+        """Textual's hook."""
+        with Vertical(id="question"):
+            self._text = LinesView(id="said")
+            yield self._text
+            yield Choices([(choice.key, choice.title) for choice in self.choices], self._at, self._across)
+
+    def on_mount(self) -> None:
+        """Textual's hook: the safe answer has the focus."""
+        self._text.show(
+            [((self._title, Ink.TITLE),), (), *self._said] if self._said else [((self._title, Ink.TITLE),)]
+        )
+        self._text.styles.height = min(len(self._text.lines), 14)
+        widest = max(line_width(line) for line in self._text.lines)
+        answers = sum(len(choice.title) + len(choice.key) + 7 for choice in self.choices)
+        self.query_one("#question").styles.width = max(36, widest + 6, answers + 6 if self._across else 0)
+        self.query_one(Choices).focus()
+
+    def on_choices_taken(self, message: Choices.Taken) -> None:
+        """An answer was taken."""
+        self.dismiss(self.choices[message.index].value)
+
+    def on_key(self, event: events.Key) -> None:
+        """Textual's hook: an answer's own key."""
+        for choice in self.choices:
+            if event.key == choice.key or (event.character == choice.key):
+                event.stop()
+                self.dismiss(choice.value)
+                return
+
+    def action_dismiss_none(self) -> None:
+        """No answer."""
+        self.dismiss(None)
+
+
+def confirmation(title: str, lines: Sequence[Line], deed: str) -> Question[bool]:
+    """Whether to do the `deed`: cancel is focused, y and n answer."""
+    return Question(title, lines, [Choice("n", "Cancel", False), Choice("y", deed, True)], across=True)

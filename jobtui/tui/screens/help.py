@@ -1,0 +1,111 @@
+"""The help: the keys that work here and now, and how to say things in the bar and the filter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+
+from jobtui.tui.commands import Command, Where
+from jobtui.tui.keymap import Keymap
+from jobtui.tui.lines import Ink, Line
+from jobtui.tui.text import fit
+from jobtui.tui.widgets.lines_view import LinesView
+
+_KEYS = 14
+_FILTER = (
+    ("words", "jobs whose command, space, host or reason hold them all"),
+    ("status:failed", "also queue, running, finished, stopped, ended, live; with commas: either"),
+    ("space:nba  host:local0  cmd:compact", "of that space, host, command"),
+    ("since:2h  until:2019-12-17", "submitted since, or until: s m h d w, or a date"),
+    ("!status:finished  !word", "the other way round"),
+)
+
+
+def help_lines(working: Sequence[Command], keymap: Keymap) -> list[Line]:
+    """The commands by place, the innermost place first; then the filter's words and the statements."""
+    lines: list[Line] = []
+    for where in dict.fromkeys(command.where for command in working):
+        lines.append(((f"{where.value.capitalize()}", Ink.TITLE),))
+        for command in working:
+            if command.where is where:
+                lines.append(
+                    (
+                        (f"  {fit(keymap.shown(command, 3), _KEYS)}", Ink.KEY),
+                        (fit(command.title, 24), Ink.STRONG),
+                        (command.help, Ink.PLAIN),
+                    )
+                )
+        lines.append(())
+    if any(command.where is Where.JOBS for command in working):
+        lines.append((("Filter", Ink.TITLE),))
+        lines.extend(((f"  {fit(words, 38)}", Ink.ACCENT), (what, Ink.PLAIN)) for words, what in _FILTER)
+        lines.append(())
+    lines.append((("Statements", Ink.TITLE),))
+    lines.extend(statement_lines())
+    return lines
+
+
+def statement_lines() -> list[Line]:
+    """The statements as the language's own help tells them."""
+    from jobtui.language.help import help_for
+
+    return [((f"  {text}", Ink.PLAIN),) for text in help_for().split("\n")]
+
+
+class Help(ModalScreen[None]):
+    """Any of the keys that lead here leads back."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,question_mark,f1,enter,ctrl+c", "dismiss", show=False, priority=True),
+        Binding("down,j", "scroll_down", show=False),
+        Binding("up,k", "scroll_up", show=False),
+        Binding("pagedown,space", "page_down", show=False),
+        Binding("pageup", "page_up", show=False),
+        Binding("home,g", "scroll_home", show=False),
+        Binding("end,G", "scroll_end", show=False),
+    ]
+
+    def __init__(self, working: Sequence[Command], keymap: Keymap) -> None:
+        super().__init__()
+        self._shown = help_lines(working, keymap)
+        self._view = LinesView()
+
+    def compose(self) -> ComposeResult:
+        """Textual's hook."""
+        with Vertical(id="help"):
+            yield self._view
+
+    def on_mount(self) -> None:
+        """Textual's hook."""
+        self.query_one("#help").border_title = " keys "
+        self.query_one("#help").border_subtitle = " esc "
+        self._view.show(self._shown, wide=True)
+
+    def action_scroll_down(self) -> None:
+        """A line down."""
+        self._view.scroll_relative(y=1, animate=False)
+
+    def action_scroll_up(self) -> None:
+        """A line up."""
+        self._view.scroll_relative(y=-1, animate=False)
+
+    def action_page_down(self) -> None:
+        """A page down."""
+        self._view.scroll_page_down(animate=False)
+
+    def action_page_up(self) -> None:
+        """A page up."""
+        self._view.scroll_page_up(animate=False)
+
+    def action_scroll_home(self) -> None:
+        """To the top."""
+        self._view.scroll_home(animate=False)
+
+    def action_scroll_end(self) -> None:
+        """To the end."""
+        self._view.scroll_end(animate=False)

@@ -1,0 +1,47 @@
+"""The question on leaving while work is under way: wait, stop it, or stay."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+
+from jobtui.model import Job
+from jobtui.tui import units
+from jobtui.tui.glyphs import status_piece
+from jobtui.tui.lines import Ink, Line
+from jobtui.tui.screens.dialog import Choice, Question
+
+_NAMED = 6
+
+
+class Leave(enum.Enum):
+    """What to do about the work."""
+
+    STAY = "stay"
+    WAIT = "wait"
+    STOP = "stop"
+    NOW = "now"
+
+
+def quit_question(active: Sequence[Job]) -> Question[Leave]:
+    """Ask; to stay is the focused answer."""
+    lines: list[Line] = [
+        ((f"job {job.id}  ", Ink.STRONG), (f"{job.label[:50]}  ", Ink.PLAIN), status_piece(job))
+        for job in active[:_NAMED]
+    ]
+    if len(active) > _NAMED:
+        lines.append(((f"and {units.many(len(active) - _NAMED, 'more job')}", Ink.MUTED),))
+    return Question(
+        f"{units.many(len(active), 'job')} queued or running",
+        [*lines, ()],
+        [
+            Choice("n", "Stay", Leave.STAY),
+            Choice("w", "Wait until they have ended, then leave", Leave.WAIT),
+            Choice("s", "Stop them, then leave", Leave.STOP),
+            Choice(
+                "i",
+                "Leave at once: running jobs are interrupted and fail, queued ones run next time",
+                Leave.NOW,
+            ),
+        ],
+    )

@@ -1,0 +1,108 @@
+"""What is kept across starts: sort, columns, filter, theme, split, last space, and what was typed in the bar.
+
+Two files in the profile's state directory, both 0600: `dashboard.json` and `typed.jsonl`. They are a
+convenience: one that can't be read, or is damaged, counts as not there; one that can't be written is told.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+_MOST_TYPED = 2000
+
+
+class Kept(msgspec.Struct, omit_defaults=True):
+    """The dashboard's state between two starts."""
+
+    theme: str = ""
+    sort: str = "id"
+    descending: bool = True
+    columns: list[str] = []
+    filter: str = ""
+    follow: bool = False
+    tab: str = "tasks"
+    split_beside: int = 45
+    split_below: int = 40
+    space: str | None = None
+    welcomed: bool = False
+
+
+class StateStore:
+    """Reads and writes both files; `directory` None keeps nothing."""
+
+    def __init__(self, directory: Path | None) -> None:
+        self._directory = directory
+        self.trouble = ""
+
+    def read(self) -> Kept:
+        """What was kept, or the defaults."""
+        raw = self._read("dashboard.json")
+        try:
+            return msgspec.json.decode(raw, type=Kept) if raw else Kept()
+        except msgspec.MsgspecError:
+            return Kept()
+
+    def write(self, kept: Kept) -> None:
+        """Keep it: whole or not at all."""
+        self._write("dashboard.json", msgspec.json.format(msgspec.json.encode(kept)) + b"\n")
+
+    def read_typed(self) -> list[str]:
+        """What was sent from the bar, oldest first."""
+        typed: list[str] = []
+        for line in self._read("typed.jsonl").splitlines():
+            try:
+                typed.append(msgspec.json.decode(line, type=str))
+            except msgspec.MsgspecError:
+                continue
+        return typed[-_MOST_TYPED:]
+
+    def add_typed(self, text: str) -> None:
+        """Keep one more text that was sent."""
+        if self._directory is None:
+            return
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            place = self._directory / "typed.jsonl"
+            descriptor = os.open(place, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            with os.fdopen(descriptor, "ab") as file:
+                file.write(msgspec.json.encode(text) + b"\n")
+        except OSError as error:
+            self._failed(error)
+
+    def trim_typed(self, typed: list[str]) -> None:
+        """Write the newest texts anew, so that the file does not grow for ever."""
+        self._write("typed.jsonl", b"".join(msgspec.json.encode(text) + b"\n" for text in typed[-_MOST_TYPED:]))
+
+    def _read(self, name: str) -> bytes:
+        if self._directory is None:
+            return b""
+        try:
+            return (self._directory / name).read_bytes()
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            self._failed(error)
+            return b""
+
+    def _write(self, name: str, content: bytes) -> None:
+        if self._directory is None:
+            return
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor, draft = tempfile.mkstemp(dir=self._directory, prefix=f".{name}.")
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(content)
+                Path(draft).replace(self._directory / name)
+            except BaseException:
+                Path(draft).unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            self._failed(error)
+
+    def _failed(self, error: OSError) -> None:
+        self.trouble = f"What you choose can't be kept in {self._directory}: {error.strerror}"

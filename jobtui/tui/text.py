@@ -1,0 +1,96 @@
+"""Foreign text made fit to be shown: nothing in it can act on the terminal, and it takes the cells it is given.
+
+A space's name, a host's error and what a person pasted may hold anything. `clean` turns each character that
+would act on a terminal, or reorder or hide its neighbours, into one that only stands for it.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import lru_cache
+
+from rich.cells import cell_len, set_cell_size
+
+# A base character carries a few marks in any living script; thousands of them are an attack on the line above.
+_MOST_MARKS = 4
+_STAND_IN = "\N{REPLACEMENT CHARACTER}"
+_BLANKS = frozenset("\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{FIGURE SPACE}")
+
+
+def clean(text: str) -> str:
+    """The text on one line, with every control, format and other unprintable character made visible."""
+    if text.isascii():
+        return text if text.isprintable() else "".join(map(_visible, text))
+    return _clean_wide(text)
+
+
+def fit(text: str, width: int, right: bool = False) -> str:
+    """The cleaned text in exactly `width` cells: padded, or cut with an ellipsis."""
+    if width <= 0:
+        return ""
+    text = clean(text if len(text) <= 8 * width else text[: 8 * width] + "…")
+    size = len(text) if text.isascii() else cell_len(text)
+    if size > width:
+        return set_cell_size(text, width - 1) + "…"
+    return " " * (width - size) + text if right else text + " " * (width - size)
+
+
+def width_of(text: str) -> int:
+    """How many cells the text takes once it is cleaned."""
+    return len(text) if text.isascii() else cell_len(clean(text))
+
+
+def wrap(text: str, width: int, most: int = 20) -> list[str]:
+    """The cleaned text in lines of at most `width` cells, broken at blanks where there are any.
+
+    At most `most` lines: what is left over is cut with an ellipsis. Line breaks in the text are kept.
+    """
+    width = max(width, 4)
+    room = width * (most + 1)
+    lines: list[str] = []
+    for paragraph in text[: 8 * room].splitlines() or [""]:
+        lines.extend(_wrap_line(clean(paragraph), width, most))
+        if len(lines) > most:
+            return [*lines[: most - 1], fit(lines[most - 1] + " " * width + "…", width)]
+    return lines
+
+
+def _wrap_line(text: str, width: int, most: int) -> list[str]:
+    lines: list[str] = []
+    while cell_len(text) > width and len(lines) <= most:
+        head = set_cell_size(text, width).rstrip("\0")
+        # a wide character that did not fit whole was replaced by a blank: it belongs to the rest
+        taken = len(head) if text.startswith(head) else len(head) - 1
+        blank = text.rfind(" ", 1, taken + 1)
+        cut = blank if blank > 0 else max(taken, 1)
+        lines.append(text[:cut].rstrip())
+        text = text[cut:].lstrip(" ")
+    lines.append(text)
+    return lines
+
+
+@lru_cache(maxsize=4096)
+def _visible(character: str) -> str:
+    if character.isprintable():
+        return character
+    code = ord(character)
+    if code < 0x20:
+        return chr(0x2400 + code)
+    if code == 0x7F:
+        return "\N{SYMBOL FOR DELETE}"
+    return " " if character in _BLANKS else _STAND_IN
+
+
+def _clean_wide(text: str) -> str:
+    shown: list[str] = []
+    marks = 0
+    for character in text:
+        if unicodedata.category(character)[0] == "M":
+            marks += 1
+            # a variation selector changes a glyph's width in some terminals and not in others
+            if marks <= _MOST_MARKS and not 0xFE00 <= ord(character) <= 0xFE0F:
+                shown.append(character)
+            continue
+        marks = 0
+        shown.append(_visible(character))
+    return "".join(shown)

@@ -1,0 +1,83 @@
+"""What the command bar thinks of a text being typed: its colours, what may come next, what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from jobtui.language.complete import Completion, Names, complete
+from jobtui.language.highlight import highlight
+from jobtui.language.problem import problem
+from jobtui.tui.lines import Ink, Line, cut
+from jobtui.tui.text import clean, width_of
+
+_INKS = {
+    "keyword": Ink.KEYWORD,
+    "name": Ink.PLAIN,
+    "number": Ink.NUMBER,
+    "string": Ink.STRING,
+    "comment": Ink.COMMENT,
+    "error": Ink.WRONG,
+}
+# past this length a text is pasted, not typed: it is judged when it is sent
+_LONGEST_JUDGED = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class Tint:
+    """Characters of the text (from, to) and the ink that they are written in."""
+
+    start: int
+    end: int
+    ink: Ink
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """What is wrong, and the characters that it is about."""
+
+    start: int
+    end: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Thought:
+    """All of it, for one text and one place of the cursor."""
+
+    tints: tuple[Tint, ...] = ()
+    completion: Completion = field(default_factory=Completion)
+    wrong: Wrong | None = None
+
+
+def think(text: str, caret: int, names: Names) -> Thought:
+    """Judge a text; quick enough for every key."""
+    if len(text) > _LONGEST_JUDGED or not text:
+        return Thought(completion=complete(text, caret, names) if not text else Completion())
+    tints = tuple(Tint(start, end, _INKS[colour]) for start, end, colour in highlight(text))
+    error = problem(text, caret)
+    wrong = Wrong(*error.span, error.message) if error is not None else None
+    if wrong is not None:
+        tints = (*tints, Tint(wrong.start, max(wrong.end, wrong.start + 1), Ink.WRONG))
+    return Thought(tints, complete(text, caret, names), wrong)
+
+
+def remark(thought: Thought, text: str, column_of: Callable[[int], int | None], width: int) -> Line:
+    """The line under the bar: a caret under what is wrong and the reason; else how the statement goes.
+
+    `column_of` tells the cell that a character of the text stands in, None where it is not in the last line.
+    """
+    wrong = thought.wrong
+    if wrong is None:
+        usage = thought.completion.usage
+        return (("  " + usage, Ink.MUTED),) if usage else ()
+    column = column_of(wrong.start)
+    if column is None:
+        return ((f"  {wrong.message}", Ink.WARNING),)
+    carets = "^" * max(1, width_of(text[wrong.start : wrong.end].split("\n")[0]))
+    message = clean(wrong.message)
+    if column + len(carets) + 1 + width_of(message) <= width or column < len(message):
+        line: Line = ((" " * column, Ink.PLAIN), (carets, Ink.WARNING), (f" {message}", Ink.WARNING))
+    else:
+        line = ((message.rjust(column - 1), Ink.WARNING), (" ", Ink.PLAIN), (carets, Ink.WARNING))
+    return cut(line, width)

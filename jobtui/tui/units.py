@@ -1,0 +1,94 @@
+"""Numbers as a person reads them: bytes, rates, durations, moments, how many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+_STEPS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+
+
+def size(count: int | float | None) -> str:
+    """Bytes in three significant digits (`1.2 GiB`); "–" where it is unknown."""
+    if count is None:
+        return "–"
+    sign, value = ("-", -count) if count < 0 else ("", count)
+    step = 0
+    while value >= 1000 and step < len(_STEPS) - 1:
+        value /= 1024
+        step += 1
+    digits = 0 if step == 0 or value >= 100 else 1 if value >= 9.95 else 2
+    text = f"{value:.{digits}f}"
+    return f"{sign}{text.rstrip('0').rstrip('.') if '.' in text else text} {_STEPS[step]}"
+
+
+def rate(bytes_a_second: float | None) -> str:
+    """`88 MiB/s`, or "" where it is unknown."""
+    return "" if bytes_a_second is None else f"{size(bytes_a_second)}/s"
+
+
+def duration(seconds: float | None) -> str:
+    """`0:42`, `1:02:03`, `2d 03:04:05`; "" where it is unknown."""
+    if seconds is None:
+        return ""
+    whole = max(0, int(seconds))
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days}d {hours:02}:{minutes:02}:{rest:02}"
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def span(seconds: float | None) -> str:
+    """As `duration`, but a span under ten seconds in tenths: `0.4 s`."""
+    if seconds is not None and 0 <= seconds < 9.95:
+        return f"{seconds:.1f} s"
+    return duration(seconds)
+
+
+def left(seconds: float) -> str:
+    """How long something will still take: `12 s left`, `3 min left`."""
+    if seconds < 99.5:
+        return f"{max(1, round(seconds))} s left"
+    return f"{round(seconds / 60)} min left" if seconds < 5400 else f"{seconds / 3600:.1f} h left"
+
+
+def moment(at: datetime | None) -> str:
+    """A moment in local time, `12/17/19 17:21:30`; blank where there is none yet."""
+    return "" if at is None else f"{at.astimezone():%m/%d/%y %H:%M:%S}"
+
+
+def clock(at: datetime) -> str:
+    """The time of day with milliseconds, local: `17:21:30.250`."""
+    local = at.astimezone()
+    return f"{local:%H:%M:%S}.{local.microsecond // 1000:03}"
+
+
+def percent(fraction: float) -> str:
+    """` 68%`; 100 % only where nothing is left."""
+    return "100%" if fraction >= 1 else f"{min(99, int(fraction * 100)):3}%"
+
+
+def many(count: int, word: str, plural: str = "") -> str:
+    """`1 job`, `1,200 jobs`."""
+    return f"{count:,} {word if count == 1 else plural or word + 's'}"
+
+
+def ids(numbers: Sequence[int], most: int = 8) -> str:
+    """Job ids for a sentence: `3, 5, 8`, runs as `3–9`, and `… (1,200 in all)` where there are too many."""
+    parts: list[str] = []
+    index = 0
+    while index < len(numbers) and len(parts) < most:
+        end = index
+        while end + 1 < len(numbers) and numbers[end + 1] == numbers[end] + 1:
+            end += 1
+        first, last = numbers[index], numbers[end]
+        if end - index >= 2:
+            parts.append(f"{first}–{last}")
+            index = end + 1
+        else:
+            parts.append(str(first))
+            index += 1
+    rest = f", … ({len(numbers):,} in all)" if index < len(numbers) else ""
+    return ", ".join(parts) + rest

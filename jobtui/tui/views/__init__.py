@@ -1,0 +1,13 @@
+"""The places of the dashboard that `1` to `4` lead to: jobs, spaces, hosts, archive."""
+
+from __future__ import annotations
+
+from jobtui.tui.context import Context
+from jobtui.tui.views.base import View
+
+
+def make_view(name: str, context: Context) -> View:
+    """A place by its name; each is imported when it is first gone to."""
+    from jobtui.tui.views.jobs import JobsView
+
+    return JobsView(context, archived=True, id="archive")

@@ -1,0 +1,37 @@
+"""What every place of the dashboard has in common."""
+
+from __future__ import annotations
+
+from textual.containers import Container
+from textual.widget import Widget
+
+from jobtui.tui.commands import Where
+from jobtui.tui.feed import Batch
+
+
+class View(Container):
+    """A place: is told what happened, and says where the focus belongs and which keys are its own."""
+
+    where: Where = Where.JOBS
+
+    def take(self, batch: Batch) -> None:
+        """Jobs changed."""
+
+    def tick(self) -> None:
+        """A second passed."""
+
+    def places_seen(self) -> None:
+        """There is a new overview of spaces and hosts."""
+
+    def back(self) -> bool:
+        """Esc: whether there was something to go back from."""
+        return False
+
+    @property
+    def home(self) -> Widget:
+        """Where the focus goes on arrival."""
+        raise NotImplementedError
+
+    def space_in_view(self) -> str | None:
+        """The space that what is shown is about, where it is about one."""
+        return None

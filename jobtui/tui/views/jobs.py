@@ -1,0 +1,300 @@
+"""The jobs: the table, and the detail of the job under the cursor beside it, below it or over it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.message import Message
+from textual.widget import Widget
+
+from jobtui.model import Job
+from jobtui.tui.commands import Where, bindings
+from jobtui.tui.context import Context
+from jobtui.tui.feed import Batch
+from jobtui.tui.first_steps import first_steps, nothing_found
+from jobtui.tui.views.base import View
+from jobtui.tui.widgets.job_detail import JobDetail
+from jobtui.tui.widgets.job_list import JobList
+from jobtui.tui.widgets.table import Sorting
+
+# from this width on the detail stands beside the table
+BESIDE = 150
+_LEAST_SPLIT, _MOST_SPLIT = 20, 80
+
+
+class JobsView(View):
+    """See the module. What a key does to jobs is asked of the dashboard; what to the view, done here."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Where.JOBS)]
+
+    class Asked(Message):
+        """A deed is wanted on these jobs; `what` is its command's id."""
+
+        def __init__(self, what: str, ids: tuple[int, ...]) -> None:
+            super().__init__()
+            self.what, self.ids = what, ids
+
+    def __init__(self, context: Context, *, archived: bool = False, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._shared = context
+        self.archived = archived
+        self.list = JobList(context, archived=archived)
+        self.detail = JobDetail(context)
+        self._full = False
+
+    def compose(self) -> ComposeResult:
+        """Textual's hook."""
+        yield self.list
+        yield self.detail
+
+    def on_mount(self) -> None:
+        """Textual's hook: as it was left."""
+        kept = self._shared.kept
+        if not self.archived:
+            self.list.follow = kept.follow
+            self.list.filter_text = kept.filter
+            if kept.filter:
+                self.list.set_filter(kept.filter)
+            if (kept.sort, kept.descending) != ("id", True):
+                self.list.sort(Sorting(kept.sort, kept.descending))
+        self._say_empty()
+
+    # -- what is told -------------------------------------------------------------------------------
+
+    @property
+    def home(self) -> Widget:
+        """The table."""
+        return self.detail.body if self._full else self.list.table
+
+    def take(self, batch: Batch) -> None:
+        """Jobs changed."""
+        if self.archived and not batch.archived:
+            return
+        self.detail.take(batch)
+        self.list.take(batch)
+
+    def tick(self) -> None:
+        """A second passed."""
+        self.list.tick()
+        self.detail.tick()
+
+    def places_seen(self) -> None:
+        """Spaces may have come."""
+        self._say_empty()
+
+    def space_in_view(self) -> str | None:
+        """The space that is filtered by, else that of the job under the cursor, else the chosen one."""
+        filtered = self.list.filter.spaces
+        if len(filtered) == 1:
+            return next(iter(filtered))
+        job = self.list.job
+        return job.space if job is not None else self._shared.space
+
+    def back(self) -> bool:
+        """From the full detail, then the detail, the marks, the filter."""
+        if self._full:
+            self._fill(False)
+        elif self.detail.body.has_focus:
+            self.list.table.focus()
+        elif self.list.rows.marks:
+            self.action_unmark()
+        elif self.list.filter_text:
+            self.list.set_filter("")
+        else:
+            return False
+        return True
+
+    def _say_empty(self) -> None:
+        lists = self.list
+        if lists.filter_text:
+            lists.set_empty(nothing_found(lists.filter_text, self._shared.keymap))
+        else:
+            lists.set_empty(first_steps(self._shared, self.archived))
+
+    def _fill(self, full: bool) -> None:
+        self._full = full
+        self.set_class(full, "-full")
+        self._split()
+        self.detail.set_full(full)
+        (self.detail.body if full else self.list.table).focus()
+
+    # -- messages -----------------------------------------------------------------------------------
+
+    def on_job_list_current(self, message: JobList.Current) -> None:
+        """The cursor is on another job, or its job changed."""
+        message.stop()
+        self.detail.show_job(message.job)
+        self._say_empty()
+
+    def on_job_list_opened(self, message: JobList.Opened) -> None:
+        """Enter: the detail over the whole screen."""
+        message.stop()
+        self._fill(True)
+
+    def on_job_detail_zoomed(self, message: JobDetail.Zoomed) -> None:
+        """Enter in the detail."""
+        message.stop()
+        self._fill(not self._full)
+
+    def on_job_detail_tab_chosen(self, message: JobDetail.TabChosen) -> None:
+        """The tab is kept."""
+        message.stop()
+        self._shared.kept.tab = message.tab.value
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Textual's hook: beside or below."""
+        self.set_class(event.size.width >= BESIDE, "-beside")
+        self._split()
+
+    def _split(self) -> None:
+        kept = self._shared.kept
+        if self._full:
+            self.detail.styles.width, self.detail.styles.height = "100%", "100%"
+        elif self.has_class("-beside"):
+            self.detail.styles.width, self.detail.styles.height = f"{kept.split_beside}%", "100%"
+        else:
+            self.detail.styles.width, self.detail.styles.height = "100%", f"{kept.split_below}%"
+
+    # -- keys: deeds --------------------------------------------------------------------------------
+
+    def _ask(self, what: str) -> None:
+        self.post_message(self.Asked(what, tuple(self.list.marked())))
+
+    def action_stop(self) -> None:
+        """Stop what is marked, or the job under the cursor."""
+        self._ask("stop")
+
+    def action_recover(self) -> None:
+        """Run it again."""
+        self._ask("recover")
+
+    def action_archive(self) -> None:
+        """Archive it."""
+        self._ask("archive")
+
+    def action_flush(self) -> None:
+        """Flush the space in view."""
+        self._ask("flush")
+
+    def action_compact(self) -> None:
+        """Compact the space in view."""
+        self._ask("compact")
+
+    def action_copy(self) -> None:
+        """Copy something of the job under the cursor."""
+        self._ask("copy")
+
+    def action_export(self) -> None:
+        """Write what is in view to a file."""
+        self._ask("export")
+
+    def action_columns(self) -> None:
+        """Choose the columns."""
+        self._ask("columns")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Textual's hook: what can't be done in the archive, or without a right to write, is not offered."""
+        if action in ("stop", "archive", "recover", "flush", "compact"):
+            return self._shared.desk.writable and not (
+                self.archived and action in ("stop", "archive", "recover")
+            )
+        if action in ("follow", "watch"):
+            return not self.archived
+        return True
+
+    # -- keys: the view -----------------------------------------------------------------------------
+
+    async def action_filter(self) -> None:
+        """Type a filter."""
+        await self.list.filter_line.open(self.list.filter_text)
+
+    def action_mark(self) -> None:
+        """Mark the job under the cursor and go on."""
+        job = self.list.job
+        if job is not None:
+            self.list.rows.marks.toggle(job.id)
+            self.list.marks_changed()
+            self.list.table.action_move(1)
+
+    def action_mark_range(self, by: int) -> None:
+        """Mark the job under the cursor and the next one."""
+        job = self.list.job
+        if job is None:
+            return
+        self.list.rows.marks.add([job.id])
+        self.list.table.action_move(by)
+        after = self.list.job
+        if after is not None:
+            self.list.rows.marks.add([after.id])
+        self.list.marks_changed()
+
+    def action_mark_all(self) -> None:
+        """Mark everything in view."""
+        view = self.list.view
+        if view is not None:
+            self.list.rows.marks.add(view.ids(0, len(view)))
+            self.list.marks_changed()
+
+    def action_invert(self) -> None:
+        """Turn the marks in view round."""
+        view = self.list.view
+        if view is not None:
+            self.list.rows.marks.invert(view.ids(0, len(view)))
+            self.list.marks_changed()
+
+    def action_unmark(self) -> None:
+        """Take all marks away."""
+        self.list.rows.marks.clear()
+        self.list.marks_changed()
+
+    def action_sort_by(self, by: int) -> None:
+        """Sort by the next column that can be sorted by."""
+        keys = [placed.column.key for placed in self.list.table.shown if placed.column.sorts]
+        now = self.list.sorting.key
+        at = keys.index(now) if now in keys else 0
+        key = keys[(at + by) % len(keys)]
+        self.list.sort(Sorting(key, self.list.sorting.descending))
+
+    def action_sort_reverse(self) -> None:
+        """Turn the order round."""
+        sorting = self.list.sorting
+        self.list.sort(Sorting(sorting.key, not sorting.descending))
+
+    def action_follow(self) -> None:
+        """Keep the cursor on the newest job, or let it go."""
+        self.list.follow = not self.list.follow
+        if self.list.follow:
+            self.list.sort(Sorting("id", True))
+            self.list.table.action_first()
+
+    def action_watch(self) -> None:
+        """Tell when the job under the cursor ends."""
+        job: Job | None = self.list.job
+        if job is not None and not job.status.ended:
+            self._shared.watched.symmetric_difference_update({job.id})
+            self.list.table.refresh()
+
+    def action_turn_tab(self, by: int) -> None:
+        """Another tab of the detail."""
+        self.detail.turn(by)
+
+    def action_other_pane(self) -> None:
+        """Between the table and the detail."""
+        if not self._full:
+            (self.list.table if self.detail.body.has_focus else self.detail.body).focus()
+
+    def action_split(self, by: int) -> None:
+        """More or less room for the detail."""
+        kept = self._shared.kept
+        if self.has_class("-beside"):
+            kept.split_beside = max(_LEAST_SPLIT, min(_MOST_SPLIT, kept.split_beside + 5 * by))
+        else:
+            kept.split_below = max(_LEAST_SPLIT, min(_MOST_SPLIT, kept.split_below + 5 * by))
+        self._split()
+
+    def action_look(self) -> None:
+        """Look into an adopted space."""
+        self.detail.look()

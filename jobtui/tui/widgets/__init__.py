@@ -1,0 +1,1 @@
+"""The parts of the dashboard that paint: each takes data down and posts messages up."""

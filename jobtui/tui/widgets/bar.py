@@ -1,0 +1,138 @@
+"""The command bar: the prompt, and the editor that is mounted when it is first needed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.geometry import Size
+from textual.message import Message
+
+from jobtui.language.complete import Candidate
+from jobtui.tui.commands import BY_ID
+from jobtui.tui.context import Context
+from jobtui.tui.lines import Ink, Line, line_width
+from jobtui.tui.widgets.completions import CompletionList
+from jobtui.tui.widgets.inked import OneLine
+
+if TYPE_CHECKING:
+    from jobtui.tui.widgets.typist import Typist
+
+
+class Prompt(OneLine):
+    """`local[nba]> `, or what ctrl+r searches for."""
+
+    _text: Line = ()
+
+    def show(self, line: Line) -> None:
+        """Say this."""
+        if line != self._text:
+            self._text = line
+            self.refresh(layout=True)
+
+    def line(self, width: int) -> Line:
+        """The prompt."""
+        return self._text
+
+    def get_content_width(self, container: Size, viewport: Size) -> int:
+        """Textual's hook: as wide as its text, but never the whole line."""
+        return min(line_width(self._text), max(8, container.width // 2))
+
+
+class Invitation(OneLine):
+    """What stands after the prompt while nobody types."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self._text = text
+
+    def line(self, width: int) -> Line:
+        """The invitation."""
+        return ((self._text, Ink.MUTED),)
+
+
+class CommandBar(Horizontal):
+    """Holds what is typed; what is done with it is the dashboard's part."""
+
+    class Sent(Message):
+        """This text is to be run."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    class Left(Message):
+        """The focus goes back."""
+
+    class Scrolled(Message):
+        """The results are to be scrolled by so many pages."""
+
+        def __init__(self, by: int) -> None:
+            super().__init__()
+            self.by = by
+
+    class Cleared(Message):
+        """The results are to be cleared."""
+
+    def __init__(self, context: Context, completions: CompletionList, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._shared = context
+        self._completions = completions
+        self._prompt = Prompt()
+        key = context.keymap.shown(BY_ID["bar"])
+        self._invitation = Invitation(f"{key} types a statement, like SHOW JOBS or ADMIN COMPACT nba")
+        self._typist: Typist | None = None
+
+    def compose(self) -> ComposeResult:
+        """Textual's hook."""
+        yield self._prompt
+        yield self._invitation
+
+    def on_mount(self) -> None:
+        """Textual's hook."""
+        self.show_prompt()
+
+    def show_prompt(self) -> None:
+        """The prompt, with the chosen space."""
+        self._prompt.show(((f" {self._shared.prompt}", Ink.ACCENT),))
+
+    async def enter(self, text: str | None = None) -> None:
+        """Type here; `text` is put there for a start."""
+        from jobtui.tui.widgets.typist import Typist
+
+        if self._typist is None:
+            self._typist = Typist(self._shared, self._prompt, self._completions)
+            self._invitation.display = False
+            await self.mount(self._typist)
+        if text is not None:
+            self._typist.begin(text)
+        self._typist.focus()
+
+    def drop(self) -> bool:
+        """Drop what is being typed, or leave the bar where nothing is; False where nobody types."""
+        typist = self._typist
+        if typist is None or not typist.has_focus:
+            return False
+        if typist.text:
+            typist.begin("")
+        else:
+            self.post_message(self.Left())
+        return True
+
+    def take(self, candidate: Candidate) -> None:
+        """Put a candidate where the cursor is."""
+        if self._typist is not None:
+            self._typist.take(candidate)
+            self._typist.focus()
+
+    @property
+    def typing(self) -> bool:
+        """Whether the bar has the focus."""
+        return self._typist is not None and self._typist.has_focus
+
+    async def on_click(self, event: events.Click) -> None:
+        """Textual's hook: a click anywhere in the bar begins to type."""
+        if not self.typing:
+            await self.enter()

@@ -1,0 +1,107 @@
+"""The list of what may come next, over the command bar."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual import events
+from textual.message import Message
+from textual.strip import Strip
+
+from jobtui.language.complete import Candidate
+from jobtui.tui.lines import Ink, Line, line_width
+from jobtui.tui.widgets.inked import Inked
+
+MOST_SHOWN = 8
+_KIND = {"keyword": Ink.KEYWORD, "job": Ink.NUMBER}
+
+
+class CompletionList(Inked):
+    """Shows candidates; one of them may be chosen. Takes no focus: the one who types steers it."""
+
+    @dataclass
+    class Picked(Message):
+        """A candidate was clicked."""
+
+        candidate: Candidate
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._candidates: tuple[Candidate, ...] = ()
+        self._chosen = -1
+        self._first = 0
+        self.display = False
+
+    @property
+    def open(self) -> bool:
+        """Whether there is a list."""
+        return bool(self._candidates)
+
+    @property
+    def chosen(self) -> Candidate | None:
+        """The candidate that was stepped to."""
+        return self._candidates[self._chosen] if self._chosen >= 0 else None
+
+    @property
+    def best(self) -> Candidate | None:
+        """What tab takes: the one that was stepped to, else the first."""
+        return self.chosen or (self._candidates[0] if self._candidates else None)
+
+    def offer(self, candidates: tuple[Candidate, ...], column: int) -> None:
+        """Show these, the list's text beginning in this column of the screen."""
+        if candidates != self._candidates:
+            self._candidates, self._chosen, self._first = candidates, -1, 0
+        self.display = bool(candidates)
+        if not candidates:
+            return
+        height = min(MOST_SHOWN, len(candidates))
+        width = max(line_width(self._line(index)) for index in range(len(candidates)))
+        room = self.screen.size.width
+        width = min(width, room)
+        self.styles.width, self.styles.height = width, height
+        self.styles.offset = (max(0, min(column - 1, room - width)), 0)
+        self.refresh()
+
+    def close(self) -> None:
+        """Show none."""
+        self.offer((), 0)
+
+    def step(self, by: int) -> bool:
+        """To the next candidate; False where there is no list."""
+        if not self._candidates:
+            return False
+        count = len(self._candidates)
+        if self._chosen < 0:
+            self._chosen = 0 if by > 0 else count - 1
+        else:
+            self._chosen = (self._chosen + by) % count
+        self._first = max(min(self._first, self._chosen), self._chosen - MOST_SHOWN + 1)
+        self.refresh()
+        return True
+
+    def _line(self, index: int) -> Line:
+        candidate = self._candidates[index]
+        wide = max(line_width(((other.text, Ink.PLAIN),)) for other in self._candidates)
+        pad = " " * (wide - line_width(((candidate.text, Ink.PLAIN),)))
+        note = f"  {candidate.note}" if candidate.note else ""
+        chosen = index == self._chosen
+        ink = Ink.CURSOR if chosen else _KIND.get(candidate.kind, Ink.PLAIN)
+        return (
+            (" ", ink if chosen else Ink.PLAIN),
+            (candidate.text + pad, ink),
+            (note + " ", ink if chosen else Ink.MUTED),
+        )
+
+    def render_line(self, y: int) -> Strip:
+        """Textual's line API."""
+        index = self._first + y
+        if index >= len(self._candidates):
+            return Strip.blank(self.size.width, self.rich_style)
+        return self.strip(self._line(index), self.size.width, self.rich_style)
+
+    def on_click(self, event: events.Click) -> None:
+        """Textual's hook."""
+        event.stop()
+        index = self._first + event.y
+        if index < len(self._candidates):
+            self.post_message(self.Picked(self._candidates[index]))

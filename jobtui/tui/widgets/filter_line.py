@@ -1,0 +1,148 @@
+"""The filter as one types it, and how many of how many jobs it lets through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal
+from textual.message import Message
+from textual.widgets import Input
+
+from jobtui.tui.commands import Where, bindings
+from jobtui.tui.lines import Ink, Line, cut
+from jobtui.tui.widgets.inked import OneLine
+
+
+class FilterInput(Input):
+    """Where it is typed."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Where.FILTER)]
+
+    class Left(Message):
+        """Typing is over: `kept` tells whether what was typed stands."""
+
+        def __init__(self, kept: bool) -> None:
+            super().__init__()
+            self.kept = kept
+
+    def action_done(self) -> None:
+        """Keep it."""
+        self.post_message(self.Left(True))
+
+    def action_drop(self) -> None:
+        """As it was before."""
+        self.post_message(self.Left(False))
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a filter lets through. `shown` None: it is being looked for. `remark`: what is wrong with it."""
+
+    text: str = ""
+    shown: int | None = None
+    total: int = 0
+    marked: int = 0
+    remark: str = ""
+
+
+class TallyText(OneLine):
+    """`3 of 1,204`, and what the filter says where it is not being typed."""
+
+    _tally = Tally()
+    _typing = False
+
+    def show(self, tally: Tally, typing: bool) -> None:
+        """Show these figures."""
+        if (tally, typing) != (self._tally, self._typing):
+            self._tally, self._typing = tally, typing
+            self.refresh()
+
+    def line(self, width: int) -> Line:
+        """The filter's text, then the figures at the right."""
+        tally = self._tally
+        shown = "…" if tally.shown is None else f"{tally.shown:,}"
+        figures: Line = ((f"{shown} of {tally.total:,} ", Ink.STRONG),)
+        if tally.marked:
+            figures = ((f"{tally.marked:,} marked  ", Ink.MARK), *figures)
+        if tally.remark:
+            figures = ((f"{tally.remark}  ", Ink.WARNING), *figures)
+        left: Line = () if self._typing else ((" / ", Ink.KEY), (tally.text, Ink.ACCENT))
+        figures = cut(figures, width)
+        room = width - sum(len(text) for text, _ in figures)
+        left = cut(left, max(0, room - 1))
+        return (*left, (" " * max(0, room - sum(len(text) for text, _ in left)), Ink.PLAIN), *figures)
+
+
+class FilterLine(Horizontal):
+    """Shown while there is a filter, marks, or one being typed."""
+
+    class Edited(Message):
+        """The text changed."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    class Closed(Message):
+        """Typing is over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tally_text = TallyText()
+        self._tally = Tally()
+        self._before = ""
+        self.display = False
+
+    def compose(self) -> ComposeResult:
+        """Textual's hook."""
+        yield self._tally_text
+
+    @property
+    def typing(self) -> bool:
+        """Whether it is being typed now."""
+        return self.has_class("-typing")
+
+    @property
+    def tally(self) -> Tally:
+        """The figures shown."""
+        return self._tally
+
+    def show(self, tally: Tally) -> None:
+        """Show these figures."""
+        self._tally = tally
+        self.display = self.typing or bool(tally.text or tally.marked)
+        self._tally_text.show(tally, self.typing)
+
+    async def open(self, text: str) -> None:
+        """Type a filter, beginning with `text`."""
+        if self.typing:
+            return
+        self._before = text
+        self.add_class("-typing")
+        self.display = True
+        field = FilterInput(
+            text, placeholder="words  status:failed  space:nba  host:…  cmd:compact  since:2h  !…", compact=True
+        )
+        field.cursor_blink = False
+        await self.mount(field, before=0)
+        self._tally_text.show(self._tally, True)
+        field.focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Textual's hook: filter as one types."""
+        event.stop()
+        self.post_message(self.Edited(event.value))
+
+    def on_filter_input_left(self, message: FilterInput.Left) -> None:
+        """Typing is over."""
+        message.stop()
+        if not message.kept:
+            self.post_message(self.Edited(self._before))
+        self.remove_class("-typing")
+        for field in self.query(FilterInput):
+            field.remove()
+        self.post_message(self.Closed())
+        self.show(self._tally)

@@ -1,0 +1,90 @@
+"""The first line: whose desk this is, and how many jobs are in which status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from jobtui.model import Status
+from jobtui.tui import units
+from jobtui.tui.glyphs import GLYPH
+from jobtui.tui.lines import STATUS_INK, Ink, Line, Piece, cut, line_width
+from jobtui.tui.widgets.inked import OneLine
+
+_WORDS = {
+    Status.RUNNING: "running",
+    Status.QUEUE: "queued",
+    Status.FINISHED: "",
+    Status.FAILED: "",
+    Status.STOPPED: "",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the header says."""
+
+    profile: str = ""
+    hosts: int | None = None
+    space: str | None = None
+    counts: Mapping[Status, int] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+    trouble: str = ""
+
+
+def header_line(standing: Standing, width: int) -> Line:
+    """The header in `width` cells; words give way before numbers, and places before counts."""
+    name: list[Piece] = [(" jobtui", Ink.TITLE), (f"  {standing.profile}", Ink.STRONG)]
+    hosts: list[Piece] = (
+        [(f" · {units.many(standing.hosts, 'host')}", Ink.PLAIN)] if standing.hosts is not None else []
+    )
+    space: list[Piece] = [(" · space ", Ink.PLAIN), (standing.space, Ink.ACCENT)] if standing.space else []
+    flags: list[Piece] = [(f"  {flag}", Ink.WARNING) for flag in standing.flags]
+    for left in ([*name, *hosts, *space, *flags], [*name, *space, *flags], [*name, *flags], name):
+        for words in (True, False):
+            right = _counts(standing.counts, words)
+            gap = width - line_width(left) - line_width(right)
+            if gap >= 2:
+                return (*left, (" " * gap, Ink.PLAIN), *right)
+    return cut(_counts(standing.counts, False), width)
+
+
+def _counts(counts: Mapping[Status, int], words: bool) -> Line:
+    pieces: list[Piece] = []
+    for status, word in _WORDS.items():
+        count = counts.get(status, 0)
+        ink = STATUS_INK[status] if count else Ink.MUTED
+        if words:
+            pieces.append((f"{GLYPH[status]} {count:,}{' ' + word if word else ''}  ", ink))
+        else:
+            pieces.append((f"{GLYPH[status]}{_short(count)} ", ink))
+    return tuple(pieces)
+
+
+def _short(count: int) -> str:
+    if count < 10_000:
+        return str(count)
+    return f"{count // 1000}k" if count < 1_000_000 else f"{count / 1_000_000:.1f}M"
+
+
+class Header(OneLine):
+    """Shows a `Standing`; a trouble takes the whole line."""
+
+    _standing = Standing()
+
+    @property
+    def standing(self) -> Standing:
+        """What is shown."""
+        return self._standing
+
+    @standing.setter
+    def standing(self, standing: Standing) -> None:
+        if standing != self._standing:
+            self._standing = standing
+            self.refresh()
+
+    def line(self, width: int) -> Line:
+        """The header, or the trouble."""
+        if self._standing.trouble:
+            return ((f" {GLYPH[Status.FAILED]} {self._standing.trouble}", Ink.FAILED),)
+        return header_line(self._standing, width)

@@ -1,0 +1,195 @@
+"""The detail of one job, live: its tab as lines, and looks at the storage where a tab shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from textual.message import Message
+
+from jobtui.model import Job, Stats, Status
+from jobtui.tui.context import Context
+from jobtui.tui.feed import Batch
+from jobtui.tui.lines import Ink, Line
+from jobtui.tui.panes.events import events
+from jobtui.tui.panes.storage import Look, storage
+from jobtui.tui.panes.tasks import tasks
+from jobtui.tui.panes.timeline import timeline
+from jobtui.tui.widgets.detail import Detail, DetailBody, Tab, TabStrip, caption_of
+
+
+class JobDetail(Detail):
+    """Shows one job; the tab stays chosen from job to job."""
+
+    class Zoomed(Message):
+        """The detail is wanted over the whole screen, or no longer."""
+
+    class TabChosen(Message):
+        """Another tab was chosen."""
+
+        def __init__(self, tab: Tab) -> None:
+            super().__init__()
+            self.tab = tab
+
+    @dataclass
+    class _Looked(Message):
+        place: tuple[str, str]
+        look: Look
+
+    def __init__(self, context: Context, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._shared = context
+        self._job: Job | None = None
+        self._rates: dict[tuple[int, int], float | None] = {}
+        self._looks: dict[tuple[str, str], Look] = {}
+        self._looking: set[tuple[str, str]] = set()
+        self._full = False
+        kept = context.kept.tab
+        self.tab = Tab(kept) if kept in set(Tab) else Tab.TASKS
+
+    @property
+    def job(self) -> Job | None:
+        """The job shown."""
+        return self._job
+
+    def show_job(self, job: Job | None) -> None:
+        """Show this job, or another snapshot of it."""
+        if job is None or self._job is None or job.id != self._job.id:
+            self.body.scroll_home(animate=False)
+            self._looks.clear()
+        self._job = job
+        self.paint()
+        self._look_now()
+
+    def take(self, batch: Batch) -> None:
+        """Note the rates; the job itself comes by `show_job`."""
+        if batch.rates:
+            self._rates.update(batch.rates)
+        for job in batch.ended:
+            for task in job.tasks:
+                self._rates.pop((job.id, task.number), None)
+
+    def tick(self) -> None:
+        """A second passed."""
+        job = self._job
+        if job is not None and self.display and (not job.status.ended or self.tab is Tab.STORAGE):
+            self.paint()
+            self._look_now()
+
+    def turn(self, by: int) -> None:
+        """To another tab."""
+        self.choose(self.tab.turned(by))
+
+    def choose(self, tab: Tab) -> None:
+        """To this tab."""
+        if tab is not self.tab:
+            self.tab = tab
+            self.body.scroll_home(animate=False)
+            self.post_message(self.TabChosen(tab))
+        self.paint()
+        self._look_now()
+
+    def set_full(self, full: bool) -> None:
+        """Say whether it fills the screen."""
+        self._full = full
+        self.paint()
+
+    def paint(self) -> None:
+        """Show what is known now."""
+        self.show(caption_of(self._job, self._full), self.tab, self._lines(self.body.inner_width))
+
+    def look(self) -> None:
+        """Look into the storage, an adopted space's too: that was asked for."""
+        self._look_now(asked=True)
+
+    # -- what the tab says --------------------------------------------------------------------------
+
+    def _lines(self, width: int) -> list[Line]:
+        job = self._job
+        if job is None:
+            return [((" Nothing is chosen.", Ink.MUTED),)]
+        now = self._shared.now()
+        match self.tab:
+            case Tab.TASKS:
+                lines = tasks(job, self._rates, width, now)
+                waits = self._waits_for(job)
+                return [*lines, (), ((f" {waits}", Ink.MUTED),)] if waits else lines
+            case Tab.TIMELINE:
+                return timeline(job, width, now)
+            case Tab.STORAGE:
+                return storage(job, self._looks_of(job), width, self._must_ask(job))
+            case Tab.EVENTS:
+                return events(job, self._shared.desk.history.recovered_as(job.id), width)
+
+    def _waits_for(self, job: Job) -> str:
+        if job.status is not Status.QUEUE:
+            return ""
+        ahead = [
+            other for other in self._shared.desk.active() if other.space == job.space and other.id < job.id
+        ]
+        if not ahead:
+            return ""
+        return f"waits for job {ahead[0].id}" + (f" and {len(ahead) - 1} more" if len(ahead) > 1 else "")
+
+    # -- looks --------------------------------------------------------------------------------------
+
+    def _looks_of(self, job: Job) -> Mapping[str, Look]:
+        return {host: look for (space, host), look in self._looks.items() if space == job.space}
+
+    def _must_ask(self, job: Job) -> bool:
+        adopted = self._shared.places.adopted(job.space)
+        return adopted is None or adopted
+
+    def _look_now(self, asked: bool = False) -> None:
+        job = self._job
+        if job is None or self.tab is not Tab.STORAGE or job.origin is not None:
+            return
+        if self._must_ask(job) and not asked:
+            return
+        for task in job.tasks:
+            place = job.space, task.host
+            if place not in self._looking:
+                self._looking.add(place)
+                future = self._shared.desk.stats(*place)
+                future.add_done_callback(lambda done, place=place: self._tell_look(place, done))  # type: ignore[misc]
+
+    def _tell_look(self, place: tuple[str, str], done: Future[Stats]) -> None:
+        # on the engine's thread
+        if done.cancelled():
+            look = Look(trouble="not answered")
+        elif (error := done.exception()) is not None:
+            look = Look(trouble=str(error))
+        else:
+            look = Look(done.result())
+        self.post_message(self._Looked(place, look))
+
+    def on_job_detail__looked(self, message: _Looked) -> None:
+        """A host answered."""
+        message.stop()
+        self._looking.discard(message.place)
+        self._looks[message.place] = message.look
+        if self.tab is Tab.STORAGE:
+            self.paint()
+
+    # -- messages -----------------------------------------------------------------------------------
+
+    def on_tab_strip_chosen(self, message: TabStrip.Chosen) -> None:
+        """A tab was clicked."""
+        message.stop()
+        self.choose(message.tab)
+
+    def on_detail_body_turned(self, message: DetailBody.Turned) -> None:
+        """Left or right in the body."""
+        message.stop()
+        self.turn(message.by)
+
+    def on_detail_body_zoomed(self, message: DetailBody.Zoomed) -> None:
+        """Enter in the body."""
+        message.stop()
+        self.post_message(self.Zoomed())
+
+    def on_detail_body_resized(self, message: DetailBody.Resized) -> None:
+        """Another width: the lines are made for it."""
+        message.stop()
+        self.paint()

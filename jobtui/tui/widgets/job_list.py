@@ -1,0 +1,272 @@
+"""The jobs table with its filter, sort and marks, live: what it shows comes from the history by the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.message import Message
+
+from jobtui.engine.search import View
+from jobtui.model import Job
+from jobtui.tui.commands import Where, bindings
+from jobtui.tui.context import Context
+from jobtui.tui.feed import Batch
+from jobtui.tui.filters import Filter, read
+from jobtui.tui.job_rows import JobRows, chosen_columns
+from jobtui.tui.lines import Line
+from jobtui.tui.lookup import Found, Lookup
+from jobtui.tui.search import is_quick, view_of
+from jobtui.tui.widgets.filter_line import FilterLine, Tally
+from jobtui.tui.widgets.table import Sorting, Table
+
+# between two searches of a filter while jobs keep changing: a search of a million takes about as long
+_PAUSE_SECONDS = 0.05
+
+
+class JobTable(Table):
+    """The table with the keys that every table has."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Where.TABLE)]
+
+
+class JobList(Vertical):
+    """See the module. Says which job the cursor is on; the cursor stays with its job whatever comes."""
+
+    @dataclass
+    class Current(Message):
+        """The job under the cursor changed, or there is another."""
+
+        job: Job | None
+
+    @dataclass
+    class Opened(Message):
+        """A job was opened."""
+
+        job: Job
+
+    @dataclass
+    class Failed(Message):
+        """The history could not be searched."""
+
+        reason: str
+
+    @dataclass
+    class _Searched(Message):
+        found: Found[View]
+
+    def __init__(self, context: Context, *, archived: bool = False, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._shared = context
+        self._archived = archived
+        self.rows = JobRows(context.now, context.watched)
+        self.table = JobTable(chosen_columns(context.kept.columns), self.rows)
+        self.filter_line = FilterLine()
+        self.filter_text = ""
+        self.follow = False
+        self.sorting = Sorting("id", True)
+        self._filter = Filter()
+        self._lookup: Lookup[View] = Lookup(lambda found: self.post_message(self._Searched(found)))
+        self._awaited = 0
+        self._stale = False
+        self._total = 0
+
+    def compose(self) -> ComposeResult:
+        """Textual's hook."""
+        yield self.filter_line
+        yield self.table
+
+    def on_mount(self) -> None:
+        """Textual's hook: what runs now, and the first page."""
+        if not self._archived:
+            self.rows.update({job.id: job for job in self._shared.desk.active()})
+        self.table.sorting = self.sorting
+        self.search()
+
+    def on_unmount(self) -> None:
+        """Textual's hook."""
+        self._lookup.close()
+
+    # -- what is shown ------------------------------------------------------------------------------
+
+    @property
+    def job(self) -> Job | None:
+        """The job under the cursor."""
+        return self.rows.job_at(self.table.cursor) if len(self.rows) else None
+
+    @property
+    def view(self) -> View | None:
+        """All that passes the filter, in order."""
+        return self.rows.view
+
+    @property
+    def filter(self) -> Filter:
+        """What the filter says."""
+        return self._filter
+
+    @property
+    def total(self) -> int:
+        """How many jobs there are without the filter."""
+        return self._total
+
+    def set_filter(self, text: str) -> None:
+        """Filter by this; an empty text shows all."""
+        self.filter_text = text
+        self._filter = read(text, self._shared.now())
+        self.search()
+
+    def sort(self, sorting: Sorting) -> None:
+        """Sort by this."""
+        self.sorting = self.table.sorting = sorting
+        self.table.refresh()
+        self.search()
+
+    def sort_by(self, column: str) -> None:
+        """Sort by this column; by the same one again: the other way round."""
+        same = column == self.sorting.key
+        self.sort(Sorting(column, not self.sorting.descending if same else column == "id"))
+
+    def set_columns(self, keys: Iterable[str]) -> None:
+        """Show these columns."""
+        self.table.columns = chosen_columns(keys)
+
+    def set_empty(self, lines: Iterable[Line]) -> None:
+        """What to say where there is no job."""
+        self.table.set_empty(tuple(lines))
+
+    def take(self, batch: Batch) -> None:
+        """Jobs changed."""
+        self.rows.update(batch.jobs)
+        if batch.statuses:
+            self.search(of_itself=True)
+        if not batch.statuses or not self._quick:
+            self.table.rows_changed(batch.jobs.keys())
+        job_id = self.table.cursor_key
+        if job_id in batch.jobs:
+            self.post_message(self.Current(self.job))
+
+    def tick(self) -> None:
+        """A second passed: running jobs took longer."""
+        running = self.rows.running()
+        if running:
+            self.table.rows_changed(set(running))
+
+    # -- searching ----------------------------------------------------------------------------------
+
+    @property
+    def _quick(self) -> bool:
+        return is_quick(self._filter, self.sorting.key)
+
+    def search(self, of_itself: bool = False) -> None:
+        """Look again at what passes. `of_itself`: jobs changed, nobody asked: one search at a time will do."""
+        if of_itself and self._awaited and not self._quick:
+            self._stale = True
+            return
+        if self._filter.since or self._filter.until:
+            self._filter = read(self.filter_text, self._shared.now())
+        self.rows.asking()
+        desk, wanted, sorting, archived = self._shared.desk, self._filter, self.sorting, self._archived
+        self._stale = False
+        if self._quick:
+            self._awaited = 0
+            self._show(view_of(desk, wanted, sorting.key, sorting.descending, archived))
+            return
+        if not of_itself:
+            self._tell(None)
+        self._awaited = self._lookup.ask(
+            lambda: view_of(desk, wanted, sorting.key, sorting.descending, archived)
+        )
+
+    def on_job_list__searched(self, message: _Searched) -> None:
+        """The thread has an answer."""
+        message.stop()
+        found = message.found
+        if found.question != self._awaited:
+            return
+        self._awaited = 0
+        if found.answer is not None:
+            self._show(found.answer)
+        elif found.error is not None:
+            self.post_message(self.Failed(str(found.error)))
+        if self._stale:
+            self.set_timer(_PAUSE_SECONDS, self._again)
+
+    def _again(self) -> None:
+        if self._stale:
+            self.search(of_itself=True)
+
+    def _show(self, view: View) -> None:
+        before = self.table.cursor_key
+        self.rows.show(view)
+        self._total = self._count_all()
+        self.table.rows_moved(follow=self.follow)
+        self._tell(len(view))
+        if self.table.cursor_key == before:
+            self.post_message(self.Current(self.job))
+
+    def _count_all(self) -> int:
+        if self._quick and self.rows.view is not None:
+            return len(self.rows.view)
+        if self._archived:
+            plain = view_of(self._shared.desk, Filter(), "id", True, True)
+            return len(plain)
+        return sum(self._shared.desk.history.counts().values())
+
+    def _tell(self, shown: int | None) -> None:
+        self.filter_line.show(
+            Tally(
+                self.filter_text,
+                shown,
+                self._total,
+                len(self.rows.marks),
+                self._filter.problems[0] if self._filter.problems else "",
+            )
+        )
+
+    # -- marks --------------------------------------------------------------------------------------
+
+    def marked(self) -> list[int]:
+        """The marked jobs; without any, the one under the cursor."""
+        if self.rows.marks:
+            return list(self.rows.marks)
+        job = self.job
+        return [job.id] if job is not None else []
+
+    def marks_changed(self) -> None:
+        """Paint the marks and how many there are."""
+        self.table.refresh()
+        tally = self.filter_line.tally
+        self.filter_line.show(replace(tally, marked=len(self.rows.marks)))
+
+    # -- messages -----------------------------------------------------------------------------------
+
+    def on_table_moved(self, message: Table.Moved) -> None:
+        """The cursor is on another job."""
+        message.stop()
+        self.post_message(self.Current(self.job))
+
+    def on_table_opened(self, message: Table.Opened) -> None:
+        """A job was opened."""
+        message.stop()
+        job = self.job
+        if job is not None:
+            self.post_message(self.Opened(job))
+
+    def on_table_sort_asked(self, message: Table.SortAsked) -> None:
+        """A header was clicked: sort by it, or the other way round."""
+        message.stop()
+        self.sort_by(message.column)
+
+    def on_filter_line_edited(self, message: FilterLine.Edited) -> None:
+        """Filter as one types."""
+        message.stop()
+        self.set_filter(message.text)
+
+    def on_filter_line_closed(self, message: FilterLine.Closed) -> None:
+        """Back to the jobs."""
+        message.stop()
+        self.table.focus()

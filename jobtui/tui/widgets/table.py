@@ -1,0 +1,360 @@
+"""A table of any length that formats only the rows on screen, on Textual's line API.
+
+The table knows no job: its `Rows` say how many there are and what the row at a place shows, and name each row
+by a key. The cursor belongs to a key: whatever comes, goes or is sorted, it stays on its row, and the
+row stays where it is on screen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from jobtui.tui.lines import Ink, Line, line_width
+from jobtui.tui.text import clean, fit, width_of
+from jobtui.tui.widgets.columns import GAP, Column, Placed, place
+from jobtui.tui.widgets.inked import Inked
+
+# cells before the first column: the mark and a blank
+GUTTER = 2
+
+
+class Rows(Protocol):
+    """What a table shows. Asked only for rows on screen; must answer within microseconds."""
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        ...
+
+    def key_at(self, index: int) -> Hashable:
+        """The key of the row at a place."""
+        ...
+
+    def place_of(self, key: Hashable) -> int | None:
+        """Where the row is now; None if it is not here (any longer)."""
+        ...
+
+    def cells(self, index: int, shown: Sequence[Placed]) -> Sequence[Line]:
+        """A line for each column shown."""
+        ...
+
+    def gutter(self, key: Hashable) -> Line:
+        """What stands before the row, one cell wide: its mark."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sorting:
+    """The column that the rows are in order of, and which way."""
+
+    key: str
+    descending: bool
+
+
+class Table(Inked, ScrollView, can_focus=True):
+    """See the module. Rows that changed are told by `rows_changed`, everything else by `rows_moved`."""
+
+    @dataclass
+    class Moved(Message):
+        """The cursor is on another row, or there is none any more (None)."""
+
+        table: Table
+        key: Hashable | None
+
+        def can_replace(self, message: Message) -> bool:
+            """Only where the cursor came to rest matters."""
+            return isinstance(message, Table.Moved) and message.table is self.table
+
+    @dataclass
+    class Opened(Message):
+        """Enter, or a double click, on a row."""
+
+        table: Table
+        key: Hashable
+
+    @dataclass
+    class SortAsked(Message):
+        """A click on the header of a column that sorts."""
+
+        table: Table
+        column: str
+
+    def __init__(self, columns: Sequence[Column], rows: Rows, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.rows = rows
+        self.sorting: Sorting | None = None
+        self._columns = tuple(columns)
+        self._wanted = [width_of(column.label) for column in columns]
+        self._placed: tuple[Placed, ...] = ()
+        self._cursor = 0
+        self._key: Hashable | None = None
+        self._empty: Sequence[Line] = ()
+
+    # -- what is shown ------------------------------------------------------------------------------
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """All columns, whether or not there is room for them."""
+        return self._columns
+
+    @columns.setter
+    def columns(self, columns: Sequence[Column]) -> None:
+        self._columns = tuple(columns)
+        self._wanted = [width_of(column.label) for column in columns]
+        self._place()
+        self.refresh()
+
+    @property
+    def shown(self) -> tuple[Placed, ...]:
+        """The columns that there is room for."""
+        return self._placed
+
+    @property
+    def room(self) -> int:
+        """The cells of a row, the scrollbar left out."""
+        return self.scrollable_content_region.width
+
+    @property
+    def page(self) -> int:
+        """How many rows fit under the header."""
+        return max(1, self.size.height - 1)
+
+    @property
+    def top(self) -> int:
+        """The place of the first row on screen."""
+        return self.scroll_offset.y
+
+    @property
+    def cursor(self) -> int:
+        """The place of the row under the cursor; 0 where there are no rows."""
+        return self._cursor
+
+    @property
+    def cursor_key(self) -> Hashable | None:
+        """The key of the row under the cursor."""
+        return self._key
+
+    def set_empty(self, lines: Sequence[Line]) -> None:
+        """What to say where there are no rows."""
+        if lines != self._empty:
+            self._empty = lines
+            if not len(self.rows):
+                self.refresh()
+
+    # -- changes ------------------------------------------------------------------------------------
+
+    def rows_changed(self, keys: Collection[Hashable]) -> None:
+        """Some rows changed where they are: paint those that are on screen."""
+        count = len(self.rows)
+        for index in range(self.top, min(count, self.top + self.page)):
+            if self.rows.key_at(index) in keys:
+                self._paint(index)
+
+    def rows_moved(self, follow: bool = False) -> None:
+        """Rows came, went or changed places. The cursor stays with its key, and its row where it is on screen.
+
+        Scrolled to the top, the newcomers there are shown instead, as long as the cursor's row stays in sight.
+        `follow` takes the cursor to the first row.
+        """
+        top, before = self.top, self._cursor
+        self._resize()
+        count = len(self.rows)
+        found = self.rows.place_of(self._key) if self._key is not None and not follow else None
+        self._cursor = 0 if follow else max(0, min(before, count - 1)) if found is None else found
+        if top > 0 or self._cursor >= self.page:
+            self._scroll(max(0, top + self._cursor - before))
+        self._reveal()
+        self._name_cursor()
+        self.refresh()
+
+    def go_to(self, index: int) -> None:
+        """Put the cursor on the row at a place (the nearest there is) and bring it into sight."""
+        index = max(0, min(index, len(self.rows) - 1))
+        if index != self._cursor:
+            before, self._cursor = self._cursor, index
+            self._paint(before)
+            self._paint(index)
+        self._reveal()
+        self._name_cursor()
+
+    def go_to_key(self, key: Hashable) -> bool:
+        """Put the cursor on a row by its key; False where it is not here."""
+        index = self.rows.place_of(key)
+        if index is None:
+            return False
+        self.go_to(index)
+        return True
+
+    def _name_cursor(self) -> None:
+        key = self.rows.key_at(self._cursor) if len(self.rows) else None
+        if key != self._key:
+            self._key = key
+            self.post_message(self.Moved(self, key))
+
+    def _resize(self) -> None:
+        self.virtual_size = Size(max(1, self.room), len(self.rows) + 1)
+
+    def _reveal(self) -> None:
+        if self._cursor < self.top:
+            self._scroll(self._cursor)
+        elif self._cursor >= self.top + self.page:
+            self._scroll(self._cursor - self.page + 1)
+
+    def _scroll(self, top: int) -> None:
+        if top != self.top:
+            self.scroll_to(y=top, animate=False)
+
+    def _paint(self, index: int) -> None:
+        y = index - self.top + 1
+        if 1 <= y < self.size.height:
+            self.refresh(Region(0, y, self.room, 1))
+
+    # -- painting -----------------------------------------------------------------------------------
+
+    def on_mount(self) -> None:
+        """Textual's hook: the first rows."""
+        self._resize()
+        self._name_cursor()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Textual's hook: another width may give or take columns."""
+        self._place()
+        self._resize()
+        self.call_after_refresh(self._reveal)
+
+    def on_focus(self) -> None:
+        """Textual's hook: the cursor looks alive."""
+        self._paint(self._cursor)
+
+    def on_blur(self) -> None:
+        """Textual's hook: the cursor looks idle."""
+        self._paint(self._cursor)
+
+    def _place(self) -> None:
+        self._placed = place(self._columns, self._wanted, self.room - GUTTER - 1)
+
+    def _widen(self, cells: Sequence[Line]) -> None:
+        for placed, cell in zip(self._placed, cells, strict=True):
+            most = placed.column.most
+            wanted = self._wanted[placed.index]
+            if wanted < most and (size := line_width(cell)) > wanted:
+                self._wanted[placed.index] = min(size, most)
+                self.call_later(self._replace)
+
+    def _replace(self) -> None:
+        before = self._placed
+        self._place()
+        if before != self._placed:
+            self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """Textual's line API."""
+        if y == 0:
+            return self._header()
+        index = self.top + y - 1
+        if index >= len(self.rows):
+            return self._blank(y - 2)
+        cells = self.rows.cells(index, self._placed)
+        self._widen(cells)
+        ground = self.rich_style
+        if index == self._cursor:
+            ground += self.ink(Ink.CURSOR if self.has_focus else Ink.CURSOR_IDLE)
+        segments = self.segments(self.rows.gutter(self.rows.key_at(index)), ground)
+        segments.append(Segment(" " * (GUTTER - 1), ground))
+        for placed, cell in zip(self._placed, cells, strict=True):
+            self._cell(segments, cell, placed, ground)
+        return self._finish(segments, ground)
+
+    def _cell(self, segments: list[Segment], cell: Line, placed: Placed, ground: Style) -> None:
+        width = placed.width
+        if len(cell) == 1:
+            text, ink = cell[0]
+            segments.append(Segment(fit(text, width, placed.column.right), self._over(ground, ink)))
+        else:
+            size = line_width(cell)
+            if placed.column.right and size < width:
+                segments.append(Segment(" " * (width - size), ground))
+            room = width
+            for text, ink in cell:
+                take = min(room, width_of(text))
+                segments.append(Segment(fit(text, take), self._over(ground, ink)))
+                room -= take
+            if not placed.column.right and room > 0:
+                segments.append(Segment(" " * room, ground))
+        segments.append(Segment(" " * GAP, ground))
+
+    def _blank(self, y: int) -> Strip:
+        if len(self.rows) or not 0 <= y < len(self._empty):
+            return Strip.blank(self.room, self.rich_style)
+        return self.strip(self._empty[y], self.room, self.rich_style)
+
+    def _over(self, ground: Style, ink: Ink) -> Style:
+        # a reversed cursor row would turn each ink into a patch of its own
+        return ground if ink is Ink.PLAIN or ground.reverse else ground + self.ink(ink)
+
+    def _header(self) -> Strip:
+        ground = self.rich_style + self.ink(Ink.HEADER)
+        segments = [Segment(" " * GUTTER, ground)]
+        for placed in self._placed:
+            column = placed.column
+            label = clean(column.label)
+            if self.sorting is not None and self.sorting.key == column.key:
+                label = fit(label, max(1, min(width_of(label), placed.width - 1))).rstrip()
+                label += "▼" if self.sorting.descending else "▲"
+            segments.append(Segment(fit(label, placed.width, column.right), ground))
+            segments.append(Segment(" " * GAP, ground))
+        return self._finish(segments, ground)
+
+    def _finish(self, segments: list[Segment], ground: Style) -> Strip:
+        return Strip(segments).adjust_cell_length(self.room, ground)
+
+    # -- moving -------------------------------------------------------------------------------------
+
+    def action_move(self, rows: int) -> None:
+        """Move the cursor by so many rows."""
+        self.go_to(self._cursor + rows)
+
+    def action_page(self, pages: int) -> None:
+        """Move by pages; the page scrolls with the cursor."""
+        top = self.top
+        self._scroll(max(0, min(top + pages * self.page, len(self.rows) - self.page)))
+        self.go_to(self._cursor + pages * self.page)
+
+    def action_first(self) -> None:
+        """Go to the first row."""
+        self.go_to(0)
+
+    def action_last(self) -> None:
+        """Go to the last row."""
+        self.go_to(len(self.rows) - 1)
+
+    def action_open(self) -> None:
+        """Open the row under the cursor."""
+        if self._key is not None:
+            self.post_message(self.Opened(self, self._key))
+
+    def on_click(self, event: events.Click) -> None:
+        """Textual's hook: a row takes the cursor, twice opens it; a header sorts."""
+        event.stop()
+        if event.y == 0:
+            for placed in self._placed:
+                if (
+                    placed.column.sorts
+                    and GUTTER + placed.x <= event.x < GUTTER + placed.x + placed.width + GAP
+                ):
+                    self.post_message(self.SortAsked(self, placed.column.key))
+            return
+        index = self.top + event.y - 1
+        if index < len(self.rows):
+            self.go_to(index)
+            if event.chain == 2:
+                self.action_open()

@@ -1,0 +1,159 @@
+"""The dashboard over a real engine and history and a scripted storage, driven by Textual's pilot."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from textual import events
+from textual.pilot import Pilot
+
+from jobtui.engine.desk import Desk
+from jobtui.tui.application import DashboardApp
+from jobtui.tui.lines import plain
+from jobtui.tui.screens.dashboard import Dashboard
+from jobtui.tui.settings import TuiSettings
+from jobtui.tui.widgets.lines_view import LinesView
+from tests.support.clock import FakeClock
+from tests.support.engines import Bench, bench
+from tests.support.scripted import ScriptedStorage
+
+WAIT = 20.0
+HOSTS = ("local0", "local1", "local2")
+
+
+class Stage:
+    """A dashboard under test: what to press, what is seen, and the engine behind it."""
+
+    def __init__(self, app: DashboardApp, pilot: Pilot[int], behind: Bench | None) -> None:
+        self.app, self.pilot = app, pilot
+        self._behind = behind
+
+    @property
+    def behind(self) -> Bench:
+        assert self._behind is not None
+        return self._behind
+
+    @property
+    def dashboard(self) -> Dashboard:
+        return self.app.dashboard
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+
+    async def type(self, text: str) -> None:
+        """Type a text, key by key."""
+        await self.pilot.press(*(_KEYS.get(character, character) for character in text))
+
+    async def paste(self, text: str) -> None:
+        """Paste a text where the focus is."""
+        self.app.post_message(events.Paste(text))
+        await self.pilot.pause()
+
+    async def say(self, text: str) -> None:
+        """Send a text from the command bar and come back to the table."""
+        await self.press("colon")
+        await self.until(lambda: self.dashboard.bar.typing)
+        await self.paste(text)
+        before = len(self.dashboard.transcript.lines)
+        await self.press("enter")
+        await self.until(lambda: len(self.dashboard.transcript.lines) > before)
+        await self.press("escape")
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait until the condition holds, the screen at work meanwhile."""
+        end = time.monotonic() + WAIT
+        while True:
+            await self.pilot.pause()
+            if condition():
+                return
+            assert time.monotonic() < end, f"never came:\n{self.screen}"
+            await asyncio.sleep(0.005)
+
+    async def shows(self, *texts: str) -> None:
+        """Wait until all these texts are on screen."""
+        await self.until(lambda: all(text in self.screen for text in texts))
+
+    async def shows_no_more(self, text: str) -> None:
+        await self.until(lambda: text not in self.screen)
+
+    @property
+    def screen(self) -> str:
+        """What the terminal shows, a line a row."""
+        width, height = self.app.size
+        lines = self.app.screen._compositor.render_strips()
+        return "\n".join(
+            "".join(segment.text for segment in line)[: width * 2].rstrip() for line in lines[:height]
+        )
+
+    def row(self, text: str) -> str:
+        """The first line on screen that holds the text."""
+        return next((line for line in self.screen.split("\n") if text in line), "")
+
+    @property
+    def transcript(self) -> str:
+        return "\n".join(plain(line) for line in self.dashboard.transcript.lines)
+
+    @property
+    def detail(self) -> str:
+        body: LinesView = self.dashboard.jobs.detail.body
+        return "\n".join(plain(line) for line in body.lines)
+
+    @property
+    def cursor(self) -> object:
+        """The id of the job under the cursor."""
+        return self.dashboard.jobs.list.table.cursor_key
+
+
+@asynccontextmanager
+async def stage(
+    root: Path,
+    spaces: dict[str, Sequence[str]] | None = None,
+    *,
+    storage: ScriptedStorage | None = None,
+    size: tuple[int, int] = (100, 30),
+    settings: TuiSettings | None = None,
+    auto: bool = False,
+    obey: bool = False,
+) -> AsyncIterator[Stage]:
+    """A dashboard over an engine with these spaces. `auto`: each task ends at once."""
+    script = storage or ScriptedStorage({"nba": HOSTS} if spaces is None else spaces, auto=auto, obey=obey)
+    clock = FakeClock()
+    with bench(root, script, clock=clock) as behind:
+        async with showing(behind.engine, settings=settings, size=size, clock=clock, behind=behind) as shown:
+            yield shown
+
+
+@asynccontextmanager
+async def showing(
+    desk: Desk,
+    *,
+    settings: TuiSettings | None = None,
+    size: tuple[int, int] = (100, 30),
+    clock: FakeClock | None = None,
+    behind: Bench | None = None,
+) -> AsyncIterator[Stage]:
+    """A dashboard over any desk."""
+    app = DashboardApp(desk, settings or TuiSettings(), now=(clock or FakeClock()).now)
+    async with app.run_test(size=size, notifications=True) as pilot:
+        shown = Stage(app, pilot, behind)
+        await shown.until(lambda: app.context.places.overview is not None or app.context.places.trouble)
+        yield shown
+
+
+_KEYS = {
+    " ": "space",
+    ":": "colon",
+    ";": "semicolon",
+    ",": "comma",
+    "/": "slash",
+    "-": "minus",
+    "!": "exclamation_mark",
+    "\n": "ctrl+j",
+    "`": "grave_accent",
+    '"': "quotation_mark",
+    ".": "full_stop",
+}

@@ -1,0 +1,43 @@
+from jobtui.tui.widgets.columns import GAP, Column, place
+
+COLUMNS = (
+    Column("id", "Job Id", 7, 9),
+    Column("command", "Command", 12, 40),
+    Column("status", "Status", 10, 15),
+    Column("start", "Start Time", 17, 17, gives=2),
+    Column("reason", "Reason", 10, 60, gives=1, fills=True),
+)
+WANTED = [7, 14, 12, 17, 80]
+
+
+def keys(room: int) -> list[str]:
+    return [placed.column.key for placed in place(COLUMNS, WANTED, room)]
+
+
+def test_all_columns_are_shown_where_there_is_room() -> None:
+    assert keys(200) == ["id", "command", "status", "start", "reason"]
+
+
+def test_columns_give_way_one_after_the_other_the_least_needed_first() -> None:
+    seen = {tuple(keys(room)) for room in range(20, 200)}
+    assert seen == {
+        ("id", "command", "status", "start", "reason"),
+        ("id", "command", "status", "reason"),
+        ("id", "command", "status"),
+    }
+
+
+def test_no_width_makes_columns_overlap_or_leave_the_room() -> None:
+    for room in range(1, 300):
+        end = 0
+        for placed in place(COLUMNS, WANTED, room):
+            assert placed.x >= end
+            end = placed.x + placed.width
+            assert placed.x + placed.width <= room or placed.width == 0
+            end += GAP
+
+
+def test_a_column_is_as_wide_as_its_widest_cell_and_the_last_takes_what_is_left() -> None:
+    widths = {placed.column.key: placed.width for placed in place(COLUMNS, WANTED, 150)}
+    assert widths["command"] == 14
+    assert widths["reason"] == 150 - 7 - 14 - 12 - 17 - 4 * GAP

@@ -1,0 +1,118 @@
+import asyncio
+from pathlib import Path
+
+from jobtui.model import Status
+from jobtui.storage.base import Code
+from tests.support.dashboards import stage
+
+
+def test_an_empty_history_tells_how_to_get_to_a_first_job(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            await shown.shows("No jobs yet", "USE nba", "ADMIN COMPACT", "local[]>", "3 hosts")
+
+    asyncio.run(run())
+
+
+def test_a_statement_in_the_bar_becomes_a_job_in_the_table_and_its_result_a_box(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            await shown.say("USE nba; ADMIN FLUSH")
+            assert (
+                "==============\n| New Job Id |\n==============\n| 1          |\n--------------"
+                in shown.transcript
+            )
+            await shown.shows("flush nba", "▶ running", "local[nba]>", "space nba", "▶ 1 running")
+            assert shown.cursor == 1
+
+    asyncio.run(run())
+
+
+def test_a_jobs_tasks_are_shown_live_until_it_has_ended(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            await shown.say("ADMIN COMPACT nba")
+            storage = shown.behind.storage
+            storage.operation("nba", "local0").progress(0.25, 88 << 20)
+            await shown.shows("1-0", " 25%", "88 MiB/s")
+            storage.operation("nba", "local0").finish()
+            storage.operation("nba", "local1").fail(Code.DISK_FULL, "no space left on device")
+            await shown.shows("no space left on device", "✔ finished")
+            storage.operation("nba", "local2").finish()
+            await shown.shows("✖ failed", "✖ 1")
+            assert shown.behind.job(1).status is Status.FAILED
+
+    asyncio.run(run())
+
+
+def test_s_stops_the_job_after_a_question_whose_focused_answer_is_cancel(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, obey=True) as shown:
+            await shown.say("ADMIN COMPACT nba")
+            await shown.press("s")
+            await shown.shows("Stop 1 job?", "job 1", "Cancel")
+            await shown.press("enter")
+            await shown.shows_no_more("Stop 1 job?")
+            assert not shown.behind.job(1).stopping
+            await shown.press("s")
+            await shown.shows("Stop 1 job?")
+            await shown.press("y")
+            await shown.shows("■ stopped")
+            assert "STOP JOB 1" in shown.transcript
+
+    asyncio.run(run())
+
+
+def test_a_job_that_is_stopping_says_how_many_of_its_tasks_have_ended(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            await shown.say("ADMIN COMPACT nba")
+            await shown.press("s")
+            await shown.shows("Stop 1 job?")
+            await shown.press("y")
+            shown.behind.storage.operation("nba", "local0").stop()
+            shown.behind.storage.operation("nba", "local1").stop()
+            await shown.shows("◼ stopping 2/3")
+            shown.behind.storage.operation("nba", "local2").stop()
+            await shown.shows_no_more("stopping 2/3")
+
+    asyncio.run(run())
+
+
+def test_r_runs_a_failed_job_again_under_a_new_id(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, {"nba": ["local0"]}) as shown:
+            await shown.say("ADMIN COMPACT nba")
+            shown.behind.storage.operation("nba", "local0").fail()
+            await shown.shows("✖ failed")
+            await shown.press("r")
+            await shown.shows("job 2 runs job 1 again")
+            assert shown.cursor == 1, "the cursor stays with its job"
+            assert shown.behind.job(2).recovered_from == 1
+
+    asyncio.run(run())
+
+
+def test_esc_leads_back_from_the_bar_and_a_colon_leads_there(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            table = shown.dashboard.jobs.list.table
+            assert table.has_focus
+            await shown.press("colon")
+            await shown.until(lambda: shown.dashboard.bar.typing)
+            await shown.press("s")
+            await shown.until(lambda: "local[]> s" in shown.screen)
+            await shown.press("escape", "escape")
+            await shown.until(lambda: table.has_focus)
+
+    asyncio.run(run())
+
+
+def test_what_cannot_be_written_is_told_with_its_reason_and_nothing_is_shown_as_begun(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            await shown.say("ADMIN COMPACT nbaa")
+            assert "Space 'nbaa' does not exist; did you mean 'nba'?" in shown.transcript
+            assert "No jobs yet" in shown.screen
+
+    asyncio.run(run())

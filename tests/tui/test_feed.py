@@ -1,0 +1,64 @@
+import threading
+from datetime import UTC, datetime
+
+from jobtui.model import Archived, Change, Job, Notice, Progress, Status
+from jobtui.tui.feed import Feed
+
+NOW = datetime(2019, 12, 17, tzinfo=UTC)
+
+
+def job(job_id: int, status: Status = Status.RUNNING, reason: str = "") -> Job:
+    return Job(job_id, "compact", "nba", NOW, status, reason=reason)
+
+
+def test_a_burst_wakes_the_screen_once_and_is_one_batch_with_the_newest_of_each_job() -> None:
+    wakes: list[int] = []
+    feed = Feed(lambda: wakes.append(1))
+    for number in range(1000):
+        feed.take([Progress(job(1, reason=str(number)), 0, float(number))])
+    feed.take([Change(job(2), None), Change(job(1, Status.FINISHED), Status.RUNNING)])
+    assert len(wakes) == 1
+    batch = feed.drain()
+    assert batch is not None
+    assert batch.jobs == {1: job(1, Status.FINISHED), 2: job(2)}
+    assert batch.rates == {(1, 0): 999.0}
+    assert batch.born == [2]
+    assert [ended.id for ended in batch.ended] == [1]
+    assert batch.statuses
+
+
+def test_it_wakes_again_only_after_the_screen_has_found_nothing_left() -> None:
+    wakes: list[int] = []
+    feed = Feed(lambda: wakes.append(1))
+    feed.take([Archived((1, 2))])
+    feed.drain()
+    feed.take([Notice("hello")])
+    assert len(wakes) == 1, "the screen looks again after a frame by itself"
+    batch = feed.drain()
+    assert batch is not None
+    assert batch.notices == [Notice("hello")]
+    assert feed.drain() is None
+    feed.take([Notice("again")])
+    assert len(wakes) == 2
+
+
+def test_nothing_is_lost_between_threads() -> None:
+    woken = threading.Event()
+    feed = Feed(woken.set)
+    seen: dict[int, Job] = {}
+    count = 2000
+
+    def engine() -> None:
+        for job_id in range(1, count + 1):
+            feed.take([Change(job(job_id), None)])
+
+    thread = threading.Thread(target=engine)
+    thread.start()
+    while thread.is_alive() or woken.is_set():
+        if not woken.wait(5):
+            break
+        woken.clear()
+        while (batch := feed.drain()) is not None:
+            seen.update(batch.jobs)
+    thread.join()
+    assert set(seen) == set(range(1, count + 1))

@@ -1,0 +1,61 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from jobtui.model import Status
+from jobtui.tui.filters import Filter, read
+
+NOW = datetime(2019, 12, 17, 17, 21, 30, tzinfo=UTC)
+
+
+def test_an_empty_text_lets_everything_through() -> None:
+    assert read("", NOW).empty
+    assert read("   ", NOW).empty
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("disk full", Filter(words=("disk", "full"))),
+        ("status:failed", Filter(statuses=frozenset({Status.FAILED}))),
+        ("status:failed,stopped", Filter(statuses=frozenset({Status.FAILED, Status.STOPPED}))),
+        ("status:fai", Filter(statuses=frozenset({Status.FAILED}))),
+        ("status:live", Filter(statuses=frozenset({Status.QUEUE, Status.RUNNING}))),
+        ("STATUS:Failed", Filter(statuses=frozenset({Status.FAILED}))),
+        ("!status:finished", Filter(not_statuses=frozenset({Status.FINISHED}))),
+        ("space:nba", Filter(spaces=frozenset({"nba"}))),
+        ('space:"a b" x', Filter(spaces=frozenset({"a b"}), words=("x",))),
+        ("space:nba space:test2", Filter(spaces=frozenset({"nba", "test2"}))),
+        ("!host:local0", Filter(not_hosts=frozenset({"local0"}))),
+        ("cmd:compact", Filter(commands=frozenset({"compact"}))),
+        ("!oops", Filter(not_words=("oops",))),
+        ("since:2h", Filter(since=NOW - timedelta(hours=2))),
+        ("until:30m", Filter(until=NOW - timedelta(minutes=30))),
+        ("!since:2h", Filter(until=NOW - timedelta(hours=2))),
+        ('"no space left"', Filter(words=("no space left",))),
+        ("foo:bar", Filter(words=("foo:bar",))),
+        ("space:", Filter()),
+        ("status:", Filter()),
+        ("[/nope]", Filter(words=("[/nope]",))),
+    ],
+)
+def test_a_filter_is_read_as_it_is_meant(text: str, expected: Filter) -> None:
+    assert read(text, NOW) == expected
+
+
+def test_a_date_is_local() -> None:
+    since = read("since:2019-12-01", NOW).since
+    assert since is not None
+    assert since.astimezone().strftime("%Y-%m-%d %H:%M") == "2019-12-01 00:00"
+
+
+def test_what_says_nothing_yet_is_told_and_filters_nothing() -> None:
+    wrong = read("status:bogus since:whenever", NOW)
+    assert wrong.empty
+    assert "bogus" in wrong.problems[0]
+    assert "since:" in wrong.problems[1]
+
+
+def test_no_text_can_make_it_fail() -> None:
+    for text in ('"', "!", "::", "!:", 'space:"', "since:999999d", "\x00", "!!status:x", "a" * 100_000):
+        read(text, NOW)

@@ -1,0 +1,85 @@
+import itertools
+
+import pytest
+
+from jobtui.tui.commands import BY_ID, CHAINS, COMMANDS, Where, bindings, commands
+from jobtui.tui.keymap import keymap, shown_key
+
+
+def test_no_two_commands_of_one_place_have_the_same_key() -> None:
+    for where in Where:
+        keys = list(itertools.chain.from_iterable(command.keys.split(",") for command in commands(where)))
+        assert len(keys) == len(set(keys)), where
+
+
+def test_no_key_is_one_that_tmux_or_screen_takes_or_alt_alone() -> None:
+    for command in COMMANDS:
+        for key in command.keys.split(","):
+            assert key not in ("ctrl+a", "ctrl+b", "ctrl+q")
+            assert not key.startswith("alt+")
+
+
+def test_every_command_says_what_it_does() -> None:
+    for command in COMMANDS:
+        assert command.title
+        assert command.help[0].isupper()
+        assert not command.help.endswith(".")
+    assert len(BY_ID) == len(COMMANDS)
+
+
+def test_an_outer_places_key_is_hidden_only_on_purpose() -> None:
+    on_purpose = {
+        "suspend",
+        "redraw",
+        "clear",
+        "back",
+        "leave",
+        "filter_done",
+        "filter_drop",
+        "open",
+        "zoom",
+        "send",
+    }
+    for chain in CHAINS:
+        for inner, outer in itertools.combinations(chain, 2):
+            for one, other in itertools.product(commands(inner), commands(outer)):
+                shared = set(one.keys.split(",")) & set(other.keys.split(","))
+                assert not shared or one.id in on_purpose, (one.id, other.id, shared)
+
+
+def test_a_keymap_changes_the_keys_of_a_command() -> None:
+    changed = keymap({"stop": "ctrl+s,S"})
+    assert changed.problems == ()
+    assert changed.keys(BY_ID["stop"]) == ("ctrl+s", "S")
+    assert changed.shown(BY_ID["stop"]) == "ctrl+s"
+    assert changed.keys(BY_ID["recover"]) == ("r",)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ({"stpo": "x"}, "there is no command stpo; did you mean stop?"),
+        ({"stop": "r"}, "r for stop is taken by recover; stop keeps s"),
+        ({"stop": "?"}, "? for stop is taken by help"),
+        ({"help": "s"}, "s for help is taken by stop"),
+        ({"stop": " , "}, "stop is given no key"),
+    ],
+)
+def test_a_change_that_cannot_be_is_named_and_left_out(wanted: dict[str, str], said: str) -> None:
+    changed = keymap(wanted)
+    assert said in changed.problems[0]
+    assert changed.changes == {}
+
+
+def test_two_commands_may_change_keys_with_each_other() -> None:
+    swapped = keymap({"recover": "ctrl+r", "stop": "r"})
+    assert swapped.problems == ()
+    assert swapped.keys(BY_ID["stop"]) == ("r",)
+
+
+def test_bindings_carry_their_commands_ids() -> None:
+    assert {binding.id for binding in bindings(Where.JOBS)} == {command.id for command in commands(Where.JOBS)}
+
+
+def test_keys_are_shown_as_they_are_printed_on_the_keyboard() -> None:
+    assert [shown_key(key) for key in ("question_mark", "escape", "ctrl+p", "s")] == ["?", "esc", "ctrl+p", "s"]

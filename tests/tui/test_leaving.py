@@ -1,0 +1,85 @@
+import asyncio
+from pathlib import Path
+
+from tests.support.dashboards import stage
+
+
+def test_q_leaves_at_once_where_nothing_is_under_way(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            await shown.press("q")
+            await shown.until(lambda: shown.app.return_value == 0)
+
+    asyncio.run(run())
+
+
+def test_with_work_under_way_q_asks_and_to_stay_is_the_focused_answer(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            await shown.say("ADMIN COMPACT nba")
+            await shown.press("q")
+            await shown.shows("1 job queued or running", "job 1", "Stay", "Wait", "Stop")
+            await shown.press("enter")
+            await shown.shows_no_more("queued or running")
+            assert shown.app.return_value is None
+
+    asyncio.run(run())
+
+
+def test_to_wait_leaves_when_the_last_job_has_ended(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, {"nba": ["local0"]}) as shown:
+            await shown.say("ADMIN COMPACT nba")
+            await shown.press("q")
+            await shown.shows("queued or running")
+            await shown.press("w")
+            await shown.shows("leaves when all jobs have ended")
+            assert shown.app.return_value is None
+            shown.behind.storage.operation("nba", "local0").finish()
+            await shown.until(lambda: shown.app.return_value == 0)
+
+    asyncio.run(run())
+
+
+def test_one_who_waits_to_leave_can_stay_after_all(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, {"nba": ["local0"]}) as shown:
+            await shown.say("ADMIN COMPACT nba")
+            await shown.press("q")
+            await shown.shows("queued or running")
+            await shown.press("w")
+            await shown.shows("leaves when")
+            await shown.press("escape")
+            await shown.shows_no_more("leaves when")
+            shown.behind.storage.operation("nba", "local0").finish()
+            await shown.shows("✔ finished")
+            assert shown.app.return_value is None
+
+    asyncio.run(run())
+
+
+def test_to_stop_the_work_leaves_once_it_has_truly_ended(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, {"nba": ["local0"]}) as shown:
+            await shown.say("ADMIN COMPACT nba")
+            await shown.press("q")
+            await shown.shows("queued or running")
+            await shown.press("s")
+            await shown.shows("◼ stopping 0/1")
+            assert shown.app.return_value is None
+            shown.behind.storage.operation("nba", "local0").stop()
+            await shown.until(lambda: shown.app.return_value == 0)
+
+    asyncio.run(run())
+
+
+def test_quit_typed_in_the_bar_leaves_too(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            await shown.press("colon")
+            await shown.until(lambda: shown.dashboard.bar.typing)
+            await shown.paste("quit")
+            await shown.press("enter")
+            await shown.until(lambda: shown.app.return_value == 0)
+
+    asyncio.run(run())

@@ -1,0 +1,38 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobtui.tui.marks import Marks
+
+IDS = st.lists(st.integers(1, 500))
+
+
+@given(st.lists(st.tuples(st.sampled_from(["toggle", "add", "drop", "invert"]), IDS)))
+def test_marks_are_a_set_of_ids(deeds: list[tuple[str, list[int]]]) -> None:
+    marks, expected = Marks(), set()
+    for what, ids in deeds:
+        if what == "toggle":
+            for job_id in ids:
+                marks.toggle(job_id)
+                expected ^= {job_id}
+        elif what == "invert":
+            distinct = list(dict.fromkeys(ids))
+            marks.invert(distinct)
+            expected ^= set(distinct)
+        elif what == "add":
+            marks.add(ids)
+            expected |= set(ids)
+        else:
+            marks.drop(ids)
+            expected -= set(ids)
+        assert list(marks) == sorted(expected)
+        assert len(marks) == len(expected)
+        assert all((job_id in marks) == (job_id in expected) for job_id in range(505))
+
+
+def test_no_marks_are_left_once_they_are_cleared() -> None:
+    marks = Marks()
+    marks.add(range(1, 100_001))
+    assert len(marks) == 100_000
+    marks.clear()
+    assert not marks
+    assert 5 not in marks

@@ -1,0 +1,53 @@
+from datetime import UTC, datetime
+
+from jobtui.model import Job, Status
+from jobtui.tui.plans import (
+    archive_sayings,
+    plan_archive,
+    plan_recover,
+    plan_stop,
+    recover_sayings,
+    stop_sayings,
+)
+
+NOW = datetime(2019, 12, 17, tzinfo=UTC)
+
+
+def job(job_id: int, status: Status, stopping: bool = False) -> Job:
+    return Job(job_id, "compact", "nba", NOW, status, stopping=stopping)
+
+
+ACTIVE = {
+    5: job(5, Status.RUNNING),
+    6: job(6, Status.QUEUE),
+    7: job(7, Status.RUNNING, stopping=True),
+}
+
+
+def test_stop_touches_what_is_queued_or_running_and_passes_over_the_rest() -> None:
+    plan = plan_stop([9, 7, 6, 5], ACTIVE)
+    assert plan.touched == (5, 6)
+    assert plan.passed == {"already stopping": (7,), "already ended": (9,)}
+    assert plan.passed_over == "passed over: 7 (already stopping), 9 (already ended)"
+
+
+def test_recovery_touches_what_has_ended() -> None:
+    plan = plan_recover([1, 2, 5, 6], ACTIVE, lambda job_id: job_id == 2)
+    assert plan.touched == (1,)
+    assert plan.passed == {"archived": (2,), "still running": (5,), "still queued": (6,)}
+
+
+def test_archiving_names_exactly_the_jobs_meant() -> None:
+    plan = plan_archive([1, 2, 3, 5, 8], ACTIVE, lambda job_id: False)
+    assert plan.touched == (1, 2, 3, 8)
+    assert [saying.text for saying in archive_sayings(plan.touched)] == ["BACKUP JOB 1 3; BACKUP JOB 8 8"]
+
+
+def test_very_many_jobs_are_said_in_several_statements() -> None:
+    ids = tuple(range(1, 1201))
+    sayings = list(stop_sayings(ids))
+    assert [len(saying.ids) for saying in sayings] == [500, 500, 200]
+    assert sayings[0].text.startswith("STOP JOB 1, 2, 3")
+    assert next(recover_sayings((4,))).text == "RECOVER JOB 4"
+    every_other = tuple(range(1, 1000, 2))
+    assert [saying.text.count("BACKUP") for saying in archive_sayings(every_other)] == [100] * 5

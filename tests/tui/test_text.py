@@ -1,0 +1,67 @@
+import pytest
+from rich.cells import cell_len
+
+from jobtui.tui.text import clean, fit, width_of, wrap
+
+HOSTILE = [
+    "[/nope]",
+    "\x1b[31mred\x1b[0m",
+    "\x1b]52;c;aGk=\x07",
+    "a\u202ebc",
+    "e" + "\u0301" * 10_000,
+    "图谱" * 5000,
+    "a\nb\tc\rd",
+    "zero\u200bwidth",
+    "x" * 10_000,
+    "\ud800",
+    "👩‍👩‍👧‍👦",
+    "\u2066isolate\u2069",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_cleaned_text_holds_nothing_that_a_terminal_acts_on(text: str) -> None:
+    shown = clean(text)
+    assert all(character.isprintable() for character in shown)
+    assert "\n" not in shown
+    shown.encode()
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("width", [0, 1, 2, 7, 80])
+def test_a_fitted_text_takes_exactly_its_cells(text: str, width: int) -> None:
+    assert cell_len(fit(text, width)) == width
+    assert cell_len(fit(text, width, right=True)) == width
+
+
+def test_plain_text_stays_as_it_is() -> None:
+    for text in ("flush nba", "été", "हिन्दी", "图谱", "Ελλάδα", "[b]not bold[/b]"):
+        assert clean(text) == text
+
+
+def test_a_control_character_is_shown_by_its_sign() -> None:
+    assert clean("a\x1bb\x00\x7f") == "a␛b␀␡"
+
+
+def test_a_pile_of_marks_is_cut_to_a_few() -> None:
+    assert len(clean("e" + "\u0301" * 10_000)) == 5
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_wrapped_lines_fit_and_are_not_many(text: str) -> None:
+    lines = wrap(text, 20, most=5)
+    assert 1 <= len(lines) <= 6
+    assert all(width_of(line) <= 20 for line in lines)
+
+
+def test_wrapping_breaks_at_blanks() -> None:
+    assert wrap("no space left on device (needs 1.1 GiB)", 20) == [
+        "no space left on",
+        "device (needs 1.1",
+        "GiB)",
+    ]
+
+
+def test_wrapping_keeps_every_word() -> None:
+    text = " ".join(f"word{number}" for number in range(60))
+    assert " ".join(wrap(text, 33, most=40)).split() == text.split()
