@@ -172,7 +172,7 @@ def _jobs(here: Place, names: Names, kind: JobsFor) -> Iterator[Candidate]:
 
 
 def _in_lower_case(here: Place) -> bool:
-    """Whether keywords are being typed in lower case: this word or, before its first letter, the last keyword."""
+    """Whether keywords are typed in lower case: this word or, before its first letter, the last keyword."""
     sample = here.typed or next(filter(keyword, reversed(here.words)), "")
     return sample.islower()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from jobtui.language.grammar import Reach, reach
-from jobtui.language.lexer import BAD, COMMA, COMMENT, SEMICOLON, STRING, opener, pieces
+from jobtui.language.lexer import BAD, COMMA, COMMENT, SEMICOLON, STRING, pieces, waits
 
 _REST_OF_WORD: Final = re.compile("[A-Za-z0-9_\u00a1-\U0010ffff]*")
 _REST_OF_QUOTED: Final = re.compile("[^`\\s;]*`?")
@@ -46,7 +46,7 @@ def place(text: str, cursor: int) -> Place:
         elif kind == COMMENT:
             inside = end == cursor and not text.startswith("/*", start)
         else:
-            inside = kind == BAD and end == cursor and _open(text, start, end)
+            inside = kind == BAD and end == cursor and text[start] != "`" and waits(text, start, end)
             if not inside:
                 kinds.append(kind)
                 spans.append((start, end))
@@ -66,12 +66,6 @@ def place(text: str, cursor: int) -> Place:
         (start, cursor if inside else found.end()),
         inside,
     )
-
-
-def _open(text: str, start: int, end: int) -> bool:
-    """Whether this bad piece is a comment or a string that still waits for its end."""
-    opened = opener(text, start)
-    return opened == "comment" or (opened == "string" and (end - start == 1 or text[end - 1] != text[start]))
 
 
 def _continues(text: str, kind: str, start: int, end: int) -> bool:

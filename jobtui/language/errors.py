@@ -15,10 +15,11 @@ _WIDTH: Final = 80
 class StatementError(Exception):
     """A text that is no list of statements; nothing of it is carried out.
 
-    `message` says what is wrong and what would be right, without the place. `span` is where: first
-    character of `text`, one past the last; the two are equal where something is missing. `line` and
-    `column` are the span's start, from 1, in characters. `expected` is what a person could have typed
-    there, () where that is not the point. `near` is the near miss, None where there is none.
+    `message` says what is wrong and what would be right, without the place; it may be printed as it is.
+    `span` is where: first character of `text`, one past the last; the two are equal where something is
+    missing. `line` and `column` are the span's start, from 1, in characters. `expected` is what a person
+    could have typed there, () where that is not the point. `near` is the near miss, None where there is
+    none.
 
     `str()` is the text's line, a caret line under the offending words, and the message.
     """
@@ -32,8 +33,8 @@ class StatementError(Exception):
         expected: tuple[str, ...] = (),
         near: str | None = None,
     ) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = printable(message)
+        super().__init__(self.message)
         self.text = text
         self.span = span
         self.expected = expected

@@ -86,9 +86,9 @@ class Maybe:
 Part = Word | Choice | Flag | Slot | Maybe
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Form:
-    """One way to write a statement.
+    """One way to write a statement; there is one object of each.
 
     `makes` is called with the fields that stood there and the statement's span. `summary` is one line;
     `more` is what a longer help adds, a paragraph a line; `examples` are whole statements.
@@ -147,7 +147,7 @@ FORMS: Final[tuple[Form, ...]] = (
     Form(
         (Word("ADMIN"), _COMMAND, Maybe((_SPACE,))),
         Submit,
-        "queue a flush or compact job",
+        "queue a flush or a compact",
         (
             "FLUSH writes what a space holds in memory to disk; COMPACT merges its files and gives back the "
             "room that overwritten and deleted keys took.",

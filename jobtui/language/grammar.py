@@ -82,10 +82,11 @@ def _remembered(kinds: str) -> Match | None:
 
 
 def _parsed(kinds: str) -> Match | None:
-    try:
-        found = _statement().parse_string(kinds)[0]
-    except pp.ParseException:
-        return None
+    with _one_at_a_time:
+        try:
+            found = _statement().parse_string(kinds)[0]
+        except pp.ParseException:
+            return None
     assert isinstance(found, Match)
     return found
 
@@ -97,7 +98,7 @@ def reach(kinds: str) -> Reach:
     """
     furthest = -1
     expected: dict[tuple[Form, Terminal], None] = {}
-    with _noting:
+    with _one_at_a_time:
         for form, expression, noted in _noters():
             noted.clear()
             try:
@@ -116,7 +117,8 @@ def reach(kinds: str) -> Reach:
     return Reach(furthest, tuple(expected))
 
 
-_noting = threading.Lock()
+_one_at_a_time = threading.Lock()
+"""A pyparsing expression changes itself when it is first used; the engine and the screen both parse."""
 
 
 @cache

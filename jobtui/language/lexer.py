@@ -60,19 +60,18 @@ class Flaw:
 _PATTERN: Final = re.compile(
     rf"""
     (?: (?P<word> [A-Za-z\u00a1-\U0010ffff][A-Za-z0-9_\u00a1-\U0010ffff]*+ )
-      | (?P<number> [0-9][A-Za-z0-9_\u00a1-\U0010ffff]*+ )
+      | (?P<number> (?: 0[xX][0-9a-fA-F]++ | [0-9]++ ) (?![A-Za-z0-9_\u00a1-\U0010ffff]) )
       | (?P<comma> , )
       | (?P<semicolon> ; [;{BLANKS}]*+ )
       | (?P<quoted> `[^`]*+` )
       | (?P<string> "[^"\\]*+(?:\\.[^"\\]*+)*+" | '[^'\\]*+(?:\\.[^'\\]*+)*+' )
       | (?P<comment> (?: \# | // | --(?=[{BLANKS}]|\Z) ) [^\r\n]*+ | /\*.*?\*/ )
-      | (?P<junk> -- | [!$%&()*+.:<=>?@\[\\\]^_{{|}}~]++ | [^{BLANKS}] )
+      | (?P<junk> [0-9][A-Za-z0-9_\u00a1-\U0010ffff]*+ | -- | [!$%&()*+.:<=>?@\[\\\]^_{{|}}~]++ | [^{BLANKS}] )
     ) [{BLANKS}]*+
     """,
     re.DOTALL | re.VERBOSE,
 )
 _BLANK: Final = re.compile(f"[{BLANKS}]*+")
-_WHOLE_NUMBER: Final = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+")
 _ESCAPED_WELL: Final = re.compile(r"""[^\\]*+(?:\\["'\\nt][^\\]*+)*+""")
 _NOT_QUOTABLE: Final = re.compile("[.\t\r\n\ud800-\udfff]")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -126,7 +125,7 @@ def pieces(text: str) -> Iterator[tuple[str, int, int]]:
             if group == "word":
                 yield _word_kind(text[start : min(end, start + LONGEST_NAME + 1)]), start, end
             elif group == "number":
-                yield (NUMBER if _WHOLE_NUMBER.fullmatch(text, start, end) else BAD), start, end
+                yield NUMBER, start, end
             elif group == "comma":
                 yield COMMA, start, end
             elif group == "quoted":
@@ -160,6 +159,13 @@ def opener(text: str, start: int) -> str:
     return _OPENERS.get(text[start], "")
 
 
+def waits(text: str, start: int, end: int) -> bool:
+    """Whether the bad piece from `start` to `end` is a comment, string or name that still waits for its end."""
+    opened = opener(text, start)
+    closed = end - start > 1 and text[end - 1] == text[start]
+    return opened == "comment" or (opened != "" and not closed)
+
+
 def flaw_at(text: str, start: int, end: int) -> Flaw:
     """Why the bad piece from `start` to `end` is bad."""
     control = CONTROL.search(text, start, end)
@@ -167,7 +173,7 @@ def flaw_at(text: str, start: int, end: int) -> Flaw:
         at = control.start()
         return Flaw(at, at + 1, f"{code_point(text[at])} is refused everywhere; take it out")
     opened = opener(text, start)
-    closed = end - start > 1 and text[end - 1] == text[start]
+    closed = not waits(text, start, end)
     if opened == "comment":
         return Flaw(start, start + 2, "the comment that begins here is never closed: */ is missing")
     if opened == "back-quote":

@@ -68,6 +68,8 @@ def _slot_value(text: str, words: Words, slot: Slot, first: int, last: int) -> o
 
 def _number(text: str, start: int, end: int) -> int:
     """Decimal, hexadecimal, or octal where a leading 0 is followed by octal digits alone."""
+    if text[start] != "0" and end - start < _MOST_DIGITS[10]:
+        return int(text[start:end])
     base, digits = 10, start
     if text[start] == "0":
         if text[start + 1 : start + 2] in ("x", "X"):

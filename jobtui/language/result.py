@@ -24,9 +24,10 @@ class Result:
     """The answer to one statement.
 
     `statement` is its text as typed. `rows` may be read from the history as they are asked for: take slices
-    of a long one, and don't count on it being a tuple. No columns: there is nothing to print as a table (USE, CREATE SPACE).
-    `total` is how many rows there are where `rows` holds only the newest of them. `jobs` are the ids of
-    the jobs that the statement queued. `notice` is a remark for a person, "" where there is none.
+    of a long one, and don't count on it being a tuple. No columns: there is nothing to print as a table
+    (USE, CREATE SPACE). `total` is how many rows there are where `rows` holds only the newest of them.
+    `jobs` are the ids of the jobs that the statement queued. `notice` is a remark for a person, "" where
+    there is none.
     """
 
     statement: str

@@ -224,13 +224,18 @@ HOSTILE = [
     "ＳＨ\u200fＯＷ",
     "USE `" + "\u200d" * 300 + "` x",
     "e" + "\u0301" * 500,
+    "USE ' \u200b nba'",
+    'USE "\u202eabn"',
+    "CREATE SPACE a AT `\u202e`",
 ]
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text)[:24])
 def test_nothing_of_a_text_reaches_a_terminal_as_anything_but_text(text: str) -> None:
-    printed = str(refusal(text))
+    error = refusal(text)
+    printed = str(error)
     assert printed.count("\n") == 1
+    assert not any(map(is_obeyed, error.message))
     assert not any(is_obeyed(character) for character in printed if character != "\n")
     printed.encode("utf-8")
 

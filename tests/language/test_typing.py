@@ -38,9 +38,6 @@ def test_each_word_has_the_colour_of_what_it_is() -> None:
     [
         ("SHOW (((JOBS", "((("),
         ("SHOW \x00\x01 JOBS", "\x00\x01"),
-        ("USE `open", "`open"),
-        ("CREATE SPACE a AT 'open", "'open"),
-        ("SHOW JOBS /* open", "/* open"),
         ("SHOW 0xg", "0xg"),
         ("USE a\u200bb", "a\u200bb"),
         ("USE ``", "``"),
@@ -48,6 +45,18 @@ def test_each_word_has_the_colour_of_what_it_is() -> None:
 )
 def test_what_no_statement_can_hold_is_an_error(text: str, wrong: str) -> None:
     assert [words for words, colour in coloured(text) if colour == "error"] == [wrong]
+
+
+@pytest.mark.parametrize(
+    ("text", "last"),
+    [
+        ("USE `open", ("`open", "name")),
+        ("CREATE SPACE a AT 'open", ("'open", "string")),
+        ("SHOW JOBS /* open", ("/* open", "comment")),
+    ],
+)
+def test_what_waits_for_its_end_has_its_colour_already(text: str, last: tuple[str, str]) -> None:
+    assert coloured(text)[-1] == last
 
 
 def test_colours_go_on_after_an_error() -> None:

@@ -1,0 +1,104 @@
+"""How fast the language is: the seed's statements, a hundred thousand, hostile megabytes, completion.
+
+Each function measures once and answers in seconds; whoever calls takes the median of several.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from typing import Final
+
+from jobtui.language import StatementError, parse
+from jobtui.language.complete import JobsFor, complete, ids_starting
+
+SEED: Final = ("ADMIN FLUSH", "ADMIN COMPACT", "SHOW JOB 40", "SHOW JOBS", "BACKUP JOB 0 22", "RECOVER JOB 40")
+
+HOSTILE: Final = {
+    "comments": "SHOW JOBS" + " # x" * 250_000,
+    "empty comments": "/**/" * 250_000,
+    "semicolons": ";" * 1_000_000,
+    "blanks": " " * 1_000_000,
+    "brackets": "(" * 1_000_000,
+    "unclosed comment": "/*" + "x" * 1_000_000,
+    "list of ids": "RECOVER JOB " + "1," * 500_000 + "1",
+    "words": "SHOW JOB " + "a " * 500_000,
+}
+"""A megabyte each."""
+
+
+def seed_statement() -> float:
+    """The median time to parse one of the seed's statements."""
+    parse(SEED[0])
+    return statistics.median(_timed(partial(parse, text)) for text in SEED * 50)
+
+
+def seed_error() -> float:
+    """The time to refuse `SHOW JBO 40` and say why."""
+
+    def refuse() -> None:
+        with suppress(StatementError):
+            parse("SHOW JBO 40")
+
+    refuse()
+    return statistics.median(_timed(refuse) for _ in range(50))
+
+
+def many_statements(count: int = 100_000) -> float:
+    """The time to parse `count` valid statements in one text."""
+    text = "\n;".join(f"{SEED[n % len(SEED)]}{'' if n % 3 else ' -- again'}" for n in range(count))
+    return _timed(partial(parse, text))
+
+
+def hostile_text(name: str) -> float:
+    """The time to answer one of the HOSTILE texts."""
+
+    def answer() -> None:
+        with suppress(StatementError):
+            parse(HOSTILE[name])
+
+    return _timed(answer)
+
+
+def completion(text: str = "RECOVER JOB 3", spaces: int = 1_000, jobs: int = 1_000_000) -> float:
+    """The median time of what may come next behind `text`, with so many spaces and jobs."""
+    world = _World(spaces, jobs)
+    complete(text, len(text), world)
+    return statistics.median(_timed(partial(complete, text, len(text), world)) for _ in range(50))
+
+
+class _World:
+    """So many spaces and jobs to name."""
+
+    def __init__(self, spaces: int, jobs: int) -> None:
+        self._spaces = [f"space_{n}" for n in range(spaces)]
+        self._jobs = jobs
+
+    def spaces(self) -> list[str]:
+        return self._spaces
+
+    def hosts(self) -> list[str]:
+        return ["local0", "local1", "local2"]
+
+    def jobs(self, kind: JobsFor, starting: str) -> Iterator[tuple[int, str]]:
+        for job in ids_starting(starting, self._jobs):
+            yield job, f"failed  {kind} nba"
+
+
+def _timed(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    print(f"a statement of the seed    {seed_statement() * 1000:8.3f} ms")
+    print(f"SHOW JBO 40, refused       {seed_error() * 1000:8.3f} ms")
+    print(f"100,000 statements         {many_statements():8.3f} s")
+    for kind in HOSTILE:
+        print(f"1 MB of {kind:18} {hostile_text(kind):8.3f} s")
+    for typed in ("RECOVER JOB 3", "SHOW JOB ", "USE s", "SHOW "):
+        print(f"completion: {typed:14} {completion(typed) * 1000:8.3f} ms")
