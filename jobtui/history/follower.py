@@ -35,7 +35,7 @@ class Follower:
         """Take up what the writer did since; True if there was anything. Raises StoreError and OSError."""
         seen = self._watch.look()
         identity = self._disk.identity(self._directory / MANIFEST)
-        if seen == self._seen and identity == self._identity and not self._beyond:
+        if seen == self._seen and identity == self._identity:
             return False
         if identity != self._identity:
             self._found = self._load()
@@ -52,10 +52,8 @@ class Follower:
             self._identity = self._disk.identity(self._directory / MANIFEST)
             quarantine = Quarantine(self._disk, self._directory, write=False)
             mark, alive = self._watch.mark(), self._watch.has_writer()
-            durable = mark.durable if mark is not None and alive else None
-            self._beyond = False
             try:
-                found = load(self._disk, self._directory, quarantine, final=not alive, durable=durable)
+                found = load(self._disk, self._directory, quarantine, mark, alive=alive)
             except FileNotFoundError:
                 if not left:
                     raise

@@ -8,71 +8,77 @@ from pathlib import Path
 from jobtui.history import manifest
 from jobtui.history.io import Disk
 from jobtui.history.journal import journals
+from jobtui.history.lock import Mark
 from jobtui.history.manifest import Manifest
 from jobtui.history.quarantine import Quarantine
 from jobtui.history.replay import Reading, Replay
-from jobtui.history.segment import Segment, records_name
+from jobtui.history.segment import Segment
 from jobtui.history.state import State
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was read: the state, and the replay that a reader goes on with. `journals` are their numbers."""
+    """What was read: the state, and the replay that a reader goes on with.
+
+    `journals` are the numbers of the journals that were read. `sound`: the manifest is as it was written
+    and what it names is there, so that what it does not name is not needed.
+    """
 
     state: State
     replay: Replay
     journals: tuple[int, ...]
+    sound: bool
 
 
-def load(
-    disk: Disk, directory: Path, quarantine: Quarantine, *, final: bool, durable: int | None = None
-) -> Found:
+def load(disk: Disk, directory: Path, quarantine: Quarantine, mark: Mark | None, *, alive: bool) -> Found:
     """Read the manifest and the journals. Raises StoreTooNew and OSError.
 
-    `final`: no writer is at work. `durable` is the last change that a living writer has on disk.
+    `mark` is what the last writer said, and `alive` says that it is at work: then nothing is taken that
+    goes beyond its mark, and what is incomplete is no damage.
     """
+    there = journals(disk, directory)
     found = _manifest(disk, directory, quarantine)
+    sound = found is not None and (not there or any(number == found.journal for number, _ in there))
+    if found is None or not sound:
+        found = _made_again(disk, directory, quarantine, found)
     state = State()
-    segments = tuple(Segment(disk, directory, entry, quarantine) for entry in found.segments)
-    _note_missing(disk, directory, quarantine, found)
-    state.settle(found, segments)
+    state.settle(found, tuple(Segment(disk, directory, entry, quarantine) for entry in found.segments))
     state.count_sealed()
-    replay = Replay(state, quarantine, Reading(found.seq, durable=durable))
-    numbers = []
-    for number, path in journals(disk, directory):
+    replay = Replay(state, quarantine, Reading(found.seq, durable=mark.durable if mark and alive else None))
+    numbers = [number for number, _ in there if number >= found.journal]
+    for number, path in there:
         if number >= found.journal:
             replay.begin(number, path.name)
-            replay.take(disk.read_whole(path), final=final)
-            numbers.append(number)
-    if not numbers and found.seq:
-        quarantine.add("journal", None, "the journal is missing: changes since the last seal are lost")
-    return Found(state, replay, tuple(numbers))
+            replay.take(disk.read_whole(path), final=not alive)
+    if mark is not None and not alive:
+        _note_broken_promise(mark, replay, quarantine)
+    return Found(state, replay, tuple(numbers), sound)
 
 
-def _manifest(disk: Disk, directory: Path, quarantine: Quarantine) -> Manifest:
+def _manifest(disk: Disk, directory: Path, quarantine: Quarantine) -> Manifest | None:
     try:
-        found = manifest.load(disk, directory)
-        if found is not None:
-            return found
-        data = b""
+        return manifest.load(disk, directory)
     except manifest.ManifestDamagedError as error:
-        data = error.data
-    rebuilt = _rebuilt(disk, directory, quarantine)
-    if data or rebuilt.segments or rebuilt.archives or rebuilt.journal > 1:
-        quarantine.add(
-            manifest.NAME, None, "it was missing or damaged, and was made again from the files", data
-        )
-    return rebuilt
+        quarantine.add(manifest.NAME, None, "it is damaged: it was made again from the files", error.data)
+        return None
 
 
-def _rebuilt(disk: Disk, directory: Path, quarantine: Quarantine) -> Manifest:
-    """A manifest of everything that lies there: nothing is left out, and ids go on above all that are seen."""
-    return Manifest()
+def _made_again(disk: Disk, directory: Path, quarantine: Quarantine, found: Manifest | None) -> Manifest:
+    from jobtui.history.rebuilding import rebuilt
+
+    made = rebuilt(disk, directory, quarantine)
+    if found is not None:
+        what = "the journal that it names is missing: it was made again from the files that there are"
+        quarantine.add(manifest.NAME, None, what)
+    elif made.segments or made.archives or made.journal > 1:
+        quarantine.add(manifest.NAME, None, "it is missing: it was made again from the files")
+    return made
 
 
-def _note_missing(disk: Disk, directory: Path, quarantine: Quarantine, found: Manifest) -> None:
-    names = set(disk.names(directory))
-    for entry in found.segments:
-        if records_name(entry.name) not in names:
-            what = f"the segment is missing: jobs between {entry.first} and {entry.last} can't be read"
-            quarantine.add(records_name(entry.name), None, what)
+def _note_broken_promise(mark: Mark, replay: Replay, quarantine: Quarantine) -> None:
+    """The last writer had more on disk than there is now."""
+    state, seq = replay.state, replay.reading.seq
+    state.next_id = max(state.next_id, mark.next_id)
+    if mark.durable > seq:
+        what = f"acknowledged changes are missing at the end: {seq + 1} to {mark.durable}"
+        quarantine.add(replay.file, None, what)

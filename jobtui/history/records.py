@@ -47,7 +47,6 @@ class Entry(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     (`put`), or a difference to job `set`: fields (`job`), fields of tasks by their place (`task`), events
     added (`event`). A journal's first line says its number (`journal`), the format of its records, whether
     it stands alone (`base`: all that was in the journals before it is in it again) and the next free id.
-    `closed`: the writer ended in peace after this line.
     """
 
     n: int
@@ -62,7 +61,6 @@ class Entry(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     schema: int = 0
     base: bool = False
     next_id: int = 0
-    closed: bool = False
 
 
 encode: Final = msgspec.json.Encoder().encode

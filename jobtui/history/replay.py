@@ -22,15 +22,14 @@ class Reading:
     """How far a history's journals have been read.
 
     `seq` is the last change read, `offset` where the current journal goes on, `schema` its records'
-    format, `closed` whether its writer ended in peace. `durable` bounds what a reader beside a writer may
-    take (None: no bound).
+    format. `usable`: all journals were, and none had a torn end. `durable` bounds what a reader beside a
+    writer may take (None: no bound).
     """
 
     seq: int
     journal: int = 0
     offset: int = 0
     schema: int = 0
-    closed: bool = False
     usable: bool = True
     durable: int | None = None
 
@@ -46,12 +45,13 @@ class Replay:
     """Applies journals to a state, in order, and notes what is wrong with them."""
 
     def __init__(self, state: State, quarantine: Quarantine, reading: Reading) -> None:
-        self._state, self._quarantine, self.reading = state, quarantine, reading
+        self.state, self.reading, self.file = state, reading, ""
+        self._quarantine = quarantine
 
     def begin(self, number: int, file: str) -> None:
         """Turn to the next journal."""
         self.reading.journal, self.reading.offset = number, 0
-        self._file = file
+        self.file = file
 
     def take(self, data: bytes, *, final: bool) -> None:
         """Apply what follows the place that was read last. Raises OSError and StoreTooNew.
@@ -68,15 +68,13 @@ class Replay:
         rest = found[len(kept) :]
         if final and rest:
             tail = b"\n".join(each.line for each in rest)
-            self._quarantine.add(
-                self._file, reading.offset, "an unfinished change at the end was cut off", tail
-            )
-            reading.closed = False
+            self._quarantine.add(self.file, reading.offset, "an unfinished change at the end was cut off", tail)
+            reading.usable = False
 
     def _decoded(self, offset: int, line: bytes, whole: bool) -> _Found:
         if not whole:
             return _Found(offset, line, None)
-        place = f"{self._file}, byte {self.reading.offset + offset}"
+        place = f"{self.file}, byte {self.reading.offset + offset}"
         entry = decode_entry(line, self.reading.schema, place)
         if entry.journal:
             refuse_newer(entry.schema)
@@ -94,14 +92,16 @@ class Replay:
         reading, base = self.reading, self.reading.offset
         first = next(each.entry for each in found if each.entry is not None)
         if first.journal and first.base:
-            self._state.forget_recent()
+            self.state.forget_recent()
             reading.seq = first.n - 1
-        elif first.n <= reading.seq:
+        elif first.n <= reading.seq and reading.offset == 0:
             reading.usable = False
             return
+        elif reading.seq < 0:
+            reading.seq = first.n - 1
         for each in found:
             if each.entry is None:
-                self._quarantine.add(self._file, base + each.offset, "a change can't be read", each.line)
+                self._quarantine.add(self.file, base + each.offset, "a change can't be read", each.line)
         for each in found:
             if each.entry is not None:
                 self._lost(reading.seq + 1, each.entry.n)
@@ -112,25 +112,24 @@ class Replay:
         if number > expected:
             missing = ", ".join(str(each) for each in range(expected, min(number, expected + _NAMED)))
             more = f" and {number - expected - _NAMED} more" if number - expected > _NAMED else ""
-            self._quarantine.add(self._file, None, f"acknowledged changes are missing: {missing}{more}")
-            self._state.next_id += number - expected
+            self._quarantine.add(self.file, None, f"acknowledged changes are missing: {missing}{more}")
+            self.state.next_id += number - expected
 
     def _apply(self, entry: Entry) -> None:
-        self.reading.closed = entry.closed
         if entry.journal:
-            self._state.next_id = max(self._state.next_id, entry.next_id)
+            self.state.next_id = max(self.state.next_id, entry.next_id)
         elif entry.put is not None:
-            self._state.show(entry.put)
+            self.state.show(entry.put)
         elif entry.set:
-            before = self._state.newest(entry.set)
+            before = self.state.newest(entry.set)
             try:
                 if before is None:
                     raise LookupError
-                self._state.show(applied(before, entry))
+                self.state.show(applied(before, entry))
             except LookupError:
                 what = f"change {entry.n} to job {entry.set} can't be applied: what it changes is missing"
-                self._quarantine.add(self._file, None, what, jobs=(entry.set,))
-                self._state.next_id = max(self._state.next_id, entry.set + 1)
+                self._quarantine.add(self.file, None, what, jobs=(entry.set,))
+                self.state.next_id = max(self.state.next_id, entry.set + 1)
 
 
 def _through(found: list[_Found], end: int) -> int:

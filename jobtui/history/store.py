@@ -23,11 +23,12 @@ from jobtui.history.archive import DIRECTORY as ARCHIVE
 from jobtui.history.archive import Archives
 from jobtui.history.errors import Health, StoreError, StoreFailed, StoreFull
 from jobtui.history.io import Disk, is_full
-from jobtui.history.journal import Journal, numbered
-from jobtui.history.lock import Lock
+from jobtui.history.journal import Journal, journal_name, numbered
+from jobtui.history.lock import Lock, Mark
 from jobtui.history.opening import Found, load
 from jobtui.history.quarantine import Quarantine
 from jobtui.history.records import SCHEMA, change, encode
+from jobtui.history.sweeping import sweep
 from jobtui.history.vault import Sealing, Vault
 from jobtui.model import Job
 
@@ -64,7 +65,8 @@ class Store:
         self._disk, self._directory, self._limits, self._lock = disk, directory, limits, lock
         self.health, self.trouble = Health.OK, ""
         self.quarantine = Quarantine(disk, directory, write=True)
-        found = load(disk, directory, self.quarantine, final=True)
+        mark = lock.mark()
+        found = load(disk, directory, self.quarantine, mark, alive=False)
         self.state = found.state
         self.archives = Archives(disk, directory, self.quarantine)
         self.vault = Vault(disk, directory, found.state, self.quarantine)
@@ -72,7 +74,7 @@ class Store:
         self._last_number = max(found.journals, default=found.state.manifest.journal - 1)
         self._dead = False
         self._touched = False
-        self._journal = self._begin(found)
+        self._journal = self._begin(found, mark)
         self._floor = self._journal.end
         self._publish()
 
@@ -218,16 +220,15 @@ class Store:
 
     # ---- journals
 
-    def _begin(self, found: Found) -> Journal:
+    def _begin(self, found: Found, mark: Mark | None) -> Journal:
         reading = found.replay.reading
         self._disk.sync_directory(self._directory)
-        self._sweep()
-        if not found.journals:
-            return self._new_journal([], base=True)
-        if reading.closed and reading.usable and reading.schema == SCHEMA and len(found.journals) == 1:
-            return Journal.reopen(
-                self._disk, self._directory, reading.journal, reading.offset, self._limits.blanks
-            )
+        if found.sound:
+            sweep(self._disk, self._directory, found.state.manifest)
+            if self._may_go_on(found, mark):
+                return Journal.reopen(
+                    self._disk, self._directory, reading.journal, reading.offset, self._limits.blanks
+                )
         start = self._seq
         journal = self._new_journal(self.state.recent.values(), base=True)
         manifest = self.vault.save(journal=journal.number, seq=start)
@@ -235,8 +236,16 @@ class Store:
         self.vault.forget_journals()
         return journal
 
-    def _sweep(self) -> None:
-        """Remove what an unfinished seal or archiving left: the manifest that we read is on disk."""
+    def _may_go_on(self, found: Found, mark: Mark | None) -> bool:
+        """Whether the last writer ended in peace, and left the one journal just as it is."""
+        reading = found.replay.reading
+        return (
+            mark is not None
+            and mark.closed
+            and (mark.journal, mark.durable) == (reading.journal, reading.seq)
+            and (reading.usable, reading.schema, len(found.journals)) == (True, SCHEMA, 1)
+            and reading.offset == self._disk.size_of(self._directory / journal_name(reading.journal))
+        )
 
     def _new_journal(
         self, jobs: Iterable[Job], batches: Sequence[Sequence[bytes]] = (), *, base: bool
@@ -316,8 +325,6 @@ class Store:
                     pass
         with contextlib.suppress(OSError):
             if self._touched:
-                self._journal.append(b"".join(numbered([[b'{"closed":true}']], self._seq)))
-                self._seq += 1
                 self._journal.cut()
             self._publish(closed=True)
 

@@ -28,6 +28,7 @@ from jobtui.history.quarantine import Quarantine
 from jobtui.history.records import SCHEMA, encode
 from jobtui.history.segment import Segment, index_name, records_name
 from jobtui.history.state import Replaced, State, Tally, flat, nested
+from jobtui.history.sweeping import remove_archive
 from jobtui.model import Job
 
 _STEP: Final = 32
@@ -56,7 +57,7 @@ class Vault:
         self._next_segment = state.manifest.next_segment
 
     def save(self, **changes: Any) -> Manifest:
-        """Write a manifest with these fields changed. Raises OSError, UnsureError where it may count already."""
+        """Write a manifest with these fields changed. Raises OSError, UnsureError if it may count already."""
         before = self._state.manifest
         after = msgspec.structs.replace(
             before,
@@ -129,7 +130,7 @@ class Vault:
         except UnsureError:
             raise
         except OSError:
-            self.remove_archive(name)
+            remove_archive(self._disk, self._directory, name)
             raise
         with self._state.mutex:
             segments = [each for each in self._state.segments if each.name not in gone]
@@ -169,14 +170,6 @@ class Vault:
                 )
                 found.append(part)
         return moved, rest, tally, tasks
-
-    def remove_archive(self, name: str) -> None:
-        """Remove what an unfinished archiving left; what it held is still in the segments."""
-        place = self._directory / ARCHIVE / name
-        with contextlib.suppress(OSError):
-            for file in self._disk.names(place):
-                self._disk.remove(place / file)
-            self._disk.remove_directory(place)
 
     def _remove_segment(self, name: str) -> None:
         for file in (records_name(name), index_name(name)):

@@ -1,0 +1,44 @@
+"""Removing what an unfinished seal or archiving left behind."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Final
+
+from jobtui.history.archive import DIRECTORY as ARCHIVE
+from jobtui.history.io import Disk
+from jobtui.history.journal import journals
+from jobtui.history.manifest import Manifest
+from jobtui.history.segment import index_name, records_name
+
+_TEMPORARY: Final = ".tmp"
+_SEGMENT: Final = "seg-"
+
+
+def sweep(disk: Disk, directory: Path, manifest: Manifest) -> None:
+    """Remove what the manifest does not name. Call it only with a manifest that is on disk for certain.
+
+    All that is removed is held elsewhere: an unfinished segment's jobs are in the journal, an unfinished
+    archive's in the segments. What can't be removed does no harm.
+    """
+    named = {file(entry.name) for entry in manifest.segments for file in (records_name, index_name)}
+    for name in disk.names(directory):
+        if name.endswith(_TEMPORARY) or (name.startswith(_SEGMENT) and name not in named):
+            with contextlib.suppress(OSError):
+                disk.remove(directory / name)
+    for number, path in journals(disk, directory):
+        if number < manifest.journal:
+            with contextlib.suppress(OSError):
+                disk.remove(path)
+    for name in set(disk.names(directory / ARCHIVE)) - {entry.name for entry in manifest.archives}:
+        remove_archive(disk, directory, name)
+
+
+def remove_archive(disk: Disk, directory: Path, name: str) -> None:
+    """Remove an archive that the manifest does not name."""
+    place = directory / ARCHIVE / name
+    with contextlib.suppress(OSError):
+        for file in disk.names(place):
+            disk.remove(place / file)
+        disk.remove_directory(place)
