@@ -18,12 +18,8 @@ def parsed(text: str) -> list[Statement] | Answer:
     try:
         return parse(text)
     except StatementError as error:
-        start, end = error.span
-        return Answer(
-            failure=Failure(
-                text[start:end] or text, error.message, error.line, error.column, syntax=True, caret=str(error)
-            )
-        )
+        failed = Failure(text.strip(), error.message, error.line, error.column, syntax=True, caret=str(error))
+        return Answer(failure=failed)
 
 
 def words(text: str, statement: Statement) -> str:

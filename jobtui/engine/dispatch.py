@@ -308,7 +308,7 @@ class Dispatch:
     async def _record(self, work: _Work, end: End) -> None:
         progress = self._engine.forget_progress(work.job, work.task)
         now = self._clock.now()
-        took = self._clock.steady() - work.dispatched
+        took = round(self._clock.steady() - work.dispatched, 3)
         end = End(end.status, took, progress, end.before, end.after, end.reason, end.code, end.detached)
 
         def edit(book: Book) -> list[Job]:
@@ -338,7 +338,7 @@ class Dispatch:
 
     def _took(self, job_id: int) -> float | None:
         began = self._began.get(job_id)
-        return None if began is None else self._clock.steady() - began
+        return None if began is None else round(self._clock.steady() - began, 3)
 
 
 def _end_of(outcome: Outcome) -> End:

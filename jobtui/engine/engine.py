@@ -83,7 +83,7 @@ class Engine:
         """
         history = History.open(profile.history)
         try:
-            engine = cls(profile, history, storage or _embedded(profile), clock or SystemClock(), run)
+            engine = cls(profile, history, storage or _embedded(profile, demo), clock or SystemClock(), run)
         except BaseException:
             history.close()
             raise
@@ -316,10 +316,15 @@ class Engine:
         return replace(job, tasks=tuple(tasks))
 
 
-def _embedded(profile: Profile) -> TaskRunner:
+def _embedded(profile: Profile, demo: bool) -> TaskRunner:
     from jobtui.storage.local import LocalStorage
 
-    return LocalStorage(profile.storage, profile.hosts, compact_rate=profile.compact_rate)
+    rate = profile.compact_rate
+    if demo:
+        from jobtui.storage.local.demo import COMPACT_RATE
+
+        rate = COMPACT_RATE
+    return LocalStorage(profile.storage, profile.hosts, compact_rate=rate)
 
 
 async def _some(pairs: Any, most: int = 1000) -> list[tuple[bytes, bytes]]:
