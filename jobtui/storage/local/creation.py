@@ -46,6 +46,9 @@ class Creation:
         """Make or adopt a space. Raises StorageError, and then nothing of it is there."""
         if name in self._ground.catalogue.entries:
             raise _refused(name, f"Space '{name}' exists already")
+        for text in (name, *(placement.directories or ())):
+            if not _is_text(text):
+                raise _refused(name, f"{text!r} is no text: it can't be kept as UTF-8")
         if placement.directories is not None:
             return await self._adopt(name, placement.directories)
         hosts = self._chosen(name, placement)
@@ -206,6 +209,14 @@ class Creation:
     async def _save(self, catalogue: Catalogue) -> None:
         await asyncio.to_thread(catalogue.save)
         self._ground.catalogue = catalogue
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _refused(space: str, reason: str, host: str = "") -> StorageError:

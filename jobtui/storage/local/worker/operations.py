@@ -116,12 +116,14 @@ class _Operation:
         """Start a flush and watch it, so that a stop need not wait; what it still writes then does no harm."""
         progress = Progress(opened.options, "flush.write.bytes", memtable(opened), report)
         errors = total(opened, "background-errors")
+        pause = 0.005
         for begun in (False, True):  # where one is under way already, RocksDB would wait for it unstoppably
             if begun:
                 _flush_all(opened, wait=False)
             while total(opened, "num-immutable-mem-table") and total(opened, "background-errors") == errors:
-                if self._halt.wait(TICK_SECONDS):
+                if self._halt.wait(pause):
                     return False
+                pause = min(TICK_SECONDS, pause * 2)
                 progress.tell()
             if self._halt.asked:
                 return False

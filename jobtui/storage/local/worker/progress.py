@@ -36,9 +36,12 @@ class Progress:
         self._highest = 0.0
 
     def tell(self) -> None:
-        """Report how far it is now; to be called about every `TICK_SECONDS`."""
-        done, now = ticker(self._options, self._counter) - self._start, time.monotonic()
-        recent = (done - self._done) / max(now - self._at, 1e-6)
+        """Report how far it is now, unless it did less than `TICK_SECONDS` ago."""
+        now = time.monotonic()
+        if now - self._at < TICK_SECONDS:
+            return
+        done = ticker(self._options, self._counter) - self._start
+        recent = (done - self._done) / (now - self._at)
         self._rate = recent if self._rate is None else self._rate + _SMOOTH * (recent - self._rate)
         self._done, self._at = done, now
         if self._expected:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -76,8 +77,8 @@ class Server:
             word = p.Failed(trouble.code, trouble.reason)
         except Exception as error:  # whatever it is, the one who waits is told
             word = p.Failed(Code.IO, one_line(f"{type(error).__name__}: {error}"))
-        self._halts.pop(ask.number, None)
         self._say(ask.number, word)
+        self._halts.pop(ask.number, None)
 
     def _answer(self, number: int, order: p.Order) -> p.Word:
         match order:
@@ -127,13 +128,16 @@ class Server:
     def _quit(self) -> None:
         for halt in list(self._halts.values()):
             halt.ask()
+        until = time.monotonic() + QUIT_SECONDS
+        while self._halts and time.monotonic() < until:
+            time.sleep(0.005)  # for their last words
         with self._lock:
             databases = list(self._databases.values())
         closers = [threading.Thread(target=self._close, args=(one,), daemon=True) for one in databases]
         for closer in closers:
             closer.start()
         for closer in closers:
-            closer.join(QUIT_SECONDS)
+            closer.join(max(0.0, until - time.monotonic()))
 
     def _close(self, database: Database) -> None:
         try:

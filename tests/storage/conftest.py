@@ -1,0 +1,70 @@
+"""Small disks to fill, and a second RocksDB to adopt from."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Mounts a tmpfs of a size ("12m"); needs root on Linux."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    mounted: list[Path] = []
+
+    def mount(size: str) -> Path:
+        where = tmp_path / f"disk{len(mounted)}"
+        where.mkdir()
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", where], capture_output=True, text=True
+        )
+        if done.returncode:
+            pytest.skip(f"a small disk could not be mounted: {done.stderr.strip()}")
+        mounted.append(where)
+        return where
+
+    yield mount
+    for where in reversed(mounted):
+        subprocess.run(["umount", "-l", where], check=True)
+
+
+@pytest.fixture(scope="session")
+def ldb() -> Callable[..., str]:
+    """Runs RocksDB's own tool, of another RocksDB than ours: `ldb(directory, "scan")` gives what it prints."""
+    if shutil.which("ldb") is None:
+        _install_ldb()
+
+    def run(directory: Path, *arguments: str) -> str:
+        done = subprocess.run(
+            ["ldb", f"--db={directory}", *arguments], capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+def _install_ldb() -> None:
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        pytest.skip("ldb (Debian's rocksdb-tools) is not there, and only root with apt can install it")
+    for command in (
+        ["apt-get", "update"],
+        ["apt-get", "install", "-y", "--no-install-recommends", "rocksdb-tools"],
+    ):
+        try:
+            subprocess.run(
+                command,
+                capture_output=True,
+                timeout=120,
+                env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+            )
+        except subprocess.TimeoutExpired:
+            pytest.skip("ldb (Debian's rocksdb-tools) could not be installed in time")
+    if shutil.which("ldb") is None:
+        pytest.skip("ldb (Debian's rocksdb-tools) could not be installed")

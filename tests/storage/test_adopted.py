@@ -1,0 +1,331 @@
+"""A database of another program is worked on and left as that program knows it."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from jobtui.storage.base import Code, Placement, Space, StorageError
+from jobtui.storage.local.guest import Guest
+from tests.support.storage import Watched, compact, dumped, failure_of, flush, storage_at
+
+ROWS = 300
+
+
+@pytest.fixture
+def owned(tmp_path, ldb) -> Path:
+    """A database of an older RocksDB: several files, a column family of its own, overwrites and a delete."""
+    database = tmp_path / "theirs" / "db"
+    database.parent.mkdir()
+    ldb(database, "--create_if_missing", "put", "first", "one")
+    ldb(database, "create_column_family", "edges")
+    for layer in range(3):
+        rows = [f"key{number:04d} value{number + layer}" for number in range(ROWS)]
+        ldb(database, "batchput", *" ".join(rows).split())
+        ldb(database, "batchput", "--column_family=edges", *" ".join(rows[:50]).split())
+    ldb(database, "delete", "key0007")
+    return database
+
+
+def options_files(database: Path) -> list[str]:
+    return sorted(path.name for path in database.glob("OPTIONS-*") if path.suffix != ".dbtmp")
+
+
+def adopting(database: Path) -> Placement:
+    return Placement(directories=(str(database),))
+
+
+def test_an_adopted_database_is_compacted_and_its_owner_reads_it_as_before(tmp_path, owned, ldb):
+    rows, edges = ldb(owned, "scan"), ldb(owned, "scan", "--column_family=edges")
+    newest = options_files(owned)[-1]
+    content = (owned / newest).read_bytes()
+    host = str(owned)
+
+    async def run():
+        async with storage_at(tmp_path / "root") as storage:
+            assert await storage.create_space("chain", adopting(owned)) == Space("chain", (host,), adopted=True)
+            before = await storage.stats("chain", host)
+            assert before.files > 3
+            outcome = await compact(storage, host, "chain")
+            assert len([level for level in outcome.after.levels if level.files]) == 1
+            assert outcome.after.files < outcome.before.files
+            assert outcome.after.bytes < outcome.before.bytes
+            pairs = await dumped(storage, "chain")
+            assert len(pairs) == ROWS
+            assert (b"key0001", b"value3") in pairs
+
+    asyncio.run(run())
+    assert options_files(owned)[-1] == newest
+    assert (owned / newest).read_bytes() == content
+    assert not (owned / "rocksdict-config.json").exists()
+    assert ldb(owned, "scan") == rows
+    assert ldb(owned, "scan", "--column_family=edges") == edges
+    ldb(owned, "put", "after", "wards")
+    assert "after : wards" in ldb(owned, "scan")
+
+
+def test_a_look_writes_neither_options_nor_takes_the_lock(tmp_path, owned):
+    host = str(owned)
+    before = {path.name: path.stat().st_mtime_ns for path in owned.iterdir() if path.name != "LOG"}
+
+    async def run():
+        async with storage_at(tmp_path / "root") as storage:
+            await storage.create_space("chain", adopting(owned))
+            assert (await storage.stats("chain", host)).keys
+            assert await dumped(storage, "chain")
+
+    asyncio.run(run())
+    after = {path.name: path.stat().st_mtime_ns for path in owned.iterdir() if path.name != "LOG"}
+    assert {name: after[name] for name in before} == before
+    assert options_files(owned) == sorted(name for name in before if name.startswith("OPTIONS"))
+    assert "rocksdict-config.json" not in after
+
+
+def test_its_worker_ends_when_it_is_idle_and_starts_again_on_demand(tmp_path, owned, monkeypatch):
+    monkeypatch.setattr("jobtui.storage.local.storage.ADOPTED_LINGER_SECONDS", 0.05)
+    host = str(owned)
+
+    async def run():
+        async with storage_at(tmp_path / "root") as storage:
+            await storage.create_space("chain", adopting(owned))
+            await flush(storage, host, "chain")
+            pid = storage.worker(host, adopted=True).pid
+            if pid is not None:
+                await ended(pid)
+            assert storage.worker(host, adopted=True).pid is None
+            assert (await storage.stats("chain", host)).files
+
+    asyncio.run(run())
+
+
+def test_killed_at_its_work_it_is_put_right_and_the_next_job_works(tmp_path, ldb):
+    owned = tmp_path / "db"
+    large = tmp_path / "rows"
+    large.write_text("".join(f"key{number:07d} ==> {number:0200d}\n" for number in range(200_000)))
+    with open(large) as rows:
+        subprocess.run(["ldb", f"--db={owned}", "--create_if_missing", "load"], stdin=rows, check=True)
+    newest = options_files(owned)[-1]
+    host = str(owned)
+
+    async def run():
+        async with storage_at(tmp_path / "root") as storage:
+            await storage.create_space("chain", adopting(owned))
+            watched = Watched()
+            work = asyncio.ensure_future(storage.compact("chain", host, watched, watched.cancel))
+            await watched.heard.wait()
+            assert options_files(owned)[-1] != newest
+            os.kill(storage.worker(host, adopted=True).pid, signal.SIGKILL)
+            await asyncio.wait([work])
+            assert options_files(owned)[-1] == newest
+            assert not (owned / "rocksdict-config.json").exists()
+            assert (await compact(storage, host, "chain")).after.files == 1
+            assert len(await dumped(storage, "chain")) == 200_000
+        assert options_files(owned)[-1] == newest
+
+    asyncio.run(run())
+    assert ldb(owned, "scan").count("\n") >= 200_000
+
+
+def test_the_owner_at_work_is_locked_for_a_job_but_not_for_a_look(tmp_path, owned):
+    host = str(owned)
+
+    async def run():
+        async with storage_at(tmp_path / "root") as storage:
+            await storage.create_space("chain", adopting(owned))
+            with held(owned / "LOCK"):
+                error = await failure_of(compact(storage, host, "chain"))
+                assert error.code is Code.LOCKED
+                assert "another program has the database open" in error.detail
+                assert (await storage.stats("chain", host)).files
+            assert not (await compact(storage, host, "chain")).stopped
+
+    asyncio.run(run())
+
+
+THREE_FLUSHES = """
+import sys
+from rocksdict import Options, Rdict
+
+options = Options(raw_mode=True)
+database = Rdict(sys.argv[1], options=options, column_families={"default": options})
+for layer in range(3):
+    for number in range(100):
+        database[b"key%d" % number] = b"value%d" % layer
+    database.flush(True)
+"""
+
+
+@pytest.mark.parametrize("cut", [30, 200], ids=["the last record", "all of it"])
+def test_a_cut_manifest_of_theirs_is_noticed_and_nothing_is_deleted(tmp_path, cut):
+    database = tmp_path / "db"
+    subprocess.run([sys.executable, "-c", THREE_FLUSHES, database], check=True)
+    manifest = database / (database / "CURRENT").read_text().strip()
+    os.truncate(manifest, manifest.stat().st_size - cut)
+    tables = set(database.glob("*.sst"))
+
+    async def run():
+        async with storage_at(tmp_path / "root") as storage:
+            try:
+                await storage.create_space("chain", adopting(database))
+            except StorageError as error:
+                return error
+            return await failure_of(compact(storage, str(database), "chain"))
+
+    error = asyncio.run(run())
+    assert error.code is Code.CORRUPT
+    assert manifest.name in error.detail
+    assert set(database.glob("*.sst")) == tables
+    assert len(tables) >= 3
+
+
+def test_a_directory_is_adopted_once_by_whatever_way_it_is_named(tmp_path, owned):
+    link = tmp_path / "link"
+    link.symlink_to(owned)
+
+    async def run():
+        async with storage_at(tmp_path / "root") as storage:
+            twice = Placement(directories=(str(owned), str(owned) + "/../db"))
+            assert (await failure_of(storage.create_space("chain", twice))).code is Code.REJECTED
+            await storage.create_space("chain", adopting(owned))
+            for other in (owned, link, Path(f"{owned}/")):
+                error = await failure_of(storage.create_space("other", adopting(other)))
+                assert error.code is Code.REJECTED
+                assert "chain" in error.detail
+
+    asyncio.run(run())
+
+
+def test_what_is_no_database_is_not_adopted(tmp_path):
+    (tmp_path / "empty").mkdir()
+
+    async def run():
+        async with storage_at(tmp_path / "root") as storage:
+            await storage.create_space("nba", Placement())
+            for directory, code in (
+                (tmp_path / "empty", Code.MISSING),
+                (tmp_path / "none", Code.MISSING),
+                (Path("relative"), Code.REJECTED),
+                (tmp_path / "root" / "h1" / "nba", Code.REJECTED),
+            ):
+                assert (await failure_of(storage.create_space("chain", adopting(directory)))).code is code
+            assert [space.name for space in await storage.spaces()] == ["nba"]
+        assert list((tmp_path / "empty").iterdir()) == []
+
+    asyncio.run(run())
+
+
+def test_dropping_forgets_it_and_deletes_nothing_and_loading_is_refused(tmp_path, owned, ldb):
+    rows = ldb(owned, "scan")
+
+    async def run():
+        async with storage_at(tmp_path / "root") as storage:
+            await storage.create_space("chain", adopting(owned))
+            error = await failure_of(storage.load("chain", [(b"k", b"v")]))
+            assert error.code is Code.UNSUPPORTED
+            await storage.drop_space("chain")
+            assert await storage.spaces() == ()
+            await storage.create_space("again", adopting(owned))
+
+    asyncio.run(run())
+    assert ldb(owned, "scan") == rows
+
+
+def test_hosts_show_an_adopted_directory_without_opening_it(tmp_path, owned):
+    async def run():
+        async with storage_at(tmp_path / "root") as storage:
+            await storage.create_space("chain", adopting(owned))
+            shown = {host.name: host for host in await storage.hosts()}[str(owned)]
+            assert shown.up
+            assert shown.size > 0
+            (owned / "CURRENT").rename(owned / "CURRENT.away")
+            shown = {host.name: host for host in await storage.hosts()}[str(owned)]
+            assert not shown.up
+            assert "no database" in shown.detail
+
+    asyncio.run(run())
+
+
+class TestGuest:
+    """The notes of a visit, without RocksDB."""
+
+    @pytest.fixture
+    def directory(self, tmp_path) -> Path:
+        directory = tmp_path / "db"
+        directory.mkdir()
+        (directory / "OPTIONS-000005").write_text("rocksdb_version=7.8.3\n")
+        return directory
+
+    def test_what_was_written_during_the_visit_is_removed(self, tmp_path, directory):
+        guest = Guest(directory, tmp_path / "notes")
+        guest.arrive(writing=True)
+        (directory / "OPTIONS-000009").write_text("rocksdb_version=10.4.2\n")
+        (directory / "rocksdict-config.json").write_text("{}")
+        guest.settled_in()
+        guest.leave()
+        assert [path.name for path in directory.iterdir()] == ["OPTIONS-000005"]
+        guest.leave()
+
+    def test_a_crash_before_it_was_noted_what_is_ours_is_put_right_by_the_version(self, tmp_path, directory):
+        Guest(directory, tmp_path / "notes").arrive(writing=True)
+        (directory / "OPTIONS-000009").write_text("rocksdb_version=10.4.2\n")
+        Guest(directory, tmp_path / "notes").leave()
+        assert [path.name for path in directory.iterdir()] == ["OPTIONS-000005"]
+
+    def test_the_owners_newest_options_file_is_put_back_if_rocksdb_deleted_it(self, tmp_path, directory):
+        guest = Guest(directory, tmp_path / "notes")
+        guest.arrive(writing=True)
+        (directory / "OPTIONS-000005").unlink()
+        (directory / "OPTIONS-000009").write_text("rocksdb_version=10.4.2\n")
+        guest.settled_in()
+        Guest(directory, tmp_path / "notes").leave()
+        assert [path.name for path in directory.iterdir()] == ["OPTIONS-000005"]
+        assert (directory / "OPTIONS-000005").read_text() == "rocksdb_version=7.8.3\n"
+
+    def test_what_the_owner_wrote_after_our_crash_stays(self, tmp_path, directory):
+        guest = Guest(directory, tmp_path / "notes")
+        guest.arrive(writing=True)
+        (directory / "OPTIONS-000009").write_text("rocksdb_version=10.4.2\n")
+        guest.settled_in()
+        (directory / "OPTIONS-000014").write_text("rocksdb_version=7.8.3\n")
+        Guest(directory, tmp_path / "notes").arrive(writing=True)
+        assert options_files(directory) == ["OPTIONS-000005", "OPTIONS-000014"]
+
+    def test_a_look_leaves_all_options_alone(self, tmp_path, directory):
+        guest = Guest(directory, tmp_path / "notes")
+        (directory / "rocksdict-config.json").write_text("theirs")
+        guest.arrive(writing=False)
+        (directory / "OPTIONS-000009").write_text("rocksdb_version=10.4.2\n")
+        guest.leave()
+        assert options_files(directory) == ["OPTIONS-000005", "OPTIONS-000009"]
+        assert (directory / "rocksdict-config.json").read_text() == "theirs"
+
+
+@contextmanager
+def held(lock: Path) -> Iterator[None]:
+    with open(lock, "r+b") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        yield
+
+
+async def ended(pid: int) -> None:
+    """Wait for the end of a process that the storage will end by itself."""
+    loop = asyncio.get_running_loop()
+    over = loop.create_future()
+    descriptor = os.pidfd_open(pid)
+    loop.add_reader(descriptor, lambda: over.done() or over.set_result(None))
+    try:
+        await asyncio.wait_for(over, 10)
+        while os.path.exists(f"/proc/{pid}"):  # noqa: ASYNC240, PTH110, ASYNC110
+            await asyncio.sleep(0.005)  # until it has been taken leave of
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)

@@ -1,0 +1,211 @@
+"""Which spaces exist where is known without a loop, survives damage and crashes, and never guesses."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobtui.storage.base import Code, Placement, Space, StorageError
+from jobtui.storage.local.catalogue import FILE, Catalogue, Entry, Unsettled
+from tests.support.storage import layers, space_at, storage_at
+
+HOSTS = {"h1": None, "h2": None}
+
+
+def saved(root: Path) -> Catalogue:
+    catalogue = Catalogue.open(root, HOSTS).with_entry(Entry("nba", ("h1", "h2")))
+    catalogue = catalogue.with_entry(Entry("chain", directories=("/somewhere/db",)))
+    catalogue.save()
+    return catalogue
+
+
+def test_an_empty_directory_is_an_empty_catalogue_and_stays_empty(tmp_path):
+    catalogue = Catalogue.open(tmp_path / "none", {})
+    assert catalogue.spaces() == ()
+    assert [host.name for host in catalogue.hosts()] == ["local0", "local1", "local2"]
+    assert not (tmp_path / "none").exists()
+
+
+def test_what_was_saved_is_read_again(tmp_path):
+    saved(tmp_path)
+    catalogue = Catalogue.open(tmp_path, HOSTS)
+    assert catalogue.spaces() == (Space("chain", ("/somewhere/db",), adopted=True), Space("nba", ("h1", "h2")))
+    assert not catalogue.damage
+    assert (tmp_path / FILE).stat().st_mode & 0o777 == 0o600
+
+
+def test_sizes_and_hosts_are_told_from_the_files(tmp_path):
+    async def run():
+        async with space_at(tmp_path, HOSTS) as storage:
+            await layers(storage, 1, 0.5)
+
+    asyncio.run(run())
+    catalogue = Catalogue.open(tmp_path, HOSTS)
+    assert catalogue.size("nba") > 500_000
+    assert catalogue.size("nope") == 0
+    hosts = catalogue.hosts()
+    assert [(host.name, host.up, host.spaces) for host in hosts] == [("h1", True, 1), ("h2", True, 1)]
+    assert sum(host.size for host in hosts) == catalogue.size("nba")
+    assert all(host.free for host in hosts)
+
+
+def test_a_host_that_left_the_configuration_and_a_lost_adopted_directory_are_told(tmp_path):
+    saved(tmp_path)
+    hosts = {host.name: host for host in Catalogue.open(tmp_path, {"h1": None}).hosts()}
+    assert hosts["h2"].detail == "it is not in the configuration"
+    assert not hosts["h2"].up
+    assert not hosts["/somewhere/db"].up
+    assert "/somewhere/db" in hosts["/somewhere/db"].detail
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda data: b"",
+        lambda data: data[: len(data) // 2],
+        lambda data: b"\x00" * len(data),
+        lambda data: data.replace(b"nba", b"nbb"),
+        lambda data: b'{"crc":"00000000","catalogue":[]}',
+        lambda data: b"\xff\xfe",
+    ],
+    ids=["empty", "cut", "zeros", "changed", "other", "no text"],
+)
+def test_a_damaged_catalogue_is_rebuilt_from_the_hosts_and_kept(tmp_path, spoil):
+    notices: list[str] = []
+
+    async def run():
+        async with space_at(tmp_path, HOSTS):
+            pass
+        spoiled = spoil((tmp_path / FILE).read_bytes())
+        (tmp_path / FILE).write_bytes(spoiled)
+        read_only = Catalogue.open(tmp_path, HOSTS)
+        assert read_only.damage
+        assert (tmp_path / FILE).read_bytes() == spoiled
+        async with storage_at(tmp_path, HOSTS, notices=notices) as storage:
+            assert await storage.spaces() == (Space("nba", ("h1", "h2")),)
+            assert await storage.stats("nba", "h1")
+        assert [kept.read_bytes() for kept in tmp_path.glob(f"{FILE}.damaged-*")] == [spoiled]
+
+    asyncio.run(run())
+    assert any("nba" in text and FILE in text for text in notices)
+    assert not Catalogue.open(tmp_path, HOSTS).damage
+
+
+def test_a_missing_catalogue_beside_spaces_is_rebuilt_long_names_too(tmp_path):
+    notices: list[str] = []
+    long = "Ü" * 4096
+
+    async def run():
+        async with storage_at(tmp_path) as storage:
+            await storage.create_space(long, Placement())
+        (tmp_path / FILE).unlink()
+        async with storage_at(tmp_path, notices=notices) as storage:
+            assert await storage.spaces() == (Space(long, ("h1",)),)
+
+    asyncio.run(run())
+    assert any("is missing" in text for text in notices)
+
+
+def test_a_catalogue_of_a_newer_jobtui_is_left_alone(tmp_path):
+    saved(tmp_path)
+    import zlib
+
+    content = json.dumps({"format": 99, "spaces": "who knows"})
+    crc = f"{zlib.crc32(content.encode()):08x}"
+    newer = f'{{"crc":"{crc}","catalogue":{content}}}'
+    (tmp_path / FILE).write_text(newer)
+    with pytest.raises(StorageError, match="newer jobtui") as caught:
+        Catalogue.open(tmp_path, HOSTS)
+    assert caught.value.code is Code.UNSUPPORTED
+    assert (tmp_path / FILE).read_text() == newer
+
+
+def test_a_half_written_file_beside_it_changes_nothing(tmp_path):
+    saved(tmp_path)
+    (tmp_path / f".{FILE}.123").write_text("half of")
+    assert len(Catalogue.open(tmp_path, HOSTS).spaces()) == 2
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        {"a": Path("/x/one"), "b": Path("/x/one")},
+        {"a": Path("/x"), "b": Path("/x/one")},
+        {"a": Path("/x/one/../two"), "b": Path("/x/two")},
+    ],
+)
+def test_hosts_that_would_share_a_directory_are_refused(tmp_path, hosts):
+    with pytest.raises(StorageError, match="share a directory") as caught:
+        Catalogue.open(tmp_path, hosts)
+    assert caught.value.code is Code.REJECTED
+
+
+def test_a_full_disk_leaves_the_old_catalogue(small_disk):
+    disk = small_disk("1m")
+    before = saved(disk)
+    with open(disk / "stuff", "wb", buffering=0) as out:
+        try:
+            while True:
+                out.write(bytes(512))
+        except OSError:
+            pass
+    large = before
+    for number in range(300):
+        large = large.with_entry(Entry(f"space{number}", ("h1", "h2")))
+    with pytest.raises(StorageError) as caught:
+        large.save()
+    assert caught.value.code is Code.DISK_FULL
+    assert Catalogue.open(disk, HOSTS).spaces() == before.spaces()
+    assert sorted(path.name for path in disk.iterdir()) == sorted([FILE, "stuff"])
+
+
+def test_settling_after_a_crash_clears_what_was_being_made_and_deleted(tmp_path):
+    notices: list[str] = []
+
+    async def run():
+        async with storage_at(tmp_path, notices=notices) as storage:
+            for name in ("kept", "made", "dropped"):
+                await storage.create_space(name, Placement())
+        catalogue = Catalogue.open(tmp_path, {"h1": None})
+        half = catalogue.without("dropped").without("made").with_unsettled(Unsettled("never", ("h1",)))
+        half.save()
+        (tmp_path / "h1" / "dropped").rename(tmp_path / "h1" / "dropped.dropped")
+        async with storage_at(tmp_path, notices=notices) as storage:
+            assert [space.name for space in await storage.spaces()] == ["kept"]
+        assert [path.name for path in (tmp_path / "h1").iterdir()] == ["kept"]
+        assert Catalogue.open(tmp_path, {"h1": None}).unsettled == ()
+
+    asyncio.run(run())
+    assert notices == []
+
+
+def test_directories_of_no_known_space_are_told_and_left_alone(tmp_path):
+    notices: list[str] = []
+    (tmp_path / "h1" / "stranger").mkdir(parents=True)
+    (tmp_path / "h1" / "stranger" / "precious").write_text("data")
+
+    async def run():
+        async with storage_at(tmp_path, notices=notices) as storage:
+            with pytest.raises(StorageError, match="exists already") as caught:
+                await storage.create_space("stranger", Placement())
+            assert caught.value.code is Code.REJECTED
+
+    asyncio.run(run())
+    assert len(notices) == 1
+    assert "stranger" in notices[0]
+    assert (tmp_path / "h1" / "stranger" / "precious").read_text() == "data"
+
+
+def test_reading_it_imports_neither_asyncio_nor_rocksdict(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from jobtui.storage.local.catalogue import Catalogue;"
+        "Catalogue.open(Path(sys.argv[1]), {}).hosts();"
+        "print(sorted({'asyncio', 'rocksdict'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

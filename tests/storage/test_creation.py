@@ -1,0 +1,211 @@
+"""CREATE SPACE and DROP SPACE leave all of a space or nothing of it, and never touch what is not theirs."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from jobtui.storage.base import Code, Placement, Space
+from jobtui.storage.local.catalogue import Catalogue
+from tests.storage.test_names import HOSTILE
+from tests.support.storage import dumped, failure_of, flush, layers, space_at, storage_at
+
+THREE = {"h1": None, "h2": None, "h3": None}
+
+
+@pytest.mark.parametrize(
+    ("placement", "hosts"),
+    [
+        (Placement(), ("h1", "h2", "h3")),
+        (Placement(count=1), ("h3",)),
+        (Placement(count=2), ("h1", "h3")),
+        (Placement(hosts=("h2", "h1", "h2")), ("h2", "h1")),
+    ],
+)
+def test_a_space_goes_where_it_is_put_the_emptiest_hosts_first(tmp_path, placement, hosts):
+    async def run():
+        async with storage_at(tmp_path, THREE) as storage:
+            await storage.create_space("there", Placement(hosts=("h1", "h2")))
+            await storage.create_space("too", Placement(hosts=("h2",)))
+            assert await storage.create_space("nba", placement) == Space("nba", hosts)
+            for host in hosts:
+                assert (tmp_path / host / "nba" / "CURRENT").exists()
+                assert (await storage.stats("nba", host)).files == 0
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("placement", "words"),
+    [
+        (Placement(count=4), "4 hosts were asked for; there are 3: h1, h2, h3"),
+        (Placement(count=0), "0 hosts"),
+        (Placement(hosts=("h1", "h9")), "Host 'h9' does not exist; there are h1, h2, h3"),
+    ],
+)
+def test_a_placement_that_cannot_be_is_refused(tmp_path, placement, words):
+    async def run():
+        async with storage_at(tmp_path, THREE) as storage:
+            error = await failure_of(storage.create_space("nba", placement))
+            assert error.code is Code.REJECTED
+            assert words in error.detail
+            assert await storage.spaces() == ()
+
+    asyncio.run(run())
+
+
+def test_a_space_that_exists_is_not_made_again(tmp_path):
+    async def run():
+        async with space_at(tmp_path) as storage:
+            await storage.load("nba", [(b"k", b"v")])
+            error = await failure_of(storage.create_space("nba", Placement()))
+            assert error.code is Code.REJECTED
+            assert await dumped(storage) == [(b"k", b"v")]
+
+    asyncio.run(run())
+
+
+def test_a_dropped_space_is_gone_and_its_name_is_free(tmp_path):
+    async def run():
+        async with space_at(tmp_path, THREE) as storage:
+            await layers(storage, 1, 0.5)
+            await storage.drop_space("nba")
+            assert await storage.spaces() == ()
+            assert [list((tmp_path / host).iterdir()) for host in THREE] == [[], [], []]
+            await storage.create_space("nba", Placement())
+            assert await dumped(storage) == []
+
+    asyncio.run(run())
+
+
+def test_a_space_whose_directory_is_gone_or_locked_up_can_still_be_dropped(tmp_path):
+    import shutil
+
+    async def run():
+        async with space_at(tmp_path, THREE) as storage:
+            shutil.rmtree(tmp_path / "h1" / "nba")
+            await storage.drop_space("nba")
+            assert await storage.spaces() == ()
+
+    asyncio.run(run())
+
+
+def test_what_could_not_be_deleted_is_told_and_deleted_at_the_next_start(tmp_path, monkeypatch):
+    notices: list[str] = []
+
+    async def run():
+        async with storage_at(tmp_path, notices=notices) as storage:
+            await storage.create_space("nba", Placement())
+            with monkeypatch.context() as patched:
+                patched.setattr("jobtui.storage.local.places.shutil.rmtree", refuse)
+                await storage.drop_space("nba")
+            assert await storage.spaces() == ()
+            assert any("could not be deleted" in text for text in notices)
+        async with storage_at(tmp_path) as storage:
+            assert list((tmp_path / "h1").iterdir()) == []
+
+    asyncio.run(run())
+
+
+def test_hostile_names_make_spaces_like_others_and_stay_inside(tmp_path):
+    root = tmp_path / "root"
+    bystander = tmp_path / "etc"
+    bystander.write_text("untouched")
+    names = set(HOSTILE) - {"\udc80"}
+
+    async def run():
+        async with storage_at(root) as storage:
+            error = await failure_of(storage.create_space("\udc80", Placement()))
+            assert error.code is Code.REJECTED
+            for name in names:
+                await storage.create_space(name, Placement())
+            for name in names:
+                await storage.load(name, [(b"name", name.encode())])
+        async with storage_at(root) as storage:
+            assert {space.name for space in await storage.spaces()} == names
+            for name in names:
+                assert await dumped(storage, name) == [(b"name", name.encode())]
+                await storage.drop_space(name)
+            assert list((root / "h1").iterdir()) == []
+
+    asyncio.run(run())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["etc", "root"]
+    assert bystander.read_text() == "untouched"
+
+
+def test_a_host_may_be_called_anything_too(tmp_path):
+    async def run():
+        hosts = {"../up": None, "CON": None, "con": None}
+        async with space_at(tmp_path / "root", hosts) as storage:
+            await flush(storage, "../up")
+            assert [host.name for host in await storage.hosts()] == list(hosts)
+        assert [path.name for path in tmp_path.iterdir()] == ["root"]
+
+    asyncio.run(run())
+
+
+def test_a_link_in_place_of_a_space_is_never_followed(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "precious").write_text("data")
+
+    async def run():
+        async with space_at(tmp_path / "root") as storage:
+            await storage.close()
+            place = tmp_path / "root" / "h1" / "nba"
+            place.rename(tmp_path / "moved")
+            place.symlink_to(elsewhere)
+            await storage.drop_space("nba")
+            assert not place.is_symlink()
+
+    asyncio.run(run())
+    assert (elsewhere / "precious").read_text() == "data"
+
+
+@pytest.mark.parametrize("step", range(1, 4))
+def test_a_crash_at_any_step_of_making_a_space_leaves_no_trace_after_the_next_start(
+    tmp_path, monkeypatch, step
+):
+    """The catalogue is saved before and after the databases are made: a crash saves it no more."""
+    count = 0
+    save = Catalogue.save
+
+    def dying_save(catalogue: Catalogue) -> None:
+        nonlocal count
+        count += 1
+        if count >= step:
+            raise SystemError("crash")
+        save(catalogue)
+
+    async def crash():
+        async with storage_at(tmp_path, THREE) as storage:
+            monkeypatch.setattr(Catalogue, "save", dying_save)
+            monkeypatch.setattr("jobtui.storage.local.creation.Creation._clear", nothing)
+            if step == 3:
+                await storage.create_space("nba", Placement())
+            else:
+                with pytest.raises(SystemError):
+                    await storage.create_space("nba", Placement())
+
+    async def start_again():
+        async with storage_at(tmp_path, THREE) as storage:
+            return await storage.spaces()
+
+    asyncio.run(crash())
+    monkeypatch.undo()
+    spaces = asyncio.run(start_again())
+    if step == 3:
+        assert [space.name for space in spaces] == ["nba"]
+    else:
+        assert spaces == ()
+        assert [path for host in THREE for path in (tmp_path / host).glob("*")] == []
+
+
+async def nothing(*_: object) -> None:
+    """A process that crashed clears nothing away."""
+
+
+def refuse(path: Path) -> None:
+    raise PermissionError(13, "Permission denied")

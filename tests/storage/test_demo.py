@@ -1,0 +1,67 @@
+"""The demo's data: the same each time, worth compacting, and never at rest."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from jobtui.storage.local import demo
+from tests.support.storage import compact, dumped, flush, storage_at
+
+HOSTS = {"local0": None, "local1": None, "local2": None}
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch, long):
+    if not long:
+        graphs = tuple(replace(graph, vertices=graph.vertices // 20) for graph in demo._GRAPHS)
+        monkeypatch.setattr(demo, "_GRAPHS", graphs)
+
+
+def test_the_demo_has_two_spaces_worth_compacting_and_is_the_same_each_time(tmp_path):
+    told: list[str] = []
+
+    async def fill(root):
+        async with storage_at(root, HOSTS) as storage:
+            await demo.fill(storage, told.append)
+            assert [space.name for space in await storage.spaces()] == ["nba", "test2"]
+            before = 0
+            for host in HOSTS:
+                before += (await flush(storage, host)).after.bytes
+            compacted = [await compact(storage, host) for host in HOSTS]
+            assert sum(outcome.after.bytes for outcome in compacted) <= before
+            await demo.fill(storage, told.append)
+            return [await dumped(storage, name) for name in ("nba", "test2")]
+
+    one, other = asyncio.run(fill(tmp_path / "one")), asyncio.run(fill(tmp_path / "other"))
+    assert one == other
+    assert len(told) == 4
+    assert one[0][0][0].startswith(b"e:000:")
+    assert one[0][-1][0].startswith(b"v:014:")
+
+
+def test_the_gentle_writer_writes_until_its_spaces_are_gone(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "WRITE_SECONDS", 0.01)
+
+    async def run():
+        async with storage_at(tmp_path, HOSTS) as storage:
+            await demo.fill(storage, lambda text: None)
+            for host in HOSTS:
+                await flush(storage, host)
+            writer = asyncio.ensure_future(demo.write_gently(storage))
+            await written(storage, "nba")
+            await storage.drop_space("nba")
+            await written(storage, "test2")
+            assert not writer.done()
+            await storage.drop_space("test2")
+            await asyncio.wait_for(writer, 10)
+
+    asyncio.run(run())
+
+
+async def written(storage, space):
+    """Wait until something has been written to the space since it was last flushed."""
+    while not (await storage.stats(space, "local0")).memtable:  # noqa: ASYNC110
+        await asyncio.sleep(0)

@@ -1,0 +1,357 @@
+"""Whatever goes wrong under a flush or compact ends in a StorageError with the plain reason."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobtui.storage.base import Code, Placement
+from tests.support.storage import (
+    Watched,
+    compact,
+    dumped,
+    failure_of,
+    flush,
+    layer_pairs,
+    layered,
+    layers,
+    space_at,
+    storage_at,
+)
+
+
+def test_a_compact_without_room_is_refused_with_what_is_needed_and_what_is_free(small_disk, tmp_path):
+    disk = small_disk("12m")
+
+    async def run():
+        async with space_at(tmp_path / "root", {"h1": disk / "h1"}) as storage:
+            held = await layers(storage, 2, 3.5)
+            error = await failure_of(compact(storage))
+            assert error.code is Code.DISK_FULL
+            assert "MiB needed" in error.detail
+            assert "free" in error.detail
+            assert (error.host, error.space) == ("h1", "nba")
+            assert await dumped(storage) == sorted(held.items())
+
+    asyncio.run(run())
+
+
+def test_a_disk_that_fills_up_during_a_compact_fails_it_and_the_next_one_works(small_disk, tmp_path):
+    disk = small_disk("24m")
+
+    async def run():
+        async with layered(tmp_path / "root", 2, 4, rate=8 << 20, hosts={"h1": disk / "h1"}) as (storage, held):
+            watched = Watched()
+            compacting = asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
+            await watched.moved.wait()
+            fill_up(disk / "stuff")
+            error = await failure_of(compacting)
+            assert error.code is Code.DISK_FULL
+            assert "the disk is full" in error.detail
+            assert "free" in error.detail
+            (disk / "stuff").unlink()
+            assert await dumped(storage) == sorted(held.items())
+            outcome = await compact(storage)
+            assert outcome.after.files < outcome.before.files
+            assert await dumped(storage) == sorted(held.items())
+
+    asyncio.run(run())
+
+
+def test_a_full_disk_fails_a_flush_and_nothing_that_was_loaded_is_lost(small_disk, tmp_path):
+    disk = small_disk("12m")
+
+    async def run():
+        async with space_at(tmp_path / "root", {"h1": disk / "h1"}) as storage:
+            pairs = layer_pairs(0, 3)
+            await storage.load("nba", pairs)
+            fill_up(disk / "stuff")
+            error = await failure_of(flush(storage))
+            assert error.code is Code.DISK_FULL
+            assert "needed" in error.detail
+            assert "free" in error.detail
+            (disk / "stuff").unlink()
+            assert await dumped(storage) == sorted(pairs)
+            assert (await flush(storage)).after.memtable == 0
+
+    asyncio.run(run())
+
+
+def test_a_load_that_a_full_disk_refuses_fails(small_disk, tmp_path):
+    disk = small_disk("8m")
+
+    async def run():
+        async with space_at(tmp_path / "root", {"h1": disk / "h1"}) as storage:
+            error = await failure_of(storage.load("nba", layer_pairs(0, 12)))
+            assert error.code is Code.DISK_FULL
+
+    asyncio.run(run())
+
+
+def test_a_corrupt_block_fails_the_compact_and_the_dump(tmp_path):
+    async def run():
+        async with space_at(tmp_path) as storage:
+            await layers(storage, 2, 1)
+            await storage.close()
+            table = min((tmp_path / "h1" / "nba").glob("*.sst"))
+            flip(table, table.stat().st_size // 2)
+            error = await failure_of(compact(storage))
+            assert error.code is Code.CORRUPT
+            assert "corrupt" in error.detail
+            assert (await failure_of(dumped(storage))).code is Code.CORRUPT
+
+    asyncio.run(run())
+
+
+def test_a_missing_manifest_is_named(tmp_path):
+    async def run():
+        async with space_at(tmp_path) as storage:
+            await layers(storage, 1, 0.1)
+            await storage.close()
+            manifest = next((tmp_path / "h1" / "nba").glob("MANIFEST-*"))
+            manifest.unlink()
+            error = await failure_of(compact(storage))
+            assert error.code is Code.MISSING
+            assert manifest.name in error.detail
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["after a clean end", "after a kill"])
+@pytest.mark.parametrize("cut", [1, 20, 100])
+def test_a_cut_manifest_is_noticed_and_deletes_nothing(tmp_path, killed, cut):
+    async def run():
+        async with space_at(tmp_path) as storage:
+            held = await layers(storage, 3, 0.1)
+            if killed:
+                await kill(storage)
+            await storage.close()
+            database = tmp_path / "h1" / "nba"
+            manifest = database / (database / "CURRENT").read_text().strip()
+            whole = manifest.read_bytes()
+            tables = set(database.glob("*.sst"))
+            manifest.write_bytes(whole[:-cut])
+            for work in (flush, compact):
+                error = await failure_of(work(storage))
+                assert error.code is Code.CORRUPT
+                assert f"{manifest.name} was cut" in error.detail
+                assert f"{len(whole) - cut} bytes and had {len(whole)}" in error.detail
+            assert set(database.glob("*.sst")) == tables
+            manifest.write_bytes(whole)
+            assert await dumped(storage) == sorted(held.items())
+
+    asyncio.run(run())
+
+
+def test_files_that_the_manifest_no_longer_names_are_named_to_the_user(tmp_path):
+    async def run():
+        async with space_at(tmp_path) as storage:
+            database = tmp_path / "h1" / "nba"
+            await layers(storage, 1, 0.1)
+            manifest = database / (database / "CURRENT").read_text().strip()
+            short = manifest.stat().st_size
+            await layers(storage, 3, 0.1)
+            newer = sorted(database.glob("*.sst"))[1:]
+            await storage.close()
+            os.truncate(manifest, short)
+            error = await failure_of(compact(storage))
+            assert error.code is Code.CORRUPT
+            assert "3 (" in error.detail
+            assert all(table.name in error.detail for table in newer)
+
+    asyncio.run(run())
+
+
+def test_a_cut_manifest_is_noticed_without_a_note_of_ours(tmp_path):
+    async def run():
+        async with space_at(tmp_path) as storage:
+            database = tmp_path / "h1" / "nba"
+            await layers(storage, 1, 0.1)
+            manifest = database / (database / "CURRENT").read_text().strip()
+            short = manifest.stat().st_size
+            await layers(storage, 2, 0.1)
+            await storage.close()
+            os.truncate(manifest, short)
+            (database / "jobtui.json").unlink()
+            error = await failure_of(compact(storage))
+            assert error.code is Code.CORRUPT
+            assert "does not name these SST files" in error.detail
+            assert len(list(database.glob("*.sst"))) == 3
+
+    asyncio.run(run())
+
+
+def test_what_a_killed_compact_left_behind_is_no_damage(tmp_path):
+    async def run():
+        async with layered(tmp_path, 2, 4, rate=8 << 20) as (storage, held):
+            watched = Watched()
+            compacting = asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
+            await watched.moved.wait()
+            await kill(storage)
+            assert (await failure_of(compacting)).code is Code.HOST_DIED
+            outcome = await compact(storage)
+            assert [level.files for level in outcome.after.levels if level.files] == [1]
+            assert await dumped(storage) == sorted(held.items())
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("opened", [False, True], ids=["before it was opened", "while it is open"])
+def test_a_deleted_directory_is_missing(tmp_path, opened):
+    async def run():
+        async with space_at(tmp_path) as storage:
+            await layers(storage, 2, 0.1)
+            if not opened:
+                await storage.close()
+            shutil.rmtree(tmp_path / "h1" / "nba")
+            for work in (compact, flush):
+                error = await failure_of(work(storage))
+                assert error.code is Code.MISSING
+                assert str(tmp_path / "h1" / "nba") in error.detail
+            assert (await failure_of(storage.stats("nba", "h1"))).code is Code.MISSING
+            assert (await failure_of(storage.load("nba", [(b"k", b"v")]))).code is Code.MISSING
+            assert not (tmp_path / "h1" / "nba").exists()
+
+    asyncio.run(run())
+
+
+def test_a_directory_deleted_in_the_middle_of_a_compact_fails_it(tmp_path):
+    async def run():
+        async with layered(tmp_path, 2, 4, rate=8 << 20) as (storage, _):
+            watched = Watched()
+            compacting = asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
+            await watched.moved.wait()
+            shutil.rmtree(tmp_path / "h1" / "nba")
+            assert (await failure_of(compacting)).code is Code.MISSING
+
+    asyncio.run(run())
+
+
+def test_a_lock_held_by_another_program_is_told(tmp_path):
+    async def run():
+        async with space_at(tmp_path) as storage:
+            await layers(storage, 1, 0.1)
+            await storage.close()
+            with holder(tmp_path / "h1" / "nba"):
+                for work in (flush(storage), compact(storage), storage.stats("nba", "h1")):
+                    error = await failure_of(work)
+                    assert error.code is Code.LOCKED
+                    assert "another program has the database open" in error.detail
+            assert (await compact(storage)).after.files == 1
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("opened", [False, True], ids=["before it was opened", "while it is open"])
+def test_a_disk_that_is_read_only_is_access(small_disk, tmp_path, opened):
+    disk = small_disk("24m")
+
+    async def run():
+        async with space_at(tmp_path / "root", {"h1": disk / "h1"}) as storage:
+            await layers(storage, 2, 1)
+            await storage.load("nba", [(b"more", b"more")])
+            if not opened:
+                await storage.close()
+                mount("-o", "remount,ro", disk)
+            else:  # a disk with files open for writing can't be remounted; its directory can be covered
+                mount("--bind", disk, disk)
+                mount("-o", "remount,ro,bind", disk)
+            try:
+                error = await failure_of(compact(storage))
+                assert error.code is Code.ACCESS
+                assert "may not write" in error.detail
+            finally:
+                if opened:
+                    unmount(disk)
+
+    asyncio.run(run())
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_directory_without_permission_is_access(tmp_path):
+    async def run():
+        async with space_at(tmp_path) as storage:
+            await layers(storage, 2, 0.1)
+            await storage.close()
+            (tmp_path / "h1" / "nba").chmod(0o500)
+            try:
+                assert (await failure_of(compact(storage))).code is Code.ACCESS
+            finally:
+                (tmp_path / "h1" / "nba").chmod(0o700)
+
+    asyncio.run(run())
+
+
+def test_a_hosts_directory_that_cannot_be_written_fails_create_and_shows_in_hosts(small_disk, tmp_path):
+    disk = small_disk("2m")
+    mount("-o", "remount,ro", disk)
+
+    async def run():
+        async with storage_at(tmp_path / "root", {"h1": None, "h2": disk / "h2"}) as storage:
+            error = await failure_of(storage.create_space("nba", Placement()))
+            assert error.code is Code.ACCESS
+            assert error.host == "h2"
+            assert await storage.spaces() == ()
+            assert list((tmp_path / "root" / "h1").iterdir()) == []
+            assert await storage.create_space("test2", Placement(hosts=("h1",)))
+            up = {host.name: host.up for host in await storage.hosts()}
+            assert up == {"h1": True, "h2": False}
+
+    asyncio.run(run())
+
+
+def mount(*arguments: object) -> None:
+    subprocess.run(["mount", *map(str, arguments)], check=True)
+
+
+def unmount(disk: Path) -> None:
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def fill_up(file: Path) -> None:
+    with open(file, "wb", buffering=0) as out:
+        size = 1 << 20
+        while size >= 512:
+            try:
+                out.write(bytes(size))
+            except OSError:
+                size //= 2
+
+
+def flip(file: Path, place: int) -> None:
+    with open(file, "r+b") as out:
+        out.seek(place)
+        byte = out.read(1)[0]
+        out.seek(place)
+        out.write(bytes([byte ^ 0xFF]))
+
+
+async def kill(storage) -> None:
+    pid = storage.worker("h1", adopted=False).pid
+    os.kill(pid, 9)
+
+
+class holder:  # noqa: N801
+    """Another program that has a database open."""
+
+    def __init__(self, directory: Path) -> None:
+        code = (
+            "import sys; from rocksdict import Rdict, Options; o = Options(raw_mode=True);"
+            "db = Rdict(sys.argv[1], options=o, column_families={'default': o});"
+            "print('open', flush=True); sys.stdin.read()"
+        )
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code, str(directory)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+
+    def __enter__(self) -> None:
+        assert self.process.stdout.readline() == b"open\n"
+
+    def __exit__(self, *_: object) -> None:
+        self.process.communicate(b"")

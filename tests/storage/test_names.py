@@ -1,0 +1,58 @@
+"""A name becomes a directory's name that can't leave its place or be misread, and comes back from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobtui.storage.local.names import LONGEST, directory_name, is_cut, is_directory_name, name_of
+
+HOSTILE = [
+    "../../etc", "..", ".", "/", "a/b", "a\\b", "CON", "con", "Con", "nul", "com1", "LPT9", "-rf", "~",
+    "%2e%2e", "nba", "NBA", "nbA", "\u00e9", "e\u0301", "图谱", "हिन्दी", "😀", "\u202eabc", "a.b", "a b",
+    " ", "a\x7f", "\udc80", "x" * 4096, "X" * 4096, "x" * 4095 + "y", "图" * 1365, "nba.name",
+    "nba.dropped", "nba~0", "a:b", "a*b?", "con.txt",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=ascii)
+def test_a_hostile_name_stays_one_plain_file_name(name):
+    directory = directory_name(name)
+    assert is_directory_name(directory)
+    assert set(directory) <= set("abcdefghijklmnopqrstuvwxyz0123456789_-%~")
+    assert Path(directory).name == directory
+    assert directory.casefold() not in {"con", "prn", "aux", "nul", "com1", "lpt9"}
+    assert len(directory) <= LONGEST
+
+
+def test_no_two_of_them_meet_even_where_case_is_not_seen():
+    names = set(HOSTILE)
+    assert len({directory_name(name).casefold() for name in names}) == len(names)
+
+
+def test_plain_names_are_their_own_directories():
+    assert directory_name("nba") == "nba"
+    assert directory_name("test_2-b") == "test_2-b"
+    assert directory_name("NBA") == "%4e%42%41"
+
+
+@given(st.text(st.characters(exclude_characters="`."), min_size=1, max_size=200))
+def test_a_name_comes_back_from_its_directory(name):
+    directory = directory_name(name)
+    assert name_of(directory, beside=name if is_cut(directory) else None) == name
+
+
+@given(st.text(alphabet="abAB%4c2e~._-/", max_size=12))
+def test_a_foreign_directory_is_never_taken_for_a_space(text):
+    name = name_of(text)
+    assert name is None or directory_name(name) == text
+
+
+def test_what_lies_beside_a_cut_name_counts_only_if_it_leads_there():
+    directory = directory_name("x" * 4096)
+    assert name_of(directory, "x" * 4096) == "x" * 4096
+    assert name_of(directory, "y" * 4096) is None
+    assert name_of(directory, None) is None

@@ -1,0 +1,165 @@
+"""A stop is real: the work ends, the data is whole, and the next operation works."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from jobtui.storage.local.worker.halt import Halt
+from tests.support.storage import Watched, compact, dumped, flush, layered, layers, space_at
+
+
+def test_a_stopped_compact_says_so_keeps_all_data_and_the_next_one_works(tmp_path):
+    async def run():
+        async with layered(tmp_path, 3, 4, rate=8 << 20) as (storage, held):
+            pid = storage.worker("h1", adopted=False).pid
+            for _ in range(3):
+                watched = Watched()
+                compacting = asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
+                await watched.moved.wait()
+                watched.cancel.set()
+                outcome = await compacting
+                assert outcome.stopped
+                assert not outcome.detached
+                assert outcome.before.files == outcome.after.files == 3
+            assert storage.worker("h1", adopted=False).pid == pid
+            outcome = await compact(storage)
+            assert not outcome.stopped
+            assert outcome.after.files == 1
+            assert await dumped(storage) == sorted(held.items())
+
+    asyncio.run(run())
+
+
+def test_a_stop_before_the_work_was_taken_up_stops_it_without_a_worker(tmp_path):
+    async def run():
+        async with space_at(tmp_path) as storage:
+            await storage.close()
+            for work in (storage.flush, storage.compact):
+                watched = Watched()
+                watched.cancel.set()
+                assert (await work("nba", "h1", watched, watched.cancel)).stopped
+            assert storage.worker("h1", adopted=False).pid is None
+
+    asyncio.run(run())
+
+
+def test_a_stop_right_after_the_start_ends_as_stopped_or_finished_with_all_files_accounted_for(tmp_path):
+    async def run():
+        async with space_at(tmp_path) as storage:
+            held = await layers(storage, 2, 0.5)
+            for turn in range(20):
+                watched = Watched()
+                compacting = asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
+                for _ in range(turn):
+                    await asyncio.sleep(0.002)  # each turn the stop comes a little later; any moment is right
+                watched.cancel.set()
+                outcome = await compacting
+                if not outcome.stopped:
+                    assert outcome.after.files == 1
+            assert await dumped(storage) == sorted(held.items())
+
+    asyncio.run(run())
+
+
+def test_a_stopped_flush_loses_nothing(tmp_path):
+    async def run():
+        async with space_at(tmp_path, rate=1 << 20) as storage:
+            pairs = [(b"key%06d" % number, os.urandom(1000)) for number in range(4000)]
+            await storage.load("nba", pairs)
+            watched = Watched()
+            flushing = asyncio.ensure_future(storage.flush("nba", "h1", watched, watched.cancel))
+            await watched.heard.wait()
+            watched.cancel.set()
+            await flushing
+            assert await dumped(storage) == pairs
+            assert (await storage.stats("nba", "h1")).bytes + (
+                await storage.stats("nba", "h1")
+            ).memtable > 4_000_000
+
+    asyncio.run(run())
+
+
+def test_a_worker_that_does_not_obey_is_killed_and_started_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("jobtui.storage.local.supervisor.GRACE_SECONDS", 0.2)
+
+    async def run():
+        async with layered(tmp_path, 2, 4, rate=8 << 20) as (storage, held):
+            worker = storage.worker("h1", adopted=False)
+            pid = worker.pid
+            watched = Watched()
+            compacting = asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
+            await watched.moved.wait()
+            os.kill(pid, signal.SIGSTOP)
+            watched.cancel.set()
+            assert (await compacting).stopped
+            assert not exists(pid)
+            outcome = await compact(storage)
+            assert outcome.after.files == 1
+            assert worker.pid != pid
+            assert await dumped(storage) == sorted(held.items())
+
+    asyncio.run(run())
+
+
+def test_a_caller_that_is_cancelled_takes_its_work_with_it(tmp_path):
+    async def run():
+        async with layered(tmp_path, 2, 3, rate=4 << 20) as (storage, held):
+            watched = Watched()
+            compacting = asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
+            await watched.moved.wait()
+            compacting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await compacting
+            assert (await flush(storage)).after.files == 2
+            assert await dumped(storage) == sorted(held.items())
+
+    asyncio.run(run())
+
+
+def test_closing_ends_what_runs(tmp_path):
+    async def run():
+        async with layered(tmp_path, 2, 2, rate=2 << 20) as (storage, _):
+            watched = Watched()
+            compacting = asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
+            await watched.moved.wait()
+            pid = storage.worker("h1", adopted=False).pid
+            await storage.close()
+            assert not exists(pid)
+            assert (await compacting).stopped
+
+    asyncio.run(run())
+
+
+def test_a_stop_asked_for_early_strikes_once_it_can_and_only_once():
+    struck: list[str] = []
+    halt = Halt()
+    halt.ask()
+    assert halt.asked
+    assert not halt.hit
+    with halt.within_reach(lambda: struck.append("first")):
+        halt.ask()
+    with halt.within_reach(lambda: struck.append("second")):
+        pass
+    assert struck == ["first"]
+
+
+def test_a_stop_that_comes_too_late_does_not_strike():
+    struck: list[str] = []
+    halt = Halt()
+    with halt.within_reach(lambda: struck.append("struck")):
+        pass
+    halt.ask()
+    assert struck == []
+    assert not halt.hit
+
+
+def exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

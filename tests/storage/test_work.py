@@ -1,0 +1,258 @@
+"""Flush, compact, load, dump and stats on real databases."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+
+import pytest
+
+from jobtui.model import Level, Stats
+from jobtui.storage.base import Code, Placement
+from jobtui.storage.local.worker.operations import expected_reads, left_behind
+from tests.support.storage import (
+    Watched,
+    compact,
+    dumped,
+    failure_of,
+    flush,
+    layer_pairs,
+    layered,
+    layers,
+    space_at,
+    storage_at,
+)
+
+THREE = {"h1": None, "h2": None, "h3": None}
+
+
+def test_a_flush_empties_the_memtable_into_a_file(tmp_path):
+    async def run():
+        async with space_at(tmp_path) as storage:
+            await storage.load("nba", layer_pairs(0, 1))
+            before = await storage.stats("nba", "h1")
+            assert before.memtable > 1_000_000
+            assert before.files == 0
+            outcome = await flush(storage)
+            assert outcome.before == before
+            assert (outcome.after.memtable, outcome.after.files) == (0, 1)
+            assert not outcome.stopped
+            again = await flush(storage)
+            assert again.after.files == 1
+
+    asyncio.run(run())
+
+
+def test_a_compact_leaves_one_level_fewer_bytes_and_every_last_value(tmp_path):
+    async def run():
+        async with space_at(tmp_path, THREE) as storage:
+            held = await layers(storage, 3, 2)
+            await storage.load("nba", [(key, None) for key in list(held)[::2]])
+            outcomes = await asyncio.gather(*(compact(storage, host) for host in THREE))
+            for outcome in outcomes:
+                assert outcome.before.files == 4
+                assert len([level for level in outcome.after.levels if level.files]) == 1
+                assert outcome.after.bytes < outcome.before.bytes / 3
+            assert await dumped(storage) == sorted((key, held[key]) for key in list(held)[1::2])
+
+    asyncio.run(run())
+
+
+def test_progress_rises_to_below_one_and_carries_a_rate(tmp_path):
+    async def run():
+        async with layered(tmp_path, 3, 4, rate=8 << 20) as (storage, _):
+            watched = Watched()
+            await storage.compact("nba", "h1", watched, watched.cancel)
+            fractions = watched.fractions
+            assert fractions == sorted(fractions)
+            assert len(set(fractions)) > 2
+            assert fractions[0] >= 0
+            assert fractions[-1] <= 0.99
+            assert any(rate and rate > 0 for rate in watched.rates)
+
+    asyncio.run(run())
+
+
+def test_a_compacted_database_is_compacted_again_and_an_empty_one_too(tmp_path):
+    async def run():
+        async with space_at(tmp_path) as storage:
+            assert (await compact(storage)).after == Stats(levels=(), memtable=0, keys=0, pending=0)
+            await layers(storage, 2, 0.5)
+            first = await compact(storage)
+            second = await compact(storage)
+            assert second.before == first.after
+            assert second.after.files == 1
+
+    asyncio.run(run())
+
+
+def test_stats_of_another_space_answer_while_a_compact_runs(tmp_path):
+    async def run():
+        async with layered(tmp_path, 2, 3, rate=4 << 20) as (storage, _):
+            await storage.create_space("test2", Placement())
+            watched = Watched()
+            compacting = asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
+            await watched.moved.wait()
+            assert (await storage.stats("test2", "h1")).files == 0
+            assert (await storage.stats("nba", "h1")).files >= 2
+            assert await dumped(storage, "test2") == []
+            assert len(await dumped(storage)) == 3000
+            assert not compacting.done()
+            watched.cancel.set()
+            assert (await compacting).stopped
+
+    asyncio.run(run())
+
+
+def test_writing_goes_on_beside_a_compact_and_does_not_fail_it(tmp_path):
+    async def run():
+        async with layered(tmp_path, 2, 3, rate=4 << 20) as (storage, held):
+            watched = Watched()
+            compacting = asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
+            await watched.moved.wait()
+            for layer in range(5, 8):
+                more = [(b"new" + key, value) for key, value in layer_pairs(layer, 0.3)]
+                held.update(more)
+                await storage.load("nba", more)
+            outcome = await compacting
+            assert not outcome.stopped
+            assert await dumped(storage) == sorted(held.items())
+
+    asyncio.run(run())
+
+
+def test_pairs_loaded_over_and_over_are_dumped_in_key_order_with_their_last_values(tmp_path):
+    chance = random.Random(7)
+    model: dict[bytes, bytes] = {}
+
+    async def run():
+        async with space_at(tmp_path, THREE) as storage:
+            for _ in range(6):
+                pairs = [
+                    (
+                        chance.randbytes(chance.randrange(1, 4)),
+                        chance.randbytes(40) if chance.random() < 0.7 else None,
+                    )
+                    for _ in range(8000)
+                ]
+                for key, value in pairs:
+                    if value is None:
+                        model.pop(key, None)
+                    else:
+                        model[key] = value
+                await storage.load("nba", pairs)
+            await flush(storage, "h2")
+            assert await dumped(storage) == sorted(model.items())
+            for host in THREE:
+                assert (await storage.stats("nba", host)).keys
+
+    asyncio.run(run())
+
+
+def test_any_bytes_can_be_keys_and_values(tmp_path):
+    pairs = [
+        (b"", b"empty key"),
+        (b"\x00", b""),
+        (b"\xff" * 300, b"\x00\n\r\xff"),
+        ("ключ".encode(), "значение".encode()),
+        (b"large", bytes(5 << 20)),
+    ]
+
+    async def run():
+        async with space_at(tmp_path) as storage:
+            await storage.load("nba", pairs)
+            assert await dumped(storage) == sorted(pairs)
+            await storage.load("nba", [])
+
+    asyncio.run(run())
+
+
+def test_what_was_loaded_is_there_after_a_kill_and_after_an_end(tmp_path):
+    async def run():
+        async with space_at(tmp_path) as storage:
+            first = layer_pairs(0, 0.2)
+            await storage.load("nba", first)
+            worker = storage.worker("h1", adopted=False)
+            os.kill(worker.pid, signal.SIGKILL)
+            assert (await failure_of(storage.stats("nba", "h1"))).code is Code.HOST_DIED
+            second = [(b"more" + key, value) for key, value in first]
+            await storage.load("nba", second)
+        async with storage_at(tmp_path) as storage:
+            assert await dumped(storage) == sorted(first + second)
+
+    asyncio.run(run())
+
+
+def test_a_dump_that_nobody_reads_to_its_end_holds_nothing_up(tmp_path):
+    async def run():
+        async with space_at(tmp_path, THREE) as storage:
+            await layers(storage, 2, 3)
+            pairs = storage.dump("nba")
+            first = await anext(pairs)
+            assert first[0] == b"key00000000"
+            await pairs.aclose()
+            await compact(storage, "h1")
+            await storage.drop_space("nba")
+
+    asyncio.run(run())
+
+
+def test_a_dump_goes_on_where_it_was_after_a_stop_reopened_the_database(tmp_path):
+    async def run():
+        async with layered(tmp_path, 2, 3, rate=4 << 20) as (storage, held):
+            pairs = storage.dump("nba")
+            read = [await anext(pairs)]
+            watched = Watched()
+            compacting = asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
+            await watched.moved.wait()
+            watched.cancel.set()
+            assert (await compacting).stopped
+            read += [pair async for pair in pairs]
+            assert read == sorted(held.items())
+
+    asyncio.run(run())
+
+
+def test_what_does_not_exist_is_missing(tmp_path):
+    async def run():
+        async with space_at(tmp_path) as storage:
+            for work in (
+                storage.stats("nope", "h1"),
+                storage.stats("nba", "h9"),
+                flush(storage, space="nope"),
+                compact(storage, host="h9"),
+                storage.load("nope", [(b"k", b"v")]),
+                dumped(storage, "nope"),
+                storage.drop_space("nope"),
+            ):
+                assert (await failure_of(work)).code is Code.MISSING
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("sizes", "reads"),
+    [((), 0), ((5,), 5), ((0, 0, 7), 7), ((5, 0, 0, 10), 15), ((5, 10, 0, 100), 15 + 115)],
+)
+def test_what_a_compact_will_read_is_each_level_carried_into_the_next(sizes, reads):
+    assert expected_reads(Stats(levels=tuple(Level(1 if size else 0, size) for size in sizes))) == reads
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "levelled", "left"),
+    [
+        ({"a": 0, "b": 0}, {"c": 6}, True, []),
+        ({"a": 0, "b": 0}, {"a": 0, "b": 0}, True, ["a", "b"]),
+        ({"a": 0, "b": 6}, {"b": 6, "c": 0}, True, []),
+        ({"a": 0}, {"a": 6}, True, []),
+        ({"a": 0, "b": 5, "c": 6}, {"b": 5, "c": 6}, True, ["b"]),
+        ({"a": 0}, {"a": 0, "b": 0}, False, []),
+        ({"a": 0, "b": 0}, {}, True, []),
+    ],
+)
+def test_a_compact_left_something_behind_where_an_old_file_stayed_above_the_last_level(
+    before, after, levelled, left
+):
+    assert left_behind(before, after, levelled) == left

@@ -1,0 +1,238 @@
+"""A worker that dies is told of and started again, never outlives its parent, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobtui.storage.base import Code
+from jobtui.storage.local import protocol as p
+from jobtui.storage.local.reasons import Trouble
+from jobtui.storage.local.supervisor import LOOK, PAUSES, Worker
+from tests.support.storage import Watched, compact, dumped, failure_of, flush, layered, space_at
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="looks at the process through /proc")
+
+
+def test_a_killed_worker_fails_its_task_with_the_signal_and_is_started_again(tmp_path):
+    async def run():
+        async with layered(tmp_path, 2, 3, rate=8 << 20) as (storage, held):
+            worker = storage.worker("h1", adopted=False)
+            watched = Watched()
+            compacting = asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
+            await watched.moved.wait()
+            os.kill(worker.pid, signal.SIGKILL)
+            error = await failure_of(compacting)
+            assert error.code is Code.HOST_DIED
+            assert "h1 was killed by SIGKILL" in error.detail
+            assert (await compact(storage)).after.files == 1
+            assert await dumped(storage) == sorted(held.items())
+
+    asyncio.run(run())
+
+
+@linux
+def test_its_last_words_are_in_the_reason_and_a_stray_print_spoils_nothing(tmp_path):
+    async def run():
+        async with space_at(tmp_path) as storage:
+            await flush(storage)
+            worker = storage.worker("h1", adopted=False)
+            write(f"/proc/{worker.pid}/fd/1", b"printed by a library\n")
+            write(f"/proc/{worker.pid}/fd/2", b"\x1b[31mout of \x00memory\n")
+            assert await storage.stats("nba", "h1")
+            looking = asyncio.ensure_future(storage.stats("nba", "h1"))
+            os.kill(worker.pid, signal.SIGSEGV)
+            await asyncio.wait([looking])
+            if looking.exception() is None:  # it answered before it died
+                error = await failure_of(storage.stats("nba", "h1"))
+            else:
+                error = looking.exception()
+            assert "SIGSEGV" in error.detail
+            assert "printed by a library | [31mout of memory" in error.detail
+
+    asyncio.run(run())
+
+
+@linux
+def test_a_garbage_line_is_told_and_passed_over(tmp_path):
+    async def run():
+        notices: list[str] = []
+        async with space_at(tmp_path) as storage:
+            storage.notice = notices.append
+            await flush(storage)
+            pid = storage.worker("h1", adopted=False).pid
+            garbage = b'no json\x1b[2J\n{"number":1}\n{"number":999999,"word":{"is":"done"}}\n'
+            write(answers_of(pid), garbage)
+            assert (await flush(storage)).after is not None
+            assert storage.worker("h1", adopted=False).pid == pid
+            assert len(notices) == 2
+            assert "no json [2J" in notices[0]
+            assert "\x1b" not in notices[0]
+
+    asyncio.run(run())
+
+
+def test_one_that_keeps_dying_is_started_less_and_less_often(tmp_path):
+    now = 1000.0
+    waits: list[float] = []
+
+    async def run():
+        nonlocal now
+        worker = Worker("h1", ["no such kind of arguments"], lambda text: None, clock=lambda: now)
+        for _ in range(len(PAUSES) + 2):
+            trouble = await trouble_of(worker.ask(p.Ping(), p.Here, LOOK))
+            assert trouble.code is Code.HOST_DIED
+            assert "exit status 1" in trouble.reason
+            start = now
+            while (await trouble_of(worker.ask(p.Ping(), p.Here, LOOK))).reason.startswith("h1 keeps dying"):
+                now += 0.25
+            waits.append(now - start)
+        await worker.close()
+
+    asyncio.run(run())
+    assert waits == sorted(waits)
+    assert waits[0] == 0
+    assert waits[-1] == 30
+
+
+def test_in_a_pause_a_look_is_refused_at_once_and_work_waits_or_is_stopped(tmp_path):
+    async def run():
+        async with space_at(tmp_path) as storage:
+            worker = storage.worker("h1", adopted=False)
+            for _ in range(3):
+                os.kill(worker.pid or (await started(worker)), signal.SIGKILL)
+                await worker_gone(storage)
+            error = await failure_of(storage.stats("nba", "h1"))
+            assert error.code is Code.HOST_DIED
+            assert "keeps dying" in error.detail
+            watched = Watched()
+            compacting = asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
+            await asyncio.sleep(0)
+            watched.cancel.set()
+            assert (await compacting).stopped
+            assert await flush(storage)
+            assert await storage.stats("nba", "h1")
+
+    asyncio.run(run())
+
+
+@linux
+def test_a_worker_does_not_outlive_a_killed_parent(tmp_path):
+    code = """
+import asyncio, sys
+from pathlib import Path
+from tests.support.storage import layered, Watched, layers, space_at
+
+async def run():
+    async with space_at(Path(sys.argv[1]), rate=1 << 20) as storage:
+        await layers(storage, 1, 0.5)
+        watched = Watched()
+        asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
+        await watched.heard.wait()
+        print(storage.worker("h1", adopted=False).pid, flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(run())
+"""
+    parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
+    try:
+        worker = os.pidfd_open(int(parent.stdout.readline()))
+    finally:
+        parent.kill()
+        parent.communicate()
+    ended, _, _ = select.select([worker], [], [], 10)
+    os.close(worker)
+    assert ended
+
+
+@linux
+def test_a_worker_ends_when_its_pipe_does_even_without_the_kernels_help(tmp_path):
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "jobtui.storage.local.worker", str(os.getpid()), "own", str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert b'"here"' in worker.stdout.readline()
+    worker.communicate(timeout=10)
+    assert worker.returncode == 0
+
+
+def test_ctrl_c_in_the_terminal_does_not_reach_a_worker(tmp_path):
+    async def run():
+        async with space_at(tmp_path) as storage:
+            await flush(storage)
+            pid = storage.worker("h1", adopted=False).pid
+            assert os.getsid(pid) != os.getsid(0)
+            os.kill(pid, signal.SIGINT)
+            assert await flush(storage)
+            assert storage.worker("h1", adopted=False).pid == pid
+
+    asyncio.run(run())
+
+
+@linux
+def test_nothing_is_left_of_workers_that_died_and_of_those_that_were_closed(tmp_path):
+    files_before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
+    async def run():
+        for _ in range(3):
+            async with space_at(tmp_path / str(_)) as storage:
+                worker = storage.worker("h1", adopted=False)
+                os.kill(worker.pid, signal.SIGKILL)
+                await worker_gone(storage)
+                assert await flush(storage)
+            assert children_of(os.getpid()) == []
+
+    asyncio.run(run())
+    assert len(os.listdir("/proc/self/fd")) <= files_before + 2  # noqa: PTH208
+
+
+def write(pipe: Path | str, data: bytes) -> None:
+    with open(pipe, "wb", buffering=0) as out:
+        out.write(data)
+
+
+def answers_of(pid: int) -> Path:
+    """The worker's end of the pipe that its answers go through."""
+    for descriptor in sorted(Path(f"/proc/{pid}/fd").iterdir(), key=lambda path: int(path.name)):
+        if int(descriptor.name) > 2 and os.readlink(descriptor).startswith("pipe:"):  # noqa: PTH115
+            return descriptor
+    raise AssertionError("the worker has no pipe")
+
+
+def children_of(pid: int) -> list[int]:
+    """Processes, zombies too, whose parent that is."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            after_name = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(after_name[1]) == pid:
+            found.append(int(stat.parent.name))
+    return found
+
+
+async def started(worker: Worker) -> int:
+    await worker.ask(p.Ping(), p.Here)
+    assert worker.pid is not None
+    return worker.pid
+
+
+async def worker_gone(storage) -> None:
+    """Wait until the storage has noticed that its worker was killed."""
+    error = await failure_of(storage.stats("nba", "h1"))
+    assert error.code is Code.HOST_DIED
+
+
+async def trouble_of(work) -> Trouble:
+    with pytest.raises(Trouble) as caught:
+        await work
+    return caught.value

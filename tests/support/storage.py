@@ -1,0 +1,119 @@
+"""Embedded storages for tests: real workers, real RocksDB, no more of either than a test needs."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jobtui.storage.base import Outcome, Pair, Placement, StorageError
+from jobtui.storage.local import LocalStorage
+
+ONE: Mapping[str, Path | None] = {"h1": None}
+
+
+@asynccontextmanager
+async def storage_at(
+    root: Path,
+    hosts: Mapping[str, Path | None] = ONE,
+    *,
+    notices: list[str] | None = None,
+    rate: int | None = None,
+) -> AsyncIterator[LocalStorage]:
+    """A started storage (of one host, h1), closed at the end whatever happens."""
+    heard = notices if notices is not None else []
+    storage = LocalStorage(root, hosts, compact_rate=rate, notice=heard.append)
+    await storage.start()
+    try:
+        yield storage
+    finally:
+        await storage.close()
+
+
+@asynccontextmanager
+async def space_at(
+    root: Path, hosts: Mapping[str, Path | None] = ONE, *, rate: int | None = None
+) -> AsyncIterator[LocalStorage]:
+    """A started storage with an empty space `nba` on all its hosts."""
+    async with storage_at(root, hosts, rate=rate) as storage:
+        await storage.create_space("nba", Placement())
+        yield storage
+
+
+@asynccontextmanager
+async def layered(
+    root: Path, count: int, megabytes: float, *, rate: int, hosts: Mapping[str, Path | None] = ONE
+) -> AsyncIterator[tuple[LocalStorage, dict[bytes, bytes]]]:
+    """As `space_at` with a rate, filled at full speed before: the storage, and what `nba` holds."""
+    async with space_at(root, hosts) as storage:
+        held = await layers(storage, count, megabytes)
+    async with storage_at(root, hosts, rate=rate) as storage:
+        for host in hosts:
+            await storage.stats("nba", host)
+        yield storage, held
+
+
+@dataclass
+class Watched:
+    """What an operation reported, and its `cancel`."""
+
+    fractions: list[float | None] = field(default_factory=list)
+    rates: list[float | None] = field(default_factory=list)
+    cancel: asyncio.Event = field(default_factory=asyncio.Event)
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
+    moved: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __call__(self, fraction: float | None, rate: float | None) -> None:
+        self.fractions.append(fraction)
+        self.rates.append(rate)
+        self.heard.set()
+        if fraction:
+            self.moved.set()
+
+
+async def flush(storage: LocalStorage, host: str = "h1", space: str = "nba") -> Outcome:
+    watched = Watched()
+    return await storage.flush(space, host, watched, watched.cancel)
+
+
+async def compact(storage: LocalStorage, host: str = "h1", space: str = "nba") -> Outcome:
+    watched = Watched()
+    return await storage.compact(space, host, watched, watched.cancel)
+
+
+async def failure_of(work) -> StorageError:
+    """The StorageError that the work ends with."""
+    try:
+        ended = await work
+    except StorageError as error:
+        return error
+    raise AssertionError(f"it did not fail: {ended}")
+
+
+async def layers(
+    storage: LocalStorage, count: int = 3, megabytes: float = 1, space: str = "nba"
+) -> dict[bytes, bytes]:
+    """Load and flush `count` times the same keys with new values; what is in the space then."""
+    held: dict[bytes, bytes] = {}
+    for layer in range(count):
+        pairs = layer_pairs(layer, megabytes)
+        held.update(pairs)
+        await storage.load(space, pairs)
+        for one in await storage.spaces():
+            if one.name == space:
+                for host in one.hosts:
+                    await flush(storage, host, space)
+    return held
+
+
+def layer_pairs(layer: int, megabytes: float) -> list[tuple[bytes, bytes]]:
+    """Pairs whose values no compression makes smaller."""
+    chance = random.Random(layer)
+    return [(b"key%08d" % number, chance.randbytes(1000)) for number in range(int(megabytes * 1000))]
+
+
+async def dumped(storage: LocalStorage, space: str = "nba") -> list[Pair]:
+    return [pair async for pair in storage.dump(space)]
