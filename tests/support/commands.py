@@ -25,6 +25,8 @@ class CommandLine:
         self.config = home / "config.toml"
         if config:
             self.config.write_text(config)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "JOBTUI_"))}
+        self.environment = kept | {"HOME": str(home), "COLUMNS": "80", "TZ": "UTC"}
 
     @property
     def profile(self) -> Profile:
@@ -34,12 +36,8 @@ class CommandLine:
     def words(self, *words: str | Path) -> list[str]:
         """The whole command line."""
         settings = ("--config", str(self.config)) if self.config.exists() else ()
-        return [sys.executable, "-m", "jobtui", *settings, "--data-dir", str(self.data), *map(str, words)]
-
-    @property
-    def environment(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "JOBTUI_"))}
-        return kept | {"HOME": str(self.home), "COLUMNS": "80", "TZ": "UTC"}
+        data = () if "--demo" in words else ("--data-dir", str(self.data))  # the demo has its own
+        return [sys.executable, "-m", "jobtui", *settings, *data, *map(str, words)]
 
     def __call__(self, *words: str | Path, stdin: str | bytes = "") -> subprocess.CompletedProcess[str]:
         """Run it to its end."""
@@ -69,9 +67,9 @@ class CommandLine:
     @contextmanager
     def started(self, *words: str | Path, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
         """It at work, in a process group of its own; killed at the block's end if it is still there."""
-        options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         process = subprocess.Popen(
-            self.words(*words), env=self.environment, cwd=self.home, start_new_session=True, **options
+            self.words(*words), env=self.environment, cwd=self.home, start_new_session=True, **pipes | options
         )
         try:
             yield process
