@@ -17,6 +17,7 @@ import socket
 import threading
 
 from jobtui.storage.base import Code, StorageError
+from jobtui.storage.nebula.reasons import reason_of
 from jobtui.storage.nebula.settings import Address
 
 BODY_LIMIT = 1 << 14
@@ -98,7 +99,7 @@ class AdminCall:
         except http.client.HTTPException as error:
             raise self._error(Code.REJECTED, f"what answers there is no storaged: {error!r}") from None
         except OSError as error:
-            text = f"the connection to storaged broke while it worked: {error.strerror or error}"
+            text = f"the connection to storaged broke while it worked: {reason_of(error)}"
             raise self._error(Code.HOST_DIED, text) from None
         finally:
             sock.close()
@@ -121,8 +122,8 @@ class AdminCall:
                 Code.UNREACHABLE, f"no connection to storaged at {self._address} in time"
             ) from None
         except (OSError, UnicodeError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise self._error(Code.UNREACHABLE, f"no storaged at {self._address}: {reason}") from None
+            text = f"no storaged at {self._address}: {reason_of(error)}"
+            raise self._error(Code.UNREACHABLE, text) from None
         sock.settimeout(None)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in _KEEPALIVE.items():

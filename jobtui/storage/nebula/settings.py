@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NoReturn, Protocol
 
 from jobtui.storage.base import Code, StorageError
+from jobtui.storage.nebula.reasons import reason_of
 
 PASSWORD_VARIABLE = "JOBTUI_NEBULA_PASSWORD"
 GRAPHD_PORT = 9669
@@ -158,12 +159,14 @@ class Tls:
         try:
             context = ssl.create_default_context(cafile=self.ca)
         except OSError as error:
-            raise StorageError(Code.ACCESS, "", "", f"TLS: {trusted} can't be used: {_reason(error)}") from None
+            raise StorageError(
+                Code.ACCESS, "", "", f"TLS: {trusted} can't be used: {reason_of(error)}"
+            ) from None
         if self.certificate is not None:
             try:
                 context.load_cert_chain(self.certificate, self.key, password=_no_passphrase)
             except (OSError, _NeedsPassphrase) as error:
-                text = f"TLS: {self.certificate} can't be used: {_reason(error)}"
+                text = f"TLS: {self.certificate} can't be used: {reason_of(error)}"
                 raise StorageError(Code.ACCESS, "", "", text) from None
         return context
 
@@ -213,10 +216,6 @@ class _NeedsPassphrase(Exception):
 def _no_passphrase() -> NoReturn:
     # without this OpenSSL would ask for the key's passphrase on the terminal, in the middle of the screen
     raise _NeedsPassphrase("its key has a passphrase, which can't be given here")
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
 
 
 def _no_password(detail: str) -> StorageError:

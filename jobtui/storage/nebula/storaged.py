@@ -27,6 +27,7 @@ from jobtui.storage.base import (
 from jobtui.storage.nebula.admin import AdminCall
 from jobtui.storage.nebula.link import Clock
 from jobtui.storage.nebula.mirror import GraphdMirror
+from jobtui.storage.nebula.reasons import reason_of
 from jobtui.storage.nebula.settings import Address, ClusterSettings
 
 CUT_SECONDS = 1.0
@@ -144,8 +145,9 @@ class StoragedRunner:
         except TimeoutError:
             return replace(host, up=False, detail=host.detail or f"no connection to {address} in time")
         except (OSError, UnicodeError) as error:
-            detail = f"no storaged at {address}: {getattr(error, 'strerror', None) or error}"
-            return replace(host, up=False, detail=host.detail or detail)
+            return replace(
+                host, up=False, detail=host.detail or f"no storaged at {address}: {reason_of(error)}"
+            )
         writer.close()
         return replace(host, up=True, detail="")
 

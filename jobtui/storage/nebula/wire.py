@@ -27,6 +27,7 @@ from nebula3.graph.ttypes import VerifyClientVersionReq
 
 from jobtui.storage.base import Code, StorageError
 from jobtui.storage.nebula.ngql import PING
+from jobtui.storage.nebula.reasons import reason_of
 from jobtui.storage.nebula.settings import Address, ClusterSettings, Secret
 from jobtui.storage.nebula.table import Cell, Refusal, Reply, Table
 
@@ -178,7 +179,7 @@ class _Transport(TTransportBase):  # type: ignore[misc]
     def _failed(self, error: OSError) -> StorageError:
         if isinstance(error, TimeoutError):
             return self._late()
-        return self._broken(f"the connection broke: {error.strerror or error}")
+        return self._broken(f"the connection broke: {reason_of(error)}")
 
     def _late(self) -> StorageError:
         return StorageError(Code.TIMEOUT, str(self._address), "", "graphd did not answer in time")
@@ -194,8 +195,7 @@ def _connected(address: Address, settings: ClusterSettings) -> socket.socket:
     except TimeoutError:
         raise StorageError(Code.UNREACHABLE, str(address), "", "no connection in time") from None
     except (OSError, UnicodeError) as error:
-        detail = f"no connection: {getattr(error, 'strerror', None) or error}"
-        raise StorageError(Code.UNREACHABLE, str(address), "", detail) from None
+        raise StorageError(Code.UNREACHABLE, str(address), "", f"no connection: {reason_of(error)}") from None
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if context is None or settings.tls is None:
@@ -204,11 +204,11 @@ def _connected(address: Address, settings: ClusterSettings) -> socket.socket:
         return context.wrap_socket(sock, server_hostname=settings.tls.server_name or address.host)
     except ssl.SSLCertVerificationError as error:
         sock.close()
-        text = f"TLS: graphd's certificate is not trusted: {error.verify_message}"
+        text = f"TLS: graphd's certificate is not trusted: {reason_of(error)}"
         raise StorageError(Code.ACCESS, str(address), "", text) from None
     except (OSError, ValueError) as error:
         sock.close()
-        text = f"TLS: no agreement with graphd: {getattr(error, 'reason', None) or error}"
+        text = f"TLS: no agreement with graphd: {reason_of(error)}"
         raise StorageError(Code.UNREACHABLE, str(address), "", text) from None
 
 

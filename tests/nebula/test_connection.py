@@ -1,0 +1,414 @@
+"""The connection to graphd: found, lost, found again, refused; and what a person is told of it meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+
+import pytest
+
+from jobtui.storage.base import Code, LinkState, StorageError
+from jobtui.storage.nebula.mirror import GraphdMirror
+from jobtui.storage.nebula.settings import FromEnvironment, Given, Secret
+from tests.support.graphd_double import Fault, GraphdDouble
+from tests.support.nebula import PatientClock, Told, failure, mirrored, run, settings_for, until
+from tests.support.nebula_cluster import Cluster
+
+LOOKS_AND_ORDERS = 2  # a mirror's connections
+
+
+def waits_told(told: Told) -> list[float]:
+    return [link.retry_in for link in told.links if link.retry_in is not None]
+
+
+def test_it_is_connecting_and_then_connected() -> None:
+    async def test() -> None:
+        with GraphdDouble(Cluster()) as graphd:
+            async with mirrored(graphd) as mirror:
+                told = Told(mirror)
+                assert told.states == [LinkState.CONNECTING]
+                await mirror.ready()
+                link = await told.until(LinkState.CONNECTED)
+                assert link.address == f"127.0.0.1:{graphd.port}"
+                assert link.since.tzinfo is not None
+            assert told.states[-1] is LinkState.CLOSED
+
+    run(test())
+
+
+def test_no_graphd_at_all_is_lost_and_is_tried_again_with_growing_patience() -> None:
+    async def test() -> None:
+        clock = PatientClock()
+        with GraphdDouble(Cluster()) as graphd:
+            graphd.down()
+            async with mirrored(graphd, clock=clock) as mirror:
+                told = Told(mirror)
+                error = await failure(mirror.ready())
+                assert error.code is Code.UNREACHABLE
+                assert "Connection refused" in error.detail
+                lost = told.links[-1]
+                assert (lost.state, lost.retry_in, lost.since) == (LinkState.LOST, 1.0, clock.now())
+                began = clock.now()
+                await clock.let_pass(lambda: len(waits_told(told)) == 8)
+                waits = waits_told(told)
+                assert waits == [1, 2, 4, 8, 15, 30, 30, 30]
+                assert {link.since for link in told.links if link.state is LinkState.LOST} == {began}
+                graphd.up()
+                await clock.let_pass(lambda: told.states[-1] is LinkState.CONNECTED)
+                assert [space.name for space in await mirror.spaces()] == ["nba"]
+
+    run(test())
+
+
+def test_while_it_is_lost_nothing_waits_and_nothing_is_sent() -> None:
+    async def test() -> None:
+        clock = PatientClock()
+        with GraphdDouble(Cluster()) as graphd:
+            async with mirrored(graphd, clock=clock) as mirror:
+                await mirror.ready()
+                graphd.down()
+                assert (await failure(mirror.jobs("nba"))).code is Code.UNREACHABLE
+                assert mirror.link.state is LinkState.LOST
+                sent = len(graphd.cluster.statements)
+                for asked in (mirror.jobs("nba"), mirror.submit("flush", "nba"), mirror.spaces()):
+                    error = await failure(asked)
+                    assert error.code is Code.UNREACHABLE
+                    assert error.detail.startswith("no connection to the cluster since 17:21:30 UTC")
+                    assert not error.maybe_done
+                assert len(graphd.cluster.statements) == sent
+
+    run(test())
+
+
+def test_somebody_may_have_it_try_at_once() -> None:
+    async def test() -> None:
+        with GraphdDouble(Cluster()) as graphd:
+            graphd.down()
+            async with mirrored(graphd, clock=PatientClock()) as mirror:
+                told = Told(mirror)
+                await failure(mirror.ready())
+                graphd.up()
+                mirror.retry_now()
+                await told.until(LinkState.CONNECTED)
+
+    run(test())
+
+
+def test_one_of_three_graphds_down_is_no_obstacle() -> None:
+    async def test() -> None:
+        cluster = Cluster()
+        with GraphdDouble(cluster) as one, GraphdDouble(cluster) as two, GraphdDouble(cluster) as three:
+            one.down()
+            async with mirrored(one, two, three) as mirror:
+                await mirror.ready()
+                assert mirror.link.address == f"127.0.0.1:{two.port}"
+                assert await mirror.submit("flush", "nba") == 1
+
+    run(test())
+
+
+def test_the_graphd_in_use_ends_and_a_look_goes_on_over_another_unnoticed() -> None:
+    async def test() -> None:
+        cluster = Cluster()
+        with GraphdDouble(cluster) as one, GraphdDouble(cluster) as two:
+            async with mirrored(one, two) as mirror:
+                told = Told(mirror)
+                assert await mirror.jobs("nba") == ()
+                one.down()
+                assert await mirror.jobs("nba") == ()
+                assert await mirror.submit("flush", "nba") == 1
+                assert LinkState.LOST not in told.states
+        assert len(cluster.logins) == LOOKS_AND_ORDERS  # the session is the cluster's: it lives on
+
+    run(test())
+
+
+def test_a_wrong_password_is_refused_once_and_is_not_tried_again() -> None:
+    async def test() -> None:
+        clock = PatientClock()
+        cluster = Cluster()
+        with GraphdDouble(cluster) as one, GraphdDouble(cluster) as two:
+            async with mirrored(one, two, clock=clock, password=Given(Secret("wrong"))) as mirror:
+                error = await failure(mirror.ready())
+                assert error.code is Code.ACCESS
+                assert error.detail == "graphd refused the login of 'root': Invalid password"
+                assert mirror.link.state is LinkState.REFUSED
+                for asked in (mirror.jobs("nba"), mirror.submit("flush", "nba")):
+                    assert (await failure(asked)).code is Code.ACCESS
+                clock.advance(3600)
+                assert cluster.logins == ["root"]
+                assert not clock.sleepers
+
+    run(test())
+
+
+def test_a_refused_login_leaves_no_connection_and_no_session_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        cluster = Cluster()
+        monkeypatch.setenv("SECRET", "wrong")
+        with GraphdDouble(cluster) as graphd:
+            async with mirrored(graphd, password=FromEnvironment("SECRET")) as mirror:
+                for _ in range(20):
+                    await failure(mirror.ready())
+                    mirror.retry_now()
+                await failure(mirror.ready())
+                assert (cluster.logins, cluster.sessions) == (["root"] * 21, {})
+                monkeypatch.setenv("SECRET", "nebula")
+                mirror.retry_now()
+                await mirror.ready()
+                assert graphd.connections == 22
+                assert (graphd.clients, len(cluster.sessions)) == (1, 1)
+
+    run(test())
+
+
+def test_a_password_that_is_nowhere_is_refused_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        monkeypatch.delenv("SECRET", raising=False)
+        with GraphdDouble(Cluster()) as graphd:
+            async with mirrored(graphd, password=FromEnvironment("SECRET")) as mirror:
+                error = await failure(mirror.ready())
+                assert (error.code, mirror.link.state) == (Code.ACCESS, LinkState.REFUSED)
+                assert "SECRET is not set" in error.detail
+                assert graphd.cluster.logins == []
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("E_BAD_USERNAME_PASSWORD", "Meta Service not ready"),
+        ("E_TOO_MANY_CONNECTIONS", "Too many connections in the cluster"),
+        ("E_SESSION_INVALID", "Create Session failed: Too many sessions created from 10.0.0.9 by user root"),
+    ],
+)
+def test_a_graphd_that_is_not_ready_for_a_login_is_waited_for(code: str, words: str) -> None:
+    async def test() -> None:
+        clock = PatientClock()
+        cluster = Cluster()
+        cluster.login_trouble = (code, words)
+        with GraphdDouble(cluster) as graphd:
+            async with mirrored(graphd, clock=clock) as mirror:
+                told = Told(mirror)
+                error = await failure(mirror.ready())
+                assert error.code is Code.UNREACHABLE
+                assert words in error.detail
+                assert mirror.link.state is LinkState.LOST
+                cluster.login_trouble = None
+                await clock.let_pass(lambda: told.states[-1] is LinkState.CONNECTED)
+
+    run(test())
+
+
+def test_a_locked_account_is_refused_in_the_clusters_words() -> None:
+    async def test() -> None:
+        cluster = Cluster()
+        words = "5 times consecutive incorrect passwords has been input, user name: root has been locked, "
+        cluster.login_trouble = ("E_BAD_USERNAME_PASSWORD", words + "try again in 300 seconds")
+        with GraphdDouble(cluster) as graphd:
+            async with mirrored(graphd, clock=PatientClock()) as mirror:
+                assert "try again in 300 seconds" in (await failure(mirror.ready())).detail
+                assert mirror.link.state is LinkState.REFUSED
+
+    run(test())
+
+
+def test_a_session_that_expired_is_replaced_once_and_nothing_is_noticed() -> None:
+    async def test() -> None:
+        cluster = Cluster()
+        with GraphdDouble(cluster) as graphd:
+            async with mirrored(graphd) as mirror:
+                told = Told(mirror)
+                await mirror.jobs("nba")
+                await mirror.submit("flush", "nba")
+                cluster.expire_sessions()
+                assert [job.id for job in await mirror.jobs("nba")] == [1]
+                assert await mirror.submit("compact", "nba") == 2
+                assert LinkState.LOST not in told.states
+        assert len(cluster.logins) == 2 * LOOKS_AND_ORDERS
+        assert sum("SUBMIT JOB COMPACT" in text for text in cluster.statements) == 1
+
+    run(test())
+
+
+def test_a_session_that_expired_under_a_changed_password_is_refused() -> None:
+    async def test() -> None:
+        cluster = Cluster()
+        with GraphdDouble(cluster) as graphd:
+            async with mirrored(graphd) as mirror:
+                await mirror.jobs("nba")
+                cluster.users["root"] = "changed"
+                cluster.expire_sessions()
+                error = await failure(mirror.jobs("nba"))
+                assert (error.code, mirror.link.state) == (Code.ACCESS, LinkState.REFUSED)
+                assert not error.maybe_done
+
+    run(test())
+
+
+def test_a_graphd_that_is_slow_keeps_neither_the_loop_nor_an_order_waiting() -> None:
+    async def test() -> None:
+        with GraphdDouble(Cluster()) as graphd:
+            async with mirrored(graphd) as mirror:
+                await mirror.ready()
+                graphd.faults.append(Fault.HANG)
+                look = asyncio.ensure_future(mirror.jobs("nba"))
+                await asyncio.to_thread(graphd.hanging.wait)
+                assert await mirror.submit("flush", "nba") == 1
+                assert not look.done()
+                graphd.go_on()
+                assert await look == ()
+
+    run(test())
+
+
+def test_an_answer_that_does_not_come_in_time_is_a_timeout() -> None:
+    async def test() -> None:
+        with GraphdDouble(Cluster()) as graphd:
+            async with mirrored(graphd, answer_timeout=0.3, clock=PatientClock()) as mirror:
+                await mirror.ready()
+                graphd.faults += [Fault.HANG, Fault.HANG]
+                error = await failure(mirror.jobs("nba"))
+                assert (error.code, error.detail) == (Code.TIMEOUT, "graphd did not answer in time")
+                assert (mirror.link.state, mirror.link.detail) == (LinkState.LOST, error.detail)
+
+    run(test())
+
+
+@pytest.mark.parametrize("fault", [Fault.DROP_BEFORE, Fault.DROP_AFTER, Fault.GARBAGE])
+def test_a_look_whose_answer_was_lost_is_made_again(fault: Fault) -> None:
+    async def test() -> None:
+        cluster = Cluster()
+        cluster.ended_job("nba")
+        with GraphdDouble(cluster) as graphd:
+            async with mirrored(graphd) as mirror:
+                told = Told(mirror)
+                await mirror.ready()
+                graphd.faults.append(fault)
+                assert [job.id for job in await mirror.jobs("nba")] == [1]
+                assert LinkState.LOST not in told.states
+
+    run(test())
+
+
+def test_a_graphd_that_only_makes_noise_is_lost_with_a_reason() -> None:
+    async def test() -> None:
+        with GraphdDouble(Cluster()) as graphd:
+            async with mirrored(graphd, clock=PatientClock()) as mirror:
+                await mirror.ready()
+                graphd.faults += [Fault.GARBAGE] * 2
+                error = await failure(mirror.jobs("nba"))
+                assert error.code is Code.UNREACHABLE
+                assert "makes no sense" in error.detail
+
+    run(test())
+
+
+def test_a_new_metad_leader_is_waited_for_and_asked() -> None:
+    async def test() -> None:
+        clock = PatientClock()
+        cluster = Cluster()
+        cluster.ended_job("nba")
+        with GraphdDouble(cluster) as graphd:
+            async with mirrored(graphd, clock=clock) as mirror:
+                await mirror.ready()
+                cluster.leaderless = 1
+                look = asyncio.ensure_future(mirror.jobs("nba"))
+                await clock.let_pass(look.done)
+                assert [job.id for job in await look] == [1]
+                cluster.leaderless = 2
+                look = asyncio.ensure_future(mirror.jobs("nba"))
+                await clock.let_pass(look.done)
+                error = await failure(look)
+                assert (error.code, error.detail) == (Code.UNREACHABLE, "LeaderChanged: Leader changed!")
+                assert mirror.link.state is LinkState.CONNECTED
+
+    run(test())
+
+
+def test_a_graphd_of_another_age_is_refused() -> None:
+    async def test() -> None:
+        with GraphdDouble(Cluster()) as graphd:
+            graphd.greetings = (b"4.0.0",)
+            async with mirrored(graphd) as mirror:
+                error = await failure(mirror.ready())
+                assert (error.code, mirror.link.state) == (Code.UNSUPPORTED, LinkState.REFUSED)
+                assert "does not accept this client" in error.detail
+                assert graphd.cluster.logins == []
+
+    run(test())
+
+
+def test_closing_gives_the_sessions_back_and_ends_the_connections() -> None:
+    async def test() -> None:
+        with GraphdDouble(Cluster()) as graphd:
+            async with mirrored(graphd) as mirror:
+                await mirror.jobs("nba")
+                await mirror.submit("flush", "nba")
+                assert len(graphd.cluster.sessions) == LOOKS_AND_ORDERS
+            await until(lambda: graphd.clients == 0)
+            assert graphd.cluster.sessions == {}
+            assert (await failure(mirror.jobs("nba"))).code is Code.UNREACHABLE
+
+    run(test())
+
+
+def test_closing_does_not_wait_for_an_answer_that_does_not_come() -> None:
+    async def test() -> None:
+        with GraphdDouble(Cluster()) as graphd:
+            async with mirrored(graphd) as mirror:
+                await mirror.ready()
+                graphd.faults.append(Fault.HANG)
+                look = asyncio.ensure_future(mirror.jobs("nba"))
+                await asyncio.to_thread(graphd.hanging.wait)
+            assert (await failure(look)).code is Code.UNREACHABLE
+
+    run(test())
+
+
+def test_a_missing_client_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        monkeypatch.setitem(sys.modules, "jobtui.storage.nebula.wire", None)
+        with GraphdDouble(Cluster()) as graphd:
+            async with mirrored(graphd) as mirror:
+                error = await failure(mirror.ready())
+                assert (error.code, mirror.link.state) == (Code.UNSUPPORTED, LinkState.REFUSED)
+                assert "pip install 'jobtui[nebula]'" in error.detail
+
+    run(test())
+
+
+def test_a_password_shows_in_no_error_no_link_and_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    password = "s3cr3t-Passw0rd"
+
+    async def test() -> list[str]:
+        told: list[str] = []
+        cluster = Cluster()
+        with GraphdDouble(cluster) as graphd:
+            for trouble in (None, ("E_BAD_USERNAME_PASSWORD", f"Invalid password {password}")):
+                cluster.login_trouble = trouble
+                cluster.users["root"] = "nebula" if trouble is None else password
+                async with mirrored(graphd, password=Given(Secret(password)), clock=PatientClock()) as mirror:
+                    links = Told(mirror)
+                    error: BaseException | None = await failure(mirror.ready())
+                    told += [repr(link) for link in links.links]
+                    while error is not None:
+                        told += [repr(error), str(error), repr(vars(error))]
+                        error = error.__cause__ or error.__context__
+        return told
+
+    with caplog.at_level(logging.DEBUG):
+        told = run(test())
+    assert told
+    for text in [*told, caplog.text]:
+        assert password not in text
+
+
+def test_a_mirror_that_was_not_started_says_so_instead_of_waiting() -> None:
+    async def test() -> None:
+        with GraphdDouble(Cluster()) as graphd, pytest.raises(StorageError, match="is connecting"):
+            await GraphdMirror(settings_for(graphd)).jobs("nba")
+
+    run(test())

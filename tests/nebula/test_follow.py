@@ -1,0 +1,387 @@
+"""A cluster's jobs as news: each change told once, in order, and nothing asked more often than is good."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+from jobtui.model import Status
+from jobtui.storage.base import Code, LinkState, MirroredJob, StorageError
+from jobtui.storage.nebula.follow import BATCH, DROPPED, GONE, Follower, News, Sighting
+from tests.support.graphd_double import GraphdDouble
+from tests.support.nebula import PatientClock, failure, mirrored, run
+from tests.support.nebula_cluster import Cluster
+from tests.support.scripted_mirror import START, ScriptedMirror
+
+Batches = AsyncIterator[tuple[Sighting, ...]]
+Told = list[tuple[str, int, Status, News]]
+
+
+class Reader:
+    """Reads a follower's batches, letting the clock pass while it waits."""
+
+    def __init__(self, follower: Follower, clock: PatientClock) -> None:
+        self.clock = clock
+        self._batches = follower.batches()
+        self._next: asyncio.Future[tuple[Sighting, ...]] | None = None
+
+    async def batch(self) -> tuple[Sighting, ...]:
+        self._ask()
+        assert self._next is not None
+        await self.clock.let_pass(self._next.done)
+        batch, self._next = self._next.result(), None
+        return batch
+
+    async def news(self) -> Told:
+        return [(one.space, one.job.id, one.job.status, one.news) for one in await self.batch()]
+
+    async def silence(self, seconds: int) -> None:
+        """Nothing is told for that long."""
+        self._ask()
+        assert self._next is not None
+        end = self.clock.steady() + seconds
+        await self.clock.let_pass(lambda: self.clock.steady() >= end)
+        assert not self._next.done()
+
+    async def close(self) -> None:
+        if self._next is not None:
+            self._next.cancel()
+            await asyncio.wait([self._next])
+        await self._batches.aclose()  # type: ignore[attr-defined]
+
+    def _ask(self) -> None:
+        if self._next is None:
+            self._next = asyncio.ensure_future(anext(self._batches))
+
+
+def test_what_is_there_is_told_first_in_the_order_of_ids_with_its_tasks() -> None:
+    async def test() -> None:
+        mirror, clock = ScriptedMirror(("nba", "other")), PatientClock()
+        mirror.put("nba", 3, Status.FINISHED)
+        mirror.put("other", 2)
+        mirror.put("nba", 1, Status.FAILED)
+        reader = Reader(Follower(mirror, clock=clock), clock)
+        batch = await reader.batch()
+        assert [(one.space, one.job.id, one.news) for one in batch] == [
+            ("nba", 1, News.FIRST),
+            ("other", 2, News.FIRST),
+            ("nba", 3, News.FIRST),
+        ]
+        assert all(one.job.tasks for one in batch)
+        await reader.close()
+
+    run(test())
+
+
+def test_each_change_is_told_once() -> None:
+    async def test() -> None:
+        mirror, clock = ScriptedMirror(), PatientClock()
+        reader = Reader(Follower(mirror, clock=clock), clock)
+        await reader.silence(10)
+        mirror.put("nba", 1, Status.QUEUE)
+        assert await reader.news() == [("nba", 1, Status.QUEUE, News.FIRST)]
+        await reader.silence(10)
+        mirror.put("nba", 1, Status.RUNNING)
+        assert await reader.news() == [("nba", 1, Status.RUNNING, News.CHANGED)]
+        await reader.silence(10)
+        mirror.put("nba", 1, Status.FINISHED)
+        assert await reader.news() == [("nba", 1, Status.FINISHED, News.CHANGED)]
+        await reader.silence(60)
+        await reader.close()
+
+    run(test())
+
+
+def test_a_task_that_moves_on_is_a_change_of_its_job() -> None:
+    async def test() -> None:
+        cluster = Cluster({"nba": ["10.0.0.5", "10.0.0.6"]})
+        job = cluster.submit("nba", "COMPACT")
+        clock = PatientClock()
+        with GraphdDouble(cluster) as graphd:
+            async with mirrored(graphd, clock=clock) as mirror:
+                reader = Reader(Follower(mirror, clock=clock), clock)
+                assert await reader.news() == [("nba", job, Status.RUNNING, News.FIRST)]
+                cluster.finish(job, host="10.0.0.6")
+                (sighting,) = await reader.batch()
+                assert (sighting.job.status, sighting.news) == (Status.RUNNING, News.CHANGED)
+                assert [task.status for task in sighting.job.tasks or ()] == [Status.RUNNING, Status.FINISHED]
+                cluster.finish(job)
+                assert await reader.news() == [("nba", job, Status.FINISHED, News.CHANGED)]
+                await reader.close()
+
+    run(test())
+
+
+def test_what_the_history_knows_is_no_news() -> None:
+    async def test() -> None:
+        mirror, clock = ScriptedMirror(), PatientClock()
+        mirror.put("nba", 1, Status.FINISHED)
+        mirror.put("nba", 2, Status.FINISHED)
+        mirror.put("nba", 3)
+        known = [
+            MirroredJob(1, "flush", Status.FINISHED, START),
+            MirroredJob(2, "flush", Status.RUNNING, START),
+        ]
+        reader = Reader(Follower(mirror, {"nba": known}, clock=clock), clock)
+        assert await reader.news() == [
+            ("nba", 2, Status.FINISHED, News.CHANGED),
+            ("nba", 3, Status.RUNNING, News.FIRST),
+        ]
+        await reader.close()
+
+    run(test())
+
+
+def test_a_job_that_runs_again_under_its_id_is_told_as_such() -> None:
+    async def test() -> None:
+        mirror, clock = ScriptedMirror(), PatientClock()
+        mirror.put("nba", 1, Status.FAILED)
+        mirror.put("nba", 2, Status.FAILED)
+        reader = Reader(Follower(mirror, clock=clock), clock)
+        await reader.batch()
+        mirror.put("nba", 1, Status.QUEUE)
+        # this one has run again, and ended, between two looks
+        mirror.change("nba", 2, start=START + timedelta(minutes=5), stop=START + timedelta(minutes=6))
+        assert await reader.news() == [
+            ("nba", 1, Status.QUEUE, News.AGAIN),
+            ("nba", 2, Status.FAILED, News.AGAIN),
+        ]
+        mirror.put("nba", 1, Status.FINISHED)
+        assert await reader.news() == [("nba", 1, Status.FINISHED, News.CHANGED)]
+        await reader.close()
+
+    run(test())
+
+
+def test_an_end_that_the_cluster_takes_back_is_told_apart() -> None:
+    async def test() -> None:
+        mirror, clock = ScriptedMirror(), PatientClock()
+        mirror.put("nba", 1, Status.STOPPED)
+        reader = Reader(Follower(mirror, clock=clock), clock)
+        await reader.batch()
+        mirror.put("nba", 1, Status.FINISHED)  # its tasks went on, and reported
+        assert await reader.news() == [("nba", 1, Status.FINISHED, News.AFTER_END)]
+        await reader.close()
+
+    run(test())
+
+
+def test_an_ended_job_that_the_cluster_forgets_is_no_news() -> None:
+    async def test() -> None:
+        mirror, clock = ScriptedMirror(), PatientClock()
+        mirror.put("nba", 1, Status.FINISHED)
+        reader = Reader(Follower(mirror, clock=clock), clock)
+        await reader.batch()
+        del mirror.there["nba"][1]
+        await reader.silence(30)
+        await reader.close()
+
+    run(test())
+
+
+def test_a_job_under_way_that_is_gone_has_failed_once_it_was_missed_twice() -> None:
+    async def test() -> None:
+        mirror, clock = ScriptedMirror(), PatientClock()
+        mirror.put("nba", 1)
+        reader = Reader(Follower(mirror, clock=clock), clock)
+        await reader.batch()
+        kept = mirror.there["nba"].pop(1)
+        lists = mirror.asked.count("jobs nba")
+        while mirror.asked.count("jobs nba") == lists:
+            await reader.silence(1)
+        mirror.there["nba"][1] = kept
+        await reader.silence(10)
+        del mirror.there["nba"][1]
+        (sighting,) = await reader.batch()
+        assert (sighting.job.status, sighting.job.reason) == (Status.FAILED, GONE)
+        await reader.silence(10)
+        await reader.close()
+
+    run(test())
+
+
+def test_jobs_under_way_in_a_dropped_space_have_failed() -> None:
+    async def test() -> None:
+        mirror, clock = ScriptedMirror(("nba", "other")), PatientClock()
+        mirror.put("nba", 1)
+        mirror.put("nba", 2, Status.FINISHED)
+        mirror.put("other", 3)
+        complaints: list[StorageError] = []
+        reader = Reader(Follower(mirror, on_trouble=complaints.append, clock=clock), clock)
+        await reader.batch()
+        del mirror.there["nba"]
+        mirror.trouble["nba"] = StorageError(Code.MISSING, "", "nba", "SpaceNotFound: SpaceName `nba`")
+        (sighting,) = await reader.batch()
+        assert (sighting.space, sighting.job.id, sighting.job.reason) == ("nba", 1, DROPPED)
+        mirror.put("other", 3, Status.FINISHED)
+        assert await reader.news() == [("other", 3, Status.FINISHED, News.CHANGED)]
+        assert complaints == []
+        await reader.close()
+
+    run(test())
+
+
+def test_a_space_that_appears_is_followed() -> None:
+    async def test() -> None:
+        mirror, clock = ScriptedMirror(), PatientClock()
+        reader = Reader(Follower(mirror, clock=clock), clock)
+        await reader.silence(3)
+        mirror.there["new"] = {}
+        mirror.put("new", 7)
+        assert await reader.news() == [("new", 7, Status.RUNNING, News.FIRST)]
+        await reader.close()
+
+    run(test())
+
+
+def test_a_lost_connection_is_waited_out_and_nothing_of_the_news_is_lost() -> None:
+    async def test() -> None:
+        mirror, clock = ScriptedMirror(), PatientClock()
+        for job_id in range(1, 6):
+            mirror.put("nba", job_id)
+        show = mirror.show
+
+        async def breaking(space: str, job: int) -> MirroredJob:
+            if job == 3 and mirror.link.state is LinkState.CONNECTED and not broken:
+                broken.append(job)
+                mirror.tell(LinkState.LOST)
+            return await show(space, job)
+
+        broken: list[int] = []
+        mirror.show = breaking  # type: ignore[method-assign]
+        reader = Reader(Follower(mirror, clock=clock), clock)
+        assert [job for _, job, _, _ in await reader.news()] == [1, 2]
+        waiting = asyncio.ensure_future(reader.batch())
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        mirror.tell(LinkState.CONNECTED)
+        assert [one.job.id for one in await waiting] == [3, 4, 5]
+        await reader.close()
+
+    run(test())
+
+
+def test_a_space_that_can_not_be_listed_is_told_of_once_and_the_others_go_on() -> None:
+    async def test() -> None:
+        mirror, clock = ScriptedMirror(("nba", "other")), PatientClock()
+        mirror.put("other", 1)
+        mirror.trouble["nba"] = StorageError(Code.ACCESS, "", "nba", "No permission to read space.")
+        complaints: list[StorageError] = []
+        reader = Reader(Follower(mirror, on_trouble=complaints.append, clock=clock), clock)
+        assert await reader.news() == [("other", 1, Status.RUNNING, News.FIRST)]
+        await reader.silence(100)
+        assert [error.detail for error in complaints] == ["No permission to read space."]
+        assert mirror.asked.count("jobs nba") < 6
+        del mirror.trouble["nba"]
+        mirror.put("nba", 2)
+        assert await reader.news() == [("nba", 2, Status.RUNNING, News.FIRST)]
+        await reader.close()
+
+    run(test())
+
+
+def test_a_job_in_a_form_that_is_not_known_is_told_without_tasks() -> None:
+    async def test() -> None:
+        mirror, clock = ScriptedMirror(), PatientClock()
+        mirror.put("nba", 1, Status.FINISHED)
+
+        async def unreadable(space: str, job: int) -> MirroredJob:
+            raise StorageError(Code.UNSUPPORTED, "", "", "graphd answered in a form that jobtui does not know")
+
+        mirror.show = unreadable  # type: ignore[method-assign]
+        complaints: list[StorageError] = []
+        reader = Reader(Follower(mirror, on_trouble=complaints.append, clock=clock), clock)
+        (sighting,) = await reader.batch()
+        assert (sighting.job.status, sighting.job.tasks) == (Status.FINISHED, ())
+        assert len(complaints) == 1
+        await reader.close()
+
+    run(test())
+
+
+def test_thousands_of_jobs_come_in_batches_those_under_way_first() -> None:
+    async def test() -> None:
+        mirror, clock = ScriptedMirror(), PatientClock()
+        for job_id in range(1, 3 * BATCH):
+            mirror.put("nba", job_id, Status.FINISHED)
+        mirror.put("nba", 3 * BATCH, Status.RUNNING)
+        reader = Reader(Follower(mirror, clock=clock), clock)
+        batches = [[one.job.id for one in await reader.batch()] for _ in range(3)]
+        assert batches == [
+            [*range(1, BATCH), 3 * BATCH],
+            [*range(BATCH, 2 * BATCH)],
+            [*range(2 * BATCH, 3 * BATCH)],
+        ]
+        await reader.silence(5)
+        await reader.close()
+
+    run(test())
+
+
+def test_a_space_that_is_costly_to_list_is_listed_seldom_and_its_running_job_is_watched_all_the_same() -> None:
+    async def test() -> None:
+        mirror, clock = ScriptedMirror(), PatientClock()
+        mirror.put("nba", 1)
+        mirror.on_list = lambda: clock.advance(2)  # a list takes 2 seconds
+        reader = Reader(Follower(mirror, clock=clock), clock)
+        await reader.batch()
+        mirror.asked.clear()
+        await reader.silence(60)
+        assert 1 <= mirror.asked.count("jobs nba") <= 3
+        assert mirror.asked.count("show nba 1") > 20
+        await reader.close()
+
+    run(test())
+
+
+def test_many_jobs_in_the_queue_do_not_make_it_ask_without_a_pause() -> None:
+    async def test() -> None:
+        mirror, clock = ScriptedMirror(), PatientClock()
+        for job_id in range(1, 2 * BATCH):
+            mirror.put("nba", job_id, Status.QUEUE)
+        mirror.put("nba", 2 * BATCH, Status.RUNNING)
+        reader = Reader(Follower(mirror, clock=clock), clock)
+        for _ in range(2):
+            await reader.batch()
+        mirror.asked.clear()
+        await reader.silence(5)
+        assert len(mirror.asked) <= 6 * (BATCH + 2)
+        assert mirror.asked.count(f"show nba {2 * BATCH}") >= 4
+        await reader.close()
+
+    run(test())
+
+
+def test_after_an_order_it_looks_at_once() -> None:
+    async def test() -> None:
+        mirror, clock = ScriptedMirror(), PatientClock()
+        follower = Follower(mirror, interval=1000.0, clock=clock)
+        reader = Reader(follower, clock)
+        await reader.silence(10)
+        began = clock.steady()
+        assert await mirror.submit("flush", "nba") == 1
+        follower.soon()
+        assert await reader.news() == [("nba", 1, Status.RUNNING, News.FIRST)]
+        assert clock.steady() - began < 1000
+        await reader.close()
+
+    run(test())
+
+
+def test_an_order_whose_answer_was_lost_is_found_above_what_was_newest_then() -> None:
+    async def test() -> None:
+        mirror, clock = ScriptedMirror(), PatientClock()
+        mirror.put("nba", 41, Status.FINISHED)
+        follower = Follower(mirror, clock=clock)
+        reader = Reader(follower, clock)
+        await reader.batch()
+        newest = follower.newest("nba")
+        assert (newest, follower.newest("elsewhere")) == (41, 0)
+        mirror.lost_answer = StorageError(Code.TIMEOUT, "", "nba", "no answer", maybe_done=True)
+        assert (await failure(mirror.submit("compact", "nba"))).maybe_done
+        (sighting,) = await reader.batch()
+        assert (sighting.job.command, sighting.job.id > newest) == ("compact", True)
+        await reader.close()
+
+    run(test())

@@ -1,0 +1,361 @@
+"""The cluster's own job manager, as a mirror of it tells it. Its rules are NebulaGraph's, told in our words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from jobtui.model import Status
+from jobtui.storage.base import Code, LinkState
+from jobtui.storage.nebula.courier import Courier
+from jobtui.storage.nebula.table import Refusal, Table
+from tests.support.graphd_double import GraphdDouble
+from tests.support.nebula import failure, mirrored, run, settings_for
+from tests.support.nebula_cluster import ALREADY_ENDED, NOT_CHOSEN, NOT_IN_SPACE, NOT_STOPPABLE, Cluster
+
+ODD_NAMES = [
+    "图谱",
+    "été",
+    "a b",
+    "USE",
+    "jobs",
+    "1st",
+    "a-b",
+    "semi;colon",
+    "we`ird",
+    "dot.ted",
+    "back\\slash",
+    "😀",
+]
+
+
+# ---- the rules that NebulaGraph's own tests of its jobs hold
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SUBMIT JOB COMPACT",
+        "SUBMIT JOB FLUSH",
+        "SUBMIT JOB STATS",
+        "REBUILD TAG INDEX not_there",
+        "REBUILD EDGE INDEX not_there",
+        "SHOW JOBS",
+        "SHOW JOB 123456",
+        "STOP JOB 123456",
+        "RECOVER JOB",
+    ],
+)
+def test_what_concerns_jobs_needs_a_chosen_space(statement: str) -> None:
+    async def test() -> None:
+        with GraphdDouble(Cluster()) as graphd:
+            courier = Courier(settings_for(graphd), "test")
+            assert await courier.ask(statement) == Refusal("E_SEMANTIC_ERROR", NOT_CHOSEN)
+            await courier.close()
+
+    run(test())
+
+
+def test_a_job_that_is_not_there_can_not_be_shown_or_stopped() -> None:
+    async def test() -> None:
+        with GraphdDouble(Cluster()) as graphd:
+            async with mirrored(graphd) as mirror:
+                for asked in (mirror.show("nba", 123456), mirror.stop("nba", 123456)):
+                    error = await failure(asked)
+                    assert (error.code, error.detail, error.space) == (Code.REJECTED, NOT_IN_SPACE, "nba")
+
+    run(test())
+
+
+def test_submitted_jobs_run_one_after_the_other_and_are_listed_newest_first() -> None:
+    async def test() -> None:
+        cluster = Cluster(auto=True)
+        with GraphdDouble(cluster) as graphd:
+            async with mirrored(graphd) as mirror:
+                compact = await mirror.submit("compact", "nba")
+                flush = await mirror.submit("flush", "nba")
+                stats = cluster.submit("nba", "STATS")
+                listed = await mirror.jobs("nba")
+                assert [(job.id, job.command, job.status) for job in listed] == [
+                    (stats, "stats", Status.FINISHED),
+                    (flush, "flush", Status.FINISHED),
+                    (compact, "compact", Status.FINISHED),
+                ]
+                shown = await mirror.show("nba", stats)
+                assert (shown.id, shown.command, shown.status) == (stats, "stats", Status.FINISHED)
+                assert shown.start is not None
+                assert shown.stop is not None
+                assert shown.tasks is not None
+                assert [(task.host, task.status) for task in shown.tasks] == [("10.0.0.5", Status.FINISHED)]
+                error = await failure(mirror.stop("nba", stats))
+                assert (error.code, error.detail) == (Code.REJECTED, ALREADY_ENDED)
+
+    run(test())
+
+
+def test_a_job_is_a_job_of_its_space_alone() -> None:
+    async def test() -> None:
+        with GraphdDouble(Cluster({"nba": ["10.0.0.5"], "other": ["10.0.0.5"]}, auto=True)) as graphd:
+            async with mirrored(graphd) as mirror:
+                job = await mirror.submit("flush", "nba")
+                assert [one.id for one in await mirror.jobs("nba")] == [job]
+                assert await mirror.jobs("other") == ()
+                for asked in (mirror.show("other", job), mirror.stop("other", job)):
+                    assert (await failure(asked)).detail == NOT_IN_SPACE
+
+    run(test())
+
+
+def test_an_index_is_rebuilt_in_the_space_that_the_same_text_chose() -> None:
+    async def test() -> None:
+        cluster = Cluster()
+        cluster.spaces["nba"].indexes.add("player_name")
+        with GraphdDouble(cluster) as graphd:
+            courier = Courier(settings_for(graphd), "test")
+            answer = await courier.ask("USE nba;\nREBUILD TAG INDEX;")
+            assert answer == Table(("New Job Id",), ((1,),))
+            async with mirrored(graphd) as mirror:
+                assert (await mirror.show("nba", 1)).command == "rebuild tag index"
+            await courier.close()
+
+    run(test())
+
+
+# ---- the rest of what its job manager does
+
+
+def test_one_job_runs_in_a_space_and_spaces_run_side_by_side() -> None:
+    async def test() -> None:
+        with GraphdDouble(Cluster({"nba": ["10.0.0.5"], "other": ["10.0.0.5"]})) as graphd:
+            async with mirrored(graphd) as mirror:
+                first = await mirror.submit("compact", "nba")
+                second = await mirror.submit("flush", "nba")
+                elsewhere = await mirror.submit("flush", "other")
+                jobs = {job.id: job for space in ("nba", "other") for job in await mirror.jobs(space)}
+                assert jobs[first].status is Status.RUNNING
+                assert (jobs[second].status, jobs[second].start) == (Status.QUEUE, None)
+                assert jobs[elsewhere].status is Status.RUNNING
+                graphd.cluster.finish(first)
+                assert (await mirror.show("nba", second)).status is Status.RUNNING
+
+    run(test())
+
+
+def test_a_job_that_equals_one_in_flight_is_that_one() -> None:
+    async def test() -> None:
+        with GraphdDouble(Cluster()) as graphd:
+            async with mirrored(graphd) as mirror:
+                first = await mirror.submit("compact", "nba")
+                assert await mirror.submit("compact", "nba") == first
+                graphd.cluster.finish(first)
+                assert await mirror.submit("compact", "nba") != first
+
+    run(test())
+
+
+def test_a_failed_job_runs_again_under_its_own_id() -> None:
+    async def test() -> None:
+        cluster = Cluster({"nba": ["10.0.0.5", "10.0.0.6"]})
+        with GraphdDouble(cluster) as graphd:
+            async with mirrored(graphd) as mirror:
+                job = await mirror.submit("flush", "nba")
+                cluster.finish(job, host="10.0.0.6", code="E_RPC_FAILURE")
+                cluster.finish(job, host="10.0.0.5")
+                failed = await mirror.show("nba", job)
+                assert (failed.status, failed.reason) == (Status.FAILED, "E_RPC_FAILURE")
+                assert failed.tasks is not None
+                assert [task.status for task in failed.tasks] == [Status.FINISHED, Status.FAILED]
+                cluster.tick(60)
+                assert await mirror.recover("nba", [job]) == 1
+                again = await mirror.show("nba", job)
+                assert (again.id, again.status, again.stop) == (job, Status.RUNNING, None)
+                assert again.start != failed.start
+                cluster.finish(job)
+                assert (await mirror.show("nba", job)).status is Status.FINISHED
+
+    run(test())
+
+
+def test_recovering_tells_how_many_it_was_and_leaves_finished_jobs_alone() -> None:
+    async def test() -> None:
+        cluster = Cluster()
+        finished = cluster.ended_job("nba", "FLUSH")
+        failed = [cluster.ended_job("nba", kind, "FAILED") for kind in ("COMPACT", "STATS")]
+        with GraphdDouble(cluster) as graphd:
+            async with mirrored(graphd) as mirror:
+                assert await mirror.recover("nba", [finished]) == 0
+                assert await mirror.recover("nba") == 2
+                assert [cluster.status(job) for job in failed] == ["RUNNING", "QUEUE"]
+
+    run(test())
+
+
+def test_a_queued_job_can_be_stopped_and_a_running_compact_can_not() -> None:
+    async def test() -> None:
+        with GraphdDouble(Cluster()) as graphd:
+            async with mirrored(graphd) as mirror:
+                running = await mirror.submit("compact", "nba")
+                queued = await mirror.submit("flush", "nba")
+                await mirror.stop("nba", queued)
+                assert (await mirror.show("nba", queued)).status is Status.STOPPED
+                error = await failure(mirror.stop("nba", running))
+                assert (error.code, error.detail) == (Code.REJECTED, NOT_STOPPABLE)
+                assert (await mirror.show("nba", running)).status is Status.RUNNING
+
+    run(test())
+
+
+def test_a_running_job_of_a_kind_that_can_be_stopped_is_stopped() -> None:
+    async def test() -> None:
+        cluster = Cluster()
+        stats = cluster.submit("nba", "STATS")
+        with GraphdDouble(cluster) as graphd:
+            async with mirrored(graphd) as mirror:
+                await mirror.stop("nba", stats)
+                assert (await mirror.show("nba", stats)).status is Status.STOPPED
+
+    run(test())
+
+
+def test_the_cluster_forgets_a_job_after_a_week() -> None:
+    async def test() -> None:
+        cluster = Cluster()
+        cluster.ended_job("nba", ago=6 * 86400)
+        with GraphdDouble(cluster) as graphd:
+            async with mirrored(graphd) as mirror:
+                assert len(await mirror.jobs("nba")) == 1
+                cluster.tick(2 * 86400)
+                assert await mirror.jobs("nba") == ()
+
+    run(test())
+
+
+def test_jobs_of_others_are_told_whatever_their_command() -> None:
+    async def test() -> None:
+        cluster = Cluster({"nba": ["10.0.0.5"], "other": ["10.0.0.6"]})
+        cluster.submit("nba", "REBUILD_EDGE_INDEX", "follow")
+        cluster.submit("other", "LEADER_BALANCE")
+        with GraphdDouble(cluster) as graphd:
+            async with mirrored(graphd) as mirror:
+                told = [
+                    (space.name, job.command)
+                    for space in await mirror.spaces()
+                    for job in await mirror.jobs(space.name)
+                ]
+        assert told == [("nba", "rebuild edge index"), ("other", "leader balance")]
+
+    run(test())
+
+
+def test_spaces_and_hosts_are_the_clusters() -> None:
+    async def test() -> None:
+        cluster = Cluster({"nba": ["10.0.0.5", "10.0.0.6"], "other": ["10.0.0.6"]})
+        cluster.offline.add("10.0.0.6")
+        with GraphdDouble(cluster) as graphd:
+            async with mirrored(graphd) as mirror:
+                assert [(space.name, space.hosts) for space in await mirror.spaces()] == [
+                    ("nba", ("10.0.0.5", "10.0.0.6")),
+                    ("other", ("10.0.0.6",)),
+                ]
+                assert [(host.name, host.up, host.spaces) for host in await mirror.hosts()] == [
+                    ("10.0.0.5", True, 1),
+                    ("10.0.0.6", False, 2),
+                ]
+
+    run(test())
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_name_that_needs_back_quotes_works_everywhere(name: str) -> None:
+    async def test() -> None:
+        cluster = Cluster({name: ["10.0.0.5"]})
+        with GraphdDouble(cluster) as graphd:
+            async with mirrored(graphd) as mirror:
+                assert [space.name for space in await mirror.spaces()] == [name]
+                assert (await mirror.spaces())[0].hosts == ("10.0.0.5",)
+                job = await mirror.submit("flush", name)
+                assert [one.id for one in await mirror.jobs(name)] == [job]
+                cluster.finish(job, code="E_UNKNOWN")
+                assert await mirror.recover(name, [job]) == 1
+                assert (await mirror.show(name, job)).status is Status.RUNNING
+
+    run(test())
+
+
+def test_a_dropped_space_is_missing() -> None:
+    async def test() -> None:
+        cluster = Cluster({"nba": ["10.0.0.5"], "other": ["10.0.0.5"]})
+        with GraphdDouble(cluster) as graphd:
+            async with mirrored(graphd) as mirror:
+                job = await mirror.submit("flush", "nba")
+                cluster.drop_space("nba")
+                for asked in (mirror.jobs("nba"), mirror.show("nba", job), mirror.submit("flush", "nba")):
+                    error = await failure(asked)
+                    assert (error.code, error.detail) == (Code.MISSING, "SpaceNotFound: SpaceName `nba`")
+                assert [space.name for space in await mirror.spaces()] == ["other"]
+
+    run(test())
+
+
+@pytest.mark.parametrize("hours", [-11, 0, 8])
+def test_times_are_utc_wherever_the_clusters_clock_stands(hours: int) -> None:
+    async def test() -> None:
+        cluster = Cluster()
+        with GraphdDouble(cluster, zone_offset=hours * 3600) as graphd:
+            async with mirrored(graphd) as mirror:
+                job = await mirror.submit("flush", "nba")
+                cluster.tick(90)
+                cluster.finish(job)
+                shown = await mirror.show("nba", job)
+                assert shown.start == datetime(2019, 12, 17, 9, 21, 30, tzinfo=UTC)
+                assert shown.stop == datetime(2019, 12, 17, 9, 23, 0, tzinfo=UTC)
+                assert shown.tasks is not None
+                assert shown.tasks[0].took == 90.0
+
+    run(test())
+
+
+def test_5000_jobs_of_a_space_are_told(long: bool) -> None:
+    async def test() -> None:
+        cluster = Cluster()
+        for _ in range(50_000 if long else 5_000):
+            cluster.ended_job("nba")
+        newest = await_newest = cluster.ended_job("nba", "COMPACT", "FAILED")
+        with GraphdDouble(cluster) as graphd:
+            async with mirrored(graphd) as mirror:
+                listed = await mirror.jobs("nba")
+                assert [job.id for job in listed] == list(range(newest, 0, -1))
+                assert [job.id for job in await mirror.jobs("nba", since=newest - 2)] == [
+                    newest,
+                    await_newest - 1,
+                ]
+
+    run(test())
+
+
+def test_a_guest_may_look_and_is_told_that_it_may_not_order() -> None:
+    async def test() -> None:
+        cluster = Cluster()
+        cluster.users["guest"] = "nebula"
+        cluster.guests.add("guest")
+        with GraphdDouble(cluster) as graphd:
+            async with mirrored(graphd, user="guest") as mirror:
+                assert await mirror.jobs("nba") == ()
+                error = await failure(mirror.submit("flush", "nba"))
+                assert error.code is Code.ACCESS
+                assert error.detail == "PermissionError: No permission to write data."
+                assert mirror.link.state is LinkState.CONNECTED
+
+    run(test())
+
+
+def test_a_command_that_jobtui_does_not_submit_is_unsupported() -> None:
+    async def test() -> None:
+        with GraphdDouble(Cluster()) as graphd:
+            async with mirrored(graphd) as mirror:
+                error = await failure(mirror.submit("stats; DROP SPACE nba", "nba"))
+                assert error.code is Code.UNSUPPORTED
+        assert not [text for text in graphd.cluster.statements if "DROP" in text]
+
+    run(test())

@@ -1,0 +1,47 @@
+"""Every name reaches graphd as itself, and nothing in a name is ever read as a statement."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobtui.storage.base import Code, StorageError
+from jobtui.storage.nebula import ngql
+from tests.support.nebula_cluster import Cluster, Said
+
+# a name as graphd's scanner can hold it: no NUL, no half of a surrogate pair
+names = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), min_size=1, max_size=40)
+
+
+@given(names)
+def test_any_name_between_back_quotes_is_read_as_that_name_and_nothing_else(name: str) -> None:
+    cluster = Cluster({name: ["10.0.0.5"]})
+    session = cluster.log_in("root", "nebula")
+    rows, chosen = cluster.execute(session, ngql.submit("flush", name))
+    assert rows is not None
+    assert (rows.rows, chosen) == ([[1]], name)
+
+
+@pytest.mark.parametrize("name", ["nba`; DROP SPACE `nba", "nba`; STOP JOB 1", "`", "\\", "\\`; SHOW JOBS"])
+def test_a_statement_in_a_name_is_part_of_the_name(name: str) -> None:
+    cluster = Cluster({"nba": ["10.0.0.5"]})
+    session = cluster.log_in("root", "nebula")
+    with pytest.raises(Said, match="SpaceNotFound"):
+        cluster.execute(session, ngql.show_jobs(name))
+
+
+@pytest.mark.parametrize("name", ["n\0ba", "\ud800"])
+def test_a_name_that_no_space_can_have_is_never_sent(name: str) -> None:
+    with pytest.raises(StorageError) as caught:
+        ngql.quoted(name)
+    assert caught.value.code is Code.MISSING
+
+
+def test_statements_name_their_space_each_time() -> None:
+    assert ngql.submit("compact", "nba") == "USE `nba`; SUBMIT JOB COMPACT"
+    assert ngql.show_jobs("nba") == "USE `nba`; SHOW JOBS"
+    assert ngql.show_job("nba", 40) == "USE `nba`; SHOW JOB 40"
+    assert ngql.stop("nba", 40) == "USE `nba`; STOP JOB 40"
+    assert ngql.recover("nba", (40, 41)) == "USE `nba`; RECOVER JOB 40, 41"
+    assert ngql.recover("nba", ()) == "USE `nba`; RECOVER JOB"

@@ -1,0 +1,148 @@
+"""What changes the cluster is sent at most once, and when its answer is lost, that is said."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from jobtui.storage.base import Code, LinkState
+from jobtui.storage.nebula.courier import Courier
+from tests.support.clock import FakeClock
+from tests.support.graphd_double import Fault, GraphdDouble
+from tests.support.nebula import Told, failure, mirrored, run, settings_for
+from tests.support.nebula_cluster import Cluster
+
+
+def submits(cluster: Cluster) -> int:
+    return sum("SUBMIT" in text for text in cluster.statements)
+
+
+@pytest.mark.parametrize(("fault", "jobs"), [(Fault.DROP_BEFORE, 0), (Fault.DROP_AFTER, 1), (Fault.GARBAGE, 1)])
+def test_an_order_whose_answer_was_lost_may_have_been_done_and_is_not_sent_again(
+    fault: Fault, jobs: int
+) -> None:
+    async def test() -> None:
+        cluster = Cluster()
+        with GraphdDouble(cluster) as graphd:
+            async with mirrored(graphd) as mirror:
+                await mirror.ready()
+                graphd.faults.append(fault)
+                error = await failure(mirror.submit("flush", "nba"))
+                assert (error.code, error.maybe_done) == (Code.UNREACHABLE, True)
+                assert error.detail.endswith("it may have been done all the same")
+                assert submits(cluster) == len(await mirror.jobs("nba")) == jobs
+                assert mirror.link.state is LinkState.CONNECTED
+                assert await mirror.submit("compact", "nba") == jobs + 1
+
+    run(test())
+
+
+def test_an_order_that_is_not_answered_in_time_may_have_been_done() -> None:
+    async def test() -> None:
+        cluster = Cluster()
+        with GraphdDouble(cluster) as graphd:
+            async with mirrored(graphd, answer_timeout=0.3) as mirror:
+                await mirror.ready()
+                graphd.faults.append(Fault.HANG)
+                error = await failure(mirror.submit("flush", "nba"))
+                assert (error.code, error.maybe_done) == (Code.TIMEOUT, True)
+                assert submits(cluster) == 1
+                assert [job.command for job in await mirror.jobs("nba")] == ["flush"]
+
+    run(test())
+
+
+@pytest.mark.parametrize("fault", [Fault.DROP_AFTER, Fault.GARBAGE])
+def test_stopping_and_recovering_are_orders_too(fault: Fault) -> None:
+    async def test() -> None:
+        cluster = Cluster()
+        failed = cluster.ended_job("nba", "COMPACT", "FAILED")
+        with GraphdDouble(cluster) as graphd:
+            async with mirrored(graphd) as mirror:
+                await mirror.ready()
+                for order in (lambda: mirror.recover("nba", [failed]), lambda: mirror.stop("nba", failed)):
+                    graphd.faults.append(fault)
+                    assert (await failure(order())).maybe_done
+        assert sum("RECOVER" in text for text in cluster.statements) == 1
+        assert sum("STOP" in text for text in cluster.statements) == 1
+
+    run(test())
+
+
+def test_a_graphd_that_was_restarted_between_two_orders_leaves_no_doubt() -> None:
+    async def test() -> None:
+        cluster = Cluster()
+        with GraphdDouble(cluster) as graphd:
+            async with mirrored(graphd) as mirror:
+                assert await mirror.submit("flush", "nba") == 1
+                graphd.down()
+                graphd.up()
+                assert await mirror.submit("compact", "nba") == 2
+        assert submits(cluster) == 2
+
+    run(test())
+
+
+def test_an_order_that_reaches_no_graphd_was_not_sent() -> None:
+    async def test() -> None:
+        cluster = Cluster()
+        with GraphdDouble(cluster) as graphd:
+            async with mirrored(graphd, clock=FakeClock()) as mirror:
+                told = Told(mirror)
+                await mirror.ready()
+                graphd.down()
+                error = await failure(mirror.submit("flush", "nba"))
+                assert (error.code, error.maybe_done) == (Code.UNREACHABLE, False)
+                assert "Connection refused" in error.detail
+                await told.until(LinkState.LOST)
+        assert submits(cluster) == 0
+
+    run(test())
+
+
+@pytest.mark.parametrize("trouble", ["leaderless", "loses_metad"])
+def test_an_order_that_graphd_could_not_see_through_with_metad_may_have_been_done(trouble: str) -> None:
+    async def test() -> None:
+        cluster = Cluster()
+        setattr(cluster, trouble, 1)
+        with GraphdDouble(cluster) as graphd:
+            async with mirrored(graphd) as mirror:
+                error = await failure(mirror.submit("flush", "nba"))
+                assert (error.code, error.maybe_done) == (Code.UNREACHABLE, True)
+                assert submits(cluster) == 1
+
+    run(test())
+
+
+def test_a_refusal_leaves_no_doubt() -> None:
+    async def test() -> None:
+        with GraphdDouble(Cluster()) as graphd:
+            async with mirrored(graphd) as mirror:
+                for asked in (mirror.stop("nba", 7), mirror.submit("flush", "gone")):
+                    assert not (await failure(asked)).maybe_done
+
+    run(test())
+
+
+def test_an_order_that_is_given_up_before_its_turn_is_never_sent() -> None:
+    async def test() -> None:
+        cluster = Cluster()
+        with GraphdDouble(cluster) as graphd:
+            courier = Courier(settings_for(graphd), "test")
+            await courier.connect()
+            graphd.faults.append(Fault.HANG)
+            before = asyncio.ensure_future(courier.ask("SHOW SPACES"))
+            await asyncio.to_thread(graphd.hanging.wait)
+            waiting = asyncio.ensure_future(courier.order("USE nba; SUBMIT JOB FLUSH"))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.wait([waiting])
+            graphd.go_on()
+            await before
+            await courier.ask("SHOW SPACES")
+            await courier.close()
+        assert waiting.cancelled()
+        assert submits(cluster) == 0
+
+    run(test())

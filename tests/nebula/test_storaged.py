@@ -1,0 +1,325 @@
+"""Jobs that our engine runs itself, through each storaged's HTTP port."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import AsyncExitStack
+
+import pytest
+
+from jobtui.storage.base import Code, LinkState, Outcome, Space, StorageError, TaskRunner
+from jobtui.storage.nebula.settings import Address, ClusterSettings, RunMode
+from jobtui.storage.nebula.storaged import StoragedRunner
+from tests.support.graphd_double import GraphdDouble
+from tests.support.nebula import failure, run, settings_for
+from tests.support.nebula_cluster import Cluster
+from tests.support.storaged_double import StoragedDouble
+
+HOST = "127.0.0.1"
+
+
+def given(port: int, *, spaces: dict[str, tuple[str, ...]] | None = None) -> ClusterSettings:
+    """A 1.x cluster: the settings tell the spaces, and no graphd is spoken to."""
+    return ClusterSettings(
+        name="old",
+        run=RunMode.STORAGED,
+        storaged_port=port,
+        spaces=spaces or {"nba": (HOST,)},
+        connect_timeout=1.0,
+    )
+
+
+async def work(runner: StoragedRunner, op: str = "compact", space: str = "nba", host: str = HOST) -> Outcome:
+    act = runner.flush if op == "flush" else runner.compact
+    return await act(space, host, lambda fraction, rate: None, asyncio.Event())
+
+
+def closed_port() -> int:
+    with socket.create_server((HOST, 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def test_it_is_a_task_runner_whose_stop_is_not_real() -> None:
+    runner: TaskRunner = StoragedRunner(given(12000))
+    assert not runner.capabilities.real_stop
+    assert not runner.capabilities.exact_progress
+
+
+@pytest.mark.parametrize("op", ["flush", "compact"])
+def test_the_host_is_asked_once_and_ok_is_success(op: str) -> None:
+    async def test() -> None:
+        with StoragedDouble({"nba"}) as storaged:
+            runner = StoragedRunner(given(storaged.port))
+            assert await work(runner, op) == Outcome()
+            assert storaged.asked == [("nba", op)]
+            await runner.close()
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("Can't find space nba", Code.MISSING),
+        ("Compact failed! error=-3", Code.REJECTED),
+        ("Flush failed! error=-8", Code.REJECTED),
+        ("Unknown operation compact", Code.REJECTED),
+        ("Error inside", Code.REJECTED),
+        ("OK", Code.REJECTED),
+        ("okay", Code.REJECTED),
+    ],
+)
+def test_any_other_body_is_the_reason_of_a_failure_though_its_http_code_is_200(body: str, code: Code) -> None:
+    async def test() -> None:
+        with StoragedDouble({"nba"}) as storaged:
+            storaged.body = body
+            error = await failure(work(StoragedRunner(given(storaged.port))))
+            assert (error.code, error.detail, error.host, error.space) == (code, body, HOST, "nba")
+
+    run(test())
+
+
+def test_an_empty_answer_is_a_failure_with_a_reason() -> None:
+    async def test() -> None:
+        with StoragedDouble({"nba"}) as storaged:
+            storaged.body = ""
+            assert (
+                await failure(work(StoragedRunner(given(storaged.port))))
+            ).detail == "storaged gave an empty answer"
+
+    run(test())
+
+
+def test_what_is_no_storaged_is_told_to_be_none() -> None:
+    async def test() -> None:
+        with StoragedDouble({"nba"}) as storaged:
+            runner = StoragedRunner(given(storaged.port))
+            storaged.http_status = 404
+            error = await failure(work(runner))
+            assert (error.code, "HTTP 404" in error.detail) == (Code.REJECTED, True)
+            storaged.noise = True
+            error = await failure(work(runner))
+            assert (error.code, "no storaged" in error.detail) == (Code.REJECTED, True)
+
+    run(test())
+
+
+def test_a_host_that_is_not_there_is_unreachable() -> None:
+    async def test() -> None:
+        port = closed_port()
+        error = await failure(work(StoragedRunner(given(port))))
+        assert error.code is Code.UNREACHABLE
+        assert error.detail == f"no storaged at {HOST}:{port}: Connection refused"
+
+    run(test())
+
+
+def test_a_host_that_is_gone_in_the_middle_of_the_work_has_died() -> None:
+    async def test() -> None:
+        with StoragedDouble({"nba"}) as storaged:
+            storaged.hangs = True
+            working = asyncio.ensure_future(work(StoragedRunner(given(storaged.port))))
+            await asyncio.to_thread(storaged.wait_for_a_call)
+            storaged.die()
+            assert (await failure(working)).code is Code.HOST_DIED
+
+    run(test())
+
+
+def test_work_lasts_as_long_as_it_lasts() -> None:
+    async def test() -> None:
+        with StoragedDouble({"nba"}) as storaged:
+            storaged.hangs = True
+            runner = StoragedRunner(given(storaged.port))
+            working = asyncio.ensure_future(work(runner))
+            await asyncio.to_thread(storaged.wait_for_a_call)
+            # other calls go on beside it
+            storaged.hangs = False
+            assert await work(runner, "flush") == Outcome()
+            assert not working.done()
+            storaged.go_on()
+            assert await working == Outcome()
+
+    run(test())
+
+
+def test_a_stop_is_detached_and_settles_when_the_host_is_through() -> None:
+    async def test() -> None:
+        with StoragedDouble({"nba"}) as storaged:
+            storaged.hangs = True
+            runner = StoragedRunner(given(storaged.port))
+            cancel = asyncio.Event()
+            working = asyncio.ensure_future(runner.compact("nba", HOST, lambda fraction, rate: None, cancel))
+            await asyncio.to_thread(storaged.wait_for_a_call)
+            cancel.set()
+            outcome = await working
+            assert (outcome.stopped, outcome.detached) == (True, True)
+            assert outcome.settled is not None
+            assert not outcome.settled.done()
+            storaged.go_on()
+            await outcome.settled
+            await runner.close()
+
+    run(test())
+
+
+def test_a_detached_host_that_dies_is_settled_too() -> None:
+    async def test() -> None:
+        with StoragedDouble({"nba"}) as storaged:
+            storaged.hangs = True
+            runner = StoragedRunner(given(storaged.port))
+            cancel = asyncio.Event()
+            working = asyncio.ensure_future(runner.compact("nba", HOST, lambda fraction, rate: None, cancel))
+            await asyncio.to_thread(storaged.wait_for_a_call)
+            cancel.set()
+            outcome = await working
+            storaged.die()
+            assert outcome.settled is not None
+            await outcome.settled
+
+    run(test())
+
+
+def test_a_stop_before_the_host_was_told_is_a_real_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        with StoragedDouble({"nba"}) as storaged:
+            connect, may_connect = socket.create_connection, asyncio.Event()
+            loop = asyncio.get_running_loop()
+
+            def slowly(*arguments: object, **named: object) -> socket.socket:
+                asyncio.run_coroutine_threadsafe(may_connect.wait(), loop).result(20)
+                return connect(*arguments, **named)  # type: ignore[arg-type]
+
+            monkeypatch.setattr(socket, "create_connection", slowly)
+            cancel = asyncio.Event()
+            runner = StoragedRunner(given(storaged.port))
+            working = asyncio.ensure_future(runner.compact("nba", HOST, lambda fraction, rate: None, cancel))
+            await asyncio.sleep(0)
+            cancel.set()
+            loop.call_soon(may_connect.set)
+            assert await working == Outcome(stopped=True)
+            assert storaged.asked == []
+
+    run(test())
+
+
+def test_closing_leaves_the_host_to_its_work() -> None:
+    async def test() -> None:
+        with StoragedDouble({"nba"}) as storaged:
+            storaged.hangs = True
+            runner = StoragedRunner(given(storaged.port))
+            working = asyncio.ensure_future(work(runner))
+            await asyncio.to_thread(storaged.wait_for_a_call)
+            await runner.close()
+            assert (await failure(working)).code is Code.HOST_DIED
+
+    run(test())
+
+
+@pytest.mark.parametrize("name", ["图谱", "été", "a%41b", "a+b", "a=b", "we`ird", "what?", "back\\slash"])
+def test_a_name_goes_out_as_it_is_since_storaged_decodes_nothing(name: str) -> None:
+    async def test() -> None:
+        with StoragedDouble({name}) as storaged:
+            runner = StoragedRunner(given(storaged.port, spaces={name: (HOST,)}))
+            assert await work(runner, "flush", name) == Outcome()
+            assert storaged.asked == [(name, "flush")]
+
+    run(test())
+
+
+@pytest.mark.parametrize("name", ["a b", "a&op=compact", "a#b", "a\r\nGET /other", "a\tb", "\ud800"])
+def test_a_name_that_can_not_be_said_over_http_is_never_sent(name: str) -> None:
+    async def test() -> None:
+        with StoragedDouble({name}) as storaged:
+            runner = StoragedRunner(given(storaged.port, spaces={name: (HOST,)}))
+            error = await failure(work(runner, "flush", name))
+            assert error.code is Code.UNSUPPORTED
+            assert storaged.asked == []
+
+    run(test())
+
+
+def test_a_1x_clusters_spaces_and_hosts_are_the_settings_own() -> None:
+    async def test() -> None:
+        with StoragedDouble({"nba"}) as storaged:
+            down = f"{HOST}:{closed_port()}"
+            settings = given(storaged.port, spaces={"nba": (HOST, down), "other": (HOST,)})
+            runner = StoragedRunner(settings)
+            await runner.start()
+            assert runner.link is None
+            assert await runner.spaces() == (Space("nba", (HOST, down)), Space("other", (HOST,)))
+            hosts = {host.name: host for host in await runner.hosts()}
+            assert (hosts[HOST].up, hosts[HOST].spaces) == (True, 2)
+            assert (hosts[down].up, hosts[down].spaces) == (False, 1)
+            assert "Connection refused" in hosts[down].detail
+            assert await work(runner, "flush", "nba", HOST) == Outcome()
+            assert (await failure(work(runner, "flush", "nba", down))).code is Code.UNREACHABLE
+            await runner.close()
+
+    run(test())
+
+
+def test_a_newer_clusters_spaces_and_hosts_are_told_by_graphd() -> None:
+    async def test() -> None:
+        async with AsyncExitStack() as stack:
+            storaged = stack.enter_context(StoragedDouble({"nba"}))
+            graphd = stack.enter_context(GraphdDouble(Cluster({"nba": [HOST, "10.255.255.1"]})))
+            settings = settings_for(
+                graphd,
+                run=RunMode.STORAGED,
+                storaged_port=storaged.port,
+                storaged={"10.255.255.1": Address(HOST, closed_port())},
+                connect_timeout=1.0,
+            )
+            runner = StoragedRunner(settings)
+            await runner.start()
+            stack.push_async_callback(runner.close)
+            assert await runner.spaces() == (Space("nba", ("10.255.255.1", HOST)),)
+            assert [(host.name, host.up) for host in await runner.hosts()] == [
+                ("10.255.255.1", False),
+                (HOST, True),
+            ]
+            assert runner.link is not None
+            assert runner.link.state is LinkState.CONNECTED
+            assert await work(runner) == Outcome()
+            graphd.down()
+            assert (await failure(runner.spaces())).code is Code.UNREACHABLE
+            assert runner.link.state is LinkState.LOST
+            assert await work(runner, "flush") == Outcome()  # the work itself needs no graphd
+
+    run(test())
+
+
+def test_several_storageds_on_one_machine_need_their_http_addresses_given() -> None:
+    async def test() -> None:
+        with (
+            StoragedDouble({"nba"}) as storaged,
+            GraphdDouble(Cluster({"nba": ["h:9779", "h:9789"]})) as graphd,
+        ):
+            settings = settings_for(
+                graphd, run=RunMode.STORAGED, storaged={"h:9779": Address(HOST, storaged.port)}
+            )
+            runner = StoragedRunner(settings)
+            await runner.start()
+            assert await work(runner, "flush", "nba", "h:9779") == Outcome()
+            error = await failure(work(runner, "flush", "nba", "h:9789"))
+            assert (error.code, "must give the HTTP address of 'h:9789'" in error.detail) == (
+                Code.UNSUPPORTED,
+                True,
+            )
+            assert [host.up for host in await runner.hosts()] == [True, False]
+            await runner.close()
+
+    run(test())
+
+
+def test_what_is_for_embedded_storage_is_unsupported() -> None:
+    async def test() -> None:
+        runner = StoragedRunner(given(12000))
+        for asked in (runner.drop_space("nba"), runner.load("nba", []), runner.stats("nba", HOST)):
+            assert (await failure(asked)).code is Code.UNSUPPORTED
+        with pytest.raises(StorageError, match="embedded storage only"):
+            await anext(aiter(runner.dump("nba")))
+
+    run(test())

@@ -1,0 +1,99 @@
+"""TLS with graphd: right, and wrong in each way that it can be wrong."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+import pytest
+
+from jobtui.storage.base import Code, LinkState
+from jobtui.storage.nebula.settings import Tls
+from tests.support.clock import FakeClock
+from tests.support.graphd_double import GraphdDouble
+from tests.support.nebula import failure, mirrored, run
+from tests.support.nebula_cluster import Cluster
+
+PEM = Path(__file__).parent / "tls"
+
+
+def server(*, asks_for_a_certificate: bool = False) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(PEM / "graphd.pem")
+    if asks_for_a_certificate:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(PEM / "ca.pem")
+    return context
+
+
+@pytest.mark.parametrize("name", ["", "graphd.test"])
+def test_a_trusted_graphd_is_spoken_to_over_tls(name: str) -> None:
+    async def test() -> None:
+        with GraphdDouble(Cluster(), tls=server()) as graphd:
+            async with mirrored(graphd, tls=Tls(ca=PEM / "ca.pem", server_name=name)) as mirror:
+                assert await mirror.submit("flush", "nba") == 1
+                assert len(await mirror.jobs("nba")) == 1
+
+    run(test())
+
+
+def test_a_graphd_that_asks_for_a_certificate_is_given_ours() -> None:
+    async def test() -> None:
+        with GraphdDouble(Cluster(), tls=server(asks_for_a_certificate=True)) as graphd:
+            tls = Tls(ca=PEM / "ca.pem", certificate=PEM / "jobtui.pem")
+            async with mirrored(graphd, tls=tls) as mirror:
+                assert len(await mirror.spaces()) == 1
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    ("tls", "words"),
+    [
+        (Tls(ca=PEM / "stranger.pem"), "is not trusted"),
+        (Tls(), "is not trusted"),
+        (Tls(ca=PEM / "ca.pem", server_name="other.test"), "is not trusted: Hostname mismatch"),
+        (Tls(ca=PEM / "nowhere.pem"), "nowhere.pem can't be used"),
+    ],
+)
+def test_a_certificate_that_is_not_trusted_is_refused_and_not_tried_again(tls: Tls, words: str) -> None:
+    async def test() -> None:
+        with GraphdDouble(Cluster(), tls=server()) as graphd:
+            async with mirrored(graphd, tls=tls, clock=FakeClock()) as mirror:
+                error = await failure(mirror.ready())
+                assert (error.code, mirror.link.state) == (Code.ACCESS, LinkState.REFUSED)
+                assert words in error.detail
+                assert graphd.cluster.logins == []
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    ("graphd_speaks_tls", "tls", "words"),
+    [
+        (True, None, "does it want TLS?"),
+        (False, Tls(ca=PEM / "ca.pem"), "TLS: no agreement with graphd"),
+    ],
+)
+def test_tls_on_one_side_alone_is_lost_with_a_hint(
+    graphd_speaks_tls: bool, tls: Tls | None, words: str
+) -> None:
+    async def test() -> None:
+        with GraphdDouble(Cluster(), tls=server() if graphd_speaks_tls else None) as graphd:
+            async with mirrored(graphd, tls=tls, clock=FakeClock(), connect_timeout=1.0) as mirror:
+                error = await failure(mirror.ready())
+                assert (error.code, mirror.link.state) == (Code.UNREACHABLE, LinkState.LOST)
+                assert words in error.detail
+
+    run(test())
+
+
+def test_a_certificate_that_graphd_does_not_get_is_told() -> None:
+    async def test() -> None:
+        with GraphdDouble(Cluster(), tls=server(asks_for_a_certificate=True)) as graphd:
+            async with mirrored(graphd, tls=Tls(ca=PEM / "ca.pem"), clock=FakeClock()) as mirror:
+                error = await failure(mirror.ready())
+                assert mirror.link.state is LinkState.LOST
+                assert error.detail
+
+    run(test())

@@ -1,0 +1,218 @@
+"""graphd's tables become our model, whatever words and rows are in them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from jobtui.model import Status
+from jobtui.storage.base import Code, MirroredJob, Space, StorageError
+from jobtui.storage.nebula import translate
+from jobtui.storage.nebula.table import Cell, Refusal, Table
+
+NINE = datetime(2019, 12, 17, 9, 0, tzinfo=UTC)
+TEN = datetime(2019, 12, 17, 10, 0, tzinfo=UTC)
+LIST = ("Job Id", "Command", "Status", "Start Time", "Stop Time")
+ONE = ("Job Id(TaskId)", "Command(Dest)", "Status", "Start Time", "Stop Time", "Error Code")
+HOSTS = ("Host", "Port", "Status", "Leader count", "Leader distribution", "Partition distribution", "Version")
+
+
+def listed(*rows: tuple[Cell, ...]) -> Table:
+    return Table(LIST, rows)
+
+
+def shown(*rows: tuple[Cell, ...]) -> Table:
+    return Table(ONE, (*rows, (f"Total:{len(rows) - 1}", "Succeeded:0", "Failed:0", "In Progress:0", "", "")))
+
+
+def hosts(*rows: tuple[Cell, ...]) -> Table:
+    return Table(HOSTS, (*rows, ("Total", None, None, 0, None, None, None)))
+
+
+@pytest.mark.parametrize(
+    ("word", "status", "reason"),
+    [
+        ("QUEUE", Status.QUEUE, ""),
+        ("RUNNING", Status.RUNNING, ""),
+        ("FINISHED", Status.FINISHED, ""),
+        ("FAILED", Status.FAILED, ""),
+        ("STOPPED", Status.STOPPED, ""),
+        ("finished", Status.FINISHED, ""),
+        ("SUCCEEDED", Status.FINISHED, ""),
+        ("IN_PROGRESS", Status.RUNNING, ""),
+        ("INVALID", Status.FAILED, "INVALID"),
+        ("PAUSED", Status.FAILED, "PAUSED"),
+    ],
+)
+def test_a_status_is_ours_and_an_unknown_one_is_failed_with_its_name_for_a_reason(
+    word: str, status: Status, reason: str
+) -> None:
+    (job,) = translate.jobs(listed((7, "FLUSH", word, NINE, TEN)))
+    assert (job.status, job.reason) == (status, reason)
+
+
+@pytest.mark.parametrize(
+    ("word", "command"),
+    [
+        ("FLUSH", "flush"),
+        ("COMPACT", "compact"),
+        ("STATS", "stats"),
+        ("REBUILD_TAG_INDEX", "rebuild tag index"),
+        ("LEADER_BALANCE", "leader balance"),
+        ("SOMETHING_NEW", "something new"),
+    ],
+)
+def test_a_command_is_told_in_lower_case_words(word: str, command: str) -> None:
+    (job,) = translate.jobs(listed((7, word, "RUNNING", NINE, None)))
+    assert job.command == command
+
+
+def test_jobs_are_listed_newest_first_and_only_those_after_the_one_that_is_known() -> None:
+    rows = [(n, "FLUSH", "FINISHED", NINE, TEN) for n in (3, 41, 7, 40)]
+    assert [job.id for job in translate.jobs(listed(*rows))] == [41, 40, 7, 3]
+    assert [job.id for job in translate.jobs(listed(*rows), since=7)] == [41, 40]
+
+
+def test_a_list_does_not_tell_tasks() -> None:
+    (job,) = translate.jobs(listed((7, "FLUSH", "FINISHED", NINE, TEN)))
+    assert job == MirroredJob(7, "flush", Status.FINISHED, NINE, TEN, tasks=None)
+
+
+def test_a_job_is_its_first_row_and_its_tasks_are_the_others_without_the_total() -> None:
+    job = translate.job(
+        shown(
+            (7, "COMPACT", "RUNNING", NINE, None, "E_JOB_SUBMITTED"),
+            (1, "10.0.0.6", "RUNNING", NINE, None, ""),
+            (0, "10.0.0.5", "FINISHED", NINE, TEN, ""),
+        )
+    )
+    assert (job.id, job.command, job.status, job.reason) == (7, "compact", Status.RUNNING, "")
+    assert job.tasks is not None
+    assert [(task.number, task.host, task.status) for task in job.tasks] == [
+        (0, "10.0.0.5", Status.FINISHED),
+        (1, "10.0.0.6", Status.RUNNING),
+    ]
+    assert [task.took for task in job.tasks] == [3600.0, None]
+
+
+def test_a_failed_job_has_the_clusters_error_code_for_a_reason_and_so_have_its_failed_tasks() -> None:
+    job = translate.job(
+        shown(
+            (7, "FLUSH", "FAILED", NINE, TEN, "E_RPC_FAILURE"),
+            (0, "10.0.0.5", "FINISHED", NINE, TEN, "E_RPC_FAILURE"),
+            (1, "10.0.0.6", "FAILED", NINE, TEN, "E_RPC_FAILURE"),
+        )
+    )
+    assert job.reason == "E_RPC_FAILURE"
+    assert job.tasks is not None
+    assert [(task.reason, task.code) for task in job.tasks] == [("", ""), ("E_RPC_FAILURE", "rejected")]
+
+
+def test_a_job_of_an_older_graphd_has_no_error_code() -> None:
+    rows: tuple[tuple[Cell, ...], ...] = (
+        (7, "FLUSH", "FAILED", NINE, TEN),
+        (0, "10.0.0.5", "FAILED", NINE, TEN),
+        ("Total:1", "Succeeded:0", "Failed:1", "In Progress:0", ""),
+    )
+    job = translate.job(Table(ONE[:5], rows))
+    assert (job.status, job.reason, len(job.tasks or ())) == (Status.FAILED, "", 1)
+
+
+def test_a_data_balance_is_told_with_its_moves_for_tasks() -> None:
+    columns = ("Job Id(spaceId:partId)", "Command(src->dst)", "Status", "Start Time", "Stop Time", "Error Code")
+    job = translate.job(
+        Table(
+            columns,
+            (
+                (9, "DATA_BALANCE", "RUNNING", NINE, None, "E_JOB_SUBMITTED"),
+                ("1:5", "10.0.0.5:9779->10.0.0.6:9779", "SUCCEEDED", NINE, TEN, ""),
+                ("1:6", "10.0.0.5:9779->10.0.0.6:9779", "IN_PROGRESS", NINE, None, ""),
+                ("Total:2", "Succeeded:1", "Failed:0", "In Progress:1", "Invalid:0", ""),
+            ),
+        )
+    )
+    assert job.command == "data balance"
+    assert job.tasks is not None
+    assert [(task.number, task.status) for task in job.tasks] == [(0, Status.FINISHED), (1, Status.RUNNING)]
+    assert job.tasks[0].host == "10.0.0.5:9779->10.0.0.6:9779"
+
+
+def test_a_job_that_waits_to_run_again_shows_nothing_of_its_run_before() -> None:
+    job = translate.job(
+        shown((7, "FLUSH", "QUEUE", NINE, TEN, "E_JOB_SUBMITTED"), (0, "10.0.0.5", "FAILED", NINE, TEN, ""))
+    )
+    assert (job.start, job.stop, job.tasks) == (None, None, ())
+
+
+def test_a_job_that_runs_again_has_no_stop_time_yet() -> None:
+    (job,) = translate.jobs(listed((7, "FLUSH", "RUNNING", TEN, NINE)))
+    assert (job.start, job.stop) == (TEN, None)
+
+
+def test_spaces_have_the_hosts_that_hold_a_part_of_them() -> None:
+    names = Table(("Name",), (("nba",), ("empty",), ("test2",)))
+    table = hosts(
+        ("10.0.0.5", 9779, "ONLINE", 2, "nba:1, test2:1", "nba:10, test2:5", "3.8.0"),
+        ("10.0.0.6", 9779, "OFFLINE", 0, "No valid partition", "nba:10", "3.8.0"),
+        ("10.0.0.7", 9779, "ONLINE", 0, "No valid partition", "No valid partition", "3.8.0"),
+    )
+    assert translate.spaces(names, table) == (
+        Space("empty", ()),
+        Space("nba", ("10.0.0.5", "10.0.0.6")),
+        Space("test2", ("10.0.0.5",)),
+    )
+    assert [(host.name, host.up, host.spaces) for host in translate.hosts(table)] == [
+        ("10.0.0.5", True, 2),
+        ("10.0.0.6", False, 1),
+        ("10.0.0.7", True, 0),
+    ]
+    assert translate.hosts(table)[1].detail == "offline, says the cluster"
+
+
+def test_a_spaces_name_may_look_like_the_list_that_it_stands_in() -> None:
+    odd = "a:1, b"
+    names = Table(("Name",), ((odd,), ("b",), ("a",)))
+    table = hosts(("10.0.0.5", 9779, "ONLINE", 0, "", f"{odd}:10, unknown yet:3, b:10", "3.8.0"))
+    held = {space.name: space.hosts for space in translate.spaces(names, table)}
+    assert held == {odd: ("10.0.0.5",), "b": ("10.0.0.5",), "a": ()}
+
+
+def test_several_storageds_on_one_machine_are_told_apart_by_their_ports() -> None:
+    table = hosts(
+        ("127.0.0.1", 9779, "ONLINE", 0, "", "nba:10", "3.8.0"),
+        ("127.0.0.1", 9789, "ONLINE", 0, "", "nba:10", "3.8.0"),
+        ("10.0.0.5", 9779, "ONLINE", 0, "", "nba:10", "3.8.0"),
+    )
+    assert [host.name for host in translate.hosts(table)] == ["127.0.0.1:9779", "127.0.0.1:9789", "10.0.0.5"]
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "expected", "maybe_done"),
+    [
+        ("E_EXECUTION_ERROR", "Job not existed in chosen space!", Code.REJECTED, False),
+        ("E_SEMANTIC_ERROR", "SemanticError: Space was not chosen.", Code.REJECTED, False),
+        ("E_EXECUTION_ERROR", "SpaceNotFound: SpaceName `nba`", Code.MISSING, False),
+        ("E_BAD_PERMISSION", "PermissionError: No permission to write data.", Code.ACCESS, False),
+        ("E_EXECUTION_ERROR", "LeaderChanged: Leader changed!", Code.UNREACHABLE, True),
+        ("E_EXECUTION_ERROR", "Rpc failure, probably timeout!", Code.UNREACHABLE, True),
+        ("E_EXECUTION_ERROR", "RPC failure in MetaClient: timed out", Code.UNREACHABLE, True),
+        ("E_SYNTAX_ERROR", "", Code.REJECTED, False),
+    ],
+)
+def test_a_refusal_is_told_in_the_clusters_own_words(
+    code: str, words: str, expected: Code, maybe_done: bool
+) -> None:
+    error = translate.refused(Refusal(code, words), "nba", order=True)
+    assert (error.code, error.space, error.detail) == (expected, "nba", words or code)
+    assert error.maybe_done is maybe_done
+    assert not translate.refused(Refusal(code, words), "nba").maybe_done
+
+
+@pytest.mark.parametrize(
+    "table", [Table(), Table(("Name",), (("nba",),)), Table(LIST, (("x", "", "", None, None),))]
+)
+def test_a_table_of_another_form_is_an_error_that_says_so(table: Table) -> None:
+    for read in (translate.jobs, translate.job, translate.new_job_id, translate.recovered):
+        with pytest.raises(StorageError, match="in a form that jobtui does not know"):
+            read(table)
