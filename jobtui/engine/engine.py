@@ -12,6 +12,7 @@ The screen and the scripts see it as a `Desk` and hold immutable snapshots only.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -81,9 +82,11 @@ class Engine:
         `demo` fills the profile with the demo's spaces and goes on writing gently. Raises StoreLocked
         where another process has the profile, StoreError and StorageError where it can't be opened.
         """
+        if demo:
+            profile = _at_the_demos_rate(profile)
         history = History.open(profile.history)
         try:
-            engine = cls(profile, history, storage or _embedded(profile, demo), clock or SystemClock(), run)
+            engine = cls(profile, history, storage or _embedded(profile), clock or SystemClock(), run)
         except BaseException:
             history.close()
             raise
@@ -316,15 +319,17 @@ class Engine:
         return replace(job, tasks=tuple(tasks))
 
 
-def _embedded(profile: Profile, demo: bool) -> TaskRunner:
+def _embedded(profile: Profile) -> TaskRunner:
     from jobtui.storage.local import LocalStorage
 
-    rate = profile.compact_rate
-    if demo:
-        from jobtui.storage.local.demo import COMPACT_RATE
+    return LocalStorage(profile.storage, profile.hosts, compact_rate=profile.compact_rate)
 
-        rate = COMPACT_RATE
-    return LocalStorage(profile.storage, profile.hosts, compact_rate=rate)
+
+def _at_the_demos_rate(profile: Profile) -> Profile:
+    """The profile with work slow enough to be watched."""
+    from jobtui.storage.local.demo import COMPACT_RATE
+
+    return dataclasses.replace(profile, compact_rate=COMPACT_RATE)
 
 
 async def _some(pairs: Any, most: int = 1000) -> list[tuple[bytes, bytes]]:
