@@ -12,7 +12,7 @@ from jobtui.storage.base import Code, LinkState, StorageError
 from jobtui.storage.nebula.mirror import GraphdMirror
 from jobtui.storage.nebula.settings import FromEnvironment, Given, Secret
 from tests.support.graphd_double import Fault, GraphdDouble
-from tests.support.nebula import PatientClock, Told, failure, mirrored, run, settings_for, until
+from tests.support.nebula import PatientClock, Told, failure, mirrored, run, settings_for
 from tests.support.nebula_cluster import Cluster
 
 LOOKS_AND_ORDERS = 2  # a mirror's connections
@@ -50,12 +50,11 @@ def test_no_graphd_at_all_is_lost_and_is_tried_again_with_growing_patience() -> 
                 lost = told.links[-1]
                 assert (lost.state, lost.retry_in, lost.since) == (LinkState.LOST, 1.0, clock.now())
                 began = clock.now()
-                await clock.let_pass(lambda: len(waits_told(told)) == 8)
-                waits = waits_told(told)
-                assert waits == [1, 2, 4, 8, 15, 30, 30, 30]
+                await clock.let_pass(told.hear(lambda: len(waits_told(told)) == 8))
+                assert waits_told(told) == [1, 2, 4, 8, 15, 30, 30, 30]
                 assert {link.since for link in told.links if link.state is LinkState.LOST} == {began}
                 graphd.up()
-                await clock.let_pass(lambda: told.states[-1] is LinkState.CONNECTED)
+                await clock.let_pass(told.until(LinkState.CONNECTED))
                 assert [space.name for space in await mirror.spaces()] == ["nba"]
 
     run(test())
@@ -119,6 +118,7 @@ def test_the_graphd_in_use_ends_and_a_look_goes_on_over_another_unnoticed() -> N
                 assert await mirror.jobs("nba") == ()
                 assert await mirror.submit("flush", "nba") == 1
                 assert LinkState.LOST not in told.states
+                assert mirror.link.address == f"127.0.0.1:{two.port}"
         assert len(cluster.logins) == LOOKS_AND_ORDERS  # the session is the cluster's: it lives on
 
     run(test())
@@ -197,7 +197,7 @@ def test_a_graphd_that_is_not_ready_for_a_login_is_waited_for(code: str, words: 
                 assert words in error.detail
                 assert mirror.link.state is LinkState.LOST
                 cluster.login_trouble = None
-                await clock.let_pass(lambda: told.states[-1] is LinkState.CONNECTED)
+                await clock.let_pass(told.until(LinkState.CONNECTED))
 
     run(test())
 
@@ -316,12 +316,10 @@ def test_a_new_metad_leader_is_waited_for_and_asked() -> None:
                 await mirror.ready()
                 cluster.leaderless = 1
                 look = asyncio.ensure_future(mirror.jobs("nba"))
-                await clock.let_pass(look.done)
-                assert [job.id for job in await look] == [1]
+                assert [job.id for job in await clock.let_pass(look)] == [1]
                 cluster.leaderless = 2
                 look = asyncio.ensure_future(mirror.jobs("nba"))
-                await clock.let_pass(look.done)
-                error = await failure(look)
+                error = await failure(clock.let_pass(look))
                 assert (error.code, error.detail) == (Code.UNREACHABLE, "LeaderChanged: Leader changed!")
                 assert mirror.link.state is LinkState.CONNECTED
 
@@ -348,7 +346,7 @@ def test_closing_gives_the_sessions_back_and_ends_the_connections() -> None:
                 await mirror.jobs("nba")
                 await mirror.submit("flush", "nba")
                 assert len(graphd.cluster.sessions) == LOOKS_AND_ORDERS
-            await until(lambda: graphd.clients == 0)
+            await asyncio.to_thread(graphd.wait_until_alone)
             assert graphd.cluster.sessions == {}
             assert (await failure(mirror.jobs("nba"))).code is Code.UNREACHABLE
 
@@ -404,6 +402,16 @@ def test_a_password_shows_in_no_error_no_link_and_no_log(caplog: pytest.LogCaptu
     assert told
     for text in [*told, caplog.text]:
         assert password not in text
+
+
+def test_a_password_that_is_no_text_shows_in_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        monkeypatch.setenv("SECRET", "s3cr3t\udcff")
+        with GraphdDouble(Cluster()) as graphd:
+            async with mirrored(graphd, password=FromEnvironment("SECRET"), clock=PatientClock()) as mirror:
+                assert "s3cr3t" not in repr(vars(await failure(mirror.ready())))
+
+    run(test())
 
 
 def test_a_mirror_that_was_not_started_says_so_instead_of_waiting() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 from jobtui.model import Status
@@ -14,7 +13,6 @@ from tests.support.nebula import PatientClock, failure, mirrored, run
 from tests.support.nebula_cluster import Cluster
 from tests.support.scripted_mirror import START, ScriptedMirror
 
-Batches = AsyncIterator[tuple[Sighting, ...]]
 Told = list[tuple[str, int, Status, News]]
 
 
@@ -27,10 +25,8 @@ class Reader:
         self._next: asyncio.Future[tuple[Sighting, ...]] | None = None
 
     async def batch(self) -> tuple[Sighting, ...]:
-        self._ask()
-        assert self._next is not None
-        await self.clock.let_pass(self._next.done)
-        batch, self._next = self._next.result(), None
+        batch = await self.clock.let_pass(self._asked())
+        self._next = None
         return batch
 
     async def news(self) -> Told:
@@ -38,11 +34,9 @@ class Reader:
 
     async def silence(self, seconds: int) -> None:
         """Nothing is told for that long."""
-        self._ask()
-        assert self._next is not None
-        end = self.clock.steady() + seconds
-        await self.clock.let_pass(lambda: self.clock.steady() >= end)
-        assert not self._next.done()
+        asked = self._asked()
+        await self.clock.let_pass(self.clock.sleep(seconds))
+        assert not asked.done()
 
     async def close(self) -> None:
         if self._next is not None:
@@ -50,9 +44,10 @@ class Reader:
             await asyncio.wait([self._next])
         await self._batches.aclose()  # type: ignore[attr-defined]
 
-    def _ask(self) -> None:
+    def _asked(self) -> asyncio.Future[tuple[Sighting, ...]]:
         if self._next is None:
             self._next = asyncio.ensure_future(anext(self._batches))
+        return self._next
 
 
 def test_what_is_there_is_told_first_in_the_order_of_ids_with_its_tasks() -> None:
@@ -252,11 +247,9 @@ def test_a_lost_connection_is_waited_out_and_nothing_of_the_news_is_lost() -> No
         mirror.show = breaking  # type: ignore[method-assign]
         reader = Reader(Follower(mirror, clock=clock), clock)
         assert [job for _, job, _, _ in await reader.news()] == [1, 2]
-        waiting = asyncio.ensure_future(reader.batch())
-        await asyncio.sleep(0.01)
-        assert not waiting.done()
+        await reader.silence(60)
         mirror.tell(LinkState.CONNECTED)
-        assert [one.job.id for one in await waiting] == [3, 4, 5]
+        assert [one.job.id for one in await reader.batch()] == [3, 4, 5]
         await reader.close()
 
     run(test())

@@ -53,6 +53,7 @@ class GraphdDouble:
         self._port = 0
         self._listener: socket.socket | None = None
         self._clients: set[socket.socket] = set()
+        self._left = threading.Condition()
         self.connections = 0
         self.up()
 
@@ -82,6 +83,11 @@ class GraphdDouble:
         for client in [*self._clients]:
             with contextlib.suppress(OSError):
                 client.shutdown(socket.SHUT_RDWR)
+
+    def wait_until_alone(self) -> None:
+        """Wait until every connection has ended."""
+        with self._left:
+            assert self._left.wait_for(lambda: not self._clients, WAIT), "somebody is still connected"
 
     def go_on(self) -> None:
         """Let go of what hangs."""
@@ -114,10 +120,12 @@ class GraphdDouble:
         except (TTransportException, OSError, ValueError, EOFError):
             pass  # the client went away, or a fault sent it away
         finally:
-            self._clients.discard(client)
             with contextlib.suppress(OSError):
                 client.shutdown(socket.SHUT_RDWR)
             client.close()
+            with self._left:
+                self._clients.discard(client)
+                self._left.notify_all()
 
     def befall(self) -> Fault | None:
         return self.faults.pop(0) if self.faults else None

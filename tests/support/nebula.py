@@ -16,6 +16,7 @@ from tests.support.graphd_double import GraphdDouble
 
 T = TypeVar("T")
 WAIT = 20.0
+STEPS_TO_WAKE = 10  # turns of the loop that a sleeper, and who waits for it, may take to get going
 PASSWORD = Given(Secret("nebula"))
 
 
@@ -35,24 +36,35 @@ def settings_for(*graphds: GraphdDouble, **changes: Any) -> ClusterSettings:
 
 
 class PatientClock(FakeClock):
-    """A clock that knows how many sleep, and can move on by the second until something is so."""
+    """A clock that moves on, a second at a time, whenever all that is left to do is to sleep."""
 
-    sleepers = 0
+    def __init__(self) -> None:
+        super().__init__()
+        self._asleep = asyncio.Event()
 
     async def sleep(self, seconds: float) -> None:
-        self.sleepers += 1
-        try:
-            await super().sleep(seconds)
-        finally:
-            self.sleepers -= 1
+        self._asleep.set()
+        await super().sleep(seconds)
 
-    async def let_pass(self, until: Callable[[], bool]) -> None:
-        """Move on, whenever somebody sleeps, until that is so."""
+    @property
+    def sleepers(self) -> int:
+        return self._sleepers()
+
+    async def let_pass(self, until: Awaitable[T]) -> T:
+        """What it comes to; the clock moves whenever somebody sleeps meanwhile."""
+        done = asyncio.ensure_future(until)
         async with asyncio.timeout(WAIT):
-            while not until():
+            while not done.done():
                 if self.sleepers:
                     self.advance(1)
-                await asyncio.sleep(0.001)
+                    for _ in range(STEPS_TO_WAKE):
+                        await asyncio.sleep(0)
+                    continue
+                self._asleep.clear()
+                asleep = asyncio.ensure_future(self._asleep.wait())
+                await asyncio.wait([done, asleep], return_when=asyncio.FIRST_COMPLETED)
+                asleep.cancel()
+        return done.result()
 
 
 class Told:
@@ -73,10 +85,14 @@ class Told:
 
     async def until(self, state: LinkState) -> Link:
         """The latest link, once its state is that."""
-        while self.links[-1].state is not state:
+        await self.hear(lambda: self.links[-1].state is state)
+        return self.links[-1]
+
+    async def hear(self, enough: Callable[[], bool]) -> None:
+        """Listen until that was told."""
+        while not enough():
             self._changed.clear()
             await asyncio.wait_for(self._changed.wait(), WAIT)
-        return self.links[-1]
 
 
 @asynccontextmanager
@@ -90,13 +106,6 @@ async def mirrored(
         yield mirror
     finally:
         await mirror.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what another thread brings about."""
-    async with asyncio.timeout(WAIT):
-        while not condition():  # noqa: ASYNC110 - another thread's doing sets no event of ours
-            await asyncio.sleep(0.001)
 
 
 async def failure(asked: Awaitable[object]) -> StorageError:

@@ -43,6 +43,12 @@ class Courier:
         self._session: int | None = None
         self._turn = 0
 
+    @property
+    def address(self) -> str:
+        """Where the connection leads, "" while there is none."""
+        line = self._line
+        return str(line.address) if line is not None else ""
+
     async def connect(self) -> str:
         """Make sure that a graphd answers, or connect to another; the address it is at. Raises StorageError."""
         return await self._send(self._connect)

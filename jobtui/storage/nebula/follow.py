@@ -67,6 +67,7 @@ class _Watched:
 class Follower:
     """See the module. `known` is what the history holds of the last week's jobs and of those not ended.
 
+    A known job's `start` is the cluster's own: another start is another run. Its tasks are not needed.
     `on_trouble` is told of a space whose jobs can't be listed, once for each new reason.
     """
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -93,6 +94,11 @@ class LinkKeeper:
         if self.link.state is LinkState.REFUSED and self._error is not None:
             raise StorageError(self._error.code, self._error.host, "", self._error.detail)
         raise StorageError(Code.UNREACHABLE, "", "", f"the connection to the cluster is {self.link.state}")
+
+    def answered(self, address: str) -> None:
+        """A call was answered, perhaps by another server than the one that was known."""
+        if self.link.state is LinkState.CONNECTED and address and address != self.link.address:
+            self._tell(replace(self.link, address=address))
 
     def lost(self, error: StorageError) -> None:
         """A call found no graphd: go on trying, unless the error is of a kind that trying does not mend."""

@@ -103,10 +103,12 @@ class GraphdMirror:
 
     async def _asked(self, text: str, space: str) -> Table | Refusal:
         try:
-            return await self._looks.ask(text)
+            reply = await self._looks.ask(text)
         except StorageError as error:
             self._keeper.lost(error)
             raise StorageError(error.code, error.host, space, error.detail) from None
+        self._keeper.answered(self._looks.address)
+        return reply
 
     async def _order(self, text: str, space: str) -> Table:
         await self.ready()

@@ -60,7 +60,12 @@ class Line:
 
     def log_in(self, user: str, password: Secret) -> int:
         """The id of a new session."""
-        answer = self._call(self._timeout, self._graphd.authenticate, user, password.reveal())
+        try:
+            answer = self._call(
+                self._timeout, self._graphd.authenticate, _bytes(user), _bytes(password.reveal())
+            )
+        except StorageError as error:
+            raise self._error(error.code, password.hidden_in(error.detail)) from None
         if answer.error_code == ErrorCode.SUCCEEDED:
             return int(answer.session_id)
         words = password.hidden_in(_text(answer.error_msg))
@@ -234,6 +239,10 @@ def _time(held: DateTime) -> datetime:
     return datetime(
         held.year, held.month, held.day, held.hour, held.minute, held.sec, held.microsec, tzinfo=UTC
     )
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")  # as it came from the environment or the command line
 
 
 def _text(data: bytes | str | None) -> str:
