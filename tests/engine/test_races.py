@@ -41,6 +41,8 @@ MEMORY = Path("/dev/shm")
 class Races(RuleBasedStateMachine):
     """Job ids in the rules are drawn as places in what exists, so that most of them mean something."""
 
+    steps = 0
+
     def __init__(self) -> None:
         super().__init__()
         self.root = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
@@ -152,6 +154,7 @@ class Races(RuleBasedStateMachine):
     def check(self) -> None:
         if not hasattr(self, "bench"):
             return
+        Races.steps += 1
         self.published_statuses_move_only_as_allowed()
         under_way = [operation.host for operation in self.storage.under_way]
         assert len(under_way) == len(set(under_way)), "one operation a host"
@@ -239,8 +242,9 @@ async def _settled(engine: Engine) -> None:
 
 @pytest.mark.timeout(3600)
 def test_no_order_of_events_breaks_an_invariant(long: bool) -> None:
-    few: dict[str, Any] = {"max_examples": 2000 if long else 200, "stateful_step_count": 100 if long else 50}
+    few: dict[str, Any] = {"max_examples": 2000 if long else 220, "stateful_step_count": 100 if long else 50}
     checks = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
     run_state_machine_as_test(
         Races, settings=settings(deadline=None, derandomize=not long, suppress_health_check=checks, **few)
     )
+    assert Races.steps >= 10_000
