@@ -169,6 +169,20 @@ def test_any_bytes_can_be_keys_and_values(tmp_path):
     asyncio.run(run())
 
 
+def test_a_pair_too_long_for_a_message_is_refused_and_the_others_before_it_stand(tmp_path, monkeypatch):
+    monkeypatch.setattr("jobtui.storage.local.spread.LONGEST_PAIR", 1000)
+
+    async def run():
+        async with space_at(tmp_path) as storage:
+            error = await failure_of(storage.load("nba", [(b"key", bytes(998))]))
+            assert error.code is Code.REJECTED
+            assert "too long" in error.detail
+            await storage.load("nba", [(b"key", bytes(997))])
+            assert await dumped(storage) == [(b"key", bytes(997))]
+
+    asyncio.run(run())
+
+
 def test_what_was_loaded_is_there_after_a_kill_and_after_an_end(tmp_path):
     async def run():
         async with space_at(tmp_path) as storage:

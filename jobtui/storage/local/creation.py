@@ -52,6 +52,7 @@ class Creation:
         if placement.directories is not None:
             return await self._adopt(name, placement.directories)
         hosts = self._chosen(name, placement)
+        await self._finish_deleting(name)
         for host in hosts:
             self._refuse_remains(name, host)
         await self._save(self._ground.catalogue.with_unsettled(Unsettled(name, hosts)))
@@ -166,6 +167,14 @@ class Creation:
             if Path(real).is_relative_to(os.path.realpath(own)):
                 raise _refused(name, f"{directory} lies in jobtui's own storage", directory)
 
+    async def _finish_deleting(self, name: str) -> None:
+        """Where a dropped space of that name could not be deleted, try again before its place is used."""
+        for one in self._ground.catalogue.unsettled:
+            if one.name == name:
+                await self._clear(name, one.hosts)
+        if any(one.name == name for one in self._ground.catalogue.unsettled):
+            raise _refused(name, f"what is left of a dropped space {name} can't be deleted; it is in its place")
+
     async def _clear(self, name: str, hosts: Sequence[str]) -> None:
         for host in hosts:
             if host in self._ground.catalogue.directories:
@@ -179,7 +188,7 @@ class Creation:
         """Delete what is unsettled; where that fails it stays noted, for the next start."""
         catalogue = self._ground.catalogue
         try:
-            for host in hosts:
+            for host in hosts if name not in catalogue.entries else ():
                 if host in catalogue.directories:
                     places.remove(catalogue.directories[host], name)
             settled = catalogue.settled(name)

@@ -84,6 +84,7 @@ def strangers(host: Path, known: set[str]) -> list[str]:
 def prepare(host: Path, space: str) -> None:
     """Make the host's directory, and keep the full name beside a cut one. Raises OSError."""
     host.mkdir(parents=True, exist_ok=True, mode=0o700)
+    sync_directory(host.parent)
     place = directory_name(space)
     if is_cut(place):
         write_durably(host / (place + _NAME), space.encode("utf-8", "surrogatepass"))
@@ -103,6 +104,8 @@ def remove(host: Path, space: str) -> None:
         doomed = host / place
     _delete(doomed)
     (host / (place + _NAME)).unlink(missing_ok=True)
+    if host.exists():
+        sync_directory(host)
 
 
 def write_durably(file: Path, data: bytes) -> None:

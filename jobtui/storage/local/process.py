@@ -21,7 +21,7 @@ from jobtui.storage.local import protocol as p
 from jobtui.storage.local.reasons import one_line
 
 START_SECONDS = 30.0
-LONGEST_LINE = 256 << 20
+LONGEST_LINE = 4 * p.LONGEST_PAIR
 KEPT_LINES = 20
 SHOWN_LINES = 3
 _REMARKS = 3  # garbage lines that are told of in one life; the rest would tell nothing new

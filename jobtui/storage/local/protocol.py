@@ -13,6 +13,9 @@ import msgspec
 from jobtui.model import Stats
 from jobtui.storage.base import Code
 
+# bytes of a key and its value together that can be loaded and dumped: a message is held in memory whole
+LONGEST_PAIR = 256 << 20
+
 
 class _Message(msgspec.Struct, frozen=True, gc=False, tag_field="is", tag=str.lower):
     """A message's name in small letters is its `is` field."""
@@ -88,9 +91,7 @@ Order = Create | Close | Look | Flush | Compact | Load | Dump | EndDump | Stop |
 
 
 class Here(_Message, frozen=True):
-    """The worker answers; also its first word (number 0). `free` is bytes free on its disk, None if unknown."""
-
-    free: int | None
+    """The worker answers; also its first word (number 0)."""
 
 
 class Done(_Message, frozen=True):

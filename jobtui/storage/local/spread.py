@@ -7,6 +7,8 @@ import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 
 from jobtui.storage.base import Pair
+from jobtui.storage.local.protocol import LONGEST_PAIR
+from jobtui.storage.local.reasons import size_text
 
 BATCH_BYTES = 2 << 20  # of all hosts together: some ten milliseconds of the loop's time
 PAIR_BYTES = 64  # what a pair costs beside its bytes
@@ -15,14 +17,20 @@ PAIR_BYTES = 64  # what a pair costs beside its bytes
 def batches(pairs: Sequence[Pair], hosts: Sequence[str]) -> Iterator[dict[str, list[Pair]]]:
     """The pairs in batches of bounded size, each split by host; a key's pairs keep their order.
 
-    A key's host is told by its CRC-32. That is never to change: data on disk lies where it says.
+    Raises ValueError where a pair is too long. A key's host is told by its CRC-32, and that is never to
+    change: data on disk lies where it says.
     """
     batch: dict[str, list[Pair]] = {}
     size = 0
     for pair in pairs:
         key, value = pair
         batch.setdefault(hosts[zlib.crc32(key) % len(hosts)], []).append(pair)
-        size += len(key) + (len(value) if value else 0) + PAIR_BYTES
+        length = len(key) + (len(value) if value else 0)
+        if length > LONGEST_PAIR:
+            raise ValueError(
+                f"a pair of {size_text(length)} is too long: {size_text(LONGEST_PAIR)} are the most"
+            )
+        size += length + PAIR_BYTES
         if size >= BATCH_BYTES:
             yield batch
             batch, size = {}, 0

@@ -102,9 +102,12 @@ class LocalStorage:
             reason = f"{space} is adopted: where its keys belong is known to its own program alone"
             raise StorageError(Code.UNSUPPORTED, "", space, reason)
         used: set[str] = set()
-        for batch in batches(pairs, found.hosts):
-            used.update(batch)
-            await self._load(space, batch, sync=False)
+        try:
+            for batch in batches(pairs, found.hosts):
+                used.update(batch)
+                await self._load(space, batch, sync=False)
+        except ValueError as error:
+            raise StorageError(Code.REJECTED, "", space, str(error)) from error
         await self._load(space, dict.fromkeys(used, ()), sync=True)
 
     async def dump(self, space: str) -> AsyncIterator[tuple[bytes, bytes]]:

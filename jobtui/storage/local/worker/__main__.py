@@ -52,7 +52,7 @@ def _serve(kind: str, directory: Path, more: Sequence[str], answers: int) -> Non
         return AdoptedKeeper(directory, Path(more[0]), shared)
 
     shared = Shared(int(more[0]) if kind == "own" and more else None)
-    Server(directory, own if kind == "own" else adopted, answers).run(sys.stdin.buffer)
+    Server(own if kind == "own" else adopted, answers).run(sys.stdin.buffer)
 
 
 def _take_stdout() -> int:

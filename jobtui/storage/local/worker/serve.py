@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
@@ -20,7 +19,6 @@ from jobtui.storage.local import protocol as p
 from jobtui.storage.local.reasons import Trouble, one_line
 from jobtui.storage.local.worker import operations, pairs
 from jobtui.storage.local.worker.database import Database, Keeper
-from jobtui.storage.local.worker.disk import free_bytes
 from jobtui.storage.local.worker.halt import Halt
 from jobtui.storage.local.worker.look import look
 from jobtui.storage.local.worker.progress import Report
@@ -36,8 +34,7 @@ Keep = Callable[[str, bool], Keeper]
 class Server:
     """Carries out the orders of one pipe until it ends."""
 
-    def __init__(self, root: Path, keep: Keep, answers: int) -> None:
-        self._root = root
+    def __init__(self, keep: Keep, answers: int) -> None:
         self._keep = keep
         self._answers = answers
         self._sending = threading.Lock()
@@ -48,7 +45,7 @@ class Server:
 
     def run(self, orders: BinaryIO) -> None:
         """Until the pipe ends, which means that the parent is gone, or Quit has been carried out."""
-        self._say(0, p.Here(free_bytes(self._root)))
+        self._say(0, p.Here())
         decoder = msgspec.json.Decoder(p.Ask)
         for line in orders:
             try:
@@ -103,7 +100,7 @@ class Server:
                 self._database(place).end_cursor(cursor)
                 return p.Done()
             case _:
-                return p.Here(free_bytes(self._root))
+                return p.Here()
 
     def _database(self, place: str) -> Database:
         with self._lock:
