@@ -1,0 +1,130 @@
+"""What the engine does when the history's disk is full or fails: nothing untrue, and on again by itself."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jobtui.history import History
+from jobtui.history.io import Disk
+from jobtui.model import Status
+from tests.support.engines import WAIT, Bench, bench
+from tests.support.scripted import ScriptedStorage
+
+
+class Fault:
+    """Makes every write or every sync of the history's disk fail with an error number, while it is set."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.on_write = 0
+        self.on_sync = 0
+        for name in ("write", "create"):
+            patch.setattr(Disk, name, self._failing(getattr(Disk, name), "on_write"))
+        for name in ("sync", "sync_data", "sync_directory"):
+            patch.setattr(Disk, name, self._failing(getattr(Disk, name), "on_sync"))
+
+    def _failing(self, operation, which):  # type: ignore[no-untyped-def]
+        def operate(disk: Disk, *arguments: object) -> object:
+            if number := getattr(self, which):
+                raise OSError(number, os.strerror(number))
+            return operation(disk, *arguments)
+
+        return operate
+
+
+@pytest.fixture
+def fault(monkeypatch: pytest.MonkeyPatch) -> Fault:
+    return Fault(monkeypatch)
+
+
+@pytest.fixture
+def solo(tmp_path: Path, fault: Fault) -> Iterator[Bench]:
+    with bench(tmp_path, ScriptedStorage({"solo": ("far",)})) as it:
+        yield it
+
+
+def test_a_statement_that_could_not_be_made_durable_is_answered_with_an_error_and_nothing_of_it_has_begun(
+    solo: Bench, fault: Fault
+) -> None:
+    fault.on_write = errno.ENOSPC
+    refusal = solo.refusal("ADMIN COMPACT solo")
+    assert "full" in refusal
+    assert solo.rows("SHOW JOBS") == []
+    assert not solo.storage.begun
+    assert solo.engine.trouble
+    assert solo.engine.trouble in solo.heard.notices
+
+
+def test_an_engine_whose_disk_was_full_goes_on_by_itself(solo: Bench, fault: Fault) -> None:
+    fault.on_write = errno.ENOSPC
+    solo.refusal("ADMIN COMPACT solo")
+    fault.on_write = 0
+    solo.clock.wait_for_sleepers(1)
+    solo.clock.advance(2)
+    solo.heard.wait_for(lambda: any("can be written again" in text for text in solo.heard.notices))
+    assert solo.engine.trouble == ""
+    solo.say("ADMIN COMPACT solo")
+    solo.storage.operation("solo", "far").finish()
+    solo.engine.idle().result(WAIT)
+    assert [row[2] for row in solo.rows("SHOW JOBS")] == ["finished"]
+
+
+def test_a_job_under_way_while_the_disk_is_full_ends_truthfully_when_there_is_room(
+    solo: Bench, fault: Fault, tmp_path: Path
+) -> None:
+    solo.say("ADMIN COMPACT solo; ADMIN FLUSH solo")
+    operation = solo.storage.operation("solo", "far")
+    fault.on_write = errno.ENOSPC
+    operation.finish()
+    solo.heard.wait_for(lambda: solo.engine.trouble)
+    assert solo.job(1).status is Status.RUNNING
+    assert "full" in solo.refusal("STOP JOB 2")
+    assert len(solo.storage.begun) == 1
+    fault.on_write = 0
+    solo.clock.wait_for_sleepers(1)
+    solo.clock.advance(2)
+    solo.heard.until(1, Status.FINISHED)
+    solo.storage.operation("solo", "far", 1).finish()
+    solo.heard.until(2, Status.FINISHED)
+    reader = History.open(tmp_path / "history", write=False)
+    assert [job and job.status for job in (reader.get(1), reader.get(2))] == [Status.FINISHED] * 2
+    reader.close()
+
+
+def test_after_a_failed_sync_that_can_t_be_mended_the_history_is_read_only_and_says_so(
+    solo: Bench, fault: Fault, tmp_path: Path
+) -> None:
+    solo.say("ADMIN COMPACT solo")
+    operation = solo.storage.operation("solo", "far")
+    fault.on_sync = fault.on_write = errno.EIO
+    operation.finish()
+    solo.heard.wait_for(lambda: any("could not be written" in text for text in solo.heard.notices))
+    fault.on_sync = fault.on_write = 0
+    assert solo.job(1).status is Status.RUNNING
+    assert solo.engine.ended([1]).result(WAIT)[0].status is Status.RUNNING
+    assert solo.refusal("ADMIN FLUSH solo")
+    assert solo.rows("SHOW JOBS")
+
+
+def test_a_failed_sync_of_one_file_is_mended_in_another(
+    solo: Bench, fault: Fault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault.on_sync = 0
+    original = Disk.sync_data
+    failed = []
+
+    def once(disk: Disk, file: int) -> None:
+        if not failed:
+            failed.append(file)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        original(disk, file)
+
+    monkeypatch.setattr(Disk, "sync_data", once)
+    assert solo.rows("ADMIN COMPACT solo") == [("1",)]
+    solo.storage.operation("solo", "far").finish()
+    solo.heard.until(1, Status.FINISHED)
+    assert failed
