@@ -319,16 +319,16 @@ def test_times_are_utc_wherever_the_clusters_clock_stands(hours: int) -> None:
 def test_5000_jobs_of_a_space_are_told(long: bool) -> None:
     async def test() -> None:
         cluster = Cluster()
-        for _ in range(50_000 if long else 5_000):
+        for _ in range(20_000 if long else 5_000):
             cluster.ended_job("nba")
-        newest = await_newest = cluster.ended_job("nba", "COMPACT", "FAILED")
+        newest = cluster.ended_job("nba", "COMPACT", "FAILED")
         with GraphdDouble(cluster) as graphd:
             async with mirrored(graphd) as mirror:
                 listed = await mirror.jobs("nba")
                 assert [job.id for job in listed] == list(range(newest, 0, -1))
                 assert [job.id for job in await mirror.jobs("nba", since=newest - 2)] == [
                     newest,
-                    await_newest - 1,
+                    newest - 1,
                 ]
 
     run(test())

@@ -1,0 +1,64 @@
+"""Our own engine's jobs on a NebulaGraph cluster, from the statement to the storage host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from jobtui.engine.desk import Session
+from jobtui.engine.engine import Engine
+from jobtui.engine.profile import Profile
+from jobtui.model import Status
+from jobtui.storage.nebula import StoragedRunner
+from jobtui.storage.nebula.settings import RunMode
+from tests.support.graphd_double import GraphdDouble
+from tests.support.nebula import WAIT, settings_for
+from tests.support.nebula_cluster import Cluster
+from tests.support.storaged_double import StoragedDouble
+
+HOST = "127.0.0.1"
+
+
+@contextmanager
+def engine_on(root: Path, storaged: StoragedDouble) -> Iterator[Engine]:
+    with GraphdDouble(Cluster({"nba": [HOST]})) as graphd:
+        settings = settings_for(graphd, run=RunMode.STORAGED, storaged_port=storaged.port)
+        engine = Engine.open(Profile("prod", root), storage=StoragedRunner(settings))
+        try:
+            yield engine
+        finally:
+            engine.close()
+
+
+def said(engine: Engine, text: str) -> None:
+    answer = engine.execute(text, Session()).result(WAIT)
+    assert answer.failure is None
+
+
+def test_a_job_ends_as_its_storaged_says(tmp_path: Path) -> None:
+    with StoragedDouble({"nba"}) as storaged, engine_on(tmp_path, storaged) as engine:
+        said(engine, "ADMIN COMPACT nba")
+        (finished,) = engine.ended([1]).result(WAIT)
+        storaged.body = "Compact failed! error=-3"
+        said(engine, "RECOVER JOB; ADMIN COMPACT nba")
+        (failed,) = engine.ended([2]).result(WAIT)
+    assert (finished.status, finished.tasks[0].host) == (Status.FINISHED, HOST)
+    assert (failed.status, failed.reason) == (Status.FAILED, f"{HOST}: Compact failed! error=-3")
+    assert (failed.tasks[0].code, failed.tasks[0].reason) == ("rejected", "Compact failed! error=-3")
+
+
+def test_a_stopped_job_says_that_the_host_goes_on_and_the_next_waits_for_the_host(tmp_path: Path) -> None:
+    with StoragedDouble({"nba"}) as storaged, engine_on(tmp_path, storaged) as engine:
+        storaged.hangs = True
+        said(engine, "ADMIN COMPACT nba")
+        storaged.wait_for_a_call()
+        said(engine, "STOP JOB 1; ADMIN FLUSH nba")
+        (stopped,) = engine.ended([1]).result(WAIT)
+        assert (stopped.status, stopped.tasks[0].detached) == (Status.STOPPED, True)
+        assert stopped.tasks[0].reason == "no longer waiting; the host goes on"
+        assert storaged.asked == [("nba", "compact")]
+        storaged.go_on()
+        (flushed,) = engine.ended([2]).result(WAIT)
+    assert flushed.status is Status.FINISHED
+    assert storaged.asked == [("nba", "compact"), ("nba", "flush")]
