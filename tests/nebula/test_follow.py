@@ -162,6 +162,28 @@ def test_an_end_that_the_cluster_takes_back_is_told_apart() -> None:
     run(test())
 
 
+def test_a_cluster_that_only_says_that_it_stopped_a_compact_is_found_out() -> None:
+    async def test() -> None:
+        cluster, clock = Cluster(), PatientClock()
+        cluster.pretends_to_stop = True  # 3.0 to 3.2
+        with GraphdDouble(cluster) as graphd:
+            async with mirrored(graphd, clock=clock) as mirror:
+                job = await mirror.submit("compact", "nba")
+                reader = Reader(Follower(mirror, clock=clock), clock)
+                assert await reader.news() == [("nba", job, Status.RUNNING, News.FIRST)]
+                await mirror.stop("nba", job)
+                (stopped,) = await reader.batch()
+                assert stopped.job.status is Status.STOPPED
+                assert [(task.status, task.detached) for task in stopped.job.tasks or ()] == [
+                    (Status.STOPPED, True)
+                ]
+                cluster.finish(job)
+                assert await reader.news() == [("nba", job, Status.FINISHED, News.AFTER_END)]
+                await reader.close()
+
+    run(test())
+
+
 def test_an_ended_job_that_the_cluster_forgets_is_no_news() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()

@@ -109,11 +109,24 @@ def test_a_failed_job_has_the_clusters_error_code_for_a_reason_and_so_have_its_f
     assert [(task.reason, task.code) for task in job.tasks] == [("", ""), ("E_RPC_FAILURE", "rejected")]
 
 
-def test_a_job_of_an_older_graphd_has_no_error_code() -> None:
+@pytest.mark.parametrize("word", ["STOPPED", "FAILED"])
+def test_a_task_that_its_ended_job_left_behind_is_stopped_and_detached(word: str) -> None:
+    job = translate.job(
+        shown(
+            (7, "COMPACT", word, NINE, TEN, "E_RPC_FAILURE"),
+            (0, "10.0.0.5", "RUNNING", NINE, None, "E_RPC_FAILURE"),
+        )
+    )
+    assert job.tasks is not None
+    (task,) = job.tasks
+    assert (task.status, task.detached, task.stop) == (Status.STOPPED, True, None)
+    assert task.reason == "its job ended without it; the host may go on"
+
+
+def test_a_job_of_graphd_3_0_has_no_error_code_and_no_total() -> None:
     rows: tuple[tuple[Cell, ...], ...] = (
         (7, "FLUSH", "FAILED", NINE, TEN),
         (0, "10.0.0.5", "FAILED", NINE, TEN),
-        ("Total:1", "Succeeded:0", "Failed:1", "In Progress:0", ""),
     )
     job = translate.job(Table(ONE[:5], rows))
     assert (job.status, job.reason, len(job.tasks or ())) == (Status.FAILED, "", 1)
@@ -168,6 +181,13 @@ def test_spaces_have_the_hosts_that_hold_a_part_of_them() -> None:
         ("10.0.0.7", True, 0),
     ]
     assert translate.hosts(table)[1].detail == "offline, says the cluster"
+
+
+def test_hosts_of_graphd_3_1_to_3_5_have_a_column_more() -> None:
+    columns = (*HOSTS[:2], "HTTP port", *HOSTS[2:])
+    row = ("10.0.0.5", 9779, 19779, "ONLINE", 0, "", "nba:10", "3.3.0")
+    table = Table(columns, (row, ("Total", None, None, None, 0, None, None, None)))
+    assert [(host.name, host.up, host.spaces) for host in translate.hosts(table)] == [("10.0.0.5", True, 1)]
 
 
 def test_a_spaces_name_may_look_like_the_list_that_it_stands_in() -> None:

@@ -12,10 +12,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
+import msgspec
+
 from jobtui.model import Status, Task
 from jobtui.storage.base import Code, Host, MirroredJob, Space, StorageError
 from jobtui.storage.nebula.table import Cell, Refusal, Table
 
+LEFT_BEHIND = "its job ended without it; the host may go on"
 NO_REASON = frozenset({"", "SUCCEEDED", "E_JOB_SUBMITTED"})
 _STATUSES = {status.name: status for status in Status} | {
     "SUCCEEDED": Status.FINISHED,  # a data balance's own words
@@ -58,6 +61,8 @@ def job(table: Table) -> MirroredJob:
     rows = sorted((row for row in others if not _is_total(row)), key=_in_order)
     # while a job waits to run again, its tasks are still those of the run before
     tasks = () if told.status is Status.QUEUE else tuple(_task(number, row) for number, row in enumerate(rows))
+    if told.status.ended:
+        tasks = tuple(task if task.status.ended else _left_behind(task) for task in tasks)
     return replace(told, reason=told.reason or _why(told.status, first), tasks=tasks)
 
 
@@ -142,6 +147,11 @@ def _task(number: int, row: Sequence[Cell]) -> Task:
         reason=reason,
         code=Code.REJECTED if status is Status.FAILED else "",
     )
+
+
+def _left_behind(task: Task) -> Task:
+    """A task of a job that the cluster has ended without it: by a stop, or by another task's failure."""
+    return msgspec.structs.replace(task, status=Status.STOPPED, reason=LEFT_BEHIND, detached=True)
 
 
 def _why(status: Status, row: Sequence[Cell]) -> str:
