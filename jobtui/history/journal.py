@@ -29,15 +29,12 @@ def journals(disk: Disk, directory: Path) -> list[tuple[int, Path]]:
     return sorted((int(match[1]), directory / match[0]) for match in found if match)
 
 
-def numbered(batches: Sequence[Sequence[bytes]], last: int) -> list[bytes]:
-    """The framed lines of batches of changes, numbered on from `last`. A change is `{…}`."""
-    lines = []
-    for batch in batches:
-        span = b'"of":[%d,%d],' % (last + 1, last + len(batch))
-        for change in batch:
-            last += 1
-            lines.append(framed(b'{"n":%d,%b%b' % (last, span, change[1:])))
-    return lines
+def numbered(changes: Sequence[bytes], last: int) -> list[bytes]:
+    """The framed lines of a batch: changes (`{…}`) that share one sync, numbered on from `last`."""
+    span = b'"of":[%d,%d],' % (last + 1, last + len(changes))
+    return [
+        framed(b'{"n":%d,%b%b' % (number, span, change[1:])) for number, change in enumerate(changes, last + 1)
+    ]
 
 
 class Journal:

@@ -43,7 +43,7 @@ _TASK_FIELDS: Final = tuple(name for name in Task.__struct_fields__ if name != "
 class Entry(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """One line of a journal.
 
-    `n` is the change's number and `of` the first and last of its batch. A change is a whole record
+    `n` is the change's number and `of` the first and last of its batch: of all that shares a sync. A change is a whole record
     (`put`), or a difference to job `set`: fields (`job`), fields of tasks by their place (`task`), events
     added (`event`). A journal's first line says its number (`journal`), the format of its records, whether
     it stands alone (`base`: all that was in the journals before it is in it again) and the next free id.

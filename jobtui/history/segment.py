@@ -113,6 +113,11 @@ class Segment:
         if self._columns is not None:
             _make_stale(self._columns, job_id)
 
+    def as_sealed(self) -> None:
+        """Forget what was said of newer versions that are not sealed themselves."""
+        self._stale = set(self.entry.stale)
+        self._columns = None
+
     def numbers(self, name: str) -> array[float]:
         """A column of numbers (columns.NUMBERS), read now. Raises OSError."""
         try:

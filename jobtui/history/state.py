@@ -76,6 +76,8 @@ class State:
     def forget_recent(self) -> None:
         """Drop everything that is not sealed: a journal that stands alone follows."""
         with self.mutex:
+            for replaced in self.replaced.values():
+                replaced.segment.as_sealed()
             self.recent, self.live, self.replaced = {}, {}, {}
             self.count_sealed()
 

@@ -49,13 +49,13 @@ class Limits:
 class _Drafts:
     """What commits come to: the changes to write, the versions that they make, and each commit's refusal."""
 
-    batches: list[list[bytes]] = field(default_factory=list)
+    changes: list[bytes] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
     refusals: list[StoreError | None] = field(default_factory=list)
 
     @property
     def size(self) -> int:
-        return sum(map(_size, self.batches))
+        return _size(self.changes)
 
 
 class Store:
@@ -99,7 +99,7 @@ class Store:
         drafts = self._draft(commits, None)
         if self._dead:
             return self._write_anew(drafts)
-        if not drafts.batches:
+        if not drafts.changes:
             return drafts.refusals
         try:
             self._journal.make_room(drafts.size)
@@ -109,8 +109,8 @@ class Store:
                 return self._write_anew(drafts, error)
             self._is_full()
             drafts = self._draft(commits, self._journal.room)
-        if drafts.batches:
-            data = b"".join(numbered(drafts.batches, self._seq))
+        if drafts.changes:
+            data = b"".join(numbered(drafts.changes, self._seq))
             self._touched = True
             try:
                 self._journal.append(data)
@@ -152,8 +152,7 @@ class Store:
             made.update(versions)
             drafts.jobs += versions.values()
             drafts.refusals.append(None)
-            if batch:
-                drafts.batches.append(batch)
+            drafts.changes += batch
         return drafts
 
     def _changes(self, jobs: Sequence[Job], made: dict[int, Job]) -> tuple[list[bytes], dict[int, Job], bool]:
@@ -176,7 +175,7 @@ class Store:
             raise StoreError(f"Job {job.id} is archived")
 
     def _show(self, drafts: _Drafts) -> None:
-        self._seq += sum(map(len, drafts.batches))
+        self._seq += len(drafts.changes)
         for job in drafts.jobs:
             self.state.show(job)
         self._publish()
@@ -247,10 +246,8 @@ class Store:
             and reading.offset == self._disk.size_of(self._directory / journal_name(reading.journal))
         )
 
-    def _new_journal(
-        self, jobs: Iterable[Job], batches: Sequence[Sequence[bytes]] = (), *, base: bool
-    ) -> Journal:
-        """A fresh journal that restates `jobs`, then holds `batches`. Raises OSError."""
+    def _new_journal(self, jobs: Iterable[Job], changes: Sequence[bytes] = (), *, base: bool) -> Journal:
+        """A fresh journal that restates `jobs`, then holds `changes`. Raises OSError."""
         self._last_number += 1
         header = {
             "journal": self._last_number,
@@ -259,7 +256,7 @@ class Store:
             "next_id": self.state.next_id,
         }
         restated = [encode(header), *(b'{"put":%b}' % encode(job) for job in jobs)]
-        lines = numbered([restated, *batches], self._seq)
+        lines = numbered([*restated, *changes], self._seq)
         journal = Journal.create(self._disk, self._directory, self._last_number, lines, self._limits.blanks)
         self._seq += len(restated)
         self._touched = True
@@ -268,7 +265,7 @@ class Store:
     def _write_anew(self, drafts: _Drafts, error: OSError | None = None) -> list[StoreError | None]:
         """The journal failed, and is never tried again: everything goes on in a fresh one, if that works."""
         try:
-            journal = self._new_journal(self.state.recent.values(), drafts.batches, base=True)
+            journal = self._new_journal(self.state.recent.values(), drafts.changes, base=True)
         except OSError as second:
             self._dead = True
             if is_full(second):

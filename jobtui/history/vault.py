@@ -70,11 +70,16 @@ class Vault:
         try:
             manifests.save(self._disk, self._directory, after)
         except OSError as error:
-            with contextlib.suppress(OSError, manifests.ManifestDamagedError):
-                if manifests.load(self._disk, self._directory) == after:
-                    raise UnsureError(*error.args) from None
+            if self._counts_already(after):
+                raise UnsureError(*error.args) from None
             raise
         return after
+
+    def _counts_already(self, manifest: Manifest) -> bool:
+        try:
+            return manifests.load(self._disk, self._directory) == manifest
+        except (OSError, manifests.ManifestDamagedError):
+            return True
 
     def seal(self, sealing: Sealing) -> Generator[None, None, None]:
         """Write the ended jobs as a segment, then forget older journals. After an OSError all is as it was."""
@@ -94,6 +99,8 @@ class Vault:
             journal=sealing.journal, seq=sealing.seq, segments=(*kept, segment.entry), counts=counts
         )
         with self._state.mutex:
+            for each, entry in zip(self._state.segments, kept, strict=True):
+                each.entry = entry
             self._state.settle(manifest, (*self._state.segments, segment))
             self._state.take_sealed(sealing.jobs, segment)
         self.forget_journals()

@@ -1,0 +1,248 @@
+"""A history that lives several lives on a disk that may lose its power at any step, and what must be left then.
+
+Whoever commits is told when a commit is durable; that is written into the disk's log as a promise. After a
+loss of power, every promise must be kept: no job lost, none older than was promised, none that was never
+committed, none twice, no commit half there.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jobtui.history import Query, StoreError
+from jobtui.history.archive import Archives
+from jobtui.history.asking import Asking
+from jobtui.history.errors import Health
+from jobtui.history.follower import Follower
+from jobtui.history.quarantine import Quarantine
+from jobtui.history.state import State
+from jobtui.history.store import Limits, Store
+from jobtui.history.vault import UnsureError
+from jobtui.model import Job
+from tests.support import made_jobs
+from tests.support.lossy_disk import MemoryDisk, Names, PowerCut, Said, Step, after_power_loss
+
+HISTORY = Path("/history")
+
+
+@dataclass(frozen=True)
+class Versions:
+    """A promise: these jobs are on disk, each in this version (its place in Story.versions) or a later one."""
+
+    of: dict[int, int]
+
+
+@dataclass
+class Story:
+    """What was done: every version of each job, which one each was made from, and what was committed together.
+
+    A version that was not durable when its life ended is given up, and the next life goes on from an older one.
+    """
+
+    versions: dict[int, list[Job]] = field(default_factory=dict)
+    origins: dict[int, list[int]] = field(default_factory=dict)
+    batches: list[dict[int, int]] = field(default_factory=list)
+    made: int = 0
+
+    def add(self, jobs: Sequence[Job]) -> dict[int, int]:
+        """Take note of a commit; returns the version of each job."""
+        batch = {job.id: self.version_of(job) for job in jobs}
+        self.batches.append(batch)
+        return batch
+
+    def make(self, before: Job | None, after: Job) -> Job:
+        """`after` as a version of a job that is like no other, made from `before`."""
+        self.made += 1
+        job = made_jobs.replace(after, took=float(self.made))
+        self.versions.setdefault(job.id, []).append(job)
+        self.origins.setdefault(job.id, []).append(-1 if before is None else self.version_of(before))
+        return job
+
+    def holds(self, job_id: int, version: int, wanted: int) -> bool:
+        """Whether a version is `wanted`, or was made from it."""
+        while version > wanted:
+            version = self.origins[job_id][version]
+        return version == wanted
+
+    def version_of(self, job: Job) -> int:
+        """Which version this is; -1 where there never was such."""
+        known = self.versions.get(job.id, [])
+        return known.index(job) if job in known else -1
+
+
+def live(disk: MemoryDisk, seed: int, *, lives: int, changes: int) -> Story:
+    """Live through several lives; all but the last may end at any step, like a process that is killed."""
+    dice, story = random.Random(seed), Story()
+    for left in reversed(range(lives)):
+        disk.cut_after = len(disk.log) + dice.randrange(5, 1200) if left else float("inf")
+        try:
+            _Life(disk, dice, story).go(changes, in_peace=dice.random() < 0.5)
+        except PowerCut:
+            pass
+        except (OSError, StoreError):
+            disk.cut_after = float("inf")
+    return story
+
+
+class _Life:
+    def __init__(self, disk: MemoryDisk, dice: random.Random, story: Story) -> None:
+        limits = Limits(
+            journal=dice.choice((3000, 8000, 30_000)),
+            leftover=dice.choice((1000, 100_000)),
+            blanks=dice.choice((64, 2048, 8192)),
+        )
+        self.disk, self.dice, self.story = disk, dice, story
+        self.store = Store.open(disk, HISTORY, limits)
+        self.jobs = _all_jobs(self.store.state)
+        disk.say(Versions({job.id: story.version_of(job) for job in self.jobs.values()}))
+        self.chore: Generator[None, None, Any] | None = None
+
+    def go(self, changes: int, *, in_peace: bool) -> None:
+        for _ in range(changes):
+            if self.dice.random() < 0.03:
+                self._work(self._archive(), to_the_end=True)
+            self._commit()
+            self._work(None, to_the_end=False)
+            if self.store.is_long and self.chore is None:
+                self._begin_seal()
+            if self.store.health is Health.READ_ONLY:
+                break
+        if in_peace:
+            self._work(None, to_the_end=True)
+            self.store.close()
+
+    def _commit(self) -> None:
+        commits = [self._some_changes() for _ in range(self.dice.choice((1, 1, 1, 4)))]
+        batches = [self.story.add(jobs) for jobs in commits]
+        for jobs, batch, refusal in zip(commits, batches, self.store.write(commits), strict=True):
+            if refusal is None:
+                self.disk.say(Versions(batch))
+                self.jobs.update((job.id, job) for job in jobs)
+
+    def _some_changes(self) -> list[Job]:
+        dice = self.dice
+        moving = [job for job in self.jobs.values() if not job.status.ended or dice.random() < 0.01]
+        chosen = dice.sample(moving, min(len(moving), dice.choice((0, 1, 1, 1, 3))))
+        jobs = [self.story.make(job, made_jobs.moved_on(job, dice)) for job in chosen]
+        if not jobs or dice.random() < 0.2:
+            state = self.store.state
+            new_id, state.next_id = state.next_id, state.next_id + 1
+            assert new_id not in self.jobs
+            jobs.append(self.story.make(None, made_jobs.submitted(new_id, dice)))
+        self.jobs.update((job.id, job) for job in jobs)
+        return jobs
+
+    def _begin_seal(self) -> None:
+        try:
+            self.chore = self.store.vault.seal(self.store.rotate())
+        except OSError as error:
+            self.store.put_off(error)
+
+    def _archive(self) -> Generator[None, None, None]:
+        last = self.store.state.last_id
+        first = max(1, last - 40)
+        yield from self.store.vault.seal(self.store.rotate())
+        result = yield from self.store.vault.archive(first, last - self.dice.randrange(30))
+        for job_id in result.ids:
+            del self.jobs[job_id]
+
+    def _work(self, chore: Generator[None, None, None] | None, *, to_the_end: bool) -> None:
+        """Let what is done in the background take some steps."""
+        for each in (self.chore, chore):
+            steps = 10**6 if to_the_end else self.dice.randrange(4)
+            try:
+                while each is not None and steps:
+                    next(each)
+                    steps -= 1
+            except StopIteration:
+                self.chore = None
+            except UnsureError as error:
+                self.chore = None
+                self.store.fail(error)
+            except OSError as error:
+                self.chore = None
+                self.store.put_off(error)
+
+
+def states(disk: MemoryDisk, seed: int, points: int) -> Generator[tuple[str, list[Step], MemoryDisk], None, None]:
+    """What may be left after `points` steps chosen at random, in four ways each: a name for it, log, disk."""
+    dice = random.Random(seed)
+    steps = [place for place, step in enumerate(disk.log, 1) if not isinstance(step, Said)]
+    for _ in range(points):
+        log = disk.log[: dice.choice(steps)]
+        for names in Names:
+            yield f"step {len(log)}, {names.name.lower()}", log, after_power_loss(log, names, dice)
+
+
+def check(disk: MemoryDisk, log: Sequence[Step], story: Story, *, quiet: bool) -> list[str]:
+    """What is wrong with what is left; nothing should be. `quiet`: nothing may be noted as damaged, either."""
+    promised: dict[int, int] = {}
+    for step in log:
+        if isinstance(step, Said) and isinstance(step.what, Versions):
+            for job_id, version in step.what.of.items():
+                promised[job_id] = max(version, promised.get(job_id, 0))
+    wrong = []
+    seen = _read(disk)
+    store = Store.open(disk, HISTORY, Limits())
+    wrong += _broken(store.state, disk, promised, story)
+    if seen is not None and seen != _all_jobs(store.state):
+        wrong.append("a reader saw something else than the next writer")
+    notes = [note for note in store.quarantine.notes if "unfinished" not in note.what]
+    if quiet and notes:
+        wrong.append(f"damage was noted: {notes[0]}")
+    new = made_jobs.submitted(store.state.next_id, random.Random(1))
+    if new.id in promised:
+        wrong.append(f"id {new.id} is given again")
+    refusals = store.write([[new]])
+    store.close()
+    again = _read(disk)
+    if refusals != [None] or again is None or again.get(new.id) != new:
+        wrong.append("it can't be gone on with")
+    return wrong
+
+
+def _broken(state: State, disk: MemoryDisk, promised: dict[int, int], story: Story) -> list[str]:
+    jobs, archived = _all_jobs(state), _all_jobs(state, disk, archived=True)
+    wrong = [f"job {job_id} is there and archived, too" for job_id in jobs.keys() & archived.keys()]
+    version = {job.id: story.version_of(job) for job in (*archived.values(), *jobs.values())}
+    wrong += [f"job {job_id} is lost" for job_id in promised.keys() - version.keys()]
+    wrong += [f"job {job_id} was never so" for job_id, found in version.items() if found < 0]
+    wrong += [
+        f"job {job_id} is not as was promised"
+        for job_id, found in version.items()
+        if found >= 0 and not story.holds(job_id, found, promised.get(job_id, found))
+    ]
+    for batch in story.batches:
+        if len({story.holds(job_id, version.get(job_id, -1), wanted) for job_id, wanted in batch.items()}) > 1:
+            wrong.append(f"half of a commit is there: {sorted(batch)}")
+    total = sum(state.tally.values())
+    if total != len(jobs):
+        wrong.append(f"{len(jobs)} jobs are counted as {total}")
+    return wrong
+
+
+def _read(disk: MemoryDisk) -> dict[int, Job] | None:
+    follower = Follower(disk, HISTORY)
+    jobs = _all_jobs(follower.state)
+    follower.close()
+    return jobs
+
+
+def _all_jobs(state: State, disk: MemoryDisk | None = None, *, archived: bool = False) -> dict[int, Job]:
+    archives = Archives(disk or MemoryDisk(), HISTORY, Quarantine(disk or MemoryDisk(), HISTORY, write=False))
+
+    def archived_job(job_id: int) -> Job | None:
+        found = archives.find(state.manifest, job_id)
+        return found[0].job(found[1]) if found is not None else None
+
+    view = Asking(archives, state.newest, archived_job).answer(state, Query(archived=archived))
+    jobs = view.page(0, len(view))
+    assert len({job.id for job in jobs}) == len(jobs) == len(view), "a job is there twice"
+    return {job.id: job for job in jobs}
+
+
+Check = Callable[[MemoryDisk, Sequence[Step], Story], list[str]]
