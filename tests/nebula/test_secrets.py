@@ -1,0 +1,62 @@
+"""A password is used to log in, and shows nowhere."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from jobtui.storage.base import Code, LinkState
+from jobtui.storage.nebula.settings import FromEnvironment, Given, Secret
+from tests.support.graphd_double import GraphdDouble
+from tests.support.nebula import PatientClock, Told, failure, mirrored, run
+from tests.support.nebula_cluster import Cluster
+
+
+def test_a_password_that_is_nowhere_is_refused_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        monkeypatch.delenv("SECRET", raising=False)
+        with GraphdDouble(Cluster()) as graphd:
+            async with mirrored(graphd, password=FromEnvironment("SECRET")) as mirror:
+                error = await failure(mirror.ready())
+                assert (error.code, mirror.link.state) == (Code.ACCESS, LinkState.REFUSED)
+                assert "SECRET is not set" in error.detail
+                assert graphd.cluster.logins == []
+
+    run(test())
+
+
+def test_a_password_shows_in_no_error_no_link_and_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    password = "s3cr3t-Passw0rd"
+
+    async def test() -> list[str]:
+        told: list[str] = []
+        cluster = Cluster()
+        with GraphdDouble(cluster) as graphd:
+            for trouble in (None, ("E_BAD_USERNAME_PASSWORD", f"Invalid password {password}")):
+                cluster.login_trouble = trouble
+                cluster.users["root"] = "nebula" if trouble is None else password
+                async with mirrored(graphd, password=Given(Secret(password)), clock=PatientClock()) as mirror:
+                    links = Told(mirror)
+                    error: BaseException | None = await failure(mirror.ready())
+                    told += [repr(link) for link in links.links]
+                    while error is not None:
+                        told += [repr(error), str(error), repr(vars(error))]
+                        error = error.__cause__ or error.__context__
+        return told
+
+    with caplog.at_level(logging.DEBUG):
+        told = run(test())
+    assert told
+    for text in [*told, caplog.text]:
+        assert password not in text
+
+
+def test_a_password_that_is_no_text_shows_in_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        monkeypatch.setenv("SECRET", "s3cr3t\udcff")
+        with GraphdDouble(Cluster()) as graphd:
+            async with mirrored(graphd, password=FromEnvironment("SECRET"), clock=PatientClock()) as mirror:
+                assert "s3cr3t" not in repr(vars(await failure(mirror.ready())))
+
+    run(test())
