@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -73,28 +74,29 @@ class Creation:
         if entry.hosts:
             await self._clear(name, entry.hosts)
 
-    def settle(self) -> None:
-        """At the start: say what was wrong with the catalogue, and clear away what is unsettled. Blocks.
+    def settle(self) -> list[str]:
+        """At the start: clear away what is unsettled. Blocks; gives what a person should be told.
 
-        Raises StorageError where the disk does not take it.
+        Raises StorageError where the disk does not take a rebuilt catalogue.
         """
-        catalogue = self._ground.catalogue
-        if catalogue.damage:
-            names = ", ".join(sorted(catalogue.entries)) or "none"
-            self._ground.notice(
-                f"{catalogue.damage}; spaces found on the hosts: {names}. "
-                "Adopted ones must be adopted again (CREATE SPACE … AT)"
-            )
-            catalogue.save()
-            self._ground.catalogue = catalogue = Catalogue(
-                catalogue.root, catalogue.directories, catalogue.entries, catalogue.unsettled
-            )
-        for entry in catalogue.entries.values():
+        remarks = self._keep_rebuilt()
+        for entry in self._ground.catalogue.entries.values():
             for directory in entry.directories:
                 self._put_right(directory)
-        for one in catalogue.unsettled:
-            self._remove(one.name, one.hosts)
-        self._tell_of_strangers()
+        remarks += [self._remove(one.name, one.hosts) for one in self._ground.catalogue.unsettled]
+        return [remark for remark in (*remarks, *self._strangers()) if remark]
+
+    def _keep_rebuilt(self) -> list[str]:
+        catalogue = self._ground.catalogue
+        if not catalogue.damage:
+            return []
+        catalogue.save()
+        self._ground.catalogue = replace(catalogue, damage="")
+        names = ", ".join(sorted(catalogue.entries)) or "none"
+        return [
+            f"{catalogue.damage}; spaces found on the hosts: {names}. "
+            "Adopted ones must be adopted again (CREATE SPACE … AT)"
+        ]
 
     def _chosen(self, name: str, placement: Placement) -> tuple[str, ...]:
         known = tuple(self._ground.catalogue.directories)
@@ -182,10 +184,12 @@ class Creation:
                     await self._ground.worker(host, adopted=False).ask(p.Close(directory_name(name)), p.Done)
                 except Trouble as trouble:  # its files go all the same
                     self._ground.notice(f"{name} on {host} did not close cleanly: {trouble.reason}")
-        await asyncio.to_thread(self._remove, name, hosts)
+        remark = await asyncio.to_thread(self._remove, name, hosts)
+        if remark:
+            self._ground.notice(remark)
 
-    def _remove(self, name: str, hosts: Sequence[str]) -> None:
-        """Delete what is unsettled; where that fails it stays noted, for the next start."""
+    def _remove(self, name: str, hosts: Sequence[str]) -> str:
+        """Delete what is unsettled; where that fails it stays noted, and the answer says so."""
         catalogue = self._ground.catalogue
         try:
             for host in hosts if name not in catalogue.entries else ():
@@ -195,25 +199,25 @@ class Creation:
             settled.save()
             self._ground.catalogue = settled
         except (OSError, StorageError) as error:
-            self._ground.notice(
-                f"what is left of the space {name} could not be deleted, the next start tries again: {error}"
-            )
+            return f"what is left of the space {name} could not be deleted, the next start tries again: {error}"
+        return ""
 
     def _put_right(self, directory: str) -> None:
         """Clean up where a crash cut a visit short; what can't be reached is told of when it is used."""
         with contextlib.suppress(OSError):
             Guest(Path(directory), notes_of(self._ground.catalogue.root, directory)).leave()
 
-    def _tell_of_strangers(self) -> None:
+    def _strangers(self) -> list[str]:
         catalogue = self._ground.catalogue
+        remarks = []
         for host, directory in catalogue.directories.items():
             known = {directory_name(entry.name) for entry in catalogue.entries.values() if host in entry.hosts}
             known |= {directory_name(one.name) for one in catalogue.unsettled if host in one.hosts}
             strangers = places.strangers(directory, known)
             if strangers:
-                self._ground.notice(
-                    f"{directory} holds directories of no known space, left alone: {', '.join(strangers)}"
-                )
+                names = ", ".join(strangers)
+                remarks.append(f"{directory} holds directories of no known space, left alone: {names}")
+        return remarks
 
     async def _save(self, catalogue: Catalogue) -> None:
         await asyncio.to_thread(catalogue.save)

@@ -31,7 +31,7 @@ class LocalStorage:
 
     `root` holds the catalogue and, for each of `hosts` without a directory of its own, the host's. No hosts:
     local0 to local2. `compact_rate` limits a host's flush and compact writes, in bytes a second. `notice` is
-    told what a person should know and no caller is waiting for.
+    told, in the loop, what a person should know and no caller is waiting for.
     """
 
     capabilities = Capabilities(exact_progress=True, real_stop=True, create=True, load=True)
@@ -56,7 +56,8 @@ class LocalStorage:
     async def start(self) -> None:
         """Read the catalogue and settle what a crash left half made or half deleted. Raises StorageError."""
         self._catalogue = await asyncio.to_thread(Catalogue.open, self._root, self._hosts)
-        await asyncio.to_thread(self._creation.settle)
+        for remark in await asyncio.to_thread(self._creation.settle):
+            self.notice(remark)
 
     async def close(self) -> None:
         """End all workers."""

@@ -1,0 +1,91 @@
+"""Everything at once, for a while: what was acknowledged is there, whatever was stopped and killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+
+from jobtui.storage.base import Code, StorageError
+from tests.support.storage import Watched, dumped, flush, space_at
+
+HOSTS = {"h1": None, "h2": None}
+
+
+def test_nothing_acknowledged_is_lost_in_a_storm_of_stops_and_kills(tmp_path, long):
+    seed = 20191217
+    asyncio.run(storm(tmp_path, random.Random(seed), turns=600 if long else 25))
+
+
+async def storm(root, chance: random.Random, turns: int) -> None:
+    model: dict[bytes, bytes] = {}
+    async with space_at(root, HOSTS, rate=24 << 20) as storage:
+        for turn in range(turns):
+            pairs = changes(chance)
+            works = [asyncio.ensure_future(write(storage, pairs))]
+            for host in HOSTS:
+                watched = Watched()
+                work = chance.choice([storage.flush, storage.compact])
+                works.append(asyncio.ensure_future(tolerated(work("nba", host, watched, watched.cancel))))
+                works.append(asyncio.ensure_future(disturb(storage, host, watched, chance)))
+                works.append(asyncio.ensure_future(tolerated(storage.stats("nba", host))))
+            await asyncio.gather(*works)
+            for key, value in pairs:
+                model.pop(key, None) if value is None else model.update({key: value})
+            if turn % 5 == 4:
+                await quieten(storage)
+                assert await dumped(storage) == sorted(model.items())
+        await quieten(storage)
+        assert await dumped(storage) == sorted(model.items())
+
+
+def changes(chance: random.Random) -> list[tuple[bytes, bytes | None]]:
+    numbers = [chance.randrange(3000) for _ in range(600)]
+    return [(b"%06d" % n, chance.randbytes(1000) if chance.random() < 0.8 else None) for n in numbers]
+
+
+async def write(storage, pairs) -> None:
+    """Until it is acknowledged; the same pairs in the same order may well be written twice."""
+    while True:
+        try:
+            await storage.load("nba", pairs)
+        except StorageError as error:
+            unless_killed(error)
+        else:
+            return
+
+
+async def disturb(storage, host: str, watched: Watched, chance: random.Random) -> None:
+    await asyncio.sleep(chance.random() * 0.2)  # any moment will do
+    event = chance.random()
+    if event < 0.5:
+        watched.cancel.set()
+    elif event < 0.6:
+        pid = storage.worker(host, adopted=False).pid
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
+
+
+async def tolerated(work) -> None:
+    try:
+        await work
+    except StorageError as error:
+        unless_killed(error)
+
+
+def unless_killed(error: StorageError) -> None:
+    if error.code is not Code.HOST_DIED:
+        raise error
+
+
+async def quieten(storage) -> None:
+    """Until both workers answer again after what was done to them."""
+    for host in HOSTS:
+        while True:
+            try:
+                await flush(storage, host)
+            except StorageError as error:
+                unless_killed(error)
+            else:
+                break
