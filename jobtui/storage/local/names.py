@@ -8,7 +8,6 @@ never holds a `.`: what lies beside one (`<directory>.name`, `<directory>.droppe
 
 from __future__ import annotations
 
-import hashlib
 import re
 
 LONGEST = 180  # characters of a directory's name: file systems allow 255 bytes, what lies beside takes a few
@@ -68,4 +67,6 @@ def _decoded(directory: str) -> str:
 
 
 def _hash(name: str) -> str:
+    import hashlib  # 4 MB in every worker, for names that are hardly ever so long
+
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
