@@ -111,7 +111,7 @@ class Catalogue:
         return tuple(self._host(name, held) for name, held in spaces.items())
 
     def size(self, space: str) -> int:
-        """Bytes of the space's files on all hosts that can be read; 0 for one that does not exist."""
+        """Bytes of the space's table files on all hosts that can be read; 0 for one that does not exist."""
         entry = self.entries.get(space)
         if entry is None:
             return 0

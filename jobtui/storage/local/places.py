@@ -13,17 +13,18 @@ from pathlib import Path
 
 from jobtui.storage.local.names import directory_name, is_cut, is_directory_name, name_of
 
+_TABLES = (".sst", ".ldb", ".blob")
 _NAME = ".name"  # beside a directory with a cut name: the full one
 _DROPPED = ".dropped"  # a directory that is being deleted
 
 
 def size(path: Path) -> int:
-    """Bytes of the files directly in a directory; what can't be read or vanishes meanwhile counts nothing."""
+    """Bytes of a database's table files; what can't be read or vanishes meanwhile counts nothing."""
     total = 0
     with contextlib.suppress(OSError), os.scandir(path) as entries:
         for entry in entries:
             with contextlib.suppress(OSError):
-                if entry.is_file(follow_symlinks=False):
+                if entry.name.endswith(_TABLES):
                     total += entry.stat(follow_symlinks=False).st_size
     return total
 
