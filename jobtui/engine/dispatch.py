@@ -276,8 +276,8 @@ class Dispatch:
                 reason = f"{work.host} did not answer within {timeout:g} s (task_timeout)"
                 await self._record(work, End(Status.FAILED, reason=reason, code=Code.TIMEOUT))
                 await asyncio.wait([operation])
-                return
-            await self._record(work, await operation)
+            else:
+                await self._record(work, await operation)
             if work.settled is not None:
                 await asyncio.wait([work.settled])
         finally:

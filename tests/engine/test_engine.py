@@ -237,6 +237,22 @@ def test_a_host_that_never_answers_fails_its_task_after_task_timeout(tmp_path: P
         assert storage.operation("nba", "hung").cancelled.wait(WAIT)
 
 
+def test_a_host_that_goes_on_after_its_deadline_is_busy_until_its_call_returns(tmp_path: Path) -> None:
+    storage = ScriptedStorage({"solo": ("far",)})
+    with bench(tmp_path, storage, task_timeout=30) as it:
+        it.say("ADMIN COMPACT solo; ADMIN FLUSH solo")
+        operation = storage.operation("solo", "far")
+        it.clock.wait_for_sleepers(1)
+        it.clock.advance(31)
+        it.heard.until(1, Status.FAILED)
+        settled = operation.detach()
+        assert it.rows("SHOW JOBS")[1][2] == "queue"
+        assert len(storage.begun) == 1
+        operation.loop.call_soon_threadsafe(settled.set_result, None)
+        storage.operation("solo", "far", 1).finish()
+        it.heard.until(2, Status.FINISHED)
+
+
 def test_a_hung_host_delays_only_the_tasks_that_need_it(tmp_path: Path) -> None:
     storage = ScriptedStorage({"a": ("hung",), "b": ("hung", "well"), "c": ("other",)})
     with bench(tmp_path, storage, max_running_jobs=1) as it:
