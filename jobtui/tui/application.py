@@ -15,6 +15,7 @@ from rich.text import Text
 from textual.app import App
 from textual.binding import BindingType
 from textual.command import Provider
+from textual.driver import Driver
 from textual.timer import Timer
 
 from jobtui.engine.desk import Desk, Session
@@ -99,6 +100,15 @@ class DashboardApp(App[int]):
         """How an ink looks in the theme of the moment."""
         return self.dashboard.ink(ink)
 
+    def get_driver_class(self) -> type[Driver]:
+        """Textual's hook: its own choice, made sturdier where it is the usual one."""
+        chosen = super().get_driver_class()
+        if chosen.__name__ != "LinuxDriver":
+            return chosen
+        from jobtui.tui.driver import SturdyDriver
+
+        return SturdyDriver
+
     def get_default_screen(self) -> Dashboard:
         """Textual's hook."""
         return self.dashboard
@@ -141,6 +151,10 @@ class DashboardApp(App[int]):
         self.dashboard.keep()
         self.context.store.write(self.context.kept)
         self.context.typed.close()
+
+    def on_resize(self) -> None:
+        """Textual's hook: terminals rearrange what they show, even where they end as large as they were."""
+        self.call_after_refresh(self.refresh)
 
     def _listen_to_signals(self) -> None:
         if threading.current_thread() is not threading.main_thread():

@@ -75,7 +75,7 @@ _D, _T, _J, _P, _S, _H, _B, _F = (
 
 COMMANDS: tuple[Command, ...] = (
     # everywhere
-    _c(_D, "bar", "colon", "command", "Go to the command bar", 70),
+    _c(_D, "bar", "colon", "command", "Go to the command bar", 70, priority=True),
     _c(_D, "help", "question_mark,f1", "help", "The keys that work here and now", 80),
     _c(_D, "palette", "ctrl+p", "palette", "Find any command by its name", palette=False),
     _c(_D, "show_jobs", "1", "jobs", "The jobs"),
@@ -119,6 +119,7 @@ COMMANDS: tuple[Command, ...] = (
         "filter",
         "Filter: words, status: space: host: cmd: since: until:, ! turns one round",
         50,
+        priority=True,
     ),
     _c(_J, "mark", "space", "mark", "Mark the job under the cursor, and go on to the next"),
     _c(
@@ -193,7 +194,7 @@ COMMANDS: tuple[Command, ...] = (
         _H, "host_compact", "C", "compact", "Compact a space of the host under the cursor", 20, action="compact"
     ),
     # command bar
-    _c(_B, "send", "enter", "run", "Run what is typed", 10, palette=False, priority=True),
+    _c(_B, "send", "enter", "run", "Run what is typed", 10, palette=False),
     _c(_B, "newline", "ctrl+j,shift+enter", "new line", "A line break", palette=False),
     _c(_B, "complete", "tab", "complete", "Take the completion chosen in the list", 20, palette=False),
     _c(_B, "older", "up", "older", "The completion above; else the text sent before", palette=False),

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from jobtui.model import Job
+from jobtui.tui import units
+from jobtui.tui.commands import Where
 from jobtui.tui.context import Context
 from jobtui.tui.copying import copyable
 from jobtui.tui.deeds import Deeds
+from jobtui.tui.exporting import export, new_place
 from jobtui.tui.job_rows import DEFAULT_COLUMNS, JOB_COLUMNS
+from jobtui.tui.lines import Ink
 from jobtui.tui.screens.dialog import Choice, Question
+from jobtui.tui.threads import in_thread
 
 if TYPE_CHECKING:
     from jobtui.tui.screens.dashboard import Dashboard
     from jobtui.tui.views.jobs import JobsView
+    from jobtui.tui.views.places import HostsView, PlacesView
 
 
 class Errands:
@@ -85,4 +92,54 @@ class Errands:
             view.list.set_columns(kept.columns)
 
     async def _export(self, view: JobsView) -> None:
-        """Write what is in view to a file."""
+        found = view.list.view
+        if found is None or not len(found):
+            self._dashboard.tell("There is nothing in view to export", "warning")
+            return
+        directory, now = Path.cwd(), self._shared.now()
+        question = Question[str](
+            f"Export {units.many(len(found), 'job')}",
+            [((f"to a new file in {directory}", Ink.MUTED),)],
+            [Choice("c", "CSV, for a spreadsheet", ".csv"), Choice("j", "JSON, with full values", ".json")],
+        )
+        suffix = await self._dashboard.app.push_screen_wait(question)
+        if suffix is None:
+            return
+        place = new_place(directory, suffix, now)
+        try:
+            count = await in_thread(lambda: export(found, place))
+        except OSError as error:
+            self._dashboard.tell(f"{place} could not be written: {error.strerror or error}", "error")
+        else:
+            self._dashboard.tell(f"{units.many(count, 'job')} written to {place}")
+
+    async def run_place(self, what: str, name: str, view: PlacesView) -> None:
+        """Do what a key of the spaces or hosts asks for."""
+        match what:
+            case "jobs":
+                kind = "host" if view.where is Where.HOSTS else "space"
+                await self._dashboard.show_jobs_of(kind, name)
+            case "new":
+                await self._dashboard.enter_bar("CREATE SPACE ")
+            case "use":
+                await self._deeds.use(name)
+                self._dashboard.space_chosen()
+            case "drop":
+                adopted = self._shared.places.adopted(name)
+                await self._deeds.drop(name, adopted)
+                self._shared.places.ask()
+            case _:
+                space = await self._space_of(cast("HostsView", view)) if view.where is Where.HOSTS else name
+                if space is not None:
+                    await self._submit(what, space)
+
+    async def _space_of(self, view: HostsView) -> str | None:
+        spaces = view.spaces_here()
+        if len(spaces) <= 1:
+            if not spaces:
+                self._dashboard.tell("This host holds no space", "warning")
+            return spaces[0] if spaces else None
+        choices = [
+            Choice(str(number) if number < 10 else "", name, name) for number, name in enumerate(spaces, 1)
+        ]
+        return await self._dashboard.app.push_screen_wait(Question[str]("Which space?", (), choices))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from jobtui.engine.search import View
+from jobtui.engine.terms import View
 from jobtui.model import Job, Status
 from jobtui.tui import units
 from jobtui.tui.glyphs import MARKED, WATCHED, progress, status_piece

@@ -26,7 +26,9 @@ class Leaving:
     async def ask(self) -> None:
         """Leave, or ask first; in a worker of the dashboard's."""
         desk, app = self._shared.desk, self._dashboard.app
-        active = desk.active() if desk.writable else ()
+        # work that another process owns goes on without this screen
+        here = desk.writable and getattr(desk, "owner", True)
+        active = desk.active() if here else ()
         if not active:
             app.exit(0)
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jobtui.engine.desk import Desk
-from jobtui.engine.search import Query, Sort, View
+from jobtui.engine.terms import Query, Sort, View
 from jobtui.tui.filters import Filter
 
 

@@ -42,6 +42,7 @@ from jobtui.tui.words import drops, local_word
 
 if TYPE_CHECKING:
     from jobtui.tui.application import DashboardApp
+    from jobtui.tui.views.places import PlacesView
 
 LEAST = Size(40, 10)
 _LONGEST_TOLD = 600
@@ -196,7 +197,7 @@ class Dashboard(Screen[None]):
         """The places whose keys work now, the innermost first."""
         if self.bar.typing:
             return (Where.BAR,)
-        if self.jobs.list.filter_line.typing:
+        if self.place.typing:
             return (Where.FILTER,)
         inner = Where.DETAIL if isinstance(self.focused, LinesView) else Where.TABLE
         return (inner, self.place.where, Where.DASHBOARD)
@@ -228,6 +229,15 @@ class Dashboard(Screen[None]):
             text = f"too small: {event.size.width}x{event.size.height}, needs {LEAST.width}x{LEAST.height}"
             self.too_small.show([((line, Ink.WARNING),) for line in wrap(text, event.size.width)])
         self.stand()
+
+    @property
+    def typing(self) -> bool:
+        """Whether keys are text now."""
+        return self.bar.typing or self.place.typing
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Textual's hook: where one types, a colon is a colon."""
+        return not (action == "bar" and self.typing)
 
     # -- the command bar ----------------------------------------------------------------------------
 
@@ -268,8 +278,7 @@ class Dashboard(Screen[None]):
         if not syntax or self.context.settings.keep_failed:
             self.context.typed.add(text.strip())
         self.context.watched.update(job for result in answer.results for job in result.jobs)
-        self.bar.show_prompt()
-        self.stand()
+        self.space_chosen()
         self.context.places.ask()
 
     def on_typist_remarked(self, message: Typist.Remarked) -> None:
@@ -333,13 +342,30 @@ class Dashboard(Screen[None]):
         if isinstance(self.place, JobsView):
             self.work(self.errands.run(message.what, message.ids, self.place))
 
+    def on_places_view_asked(self, message: PlacesView.Asked) -> None:
+        """A key of the spaces or hosts."""
+        message.stop()
+        view = cast("PlacesView", self.place)
+        self.work(self.errands.run_place(message.what, message.name, view))
+
+    async def show_jobs_of(self, kind: str, name: str) -> None:
+        """The jobs of a space or a host."""
+        await self.show_place("jobs")
+        quoted = f'"{name}"' if any(character in name for character in ' ,"') else name
+        self.jobs.list.set_filter(f"{kind}:{quoted}")
+
+    def space_chosen(self) -> None:
+        """Another space was chosen."""
+        self.bar.show_prompt()
+        self.places_seen()
+
     def action_help(self) -> None:
         """The keys that work here and now."""
         self.app.push_screen(Help(self.working(), self.context.keymap))
 
     def action_redraw(self) -> None:
         """Paint everything again."""
-        self.app.refresh(layout=True)
+        self.app.refresh()
 
     def action_palette(self) -> None:
         """Find a command by its name."""

@@ -7,7 +7,11 @@ from jobtui.tui.views.base import View
 
 
 def make_view(name: str, context: Context) -> View:
-    """A place by its name; each is imported when it is first gone to."""
-    from jobtui.tui.views.jobs import JobsView
+    """A place by its name (spaces, hosts or archive); each is imported when it is first gone to."""
+    if name == "archive":
+        from jobtui.tui.views.jobs import JobsView
 
-    return JobsView(context, archived=True, id="archive")
+        return JobsView(context, archived=True, id="archive")
+    from jobtui.tui.views.places import HostsView, SpacesView
+
+    return SpacesView(context, id="spaces") if name == "spaces" else HostsView(context, id="hosts")

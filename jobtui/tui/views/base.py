@@ -28,6 +28,11 @@ class View(Container):
         return False
 
     @property
+    def typing(self) -> bool:
+        """Whether one types in it."""
+        return False
+
+    @property
     def home(self) -> Widget:
         """Where the focus goes on arrival."""
         raise NotImplementedError

@@ -69,6 +69,11 @@ class JobsView(View):
         """The table."""
         return self.detail.body if self._full else self.list.table
 
+    @property
+    def typing(self) -> bool:
+        """Whether a filter is being typed."""
+        return self.list.filter_line.typing
+
     def take(self, batch: Batch) -> None:
         """Jobs changed."""
         if self.archived and not batch.archived:
@@ -201,6 +206,8 @@ class JobsView(View):
             return self._shared.desk.writable and not (
                 self.archived and action in ("stop", "archive", "recover")
             )
+        if action == "filter":
+            return not self.typing
         if action in ("follow", "watch"):
             return not self.archived
         return True

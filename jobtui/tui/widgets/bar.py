@@ -108,7 +108,8 @@ class CommandBar(Horizontal):
             await self.mount(self._typist)
         if text is not None:
             self._typist.begin(text)
-        self._typist.focus()
+        # at once: what is typed next belongs here already
+        self.screen.set_focus(self._typist)
 
     def drop(self) -> bool:
         """Drop what is being typed, or leave the bar where nothing is; False where nobody types."""

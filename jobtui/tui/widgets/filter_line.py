@@ -129,7 +129,8 @@ class FilterLine(Horizontal):
         field.cursor_blink = False
         await self.mount(field, before=0)
         self._tally_text.show(self._tally, True)
-        field.focus()
+        # at once: what is typed next belongs here already
+        self.screen.set_focus(field)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Textual's hook: filter as one types."""

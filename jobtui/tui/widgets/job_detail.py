@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from concurrent.futures import Future
-from dataclasses import dataclass
-
 from textual.message import Message
 
-from jobtui.model import Job, Stats, Status
+from jobtui.model import Job, Status
 from jobtui.tui.context import Context
 from jobtui.tui.feed import Batch
 from jobtui.tui.lines import Ink, Line
+from jobtui.tui.looks import Looks
 from jobtui.tui.panes.events import events
-from jobtui.tui.panes.storage import Look, storage
+from jobtui.tui.panes.storage import storage
 from jobtui.tui.panes.tasks import tasks
 from jobtui.tui.panes.timeline import timeline
 from jobtui.tui.widgets.detail import Detail, DetailBody, Tab, TabStrip, caption_of
@@ -32,18 +29,19 @@ class JobDetail(Detail):
             super().__init__()
             self.tab = tab
 
-    @dataclass
-    class _Looked(Message):
-        place: tuple[str, str]
-        look: Look
+    class Looked(Message):
+        """A host told what it holds; posted from the engine's thread."""
+
+        def can_replace(self, message: Message) -> bool:
+            """Two of them say what one says."""
+            return isinstance(message, JobDetail.Looked)
 
     def __init__(self, context: Context, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._shared = context
         self._job: Job | None = None
         self._rates: dict[tuple[int, int], float | None] = {}
-        self._looks: dict[tuple[str, str], Look] = {}
-        self._looking: set[tuple[str, str]] = set()
+        self._looks = Looks(context.desk, lambda: self.post_message(self.Looked()))
         self._full = False
         kept = context.kept.tab
         self.tab = Tab(kept) if kept in set(Tab) else Tab.TASKS
@@ -57,7 +55,7 @@ class JobDetail(Detail):
         """Show this job, or another snapshot of it."""
         if job is None or self._job is None or job.id != self._job.id:
             self.body.scroll_home(animate=False)
-            self._looks.clear()
+            self._looks.forget()
         self._job = job
         self.paint()
         self._look_now()
@@ -118,7 +116,8 @@ class JobDetail(Detail):
             case Tab.TIMELINE:
                 return timeline(job, width, now)
             case Tab.STORAGE:
-                return storage(job, self._looks_of(job), width, self._must_ask(job))
+                looks = {task.host: self._looks.at(job.space, task.host) for task in job.tasks}
+                return storage(job, looks, width, self._must_ask(job))
             case Tab.EVENTS:
                 return events(job, self._shared.desk.history.recovered_as(job.id), width)
 
@@ -134,9 +133,6 @@ class JobDetail(Detail):
 
     # -- looks --------------------------------------------------------------------------------------
 
-    def _looks_of(self, job: Job) -> Mapping[str, Look]:
-        return {host: look for (space, host), look in self._looks.items() if space == job.space}
-
     def _must_ask(self, job: Job) -> bool:
         adopted = self._shared.places.adopted(job.space)
         return adopted is None or adopted
@@ -145,30 +141,13 @@ class JobDetail(Detail):
         job = self._job
         if job is None or self.tab is not Tab.STORAGE or job.origin is not None:
             return
-        if self._must_ask(job) and not asked:
-            return
-        for task in job.tasks:
-            place = job.space, task.host
-            if place not in self._looking:
-                self._looking.add(place)
-                future = self._shared.desk.stats(*place)
-                future.add_done_callback(lambda done, place=place: self._tell_look(place, done))  # type: ignore[misc]
+        if asked or not self._must_ask(job):
+            for task in job.tasks:
+                self._looks.ask(job.space, task.host)
 
-    def _tell_look(self, place: tuple[str, str], done: Future[Stats]) -> None:
-        # on the engine's thread
-        if done.cancelled():
-            look = Look(trouble="not answered")
-        elif (error := done.exception()) is not None:
-            look = Look(trouble=str(error))
-        else:
-            look = Look(done.result())
-        self.post_message(self._Looked(place, look))
-
-    def on_job_detail__looked(self, message: _Looked) -> None:
+    def on_job_detail_looked(self, message: Looked) -> None:
         """A host answered."""
         message.stop()
-        self._looking.discard(message.place)
-        self._looks[message.place] = message.look
         if self.tab is Tab.STORAGE:
             self.paint()
 

@@ -11,7 +11,7 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.message import Message
 
-from jobtui.engine.search import View
+from jobtui.engine.terms import View
 from jobtui.model import Job
 from jobtui.tui.commands import Where, bindings
 from jobtui.tui.context import Context

@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.widgets import TextArea
 
 from jobtui.language.complete import Candidate
-from jobtui.tui.commands import Where, bindings
+from jobtui.tui.commands import BY_ID, Where, bindings
 from jobtui.tui.context import Context
 from jobtui.tui.lines import Ink, Line
 from jobtui.tui.names import DeskNames
@@ -38,6 +38,7 @@ class Typist(Editor):
         self._prompt = prompt
         self._completions = completions
         self._names = DeskNames(context.desk)
+        self._sending = context.keymap.keys(BY_ID["send"])
         self._thought = Thought()
         self._judged = ("", -1)
         self._quiet = False
@@ -196,6 +197,12 @@ class Typist(Editor):
 
     async def _on_key(self, event: events.Key) -> None:
         # Textual calls the text area's own handler after this one
+        if event.key in self._sending:
+            # here and not by its binding, which would run before a paste that came first
+            event.stop()
+            event.prevent_default()
+            self.action_send()
+            return
         if self._searching is None:
             return
         if event.key == "backspace":

@@ -1,0 +1,116 @@
+"""Jobs to a file: CSV or JSON, readable by nobody else, a page at a time."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TextIO
+
+from jobtui.engine.terms import View
+from jobtui.model import Job
+
+_PAGE = 500
+FIELDS = (
+    "id",
+    "command",
+    "space",
+    "status",
+    "submitted",
+    "start",
+    "stop",
+    "took",
+    "progress",
+    "reclaimed",
+    "recovered_from",
+    "reason",
+)
+
+
+def export(view: View, place: Path, told: Callable[[int], object] = lambda done: None) -> int:
+    """Write the view's jobs to a new file, JSON where its name ends in .json, CSV else; how many there were.
+
+    `told` is called with how many are written so far. Raises OSError, FileExistsError where the file is there
+    already; a file that could not be written whole is taken away again.
+    """
+    descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+            pages = _pages(view, told)
+            if place.suffix.lower() == ".json":
+                return _json(pages, file.write)
+            return _csv(pages, file)
+    except BaseException:
+        place.unlink(missing_ok=True)
+        raise
+
+
+def new_place(directory: Path, suffix: str, now: datetime) -> Path:
+    """A file name that is not taken yet: `jobtui-jobs-20191217-172130.csv`."""
+    stem = f"jobtui-jobs-{now.astimezone():%Y%m%d-%H%M%S}"
+    place = directory / f"{stem}{suffix}"
+    number = 2
+    while place.exists():
+        place = directory / f"{stem}-{number}{suffix}"
+        number += 1
+    return place
+
+
+def values(job: Job) -> Mapping[str, object]:
+    """A job's fields in full: times in ISO 8601 with their zone, bytes, fractions."""
+    return {
+        "id": job.id,
+        "command": job.command,
+        "space": job.space,
+        "status": job.status.value,
+        "submitted": _iso(job.submitted),
+        "start": _iso(job.start),
+        "stop": _iso(job.stop),
+        "took": job.took,
+        "progress": job.progress,
+        "reclaimed": job.reclaimed,
+        "recovered_from": job.recovered_from,
+        "reason": job.reason,
+    }
+
+
+def _pages(view: View, told: Callable[[int], object]) -> Iterator[list[Job]]:
+    for start in range(0, len(view), _PAGE):
+        yield view.page(start, _PAGE)
+        told(min(start + _PAGE, len(view)))
+
+
+def _json(pages: Iterator[list[Job]], write: Callable[[str], object]) -> int:
+    count = 0
+    write("[")
+    for page in pages:
+        for job in page:
+            write(("\n" if not count else ",\n") + json.dumps(dict(values(job)), ensure_ascii=False))
+            count += 1
+    write("\n]\n")
+    return count
+
+
+def _csv(pages: Iterator[list[Job]], file: TextIO) -> int:
+    writer = csv.DictWriter(file, FIELDS)
+    writer.writeheader()
+    count = 0
+    for page in pages:
+        writer.writerows(_harmless(values(job)) for job in page)
+        count += len(page)
+    return count
+
+
+def _harmless(row: Mapping[str, object]) -> dict[str, object]:
+    # a spreadsheet would take a text that begins so for a formula
+    return {
+        key: f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+        for key, value in row.items()
+    }
+
+
+def _iso(at: datetime | None) -> str | None:
+    return at.astimezone().isoformat() if at is not None else None

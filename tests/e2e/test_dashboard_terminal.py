@@ -1,0 +1,122 @@
+"""The dashboard in a real terminal: signals, resizing, suspending, pasting, the mouse."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.support.commands import CommandLine
+from tests.support.terminal import Terminal
+
+
+@contextmanager
+def dashboard(jobtui: CommandLine, *, columns: int = 100, rows: int = 30) -> Iterator[Terminal]:
+    with Terminal(
+        jobtui.words(), columns=columns, rows=rows, environment=jobtui.environment, cwd=jobtui.home
+    ) as terminal:
+        terminal.shows("local[", "No jobs yet", "3 hosts")
+        yield terminal
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_ends_it_with_the_terminal_given_back(jobtui: CommandLine, number: signal.Signals) -> None:
+    with dashboard(jobtui) as terminal:
+        assert not terminal.is_given_back()
+        terminal.signal(number)
+        assert terminal.ended() == 128 + number
+        assert terminal.is_given_back()
+        assert b"Traceback" not in terminal.said
+
+
+def test_q_leaves_the_terminal_as_it_was(jobtui: CommandLine) -> None:
+    with dashboard(jobtui) as terminal:
+        terminal.press("q")
+        assert terminal.ended() == 0
+        assert terminal.is_given_back()
+
+
+def test_a_window_that_is_closed_ends_it(jobtui: CommandLine) -> None:
+    with dashboard(jobtui) as terminal:
+        terminal.hang_up()
+        assert terminal.ended() == 128 + signal.SIGHUP
+
+
+def test_it_can_be_suspended_and_comes_back(jobtui: CommandLine) -> None:
+    with dashboard(jobtui) as terminal:
+        terminal.press("ctrl+z")
+        terminal.stopped()
+        assert terminal.is_given_back()
+        terminal.said = b""
+        terminal.signal(signal.SIGCONT)
+        terminal.until(lambda screen: b"\x1b[?1049h" in terminal.said and "No jobs yet" in screen)
+        terminal.press("q")
+        assert terminal.ended() == 0
+        assert terminal.is_given_back()
+
+
+def test_it_survives_a_storm_of_sizes_and_fits_the_last(jobtui: CommandLine) -> None:
+    with dashboard(jobtui) as terminal:
+        for columns, rows in [(20, 6), (300, 100), (1, 1), (60, 16), (41, 10), (200, 50), (20, 6)]:
+            terminal.resize(columns, rows)
+        terminal.shows("too small", "20x6")
+        terminal.resize(80, 24)
+        terminal.shows("No jobs yet", "local[]>")
+        terminal.press("q")
+        assert terminal.ended() == 0
+
+
+def test_a_text_of_several_lines_is_pasted_whole_and_run_as_one(jobtui: CommandLine) -> None:
+    with dashboard(jobtui) as terminal:
+        terminal.press(":")
+        terminal.shows("ctrl+r search")
+        terminal.paste("CREATE SPACE nba; -- a space\r\nUSE nba;\r\nADMIN FLUSH\r\n")
+        terminal.shows("CREATE SPACE nba", "USE nba;", "ADMIN FLUSH")
+        terminal.press("enter")
+        terminal.shows("| New Job Id |", "local[nba]>", "flush nba")
+        terminal.press("escape")
+        terminal.shows("s stop")
+        terminal.press("q")
+        assert terminal.ended() == 0
+
+
+def test_the_mouse_chooses_a_row_and_begins_to_type(jobtui: CommandLine) -> None:
+    jobtui.done("-e", "CREATE SPACE nba; ADMIN FLUSH nba; ADMIN COMPACT nba")
+    with Terminal(jobtui.words(), environment=jobtui.environment, cwd=jobtui.home) as terminal:
+        screen = terminal.shows("job 2 · compact nba", "flush nba").split("\n")
+        row = next(number for number, line in enumerate(screen) if "flush nba" in line)
+        terminal.click(20, row)
+        terminal.shows("job 1 · flush nba")
+        terminal.click(20, len(screen) - 2)
+        terminal.shows("ctrl+r search")
+
+
+def test_hostile_bytes_on_the_keyboard_do_not_end_it(jobtui: CommandLine) -> None:
+    with dashboard(jobtui) as terminal:
+        terminal.send(b"\xff\xfe\x80\xc3\x28")
+        # what came in one piece with them is lost with them: type until it is seen
+        terminal.until(lambda screen: "local[]> :" in screen or terminal.press(":"))
+        terminal.press("ctrl+c")
+        terminal.until(lambda screen: "s stop" in screen or terminal.press("escape"))
+        terminal.press("q")
+        assert terminal.ended() == 0
+
+
+def test_what_is_typed_in_one_go_reaches_the_bar_and_no_key(jobtui: CommandLine) -> None:
+    with dashboard(jobtui) as terminal:
+        terminal.send(b":CREATE SPACE srq; ADMIN FLUSH srq\r:")
+        terminal.shows("| New Job Id |", "flush srq", "✔ 1")
+
+
+def test_a_running_job_is_left_durable_by_a_signal_and_told_the_truth_about(jobtui: CommandLine) -> None:
+    with dashboard(jobtui) as terminal:
+        terminal.press(":")
+        terminal.shows("ctrl+r search")
+        terminal.paste("CREATE SPACE nba; ADMIN FLUSH nba")
+        terminal.press("enter")
+        terminal.shows("✔ 1")
+        terminal.signal(signal.SIGTERM)
+        assert terminal.ended() == 128 + signal.SIGTERM
+    assert [row["Status"] for row in jobtui.rows("SHOW JOBS")] == ["finished"]

@@ -1,0 +1,207 @@
+"""A terminal of our own around a real process: what it is sent, what it shows, what state it is left in."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pyte
+
+SECONDS = 30.0
+KEYS = {
+    "enter": b"\r",
+    "escape": b"\x1b",
+    "up": b"\x1b[A",
+    "down": b"\x1b[B",
+    "tab": b"\t",
+    "pageup": b"\x1b[5~",
+    "pagedown": b"\x1b[6~",
+    "ctrl+c": b"\x03",
+    "ctrl+l": b"\x0c",
+    "ctrl+z": b"\x1a",
+}
+# what a terminal understands and pyte does not
+_BEYOND_PYTE = re.compile(
+    rb"\x1b\[[<>=][0-9;]*[a-zA-Z]|\x1b\[\?[0-9;]*\$p|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1bP[^\x1b]*\x1b\\"
+)
+_UNFINISHED = re.compile(rb"\x1b(?:\[[0-9;<>=?$]*)?$|\x1b\][^\x07\x1b]*$")
+
+
+class Terminal:
+    """Runs a command on a pty and plays the terminal around it."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        columns: int = 100,
+        rows: int = 30,
+        environment: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> None:
+        self.columns, self.rows = columns, rows
+        self.said = b""
+        self._unfed = b""
+        self._screen = pyte.Screen(columns, rows)
+        self._stream = pyte.ByteStream(self._screen)
+        self._master, self._slave = pty.openpty()
+        self._size(columns, rows)
+        self.at_first = termios.tcgetattr(self._slave)
+        surroundings = dict(environment if environment is not None else os.environ)
+        for name in ("LINES", "COLUMNS", "NO_COLOR", "TMUX", "STY", "TERM_PROGRAM"):
+            surroundings.pop(name, None)
+        surroundings |= {"TERM": "xterm-256color", "COLORTERM": "truecolor", "ESCDELAY": "30"}
+        self.process = subprocess.Popen(
+            list(command),
+            stdin=self._slave,
+            stdout=self._slave,
+            stderr=self._slave,
+            env=surroundings,
+            cwd=cwd,
+            start_new_session=True,
+            preexec_fn=_take_terminal,
+        )
+
+    # ---- what is sent
+
+    def press(self, *keys: str) -> None:
+        """Keys by name, or texts as they are."""
+        for key in keys:
+            self.send(KEYS.get(key) or key.encode())
+
+    def send(self, data: bytes) -> None:
+        os.write(self._master, data)
+
+    def paste(self, text: str) -> None:
+        """As a terminal pastes where it was asked to say so."""
+        self.send(b"\x1b[200~" + text.encode() + b"\x1b[201~")
+
+    def click(self, column: int, row: int) -> None:
+        """The left button, cells counted from 0."""
+        place = f"{column + 1};{row + 1}"
+        self.send(f"\x1b[<0;{place}M\x1b[<0;{place}m".encode())
+
+    def resize(self, columns: int, rows: int) -> None:
+        self.columns, self.rows = columns, rows
+        self._read_all(0)
+        self._screen.resize(rows, columns)
+        self._size(columns, rows)
+        self.signal(signal.SIGWINCH)
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def hang_up(self) -> None:
+        """Close the terminal's window."""
+        os.close(self._master)
+        self._master = -1
+
+    # ---- what is seen
+
+    def text(self) -> str:
+        self._read_all(0)
+        return "\n".join(line.rstrip() for line in self._screen.display)
+
+    def until(self, condition: Callable[[str], Any], seconds: float = SECONDS) -> str:
+        """The screen's text, once the condition holds of it."""
+        end = time.monotonic() + seconds
+        while True:
+            text = self.text()
+            if condition(text):
+                return text
+            assert time.monotonic() < end, f"never came:\n{text}"
+            self._read_all(0.05)
+
+    def shows(self, *texts: str) -> str:
+        return self.until(lambda screen: all(text in screen for text in texts))
+
+    def ended(self, seconds: float = SECONDS) -> int:
+        """The exit status, once the process has ended."""
+        end = time.monotonic() + seconds
+        while self.process.poll() is None:
+            assert time.monotonic() < end, f"still runs:\n{self.text()}"
+            self._read_all(0.05)
+        self._read_all(0.2)
+        return self.process.returncode
+
+    def stopped(self, seconds: float = SECONDS) -> None:
+        """Return once the process is suspended."""
+        end = time.monotonic() + seconds
+        stat = Path(f"/proc/{self.process.pid}/stat")
+        while stat.read_text().rsplit(")", 1)[1].split()[0] != "T":
+            assert time.monotonic() < end, "never suspended"
+            self._read_all(0.05)
+        self._read_all(0.1)
+
+    def is_given_back(self) -> bool:
+        """Whether the terminal is as a shell needs it: main screen, cursor, no mouse, no paste marks, cooked."""
+        last = {}
+        for mode, sign in re.findall(rb"\x1b\[\?([0-9;]+)([hl])", self.said):
+            last[mode] = sign
+        on = {b"25", b"7"}
+        switches = (b"1049", b"1000", b"1003", b"1006", b"2004", b"1004", b"25")
+        whole = all(last.get(mode, b"l") == (b"h" if mode in on else b"l") for mode in switches)
+        return whole and termios.tcgetattr(self._slave) == self.at_first
+
+    # ---- inside
+
+    def _size(self, columns: int, rows: int) -> None:
+        fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def _read_all(self, patience: float) -> None:
+        while self._master >= 0 and select.select([self._master], [], [], patience)[0]:
+            try:
+                data = os.read(self._master, 1 << 16)
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise
+                return
+            if not data:
+                return
+            self._answer(data)
+            self.said += data
+            self._feed(data)
+            patience = 0
+
+    def _answer(self, data: bytes) -> None:
+        if b"\x1b[?2026$p" in data:
+            self.send(b"\x1b[?2026;2$y")
+        if b"\x1b[?2048$p" in data:
+            self.send(b"\x1b[?2048;0$y")
+
+    def _feed(self, data: bytes) -> None:
+        data = _BEYOND_PYTE.sub(b"", self._unfed + data)
+        rest = _UNFINISHED.search(data)
+        cut = rest.start() if rest is not None else len(data)
+        self._stream.feed(data[:cut])
+        self._unfed = data[cut:]
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        for descriptor in (self._master, self._slave):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+
+def _take_terminal() -> None:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
