@@ -45,10 +45,12 @@ class Engine:
 
     writable = True
 
-    def __init__(self, profile: Profile, history: History, storage: TaskRunner, clock: Clock, run: Run) -> None:
+    def __init__(
+        self, profile: Profile, history: History, storage: TaskRunner | None, clock: Clock, run: Run
+    ) -> None:
         self.profile = profile.name
         self.history = history
-        self.storage = storage
+        self.storage = storage if storage is not None else _embedded(profile, self.tell)
         self.clock = clock
         self.run = run
         self.settings = profile
@@ -86,7 +88,7 @@ class Engine:
             profile = _at_the_demos_rate(profile)
         history = History.open(profile.history)
         try:
-            engine = cls(profile, history, storage or _embedded(profile), clock or SystemClock(), run)
+            engine = cls(profile, history, storage, clock or SystemClock(), run)
         except BaseException:
             history.close()
             raise
@@ -202,6 +204,10 @@ class Engine:
             self._backlog.extend(message for message in messages if isinstance(message, Notice))
         for listener in self._listeners:
             listener(messages)
+
+    def tell(self, text: str) -> None:
+        """Tell whoever listens something that a person should know."""
+        self.publish([Notice(text)])
 
     def report_progress(self, job_id: int, task: int, fraction: float | None) -> Job | None:
         """Note how far a running task is; the job's snapshot with it, None where it has ended."""
@@ -319,10 +325,10 @@ class Engine:
         return replace(job, tasks=tuple(tasks))
 
 
-def _embedded(profile: Profile) -> TaskRunner:
+def _embedded(profile: Profile, notice: Callable[[str], None]) -> TaskRunner:
     from jobtui.storage.local import LocalStorage
 
-    return LocalStorage(profile.storage, profile.hosts, compact_rate=profile.compact_rate)
+    return LocalStorage(profile.storage, profile.hosts, compact_rate=profile.compact_rate, notice=notice)
 
 
 def _at_the_demos_rate(profile: Profile) -> Profile:
