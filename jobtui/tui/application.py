@@ -19,6 +19,7 @@ from textual.driver import Driver
 from textual.timer import Timer
 
 from jobtui.engine.desk import Desk, Session
+from jobtui.model import Status
 from jobtui.tui import crash, terminal
 from jobtui.tui.context import Context
 from jobtui.tui.feed import Feed
@@ -180,6 +181,10 @@ class DashboardApp(App[int]):
             return
         batch = self._feed.drain()
         if batch is not None:
+            # a change is told as it is on disk, where progress is not: the desk knows both
+            for job_id, job in batch.jobs.items():
+                if job.status is Status.RUNNING:
+                    batch.jobs[job_id] = self._desk.job(job_id) or job
             self.dashboard.take(batch)
             self._frame = self.set_timer(_FRAME_SECONDS, self._next_frame)
 

@@ -16,7 +16,11 @@ from jobtui.tui.typed import Typed
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Shared by all parts; `now` is the clock that running times are shown by."""
+    """Shared by all parts.
+
+    `now` is the clock that running times are shown by. `watched`: jobs whose end is to be told, as the user
+    asked. `submitted`: jobs that were submitted here, whose end is told too.
+    """
 
     desk: Desk
     settings: TuiSettings
@@ -28,6 +32,7 @@ class Context:
     places: Places
     now: Callable[[], datetime]
     watched: set[int] = field(default_factory=set)
+    submitted: set[int] = field(default_factory=set)
 
     @property
     def space(self) -> str | None:

@@ -118,6 +118,7 @@ class Deeds:
             return False
         answer = await self._run(text)
         jobs = [job for result in answer.results for job in result.jobs]
+        self._shared.submitted.update(jobs)
         if jobs:
             self._stage.tell(f"job {units.ids(jobs)}: {text.removeprefix('ADMIN ').lower().split()[0]} {space}")
         return answer.failure is None
@@ -182,6 +183,7 @@ class Deeds:
         started = [job for answer in answers for result in answer.results for job in result.jobs]
         said: list[str] = []
         if started:
+            self._shared.submitted.update(started)
             said.append(_again(started, plan.touched))
         elif done and len(failures) < len(answers):
             said.append(f"{done}: {units.many(len(plan.touched), 'job')} ({units.ids(plan.touched)})")

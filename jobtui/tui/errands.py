@@ -75,7 +75,7 @@ class Errands:
         while True:
             shown = set(kept.columns or DEFAULT_COLUMNS)
             choices = [
-                Choice("x" if column.key in shown else "·", column.label, index)
+                Choice("✔" if column.key in shown else "·", column.label, index)
                 for index, column in enumerate(JOB_COLUMNS)
             ]
             index = await self._dashboard.app.push_screen_wait(

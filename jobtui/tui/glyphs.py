@@ -16,7 +16,7 @@ GLYPH = {
 STOPPING = "◼"
 MARKED = "●"
 WATCHED = "◉"
-_EIGHTHS = " ▏▎▍▌▋▊▉"
+_DONE, _REST = "▇", "░"
 
 
 def status_piece(job: Job) -> Piece:
@@ -36,10 +36,10 @@ def task_status_piece(task: Task, stopping: bool) -> Piece:
 
 
 def bar(fraction: float, width: int) -> str:
-    """A bar of exactly `width` cells, exact to an eighth of one."""
-    whole, eighths = divmod(round(max(0.0, min(1.0, fraction)) * width * 8), 8)
-    filled = "█" * whole + (_EIGHTHS[eighths] if eighths else "")
-    return filled + "░" * (width - len(filled))
+    """A bar of exactly `width` cells; full only where nothing is left."""
+    fraction = max(0.0, min(1.0, fraction))
+    done = width if fraction >= 1 else min(width - 1, int(fraction * width + 0.5))
+    return _DONE * done + _REST * (width - done)
 
 
 def progress(fraction: float | None, status: Status, width: int = 10) -> Line:

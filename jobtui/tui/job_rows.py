@@ -21,7 +21,7 @@ JOB_COLUMNS: tuple[Column, ...] = (
     Column("id", "Job Id", 7, 9, right=True, sorts=True),
     Column("command", "Command", 12, 40, sorts=True),
     Column("status", "Status", 10, 15, sorts=True),
-    Column("progress", "Progress", 15, 15, gives=3, sorts=True),
+    Column("progress", "Progress", 9, 15, gives=3, sorts=True, natural=15),
     Column("start", "Start Time", 17, 17, gives=4, sorts=True),
     Column("stop", "Stop Time", 17, 17, gives=6, sorts=True),
     Column("took", "Took", 6, 12, gives=2, right=True, sorts=True),
@@ -126,11 +126,13 @@ class JobRows:
         """A line for each shown column."""
         job = self.job_at(index)
         now = self._now()
-        return [job_cell(job, placed.column.key, now) for placed in shown]
+        return [job_cell(job, placed.column.key, now, placed.width) for placed in shown]
 
 
-def job_cell(job: Job, column: str, now: datetime) -> Line:
-    """What a column says of a job."""
+def job_cell(job: Job, column: str, now: datetime, width: int) -> Line:
+    """What a column of that width says of a job."""
+    if column == "progress":
+        return progress(job.progress, job.status, width - 5)
     return _CELLS[column](job, now)
 
 
@@ -139,10 +141,6 @@ def took(job: Job, now: datetime) -> float | None:
     if job.took is not None or job.start is None:
         return job.took
     return max(0.0, ((job.stop or now) - job.start).total_seconds())
-
-
-def _progress(job: Job, now: datetime) -> Line:
-    return progress(job.progress, job.status)
 
 
 def _origin(job: Job, now: datetime) -> Line:
@@ -159,7 +157,6 @@ _CELLS: Mapping[str, Callable[[Job, datetime], Line]] = {
     "id": lambda job, now: ((str(job.id), Ink.STRONG),),
     "command": lambda job, now: ((job.label, Ink.PLAIN),),
     "status": lambda job, now: (status_piece(job),),
-    "progress": _progress,
     "start": lambda job, now: ((units.moment(job.start), Ink.PLAIN),),
     "stop": lambda job, now: ((units.moment(job.stop), Ink.PLAIN),),
     "took": lambda job, now: ((units.duration(took(job, now)), Ink.PLAIN),),

@@ -63,14 +63,13 @@ def think(text: str, caret: int, names: Names) -> Thought:
 
 
 def remark(thought: Thought, text: str, column_of: Callable[[int], int | None], width: int) -> Line:
-    """The line under the bar: a caret under what is wrong and the reason; else how the statement goes.
+    """The line under the bar: a caret under what is wrong, and the reason.
 
     `column_of` tells the cell that a character of the text stands in, None where it is not in the last line.
     """
     wrong = thought.wrong
     if wrong is None:
-        usage = thought.completion.usage
-        return (("  " + usage, Ink.MUTED),) if usage else ()
+        return ()
     column = column_of(wrong.start)
     if column is None:
         return ((f"  {wrong.message}", Ink.WARNING),)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from jobtui.model import Job, Stats
@@ -30,13 +30,7 @@ def storage(job: Job, looks: Mapping[str, Look], width: int, ask: bool) -> list[
     """
     lines: list[Line] = []
     if ask:
-        lines.append(
-            (
-                (" Another program's database: opening it writes there. ", Ink.WARNING),
-                ("L", Ink.KEY),
-                (" looks", Ink.MUTED),
-            )
-        )
+        lines.append(ask_line())
     for task in job.tasks:
         look = looks.get(task.host, Look())
         columns = [("before", task.before), ("after", task.after)]
@@ -44,6 +38,27 @@ def storage(job: Job, looks: Mapping[str, Look], width: int, ask: bool) -> list[
             columns.append(("now", look.stats))
         lines.extend(host_block(task.host, columns, look.trouble, width))
     return lines or [((" no hosts yet", Ink.MUTED),)]
+
+
+def ask_line() -> Line:
+    """What is said of a space that is another program's."""
+    return (
+        (" Another program's database: opening it writes there. ", Ink.WARNING),
+        ("L", Ink.KEY),
+        (" looks", Ink.MUTED),
+    )
+
+
+def stats_table(seen: Sequence[tuple[str, Look]], width: int) -> list[Line]:
+    """What was seen, side by side under names, in as many bands as the width asks for."""
+    room = max(1, (width - _LABEL - 2) // _FIGURE)
+    lines: list[Line] = []
+    for start in range(0, len(seen), room):
+        band = seen[start : start + room]
+        troubles = [f"{name}: {look.trouble}" for name, look in band if look.trouble]
+        lines.extend(host_block("", [(name, look.stats) for name, look in band], "", width))
+        lines[-1:] = [*(((f"   {trouble}", Ink.FAILED),) for trouble in troubles), ()]
+    return lines
 
 
 def host_block(host: str, columns: list[tuple[str, Stats | None]], trouble: str, width: int) -> list[Line]:

@@ -11,7 +11,7 @@ from jobtui.tui.text import fit, width_of
 
 _NOTE = 26
 _WAIT = "╌"
-_WORK = "█"
+_WORK = "▇"
 
 
 def timeline(job: Job, width: int, now: datetime) -> list[Line]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from rich.style import Style
 from textual import events
@@ -12,10 +11,8 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 from textual.geometry import Size
-from textual.screen import Screen
 from textual.widget import Widget
 
-from jobtui.engine.desk import Answer
 from jobtui.tui.commands import Command, Where, bindings, commands
 from jobtui.tui.context import Context
 from jobtui.tui.deeds import Deeds
@@ -23,22 +20,17 @@ from jobtui.tui.errands import Errands
 from jobtui.tui.feed import Batch
 from jobtui.tui.leaving import Leaving
 from jobtui.tui.lines import Ink, Line
+from jobtui.tui.screens.conversation import Conversation
 from jobtui.tui.screens.dialog import confirmation
-from jobtui.tui.screens.help import Help, statement_lines
+from jobtui.tui.screens.help import Help
 from jobtui.tui.text import clean, wrap
 from jobtui.tui.views import make_view
 from jobtui.tui.views.base import View
 from jobtui.tui.views.jobs import JobsView
 from jobtui.tui.watching import ending
-from jobtui.tui.widgets.bar import CommandBar
-from jobtui.tui.widgets.completions import CompletionList
 from jobtui.tui.widgets.header import Header, Standing
 from jobtui.tui.widgets.inked import INKS
-from jobtui.tui.widgets.keybar import KeyBar
 from jobtui.tui.widgets.lines_view import LinesView
-from jobtui.tui.widgets.transcript import Transcript, answer_lines, sent_lines
-from jobtui.tui.widgets.typist import Typist
-from jobtui.tui.words import drops, local_word
 
 if TYPE_CHECKING:
     from jobtui.tui.application import DashboardApp
@@ -48,7 +40,7 @@ LEAST = Size(40, 10)
 _LONGEST_TOLD = 600
 
 
-class Dashboard(Screen[None]):
+class Dashboard(Conversation):
     """The one screen that is always there; dialogs come over it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(Where.DASHBOARD)]
@@ -56,16 +48,11 @@ class Dashboard(Screen[None]):
     AUTO_FOCUS = None
 
     def __init__(self, context: Context) -> None:
-        super().__init__()
-        self.context = context
+        super().__init__(context)
         self.header = Header(id="header")
         self.alarm = LinesView(id="alarm")
         self.jobs = JobsView(context, id="jobs")
         self.stage = Container(self.jobs, id="stage")
-        self.transcript = Transcript(id="transcript")
-        self.completions = CompletionList(id="completions")
-        self.bar = CommandBar(context, self.completions, id="bar")
-        self.keys = KeyBar(context.keymap, id="keys")
         self.too_small = LinesView(id="too-small")
         self.deeds = Deeds(context, self)
         self.errands = Errands(context, self, self.deeds)
@@ -81,10 +68,7 @@ class Dashboard(Screen[None]):
         yield self.header
         yield self.alarm
         yield self.stage
-        yield self.transcript
-        yield self.bar
-        yield self.keys
-        yield self.completions
+        yield from super().compose()
         yield self.too_small
 
     def on_mount(self) -> None:
@@ -115,8 +99,9 @@ class Dashboard(Screen[None]):
         for notice in batch.notices:
             self.tell(notice.text, notice.severity)
         for job in batch.ended:
-            if job.id in self.context.watched:
+            if job.id in self.context.watched | self.context.submitted:
                 self.context.watched.discard(job.id)
+                self.context.submitted.discard(job.id)
                 text, severity = ending(job)
                 self.tell(text, severity)
                 self.ring(text)
@@ -175,14 +160,6 @@ class Dashboard(Screen[None]):
         if self.context.settings.bell:
             self.app.bell()
 
-    def log_statement(self, text: str, answer: Answer) -> None:
-        """Note in the transcript what was run."""
-        self.transcript.add([*sent_lines(self.context.prompt, text), *answer_lines(answer)])
-
-    def work(self, deed: Coroutine[Any, Any, object]) -> None:
-        """Do it beside the screen."""
-        self.run_worker(deed, group="deeds")
-
     # -- focus and keys -----------------------------------------------------------------------------
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
@@ -239,89 +216,6 @@ class Dashboard(Screen[None]):
         """Textual's hook: where one types, a colon is a colon."""
         return not (action == "bar" and self.typing)
 
-    # -- the command bar ----------------------------------------------------------------------------
-
-    async def action_bar(self) -> None:
-        """Go to the command bar."""
-        await self.enter_bar()
-
-    async def enter_bar(self, text: str | None = None) -> None:
-        """Go to the command bar, with `text` typed there already."""
-        if not self.transcript.empty:
-            self.add_class("-transcript")
-        await self.bar.enter(text)
-
-    async def on_command_bar_sent(self, message: CommandBar.Sent) -> None:
-        """Run it: a word for the screen here, all else at the desk."""
-        message.stop()
-        match local_word(message.text):
-            case "quit":
-                await self.app.run_action("quit", self)
-            case "help":
-                self.transcript.add([*sent_lines(self.context.prompt, message.text), *statement_lines()])
-                self.add_class("-transcript")
-            case "clear":
-                self.clear_transcript()
-            case _:
-                self.work(self.send(message.text))
-
-    async def send(self, text: str) -> None:
-        """Have the desk run a text, and show what came of it."""
-        if drops(text) and not await self.confirm("Drop for good?", [((text.strip(), Ink.STRONG),)], "Run"):
-            return
-        prompt = self.context.prompt
-        answer = await asyncio.wrap_future(self.context.desk.execute(text, self.context.session))
-        self.transcript.add([*sent_lines(prompt, text), *answer_lines(answer)])
-        if self.bar.typing:
-            self.add_class("-transcript")
-        syntax = answer.failure is not None and answer.failure.syntax
-        if not syntax or self.context.settings.keep_failed:
-            self.context.typed.add(text.strip())
-        self.context.watched.update(job for result in answer.results for job in result.jobs)
-        self.space_chosen()
-        self.context.places.ask()
-
-    def on_typist_remarked(self, message: Typist.Remarked) -> None:
-        """What is to be said about what is being typed."""
-        message.stop()
-        self.keys.remark = message.line
-
-    def on_completion_list_picked(self, message: CompletionList.Picked) -> None:
-        """A candidate was clicked."""
-        message.stop()
-        self.bar.take(message.candidate)
-
-    def on_command_bar_left(self, message: CommandBar.Left) -> None:
-        """Back to where one was."""
-        message.stop()
-        self.remove_class("-transcript")
-        self.place.home.focus()
-
-    def on_command_bar_scrolled(self, message: CommandBar.Scrolled) -> None:
-        """Through the results."""
-        message.stop()
-        pages: Callable[..., None] = (
-            self.transcript.scroll_page_down if message.by > 0 else self.transcript.scroll_page_up
-        )
-        pages(animate=False)
-
-    def on_command_bar_cleared(self, message: CommandBar.Cleared) -> None:
-        """Forget the results."""
-        message.stop()
-        self.clear_transcript()
-
-    def clear_transcript(self) -> None:
-        """Forget the results."""
-        self.transcript.clear()
-        self.remove_class("-transcript")
-
-    def action_transcript(self) -> None:
-        """Show or hide the results."""
-        if self.transcript.empty:
-            self.tell("Nothing was run here yet")
-        else:
-            self.toggle_class("-transcript")
-
     # -- keys ---------------------------------------------------------------------------------------
 
     async def action_back(self) -> None:
@@ -355,9 +249,13 @@ class Dashboard(Screen[None]):
         self.jobs.list.set_filter(f"{kind}:{quoted}")
 
     def space_chosen(self) -> None:
-        """Another space was chosen."""
-        self.bar.show_prompt()
+        """Another space may have been chosen."""
+        super().space_chosen()
         self.places_seen()
+
+    def leave_bar(self) -> None:
+        """Back to the place that is shown."""
+        self.place.home.focus()
 
     def action_help(self) -> None:
         """The keys that work here and now."""

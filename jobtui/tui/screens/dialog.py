@@ -15,6 +15,7 @@ from textual.screen import ModalScreen
 from textual.strip import Strip
 
 from jobtui.tui.lines import Ink, Line, line_width
+from jobtui.tui.text import width_of
 from jobtui.tui.widgets.inked import Inked
 from jobtui.tui.widgets.lines_view import LinesView
 
@@ -133,8 +134,9 @@ class Question(ModalScreen[T | None]):
         )
         self._text.styles.height = min(len(self._text.lines), 14)
         widest = max(line_width(line) for line in self._text.lines)
-        answers = sum(len(choice.title) + len(choice.key) + 7 for choice in self.choices)
-        self.query_one("#question").styles.width = max(36, widest + 6, answers + 6 if self._across else 0)
+        wide = [width_of(choice.title) + 10 for choice in self.choices]
+        answers = sum(wide) if self._across else max(wide)
+        self.query_one("#question").styles.width = max(36, widest + 6, answers + 6)
         self.query_one(Choices).focus()
 
     def on_choices_taken(self, message: Choices.Taken) -> None:

@@ -13,10 +13,11 @@ from textual.screen import ModalScreen
 from jobtui.tui.commands import Command, Where
 from jobtui.tui.keymap import Keymap
 from jobtui.tui.lines import Ink, Line
-from jobtui.tui.text import fit
+from jobtui.tui.text import fit, wrap
 from jobtui.tui.widgets.lines_view import LinesView
 
 _KEYS = 14
+_TITLE = 25
 _FILTER = (
     ("words", "jobs whose command, space, host or reason hold them all"),
     ("status:failed", "also queue, running, finished, stopped, ended, live; with commas: either"),
@@ -26,20 +27,15 @@ _FILTER = (
 )
 
 
-def help_lines(working: Sequence[Command], keymap: Keymap) -> list[Line]:
-    """The commands by place, the innermost place first; then the filter's words and the statements."""
+def help_lines(working: Sequence[Command], keymap: Keymap, width: int) -> list[Line]:
+    """The commands by place, tables last; then the filter's words and the statements."""
     lines: list[Line] = []
-    for where in dict.fromkeys(command.where for command in working):
+    places = sorted(dict.fromkeys(command.where for command in working), key=lambda where: where is Where.TABLE)
+    for where in places:
         lines.append(((f"{where.value.capitalize()}", Ink.TITLE),))
         for command in working:
             if command.where is where:
-                lines.append(
-                    (
-                        (f"  {fit(keymap.shown(command, 3), _KEYS)}", Ink.KEY),
-                        (fit(command.title, 24), Ink.STRONG),
-                        (command.help, Ink.PLAIN),
-                    )
-                )
+                lines.extend(_command_lines(command, keymap, width))
         lines.append(())
     if any(command.where is Where.JOBS for command in working):
         lines.append((("Filter", Ink.TITLE),))
@@ -48,6 +44,15 @@ def help_lines(working: Sequence[Command], keymap: Keymap) -> list[Line]:
     lines.append((("Statements", Ink.TITLE),))
     lines.extend(statement_lines())
     return lines
+
+
+def _command_lines(command: Command, keymap: Keymap, width: int) -> list[Line]:
+    keys = fit(keymap.shown(command, 3), _KEYS)
+    if width < 70:
+        return [((f"  {keys}", Ink.KEY), (command.title, Ink.STRONG))]
+    first, *rest = wrap(command.help, width - _KEYS - _TITLE - 3)
+    head: Line = ((f"  {keys}", Ink.KEY), (fit(command.title, _TITLE), Ink.STRONG), (first, Ink.PLAIN))
+    return [head, *(((" " * (_KEYS + _TITLE + 2), Ink.PLAIN), (text, Ink.PLAIN)) for text in rest)]
 
 
 def statement_lines() -> list[Line]:
@@ -72,7 +77,8 @@ class Help(ModalScreen[None]):
 
     def __init__(self, working: Sequence[Command], keymap: Keymap) -> None:
         super().__init__()
-        self._shown = help_lines(working, keymap)
+        self._working = tuple(working)
+        self._keymap = keymap
         self._view = LinesView()
 
     def compose(self) -> ComposeResult:
@@ -84,7 +90,14 @@ class Help(ModalScreen[None]):
         """Textual's hook."""
         self.query_one("#help").border_title = " keys "
         self.query_one("#help").border_subtitle = " esc "
-        self._view.show(self._shown, wide=True)
+        self.call_after_refresh(self._fill)
+
+    def on_resize(self) -> None:
+        """Textual's hook."""
+        self.call_after_refresh(self._fill)
+
+    def _fill(self) -> None:
+        self._view.show(help_lines(self._working, self._keymap, self._view.inner_width), wide=True)
 
     def action_scroll_down(self) -> None:
         """A line down."""

@@ -40,7 +40,7 @@ def quit_question(active: Sequence[Job]) -> Question[Leave]:
             Choice("s", "Stop them, then leave", Leave.STOP),
             Choice(
                 "i",
-                "Leave at once: running jobs are interrupted and fail, queued ones run next time",
+                "Leave now: running jobs are interrupted, queued ones wait",
                 Leave.NOW,
             ),
         ],

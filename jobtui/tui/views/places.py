@@ -14,9 +14,9 @@ from jobtui.engine.desk import Overview, SpaceLook
 from jobtui.tui.commands import Where, bindings
 from jobtui.tui.context import Context
 from jobtui.tui.feed import Batch
-from jobtui.tui.lines import Ink, Line
+from jobtui.tui.lines import Ink, Line, cut, line_width
 from jobtui.tui.looks import Looks
-from jobtui.tui.panes.storage import host_block
+from jobtui.tui.panes.storage import ask_line, stats_table
 from jobtui.tui.place_rows import HOST_COLUMNS, SPACE_COLUMNS, PlaceRows, host_rows, space_rows
 from jobtui.tui.views.base import View
 from jobtui.tui.widgets.columns import Column
@@ -47,7 +47,8 @@ class Title(OneLine):
 
     def line(self, width: int) -> Line:
         """The rule."""
-        return (("─ ", Ink.RULE), (self._text, Ink.STRONG), (" " + "─" * width, Ink.RULE))
+        text = cut(((self._text, Ink.STRONG),), width - 4)
+        return (("─ ", Ink.RULE), *text, (" " + "─" * (width - 3 - line_width(text)), Ink.RULE))
 
 
 class PlacesView(View):
@@ -153,20 +154,10 @@ class PlacesView(View):
         self.title_line.show(self.heading())
         lines: list[Line] = []
         width = self.body.inner_width
-        for space, host in self.spots():
-            look = self._looks.at(space, host)
-            if look.stats is None and not look.trouble and self._shared.places.adopted(space):
-                lines.append(
-                    (
-                        (f" {self.name_of(space, host)}  ", Ink.STRONG),
-                        ("another program's database: opening it writes there. ", Ink.WARNING),
-                        ("L", Ink.KEY),
-                        (" looks", Ink.MUTED),
-                    )
-                )
-                lines.append(())
-                continue
-            lines.extend(host_block(self.name_of(space, host), [("now", look.stats)], look.trouble, width))
+        seen = [(self.name_of(*spot), self._looks.at(*spot)) for spot in self.spots()]
+        if any(self._shared.places.adopted(space) for space, _ in self.spots()):
+            lines += [ask_line(), ()]
+        lines += stats_table(seen, width)
         self.body.show(lines)
 
     def name_of(self, space: str, host: str) -> str:

@@ -10,7 +10,6 @@ from textual.containers import Horizontal
 from textual.geometry import Size
 from textual.message import Message
 
-from jobtui.language.complete import Candidate
 from jobtui.tui.commands import BY_ID
 from jobtui.tui.context import Context
 from jobtui.tui.lines import Ink, Line, line_width
@@ -18,6 +17,7 @@ from jobtui.tui.widgets.completions import CompletionList
 from jobtui.tui.widgets.inked import OneLine
 
 if TYPE_CHECKING:
+    from jobtui.language.complete import Candidate
     from jobtui.tui.widgets.typist import Typist
 
 
@@ -53,6 +53,24 @@ class Invitation(OneLine):
         return ((self._text, Ink.MUTED),)
 
 
+class Usage(OneLine):
+    """How the statement that is being typed goes, at the right of the bar."""
+
+    _text = ""
+
+    def show(self, text: str) -> None:
+        """Say this; nothing where it is empty."""
+        if text != self._text:
+            self._text = text
+            self.display = bool(text)
+            self.styles.width = len(text) + 2
+            self.refresh(layout=True)
+
+    def line(self, width: int) -> Line:
+        """The usage."""
+        return ((f" {self._text} ", Ink.MUTED),)
+
+
 class CommandBar(Horizontal):
     """Holds what is typed; what is done with it is the dashboard's part."""
 
@@ -82,6 +100,8 @@ class CommandBar(Horizontal):
         self._completions = completions
         self._prompt = Prompt()
         key = context.keymap.shown(BY_ID["bar"])
+        self._usage = Usage()
+        self._usage.display = False
         self._invitation = Invitation(f"{key} types a statement, like SHOW JOBS or ADMIN COMPACT nba")
         self._typist: Typist | None = None
 
@@ -89,6 +109,7 @@ class CommandBar(Horizontal):
         """Textual's hook."""
         yield self._prompt
         yield self._invitation
+        yield self._usage
 
     def on_mount(self) -> None:
         """Textual's hook."""
@@ -105,7 +126,7 @@ class CommandBar(Horizontal):
         if self._typist is None:
             self._typist = Typist(self._shared, self._prompt, self._completions)
             self._invitation.display = False
-            await self.mount(self._typist)
+            await self.mount(self._typist, before=self._usage)
         if text is not None:
             self._typist.begin(text)
         # at once: what is typed next belongs here already
@@ -127,6 +148,11 @@ class CommandBar(Horizontal):
         if self._typist is not None:
             self._typist.take(candidate)
             self._typist.focus()
+
+    def show_usage(self, usage: str, typed: int) -> None:
+        """Say how the statement goes, where what is typed (so many cells) leaves room for it."""
+        room = self.size.width - self._prompt.size.width - typed - 4
+        self._usage.show(usage if len(usage) <= room else "")
 
     @property
     def typing(self) -> bool:

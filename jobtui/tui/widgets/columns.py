@@ -15,7 +15,7 @@ class Column:
 
     `least` and `most` bound its width in cells; in between it is as wide as the widest cell seen. `gives`:
     which columns give way first when the terminal narrows, the highest first (0: never). `fills`: takes the
-    room left over. `sorts`: a click on its header sorts by it.
+    room left over. `sorts`: a click on its header sorts by it. `natural`: how wide it wants to be at least.
     """
 
     key: str
@@ -25,6 +25,7 @@ class Column:
     gives: int = 0
     right: bool = False
     fills: bool = False
+    natural: int = 0
     sorts: bool = False
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from textual import events
 from textual.message import Message
 from textual.strip import Strip
 
-from jobtui.language.complete import Candidate
 from jobtui.tui.lines import Ink, Line, line_width
 from jobtui.tui.widgets.inked import Inked
+
+if TYPE_CHECKING:
+    from jobtui.language.complete import Candidate
 
 MOST_SHOWN = 8
 _KIND = {"keyword": Ink.KEYWORD, "job": Ink.NUMBER}

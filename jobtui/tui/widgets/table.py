@@ -93,7 +93,7 @@ class Table(Inked, ScrollView, can_focus=True):
         self.rows = rows
         self.sorting: Sorting | None = None
         self._columns = tuple(columns)
-        self._wanted = [width_of(column.label) for column in columns]
+        self._wanted = [max(column.natural, width_of(column.label)) for column in columns]
         self._placed: tuple[Placed, ...] = ()
         self._cursor = 0
         self._key: Hashable | None = None
@@ -109,7 +109,7 @@ class Table(Inked, ScrollView, can_focus=True):
     @columns.setter
     def columns(self, columns: Sequence[Column]) -> None:
         self._columns = tuple(columns)
-        self._wanted = [width_of(column.label) for column in columns]
+        self._wanted = [max(column.natural, width_of(column.label)) for column in columns]
         self._place()
         self.refresh()
 

@@ -15,6 +15,7 @@ from jobtui.tui.commands import BY_ID, Where, bindings
 from jobtui.tui.context import Context
 from jobtui.tui.lines import Ink, Line
 from jobtui.tui.names import DeskNames
+from jobtui.tui.text import width_of
 from jobtui.tui.thinking import Thought, remark, think
 from jobtui.tui.widgets.bar import CommandBar, Prompt
 from jobtui.tui.widgets.completions import CompletionList
@@ -28,9 +29,11 @@ class Typist(Editor):
 
     @dataclass
     class Remarked(Message):
-        """What is to be said about the text, in the line below it; empty: nothing."""
+        """What is to be said about the text: in the line below it, and at its right how the statement goes."""
 
         line: Line
+        usage: str = ""
+        typed: int = 0
 
     def __init__(self, context: Context, prompt: Prompt, completions: CompletionList) -> None:
         super().__init__(id="typist")
@@ -97,7 +100,8 @@ class Typist(Editor):
             found = self.column_of(place)
             return None if found is None else left + found
 
-        self.post_message(self.Remarked(remark(self._thought, text, column, self.screen.size.width)))
+        said = remark(self._thought, text, column, self.screen.size.width)
+        self.post_message(self.Remarked(said, self._thought.completion.usage, width_of(text)))
 
     def _offer(self) -> None:
         completion = self._thought.completion

@@ -1,0 +1,158 @@
+"""The lower part of the dashboard: results, command bar, key line, and what is said and answered there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any
+
+from textual.app import ComposeResult
+from textual.screen import Screen
+
+from jobtui.engine.desk import Answer
+from jobtui.tui.context import Context
+from jobtui.tui.lines import Ink, Line
+from jobtui.tui.screens.help import statement_lines
+from jobtui.tui.widgets.bar import CommandBar
+from jobtui.tui.widgets.completions import CompletionList
+from jobtui.tui.widgets.keybar import KeyBar
+from jobtui.tui.widgets.transcript import Transcript, answer_lines, sent_lines
+from jobtui.tui.words import drops, local_word
+
+if TYPE_CHECKING:
+    from jobtui.tui.widgets.typist import Typist
+
+
+class Conversation(Screen[None]):
+    """Sends what is typed to the desk and shows what comes of it."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__()
+        self.context = context
+        self.transcript = Transcript(id="transcript")
+        self.completions = CompletionList(id="completions")
+        self.bar = CommandBar(context, self.completions, id="bar")
+        self.keys = KeyBar(context.keymap, id="keys")
+
+    def compose(self) -> ComposeResult:
+        """Textual's hook."""
+        yield self.transcript
+        yield self.bar
+        yield self.keys
+        yield self.completions
+
+    # -- what the upper part adds -------------------------------------------------------------------
+
+    async def confirm(self, title: str, lines: Sequence[Line], deed: str) -> bool:
+        """Ask; cancel is the focused answer."""
+        raise NotImplementedError
+
+    def tell(self, text: str, severity: str = "information") -> None:
+        """Say it in passing."""
+        raise NotImplementedError
+
+    def leave_bar(self) -> None:
+        """Give the focus back to where one was."""
+        raise NotImplementedError
+
+    def space_chosen(self) -> None:
+        """Another space may have been chosen."""
+        self.bar.show_prompt()
+
+    def work(self, deed: Coroutine[Any, Any, object]) -> None:
+        """Do it beside the screen."""
+        self.run_worker(deed, group="deeds")
+
+    # -- the command bar ----------------------------------------------------------------------------
+
+    async def action_bar(self) -> None:
+        """Go to the command bar."""
+        await self.enter_bar()
+
+    async def enter_bar(self, text: str | None = None) -> None:
+        """Go to the command bar, with `text` typed there already."""
+        if not self.transcript.empty:
+            self.show_transcript()
+        await self.bar.enter(text)
+
+    async def on_command_bar_sent(self, message: CommandBar.Sent) -> None:
+        """Run it: a word for the screen here, all else at the desk."""
+        message.stop()
+        match local_word(message.text):
+            case "quit":
+                await self.app.run_action("quit", self)
+            case "help":
+                self.transcript.add([*sent_lines(self.context.prompt, message.text), *statement_lines()])
+                self.show_transcript()
+            case "clear":
+                self.clear_transcript()
+            case _:
+                self.work(self.send(message.text))
+
+    async def send(self, text: str) -> None:
+        """Have the desk run a text, and show what came of it."""
+        if drops(text) and not await self.confirm("Drop for good?", [((text.strip(), Ink.STRONG),)], "Run"):
+            return
+        prompt = self.context.prompt
+        answer = await asyncio.wrap_future(self.context.desk.execute(text, self.context.session))
+        self.transcript.add([*sent_lines(prompt, text), *answer_lines(answer)])
+        if self.bar.typing:
+            self.show_transcript()
+        syntax = answer.failure is not None and answer.failure.syntax
+        if not syntax or self.context.settings.keep_failed:
+            self.context.typed.add(text.strip())
+        self.context.submitted.update(job for result in answer.results for job in result.jobs)
+        self.space_chosen()
+        self.context.places.ask()
+
+    def on_typist_remarked(self, message: Typist.Remarked) -> None:
+        """What is to be said about what is being typed."""
+        message.stop()
+        self.keys.remark = message.line
+        self.bar.show_usage(message.usage, message.typed)
+
+    def on_completion_list_picked(self, message: CompletionList.Picked) -> None:
+        """A candidate was clicked."""
+        message.stop()
+        self.bar.take(message.candidate)
+
+    def on_command_bar_left(self, message: CommandBar.Left) -> None:
+        """Back to where one was."""
+        message.stop()
+        self.remove_class("-transcript")
+        self.leave_bar()
+
+    def on_command_bar_scrolled(self, message: CommandBar.Scrolled) -> None:
+        """Through the results."""
+        message.stop()
+        pages: Callable[..., None] = (
+            self.transcript.scroll_page_down if message.by > 0 else self.transcript.scroll_page_up
+        )
+        pages(animate=False)
+
+    def on_command_bar_cleared(self, message: CommandBar.Cleared) -> None:
+        """Forget the results."""
+        message.stop()
+        self.clear_transcript()
+
+    def clear_transcript(self) -> None:
+        """Forget the results."""
+        self.transcript.clear()
+        self.remove_class("-transcript")
+
+    def action_transcript(self) -> None:
+        """Show or hide the results."""
+        if self.transcript.empty:
+            self.tell("Nothing was run here yet")
+        else:
+            self.show_transcript(not self.has_class("-transcript"))
+
+    def show_transcript(self, shown: bool = True) -> None:
+        """Show the results, the newest of them, or hide them."""
+        self.set_class(shown, "-transcript")
+        if shown:
+            self.transcript.call_after_refresh(self.transcript.scroll_end, animate=False)
+
+    def log_statement(self, text: str, answer: Answer) -> None:
+        """Note in the transcript what was run."""
+        self.transcript.add([*sent_lines(self.context.prompt, text), *answer_lines(answer)])
