@@ -134,7 +134,10 @@ class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class Origin(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """Where a mirrored job lives: the cluster, the space there and the job's id there."""
+    """Where a mirrored job lives: the cluster, the space there and the job's id there.
+
+    The id is 0 while the cluster has not told it: the job was only asked for.
+    """
 
     cluster: str
     space: str
@@ -236,3 +239,35 @@ class Notice(msgspec.Struct, frozen=True, gc=False, tag=True):
 
     text: str
     severity: str = "warning"  # information, warning or error
+
+
+class LinkState(enum.StrEnum):
+    """How it stands with the connection to a cluster."""
+
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    LOST = "lost"
+    REFUSED = "refused"
+    CLOSED = "closed"
+
+
+class Link(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """The connection to a cluster at the moment of telling.
+
+    `since` (aware, UTC) is when the state began. Connected: `address` is the server's. Lost: `detail` says
+    why, and `retry_in` in how many seconds from now the next attempt begins (None: it is under way).
+    Refused: the cluster or its certificate said no, `detail` says how; nothing is tried again until
+    somebody asks for it, since repeated failures can lock an account.
+    """
+
+    state: LinkState
+    since: datetime
+    address: str = ""
+    detail: str = ""
+    retry_in: float | None = None
+
+
+class LinkChanged(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """The connection to the cluster is another than it was."""
+
+    link: Link

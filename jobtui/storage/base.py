@@ -28,6 +28,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
+from jobtui.model import Link as Link
+from jobtui.model import LinkState as LinkState
 from jobtui.model import Stats, Status, Task
 
 if TYPE_CHECKING:
@@ -203,33 +205,6 @@ class MirroredJob:
     stop: datetime | None = None
     reason: str = ""
     tasks: tuple[Task, ...] | None = None
-
-
-class LinkState(enum.StrEnum):
-    """How it stands with the connection to a cluster."""
-
-    CONNECTING = "connecting"
-    CONNECTED = "connected"
-    LOST = "lost"
-    REFUSED = "refused"
-    CLOSED = "closed"
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """The connection to a cluster at the moment of telling.
-
-    `since` (aware, UTC) is when the state began. Connected: `address` is the server's. Lost: `detail` says
-    why, and `retry_in` in how many seconds from now the next attempt begins (None: it is under way).
-    Refused: the cluster or its certificate said no, `detail` says how; nothing is tried again until
-    somebody asks for it, since repeated failures can lock an account.
-    """
-
-    state: LinkState
-    since: datetime
-    address: str = ""
-    detail: str = ""
-    retry_in: float | None = None
 
 
 class JobMirror(Protocol):
