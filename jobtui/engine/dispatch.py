@@ -147,8 +147,16 @@ class Dispatch:
 
     async def idle(self) -> None:
         """Wait until no job that may run here is queued or running."""
-        while any(self._may_run(job) for job in self._engine.ledger.active() if job.id not in self._unwritten):
+        while self.may_run_here():
             await self._next_end()
+
+    def may_run_here(self) -> tuple[int, ...]:
+        """Ids of the jobs that are queued or running and that this engine would see to their end."""
+        return tuple(
+            job.id
+            for job in self._engine.ledger.active()
+            if job.id not in self._unwritten and self._may_run(job)
+        )
 
     async def ended(self, ids: Sequence[int]) -> tuple[Job, ...]:
         """Wait until these jobs have ended; one whose end could not be written comes back as it is on disk."""

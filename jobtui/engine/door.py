@@ -7,7 +7,7 @@ import contextlib
 import os
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +17,17 @@ from jobtui import __version__
 from jobtui.engine import wire
 from jobtui.engine.desk import Message, Session
 from jobtui.engine.overview import look
+from jobtui.engine.profile import Run
 from jobtui.storage.base import StorageError
 
 if TYPE_CHECKING:
     from jobtui.engine.engine import Engine
 
 BACKLOG = 10_000
+CHUNK_BYTES = 1 << 20
+CHUNK_PAIRS = 5_000
+
+_Question = wire.Run | wire.Look | wire.LookAt | wire.Load | wire.Dump
 
 
 class Door:
@@ -32,6 +37,9 @@ class Door:
         self._engine = engine
         self._path = path
         self._server: asyncio.Server | None = None
+        self._answering = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
 
     async def open(self) -> None:
         """Listen. A socket that a dead owner left is taken over: whoever holds the lock is the owner."""
@@ -46,18 +54,25 @@ class Door:
             os.umask(before)
 
     def close(self) -> None:
-        """Listen no longer, and leave no socket behind."""
+        """Listen no longer, and leave no socket behind. What was asked before is still answered."""
         if self._server is not None:
             self._server.close()
+            self._server = None
             self._path.unlink(missing_ok=True)
+
+    async def quiet(self) -> None:
+        """Wait until no question is being answered; followers don't count."""
+        while self._answering:
+            await self._quiet.wait()
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # a cancelled handler is one whose engine is closing, and asyncio would report it as a failure
         with contextlib.suppress(ConnectionError, asyncio.CancelledError):
             try:
-                if _peer(writer) not in (os.getuid(), 0):
-                    return
-                await self._serve(reader, writer)
+                if _peer(writer) in (os.getuid(), 0):
+                    await self._serve(reader, writer)
+                else:
+                    await _say(writer, wire.Denied("This profile is run by another user"))
             finally:
                 writer.close()
 
@@ -75,22 +90,60 @@ class Door:
         elif isinstance(question.want, wire.Follow):
             await self._post(reader, writer)
         else:
-            await _say(writer, await self._answer(question.want))
+            with self._counted():
+                await self._answer(question.want, writer)
 
-    async def _answer(self, want: wire.Run | wire.Look | wire.LookAt) -> wire.Answer:
-        engine = self._engine
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._answering += 1
+        self._quiet.clear()
         try:
-            match want:
-                case wire.Run():
-                    session = Session(want.space, Path(want.cwd))
-                    answer = await asyncio.wrap_future(engine.execute(want.text, session))
-                    return wire.Ran(answer.results, answer.failure, session.space)
-                case wire.Look():
-                    return wire.Looked(await look(engine.storage, engine.clock))
-                case wire.LookAt():
-                    return wire.LookedAt(await engine.storage.stats(want.space, want.host))
+            yield
+        finally:
+            self._answering -= 1
+            if not self._answering:
+                self._quiet.set()
+
+    async def _answer(self, want: _Question, writer: asyncio.StreamWriter) -> None:
+        try:
+            if isinstance(want, wire.Dump):
+                await self._dump(want.space, writer)
+            else:
+                await _say(writer, await self._answer_of(want))
         except StorageError as error:
-            return wire.Denied(error.detail, error.code, error.host, error.space)
+            await _say(writer, wire.Denied(error.detail, error.code, error.host, error.space))
+
+    async def _answer_of(self, want: wire.Run | wire.Look | wire.LookAt | wire.Load) -> wire.Answer:
+        engine = self._engine
+        match want:
+            case wire.Run():
+                if engine.run is Run.NONE:
+                    engine.run = Run.SUBMITTED  # what is handed in is not left lying
+                session = Session(want.space, Path(want.cwd))
+                answer = await asyncio.wrap_future(engine.execute(want.text, session))
+                return wire.Ran(answer.results, answer.failure, session.space)
+            case wire.Look():
+                return wire.Looked(await look(engine.storage, engine.clock))
+            case wire.LookAt():
+                return wire.LookedAt(await engine.storage.stats(want.space, want.host))
+            case wire.Load():
+                await asyncio.wrap_future(engine.load(want.space, want.pairs))
+                return wire.Loaded()
+
+    async def _dump(self, space: str, writer: asyncio.StreamWriter) -> None:
+        chunk: list[tuple[bytes, bytes]] = []
+        size = 0
+        pairs = self._engine.storage.dump(space)
+        try:
+            async for pair in pairs:
+                chunk.append(pair)
+                size += len(pair[0]) + len(pair[1])
+                if size >= CHUNK_BYTES or len(chunk) >= CHUNK_PAIRS:
+                    await _say(writer, wire.Dumped(tuple(chunk), last=False))
+                    chunk, size = [], 0
+        finally:
+            await _end(pairs)
+        await _say(writer, wire.Dumped(tuple(chunk), last=True))
 
     async def _post(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         waiting: asyncio.Queue[Sequence[Message]] = asyncio.Queue(BACKLOG)
@@ -115,6 +168,13 @@ class Door:
         finally:
             gone.cancel()
             leave()
+
+
+async def _end(pairs: AsyncIterator[tuple[bytes, bytes]]) -> None:
+    """Let go of a dump that may not have been read to its end."""
+    close = getattr(pairs, "aclose", None)
+    if close is not None:
+        await close()
 
 
 async def _say(writer: asyncio.StreamWriter, answer: wire.Answer) -> None:

@@ -177,6 +177,17 @@ class Engine:
         while chunk := self.call(_some(pairs)).result():
             yield from chunk
 
+    def leave_if_idle(self) -> Future[tuple[int, ...]]:
+        """Take nothing more from other processes unless there are jobs that may run here; those jobs' ids.
+
+        What another process hands in is durable and its own no more: who owns the profile stays for it.
+        """
+        return self.call(self._leave_if_idle())
+
+    def turn_guests_away(self) -> None:
+        """Take nothing more from other processes: they wait for the profile."""
+        self._loop.call_soon_threadsafe(self._door.close)
+
     def close(self) -> None:
         """See `Desk.close`. May be called twice."""
         if self._closed:
@@ -294,6 +305,13 @@ class Engine:
     async def _stop_work(self) -> None:
         await self.dispatch.stop_all()
         await self.dispatch.idle()
+
+    async def _leave_if_idle(self) -> tuple[int, ...]:
+        await self._door.quiet()
+        jobs = self.dispatch.may_run_here()
+        if not jobs:
+            self._door.close()
+        return jobs
 
     async def _end(self) -> None:
         self.dispatch.end()

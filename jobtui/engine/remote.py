@@ -6,10 +6,13 @@ if it had been typed there. Changes come from the owner as they happen.
 
 from __future__ import annotations
 
+import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from typing import TypeVar
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO, TypeVar
 
 from jobtui.engine import answers, wire
 from jobtui.engine.desk import Answer, Listener, Message, Overview, Refused, Session
@@ -17,12 +20,15 @@ from jobtui.engine.profile import Profile
 from jobtui.engine.reader import Reader
 from jobtui.history import History, StoreError
 from jobtui.language.result import Result
-from jobtui.language.statements import ShowJob, ShowJobs
+from jobtui.language.statements import ShowJobs
 from jobtui.model import Archived, Change, Job, Progress, Stats
-from jobtui.storage.base import Code, StorageError
+from jobtui.storage.base import Code, Pair, StorageError
 
 T = TypeVar("T")
-PATIENCE_SECONDS = 120.0
+GREETING_SECONDS = 3.0  # for the owner to say that it is there
+PATIENCE_SECONDS = 120.0  # for it to carry out a statement
+TOO_LONG = "a pair is too long to be handed to the jobtui that owns this profile: load it once that has ended"
+ENDED = "the jobtui that ran this profile has ended"
 
 
 class Remote(Reader):
@@ -38,13 +44,9 @@ class Remote(Reader):
         self._live: dict[int, Job] = {}
         self._closed = False
         self.gone: Callable[[], None] = lambda: None
-        self._following = wire.ask(self._door, wire.Follow(), PATIENCE_SECONDS)
-        self._lines = self._following.makefile("rb")
-        first = wire.answer_of(self._lines.readline())
-        if isinstance(first, wire.Denied):
-            self._following.close()
-            raise wire.NoAnswer(first.text)
-        self._following.settimeout(None)
+        self._owner_gone = False
+        self._waiting: list[tuple[tuple[int, ...], Future[tuple[Job, ...]]]] = []
+        self._following, self._lines = _greeted(self._door)
         self.history.refresh()
         threading.Thread(target=self._follow, name="jobtui-follow", daemon=True).start()
 
@@ -70,7 +72,7 @@ class Remote(Reader):
         done: list[Result] = []
         for statement in parsed:
             try:
-                if isinstance(statement, ShowJobs | ShowJob):
+                if isinstance(statement, ShowJobs):
                     self.history.refresh()
                     done.append(self._run(statement, answers.words(text, statement), session))
                     continue
@@ -109,9 +111,36 @@ class Remote(Reader):
         """See `Desk.stats`; the owner looks."""
         return _beside(lambda: self._want(wire.LookAt(space, host), wire.LookedAt).stats)
 
+    def ended(self, jobs: Iterable[int]) -> Future[tuple[Job, ...]]:
+        """Done when all these jobs have ended, with the jobs, in the order asked for.
+
+        Fails with NoAnswer where the owner goes before that.
+        """
+        ended: Future[tuple[Job, ...]] = Future()
+        with self._lock:
+            self._waiting.append((tuple(jobs), ended))
+        self._settle()
+        return ended
+
+    def load(self, space: str, pairs: Sequence[Pair]) -> Future[None]:
+        """See `Engine.load`; the owner writes them. Fails with StorageError and NoAnswer."""
+        return _beside(lambda: self._load(space, pairs))
+
+    def dump(self, space: str) -> Iterator[tuple[bytes, bytes]]:
+        """See `Engine.dump`; the owner reads them. Raises StorageError and NoAnswer, also midway."""
+        connection = wire.ask(self._door, wire.Dump(space), PATIENCE_SECONDS)
+        with connection, connection.makefile("rb") as lines:
+            while True:
+                dumped = _meant(wire.read_answer(lines), wire.Dumped)
+                yield from dumped.pairs
+                if dumped.last:
+                    return
+
     def close(self) -> None:
         """Let go of the owner and of the history; the owner's work goes on."""
         self._closed = True
+        with suppress(OSError):
+            self._following.shutdown(socket.SHUT_RDWR)  # wakes the thread that reads it
         self._following.close()
         super().close()
 
@@ -120,20 +149,16 @@ class Remote(Reader):
         session.space = ran.space
         return ran
 
-    def _want(self, want: wire.Run | wire.Look | wire.LookAt, kind: type[T]) -> T:
+    def _load(self, space: str, pairs: Sequence[Pair]) -> None:
+        try:
+            self._want(wire.Load(space, tuple(pairs)), wire.Loaded)
+        except wire.TooLong:
+            raise StorageError(Code.REJECTED, "", space, TOO_LONG) from None
+
+    def _want(self, want: wire.Want, kind: type[T]) -> T:
         connection = wire.ask(self._door, want, PATIENCE_SECONDS)
         with connection, connection.makefile("rb") as lines:
-            try:
-                answer = wire.answer_of(lines.readline())
-            except OSError as error:
-                raise wire.NoAnswer(f"the jobtui that owns this profile does not answer: {error}") from error
-        if isinstance(answer, wire.Denied):
-            if answer.code:
-                raise StorageError(Code(answer.code), answer.host, answer.space, answer.text)
-            raise wire.NoAnswer(answer.text)
-        if not isinstance(answer, kind):
-            raise wire.NoAnswer("the jobtui that owns this profile answered something else")
-        return answer
+            return _meant(wire.read_answer(lines), kind)
 
     def _follow(self) -> None:
         try:
@@ -143,7 +168,10 @@ class Remote(Reader):
                     self._take(answer.messages)
         except (OSError, ValueError, wire.NoAnswer, StoreError):
             pass  # the owner is gone or unreadable, which is what comes next says
+        with self._lock:
+            self._owner_gone = True
         if not self._closed:
+            self._settle()
             self.gone()
 
     def _take(self, messages: Sequence[Message]) -> None:
@@ -154,8 +182,57 @@ class Remote(Reader):
                 self._live.pop(message.job.id, None)
         if any(isinstance(message, Change | Archived) for message in messages):
             self.history.refresh()
+            self._settle()
         for listener in self._listeners:
             listener(messages)
+
+    def _settle(self) -> None:
+        """Answer whoever waits for jobs that have ended, or that nobody can be asked about any more."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+            gone = self._owner_gone
+        for jobs, ended in waiting:
+            try:
+                found = self._as_they_are(jobs)
+            except (StoreError, OSError) as error:
+                ended.set_exception(error)  # the asker's own to tell
+                continue
+            if all(job.status.ended for job in found):
+                ended.set_result(found)
+            elif gone:
+                ended.set_exception(wire.NoAnswer(ENDED))
+            else:
+                with self._lock:
+                    self._waiting.append((jobs, ended))
+
+    def _as_they_are(self, jobs: Iterable[int]) -> tuple[Job, ...]:
+        self.history.refresh()
+        found = (self.history.get(job_id) or self.history.archived_job(job_id) for job_id in jobs)
+        return tuple(job for job in found if job is not None)
+
+
+def _greeted(door: Path) -> tuple[socket.socket, BinaryIO]:
+    """A connection on which the owner has said that it is there. Raises NoAnswer."""
+    following = wire.ask(door, wire.Follow(), GREETING_SECONDS)
+    try:
+        lines = following.makefile("rb")
+        _meant(wire.read_answer(lines), wire.Posted)
+    except BaseException:
+        following.close()
+        raise
+    following.settimeout(None)
+    return following, lines
+
+
+def _meant(answer: wire.Answer, kind: type[T]) -> T:
+    """The answer, if it is one to what was asked. Raises StorageError and NoAnswer."""
+    if isinstance(answer, wire.Denied):
+        if answer.code:
+            raise StorageError(Code(answer.code), answer.host, answer.space, answer.text)
+        raise wire.NoAnswer(answer.text)
+    if not isinstance(answer, kind):
+        raise wire.NoAnswer("the jobtui that owns this profile answered something else")
+    return answer
 
 
 def _beside(work: Callable[[], T]) -> Future[T]:

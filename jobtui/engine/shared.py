@@ -16,49 +16,76 @@ from jobtui.engine.desk import Answer, Desk, Listener, Message, Overview, Sessio
 from jobtui.engine.profile import Profile, Run
 from jobtui.engine.reader import Reader
 from jobtui.engine.remote import Remote
-from jobtui.engine.wire import NoAnswer
+from jobtui.engine.wire import NoAnswer, Silent
 from jobtui.history import StoreError, StoreLocked
 from jobtui.model import Job, Notice, Stats
+from jobtui.storage.base import StorageError
 
 if TYPE_CHECKING:
+    from jobtui.engine.engine import Engine
     from jobtui.history import History
     from jobtui.storage.base import Capabilities
 
 TRIES = 40
 BETWEEN_TRIES_SECONDS = 0.1
+BETWEEN_LOOKS_SECONDS = 1.0
 
 
-def open_desk(profile: Profile, *, run: Run = Run.ALL) -> Desk:
+class Unanswered(Exception):
+    """Another process owns the profile and can't be talked to; the text says which, and why."""
+
+
+def own_or_join(profile: Profile, *, run: Run = Run.ALL, tries: int | None = None) -> Engine | Remote:
     """The engine where nobody has the profile yet, else the owner's remote.
 
-    An owner that holds the lock but does not answer (an older version, a stopped process) leaves a reader
-    that says so. Raises StoreError and StorageError where the profile can't be opened at all.
+    An owner that has just started, or that is just ending, is waited for a little. Raises Unanswered, and
+    StoreError and StorageError where the profile can't be opened at all.
     """
     from jobtui.engine.engine import Engine
 
     why = ""
-    for _ in range(TRIES):
+    for left in reversed(range(TRIES if tries is None else tries)):
         try:
             return Engine.open(profile, run=run)
         except StoreLocked as locked:
             why = str(locked)
         try:
             return Remote.connect(profile)
+        except Silent as silent:
+            raise Unanswered(f"{why}, and {silent}") from None
         except NoAnswer as silent:
             why = f"{why}; {silent}"
-        time.sleep(BETWEEN_TRIES_SECONDS)  # an owner that has just started opens its door in a moment
-    return Reader.open(profile, why)
+        if left:
+            time.sleep(BETWEEN_TRIES_SECONDS)
+    raise Unanswered(why)
+
+
+def open_desk(profile: Profile, *, run: Run = Run.ALL) -> Desk:
+    """The engine or the owner's remote; a reader that says why where the owner can't be talked to.
+
+    Raises StoreError and StorageError where the profile can't be opened at all.
+    """
+    try:
+        return own_or_join(profile, run=run)
+    except Unanswered as error:
+        return Reader.open(profile, str(error))
 
 
 class SharedDesk:
-    """A `Desk` that outlives its profile's owner: see the module."""
+    """A `Desk` that outlives its profile's owner: see the module.
+
+    `may_hand_over` is set by who can let this process go on without its screen, and `handed_over` by who
+    wants that: the process then goes on as a server once the screen is left.
+    """
 
     def __init__(self, profile: Profile) -> None:
+        self.may_hand_over = False
+        self.handed_over = False
         self._settings = profile
         self._lock = threading.Lock()
         self._listeners: tuple[Listener, ...] = ()
         self._closed = False
-        self._desk = self._take_up()
+        self._desk = self._adopted(open_desk(profile))
 
     # ---- the desk of the moment
 
@@ -66,6 +93,18 @@ class SharedDesk:
     def owner(self) -> bool:
         """Whether the work is done in this process."""
         return not isinstance(self._desk, Reader)
+
+    @property
+    def engine(self) -> Engine | None:
+        """The engine, where the work is done in this process."""
+        from jobtui.engine.engine import Engine
+
+        return self._desk if isinstance(self._desk, Engine) else None
+
+    def hand_over(self) -> bool:
+        """Have the work go on in this process once the screen is left; whether that can be."""
+        self.handed_over = self.may_hand_over and self.owner
+        return self.handed_over
 
     @property
     def profile(self) -> str:
@@ -146,27 +185,52 @@ class SharedDesk:
 
     # ---- taking over
 
-    def _take_up(self) -> Desk:
-        desk = open_desk(self._settings)
+    def _adopted(self, desk: Desk) -> Desk:
+        """The desk, listened to and watched: what comes when it goes is seen to."""
         desk.subscribe(self._tell)
         if isinstance(desk, Remote):
-            desk.gone = lambda: threading.Thread(target=self._take_over, daemon=True).start()
+            desk.gone = self._beside(self._take_over)
+        elif isinstance(desk, Reader):
+            self._beside(self._wait_for_an_owner)()
         return desk
 
     def _take_over(self) -> None:
         if self._closed:
             return
-        before = self._desk
         try:
-            self._desk = self._take_up()
-        except (StoreError, OSError) as error:
+            self._go_on_with(open_desk(self._settings))
+        except (StoreError, StorageError, OSError) as error:
             self._tell(
                 [Notice(f"The jobtui that ran this profile has ended, and it can't be taken over: {error}")]
             )
             return
-        before.close()
         here = "this one runs it now" if self.owner else "another one runs it now"
-        self._tell([Notice(f"The jobtui that ran this profile has ended; {here}", "information")])
+        why = f": {self.trouble}" if not self.writable else ""
+        if why:
+            here = "it can only be read here"
+        self._tell([Notice(f"The jobtui that ran this profile has ended; {here}{why}", "information")])
+
+    def _wait_for_an_owner(self) -> None:
+        """Look now and then whether the owner answers again, or has gone."""
+        while not self._closed:
+            time.sleep(BETWEEN_LOOKS_SECONDS)
+            try:
+                desk = own_or_join(self._settings, tries=1)
+            except (Unanswered, StoreError, StorageError, OSError):
+                continue  # as it was; what is asked of the desk meanwhile is answered with the reason
+            self._go_on_with(desk)
+            here = "this one runs it now" if self.owner else "the one that has it answers again"
+            self._tell([Notice(f"This profile can be written again: {here}", "information")])
+            return
+
+    def _go_on_with(self, desk: Desk) -> None:
+        before, self._desk = self._desk, self._adopted(desk)
+        before.close()
+        if self._closed:
+            desk.close()
+
+    def _beside(self, work: Callable[[], None]) -> Callable[[], None]:
+        return lambda: threading.Thread(target=work, name="jobtui-take-over", daemon=True).start()
 
     def _tell(self, messages: Sequence[Message]) -> None:
         for listener in self._listeners:

@@ -11,6 +11,7 @@ import socket
 import stat
 import warnings
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 import platformdirs
@@ -19,9 +20,11 @@ from jobtui import __version__
 from jobtui.engine.desk import Failure, Message, Overview
 from jobtui.language.result import Result
 from jobtui.model import Stats
+from jobtui.storage.base import Pair
 
 PROTOCOL = 1
 LONGEST_LINE = 64 << 20
+SILENT = "it does not answer: it may be suspended (fg brings it back), or stuck"
 
 
 class Run(msgspec.Struct, frozen=True, tag=True):
@@ -47,10 +50,26 @@ class Follow(msgspec.Struct, frozen=True, tag=True):
     """Every change from here on."""
 
 
+class Load(msgspec.Struct, frozen=True, tag=True):
+    """Write key-value pairs into a space, in their order."""
+
+    space: str
+    pairs: tuple[Pair, ...]
+
+
+class Dump(msgspec.Struct, frozen=True, tag=True):
+    """A space's pairs in key order: as many lines of `Dumped` as it takes."""
+
+    space: str
+
+
+Want = Run | Look | LookAt | Follow | Load | Dump
+
+
 class Ask(msgspec.Struct, frozen=True):
     """The one line that a client sends."""
 
-    want: Run | Look | LookAt | Follow
+    want: Want
     protocol: int = PROTOCOL
     version: str = __version__
 
@@ -75,6 +94,17 @@ class LookedAt(msgspec.Struct, frozen=True, tag=True):
     stats: Stats
 
 
+class Loaded(msgspec.Struct, frozen=True, tag=True):
+    """The pairs are on disk."""
+
+
+class Dumped(msgspec.Struct, frozen=True, tag=True):
+    """The next pairs in key order; `last`: there are no more."""
+
+    pairs: tuple[tuple[bytes, bytes], ...]
+    last: bool
+
+
 class Posted(msgspec.Struct, frozen=True, tag=True):
     """A batch of messages; the first one, empty, says that the owner listens."""
 
@@ -90,7 +120,7 @@ class Denied(msgspec.Struct, frozen=True, tag=True):
     space: str = ""
 
 
-Answer = Ran | Looked | LookedAt | Posted | Denied
+Answer = Ran | Looked | LookedAt | Loaded | Dumped | Posted | Denied
 
 encode = msgspec.json.Encoder().encode
 decode_ask = msgspec.json.Decoder(Ask).decode
@@ -111,15 +141,29 @@ class NoAnswer(Exception):
     """Nobody answers at the door, or not as a jobtui of this version would; the text says which."""
 
 
-def ask(door: Path, want: Run | Look | LookAt | Follow, timeout: float | None) -> socket.socket:
-    """Open a connection and put the question. Raises NoAnswer."""
+class Silent(NoAnswer):
+    """The owner is there and says nothing: it is suspended, or stuck."""
+
+
+class TooLong(Exception):
+    """A question that no owner would read to its end."""
+
+
+def ask(door: Path, want: Want, timeout: float | None) -> socket.socket:
+    """Open a connection and put the question. Raises NoAnswer, Silent and TooLong."""
+    question = encode(Ask(want)) + b"\n"
+    if len(question) > LONGEST_LINE:
+        raise TooLong
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if not stat.S_ISSOCK(door.lstat().st_mode):
             raise NoAnswer(f"{door} is no socket")
         connection.settimeout(timeout)
         connection.connect(str(door))
-        connection.sendall(encode(Ask(want)) + b"\n")
+        connection.sendall(question)
+    except (TimeoutError, BlockingIOError):
+        connection.close()
+        raise Silent(SILENT) from None
     except OSError as error:
         connection.close()
         raise NoAnswer(f"no jobtui answers at {door}: {error.strerror or error}") from error
@@ -127,6 +171,16 @@ def ask(door: Path, want: Run | Look | LookAt | Follow, timeout: float | None) -
         connection.close()
         raise
     return connection
+
+
+def read_answer(lines: BinaryIO) -> Answer:
+    """The next line of the owner's. Raises NoAnswer and Silent."""
+    try:
+        return answer_of(lines.readline())
+    except TimeoutError:
+        raise Silent(SILENT) from None
+    except OSError as error:
+        raise NoAnswer(f"the jobtui that owns this profile went away: {error.strerror or error}") from error
 
 
 def answer_of(line: bytes) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from jobtui.history.io import Disk
@@ -21,6 +22,7 @@ class Follower:
     def __init__(self, disk: Disk, directory: Path) -> None:
         self._disk, self._directory = disk, directory
         self._watch = Watch(disk, directory)
+        self._refreshing = threading.Lock()
         self._seen = b""
         self._identity: tuple[int, int, int] | None = None
         self.quarantine = Quarantine(disk, directory, write=False)
@@ -33,6 +35,14 @@ class Follower:
 
     def refresh(self) -> bool:
         """Take up what the writer did since; True if there was anything. Raises StoreError and OSError."""
+        with self._refreshing:
+            return self._refreshed()
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._watch.close()
+
+    def _refreshed(self) -> bool:
         seen = self._watch.look()
         identity = self._disk.identity(self._directory / MANIFEST)
         if seen == self._seen and identity == self._identity:
@@ -41,10 +51,6 @@ class Follower:
             self._found = self._load()
             return True
         return self._take_up(seen)
-
-    def close(self) -> None:
-        """Let go of the files."""
-        self._watch.close()
 
     def _load(self) -> Found:
         for left in reversed(range(_TRIES)):
