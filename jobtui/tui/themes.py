@@ -80,6 +80,9 @@ ANSI = Theme(
     accent="ansi_yellow",
     foreground="ansi_default",
     background="ansi_default",
+    surface="ansi_default",
+    panel="ansi_default",
+    boost="ansi_default",
     success="ansi_green",
     warning="ansi_yellow",
     error="ansi_red",
@@ -91,8 +94,12 @@ ANSI = Theme(
         "queue": "ansi_default",
         "running": "ansi_cyan",
         "stopped": "ansi_magenta",
-        "muted": "ansi_bright_black",
-        "rule": "ansi_bright_black",
+        "muted": "ansi_default",
+        "rule": "ansi_default",
+        # what Textual's own ansi themes say beside the colours
+        "ansi-background": "ansi_default",
+        "ansi-foreground": "ansi_default",
+        "input-cursor-text-style": "reverse",
     },
 )
 

@@ -150,8 +150,6 @@ class Conversation(Screen[None]):
     def show_transcript(self, shown: bool = True) -> None:
         """Show the results, the newest of them, or hide them."""
         self.set_class(shown, "-transcript")
-        if shown:
-            self.transcript.call_after_refresh(self.transcript.scroll_end, animate=False)
 
     def log_statement(self, text: str, answer: Answer) -> None:
         """Note in the transcript what was run."""

@@ -126,9 +126,15 @@ class Dashboard(Conversation):
             len(overview.hosts) if overview is not None else len(context.desk.host_names()) or None,
             context.space,
             context.desk.history.counts(),
-            self._flags if context.desk.writable else ("read only", *self._flags),
+            self._all_flags(),
+            place=self.place.title,
         )
         self._show_alarm(context.desk.trouble)
+
+    def _all_flags(self) -> tuple[str, ...]:
+        read_only = () if self.context.desk.writable else ("read only",)
+        following = ("following",) if self.jobs.list.follow and self.place is self.jobs else ()
+        return (*read_only, *following, *self._flags)
 
     def flag(self, word: str, on: bool) -> None:
         """Say a word in the header, or no longer."""
@@ -230,6 +236,16 @@ class Dashboard(Conversation):
         else:
             await self.show_place("jobs")
 
+    def on_view_noted(self, message: View.Noted) -> None:
+        """Something that the header shows changed."""
+        message.stop()
+        self.stand()
+
+    def on_view_told(self, message: View.Told) -> None:
+        """Something that a person should read."""
+        message.stop()
+        self.tell(message.text, message.severity)
+
     def on_jobs_view_asked(self, message: JobsView.Asked) -> None:
         """A key of the jobs view that does something to jobs."""
         message.stop()
@@ -277,7 +293,7 @@ class Dashboard(Conversation):
     def action_pause(self) -> None:
         """Hold the screen still, or let it go on."""
         self.desktop.hold(not self.desktop.paused)
-        self.flag("⏸ paused", self.desktop.paused)
+        self.flag("‖ paused", self.desktop.paused)
 
     def action_suspend(self) -> None:
         """Back to the shell."""

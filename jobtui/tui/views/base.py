@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from textual.containers import Container
+from textual.message import Message
 from textual.widget import Widget
 
 from jobtui.tui.commands import Where
@@ -13,6 +14,17 @@ class View(Container):
     """A place: is told what happened, and says where the focus belongs and which keys are its own."""
 
     where: Where = Where.JOBS
+    title: str = ""
+
+    class Noted(Message):
+        """Something that the header shows changed."""
+
+    class Told(Message):
+        """Something that a person should read."""
+
+        def __init__(self, text: str, severity: str) -> None:
+            super().__init__()
+            self.text, self.severity = text, severity
 
     def take(self, batch: Batch) -> None:
         """Jobs changed."""

@@ -17,7 +17,7 @@ from jobtui.tui.feed import Batch
 from jobtui.tui.first_steps import first_steps, nothing_found
 from jobtui.tui.views.base import View
 from jobtui.tui.widgets.job_detail import JobDetail
-from jobtui.tui.widgets.job_list import JobList
+from jobtui.tui.widgets.job_list import NEWEST_FIRST, JobList
 from jobtui.tui.widgets.table import Sorting
 
 # from this width on the detail stands beside the table
@@ -44,6 +44,7 @@ class JobsView(View):
         self.list = JobList(context, archived=archived)
         self.detail = JobDetail(context)
         self._full = False
+        self.title = "archive" if archived else ""
 
     def compose(self) -> ComposeResult:
         """Textual's hook."""
@@ -58,7 +59,7 @@ class JobsView(View):
             self.list.filter_text = kept.filter
             if kept.filter:
                 self.list.set_filter(kept.filter)
-            if (kept.sort, kept.descending) != ("id", True):
+            if Sorting(kept.sort, kept.descending) != NEWEST_FIRST:
                 self.list.sort(Sorting(kept.sort, kept.descending))
         self._say_empty()
 
@@ -133,6 +134,16 @@ class JobsView(View):
         message.stop()
         self.detail.show_job(message.job)
         self._say_empty()
+
+    def on_job_list_unfollowed(self, message: JobList.Unfollowed) -> None:
+        """The newest job is followed no longer."""
+        message.stop()
+        self.post_message(self.Noted())
+
+    def on_job_list_failed(self, message: JobList.Failed) -> None:
+        """The history could not be searched."""
+        message.stop()
+        self.post_message(self.Told(message.reason, "error"))
 
     def on_job_list_opened(self, message: JobList.Opened) -> None:
         """Enter: the detail over the whole screen."""
@@ -274,8 +285,9 @@ class JobsView(View):
         """Keep the cursor on the newest job, or let it go."""
         self.list.follow = not self.list.follow
         if self.list.follow:
-            self.list.sort(Sorting("id", True))
+            self.list.sort(NEWEST_FIRST)
             self.list.table.action_first()
+        self.post_message(self.Noted())
 
     def action_watch(self) -> None:
         """Tell when the job under the cursor ends."""

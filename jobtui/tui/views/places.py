@@ -224,6 +224,7 @@ class SpacesView(PlacesView):
     """The spaces."""
 
     where = Where.SPACES
+    title = "spaces"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(Where.SPACES)]
     COLUMNS = SPACE_COLUMNS
 
@@ -272,6 +273,7 @@ class HostsView(PlacesView):
     """The storage hosts."""
 
     where = Where.HOSTS
+    title = "hosts"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(Where.HOSTS)]
     COLUMNS = HOST_COLUMNS
 

@@ -22,19 +22,21 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What the header says."""
+    """What the header says. `place`: where one is, "" for the jobs."""
 
     profile: str = ""
     hosts: int | None = None
     space: str | None = None
     counts: Mapping[Status, int] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
-    trouble: str = ""
+    place: str = ""
 
 
 def header_line(standing: Standing, width: int) -> Line:
     """The header in `width` cells; words give way before numbers, and places before counts."""
     name: list[Piece] = [(" jobtui", Ink.TITLE), (f"  {standing.profile}", Ink.STRONG)]
+    if standing.place:
+        name.append((f" › {standing.place}", Ink.TITLE))
     hosts: list[Piece] = (
         [(f" · {units.many(standing.hosts, 'host')}", Ink.PLAIN)] if standing.hosts is not None else []
     )
@@ -68,7 +70,7 @@ def _short(count: int) -> str:
 
 
 class Header(OneLine):
-    """Shows a `Standing`; a trouble takes the whole line."""
+    """Shows a `Standing`."""
 
     _standing = Standing()
 
@@ -84,7 +86,5 @@ class Header(OneLine):
             self.refresh()
 
     def line(self, width: int) -> Line:
-        """The header, or the trouble."""
-        if self._standing.trouble:
-            return ((f" {GLYPH[Status.FAILED]} {self._standing.trouble}", Ink.FAILED),)
+        """The header."""
         return header_line(self._standing, width)

@@ -28,6 +28,9 @@ from jobtui.tui.widgets.table import Sorting, Table
 _PAUSE_SECONDS = 0.05
 
 
+NEWEST_FIRST = Sorting("id", True)
+
+
 class JobTable(Table):
     """The table with the keys that every table has."""
 
@@ -49,6 +52,9 @@ class JobList(Vertical):
 
         job: Job
 
+    class Unfollowed(Message):
+        """The cursor was taken away from the newest job: it is followed no longer."""
+
     @dataclass
     class Failed(Message):
         """The history could not be searched."""
@@ -68,7 +74,7 @@ class JobList(Vertical):
         self.filter_line = FilterLine()
         self.filter_text = ""
         self.follow = False
-        self.sorting = Sorting("id", True)
+        self.sorting = NEWEST_FIRST
         self._filter = Filter()
         self._lookup: Lookup[View] = Lookup(lambda found: self.post_message(self._Searched(found)))
         self._awaited = 0
@@ -104,6 +110,11 @@ class JobList(Vertical):
         return self.rows.view
 
     @property
+    def searching(self) -> bool:
+        """Whether an answer is still being waited for."""
+        return bool(self._awaited) or self._stale
+
+    @property
     def filter(self) -> Filter:
         """What the filter says."""
         return self._filter
@@ -122,8 +133,14 @@ class JobList(Vertical):
     def sort(self, sorting: Sorting) -> None:
         """Sort by this."""
         self.sorting = self.table.sorting = sorting
+        if self.follow and sorting != NEWEST_FIRST:
+            self._unfollow()
         self.table.refresh()
         self.search()
+
+    def _unfollow(self) -> None:
+        self.follow = False
+        self.post_message(self.Unfollowed())
 
     def sort_by(self, column: str) -> None:
         """Sort by this column; by the same one again: the other way round."""
@@ -247,6 +264,8 @@ class JobList(Vertical):
     def on_table_moved(self, message: Table.Moved) -> None:
         """The cursor is on another job."""
         message.stop()
+        if self.follow and self.table.cursor > 0:
+            self._unfollow()
         self.post_message(self.Current(self.job))
 
     def on_table_opened(self, message: Table.Opened) -> None:

@@ -14,7 +14,7 @@ from jobtui.tui.lines import Line, line_width, plain
 from jobtui.tui.widgets.inked import Inked
 
 
-class LinesView(Inked, ScrollView):
+class LinesView(ScrollView, Inked, can_focus=False):
     """Shows lines; they are data, and painted only where they are in sight."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002

@@ -60,7 +60,7 @@ class Sorting:
     descending: bool
 
 
-class Table(Inked, ScrollView, can_focus=True):
+class Table(ScrollView, Inked, can_focus=True):
     """See the module. Rows that changed are told by `rows_changed`, everything else by `rows_moved`."""
 
     @dataclass

@@ -68,6 +68,10 @@ class Transcript(LinesView):
         """Whether nothing was sent yet."""
         return not self._kept
 
+    def on_resize(self) -> None:
+        """Textual's hook: shown, or given another size: the newest is what one wants to see."""
+        self.scroll_end(animate=False, immediate=True)
+
     def add(self, lines: list[Line]) -> None:
         """Lines at the end, which is then shown."""
         self._kept = (self._kept + lines)[-_MOST_LINES:]

@@ -1,0 +1,233 @@
+"""The jobs table: the cursor, filter, sort and marks, over a real history."""
+
+import asyncio
+from pathlib import Path
+
+from tests.support.dashboards import Stage, stage
+
+
+async def some_jobs(shown: Stage, count: int) -> None:
+    """That many finished jobs, the flushes on nba, every third a compact of test2."""
+    texts = ["ADMIN COMPACT test2" if number % 3 == 0 else "ADMIN FLUSH nba" for number in range(1, count + 1)]
+    shown.behind.say("; ".join(texts))
+    await shown.until(lambda: shown.behind.engine.history.counts()["finished"] == count)
+    await shown.until(lambda: len(shown.dashboard.jobs.list.rows) == count)
+    shown.app.clear_notifications()
+
+
+SPACES = {"nba": ["local0"], "test2": ["cold0"]}
+
+
+def test_the_cursor_stays_with_its_job_when_new_ones_come_and_when_they_are_sorted(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, SPACES, auto=True) as shown:
+            await some_jobs(shown, 9)
+            table = shown.dashboard.jobs.list.table
+            table.go_to_key(4)
+            await shown.shows("job 4 ·")
+            shown.behind.say("ADMIN FLUSH nba")
+            await shown.until(lambda: len(shown.dashboard.jobs.list.rows) == 10)
+            assert shown.cursor == 4
+            for _ in range(6):
+                await shown.press("greater_than_sign")
+                await shown.until(lambda: not shown.dashboard.jobs.list.searching)
+                assert shown.cursor == 4
+            await shown.press("o")
+            assert shown.cursor == 4
+            assert table.rows.key_at(table.cursor) == 4
+
+    asyncio.run(run())
+
+
+def test_scrolled_down_a_new_job_moves_no_row_on_screen(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, SPACES, auto=True) as shown:
+            await some_jobs(shown, 60)
+            await shown.press("pagedown", "pagedown")
+            table = shown.dashboard.jobs.list.table
+            row, before = shown.cursor, table.cursor - table.top
+            shown.behind.say("ADMIN FLUSH nba; ADMIN FLUSH nba")
+            await shown.until(lambda: len(shown.dashboard.jobs.list.rows) == 62)
+            assert shown.cursor == row
+            assert table.cursor - table.top == before
+
+    asyncio.run(run())
+
+
+def test_at_the_top_new_jobs_come_into_sight(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, SPACES, auto=True) as shown:
+            await some_jobs(shown, 40)
+            await shown.press("home")
+            assert shown.cursor == 40
+            shown.behind.say("ADMIN FLUSH nba")
+            await shown.until(lambda: len(shown.dashboard.jobs.list.rows) == 41)
+            assert shown.cursor == 40
+            assert shown.dashboard.jobs.list.table.top == 0
+
+    asyncio.run(run())
+
+
+def test_follow_keeps_the_cursor_on_the_newest_job(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, SPACES, auto=True) as shown:
+            await some_jobs(shown, 5)
+            await shown.press("end", "f")
+            await shown.shows("following")
+            assert shown.cursor == 5
+            shown.behind.say("ADMIN FLUSH nba")
+            await shown.until(lambda: shown.cursor == 6)
+            await shown.press("down")
+            await shown.shows_no_more("following")
+            shown.behind.say("ADMIN FLUSH nba")
+            await shown.until(lambda: len(shown.dashboard.jobs.list.rows) == 7)
+            assert shown.cursor == 5
+
+    asyncio.run(run())
+
+
+def test_a_filter_works_as_it_is_typed_and_says_how_many_of_how_many(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, SPACES, auto=True) as shown:
+            await some_jobs(shown, 9)
+            await shown.press("slash")
+            await shown.paste("space:test2")
+            await shown.shows("3 of 9")
+            assert "flush nba" not in shown.screen
+            await shown.press("enter")
+            await shown.shows("/ space:test2", "3 of 9")
+            shown.behind.say("ADMIN COMPACT test2; ADMIN FLUSH nba")
+            await shown.shows("4 of 11")
+            await shown.press("escape")
+            await shown.shows_no_more("space:test2")
+            await shown.until(lambda: len(shown.dashboard.jobs.list.rows) == 11)
+
+    asyncio.run(run())
+
+
+def test_esc_while_typing_a_filter_brings_the_one_before_back(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, SPACES, auto=True) as shown:
+            await some_jobs(shown, 6)
+            await shown.press("slash")
+            await shown.paste("nosuchthing")
+            await shown.shows("No job passes the filter")
+            await shown.press("escape")
+            await shown.until(lambda: len(shown.dashboard.jobs.list.rows) == 6)
+            assert shown.dashboard.jobs.list.table.has_focus
+
+    asyncio.run(run())
+
+
+def test_marks_are_set_by_space_by_range_all_and_inverted(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, SPACES, auto=True) as shown:
+            await some_jobs(shown, 6)
+            marks = shown.dashboard.jobs.list.rows.marks
+            await shown.press("home", "space", "down", "space")
+            assert list(marks) == [4, 6]
+            await shown.shows("2 marked")
+            await shown.press("i")
+            assert list(marks) == [1, 2, 3, 5]
+            await shown.press("u")
+            assert list(marks) == []
+            await shown.press("home", "shift+down", "shift+down")
+            assert list(marks) == [4, 5, 6]
+            await shown.press("a")
+            assert len(marks) == 6
+            await shown.press("escape")
+            assert len(marks) == 0
+
+    asyncio.run(run())
+
+
+def test_a_deed_on_marks_acts_on_what_it_can_and_names_what_it_passes_over(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, {"nba": ["local0"]}, obey=True) as shown:
+            shown.behind.say("ADMIN FLUSH nba; ADMIN FLUSH nba; ADMIN FLUSH nba")
+            shown.behind.storage.operation("nba", "local0").finish()
+            await shown.shows("✔ 1", "▶ 1 running", "◷ 1 queued")
+            await shown.press("a", "s")
+            await shown.shows("Stop 2 jobs?", "job 2", "job 3", "passed over: 1 (already ended)")
+            await shown.press("y")
+            await shown.shows("■ 2")
+            assert "STOP JOB 2, 3" in shown.transcript
+
+    asyncio.run(run())
+
+
+def test_a_confirmed_deed_touches_the_jobs_it_named_whatever_came_since(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, {"nba": ["local0"]}, auto=True) as shown:
+            shown.behind.say("ADMIN FLUSH nba; ADMIN FLUSH nba")
+            await shown.shows("✔ 2")
+            await shown.press("home", "b")
+            await shown.shows("Archive 1 job?", "job 2")
+            shown.behind.say("ADMIN FLUSH nba; ADMIN FLUSH nba")
+            await shown.shows("✔ 4")
+            await shown.press("y")
+            await shown.shows("archived: 1 job (2)")
+            assert shown.behind.engine.history.is_archived(2)
+            assert not shown.behind.engine.history.is_archived(4)
+
+    asyncio.run(run())
+
+
+def test_f_flushes_and_c_compacts_the_space_in_view(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, SPACES, auto=True) as shown:
+            await some_jobs(shown, 3)
+            await shown.press("home", "F")
+            await shown.shows("flush test2", "✔ 4")
+            await shown.press("C")
+            await shown.shows("Compact test2?", "Cancel")
+            await shown.press("y")
+            await shown.shows("✔ 5")
+            assert shown.behind.job(5).label == "compact test2"
+
+    asyncio.run(run())
+
+
+def test_a_watched_job_that_ends_is_told(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, {"nba": ["local0"]}) as shown:
+            shown.behind.say("ADMIN COMPACT nba")
+            await shown.shows("▶ running")
+            await shown.press("w")
+            shown.behind.storage.operation("nba", "local0").finish()
+            await shown.shows("✔ job 1 compact nba finished", "given back")
+
+    asyncio.run(run())
+
+
+def test_the_archive_shows_what_was_archived_and_offers_no_deeds(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, SPACES, auto=True) as shown:
+            await some_jobs(shown, 5)
+            shown.behind.say("BACKUP JOB 1 2")
+            await shown.until(lambda: len(shown.dashboard.jobs.list.rows) == 3)
+            await shown.press("4")
+            await shown.shows("job 2 · flush nba", "archive")
+            assert "s stop" not in shown.screen
+            shown.behind.say("BACKUP JOB 3 3")
+            await shown.until(lambda: "compact test2" in shown.screen)
+            await shown.press("1")
+            await shown.until(lambda: len(shown.dashboard.jobs.list.rows) == 2)
+
+    asyncio.run(run())
+
+
+def test_a_pause_holds_the_screen_still_and_shows_afterwards_what_came(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, SPACES, auto=True) as shown:
+            await some_jobs(shown, 2)
+            await shown.press("p")
+            await shown.shows("paused")
+            shown.behind.say("ADMIN FLUSH nba")
+            await shown.until(lambda: shown.behind.engine.history.counts()["finished"] == 3)
+            await shown.pilot.pause(0.05)
+            assert len(shown.dashboard.jobs.list.rows) == 2
+            await shown.press("p")
+            await shown.until(lambda: len(shown.dashboard.jobs.list.rows) == 3)
+
+    asyncio.run(run())
