@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from jobtui import __version__
+from tests.support.terminal import Terminal
 
 ROOT = Path(__file__).parents[2]
 CHECKOUT = ("jobtui", "styles", "tests", "benchmarks", "README.md", "LICENSE", "CHANGELOG.md", "pyproject.toml")
@@ -31,17 +33,21 @@ def virtual_environment(directory: Path) -> Path:
     return directory / "bin"
 
 
+def copy_checkout(place: Path) -> None:
+    """What a fresh clone holds."""
+    place.mkdir()
+    for name in CHECKOUT:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, place / name)
+
+
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with the wheel and the sdist, built from a copy of the checkout."""
     place = tmp_path_factory.mktemp("packages")
-    for name in CHECKOUT:
-        if (ROOT / name).is_dir():
-            shutil.copytree(
-                ROOT / name, place / "checkout" / name, ignore=shutil.ignore_patterns("__pycache__")
-            )
-        else:
-            shutil.copy(ROOT / name, place / "checkout" / name)
+    copy_checkout(place / "checkout")
     programs = virtual_environment(place / "builder")
     installed = subprocess.run(
         [programs / "pip", "install", "-q", "hatchling"], capture_output=True, text=True, timeout=240
@@ -88,3 +94,14 @@ def test_an_installed_wheel_starts_and_tells_its_version(wheel: Path, tmp_path: 
     if long:
         shown = run(programs / "jobtui", "--data-dir", tmp_path / "data", "-e", "SHOW SPACES", cwd=tmp_path)
         assert shown.splitlines()[1] == "| Name | Hosts | Size | In Memory | To Compact |"
+
+
+def test_the_readmes_first_command_ends_in_the_dashboard(tmp_path: Path) -> None:
+    copy_checkout(tmp_path / "clone")
+    command = re.search(r"^python3 -m venv .* && \.venv/bin/jobtui$", (ROOT / "README.md").read_text(), re.M)
+    assert command is not None
+    environment = dict(os.environ) | {"HOME": str(tmp_path), "XDG_DATA_HOME": "", "XDG_CONFIG_HOME": ""}
+    with Terminal(["bash", "-c", command[0]], environment=environment, cwd=tmp_path / "clone") as terminal:
+        terminal.until(lambda screen: "local[" in screen, 240)
+        terminal.press("q")
+        assert terminal.ended() == 0
