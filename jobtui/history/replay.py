@@ -94,7 +94,7 @@ class Replay:
         if first.journal and first.base:
             self.state.forget_recent()
             reading.seq = first.n - 1
-        elif first.n <= reading.seq and reading.offset == 0:
+        elif _is_stale(first, reading):
             reading.usable = False
             return
         elif reading.seq < 0:
@@ -130,6 +130,11 @@ class Replay:
                 what = f"change {entry.n} to job {entry.set} can't be applied: what it changes is missing"
                 self._quarantine.add(self.file, None, what, jobs=(entry.set,))
                 self.state.next_id = max(self.state.next_id, entry.set + 1)
+
+
+def _is_stale(first: Entry, reading: Reading) -> bool:
+    """Whether a journal is what a failed rotation left: the one before it went on beyond where it begins."""
+    return reading.offset == 0 and first.n <= reading.seq
 
 
 def _through(found: list[_Found], end: int) -> int:

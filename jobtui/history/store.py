@@ -221,13 +221,15 @@ class Store:
 
     def _begin(self, found: Found, mark: Mark | None) -> Journal:
         reading = found.replay.reading
-        self._disk.sync_directory(self._directory)
         if found.sound:
             sweep(self._disk, self._directory, found.state.manifest)
             if self._may_go_on(found, mark):
                 return Journal.reopen(
                     self._disk, self._directory, reading.journal, reading.offset, self._limits.blanks
                 )
+        else:
+            with contextlib.suppress(PermissionError):
+                self._disk.sync_directory(self._directory.parent)
         start = self._seq
         journal = self._new_journal(self.state.recent.values(), base=True)
         manifest = self.vault.save(journal=journal.number, seq=start)

@@ -17,11 +17,12 @@ _SEGMENT: Final = "seg-"
 
 
 def sweep(disk: Disk, directory: Path, manifest: Manifest) -> None:
-    """Remove what the manifest does not name. Call it only with a manifest that is on disk for certain.
+    """Remove what the manifest does not name, once it is certain that this manifest is on disk. Raises OSError.
 
     All that is removed is held elsewhere: an unfinished segment's jobs are in the journal, an unfinished
     archive's in the segments. What can't be removed does no harm.
     """
+    disk.sync_directory(directory)
     named = {file(entry.name) for entry in manifest.segments for file in (records_name, index_name)}
     for name in disk.names(directory):
         if name.endswith(_TEMPORARY) or (name.startswith(_SEGMENT) and name not in named):

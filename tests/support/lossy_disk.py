@@ -85,6 +85,26 @@ class Said(Step):
     what: object
 
 
+@dataclass(frozen=True)
+class Concerned:
+    """What a sync is about: a file by its names and `how`, or the names in a `directory`."""
+
+    names: frozenset[str]
+    directory: str = ""
+    how: str = "sync_directory"
+
+    def any(self, start: str) -> bool:
+        """Whether one of the names starts so."""
+        return any(name.startswith(start) for name in self.names)
+
+
+Omits = Callable[[Concerned], bool]
+Fails = Callable[[Concerned], float]
+
+
+CutAt = Callable[[Step], bool]
+
+
 class Names(enum.Enum):
     """Which of the names that were not synced survive."""
 
@@ -95,15 +115,24 @@ class Names(enum.Enum):
 
 
 class MemoryDisk(Disk):
-    """See the module. `cut_after` is the number of steps after which the power goes."""
+    """See the module. `cut_after` is the number of steps after which the power goes.
 
-    def __init__(self, *, failing: float = 0.0, seed: int = 0) -> None:
+    `omits` is asked before each sync, with the names that it concerns (the file's; or those in the directory
+    that are not synced yet), and may have it left out, as a program would that cuts a corner. `fails` says
+    how likely each sync is to fail. The power goes, too, after a step that `cut_at` picks.
+    """
+
+    def __init__(
+        self, *, seed: int = 0, fails: Fails | None = None, omits: Omits = lambda concerned: False
+    ) -> None:
         self.log: list[Step] = []
         self.files: dict[Path, Inode] = {}
         self.directories: set[Path] = {Path("/")}
         self.cut_after: float = float("inf")
-        self._failing, self._dice = failing, random.Random(seed)
+        self.cut_at: CutAt | None = None
+        self._fails, self._dice, self._omits = fails, random.Random(seed), omits
         self._open: dict[int, Inode] = {}
+        self._unsynced: dict[Path, set[str]] = {}
         self._inodes = itertools.count(1)
         self._descriptors = itertools.count(3)
 
@@ -113,7 +142,7 @@ class MemoryDisk(Disk):
 
     def healed(self) -> None:
         """Fail no more."""
-        self._failing = 0.0
+        self._fails = None
 
     # ---- files
 
@@ -147,10 +176,10 @@ class MemoryDisk(Disk):
         _overwrite(inode.data, data, offset)
 
     def sync(self, file: int) -> None:
-        self._sync(self._open[file])
+        self._sync(self._open[file], "sync")
 
     def sync_data(self, file: int) -> None:
-        self._sync(self._open[file])
+        self._sync(self._open[file], "sync_data")
 
     def truncate(self, file: int, size: int) -> None:
         inode = self._open[file]
@@ -203,14 +232,24 @@ class MemoryDisk(Disk):
         self.directories.discard(path)
 
     def sync_directory(self, path: Path) -> None:
-        self._fail_now_and_then()
+        concerned = Concerned(directory=path.name, names=frozenset(self._unsynced.get(path, ())))
+        if self._omits(concerned):
+            return
+        self._fail_now_and_then(concerned)
         self._do(SyncedDirectory(path))
+        self._unsynced.pop(path, None)
 
     def try_lock(self, file: int) -> bool:
         return True
 
     def is_locked(self, file: int) -> bool:
         return False
+
+    def forget_unreachable(self) -> None:
+        """Drop what lies in directories whose own names did not survive."""
+        for path in list(self.files):
+            if not self.directories.issuperset(path.parents):
+                del self.files[path]
 
     def number_from(self, number: int) -> None:
         """Give new files numbers from this one on."""
@@ -236,22 +275,30 @@ class MemoryDisk(Disk):
         self._open[descriptor] = inode
         return descriptor
 
-    def _sync(self, inode: Inode) -> None:
+    def _sync(self, inode: Inode, how: str) -> None:
+        names = frozenset(path.name for path, each in self.files.items() if each is inode)
+        concerned = Concerned(names=names, how=how)
+        if self._omits(concerned):
+            return
         try:
-            self._fail_now_and_then()
+            self._fail_now_and_then(concerned)
         except OSError:
             self._do(SyncFailed(inode.number))
             raise
         self._do(Synced(inode.number))
 
-    def _fail_now_and_then(self) -> None:
-        if self._failing and self._dice.random() < self._failing:
+    def _fail_now_and_then(self, concerned: Concerned) -> None:
+        if self._fails is not None and self._dice.random() < self._fails(concerned):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     def _do(self, step: Step) -> None:
         if len(self.log) >= self.cut_after:
             raise PowerCut
         self.log.append(step)
+        if isinstance(step, Named):
+            self._unsynced.setdefault(step.path.parent, set()).add(step.path.name)
+        if self.cut_at is not None and self.cut_at(step):
+            self.cut_after = len(self.log)
 
 
 def after_power_loss(log: Sequence[Step], names: Names, dice: random.Random) -> MemoryDisk:
@@ -278,6 +325,7 @@ def after_power_loss(log: Sequence[Step], names: Names, dice: random.Random) -> 
                 unsynced = [named for named in unsynced if named.path.parent != directory]
     for named in _surviving(unsynced, names, dice):
         disk.take_name(named)
+    disk.forget_unreachable()
     for inode in dict.fromkeys(disk.files.values()):
         inode.data = _left_of(inodes.get(inode.number, ()), names, dice)
     disk.number_from(1 + max(inodes, default=0))

@@ -8,7 +8,7 @@ committed, none twice, no commit half there.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,16 +24,33 @@ from jobtui.history.store import Limits, Store
 from jobtui.history.vault import UnsureError
 from jobtui.model import Job
 from tests.support import made_jobs
-from tests.support.lossy_disk import MemoryDisk, Names, PowerCut, Said, Step, after_power_loss
+from tests.support.lossy_disk import (
+    Cut,
+    CutAt,
+    MemoryDisk,
+    Named,
+    Names,
+    PowerCut,
+    Said,
+    Step,
+    SyncFailed,
+    after_power_loss,
+)
 
 HISTORY = Path("/history")
+LIVES = 4
+CHANGES = 45
 
 
 @dataclass(frozen=True)
 class Versions:
-    """A promise: these jobs are on disk, each in this version (its place in Story.versions) or a later one."""
+    """A promise: these jobs are on disk, each in this version (its place in Story.versions) or a later one.
+
+    `first`: it is what a life found when it began.
+    """
 
     of: dict[int, int]
+    first: bool = False
 
 
 @dataclass
@@ -74,18 +91,27 @@ class Story:
         return known.index(job) if job in known else -1
 
 
-def live(disk: MemoryDisk, seed: int, *, lives: int, changes: int) -> Story:
-    """Live through several lives; all but the last may end at any step, like a process that is killed."""
+def live(disk: MemoryDisk, seed: int, *, cut_at: CutAt | None = None) -> Story:
+    """Live through several lives; all but the last may end at any step, like a process that is killed.
+
+    Some of them end after a step that `cut_at` picks; without it, some after a file was renamed.
+    """
     dice, story = random.Random(seed), Story()
-    for left in reversed(range(lives)):
-        disk.cut_after = len(disk.log) + dice.randrange(5, 1200) if left else float("inf")
+    for left in reversed(range(LIVES)):
+        disk.cut_after = len(disk.log) + dice.randrange(5, 900) if left else float("inf")
+        picked = left and dice.random() < (0.3 if cut_at is None else 0.8)
+        disk.cut_at = (cut_at or a_rename) if picked else None
         try:
-            _Life(disk, dice, story).go(changes, in_peace=dice.random() < 0.5)
-        except PowerCut:
-            pass
-        except (OSError, StoreError):
-            disk.cut_after = float("inf")
+            _Life(disk, dice, story).go(in_peace=dice.random() < 0.5)
+        except (PowerCut, OSError, StoreError):
+            continue
+    disk.cut_after, disk.cut_at = float("inf"), None
     return story
+
+
+def a_rename(step: Step) -> bool:
+    """Picks the steps that rename a file."""
+    return isinstance(step, Named) and step.source is not None
 
 
 class _Life:
@@ -98,11 +124,11 @@ class _Life:
         self.disk, self.dice, self.story = disk, dice, story
         self.store = Store.open(disk, HISTORY, limits)
         self.jobs = _all_jobs(self.store.state)
-        disk.say(Versions({job.id: story.version_of(job) for job in self.jobs.values()}))
+        disk.say(Versions({job.id: story.version_of(job) for job in self.jobs.values()}, first=True))
         self.chore: Generator[None, None, Any] | None = None
 
-    def go(self, changes: int, *, in_peace: bool) -> None:
-        for _ in range(changes):
+    def go(self, *, in_peace: bool) -> None:
+        for _ in range(CHANGES):
             if self.dice.random() < 0.03:
                 self._work(self._archive(), to_the_end=True)
             self._commit()
@@ -168,14 +194,28 @@ class _Life:
                 self.store.put_off(error)
 
 
-def states(disk: MemoryDisk, seed: int, points: int) -> Generator[tuple[str, list[Step], MemoryDisk], None, None]:
-    """What may be left after `points` steps chosen at random, in four ways each: a name for it, log, disk."""
+def states(
+    disk: MemoryDisk, seed: int, points: int
+) -> Generator[tuple[str, list[Step], MemoryDisk], None, None]:
+    """What may be left after `points` steps, in four ways each: a name for it, the log, the disk.
+
+    Half of the steps are any; the others are such after which much can go wrong: a name changed, a sync
+    failed, a life has just begun.
+    """
     dice = random.Random(seed)
     steps = [place for place, step in enumerate(disk.log, 1) if not isinstance(step, Said)]
-    for _ in range(points):
-        log = disk.log[: dice.choice(steps)]
+    tender = [place for place in steps if _is_tender(disk.log[max(0, place - 4) : place])]
+    for point in range(points):
+        log = disk.log[: dice.choice(tender if point % 2 else steps)]
         for names in Names:
             yield f"step {len(log)}, {names.name.lower()}", log, after_power_loss(log, names, dice)
+
+
+def _is_tender(steps: Sequence[Step]) -> bool:
+    just = steps[-2:]
+    return any(isinstance(step, Named | SyncFailed | Cut) for step in just) or any(
+        isinstance(step, Said) and isinstance(step.what, Versions) and step.what.first for step in steps
+    )
 
 
 def check(disk: MemoryDisk, log: Sequence[Step], story: Story, *, quiet: bool) -> list[str]:
@@ -243,6 +283,3 @@ def _all_jobs(state: State, disk: MemoryDisk | None = None, *, archived: bool = 
     jobs = view.page(0, len(view))
     assert len({job.id for job in jobs}) == len(jobs) == len(view), "a job is there twice"
     return {job.id: job for job in jobs}
-
-
-Check = Callable[[MemoryDisk, Sequence[Step], Story], list[str]]

@@ -1,0 +1,188 @@
+"""Ways to cut a corner: the history with one step of its care left out, which the tests must notice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from jobtui.history import framing, manifest, replay, state, store, vault
+from jobtui.history.io import Disk
+from jobtui.history.journal import Journal
+from jobtui.history.manifest import Manifest
+from tests.support.lossy_disk import Concerned, CutAt, Fails, MemoryDisk, Omits, Step, Wrote
+from tests.support.power_loss import a_rename
+
+
+@dataclass(frozen=True)
+class Corner:
+    """One step left out: a sync that `omits` picks, or a `change` to the code.
+
+    `fails` says which syncs fail meanwhile, and `cut_at` is as in power_loss.live.
+    """
+
+    name: str
+    omits: Omits = lambda concerned: False
+    change: Callable[[pytest.MonkeyPatch], None] = lambda patch: None
+    fails: Fails | None = None
+    cut_at: CutAt | None = None
+
+
+def _written_in_place(patch: pytest.MonkeyPatch) -> None:
+    def put(disk: Disk, path: Path, data: bytes) -> None:
+        disk.write_new(path, [data])
+        disk.sync_directory(path.parent)
+
+    patch.setattr(Disk, "put", put)
+
+
+def _renamed_before_it_is_synced(patch: pytest.MonkeyPatch) -> None:
+    def put(disk: Disk, path: Path, data: bytes) -> None:
+        fresh = path.with_name(path.name + ".tmp")
+        file = disk.create(fresh)
+        disk.write(file, data, 0)
+        disk.rename(fresh, path)
+        disk.sync_directory(path.parent)
+        disk.sync(file)
+        disk.close(file)
+
+    patch.setattr(Disk, "put", put)
+
+
+def _journals_forgotten_too_soon(patch: pytest.MonkeyPatch) -> None:
+    save = vault.Vault.save
+
+    def hasty(self: vault.Vault, **changes: int) -> Manifest:
+        if "journal" in changes:
+            for number, path in vault.journals(self._disk, self._directory):
+                if number < changes["journal"]:
+                    self._disk.remove(path)
+        return save(self, **changes)
+
+    patch.setattr(vault.Vault, "save", hasty)
+
+
+def _segments_removed_too_soon(patch: pytest.MonkeyPatch) -> None:
+    def hasty(disk: Disk, place: Path, schema: int, segments: Sequence[object]) -> None:
+        write(disk, place, schema, segments)  # type: ignore[arg-type]
+        for name in disk.names(place):
+            above = place.parent.parent / name
+            if above.name in disk.names(above.parent):
+                disk.remove(above)
+
+    write = vault.write_contents
+    patch.setattr(vault, "write_contents", hasty)
+
+
+def _dead_journal_written_on(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(store.Store, "_may_go_on", lambda self, found, mark: len(found.journals) == 1)
+
+
+def _failed_sync_tried_again(patch: pytest.MonkeyPatch) -> None:
+    append = Journal.append
+
+    def stubborn(self: Journal, data: bytes) -> None:
+        try:
+            append(self, data)
+        except OSError:
+            self._disk.sync_data(self._file)
+            self.end += len(data)
+
+    patch.setattr(Journal, "append", stubborn)
+
+
+def _failed_sync_passed_over(patch: pytest.MonkeyPatch) -> None:
+    append = Journal.append
+
+    def careless(self: Journal, data: bytes) -> None:
+        try:
+            append(self, data)
+        except OSError:
+            self.end += len(data)
+
+    patch.setattr(Journal, "append", careless)
+
+
+def _batches_taken_in_part(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(replay, "_incomplete_end", lambda entries: entries[-1].n + 1 if entries else 0)
+
+
+def _checksums_not_looked_at(patch: pytest.MonkeyPatch) -> None:
+    for module in (framing, manifest):
+        patch.setattr(module, "is_whole", lambda line: line.startswith(framing.MAGIC) and line.endswith(b"}"))
+
+
+def _stale_journal_applied(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(replay, "_is_stale", lambda first, reading: False)
+
+
+def _uncertain_manifest_taken_back(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(vault.Vault, "_counts_already", lambda self, manifest: False)
+
+
+def _restated_beside_what_was(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(state.State, "forget_recent", lambda self: None)
+
+
+def _next_id_forgotten(patch: pytest.MonkeyPatch) -> None:
+    save = manifest.save
+
+    def forgetful(disk: Disk, directory: Path, made: Manifest) -> None:
+        save(disk, directory, manifest.msgspec.structs.replace(made, next_id=1))
+
+    patch.setattr(manifest, "save", forgetful)
+
+
+def _swept_too_soon(patch: pytest.MonkeyPatch) -> None:
+    sweep = store.sweep
+
+    def hasty(disk: MemoryDisk, directory: Path, found: Manifest) -> None:
+        with pytest.MonkeyPatch.context() as within:
+            within.setattr(disk, "sync_directory", lambda path: None)
+            sweep(disk, directory, found)
+
+    patch.setattr(store, "sweep", hasty)
+
+
+def _appends(concerned: Concerned) -> float:
+    return 0.02 if concerned.how == "sync_data" else 0.0
+
+
+def _new_journals(concerned: Concerned) -> float:
+    return 0.3 if concerned.directory and concerned.any("journal-") else 0.0
+
+
+def _manifests(concerned: Concerned) -> float:
+    return 0.1 if concerned.directory and concerned.any("MANIFEST") else 0.0
+
+
+def _a_commit(step: Step) -> bool:
+    return isinstance(step, Wrote) and step.offset > 2000 and step.data.startswith(framing.MAGIC)
+
+
+CORNERS = (
+    Corner("commits are not synced", omits=lambda it: it.how == "sync_data"),
+    Corner("a new journal is not synced", omits=lambda it: it.how == "sync" and it.any("journal-")),
+    Corner("a new journal's name is not synced", omits=lambda it: bool(it.directory) and it.any("journal-")),
+    Corner("the manifest is not synced", omits=lambda it: it.how == "sync" and it.any("MANIFEST")),
+    Corner("the manifest's name is not synced", omits=lambda it: bool(it.directory) and it.any("MANIFEST")),
+    Corner("a segment is not synced", omits=lambda it: it.how == "sync" and it.any("seg-")),
+    Corner("a segment's name is not synced", omits=lambda it: it.directory == "history" and it.any("seg-")),
+    Corner("an archive's names are not synced", omits=lambda it: it.directory.startswith("jobs-")),
+    Corner("an archive's own name is not synced", omits=lambda it: it.directory == "archive"),
+    Corner("an archive's manifest is not synced", omits=lambda it: it.any("ARCHIVE") and not it.directory),
+    Corner("the manifest is written in place", change=_written_in_place),
+    Corner("the manifest is renamed before it is synced", change=_renamed_before_it_is_synced),
+    Corner("journals are forgotten before the manifest is saved", change=_journals_forgotten_too_soon),
+    Corner("segments are removed before the manifest is saved", change=_segments_removed_too_soon),
+    Corner("a dead writer's journal is written on", change=_dead_journal_written_on, cut_at=_a_commit),
+    Corner("a failed sync is tried again", change=_failed_sync_tried_again, fails=_appends),
+    Corner("a failed sync is passed over", change=_failed_sync_passed_over, fails=_appends),
+    Corner("a batch is taken in part", change=_batches_taken_in_part),
+    Corner("checksums are not looked at", change=_checksums_not_looked_at),
+    Corner("a failed rotation's journal is applied", change=_stale_journal_applied, fails=_new_journals),
+    Corner("a manifest that may count is taken back", change=_uncertain_manifest_taken_back, fails=_manifests),
+    Corner("the manifest is not certain before the sweep", change=_swept_too_soon, cut_at=a_rename),
+)
