@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from jobtui.engine import results
 from jobtui.engine.desk import Answer, Desk, Failure, Refused
 from jobtui.language import StatementError, line_and_column, parse
 from jobtui.language.result import Result
 from jobtui.language.statements import ShowJob, ShowJobs, Statement
-from jobtui.model import Status
+from jobtui.model import Job, Status
+
+if TYPE_CHECKING:
+    from jobtui.history import History
 
 
 def parsed(text: str) -> list[Statement] | Answer:
@@ -48,6 +52,34 @@ def no_such_space(name: str, spaces: Collection[str]) -> str:
     return f"Space '{name}' does not exist" + (f"; did you mean '{near[0]}'?" if near else "")
 
 
+def stoppable(job: Job | None, job_id: int, history: History) -> Job:
+    """The job, where it can be asked to stop. Raises Refused."""
+    job = there(job, job_id, history)
+    if job.status.ended:
+        raise Refused(f"Job {job_id} has already {job.status}")
+    if job.stopping:
+        raise Refused(f"Job {job_id} is already stopping")
+    return job
+
+
+def recoverable(job: Job | None, job_id: int, history: History) -> Job:
+    """The job, where it has ended and can be run again. Raises Refused."""
+    job = there(job, job_id, history)
+    if job.status is Status.QUEUE:
+        raise Refused(f"Job {job_id} is still queued; STOP JOB {job_id} first")
+    if job.status is Status.RUNNING:
+        raise Refused(f"Job {job_id} is still running; STOP JOB {job_id} first")
+    return job
+
+
+def there(job: Job | None, job_id: int, history: History) -> Job:
+    """The job, where there is one that is not archived. Raises Refused."""
+    if job is None:
+        archived = history.is_archived(job_id)
+        raise Refused(f"Job {job_id} is archived" if archived else f"Job {job_id} does not exist")
+    return job
+
+
 def _show_jobs(statement: ShowJobs, typed: str, desk: Desk, spaces: Collection[str]) -> Result:
     from jobtui.history import Query
 
@@ -66,8 +98,4 @@ def _show_jobs(statement: ShowJobs, typed: str, desk: Desk, spaces: Collection[s
 
 
 def _show_job(statement: ShowJob, typed: str, desk: Desk) -> Result:
-    job = desk.job(statement.job)
-    if job is None:
-        archived = desk.history.is_archived(statement.job)
-        raise Refused(f"Job {statement.job} is archived" if archived else f"Job {statement.job} does not exist")
-    return results.one_job(typed, job)
+    return results.one_job(typed, there(desk.job(statement.job), statement.job, desk.history))

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from jobtui.language.result import Result
-from jobtui.model import Archived, Change, Job, Notice, Progress, Stats
+from jobtui.model import Archived, Change, Job, Link, LinkChanged, Notice, Progress, Stats
 from jobtui.storage.base import Capabilities, Host, Space
 
 if TYPE_CHECKING:
     from jobtui.history import History
 
-Message = Change | Progress | Archived | Notice
+Message = Change | Progress | Archived | Notice | LinkChanged
 Listener = Callable[[Sequence[Message]], None]
 
 
@@ -57,6 +57,11 @@ class Answer:
 
     results: tuple[Result, ...] = ()
     failure: Failure | None = None
+
+    @property
+    def jobs(self) -> tuple[int, ...]:
+        """Ids of the jobs that the text submitted, in order."""
+        return tuple(job for result in self.results for job in result.jobs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,18 @@ class Desk(Protocol):
     @property
     def capabilities(self) -> Capabilities | None:
         """What the storage can do; None until it is known."""
+        ...
+
+    @property
+    def link(self) -> Link | None:
+        """How it stands with the connection to the cluster; None where there is none to have.
+
+        A `LinkChanged` is posted with every change of it.
+        """
+        ...
+
+    def retry_now(self) -> None:
+        """Try to connect now rather than when the wait is over; the only way on after a refusal."""
         ...
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
-from jobtui.engine import lifecycle, schedule
+from jobtui.engine import answers, lifecycle, schedule
 from jobtui.engine.clock import within
 from jobtui.engine.desk import Refused
 from jobtui.engine.ledger import Book
@@ -122,14 +122,10 @@ class Dispatch:
         self._cancel([job.id for job in stopped])
 
     def _stoppable(self, book: Book, job_id: int) -> Job:
-        job = book.get(job_id)
-        if job is None:
-            archived = self._engine.history.is_archived(job_id)
-            raise Refused(f"Job {job_id} is archived" if archived else f"Job {job_id} does not exist")
-        if job.status.ended:
-            raise Refused(f"Job {job_id} has already {_ended_as(job.status)}")
-        if job.stopping:
-            raise Refused(f"Job {job_id} is already stopping")
+        job = answers.stoppable(book.get(job_id), job_id, self._engine.history)
+        if job.origin is not None:
+            cluster = job.origin.cluster
+            raise Refused(f"Job {job_id} is the cluster {cluster}'s, which this profile does not work on")
         return job
 
     def _cancel(self, ids: Iterable[int]) -> None:
@@ -141,7 +137,7 @@ class Dispatch:
             if self._engine.ledger.current(job_id) is None:
                 self._forget(job_id)
         self.pump()
-        self._wake()
+        self.wake()
 
     # ---- waiting
 
@@ -172,7 +168,8 @@ class Dispatch:
         self._waiters.append(waiter)
         return waiter
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Have whoever waits for jobs look again: some have ended."""
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.done():
@@ -181,6 +178,8 @@ class Dispatch:
     # ---- starting
 
     def _may_run(self, job: Job) -> bool:
+        if job.origin is not None:
+            return False
         if job.status is Status.RUNNING or self._engine.run is Run.ALL:
             return True
         return self._engine.run is Run.SUBMITTED and job.space in self._allowed
@@ -338,7 +337,7 @@ class Dispatch:
             self._recording -= 1
         if self._engine.ledger.current(work.job) is None:
             self._forget(work.job)
-        self._wake()
+        self.wake()
 
     def _forget(self, job_id: int) -> None:
         self._running.discard(job_id)
@@ -356,7 +355,3 @@ def _end_of(outcome: Outcome) -> End:
     return End(
         Status.STOPPED, before=outcome.before, after=outcome.after, reason=reason, detached=outcome.detached
     )
-
-
-def _ended_as(status: Status) -> str:
-    return {Status.FINISHED: "finished", Status.FAILED: "failed", Status.STOPPED: "stopped"}[status]

@@ -18,6 +18,7 @@ from jobtui.engine import wire
 from jobtui.engine.desk import Message, Session
 from jobtui.engine.overview import look
 from jobtui.engine.profile import Run
+from jobtui.model import LinkChanged
 from jobtui.storage.base import StorageError
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ BACKLOG = 10_000
 CHUNK_BYTES = 1 << 20
 CHUNK_PAIRS = 5_000
 
-_Question = wire.Run | wire.Look | wire.LookAt | wire.Load | wire.Dump
+_Short = wire.Run | wire.Look | wire.LookAt | wire.Load | wire.Retry
+_Question = _Short | wire.Dump
 
 
 class Door:
@@ -113,7 +115,7 @@ class Door:
         except StorageError as error:
             await _say(writer, wire.Denied(error.detail, error.code, error.host, error.space))
 
-    async def _answer_of(self, want: wire.Run | wire.Look | wire.LookAt | wire.Load) -> wire.Answer:
+    async def _answer_of(self, want: _Short) -> wire.Answer:
         engine = self._engine
         match want:
             case wire.Run():
@@ -129,6 +131,9 @@ class Door:
             case wire.Load():
                 await asyncio.wrap_future(engine.load(want.space, want.pairs))
                 return wire.Loaded()
+            case wire.Retry():
+                engine.retry_now()
+                return wire.Retrying()
 
     async def _dump(self, space: str, writer: asyncio.StreamWriter) -> None:
         chunk: list[tuple[bytes, bytes]] = []
@@ -157,7 +162,8 @@ class Door:
 
         leave = self._engine.subscribe(take)
         try:
-            await _say(writer, wire.Posted(()))
+            link = self._engine.link
+            await _say(writer, wire.Posted(() if link is None else (LinkChanged(link),)))
             while not gone.done():
                 messages = asyncio.ensure_future(waiting.get())
                 await asyncio.wait([messages, gone], return_when=asyncio.FIRST_COMPLETED)

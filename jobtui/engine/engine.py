@@ -12,16 +12,17 @@ The screen and the scripts see it as a `Desk` and hold immutable snapshots only.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec.structs import replace
 
-from jobtui.engine import lifecycle
-from jobtui.engine.clock import Clock, SystemClock
+from jobtui.engine import backends, lifecycle, mirrored
+from jobtui.engine.backends import Backend
+from jobtui.engine.clock import Clock, SystemClock, within
+from jobtui.engine.connection import Connection
 from jobtui.engine.desk import Answer, Listener, Message, Overview, Session
 from jobtui.engine.dispatch import Dispatch
 from jobtui.engine.door import Door
@@ -31,8 +32,11 @@ from jobtui.engine.overview import look
 from jobtui.engine.profile import Profile, Run
 from jobtui.engine.wire import door_of
 from jobtui.history import History, StoreError
-from jobtui.model import Job, Notice, Stats, Status
-from jobtui.storage.base import Capabilities, Pair, Space, StorageError, TaskRunner
+from jobtui.model import Job, Link, LinkChanged, LinkState, Notice, Stats, Status
+from jobtui.storage.base import Capabilities, JobMirror, Pair, Space, StorageError, TaskRunner
+
+if TYPE_CHECKING:
+    from jobtui.engine.mirroring import Mirroring
 
 __all__ = ["Engine", "Run"]
 
@@ -46,11 +50,12 @@ class Engine:
     writable = True
 
     def __init__(
-        self, profile: Profile, history: History, storage: TaskRunner | None, clock: Clock, run: Run
+        self, profile: Profile, history: History, backend: Backend | None, clock: Clock, run: Run
     ) -> None:
         self.profile = profile.name
         self.history = history
-        self.storage = storage if storage is not None else _embedded(profile, self.tell)
+        backend = backend or backends.of_profile(profile, self.tell)
+        self.storage = backend.storage
         self.clock = clock
         self.run = run
         self.settings = profile
@@ -66,6 +71,9 @@ class Engine:
         self._thread = threading.Thread(target=self._live, name="jobtui-engine", daemon=True)
         self.ledger = Ledger(history, clock, self.publish)
         self.dispatch = Dispatch(self)
+        self.mirroring = None if backend.mirror is None else _mirroring(self, backend.mirror)
+        linked = backend.linked
+        self._connection = None if linked is None else Connection(linked, clock, self._link_changed)
         self._interpreter = Interpreter(self)
         self._door = Door(self, door_of(profile.root))
 
@@ -78,17 +86,20 @@ class Engine:
         demo: bool = False,
         clock: Clock | None = None,
         storage: TaskRunner | None = None,
+        mirror: JobMirror | None = None,
     ) -> Engine:
         """Take the profile, tell the truth about interrupted jobs, and start the thread.
 
-        `demo` fills the profile with the demo's spaces and goes on writing gently. Raises StoreLocked
-        where another process has the profile, StoreError and StorageError where it can't be opened.
+        The work is done on `storage`, or by the cluster behind `mirror`, or on what the profile says; a
+        cluster need not answer for that. `demo` fills the profile with the demo's spaces and goes on writing
+        gently. Raises StoreLocked where another process has the profile, StoreError and StorageError where
+        it can't be opened.
         """
         if demo:
-            profile = _at_the_demos_rate(profile)
+            profile = backends.at_the_demos_rate(profile)
         history = History.open(profile.history)
         try:
-            engine = cls(profile, history, storage, clock or SystemClock(), run)
+            engine = cls(profile, history, backends.given(storage, mirror), clock or SystemClock(), run)
         except BaseException:
             history.close()
             raise
@@ -141,11 +152,31 @@ class Engine:
 
     def spaces(self) -> tuple[str, ...]:
         """See `Desk.spaces`."""
+        if self._connection is not None and not self._known_spaces:
+            return self.history.spaces()
         return tuple(space.name for space in self._known_spaces)
 
     def host_names(self) -> tuple[str, ...]:
         """See `Desk.host_names`."""
         return self._known_hosts
+
+    @property
+    def link(self) -> Link | None:
+        """See `Desk.link`."""
+        return None if self._connection is None else self._connection.link
+
+    def retry_now(self) -> None:
+        """See `Desk.retry_now`."""
+        if self._connection is not None:
+            self._loop.call_soon_threadsafe(self._connection.retry_now)
+
+    def reached(self, seconds: float, *, whole: bool) -> Future[bool]:
+        """Done when the cluster that runs the jobs is connected and, for the `whole`, all its jobs are here.
+
+        False where that took longer than `seconds`; fails with StorageError where it can't be connected.
+        Without such a cluster there is nothing to wait for.
+        """
+        return self.call(self._reached(seconds, whole))
 
     def overview(self) -> Future[Overview]:
         """See `Desk.overview`."""
@@ -261,11 +292,15 @@ class Engine:
 
     async def _begin(self, demo: bool) -> None:
         await self.storage.start()
-        self._known_spaces = await self.storage.spaces()
+        if self._connection is None:
+            self._known_spaces = await self.storage.spaces()
         await self._tell_of_interrupted()
+        if self.mirroring is not None:
+            await self.mirroring.begin()
         self.ledger.on_clear = self.dispatch.pump
         self.dispatch.begin()
-        self.beside(self._learn_hosts())
+        if self.link is None or self.link.state is LinkState.CONNECTED:
+            self.beside(self._learn_places())
         await self._listen()
         if demo:
             self.beside(self._demonstrate())
@@ -279,6 +314,9 @@ class Engine:
             )
             again = f"RECOVER JOB {', '.join(map(str, found[:10]))} runs it again"
             self.publish([Notice(f"{_jobs(found)}: {lifecycle.INTERRUPTED}; {again}")])
+        if self.mirroring is not None:
+            return
+        await self.ledger.change(lambda book: [mirrored.unfollowed(job, now) for job in _mirrored(self.ledger)])
         queued = [job.id for job in self.ledger.active() if job.status is Status.QUEUE]
         if queued and self.run is Run.ALL:
             self.publish([Notice(f"{_jobs(queued)} queued before this start: running now", "information")])
@@ -290,8 +328,28 @@ class Engine:
             why = f"Other jobtui processes can't hand work in here: {error.strerror or error}"
             self.publish([Notice(why)])
 
-    async def _learn_hosts(self) -> None:
-        self._known_hosts = tuple(host.name for host in await self.storage.hosts())
+    async def _learn_places(self) -> None:
+        try:
+            await self.known_spaces()
+            self._known_hosts = tuple(host.name for host in await self.storage.hosts())
+        except StorageError:
+            if self._connection is None:
+                raise  # else how it stands with the connection is told as such, and this is done again
+
+    def _link_changed(self, link: Link) -> None:
+        self.publish([LinkChanged(link)])
+        if link.state is LinkState.CONNECTED:
+            self.beside(self._learn_places())
+
+    async def _reached(self, seconds: float, whole: bool) -> bool:
+        if self.mirroring is None:
+            return True
+        reached = asyncio.ensure_future(self.mirroring.reached(whole=whole))
+        if await within(self.clock, seconds, reached):
+            reached.result()
+            return True
+        reached.cancel()
+        return False
 
     async def _demonstrate(self) -> None:
         from jobtui.storage.local import LocalStorage, demo
@@ -343,17 +401,14 @@ class Engine:
         return replace(job, tasks=tuple(tasks))
 
 
-def _embedded(profile: Profile, notice: Callable[[str], None]) -> TaskRunner:
-    from jobtui.storage.local import LocalStorage
+def _mirroring(engine: Engine, mirror: JobMirror) -> Mirroring:
+    from jobtui.engine.mirroring import Mirroring  # who works on embedded storage must not pay for it
 
-    return LocalStorage(profile.storage, profile.hosts, compact_rate=profile.compact_rate, notice=notice)
+    return Mirroring(engine, mirror)
 
 
-def _at_the_demos_rate(profile: Profile) -> Profile:
-    """The profile with work slow enough to be watched."""
-    from jobtui.storage.local.demo import COMPACT_RATE
-
-    return dataclasses.replace(profile, compact_rate=COMPACT_RATE)
+def _mirrored(ledger: Ledger) -> list[Job]:
+    return [job for job in ledger.active() if job.origin is not None]
 
 
 async def _some(pairs: Any, most: int = 1000) -> list[tuple[bytes, bytes]]:

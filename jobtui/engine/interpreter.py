@@ -20,17 +20,22 @@ from jobtui.language.statements import (
     DropSpace,
     Recover,
     ShowHosts,
+    ShowJobs,
     ShowSpaces,
     Statement,
     Stop,
     Submit,
     Use,
 )
-from jobtui.model import Archived, Job, Status
+from jobtui.model import Archived, Job
 from jobtui.storage.base import Placement, Space, StorageError
 
 if TYPE_CHECKING:
     from jobtui.engine.engine import Engine
+    from jobtui.engine.orders import Ordered
+
+
+ARCHIVED_HERE = "Archived in jobtui's history alone: the cluster keeps its own list of its jobs"
 
 
 class Interpreter:
@@ -62,7 +67,8 @@ class Interpreter:
             case Submit():
                 return await self._submit(statement, words, session)
             case Stop():
-                jobs, tasks = await engine.dispatch.stop(statement.jobs)
+                stop = engine.dispatch.stop if engine.mirroring is None else engine.mirroring.orders.stop
+                jobs, tasks = await stop(statement.jobs)
                 return results.counted(words, "STOP", "stop", jobs, tasks)
             case Recover():
                 return await self._recover(statement, words, session)
@@ -79,9 +85,10 @@ class Interpreter:
                 return await self._create(statement, words, session)
             case DropSpace():
                 return await self._drop(statement, words, session)
+            case ShowJobs(space=str(space)) if space not in {*engine.spaces(), *engine.history.spaces()}:
+                return answers.show(statement, words, engine, await engine.known_spaces())
             case _:
-                spaces = await engine.known_spaces()
-                return answers.show(statement, words, engine, spaces)
+                return answers.show(statement, words, engine, engine.spaces())
 
     # ---- jobs
 
@@ -91,10 +98,16 @@ class Interpreter:
             command = statement.command.upper()
             raise Refused(f"Space was not chosen: USE a space first, or name one: ADMIN {command} nba")
         space = await self._space(name)
+        if self._engine.mirroring is not None:
+            return _ordered(words, await self._engine.mirroring.orders.submit(statement.command, space.name))
         jobs = await self._queue(lambda book: [self._new_job(book, statement.command, space)])
         return results.new_jobs(words, jobs)
 
     async def _recover(self, statement: Recover, words: str, session: Session) -> Result:
+        if self._engine.mirroring is not None:
+            orders = self._engine.mirroring.orders
+            again = orders.recover(statement.jobs) if statement.jobs else orders.recover_all(session.space)
+            return _ordered(words, await again)
         spaces = await self._engine.known_spaces()
         gone: set[str] = set()
 
@@ -114,14 +127,7 @@ class Interpreter:
         )
 
     def _recoverable(self, book: Book, job_id: int, spaces: dict[str, Space]) -> Job:
-        job = book.get(job_id)
-        if job is None:
-            archived = self._engine.history.is_archived(job_id)
-            raise Refused(f"Job {job_id} is archived" if archived else f"Job {job_id} does not exist")
-        if job.status is Status.QUEUE:
-            raise Refused(f"Job {job_id} is still queued; STOP JOB {job_id} first")
-        if job.status is Status.RUNNING:
-            raise Refused(f"Job {job_id} is still running; STOP JOB {job_id} first")
+        job = answers.recoverable(book.get(job_id), job_id, self._engine.history)
         if job.space not in spaces:
             raise Refused(answers.no_such_space(job.space, spaces))
         return job
@@ -151,7 +157,8 @@ class Interpreter:
         archived = await asyncio.wrap_future(self._engine.history.archive(statement.first, statement.last))
         if archived.ids:
             self._engine.publish([Archived(tuple(archived.ids))])
-        return results.counted(words, "BACKUP", "backup", len(archived.ids), archived.tasks)
+        here = "" if self._engine.mirroring is None else ARCHIVED_HERE
+        return results.counted(words, "BACKUP", "backup", len(archived.ids), archived.tasks, here)
 
     # ---- spaces
 
@@ -205,6 +212,10 @@ class Interpreter:
     def _must_create(self) -> None:
         if not self._engine.storage.capabilities.create:
             raise Refused("Spaces are created and dropped on embedded storage only")
+
+
+def _ordered(words: str, ordered: Ordered) -> Result:
+    return results.new_jobs(words, ordered.jobs, ordered.notice)
 
 
 def _absolute(cwd: Path, typed: str) -> Path:

@@ -6,6 +6,10 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jobtui.storage.nebula.settings import ClusterSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +20,7 @@ class Profile:
     host to the directory that it keeps its data in (None: `root/storage/<host>`); empty means `local0`
     to `local2`. `task_timeout` is seconds from a task's dispatch (None: no deadline).
     `compact_rate` limits a host's compaction and flush writes, in bytes a second (None: no limit).
+    `cluster`: the NebulaGraph cluster that the work is done on (None: embedded storage).
     """
 
     name: str
@@ -24,6 +29,7 @@ class Profile:
     task_timeout: float | None = None
     max_running_jobs: int = 4
     compact_rate: int | None = None
+    cluster: ClusterSettings | None = None
 
     @property
     def history(self) -> Path:

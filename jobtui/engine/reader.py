@@ -15,7 +15,7 @@ from jobtui.engine.profile import Profile
 from jobtui.history import History, StoreError
 from jobtui.language.result import Result
 from jobtui.language.statements import ShowHosts, ShowJob, ShowJobs, ShowSpaces, Statement, Use
-from jobtui.model import Job, Stats
+from jobtui.model import Job, Link, Stats
 
 if TYPE_CHECKING:
     from jobtui.storage.base import Capabilities, Host, Space
@@ -104,6 +104,14 @@ class Reader:
         """See `Desk.host_names`."""
         return tuple(host.name for host in self._catalogue()[1])
 
+    @property
+    def link(self) -> Link | None:
+        """A reader connects to nothing."""
+        return None
+
+    def retry_now(self) -> None:
+        """A reader connects to nothing."""
+
     def overview(self) -> Future[Overview]:
         """See `Desk.overview`; sizes are the files', memory is unknown."""
         return _done(self._look())
@@ -127,17 +135,23 @@ class Reader:
         self.history.close()
 
     def _catalogue(self) -> tuple[tuple[Space, ...], tuple[Host, ...]]:
-        from jobtui.storage.local.catalogue import Catalogue
-
-        catalogue = Catalogue.open(self._settings.storage, self._settings.hosts)
-        return catalogue.spaces(), catalogue.hosts()
+        looks, hosts = self._places()
+        return tuple(look.space for look in looks), hosts
 
     def _look(self) -> Overview:
+        return Overview(*self._places())
+
+    def _places(self) -> tuple[tuple[SpaceLook, ...], tuple[Host, ...]]:
+        """The spaces and hosts as the files tell them; of a cluster only the spaces that had jobs are known."""
+        if self._settings.cluster is not None:
+            from jobtui.storage.base import Space
+
+            return tuple(SpaceLook(Space(name, ()), None, None, None) for name in self.history.spaces()), ()
         from jobtui.storage.local.catalogue import Catalogue
 
         catalogue = Catalogue.open(self._settings.storage, self._settings.hosts)
-        spaces = tuple(SpaceLook(space, catalogue.size(space.name), None, None) for space in catalogue.spaces())
-        return Overview(spaces, catalogue.hosts())
+        looks = (SpaceLook(space, catalogue.size(space.name), None, None) for space in catalogue.spaces())
+        return tuple(looks), catalogue.hosts()
 
 
 def _done(value: T) -> Future[T]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -15,13 +16,14 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from jobtui.engine import answers, wire
+from jobtui.engine.connection import as_of_now
 from jobtui.engine.desk import Answer, Listener, Message, Overview, Refused, Session
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import Reader
 from jobtui.history import History, StoreError
 from jobtui.language.result import Result
 from jobtui.language.statements import ShowJobs
-from jobtui.model import Archived, Change, Job, Progress, Stats
+from jobtui.model import Archived, Change, Job, Link, LinkChanged, Progress, Stats
 from jobtui.storage.base import Code, Pair, StorageError
 
 T = TypeVar("T")
@@ -46,7 +48,9 @@ class Remote(Reader):
         self.gone: Callable[[], None] = lambda: None
         self._owner_gone = False
         self._waiting: list[tuple[tuple[int, ...], Future[tuple[Job, ...]]]] = []
-        self._following, self._lines = _greeted(self._door)
+        self._link: tuple[Link, float] | None = None
+        self._following, self._lines, greeting = _greeted(self._door)
+        self._note_link(greeting.messages)
         self.history.refresh()
         threading.Thread(target=self._follow, name="jobtui-follow", daemon=True).start()
 
@@ -102,6 +106,18 @@ class Remote(Reader):
     def active(self) -> tuple[Job, ...]:
         """See `Desk.active`."""
         return tuple(self._live.get(job.id, job) for job in self.history.live())
+
+    @property
+    def link(self) -> Link | None:
+        """See `Desk.link`; the owner's connection."""
+        if self._link is None:
+            return None
+        link, told = self._link
+        return as_of_now(link, time.monotonic() - told)
+
+    def retry_now(self) -> None:
+        """See `Desk.retry_now`; the owner tries."""
+        _beside(lambda: self._want(wire.Retry(), wire.Retrying))
 
     def overview(self) -> Future[Overview]:
         """See `Desk.overview`; the owner looks."""
@@ -174,7 +190,13 @@ class Remote(Reader):
             self._settle()
             self.gone()
 
+    def _note_link(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            if isinstance(message, LinkChanged):
+                self._link = message.link, time.monotonic()
+
     def _take(self, messages: Sequence[Message]) -> None:
+        self._note_link(messages)
         for message in messages:
             if isinstance(message, Progress) or (isinstance(message, Change) and not message.job.status.ended):
                 self._live[message.job.id] = message.job
@@ -193,7 +215,7 @@ class Remote(Reader):
             gone = self._owner_gone
         for jobs, ended in waiting:
             try:
-                found = self._as_they_are(jobs)
+                found = self.as_they_are(jobs)
             except (StoreError, OSError) as error:
                 ended.set_exception(error)  # the asker's own to tell
                 continue
@@ -205,23 +227,24 @@ class Remote(Reader):
                 with self._lock:
                     self._waiting.append((jobs, ended))
 
-    def _as_they_are(self, jobs: Iterable[int]) -> tuple[Job, ...]:
+    def as_they_are(self, jobs: Iterable[int]) -> tuple[Job, ...]:
+        """The jobs as they are on disk now, whether they have ended or not. Raises StoreError."""
         self.history.refresh()
         found = (self.history.get(job_id) or self.history.archived_job(job_id) for job_id in jobs)
         return tuple(job for job in found if job is not None)
 
 
-def _greeted(door: Path) -> tuple[socket.socket, BinaryIO]:
+def _greeted(door: Path) -> tuple[socket.socket, BinaryIO, wire.Posted]:
     """A connection on which the owner has said that it is there. Raises NoAnswer."""
     following = wire.ask(door, wire.Follow(), GREETING_SECONDS)
     try:
         lines = following.makefile("rb")
-        _meant(wire.read_answer(lines), wire.Posted)
+        greeting = _meant(wire.read_answer(lines), wire.Posted)
     except BaseException:
         following.close()
         raise
     following.settimeout(None)
-    return following, lines
+    return following, lines, greeting
 
 
 def _meant(answer: wire.Answer, kind: type[T]) -> T:

@@ -45,11 +45,13 @@ def new_jobs(statement: str, jobs: Sequence[Job], notice: str = "") -> Result:
     return Result(statement, NEW_JOB, rows, jobs=tuple(job.id for job in jobs), notice=notice)
 
 
-def counted(statement: str, word: str, verb: str, jobs: int, tasks: int) -> Result:
+def counted(statement: str, word: str, verb: str, jobs: int, tasks: int, notice: str = "") -> Result:
     """`stop 1 jobs 2 tasks`, in a column `STOP Result`."""
     column = f"{word} Result"
     text = f"{verb} {jobs} jobs {tasks} tasks"
-    return Result(statement, (column,), (Row((text,), {column: text, "jobs": jobs, "tasks": tasks}),))
+    return Result(
+        statement, (column,), (Row((text,), {column: text, "jobs": jobs, "tasks": tasks}),), notice=notice
+    )
 
 
 def one_job(statement: str, job: Job) -> Result:
@@ -153,7 +155,7 @@ def _job_row(job: Job, id_column: str, command_column: str) -> Row:
     }
     if job.origin is not None:
         origin = job.origin
-        values["origin"] = {"cluster": origin.cluster, "space": origin.space, "id": origin.id}
+        values["origin"] = {"cluster": origin.cluster, "space": origin.space, "id": origin.id or None}
     return Row(cells, values)
 
 

@@ -18,7 +18,7 @@ from jobtui.engine.reader import Reader
 from jobtui.engine.remote import Remote
 from jobtui.engine.wire import NoAnswer, Silent
 from jobtui.history import StoreError, StoreLocked
-from jobtui.model import Job, Notice, Stats
+from jobtui.model import Job, Link, Notice, Stats
 from jobtui.storage.base import StorageError
 
 if TYPE_CHECKING:
@@ -125,6 +125,15 @@ class SharedDesk:
     def capabilities(self) -> Capabilities | None:
         """See `Desk.capabilities`."""
         return self._desk.capabilities
+
+    @property
+    def link(self) -> Link | None:
+        """See `Desk.link`."""
+        return self._desk.link
+
+    def retry_now(self) -> None:
+        """See `Desk.retry_now`."""
+        self._desk.retry_now()
 
     @property
     def history(self) -> History:

@@ -63,7 +63,11 @@ class Dump(msgspec.Struct, frozen=True, tag=True):
     space: str
 
 
-Want = Run | Look | LookAt | Follow | Load | Dump
+class Retry(msgspec.Struct, frozen=True, tag=True):
+    """Try to connect to the cluster now."""
+
+
+Want = Run | Look | LookAt | Follow | Load | Dump | Retry
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -106,9 +110,13 @@ class Dumped(msgspec.Struct, frozen=True, tag=True):
 
 
 class Posted(msgspec.Struct, frozen=True, tag=True):
-    """A batch of messages; the first one, empty, says that the owner listens."""
+    """A batch of messages; the first says that the owner listens, and how a connection to a cluster stands."""
 
     messages: tuple[Message, ...]
+
+
+class Retrying(msgspec.Struct, frozen=True, tag=True):
+    """It is being tried."""
 
 
 class Denied(msgspec.Struct, frozen=True, tag=True):
@@ -120,7 +128,7 @@ class Denied(msgspec.Struct, frozen=True, tag=True):
     space: str = ""
 
 
-Answer = Ran | Looked | LookedAt | Loaded | Dumped | Posted | Denied
+Answer = Ran | Looked | LookedAt | Loaded | Dumped | Posted | Retrying | Denied
 
 encode = msgspec.json.Encoder().encode
 decode_ask = msgspec.json.Decoder(Ask).decode

@@ -171,7 +171,9 @@ def test_when_the_owner_goes_the_next_one_takes_over(
     runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spaces = {"solo": ("far",)}
-    monkeypatch.setattr("jobtui.engine.engine._embedded", lambda profile, notice: ScriptedStorage(spaces, auto=True))
+    monkeypatch.setattr(
+        "jobtui.engine.backends.embedded", lambda profile, notice: ScriptedStorage(spaces, auto=True)
+    )
     first = Engine.open(Profile("local", root), storage=ScriptedStorage(spaces))
     first.execute("ADMIN FLUSH solo; ADMIN COMPACT solo", Session(None, Path("/"))).result(WAIT)
     desk = SharedDesk(Profile("local", root))

@@ -56,6 +56,7 @@ class _Watched:
     unlisted: int = 0
     trouble: str = ""
     newest: int = 0
+    listed: bool = False
 
     def __post_init__(self) -> None:
         self.newest = max(self.seen, default=0)
@@ -68,7 +69,8 @@ class Follower:
     """See the module. `known` is what the history holds of the last week's jobs and of those not ended.
 
     A known job's `start` is the cluster's own: another start is another run. Its tasks are not needed.
-    `on_trouble` is told of a space whose jobs can't be listed, once for each new reason.
+    `on_trouble` is told of a space whose jobs can't be listed, once for each new reason; `on_caught_up` after
+    each look that left nothing untold, once its news has been taken.
     """
 
     def __init__(
@@ -77,12 +79,14 @@ class Follower:
         known: Mapping[str, Iterable[MirroredJob]] | None = None,
         *,
         on_trouble: Callable[[StorageError], None] = lambda error: None,
+        on_caught_up: Callable[[], None] = lambda: None,
         interval: float = INTERVAL_SECONDS,
         clock: Clock | None = None,
     ) -> None:
         self._mirror = mirror
         self._spaces = {space: _Watched({job.id: job for job in jobs}) for space, jobs in (known or {}).items()}
         self._on_trouble = on_trouble
+        self._on_caught_up = on_caught_up
         self._interval = interval
         self._clock = clock or SystemClock()
         self._spaces_due = 0.0
@@ -101,6 +105,11 @@ class Follower:
         watched = self._spaces.get(space)
         return watched.newest if watched else 0
 
+    def has_listed(self, space: str) -> bool:
+        """Whether the space's jobs have been listed, so that `newest` is the cluster's and not the history's."""
+        watched = self._spaces.get(space)
+        return watched is not None and watched.listed
+
     async def batches(self) -> AsyncIterator[tuple[Sighting, ...]]:
         """News for as long as it is iterated; a lost connection is waited out.
 
@@ -115,6 +124,7 @@ class Follower:
             if error is not None:
                 await self._wait_out(error)
             elif not any(watched.backlog for watched in self._spaces.values()):
+                self._on_caught_up()
                 await self._pause(self._interval)
 
     # ---- one look
@@ -161,6 +171,7 @@ class Follower:
             watched.due = self._clock.steady() + TROUBLE_SECONDS
             return
         watched.trouble = ""
+        watched.listed = True
         now = self._clock.steady()
         watched.due = now + max(self._interval, COST_SHARE * (now - began))
         found = {job.id for job in listed}

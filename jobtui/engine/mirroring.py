@@ -1,0 +1,196 @@
+"""The engine's part for a cluster that manages its jobs itself: what is seen there becomes jobs of ours.
+
+Invariants:
+    a cluster's job is ours once: it is looked up by its origin in the edit that would make it;
+    an ended job of ours is final: a run after it is another job, `recovered_from` it, of the same origin;
+    what is seen waits for the disk (`told`), and is shown only then.
+What is asked of the cluster is in orders.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from jobtui.engine import mirrored
+from jobtui.engine.ledger import Book
+from jobtui.engine.orders import Orders
+from jobtui.engine.origins import Origins
+from jobtui.history import StoreError
+from jobtui.model import Job, Notice, Origin, Status
+from jobtui.storage.base import JobMirror, MirroredJob, StorageError
+from jobtui.storage.nebula import Follower, News, Sighting
+
+if TYPE_CHECKING:
+    from jobtui.engine.engine import Engine
+
+UNANSWERED = (
+    "jobtui ended before the cluster had answered; if it runs this, it is listed as a job that others submitted"
+)
+NOT_OURS = "this profile's jobs are now those of the cluster {}, which does not have this one"
+STOP_UNKNOWN = "jobtui ended before the cluster had answered to the stop"
+
+
+class Mirroring:
+    """See the module. For the engine's loop alone."""
+
+    def __init__(self, engine: Engine, mirror: JobMirror) -> None:
+        self.mirror = mirror
+        self.origins = Origins(engine.history, mirror.cluster)
+        self.orders = Orders(engine, self)
+        self.follower: Follower | None = None
+        self._engine = engine
+        self._loaded = asyncio.Event()
+        self._caught_up = asyncio.Event()
+
+    async def begin(self) -> None:
+        """Take up the jobs that the history holds, and follow the cluster from here on."""
+        await self._engine.ledger.change(self._taken_up)
+        self._engine.beside(self._follow())
+
+    async def loaded(self) -> None:
+        """Wait until the index of origins can be asked."""
+        await self._loaded.wait()
+
+    async def reached(self, *, whole: bool) -> None:
+        """Wait for the connection and, for the `whole`, until all that the cluster tells is in the history.
+
+        Raises StorageError where the cluster can't be connected.
+        """
+        await self.mirror.ready()
+        if whole:
+            await self._caught_up.wait()
+
+    def look_soon(self) -> None:
+        """Look at the cluster at once: something was just asked of it."""
+        if self.follower is not None:
+            self.follower.soon()
+
+    async def record(self, sightings: Sequence[Sighting]) -> None:
+        """Take what was seen into the history, all of it in one commit. Raises StoreError."""
+        began = [one.job.start for one in sightings if one.job.start is not None]
+        if began:
+            await self.origins.reach(min(began))
+        told: list[Notice] = []
+
+        def edit(book: Book) -> list[Job]:
+            told.clear()
+            made: dict[int, Job] = {}
+            for sighting in sightings:
+                for job in self._noted(book, made, sighting, told):
+                    made[job.id] = job
+            return [*made.values()]
+
+        jobs = await self._engine.ledger.change(edit, told=True)
+        self.orders.claimed(jobs)
+        if any(job.status.ended for job in jobs):
+            self._engine.dispatch.wake()
+        self._engine.publish(told)
+
+    def run_of(self, book: Book, space: str, cluster_id: int) -> Job | None:
+        """The newest run of a cluster's job among ours, be it archived; None where it is not known."""
+        job_id = self.origins.get(space, cluster_id)
+        if job_id is None:
+            return None
+        return book.get(job_id) or self._engine.history.archived_job(job_id)
+
+    # ---- following
+
+    async def _follow(self) -> None:
+        engine = self._engine
+        known = await self.origins.load(engine.clock.now())
+        self._loaded.set()
+        self.follower = Follower(
+            self.mirror,
+            {space: [*jobs.values()] for space, jobs in known.items()},
+            on_trouble=self._tell_trouble,
+            on_caught_up=self._caught_up.set,
+            clock=engine.clock,
+        )
+        async for batch in self.follower.batches():
+            try:
+                await self.record([one for one in batch if not self.orders.hold(one)])
+            except StoreError as error:
+                engine.publish([Notice(f"The cluster is no longer followed: {error}", "error")])
+                return
+
+    def _tell_trouble(self, error: StorageError) -> None:
+        where = f"The jobs of space '{error.space}'" if error.space else "The cluster's jobs"
+        self._engine.publish([Notice(f"{where} can't be listed: {error.detail}")])
+
+    def _taken_up(self, book: Book) -> list[Job]:
+        """What a start makes of the jobs that were under way: who can't be followed any more is told so."""
+        now, cluster = self._engine.clock.now(), self.mirror.cluster
+        changed = []
+        for job in self._engine.ledger.active():
+            if job.origin is None:
+                changed.append(mirrored.withdrawn(job, NOT_OURS.format(cluster), now))
+            elif job.origin.cluster != cluster:
+                changed.append(mirrored.unfollowed(job, now))
+            elif not job.origin.id:
+                changed.append(mirrored.never_made(job, UNANSWERED, now))
+            elif job.stopping:
+                changed.append(mirrored.stop_refused(job, STOP_UNKNOWN, now))
+        return changed
+
+    # ---- what a sighting makes of our jobs
+
+    def _noted(self, book: Book, made: dict[int, Job], sighting: Sighting, told: list[Notice]) -> list[Job]:
+        space, now = sighting.space, sighting.job
+        known = self.run_of(book, space, now.id)
+        job = made.get(known.id, known) if known is not None else None
+        if job is None:
+            return [self._new(book, sighting)]
+        if not job.status.ended:
+            return self._moved_on(book, job, sighting)
+        if sighting.news is News.AFTER_END:
+            text = f"Job {job.id} had ended as {job.status}; the cluster now says that it {_ended_as(now)}"
+            told.append(Notice(text, "information"))
+        elif not now.status.ended or (now.start is not None and now.start != job.start):
+            return [self._run_again(book, job, sighting)]
+        return []
+
+    def _new(self, book: Book, sighting: Sighting) -> Job:
+        clock, space, now = self._engine.clock, sighting.space, sighting.job
+        claimant = self.orders.claimant(book, sighting)
+        if claimant is not None:
+            job = mirrored.followed(mirrored.accepted(claimant, now.id, clock.now()), now, clock.now())
+        else:
+            origin = Origin(self.mirror.cluster, space, now.id)
+            job = mirrored.seen(book.new_id(), origin, now, clock.now())
+        self.origins.put(job)
+        return job
+
+    def _moved_on(self, book: Book, job: Job, sighting: Sighting) -> list[Job]:
+        clock, now = self._engine.clock, sighting.job
+        if mirrored.runs_anew(job, now):
+            ended = mirrored.withdrawn(job, mirrored.RAN_AGAIN, clock.now())
+            return [ended, self._run_again(book, ended, sighting)]
+        if sighting.news is News.AFTER_END:
+            return []  # of the run before this one, which was only just asked for
+        before = self._run_before(book, job) if job.status is Status.QUEUE and now.status.ended else None
+        if before is not None and before.start == now.start:
+            self.origins.put(before)
+            return [mirrored.never_made(job, "the cluster did not run it again", clock.now())]
+        after = mirrored.followed(job, now, clock.now())
+        return [after] if after != job else []
+
+    def _run_again(self, book: Book, before: Job, sighting: Sighting) -> Job:
+        """Another run of a job; a job of another command is no run of it: the cluster was set up anew."""
+        origin = Origin(self.mirror.cluster, sighting.space, sighting.job.id)
+        same = before.id if before.command == sighting.job.command else None
+        job = mirrored.seen(book.new_id(), origin, sighting.job, self._engine.clock.now(), same)
+        self.origins.put(job)
+        return job
+
+    def _run_before(self, book: Book, job: Job) -> Job | None:
+        """The run of the same cluster's job that this one recovers."""
+        if job.recovered_from is None:
+            return None
+        before = book.get(job.recovered_from) or self._engine.history.archived_job(job.recovered_from)
+        return before if before is not None and before.origin == job.origin else None
+
+
+def _ended_as(job: MirroredJob) -> str:
+    return {Status.FAILED: "failed", Status.STOPPED: "was stopped"}.get(job.status, "finished")

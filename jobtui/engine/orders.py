@@ -1,0 +1,373 @@
+"""What is asked of a cluster that manages its jobs itself: submit, stop, recover.
+
+Invariants:
+    an order is in the history before it is sent, and is sent at most once;
+    where its answer is lost, nobody pretends to know: what the cluster then tells decides;
+    while an answer is awaited, a first sighting that may be the order's own job is held back.
+A job that was asked for and never came to be on the cluster ends as stopped, with the reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from jobtui.engine import answers, mirrored
+from jobtui.engine.desk import Refused
+from jobtui.engine.ledger import Book
+from jobtui.engine.lifecycle import Illegal
+from jobtui.model import Job, Origin, Status
+from jobtui.storage.base import Code, JobMirror, StorageError
+from jobtui.storage.nebula import News, Sighting
+
+if TYPE_CHECKING:
+    from jobtui.engine.engine import Engine
+    from jobtui.engine.mirroring import Mirroring
+
+LOOKS = 3  # at the cluster's list, after an answer was lost, before the job counts as never made
+BETWEEN_LOOKS_SECONDS = 10.0
+RECOVERABLE = (Status.FAILED, Status.STOPPED)
+NOT_RECOVERED = "the cluster has such a job in flight, or no longer has this one"
+NOT_LISTED = "its answer was lost, and the cluster lists no such job: it was not carried out"
+
+
+@dataclass(slots=True, eq=False)
+class _Order:
+    """A job that the cluster was asked for. `newest`: the highest id that it listed for the space before."""
+
+    job: int
+    space: str
+    command: str
+    newest: int
+    twin: int | None
+
+    def may_have_made(self, sighting: Sighting) -> bool:
+        """Whether this may be the order's job."""
+        job = sighting.job
+        return (sighting.space, job.command) == (self.space, self.command) and job.id > self.newest
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """What an order came to: our jobs, and a remark for a person."""
+
+    jobs: tuple[Job, ...]
+    notice: str = ""
+
+
+class Orders:
+    """See the module. For the engine's loop alone."""
+
+    def __init__(self, engine: Engine, mirroring: Mirroring) -> None:
+        self._engine = engine
+        self._mirroring = mirroring
+        self._awaited: list[_Order] = []
+        self._lost: list[_Order] = []
+        self._held: dict[tuple[str, int], Sighting] = {}
+
+    # ---- what is asked
+
+    async def submit(self, command: str, space: str, recovered_from: int | None = None) -> Ordered:
+        """Have the cluster run the command. Raises Refused where it says no, StorageError, StoreError."""
+        await self._mirroring.loaded()
+        await self._mirror.ready()
+        newest = await self._newest(space)
+        origin = Origin(self._mirror.cluster, space, 0)
+        twin = next((job.id for job in self._engine.ledger.active() if _equals(job, command, space)), None)
+        (job,) = await self._engine.ledger.change(
+            lambda book: [mirrored.ordered(book.new_id(), command, origin, self._now(), recovered_from)]
+        )
+        order = _Order(job.id, space, command, newest, twin)
+        self._awaited.append(order)
+        try:
+            cluster_id = await self._mirror.submit(command, space)
+            made = await self._answered(order, cluster_id)
+        except StorageError as error:
+            if error.maybe_done:
+                self._lost.append(order)
+                self._engine.beside(self._resolve(order))
+                return Ordered((job,), _lost(job, error))
+            await self._never_made(job.id, f"the cluster refused it: {error.detail}")
+            raise Refused(f"The cluster refused {job.label} (job {job.id}): {error.detail}") from None
+        finally:
+            self._awaited.remove(order)
+            await self._release()
+        self._mirroring.look_soon()
+        already = f"The cluster has this job already: it is job {made.id}" if made.id != job.id else ""
+        return Ordered((made,), already)
+
+    async def stop(self, ids: Sequence[int]) -> tuple[int, int]:
+        """Ask the cluster to stop these jobs: how many, and how many of their tasks had not ended.
+
+        Raises Refused where one can't be stopped, or where the cluster says no: the others are stopped then.
+        """
+        await self._checked(ids, self._stoppable)
+        await self._mirror.ready()
+        jobs = await self._engine.ledger.change(
+            lambda book: [mirrored.stop_asked(self._stoppable(book, job_id), self._now()) for job_id in ids]
+        )
+        refusals = []
+        for job in jobs:
+            try:
+                await self._mirror.stop(*_there(job))
+            except StorageError as error:
+                await self._stop_refused(job.id, f"the cluster was asked to stop it: {error.detail}")
+                refusals.append(f"Job {job.id} ({job.label}) was not stopped; the cluster says: {error.detail}")
+            await self._look_at(job)
+        if refusals:
+            raise Refused("; ".join(refusals))
+        return len(jobs), sum(not task.status.ended for job in jobs for task in job.tasks)
+
+    async def recover(self, ids: Sequence[int]) -> Ordered:
+        """Have the cluster run these failed or stopped jobs again. Raises Refused, StorageError, StoreError."""
+        await self._mirroring.loaded()
+        old = await self._checked(ids, self._recoverable)
+        await self._mirror.ready()
+        came = [await self._recover(job) for job in old]
+        notice = "; ".join(one.notice for one in came if one.notice)
+        return Ordered(tuple(job for one in came for job in one.jobs), notice)
+
+    async def recover_all(self, space: str | None) -> Ordered:
+        """The same for every job, of a space or of all, not recovered yet, that the cluster still has."""
+        await self._mirroring.loaded()
+        await self._mirror.ready()
+        found = await asyncio.to_thread(self._unrecovered, space)
+        listed: dict[str, set[int]] = {}
+        for name in sorted(
+            {origin.space for _, origin in found} & {one.name for one in await self._mirror.spaces()}
+        ):
+            there = await self._mirror.jobs(name)
+            listed[name] = {one.id for one in there if one.status in RECOVERABLE}
+        newest = self._mirroring.origins.get
+        return await self.recover(
+            [
+                job_id
+                for job_id, origin in found
+                if origin.id in listed.get(origin.space, ()) and newest(origin.space, origin.id) == job_id
+            ]
+        )
+
+    # ---- what is seen meanwhile
+
+    def hold(self, sighting: Sighting) -> bool:
+        """Whether the sighting is held back until an answer has come: it may be the first of its job."""
+        key = sighting.space, sighting.job.id
+        first = sighting.news is News.FIRST or key in self._held
+        if first and any(order.may_have_made(sighting) for order in self._awaited):
+            self._held[key] = Sighting(sighting.space, sighting.job, News.FIRST)
+            return True
+        return False
+
+    def claimant(self, book: Book, sighting: Sighting) -> Job | None:
+        """The job that was asked for, whose answer was lost, and that this must be."""
+        for order in self._lost:
+            job = book.get(order.job)
+            if order.may_have_made(sighting) and job is not None and _is_unanswered(job):
+                return job
+        return None
+
+    def claimed(self, jobs: Sequence[Job]) -> None:
+        """These versions are on disk: an order among them, whose job was found, is looked for no longer."""
+        found = {job.id for job in jobs}
+        self._lost = [order for order in self._lost if order.job not in found]
+
+    async def _release(self) -> None:
+        """Take in what no answer that is still awaited can be about."""
+        free = [
+            one for one in self._held.values() if not any(order.may_have_made(one) for order in self._awaited)
+        ]
+        for sighting in free:
+            del self._held[sighting.space, sighting.job.id]
+        if free:
+            await self._mirroring.record(free)
+
+    # ---- how an order goes on
+
+    async def _answered(self, order: _Order, cluster_id: int) -> Job:
+        """The job of ours that the cluster's answer names; the order's own ends where it is another."""
+        answer: list[Job] = []
+
+        def edit(book: Book) -> list[Job]:
+            job = _active(book, order.job)
+            known = self._mirroring.run_of(book, order.space, cluster_id)
+            if known is not None and (not known.status.ended or known.id == order.twin):
+                answer[:] = [known]
+                return [mirrored.never_made(job, f"the cluster has it already as job {known.id}", self._now())]
+            answer[:] = [mirrored.accepted(job, cluster_id, self._now())]
+            self._mirroring.origins.put(answer[0])
+            return answer
+
+        await self._engine.ledger.change(edit, told=True)
+        self._engine.dispatch.wake()
+        return answer[0]
+
+    async def _resolve(self, order: _Order) -> None:
+        """Look whether the order was carried out, until it is plain that it was not."""
+        looks = 0
+        while looks < LOOKS:
+            self._mirroring.look_soon()
+            await self._engine.clock.sleep(BETWEEN_LOOKS_SECONDS)
+            try:
+                await self._look_for(order)
+            except StorageError as error:
+                looks += error.code not in (Code.UNREACHABLE, Code.TIMEOUT)
+            else:
+                looks += 1
+            if order not in self._lost:
+                return
+        self._lost.remove(order)
+        await self._never_made(order.job, NOT_LISTED)
+
+    async def _look_for(self, order: _Order) -> None:
+        for job in sorted(await self._mirror.jobs(order.space), key=lambda job: job.id):
+            sighting = Sighting(order.space, job, News.FIRST)
+            known = self._mirroring.origins.get(order.space, job.id)
+            if known is None and order.may_have_made(sighting):
+                told = await self._mirror.show(order.space, job.id)
+                await self._mirroring.record([Sighting(order.space, told, News.FIRST)])
+                return
+
+    async def _recover(self, old: Job) -> Ordered:
+        if old.origin is None or not old.origin.id:
+            return await self.submit(old.command, old.space, old.id)
+        origin = old.origin
+
+        def edit(book: Book) -> list[Job]:
+            self._recoverable(book, old.id)
+            job = mirrored.ordered(book.new_id(), old.command, origin, self._now(), old.id)
+            self._mirroring.origins.put(job)
+            return [job]
+
+        (job,) = await self._engine.ledger.change(edit)
+        try:
+            count = await self._mirror.recover(origin.space, [origin.id])
+        except StorageError as error:
+            if error.maybe_done:
+                self._engine.beside(self._look_later(job))
+                return Ordered((job,), _lost(job, error))
+            said = f"the cluster says: {error.detail}"
+        else:
+            said = NOT_RECOVERED
+            if count:
+                self._mirroring.look_soon()
+                return Ordered((job,))
+        await self._never_made(job.id, said, old)
+        raise Refused(f"Job {old.id} was not recovered: {said}")
+
+    async def _look_later(self, job: Job) -> None:
+        await self._engine.clock.sleep(BETWEEN_LOOKS_SECONDS)
+        while not await self._look_at(job):
+            await self._engine.clock.sleep(BETWEEN_LOOKS_SECONDS)
+
+    async def _look_at(self, job: Job) -> bool:
+        """Take in how the cluster tells of the job at this moment; whether it did."""
+        space, cluster_id = _there(job)
+        try:
+            told = await self._mirror.show(space, cluster_id)
+        except StorageError:
+            self._mirroring.look_soon()
+            return False
+        await self._mirroring.record([Sighting(space, told, News.CHANGED)])
+        return True
+
+    async def _never_made(self, job_id: int, reason: str, old: Job | None = None) -> None:
+        """End a job that was asked for in vain, unless it was seen on the cluster meanwhile."""
+
+        def edit(book: Book) -> list[Job]:
+            job = book.get(job_id)
+            if job is None or job.status is not Status.QUEUE:
+                return []
+            if old is not None:
+                self._mirroring.origins.put(old)
+            return [mirrored.never_made(job, reason, self._now())]
+
+        await self._engine.ledger.change(edit, told=True)
+        self._engine.dispatch.wake()
+
+    async def _stop_refused(self, job_id: int, reason: str) -> None:
+        def edit(book: Book) -> list[Job]:
+            job = book.get(job_id)
+            if job is None or job.status.ended:
+                return []
+            return [mirrored.stop_refused(job, reason, self._now())]
+
+        await self._engine.ledger.change(edit, told=True)
+
+    # ---- what may be asked
+
+    async def _checked(self, ids: Sequence[int], may: Callable[[Book, int], Job]) -> list[Job]:
+        """The jobs, once it is plain that all of them may be asked for. Raises Refused."""
+        found: list[Job] = []
+
+        def check(book: Book) -> list[Job]:
+            found[:] = [may(book, job_id) for job_id in ids]
+            return []
+
+        await self._engine.ledger.change(check)
+        return found
+
+    def _stoppable(self, book: Book, job_id: int) -> Job:
+        job = answers.stoppable(book.get(job_id), job_id, self._engine.history)
+        if not _there(job)[1]:
+            raise Refused(f"Job {job_id} can't be stopped yet: the cluster has not told its id")
+        return job
+
+    def _recoverable(self, book: Book, job_id: int) -> Job:
+        job = answers.recoverable(book.get(job_id), job_id, self._engine.history)
+        if job.origin is None or job.origin.cluster != self._mirror.cluster:
+            raise Refused(f"Job {job_id} was not the cluster's; it can't run it again")
+        if job.status is Status.FINISHED:
+            raise Refused(f"Job {job_id} has finished: the cluster runs only failed and stopped jobs again")
+        newest = self._mirroring.run_of(book, job.origin.space, job.origin.id)
+        if newest is not None and newest.id != job.id:
+            raise Refused(f"Job {job_id} was run again already, as job {newest.id}")
+        return job
+
+    def _unrecovered(self, space: str | None) -> list[tuple[int, Origin]]:
+        """The failed and stopped jobs that the cluster had, and no other has recovered. Takes a while."""
+        history, cluster = self._engine.history, self._mirror.cluster
+        jobs = (history.get(job_id) for job_id in history.unrecovered(space))
+        origins = ((job.id, job.origin) for job in jobs if job is not None and job.origin is not None)
+        return [(job_id, origin) for job_id, origin in origins if origin.id and origin.cluster == cluster]
+
+    async def _newest(self, space: str) -> int:
+        """The highest id that the cluster lists for the space."""
+        follower = self._mirroring.follower
+        if follower is not None and follower.has_listed(space):
+            return follower.newest(space)
+        return max((job.id for job in await self._mirror.jobs(space)), default=0)
+
+    @property
+    def _mirror(self) -> JobMirror:
+        return self._mirroring.mirror
+
+    def _now(self) -> datetime:
+        return self._engine.clock.now()
+
+
+def _there(job: Job) -> tuple[str, int]:
+    if job.origin is None:
+        raise Refused(f"Job {job.id} is no cluster's")
+    return job.origin.space, job.origin.id
+
+
+def _active(book: Book, job_id: int) -> Job:
+    job = book.get(job_id)
+    if job is None or job.status.ended:
+        raise Illegal(f"job {job_id} ended before the cluster had answered")
+    return job
+
+
+def _equals(job: Job, command: str, space: str) -> bool:
+    return job.origin is not None and job.origin.id > 0 and (job.command, job.space) == (command, space)
+
+
+def _is_unanswered(job: Job) -> bool:
+    return not job.status.ended and job.origin is not None and not job.origin.id
+
+
+def _lost(job: Job, error: StorageError) -> str:
+    return f"Job {job.id} ({job.label}): {error.detail}; it is not sent again, what the cluster lists will tell"

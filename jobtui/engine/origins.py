@@ -1,0 +1,96 @@
+"""Which job of ours is a cluster's job: an index of the origins that the cluster can still tell of.
+
+It holds the jobs under way and those of the last days; where the cluster tells of an older one, the
+history is asked that far back, once. Where a cluster ran a job several times, it is the newest run.
+For the engine's loop alone; the history is read on a thread beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from jobtui.history import History, Query
+from jobtui.model import Job
+from jobtui.storage.base import MirroredJob
+
+WEEK = timedelta(days=7)  # how long a cluster tells of a job after its start
+MARGIN = timedelta(days=2)  # between a job's start by the cluster's clock and its submission by ours
+PAGE = 500
+
+Known = dict[str, dict[int, MirroredJob]]
+_Entry = tuple[str, int, int]  # the space, the job's id there, our id
+
+
+class Origins:
+    """See the module."""
+
+    def __init__(self, history: History, cluster: str) -> None:
+        self._history = history
+        self._cluster = cluster
+        self._ours: dict[str, dict[int, int]] = {}
+        self._since: datetime | None = None
+
+    async def load(self, now: datetime) -> Known:
+        """Read the jobs that the cluster may still tell of; the answer is how each was last known, by space.
+
+        Raises StoreError.
+        """
+        since = now - WEEK - MARGIN
+        entries, known = await asyncio.to_thread(self._read_known, since)
+        self._put_older(entries)
+        self._since = since
+        return known
+
+    async def reach(self, start: datetime) -> None:
+        """See to it that a job that began then would be known here. Raises StoreError."""
+        since, until = start - MARGIN, self._since
+        if until is not None and since < until:
+            self._put_older(await asyncio.to_thread(self._read, since, until))
+            self._since = since
+
+    def put(self, job: Job) -> None:
+        """Take a job in; it is the newest run of its origin from here on."""
+        if job.origin is not None and job.origin.id:
+            self._ours.setdefault(job.origin.space, {})[job.origin.id] = job.id
+
+    def get(self, space: str, cluster_id: int) -> int | None:
+        """The id of our job. It may be archived; and where the disk refused it, there is none of that id."""
+        return self._ours.get(space, {}).get(cluster_id)
+
+    def _put_older(self, entries: list[_Entry]) -> None:
+        for space, cluster_id, job_id in entries:
+            ours = self._ours.setdefault(space, {})
+            ours[cluster_id] = max(job_id, ours.get(cluster_id, 0))
+
+    # ---- on a thread beside the loop
+
+    def _read_known(self, since: datetime) -> tuple[list[_Entry], Known]:
+        entries: list[_Entry] = []
+        newest: dict[tuple[str, int], Job] = {}
+        for job in (*self._mirrored(since, None), *self._history.live()):
+            for space, cluster_id, job_id in self._entries(job):
+                entries.append((space, cluster_id, job_id))
+                before = newest.get((space, cluster_id))
+                if before is None or before.id <= job_id:
+                    newest[space, cluster_id] = job
+        known: Known = {}
+        for (space, cluster_id), job in newest.items():
+            told = MirroredJob(cluster_id, job.command, job.status, job.start, job.stop, job.reason)
+            known.setdefault(space, {})[cluster_id] = told
+        return entries, known
+
+    def _read(self, since: datetime, until: datetime) -> list[_Entry]:
+        return [entry for job in self._mirrored(since, until) for entry in self._entries(job)]
+
+    def _entries(self, job: Job) -> Iterator[_Entry]:
+        origin = job.origin
+        if origin is not None and origin.id and origin.cluster == self._cluster:
+            yield origin.space, origin.id, job.id
+
+    def _mirrored(self, since: datetime, until: datetime | None) -> Iterator[Job]:
+        for archived in (True, False):
+            view = self._history.query(Query(since=since, until=until, archived=archived))
+            for start in range(0, len(view), PAGE):
+                yield from view.page(start, PAGE)
