@@ -44,7 +44,8 @@ def load(disk: Disk, directory: Path, quarantine: Quarantine, mark: Mark | None,
     state = State()
     state.settle(found, tuple(Segment(disk, directory, entry, quarantine) for entry in found.segments))
     state.count_sealed()
-    replay = Replay(state, quarantine, Reading(found.seq, durable=mark.durable if mark and alive else None))
+    reading = Reading(found.seq, durable=mark.durable if mark is not None and alive else None)
+    replay = Replay(state, quarantine, reading, to_write=quarantine.writes)
     numbers = [number for number, _ in there if number >= found.journal]
     for number, path in there:
         if number >= found.journal:

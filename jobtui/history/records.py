@@ -8,11 +8,12 @@ names every field that changed, also one that went back to its default.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import msgspec
 
 from jobtui.history.errors import StoreTooNew
+from jobtui.history.framing import is_whole
 from jobtui.model import Event, Job, Task
 
 SCHEMA: Final = 1
@@ -36,6 +37,7 @@ else:
     JobPatch = _patch_of(Job)
     TaskPatch = _patch_of(Task)
 
+_FRAME: Final = frozenset({"crc"})
 _JOB_FIELDS: Final = tuple(name for name in Job.__struct_fields__ if name not in ("id", "tasks", "events"))
 _TASK_FIELDS: Final = tuple(name for name in Task.__struct_fields__ if name != "number")
 
@@ -43,10 +45,11 @@ _TASK_FIELDS: Final = tuple(name for name in Task.__struct_fields__ if name != "
 class Entry(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """One line of a journal.
 
-    `n` is the change's number and `of` the first and last of its batch: of all that shares a sync. A change is a whole record
-    (`put`), or a difference to job `set`: fields (`job`), fields of tasks by their place (`task`), events
-    added (`event`). A journal's first line says its number (`journal`), the format of its records, whether
-    it stands alone (`base`: all that was in the journals before it is in it again) and the next free id.
+    `n` is the change's number, and `of` the first and last of its batch: of all that shares a sync. A change
+    is a whole record (`put`), or a difference to job `set`: fields (`job`), fields of tasks by their place
+    (`task`), events added (`event`). A journal's first line says its number (`journal`), the format of its
+    records, whether it stands alone (`base`: all that was in the journals before it is in it again) and the
+    next free id.
     """
 
     n: int
@@ -110,6 +113,44 @@ def applied(before: Job, entry: Entry) -> Job:
     if entry.event:
         fields["events"] = fields.get("events", before.events) + entry.event
     return msgspec.structs.replace(before, **fields)
+
+
+def refuse_unknown(line: bytes, job: Job, place: str) -> None:
+    """Raise StoreTooNew where a record's line says more than was understood, and would be lost if rewritten."""
+    record = encode(job)[1:]
+    if line.endswith((record, record + b"}")) or not is_whole(line):
+        return
+    plain = _decode_plain(line)
+    unknown = _unknown_field(plain.get("put", plain), Job)
+    if unknown is not None:
+        raise StoreTooNew(
+            f"Job {job.id} in {place} has a field {unknown!r} that this jobtui does not know: update jobtui; "
+            "nothing was changed"
+        )
+
+
+def _unknown_field(record: dict[str, Any], kind: type[msgspec.Struct]) -> str | None:
+    known = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    for name, value in record.items():
+        if name not in known and name not in _FRAME:
+            return name
+        inner = _record_in(known.get(name))
+        for each in value if isinstance(value, list) else [value]:
+            if inner is None:
+                break
+            if isinstance(each, dict) and (found := _unknown_field(each, inner)) is not None:
+                return f"{name}.{found}"
+            if isinstance(each, list) and len(each) > len(inner.__struct_fields__):
+                return name
+    return None
+
+
+def _record_in(kind: Any) -> type[msgspec.Struct] | None:
+    """The record that a field holds, by itself, in a tuple, or else nothing."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return kind
+    found = (_record_in(each) for each in get_args(kind))
+    return next((each for each in found if each is not None), None)
 
 
 def decode_entry(line: bytes, schema: int, place: str) -> Entry:

@@ -6,12 +6,13 @@ before a later batch was acknowledged: what can't be read is named, the rest is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobtui.history.framing import lines
 from jobtui.history.manifest import refuse_newer
 from jobtui.history.quarantine import Quarantine
-from jobtui.history.records import Entry, applied, decode_entry
+from jobtui.history.records import SCHEMA, Entry, applied, decode_entry, refuse_unknown
 from jobtui.history.state import State
 
 _NAMED = 20
@@ -44,9 +45,9 @@ class _Found:
 class Replay:
     """Applies journals to a state, in order, and notes what is wrong with them."""
 
-    def __init__(self, state: State, quarantine: Quarantine, reading: Reading) -> None:
+    def __init__(self, state: State, quarantine: Quarantine, reading: Reading, *, to_write: bool) -> None:
         self.state, self.reading, self.file = state, reading, ""
-        self._quarantine = quarantine
+        self._quarantine, self._to_write = quarantine, to_write
 
     def begin(self, number: int, file: str) -> None:
         """Turn to the next journal."""
@@ -79,6 +80,8 @@ class Replay:
         if entry.journal:
             refuse_newer(entry.schema)
             self.reading.schema = entry.schema
+        elif entry.put is not None and self._to_write and self.reading.schema == SCHEMA:
+            refuse_unknown(line, entry.put, place)
         return _Found(offset, line, entry)
 
     def _end(self, entries: list[Entry]) -> int:
@@ -91,8 +94,7 @@ class Replay:
     def _apply_all(self, found: list[_Found]) -> None:
         reading, base = self.reading, self.reading.offset
         first = next(each.entry for each in found if each.entry is not None)
-        if first.journal and first.base:
-            self.state.forget_recent()
+        if first.base:
             reading.seq = first.n - 1
         elif _is_stale(first, reading):
             reading.usable = False
@@ -102,11 +104,17 @@ class Replay:
         for each in found:
             if each.entry is None:
                 self._quarantine.add(self.file, base + each.offset, "a change can't be read", each.line)
+        with self.state.mutex:
+            self._apply_each(found, stands_alone=first.base)
+
+    def _apply_each(self, found: Sequence[_Found], *, stands_alone: bool) -> None:
+        if stands_alone:
+            self.state.forget_recent()
         for each in found:
             if each.entry is not None:
-                self._lost(reading.seq + 1, each.entry.n)
+                self._lost(self.reading.seq + 1, each.entry.n)
                 self._apply(each.entry)
-                reading.seq = each.entry.n
+                self.reading.seq = each.entry.n
 
     def _lost(self, expected: int, number: int) -> None:
         if number > expected:

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from jobtui.history.manifest import Manifest
-from jobtui.history.segment import Segment
+from jobtui.history.records import refuse_unknown
+from jobtui.history.segment import Segment, records_name
 from jobtui.model import Job, Status
 
 Tally = Counter[tuple[str, Status]]
@@ -84,9 +85,19 @@ class State:
     def newest(self, job_id: int) -> Job | None:
         """The job's newest version, None where there is none that is not archived. Raises OSError."""
         job = self.recent.get(job_id)
-        if job is None and (found := self.sealed(job_id)) is not None:
-            segment, place = found
-            return segment.job(place)
+        if job is not None or (found := self.sealed(job_id)) is None:
+            return job
+        segment, place = found
+        return segment.job(place)
+
+    def sealed_job(self, job_id: int) -> Job | None:
+        """The job's newest version, where that is sealed, to be changed. Raises OSError and StoreTooNew."""
+        found = self.sealed(job_id)
+        if found is None:
+            return None
+        segment, place = found
+        job = segment.job(place)
+        refuse_unknown(segment.line(place), job, records_name(segment.name))
         return job
 
     def sealed(self, job_id: int) -> tuple[Segment, int] | None:

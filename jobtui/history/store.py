@@ -15,6 +15,7 @@ which may be another.
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,6 +73,8 @@ class Store:
         self.vault = Vault(disk, directory, found.state, self.quarantine)
         self._seq = found.replay.reading.seq
         self._last_number = max(found.journals, default=found.state.manifest.journal - 1)
+        self.moving = threading.Lock()
+        """Held while jobs are being archived: no ended job may change then."""
         self._dead = False
         self._touched = False
         self._journal = self._begin(found, mark)
@@ -160,24 +163,30 @@ class Store:
         versions: dict[int, Job] = {}
         known = True
         for job in jobs:
-            before = versions.get(job.id) or made.get(job.id) or self.state.newest(job.id)
-            if before is None:
-                known = False
-                self._refuse_archived(job)
+            before = versions.get(job.id) or made.get(job.id) or self._newest(job.id)
+            known = known and before is not None
             written = change(before, job)
             if written is not None:
                 batch.append(written)
                 versions[job.id] = job
         return batch, versions, known
 
-    def _refuse_archived(self, job: Job) -> None:
-        if self.archives.find(self.state.manifest, job.id) is not None:
-            raise StoreError(f"Job {job.id} is archived")
+    def _newest(self, job_id: int) -> Job | None:
+        """The version that a change is made to. Raises StoreError where it is archived, and StoreTooNew."""
+        job = self.state.recent.get(job_id)
+        if job is not None and not job.status.ended:
+            return job
+        with self.moving:
+            job = self.state.recent.get(job_id) or self.state.sealed_job(job_id)
+            if job is None and self.archives.find(self.state.manifest, job_id) is not None:
+                raise StoreError(f"Job {job_id} is archived")
+            return job
 
     def _show(self, drafts: _Drafts) -> None:
         self._seq += len(drafts.changes)
-        for job in drafts.jobs:
-            self.state.show(job)
+        with self.state.mutex:
+            for job in drafts.jobs:
+                self.state.show(job)
         self._publish()
 
     def _publish(self, *, closed: bool = False) -> None:

@@ -117,6 +117,7 @@ class Vault:
         manifest = self._state.manifest
         name = f"jobs-{first}-{last}-{manifest.generation + 1}"
         place = self._directory / ARCHIVE / name
+        remove_archive(self._disk, self._directory, name)
         self._disk.make_directory(place)
         try:
             moved, rest, tally, tasks = yield from self._divide(taken, place)

@@ -156,6 +156,7 @@ class Writer:
         try:
             with self._one_at_a_time:
                 sealing = self.store.rotate()
+                self.store.moving.acquire()
         except OSError as error:
             order.done.set_exception(self._refusal(error))
             return
@@ -194,11 +195,15 @@ class Writer:
     def _archive_now(self, sealing: Sealing, order: _Archive) -> None:
         try:
             _at_ease(self.store.vault.seal(sealing))
-            order.done.set_result(_at_ease(self.store.vault.archive(order.first, order.last)))
+            result = _at_ease(self.store.vault.archive(order.first, order.last))
         except OSError as error:
             if isinstance(error, UnsureError):
                 self.store.fail(error)
             order.done.set_exception(self._refusal(error))
+        else:
+            order.done.set_result(result)
+        finally:
+            self.store.moving.release()
 
 
 def _at_ease(steps: Generator[None, None, Result]) -> Result:
