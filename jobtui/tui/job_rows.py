@@ -122,6 +122,12 @@ class JobRows:
             return ((MARKED, Ink.MARK),)
         return ((WATCHED, Ink.ACCENT),) if key in self.watched else ((" ", Ink.PLAIN),)
 
+    def token(self, index: int) -> object:
+        """What the row's look depends on."""
+        job = self.job_at(index)
+        now = self._now().replace(microsecond=0) if job.status is Status.RUNNING else None
+        return job, job.id in self.marks, job.id in self.watched, now
+
     def cells(self, index: int, shown: Sequence[Placed]) -> list[Line]:
         """A line for each shown column."""
         job = self.job_at(index)

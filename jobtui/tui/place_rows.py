@@ -60,6 +60,11 @@ class PlaceRows:
         row = self._cells[self._keys[index]]
         return [row[placed.column.key] for placed in shown]
 
+    def token(self, index: int) -> object:
+        """What the row's look depends on."""
+        key = self._keys[index]
+        return self._cells[key], key == self.chosen
+
     def gutter(self, key: Hashable) -> Line:
         """Whether it is the chosen one."""
         return (("▸", Ink.ACCENT),) if key == self.chosen else ((" ", Ink.PLAIN),)

@@ -13,6 +13,8 @@ from rich.cells import cell_len, set_cell_size
 
 # A base character carries a few marks in any living script; thousands of them are an attack on the line above.
 _MOST_MARKS = 4
+# bars, glyphs and names come again and again
+_SHORT = 80
 _STAND_IN = "\N{REPLACEMENT CHARACTER}"
 _BLANKS = frozenset("\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{FIGURE SPACE}")
 
@@ -21,7 +23,7 @@ def clean(text: str) -> str:
     """The text on one line, with every control, format and other unprintable character made visible."""
     if text.isascii():
         return text if text.isprintable() else "".join(map(_visible, text))
-    return _clean_wide(text)
+    return _clean_short(text) if len(text) <= _SHORT else _clean_wide(text)
 
 
 def fit(text: str, width: int, right: bool = False) -> str:
@@ -79,6 +81,11 @@ def _visible(character: str) -> str:
     if code == 0x7F:
         return "\N{SYMBOL FOR DELETE}"
     return " " if character in _BLANKS else _STAND_IN
+
+
+@lru_cache(maxsize=4096)
+def _clean_short(text: str) -> str:
+    return _clean_wide(text)
 
 
 def _clean_wide(text: str) -> str:

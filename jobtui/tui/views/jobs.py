@@ -8,6 +8,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.message import Message
+from textual.timer import Timer
 from textual.widget import Widget
 
 from jobtui.model import Job
@@ -18,10 +19,11 @@ from jobtui.tui.first_steps import first_steps, nothing_found
 from jobtui.tui.views.base import View
 from jobtui.tui.widgets.job_detail import JobDetail
 from jobtui.tui.widgets.job_list import NEWEST_FIRST, JobList
-from jobtui.tui.widgets.table import Sorting
+from jobtui.tui.widgets.row_painter import Sorting
 
 # from this width on the detail stands beside the table
 BESIDE = 150
+_DETAIL_SECONDS = 1 / 60
 _LEAST_SPLIT, _MOST_SPLIT = 20, 80
 
 
@@ -44,6 +46,7 @@ class JobsView(View):
         self.list = JobList(context, archived=archived)
         self.detail = JobDetail(context)
         self._full = False
+        self._shown: Timer | None = None
         self.title = "archive" if archived else ""
 
     def compose(self) -> ComposeResult:
@@ -132,7 +135,13 @@ class JobsView(View):
     def on_job_list_current(self, message: JobList.Current) -> None:
         """The cursor is on another job, or its job changed."""
         message.stop()
-        self.detail.show_job(message.job)
+        if self._shown is None:
+            # the cursor first: the detail is painted in the next frame, and once for a run of moves
+            self._shown = self.set_timer(_DETAIL_SECONDS, self._show_detail)
+
+    def _show_detail(self) -> None:
+        self._shown = None
+        self.detail.show_job(self.list.job)
         self._say_empty()
 
     def on_job_list_unfollowed(self, message: JobList.Unfollowed) -> None:

@@ -22,7 +22,9 @@ from jobtui.tui.views.base import View
 from jobtui.tui.widgets.columns import Column
 from jobtui.tui.widgets.inked import OneLine
 from jobtui.tui.widgets.lines_view import LinesView
-from jobtui.tui.widgets.table import Sorting, Table
+from jobtui.tui.widgets.moving import moves
+from jobtui.tui.widgets.row_painter import Sorting
+from jobtui.tui.widgets.table import Table
 
 # a look at every host is dear: every other second will do
 _LOOK_EVERY = 2
@@ -75,6 +77,7 @@ class PlacesView(View):
         self._shared = context
         self.rows = PlaceRows()
         self.table = PlaceTable(self.COLUMNS, self.rows)
+        self.table.moves = moves(context.keymap)
         self.title_line = Title()
         self.body = LinesView()
         self._looks = Looks(context.desk, lambda: self.post_message(self.Looked()))

@@ -22,7 +22,9 @@ from jobtui.tui.lines import Line
 from jobtui.tui.lookup import Found, Lookup
 from jobtui.tui.search import is_quick, view_of
 from jobtui.tui.widgets.filter_line import FilterLine, Tally
-from jobtui.tui.widgets.table import Sorting, Table
+from jobtui.tui.widgets.moving import moves
+from jobtui.tui.widgets.row_painter import Sorting
+from jobtui.tui.widgets.table import Table
 
 # between two searches of a filter while jobs keep changing: a search of a million takes about as long
 _PAUSE_SECONDS = 0.05
@@ -71,6 +73,7 @@ class JobList(Vertical):
         self._archived = archived
         self.rows = JobRows(context.now, context.watched)
         self.table = JobTable(chosen_columns(context.kept.columns), self.rows)
+        self.table.moves = moves(context.keymap)
         self.filter_line = FilterLine()
         self.filter_text = ""
         self.follow = False

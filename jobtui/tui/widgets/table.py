@@ -7,11 +7,10 @@ row stays where it is on screen.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.geometry import Region, Size
@@ -20,12 +19,13 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from jobtui.tui.lines import Ink, Line, line_width
-from jobtui.tui.text import clean, fit, width_of
+from jobtui.tui.text import width_of
 from jobtui.tui.widgets.columns import GAP, Column, Placed, place
 from jobtui.tui.widgets.inked import Inked
+from jobtui.tui.widgets.row_painter import GUTTER, RowPainter, Sorting
 
-# cells before the first column: the mark and a blank
-GUTTER = 2
+# rows whose look is remembered: a few pages
+_MOST_PAINTED = 512
 
 
 class Rows(Protocol):
@@ -51,17 +51,16 @@ class Rows(Protocol):
         """What stands before the row, one cell wide: its mark."""
         ...
 
-
-@dataclass(frozen=True, slots=True)
-class Sorting:
-    """The column that the rows are in order of, and which way."""
-
-    key: str
-    descending: bool
+    def token(self, index: int) -> object:
+        """What the row's look depends on: an equal token, the same look."""
+        ...
 
 
 class Table(ScrollView, Inked, can_focus=True):
-    """See the module. Rows that changed are told by `rows_changed`, everything else by `rows_moved`."""
+    """See the module. Rows that changed are told by `rows_changed`, everything else by `rows_moved`.
+
+    `moves`: keys that move the cursor, and how.
+    """
 
     @dataclass
     class Moved(Message):
@@ -88,6 +87,8 @@ class Table(ScrollView, Inked, can_focus=True):
         table: Table
         column: str
 
+    moves: Mapping[str, Callable[[Table], None]] = {}
+
     def __init__(self, columns: Sequence[Column], rows: Rows, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self.rows = rows
@@ -98,6 +99,10 @@ class Table(ScrollView, Inked, can_focus=True):
         self._cursor = 0
         self._key: Hashable | None = None
         self._empty: Sequence[Line] = ()
+        self._painted: dict[Hashable, tuple[object, Strip]] = {}
+        self._ground = Style()
+        self._width = 0
+        self._painter = RowPainter(self.ink)
 
     # -- what is shown ------------------------------------------------------------------------------
 
@@ -240,6 +245,7 @@ class Table(ScrollView, Inked, can_focus=True):
         self._paint(self._cursor)
 
     def _place(self) -> None:
+        self._painted.clear()
         self._placed = place(self._columns, self._wanted, self.room - GUTTER - 1)
 
     def _widen(self, cells: Sequence[Line]) -> None:
@@ -256,68 +262,52 @@ class Table(ScrollView, Inked, can_focus=True):
         if before != self._placed:
             self.refresh()
 
+    def notify_style_update(self) -> None:
+        """Textual's hook: another theme."""
+        super().notify_style_update()
+        self._painted.clear()
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Textual's hook: what all lines have in common is looked up once."""
+        self._ground, self._width = self.rich_style, self.room
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
         """Textual's line API."""
         if y == 0:
-            return self._header()
+            return self._painter.header(self._placed, self.sorting, self._width, self._ground)
         index = self.top + y - 1
         if index >= len(self.rows):
             return self._blank(y - 2)
+        if index == self._cursor:
+            return self._row(index, self._ground + self.ink(Ink.CURSOR if self.has_focus else Ink.CURSOR_IDLE))
+        key, token = self.rows.key_at(index), self.rows.token(index)
+        painted = self._painted.get(key)
+        if painted is None or painted[0] != token:
+            while len(self._painted) >= _MOST_PAINTED:
+                del self._painted[next(iter(self._painted))]
+            painted = self._painted[key] = token, self._row(index, self._ground)
+        return painted[1]
+
+    def _row(self, index: int, ground: Style) -> Strip:
         cells = self.rows.cells(index, self._placed)
         self._widen(cells)
-        ground = self.rich_style
-        if index == self._cursor:
-            ground += self.ink(Ink.CURSOR if self.has_focus else Ink.CURSOR_IDLE)
-        segments = self.segments(self.rows.gutter(self.rows.key_at(index)), ground)
-        segments.append(Segment(" " * (GUTTER - 1), ground))
-        for placed, cell in zip(self._placed, cells, strict=True):
-            self._cell(segments, cell, placed, ground)
-        return self._finish(segments, ground)
-
-    def _cell(self, segments: list[Segment], cell: Line, placed: Placed, ground: Style) -> None:
-        width = placed.width
-        if len(cell) == 1:
-            text, ink = cell[0]
-            segments.append(Segment(fit(text, width, placed.column.right), self._over(ground, ink)))
-        else:
-            size = line_width(cell)
-            if placed.column.right and size < width:
-                segments.append(Segment(" " * (width - size), ground))
-            room = width
-            for text, ink in cell:
-                take = min(room, width_of(text))
-                segments.append(Segment(fit(text, take), self._over(ground, ink)))
-                room -= take
-            if not placed.column.right and room > 0:
-                segments.append(Segment(" " * room, ground))
-        segments.append(Segment(" " * GAP, ground))
+        gutter = self.rows.gutter(self.rows.key_at(index))
+        return self._painter.row(gutter, cells, self._placed, self._width, ground)
 
     def _blank(self, y: int) -> Strip:
         if len(self.rows) or not 0 <= y < len(self._empty):
-            return Strip.blank(self.room, self.rich_style)
-        return self.strip(self._empty[y], self.room, self.rich_style)
-
-    def _over(self, ground: Style, ink: Ink) -> Style:
-        # a reversed cursor row would turn each ink into a patch of its own
-        return ground if ink is Ink.PLAIN or ground.reverse else ground + self.ink(ink)
-
-    def _header(self) -> Strip:
-        ground = self.rich_style + self.ink(Ink.HEADER)
-        segments = [Segment(" " * GUTTER, ground)]
-        for placed in self._placed:
-            column = placed.column
-            label = clean(column.label)
-            if self.sorting is not None and self.sorting.key == column.key:
-                label = fit(label, max(1, min(width_of(label), placed.width - 1))).rstrip()
-                label += "▼" if self.sorting.descending else "▲"
-            segments.append(Segment(fit(label, placed.width, column.right), ground))
-            segments.append(Segment(" " * GAP, ground))
-        return self._finish(segments, ground)
-
-    def _finish(self, segments: list[Segment], ground: Style) -> Strip:
-        return Strip(segments).adjust_cell_length(self.room, ground)
+            return Strip.blank(self._width, self._ground)
+        return self.strip(self._empty[y], self._width, self._ground)
 
     # -- moving -------------------------------------------------------------------------------------
+
+    def on_key(self, event: events.Key) -> None:
+        """Textual's hook: a move is made at once, not after the key has gone up through all that is around."""
+        move = self.moves.get(event.key)
+        if move is not None:
+            event.stop()
+            move(self)
 
     def action_move(self, rows: int) -> None:
         """Move the cursor by so many rows."""
