@@ -6,8 +6,6 @@ import csv
 import io
 import json
 import os
-import shutil
-import signal
 import subprocess
 import sys
 from datetime import datetime
@@ -16,69 +14,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.engine.engine import Engine, Run
-from jobtui.engine.reader import Reader
-from jobtui.model import Status
-from tests.support.commands import CommandLine
-from tests.support.waiting import eventually
-
-NEW_JOB = """\
-==============
-| New Job Id |
-==============
-| {} |
---------------
-"""
-NO_JOBS = """\
-===========================================================
-| Job Id | Command | Status   | Start Time | Stop Time |
-===========================================================
-"""
-
-
-def new_job(job: int) -> str:
-    return NEW_JOB.format(str(job).ljust(10))
-
-
-@pytest.fixture(scope="module")
-def with_nba(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The home of a user with a space and a few pairs in it."""
-    jobtui = CommandLine(tmp_path_factory.mktemp("nba"))
-    jobtui.done("-e", "CREATE SPACE nba ON 2 HOSTS")
-    jobtui.done("load", "nba", "-", "--format", "csv", stdin="".join(f"k{n},v{n}\n" for n in range(100)))
-    return jobtui.home
-
-
-@pytest.fixture(scope="module")
-def with_much(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The home of a user whose space nba has megabytes to compact."""
-    jobtui = CommandLine(tmp_path_factory.mktemp("much"))
-    jobtui.done("-e", "CREATE SPACE nba ON 2 HOSTS")
-    noise = os.urandom(3_000_000).hex()
-    pairs = "".join(f"k{n},{noise[n * 600 : n * 600 + 600]}\n" for n in range(10_000))
-    jobtui.done("load", "nba", "-", "--format", "csv", stdin=pairs)
-    return jobtui.home
-
-
-def moved_in(home: Path, template: Path, config: str = "") -> CommandLine:
-    shutil.copytree(template, home, dirs_exist_ok=True)
-    return CommandLine(home, config)
-
-
-@pytest.fixture
-def nba(with_nba: Path, tmp_path: Path) -> CommandLine:
-    """A user with a space and a few pairs in it."""
-    return moved_in(tmp_path, with_nba)
-
-
-@pytest.fixture
-def slow(with_much: Path, tmp_path: Path) -> CommandLine:
-    """A user whose compacts take many seconds."""
-    return moved_in(tmp_path, with_much, "[profiles.local]\ncompact_rate = 200_000\n")
-
-
-def status_of(jobtui: CommandLine, job: int) -> str:
-    return str(jobtui.rows(f"SHOW JOB {job}")[0]["Status"])
-
+from tests.support.commands import CommandLine, new_job
 
 # ---- what is printed, and where
 
@@ -182,7 +118,7 @@ def test_a_closed_pipe_is_no_error(nba: CommandLine) -> None:
         assert process.stderr is not None
         process.stdout.close()
         assert (process.wait(60), process.stderr.read()) == (0, b"")
-    assert status_of(nba, 1) == "finished"
+    assert nba.status(1) == "finished"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
@@ -198,7 +134,7 @@ def test_a_stdout_that_can_not_be_written_is_an_error(jobtui: CommandLine) -> No
 def test_closed_standard_streams_are_nobodys_error(nba: CommandLine) -> None:
     closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *nba.words("-e", "ADMIN FLUSH nba; SHOW JOBS")]
     assert subprocess.run(closed, env=nba.environment, timeout=60).returncode == 0
-    assert status_of(nba, 1) == "finished"
+    assert nba.status(1) == "finished"
 
 
 def test_a_locale_without_utf8_prints_foreign_names_as_escapes(jobtui: CommandLine) -> None:
@@ -297,7 +233,7 @@ def test_a_job_that_fails_is_3_and_its_reason_is_told(nba: CommandLine) -> None:
     ended = nba("-e", "ADMIN COMPACT nba")
     assert (ended.returncode, ended.stdout) == (3, new_job(1))
     assert ended.stderr.startswith("Job 1 (compact nba) failed: local1: ")
-    assert status_of(nba, 1) == "failed"
+    assert nba.status(1) == "failed"
 
 
 def test_a_failed_statement_goes_before_a_failed_job(nba: CommandLine) -> None:
@@ -326,11 +262,11 @@ def test_no_terminal_and_no_statements_is_2(jobtui: CommandLine) -> None:
 def test_detached_jobs_stay_queued_until_something_is_submitted_to_their_space(nba: CommandLine) -> None:
     nba.done("-e", "CREATE SPACE other ON 1 HOSTS")
     assert nba.done("--detach", "-e", "ADMIN COMPACT nba") == new_job(1)
-    assert status_of(nba, 1) == "queue"
+    assert nba.status(1) == "queue"
     nba.done("-e", "ADMIN FLUSH other")
-    assert status_of(nba, 1) == "queue"
+    assert nba.status(1) == "queue"
     nba.done("-e", "DROP SPACE other")
-    assert status_of(nba, 1) == "queue"
+    assert nba.status(1) == "queue"
     nba.done("-e", "ADMIN FLUSH nba")
     assert [row["Status"] for row in nba.rows("SHOW JOBS")] == ["finished"] * 3
 
@@ -363,57 +299,6 @@ def test_a_profile_that_is_taken_is_1_and_says_by_whom(nba: CommandLine) -> None
         assert nba("-e", "SHOW JOBS").returncode == 0
     finally:
         engine.close()
-
-
-# ---- interruptions
-
-
-def is_running(jobtui: CommandLine, job: int) -> bool:
-    reader = Reader.open(jobtui.profile)
-    try:
-        found = reader.job(job)
-        return found is not None and found.status is Status.RUNNING
-    finally:
-        reader.close()
-
-
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_stops_the_job_honestly_first(slow: CommandLine, sent: signal.Signals) -> None:
-    with slow.started("-e", "ADMIN COMPACT nba") as process:
-        eventually(lambda: is_running(slow, 1))
-        os.killpg(process.pid, sent)
-        out, err = process.communicate(timeout=60)
-    assert process.returncode == 128 + sent
-    assert out.decode() == new_job(1)
-    assert err.decode().startswith("Stopping job 1; once more leaves at once\nJob 1 (compact nba) stopped")
-    job, *tasks = slow.rows("SHOW JOB 1")
-    assert job["Status"] == "stopped"
-    assert {task["Status"] for task in tasks} == {"stopped"}
-    assert len(slow.done("dump", "nba").splitlines()) == 10_000
-
-
-def test_an_interrupt_leaves_jobs_of_others_in_the_queue(slow: CommandLine) -> None:
-    slow.done("--detach", "-e", "ADMIN COMPACT nba; ADMIN COMPACT nba")
-    with slow.started("-e", "ADMIN COMPACT nba") as process:
-        eventually(lambda: is_running(slow, 1))
-        os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(60) == 130
-    assert [row["Status"] for row in slow.rows("SHOW JOBS")] == ["stopped", "queue", "stopped"]
-
-
-def test_a_killed_run_is_told_at_the_next_start_and_can_be_recovered(slow: CommandLine) -> None:
-    with slow.started("-e", "ADMIN COMPACT nba") as process:
-        eventually(lambda: is_running(slow, 1))
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait(60)
-    slow.config.unlink()
-    ended = slow("-e", "RECOVER JOB")
-    assert (ended.returncode, ended.stdout) == (0, new_job(2))
-    assert "interrupted: jobtui ended while it ran" in ended.stderr
-    job = slow.rows("SHOW JOB 1")[0]
-    assert (job["Status"], job["reason"]) == ("failed", "interrupted: jobtui ended while it ran")
-    assert slow.rows("SHOW JOB 2")[0]["Status"] == "finished"
-    assert len(slow.done("dump", "nba").splitlines()) == 10_000
 
 
 def test_a_progress_bar_is_drawn_on_a_terminal_alone(nba: CommandLine) -> None:

@@ -11,9 +11,7 @@ import re
 import signal
 from pathlib import Path
 
-from jobtui.engine.reader import Reader
-from jobtui.model import Status
-from tests.support.commands import CommandLine
+from tests.support.commands import CommandLine, noise
 from tests.support.waiting import eventually
 
 HOSTS = """
@@ -74,9 +72,7 @@ def without_times(shown: str) -> str:
 def test_the_session_of_the_page_prints_as_it_stands_there(tmp_path: Path) -> None:
     jobtui = CommandLine(tmp_path, HOSTS.format(rate=0))
     jobtui.done("-e", "CREATE SPACE nba ON 1 HOSTS; CREATE SPACE test2")
-    noise = os.urandom(3_000_000).hex()
-    pairs = "".join(f"k{n},{noise[n * 600 : n * 600 + 600]}\n" for n in range(10_000))
-    jobtui.done("load", "test2", "-", "--format", "csv", stdin=pairs)
+    jobtui.done("load", "test2", "-", "--format", "csv", stdin=noise())
     jobtui.done("-e", "ADMIN FLUSH nba;" * 21)
     jobtui.done("-e", "BACKUP JOB 0 21")
 
@@ -106,16 +102,7 @@ def fail_a_flush(jobtui: CommandLine) -> None:
 
 def stop_a_compact(jobtui: CommandLine, job: int) -> None:
     """Interrupt a compact in the midst of its work."""
-
-    def is_running() -> bool:
-        reader = Reader.open(jobtui.profile)
-        try:
-            found = reader.job(job)
-            return found is not None and found.status is Status.RUNNING
-        finally:
-            reader.close()
-
     with jobtui.started("-e", "ADMIN COMPACT test2") as process:
-        eventually(is_running)
+        eventually(lambda: jobtui.is_running(job))
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(60) == 130

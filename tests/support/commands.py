@@ -12,8 +12,28 @@ from pathlib import Path
 from typing import Any
 
 from jobtui.engine.profile import Profile
+from jobtui.engine.reader import Reader
+from jobtui.model import Status
 
 SECONDS = 60
+NEW_JOB = """\
+==============
+| New Job Id |
+==============
+| {} |
+--------------
+"""
+
+
+def new_job(job: int) -> str:
+    """What is printed for a job that was queued."""
+    return NEW_JOB.format(str(job).ljust(10))
+
+
+def noise(pairs: int = 10_000) -> str:
+    """CSV that no compression makes smaller: 600 bytes a pair."""
+    hexadecimal = os.urandom(pairs * 300).hex()
+    return "".join(f"k{n},{hexadecimal[n * 600 : n * 600 + 600]}\n" for n in range(pairs))
 
 
 class CommandLine:
@@ -63,6 +83,19 @@ class CommandLine:
     def rows(self, text: str) -> list[dict[str, Any]]:
         """The rows of a text that must go well, with full values."""
         return [json.loads(line) for line in self.done("-e", text, "--format", "jsonl").splitlines()]
+
+    def status(self, job: int) -> str:
+        """The job's status, as SHOW JOB tells it."""
+        return str(self.rows(f"SHOW JOB {job}")[0]["Status"])
+
+    def is_running(self, job: int) -> bool:
+        """Whether the job runs, read from disk beside whoever runs it."""
+        reader = Reader.open(self.profile)
+        try:
+            found = reader.job(job)
+            return found is not None and found.status is Status.RUNNING
+        finally:
+            reader.close()
 
     @contextmanager
     def started(self, *words: str | Path, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
