@@ -75,6 +75,8 @@ def toml(value: object, default: str) -> str:
             return _quoted(value.value)
         case str() | Path():
             return _quoted(os.fspath(value))
+        case tuple():
+            return f"[{', '.join(toml(one, _NOTHING) for one in value)}]"
         case Mapping():
             pairs = ", ".join(f"{_key(name)} = {toml(one, _NOTHING)}" for name, one in value.items())
             return f"{{ {pairs} }}" if pairs else "{}"

@@ -1,7 +1,8 @@
 """The settings: what there is to set, the TOML file that sets it, and the directories of a profile.
 
     settings.py  every setting, declared once: its default, its meaning, what it may be
-    values.py    the kinds of values, from TOML's to ours
+    values.py    the kinds of values, from TOML's to ours; cluster_values.py a cluster's
+    clusters.py  from what is said of a cluster to the engine's settings
     reading.py   the file, taken whole or refused whole, each problem with its line
     lines.py     on which line of a TOML text a key stands
     paths.py     where the file and the data lie where nothing else is said

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jobtui.config import paths, values
+from jobtui.config.clusters import cluster_of
 from jobtui.config.settings import DEFAULT_PROFILE, SETTINGS, Config, ProfileSettings, Setting
 from jobtui.tui.settings import TuiSettings
 
@@ -125,7 +126,17 @@ class _Reading:
             elif not isinstance(table, dict):
                 self._wrong(place, f"profiles.{name} must be a table: [profiles.{name}]")
             else:
-                yield name, ProfileSettings(**self._table(place, table, SETTINGS["profiles.*"]))
+                yield name, self._profile(place, table)
+
+    def _profile(self, place: tuple[str, ...], table: Mapping[str, Any]) -> ProfileSettings:
+        known = len(self.problems)
+        settings = ProfileSettings(**self._table(place, table, SETTINGS["profiles.*"]))
+        if len(self.problems) == known:
+            try:
+                cluster_of(place[-1], settings)
+            except ValueError as error:
+                self._wrong(place, f"{'.'.join(place)}: {error}")
+        return settings
 
     def _dashboard(self) -> TuiSettings:
         table = self.tree.get("dashboard", {})

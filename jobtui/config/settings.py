@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jobtui.config import paths, values
+from jobtui.config import cluster_values, paths, values
+from jobtui.config.clusters import cluster_of
 from jobtui.engine.profile import Profile
 from jobtui.tui.settings import TuiSettings
 
@@ -71,6 +72,54 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             "directory is one in the profile's own. No hosts: local0, local1 and local2.",
             values.hosts,
         ),
+        Setting(
+            "cluster",
+            '""',
+            'What the profile works on: "nebula" is a NebulaGraph cluster, which the settings below are about '
+            "(docs/nebulagraph.md tells more). Empty: embedded storage.",
+            cluster_values.cluster,
+        ),
+        Setting(
+            "graphd",
+            "[]",
+            'The addresses of the cluster\'s graphds, like ["10.0.0.1:9669"]. They are tried in turn.',
+            cluster_values.addresses,
+        ),
+        Setting("user", '"root"', "Whom to log in to the cluster as.", cluster_values.user),
+        Setting(
+            "password",
+            '"env:JOBTUI_NEBULA_PASSWORD"',
+            'Where the password is: "env:VARIABLE", or "keyring:SERVICE" for the system\'s keyring. The '
+            "password itself has no place here.",
+            cluster_values.password,
+        ),
+        Setting(
+            "tls",
+            "false",
+            'Whether TLS is spoken with graphd: true, or like { ca = "ca.pem" } with the files ca, certificate '
+            "and key, and a server_name where the certificate's is not the address's host.",
+            cluster_values.tls,
+        ),
+        Setting(
+            "run",
+            '"cluster"',
+            'Who runs the jobs: "cluster", its own job manager, or "storaged", jobtui, host by host over HTTP.',
+            cluster_values.run,
+        ),
+        Setting("storaged_port", "19779", "The HTTP port of the storage hosts.", values.whole(1, 65535)),
+        Setting(
+            "storaged",
+            "{}",
+            "The HTTP addresses of storage hosts whose port is another, by the host's name.",
+            cluster_values.storaged,
+        ),
+        Setting(
+            "spaces",
+            "{}",
+            "The spaces and the hosts of each, for version 1, whose graphd can't be asked: like "
+            '{ nba = ["10.0.0.5"] }. Only with run = "storaged".',
+            cluster_values.spaces,
+        ),
     ),
     "dashboard": (
         Setting("theme", '""', "The theme's name. Empty: the one that was chosen last.", values.text),
@@ -108,6 +157,15 @@ class ProfileSettings:
     max_running_jobs: int = 4
     compact_rate: int | None = None
     hosts: Mapping[str, Path | None] = field(default_factory=dict)
+    cluster: str = ""
+    graphd: tuple[str, ...] = ()
+    user: str = "root"
+    password: str = "env:JOBTUI_NEBULA_PASSWORD"
+    tls: bool | Mapping[str, Path | str] = False
+    run: str = "cluster"
+    storaged_port: int = 19779
+    storaged: Mapping[str, str] = field(default_factory=dict)
+    spaces: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,4 +194,5 @@ class Config:
             task_timeout=settings.task_timeout,
             max_running_jobs=settings.max_running_jobs,
             compact_rate=settings.compact_rate,
+            cluster=cluster_of(name, settings),
         )

@@ -17,7 +17,7 @@ from jobtui import __version__
 from tests.support.terminal import Terminal
 
 ROOT = Path(__file__).parents[2]
-CHECKOUT = ("jobtui", "styles", "tests", "benchmarks", "README.md", "LICENSE", "CHANGELOG.md", "pyproject.toml")
+CHECKOUT = ("jobtui", "styles", "tests", "benchmarks", "docs", "README.md", "LICENSE", "CHANGELOG.md", "pyproject.toml")
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> str:

@@ -1,0 +1,133 @@
+"""A cluster in the config: what the engine is told of it, and what is refused before anything is opened."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobtui.cli import main
+from jobtui.config import ConfigError, read_config
+from jobtui.config.clusters import profile_name
+from jobtui.engine.clusters import Address, ClusterSettings, FromEnvironment, FromKeyring, RunMode, Tls
+from jobtui.engine.profile import Profile
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "config.toml"
+
+
+def profile_of(file: Path, text: str) -> Profile:
+    file.write_text(f'[profiles.prod]\ncluster = "nebula"\n{text}')
+    return read_config(file).open_profile("prod", file.parent / "data")
+
+
+def cluster_of(file: Path, text: str) -> ClusterSettings:
+    cluster = profile_of(file, text).cluster
+    assert cluster is not None
+    return cluster
+
+
+def refusal(file: Path, text: str) -> str:
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        read_config(file)
+    return str(caught.value)
+
+
+def test_a_profile_names_a_cluster_and_its_jobs_carry_the_profiles_name(file: Path) -> None:
+    found = profile_of(file, 'graphd = ["a:1", "b"]\nuser = "me"\n')
+    assert found.cluster == ClusterSettings(
+        name="prod", addresses=(Address("a", 1), Address("b", 9669)), user="me", password=FromEnvironment()
+    )
+    assert found.root == file.parent / "data" / "prod"
+
+
+def test_a_password_is_read_from_where_the_file_says(file: Path) -> None:
+    def source(said: str) -> object:
+        return cluster_of(file, f'graphd = ["a"]\npassword = "{said}"\n').password
+
+    assert source("env:MY_PASSWORD") == FromEnvironment("MY_PASSWORD")
+    assert source("keyring") == FromKeyring("jobtui prod", "root")
+    assert source("keyring:our cluster") == FromKeyring("our cluster", "root")
+
+
+def test_tls_and_its_files_lie_where_the_config_lies(file: Path) -> None:
+    assert cluster_of(file, 'graphd = ["a"]\n').tls is None
+    assert cluster_of(file, 'graphd = ["a"]\ntls = true\n').tls == Tls()
+    told = (
+        'graphd = ["a"]\ntls = { ca = "ca.pem", certificate = "/c.pem", key = "/k.pem", server_name = "g" }\n'
+    )
+    assert cluster_of(file, told).tls == Tls(file.parent / "ca.pem", Path("/c.pem"), Path("/k.pem"), "g")
+
+
+def test_version_1_is_reached_host_by_host(file: Path) -> None:
+    said = 'run = "storaged"\nstoraged_port = 12000\nspaces = { nba = ["h1", "h2"] }\n'
+    cluster = cluster_of(file, said + 'storaged = { h2 = "h2:12002" }\n')
+    assert (cluster.run, cluster.storaged_port) == (RunMode.STORAGED, 12000)
+    assert (cluster.spaces, cluster.storaged) == ({"nba": ("h1", "h2")}, {"h2": Address("h2", 12002)})
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ('password = "s3cr3t"', 'profiles.prod.password must be where the password is: "env:VARIABLE"'),
+        ('password = "env:s3cr3t!"', "profiles.prod.password must be where the password is"),
+        ("password = 53", "The password itself has no place in a file"),
+        ('passwd = "s3cr3t"', "there is no setting profiles.prod.passwd; did you mean 'password'?"),
+        ('graphd = ["root:s3cr3t@10.0.0.1"]', "without a user's name or a password"),
+        ('graphd = ["10.0.0.1:99999"]', "has a port that is not between 1 and 65535"),
+        ('graphd = "10.0.0.1"', "profiles.prod.graphd must be a list of addresses"),
+        ("graphd = []", "profiles.prod: the address of a graphd is missing"),
+        ('graphd = ["a"]\nspaces = { nba = ["h"] }', 'spaces can be given only with run = "storaged"'),
+        (
+            'run = "storaged"\nspaces = { nba = [] }',
+            "profiles.prod.spaces must be a table of spaces and the hosts of each",
+        ),
+        ('graphd = ["a"]\nrun = "both"', 'profiles.prod.run must be "cluster" or "storaged"'),
+        ('graphd = ["a"]\ntls = { cert = "x" }', "there is no cert"),
+        ('graphd = ["a"]\ntls = { key = "x" }', "a certificate for its key"),
+        ('graphd = ["a"]\nhosts = { a = "" }', "hosts are the embedded storage's"),
+    ],
+)
+def test_what_does_not_fit_is_refused_and_no_password_is_repeated(file: Path, said: str, reason: str) -> None:
+    told = refusal(file, f'[profiles.prod]\ncluster = "nebula"\n{said}\n')
+    assert reason in told
+    assert "s3cr3t" not in told
+
+
+def test_a_clusters_settings_without_a_cluster_are_refused(file: Path) -> None:
+    assert 'cluster = "nebula" is missing' in refusal(file, '[profiles.prod]\ngraphd = ["a"]\n')
+    assert 'must be "nebula"' in refusal(file, '[profiles.prod]\ncluster = "mysql"\n')
+
+
+def test_what_is_printed_of_a_cluster_is_a_config_that_says_the_same(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text(
+        '[profiles.prod]\ncluster = "nebula"\ngraphd = ["a:1", "b"]\ntls = { ca = "ca.pem" }\n'
+        '[profiles.old]\ncluster = "nebula"\nrun = "storaged"\nspaces = { "ä b" = ["h1", "h2"] }\n'
+    )
+    assert main(["config", "--config", str(file)]) == 0
+    printed = file.with_name("printed.toml")
+    printed.write_text(capsys.readouterr().out)
+    assert read_config(printed).profiles == read_config(file).profiles
+
+
+def test_a_cluster_that_no_config_names_has_a_directory_of_its_own() -> None:
+    assert profile_name("10.0.0.1:9669") == "nebula-10_0_0_1_9669"
+    assert profile_name("../[::1]:9669") == "nebula-______1__9669"
+
+
+def test_a_config_without_a_cluster_imports_nothing_of_clusters(file: Path) -> None:
+    file.write_text("[profiles.local]\n")
+    program = (
+        "import sys; from pathlib import Path; from jobtui.config import read_config; "
+        f"read_config(Path({str(file)!r})).open_profile('local'); "
+        "print([m for m in sys.modules if 'nebula' in m or m == 'ssl'])"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "[]"
