@@ -3,6 +3,8 @@
     arguments.py       what was asked for, as one frozen dataclass a verb
     headless.py        -e, -f and piped statements: run a text, print, wait for its jobs
     waiting.py         staying until jobs have ended; ctrl+c stops them honestly
+    handing.py         the same where another process owns the profile; ctrl+c leaves its jobs alone
+    serve.py           the owner without a screen; front.py lets a dashboard become one
     formats.py         a text's answer as box, JSON, JSON lines or CSV
     bars.py            progress bars on a terminal's stderr (rich, imported there alone)
     load.py, dump.py   key-value pairs into a space and out of it; pairs/ holds their file formats

@@ -23,12 +23,12 @@ jobtui: a dashboard and command bar for a storage cluster's flush and compact
   jobtui -f nightly.ngql       the same from a file, or piped on stdin (-f -)
   jobtui load SPACE FILE…      put key-value pairs into a space
   jobtui dump SPACE            print a space's key-value pairs
-  jobtui config [print|path|check]
-                               the settings with their defaults and meanings
+  jobtui serve [--background]  run the jobs without a screen, until it is ended
+  jobtui config [print|path|check]   the settings, their defaults and meanings
 
-  --format box|json|jsonl|csv  how results are printed (dump: jsonl, csv or tsv;
-                               load: the same, or what the file's name says)
+  --format box|json|jsonl|csv  of results; load and dump have jsonl, csv and tsv
   --detach                     leave the jobs queued for the next start
+  --wait                       stay also where another jobtui runs the jobs
   --profile NAME               a profile of the config; each has its own data
   --data-dir DIR               where the profiles' data lies
   --config FILE                another config file
@@ -39,9 +39,9 @@ Exit status: 0 done, 1 a statement failed, 2 usage or syntax,
 """
 TEXT_FORMATS = ("box", "json", "jsonl", "csv")
 PAIR_FORMATS = ("jsonl", "csv", "tsv")
-VERBS = ("load", "dump", "config")
+VERBS = ("load", "dump", "serve", "config")
 VALUED = ("-e", "-f", "--format", "--profile", "--data-dir", "--config")
-FLAGS = ("--detach", "--demo", "--version", "--help", "-h")
+FLAGS = ("--detach", "--wait", "--background", "--demo", "--version", "--help", "-h")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +81,7 @@ class RunText(Place):
     file: str
     format: str
     detach: bool
+    wait: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,13 +102,20 @@ class Dump(Place):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Serve(Place):
+    """serve: in a process of its own where `background`."""
+
+    background: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigCommand(Place):
     """config: `what` is print, path or check."""
 
     what: str
 
 
-Asked = ShowHelp | ShowVersion | OpenDashboard | OpenDemo | RunText | Load | Dump | ConfigCommand
+Asked = ShowHelp | ShowVersion | OpenDashboard | OpenDemo | RunText | Load | Dump | Serve | ConfigCommand
 
 
 def parse_arguments(words: Sequence[str], *, piped: bool) -> Asked:
@@ -122,31 +130,37 @@ def parse_arguments(words: Sequence[str], *, piped: bool) -> Asked:
         return settled.asked
     place = {"config": found.config, "profile": found.profile, "data_dir": found.data_dir}
     if found.verb is not None:
-        _refuse_beside(found.verb, found, "text", "file", "detach", "demo")
+        _refuse_beside(found.verb, found, "text", "file", "detach", "wait", "demo")
     match found.verb:
         case "load":
             format_ = _one_of(PAIR_FORMATS, found.format) if found.format else None
             return Load(space=found.space, files=tuple(found.files), format=format_, **place)
         case "dump":
             return Dump(space=found.space, format=_one_of(PAIR_FORMATS, found.format or "jsonl"), **place)
+        case "serve":
+            _refuse_beside("serve", found, "format")
+            return Serve(background=found.background, **place)
         case "config":
             _refuse_beside("config", found, "format")
             return ConfigCommand(what=found.what, **place)
     if found.demo:
-        _refuse_beside("--demo", found, "text", "file", "detach", "format", "profile", "data_dir")
+        _refuse_beside("--demo", found, "text", "file", "detach", "wait", "format", "profile", "data_dir")
         return OpenDemo(**place)
     if found.text is not None and found.file is not None:
         raise UsageError("-e and -f don't go together: put the statements in one text")
     if found.text is None and found.file is None and not piped:
-        for option in ("detach", "format"):
+        for option in ("detach", "wait", "format"):
             if getattr(found, option):
                 raise UsageError(f"--{option} needs statements: -e TEXT, -f FILE, or a pipe")
         return OpenDashboard(**place)
+    if found.detach and found.wait:
+        raise UsageError("--detach and --wait don't go together")
     return RunText(
         text=found.text,
         file=found.file or "-",
         format=_one_of(TEXT_FORMATS, found.format or "box"),
         detach=bool(found.detach),
+        wait=bool(found.wait),
         **place,
     )
 
@@ -222,6 +236,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-e", dest="text", action=_Once)
     parser.add_argument("-f", dest="file", action=_Once)
     parser.add_argument("--detach", action="store_true", default=None)
+    parser.add_argument("--wait", action="store_true", default=None)
     parser.add_argument("--demo", action="store_true", default=None)
     verbs = parser.add_subparsers(dest="verb", parser_class=_Parser, metavar="VERB")
     load = verbs.add_parser("load", add_help=False, allow_abbrev=False)
@@ -229,9 +244,11 @@ def _parser() -> argparse.ArgumentParser:
     load.add_argument("files", metavar="FILE", nargs="+")
     dump = verbs.add_parser("dump", add_help=False, allow_abbrev=False)
     dump.add_argument("space", metavar="SPACE")
+    serve = verbs.add_parser("serve", add_help=False, allow_abbrev=False)
+    serve.add_argument("--background", action="store_true")
     config = verbs.add_parser("config", add_help=False, allow_abbrev=False)
     config.add_argument("what", nargs="?", choices=("print", "path", "check"), default="print")
-    for verb in (load, dump, config):
+    for verb in (load, dump, serve, config):
         _add_options(verb, default=argparse.SUPPRESS)
     return parser
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from jobtui.cli.arguments import OpenDashboard, OpenDemo
 from jobtui.cli.exits import CommandError, UsageError
+from jobtui.cli.front import Front, step_behind
 from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.cli.streams import is_terminal
 from jobtui.engine.desk import Desk
@@ -28,7 +29,27 @@ def open_dashboard(asked: OpenDashboard | OpenDemo) -> int:
             profile = Profile("demo", root)
             return _run(profile, replace(config.dashboard, demo=True))
     profile = profile_of(asked, config)
-    return _run(profile, replace(config.dashboard, state_dir=profile.root / "dashboard"))
+    return _run_behind(step_behind(), profile, replace(config.dashboard, state_dir=profile.root / "dashboard"))
+
+
+def _run_behind(front: Front, profile: Profile, settings: TuiSettings) -> int:
+    """Show the dashboard; where it leaves its work behind, go on with that without the terminal."""
+    from jobtui.engine.shared import SharedDesk
+    from jobtui.tui.app import run
+
+    desk = _desk(profile, demo=False)
+    try:
+        if not isinstance(desk, SharedDesk):
+            return run(desk, settings)
+        desk.may_hand_over = True
+        status = run(desk, settings)
+        if desk.handed_over and status == 0:
+            from jobtui.cli.serve import go_on_as_server
+
+            return go_on_as_server(desk, profile, front)
+        return status
+    finally:
+        desk.close()
 
 
 def _run(profile: Profile, settings: TuiSettings) -> int:

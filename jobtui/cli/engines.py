@@ -13,29 +13,52 @@ from jobtui.engine.desk import Message
 from jobtui.engine.engine import Engine
 from jobtui.engine.failures import StorageError, StoreError
 from jobtui.engine.profile import Profile, Run
+from jobtui.engine.remote import Remote
+from jobtui.engine.wire import NoAnswer
 from jobtui.model import Notice
 
 
 @contextmanager
-def opened(profile: Profile, run: Run) -> Iterator[Engine]:
-    """The profile's engine until the block ends.
+def opened(profile: Profile, run: Run) -> Iterator[Engine | Remote]:
+    """The profile's engine until the block ends; what its owner lets us do where another process has it.
 
-    Raises CommandError where the profile can't be taken, and for what the storage says in the block.
+    Raises CommandError where the profile can't be used, and for what the storage says in the block.
     """
+    from jobtui.engine.shared import Unanswered, own_or_join
+
     try:
-        engine = Engine.open(profile, run=run)
+        desk = own_or_join(profile, run=run)
+    except Unanswered as error:
+        raise CommandError(f"{error}; nothing was done") from None
     except (StoreError, StorageError) as error:
         raise CommandError(str(error)) from None
     try:
-        yield engine
-    except (StoreError, StorageError) as error:
+        yield desk
+        if isinstance(desk, Engine):
+            see_guests_off(desk)
+    except (StoreError, StorageError, NoAnswer) as error:
         raise CommandError(str(error)) from None
     finally:
-        engine.close()
+        desk.close()
+
+
+def see_guests_off(engine: Engine) -> None:
+    """Stay for jobs that other processes handed in meanwhile: they count on this one."""
+    from jobtui.cli.waiting import LeftAtOnce, counted_jobs, waiting_for
+
+    with waiting_for(engine) as waiting:
+        try:
+            while jobs := waiting.result(engine.leave_if_idle()):
+                complain(
+                    f"Staying for {counted_jobs(jobs)}: handed in meanwhile by another jobtui; ctrl+c stops"
+                )
+                waiting.until_ended(jobs)
+        except LeftAtOnce:
+            return
 
 
 @contextmanager
-def notices_told(engine: Engine) -> Iterator[None]:
+def notices_told(engine: Engine | Remote) -> Iterator[None]:
     """Say on stderr, once the block ends, what the engine had to say meanwhile."""
     notices: SimpleQueue[Notice] = SimpleQueue()
 
@@ -53,7 +76,7 @@ def notices_told(engine: Engine) -> Iterator[None]:
             complain(notices.get().text)
 
 
-def must_exist(engine: Engine, space: str) -> None:
+def must_exist(engine: Engine | Remote, space: str) -> None:
     """Refuse a space that isn't there, with the near miss. Raises CommandError."""
     known = engine.spaces()
     if space not in known:

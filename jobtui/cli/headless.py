@@ -2,9 +2,13 @@
 
 A text that only reads starts no engine: a `Reader` answers it. One that may write takes the profile;
 the engine then runs the jobs that the text submits, and those queued before them in the same spaces.
+Where another process has the profile, the text is handed to that one.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from jobtui.cli import streams
 from jobtui.cli.arguments import RunText
@@ -15,7 +19,11 @@ from jobtui.engine.desk import Answer, Failure, Session
 from jobtui.engine.profile import Profile, Run
 from jobtui.engine.reader import READ_ONLY, Reader
 from jobtui.language import StatementError, parse
+from jobtui.language.statements import ShowHosts, ShowJob, ShowSpaces, Statement
 from jobtui.model import Job, Status
+
+if TYPE_CHECKING:
+    from jobtui.engine.engine import Engine
 
 
 def run_text(asked: RunText) -> int:
@@ -29,34 +37,64 @@ def run_text(asked: RunText) -> int:
         return _tell_syntax(error, asked, label)
     check_format(asked.format, statements)
     if all(isinstance(statement, READ_ONLY) for statement in statements):
-        return _read(profile, text, asked, label)
+        return _read(profile, text, statements, asked, label)
     return _write(profile, text, asked, label)
 
 
-def _read(profile: Profile, text: str, asked: RunText, label: str) -> int:
+def _read(profile: Profile, text: str, statements: Sequence[Statement], asked: RunText, label: str) -> int:
     from jobtui.engine.failures import StoreError
 
     try:
-        reader = Reader.open(profile)
+        reader = _beside_the_owner(profile) if _needs_the_owner(statements) else None
+        reader = reader or Reader.open(profile)
     except StoreError as error:
         raise CommandError(str(error)) from None
     try:
-        return _tell(reader.answer(text, Session()), asked.format, label)
+        return tell(reader.answer(text, Session()), asked.format, label)
     finally:
         reader.close()
 
 
+def _needs_the_owner(statements: Sequence[Statement]) -> bool:
+    """Whether it knows more than the disk: how far a job is, what lies in memory, which hosts answer."""
+    return any(isinstance(statement, ShowJob | ShowSpaces | ShowHosts) for statement in statements)
+
+
+def _beside_the_owner(profile: Profile) -> Reader | None:
+    """A reader that asks the profile's owner; None where there is none."""
+    from jobtui.engine.remote import Remote
+    from jobtui.engine.wire import NoAnswer, Silent
+
+    try:
+        return Remote.connect(profile)
+    except Silent as silent:
+        streams.complain(f"Another jobtui has this profile, and {silent}; shown as it is on disk")
+    except NoAnswer:
+        return None  # nobody has it: what is on disk is all there is
+    return None
+
+
 def _write(profile: Profile, text: str, asked: RunText, label: str) -> int:
     from jobtui.cli.engines import opened
+    from jobtui.cli.handing import hand_in
+    from jobtui.engine.remote import Remote
+
+    with opened(profile, Run.NONE if asked.detach else Run.SUBMITTED) as desk:
+        if isinstance(desk, Remote):
+            return hand_in(desk, profile, text, asked, label)
+        return _carry_out(desk, text, asked, label)
+
+
+def _carry_out(engine: Engine, text: str, asked: RunText, label: str) -> int:
     from jobtui.cli.waiting import LeftAtOnce, waiting_for
 
-    with opened(profile, Run.NONE if asked.detach else Run.SUBMITTED) as engine, waiting_for(engine) as waiting:
+    with waiting_for(engine) as waiting:
         try:
             answer = waiting.result(engine.execute(text, Session()))
-            status = _tell(answer, asked.format, label)
-            jobs = tuple(job for result in answer.results for job in result.jobs)
+            status = tell(answer, asked.format, label)
+            jobs = answer.jobs
             if jobs and not asked.detach:
-                status = _judge(waiting.until_ended(jobs), status)
+                status = judge(waiting.until_ended(jobs), status)
         except LeftAtOnce:
             streams.complain("Left at once: the next start marks what still ran as failed")
     if waiting.interrupted is not None:
@@ -64,7 +102,7 @@ def _write(profile: Profile, text: str, asked: RunText, label: str) -> int:
     return status
 
 
-def _tell(answer: Answer, form: str, label: str) -> int:
+def tell(answer: Answer, form: str, label: str) -> int:
     """Print the results, and what went wrong; the answer is the exit status so far."""
     output = streams.Output()
     for piece in printed(answer, form):
@@ -94,7 +132,7 @@ def _tell_syntax(error: StatementError, asked: RunText, label: str) -> int:
     return Exit.USAGE
 
 
-def _judge(jobs: tuple[Job, ...], status: int) -> int:
+def judge(jobs: tuple[Job, ...], status: int) -> int:
     """Say which jobs did not finish; the answer is the exit status with them in it."""
     lost = [job for job in jobs if job.status is not Status.FINISHED]
     for job in lost:

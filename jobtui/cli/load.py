@@ -22,6 +22,7 @@ from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.cli.streams import complain, is_terminal, stdin
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Run
+from jobtui.engine.remote import Remote
 
 BATCH_PAIRS = 5_000
 BATCH_BYTES = 1 << 20
@@ -99,7 +100,7 @@ def _checked(sources: Sequence[_Source]) -> int | None:
     return None if any(source.name == STDIN for source in sources) else meter.bytes
 
 
-def _loaded(engine: Engine, space: str, sources: Sequence[_Source], total: int | None) -> int:
+def _loaded(engine: Engine | Remote, space: str, sources: Sequence[_Source], total: int | None) -> int:
     """Load all pairs, a batch being written while the next is read; how many there were."""
     count = 0
     writing: Future[None] | None = None

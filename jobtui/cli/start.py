@@ -49,6 +49,10 @@ def _carry_out(asked: arguments.Asked) -> int:
             from jobtui.cli.dump import dump
 
             return dump(asked)
+        case arguments.Serve():
+            from jobtui.cli.serve import serve
+
+            return serve(asked)
         case arguments.ConfigCommand():
             from jobtui.cli.config_command import config_command
 

@@ -19,6 +19,7 @@ from jobtui.cli.bars import ShowJob, job_bars
 from jobtui.cli.streams import complain
 from jobtui.engine.desk import Answer, Message, Session
 from jobtui.engine.engine import Engine, Run
+from jobtui.engine.remote import Remote
 from jobtui.model import Change, Job, Notice, Progress, Status
 
 T = TypeVar("T")
@@ -26,17 +27,20 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class LeftAtOnce(Exception):
-    """The person did not want to wait for the stop either."""
+    """The person did not want to wait (for the stop either); `by` is the signal that said so."""
+
+    def __init__(self, by: signal.Signals) -> None:
+        super().__init__(by.name)
+        self.by = by
 
 
-class Waiting:
-    """See the module. `interrupted` is the first signal that came, None while none has."""
+class Listening:
+    """Waits for a desk; the first signal ends that. `interrupted` is that signal, None while none came."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, desk: Engine | Remote) -> None:
         self.interrupted: signal.Signals | None = None
-        self._engine = engine
+        self._desk = desk
         self._inbox: SimpleQueue[Sequence[Message] | signal.Signals | None] = SimpleQueue()
-        self._jobs: tuple[int, ...] = ()
         self._show: ShowJob | None = None
 
     def result(self, future: Future[T]) -> T:
@@ -52,19 +56,52 @@ class Waiting:
 
     def until_ended(self, jobs: tuple[int, ...]) -> tuple[Job, ...]:
         """The jobs, once they have ended. Raises LeftAtOnce."""
-        self._jobs = jobs
         with job_bars() as self._show:
-            if self.interrupted is not None:
-                self._stop()
-            ended = self.result(self._engine.ended(jobs))
-            if self.interrupted is not None:
-                self.result(self._engine.idle())
+            ended = self.result(self._desk.ended(jobs))
         self._show = None
+        return ended
+
+    def say(self, text: str) -> None:
+        """Say something to the person on stderr."""
+        complain(text)
+
+    def _interrupt(self, received: signal.Signals) -> None:
+        self.interrupted = received
+        raise LeftAtOnce(received)
+
+    def _hear(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            match message:
+                case Notice():
+                    self.say(message.text)
+                case Change(job=job) | Progress(job=job) if self._show is not None:
+                    self._show(job)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self._inbox.put(signal.Signals(number))
+
+
+class Waiting(Listening):
+    """Waits for an engine; the first signal stops what runs in it, the second ends the waiting."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self._engine = engine
+        self._jobs: tuple[int, ...] = ()
+
+    def until_ended(self, jobs: tuple[int, ...]) -> tuple[Job, ...]:
+        """The jobs, once they have ended. Raises LeftAtOnce."""
+        self._jobs = jobs
+        if self.interrupted is not None:
+            self._stop()
+        ended = super().until_ended(jobs)
+        if self.interrupted is not None:
+            self.result(self._engine.idle())
         return ended
 
     def _interrupt(self, received: signal.Signals) -> None:
         if self.interrupted is not None:
-            raise LeftAtOnce
+            raise LeftAtOnce(received)
         self.interrupted = received
         if self._jobs:
             self._stop()
@@ -72,8 +109,9 @@ class Waiting:
     def _stop(self) -> None:
         """Start nothing more, and ask what runs here to stop."""
         self._engine.run = Run.NONE
+        self._engine.turn_guests_away()
         jobs = [job.id for job in self._engine.active() if job.id in self._jobs or job.status is Status.RUNNING]
-        complain(f"Stopping {counted_jobs(jobs)}; once more leaves at once")
+        self.say(f"Stopping {counted_jobs(jobs)}; once more leaves at once")
         for job_id in jobs:
             asked = self._engine.execute(f"STOP JOB {job_id}", Session())
             asked.add_done_callback(partial(self._stop_answered, job_id))
@@ -85,30 +123,26 @@ class Waiting:
         if failure is not None and job is not None and not (job.status.ended or job.stopping):
             self._inbox.put([Notice(failure.message, "error")])
 
-    def _hear(self, messages: Sequence[Message]) -> None:
-        for message in messages:
-            match message:
-                case Notice():
-                    complain(message.text)
-                case Change(job=job) | Progress(job=job) if self._show is not None:
-                    self._show(job)
-
-    def _receive(self, number: int, frame: FrameType | None) -> None:
-        self._inbox.put(signal.Signals(number))
-
 
 @contextmanager
 def waiting_for(engine: Engine) -> Iterator[Waiting]:
     """Hear the engine and the signals until the block ends; a signal that is ignored stays ignored."""
     waiting = Waiting(engine)
-    leave = engine.subscribe(waiting._inbox.put)
+    with listening(engine, waiting):
+        yield waiting
+
+
+@contextmanager
+def listening(desk: Engine | Remote, waiting: Listening) -> Iterator[None]:
+    """Have `waiting` hear the desk and the signals until the block ends."""
+    leave = desk.subscribe(waiting._inbox.put)
     before = {
         one: signal.signal(one, waiting._receive)
         for one in SIGNALS
         if signal.getsignal(one) is not signal.SIG_IGN
     }
     try:
-        yield waiting
+        yield
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)

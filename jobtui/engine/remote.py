@@ -27,7 +27,7 @@ from jobtui.model import Archived, Change, Job, Link, LinkChanged, Progress, Sta
 from jobtui.storage.base import Code, Pair, StorageError
 
 T = TypeVar("T")
-GREETING_SECONDS = 3.0  # for the owner to say that it is there
+GREETING_SECONDS = 2.0  # for the owner to say that it is there
 PATIENCE_SECONDS = 120.0  # for it to carry out a statement
 TOO_LONG = "a pair is too long to be handed to the jobtui that owns this profile: load it once that has ended"
 ENDED = "the jobtui that ran this profile has ended"
@@ -252,7 +252,7 @@ def _meant(answer: wire.Answer, kind: type[T]) -> T:
     if isinstance(answer, wire.Denied):
         if answer.code:
             raise StorageError(Code(answer.code), answer.host, answer.space, answer.text)
-        raise wire.NoAnswer(answer.text)
+        raise wire.KeptOut(answer.text)
     if not isinstance(answer, kind):
         raise wire.NoAnswer("the jobtui that owns this profile answered something else")
     return answer

@@ -16,7 +16,7 @@ from jobtui.engine.desk import Answer, Desk, Listener, Message, Overview, Sessio
 from jobtui.engine.profile import Profile, Run
 from jobtui.engine.reader import Reader
 from jobtui.engine.remote import Remote
-from jobtui.engine.wire import NoAnswer, Silent
+from jobtui.engine.wire import KeptOut, NoAnswer, Silent
 from jobtui.history import StoreError, StoreLocked
 from jobtui.model import Job, Link, Notice, Stats
 from jobtui.storage.base import StorageError
@@ -53,6 +53,8 @@ def own_or_join(profile: Profile, *, run: Run = Run.ALL, tries: int | None = Non
             return Remote.connect(profile)
         except Silent as silent:
             raise Unanswered(f"{why}, and {silent}") from None
+        except KeptOut as refusal:
+            raise Unanswered(f"{why}. {refusal}") from None
         except NoAnswer as silent:
             why = f"{why}; {silent}"
         if left:

@@ -153,6 +153,10 @@ class Silent(NoAnswer):
     """The owner is there and says nothing: it is suspended, or stuck."""
 
 
+class KeptOut(NoAnswer):
+    """The owner answers, and will have nothing to do with who asks; the text says why."""
+
+
 class TooLong(Exception):
     """A question that no owner would read to its end."""
 

@@ -15,6 +15,7 @@ from jobtui.cli.arguments import (
     OpenDashboard,
     OpenDemo,
     RunText,
+    Serve,
     ShowHelp,
     ShowVersion,
     _parser,
@@ -23,8 +24,8 @@ from jobtui.cli.arguments import (
 from jobtui.cli.exits import Exit, UsageError
 
 
-def run(text: str | None, file: str = "-", form: str = "box", detach: bool = False, **place: Any) -> RunText:
-    return RunText(text=text, file=file, format=form, detach=detach, **place)
+def run(text: str | None, file: str = "-", form: str = "box", **rest: Any) -> RunText:
+    return RunText(text=text, file=file, format=form, **{"detach": False, "wait": False} | rest)
 
 
 UNDERSTOOD: list[tuple[list[str], Asked]] = [
@@ -44,6 +45,9 @@ UNDERSTOOD: list[tuple[list[str], Asked]] = [
     (["load", "--profile", "prod", "nba", "a"], Load(space="nba", files=("a",), format=None, profile="prod")),
     (["dump", "nba"], Dump(space="nba", format="jsonl")),
     (["dump", "nba", "--format", "csv"], Dump(space="nba", format="csv")),
+    (["-e", "x", "--wait"], run("x", wait=True)),
+    (["serve"], Serve(background=False)),
+    (["serve", "--background", "--profile", "prod"], Serve(background=True, profile="prod")),
     (["config"], ConfigCommand(what="print")),
     (["config", "check", "--config", "c"], ConfigCommand(what="check", config=Path("c"))),
     (["--help"], ShowHelp()),
@@ -71,6 +75,10 @@ REFUSED = [
     (["-e"], "expected one argument"),
     (["--format", "json"], "--format needs statements"),
     (["--detach"], "--detach needs statements"),
+    (["--wait"], "--wait needs statements"),
+    (["-e", "x", "--wait", "--detach"], "--detach and --wait don't go together"),
+    (["--wait", "serve"], "--wait has no meaning beside serve"),
+    (["serve", "--format", "csv"], "--format has no meaning beside serve"),
     (["-e", "x", "--format", "xml"], "there is no format 'xml' here: box, json, jsonl or csv"),
     (["dump", "nba", "--format", "json"], "there is no format 'json' here: jsonl, csv or tsv"),
     (["load", "nba", "x", "--format", "box"], "there is no format 'box' here: jsonl, csv or tsv"),
@@ -88,7 +96,7 @@ REFUSED = [
     (["--data-dir", ""], "--data-dir"),
     (["--nonsense"], "there is no option --nonsense"),
     (["lod", "nba", "x"], "there is no command 'lod'; did you mean load?"),
-    (["xyz"], "there is no command 'xyz'; there are load, dump, config"),
+    (["xyz"], "there is no command 'xyz'; there are load, dump, serve, config"),
     (["SHOW JOBS"], "there is no command 'SHOW JOBS'; statements go after -e"),
     (["config", "print", "more"], "more"),
 ]

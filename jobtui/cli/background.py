@@ -1,0 +1,70 @@
+"""`jobtui serve --background`: a server of its own session, that outlives the terminal it was started from."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from jobtui.cli.arguments import Serve
+from jobtui.cli.exits import CommandError, Exit
+from jobtui.cli.serve import open_log
+from jobtui.cli.streams import complain
+from jobtui.engine.profile import Profile
+from jobtui.engine.remote import Remote
+from jobtui.engine.wire import NoAnswer
+
+START_SECONDS = 30.0
+BETWEEN_LOOKS_SECONDS = 0.05
+
+
+def serve_in_background(profile: Profile, asked: Serve, log: Path) -> int:
+    """Start the server, and return once it answers. Raises CommandError where it ends before that."""
+    file = open_log(log)
+    told_before = os.fstat(file).st_size
+    server = subprocess.Popen(
+        [sys.executable, "-m", "jobtui", *_place(profile, asked), "serve"],
+        stdin=subprocess.DEVNULL,
+        stdout=file,
+        stderr=file,
+        start_new_session=True,
+    )
+    os.close(file)
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end:
+        if server.poll() is not None:
+            raise CommandError(_last_words(log, told_before))
+        if _answers(profile):
+            complain(
+                f"jobtui serves {profile.name} as process {server.pid} and writes {log}; "
+                f"kill {server.pid} ends it"
+            )
+            return Exit.DONE
+        time.sleep(BETWEEN_LOOKS_SECONDS)
+    raise CommandError(f"process {server.pid} was started, and does not answer yet; it writes {log}")
+
+
+def _place(profile: Profile, asked: Serve) -> list[str]:
+    """The same profile, from wherever the server looks at it."""
+    words = ["--profile", profile.name]
+    if asked.data_dir is not None:
+        words += ["--data-dir", str(asked.data_dir.absolute())]
+    if asked.config is not None:
+        words += ["--config", str(asked.config.absolute())]
+    return words
+
+
+def _answers(profile: Profile) -> bool:
+    try:
+        remote = Remote.connect(profile)
+    except NoAnswer:
+        return False
+    remote.close()
+    return True
+
+
+def _last_words(log: Path, told_before: int) -> str:
+    words = log.read_bytes()[told_before:].decode(errors="replace").strip().splitlines()
+    return words[-1].removeprefix("jobtui: ") if words else f"the server ended as it started; see {log}"

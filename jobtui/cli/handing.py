@@ -1,0 +1,75 @@
+"""A text for a profile that another process owns: handed in there, printed here as if it had been typed there.
+
+The jobs are the owner's: to wait for them is to watch, and whoever stops watching leaves them alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from jobtui.cli.arguments import RunText
+from jobtui.cli.headless import judge, tell
+from jobtui.cli.streams import complain
+from jobtui.cli.waiting import LeftAtOnce, Listening, counted_jobs, listening
+from jobtui.engine.desk import Message, Session
+from jobtui.engine.profile import Profile
+from jobtui.engine.remote import Remote
+from jobtui.engine.wire import NoAnswer
+from jobtui.model import Job, Notice
+
+TRIES = 20
+BETWEEN_TRIES_SECONDS = 0.1
+
+
+def hand_in(remote: Remote, profile: Profile, text: str, asked: RunText, label: str) -> int:
+    """Hand the text in, and stay for its jobs where that is asked for; the answer is the exit status."""
+    watching = _Watching(remote)
+    jobs: tuple[int, ...] = ()
+    try:
+        with listening(remote, watching):
+            answer = watching.result(remote.execute(text, Session()))
+        status = tell(answer, asked.format, label)
+        jobs = answer.jobs
+        if not (jobs and asked.wait):
+            return status
+        return judge(_ended(remote, profile, jobs), status)
+    except LeftAtOnce as left:
+        complain(f"Left: {counted_jobs(jobs) if jobs else 'what was handed in'} goes on where it was handed in")
+        return 128 + left.by
+
+
+class _Watching(Listening):
+    """What the owner has to say is said where the owner is."""
+
+    def _hear(self, messages: Sequence[Message]) -> None:
+        super()._hear([message for message in messages if not isinstance(message, Notice)])
+
+
+def _ended(remote: Remote, profile: Profile, jobs: tuple[int, ...]) -> tuple[Job, ...]:
+    """The jobs once they have ended, under whichever owner; as they are on disk where nobody goes on."""
+    owner = remote
+    try:
+        while True:
+            watching = _Watching(owner)
+            try:
+                with listening(owner, watching):
+                    return watching.until_ended(jobs)
+            except NoAnswer as gone:
+                following = _next_owner(profile)
+                if following is None:
+                    complain(f"{str(gone).capitalize()}: the next start goes on with its jobs")
+                    return owner.as_they_are(jobs)
+                owner.close()
+                owner = following
+    finally:
+        owner.close()
+
+
+def _next_owner(profile: Profile) -> Remote | None:
+    for _ in range(TRIES):
+        try:
+            return Remote.connect(profile)
+        except NoAnswer:
+            time.sleep(BETWEEN_TRIES_SECONDS)  # whoever takes over opens its door in a moment
+    return None

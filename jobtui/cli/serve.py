@@ -1,0 +1,176 @@
+"""`jobtui serve`: the owner of a profile without a screen, and a dashboard that goes on as one.
+
+It runs the queue, takes what other jobtui processes hand in, and says on stderr, a line each, what starts
+and how it ends. The first SIGTERM, SIGINT or SIGHUP stops what runs and leaves the queue for the next
+start; the second leaves at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from datetime import datetime
+from pathlib import Path
+
+from jobtui.cli.arguments import Serve
+from jobtui.cli.exits import CommandError, Exit
+from jobtui.cli.front import Front
+from jobtui.cli.profiles import profile_of, settings_of
+from jobtui.cli.streams import complain
+from jobtui.cli.waiting import LeftAtOnce, Waiting, counted_jobs, listening
+from jobtui.engine.desk import Message
+from jobtui.engine.engine import Engine
+from jobtui.engine.failures import StorageError, StoreError
+from jobtui.engine.profile import Profile
+from jobtui.engine.shared import SharedDesk
+from jobtui.model import Change, Job, Notice, Status
+
+LOG = "serve.log"
+LONGEST_LOG = 1 << 20
+
+
+def serve(asked: Serve) -> int:
+    """Own the profile until a signal ends it; the answer is the exit status. Raises CommandError."""
+    profile = profile_of(asked, settings_of(asked))
+    if asked.background:
+        from jobtui.cli.background import serve_in_background
+
+        return serve_in_background(profile, asked, log_of(profile))
+    try:
+        engine = Engine.open(profile)
+    except (StoreError, StorageError) as error:
+        raise CommandError(f"{error}; its jobs run there") from None
+    try:
+        _serve(engine, until_idle=False)
+    finally:
+        engine.close()
+    return Exit.DONE
+
+
+def go_on_as_server(desk: SharedDesk, profile: Profile, front: Front) -> int:
+    """Run the desk's jobs to their end without a terminal; the answer is the exit status.
+
+    The process stays the same, and with it the workers: what runs is not touched.
+    """
+    engine = desk.engine
+    if engine is None:
+        return Exit.DONE
+    log = log_of(profile)
+    file = open_log(log)
+    jobs = counted_jobs([job.id for job in engine.active()])
+    complain(
+        f"{jobs[0].upper()}{jobs[1:]} left to process {os.getpid()}, which ends with the last; it writes {log}"
+    )
+    os.setsid()
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor, stands_for in ((0, nothing), (1, file), (2, file)):
+        os.dup2(stands_for, descriptor)
+    os.close(nothing)
+    os.close(file)
+    front.release()
+    _serve(engine, until_idle=True)
+    return Exit.DONE
+
+
+def log_of(profile: Profile) -> Path:
+    """Where a server without a terminal writes what it would say."""
+    return profile.root / LOG
+
+
+def open_log(path: Path) -> int:
+    """Open the log to go on where it ends; one that has grown long is put aside first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if path.stat().st_size > LONGEST_LOG:
+            path.replace(path.with_suffix(".log.1"))
+    except FileNotFoundError:
+        pass
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+
+def _serve(engine: Engine, *, until_idle: bool) -> None:
+    serving = _Serving(engine, dated=not _is_the_journal(2))
+    with listening(engine, serving):
+        try:
+            serving.say(f"jobtui serves {engine.profile} as process {os.getpid()}")
+            serving.until_ended_by_signal_or(until_idle=until_idle)
+            serving.wind_up()
+        except LeftAtOnce:
+            serving.say("Left at once: the next start marks what still ran as failed")
+
+
+class _Serving(Waiting):
+    """Says what happens, a line each; `dated` where nobody else writes the time before it."""
+
+    def __init__(self, engine: Engine, *, dated: bool) -> None:
+        super().__init__(engine)
+        self._dated = dated
+        self._told_to_end: Future[None] = Future()
+
+    def say(self, text: str) -> None:
+        """One line on stderr."""
+        now = f"{datetime.now().astimezone().isoformat(timespec='seconds')} " if self._dated else ""
+        complain(now + " ".join(text.splitlines()))
+
+    def until_ended_by_signal_or(self, *, until_idle: bool) -> None:
+        """Return when a signal came, or, with `until_idle`, once there is nothing left to run."""
+        while until_idle and not self.interrupted:
+            left = self.result(self._engine.leave_if_idle())
+            if not left:
+                return
+            self._either(self._engine.ended(left))
+        self.result(self._told_to_end)
+
+    def wind_up(self) -> None:
+        """Stop what runs, and say what becomes of the rest."""
+        if self.interrupted is not None:
+            self._stop()
+            self.result(self._engine.idle())
+        queued = [job.id for job in self._engine.active() if job.status is Status.QUEUE]
+        self.say(f"Ended{': ' + counted_jobs(queued) + ' queued for the next start' if queued else ''}")
+
+    def _either(self, work: Future[tuple[Job, ...]]) -> None:
+        """Wait for the work, or for a signal."""
+        first: Future[None] = Future()
+        for one in (work, self._told_to_end):
+            one.add_done_callback(_once(first))
+        self.result(first)
+
+    def _interrupt(self, received: signal.Signals) -> None:
+        super()._interrupt(received)
+        self._told_to_end.set_result(None)
+
+    def _hear(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            match message:
+                case Notice(text=text):
+                    self.say(text)
+                case Change(job=job, was=was) if was is not job.status:
+                    self.say(_told(job))
+
+
+def _is_the_journal(descriptor: int) -> bool:
+    """Whether systemd's journal reads there, which dates each line itself."""
+    status = os.fstat(descriptor)
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def _told(job: Job) -> str:
+    took = f" after {job.took:.1f} s" if job.took is not None else ""
+    reason = f": {job.reason}" if job.reason else ""
+    match job.status:
+        case Status.QUEUE:
+            return f"Job {job.id} ({job.label}) queued"
+        case Status.RUNNING:
+            return f"Job {job.id} ({job.label}) started"
+    return f"Job {job.id} ({job.label}) {job.status}{took}{reason}"
+
+
+def _once(first: Future[None]) -> Callable[[object], None]:
+    def set_it(_: object) -> None:
+        if not first.done():
+            first.set_result(None)
+
+    return set_it

@@ -1,0 +1,313 @@
+"""`jobtui -e`, `load` and `dump` while another process has the profile, whoever and however that is."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from jobtui.engine import wire
+from jobtui.engine.desk import Session
+from jobtui.engine.engine import Engine, Run
+from jobtui.model import Status
+from tests.support.commands import CommandLine
+from tests.support.homes import SLOW, moved_in, status_of, with_pairs
+from tests.support.waiting import eventually
+
+WAIT = 30.0
+NEW_JOB = """\
+==============
+| New Job Id |
+==============
+| 1          |
+--------------
+"""
+
+
+@pytest.fixture(scope="module")
+def much(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return with_pairs(tmp_path_factory.mktemp("much"))
+
+
+@pytest.fixture
+def jobtui(much: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    """A user whose compacts take many seconds."""
+    runtime = tmp_path / "runtime"
+    runtime.mkdir(mode=0o700)
+    found = moved_in(tmp_path, much, SLOW)
+    found.environment["XDG_RUNTIME_DIR"] = str(runtime)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    return found
+
+
+@pytest.fixture
+def owner(jobtui: CommandLine) -> Iterator[Engine]:
+    """The engine of another process, as a dashboard's would be; this test's."""
+    engine = Engine.open(jobtui.profile)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def slow_owner(jobtui: CommandLine) -> Iterator[subprocess.Popen[bytes]]:
+    """`jobtui serve` on compacts that take many seconds."""
+    with serving(jobtui) as process:
+        yield process
+
+
+@contextmanager
+def serving(jobtui: CommandLine) -> Iterator[subprocess.Popen[bytes]]:
+    with jobtui.started("serve") as process:
+        assert process.stderr is not None
+        assert b"jobtui serves local" in process.stderr.readline()
+        yield process
+
+
+def test_a_cron_jobs_statement_shows_up_in_the_open_dashboard_and_is_answered_at_once(
+    jobtui: CommandLine, owner: Engine
+) -> None:
+    assert jobtui.done("-e", "ADMIN COMPACT nba") == NEW_JOB
+    (job,) = owner.ended([1]).result(WAIT)
+    assert (job.label, job.status) == ("compact nba", Status.FINISHED)
+
+
+def test_what_is_handed_in_is_printed_and_refused_as_if_it_had_been_typed_there(
+    jobtui: CommandLine, owner: Engine
+) -> None:
+    ended = jobtui("-e", "USE nba; ADMIN FLUSH;\n STOP JOB 7")
+    assert (ended.returncode, ended.stdout) == (1, NEW_JOB)
+    assert ended.stderr == "-e:2:2: Job 7 does not exist\n"
+    assert jobtui("-e", "SHOW JBO").returncode == 2
+    assert jobtui("-e", "CREATE SPACE other AT 'nowhere'").stderr.count(str(jobtui.home)) == 1
+
+
+def test_with_wait_it_stays_to_the_jobs_end_and_its_exit_status_tells_that(
+    jobtui: CommandLine, owner: Engine
+) -> None:
+    ended = jobtui("--wait", "-e", "ADMIN COMPACT nba")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, NEW_JOB, "")
+    assert owner.job(1).status is Status.FINISHED
+    for current in (jobtui.profile.storage / "local0").rglob("CURRENT"):
+        current.unlink()
+    ended = jobtui("--wait", "-e", "ADMIN COMPACT nba")
+    assert ended.returncode == 3
+    assert ended.stderr.startswith("Job 2 (compact nba) failed: local0: ")
+
+
+def test_ctrl_c_while_waiting_for_a_handed_in_job_leaves_the_job_alone(
+    jobtui: CommandLine, slow_owner: subprocess.Popen[bytes]
+) -> None:
+    with jobtui.started("--wait", "-e", "ADMIN COMPACT nba") as process:
+        eventually(lambda: status_of(jobtui, 1) is Status.RUNNING)
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=WAIT)
+    assert process.returncode == 130
+    assert err.decode() == "Left: job 1 goes on where it was handed in\n"
+    assert status_of(jobtui, 1) is Status.RUNNING
+
+
+def test_waiting_draws_a_bar_on_a_terminal(jobtui: CommandLine, owner: Engine) -> None:
+    master, slave = pty.openpty()
+    try:
+        with jobtui.started("--wait", "-e", "ADMIN COMPACT nba", stderr=slave) as process:
+            assert process.wait(WAIT) == 0
+            drawn = os.read(master, 100_000).decode()
+        assert "compact nba" in drawn
+        assert "finished" in drawn
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+def test_when_the_owner_is_killed_the_one_who_waits_is_told_the_truth(
+    jobtui: CommandLine, slow_owner: subprocess.Popen[bytes]
+) -> None:
+    with jobtui.started("--wait", "-e", "ADMIN COMPACT nba") as process:
+        eventually(lambda: status_of(jobtui, 1) is Status.RUNNING)
+        slow_owner.kill()
+        _, err = process.communicate(timeout=WAIT)
+    assert process.returncode == 3
+    assert "The jobtui that ran this profile has ended" in err.decode()
+    assert "Job 1 (compact nba) did not end as it should" in err.decode()
+
+
+def test_when_another_takes_over_the_waiting_goes_on_with_that_one(
+    jobtui: CommandLine, slow_owner: subprocess.Popen[bytes]
+) -> None:
+    jobtui.done("-e", "ADMIN COMPACT nba")
+    with jobtui.started("--wait", "-e", "ADMIN FLUSH nba") as process:
+        eventually(lambda: status_of(jobtui, 2) is Status.QUEUE)
+        slow_owner.kill()
+        slow_owner.wait()
+        engine = Engine.open(jobtui.profile)
+        try:
+            assert process.wait(WAIT) == 0
+        finally:
+            engine.close()
+    assert [row["Status"] for row in jobtui.rows("SHOW JOBS")] == ["failed", "finished"]
+
+
+def test_progress_spaces_and_hosts_come_from_the_owner(
+    jobtui: CommandLine, slow_owner: subprocess.Popen[bytes]
+) -> None:
+    (space,) = jobtui.rows("SHOW SPACES")
+    assert space["In Memory"] is not None
+    jobtui.done("-e", "ADMIN COMPACT nba")
+    eventually(lambda: any(row["progress"] for row in jobtui.rows("SHOW JOB 1")))
+    assert [row["Status"] for row in jobtui.rows("SHOW HOSTS")] == ["online"] * 3
+
+
+def test_pairs_are_loaded_and_dumped_through_the_owner(jobtui: CommandLine, owner: Engine) -> None:
+    before = jobtui.done("dump", "nba").splitlines()
+    assert len(before) == 2_000
+    jobtui.done("load", "nba", "-", stdin='{"key": "\\u0000a", "value": "new"}\n{"key": "k1", "value": null}\n')
+    after = jobtui.done("dump", "nba").splitlines()
+    assert len(after) == 2_000
+    assert '"new"' in after[0]
+    assert jobtui("dump", "nbaa").stderr == "jobtui: Space 'nbaa' does not exist; did you mean 'nba'?\n"
+    engine_side = list(owner.dump("nba"))
+    assert len(engine_side) == 2_000
+
+
+def test_a_pair_too_long_to_be_handed_over_is_refused(
+    jobtui: CommandLine, owner: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from jobtui.engine.remote import Remote
+    from jobtui.storage.base import StorageError
+
+    monkeypatch.setattr(wire, "LONGEST_LINE", 1 << 16)
+    remote = Remote.connect(jobtui.profile)
+    try:
+        with pytest.raises(StorageError, match="too long to be handed"):
+            remote.load("nba", [(b"k", bytes(1 << 16))]).result(WAIT)
+    finally:
+        remote.close()
+
+
+def test_a_dead_owners_socket_is_nobody_s(jobtui: CommandLine) -> None:
+    with serving(jobtui) as process:
+        process.kill()
+        process.wait()
+    assert wire.door_of(jobtui.profile.root).exists()
+    jobtui.config.unlink()
+    assert jobtui.done("-e", "ADMIN FLUSH nba") == NEW_JOB
+    assert len(jobtui.rows("SHOW SPACES")) == 1
+
+
+def test_an_owner_that_is_suspended_is_named_and_nothing_hangs(
+    jobtui: CommandLine, slow_owner: subprocess.Popen[bytes]
+) -> None:
+    slow_owner.send_signal(signal.SIGSTOP)
+    try:
+        ended = jobtui("-e", "ADMIN FLUSH nba")
+        assert ended.returncode == 1
+        assert f"process {slow_owner.pid}" in ended.stderr
+        assert "it may be suspended" in ended.stderr
+        assert "nothing was done" in ended.stderr
+        shown = jobtui("-e", "SHOW SPACES")
+        assert (shown.returncode, "nba" in shown.stdout) == (0, True)
+        assert "shown as it is on disk" in shown.stderr
+    finally:
+        slow_owner.send_signal(signal.SIGCONT)
+    jobtui.done("-e", "ADMIN FLUSH nba")
+
+
+def test_another_version_is_named_with_both(
+    jobtui: CommandLine, owner: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "PROTOCOL", 99)
+    ended = jobtui("-e", "ADMIN FLUSH nba")
+    assert ended.returncode == 1
+    assert "can't talk to it: use one version" in ended.stderr
+    assert str(os.getpid()) in ended.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
+def test_another_user_is_kept_out_by_the_socket_and_told_so_where_that_is_open(
+    jobtui: CommandLine, owner: Engine
+) -> None:
+    door = wire.door_of(jobtui.profile.root)
+    assert "Permission denied" in as_another_user(lambda: said_by(door))
+    for directory in (door.parent, *door.parents[:-2]):
+        directory.chmod(directory.stat().st_mode | 0o055)
+    door.chmod(0o666)
+    assert "run by another user" in as_another_user(lambda: said_by(door))
+
+
+def said_by(door: Path) -> str:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(door))
+        connection.sendall(b"{}\n")
+        return connection.makefile().readline()
+
+
+def as_another_user(work: Callable[[], str]) -> str:
+    """What the work gives, or how it fails, in a process of the user nobody."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.setresuid(65534, 65534, 65534)
+            told = work()
+        except OSError as error:
+            told = str(error)
+        os.write(writing, told.encode())
+        os._exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    with open(reading) as answer:
+        return answer.read()
+
+
+def test_a_run_that_owns_the_profile_stays_for_what_others_handed_in(jobtui: CommandLine) -> None:
+    with jobtui.started("-e", "ADMIN COMPACT nba") as first:
+        eventually(lambda: status_of(jobtui, 1) is Status.RUNNING)
+        assert "| 2 " in jobtui.done("-e", "ADMIN FLUSH nba")
+        jobtui.rows("STOP JOB 1")
+        _, err = first.communicate(timeout=WAIT)
+    assert first.returncode == 3
+    assert "handed in meanwhile" in err.decode()
+    assert [row["Status"] for row in jobtui.rows("SHOW JOBS")] == ["stopped", "finished"]
+
+
+def test_what_is_handed_to_one_that_runs_nothing_is_run_all_the_same(jobtui: CommandLine) -> None:
+    jobtui.config.unlink()
+    engine = Engine.open(jobtui.profile, run=Run.NONE)
+    try:
+        engine.execute("ADMIN FLUSH nba", Session(None, Path("/"))).result(WAIT)
+        assert engine.job(1).status is Status.QUEUE
+        assert engine.leave_if_idle().result(WAIT) == ()
+    finally:
+        engine.close()
+    engine = Engine.open(jobtui.profile, run=Run.NONE)
+    try:
+        ended = jobtui("--wait", "-e", "ADMIN FLUSH nba")
+        assert (ended.returncode, ended.stderr) == (0, "")
+    finally:
+        engine.close()
+
+
+def test_many_processes_at_once_get_an_answer_each_and_ids_of_their_own(jobtui: CommandLine) -> None:
+    jobtui.config.unlink()
+    ids: list[str] = []
+
+    def submit() -> None:
+        ended = jobtui("-e", "ADMIN FLUSH nba", "--format", "csv")
+        assert ended.returncode == 0
+        ids.append(ended.stdout.split()[-1])
+
+    threads = [threading.Thread(target=submit) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(map(int, ids)) == [1, 2, 3, 4, 5, 6]
+    assert {row["Status"] for row in jobtui.rows("SHOW JOBS")} == {"finished"}

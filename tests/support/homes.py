@@ -1,0 +1,42 @@
+"""Users who have something already: homes made once and copied for each test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from jobtui.engine.desk import Session
+from jobtui.engine.engine import Engine, Run
+from jobtui.engine.reader import Reader
+from jobtui.model import Status
+from tests.support.commands import CommandLine
+
+SLOW = "[profiles.local]\ncompact_rate = 200_000\n"
+
+
+def with_pairs(home: Path, count: int = 2_000, length: int = 3_000) -> Path:
+    """The home of a user whose space nba, on two hosts, holds so many pairs."""
+    engine = Engine.open(CommandLine(home).profile, run=Run.NONE)
+    try:
+        engine.execute("CREATE SPACE nba ON 2 HOSTS", Session(None, home)).result(60)
+        engine.load("nba", [(b"k%d" % n, os.urandom(length)) for n in range(count)]).result(60)
+    finally:
+        engine.close()
+    return home
+
+
+def status_of(jobtui: CommandLine, job: int) -> Status | None:
+    """The job's status as it is on disk; None where there is no such job yet."""
+    reader = Reader.open(jobtui.profile)
+    try:
+        found = reader.job(job)
+        return None if found is None else found.status
+    finally:
+        reader.close()
+
+
+def moved_in(home: Path, template: Path, config: str = "") -> CommandLine:
+    """The command of a user whose home is a copy of the template."""
+    shutil.copytree(template, home, dirs_exist_ok=True)
+    return CommandLine(home, config)
