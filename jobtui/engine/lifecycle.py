@@ -63,7 +63,7 @@ def submitted(
 
 def begun(job: Job, tasks: Iterable[int], now: datetime) -> Job:
     """The job with these of its tasks running; a queued job runs from here on."""
-    at = _not_before(job, now)
+    at = not_before(job, now)
     if job.status is Status.QUEUE:
         event = Event(at=at, kind=EventKind.STARTED, status=Status.RUNNING)
         job = replace(job, status=Status.RUNNING, start=at, events=(*job.events, event))
@@ -78,7 +78,7 @@ def stop_asked(job: Job, now: datetime, took: float | None = None) -> Job:
     """The job with a stop asked for: its tasks not begun are stopped, and if none runs, so is the job."""
     if job.status.ended:
         raise Illegal(f"job {job.id} has ended")
-    at = _not_before(job, now)
+    at = not_before(job, now)
     event = Event(at=at, kind=EventKind.STOP_ASKED)
     job = replace(job, stopping=True, events=(*job.events, event))
     for task in job.tasks:
@@ -89,7 +89,7 @@ def stop_asked(job: Job, now: datetime, took: float | None = None) -> Job:
 
 def task_ended(job: Job, number: int, end: End, now: datetime, took: float | None = None) -> Job:
     """The job with that task ended, and ended itself if that was the last; `took` is then the job's seconds."""
-    at = _not_before(job, now)
+    at = not_before(job, now)
     task = job.tasks[number]
     progress = 1.0 if end.status is Status.FINISHED else end.progress
     task = _moved(
@@ -114,7 +114,7 @@ def interrupted(job: Job, now: datetime) -> Job:
     """A job found `running` at a start: failed, its running tasks with it; those not begun are stopped."""
     if job.status is not Status.RUNNING:
         raise Illegal(f"job {job.id} was not running")
-    at = _not_before(job, now)
+    at = not_before(job, now)
     for task in job.tasks:
         if task.status is Status.RUNNING:
             job = _with_task(job, _moved(task, Status.FAILED, stop=at, reason=INTERRUPTED, code="interrupted"))
@@ -164,5 +164,6 @@ def _with_task(job: Job, task: Task) -> Job:
     return replace(job, tasks=tuple(tasks))
 
 
-def _not_before(job: Job, now: datetime) -> datetime:
+def not_before(job: Job, now: datetime) -> datetime:
+    """Now, or the time of the job's last event where the wall clock has stepped back behind that."""
     return max(now, job.events[-1].at) if job.events else max(now, job.submitted)

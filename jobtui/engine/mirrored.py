@@ -13,7 +13,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from jobtui.engine.lifecycle import Illegal
+from jobtui.engine.lifecycle import Illegal, not_before
 from jobtui.model import Event, EventKind, Job, Origin, Status, Task
 from jobtui.storage.base import MirroredJob
 
@@ -100,7 +100,7 @@ def withdrawn(job: Job, reason: str, now: datetime) -> Job:
     """A job that is followed no longer: stopped, as far as we know."""
     if job.status.ended:
         raise Illegal(f"job {job.id} has ended")
-    at = max(now, job.events[-1].at)
+    at = not_before(job, now)
     event = Event(at=at, kind=EventKind.ENDED, status=Status.STOPPED, reason=reason)
     return replace(
         job,
@@ -127,7 +127,7 @@ def never_made(job: Job, reason: str, now: datetime) -> Job:
 
 def stop_asked(job: Job, now: datetime) -> Job:
     """The job with a stop about to be asked of its cluster."""
-    event = Event(at=max(now, job.events[-1].at), kind=EventKind.STOP_ASKED)
+    event = Event(at=not_before(job, now), kind=EventKind.STOP_ASKED)
     return replace(job, stopping=True, events=(*job.events, event))
 
 
@@ -138,7 +138,7 @@ def stop_refused(job: Job, reason: str, now: datetime) -> Job:
 
 def noted(job: Job, text: str, now: datetime) -> Job:
     """The job with a remark among its events."""
-    event = Event(at=max(now, job.events[-1].at), kind=EventKind.NOTE, reason=text)
+    event = Event(at=not_before(job, now), kind=EventKind.NOTE, reason=text)
     return replace(job, events=(*job.events, event))
 
 

@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from jobtui.model import Status
+from jobtui.engine.engine import Engine
+from jobtui.engine.profile import Profile
+from jobtui.history import History
+from jobtui.model import EventKind, Job, LinkState, Origin, Status
+from jobtui.storage.base import Code, MirroredJob, StorageError
+from tests.support.clock import FakeClock
 from tests.support.mirrors import WAIT, MirrorBench, mirror_bench
 from tests.support.scripted_mirror import START, ScriptedMirror
+
+LATER = START + timedelta(minutes=5)
+
+
+def lost() -> StorageError:
+    return StorageError(Code.UNREACHABLE, "", "nba", "the connection broke", maybe_done=True)
+
+
+def refusal(words: str = "The job type do not support stopping") -> StorageError:
+    return StorageError(Code.REJECTED, "", "nba", words)
 
 
 @pytest.fixture
@@ -19,14 +35,22 @@ def prod(tmp_path: Path) -> Iterator[MirrorBench]:
         yield it
 
 
+def ended_on(prod: MirrorBench, cluster_id: int, status: Status) -> Job:
+    """Job 1 of ours, which others submitted and which has ended."""
+    prod.cluster(lambda mirror: mirror.put("nba", cluster_id, status, "compact"))
+    return prod.heard.until(1, status)
+
+
+# ---- seen
+
+
 def test_a_submitted_job_is_the_clusters_and_follows_it_to_its_end(prod: MirrorBench) -> None:
     assert prod.rows("ADMIN COMPACT nba") == [("1",)]
     assert "submit compact nba" in prod.mirror.asked
     prod.heard.until(1, Status.RUNNING)
     prod.cluster(lambda mirror: mirror.put("nba", 1, Status.FINISHED))
     job = prod.heard.until(1, Status.FINISHED)
-    assert job.origin is not None
-    assert (job.origin.cluster, job.origin.space, job.origin.id) == ("prod", "nba", 1)
+    assert job.origin == Origin("prod", "nba", 1)
     assert [(task.host, task.status) for task in job.tasks] == [("10.0.0.5", Status.FINISHED)]
     assert prod.heard.statuses(1) == [Status.QUEUE, Status.RUNNING, Status.FINISHED]
     assert prod.engine.ended([1]).result(WAIT) == (job,)
@@ -42,3 +66,396 @@ def test_jobs_of_others_appear_from_every_space_whatever_their_command(prod: Mir
         ("stats nba", "running"),
         ("rebuild tag index test2", "failed"),
     ]
+
+
+def test_a_jobs_times_are_the_clusters_own_even_where_its_clock_is_ahead(prod: MirrorBench) -> None:
+    ahead = prod.clock.now() + timedelta(hours=9)
+    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.FINISHED))
+    prod.heard.until(1, Status.FINISHED)
+    tomorrow = MirroredJob(41, "flush", Status.FINISHED, ahead, ahead + timedelta(seconds=3), tasks=())
+    prod.cluster(lambda mirror: mirror.there["nba"].update({41: tomorrow}))
+    job = prod.heard.until(2, Status.FINISHED)
+    assert (job.start, job.stop, job.took) == (ahead, ahead + timedelta(seconds=3), 3.0)
+    assert job.submitted == prod.clock.now()
+    assert [event.at for event in job.events] == sorted(event.at for event in job.events)
+
+
+def test_every_published_status_of_a_mirrored_job_is_on_disk(prod: MirrorBench, tmp_path: Path) -> None:
+    reader = History.open(tmp_path / "history", write=False)
+    seen: list[bool] = []
+
+    def compare(messages: object) -> None:
+        for message in messages:  # type: ignore[attr-defined]
+            if hasattr(message, "was"):
+                reader.refresh()
+                on_disk = reader.get(message.job.id)
+                seen.append(on_disk is not None and on_disk.status is message.job.status)
+
+    prod.engine.subscribe(compare)
+    prod.say("ADMIN FLUSH nba")
+    prod.heard.until(1, Status.RUNNING)
+    prod.cluster(lambda mirror: mirror.put("nba", 1, Status.FINISHED))
+    prod.heard.until(1, Status.FINISHED)
+    assert len(seen) >= 3
+    assert all(seen)
+    reader.close()
+
+
+def test_a_job_that_is_gone_from_the_cluster_has_failed_and_its_tasks_are_left_behind(
+    prod: MirrorBench,
+) -> None:
+    prod.cluster(lambda mirror: mirror.put("nba", 40))
+    prod.heard.until(1, Status.RUNNING)
+    prod.cluster(lambda mirror: mirror.there["nba"].clear())
+    while not prod.job(1).status.ended:
+        prod.seen()
+    job = prod.heard.until(1, Status.FAILED)
+    assert job.reason == "the cluster no longer knows this job"
+    assert [(task.status, task.detached) for task in job.tasks] == [(Status.STOPPED, True)]
+
+
+# ---- submitted
+
+
+def test_an_order_is_in_the_history_before_it_is_sent(prod: MirrorBench, tmp_path: Path) -> None:
+    prod.cluster(lambda mirror: mirror.answers.clear())
+    answer = prod.engine.execute("ADMIN FLUSH nba", prod.session)
+    prod.mirror.wait_for(lambda: "submit flush nba" in prod.mirror.asked)
+    reader = History.open(tmp_path / "history", write=False)
+    on_disk = reader.get(1)
+    assert on_disk is not None
+    assert (on_disk.status, on_disk.origin) == (Status.QUEUE, Origin("prod", "nba", 0))
+    reader.close()
+    prod.cluster(lambda mirror: mirror.answers.set())
+    assert answer.result(WAIT).results[0].jobs == (1,)
+
+
+def test_a_job_that_is_seen_before_its_answer_comes_is_ours_once(prod: MirrorBench) -> None:
+    prod.cluster(lambda mirror: mirror.answers.clear())
+    answer = prod.engine.execute("ADMIN FLUSH nba", prod.session)
+    prod.mirror.wait_for(lambda: "submit flush nba" in prod.mirror.asked)
+    prod.cluster(lambda mirror: mirror.put("test2", 7, command="stats"))
+    prod.heard.until(2, Status.RUNNING)  # others are not held back
+    prod.mirror.wait_for(lambda: "show nba 1" in prod.mirror.asked)
+    assert prod.job(1).status is Status.QUEUE
+    prod.cluster(lambda mirror: mirror.answers.set())
+    assert answer.result(WAIT).results[0].jobs == (1,)
+    prod.heard.until(1, Status.RUNNING)
+    assert [job.id for job in prod.of("nba", 1)] == [1]
+    assert prod.engine.history.last_id() == 2
+
+
+def test_a_job_that_equals_one_in_flight_is_answered_with_that_one(prod: MirrorBench) -> None:
+    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.RUNNING, "compact"))
+    prod.heard.until(1, Status.RUNNING)
+    answer = prod.say("ADMIN COMPACT nba")
+    assert answer.results[0].jobs == (1,)
+    assert answer.results[0].notice == "The cluster has this job already: it is job 1"
+    record = prod.job(2)
+    assert (record.status, record.reason) == (Status.STOPPED, "the cluster has it already as job 1")
+    assert record.origin == Origin("prod", "nba", 0)
+    assert prod.say("ADMIN COMPACT nba; ADMIN FLUSH nba; ADMIN FLUSH nba").failure is None
+    assert [job.id for job in prod.of("nba", 41)] == [4]
+
+
+@pytest.mark.parametrize("seen_first", [False, True])
+def test_an_order_whose_answer_was_lost_claims_the_job_that_the_cluster_then_lists(
+    prod: MirrorBench, seen_first: bool
+) -> None:
+    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.FINISHED))
+    prod.heard.until(1, Status.FINISHED)
+    prod.mirror.lost_answer = lost()
+    if seen_first:
+        prod.cluster(lambda mirror: mirror.answers.clear())
+    answer = prod.engine.execute("ADMIN FLUSH nba", prod.session)
+    prod.mirror.wait_for(lambda: "submit flush nba" in prod.mirror.asked)
+    if seen_first:
+        prod.cluster(lambda mirror: None)
+        prod.mirror.wait_for(lambda: "show nba 41" in prod.mirror.asked)
+        prod.cluster(lambda mirror: mirror.answers.set())
+    result = answer.result(WAIT).results[0]
+    assert result.jobs == (2,)
+    assert "it is not sent again" in result.notice
+    assert prod.heard.until(2, Status.RUNNING).origin == Origin("prod", "nba", 41)
+    assert prod.mirror.asked.count("submit flush nba") == 1
+    assert prod.engine.history.last_id() == 2
+
+
+def test_an_order_whose_answer_was_lost_and_that_no_list_shows_was_not_carried_out(prod: MirrorBench) -> None:
+    prod.mirror.refusal = lost()  # it never came there
+    assert prod.say("ADMIN FLUSH nba").results[0].jobs == (1,)
+    assert prod.job(1).status is Status.QUEUE
+    while not prod.job(1).status.ended:
+        prod.clock.wait_for_sleepers(1)
+        prod.clock.advance(10)
+        prod.seen()
+    job = prod.job(1)
+    assert (job.status, job.reason) == (
+        Status.STOPPED,
+        "its answer was lost, and the cluster lists no such job: it was not carried out",
+    )
+    assert prod.mirror.asked.count("submit flush nba") == 1
+
+
+def test_what_the_cluster_refuses_is_said_in_its_words_and_leaves_a_stopped_record(prod: MirrorBench) -> None:
+    prod.mirror.refusal = refusal("PermissionError: No permission to write data.")
+    told = prod.refusal("ADMIN FLUSH nba")
+    assert told == "The cluster refused flush nba (job 1): PermissionError: No permission to write data."
+    assert (prod.job(1).status, prod.job(1).reason) == (
+        Status.STOPPED,
+        "the cluster refused it: PermissionError: No permission to write data.",
+    )
+
+
+def test_a_space_that_is_not_there_is_refused_before_anything_is_written(prod: MirrorBench) -> None:
+    assert prod.refusal("ADMIN FLUSH nbaa") == "Space 'nbaa' does not exist; did you mean 'nba'?"
+    assert prod.refusal("ADMIN FLUSH").startswith("Space was not chosen")
+    assert prod.engine.history.last_id() == 0
+
+
+# ---- stopped
+
+
+def test_a_stop_goes_to_the_cluster_and_what_it_comes_to_is_seen_at_once(prod: MirrorBench) -> None:
+    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.QUEUE))
+    prod.heard.until(1, Status.QUEUE)
+    assert prod.rows("STOP JOB 1") == [("stop 1 jobs 0 tasks",)]
+    assert "stop nba 40" in prod.mirror.asked
+    job = prod.job(1)
+    assert (job.status, job.stopping) == (Status.STOPPED, False)
+    assert prod.refusal("STOP JOB 1") == "Job 1 has already stopped"
+
+
+def test_a_stop_that_the_cluster_refuses_is_never_pretended(prod: MirrorBench) -> None:
+    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.RUNNING, "compact"))
+    prod.heard.until(1, Status.RUNNING)
+    prod.mirror.refusal = refusal()
+    told = prod.refusal("STOP JOB 1")
+    assert told == (
+        "Job 1 (compact nba) was not stopped; the cluster says: The job type do not support stopping"
+    )
+    job = prod.job(1)
+    assert (job.status, job.stopping) == (Status.RUNNING, False)
+    assert job.events[-1].kind is EventKind.NOTE
+    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.FINISHED))
+    prod.heard.until(1, Status.FINISHED)
+
+
+def test_what_can_not_be_asked_is_refused_before_the_cluster_hears_of_it(prod: MirrorBench) -> None:
+    ended_on(prod, 40, Status.FINISHED)
+    for text, told in (
+        ("STOP JOB 99", "Job 99 does not exist"),
+        ("STOP JOB 1", "Job 1 has already finished"),
+        ("RECOVER JOB 99", "Job 99 does not exist"),
+        ("RECOVER JOB 1", "Job 1 has finished: the cluster runs only failed and stopped jobs again"),
+    ):
+        assert prod.refusal(text) == told
+    prod.say("BACKUP JOB 0 9")
+    assert prod.refusal("STOP JOB 1") == "Job 1 is archived"
+    assert not [one for one in prod.mirror.asked if one.startswith(("stop", "recover"))]
+
+
+# ---- run again
+
+
+def test_a_recovered_job_is_a_new_one_of_ours_with_the_same_origin(prod: MirrorBench) -> None:
+    old = ended_on(prod, 40, Status.FAILED)
+    assert prod.rows("RECOVER JOB 1") == [("2",)]
+    assert "recover nba [40]" in prod.mirror.asked
+    prod.cluster(lambda mirror: mirror.change("nba", 40, status=Status.RUNNING, start=LATER, stop=None))
+    prod.heard.until(2, Status.RUNNING)
+    prod.cluster(lambda mirror: mirror.change("nba", 40, status=Status.FINISHED, stop=LATER))
+    new = prod.heard.until(2, Status.FINISHED)
+    assert (new.recovered_from, new.origin, new.start) == (1, old.origin, LATER)
+    assert prod.job(1) == old
+    assert prod.refusal("RECOVER JOB 1") == "Job 1 was run again already, as job 2"
+
+
+def test_a_job_that_others_recover_is_another_job_of_ours(prod: MirrorBench) -> None:
+    old = ended_on(prod, 40, Status.STOPPED)
+    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.QUEUE))
+    new = prod.heard.until(2, Status.QUEUE)
+    assert (new.recovered_from, new.origin) == (1, old.origin)
+    prod.cluster(lambda mirror: mirror.change("nba", 40, status=Status.FINISHED, start=LATER, stop=LATER))
+    prod.heard.until(2, Status.FINISHED)
+    assert prod.job(1) == old
+
+
+def test_a_run_that_was_missed_between_two_looks_is_another_job_all_the_same(prod: MirrorBench) -> None:
+    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.RUNNING))
+    prod.heard.until(1, Status.RUNNING)
+    prod.cluster(lambda mirror: mirror.change("nba", 40, start=LATER))
+    new = prod.heard.until(2, Status.RUNNING)
+    assert (prod.job(1).status, new.recovered_from) == (Status.STOPPED, 1)
+    assert "ran it again before it told" in prod.job(1).reason
+
+
+def test_a_recovery_that_the_cluster_does_not_make_leaves_the_old_job_to_be_recovered(
+    prod: MirrorBench,
+) -> None:
+    ended_on(prod, 40, Status.FAILED)
+    prod.mirror.refusal = refusal("no way")
+    assert prod.refusal("RECOVER JOB 1") == "Job 1 was not recovered: the cluster says: no way"
+    assert (prod.job(2).status, prod.job(2).recovered_from) == (Status.STOPPED, None)
+    prod.mirror.refusal = None
+    assert prod.rows("RECOVER JOB") == [("3",)]
+    assert prod.job(3).recovered_from == 1
+
+
+def test_a_recovery_whose_answer_and_order_were_lost_is_found_out(prod: MirrorBench) -> None:
+    ended_on(prod, 40, Status.FAILED)
+    prod.mirror.refusal = lost()
+    assert prod.say("RECOVER JOB 1").results[0].jobs == (2,)
+    while not prod.job(2).status.ended:
+        prod.clock.wait_for_sleepers(1)
+        prod.clock.advance(10)
+    assert prod.job(2).reason == "the cluster did not run it again"
+    assert prod.mirror.asked.count("recover nba [40]") == 1
+
+
+def test_a_bare_recover_asks_only_for_what_the_cluster_still_has(prod: MirrorBench) -> None:
+    ended_on(prod, 40, Status.FAILED)
+    prod.cluster(lambda mirror: mirror.put("nba", 41, Status.STOPPED))
+    prod.cluster(lambda mirror: mirror.put("test2", 42, Status.FAILED))
+    prod.heard.until(3, Status.FAILED)
+    prod.cluster(lambda mirror: mirror.there["nba"].pop(40))
+    assert prod.rows("USE nba; RECOVER JOB") == [("4",)]
+    prod.session.space = None
+    assert prod.rows("RECOVER JOB") == [("5",)]
+    assert [one for one in prod.mirror.asked if one.startswith("recover")] == [
+        "recover nba [41]",
+        "recover test2 [42]",
+    ]
+
+
+def test_an_end_that_the_cluster_takes_back_is_told_and_changes_nothing(prod: MirrorBench) -> None:
+    old = ended_on(prod, 40, Status.STOPPED)
+    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.FINISHED))
+    prod.heard.wait_for(
+        lambda: "Job 1 had ended as stopped; the cluster now says that it finished" in prod.heard.notices
+    )
+    assert prod.job(1) == old
+    assert prod.engine.history.last_id() == 1
+
+
+# ---- the history
+
+
+def test_a_backup_archives_here_alone_and_says_so(prod: MirrorBench) -> None:
+    ended_on(prod, 40, Status.FINISHED)
+    result = prod.say("BACKUP JOB 0 9").results[0]
+    assert [row.cells for row in result.rows] == [("backup 1 jobs 1 tasks",)]
+    assert result.notice == "Archived in jobtui's history alone: the cluster keeps its own list of its jobs"
+
+
+def test_jobs_are_attached_again_at_the_next_start(tmp_path: Path) -> None:
+    mirror, clock = ScriptedMirror(), FakeClock()
+    with mirror_bench(tmp_path, mirror, clock) as before:
+        before.say("ADMIN COMPACT nba")
+        before.heard.until(1, Status.RUNNING)
+        before.cluster(lambda mirror: mirror.put("nba", 2, Status.FINISHED))
+        before.heard.until(2, Status.FINISHED)
+        before.say("BACKUP JOB 2 2")
+    mirror = _copy(mirror)
+    mirror.put("nba", 1, Status.FINISHED)
+    with mirror_bench(tmp_path, mirror, clock) as after:
+        after.caught_up()
+        assert (after.job(1).status, after.job(1).stop) == (Status.FINISHED, START)
+        assert after.engine.history.last_id() == 2
+        assert not [text for text in after.heard.notices if "interrupted" in text]
+
+
+def test_a_job_older_than_the_index_is_looked_up_in_the_history(tmp_path: Path) -> None:
+    old = MirroredJob(
+        5, "flush", Status.FINISHED, START - timedelta(days=40), START - timedelta(days=40), tasks=()
+    )
+    mirror = ScriptedMirror()
+    mirror.there["nba"][5] = old
+    with mirror_bench(tmp_path, mirror) as before:
+        before.caught_up()
+        assert before.job(1).start == old.start
+    mirror = _copy(mirror)
+    with mirror_bench(tmp_path, mirror) as after:
+        after.caught_up()
+        assert after.engine.history.last_id() == 1
+
+
+def test_an_order_that_jobtui_did_not_live_to_hear_about_is_told_as_such(tmp_path: Path) -> None:
+    history = History.open(tmp_path / "history")
+    origin = Origin("prod", "nba", 0)
+    history.commit(_waiting(history.new_id(), origin)).result()
+    history.commit(_waiting(history.new_id(), Origin("staging", "nba", 7))).result()
+    history.commit(_waiting(history.new_id(), None)).result()
+    history.close()
+    with mirror_bench(tmp_path, ScriptedMirror()) as it:
+        assert [it.job(n).status for n in (1, 2, 3)] == [Status.STOPPED] * 3
+        assert "before the cluster had answered" in it.job(1).reason
+        assert "no longer works on the cluster staging" in it.job(2).reason
+        assert "are now those of the cluster prod" in it.job(3).reason
+
+
+# ---- the connection
+
+
+def test_the_engine_opens_although_the_cluster_is_away_and_shows_why(tmp_path: Path) -> None:
+    mirror = ScriptedMirror()
+    mirror.tell(LinkState.LOST)
+    with mirror_bench(tmp_path, mirror) as it:
+        assert it.engine.link == mirror.link
+        assert it.refusal("ADMIN FLUSH nba") == "no connection to the cluster"
+        assert it.engine.history.last_id() == 0
+        assert it.rows("SHOW JOBS") == []
+        mirror.put("nba", 40)
+        it.cluster(lambda mirror: mirror.tell(LinkState.CONNECTED))
+        it.heard.until(1, Status.RUNNING)
+        it.heard.wait_for(lambda: it.links == ["connected"])
+        assert it.engine.spaces() == ("nba",)
+
+
+def test_a_lost_connection_leaves_the_jobs_as_they_are_until_it_is_back(prod: MirrorBench) -> None:
+    prod.say("ADMIN COMPACT nba")
+    prod.heard.until(1, Status.RUNNING)
+    prod.cluster(lambda mirror: mirror.tell(LinkState.LOST))
+    prod.heard.wait_for(lambda: prod.links == ["lost"])
+    assert prod.refusal("STOP JOB 1") == "no connection to the cluster"
+    assert (prod.job(1).status, prod.job(1).stopping) == (Status.RUNNING, False)
+    assert [row[2] for row in prod.rows("SHOW JOBS")] == ["running"]
+    prod.mirror.put("nba", 1, Status.FINISHED)
+    prod.cluster(lambda mirror: mirror.tell(LinkState.CONNECTED))
+    prod.heard.until(1, Status.FINISHED)
+
+
+def test_to_leave_nobody_waits_for_the_clusters_jobs(prod: MirrorBench) -> None:
+    prod.say("ADMIN COMPACT nba")
+    prod.heard.until(1, Status.RUNNING)
+    prod.engine.stop_work().result(WAIT)
+    prod.engine.idle().result(WAIT)
+    assert prod.job(1).status is Status.RUNNING
+    assert not [one for one in prod.mirror.asked if one.startswith("stop")]
+
+
+def test_a_retry_is_asked_of_the_connection(prod: MirrorBench) -> None:
+    prod.engine.retry_now()
+    prod.mirror.wait_for(lambda: prod.mirror.retries == 1)
+
+
+def test_a_job_of_a_cluster_is_let_go_where_the_profile_is_embedded_now(tmp_path: Path) -> None:
+    history = History.open(tmp_path / "history")
+    history.commit(_waiting(history.new_id(), Origin("prod", "nba", 7))).result()
+    history.close()
+    engine = Engine.open(Profile("prod", tmp_path, {"a": None}))
+    job = engine.job(1)
+    engine.close()
+    assert job is not None
+    assert job.reason.startswith("this profile no longer works on the cluster prod")
+
+
+def _copy(mirror: ScriptedMirror) -> ScriptedMirror:
+    """The same cluster, for another engine's loop."""
+    other = ScriptedMirror()
+    other.there = mirror.there
+    return other
+
+
+def _waiting(job_id: int, origin: Origin | None) -> Job:
+    return Job(job_id, "flush", "nba", START, origin=origin, events=())

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class MirrorBench(Bench):
-    """A bench whose work is the cluster's. Its clock stands still: the cluster is looked at when a test says so."""
+    """A bench whose work is the cluster's, which is looked at when a test says so: the clock stands still."""
 
     def __init__(self, engine: Engine, mirror: ScriptedMirror, clock: FakeClock) -> None:
         self.engine, self.mirror, self.clock = engine, mirror, clock

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,11 +20,16 @@ from jobtui.storage.base import (
     StorageError,
 )
 
+WAIT = 20.0
 START = datetime(2019, 12, 17, 9, 21, 30, tzinfo=UTC)
 
 
 class ScriptedMirror:
-    """`asked` is every question in its order. `trouble` is what asking of a space, or of any (""), comes to."""
+    """`asked` is every question in its order. `trouble` is what asking of a space, or of any (""), comes to.
+
+    An order is carried out, and answered once `answers` lets it; `lost_answer` is what its answer comes to.
+    `refusal` is what an order comes to that is not carried out. A job that equals one in flight shares its id.
+    """
 
     cluster = "prod"
     capabilities = Capabilities(exact_progress=False, real_stop=False, create=False, load=False)
@@ -34,6 +41,11 @@ class ScriptedMirror:
         self.link = Link(LinkState.CONNECTED, START)
         self.on_list: Callable[[], None] = lambda: None
         self.lost_answer: StorageError | None = None
+        self.refusal: StorageError | None = None
+        self.retries = 0
+        self.answers = asyncio.Event()
+        self.answers.set()
+        self._asked = threading.Condition()
         self._watchers: list[Callable[[Link], None]] = []
 
     # ---- for the test
@@ -73,7 +85,10 @@ class ScriptedMirror:
         if self.link.state is not LinkState.CONNECTED:
             raise StorageError(Code.UNREACHABLE, "", "", "no connection to the cluster")
 
-    def retry_now(self) -> None: ...
+    def retry_now(self) -> None:
+        with self._asked:
+            self.retries += 1
+            self._asked.notify_all()
 
     async def close(self) -> None: ...
 
@@ -99,26 +114,56 @@ class ScriptedMirror:
 
     async def submit(self, command: str, space: str) -> int:
         await self._ask(f"submit {command} {space}", space)
-        job_id = max((job for jobs in self.there.values() for job in jobs), default=0) + 1
-        self.put(space, job_id, command=command)
-        if self.lost_answer is not None:
-            raise self.lost_answer
+        self._refuse()
+        for job in self.there[space].values():
+            if job.command == command and not job.status.ended:
+                job_id = job.id
+                break
+        else:
+            job_id = max((job for jobs in self.there.values() for job in jobs), default=0) + 1
+            self.put(space, job_id, command=command)
+        await self._answer()
         return job_id
 
     async def stop(self, space: str, job: int) -> None:
         await self._ask(f"stop {space} {job}", space)
+        self._refuse()
         self.put(space, job, Status.STOPPED)
+        await self._answer()
 
     async def recover(self, space: str, jobs: Sequence[int] = ()) -> int:
         await self._ask(f"recover {space} {[*jobs]}", space)
-        fit = [job for job in jobs or self.there[space] if self.there[space][job].status is not Status.FINISHED]
+        self._refuse()
+        there = self.there[space]
+        fit = [
+            job
+            for job in jobs or there
+            if job in there and there[job].status in (Status.FAILED, Status.STOPPED)
+        ]
         for job in fit:
             self.put(space, job, Status.QUEUE)
+        await self._answer()
         return len(fit)
+
+    def wait_for(self, condition: Callable[[], object]) -> None:
+        """For a test on another thread: wait until what was asked makes it true."""
+        with self._asked:
+            assert self._asked.wait_for(condition, WAIT), self.asked[-10:]
+
+    def _refuse(self) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+
+    async def _answer(self) -> None:
+        await self.answers.wait()
+        if self.lost_answer is not None:
+            raise self.lost_answer
 
     async def _ask(self, question: str, space: str = "") -> None:
         await self.ready()
-        self.asked.append(question)
+        with self._asked:
+            self.asked.append(question)
+            self._asked.notify_all()
         trouble = self.trouble.get(space) or self.trouble.get("")
         if trouble is not None:
             raise trouble
