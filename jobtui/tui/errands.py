@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 class Errands:
     """Each method runs in a worker of the dashboard's."""
 
-    def __init__(self, context: Context, dashboard: Dashboard, deeds: Deeds) -> None:
+    def __init__(self, context: Context, dashboard: Dashboard) -> None:
         self._shared = context
         self._dashboard = dashboard
-        self._deeds = deeds
+        self._deeds = Deeds(context, dashboard)
 
     async def run(self, what: str, ids: Sequence[int], view: JobsView) -> None:
         """Do what a command's id names, to these jobs."""

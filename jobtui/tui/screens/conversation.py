@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 from textual.app import ComposeResult
 from textual.screen import Screen
 
-from jobtui.engine.desk import Answer
 from jobtui.tui.context import Context
 from jobtui.tui.lines import Ink, Line
-from jobtui.tui.screens.help import statement_lines
 from jobtui.tui.widgets.bar import CommandBar
 from jobtui.tui.widgets.completions import CompletionList
 from jobtui.tui.widgets.keybar import KeyBar
@@ -20,6 +18,7 @@ from jobtui.tui.widgets.transcript import Transcript, answer_lines, sent_lines
 from jobtui.tui.words import drops, local_word
 
 if TYPE_CHECKING:
+    from jobtui.engine.desk import Answer
     from jobtui.tui.widgets.typist import Typist
 
 
@@ -82,6 +81,8 @@ class Conversation(Screen[None]):
             case "quit":
                 await self.app.run_action("quit", self)
             case "help":
+                from jobtui.tui.screens.help import statement_lines
+
                 self.transcript.add([*sent_lines(self.context.prompt, message.text), *statement_lines()])
                 self.show_transcript()
             case "clear":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from rich.style import Style
@@ -15,14 +16,9 @@ from textual.widget import Widget
 
 from jobtui.tui.commands import Command, Where, bindings, commands
 from jobtui.tui.context import Context
-from jobtui.tui.deeds import Deeds
-from jobtui.tui.errands import Errands
 from jobtui.tui.feed import Batch
-from jobtui.tui.leaving import Leaving
 from jobtui.tui.lines import Ink, Line
 from jobtui.tui.screens.conversation import Conversation
-from jobtui.tui.screens.dialog import confirmation
-from jobtui.tui.screens.help import Help
 from jobtui.tui.text import clean, wrap
 from jobtui.tui.views import make_view
 from jobtui.tui.views.base import View
@@ -34,6 +30,8 @@ from jobtui.tui.widgets.lines_view import LinesView
 
 if TYPE_CHECKING:
     from jobtui.tui.application import DashboardApp
+    from jobtui.tui.errands import Errands
+    from jobtui.tui.leaving import Leaving
     from jobtui.tui.views.places import PlacesView
 
 LEAST = Size(40, 10)
@@ -54,9 +52,6 @@ class Dashboard(Conversation):
         self.jobs = JobsView(context, id="jobs")
         self.stage = Container(self.jobs, id="stage")
         self.too_small = LinesView(id="too-small")
-        self.deeds = Deeds(context, self)
-        self.errands = Errands(context, self, self.deeds)
-        self.leaving = Leaving(context, self)
         self.place: View = self.jobs
         self._views: dict[str, View] = {"jobs": self.jobs}
         self._flags: tuple[str, ...] = ()
@@ -153,6 +148,8 @@ class Dashboard(Conversation):
 
     async def confirm(self, title: str, lines: Sequence[Line], deed: str) -> bool:
         """Ask; cancel is the focused answer. In a worker only."""
+        from jobtui.tui.screens.dialog import confirmation
+
         return await self.app.push_screen_wait(confirmation(title, lines, deed)) is True
 
     def tell(self, text: str, severity: str = "information") -> None:
@@ -226,7 +223,7 @@ class Dashboard(Conversation):
 
     async def action_back(self) -> None:
         """Esc: from the results, from what the place is in, from the alarm."""
-        if self.leaving.stay() or self.place.back():
+        if self._leaving.stay() or self.place.back():
             return
         if self.has_class("-transcript"):
             self.remove_class("-transcript")
@@ -250,13 +247,13 @@ class Dashboard(Conversation):
         """A key of the jobs view that does something to jobs."""
         message.stop()
         if isinstance(self.place, JobsView):
-            self.work(self.errands.run(message.what, message.ids, self.place))
+            self.work(self._errands.run(message.what, message.ids, self.place))
 
     def on_places_view_asked(self, message: PlacesView.Asked) -> None:
         """A key of the spaces or hosts."""
         message.stop()
         view = cast("PlacesView", self.place)
-        self.work(self.errands.run_place(message.what, message.name, view))
+        self.work(self._errands.run_place(message.what, message.name, view))
 
     async def show_jobs_of(self, kind: str, name: str) -> None:
         """The jobs of a space or a host."""
@@ -275,6 +272,8 @@ class Dashboard(Conversation):
 
     def action_help(self) -> None:
         """The keys that work here and now."""
+        from jobtui.tui.screens.help import Help
+
         self.app.push_screen(Help(self.working(), self.context.keymap))
 
     def action_redraw(self) -> None:
@@ -311,7 +310,7 @@ class Dashboard(Conversation):
 
     def action_quit(self) -> None:
         """Leave; ask where work is under way."""
-        self.work(self.leaving.ask())
+        self.work(self._leaving.ask())
 
     def start(self, command: Command) -> None:
         """Do what a command's key would do here."""
@@ -352,6 +351,20 @@ class Dashboard(Conversation):
         kept, jobs = self.context.kept, self.jobs.list
         kept.sort, kept.descending = jobs.sorting.key, jobs.sorting.descending
         kept.filter, kept.follow = jobs.filter_text, jobs.follow
+
+    # what is imported and made when it is first needed
+
+    @cached_property
+    def _errands(self) -> Errands:
+        from jobtui.tui.errands import Errands
+
+        return Errands(self.context, self)
+
+    @cached_property
+    def _leaving(self) -> Leaving:
+        from jobtui.tui.leaving import Leaving
+
+        return Leaving(self.context, self)
 
     @property
     def desktop(self) -> DashboardApp:

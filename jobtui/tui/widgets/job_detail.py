@@ -9,10 +9,7 @@ from jobtui.tui.context import Context
 from jobtui.tui.feed import Batch
 from jobtui.tui.lines import Ink, Line
 from jobtui.tui.looks import Looks
-from jobtui.tui.panes.events import events
-from jobtui.tui.panes.storage import storage
 from jobtui.tui.panes.tasks import tasks
-from jobtui.tui.panes.timeline import timeline
 from jobtui.tui.widgets.detail import Detail, DetailBody, Tab, TabStrip, caption_of
 
 
@@ -114,11 +111,17 @@ class JobDetail(Detail):
                 waits = self._waits_for(job)
                 return [*lines, (), ((f" {waits}", Ink.MUTED),)] if waits else lines
             case Tab.TIMELINE:
+                from jobtui.tui.panes.timeline import timeline
+
                 return timeline(job, width, now)
             case Tab.STORAGE:
+                from jobtui.tui.panes.storage import storage
+
                 looks = {task.host: self._looks.at(job.space, task.host) for task in job.tasks}
                 return storage(job, looks, width, self._must_ask(job))
             case Tab.EVENTS:
+                from jobtui.tui.panes.events import events
+
                 return events(job, self._shared.desk.history.recovered_as(job.id), width)
 
     def _waits_for(self, job: Job) -> str:

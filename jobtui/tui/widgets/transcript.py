@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from jobtui.engine.desk import Answer
-from jobtui.language.result import Result
 from jobtui.tui import units
 from jobtui.tui.lines import Ink, Line
 from jobtui.tui.widgets.lines_view import LinesView
+
+if TYPE_CHECKING:
+    from jobtui.engine.desk import Answer
+    from jobtui.language.result import Result
 
 MOST_ROWS = 1000
 _MOST_LINES = 20_000
