@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from msgspec.structs import replace
 
-from jobtui.engine.clock import Clock
 from jobtui.model import Link
+
+if TYPE_CHECKING:
+    from jobtui.engine.clock import Clock  # with asyncio, which a reader does without
 
 
 @runtime_checkable
