@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.engine.engine import Engine, Run
 from tests.support.commands import CommandLine, new_job
 
 # ---- what is printed, and where
@@ -288,17 +287,6 @@ def test_profiles_have_jobs_and_spaces_of_their_own(tmp_path: Path) -> None:
     assert (tmp_path / "disk0").is_dir()
     hosts = jobtui.done("--profile", "prod", "-e", "SHOW HOSTS", "--format", "csv").splitlines()
     assert [line.partition(",")[0] for line in hosts] == ["Host", "disk0"]
-
-
-def test_a_profile_that_is_taken_is_1_and_says_by_whom(nba: CommandLine) -> None:
-    engine = Engine.open(nba.profile, run=Run.NONE)
-    try:
-        ended = nba("-e", "ADMIN FLUSH nba")
-        assert ended.returncode == 1
-        assert str(os.getpid()) in ended.stderr
-        assert nba("-e", "SHOW JOBS").returncode == 0
-    finally:
-        engine.close()
 
 
 def test_a_progress_bar_is_drawn_on_a_terminal_alone(nba: CommandLine) -> None:
