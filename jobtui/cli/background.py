@@ -10,18 +10,16 @@ from pathlib import Path
 
 from jobtui.cli.arguments import Serve
 from jobtui.cli.exits import CommandError, Exit
-from jobtui.cli.serve import open_log
+from jobtui.cli.serve import SERVES, open_log
 from jobtui.cli.streams import complain
 from jobtui.engine.profile import Profile
-from jobtui.engine.remote import Remote
-from jobtui.engine.wire import NoAnswer
 
 START_SECONDS = 30.0
 BETWEEN_LOOKS_SECONDS = 0.05
 
 
 def serve_in_background(profile: Profile, asked: Serve, log: Path) -> int:
-    """Start the server, and return once it answers. Raises CommandError where it ends before that."""
+    """Start the server, and return once it has the profile. Raises CommandError where it ends before that."""
     file = open_log(log)
     told_before = os.fstat(file).st_size
     server = subprocess.Popen(
@@ -36,33 +34,28 @@ def serve_in_background(profile: Profile, asked: Serve, log: Path) -> int:
     while time.monotonic() < end:
         if server.poll() is not None:
             raise CommandError(_last_words(log, told_before))
-        if _answers(profile):
+        if SERVES in log.read_bytes()[told_before:].decode(errors="replace"):
             complain(
                 f"jobtui serves {profile.name} as process {server.pid} and writes {log}; "
                 f"kill {server.pid} ends it"
             )
             return Exit.DONE
         time.sleep(BETWEEN_LOOKS_SECONDS)
-    raise CommandError(f"process {server.pid} was started, and does not answer yet; it writes {log}")
+    raise CommandError(f"process {server.pid} was started, and does not serve yet; it writes {log}")
 
 
 def _place(profile: Profile, asked: Serve) -> list[str]:
     """The same profile, from wherever the server looks at it."""
-    words = ["--profile", profile.name]
+    words = ["--profile", profile.name] if asked.nebula is None else ["--nebula", asked.nebula]
+    if asked.user is not None:
+        words += ["-u", asked.user]
+    if asked.tls is not None:
+        words += ["--tls", asked.tls if asked.tls == "system" else str(Path(asked.tls).absolute())]
     if asked.data_dir is not None:
         words += ["--data-dir", str(asked.data_dir.absolute())]
     if asked.config is not None:
         words += ["--config", str(asked.config.absolute())]
     return words
-
-
-def _answers(profile: Profile) -> bool:
-    try:
-        remote = Remote.connect(profile)
-    except NoAnswer:
-        return False
-    remote.close()
-    return True
 
 
 def _last_words(log: Path, told_before: int) -> str:

@@ -28,6 +28,7 @@ from jobtui.engine.shared import SharedDesk
 from jobtui.model import Change, Job, Notice, Status
 
 LOG = "serve.log"
+SERVES = "jobtui serves"
 LONGEST_LOG = 1 << 20
 
 
@@ -94,7 +95,7 @@ def _serve(engine: Engine, *, until_idle: bool) -> None:
     serving = _Serving(engine, dated=not _is_the_journal(2))
     with listening(engine, serving):
         try:
-            serving.say(f"jobtui serves {engine.profile} as process {os.getpid()}")
+            serving.say(f"{SERVES} {engine.profile} as process {os.getpid()}")
             serving.until_ended_by_signal_or(until_idle=until_idle)
             serving.wind_up()
         except LeftAtOnce:
@@ -128,7 +129,7 @@ class _Serving(Waiting):
         if self.interrupted is not None:
             self._stop()
             self.result(self._engine.idle())
-        queued = [job.id for job in self._engine.active() if job.status is Status.QUEUE]
+        queued = [job.id for job in self._engine.active() if job.status is Status.QUEUE and job.origin is None]
         self.say(f"Ended{': ' + counted_jobs(queued) + ' queued for the next start' if queued else ''}")
 
     def _either(self, work: Future[tuple[Job, ...]]) -> None:

@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from jobtui.storage.local.worker.halt import Halt
-from tests.support.storage import Watched, compact, dumped, flush, layered, layers, space_at
+from tests.support.storage import Watched, compact, dumped, flush, layered, layers, space_at, storage_at
 
 
 def test_a_stopped_compact_says_so_keeps_all_data_and_the_next_one_works(tmp_path):
@@ -32,6 +32,39 @@ def test_a_stopped_compact_says_so_keeps_all_data_and_the_next_one_works(tmp_pat
             assert await dumped(storage) == sorted(held.items())
 
     asyncio.run(run())
+
+
+def test_a_stopped_compact_of_one_file_which_was_moved_but_not_rewritten_is_not_called_finished(tmp_path):
+    async def run():
+        async with layered(tmp_path, 1, 3, rate=1 << 20) as (storage, held):
+            watched = Watched()
+            compacting = asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
+            await watched.moved.wait()
+            watched.cancel.set()
+            assert (await compacting).stopped
+            assert await dumped(storage) == sorted(held.items())
+
+    asyncio.run(run())
+
+
+def test_a_stop_need_not_kill_where_the_work_goes_slowly(tmp_path):
+    notices: list[str] = []
+
+    async def run():
+        async with layered(tmp_path, 2, 2, rate=64 << 20) as (_, held):
+            pass
+        async with storage_at(tmp_path, notices=notices, rate=200_000) as storage:
+            watched = Watched()
+            compacting = asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
+            await watched.moved.wait()
+            pid = storage.worker("h1", adopted=False).pid
+            watched.cancel.set()
+            assert (await compacting).stopped
+            assert storage.worker("h1", adopted=False).pid == pid
+            assert await dumped(storage) == sorted(held.items())
+
+    asyncio.run(run())
+    assert notices == []
 
 
 def test_a_stop_before_the_work_was_taken_up_stops_it_without_a_worker(tmp_path):

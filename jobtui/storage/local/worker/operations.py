@@ -94,8 +94,8 @@ class _Operation:
         log = _log_end(self._database.path)
         self._compact(opened, expected_reads(before))
         after = files_by_level(opened)
-        if self._halt.hit:  # it may have been through already, and then it is done
-            return not any(after.get(name) == level for name, level in files.items())
+        if self._halt.hit:  # it may have been through already: then each file has been written anew
+            return files.keys().isdisjoint(after)
         left = left_behind(files, after, opened.levelled)
         if left or total(opened, "background-errors") > errors:
             self._complain(opened, log, left)

@@ -19,6 +19,8 @@ MEMTABLE = 16 << 20
 MEMTABLES = 48 << 20
 FILE = 16 << 20
 _NEVER = 1 << 30
+_BUFFER = 1 << 20  # RocksDB's own
+_LEAST_BUFFER = 4 << 10
 
 
 class Shared:
@@ -62,6 +64,8 @@ class Shared:
         options.set_block_based_table_factory(table)
         if compact_rate is not None:
             options.set_ratelimiter(compact_rate, 100_000, 10)
+            # a stop is not seen while a buffer waits for its turn to be written
+            options.set_writable_file_max_buffer_size(max(_LEAST_BUFFER, min(_BUFFER, compact_rate // 20)))
         return options
 
 

@@ -1,0 +1,332 @@
+"""`jobtui serve`: the owner without a screen, also in the background, and where a dashboard goes on as one."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from jobtui.engine.engine import Engine
+from jobtui.engine.remote import Remote
+from jobtui.engine.wire import NoAnswer, door_of
+from jobtui.model import Status
+from tests.support.commands import CommandLine
+from tests.support.homes import SLOW, moved_in, status_of, with_pairs
+from tests.support.terminal import Terminal
+from tests.support.waiting import eventually
+
+WAIT = 30.0
+STAMP = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d ")
+
+
+@pytest.fixture(scope="module")
+def much(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return with_pairs(tmp_path_factory.mktemp("much"))
+
+
+@pytest.fixture
+def jobtui(much: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    """A user whose compacts take many seconds."""
+    runtime = tmp_path / "runtime"
+    runtime.mkdir(mode=0o700)
+    found = moved_in(tmp_path, much, SLOW)
+    found.environment["XDG_RUNTIME_DIR"] = str(runtime)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    return found
+
+
+def answers(jobtui: CommandLine) -> bool:
+    try:
+        Remote.connect(jobtui.profile).close()
+    except NoAnswer:
+        return False
+    return True
+
+
+@contextmanager
+def serving(jobtui: CommandLine, **options: object) -> Iterator[subprocess.Popen[bytes]]:
+    with jobtui.started("serve", **options) as process:
+        eventually(lambda: answers(jobtui))
+        yield process
+
+
+def told(err: bytes) -> list[str]:
+    """What a server said, without the times."""
+    lines = err.decode().splitlines()
+    assert all(STAMP.match(line) for line in lines), lines
+    return [re.sub(r"after [\d.]+ s", "after N s", STAMP.sub("", line)) for line in lines]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_cleanly_after_an_honest_word_about_what_runs(
+    jobtui: CommandLine, sent: signal.Signals
+) -> None:
+    with serving(jobtui) as process:
+        jobtui.done("-e", "ADMIN COMPACT nba; ADMIN FLUSH nba")
+        eventually(lambda: status_of(jobtui, 1) is Status.RUNNING)
+        process.send_signal(sent)
+        _, err = process.communicate(timeout=WAIT)
+    assert process.returncode == 0
+    lines = told(err)
+    assert lines[0] == f"jobtui serves local as process {process.pid}"
+    assert {"Job 1 (compact nba) queued", "Job 1 (compact nba) started", "Job 2 (flush nba) queued"} < {*lines}
+    assert lines[4:] == [
+        "Stopping job 1; once more leaves at once",
+        "Job 1 (compact nba) stopped after N s",
+        "Ended: job 2 queued for the next start",
+    ]
+    assert (status_of(jobtui, 1), status_of(jobtui, 2)) == (Status.STOPPED, Status.QUEUE)
+    assert not door_of(jobtui.profile.root).exists()
+
+
+def test_it_runs_the_queue_of_before_and_tells_of_each_jobs_start_and_end_in_a_line(
+    jobtui: CommandLine,
+) -> None:
+    jobtui.config.unlink()
+    jobtui.done("--detach", "-e", "ADMIN COMPACT nba")
+    with serving(jobtui) as process:
+        eventually(lambda: status_of(jobtui, 1) is Status.FINISHED)
+        process.terminate()
+        _, err = process.communicate(timeout=WAIT)
+    lines = told(err)
+    assert "1 queued before this start: running now" in lines[1] or "queued before" in lines[0] + lines[1]
+    assert lines[-3:] == [
+        "Job 1 (compact nba) finished after N s",
+        "Stopping no job; once more leaves at once",
+        "Ended",
+    ]
+
+
+def test_a_second_signal_leaves_at_once_and_the_next_start_says_what_became_of_it(
+    jobtui: CommandLine,
+) -> None:
+    with serving(jobtui) as process:
+        jobtui.done("-e", "ADMIN COMPACT nba")
+        eventually(lambda: status_of(jobtui, 1) is Status.RUNNING)
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(WAIT) == 0
+    assert status_of(jobtui, 1) in (Status.RUNNING, Status.STOPPED)
+
+
+def test_where_another_owns_the_profile_it_refuses_and_names_that_one(jobtui: CommandLine) -> None:
+    engine = Engine.open(jobtui.profile)
+    try:
+        for words in (["serve"], ["serve", "--background"]):
+            ended = jobtui(*words)
+            assert ended.returncode == 1
+            assert f"process {os.getpid()}" in ended.stderr
+            assert "Traceback" not in ended.stderr
+    finally:
+        engine.close()
+
+
+def test_in_the_background_it_outlives_the_terminal_that_began_it(jobtui: CommandLine) -> None:
+    with Terminal(
+        jobtui.words("serve", "--background"), environment=jobtui.environment, cwd=jobtui.home
+    ) as terminal:
+        screen = terminal.until(lambda text: "ends it" in text.replace("\n", ""))
+        assert terminal.ended() == 0
+        pid = int(re.search(r"as process (\d+)", screen.replace("\n", ""))[1])  # type: ignore[index]
+        terminal.hang_up()
+    try:
+        assert os.getsid(pid) == pid
+        jobtui.done("-e", "ADMIN COMPACT nba")
+        eventually(lambda: status_of(jobtui, 1) is Status.RUNNING)
+        log = jobtui.profile.root / "serve.log"
+        assert log.stat().st_mode & 0o777 == 0o600
+        assert "Job 1 (compact nba) started" in log.read_text()
+    finally:
+        os.kill(pid, signal.SIGTERM)
+    eventually(lambda: status_of(jobtui, 1) is Status.STOPPED)
+    eventually(lambda: not alive(pid))
+
+
+def test_a_log_that_has_grown_long_is_put_aside(tmp_path: Path) -> None:
+    from jobtui.cli.serve import LONGEST_LOG, open_log
+
+    log = tmp_path / "serve.log"
+    log.write_bytes(bytes(LONGEST_LOG + 1))
+    os.close(open_log(log))
+    assert (log.stat().st_size, (tmp_path / "serve.log.1").stat().st_size) == (0, LONGEST_LOG + 1)
+
+
+# ---- a dashboard that goes on as a server, in front of which a shell waits
+
+LEAVING = """
+import os, sys, signal
+from pathlib import Path
+from jobtui.cli import dashboard
+from jobtui.cli.arguments import OpenDashboard
+import jobtui.tui.app as app
+
+def run(desk, settings):
+    \"\"\"A dashboard whose user submits a compact, then leaves the work behind.\"\"\"
+    from jobtui.engine.desk import Session
+    ended = desk.execute("ADMIN COMPACT nba", Session(None, Path("/"))).result()
+    assert ended.failure is None
+    while not any(job.status.value == "running" for job in desk.active()):
+        pass
+    assert desk.hand_over()
+    return 0
+
+app.run = run
+sys.exit(dashboard.open_dashboard(OpenDashboard(config=Path(sys.argv[1]), data_dir=Path(sys.argv[2]))))
+"""
+
+
+@contextmanager
+def shell(jobtui: CommandLine, program: str) -> Iterator[Terminal]:
+    """An interactive shell with the program at hand as `sh ./it`."""
+    script = jobtui.home / "it.py"
+    script.write_text(program)
+    words = [sys.executable, str(script), str(jobtui.config), str(jobtui.data)]
+    (jobtui.home / "it").write_text("exec " + " ".join(words) + "\n")
+    environment = jobtui.environment | {"PS1": "prompt$ ", "ENV": "", "PYTHONPATH": str(Path.cwd())}
+    with Terminal(
+        ["bash", "--norc", "--noprofile", "-i"], environment=environment, cwd=jobtui.home
+    ) as terminal:
+        terminal.shows("prompt$")
+        yield terminal
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
+
+
+@linux
+def test_a_dashboard_leaves_its_running_job_behind_the_prompt_comes_back_and_the_terminal_may_close(
+    jobtui: CommandLine,
+) -> None:
+    with shell(jobtui, LEAVING) as terminal:
+        terminal.send(b"sh ./it\r")
+        screen = terminal.until(lambda text: text.rstrip().endswith("prompt$") and "left to process" in text)
+        pid = int(re.search(r"left to process (\d+)", screen.replace("\n", ""))[1])  # type: ignore[index]
+        terminal.send(b"echo status $?\r")
+        terminal.shows("status 0")
+        workers = children_of(pid)
+        assert workers
+        assert os.getsid(pid) == pid
+        terminal.hang_up()
+    try:
+        assert status_of(jobtui, 1) is Status.RUNNING
+        assert children_of(pid) == workers
+        assert answers(jobtui)
+        jobtui.done("-e", "ADMIN FLUSH nba; STOP JOB 1")
+        eventually(lambda: not alive(pid))
+    finally:
+        if alive(pid):
+            os.kill(pid, signal.SIGKILL)
+    assert (status_of(jobtui, 1), status_of(jobtui, 2)) == (Status.STOPPED, Status.FINISHED)
+    lines = told((jobtui.profile.root / "serve.log").read_bytes())
+    assert lines[-2:] == ["Job 2 (flush nba) finished after N s", "Ended"]
+    assert not any(map(alive, workers))
+
+
+def children_of(pid: int) -> set[int]:
+    children = (task / "children" for task in Path(f"/proc/{pid}/task").iterdir())
+    return {int(child) for listed in children for child in listed.read_text().split()}
+
+
+BEHIND = """
+import os, signal, sys, time
+from jobtui.cli.front import step_behind
+front = step_behind()
+def heard(number, frame):
+    os.write(1, f"heard {signal.Signals(number).name}\\n".encode())
+for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2, signal.SIGCONT):
+    signal.signal(number, heard)
+os.write(1, f"behind {os.getpid()}\\n".encode())
+for line in sys.stdin:
+    match line.split():
+        case ["exit", status]:
+            sys.exit(int(status))
+        case ["die", number]:
+            os.kill(os.getpid(), int(number))
+        case ["stop"]:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        case ["release"]:
+            front.release()
+"""
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[subprocess.Popen[bytes], Callable[[str], None], int]]:
+    """A process in front of another: the one in front, what to say to the one behind, and its pid."""
+    front = subprocess.Popen(
+        [sys.executable, "-c", BEHIND], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert front.stdin is not None
+    assert front.stdout is not None
+    behind = int(front.stdout.readline().split()[1])
+
+    def say(line: str) -> None:
+        front.stdin.write(f"{line}\n".encode())
+        front.stdin.flush()
+
+    yield front, say, behind
+    for pid in (behind, front.pid):
+        if alive(pid):
+            os.kill(pid, signal.SIGKILL)
+    front.communicate()
+
+
+@linux
+def test_the_process_in_front_ends_as_the_one_behind_does(pair) -> None:  # type: ignore[no-untyped-def]
+    front, say, _ = pair
+    say("exit 7")
+    assert front.wait(WAIT) == 7
+
+
+@linux
+def test_the_process_in_front_dies_of_what_the_one_behind_died_of(pair) -> None:  # type: ignore[no-untyped-def]
+    front, say, _ = pair
+    say("die 9")
+    assert front.wait(WAIT) == -signal.SIGKILL
+
+
+@linux
+def test_signals_to_the_process_in_front_reach_the_one_behind(pair) -> None:  # type: ignore[no-untyped-def]
+    front, _, _ = pair
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2):
+        front.send_signal(number)
+        assert front.stdout.readline() == f"heard {number.name}\n".encode()
+
+
+@linux
+def test_the_process_in_front_stops_and_goes_on_as_the_one_behind_does(pair) -> None:  # type: ignore[no-untyped-def]
+    front, say, behind = pair
+
+    def state(pid: int) -> str:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+    say("stop")
+    eventually(lambda: state(behind) == state(front.pid) == "T")
+    front.send_signal(signal.SIGCONT)
+    assert front.stdout.readline() == b"heard SIGCONT\n"
+    say("exit 0")
+    assert front.wait(WAIT) == 0
+
+
+@linux
+def test_a_released_process_in_front_ends_and_the_one_behind_goes_on(pair) -> None:  # type: ignore[no-untyped-def]
+    front, say, behind = pair
+    say("release")
+    assert front.wait(WAIT) == 0
+    assert alive(behind)
+    os.kill(behind, signal.SIGTERM)
+    assert front.stdout.readline() == b"heard SIGTERM\n"
