@@ -38,7 +38,7 @@ class Mark(msgspec.Struct, frozen=True, gc=False):
     closed: bool = False
 
 
-_encode: Final = msgspec.json.Encoder().encode
+_MARK: Final = b'{"pid":%d,"journal":%d,"durable":%d,"next_id":%d,"generation":%d,"closed":%b}'
 _decode: Final = msgspec.json.Decoder(Mark).decode
 
 
@@ -46,7 +46,7 @@ class Lock:
     """The writer's lock, held until it is released or the process ends."""
 
     def __init__(self, disk: Disk, file: int) -> None:
-        self._disk, self._file = disk, file
+        self._disk, self._file, self._pid = disk, file, os.getpid()
 
     @classmethod
     def take(cls, disk: Disk, directory: Path) -> Lock:
@@ -72,8 +72,8 @@ class Lock:
         self, journal: int, durable: int, next_id: int, generation: int, *, closed: bool = False
     ) -> None:
         """Leave a mark; it is not synced, for what it says is true whether it survives or not."""
-        line = framed(_encode(Mark(os.getpid(), journal, durable, next_id, generation, closed)))
-        self._disk.write(self._file, line.ljust(_ROOM), 0)
+        mark = _MARK % (self._pid, journal, durable, next_id, generation, b"true" if closed else b"false")
+        self._disk.write(self._file, framed(mark).ljust(_ROOM), 0)
 
     def release(self) -> None:
         """Give the lock back."""

@@ -38,8 +38,8 @@ else:
     TaskPatch = _patch_of(Task)
 
 _FRAME: Final = frozenset({"crc"})
-_JOB_FIELDS: Final = tuple(name for name in Job.__struct_fields__ if name not in ("id", "tasks", "events"))
-_TASK_FIELDS: Final = tuple(name for name in Task.__struct_fields__ if name != "number")
+_NOTHING: Final[frozenset[str]] = frozenset()
+_JOB_PARTS: Final = frozenset({"tasks", "events"})
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -83,15 +83,14 @@ def change(before: Job | None, after: Job) -> bytes | None:
 
 def difference(before: Job, after: Job) -> dict[str, Any]:
     """The changed fields under `job`, `task` and `event`; no key where nothing changed."""
-    fields = {
-        name: getattr(after, name) for name in _JOB_FIELDS if getattr(before, name) != getattr(after, name)
-    }
+    fields = _changed(before, after, _JOB_PARTS)
     tasks: list[tuple[int, dict[str, Any]]] = []
     if before.tasks != after.tasks:
-        if _same_places(before.tasks, after.tasks):
-            tasks = [_task_difference(place, *pair) for place, pair in _pairs(before.tasks, after.tasks)]
-        else:
+        found = _task_differences(before.tasks, after.tasks)
+        if found is None:
             fields["tasks"] = after.tasks
+        else:
+            tasks = found
     known = len(before.events)
     added: tuple[Event, ...] = ()
     if before.events != after.events:
@@ -184,21 +183,29 @@ def _upgraded_entry(line: bytes, schema: int) -> bytes:
     return encode(entry)
 
 
-def _same_places(before: tuple[Task, ...], after: tuple[Task, ...]) -> bool:
-    return len(before) == len(after) and all(
-        old.number == new.number for old, new in zip(before, after, strict=True)
-    )
+def _task_differences(
+    before: tuple[Task, ...], after: tuple[Task, ...]
+) -> list[tuple[int, dict[str, Any]]] | None:
+    """What changed, by place; None where the tasks are not the same ones."""
+    if len(before) != len(after):
+        return None
+    found = []
+    for place, (old, new) in enumerate(zip(before, after, strict=True)):
+        if old is not new and old != new:
+            if old.number != new.number:
+                return None
+            found.append((place, _changed(old, new)))
+    return found
 
 
-def _pairs(before: tuple[Task, ...], after: tuple[Task, ...]) -> list[tuple[int, tuple[Task, Task]]]:
-    return [(place, pair) for place, pair in enumerate(zip(before, after, strict=True)) if pair[0] != pair[1]]
-
-
-def _task_difference(place: int, before: Task, after: Task) -> tuple[int, dict[str, Any]]:
-    changed = {
-        name: getattr(after, name) for name in _TASK_FIELDS if getattr(before, name) != getattr(after, name)
+def _changed(before: msgspec.Struct, after: msgspec.Struct, apart: frozenset[str] = _NOTHING) -> dict[str, Any]:
+    """The fields of `after` that are not as in `before`, but those that are told `apart`."""
+    old, new = msgspec.structs.astuple(before), msgspec.structs.astuple(after)
+    return {
+        name: value
+        for name, was, value in zip(after.__struct_fields__, old, new, strict=True)
+        if was is not value and was != value and name not in apart
     }
-    return place, changed
 
 
 def _set_fields(patch: msgspec.Struct) -> dict[str, Any]:

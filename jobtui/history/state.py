@@ -112,7 +112,7 @@ class State:
     def show(self, job: Job) -> None:
         """Make a version that is on disk the job's newest. Raises OSError."""
         before = self.recent.get(job.id)
-        if before is None and (found := self.sealed(job.id)) is not None:
+        if before is None and job.id <= self._last_sealed and (found := self.sealed(job.id)) is not None:
             segment, place = found
             sealed = segment.summary(place)
             with self.mutex:

@@ -16,9 +16,11 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from jobtui.history.archive import DIRECTORY as ARCHIVE
 from jobtui.history.archive import Archives
@@ -32,6 +34,9 @@ from jobtui.history.records import SCHEMA, change, encode
 from jobtui.history.sweeping import sweep
 from jobtui.history.vault import Sealing, Vault
 from jobtui.model import Job
+
+_PUBLISH_EVERY: Final = 0.02
+"""Seconds between two marks while commits come quickly: readers need no more, and each costs a write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,7 @@ class Store:
         """Held while jobs are being archived: no ended job may change then."""
         self._dead = False
         self._touched = False
+        self._published, self._publish_at = True, 0.0
         self._journal = self._begin(found, mark)
         self._floor = self._journal.end
         self._publish()
@@ -187,10 +193,18 @@ class Store:
         with self.state.mutex:
             for job in drafts.jobs:
                 self.state.show(job)
-        self._publish()
+        self._published = False
+        if time.monotonic() > self._publish_at:
+            self.publish()
+
+    def publish(self) -> None:
+        """Tell readers how far the journal is on disk, if they do not know yet."""
+        if not self._published:
+            self._publish()
 
     def _publish(self, *, closed: bool = False) -> None:
         """What the mark says is only told to others: where it can't be written, nothing is lost."""
+        self._published, self._publish_at = True, time.monotonic() + _PUBLISH_EVERY
         with contextlib.suppress(OSError):
             self._lock.publish(
                 self._journal.number,

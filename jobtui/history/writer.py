@@ -1,15 +1,20 @@
-"""The threads of a history that is written: one puts commits on disk, one seals and archives beside it."""
+"""The threads of a history that is written.
+
+A commit is written by whoever has the most reason to: a thread that waits for one writes all that are
+waiting, itself, which spares two changes of threads; commits that nobody waits for like that (asyncio, a
+callback) are the writer thread's. The keeper thread seals and archives beside them.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
 from jobtui.history.archive import ArchiveResult
 from jobtui.history.errors import Health, StoreError, StoreFailed, StoreFull
@@ -20,14 +25,42 @@ from jobtui.model import Job
 
 Result = TypeVar("Result")
 
-_GROUP = 512
+_GROUP: Final = 512
 """Commits that share one sync at most."""
+_POLL: Final = 0.005
+_QUIET_AFTER: Final = 0.1
+"""While commits come, the writer thread looks every few milliseconds for one that nobody waits for, and
+stops looking when none came for a while: seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Commit:
-    jobs: tuple[Job, ...]
-    done: Future[None]
+class Committed(Future[None]):
+    """A commit of `jobs`, done when it is durable. Whoever waits for it gets it written now."""
+
+    def __init__(self, writer: Writer, jobs: tuple[Job, ...]) -> None:
+        super().__init__()
+        self._writer, self.jobs = writer, jobs
+
+    def cancel(self) -> bool:
+        """What was committed can't be taken back."""
+        return False
+
+    def result(self, timeout: float | None = None) -> None:
+        """See concurrent.futures.Future."""
+        if not self.done():
+            self._writer.lead()
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """See concurrent.futures.Future."""
+        if not self.done():
+            self._writer.lead()
+        return super().exception(timeout)
+
+    def add_done_callback(self, fn: Callable[[Future[None]], Any]) -> None:
+        """See concurrent.futures.Future."""
+        super().add_done_callback(fn)
+        if not self.done():
+            self._writer.wake()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +70,23 @@ class _Archive:
     done: Future[ArchiveResult]
 
 
-_Order = _Commit | _Archive | None
+Order = TypeVar("Order", Committed, _Archive)
 
 
 class Writer:
-    """Takes orders from any thread; None among them is the last."""
+    """Takes orders from any thread, and carries them out in order."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
-        self._chores: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._orders: deque[Committed | _Archive] = deque()
         self._one_at_a_time = threading.Lock()
-        self._closing = threading.Lock()
+        self._ending = threading.Lock()
         self._closed = False
+        self._looking = self._stirred = False
+        self._wake = threading.Lock()
+        self._wake.acquire()
         self._quiet = threading.Event()
         self._quiet.set()
-        self._keeper: threading.Thread | None = None
         self._thread = threading.Thread(target=self._run, name="history-writer", daemon=True)
         self._thread.start()
 
@@ -65,14 +99,19 @@ class Writer:
 
     def commit(self, jobs: tuple[Job, ...]) -> Future[None]:
         """See History.commit."""
-        done: Future[None] = Future()
-        self._order(_Commit(jobs, done), done)
+        done = Committed(self, jobs)
+        if self._order(done, done):
+            self._stirred = True
+            if not self._looking:
+                self._looking = True
+                self.wake()
         return done
 
     def archive(self, first: int, last: int) -> Future[ArchiveResult]:
         """See History.archive."""
         done: Future[ArchiveResult] = Future()
-        self._order(_Archive(first, last, done), done)
+        if self._order(_Archive(first, last, done), done):
+            self.wake()
         return done
 
     def try_again(self) -> bool:
@@ -80,72 +119,90 @@ class Writer:
         with self._one_at_a_time:
             return self.store.try_again()
 
+    def lead(self) -> None:
+        """Write the commits that are waiting in this thread, unless another is just doing so."""
+        if self._one_at_a_time.acquire(blocking=False):
+            try:
+                self._write_waiting()
+            finally:
+                self._one_at_a_time.release()
+        if self._orders:
+            self.wake()
+
+    def wake(self) -> None:
+        """Have the writer thread look for orders now."""
+        with contextlib.suppress(RuntimeError):
+            self._wake.release()
+
     def close(self) -> None:
         """Carry out what was ordered, and end."""
-        with self._closing:
+        with self._ending:
             if self._closed:
                 return
             self._closed = True
-            self._orders.put(None)
+        self.wake()
         self._thread.join()
-        if self._keeper is not None:
-            self._chores.put(None)
-            self._keeper.join()
+        self._quiet.wait()
         self.store.close()
 
-    def _order(self, order: _Commit | _Archive, done: Future[None] | Future[ArchiveResult]) -> None:
-        with self._closing:
-            if self._closed:
-                done.set_exception(StoreFailed("The history is closed"))
-            else:
-                self._orders.put(order)
+    def _order(self, order: Committed | _Archive, done: Future[Any]) -> bool:
+        if self._closed:
+            done.set_exception(StoreFailed("The history is closed"))
+            return False
+        self._orders.append(order)
+        return True
 
     # ---- the writer's thread
 
     def _run(self) -> None:
-        ended = False
-        while not ended:
-            commits: list[_Commit] = []
-            for order in self._waiting():
-                if isinstance(order, _Commit):
-                    commits.append(order)
-                    continue
-                self._write(commits)
-                commits = []
-                if order is None:
-                    ended = True
-                else:
-                    self._begin_archive(order)
+        quiet_at = 0.0
+        while self._orders or not self._closed:
+            self._wake.acquire(timeout=_POLL if self._looking else -1)
+            archive = None
+            with self._one_at_a_time:
+                self._write_waiting()
+                archive = self._next(_Archive)
+                self.store.publish()
+            if archive is not None:
+                self._begin_archive(archive)
+            if self._stirred:
+                self._stirred, quiet_at = False, time.monotonic() + _QUIET_AFTER
+            elif self._looking and time.monotonic() > quiet_at:
+                self._looking = False
+                self._looking = bool(self._orders)
+
+    def _write_waiting(self) -> None:
+        """Write the commits up to the first other order. Only for who has `_one_at_a_time`."""
+        commits: list[Committed] = []
+        while len(commits) < _GROUP and (commit := self._next(Committed)) is not None:
+            commits.append(commit)
+        if commits:
             self._write(commits)
 
-    def _waiting(self) -> list[_Order]:
-        orders = [self._orders.get()]
-        with contextlib.suppress(queue.Empty):
-            while len(orders) < _GROUP:
-                orders.append(self._orders.get_nowait())
-        return orders
+    def _next(self, kind: type[Order]) -> Order | None:
+        """Take the next order, if it is of that kind."""
+        if self._orders and isinstance(order := self._orders[0], kind):
+            self._orders.popleft()
+            return order
+        return None
 
-    def _write(self, commits: Sequence[_Commit]) -> None:
-        wanted = [commit for commit in commits if commit.done.set_running_or_notify_cancel()]
-        if not wanted:
-            return
+    def _write(self, commits: Sequence[Committed]) -> None:
         try:
-            with self._one_at_a_time:
-                refusals = self.store.write([commit.jobs for commit in wanted])
+            refusals = self.store.write([commit.jobs for commit in commits])
         except Exception as error:
-            for commit in wanted:
-                commit.done.set_exception(error)
+            for commit in commits:
+                commit.set_exception(error)
             raise
-        for commit, refusal in zip(wanted, refusals, strict=True):
+        for commit, refusal in zip(commits, refusals, strict=True):
             if refusal is None:
-                commit.done.set_result(None)
+                commit.set_result(None)
             else:
-                commit.done.set_exception(refusal)
+                commit.set_exception(refusal)
         if self.store.is_long and self._quiet.is_set():
             self._seal()
 
     def _seal(self) -> None:
-        with contextlib.suppress(OSError), self._one_at_a_time:
+        with contextlib.suppress(OSError):
             sealing = self.store.rotate()
             self._start(lambda: self._seal_now(sealing))
 
@@ -172,17 +229,13 @@ class Writer:
 
     def _start(self, chore: Callable[[], None]) -> None:
         self._quiet.clear()
-        if self._keeper is None:
-            self._keeper = threading.Thread(target=self._keep, name="history-keeper", daemon=True)
-            self._keeper.start()
-        self._chores.put(chore)
+        threading.Thread(target=self._keep, args=(chore,), name="history-keeper", daemon=True).start()
 
-    def _keep(self) -> None:
-        while (chore := self._chores.get()) is not None:
-            try:
-                chore()
-            finally:
-                self._quiet.set()
+    def _keep(self, chore: Callable[[], None]) -> None:
+        try:
+            chore()
+        finally:
+            self._quiet.set()
 
     def _seal_now(self, sealing: Sealing) -> None:
         try:

@@ -1,0 +1,103 @@
+"""Measure every figure beside its yardstick and print the table: `python -m benchmarks`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import pkgutil
+import platform
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import benchmarks
+from benchmarks.figures import FIGURES, Figure, Outcome, Run
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmarks; returns the exit status."""
+    options = _options(arguments)
+    for module in pkgutil.iter_modules(benchmarks.__path__):
+        if not module.name.startswith("_"):
+            importlib.import_module(f"benchmarks.{module.name}")
+    wanted = [each for each in FIGURES if not options.only or any(name in each.name for name in options.only)]
+    if not wanted:
+        print(f"no figure is called {' or '.join(options.only)}", file=sys.stderr)
+        return 2
+    if options.list:
+        for each in wanted:
+            print(each.name)
+        return 0
+    with tempfile.TemporaryDirectory(prefix="jobtui-benchmarks-", dir=options.dir) as place:
+        run = Run(options.quick, Path(place))
+        results = [(each, _measured(each, run)) for each in wanted]
+    if options.json is not None:
+        options.json.write_text(json.dumps(_report(results, options.quick), indent=1) + "\n", encoding="utf-8")
+    short = [each.name for each, outcome in results if not _met(each, outcome)]
+    if short:
+        print(f"short of the goal: {', '.join(short)}", file=sys.stderr)
+    return 1 if short and options.check else 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "--only", metavar="NAME", action="append", default=[], help="figures whose name has NAME"
+    )
+    parser.add_argument("--quick", action="store_true", help="measure less, and less exactly")
+    parser.add_argument("--check", action="store_true", help="exit 1 where a figure falls short of its goal")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures there, too")
+    parser.add_argument("--dir", metavar="DIR", type=Path, help="where to put files; a real disk, not memory")
+    parser.add_argument("--list", action="store_true", help="only name the figures")
+    return parser.parse_args(arguments)
+
+
+def _measured(each: Figure, run: Run) -> Outcome:
+    outcome = each.measure(run)
+    goal = str(each.goal) if each.goal is not None else ""
+    mark = "" if each.goal is None else "met" if _met(each, outcome) else "SHORT"
+    spread = f"{_number(outcome.low)} to {_number(outcome.high)}"
+    print(f"{each.name:72} {_number(outcome.value):>10} {each.unit:6} {goal:>8} {mark:5}  {spread}", flush=True)
+    if outcome.note:
+        print(f"    {outcome.note}", flush=True)
+    return outcome
+
+
+def _met(each: Figure, outcome: Outcome) -> bool:
+    return each.goal is None or each.goal.met_by(outcome.value)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _report(results: Sequence[tuple[Figure, Outcome]], quick: bool) -> dict[str, object]:
+    return {
+        "machine": {
+            "system": platform.platform(),
+            "python": platform.python_version(),
+            "cores": os.cpu_count(),
+        },
+        "quick": quick,
+        "figures": [
+            {
+                "name": each.name,
+                "unit": each.unit,
+                "goal": str(each.goal) if each.goal is not None else None,
+                "met": _met(each, outcome),
+                "value": outcome.value,
+                "low": outcome.low,
+                "high": outcome.high,
+                "rounds": outcome.rounds,
+                "note": outcome.note,
+            }
+            for each, outcome in results
+        ],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

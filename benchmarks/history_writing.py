@@ -1,0 +1,233 @@
+"""How fast changes become durable, beside SQLite (WAL, a sync for each commit)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import statistics
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from benchmarks.figures import Outcome, Run, at_least, at_most, figure
+from benchmarks.history_made import life, long_history, make_database, make_history, open_database
+from jobtui.history import History
+from jobtui.history.records import encode
+from jobtui.model import Job
+
+_WARM: Final = 400
+
+
+def changes(first: int, seed: int = 1) -> Iterator[Job]:
+    """Versions of job after job, each through its whole life, four jobs at a time."""
+    dice = random.Random(seed)
+    lives = [life(first + place, dice) for place in range(4)]
+    following = first + len(lives)
+    for turn in range(10**9):
+        place = turn % len(lives)
+        job = next(lives[place], None)
+        if job is None:
+            lives[place] = life(following, dice)
+            following += 1
+            job = next(lives[place])
+        yield job
+
+
+class Ours:
+    """Changes to a history."""
+
+    def __init__(self, path: Path) -> None:
+        self.history = History.open(path)
+        self._changes = changes(self.history.last_id() + 1)
+
+    def one(self) -> None:
+        self.history.commit(next(self._changes)).result()
+
+    def many_at_once(self, count: int) -> None:
+        self.history.commit(*islice(self._changes, count)).result()
+
+    def outstanding(self, count: int, limit: int) -> None:
+        """`count` commits, of which up to `limit` are on their way at any time."""
+        waiting: deque[Future[None]] = deque()
+        for job in islice(self._changes, count):
+            waiting.append(self.history.commit(job))
+            if len(waiting) >= limit:
+                waiting.popleft().result()
+        for future in waiting:
+            future.result()
+
+    def close(self) -> None:
+        self.history.close()
+
+
+class Theirs:
+    """The same changes to an SQLite database."""
+
+    def __init__(self, path: Path) -> None:
+        self.database = open_database(path)
+        last = self.database.execute("SELECT max(id) FROM job").fetchone()[0] or 0
+        self._changes = changes(last + 1)
+
+    def one(self) -> None:
+        self._put(next(self._changes))
+
+    def many_at_once(self, count: int) -> None:
+        self.database.execute("BEGIN")
+        for job in islice(self._changes, count):
+            self._put(job)
+        self.database.execute("COMMIT")
+
+    def close(self) -> None:
+        self.database.close()
+
+    def _put(self, job: Job) -> None:
+        row = (job.id, str(job.status), job.space, encode(job).decode())
+        if len(job.events) == 1:
+            self.database.execute("INSERT INTO job VALUES (?, ?, ?, ?)", row)
+        else:
+            self.database.execute("UPDATE job SET status = ?2, space = ?3, record = ?4 WHERE id = ?1", row)
+
+
+def timed(act: Callable[[], object]) -> float:
+    """Seconds that it takes."""
+    begin = time.perf_counter()
+    act()
+    return time.perf_counter() - begin
+
+
+@contextlib.contextmanager
+def _both(run: Run) -> Iterator[tuple[Ours, Theirs]]:
+    """A history and a database of ten thousand jobs each, both in steady state."""
+    place = run.directory("writing")
+    ours = Ours(make_history(place / "history", 10_000))
+    theirs = Theirs(make_database(place / "jobs.db", 10_000))
+    for _ in range(_WARM):
+        ours.one()
+        theirs.one()
+    try:
+        yield ours, theirs
+    finally:
+        ours.close()
+        theirs.close()
+
+
+def _compared(run: Run, count: int, ours: Callable[[], object], theirs: Callable[[], object]) -> Outcome:
+    """How many times as fast ours does `count` changes as theirs, round by round, in turns."""
+    ours(), theirs()
+    mine, other = [], []
+    for turn in range(5 if run.quick else 11):
+        for act, times in ((ours, mine), (theirs, other))[:: 1 if turn % 2 else -1]:
+            times.append(timed(act))
+    ratios = [b / a for a, b in zip(mine, other, strict=True)]
+    rates = [count / statistics.median(times) for times in (mine, other)]
+    return Outcome.of(ratios, f"{rates[0]:,.0f} changes a second; SQLite {rates[1]:,.0f}")
+
+
+def _repeat(act: Callable[[], object], times: int) -> Callable[[], None]:
+    def all_of_them() -> None:
+        for _ in range(times):
+            act()
+
+    return all_of_them
+
+
+@figure("history: durable changes a second, one at a time ÷ SQLite's", goal=at_least(1.2))
+def one_at_a_time(run: Run) -> Outcome:
+    count = 200 if run.quick else 600
+    with _both(run) as (ours, theirs):
+        return _compared(run, count, _repeat(ours.one, count), _repeat(theirs.one, count))
+
+
+@figure("history: the same with 8 outstanding", goal=at_least(3.5))
+def eight_outstanding(run: Run) -> Outcome:
+    count = 800 if run.quick else 2400
+    with _both(run) as (ours, theirs):
+        return _compared(run, count, lambda: ours.outstanding(count, 8), _repeat(theirs.one, count))
+
+
+@figure("history: the same with 64 outstanding", goal=at_least(6))
+def sixty_four_outstanding(run: Run) -> Outcome:
+    count = 1600 if run.quick else 4800
+    with _both(run) as (ours, theirs):
+        return _compared(run, count, lambda: ours.outstanding(count, 64), _repeat(theirs.one, count))
+
+
+@figure("history: 64 changes in one commit ÷ SQLite's, 64 a transaction", goal=at_least(0.7))
+def sixty_four_at_once(run: Run) -> Outcome:
+    turns = 10 if run.quick else 40
+    with _both(run) as (ours, theirs):
+        many, others = partial(ours.many_at_once, 64), partial(theirs.many_at_once, 64)
+        return _compared(run, 64 * turns, _repeat(many, turns), _repeat(others, turns))
+
+
+@figure("history: changes a second, 1,000,000 jobs behind them ÷ none", goal=at_least(0.95))
+def long_and_short(run: Run) -> Outcome:
+    count = 200 if run.quick else 600
+    none = Ours(run.directory("none") / "history")
+    many = Ours(long_history(run))
+    try:
+        outcome = _compared(run, count, _repeat(many.one, count), _repeat(none.one, count))
+        return replace(outcome, note=outcome.note.replace("SQLite", "with none"))
+    finally:
+        none.close()
+        many.close()
+
+
+@figure("history: p99 acknowledgement ÷ SQLite's", goal=at_most(0.8))
+def slow_acknowledgements(run: Run) -> Outcome:
+    rounds, count = (4, 500) if run.quick else (8, 1500)
+    with _both(run) as (ours, theirs):
+        both = [
+            ([timed(ours.one) for _ in range(count)], [timed(theirs.one) for _ in range(count)])
+            for _ in range(rounds)
+        ]
+    ratios = [_p99(mine) / _p99(other) for mine, other in both]
+    mine, other = (_p99([each for pair in both for each in pair[side]]) for side in (0, 1))
+    return Outcome.of(ratios, f"p99 {mine * 1e3:.2f} ms; SQLite's {other * 1e3:.2f} ms")
+
+
+@figure("history: worst acknowledgement while sealing and indexing", goal=at_most(30), unit="ms")
+def worst_acknowledgement(run: Run) -> Outcome:
+    count = 30_000 if run.quick else 100_000
+    ours = Ours(run.directory("sealing") / "history")
+    bare = _bare_syncs(run, count // 10)
+    times: list[float] = []
+    waiting: deque[tuple[float, Future[None]]] = deque()
+    for job in islice(changes(1), count):
+        begin = time.perf_counter()
+        done = ours.history.commit(job)
+        done.add_done_callback(lambda _, begin=begin: times.append(time.perf_counter() - begin))
+        waiting.append((begin, done))
+        if len(waiting) >= 8:
+            waiting.popleft()[1].result()
+    ours.close()
+    times.sort()
+    note = f"{count:,} changes, 8 outstanding; p99.9 {times[-count // 1000] * 1e3:.1f} ms; bare write and sync: worst {bare * 1e3:.1f} ms"
+    return Outcome(times[-1] * 1e3, times[0] * 1e3, times[-1] * 1e3, 1, note)
+
+
+def _bare_syncs(run: Run, count: int) -> float:
+    """The worst time of a bare write and sync on this disk: what nothing above it can better."""
+    path = run.directory("bare") / "file"
+    path.write_bytes(b" " * 256 * count)
+    file = os.open(path, os.O_RDWR)
+    os.fsync(file)
+
+    def sync(place: int) -> None:
+        os.pwrite(file, b"x" * 256, 256 * place)
+        os.fdatasync(file)
+
+    worst = max(timed(partial(sync, place)) for place in range(count))
+    os.close(file)
+    return worst
+
+
+def _p99(times: Sequence[float]) -> float:
+    return sorted(times)[len(times) * 99 // 100]
