@@ -7,14 +7,11 @@ import signal
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, ClassVar
 
 from rich.segment import Segments
 from rich.style import Style
 from rich.text import Text
 from textual.app import App
-from textual.binding import BindingType
-from textual.command import Provider
 from textual.driver import Driver
 from textual.timer import Timer
 
@@ -44,20 +41,12 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _palette() -> type[Provider]:
-    from jobtui.tui.palette import RegistryCommands
-
-    return RegistryCommands
-
-
-class DashboardApp(App[int]):
+class DashboardApp(App[int], inherit_bindings=False):
     """Shows a desk until one leaves; its return value is the exit status."""
 
     TITLE = "jobtui"
     CSS_PATH = [*style_sheets()]  # noqa: RUF012
-    BINDINGS: ClassVar[list[BindingType]] = []
-    COMMANDS: ClassVar[set[Any]] = {_palette}
-    COMMAND_PALETTE_BINDING = "ctrl+p"
+    ENABLE_COMMAND_PALETTE = False  # the dashboard opens its own, under a key that can be changed
     NOTIFICATION_TIMEOUT = 6
     ENABLE_SELECT_AUTO_SCROLL = True
 

@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+from textual import events
+
 from tests.support.dashboards import Stage, stage
 
 
@@ -229,5 +231,23 @@ def test_a_pause_holds_the_screen_still_and_shows_afterwards_what_came(tmp_path:
             assert len(shown.dashboard.jobs.list.rows) == 2
             await shown.press("p")
             await shown.until(lambda: len(shown.dashboard.jobs.list.rows) == 3)
+
+    asyncio.run(run())
+
+
+def test_one_who_scrolled_away_from_the_cursor_sees_the_same_rows_when_new_ones_come(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, SPACES, auto=True) as shown:
+            await some_jobs(shown, 60)
+            table = shown.dashboard.jobs.list.table
+            for _ in range(6):
+                table.post_message(events.MouseScrollDown(table, 5, 5, 0, 1, 0, False, False, False))
+            await shown.until(lambda: table.top > 5)
+            first, cursor = table.rows.key_at(table.top), shown.cursor
+            shown.behind.say("ADMIN FLUSH nba; ADMIN FLUSH nba")
+            await shown.until(lambda: len(shown.dashboard.jobs.list.rows) == 62)
+            await shown.pilot.pause()
+            assert table.rows.key_at(table.top) == first
+            assert shown.cursor == cursor
 
     asyncio.run(run())

@@ -282,7 +282,11 @@ class Dashboard(Conversation):
 
     def action_palette(self) -> None:
         """Find a command by its name."""
-        self.app.action_command_palette()
+        from textual.command import CommandPalette
+
+        from jobtui.tui.palette import RegistryCommands
+
+        self.app.push_screen(CommandPalette(providers=[RegistryCommands], placeholder="Find a command …"))
 
     def action_theme(self) -> None:
         """The next theme."""

@@ -99,6 +99,7 @@ class Table(ScrollView, Inked, can_focus=True):
         self._cursor = 0
         self._key: Hashable | None = None
         self._empty: Sequence[Line] = ()
+        self._first_key: Hashable | None = None
         self._painted: dict[Hashable, tuple[object, Strip]] = {}
         self._ground = Style()
         self._width = 0
@@ -167,17 +168,24 @@ class Table(ScrollView, Inked, can_focus=True):
     def rows_moved(self, follow: bool = False) -> None:
         """Rows came, went or changed places. The cursor stays with its key, and its row where it is on screen.
 
-        Scrolled to the top, the newcomers there are shown instead, as long as the cursor's row stays in sight.
+        Scrolled to the top, the newcomers there are shown instead, as long as the cursor's row stays in
+        sight. Where one has scrolled away from the cursor, the first row on screen stays the first.
         `follow` takes the cursor to the first row.
         """
-        top, before = self.top, self._cursor
+        top, before, first = self.top, self._cursor, self._first_key
+        in_sight = top <= before < top + self.page
         self._resize()
         count = len(self.rows)
         found = self.rows.place_of(self._key) if self._key is not None and not follow else None
         self._cursor = 0 if follow else max(0, min(before, count - 1)) if found is None else found
-        if top > 0 or self._cursor >= self.page:
-            self._scroll(max(0, top + self._cursor - before))
-        self._reveal()
+        if not in_sight and not follow:
+            place = self.rows.place_of(first) if first is not None and top > 0 else None
+            self._scroll(top if place is None else place)
+        else:
+            if top > 0 or self._cursor >= self.page:
+                self._scroll(max(0, top + self._cursor - before))
+            self._reveal()
+        self._note_first()
         self._name_cursor()
         self.refresh()
 
@@ -207,6 +215,14 @@ class Table(ScrollView, Inked, can_focus=True):
 
     def _resize(self) -> None:
         self.virtual_size = Size(max(1, self.room), len(self.rows) + 1)
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Textual's hook: note which row is the first on screen now."""
+        super().watch_scroll_y(old_value, new_value)
+        self._note_first()
+
+    def _note_first(self) -> None:
+        self._first_key = self.rows.key_at(self.top) if self.top < len(self.rows) else None
 
     def _reveal(self) -> None:
         if self._cursor < self.top:

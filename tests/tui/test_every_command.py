@@ -1,0 +1,120 @@
+"""Every command of the registry, from the keyboard: its key, pressed where it works, reaches its action."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from textual.widget import Widget
+
+from jobtui.tui.commands import Where, commands
+from jobtui.tui.palette import RegistryCommands
+from tests.support.dashboards import Stage, stage
+
+
+async def at_the_table(shown: Stage) -> None:
+    shown.dashboard.jobs.list.table.focus()
+
+
+async def in_the_detail(shown: Stage) -> None:
+    await shown.press("tab")
+    await shown.until(lambda: shown.dashboard.jobs.detail.body.has_focus)
+
+
+async def in_the_spaces(shown: Stage) -> None:
+    await shown.press("2")
+    await shown.shows("› spaces")
+
+
+async def in_the_hosts(shown: Stage) -> None:
+    await shown.press("3")
+    await shown.shows("› hosts")
+
+
+async def in_the_bar(shown: Stage) -> None:
+    await shown.press("colon")
+    await shown.until(lambda: shown.dashboard.bar.typing)
+
+
+async def in_the_filter(shown: Stage) -> None:
+    await shown.press("slash")
+    await shown.until(lambda: shown.dashboard.place.typing)
+
+
+WAYS: dict[Where, Callable[[Stage], Awaitable[None]]] = {
+    Where.DASHBOARD: at_the_table,
+    Where.TABLE: at_the_table,
+    Where.JOBS: at_the_table,
+    Where.DETAIL: in_the_detail,
+    Where.SPACES: in_the_spaces,
+    Where.HOSTS: in_the_hosts,
+    Where.BAR: in_the_bar,
+    Where.FILTER: in_the_filter,
+}
+
+
+@pytest.mark.parametrize("where", list(Where))
+def test_every_key_reaches_its_action(tmp_path: Path, where: Where) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, auto=True) as shown:
+            shown.behind.say("ADMIN FLUSH nba; ADMIN FLUSH nba")
+            await shown.shows("✔ 2")
+            await WAYS[where](shown)
+            heard: list[str] = []
+            for command in commands(where):
+                name = command.action.partition("(")[0]
+                setattr(
+                    shown.dashboard.owner(where), f"action_{name}", lambda *_, name=name: heard.append(name)
+                )
+            for command in commands(where):
+                for key in command.keys.split(","):
+                    heard.clear()
+                    await shown.press(key)
+                    assert heard == [command.action.partition("(")[0]], (command.id, key)
+
+    asyncio.run(run())
+
+
+def test_every_action_that_is_named_is_there(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            for where, go in WAYS.items():
+                await shown.press("1")
+                await go(shown)
+                owner: Widget = shown.dashboard.owner(where)
+                for command in commands(where):
+                    assert hasattr(owner, f"action_{command.action.partition('(')[0]}"), command.id
+                await shown.press("escape", "escape")
+
+    asyncio.run(run())
+
+
+def test_the_palette_finds_commands_themes_and_columns_and_runs_them(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, auto=True) as shown:
+            shown.behind.say("ADMIN FLUSH nba")
+            await shown.shows("✔ 1")
+            titles = {title for title, _, _ in RegistryCommands(shown.dashboard)._entries()}
+            assert {"Stop", "Recover", "Help", "Spaces", "Theme: light", "Sort by Status"} <= titles
+            await shown.press("ctrl+p")
+            await shown.type("theme light")
+            await shown.until(lambda: "Theme: light" in shown.screen)
+            await shown.press("down", "enter")
+            await shown.until(lambda: shown.app.theme == "light")
+
+    asyncio.run(run())
+
+
+def test_the_help_shows_the_keys_that_work_where_one_is(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, size=(100, 60)) as shown:
+            await shown.press("question_mark")
+            await shown.shows("Jobs", "Stop the marked jobs", "mark all", "filter")
+            await shown.press("escape")
+            await shown.press("2")
+            await shown.shows("› spaces")
+            await shown.press("question_mark")
+            await shown.shows("Spaces", "Choose the space for the command bar", "Statements", "BACKUP JOB")
+            assert "Stop the marked jobs" not in shown.screen
+
+    asyncio.run(run())
