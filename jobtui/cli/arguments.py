@@ -1,6 +1,6 @@
 """What was asked for: the words of the command line as one frozen dataclass a verb.
 
-The help is written by hand, so that it fits a screen and teaches; a test holds it to the parser.
+The help is beside it, in help_texts.py; a test holds it to the parser.
 """
 
 from __future__ import annotations
@@ -9,53 +9,56 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from jobtui.cli.exits import UsageError
 
-HELP = """\
-jobtui: a dashboard and command bar for a storage cluster's flush and compact
-
-  jobtui                       open the dashboard
-  jobtui --demo                the same on throw-away data, to try it
-  jobtui -e "USE nba; ADMIN COMPACT; SHOW JOBS"
-                               run statements; stay until their jobs have ended
-  jobtui -f nightly.ngql       the same from a file, or piped on stdin (-f -)
-  jobtui load SPACE FILE…      put key-value pairs into a space
-  jobtui dump SPACE            print a space's key-value pairs
-  jobtui serve [--background]  run the jobs without a screen, until it is ended
-  jobtui config [print|path|check]   the settings, their defaults and meanings
-
-  --format box|json|jsonl|csv  of results; load and dump have jsonl, csv and tsv
-  --detach                     leave the jobs queued for the next start
-  --wait                       stay also where another jobtui runs the jobs
-  --profile NAME               a profile of the config; each has its own data
-  --data-dir DIR               where the profiles' data lies
-  --config FILE                another config file
-  --version, --help
-
-Exit status: 0 done, 1 a statement failed, 2 usage or syntax,
-3 a job failed or was stopped, 130 interrupted (after an honest stop).
-"""
 TEXT_FORMATS = ("box", "json", "jsonl", "csv")
 PAIR_FORMATS = ("jsonl", "csv", "tsv")
-VERBS = ("load", "dump", "serve", "config")
-VALUED = ("-e", "-f", "--format", "--profile", "--data-dir", "--config")
+VERBS = ("load", "dump", "serve", "config", "history", "doctor", "completion", "help")
+SHELLS = ("bash", "zsh", "fish")
+VALUED = ("-e", "-f", "--format", "--profile", "--nebula", "-u", "--tls", "--data-dir", "--config")
+PLACE = ("config", "profile", "data_dir", "nebula", "user", "tls")
+PASSWORD_OPTIONS = ("-p", "--password", "--passwd")
+PASSWORD_HINT = "a password is never given there; JOBTUI_NEBULA_PASSWORD is read, or it is asked for"
 FLAGS = ("--detach", "--wait", "--background", "--demo", "--version", "--help", "-h")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Which config, profile and data directory: what every verb but help and version has. None: not said."""
+    """Which config, profile and data directory: what every verb but help and version has. None: not said.
+
+    `nebula`: addresses of a cluster that is used in a profile's place, as `user`, over TLS where `tls` says
+    whom to trust ("system", or a file of certificates).
+    """
 
     config: Path | None = None
     profile: str | None = None
     data_dir: Path | None = None
+    nebula: str | None = None
+    user: str | None = None
+    tls: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ShowHelp:
-    """--help."""
+    """--help; `verb` is the one that it stood after."""
+
+    verb: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Teach:
+    """help: on the statement, or the verb, that begins with these words; on all statements without any."""
+
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShowCompletion:
+    """completion: what that shell needs."""
+
+    shell: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,34 @@ class ConfigCommand(Place):
     what: str
 
 
-Asked = ShowHelp | ShowVersion | OpenDashboard | OpenDemo | RunText | Load | Dump | Serve | ConfigCommand
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryCommand(Place):
+    """history: `what` is verify, repair or export; an export goes to `file`, "-" being stdout."""
+
+    what: str
+    file: str = "-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examine(Place):
+    """doctor."""
+
+
+Asked = (
+    ShowHelp
+    | ShowVersion
+    | Teach
+    | ShowCompletion
+    | OpenDashboard
+    | OpenDemo
+    | RunText
+    | Load
+    | Dump
+    | Serve
+    | ConfigCommand
+    | HistoryCommand
+    | Examine
+)
 
 
 def parse_arguments(words: Sequence[str], *, piped: bool) -> Asked:
@@ -128,7 +158,13 @@ def parse_arguments(words: Sequence[str], *, piped: bool) -> Asked:
         found = _parser().parse_args(words)
     except _Settled as settled:
         return settled.asked
-    place = {"config": found.config, "profile": found.profile, "data_dir": found.data_dir}
+    place = {option: getattr(found, option) for option in PLACE}
+    if found.nebula is None:
+        for option, name in (("user", "-u"), ("tls", "--tls")):
+            if getattr(found, option) is not None:
+                raise UsageError(f"{name} needs a cluster: --nebula HOST:PORT")
+    else:
+        _refuse_beside("--nebula", found, "profile", "demo")
     if found.verb is not None:
         _refuse_beside(found.verb, found, "text", "file", "detach", "wait", "demo")
     match found.verb:
@@ -141,8 +177,19 @@ def parse_arguments(words: Sequence[str], *, piped: bool) -> Asked:
             _refuse_beside("serve", found, "format")
             return Serve(background=found.background, **place)
         case "config":
-            _refuse_beside("config", found, "format")
+            _refuse_beside("config", found, "format", "nebula")
             return ConfigCommand(what=found.what, **place)
+        case "history":
+            return _history(found, place)
+        case "doctor":
+            _refuse_beside("doctor", found, "format")
+            return Examine(**place)
+        case "completion":
+            _refuse_beside("completion", found, "format", *PLACE)
+            return ShowCompletion(found.shell)
+        case "help":
+            _refuse_beside("help", found, "format", *PLACE)
+            return Teach(tuple(found.words))
     if found.demo:
         _refuse_beside("--demo", found, "text", "file", "detach", "wait", "format", "profile", "data_dir")
         return OpenDemo(**place)
@@ -165,6 +212,15 @@ def parse_arguments(words: Sequence[str], *, piped: bool) -> Asked:
     )
 
 
+def _history(found: argparse.Namespace, place: dict[str, Any]) -> HistoryCommand:
+    _refuse_beside("history", found, "format")
+    if found.file is None:
+        return HistoryCommand(what=found.what, **place)
+    if found.what != "export":
+        raise UsageError(f"history {found.what} takes no file: '{found.file}'")
+    return HistoryCommand(what=found.what, file=found.file, **place)
+
+
 def _check_words(words: Sequence[str]) -> None:
     """Refuse an unknown option or verb with its near miss; argparse would blame the word after it."""
     rest = iter(words)
@@ -176,6 +232,8 @@ def _check_words(words: Sequence[str]) -> None:
         if name in VALUED:
             if word == name:
                 next(rest, None)
+        elif name in PASSWORD_OPTIONS:
+            raise UsageError(f"there is no option {name}: {PASSWORD_HINT}")
         elif name and name != "-" and name not in FLAGS:
             raise UsageError(f"there is no option {name}{_near(name, (*VALUED, *FLAGS))}")
         elif not name and not verb:
@@ -212,7 +270,8 @@ class _Settle(argparse.Action):
         values: object,
         option_string: str | None = None,
     ) -> NoReturn:
-        raise _Settled(ShowVersion() if self.dest == "version" else ShowHelp())
+        verb = parser.prog.partition(" ")[2] or None
+        raise _Settled(ShowVersion() if self.dest == "version" else ShowHelp(verb))
 
 
 class _Once(argparse.Action):
@@ -248,7 +307,15 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--background", action="store_true")
     config = verbs.add_parser("config", add_help=False, allow_abbrev=False)
     config.add_argument("what", nargs="?", choices=("print", "path", "check"), default="print")
-    for verb in (load, dump, serve, config):
+    history = verbs.add_parser("history", add_help=False, allow_abbrev=False)
+    history.add_argument("what", metavar="verify, repair or export", choices=("verify", "repair", "export"))
+    history.add_argument("file", metavar="FILE", nargs="?")
+    doctor = verbs.add_parser("doctor", add_help=False, allow_abbrev=False)
+    completion = verbs.add_parser("completion", add_help=False, allow_abbrev=False)
+    completion.add_argument("shell", metavar="bash, zsh or fish", choices=SHELLS)
+    help_ = verbs.add_parser("help", add_help=False, allow_abbrev=False)
+    help_.add_argument("words", metavar="STATEMENT", nargs="*")
+    for verb in (load, dump, serve, config, history, doctor, completion, help_):
         _add_options(verb, default=argparse.SUPPRESS)
     return parser
 
@@ -259,6 +326,9 @@ def _add_options(parser: argparse.ArgumentParser, default: object) -> None:
     parser.add_argument("--version", action=_Settle, nargs=0)
     parser.add_argument("--format", action=_Once, default=default)
     parser.add_argument("--profile", action=_Once, default=default)
+    parser.add_argument("--nebula", action=_Once, default=default)
+    parser.add_argument("-u", dest="user", action=_Once, default=default)
+    parser.add_argument("--tls", action=_Once, default=default)
     parser.add_argument("--data-dir", action=_Once, default=default, type=_path)
     parser.add_argument("--config", action=_Once, default=default, type=_path)
 

@@ -19,11 +19,25 @@ from jobtui.engine.desk import Answer, Failure, Session
 from jobtui.engine.profile import Profile, Run
 from jobtui.engine.reader import READ_ONLY, Reader
 from jobtui.language import StatementError, parse
-from jobtui.language.statements import ShowHosts, ShowJob, ShowSpaces, Statement
+from jobtui.language.statements import (
+    Backup,
+    Recover,
+    ShowHosts,
+    ShowJob,
+    ShowJobs,
+    ShowSpaces,
+    Statement,
+    Stop,
+)
 from jobtui.model import Job, Status
 
 if TYPE_CHECKING:
     from jobtui.engine.engine import Engine
+
+
+CLUSTER_SECONDS = 30.0  # for a cluster to tell what it has
+ABOUT_JOBS = (ShowJobs, ShowJob, Stop, Recover, Backup)
+GIVEN_UP = "the next start marks what still ran as failed"
 
 
 def run_text(asked: RunText) -> int:
@@ -36,9 +50,9 @@ def run_text(asked: RunText) -> int:
     except StatementError as error:
         return _tell_syntax(error, asked, label)
     check_format(asked.format, statements)
-    if all(isinstance(statement, READ_ONLY) for statement in statements):
+    if profile.cluster is None and all(isinstance(statement, READ_ONLY) for statement in statements):
         return _read(profile, text, statements, asked, label)
-    return _write(profile, text, asked, label)
+    return _write(profile, text, statements, asked, label)
 
 
 def _read(profile: Profile, text: str, statements: Sequence[Statement], asked: RunText, label: str) -> int:
@@ -74,7 +88,7 @@ def _beside_the_owner(profile: Profile) -> Reader | None:
     return None
 
 
-def _write(profile: Profile, text: str, asked: RunText, label: str) -> int:
+def _write(profile: Profile, text: str, statements: Sequence[Statement], asked: RunText, label: str) -> int:
     from jobtui.cli.engines import opened
     from jobtui.cli.handing import hand_in
     from jobtui.engine.remote import Remote
@@ -82,21 +96,25 @@ def _write(profile: Profile, text: str, asked: RunText, label: str) -> int:
     with opened(profile, Run.NONE if asked.detach else Run.SUBMITTED) as desk:
         if isinstance(desk, Remote):
             return hand_in(desk, profile, text, asked, label)
-        return _carry_out(desk, text, asked, label)
+        return _carry_out(desk, text, statements, asked, label)
 
 
-def _carry_out(engine: Engine, text: str, asked: RunText, label: str) -> int:
+def _carry_out(engine: Engine, text: str, statements: Sequence[Statement], asked: RunText, label: str) -> int:
     from jobtui.cli.waiting import LeftAtOnce, waiting_for
 
     with waiting_for(engine) as waiting:
         try:
+            whole = any(isinstance(statement, ABOUT_JOBS) for statement in statements)
+            if not waiting.result(engine.reached(CLUSTER_SECONDS, whole=whole)):
+                streams.complain(f"The cluster has not told of all its jobs within {CLUSTER_SECONDS:g} s")
             answer = waiting.result(engine.execute(text, Session()))
             status = tell(answer, asked.format, label)
             jobs = answer.jobs
             if jobs and not asked.detach:
                 status = judge(waiting.until_ended(jobs), status)
         except LeftAtOnce:
-            streams.complain("Left at once: the next start marks what still ran as failed")
+            goes_on = "the cluster goes on" if engine.mirroring is not None else GIVEN_UP
+            streams.complain(f"Left at once: {goes_on}")
     if waiting.interrupted is not None:
         return 128 + waiting.interrupted
     return status

@@ -18,7 +18,7 @@ from jobtui.cli.bars import byte_bar
 from jobtui.cli.engines import must_exist, notices_told, opened
 from jobtui.cli.exits import Exit, UsageError
 from jobtui.cli.pairs import Pair, PairError, PairFormat, format_of, read_pairs
-from jobtui.cli.profiles import profile_of, settings_of
+from jobtui.cli.profiles import must_be_embedded, profile_of, settings_of
 from jobtui.cli.streams import complain, is_terminal, stdin
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Run
@@ -32,6 +32,7 @@ STDIN = "-"
 def load(asked: Load) -> int:
     """Load the files in their order; the answer is the exit status. Raises CommandError."""
     profile = profile_of(asked, settings_of(asked))
+    must_be_embedded(profile)
     sources = [_source(name, asked.format) for name in asked.files]
     if sum(source.name == STDIN for source in sources) > 1:
         raise UsageError("stdin (-) can be read once")

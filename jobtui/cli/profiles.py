@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from jobtui.cli.arguments import Place
-from jobtui.cli.exits import UsageError
-from jobtui.config import Config, ConfigError, chosen_profile, read_config
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobtui.cli.arguments import ConfigCommand, Place, Serve
+from jobtui.cli.exits import CommandError, UsageError
+from jobtui.cli.streams import harmless, is_terminal
+from jobtui.config import Config, ConfigError, ProfileSettings, chosen_profile, read_config
 from jobtui.engine.profile import Profile
+
+if TYPE_CHECKING:
+    from jobtui.engine.clusters import ClusterSettings
 
 
 def settings_of(place: Place) -> Config:
@@ -17,9 +26,61 @@ def settings_of(place: Place) -> Config:
 
 
 def profile_of(place: Place, config: Config) -> Profile:
-    """The profile that the command line names, or the config's choice. Raises UsageError."""
+    """The profile that the command line names, or the config's choice; a cluster's password is seen to.
+
+    Raises UsageError.
+    """
+    if place.nebula is not None:
+        profile = _cluster_on(place, place.nebula, config)
+    else:
+        try:
+            name = chosen_profile(config, place.profile)
+        except ConfigError as error:
+            raise UsageError(str(error)) from None
+        profile = config.open_profile(name, place.data_dir)
+    connects_elsewhere = isinstance(place, Serve) and place.background
+    if profile.cluster is None or connects_elsewhere or isinstance(place, ConfigCommand):
+        return profile
+    return replace(profile, cluster=_with_password(profile.cluster))
+
+
+def must_be_embedded(profile: Profile) -> None:
+    """Refuse a cluster. Raises CommandError."""
+    if profile.cluster is not None:
+        raise CommandError("pairs are loaded into and dumped from embedded storage only, not a cluster")
+
+
+def _cluster_on(place: Place, addresses: str, config: Config) -> Profile:
+    """A cluster that no config names, in a profile of its own."""
+    from jobtui.config.cluster_values import addresses_with_ports, tls, user
+    from jobtui.config.values import UnsuitableError
+
+    here = Path.cwd()
+    trusted: object = {"ca": place.tls} if place.tls not in (None, "system") else place.tls is not None
     try:
-        name = chosen_profile(config, place.profile)
-    except ConfigError as error:
-        raise UsageError(str(error)) from None
-    return config.open_profile(name, place.data_dir)
+        settings = ProfileSettings(
+            cluster="nebula",
+            graphd=addresses_with_ports(addresses),
+            user=user("root" if place.user is None else place.user, here),
+            tls=tls(trusted, here),
+        )
+    except UnsuitableError as error:
+        raise UsageError(f"--nebula, -u and --tls must be {error}") from None
+    return config.open_cluster(settings, place.data_dir)
+
+
+def _with_password(cluster: ClusterSettings) -> ClusterSettings:
+    """The same cluster; where its password is nowhere, and a person is there, they are asked for it."""
+    from jobtui.engine.clusters import FromEnvironment, Given, Secret
+
+    source = cluster.password
+    is_known = not isinstance(source, FromEnvironment) or source.variable in os.environ
+    if is_known or not cluster.addresses or not is_terminal(0):
+        return cluster
+    from getpass import getpass
+
+    try:
+        password = getpass(harmless(f"Password of {cluster.user} on {cluster.name}: "))
+    except EOFError:
+        raise UsageError("no password was given") from None
+    return replace(cluster, password=Given(Secret(password)))

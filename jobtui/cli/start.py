@@ -31,8 +31,14 @@ def start(argv: Sequence[str] | None = None) -> int:
 
 def _carry_out(asked: arguments.Asked) -> int:
     match asked:
-        case arguments.ShowHelp():
-            return _print(arguments.HELP)
+        case arguments.ShowHelp(verb):
+            from jobtui.cli.help_command import show_help
+
+            return show_help(verb)
+        case arguments.Teach(words):
+            from jobtui.cli.help_command import teach
+
+            return teach(words)
         case arguments.ShowVersion():
             from jobtui.cli.versions import version_line
 

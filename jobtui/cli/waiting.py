@@ -110,7 +110,7 @@ class Waiting(Listening):
         """Start nothing more, and ask what runs here to stop."""
         self._engine.run = Run.NONE
         self._engine.turn_guests_away()
-        jobs = [job.id for job in self._engine.active() if job.id in self._jobs or job.status is Status.RUNNING]
+        jobs = [job.id for job in self._engine.active() if job.id in self._jobs or _runs_here(job)]
         self.say(f"Stopping {counted_jobs(jobs)}; once more leaves at once")
         for job_id in jobs:
             asked = self._engine.execute(f"STOP JOB {job_id}", Session())
@@ -122,6 +122,13 @@ class Waiting(Listening):
         job = self._engine.job(job_id)
         if failure is not None and job is not None and not (job.status.ended or job.stopping):
             self._inbox.put([Notice(failure.message, "error")])
+            if job.origin is not None:
+                self._inbox.put(self.interrupted)  # the cluster goes on with it: nobody need wait
+
+
+def _runs_here(job: Job) -> bool:
+    """Whether the job is at work in this process; a cluster's jobs are not, and others may count on them."""
+    return job.status is Status.RUNNING and job.origin is None
 
 
 @contextmanager

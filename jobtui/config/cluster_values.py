@@ -89,6 +89,13 @@ def tls(value: object, base: Path) -> bool | dict[str, Path | str]:
     return {name: base / Path(one).expanduser() if name in TLS_FILES else one for name, one in value.items()}
 
 
+def addresses_with_ports(words: str) -> tuple[str, ...]:
+    """The addresses of graphds as the command line has them: `10.0.0.1,10.0.0.2:9669`."""
+    from jobtui.engine.clusters import Address
+
+    return tuple(str(Address.parse(address(one))) for one in words.split(","))
+
+
 def address(value: object) -> str:
     """One address. Raises UnsuitableError, which doesn't repeat what may hold a password."""
     from jobtui.engine.clusters import Address

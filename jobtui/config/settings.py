@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jobtui.config import cluster_values, paths, values
-from jobtui.config.clusters import cluster_of
+from jobtui.config.clusters import cluster_of, profile_name
 from jobtui.engine.profile import Profile
 from jobtui.tui.settings import TuiSettings
 
@@ -189,10 +189,22 @@ class Config:
         settings = self.profiles[name]
         return Profile(
             name=name,
-            root=(data_dir or self.data_dir or paths.default_data_dir()) / name,
+            root=self._root(data_dir) / name,
             hosts=settings.hosts,
             task_timeout=settings.task_timeout,
             max_running_jobs=settings.max_running_jobs,
             compact_rate=settings.compact_rate,
             cluster=cluster_of(name, settings),
         )
+
+    def open_cluster(self, settings: ProfileSettings, data_dir: Path | None = None) -> Profile:
+        """A profile for a cluster that the file does not name, but for its address.
+
+        Its data has a directory of its own.
+        """
+        cluster = settings.graphd[0]
+        name = profile_name(cluster)
+        return Profile(name, self._root(data_dir) / name, cluster=cluster_of(cluster, settings))
+
+    def _root(self, data_dir: Path | None) -> Path:
+        return data_dir or self.data_dir or paths.default_data_dir()

@@ -18,7 +18,7 @@ from jobtui.engine.ledger import Book
 from jobtui.engine.orders import Orders
 from jobtui.engine.origins import Origins
 from jobtui.history import StoreError
-from jobtui.model import Job, Notice, Origin, Status
+from jobtui.model import Job, LinkState, Notice, Origin, Status
 from jobtui.storage.base import JobMirror, MirroredJob, StorageError
 from jobtui.storage.nebula import Follower, News, Sighting
 
@@ -116,6 +116,8 @@ class Mirroring:
                 return
 
     def _tell_trouble(self, error: StorageError) -> None:
+        if self.mirror.link.state is not LinkState.CONNECTED:
+            return  # the connection tells of that itself
         where = f"The jobs of space '{error.space}'" if error.space else "The cluster's jobs"
         self._engine.publish([Notice(f"{where} can't be listed: {error.detail}")])
 
