@@ -214,11 +214,11 @@ def parse_arguments(words: Sequence[str], *, piped: bool) -> Asked:
 
 def _history(found: argparse.Namespace, place: dict[str, Any]) -> HistoryCommand:
     _refuse_beside("history", found, "format")
-    if found.file is None:
+    if found.target is None:
         return HistoryCommand(what=found.what, **place)
     if found.what != "export":
-        raise UsageError(f"history {found.what} takes no file: '{found.file}'")
-    return HistoryCommand(what=found.what, file=found.file, **place)
+        raise UsageError(f"history {found.what} takes no file: '{found.target}'")
+    return HistoryCommand(what=found.what, file=found.target, **place)
 
 
 def _check_words(words: Sequence[str]) -> None:
@@ -309,7 +309,7 @@ def _parser() -> argparse.ArgumentParser:
     config.add_argument("what", nargs="?", choices=("print", "path", "check"), default="print")
     history = verbs.add_parser("history", add_help=False, allow_abbrev=False)
     history.add_argument("what", metavar="verify, repair or export", choices=("verify", "repair", "export"))
-    history.add_argument("file", metavar="FILE", nargs="?")
+    history.add_argument("target", metavar="FILE", nargs="?")
     doctor = verbs.add_parser("doctor", add_help=False, allow_abbrev=False)
     completion = verbs.add_parser("completion", add_help=False, allow_abbrev=False)
     completion.add_argument("shell", metavar="bash, zsh or fish", choices=SHELLS)

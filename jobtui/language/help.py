@@ -38,6 +38,11 @@ def help_for(statement: str | None = None) -> str:
     return f"No statement begins with these words.{meant} There are:\n\n{_table(FORMS)}"
 
 
+def begins_a_statement(words: str) -> bool:
+    """Whether a statement begins with these words; no words begin all of them."""
+    return not words.split() or bool(_forms(words.split()))
+
+
 def _forms(words: list[str]) -> tuple[Form, ...]:
     """The forms that can begin with these keywords."""
     known = [keyword(word) for word in words]

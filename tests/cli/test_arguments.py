@@ -6,18 +6,23 @@ from typing import Any
 
 import pytest
 
+from jobtui.cli import help_texts, main
 from jobtui.cli.arguments import (
-    HELP,
+    VERBS,
     Asked,
     ConfigCommand,
     Dump,
+    Examine,
+    HistoryCommand,
     Load,
     OpenDashboard,
     OpenDemo,
     RunText,
     Serve,
+    ShowCompletion,
     ShowHelp,
     ShowVersion,
+    Teach,
     _parser,
     parse_arguments,
 )
@@ -51,7 +56,16 @@ UNDERSTOOD: list[tuple[list[str], Asked]] = [
     (["config"], ConfigCommand(what="print")),
     (["config", "check", "--config", "c"], ConfigCommand(what="check", config=Path("c"))),
     (["--help"], ShowHelp()),
-    (["load", "--help"], ShowHelp()),
+    (["load", "--help"], ShowHelp("load")),
+    (["--profile", "prod", "doctor", "-h"], ShowHelp("doctor")),
+    (["--help", "load"], ShowHelp()),
+    (["help"], Teach(())),
+    (["help", "show", "jobs"], Teach(("show", "jobs"))),
+    (["doctor", "--profile", "prod"], Examine(profile="prod")),
+    (["completion", "zsh"], ShowCompletion("zsh")),
+    (["history", "verify"], HistoryCommand(what="verify")),
+    (["history", "export"], HistoryCommand(what="export", file="-")),
+    (["history", "export", "jobs.jsonl"], HistoryCommand(what="export", file="jobs.jsonl")),
     (["-h", "--nonsense"], ShowHelp()),
     (["--version"], ShowVersion()),
 ]
@@ -96,7 +110,13 @@ REFUSED = [
     (["--data-dir", ""], "--data-dir"),
     (["--nonsense"], "there is no option --nonsense"),
     (["lod", "nba", "x"], "there is no command 'lod'; did you mean load?"),
-    (["xyz"], "there is no command 'xyz'; there are load, dump, serve, config"),
+    (["xyz"], "there is no command 'xyz'; there are load, dump, serve, config, history"),
+    (["doktor"], "there is no command 'doktor'; did you mean doctor?"),
+    (["history"], "verify, repair or export"),
+    (["history", "verify", "x"], "history verify takes no file: 'x'"),
+    (["completion", "tcsh"], "invalid choice: 'tcsh'"),
+    (["help", "show", "--profile", "x"], "--profile has no meaning beside help"),
+    (["doctor", "--format", "csv"], "--format has no meaning beside doctor"),
     (["SHOW JOBS"], "there is no command 'SHOW JOBS'; statements go after -e"),
     (["config", "print", "more"], "more"),
 ]
@@ -109,8 +129,12 @@ def test_a_command_line_that_can_mean_two_things_or_none_is_refused(words: list[
     assert caught.value.status is Exit.USAGE
 
 
-def test_the_help_fits_a_small_terminal() -> None:
-    lines = HELP.splitlines()
+PAGES = {"": help_texts.HELP, **help_texts.VERB_HELP}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_help_fits_a_small_terminal(page: str) -> None:
+    lines = PAGES[page].splitlines()
     assert len(lines) <= 24
     assert max(map(len, lines)) <= 80
 
@@ -119,4 +143,32 @@ def test_the_help_names_every_option_and_verb() -> None:
     for action in _parser()._actions:
         for option in action.option_strings or list(action.choices or ()):
             if option != "-h":
-                assert re.search(rf"(^|\W){re.escape(option)}\b", HELP), option
+                assert re.search(rf"(^|\W){re.escape(option)}\b", help_texts.HELP), option
+
+
+def test_every_verb_has_its_own_help() -> None:
+    assert list(help_texts.VERB_HELP) == list(VERBS)
+    for verb, page in help_texts.VERB_HELP.items():
+        assert page.startswith(f"jobtui {verb}")
+
+
+Captured = pytest.CaptureFixture[str]
+
+
+def test_help_teaches_a_statement_by_its_first_words(capsys: Captured) -> None:
+    assert main(["help", "recover"]) == Exit.DONE
+    assert "RECOVER JOB <id>[, …]\n" in capsys.readouterr().out
+    assert main(["help"]) == Exit.DONE
+    assert "USE <space>" in capsys.readouterr().out
+
+
+def test_help_on_what_is_no_statement_is_a_usage_error_that_lists_them(capsys: Captured) -> None:
+    assert main(["help", "RECOVR", "JOB"]) == Exit.USAGE
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "Did you mean RECOVER?" in told.err
+
+
+def test_help_on_a_verb_is_the_verbs_own(capsys: Captured) -> None:
+    assert main(["help", "load"]) == main(["load", "--help"]) == Exit.DONE
+    assert capsys.readouterr().out == help_texts.VERB_HELP["load"] * 2

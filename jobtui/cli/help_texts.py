@@ -1,0 +1,115 @@
+"""What `jobtui --help`, `jobtui VERB --help` and `jobtui help VERB` print.
+
+Written by hand, so that each fits a small screen and teaches; tests hold them to the parser.
+"""
+
+from __future__ import annotations
+
+HELP = """\
+jobtui: a dashboard and command bar for a storage cluster's flush and compact
+
+  jobtui                       open the dashboard (--demo: on throw-away data)
+  jobtui -e "USE nba; ADMIN COMPACT; SHOW JOBS"
+                               run statements; stay until their jobs have ended
+  jobtui -f nightly.ngql       the same from a file, or piped on stdin (-f -)
+  jobtui load SPACE FILE…      put key-value pairs in; dump SPACE prints them
+  jobtui serve                 run the jobs without a screen (--background)
+  jobtui config, history, doctor   settings; the stored jobs; what is wrong here
+  jobtui help [STATEMENT]      the statements; jobtui VERB --help tells of a verb
+  jobtui completion bash|zsh|fish   what a shell needs to complete all of it
+
+  --format box|json|jsonl|csv  of results; load and dump have jsonl, csv and tsv
+  --detach, --wait             leave jobs queued; stay where another runs them
+  --profile NAME               a profile of the config; each has its own data
+  --nebula HOST:PORT [-u USER] [--tls system|CA_FILE]
+                               a NebulaGraph cluster; its password is asked for
+  --data-dir DIR, --config FILE   where the data lies; another config file
+  --version, --help
+
+Exit status: 0 done, 1 a statement failed, 2 usage or syntax,
+3 a job failed or was stopped, 130 interrupted (after an honest stop).
+"""
+
+VERB_HELP = {
+    "load": """\
+jobtui load SPACE FILE… [--format jsonl|csv|tsv]
+
+Puts key-value pairs into an embedded space that is there already, spread over
+its hosts by the key. A file's name tells its format; - is stdin. A file with a
+line that can't be read is refused whole, and the line is named.
+
+  printf 'player,Tim Duncan\\nteam,Spurs\\n' | jobtui load nba - --format csv
+  jobtui load nba players.jsonl teams.csv
+
+  jsonl   {"key": "k", "value": "v"}    "value": null deletes the key
+  csv     k,v                           k alone deletes the key
+  tsv     the same with a tab; \\t, \\n, \\r and \\\\ are escapes
+""",
+    "dump": """\
+jobtui dump SPACE [--format jsonl|csv|tsv]
+
+Prints an embedded space's key-value pairs in the order of their keys. What was
+dumped loads again to the byte.
+
+  jobtui dump nba > nba.jsonl
+  jobtui dump nba --format csv | head
+""",
+    "serve": """\
+jobtui serve [--background]
+
+Runs the profile's jobs without a screen: the queue, and what dashboards and
+jobtui -e of the same profile hand in. What happens is told on stderr. The
+first SIGTERM or ctrl+c stops what runs and leaves the queue for the next
+start; the second leaves at once.
+
+  --background   go on without this terminal, once the server has the profile;
+                 it then writes serve.log beside the profile's data
+""",
+    "config": """\
+jobtui config [print|path|check]
+
+  print   every setting with its value, default and meaning; the output is a
+          config file (the default)
+  path    where the config file belongs
+  check   whether it can be used: each problem with its line and a near miss
+
+  jobtui config > new.toml && jobtui config check --config new.toml
+""",
+    "history": """\
+jobtui history verify
+jobtui history repair
+jobtui history export [FILE]
+
+The jobs that a profile keeps on disk, archived ones included.
+
+  verify   read every record and check it; changes nothing, and may be run
+           beside a jobtui at work. Status 1 where something is damaged
+  repair   mend what can be mended; what can't be read is kept in quarantine/.
+           Needs the profile for itself
+  export   every job as a JSON line, on stdout or into a new FILE
+""",
+    "doctor": """\
+jobtui doctor
+
+Looks at all that jobtui needs here, a line each: ok, warn or bad, and what to
+do. Your data is not touched: storage is tried on a throw-away database.
+The status is 1 where a line is bad, else 0.
+
+  jobtui doctor --profile prod
+""",
+    "completion": """\
+jobtui completion bash|zsh|fish
+
+Prints what the shell needs to complete verbs, options, profiles and, after -e,
+statements with their spaces and job ids.
+
+  bash   source <(jobtui completion bash)      in ~/.bashrc
+  zsh    source <(jobtui completion zsh)       in ~/.zshrc, after compinit
+  fish   jobtui completion fish | source       in ~/.config/fish/config.fish
+""",
+    "help": """\
+jobtui help              every statement in a line
+jobtui help STATEMENT    one at length, by its first words: jobtui help recover
+jobtui help VERB         the same as jobtui VERB --help
+""",
+}
