@@ -1,0 +1,243 @@
+"""The engine's promises kept on real databases and real processes: stops, deadlines, deaths, disks, names."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from jobtui.model import Status
+from tests.storage.test_names import HOSTILE
+from tests.support.real_engines import Real, real
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A profile with a space `nba` of two hosts to compact, and `one` on the second alone."""
+    root = tmp_path_factory.mktemp("filled")
+    with real(root) as it:
+        it.say("CREATE SPACE nba; CREATE SPACE one ON h2")
+        it.fill("nba", 4)
+        it.fill("one", 1)
+        it.say("BACKUP JOB 0 100")
+    return root
+
+
+@pytest.fixture
+def root(filled: Path, tmp_path: Path) -> Path:
+    subprocess.run(["cp", "-a", str(filled), str(tmp_path / "root")], check=True)
+    return tmp_path / "root"
+
+
+def next_job_works(it: Real) -> None:
+    assert it.done("ADMIN COMPACT nba").status is Status.FINISHED
+
+
+# ---- stop
+
+
+def test_a_stopped_compact_keeps_its_data_whole_and_the_next_job_on_its_space_works(root: Path) -> None:
+    with real(root) as it:
+        before = list(it.engine.dump("nba"))
+    with real(root, rate=500_000) as it:
+        (job_id,) = it.submitted("ADMIN COMPACT nba")
+        it.moving(job_id)
+        assert it.say(f"STOP JOB {job_id}").failure is None
+        (job,) = it.ended(job_id)
+        assert job.status is Status.STOPPED
+        assert {task.status for task in job.tasks} == {Status.STOPPED}
+        assert list(it.engine.dump("nba")) == before
+    with real(root) as it:
+        next_job_works(it)
+        assert list(it.engine.dump("nba")) == before
+
+
+def test_a_stop_before_the_worker_took_the_task_stops_the_job(root: Path) -> None:
+    with real(root) as it:
+        for text in ("ADMIN COMPACT nba; STOP JOB {}", "ADMIN FLUSH nba; STOP JOB {}"):
+            expected = it.engine.history.last_id() + 1
+            answer = it.say(text.format(expected))
+            assert answer.failure is None
+            (job,) = it.ended(expected)
+            assert job.status in (Status.STOPPED, Status.FINISHED)
+            assert all(task.status.ended for task in job.tasks)
+        next_job_works(it)
+
+
+def test_a_stop_while_the_task_ends_tells_which_came_first(root: Path) -> None:
+    with real(root) as it:
+        seen = set()
+        for moments in range(0, 60, 3):
+            (job_id,) = it.submitted("ADMIN COMPACT one")
+            for _ in range(moments):
+                it.engine.job(job_id)
+                it.engine.idle()  # a little work for the engine: each turn the stop comes a little later
+            answer = it.say(f"STOP JOB {job_id}")
+            (job,) = it.ended(job_id)
+            if answer.failure is not None:
+                assert answer.failure.message == f"Job {job_id} has already finished"
+                assert job.status is Status.FINISHED
+            seen.add(job.status)
+            assert job.status in (Status.STOPPED, Status.FINISHED)
+        assert it.done("ADMIN COMPACT one").status is Status.FINISHED
+
+
+def test_a_stop_asked_for_twice_is_refused_the_second_time(root: Path) -> None:
+    with real(root, rate=500_000) as it:
+        (job_id,) = it.submitted("ADMIN COMPACT nba")
+        failure = it.say(f"STOP JOB {job_id}; STOP JOB {job_id}").failure
+        assert failure is not None
+        assert failure.message in (f"Job {job_id} is already stopping", f"Job {job_id} has already stopped")
+        assert it.ended(job_id)[0].status is Status.STOPPED
+
+
+def test_a_thousand_queued_jobs_are_stopped_and_none_of_them_has_run(root: Path) -> None:
+    with real(root, rate=200_000) as it:
+        first, *queued = it.submitted(";".join(["ADMIN COMPACT nba"] * 1001))
+        ids = ", ".join(map(str, queued))
+        answer = it.say(f"STOP JOB {ids}")
+        assert answer.failure is None
+        assert answer.results[0].rows[0].cells == (f"stop 1000 jobs {2 * 1000} tasks",)
+        jobs = it.ended(*queued)
+        assert {job.status for job in jobs} == {Status.STOPPED}
+        assert all(job.start is None for job in jobs)
+        assert it.engine.job(first).status is Status.RUNNING  # type: ignore[union-attr]
+        it.engine.stop_work().result(60)
+
+
+# ---- deadlines
+
+
+def test_a_host_that_accepts_and_never_answers_delays_nobody_else_and_fails_its_task_after_the_deadline(
+    root: Path,
+) -> None:
+    with real(root, task_timeout=3.0) as it:
+        it.done("ADMIN FLUSH nba")
+        os.kill(it.worker("h1"), signal.SIGSTOP)
+        nba, one = it.submitted("ADMIN COMPACT nba; ADMIN COMPACT one")
+        assert it.ended(one)[0].status is Status.FINISHED
+        assert not it.engine.job(nba).status.ended  # type: ignore[union-attr]
+        (job,) = it.ended(nba)
+        assert job.status is Status.FAILED
+        assert job.reason == "h1: h1 did not answer within 3 s (task_timeout)"
+        assert [(task.status, task.code) for task in job.tasks] == [
+            (Status.FAILED, "timeout"),
+            (Status.FINISHED, ""),
+        ]
+
+
+# ---- workers
+
+
+def test_a_killed_worker_fails_its_task_with_the_signal_s_name_and_the_next_job_has_a_new_one(
+    root: Path,
+) -> None:
+    with real(root, rate=500_000) as it:
+        (job_id,) = it.submitted("ADMIN COMPACT nba")
+        it.moving(job_id)
+        pid = it.worker("h1")
+        os.kill(pid, signal.SIGKILL)
+        it.heard.wait_for(lambda: it.engine.job(job_id).tasks[0].status.ended)  # type: ignore[union-attr]
+        it.say(f"STOP JOB {job_id}")
+        (job,) = it.ended(job_id)
+        assert job.status is Status.FAILED
+        assert job.tasks[0].code == "host_died"
+        assert "h1 was killed by SIGKILL" in job.reason
+        assert it.done("ADMIN FLUSH nba").status is Status.FINISHED
+        assert it.worker("h1") != pid
+
+
+@linux
+def test_no_worker_outlives_its_engine_and_none_is_left_a_zombie(root: Path) -> None:
+    descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    for _ in range(3):
+        with real(root, rate=500_000) as it:
+            (job_id,) = it.submitted("ADMIN COMPACT nba")
+            it.moving(job_id)
+            os.kill(it.worker("h2"), signal.SIGKILL)
+            workers = [it.worker("h1")]
+        assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+    assert len(os.listdir("/proc/self/fd")) <= descriptors + 2  # noqa: PTH208
+
+
+# ---- disks
+
+
+def cut_manifest(place: Path) -> None:
+    (manifest,) = place.glob("MANIFEST-*")
+    manifest.write_bytes(manifest.read_bytes()[:-200])
+
+
+def lose_manifest(place: Path) -> None:
+    (manifest,) = place.glob("MANIFEST-*")
+    manifest.unlink()
+
+
+def spoil_block(place: Path) -> None:
+    for table in place.glob("*.sst"):
+        with table.open("r+b") as file:
+            file.seek(2000)
+            file.write(b"\xff" * 200)
+
+
+def delete(place: Path) -> None:
+    subprocess.run(["rm", "-rf", str(place)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("damage", "code"),
+    [(cut_manifest, "corrupt"), (lose_manifest, "missing"), (spoil_block, "corrupt"), (delete, "missing")],
+)
+def test_a_damaged_database_fails_the_job_with_the_reason_and_is_never_called_compacted(
+    root: Path, damage: Callable[[Path], None], code: str
+) -> None:
+    (place,) = (path.parent for path in (root / "storage" / "h1").rglob("CURRENT"))
+    damage(place)
+    with real(root) as it:
+        job = it.done("ADMIN COMPACT nba")
+        assert job.status is Status.FAILED
+        assert (job.tasks[0].status, job.tasks[0].code) == (Status.FAILED, code)
+        assert job.reason.startswith("h1: ")
+        assert job.tasks[1].status is Status.FINISHED
+
+
+def test_a_directory_deleted_under_an_open_database_fails_the_job(root: Path) -> None:
+    with real(root) as it:
+        it.done("ADMIN FLUSH nba")
+        (place,) = (path.parent for path in (root / "storage" / "h1").rglob("CURRENT"))
+        delete(place)
+        job = it.done("ADMIN COMPACT nba")
+        assert (job.status, job.tasks[0].code) == (Status.FAILED, "missing")
+
+
+# ---- names
+
+
+def test_a_hostile_name_works_as_any_other_or_is_refused_with_the_reason(tmp_path: Path) -> None:
+    bystander = tmp_path / "etc"
+    bystander.write_text("untouched")
+    worked = 0
+    with real(tmp_path / "a" / "root", hosts={"h1": None}) as it:
+        for name in [*HOSTILE, "nba", "NBA", "Nba", "x" * 4096, "x" * 4097, "\u202eabn"]:
+            answer = it.say(f"CREATE SPACE `{name}`")
+            if answer.failure is not None:
+                assert answer.failure.message
+                continue
+            worked += 1
+            if worked % 4 == 0:
+                assert it.done(f"ADMIN FLUSH `{name}`").space == name
+        assert {"nba", "NBA", "Nba", "x" * 4096, "\u202eabn"} <= set(it.engine.spaces())
+        names = it.engine.spaces()
+    with real(tmp_path / "a" / "root", hosts={"h1": None}) as it:
+        assert it.engine.spaces() == names
+    assert worked > 10
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "etc"]
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["root"]
+    assert bystander.read_text() == "untouched"

@@ -1,0 +1,78 @@
+"""An engine over real databases and worker processes, and waiting for what it says."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from jobtui.engine.desk import Answer, Session
+from jobtui.engine.engine import Engine
+from jobtui.engine.profile import Profile
+from jobtui.model import Job
+from jobtui.storage.local import LocalStorage
+from tests.support.engines import Heard
+
+WAIT = 60.0
+TWO: Mapping[str, Path | None] = {"h1": None, "h2": None}
+
+
+class Real:
+    """An engine, a session, and what was heard."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.heard = Heard(engine)
+        self.session = Session(None, Path("/"))
+
+    def say(self, text: str) -> Answer:
+        return self.engine.execute(text, self.session).result(WAIT)
+
+    def submitted(self, text: str) -> tuple[int, ...]:
+        """The ids of the jobs of a text that must succeed."""
+        answer = self.say(text)
+        assert answer.failure is None, answer.failure
+        return answer.jobs
+
+    def ended(self, *jobs: int) -> tuple[Job, ...]:
+        return self.engine.ended(jobs).result(WAIT)
+
+    def done(self, text: str) -> Job:
+        """The last job of a text, once it has ended."""
+        return self.ended(self.submitted(text)[-1])[0]
+
+    def moving(self, job_id: int) -> None:
+        """Wait until the job's work is under way."""
+        self.heard.wait_for(lambda: any(m.job.id == job_id and m.job.progress for m in self.heard.progress))
+
+    def fill(self, space: str, megabytes: float, layers: int = 2) -> list[tuple[bytes, bytes]]:
+        """Load the space that often over, flushing each time; what it holds then."""
+        pairs: list[tuple[bytes, bytes]] = []
+        for _ in range(layers):
+            pairs = [(b"%08d" % n, os.urandom(1000)) for n in range(int(megabytes * 1000))]
+            self.engine.load(space, pairs).result(WAIT)
+            self.done(f"ADMIN FLUSH `{space}`")
+        return pairs
+
+    def worker(self, host: str) -> int:
+        """The process id of a host's worker."""
+        assert isinstance(self.engine.storage, LocalStorage)
+        pid = self.engine.storage.worker(host, adopted=False).pid
+        assert pid is not None
+        return pid
+
+
+@contextmanager
+def real(
+    root: Path,
+    *,
+    hosts: Mapping[str, Path | None] = TWO,
+    rate: int | None = None,
+    task_timeout: float | None = None,
+) -> Iterator[Real]:
+    engine = Engine.open(Profile("local", root, hosts=hosts, compact_rate=rate, task_timeout=task_timeout))
+    try:
+        yield Real(engine)
+    finally:
+        engine.close()
