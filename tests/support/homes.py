@@ -17,6 +17,7 @@ SLOW = "[profiles.local]\ncompact_rate = 200_000\n"
 
 def with_pairs(home: Path, count: int = 2_000, length: int = 3_000) -> Path:
     """The home of a user whose space nba, on two hosts, holds so many pairs."""
+    home.mkdir(exist_ok=True)
     engine = Engine.open(CommandLine(home).profile, run=Run.NONE)
     try:
         engine.execute("CREATE SPACE nba ON 2 HOSTS", Session(None, home)).result(60)

@@ -1,0 +1,159 @@
+"""kill -9 at any moment: what was acknowledged is there, tells the truth, and nothing has run twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from jobtui.engine.desk import Session
+from jobtui.engine.engine import Engine
+from jobtui.engine.remote import Remote
+from jobtui.engine.wire import NoAnswer
+from jobtui.history import History, Query
+from jobtui.model import EventKind, Job, Status
+from tests.support.commands import CommandLine
+from tests.support.homes import moved_in, with_pairs
+from tests.support.waiting import eventually
+
+INTERRUPTED = "interrupted: jobtui ended while it ran"
+TEXTS = (
+    "ADMIN FLUSH nba",
+    "ADMIN COMPACT nba",
+    "ADMIN COMPACT nba; ADMIN FLUSH nba",
+    "ADMIN COMPACT nba; ADMIN COMPACT nba; SHOW JOBS",
+    "RECOVER JOB",
+)
+
+
+@pytest.fixture
+def jobtui(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    runtime = tmp_path / "runtime"
+    runtime.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    home = with_pairs(tmp_path / "made", count=1_000)
+    found = moved_in(tmp_path / "home", home, "[profiles.local]\ncompact_rate = 6_000_000\n")
+    found.environment["XDG_RUNTIME_DIR"] = str(runtime)
+    return found
+
+
+@pytest.mark.timeout(1800)
+def test_a_server_killed_at_any_moment_leaves_true_statuses_and_runs_nothing_twice(
+    jobtui: CommandLine, long: bool
+) -> None:
+    chance = random.Random(20191217)
+    acknowledged: set[int] = set()
+    for _ in range(150 if long else 4):
+        workers = one_life(jobtui, chance, acknowledged)
+        eventually(lambda workers=workers: not any(map(alive, workers)))
+        check(jobs_of(jobtui), acknowledged)
+    finish(jobtui)
+    jobs = jobs_of(jobtui)
+    check(jobs, acknowledged)
+    assert all(job.status.ended for job in jobs)
+    engine = Engine.open(jobtui.profile)
+    try:
+        assert len(list(engine.dump("nba"))) == 1_000
+    finally:
+        engine.close()
+
+
+@pytest.mark.timeout(900)
+def test_a_run_killed_at_any_moment_leaves_true_statuses_and_runs_nothing_twice(
+    jobtui: CommandLine, long: bool
+) -> None:
+    chance = random.Random(17122019)
+    for _ in range(100 if long else 4):
+        with jobtui.started("-e", chance.choice(TEXTS)) as process:
+            time.sleep(chance.random())  # any moment is right
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        check(jobs_of(jobtui), set())
+    finish(jobtui)
+    jobs = jobs_of(jobtui)
+    check(jobs, set())
+    assert all(job.status.ended for job in jobs)
+
+
+def one_life(jobtui: CommandLine, chance: random.Random, acknowledged: set[int]) -> set[int]:
+    """Start a server, hand it statements, kill it; its workers."""
+    with jobtui.started("serve") as process:
+        remote = eventually(lambda: connected(jobtui))
+        try:
+            for _ in range(chance.randrange(1, 6)):
+                answer = remote.answer(chance.choice(TEXTS), Session(None, jobtui.home))
+                if answer.failure is None:
+                    acknowledged.update(answer.jobs)
+                if chance.random() < 0.3 and (active := remote.active()):
+                    remote.answer(f"STOP JOB {chance.choice(active).id}", Session(None, jobtui.home))
+            time.sleep(chance.random() / 2)  # any moment is right
+        finally:
+            workers = children_of(process.pid)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            remote.close()
+    return workers
+
+
+def finish(jobtui: CommandLine) -> None:
+    """Let one that nobody kills run what is left."""
+    jobtui.config.unlink()
+    engine = Engine.open(jobtui.profile)
+    try:
+        engine.idle().result(120)
+    finally:
+        engine.close()
+
+
+def check(jobs: list[Job], acknowledged: Iterable[int]) -> None:
+    ids = [job.id for job in jobs]
+    assert ids == list(range(1, len(ids) + 1)), "ids go on, none is lost and none used twice"
+    assert set(acknowledged) <= set(ids)
+    for job in jobs:
+        kinds = [event.kind for event in job.events]
+        assert kinds.count(EventKind.STARTED) <= 1, "nothing runs twice"
+        for task in job.tasks:
+            begun = [e for e in job.events if e.kind is EventKind.TASK_STARTED and e.task == task.number]
+            assert len(begun) <= 1
+        if job.status is Status.FAILED:
+            assert job.reason == INTERRUPTED
+            assert all(task.status.ended for task in job.tasks)
+        if job.status is Status.FINISHED:
+            assert {task.status for task in job.tasks} == {Status.FINISHED}
+            assert all(task.after is not None for task in job.tasks)
+        if job.status is Status.QUEUE:
+            assert job.start is None
+    begun = [job.start for job in jobs if job.start is not None]
+    assert begun == sorted(begun), "queued jobs of a space run in order"
+    assert sum(job.status is Status.RUNNING for job in jobs) <= 1
+
+
+def jobs_of(jobtui: CommandLine) -> list[Job]:
+    history = History.open(jobtui.profile.history, write=False)
+    try:
+        assert history.notes == ()
+        view = history.query(Query())
+        return view.page(0, len(view))
+    finally:
+        history.close()
+
+
+def connected(jobtui: CommandLine) -> Remote | None:
+    try:
+        return Remote.connect(jobtui.profile)
+    except NoAnswer:
+        return None
+
+
+def children_of(pid: int) -> set[int]:
+    children = (task / "children" for task in Path(f"/proc/{pid}/task").glob("*"))
+    return {int(child) for listed in children for child in listed.read_text().split()}
+
+
+def alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()

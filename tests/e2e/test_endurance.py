@@ -1,0 +1,182 @@
+"""Everything at full speed, ten minutes by --long (else seconds): memory flat, nothing left, history true."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from jobtui.engine.desk import Answer, Session
+from jobtui.engine.engine import Engine
+from jobtui.engine.profile import Profile
+from jobtui.history import History, Query
+from jobtui.model import EventKind, Job, Status
+from jobtui.storage.local import LocalStorage
+
+HOSTS: dict[str, Path | None] = {"h1": None, "h2": None, "h3": None}
+SPACES = {"nba": "ON 3 HOSTS", "test2": "ON h1, h2", "solo": "ON h3"}
+FEW = 40  # jobs under way at which new ones are no longer submitted
+GROWTH = 24 << 20  # bytes of memory that the columns of ten minutes' jobs and the allocator may take
+INTERRUPTED = "interrupted: jobtui ended while it ran"
+WAIT = 60.0
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at the process through /proc")
+
+
+@pytest.mark.timeout(1200)
+def test_memory_is_flat_nothing_is_left_and_the_history_is_true_after_minutes_at_full_speed(
+    tmp_path: Path, long: bool
+) -> None:
+    soak = Soak(tmp_path / "profile", random.Random(20191217))
+    descriptors, end = open_files(), time.monotonic() + (600 if long else 6)
+    sizes: list[int] = []
+    while time.monotonic() < end:
+        with soak.life():
+            pause = min(end, time.monotonic() + (20 if long else 2))
+            while time.monotonic() < pause:
+                soak.step()
+        assert children() == set()
+        soak.check()
+        sizes.append(resident())
+    soak.settle()
+    assert children() == set()
+    assert open_files() <= descriptors + 2
+    settled = sizes[len(sizes) // 3]
+    assert max(sizes[len(sizes) // 3 :]) - settled < GROWTH, sizes
+    print(f"{soak.steps:,} statements, {len(soak.known):,} jobs, {soak.kills} kills, {soak.lives} lives")
+    print(f"memory in MiB: {[size >> 20 for size in sizes]}")
+
+
+class Soak:
+    """Drives an engine, and keeps what it acknowledged: `known` are the jobs, by id."""
+
+    def __init__(self, root: Path, chance: random.Random) -> None:
+        self.profile = Profile("soak", root, hosts=HOSTS, compact_rate=24 << 20, task_timeout=30.0)
+        self.chance = chance
+        self.known: dict[int, str] = {}
+        self.archived: set[int] = set()
+        self.steps = self.kills = self.lives = 0
+
+    @contextmanager
+    def life(self) -> Iterator[None]:
+        """An engine from its start to its end; what runs at the end is interrupted."""
+        self.engine = Engine.open(self.profile)
+        self.session = Session(None, Path("/"))
+        self.lives += 1
+        try:
+            if self.lives == 1:
+                for name, place in SPACES.items():
+                    assert self.say(f"CREATE SPACE {name} {place}").failure is None
+            yield
+        finally:
+            self.engine.close()
+
+    def step(self) -> None:
+        """One thing of what may happen."""
+        chance = self.chance.random()
+        active = self.engine.active()
+        if chance < 0.45 and len(active) < FEW:
+            self.submit(f"ADMIN {self.chance.choice(['FLUSH', 'COMPACT'])} {self.chance.choice(list(SPACES))}")
+        elif chance < 0.65 and active:
+            self.say(f"STOP JOB {self.chance.choice(active).id}")
+        elif chance < 0.70 and len(active) < FEW:
+            self.submit("RECOVER JOB")
+        elif chance < 0.73 and self.known:
+            last = max(self.known)
+            self.say(f"BACKUP JOB 0 {self.chance.randrange(last)}")
+        elif chance < 0.80:
+            self.load()
+        elif chance < 0.82:
+            self.kill()
+        else:
+            texts = (
+                "SHOW JOBS",
+                "SHOW HOSTS",
+                "SHOW SPACES",
+                "SHOW FAILED JOBS LIMIT 5",
+                "USE nba",
+                "SHOW JBO",
+            )
+            self.say(self.chance.choice(texts))
+
+    def submit(self, text: str) -> None:
+        answer = self.say(text)
+        assert answer.failure is None, answer.failure
+        for job_id in answer.jobs:
+            assert job_id > max(self.known, default=0), "ids rise"
+            self.known[job_id] = text
+
+    def say(self, text: str) -> Answer:
+        self.steps += 1
+        return self.engine.execute(text, self.session).result(WAIT)
+
+    def load(self) -> None:
+        pairs = [(b"%06d" % self.chance.randrange(5_000), self.chance.randbytes(1_000)) for _ in range(300)]
+        asked = self.engine.load(self.chance.choice(list(SPACES)), pairs)
+        failure = asked.exception(WAIT)
+        assert failure is None or "SIGKILL" in str(failure) or "dying" in str(failure), failure
+
+    def kill(self) -> None:
+        """A worker, as the system does where memory runs out."""
+        assert isinstance(self.engine.storage, LocalStorage)
+        pid = self.engine.storage.worker(self.chance.choice(list(HOSTS)), adopted=False).pid
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
+            self.kills += 1
+
+    def settle(self) -> None:
+        """A last life in which nothing is disturbed."""
+        with self.life():
+            self.engine.idle().result(300)
+        jobs = self.check()
+        assert all(job.status.ended for job in jobs)
+
+    def check(self) -> list[Job]:
+        """What is on disk against what was acknowledged."""
+        history = History.open(self.profile.history, write=False)
+        try:
+            assert history.notes == ()
+            view, archived = history.query(Query()), history.query(Query(archived=True))
+            jobs = sorted([*view.page(0, len(view)), *archived.page(0, len(archived))], key=lambda job: job.id)
+        finally:
+            history.close()
+        assert [job.id for job in jobs] == sorted(self.known)
+        for job in jobs:
+            is_true(job)
+        return jobs
+
+
+def is_true(job: Job) -> None:
+    """Whether the job's record agrees with itself."""
+    assert [event.kind for event in job.events].count(EventKind.STARTED) <= 1
+    if job.status.ended:
+        assert all(task.status.ended for task in job.tasks)
+    match job.status:
+        case Status.FINISHED:
+            assert {task.status for task in job.tasks} == {Status.FINISHED}
+        case Status.FAILED:
+            died = "SIGKILL" in job.reason or "keeps dying" in job.reason
+            assert died or job.reason == INTERRUPTED, job.reason
+        case Status.STOPPED:
+            assert any(event.kind is EventKind.STOP_ASKED for event in job.events)
+    assert job.took is None or job.took >= 0
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
+
+def children() -> set[int]:
+    found = (task / "children" for task in Path("/proc/self/task").iterdir())
+    return {int(child) for listed in found for child in listed.read_text().split()}
+
+
+def resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
