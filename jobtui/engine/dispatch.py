@@ -284,11 +284,20 @@ class Dispatch:
                 await self._record(work, End(Status.FAILED, reason=reason, code=Code.TIMEOUT))
                 await asyncio.wait([operation])
             else:
-                await self._record(work, await operation)
+                end = await operation
+                if work.settled is None:
+                    # what starts on the host next is written with this end or after it, and sent only then
+                    self._free(work)
+                await self._record(work, end)
             if work.settled is not None:
                 await asyncio.wait([work.settled])
         finally:
-            self._busy.pop(work.host, None)
+            self._free(work)
+            self.pump()
+
+    def _free(self, work: _Work) -> None:
+        if self._busy.get(work.host) is work:
+            del self._busy[work.host]
             self.pump()
 
     async def _operation(self, job: Job, work: _Work) -> End:

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from jobtui.model import Job, Status
+from tests.support.engines import bench
+from tests.support.scripted import ScriptedStorage
+
+
+def test_what_follows_on_a_host_is_written_in_one_commit_with_the_end_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits: list[dict[int, Status]] = []
+    with bench(tmp_path, ScriptedStorage({"nba": ("far",), "srq": ("far",)})) as it:
+        it.say("ADMIN FLUSH nba; ADMIN FLUSH srq")
+        first = it.storage.operation("nba", "far")
+        commit = it.engine.history.commit
+
+        def noted(*jobs: Job) -> object:
+            commits.append({job.id: job.status for job in jobs})
+            return commit(*jobs)
+
+        monkeypatch.setattr(it.engine.history, "commit", noted)
+        first.finish()
+        it.storage.operation("srq", "far")
+        assert commits == [{1: Status.FINISHED, 2: Status.RUNNING}]
