@@ -109,7 +109,7 @@ class Errands:
         try:
             count = await in_thread(lambda: export(found, place))
         except OSError as error:
-            self._dashboard.tell(f"{place} could not be written: {error.strerror or error}", "error")
+            self._dashboard.tell(f"Not exported: {error.strerror or error}: {place}", "error")
         else:
             self._dashboard.tell(f"{units.many(count, 'job')} written to {place}")
 

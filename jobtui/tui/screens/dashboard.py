@@ -19,6 +19,7 @@ from jobtui.tui.context import Context
 from jobtui.tui.feed import Batch
 from jobtui.tui.lines import Ink, Line
 from jobtui.tui.screens.conversation import Conversation
+from jobtui.tui.terminal import notice_sequence
 from jobtui.tui.text import clean, wrap
 from jobtui.tui.views import make_view
 from jobtui.tui.views.base import View
@@ -160,8 +161,11 @@ class Dashboard(Conversation):
 
     def ring(self, text: str) -> None:
         """Tell the terminal: the bell, and a notice of its own where that is wanted."""
-        if self.context.settings.bell:
+        settings = self.context.settings
+        if settings.bell:
             self.app.bell()
+        if settings.terminal_notice:
+            self.desktop.write(notice_sequence(text))
 
     # -- focus and keys -----------------------------------------------------------------------------
 

@@ -1,0 +1,217 @@
+"""The command bar: completion, ghost text, the caret under an error, what was sent before."""
+
+import asyncio
+from pathlib import Path
+
+from jobtui.engine.desk import Answer
+from jobtui.language.result import Result, Row
+from jobtui.tui.lines import plain
+from jobtui.tui.settings import TuiSettings
+from jobtui.tui.widgets.transcript import answer_lines
+from jobtui.tui.widgets.typist import Typist
+from tests.support.dashboards import Stage, stage
+
+
+async def typing(shown: Stage) -> Typist:
+    await shown.press("colon")
+    await shown.until(lambda: shown.dashboard.bar.typing)
+    return shown.dashboard.query_one(Typist)
+
+
+def test_what_may_come_next_is_listed_and_tab_takes_it(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            typist = await typing(shown)
+            await shown.type("ad")
+            await shown.until(lambda: shown.dashboard.completions.open and typist.suggestion == "min")
+            await shown.press("tab")
+            await shown.until(lambda: typist.text == "admin ")
+            await shown.shows("flush", "compact")
+            await shown.type("com")
+            await shown.press("tab")
+            await shown.until(lambda: typist.text == "admin compact ")
+            await shown.until(lambda: shown.dashboard.completions.best is not None)
+            await shown.press("tab", "enter")
+            await shown.shows("compact nba", "▶ running")
+
+    asyncio.run(run())
+
+
+def test_jobs_are_offered_that_the_statement_can_act_on_with_their_status_beside_them(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, {"nba": ["local0"]}) as shown:
+            shown.behind.say("ADMIN FLUSH nba; ADMIN COMPACT nba")
+            shown.behind.storage.operation("nba", "local0").fail()
+            await shown.shows("✖ 1", "▶ 1 running")
+            await typing(shown)
+            await shown.type("stop job ")
+            await shown.shows("2  running compact nba")
+            assert "failed flush nba" not in shown.row(" 1 ")
+            await shown.press("ctrl+u")
+            await shown.type("recover job ")
+            await shown.shows("1  failed flush nba")
+
+    asyncio.run(run())
+
+
+def test_arrows_walk_through_the_list_and_enter_takes_what_was_stepped_to(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, {"nba": ["a"], "nbb": ["a"], "nbc": ["a"]}) as shown:
+            typist = await typing(shown)
+            await shown.type("use ")
+            await shown.shows("nba", "nbb", "nbc")
+            await shown.press("down", "down", "enter")
+            await shown.until(lambda: typist.text == "use nbb ")
+            await shown.press("enter")
+            await shown.shows("local[nbb]>")
+
+    asyncio.run(run())
+
+
+def test_right_takes_the_ghost_text(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            typist = await typing(shown)
+            await shown.type("sho")
+            await shown.until(lambda: typist.suggestion == "w")
+            await shown.press("right")
+            await shown.until(lambda: typist.text == "show")
+
+    asyncio.run(run())
+
+
+def test_a_caret_stands_under_what_is_wrong_and_not_under_what_may_become_right(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            await typing(shown)
+            await shown.type("SHOW JO")
+            await shown.pilot.pause()
+            assert "^" not in shown.screen
+            await shown.press("backspace", "backspace")
+            await shown.type("JBO 4")
+            await shown.shows("^^^ expected", "did you mean JOB?")
+            lines = shown.screen.split("\n")
+            row = next(number for number, line in enumerate(lines) if "^^^" in line)
+            assert lines[row].index("^^^") == lines[row - 1].index("JBO")
+
+    asyncio.run(run())
+
+
+def test_how_the_statement_goes_is_shown_beside_it(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            await typing(shown)
+            await shown.type("recover job 3")
+            await shown.shows("RECOVER JOB")
+            assert shown.row("recover job 3").rstrip().endswith("…]")
+
+    asyncio.run(run())
+
+
+def test_what_was_sent_comes_back_with_up_the_draft_with_down_and_across_starts(tmp_path: Path) -> None:
+    settings = TuiSettings(state_dir=tmp_path / "state")
+
+    async def first() -> None:
+        async with stage(tmp_path / "one", settings=settings) as shown:
+            await shown.say("SHOW JOBS")
+            await shown.say("SHOW SPACES")
+            typist = await typing(shown)
+            await shown.paste("draft")
+            await shown.press("up")
+            await shown.until(lambda: typist.text == "SHOW SPACES")
+            await shown.press("up")
+            await shown.until(lambda: typist.text == "SHOW JOBS")
+            await shown.press("up")
+            assert typist.text == "SHOW JOBS"
+            await shown.press("down", "down")
+            await shown.until(lambda: typist.text == "draft")
+
+    async def second() -> None:
+        async with stage(tmp_path / "two", settings=settings) as shown:
+            typist = await typing(shown)
+            await shown.press("up", "up")
+            await shown.until(lambda: typist.text == "SHOW JOBS")
+
+    asyncio.run(first())
+    asyncio.run(second())
+
+
+def test_what_does_not_parse_is_not_kept_unless_asked(tmp_path: Path) -> None:
+    async def run(keep: bool, expected: tuple[str, ...]) -> None:
+        root = tmp_path / str(keep)
+        settings = TuiSettings(state_dir=root / "state", keep_failed=keep)
+        async with stage(root, settings=settings) as shown:
+            await shown.say("SHOW JBOS")
+            await shown.say("ADMIN FLUSH nosuch")
+            assert shown.app.context.typed.texts == expected
+
+    asyncio.run(run(False, ("ADMIN FLUSH nosuch",)))
+    asyncio.run(run(True, ("SHOW JBOS", "ADMIN FLUSH nosuch")))
+
+
+def test_ctrl_r_searches_what_was_sent(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            for text in ("SHOW HOSTS", "SHOW SPACES", "SHOW JOBS"):
+                await shown.say(text)
+            typist = await typing(shown)
+            await shown.press("ctrl+r")
+            await shown.shows("search :")
+            await shown.type("show")
+            await shown.until(lambda: typist.text == "SHOW JOBS")
+            await shown.press("ctrl+r", "ctrl+r")
+            await shown.until(lambda: typist.text == "SHOW HOSTS")
+            await shown.press("escape")
+            await shown.shows("local[]>")
+            assert typist.text == "SHOW HOSTS"
+
+    asyncio.run(run())
+
+
+def test_several_lines_are_one_text(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, auto=True) as shown:
+            typist = await typing(shown)
+            await shown.paste("USE nba;\r\nADMIN FLUSH;\r\nSHOW JOBS")
+            await shown.until(lambda: typist.text == "USE nba;\nADMIN FLUSH;\nSHOW JOBS")
+            await shown.press("enter")
+            await shown.shows("local[nba]>")
+            assert "| Job Id | Command" in shown.transcript
+
+    asyncio.run(run())
+
+
+def test_help_and_clear_are_words_for_the_screen(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            await shown.say("help")
+            assert "BACKUP JOB" in shown.transcript
+            await typing(shown)
+            await shown.paste("clear")
+            await shown.press("enter")
+            await shown.until(lambda: shown.dashboard.transcript.empty)
+
+    asyncio.run(run())
+
+
+def test_drop_space_typed_asks_first_with_cancel_focused(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            await typing(shown)
+            await shown.paste("DROP SPACE nba")
+            await shown.press("enter")
+            await shown.shows("Drop for good?", "DROP SPACE nba")
+            await shown.press("enter")
+            await shown.shows_no_more("Drop for good?")
+            assert "nba" in shown.behind.storage.catalogue
+
+    asyncio.run(run())
+
+
+def test_a_result_of_very_many_rows_shows_the_newest_and_says_how_many_there_are() -> None:
+    rows = tuple(Row((str(number),), {"Job Id": number}) for number in range(1, 1201))
+    shown = [plain(line) for line in answer_lines(Answer((Result("SHOW JOBS", ("Job Id",), rows),)))]
+    assert shown[-1] == "the newest 1,000 of 1,200 rows"
+    assert "| 1200   |" in shown
+    assert "| 201    |" in shown
+    assert "| 200    |" not in shown

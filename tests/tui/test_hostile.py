@@ -1,0 +1,97 @@
+"""Hostile text on screen in every pane, toast and dialog: nothing broken, nothing interpreted."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from jobtui.language import quoted
+from jobtui.storage.base import Code
+from tests.support.dashboards import Stage, stage
+
+# the first ones in the short form, all of them in the long one
+IN_SHORT = 2
+NAMES = [
+    "[/nope]" + "\u202eb\u2066c" + "e" + "\u0301" * 500,
+    "x" * 4000,
+    "[red]x[/red]",
+    "a\u202eb\u2066c",
+    "图谱" * 200,
+    "a b\u00a0c",
+    "zero\u200bwidth",
+    "'; DROP",
+]
+REASON = "\x1b[31mred\x1b]52;c;aGk=\x07[/nope]\u202e" + "y" * 10_000 + "\nsecond line\r\ttab \x00"
+
+
+def is_clean(screen: str) -> bool:
+    return all(character.isprintable() or character == "\n" for character in screen)
+
+
+async def look_everywhere(shown: Stage) -> None:
+    """Through every pane and dialog, each painted with the text in it."""
+    for _ in range(4):
+        await shown.press("right_square_bracket")
+        assert is_clean(shown.screen)
+    await shown.press("enter")
+    await shown.shows("jobs ›")
+    assert is_clean(shown.screen)
+    await shown.press("escape")
+    for key in ("y", "c", "question_mark", "b"):
+        await shown.press(key)
+        await shown.until(lambda: len(shown.app.screen_stack) == 2)
+        await shown.pilot.pause()
+        assert is_clean(shown.screen)
+        await shown.press("escape")
+        await shown.until(lambda: len(shown.app.screen_stack) == 1)
+    for key in ("2", "3", "4", "1"):
+        await shown.press(key)
+        await shown.pilot.pause()
+        assert is_clean(shown.screen)
+
+
+@pytest.mark.parametrize("number", range(len(NAMES)))
+def test_a_hostile_name_and_reason_are_shown_and_do_nothing(tmp_path: Path, number: int, long: bool) -> None:
+    name = NAMES[number]
+    if number >= IN_SHORT and not long:
+        pytest.skip("in the long form")
+
+    async def run() -> None:
+        async with stage(tmp_path, {name: ["local0"]}) as shown:
+            await shown.say(f"USE {quoted(name)}; ADMIN COMPACT {quoted(name)}")
+            await shown.until(lambda: shown.behind.storage.begun)
+            shown.behind.storage.operation(name, "local0").fail(Code.IO, REASON)
+            await shown.shows("✖ failed", "✖ 1")
+            await shown.until(lambda: len(shown.app._notifications) > 0)
+            assert is_clean(shown.screen)
+            shown.app.clear_notifications()
+            await look_everywhere(shown)
+            await shown.press("r")
+            await shown.until(lambda: shown.behind.engine.job(2) is not None)
+            await shown.press("q")
+            await shown.shows("1 job queued or running")
+            assert is_clean(shown.screen)
+
+    asyncio.run(run())
+
+
+def test_hostile_text_that_is_typed_is_shown_and_refused_in_words(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            await shown.press("colon")
+            await shown.until(lambda: shown.dashboard.bar.typing)
+            await shown.paste("USE \x1b[31mred\u202e[/nope]\x07" + "é" * 150)
+            await shown.shows("␛[31mred")
+            assert is_clean(shown.screen)
+            await shown.press("enter")
+            await shown.until(lambda: "syntax error" in shown.transcript)
+            assert is_clean(shown.screen)
+            await shown.press("escape")
+            await shown.press("slash")
+            await shown.paste("[/nope] \x1b[31m space:\u202e")
+            await shown.pilot.pause()
+            await shown.press("enter")
+            await shown.shows("No job")
+            assert is_clean(shown.screen)
+
+    asyncio.run(run())

@@ -1,0 +1,102 @@
+"""Spaces (2) and hosts (3)."""
+
+import asyncio
+from pathlib import Path
+
+from tests.support.dashboards import HOSTS, stage
+
+SPACES = {"nba": HOSTS, "test2": ["cold0"]}
+
+
+def test_spaces_are_shown_with_what_they_hold_and_lead_to_their_jobs(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, SPACES, auto=True, size=(110, 40)) as shown:
+            shown.behind.say("ADMIN FLUSH nba; ADMIN COMPACT test2")
+            await shown.shows("✔ 2")
+            await shown.press("2")
+            await shown.shows("› spaces", "nba", "test2", "11.7 KiB", "space nba", "local2")
+            await shown.press("down")
+            await shown.shows("space test2", "cold0")
+            await shown.press("enter")
+            await shown.shows("/ space:test2", "1 of 2", "compact test2")
+
+    asyncio.run(run())
+
+
+def test_a_space_is_chosen_flushed_and_compacted_from_there(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, SPACES, auto=True) as shown:
+            await shown.press("2")
+            await shown.shows("space nba")
+            await shown.press("u")
+            await shown.shows("local[nba]>", "▸")
+            await shown.press("F")
+            await shown.shows("✔ 1")
+            await shown.press("C")
+            await shown.shows("Compact nba?")
+            await shown.press("y")
+            await shown.shows("✔ 2")
+
+    asyncio.run(run())
+
+
+def test_dropping_a_space_says_that_it_can_not_be_undone(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, SPACES) as shown:
+            await shown.press("2")
+            await shown.shows("space nba")
+            await shown.press("D")
+            await shown.shows("Drop this space?", "can't be undone", "Cancel")
+            await shown.press("n")
+            await shown.shows_no_more("Drop this space?")
+            assert "nba" in shown.behind.storage.catalogue
+            await shown.press("D")
+            await shown.shows("Drop this space?")
+            await shown.press("y")
+            await shown.shows("space test2")
+            assert "nba" not in shown.behind.storage.catalogue
+
+    asyncio.run(run())
+
+
+def test_n_writes_a_create_space_in_the_bar(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, SPACES) as shown:
+            await shown.press("2")
+            await shown.shows("space nba")
+            await shown.press("n")
+            await shown.shows("CREATE SPACE")
+            assert shown.dashboard.bar.typing
+
+    asyncio.run(run())
+
+
+def test_hosts_say_whether_they_answer_and_what_they_hold(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, SPACES, auto=True, size=(110, 40)) as shown:
+            await shown.press("3")
+            await shown.shows("› hosts", "local0", "✔ online", "954 MiB", "host cold0")
+            await shown.press("C")
+            await shown.shows("Compact test2?")
+            await shown.press("escape")
+            shown.behind.storage.down["local1"] = "no route to host"
+            shown.app.context.places.ask()
+
+            def patience_ends() -> bool:
+                shown.behind.clock.advance(4)
+                return "✖ offline" in shown.screen and "no route to host" in shown.screen
+
+            await shown.until(patience_ends)
+
+    asyncio.run(run())
+
+
+def test_esc_leads_from_a_place_back_to_the_jobs(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, SPACES) as shown:
+            await shown.press("3")
+            await shown.shows("› hosts")
+            await shown.press("escape")
+            await shown.until(lambda: shown.dashboard.jobs.list.table.has_focus)
+
+    asyncio.run(run())

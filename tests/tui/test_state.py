@@ -1,0 +1,113 @@
+import asyncio
+import stat
+from pathlib import Path
+
+from jobtui.tui.settings import Confirm, TuiSettings
+from jobtui.tui.state import Kept, StateStore
+from tests.support.dashboards import stage
+
+SPACES = {"nba": ["local0"], "test2": ["cold0"]}
+
+
+def test_what_was_chosen_is_there_at_the_next_start(tmp_path: Path) -> None:
+    settings = TuiSettings(state_dir=tmp_path / "state")
+
+    async def first() -> None:
+        async with stage(tmp_path / "one", SPACES, auto=True, settings=settings) as shown:
+            await shown.say("USE test2; ADMIN FLUSH; ADMIN FLUSH nba")
+            await shown.shows("✔ 2")
+            await shown.press("T", "plus", "right_square_bracket", "greater_than_sign", "o")
+            await shown.press("slash")
+            await shown.paste("status:finished")
+            await shown.press("enter")
+            await shown.shows("2 of 2")
+
+    async def second() -> None:
+        async with stage(tmp_path / "one", SPACES, auto=True, settings=settings) as shown:
+            assert shown.app.theme == "light"
+            await shown.shows("local[test2]>", "/ status:finished", "Command▲")
+            assert shown.dashboard.jobs.detail.tab == "timeline"
+            assert shown.app.context.kept.split_below == 45
+
+    asyncio.run(first())
+    asyncio.run(second())
+
+
+def test_columns_are_chosen_and_kept(tmp_path: Path) -> None:
+    settings = TuiSettings(state_dir=tmp_path / "state")
+
+    async def first() -> None:
+        async with stage(tmp_path / "one", settings=settings) as shown:
+            await shown.press("c")
+            await shown.shows("Columns")
+            await shown.press("down", "down", "down", "enter")
+            await shown.shows("·     Progress")
+            await shown.press("escape")
+            await shown.until(lambda: "Progress" not in shown.screen)
+
+    async def second() -> None:
+        async with stage(tmp_path / "one", settings=settings) as shown:
+            assert "Progress" not in shown.screen
+            assert "Status" in shown.screen
+
+    asyncio.run(first())
+    asyncio.run(second())
+
+
+def test_the_files_are_the_users_alone(tmp_path: Path) -> None:
+    store = StateStore(tmp_path / "state")
+    store.write(Kept(theme="light"))
+    store.add_typed("SHOW JOBS")
+    for file in (tmp_path / "state").iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert store.read().theme == "light"
+    assert store.read_typed() == ["SHOW JOBS"]
+
+
+def test_damaged_files_count_as_not_there(tmp_path: Path) -> None:
+    (tmp_path / "dashboard.json").write_bytes(b'{"theme": 3')
+    (tmp_path / "typed.jsonl").write_bytes(b'"SHOW JOBS"\n\xff\xfe{\n"SHOW HOSTS"\n')
+    store = StateStore(tmp_path)
+    assert store.read() == Kept()
+    assert store.read_typed() == ["SHOW JOBS", "SHOW HOSTS"]
+
+
+def test_a_directory_that_can_not_be_written_is_told_and_not_fatal(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    settings = TuiSettings(state_dir=tmp_path / "file" / "state")
+
+    async def run() -> None:
+        async with stage(tmp_path / "one", settings=settings) as shown:
+            await shown.shows("can't be kept in")
+            await shown.say("SHOW JOBS")
+
+    asyncio.run(run())
+
+
+def test_a_keymap_is_obeyed_and_its_clashes_are_told(tmp_path: Path) -> None:
+    async def run() -> None:
+        settings = TuiSettings(keymap={"stop": "ctrl+s", "recover": "b", "nosuch": "x"})
+        async with stage(tmp_path, settings=settings) as shown:
+            await shown.shows("keymap: b for recover is taken by archive", "no command nosuch")
+            shown.app.clear_notifications()
+            shown.behind.say("ADMIN COMPACT nba")
+            await shown.shows("▶ running", "ctrl+s stop")
+            await shown.press("s")
+            await shown.press("ctrl+s")
+            await shown.shows("Stop 1 job?")
+
+    asyncio.run(run())
+
+
+def test_questions_about_single_jobs_can_be_switched_off(tmp_path: Path) -> None:
+    async def run() -> None:
+        settings = TuiSettings(confirm=Confirm.BULK)
+        async with stage(tmp_path, {"nba": ["local0"]}, obey=True, settings=settings) as shown:
+            shown.behind.say("ADMIN COMPACT nba; ADMIN FLUSH nba")
+            await shown.shows("◷ queue")
+            await shown.press("home", "s")
+            await shown.shows("■ 1")
+            await shown.press("a", "b")
+            await shown.shows("passed over: 1 (still running)")
+
+    asyncio.run(run())

@@ -1,0 +1,81 @@
+import asyncio
+import base64
+from pathlib import Path
+
+import pytest
+
+from jobtui.tui import terminal
+from jobtui.tui.settings import TuiSettings
+from tests.support.dashboards import stage
+
+
+def test_the_clipboard_is_set_by_osc_52() -> None:
+    sequence = terminal.clipboard_sequence("été [/nope]", {})
+    assert sequence.startswith("\x1b]52;c;")
+    assert base64.b64decode(sequence[7:-1]).decode() == "été [/nope]"
+
+
+def test_through_tmux_it_reaches_both_tmux_and_the_terminal_around_it() -> None:
+    sequence = terminal.clipboard_sequence("x", {"TMUX": "/tmp/tmux"})
+    assert sequence.startswith("\x1b]52;c;")
+    assert "\x1bPtmux;\x1b\x1b]52;c;" in sequence
+    assert sequence.endswith("\x1b\\")
+    assert terminal.clipboard_sequence("x", {"STY": "1"}).startswith("\x1bP\x1b]52")
+
+
+def test_a_notice_holds_nothing_that_could_end_it() -> None:
+    sequence = terminal.notice_sequence("job \x07\x1b]52;c;eA==\x07 ended", {})
+    assert sequence.count("\x1b") == 1
+    assert sequence.count("\x07") == 1
+
+
+def test_the_desktops_own_clipboard_is_left_alone_over_ssh(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal.shutil, "which", lambda name: f"/usr/bin/{name}")
+    assert terminal.native_command({"DISPLAY": ":0", "SSH_TTY": "/dev/pts/1"}, "linux") is None
+    assert terminal.native_command({"DISPLAY": ":0"}, "linux") == ("xclip", "-selection", "clipboard")
+    assert terminal.native_command({"WAYLAND_DISPLAY": "w"}, "linux") == ("wl-copy",)
+    assert terminal.native_command({}, "darwin") == ("pbcopy",)
+    assert terminal.native_command({}, "linux") is None
+
+
+def test_a_clipboard_program_that_fails_is_no_harm() -> None:
+    assert terminal.copy_natively("x", ("cat",))
+    assert not terminal.copy_natively("x", ("false",))
+    assert not terminal.copy_natively("x", ("/no/such/program",))
+
+
+def test_y_copies_the_id_the_row_the_reason_or_a_statement(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, {"nba": ["local0"]}) as shown:
+            said: list[str] = []
+            shown.app.write = said.append  # type: ignore[method-assign]
+            shown.behind.say("ADMIN COMPACT nba")
+            shown.behind.storage.operation("nba", "local0").fail(detail="no luck")
+            await shown.shows("✖ failed")
+            for key, expected in (("i", "1"), ("e", "local0: no luck"), ("c", "RECOVER JOB 1")):
+                await shown.press("y")
+                await shown.shows("Copy")
+                await shown.press(key)
+                await shown.shows(f"copied: {expected}")
+                assert base64.b64decode(said[-1].split(";")[2].rstrip("\x07\x1b\\")).decode() == expected
+                shown.app.clear_notifications()
+
+    asyncio.run(run())
+
+
+def test_the_end_of_a_watched_job_rings_and_tells_the_terminal_as_wished(tmp_path: Path) -> None:
+    async def run(bell: bool, notice: bool) -> None:
+        settings = TuiSettings(bell=bell, terminal_notice=notice)
+        async with stage(tmp_path / f"{bell}{notice}", {"nba": ["local0"]}, settings=settings) as shown:
+            said: list[str] = []
+            rung: list[int] = []
+            shown.app.write = said.append  # type: ignore[method-assign]
+            shown.app.bell = lambda: rung.append(1)  # type: ignore[method-assign]
+            await shown.say("ADMIN COMPACT nba")
+            shown.behind.storage.operation("nba", "local0").finish()
+            await shown.shows("✔ job 1 compact nba finished")
+            assert bool(rung) == bell
+            assert any("\x1b]9;" in text for text in said) == notice
+
+    asyncio.run(run(True, False))
+    asyncio.run(run(False, True))
