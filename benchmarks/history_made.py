@@ -20,6 +20,7 @@ from jobtui.history.io import Disk
 from jobtui.history.records import encode
 from jobtui.history.segment import Segment
 from jobtui.history.state import Tally, nested
+from jobtui.history.steps import finished
 from jobtui.history.store import Limits, Store
 from jobtui.model import Event, EventKind, Job, Level, Stats, Status, Task
 
@@ -167,14 +168,9 @@ def long_database(run: Run) -> Path:
 
 
 def _written(store: Store, path: Path, jobs: list[Job]) -> Segment:
-    steps = store.vault.write_segment(path, (framed(encode(job)) for job in jobs), jobs)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            segment: Segment = end.value
-            segment.as_sealed()
-            return segment
+    segment = finished(store.vault.write_segment(path, (framed(encode(job)) for job in jobs), jobs))
+    segment.as_sealed()
+    return segment
 
 
 def _with_task(job: Job, number: int, event: Event, **fields: object) -> Job:

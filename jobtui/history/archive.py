@@ -52,6 +52,11 @@ def write_contents(disk: Disk, path: Path, schema: int, segments: Sequence[Segme
     disk.write_new(path / NAME, [framed(msgspec.json.encode(Contents(schema, tuple(segments))))])
 
 
+def put_contents(disk: Disk, path: Path, schema: int, segments: Sequence[SegmentEntry]) -> None:
+    """Have an archive's manifest be another one, durably. Raises OSError."""
+    disk.put(path / NAME, framed(msgspec.json.encode(Contents(schema, tuple(segments)))))
+
+
 class Archives:
     """The archives of a history, each opened when it is first looked into."""
 
@@ -73,6 +78,10 @@ class Archives:
                 Segment(self._disk, place, entry, self._quarantine) for entry in entries
             )
         return self._open[archive.name]
+
+    def forget(self, archive: ArchiveEntry) -> None:
+        """Look into this archive anew when it is asked for."""
+        self._open.pop(archive.name, None)
 
     def all_segments(self, manifest: Manifest) -> tuple[Segment, ...]:
         """The segments of all archives. Raises OSError."""

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class History:
     """All jobs of a profile, on disk and readable at any time.
 
-    `open` it once for writing, in one process, and as often as needed for reading. Everything but
-    `new_id`, `commit`, `archive` and `close` may be called from any thread.
+    `open` it once for writing, in one process, and as often as needed for reading. Everything may be called
+    from any thread. A callback of one of its futures must not wait for another one.
     """
 
     def __init__(self, path: Path, disk: Disk, writer: Writer | None, follower: Follower | None) -> None:
@@ -70,7 +70,8 @@ class History:
         """Put versions of jobs on disk, all or none of them; the future is done when they are durable.
 
         It fails with StoreFull (nothing was written), StoreFailed (nothing will be any more), or StoreError
-        (a job is archived). Futures are done in the order of the commits, on the writer's thread.
+        (a job is archived). Futures are done in the order of the commits, on the writer's thread or that of
+        someone who waits for one; what was committed can't be cancelled.
         """
         return self._writing.commit(jobs)
 
@@ -94,7 +95,18 @@ class History:
     def get(self, job_id: int) -> Job | None:
         """The job's newest durable version; None where there is none, or it is archived. Raises StoreError."""
         with readable():
+            try:
+                return self._state.newest(job_id)
+            except FileNotFoundError:
+                # it may have been archived this moment
+                self.refresh()
+                return self._found_or_remains(job_id)
+
+    def _found_or_remains(self, job_id: int) -> Job | None:
+        try:
             return self._state.newest(job_id)
+        except FileNotFoundError:
+            return self._state.remains(job_id)
 
     def archived_job(self, job_id: int) -> Job | None:
         """An archived job. Raises StoreError."""
@@ -124,10 +136,11 @@ class History:
         return counts
 
     def spaces(self) -> tuple[str, ...]:
-        """The names of all spaces that have jobs here that are not archived, in order."""
+        """The names of all spaces that have jobs here, archived or not, in order."""
         state = self._state
         with state.mutex:
-            return tuple(sorted({name for (name, _), count in state.tally.items() if count}))
+            names = {name for (name, _), count in state.tally.items() if count}
+            return tuple(sorted(names.union(*(archive.spaces for archive in state.manifest.archives))))
 
     def last_id(self) -> int:
         """The highest id that was given to a job; 0 where there is none."""

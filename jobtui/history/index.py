@@ -7,6 +7,7 @@ is missing, damaged or of another segment is made again from the records.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from array import array
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ from jobtui.history.columns import (
     reason_of,
 )
 from jobtui.history.framing import framed, is_whole
+from jobtui.history.framing import lines as framed_lines
 from jobtui.history.io import Disk
 from jobtui.model import Job
 
@@ -116,17 +118,27 @@ def index_lines(columns: Columns, jobs: Sequence[Job]) -> Iterator[tuple[str, by
     yield _REASONS, framed(_encode(_Texts(reasons.values, _packed(reasons.codes))))
 
 
-def write_index(disk: Disk, path: Path, size: int, count: int, lines: Sequence[tuple[str, bytes]]) -> None:
-    """Write the index of a segment of `size` bytes. Raises OSError."""
-    head = _Head(FORMAT, size, count, tuple((name, len(line)) for name, line in lines))
-    disk.write_new(path, [framed(_encode(head)), *(line for _, line in lines)], sync=False)
-
-
 class Index:
     """A segment's index file, which is opened for each look at it."""
 
     def __init__(self, disk: Disk, path: Path, size: int) -> None:
         self._disk, self._path, self._size = disk, path, size
+
+    def write(self, count: int, lines: Sequence[tuple[str, bytes]]) -> None:
+        """Write the lines (index_lines) of the index of `count` records, where that works: it is a cache."""
+        head = _Head(FORMAT, self._size, count, tuple((name, len(line)) for name, line in lines))
+        with contextlib.suppress(OSError):
+            self._disk.write_new(self._path, [framed(_encode(head)), *(line for _, line in lines)], sync=False)
+
+    def is_whole(self) -> bool:
+        """Whether every line of it is as it was written, and of this segment."""
+        try:
+            data = self._disk.read_whole(self._path)
+            found = list(framed_lines(data))
+            head = self._head(found[0][1])
+        except (OSError, IndexError, msgspec.MsgspecError, IndexUnusableError):
+            return False
+        return all(whole for _, _, whole in found) and len(found) == 1 + len(head.lines)
 
     def core(self) -> Columns:
         """The columns that stay in memory. Raises IndexUnusableError."""

@@ -31,13 +31,14 @@ class SegmentEntry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class ArchiveEntry(msgspec.Struct, frozen=True, gc=False):
-    """A directory under `archive/`: how many jobs it holds, their lowest and highest id, and their tasks."""
+    """A directory under `archive/`: its jobs' number, lowest and highest id, tasks and spaces."""
 
     name: str
     count: int
     first: int
     last: int
     tasks: int
+    spaces: tuple[str, ...]
 
 
 class Manifest(msgspec.Struct, frozen=True):

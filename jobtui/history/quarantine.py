@@ -22,7 +22,8 @@ class Quarantine:
     """Keeps copies of damaged bytes where the history may be written, and the notes either way."""
 
     def __init__(self, disk: Disk, directory: Path, *, write: bool) -> None:
-        self._disk, self._directory, self.writes = disk, directory / DIRECTORY, write
+        self.above, self.writes = directory, write
+        self._disk, self._directory = disk, directory / DIRECTORY
         self.notes: tuple[DamageNote, ...] = ()
 
     def add(
@@ -33,6 +34,13 @@ class Quarantine:
             return
         kept = self._keep(file, byte, data) if data and self.writes else ""
         self.notes = (*self.notes, DamageNote(file, byte, jobs or jobs_in(data), what, kept))
+
+    def add_anyway(self, file: str, byte: int, what: str, data: bytes, jobs: tuple[int, ...] = ()) -> None:
+        """The same for damage that stays where it is: without a copy where none can be made."""
+        try:
+            self.add(file, byte, what, data, jobs)
+        except OSError:
+            self.add(file, byte, what, jobs=jobs or jobs_in(data))
 
     def _keep(self, file: str, byte: int | None, data: bytes) -> str:
         if not self._disk.is_directory(self._directory):

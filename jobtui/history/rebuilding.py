@@ -74,12 +74,13 @@ def _segments(disk: Disk, directory: Path, quarantine: Quarantine) -> list[Segme
 
 def _archives(disk: Disk, directory: Path, quarantine: Quarantine) -> Iterator[ArchiveEntry]:
     for name in disk.names(directory / archive.DIRECTORY):
-        entry = ArchiveEntry(name, 0, 0, 0, 0)
+        entry = ArchiveEntry(name, 0, 0, 0, 0, ())
         segments = archive.Archives(disk, directory, quarantine).segments(entry)
         ids = sorted(job_id for segment in segments for job_id in segment.columns.ids)
         if ids:
             tasks = int(sum(sum(segment.numbers("tasks")) for segment in segments))
-            yield ArchiveEntry(name, len(ids), ids[0], ids[-1], tasks)
+            spaces = sorted({name for segment in segments for name in segment.columns.spaces.values})
+            yield ArchiveEntry(name, len(ids), ids[0], ids[-1], tasks, tuple(spaces))
 
 
 def _archived_ids(disk: Disk, directory: Path, entry: ArchiveEntry, quarantine: Quarantine) -> Iterator[int]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from array import array
 from bisect import bisect_left
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -19,6 +22,8 @@ from jobtui.history.manifest import SegmentEntry
 from jobtui.history.quarantine import Quarantine
 from jobtui.history.records import decode_job
 from jobtui.model import Job, Status
+
+_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def records_name(name: str) -> str:
@@ -32,44 +37,37 @@ def index_name(name: str) -> str:
 
 
 class Segment:
-    """A segment that is looked into as much as is asked for, and no more."""
+    """A segment that is looked into as much as is asked for, and no more. Safe to use from several threads."""
 
     def __init__(self, disk: Disk, directory: Path, entry: SegmentEntry, quarantine: Quarantine) -> None:
         self.entry = entry
         self.name = entry.name
-        self._disk, self._directory, self._quarantine = disk, directory, quarantine
+        self._disk, self._quarantine = disk, quarantine
+        self.path = directory / records_name(entry.name)
+        self._index = index.Index(disk, directory / index_name(entry.name), entry.bytes)
+        self.file = self.path.relative_to(quarantine.above).as_posix()
+        self._mutex = threading.RLock()
         self._columns: Columns | None = None
         self._stale: set[int] = set(entry.stale)
 
     @property
-    def loaded(self) -> bool:
-        """Whether its columns are in memory."""
-        return self._columns is not None
-
-    @property
     def columns(self) -> Columns:
         """The columns that stay in memory, read or made now if they are not there yet. Raises OSError."""
-        if self._columns is None:
-            try:
-                columns = self._index().core()
-            except index.IndexUnusableError:
-                self._rebuilt()
-                return self.columns
-            for job_id in self._stale:
-                _make_stale(columns, job_id)
-            self._columns = columns
-        return self._columns
+        columns = self._columns
+        return columns if columns is not None else self._load()
 
     def adopt(self, columns: Columns) -> None:
         """Take the columns that were made when the segment was written."""
         self._columns = columns
+
+    # ---- finding
 
     def covers(self, job_id: int) -> bool:
         """Whether the id is between the lowest and the highest here."""
         return self.entry.first <= job_id <= self.entry.last
 
     def place_of(self, job_id: int) -> int | None:
-        """Where the job's record is, None where it is not here or a newer one replaced it."""
+        """Where the job's record is, None where it is not here or a newer one replaced it. Raises OSError."""
         if not self.covers(job_id):
             return None
         columns = self.columns
@@ -82,19 +80,37 @@ class Segment:
         """The places of the records that no newer one replaced. Raises OSError."""
         return [place for place, status in enumerate(self.columns.statuses) if status != STALE]
 
-    def job(self, place: int) -> Job:
-        """The record at a place; what the index knows of it where it is damaged. Raises OSError."""
-        return self._decoded(place, self.line(place))
-
     def summary(self, place: int) -> tuple[str, Status]:
         """The space and the status of the job at a place, as it is counted."""
         columns = self.columns
         return columns.spaces.values[columns.spaces.codes[place]], STATUSES[columns.statuses[place]]
 
+    def replaced(self, job_id: int) -> None:
+        """A newer version of this job is known elsewhere: this one is not to be found any more."""
+        with self._mutex:
+            self._stale.add(job_id)
+            if self._columns is not None:
+                _make_stale(self._columns, job_id)
+
+    def as_sealed(self) -> None:
+        """Forget what was said of newer versions that are not sealed themselves."""
+        with self._mutex:
+            self._stale = set(self.entry.stale)
+            self._columns = None
+
+    # ---- records
+
+    def job(self, place: int) -> Job:
+        """The record at a place; what the index knows of it where it is damaged.
+
+        Raises OSError; FileNotFoundError where the segment is not there (any more).
+        """
+        return self._decoded(place, self.line(place))
+
     def line(self, place: int) -> bytes:
         """The bytes of the record at a place, without its newline. Raises OSError."""
         starts = self.columns.starts
-        file = self._disk.open(self._directory / records_name(self.name))
+        file = self._disk.open(self.path)
         try:
             data = self._disk.read(file, starts[place + 1] - starts[place], starts[place])
         finally:
@@ -103,95 +119,154 @@ class Segment:
 
     def records(self) -> tuple[list[bytes], list[Job]]:
         """All records: their lines with the newline, as they lie there, and the jobs. Raises OSError."""
-        data, starts = self._disk.read_whole(self._directory / self._file), self.columns.starts
+        data, starts = self._disk.read_whole(self.path), self.columns.starts
         found = [_first_line(data[start:end]) for start, end in pairwise(starts)]
-        return found, [self._decoded(place, line[:-1]) for place, line in enumerate(found)]
+        return found, [self._decoded(place, line.removesuffix(b"\n")) for place, line in enumerate(found)]
 
-    def replaced(self, job_id: int) -> None:
-        """A newer version of this job is known elsewhere: this one is not to be found any more."""
-        self._stale.add(job_id)
-        if self._columns is not None:
-            _make_stale(self._columns, job_id)
+    def remains(self, place: int) -> Job:
+        """What the index knows of the job at a place whose record is gone; that is noted. Raises OSError."""
+        self._note_missing()
+        return self._remains(self.columns, place)
 
-    def as_sealed(self) -> None:
-        """Forget what was said of newer versions that are not sealed themselves."""
-        self._stale = set(self.entry.stale)
-        self._columns = None
+    def left_in_index(self, but: Collection[int]) -> list[Job]:
+        """What the index knows of the jobs that are in it, `but` these; nothing where it is of no use."""
+        columns = self.indexed()
+        if columns is None:
+            return []
+        return [self._remains(columns, place) for place, job_id in enumerate(columns.ids) if job_id not in but]
+
+    def index_again(self) -> None:
+        """Make the index again from the records. Raises OSError."""
+        with self._mutex:
+            self._columns = self._columns_of_records(None)
+            for job_id in self._stale:
+                _make_stale(self._columns, job_id)
+
+    # ---- columns that are read when asked
 
     def numbers(self, name: str) -> array[float]:
         """A column of numbers (columns.NUMBERS), read now. Raises OSError."""
         try:
-            return self._index().numbers(name)
+            return self._index.numbers(name)
         except index.IndexUnusableError:
-            return array("d", map(NUMBERS[name], self._rebuilt()))
+            return array("d", map(NUMBERS[name], self._indexed_again()))
 
     def hosts(self) -> Coded[tuple[str, ...]]:
         """Each job's hosts, read now. Raises OSError."""
         try:
-            return self._index().hosts()
+            return self._index.hosts()
         except index.IndexUnusableError:
-            return coded(map(hosts_of, self._rebuilt()))
+            return coded(map(hosts_of, self._indexed_again()))
 
     def reasons(self) -> Coded[str]:
         """Each job's reasons, read now. Raises OSError."""
         try:
-            return self._index().reasons()
+            return self._index.reasons()
         except index.IndexUnusableError:
-            return coded(map(reason_of, self._rebuilt()))
+            return coded(map(reason_of, self._indexed_again()))
 
-    @property
-    def _file(self) -> str:
-        return records_name(self.name)
+    # ---- inside
 
-    def _index(self) -> index.Index:
-        return index.Index(self._disk, self._directory / index_name(self.name), self.entry.bytes)
+    def indexed_well(self) -> bool:
+        """Whether the whole index is as it was written."""
+        return self._index.is_whole()
 
-    def _rebuilt(self) -> list[Job]:
-        """The jobs, read from the records; the index is made again where the history may be written."""
-        jobs, starts = self._read()
-        columns = index.columns_of(jobs, starts)
-        if self._quarantine.writes:
-            path = self._directory / index_name(self.name)
-            parts = list(index.index_lines(columns, jobs))
-            index.write_index(self._disk, path, self.entry.bytes, len(jobs), parts)
-        for job_id in self._stale:
-            _make_stale(columns, job_id)
-        self._columns = columns
+    def _load(self) -> Columns:
+        with self._mutex:
+            if self._columns is None:
+                columns = self.indexed()
+                if columns is None or not self._has_its_size():
+                    columns = self._columns_of_records(columns)
+                for job_id in self._stale:
+                    _make_stale(columns, job_id)
+                self._columns = columns
+            return self._columns
+
+    def indexed(self) -> Columns | None:
+        """The columns that stay in memory as the index has them; None where it is of no use."""
+        try:
+            return self._index.core()
+        except index.IndexUnusableError:
+            return None
+
+    def _has_its_size(self) -> bool:
+        try:
+            return self._disk.size_of(self.path) == self.entry.bytes
+        except FileNotFoundError:
+            return True
+
+    def _columns_of_records(self, indexed: Columns | None) -> Columns:
+        """The columns made again from what can be read; what can't, and what is missing, is noted."""
+        try:
+            data = self._disk.read_whole(self.path)
+        except FileNotFoundError:
+            self._note_missing()
+            return index.columns_of([], [0])
+        jobs, starts = [], []
+        for start, line, whole in lines(data):
+            job = self._whole_job(line) if whole else None
+            if job is None:
+                self._quarantine.add_anyway(self.file, start, "a record is damaged", line)
+            else:
+                jobs.append(job)
+                starts.append(start)
+        columns = index.columns_of(jobs, [*starts, len(data)])
+        if len(data) != self.entry.bytes:
+            lost = sorted(set(indexed.ids).difference(columns.ids)) if indexed is not None else []
+            what = f"it has {len(data)} bytes and not {self.entry.bytes}"
+            self._quarantine.add(self.file, None, what, jobs=tuple(lost))
+        else:
+            self._keep_index(columns, jobs)
+        return columns
+
+    def _indexed_again(self) -> list[Job]:
+        """The jobs behind the columns that are in memory, and an index of them."""
+        columns = self.columns
+        try:
+            _, jobs = self.records()
+        except FileNotFoundError:
+            self._note_missing()
+            return [self._remains(columns, place) for place in range(len(columns.ids))]
+        self._keep_index(columns, jobs)
         return jobs
 
-    def _read(self) -> tuple[list[Job], list[int]]:
-        data = self._disk.read_whole(self._directory / self._file)
-        found: list[tuple[Job, int]] = []
-        for start, line, whole in lines(data):
-            try:
-                if whole:
-                    found.append((decode_job(line, self.entry.schema), start))
-                    continue
-            except msgspec.ValidationError:
-                pass
-            self._quarantine.add(self._file, start, "a record is damaged", line)
-        return [job for job, _ in found], [*(start for _, start in found), len(data)]
+    def _keep_index(self, columns: Columns, jobs: Sequence[Job]) -> None:
+        if self._quarantine.writes:
+            self._index.write(len(jobs), list(index.index_lines(columns, jobs)))
 
     def _decoded(self, place: int, line: bytes) -> Job:
-        if is_whole(line):
-            with contextlib.suppress(msgspec.ValidationError):
-                return decode_job(line, self.entry.schema)
+        job = self._whole_job(line) if is_whole(line) else None
         columns = self.columns
-        job_id, start = columns.ids[place], columns.starts[place]
-        self._quarantine.add(self._file, start, f"the record of job {job_id} is damaged", line, jobs=(job_id,))
-        return self._remains(place)
+        job_id = columns.ids[place]
+        if job is not None and job.id == job_id:
+            return job
+        what = f"the record of job {job_id} is damaged"
+        self._quarantine.add_anyway(self.file, columns.starts[place], what, line, jobs=(job_id,))
+        return self._remains(columns, place)
 
-    def _remains(self, place: int) -> Job:
-        columns = self.columns
-        times = {name: _moment(self.numbers(name)[place]) for name in ("submitted", "start", "stop")}
+    def _whole_job(self, line: bytes) -> Job | None:
+        try:
+            return decode_job(line, self.entry.schema)
+        except msgspec.ValidationError:
+            return None
+
+    def _note_missing(self) -> None:
+        what = f"the segment is missing: jobs between {self.entry.first} and {self.entry.last} can't be read"
+        self._quarantine.add(self.file, None, what)
+
+    def _remains(self, columns: Columns, place: int) -> Job:
+        times: dict[str, datetime | None] = {}
+        with contextlib.suppress(index.IndexUnusableError):
+            times = {name: _moment(self._index.numbers(name)[place]) for name in ("submitted", "start", "stop")}
+        status = columns.statuses[place]
         return Job(
             id=columns.ids[place],
             command=columns.commands.values[columns.commands.codes[place]],
             space=columns.spaces.values[columns.spaces.codes[place]],
-            submitted=times["submitted"] or datetime.fromtimestamp(0, UTC),
-            status=STATUSES[columns.statuses[place]],
-            start=times["start"],
-            stop=times["stop"],
+            submitted=times.get("submitted") or _BEGINNING,
+            status=STATUSES[status] if status != STALE else Status.FAILED,
+            start=times.get("start"),
+            stop=times.get("stop"),
             reason="the record of this job is damaged: this is what the index still knows of it",
         )
 
@@ -208,4 +283,4 @@ def _make_stale(columns: Columns, job_id: int) -> None:
 
 
 def _moment(value: float) -> datetime | None:
-    return None if value < 0 else datetime.fromtimestamp(0, UTC) + timedelta(microseconds=value)
+    return None if value < 0 else _BEGINNING + timedelta(microseconds=value)

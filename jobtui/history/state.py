@@ -90,6 +90,14 @@ class State:
         segment, place = found
         return segment.job(place)
 
+    def remains(self, job_id: int) -> Job | None:
+        """The same, with what the index knows of a job whose segment is gone. Raises OSError."""
+        job = self.recent.get(job_id)
+        if job is not None or (found := self.sealed(job_id)) is None:
+            return job
+        segment, place = found
+        return segment.remains(place)
+
     def sealed_job(self, job_id: int) -> Job | None:
         """The job's newest version, where that is sealed, to be changed. Raises OSError and StoreTooNew."""
         found = self.sealed(job_id)

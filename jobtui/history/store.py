@@ -31,6 +31,7 @@ from jobtui.history.lock import Lock, Mark
 from jobtui.history.opening import Found, load
 from jobtui.history.quarantine import Quarantine
 from jobtui.history.records import SCHEMA, change, encode
+from jobtui.history.steps import finished
 from jobtui.history.sweeping import sweep
 from jobtui.history.vault import Sealing, Vault
 from jobtui.model import Job
@@ -91,7 +92,7 @@ class Store:
     def open(cls, disk: Disk, directory: Path, limits: Limits) -> Store:
         """Open the history for writing; make it where there is none. Raises StoreError and OSError."""
         for each in (directory, directory / ARCHIVE):
-            _make(disk, each)
+            make(disk, each)
         lock = Lock.take(disk, directory)
         try:
             return cls(disk, directory, limits, lock)
@@ -343,8 +344,7 @@ class Store:
     def _end(self) -> None:
         with contextlib.suppress(OSError):
             if self._journal.end > self._limits.leftover and self.health is not Health.FULL:
-                for _ in self.vault.seal(self.rotate()):
-                    pass
+                finished(self.vault.seal(self.rotate()))
         with contextlib.suppress(OSError):
             if self._touched:
                 self._journal.cut()
@@ -356,9 +356,10 @@ def _size(batch: Sequence[bytes]) -> int:
     return sum(map(len, batch)) + 96 * len(batch)
 
 
-def _make(disk: Disk, directory: Path) -> None:
+def make(disk: Disk, directory: Path) -> None:
+    """Make a directory, and those above it, where there are none. Raises OSError."""
     if not disk.is_directory(directory):
         if directory.parent != directory:
-            _make(disk, directory.parent)
+            make(disk, directory.parent)
         disk.make_directory(directory)
         disk.sync_directory(directory.parent)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from array import array
 from collections import Counter
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +20,7 @@ from jobtui.history import manifest as manifests
 from jobtui.history.archive import DIRECTORY as ARCHIVE
 from jobtui.history.archive import ArchiveResult, Taking, taking, write_contents
 from jobtui.history.framing import framed
-from jobtui.history.index import columns_of, index_lines, write_index
+from jobtui.history.index import Index, columns_of, index_lines
 from jobtui.history.io import Disk
 from jobtui.history.journal import journals
 from jobtui.history.manifest import ArchiveEntry, Manifest, SegmentEntry
@@ -28,6 +28,7 @@ from jobtui.history.quarantine import Quarantine
 from jobtui.history.records import SCHEMA, encode
 from jobtui.history.segment import Segment, index_name, records_name
 from jobtui.history.state import Replaced, State, Tally, flat, nested
+from jobtui.history.steps import Steps
 from jobtui.history.sweeping import remove_archive
 from jobtui.model import Job
 
@@ -81,7 +82,7 @@ class Vault:
         except (OSError, manifests.ManifestDamagedError):
             return True
 
-    def seal(self, sealing: Sealing) -> Generator[None, None, None]:
+    def seal(self, sealing: Sealing) -> Steps[None]:
         """Write the ended jobs as a segment, then forget older journals. After an OSError all is as it was."""
         if not sealing.jobs:
             self._commit(self.save(journal=sealing.journal, seq=sealing.seq), self._state.segments)
@@ -105,7 +106,7 @@ class Vault:
             self._state.take_sealed(sealing.jobs, segment)
         self.forget_journals()
 
-    def archive(self, first: int, last: int) -> Generator[None, None, ArchiveResult]:
+    def archive(self, first: int, last: int) -> Steps[ArchiveResult]:
         """Move the sealed jobs from `first` to `last` into an archive. Raises OSError; all stays as it was."""
         taken = []
         for segment in self._state.segments:
@@ -125,7 +126,8 @@ class Vault:
             for directory in (place, place.parent, self._directory):
                 self._disk.sync_directory(directory)
             ids = array("Q", sorted(job_id for some in taken for job_id in some.ids()))
-            entry = ArchiveEntry(name, len(ids), ids[0], ids[-1], tasks)
+            spaces = tuple(sorted({space for space, _ in tally}))
+            entry = ArchiveEntry(name, len(ids), ids[0], ids[-1], tasks, spaces)
             gone = {some.segment.name for some in taken}
             kept = [each for each in manifest.segments if each.name not in gone]
             counts = Counter(flat(manifest.counts))
@@ -150,7 +152,7 @@ class Vault:
 
     def _divide(
         self, taken: Sequence[Taking], place: Path
-    ) -> Generator[None, None, tuple[list[Segment], list[Segment], Tally, int]]:
+    ) -> Steps[tuple[list[Segment], list[Segment], Tally, int]]:
         """Have the archive hold what is taken, and new segments the rest; also how the taken jobs count."""
         moved: list[Segment] = []
         rest: list[Segment] = []
@@ -193,7 +195,7 @@ class Vault:
 
     def write_segment(
         self, directory: Path, lines: Iterable[bytes], jobs: Sequence[Job], schema: int = SCHEMA
-    ) -> Generator[None, None, Segment]:
+    ) -> Steps[Segment]:
         """Write jobs' framed records, in id order, and their index; no directory is synced. Raises OSError."""
         name = f"seg-{self._next_segment:08d}"
         self._next_segment += 1
@@ -211,7 +213,7 @@ class Vault:
             yield
         self._disk.write_new(directory / records_name(name), [b"".join(pieces)])
         yield
-        write_index(self._disk, directory / index_name(name), starts[-1], len(jobs), parts)
+        Index(self._disk, directory / index_name(name), starts[-1]).write(len(jobs), parts)
         entry = SegmentEntry(name, len(jobs), jobs[0].id, jobs[-1].id, starts[-1], schema)
         segment = Segment(self._disk, directory, entry, self._quarantine)
         segment.adopt(columns)

@@ -11,7 +11,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -19,11 +19,10 @@ from typing import Any, Final, TypeVar
 from jobtui.history.archive import ArchiveResult
 from jobtui.history.errors import Health, StoreError, StoreFailed, StoreFull
 from jobtui.history.io import is_full
+from jobtui.history.steps import at_ease
 from jobtui.history.store import Store
 from jobtui.history.vault import Sealing, UnsureError
 from jobtui.model import Job
-
-Result = TypeVar("Result")
 
 _GROUP: Final = 512
 """Commits that share one sync at most."""
@@ -239,7 +238,7 @@ class Writer:
 
     def _seal_now(self, sealing: Sealing) -> None:
         try:
-            _at_ease(self.store.vault.seal(sealing))
+            at_ease(self.store.vault.seal(sealing))
         except UnsureError as error:
             self.store.fail(error)
         except OSError as error:
@@ -247,8 +246,8 @@ class Writer:
 
     def _archive_now(self, sealing: Sealing, order: _Archive) -> None:
         try:
-            _at_ease(self.store.vault.seal(sealing))
-            result = _at_ease(self.store.vault.archive(order.first, order.last))
+            at_ease(self.store.vault.seal(sealing))
+            result = at_ease(self.store.vault.archive(order.first, order.last))
         except OSError as error:
             if isinstance(error, UnsureError):
                 self.store.fail(error)
@@ -257,14 +256,3 @@ class Writer:
             order.done.set_result(result)
         finally:
             self.store.moving.release()
-
-
-def _at_ease(steps: Generator[None, None, Result]) -> Result:
-    """Take the steps one by one, letting other threads have their turn between them."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
-        time.sleep(0)

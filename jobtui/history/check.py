@@ -1,0 +1,41 @@
+"""Looking after a history: is it whole (`verify`), make it whole (`repair`), write it out (`export`).
+
+`verify` only reads, also beside a writer; so does `export`. `repair` needs the history for itself.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jobtui.history.archive import Archives
+from jobtui.history.errors import DamageNote, readable
+from jobtui.history.exporting import export
+from jobtui.history.inspecting import damage_of, miscounts
+from jobtui.history.io import Disk
+from jobtui.history.lock import Watch
+from jobtui.history.opening import load
+from jobtui.history.quarantine import Quarantine
+from jobtui.history.repairing import repair
+
+__all__ = ["export", "repair", "verify"]
+
+
+def verify(path: Path, disk: Disk | None = None) -> list[DamageNote]:
+    """All that is not as it was written: in which file, at which byte, which jobs. Nothing: all is well.
+
+    Raises StoreTooNew, and StoreError where the history can't be read at all.
+    """
+    disk = disk or Disk()
+    quarantine = Quarantine(disk, path, write=False)
+    watch = Watch(disk, path)
+    with readable():
+        try:
+            found = load(disk, path, quarantine, watch.mark(), alive=watch.has_writer())
+        finally:
+            watch.close()
+        sealed = found.state.segments
+        archived = Archives(disk, path, quarantine).all_segments(found.state.manifest)
+        notes = [note for segment in (*sealed, *archived) for note in damage_of(disk, segment)]
+        if not notes and not quarantine.notes:
+            notes = list(miscounts(found.state, archived))
+    return [*quarantine.notes, *notes]

@@ -1,0 +1,94 @@
+"""All jobs of a history, written out for other programs."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+import msgspec
+
+from jobtui.history.history import History
+from jobtui.history.query import Query
+from jobtui.model import Job
+
+FORMATS: Final = ("json", "jsonl", "csv")
+_PAGE: Final = 500
+_COLUMNS: Final = (
+    "id",
+    "command",
+    "space",
+    "status",
+    "submitted",
+    "start",
+    "stop",
+    "took",
+    "reason",
+    "recovered_from",
+    "hosts",
+    "archived",
+)
+
+
+def export(path: Path, out: TextIO, format: str = "json") -> int:  # noqa: A002
+    """Write every job, the archived ones last, to `out` as one of FORMATS; returns how many there are.
+
+    `json` is an array and `jsonl` an object a line, of full records with `archived` added; `csv` has the
+    columns that fit a row. Nothing is changed on disk. Raises StoreError, and ValueError for another format.
+    """
+    if format not in FORMATS:
+        raise ValueError(f"there is no format {format!r}: it is one of {', '.join(FORMATS)}")
+    history = History.open(path, write=False)
+    try:
+        return _WRITERS[format](_rows(history), out)
+    finally:
+        history.close()
+
+
+def _rows(history: History) -> Iterator[tuple[Job, bool]]:
+    for archived in (False, True):
+        view = history.query(Query(archived=archived))
+        for start in range(0, len(view), _PAGE):
+            for job in view.page(start, _PAGE):
+                yield job, archived
+
+
+def _json(rows: Iterator[tuple[Job, bool]], out: TextIO) -> int:
+    count = 0
+    out.write("[")
+    for count, row in enumerate(rows, 1):
+        out.write(("\n" if count == 1 else ",\n") + _record(*row))
+    out.write("\n]\n")
+    return count
+
+
+def _jsonl(rows: Iterator[tuple[Job, bool]], out: TextIO) -> int:
+    count = 0
+    for count, row in enumerate(rows, 1):  # noqa: B007
+        out.write(_record(*row) + "\n")
+    return count
+
+
+def _csv(rows: Iterator[tuple[Job, bool]], out: TextIO) -> int:
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(_COLUMNS)
+    count = 0
+    for count, (job, archived) in enumerate(rows, 1):  # noqa: B007
+        fields: dict[str, Any] = msgspec.to_builtins(msgspec.structs.asdict(job))
+        fields |= {"hosts": " ".join(task.host for task in job.tasks), "archived": "yes" if archived else ""}
+        table.writerow([fields[name] for name in _COLUMNS])
+    return count
+
+
+def _record(job: Job, archived: bool) -> str:
+    tasks = [msgspec.structs.asdict(task) for task in job.tasks]
+    fields = msgspec.structs.asdict(job) | {"tasks": tasks, "archived": archived}
+    return msgspec.json.encode(fields).decode()
+
+
+_WRITERS: Final[dict[str, Callable[[Iterator[tuple[Job, bool]], TextIO], int]]] = {
+    "json": _json,
+    "jsonl": _jsonl,
+    "csv": _csv,
+}

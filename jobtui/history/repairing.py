@@ -1,0 +1,149 @@
+"""Making a damaged history whole again, without throwing anything away.
+
+What can't be read is copied to `quarantine/`; what the index still knows of a job takes the place of its
+record; a segment that is written anew keeps its old file in `quarantine/`, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+
+import msgspec
+
+from jobtui.history.archive import DIRECTORY as ARCHIVE
+from jobtui.history.archive import put_contents
+from jobtui.history.errors import StoreError
+from jobtui.history.framing import framed, lines
+from jobtui.history.inspecting import damage_of, miscounts, whole_job
+from jobtui.history.io import Disk
+from jobtui.history.manifest import NAME as MANIFEST
+from jobtui.history.manifest import ArchiveEntry
+from jobtui.history.quarantine import DIRECTORY as QUARANTINE
+from jobtui.history.records import SCHEMA, encode
+from jobtui.history.segment import Segment, index_name, records_name
+from jobtui.history.state import nested
+from jobtui.history.steps import finished
+from jobtui.history.store import Limits, Store, make
+from jobtui.model import Job, Status
+
+
+def repair(path: Path, disk: Disk | None = None) -> list[str]:
+    """Make the history in `path` whole; returns what was done, a line each. Nothing: it was whole.
+
+    Raises StoreLocked where a process has it open for writing, and StoreError where the disk fails.
+    """
+    disk = disk or Disk()
+    try:
+        store = Store.open(disk, path, Limits())
+        try:
+            return [*map(str, store.quarantine.notes), *_Repair(disk, path, store).everything()]
+        finally:
+            store.close()
+    except OSError as error:
+        raise StoreError(f"The history in {path} can't be repaired: {error.strerror or error}") from error
+
+
+class _Repair:
+    """Mends what is sealed; opening the history for writing has mended its journal and its manifest."""
+
+    def __init__(self, disk: Disk, path: Path, store: Store) -> None:
+        self._disk, self._path, self._store = disk, path, store
+        self._said: list[str] = []
+        self._old: list[Path] = []
+
+    def everything(self) -> list[str]:
+        state = self._store.state
+        sealed = [self._mended(segment, self._path) for segment in state.segments]
+        archives = [self._mended_archive(archive) for archive in state.manifest.archives]
+        left = [segment for segment in sealed if segment is not None]
+        archived = self._store.archives.all_segments(state.manifest)
+        if self._old or any(miscounts(state, archived)):
+            self._save(left, archives)
+            self._put_away()
+        return self._said
+
+    def _mended(self, segment: Segment, directory: Path) -> Segment | None:
+        """The segment, or another in its place; None where nothing is left of it."""
+        notes = damage_of(self._disk, segment)
+        if not notes:
+            return segment
+        index_file = segment.file.replace(records_name(segment.name), index_name(segment.name))
+        if all(note.file == index_file for note in notes):
+            segment.index_again()
+            self._said.append(f"{index_file}: made again from the records")
+            return segment
+        whole = self._whole(segment)
+        left = segment.left_in_index(whole.keys())
+        self._old += [directory / name(segment.name) for name in (records_name, index_name)]
+        if not whole and not left:
+            self._said.append(f"{segment.file}: nothing of it can be read, and it is not looked for any more")
+            return None
+        rows = sorted(
+            [*whole.values(), *((job, framed(encode(job))) for job in left)], key=lambda row: row[0].id
+        )
+        steps = self._store.vault.write_segment(
+            directory, [line for _, line in rows], [job for job, _ in rows], segment.entry.schema
+        )
+        made = finished(steps)
+        stale = tuple(job_id for job_id in segment.entry.stale if made.place_of(job_id) is not None)
+        made.entry = msgspec.structs.replace(made.entry, stale=stale)
+        self._said.append(
+            f"{segment.file}: written anew as {made.file}, with {len(whole)} records as they were "
+            f"and {len(left)} that only the index knew; the old file is kept in {QUARANTINE}"
+        )
+        return made
+
+    def _whole(self, segment: Segment) -> dict[int, tuple[Job, bytes]]:
+        try:
+            data = self._disk.read_whole(segment.path)
+        except FileNotFoundError:
+            return {}
+        found = {}
+        for _, line, whole in lines(data):
+            job = whole_job(line, segment.entry.schema) if whole else None
+            if job is not None:
+                found[job.id] = (job, line + b"\n")
+        return found
+
+    def _mended_archive(self, archive: ArchiveEntry) -> ArchiveEntry:
+        place = self._path / ARCHIVE / archive.name
+        before = self._store.archives.segments(archive)
+        after = [each for segment in before if (each := self._mended(segment, place)) is not None]
+        if list(before) == after:
+            return archive
+        self._disk.sync_directory(place)
+        put_contents(self._disk, place, SCHEMA, [segment.entry for segment in after])
+        self._store.archives.forget(archive)
+        ids = sorted(job_id for segment in after for job_id in segment.columns.ids)
+        return msgspec.structs.replace(archive, count=len(ids))
+
+    def _save(self, segments: Sequence[Segment], archives: Sequence[ArchiveEntry]) -> None:
+        """Have the manifest name what there is now, and count it."""
+        state, tally = self._store.state, Counter[tuple[str, Status]]()
+        for segment in segments:
+            tally.update(map(segment.summary, segment.present()))
+        tally.update((replaced.space, replaced.status) for replaced in state.replaced.values())
+        self._disk.sync_directory(self._path)
+        manifest = self._store.vault.save(
+            segments=tuple(segment.entry for segment in segments),
+            archives=tuple(archives),
+            counts=nested(tally),
+        )
+        state.settle(manifest, tuple(segments))
+        self._said.append(f"{MANIFEST}: {sum(tally.values())} sealed jobs are named and counted")
+
+    def _put_away(self) -> None:
+        kept = self._path / QUARANTINE
+        make(self._disk, kept)
+        for old in self._old:
+            taken = set(self._disk.names(kept))
+            name = next(
+                name for turn in count() if (name := f"{old.name}.{turn}" if turn else old.name) not in taken
+            )
+            with contextlib.suppress(FileNotFoundError):
+                self._disk.rename(old, kept / name)
+        self._disk.sync_directory(kept)

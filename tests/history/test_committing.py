@@ -1,0 +1,297 @@
+"""What a commit promises, and what a history knows after it was opened again."""
+
+from __future__ import annotations
+
+import os
+import random
+import stat
+import threading
+from concurrent.futures import wait
+from pathlib import Path
+
+import pytest
+
+from jobtui.history import Health, History, Query, StoreError, StoreFailed, StoreLocked
+from jobtui.history.store import Limits
+from jobtui.model import Job, Status
+from tests.support import made_jobs
+from tests.support.made_jobs import replace
+
+SMALL = Limits(journal=20_000, leftover=10_000, blanks=4096)
+
+
+def _new(history: History, seed: int = 1) -> Job:
+    return made_jobs.submitted(history.new_id(), random.Random(seed))
+
+
+def test_a_job_is_shown_once_its_commit_is_done_and_is_there_after_opening_again(tmp_path: Path) -> None:
+    history = History.open(tmp_path / "history")
+    job = _new(history)
+    history.commit(job).result()
+    assert history.get(job.id) == job
+    assert history.live() == (job,)
+    history.close()
+    again = History.open(tmp_path / "history")
+    assert again.get(job.id) == job
+    assert again.notes == ()
+    again.close()
+
+
+def test_every_version_of_a_life_survives_as_it_was_committed(tmp_path: Path) -> None:
+    dice = random.Random(5)
+    history = History.open(tmp_path, limits=SMALL)
+    for _ in range(30):
+        job = made_jobs.submitted(history.new_id(), dice)
+        history.commit(job).result()
+        while not job.status.ended:
+            job = made_jobs.moved_on(job, dice)
+            history.commit(job).result()
+            assert history.get(job.id) == job
+            if dice.random() < 0.2:
+                history.close()
+                history = History.open(tmp_path, limits=SMALL)
+                assert history.get(job.id) == job
+    history.close()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"reason": ""},
+        {"stopping": False, "start": None, "took": None},
+        {"tasks": ()},
+        {"events": ()},
+        {"recovered_from": None, "origin": None},
+        {"command": "ein anderes", "space": "🦆"},
+    ],
+    ids=str,
+)
+def test_a_field_that_goes_back_to_its_default_goes_back(tmp_path: Path, changed: dict[str, object]) -> None:
+    history = History.open(tmp_path)
+    dice = random.Random(2)
+    job = replace(
+        made_jobs.ended(history.new_id(), dice), reason="why", stopping=True, took=3.5, recovered_from=1
+    )
+    history.commit(job).result()
+    after = replace(job, **changed)
+    history.commit(after).result()
+    history.close()
+    again = History.open(tmp_path, write=False)
+    assert again.get(job.id) == after
+
+
+def test_ids_rise_from_1_and_go_on_after_opening_again(tmp_path: Path) -> None:
+    history = History.open(tmp_path)
+    assert history.last_id() == 0
+    jobs = [_new(history) for _ in range(3)]
+    assert [job.id for job in jobs] == [1, 2, 3]
+    history.commit(*jobs).result()
+    history.close()
+    again = History.open(tmp_path)
+    assert again.last_id() == 3
+    assert again.new_id() == 4
+    again.close()
+
+
+def test_ids_are_not_given_again_after_an_archive(tmp_path: Path) -> None:
+    history = History.open(tmp_path)
+    history.commit(*(made_jobs.ended(history.new_id(), random.Random(n)) for n in range(5))).result()
+    assert list(history.archive(0, 99).result().ids) == [1, 2, 3, 4, 5]
+    history.close()
+    again = History.open(tmp_path)
+    assert again.new_id() == 6
+    assert again.last_id() == 5
+    again.close()
+
+
+def test_futures_are_done_in_the_order_of_the_commits(tmp_path: Path) -> None:
+    history = History.open(tmp_path)
+    order: list[int] = []
+    futures = []
+    for number in range(200):
+        future = history.commit(_new(history, number))
+        future.add_done_callback(lambda _, number=number: order.append(number))
+        futures.append(future)
+    futures[-1].result()
+    wait(futures)
+    history.close()
+    assert order == list(range(200))
+
+
+def test_a_commit_that_nobody_waits_for_is_written_too(tmp_path: Path) -> None:
+    history = History.open(tmp_path)
+    future = history.commit(_new(history))
+    assert wait([future], timeout=30).done
+    history.close()
+
+
+def test_many_threads_may_commit_and_wait_at_once(tmp_path: Path) -> None:
+    history = History.open(tmp_path, limits=SMALL)
+    wrong: list[object] = []
+
+    def work(seed: int) -> None:
+        dice = random.Random(seed)
+        for _ in range(20):
+            job = made_jobs.submitted(history.new_id(), dice)
+            while not job.status.ended:
+                history.commit(job).result(30)
+                if history.get(job.id) != job:
+                    wrong.append(job)
+                job = made_jobs.moved_on(job, dice)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert history.last_id() == 160
+    history.close()
+
+
+def test_what_was_committed_can_t_be_cancelled(tmp_path: Path) -> None:
+    history = History.open(tmp_path)
+    job = _new(history)
+    future = history.commit(job)
+    assert not future.cancel()
+    future.result()
+    assert history.get(job.id) == job
+    history.close()
+
+
+def test_a_commit_of_nothing_new_is_done_and_writes_nothing(tmp_path: Path) -> None:
+    history = History.open(tmp_path)
+    job = _new(history)
+    history.commit(job).result()
+    journal = next(tmp_path.glob("journal-*")).read_bytes()
+    history.commit(job).result()
+    history.commit().result()
+    assert next(tmp_path.glob("journal-*")).read_bytes() == journal
+    history.close()
+
+
+def test_an_ended_job_may_be_remarked_upon_after_it_was_sealed(tmp_path: Path) -> None:
+    dice = random.Random(3)
+    history = History.open(tmp_path, limits=SMALL)
+    jobs = {job.id: job for job in (made_jobs.ended(history.new_id(), dice) for _ in range(60))}
+    for turn in range(4):
+        for job_id in list(jobs)[:: turn + 1]:
+            jobs[job_id] = made_jobs.moved_on(jobs[job_id], dice)
+        history.commit(*jobs.values()).result()
+        assert sum(history.counts().values()) == len(jobs)
+        history.close()
+        history = History.open(tmp_path, limits=SMALL)
+        assert history.query(Query()).page(0, 100) == list(jobs.values())
+        assert sum(history.counts().values()) == len(jobs)
+    assert len(list(tmp_path.glob("seg-*.jsonl"))) > 1
+    history.close()
+
+
+def test_archiving_takes_ended_jobs_of_the_range_and_no_others(tmp_path: Path) -> None:
+    dice = random.Random(8)
+    history = History.open(tmp_path, limits=SMALL)
+    ended = [made_jobs.ended(history.new_id(), dice) for _ in range(10)]
+    live = [made_jobs.submitted(history.new_id(), dice) for _ in range(3)]
+    more = [made_jobs.ended(history.new_id(), dice) for _ in range(10)]
+    history.commit(*ended, *live, *more).result()
+    result = history.archive(4, 15).result()
+    taken = [*ended[3:], *more[:2]]
+    assert list(result.ids) == [job.id for job in taken]
+    assert result.tasks == sum(len(job.tasks) for job in taken)
+    assert history.live() == tuple(live)
+    for job in taken:
+        assert history.get(job.id) is None
+        assert history.is_archived(job.id)
+        assert history.archived_job(job.id) == job
+    assert not history.is_archived(ended[0].id)
+    assert not history.is_archived(live[0].id)
+    assert not history.is_archived(999)
+    assert list(history.archive(4, 15).result().ids) == []
+    history.close()
+
+
+def test_an_archived_job_can_t_be_changed(tmp_path: Path) -> None:
+    history = History.open(tmp_path)
+    job = made_jobs.ended(history.new_id(), random.Random(1))
+    history.commit(job).result()
+    future = history.archive(job.id, job.id)
+    later = history.commit(made_jobs.moved_on(job, random.Random(2)))
+    assert list(future.result().ids) == [job.id]
+    with pytest.raises(StoreError, match=f"Job {job.id} is archived"):
+        later.result()
+    assert history.archived_job(job.id) == job
+    history.close()
+
+
+def test_spaces_are_known_while_any_job_of_theirs_is_archived_or_not(tmp_path: Path) -> None:
+    history = History.open(tmp_path)
+    dice = random.Random(1)
+    history.commit(*(made_jobs.ended(history.new_id(), dice, (name,)) for name in ("b", "a", "c"))).result()
+    history.archive(1, 1).result()
+    assert history.spaces() == ("a", "b", "c")
+    assert sum(history.counts("b").values()) == 0
+    history.close()
+
+
+def test_a_second_writer_is_told_who_the_first_is(tmp_path: Path) -> None:
+    history = History.open(tmp_path)
+    with pytest.raises(StoreLocked, match=f"process {os.getpid()}") as refused:
+        History.open(tmp_path)
+    assert refused.value.pid == os.getpid()
+    history.close()
+    History.open(tmp_path).close()
+
+
+def test_a_closed_history_takes_nothing_and_closes_again(tmp_path: Path) -> None:
+    history = History.open(tmp_path)
+    job = _new(history)
+    history.close()
+    history.close()
+    with pytest.raises(StoreFailed):
+        history.commit(job).result()
+
+
+def test_only_the_owner_may_read_what_is_written(tmp_path: Path) -> None:
+    history = History.open(tmp_path / "deep" / "history", limits=SMALL)
+    dice = random.Random(1)
+    history.commit(*(made_jobs.ended(history.new_id(), dice) for _ in range(50))).result()
+    history.archive(3, 20).result()
+    history.close()
+    for path in (tmp_path / "deep").rglob("*"):
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_opening_and_closing_without_a_change_changes_no_file(tmp_path: Path) -> None:
+    history = History.open(tmp_path)
+    history.commit(_new(history)).result()
+    history.close()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name != "LOCK"}
+    for _ in range(3):
+        History.open(tmp_path).close()
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name != "LOCK"}
+    assert before == after
+
+
+def test_a_history_in_a_place_that_can_t_be_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a directory")
+    for write in (True, False):
+        with pytest.raises(StoreError, match="can't be opened"):
+            History.open(tmp_path / "file" / "history", write=write)
+
+
+def test_the_statuses_of_a_long_life_are_counted_exactly_all_the_way(tmp_path: Path) -> None:
+    dice = random.Random(11)
+    history = History.open(tmp_path, limits=SMALL)
+    jobs: dict[int, Job] = {}
+    for _ in range(400):
+        live = [job for job in jobs.values() if not job.status.ended]
+        job = (
+            made_jobs.moved_on(dice.choice(live), dice) if len(live) > 4 else _new(history, dice.randrange(99))
+        )
+        jobs[job.id] = job
+        history.commit(job).result()
+        for status in Status:
+            assert history.counts()[status] == sum(each.status is status for each in jobs.values())
+    assert history.health is Health.OK
+    assert history.trouble == ""
+    history.close()
