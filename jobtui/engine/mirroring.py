@@ -169,9 +169,10 @@ class Mirroring:
         if mirrored.runs_anew(job, now):
             ended = mirrored.withdrawn(job, mirrored.RAN_AGAIN, clock.now())
             return [ended, self._run_again(book, ended, sighting)]
-        if sighting.news is News.AFTER_END:
-            return []  # of the run before this one, which was only just asked for
-        before = self._run_before(book, job) if job.status is Status.QUEUE and now.status.ended else None
+        asked_for = job.status is Status.QUEUE and now.status.ended and job.id not in self.orders.confirmed
+        before = self._run_before(book, job) if asked_for else None
+        if before is not None and sighting.news is News.AFTER_END:
+            return []  # this is still about that run
         if before is not None and before.start == now.start:
             self.origins.put(before)
             return [mirrored.never_made(job, "the cluster did not run it again", clock.now())]

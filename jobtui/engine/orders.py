@@ -67,6 +67,9 @@ class Orders:
         self._awaited: list[_Order] = []
         self._lost: list[_Order] = []
         self._held: dict[tuple[str, int], Sighting] = {}
+        # recovered jobs that the cluster said it runs again: a run may be over within the second in which the
+        # one before it began, and then only this tells the two apart
+        self.confirmed: set[int] = set()
 
     # ---- what is asked
 
@@ -252,7 +255,9 @@ class Orders:
         else:
             said = NOT_RECOVERED
             if count:
-                self._mirroring.look_soon()
+                self.confirmed.add(job.id)
+                if not await self._look_at(job):
+                    self._engine.beside(self._look_later(job))
                 return Ordered((job,))
         await self._never_made(job.id, said, old)
         raise Refused(f"Job {old.id} was not recovered: {said}")

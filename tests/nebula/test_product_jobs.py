@@ -1,0 +1,197 @@
+"""`jobtui --nebula …` as a user has it, on a graphd that speaks the real protocol."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.graphd_double import GraphdDouble
+from tests.support.nebula_cluster import NOT_STOPPABLE, Cluster
+from tests.support.nebula_product import NebulaCommand
+from tests.support.waiting import eventually
+
+TWO = {"nba": ["10.0.0.5", "10.0.0.6"], "test2": ["10.0.0.5"]}
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    """A cluster that is through with each job by the time of the next statement."""
+    return Cluster(TWO, auto=True)
+
+
+@pytest.fixture
+def graphd(cluster: Cluster) -> Iterator[GraphdDouble]:
+    with GraphdDouble(cluster) as graphd:
+        yield graphd
+
+
+@pytest.fixture
+def jobtui(tmp_path: Path, graphd: GraphdDouble) -> NebulaCommand:
+    return NebulaCommand(tmp_path, graphd)
+
+
+# ---- what NebulaGraph itself holds of its jobs
+
+
+@pytest.mark.parametrize("statement", ["SUBMIT JOB COMPACT", "SUBMIT JOB FLUSH", "ADMIN COMPACT"])
+def test_a_job_needs_a_space(jobtui: NebulaCommand, cluster: Cluster, statement: str) -> None:
+    ended = jobtui("-e", statement)
+    assert ended.returncode == 1
+    assert "Space was not chosen" in ended.stderr
+    assert not any("SUBMIT" in text for text in cluster.statements)
+
+
+@pytest.mark.parametrize("statement", ["SHOW JOB 123456", "STOP JOB 123456", "RECOVER JOB 123456"])
+def test_a_job_that_is_nowhere_is_told_as_such(jobtui: NebulaCommand, statement: str) -> None:
+    ended = jobtui("-e", f"USE nba; {statement}")
+    assert (ended.returncode, ended.stderr) == (1, "-e:1:10: Job 123456 does not exist\n")
+
+
+@pytest.mark.parametrize("command", ["compact", "flush"])
+def test_a_job_is_submitted_and_shown(jobtui: NebulaCommand, cluster: Cluster, command: str) -> None:
+    (made,) = jobtui.rows(f"USE nba; SUBMIT JOB {command.upper()}")
+    assert made["New Job Id"] == 1
+    assert f"USE `nba`; SUBMIT JOB {command.upper()}" in cluster.statements
+    shown = jobtui.rows("SHOW JOB 1")
+    assert [(row["Job Id(TaskId)"], row["Command(Dest)"], row["Status"]) for row in shown] == [
+        (1, f"{command} nba", "finished"),
+        ("1-0", "10.0.0.5", "finished"),
+        ("1-1", "10.0.0.6", "finished"),
+    ]
+    assert shown[0]["origin"]["id"] == 1
+    assert shown[0]["Start Time"] == "2019-12-17T09:21:30+00:00"
+    (listed,) = jobtui.rows("SHOW JOBS")
+    assert (listed["Job Id"], listed["Status"]) == (1, "finished")
+
+
+def test_jobs_that_others_submitted_are_shown_whatever_their_command(
+    jobtui: NebulaCommand, cluster: Cluster
+) -> None:
+    cluster.spaces["nba"].indexes.add("player")
+    cluster.submit("nba", "STATS")
+    cluster.submit("nba", "REBUILD_TAG_INDEX", "player")
+    cluster.submit("test2", "LEADER_BALANCE")
+    jobtui.done("-e", "SHOW JOBS")
+    assert [(row["Command"], row["Status"]) for row in jobtui.rows("SHOW JOBS")] == [
+        ("stats nba", "finished"),
+        ("rebuild tag index nba", "finished"),
+        ("leader balance test2", "finished"),
+    ]
+
+
+def test_a_job_of_another_space_is_shown_and_asked_for_in_its_own(
+    jobtui: NebulaCommand, cluster: Cluster
+) -> None:
+    there = cluster.ended_job("test2", "COMPACT", "FAILED")
+    jobtui.rows("SHOW JOBS")
+    assert jobtui.rows("USE nba; SHOW JOBS IN nba") == []
+    assert [row["Job Id"] for row in jobtui.rows("USE nba; SHOW JOBS IN test2")] == [1]
+    assert jobtui.rows("USE nba; SHOW JOB 1")[0]["Command(Dest)"] == "compact test2"
+    assert jobtui.rows("USE nba; RECOVER JOB 1")[0]["New Job Id"] == 2
+    assert f"USE `test2`; RECOVER JOB {there}" in cluster.statements
+    assert "USE `nba`; RECOVER" not in " ".join(cluster.statements)
+
+
+def test_a_bare_recover_is_of_the_chosen_space(jobtui: NebulaCommand, cluster: Cluster) -> None:
+    cluster.ended_job("nba", "COMPACT", "FAILED")
+    cluster.ended_job("test2", "FLUSH", "STOPPED")
+    jobtui.rows("SHOW JOBS")
+    assert [row["New Job Id"] for row in jobtui.rows("USE test2; RECOVER JOB")] == [3]
+    assert jobtui.rows("SHOW JOB 3")[0]["recovered_from"] == 2
+    assert jobtui.rows("SHOW JOB 3")[0]["Status"] == "finished"
+
+
+# ---- how it goes on, and how it ends
+
+
+def test_a_text_stays_until_the_clusters_job_has_ended(tmp_path: Path) -> None:
+    cluster = Cluster(TWO)
+    with GraphdDouble(cluster) as graphd:
+        jobtui = NebulaCommand(tmp_path, graphd)
+        with jobtui.started("-e", "ADMIN COMPACT nba") as process:
+            eventually(lambda: any("SUBMIT" in text for text in cluster.statements))
+            cluster.finish(1, code="E_RPC_FAILURE")
+            out, err = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert b"| 1 " in out
+    assert b"Job 1 (compact nba) failed: E_RPC_FAILURE" in err
+
+
+def test_ctrl_c_on_a_compact_that_the_cluster_will_not_stop_says_so_and_leaves(tmp_path: Path) -> None:
+    cluster = Cluster(TWO)
+    cluster.submit("test2", "COMPACT")  # somebody else's: not ours to stop
+    with GraphdDouble(cluster) as graphd:
+        jobtui = NebulaCommand(tmp_path, graphd)
+        with jobtui.started("-e", "ADMIN COMPACT nba") as process:
+            eventually(lambda: any("USE `nba`; SHOW JOB 2" in text for text in cluster.statements))
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+    told = err.decode()
+    assert process.returncode == 130
+    assert NOT_STOPPABLE in told
+    assert "the cluster goes on" in told
+    assert [text for text in cluster.statements if "STOP" in text] == ["USE `nba`; STOP JOB 2"]
+    assert [cluster.status(job) for job in (1, 2)] == ["RUNNING", "RUNNING"]
+
+
+def test_what_became_of_a_job_meanwhile_is_read_at_the_next_start(tmp_path: Path) -> None:
+    cluster = Cluster(TWO)
+    with GraphdDouble(cluster) as graphd:
+        jobtui = NebulaCommand(tmp_path, graphd)
+        assert jobtui.rows("SHOW JOBS") == []
+        jobtui.done("--detach", "-e", "ADMIN FLUSH nba")
+        cluster.finish(1)
+        assert jobtui.rows("SHOW JOB 1")[0]["Status"] == "finished"
+
+
+def test_a_backup_says_that_it_archives_here_alone(jobtui: NebulaCommand) -> None:
+    jobtui.done("-e", "ADMIN FLUSH nba")
+    ended = jobtui("-e", "BACKUP JOB 0 9")
+    assert "backup 1 jobs 2 tasks" in ended.stdout
+    assert ended.stderr == "Archived in jobtui's history alone: the cluster keeps its own list of its jobs\n"
+    assert jobtui.rows("SHOW JOBS") == []
+    assert [row["Job Id"] for row in jobtui.rows("SHOW ARCHIVED JOBS")] == [1]
+
+
+def test_spaces_and_hosts_are_the_clusters(jobtui: NebulaCommand, cluster: Cluster) -> None:
+    cluster.offline.add("10.0.0.6")
+    assert [row["Name"] for row in jobtui.rows("SHOW SPACES")] == ["nba", "test2"]
+    assert [(row["Host"], row["Status"]) for row in jobtui.rows("SHOW HOSTS")] == [
+        ("10.0.0.5", "online"),
+        ("10.0.0.6", "offline"),
+    ]
+    ended = jobtui("-e", "CREATE SPACE more")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "embedded storage only" in ended.stderr
+    assert "embedded storage only" in jobtui("dump", "nba").stderr
+
+
+# ---- no cluster
+
+
+def test_a_cluster_that_does_not_answer_is_told_with_the_reason(tmp_path: Path, graphd: GraphdDouble) -> None:
+    graphd.down()
+    ended = NebulaCommand(tmp_path, graphd)("-e", "ADMIN FLUSH nba")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "Connection refused" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_one_graphd_of_three_is_enough(tmp_path: Path, cluster: Cluster) -> None:
+    with GraphdDouble(cluster) as one, GraphdDouble(cluster) as two, GraphdDouble(cluster) as three:
+        one.down()
+        two.down()
+        (made,) = NebulaCommand(tmp_path, one, two, three).rows("ADMIN FLUSH nba")
+    assert made["New Job Id"] == 1
+    assert cluster.status(1) == "FINISHED"
+
+
+def test_a_wrong_address_is_a_mistake_in_the_command(tmp_path: Path, graphd: GraphdDouble) -> None:
+    jobtui = NebulaCommand(tmp_path, graphd)
+    jobtui.graphds = "root:s3cr3t@127.0.0.1:9669"
+    ended = jobtui("-e", "SHOW JOBS")
+    assert ended.returncode == 2
+    assert "s3cr3t" not in ended.stderr

@@ -1,0 +1,119 @@
+"""A password logs in, and is then nowhere: not in the history, a log, an error, or the process list."""
+
+from __future__ import annotations
+
+import os
+import pty
+from pathlib import Path
+
+import pytest
+
+from jobtui.cli.arguments import OpenDashboard, parse_arguments
+from jobtui.cli.exits import UsageError
+from jobtui.cli.profiles import profile_of, settings_of
+from jobtui.engine.clusters import Given, Secret
+from tests.support.graphd_double import GraphdDouble
+from tests.support.nebula_cluster import Cluster
+from tests.support.nebula_product import NebulaCommand
+from tests.support.waiting import eventually
+
+WORD = "s3cr3t-Passw0rd"
+
+
+def guarded(*spaces: str) -> Cluster:
+    cluster = Cluster({space: ["10.0.0.5"] for space in spaces or ("nba",)})
+    cluster.users["root"] = WORD
+    return cluster
+
+
+def test_no_file_holds_the_password_and_no_process_shows_it(tmp_path: Path) -> None:
+    cluster = guarded()
+    with GraphdDouble(cluster) as graphd:
+        jobtui = NebulaCommand(tmp_path, graphd, password=WORD)
+        with jobtui.started("-e", "ADMIN COMPACT nba") as process:
+            eventually(lambda: any("SUBMIT" in text for text in cluster.statements))
+            command_line = Path(f"/proc/{process.pid}/cmdline")
+            assert not command_line.exists() or WORD.encode() not in command_line.read_bytes()
+            cluster.finish(1)
+            out, err = process.communicate(timeout=60)
+        told = [out, err, *(text.encode() for text in jobtui("-e", "SHOW JOB 1").stdout.splitlines())]
+    files = [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()]
+    assert len(files) >= 3
+    assert cluster.logins
+    for text in (*told, *files):
+        assert WORD.encode() not in text
+
+
+def test_a_wrong_password_is_said_plainly_once_and_not_repeated(tmp_path: Path) -> None:
+    cluster = Cluster()
+    with GraphdDouble(cluster) as graphd:
+        ended = NebulaCommand(tmp_path, graphd, password=WORD)("-e", "ADMIN FLUSH nba")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == "jobtui: graphd refused the login of 'root': Invalid password\n"
+    assert cluster.logins == ["root"]
+
+
+def test_without_a_password_and_a_person_the_reason_names_the_variable(tmp_path: Path) -> None:
+    cluster = Cluster()
+    with GraphdDouble(cluster) as graphd:
+        ended = NebulaCommand(tmp_path, graphd, password=None)("-e", "ADMIN FLUSH nba")
+    assert ended.returncode == 1
+    assert "no password: the environment variable JOBTUI_NEBULA_PASSWORD is not set" in ended.stderr
+    assert cluster.logins == []
+
+
+def test_a_person_is_asked_for_the_password_and_it_is_not_echoed(tmp_path: Path) -> None:
+    with GraphdDouble(guarded()) as graphd:
+        jobtui = NebulaCommand(tmp_path, graphd, password=None)
+        ours, theirs = pty.openpty()
+        pipes = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+        with jobtui.started("-e", "SHOW SPACES", preexec_fn=_own_terminal, **pipes) as process:
+            os.close(theirs)
+            told = b""
+            while b"Password of root on 127.0.0.1" not in told:
+                told += os.read(ours, 1000)
+            os.write(ours, f"{WORD}\n".encode())
+            told += _rest(ours)
+            assert process.wait(60) == 0
+        os.close(ours)
+    assert b"nba" in told
+    assert WORD.encode() not in told
+
+
+@pytest.mark.parametrize("option", [["-p", WORD], [f"-p{WORD}"], ["--password", WORD], [f"--password={WORD}"]])
+def test_no_option_takes_a_password(option: list[str]) -> None:
+    with pytest.raises(UsageError, match="a password is never given there") as caught:
+        parse_arguments(["--nebula", "h", "-u", "root", *option, "-e", "SHOW JOBS"], piped=False)
+    assert WORD not in str(caught.value)
+
+
+def test_a_profile_shows_no_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JOBTUI_NEBULA_PASSWORD", raising=False)
+    monkeypatch.setattr("jobtui.cli.profiles.is_terminal", lambda _: True)
+    monkeypatch.setattr("getpass.getpass", lambda _: WORD)
+    (tmp_path / "config.toml").write_text("")
+    asked = OpenDashboard(nebula="10.0.0.1", config=tmp_path / "config.toml", data_dir=tmp_path)
+    profile = profile_of(asked, settings_of(asked))
+    assert profile.cluster is not None
+    assert profile.cluster.password == Given(Secret(WORD))
+    assert (profile.cluster.name, profile.name) == ("10.0.0.1:9669", "nebula-10_0_0_1_9669")
+    assert WORD not in repr(profile)
+
+
+def _own_terminal() -> None:
+    import fcntl
+    import termios
+
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def _rest(terminal: int) -> bytes:
+    told = b""
+    while True:
+        try:
+            piece = os.read(terminal, 1000)
+        except OSError:  # nobody is left at the other end
+            return told
+        if not piece:
+            return told
+        told += piece

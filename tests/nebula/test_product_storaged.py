@@ -1,0 +1,83 @@
+"""A profile of the config whose jobs jobtui runs itself, host by host over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import CommandLine
+from tests.support.graphd_double import GraphdDouble
+from tests.support.nebula_cluster import Cluster
+from tests.support.storaged_double import StoragedDouble
+
+CONFIG = """
+profile = "prod"
+[profiles.prod]
+cluster = "nebula"
+run = "storaged"
+password = "env:PROD_PASSWORD"
+"""
+
+
+@pytest.fixture
+def storaged() -> Iterator[StoragedDouble]:
+    with StoragedDouble({"nba"}) as storaged:
+        yield storaged
+
+
+@pytest.fixture
+def graphd() -> Iterator[GraphdDouble]:
+    with GraphdDouble(Cluster({"nba": ["127.0.0.1"]})) as graphd:
+        yield graphd
+
+
+def command(home: Path, *settings: str) -> CommandLine:
+    jobtui = CommandLine(home, CONFIG + "\n".join(settings))
+    jobtui.environment |= {"PROD_PASSWORD": "nebula", "XDG_RUNTIME_DIR": str(home)}
+    return jobtui
+
+
+@pytest.fixture
+def jobtui(tmp_path: Path, graphd: GraphdDouble, storaged: StoragedDouble) -> CommandLine:
+    return command(tmp_path, f'graphd = ["127.0.0.1:{graphd.port}"]', f"storaged_port = {storaged.port}")
+
+
+def test_a_job_is_run_over_http_on_each_host_of_its_space(
+    jobtui: CommandLine, storaged: StoragedDouble
+) -> None:
+    assert jobtui.rows("USE nba; ADMIN COMPACT")[0]["New Job Id"] == 1
+    assert storaged.asked == [("nba", "compact")]
+    assert [(row["Command(Dest)"], row["Status"]) for row in jobtui.rows("SHOW JOB 1")] == [
+        ("compact nba", "finished"),
+        ("127.0.0.1", "finished"),
+    ]
+
+
+def test_another_body_than_ok_is_the_reason(jobtui: CommandLine, storaged: StoragedDouble) -> None:
+    storaged.body = "Compact failed! error=-3"
+    ended = jobtui("-e", "ADMIN COMPACT nba")
+    assert ended.returncode == 3
+    assert ended.stderr == "Job 1 (compact nba) failed: 127.0.0.1: Compact failed! error=-3\n"
+    storaged.body = None
+    assert jobtui.rows("RECOVER JOB")[0]["New Job Id"] == 2
+    assert jobtui.rows("SHOW JOB 2")[0]["recovered_from"] == 1
+
+
+def test_version_1_needs_no_graphd_and_no_password(tmp_path: Path, storaged: StoragedDouble) -> None:
+    jobtui = command(tmp_path, f"storaged_port = {storaged.port}", 'spaces = { nba = ["127.0.0.1"] }')
+    del jobtui.environment["PROD_PASSWORD"]
+    jobtui.done("-e", "ADMIN FLUSH nba")
+    assert storaged.asked == [("nba", "flush")]
+    assert [row["Status"] for row in jobtui.rows("SHOW HOSTS")] == ["online"]
+
+
+def test_while_graphd_is_away_new_jobs_are_refused_with_the_reason(
+    jobtui: CommandLine, graphd: GraphdDouble, storaged: StoragedDouble
+) -> None:
+    graphd.down()
+    ended = jobtui("-e", "ADMIN FLUSH nba")
+    assert ended.returncode == 1
+    assert "Connection refused" in ended.stderr
+    assert storaged.asked == []

@@ -1,0 +1,70 @@
+"""The product on a cluster of doubles: its command in a process of its own, and its engine in this one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from jobtui.engine.clock import SystemClock
+from jobtui.engine.desk import Session
+from jobtui.engine.engine import Engine
+from jobtui.engine.profile import Profile
+from jobtui.storage.nebula.mirror import GraphdMirror
+from tests.support.commands import CommandLine
+from tests.support.engines import WAIT, Bench, Heard
+from tests.support.graphd_double import GraphdDouble
+from tests.support.nebula import settings_for
+
+HASTE = 20.0
+PASSWORD = "nebula"
+
+
+class NebulaCommand(CommandLine):
+    """`jobtui --nebula … -u root` as a user has it whose password is in the environment."""
+
+    def __init__(self, home: Path, *graphds: GraphdDouble, password: str | None = PASSWORD) -> None:
+        super().__init__(home)
+        self.graphds = ",".join(f"127.0.0.1:{graphd.port}" for graphd in graphds)
+        self.environment["XDG_RUNTIME_DIR"] = str(home)
+        if password is not None:
+            self.environment["JOBTUI_NEBULA_PASSWORD"] = password
+
+    def words(self, *words: str | Path) -> list[str]:
+        return [*super().words("--nebula", self.graphds, "-u", "root"), *map(str, words)]
+
+
+class HastyClock(SystemClock):
+    """A clock on which time passes twenty times as fast."""
+
+    def steady(self) -> float:
+        return time.monotonic() * HASTE
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds / HASTE)
+
+
+class ClusterBench(Bench):
+    """An engine that works on a cluster of doubles through the real client."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.heard = Heard(engine)
+        self.session = Session(None, Path("/"))
+
+    def caught_up(self) -> None:
+        assert self.engine.reached(WAIT * HASTE, whole=True).result(WAIT)
+
+
+@contextmanager
+def working_on(*graphds: GraphdDouble, root: Path, **changes: Any) -> Iterator[ClusterBench]:
+    clock = HastyClock()
+    mirror = GraphdMirror(settings_for(*graphds, **changes), clock=clock)
+    engine = Engine.open(Profile("prod", root), clock=clock, mirror=mirror)
+    try:
+        yield ClusterBench(engine)
+    finally:
+        engine.close()
