@@ -375,4 +375,6 @@ def _is_unanswered(job: Job) -> bool:
 
 
 def _lost(job: Job, error: StorageError) -> str:
-    return f"Job {job.id} ({job.label}): {error.detail}; it is not sent again, what the cluster lists will tell"
+    return (
+        f"It is not known yet whether job {job.id} ({job.label}) runs, and it is not sent again: {error.detail}"
+    )

@@ -1,7 +1,7 @@
 """Which job of ours is a cluster's job: an index of the origins that the cluster can still tell of.
 
-It holds the jobs under way and those of the last days; where the cluster tells of an older one, the
-history is asked that far back, once. Where a cluster ran a job several times, it is the newest run.
+It holds the jobs under way, the newest ones, and all of the last days; where the cluster tells of an older
+one, the history is asked that far back, once. Where a cluster ran a job several times, it is the newest run.
 For the engine's loop alone; the history is read on a thread beside it.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import chain
 
 from jobtui.history import History, Query
 from jobtui.model import Job
@@ -17,6 +18,7 @@ from jobtui.storage.base import MirroredJob
 
 WEEK = timedelta(days=7)  # how long a cluster tells of a job after its start
 MARGIN = timedelta(days=2)  # between a job's start by the cluster's clock and its submission by ours
+NEWEST = 10_000  # so many are held whatever their age: a cluster may be set to keep its jobs for longer
 PAGE = 500
 
 Known = dict[str, dict[int, MirroredJob]]
@@ -69,7 +71,7 @@ class Origins:
     def _read_known(self, since: datetime) -> tuple[list[_Entry], Known]:
         entries: list[_Entry] = []
         newest: dict[tuple[str, int], Job] = {}
-        for job in (*self._mirrored(since, None), *self._history.live()):
+        for job in chain(self._mirrored(since, None), self._newest(), self._history.live()):
             for space, cluster_id, job_id in self._entries(job):
                 entries.append((space, cluster_id, job_id))
                 before = newest.get((space, cluster_id))
@@ -88,6 +90,15 @@ class Origins:
         origin = job.origin
         if origin is not None and origin.id and origin.cluster == self._cluster:
             yield origin.space, origin.id, job.id
+
+    def _newest(self) -> Iterator[Job]:
+        for archived in (True, False):
+            view = self._history.query(Query(archived=archived, descending=True))
+            for start in range(0, NEWEST, PAGE):
+                page = view.page(start, PAGE)
+                yield from page
+                if not page:
+                    break
 
     def _mirrored(self, since: datetime, until: datetime | None) -> Iterator[Job]:
         for archived in (True, False):

@@ -175,7 +175,7 @@ def test_an_order_whose_answer_was_lost_claims_the_job_that_the_cluster_then_lis
         prod.cluster(lambda mirror: mirror.answers.set())
     result = answer.result(WAIT).results[0]
     assert result.jobs == (2,)
-    assert "it is not sent again" in result.notice
+    assert "is not known yet" in result.notice
     assert prod.heard.until(2, Status.RUNNING).origin == Origin("prod", "nba", 41)
     assert prod.mirror.asked.count("submit flush nba") == 1
     assert prod.engine.history.last_id() == 2

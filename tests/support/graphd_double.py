@@ -47,6 +47,7 @@ class GraphdDouble:
         self.zone_offset = zone_offset
         self.greetings: tuple[bytes, ...] = GREETINGS
         self.faults: list[Fault] = []
+        self.fault_of: dict[str, Fault] = {}  # what befalls the next statement that has the word
         self.hanging = threading.Event()
         self._tls = tls
         self._released = threading.Event()
@@ -127,7 +128,10 @@ class GraphdDouble:
                 self._clients.discard(client)
                 self._left.notify_all()
 
-    def befall(self) -> Fault | None:
+    def befall(self, text: str) -> Fault | None:
+        for word in self.fault_of:
+            if word in text:
+                return self.fault_of.pop(word)
         return self.faults.pop(0) if self.faults else None
 
     def hang(self) -> None:
@@ -194,7 +198,7 @@ class _Conversation(GraphService.Iface):  # type: ignore[misc]
             return ExecutionResponse(
                 error_code=ErrorCode.E_SESSION_INVALID, latency_in_us=1, error_msg=b"Invalid session id"
             )
-        fault = self._graphd.befall()
+        fault = self._graphd.befall(stmt.decode())
         if fault is Fault.DROP_BEFORE:
             return self._drop()
         answer = self._answer(sessionId, stmt.decode())
