@@ -1,0 +1,274 @@
+"""The engine on a graphd that speaks the real protocol: faults, and how the jobs come through them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jobtui.engine.desk import Session
+from jobtui.model import Job, LinkChanged, LinkState, Origin, Status
+from tests.support.engines import WAIT
+from tests.support.graphd_double import Fault, GraphdDouble
+from tests.support.nebula_cluster import Cluster
+from tests.support.nebula_product import ClusterBench, working_on
+
+TWO = {"nba": ["10.0.0.5", "10.0.0.6"], "test2": ["10.0.0.5"]}
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return Cluster(TWO)
+
+
+@pytest.fixture
+def graphd(cluster: Cluster) -> Iterator[GraphdDouble]:
+    with GraphdDouble(cluster) as graphd:
+        yield graphd
+
+
+@pytest.fixture
+def prod(graphd: GraphdDouble, tmp_path: Path) -> Iterator[ClusterBench]:
+    with working_on(graphd, root=tmp_path) as it:
+        it.caught_up()
+        yield it
+
+
+def submits(cluster: Cluster) -> int:
+    return sum("SUBMIT" in text for text in cluster.statements)
+
+
+def states(prod: ClusterBench) -> list[LinkState]:
+    return [message.link.state for message in prod.heard.messages if isinstance(message, LinkChanged)]
+
+
+def until_link(prod: ClusterBench, state: LinkState) -> None:
+    prod.heard.wait_for(lambda: prod.engine.link is not None and prod.engine.link.state is state)
+
+
+def test_a_job_goes_from_the_statement_to_the_cluster_and_back(prod: ClusterBench, cluster: Cluster) -> None:
+    assert prod.rows("USE nba; ADMIN COMPACT") == [("1",)]
+    prod.heard.until(1, Status.RUNNING)
+    cluster.finish(1, host="10.0.0.6")
+    prod.heard.wait_for(lambda: prod.job(1).ended_tasks == 1)
+    assert prod.job(1).progress == 0.5
+    cluster.tick(7)
+    cluster.finish(1)
+    job = prod.heard.until(1, Status.FINISHED)
+    assert (job.origin, job.took) == (Origin("prod", "nba", 1), 7.0)
+    assert prod.heard.statuses(1) == [Status.QUEUE, Status.RUNNING, Status.FINISHED]
+
+
+def test_the_second_job_of_a_space_waits_in_the_clusters_queue(prod: ClusterBench, cluster: Cluster) -> None:
+    prod.say("ADMIN COMPACT nba; ADMIN FLUSH nba; ADMIN FLUSH test2")
+    prod.heard.until(3, Status.RUNNING)
+    assert [prod.job(n).status for n in (1, 2, 3)] == [Status.RUNNING, Status.QUEUE, Status.RUNNING]
+    assert prod.rows("STOP JOB 2") == [("stop 1 jobs 0 tasks",)]
+    assert prod.job(2).status is Status.STOPPED
+    assert "do not support stopping" in prod.refusal("STOP JOB 1")
+    cluster.finish(1)
+    prod.heard.until(1, Status.FINISHED)
+
+
+def test_identical_jobs_in_flight_are_one(prod: ClusterBench, cluster: Cluster) -> None:
+    cluster.submit("nba", "COMPACT")
+    prod.heard.until(1, Status.RUNNING)
+    assert prod.rows("ADMIN COMPACT nba") == [("1",)]
+    assert prod.job(2).status is Status.STOPPED
+    assert [job.origin for job in prod.engine.active()] == [Origin("prod", "nba", 1)]
+
+
+def test_a_job_recovered_under_its_own_id_is_a_new_one_of_ours(prod: ClusterBench, cluster: Cluster) -> None:
+    prod.say("ADMIN COMPACT nba")
+    cluster.tick(3)
+    cluster.finish(1, host="10.0.0.5", code="E_RPC_FAILURE")
+    cluster.finish(1, host="10.0.0.6")
+    failed = prod.heard.until(1, Status.FAILED)
+    assert failed.reason == "E_RPC_FAILURE"
+    cluster.tick(3)
+    assert prod.rows("RECOVER JOB 1") == [("2",)]
+    prod.heard.until(2, Status.RUNNING)
+    cluster.finish(1)
+    again = prod.heard.until(2, Status.FINISHED)
+    assert (again.recovered_from, again.origin) == (1, failed.origin)
+    assert prod.job(1) == failed
+
+
+@pytest.mark.parametrize("fault", [Fault.DROP_AFTER, Fault.GARBAGE])
+def test_an_order_whose_answer_is_lost_is_sent_once_and_found_again(
+    prod: ClusterBench, cluster: Cluster, graphd: GraphdDouble, fault: Fault
+) -> None:
+    graphd.fault_of["SUBMIT"] = fault
+    result = prod.say("ADMIN COMPACT nba").results[0]
+    assert "is not known yet" in result.notice
+    job = prod.heard.until(1, Status.RUNNING)
+    assert job.origin == Origin("prod", "nba", 1)
+    assert submits(cluster) == 1
+
+
+def test_an_order_that_never_arrived_ends_as_never_made(
+    prod: ClusterBench, cluster: Cluster, graphd: GraphdDouble
+) -> None:
+    graphd.fault_of["SUBMIT"] = Fault.DROP_BEFORE
+    prod.say("ADMIN COMPACT nba")
+    assert "the cluster lists no such job" in prod.heard.until(1, Status.STOPPED).reason
+    assert submits(cluster) == 0
+
+
+def test_a_slow_graphd_is_waited_for_by_nobody_but_the_order(
+    prod: ClusterBench, cluster: Cluster, graphd: GraphdDouble
+) -> None:
+    cluster.submit("test2", "STATS")
+    prod.heard.until(1, Status.RUNNING)
+    graphd.fault_of["SUBMIT"] = Fault.HANG
+    waiting = prod.engine.execute("ADMIN COMPACT nba", prod.session)
+    assert graphd.hanging.wait(WAIT)
+    other = prod.engine.execute("SHOW JOBS; SHOW JOB 1; SHOW JOBS IN test2", Session(None, Path("/"))).result(
+        WAIT
+    )
+    assert other.failure is None
+    cluster.finish(1)
+    prod.heard.until(1, Status.FINISHED)
+    assert not waiting.done()
+    graphd.go_on()
+    assert waiting.result(WAIT).results[0].jobs == (2,)
+
+
+def test_a_graphd_that_ends_is_lost_and_then_connected_again(
+    prod: ClusterBench, cluster: Cluster, graphd: GraphdDouble
+) -> None:
+    prod.say("ADMIN COMPACT nba")
+    prod.heard.until(1, Status.RUNNING)
+    graphd.down()
+    until_link(prod, LinkState.LOST)
+    link = prod.engine.link
+    assert link is not None
+    assert "Connection refused" in link.detail
+    assert "no connection to the cluster since" in prod.refusal("ADMIN FLUSH nba")
+    assert [row[2] for row in prod.rows("SHOW JOBS")] == ["running"]
+    cluster.finish(1)
+    graphd.up()
+    prod.engine.retry_now()
+    prod.heard.until(1, Status.FINISHED)
+    assert states(prod)[-1] is LinkState.CONNECTED
+    assert prod.engine.history.last_id() == 1
+
+
+def test_the_dashboard_opens_while_no_graphd_answers(
+    tmp_path: Path, graphd: GraphdDouble, cluster: Cluster
+) -> None:
+    graphd.down()
+    with working_on(graphd, root=tmp_path) as prod:
+        until_link(prod, LinkState.LOST)
+        cluster.submit("nba", "STATS")
+        graphd.up()
+        prod.engine.retry_now()
+        assert prod.heard.until(1, Status.RUNNING).label == "stats nba"
+
+
+def test_of_three_graphds_one_that_lives_is_enough(tmp_path: Path, cluster: Cluster) -> None:
+    with GraphdDouble(cluster) as one, GraphdDouble(cluster) as two, GraphdDouble(cluster) as three:
+        one.down()
+        with working_on(one, two, three, root=tmp_path) as prod:
+            prod.say("ADMIN COMPACT nba")
+            prod.heard.until(1, Status.RUNNING)
+            two.down()
+            cluster.finish(1)
+            prod.heard.until(1, Status.FINISHED)
+
+
+def test_a_refused_login_is_tried_once_until_somebody_asks(
+    tmp_path: Path, cluster: Cluster, graphd: GraphdDouble
+) -> None:
+    cluster.users["root"] = "another"
+    with working_on(graphd, root=tmp_path) as prod:
+        until_link(prod, LinkState.REFUSED)
+        assert prod.refusal("ADMIN FLUSH nba") == "graphd refused the login of 'root': Invalid password"
+        assert cluster.logins == ["root"]
+        cluster.users["root"] = "nebula"
+        prod.engine.retry_now()
+        until_link(prod, LinkState.CONNECTED)
+        assert prod.say("ADMIN FLUSH nba").failure is None
+    graphd.wait_until_alone()
+    assert cluster.sessions == {}
+
+
+def test_an_expired_session_and_a_moving_leader_go_unnoticed(prod: ClusterBench, cluster: Cluster) -> None:
+    cluster.expire_sessions()
+    cluster.leaderless = 1
+    cluster.submit("nba", "STATS")
+    prod.heard.until(1, Status.RUNNING)
+    cluster.expire_sessions()
+    assert prod.rows("ADMIN FLUSH nba") == [("2",)]
+    assert set(states(prod)) <= {LinkState.CONNECTED}
+
+
+def test_metads_silence_about_an_order_leaves_it_open_until_the_list_tells(
+    prod: ClusterBench, cluster: Cluster
+) -> None:
+    cluster.loses_metad = 1
+    assert "Rpc failure" in prod.say("ADMIN FLUSH nba").results[0].notice
+    assert prod.heard.until(1, Status.RUNNING).origin == Origin("prod", "nba", 1)
+    assert submits(cluster) == 1
+
+
+def test_a_host_that_is_gone_in_the_middle_fails_its_task_alone(prod: ClusterBench, cluster: Cluster) -> None:
+    prod.say("ADMIN COMPACT nba")
+    prod.heard.until(1, Status.RUNNING)
+    cluster.offline.add("10.0.0.5")
+    cluster.finish(1, host="10.0.0.6")
+    cluster.finish(1, host="10.0.0.5", code="E_RPC_FAILURE")
+    job = prod.heard.until(1, Status.FAILED)
+    assert [(task.host, task.status) for task in job.tasks] == [
+        ("10.0.0.5", Status.FAILED),
+        ("10.0.0.6", Status.FINISHED),
+    ]
+
+
+def test_a_space_that_is_dropped_fails_what_ran_in_it_and_keeps_its_jobs(
+    prod: ClusterBench, cluster: Cluster
+) -> None:
+    prod.say("ADMIN FLUSH test2; ADMIN COMPACT nba")
+    prod.heard.until(2, Status.RUNNING)
+    cluster.drop_space("test2")
+    job = prod.heard.until(1, Status.FAILED)
+    assert job.reason == "the cluster no longer has this space"
+    assert prod.refusal("ADMIN FLUSH test2").startswith("Space 'test2' does not exist")
+    assert [row[1] for row in prod.rows("SHOW JOBS IN test2")] == ["flush test2"]
+    assert prod.job(2).status is Status.RUNNING
+
+
+def test_a_cluster_in_another_zone_tells_the_same_times(tmp_path: Path, cluster: Cluster) -> None:
+    with GraphdDouble(cluster, zone_offset=9 * 3600) as graphd, working_on(graphd, root=tmp_path) as prod:
+        cluster.ended_job("nba")
+        job: Job = prod.heard.until(1, Status.FINISHED)
+        assert job.start == cluster.now
+
+
+@pytest.mark.parametrize("name", ["a b", "SELECT", "图谱", "back\\slash", "semi;colon", "[/nope]"])
+def test_a_space_whose_name_needs_back_quotes_is_worked_on(tmp_path: Path, name: str) -> None:
+    cluster = Cluster({name: ["10.0.0.5"], "nba": ["10.0.0.5"]}, auto=True)
+    with GraphdDouble(cluster) as graphd, working_on(graphd, root=tmp_path) as prod:
+        assert prod.rows(f"USE `{name}`; ADMIN COMPACT") == [("1",)]
+        assert prod.heard.until(1, Status.FINISHED).space == name
+        assert [row[1] for row in prod.rows(f"SHOW JOBS IN `{name}`")] == [f"compact {name}"]
+
+
+def test_thousands_of_jobs_in_a_space_are_taken_in_and_not_again_at_the_next_start(
+    tmp_path: Path, cluster: Cluster, graphd: GraphdDouble, long: bool
+) -> None:
+    count = 5000 if long else 600
+    for _ in range(count):
+        cluster.ended_job("nba")
+    running = cluster.submit("test2", "COMPACT")
+    with working_on(graphd, root=tmp_path) as prod:
+        prod.caught_up()
+        assert prod.engine.history.counts()[Status.FINISHED] == count
+    asked = len(cluster.statements)
+    with working_on(graphd, root=tmp_path) as prod:
+        prod.caught_up()
+        cluster.finish(running)
+        prod.heard.wait_for(lambda: not prod.engine.active())
+        assert prod.engine.history.last_id() == count + 1
+    assert sum("SHOW JOB " in text for text in cluster.statements[asked:]) < 20
