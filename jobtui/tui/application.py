@@ -19,10 +19,11 @@ from jobtui.engine.desk import Desk, Session
 from jobtui.model import Status
 from jobtui.tui import crash, terminal
 from jobtui.tui.context import Context
-from jobtui.tui.feed import Feed
+from jobtui.tui.feed import Batch, Feed
 from jobtui.tui.keymap import keymap
 from jobtui.tui.lines import Ink
-from jobtui.tui.messages import Seen, Woken
+from jobtui.tui.looker import Looker
+from jobtui.tui.messages import Refreshed, Seen, Woken
 from jobtui.tui.places import Places
 from jobtui.tui.screens.dashboard import Dashboard
 from jobtui.tui.settings import TuiSettings
@@ -80,6 +81,7 @@ class DashboardApp(App[int], inherit_bindings=False):
         )
         self._desk = desk
         self._feed = Feed(lambda: self.post_message(Woken()))
+        self._looker = Looker(desk, lambda: self.post_message(Refreshed()))
         self._leave_feed: Callable[[], None] = lambda: None
         self._frame: Timer | None = None
         self._paused = False
@@ -121,6 +123,8 @@ class DashboardApp(App[int], inherit_bindings=False):
         """Textual's hook: listen to signals and to the desk."""
         self._listen_to_signals()
         self._leave_feed = self._desk.subscribe(self._feed.take)
+        if not self._desk.writable:
+            self._looker.start()
         self.set_interval(_SECOND, self.dashboard.tick)
         self.call_after_refresh(self._settle)
 
@@ -136,6 +140,7 @@ class DashboardApp(App[int], inherit_bindings=False):
     def on_unmount(self) -> None:
         """Textual's hook: keep what was chosen."""
         self._leave_feed()
+        self._looker.close()
         self.context.kept.theme = self.theme
         self.context.kept.space = self.context.session.space
         self.dashboard.keep()
@@ -176,6 +181,12 @@ class DashboardApp(App[int], inherit_bindings=False):
                     batch.jobs[job_id] = self._desk.job(job_id) or job
             self.dashboard.take(batch)
             self._frame = self.set_timer(_FRAME_SECONDS, self._next_frame)
+
+    def on_refreshed(self, message: Refreshed) -> None:
+        """Another process wrote: any job may be another."""
+        message.stop()
+        jobs = {job.id: job for job in self._desk.active()}
+        self.dashboard.take(Batch(jobs=jobs, statuses=True))
 
     def on_seen(self, message: Seen) -> None:
         """There is a new overview."""

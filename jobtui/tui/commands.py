@@ -85,6 +85,7 @@ COMMANDS: tuple[Command, ...] = (
     _c(_D, "transcript", "t", "transcript", "Show or hide the results of the command bar"),
     _c(_D, "pause", "p", "pause", "Hold the screen still; what happens meanwhile is shown afterwards"),
     _c(_D, "theme", "T", "theme", "The next theme"),
+    _c(_D, "retry", "R", "connect now", "Try to connect to the cluster now"),
     _c(_D, "redraw", "ctrl+l", "redraw", "Paint the whole screen again"),
     _c(_D, "suspend", "ctrl+z", "suspend", "Back to the shell; fg returns", priority=True),
     _c(_D, "back", "escape", "back", "Back: from the detail, the marks, the filter", palette=False),

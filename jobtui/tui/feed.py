@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from jobtui.engine.desk import Message
-from jobtui.model import Archived, Change, Job, Notice, Progress
+from jobtui.model import Archived, Change, Job, LinkChanged, Notice, Progress
 
 
 @dataclass(slots=True)
@@ -21,7 +21,8 @@ class Batch:
 
     `jobs`: the newest snapshot of each job that changed. `rates`: bytes a second by job and task number.
     `statuses`: some job is new or has another status, so counts and filters may have changed; `born` of
-    them are new. `ended`: jobs that ended. `archived`: ids of archived jobs.
+    them are new. `ended`: jobs that ended. `archived`: ids of archived jobs. `link`: the connection to the
+    cluster is another than it was.
     """
 
     jobs: dict[int, Job] = field(default_factory=dict)
@@ -30,6 +31,7 @@ class Batch:
     ended: list[Job] = field(default_factory=list)
     archived: list[int] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
+    link: bool = False
     statuses: bool = False
 
     def add(self, message: Message) -> None:
@@ -51,6 +53,8 @@ class Batch:
                 self.statuses = True
             case Notice():
                 self.notices.append(message)
+            case LinkChanged():
+                self.link = True
 
 
 class Feed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
+from jobtui.engine.failures import StoreError
 from jobtui.engine.terms import View
 from jobtui.model import Job, Status
 from jobtui.tui import units
@@ -35,8 +36,8 @@ DEFAULT_COLUMNS = ("id", "command", "status", "progress", "start", "stop", "took
 
 
 def _gone(job_id: int) -> Job:
-    # archived since the view was made: shown until the view is made anew
-    return Job(id=job_id, command="archived", space="", submitted=_NEVER, status=Status.FINISHED)
+    # archived since the view was made, or unreadable: shown until the view is made anew
+    return Job(id=job_id, command="–", space="", submitted=_NEVER, status=Status.FINISHED)
 
 
 def chosen_columns(keys: Iterable[str]) -> tuple[Column, ...]:
@@ -47,7 +48,10 @@ def chosen_columns(keys: Iterable[str]) -> tuple[Column, ...]:
 
 
 class JobRows:
-    """See the module. `now` is the clock that a running job's time is counted by, `watched` what is watched."""
+    """See the module. `now` is the clock that a running job's time is counted by, `watched` what is watched.
+
+    `trouble` says why some job could not be read, "" while all could.
+    """
 
     def __init__(self, now: Callable[[], datetime], watched: Collection[int]) -> None:
         self.marks = Marks()
@@ -58,6 +62,7 @@ class JobRows:
         self._blocks: dict[int, Sequence[Job]] = {}
         self._newest: dict[int, Job] = {}
         self._fresh: set[int] = set()
+        self.trouble = ""
 
     def __len__(self) -> int:
         return self._count
@@ -103,8 +108,12 @@ class JobRows:
         while len(self._blocks) >= _BLOCKS:
             del self._blocks[next(iter(self._blocks))]
         start = number * _BLOCK
-        found = {job.id: job for job in self._view.page(start, _BLOCK)}
         ids = self._view.ids(start, start + _BLOCK)
+        try:
+            found = {job.id: job for job in self._view.page(start, _BLOCK)}
+        except (OSError, StoreError) as error:
+            self.trouble = str(error)
+            found = {}
         block = self._blocks[number] = [found.get(job_id) or _gone(job_id) for job_id in ids]
         return block
 

@@ -32,7 +32,9 @@ class Leaving:
         if not active:
             app.exit(0)
             return
-        match await app.push_screen_wait(quit_question(active)):
+        match await app.push_screen_wait(quit_question(active, getattr(desk, "may_hand_over", False))):
+            case Leave.HAND_OVER:
+                self._hand_over()
             case Leave.NOW:
                 app.exit(0)
             case Leave.WAIT:
@@ -41,6 +43,14 @@ class Leaving:
                 await self._leave_after(asyncio.wrap_future(desk.stop_work()), _STOPPING)
             case _:
                 pass
+
+    def _hand_over(self) -> None:
+        # only a desk that can outlive its screen has this
+        hand_over = getattr(self._shared.desk, "hand_over", None)
+        if hand_over is not None and hand_over():
+            self._dashboard.app.exit(0)
+        else:
+            self._dashboard.tell("The work can't go on in the background", "error")
 
     async def _leave_after(self, done: asyncio.Future[None], flag: str) -> None:
         self.stay()

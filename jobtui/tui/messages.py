@@ -13,6 +13,14 @@ class Woken(Message, bubble=False):
         return isinstance(message, Woken)
 
 
+class Refreshed(Message, bubble=False):
+    """The history that another process writes has changed; posted from the thread that looked."""
+
+    def can_replace(self, message: Message) -> bool:
+        """Two of them say what one says."""
+        return isinstance(message, Refreshed)
+
+
 class Seen(Message, bubble=False):
     """There is a new overview of spaces and hosts; posted from the engine's thread."""
 

@@ -1,6 +1,9 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
+from jobtui.engine.engine import Engine
 from tests.support.dashboards import stage
 
 
@@ -81,5 +84,24 @@ def test_quit_typed_in_the_bar_leaves_too(tmp_path: Path) -> None:
             await shown.paste("quit")
             await shown.press("enter")
             await shown.until(lambda: shown.app.return_value == 0)
+
+    asyncio.run(run())
+
+
+def test_work_can_be_left_to_go_on_without_a_screen_where_the_desk_can_do_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handed: list[int] = []
+    monkeypatch.setattr(Engine, "may_hand_over", True, raising=False)
+    monkeypatch.setattr(Engine, "hand_over", lambda self: not handed.append(1), raising=False)
+
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            await shown.say("ADMIN COMPACT nba")
+            await shown.press("q")
+            await shown.shows("the work goes on in the background")
+            await shown.press("b")
+            await shown.until(lambda: shown.app.return_value == 0)
+            assert handed
 
     asyncio.run(run())

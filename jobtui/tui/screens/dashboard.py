@@ -14,10 +14,12 @@ from textual.containers import Container
 from textual.geometry import Size
 from textual.widget import Widget
 
+from jobtui.tui.alarms import alarm
 from jobtui.tui.commands import Command, Where, bindings, commands
 from jobtui.tui.context import Context
 from jobtui.tui.feed import Batch
 from jobtui.tui.lines import Ink, Line
+from jobtui.tui.linking import link_piece
 from jobtui.tui.screens.conversation import Conversation
 from jobtui.tui.terminal import notice_sequence
 from jobtui.tui.text import clean, wrap
@@ -56,7 +58,8 @@ class Dashboard(Conversation):
         self.place: View = self.jobs
         self._views: dict[str, View] = {"jobs": self.jobs}
         self._flags: tuple[str, ...] = ()
-        self._silenced = ""
+        self._silenced = self._alarmed = ""
+        self._link_told = context.now()
         self._inks: dict[Ink, Style] = {}
 
     def compose(self) -> ComposeResult:
@@ -90,6 +93,9 @@ class Dashboard(Conversation):
         """Jobs changed."""
         if batch.statuses:
             self.stand()
+        if batch.link:
+            self._link_told = self.context.now()
+            self.stand()
         for view in self._views.values():
             view.take(batch)
         for notice in batch.notices:
@@ -116,6 +122,7 @@ class Dashboard(Conversation):
     def stand(self) -> None:
         """Bring the header and the alarm up to date."""
         context = self.context
+        link = context.desk.link
         overview = context.places.overview
         self.header.standing = Standing(
             context.desk.profile,
@@ -124,8 +131,9 @@ class Dashboard(Conversation):
             context.desk.history.counts(),
             self._all_flags(),
             place=self.place.title,
+            link=link_piece(link) if link is not None else None,
         )
-        self._show_alarm(context.desk.trouble)
+        self._show_alarm(alarm(context, self._link_told))
 
     def _all_flags(self) -> tuple[str, ...]:
         read_only = () if self.context.desk.writable else ("read only",)
@@ -139,7 +147,7 @@ class Dashboard(Conversation):
         self.stand()
 
     def _show_alarm(self, trouble: str) -> None:
-        shown = trouble if trouble != self._silenced else ""
+        shown = self._alarmed = trouble if trouble != self._silenced else ""
         lines = [((f" {text}", Ink.FAILED),) for text in wrap(shown, self.size.width - 2, 3)] if shown else []
         self.alarm.display = bool(lines)
         self.alarm.styles.height = len(lines)
@@ -221,6 +229,8 @@ class Dashboard(Conversation):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Textual's hook: where one types, a colon is a colon."""
+        if action == "retry":
+            return self.context.desk.link is not None
         return not (action == "bar" and self.typing)
 
     # -- keys ---------------------------------------------------------------------------------------
@@ -231,8 +241,8 @@ class Dashboard(Conversation):
             return
         if self.has_class("-transcript"):
             self.remove_class("-transcript")
-        elif self.context.desk.trouble:
-            self._silenced = self.context.desk.trouble
+        elif self._alarmed:
+            self._silenced = self._alarmed
             self.stand()
         else:
             await self.show_place("jobs")
@@ -279,6 +289,10 @@ class Dashboard(Conversation):
         from jobtui.tui.screens.help import Help
 
         self.app.push_screen(Help(self.working(), self.context.keymap))
+
+    def action_retry(self) -> None:
+        """Connect now."""
+        self.context.desk.retry_now()
 
     def action_redraw(self) -> None:
         """Paint everything again."""

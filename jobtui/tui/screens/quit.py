@@ -21,16 +21,18 @@ class Leave(enum.Enum):
     WAIT = "wait"
     STOP = "stop"
     NOW = "now"
+    HAND_OVER = "hand over"
 
 
-def quit_question(active: Sequence[Job]) -> Question[Leave]:
-    """Ask; to stay is the focused answer."""
+def quit_question(active: Sequence[Job], may_hand_over: bool) -> Question[Leave]:
+    """Ask; to stay is the focused answer. `may_hand_over`: the work can go on without a screen."""
     lines: list[Line] = [
         ((f"job {job.id}  ", Ink.STRONG), (f"{job.label[:50]}  ", Ink.PLAIN), status_piece(job))
         for job in active[:_NAMED]
     ]
     if len(active) > _NAMED:
         lines.append(((f"and {units.many(len(active) - _NAMED, 'more job')}", Ink.MUTED),))
+    background = [Choice("b", "Leave; the work goes on in the background", Leave.HAND_OVER)]
     return Question(
         f"{units.many(len(active), 'job')} queued or running",
         [*lines, ()],
@@ -38,10 +40,7 @@ def quit_question(active: Sequence[Job]) -> Question[Leave]:
             Choice("n", "Stay", Leave.STAY),
             Choice("w", "Wait until they have ended, then leave", Leave.WAIT),
             Choice("s", "Stop them, then leave", Leave.STOP),
-            Choice(
-                "i",
-                "Leave now: running jobs are interrupted, queued ones wait",
-                Leave.NOW,
-            ),
+            *(background if may_hand_over else ()),
+            Choice("i", "Leave now: running jobs are interrupted, queued ones wait", Leave.NOW),
         ],
     )

@@ -22,7 +22,7 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What the header says. `place`: where one is, "" for the jobs."""
+    """What the header says. `place`: where one is, "" for the jobs. `link`: the cluster's connection."""
 
     profile: str = ""
     hosts: int | None = None
@@ -30,11 +30,14 @@ class Standing:
     counts: Mapping[Status, int] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     place: str = ""
+    link: Piece | None = None
 
 
 def header_line(standing: Standing, width: int) -> Line:
     """The header in `width` cells; words give way before numbers, and places before counts."""
     name: list[Piece] = [(" jobtui", Ink.TITLE), (f"  {standing.profile}", Ink.STRONG)]
+    if standing.link is not None:
+        name += [(" ", Ink.PLAIN), standing.link]
     if standing.place:
         name.append((f" › {standing.place}", Ink.TITLE))
     hosts: list[Piece] = (

@@ -171,6 +171,9 @@ class JobList(Vertical):
 
     def tick(self) -> None:
         """A second passed: running jobs took longer."""
+        if self.rows.trouble:
+            self.post_message(self.Failed(self.rows.trouble))
+            self.rows.trouble = ""
         running = self.rows.running()
         if running:
             self.table.rows_changed(set(running))

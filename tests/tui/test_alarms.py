@@ -1,0 +1,96 @@
+"""What is said while something is wrong: a disk, a connection, damage, a profile that can only be read."""
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from jobtui.engine.engine import Engine
+from jobtui.engine.profile import Profile
+from jobtui.engine.reader import Reader
+from jobtui.model import Link, LinkChanged, LinkState
+from jobtui.tui.linking import link_alarm, link_piece
+from tests.support.clock import FakeClock
+from tests.support.dashboards import showing, stage
+
+NOW = FakeClock().now()
+
+
+@pytest.mark.parametrize(
+    ("link", "piece", "alarm"),
+    [
+        (Link(LinkState.CONNECTING, NOW), "◌ connecting", ""),
+        (Link(LinkState.CONNECTED, NOW, address="10.0.0.5:9669"), "● 10.0.0.5:9669", ""),
+        (
+            Link(LinkState.REFUSED, NOW, detail="bad password"),
+            "✖ refused",
+            "refused: bad password. R tries again",
+        ),
+        (
+            Link(LinkState.LOST, NOW, detail="no route", retry_in=8),
+            "✖ lost",
+            "no route. Tries again in 5 s, R does now",
+        ),
+        (Link(LinkState.LOST, NOW, detail="no route"), "✖ lost", "Connecting again"),
+    ],
+)
+def test_a_connections_state_is_told_in_words(link: Link, piece: str, alarm: str) -> None:
+    assert link_piece(link)[0] == piece
+    said = link_alarm(link, NOW, NOW + timedelta(seconds=3), "R")
+    assert alarm in said
+    assert bool(said) == bool(alarm)
+
+
+def test_the_header_and_an_alarm_follow_the_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    links = [Link(LinkState.LOST, NOW, detail="connection reset", retry_in=30)]
+    retried: list[int] = []
+    monkeypatch.setattr(Engine, "link", property(lambda self: links[-1]))
+    monkeypatch.setattr(Engine, "retry_now", lambda self: retried.append(1))
+
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            engine = shown.behind.engine
+            engine.publish([LinkChanged(links[-1])])
+            await shown.shows("✖ lost", "No connection since", "connection reset", "in 30 s")
+            await shown.press("R")
+            assert retried
+            links.append(Link(LinkState.CONNECTED, NOW, address="graph:9669"))
+            engine.publish([LinkChanged(links[-1])])
+            await shown.shows("● graph:9669")
+            await shown.shows_no_more("No connection since")
+
+    asyncio.run(run())
+
+
+def test_a_trouble_stands_under_the_header_until_it_is_over(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            ledger = shown.behind.engine.ledger
+            ledger.trouble = "The disk of the history is full: make room, it goes on by itself"
+            shown.dashboard.tick()
+            await shown.shows("The disk of the history is full")
+            ledger.trouble = ""
+            shown.dashboard.tick()
+            await shown.shows_no_more("is full")
+
+    asyncio.run(run())
+
+
+def test_a_profile_that_another_process_runs_is_shown_live_and_offers_no_deeds(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, auto=True) as owner:
+            owner.behind.say("ADMIN FLUSH nba")
+            reader = Reader.open(Profile("local", tmp_path))
+            async with showing(reader) as shown:
+                await shown.shows("flush nba", "read only")
+                assert "s stop" not in shown.screen
+                owner.behind.say("ADMIN COMPACT nba")
+                await shown.shows("compact nba", "✔ 2")
+                await shown.press("colon")
+                await shown.paste("ADMIN FLUSH nba")
+                await shown.press("enter")
+                await shown.until(lambda: "reading only" in shown.transcript)
+            reader.close()
+
+    asyncio.run(run())
