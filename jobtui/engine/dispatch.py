@@ -156,10 +156,9 @@ class Dispatch:
 
     async def ended(self, ids: Sequence[int]) -> tuple[Job, ...]:
         """Wait until these jobs have ended; one whose end could not be written comes back as it is on disk."""
-        while any(
-            self._engine.ledger.current(job_id) is not None and job_id not in self._unwritten for job_id in ids
-        ):
-            await self._next_end()
+        for job_id in ids:
+            while self._engine.ledger.current(job_id) is not None and job_id not in self._unwritten:
+                await self._next_end()
         found = (self._engine.history.get(i) or self._engine.history.archived_job(i) for i in ids)
         return tuple(job for job in found if job is not None)
 
@@ -188,19 +187,22 @@ class Dispatch:
         occupied = {job.space for job in self._jobs(self._running | self._starting)}
         heads = []
         for space, queue in list(self._queues.items()):
-            while queue and not self._is_queued(queue[0]):
-                heappop(queue)
-            if not queue:
+            if space in occupied:
+                continue
+            job = self._first_queued(queue)
+            if job is None:
                 del self._queues[space]
-            elif space not in occupied:
-                job = self._engine.ledger.current(queue[0])
-                if job is not None and self._may_run(job):
-                    heads.append(job)
+            elif self._may_run(job):
+                heads.append(job)
         return heads
 
-    def _is_queued(self, job_id: int) -> bool:
-        job = self._engine.ledger.current(job_id)
-        return job is not None and job.status is Status.QUEUE
+    def _first_queued(self, queue: list[int]) -> Job | None:
+        while queue:
+            job = self._engine.ledger.current(queue[0])
+            if job is not None and job.status is Status.QUEUE:
+                return job
+            heappop(queue)
+        return None
 
     def _jobs(self, ids: Iterable[int]) -> list[Job]:
         return [job for job_id in ids if (job := self._engine.ledger.current(job_id)) is not None]
@@ -275,25 +277,33 @@ class Dispatch:
         self._engine.beside(self._carry_out(job, work))
 
     async def _carry_out(self, job: Job, work: _Work) -> None:
-        operation = asyncio.ensure_future(self._operation(job, work))
         timeout = self._engine.settings.task_timeout
         try:
-            if timeout is not None and not await within(self._clock, timeout, operation):
-                work.cancel.set()
-                reason = f"{work.host} did not answer within {timeout:g} s (task_timeout)"
-                await self._record(work, End(Status.FAILED, reason=reason, code=Code.TIMEOUT))
-                await asyncio.wait([operation])
+            if timeout is None:
+                await self._came_to_an_end(work, await self._operation(job, work))
             else:
-                end = await operation
-                if work.settled is None:
-                    # what starts on the host next is written with this end or after it, and sent only then
-                    self._free(work)
-                await self._record(work, end)
+                await self._carry_out_within(timeout, job, work)
             if work.settled is not None:
                 await asyncio.wait([work.settled])
         finally:
             self._free(work)
             self.pump()
+
+    async def _carry_out_within(self, seconds: float, job: Job, work: _Work) -> None:
+        operation = asyncio.ensure_future(self._operation(job, work))
+        if await within(self._clock, seconds, operation):
+            await self._came_to_an_end(work, operation.result())
+        else:
+            work.cancel.set()
+            reason = f"{work.host} did not answer within {seconds:g} s (task_timeout)"
+            await self._record(work, End(Status.FAILED, reason=reason, code=Code.TIMEOUT))
+            await asyncio.wait([operation])
+
+    async def _came_to_an_end(self, work: _Work, end: End) -> None:
+        if work.settled is None:
+            # what starts on the host next is written with this end or after it, and sent only then
+            self._free(work)
+        await self._record(work, end)
 
     def _free(self, work: _Work) -> None:
         if self._busy.get(work.host) is work:

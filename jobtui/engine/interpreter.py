@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 ARCHIVED_HERE = "Archived in jobtui's history alone: the cluster keeps its own list of its jobs"
 
 
+# read in the loop: the way to another thread and back takes longer than a text this short
+_SHORT_TEXT = 400
+
+
 class Interpreter:
     """Carries out statements for the engine, in its loop."""
 
@@ -49,7 +53,7 @@ class Interpreter:
     async def answer(self, text: str, session: Session) -> Answer:
         """Parse the whole text, then run its statements in order up to the first that fails."""
         async with self._turns.setdefault(session, asyncio.Lock()):
-            parsed = await asyncio.to_thread(answers.parsed, text)
+            parsed = await _parsed(text)
             if isinstance(parsed, Answer):
                 return parsed
             done: list[Result] = []
@@ -212,6 +216,12 @@ class Interpreter:
     def _must_create(self) -> None:
         if not self._engine.storage.capabilities.create:
             raise Refused("Spaces are created and dropped on embedded storage only")
+
+
+async def _parsed(text: str) -> list[Statement] | Answer:
+    if len(text) <= _SHORT_TEXT:
+        return answers.parsed(text)
+    return await asyncio.to_thread(answers.parsed, text)
 
 
 def _ordered(words: str, ordered: Ordered) -> Result:

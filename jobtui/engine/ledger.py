@@ -101,7 +101,9 @@ class Ledger:
 
     async def _write(self) -> None:
         while self._waiting:
-            await asyncio.sleep(0)  # one turn for what follows from the same event: it goes into the same commit
+            await asyncio.sleep(
+                0
+            )  # one turn for what follows from the same event: it goes into the same commit
             batch, self._waiting = self._waiting, []
             book = Book(self)
             made = _drafted(batch, book)
