@@ -17,9 +17,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from msgspec.structs import replace
-
-from jobtui.engine import backends, lifecycle, mirrored
+from jobtui.engine import backends
 from jobtui.engine.backends import Backend
 from jobtui.engine.clock import Clock, SystemClock, within
 from jobtui.engine.connection import Connection
@@ -30,9 +28,11 @@ from jobtui.engine.interpreter import Interpreter
 from jobtui.engine.ledger import Ledger
 from jobtui.engine.overview import look
 from jobtui.engine.profile import Profile, Run
+from jobtui.engine.progress import TaskProgress
+from jobtui.engine.taking_up import take_up
 from jobtui.engine.wire import door_of
 from jobtui.history import History, StoreError
-from jobtui.model import Job, Link, LinkChanged, LinkState, Notice, Stats, Status
+from jobtui.model import Job, Link, LinkChanged, LinkState, Notice, Stats
 from jobtui.storage.base import Capabilities, JobMirror, Pair, Space, StorageError, TaskRunner
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Engine:
         self._backlog: list[Message] = []
         self._known_spaces: tuple[Space, ...] = ()
         self._known_hosts: tuple[str, ...] = ()
-        self._progress: dict[tuple[int, int], float | None] = {}
+        self._progress = TaskProgress()
         self._side_work: set[asyncio.Task[Any]] = set()
         self._loop = asyncio.new_event_loop()
         self._closed = False
@@ -144,11 +144,11 @@ class Engine:
     def job(self, job_id: int) -> Job | None:
         """See `Desk.job`."""
         job = self.ledger.get(job_id)
-        return None if job is None else self._with_progress(job)
+        return None if job is None else self._progress.put_into(job)
 
     def active(self) -> tuple[Job, ...]:
         """See `Desk.active`."""
-        return tuple(self._with_progress(job) for job in self.ledger.active())
+        return tuple(self._progress.put_into(job) for job in self.ledger.active())
 
     def spaces(self) -> tuple[str, ...]:
         """See `Desk.spaces`."""
@@ -256,12 +256,12 @@ class Engine:
         job = self.ledger.current(job_id)
         if job is None:
             return None
-        self._progress[job_id, task] = fraction
-        return self._with_progress(job)
+        self._progress.note(job_id, task, fraction)
+        return self._progress.put_into(job)
 
     def forget_progress(self, job_id: int, task: int) -> float | None:
         """How far the task had come, and let go of it."""
-        return self._progress.pop((job_id, task), None)
+        return self._progress.forget(job_id, task)
 
     async def known_spaces(self) -> dict[str, Space]:
         """The spaces by name, fresh from the storage."""
@@ -294,9 +294,7 @@ class Engine:
         await self.storage.start()
         if self._connection is None:
             self._known_spaces = await self.storage.spaces()
-        await self._tell_of_interrupted()
-        if self.mirroring is not None:
-            await self.mirroring.begin()
+        await take_up(self)
         self.ledger.on_clear = self.dispatch.pump
         self.dispatch.begin()
         if self.link is None or self.link.state is LinkState.CONNECTED:
@@ -304,22 +302,6 @@ class Engine:
         await self._listen()
         if demo:
             self.beside(self._demonstrate())
-
-    async def _tell_of_interrupted(self) -> None:
-        now = self.clock.now()
-        found = [job.id for job in self.ledger.active() if job.status is Status.RUNNING and job.origin is None]
-        if found:
-            await self.ledger.change(
-                lambda book: [lifecycle.interrupted(job, now) for job_id in found if (job := book.get(job_id))]
-            )
-            again = f"RECOVER JOB {', '.join(map(str, found[:10]))} runs it again"
-            self.publish([Notice(f"{_jobs(found)}: {lifecycle.INTERRUPTED}; {again}")])
-        if self.mirroring is not None:
-            return
-        await self.ledger.change(lambda book: [mirrored.unfollowed(job, now) for job in _mirrored(self.ledger)])
-        queued = [job.id for job in self.ledger.active() if job.status is Status.QUEUE]
-        if queued and self.run is Run.ALL:
-            self.publish([Notice(f"{_jobs(queued)} queued before this start: running now", "information")])
 
     async def _listen(self) -> None:
         try:
@@ -391,24 +373,11 @@ class Engine:
         if error is not None:
             self.publish([Notice(_in_words(error), "error")])
 
-    def _with_progress(self, job: Job) -> Job:
-        if job.status is not Status.RUNNING or not self._progress:
-            return job
-        tasks = []
-        for task in job.tasks:
-            known = task.status is Status.RUNNING and (job.id, task.number) in self._progress
-            tasks.append(replace(task, progress=self._progress[job.id, task.number]) if known else task)
-        return replace(job, tasks=tuple(tasks))
-
 
 def _mirroring(engine: Engine, mirror: JobMirror) -> Mirroring:
     from jobtui.engine.mirroring import Mirroring  # who works on embedded storage must not pay for it
 
     return Mirroring(engine, mirror)
-
-
-def _mirrored(ledger: Ledger) -> list[Job]:
-    return [job for job in ledger.active() if job.origin is not None]
 
 
 async def _some(pairs: Any, most: int = 1000) -> list[tuple[bytes, bytes]]:
@@ -418,11 +387,6 @@ async def _some(pairs: Any, most: int = 1000) -> list[tuple[bytes, bytes]]:
         if len(chunk) == most:
             break
     return chunk
-
-
-def _jobs(ids: Sequence[int]) -> str:
-    shown = ", ".join(str(job_id) for job_id in ids[:10]) + (" …" if len(ids) > 10 else "")
-    return f"Job {shown}" if len(ids) == 1 else f"{len(ids)} jobs ({shown})"
 
 
 def _in_words(error: BaseException) -> str:

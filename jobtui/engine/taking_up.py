@@ -1,0 +1,50 @@
+"""What a start makes of the jobs that the last one left under way, and what it tells of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from jobtui.engine import lifecycle, mirrored
+from jobtui.engine.profile import Run
+from jobtui.model import Job, Notice, Status
+
+if TYPE_CHECKING:
+    from jobtui.engine.engine import Engine
+
+
+async def take_up(engine: Engine) -> None:
+    """Fail what was interrupted, say what goes on, and attach a cluster's jobs again. Raises StoreError."""
+    await _tell_of_interrupted(engine)
+    if engine.mirroring is not None:
+        await engine.mirroring.begin()
+        return
+    now = engine.clock.now()
+    await engine.ledger.change(
+        lambda book: [mirrored.unfollowed(job, now) for job in engine.ledger.active() if job.origin is not None]
+    )
+    queued = [job.id for job in engine.ledger.active() if job.status is Status.QUEUE]
+    if queued and engine.run is Run.ALL:
+        engine.publish([Notice(f"{_jobs(queued)} queued before this start: running now", "information")])
+
+
+async def _tell_of_interrupted(engine: Engine) -> None:
+    now = engine.clock.now()
+    found = [job for job in engine.ledger.active() if _was_interrupted(job)]
+    if found:
+        await engine.ledger.change(
+            lambda book: [lifecycle.interrupted(book.get(job.id) or job, now) for job in found]
+        )
+        ids = [job.id for job in found]
+        again = f"RECOVER JOB {', '.join(map(str, ids[:10]))} runs it again"
+        engine.publish([Notice(f"{_jobs(ids)}: {lifecycle.INTERRUPTED}; {again}")])
+
+
+def _was_interrupted(job: Job) -> bool:
+    """Whether it ran in a jobtui that has ended; what runs on a cluster goes on there."""
+    return job.status is Status.RUNNING and job.origin is None
+
+
+def _jobs(ids: Sequence[int]) -> str:
+    shown = ", ".join(str(job_id) for job_id in ids[:10]) + (" …" if len(ids) > 10 else "")
+    return f"Job {shown}" if len(ids) == 1 else f"{len(ids)} jobs ({shown})"
