@@ -35,7 +35,7 @@ def graphd() -> Iterator[GraphdDouble]:
 
 def command(home: Path, *settings: str) -> CommandLine:
     jobtui = CommandLine(home, CONFIG + "\n".join(settings))
-    jobtui.environment |= {"PROD_PASSWORD": "nebula", "XDG_RUNTIME_DIR": str(home)}
+    jobtui.environment["PROD_PASSWORD"] = "nebula"
     return jobtui
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from jobtui.engine.desk import Session
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
-from jobtui.model import Status
+from jobtui.model import LinkState, Status
 from jobtui.storage.nebula import StoragedRunner
-from jobtui.storage.nebula.settings import RunMode
+from jobtui.storage.nebula.settings import ClusterSettings, RunMode
+from tests.support.engines import Heard
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula import WAIT, settings_for
 from tests.support.nebula_cluster import Cluster
@@ -62,3 +63,29 @@ def test_a_stopped_job_says_that_the_host_goes_on_and_the_next_waits_for_the_hos
         (flushed,) = engine.ended([2]).result(WAIT)
     assert flushed.status is Status.FINISHED
     assert storaged.asked == [("nba", "compact"), ("nba", "flush")]
+
+
+def test_the_engine_opens_while_graphd_is_away_and_learns_the_spaces_when_it_is_back(tmp_path: Path) -> None:
+    with StoragedDouble({"nba"}) as storaged, GraphdDouble(Cluster({"nba": [HOST]})) as graphd:
+        graphd.down()
+        settings = settings_for(graphd, run=RunMode.STORAGED, storaged_port=storaged.port)
+        engine = Engine.open(Profile("prod", tmp_path), storage=StoragedRunner(settings))
+        heard = Heard(engine)
+        heard.wait_for(lambda: engine.link is not None and engine.link.state is LinkState.LOST)
+        refused = engine.execute("ADMIN FLUSH nba", Session()).result(WAIT).failure
+        assert refused is not None
+        assert "Connection refused" in refused.message
+        graphd.up()
+        engine.retry_now()
+        heard.wait_for(lambda: engine.link is not None and engine.link.state is LinkState.CONNECTED)
+        said(engine, "ADMIN FLUSH nba")
+        (job,) = engine.ended([1]).result(WAIT)
+        assert (job.status, engine.spaces()) == (Status.FINISHED, ("nba",))
+        engine.close()
+
+
+def test_where_the_settings_tell_all_there_is_no_connection_to_show(tmp_path: Path) -> None:
+    settings = ClusterSettings(run=RunMode.STORAGED, spaces={"nba": (HOST,)})
+    engine = Engine.open(Profile("prod", tmp_path, cluster=settings))
+    assert (engine.link, engine.spaces()) == (None, ("nba",))
+    engine.close()

@@ -29,7 +29,6 @@ class NebulaCommand(CommandLine):
     def __init__(self, home: Path, *graphds: GraphdDouble, password: str | None = PASSWORD) -> None:
         super().__init__(home)
         self.graphds = ",".join(f"127.0.0.1:{graphd.port}" for graphd in graphds)
-        self.environment["XDG_RUNTIME_DIR"] = str(home)
         if password is not None:
             self.environment["JOBTUI_NEBULA_PASSWORD"] = password
 

@@ -1,0 +1,80 @@
+"""A cluster's profile in several processes: the owner's connection is everybody's."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jobtui.engine.desk import Session
+from jobtui.engine.profile import Profile
+from jobtui.engine.reader import Reader
+from jobtui.engine.remote import Remote
+from jobtui.model import LinkState, Status
+from jobtui.storage.nebula.settings import Address, ClusterSettings
+from tests.support.engines import WAIT, Heard
+from tests.support.mirrors import MirrorBench, mirror_bench
+from tests.support.scripted_mirror import ScriptedMirror
+
+CLUSTER = ClusterSettings(name="prod", addresses=(Address("10.0.0.1", 9669),))
+
+
+@pytest.fixture
+def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Profile]:
+    with tempfile.TemporaryDirectory(prefix="jobtui-") as directory:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", directory)
+        yield Profile("prod", tmp_path, cluster=CLUSTER)
+
+
+@pytest.fixture
+def owner(profile: Profile) -> Iterator[MirrorBench]:
+    with mirror_bench(profile.root, ScriptedMirror(("nba", "test2"))) as it:
+        it.caught_up()
+        yield it
+
+
+def test_how_the_connection_stands_is_told_to_who_comes_later_and_with_every_change(
+    owner: MirrorBench, profile: Profile
+) -> None:
+    owner.cluster(lambda mirror: mirror.tell(LinkState.LOST))
+    remote = Remote.connect(profile)
+    heard = Heard(remote)  # type: ignore[arg-type]
+    assert remote.link == owner.engine.link
+    assert remote.link is not None
+    assert remote.link.state is LinkState.LOST
+    remote.retry_now()
+    owner.mirror.wait_for(lambda: owner.mirror.retries == 1)
+    owner.cluster(lambda mirror: mirror.tell(LinkState.CONNECTED))
+    heard.wait_for(lambda: remote.link is not None and remote.link.state is LinkState.CONNECTED)
+    remote.close()
+
+
+def test_an_order_is_handed_to_the_owner_and_waited_for(owner: MirrorBench, profile: Profile) -> None:
+    remote = Remote.connect(profile)
+    session = Session(None, Path("/"))
+    answer = remote.execute("USE nba; ADMIN COMPACT; BACKUP JOB 7 9", session).result(WAIT)
+    assert answer.failure is None
+    assert answer.results[1].jobs == (1,)
+    assert "alone" in answer.results[2].notice
+    owner.heard.until(1, Status.RUNNING)
+    ended = remote.ended([1])
+    owner.cluster(lambda mirror: mirror.put("nba", 1, Status.FINISHED))
+    assert [job.status for job in ended.result(WAIT)] == [Status.FINISHED]
+    assert remote.spaces() == ("nba",)
+    remote.close()
+
+
+def test_a_reader_of_a_clusters_profile_knows_what_the_history_knows(
+    owner: MirrorBench, profile: Profile
+) -> None:
+    owner.say("ADMIN COMPACT nba")
+    owner.heard.until(1, Status.RUNNING)
+    reader = Reader.open(profile)
+    assert reader.link is None
+    assert (reader.spaces(), reader.host_names()) == (("nba",), ())
+    answer = reader.answer("USE nba; SHOW JOBS IN nba; SHOW SPACES", Session(None, Path("/")))
+    assert answer.failure is None
+    assert [row.cells[0] for row in answer.results[2].rows] == ["nba"]
+    reader.close()
