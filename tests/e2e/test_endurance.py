@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -127,9 +127,10 @@ class Soak:
         """A worker, as the system does where memory runs out."""
         assert isinstance(self.engine.storage, LocalStorage)
         pid = self.engine.storage.worker(self.chance.choice(list(HOSTS)), adopted=False).pid
-        if pid is not None:
-            os.kill(pid, signal.SIGKILL)
-            self.kills += 1
+        with suppress(ProcessLookupError):  # it may have died of the last one only now
+            if pid is not None:
+                os.kill(pid, signal.SIGKILL)
+                self.kills += 1
 
     def settle(self) -> None:
         """A last life in which nothing is disturbed."""
