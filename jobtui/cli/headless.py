@@ -32,6 +32,7 @@ from jobtui.language.statements import (
 from jobtui.model import Job, Status
 
 if TYPE_CHECKING:
+    from jobtui.cli.waiting import Waiting
     from jobtui.engine.engine import Engine
 
 
@@ -104,9 +105,7 @@ def _carry_out(engine: Engine, text: str, statements: Sequence[Statement], asked
 
     with waiting_for(engine) as waiting:
         try:
-            whole = any(isinstance(statement, ABOUT_JOBS) for statement in statements)
-            if not waiting.result(engine.reached(CLUSTER_SECONDS, whole=whole)):
-                streams.complain(f"The cluster has not told of all its jobs within {CLUSTER_SECONDS:g} s")
+            _reach_the_cluster(engine, waiting, statements)
             answer = waiting.result(engine.execute(text, Session()))
             status = tell(answer, asked.format, label)
             jobs = answer.jobs
@@ -118,6 +117,20 @@ def _carry_out(engine: Engine, text: str, statements: Sequence[Statement], asked
     if waiting.interrupted is not None:
         return 128 + waiting.interrupted
     return status
+
+
+def _reach_the_cluster(engine: Engine, waiting: Waiting, statements: Sequence[Statement]) -> None:
+    """Wait for a cluster to answer; if it does not, its jobs can still be shown. Raises StorageError."""
+    from jobtui.engine.failures import StorageError
+
+    whole = any(isinstance(statement, ABOUT_JOBS) for statement in statements)
+    try:
+        if not waiting.result(engine.reached(CLUSTER_SECONDS, whole=whole)):
+            streams.complain(f"The cluster has not told of all its jobs within {CLUSTER_SECONDS:g} s")
+    except StorageError as error:
+        if not all(isinstance(statement, ShowJobs | ShowJob) for statement in statements):
+            raise
+        streams.complain(f"{error}; shown as it was last seen")
 
 
 def tell(answer: Answer, form: str, label: str) -> int:

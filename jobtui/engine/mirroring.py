@@ -140,8 +140,7 @@ class Mirroring:
 
     def _noted(self, book: Book, made: dict[int, Job], sighting: Sighting, told: list[Notice]) -> list[Job]:
         space, now = sighting.space, sighting.job
-        known = self.run_of(book, space, now.id)
-        job = made.get(known.id, known) if known is not None else None
+        job = made.get(self.origins.get(space, now.id) or 0) or self.run_of(book, space, now.id)
         if job is None:
             return [self._new(book, sighting)]
         if not job.status.ended:

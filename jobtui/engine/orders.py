@@ -19,6 +19,7 @@ from jobtui.engine import answers, mirrored
 from jobtui.engine.desk import Refused
 from jobtui.engine.ledger import Book
 from jobtui.engine.lifecycle import Illegal
+from jobtui.history import StoreError
 from jobtui.model import Job, Origin, Status
 from jobtui.storage.base import Code, JobMirror, StorageError
 from jobtui.storage.nebula import News, Sighting
@@ -244,7 +245,11 @@ class Orders:
             self._mirroring.origins.put(job)
             return [job]
 
-        (job,) = await self._engine.ledger.change(edit)
+        try:
+            (job,) = await self._engine.ledger.change(edit)
+        except StoreError:
+            self._mirroring.origins.put(old)
+            raise
         try:
             count = await self._mirror.recover(origin.space, [origin.id])
         except StorageError as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import jobtui
 from jobtui.cli import main
 from jobtui.config import ConfigError, read_config
 from jobtui.config.clusters import profile_name
@@ -115,6 +116,15 @@ def test_what_is_printed_of_a_cluster_is_a_config_that_says_the_same(
     printed = file.with_name("printed.toml")
     printed.write_text(capsys.readouterr().out)
     assert read_config(printed).profiles == read_config(file).profiles
+
+
+def test_the_example_of_the_documentation_is_a_config(file: Path) -> None:
+    told = (Path(jobtui.__file__).parents[1] / "docs" / "nebulagraph.md").read_text()
+    for example in told.split("```toml\n")[1:]:
+        file.write_text(example.split("```")[0])
+        cluster = read_config(file).open_profile("prod").cluster
+        assert cluster is not None
+        assert len(cluster.addresses) == 3
 
 
 def test_a_cluster_that_no_config_names_has_a_directory_of_its_own() -> None:

@@ -180,6 +180,18 @@ def test_a_cluster_that_does_not_answer_is_told_with_the_reason(tmp_path: Path, 
     assert len(ended.stderr.splitlines()) == 1
 
 
+def test_the_jobs_of_a_cluster_that_does_not_answer_are_shown_as_they_were(
+    jobtui: NebulaCommand, graphd: GraphdDouble
+) -> None:
+    jobtui.done("-e", "ADMIN FLUSH nba")
+    graphd.down()
+    ended = jobtui("-e", "SHOW JOBS; SHOW JOB 1", "--format", "jsonl")
+    assert ended.returncode == 0
+    assert '"flush nba"' in ended.stdout
+    assert "Connection refused" in ended.stderr
+    assert ended.stderr.endswith("; shown as it was last seen\n")
+
+
 def test_one_graphd_of_three_is_enough(tmp_path: Path, cluster: Cluster) -> None:
     with GraphdDouble(cluster) as one, GraphdDouble(cluster) as two, GraphdDouble(cluster) as three:
         one.down()
