@@ -9,7 +9,10 @@
     bars.py            progress bars on a terminal's stderr (rich, imported there alone)
     load.py, dump.py   key-value pairs into a space and out of it; pairs/ holds their file formats
     dashboard.py       the dashboard, and --demo
-    config_command.py  `jobtui config`
+    config_command.py  `jobtui config`; history_command.py  `jobtui history`
+    doctor.py          `jobtui doctor`, and in checks.py what it looks at
+    help_command.py    --help and `jobtui help`; help_texts.py holds the pages
+    completing/        shell completion
     streams.py         stdout, stderr and stdin: closed pipes, full disks, foreign characters
     exits.py           the exit statuses and the errors that lead to them
 

@@ -15,6 +15,7 @@ from jobtui.cli.exits import UsageError
 
 TEXT_FORMATS = ("box", "json", "jsonl", "csv")
 PAIR_FORMATS = ("jsonl", "csv", "tsv")
+EXPORT_FORMATS = ("jsonl", "json", "csv")
 VERBS = ("load", "dump", "serve", "config", "history", "doctor", "completion", "help")
 SHELLS = ("bash", "zsh", "fish")
 VALUED = ("-e", "-f", "--format", "--profile", "--nebula", "-u", "--tls", "--data-dir", "--config")
@@ -120,10 +121,11 @@ class ConfigCommand(Place):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryCommand(Place):
-    """history: `what` is verify, repair or export; an export goes to `file`, "-" being stdout."""
+    """history: `what` is verify, repair or export; an export goes to `file`, "-" being stdout, as `format`."""
 
     what: str
     file: str = "-"
+    format: str = "jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,12 +215,13 @@ def parse_arguments(words: Sequence[str], *, piped: bool) -> Asked:
 
 
 def _history(found: argparse.Namespace, place: dict[str, Any]) -> HistoryCommand:
-    _refuse_beside("history", found, "format")
-    if found.target is None:
-        return HistoryCommand(what=found.what, **place)
-    if found.what != "export":
+    if found.what == "export":
+        format_ = _one_of(EXPORT_FORMATS, found.format or "jsonl")
+        return HistoryCommand(what="export", file=found.target or "-", format=format_, **place)
+    _refuse_beside(f"history {found.what}", found, "format")
+    if found.target is not None:
         raise UsageError(f"history {found.what} takes no file: '{found.target}'")
-    return HistoryCommand(what=found.what, file=found.target, **place)
+    return HistoryCommand(what=found.what, **place)
 
 
 def _check_words(words: Sequence[str]) -> None:

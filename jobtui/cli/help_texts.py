@@ -15,11 +15,11 @@ jobtui: a dashboard and command bar for a storage cluster's flush and compact
   jobtui load SPACE FILE…      put key-value pairs in; dump SPACE prints them
   jobtui serve                 run the jobs without a screen (--background)
   jobtui config, history, doctor   settings; the stored jobs; what is wrong here
-  jobtui help [STATEMENT]      the statements; jobtui VERB --help tells of a verb
+  jobtui help [STATEMENT]      the statements; VERB --help tells of a verb
   jobtui completion bash|zsh|fish   what a shell needs to complete all of it
 
   --format box|json|jsonl|csv  of results; load and dump have jsonl, csv and tsv
-  --detach, --wait             leave jobs queued; stay where another runs them
+  --detach, --wait             leave the jobs queued; stay for handed-in ones
   --profile NAME               a profile of the config; each has its own data
   --nebula HOST:PORT [-u USER] [--tls system|CA_FILE]
                                a NebulaGraph cluster; its password is asked for
@@ -78,7 +78,7 @@ jobtui config [print|path|check]
     "history": """\
 jobtui history verify
 jobtui history repair
-jobtui history export [FILE]
+jobtui history export [FILE] [--format jsonl|json|csv]
 
 The jobs that a profile keeps on disk, archived ones included.
 
@@ -86,7 +86,10 @@ The jobs that a profile keeps on disk, archived ones included.
            beside a jobtui at work. Status 1 where something is damaged
   repair   mend what can be mended; what can't be read is kept in quarantine/.
            Needs the profile for itself
-  export   every job as a JSON line, on stdout or into a new FILE
+  export   every job, on stdout or into a new FILE: full records as JSON, or a
+           row each as CSV; changes nothing
+
+  jobtui history export --format csv > jobs.csv
 """,
     "doctor": """\
 jobtui doctor

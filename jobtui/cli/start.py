@@ -15,6 +15,10 @@ def start(argv: Sequence[str] | None = None) -> int:
     streams.secure_streams()
     words = sys.argv[1:] if argv is None else argv
     try:
+        if words[:1] == ["__complete"] and len(words) > 2:
+            from jobtui.cli.completing.answering import answer
+
+            return answer(words[1:])
         asked = arguments.parse_arguments(words, piped=not streams.is_terminal(0))
         return _carry_out(asked)
     except CommandError as error:
@@ -39,6 +43,10 @@ def _carry_out(asked: arguments.Asked) -> int:
             from jobtui.cli.help_command import teach
 
             return teach(words)
+        case arguments.ShowCompletion(shell):
+            from jobtui.cli.completing.scripts import SCRIPTS
+
+            return _print(SCRIPTS[shell])
         case arguments.ShowVersion():
             from jobtui.cli.versions import version_line
 
@@ -63,6 +71,14 @@ def _carry_out(asked: arguments.Asked) -> int:
             from jobtui.cli.config_command import config_command
 
             return config_command(asked)
+        case arguments.HistoryCommand():
+            from jobtui.cli.history_command import history_command
+
+            return history_command(asked)
+        case arguments.Examine():
+            from jobtui.cli.doctor import doctor
+
+            return doctor(asked)
         case arguments.OpenDashboard() | arguments.OpenDemo():
             from jobtui.cli.dashboard import open_dashboard
 

@@ -1,0 +1,171 @@
+"""Completion: what is offered, how each shell is answered, and that real shells write it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from jobtui.cli import main
+from jobtui.cli.arguments import VERBS, _parser
+from jobtui.cli.completing.line import read_line, written
+from jobtui.cli.completing.offers import Fallback, offers
+from jobtui.cli.completing.scripts import SCRIPTS
+from tests.support.commands import CommandLine
+from tests.support.terminal import Terminal
+
+ROOT = Path(__file__).parents[2]
+LINES = [
+    ("jobtui ", ("jobtui",), "", ""),
+    ("jobtui --for", ("jobtui",), "--for", ""),
+    ('jobtui -e "USE n', ("jobtui", "-e"), "USE n", '"'),
+    ("jobtui -e 'USE n", ("jobtui", "-e"), "USE n", "'"),
+    (r"jobtui -e USE\ n", ("jobtui", "-e"), "USE n", ""),
+    (r'jobtui -e "a\"b\`c\d', ("jobtui", "-e"), 'a"b`c\\d', '"'),
+    ("jobtui -e 'a' -f \"\" x", ("jobtui", "-e", "a", "-f", ""), "x", ""),
+    ('jobtui --data-dir="/a b"/c', ("jobtui",), "--data-dir=/a b/c", ""),
+    ("", (), "", ""),
+]
+
+
+@pytest.mark.parametrize(("text", "words", "typed", "quote"), LINES)
+def test_a_line_is_read_as_its_shell_reads_it(
+    text: str, words: tuple[str, ...], typed: str, quote: str
+) -> None:
+    line = read_line(text)
+    assert (line.words, line.typed, line.quote) == (words, typed, quote)
+
+
+@pytest.mark.parametrize("quote", ["", "'", '"'])
+def test_what_is_written_into_a_line_is_read_back(quote: str) -> None:
+    foreign = "a b`c`$HOME \"d\" 'e' \\ é 图"
+    assert read_line(f"jobtui {quote}{written(foreign, quote)}").typed == foreign
+
+
+def texts(words: list[str], typed: str) -> list[str]:
+    return [offer.text for offer in offers(words, typed).found]
+
+
+def test_every_verb_and_option_is_offered() -> None:
+    assert texts([], "") == list(VERBS)
+    offered = {option for verb in ([], *([verb] for verb in VERBS)) for option in texts(verb, "-")}
+    parsers = [_parser(), *_parser()._subparsers._group_actions[0].choices.values()]  # type: ignore[union-attr,attr-defined]
+    known = {option for parser in parsers for action in parser._actions for option in action.option_strings}
+    assert offered == known - {"-h"}
+
+
+def test_an_option_that_was_given_is_not_offered_again() -> None:
+    assert "--wait" in texts(["-e", "x"], "--")
+    assert "--wait" not in texts(["-e", "x", "--wait"], "--")
+
+
+def test_the_values_of_options_are_offered() -> None:
+    assert texts(["-e", "x", "--format"], "j") == ["json", "jsonl"]
+    assert texts(["dump", "nba", "--format"], "") == ["jsonl", "csv", "tsv"]
+    assert texts([], "--format=c") == ["csv"]
+    assert texts(["config"], "p") == ["print", "path"]
+    assert offers(["-f"], "x").fallback is Fallback.FILES
+    assert offers(["--data-dir"], "").fallback is Fallback.DIRECTORIES
+
+
+def test_profiles_are_those_of_the_config_that_the_line_names(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text("[profiles.prod]\n[profiles.staging]\n")
+    assert texts(["--config", str(tmp_path / "c.toml"), "--profile"], "p") == ["prod"]
+
+
+def test_spaces_and_ids_are_those_of_the_data_that_the_line_names(nba: CommandLine) -> None:
+    place = ["--data-dir", str(nba.data)]
+    assert texts([*place, "load"], "n") == ["nba"]
+    assert texts([*place, "-e"], "USE n") == ["nba"]
+    assert [(one.text, one.note) for one in offers([*place, "-e"], "STOP JOB ").found] == [
+        ("1", "queue flush nba")
+    ]
+    assert texts([*place, "-e"], "RECOVER JOB ") == []
+
+
+def test_a_tab_beside_a_broken_config_says_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "c.toml").write_text("[")
+    assert main(["__complete", "bash", f"jobtui --config {tmp_path}/c.toml --profile "]) == 0
+    assert capsys.readouterr() == ("nothing\n", "")
+
+
+@contextmanager
+def shell(name: str, start: list[str], jobtui: CommandLine) -> Iterator[Terminal]:
+    """An interactive shell that knows jobtui, with the user's data as its default, and its completion."""
+    if shutil.which(name) is None:
+        pytest.skip(f"there is no {name} here")
+    programs = jobtui.home / "bin"
+    programs.mkdir(exist_ok=True)
+    (programs / "jobtui").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m jobtui "$@"\n')
+    (programs / "jobtui").chmod(0o755)
+    data = jobtui.home / "share" / "jobtui"
+    data.parent.mkdir(exist_ok=True)
+    data.symlink_to(jobtui.data)
+    script = jobtui.home / "completion"
+    script.write_text(SCRIPTS[name])
+    environment = jobtui.environment | {
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "XDG_DATA_HOME": str(jobtui.home / "share"),
+        "XDG_CONFIG_HOME": str(jobtui.home / "config"),
+        "LC_ALL": "C.UTF-8",
+        "INPUTRC": "/dev/null",
+    }
+    with Terminal([name, *start], environment=environment, cwd=jobtui.home, columns=120) as terminal:
+        setup = {
+            "bash": f"PS1='> '; . {script}",
+            "zsh": f"PS1='> '; autoload -Uz compinit && compinit -u -D; . {script}",
+            "fish": f"function fish_prompt; echo '> '; end; function fish_greeting; end; source {script}",
+        }[name]
+        terminal.press(f"{setup}; echo re''ady\r")
+        terminal.shows("ready")
+        yield terminal
+
+
+SHELLS = [("bash", ["--norc", "--noprofile", "-i"]), ("zsh", ["-f", "-i"]), ("fish", ["--no-config", "-i"])]
+
+
+@pytest.mark.parametrize(("name", "start"), SHELLS)
+def test_a_shell_completes_verbs_and_values(name: str, start: list[str], nba: CommandLine) -> None:
+    with shell(name, start, nba) as terminal:
+        terminal.press("jobtui comp", "tab")
+        terminal.shows("jobtui completion")
+        terminal.press("f", "tab")
+        terminal.shows("jobtui completion fish")
+
+
+@pytest.mark.parametrize(("name", "start"), SHELLS)
+def test_a_shell_completes_a_statement_in_quotes(name: str, start: list[str], nba: CommandLine) -> None:
+    with shell(name, start, nba) as terminal:
+        terminal.press('jobtui -e "USE n', "tab")
+        terminal.shows('jobtui -e "USE nba')
+        terminal.press("; STOP J", "tab")
+        terminal.shows('jobtui -e "USE nba; STOP JOB')
+        if name == "fish":
+            terminal.press("escape", "\x15", 'jobtui -e "USE nba; STOP JOB ')  # its pager has the tab key now
+        terminal.press("tab")
+        terminal.shows('jobtui -e "USE nba; STOP JOB 1')
+        terminal.press('"\r')
+        terminal.shows("stop 1 jobs 2 tasks")
+
+
+@pytest.mark.parametrize(("name", "start"), SHELLS)
+def test_a_shell_begins_a_statement_with_a_quote(name: str, start: list[str], nba: CommandLine) -> None:
+    with shell(name, start, nba) as terminal:
+        terminal.press("jobtui -e REC", "tab")
+        terminal.shows("RECOVER" if name == "fish" else 'jobtui -e "RECOVER')
+
+
+@pytest.mark.parametrize(("name", "start"), SHELLS)
+def test_a_shell_completes_the_files_of_a_load(name: str, start: list[str], nba: CommandLine) -> None:
+    (nba.home / "players.csv").write_text("k,v\n")
+    with shell(name, start, nba) as terminal:
+        terminal.press("jobtui load n", "tab")
+        terminal.shows("jobtui load nba")
+        terminal.press("play", "tab")
+        terminal.shows("jobtui load nba players.csv")
