@@ -1,0 +1,105 @@
+"""`jobtui history verify|repair|export`: looking after the jobs that a profile keeps on disk."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import TextIO
+
+from jobtui.cli.arguments import HistoryCommand
+from jobtui.cli.exits import CommandError, Exit
+from jobtui.cli.profiles import profile_of, settings_of
+from jobtui.cli.streams import Output, complain, harmless
+from jobtui.engine import looking_after
+from jobtui.engine.failures import StoreError, StoreLocked
+from jobtui.engine.profile import Profile
+
+
+def history_command(asked: HistoryCommand) -> int:
+    """Do what was asked for; the answer is the exit status. Raises CommandError."""
+    profile = profile_of(asked, settings_of(asked))
+    try:
+        match asked.what:
+            case "verify":
+                return _verify(profile)
+            case "repair":
+                return _repair(profile)
+            case _:
+                return _export(profile, asked)
+    except StoreLocked as locked:
+        raise CommandError(f"{locked}; a repair needs it alone: end that one first") from None
+    except StoreError as error:
+        raise CommandError(str(error)) from None
+
+
+def _verify(profile: Profile) -> int:
+    found = looking_after.verify(profile)
+    _tell(found or (f"{profile.history}: all is well",))
+    if found:
+        complain("jobtui history repair mends what can be mended, and keeps the rest in quarantine/")
+    return Exit.FAILED if found else Exit.DONE
+
+
+def _repair(profile: Profile) -> int:
+    if not profile.history.is_dir():
+        raise CommandError(f"there is no history in {profile.history}")
+    _tell(looking_after.repair(profile) or (f"{profile.history}: there was nothing to repair",))
+    return Exit.DONE
+
+
+def _tell(lines: tuple[str, ...]) -> None:
+    output = Output()
+    output.write("".join(f"{harmless(line)}\n" for line in lines))
+    output.flush()
+
+
+def _export(profile: Profile, asked: HistoryCommand) -> int:
+    if asked.file == "-":
+        stdout = _Stdout()
+        try:
+            looking_after.export(profile, stdout, asked.format)
+            stdout.output.flush()
+        except _NobodyReads:
+            pass
+        return Exit.DONE
+    count = _export_into(Path(asked.file), profile, asked.format)
+    complain(f"{asked.file}: {count} jobs")
+    return Exit.DONE
+
+
+def _export_into(file: Path, profile: Profile, form: str) -> int:
+    """Write a new file, for its owner's eyes; one that could not be finished is removed."""
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise CommandError(f"{file} is there already, and is left as it is") from None
+    except OSError as error:
+        raise CommandError(f"{file} can't be written: {error.strerror}") from None
+    try:
+        with open(descriptor, "w", encoding="utf-8", newline="") as out:
+            return looking_after.export(profile, out, form)
+    except OSError as error:
+        file.unlink()
+        raise CommandError(f"{file} can't be written: {error.strerror}") from None
+    except BaseException:
+        file.unlink()
+        raise
+
+
+class _NobodyReads(Exception):
+    """stdout's reader went away, and what is left to print need not be read."""
+
+
+class _Stdout(io.TextIOBase, TextIO):
+    """Our stdout as a file."""
+
+    def __init__(self) -> None:
+        self.output = Output()
+
+    def write(self, text: str) -> int:
+        """See `Output.write`."""
+        self.output.write(text)
+        if self.output.closed:
+            raise _NobodyReads
+        return len(text)

@@ -1,0 +1,23 @@
+"""Looking after a profile's history: for the rooms above the engine, which know only the profile."""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+from jobtui.engine.profile import Profile
+from jobtui.history import check
+
+
+def verify(profile: Profile) -> tuple[str, ...]:
+    """All that is not as it was written, a line each; nothing: all is well. Raises StoreError."""
+    return tuple(map(str, check.verify(profile.history)))
+
+
+def repair(profile: Profile) -> tuple[str, ...]:
+    """Make it whole; what was done, a line each. Raises StoreLocked while a process has it, and StoreError."""
+    return tuple(check.repair(profile.history))
+
+
+def export(profile: Profile, out: TextIO, form: str) -> int:
+    """Write every job to `out` as json, jsonl or csv; returns how many there are. Raises StoreError."""
+    return check.export(profile.history, out, form)

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import CommandLine
+
+
+def journal(jobtui: CommandLine) -> Path:
+    (found,) = jobtui.profile.history.glob("journal-*.jsonl")
+    return found
+
+
+def damage(jobtui: CommandLine) -> None:
+    """Spoil the record of the one job."""
+    file = journal(jobtui)
+    raw = file.read_bytes()
+    file.write_bytes(raw.replace(b'"command":"flush"', b'"command":"flash"'))
+
+
+def test_verify_of_a_sound_history_says_so(nba: CommandLine) -> None:
+    assert nba.done("history", "verify") == f"{nba.profile.history}: all is well\n"
+
+
+def test_verify_names_what_is_damaged_and_changes_nothing(nba: CommandLine) -> None:
+    damage(nba)
+    before = {file: file.read_bytes() for file in nba.profile.history.glob("*.*")}
+    told = nba("history", "verify")
+    assert told.returncode == 1
+    assert journal(nba).name in told.stdout
+    assert "jobtui history repair" in told.stderr
+    assert {file: file.read_bytes() for file in nba.profile.history.glob("*.*")} == before
+
+
+def test_repair_makes_it_whole_and_says_what_it_did(nba: CommandLine) -> None:
+    damage(nba)
+    assert "quarantine/" in nba.done("history", "repair")
+    assert nba.done("history", "verify").endswith("all is well\n")
+    assert nba.done("history", "repair").endswith("there was nothing to repair\n")
+
+
+def test_a_repair_of_nothing_makes_nothing(jobtui: CommandLine) -> None:
+    told = jobtui("history", "repair")
+    assert (told.returncode, told.stderr) == (1, f"jobtui: there is no history in {jobtui.profile.history}\n")
+    assert not jobtui.data.exists()
+    assert jobtui.done("history", "verify").endswith("all is well\n")
+    assert not jobtui.data.exists()
+
+
+def test_a_repair_waits_for_nobody(nba: CommandLine) -> None:
+    with nba.started("serve") as server:
+        assert server.stderr is not None
+        while b"serves" not in server.stderr.readline():
+            pass
+        told = nba("history", "repair")
+        assert told.returncode == 1
+        assert f"process {server.pid}" in told.stderr
+        assert nba.done("history", "verify").endswith("all is well\n")
+
+
+def test_an_export_is_every_job_in_full(nba: CommandLine) -> None:
+    (job,) = map(json.loads, nba.done("history", "export").splitlines())
+    assert (job["id"], job["command"], job["status"], job["archived"]) == (1, "flush", "queue", False)
+    assert json.loads(nba.done("history", "export", "--format", "json")) == [job]
+    assert nba.done("history", "export", "--format", "csv").splitlines()[1].startswith("1,flush,nba,queue,")
+
+
+def test_an_export_into_a_file_is_for_its_owner_and_overwrites_nothing(nba: CommandLine) -> None:
+    told = nba("history", "export", "jobs.jsonl")
+    file = nba.home / "jobs.jsonl"
+    assert (told.returncode, told.stdout, told.stderr) == (0, "", "jobs.jsonl: 1 jobs\n")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    again = nba("history", "export", "jobs.jsonl")
+    assert (again.returncode, again.stderr) == (
+        1,
+        "jobtui: jobs.jsonl is there already, and is left as it is\n",
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_an_export_that_finds_no_room_says_so(nba: CommandLine) -> None:
+    with open("/dev/full", "wb") as full, nba.started("history", "export", stdout=full) as export:
+        assert export.stderr is not None
+        assert b"No space left on device" in export.stderr.read()
+        assert export.wait() == 1
