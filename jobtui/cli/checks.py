@@ -1,0 +1,180 @@
+"""The things that `jobtui doctor` looks at."""
+
+from __future__ import annotations
+
+import locale
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from jobtui.cli.doctor import Finding, Level
+from jobtui.cli.streams import is_terminal
+from jobtui.engine.failures import StorageError, StoreError
+from jobtui.engine.profile import Profile
+from jobtui.model import LinkState
+
+SMALLEST = (60, 15)
+LITTLE_SPACE = 1 << 30
+NO_SPACE = 16 << 20
+CLUSTER_SECONDS = 15.0
+
+
+def terminal() -> Iterator[Finding]:
+    """The terminal, its colours and its characters."""
+    name = os.environ.get("TERM", "")
+    if not (is_terminal(0) and is_terminal(1)):
+        yield Finding(Level.WARN, "terminal", "none here", "the dashboard needs one; -e, -f and pipes do not")
+    elif name in ("", "dumb"):
+        said = f"TERM is {name or 'not set'}: it can't move its cursor"
+        yield Finding(Level.WARN, "terminal", said, "set TERM to what it is, xterm-256color for most")
+    else:
+        size = shutil.get_terminal_size()
+        said = f"{name}, {size.columns} columns, {size.lines} lines"
+        if size.columns < SMALLEST[0] or size.lines < SMALLEST[1]:
+            advice = f"the dashboard shows more from {SMALLEST[0]} columns and {SMALLEST[1]} lines on"
+            yield Finding(Level.WARN, "terminal", said, advice)
+        else:
+            yield Finding(Level.OK, "terminal", said)
+    yield Finding(Level.OK, "colours", _colours(name))
+    encoding = locale.getpreferredencoding(do_setlocale=False)
+    if encoding.lower().replace("-", "") == "utf8":
+        yield Finding(Level.OK, "text", encoding)
+    else:
+        advice = "set LC_ALL to one with UTF-8, C.UTF-8 say, to see names and pictures as they are"
+        yield Finding(Level.WARN, "text", f"the locale's encoding is {encoding}", advice)
+
+
+def _colours(name: str) -> str:
+    if os.environ.get("NO_COLOR"):
+        return "none: NO_COLOR is set; marks carry the meaning"
+    if os.environ.get("COLORTERM", "") in ("truecolor", "24bit"):
+        return "16 million"
+    return "256" if "256color" in name else "16; COLORTERM=truecolor says that it has more"
+
+
+def data_directory(profile: Profile) -> Finding:
+    """Whether the profile's data can be written where it belongs, and what room there is."""
+    place = _nearest(profile.root)
+    said = f"{profile.root}" if profile.root.exists() else f"{profile.root} (not there yet)"
+    if problem := _unwritable(place):
+        return Finding(
+            Level.BAD, "data", f"{said} {problem}", "--data-dir or data_dir in the config names another"
+        )
+    free = shutil.disk_usage(place).free
+    room = f"{said}, {_size(free)} free"
+    if free < NO_SPACE:
+        return Finding(Level.BAD, "data", room, "make room: a full disk takes no new jobs")
+    if free < LITTLE_SPACE:
+        advice = "a compact needs as much room as the space has on that host"
+        return Finding(Level.WARN, "data", room, advice)
+    return Finding(Level.OK, "data", room)
+
+
+def host_directories(profile: Profile) -> Iterator[Finding]:
+    """The directories that the config gives to embedded hosts."""
+    for host, directory in profile.hosts.items():
+        if directory is None:
+            continue
+        if problem := _unwritable(_nearest(directory)):
+            advice = f"mount it, or change hosts.{host} of the profile in the config"
+            yield Finding(Level.BAD, "host", f"{host}: {directory} {problem}", advice)
+        else:
+            free = shutil.disk_usage(_nearest(directory)).free
+            yield Finding(Level.OK, "host", f"{host}: {directory}, {_size(free)} free")
+
+
+def owner(profile: Profile) -> Finding:
+    """Who has the profile's lock, and whether it answers."""
+    from jobtui.engine.checkup import owner_of
+
+    try:
+        found = owner_of(profile)
+    except (OSError, StoreError) as error:
+        return Finding(Level.BAD, "lock", f"can't be seen: {error}", "see that your user may read the data")
+    if found is None:
+        return Finding(Level.OK, "lock", "free: no jobtui has this profile")
+    who = f"process {found.pid}" if found.pid is not None else "another process"
+    if not found.trouble:
+        return Finding(Level.OK, "lock", f"{who} has this profile, and answers")
+    advice = "bring it back (fg), or end it with kill; what is queued then runs at the next start"
+    return Finding(Level.WARN, "lock", f"{who} has this profile: {found.trouble}", advice)
+
+
+def history(profile: Profile) -> Finding:
+    """Whether the history can be read, and is whole as far as a start looks."""
+    from jobtui.engine.checkup import kept_in
+
+    try:
+        kept = kept_in(profile)
+    except StoreError as error:
+        return Finding(
+            Level.BAD, "history", str(error), "jobtui history verify tells more; keep a copy before a repair"
+        )
+    if kept.damage:
+        more = f" and {len(kept.damage) - 1} more" if len(kept.damage) > 1 else ""
+        advice = "jobtui history verify tells all of it, jobtui history repair mends what can be mended"
+        return Finding(Level.WARN, "history", f"damaged: {kept.damage[0]}{more}", advice)
+    live = f", {kept.live} queued or running" if kept.live else ""
+    said = f"the last job is {kept.last_id}{live}" if kept.last_id else "no jobs yet"
+    return Finding(Level.OK, "history", said)
+
+
+def storage() -> Finding:
+    """Whether RocksDB does its work here."""
+    from jobtui.engine.checkup import TrialFailed, try_storage
+
+    advice = "pip install --force-reinstall rocksdict; its wheel must fit this Python and this system"
+    try:
+        try_storage()
+    except (StorageError, StoreError, TrialFailed, OSError) as error:
+        return Finding(Level.BAD, "rocksdb", str(error), advice)
+    return Finding(Level.OK, "rocksdb", "a worker started, wrote, flushed and compacted")
+
+
+def cluster(profile: Profile) -> Finding:
+    """Whether the profile's cluster answers."""
+    from jobtui.engine.checkup import try_cluster
+
+    assert profile.cluster is not None
+    where = ", ".join(map(str, profile.cluster.addresses)) or "its storage hosts"
+    advice = "see the addresses, the user and the password's place: docs/nebulagraph.md, Connecting"
+    try:
+        link, hosts = try_cluster(profile, CLUSTER_SECONDS)
+    except (StorageError, StoreError, OSError) as error:
+        return Finding(Level.BAD, "cluster", f"{where}: {error}", advice)
+    if link is not None and link.state is not LinkState.CONNECTED:
+        return Finding(Level.BAD, "cluster", f"{where}: {link.state}: {link.detail}", advice)
+    down = [host.name for host in hosts if not host.up]
+    told = f"{where} answers, {len(hosts)} storage hosts"
+    if down:
+        return Finding(
+            Level.WARN, "cluster", f"{told}, down: {', '.join(down)}", "start them, or wait for them"
+        )
+    return Finding(Level.OK, "cluster", told)
+
+
+def _nearest(directory: Path) -> Path:
+    """The directory, or the nearest above it that exists."""
+    return next(place for place in (directory.absolute(), *directory.absolute().parents) if place.exists())
+
+
+def _unwritable(place: Path) -> str:
+    """Why nothing can be written there, "" where it can."""
+    import tempfile
+
+    if not place.is_dir():
+        return f"can't be used: {place} is no directory"
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            return ""
+    except OSError as error:
+        return f"can't be written: {error.strerror}"
+
+
+def _size(number: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}"
+        number /= 1024
+    return f"{number:.1f} TiB"

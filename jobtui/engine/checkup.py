@@ -1,0 +1,109 @@
+"""What can be found out about a profile without taking it: for whoever asks why something doesn't work.
+
+Nothing here writes into the profile; storage and clusters are tried from a throw-away one.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from jobtui.engine.desk import Session
+from jobtui.engine.engine import Engine
+from jobtui.engine.profile import Profile, Run
+from jobtui.engine.remote import Remote
+from jobtui.engine.wire import NoAnswer
+from jobtui.history import History
+from jobtui.history.io import Disk
+from jobtui.history.lock import Watch
+from jobtui.model import Link
+from jobtui.storage.base import Host
+
+_PAIRS = [(b"key %d" % number, b"value") for number in range(100)]
+_SPACE = "tried"
+_HOST = "local0"
+_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The process that has a profile (None: it left no name) and why it can't be talked to ("": it can)."""
+
+    pid: int | None
+    trouble: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a history holds: the ids given so far, those still queued or running, what was found damaged."""
+
+    last_id: int
+    live: int
+    damage: tuple[str, ...]
+
+
+def owner_of(profile: Profile) -> Owner | None:
+    """Who has the profile; None where nobody has. Raises OSError where that can't be seen."""
+    watch = Watch(Disk(), profile.history)
+    try:
+        if not watch.has_writer():
+            return None
+        mark = watch.mark()
+    finally:
+        watch.close()
+    try:
+        Remote.connect(profile).close()
+    except NoAnswer as silent:
+        return Owner(mark.pid if mark else None, str(silent))
+    return Owner(mark.pid if mark else None, "")
+
+
+def kept_in(profile: Profile) -> Kept:
+    """What the profile's history holds. Raises StoreError."""
+    history = History.open(profile.history, write=False)
+    try:
+        return Kept(history.last_id(), len(history.live()), tuple(map(str, history.notes)))
+    finally:
+        history.close()
+
+
+def try_storage() -> None:
+    """Write, flush and compact in an embedded database. Raises StorageError and StoreError."""
+    with _elsewhere(Profile("doctor", Path(), {_HOST: None})) as engine:
+        session = Session(_SPACE, Path("/"))
+        engine.execute(f"CREATE SPACE {_SPACE}", session).result(_SECONDS)
+        engine.load(_SPACE, _PAIRS).result(_SECONDS)
+        answer = engine.execute("ADMIN FLUSH; ADMIN COMPACT", session).result(_SECONDS)
+        if answer.failure is not None:
+            raise TrialFailed(answer.failure.message)
+        for job in engine.ended(answer.jobs).result(_SECONDS):
+            if job.reason:
+                raise TrialFailed(job.reason)
+
+
+def try_cluster(profile: Profile, seconds: float) -> tuple[Link | None, tuple[Host, ...]]:
+    """The connection to the profile's cluster after at most so many seconds, and the hosts that it tells of.
+
+    Raises StorageError and StoreError.
+    """
+    with _elsewhere(profile) as engine:
+        engine.reached(seconds, whole=False).result(seconds + _SECONDS)
+        return engine.link, engine.overview().result(seconds + _SECONDS).hosts
+
+
+class TrialFailed(Exception):
+    """The storage did not do what was asked of it; the text says why."""
+
+
+@contextmanager
+def _elsewhere(profile: Profile) -> Iterator[Engine]:
+    """An engine as the profile has it, in a directory of its own that goes with it."""
+    with tempfile.TemporaryDirectory(prefix="jobtui-doctor-") as root:
+        engine = Engine.open(replace(profile, root=Path(root)), run=Run.SUBMITTED)
+        try:
+            yield engine
+        finally:
+            engine.close()

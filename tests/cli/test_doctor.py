@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import CommandLine
+from tests.support.terminal import Terminal
+
+
+def findings(jobtui: CommandLine, *words: str) -> tuple[int, dict[str, tuple[str, str]]]:
+    """The exit status, and each finding's level and words by what it is about."""
+    ended = jobtui("doctor", *words)
+    assert ended.stderr == ""
+    lines = [line for line in ended.stdout.splitlines() if not line.startswith(" ")]
+    return ended.returncode, {line[6:15].strip(): (line[:4].strip(), line[17:]) for line in lines}
+
+
+def test_where_all_is_well_nothing_is_bad(nba: CommandLine) -> None:
+    status, found = findings(nba)
+    assert status == 0
+    assert found["config"][0] == found["data"][0] == "ok"
+    assert found["lock"] == ("ok", "free: no jobtui has this profile")
+    assert found["history"] == ("ok", "the last job is 1, 1 queued or running")
+    assert found["rocksdb"] == ("ok", "a worker started, wrote, flushed and compacted")
+
+
+def test_it_leaves_no_trace_where_there_was_nothing(jobtui: CommandLine) -> None:
+    status, found = findings(jobtui)
+    assert (status, found["history"]) == (0, ("ok", "no jobs yet"))
+    assert not jobtui.data.exists()
+
+
+def test_a_wrong_config_is_bad_and_the_rest_is_looked_at_all_the_same(tmp_path: Path) -> None:
+    status, found = findings(CommandLine(tmp_path, "[dashboard]\nbel = true\n"))
+    assert status == 1
+    assert found["config"][0] == "bad"
+    assert "did you mean 'bell'?" in found["config"][1]
+    assert found["rocksdb"][0] == "ok"
+
+
+def test_a_data_directory_that_is_a_file_is_bad(jobtui: CommandLine) -> None:
+    jobtui.data.write_text("")
+    status, found = findings(jobtui)
+    assert (status, found["data"][0]) == (1, "bad")
+    assert f"{jobtui.data} is no directory" in found["data"][1]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_data_directory_that_is_read_only_is_bad(nba: CommandLine) -> None:
+    nba.profile.root.chmod(0o500)
+    status, found = findings(nba)
+    assert (status, found["data"][0]) == (1, "bad")
+
+
+def test_the_owner_is_named_and_whether_it_answers(nba: CommandLine) -> None:
+    with nba.started("serve") as server:
+        assert server.stderr is not None
+        while b"serves" not in server.stderr.readline():
+            pass
+        _, found = findings(nba)
+        assert found["lock"] == ("ok", f"process {server.pid} has this profile, and answers")
+        server.send_signal(signal.SIGSTOP)
+        _, found = findings(nba)
+        assert found["lock"][0] == "warn"
+        assert f"process {server.pid} has this profile: it does not answer" in found["lock"][1]
+        server.send_signal(signal.SIGCONT)
+
+
+def test_damage_is_told_with_what_to_do(nba: CommandLine) -> None:
+    (journal,) = nba.profile.history.glob("journal-*.jsonl")
+    journal.write_bytes(journal.read_bytes().replace(b'"command":"flush"', b'"command":"flash"'))
+    ended = nba("doctor")
+    assert "warn  history    damaged: " in ended.stdout
+    assert "jobtui history repair" in ended.stdout
+
+
+def test_a_cluster_that_is_not_there_is_bad(tmp_path: Path) -> None:
+    jobtui = CommandLine(tmp_path, '[profiles.prod]\ncluster = "nebula"\ngraphd = ["127.0.0.1:9"]\n')
+    status, found = findings(jobtui, "--profile", "prod")
+    assert (status, found["cluster"][0]) == (1, "bad")
+    assert "127.0.0.1:9" in found["cluster"][1]
+    assert "rocksdb" not in found
+
+
+def test_a_host_directory_that_is_not_there_yet_is_fine(tmp_path: Path) -> None:
+    jobtui = CommandLine(tmp_path, f'[profiles.local]\nhosts = {{ h1 = "{tmp_path}/disk1" }}\n')
+    status, found = findings(jobtui)
+    assert (status, found["host"][0]) == (0, "ok")
+
+
+def test_it_looks_at_the_terminal(jobtui: CommandLine) -> None:
+    words = [sys.executable, "-m", "jobtui", "--data-dir", str(jobtui.data), "doctor"]
+    with Terminal(words, columns=130, environment=jobtui.environment) as terminal:
+        assert terminal.ended() == 0
+        terminal.shows("ok    terminal   xterm-256color, 130 columns, 30 lines", "ok    colours    16 million")
+    dumb = jobtui.environment | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    with Terminal(words, columns=50, environment=dumb) as terminal:
+        assert terminal.ended() == 0
+        terminal.shows("warn  terminal", "warn  text")
