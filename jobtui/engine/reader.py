@@ -63,7 +63,7 @@ class Reader:
             typed = answers.words(text, statement)
             try:
                 done.append(self._run(statement, typed, session))
-            except (Refused, StoreError) as error:
+            except _expected() as error:
                 return Answer(tuple(done), answers.failure(text, statement, str(error)))
         return Answer(tuple(done))
 
@@ -97,12 +97,18 @@ class Reader:
         return self.history.live()
 
     def spaces(self) -> tuple[str, ...]:
-        """See `Desk.spaces`."""
-        return tuple(space.name for space in self._catalogue()[0])
+        """See `Desk.spaces`; where the storage can't be read, those of the history."""
+        try:
+            return tuple(space.name for space in self._catalogue()[0])
+        except _expected():
+            return self.history.spaces()
 
     def host_names(self) -> tuple[str, ...]:
-        """See `Desk.host_names`."""
-        return tuple(host.name for host in self._catalogue()[1])
+        """See `Desk.host_names`; none where the storage can't be read."""
+        try:
+            return tuple(host.name for host in self._catalogue()[1])
+        except _expected():
+            return ()
 
     @property
     def link(self) -> Link | None:
@@ -114,7 +120,12 @@ class Reader:
 
     def overview(self) -> Future[Overview]:
         """See `Desk.overview`; sizes are the files', memory is unknown."""
-        return _done(self._look())
+        try:
+            return _done(self._look())
+        except _expected() as error:
+            failed: Future[Overview] = Future()
+            failed.set_exception(error)
+            return failed
 
     def stats(self, space: str, host: str) -> Future[Stats]:
         """Unknown to a reader: looking into a database opens it."""
@@ -152,6 +163,13 @@ class Reader:
         catalogue = Catalogue.open(self._settings.storage, self._settings.hosts)
         looks = (SpaceLook(space, catalogue.size(space.name), None, None) for space in catalogue.spaces())
         return tuple(looks), catalogue.hosts()
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    """What a statement may end in; the storage's errors are imported once something went wrong."""
+    from jobtui.storage.base import StorageError
+
+    return Refused, StoreError, StorageError, OSError
 
 
 def _done(value: T) -> Future[T]:
