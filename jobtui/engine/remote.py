@@ -28,6 +28,7 @@ from jobtui.storage.base import Code, Pair, StorageError
 
 T = TypeVar("T")
 GREETING_SECONDS = 2.0  # for the owner to say that it is there
+LAG_SECONDS = 1.0  # that a history may be behind its owner's word
 PATIENCE_SECONDS = 120.0  # for it to carry out a statement
 TOO_LONG = "a pair is too long to be handed to the jobtui that owns this profile: load it once that has ended"
 ENDED = "the jobtui that ran this profile has ended"
@@ -43,7 +44,7 @@ class Remote(Reader):
         self._door = wire.door_of(profile.root)
         self._listeners: tuple[Listener, ...] = ()
         self._lock = threading.Lock()
-        self._live: dict[int, Job] = {}
+        self._told: dict[int, Job] = {}
         self._closed = False
         self.gone: Callable[[], None] = lambda: None
         self._owner_gone = False
@@ -77,7 +78,7 @@ class Remote(Reader):
         for statement in parsed:
             try:
                 if isinstance(statement, ShowJobs):
-                    self.history.refresh()
+                    self._read_up_to(max((job for result in done for job in result.jobs), default=0))
                     done.append(self._run(statement, answers.words(text, statement), session))
                     continue
                 ran = self._hand_in(answers.words(text, statement), session)
@@ -101,11 +102,12 @@ class Remote(Reader):
 
     def job(self, job_id: int) -> Job | None:
         """See `Desk.job`."""
-        return self._live.get(job_id) or self.history.get(job_id)
+        return self._told.get(job_id) or self.history.get(job_id)
 
     def active(self) -> tuple[Job, ...]:
         """See `Desk.active`."""
-        return tuple(self._live.get(job.id, job) for job in self.history.live())
+        jobs = {job.id: job for job in self.history.live()} | self._told.copy()
+        return tuple(jobs[job_id] for job_id in sorted(jobs) if not jobs[job_id].status.ended)
 
     @property
     def link(self) -> Link | None:
@@ -160,6 +162,14 @@ class Remote(Reader):
         self._following.close()
         super().close()
 
+    def _read_up_to(self, job_id: int) -> None:
+        """Have read what was just handed in: the history may tell it a moment later than the owner."""
+        end = time.monotonic() + LAG_SECONDS
+        self.history.refresh()
+        while self.history.last_id() < job_id and time.monotonic() < end:
+            time.sleep(LAG_SECONDS / 100)
+            self.history.refresh()
+
     def _hand_in(self, words: str, session: Session) -> wire.Ran:
         ran = self._want(wire.Run(words, session.space, str(session.cwd)), wire.Ran)
         session.space = ran.space
@@ -198,13 +208,12 @@ class Remote(Reader):
     def _take(self, messages: Sequence[Message]) -> None:
         self._note_link(messages)
         for message in messages:
-            if isinstance(message, Progress) or (isinstance(message, Change) and not message.job.status.ended):
-                self._live[message.job.id] = message.job
-            elif isinstance(message, Change):
-                self._live.pop(message.job.id, None)
+            if isinstance(message, Progress | Change):
+                self._told[message.job.id] = message.job
         if any(isinstance(message, Change | Archived) for message in messages):
             self.history.refresh()
             self._settle()
+            self._forget_what_is_read()
         for listener in self._listeners:
             listener(messages)
 
@@ -230,8 +239,16 @@ class Remote(Reader):
     def as_they_are(self, jobs: Iterable[int]) -> tuple[Job, ...]:
         """The jobs as they are on disk now, whether they have ended or not. Raises StoreError."""
         self.history.refresh()
-        found = (self.history.get(job_id) or self.history.archived_job(job_id) for job_id in jobs)
+        found = (self.job(job_id) or self.history.archived_job(job_id) for job_id in jobs)
         return tuple(job for job in found if job is not None)
+
+    def _forget_what_is_read(self) -> None:
+        """Let go of the ended jobs that the history tells by now: it may learn of them later than we do."""
+        ended = [job_id for job_id, job in self._told.items() if job.status.ended]
+        unread = {job.id for job in self.history.live()} if ended else set()
+        for job_id in ended:
+            if job_id not in unread:
+                del self._told[job_id]
 
 
 def _greeted(door: Path) -> tuple[socket.socket, BinaryIO, wire.Posted]:

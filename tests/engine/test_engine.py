@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -344,3 +345,22 @@ def test_show_hosts_and_show_spaces_do_not_wait_for_a_host_that_hangs(three: Ben
     assert rows["solo"] == ("solo", "1", "", "", "")
     assert rows["nba"] == ("nba", "3", "12 KiB", "0 B", "12 KiB")
     assert ("far", "offline") in [row[:2] for row in three.rows("SHOW HOSTS")]
+
+
+def test_times_are_stored_in_utc_and_a_wall_clock_that_steps_back_reorders_nothing(
+    three: Bench, tmp_path: Path
+) -> None:
+    for _ in range(3):
+        three.say("ADMIN FLUSH solo")
+        three.clock.set_back(3600)  # as an hour of daylight saving, or a clock that was put right
+    for turn in range(3):
+        three.storage.operation("solo", "far", turn).finish()
+        three.clock.advance(1)
+    three.engine.idle().result(WAIT)
+    rows = three.rows("SHOW JOBS")
+    assert [row[0] for row in rows] == ["1", "2", "3"]
+    assert all((three.job(int(row[0])).took or 0) >= 0 for row in rows)
+    (journal,) = (tmp_path / "history").glob("journal-*.jsonl")
+    times = re.findall(r'"(?:submitted|start|stop|at)":"([^"]+)"', journal.read_text())
+    assert times
+    assert all(time.endswith("Z") for time in times)

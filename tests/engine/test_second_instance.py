@@ -217,3 +217,117 @@ def test_a_reader_refuses_what_would_write_before_any_of_the_text(root: Path) ->
     with pytest.raises((StorageError, Exception), match="look into its databases"):
         reader.stats("nba", "a").result(WAIT)
     reader.close()
+
+
+def test_a_profile_that_could_only_be_read_is_taken_over_once_its_owner_has_gone(
+    runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobtui.engine.shared.TRIES", 1)
+    monkeypatch.setattr("jobtui.engine.shared.BETWEEN_LOOKS_SECONDS", 0.01)
+    monkeypatch.setattr("jobtui.engine.backends.embedded", lambda profile, notice: ScriptedStorage({}))
+    ear = Ear()
+    with bench(root, ScriptedStorage({})):
+        wire.door_of(root).unlink()
+        desk = SharedDesk(Profile("local", root))
+        desk.subscribe(ear)
+        assert not desk.writable
+        assert not desk.hand_over()
+    ear.until(Notice, text="can be written again: this one runs it now")
+    assert desk.writable
+    assert desk.engine is not None
+    desk.close()
+
+
+def test_work_is_left_behind_only_where_the_process_can_go_on_without_its_screen(
+    runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobtui.engine.backends.embedded", lambda profile, notice: ScriptedStorage({}))
+    desk = SharedDesk(Profile("local", root))
+    assert not desk.hand_over()
+    desk.may_hand_over = True
+    assert desk.hand_over()
+    assert desk.handed_over
+    second = SharedDesk(Profile("local", root))
+    second.may_hand_over = True
+    assert not second.hand_over()
+    second.close()
+    desk.close()
+
+
+def test_an_owner_that_says_nothing_is_not_waited_for_long(
+    runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobtui.engine.remote.GREETING_SECONDS", 0.05)
+    door = wire.door_of(root)
+    door.parent.mkdir(parents=True)
+    with wire.socket.socket(wire.socket.AF_UNIX) as mute:
+        mute.bind(str(door))
+        mute.listen()
+        with pytest.raises(wire.Silent, match="it may be suspended"):
+            Remote.connect(Profile("local", root))
+
+
+def test_an_engine_that_leaves_takes_nothing_more_but_stays_for_what_it_was_given(
+    runtime: Path, root: Path
+) -> None:
+    with bench(root, ScriptedStorage({"solo": ("far",)}), run=Run.SUBMITTED) as it:
+        remote = Remote.connect(Profile("local", root))
+        remote.answer("ADMIN FLUSH solo", Session(None, Path("/")))
+        assert it.engine.leave_if_idle().result(WAIT) == (1,)
+        it.storage.operation("solo", "far").finish()
+        assert [job.status for job in remote.ended([1]).result(WAIT)] == [Status.FINISHED]
+        assert it.engine.leave_if_idle().result(WAIT) == ()
+        failure = remote.answer("ADMIN FLUSH solo", Session(None, Path("/"))).failure
+        assert failure is not None
+        assert "no jobtui answers" in failure.message
+        remote.close()
+
+
+def test_many_threads_may_ask_one_reader_what_is_new(runtime: Path, root: Path) -> None:
+    with bench(root, ScriptedStorage({"solo": ("far",)}, auto=True)) as it:
+        reader = Reader.open(Profile("local", root))
+        over = threading.Event()
+        failures: list[Exception] = []
+
+        def refresh() -> None:
+            while not over.is_set():
+                try:
+                    reader.history.refresh()
+                except Exception as error:
+                    failures.append(error)
+                    return
+
+        threads = [threading.Thread(target=refresh) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for _ in range(40):
+            it.say("ADMIN FLUSH solo; ADMIN FLUSH solo")
+        it.engine.idle().result(WAIT)
+        over.set()
+        for thread in threads:
+            thread.join()
+        reader.history.refresh()
+        assert not failures
+        assert reader.history.notes == ()
+        assert len(reader.execute("SHOW JOBS", Session(None, Path("/"))).result(WAIT).results[0].rows) == 80
+        reader.close()
+
+
+def test_what_the_owner_tells_holds_even_where_the_history_is_read_late(
+    owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote = Remote.connect(Profile("local", root))
+    owner.say("ADMIN COMPACT solo")
+    ear = Ear()
+    remote.subscribe(ear)
+    owner.storage.operation("solo", "far").progress(0.5, 1e6)
+    ear.until(Progress, rate=1e6)
+    monkeypatch.setattr(remote.history, "refresh", lambda: False)
+    ended = remote.ended([1])
+    owner.storage.operation("solo", "far").finish()
+    assert [job.status for job in ended.result(WAIT)] == [Status.FINISHED]
+    job = remote.job(1)
+    assert job is not None
+    assert job.status is Status.FINISHED
+    assert remote.active() == ()
+    remote.close()
