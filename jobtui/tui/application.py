@@ -13,6 +13,7 @@ from rich.style import Style
 from rich.text import Text
 from textual.app import App
 from textual.driver import Driver
+from textual.filter import Monochrome, NoColor
 from textual.timer import Timer
 
 from jobtui.engine.desk import Desk, Session
@@ -29,7 +30,7 @@ from jobtui.tui.screens.dashboard import Dashboard
 from jobtui.tui.settings import TuiSettings
 from jobtui.tui.state import StateStore
 from jobtui.tui.styles import style_sheets
-from jobtui.tui.themes import THEMES, next_theme, theme_name
+from jobtui.tui.themes import ANSI, THEMES, next_theme, theme_name
 from jobtui.tui.typed import Typed
 
 _FRAME_SECONDS = 1 / 60
@@ -67,6 +68,10 @@ class DashboardApp(App[int], inherit_bindings=False):
         store = StateStore(settings.state_dir)
         kept = store.read()
         self.theme = theme_name(settings.theme or kept.theme)
+        if self.no_color:
+            # greys are colours too: the terminal's own, reversed and underlined, say all that must be said
+            self.theme = ANSI.name
+            self._filters = [NoColor() if isinstance(one, Monochrome) else one for one in self._filters]
         space = kept.space if kept.space in desk.spaces() else None
         self.context = Context(
             desk=desk,

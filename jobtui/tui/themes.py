@@ -4,6 +4,19 @@ from __future__ import annotations
 
 from textual.theme import Theme
 
+
+def _scrollbars(ground: str, bar: str, held: str) -> dict[str, str]:
+    return {
+        "scrollbar": bar,
+        "scrollbar-hover": held,
+        "scrollbar-active": held,
+        "scrollbar-background": ground,
+        "scrollbar-background-hover": ground,
+        "scrollbar-background-active": ground,
+        "scrollbar-corner-color": ground,
+    }
+
+
 DARK = Theme(
     name="dark",
     primary="#5fafff",
@@ -25,6 +38,7 @@ DARK = Theme(
         "stopped": "#c79af0",
         "muted": "#7d889c",
         "rule": "#34405a",
+        **_scrollbars("#10141c", "#34405a", "#5fafff"),
     },
 )
 LIGHT = Theme(
@@ -48,6 +62,7 @@ LIGHT = Theme(
         "stopped": "#7a3fb0",
         "muted": "#69727f",
         "rule": "#bcc4cf",
+        **_scrollbars("#fbfbf9", "#bcc4cf", "#0b61b8"),
     },
 )
 CONTRAST = Theme(
@@ -71,6 +86,7 @@ CONTRAST = Theme(
         "stopped": "#ff87ff",
         "muted": "#d0d0d0",
         "rule": "#ffffff",
+        **_scrollbars("#000000", "#d0d0d0", "#ffff00"),
     },
 )
 ANSI = Theme(
@@ -100,6 +116,7 @@ ANSI = Theme(
         "ansi-background": "ansi_default",
         "ansi-foreground": "ansi_default",
         "input-cursor-text-style": "reverse",
+        **_scrollbars("ansi_default", "ansi_bright_black", "ansi_blue"),
     },
 )
 

@@ -35,12 +35,12 @@ def quit_question(active: Sequence[Job], may_hand_over: bool) -> Question[Leave]
     background = [Choice("b", "Leave; the work goes on in the background", Leave.HAND_OVER)]
     return Question(
         f"{units.many(len(active), 'job')} queued or running",
-        [*lines, ()],
+        lines,
         [
             Choice("n", "Stay", Leave.STAY),
             Choice("w", "Wait until they have ended, then leave", Leave.WAIT),
             Choice("s", "Stop them, then leave", Leave.STOP),
             *(background if may_hand_over else ()),
-            Choice("i", "Leave now: running jobs are interrupted, queued ones wait", Leave.NOW),
+            Choice("i", "Leave now; running jobs are interrupted", Leave.NOW),
         ],
     )

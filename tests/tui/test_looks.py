@@ -1,0 +1,143 @@
+"""How it looks, kept as text: three sizes, the terminal's own colours, none at all.
+
+`JOBTUI_LOOKS=write` writes what is seen anew; look at it before it is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+from rich.style import Style
+
+from jobtui.model import Level, Stats
+from jobtui.storage.base import Code
+from jobtui.tui.settings import TuiSettings
+from tests.support.dashboards import HOSTS, Stage, stage
+
+LOOKS = Path(__file__).parent / "looks"
+COLD = ("cold0", "cold1")
+FULL = "no space left on device (needs 1.1 GiB, 240 MiB free)"
+GIB, MIB = 1 << 30, 1 << 20
+BEFORE = Stats(levels=(Level(6, 300 * MIB), Level(0, 0), Level(4, 800 * MIB)), memtable=3 * MIB, keys=1204112)
+AFTER = Stats(levels=(Level(0, 0), Level(0, 0), Level(3, 612 * MIB)), keys=1010112)
+
+
+async def a_busy_desk(shown: Stage) -> None:
+    """Jobs in every status, one of them half way."""
+    behind, storage = shown.behind, shown.behind.storage
+    behind.say("ADMIN FLUSH nba; ADMIN COMPACT test2")
+    for host in HOSTS:
+        storage.operation("nba", host).finish(BEFORE, AFTER)
+    storage.operation("test2", "cold0").fail(Code.DISK_FULL, FULL)
+    storage.operation("test2", "cold1").finish(BEFORE, AFTER)
+    await shown.until(lambda: behind.engine.history.counts()["failed"] == 1)
+    behind.clock.advance(42)
+    behind.say("ADMIN COMPACT nba; ADMIN FLUSH nba; ADMIN COMPACT test2")
+    stopped = [storage.operation("test2", host, 1) for host in COLD]
+    behind.say("STOP JOB 5")
+    await shown.shows("stopping 0/2")
+    for operation in stopped:
+        operation.stop()
+    await shown.until(lambda: behind.engine.history.counts()["stopped"] == 1)
+    behind.clock.advance(30)
+    storage.operation("nba", "local0", 1).progress(0.54, 88.0 * MIB)
+    storage.operation("nba", "local1", 1).finish(BEFORE, AFTER)
+    storage.operation("nba", "local2", 1).progress(0.2, 44.0 * MIB)
+    await shown.until(lambda: task_ended(shown))
+    shown.app.clear_notifications()
+    shown.dashboard.jobs.list.table.go_to_key(3)
+    shown.dashboard.tick()
+    await shown.until(lambda: "job 3 ·" in shown.screen and shown.behind.job(3).tasks[1].status.ended)
+    await shown.until(lambda: "54%" in shown.detail and "finished" in shown.detail)
+
+
+def task_ended(shown: Stage) -> bool:
+    return shown.behind.job(3).tasks[1].status.ended
+
+
+def kept(name: str, seen: str) -> None:
+    """Compare with what is kept under that name."""
+    place = LOOKS / f"{name}.txt"
+    if os.environ.get("JOBTUI_LOOKS") == "write":
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(seen + "\n", encoding="utf-8")
+    assert seen + "\n" == place.read_text(encoding="utf-8")
+
+
+def styled(shown: Stage) -> str:
+    """The screen as it is written to the terminal: each run of a style after the style's name."""
+    lines = []
+    for strip in shown.app.screen._compositor.render_strips():
+        runs: list[tuple[str, str]] = []
+        for segment in strip:
+            name = named(segment.style or Style())
+            if runs and runs[-1][0] == name:
+                runs[-1] = name, runs[-1][1] + segment.text
+            else:
+                runs.append((name, segment.text))
+        lines.append("".join(f"{{{name}}}{text}" for name, text in runs).rstrip())
+    return "\n".join(lines)
+
+
+def named(style: Style) -> str:
+    marks = [word for word in ("bold", "dim", "underline", "reverse") if getattr(style, word)]
+    for colour in (style.color, style.bgcolor):
+        if colour is not None and not colour.is_default:
+            marks.append(colour.name)
+    return " ".join(marks)
+
+
+@pytest.fixture(autouse=True)
+def at_greenwich(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Local times are the same everywhere."""
+    import time
+
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+
+
+@pytest.mark.parametrize("size", [(60, 16), (80, 24), (200, 50)])
+def test_three_sizes(tmp_path: Path, size: tuple[int, int]) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, {"nba": HOSTS, "test2": COLD}, size=size) as shown:
+            await a_busy_desk(shown)
+            kept(f"{size[0]}x{size[1]}", shown.screen)
+
+    asyncio.run(run())
+
+
+def test_the_terminals_own_colours(tmp_path: Path) -> None:
+    async def run() -> None:
+        settings = TuiSettings(theme="ansi")
+        async with stage(tmp_path, {"nba": HOSTS, "test2": COLD}, size=(80, 24), settings=settings) as shown:
+            await a_busy_desk(shown)
+            seen = styled(shown)
+            assert "#" not in seen
+            kept("ansi", seen)
+
+    asyncio.run(run())
+
+
+def test_without_colours_signs_say_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    async def run() -> None:
+        async with stage(tmp_path, {"nba": HOSTS, "test2": COLD}, size=(80, 24)) as shown:
+            await a_busy_desk(shown)
+            kept("no-color", styled(shown))
+
+    asyncio.run(run())
+
+
+def test_a_terminal_that_is_too_small_says_so(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, size=(20, 6)) as shown:
+            await shown.shows("too small: 20x6")
+            await shown.pilot.resize_terminal(300, 100)
+            await shown.shows("No jobs yet")
+            assert "too small" not in shown.screen
+
+    asyncio.run(run())

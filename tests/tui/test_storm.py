@@ -1,0 +1,88 @@
+"""Very many changes at once: the screen stays live, and what it shows at the end is true."""
+
+import asyncio
+import threading
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from jobtui.model import Change, Job, Progress, Status
+from jobtui.tui.glyphs import GLYPH
+from tests.support.dashboards import Stage, stage
+
+
+def truth(shown: Stage) -> list[str]:
+    """What the rows on screen must say, from the engine."""
+    table = shown.dashboard.jobs.list.table
+    rows = []
+    for index in range(table.top, min(len(table.rows), table.top + table.page)):
+        job = shown.behind.engine.job(table.rows.key_at(index))
+        assert job is not None
+        rows.append(f"{job.id}  {job.label}  {GLYPH[job.status]} {job.status.value}")
+    return rows
+
+
+def rows_on_screen(shown: Stage) -> list[str]:
+    lines = shown.screen.split("\n")
+    header = next(number for number, line in enumerate(lines) if "Job Id" in line)
+    table = shown.dashboard.jobs.list.table
+    count = min(len(table.rows) - table.top, table.page)
+    return lines[header + 1 : header + 1 + count]
+
+
+def says_the_truth(shown: Stage) -> bool:
+    told = [" ".join(row.split()) for row in rows_on_screen(shown)]
+    return all(" ".join(line.split()) in row for line, row in zip(truth(shown), told, strict=True))
+
+
+def test_after_many_jobs_at_full_speed_the_screen_says_what_the_engine_says(tmp_path: Path, long: bool) -> None:
+    count = 600 if long else 60
+    spaces = {f"space{number}": [f"host{number}"] for number in range(4)}
+
+    async def run() -> None:
+        async with stage(tmp_path, spaces, auto=True) as shown:
+            texts = "; ".join(f"ADMIN {'FLUSH' if n % 2 else 'COMPACT'} space{n % 4}" for n in range(count))
+            future = shown.behind.engine.execute(texts, shown.behind.session)
+            while not future.done():
+                await shown.press("down")
+                await shown.press("up")
+            await shown.until(lambda: shown.behind.engine.history.counts()[Status.FINISHED] == count)
+            await shown.shows(f"✔ {count}", "▶ 0 running", "◷ 0 queued")
+            await shown.until(lambda: len(shown.dashboard.jobs.list.rows) == count)
+            await shown.until(lambda: says_the_truth(shown))
+
+    asyncio.run(run())
+
+
+def test_a_storm_of_messages_from_another_thread_leaves_the_last_state_on_screen(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, {"nba": ["local0"]}) as shown:
+            shown.behind.say("ADMIN COMPACT nba")
+            await shown.shows("▶ running")
+            operation = shown.behind.storage.operation("nba", "local0")
+            engine = shown.behind.engine
+            job = engine.job(1)
+            assert job is not None
+
+            def storm() -> None:
+                for step in range(20_000):
+                    engine.publish([Progress(at(job, step / 20_000), 0, float(step))])
+                    if step % 10 == 0:
+                        engine.publish([Change(at(job, step / 20_000), Status.RUNNING)])
+                operation.progress(0.99)
+
+            thread = threading.Thread(target=storm)
+            thread.start()
+            while thread.is_alive():
+                await shown.press("question_mark")
+                await shown.press("escape")
+            thread.join()
+            await shown.until(lambda: " 99%" in shown.row("compact nba"))
+            operation.finish()
+            await shown.shows("✔ finished")
+
+    asyncio.run(run())
+
+
+def at(job: Job, fraction: float) -> Job:
+    return replace(job, tasks=(replace(job.tasks[0], progress=fraction),))
