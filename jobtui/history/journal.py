@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from jobtui.history.framing import framed
-from jobtui.history.io import Disk
+from jobtui.history.io import Disk, is_full
 
 _NAME: Final = re.compile(r"journal-(\d{8,})\.jsonl")
 
@@ -51,8 +51,16 @@ class Journal:
         data = b"".join(lines)
         path = directory / journal_name(number)
         file = disk.create(path)
+        ahead = b" " * (blanks - 1) + b"\n"
         try:
             disk.write(file, data, 0)
+            try:
+                disk.write(file, ahead, len(data))
+            except OSError as error:
+                if not is_full(error):
+                    raise
+                disk.truncate(file, len(data))
+                ahead = b""
             disk.sync(file)
             disk.sync_directory(directory)
         except OSError:
@@ -60,7 +68,9 @@ class Journal:
             with contextlib.suppress(OSError):
                 disk.remove(path)
             raise
-        return cls(disk, directory, number, file, len(data), blanks)
+        journal = cls(disk, directory, number, file, len(data), blanks)
+        journal.capacity += len(ahead)
+        return journal
 
     @classmethod
     def reopen(cls, disk: Disk, directory: Path, number: int, end: int, blanks: int) -> Journal:

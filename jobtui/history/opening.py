@@ -40,11 +40,12 @@ def load(disk: Disk, directory: Path, quarantine: Quarantine, mark: Mark | None,
     found = _manifest(disk, directory, quarantine)
     sound = found is not None and (not there or any(number == found.journal for number, _ in there))
     if found is None or not sound:
-        found = _made_again(disk, directory, quarantine, found)
+        found = _made_again(disk, directory, quarantine)
     state = State()
     state.settle(found, tuple(Segment(disk, directory, entry, quarantine) for entry in found.segments))
     state.count_sealed()
-    reading = Reading(found.seq, durable=mark.durable if mark is not None and alive else None)
+    acknowledged = mark.durable if mark is not None else 0
+    reading = Reading(found.seq, durable=acknowledged if mark and alive else None, acknowledged=acknowledged)
     replay = Replay(state, quarantine, reading, to_write=quarantine.writes)
     numbers = [number for number, _ in there if number >= found.journal]
     for number, path in there:
@@ -58,21 +59,21 @@ def load(disk: Disk, directory: Path, quarantine: Quarantine, mark: Mark | None,
 
 def _manifest(disk: Disk, directory: Path, quarantine: Quarantine) -> Manifest | None:
     try:
-        return manifest.load(disk, directory)
+        found = manifest.load(disk, directory)
     except manifest.ManifestDamagedError as error:
-        quarantine.add(manifest.NAME, None, "it is damaged: it was made again from the files", error.data)
+        what = "it is damaged: it was made again from the files"
+        quarantine.add(manifest.NAME, None, what, error.data)
         return None
+    return found
 
 
-def _made_again(disk: Disk, directory: Path, quarantine: Quarantine, found: Manifest | None) -> Manifest:
+def _made_again(disk: Disk, directory: Path, quarantine: Quarantine) -> Manifest:
     from jobtui.history.rebuilding import rebuilt
 
     made = rebuilt(disk, directory, quarantine)
-    if found is not None:
-        what = "the journal that it names is missing: it was made again from the files that there are"
+    if (made.segments or made.archives or made.journal > 1) and not quarantine.notes:
+        what = "it is missing, or the journal that it names: it was made again from the files"
         quarantine.add(manifest.NAME, None, what)
-    elif made.segments or made.archives or made.journal > 1:
-        quarantine.add(manifest.NAME, None, "it is missing: it was made again from the files")
     return made
 
 
@@ -83,3 +84,5 @@ def _note_broken_promise(mark: Mark, replay: Replay, quarantine: Quarantine) -> 
     if mark.durable > seq:
         what = f"acknowledged changes are missing at the end: {seq + 1} to {mark.durable}"
         quarantine.add(replay.file, None, what)
+        # numbers never go back, or what is written next might be taken for what is missing
+        replay.reading.seq = mark.durable

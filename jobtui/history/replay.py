@@ -24,7 +24,7 @@ class Reading:
 
     `seq` is the last change read, `offset` where the current journal goes on, `schema` its records'
     format. `usable`: all journals were, and none had a torn end. `durable` bounds what a reader beside a
-    writer may take (None: no bound).
+    writer may take (None: no bound), and up to `acknowledged` all is known to have been on disk.
     """
 
     seq: int
@@ -33,6 +33,7 @@ class Reading:
     schema: int = 0
     usable: bool = True
     durable: int | None = None
+    acknowledged: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +86,10 @@ class Replay:
         return _Found(offset, line, entry)
 
     def _end(self, entries: list[Entry]) -> int:
-        """The number before which entries count: none of an incomplete last batch, nor beyond the bound."""
+        """The number before which entries count: no last batch that never was whole, none out of bounds."""
         end = _incomplete_end(entries)
+        if entries and entries[-1].of[1] <= self.reading.acknowledged:
+            end = entries[-1].of[1] + 1
         if self.reading.durable is not None:
             end = min([end, *(entry.of[0] for entry in entries if entry.of[1] > self.reading.durable)])
         return end

@@ -31,6 +31,7 @@ from jobtui.history.lock import Lock, Mark
 from jobtui.history.opening import Found, load
 from jobtui.history.quarantine import Quarantine
 from jobtui.history.records import SCHEMA, change, encode
+from jobtui.history.replay import Reading
 from jobtui.history.steps import finished
 from jobtui.history.sweeping import sweep
 from jobtui.history.vault import Sealing, Vault
@@ -131,11 +132,13 @@ class Store:
 
     def try_again(self) -> bool:
         """Whether commits can be taken (again); what a full disk prevented is tried."""
+        if self.health is Health.READ_ONLY:
+            return False
         if self._dead:
             self._write_anew(_Drafts())
         elif self.health is Health.FULL:
             try:
-                self._journal.make_room(0)
+                self._journal.make_room(self._limits.blanks)
                 self._went_well()
             except OSError as error:
                 if not is_full(error):
@@ -227,6 +230,12 @@ class Store:
             "No new job is taken until then; jobtui goes on by itself"
         )
 
+    def refusal(self) -> StoreError | None:
+        """Why nothing can be moved to another journal or file now; None where it can."""
+        if self.health is Health.READ_ONLY:
+            return StoreFailed(self.trouble)
+        return StoreFull(self.trouble) if self._dead else None
+
     def fail(self, error: OSError) -> None:
         """Take no change any more."""
         self.health = Health.READ_ONLY
@@ -248,12 +257,21 @@ class Store:
         if found.sound:
             sweep(self._disk, self._directory, found.state.manifest)
             if self._may_go_on(found, mark):
-                return Journal.reopen(
-                    self._disk, self._directory, reading.journal, reading.offset, self._limits.blanks
-                )
+                return self._reopened(reading)
         else:
             with contextlib.suppress(PermissionError):
                 self._disk.sync_directory(self._directory.parent)
+        try:
+            return self._restated()
+        except OSError as error:
+            if not found.journals or not is_full(error):
+                raise
+            self._dead = True
+            self._is_full()
+            return self._reopened(reading)
+
+    def _restated(self) -> Journal:
+        """A fresh journal with all that was in those before, which are not needed any more. Raises OSError."""
         start = self._seq
         journal = self._new_journal(self.state.recent.values(), base=True)
         manifest = self.vault.save(journal=journal.number, seq=start)
@@ -261,14 +279,18 @@ class Store:
         self.vault.forget_journals()
         return journal
 
+    def _reopened(self, reading: Reading) -> Journal:
+        blanks = self._limits.blanks
+        return Journal.reopen(self._disk, self._directory, reading.journal, reading.offset, blanks)
+
     def _may_go_on(self, found: Found, mark: Mark | None) -> bool:
-        """Whether the last writer ended in peace, and left the one journal just as it is."""
+        """Whether the last writer ended in peace, and left the journal just as it is."""
         reading = found.replay.reading
         return (
             mark is not None
             and mark.closed
             and (mark.journal, mark.durable) == (reading.journal, reading.seq)
-            and (reading.usable, reading.schema, len(found.journals)) == (True, SCHEMA, 1)
+            and (reading.usable, reading.schema) == (True, SCHEMA)
             and reading.offset == self._disk.size_of(self._directory / journal_name(reading.journal))
         )
 
@@ -315,8 +337,8 @@ class Store:
 
     @property
     def is_long(self) -> bool:
-        """Whether the journal is long enough to be sealed."""
-        return self._journal.end > self._limits.journal + 2 * self._floor
+        """Whether the journal is long enough to be sealed, and can be."""
+        return self.refusal() is None and self._journal.end > self._limits.journal + 2 * self._floor
 
     def rotate(self) -> Sealing:
         """Go on in a fresh journal with the live jobs; the ended ones are to be sealed. Raises OSError."""

@@ -192,6 +192,8 @@ class Writer:
             for commit in commits:
                 commit.set_exception(error)
             raise
+        if not self._orders:
+            self.store.publish()
         for commit, refusal in zip(commits, refusals, strict=True):
             if refusal is None:
                 commit.set_result(None)
@@ -209,6 +211,10 @@ class Writer:
         if not order.done.set_running_or_notify_cancel():
             return
         self._quiet.wait()
+        refusal = self.store.refusal()
+        if refusal is not None:
+            order.done.set_exception(refusal)
+            return
         try:
             with self._one_at_a_time:
                 sealing = self.store.rotate()

@@ -301,6 +301,18 @@ class MemoryDisk(Disk):
             self.cut_after = len(self.log)
 
 
+def holding(directory: Path) -> MemoryDisk:
+    """A disk in memory that holds what a real directory does, under the same names."""
+    disk = MemoryDisk()
+    disk.directories.update(directory.parents, [directory])
+    for path in directory.rglob("*"):
+        if path.is_dir():
+            disk.directories.add(path)
+        else:
+            disk.write_new(path, [path.read_bytes()])
+    return disk
+
+
 def after_power_loss(log: Sequence[Step], names: Names, dice: random.Random) -> MemoryDisk:
     """A disk as it may be when the power went after the last step of `log`."""
     disk = MemoryDisk()

@@ -123,7 +123,7 @@ class _Life:
         )
         self.disk, self.dice, self.story = disk, dice, story
         self.store = Store.open(disk, HISTORY, limits)
-        self.jobs = _all_jobs(self.store.state)
+        self.jobs = jobs_of(self.store.state)
         disk.say(Versions({job.id: story.version_of(job) for job in self.jobs.values()}, first=True))
         self.chore: Generator[None, None, Any] | None = None
 
@@ -132,6 +132,8 @@ class _Life:
             if self.dice.random() < 0.03:
                 self._work(self._archive(), to_the_end=True)
             self._commit()
+            if self.dice.random() < 0.3:
+                self.store.publish()
             self._work(None, to_the_end=False)
             if self.store.is_long and self.chore is None:
                 self._begin_seal()
@@ -229,7 +231,7 @@ def check(disk: MemoryDisk, log: Sequence[Step], story: Story, *, quiet: bool) -
     seen = _read(disk)
     store = Store.open(disk, HISTORY, Limits())
     wrong += _broken(store.state, disk, promised, story)
-    if seen is not None and seen != _all_jobs(store.state):
+    if seen is not None and seen != jobs_of(store.state):
         wrong.append("a reader saw something else than the next writer")
     notes = [note for note in store.quarantine.notes if "unfinished" not in note.what]
     if quiet and notes:
@@ -246,7 +248,7 @@ def check(disk: MemoryDisk, log: Sequence[Step], story: Story, *, quiet: bool) -
 
 
 def _broken(state: State, disk: MemoryDisk, promised: dict[int, int], story: Story) -> list[str]:
-    jobs, archived = _all_jobs(state), _all_jobs(state, disk, archived=True)
+    jobs, archived = jobs_of(state), jobs_of(state, disk, archived=True)
     wrong = [f"job {job_id} is there and archived, too" for job_id in jobs.keys() & archived.keys()]
     version = {job.id: story.version_of(job) for job in (*archived.values(), *jobs.values())}
     wrong += [f"job {job_id} is lost" for job_id in promised.keys() - version.keys()]
@@ -267,12 +269,13 @@ def _broken(state: State, disk: MemoryDisk, promised: dict[int, int], story: Sto
 
 def _read(disk: MemoryDisk) -> dict[int, Job] | None:
     follower = Follower(disk, HISTORY)
-    jobs = _all_jobs(follower.state)
+    jobs = jobs_of(follower.state)
     follower.close()
     return jobs
 
 
-def _all_jobs(state: State, disk: MemoryDisk | None = None, *, archived: bool = False) -> dict[int, Job]:
+def jobs_of(state: State, disk: MemoryDisk | None = None, *, archived: bool = False) -> dict[int, Job]:
+    """All jobs of a state, or all that are archived."""
     archives = Archives(disk or MemoryDisk(), HISTORY, Quarantine(disk or MemoryDisk(), HISTORY, write=False))
 
     def archived_job(job_id: int) -> Job | None:

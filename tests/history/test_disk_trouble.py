@@ -1,0 +1,358 @@
+"""A disk that is full, that fails, that can't be written: acknowledged is true, and a person is told."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import random
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from jobtui.history import Health, History, Query, StoreError, StoreFailed, StoreFull
+from jobtui.history.check import verify
+from jobtui.history.io import Disk
+from jobtui.history.store import Limits
+from jobtui.model import Job, Status
+from tests.support import made_jobs
+from tests.support.made_jobs import replace
+
+SMALL = Limits(journal=40_000, leftover=20_000, blanks=8192)
+
+
+class TroubledDisk(Disk):
+    """A real disk on which each operation in `failing` fails with its error, so many times (None: always).
+
+    With `only`, files whose names do not start so are spared.
+    """
+
+    def __init__(self) -> None:
+        self.failing: dict[str, tuple[int, int | None]] = {}
+        self.only = ""
+        self._names: dict[int, str] = {}
+
+    def _try(self, operation: str, name: str) -> None:
+        if operation in self.failing and name.startswith(self.only):
+            number, times = self.failing[operation]
+            if times == 1:
+                del self.failing[operation]
+            elif times is not None:
+                self.failing[operation] = (number, times - 1)
+            raise OSError(number, os.strerror(number))
+
+    def create(self, path: Path) -> int:
+        self._try("create", path.name)
+        file = super().create(path)
+        self._names[file] = path.name
+        return file
+
+    def write(self, file: int, data: bytes, offset: int) -> None:
+        if not data.strip():
+            self._try("blanks", self._names.get(file, ""))
+        self._try("write", self._names.get(file, ""))
+        super().write(file, data, offset)
+
+    def sync(self, file: int) -> None:
+        self._try("sync", self._names.get(file, ""))
+        super().sync(file)
+
+    def sync_data(self, file: int) -> None:
+        self._try("sync_data", self._names.get(file, ""))
+        super().sync_data(file)
+
+    def rename(self, before: Path, after: Path) -> None:
+        self._try("rename", after.name)
+        super().rename(before, after)
+
+    def sync_directory(self, path: Path) -> None:
+        self._try("sync_directory", path.name)
+        super().sync_directory(path)
+
+
+@pytest.fixture
+def disk() -> TroubledDisk:
+    return TroubledDisk()
+
+
+@pytest.fixture
+def history(tmp_path: Path, disk: TroubledDisk) -> Iterator[History]:
+    history = History.open(tmp_path, disk=disk, limits=SMALL)
+    yield history
+    disk.failing.clear()
+    history.close()
+
+
+def _new(history: History, seed: int = 1) -> Job:
+    return made_jobs.submitted(history.new_id(), random.Random(seed))
+
+
+def _after_opening_again(path: Path) -> dict[int, Job]:
+    again = History.open(path, write=False)
+    view = again.query(Query())
+    jobs = {job.id: job for job in view.page(0, len(view))}
+    again.close()
+    return jobs
+
+
+def _fill(history: History) -> tuple[dict[int, Job], StoreFull]:
+    """Commit new jobs until the disk refuses one."""
+    jobs: dict[int, Job] = {}
+    while True:
+        job = _new(history, len(jobs))
+        try:
+            history.commit(job).result()
+        except StoreFull as refusal:
+            return jobs, refusal
+        jobs[job.id] = job
+
+
+def test_a_full_disk_refuses_new_jobs_and_lets_those_under_way_end(
+    history: History, disk: TroubledDisk
+) -> None:
+    disk.failing["blanks"] = (errno.ENOSPC, None)
+    jobs, refusal = _fill(history)
+    assert history.health is Health.FULL
+    assert "is full: free some space" in history.trouble
+    assert str(refusal) == history.trouble
+    assert sum(history.counts().values()) == len(jobs)
+    for job in jobs.values():
+        ended = replace(job, status=Status.STOPPED, reason="the disk is full")
+        history.commit(ended).result()
+        jobs[job.id] = ended
+    assert _after_opening_again(history.path) == jobs
+
+
+def test_a_refused_commit_leaves_no_trace_and_spoils_no_later_one(history: History, disk: TroubledDisk) -> None:
+    disk.failing["blanks"] = (errno.ENOSPC, None)
+    jobs, _ = _fill(history)
+    known, new = next(iter(jobs.values())), _new(history)
+    changed = replace(known, status=Status.RUNNING, reason="refused together with a new job")
+    with pytest.raises(StoreFull):
+        history.commit(changed, new).result()
+    assert history.get(known.id) == known
+    assert history.get(new.id) is None
+    after = replace(known, status=Status.STOPPED)
+    history.commit(after).result()
+    disk.failing.clear()
+    assert _after_opening_again(history.path) == jobs | {known.id: after}
+
+
+def test_it_goes_on_by_itself_when_there_is_room_again(history: History, disk: TroubledDisk) -> None:
+    disk.failing["blanks"] = (errno.ENOSPC, None)
+    jobs, _ = _fill(history)
+    assert not history.try_again()
+    disk.failing.clear()
+    assert history.try_again()
+    assert (history.health, history.trouble) == (Health.OK, "")
+    job = _new(history)
+    history.commit(job).result()
+    assert _after_opening_again(history.path) == jobs | {job.id: job}
+
+
+def test_a_disk_that_is_found_full_only_when_it_syncs_is_full_and_no_failure(
+    history: History, disk: TroubledDisk
+) -> None:
+    first = _new(history)
+    history.commit(first).result()
+    disk.failing = {"sync_data": (errno.ENOSPC, None), "sync": (errno.ENOSPC, None)}
+    with pytest.raises(StoreFull):
+        history.commit(_new(history)).result()
+    assert history.health is Health.FULL
+    assert not history.try_again()
+    disk.failing.clear()
+    assert history.try_again()
+    second = _new(history)
+    history.commit(second).result()
+    assert {first.id, second.id} <= _after_opening_again(history.path).keys()
+
+
+@pytest.mark.parametrize("operation", ["sync_data", "write"])
+def test_after_a_failed_write_or_sync_all_goes_on_in_a_fresh_journal(
+    history: History, disk: TroubledDisk, operation: str
+) -> None:
+    first = _new(history)
+    history.commit(first).result()
+    before = set(history.path.glob("journal-*"))
+    disk.failing[operation] = (errno.EIO, 1)
+    second = _new(history)
+    history.commit(second).result()
+    assert set(history.path.glob("journal-*")) > before
+    assert history.health is Health.OK
+    assert _after_opening_again(history.path) == {first.id: first, second.id: second}
+    third = replace(first, status=Status.STOPPED)
+    history.commit(third).result()
+    assert _after_opening_again(history.path) == {first.id: third, second.id: second}
+
+
+def test_a_disk_that_fails_for_good_makes_it_read_only_and_says_so(
+    history: History, disk: TroubledDisk
+) -> None:
+    first = _new(history)
+    history.commit(first).result()
+    disk.failing = {"sync_data": (errno.EIO, None), "sync": (errno.EIO, None)}
+    with pytest.raises(StoreFailed, match="can't be written any more"):
+        history.commit(_new(history)).result()
+    assert history.health is Health.READ_ONLY
+    assert "Input/output error" in history.trouble
+    disk.failing.clear()
+    assert not history.try_again()
+    with pytest.raises(StoreFailed):
+        history.commit(_new(history)).result()
+    assert history.query(Query()).page(0, 9) == [first]
+    assert history.live() == (first,)
+    with pytest.raises(StoreError):
+        history.archive(1, 9).result()
+    history.close()
+    assert _after_opening_again(history.path)[first.id] == first
+
+
+@pytest.mark.parametrize(
+    ("operation", "number"), [("sync", errno.EIO), ("create", errno.ENOSPC), ("rename", errno.EROFS)]
+)
+def test_a_seal_that_fails_is_put_off_and_nothing_is_lost(
+    history: History, disk: TroubledDisk, operation: str, number: int
+) -> None:
+    dice = random.Random(3)
+    jobs: dict[int, Job] = {}
+    for turn in range(300):
+        if turn == 20:
+            disk.failing[operation] = (number, 3)
+            disk.only = "MANIFEST" if operation == "rename" else "seg-"
+        job = made_jobs.ended(history.new_id(), dice)
+        with contextlib.suppress(StoreError):
+            history.commit(job).result()
+            jobs[job.id] = job
+    assert history.health is Health.OK
+    assert history.query(Query()).page(0, 999) == list(jobs.values())
+    history.close()
+    assert _after_opening_again(history.path) == jobs
+
+
+@pytest.mark.parametrize("operation", ["create", "sync", "rename"])
+def test_an_archive_that_fails_leaves_every_job_where_it_was(
+    history: History, disk: TroubledDisk, operation: str
+) -> None:
+    dice = random.Random(4)
+    jobs = {job.id: job for job in (made_jobs.ended(history.new_id(), dice) for _ in range(30))}
+    history.commit(*jobs.values()).result()
+    history.archive(99, 99).result()
+    disk.failing[operation] = (errno.ENOSPC, None)
+    with pytest.raises(StoreFull, match="not archived"):
+        history.archive(5, 9).result()
+    disk.failing.clear()
+    assert history.query(Query()).page(0, 99) == list(jobs.values())
+    assert list(history.archive(5, 9).result().ids) == [5, 6, 7, 8, 9]
+    history.close()
+    assert verify(history.path) == []
+
+
+def test_a_manifest_that_may_be_on_disk_or_not_makes_it_read_only(history: History, disk: TroubledDisk) -> None:
+    class Late(Exception):
+        pass
+
+    dice = random.Random(4)
+    jobs = {job.id: job for job in (made_jobs.ended(history.new_id(), dice) for _ in range(30))}
+    history.commit(*jobs.values()).result()
+    history.archive(99, 99).result()
+    rename = disk.rename
+
+    def renaming(before: Path, after: Path) -> None:
+        rename(before, after)
+        disk.failing["sync_directory"] = (errno.EIO, None)
+
+    disk.rename = renaming  # type: ignore[method-assign]
+    with pytest.raises(StoreFailed):
+        history.archive(5, 9).result()
+    assert history.health is Health.READ_ONLY
+    disk.failing.clear()
+    disk.rename = rename  # type: ignore[method-assign]
+    history.close()
+    again = History.open(history.path)
+    there = {job.id: job for job in again.query(Query()).page(0, 99)}
+    archived = {job.id: job for job in again.query(Query(archived=True)).page(0, 99)}
+    assert there | archived == jobs
+    assert not there.keys() & archived.keys()
+    again.close()
+
+
+def test_a_directory_that_can_t_be_written_is_refused_in_words(tmp_path: Path) -> None:
+    disk = TroubledDisk()
+    disk.failing["create"] = (errno.EROFS, None)
+    with pytest.raises(StoreError, match="Read-only file system"):
+        History.open(tmp_path, disk=disk)
+    History.open(tmp_path).close()
+
+
+def _mounted(path: Path, size: str) -> Callable[[], None] | None:
+    path.mkdir()
+    mount = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", str(path)],
+        capture_output=True,
+        check=False,
+    )
+    return (
+        (lambda: subprocess.run(["umount", str(path)], check=False, capture_output=True) and None)
+        if mount.returncode == 0
+        else None
+    )
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    if os.geteuid() != 0:
+        pytest.skip("a small disk can only be mounted as root")
+    path = tmp_path / "small"
+    unmount = _mounted(path, "1m")
+    if unmount is None:
+        pytest.skip("this machine lets nobody mount a tmpfs")
+    yield path
+    unmount()
+
+
+def test_a_really_full_disk_keeps_every_acknowledged_job_and_goes_on_with_room(small_disk: Path) -> None:
+    history = History.open(small_disk / "history", limits=Limits(journal=200_000, blanks=32_768))
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(500_000))
+    jobs, _ = _fill(history)
+    assert history.health is Health.FULL
+    for job in jobs.values():
+        jobs[job.id] = replace(job, status=Status.STOPPED)
+        try:
+            history.commit(jobs[job.id]).result()
+        except StoreFull:
+            jobs[job.id] = job
+            break
+    assert sum(job.status is Status.STOPPED for job in jobs.values()) > 50
+    assert _after_opening_again(history.path) == jobs
+    ballast.unlink()
+    assert history.try_again()
+    job = _new(history)
+    history.commit(job).result()
+    jobs[job.id] = job
+    history.close()
+    again = History.open(small_disk / "history")
+    assert again.notes == ()
+    again.close()
+    assert _after_opening_again(history.path) == jobs
+    assert verify(history.path) == []
+
+
+def test_a_history_can_be_read_on_a_disk_that_is_full_to_the_last_byte(small_disk: Path) -> None:
+    history = History.open(small_disk / "history", limits=SMALL)
+    dice = random.Random(2)
+    jobs = {job.id: job for job in (made_jobs.ended(history.new_id(), dice) for _ in range(60))}
+    history.commit(*jobs.values()).result()
+    history.close()
+    with contextlib.suppress(OSError), open(small_disk / "ballast", "wb", buffering=0) as ballast:
+        while True:
+            ballast.write(bytes(512))
+    assert _after_opening_again(history.path) == jobs
+    again = History.open(small_disk / "history")
+    assert again.query(Query()).page(0, 99) == list(jobs.values())
+    with pytest.raises(StoreFull):
+        again.commit(_new(again)).result()
+    again.close()
+    assert _after_opening_again(history.path) == jobs

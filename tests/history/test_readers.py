@@ -1,0 +1,255 @@
+"""Reading beside a writer, after one, and where there never was any."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from jobtui.history import History, Query, StoreError
+from jobtui.history.io import Disk
+from jobtui.history.store import Limits
+from jobtui.model import Job
+from tests.support import made_jobs
+from tests.support.history_writer import TOGETHER
+from tests.support.waiting import eventually
+
+SMALL = Limits(journal=20_000, leftover=10_000, blanks=4096)
+ROOT = Path(__file__).parents[2]
+
+
+def _jobs(history: History) -> dict[int, Job]:
+    view = history.query(Query())
+    return {job.id: job for job in view.page(0, len(view))}
+
+
+def _sees(reader: History, job: Job) -> bool:
+    reader.refresh()
+    return reader.get(job.id) == job
+
+
+@contextmanager
+def _another_process(path: Path, seed: int = 1) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "tests.support.history_writer", str(path), str(seed)]
+    writer = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        yield writer
+    finally:
+        writer.kill()
+        writer.communicate()
+
+
+def test_a_reader_of_nothing_sees_nothing_and_makes_nothing(tmp_path: Path) -> None:
+    reader = History.open(tmp_path / "none" / "history", write=False)
+    assert len(reader.query(Query())) == 0
+    assert reader.live() == ()
+    assert reader.last_id() == 0
+    assert reader.get(1) is None
+    assert not reader.refresh()
+    assert list(tmp_path.iterdir()) == []
+    reader.close()
+
+
+def test_a_reader_of_nothing_sees_the_history_when_there_is_one(tmp_path: Path) -> None:
+    reader = History.open(tmp_path / "history", write=False)
+    writer = History.open(tmp_path / "history")
+    job = made_jobs.submitted(writer.new_id(), random.Random(1))
+    writer.commit(job).result()
+    assert eventually(lambda: _sees(reader, job))
+    writer.close()
+    reader.close()
+
+
+def test_a_reader_may_not_write(tmp_path: Path) -> None:
+    History.open(tmp_path).close()
+    reader = History.open(tmp_path, write=False)
+    for forbidden in (reader.new_id, reader.commit, lambda: reader.archive(1, 2), reader.try_again):
+        with pytest.raises(StoreError, match="for reading only"):
+            forbidden()
+    reader.close()
+
+
+def test_a_reader_changes_nothing_on_disk(tmp_path: Path) -> None:
+    writer = History.open(tmp_path, limits=SMALL)
+    dice = random.Random(3)
+    writer.commit(*(made_jobs.ended(writer.new_id(), dice) for _ in range(40))).result()
+    writer.archive(3, 9).result()
+    writer.close()
+    next(tmp_path.glob("*.idx.json")).unlink()
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    reader = History.open(tmp_path, write=False)
+    _jobs(reader)
+    reader.query(Query(archived=True, words=("nba",))).page(0, 99)
+    reader.refresh()
+    reader.close()
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_a_reader_sees_what_a_writer_does_through_seals_and_archives(tmp_path: Path) -> None:
+    dice = random.Random(4)
+    writer = History.open(tmp_path, limits=SMALL)
+    reader = History.open(tmp_path, write=False)
+    jobs: dict[int, Job] = {}
+    for turn in range(60):
+        for _ in range(10):
+            live = [job for job in jobs.values() if not job.status.ended]
+            new = len(live) < 4 or dice.random() < 0.2
+            job = (
+                made_jobs.submitted(writer.new_id(), dice)
+                if new
+                else made_jobs.moved_on(dice.choice(live), dice)
+            )
+            writer.commit(job).result()
+            jobs[job.id] = job
+        if turn % 20 == 10:
+            for job_id in writer.archive(1, max(jobs) - 5).result().ids:
+                archived = jobs.pop(job_id)
+            assert eventually(
+                lambda archived=archived: reader.refresh() is not None and reader.is_archived(archived.id)
+            )
+            assert reader.archived_job(archived.id) == archived
+        last = job
+        assert eventually(lambda last=last: _sees(reader, last))
+        assert _jobs(reader) == jobs
+        assert reader.counts() == writer.counts()
+        assert reader.live() == writer.live()
+    assert reader.notes == ()
+    assert len(reader.query(Query(archived=True))) > 20
+    writer.close()
+    assert _jobs(reader) == jobs
+    reader.close()
+
+
+def test_refreshing_does_next_to_nothing_where_nothing_has_changed(tmp_path: Path) -> None:
+    class Counting(Disk):
+        reads = opens = 0
+
+        def read(self, file: int, size: int, offset: int) -> bytes:
+            self.reads += 1
+            return super().read(file, size, offset)
+
+        def open(self, path: Path) -> int:
+            self.opens += 1
+            return super().open(path)
+
+    History.open(tmp_path).close()
+    disk = Counting()
+    reader = History.open(tmp_path, write=False, disk=disk)
+    reads, opens = disk.reads, disk.opens
+    for _ in range(10):
+        assert not reader.refresh()
+    assert disk.opens == opens
+    assert disk.reads - reads == 10
+    reader.close()
+
+
+def test_a_reader_takes_nothing_that_is_not_durable_yet(tmp_path: Path) -> None:
+    class Stuck(Disk):
+        stuck = False
+        reader: History
+
+        def sync_data(self, file: int) -> None:
+            if self.stuck:
+                self.reader.refresh()
+                seen.append(self.reader.get(2))
+            super().sync_data(file)
+
+    seen: list[Job | None] = []
+    disk = Stuck()
+    writer = History.open(tmp_path, disk=disk)
+    first, second = (made_jobs.submitted(writer.new_id(), random.Random(n)) for n in range(2))
+    writer.commit(first).result()
+    disk.reader = History.open(tmp_path, write=False)
+    assert disk.reader.get(1) == first
+    disk.stuck = True
+    writer.commit(second).result()
+    assert seen == [None]
+    assert eventually(lambda: _sees(disk.reader, second))
+    writer.close()
+    disk.reader.close()
+
+
+def test_a_reader_in_another_process_never_sees_half_of_a_commit(tmp_path: Path, long: bool) -> None:
+    with _another_process(tmp_path) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        reader = History.open(tmp_path, write=False)
+        for _ in range(2000 if long else 200):
+            line = writer.stdout.readline()
+            told = {int(job): int(events) for job, events in (each.split(":") for each in line.split())}
+            assert eventually(lambda told=told: _at_least(reader, told))
+            with_events = {job_id: len(job.events) for job_id, job in _jobs(reader).items()}
+            for first in range(1, max(with_events) + 1, TOGETHER):
+                assert len({with_events.get(first + place) for place in range(TOGETHER)}) == 1
+            assert sum(reader.counts().values()) == len(with_events)
+        assert reader.notes == ()
+        reader.close()
+
+
+def _at_least(reader: History, told: dict[int, int]) -> bool:
+    reader.refresh()
+    jobs = {job_id: reader.get(job_id) for job_id in told}
+    return all(job is not None and len(job.events) >= told[job_id] for job_id, job in jobs.items())
+
+
+def test_a_writer_that_is_killed_again_and_again_loses_nothing_that_it_told(tmp_path: Path, long: bool) -> None:
+    told: dict[int, int] = {}
+    dice = random.Random(1)
+    for life in range(200 if long else 12):
+        with _another_process(tmp_path, seed=life) as writer:
+            assert writer.stdout is not None
+            for _ in range(dice.randrange(1, 120)):
+                _take(told, writer.stdout.readline())
+            os.kill(writer.pid, signal.SIGKILL)
+            for line in writer.stdout:
+                _take(told, line)
+        for write in (False, True):
+            history = History.open(tmp_path, write=write)
+            jobs = _jobs(history)
+            assert all(len(jobs[job_id].events) >= events for job_id, events in told.items())
+            for first in range(1, max(jobs) + 1, TOGETHER):
+                assert len({len(jobs[first + place].events) for place in range(TOGETHER)}) == 1
+            assert sum(history.counts().values()) == len(jobs)
+            assert [note for note in history.notes if "unfinished" not in note.what] == []
+            history.close()
+
+
+def _take(told: dict[int, int], line: str) -> None:
+    if line.endswith("\n"):
+        told.update((int(job), int(events)) for job, events in (each.split(":") for each in line.split()))
+
+
+def test_a_reader_goes_on_with_the_next_writer_after_one_was_killed(tmp_path: Path) -> None:
+    reader = History.open(tmp_path, write=False)
+    for life in range(3):
+        with _another_process(tmp_path, seed=life) as writer:
+            assert writer.stdout is not None
+            lines = [writer.stdout.readline() for _ in range(20)]
+        told: dict[int, int] = {}
+        for line in lines:
+            _take(told, line)
+        assert eventually(lambda told=told: _at_least(reader, told))
+    reader.close()
+
+
+def test_a_writer_that_ends_in_peace_leaves_nothing_to_mend(tmp_path: Path) -> None:
+    with _another_process(tmp_path) as writer:
+        assert writer.stdout is not None
+        assert writer.stdin is not None
+        for _ in range(30):
+            writer.stdout.readline()
+        writer.stdin.write("\n")
+        writer.stdin.flush()
+        assert writer.wait(30) == 0
+    before = {path.name for path in tmp_path.iterdir()}
+    history = History.open(tmp_path)
+    assert history.notes == ()
+    history.close()
+    assert {path.name for path in tmp_path.iterdir()} == before

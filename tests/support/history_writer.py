@@ -1,0 +1,59 @@
+"""A process of its own that writes a history, for tests that read beside it or kill it.
+
+`python -m tests.support.history_writer DIRECTORY SEED` commits groups of three jobs that always have the same
+number of events, one group after the other, and prints a line for each that is durable, until it is killed
+or its standard input ends.
+"""
+
+from __future__ import annotations
+
+import random
+import select
+import sys
+from pathlib import Path
+
+from jobtui.history import History
+from jobtui.history.store import Limits
+from jobtui.model import Job, Status
+from tests.support import made_jobs
+
+TOGETHER = 3
+
+
+def step(group: list[Job], dice: random.Random) -> list[Job]:
+    """The group one version further: all its jobs alike, ended after some steps."""
+    if len(group[0].events) > dice.randrange(4, 9):
+        return [
+            made_jobs.replace(job, status=Status.FINISHED, events=(*job.events, job.events[0])) for job in group
+        ]
+    return [made_jobs.replace(job, status=Status.RUNNING, events=(*job.events, job.events[0])) for job in group]
+
+
+def main(directory: str, seed: str) -> None:
+    """Write until told to end."""
+    dice = random.Random(int(seed))
+    limits = Limits(journal=40_000, leftover=20_000, blanks=4096)
+    history = History.open(Path(directory), limits=limits)
+    groups = _groups(history.live())
+    while True:
+        if len(groups) < 4:
+            groups.append([made_jobs.submitted(history.new_id(), dice) for _ in range(TOGETHER)])
+            group = groups[-1]
+        else:
+            place = dice.randrange(len(groups))
+            group = groups[place] = step(groups[place], dice)
+            if group[0].status.ended:
+                del groups[place]
+        history.commit(*group).result()
+        print(*(f"{job.id}:{len(job.events)}" for job in group), flush=True)
+        if select.select([sys.stdin], [], [], 0)[0]:
+            history.close()
+            return
+
+
+def _groups(live: tuple[Job, ...]) -> list[list[Job]]:
+    return [list(live[start : start + TOGETHER]) for start in range(0, len(live), TOGETHER)]
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
