@@ -106,7 +106,7 @@ class Follower:
         return watched.newest if watched else 0
 
     def has_listed(self, space: str) -> bool:
-        """Whether the space's jobs have been listed, so that `newest` is the cluster's and not the history's."""
+        """Whether the space's jobs have been listed: `newest` is then the cluster's, not the history's."""
         watched = self._spaces.get(space)
         return watched is not None and watched.listed
 
