@@ -151,7 +151,7 @@ Asked = (
 
 
 def parse_arguments(words: Sequence[str], *, piped: bool) -> Asked:
-    """What the words ask for. `piped`: stdin is no terminal, so without a verb statements come from there.
+    """What the words ask for. `piped`: something is given on stdin; without a verb, statements come from there.
 
     Raises UsageError.
     """
@@ -339,6 +339,11 @@ def _add_options(parser: argparse.ArgumentParser, default: object) -> None:
 def _path(word: str) -> Path:
     if not word or "\0" in word:
         raise argparse.ArgumentTypeError("a path is expected")
+    if not Path(word).is_absolute():
+        try:
+            Path.cwd()
+        except FileNotFoundError:
+            raise UsageError(f"{word} is relative to the current directory, which is gone") from None
     return Path(word)
 
 

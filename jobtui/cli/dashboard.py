@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from jobtui.cli.arguments import OpenDashboard, OpenDemo
-from jobtui.cli.exits import CommandError, UsageError
+from jobtui.cli.exits import UsageError, unusable
 from jobtui.cli.front import Front, step_behind
 from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.cli.streams import is_terminal
@@ -71,7 +71,7 @@ def _desk(profile: Profile, demo: bool) -> Desk:
     try:
         return Engine.open(profile, demo=True) if demo else SharedDesk(profile)
     except (StoreError, StorageError) as error:
-        raise CommandError(str(error)) from None
+        raise unusable(error) from None
 
 
 @contextmanager
@@ -86,7 +86,7 @@ def _throw_away() -> Iterator[Path]:
 def _must_have_a_terminal() -> None:
     if not (is_terminal(0) and is_terminal(1)):
         raise UsageError("the dashboard needs a terminal; for scripts there are -e TEXT, -f FILE and a pipe")
-    if os.environ.get("TERM", "dumb") == "dumb":
+    if (os.environ.get("TERM") or "dumb") == "dumb":
         raise UsageError(
             "the dashboard needs a terminal that can move its cursor, and TERM says that this one can't"
         )

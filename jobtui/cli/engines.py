@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from queue import SimpleQueue
 
-from jobtui.cli.exits import CommandError
+from jobtui.cli.exits import CommandError, unusable
 from jobtui.cli.streams import complain
 from jobtui.engine.answers import no_such_space
 from jobtui.engine.desk import Message
@@ -31,7 +31,7 @@ def opened(profile: Profile, run: Run) -> Iterator[Engine | Remote]:
     except Unanswered as error:
         raise CommandError(f"{error}; nothing was done") from None
     except (StoreError, StorageError) as error:
-        raise CommandError(str(error)) from None
+        raise unusable(error) from None
     try:
         yield desk
         if isinstance(desk, Engine):

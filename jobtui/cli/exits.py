@@ -30,6 +30,11 @@ class CommandError(Exception):
         self.status = status
 
 
+def unusable(error: Exception) -> CommandError:
+    """What to say where a profile can't be opened."""
+    return CommandError(f"{error}; jobtui doctor tells what to do")
+
+
 class UsageError(CommandError):
     """The command was not understood, or is not one that can be carried out; nothing was run."""
 

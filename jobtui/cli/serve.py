@@ -15,14 +15,14 @@ from datetime import datetime
 from pathlib import Path
 
 from jobtui.cli.arguments import Serve
-from jobtui.cli.exits import CommandError, Exit
+from jobtui.cli.exits import CommandError, Exit, unusable
 from jobtui.cli.front import Front
 from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.cli.streams import complain
 from jobtui.cli.waiting import LeftAtOnce, Waiting, counted_jobs, listening
 from jobtui.engine.desk import Message
 from jobtui.engine.engine import Engine
-from jobtui.engine.failures import StorageError, StoreError
+from jobtui.engine.failures import StorageError, StoreError, StoreLocked
 from jobtui.engine.profile import Profile
 from jobtui.engine.shared import SharedDesk
 from jobtui.model import Change, Job, Notice, Status
@@ -41,8 +41,10 @@ def serve(asked: Serve) -> int:
         return serve_in_background(profile, asked, log_of(profile))
     try:
         engine = Engine.open(profile)
+    except StoreLocked as locked:
+        raise CommandError(f"{locked}; its jobs run there") from None
     except (StoreError, StorageError) as error:
-        raise CommandError(f"{error}; its jobs run there") from None
+        raise unusable(error) from None
     try:
         _serve(engine, until_idle=False)
     finally:
@@ -81,14 +83,16 @@ def log_of(profile: Profile) -> Path:
 
 
 def open_log(path: Path) -> int:
-    """Open the log to go on where it ends; one that has grown long is put aside first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Open the log to go on where it ends; one that has grown long is put aside first. Raises CommandError."""
     try:
-        if path.stat().st_size > LONGEST_LOG:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and path.stat().st_size > LONGEST_LOG:
             path.replace(path.with_suffix(".log.1"))
-    except FileNotFoundError:
-        pass
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise CommandError(
+            f"{path} can't be written: {error.strerror}; jobtui doctor tells what to do"
+        ) from None
 
 
 def _serve(engine: Engine, *, until_idle: bool) -> None:

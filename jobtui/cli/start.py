@@ -19,7 +19,7 @@ def start(argv: Sequence[str] | None = None) -> int:
             from jobtui.cli.completing.answering import answer
 
             return answer(words[1:])
-        asked = arguments.parse_arguments(words, piped=not streams.is_terminal(0))
+        asked = arguments.parse_arguments(words, piped=streams.is_fed())
         return _carry_out(asked)
     except CommandError as error:
         streams.complain(f"jobtui: {error}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -92,6 +93,12 @@ def harmless(text: str) -> str:
 def stdin() -> BinaryIO:
     """The bytes of stdin; closing this leaves the descriptor open."""
     return open(0, "rb", closefd=False)
+
+
+def is_fed() -> bool:
+    """Whether somebody gives us a text on stdin: a pipe, a file or a socket, not a terminal or /dev/null."""
+    mode = os.fstat(0).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
 
 
 def is_terminal(descriptor: int) -> bool:

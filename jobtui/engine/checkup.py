@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from jobtui.engine.desk import Session
+from jobtui.engine.desk import Answer, Session
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile, Run
 from jobtui.engine.remote import Remote
@@ -74,11 +74,9 @@ def try_storage() -> None:
     """Write, flush and compact in an embedded database. Raises StorageError and StoreError."""
     with _elsewhere(Profile("doctor", Path(), {_HOST: None})) as engine:
         session = Session(_SPACE, Path("/"))
-        engine.execute(f"CREATE SPACE {_SPACE}", session).result(_SECONDS)
+        _carried_out(engine, f"CREATE SPACE {_SPACE}", session)
         engine.load(_SPACE, _PAIRS).result(_SECONDS)
-        answer = engine.execute("ADMIN FLUSH; ADMIN COMPACT", session).result(_SECONDS)
-        if answer.failure is not None:
-            raise TrialFailed(answer.failure.message)
+        answer = _carried_out(engine, "ADMIN FLUSH; ADMIN COMPACT", session)
         for job in engine.ended(answer.jobs).result(_SECONDS):
             if job.reason:
                 raise TrialFailed(job.reason)
@@ -96,6 +94,13 @@ def try_cluster(profile: Profile, seconds: float) -> tuple[Link | None, tuple[Ho
 
 class TrialFailed(Exception):
     """The storage did not do what was asked of it; the text says why."""
+
+
+def _carried_out(engine: Engine, text: str, session: Session) -> Answer:
+    answer = engine.execute(text, session).result(_SECONDS)
+    if answer.failure is not None:
+        raise TrialFailed(answer.failure.message)
+    return answer
 
 
 @contextmanager

@@ -6,6 +6,7 @@ process owns, or that nobody runs, and refuses what would write.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -28,7 +29,15 @@ class Session:
     """What one command bar or script has chosen: its space, and the directory that AT is relative to."""
 
     space: str | None = None
-    cwd: Path = field(default_factory=Path.cwd)
+    cwd: Path = field(default_factory=lambda: _current_directory())
+
+
+def _current_directory() -> Path:
+    """Where the process is; where that was deleted, the path that its shell knew it by."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path(os.environ.get("PWD") or os.sep)
 
 
 class Refused(Exception):

@@ -1,0 +1,172 @@
+"""The first five minutes of somebody whose surroundings are not as they should be."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import CommandLine
+from tests.support.terminal import Terminal
+
+JOBTUI = [sys.executable, "-m", "jobtui"]
+ROOT = Path(__file__).parents[2]
+
+
+def run(
+    jobtui: CommandLine, *words: str, cwd: Path | None = None, **environment: str | None
+) -> subprocess.CompletedProcess[str]:
+    """The command in a changed environment (None: without it), with nothing on stdin."""
+    changed = jobtui.environment | {"PYTHONPATH": str(ROOT)} | environment
+    return subprocess.run(
+        [*JOBTUI, *words],
+        env={name: value for name, value in changed.items() if value is not None},
+        cwd=cwd or jobtui.home,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def in_a_deleted_directory(jobtui: CommandLine, *words: str) -> subprocess.CompletedProcess[str]:
+    gone = jobtui.home / "gone"
+    gone.mkdir()
+    script = 'cd "$0" && rmdir "$0" && exec "$@"'
+    return subprocess.run(
+        ["sh", "-c", script, str(gone), *JOBTUI, *words],
+        env=jobtui.environment | {"PYTHONPATH": str(ROOT)},
+        cwd=jobtui.home,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("home", [None, "", "/nonexistent/home"])
+def test_it_reads_without_a_home(jobtui: CommandLine, home: str | None) -> None:
+    told = run(jobtui, "-e", "SHOW JOBS", HOME=home, XDG_DATA_HOME=str(jobtui.home / "none"))
+    assert (told.returncode, told.stderr) == (0, "")
+
+
+def test_a_home_that_can_t_be_written_is_said_with_what_to_do(jobtui: CommandLine) -> None:
+    (jobtui.home / "file").write_text("")
+    for words in (("-e", "CREATE SPACE nba"), ("serve",), ("serve", "--background")):
+        told = run(jobtui, *words, HOME=str(jobtui.home / "file"))
+        assert told.returncode == 1
+        assert "Not a directory; jobtui doctor tells what to do" in told.stderr
+
+
+def test_nothing_on_stdin_is_not_taken_for_an_empty_text(jobtui: CommandLine) -> None:
+    told = run(jobtui)
+    assert told.returncode == 2
+    assert "the dashboard needs a terminal; for scripts there are -e TEXT, -f FILE and a pipe" in told.stderr
+
+
+def test_an_empty_pipe_is_an_empty_text(jobtui: CommandLine) -> None:
+    assert jobtui.done(stdin="") == ""
+
+
+@pytest.mark.parametrize("term", ["dumb", ""])
+def test_a_terminal_that_can_t_show_a_dashboard_is_told_so(jobtui: CommandLine, term: str) -> None:
+    words = ["env", f"TERM={term}", *JOBTUI, "--data-dir", str(jobtui.data)]
+    with Terminal(words, environment=jobtui.environment, cwd=ROOT) as terminal:
+        assert terminal.ended() == 2
+        terminal.shows("the dashboard needs a terminal that can move its cursor")
+
+
+C = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+def test_a_locale_without_utf8_is_told_what_it_can_t_show(nba: CommandLine) -> None:
+    place = ("--data-dir", str(nba.data))
+    assert run(nba, *place, "-e", "SHOW SPACES", **C).returncode == 0
+    help_ = run(nba, "load", "--help", **C)
+    assert (help_.returncode, help_.stderr) == (0, "")
+    told = run(nba, *place, "-e", "CREATE SPACE 图谱", **C)
+    assert told.returncode == 2
+    assert "not valid UTF-8" in told.stderr
+
+
+def test_a_profile_s_name_has_its_limits(jobtui: CommandLine) -> None:
+    told = jobtui("--profile", "a" * 300, "-e", "SHOW JOBS")
+    assert told.returncode == 2
+    assert "at most 64 ASCII letters" in told.stderr
+    jobtui.config.write_text(f"[profiles.{'a' * 64}]\n")
+    jobtui.done("--profile", "a" * 64, "-e", "CREATE SPACE nba")
+
+
+def test_a_directory_that_was_deleted_is_no_obstacle(nba: CommandLine) -> None:
+    place = ("--data-dir", str(nba.data))
+    for words in (("-e", "SHOW SPACES"), ("-e", "ADMIN FLUSH nba"), ("doctor",), ("history", "verify")):
+        told = in_a_deleted_directory(nba, *place, *words)
+        assert (told.returncode, told.stderr) == (0, ""), words
+
+
+def test_what_is_relative_to_a_deleted_directory_is_refused(nba: CommandLine) -> None:
+    told = in_a_deleted_directory(nba, "--data-dir", "data", "-e", "SHOW SPACES")
+    assert (told.returncode, told.stderr) == (
+        2,
+        "jobtui: data is relative to the current directory, which is gone\n",
+    )
+    adopted = in_a_deleted_directory(nba, "--data-dir", str(nba.data), "-e", "CREATE SPACE x AT 'db'")
+    assert adopted.returncode == 1
+    assert "gone/db: there is no such directory" in adopted.stderr
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Path:
+    """A disk of a megabyte; only root can mount one."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if os.geteuid() != 0 or sys.platform != "linux":
+        pytest.skip("only root on Linux mounts a small disk")
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place]).returncode:
+        pytest.skip("a small disk can't be mounted here")
+    return place
+
+
+@pytest.fixture
+def unmounted(small_disk: Path) -> Iterator[Path]:
+    yield small_disk
+    subprocess.run(["umount", small_disk], check=True)
+
+
+def fill(disk: Path) -> None:
+    with (disk / "filling").open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            return
+
+
+def test_a_full_disk_is_said_and_can_still_be_read(jobtui: CommandLine, unmounted: Path) -> None:
+    place = ("--data-dir", str(unmounted))
+    assert run(jobtui, *place, "-e", "CREATE SPACE nba; ADMIN FLUSH nba").returncode == 0
+    fill(unmounted)
+    told = run(jobtui, *place, "-e", "ADMIN FLUSH nba")
+    assert told.returncode == 1
+    assert "is full: free some space on it" in told.stderr
+    assert "flush nba | finished" in run(jobtui, *place, "-e", "SHOW JOBS").stdout
+    doctor = run(jobtui, *place, "doctor")
+    assert doctor.returncode == 1
+    assert "0 B free" in doctor.stdout
+
+
+def test_a_read_only_disk_is_said_and_can_still_be_read(jobtui: CommandLine, unmounted: Path) -> None:
+    place = ("--data-dir", str(unmounted))
+    assert run(jobtui, *place, "-e", "CREATE SPACE nba; ADMIN FLUSH nba").returncode == 0
+    subprocess.run(["mount", "-o", "remount,ro", unmounted], check=True)
+    for text in ("SHOW JOBS", "SHOW SPACES", "SHOW JOB 1"):
+        assert "nba" in run(jobtui, *place, "-e", text).stdout
+    assert run(jobtui, *place, "history", "verify").returncode == 0
+    for words in (("-e", "ADMIN FLUSH nba"), ("serve",), ("history", "repair"), ("serve", "--background")):
+        told = run(jobtui, *place, *words)
+        assert told.returncode == 1
+        assert "Read-only file system" in told.stderr
