@@ -294,7 +294,7 @@ def _mounted(path: Path, size: str) -> Callable[[], None] | None:
         check=False,
     )
     return (
-        (lambda: subprocess.run(["umount", str(path)], check=False, capture_output=True) and None)
+        (lambda: subprocess.run(["umount", "--lazy", str(path)], check=False, capture_output=True) and None)
         if mount.returncode == 0
         else None
     )

@@ -1,0 +1,163 @@
+"""Histories of other formats: the older ones open, the newer ones are refused and left as they are."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from jobtui.history import History, Query, StoreTooNew, manifest, records
+from jobtui.history.check import verify
+from jobtui.history.framing import framed
+from jobtui.model import Job
+from tests.support import history_formats
+from tests.support.history_formats import released
+
+
+class _Expected(msgspec.Struct):
+    jobs: list[Job]
+    archived: list[Job]
+    next_id: int
+
+
+def _expected(path: Path) -> _Expected:
+    return msgspec.json.decode((path / "jobs.json").read_bytes(), type=_Expected)
+
+
+def _copy(path: Path, place: Path) -> Path:
+    return shutil.copytree(path / "history", place / "history")
+
+
+def _held(history: History) -> tuple[dict[int, Job], dict[int, Job]]:
+    views = [history.query(Query(archived=archived)) for archived in (False, True)]
+    jobs, archived = ({job.id: job for job in view.page(0, len(view))} for view in views)
+    return jobs, archived
+
+
+def _files(path: Path) -> dict[str, bytes]:
+    return {file.relative_to(path).as_posix(): file.read_bytes() for file in path.rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize("write", [True, False])
+@pytest.mark.parametrize("path", released(), ids=lambda path: path.name)
+def test_every_released_format_opens_with_all_that_is_in_it(path: Path, write: bool, tmp_path: Path) -> None:
+    expected = _expected(path)
+    history = History.open(_copy(path, tmp_path), write=write)
+    assert history.notes == ()
+    assert _held(history) == (
+        {job.id: job for job in expected.jobs},
+        {job.id: job for job in expected.archived},
+    )
+    if write:
+        assert history.new_id() == expected.next_id
+    history.close()
+    assert verify(tmp_path / "history") == []
+
+
+def test_the_newest_released_format_is_the_one_that_is_written(tmp_path: Path) -> None:
+    newest = released()[-1]
+    assert int(newest.name) == records.SCHEMA
+    fields = msgspec.json.decode((newest / "fields.json").read_bytes())
+    assert fields == history_formats.field_names(), (
+        "a new field makes a new format: see tests.support.history_formats"
+    )
+
+
+def test_a_newer_manifest_is_refused_and_nothing_is_touched(tmp_path: Path) -> None:
+    path = _copy(released()[-1], tmp_path)
+    plain = msgspec.json.decode((path / "MANIFEST.json").read_bytes())
+    del plain["crc"]
+    newer = plain | {"schema": records.SCHEMA + 1, "segments": "of another kind"}
+    (path / "MANIFEST.json").write_bytes(framed(msgspec.json.encode(newer)))
+    before = _files(path)
+    for write in (True, False):
+        with pytest.raises(StoreTooNew, match="newer jobtui"):
+            History.open(path, write=write)
+    assert _files(path) == before
+
+
+def test_a_newer_journal_is_refused_and_nothing_is_touched(tmp_path: Path) -> None:
+    path = _copy(released()[-1], tmp_path)
+    journal = next(path.glob("journal-*"))
+    last = msgspec.json.decode(journal.read_bytes().splitlines()[-1])["n"]
+    header = {
+        "n": last + 1,
+        "of": [last + 1, last + 1],
+        "journal": 99,
+        "schema": records.SCHEMA + 1,
+        "base": True,
+    }
+    (path / "journal-00000099.jsonl").write_bytes(framed(msgspec.json.encode(header)))
+    before = _files(path)
+    for write in (True, False):
+        with pytest.raises(StoreTooNew, match="update jobtui"):
+            History.open(path, write=write)
+    assert _files(path) == before
+
+
+@pytest.mark.parametrize(
+    "addition",
+    [
+        {"priority": 3},
+        {"tasks": [{"number": 0, "host": "h", "shard": 1}]},
+        {"events": [{"at": "2025-01-01T00:00:00Z", "kind": "note", "who": "x"}]},
+        {"tasks": [{"number": 0, "host": "h", "before": {"levels": [[1, 2, 3]]}}]},
+    ],
+    ids=str,
+)
+def test_a_record_with_a_field_that_is_not_known_is_not_written_again(
+    addition: dict[str, Any], tmp_path: Path
+) -> None:
+    path = _copy(released()[-1], tmp_path)
+    journal = next(path.glob("journal-*"))
+    last = msgspec.json.decode(journal.read_bytes().splitlines()[-1])["n"] + 1
+    record = {"id": 50, "command": "flush", "space": "nba", "submitted": "2025-01-01T00:00:00Z"} | addition
+    with journal.open("ab") as file:
+        file.write(framed(msgspec.json.encode({"n": last, "of": [last, last], "put": record})))
+    before = _files(path)
+    with pytest.raises(StoreTooNew, match="does not know"):
+        History.open(path)
+    assert _files(path) == before
+    reader = History.open(path, write=False)
+    assert reader.get(50) is not None
+    reader.close()
+
+
+def test_an_older_format_is_upgraded_as_it_is_read_and_written_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if this jobtui were one format further, in which spaces are written in capitals."""
+
+    def capitals(record: dict[str, Any]) -> dict[str, Any]:
+        return record | {"space": record["space"].upper()} if "space" in record else record
+
+    path = _copy(released()[-1], tmp_path)
+    expected = _expected(released()[-1])
+    now = records.SCHEMA
+    monkeypatch.setitem(records.UPGRADES, now, capitals)
+    _pretend(monkeypatch, now + 1)
+    for write in (False, True, False):
+        history = History.open(path, write=write)
+        assert history.notes == ()
+        jobs, archived = _held(history)
+        assert {job_id: job.space for job_id, job in jobs.items()} == {
+            job.id: job.space.upper() for job in expected.jobs
+        }
+        assert {job_id: job.space for job_id, job in archived.items()} == {
+            job.id: job.space.upper() for job in expected.archived
+        }
+        history.close()
+    _pretend(monkeypatch, now)
+    with pytest.raises(StoreTooNew):
+        History.open(path)
+
+
+def _pretend(monkeypatch: pytest.MonkeyPatch, schema: int) -> None:
+    from jobtui.history import archive, rebuilding, replay, segment, store, vault
+
+    for module in (records, manifest, archive, rebuilding, replay, segment, store, vault):
+        if hasattr(module, "SCHEMA"):
+            monkeypatch.setattr(module, "SCHEMA", schema)

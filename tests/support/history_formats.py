@@ -1,0 +1,111 @@
+"""Histories of every format that was ever released, for tests to open.
+
+`python -m tests.support.history_formats DIRECTORY` writes one with this jobtui: do so once for each new
+format, into `tests/history/formats/<format>/`, and never again. What it holds is always the same: `made()`.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from jobtui.history import History
+from jobtui.history.store import Limits
+from jobtui.model import Event, EventKind, Job, Level, Origin, Stats, Status, Task
+from tests.support import made_jobs
+
+FORMATS = Path(__file__).parents[1] / "history" / "formats"
+
+
+@dataclass
+class Made:
+    """What a history of any format should hold."""
+
+    jobs: dict[int, Job] = field(default_factory=dict)
+    archived: dict[int, Job] = field(default_factory=dict)
+    next_id: int = 1
+
+
+def write(path: Path) -> Made:
+    """Write such a history: sealed, archived, changed after sealing, live, and in the journal."""
+    dice = random.Random(2025)
+    made = Made()
+    limits = Limits(journal=6000, leftover=100_000, blanks=512)
+    history = History.open(path, limits=limits)
+    for _ in range(12):
+        _commit(history, made, made_jobs.ended(history.new_id(), dice))
+    _commit(history, made, _full(history.new_id()))
+    for job_id in history.archive(2, 5).result().ids:
+        made.archived[job_id] = made.jobs.pop(job_id)
+    _commit(history, made, made_jobs.moved_on(made.jobs[7], dice))
+    for _ in range(4):
+        job = made_jobs.submitted(history.new_id(), dice)
+        for _ in range(4):
+            _commit(history, made, job)
+            job = made_jobs.moved_on(job, dice)
+    made.next_id = history.last_id() + 1
+    history.close()
+    return made
+
+
+def field_names() -> dict[str, list[str]]:
+    """The fields of everything that a record holds, by the record's name."""
+    kinds = (Job, Task, Event, Stats, Level, Origin)
+    return {kind.__name__: [field.encode_name for field in msgspec.structs.fields(kind)] for kind in kinds}
+
+
+def _commit(history: History, made: Made, job: Job) -> None:
+    history.commit(job).result()
+    made.jobs[job.id] = job
+
+
+def _full(job_id: int) -> Job:
+    """A job in which every field says something."""
+    at = made_jobs.at(9000.25)
+    stats = Stats(levels=(Level(1, 2), Level(3, 4)), memtable=5, keys=6, pending=7)
+    task = Task(0, "host", Status.FAILED, 0.5, at, at, 1.25, stats, stats, "why", "io", True)
+    event = Event(at, EventKind.TASK_ENDED, 0, Status.FAILED, "why")
+    origin = Origin("cluster", "there", 99)
+    return Job(
+        job_id,
+        "rebuild index",
+        "图谱",
+        at,
+        Status.FAILED,
+        at,
+        at,
+        2.5,
+        "all of it",
+        True,
+        3,
+        origin,
+        (task,),
+        (event,),
+    )
+
+
+def released() -> list[Path]:
+    """The directories of the released formats, oldest first."""
+    return sorted(path for path in FORMATS.iterdir() if path.is_dir())
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1])
+    result = write(target / "history")
+    (target / "fields.json").write_bytes(msgspec.json.format(msgspec.json.encode(field_names())) + b"\n")
+    (target / "jobs.json").write_bytes(
+        msgspec.json.format(
+            msgspec.json.encode(
+                {
+                    "jobs": list(result.jobs.values()),
+                    "archived": list(result.archived.values()),
+                    "next_id": result.next_id,
+                }
+            )
+        )
+        + b"\n"
+    )
