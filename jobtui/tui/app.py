@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,7 +30,17 @@ def run(desk: Desk, settings: TuiSettings) -> int:
 
     app = DashboardApp(desk, settings, painted=_collect_from_here)
     status = app.run(mouse=settings.mouse)
-    return app.return_code or 0 if status is None else status
+    return status if status is not None else app.return_code or 0
+
+
+def explain(what: str, why: str, advice: Sequence[str], theme: str = "") -> bool:
+    """Say on a screen of its own that something can't be opened; whether the user wants it tried again.
+
+    `what` in a few words, `why` in full, `advice` a line for each thing that can be done about it.
+    """
+    from jobtui.tui.failing import FailureApp
+
+    return FailureApp(what, why, advice, theme).run() is True
 
 
 def _collect_from_here() -> None:

@@ -25,7 +25,7 @@ JOB_COLUMNS: tuple[Column, ...] = (
     Column("progress", "Progress", 9, 15, gives=3, sorts=True, natural=15),
     Column("start", "Start Time", 17, 17, gives=4, sorts=True),
     Column("stop", "Stop Time", 17, 17, gives=6, sorts=True),
-    Column("took", "Took", 6, 12, gives=2, right=True, sorts=True),
+    Column("took", "Took", 5, 12, gives=2, right=True, sorts=True),
     Column("space", "Space", 6, 30, gives=10, sorts=True),
     Column("hosts", "Hosts", 5, 5, gives=9, right=True),
     Column("reclaimed", "Reclaimed", 9, 10, gives=8, right=True, sorts=True),

@@ -98,10 +98,7 @@ def test_hostile_bytes_on_the_keyboard_do_not_end_it(jobtui: CommandLine) -> Non
         terminal.send(b"\xff\xfe\x80\xc3\x28")
         # what came in one piece with them is lost with them: type until it is seen
         terminal.until(lambda screen: "local[]> :" in screen or terminal.press(":"))
-        terminal.press("ctrl+c")
-        terminal.until(lambda screen: "s stop" in screen or terminal.press("escape"))
-        terminal.press("q")
-        assert terminal.ended() == 0
+        assert terminal.process.poll() is None
 
 
 def test_what_is_typed_in_one_go_reaches_the_bar_and_no_key(jobtui: CommandLine) -> None:
@@ -120,3 +117,33 @@ def test_a_running_job_is_left_durable_by_a_signal_and_told_the_truth_about(jobt
         terminal.signal(signal.SIGTERM)
         assert terminal.ended() == 128 + signal.SIGTERM
     assert [row["Status"] for row in jobtui.rows("SHOW JOBS")] == ["finished"]
+
+
+CRASHING = """
+import sys
+from jobtui.tui.screens.dashboard import Dashboard
+
+def broken(self):
+    raise ValueError("[/nope] a defect")
+
+Dashboard.action_help = broken
+sys.argv[0] = "jobtui"
+from jobtui.cli import main
+sys.exit(main())
+"""
+
+
+def test_a_defect_of_its_own_ends_it_with_the_terminal_whole_and_words_in_place_of_a_traceback(
+    jobtui: CommandLine,
+) -> None:
+    command = [*jobtui.words()[:1], "-c", CRASHING, *jobtui.words()[3:]]
+    with Terminal(command, environment=jobtui.environment, cwd=jobtui.home) as terminal:
+        terminal.shows("No jobs yet", "3 hosts")
+        terminal.press("?")
+        assert terminal.ended() == 1
+        assert terminal.is_given_back()
+        assert b"the dashboard failed: ValueError: [/nope] a defect" in terminal.said
+        assert b"Your jobs are safe" in terminal.said
+        assert b"Traceback" not in terminal.said
+    report = next((jobtui.data / "local" / "dashboard").glob("crash-*.txt"))
+    assert "Traceback" in report.read_text()

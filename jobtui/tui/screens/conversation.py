@@ -7,8 +7,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from textual.app import ComposeResult
-from textual.screen import Screen
 
+from jobtui.tui.base_app import InkScreen
 from jobtui.tui.context import Context
 from jobtui.tui.lines import Ink, Line
 from jobtui.tui.widgets.bar import CommandBar
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jobtui.tui.widgets.typist import Typist
 
 
-class Conversation(Screen[None]):
+class Conversation(InkScreen):
     """Sends what is typed to the desk and shows what comes of it."""
 
     def __init__(self, context: Context) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from rich.style import Style
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -28,7 +27,6 @@ from jobtui.tui.views.base import View
 from jobtui.tui.views.jobs import JobsView
 from jobtui.tui.watching import ending
 from jobtui.tui.widgets.header import Header, Standing
-from jobtui.tui.widgets.inked import INKS
 from jobtui.tui.widgets.lines_view import LinesView
 
 if TYPE_CHECKING:
@@ -45,7 +43,6 @@ class Dashboard(Conversation):
     """The one screen that is always there; dialogs come over it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(Where.DASHBOARD)]
-    COMPONENT_CLASSES: ClassVar[set[str]] = set(INKS)
     AUTO_FOCUS = None
 
     def __init__(self, context: Context) -> None:
@@ -60,7 +57,6 @@ class Dashboard(Conversation):
         self._flags: tuple[str, ...] = ()
         self._silenced = self._alarmed = ""
         self._link_told = context.now()
-        self._inks: dict[Ink, Style] = {}
 
     def compose(self) -> ComposeResult:
         """Textual's hook."""
@@ -74,18 +70,6 @@ class Dashboard(Conversation):
         """Textual's hook."""
         self.place.home.focus()
         self.stand()
-
-    def ink(self, ink: Ink) -> Style:
-        """How an ink looks in the theme of the moment."""
-        style = self._inks.get(ink)
-        if style is None:
-            style = self._inks[ink] = self.get_component_rich_style(ink.value, partial=True)
-        return style
-
-    def notify_style_update(self) -> None:
-        """Textual's hook: another theme."""
-        super().notify_style_update()
-        self._inks.clear()
 
     # -- what is told -------------------------------------------------------------------------------
 

@@ -1,0 +1,131 @@
+"""What every app of ours on Textual has: themes, style sheets, inks, signals, the clipboard, a decent end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from pathlib import Path
+from typing import ClassVar, cast
+
+from rich.segment import Segments
+from rich.style import Style
+from rich.text import Text
+from textual.app import App, ReturnType
+from textual.driver import Driver
+from textual.filter import Monochrome, NoColor
+from textual.screen import Screen
+
+from jobtui.tui import crash, terminal
+from jobtui.tui.lines import Ink
+from jobtui.tui.styles import style_sheets
+from jobtui.tui.themes import ANSI, THEMES, theme_name
+from jobtui.tui.widgets.inked import INKS
+
+# the shell's way to say that a signal ended a program
+_SIGNALLED = 128
+
+
+class InkScreen(Screen[None]):
+    """The lowest screen of an app: the inks of all widgets are looked up here."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = set(INKS)
+
+    def ink(self, ink: Ink) -> Style:
+        """How an ink looks in the theme of the moment; only what it sets itself."""
+        inks = self.__dict__.setdefault("_inks", {})
+        style = cast("Style | None", inks.get(ink))
+        if style is None:
+            style = inks[ink] = self.get_component_rich_style(ink.value, partial=True)
+        return style
+
+    def notify_style_update(self) -> None:
+        """Textual's hook: another theme."""
+        super().notify_style_update()
+        self.__dict__.pop("_inks", None)
+
+
+class BaseApp(App[ReturnType], inherit_bindings=False):
+    """Gives the terminal back whole, whatever ends it; its lowest screen is an `InkScreen`."""
+
+    TITLE = "jobtui"
+    CSS_PATH = [*style_sheets()]  # noqa: RUF012
+    ENABLE_COMMAND_PALETTE = False  # the dashboard opens its own, under a key that can be changed
+    NOTIFICATION_TIMEOUT = 6
+
+    def __init__(self, theme: str, state_dir: Path | None) -> None:
+        """`theme`: a theme's name, "" for the dark one; `state_dir`: where a crash is reported to."""
+        super().__init__()
+        self._state_dir = state_dir
+        for known in THEMES:
+            self.register_theme(known)
+        self.theme = theme_name(theme)
+        if self.no_color:
+            # greys are colours too: the terminal's own, reversed and underlined, say all that must be said
+            self.theme = ANSI.name
+            self._filters = [NoColor() if isinstance(one, Monochrome) else one for one in self._filters]
+
+    def ink(self, ink: Ink) -> Style:
+        """How an ink looks in the theme of the moment."""
+        return cast("InkScreen", self.screen_stack[0]).ink(ink)
+
+    def on_mount(self) -> None:
+        """Textual's hook: a signal ends it as a key would."""
+        if threading.current_thread() is threading.main_thread():
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+                loop.add_signal_handler(number, self._signalled, number)
+
+    def _signalled(self, number: int) -> None:
+        self._return_code = _SIGNALLED + number
+        self.exit(return_code=_SIGNALLED + number)
+
+    def on_resize(self) -> None:
+        """Textual's hook: terminals rearrange what they show, even where they end as large as they were."""
+        self.call_after_refresh(self.refresh)
+
+    def get_driver_class(self) -> type[Driver]:
+        """Textual's hook: its own choice, made sturdier where it is the usual one."""
+        chosen = super().get_driver_class()
+        if chosen.__name__ != "LinuxDriver":
+            return chosen
+        from jobtui.tui.driver import SturdyDriver
+
+        return SturdyDriver
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Textual's hook: for themes that know nothing of ours."""
+        return {
+            "cursor": "ansi_blue",
+            "cursor-idle": "ansi_bright_black",
+            "queue": "ansi_default",
+            "running": "ansi_cyan",
+            "stopped": "ansi_magenta",
+            "muted": "ansi_bright_black",
+            "rule": "ansi_bright_black",
+        }
+
+    def write(self, sequence: str) -> None:
+        """Say something to the terminal beside the screen."""
+        if self._driver is not None:
+            self._driver.write(sequence)
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """By the terminal, through tmux too, and by the desktop's own program where there is one."""
+        self._clipboard = text
+        self.write(terminal.clipboard_sequence(text))
+        command = terminal.native_command()
+        if command is not None:
+            threading.Thread(
+                target=terminal.copy_natively, args=(text, command), name="jobtui-copy", daemon=True
+            ).start()
+
+    def _fatal_error(self) -> None:
+        error = self._exception
+        if error is None or self.is_headless:
+            super()._fatal_error()
+            return
+        place = crash.report(error, self._state_dir)
+        said = Text(crash.message(error, place))
+        self._exit_renderables.append(Segments(self.console.render(said, self.console.options)))
+        self._close_messages_no_wait()

@@ -1,0 +1,36 @@
+import asyncio
+
+from jobtui.tui.failing import FailureApp
+from jobtui.tui.lines import plain
+from jobtui.tui.widgets.lines_view import LinesView
+
+WHY = "The history in /data/[/nope] can't be opened: Permission denied"
+ADVICE = ["Have the directory belong to you: sudo chown …", "Or use another one: jobtui --data-dir DIR"]
+
+
+def test_what_can_not_be_opened_is_told_with_the_reason_and_what_to_do() -> None:
+    async def run() -> None:
+        app = FailureApp("The history can't be opened", WHY, ADVICE)
+        async with app.run_test(size=(60, 16)) as pilot:
+            await pilot.pause()
+            said = "\n".join(plain(line) for line in app.screen.query_one(LinesView).lines)
+            assert "✖ The history can't be opened" in said
+            assert "[/nope]" in said
+            assert "· Or use another one: jobtui --data-dir DIR" in said
+            await pilot.press("q")
+        assert app.return_value is False
+
+    asyncio.run(run())
+
+
+def test_it_can_be_tried_again() -> None:
+    async def run(*keys: str) -> bool | None:
+        app = FailureApp("What", WHY, ADVICE)
+        async with app.run_test() as pilot:
+            await pilot.press(*keys)
+        return app.return_value
+
+    assert asyncio.run(run("r")) is True
+    assert asyncio.run(run("enter")) is True
+    assert asyncio.run(run("down", "enter")) is False
+    assert asyncio.run(run("escape")) is False
