@@ -46,7 +46,7 @@ class Door:
     async def open(self) -> None:
         """Listen. A socket that a dead owner left is taken over: whoever holds the lock is the owner."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self._path.parent.stat().st_uid != os.getuid():
+        if self._path.parent.lstat().st_uid != os.getuid():
             raise PermissionError(f"{self._path.parent} belongs to another user")
         self._path.unlink(missing_ok=True)
         before = os.umask(0o177)

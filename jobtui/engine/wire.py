@@ -7,6 +7,7 @@ The one that asks opens a connection a question, says who it is and what it want
 from __future__ import annotations
 
 import hashlib
+import os
 import socket
 import stat
 import warnings
@@ -23,6 +24,7 @@ from jobtui.model import Stats
 from jobtui.storage.base import Pair
 
 PROTOCOL = 1
+LONGEST_ADDRESS = 100
 LONGEST_LINE = 64 << 20
 SILENT = "it does not answer: it may be suspended (fg brings it back), or stuck"
 
@@ -136,13 +138,16 @@ decode_answer = msgspec.json.Decoder(Answer).decode
 
 
 def door_of(root: Path) -> Path:
-    """Where the owner of the profile at `root` listens: a short path in the user's runtime directory."""
+    """Where the owner of the profile at `root` listens: in the user's runtime directory.
+
+    Where that is too long for a socket's address (about 100 bytes), a directory of the user's own in /tmp.
+    """
     name = hashlib.sha256(str(root.resolve()).encode(errors="surrogateescape")).hexdigest()[:16]
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # platformdirs warns where no runtime directory is set; its fall-back does
-        return platformdirs.user_runtime_path("jobtui") / f"{name}.sock"
+        # platformdirs warns where no runtime directory is set; its fall-back does
+        warnings.simplefilter("ignore")
+        door = platformdirs.user_runtime_path("jobtui") / f"{name}.sock"
+    return door if len(os.fsencode(door)) <= LONGEST_ADDRESS else Path(f"/tmp/jobtui-{os.getuid()}", door.name)
 
 
 class NoAnswer(Exception):

@@ -136,6 +136,17 @@ def test_the_socket_is_the_user_s_alone_and_goes_with_its_owner(runtime: Path, r
     assert not door.exists()
 
 
+def test_a_runtime_directory_too_long_for_a_socket_is_got_round(
+    runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime / ("long" * 30)))
+    door = wire.door_of(root)
+    assert len(str(door)) <= 100
+    with bench(root, ScriptedStorage({})):
+        assert stat.S_IMODE(door.parent.stat().st_mode) == 0o700
+        Remote.connect(Profile("local", root)).close()
+
+
 def test_a_stale_socket_is_taken_over_by_the_next_owner(runtime: Path, root: Path) -> None:
     door = wire.door_of(root)
     door.parent.mkdir(parents=True, exist_ok=True)
