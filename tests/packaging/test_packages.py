@@ -17,7 +17,10 @@ from jobtui import __version__
 from tests.support.terminal import Terminal
 
 ROOT = Path(__file__).parents[2]
-CHECKOUT = ("jobtui", "styles", "tests", "benchmarks", "docs", "README.md", "LICENSE", "CHANGELOG.md", "pyproject.toml")
+CHECKOUT = (
+    *("jobtui", "styles", "tests", "benchmarks", "docs", "man"),
+    *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "pyproject.toml"),
+)
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> str:
@@ -78,13 +81,15 @@ def test_the_wheel_holds_every_module_the_styles_and_the_types(wheel: Path) -> N
     assert {f"jobtui/{style}" for style in styles()} <= names
     assert "jobtui/py.typed" in names
     assert f"jobtui-{__version__}.dist-info/licenses/LICENSE" in names
+    assert f"jobtui-{__version__}.data/data/share/man/man1/jobtui.1" in names
     assert not {name for name in names if name.startswith(("tests", "benchmarks"))}
 
 
 def test_the_sdist_holds_what_its_tests_need(packages: Path) -> None:
     with tarfile.open(packages / f"jobtui-{__version__}.tar.gz") as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert modules() | styles() | {"README.md", "LICENSE", "CHANGELOG.md", "tests/conftest.py"} <= names
+    beside = {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "man/jobtui.1", "tests/conftest.py"}
+    assert modules() | styles() | beside <= names
 
 
 def test_an_installed_wheel_starts_and_tells_its_version(wheel: Path, tmp_path: Path, long: bool) -> None:

@@ -1,0 +1,55 @@
+"""The man page says what the program does."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from jobtui.cli.arguments import VERBS, _parser
+from jobtui.cli.exits import Exit
+from jobtui.language.forms import FORMS
+
+SOURCE = Path(__file__).parents[2] / "man" / "jobtui.1"
+PAGE = SOURCE.read_text().replace("\\-", "-")
+
+
+def section(name: str) -> str:
+    return PAGE.partition(f".SH {name}\n")[2].partition(".SH ")[0]
+
+
+def test_every_option_is_in_it_and_no_other() -> None:
+    parsers = [_parser(), *_parser()._subparsers._group_actions[0].choices.values()]  # type: ignore[union-attr,attr-defined]
+    known = {option for parser in parsers for action in parser._actions for option in action.option_strings}
+    told = re.findall(r"^\.(?:BI?R?) (-\S+)(?: \", \" (-\S+))?", section("OPTIONS"), re.MULTILINE)
+    assert {name.rstrip(",") for pair in told for name in pair if name} | {"--help"} == known
+
+
+def test_every_verb_is_in_it_and_no_other() -> None:
+    assert re.findall(r"^\.TP\n\.\w+ (\w+)", section("VERBS"), re.MULTILINE) == list(VERBS)
+
+
+def test_every_statement_is_in_it_and_no_other() -> None:
+    listed = section("STATEMENTS").partition(".nf\n")[2].partition(".fi")[0].splitlines()
+    assert [line.replace("...", "…") for line in listed] == [form.usage for form in FORMS]
+
+
+def test_the_exit_statuses_are_those_of_the_program() -> None:
+    told = re.findall(r"^\.TP\n\.B (\d+)", section("EXIT STATUS"), re.MULTILINE)
+    assert [int(status) for status in told] == [status.value for status in Exit]
+
+
+@pytest.mark.skipif(shutil.which("man") is None, reason="there is no man here")
+def test_man_shows_it_without_a_complaint() -> None:
+    shown = subprocess.run(
+        ["man", "--warnings", "-E", "UTF-8", "-l", SOURCE],
+        env={"MANPAGER": "cat", "MANWIDTH": "80", "LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "--data-dir DIR" in shown.stdout
