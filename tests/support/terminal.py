@@ -147,7 +147,7 @@ class Terminal:
         self._read_all(0.1)
 
     def is_given_back(self) -> bool:
-        """Whether the terminal is as a shell needs it: main screen, cursor, no mouse, no paste marks, cooked."""
+        """Whether the terminal is as a shell needs it: main screen, cursor, no mouse, no paste, cooked."""
         last = {}
         for mode, sign in re.findall(rb"\x1b\[\?([0-9;]+)([hl])", self.said):
             last[mode] = sign
