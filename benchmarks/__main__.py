@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(each.name)
         return 0
     with tempfile.TemporaryDirectory(prefix="jobtui-benchmarks-", dir=options.dir) as place:
-        run = Run(options.quick, Path(place))
+        run = Run(options.quick, Path(place), options.cache)
         results = [(each, _measured(each, run)) for each in wanted]
     if options.json is not None:
         options.json.write_text(json.dumps(_report(results, options.quick), indent=1) + "\n", encoding="utf-8")
@@ -51,6 +51,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--check", action="store_true", help="exit 1 where a figure falls short of its goal")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures there, too")
     parser.add_argument("--dir", metavar="DIR", type=Path, help="where to put files; a real disk, not memory")
+    parser.add_argument("--cache", metavar="DIR", type=Path, help="keep the long history there from run to run")
     parser.add_argument("--list", action="store_true", help="only name the figures")
     return parser.parse_args(arguments)
 

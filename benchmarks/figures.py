@@ -71,10 +71,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the benchmarks."""
+    """One run of the benchmarks. `cache` keeps from run to run what takes long to make."""
 
     quick: bool
     place: Path
+    cache: Path | None = None
 
     def directory(self, name: str) -> Path:
         """A fresh directory."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
@@ -144,6 +145,21 @@ def open_database(path: Path) -> sqlite3.Connection:
     return database
 
 
+def copied(history: Path, to: Path) -> Path:
+    """A history of its own with the same jobs. Sealed files are never written again: they are only linked."""
+    for path in sorted(history.rglob("*")):
+        target = to / path.relative_to(history)
+        if path.is_dir():
+            target.mkdir(parents=True, exist_ok=True)
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path.name.startswith("seg-"):
+            _link(path, target)
+        else:
+            shutil.copy2(path, target)
+    return to
+
+
 def count_of(run: Run) -> int:
     """How many jobs a long history has in this run."""
     return 100_000 if run.quick else 1_000_000
@@ -152,7 +168,15 @@ def count_of(run: Run) -> int:
 @once
 def long_history(run: Run) -> Path:
     """A history of a million jobs, made once a run; whoever changes it puts it back or copies it."""
-    return make_history(run.directory("long") / "history", count_of(run))
+    path = run.directory("long") / "history"
+    if run.cache is None:
+        return make_history(path, count_of(run))
+    kept = run.cache / f"history-{count_of(run)}"
+    if not kept.exists():
+        unready = kept.with_suffix(".unready")
+        shutil.rmtree(unready, ignore_errors=True)
+        make_history(unready, count_of(run)).rename(kept)
+    return copied(kept, path)
 
 
 @once
@@ -165,6 +189,13 @@ def short_history(run: Run) -> Path:
 def long_database(run: Run) -> Path:
     """SQLite with as many rows as the long history has jobs."""
     return make_database(run.directory("long") / "jobs.db", count_of(run))
+
+
+def _link(path: Path, target: Path) -> None:
+    try:
+        os.link(path, target)
+    except OSError:  # on another disk
+        shutil.copy2(path, target)
 
 
 def _written(store: Store, path: Path, jobs: list[Job]) -> Segment:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
+from benchmarks.figures import Outcome, Run, at_most, figure
 from jobtui.language import StatementError, parse
 from jobtui.language.complete import JobsFor, complete, ids_starting
 
@@ -94,11 +95,35 @@ def _timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-if __name__ == "__main__":
-    print(f"a statement of the seed    {seed_statement() * 1000:8.3f} ms")
-    print(f"SHOW JBO 40, refused       {seed_error() * 1000:8.3f} ms")
-    print(f"100,000 statements         {many_statements():8.3f} s")
-    for kind in HOSTILE:
-        print(f"1 MB of {kind:18} {hostile_text(kind):8.3f} s")
-    for typed in ("RECOVER JOB 3", "SHOW JOB ", "USE s", "SHOW "):
-        print(f"completion: {typed:14} {completion(typed) * 1000:8.3f} ms")
+@figure("parse of a statement of the seed", goal=at_most(0.3), unit="ms")
+def parse_of_the_seed(run: Run) -> Outcome:
+    return Outcome.of([seed_statement() * 1e3 for _ in range(3 if run.quick else 11)])
+
+
+@figure("SHOW JBO 40, refused with what would be right", unit="ms")
+def refusal_of_a_typo(run: Run) -> Outcome:
+    return Outcome.of([seed_error() * 1e3 for _ in range(3 if run.quick else 11)])
+
+
+@figure("parse of 100,000 statements", goal=at_most(8), unit="s")
+def parse_of_many(run: Run) -> Outcome:
+    few, many = (5_000, 20_000) if run.quick else (25_000, 100_000)
+    times = [(many_statements(few), many_statements(many)) for _ in range(1 if run.quick else 3)]
+    growth = statistics.median(one / other for other, one in times) / (many / few)
+    note = f"{many:,} of them; {growth:.2f} times the time a statement that {few:,} take"
+    return Outcome.of([one for _, one in times], note)
+
+
+@figure("answer to 1 MB of hostile text, the slowest kind", goal=at_most(1), unit="s")
+def answer_to_hostility(run: Run) -> Outcome:
+    times = {
+        kind: statistics.median(hostile_text(kind) for _ in range(1 if run.quick else 3)) for kind in HOSTILE
+    }
+    slowest = max(times, key=lambda kind: times[kind])
+    return Outcome.worst_of(list(times.values()), f"{slowest}; {len(times)} kinds")
+
+
+@figure("completion at a cursor, 1,000 spaces and 1,000,000 jobs", goal=at_most(5), unit="ms")
+def completions(run: Run) -> Outcome:
+    times = [completion(text) * 1e3 for text in ("RECOVER JOB 3", "SHOW JOB ", "USE s", "SHOW ")]
+    return Outcome.worst_of(times, "the slowest of four places; the median of 50 each")

@@ -8,8 +8,9 @@ from typing import Final
 
 from jobtui.language.grammar import Reach, reach
 from jobtui.language.lexer import BAD, COMMA, COMMENT, SEMICOLON, STRING, pieces, waits
+from jobtui.language.words import GOES_ON
 
-_REST_OF_WORD: Final = re.compile("[A-Za-z0-9_\u00a1-\U0010ffff]*")
+_REST_OF_WORD: Final = re.compile(f"{GOES_ON}*")
 _REST_OF_QUOTED: Final = re.compile("[^`\\s;]*`?")
 
 

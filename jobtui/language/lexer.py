@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from jobtui.language.words import (
+    BEGINS_WORD,
     BLANKS,
     BYTE_ORDER_MARK,
     CONTROL,
+    GOES_ON,
     KEYWORDS,
     LONGEST_NAME,
     code_point,
@@ -59,14 +61,14 @@ class Flaw:
 
 _PATTERN: Final = re.compile(
     rf"""
-    (?: (?P<word> [A-Za-z\u00a1-\U0010ffff][A-Za-z0-9_\u00a1-\U0010ffff]*+ )
-      | (?P<number> (?: 0[xX][0-9a-fA-F]++ | [0-9]++ ) (?![A-Za-z0-9_\u00a1-\U0010ffff]) )
+    (?: (?P<word> {BEGINS_WORD}{GOES_ON}*+ )
+      | (?P<number> (?: 0[xX][0-9a-fA-F]++ | [0-9]++ ) (?!{GOES_ON}) )
       | (?P<comma> , )
       | (?P<semicolon> ; [;{BLANKS}]*+ )
       | (?P<quoted> `[^`]*+` )
       | (?P<string> "[^"\\]*+(?:\\.[^"\\]*+)*+" | '[^'\\]*+(?:\\.[^'\\]*+)*+' )
       | (?P<comment> (?: \# | // | --(?=[{BLANKS}]|\Z) ) [^\r\n]*+ | /\*.*?\*/ )
-      | (?P<junk> [0-9][A-Za-z0-9_\u00a1-\U0010ffff]*+ | -- | [!$%&()*+.:<=>?@\[\\\]^_{{|}}~]++ | [^{BLANKS}] )
+      | (?P<junk> [0-9]{GOES_ON}*+ | -- | [!$%&()*+.:<=>?@\[\\\]^_{{|}}~]++ | [^{BLANKS}] )
     ) [{BLANKS}]*+
     """,
     re.DOTALL | re.VERBOSE,

@@ -1,0 +1,149 @@
+"""The dashboard over a real engine and history, and a storage that does as it is told: what others time.
+
+    python -m benchmarks._stage_app PROFILE-DIRECTORY SPACES
+
+Orders come on descriptor 3, a line each, and what happened goes to descriptor 4, with its moment
+(time.monotonic): `run` submits a job a space, `storm RATE` has the tasks report so often a second, `rest` ends
+the storm, `finish SPACE` ends the tasks of a space, `watch` begins to time the screen's loop, `gap` tells the
+longest time that it was away since.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.made_storage import HOSTS, StormyStorage
+from jobtui.engine.desk import Session
+from jobtui.engine.engine import Engine
+from jobtui.engine.profile import Profile
+from jobtui.model import Job
+from jobtui.tui import app, application
+from jobtui.tui.settings import TuiSettings
+
+_ORDERS, _NEWS = 3, 4
+_BEAT = 0.001
+_STORM_STEP = 0.005
+
+
+class Stage:
+    """Carries out the orders, in a thread of its own."""
+
+    def __init__(self, engine: Engine, storage: StormyStorage, spaces: int) -> None:
+        self.engine, self.storage = engine, storage
+        self.spaces = spaces
+        self.worst_gap = 0.0
+        self.watching = False
+        self._storming = False
+        threading.Thread(target=self._obey, daemon=True).start()
+
+    def _obey(self) -> None:
+        with open(_ORDERS, encoding="ascii") as orders:
+            for line in orders:
+                verb, *words = line.split()
+                getattr(self, f"_{verb}")(*words)
+
+    def _run(self) -> None:
+        session = Session(None, Path("/"))
+        for number in range(self.spaces):
+            self.engine.execute(f"ADMIN COMPACT {space_name(number)}", session).result()
+        while self.storage.running < self.spaces * len(HOSTS):
+            time.sleep(0.01)
+        tell("running")
+
+    def _storm(self, rate: str) -> None:
+        self._storming = True
+        self.engine.call(self._storm_on(int(rate)))
+
+    async def _storm_on(self, rate: int) -> None:
+        begin, told = time.monotonic(), 0
+        while self._storming:
+            due = int((time.monotonic() - begin) * rate)
+            self.storage.report(due - told)
+            told = due
+            await asyncio.sleep(_STORM_STEP)
+        self.storage.rest()
+        tell("rested", time.monotonic(), told / (time.monotonic() - begin))
+
+    def _rest(self) -> None:
+        self._storming = False
+
+    def _finish(self, space: str) -> None:
+        async def finish() -> None:
+            self.storage.finish(space)
+
+        self.engine.call(finish()).result()
+
+    def _watch(self) -> None:
+        self.worst_gap, self.watching = 0.0, True
+        tell("watching")
+
+    def _gap(self) -> None:
+        self.watching = False
+        tell("gap", self.worst_gap)
+
+
+def space_name(number: int) -> str:
+    """The name of the storage's nth space."""
+    return f"made_{number:02d}"
+
+
+def tell(word: str, *values: float) -> None:
+    """Say what happened."""
+    os.write(_NEWS, f"{word} {' '.join(map(repr, values))}\n".encode())
+
+
+def main() -> int:
+    root, spaces = Path(sys.argv[1]), int(sys.argv[2])
+    storage = StormyStorage(
+        {space_name(n): [f"host{len(HOSTS) * n + k}" for k in range(len(HOSTS))] for n in range(spaces)}
+    )
+    engine = Engine.open(Profile("local", root, max_running_jobs=spaces), storage=storage)
+    _tell_of_commits(engine)
+    stage = Stage(engine, storage, spaces)
+
+    class WatchedApp(application.DashboardApp):
+        def on_ready(self) -> None:
+            self.beating = asyncio.create_task(_beat(stage))
+
+    application.DashboardApp = WatchedApp  # type: ignore[misc]
+    try:
+        return app.run(engine, TuiSettings(state_dir=root / "dashboard"))
+    finally:
+        engine.close()
+
+
+async def _beat(stage: Stage) -> None:
+    last = time.monotonic()
+    while True:
+        if not stage.watching:
+            await asyncio.sleep(0.05)
+            last = time.monotonic()
+            continue
+        await asyncio.sleep(_BEAT)
+        now = time.monotonic()
+        stage.worst_gap = max(stage.worst_gap, now - last - _BEAT)
+        last = now
+
+
+def _tell_of_commits(engine: Engine) -> None:
+    """Tell when the end of a job is on disk."""
+    commit: Callable[..., Any] = engine.history.commit
+
+    def told(*jobs: Job) -> Any:
+        done = commit(*jobs)
+        if any(job.status.ended for job in jobs):
+            done.add_done_callback(lambda _: tell("on_disk", time.monotonic()))
+        return done
+
+    engine.history.commit = told  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""Storages that only pretend: one answers at once, one reports as often as it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+from jobtui.model import Level, Stats
+from jobtui.storage.base import Capabilities, Code, Host, Outcome, Pair, Placement, Report, Space, StorageError
+
+HOSTS = ("local0", "local1", "local2")
+STATS = Stats(levels=(Level(4, 4 << 20),), memtable=0, keys=100, pending=4 << 20)
+
+
+class InstantStorage:
+    """Every task of it ends as it begins."""
+
+    capabilities = Capabilities(exact_progress=True, real_stop=True, create=False, load=False)
+
+    def __init__(self, spaces: Mapping[str, Sequence[str]]) -> None:
+        self._spaces = tuple(Space(name, tuple(hosts)) for name, hosts in sorted(spaces.items()))
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def spaces(self) -> tuple[Space, ...]:
+        return self._spaces
+
+    async def hosts(self) -> tuple[Host, ...]:
+        names = dict.fromkeys(host for space in self._spaces for host in space.hosts)
+        return tuple(Host(name, True, "", 1, 4000, 10**9) for name in names)
+
+    async def stats(self, space: str, host: str) -> Stats:
+        return STATS
+
+    async def flush(self, space: str, host: str, progress: Report, cancel: asyncio.Event) -> Outcome:
+        return await self.operate(space, host, progress, cancel)
+
+    async def compact(self, space: str, host: str, progress: Report, cancel: asyncio.Event) -> Outcome:
+        return await self.operate(space, host, progress, cancel)
+
+    async def operate(self, space: str, host: str, progress: Report, cancel: asyncio.Event) -> Outcome:
+        return Outcome(STATS, STATS)
+
+    async def create_space(self, name: str, placement: Placement) -> Space:
+        raise _unable(name)
+
+    async def drop_space(self, name: str) -> None:
+        raise _unable(name)
+
+    async def load(self, space: str, pairs: Sequence[Pair]) -> None:
+        raise _unable(space)
+
+    async def dump(self, space: str) -> AsyncIterator[tuple[bytes, bytes]]:
+        raise _unable(space)
+        yield b"", b""
+
+
+class StormyStorage(InstantStorage):
+    """Its tasks run on; each time `report_all` is called, `count` of them say how far they are, in turn.
+
+    `at_rest` is how far all of them are at the end of a storm.
+    """
+
+    at_rest = 0.77
+
+    def __init__(self, spaces: Mapping[str, Sequence[str]]) -> None:
+        super().__init__(spaces)
+        self._tasks: dict[tuple[str, str], tuple[Report, asyncio.Future[Outcome]]] = {}
+        self._turn = 0
+
+    async def operate(self, space: str, host: str, progress: Report, cancel: asyncio.Event) -> Outcome:
+        end: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._tasks[space, host] = progress, end
+        progress(0.0, None)
+        try:
+            return await end
+        finally:
+            del self._tasks[space, host]
+
+    @property
+    def running(self) -> int:
+        """How many tasks are under way."""
+        return len(self._tasks)
+
+    def report(self, count: int) -> None:
+        """Have `count` tasks report, those whose turn it is."""
+        reports = [progress for progress, _ in self._tasks.values()]
+        for _ in range(count if reports else 0):
+            self._turn += 1
+            place, step = self._turn % len(reports), self._turn // len(reports)
+            reports[place](step % 70 / 100, 1e6)
+
+    def rest(self) -> None:
+        """Have every task report where it rests."""
+        for progress, _ in self._tasks.values():
+            progress(self.at_rest, 1e6)
+
+    def finish(self, space: str) -> None:
+        """End the tasks of a space."""
+        for (name, _), (_, end) in list(self._tasks.items()):
+            if name == space and not end.done():
+                end.set_result(Outcome(STATS, STATS))
+
+
+def _unable(space: str) -> StorageError:
+    return StorageError(Code.UNSUPPORTED, "", space, "this storage only pretends")

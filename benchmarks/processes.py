@@ -1,0 +1,54 @@
+"""What Linux tells of a process and all that it started: memory, processor time, wake-ups."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+_PROC = Path("/proc")
+
+
+def family(pid: int) -> list[int]:
+    """The process and all its descendants."""
+    children: dict[int, list[int]] = {}
+    for status in _PROC.glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parent = int(status.read_text().rsplit(")", 1)[1].split()[1])
+            children.setdefault(parent, []).append(int(status.parent.name))
+    found = [pid]
+    for each in found:
+        found += children.get(each, [])
+    return found
+
+
+def is_worker(pid: int) -> bool:
+    """Whether it is a storage host's worker."""
+    with contextlib.suppress(OSError):
+        return b"storage.local.worker" in (_PROC / str(pid) / "cmdline").read_bytes()
+    return False
+
+
+def megabytes(pids: Iterable[int], kind: str) -> float:
+    """Memory of these processes; what several share counts once. `kind`: Pss, or Pss_Anon for the anonymous."""
+    total = 0
+    for pid in pids:
+        for line in (_PROC / str(pid) / "smaps_rollup").read_text().splitlines():
+            name, _, rest = line.partition(":")
+            total += int(rest.split()[0]) if name == kind else 0
+    return total / 1024
+
+
+def seconds_run(pids: Sequence[int]) -> float:
+    """How long their threads have had a processor, exactly."""
+    return sum(int(path.read_text().split()[0]) for path in _threads(pids, "schedstat")) / 1e9
+
+
+def wake_ups(pids: Sequence[int]) -> int:
+    """How often their threads have waited for something, and so been woken."""
+    lines = [line for path in _threads(pids, "status") for line in path.read_text().splitlines()]
+    return sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
+
+
+def _threads(pids: Sequence[int], file: str) -> list[Path]:
+    return [path for pid in pids for path in (_PROC / str(pid) / "task").glob(f"*/{file}")]

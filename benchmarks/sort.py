@@ -1,0 +1,77 @@
+"""Sorting a million jobs by another column: when the first page shows, when all is done, what the screen feels."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from benchmarks.figures import Outcome, Run, at_most, figure, once
+from benchmarks.history_made import count_of, long_history
+from benchmarks.homes import long_home
+from benchmarks.stages import stage
+from jobtui.history import History, Query, Sort
+
+_COLUMNS = (Sort.COMMAND, Sort.START, Sort.TOOK, Sort.RECLAIMED)
+
+
+@once
+def _sorted_on_screen(run: Run) -> tuple[list[float], list[float]]:
+    """Milliseconds from the key to the sorted page on screen, and the screen's longest absence meanwhile."""
+    pages, gaps = [], []
+    with stage(long_home(run), str(count_of(run))) as on:
+        on.screen.presses("down", 3)
+        for _ in range(3 if run.quick else 10):
+            before = on.screen.text()
+            on.order("watch")
+            on.told("watching")
+            on.screen.quiet(0.3)
+            sent = on.screen.send(">")
+            on.screen.read(3.0)
+            on.order("gap")
+            (gap,) = on.told("gap")
+            gaps.append(gap * 1e3)
+            last, at = _rows(before), sent
+            for frame, screen in on.screen.replayed():
+                rows = _rows("\n".join(screen.display))
+                if rows != last:
+                    last, at = rows, frame.at
+            pages.append((at - sent) * 1e3)
+    return pages, gaps
+
+
+def _rows(screen: str) -> list[str]:
+    """The ids in view, in the order of the screen."""
+    lines = (line.split() for line in screen.splitlines())
+    return [next((word for word in words if word.isdigit() and len(word) > 3), "") for words in lines][4:20]
+
+
+@figure("sort 1,000,000 jobs by another column: key to the first page", goal=at_most(100), unit="ms")
+def first_page(run: Run) -> Outcome:
+    pages, _ = _sorted_on_screen(run)
+    return Outcome.of(pages, "on screen: from the key to the last frame that moved a row")
+
+
+@figure("the screen's longest absence meanwhile", goal=at_most(33), unit="ms")
+def longest_gap(run: Run) -> Outcome:
+    _, gaps = _sorted_on_screen(run)
+    return Outcome.of(gaps, f"longest of all {max(gaps):.0f} ms")
+
+
+@figure("sort 1,000,000 jobs by another column: whole", goal=at_most(1.5), unit="s")
+def whole(run: Run) -> Outcome:
+    times = {sort: _whole(long_history(run), sort) for sort in _COLUMNS}
+    return Outcome.worst_of(
+        list(times.values()), ", ".join(f"{sort.value} {seconds:.2f} s" for sort, seconds in times.items())
+    )
+
+
+def _whole(path: Path, sort: Sort) -> float:
+    history = History.open(path, write=False)
+    try:
+        history.query(Query()).page(0, 10)
+        begin = time.perf_counter()
+        view = history.query(Query(sort=sort, descending=True))
+        view.prepare()
+        return time.perf_counter() - begin
+    finally:
+        history.close()
