@@ -12,6 +12,7 @@ from jobtui.tui import units
 from jobtui.tui.glyphs import MARKED, WATCHED, progress, status_piece
 from jobtui.tui.lines import Ink, Line
 from jobtui.tui.marks import Marks
+from jobtui.tui.search import FIRST
 from jobtui.tui.widgets.columns import Column, Placed
 
 _NEVER = datetime.fromtimestamp(0, UTC)
@@ -35,8 +36,12 @@ JOB_COLUMNS: tuple[Column, ...] = (
 DEFAULT_COLUMNS = ("id", "command", "status", "progress", "start", "stop", "took", "reason")
 
 
+# stands for a job that can't be read, or not yet
+_PENDING = Job(id=0, command="…", space="", submitted=_NEVER, status=Status.QUEUE)
+
+
 def _gone(job_id: int) -> Job:
-    # archived since the view was made, or unreadable: shown until the view is made anew
+    # archived since the view was made: shown until the view is made anew
     return Job(id=job_id, command="–", space="", submitted=_NEVER, status=Status.FINISHED)
 
 
@@ -59,6 +64,7 @@ class JobRows:
         self._now = now
         self._view: View | None = None
         self._count = 0
+        self._whole = True
         self._blocks: dict[int, Sequence[Job]] = {}
         self._newest: dict[int, Job] = {}
         self._fresh: set[int] = set()
@@ -72,9 +78,12 @@ class JobRows:
         """The view that is shown."""
         return self._view
 
-    def show(self, view: View) -> None:
-        """Show another view. Snapshots that came while it was being made still go before it."""
-        self._view, self._count = view, len(view)
+    def show(self, view: View, whole: bool = True) -> None:
+        """Show another view. Snapshots that came while it was being made still go before it.
+
+        Not `whole`: only its first page can be read yet.
+        """
+        self._view, self._count, self._whole = view, len(view), whole
         self._blocks.clear()
         self._newest = {
             job_id: job for job_id, job in self._newest.items() if job_id in self._fresh or not job.status.ended
@@ -108,12 +117,14 @@ class JobRows:
         while len(self._blocks) >= _BLOCKS:
             del self._blocks[next(iter(self._blocks))]
         start = number * _BLOCK
-        ids = self._view.ids(start, start + _BLOCK)
+        if not self._whole and start + _BLOCK > FIRST:
+            return [_PENDING] * _BLOCK
         try:
+            ids = self._view.ids(start, start + _BLOCK)
             found = {job.id: job for job in self._view.page(start, _BLOCK)}
         except (OSError, StoreError) as error:
             self.trouble = str(error)
-            found = {}
+            return [_PENDING] * _BLOCK
         block = self._blocks[number] = [found.get(job_id) or _gone(job_id) for job_id in ids]
         return block
 
@@ -122,8 +133,14 @@ class JobRows:
         return self.job_at(index).id
 
     def place_of(self, key: Hashable) -> int | None:
-        """Where the job is now."""
-        return self._view.index_of(key) if self._view is not None and isinstance(key, int) else None
+        """Where the job is now; None too where that can't be told yet."""
+        if self._view is None or not self._whole or not isinstance(key, int):
+            return None
+        try:
+            return self._view.index_of(key)
+        except (OSError, StoreError) as error:
+            self.trouble = str(error)
+            return None
 
     def gutter(self, key: Hashable) -> Line:
         """A mark, or that the job is watched."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Found(Generic[T]):
-    """The answer to one question, or the error that it ended in."""
+    """An answer to a question, or the error that it ended in."""
 
     question: int
     answer: T | None
@@ -20,20 +20,21 @@ class Found(Generic[T]):
 
 
 class Lookup(Generic[T]):
-    """One daemon thread that answers one question at a time; a question not yet begun is replaced by a newer.
+    """One daemon thread that answers one question at a time; a newer question ends an older one.
 
-    `told` is called on that thread with each answer and must be thread-safe.
+    The work for a question may give several answers, each better than the one before. `told` is called on that
+    thread with each of them and must be thread-safe.
     """
 
     def __init__(self, told: Callable[[Found[T]], object]) -> None:
         self._told = told
         self._changed = threading.Condition()
-        self._next: tuple[int, Callable[[], T]] | None = None
+        self._next: tuple[int, Callable[[], Iterator[T]]] | None = None
         self._asked = 0
         self._ended = False
         self._thread: threading.Thread | None = None
 
-    def ask(self, work: Callable[[], T]) -> int:
+    def ask(self, work: Callable[[], Iterator[T]]) -> int:
         """Have `work` done on the thread; the answer is the question's number, rising."""
         with self._changed:
             self._asked += 1
@@ -57,9 +58,13 @@ class Lookup(Generic[T]):
                 if self._ended or self._next is None:
                     return
                 (number, work), self._next = self._next, None
-            try:
-                found: Found[T] = Found(number, work())
-            except Exception as error:  # told to the one who asked, on the screen's thread
-                found = Found(number, None, error)
-            if not self._ended:
-                self._told(found)
+            self._answer(number, work)
+
+    def _answer(self, number: int, work: Callable[[], Iterator[T]]) -> None:
+        try:
+            for answer in work():
+                if self._ended or self._next is not None:
+                    return
+                self._told(Found(number, answer))
+        except Exception as error:  # told to the one who asked, on the screen's thread
+            self._told(Found(number, None, error))

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 from jobtui.engine.desk import Desk
 from jobtui.engine.terms import Query, Sort, View
 from jobtui.tui.filters import Filter
+
+# jobs of a first page, and from how many on it is worth showing one
+FIRST = 256
+_LONG = 20_000
 
 
 def view_of(desk: Desk, filter: Filter, sort: str, descending: bool, archived: bool) -> View:  # noqa: A002
@@ -28,6 +35,27 @@ def view_of(desk: Desk, filter: Filter, sort: str, descending: bool, archived: b
             descending=descending,
         )
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A view, and whether every place of it can be read at once or only the first ones."""
+
+    view: View
+    whole: bool
+
+
+def found(view: View, first_at_once: bool) -> Iterator[Found]:
+    """The view once it can be read; with `first_at_once`, a long one first as soon as its first page is there.
+
+    Takes as long as the search: not for the screen's thread.
+    """
+    count = len(view)
+    if first_at_once and count > _LONG and not view.ready(0, count):
+        view.page(0, FIRST)
+        yield Found(view, whole=False)
+    view.prepare()
+    yield Found(view, whole=True)
 
 
 def is_quick(filter: Filter, sort: str) -> bool:  # noqa: A002

@@ -37,6 +37,8 @@ def ink_of(widget: Widget, ink: Ink) -> Style:
 class Inked(Widget):
     """A widget that paints with inks."""
 
+    ALLOW_SELECT = False
+
     def ink(self, ink: Ink) -> Style:
         """How the ink looks now, to be laid over a ground."""
         return ink_of(self, ink)

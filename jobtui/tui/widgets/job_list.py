@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -11,6 +11,7 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.message import Message
 
+from jobtui.engine.failures import StoreError
 from jobtui.engine.terms import View
 from jobtui.model import Job
 from jobtui.tui.commands import Where, bindings
@@ -19,8 +20,9 @@ from jobtui.tui.feed import Batch
 from jobtui.tui.filters import Filter, read
 from jobtui.tui.job_rows import JobRows, chosen_columns
 from jobtui.tui.lines import Line
-from jobtui.tui.lookup import Found, Lookup
-from jobtui.tui.search import is_quick, view_of
+from jobtui.tui.lookup import Found as Answered
+from jobtui.tui.lookup import Lookup
+from jobtui.tui.search import Found, found, is_quick, view_of
 from jobtui.tui.widgets.filter_line import FilterLine, Tally
 from jobtui.tui.widgets.moving import moves
 from jobtui.tui.widgets.row_painter import Sorting
@@ -65,7 +67,7 @@ class JobList(Vertical):
 
     @dataclass
     class _Searched(Message):
-        found: Found[View]
+        answered: Answered[Found]
 
     def __init__(self, context: Context, *, archived: bool = False, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
@@ -79,7 +81,7 @@ class JobList(Vertical):
         self.follow = False
         self.sorting = NEWEST_FIRST
         self._filter = Filter()
-        self._lookup: Lookup[View] = Lookup(lambda found: self.post_message(self._Searched(found)))
+        self._lookup: Lookup[Found] = Lookup(lambda told: self.post_message(self._Searched(told)))
         self._awaited = 0
         self._stale = False
         self._total = 0
@@ -104,8 +106,8 @@ class JobList(Vertical):
 
     @property
     def job(self) -> Job | None:
-        """The job under the cursor."""
-        return self.rows.job_at(self.table.cursor) if len(self.rows) else None
+        """The job under the cursor; None where there is none, or a long sort has not found it yet."""
+        return self.rows.job_at(self.table.cursor) if len(self.rows) and self.table.settled else None
 
     @property
     def view(self) -> View | None:
@@ -186,7 +188,7 @@ class JobList(Vertical):
 
     def search(self, of_itself: bool = False) -> None:
         """Look again at what passes. `of_itself`: jobs changed, nobody asked: one search at a time will do."""
-        if of_itself and self._awaited and not self._quick:
+        if of_itself and self._awaited:
             self._stale = True
             return
         if self._filter.since or self._filter.until:
@@ -194,27 +196,33 @@ class JobList(Vertical):
         self.rows.asking()
         desk, wanted, sorting, archived = self._shared.desk, self._filter, self.sorting, self._archived
         self._stale = False
-        if self._quick:
-            self._awaited = 0
-            self._show(view_of(desk, wanted, sorting.key, sorting.descending, archived))
+        if self._quick and (of_itself or self.rows.view is None) and not self._awaited:
+            try:
+                self._show(Found(view_of(desk, wanted, sorting.key, sorting.descending, archived), whole=True))
+            except StoreError as error:
+                self.post_message(self.Failed(str(error)))
             return
         if not of_itself:
             self._tell(None)
-        self._awaited = self._lookup.ask(
-            lambda: view_of(desk, wanted, sorting.key, sorting.descending, archived)
-        )
+
+        def look() -> Iterator[Found]:
+            return found(view_of(desk, wanted, sorting.key, sorting.descending, archived), not of_itself)
+
+        self._awaited = self._lookup.ask(look)
 
     def on_job_list__searched(self, message: _Searched) -> None:
         """The thread has an answer."""
         message.stop()
-        found = message.found
-        if found.question != self._awaited:
+        answered = message.answered
+        if answered.question != self._awaited:
             return
+        if answered.answer is not None:
+            self._show(answered.answer)
+            if not answered.answer.whole:
+                return
+        elif answered.error is not None:
+            self.post_message(self.Failed(str(answered.error)))
         self._awaited = 0
-        if found.answer is not None:
-            self._show(found.answer)
-        elif found.error is not None:
-            self.post_message(self.Failed(str(found.error)))
         if self._stale:
             self.set_timer(_PAUSE_SECONDS, self._again)
 
@@ -222,12 +230,15 @@ class JobList(Vertical):
         if self._stale:
             self.search(of_itself=True)
 
-    def _show(self, view: View) -> None:
+    def _show(self, found: Found) -> None:
         before = self.table.cursor_key
-        self.rows.show(view)
+        self.rows.show(found.view, found.whole)
         self._total = self._count_all()
+        self._tell(len(self.rows))
+        if not found.whole:
+            self.table.rows_unsettled()
+            return
         self.table.rows_moved(follow=self.follow)
-        self._tell(len(view))
         if self.table.cursor_key == before:
             self.post_message(self.Current(self.job))
 

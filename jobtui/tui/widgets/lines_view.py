@@ -17,6 +17,8 @@ from jobtui.tui.widgets.inked import Inked
 class LinesView(ScrollView, Inked, can_focus=False):
     """Shows lines; they are data, and painted only where they are in sight."""
 
+    ALLOW_SELECT = True
+
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes=classes)
         self._lines: Sequence[Line] = ()

@@ -141,7 +141,7 @@ class Table(ScrollView, Inked, can_focus=True):
 
     @property
     def cursor(self) -> int:
-        """The place of the row under the cursor; 0 where there are no rows."""
+        """The place of the row under the cursor; 0 where there are no rows, -1 while it is looked for."""
         return self._cursor
 
     @property
@@ -173,12 +173,14 @@ class Table(ScrollView, Inked, can_focus=True):
         `follow` takes the cursor to the first row.
         """
         top, before, first = self.top, self._cursor, self._first_key
-        in_sight = top <= before < top + self.page
+        settled, in_sight = before >= 0, top <= before < top + self.page
         self._resize()
         count = len(self.rows)
         found = self.rows.place_of(self._key) if self._key is not None and not follow else None
         self._cursor = 0 if follow else max(0, min(before, count - 1)) if found is None else found
-        if not in_sight and not follow:
+        if not settled:
+            self._scroll(max(0, min(self._cursor - self.page // 2, count - self.page)))
+        elif not in_sight and not follow:
             place = self.rows.place_of(first) if first is not None and top > 0 else None
             self._scroll(top if place is None else place)
         else:
@@ -188,6 +190,21 @@ class Table(ScrollView, Inked, can_focus=True):
         self._note_first()
         self._name_cursor()
         self.refresh()
+
+    def rows_unsettled(self) -> None:
+        """Other rows, of which only the first are known: those are shown, the cursor's row is still looked for.
+
+        `rows_moved` then tells where all are, and brings the cursor's row into sight.
+        """
+        self._cursor = -1
+        self._resize()
+        self._scroll(0)
+        self.refresh()
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is known where the cursor's row is."""
+        return self._cursor >= 0
 
     def go_to(self, index: int) -> None:
         """Put the cursor on the row at a place (the nearest there is) and bring it into sight."""

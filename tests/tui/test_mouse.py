@@ -1,0 +1,103 @@
+import asyncio
+from pathlib import Path
+
+from tests.support.dashboards import Stage, stage
+
+SPACES = {"nba": ["local0"], "test2": ["cold0"]}
+
+
+async def jobs(shown: Stage) -> None:
+    shown.behind.say("ADMIN FLUSH nba; ADMIN COMPACT test2; ADMIN FLUSH nba")
+    await shown.shows("✔ 3")
+    await shown.press("end")
+    await shown.shows("job 1 ·")
+
+
+def place_of(shown: Stage, text: str) -> tuple[int, int]:
+    """Where the text is on screen."""
+    for row, line in enumerate(shown.screen.split("\n")):
+        if text in line:
+            return line.index(text), row
+    raise AssertionError(f"{text} is not on screen")
+
+
+async def click(shown: Stage, text: str, times: int = 1) -> None:
+    await shown.pilot.click(offset=place_of(shown, text), times=times)
+
+
+def test_a_click_on_a_header_sorts_and_again_turns_round(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, SPACES, auto=True) as shown:
+            await jobs(shown)
+            for arrow, first in (("▲", 1), ("▼", 3)):
+                await click(shown, "Job Id")
+                await shown.shows(f"Job Id{arrow}")
+                await shown.until(lambda first=first: shown.dashboard.jobs.list.rows.key_at(0) == first)
+            await click(shown, "Start Time")
+            await shown.shows("Start Time▲")
+
+    asyncio.run(run())
+
+
+def test_a_click_takes_the_cursor_there_and_a_double_click_opens(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, SPACES, auto=True) as shown:
+            await jobs(shown)
+            await click(shown, "compact test2")
+            await shown.until(lambda: shown.cursor == 2)
+            await click(shown, "compact test2", times=2)
+            await shown.shows("jobs › job 2")
+
+    asyncio.run(run())
+
+
+def test_a_click_on_a_tab_chooses_it(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, SPACES, auto=True) as shown:
+            await jobs(shown)
+            await click(shown, "Events")
+            await shown.until(lambda: "job finished" in shown.detail)
+            await click(shown, "Tasks")
+            await shown.until(lambda: "1-0" in shown.detail)
+
+    asyncio.run(run())
+
+
+def test_a_click_answers_a_question_and_takes_a_completion(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, SPACES) as shown:
+            shown.behind.say("ADMIN FLUSH nba")
+            await shown.shows("▶ running")
+            await shown.press("s")
+            await shown.shows("Stop 1 job?")
+            await click(shown, "Cancel")
+            await shown.shows_no_more("Stop 1 job?")
+            await shown.press("colon")
+            await shown.until(lambda: shown.dashboard.bar.typing)
+            await shown.type("use ")
+            await shown.until(lambda: shown.dashboard.completions.open)
+            await click(shown, "test2")
+            await shown.shows("use test2")
+
+    asyncio.run(run())
+
+
+def test_results_are_selected_with_the_mouse_and_copied(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, SPACES) as shown:
+            said: list[str] = []
+            shown.app.write = said.append  # type: ignore[method-assign]
+            await shown.say("SHOW SPACES")
+            await shown.press("t")
+            await shown.shows("| nba ")
+            column, row = place_of(shown, "| nba ")
+            await shown.pilot.mouse_down(offset=(column + 2, row))
+            await shown.pilot.hover(offset=(column + 3, row))
+            await shown.pilot.hover(offset=(column + 4, row))
+            await shown.pilot.mouse_up(offset=(column + 4, row))
+            await shown.until(lambda: shown.dashboard.get_selected_text() == "nba")
+            await shown.press("ctrl+c")
+            assert shown.app.clipboard == "nba"
+            assert said[-1].startswith("\x1b]52;c;")
+
+    asyncio.run(run())
