@@ -1,0 +1,28 @@
+"""The yardstick: `compact_range` of databases, one after the other, with our options and nothing around it.
+
+python -m benchmarks._bare_compact DIRECTORY...      prints the seconds
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from rocksdict import Rdict
+
+from jobtui.storage.local.worker.options import Shared, full_compaction
+
+
+def main() -> None:
+    options = Shared(None).own
+    databases = [Rdict(path, options=options, column_families={"default": options}) for path in sys.argv[1:]]
+    begin = time.perf_counter()
+    for database in databases:
+        database.compact_range(None, None, full_compaction())
+    print(time.perf_counter() - begin)
+    for database in databases:
+        database.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""A compact through jobtui beside RocksDB's own, bare, on an identical copy with the same options."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.figures import Outcome, Run, at_most, figure
+from benchmarks.spaces_made import WAIT, copy_of, databases, done, megabytes, one_host, opened, three_hosts
+
+
+@figure("compact of 500 MB on one host ÷ compact_range, bare", goal=at_most(1.05))
+def on_one_host(run: Run) -> Outcome:
+    """From the statement to the job's durable end."""
+    return _compared(run, one_host(run), 1)
+
+
+@figure("compact on three hosts side by side ÷ one after the other, bare", goal=at_most(0.7))
+def on_three_hosts(run: Run) -> Outcome:
+    """On two cores: RocksDB itself uses both for one database, where its subcompactions let it."""
+    return _compared(run, three_hosts(run), 3)
+
+
+def _compared(run: Run, profile: Path, hosts: int) -> Outcome:
+    ours, theirs = [], []
+    for turn in range(2 if run.quick else 7):
+        for measure, times in ((_ours, ours), (_bare, theirs))[:: 1 if turn % 2 else -1]:
+            copy = copy_of(profile, run)
+            times.append(measure(copy, hosts))
+            shutil.rmtree(copy)
+            os.sync()
+    ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
+    return Outcome.of(
+        ratios,
+        f"{megabytes(run)} MB; {statistics.median(ours):.2f} s; bare {statistics.median(theirs):.2f} s",
+    )
+
+
+def _ours(root: Path, hosts: int) -> float:
+    with opened(root, hosts) as (engine, session):
+        begin = time.perf_counter()
+        (job,) = engine.ended(done(engine, session, "ADMIN COMPACT")).result(WAIT)
+        took = time.perf_counter() - begin
+    if job.status != "finished":
+        raise RuntimeError(job.reason)
+    return took
+
+
+def _bare(root: Path, hosts: int) -> float:
+    command = [sys.executable, "-m", "benchmarks._bare_compact", *databases(root)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(ended.stdout)
