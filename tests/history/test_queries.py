@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.history import History, Query, Sort
+from jobtui.history import History, Query, Sort, sorting
 from jobtui.history.store import Limits
 from jobtui.model import Job, Status
 from tests.support import made_jobs, plain_history
@@ -94,7 +94,7 @@ def reading(request: pytest.FixtureRequest, known: _Known) -> Iterator[History]:
     reader.close()
 
 
-@pytest.mark.parametrize("query", QUERIES, ids=str)
+@pytest.mark.parametrize("query", QUERIES, ids=range(len(QUERIES)))
 def test_every_query_finds_what_looking_at_every_job_finds(
     reading: History, known: _Known, query: Query
 ) -> None:
@@ -106,7 +106,25 @@ def test_every_query_finds_what_looking_at_every_job_finds(
         assert view.ids(0, len(view)) == expected, asked
 
 
-@pytest.mark.parametrize("query", QUERIES, ids=str)
+@pytest.mark.parametrize("sort", Sort)
+def test_a_sort_in_many_small_buckets_comes_to_the_same(
+    reading: History, known: _Known, sort: Sort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for size, value in (("_BUCKET", 8), ("_SAMPLE", 2), ("_AHEAD", 4)):
+        monkeypatch.setattr(sorting, size, value)
+    for query, descending in itertools.product((Query(), Query(words=("flush",))), (False, True)):
+        asked = replace(query, sort=sort, descending=descending)
+        expected = plain_history.answer(asked, known.jobs.values())
+        for count in (3, 20, len(expected)):
+            assert reading.query(asked).ids(0, count) == expected[:count]
+        view = reading.query(asked)
+        first = view.ids(0, 5)
+        assert [view.index_of(job_id) for job_id in first] == list(range(len(first)))
+        view.prepare()
+        assert view.ids(0, len(view)) == expected
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=range(len(QUERIES)))
 def test_the_archive_is_queried_as_the_rest_is(reading: History, known: _Known, query: Query) -> None:
     asked = replace(query, archived=True, sort=Sort.TOOK, descending=True)
     expected = plain_history.answer(asked, known.archived.values())
