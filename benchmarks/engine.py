@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,15 +19,36 @@ _SPACES = tuple(f"space_{number:02d}" for number in range(16))
 _WAIT = 120.0
 
 
-@figure("engine: jobs of 3 tasks a second, durable ÷ huey with SQLite, as many tasks", goal=at_least(5))
-def jobs_a_second(run: Run) -> Outcome:
-    """From the first submission to the last end: each job handed in and made durable, run, and recorded."""
-    jobs = 80 if run.quick else 320
+@figure(
+    "engine: jobs of 3 tasks a second, 16 spaces side by side ÷ huey, SQLite, as many tasks", goal=at_least(5)
+)
+def side_by_side(run: Run) -> Outcome:
+    """Each space has three hosts of its own, so 16 jobs run at once and share commits.
+
+    From the first submission to the last end: each job handed in and made durable, run, and recorded.
+    """
+    return _compared(run, {space: [f"{space} {host}" for host in HOSTS] for space in _SPACES}, len(_SPACES))
+
+
+@figure("engine: the same where all 16 spaces share three hosts", goal=at_least(5))
+def on_three_hosts(run: Run) -> Outcome:
+    """A host does one thing at a time, so each job waits for the one before: at least a commit a job."""
+    return _compared(run, dict.fromkeys(_SPACES, HOSTS), len(_SPACES))
+
+
+@figure("engine: the same, 16 spaces with hosts of their own, 4 running jobs at most")
+def at_the_usual_limit(run: Run) -> Outcome:
+    """As a new user's config has it."""
+    return _compared(run, {space: [f"{space} {host}" for host in HOSTS] for space in _SPACES}, 4)
+
+
+def _compared(run: Run, spaces: Mapping[str, Sequence[str]], limit: int) -> Outcome:
+    jobs = 80 if run.quick else 640
     ours, theirs, loose = [], [], []
     for turn in range(3 if run.quick else 7):
         place = run.directory("engine")
         measured = [
-            (ours, partial(_through_engine, place, jobs)),
+            (ours, partial(_through_engine, place, jobs, spaces, limit)),
             (theirs, partial(_through_huey, place / "durable.db", jobs, durable=True)),
             (loose, partial(_through_huey, place / "loose.db", jobs, durable=False)),
         ]
@@ -40,10 +62,9 @@ def jobs_a_second(run: Run) -> Outcome:
     )
 
 
-def _through_engine(place: Path, jobs: int) -> float:
+def _through_engine(place: Path, jobs: int, spaces: Mapping[str, Sequence[str]], limit: int) -> float:
     engine = Engine.open(
-        Profile("local", place / "ours", max_running_jobs=len(_SPACES)),
-        storage=InstantStorage(dict.fromkeys(_SPACES, HOSTS)),
+        Profile("local", place / "ours", max_running_jobs=limit), storage=InstantStorage(spaces)
     )
     sessions = [Session(space, place) for space in _SPACES]
     try:
