@@ -147,5 +147,5 @@ def caption_of(job: Job | None, full: bool) -> Caption:
     """The strip's words for a job."""
     if job is None:
         return Caption("no job", Ink.MUTED, full)
-    lineage = f" (again {job.recovered_from})" if job.recovered_from is not None else ""
+    lineage = f" (runs {job.recovered_from} again)" if job.recovered_from is not None else ""
     return Caption(f"job {job.id} · {job.label}{lineage}", Ink.STRONG, full)

@@ -69,7 +69,7 @@ class TallyText(OneLine):
             figures = ((f"{tally.marked:,} marked  ", Ink.MARK), *figures)
         if tally.remark:
             figures = ((f"{tally.remark}  ", Ink.WARNING), *figures)
-        left: Line = () if self._typing else ((" / ", Ink.KEY), (tally.text, Ink.ACCENT))
+        left: Line = ((" / ", Ink.KEY), (tally.text, Ink.ACCENT)) if tally.text and not self._typing else ()
         figures = cut(figures, width)
         room = width - sum(len(text) for text, _ in figures)
         left = cut(left, max(0, room - 1))
