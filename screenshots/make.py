@@ -39,9 +39,11 @@ class Photographer:
         self.engine, self.app, self._pilot = engine, app, pilot
 
     async def press(self, *keys: str) -> None:
+        """Press keys."""
         await self._pilot.press(*keys)
 
     async def type(self, text: str) -> None:
+        """Type a text, key by key."""
         for character in text:
             await self._pilot.press(_KEYS.get(character, character))
 
@@ -52,6 +54,7 @@ class Photographer:
         assert answer.failure is None, answer.failure
 
     async def until(self, condition: Callable[[], object]) -> None:
+        """Wait until the condition holds."""
         end = time.monotonic() + PATIENCE_SECONDS
         while not condition():
             assert time.monotonic() < end, "this picture never came"
@@ -87,18 +90,21 @@ class Picture:
 
 
 async def live(photographer: Photographer) -> None:
+    """Jobs queued, running and ended, a compact under way."""
     await photographer.run("ADMIN COMPACT nba; ADMIN FLUSH nba; ADMIN COMPACT test2")
     await photographer.until(lambda: (job := running(photographer)) and 0.3 < job < 0.8)
     await photographer.press("home", "down", "down")
 
 
 async def drill_down(photographer: Photographer) -> None:
+    """One job over the whole screen, its timeline."""
     await photographer.run("ADMIN COMPACT nba")
     await photographer.until(lambda: (job := running(photographer)) and job > 0.3)
     await photographer.press("home", "enter", "right_square_bracket")
 
 
 async def completion(photographer: Photographer) -> None:
+    """A result, and what may come next."""
     await photographer.press("home", "colon")
     await photographer.type("SHOW JOB 3")
     await photographer.press("enter")
@@ -108,6 +114,7 @@ async def completion(photographer: Photographer) -> None:
 
 
 async def error(photographer: Photographer) -> None:
+    """A refusal, and a caret under what is wrong."""
     await photographer.press("colon")
     await photographer.type("ADMIN COMPACT nbaa")
     await photographer.press("enter")
@@ -116,22 +123,26 @@ async def error(photographer: Photographer) -> None:
 
 
 async def spaces(photographer: Photographer) -> None:
+    """The spaces and what one of them holds."""
     await photographer.press("2")
     await photographer.until(lambda: photographer.app.context.places.overview)
 
 
 async def archive(photographer: Photographer) -> None:
+    """What was archived."""
     await photographer.run("BACKUP JOB 1 6")
     await photographer.press("4")
 
 
 async def question(photographer: Photographer) -> None:
+    """A question about marked jobs."""
     await photographer.run("ADMIN COMPACT nba; ADMIN FLUSH nba; ADMIN FLUSH nba")
     await photographer.until(lambda: running(photographer))
     await photographer.press("home", "space", "space", "space", "space", "s")
 
 
 async def help_screen(photographer: Photographer) -> None:
+    """The keys."""
     await photographer.press("question_mark")
 
 
@@ -160,6 +171,7 @@ def running(photographer: Photographer) -> float:
 
 @asynccontextmanager
 async def dashboard(engine: Engine, picture: Picture) -> AsyncIterator[Photographer]:
+    """A dashboard for one picture."""
     app = DashboardApp(engine, TuiSettings(theme=picture.theme, demo=True))
     async with app.run_test(size=picture.size, notifications=False) as pilot:
         yield Photographer(engine, app, pilot)
