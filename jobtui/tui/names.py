@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from jobtui.engine.desk import Desk
+from jobtui.engine.failures import StoreError
 from jobtui.language.complete import JobsFor, ids_starting
 from jobtui.model import Job, Status
 
@@ -45,7 +46,10 @@ class DeskNames:
     def _looked_up(self, active: dict[int, Job], starting: str) -> Iterator[Job]:
         history = self._desk.history
         for job_id in islice(ids_starting(starting, history.last_id()), _MOST_LOOKED_AT):
-            job = active.get(job_id) or history.get(job_id)
+            try:
+                job = active.get(job_id) or history.get(job_id)
+            except StoreError:
+                return  # a completion is a courtesy: the statement itself will say what is wrong
             if job is not None:
                 yield job
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from jobtui.engine.engine import Engine
+from jobtui.engine.failures import StoreError
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import Reader
+from jobtui.history import History
 from jobtui.model import Link, LinkChanged, LinkState
 from jobtui.tui.linking import link_alarm, link_piece
 from tests.support.clock import FakeClock
@@ -92,5 +94,33 @@ def test_a_profile_that_another_process_runs_is_shown_live_and_offers_no_deeds(t
                 await shown.press("enter")
                 await shown.until(lambda: "reading only" in shown.transcript)
             reader.close()
+
+    asyncio.run(run())
+
+
+def test_a_history_that_can_not_be_read_is_told_and_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: object) -> None:
+        raise StoreError("The history can't be read: Input/output error")
+
+    async def run() -> None:
+        async with stage(tmp_path, {"nba": ["local0"]}, auto=True) as shown:
+            shown.behind.say("ADMIN FLUSH nba; ADMIN FLUSH nba")
+            await shown.shows("✔ 2")
+            monkeypatch.setattr(History, "recovered_as", refuses)
+            monkeypatch.setattr(History, "is_archived", refuses)
+            monkeypatch.setattr(History, "query", refuses)
+            monkeypatch.setattr(History, "get", refuses)
+            await shown.press("left_square_bracket")
+            await shown.until(lambda: "Input/output error" in shown.detail)
+            await shown.press("b")
+            await shown.shows("Input/output error")
+            await shown.press("greater_than_sign", "slash")
+            await shown.paste("status:failed")
+            await shown.press("enter", "colon")
+            await shown.type("show job 1")
+            await shown.pilot.pause()
+            assert shown.app.is_running
 
     asyncio.run(run())

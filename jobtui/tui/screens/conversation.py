@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from textual.app import ComposeResult
 
+from jobtui.engine.failures import StorageError, StoreError
 from jobtui.tui.base_app import InkScreen
 from jobtui.tui.context import Context
 from jobtui.tui.lines import Ink, Line
@@ -59,8 +60,14 @@ class Conversation(InkScreen):
         self.bar.show_prompt()
 
     def work(self, deed: Coroutine[Any, Any, object]) -> None:
-        """Do it beside the screen."""
-        self.run_worker(deed, group="deeds")
+        """Do it beside the screen; what a disk or a host refuses is told."""
+        self.run_worker(self._told_if_refused(deed), group="deeds")
+
+    async def _told_if_refused(self, deed: Coroutine[Any, Any, object]) -> None:
+        try:
+            await deed
+        except (OSError, StoreError, StorageError) as error:
+            self.tell(str(error), "error")
 
     # -- the command bar ----------------------------------------------------------------------------
 

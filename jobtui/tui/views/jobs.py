@@ -118,6 +118,7 @@ class JobsView(View):
 
     def _say_empty(self) -> None:
         lists = self.list
+        self.set_class(not len(lists.rows) and not self._full, "-empty")
         if lists.filter_text:
             lists.set_empty(nothing_found(lists.filter_text, self._shared.keymap))
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textual.message import Message
 
+from jobtui.engine.failures import StoreError
 from jobtui.model import Job, Status
 from jobtui.tui.context import Context
 from jobtui.tui.feed import Batch
@@ -92,7 +93,11 @@ class JobDetail(Detail):
 
     def paint(self) -> None:
         """Show what is known now."""
-        self.show(caption_of(self._job, self._full), self.tab, self._lines(self.body.inner_width))
+        try:
+            lines = self._lines(self.body.inner_width)
+        except StoreError as error:
+            lines = [((f" {error}", Ink.FAILED),)]
+        self.show(caption_of(self._job, self._full), self.tab, lines)
 
     def look(self) -> None:
         """Look into the storage, an adopted space's too: that was asked for."""
