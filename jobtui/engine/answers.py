@@ -48,7 +48,8 @@ def show(statement: Statement, typed: str, desk: Desk, spaces: Collection[str]) 
 
 def no_such_space(name: str, spaces: Collection[str]) -> str:
     """`Space 'nbaa' does not exist; did you mean 'nba'?`."""
-    near = difflib.get_close_matches(name, spaces, 1)
+    same = [space for space in spaces if space.casefold() == name.casefold()]
+    near = same or difflib.get_close_matches(name, spaces, 1)
     return f"Space '{name}' does not exist" + (f"; did you mean '{near[0]}'?" if near else "")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
@@ -118,7 +119,10 @@ class Dispatch:
                 if not job.status.ended and not job.stopping and job.origin is None
             ]
 
-        stopped = await self._engine.ledger.change(edit)
+        try:
+            stopped = await self._engine.ledger.change(edit)
+        except StoreError:
+            stopped = self._engine.ledger.active()  # what runs is stopped all the same: somebody is leaving
         self._cancel([job.id for job in stopped])
 
     def _stoppable(self, book: Book, job_id: int) -> Job:
@@ -149,15 +153,18 @@ class Dispatch:
     def may_run_here(self) -> tuple[int, ...]:
         """Ids of the jobs that are queued or running and that this engine would see to their end."""
         return tuple(
-            job.id
-            for job in self._engine.ledger.active()
-            if job.id not in self._unwritten and self._may_run(job)
+            job.id for job in self._engine.ledger.active() if self._can_end(job) and self._may_run(job)
         )
+
+    def _can_end(self, job: Job) -> bool:
+        if self._engine.ledger.broken and job.status is Status.QUEUE:
+            return False
+        return job.id not in self._unwritten
 
     async def ended(self, ids: Sequence[int]) -> tuple[Job, ...]:
         """Wait until these jobs have ended; one whose end could not be written comes back as it is on disk."""
         for job_id in ids:
-            while self._engine.ledger.current(job_id) is not None and job_id not in self._unwritten:
+            while (job := self._engine.ledger.current(job_id)) is not None and self._can_end(job):
                 await self._next_end()
         found = (self._engine.history.get(i) or self._engine.history.archived_job(i) for i in ids)
         return tuple(job for job in found if job is not None)
@@ -209,6 +216,8 @@ class Dispatch:
 
     def _pump(self) -> None:
         self._pump_due = False
+        if self._engine.ledger.broken:
+            self.wake()
         if self._ended or self._engine.trouble:
             return
         heads = self._heads()
@@ -249,10 +258,9 @@ class Dispatch:
             return [lifecycle.begun(current, begun, self._clock.now())]
 
         self._began.setdefault(job.id, self._clock.steady())
-        try:
+        started: Sequence[Job] = ()
+        with contextlib.suppress(StoreError):  # told already; the job waits in the queue
             started = await self._engine.ledger.change(edit)
-        except StoreError:
-            started = []
         self._starting.discard(job.id)
         for number in tasks:
             host = job.tasks[number].host

@@ -48,6 +48,7 @@ class Door:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._path.parent.lstat().st_uid != os.getuid():
             raise PermissionError(f"{self._path.parent} belongs to another user")
+        self._path.parent.chmod(0o700)
         self._path.unlink(missing_ok=True)
         before = os.umask(0o177)
         try:

@@ -61,8 +61,11 @@ class Interpreter:
                 words = answers.words(text, statement)
                 try:
                     done.append(await self._run(statement, words, session))
-                except (Refused, StoreError, StorageError) as error:
+                except (Refused, StoreError, StorageError, OSError) as error:
                     return Answer(tuple(done), answers.failure(text, statement, str(error)))
+                except Exception as error:  # told to whoever typed it: no statement may take the screen along
+                    why = f"This is a defect of jobtui: {type(error).__name__}: {error}"
+                    return Answer(tuple(done), answers.failure(text, statement, why))
             return Answer(tuple(done))
 
     async def _run(self, statement: Statement, words: str, session: Session) -> Result:
@@ -229,4 +232,7 @@ def _ordered(words: str, ordered: Ordered) -> Result:
 
 
 def _absolute(cwd: Path, typed: str) -> Path:
-    return Path(cwd, Path(typed).expanduser())
+    try:
+        return Path(cwd, Path(typed).expanduser())
+    except RuntimeError:
+        raise Refused(f"{typed}: there is no such user's home directory") from None

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from jobtui.engine.clock import Clock
 from jobtui.engine.lifecycle import Illegal
-from jobtui.history import History, StoreError, StoreFull
+from jobtui.history import History, StoreError, StoreFailed, StoreFull
 from jobtui.model import Change, Job, Notice
 
 PROBE_SECONDS = 1.0
@@ -57,6 +57,7 @@ class Ledger:
     ) -> None:
         self.history = history
         self.trouble = ""
+        self.broken = False
         self._refusal: StoreError | None = None
         self.on_clear: Callable[[], None] = lambda: None
         self._clock = clock
@@ -101,9 +102,8 @@ class Ledger:
 
     async def _write(self) -> None:
         while self._waiting:
-            await asyncio.sleep(
-                0
-            )  # one turn for what follows from the same event: it goes into the same commit
+            # one turn for what follows from the same event: it goes into the same commit
+            await asyncio.sleep(0)
             batch, self._waiting = self._waiting, []
             book = Book(self)
             made = _drafted(batch, book)
@@ -113,7 +113,10 @@ class Ledger:
                 if book.drafts:
                     await asyncio.wrap_future(self.history.commit(*book.drafts.values()))
                     self._clear()
-            except StoreError as error:
+            except Exception as caught:
+                error = (
+                    caught if isinstance(caught, StoreError) else StoreFailed(f"The history failed: {caught}")
+                )
                 kept = [waiting for waiting, _ in made if waiting.told]
                 for waiting, _ in made:
                     if not waiting.told:
@@ -138,10 +141,16 @@ class Ledger:
 
     async def _wait_for_the_disk(self, error: StoreError, kept: list[_Waiting]) -> None:
         self._refusal = error
+        for waiting in self._waiting:
+            if not waiting.told:
+                _fail(waiting, error)
+        self._waiting = [waiting for waiting in self._waiting if waiting.told]
         self._complain(self.history.trouble or str(error))
         if not isinstance(error, StoreFull):
+            self.broken = True
             for waiting in kept:
                 _fail(waiting, error)
+            self.on_clear()
             return
         if kept:
             self._waiting = kept + self._waiting

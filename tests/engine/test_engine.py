@@ -205,6 +205,11 @@ def test_a_bad_text_runs_nothing_and_a_failure_ends_a_text_where_it_stands(three
         ("ADMIN FLUSH", "Space was not chosen: USE a space first, or name one: ADMIN FLUSH nba"),
         ("USE nbaa", "Space 'nbaa' does not exist; did you mean 'nba'?"),
         ("ADMIN COMPACT test3", "Space 'test3' does not exist; did you mean 'test2'?"),
+        ("USE NBA", "Space 'NBA' does not exist; did you mean 'nba'?"),
+        (
+            "CREATE SPACE q AT '~nobody-of-that-name/x'",
+            "~nobody-of-that-name/x: there is no such user's home directory",
+        ),
         ("SHOW JOBS IN zzz", "Space 'zzz' does not exist"),
         ("SHOW JOB 99", "Job 99 does not exist"),
         ("DROP SPACE zzz", "Space 'zzz' does not exist"),
@@ -277,6 +282,17 @@ def test_a_storage_that_breaks_its_word_fails_the_task_with_what_it_raised(
     monkeypatch.setattr(three.storage, "flush", broken)
     three.say("ADMIN FLUSH solo")
     assert three.heard.until(1, Status.FAILED).reason == "far: ValueError: odd"
+
+
+def test_a_defect_in_a_statement_is_its_answer_and_harms_nothing_else(
+    three: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise ValueError("odd")
+
+    monkeypatch.setattr(three.storage, "hosts", broken)
+    assert three.refusal("SHOW HOSTS") == "This is a defect of jobtui: ValueError: odd"
+    assert three.rows("ADMIN FLUSH solo") == [("1",)]
 
 
 def test_an_interrupted_job_is_failed_at_the_next_start_and_the_queue_goes_on(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,6 +109,46 @@ def test_after_a_failed_sync_that_can_t_be_mended_the_history_is_read_only_and_s
     assert solo.engine.ended([1]).result(WAIT)[0].status is Status.RUNNING
     assert solo.refusal("ADMIN FLUSH solo")
     assert solo.rows("SHOW JOBS")
+
+
+def test_nobody_waits_for_a_queued_job_that_a_broken_history_will_never_let_run(
+    solo: Bench, fault: Fault
+) -> None:
+    solo.say("ADMIN COMPACT solo; ADMIN FLUSH solo")
+    operation = solo.storage.operation("solo", "far")
+    fault.on_sync = fault.on_write = errno.EIO
+    operation.finish()
+    ended = solo.engine.ended([1, 2]).result(WAIT)
+    fault.on_sync = fault.on_write = 0
+    assert [job.status for job in ended] == [Status.RUNNING, Status.QUEUE]
+    solo.engine.idle().result(WAIT)
+    solo.engine.stop_work().result(WAIT)
+
+
+def test_a_statement_that_waits_behind_a_commit_that_fails_is_answered_too(
+    solo: Bench, fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    solo.say("ADMIN COMPACT solo")
+    operation = solo.storage.operation("solo", "far")
+    inside, go_on = threading.Event(), threading.Event()
+
+    def slow(disk: Disk, *arguments: object) -> None:
+        inside.set()
+        assert go_on.wait(WAIT)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Disk, "write", slow)
+    operation.finish()
+    assert inside.wait(WAIT)
+    answer = solo.engine.execute("ADMIN FLUSH solo", solo.session)
+    solo.engine.call(_nothing()).result(WAIT)
+    go_on.set()
+    failure = answer.result(WAIT).failure
+    assert failure is not None
+    assert "full" in failure.message
+
+
+async def _nothing() -> None: ...
 
 
 def test_a_failed_sync_of_one_file_is_mended_in_another(

@@ -157,7 +157,11 @@ class Creation:
         catalogue = self._ground.catalogue
         if not Path(directory).is_absolute():
             raise _refused(name, f"{directory} is no absolute directory")
-        if not Path(directory).is_dir():
+        try:
+            there = Path(directory).is_dir()
+        except OSError as error:
+            raise StorageError(Code.ACCESS, directory, name, f"{directory}: {error.strerror}") from None
+        if not there:
             raise StorageError(Code.MISSING, directory, name, f"{directory}: there is no such directory")
         real = os.path.realpath(directory)
         for entry in catalogue.entries.values():

@@ -41,14 +41,18 @@ def free(path: Path) -> int | None:
 def host_problem(path: Path, *, holds: bool) -> str:
     """Why a host's directory can't be worked in, "" where it can; one that `holds` nothing need not exist."""
     there = path
-    while not holds and not there.exists() and there != there.parent:
+    while not holds and not _is_there(there) and there != there.parent:
         there = there.parent
     return _problem(there)
 
 
 def database_problem(path: Path) -> str:
     """Why an adopted database can't be worked on, "" where nothing is to be seen against it."""
-    return _problem(path) or ("" if (path / "CURRENT").exists() else f"{path}: there is no database here")
+    return _problem(path) or ("" if _is_there(path / "CURRENT") else f"{path}: there is no database here")
+
+
+def _is_there(path: Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110  Path.exists raises where a name is too long or may not be read
 
 
 def _problem(path: Path) -> str:
@@ -68,7 +72,7 @@ def spaces_in(host: Path) -> list[str]:
 
 def space_at(host: Path, place: str) -> str | None:
     """The name of the space whose database is in that directory, None where there is none."""
-    if not (host / place / "CURRENT").exists():
+    if not _is_there(host / place / "CURRENT"):
         return None
     beside = None
     if is_cut(place):
