@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -23,6 +24,7 @@ from jobtui.tui.settings import TuiSettings
 def open_dashboard(asked: OpenDashboard | OpenDemo) -> int:
     """Show the dashboard until it is left; the answer is the exit status. Raises CommandError."""
     _must_have_a_terminal()
+    gc.disable()  # a tenth of a start; the dashboard enables it again with its first frame
     config = settings_of(asked)
     if isinstance(asked, OpenDemo):
         with _throw_away() as root:
