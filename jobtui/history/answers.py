@@ -5,6 +5,7 @@ An answer never changes: it is of the segments as they were. Recent jobs are no 
 
 from __future__ import annotations
 
+import re
 import threading
 from array import array
 from bisect import bisect_left, bisect_right
@@ -18,6 +19,8 @@ from jobtui.history.segment import Segment
 from jobtui.model import Job
 
 _FEW: Final = 256
+_ONE: Final = re.compile(b"\x01")
+_SPARSE: Final = 8
 _WIDEST: Final = 32
 """Segments that are looked through in one go at most: enough to be quick, and no long time at once."""
 
@@ -144,8 +147,11 @@ class _Stretches:
             if segment.entry.first <= through and segment.entry.last > above:
                 ids = segment.columns.ids
                 start, stop = bisect_right(ids, above), bisect_right(ids, through)
-                chosen = self._mask(segment)
-                found += compress(ids[start:stop], chosen[start:stop])
+                chosen = self._mask(segment)[start:stop]
+                if chosen.count(1) * _SPARSE < len(chosen):
+                    found += [ids[start + place.start()] for place in _ONE.finditer(chosen)]
+                else:
+                    found += compress(ids[start:stop], chosen)
         found.sort(reverse=self._descending)
         return found
 

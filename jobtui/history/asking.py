@@ -55,7 +55,7 @@ def _answer(query: Query, segments: Sequence[Segment], known: int | None) -> Ans
         return ById(query, segments, known)
     from jobtui.history.sorting import ByKey
 
-    return ByKey(query, segments)
+    return ByKey(query, segments, known)
 
 
 def _counted(query: Query, tally: Mapping[tuple[str, Status], int], recent: Sequence[Job]) -> int:

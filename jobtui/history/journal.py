@@ -15,6 +15,7 @@ from typing import Final
 from jobtui.history.framing import framed
 from jobtui.history.io import Disk, is_full
 
+_START: Final = "journal-"
 _NAME: Final = re.compile(r"journal-(\d{8,})\.jsonl")
 
 
@@ -25,8 +26,14 @@ def journal_name(number: int) -> str:
 
 def journals(disk: Disk, directory: Path) -> list[tuple[int, Path]]:
     """The journals that there are, by rising number."""
-    found = (_NAME.fullmatch(name) for name in disk.names(directory))
-    return sorted((int(match[1]), directory / match[0]) for match in found if match)
+    numbered_names = ((journal_number(name), name) for name in disk.names(directory))
+    return sorted((number, directory / name) for number, name in numbered_names if number is not None)
+
+
+def journal_number(name: str) -> int | None:
+    """The number of the journal whose file has that name, None where it is no journal."""
+    match = _NAME.fullmatch(name) if name.startswith(_START) else None
+    return int(match[1]) if match else None
 
 
 def numbered(changes: Sequence[bytes], last: int) -> list[bytes]:

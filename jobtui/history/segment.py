@@ -42,13 +42,24 @@ class Segment:
     def __init__(self, disk: Disk, directory: Path, entry: SegmentEntry, quarantine: Quarantine) -> None:
         self.entry = entry
         self.name = entry.name
-        self._disk, self._quarantine = disk, quarantine
-        self.path = directory / records_name(entry.name)
-        self._index = index.Index(disk, directory / index_name(entry.name), entry.bytes)
-        self.file = self.path.relative_to(quarantine.above).as_posix()
+        self._disk, self._directory, self._quarantine = disk, directory, quarantine
         self._mutex = threading.RLock()
         self._columns: Columns | None = None
         self._stale: set[int] = set(entry.stale)
+
+    @property
+    def path(self) -> Path:
+        """The file of its records."""
+        return self._directory / records_name(self.name)
+
+    @property
+    def file(self) -> str:
+        """The same, relative to the history's directory."""
+        return self.path.relative_to(self._quarantine.above).as_posix()
+
+    @property
+    def _index(self) -> index.Index:
+        return index.Index(self._disk, self._directory / index_name(self.name), self.entry.bytes)
 
     @property
     def columns(self) -> Columns:

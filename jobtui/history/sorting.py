@@ -6,28 +6,32 @@ values of each segment are sorted, then cut at the same places into buckets, and
 
 from __future__ import annotations
 
-import operator
+import math
+import re
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import compress
-from typing import Any, Final, Generic, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import compress, pairwise
+from operator import eq, gt
+from typing import Final
 
-from jobtui.history.columns import NUMBERS, STATUSES, Columns
+from jobtui.history.answers import ById
+from jobtui.history.doubles import Bound
 from jobtui.history.filters import mask
+from jobtui.history.measures import measure
 from jobtui.history.query import Query, Sort
 from jobtui.history.segment import Segment
-from jobtui.model import Job, Status
-
-T = TypeVar("T")
+from jobtui.model import Job
 
 _SAMPLE: Final = 64
 """Of how many values one is looked at to learn how they are spread."""
 _BUCKET: Final = 16384
 """Values that are sorted in one call, more or less."""
-_AHEAD: Final = 1024
-"""Of how many ids a first page is chosen at least."""
+_SPARSE: Final = 8
+_ONE: Final = re.compile(b"\x01")
+_AHEAD: Final = 512
+"""How many ids a first page is chosen from at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +45,9 @@ class _Rows:
 class ByKey:
     """The ids that a query finds, ordered by a number that each job has."""
 
-    def __init__(self, query: Query, segments: Sequence[Segment]) -> None:
-        self._query, self._segments = query, segments
-        self._measure = _measure(query.sort, segments)
+    def __init__(self, query: Query, segments: Sequence[Segment], known: int | None) -> None:
+        self._query, self._segments, self._known = query, segments, known
+        self._measure = measure(query.sort, segments)
         self._rows: list[_Rows] | None = None
         self._all: _Rows | None = None
         self._heads: dict[bool, _Rows] = {}
@@ -54,48 +58,85 @@ class ByKey:
 
     def count(self) -> int:
         """See Answer."""
-        return sum(len(rows.ids) for rows in self._loaded())
+        if self._all is not None:
+            return len(self._all.ids)
+        if self._known is None:
+            self._known = sum(mask(self._query, segment).count(1) for segment in self._segments)
+        return self._known
 
     def first(self, count: int, *, descending: bool) -> Sequence[int]:
         """See Answer."""
-        return self._first(count, descending).ids
+        head = self._head_of(count, descending)
+        if head is not None:
+            return head.ids
+        ids = self._sorted().ids
+        return ids[: -count - 1 : -1] if descending else ids
 
     def before(self, key: float, job_id: int, count: int, *, descending: bool) -> int:
         """See Answer."""
-        rows = self._first(count, descending)
-        if descending:
-            low = bisect_left(rows.keys, -key, key=float.__neg__)
-            high = bisect_right(rows.keys, -key, key=float.__neg__)
-            return bisect_left(rows.ids, -job_id, low, high, key=int.__neg__)
-        return bisect_left(rows.ids, job_id, bisect_left(rows.keys, key), bisect_right(rows.keys, key))
+        head = self._head_of(count, descending)
+        if head is None:
+            rank = _rank(self._sorted(), key, job_id)
+            return len(self._sorted().ids) - rank if descending else rank
+        return _rank_downwards(head, key, job_id) if descending else _rank(head, key, job_id)
 
     def rank(self, key: float, job_id: int, *, descending: bool) -> int:
         """See Answer."""
         head = self._heads.get(descending)
-        if head is None or not head.ids or not (key > head.keys[-1] if descending else key < head.keys[-1]):
-            self._sorted(descending)
-        return self.before(key, job_id, 0, descending=descending)
+        if self._all is None and head is not None and head.ids and _beyond(key, head.keys[-1], descending):
+            return self.before(key, job_id, 0, descending=descending)
+        rows = self._sorted()
+        rank = _rank(rows, key, job_id)
+        if not descending:
+            return rank
+        there = rank < len(rows.ids) and rows.ids[rank] == job_id
+        return len(rows.ids) - rank - there
 
     def ready(self, count: int, *, descending: bool) -> bool:
         """See Answer."""
-        return self._there(count, descending) is not None
+        head = self._heads.get(descending)
+        return self._all is not None or (head is not None and len(head.ids) >= count)
 
     def prepare(self) -> None:
         """See Answer."""
-        self._sorted(descending=False)
-        self._sorted(descending=True)
+        self._sorted()
 
-    def _first(self, count: int, descending: bool) -> _Rows:
-        there = self._there(count, descending)
-        if there is None:
-            there = self._head(count, descending)
-        return there if there is not None else self._sorted(descending)
-
-    def _there(self, count: int, descending: bool) -> _Rows | None:
+    def _head_of(self, count: int, descending: bool) -> _Rows | None:
+        """The first rows from that end, where that is quicker than to sort all; None where it is not."""
         if self._all is not None:
-            return self._sorted(descending)
+            return None
         head = self._heads.get(descending)
-        return head if head is not None and len(head.ids) >= count else None
+        if head is None or len(head.ids) < count:
+            head = self._by_rank(count, descending) or self._by_bound(count, descending)
+            if head is not None:
+                self._heads[descending] = head
+        return head
+
+    def _by_rank(self, count: int, descending: bool) -> _Rows | None:
+        parts = self._measure.parts(replace(self._query, sort=Sort.ID), descending=descending)
+        if parts is None or count > _BUCKET:
+            return None
+        head = _Rows(array("d"), array("Q"))
+        for rank, query in parts:
+            ids = ById(query, self._segments, None).first(count, descending=descending)
+            head.ids.extend(ids)
+            head.keys.extend(rank + job_id for job_id in ids)
+            if len(head.ids) >= count:
+                break
+        return head
+
+    def _by_bound(self, count: int, descending: bool) -> _Rows | None:
+        """The first rows, found by a bound that a sample gives."""
+        loaded = self._loaded()
+        sample = sorted((key for rows in loaded for key in rows.keys[::_SAMPLE]), reverse=descending)
+        place = max(count, _AHEAD) * 2 // _SAMPLE + 8
+        if place >= len(sample) // 4:
+            return None
+        found = list(_beyond_bound(loaded, sample[place], descending))
+        if len(found) < count:
+            found += _at_bound(loaded, sample[place], count, descending)
+        found.sort(reverse=descending)
+        return _Rows(array("d", [key for key, _ in found]), array("Q", [job_id for _, job_id in found]))
 
     def _loaded(self) -> list[_Rows]:
         if self._rows is None:
@@ -109,130 +150,113 @@ class ByKey:
             return _Rows(keys, ids)
         return _Rows(array("d", compress(keys, chosen)), array(ids.typecode, compress(ids, chosen)))
 
-    def _head(self, count: int, descending: bool) -> _Rows | None:
-        """The first of them, found by a bound that a sample gives; None where that would not be quicker."""
-        loaded = self._loaded()
-        wanted = max(count, _AHEAD)
-        sample = sorted((key for rows in loaded for key in rows.keys[::_SAMPLE]), reverse=descending)
-        place = wanted * 2 // _SAMPLE + 8
-        if place >= len(sample) // 4:
-            return None
-        bound = sample[place]
-        within = bound.__le__ if descending else bound.__ge__
-        found: list[tuple[float, int]] = []
-        for rows in loaded:
-            chosen = bytes(map(within, rows.keys))
-            found += zip(compress(rows.keys, chosen), compress(rows.ids, chosen), strict=True)
-        if len(found) < count:
-            return None
-        found.sort(reverse=descending)
-        head = _Rows(array("d", [key for key, _ in found]), array("Q", [job_id for _, job_id in found]))
-        self._heads[descending] = head
-        return head
-
-    def _sorted(self, descending: bool) -> _Rows:
+    def _sorted(self) -> _Rows:
         if self._all is None:
-            self._all = _sorted(self._loaded())
-            self._heads = {False: self._all}
-        if descending and True not in self._heads:
-            self._heads[True] = _Rows(self._all.keys[::-1], self._all.ids[::-1])
-        return self._heads[descending]
+            self._all = _all_sorted(self._loaded())
+            self._rows, self._heads = None, {}
+        return self._all
 
 
-def _sorted(loaded: Sequence[_Rows]) -> _Rows:
-    parts = [_sorted_rows(rows) for rows in loaded]
+def _rank(rows: _Rows, key: float, job_id: int) -> int:
+    return bisect_left(rows.ids, job_id, bisect_left(rows.keys, key), bisect_right(rows.keys, key))
+
+
+def _rank_downwards(rows: _Rows, key: float, job_id: int) -> int:
+    low = bisect_left(rows.keys, -key, key=float.__neg__)
+    high = bisect_right(rows.keys, -key, key=float.__neg__)
+    return bisect_left(rows.ids, -job_id, low, high, key=int.__neg__)
+
+
+def _beyond(key: float, bound: float, descending: bool) -> bool:
+    return key > bound if descending else key < bound
+
+
+def _beyond_bound(loaded: Sequence[_Rows], value: float, descending: bool) -> Iterator[tuple[float, int]]:
+    """All rows whose keys come before that one."""
+    bound = Bound(value, above=descending)
+    for rows in loaded:
+        chosen = bound.may_be_beyond(rows.keys)
+        if chosen.count(1) * _SPARSE >= len(chosen):
+            chosen = bytes(map(gt, chosen, bound.is_met_by(rows.keys)))
+        for place in _places(chosen):
+            if _beyond(rows.keys[place], value, descending):
+                yield rows.keys[place], rows.ids[place]
+
+
+def _at_bound(
+    loaded: Sequence[_Rows], value: float, count: int, descending: bool
+) -> Iterator[tuple[float, int]]:
+    """The first rows that have that key: as many of each segment as may be among the first."""
+    bound = Bound(value, above=descending)
+    for rows in loaded:
+        ids = array(rows.ids.typecode, compress(rows.ids, bound.is_met_by(rows.keys)))
+        for job_id in ids[-count:] if descending else ids[:count]:
+            yield value, job_id
+
+
+def _places(chosen: bytes) -> Iterable[int]:
+    if chosen.count(1) * _SPARSE < len(chosen):
+        return [place.start() for place in _ONE.finditer(chosen)]
+    return compress(range(len(chosen)), chosen)
+
+
+def _all_sorted(loaded: Sequence[_Rows]) -> _Rows:
+    parts = [_by_key(rows) for rows in loaded]
     sample = sorted(key for rows in parts for key in rows.keys[::_SAMPLE])
-    bounds = sorted(set(sample[_BUCKET // _SAMPLE :: _BUCKET // _SAMPLE]))
-    cuts = [[0, *(bisect_left(rows.keys, bound) for bound in bounds), len(rows.keys)] for rows in parts]
+    bounds = sample[_BUCKET // _SAMPLE :: _BUCKET // _SAMPLE]
+    # a key that fills more than one bucket has one to itself, between it and the number that follows it
+    tied = {key for key, following in pairwise(bounds) if key == following}
+    cuts = sorted({*bounds, *(math.nextafter(key, math.inf) for key in tied)})
+    places = [[0, *(bisect_left(rows.keys, cut) for cut in cuts), len(rows.keys)] for rows in parts]
     keys, ids = array("d"), array("Q")
-    for bucket in range(len(bounds) + 1):
-        rows = _Rows(array("d"), array("Q"))
-        for part, cut in zip(parts, cuts, strict=True):
-            rows.keys.extend(part.keys[cut[bucket] : cut[bucket + 1]])
-            rows.ids.extend(array("Q", part.ids[cut[bucket] : cut[bucket + 1]]))
-        done = _sorted_rows(rows)
-        keys.extend(done.keys)
-        ids.extend(done.ids)
+    for bucket, bound in enumerate([-math.inf, *cuts]):
+        pieces = [
+            _Rows(part.keys[place[bucket] : place[bucket + 1]], part.ids[place[bucket] : place[bucket + 1]])
+            for part, place in zip(parts, places, strict=True)
+        ]
+        for done in _merged_ids(pieces) if bound in tied else [_by_key_and_id(_joined(pieces))]:
+            keys.extend(done.keys)
+            ids.extend(array("Q", done.ids))
     return _Rows(keys, ids)
 
 
-def _sorted_rows(rows: _Rows) -> _Rows:
-    """By key, and by id where keys are the same: the second sort keeps the order of the first."""
-    order = sorted(range(len(rows.ids)), key=rows.ids.__getitem__)
-    order.sort(key=rows.keys.__getitem__)
+def _joined(pieces: Sequence[_Rows]) -> _Rows:
+    rows = _Rows(array("d"), array("Q"))
+    for piece in pieces:
+        rows.keys.extend(piece.keys)
+        rows.ids.extend(array("Q", piece.ids))
+    return rows
+
+
+def _merged_ids(pieces: Sequence[_Rows]) -> Iterator[_Rows]:
+    """Rows that all have the same key, by their ids, some at a time; each piece is in that order."""
+    sample = sorted(job_id for piece in pieces for job_id in piece.ids[::_SAMPLE])
+    above = -1
+    for through in [*sample[_BUCKET // _SAMPLE :: _BUCKET // _SAMPLE], math.inf]:
+        found: list[int] = []
+        for piece in pieces:
+            found += piece.ids[bisect_right(piece.ids, above) : bisect_right(piece.ids, through)]
+        found.sort()
+        if found:
+            key = next(piece.keys[0] for piece in pieces if piece.keys)
+            yield _Rows(array("d", [key]) * len(found), array("Q", found))
+            above = found[-1]
+
+
+def _by_key(rows: _Rows) -> _Rows:
+    """By key; where keys are the same, in the order in which they are."""
+    return _reordered(rows, sorted(range(len(rows.ids)), key=rows.keys.__getitem__))
+
+
+def _by_key_and_id(rows: _Rows) -> _Rows:
+    done = _by_key(rows)
+    if not any(map(eq, done.keys, done.keys[1:])):
+        return done
+    return _by_key(_reordered(rows, sorted(range(len(rows.ids)), key=rows.ids.__getitem__)))
+
+
+def _reordered(rows: _Rows, order: Sequence[int]) -> _Rows:
     return _Rows(
         array("d", map(rows.keys.__getitem__, order)),
         array(rows.ids.typecode, map(rows.ids.__getitem__, order)),
     )
-
-
-# ---- what jobs are measured by
-
-
-@dataclass(frozen=True, slots=True)
-class _Measure:
-    of_segment: Callable[[Segment], array[float]]
-    of_job: Callable[[Job], float]
-
-
-def _measure(sort: Sort, segments: Sequence[Segment]) -> _Measure:
-    if sort.value in NUMBERS:
-        return _Measure(lambda segment: segment.numbers(sort.value), NUMBERS[sort.value])
-    if sort is Sort.STATUS:
-        return _Ranks(STATUSES, segments, lambda job: job.status, _statuses).measure()
-    if sort is Sort.SPACE:
-        names = sorted({name for segment in segments for name in segment.columns.spaces.values})
-        return _Ranks(names, segments, lambda job: job.space, _spaces).measure()
-    labels = sorted({label for segment in segments for label in _label_values(segment.columns)})
-    return _Ranks(labels, segments, lambda job: (job.command, job.space), _labels).measure()
-
-
-class _Ranks(Generic[T]):
-    """Keys for values that repeat: the value's rank among all, and within it the id."""
-
-    def __init__(
-        self,
-        values: Sequence[T],
-        segments: Sequence[Segment],
-        of_job: Callable[[Job], T],
-        of_columns: Callable[[Columns, Mapping[T, float]], Iterable[float]],
-    ) -> None:
-        last = max((segment.entry.last for segment in segments), default=0)
-        self._width = float(1 << last.bit_length())
-        self._values: Sequence[Any] = values
-        self._of_job, self._of_columns = of_job, of_columns
-        self._ranks = {value: 2 * place * self._width for place, value in enumerate(values)}
-
-    def measure(self) -> _Measure:
-        return _Measure(self._of_segment, self._of_one)
-
-    def _of_segment(self, segment: Segment) -> array[float]:
-        columns = segment.columns
-        return array("d", map(operator.add, self._of_columns(columns, self._ranks), columns.ids))
-
-    def _of_one(self, job: Job) -> float:
-        value = self._of_job(job)
-        rank = self._ranks.get(value)
-        if rank is None:
-            rank = (2 * bisect_left(self._values, value) - 1) * self._width
-        return rank + min(job.id, self._width - 1)
-
-
-def _statuses(columns: Columns, ranks: Mapping[Status, float]) -> Iterable[float]:
-    return map([*(ranks[status] for status in STATUSES), *([0.0] * 256)].__getitem__, columns.statuses)
-
-
-def _spaces(columns: Columns, ranks: Mapping[str, float]) -> Iterable[float]:
-    return map([ranks[name] for name in columns.spaces.values].__getitem__, columns.spaces.codes)
-
-
-def _labels(columns: Columns, ranks: Mapping[tuple[str, str], float]) -> Iterable[float]:
-    width = len(columns.spaces.values)
-    table = [ranks[label] for label in _label_values(columns)]
-    starts = [width * place for place in range(len(columns.commands.values))]
-    places = map(operator.add, map(starts.__getitem__, columns.commands.codes), columns.spaces.codes)
-    return map(table.__getitem__, places)
-
-
-def _label_values(columns: Columns) -> list[tuple[str, str]]:
-    return [(command, space) for command in columns.commands.values for space in columns.spaces.values]

@@ -8,7 +8,7 @@ from typing import Final
 
 from jobtui.history.archive import DIRECTORY as ARCHIVE
 from jobtui.history.io import Disk
-from jobtui.history.journal import journals
+from jobtui.history.journal import journal_number
 from jobtui.history.manifest import Manifest
 from jobtui.history.segment import index_name, records_name
 
@@ -25,13 +25,14 @@ def sweep(disk: Disk, directory: Path, manifest: Manifest) -> None:
     disk.sync_directory(directory)
     named = {file(entry.name) for entry in manifest.segments for file in (records_name, index_name)}
     for name in disk.names(directory):
-        if name.endswith(_TEMPORARY) or (name.startswith(_SEGMENT) and name not in named):
+        number = journal_number(name)
+        if (
+            name.endswith(_TEMPORARY)
+            or (name.startswith(_SEGMENT) and name not in named)
+            or (number is not None and number < manifest.journal)
+        ):
             with contextlib.suppress(OSError):
                 disk.remove(directory / name)
-    for number, path in journals(disk, directory):
-        if number < manifest.journal:
-            with contextlib.suppress(OSError):
-                disk.remove(path)
     for name in set(disk.names(directory / ARCHIVE)) - {entry.name for entry in manifest.archives}:
         remove_archive(disk, directory, name)
 
