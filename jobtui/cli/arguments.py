@@ -155,9 +155,9 @@ def parse_arguments(words: Sequence[str], *, piped: bool) -> Asked:
 
     Raises UsageError.
     """
-    _check_words(words)
+    verb = _checked_verb(words)
     try:
-        found = _parser().parse_args(words)
+        found = _parser(() if verb is None else (verb,)).parse_args(words)
     except _Settled as settled:
         return settled.asked
     place = {option: getattr(found, option) for option in PLACE}
@@ -224,14 +224,19 @@ def _history(found: argparse.Namespace, place: dict[str, Any]) -> HistoryCommand
     return HistoryCommand(what=found.what, **place)
 
 
-def _check_words(words: Sequence[str]) -> None:
-    """Refuse an unknown option or verb with its near miss; argparse would blame the word after it."""
+def _checked_verb(words: Sequence[str]) -> str | None:
+    """The verb, None without one. Raises UsageError for an unknown verb or option, with its near miss.
+
+    argparse would blame the word after it.
+    """
     rest = iter(words)
-    verb = False
+    verb = None
     for word in rest:
         name = word.partition("=")[0] if word.startswith("--") else word[:2] if word.startswith("-") else ""
-        if name in ("--help", "-h", "--version", "--"):
-            return
+        if name in ("--help", "-h", "--version"):
+            return verb
+        if name == "--":
+            return verb or next((word for word in rest if word in VERBS), None)
         if name in VALUED:
             if word == name:
                 next(rest, None)
@@ -239,11 +244,12 @@ def _check_words(words: Sequence[str]) -> None:
             raise UsageError(f"there is no option {name}: {PASSWORD_HINT}")
         elif name and name != "-" and name not in FLAGS:
             raise UsageError(f"there is no option {name}{_near(name, (*VALUED, *FLAGS))}")
-        elif not name and not verb:
-            verb = True
+        elif not name and verb is None:
+            verb = word
             if word not in VERBS:
                 hint = "; statements go after -e" if " " in word else _near(word, VERBS)
                 raise UsageError(f"there is no command '{word}'{hint}")
+    return verb
 
 
 def _near(word: str, known: Sequence[str]) -> str:
@@ -292,7 +298,8 @@ class _Once(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(verbs: Sequence[str] = VERBS) -> argparse.ArgumentParser:
+    """The parser of a line with one of these verbs: none is made that isn't asked for."""
     parser = _Parser(prog="jobtui", add_help=False, allow_abbrev=False)
     _add_options(parser, default=None)
     parser.add_argument("-e", dest="text", action=_Once)
@@ -300,27 +307,36 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--detach", action="store_true", default=None)
     parser.add_argument("--wait", action="store_true", default=None)
     parser.add_argument("--demo", action="store_true", default=None)
-    verbs = parser.add_subparsers(dest="verb", parser_class=_Parser, metavar="VERB")
-    load = verbs.add_parser("load", add_help=False, allow_abbrev=False)
-    load.add_argument("space", metavar="SPACE")
-    load.add_argument("files", metavar="FILE", nargs="+")
-    dump = verbs.add_parser("dump", add_help=False, allow_abbrev=False)
-    dump.add_argument("space", metavar="SPACE")
-    serve = verbs.add_parser("serve", add_help=False, allow_abbrev=False)
-    serve.add_argument("--background", action="store_true")
-    config = verbs.add_parser("config", add_help=False, allow_abbrev=False)
-    config.add_argument("what", nargs="?", choices=("print", "path", "check"), default="print")
-    history = verbs.add_parser("history", add_help=False, allow_abbrev=False)
-    history.add_argument("what", metavar="verify, repair or export", choices=("verify", "repair", "export"))
-    history.add_argument("target", metavar="FILE", nargs="?")
-    doctor = verbs.add_parser("doctor", add_help=False, allow_abbrev=False)
-    completion = verbs.add_parser("completion", add_help=False, allow_abbrev=False)
-    completion.add_argument("shell", metavar="bash, zsh or fish", choices=SHELLS)
-    help_ = verbs.add_parser("help", add_help=False, allow_abbrev=False)
-    help_.add_argument("words", metavar="STATEMENT", nargs="*")
-    for verb in (load, dump, serve, config, history, doctor, completion, help_):
+    if not verbs:
+        parser.set_defaults(verb=None)
+        return parser
+    subparsers = parser.add_subparsers(dest="verb", parser_class=_Parser, metavar="VERB")
+    for name in verbs:
+        verb = subparsers.add_parser(name, add_help=False, allow_abbrev=False)
+        _add_operands(name, verb)
         _add_options(verb, default=argparse.SUPPRESS)
     return parser
+
+
+def _add_operands(verb: str, parser: argparse.ArgumentParser) -> None:
+    match verb:
+        case "load":
+            parser.add_argument("space", metavar="SPACE")
+            parser.add_argument("files", metavar="FILE", nargs="+")
+        case "dump":
+            parser.add_argument("space", metavar="SPACE")
+        case "serve":
+            parser.add_argument("--background", action="store_true")
+        case "config":
+            parser.add_argument("what", nargs="?", choices=("print", "path", "check"), default="print")
+        case "history":
+            known = ("verify", "repair", "export")
+            parser.add_argument("what", metavar="verify, repair or export", choices=known)
+            parser.add_argument("target", metavar="FILE", nargs="?")
+        case "completion":
+            parser.add_argument("shell", metavar="bash, zsh or fish", choices=SHELLS)
+        case "help":
+            parser.add_argument("words", metavar="STATEMENT", nargs="*")
 
 
 def _add_options(parser: argparse.ArgumentParser, default: object) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jobtui.config import paths, values
-from jobtui.config.clusters import cluster_of
-from jobtui.config.settings import DEFAULT_PROFILE, SETTINGS, Config, ProfileSettings, Setting
-from jobtui.tui.settings import TuiSettings
+from jobtui.config import paths
+from jobtui.config.settings import Config
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,10 @@ def read_config(path: Path | None = None) -> Config:
     except OSError as error:
         raise ConfigError(Problem(file, None, f"can't be read: {error.strerror}")) from None
     text = _decoded(file, raw)
-    return _Reading(file, text, _parsed(file, text)).config()
+    tree = _parsed(file, text)
+    from jobtui.config.checking import checked
+
+    return checked(file, text, tree)
 
 
 def chosen_profile(config: Config, name: str | None) -> str:
@@ -60,12 +61,22 @@ def chosen_profile(config: Config, name: str | None) -> str:
     """
     if name is None or name in config.profiles:
         return name or config.profile
+    from jobtui.config import values
+
     if not values.PROFILE_NAME.fullmatch(name):
         raise ConfigError(
             Problem(config.path, None, f"there is no profile {name!r}: {values.PROFILE_NAME_RULE}")
         )
-    hint = _near(name, config.profiles) or f"; to have it, add a line [profiles.{name}]"
+    hint = near_miss(name, config.profiles) or f"; to have it, add a line [profiles.{name}]"
     raise ConfigError(Problem(config.path, None, f"there is no profile '{name}'{hint}"))
+
+
+def near_miss(word: str, known: Collection[str]) -> str:
+    """'; did you mean 'local'?' for the known word nearest to `word`, "" where none is near."""
+    import difflib
+
+    closest = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean '{closest[0]}'?" if closest else ""
 
 
 def _decoded(path: Path, raw: bytes) -> str:
@@ -85,111 +96,3 @@ def _parsed(path: Path, text: str) -> dict[str, Any]:
         message, line = (said[1], said[2]) if said else (str(error), None)
         place = int(line) if line else text.rstrip("\n").count("\n") + 1
         raise ConfigError(Problem(path, place, f"this is not TOML: {message}")) from None
-
-
-class _Reading:
-    """One pass over a parsed file, which collects all problems before it gives up."""
-
-    def __init__(self, path: Path, text: str, tree: Mapping[str, Any]) -> None:
-        self.path, self.text, self.tree = path, text, tree
-        self.problems: list[Problem] = []
-
-    def config(self) -> Config:
-        """The settings. Raises ConfigError with every problem found."""
-        top = self._table((), self.tree, SETTINGS[""], beside=("profiles", "dashboard"))
-        config = Config(
-            self.path,
-            found=True,
-            profiles={DEFAULT_PROFILE: ProfileSettings()} | dict(self._profiles()),
-            dashboard=self._dashboard(),
-            **top,
-        )
-        if config.profile not in config.profiles and not self.problems:
-            hint = (
-                _near(config.profile, config.profiles)
-                or f"; to have it, add a line [profiles.{config.profile}]"
-            )
-            self._wrong(("profile",), f"there is no profile '{config.profile}'{hint}")
-        if self.problems:
-            raise ConfigError(*sorted(self.problems, key=lambda problem: problem.line or 0))
-        return config
-
-    def _profiles(self) -> Iterator[tuple[str, ProfileSettings]]:
-        tables = self.tree.get("profiles", {})
-        if not isinstance(tables, dict):
-            self._wrong(("profiles",), "profiles must be tables, like [profiles.local]")
-            return
-        for name, table in tables.items():
-            place = ("profiles", name)
-            if not values.PROFILE_NAME.fullmatch(name):
-                self._wrong(place, f"{name!r} can't be a profile's name: {values.PROFILE_NAME_RULE}")
-            elif not isinstance(table, dict):
-                self._wrong(place, f"profiles.{name} must be a table: [profiles.{name}]")
-            else:
-                yield name, self._profile(place, table)
-
-    def _profile(self, place: tuple[str, ...], table: Mapping[str, Any]) -> ProfileSettings:
-        known = len(self.problems)
-        settings = ProfileSettings(**self._table(place, table, SETTINGS["profiles.*"]))
-        if len(self.problems) == known:
-            try:
-                cluster_of(place[-1], settings)
-            except ValueError as error:
-                self._wrong(place, f"{'.'.join(place)}: {error}")
-        return settings
-
-    def _dashboard(self) -> TuiSettings:
-        table = self.tree.get("dashboard", {})
-        if isinstance(table, dict):
-            return TuiSettings(**self._table(("dashboard",), table, SETTINGS["dashboard"]))
-        self._wrong(("dashboard",), "dashboard must be a table: [dashboard]")
-        return TuiSettings()
-
-    def _table(
-        self,
-        place: tuple[str, ...],
-        table: Mapping[str, Any],
-        settings: tuple[Setting, ...],
-        beside: tuple[str, ...] = (),
-    ) -> dict[str, Any]:
-        """One table's values by their settings' names; `beside` are keys of it that are read elsewhere."""
-        known = {setting.name: setting for setting in settings}
-        read: dict[str, Any] = {}
-        for key, value in table.items():
-            if key in beside:
-                continue
-            dotted = ".".join((*place, key))
-            if key not in known:
-                hint = _near(key, [*known, *beside]) or _elsewhere(key)
-                self._wrong((*place, key), f"there is no setting {dotted}{hint}")
-                continue
-            try:
-                read[key] = known[key].kind(value, self.path.parent)
-            except values.UnsuitableError as error:
-                self._wrong((*place, key), f"{dotted} must be {error}")
-        return read
-
-    def _wrong(self, place: tuple[str, ...], message: str) -> None:
-        from jobtui.config.lines import line_of
-
-        self.problems.append(Problem(self.path, line_of(place, self.text), message))
-
-
-def _elsewhere(key: str) -> str:
-    """'; it belongs in [dashboard]' for a setting that stands in the wrong table, "" for an unknown one."""
-    for table, settings in SETTINGS.items():
-        if any(setting.name == key for setting in settings):
-            return (
-                f"; it belongs in [{table.replace('*', DEFAULT_PROFILE)}]"
-                if table
-                else "; it belongs at the top"
-            )
-    return ""
-
-
-def _near(word: str, known: Collection[str]) -> str:
-    """'; did you mean 'local'?' for the known word nearest to `word`, "" where none is near."""
-    import difflib
-
-    closest = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean '{closest[0]}'?" if closest else ""
