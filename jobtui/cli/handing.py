@@ -23,12 +23,15 @@ BETWEEN_TRIES_SECONDS = 0.1
 
 
 def hand_in(remote: Remote, profile: Profile, text: str, asked: RunText, label: str) -> int:
-    """Hand the text in, and stay for its jobs where that is asked for; the answer is the exit status."""
+    """Hand the text in, and stay for its jobs where that is asked for; the answer is the exit status.
+
+    Raises NotTaken where the owner went before it took any of it.
+    """
     watching = _Watching(remote)
     jobs: tuple[int, ...] = ()
     try:
         with listening(remote, watching):
-            answer = watching.result(remote.execute(text, Session()))
+            answer = watching.result(remote.hand_in(text, Session()))
         status = tell(answer, asked.format, label)
         jobs = answer.jobs
         if not (jobs and asked.wait):

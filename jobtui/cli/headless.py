@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 CLUSTER_SECONDS = 30.0  # for a cluster to tell what it has
 ABOUT_JOBS = (ShowJobs, ShowJob, Stop, Recover, Backup)
 GIVEN_UP = "the next start marks what still ran as failed"
+OWNERS = 20  # that may leave, one after the other, before one takes a text
 
 
 def run_text(asked: RunText) -> int:
@@ -93,11 +94,19 @@ def _write(profile: Profile, text: str, statements: Sequence[Statement], asked: 
     from jobtui.cli.engines import opened
     from jobtui.cli.handing import hand_in
     from jobtui.engine.remote import Remote
+    from jobtui.engine.wire import NotTaken
 
-    with opened(profile, Run.NONE if asked.detach else Run.SUBMITTED) as desk:
-        if isinstance(desk, Remote):
-            return hand_in(desk, profile, text, asked, label)
-        return _carry_out(desk, text, statements, asked, label)
+    for _ in range(OWNERS):
+        with opened(profile, Run.NONE if asked.detach else Run.SUBMITTED) as desk:
+            if not isinstance(desk, Remote):
+                return _carry_out(desk, text, statements, asked, label)
+            try:
+                return hand_in(desk, profile, text, asked, label)
+            except NotTaken:
+                continue
+    raise CommandError(
+        "Whoever had this profile left before it took the text, again and again; nothing was done"
+    )
 
 
 def _carry_out(engine: Engine, text: str, statements: Sequence[Statement], asked: RunText, label: str) -> int:

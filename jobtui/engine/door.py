@@ -92,8 +92,9 @@ class Door:
             )
         elif isinstance(question.want, wire.Follow):
             await self._post(reader, writer)
-        else:
+        elif self._server is not None:  # one who leaves takes no more questions, not even those half read
             with self._counted():
+                await _say(writer, wire.Taken())
                 await self._answer(question.want, writer)
 
     @contextlib.contextmanager

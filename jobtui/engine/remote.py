@@ -17,7 +17,7 @@ from typing import BinaryIO, TypeVar
 
 from jobtui.engine import answers, wire
 from jobtui.engine.connection import as_of_now
-from jobtui.engine.desk import Answer, Listener, Message, Overview, Refused, Session
+from jobtui.engine.desk import Answer, Failure, Listener, Message, Overview, Refused, Session
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import Reader
 from jobtui.history import History, StoreError
@@ -69,8 +69,18 @@ class Remote(Reader):
         """See `Desk.execute`."""
         return _beside(lambda: self.answer(text, session))
 
+    def hand_in(self, text: str, session: Session) -> Future[Answer]:
+        """As `execute`, but fails with NotTaken where nothing of the text was done: it may be tried again."""
+        return _beside(lambda: self._answer(text, session))
+
     def answer(self, text: str, session: Session) -> Answer:
         """The answer itself, waited for."""
+        try:
+            return self._answer(text, session)
+        except wire.NotTaken as error:
+            return Answer(failure=Failure(text.strip(), str(error), 1, 1))
+
+    def _answer(self, text: str, session: Session) -> Answer:
         parsed = answers.parsed(text)
         if isinstance(parsed, Answer):
             return parsed
@@ -83,6 +93,8 @@ class Remote(Reader):
                     continue
                 ran = self._hand_in(answers.words(text, statement), session)
             except (Refused, StoreError, StorageError, wire.NoAnswer) as error:
+                if isinstance(error, wire.NotTaken) and not done:
+                    raise
                 return Answer(tuple(done), answers.failure(text, statement, str(error)))
             done.extend(ran.results)
             if ran.failure is not None:
@@ -148,6 +160,7 @@ class Remote(Reader):
         """See `Engine.dump`; the owner reads them. Raises StorageError and NoAnswer, also midway."""
         connection = wire.ask(self._door, wire.Dump(space), PATIENCE_SECONDS)
         with connection, connection.makefile("rb") as lines:
+            wire.must_be_taken(lines)
             while True:
                 dumped = _meant(wire.read_answer(lines), wire.Dumped)
                 yield from dumped.pairs
@@ -184,6 +197,7 @@ class Remote(Reader):
     def _want(self, want: wire.Want, kind: type[T]) -> T:
         connection = wire.ask(self._door, want, PATIENCE_SECONDS)
         with connection, connection.makefile("rb") as lines:
+            wire.must_be_taken(lines)
             return _meant(wire.read_answer(lines), kind)
 
     def _follow(self) -> None:

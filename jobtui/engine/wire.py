@@ -80,6 +80,10 @@ class Ask(msgspec.Struct, frozen=True):
     version: str = __version__
 
 
+class Taken(msgspec.Struct, frozen=True, tag=True):
+    """The question has been read and is about to be carried out; what it came to is the next line."""
+
+
 class Ran(msgspec.Struct, frozen=True, tag=True):
     """What a text came to; `space` is the session's afterwards."""
 
@@ -130,7 +134,7 @@ class Denied(msgspec.Struct, frozen=True, tag=True):
     space: str = ""
 
 
-Answer = Ran | Looked | LookedAt | Loaded | Dumped | Posted | Retrying | Denied
+Answer = Taken | Ran | Looked | LookedAt | Loaded | Dumped | Posted | Retrying | Denied
 
 encode = msgspec.json.Encoder().encode
 decode_ask = msgspec.json.Decoder(Ask).decode
@@ -162,19 +166,23 @@ class KeptOut(NoAnswer):
     """The owner answers, and will have nothing to do with who asks; the text says why."""
 
 
+class NotTaken(NoAnswer):
+    """Nobody read the question: nothing was done, and it may be asked again."""
+
+
 class TooLong(Exception):
     """A question that no owner would read to its end."""
 
 
 def ask(door: Path, want: Want, timeout: float | None) -> socket.socket:
-    """Open a connection and put the question. Raises NoAnswer, Silent and TooLong."""
+    """Open a connection and put the question. Raises NotTaken, Silent and TooLong."""
     question = encode(Ask(want)) + b"\n"
     if len(question) > LONGEST_LINE:
         raise TooLong
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if not stat.S_ISSOCK(door.lstat().st_mode):
-            raise NoAnswer(f"{door} is no socket")
+            raise NotTaken(f"{door} is no socket")
         connection.settimeout(timeout)
         connection.connect(str(door))
         connection.sendall(question)
@@ -183,11 +191,23 @@ def ask(door: Path, want: Want, timeout: float | None) -> socket.socket:
         raise Silent(SILENT) from None
     except OSError as error:
         connection.close()
-        raise NoAnswer(f"no jobtui answers at {door}: {error.strerror or error}") from error
+        raise NotTaken(f"no jobtui answers at {door}: {error.strerror or error}") from error
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def must_be_taken(lines: BinaryIO) -> None:
+    """Read that the owner has taken the question. Raises NotTaken where it went before, KeptOut and Silent."""
+    try:
+        answer = read_answer(lines)
+    except Silent:
+        raise
+    except NoAnswer as error:
+        raise NotTaken(str(error)) from None
+    if isinstance(answer, Denied):
+        raise KeptOut(answer.text)
 
 
 def read_answer(lines: BinaryIO) -> Answer:

@@ -342,3 +342,23 @@ def test_what_the_owner_tells_holds_even_where_the_history_is_read_late(
     assert job.status is Status.FINISHED
     assert remote.active() == ()
     remote.close()
+
+
+def test_a_question_that_an_owner_on_its_way_out_has_not_read_is_not_taken_and_may_be_asked_again(
+    owner: Bench, root: Path
+) -> None:
+    remote = Remote.connect(Profile("local", root))
+    with wire.socket.socket(wire.socket.AF_UNIX) as half:
+        half.connect(str(wire.door_of(root)))
+        half.sendall(wire.encode(wire.Ask(wire.Run("ADMIN FLUSH solo", None, "/"))))
+        assert (
+            remote.answer("SHOW HOSTS", Session(None, Path("/"))).failure is None
+        )  # the half is accepted by now
+        assert owner.engine.leave_if_idle().result(WAIT) == ()
+        half.sendall(b"\n")
+        with pytest.raises(wire.NotTaken):
+            wire.must_be_taken(half.makefile("rb"))
+    with pytest.raises(wire.NotTaken):
+        remote.hand_in("ADMIN FLUSH solo", Session(None, Path("/"))).result(WAIT)
+    assert owner.engine.active() == ()
+    remote.close()
