@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import math
 import os
 import pkgutil
 import platform
 import sys
 import tempfile
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -57,7 +59,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _measured(each: Figure, run: Run) -> Outcome:
-    outcome = each.measure(run)
+    try:
+        outcome = each.measure(run)
+    except Exception as error:  # one that can't be measured must not cost the others; it counts as short
+        traceback.print_exc()
+        outcome = Outcome(math.nan, math.nan, math.nan, 0, f"not measured: {type(error).__name__}: {error}")
     goal = str(each.goal) if each.goal is not None else ""
     mark = "" if each.goal is None else "met" if _met(each, outcome) else "SHORT"
     spread = f"{_number(outcome.low)} to {_number(outcome.high)}"
@@ -68,6 +74,8 @@ def _measured(each: Figure, run: Run) -> Outcome:
 
 
 def _met(each: Figure, outcome: Outcome) -> bool:
+    if outcome.rounds == 0:
+        return False
     return each.goal is None or each.goal.met_by(outcome.value)
 
 

@@ -28,7 +28,10 @@ class Stage:
 
     def order(self, line: str) -> None:
         """See _stage_app."""
-        os.write(self._orders, f"{line}\n".encode())
+        try:
+            os.write(self._orders, f"{line}\n".encode())
+        except BrokenPipeError:
+            raise RuntimeError(f"the dashboard has ended:\n{self.screen.text()}") from None
 
     def told(self, word: str) -> list[float]:
         """The values of the next such piece of news; what is painted meanwhile is taken in."""

@@ -87,3 +87,17 @@ def test_an_unknown_figure_is_refused() -> None:
 def test_a_goal_is_kept_at_its_bound(goal: figures.Goal, kept: float, broken: float) -> None:
     assert goal.met_by(kept)
     assert not goal.met_by(broken)
+
+
+def test_a_figure_that_cannot_be_measured_counts_as_short_and_the_others_are_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(run: Run) -> Outcome:
+        raise RuntimeError("there is no such disk")
+
+    both = [Figure("made up to fail", None, "×", fail), made_up(2, 1.5)]
+    monkeypatch.setattr("benchmarks.__main__.FIGURES", both)
+    assert main(["--check", "--only", "made up", "--dir", str(tmp_path)]) == 1
+    told = capsys.readouterr()
+    assert "there is no such disk" in told.out
+    assert "short of the goal: made up to fail\n" in told.err
