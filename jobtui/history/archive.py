@@ -95,27 +95,3 @@ class Archives:
                     if (place := segment.place_of(job_id)) is not None:
                         return segment, place
         return None
-
-
-@dataclass(frozen=True, slots=True)
-class Taking:
-    """What an archiving takes of one segment: places of records, and whether these are all there are."""
-
-    segment: Segment
-    places: Sequence[int]
-    whole: bool
-
-    def ids(self) -> list[int]:
-        """The ids of the jobs that are taken."""
-        ids = self.segment.columns.ids
-        return [ids[place] for place in self.places]
-
-
-def taking(segment: Segment, first: int, last: int) -> Taking | None:
-    """What a segment has of the jobs from `first` to `last`; None where it has none. Raises OSError."""
-    if segment.entry.last < first or segment.entry.first > last:
-        return None
-    ids = segment.columns.ids
-    present = segment.present()
-    places = [place for place in present if first <= ids[place] <= last]
-    return Taking(segment, places, len(places) == len(present)) if places else None

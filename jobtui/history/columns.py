@@ -97,3 +97,9 @@ def coded(values: Iterable[T]) -> Coded[T]:
     known: dict[T, int] = {}
     codes = [known.setdefault(value, len(known)) for value in values]
     return Coded(tuple(known), narrow(codes))
+
+
+def part_of(column: Coded[T], places: Sequence[int]) -> Coded[T]:
+    """The column of some of the records; values that none of them has may be left in it."""
+    codes = array(column.codes.typecode, map(column.codes.__getitem__, places))
+    return Coded(column.values, codes)

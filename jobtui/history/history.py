@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -160,6 +161,16 @@ class History:
         """The jobs that a query asks for, as they are now. Raises StoreError."""
         with readable():
             return self._asking.answer(self._state, query)
+
+    def warm(self) -> None:
+        """Read the indexes of all segments, the newest first, so that no query has to; for a thread with time.
+
+        Without it, each query reads what it needs. Raises StoreError.
+        """
+        with readable():
+            for segment in reversed(self._state.segments):
+                segment.load()
+                time.sleep(0)
 
     @property
     def notes(self) -> tuple[DamageNote, ...]:

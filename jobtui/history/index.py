@@ -12,7 +12,7 @@ import sys
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -24,6 +24,7 @@ from jobtui.history.columns import (
     coded,
     hosts_of,
     narrow,
+    part_of,
     reason_of,
 )
 from jobtui.history.framing import framed, is_whole
@@ -98,7 +99,77 @@ def columns_of(jobs: Sequence[Job], starts: Sequence[int]) -> Columns:
     )
 
 
-def index_lines(columns: Columns, jobs: Sequence[Job]) -> Iterator[tuple[str, bytes]]:
+def columns_of_part(columns: Columns, places: Sequence[int], starts: Sequence[int]) -> Columns:
+    """The columns of some of a segment's records, which start elsewhere now."""
+    ids = array(columns.ids.typecode, map(columns.ids.__getitem__, places))
+    chosen = set(ids)
+    pairs = [pair for pair in zip(columns.recovered, columns.recoverers, strict=True) if pair[1] in chosen]
+    return Columns(
+        ids=ids,
+        starts=array("I" if starts[-1] < 1 << 32 else "Q", starts),
+        statuses=bytearray(map(columns.statuses.__getitem__, places)),
+        spaces=part_of(columns.spaces, places),
+        commands=part_of(columns.commands, places),
+        recovered=narrow([old for old, _ in pairs]),
+        recoverers=narrow([new for _, new in pairs]),
+    )
+
+
+class Source(Protocol):
+    """Where the columns come from that are read when asked."""
+
+    def numbers(self, name: str) -> array[float]:
+        """A column of columns.NUMBERS."""
+        ...
+
+    def hosts(self) -> Coded[tuple[str, ...]]:
+        """Each job's hosts."""
+        ...
+
+    def reasons(self) -> Coded[str]:
+        """Each job's reasons."""
+        ...
+
+
+class Records:
+    """Those of jobs."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self._jobs = jobs
+
+    def numbers(self, name: str) -> array[float]:
+        """See Source."""
+        return array("d", map(NUMBERS[name], self._jobs))
+
+    def hosts(self) -> Coded[tuple[str, ...]]:
+        """See Source."""
+        return coded(map(hosts_of, self._jobs))
+
+    def reasons(self) -> Coded[str]:
+        """See Source."""
+        return coded(map(reason_of, self._jobs))
+
+
+class Part:
+    """Those of some of the records of another source."""
+
+    def __init__(self, whole: Source, places: Sequence[int]) -> None:
+        self._whole, self._places = whole, places
+
+    def numbers(self, name: str) -> array[float]:
+        """See Source."""
+        return array("d", map(self._whole.numbers(name).__getitem__, self._places))
+
+    def hosts(self) -> Coded[tuple[str, ...]]:
+        """See Source."""
+        return part_of(self._whole.hosts(), self._places)
+
+    def reasons(self) -> Coded[str]:
+        """See Source."""
+        return part_of(self._whole.reasons(), self._places)
+
+
+def index_lines(columns: Columns, source: Source) -> Iterator[tuple[str, bytes]]:
     """The index's lines but the first, by name, one at a time: each takes its while for many jobs."""
     core = _Core(
         _packed(columns.ids),
@@ -110,11 +181,10 @@ def index_lines(columns: Columns, jobs: Sequence[Job]) -> Iterator[tuple[str, by
         _packed(columns.recoverers),
     )
     yield _CORE, framed(_encode(core))
-    for name, value in NUMBERS.items():
-        yield name, framed(_encode(_packed(array("d", map(value, jobs)))))
-    hosts = coded(map(hosts_of, jobs))
+    for name in NUMBERS:
+        yield name, framed(_encode(_packed(source.numbers(name))))
+    hosts, reasons = source.hosts(), source.reasons()
     yield _HOSTS, framed(_encode(_Lists(hosts.values, _packed(hosts.codes))))
-    reasons = coded(map(reason_of, jobs))
     yield _REASONS, framed(_encode(_Texts(reasons.values, _packed(reasons.codes))))
 
 

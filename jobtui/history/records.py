@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 import msgspec
 
-from jobtui.history.errors import StoreTooNew
 from jobtui.history.framing import is_whole
 from jobtui.model import Event, Job, Task
 
@@ -101,31 +100,50 @@ def difference(before: Job, after: Job) -> dict[str, Any]:
     return {name: part for name, part in (("job", fields), ("task", tasks), ("event", added)) if part}
 
 
-def applied(before: Job, entry: Entry) -> Job:
-    """`before` with an entry's difference made to it. Raises IndexError for a task that is not there."""
-    fields = _set_fields(entry.job) if entry.job is not None else {}
-    if entry.task:
-        tasks = list(fields.get("tasks", before.tasks))
+class Fold:
+    """A version of a job and the changes to it since, which are made all at once in the end."""
+
+    __slots__ = ("_base", "_events", "_fields", "_patches", "_tasks")
+
+    def __init__(self, base: Job) -> None:
+        self._base = base
+        self._fields: dict[str, Any] = {}
+        self._tasks = base.tasks
+        self._patches: dict[int, dict[str, Any]] = {}
+        self._events: list[Event] = []
+
+    def add(self, entry: Entry) -> None:
+        """Take up an entry's difference. Raises IndexError for a task that is not there."""
+        if entry.job is not None:
+            fields = _set_fields(entry.job)
+            if "tasks" in fields:
+                self._tasks, self._patches = fields.pop("tasks"), {}
+            if "events" in fields:
+                self._events = []
+            self._fields.update(fields)
         for place, patch in entry.task:
-            tasks[place] = msgspec.structs.replace(tasks[place], **_set_fields(patch))
-        fields["tasks"] = tuple(tasks)
-    if entry.event:
-        fields["events"] = fields.get("events", before.events) + entry.event
-    return msgspec.structs.replace(before, **fields)
+            if place not in self._patches:
+                self._tasks[place]
+                self._patches[place] = {}
+            self._patches[place].update(_set_fields(patch))
+        self._events += entry.event
+
+    def made(self) -> Job:
+        """The job with all changes made to it."""
+        tasks = list(self._tasks)
+        for place, fields in self._patches.items():
+            tasks[place] = msgspec.structs.replace(tasks[place], **fields)
+        events = (*self._fields.pop("events", self._base.events), *self._events)
+        return msgspec.structs.replace(self._base, **self._fields, tasks=tuple(tasks), events=events)
 
 
-def refuse_unknown(line: bytes, job: Job, place: str) -> None:
-    """Raise StoreTooNew where a record's line says more than was understood, and would be lost if rewritten."""
+def unknown_field(line: bytes, job: Job) -> str | None:
+    """A field of a record's line that was not understood, and would be lost if it were written again."""
     record = encode(job)[1:]
     if line.endswith((record, record + b"}")) or not is_whole(line):
-        return
+        return None
     plain = _decode_plain(line)
-    unknown = _unknown_field(plain.get("put", plain), Job)
-    if unknown is not None:
-        raise StoreTooNew(
-            f"Job {job.id} in {place} has a field {unknown!r} that this jobtui does not know: update jobtui; "
-            "nothing was changed"
-        )
+    return _unknown_field(plain.get("put", plain), Job)
 
 
 def _unknown_field(record: dict[str, Any], kind: type[msgspec.Struct]) -> str | None:
@@ -152,14 +170,9 @@ def _record_in(kind: Any) -> type[msgspec.Struct] | None:
     return next((each for each in found if each is not None), None)
 
 
-def decode_entry(line: bytes, schema: int, place: str) -> Entry:
-    """A journal's line, which must be whole. Raises StoreTooNew where it holds what is not known here."""
-    try:
-        return _decode_entry(line if schema in (0, SCHEMA) else _upgraded_entry(line, schema))
-    except msgspec.ValidationError as error:
-        raise StoreTooNew(
-            f"{place} holds what this jobtui does not know ({error}): update jobtui; nothing was changed"
-        ) from None
+def decode_entry(line: bytes, schema: int) -> Entry:
+    """A journal's line, which must be whole. Raises msgspec.ValidationError where it says what is not known."""
+    return _decode_entry(line if schema in (0, SCHEMA) else _upgraded_entry(line, schema))
 
 
 def decode_job(line: bytes, schema: int) -> Job:
@@ -209,4 +222,9 @@ def _changed(before: msgspec.Struct, after: msgspec.Struct, apart: frozenset[str
 
 
 def _set_fields(patch: msgspec.Struct) -> dict[str, Any]:
-    return {name: value for name, value in msgspec.structs.asdict(patch).items() if value is not msgspec.UNSET}
+    values = msgspec.structs.astuple(patch)
+    return {
+        name: value
+        for name, value in zip(patch.__struct_fields__, values, strict=True)
+        if value is not msgspec.UNSET
+    }

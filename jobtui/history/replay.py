@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
+
+from jobtui.history.errors import StoreTooNew
 from jobtui.history.framing import lines
 from jobtui.history.manifest import refuse_newer
 from jobtui.history.quarantine import Quarantine
-from jobtui.history.records import SCHEMA, Entry, applied, decode_entry, refuse_unknown
+from jobtui.history.records import SCHEMA, Entry, Fold, decode_entry, unknown_field
 from jobtui.history.state import State
 
 _NAMED = 20
@@ -36,11 +39,8 @@ class Reading:
     acknowledged: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    offset: int
-    line: bytes
-    entry: Entry | None
+_Found = tuple[int, bytes, Entry | None]
+"""A line of a journal: where it starts, its bytes, and what it says if it is whole."""
 
 
 class Replay:
@@ -61,29 +61,38 @@ class Replay:
         `final`: nobody writes this journal any more, so what is incomplete stays so and is noted.
         """
         reading = self.reading
-        found = [self._decoded(*each) for each in lines(data)]
-        good = [each.entry for each in found if each.entry is not None]
-        kept = found[: _through(found, self._end(good))]
+        found: list[_Found] = []
+        for offset, line, whole in lines(data):
+            found.append((offset, line, self._entry(offset, line) if whole else None))
+        kept = found[: _through(found, self._end([entry for _, _, entry in found if entry is not None]))]
         if kept:
             self._apply_all(kept)
-            reading.offset += kept[-1].offset + len(kept[-1].line) + 1
+            offset, line, _ = kept[-1]
+            reading.offset += offset + len(line) + 1
         rest = found[len(kept) :]
         if final and rest:
-            tail = b"\n".join(each.line for each in rest)
+            tail = b"\n".join(line for _, line, _ in rest)
             self._quarantine.add(self.file, reading.offset, "an unfinished change at the end was cut off", tail)
             reading.usable = False
 
-    def _decoded(self, offset: int, line: bytes, whole: bool) -> _Found:
-        if not whole:
-            return _Found(offset, line, None)
-        place = f"{self.file}, byte {self.reading.offset + offset}"
-        entry = decode_entry(line, self.reading.schema, place)
+    def _entry(self, offset: int, line: bytes) -> Entry:
+        try:
+            entry = decode_entry(line, self.reading.schema)
+        except msgspec.ValidationError as error:
+            raise self._too_new(offset, str(error)) from None
         if entry.journal:
             refuse_newer(entry.schema)
             self.reading.schema = entry.schema
         elif entry.put is not None and self._to_write and self.reading.schema == SCHEMA:
-            refuse_unknown(line, entry.put, place)
-        return _Found(offset, line, entry)
+            name = unknown_field(line, entry.put)
+            if name is not None:
+                raise self._too_new(offset, f"a field {name!r} of job {entry.put.id}")
+        return entry
+
+    def _too_new(self, offset: int, what: str) -> StoreTooNew:
+        place = f"{self.file}, byte {self.reading.offset + offset}"
+        what = f"{place} holds what this jobtui does not know ({what}): update jobtui; nothing was changed"
+        return StoreTooNew(what)
 
     def _end(self, entries: list[Entry]) -> int:
         """The number before which entries count: no last batch that never was whole, none out of bounds."""
@@ -94,9 +103,9 @@ class Replay:
             end = min([end, *(entry.of[0] for entry in entries if entry.of[1] > self.reading.durable)])
         return end
 
-    def _apply_all(self, found: list[_Found]) -> None:
+    def _apply_all(self, found: Sequence[_Found]) -> None:
         reading, base = self.reading, self.reading.offset
-        first = next(each.entry for each in found if each.entry is not None)
+        first = next(entry for _, _, entry in found if entry is not None)
         if first.base:
             reading.seq = first.n - 1
         elif _is_stale(first, reading):
@@ -104,43 +113,47 @@ class Replay:
             return
         elif reading.seq < 0:
             reading.seq = first.n - 1
-        for each in found:
-            if each.entry is None:
-                self._quarantine.add(self.file, base + each.offset, "a change can't be read", each.line)
+        for offset, line, entry in found:
+            if entry is None:
+                self._quarantine.add(self.file, base + offset, "a change can't be read", line)
         with self.state.mutex:
-            self._apply_each(found, stands_alone=first.base)
+            if first.base:
+                self.state.forget_recent()
+            self._apply_each([entry for _, _, entry in found if entry is not None])
 
-    def _apply_each(self, found: Sequence[_Found], *, stands_alone: bool) -> None:
-        if stands_alone:
-            self.state.forget_recent()
-        for each in found:
-            if each.entry is not None:
-                self._lost(self.reading.seq + 1, each.entry.n)
-                self._apply(each.entry)
-                self.reading.seq = each.entry.n
+    def _apply_each(self, entries: Sequence[Entry]) -> None:
+        folds: dict[int, Fold] = {}
+        for entry in entries:
+            if entry.n != self.reading.seq + 1:
+                self._lost(self.reading.seq + 1, entry.n)
+            self.reading.seq = entry.n
+            if entry.set:
+                self._fold(entry, folds)
+            elif entry.put is not None:
+                folds[entry.put.id] = Fold(entry.put)
+            else:
+                self.state.next_id = max(self.state.next_id, entry.next_id)
+        for fold in folds.values():
+            self.state.show(fold.made())
+
+    def _fold(self, entry: Entry, folds: dict[int, Fold]) -> None:
+        fold = folds.get(entry.set)
+        if fold is None and (before := self.state.newest(entry.set)) is not None:
+            fold = folds[entry.set] = Fold(before)
+        try:
+            if fold is None:
+                raise LookupError
+            fold.add(entry)
+        except LookupError:
+            what = f"change {entry.n} to job {entry.set} can't be applied: what it changes is missing"
+            self._quarantine.add(self.file, None, what, jobs=(entry.set,))
+            self.state.next_id = max(self.state.next_id, entry.set + 1)
 
     def _lost(self, expected: int, number: int) -> None:
-        if number > expected:
-            missing = ", ".join(str(each) for each in range(expected, min(number, expected + _NAMED)))
-            more = f" and {number - expected - _NAMED} more" if number - expected > _NAMED else ""
-            self._quarantine.add(self.file, None, f"acknowledged changes are missing: {missing}{more}")
-            self.state.next_id += number - expected
-
-    def _apply(self, entry: Entry) -> None:
-        if entry.journal:
-            self.state.next_id = max(self.state.next_id, entry.next_id)
-        elif entry.put is not None:
-            self.state.show(entry.put)
-        elif entry.set:
-            before = self.state.newest(entry.set)
-            try:
-                if before is None:
-                    raise LookupError
-                self.state.show(applied(before, entry))
-            except LookupError:
-                what = f"change {entry.n} to job {entry.set} can't be applied: what it changes is missing"
-                self._quarantine.add(self.file, None, what, jobs=(entry.set,))
-                self.state.next_id = max(self.state.next_id, entry.set + 1)
+        missing = ", ".join(str(each) for each in range(expected, min(number, expected + _NAMED)))
+        more = f" and {number - expected - _NAMED} more" if number - expected > _NAMED else ""
+        self._quarantine.add(self.file, None, f"acknowledged changes are missing: {missing}{more}")
+        self.state.next_id += number - expected
 
 
 def _is_stale(first: Entry, reading: Reading) -> bool:
@@ -148,10 +161,13 @@ def _is_stale(first: Entry, reading: Reading) -> bool:
     return reading.offset == 0 and first.n <= reading.seq
 
 
-def _through(found: list[_Found], end: int) -> int:
+def _through(found: Sequence[_Found], end: int) -> int:
     """How many of the lines there are up to the last one that counts."""
-    counted = (place for place, each in enumerate(found, 1) if each.entry is not None and each.entry.n < end)
-    return max(counted, default=0)
+    for count in range(len(found), 0, -1):
+        entry = found[count - 1][2]
+        if entry is not None and entry.n < end:
+            return count
+    return 0
 
 
 def _incomplete_end(entries: list[Entry]) -> int:

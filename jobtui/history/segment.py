@@ -14,9 +14,9 @@ from typing import Final
 
 import msgspec
 
-from jobtui.history import index
+from jobtui.history import framing, index
 from jobtui.history.columns import NUMBERS, STALE, STATUSES, Coded, Columns, coded, hosts_of, reason_of
-from jobtui.history.framing import is_whole, lines
+from jobtui.history.framing import is_whole
 from jobtui.history.io import Disk
 from jobtui.history.manifest import SegmentEntry
 from jobtui.history.quarantine import Quarantine
@@ -66,6 +66,11 @@ class Segment:
         """The columns that stay in memory, read or made now if they are not there yet. Raises OSError."""
         columns = self._columns
         return columns if columns is not None else self._load()
+
+    def load(self) -> None:
+        """Have the columns in memory. Raises OSError."""
+        if self._columns is None:
+            self._load()
 
     def adopt(self, columns: Columns) -> None:
         """Take the columns that were made when the segment was written."""
@@ -126,13 +131,12 @@ class Segment:
             data = self._disk.read(file, starts[place + 1] - starts[place], starts[place])
         finally:
             self._disk.close(file)
-        return _first_line(data).removesuffix(b"\n")
+        return _first_line(data)
 
-    def records(self) -> tuple[list[bytes], list[Job]]:
-        """All records: their lines with the newline, as they lie there, and the jobs. Raises OSError."""
+    def lines(self) -> list[bytes]:
+        """All records as they lie there, without their newlines. Raises OSError."""
         data, starts = self._disk.read_whole(self.path), self.columns.starts
-        found = [_first_line(data[start:end]) for start, end in pairwise(starts)]
-        return found, [self._decoded(place, line.removesuffix(b"\n")) for place, line in enumerate(found)]
+        return [_first_line(data[start:end]) for start, end in pairwise(starts)]
 
     def remains(self, place: int) -> Job:
         """What the index knows of the job at a place whose record is gone; that is noted. Raises OSError."""
@@ -214,7 +218,7 @@ class Segment:
             self._note_missing()
             return index.columns_of([], [0])
         jobs, starts = [], []
-        for start, line, whole in lines(data):
+        for start, line, whole in framing.lines(data):
             job = self._whole_job(line) if whole else None
             if job is None:
                 self._quarantine.add_anyway(self.file, start, "a record is damaged", line)
@@ -234,7 +238,7 @@ class Segment:
         """The jobs behind the columns that are in memory, and an index of them."""
         columns = self.columns
         try:
-            _, jobs = self.records()
+            jobs = [self._decoded(place, line) for place, line in enumerate(self.lines())]
         except FileNotFoundError:
             self._note_missing()
             return [self._remains(columns, place) for place in range(len(columns.ids))]
@@ -243,7 +247,7 @@ class Segment:
 
     def _keep_index(self, columns: Columns, jobs: Sequence[Job]) -> None:
         if self._quarantine.writes:
-            self._index.write(len(jobs), list(index.index_lines(columns, jobs)))
+            self._index.write(len(jobs), list(index.index_lines(columns, index.Records(jobs))))
 
     def _decoded(self, place: int, line: bytes) -> Job:
         job = self._whole_job(line) if is_whole(line) else None
@@ -284,7 +288,7 @@ class Segment:
 
 def _first_line(data: bytes) -> bytes:
     newline = data.find(b"\n")
-    return data if newline < 0 else data[: newline + 1]
+    return data if newline < 0 else data[:newline]
 
 
 def _make_stale(columns: Columns, job_id: int) -> None:

@@ -12,9 +12,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from jobtui.history.errors import StoreTooNew
 from jobtui.history.manifest import Manifest
-from jobtui.history.records import refuse_unknown
-from jobtui.history.segment import Segment, records_name
+from jobtui.history.records import unknown_field
+from jobtui.history.segment import Segment
 from jobtui.model import Job, Status
 
 Tally = Counter[tuple[str, Status]]
@@ -105,7 +106,9 @@ class State:
             return None
         segment, place = found
         job = segment.job(place)
-        refuse_unknown(segment.line(place), job, records_name(segment.name))
+        name = unknown_field(segment.line(place), job)
+        if name is not None:
+            raise StoreTooNew(f"Job {job_id} has a field {name!r} that this jobtui doesn't know: update it")
         return job
 
     def sealed(self, job_id: int) -> tuple[Segment, int] | None:

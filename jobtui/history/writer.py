@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from jobtui.history.archive import ArchiveResult
+from jobtui.history.archiving import archive
 from jobtui.history.errors import Health, StoreError, StoreFailed, StoreFull
 from jobtui.history.io import is_full
 from jobtui.history.steps import at_ease
@@ -253,7 +254,7 @@ class Writer:
     def _archive_now(self, sealing: Sealing, order: _Archive) -> None:
         try:
             at_ease(self.store.vault.seal(sealing))
-            result = at_ease(self.store.vault.archive(order.first, order.last))
+            result = at_ease(archive(self.store.vault, order.first, order.last))
         except OSError as error:
             if isinstance(error, UnsureError):
                 self.store.fail(error)

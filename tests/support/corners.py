@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.history import framing, manifest, replay, state, store, vault
+from jobtui.history import archiving, framing, manifest, replay, state, store, vault
 from jobtui.history.io import Disk
 from jobtui.history.journal import Journal
 from jobtui.history.manifest import Manifest
@@ -56,9 +56,9 @@ def _journals_forgotten_too_soon(patch: pytest.MonkeyPatch) -> None:
 
     def hasty(self: vault.Vault, **changes: int) -> Manifest:
         if "journal" in changes:
-            for number, path in vault.journals(self._disk, self._directory):
+            for number, path in vault.journals(self.disk, self.directory):
                 if number < changes["journal"]:
-                    self._disk.remove(path)
+                    self.disk.remove(path)
         return save(self, **changes)
 
     patch.setattr(vault.Vault, "save", hasty)
@@ -72,8 +72,8 @@ def _segments_removed_too_soon(patch: pytest.MonkeyPatch) -> None:
             if above.name in disk.names(above.parent):
                 disk.remove(above)
 
-    write = vault.write_contents
-    patch.setattr(vault, "write_contents", hasty)
+    write = archiving.write_contents
+    patch.setattr(archiving, "write_contents", hasty)
 
 
 def _dead_journal_written_on(patch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from jobtui.history import Query, StoreError
 from jobtui.history.archive import Archives
+from jobtui.history.archiving import archive
 from jobtui.history.asking import Asking
 from jobtui.history.errors import Health
 from jobtui.history.follower import Follower
@@ -174,7 +175,7 @@ class _Life:
         last = self.store.state.last_id
         first = max(1, last - 40)
         yield from self.store.vault.seal(self.store.rotate())
-        result = yield from self.store.vault.archive(first, last - self.dice.randrange(30))
+        result = yield from archive(self.store.vault, first, last - self.dice.randrange(30))
         for job_id in result.ids:
             del self.jobs[job_id]
 

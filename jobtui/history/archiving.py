@@ -1,0 +1,154 @@
+"""Moving jobs from the segments into an archive, in steps (see vault.py)."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from array import array
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from jobtui.history.archive import DIRECTORY, ArchiveResult, write_contents
+from jobtui.history.columns import STATUSES
+from jobtui.history.io import Disk
+from jobtui.history.manifest import ArchiveEntry
+from jobtui.history.records import SCHEMA
+from jobtui.history.segment import Segment, index_name, records_name
+from jobtui.history.state import Tally, flat, nested
+from jobtui.history.steps import Steps
+from jobtui.history.sweeping import remove_archive
+from jobtui.history.vault import UnsureError, Vault
+
+_NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
+
+
+@dataclass(frozen=True, slots=True)
+class _Taking:
+    """What is taken of one segment: places of records, and whether these are all that count in it."""
+
+    segment: Segment
+    places: Sequence[int]
+    whole: bool
+
+
+@dataclass(slots=True)
+class _Divided:
+    """Segments of the archive, segments of what is left, and what was taken."""
+
+    moved: list[Segment] = field(default_factory=list)
+    rest: list[Segment] = field(default_factory=list)
+    ids: array[int] = field(default_factory=lambda: array("Q"))
+    tally: Tally = field(default_factory=Counter)
+    tasks: int = 0
+
+
+def archive(vault: Vault, first: int, last: int) -> Steps[ArchiveResult]:
+    """Move the sealed jobs from `first` to `last` into an archive. Raises OSError, and all stays as it was."""
+    state, disk = vault.state, vault.disk
+    taken = []
+    for segment in state.segments:
+        if (some := _taking(segment, first, last)) is not None:
+            taken.append(some)
+            yield
+    if not taken:
+        return ArchiveResult(array("Q"), 0)
+    name = f"jobs-{first}-{last}-{state.manifest.generation + 1}"
+    place = vault.directory / DIRECTORY / name
+    remove_archive(disk, vault.directory, name)
+    disk.make_directory(place)
+    gone = {some.segment.name for some in taken}
+    try:
+        divided = yield from _divide(vault, taken, place)
+        write_contents(disk, place, SCHEMA, [segment.entry for segment in divided.moved])
+        for directory in (place, place.parent, vault.directory):
+            disk.sync_directory(directory)
+        after = vault.save(
+            segments=(
+                *(entry for entry in state.manifest.segments if entry.name not in gone),
+                *(segment.entry for segment in divided.rest),
+            ),
+            counts=nested(_less(flat(state.manifest.counts), divided.tally)),
+            archives=(*state.manifest.archives, _entry(name, divided)),
+        )
+    except UnsureError:
+        raise
+    except OSError:
+        remove_archive(disk, vault.directory, name)
+        raise
+    with state.mutex:
+        left = [segment for segment in state.segments if segment.name not in gone]
+        state.settle(after, (*left, *divided.rest))
+        state.tally.subtract(divided.tally)
+    for taken_name in gone:
+        for file in (records_name(taken_name), index_name(taken_name)):
+            with contextlib.suppress(OSError):
+                disk.remove(vault.directory / file)
+    return ArchiveResult(divided.ids, divided.tasks)
+
+
+def _taking(segment: Segment, first: int, last: int) -> _Taking | None:
+    entry = segment.entry
+    if entry.last < first or entry.first > last:
+        return None
+    present = segment.present()
+    if first <= entry.first and entry.last <= last:
+        places = present
+    else:
+        ids = segment.columns.ids
+        places = [place for place in present if first <= ids[place] <= last]
+    return _Taking(segment, places, len(places) == len(present)) if places else None
+
+
+def _divide(vault: Vault, taken: Sequence[_Taking], place: Path) -> Steps[_Divided]:
+    """Have the archive hold what is taken, and new segments the rest."""
+    divided = _Divided()
+    for some in taken:
+        segment, places = some.segment, some.places
+        _count(some, divided)
+        yield
+        if some.whole:
+            for file in (records_name(segment.name), index_name(segment.name)):
+                with contextlib.suppress(FileNotFoundError):
+                    _give_second_name(vault.disk, vault.directory / file, place / file)
+            divided.moved.append(segment)
+            continue
+        lines = segment.lines()
+        others = sorted(set(segment.present()).difference(places))
+        yield
+        divided.moved.append((yield from vault.write_part(place, segment, lines, places)))
+        divided.rest.append((yield from vault.write_part(vault.directory, segment, lines, others)))
+    divided.ids = array("Q", sorted(divided.ids))
+    return divided
+
+
+def _count(some: _Taking, divided: _Divided) -> None:
+    columns, places = some.segment.columns, some.places
+    spaces, statuses = columns.spaces, columns.statuses
+    found = Counter(zip(map(spaces.codes.__getitem__, places), map(statuses.__getitem__, places), strict=True))
+    for (space, status), count in found.items():
+        divided.tally[spaces.values[space], STATUSES[status]] += count
+    divided.tasks += int(sum(map(some.segment.numbers("tasks").__getitem__, places)))
+    divided.ids.extend(map(columns.ids.__getitem__, places))
+
+
+def _give_second_name(disk: Disk, existing: Path, name: Path) -> None:
+    """Link a file, or copy it where there are no links."""
+    try:
+        disk.link(existing, name)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        disk.write_new(name, [disk.read_whole(existing)])
+
+
+def _entry(name: str, divided: _Divided) -> ArchiveEntry:
+    ids, spaces = divided.ids, {space for space, _ in divided.tally}
+    return ArchiveEntry(name, len(ids), ids[0], ids[-1], divided.tasks, tuple(sorted(spaces)))
+
+
+def _less(counts: Tally, gone: Tally) -> Tally:
+    counts.subtract(gone)
+    return counts
