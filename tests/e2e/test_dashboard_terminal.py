@@ -147,3 +147,16 @@ def test_a_defect_of_its_own_ends_it_with_the_terminal_whole_and_words_in_place_
         assert b"Traceback" not in terminal.said
     report = next((jobtui.data / "local" / "dashboard").glob("crash-*.txt"))
     assert "Traceback" in report.read_text()
+
+
+def test_a_statement_from_another_terminal_shows_up_live(jobtui: CommandLine) -> None:
+    with dashboard(jobtui) as terminal:
+        assert jobtui("-e", "CREATE SPACE nba; ADMIN FLUSH nba").returncode == 0
+        terminal.shows("flush nba", "✔ 1")
+        with Terminal(jobtui.words(), environment=jobtui.environment, cwd=jobtui.home) as second:
+            second.shows("flush nba", "✔ 1")
+            second.press("F")
+            second.shows("✔ 2")
+            terminal.shows("✔ 2")
+            second.press("q")
+            assert second.ended() == 0

@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 from textual.widget import Widget
 
+from jobtui.engine.engine import Engine
+from jobtui.model import Link, LinkState
 from jobtui.tui.commands import Where, commands
 from jobtui.tui.palette import RegistryCommands
+from tests.support.clock import FakeClock
 from tests.support.dashboards import Stage, stage
 
 
@@ -54,7 +57,11 @@ WAYS: dict[Where, Callable[[Stage], Awaitable[None]]] = {
 
 
 @pytest.mark.parametrize("where", list(Where))
-def test_every_key_reaches_its_action(tmp_path: Path, where: Where) -> None:
+def test_every_key_reaches_its_action(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: Where) -> None:
+    # a cluster's desk, so that no command is out of place
+    link = Link(LinkState.CONNECTED, FakeClock().now())
+    monkeypatch.setattr(Engine, "link", property(lambda self: link))
+
     async def run() -> None:
         async with stage(tmp_path, auto=True) as shown:
             shown.behind.say("ADMIN FLUSH nba; ADMIN FLUSH nba")
