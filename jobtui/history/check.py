@@ -10,11 +10,9 @@ from pathlib import Path
 from jobtui.history.archive import Archives
 from jobtui.history.errors import DamageNote, readable
 from jobtui.history.exporting import export
+from jobtui.history.follower import Follower
 from jobtui.history.inspecting import damage_of, miscounts
 from jobtui.history.io import Disk
-from jobtui.history.lock import Watch
-from jobtui.history.opening import load
-from jobtui.history.quarantine import Quarantine
 from jobtui.history.repairing import repair
 
 __all__ = ["export", "repair", "verify"]
@@ -26,16 +24,12 @@ def verify(path: Path, disk: Disk | None = None) -> list[DamageNote]:
     Raises StoreTooNew, and StoreError where the history can't be read at all.
     """
     disk = disk or Disk()
-    quarantine = Quarantine(disk, path, write=False)
-    watch = Watch(disk, path)
     with readable():
-        try:
-            found = load(disk, path, quarantine, watch.mark(), alive=watch.has_writer())
-        finally:
-            watch.close()
-        sealed = found.state.segments
-        archived = Archives(disk, path, quarantine).all_segments(found.state.manifest)
-        notes = [note for segment in (*sealed, *archived) for note in damage_of(disk, segment)]
+        follower = Follower(disk, path)
+        follower.close()
+        state, quarantine = follower.state, follower.quarantine
+        archived = Archives(disk, path, quarantine).all_segments(state.manifest)
+        notes = [note for segment in (*state.segments, *archived) for note in damage_of(disk, segment)]
         if not notes and not quarantine.notes:
-            notes = list(miscounts(found.state, archived))
+            notes = list(miscounts(state, archived))
     return [*quarantine.notes, *notes]

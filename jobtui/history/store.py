@@ -71,7 +71,7 @@ class Store:
 
     def __init__(self, disk: Disk, directory: Path, limits: Limits, lock: Lock) -> None:
         self._disk, self._directory, self._limits, self._lock = disk, directory, limits, lock
-        self.health, self.trouble = Health.OK, ""
+        self._full, self._failed = False, ""
         self.quarantine = Quarantine(disk, directory, write=True)
         mark = lock.mark()
         found = load(disk, directory, self.quarantine, mark, alive=False)
@@ -114,11 +114,11 @@ class Store:
             return drafts.refusals
         try:
             self._journal.make_room(drafts.size)
-            self._went_well()
+            self._full = False
         except OSError as error:
             if not is_full(error):
                 return self._write_anew(drafts, error)
-            self._is_full()
+            self._full = True
             drafts = self._draft(commits, self._journal.room)
         if drafts.changes:
             data = b"".join(numbered(drafts.changes, self._seq))
@@ -139,7 +139,7 @@ class Store:
         elif self.health is Health.FULL:
             try:
                 self._journal.make_room(self._limits.blanks)
-                self._went_well()
+                self._full = False
             except OSError as error:
                 if not is_full(error):
                     self._write_anew(_Drafts(), error)
@@ -220,15 +220,22 @@ class Store:
 
     # ---- health
 
-    def _went_well(self) -> None:
-        self.health, self.trouble = Health.OK, ""
+    @property
+    def health(self) -> Health:
+        """Whether changes are taken."""
+        if self._failed:
+            return Health.READ_ONLY
+        return Health.FULL if self._full else Health.OK
 
-    def _is_full(self) -> None:
-        self.health = Health.FULL
-        self.trouble = (
-            f"The disk that holds {self._directory} is full: free some space on it. "
-            "No new job is taken until then; jobtui goes on by itself"
-        )
+    @property
+    def trouble(self) -> str:
+        """Why not, and what to do about it; "" while they are."""
+        if self._full and not self._failed:
+            return (
+                f"The disk that holds {self._directory} is full: free some space on it. "
+                "No new job is taken until then; jobtui goes on by itself"
+            )
+        return self._failed
 
     def refusal(self) -> StoreError | None:
         """Why nothing can be moved to another journal or file now; None where it can."""
@@ -236,11 +243,11 @@ class Store:
             return StoreFailed(self.trouble)
         return StoreFull(self.trouble) if self._dead else None
 
-    def fail(self, error: OSError) -> None:
+    def fail(self, error: Exception) -> None:
         """Take no change any more."""
-        self.health = Health.READ_ONLY
-        self.trouble = (
-            f"The history in {self._directory} can't be written any more ({error.strerror or error}): "
+        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        self._failed = (
+            f"The history in {self._directory} can't be written any more ({why}): "
             "end jobtui, see to that disk, and start it again. What is shown is as it is on disk"
         )
 
@@ -267,7 +274,7 @@ class Store:
             if not found.journals or not is_full(error):
                 raise
             self._dead = True
-            self._is_full()
+            self._full = True
             return self._reopened(reading)
 
     def _restated(self) -> Journal:
@@ -317,14 +324,14 @@ class Store:
         except OSError as second:
             self._dead = True
             if is_full(second):
-                self._is_full()
+                self._full = True
             else:
                 self.fail(error or second)
             refusal = StoreFull if is_full(second) else StoreFailed
             return [each or refusal(self.trouble) for each in drafts.refusals]
         self._replace_journal(journal)
         self._dead = False
-        self._went_well()
+        self._full = False
         self._show(drafts)
         return drafts.refusals
 
@@ -339,6 +346,10 @@ class Store:
     def is_long(self) -> bool:
         """Whether the journal is long enough to be sealed, and can be."""
         return self.refusal() is None and self._journal.end > self._limits.journal + 2 * self._floor
+
+    def has_unsealed(self, first: int, last: int) -> bool:
+        """Whether there are ended jobs from `first` to `last` that are in no segment yet."""
+        return any(first <= job.id <= last and job.status.ended for job in self.state.recent.values())
 
     def rotate(self) -> Sealing:
         """Go on in a fresh journal with the live jobs; the ended ones are to be sealed. Raises OSError."""

@@ -120,8 +120,13 @@ class Writer:
             return self.store.try_again()
 
     def lead(self) -> None:
-        """Write the commits that are waiting in this thread, unless another is just doing so."""
-        if self._one_at_a_time.acquire(blocking=False):
+        """Write the commits that are waiting in this thread, unless another is just doing so.
+
+        The main thread leaves it to the writer's: a signal's exception there could come between two steps.
+        """
+        if threading.current_thread() is not threading.main_thread() and self._one_at_a_time.acquire(
+            blocking=False
+        ):
             try:
                 self._write_waiting()
             finally:
@@ -142,15 +147,17 @@ class Writer:
             self._closed = True
         self.wake()
         self._thread.join()
-        self._quiet.wait()
-        self.store.close()
+        with self._one_at_a_time:
+            self._quiet.wait()
+            self.store.close()
 
     def _order(self, order: Committed | _Archive, done: Future[Any]) -> bool:
-        if self._closed:
-            done.set_exception(StoreFailed("The history is closed"))
-            return False
-        self._orders.append(order)
-        return True
+        with self._ending:
+            if not self._closed:
+                self._orders.append(order)
+                return True
+        done.set_exception(StoreFailed("The history is closed"))
+        return False
 
     # ---- the writer's thread
 
@@ -158,13 +165,12 @@ class Writer:
         quiet_at = 0.0
         while self._orders or not self._closed:
             self._wake.acquire(timeout=_POLL if self._looking else -1)
-            archive = None
             with self._one_at_a_time:
                 self._write_waiting()
-                archive = self._next(_Archive)
+                order = self._next(_Archive)
                 self.store.publish()
-            if archive is not None:
-                self._begin_archive(archive)
+            if order is not None:
+                self._begin_archive(order)
             if self._stirred:
                 self._stirred, quiet_at = False, time.monotonic() + _QUIET_AFTER
             elif self._looking and time.monotonic() > quiet_at:
@@ -190,9 +196,11 @@ class Writer:
         try:
             refusals = self.store.write([commit.jobs for commit in commits])
         except Exception as error:
+            # not the disk's fault but ours: what is in memory may not be what is on disk any more
+            self.store.fail(error)
             for commit in commits:
                 commit.set_exception(error)
-            raise
+            return
         if not self._orders:
             self.store.publish()
         for commit, refusal in zip(commits, refusals, strict=True):
@@ -211,18 +219,24 @@ class Writer:
     def _begin_archive(self, order: _Archive) -> None:
         if not order.done.set_running_or_notify_cancel():
             return
-        self._quiet.wait()
+        while True:
+            self._quiet.wait()
+            with self._one_at_a_time:
+                if self._quiet.is_set():
+                    self._rotate_for(order)
+                    return
+
+    def _rotate_for(self, order: _Archive) -> None:
         refusal = self.store.refusal()
         if refusal is not None:
             order.done.set_exception(refusal)
             return
         try:
-            with self._one_at_a_time:
-                sealing = self.store.rotate()
-                self.store.moving.acquire()
+            sealing = self.store.rotate() if self.store.has_unsealed(order.first, order.last) else None
         except OSError as error:
             order.done.set_exception(self._refusal(error))
             return
+        self.store.moving.acquire()
         self._start(lambda: self._archive_now(sealing, order))
 
     def _refusal(self, error: OSError) -> StoreError:
@@ -251,14 +265,18 @@ class Writer:
         except OSError as error:
             self.store.put_off(error)
 
-    def _archive_now(self, sealing: Sealing, order: _Archive) -> None:
+    def _archive_now(self, sealing: Sealing | None, order: _Archive) -> None:
         try:
-            at_ease(self.store.vault.seal(sealing))
+            if sealing is not None:
+                at_ease(self.store.vault.seal(sealing))
             result = at_ease(archive(self.store.vault, order.first, order.last))
         except OSError as error:
             if isinstance(error, UnsureError):
                 self.store.fail(error)
             order.done.set_exception(self._refusal(error))
+        except Exception as error:
+            self.store.fail(error)
+            order.done.set_exception(error)
         else:
             order.done.set_result(result)
         finally:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from jobtui.history import Health, History, Query, StoreError, StoreFailed, StoreLocked
-from jobtui.history.store import Limits
+from jobtui.history.io import Disk
+from jobtui.history.store import Limits, Store
 from jobtui.model import Job, Status
 from tests.support import made_jobs
 from tests.support.made_jobs import replace
@@ -157,6 +158,41 @@ def test_what_was_committed_can_t_be_cancelled(tmp_path: Path) -> None:
     future.result()
     assert history.get(job.id) == job
     history.close()
+
+
+def test_nothing_is_shown_before_it_is_on_disk(tmp_path: Path) -> None:
+    class Watched(Disk):
+        def sync_data(self, file: int) -> None:
+            view = history.query(Query())
+            seen.append((history.get(job.id), history.live(), len(view), sum(history.counts().values())))
+            super().sync_data(file)
+
+    seen: list[object] = []
+    history = History.open(tmp_path, disk=Watched())
+    job = _new(history)
+    history.commit(job).result()
+    assert seen == [(None, (), 0, 0)]
+    assert history.get(job.id) == job
+    history.close()
+
+
+def test_a_mistake_of_ours_while_writing_is_told_and_ends_the_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = History.open(tmp_path)
+    first = _new(history)
+    history.commit(first).result()
+    monkeypatch.setattr(Store, "write", lambda self, commits: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        history.commit(_new(history)).result()
+    monkeypatch.undo()
+    assert history.health is Health.READ_ONLY
+    with pytest.raises(StoreFailed, match="division by zero"):
+        history.commit(_new(history)).result()
+    history.close()
+    again = History.open(tmp_path)
+    assert again.live() == (first,)
+    again.close()
 
 
 def test_a_commit_of_nothing_new_is_done_and_writes_nothing(tmp_path: Path) -> None:

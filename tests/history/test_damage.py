@@ -418,6 +418,7 @@ def test_a_journal_that_is_gone_is_noted(sealed: _Made, copied: Callable[[_Made]
     path = copied(sealed)
     _journal(path).unlink()
     jobs, history = _read(path)
-    assert jobs == sealed.jobs
-    assert history.notes
+    assert len(jobs) > 50
+    assert jobs.items() <= sealed.jobs.items()
+    assert any("missing" in note.what for note in history.notes)
     history.close()
