@@ -16,8 +16,8 @@ from jobtui.tui.search import FIRST
 from jobtui.tui.widgets.columns import Column, Placed
 
 _NEVER = datetime.fromtimestamp(0, UTC)
-_BLOCK = 64
-_BLOCKS = 32
+_BLOCK = 16
+_BLOCKS = 128
 
 JOB_COLUMNS: tuple[Column, ...] = (
     Column("id", "Job Id", 7, 9, right=True, sorts=True),

@@ -39,7 +39,9 @@ class RowPainter:
         for text, ink in gutter:
             _put(segments, clean(text), self._over(ground, ink))
         _put(segments, " " * (GUTTER - 1), ground)
-        for place, cell in zip(placed, cells, strict=True):
+        for number, (place, cell) in enumerate(zip(placed, cells, strict=True)):
+            if number:
+                _put(segments, " " * GAP, ground)
             self._cell(segments, cell, place, ground)
         return _finish(segments, placed, width, ground)
 
@@ -54,7 +56,9 @@ class RowPainter:
             if sorting is not None and sorting.key == column.key:
                 label = fit(label, max(1, min(width_of(label), place.width - 1))).rstrip()
                 label += "▼" if sorting.descending else "▲"
-            _put(segments, fit(label, place.width, column.right) + " " * GAP, ground)
+            _put(segments, fit(label, place.width, column.right), ground)
+            if place is not placed[-1]:
+                _put(segments, " " * GAP, ground)
         return _finish(segments, placed, width, ground)
 
     def _cell(self, segments: list[Segment], cell: Line, place: Placed, ground: Style) -> None:
@@ -73,7 +77,6 @@ class RowPainter:
                 room -= take
             if not right and room > 0:
                 _put(segments, " " * room, ground)
-        _put(segments, " " * GAP, ground)
 
     def _over(self, ground: Style, ink: Ink) -> Style:
         # a reversed cursor row would turn each ink into a patch of its own
@@ -89,7 +92,7 @@ def _put(segments: list[Segment], text: str, style: Style) -> None:
 
 
 def _finish(segments: list[Segment], placed: Sequence[Placed], width: int, ground: Style) -> Strip:
-    used = GUTTER + sum(place.width + GAP for place in placed)
+    used = GUTTER + (placed[-1].x + placed[-1].width if placed else 0)
     if used > width:
         return Strip(segments, used).crop(0, width)
     _put(segments, " " * (width - used), ground)
