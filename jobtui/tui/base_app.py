@@ -113,8 +113,11 @@ class BaseApp(App[ReturnType], inherit_bindings=False):
     def copy_to_clipboard(self, text: str) -> None:
         """By the terminal, through tmux too, and by the desktop's own program where there is one."""
         self._clipboard = text
-        self.write(terminal.clipboard_sequence(text))
         command = terminal.native_command()
+        if terminal.fits_clipboard(text):
+            self.write(terminal.clipboard_sequence(text))
+        elif command is None:
+            self.notify("Too long for the terminal's clipboard", severity="warning", markup=False)
         if command is not None:
             threading.Thread(
                 target=terminal.copy_natively, args=(text, command), name="jobtui-copy", daemon=True

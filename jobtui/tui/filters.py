@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 
 from jobtui.model import Status
 
-KINDS = ("status", "space", "host", "cmd", "since", "until")
 _ALIASES = {"command": "cmd", "s": "status"}
 _TERM = re.compile(r'(!?)(?:([A-Za-z]+):)?("[^"]*"?|[^\s"]+|(?<=:))')
 _AGO = re.compile(r"(\d{1,6})\s*(s|m|min|h|d|w)")

@@ -32,6 +32,8 @@ def first_steps(context: Context, archived: bool) -> tuple[Line, ...]:
         ((("  " + context.settings.hint, Ink.ACCENT),), ()) if context.settings.hint else ()
     )
     steps: list[tuple[str, str]] = []
+    if not spaces and context.settings.demo:
+        return ((("  The demo's spaces are being filled; a moment …", Ink.MUTED),),)
     if not spaces:
         steps.append(("CREATE SPACE demo", "makes a space on every host"))
         steps.append(('CREATE SPACE mine AT "/path/to/rocksdb"', "or adopts a RocksDB database that you have"))

@@ -28,7 +28,6 @@ class Kept(msgspec.Struct, omit_defaults=True):
     split_beside: int = 45
     split_below: int = 40
     space: str | None = None
-    welcomed: bool = False
 
 
 class StateStore:

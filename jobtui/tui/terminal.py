@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from jobtui.tui.text import clean
 
 # terminals drop longer clipboard texts without a word
-MOST_COPIED = 74_994
+_MOST_COPIED = 74_994
 _NATIVE_SECONDS = 2.0
 
 
@@ -20,6 +20,11 @@ def clipboard_sequence(text: str, environ: Mapping[str, str] = os.environ) -> st
     """The escape sequence that puts the text on the terminal's clipboard."""
     coded = base64.b64encode(text.encode("utf-8", "replace")).decode("ascii")
     return through(f"\x1b]52;c;{coded}\x07", environ)
+
+
+def fits_clipboard(text: str) -> bool:
+    """Whether terminals take a text of this length."""
+    return len(text.encode("utf-8", "replace")) <= _MOST_COPIED
 
 
 def notice_sequence(text: str, environ: Mapping[str, str] = os.environ) -> str:

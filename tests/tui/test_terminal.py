@@ -79,3 +79,20 @@ def test_the_end_of_a_watched_job_rings_and_tells_the_terminal_as_wished(tmp_pat
 
     asyncio.run(run(True, False))
     asyncio.run(run(False, True))
+
+
+def test_a_text_too_long_for_terminals_is_not_sent_and_that_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            said: list[str] = []
+            shown.app.write = said.append  # type: ignore[method-assign]
+            shown.app.copy_to_clipboard("é" * 50_000)
+            await shown.shows("Too long for the terminal's clipboard")
+            assert said == []
+
+    asyncio.run(run())
