@@ -23,6 +23,7 @@ CURSOR = DARK.variables["cursor"].lstrip("#")
 """The cursor's background in the theme that a new user has."""
 _ROUND = 8
 _GAP = 0.08
+_CAUGHT_UP = 0.7
 _P50, _P99 = 50, 99
 
 
@@ -56,6 +57,7 @@ def moved(screen: Screen, rounds: int = 1) -> list[float]:
             start = screen.row_of(CURSOR)
             if start is None:
                 raise RuntimeError(f"there is no cursor:\n{screen.text()}")
+            screen.read(_CAUGHT_UP)  # nothing was read while the frames were looked at
             sent = []
             for _ in range(_ROUND):
                 sent.append(screen.send(key))

@@ -24,7 +24,6 @@ def after_the_storm(run: Run) -> Outcome:
         for _ in range(2 if run.quick else 9):
             on.order(f"storm {_RATE}")
             on.screen.read(1.0 if run.quick else 3.0)
-            on.screen.text()
             on.order("rest")
             ended, came = on.told("rested")
             on.screen.read(1.5)
