@@ -76,6 +76,14 @@ class TallyText(OneLine):
         return (*left, (" " * max(0, room - sum(len(text) for text, _ in left)), Ink.PLAIN), *figures)
 
 
+class Slash(OneLine):
+    """Stands before what is being typed."""
+
+    def line(self, width: int) -> Line:
+        """The key that led here."""
+        return ((" / ", Ink.KEY),)
+
+
 class FilterLine(Horizontal):
     """Shown while there is a filter, marks, or one being typed."""
 
@@ -92,12 +100,14 @@ class FilterLine(Horizontal):
     def __init__(self) -> None:
         super().__init__()
         self._tally_text = TallyText()
+        self._slash = Slash()
         self._tally = Tally()
         self._before = ""
         self.display = False
 
     def compose(self) -> ComposeResult:
         """Textual's hook."""
+        yield self._slash
         yield self._tally_text
 
     @property
@@ -127,7 +137,7 @@ class FilterLine(Horizontal):
             text, placeholder="words  status:failed  space:nba  host:…  cmd:compact  since:2h  !…", compact=True
         )
         field.cursor_blink = False
-        await self.mount(field, before=0)
+        await self.mount(field, after=0)
         self._tally_text.show(self._tally, True)
         # at once: what is typed next belongs here already
         self.screen.set_focus(field)
