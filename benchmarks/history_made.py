@@ -135,7 +135,7 @@ def make_database(path: Path, count: int) -> Path:
 
 def open_database(path: Path) -> sqlite3.Connection:
     """SQLite as durable as the history is: WAL, a sync for each commit."""
-    database = sqlite3.connect(path, isolation_level=None)
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")
     database.execute(

@@ -141,13 +141,16 @@ def memory(run: Run) -> Outcome:
     gc.collect()
     before = _resident()
     history.warm()
+    loaded = _resident()
     view = history.query(Query(sort=Sort.TOOK))
     view.prepare()
     del view
     gc.collect()
-    each = (_resident() - before) / count_of(run)
+    each = (max(loaded, _resident()) - before) / count_of(run)
     history.close()
-    return Outcome.of([each], "after a sort of all of them, whose result was let go")
+    return Outcome.of(
+        [each], "with the indexes loaded, or after a sort whose result was let go, if that is more"
+    )
 
 
 @figure("history: filter 1,000,000 by status and space", goal=at_most(30), unit="ms")

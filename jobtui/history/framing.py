@@ -25,7 +25,7 @@ def framed(payload: bytes) -> bytes:
 
 def is_whole(line: bytes) -> bool:
     """Whether a line (without its newline) is as it was written."""
-    return line[:HEAD] == b'{"crc":"%08x",' % crc32(memoryview(line)[HEAD:])
+    return line.startswith(b'{"crc":"%08x",' % crc32(line[HEAD:]))
 
 
 def lines(data: bytes, start: int = 0) -> Iterator[tuple[int, bytes, bool]]:

@@ -85,10 +85,13 @@ class Journal:
         file = disk.open_to_write(directory / journal_name(number))
         return cls(disk, directory, number, file, end, blanks)
 
-    def make_room(self, size: int) -> None:
-        """Have `size` bytes of blanks ahead, and half a stretch of them in reserve. Raises OSError."""
+    def make_room(self, size: int) -> bool:
+        """Have `size` bytes of blanks ahead, and half a stretch of them in reserve; True if some were written.
+
+        Raises OSError, after which those that were there are there still.
+        """
         if self.end + size + self._blanks // 2 <= self.capacity:
-            return
+            return False
         stretch = b" " * (self._blanks + size - 1) + b"\n"
         try:
             self._disk.write(self._file, stretch, self.capacity)
@@ -98,6 +101,7 @@ class Journal:
                 self._disk.truncate(self._file, self.capacity)
             raise
         self.capacity += len(stretch)
+        return True
 
     @property
     def room(self) -> int:

@@ -8,7 +8,7 @@ names every field that changed, also one that went back to its default.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import Any, Final, get_args
 
 import msgspec
 
@@ -22,19 +22,8 @@ UPGRADES: Final[dict[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
 """How a record of format n becomes one of format n + 1; applied when the record is read."""
 
 
-def _patch_of(record: type[msgspec.Struct]) -> type[msgspec.Struct]:
-    fields = [
-        (field.name, field.type | msgspec.UnsetType, msgspec.UNSET) for field in msgspec.structs.fields(record)
-    ]
-    return msgspec.defstruct(f"{record.__name__}Patch", fields, forbid_unknown_fields=True, gc=False)
-
-
-if TYPE_CHECKING:
-    JobPatch = msgspec.Struct
-    TaskPatch = msgspec.Struct
-else:
-    JobPatch = _patch_of(Job)
-    TaskPatch = _patch_of(Task)
+Fields = dict[str, msgspec.Raw]
+"""Fields of a record by name, each still as it is written."""
 
 _FRAME: Final = frozenset({"crc"})
 _NOTHING: Final[frozenset[str]] = frozenset()
@@ -56,9 +45,9 @@ class Entry(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     crc: str = ""
     put: Job | None = None
     set: int = 0
-    job: JobPatch | None = None
-    task: tuple[tuple[int, TaskPatch], ...] = ()
-    event: tuple[Event, ...] = ()
+    job: Fields = {}
+    task: tuple[tuple[int, Fields], ...] = ()
+    event: tuple[msgspec.Raw, ...] = ()
     journal: int = 0
     schema: int = 0
     base: bool = False
@@ -66,6 +55,15 @@ class Entry(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
 
 
 encode: Final = msgspec.json.Encoder().encode
+
+
+def _readers(record: type[msgspec.Struct]) -> dict[str, Callable[[msgspec.Raw], Any]]:
+    return {field.name: msgspec.json.Decoder(field.type).decode for field in msgspec.structs.fields(record)}
+
+
+_READ_JOB: Final = _readers(Job)
+_READ_TASK: Final = _readers(Task)
+_READ_EVENT: Final = msgspec.json.Decoder(Event).decode
 _decode_entry: Final = msgspec.json.Decoder(Entry).decode
 _decode_job: Final = msgspec.json.Decoder(Job).decode
 _decode_plain: Final = msgspec.json.Decoder(dict[str, Any]).decode
@@ -103,38 +101,41 @@ def difference(before: Job, after: Job) -> dict[str, Any]:
 class Fold:
     """A version of a job and the changes to it since, which are made all at once in the end."""
 
-    __slots__ = ("_base", "_events", "_fields", "_patches", "_tasks")
+    __slots__ = ("_base", "_count", "_events", "_fields", "_tasks")
 
     def __init__(self, base: Job) -> None:
-        self._base = base
-        self._fields: dict[str, Any] = {}
-        self._tasks = base.tasks
-        self._patches: dict[int, dict[str, Any]] = {}
-        self._events: list[Event] = []
+        self._base, self._count = base, len(base.tasks)
+        self._fields: Fields = {}
+        self._tasks: dict[int, Fields] = {}
+        self._events: list[msgspec.Raw] = []
 
     def add(self, entry: Entry) -> None:
-        """Take up an entry's difference. Raises IndexError for a task that is not there."""
-        if entry.job is not None:
-            fields = _set_fields(entry.job)
-            if "tasks" in fields:
-                self._tasks, self._patches = fields.pop("tasks"), {}
-            if "events" in fields:
-                self._events = []
-            self._fields.update(fields)
-        for place, patch in entry.task:
-            if place not in self._patches:
-                self._tasks[place]
-                self._patches[place] = {}
-            self._patches[place].update(_set_fields(patch))
+        """Take up an entry's difference. Raises LookupError for a task or a field that is not there."""
+        fields = entry.job
+        if not fields.keys() <= _READ_JOB.keys():
+            raise KeyError(min(fields.keys() - _READ_JOB.keys()))
+        if "tasks" in fields:
+            self._count, self._tasks = len(_READ_JOB["tasks"](fields["tasks"])), {}
+        if "events" in fields:
+            self._events = []
+        self._fields.update(fields)
+        for place, changed in entry.task:
+            if not changed.keys() <= _READ_TASK.keys():
+                raise KeyError(min(changed.keys() - _READ_TASK.keys()))
+            if place >= self._count:
+                raise IndexError(place)
+            self._tasks.setdefault(place, {}).update(changed)
         self._events += entry.event
 
     def made(self) -> Job:
-        """The job with all changes made to it."""
-        tasks = list(self._tasks)
-        for place, fields in self._patches.items():
-            tasks[place] = msgspec.structs.replace(tasks[place], **fields)
-        events = (*self._fields.pop("events", self._base.events), *self._events)
-        return msgspec.structs.replace(self._base, **self._fields, tasks=tuple(tasks), events=events)
+        """The job with all changes made to it. Raises msgspec.ValidationError for values that are not known."""
+        fields = {name: _READ_JOB[name](raw) for name, raw in self._fields.items()}
+        tasks = list(fields.get("tasks", self._base.tasks))
+        for place, changed in self._tasks.items():
+            values = {name: _READ_TASK[name](raw) for name, raw in changed.items()}
+            tasks[place] = msgspec.structs.replace(tasks[place], **values)
+        events = (*fields.get("events", self._base.events), *map(_READ_EVENT, self._events))
+        return msgspec.structs.replace(self._base, **fields | {"tasks": tuple(tasks), "events": events})
 
 
 def unknown_field(line: bytes, job: Job) -> str | None:
@@ -218,13 +219,4 @@ def _changed(before: msgspec.Struct, after: msgspec.Struct, apart: frozenset[str
         name: value
         for name, was, value in zip(after.__struct_fields__, old, new, strict=True)
         if was is not value and was != value and name not in apart
-    }
-
-
-def _set_fields(patch: msgspec.Struct) -> dict[str, Any]:
-    values = msgspec.structs.astuple(patch)
-    return {
-        name: value
-        for name, value in zip(patch.__struct_fields__, values, strict=True)
-        if value is not msgspec.UNSET
     }

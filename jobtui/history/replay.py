@@ -6,8 +6,8 @@ before a later batch was acknowledged: what can't be read is named, the rest is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
@@ -18,7 +18,8 @@ from jobtui.history.quarantine import Quarantine
 from jobtui.history.records import SCHEMA, Entry, Fold, decode_entry, unknown_field
 from jobtui.history.state import State
 
-_NAMED = 20
+_NAMED: Final = 20
+"""Numbers of missing changes that are named one by one."""
 
 
 @dataclass(slots=True)
@@ -39,16 +40,12 @@ class Reading:
     acknowledged: int = 0
 
 
-_Found = tuple[int, bytes, Entry | None]
-"""A line of a journal: where it starts, its bytes, and what it says if it is whole."""
-
-
 class Replay:
     """Applies journals to a state, in order, and notes what is wrong with them."""
 
     def __init__(self, state: State, quarantine: Quarantine, reading: Reading, *, to_write: bool) -> None:
         self.state, self.reading, self.file = state, reading, ""
-        self._quarantine, self._to_write = quarantine, to_write
+        self.quarantine, self._to_write = quarantine, to_write
 
     def begin(self, number: int, file: str) -> None:
         """Turn to the next journal."""
@@ -60,120 +57,138 @@ class Replay:
 
         `final`: nobody writes this journal any more, so what is incomplete stays so and is noted.
         """
-        reading = self.reading
-        found: list[_Found] = []
-        for offset, line, whole in lines(data):
-            found.append((offset, line, self._entry(offset, line) if whole else None))
-        kept = found[: _through(found, self._end([entry for _, _, entry in found if entry is not None]))]
-        if kept:
-            self._apply_all(kept)
-            offset, line, _ = kept[-1]
-            reading.offset += offset + len(line) + 1
-        rest = found[len(kept) :]
+        with self.state.mutex:
+            rest = _Taking(self).all_of(data)
         if final and rest:
-            tail = b"\n".join(line for _, line, _ in rest)
-            self._quarantine.add(self.file, reading.offset, "an unfinished change at the end was cut off", tail)
-            reading.usable = False
+            what = "an unfinished change at the end was cut off"
+            self.quarantine.add(self.file, self.reading.offset, what, b"\n".join(rest))
+            self.reading.usable = False
 
-    def _entry(self, offset: int, line: bytes) -> Entry:
+    def entry(self, offset: int, line: bytes) -> Entry:
+        """What a whole line says. Raises StoreTooNew."""
         try:
             entry = decode_entry(line, self.reading.schema)
         except msgspec.ValidationError as error:
-            raise self._too_new(offset, str(error)) from None
+            raise self.too_new(f"{error}, byte {self.reading.offset + offset}") from None
         if entry.journal:
             refuse_newer(entry.schema)
             self.reading.schema = entry.schema
         elif entry.put is not None and self._to_write and self.reading.schema == SCHEMA:
             name = unknown_field(line, entry.put)
             if name is not None:
-                raise self._too_new(offset, f"a field {name!r} of job {entry.put.id}")
+                raise self.too_new(f"field {name!r} of job {entry.put.id}")
         return entry
 
-    def _too_new(self, offset: int, what: str) -> StoreTooNew:
-        place = f"{self.file}, byte {self.reading.offset + offset}"
-        what = f"{place} holds what this jobtui does not know ({what}): update jobtui; nothing was changed"
-        return StoreTooNew(what)
+    def too_new(self, what: str) -> StoreTooNew:
+        """The refusal of a journal that holds what is not known here."""
+        return StoreTooNew(
+            f"{self.file} holds what this jobtui does not know ({what}): update jobtui; nothing was changed"
+        )
 
-    def _end(self, entries: list[Entry]) -> int:
-        """The number before which entries count: no last batch that never was whole, none out of bounds."""
-        end = _incomplete_end(entries)
-        if entries and entries[-1].of[1] <= self.reading.acknowledged:
-            end = entries[-1].of[1] + 1
-        if self.reading.durable is not None:
-            end = min([end, *(entry.of[0] for entry in entries if entry.of[1] > self.reading.durable)])
-        return end
 
-    def _apply_all(self, found: Sequence[_Found]) -> None:
-        reading, base = self.reading, self.reading.offset
-        first = next(entry for _, _, entry in found if entry is not None)
+class _Taking:
+    """A stretch of one journal, taken up batch by batch; jobs are shown when all of it has been."""
+
+    def __init__(self, replay: Replay) -> None:
+        self._replay, self._reading, self._state = replay, replay.reading, replay.state
+        self._folds: dict[int, Fold] = {}
+        self._batch: list[Entry] = []
+        self._since: list[tuple[int, bytes, bool]] = []
+        self._from, self._stale = self._reading.offset, False
+
+    def all_of(self, data: bytes) -> list[bytes]:
+        """Apply what counts of the stretch; returns the lines after that."""
+        bound = self._reading.durable
+        for offset, line, whole in lines(data):
+            if whole:
+                entry = self._replay.entry(offset + self._from - self._reading.offset, line)
+                if bound is not None and entry.of[1] > bound:
+                    break
+                if self._batch and entry.of != self._batch[-1].of:
+                    # another batch was begun: this one had been acknowledged, though not all of it can be read
+                    self._close_batch()
+                self._batch.append(entry)
+            self._since.append((offset, line, whole))
+            if whole and entry.n == entry.of[1] and len(self._batch) == entry.n - entry.of[0] + 1:
+                self._close_batch()
+        if self._batch and self._was_acknowledged():
+            self._close_batch()
+        for job_id, fold in self._folds.items():
+            self._show(job_id, fold)
+        return [line for _, line, _ in self._since]
+
+    def _was_acknowledged(self) -> bool:
+        """Whether the last batch is known to have been on disk, though not all of it is there now."""
+        return self._batch[-1].of[1] <= self._reading.acknowledged
+
+    def _close_batch(self) -> None:
+        """The batch that was read counts, and so does the damage before its end."""
+        last = max(place for place, (_, _, whole) in enumerate(self._since) if whole)
+        offset, line, _ = self._since[last]
+        if self._begin(self._batch[0]):
+            for start, damaged, whole in self._since[:last]:
+                if not whole:
+                    what = "a change can't be read"
+                    self._replay.quarantine.add(self._replay.file, self._from + start, what, damaged)
+            for entry in self._batch:
+                self._apply(entry)
+        self._reading.offset = self._from + offset + len(line) + 1
+        self._since = self._since[last + 1 :]
+        self._batch = []
+
+    def _begin(self, first: Entry) -> bool:
+        """Whether what begins so counts: a journal that a failed rotation left does not."""
+        reading = self._reading
         if first.base:
+            self._folds = {}
+            self._state.forget_recent()
             reading.seq = first.n - 1
-        elif _is_stale(first, reading):
-            reading.usable = False
-            return
+        elif self._stale or (reading.offset == 0 and _is_stale(first, reading)):
+            self._stale, reading.usable = True, False
         elif reading.seq < 0:
             reading.seq = first.n - 1
-        for offset, line, entry in found:
-            if entry is None:
-                self._quarantine.add(self.file, base + offset, "a change can't be read", line)
-        with self.state.mutex:
-            if first.base:
-                self.state.forget_recent()
-            self._apply_each([entry for _, _, entry in found if entry is not None])
+        return not self._stale
 
-    def _apply_each(self, entries: Sequence[Entry]) -> None:
-        folds: dict[int, Fold] = {}
-        for entry in entries:
-            if entry.n != self.reading.seq + 1:
-                self._lost(self.reading.seq + 1, entry.n)
-            self.reading.seq = entry.n
-            if entry.set:
-                self._fold(entry, folds)
-            elif entry.put is not None:
-                folds[entry.put.id] = Fold(entry.put)
-            else:
-                self.state.next_id = max(self.state.next_id, entry.next_id)
-        for fold in folds.values():
-            self.state.show(fold.made())
+    def _apply(self, entry: Entry) -> None:
+        if entry.n != self._reading.seq + 1:
+            self._miss(self._reading.seq + 1, entry.n)
+        self._reading.seq = entry.n
+        if entry.set:
+            self._fold(entry)
+        elif entry.put is not None:
+            self._folds[entry.put.id] = Fold(entry.put)
+        else:
+            self._state.next_id = max(self._state.next_id, entry.next_id)
 
-    def _fold(self, entry: Entry, folds: dict[int, Fold]) -> None:
-        fold = folds.get(entry.set)
-        if fold is None and (before := self.state.newest(entry.set)) is not None:
-            fold = folds[entry.set] = Fold(before)
+    def _fold(self, entry: Entry) -> None:
+        fold = self._folds.get(entry.set)
+        if fold is None and (before := self._state.newest(entry.set)) is not None:
+            fold = self._folds[entry.set] = Fold(before)
         try:
             if fold is None:
-                raise LookupError
+                raise IndexError
             fold.add(entry)
-        except LookupError:
+        except KeyError as error:
+            raise self._replay.too_new(f"field {error} of job {entry.set}") from None
+        except IndexError:
             what = f"change {entry.n} to job {entry.set} can't be applied: what it changes is missing"
-            self._quarantine.add(self.file, None, what, jobs=(entry.set,))
-            self.state.next_id = max(self.state.next_id, entry.set + 1)
+            self._replay.quarantine.add(self._replay.file, None, what, jobs=(entry.set,))
+            self._state.next_id = max(self._state.next_id, entry.set + 1)
 
-    def _lost(self, expected: int, number: int) -> None:
+    def _show(self, job_id: int, fold: Fold) -> None:
+        try:
+            self._state.show(fold.made())
+        except msgspec.ValidationError as error:
+            raise self._replay.too_new(f"{error}, in job {job_id}") from None
+
+    def _miss(self, expected: int, number: int) -> None:
         missing = ", ".join(str(each) for each in range(expected, min(number, expected + _NAMED)))
         more = f" and {number - expected - _NAMED} more" if number - expected > _NAMED else ""
-        self._quarantine.add(self.file, None, f"acknowledged changes are missing: {missing}{more}")
-        self.state.next_id += number - expected
+        what = f"acknowledged changes are missing: {missing}{more}"
+        self._replay.quarantine.add(self._replay.file, None, what)
+        self._state.next_id += number - expected
 
 
 def _is_stale(first: Entry, reading: Reading) -> bool:
     """Whether a journal is what a failed rotation left: the one before it went on beyond where it begins."""
-    return reading.offset == 0 and first.n <= reading.seq
-
-
-def _through(found: Sequence[_Found], end: int) -> int:
-    """How many of the lines there are up to the last one that counts."""
-    for count in range(len(found), 0, -1):
-        entry = found[count - 1][2]
-        if entry is not None and entry.n < end:
-            return count
-    return 0
-
-
-def _incomplete_end(entries: list[Entry]) -> int:
-    """The number from which the entries belong to an incomplete last batch; one past the last if none does."""
-    if not entries:
-        return 0
-    first, last = entries[-1].of
-    present = sum(1 for entry in entries if entry.of == (first, last))
-    return first if present < last - first + 1 else last + 1
+    return first.n <= reading.seq

@@ -15,22 +15,22 @@ which may be another.
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from jobtui.history.archive import DIRECTORY as ARCHIVE
 from jobtui.history.archive import Archives
+from jobtui.history.drafts import Drafting, Drafts
 from jobtui.history.errors import Health, StoreError, StoreFailed, StoreFull
 from jobtui.history.io import Disk, is_full
 from jobtui.history.journal import Journal, journal_name, numbered
 from jobtui.history.lock import Lock, Mark
 from jobtui.history.opening import Found, load
 from jobtui.history.quarantine import Quarantine
-from jobtui.history.records import SCHEMA, change, encode
+from jobtui.history.records import SCHEMA, encode
 from jobtui.history.replay import Reading
 from jobtui.history.steps import finished
 from jobtui.history.sweeping import sweep
@@ -53,19 +53,6 @@ class Limits:
     blanks: int = 256 << 10
 
 
-@dataclass(slots=True)
-class _Drafts:
-    """What commits come to: the changes to write, the versions that they make, and each commit's refusal."""
-
-    changes: list[bytes] = field(default_factory=list)
-    jobs: list[Job] = field(default_factory=list)
-    refusals: list[StoreError | None] = field(default_factory=list)
-
-    @property
-    def size(self) -> int:
-        return _size(self.changes)
-
-
 class Store:
     """A history that is open for writing."""
 
@@ -77,11 +64,10 @@ class Store:
         found = load(disk, directory, self.quarantine, mark, alive=False)
         self.state = found.state
         self.archives = Archives(disk, directory, self.quarantine)
+        self.drafting = Drafting(found.state, self.archives)
         self.vault = Vault(disk, directory, found.state, self.quarantine)
         self._seq = found.replay.reading.seq
         self._last_number = max(found.journals, default=found.state.manifest.journal - 1)
-        self.moving = threading.Lock()
-        """Held while jobs are being archived: no ended job may change then."""
         self._dead = False
         self._touched = False
         self._published, self._publish_at = True, 0.0
@@ -107,19 +93,19 @@ class Store:
         """Put commits on disk, then show them. Returns for each why it was refused; None: it is durable."""
         if self.health is Health.READ_ONLY:
             return [StoreFailed(self.trouble) for _ in commits]
-        drafts = self._draft(commits, None)
+        drafts = self.drafting.drafts(commits)
         if self._dead:
             return self._write_anew(drafts)
         if not drafts.changes:
             return drafts.refusals
         try:
-            self._journal.make_room(drafts.size)
-            self._full = False
+            if self._journal.make_room(drafts.size):
+                self._full = False
         except OSError as error:
             if not is_full(error):
                 return self._write_anew(drafts, error)
             self._full = True
-            drafts = self._draft(commits, self._journal.room)
+            drafts = self.drafting.on_a_full_disk(commits, self._journal.room, self.trouble)
         if drafts.changes:
             data = b"".join(numbered(drafts.changes, self._seq))
             self._touched = True
@@ -135,64 +121,17 @@ class Store:
         if self.health is Health.READ_ONLY:
             return False
         if self._dead:
-            self._write_anew(_Drafts())
+            self._write_anew(Drafts())
         elif self.health is Health.FULL:
             try:
-                self._journal.make_room(self._limits.blanks)
-                self._full = False
+                if self._journal.make_room(self._limits.blanks):
+                    self._full = False
             except OSError as error:
                 if not is_full(error):
-                    self._write_anew(_Drafts(), error)
+                    self._write_anew(Drafts(), error)
         return self.health is Health.OK
 
-    def _draft(self, commits: Sequence[Sequence[Job]], room: int | None) -> _Drafts:
-        """Where `room` is given, the disk is full: only changes to known jobs go on, as long as they fit."""
-        drafts, made = _Drafts(), dict[int, Job]()
-        for jobs in commits:
-            try:
-                batch, versions, known = self._changes(jobs, made)
-            except StoreError as refusal:
-                drafts.refusals.append(refusal)
-                continue
-            except OSError as error:
-                drafts.refusals.append(StoreError(f"The history can't be read: {error.strerror}"))
-                continue
-            if room is not None and batch:
-                if not known or _size(batch) > room:
-                    drafts.refusals.append(StoreFull(self.trouble))
-                    continue
-                room -= _size(batch)
-            made.update(versions)
-            drafts.jobs += versions.values()
-            drafts.refusals.append(None)
-            drafts.changes += batch
-        return drafts
-
-    def _changes(self, jobs: Sequence[Job], made: dict[int, Job]) -> tuple[list[bytes], dict[int, Job], bool]:
-        batch: list[bytes] = []
-        versions: dict[int, Job] = {}
-        known = True
-        for job in jobs:
-            before = versions.get(job.id) or made.get(job.id) or self._newest(job.id)
-            known = known and before is not None
-            written = change(before, job)
-            if written is not None:
-                batch.append(written)
-                versions[job.id] = job
-        return batch, versions, known
-
-    def _newest(self, job_id: int) -> Job | None:
-        """The version that a change is made to. Raises StoreError where it is archived, and StoreTooNew."""
-        job = self.state.recent.get(job_id)
-        if job is not None and not job.status.ended:
-            return job
-        with self.moving:
-            job = self.state.recent.get(job_id) or self.state.sealed_job(job_id)
-            if job is None and self.archives.find(self.state.manifest, job_id) is not None:
-                raise StoreError(f"Job {job_id} is archived")
-            return job
-
-    def _show(self, drafts: _Drafts) -> None:
+    def _show(self, drafts: Drafts) -> None:
         self._seq += len(drafts.changes)
         with self.state.mutex:
             for job in drafts.jobs:
@@ -317,7 +256,7 @@ class Store:
         self._touched = True
         return journal
 
-    def _write_anew(self, drafts: _Drafts, error: OSError | None = None) -> list[StoreError | None]:
+    def _write_anew(self, drafts: Drafts, error: OSError | None = None) -> list[StoreError | None]:
         """The journal failed, and is never tried again: everything goes on in a fresh one, if that works."""
         try:
             journal = self._new_journal(self.state.recent.values(), drafts.changes, base=True)
@@ -382,11 +321,6 @@ class Store:
             if self._touched:
                 self._journal.cut()
             self._publish(closed=True)
-
-
-def _size(batch: Sequence[bytes]) -> int:
-    """Bytes of a batch's lines, or somewhat more: each is framed and numbered."""
-    return sum(map(len, batch)) + 96 * len(batch)
 
 
 def make(disk: Disk, directory: Path) -> None:

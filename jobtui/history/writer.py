@@ -236,7 +236,7 @@ class Writer:
         except OSError as error:
             order.done.set_exception(self._refusal(error))
             return
-        self.store.moving.acquire()
+        self.store.drafting.moving.acquire()
         self._start(lambda: self._archive_now(sealing, order))
 
     def _refusal(self, error: OSError) -> StoreError:
@@ -280,4 +280,4 @@ class Writer:
         else:
             order.done.set_result(result)
         finally:
-            self.store.moving.release()
+            self.store.drafting.moving.release()

@@ -1,0 +1,98 @@
+"""What commits come to before they are written: for each job, the change from the version that it has now."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from jobtui.history.archive import Archives
+from jobtui.history.errors import StoreError, StoreFull
+from jobtui.history.records import change
+from jobtui.history.state import State
+from jobtui.model import Job
+
+_FRAME = 96
+"""Bytes that a line may have more than the change in it: its checksum and its numbers."""
+
+
+@dataclass(slots=True)
+class Drafts:
+    """The changes to write, the versions that they make, and each commit's refusal (None: it is written)."""
+
+    changes: list[bytes] = field(default_factory=list)
+    jobs: list[Job] = field(default_factory=list)
+    refusals: list[StoreError | None] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """How many bytes the changes' lines have, or somewhat more."""
+        return _size(self.changes)
+
+
+class Drafting:
+    """Makes drafts, from what is on disk at the time: a commit that failed spoils no later one."""
+
+    def __init__(self, state: State, archives: Archives) -> None:
+        self._state, self._archives = state, archives
+        self.moving = threading.Lock()
+        """Held while jobs are being archived: no ended job may change then."""
+
+    def drafts(self, commits: Sequence[Sequence[Job]]) -> Drafts:
+        """All that the commits change; those that can't be are refused."""
+        return self._drafts(commits, None, "")
+
+    def on_a_full_disk(self, commits: Sequence[Sequence[Job]], room: int, trouble: str) -> Drafts:
+        """What goes on when there are only `room` bytes: changes to known jobs, as long as they fit."""
+        return self._drafts(commits, room, trouble)
+
+    def _drafts(self, commits: Sequence[Sequence[Job]], room: int | None, trouble: str) -> Drafts:
+        drafts, made = Drafts(), dict[int, Job]()
+        for jobs in commits:
+            try:
+                batch, versions, known = self._changes(jobs, made)
+            except StoreError as refusal:
+                drafts.refusals.append(refusal)
+                continue
+            except OSError as error:
+                drafts.refusals.append(StoreError(f"The history can't be read: {error.strerror or error}"))
+                continue
+            if room is not None and batch:
+                if not known or _size(batch) > room:
+                    drafts.refusals.append(StoreFull(trouble))
+                    continue
+                room -= _size(batch)
+            made.update(versions)
+            drafts.jobs += versions.values()
+            drafts.refusals.append(None)
+            drafts.changes += batch
+        return drafts
+
+    def _changes(self, jobs: Sequence[Job], made: dict[int, Job]) -> tuple[list[bytes], dict[int, Job], bool]:
+        """A commit's changes, the versions that they make, and whether all its jobs are known."""
+        batch: list[bytes] = []
+        versions: dict[int, Job] = {}
+        known = True
+        for job in jobs:
+            before = versions.get(job.id) or made.get(job.id) or self._newest(job.id)
+            known = known and before is not None
+            written = change(before, job)
+            if written is not None:
+                batch.append(written)
+                versions[job.id] = job
+        return batch, versions, known
+
+    def _newest(self, job_id: int) -> Job | None:
+        """The version that a change is made to. Raises OSError, StoreTooNew; StoreError if it is archived."""
+        job = self._state.recent.get(job_id)
+        if job is not None and not job.status.ended:
+            return job
+        with self.moving:
+            job = self._state.recent.get(job_id) or self._state.sealed_job(job_id)
+            if job is None and self._archives.find(self._state.manifest, job_id) is not None:
+                raise StoreError(f"Job {job_id} is archived")
+            return job
+
+
+def _size(changes: Sequence[bytes]) -> int:
+    return sum(map(len, changes)) + _FRAME * len(changes)
