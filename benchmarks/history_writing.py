@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from benchmarks.figures import Outcome, Run, at_least, at_most, figure
-from benchmarks.history_made import life, long_history, make_database, make_history, open_database
+from benchmarks.history_made import copied, life, long_history, make_database, make_history, open_database
 from jobtui.history import History
 from jobtui.history.records import encode
 from jobtui.model import Job
@@ -183,7 +183,7 @@ def sixty_four_at_once(run: Run) -> Outcome:
 def long_and_short(run: Run) -> Outcome:
     count = 200 if run.quick else 600
     none = Ours(run.directory("none") / "history")
-    many = Ours(long_history(run))
+    many = Ours(copied(long_history(run), run.directory("many") / "history"))
     try:
         outcome = _compared(run, count, _repeat(many.one, count), _repeat(none.one, count))
         return replace(outcome, note=outcome.note.replace("SQLite", "with none"))
