@@ -265,8 +265,12 @@ class Engine:
 
     async def known_spaces(self) -> dict[str, Space]:
         """The spaces by name, fresh from the storage."""
-        self._known_spaces = await self.storage.spaces()
+        self.note_spaces(await self.storage.spaces())
         return {space.name: space for space in self._known_spaces}
+
+    def note_spaces(self, spaces: tuple[Space, ...]) -> None:
+        """Take in which spaces the storage has, as it has just told."""
+        self._known_spaces = spaces
 
     def beside(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[Any]:
         """Run a coroutine beside everything else; a failure of it is told to the user."""

@@ -106,6 +106,7 @@ class Mirroring:
             {space: [*jobs.values()] for space, jobs in known.items()},
             on_trouble=self._tell_trouble,
             on_caught_up=self._caught_up.set,
+            on_spaces=engine.note_spaces,
             clock=engine.clock,
         )
         async for batch in self.follower.batches():
@@ -149,6 +150,8 @@ class Mirroring:
             text = f"Job {job.id} had ended as {job.status}; the cluster now says that it {_ended_as(now)}"
             told.append(Notice(text, "information"))
         elif not now.status.ended or (now.start is not None and now.start != job.start):
+            if sighting.news is News.FIRST and self.orders.claimant(book, sighting) is not None:
+                return [self._new(book, sighting)]  # the cluster was set up anew: an old id for our order
             return [self._run_again(book, job, sighting)]
         return []
 

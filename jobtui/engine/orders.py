@@ -21,7 +21,7 @@ from jobtui.engine.ledger import Book
 from jobtui.engine.lifecycle import Illegal
 from jobtui.history import StoreError
 from jobtui.model import Job, Origin, Status
-from jobtui.storage.base import Code, JobMirror, StorageError
+from jobtui.storage.base import Code, JobMirror, MirroredJob, StorageError
 from jobtui.storage.nebula import News, Sighting
 
 if TYPE_CHECKING:
@@ -228,11 +228,16 @@ class Orders:
     async def _look_for(self, order: _Order) -> None:
         for job in sorted(await self._mirror.jobs(order.space), key=lambda job: job.id):
             sighting = Sighting(order.space, job, News.FIRST)
-            known = self._mirroring.origins.get(order.space, job.id)
-            if known is None and order.may_have_made(sighting):
+            if order.may_have_made(sighting) and self._is_nobodys(order.space, job):
                 told = await self._mirror.show(order.space, job.id)
                 await self._mirroring.record([Sighting(order.space, told, News.FIRST)])
                 return
+
+    def _is_nobodys(self, space: str, job: MirroredJob) -> bool:
+        """Whether none of our jobs is that run; one that had ended before it is of a cluster set up anew."""
+        job_id = self._mirroring.origins.get(space, job.id)
+        known = None if job_id is None else self._engine.ledger.get(job_id)
+        return job_id is None or (known is not None and known.status.ended and known.start != job.start)
 
     async def _recover(self, old: Job) -> Ordered:
         if old.origin is None or not old.origin.id:

@@ -11,8 +11,9 @@ from jobtui.engine.desk import Session
 from jobtui.model import Job, LinkChanged, LinkState, Origin, Status
 from tests.support.engines import WAIT
 from tests.support.graphd_double import Fault, GraphdDouble
-from tests.support.nebula_cluster import Cluster
+from tests.support.nebula_cluster import Cluster, SpaceRecord
 from tests.support.nebula_product import ClusterBench, working_on
+from tests.support.waiting import eventually
 
 TWO = {"nba": ["10.0.0.5", "10.0.0.6"], "test2": ["10.0.0.5"]}
 
@@ -105,6 +106,22 @@ def test_an_order_whose_answer_is_lost_is_sent_once_and_found_again(
     job = prod.heard.until(1, Status.RUNNING)
     assert job.origin == Origin("prod", "nba", 1)
     assert submits(cluster) == 1
+
+
+def test_an_order_is_found_again_on_a_cluster_that_was_set_up_anew_and_counts_from_one(
+    tmp_path: Path, cluster: Cluster, graphd: GraphdDouble
+) -> None:
+    before = Cluster(TWO)
+    for _ in range(3):
+        before.ended_job("nba")
+    with GraphdDouble(before) as old, working_on(old, root=tmp_path) as prod:
+        prod.caught_up()
+    with working_on(graphd, root=tmp_path) as prod:
+        prod.caught_up()
+        graphd.fault_of["SUBMIT"] = Fault.DROP_AFTER
+        prod.say("ADMIN COMPACT nba")
+        assert prod.heard.until(4, Status.RUNNING).origin == Origin("prod", "nba", 1)
+        assert prod.engine.history.last_id() == 4
 
 
 def test_an_order_that_never_arrived_ends_as_never_made(
@@ -237,6 +254,15 @@ def test_a_space_that_is_dropped_fails_what_ran_in_it_and_keeps_its_jobs(
     assert prod.refusal("ADMIN FLUSH test2").startswith("Space 'test2' does not exist")
     assert [row[1] for row in prod.rows("SHOW JOBS IN test2")] == ["flush test2"]
     assert prod.job(2).status is Status.RUNNING
+
+
+def test_a_space_that_others_create_is_known_without_being_asked_for(
+    prod: ClusterBench, cluster: Cluster
+) -> None:
+    cluster.spaces["fresh"] = SpaceRecord(["10.0.0.5"])
+    eventually(lambda: "fresh" in prod.engine.spaces())
+    cluster.drop_space("fresh")
+    eventually(lambda: "fresh" not in prod.engine.spaces())
 
 
 def test_a_cluster_in_another_zone_tells_the_same_times(tmp_path: Path, cluster: Cluster) -> None:

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from jobtui.model import Status
-from jobtui.storage.base import Code, JobMirror, LinkState, MirroredJob, StorageError
+from jobtui.storage.base import Code, JobMirror, LinkState, MirroredJob, Space, StorageError
 from jobtui.storage.nebula.link import RETRIED, Clock, SystemClock
 
 INTERVAL_SECONDS = 1.0
@@ -70,7 +70,8 @@ class Follower:
 
     A known job's `start` is the cluster's own: another start is another run. Its tasks are not needed.
     `on_trouble` is told of a space whose jobs can't be listed, once for each new reason; `on_caught_up` after
-    each look that left nothing untold, once its news has been taken.
+    each look that left nothing untold, once its news has been taken; `on_spaces` of the spaces at each look
+    for them.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Follower:
         *,
         on_trouble: Callable[[StorageError], None] = lambda error: None,
         on_caught_up: Callable[[], None] = lambda: None,
+        on_spaces: Callable[[tuple[Space, ...]], None] = lambda spaces: None,
         interval: float = INTERVAL_SECONDS,
         clock: Clock | None = None,
     ) -> None:
@@ -87,6 +89,7 @@ class Follower:
         self._spaces = {space: _Watched({job.id: job for job in jobs}) for space, jobs in (known or {}).items()}
         self._on_trouble = on_trouble
         self._on_caught_up = on_caught_up
+        self._on_spaces = on_spaces
         self._interval = interval
         self._clock = clock or SystemClock()
         self._spaces_due = 0.0
@@ -149,7 +152,9 @@ class Follower:
     async def _look_for_spaces(self) -> None:
         if self._clock.steady() < self._spaces_due:
             return
-        names = {space.name for space in await self._mirror.spaces()}
+        spaces = await self._mirror.spaces()
+        self._on_spaces(spaces)
+        names = {space.name for space in spaces}
         self._spaces_due = self._clock.steady() + SPACES_SECONDS
         for name in names:
             self._spaces.setdefault(name, _Watched()).unlisted = 0
@@ -175,7 +180,7 @@ class Follower:
         now = self._clock.steady()
         watched.due = now + max(self._interval, COST_SHARE * (now - began))
         found = {job.id for job in listed}
-        watched.newest = max(found, default=watched.newest)
+        watched.newest = max(found, default=0)
         for job in listed:
             before = watched.seen.get(job.id)
             if before is None or (before.status, before.start) != (job.status, job.start):
