@@ -180,7 +180,7 @@ class Engine:
 
     def overview(self) -> Future[Overview]:
         """See `Desk.overview`."""
-        return self.call(look(self.storage, self.clock))
+        return self.call(self._look())
 
     def stats(self, space: str, host: str) -> Future[Stats]:
         """See `Desk.stats`."""
@@ -314,10 +314,16 @@ class Engine:
             why = f"Other jobtui processes can't hand work in here: {error.strerror or error}"
             self.publish([Notice(why)])
 
+    async def _look(self) -> Overview:
+        seen = await look(self.storage, self.clock)
+        self._known_hosts = tuple(host.name for host in seen.hosts)
+        return seen
+
     async def _learn_places(self) -> None:
         try:
             await self.known_spaces()
-            self._known_hosts = tuple(host.name for host in await self.storage.hosts())
+            if self._connection is not None:  # to ask an embedded host starts its process: not before it has to be
+                self._known_hosts = tuple(host.name for host in await self.storage.hosts())
         except StorageError:
             if self._connection is None:
                 raise  # else how it stands with the connection is told as such, and this is done again
