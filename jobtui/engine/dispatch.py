@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
@@ -16,7 +15,7 @@ from jobtui.engine.ledger import Book
 from jobtui.engine.lifecycle import End
 from jobtui.engine.profile import Run
 from jobtui.history import StoreError
-from jobtui.model import Command, Job, Notice, Progress, Status, Task
+from jobtui.model import Command, Job, Notice, Progress, Stats, Status, Task
 from jobtui.storage.base import Code, Outcome, Report, StorageError
 
 if TYPE_CHECKING:
@@ -230,7 +229,7 @@ class Dispatch:
             if job is not None:
                 self._starting.add(job.id)
                 self._busy.update((job.tasks[number].host, None) for number in start.tasks)
-                self._engine.beside(self._start(job, start.tasks))
+                self._start(job, start.tasks)
         if heads and self._busy and (self._watch is None or self._watch.done()):
             self._watch = self._engine.beside(self._look_again())
 
@@ -247,7 +246,8 @@ class Dispatch:
                 (quiet if now - work.heard >= SILENT_SECONDS else alive).add(work.job)
         return quiet - alive
 
-    async def _start(self, job: Job, tasks: Sequence[int]) -> None:
+    def _start(self, job: Job, tasks: Sequence[int]) -> None:
+        """Have these tasks begin as soon as it is on disk that they do."""
         begun: list[int] = []
 
         def edit(book: Book) -> list[Job]:
@@ -257,25 +257,31 @@ class Dispatch:
             begun[:] = [n for n in tasks if current.tasks[n].status is Status.QUEUE]
             return [lifecycle.begun(current, begun, self._clock.now())]
 
+        def settled(jobs: Sequence[Job], error: Exception | None) -> None:
+            if error is not None and not isinstance(error, StoreError):  # those are told already
+                self._engine.tell_of(error)
+            self._starting.discard(job.id)
+            self._send(job, tasks, begun, jobs[0] if jobs else None)
+
         self._began.setdefault(job.id, self._clock.steady())
-        started: Sequence[Job] = ()
-        with contextlib.suppress(StoreError):  # told already; the job waits in the queue
-            started = await self._engine.ledger.change(edit)
-        self._starting.discard(job.id)
-        for number in tasks:
-            host = job.tasks[number].host
-            if started and number in begun and not self._ended:
+        self._engine.ledger.put(edit, settled)
+
+    def _send(self, job: Job, claimed: Sequence[int], begun: Sequence[int], started: Job | None) -> None:
+        """Hand the tasks that have begun to their hosts, and let go of hosts that were claimed in vain."""
+        for number in claimed:
+            if started is not None and number in begun and not self._ended:
                 self._running.add(job.id)
-                self._send(started[0], started[0].tasks[number])
+                self._hand_over(started, started.tasks[number])
             else:
-                self._busy.pop(host, None)
+                self._busy.pop(job.tasks[number].host, None)
+        if started is None or any(task.status is Status.QUEUE for task in started.tasks):
+            self.pump()
         if self._engine.ledger.current(job.id) is None:
             self._forget(job.id)
-        self.pump()
 
     # ---- a task on its host
 
-    def _send(self, job: Job, task: Task) -> None:
+    def _hand_over(self, job: Job, task: Task) -> None:
         now = self._clock.steady()
         work = _Work(job.id, task.number, task.host, dispatched=now, heard=now)
         self._busy[task.host] = work
@@ -288,30 +294,29 @@ class Dispatch:
         timeout = self._engine.settings.task_timeout
         try:
             if timeout is None:
-                await self._came_to_an_end(work, await self._operation(job, work))
+                self._came_to_an_end(work, await self._operation(job, work))
             else:
                 await self._carry_out_within(timeout, job, work)
             if work.settled is not None:
                 await asyncio.wait([work.settled])
         finally:
             self._free(work)
-            self.pump()
 
     async def _carry_out_within(self, seconds: float, job: Job, work: _Work) -> None:
         operation = asyncio.ensure_future(self._operation(job, work))
         if await within(self._clock, seconds, operation):
-            await self._came_to_an_end(work, operation.result())
+            self._came_to_an_end(work, operation.result())
         else:
             work.cancel.set()
             reason = f"{work.host} did not answer within {seconds:g} s (task_timeout)"
-            await self._record(work, End(Status.FAILED, reason=reason, code=Code.TIMEOUT))
+            self._record(work, End(Status.FAILED, reason=reason, code=Code.TIMEOUT))
             await asyncio.wait([operation])
 
-    async def _came_to_an_end(self, work: _Work, end: End) -> None:
+    def _came_to_an_end(self, work: _Work, end: End) -> None:
         if work.settled is None:
             # what starts on the host next is written with this end or after it, and sent only then
             self._free(work)
-        await self._record(work, end)
+        self._record(work, end)
 
     def _free(self, work: _Work) -> None:
         if self._busy.get(work.host) is work:
@@ -331,19 +336,21 @@ class Dispatch:
         return _end_of(outcome)
 
     def _reporter(self, work: _Work) -> Report:
-        def report(fraction: float | None, rate: float | None) -> None:
+        def report(fraction: float | None, rate: float | None, before: Stats | None = None) -> None:
             work.heard = self._clock.steady()
-            job = self._engine.report_progress(work.job, work.task, fraction)
+            job = self._engine.report_progress(work.job, work.task, fraction, before)
             if job is not None:
                 self._engine.publish([Progress(job, work.task, rate)])
 
         return report
 
-    async def _record(self, work: _Work, end: End) -> None:
-        progress = self._engine.forget_progress(work.job, work.task)
+    def _record(self, work: _Work, end: End) -> None:
+        """Write how the task ended; until that is done the job is as it was."""
+        seen = self._engine.progress.forget(work.job, work.task)
         now = self._clock.now()
         took = round(self._clock.steady() - work.dispatched, 3)
-        end = End(end.status, took, progress, end.before, end.after, end.reason, end.code, end.detached)
+        before = end.before or seen.before
+        end = End(end.status, took, seen.fraction, before, end.after, end.reason, end.code, end.detached)
 
         def edit(book: Book) -> list[Job]:
             job = book.get(work.job)
@@ -351,20 +358,20 @@ class Dispatch:
                 return []
             return [lifecycle.task_ended(job, work.task, end, now, self._took(work.job))]
 
-        if self._ended:
-            return
-        self._recording += 1
-        try:
-            await self._engine.ledger.change(edit, told=True)
-        except StoreError as error:
-            reason = f"How task {work.job}-{work.task} ended ({end.status}) could not be written: {error}"
-            self._engine.publish([Notice(reason, "error")])
-            self._unwritten.add(work.job)
-        finally:
+        def settled(jobs: Sequence[Job], error: Exception | None) -> None:
             self._recording -= 1
-        if self._engine.ledger.current(work.job) is None:
-            self._forget(work.job)
-        self.wake()
+            if error is not None:
+                reason = f"How task {work.job}-{work.task} ended ({end.status}) could not be written: {error}"
+                self._engine.publish([Notice(reason, "error")])
+                self._unwritten.add(work.job)
+            if self._engine.ledger.current(work.job) is None:
+                self._forget(work.job)
+            self.wake()
+            self.pump()
+
+        if not self._ended:
+            self._recording += 1
+            self._engine.ledger.put(edit, settled, told=True)
 
     def _forget(self, job_id: int) -> None:
         self._running.discard(job_id)

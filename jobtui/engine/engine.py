@@ -64,7 +64,7 @@ class Engine:
         self._backlog: list[Message] = []
         self._known_spaces: tuple[Space, ...] = ()
         self._known_hosts: tuple[str, ...] = ()
-        self._progress = TaskProgress()
+        self.progress = TaskProgress()
         self._side_work: set[asyncio.Task[Any]] = set()
         self._loop = asyncio.new_event_loop()
         self._closed = False
@@ -144,11 +144,11 @@ class Engine:
     def job(self, job_id: int) -> Job | None:
         """See `Desk.job`."""
         job = self.ledger.get(job_id)
-        return None if job is None else self._progress.put_into(job)
+        return None if job is None else self.progress.put_into(job)
 
     def active(self) -> tuple[Job, ...]:
         """See `Desk.active`."""
-        return tuple(self._progress.put_into(job) for job in self.ledger.active())
+        return tuple(self.progress.put_into(job) for job in self.ledger.active())
 
     def spaces(self) -> tuple[str, ...]:
         """See `Desk.spaces`."""
@@ -251,17 +251,22 @@ class Engine:
         """Tell whoever listens something that a person should know."""
         self.publish([Notice(text)])
 
-    def report_progress(self, job_id: int, task: int, fraction: float | None) -> Job | None:
-        """Note how far a running task is; the job's snapshot with it, None where it has ended."""
+    def tell_of(self, error: BaseException) -> None:
+        """Tell whoever listens of a failure that nobody else is told of."""
+        self.publish([Notice(_in_words(error), "error")])
+
+    def report_progress(
+        self, job_id: int, task: int, fraction: float | None, before: Stats | None = None
+    ) -> Job | None:
+        """Note how far a running task is, and what it began with; the job's snapshot with it.
+
+        None where the job has ended.
+        """
         job = self.ledger.current(job_id)
         if job is None:
             return None
-        self._progress.note(job_id, task, fraction)
-        return self._progress.put_into(job)
-
-    def forget_progress(self, job_id: int, task: int) -> float | None:
-        """How far the task had come, and let go of it."""
-        return self._progress.forget(job_id, task)
+        self.progress.note(job_id, task, fraction, before)
+        return self.progress.put_into(job)
 
     async def known_spaces(self) -> dict[str, Space]:
         """The spaces by name, fresh from the storage."""
@@ -322,7 +327,9 @@ class Engine:
     async def _learn_places(self) -> None:
         try:
             await self.known_spaces()
-            if self._connection is not None:  # to ask an embedded host starts its process: not before it has to be
+            if (
+                self._connection is not None
+            ):  # to ask an embedded host starts its process: not before it has to be
                 self._known_hosts = tuple(host.name for host in await self.storage.hosts())
         except StorageError:
             if self._connection is None:
@@ -381,7 +388,7 @@ class Engine:
             return
         error = task.exception()
         if error is not None:
-            self.publish([Notice(_in_words(error), "error")])
+            self.tell_of(error)
 
 
 def _mirroring(engine: Engine, mirror: JobMirror) -> Mirroring:

@@ -1,22 +1,25 @@
 """The jobs under way, and the one road on which a change of them reaches the disk and then the world.
 
 Invariants, which the tests hold by name:
-    one writer: only the engine's loop calls `change`, and only this module commits to the history;
+    one writer: only the engine's loop calls `change` and `put`, and only this module commits to the history;
     durable before visible: a snapshot is current, and a listener hears of it, only after its commit;
     all or nothing: a change that could not be made durable leaves no trace, unless it tells what has
     already happened (`told`): that one is kept and written as soon as the disk takes it.
-All changes that wait while a commit is under way go into the next one together.
+All changes that wait while a commit is under way go into the next one together; while the disk is full each
+is tried by itself, since a change of a known job may find room where a new job does not.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from jobtui.engine.clock import Clock
 from jobtui.engine.lifecycle import Illegal
-from jobtui.history import History, StoreError, StoreFailed, StoreFull
+from jobtui.history import Health, History, StoreError, StoreFailed, StoreFull
 from jobtui.model import Change, Job, Notice
 
 PROBE_SECONDS = 1.0
@@ -28,6 +31,7 @@ class Book:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self.drafts: dict[int, Job] = {}
+        self.new: set[int] = set()
 
     def get(self, job_id: int) -> Job | None:
         """The job, whatever its status; None where there is none that is not archived."""
@@ -36,17 +40,24 @@ class Book:
 
     def new_id(self) -> int:
         """The next job id."""
-        return self._ledger.history.new_id()
+        job_id = self._ledger.history.new_id()
+        self.new.add(job_id)
+        return job_id
 
 
 Edit = Callable[[Book], Sequence[Job]]
+# what a change came to: the jobs as they are on disk, or why it was not made
+Settled = Callable[[Sequence[Job], Exception | None], None]
 
 
 @dataclass(slots=True)
 class _Waiting:
     edit: Edit
     told: bool
-    done: asyncio.Future[Sequence[Job]]
+    settled: Settled
+
+
+_Made = list[tuple[_Waiting, Sequence[Job]]]
 
 
 class Ledger:
@@ -64,7 +75,9 @@ class Ledger:
         self._publish = publish
         self._current: dict[int, Job] = {job.id: job for job in history.live()}
         self._waiting: list[_Waiting] = []
-        self._writer: asyncio.Task[None] | None = None
+        self._kept: list[_Waiting] = []
+        self._write_due = self._writing = False
+        self._probe: asyncio.Task[None] | None = None
 
     def get(self, job_id: int) -> Job | None:
         """The job as it is on disk; None where there is none that is not archived. Any thread."""
@@ -78,7 +91,7 @@ class Ledger:
     @property
     def settled(self) -> bool:
         """Whether no change is on its way."""
-        return not self._waiting and (self._writer is None or self._writer.done())
+        return not (self._write_due or self._writing)
 
     def current(self, job_id: int) -> Job | None:
         """The job if it is queued or running."""
@@ -89,44 +102,87 @@ class Ledger:
 
         `edit` is called in the loop, sees all changes before it, and answers only the jobs that it
         changed; what it raises is raised here, and nothing is changed. Raises StoreError where the disk
-        did not take it, at once while it is known not to; with `told` it waits for the disk instead, and
-        raises only when that is for good.
+        did not take it; with `told` it waits for the disk instead, and raises only when that is for good.
         """
-        if self._refusal is not None and not told:
-            raise self._refusal
         done: asyncio.Future[Sequence[Job]] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(edit, told, done))
-        if self._writer is None or self._writer.done():
-            self._writer = asyncio.create_task(self._write())
+
+        def settled(jobs: Sequence[Job], error: Exception | None) -> None:
+            if done.done():
+                return
+            if error is None:
+                done.set_result(jobs)
+            else:
+                done.set_exception(error)
+
+        self.put(edit, settled, told=told)
         return await done
 
-    async def _write(self) -> None:
-        while self._waiting:
-            # one turn for what follows from the same event: it goes into the same commit
-            await asyncio.sleep(0)
-            batch, self._waiting = self._waiting, []
-            book = Book(self)
-            made = _drafted(batch, book)
-            if not made:
-                continue
-            try:
-                if book.drafts:
-                    await asyncio.wrap_future(self.history.commit(*book.drafts.values()))
-                    self._clear()
-            except Exception as caught:
-                error = (
-                    caught if isinstance(caught, StoreError) else StoreFailed(f"The history failed: {caught}")
-                )
-                kept = [waiting for waiting, _ in made if waiting.told]
-                for waiting, _ in made:
-                    if not waiting.told:
-                        _fail(waiting, error)
-                await self._wait_for_the_disk(error, kept)
-                continue
-            self._show(book.drafts.values())
-            for waiting, jobs in made:
-                if not waiting.done.done():
-                    waiting.done.set_result(jobs)
+    def put(self, edit: Edit, settled: Settled, *, told: bool = False) -> None:
+        """As `change`, for whoever need not wait: `settled` is called, in the loop, with what it came to."""
+        self._waiting.append(_Waiting(edit, told, settled))
+        self._write_soon()
+
+    # ---- writing
+
+    def _write_soon(self) -> None:
+        """Write when the loop has done what else is due: what follows from the same event goes along."""
+        if not (self._write_due or self._writing):
+            self._write_due = True
+            asyncio.get_running_loop().call_soon(self._write)
+
+    def _write(self) -> None:
+        self._write_due = False
+        book = Book(self)
+        made = _drafted(self._taken(), book)
+        if not book.drafts:
+            self._settle(made)
+            self._go_on()
+            return
+        self._writing = True
+        loop = asyncio.get_running_loop()
+
+        def heard(committed: Future[None]) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody waits any longer
+                loop.call_soon_threadsafe(self._written, made, book, committed)
+
+        try:
+            self.history.commit(*book.drafts.values()).add_done_callback(heard)
+        except Exception as error:
+            self._refused(made, error)
+
+    def _taken(self) -> list[_Waiting]:
+        """What goes into the next commit."""
+        if self._refusal is None:
+            taken, self._waiting = self._waiting, []
+            return taken
+        if not self.broken and not self._kept:
+            return [self._waiting.pop(0)] if self._waiting else []
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            if each.told and not self.broken:
+                self._kept.append(each)
+            else:
+                each.settled((), self._refusal)
+        return []
+
+    def _written(self, made: _Made, book: Book, committed: Future[None]) -> None:
+        error = committed.exception()
+        if error is not None:
+            self._refused(made, error)
+            return
+        self._writing = False
+        self._show(book.drafts.values())
+        self._settle(made)
+        self._look_at_the_disk()
+        self._go_on()
+
+    def _settle(self, made: _Made) -> None:
+        for waiting, jobs in made:
+            waiting.settled(jobs, None)
+
+    def _go_on(self) -> None:
+        if self._waiting:
+            self._write_soon()
 
     def _show(self, jobs: Iterable[Job]) -> None:
         changes: list[Change | Notice] = []
@@ -139,30 +195,55 @@ class Ledger:
                 self._current[job.id] = job
         self._publish(changes)
 
-    async def _wait_for_the_disk(self, error: StoreError, kept: list[_Waiting]) -> None:
+    # ---- a disk that does not take it
+
+    def _refused(self, made: _Made, caught: BaseException) -> None:
+        self._writing = False
+        error = caught if isinstance(caught, StoreError) else StoreFailed(f"The history failed: {caught}")
+        full = isinstance(error, StoreFull)
+        for waiting, _ in made:
+            if full and waiting.told:
+                self._kept.append(waiting)
+            else:
+                waiting.settled((), error)
+        if full:
+            self._wait_for_room(error)
+        elif isinstance(error, StoreFailed):
+            self._give_up(error)
+        self._go_on()
+
+    def _look_at_the_disk(self) -> None:
+        """What was just written may have fitted into the last room that there is."""
+        if self.history.health is Health.FULL:
+            self._wait_for_room(StoreFull(self.history.trouble))
+        elif self.trouble:
+            self._clear()
+
+    def _wait_for_room(self, error: StoreError) -> None:
         self._refusal = error
-        for waiting in self._waiting:
-            if not waiting.told:
-                _fail(waiting, error)
-        self._waiting = [waiting for waiting in self._waiting if waiting.told]
         self._complain(self.history.trouble or str(error))
-        if not isinstance(error, StoreFull):
-            self.broken = True
-            for waiting in kept:
-                _fail(waiting, error)
-            self.on_clear()
-            return
-        if kept:
-            self._waiting = kept + self._waiting
-            await self._until_it_takes_writes()
-        else:
+        if self._probe is None:
             self._probe = asyncio.create_task(self._until_it_takes_writes())
 
     async def _until_it_takes_writes(self) -> None:
-        while self.trouble:
-            await self._clock.sleep(PROBE_SECONDS)
-            if self.history.try_again():
-                self._clear()
+        try:
+            while self._refusal is not None and not self.broken:
+                await self._clock.sleep(PROBE_SECONDS)
+                if self.history.try_again():
+                    self._clear()
+                elif self.history.health is Health.READ_ONLY:
+                    self._give_up(StoreFailed(self.history.trouble))
+        finally:
+            self._probe = None
+
+    def _give_up(self, error: StoreError) -> None:
+        self.broken = True
+        self._refusal = error
+        self._complain(self.history.trouble or str(error))
+        kept, self._kept = self._kept, []
+        for waiting in kept:
+            waiting.settled((), error)
+        self.on_clear()
 
     def _complain(self, trouble: str) -> None:
         if trouble != self.trouble:
@@ -170,21 +251,24 @@ class Ledger:
             self._publish([Notice(trouble, "error")])
 
     def _clear(self) -> None:
+        self._waiting, self._kept = self._kept + self._waiting, []
+        self._go_on()
         if self.trouble:
             self.trouble, self._refusal = "", None
             self._publish([Notice("The history can be written again: jobs go on", "information")])
             self.on_clear()
 
 
-def _drafted(batch: Sequence[_Waiting], book: Book) -> list[tuple[_Waiting, Sequence[Job]]]:
+def _drafted(batch: Sequence[_Waiting], book: Book) -> _Made:
     made = []
     for waiting in batch:
         try:
             jobs = waiting.edit(book)
             for job in jobs:
-                _check_ended_is_final(book.get(job.id), job)
+                if job.id not in book.new:
+                    _check_ended_is_final(book.get(job.id), job)
         except Exception as error:
-            _fail(waiting, error)  # the asker's own exception goes back to the asker
+            waiting.settled((), error)  # the asker's own exception goes back to the asker
             continue
         book.drafts.update((job.id, job) for job in jobs)
         made.append((waiting, jobs))
@@ -194,8 +278,3 @@ def _drafted(batch: Sequence[_Waiting], book: Book) -> list[tuple[_Waiting, Sequ
 def _check_ended_is_final(before: Job | None, after: Job) -> None:
     if before is not None and before.status.ended and before != after:
         raise Illegal(f"job {after.id} has ended and is final")
-
-
-def _fail(waiting: _Waiting, error: Exception) -> None:
-    if not waiting.done.done():
-        waiting.done.set_exception(error)

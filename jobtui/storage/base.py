@@ -125,8 +125,17 @@ class Placement:
     directories: tuple[str, ...] | None = None
 
 
-# progress(fraction 0..1 or None where unknown, bytes a second or None): at most 10 a second, never falling
-Report = Callable[[float | None, float | None], None]
+class Report(Protocol):
+    """What a storage tells of work under way: at most 10 times a second, and never falling."""
+
+    def __call__(self, fraction: float | None, rate: float | None, before: Stats | None = None) -> None:
+        """`fraction` 0..1 and `rate` in bytes a second, None where unknown.
+
+        `before`: what the space holds on the host as the work begins, told once, where it is known.
+        """
+        ...
+
+
 # a key and its value; None deletes the key
 Pair = tuple[bytes, bytes | None]
 

@@ -13,7 +13,7 @@ from jobtui.history import History
 from jobtui.model import EventKind, Status
 from jobtui.storage.base import Code
 from tests.support.engines import WAIT, Bench, bench
-from tests.support.scripted import ScriptedStorage
+from tests.support.scripted import FULL, ScriptedStorage
 
 THREE = ("local0", "local1", "local2")
 
@@ -76,6 +76,18 @@ def test_progress_is_posted_and_shown_but_not_journaled(three: Bench, tmp_path: 
     on_disk = three.engine.history.get(1)
     assert on_disk is not None
     assert on_disk.tasks[0].progress is None
+
+
+def test_what_a_task_began_with_is_shown_while_it_runs_and_kept_where_it_fails(three: Bench) -> None:
+    three.say("ADMIN COMPACT solo")
+    operation = three.storage.operation("solo", "far")
+    operation.progress(0.0, None, FULL)
+    assert three.job(1).tasks[0].before == FULL
+    assert three.heard.progress[-1].job.tasks[0].before == FULL
+    operation.progress(0.5, 1e6)
+    assert three.job(1).tasks[0].before == FULL
+    operation.fail()
+    assert three.heard.until(1, Status.FAILED).tasks[0].before == FULL
 
 
 def test_a_stopped_job_stays_running_until_its_last_task_ends(three: Bench) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from jobtui.history import History
 from jobtui.history.io import Disk
+from jobtui.history.journal import Journal
 from jobtui.model import Status
 from tests.support.engines import WAIT, Bench, bench
 from tests.support.scripted import ScriptedStorage
@@ -94,6 +95,64 @@ def test_a_job_under_way_while_the_disk_is_full_ends_truthfully_when_there_is_ro
     reader = History.open(tmp_path / "history", write=False)
     assert [job and job.status for job in (reader.get(1), reader.get(2))] == [Status.FINISHED] * 2
     reader.close()
+
+
+@pytest.fixture
+def no_more_room(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """While set, the history's file can't grow: what is left are the blanks that were written ahead."""
+    full = threading.Event()
+    make_room, create = Journal.make_room, Disk.create
+
+    def grow(journal: Journal, size: int) -> bool:
+        if full.is_set():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return make_room(journal, size)
+
+    def new(disk: Disk, path: Path) -> int:
+        if full.is_set():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return create(disk, path)
+
+    monkeypatch.setattr(Journal, "make_room", grow)
+    monkeypatch.setattr(Disk, "create", new)
+    return full
+
+
+def test_on_a_full_disk_what_runs_can_be_stopped_and_ends_and_nothing_new_begins(
+    solo: Bench, no_more_room: threading.Event
+) -> None:
+    solo.say("ADMIN COMPACT solo; ADMIN FLUSH solo; ADMIN FLUSH solo")
+    no_more_room.set()
+    assert "full" in solo.refusal("ADMIN COMPACT solo")
+    assert solo.rows("STOP JOB 2") == [("stop 1 jobs 1 tasks",)]
+    solo.storage.operation("solo", "far").finish()
+    solo.heard.until(1, Status.FINISHED)
+    solo.engine.call(_nothing()).result(WAIT)
+    assert "full" in solo.engine.trouble
+    assert solo.job(3).status is Status.QUEUE
+    assert not [text for text in solo.heard.notices if "can be written again" in text]
+    no_more_room.clear()
+    solo.clock.wait_for_sleepers(1)
+    solo.clock.advance(2)
+    solo.storage.operation("solo", "far", 1).finish()
+    solo.heard.until(3, Status.FINISHED)
+    assert solo.engine.trouble == ""
+
+
+def test_a_disk_that_fails_while_it_is_looked_at_for_room_is_told_to_have_failed(
+    solo: Bench, fault: Fault
+) -> None:
+    solo.say("ADMIN COMPACT solo")
+    operation = solo.storage.operation("solo", "far")
+    fault.on_write = errno.ENOSPC
+    operation.finish()
+    solo.heard.wait_for(lambda: "full" in solo.engine.trouble)
+    fault.on_write = errno.EIO
+    solo.clock.wait_for_sleepers(1)
+    solo.clock.advance(2)
+    solo.heard.wait_for(lambda: any("can't be written any more" in text for text in solo.heard.notices))
+    assert solo.engine.ended([1]).result(WAIT)[0].status is Status.RUNNING
+    assert "can't be written any more" in solo.refusal("ADMIN FLUSH solo")
 
 
 def test_after_a_failed_sync_that_can_t_be_mended_the_history_is_read_only_and_says_so(

@@ -75,6 +75,32 @@ def test_progress_rises_to_below_one_and_carries_a_rate(tmp_path):
     asyncio.run(run())
 
 
+def test_progress_rises_where_all_of_the_data_is_in_the_block_cache(tmp_path):
+    async def run():
+        async with layered(tmp_path, 2, 4, rate=4 << 20) as (storage, _):
+            await dumped(storage)
+            watched = Watched()
+            await storage.compact("nba", "h1", watched, watched.cancel)
+            fractions = watched.fractions
+            assert fractions == sorted(fractions)
+            assert len(set(fractions)) > 3
+            assert fractions[-1] <= 0.99
+
+    asyncio.run(run())
+
+
+def test_what_there_is_to_work_on_is_told_once_as_the_work_begins(tmp_path):
+    async def run():
+        async with space_at(tmp_path) as storage:
+            await layers(storage, 2, 0.1)
+            for work in (storage.flush, storage.compact):
+                watched = Watched()
+                outcome = await work("nba", "h1", watched, watched.cancel)
+                assert watched.before == [outcome.before]
+
+    asyncio.run(run())
+
+
 def test_a_compacted_database_is_compacted_again_and_an_empty_one_too(tmp_path):
     async def run():
         async with space_at(tmp_path) as storage:

@@ -99,10 +99,11 @@ class Done(_Message, frozen=True):
 
 
 class Moved(_Message, frozen=True):
-    """How far the work is: a fraction (None: unknown) and bytes a second."""
+    """How far the work is: a fraction (None: unknown) and bytes a second. `before`: what there is to do."""
 
     fraction: float | None
     rate: float | None
+    before: Stats | None = None
 
 
 class Seen(_Message, frozen=True):

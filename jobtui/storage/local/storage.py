@@ -190,7 +190,9 @@ class LocalStorage:
             worker = self._worker(space, host)
             try:
                 worked = await worker.work(
-                    order(self._place(space, host)), lambda moved: progress(moved.fraction, moved.rate), cancel
+                    order(self._place(space, host)),
+                    lambda moved: progress(moved.fraction, moved.rate, moved.before),
+                    cancel,
                 )
             except Stopped:
                 return Outcome(stopped=True)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jobtui.model import Stats
+from jobtui.storage.base import Report
 from jobtui.storage.local.protocol import Worked
 from jobtui.storage.local.reasons import Trouble, full
 from jobtui.storage.local.worker.database import Database, Opened
@@ -20,7 +21,7 @@ from jobtui.storage.local.worker.disk import free_bytes
 from jobtui.storage.local.worker.halt import Halt
 from jobtui.storage.local.worker.look import files_by_level, look, memtable, total
 from jobtui.storage.local.worker.options import full_compaction
-from jobtui.storage.local.worker.progress import TICK_SECONDS, Progress, Report, expected_reads
+from jobtui.storage.local.worker.progress import TICK_SECONDS, Progress, compacted, expected_reads, flushed
 
 _COMPLAINTS = re.compile(
     r"(?:Compaction error|Background IO error|Background flush error|Flush error"
@@ -79,20 +80,20 @@ class _Operation:
 
     def flush(self, opened: Opened) -> bool:
         """True once it is through, False where a stop came first. Raises what RocksDB raises, and Trouble."""
-        self._before = look(opened)
+        self._look_before(opened)
         return self._flush(opened, self._report)
 
     def compact(self, opened: Opened) -> bool:
         """As `flush`."""
-        if not self._flush(opened, lambda _fraction, _rate: self._report(0.0, None)):
+        if not self._flush(opened, lambda _fraction, _rate, _before=None: self._report(0.0, None)):
             return False
-        before = self._before = look(opened)
+        before = self._look_before(opened)
         free = free_bytes(self._database.path)
         if free is not None and free < before.bytes:
             raise full(str(self._database.path), before.bytes, free)
         files, errors = files_by_level(opened), total(opened, "background-errors")
         log = _log_end(self._database.path)
-        self._compact(opened, expected_reads(before))
+        self._compact(opened, before)
         after = files_by_level(opened)
         if self._halt.hit:  # it may have been through already: then each file has been written anew
             return files.keys().isdisjoint(after)
@@ -101,6 +102,11 @@ class _Operation:
             self._complain(opened, log, left)
         self._database.present()
         return True
+
+    def _look_before(self, opened: Opened) -> Stats:
+        self._before = look(opened)
+        self._report(0.0, None, self._before)
+        return self._before
 
     def _attempt(
         self, work: Callable[[_Operation, Opened], bool], opened: Opened
@@ -114,7 +120,7 @@ class _Operation:
 
     def _flush(self, opened: Opened, report: Report) -> bool:
         """Start a flush and watch it, so that a stop need not wait; what it still writes then does no harm."""
-        progress = Progress(opened.options, "flush.write.bytes", memtable(opened), report)
+        progress = Progress(flushed(opened.options), memtable(opened), report)
         errors = total(opened, "background-errors")
         pause = 0.005
         for begun in (False, True):  # where one is under way already, RocksDB would wait for it unstoppably
@@ -131,9 +137,9 @@ class _Operation:
         self._database.present()
         return True
 
-    def _compact(self, opened: Opened, expected: int) -> None:
+    def _compact(self, opened: Opened, before: Stats) -> None:
         """Compact in a thread, within reach of a stop, and report how far it has come."""
-        progress = Progress(opened.options, "compact.read.bytes", expected, self._report)
+        progress = Progress(compacted(opened.options, before), expected_reads(before), self._report)
         thread = threading.Thread(target=_compact_all, args=(opened,), daemon=True)
         with self._halt.within_reach(opened.strike):
             thread.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 from rocksdict import (
     BlockBasedOptions,
@@ -76,9 +77,7 @@ def full_compaction() -> CompactOptions:
     return options
 
 
-def ticker(options: Options, name: str) -> int:
-    """The counter `rocksdb.<name>` of the databases opened with these options."""
-    found = re.search(
-        rf"^rocksdb\.{re.escape(name)} COUNT : (\d+)", options.get_statistics() or "", re.MULTILINE
-    )
-    return int(found[1]) if found else 0
+def tickers(options: Options) -> Counter[str]:
+    """The counters of the databases opened with these options, by name without the `rocksdb.` before it."""
+    found = re.findall(r"^rocksdb\.([\w.]+) COUNT : (\d+)", options.get_statistics() or "", re.MULTILINE)
+    return Counter({name: int(count) for name, count in found})

@@ -1,4 +1,4 @@
-"""How far a flush or compact has come, by a counter of RocksDB's against what it is expected to reach.
+"""How far a flush or compact has come, by RocksDB's counters against what they are expected to reach.
 
 An estimate: it never falls, and it never says that the work is through.
 """
@@ -11,25 +11,24 @@ from collections.abc import Callable
 from rocksdict import Options
 
 from jobtui.model import Stats
-from jobtui.storage.local.worker.options import ticker
+from jobtui.storage.base import Report
+from jobtui.storage.local.worker.options import tickers
 
 TICK_SECONDS = 0.1
 HIGHEST = 0.99
 _SMOOTH = 0.3  # how much the newest tick counts in the bytes a second that are shown
 
-# fraction of the work done (None: unknown) and bytes a second
-Report = Callable[[float | None, float | None], None]
+# bytes done since it was made
+Count = Callable[[], int]
 
 
 class Progress:
-    """Follows the counter `rocksdb.<counter>` from now on."""
+    """Reports what `count` says, from now on, of the bytes that are `expected`."""
 
-    def __init__(self, options: Options, counter: str, expected: int, report: Report) -> None:
-        self._options = options
-        self._counter = counter
+    def __init__(self, count: Count, expected: int, report: Report) -> None:
+        self._count = count
         self._expected = expected
         self._report = report
-        self._start = ticker(options, counter)
         self._done = 0
         self._at = time.monotonic()
         self._rate: float | None = None
@@ -40,13 +39,39 @@ class Progress:
         now = time.monotonic()
         if now - self._at < TICK_SECONDS:
             return
-        done = ticker(self._options, self._counter) - self._start
+        done = self._count()
         recent = (done - self._done) / (now - self._at)
         self._rate = recent if self._rate is None else self._rate + _SMOOTH * (recent - self._rate)
         self._done, self._at = done, now
         if self._expected:
             self._highest = max(self._highest, min(HIGHEST, done / self._expected))
         self._report(self._highest, self._rate)
+
+
+def flushed(options: Options) -> Count:
+    """Counts the bytes that flushes write."""
+    start = tickers(options)
+    return lambda: tickers(options)["flush.write.bytes"] - start["flush.write.bytes"]
+
+
+def compacted(options: Options, stats: Stats) -> Count:
+    """Counts the bytes that compactions take in, of databases that hold `stats`.
+
+    RocksDB counts those that it reads from files. What it finds in the block cache counts as far as what
+    is written and dropped accounts for it: others read from the cache, too.
+    """
+    start = tickers(options)
+    entry = stats.bytes / stats.keys if stats.keys else 0.0
+
+    def count() -> int:
+        now = tickers(options)
+        now.subtract(start)
+        read, cached = now["compact.read.bytes"], now["block.cache.bytes.read"]
+        dropped = sum(now[f"compaction.key.drop.{why}"] for why in ("new", "obsolete", "range_del", "user"))
+        through = now["compact.write.bytes"] + int(entry * dropped)
+        return min(read + cached, max(read, through))
+
+    return count
 
 
 def expected_reads(stats: Stats) -> int:

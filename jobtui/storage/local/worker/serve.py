@@ -14,14 +14,14 @@ from typing import BinaryIO
 
 import msgspec
 
-from jobtui.storage.base import Code
+from jobtui.model import Stats
+from jobtui.storage.base import Code, Report
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.reasons import Trouble, one_line
 from jobtui.storage.local.worker import operations, pairs
 from jobtui.storage.local.worker.database import Database, Keeper
 from jobtui.storage.local.worker.halt import Halt
 from jobtui.storage.local.worker.look import look
-from jobtui.storage.local.worker.progress import Report
 
 THREADS = 16
 # the work under way, and the databases, of a worker that is told to quit get this long in all
@@ -115,7 +115,10 @@ class Server:
             database.discard()
 
     def _reporter(self, number: int) -> Report:
-        return lambda fraction, rate: self._say(number, p.Moved(fraction, rate))
+        def report(fraction: float | None, rate: float | None, before: Stats | None = None) -> None:
+            self._say(number, p.Moved(fraction, rate, before))
+
+        return report
 
     def _stop(self, number: int) -> None:
         halt = self._halts.get(number)
