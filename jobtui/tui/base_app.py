@@ -6,12 +6,14 @@ import asyncio
 import signal
 import threading
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import cast
 
 from rich.segment import Segments
 from rich.style import Style
 from rich.text import Text
+from textual import events
 from textual.app import App, ReturnType
+from textual.dom import DOMNode
 from textual.driver import Driver
 from textual.filter import Monochrome, NoColor
 from textual.screen import Screen
@@ -20,29 +22,41 @@ from jobtui.tui import crash, terminal
 from jobtui.tui.lines import Ink
 from jobtui.tui.styles import style_sheets
 from jobtui.tui.themes import ANSI, THEMES, theme_name
-from jobtui.tui.widgets.inked import INKS
 
 # the shell's way to say that a signal ended a program
 _SIGNALLED = 128
 
 
 class InkScreen(Screen[None]):
-    """The lowest screen of an app: the inks of all widgets are looked up here."""
+    """The lowest screen of an app: the inks of all widgets are looked up here.
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = set(INKS)
+    An ink is looked up when it is first used: as component classes, all of them would be at each start.
+    """
+
+    BLANK = True
+    _styled_anew = False
 
     def ink(self, ink: Ink) -> Style:
         """How an ink looks in the theme of the moment; only what it sets itself."""
         inks = self.__dict__.setdefault("_inks", {})
         style = cast("Style | None", inks.get(ink))
         if style is None:
-            style = inks[ink] = self.get_component_rich_style(ink.value, partial=True)
+            piece = DOMNode(classes=ink.value)
+            piece._attach(self)
+            self.app.stylesheet.apply(piece, animate=False)
+            style = inks[ink] = piece.styles.partial_rich_style
         return style
 
     def notify_style_update(self) -> None:
         """Textual's hook: another theme."""
         super().notify_style_update()
         self.__dict__.pop("_inks", None)
+
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
+        """Textual's hook: at the start all nodes have just been styled; to do it again costs a tenth of it."""
+        if not self._styled_anew:
+            self._styled_anew = True
+            event.refresh_styles = False
 
 
 class BaseApp(App[ReturnType], inherit_bindings=False):
@@ -68,6 +82,13 @@ class BaseApp(App[ReturnType], inherit_bindings=False):
     def ink(self, ink: Ink) -> Style:
         """How an ink looks in the theme of the moment."""
         return cast("InkScreen", self.screen_stack[0]).ink(ink)
+
+    def refresh_css(self, animate: bool = True) -> None:
+        """Textual's hook: before there is a screen, the sheets need only be read in these colours."""
+        if self._driver is None:
+            self.stylesheet.set_variables(self.get_css_variables())
+        else:
+            super().refresh_css(animate)
 
     def on_mount(self) -> None:
         """Textual's hook: a signal ends it as a key would."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime
+
+import msgspec
 
 from jobtui.engine.desk import Desk, Session
 from jobtui.tui.keymap import Keymap
@@ -14,8 +15,7 @@ from jobtui.tui.state import Kept, StateStore
 from jobtui.tui.typed import Typed
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(msgspec.Struct, frozen=True):
     """Shared by all parts.
 
     `now` is the clock that running times are shown by. `watched`: jobs whose end is to be told, as the user
@@ -31,8 +31,8 @@ class Context:
     typed: Typed
     places: Places
     now: Callable[[], datetime]
-    watched: set[int] = field(default_factory=set)
-    submitted: set[int] = field(default_factory=set)
+    watched: set[int] = msgspec.field(default_factory=set)
+    submitted: set[int] = msgspec.field(default_factory=set)
 
     @property
     def space(self) -> str | None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from jobtui.engine.desk import Message
 from jobtui.model import Archived, Change, Job, LinkChanged, Notice, Progress
 
 
-@dataclass(slots=True)
-class Batch:
+class Batch(msgspec.Struct):
     """What happened since the last batch.
 
     `jobs`: the newest snapshot of each job that changed. `rates`: bytes a second by job and task number.
@@ -25,12 +25,12 @@ class Batch:
     cluster is another than it was.
     """
 
-    jobs: dict[int, Job] = field(default_factory=dict)
-    rates: dict[tuple[int, int], float | None] = field(default_factory=dict)
-    born: list[int] = field(default_factory=list)
-    ended: list[Job] = field(default_factory=list)
-    archived: list[int] = field(default_factory=list)
-    notices: list[Notice] = field(default_factory=list)
+    jobs: dict[int, Job] = msgspec.field(default_factory=dict)
+    rates: dict[tuple[int, int], float | None] = msgspec.field(default_factory=dict)
+    born: list[int] = msgspec.field(default_factory=list)
+    ended: list[Job] = msgspec.field(default_factory=list)
+    archived: list[int] = msgspec.field(default_factory=list)
+    notices: list[Notice] = msgspec.field(default_factory=list)
     link: bool = False
     statuses: bool = False
 

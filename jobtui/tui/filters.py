@@ -7,8 +7,9 @@ alternatives; `!` before a term turns it round. A value with blanks stands in do
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+import msgspec
 
 from jobtui.model import Status
 
@@ -19,8 +20,7 @@ _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DATES = ("%Y-%m-%d", "%m/%d/%y", "%Y-%m-%dT%H:%M", "%m/%d/%yT%H:%M", "%Y-%m-%dT%H:%M:%S", "%m/%d/%yT%H:%M:%S")
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(msgspec.Struct, frozen=True):
     """What a filter's text says; fields beginning with `not_` are the turned-round terms.
 
     `problems` are terms that say nothing yet, in a person's words; they filter nothing.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
+import msgspec
 from textual.keys import _character_to_key
 
 from jobtui.tui.commands import BY_ID, CHAINS, COMMANDS, Command, Where, commands
@@ -35,8 +35,7 @@ _SHOWN = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Keymap:
+class Keymap(msgspec.Struct, frozen=True):
     """The changes that stand (command id to keys, as Textual takes them) and what is wrong with the others."""
 
     changes: Mapping[str, str]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from jobtui.engine.desk import Desk
 from jobtui.engine.terms import Query, Sort, View
@@ -37,8 +38,7 @@ def view_of(desk: Desk, filter: Filter, sort: str, descending: bool, archived: b
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """A view, and whether every place of it can be read at once or only the first ones."""
 
     view: View

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from jobtui.model import Job, Stats
 from jobtui.tui import units
@@ -14,8 +15,7 @@ _FIGURE = 20
 _LABEL = 12
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(msgspec.Struct, frozen=True):
     """What a look at a space on a host came to: its stats, or why there are none."""
 
     stats: Stats | None = None

@@ -13,6 +13,7 @@ from jobtui.tui.feed import Batch
 class View(Container):
     """A place: is told what happened, and says where the focus belongs and which keys are its own."""
 
+    BLANK = True
     where: Where = Where.JOBS
     title: str = ""
 

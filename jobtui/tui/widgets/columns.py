@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 # between neighbours
 GAP = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(msgspec.Struct, frozen=True):
     """A column of a table.
 
     `least` and `most` bound its width in cells; in between it is as wide as the widest cell seen. `gives`:
@@ -29,8 +29,7 @@ class Column:
     sorts: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(msgspec.Struct, frozen=True):
     """A column that is shown: its place in the row's cells, where it begins, and how wide it is."""
 
     column: Column

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
+import msgspec
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
@@ -37,8 +37,7 @@ class FilterInput(Input):
         self.post_message(self.Left(False))
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(msgspec.Struct, frozen=True):
     """What a filter lets through. `shown` None: it is being looked for. `remark`: what is wrong with it."""
 
     text: str = ""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from jobtui.model import Status
 from jobtui.tui import units
@@ -20,14 +21,13 @@ _WORDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """What the header says. `place`: where one is, "" for the jobs. `link`: the cluster's connection."""
 
     profile: str = ""
     hosts: int | None = None
     space: str | None = None
-    counts: Mapping[Status, int] = field(default_factory=dict)
+    counts: Mapping[Status, int] = msgspec.field(default_factory=dict)
     flags: tuple[str, ...] = ()
     place: str = ""
     link: Piece | None = None

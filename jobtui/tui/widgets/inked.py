@@ -1,7 +1,6 @@
 """Inks as styles: what lets a widget paint lines of pieces.
 
-The inks are looked up in one place, the dashboard, once a theme: as component classes of every widget they
-would cost a tenth of a second at each start.
+The inks are looked up in one place, the lowest screen, once a theme.
 """
 
 from __future__ import annotations
@@ -17,8 +16,7 @@ from textual.widget import Widget
 
 from jobtui.tui.lines import Ink, Line, Piece, cut, line_width
 from jobtui.tui.text import clean
-
-INKS = frozenset(ink.value for ink in Ink)
+from jobtui.tui.widgets.plain_cache import PlainCache
 
 
 class InkWell(Protocol):
@@ -68,6 +66,10 @@ class Inked(Widget):
 
 class OneLine(Inked):
     """A widget one line high that paints what `line` says."""
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._styles_cache = PlainCache()
 
     def line(self, width: int) -> Line:
         """What to show in `width` cells."""

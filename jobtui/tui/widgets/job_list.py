@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from msgspec.structs import replace
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
@@ -44,30 +44,36 @@ class JobTable(Table):
 class JobList(Vertical):
     """See the module. Says which job the cursor is on; the cursor stays with its job whatever comes."""
 
-    @dataclass
+    BLANK = True
+
     class Current(Message):
         """The job under the cursor changed, or there is another."""
 
-        job: Job | None
+        def __init__(self, job: Job | None) -> None:
+            super().__init__()
+            self.job = job
 
-    @dataclass
     class Opened(Message):
         """A job was opened."""
 
-        job: Job
+        def __init__(self, job: Job) -> None:
+            super().__init__()
+            self.job = job
 
     class Unfollowed(Message):
         """The cursor was taken away from the newest job: it is followed no longer."""
 
-    @dataclass
     class Failed(Message):
         """The history could not be searched."""
 
-        reason: str
+        def __init__(self, reason: str) -> None:
+            super().__init__()
+            self.reason = reason
 
-    @dataclass
     class _Searched(Message):
-        answered: Answered[Found]
+        def __init__(self, answered: Answered[Found]) -> None:
+            super().__init__()
+            self.answered = answered
 
     def __init__(self, context: Context, *, archived: bool = False, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)

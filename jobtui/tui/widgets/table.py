@@ -8,7 +8,6 @@ row stays where it is on screen.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from rich.style import Style
@@ -22,6 +21,7 @@ from jobtui.tui.lines import Ink, Line, line_width
 from jobtui.tui.text import width_of
 from jobtui.tui.widgets.columns import GAP, Column, Placed, place
 from jobtui.tui.widgets.inked import Inked
+from jobtui.tui.widgets.plain_cache import PlainCache
 from jobtui.tui.widgets.row_painter import GUTTER, RowPainter, Sorting
 
 # rows whose look is remembered: a few pages
@@ -62,35 +62,36 @@ class Table(ScrollView, Inked, can_focus=True):
     `moves`: keys that move the cursor, and how.
     """
 
-    @dataclass
     class Moved(Message):
         """The cursor is on another row, or there is none any more (None)."""
 
-        table: Table
-        key: Hashable | None
+        def __init__(self, table: Table, key: Hashable | None) -> None:
+            super().__init__()
+            self.table, self.key = table, key
 
         def can_replace(self, message: Message) -> bool:
             """Only where the cursor came to rest matters."""
             return isinstance(message, Table.Moved) and message.table is self.table
 
-    @dataclass
     class Opened(Message):
         """Enter, or a double click, on a row."""
 
-        table: Table
-        key: Hashable
+        def __init__(self, table: Table, key: Hashable) -> None:
+            super().__init__()
+            self.table, self.key = table, key
 
-    @dataclass
     class SortAsked(Message):
         """A click on the header of a column that sorts."""
 
-        table: Table
-        column: str
+        def __init__(self, table: Table, column: str) -> None:
+            super().__init__()
+            self.table, self.column = table, column
 
     moves: Mapping[str, Callable[[Table], None]] = {}
 
     def __init__(self, columns: Sequence[Column], rows: Rows, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
+        self._styles_cache = PlainCache()
         self.rows = rows
         self.sorting: Sorting | None = None
         self._columns = tuple(columns)
