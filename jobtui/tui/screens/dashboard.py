@@ -39,6 +39,12 @@ LEAST = Size(40, 10)
 _LONGEST_TOLD = 600
 
 
+class Stage(Container):
+    """Where the place stands."""
+
+    BLANK = True
+
+
 class Dashboard(Conversation):
     """The one screen that is always there; dialogs come over it."""
 
@@ -50,7 +56,7 @@ class Dashboard(Conversation):
         self.header = Header(id="header")
         self.alarm = LinesView(id="alarm")
         self.jobs = JobsView(context, id="jobs")
-        self.stage = Container(self.jobs, id="stage")
+        self.stage = Stage(self.jobs, id="stage")
         self.too_small = LinesView(id="too-small")
         self.place: View = self.jobs
         self._views: dict[str, View] = {"jobs": self.jobs}
