@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from textual.timer import Timer
 
 from jobtui.engine.desk import Desk, Session
-from jobtui.model import Status
+from jobtui.model import LinkState, Status
 from jobtui.tui.base_app import BaseApp
 from jobtui.tui.context import Context
 from jobtui.tui.feed import Batch, Feed
@@ -46,7 +46,9 @@ class DashboardApp(BaseApp[int]):
         kept = store.read()
         super().__init__(settings.theme or kept.theme, settings.state_dir)
         self._painted = painted
-        space = kept.space if kept.space in desk.spaces() else None
+        # a cluster tells its spaces later: until then the one that was kept is believed
+        self._believed = desk.link is not None
+        space = kept.space if self._believed or kept.space in desk.spaces() else None
         self.context = Context(
             desk=desk,
             settings=settings,
@@ -124,6 +126,9 @@ class DashboardApp(BaseApp[int]):
                 if job.status is Status.RUNNING:
                     batch.jobs[job_id] = self._desk.job(job_id) or job
             self.dashboard.take(batch)
+            link = self._desk.link
+            if batch.link and link is not None and link.state is LinkState.CONNECTED:
+                self.context.places.ask()
             self._frame = self.set_timer(_FRAME_SECONDS, self._next_frame)
 
     def on_refreshed(self, message: Refreshed) -> None:
@@ -135,7 +140,20 @@ class DashboardApp(BaseApp[int]):
     def on_seen(self, message: Seen) -> None:
         """There is a new overview."""
         message.stop()
+        if self._believed:
+            self._prove_space()
         self.dashboard.places_seen()
+
+    def _prove_space(self) -> None:
+        """Let go of the kept space once it is plain that the cluster no longer has it."""
+        overview, session = self.context.places.overview, self.context.session
+        if overview is None:
+            return
+        self._believed = False
+        if session.space not in (None, *(look.space.name for look in overview.spaces)):
+            self.dashboard.tell(f"Space '{session.space}' is no longer there: none is chosen", "warning")
+            session.space = None
+            self.dashboard.space_chosen()
 
     @property
     def paused(self) -> bool:

@@ -13,7 +13,7 @@ from jobtui.tui.context import Context
 from jobtui.tui.copying import copyable
 from jobtui.tui.deeds import Deeds
 from jobtui.tui.exporting import export, new_place
-from jobtui.tui.job_rows import DEFAULT_COLUMNS, JOB_COLUMNS
+from jobtui.tui.job_rows import JOB_COLUMNS, usual_columns
 from jobtui.tui.lines import Ink
 from jobtui.tui.screens.dialog import Choice, Question
 from jobtui.tui.threads import in_thread
@@ -73,7 +73,7 @@ class Errands:
         kept = self._shared.kept
         at = 0
         while True:
-            shown = set(kept.columns or DEFAULT_COLUMNS)
+            shown = set(kept.columns or usual_columns(self._shared.desk))
             choices = [
                 Choice("✔" if column.key in shown else "·", column.label, index)
                 for index, column in enumerate(JOB_COLUMNS)

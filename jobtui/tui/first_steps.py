@@ -34,7 +34,10 @@ def first_steps(context: Context, archived: bool) -> tuple[Line, ...]:
     steps: list[tuple[str, str]] = []
     if not spaces and context.settings.demo:
         return ((("  The demo's spaces are being filled; a moment …", Ink.MUTED),),)
-    if not spaces:
+    if not spaces and context.desk.link is not None:
+        steps.append(("SHOW SPACES", "the cluster's, once it is connected"))
+        space = "nba"
+    elif not spaces:
         steps.append(("CREATE SPACE demo", "makes a space on every host"))
         steps.append(('CREATE SPACE mine AT "/path/to/rocksdb"', "or adopts a RocksDB database that you have"))
         space = "demo"

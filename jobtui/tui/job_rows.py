@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
+from jobtui.engine.desk import Desk
 from jobtui.engine.failures import StoreError
 from jobtui.engine.terms import View
-from jobtui.model import Job, Status
+from jobtui.model import Job, Origin, Status
 from jobtui.tui import units
 from jobtui.tui.glyphs import MARKED, WATCHED, progress, status_piece
 from jobtui.tui.lines import Ink, Line
@@ -30,10 +31,12 @@ JOB_COLUMNS: tuple[Column, ...] = (
     Column("space", "Space", 6, 30, gives=10, sorts=True),
     Column("hosts", "Hosts", 5, 5, gives=9, right=True),
     Column("reclaimed", "Reclaimed", 9, 10, gives=8, right=True, sorts=True),
-    Column("origin", "From", 6, 24, gives=7),
-    Column("reason", "Reason", 12, 60, gives=5, fills=True),
+    Column("origin", "From", 8, 24, gives=5),
+    Column("reason", "Reason", 12, 60, gives=7, fills=True),
 )
 DEFAULT_COLUMNS = ("id", "command", "status", "progress", "start", "stop", "took", "reason")
+# a cluster has jobs that others submitted: where each came from is told without being asked for
+CLUSTER_COLUMNS = (*DEFAULT_COLUMNS, "origin")
 
 
 # stands for a job that can't be read, or not yet
@@ -45,11 +48,16 @@ def _gone(job_id: int) -> Job:
     return Job(id=job_id, command="–", space="", submitted=_NEVER, status=Status.FINISHED)
 
 
-def chosen_columns(keys: Iterable[str]) -> tuple[Column, ...]:
-    """The columns of these keys, in the table's order; all defaults where none of them is known."""
+def usual_columns(desk: Desk) -> tuple[str, ...]:
+    """The columns' keys where nobody has chosen any."""
+    return DEFAULT_COLUMNS if desk.link is None else CLUSTER_COLUMNS
+
+
+def chosen_columns(keys: Iterable[str], desk: Desk) -> tuple[Column, ...]:
+    """The columns of these keys, in the table's order; the usual ones where none of them is known."""
     wanted = set(keys)
     found = tuple(column for column in JOB_COLUMNS if column.key in wanted)
-    return found or tuple(column for column in JOB_COLUMNS if column.key in DEFAULT_COLUMNS)
+    return found or tuple(column for column in JOB_COLUMNS if column.key in usual_columns(desk))
 
 
 class JobRows:
@@ -177,8 +185,15 @@ def took(job: Job, now: datetime) -> float | None:
 
 def _origin(job: Job, now: datetime) -> Line:
     if job.origin is not None:
-        return ((f"{job.origin.cluster} {job.origin.id}", Ink.MUTED),)
+        return ((_there(job.origin, ended=job.status.ended), Ink.MUTED),)
     return ((f"job {job.recovered_from}" if job.recovered_from is not None else "", Ink.MUTED),)
+
+
+def _there(origin: Origin, *, ended: bool) -> str:
+    # the id first: it stays where the column is narrow
+    if origin.id:
+        return f"{origin.id} on {origin.cluster}"
+    return "" if ended else f"asked of {origin.cluster}"
 
 
 def _reclaimed(job: Job, now: datetime) -> Line:

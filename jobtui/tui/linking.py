@@ -37,7 +37,7 @@ def link_alarm(link: Link, told: datetime, now: datetime, retry_key: str) -> str
     """
     reason = f": {link.detail}" if link.detail else ""
     if link.state is LinkState.REFUSED:
-        return f"The cluster refused{reason}. {retry_key} tries again"
+        return f"Not connected{reason}. {retry_key} tries again"
     if link.state is not LinkState.LOST:
         return ""
     if link.retry_in is None:

@@ -71,8 +71,8 @@ def test_a_certificate_that_is_not_trusted_is_refused_and_not_tried_again(tls: T
 @pytest.mark.parametrize(
     ("graphd_speaks_tls", "tls", "words"),
     [
-        (True, None, "does it want TLS?"),
-        (False, Tls(ca=PEM / "ca.pem"), "TLS: no agreement with graphd"),
+        (True, None, "or want TLS"),
+        (False, Tls(ca=PEM / "ca.pem"), "TLS: no agreement with graphd, which may speak none"),
     ],
 )
 def test_tls_on_one_side_alone_is_lost_with_a_hint(

@@ -27,7 +27,7 @@ NOW = FakeClock().now()
         (
             Link(LinkState.REFUSED, NOW, detail="bad password"),
             "✖ refused",
-            "refused: bad password. R tries again",
+            "Not connected: bad password. R tries again",
         ),
         (
             Link(LinkState.LOST, NOW, detail="no route", retry_in=8),

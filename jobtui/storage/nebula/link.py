@@ -89,7 +89,7 @@ class LinkKeeper:
         if self.link.state is LinkState.CONNECTED:
             return
         if self.link.state is LinkState.LOST and self._error is not None:
-            since = self.link.since.strftime("%H:%M:%S UTC")
+            since = self.link.since.astimezone().strftime("%H:%M:%S")
             text = f"no connection to the cluster since {since}: {self._error.detail}"
             raise StorageError(self._error.code, self._error.host, "", text)
         if self.link.state is LinkState.REFUSED and self._error is not None:

@@ -111,7 +111,7 @@ class Line:
         except StorageError as error:
             raise self._error(
                 Code.UNREACHABLE,
-                f"{error.detail}, at the greeting: is it a graphd of 3.x, and does it want TLS?",
+                f"{error.detail}, at the greeting: it may be no graphd of 3.x, or want TLS",
             ) from None
         if answer.error_code != ErrorCode.SUCCEEDED:
             raise self._error(
@@ -213,7 +213,7 @@ def _connected(address: Address, settings: ClusterSettings) -> socket.socket:
         raise StorageError(Code.ACCESS, str(address), "", text) from None
     except (OSError, ValueError) as error:
         sock.close()
-        text = f"TLS: no agreement with graphd: {reason_of(error)}"
+        text = f"TLS: no agreement with graphd, which may speak none: {reason_of(error)}"
         raise StorageError(Code.UNREACHABLE, str(address), "", text) from None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobtui.model import Event, EventKind, Job
+from jobtui.model import Event, EventKind, Job, Origin
 from jobtui.tui import units
 from jobtui.tui.lines import STATUS_INK, Ink, Line
 from jobtui.tui.text import clean, wrap
@@ -22,9 +22,15 @@ def events(job: Job, recovered_as: Sequence[int], width: int) -> list[Line]:
         word = "job" if len(recovered_as) == 1 else "jobs"
         lines.append(((f" recovered as {word} {units.ids(list(recovered_as))}", Ink.ACCENT),))
     if job.origin is not None:
-        origin = job.origin
-        lines.append(((f" job {origin.id} of space {origin.space} on cluster {origin.cluster}", Ink.MUTED),))
+        lines.append(((f" {_home(job.origin, ended=job.status.ended)}", Ink.MUTED),))
     return lines
+
+
+def _home(origin: Origin, *, ended: bool) -> str:
+    where = f"space {origin.space} on cluster {origin.cluster}"
+    if origin.id:
+        return f"job {origin.id} of {where}"
+    return f"asked of {where}: {'no id of it there is known' if ended else 'its id there is not told yet'}"
 
 
 def _day(job: Job) -> Line:

@@ -80,7 +80,7 @@ class JobList(Vertical):
         self._shared = context
         self._archived = archived
         self.rows = JobRows(context.now, context.watched)
-        self.table = JobTable(chosen_columns(context.kept.columns), self.rows)
+        self.table = JobTable(chosen_columns(context.kept.columns, context.desk), self.rows)
         self.table.moves = moves(context.keymap)
         self.filter_line = FilterLine()
         self.filter_text = ""
@@ -160,7 +160,7 @@ class JobList(Vertical):
 
     def set_columns(self, keys: Iterable[str]) -> None:
         """Show these columns."""
-        self.table.columns = chosen_columns(keys)
+        self.table.columns = chosen_columns(keys, self._shared.desk)
 
     def set_empty(self, lines: Iterable[Line]) -> None:
         """What to say where there is no job."""

@@ -1,0 +1,106 @@
+"""The dashboard on a cluster: where jobs came from, what is not known yet, and what a newcomer is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from jobtui.engine.desk import Session
+from jobtui.model import LinkState, Status
+from jobtui.tui.settings import TuiSettings
+from tests.support.dashboards import Stage, showing
+from tests.support.engines import WAIT
+from tests.support.mirrors import MirrorBench, mirror_bench
+from tests.support.scripted_mirror import ScriptedMirror
+
+
+@asynccontextmanager
+async def on_a_cluster(
+    root: Path, mirror: ScriptedMirror, size: tuple[int, int] = (140, 30)
+) -> AsyncIterator[tuple[Stage, MirrorBench]]:
+    settings = TuiSettings(state_dir=root / "dashboard")
+    with mirror_bench(root, mirror) as prod:
+        async with showing(prod.engine, settings=settings, size=size, clock=prod.clock, behind=prod) as shown:
+            yield shown, prod
+
+
+@pytest.mark.parametrize("size", [(140, 30), (120, 30), (200, 50)])
+def test_the_jobs_of_others_are_told_with_where_they_came_from(tmp_path: Path, size: tuple[int, int]) -> None:
+    async def run() -> None:
+        async with on_a_cluster(tmp_path, ScriptedMirror(("nba", "test2")), size) as (shown, prod):
+            prod.cluster(lambda mirror: mirror.put("test2", 41, command="rebuild tag index"))
+            await shown.shows("rebuild tag index test2")
+            assert "From" in shown.row("Job Id")
+            assert "41 on p" in shown.row("▶ running")
+
+    asyncio.run(run())
+
+
+def test_an_id_that_the_cluster_has_not_told_is_shown_as_none(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with on_a_cluster(tmp_path, ScriptedMirror()) as (shown, prod):
+            prod.cluster(lambda mirror: mirror.answers.clear())
+            prod.engine.execute("ADMIN FLUSH nba", prod.session)
+            await shown.shows("flush nba", "asked of prod")
+            await shown.press("home", "left_square_bracket")
+            await shown.until(lambda: "its id there is not told yet" in shown.detail)
+            answer = prod.engine.execute("SHOW JOB 1", Session(None, tmp_path)).result(WAIT)
+            (told,) = answer.results[0].rows
+            assert told.values["origin"] == {"cluster": "prod", "space": "nba", "id": None}
+            prod.cluster(lambda mirror: mirror.answers.set())
+            await shown.shows("1 on prod")
+            await shown.until(lambda: "job 1 of space nba on cluster prod" in shown.detail)
+
+    asyncio.run(run())
+
+
+def test_a_job_that_never_was_one_there_shows_no_id(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with on_a_cluster(tmp_path, ScriptedMirror()) as (shown, prod):
+            prod.cluster(lambda mirror: mirror.put("nba", 40, command="compact"))
+            prod.heard.until(1, Status.RUNNING)
+            prod.say("ADMIN COMPACT nba")  # the cluster has it already
+            await shown.shows("■ stopped")
+            assert "40 on prod" in shown.row("▶ running")
+            assert "on prod" not in shown.row("■ stopped")
+            assert "asked of" not in shown.row("■ stopped")
+
+    asyncio.run(run())
+
+
+def test_a_newcomer_is_not_told_to_create_what_a_cluster_creates(tmp_path: Path) -> None:
+    async def run() -> None:
+        mirror = ScriptedMirror()
+        mirror.tell(LinkState.LOST)
+        async with on_a_cluster(tmp_path, mirror) as (shown, prod):
+            await shown.shows("SHOW SPACES")
+            assert "CREATE SPACE" not in shown.screen
+            prod.cluster(lambda mirror: mirror.tell(LinkState.CONNECTED))
+            await shown.shows("USE nba")
+            await shown.shows_no_more("SHOW SPACES")
+
+    asyncio.run(run())
+
+
+def test_the_kept_space_is_believed_until_the_cluster_tells_its_own(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with on_a_cluster(tmp_path, ScriptedMirror(("nba", "test2"))) as (shown, _):
+            await shown.say("USE test2")
+            await shown.shows("space test2")
+        mirror = ScriptedMirror(("nba", "test2"))
+        mirror.tell(LinkState.LOST)
+        async with on_a_cluster(tmp_path, mirror) as (shown, prod):
+            await shown.shows("space test2")
+            prod.cluster(lambda mirror: mirror.tell(LinkState.CONNECTED))
+            await shown.until(lambda: shown.app.context.places.overview is not None)
+            await shown.shows("space test2")
+        async with on_a_cluster(tmp_path, ScriptedMirror(("nba",))) as (shown, _):
+            await shown.shows("Space 'test2' is no longer there")
+            await shown.shows_no_more("space test2 ")
+            assert shown.app.context.session.space is None
+
+    asyncio.run(run())
