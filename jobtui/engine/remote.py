@@ -18,6 +18,7 @@ from typing import BinaryIO, TypeVar
 from jobtui.engine import answers, wire
 from jobtui.engine.connection import as_of_now
 from jobtui.engine.desk import Answer, Failure, Listener, Message, Overview, Refused, Session
+from jobtui.engine.owners_places import OwnersPlaces
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import Reader
 from jobtui.history import History, StoreError
@@ -50,6 +51,7 @@ class Remote(Reader):
         self._owner_gone = False
         self._waiting: list[tuple[tuple[int, ...], Future[tuple[Job, ...]]]] = []
         self._link: tuple[Link, float] | None = None
+        self._of_cluster = None if profile.cluster is None else OwnersPlaces(self._look_there)
         self._following, self._lines, greeting = _greeted(self._door)
         self._note_link(greeting.messages)
         self.history.refresh()
@@ -89,6 +91,7 @@ class Remote(Reader):
             try:
                 if isinstance(statement, ShowJobs):
                     self._read_up_to(max((job for result in done for job in result.jobs), default=0))
+                    self._know(statement.space)
                     done.append(self._run(statement, answers.words(text, statement), session))
                     continue
                 ran = self._hand_in(answers.words(text, statement), session)
@@ -135,7 +138,17 @@ class Remote(Reader):
 
     def overview(self) -> Future[Overview]:
         """See `Desk.overview`; the owner looks."""
-        return _beside(lambda: self._want(wire.Look(), wire.Looked).overview)
+        return _beside(self._look_there if self._of_cluster is None else self._of_cluster.now)
+
+    def spaces(self) -> tuple[str, ...]:
+        """See `Desk.spaces`; a cluster's are the owner's to tell, and until it has, those of the history."""
+        told = None if self._of_cluster is None else self._of_cluster.told
+        return super().spaces() if told is None else tuple(look.space.name for look in told.spaces)
+
+    def host_names(self) -> tuple[str, ...]:
+        """See `Desk.host_names`."""
+        told = None if self._of_cluster is None else self._of_cluster.told
+        return super().host_names() if told is None else tuple(host.name for host in told.hosts)
 
     def stats(self, space: str, host: str) -> Future[Stats]:
         """See `Desk.stats`; the owner looks."""
@@ -182,6 +195,16 @@ class Remote(Reader):
         while self.history.last_id() < job_id and time.monotonic() < end:
             time.sleep(LAG_SECONDS / 100)
             self.history.refresh()
+
+    def _know(self, space: str | None) -> None:
+        """Have asked the owner of a space that is not known here: a cluster's may have had no jobs yet."""
+        if self._of_cluster is None or space is None:
+            return
+        if space not in {*self.spaces(), *self.history.spaces()}:
+            self._of_cluster.now()
+
+    def _look_there(self) -> Overview:
+        return self._want(wire.Look(), wire.Looked).overview
 
     def _hand_in(self, words: str, session: Session) -> wire.Ran:
         ran = self._want(wire.Run(words, session.space, str(session.cwd)), wire.Ran)

@@ -17,6 +17,7 @@ from jobtui.storage.nebula.settings import Address, ClusterSettings
 from tests.support.engines import WAIT, Heard
 from tests.support.mirrors import MirrorBench, mirror_bench
 from tests.support.scripted_mirror import ScriptedMirror
+from tests.support.waiting import eventually
 
 CLUSTER = ClusterSettings(name="prod", addresses=(Address("10.0.0.1", 9669),))
 
@@ -62,6 +63,32 @@ def test_an_order_is_handed_to_the_owner_and_waited_for(owner: MirrorBench, prof
     ended = remote.ended([1])
     owner.cluster(lambda mirror: mirror.put("nba", 1, Status.FINISHED))
     assert [job.status for job in ended.result(WAIT)] == [Status.FINISHED]
+    remote.close()
+
+
+def test_spaces_without_jobs_are_the_owners_to_tell(owner: MirrorBench, profile: Profile) -> None:
+    remote = Remote.connect(profile)
+    eventually(lambda: (remote.spaces(), remote.host_names()) == (("nba", "test2"), ("10.0.0.5",)))
+    owner.cluster(lambda mirror: mirror.there.update({"fresh": {}}))
+    session = Session(None, Path("/"))
+    assert remote.execute("SHOW JOBS IN fresh", session).result(WAIT).failure is None
+    assert remote.spaces() == ("fresh", "nba", "test2")
+    refused = remote.execute("SHOW JOBS IN test", session).result(WAIT).failure
+    assert refused is not None
+    assert refused.message == "Space 'test' does not exist; did you mean 'test2'?"
+    remote.close()
+
+
+def test_without_a_connection_the_spaces_of_the_history_are_known(owner: MirrorBench, profile: Profile) -> None:
+    owner.say("ADMIN COMPACT nba")
+    owner.cluster(lambda mirror: mirror.tell(LinkState.LOST))
+    remote = Remote.connect(profile)
+    assert remote.spaces() == ("nba",)
+    session = Session(None, Path("/"))
+    assert remote.execute("SHOW JOBS IN nba", session).result(WAIT).failure is None
+    refused = remote.execute("SHOW JOBS IN test2", session).result(WAIT).failure
+    assert refused is not None
+    assert "no connection to the cluster" in refused.message
     assert remote.spaces() == ("nba",)
     remote.close()
 
