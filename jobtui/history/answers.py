@@ -11,7 +11,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import compress
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from jobtui.history.filters import mask
 from jobtui.history.query import Query
@@ -30,6 +30,10 @@ class Answer(Protocol):
 
     def key(self, job: Job) -> float:
         """The key of a recent job among these."""
+        ...
+
+    def among(self, job: Job) -> Any:
+        """What orders recent jobs that have the same key, before their ids do."""
         ...
 
     def count(self) -> int:
@@ -68,6 +72,10 @@ class ById:
     def key(self, job: Job) -> float:
         """See Answer: they are ordered by their ids alone."""
         return 0.0
+
+    def among(self, job: Job) -> None:
+        """See Answer."""
+        return
 
     def count(self) -> int:
         """See Answer."""

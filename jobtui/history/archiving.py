@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 from array import array
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,7 @@ from jobtui.history.io import Disk
 from jobtui.history.manifest import ArchiveEntry
 from jobtui.history.records import SCHEMA
 from jobtui.history.segment import Segment, index_name, records_name
-from jobtui.history.state import Tally, flat, nested
+from jobtui.history.state import Replaced, State, Tally, flat, nested
 from jobtui.history.steps import Steps
 from jobtui.history.sweeping import remove_archive
 from jobtui.history.vault import UnsureError, Vault
@@ -27,10 +28,14 @@ _NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno
 
 @dataclass(frozen=True, slots=True)
 class _Taking:
-    """What is taken of one segment: places of records, and whether these are all that count in it."""
+    """What is taken of one segment: places of records, and whether these are all that count in it.
+
+    `changed` jobs stay: the journal has their newer versions, which are told by the older ones here.
+    """
 
     segment: Segment
     places: Sequence[int]
+    changed: Mapping[int, Replaced]
     whole: bool
 
 
@@ -40,6 +45,7 @@ class _Divided:
 
     moved: list[Segment] = field(default_factory=list)
     rest: list[Segment] = field(default_factory=list)
+    replaced: dict[int, Replaced] = field(default_factory=dict)
     ids: array[int] = field(default_factory=lambda: array("Q"))
     tally: Tally = field(default_factory=Counter)
     tasks: int = 0
@@ -50,7 +56,7 @@ def archive(vault: Vault, first: int, last: int) -> Steps[ArchiveResult]:
     state, disk = vault.state, vault.disk
     taken = []
     for segment in state.segments:
-        if (some := _taking(segment, first, last)) is not None:
+        if (some := _taking(state, segment, first, last)) is not None:
             taken.append(some)
             yield
     if not taken:
@@ -82,6 +88,7 @@ def archive(vault: Vault, first: int, last: int) -> Steps[ArchiveResult]:
         left = [segment for segment in state.segments if segment.name not in gone]
         state.settle(after, (*left, *divided.rest))
         state.tally.subtract(divided.tally)
+        state.replaced |= divided.replaced
     for taken_name in gone:
         for file in (records_name(taken_name), index_name(taken_name)):
             with contextlib.suppress(OSError):
@@ -89,17 +96,20 @@ def archive(vault: Vault, first: int, last: int) -> Steps[ArchiveResult]:
     return ArchiveResult(divided.ids, divided.tasks)
 
 
-def _taking(segment: Segment, first: int, last: int) -> _Taking | None:
+def _taking(state: State, segment: Segment, first: int, last: int) -> _Taking | None:
     entry = segment.entry
     if entry.last < first or entry.first > last:
         return None
-    present = segment.present()
+    present, ids = segment.present(), segment.columns.ids
     if first <= entry.first and entry.last <= last:
         places = present
     else:
-        ids = segment.columns.ids
         places = [place for place in present if first <= ids[place] <= last]
-    return _Taking(segment, places, len(places) == len(present)) if places else None
+    if not places:
+        return None
+    with state.mutex:
+        changed = {job_id: state.replaced[job_id] for job_id in segment.changed().intersection(ids)}
+    return _Taking(segment, places, changed, len(places) == len(present) and not changed)
 
 
 def _divide(vault: Vault, taken: Sequence[_Taking], place: Path) -> Steps[_Divided]:
@@ -116,10 +126,15 @@ def _divide(vault: Vault, taken: Sequence[_Taking], place: Path) -> Steps[_Divid
             divided.moved.append(segment)
             continue
         lines = segment.lines()
-        others = sorted(set(segment.present()).difference(places))
+        ids = segment.columns.ids
+        changed = (bisect_left(ids, job_id) for job_id in some.changed)
+        others = sorted({*segment.present(), *changed}.difference(places))
         yield
         divided.moved.append((yield from vault.write_part(place, segment, lines, places)))
-        divided.rest.append((yield from vault.write_part(vault.directory, segment, lines, others)))
+        rest = yield from vault.write_part(vault.directory, segment, lines, others, some.changed)
+        divided.rest.append(rest)
+        for job_id, each in some.changed.items():
+            divided.replaced[job_id] = Replaced(rest, each.space, each.status)
     divided.ids = array("Q", sorted(divided.ids))
     return divided
 

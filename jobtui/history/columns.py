@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Generic, TypeVar
+
+import msgspec
 
 from jobtui.model import Job, Status
 
@@ -46,6 +47,7 @@ NUMBERS: Final[dict[str, Callable[[Job], float]]] = {
     "progress": lambda job: number(job.progress),
     "reclaimed": lambda job: -1e300 if job.reclaimed is None else float(job.reclaimed),
     "tasks": lambda job: float(len(job.tasks)),
+    "origin": lambda job: number(job.origin.id if job.origin is not None else job.recovered_from),
 }
 """The columns of numbers that are read when asked, and what each holds of a job."""
 
@@ -60,16 +62,27 @@ def reason_of(job: Job) -> str:
     return "\n".join(dict.fromkeys(text for text in (job.reason, *(task.reason for task in job.tasks)) if text))
 
 
-@dataclass(frozen=True, slots=True)
-class Coded(Generic[T]):
+def cluster_of(job: Job) -> str:
+    """The cluster that a mirrored job lives in, "" for any other."""
+    return job.origin.cluster if job.origin is not None else ""
+
+
+TEXTS: Final[dict[str, Callable[[Job], str]]] = {
+    "reasons": reason_of,
+    "reason": lambda job: job.reason,
+    "cluster": cluster_of,
+}
+"""The columns of texts that repeat and are read when asked, and what each holds of a job."""
+
+
+class Coded(msgspec.Struct, Generic[T], frozen=True):
     """A column of repeating values: `values` once each, `codes` a place in it for each record."""
 
     values: tuple[T, ...]
     codes: array[int]
 
 
-@dataclass(slots=True)
-class Columns:
+class Columns(msgspec.Struct):
     """What is kept of a segment at rest, in the order of its records, which is that of their ids.
 
     `starts` has one entry more than there are records: where the last one ends. `recovered` are pairs of

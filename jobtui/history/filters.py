@@ -128,7 +128,7 @@ def _by_time(query: Query, segment: Segment) -> Iterable[bytes]:
 
 
 def _by_words(query: Query, segment: Segment) -> Iterable[bytes]:
-    hosts, reasons = segment.hosts(), segment.reasons()
+    hosts, reasons = segment.hosts(), segment.texts("reasons")
     for word in query.words:
         yield _by_word(word, segment, hosts, reasons)
     for word in query.not_words:

@@ -19,13 +19,13 @@ import msgspec
 from jobtui.history.columns import (
     CODE_OF,
     NUMBERS,
+    TEXTS,
     Coded,
     Columns,
     coded,
     hosts_of,
     narrow,
     part_of,
-    reason_of,
 )
 from jobtui.history.framing import framed, is_whole
 from jobtui.history.framing import lines as framed_lines
@@ -36,7 +36,6 @@ FORMAT: Final = 1
 _HEAD_ROOM: Final = 1024
 _CORE: Final = "core"
 _HOSTS: Final = "hosts"
-_REASONS: Final = "reasons"
 
 
 class IndexUnusableError(Exception):
@@ -126,8 +125,8 @@ class Source(Protocol):
         """Each job's hosts."""
         ...
 
-    def reasons(self) -> Coded[str]:
-        """Each job's reasons."""
+    def texts(self, name: str) -> Coded[str]:
+        """A column of columns.TEXTS."""
         ...
 
 
@@ -145,9 +144,9 @@ class Records:
         """See Source."""
         return coded(map(hosts_of, self._jobs))
 
-    def reasons(self) -> Coded[str]:
+    def texts(self, name: str) -> Coded[str]:
         """See Source."""
-        return coded(map(reason_of, self._jobs))
+        return coded(map(TEXTS[name], self._jobs))
 
 
 class Part:
@@ -164,9 +163,9 @@ class Part:
         """See Source."""
         return part_of(self._whole.hosts(), self._places)
 
-    def reasons(self) -> Coded[str]:
+    def texts(self, name: str) -> Coded[str]:
         """See Source."""
-        return part_of(self._whole.reasons(), self._places)
+        return part_of(self._whole.texts(name), self._places)
 
 
 def index_lines(columns: Columns, source: Source) -> Iterator[tuple[str, bytes]]:
@@ -183,9 +182,11 @@ def index_lines(columns: Columns, source: Source) -> Iterator[tuple[str, bytes]]
     yield _CORE, framed(_encode(core))
     for name in NUMBERS:
         yield name, framed(_encode(_packed(source.numbers(name))))
-    hosts, reasons = source.hosts(), source.reasons()
+    hosts = source.hosts()
     yield _HOSTS, framed(_encode(_Lists(hosts.values, _packed(hosts.codes))))
-    yield _REASONS, framed(_encode(_Texts(reasons.values, _packed(reasons.codes))))
+    for name in TEXTS:
+        texts = source.texts(name)
+        yield name, framed(_encode(_Texts(texts.values, _packed(texts.codes))))
 
 
 class Index:
@@ -235,9 +236,9 @@ class Index:
         packed = _decode_lists(self._line(_HOSTS))
         return Coded(packed.values, _unpacked(packed.places))
 
-    def reasons(self) -> Coded[str]:
-        """Each job's reasons, lower case left as it is. Raises IndexUnusableError."""
-        packed = _decode_texts(self._line(_REASONS))
+    def texts(self, name: str) -> Coded[str]:
+        """A column of texts, of those in columns.TEXTS. Raises IndexUnusableError."""
+        packed = _decode_texts(self._line(name))
         return Coded(packed.values, _unpacked(packed.places))
 
     def _line(self, name: str) -> bytes:

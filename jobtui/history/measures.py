@@ -1,7 +1,9 @@
 """What jobs are ordered by: a number for each job, from its record or from a segment's columns.
 
-Values that repeat (spaces, commands, statuses) are ranked among all that there are, and the job's id is
-added to the rank, so that no two jobs have the same number and equals are in the order of their ids.
+Values that repeat (spaces, commands, statuses, reasons) are ranked among all that the segments have, and the
+job's id is added to the rank, so that no two sealed jobs have the same number and equals are in the order of
+their ids. A recent job's value may be one that no segment has: its number lies between those of the
+neighbours, and `among` tells it from others that lie there, too.
 """
 
 from __future__ import annotations
@@ -9,17 +11,22 @@ from __future__ import annotations
 import operator
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import product
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
-from jobtui.history.columns import NUMBERS, STATUSES, Columns
+from jobtui.history.columns import CODE_OF, NUMBERS, STATUSES, Coded, Columns, cluster_of
+from jobtui.history.order import in_order
 from jobtui.history.query import Query, Sort
 from jobtui.history.segment import Segment
-from jobtui.model import Job, Status
+from jobtui.model import Job
 
 T = TypeVar("T")
+_MANY: Final = 128
+"""Values of which each is asked for by itself at most."""
+_ORIGIN: Final = "origin"
+_HIGHEST: Final = float(1 << 40)
+"""Numbers of other jobs are told apart up to here."""
 
 
 class Measure(Protocol):
@@ -33,20 +40,23 @@ class Measure(Protocol):
         """That of one job, on the same scale."""
         ...
 
-    def parts(self, query: Query, *, descending: bool) -> Iterator[tuple[float, Query]] | None:
+    def among(self, job: Job) -> Any:
+        """What orders recent jobs of the same number."""
+        ...
+
+    def parts(self, *, descending: bool) -> Iterator[tuple[float, Query]] | None:
         """Queries that find the jobs of one rank each, in order, and what to add to their ids.
 
-        None where jobs have no ranks.
+        None where jobs have no ranks, or too many.
         """
         ...
 
 
 def measure(sort: Sort, segments: Sequence[Segment]) -> Measure:
     """What that sort orders by. Raises OSError."""
-    if sort.value in NUMBERS:
-        return _Number(sort.value)
-    kind = _RANKED[sort]
-    return kind(segments)
+    if sort in _RANKED:
+        return _RANKED[sort](segments)
+    return _Number("tasks" if sort is Sort.HOSTS else sort.value)
 
 
 class _Number:
@@ -61,110 +71,166 @@ class _Number:
     def of_job(self, job: Job) -> float:
         return NUMBERS[self._name](job)
 
-    def parts(self, query: Query, *, descending: bool) -> None:
+    def among(self, job: Job) -> None:
+        return None
+
+    def parts(self, *, descending: bool) -> None:
         return None
 
 
+class _Scale(Generic[T]):
+    """Values by rank: the known ones have the even ranks, and others lie between them."""
+
+    def __init__(self, values: Sequence[T], width: float) -> None:
+        self.values: Sequence[Any] = values
+        self.width = width
+
+    def rank(self, value: T) -> float:
+        place = bisect_left(self.values, value)
+        known = place < len(self.values) and self.values[place] == value
+        return (2 * place - (not known)) * self.width
+
+    def knows(self, rank: float) -> bool:
+        return rank / self.width % 2 == 0
+
+    def of_column(self, column: Coded[T]) -> Iterable[float]:
+        return map([self.rank(value) for value in column.values].__getitem__, column.codes)
+
+
 class _Ranked(Generic[T]):
-    """Values that repeat, by rank; unknown ones are between the known."""
+    """Values that repeat, then the id."""
 
     def __init__(self, values: Sequence[T], segments: Sequence[Segment]) -> None:
         last = max((segment.entry.last for segment in segments), default=0)
-        self._width = float(1 << last.bit_length())
-        self._values: Sequence[Any] = values
-        self._ranks = {value: 2 * place * self._width for place, value in enumerate(values)}
+        self.scale = _Scale(values, float(1 << last.bit_length()))
 
     def of_segment(self, segment: Segment) -> array[float]:
-        columns = segment.columns
-        return array("d", map(operator.add, self.of_columns(columns, self._ranks), columns.ids))
+        return array("d", map(operator.add, self.ranks(segment), segment.columns.ids))
 
     def of_job(self, job: Job) -> float:
-        value = self.value_of(job)
-        rank = self._ranks.get(value)
-        if rank is None:
-            rank = (2 * bisect_left(self._values, value) - 1) * self._width
-        return rank + min(job.id, self._width - 1)
+        rank = self.scale.rank(self.among(job))
+        return rank + min(job.id, self.scale.width - 1) if self.scale.knows(rank) else rank
 
-    def parts(self, query: Query, *, descending: bool) -> Iterator[tuple[float, Query]]:
-        for value in reversed(self._values) if descending else self._values:
-            narrowed = self.narrowed(query, value)
-            if narrowed is not None:
-                yield self._ranks[value], narrowed
+    def parts(self, *, descending: bool) -> Iterator[tuple[float, Query]] | None:
+        values = self.scale.values
+        if len(values) > _MANY:
+            return None
+        ordered = reversed(values) if descending else iter(values)
+        return ((self.scale.rank(value), self.query(value)) for value in ordered)
 
-    def value_of(self, job: Job) -> T:
+    def among(self, job: Job) -> T:
         """The job's value."""
         raise NotImplementedError
 
-    def of_columns(self, columns: Columns, ranks: Mapping[T, float]) -> Iterable[float]:
+    def ranks(self, segment: Segment) -> Iterable[float]:
         """The ranks of a segment's jobs."""
         raise NotImplementedError
 
-    def narrowed(self, query: Query, value: T) -> Query | None:
-        """The query for jobs of this value alone; None where it asks for none of them."""
+    def query(self, value: T) -> Query:
+        """What finds the jobs of this value."""
         raise NotImplementedError
 
 
-class _Statuses(_Ranked[Status]):
+class _Statuses(_Ranked[int]):
     def __init__(self, segments: Sequence[Segment]) -> None:
-        super().__init__(STATUSES, segments)
+        super().__init__(range(len(STATUSES)), segments)
 
-    def value_of(self, job: Job) -> Status:
-        return job.status
+    def among(self, job: Job) -> int:
+        return CODE_OF[job.status]
 
-    def of_columns(self, columns: Columns, ranks: Mapping[Status, float]) -> Iterable[float]:
-        return map([*(ranks[status] for status in STATUSES), *([0.0] * 256)].__getitem__, columns.statuses)
+    def ranks(self, segment: Segment) -> Iterable[float]:
+        table = [*map(self.scale.rank, self.scale.values)]
+        return map([*table, *([0.0] * (256 - len(table)))].__getitem__, segment.columns.statuses)
 
-    def narrowed(self, query: Query, value: Status) -> Query | None:
-        return replace(query, statuses=frozenset({value})) if value in (query.statuses or {value}) else None
+    def query(self, value: int) -> Query:
+        return Query(statuses=frozenset({STATUSES[value]}))
 
 
 class _Spaces(_Ranked[str]):
     def __init__(self, segments: Sequence[Segment]) -> None:
-        super().__init__(
-            sorted({name for segment in segments for name in segment.columns.spaces.values}), segments
-        )
+        super().__init__(in_order([segment.columns.spaces.values for segment in segments]), segments)
 
-    def value_of(self, job: Job) -> str:
+    def among(self, job: Job) -> str:
         return job.space
 
-    def of_columns(self, columns: Columns, ranks: Mapping[str, float]) -> Iterable[float]:
-        return map([ranks[name] for name in columns.spaces.values].__getitem__, columns.spaces.codes)
+    def ranks(self, segment: Segment) -> Iterable[float]:
+        return self.scale.of_column(segment.columns.spaces)
 
-    def narrowed(self, query: Query, value: str) -> Query | None:
-        return replace(query, spaces=frozenset({value})) if value in (query.spaces or {value}) else None
+    def query(self, value: str) -> Query:
+        return Query(spaces=frozenset({value}))
 
 
 class _Labels(_Ranked[tuple[str, str]]):
     """Command, then space: as the job's command is shown."""
 
     def __init__(self, segments: Sequence[Segment]) -> None:
-        super().__init__(
-            sorted({label for segment in segments for label in _labels(segment.columns)}), segments
-        )
+        super().__init__(in_order([_labels(segment.columns) for segment in segments]), segments)
 
-    def value_of(self, job: Job) -> tuple[str, str]:
+    def among(self, job: Job) -> tuple[str, str]:
         return job.command, job.space
 
-    def of_columns(self, columns: Columns, ranks: Mapping[tuple[str, str], float]) -> Iterable[float]:
+    def ranks(self, segment: Segment) -> Iterable[float]:
+        columns = segment.columns
         width = len(columns.spaces.values)
-        table = [ranks[label] for label in _labels(columns)]
+        table = [*map(self.scale.rank, _labels(columns))]
         starts = [width * place for place in range(len(columns.commands.values))]
         places = map(operator.add, map(starts.__getitem__, columns.commands.codes), columns.spaces.codes)
         return map(table.__getitem__, places)
 
-    def narrowed(self, query: Query, value: tuple[str, str]) -> Query | None:
+    def query(self, value: tuple[str, str]) -> Query:
         command, space = value
-        if command not in (query.commands or {command}) or space not in (query.spaces or {space}):
-            return None
-        return replace(query, commands=frozenset({command}), spaces=frozenset({space}))
+        return Query(commands=frozenset({command}), spaces=frozenset({space}))
 
 
-def _labels(columns: Columns) -> Iterable[tuple[str, str]]:
-    return product(columns.commands.values, columns.spaces.values)
+def _labels(columns: Columns) -> list[tuple[str, str]]:
+    return list(product(columns.commands.values, columns.spaces.values))
 
 
-_RANKED: dict[Sort, Callable[[Sequence[Segment]], Measure]] = {
+class _Reasons(_Ranked[str]):
+    def __init__(self, segments: Sequence[Segment]) -> None:
+        self._columns = {segment.name: segment.texts("reason") for segment in segments}
+        super().__init__(in_order([column.values for column in self._columns.values()]), segments)
+
+    def among(self, job: Job) -> str:
+        return job.reason
+
+    def ranks(self, segment: Segment) -> Iterable[float]:
+        return self.scale.of_column(self._columns[segment.name])
+
+    def parts(self, *, descending: bool) -> None:
+        return None
+
+
+class _Origins:
+    """The job that it was recovered from, or its cluster and its number there."""
+
+    def __init__(self, segments: Sequence[Segment]) -> None:
+        self._columns = {segment.name: segment.texts("cluster") for segment in segments}
+        self._scale = _Scale(in_order([column.values for column in self._columns.values()]), _HIGHEST)
+
+    def of_segment(self, segment: Segment) -> array[float]:
+        ranks = self._scale.of_column(self._columns[segment.name])
+        return array("d", map(operator.add, ranks, map(_bounded, segment.numbers(_ORIGIN))))
+
+    def of_job(self, job: Job) -> float:
+        rank = self._scale.rank(cluster_of(job))
+        return rank + _bounded(NUMBERS[_ORIGIN](job)) if self._scale.knows(rank) else rank
+
+    def among(self, job: Job) -> tuple[str, float]:
+        return cluster_of(job), _bounded(NUMBERS[_ORIGIN](job))
+
+    def parts(self, *, descending: bool) -> None:
+        return None
+
+
+def _bounded(number: float) -> float:
+    return min(number, _HIGHEST - 1)
+
+
+_RANKED: Final[dict[Sort, Callable[[Sequence[Segment]], Measure]]] = {
     Sort.STATUS: _Statuses,
     Sort.SPACE: _Spaces,
     Sort.COMMAND: _Labels,
+    Sort.REASON: _Reasons,
+    Sort.ORIGIN: _Origins,
 }

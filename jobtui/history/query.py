@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from jobtui.model import Status
 
 
 class Sort(enum.Enum):
-    """What jobs are ordered by; among equals, by their ids. A job without the value comes first."""
+    """What jobs are ordered by; among equals, by their ids. A job without the value comes first.
+
+    `COMMAND` is the command, then the space; `HOSTS` how many there are; `ORIGIN` the job that it was recovered
+    from, then for mirrored jobs the cluster and the number there; `REASON` the job's own.
+    """
 
     ID = "id"
     COMMAND = "command"
     SPACE = "space"
+    HOSTS = "hosts"
     STATUS = "status"
     PROGRESS = "progress"
     SUBMITTED = "submitted"
@@ -22,10 +28,11 @@ class Sort(enum.Enum):
     STOP = "stop"
     TOOK = "took"
     RECLAIMED = "reclaimed"
+    ORIGIN = "origin"
+    REASON = "reason"
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(msgspec.Struct, frozen=True):
     """Which jobs, and in what order.
 
     A job is found where it has one of the `statuses`, is of one of the `spaces`, has a task on one of the

@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from jobtui.history import framing, index
-from jobtui.history.columns import NUMBERS, STALE, STATUSES, Coded, Columns, coded, hosts_of, reason_of
+from jobtui.history.columns import NUMBERS, STALE, STATUSES, TEXTS, Coded, Columns, coded, hosts_of
 from jobtui.history.framing import is_whole
 from jobtui.history.io import Disk
 from jobtui.history.manifest import SegmentEntry
@@ -108,6 +108,11 @@ class Segment:
             if self._columns is not None:
                 _make_stale(self._columns, job_id)
 
+    def changed(self) -> set[int]:
+        """The ids here of which there are newer versions that are not sealed themselves."""
+        with self._mutex:
+            return self._stale.difference(self.entry.stale)
+
     def as_sealed(self) -> None:
         """Forget what was said of newer versions that are not sealed themselves."""
         with self._mutex:
@@ -173,12 +178,12 @@ class Segment:
         except index.IndexUnusableError:
             return coded(map(hosts_of, self._indexed_again()))
 
-    def reasons(self) -> Coded[str]:
-        """Each job's reasons, read now. Raises OSError."""
+    def texts(self, name: str) -> Coded[str]:
+        """A column of texts that repeat (columns.TEXTS), read now. Raises OSError."""
         try:
-            return self._index.reasons()
+            return self._index.texts(name)
         except index.IndexUnusableError:
-            return coded(map(reason_of, self._indexed_again()))
+            return coded(map(TEXTS[name], self._indexed_again()))
 
     # ---- inside
 

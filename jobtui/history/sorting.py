@@ -1,45 +1,30 @@
-"""Sealed jobs ordered by a column: the first page at once, all of them when that is asked for.
-
-A million values are never sorted in one call, which would keep every other thread from running: the
-values of each segment are sorted, then cut at the same places into buckets, and the buckets are sorted.
-"""
+"""Sealed jobs ordered by a column: the first page at once, all of them when that is asked for."""
 
 from __future__ import annotations
 
-import math
 import re
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import compress, pairwise
-from operator import eq, gt
-from typing import Final
+from itertools import compress
+from operator import gt
+from typing import Any, Final
 
 from jobtui.history.answers import ById
 from jobtui.history.doubles import Bound
 from jobtui.history.filters import mask
 from jobtui.history.measures import measure
-from jobtui.history.query import Query, Sort
+from jobtui.history.order import SAMPLE, Rows, all_sorted, rest
+from jobtui.history.query import Query
 from jobtui.history.segment import Segment
 from jobtui.model import Job
 
-_SAMPLE: Final = 64
-"""Of how many values one is looked at to learn how they are spread."""
-_BUCKET: Final = 16384
-"""Values that are sorted in one call, more or less."""
+_FEW: Final = 16384
+"""Ids that are looked for rank by rank at most."""
 _SPARSE: Final = 8
 _ONE: Final = re.compile(b"\x01")
 _AHEAD: Final = 512
 """How many ids a first page is chosen from at least."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """Keys and ids, side by side."""
-
-    keys: array[float]
-    ids: array[int]
 
 
 class ByKey:
@@ -48,13 +33,17 @@ class ByKey:
     def __init__(self, query: Query, segments: Sequence[Segment], known: int | None) -> None:
         self._query, self._segments, self._known = query, segments, known
         self._measure = measure(query.sort, segments)
-        self._rows: list[_Rows] | None = None
-        self._all: _Rows | None = None
-        self._heads: dict[bool, _Rows] = {}
+        self._rows: list[Rows] | None = None
+        self._all: Rows | None = None
+        self._heads: dict[bool, Rows] = {}
 
     def key(self, job: Job) -> float:
         """See Answer."""
         return self._measure.of_job(job)
+
+    def among(self, job: Job) -> Any:
+        """See Answer."""
+        return self._measure.among(job)
 
     def count(self) -> int:
         """See Answer."""
@@ -101,7 +90,7 @@ class ByKey:
         """See Answer."""
         self._sorted()
 
-    def _head_of(self, count: int, descending: bool) -> _Rows | None:
+    def _head_of(self, count: int, descending: bool) -> Rows | None:
         """The first rows from that end, where that is quicker than to sort all; None where it is not."""
         if self._all is not None:
             return None
@@ -112,11 +101,12 @@ class ByKey:
                 self._heads[descending] = head
         return head
 
-    def _by_rank(self, count: int, descending: bool) -> _Rows | None:
-        parts = self._measure.parts(replace(self._query, sort=Sort.ID), descending=descending)
-        if parts is None or count > _BUCKET:
+    def _by_rank(self, count: int, descending: bool) -> Rows | None:
+        filtered = self._query != Query(sort=self._query.sort, archived=self._query.archived)
+        parts = self._measure.parts(descending=descending) if not filtered and count <= _FEW else None
+        if parts is None:
             return None
-        head = _Rows(array("d"), array("Q"))
+        head = Rows(array("d"), array("Q"))
         for rank, query in parts:
             ids = ById(query, self._segments, None).first(count, descending=descending)
             head.ids.extend(ids)
@@ -125,43 +115,47 @@ class ByKey:
                 break
         return head
 
-    def _by_bound(self, count: int, descending: bool) -> _Rows | None:
+    def _by_bound(self, count: int, descending: bool) -> Rows | None:
         """The first rows, found by a bound that a sample gives."""
         loaded = self._loaded()
-        sample = sorted((key for rows in loaded for key in rows.keys[::_SAMPLE]), reverse=descending)
-        place = max(count, _AHEAD) * 2 // _SAMPLE + 8
+        sample = sorted((key for rows in loaded for key in rows.keys[::SAMPLE]), reverse=descending)
+        place = max(count, _AHEAD) * 2 // SAMPLE + 8
         if place >= len(sample) // 4:
             return None
         found = list(_beyond_bound(loaded, sample[place], descending))
         if len(found) < count:
             found += _at_bound(loaded, sample[place], count, descending)
         found.sort(reverse=descending)
-        return _Rows(array("d", [key for key, _ in found]), array("Q", [job_id for _, job_id in found]))
+        return Rows(array("d", [key for key, _ in found]), array("Q", [job_id for _, job_id in found]))
 
-    def _loaded(self) -> list[_Rows]:
+    def _loaded(self) -> list[Rows]:
         if self._rows is None:
-            self._rows = [self._load(segment) for segment in self._segments]
+            rows = []
+            for segment in self._segments:
+                rows.append(self._load(segment))
+                rest()
+            self._rows = rows
         return self._rows
 
-    def _load(self, segment: Segment) -> _Rows:
+    def _load(self, segment: Segment) -> Rows:
         keys, ids = self._measure.of_segment(segment), segment.columns.ids
         chosen = mask(self._query, segment)
         if 0 not in chosen:
-            return _Rows(keys, ids)
-        return _Rows(array("d", compress(keys, chosen)), array(ids.typecode, compress(ids, chosen)))
+            return Rows(keys, ids)
+        return Rows(array("d", compress(keys, chosen)), array(ids.typecode, compress(ids, chosen)))
 
-    def _sorted(self) -> _Rows:
+    def _sorted(self) -> Rows:
         if self._all is None:
-            self._all = _all_sorted(self._loaded())
+            self._all = all_sorted(self._loaded())
             self._rows, self._heads = None, {}
         return self._all
 
 
-def _rank(rows: _Rows, key: float, job_id: int) -> int:
+def _rank(rows: Rows, key: float, job_id: int) -> int:
     return bisect_left(rows.ids, job_id, bisect_left(rows.keys, key), bisect_right(rows.keys, key))
 
 
-def _rank_downwards(rows: _Rows, key: float, job_id: int) -> int:
+def _rank_downwards(rows: Rows, key: float, job_id: int) -> int:
     low = bisect_left(rows.keys, -key, key=float.__neg__)
     high = bisect_right(rows.keys, -key, key=float.__neg__)
     return bisect_left(rows.ids, -job_id, low, high, key=int.__neg__)
@@ -171,7 +165,7 @@ def _beyond(key: float, bound: float, descending: bool) -> bool:
     return key > bound if descending else key < bound
 
 
-def _beyond_bound(loaded: Sequence[_Rows], value: float, descending: bool) -> Iterator[tuple[float, int]]:
+def _beyond_bound(loaded: Sequence[Rows], value: float, descending: bool) -> Iterator[tuple[float, int]]:
     """All rows whose keys come before that one."""
     bound = Bound(value, above=descending)
     for rows in loaded:
@@ -184,7 +178,7 @@ def _beyond_bound(loaded: Sequence[_Rows], value: float, descending: bool) -> It
 
 
 def _at_bound(
-    loaded: Sequence[_Rows], value: float, count: int, descending: bool
+    loaded: Sequence[Rows], value: float, count: int, descending: bool
 ) -> Iterator[tuple[float, int]]:
     """The first rows that have that key: as many of each segment as may be among the first."""
     bound = Bound(value, above=descending)
@@ -198,65 +192,3 @@ def _places(chosen: bytes) -> Iterable[int]:
     if chosen.count(1) * _SPARSE < len(chosen):
         return [place.start() for place in _ONE.finditer(chosen)]
     return compress(range(len(chosen)), chosen)
-
-
-def _all_sorted(loaded: Sequence[_Rows]) -> _Rows:
-    parts = [_by_key(rows) for rows in loaded]
-    sample = sorted(key for rows in parts for key in rows.keys[::_SAMPLE])
-    bounds = sample[_BUCKET // _SAMPLE :: _BUCKET // _SAMPLE]
-    # a key that fills more than one bucket has one to itself, between it and the number that follows it
-    tied = {key for key, following in pairwise(bounds) if key == following}
-    cuts = sorted({*bounds, *(math.nextafter(key, math.inf) for key in tied)})
-    places = [[0, *(bisect_left(rows.keys, cut) for cut in cuts), len(rows.keys)] for rows in parts]
-    keys, ids = array("d"), array("Q")
-    for bucket, bound in enumerate([-math.inf, *cuts]):
-        pieces = [
-            _Rows(part.keys[place[bucket] : place[bucket + 1]], part.ids[place[bucket] : place[bucket + 1]])
-            for part, place in zip(parts, places, strict=True)
-        ]
-        for done in _merged_ids(pieces) if bound in tied else [_by_key_and_id(_joined(pieces))]:
-            keys.extend(done.keys)
-            ids.extend(array("Q", done.ids))
-    return _Rows(keys, ids)
-
-
-def _joined(pieces: Sequence[_Rows]) -> _Rows:
-    rows = _Rows(array("d"), array("Q"))
-    for piece in pieces:
-        rows.keys.extend(piece.keys)
-        rows.ids.extend(array("Q", piece.ids))
-    return rows
-
-
-def _merged_ids(pieces: Sequence[_Rows]) -> Iterator[_Rows]:
-    """Rows that all have the same key, by their ids, some at a time; each piece is in that order."""
-    sample = sorted(job_id for piece in pieces for job_id in piece.ids[::_SAMPLE])
-    above = -1
-    for through in [*sample[_BUCKET // _SAMPLE :: _BUCKET // _SAMPLE], math.inf]:
-        found: list[int] = []
-        for piece in pieces:
-            found += piece.ids[bisect_right(piece.ids, above) : bisect_right(piece.ids, through)]
-        found.sort()
-        if found:
-            key = next(piece.keys[0] for piece in pieces if piece.keys)
-            yield _Rows(array("d", [key]) * len(found), array("Q", found))
-            above = found[-1]
-
-
-def _by_key(rows: _Rows) -> _Rows:
-    """By key; where keys are the same, in the order in which they are."""
-    return _reordered(rows, sorted(range(len(rows.ids)), key=rows.keys.__getitem__))
-
-
-def _by_key_and_id(rows: _Rows) -> _Rows:
-    done = _by_key(rows)
-    if not any(map(eq, done.keys, done.keys[1:])):
-        return done
-    return _by_key(_reordered(rows, sorted(range(len(rows.ids)), key=rows.ids.__getitem__)))
-
-
-def _reordered(rows: _Rows, order: Sequence[int]) -> _Rows:
-    return _Rows(
-        array("d", map(rows.keys.__getitem__, order)),
-        array(rows.ids.typecode, map(rows.ids.__getitem__, order)),
-    )

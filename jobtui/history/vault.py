@@ -7,17 +7,19 @@ may have their turn. One thread at a time may be at work here.
 from __future__ import annotations
 
 import contextlib
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
 
 from jobtui.history import manifest as manifests
-from jobtui.history.columns import Columns
+from jobtui.history.columns import CODE_OF, Columns
 from jobtui.history.framing import framed
 from jobtui.history.index import Index, Part, Records, Source, columns_of, columns_of_part, index_lines
 from jobtui.history.io import Disk
@@ -125,13 +127,26 @@ class Vault:
         return (yield from self._write(directory, pieces, columns, Records(jobs), schema))
 
     def write_part(
-        self, directory: Path, segment: Segment, lines: Sequence[bytes], places: Sequence[int]
+        self,
+        directory: Path,
+        segment: Segment,
+        lines: Sequence[bytes],
+        places: Sequence[int],
+        changed: Mapping[int, Replaced] = MappingProxyType({}),
     ) -> Steps[Segment]:
-        """Write some of the `lines` of a segment as one of their own, in the same way. Raises OSError."""
+        """Write some of the `lines` of a segment as one of their own, in the same way. Raises OSError.
+
+        `changed` are those among them of which the journal has newer versions.
+        """
         pieces = [lines[place] + b"\n" for place in places]
         columns = columns_of_part(segment.columns, places, [*accumulate(map(len, pieces), initial=0)])
+        for job_id, replaced in changed.items():
+            columns.statuses[bisect_left(columns.ids, job_id)] = CODE_OF[replaced.status]
         yield
-        return (yield from self._write(directory, pieces, columns, Part(segment, places), segment.entry.schema))
+        part = yield from self._write(directory, pieces, columns, Part(segment, places), segment.entry.schema)
+        for job_id in changed:
+            part.replaced(job_id)
+        return part
 
     def _write(
         self, directory: Path, pieces: Sequence[bytes], columns: Columns, source: Source, schema: int

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from jobtui.history.answers import Answer
 from jobtui.history.errors import readable
 from jobtui.model import Job
 
-Entry = tuple[float, int]
-"""What a job is ordered by: a key, then its id."""
+Entry = tuple[float, Any, int]
+"""What a job is ordered by: a key, what tells recent jobs of the same key apart, its id."""
 
 
 class View:
@@ -30,10 +31,8 @@ class View:
         read: Callable[[int], Job | None],
     ) -> None:
         self._answer, self._descending, self._read = answer, descending, read
-        self._keys = {job.id: answer.key(job) for job in recent}
-        self._recent: list[Entry] = sorted(
-            ((key, job_id) for job_id, key in self._keys.items()), reverse=descending
-        )
+        self._entries: dict[int, Entry] = {job.id: self._entry_of(job) for job in recent}
+        self._recent = sorted(self._entries.values(), reverse=descending)
 
     def __len__(self) -> int:
         with readable():
@@ -61,7 +60,7 @@ class View:
             entry = self._entry(job_id)
             if entry is None:
                 return None
-            before = self._answer.rank(*entry, descending=self._descending)
+            before = self._answer.rank(entry[0], job_id, descending=self._descending)
             among = bisect_left(self._recent, True, key=lambda each: self._passes(each, entry))
             recent = among < len(self._recent) and self._recent[among] == entry
             sealed = self._answer.first(before + 1, descending=self._descending)[before : before + 1]
@@ -80,11 +79,14 @@ class View:
             self._answer.prepare()
 
     def _entry(self, job_id: int) -> Entry | None:
-        entry = self._keys.get(job_id)
+        entry = self._entries.get(job_id)
         if entry is not None:
-            return entry, job_id
+            return entry
         job = self._read(job_id)
-        return (self._answer.key(job), job_id) if job is not None else None
+        return self._entry_of(job) if job is not None else None
+
+    def _entry_of(self, job: Job) -> Entry:
+        return self._answer.key(job), self._answer.among(job), job.id
 
     def _passes(self, entry: Entry, other: Entry) -> bool:
         return entry <= other if self._descending else entry >= other
@@ -95,12 +97,12 @@ class View:
             recent = self._recent if descending == self._descending else self._recent[::-1]
 
             def place(i: int) -> int:
-                key, job_id = recent[i]
+                key, _, job_id = recent[i]
                 return i + self._answer.before(key, job_id, stop, descending=descending)
 
             first = bisect_left(range(len(recent)), start, key=place)
             end = bisect_left(range(len(recent)), stop, first, key=place)
             found = list(sealed[start - first : stop - end])
             for i in range(first, end):
-                found.insert(place(i) - start, recent[i][1])
+                found.insert(place(i) - start, recent[i][2])
             return found

@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from jobtui.history import History, Query, Sort, sorting
+from jobtui.history import History, Query, Sort, order, sorting
 from jobtui.history.store import Limits
 from jobtui.model import Job, Status
 from tests.support import made_jobs, plain_history
@@ -113,8 +113,13 @@ def test_every_query_finds_what_looking_at_every_job_finds(
 def test_a_sort_in_many_small_buckets_comes_to_the_same(
     reading: History, known: _Known, sort: Sort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for size, value in (("_BUCKET", 8), ("_SAMPLE", 2), ("_AHEAD", 4)):
-        monkeypatch.setattr(sorting, size, value)
+    for module, size, value in (
+        (order, "BUCKET", 8),
+        (order, "SAMPLE", 2),
+        (sorting, "SAMPLE", 2),
+        (sorting, "_AHEAD", 4),
+    ):
+        monkeypatch.setattr(module, size, value)
     for query, descending in itertools.product((Query(), Query(words=("flush",))), (False, True)):
         asked = replace(query, sort=sort, descending=descending)
         expected = plain_history.answer(asked, known.jobs.values())

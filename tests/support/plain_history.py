@@ -74,6 +74,14 @@ def _key(sort: Sort, job: Job) -> Any:
             return job.space
         case Sort.STATUS:
             return _ORDER.index(job.status)
+        case Sort.HOSTS:
+            return len(job.tasks)
+        case Sort.REASON:
+            return job.reason
+        case Sort.ORIGIN:
+            if job.origin is not None:
+                return (job.origin.cluster, job.origin.id)
+            return ("", -1 if job.recovered_from is None else job.recovered_from)
         case _:
             value = getattr(job, sort.value)
             return (value is not None, value if value is not None else 0)
