@@ -12,6 +12,7 @@ from jobtui.cli.arguments import Serve
 from jobtui.cli.exits import CommandError, Exit
 from jobtui.cli.serve import SERVES, open_log
 from jobtui.cli.streams import complain
+from jobtui.engine.failures import StorageError
 from jobtui.engine.profile import Profile
 
 START_SECONDS = 30.0
@@ -20,6 +21,7 @@ BETWEEN_LOOKS_SECONDS = 0.05
 
 def serve_in_background(profile: Profile, asked: Serve, log: Path) -> int:
     """Start the server, and return once it has the profile. Raises CommandError where it ends before that."""
+    _must_have_its_password(profile)
     file = open_log(log)
     told_before = os.fstat(file).st_size
     server = subprocess.Popen(
@@ -42,6 +44,19 @@ def serve_in_background(profile: Profile, asked: Serve, log: Path) -> int:
             return Exit.DONE
         time.sleep(BETWEEN_LOOKS_SECONDS)
     raise CommandError(f"process {server.pid} was started, and does not serve yet; it writes {log}")
+
+
+def _must_have_its_password(profile: Profile) -> None:
+    """Refuse a cluster whose password is nowhere: a server in the background can ask nobody for it."""
+    cluster = profile.cluster
+    if cluster is None or not cluster.addresses:
+        return
+    try:
+        cluster.password.read()
+    except StorageError as error:
+        raise CommandError(
+            f"{error.detail}; a server in the background can't ask for it: set it, or keep it in the keyring"
+        ) from None
 
 
 def _place(profile: Profile, asked: Serve) -> list[str]:

@@ -25,11 +25,12 @@ from jobtui.engine.engine import Engine
 from jobtui.engine.failures import StorageError, StoreError, StoreLocked
 from jobtui.engine.profile import Profile
 from jobtui.engine.shared import SharedDesk
-from jobtui.model import Change, Job, Notice, Status
+from jobtui.model import Change, Job, Link, LinkChanged, LinkState, Notice, Status
 
 LOG = "serve.log"
 SERVES = "jobtui serves"
 LONGEST_LOG = 1 << 20
+FAILED_THEN = "the next start marks what still ran as failed"
 
 
 def serve(asked: Serve) -> int:
@@ -100,10 +101,12 @@ def _serve(engine: Engine, *, until_idle: bool) -> None:
     with listening(engine, serving):
         try:
             serving.say(f"{SERVES} {engine.profile} as process {os.getpid()}")
+            serving.say_connection(engine.link)
             serving.until_ended_by_signal_or(until_idle=until_idle)
             serving.wind_up()
         except LeftAtOnce:
-            serving.say("Left at once: the next start marks what still ran as failed")
+            left = "the cluster goes on" if engine.mirroring is not None else FAILED_THEN
+            serving.say(f"Left at once: {left}")
 
 
 class _Serving(Waiting):
@@ -113,6 +116,14 @@ class _Serving(Waiting):
         super().__init__(engine)
         self._dated = dated
         self._told_to_end: Future[None] = Future()
+        self._connection = ""
+
+    def say_connection(self, link: Link | None) -> None:
+        """How it stands with the connection to a cluster, if that is another than before: each try is none."""
+        words = "" if link is None else _connection(link)
+        if words and words != self._connection:
+            self._connection = words
+            self.say(words)
 
     def say(self, text: str) -> None:
         """One line on stderr."""
@@ -152,6 +163,8 @@ class _Serving(Waiting):
             match message:
                 case Notice(text=text):
                     self.say(text)
+                case LinkChanged(link=link):
+                    self.say_connection(link)
                 case Change(job=job, was=was) if was is not job.status:
                     self.say(_told(job))
 
@@ -160,6 +173,17 @@ def _is_the_journal(descriptor: int) -> bool:
     """Whether systemd's journal reads there, which dates each line itself."""
     status = os.fstat(descriptor)
     return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def _connection(link: Link) -> str:
+    match link.state:
+        case LinkState.CONNECTED:
+            return f"Connected to the cluster at {link.address}" if link.address else "Connected to the cluster"
+        case LinkState.LOST:
+            return f"No connection to the cluster: {link.detail}; it is tried again until there is one"
+        case LinkState.REFUSED:
+            return f"Not connected to the cluster: {link.detail}; it is not tried again by itself"
+    return ""
 
 
 def _told(job: Job) -> str:

@@ -1,0 +1,83 @@
+"""TLS that is wrong, as a user has it: a profile of the config, the command line and the dashboard."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import CommandLine
+from tests.support.graphd_double import GraphdDouble
+from tests.support.nebula_cluster import Cluster
+from tests.support.terminal import Terminal
+
+PEM = Path(__file__).parent / "tls"
+TRUSTED = f'tls = {{ ca = "{PEM}/ca.pem" }}'
+STRANGERS = f'tls = {{ ca = "{PEM}/stranger.pem" }}'
+
+
+@contextmanager
+def a_graphd(*, speaks_tls: bool) -> Iterator[GraphdDouble]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(PEM / "graphd.pem")
+    with GraphdDouble(Cluster(auto=True), tls=context if speaks_tls else None) as graphd:
+        yield graphd
+
+
+def profile_on(home: Path, graphd: GraphdDouble, tls: str) -> CommandLine:
+    text = (
+        f'profile = "prod"\n[profiles.prod]\ncluster = "nebula"\ngraphd = ["127.0.0.1:{graphd.port}"]\n{tls}\n'
+    )
+    jobtui = CommandLine(home, text)
+    jobtui.environment["JOBTUI_NEBULA_PASSWORD"] = "nebula"
+    return jobtui
+
+
+def test_a_profile_with_the_right_authority_works(tmp_path: Path) -> None:
+    with a_graphd(speaks_tls=True) as graphd:
+        assert profile_on(tmp_path, graphd, TRUSTED).rows("ADMIN FLUSH nba")[0]["New Job Id"] == 1
+
+
+@pytest.mark.parametrize(
+    ("speaks_tls", "tls", "words"),
+    [
+        (False, TRUSTED, "TLS: no agreement with graphd, which may speak none"),
+        (True, "", "it may be no graphd of 3.x, or want TLS"),
+        (True, STRANGERS, "TLS: graphd's certificate is not trusted"),
+    ],
+)
+def test_a_text_is_refused_in_a_line_and_leaves_nothing_open(
+    tmp_path: Path, speaks_tls: bool, tls: str, words: str
+) -> None:
+    with a_graphd(speaks_tls=speaks_tls) as graphd:
+        ended = profile_on(tmp_path, graphd, tls)("-e", "ADMIN FLUSH nba")
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert words in ended.stderr
+        assert len(ended.stderr.splitlines()) == 1
+        graphd.wait_until_alone()
+        assert graphd.cluster.logins == []
+
+
+@pytest.mark.parametrize(
+    ("speaks_tls", "tls", "texts"),
+    [
+        (False, TRUSTED, ("✖ lost", "No connection since", "TLS: no agreement", "now")),
+        (True, "", ("✖ lost", "No connection since", "want TLS", "now")),
+        (True, STRANGERS, ("✖ refused", "Not connected", "not trusted", "R tries again")),
+    ],
+)
+def test_the_dashboard_opens_and_tells_what_is_wrong(
+    tmp_path: Path, speaks_tls: bool, tls: str, texts: tuple[str, ...]
+) -> None:
+    with a_graphd(speaks_tls=speaks_tls) as graphd:
+        jobtui = profile_on(tmp_path, graphd, tls)
+        with Terminal(jobtui.words(), environment=jobtui.environment, cwd=tmp_path) as terminal:
+            screen = terminal.shows(*texts)
+            assert "Traceback" not in screen
+            terminal.press("q")
+            assert terminal.ended() == 0
+            assert terminal.is_given_back()
+        graphd.wait_until_alone()
