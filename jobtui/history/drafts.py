@@ -74,9 +74,12 @@ class Drafting:
         versions: dict[int, Job] = {}
         known = True
         for job in jobs:
-            before = versions.get(job.id) or made.get(job.id) or self._newest(job.id)
+            drafted = versions.get(job.id) or made.get(job.id)
+            before = drafted or self._newest(job.id)
             known = known and before is not None
-            written = change(before, job)
+            sealed = drafted is None and job.id not in self._state.recent
+            # it gets a record of its own then: what becomes of the sealed one must not matter to it
+            written = change(None, job) if sealed and before != job else change(before, job)
             if written is not None:
                 batch.append(written)
                 versions[job.id] = job

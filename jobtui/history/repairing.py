@@ -25,7 +25,7 @@ from jobtui.history.manifest import ArchiveEntry
 from jobtui.history.quarantine import DIRECTORY as QUARANTINE
 from jobtui.history.records import SCHEMA, encode
 from jobtui.history.segment import Segment, index_name, records_name
-from jobtui.history.state import nested
+from jobtui.history.state import Replaced, nested
 from jobtui.history.steps import finished
 from jobtui.history.store import Limits, Store, make
 from jobtui.model import Job, Status
@@ -81,6 +81,7 @@ class _Repair:
         self._old += [directory / name(segment.name) for name in (records_name, index_name)]
         if not whole and not left:
             self._said.append(f"{segment.file}: nothing of it can be read, and it is not looked for any more")
+            self._carry_over(segment, None)
             return None
         rows = sorted(
             [*whole.values(), *((job, framed(encode(job))) for job in left)], key=lambda row: row[0].id
@@ -91,11 +92,25 @@ class _Repair:
         made = finished(steps)
         stale = tuple(job_id for job_id in segment.entry.stale if made.place_of(job_id) is not None)
         made.entry = msgspec.structs.replace(made.entry, stale=stale)
+        for job_id in stale:
+            made.replaced(job_id)
+        self._carry_over(segment, made)
         self._said.append(
             f"{segment.file}: written anew as {made.file}, with {len(whole)} records as they were "
             f"and {len(left)} that only the index knew; the old file is kept in {QUARANTINE}"
         )
         return made
+
+    def _carry_over(self, segment: Segment, made: Segment | None) -> None:
+        """What the journal has newer versions of is in another segment now, or nowhere."""
+        replaced = self._store.state.replaced
+        for job_id in segment.changed():
+            place = made.place_of(job_id) if made is not None else None
+            if made is None or place is None:
+                replaced.pop(job_id, None)
+            else:
+                replaced[job_id] = Replaced(made, *made.summary(place))
+                made.replaced(job_id)
 
     def _whole(self, segment: Segment) -> dict[int, tuple[Job, bytes]]:
         try:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from jobtui.history import History, Query
@@ -103,8 +104,8 @@ def _kept(path: Path) -> bytes:
     return b"".join(file.read_bytes() for file in sorted((path / "quarantine").glob("*")))
 
 
-def _read(path: Path) -> tuple[dict[int, Job], History]:
-    history = History.open(path, limits=OPEN)
+def _read(path: Path, limits: Limits = OPEN) -> tuple[dict[int, Job], History]:
+    history = History.open(path, limits=limits)
     view = history.query(Query())
     return {job.id: job for job in view.page(0, len(view))}, history
 
@@ -354,6 +355,35 @@ def test_whatever_happens_to_a_segment_is_found_borne_and_repaired_and_the_rest_
         }
         assert sum(history.counts().values()) == len(again)
         history.close()
+
+
+@pytest.mark.parametrize("leftover", [1 << 20, 0], ids=["in the journal", "sealed again"])
+@pytest.mark.parametrize("broken", [0, 3, 5], ids=lambda place: f"record {place}")
+def test_a_repair_keeps_the_jobs_that_were_changed_since_their_segment_was_sealed(
+    sealed: _Made, copied: Callable[[_Made], Path], leftover: int, broken: int
+) -> None:
+    path = copied(sealed)
+    segment = sorted(path.glob("seg-*.jsonl"))[1]
+    ids = [msgspec.json.decode(line)["id"] for _, line in _lines(segment.read_bytes())]
+    history = History.open(path, limits=Limits(journal=1 << 20, leftover=leftover, blanks=512))
+    expected = sealed.jobs | {
+        job_id: made_jobs.moved_on(sealed.jobs[job_id], random.Random(1)) for job_id in ids[2:5]
+    }
+    history.commit(*(expected[job_id] for job_id in ids[2:5])).result()
+    history.close()
+
+    data = segment.read_bytes()
+    start = _lines(data)[broken][0]
+    segment.write_bytes(data[: start + 60] + b"\x00\x01" + data[start + 62 :])
+    assert repair(path)
+    assert verify(path) == []
+    for limits in (OPEN, Limits(leftover=0)):
+        jobs, history = _read(path, limits)
+        wrong = {job_id for job_id in expected if jobs.get(job_id) != expected[job_id]}
+        assert wrong <= {ids[broken]}.difference(ids[2:5])
+        assert len(jobs) == len(expected) == sum(history.counts().values())
+        history.close()
+        assert verify(path) == []
 
 
 def test_an_index_that_is_gone_or_damaged_is_made_again(sealed: _Made, copied: Callable[[_Made], Path]) -> None:
