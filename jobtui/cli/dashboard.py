@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,6 @@ from jobtui.tui.settings import TuiSettings
 def open_dashboard(asked: OpenDashboard | OpenDemo) -> int:
     """Show the dashboard until it is left; the answer is the exit status. Raises CommandError."""
     _must_have_a_terminal()
-    gc.disable()  # a tenth of a start; the dashboard enables it again with its first frame
     config = settings_of(asked)
     if isinstance(asked, OpenDemo):
         with _throw_away() as root:
@@ -36,10 +36,13 @@ def open_dashboard(asked: OpenDashboard | OpenDemo) -> int:
 
 def _run_behind(front: Front, profile: Profile, settings: TuiSettings) -> int:
     """Show the dashboard; where it leaves its work behind, go on with that without the terminal."""
-    from jobtui.engine.shared import SharedDesk
-    from jobtui.tui.app import run
+    opening = _beside(lambda: _desk(profile, demo=False))
+    from jobtui.tui.app import load, run
 
-    desk = _desk(profile, demo=False)
+    load()
+    desk = opening.result()
+    from jobtui.engine.shared import SharedDesk
+
     try:
         if not isinstance(desk, SharedDesk):
             return run(desk, settings)
@@ -55,13 +58,29 @@ def _run_behind(front: Front, profile: Profile, settings: TuiSettings) -> int:
 
 
 def _run(profile: Profile, settings: TuiSettings) -> int:
-    from jobtui.tui.app import run
+    opening = _beside(lambda: _desk(profile, settings.demo))
+    from jobtui.tui.app import load, run
 
-    desk = _desk(profile, settings.demo)
+    load()
+    desk = opening.result()
     try:
         return run(desk, settings)
     finally:
         desk.close()
+
+
+def _beside(work: Callable[[], Desk]) -> Future[Desk]:
+    """Open the desk while Textual is being imported: it waits for the disk, and this for the processor."""
+    done: Future[Desk] = Future()
+
+    def carry_out() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:  # raised again by who asks for the desk
+            done.set_exception(error)
+
+    threading.Thread(target=carry_out, name="jobtui-opening", daemon=True).start()
+    return done
 
 
 def _desk(profile: Profile, demo: bool) -> Desk:
