@@ -80,6 +80,9 @@ def _carry_out(asked: arguments.Asked) -> int:
 
             return doctor(asked)
         case arguments.OpenDashboard() | arguments.OpenDemo():
+            import gc
+
+            gc.disable()  # a tenth of a start; the dashboard enables it again with its first frame
             from jobtui.cli.dashboard import open_dashboard
 
             return open_dashboard(asked)

@@ -15,17 +15,23 @@ if TYPE_CHECKING:
 _SWITCH_SECONDS = 0.0005
 
 
-def run(desk: Desk, settings: TuiSettings) -> int:
-    """Show the desk until one leaves; the exit status: 0, 1 where the dashboard failed, 128 + n for a signal.
-
-    The desk stays open: who opened it closes it.
-    """
+def load() -> None:
+    """Import what `run` needs: most of a start, and it can be done before there is a desk."""
     # read once, when textual is imported: twice the frames make a key visible sooner
     os.environ.setdefault("TEXTUAL_FPS", "120")
     # a busy engine thread would hold a frame back for the usual 5 ms
     sys.setswitchinterval(_SWITCH_SECONDS)
     # a third of a start is collecting garbage among modules that will never be any
     gc.disable()
+    import jobtui.tui.application  # noqa: F401
+
+
+def run(desk: Desk, settings: TuiSettings) -> int:
+    """Show the desk until one leaves; the exit status: 0, 1 where the dashboard failed, 128 + n for a signal.
+
+    The desk stays open: who opened it closes it.
+    """
+    load()
     from jobtui.tui.application import DashboardApp
 
     app = DashboardApp(desk, settings, painted=_collect_from_here)
