@@ -8,11 +8,10 @@ own (so that a program reads it back exactly).
 
 from __future__ import annotations
 
-import csv as _csv
-import io
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Protocol
+
+from msgspec.structs import replace
 
 from jobtui.language.printable import is_obeyed, printable
 from jobtui.language.result import Result, Row
@@ -54,9 +53,11 @@ def box(result: Result) -> str:
 
 
 def box_lines(result: Result) -> Iterator[str]:
-    """The lines of `box`, one after the other: rows are read twice and none is kept."""
+    """The lines of `box`, one after the other: rows that fill more than a page are read twice, and not kept."""
     if not result.columns:
         return
+    if len(result.rows) <= _PAGE:
+        result = replace(result, rows=tuple(result.rows))
     header = tuple(map(printable, result.columns))
     widths = [max(_LEAST_WIDTH.get(name, 0), cells(name)) for name in header]
     for row in _rows(result):
@@ -80,23 +81,7 @@ def to_json(results: Iterable[Result], failed: Failed | None = None) -> str:
 def json_lines(results: Iterable[Result], failed: Failed | None = None) -> Iterator[str]:
     """The lines of `to_json`, one after the other, a row a line."""
     yield "["
-    comma = ""
-    for result in results:
-        answer: dict[str, object] = {"statement": result.statement, "columns": list(result.columns)}
-        if result.total is not None:
-            answer["total"] = result.total
-        if result.notice:
-            answer["notice"] = result.notice
-        yield f'{comma}{_json(answer)[:-1]}, "rows": ['
-        between = ""
-        for row in _rows(result):
-            yield f"{between}{_json(dict(row.values))}"
-            between = ","
-        yield "]}"
-        comma = ","
-    if failed is not None:
-        error = {"message": failed.message, "line": failed.line, "column": failed.column}
-        yield comma + _json({"statement": failed.statement, "error": error})
+    yield from _listed(_objects(results, failed))
     yield "]"
 
 
@@ -151,6 +136,41 @@ def _rows(result: Result) -> Iterator[Row]:
         yield from result.rows[start : start + _PAGE]
 
 
+def _objects(results: Iterable[Result], failed: Failed | None) -> Iterator[Iterable[str]]:
+    """The lines of each statement's object."""
+    for result in results:
+        yield _object(result)
+    if failed is not None:
+        error = {"message": failed.message, "line": failed.line, "column": failed.column}
+        yield (_json({"statement": failed.statement, "error": error}),)
+
+
+def _object(result: Result) -> Iterator[str]:
+    answer: dict[str, object] = {"statement": result.statement, "columns": list(result.columns)}
+    if result.total is not None:
+        answer["total"] = result.total
+    if result.notice:
+        answer["notice"] = result.notice
+    yield f'{_json(answer)[:-1]}, "rows": ['
+    yield from _listed((_json(dict(row.values)),) for row in _rows(result))
+    yield "]}"
+
+
+def _listed(items: Iterable[Iterable[str]]) -> Iterator[str]:
+    """The lines of all items; the last line of each but the last item ends with a comma."""
+    line = ""
+    for item in items:
+        if line:
+            yield f"{line},"
+        line = ""
+        for following in item:
+            if line:
+                yield line
+            line = following
+    if line:
+        yield line
+
+
 def _beside(result: Result) -> list[str]:
     """What the rows hold beside the columns, in the order in which it first comes."""
     keys: dict[str, None] = {}
@@ -160,8 +180,11 @@ def _beside(result: Result) -> list[str]:
 
 
 def _csv_line(values: Iterable[str]) -> str:
+    import csv
+    import io
+
     out = io.StringIO()
-    _csv.writer(out, lineterminator="").writerow(values)
+    csv.writer(out, lineterminator="").writerow(values)
     return out.getvalue()
 
 
@@ -178,6 +201,8 @@ def _csv_value(value: object) -> str:
 
 
 def _json(value: object) -> str:
+    import json
+
     text = json.dumps(value, ensure_ascii=False)
     if text.isprintable():
         return text

@@ -196,6 +196,24 @@ def test_json_is_an_array_with_an_object_a_statement() -> None:
     ]
 
 
+def test_json_is_laid_out_a_row_a_line_with_commas_where_people_put_them() -> None:
+    rows = (Row(("1",), {"Id": 1}), Row(("2",), {"Id": 2}))
+    two = [Result("A", ("Id",), rows), Result("B", ("Id",), rows[:1]), Result("C")]
+    assert to_json(two).splitlines() == [
+        "[",
+        '{"statement": "A", "columns": ["Id"], "rows": [',
+        '{"Id": 1},',
+        '{"Id": 2}',
+        "]},",
+        '{"statement": "B", "columns": ["Id"], "rows": [',
+        '{"Id": 1}',
+        "]},",
+        '{"statement": "C", "columns": [], "rows": [',
+        "]}",
+        "]",
+    ]
+
+
 def test_json_of_no_statement_is_an_empty_array() -> None:
     assert json.loads(to_json([])) == []
     assert json.loads(to_json([], Broken())) == [
