@@ -1,6 +1,6 @@
 """The command line: `jobtui` and everything that follows it on a line.
 
-    arguments.py       what was asked for, as one frozen dataclass a verb
+    arguments.py       what was asked for, as one frozen struct a verb
     headless.py        -e, -f and piped statements: run a text, print, wait for its jobs
     waiting.py         staying until jobs have ended; ctrl+c stops them honestly
     handing.py         the same where another process owns the profile; ctrl+c leaves its jobs alone
@@ -17,7 +17,7 @@
     exits.py           the exit statuses and the errors that lead to them
 
 `main` is the entry point. Nothing is imported before it is needed: `--help` and `--version` import no
-pyparsing, asyncio, msgspec, rich or textual.
+pyparsing, asyncio, dataclasses, rich or textual.
 """
 
 from __future__ import annotations

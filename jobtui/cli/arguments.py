@@ -1,4 +1,4 @@
-"""What was asked for: the words of the command line as one frozen dataclass a verb.
+"""What was asked for: the words of the command line as one frozen struct a verb.
 
 The help is beside it, in help_texts.py; a test holds it to the parser.
 """
@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
+
+import msgspec
 
 from jobtui.cli.exits import UsageError
 
@@ -25,8 +26,7 @@ PASSWORD_HINT = "a password is never given there; JOBTUI_NEBULA_PASSWORD is read
 FLAGS = ("--detach", "--wait", "--background", "--demo", "--version", "--help", "-h")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(msgspec.Struct, frozen=True, kw_only=True):
     """Which config, profile and data directory: what every verb but help and version has. None: not said.
 
     `nebula`: addresses of a cluster that is used in a profile's place, as `user`, over TLS where `tls` says
@@ -41,44 +41,37 @@ class Place:
     tls: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ShowHelp:
+class ShowHelp(msgspec.Struct, frozen=True):
     """--help; `verb` is the one that it stood after."""
 
     verb: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Teach:
+class Teach(msgspec.Struct, frozen=True):
     """help: on the statement, or the verb, that begins with these words; on all statements without any."""
 
     words: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ShowCompletion:
+class ShowCompletion(msgspec.Struct, frozen=True):
     """completion: what that shell needs."""
 
     shell: str
 
 
-@dataclass(frozen=True, slots=True)
-class ShowVersion:
+class ShowVersion(msgspec.Struct, frozen=True):
     """--version."""
 
 
-@dataclass(frozen=True, slots=True)
-class OpenDashboard(Place):
+class OpenDashboard(Place, frozen=True):
     """No verb at all, at a terminal."""
 
 
-@dataclass(frozen=True, slots=True)
-class OpenDemo(Place):
+class OpenDemo(Place, frozen=True):
     """--demo."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunText(Place):
+class RunText(Place, frozen=True, kw_only=True):
     """-e, -f or piped statements. `text` is None where `file` is to be read, "-" being stdin."""
 
     text: str | None
@@ -88,8 +81,7 @@ class RunText(Place):
     wait: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Load(Place):
+class Load(Place, frozen=True, kw_only=True):
     """load: `format` None means that each file's name tells it."""
 
     space: str
@@ -97,30 +89,26 @@ class Load(Place):
     format: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dump(Place):
+class Dump(Place, frozen=True, kw_only=True):
     """dump."""
 
     space: str
     format: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Serve(Place):
+class Serve(Place, frozen=True, kw_only=True):
     """serve: in a process of its own where `background`."""
 
     background: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConfigCommand(Place):
+class ConfigCommand(Place, frozen=True, kw_only=True):
     """config: `what` is print, path or check."""
 
     what: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HistoryCommand(Place):
+class HistoryCommand(Place, frozen=True, kw_only=True):
     """history: `what` is verify, repair or export; an export goes to `file`, "-" being stdout, as `format`."""
 
     what: str
@@ -128,8 +116,7 @@ class HistoryCommand(Place):
     format: str = "jsonl"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Examine(Place):
+class Examine(Place, frozen=True, kw_only=True):
     """doctor."""
 
 

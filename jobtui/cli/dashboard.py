@@ -9,8 +9,9 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from jobtui.cli.arguments import OpenDashboard, OpenDemo
 from jobtui.cli.exits import UsageError, unusable

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from jobtui.cli.arguments import ConfigCommand, Place, Serve
 from jobtui.cli.exits import CommandError, UsageError
@@ -77,10 +78,11 @@ def _with_password(cluster: ClusterSettings) -> ClusterSettings:
     is_known = not isinstance(source, FromEnvironment) or source.variable in os.environ
     if is_known or not cluster.addresses or not is_terminal(0):
         return cluster
+    import dataclasses
     from getpass import getpass
 
     try:
         password = getpass(harmless(f"Password of {cluster.user} on {cluster.name}: "))
     except EOFError:
         raise UsageError("no password was given") from None
-    return replace(cluster, password=Given(Secret(password)))
+    return dataclasses.replace(cluster, password=Given(Secret(password)))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from jobtui.config import paths
 from jobtui.config.clusters import cluster_of, profile_name
@@ -14,14 +15,13 @@ from jobtui.tui.settings import TuiSettings
 DEFAULT_PROFILE = "local"
 
 
-@dataclass(frozen=True, slots=True)
-class ProfileSettings:
+class ProfileSettings(msgspec.Struct, frozen=True):
     """What the file says of one profile; `SETTINGS["profiles.*"]` tells the meanings."""
 
     task_timeout: float | None = None
     max_running_jobs: int = 4
     compact_rate: int | None = None
-    hosts: Mapping[str, Path | None] = field(default_factory=dict)
+    hosts: Mapping[str, Path | None] = msgspec.field(default_factory=dict)
     cluster: str = ""
     graphd: tuple[str, ...] = ()
     user: str = "root"
@@ -29,22 +29,21 @@ class ProfileSettings:
     tls: bool | Mapping[str, Path | str] = False
     run: str = "cluster"
     storaged_port: int = 19779
-    storaged: Mapping[str, str] = field(default_factory=dict)
-    spaces: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    storaged: Mapping[str, str] = msgspec.field(default_factory=dict)
+    spaces: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(msgspec.Struct, frozen=True):
     """All settings, defaults filled in. `found` tells whether the file at `path` was there."""
 
     path: Path
     found: bool = False
     profile: str = DEFAULT_PROFILE
     data_dir: Path | None = None
-    profiles: Mapping[str, ProfileSettings] = field(
+    profiles: Mapping[str, ProfileSettings] = msgspec.field(
         default_factory=lambda: {DEFAULT_PROFILE: ProfileSettings()}
     )
-    dashboard: TuiSettings = field(default_factory=TuiSettings)
+    dashboard: TuiSettings = msgspec.field(default_factory=TuiSettings)
 
     def open_profile(self, name: str, data_dir: Path | None = None) -> Profile:
         """The profile `name`, which must be one of `profiles`, for the engine.

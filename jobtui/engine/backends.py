@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+
+import msgspec
 
 from jobtui.engine.connection import Linked
 from jobtui.engine.mirror_places import MirrorPlaces
@@ -55,4 +56,4 @@ def at_the_demos_rate(profile: Profile) -> Profile:
     """The profile with work slow enough to be watched."""
     from jobtui.storage.local.demo import COMPACT_RATE
 
-    return dataclasses.replace(profile, compact_rate=COMPACT_RATE)
+    return msgspec.structs.replace(profile, compact_rate=COMPACT_RATE)

@@ -8,28 +8,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from jobtui.language.result import Result
 from jobtui.model import Archived, Change, Job, Link, LinkChanged, Notice, Progress, Stats
 from jobtui.storage.base import Capabilities, Host, Space
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from jobtui.history import History
 
 Message = Change | Progress | Archived | Notice | LinkChanged
 Listener = Callable[[Sequence[Message]], None]
 
 
-@dataclass(slots=True, eq=False, weakref_slot=True)
-class Session:
+class Session(msgspec.Struct, eq=False, weakref=True):
     """What one command bar or script has chosen: its space, and the directory that AT is relative to."""
 
     space: str | None = None
-    cwd: Path = field(default_factory=lambda: _current_directory())
+    cwd: Path = msgspec.field(default_factory=lambda: _current_directory())
 
 
 def _current_directory() -> Path:
@@ -44,8 +45,7 @@ class Refused(Exception):
     """A statement that parsed but can't be carried out; the text says what is wrong and what would be right."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(msgspec.Struct, frozen=True):
     """The statement that failed: its words, place in the text (1-based) and the reason.
 
     `syntax`: the text did not parse, and nothing of it ran; `caret` is then the line, the caret line and
@@ -60,8 +60,7 @@ class Failure:
     caret: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What a text came to: the results in order, and the failure that ended it (None: all of it ran)."""
 
     results: tuple[Result, ...] = ()
@@ -73,8 +72,7 @@ class Answer:
         return tuple(job for result in self.results for job in result.jobs)
 
 
-@dataclass(frozen=True, slots=True)
-class SpaceLook:
+class SpaceLook(msgspec.Struct, frozen=True):
     """A space as SHOW SPACES tells it: bytes on disk, in memory and yet to compact, None where unknown."""
 
     space: Space
@@ -83,8 +81,7 @@ class SpaceLook:
     pending: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Overview:
+class Overview(msgspec.Struct, frozen=True):
     """Spaces and hosts at one moment."""
 
     spaces: tuple[SpaceLook, ...]

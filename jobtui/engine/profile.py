@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from jobtui.storage.nebula.settings import ClusterSettings
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(msgspec.Struct, frozen=True):
     """One profile's settings for the engine.
 
     `root` is the profile's own directory, holding `history/` and `storage/`. `hosts` maps each storage
@@ -25,7 +25,7 @@ class Profile:
 
     name: str
     root: Path
-    hosts: Mapping[str, Path | None] = field(default_factory=dict)
+    hosts: Mapping[str, Path | None] = msgspec.field(default_factory=dict)
     task_timeout: float | None = None
     max_running_jobs: int = 4
     compact_rate: int | None = None

@@ -6,8 +6,7 @@ It starts no thread, no worker and no asyncio. What would write is refused, with
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobtui.engine import answers, results
 from jobtui.engine.desk import Answer, Listener, Overview, Refused, Session, SpaceLook
@@ -18,6 +17,8 @@ from jobtui.language.statements import ShowHosts, ShowJob, ShowJobs, ShowSpaces,
 from jobtui.model import Job, Link, Stats
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from jobtui.storage.base import Capabilities, Host, Space
 
 T = TypeVar("T")
@@ -123,15 +124,11 @@ class Reader:
         try:
             return _done(self._look())
         except _expected() as error:
-            failed: Future[Overview] = Future()
-            failed.set_exception(error)
-            return failed
+            return _failed(error)
 
     def stats(self, space: str, host: str) -> Future[Stats]:
         """Unknown to a reader: looking into a database opens it."""
-        failed: Future[Stats] = Future()
-        failed.set_exception(Refused("Only the jobtui that runs this profile can look into its databases"))
-        return failed
+        return _failed(Refused("Only the jobtui that runs this profile can look into its databases"))
 
     def stop_work(self) -> Future[None]:
         """A reader has no work."""
@@ -172,7 +169,17 @@ def _expected() -> tuple[type[Exception], ...]:
     return Refused, StoreError, StorageError, OSError
 
 
+def _failed(error: Exception) -> Future[Any]:
+    from concurrent.futures import Future
+
+    future: Future[Any] = Future()
+    future.set_exception(error)
+    return future
+
+
 def _done(value: T) -> Future[T]:
+    from concurrent.futures import Future
+
     future: Future[T] = Future()
     future.set_result(value)
     return future

@@ -8,7 +8,6 @@ archives; a directory that it does not name is what an unfinished archiving left
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -24,8 +23,7 @@ DIRECTORY: Final = "archive"
 NAME: Final = "ARCHIVE.json"
 
 
-@dataclass(frozen=True, slots=True)
-class ArchiveResult:
+class ArchiveResult(msgspec.Struct, frozen=True):
     """What was archived: the jobs' ids in rising order, and how many tasks they have."""
 
     ids: Sequence[int]

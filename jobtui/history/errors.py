@@ -12,7 +12,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+
+import msgspec
 
 
 class StoreError(Exception):
@@ -48,8 +49,7 @@ class Health(enum.Enum):
     READ_ONLY = "read-only"
 
 
-@dataclass(frozen=True, slots=True)
-class DamageNote:
+class DamageNote(msgspec.Struct, frozen=True):
     """Something on disk that was not as it had been written.
 
     `file` is relative to the history's directory; `byte` is where in it, None for the whole file. `jobs`

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from jobtui.history import manifest
 from jobtui.history.io import Disk
@@ -16,8 +17,7 @@ from jobtui.history.segment import Segment
 from jobtui.history.state import State
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """What was read: the state, and the replay that a reader goes on with.
 
     `journals` are the numbers of the journals that were read. `sound`: the manifest is as it was written

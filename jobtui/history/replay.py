@@ -6,7 +6,6 @@ before a later batch was acknowledged: what can't be read is named, the rest is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -22,8 +21,7 @@ _NAMED: Final = 20
 """Numbers of missing changes that are named one by one."""
 
 
-@dataclass(slots=True)
-class Reading:
+class Reading(msgspec.Struct):
     """How far a history's journals have been read.
 
     `seq` is the last change read, `offset` where the current journal goes on, `schema` its records'

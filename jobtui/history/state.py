@@ -10,7 +10,8 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from jobtui.history.errors import StoreTooNew
 from jobtui.history.manifest import Manifest
@@ -35,8 +36,7 @@ def nested(tally: Tally) -> dict[str, dict[str, int]]:
     return result
 
 
-@dataclass(frozen=True, slots=True)
-class Replaced:
+class Replaced(msgspec.Struct, frozen=True):
     """A sealed record of which a newer version is in the journal: where it is, and how it is counted."""
 
     segment: Segment

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from jobtui.language.statements import (
     Backup,
@@ -38,15 +39,13 @@ class Kind(enum.Enum):
     DIRECTORY = "a directory in quotes"
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(msgspec.Struct, frozen=True):
     """A keyword."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(msgspec.Struct, frozen=True):
     """One of several keywords, kept in lower case as `field`.
 
     `label` is what usage calls them all and `spoken` what an error does; without them each is named.
@@ -58,16 +57,14 @@ class Choice:
     spoken: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(msgspec.Struct, frozen=True):
     """Keywords that may be left out; where they stand, `field` is True."""
 
     field: str
     words: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(msgspec.Struct, frozen=True):
     """A value, or with `many` a list of them, kept as `field`. `label` is what usage calls it."""
 
     field: str
@@ -76,8 +73,7 @@ class Slot:
     many: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Maybe:
+class Maybe(msgspec.Struct, frozen=True):
     """Parts that may be left out together."""
 
     parts: tuple[Word | Choice | Slot, ...]
@@ -86,8 +82,7 @@ class Maybe:
 Part = Word | Choice | Flag | Slot | Maybe
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Form:
+class Form(msgspec.Struct, frozen=True, eq=False):
     """One way to write a statement; there is one object of each.
 
     `makes` is called with the fields that stood there and the statement's span. `summary` is one line;

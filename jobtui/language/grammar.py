@@ -12,10 +12,10 @@ from __future__ import annotations
 import enum
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any, Final
 
+import msgspec
 import pyparsing as pp
 
 from jobtui.language.forms import FORMS, Choice, Flag, Form, Kind, Maybe, Part, Slot, Word
@@ -32,8 +32,7 @@ class Mark(enum.Enum):
 Terminal = Word | Choice | Slot | Mark
 
 
-@dataclass(frozen=True, slots=True)
-class Capture:
+class Capture(msgspec.Struct, frozen=True):
     """The words `first` to `last` (one past the last) of a statement are this part's."""
 
     part: Choice | Flag | Slot
@@ -41,16 +40,14 @@ class Capture:
     last: int
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(msgspec.Struct, frozen=True):
     """Which form a statement has, and where its values stand."""
 
     form: Form
     captures: tuple[Capture, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
+class Reach(msgspec.Struct, frozen=True):
     """How far a statement's words are right, and what could stand at that place, in which form."""
 
     word: int

@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from jobtui.language.words import (
     BEGINS_WORD,
@@ -37,8 +38,7 @@ LETTER: Final = {word: chr(0xE000 + i) for i, word in enumerate(KEYWORDS)}
 """A kind for each keyword: one private character, so that a statement's kinds make a text to parse."""
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
+class Words(msgspec.Struct, frozen=True):
     """A statement's words: their kinds as one text, and where each stands.
 
     Three flat sequences and no object a word: a list of half a million ids is a statement too.
@@ -49,8 +49,7 @@ class Words:
     ends: list[int]
 
 
-@dataclass(frozen=True, slots=True)
-class Flaw:
+class Flaw(msgspec.Struct, frozen=True):
     """Why a text can't be read on here. No `message`: characters that mean nothing where they stand."""
 
     start: int

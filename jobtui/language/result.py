@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """One row: `cells` as the text table shows them, `values` in full.
 
     `values` holds, for each column by its name, the number, the ISO 8601 time with zone or None, and
@@ -19,8 +19,7 @@ class Row:
     values: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(msgspec.Struct, frozen=True):
     """The answer to one statement.
 
     `statement` is its text as typed. `rows` may be read from the history as they are asked for: take slices
@@ -35,4 +34,4 @@ class Result:
     rows: Sequence[Row] = ()
     total: int | None = None
     jobs: tuple[int, ...] = ()
-    notice: str = field(default="")
+    notice: str = msgspec.field(default="")

@@ -24,9 +24,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from jobtui.model import Link as Link
 from jobtui.model import LinkState as LinkState
@@ -65,8 +66,7 @@ class StorageError(Exception):
         self.maybe_done = maybe_done
 
 
-@dataclass(frozen=True, slots=True)
-class Capabilities:
+class Capabilities(msgspec.Struct, frozen=True):
     """What a storage can and can't do.
 
     `exact_progress`: a running task's progress is measured, not unknown. `real_stop`: a stopped task's
@@ -80,8 +80,7 @@ class Capabilities:
     load: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Space:
+class Space(msgspec.Struct, frozen=True):
     """A space and the hosts that hold it, in task order. `adopted`: its databases belong to another program."""
 
     name: str
@@ -89,8 +88,7 @@ class Space:
     adopted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(msgspec.Struct, frozen=True):
     """A storage host. `up` is whether it answers and `detail` why not; sizes in bytes, None where unknown."""
 
     name: str
@@ -101,8 +99,7 @@ class Host:
     free: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """How a flush or compact went that did not fail.
 
     `stopped`: it was cancelled before it was through. `detached`: it was cancelled but the host goes on;
@@ -116,8 +113,7 @@ class Outcome:
     settled: asyncio.Future[None] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
+class Placement(msgspec.Struct, frozen=True):
     """Where a new space goes: on all hosts, on `count` of them, on `hosts`, or in existing `directories`."""
 
     count: int | None = None
@@ -199,8 +195,7 @@ class TaskRunner(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class MirroredJob:
+class MirroredJob(msgspec.Struct, frozen=True):
     """A job as its cluster tells it: the cluster's id and times (aware, UTC), our statuses.
 
     `command` is the cluster's word in lower case (`flush`, `rebuild tag index`). `tasks` is None in a

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 
 class Confirm(enum.StrEnum):
@@ -15,8 +16,7 @@ class Confirm(enum.StrEnum):
     BULK = "bulk"  # only where more than one job is touched
 
 
-@dataclass(frozen=True, slots=True)
-class TuiSettings:
+class TuiSettings(msgspec.Struct, frozen=True):
     """The dashboard's settings; every one has a default.
 
     `state_dir`: where the sort, the filter, the theme and the bar's history are kept across starts (None:
@@ -30,7 +30,7 @@ class TuiSettings:
     state_dir: Path | None = None
     theme: str = ""
     confirm: Confirm = Confirm.ALWAYS
-    keymap: Mapping[str, str] = field(default_factory=dict)
+    keymap: Mapping[str, str] = msgspec.field(default_factory=dict)
     bell: bool = True
     terminal_notice: bool = False
     keep_failed: bool = False

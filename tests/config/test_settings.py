@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-import dataclasses
 import tomllib
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from jobtui.config import SETTINGS, Config, ProfileSettings, Setting
@@ -24,7 +24,7 @@ def test_a_default_that_is_shown_is_the_default_that_is_used(table: str, setting
 
 @pytest.mark.parametrize("table", SETTINGS)
 def test_every_field_has_a_setting_and_every_setting_a_field(table: str) -> None:
-    fields = {field.name for field in dataclasses.fields(HOLDERS[table])} - BESIDE
+    fields = {field.name for field in msgspec.structs.fields(HOLDERS[table])} - BESIDE
     assert fields == {setting.name for setting in SETTINGS[table]}
 
 

@@ -25,7 +25,7 @@ def test_a_text_that_only_reads_starts_nothing_and_leaves_nothing(jobtui: Comman
 
 
 HEAVY = {"asyncio", "textual", "rich", "rocksdict", "subprocess", "tomllib", "nebula3"}
-LIGHT = {"pyparsing", "msgspec", "platformdirs", "jobtui.engine", "jobtui.language", "jobtui.history"}
+LIGHT = {"pyparsing", "platformdirs", "jobtui.engine", "jobtui.language", "jobtui.history"}
 
 
 def imported(jobtui: CommandLine, *words: str) -> set[str]:
@@ -46,6 +46,10 @@ def imported(jobtui: CommandLine, *words: str) -> set[str]:
 
 def test_showing_jobs_imports_no_asyncio_no_screen_and_no_database(nba: CommandLine) -> None:
     assert not imported(nba, "-e", "SHOW JOBS; SHOW SPACES; SHOW HOSTS; USE nba") & HEAVY
+
+
+def test_showing_jobs_alone_imports_nothing_that_only_other_work_needs(nba: CommandLine) -> None:
+    assert not imported(nba, "-e", "SHOW JOBS LIMIT 20") & {"logging", "concurrent.futures", "csv", "json"}
 
 
 @pytest.mark.parametrize("words", [["--version"], ["--help"]])

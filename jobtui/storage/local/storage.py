@@ -7,8 +7,9 @@ import contextlib
 import itertools
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from jobtui.model import Stats
 from jobtui.storage.base import Capabilities, Code, Host, Outcome, Pair, Placement, Report, Space, StorageError
@@ -20,9 +21,10 @@ from jobtui.storage.local.names import directory_name
 from jobtui.storage.local.process import Notice
 from jobtui.storage.local.reasons import Trouble
 from jobtui.storage.local.spread import batches, merged
-from jobtui.storage.local.supervisor import LOOK, Stopped, Worker
+from jobtui.storage.local.supervisor import LOOK, Patience, Stopped, Worker
 
 ADOPTED_LINGER_SECONDS = 5.0
+PING = Patience(pause=False, seconds=3.0)
 _LOG = logging.getLogger("jobtui.storage")
 
 
@@ -234,7 +236,7 @@ class LocalStorage:
         if not host.up or host.name not in self.catalogue.directories:
             return host
         try:
-            await self.worker(host.name, adopted=False).ask(p.Ping(), p.Here, replace(LOOK, seconds=3.0))
+            await self.worker(host.name, adopted=False).ask(p.Ping(), p.Here, PING)
         except Trouble as trouble:
             return replace(host, up=False, detail=trouble.reason)
         return host

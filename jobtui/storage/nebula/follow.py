@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from jobtui.model import Status
 from jobtui.storage.base import Code, JobMirror, LinkState, MirroredJob, Space, StorageError

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
 import msgspec
+from msgspec.structs import replace
 
 from jobtui.model import Status, Task
 from jobtui.storage.base import Code, Host, MirroredJob, Space, StorageError
