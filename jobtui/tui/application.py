@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from textual.notifications import Notification
 from textual.timer import Timer
+from textual.widgets._toast import ToastRack
 
 from jobtui.engine.desk import Desk, Session
 from jobtui.model import LinkState, Status
@@ -20,6 +22,7 @@ from jobtui.tui.screens.dashboard import Dashboard
 from jobtui.tui.settings import TuiSettings
 from jobtui.tui.state import StateStore
 from jobtui.tui.themes import next_theme
+from jobtui.tui.toasts import Toast, surplus
 from jobtui.tui.typed import Typed
 
 _FRAME_SECONDS = 1 / 60
@@ -165,6 +168,20 @@ class DashboardApp(BaseApp[int]):
         self._paused = paused
         if not paused and self._frame is None:
             self._next_frame()
+
+    # -- what is said in passing --------------------------------------------------------------------
+
+    def say(self, said: Toast) -> None:
+        """Show it for a while; those that it has no room beside go."""
+        for old in surplus(list(self._notifications), self.size.height):
+            self._unnotify(old, refresh=False)
+            for screen in self.screen_stack:
+                # the toast would go of itself, but what holds it would stay, and take a line
+                screen.query(f"#{ToastRack._toast_id(old)}").remove()
+        self._notifications.add(
+            Notification(said.text, severity=said.severity, timeout=said.seconds, markup=False)
+        )
+        self._refresh_notifications()
 
     # -- themes --------------------------------------------------------------------------------------
 

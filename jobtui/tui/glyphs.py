@@ -43,13 +43,14 @@ def bar(fraction: float, width: int) -> str:
 
 
 def progress(fraction: float | None, status: Status, width: int = 10) -> Line:
-    """A bar and its percentage (` 68%`) in `width` + 5 cells; blank where nothing has begun."""
+    """A bar and its percentage (` 68%`) in `width` + 5 cells; blank where nothing has begun, `–` where it
+    ended and nobody knows how far it had come."""
     ink = STATUS_INK[status]
     if status is Status.QUEUE:
         return ((" " * (width + 5), Ink.MUTED),)
     if fraction is None:
         if status.ended:
-            return ((" " * (width + 5), Ink.MUTED),)
+            return (("–".rjust(width + 5), Ink.MUTED),)
         return (("▒" * width, ink), ("   … ", Ink.MUTED))
     return (
         (bar(fraction, width), ink),

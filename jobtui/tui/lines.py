@@ -7,10 +7,10 @@ A piece's text is cleaned when it is painted, so a line may carry foreign text a
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from jobtui.model import Status
-from jobtui.tui.text import clean, fit, width_of
+from jobtui.tui.text import breaks, clean, fit, width_of
 
 
 class Ink(enum.StrEnum):
@@ -86,3 +86,23 @@ def cut(line: Line, width: int) -> Line:
         kept.append((text, ink))
         room -= size
     return tuple(kept)
+
+
+def wrapped(line: Line, width: int, hang: int = 0) -> list[Line]:
+    """The line in as many lines of `width` cells as it needs, broken at blanks; all but the first begin with
+    `hang` blanks."""
+    if line_width(line) <= width:
+        return [line]
+    pieces = [(clean(text), ink) for text, ink in line]
+    hang = min(hang, width // 2)
+    spans = breaks("".join(text for text, _ in pieces), max(1, width), max(1, width - hang))
+    pad: Line = ((" " * hang, Ink.PLAIN),) if hang else ()
+    return [(*(pad if number else ()), *_part(pieces, *span)) for number, span in enumerate(spans)]
+
+
+def _part(pieces: Iterable[Piece], start: int, end: int) -> Iterator[Piece]:
+    begin = 0
+    for text, ink in pieces:
+        if begin < end and begin + len(text) > start:
+            yield text[max(0, start - begin) : end - begin], ink
+        begin += len(text)

@@ -7,7 +7,9 @@ would act on a terminal, or reorder or hide its neighbours, into one that only s
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterator
 from functools import lru_cache
+from itertools import islice
 
 from rich.cells import cell_len, set_cell_size
 
@@ -58,17 +60,31 @@ def wrap(text: str, width: int, most: int = 20) -> list[str]:
 
 
 def _wrap_line(text: str, width: int, most: int) -> list[str]:
-    lines: list[str] = []
-    while cell_len(text) > width and len(lines) <= most:
-        head = set_cell_size(text, width).rstrip("\0")
+    return [text[start:end] for start, end in islice(breaks(text, width, width), most + 2)]
+
+
+def breaks(text: str, first: int, rest: int) -> Iterator[tuple[int, int]]:
+    """Where a cleaned text is broken into lines (from, to): `first` cells for the first, `rest` for the others.
+
+    Broken at blanks where there are any; the blanks at a break belong to no line.
+    """
+    start, width = 0, first
+    while True:
+        # no more characters than cells fit, but for marks, which take none
+        head = text[start : start + (1 + _MOST_MARKS) * (width + 1)]
+        if cell_len(head) <= width:
+            break
+        kept = set_cell_size(head, width).rstrip("\0")
         # a wide character that did not fit whole was replaced by a blank: it belongs to the rest
-        taken = len(head) if text.startswith(head) else len(head) - 1
-        blank = text.rfind(" ", 1, taken + 1)
-        cut = blank if blank > 0 else max(taken, 1)
-        lines.append(text[:cut].rstrip())
-        text = text[cut:].lstrip(" ")
-    lines.append(text)
-    return lines
+        taken = len(kept) if head.startswith(kept) else len(kept) - 1
+        blank = head.rfind(" ", 1, taken + 1)
+        cut = start + (blank if blank > 0 else max(taken, 1))
+        yield start, start + len(text[start:cut].rstrip())
+        start = cut
+        while text[start : start + 1] == " ":
+            start += 1
+        width = rest
+    yield start, len(text)
 
 
 @lru_cache(maxsize=4096)

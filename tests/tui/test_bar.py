@@ -7,7 +7,7 @@ from jobtui.engine.desk import Answer
 from jobtui.language.result import Result, Row
 from jobtui.tui.lines import plain
 from jobtui.tui.settings import TuiSettings
-from jobtui.tui.widgets.transcript import answer_lines
+from jobtui.tui.widgets.transcript import answered
 from jobtui.tui.widgets.typist import Typist
 from tests.support.dashboards import Stage, stage
 
@@ -210,7 +210,7 @@ def test_drop_space_typed_asks_first_with_cancel_focused(tmp_path: Path) -> None
 
 def test_a_result_of_very_many_rows_shows_the_newest_and_says_how_many_there_are() -> None:
     rows = tuple(Row((str(number),), {"Job Id": number}) for number in range(1, 1201))
-    shown = [plain(line) for line in answer_lines(Answer((Result("SHOW JOBS", ("Job Id",), rows),)))]
+    shown = [plain(said.line) for said in answered(Answer((Result("SHOW JOBS", ("Job Id",), rows),)))]
     assert shown[-1] == "the newest 1,000 of 1,200 rows"
     assert "| 1200   |" in shown
     assert "| 201    |" in shown

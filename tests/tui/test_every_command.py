@@ -121,7 +121,9 @@ def test_the_help_shows_the_keys_that_work_where_one_is(tmp_path: Path) -> None:
             await shown.press("2")
             await shown.shows("› spaces")
             await shown.press("question_mark")
-            await shown.shows("Spaces", "Choose the space for the command bar", "Statements", "BACKUP JOB")
+            await shown.shows("Spaces", "Choose the space for the command bar")
+            await shown.press("end")
+            await shown.shows("Statements", "BACKUP JOB")
             assert "Stop the marked jobs" not in shown.screen
 
     asyncio.run(run())

@@ -2,21 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import enum
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from jobtui.model import Job, Status, Task
 from jobtui.tui import units
 from jobtui.tui.glyphs import progress, task_status_piece
-from jobtui.tui.lines import Ink, Line, Piece, cut
+from jobtui.tui.lines import Ink, Line, Piece, cut, line_width
 from jobtui.tui.text import fit, width_of, wrap
 
 # an estimate from less than this says nothing
 _LEAST_PROGRESS = 0.02
-_STATUS = 12
+_STATUS = 10
 _MOST_HOST = 24
+# cells beside a task in which its reason is still readable; with fewer it goes below
+_BESIDE = 40
+_MOST_REASON_LINES = 1000
+_BARS = (20, 16, 12, 8, 6, 4)
+_PERCENT = 5
 
 Rates = Mapping[tuple[int, int], float | None]
+
+
+class Figure(enum.Enum):
+    """What is told of a task in figures."""
+
+    BYTES = "bytes"
+    RATE = "rate"
+    TIME = "time"
+
+
+# cells kept for a figure while a task runs, so that nothing jumps as it changes
+_WHILE_RUNNING = {Figure.BYTES: 17, Figure.RATE: 9, Figure.TIME: 9}
+
+Figures = Mapping[Figure, Piece]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What there is room for: the status in words or as its sign alone, a bar of so many cells, figures."""
+
+    words: bool
+    bar: int
+    gap: int
+    widths: Mapping[Figure, int]
+
+    @property
+    def cells(self) -> int:
+        """How wide a task is behind its host."""
+        figures = sum(self.widths.values()) + self.gap * len(self.widths)
+        return (_STATUS if self.words else 1) + 2 + self.bar + _PERCENT + figures
 
 
 def tasks(job: Job, rates: Rates, width: int, now: datetime) -> list[Line]:
@@ -26,66 +63,99 @@ def tasks(job: Job, rates: Rates, width: int, now: datetime) -> list[Line]:
     names = [f"{job.id}-{task.number}" for task in job.tasks]
     id_width = max(map(len, names))
     host_width = min(_MOST_HOST, max(width_of(task.host) for task in job.tasks), max(6, width // 4))
+    told = [_figures(task, rates.get((job.id, task.number)), now) for task in job.tasks]
+    layout = _layout(job, told, width - id_width - host_width - 5)
     lines: list[Line] = []
-    for name, task in zip(names, job.tasks, strict=True):
+    for name, task, figures in zip(names, job.tasks, told, strict=True):
         head: Line = (
             (f" {name:<{id_width}}  ", Ink.PLAIN),
             (fit(task.host, host_width) + "  ", Ink.PLAIN),
-            _padded(task_status_piece(task, job.stopping), _STATUS),
+            _status(job, task, layout.words),
             ("  ", Ink.PLAIN),
         )
-        indent = 1 + id_width + 2 + host_width + 2 + _STATUS + 2
-        lines.extend(_task(job, task, head, indent, rates.get((job.id, task.number)), width, now))
+        lines.extend(_task(job, task, head, figures, layout, width))
     if job.reason and not any(task.reason and job.reason.endswith(task.reason) for task in job.tasks):
         lines.append(())
-        lines.extend(((f" {text}", Ink.WARNING),) for text in wrap(job.reason, width - 2))
+        lines.extend(((f" {text}", Ink.WARNING),) for text in wrap(job.reason, width - 2, _MOST_REASON_LINES))
     return lines
 
 
-def _task(
-    job: Job, task: Task, head: Line, indent: int, rate: float | None, width: int, now: datetime
-) -> list[Line]:
-    room = width - indent - 1
-    if task.reason:
-        shown = wrap(task.reason, max(room, 12))
-        ink = Ink.FAILED if task.status is Status.FAILED else Ink.WARNING
-        first = cut((*head, (shown[0], ink)), width)
-        return [first, *(((" " * indent, Ink.PLAIN), (text, ink)) for text in shown[1:])]
+def _status(job: Job, task: Task, words: bool) -> Piece:
+    text, ink = task_status_piece(task, job.stopping)
+    return (fit(text, _STATUS) if words else text[0]), ink
+
+
+def _layout(job: Job, told: Sequence[Figures], room: int) -> Layout:
+    """The richest that fits in `room` cells behind the host; the same for all tasks, so that what is told of
+    them stands under each other."""
+    running = any(task.status is Status.RUNNING for task in job.tasks)
+    widths: dict[Figure, int] = {}
+    for figure in Figure:
+        sizes = [width_of(figures[figure][0]) for figures in told if figure in figures]
+        if sizes:
+            widths[figure] = max(*sizes, _WHILE_RUNNING[figure] if running else 0)
+    told_in_words = job.stopping or any(task.detached for task in job.tasks)
+    layouts = list(_layouts(widths, told_in_words))
+    return next((layout for layout in layouts if layout.cells <= room), layouts[-1])
+
+
+def _layouts(widths: Mapping[Figure, int], told_in_words: bool) -> Iterator[Layout]:
+    """From rich to poor: first the bar gives way, then the rate, then the status's word, then the time."""
+    without_rate = _without(widths, Figure.RATE)
+    bytes_alone = _without(without_rate, Figure.TIME)
+    for words, kept in (
+        (True, widths),
+        (True, without_rate),
+        (told_in_words, widths),
+        (told_in_words, without_rate),
+        (True, bytes_alone),
+    ):
+        for bar in _BARS:
+            yield Layout(words, bar, 3, kept)
+            yield Layout(words, bar, 2, kept)
+    yield Layout(True, 0, 2, bytes_alone)
+    yield Layout(told_in_words, 0, 2, bytes_alone)
+    yield Layout(told_in_words, 0, 2, {})
+
+
+def _without(widths: Mapping[Figure, int], left_out: Figure) -> Mapping[Figure, int]:
+    return {figure: width for figure, width in widths.items() if figure is not left_out}
+
+
+def _task(job: Job, task: Task, head: Line, figures: Figures, layout: Layout, width: int) -> list[Line]:
+    indent = line_width(head)
+    beside = width - indent - 1 >= _BESIDE
+    ink = Ink.FAILED if task.status is Status.FAILED else Ink.WARNING
+    if task.reason and beside:
+        first, *rest = wrap(task.reason, width - indent - 1, _MOST_REASON_LINES)
+        return [(*head, (first, ink)), *(((" " * indent, Ink.PLAIN), (text, ink)) for text in rest)]
     if task.status is Status.QUEUE:
         waits = "" if job.status is Status.QUEUE else "waits for its host"
         return [cut((*head, (waits, Ink.MUTED)), width)]
-    bar_width = max(4, min(20, room // 4))
-    parts: list[Piece] = list(progress(_fraction(task), task.status, bar_width))
-    room -= bar_width + 5
-    for piece in _figures(task, rate, now):
-        size = max(width_of(piece[0]), _FIGURE_WIDTHS.get(piece[1], 0))
-        if room < width_of(piece[0]) + 3:
-            break
-        parts += [("   ", Ink.PLAIN), (fit(piece[0], min(size, room - 3)), piece[1])]
-        room -= size + 3
-    return [cut((*head, *parts), width)]
+    parts: list[Piece] = list(progress(_fraction(task), task.status, layout.bar))
+    for figure, size in layout.widths.items():
+        text, figure_ink = figures.get(figure, ("", Ink.PLAIN))
+        parts += [(" " * layout.gap, Ink.PLAIN), (fit(text, size), figure_ink)]
+    below = wrap(task.reason, width - 5, _MOST_REASON_LINES) if task.reason else []
+    return [cut((*head, *parts), width), *(((f"    {text}", ink),) for text in below)]
 
 
-def _figures(task: Task, rate: float | None, now: datetime) -> list[Piece]:
-    figures: list[Piece] = []
+def _figures(task: Task, rate: float | None, now: datetime) -> Figures:
+    figures: dict[Figure, Piece] = {}
     if task.before is not None:
         after = "…" if task.after is None else units.size(task.after.bytes)
-        figures.append((f"{units.size(task.before.bytes)} → {after}", Ink.PLAIN))
+        figures[Figure.BYTES] = f"{units.size(task.before.bytes)} → {after}", Ink.PLAIN
     if task.status is Status.RUNNING:
         if rate is not None:
-            figures.append((units.rate(rate), Ink.ACCENT))
+            figures[Figure.RATE] = units.rate(rate), Ink.ACCENT
         estimate = remaining(task, rate, now)
         if estimate is not None:
-            figures.append((units.left(estimate), Ink.MUTED))
+            figures[Figure.TIME] = units.left(estimate), Ink.MUTED
         elif task.start is not None:
-            figures.append((f"for {units.duration((now - task.start).total_seconds())}", Ink.MUTED))
+            figures[Figure.TIME] = f"for {units.duration((now - task.start).total_seconds())}", Ink.MUTED
     elif task.took is not None:
-        figures.append((f"in {units.span(task.took)}", Ink.MUTED))
+        figures[Figure.TIME] = f"in {units.span(task.took)}", Ink.MUTED
     return figures
-
-
-# figures of one kind stand under each other
-_FIGURE_WIDTHS = {Ink.PLAIN: 19, Ink.ACCENT: 11}
 
 
 def remaining(task: Task, rate: float | None, now: datetime) -> float | None:
@@ -103,7 +173,3 @@ def remaining(task: Task, rate: float | None, now: datetime) -> float | None:
 
 def _fraction(task: Task) -> float | None:
     return 1.0 if task.status is Status.FINISHED else task.progress
-
-
-def _padded(piece: Piece, width: int) -> Piece:
-    return fit(piece[0], width), piece[1]

@@ -15,12 +15,16 @@ from jobtui.tui.lines import Ink, Line
 from jobtui.tui.widgets.bar import CommandBar
 from jobtui.tui.widgets.completions import CompletionList
 from jobtui.tui.widgets.keybar import KeyBar
-from jobtui.tui.widgets.transcript import Transcript, answer_lines, sent_lines
+from jobtui.tui.widgets.transcript import Said, Transcript, answered, sent
 from jobtui.tui.words import drops, local_word
 
 if TYPE_CHECKING:
     from jobtui.engine.desk import Answer
     from jobtui.tui.widgets.typist import Typist
+
+
+# cells of a step sideways through the results
+_STEP = 10
 
 
 class Conversation(InkScreen):
@@ -90,7 +94,10 @@ class Conversation(InkScreen):
             case "help":
                 from jobtui.tui.screens.help import statement_lines
 
-                self.transcript.add([*sent_lines(self.context.prompt, message.text), *statement_lines()])
+                lines = statement_lines(self.size.width - 3)
+                self.transcript.add(
+                    [*sent(self.context.prompt, message.text), *(Said(line, hang=6) for line in lines)]
+                )
                 self.show_transcript()
             case "clear":
                 self.clear_transcript()
@@ -103,7 +110,7 @@ class Conversation(InkScreen):
             return
         prompt = self.context.prompt
         answer = await asyncio.wrap_future(self.context.desk.execute(text, self.context.session))
-        self.transcript.add([*sent_lines(prompt, text), *answer_lines(answer)])
+        self.transcript.add([*sent(prompt, text), *answered(answer)])
         if self.bar.typing:
             self.show_transcript()
         syntax = answer.failure is not None and answer.failure.syntax
@@ -133,6 +140,9 @@ class Conversation(InkScreen):
     def on_command_bar_scrolled(self, message: CommandBar.Scrolled) -> None:
         """Through the results."""
         message.stop()
+        if message.sideways:
+            self.transcript.scroll_relative(x=message.by * _STEP, animate=False)
+            return
         pages: Callable[..., None] = (
             self.transcript.scroll_page_down if message.by > 0 else self.transcript.scroll_page_up
         )
@@ -161,4 +171,4 @@ class Conversation(InkScreen):
 
     def log_statement(self, text: str, answer: Answer) -> None:
         """Note in the transcript what was run."""
-        self.transcript.add([*sent_lines(self.context.prompt, text), *answer_lines(answer)])
+        self.transcript.add([*sent(self.context.prompt, text), *answered(answer)])

@@ -21,7 +21,8 @@ from jobtui.tui.lines import Ink, Line
 from jobtui.tui.linking import link_piece
 from jobtui.tui.screens.conversation import Conversation
 from jobtui.tui.terminal import notice_sequence
-from jobtui.tui.text import clean, wrap
+from jobtui.tui.text import wrap
+from jobtui.tui.toasts import toast
 from jobtui.tui.views import make_view
 from jobtui.tui.views.base import View
 from jobtui.tui.views.jobs import JobsView
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from jobtui.tui.views.places import PlacesView
 
 LEAST = Size(40, 10)
-_LONGEST_TOLD = 600
 
 
 class Stage(Container):
@@ -153,9 +153,7 @@ class Dashboard(Conversation):
 
     def tell(self, text: str, severity: str = "information") -> None:
         """Say it in passing; nothing in the text is markup."""
-        shown = "\n".join(clean(line) for line in text[:_LONGEST_TOLD].split("\n"))
-        level = severity if severity in ("information", "warning", "error") else "warning"
-        self.app.notify(shown, severity=level, markup=False)  # type: ignore[arg-type]
+        self.desktop.say(toast(text, severity, *self.app.size))
 
     def ring(self, text: str) -> None:
         """Tell the terminal: the bell, and a notice of its own where that is wanted."""
@@ -165,6 +163,14 @@ class Dashboard(Conversation):
         if settings.terminal_notice:
             self.desktop.write(notice_sequence(text))
 
+    def on_screen_suspend(self) -> None:
+        """Textual's hook: what is said in passing is said on what came over it."""
+        self.add_class("-covered")
+
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
+        """Textual's hook, beside the one of the class above."""
+        self.remove_class("-covered")
+
     # -- focus and keys -----------------------------------------------------------------------------
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
@@ -172,7 +178,8 @@ class Dashboard(Conversation):
         self.show_keys()
 
     def show_keys(self) -> None:
-        """The key line for where the focus is."""
+        """The key line for where the focus is; what is said in passing keeps off what is being typed."""
+        self.set_class(self.typing, "-typing")
         self.keys.show(self.working())
 
     def chain(self) -> tuple[Where, ...]:

@@ -14,12 +14,16 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.strip import Strip
 
-from jobtui.tui.lines import Ink, Line, line_width
+from jobtui.tui.lines import Ink, Line, line_width, wrapped
 from jobtui.tui.text import width_of
 from jobtui.tui.widgets.inked import Inked
 from jobtui.tui.widgets.lines_view import LinesView
 
 T = TypeVar("T")
+
+# cells that the border and the blanks beside a text take, lines that the border and the gap take
+_AROUND = 6
+_BORDERS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +133,22 @@ class Question(ModalScreen[T | None]):
 
     def on_mount(self) -> None:
         """Textual's hook: the safe answer has the focus."""
-        self._text.show(
-            [((self._title, Ink.TITLE),), (), *self._said] if self._said else [((self._title, Ink.TITLE),)]
-        )
-        self._text.styles.height = min(len(self._text.lines), 14)
-        widest = max(line_width(line) for line in self._text.lines)
+        self.query_one(Choices).focus()
+
+    def on_resize(self) -> None:
+        """Textual's hook: as wide as what is said, as far as the screen allows; the rest is wrapped."""
+        title: Line = ((self._title, Ink.TITLE),)
+        widest = max(line_width(line) for line in (title, *self._said))
         wide = [width_of(choice.title) + 10 for choice in self.choices]
         answers = sum(wide) if self._across else max(wide)
-        self.query_one("#question").styles.width = max(36, widest + 6, answers + 6)
-        self.query_one(Choices).focus()
+        width = min(max(36, widest + _AROUND, answers + _AROUND), self.size.width - 2)
+        said = [piece for line in self._said for piece in wrapped(line, width - _AROUND, hang=2)]
+        self._text.show([*wrapped(title, width - _AROUND), *(((), *said) if said else ())])
+        self.query_one("#question").styles.width = width
+        # the answers are always in sight: what is said scrolls where both don't fit
+        asked = 1 if self._across else len(self.choices)
+        room = self.size.height * 9 // 10 - _BORDERS - asked
+        self._text.styles.height = max(1, min(len(self._text.lines), room))
 
     def on_choices_taken(self, message: Choices.Taken) -> None:
         """An answer was taken."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -12,12 +13,15 @@ from textual.screen import ModalScreen
 
 from jobtui.tui.commands import Command, Where
 from jobtui.tui.keymap import Keymap
-from jobtui.tui.lines import Ink, Line
-from jobtui.tui.text import fit, wrap
+from jobtui.tui.lines import Ink, Line, Piece, line_width, wrapped
+from jobtui.tui.text import fit, width_of
 from jobtui.tui.widgets.lines_view import LinesView
 
-_KEYS = 14
+_KEYS = 13
 _TITLE = 25
+_TERM = 38
+# from this width on a command's title stands beside its meaning
+_ROOMY = 88
 _FILTER = (
     ("words", "jobs whose command, space, host or reason hold them all"),
     ("status:failed", "also queue, running, finished, stopped, ended, live; with commas: either"),
@@ -25,10 +29,11 @@ _FILTER = (
     ("since:2h  until:2019-12-17", "submitted since, or until: s m h d w, or a date"),
     ("!status:finished  !word", "the other way round"),
 )
+_TWO_COLUMNS = re.compile(r"(\S.*?) {2,}(\S.*)")
 
 
 def help_lines(working: Sequence[Command], keymap: Keymap, width: int) -> list[Line]:
-    """The commands by place, tables last; then the filter's words and the statements."""
+    """The commands by place, tables last; then the filter's words and the statements. No line is wider."""
     lines: list[Line] = []
     places = sorted(dict.fromkeys(command.where for command in working), key=lambda where: where is Where.TABLE)
     for where in places:
@@ -39,27 +44,51 @@ def help_lines(working: Sequence[Command], keymap: Keymap, width: int) -> list[L
         lines.append(())
     if any(command.where is Where.JOBS for command in working):
         lines.append((("Filter", Ink.TITLE),))
-        lines.extend(((f"  {fit(words, 38)}", Ink.ACCENT), (what, Ink.PLAIN)) for words, what in _FILTER)
+        for words, what in _FILTER:
+            lines.extend(_beside((words, Ink.ACCENT), what, _TERM, width))
         lines.append(())
     lines.append((("Statements", Ink.TITLE),))
-    lines.extend(statement_lines())
+    lines.extend(statement_lines(width))
     return lines
 
 
 def _command_lines(command: Command, keymap: Keymap, width: int) -> list[Line]:
-    keys = fit(keymap.shown(command, 3), _KEYS)
-    if width < 70:
-        return [((f"  {keys}", Ink.KEY), (command.title, Ink.STRONG))]
-    first, *rest = wrap(command.help, width - _KEYS - _TITLE - 3)
-    head: Line = ((f"  {keys}", Ink.KEY), (fit(command.title, _TITLE), Ink.STRONG), (first, Ink.PLAIN))
-    return [head, *(((" " * (_KEYS + _TITLE + 2), Ink.PLAIN), (text, Ink.PLAIN)) for text in rest)]
+    keys = f"  {fit(keymap.shown(command, 3), _KEYS)}"
+    title: Line = ((fit(command.title, _TITLE), Ink.STRONG),) if width >= _ROOMY else ()
+    head: Line = ((keys, Ink.KEY), *title)
+    return wrapped((*head, (command.help, Ink.PLAIN)), width, hang=line_width(head))
 
 
-def statement_lines() -> list[Line]:
+def statement_lines(width: int) -> list[Line]:
     """The statements as the language's own help tells them."""
     from jobtui.language.help import help_for
 
-    return [((f"  {text}", Ink.PLAIN),) for text in help_for().split("\n")]
+    lines: list[Line] = []
+    said = ""
+    for text in [*help_for().split("\n"), ""]:
+        columns = _TWO_COLUMNS.fullmatch(text)
+        if columns is None and text:
+            said += f" {text}"
+            continue
+        if said:
+            lines.extend(wrapped(((f" {said}", Ink.PLAIN),), width, hang=2))
+            said = ""
+        if columns is not None:
+            lines.extend(_beside((columns[1], Ink.PLAIN), columns[2], 53, width))
+        else:
+            lines.append(())
+    return lines
+
+
+def _beside(term: Piece, what: str, column: int, width: int) -> list[Line]:
+    """A term and what it means: side by side, or where that is too wide the meaning below."""
+    text, ink = term
+    if width_of(text) < column and column + width_of(what) + 2 <= width:
+        return [((f"  {fit(text, column)}", ink), (what, Ink.MUTED))]
+    return [
+        *wrapped(((f"  {text}", ink),), width, hang=4),
+        *wrapped(((f"      {what}", Ink.MUTED),), width, hang=6),
+    ]
 
 
 class Help(ModalScreen[None]):
@@ -79,7 +108,7 @@ class Help(ModalScreen[None]):
         super().__init__()
         self._working = tuple(working)
         self._keymap = keymap
-        self._view = LinesView()
+        self._view = LinesView(id="keys-help")
 
     def compose(self) -> ComposeResult:
         """Textual's hook."""
@@ -97,7 +126,7 @@ class Help(ModalScreen[None]):
         self.call_after_refresh(self._fill)
 
     def _fill(self) -> None:
-        self._view.show(help_lines(self._working, self._keymap, self._view.inner_width), wide=True)
+        self._view.show(help_lines(self._working, self._keymap, self._view.inner_width))
 
     def action_scroll_down(self) -> None:
         """A line down."""

@@ -85,11 +85,11 @@ class CommandBar(Horizontal):
         """The focus goes back."""
 
     class Scrolled(Message):
-        """The results are to be scrolled by so many pages."""
+        """The results are to be scrolled by so many pages, or so many steps sideways."""
 
-        def __init__(self, by: int) -> None:
+        def __init__(self, by: int, sideways: bool = False) -> None:
             super().__init__()
-            self.by = by
+            self.by, self.sideways = by, sideways
 
     class Cleared(Message):
         """The results are to be cleared."""

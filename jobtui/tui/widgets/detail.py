@@ -16,8 +16,12 @@ from textual.message import Message
 from jobtui.model import Job
 from jobtui.tui.commands import Where, bindings
 from jobtui.tui.lines import Ink, Line, Piece, cut, line_width
+from jobtui.tui.text import width_of
 from jobtui.tui.widgets.inked import OneLine
 from jobtui.tui.widgets.lines_view import LinesView
+
+# cells of a job's name below which nothing else is said beside it
+_LEAST_NAME = 10
 
 
 class Tab(enum.StrEnum):
@@ -36,11 +40,12 @@ class Tab(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """What the strip says: where one is, and the job."""
+    """What the strip says: where one is, the job, and the keys that turn the tabs."""
 
     job: str = ""
     ink: Ink = Ink.STRONG
     full: bool = False
+    keys: str = ""
 
 
 class TabStrip(OneLine):
@@ -66,12 +71,20 @@ class TabStrip(OneLine):
         tabs = self._tabs()
         if line_width(tabs) > width - 8:
             tabs = ((f" {self._tab.value.capitalize()} ", Ink.TAB_ON),)
-        room = width - line_width(tabs) - 3
-        head: list[Piece] = [("─", Ink.RULE)]
         crumbs = "jobs › " if self._caption.full else ""
-        head.extend(cut(((f" {crumbs}", Ink.MUTED), (f"{self._caption.job} ", self._caption.ink)), room))
-        line = (*head, ("─", Ink.RULE), *tabs)
-        return (*line, ("─" * (width - line_width(line)), Ink.RULE))
+        name: Line = ((f" {crumbs}", Ink.MUTED), (f"{self._caption.job} ", self._caption.ink))
+        room = width - line_width(tabs) - 3
+        keys = self._keys(room - line_width(name), room)
+        line = (("─", Ink.RULE), *cut(name, room - line_width(keys)), ("─", Ink.RULE), *tabs)
+        return (*line, ("─" * (width - line_width(line) - line_width(keys)), Ink.RULE), *keys)
+
+    def _keys(self, spare: int, room: int) -> Line:
+        """The keys that turn the tabs, in words where there is room; the job's name gives way to them alone."""
+        keys = self._caption.keys
+        if not keys or room - width_of(keys) - 3 < _LEAST_NAME:
+            return ()
+        words: Line = ((" tabs", Ink.MUTED),) if spare >= width_of(keys) + 8 else ()
+        return ((f" {keys}", Ink.KEY), *words, (" ", Ink.PLAIN), ("─", Ink.RULE))
 
     def _tabs(self) -> Line:
         pieces: list[Piece] = []
@@ -143,9 +156,9 @@ class Detail(Vertical):
         self.body.show(lines)
 
 
-def caption_of(job: Job | None, full: bool) -> Caption:
+def caption_of(job: Job | None, full: bool, keys: str = "") -> Caption:
     """The strip's words for a job."""
     if job is None:
         return Caption("no job", Ink.MUTED, full)
     lineage = f" (runs {job.recovered_from} again)" if job.recovered_from is not None else ""
-    return Caption(f"job {job.id} · {job.label}{lineage}", Ink.STRONG, full)
+    return Caption(f"job {job.id} · {job.label}{lineage}", Ink.STRONG, full, keys)

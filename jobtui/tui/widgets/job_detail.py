@@ -6,6 +6,7 @@ from textual.message import Message
 
 from jobtui.engine.failures import StoreError
 from jobtui.model import Job, Status
+from jobtui.tui.commands import BY_ID
 from jobtui.tui.context import Context
 from jobtui.tui.feed import Batch
 from jobtui.tui.lines import Ink, Line
@@ -41,6 +42,8 @@ class JobDetail(Detail):
         self._rates: dict[tuple[int, int], float | None] = {}
         self._looks = Looks(context.desk, lambda: self.post_message(self.Looked()))
         self._full = False
+        keys = context.keymap
+        self._turning = f"{keys.shown(BY_ID['previous_tab'])} {keys.shown(BY_ID['next_tab'])}"
         kept = context.kept.tab
         self.tab = Tab(kept) if kept in set(Tab) else Tab.TASKS
 
@@ -97,7 +100,7 @@ class JobDetail(Detail):
             lines = self._lines(self.body.inner_width)
         except StoreError as error:
             lines = [((f" {error}", Ink.FAILED),)]
-        self.show(caption_of(self._job, self._full), self.tab, lines)
+        self.show(caption_of(self._job, self._full, self._turning), self.tab, lines)
 
     def look(self) -> None:
         """Look into the storage, an adopted space's too: that was asked for."""

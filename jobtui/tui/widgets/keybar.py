@@ -9,17 +9,23 @@ from jobtui.tui.keymap import Keymap
 from jobtui.tui.lines import Ink, Line, Piece, line_width
 from jobtui.tui.widgets.inked import OneLine
 
+# without these nobody finds the others: they give way last, the first of them never
+_KEPT = ("help", "bar", "quit", "open", "filter", "stop")
+
 
 def key_line(commands: Sequence[Command], keymap: Keymap, width: int) -> Line:
-    """Keys and titles in the order of their `footer`; the last give way first, help and quit never."""
+    """Keys and titles in the order of their `footer`; the last give way first, `_KEPT` after all others."""
     ranked = sorted((command for command in commands if command.footer), key=lambda command: command.footer)
     while ranked:
         line = _keys(ranked, keymap)
         if line_width(line) <= width:
             return line
-        going = [command for command in ranked if command.id not in ("help", "quit")]
-        ranked.remove(going[-1] if going else ranked[-1])
+        ranked.remove(max(ranked, key=_dispensable))
     return ()
+
+
+def _dispensable(command: Command) -> tuple[int, int]:
+    return _KEPT.index(command.id) if command.id in _KEPT else len(_KEPT), command.footer
 
 
 def _keys(commands: Sequence[Command], keymap: Keymap) -> Line:

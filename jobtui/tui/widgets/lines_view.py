@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
-from jobtui.tui.lines import Line, line_width, plain
+from jobtui.tui.lines import Ink, Line, line_width, plain
 from jobtui.tui.widgets.inked import Inked
 
 
@@ -61,7 +62,19 @@ class LinesView(ScrollView, Inked, can_focus=False):
         selection = self.text_selection
         if selection is not None:
             strip = self._selected(strip, selection, index)
+        if self._widest > width:
+            strip = self._edged(strip, left, width, ground)
         return strip.crop_extend(left, left + width, ground).apply_offsets(left, index)
+
+    def _edged(self, strip: Strip, left: int, width: int, ground: Style) -> Strip:
+        """The strip with a sign at each edge beyond which it goes on."""
+        length, end = strip.cell_length, left + width
+        sign = ground + self.ink(Ink.KEY)
+        if left and length > left:
+            strip = Strip.join([strip.crop(0, left), Strip([Segment("‹", sign)], 1), strip.crop(left + 1)])
+        if length > end:
+            strip = Strip.join([strip.crop(0, end - 1), Strip([Segment("›", sign)], 1), strip.crop(end)])
+        return strip
 
     def _selected(self, strip: Strip, selection: Selection, y: int) -> Strip:
         span = selection.get_span(y)

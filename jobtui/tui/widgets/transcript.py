@@ -2,87 +2,140 @@
 
 from __future__ import annotations
 
+<<<<<<< jobtui/tui/widgets/transcript.py
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+=======
+>>>>>>> /tmp/cliown/theirs
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
 from jobtui.tui import units
-from jobtui.tui.lines import Ink, Line
+from jobtui.tui.lines import Ink, Line, line_width, wrapped
 from jobtui.tui.widgets.lines_view import LinesView
 
 if TYPE_CHECKING:
-    from jobtui.engine.desk import Answer
+    from jobtui.engine.desk import Answer, Failure
     from jobtui.language.result import Result
 
 MOST_ROWS = 1000
 _MOST_LINES = 20_000
 
 
-def sent_lines(prompt: str, text: str) -> list[Line]:
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A line of the transcript before it is known how wide it may be.
+
+    `wraps`: it is broken where it does not fit, the rest `hang` cells in; a box's line is not: it scrolls
+    sideways. `marks` stand before it, or above it where both don't fit in one line.
+    """
+
+    line: Line
+    wraps: bool = True
+    hang: int = 0
+    marks: Line = ()
+
+    def laid(self, width: int) -> list[Line]:
+        """As lines of that width."""
+        whole = (*self.marks, *self.line)
+        if not self.wraps or line_width(whole) <= width:
+            return [whole]
+        return [*((self.marks,) if self.marks else ()), *wrapped(self.line, width, self.hang)]
+
+
+def sent(prompt: str, text: str) -> list[Said]:
     """A text as it was sent, after its prompt."""
     first, *rest = text.split("\n")
     pad = " " * len(prompt)
     return [
-        ((prompt, Ink.ACCENT), (first, Ink.STRONG)),
-        *(((pad, Ink.PLAIN), (line, Ink.STRONG)) for line in rest),
+        Said(((prompt, Ink.ACCENT), (first, Ink.STRONG)), hang=len(prompt)),
+        *(Said(((pad, Ink.PLAIN), (line, Ink.STRONG)), hang=len(prompt)) for line in rest),
     ]
 
 
-def answer_lines(answer: Answer) -> list[Line]:
+def answered(answer: Answer) -> list[Said]:
     """An answer: a box a result, and the failure that ended it."""
-    lines: list[Line] = []
+    said: list[Said] = []
     for result in answer.results:
-        lines.extend(_result(result))
+        said.extend(_result(result))
     if answer.failure is not None:
-        failure = answer.failure
-        said = failure.caret if failure.syntax and failure.caret else failure.message
-        lines.extend(((text, Ink.FAILED),) for text in said.split("\n"))
-    if not lines:
-        lines.append((("nothing to do", Ink.MUTED),))
-    return lines
+        said.extend(_failure(answer.failure))
+    if not said:
+        said.append(Said((("nothing to do", Ink.MUTED),)))
+    return said
 
 
-def _result(result: Result) -> list[Line]:
+def _failure(failure: Failure) -> Iterator[Said]:
+    if not failure.syntax or not failure.caret:
+        for text in failure.message.split("\n"):
+            yield Said(((text, Ink.FAILED),))
+        return
+    statement, *rest = failure.caret.split("\n")
+    yield Said(((statement, Ink.FAILED),), wraps=False)
+    for text in rest:
+        words = text.lstrip(" ^")
+        marks = text[: len(text) - len(words)]
+        yield Said(((words, Ink.FAILED),), marks=((marks, Ink.FAILED),) if marks else ())
+
+
+def _result(result: Result) -> Iterator[Said]:
     from jobtui.language.tables import box
 
-    lines: list[Line] = []
     total = result.total if result.total is not None else len(result.rows)
     if len(result.rows) > MOST_ROWS:
         result = replace(result, rows=result.rows[-MOST_ROWS:])
     if result.columns:
-        lines.extend(((text, Ink.PLAIN),) for text in box(result).rstrip("\n").split("\n"))
+        for text in box(result).rstrip("\n").split("\n"):
+            yield Said(((text, Ink.PLAIN),), wraps=False)
     if total > len(result.rows):
-        lines.append(((f"the newest {len(result.rows):,} of {units.many(total, 'row')}", Ink.MUTED),))
+        yield Said(((f"the newest {len(result.rows):,} of {units.many(total, 'row')}", Ink.MUTED),))
     if result.notice:
-        lines.extend(((text, Ink.MUTED),) for text in result.notice.split("\n"))
+        for text in result.notice.split("\n"):
+            yield Said(((text, Ink.MUTED),))
     elif not result.columns:
-        lines.append((("done", Ink.MUTED),))
-    return lines
+        yield Said((("done", Ink.MUTED),))
 
 
 class Transcript(LinesView):
-    """Scrolls; keeps the newest in sight unless one has scrolled away from the end."""
+    """Scrolls; keeps the newest in sight unless one has scrolled away from the end.
+
+    What is wider than it scrolls sideways, and shows at its edge that there is more.
+    """
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._kept: list[Line] = []
+        self._kept: list[Said] = []
+        self._laid_for = 0
 
     @property
     def empty(self) -> bool:
         """Whether nothing was sent yet."""
         return not self._kept
 
+    @property
+    def allow_horizontal_scroll(self) -> bool:
+        """Textual's hook: sideways without a scrollbar, which would cost a line."""
+        return self.max_scroll_x > 0
+
     def on_resize(self) -> None:
         """Textual's hook: shown, or given another size: the newest is what one wants to see."""
-        self.scroll_end(animate=False, immediate=True)
+        if self.inner_width != self._laid_for:
+            self._lay()
+        self.scroll_end(x_axis=False, animate=False, immediate=True)
 
-    def add(self, lines: list[Line]) -> None:
-        """Lines at the end, which is then shown."""
-        self._kept = (self._kept + lines)[-_MOST_LINES:]
-        self.show(self._kept, wide=True)
-        self.scroll_end(animate=False)
+    def add(self, said: Sequence[Said]) -> None:
+        """Something at the end, which is then shown."""
+        self._kept = [*self._kept, *said][-_MOST_LINES:]
+        self._lay()
+        self.scroll_to(x=0, animate=False)
+        self.scroll_end(x_axis=False, animate=False)
 
     def clear(self) -> None:
         """Forget everything."""
         self._kept = []
-        self.show(self._kept)
+        self._lay()
+
+    def _lay(self) -> None:
+        # before it is shown for the first time it has no width: what comes with it lays it again
+        self._laid_for = width = self.inner_width
+        room = width if width > 1 else self.screen.size.width
+        self.show([line for said in self._kept for line in said.laid(room)], wide=True)

@@ -191,6 +191,15 @@ class Typist(Editor):
         """Scroll the results."""
         self.post_message(CommandBar.Scrolled(by))
 
+    def action_sideways(self, by: int) -> None:
+        """Through wide results while nothing is typed; else through the text."""
+        if not self.text and self._searching is None:
+            self.post_message(CommandBar.Scrolled(by, sideways=True))
+        elif by < 0:
+            self.action_cursor_left()
+        else:
+            self.action_cursor_right()
+
     def _recall(self, text: str | None) -> None:
         if text is not None:
             self.put(text)

@@ -1,0 +1,155 @@
+"""On small terminals: nothing that one must read is cut, and nothing stands in the way."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from jobtui.model import Level, Stats
+from jobtui.tui.commands import COMMANDS
+from jobtui.tui.keymap import keymap
+from jobtui.tui.lines import Ink, line_width, plain, wrapped
+from jobtui.tui.screens.dialog import Question
+from jobtui.tui.screens.help import help_lines
+from jobtui.tui.toasts import most, toast
+from jobtui.tui.widgets.keybar import key_line
+from jobtui.tui.widgets.transcript import Said
+from tests.support.dashboards import HOSTS, Stage, stage
+
+SMALL = (60, 16)
+BEFORE = Stats(levels=(Level(2, 1100 << 20),))
+
+
+def on_one_line(text: str) -> str:
+    return " ".join(text.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("width", [34, 52, 72, 92, 120])
+def test_the_help_fits_in_any_width_with_every_word_of_it(width: int) -> None:
+    lines = help_lines(COMMANDS, keymap({}), width)
+    assert max(line_width(line) for line in lines) <= width
+    said = on_one_line("\n".join(plain(line) for line in lines))
+    for command in COMMANDS:
+        assert on_one_line(command.help) in said
+    assert "CREATE SPACE [IF NOT EXISTS] <space> ON <host>[, …] make a space on these hosts" in said
+
+
+def test_a_line_is_wrapped_with_its_inks_and_a_hanging_rest() -> None:
+    line = (("All files of ", Ink.PLAIN), ("nba", Ink.STRONG), (" are merged", Ink.PLAIN))
+    assert wrapped(line, 30) == [line]
+    assert [plain(part) for part in wrapped(line, 14, hang=2)] == ["All files of", "  nba are", "  merged"]
+    assert (("nba", Ink.STRONG)) in wrapped(line, 14, hang=2)[1]
+
+
+def test_what_is_said_wraps_and_a_box_does_not() -> None:
+    said = Said((("expected JOB, JOBS or a status", Ink.FAILED),), marks=(("     ^^^", Ink.FAILED),))
+    assert [plain(line) for line in said.laid(60)] == ["     ^^^expected JOB, JOBS or a status"]
+    assert [plain(line) for line in said.laid(20)] == ["     ^^^", "expected JOB, JOBS", "or a status"]
+    box = Said((("| 1 | flush nba |", Ink.PLAIN),), wraps=False)
+    assert [plain(line) for line in box.laid(5)] == ["| 1 | flush nba |"]
+
+
+def test_a_question_on_a_small_terminal_says_all_of_it_and_shows_its_answers(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, auto=True, size=(44, 12)) as shown:
+            await shown.say("ADMIN FLUSH nba")
+            await shown.press("C")
+            await shown.shows("Compact nba?", "Cancel n", "Compact y")
+            said = on_one_line(shown.screen)
+            assert "are merged and written anew, on every host" in said.replace("─", "")
+            assert "…" not in "".join(line for line in shown.screen.split("\n") if "│" in line)
+
+    asyncio.run(run())
+
+
+def test_a_result_wider_than_the_terminal_is_seen_by_going_sideways(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, auto=True, size=SMALL) as shown:
+            await shown.say("ADMIN FLUSH nba")
+            await shown.shows("✔1")
+            await shown.press("colon")
+            await shown.until(lambda: shown.dashboard.bar.typing)
+            await shown.paste("SHOW JOBS")
+            await shown.press("enter")
+            await shown.shows("| Job Id | Command", "›")
+            assert "| Stop Time" not in shown.screen
+            await shown.press("right", "right")
+            await shown.shows("‹", "| Stop Time")
+            await shown.press("left", "left")
+            await shown.shows("| Job Id")
+
+    asyncio.run(run())
+
+
+def test_a_toast_is_as_long_and_as_many_as_there_is_room_for() -> None:
+    text = "job 3 failed: " + "a long reason " * 40
+    assert toast(text, "error", 60, 16).text.count("\n") == 0
+    assert toast(text, "error", 80, 24).text.count("\n") == 1
+    assert max(map(len, toast(text, "error", 60, 24).text.split("\n"))) <= 56
+    assert toast("done", "strange", 80, 24).severity == "warning"
+    assert [most(height) for height in (10, 16, 24, 50)] == [1, 1, 2, 2]
+
+
+def test_toasts_keep_off_the_bar_and_off_a_questions_answers(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, auto=True, size=SMALL) as shown:
+            await shown.say("ADMIN FLUSH nba")
+            await shown.shows("✔1")
+            for number in range(5):
+                shown.dashboard.tell(f"word {number}", "error")
+            await shown.until(lambda: "word 4" in shown.screen and "word 3" not in shown.screen)
+            assert "word 4" in shown.screen.split("\n")[-3]
+            await shown.press("colon")
+            await shown.until(lambda: "word 4" in shown.screen.split("\n")[0])
+            await shown.press("escape", "C")
+            await shown.until(lambda: isinstance(shown.app.screen, Question))
+            await shown.shows("Cancel n", "Compact y")
+            await shown.until(lambda: "word 4" in shown.screen.split("\n")[0])
+            assert shown.screen.count("word 4") == 1
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_the_key_line_keeps_the_keys_that_all_else_hangs_on(width: int) -> None:
+    text = plain(key_line(COMMANDS[:60], keymap({}), width))
+    assert "? help" in text
+    assert ": command" in text
+    assert "q quit" in text
+    assert len(text) <= width
+    if width >= 60:
+        assert "enter open" in text
+        assert "/ filter" in text
+        assert "s stop" in text
+
+
+async def a_half_done_job(shown: Stage) -> None:
+    await shown.say("ADMIN COMPACT nba")
+    shown.behind.storage.operation("nba", "local0").progress(0.5, 88.0 * (1 << 20))
+    shown.behind.storage.operation("nba", "local1").finish(BEFORE, BEFORE)
+    shown.behind.storage.operation("nba", "local2").fail(detail="the disk said no " * 12 + "at last")
+    await shown.until(lambda: shown.behind.job(1).tasks[2].status.ended)
+
+
+def test_sizes_and_the_whole_reason_are_there_on_a_small_terminal(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, {"nba": HOSTS}, size=SMALL) as shown:
+            await a_half_done_job(shown)
+            await shown.until(lambda: "1.07 GiB → 1.07 GiB" in shown.detail)
+            await shown.until(lambda: "at last" in shown.detail)
+            assert "left" in shown.detail
+            assert max(map(len, shown.detail.split("\n"))) < SMALL[0]
+            assert on_one_line(shown.detail).count("the disk said no") == 12
+
+    asyncio.run(run())
+
+
+def test_the_strip_over_the_detail_says_which_keys_turn_its_tabs(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, auto=True, size=(80, 24)) as shown:
+            await shown.say("ADMIN FLUSH nba")
+            await shown.shows("Tasks ─ Timeline ─ Storage ─ Events", "[ ] tabs")
+            await shown.pilot.resize_terminal(60, 16)
+            await shown.shows("Events ── [ ] ─")
+
+    asyncio.run(run())
