@@ -1,0 +1,15 @@
+"""Every column of the jobs' table can be sorted by."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobtui.engine.terms import Sort
+from jobtui.tui.job_rows import JOB_COLUMNS
+from jobtui.tui.widgets.columns import Column
+
+
+@pytest.mark.parametrize("column", JOB_COLUMNS, ids=lambda column: column.key)
+def test_every_column_of_the_table_can_be_sorted_by(column: Column) -> None:
+    assert column.sorts
+    assert Sort(column.key)
