@@ -11,17 +11,21 @@ import pkgutil
 import platform
 import sys
 import tempfile
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 import benchmarks
+from benchmarks import _page
+from benchmarks._page import number
 from benchmarks.figures import FIGURES, Figure, Outcome, Run
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmarks; returns the exit status."""
     options = _options(arguments)
+    if options.markdown is not None:
+        _page.tell(options.markdown)
+        return 0
     for module in pkgutil.iter_modules(benchmarks.__path__):
         if not module.name.startswith("_"):
             importlib.import_module(f"benchmarks.{module.name}")
@@ -52,6 +56,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="measure less, and less exactly")
     parser.add_argument("--check", action="store_true", help="exit 1 where a figure falls short of its goal")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures there, too")
+    parser.add_argument(
+        "--markdown", metavar="FILE", type=Path, help="put the figures that --json wrote there into docs/"
+    )
     parser.add_argument("--dir", metavar="DIR", type=Path, help="where to put files; a real disk, not memory")
     parser.add_argument("--cache", metavar="DIR", type=Path, help="keep the long history there from run to run")
     parser.add_argument("--list", action="store_true", help="only name the figures")
@@ -62,12 +69,13 @@ def _measured(each: Figure, run: Run) -> Outcome:
     try:
         outcome = each.measure(run)
     except Exception as error:  # one that can't be measured must not cost the others; it counts as short
-        traceback.print_exc()
-        outcome = Outcome(math.nan, math.nan, math.nan, 0, f"not measured: {type(error).__name__}: {error}")
+        if os.environ.get("JOBTUI_DEBUG"):
+            raise
+        outcome = Outcome(math.nan, math.nan, math.nan, 0, f"not measured: {_in_a_line(error)}")
     goal = str(each.goal) if each.goal is not None else ""
     mark = "" if each.goal is None else "met" if _met(each, outcome) else "SHORT"
-    spread = f"{_number(outcome.low)} to {_number(outcome.high)}"
-    print(f"{each.name:72} {_number(outcome.value):>10} {each.unit:6} {goal:>8} {mark:5}  {spread}", flush=True)
+    spread = f"{number(outcome.low)} to {number(outcome.high)}"
+    print(f"{each.name:72} {number(outcome.value):>10} {each.unit:6} {goal:>8} {mark:5}  {spread}", flush=True)
     if outcome.note:
         print(f"    {outcome.note}", flush=True)
     return outcome
@@ -79,8 +87,10 @@ def _met(each: Figure, outcome: Outcome) -> bool:
     return each.goal is None or each.goal.met_by(outcome.value)
 
 
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+def _in_a_line(error: Exception) -> str:
+    """What went wrong; what was on a screen then is left out, JOBTUI_DEBUG=1 shows it."""
+    first = str(error).strip().split("\n")[0].rstrip(":")
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
 def _report(results: Sequence[tuple[Figure, Outcome]], quick: bool) -> dict[str, object]:

@@ -24,8 +24,9 @@ class Home:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process of that user is started with."""
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("XDG_", "JOBTUI_"))}
+        """What a process of that user is started with. What is installed is compiled: so is this."""
+        unusual = ("XDG_", "JOBTUI_", "PYTHONDONTWRITEBYTECODE")
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(unusual)}
         return kept | {"HOME": str(self.path), "TZ": "UTC"}
 
     def jobtui(self, *words: str) -> list[str]:
