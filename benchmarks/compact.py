@@ -13,6 +13,8 @@ from pathlib import Path
 from benchmarks.figures import Outcome, Run, at_most, figure
 from benchmarks.spaces_made import WAIT, copy_of, databases, done, megabytes, one_host, opened, three_hosts
 
+_CORES = 2
+
 
 @figure("compact of 500 MB on one host ÷ compact_range, bare", goal=at_most(1.05))
 def on_one_host(run: Run) -> Outcome:
@@ -22,22 +24,32 @@ def on_one_host(run: Run) -> Outcome:
 
 @figure("compact on three hosts side by side ÷ one after the other, bare", goal=at_most(0.7))
 def on_three_hosts(run: Run) -> Outcome:
-    """On two cores: RocksDB itself uses both for one database, where its subcompactions let it."""
+    """RocksDB itself uses two cores for one database, as far as its subcompactions and the disk let it.
+
+    The note says how low that leaves the ratio at best: the processor's time of the bare work, shared by two
+    cores that never wait for the disk, ÷ the bare work's time.
+    """
     return _compared(run, three_hosts(run), 3)
 
 
 def _compared(run: Run, profile: Path, hosts: int) -> Outcome:
-    ours, theirs = [], []
+    ours, theirs, best = [], [], []
     for turn in range(2 if run.quick else 7):
-        for measure, times in ((_ours, ours), (_bare, theirs))[:: 1 if turn % 2 else -1]:
+        for bare in (turn % 2 == 0, turn % 2 == 1):
             copy = copy_of(profile, run)
-            times.append(measure(copy, hosts))
+            if bare:
+                took, worked = _bare(copy)
+                theirs.append(took)
+                best.append(worked / _CORES / took)
+            else:
+                ours.append(_ours(copy, hosts))
             shutil.rmtree(copy)
             os.sync()
     ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
     return Outcome.of(
         ratios,
-        f"{megabytes(run)} MB; {statistics.median(ours):.2f} s; bare {statistics.median(theirs):.2f} s",
+        f"{megabytes(run)} MB; {statistics.median(ours):.2f} s; bare {statistics.median(theirs):.2f} s; "
+        f"by the processor {statistics.median(best):.2f} at best",
     )
 
 
@@ -51,7 +63,9 @@ def _ours(root: Path, hosts: int) -> float:
     return took
 
 
-def _bare(root: Path, hosts: int) -> float:
+def _bare(root: Path) -> tuple[float, float]:
+    """Seconds, and those of the processor."""
     command = [sys.executable, "-m", "benchmarks._bare_compact", *databases(root)]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
-    return float(ended.stdout)
+    took, worked = map(float, ended.stdout.split())
+    return took, worked

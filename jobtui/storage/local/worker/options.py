@@ -22,6 +22,7 @@ FILE = 16 << 20
 _NEVER = 1 << 30
 _BUFFER = 1 << 20  # RocksDB's own
 _LEAST_BUFFER = 4 << 10
+_SYNC_AHEAD = 1 << 20
 
 
 class Shared:
@@ -53,6 +54,8 @@ class Shared:
         options.set_hard_pending_compaction_bytes_limit(1 << 50)
         options.set_max_background_jobs(3)
         options.set_max_subcompactions(2)
+        # what is written goes to the disk beside the work, and not all at once as each file ends
+        options.set_bytes_per_sync(_SYNC_AHEAD)
         options.set_manifest_preallocation_size(64 << 10)
         options.set_keep_log_file_num(3)
         options.set_max_log_file_size(4 << 20)
