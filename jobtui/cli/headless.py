@@ -129,7 +129,7 @@ def _carry_out(engine: Engine, text: str, statements: Sequence[Statement], asked
 
 
 def _reach_the_cluster(engine: Engine, waiting: Waiting, statements: Sequence[Statement]) -> None:
-    """Wait for a cluster to answer; if it does not, its jobs can still be shown. Raises StorageError."""
+    """Wait for a cluster to answer; if it does not, jobs seen before can be shown. Raises StorageError."""
     from jobtui.engine.failures import StorageError
 
     whole = any(isinstance(statement, ABOUT_JOBS) for statement in statements)
@@ -137,7 +137,8 @@ def _reach_the_cluster(engine: Engine, waiting: Waiting, statements: Sequence[St
         if not waiting.result(engine.reached(CLUSTER_SECONDS, whole=whole)):
             streams.complain(f"The cluster has not told of all its jobs within {CLUSTER_SECONDS:g} s")
     except StorageError as error:
-        if not all(isinstance(statement, ShowJobs | ShowJob) for statement in statements):
+        only_shows = all(isinstance(statement, ShowJobs | ShowJob) for statement in statements)
+        if not only_shows or not engine.history.last_id():
             raise
         streams.complain(f"{error}; shown as it was last seen")
 

@@ -35,9 +35,11 @@ def run(value: object, base: Path) -> str:
 
 def user(value: object, base: Path) -> str:
     """A user's name."""
-    if isinstance(value, str) and value:
-        return value
-    raise UnsuitableError("a user's name in quotes")
+    if not isinstance(value, str) or not value:
+        raise UnsuitableError("a user's name in quotes")
+    if ":" in value:  # user:password, as other tools take it: what follows is never repeated
+        raise UnsuitableError("a user's name alone, without a password")
+    return value
 
 
 def password(value: object, base: Path) -> str:

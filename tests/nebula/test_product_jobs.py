@@ -192,6 +192,15 @@ def test_the_jobs_of_a_cluster_that_does_not_answer_are_shown_as_they_were(
     assert ended.stderr.endswith("; shown as it was last seen\n")
 
 
+def test_jobs_that_were_never_seen_are_not_shown_as_none(
+    tmp_path: Path, cluster: Cluster, graphd: GraphdDouble
+) -> None:
+    cluster.ended_job("nba")
+    ended = NebulaCommand(tmp_path, graphd, password="another")("-e", "SHOW JOBS")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == "jobtui: graphd refused the login of 'root': Invalid password\n"
+
+
 def test_one_graphd_of_three_is_enough(tmp_path: Path, cluster: Cluster) -> None:
     with GraphdDouble(cluster) as one, GraphdDouble(cluster) as two, GraphdDouble(cluster) as three:
         one.down()

@@ -50,6 +50,15 @@ def test_what_is_no_address_is_said_to_be_none(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["root:s3cr3t", "nebula://root:s3cr3t@host:9669", "root:s3cr3t@host", "s3cr3t@h i"]
+)
+def test_what_may_be_a_password_in_an_address_is_not_repeated(text: str) -> None:
+    with pytest.raises(ValueError, match="is no address") as caught:
+        Address.parse(text)
+    assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"addresses": ()}, "address of a graphd is missing"),

@@ -127,7 +127,7 @@ class Address:
         """`host`, `host:port`, `[::1]` or `[::1]:port`. Raises ValueError that says what is wrong."""
         match = _ADDRESS.fullmatch(text.strip())
         if match is None:
-            raise ValueError(f"'{text}' is no address: write host:port, like 10.0.0.1:{port}")
+            raise ValueError(f"'{_shown(text)}' is no address: write host:port, like 10.0.0.1:{port}")
         number = int(match["port"]) if match["port"] else port
         if not 0 < number < 65536:
             raise ValueError(f"'{text}' has a port that is not between 1 and 65535")
@@ -135,6 +135,12 @@ class Address:
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _shown(text: str) -> str:
+    """What is no address, without what stands where a password may: after a colon, or before an @."""
+    host, colon, rest = text.rpartition("@")[2].partition(":")
+    return f"{host}{colon}{rest if rest.isdigit() else '…' if rest else ''}"
 
 
 _ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\s:\[\]/@]+))(?::(?P<port>\d{1,5}))?")
