@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+import msgspec
 from textual.binding import Binding
 
 
@@ -27,8 +27,7 @@ class Where(enum.StrEnum):
     FILTER = "filter"
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(msgspec.Struct, frozen=True):
     """One thing that can be done.
 
     `keys` as Textual names them, separated by commas. `action` is the method `action_…` of the place's

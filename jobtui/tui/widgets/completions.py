@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from textual import events
@@ -22,11 +21,12 @@ _KIND = {"keyword": Ink.KEYWORD, "job": Ink.NUMBER}
 class CompletionList(Inked):
     """Shows candidates; one of them may be chosen. Takes no focus: the one who types steers it."""
 
-    @dataclass
     class Picked(Message):
         """A candidate was clicked."""
 
-        candidate: Candidate
+        def __init__(self, candidate: Candidate) -> None:
+            super().__init__()
+            self.candidate = candidate
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)

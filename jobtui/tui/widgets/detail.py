@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
+import msgspec
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -38,8 +38,7 @@ class Tab(enum.StrEnum):
         return tabs[(tabs.index(self) + by) % len(tabs)]
 
 
-@dataclass(frozen=True, slots=True)
-class Caption:
+class Caption(msgspec.Struct, frozen=True):
     """What the strip says: where one is, the job, and the keys that turn the tabs."""
 
     job: str = ""
@@ -54,11 +53,12 @@ class TabStrip(OneLine):
     _caption = Caption()
     _tab = Tab.TASKS
 
-    @dataclass
     class Chosen(Message):
         """A tab was clicked."""
 
-        tab: Tab
+        def __init__(self, tab: Tab) -> None:
+            super().__init__()
+            self.tab = tab
 
     def show(self, caption: Caption, tab: Tab) -> None:
         """Say this."""
@@ -111,16 +111,16 @@ class DetailBody(LinesView, can_focus=True):
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(Where.DETAIL)]
 
-    @dataclass
     class Turned(Message):
         """Another tab, so many to the right."""
 
-        by: int
+        def __init__(self, by: int) -> None:
+            super().__init__()
+            self.by = by
 
     class Zoomed(Message):
         """Over the whole screen, or back."""
 
-    @dataclass
     class Resized(Message):
         """There is another width to fill."""
 
