@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, TypeVar
+
+import msgspec
 
 from jobtui.tui.text import wrap
 
@@ -19,8 +20,7 @@ _AROUND = 4
 _LINES_A_LINE = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Toast:
+class Toast(msgspec.Struct, frozen=True):
     """What a toast says, how grave that is, and for how many seconds it stays."""
 
     text: str

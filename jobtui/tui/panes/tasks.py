@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from jobtui.model import Job, Status, Task
 from jobtui.tui import units
@@ -40,8 +41,7 @@ _WHILE_RUNNING = {Figure.BYTES: 17, Figure.RATE: 9, Figure.TIME: 9}
 Figures = Mapping[Figure, Piece]
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(msgspec.Struct, frozen=True):
     """What there is room for: the status in words or as its sign alone, a bar of so many cells, figures."""
 
     words: bool
