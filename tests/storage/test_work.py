@@ -89,6 +89,19 @@ def test_progress_rises_where_all_of_the_data_is_in_the_block_cache(tmp_path):
     asyncio.run(run())
 
 
+def test_progress_rises_also_where_there_are_few_keys_with_long_values(tmp_path):
+    async def run():
+        async with layered(tmp_path, 1, 0.9, rate=1 << 20) as (storage, held):
+            assert len(held) < 1_000
+            watched = Watched()
+            await storage.compact("nba", "h1", watched, watched.cancel)
+            assert watched.fractions == sorted(watched.fractions)
+            assert len(set(watched.fractions)) > 2
+            assert watched.fractions[-1] <= 0.99
+
+    asyncio.run(run())
+
+
 def test_what_there_is_to_work_on_is_told_once_as_the_work_begins(tmp_path):
     async def run():
         async with space_at(tmp_path) as storage:

@@ -139,7 +139,8 @@ class _Operation:
 
     def _compact(self, opened: Opened, before: Stats) -> None:
         """Compact in a thread, within reach of a stop, and report how far it has come."""
-        progress = Progress(compacted(opened.options, before), expected_reads(before), self._report)
+        count = compacted(opened.options, before, self._database.path)
+        progress = Progress(count, expected_reads(before), self._report)
         thread = threading.Thread(target=_compact_all, args=(opened,), daemon=True)
         with self._halt.within_reach(opened.strike):
             thread.start()

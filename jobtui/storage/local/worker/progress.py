@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from rocksdict import Options
 
 from jobtui.model import Stats
 from jobtui.storage.base import Report
+from jobtui.storage.local.worker.disk import bytes_of_others, table_files
 from jobtui.storage.local.worker.options import tickers
 
 TICK_SECONDS = 0.1
@@ -54,22 +56,24 @@ def flushed(options: Options) -> Count:
     return lambda: tickers(options)["flush.write.bytes"] - start["flush.write.bytes"]
 
 
-def compacted(options: Options, stats: Stats) -> Count:
-    """Counts the bytes that compactions take in, of databases that hold `stats`.
+def compacted(options: Options, stats: Stats, path: Path) -> Count:
+    """Counts the bytes that compactions take in, of databases that hold `stats`. Raises OSError.
 
-    RocksDB counts those that it reads from files. What it finds in the block cache counts as far as what
-    is written and dropped accounts for it: others read from the cache, too.
+    RocksDB counts those that it reads from files, a thousand keys at a time. In between, and for what it finds
+    in the block cache, what was read by anybody counts as far as what was written and dropped accounts for it.
     """
     start = tickers(options)
+    known = table_files(path)
     entry = stats.bytes / stats.keys if stats.keys else 0.0
 
     def count() -> int:
         now = tickers(options)
         now.subtract(start)
-        read, cached = now["compact.read.bytes"], now["block.cache.bytes.read"]
+        looked_at = now["last.level.read.bytes"] + now["non.last.level.read.bytes"]
         dropped = sum(now[f"compaction.key.drop.{why}"] for why in ("new", "obsolete", "range_del", "user"))
-        through = now["compact.write.bytes"] + int(entry * dropped)
-        return min(read + cached, max(read, through))
+        written = max(now["compact.write.bytes"], bytes_of_others(path, known))
+        through = min(looked_at + now["block.cache.bytes.read"], written + int(entry * dropped))
+        return max(now["compact.read.bytes"], through)
 
     return count
 
