@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from textual import events
 from textual.notifications import Notification
 from textual.timer import Timer
 from textual.widgets._toast import ToastRack
@@ -17,6 +18,7 @@ from jobtui.tui.feed import Batch, Feed
 from jobtui.tui.keymap import keymap
 from jobtui.tui.looker import Looker
 from jobtui.tui.messages import Refreshed, Seen, Woken
+from jobtui.tui.ordered import obey
 from jobtui.tui.places import Places
 from jobtui.tui.screens.dashboard import Dashboard
 from jobtui.tui.settings import TuiSettings
@@ -75,6 +77,16 @@ class DashboardApp(BaseApp[int]):
     def get_default_screen(self) -> Dashboard:
         """Textual's hook."""
         return self.dashboard
+
+    async def on_event(self, event: events.Event) -> None:
+        """Textual's hook: keys of the dashboard are done with one after the other."""
+        if isinstance(event, (events.Key, events.Paste)) and await self._obeyed(event):
+            return
+        await super().on_event(event)
+
+    async def _obeyed(self, event: events.Key | events.Paste) -> bool:
+        ours = not event.is_forwarded and self.screen_stack[-1:] == [self.dashboard]
+        return ours and await obey(self.dashboard, event)
 
     # -- beginning and end --------------------------------------------------------------------------
 

@@ -107,6 +107,23 @@ def test_what_is_typed_in_one_go_reaches_the_bar_and_no_key(jobtui: CommandLine)
         terminal.shows("| New Job Id |", "flush srq", "✔ 1")
 
 
+def test_what_was_left_in_the_bar_is_cleared_by_keys_that_come_in_one_go(jobtui: CommandLine) -> None:
+    with dashboard(jobtui) as terminal:
+        terminal.send(b":SHOW JBO 3")
+        terminal.shows("did you mean JOB?")
+        terminal.press("escape")
+        terminal.shows("s stop")
+        terminal.send(b":\x15CREATE SPACE srq; ADMIN FLUSH srq\r")
+        terminal.shows("| New Job Id |", "flush srq", "✔ 1")
+
+
+def test_three_thousand_keys_in_one_go_are_taken_in(jobtui: CommandLine) -> None:
+    text = "SHOW JOBS; " * 272 + "SHOW HOSTS"
+    with dashboard(jobtui) as terminal:
+        terminal.send(b":" + text.encode() + b"\r")
+        terminal.shows("| local2 |", "online")
+
+
 def test_a_running_job_is_left_durable_by_a_signal_and_told_the_truth_about(jobtui: CommandLine) -> None:
     with dashboard(jobtui) as terminal:
         terminal.press(":")

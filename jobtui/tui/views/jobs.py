@@ -17,6 +17,7 @@ from jobtui.tui.context import Context
 from jobtui.tui.feed import Batch
 from jobtui.tui.first_steps import first_steps, nothing_found
 from jobtui.tui.views.base import View
+from jobtui.tui.widgets.filter_line import FilterInput
 from jobtui.tui.widgets.job_detail import JobDetail
 from jobtui.tui.widgets.job_list import NEWEST_FIRST, JobList
 from jobtui.tui.widgets.row_painter import Sorting
@@ -76,7 +77,7 @@ class JobsView(View):
     @property
     def typing(self) -> bool:
         """Whether a filter is being typed."""
-        return self.list.filter_line.typing
+        return isinstance(self.screen.focused, FilterInput)
 
     def take(self, batch: Batch) -> None:
         """Jobs changed."""

@@ -157,7 +157,7 @@ class CommandBar(Horizontal):
     @property
     def typing(self) -> bool:
         """Whether the bar has the focus."""
-        return self._typist is not None and self._typist.has_focus
+        return self._typist is not None and self.screen.focused is self._typist
 
     async def on_click(self, event: events.Click) -> None:
         """Textual's hook: a click anywhere in the bar begins to type."""

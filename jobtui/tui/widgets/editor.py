@@ -62,6 +62,7 @@ class Editor(TextArea, inherit_bindings=False):
         )
         self.cursor_blink = False
         self._tints: tuple[Tint, ...] = ()
+        self._ahead = ""
 
     @property
     def caret(self) -> int:
@@ -78,6 +79,7 @@ class Editor(TextArea, inherit_bindings=False):
 
     def put(self, text: str, at: int | None = None) -> None:
         """Replace the whole text; the cursor goes to `at`, or to its end. It can be undone."""
+        self.settle()
         self.replace(text, (0, 0), self.document.end)
         before = text[:at] if at is not None else text
         self.move_cursor((before.count("\n"), len(before) - before.rfind("\n") - 1))
@@ -104,9 +106,30 @@ class Editor(TextArea, inherit_bindings=False):
     def _begin(self, row: int) -> int:
         return sum(len(self.document.get_line(index)) + 1 for index in range(row))
 
-    async def _on_paste(self, event: events.Paste) -> None:
-        # Textual calls the text area's own handler after this one
-        event.text = event.text.replace("\r\n", "\n").replace("\r", "\n")
+    # -- typing -------------------------------------------------------------------------------------
+
+    async def take_key(self, event: events.Key) -> bool:
+        """Characters are taken in; many that come in one go, all at once."""
+        if event.is_printable and event.character is not None:
+            if not self._ahead:
+                self.call_later(self.settle)
+            self._ahead += event.character
+            return True
+        self.settle()
+        return False
+
+    def take_text(self, text: str) -> None:
+        """Take in what was pasted."""
+        self._ahead += text.replace("\r\n", "\n").replace("\r", "\n")
+        self.settle()
+
+    def settle(self) -> None:
+        """Have the characters in the text that were typed so far."""
+        ahead, self._ahead = self._ahead, ""
+        if ahead:
+            result = self._replace_via_keyboard(ahead, *self.selection)
+            if result is not None:
+                self.move_cursor(result.end_location)
 
 
 def _shown(character: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import msgspec
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
@@ -28,13 +29,29 @@ class FilterInput(Input):
             super().__init__()
             self.kept = kept
 
+    async def take_key(self, event: events.Key) -> bool:
+        """Characters are taken in."""
+        if event.is_printable:
+            await self._on_key(event)
+        return event.is_printable
+
+    def take_text(self, text: str) -> None:
+        """Take in the first line of what was pasted."""
+        first = text.splitlines()[0] if text else ""
+        self.replace(first, *self.selection)
+
     def action_done(self) -> None:
         """Keep it."""
-        self.post_message(self.Left(True))
+        self._leave(True)
 
     def action_drop(self) -> None:
         """As it was before."""
-        self.post_message(self.Left(False))
+        self._leave(False)
+
+    def _leave(self, kept: bool) -> None:
+        # at once: what is typed next belongs elsewhere
+        self.screen.set_focus(None)
+        self.post_message(self.Left(kept))
 
 
 class Tally(msgspec.Struct, frozen=True):

@@ -8,10 +8,11 @@ from typing import ClassVar
 from textual import events
 from textual.binding import BindingType
 from textual.message import Message
+from textual.timer import Timer
 from textual.widgets import TextArea
 
 from jobtui.language.complete import Candidate
-from jobtui.tui.commands import BY_ID, Where, bindings
+from jobtui.tui.commands import Where, bindings
 from jobtui.tui.context import Context
 from jobtui.tui.lines import Ink, Line
 from jobtui.tui.names import DeskNames
@@ -20,6 +21,10 @@ from jobtui.tui.thinking import Thought, remark, think
 from jobtui.tui.widgets.bar import CommandBar, Prompt
 from jobtui.tui.widgets.completions import CompletionList
 from jobtui.tui.widgets.editor import Editor
+
+# a text up to this long is thought about at every key, a longer one once no key has come for a moment
+_QUICKLY_JUDGED = 400
+_PAUSE_SECONDS = 0.15
 
 
 class Typist(Editor):
@@ -41,12 +46,12 @@ class Typist(Editor):
         self._prompt = prompt
         self._completions = completions
         self._names = DeskNames(context.desk)
-        self._sending = context.keymap.keys(BY_ID["send"])
         self._thought = Thought()
         self._judged = ("", -1)
         self._quiet = False
         self._searching: str | None = None
         self._skipped = 0
+        self._pause: Timer | None = None
 
     def begin(self, text: str) -> None:
         """Have this typed already."""
@@ -66,12 +71,12 @@ class Typist(Editor):
         """Textual's hook: what is typed changed."""
         event.stop()
         self._quiet = False
-        self._think()
+        self._think_soon()
 
     def on_text_area_selection_changed(self, event: TextArea.SelectionChanged) -> None:
         """Textual's hook: the cursor moved."""
         event.stop()
-        self._think()
+        self._think_soon()
 
     def on_focus(self) -> None:
         """Textual's hook."""
@@ -83,7 +88,19 @@ class Typist(Editor):
         self._completions.close()
         self.post_message(self.Remarked(()))
 
+    def _think_soon(self) -> None:
+        # of a long text what a key costs must not grow with it: it is thought about when there is a pause
+        if len(self.text) <= _QUICKLY_JUDGED:
+            self._think()
+        elif self._pause is None:
+            self._pause = self.set_timer(_PAUSE_SECONDS, self._think)
+        else:
+            self._pause.reset()
+
     def _think(self) -> None:
+        if self._pause is not None:
+            self._pause.stop()
+            self._pause = None
         judged = self.text, self.caret
         if judged == self._judged or not self.has_focus:
             return
@@ -120,6 +137,7 @@ class Typist(Editor):
             self.take(chosen)
             return
         self._end_search()
+        self.settle()
         text = self.text
         if text.strip():
             self.put("")
@@ -185,6 +203,8 @@ class Typist(Editor):
             self._quiet = True
             self._completions.close()
         else:
+            # at once: what is typed next belongs elsewhere
+            self.screen.set_focus(None)
             self.post_message(CommandBar.Left())
 
     def action_scroll_results(self, by: int) -> None:
@@ -208,16 +228,10 @@ class Typist(Editor):
 
     # -- searching ----------------------------------------------------------------------------------
 
-    async def _on_key(self, event: events.Key) -> None:
-        # Textual calls the text area's own handler after this one
-        if event.key in self._sending:
-            # here and not by its binding, which would run before a paste that came first
-            event.stop()
-            event.prevent_default()
-            self.action_send()
-            return
+    async def take_key(self, event: events.Key) -> bool:
+        """What is typed, here or into the search; any other key ends the search."""
         if self._searching is None:
-            return
+            return await super().take_key(event)
         if event.key == "backspace":
             self._searching = self._searching[:-1]
         elif event.is_printable and event.character is not None:
@@ -225,11 +239,10 @@ class Typist(Editor):
         else:
             if event.key not in ("ctrl+r", "escape"):
                 self._end_search()
-            return
-        event.stop()
-        event.prevent_default()
+            return False
         self._skipped = 0
         self._show_found()
+        return True
 
     def _show_found(self) -> None:
         words = self._searching or ""

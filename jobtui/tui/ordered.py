@@ -1,0 +1,63 @@
+"""Keys done with in the order in which they were pressed, however many come in one go.
+
+Textual puts a key into the queue of the widget that has the focus and looks for its binding once it has come
+back from there: of many keys that a slow line or a script delivers at once, letters typed later are then in
+the text before an earlier ctrl+u is obeyed, and a later move is made before an earlier mark. Here a key is done
+with before the next one is looked at.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from textual import events
+
+from jobtui.tui.widgets.table import Table
+
+if TYPE_CHECKING:
+    from jobtui.tui.screens.dashboard import Dashboard
+
+_ALT = "alt+"
+
+
+@runtime_checkable
+class Typing(Protocol):
+    """A widget that text is typed in."""
+
+    async def take_key(self, event: events.Key) -> bool:
+        """Do what the key means in the text; False for a key that means something as a binding only."""
+        ...
+
+    def take_text(self, text: str) -> None:
+        """Take in what was pasted."""
+        ...
+
+
+async def obey(dashboard: Dashboard, event: events.Key | events.Paste) -> bool:
+    """Do what a key or a paste asks for; False where nobody here knows what."""
+    app = dashboard.desktop
+    if dashboard.focused is None:
+        # the one who typed is done, and the word of it is still on its way
+        dashboard.leave_bar()
+    focused = dashboard.focused
+    if isinstance(event, events.Paste):
+        if isinstance(focused, Typing):
+            focused.take_text(event.text)
+            return True
+        return False
+    if isinstance(focused, Typing):
+        if await focused.take_key(event):
+            return True
+    elif isinstance(focused, Table) and (move := focused.moves.get(event.key)) is not None:
+        move(focused)
+        return True
+    if event.key == "escape":
+        dashboard.clear_selection()
+    if await app._check_bindings(event.key, priority=True) or await app._check_bindings(event.key):
+        return True
+    letter = event.key.removeprefix(_ALT)
+    if len(letter) == 1 and letter != event.key:
+        # esc and a letter so soon after it that the terminal made one key of them
+        await obey(dashboard, events.Key("escape", "\x1b"))
+        return await obey(dashboard, events.Key(letter, letter))
+    return False

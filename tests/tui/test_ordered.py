@@ -1,0 +1,126 @@
+"""Keys that come in one go, as over a slow line: each is done with before the next."""
+
+import asyncio
+from pathlib import Path
+
+from textual import events
+
+from jobtui.tui.widgets.typist import Typist
+from tests.support.dashboards import Stage, stage
+
+NAMES = {
+    " ": "space",
+    ":": "colon",
+    ";": "semicolon",
+    "\x15": "ctrl+u",
+    "\r": "enter",
+    "\t": "tab",
+    "/": "slash",
+}
+
+
+def at_once(shown: Stage, keys: str) -> None:
+    """All of them before the screen has a moment to look at the first."""
+    for character in keys:
+        name = NAMES.get(character, character)
+        shown.app.post_message(events.Key(name, character))
+
+
+async def bar(shown: Stage) -> Typist:
+    await shown.press("colon")
+    await shown.until(lambda: shown.dashboard.bar.typing)
+    return shown.dashboard.query_one(Typist)
+
+
+def test_left_over_text_is_cleared_before_what_is_typed_next_is_sent(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, auto=True) as shown:
+            await bar(shown)
+            await shown.type("left over")
+            await shown.press("escape", "escape")
+            await shown.until(lambda: not shown.dashboard.bar.typing)
+            at_once(shown, ":\x15ADMIN FLUSH nba\r")
+            await shown.until(lambda: "New Job Id" in shown.transcript)
+            await shown.shows("✔ 1")
+            assert "left over" not in shown.transcript
+
+    asyncio.run(run())
+
+
+def test_a_burst_that_ends_with_enter_is_sent_with_the_list_open_and_after_an_error(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, auto=True) as shown:
+            await bar(shown)
+            await shown.type("SHOW ")
+            await shown.until(lambda: shown.dashboard.completions.open)
+            at_once(shown, "JBO\rx\x15ADMIN FLUSH nba\rSHOW JOBS\r")
+            await shown.until(lambda: "did you mean JOB" in shown.transcript)
+            await shown.until(lambda: "New Job Id" in shown.transcript)
+            await shown.until(lambda: "Stop Time" in shown.transcript)
+
+    asyncio.run(run())
+
+
+def test_a_mark_is_made_before_the_move_that_follows_it(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, auto=True) as shown:
+            shown.behind.say("; ".join(["ADMIN FLUSH nba"] * 5))
+            await shown.shows("✔ 5")
+            await shown.press("home")
+            at_once(shown, "j jj k")
+            await shown.until(lambda: len(shown.dashboard.jobs.list.rows.marks) == 2)
+            assert sorted(shown.dashboard.jobs.list.rows.marks) == [1, 4]
+
+    asyncio.run(run())
+
+
+def test_a_filter_typed_in_one_go_is_corrected_in_order(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, {"nba": ["a"], "srq": ["a"]}, auto=True) as shown:
+            shown.behind.say("ADMIN FLUSH nba; ADMIN FLUSH srq")
+            await shown.shows("✔ 2")
+            at_once(shown, "/nba\x15srq\r:SHOW HOSTS\r")
+            await shown.until(lambda: shown.dashboard.jobs.list.filter_text == "srq")
+            await shown.shows("1 of 2")
+            await shown.until(lambda: "SHOW HOSTS" in shown.transcript)
+
+    asyncio.run(run())
+
+
+def test_thousands_of_characters_typed_at_once_are_one_change(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            typist = await bar(shown)
+            changes: list[str] = []
+            put = typist._replace_via_keyboard
+            typist._replace_via_keyboard = lambda text, *span: changes.append(text) or put(text, *span)  # type: ignore[method-assign,func-returns-value]
+            text = "SHOW JOBS; " * 300
+            at_once(shown, text)
+            await shown.until(lambda: typist.text == text)
+            assert len(changes) < 30
+
+    asyncio.run(run())
+
+
+def test_a_long_text_is_thought_about_when_there_is_a_pause(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            typist = await bar(shown)
+            await shown.paste("SHOW JOBS; " * 60 + "SHOW JBO ")
+            await shown.until(lambda: typist.text.endswith("JBO "))
+            await shown.until(lambda: "did you mean JOB" in shown.screen.split("\n")[-1])
+            await shown.type("x")
+            assert typist._pause is not None
+
+    asyncio.run(run())
+
+
+def test_esc_and_a_letter_soon_after_it_are_two_keys(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, auto=True) as shown:
+            await bar(shown)
+            shown.app.post_message(events.Key("alt+t", "\x1bt"))
+            await shown.until(lambda: not shown.dashboard.bar.typing)
+            await shown.shows("Nothing was run here yet")
+
+    asyncio.run(run())
