@@ -26,13 +26,13 @@ JOB_COLUMNS: tuple[Column, ...] = (
     Column("status", "Status", 14, 14, sorts=True),
     Column("progress", "Progress", 9, 15, gives=3, sorts=True, natural=15),
     Column("start", "Start Time", 17, 17, gives=4, sorts=True),
-    Column("stop", "Stop Time", 17, 17, gives=6, sorts=True),
+    Column("stop", "Stop Time", 17, 17, gives=7, sorts=True),
     Column("took", "Took", 5, 12, gives=2, right=True, sorts=True),
     Column("space", "Space", 6, 30, gives=10, sorts=True),
     Column("hosts", "Hosts", 5, 5, gives=9, right=True, sorts=True),
     Column("reclaimed", "Reclaimed", 9, 10, gives=8, right=True, sorts=True),
-    Column("origin", "From", 8, 24, gives=5, sorts=True),
-    Column("reason", "Reason", 12, 60, gives=7, fills=True, sorts=True),
+    Column("origin", "From", 8, 24, gives=6, sorts=True),
+    Column("reason", "Reason", 12, 60, gives=5, fills=True, sorts=True),
 )
 DEFAULT_COLUMNS = ("id", "command", "status", "progress", "start", "stop", "took", "reason")
 # a cluster has jobs that others submitted: where each came from is told without being asked for

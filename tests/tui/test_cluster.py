@@ -35,7 +35,7 @@ def test_the_jobs_of_others_are_told_with_where_they_came_from(tmp_path: Path, s
             prod.cluster(lambda mirror: mirror.put("test2", 41, command="rebuild tag index"))
             await shown.shows("rebuild tag index test2")
             assert "From" in shown.row("Job Id")
-            assert "41 on p" in shown.row("▶ running")
+            assert "41 on" in shown.row("▶ running")
 
     asyncio.run(run())
 
@@ -82,6 +82,18 @@ def test_a_newcomer_is_not_told_to_create_what_a_cluster_creates(tmp_path: Path)
             prod.cluster(lambda mirror: mirror.tell(LinkState.CONNECTED))
             await shown.shows("USE nba")
             await shown.shows_no_more("SHOW SPACES")
+
+    asyncio.run(run())
+
+
+def test_spaces_are_not_offered_to_be_made_or_dropped(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with on_a_cluster(tmp_path, ScriptedMirror()) as (shown, _):
+            await shown.press("2")
+            await shown.shows("› spaces", "C compact")
+            assert "n new" not in shown.screen
+            await shown.press("n")
+            assert not shown.dashboard.bar.typing
 
     asyncio.run(run())
 

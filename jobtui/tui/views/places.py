@@ -217,9 +217,12 @@ class PlacesView(View):
         self._look(asked=True)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Textual's hook: what writes is offered only where one may."""
+        """Textual's hook: what writes is offered only where one may, and a cluster makes its spaces itself."""
+        desk = self._shared.desk
+        if action in ("new", "drop") and desk.link is not None:
+            return False
         if action in ("flush", "compact", "new", "drop"):
-            return self._shared.desk.writable
+            return desk.writable
         return True
 
 
