@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-<<<<<<< jobtui/tui/widgets/transcript.py
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-=======
->>>>>>> /tmp/cliown/theirs
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from jobtui.tui import units
 from jobtui.tui.lines import Ink, Line, line_width, wrapped
