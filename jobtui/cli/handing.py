@@ -30,13 +30,13 @@ def hand_in(remote: Remote, profile: Profile, text: str, asked: RunText, label: 
     watching = _Watching(remote)
     jobs: tuple[int, ...] = ()
     try:
-        with listening(remote, watching):
+        with listening(remote, watching):  # to the end: a signal between two waits is not lost
             answer = watching.result(remote.hand_in(text, Session()))
-        status = tell(answer, asked.format, label)
-        jobs = answer.jobs
-        if not (jobs and asked.wait):
-            return status
-        return judge(_ended(remote, profile, jobs), status)
+            status = tell(answer, asked.format, label)
+            jobs = answer.jobs
+            if not (jobs and asked.wait):
+                return status
+            return judge(_ended(watching, remote, profile, jobs), status)
     except LeftAtOnce as left:
         complain(f"Left: {counted_jobs(jobs) if jobs else 'what was handed in'} goes on where it was handed in")
         return 128 + left.by
@@ -45,19 +45,22 @@ def hand_in(remote: Remote, profile: Profile, text: str, asked: RunText, label: 
 class _Watching(Listening):
     """What the owner has to say is said where the owner is."""
 
+    def turn_to(self, owner: Remote) -> None:
+        """Wait for this owner from here on, until it is closed."""
+        self._desk = owner
+        owner.subscribe(self._inbox.put)
+
     def _hear(self, messages: Sequence[Message]) -> None:
         super()._hear([message for message in messages if not isinstance(message, Notice)])
 
 
-def _ended(remote: Remote, profile: Profile, jobs: tuple[int, ...]) -> tuple[Job, ...]:
+def _ended(watching: _Watching, remote: Remote, profile: Profile, jobs: tuple[int, ...]) -> tuple[Job, ...]:
     """The jobs once they have ended, under whichever owner; as they are on disk where nobody goes on."""
     owner = remote
     try:
         while True:
-            watching = _Watching(owner)
             try:
-                with listening(owner, watching):
-                    return watching.until_ended(jobs)
+                return watching.until_ended(jobs)
             except NoAnswer as gone:
                 following = _next_owner(profile)
                 if following is None:
@@ -65,6 +68,7 @@ def _ended(remote: Remote, profile: Profile, jobs: tuple[int, ...]) -> tuple[Job
                     return owner.as_they_are(jobs)
                 owner.close()
                 owner = following
+                watching.turn_to(owner)
     finally:
         owner.close()
 

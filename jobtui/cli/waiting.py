@@ -110,9 +110,12 @@ class Waiting(Listening):
         """Start nothing more, and ask what runs here to stop."""
         self._engine.run = Run.NONE
         self._engine.turn_guests_away()
-        jobs = [job.id for job in self._engine.active() if job.id in self._jobs or _runs_here(job)]
-        self.say(f"Stopping {counted_jobs(jobs)}; once more leaves at once")
-        for job_id in jobs:
+        active = self._engine.active()
+        own = [job.id for job in active if job.id in self._jobs]
+        others = [job for job in active if job.id not in self._jobs and _runs_here(job)]
+        told = [f"Stopping {counted_jobs(own)}", *map(_stopped_too, others), "once more leaves at once"]
+        self.say("; ".join(told))
+        for job_id in (*own, *(job.id for job in others)):
             asked = self._engine.execute(f"STOP JOB {job_id}", Session())
             asked.add_done_callback(partial(self._stop_answered, job_id))
 
@@ -129,6 +132,10 @@ class Waiting(Listening):
 def _runs_here(job: Job) -> bool:
     """Whether the job is at work in this process; a cluster's jobs are not, and others may count on them."""
     return job.status is Status.RUNNING and job.origin is None
+
+
+def _stopped_too(job: Job) -> str:
+    return f"job {job.id} ({job.label}), queued before, is at work here and is stopped too"
 
 
 @contextmanager

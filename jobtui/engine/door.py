@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 BACKLOG = 10_000
 CHUNK_BYTES = 1 << 20
 CHUNK_PAIRS = 5_000
+HEARD_OUT_SECONDS = 5.0
 
 _Short = wire.Run | wire.Look | wire.LookAt | wire.Load | wire.Retry
 _Question = _Short | wire.Dump
@@ -75,7 +76,7 @@ class Door:
                 if _peer(writer) in (os.getuid(), 0):
                     await self._serve(reader, writer)
                 else:
-                    await _say(writer, wire.Denied("This profile is run by another user"))
+                    await _turn_away(reader, writer)
             finally:
                 writer.close()
 
@@ -188,6 +189,16 @@ async def _end(pairs: AsyncIterator[tuple[bytes, bytes]]) -> None:
 async def _say(writer: asyncio.StreamWriter, answer: wire.Answer) -> None:
     writer.write(wire.encode(answer) + b"\n")
     await writer.drain()
+
+
+async def _turn_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Say why, and hear the question out: who is still writing when the line is cut never reads the answer."""
+    await _say(writer, wire.Denied("This profile is run by another user"))
+    writer.write_eof()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(HEARD_OUT_SECONDS):
+            while await reader.read(1 << 16):
+                pass
 
 
 def _peer(writer: asyncio.StreamWriter) -> int:

@@ -31,7 +31,11 @@ def test_an_interrupt_leaves_jobs_of_others_in_the_queue(slow: CommandLine) -> N
     with slow.started("-e", "ADMIN COMPACT nba") as process:
         eventually(lambda: slow.is_running(1))
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(60) == 130
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.decode().startswith(
+        "Stopping job 3; job 1 (compact nba), queued before, is at work here and is stopped too; "
+    )
     assert [row["Status"] for row in slow.rows("SHOW JOBS")] == ["stopped", "queue", "stopped"]
 
 

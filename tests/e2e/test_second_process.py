@@ -106,6 +106,8 @@ def test_ctrl_c_while_waiting_for_a_handed_in_job_leaves_the_job_alone(
     jobtui: CommandLine, slow_owner: subprocess.Popen[bytes]
 ) -> None:
     with jobtui.started("--wait", "-e", "ADMIN COMPACT nba") as process:
+        assert process.stdout is not None
+        assert process.stdout.read(len(NEW_JOB)).decode() == NEW_JOB
         eventually(lambda: status_of(jobtui, 1) is Status.RUNNING)
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=WAIT)
@@ -246,7 +248,10 @@ def said_by(door: Path) -> str:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(door))
         connection.sendall(b"{}\n")
-        return connection.makefile().readline()
+        told = b""
+        while piece := connection.recv(4096):
+            told += piece
+        return told.decode()
 
 
 def as_another_user(work: Callable[[], str]) -> str:

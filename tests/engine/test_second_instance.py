@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 import tempfile
 import threading
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.engine import wire
+from jobtui.engine import door, wire
 from jobtui.engine.desk import Message, Session
 from jobtui.engine.engine import Engine, Run
 from jobtui.engine.profile import Profile
@@ -176,6 +177,18 @@ def test_a_line_that_is_no_question_is_denied_and_harms_nothing(owner: Bench, ro
         answer = wire.answer_of(raw.makefile("rb").readline())
     assert isinstance(answer, wire.Denied)
     Remote.connect(Profile("local", root)).close()
+
+
+def test_who_is_turned_away_can_still_say_all_of_the_question_and_read_why(
+    owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "_peer", lambda writer: os.getuid() + 1)
+    with socket.socket(socket.AF_UNIX) as line:
+        line.connect(str(next(Path(os.environ["XDG_RUNTIME_DIR"]).rglob("*.sock"))))
+        told = line.makefile("rb")
+        assert b"run by another user" in told.readline()
+        line.sendall(bytes(1 << 20))
+        assert told.read() == b""
 
 
 def test_when_the_owner_goes_the_next_one_takes_over(
