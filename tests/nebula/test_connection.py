@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from jobtui.storage.base import Code, LinkState, StorageError
+from jobtui.storage.nebula.courier import TYPED
 from jobtui.storage.nebula.mirror import GraphdMirror
 from jobtui.storage.nebula.settings import FromEnvironment, Given, Secret
 from tests.support.graphd_double import Fault, GraphdDouble
@@ -132,13 +133,24 @@ def test_a_wrong_password_is_refused_once_and_is_not_tried_again() -> None:
             async with mirrored(one, two, clock=clock, password=Given(Secret("wrong"))) as mirror:
                 error = await failure(mirror.ready())
                 assert error.code is Code.ACCESS
-                assert error.detail == "graphd refused the login of 'root': Invalid password"
+                assert error.detail == f"graphd refused the login of 'root': Invalid password; {TYPED}"
                 assert mirror.link.state is LinkState.REFUSED
                 for asked in (mirror.jobs("nba"), mirror.submit("flush", "nba")):
                     assert (await failure(asked)).code is Code.ACCESS
                 clock.advance(3600)
                 assert cluster.logins == ["root"]
                 assert not clock.sleepers
+
+    run(test())
+
+
+def test_a_password_that_is_kept_somewhere_may_be_mended_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        with GraphdDouble(Cluster()) as graphd:
+            monkeypatch.setenv("PROD_PASSWORD", "typo")
+            async with mirrored(graphd, password=FromEnvironment("PROD_PASSWORD")) as mirror:
+                error = await failure(mirror.ready())
+                assert error.detail == "graphd refused the login of 'root': Invalid password"
 
     run(test())
 

@@ -201,7 +201,9 @@ def test_a_refused_login_is_tried_once_until_somebody_asks(
     cluster.users["root"] = "another"
     with working_on(graphd, root=tmp_path) as prod:
         until_link(prod, LinkState.REFUSED)
-        assert prod.refusal("ADMIN FLUSH nba") == "graphd refused the login of 'root': Invalid password"
+        assert prod.refusal("ADMIN FLUSH nba").startswith(
+            "graphd refused the login of 'root': Invalid password"
+        )
         assert cluster.logins == ["root"]
         cluster.users["root"] = "nebula"
         prod.engine.retry_now()
@@ -263,6 +265,20 @@ def test_a_space_that_others_create_is_known_without_being_asked_for(
     eventually(lambda: "fresh" in prod.engine.spaces())
     cluster.drop_space("fresh")
     eventually(lambda: "fresh" not in prod.engine.spaces())
+
+
+def test_a_job_that_the_cluster_forgets_after_a_week_stays_in_our_history(
+    prod: ClusterBench, cluster: Cluster
+) -> None:
+    cluster.ended_job("nba", "COMPACT", "FAILED")
+    prod.heard.until(1, Status.FAILED)
+    cluster.tick(8 * 24 * 3600)
+    cluster.submit("nba", "STATS")
+    prod.heard.until(2, Status.RUNNING)
+    eventually(lambda: 1 not in cluster.spaces["nba"].jobs)
+    assert [row[1:3] for row in prod.rows("SHOW JOBS")] == [("compact nba", "failed"), ("stats nba", "running")]
+    assert "no longer has this one" in prod.refusal("RECOVER JOB 1")
+    assert prod.job(1).status is Status.FAILED
 
 
 def test_a_cluster_in_another_zone_tells_the_same_times(tmp_path: Path, cluster: Cluster) -> None:

@@ -19,7 +19,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobtui.storage.base import Code, StorageError
-from jobtui.storage.nebula.settings import Address, ClusterSettings
+from jobtui.storage.nebula.settings import Address, ClusterSettings, Given
 from jobtui.storage.nebula.table import Refusal, Reply
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 SESSION_GONE = frozenset({"E_SESSION_INVALID", "E_SESSION_TIMEOUT"})
 CLOSE_SECONDS = 1.0
+TYPED = "the password was typed: the next start asks for it again"
 _Errand = tuple[Future[Any], Callable[[], Any]]
 
 
@@ -179,8 +180,10 @@ class Courier:
         self._session = None
         try:
             self._session = line.log_in(self._settings.user, self._settings.password.read())
-        except StorageError:
+        except StorageError as error:
             self._drop()
+            if error.code is Code.ACCESS and isinstance(self._settings.password, Given):
+                raise StorageError(error.code, error.host, "", f"{error.detail}; {TYPED}") from None
             raise
         return self._session
 
