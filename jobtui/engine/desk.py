@@ -102,6 +102,20 @@ class Desk(Protocol):
         ...
 
     @property
+    def owner(self) -> bool:
+        """Whether the work is done in this process; where it is not, it goes on without this screen."""
+        ...
+
+    @property
+    def may_hand_over(self) -> bool:
+        """Whether the work can go on in this process once its screen is left."""
+        ...
+
+    def hand_over(self) -> bool:
+        """Have the work go on in this process once the screen is left; whether that can be."""
+        ...
+
+    @property
     def trouble(self) -> str:
         """Why nothing can be written at the moment and what to do about it; "" while all is well."""
         ...

@@ -165,6 +165,20 @@ class Engine:
         """See `Desk.link`."""
         return None if self._connection is None else self._connection.link
 
+    @property
+    def owner(self) -> bool:
+        """The work is done here."""
+        return True
+
+    @property
+    def may_hand_over(self) -> bool:
+        """Only who shares a profile can."""
+        return False
+
+    def hand_over(self) -> bool:
+        """See `may_hand_over`."""
+        return False
+
     def retry_now(self) -> None:
         """See `Desk.retry_now`."""
         if self._connection is not None:

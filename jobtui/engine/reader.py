@@ -116,6 +116,20 @@ class Reader:
         """A reader connects to nothing."""
         return None
 
+    @property
+    def owner(self) -> bool:
+        """The work is done elsewhere, or by nobody."""
+        return False
+
+    @property
+    def may_hand_over(self) -> bool:
+        """Only who shares a profile can."""
+        return False
+
+    def hand_over(self) -> bool:
+        """See `may_hand_over`."""
+        return False
+
     def retry_now(self) -> None:
         """A reader connects to nothing."""
 

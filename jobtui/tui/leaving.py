@@ -26,13 +26,13 @@ class Leaving:
     async def ask(self) -> None:
         """Leave, or ask first; in a worker of the dashboard's."""
         desk, app = self._shared.desk, self._dashboard.app
-        # work that another process owns goes on without this screen
-        here = desk.writable and getattr(desk, "owner", True)
-        active = desk.active() if here else ()
+        # work that another process owns, or a cluster, goes on without this screen
+        here = desk.writable and desk.owner
+        active = [job for job in desk.active() if job.origin is None] if here else []
         if not active:
             app.exit(0)
             return
-        match await app.push_screen_wait(quit_question(active, getattr(desk, "may_hand_over", False))):
+        match await app.push_screen_wait(quit_question(active, desk.may_hand_over)):
             case Leave.HAND_OVER:
                 self._hand_over()
             case Leave.NOW:
@@ -45,9 +45,7 @@ class Leaving:
                 pass
 
     def _hand_over(self) -> None:
-        # only a desk that can outlive its screen has this
-        hand_over = getattr(self._shared.desk, "hand_over", None)
-        if hand_over is not None and hand_over():
+        if self._shared.desk.hand_over():
             self._dashboard.app.exit(0)
         else:
             self._dashboard.tell("The work can't go on in the background", "error")

@@ -190,6 +190,42 @@ def test_f_flushes_and_c_compacts_the_space_in_view(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_what_is_typed_takes_the_cursor_to_the_job_that_comes_of_it(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, {"nba": ["a"], "srq": ["a"]}, auto=True) as shown:
+            shown.behind.say("ADMIN FLUSH nba; ADMIN FLUSH srq")
+            await shown.shows("✔ 2")
+            await shown.press("end")
+            await shown.until(lambda: shown.cursor == 1)
+            await shown.say("ADMIN FLUSH nba; ADMIN COMPACT nba")
+            await shown.until(lambda: shown.cursor == 4)
+            await shown.press("slash")
+            await shown.type("space:srq")
+            await shown.press("enter")
+            await shown.until(lambda: shown.cursor == 2)
+            await shown.say("ADMIN COMPACT srq")
+            await shown.until(lambda: shown.cursor == 5)
+            await shown.say("ADMIN COMPACT nba")
+            await shown.shows("job 6 does not pass the filter")
+            assert shown.cursor == 5
+
+    asyncio.run(run())
+
+
+def test_a_y_out_of_habit_after_r_opens_nothing(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, {"nba": ["a"]}, auto=True) as shown:
+            shown.behind.say("ADMIN FLUSH nba")
+            await shown.shows("✔ 1")
+            await shown.press("r", "y")
+            await shown.shows("nothing was asked", "✔ 2")
+            assert len(shown.app.screen_stack) == 1
+            await shown.press("y")
+            await shown.shows("Copy")
+
+    asyncio.run(run())
+
+
 def test_a_watched_job_that_ends_is_told(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, {"nba": ["local0"]}) as shown:

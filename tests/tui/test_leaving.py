@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 
 from jobtui.engine.engine import Engine
-from tests.support.dashboards import stage
+from tests.support.dashboards import showing, stage
+from tests.support.mirrors import mirror_bench
+from tests.support.scripted_mirror import ScriptedMirror
 
 
 def test_q_leaves_at_once_where_nothing_is_under_way(tmp_path: Path) -> None:
@@ -88,12 +90,24 @@ def test_quit_typed_in_the_bar_leaves_too(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_what_a_cluster_runs_goes_on_without_being_asked_about(tmp_path: Path) -> None:
+    async def run() -> None:
+        with mirror_bench(tmp_path, ScriptedMirror(("nba",))) as prod:
+            prod.cluster(lambda mirror: mirror.put("nba", 40))
+            async with showing(prod.engine) as shown:
+                await shown.shows("▶ 1 running")
+                await shown.press("q")
+                await shown.until(lambda: shown.app.return_value == 0)
+
+    asyncio.run(run())
+
+
 def test_work_can_be_left_to_go_on_without_a_screen_where_the_desk_can_do_that(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handed: list[int] = []
-    monkeypatch.setattr(Engine, "may_hand_over", True, raising=False)
-    monkeypatch.setattr(Engine, "hand_over", lambda self: not handed.append(1), raising=False)
+    monkeypatch.setattr(Engine, "may_hand_over", True)
+    monkeypatch.setattr(Engine, "hand_over", lambda self: not handed.append(1))
 
     async def run() -> None:
         async with stage(tmp_path) as shown:

@@ -59,6 +59,10 @@ class Conversation(InkScreen):
         """Give the focus back to where one was."""
         raise NotImplementedError
 
+    def submitted_here(self, job_id: int) -> None:
+        """The newest job that came of what was typed."""
+        raise NotImplementedError
+
     def space_chosen(self) -> None:
         """Another space may have been chosen."""
         self.bar.show_prompt()
@@ -117,6 +121,8 @@ class Conversation(InkScreen):
         if not syntax or self.context.settings.keep_failed:
             self.context.typed.add(text.strip())
         self.context.submitted.update(job for result in answer.results for job in result.jobs)
+        if answer.jobs:
+            self.submitted_here(answer.jobs[-1])
         self.space_chosen()
         self.context.places.ask()
 

@@ -277,6 +277,10 @@ class Dashboard(Conversation):
         super().space_chosen()
         self.places_seen()
 
+    def submitted_here(self, job_id: int) -> None:
+        """Who typed it wants to see it."""
+        self.jobs.list.seek(job_id)
+
     def leave_bar(self) -> None:
         """Back to the place that is shown."""
         self.place.home.focus()

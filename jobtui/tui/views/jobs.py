@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar
 
 from textual import events
@@ -25,6 +26,8 @@ from jobtui.tui.widgets.row_painter import Sorting
 # from this width on the detail stands beside the table
 BESIDE = 150
 _DETAIL_SECONDS = 1 / 60
+# how long after a deed that asks nothing a y is taken for an answer
+_HABIT_SECONDS = 2.0
 _LEAST_SPLIT, _MOST_SPLIT = 20, 80
 
 
@@ -48,6 +51,7 @@ class JobsView(View):
         self.detail = JobDetail(context)
         self._full = False
         self._shown: Timer | None = None
+        self._ran_again: datetime | None = None
         self.title = "archive" if archived else ""
 
     def compose(self) -> ComposeResult:
@@ -151,6 +155,11 @@ class JobsView(View):
         message.stop()
         self.post_message(self.Noted())
 
+    def on_job_list_hidden(self, message: JobList.Hidden) -> None:
+        """A job that was just submitted is not in view."""
+        message.stop()
+        self.post_message(self.Told(f"job {message.job_id} does not pass the filter", "information"))
+
     def on_job_list_failed(self, message: JobList.Failed) -> None:
         """The history could not be searched."""
         message.stop()
@@ -196,6 +205,7 @@ class JobsView(View):
 
     def action_recover(self) -> None:
         """Run it again."""
+        self._ran_again = self._shared.now()
         self._ask("recover")
 
     def action_archive(self) -> None:
@@ -211,8 +221,12 @@ class JobsView(View):
         self._ask("compact")
 
     def action_copy(self) -> None:
-        """Copy something of the job under the cursor."""
-        self._ask("copy")
+        """Copy something of the job under the cursor; but the y of one who thinks to be asked does nothing."""
+        ran, self._ran_again = self._ran_again, None
+        if ran is not None and (self._shared.now() - ran).total_seconds() < _HABIT_SECONDS:
+            self.post_message(self.Told("It runs already: nothing was asked. Another y copies", "information"))
+        else:
+            self._ask("copy")
 
     def action_export(self) -> None:
         """Write what is in view to a file."""

@@ -63,6 +63,13 @@ class JobList(Vertical):
     class Unfollowed(Message):
         """The cursor was taken away from the newest job: it is followed no longer."""
 
+    class Hidden(Message):
+        """A job that was sought does not pass the filter."""
+
+        def __init__(self, job_id: int) -> None:
+            super().__init__()
+            self.job_id = job_id
+
     class Failed(Message):
         """The history could not be searched."""
 
@@ -91,6 +98,7 @@ class JobList(Vertical):
         self._awaited = 0
         self._stale = False
         self._total = 0
+        self._sought: int | None = None
 
     def compose(self) -> ComposeResult:
         """Textual's hook."""
@@ -157,6 +165,20 @@ class JobList(Vertical):
         """Sort by this column; by the same one again: the other way round."""
         same = column == self.sorting.key
         self.sort(Sorting(column, not self.sorting.descending if same else column == "id"))
+
+    def seek(self, job_id: int) -> None:
+        """Take the cursor to this job, as soon as it is seen."""
+        self._sought = job_id
+        self.search(of_itself=True)
+
+    def _find_sought(self) -> None:
+        job_id, self._sought = self._sought, None
+        if job_id is None or self.table.go_to_key(job_id):
+            return
+        if self._stale:
+            self._sought = job_id  # what is shown is older than the job
+        elif not self._filter.empty:
+            self.post_message(self.Hidden(job_id))
 
     def set_columns(self, keys: Iterable[str]) -> None:
         """Show these columns."""
@@ -245,6 +267,7 @@ class JobList(Vertical):
             self.table.rows_unsettled()
             return
         self.table.rows_moved(follow=self.follow)
+        self._find_sought()
         if self.table.cursor_key == before:
             self.post_message(self.Current(self.job))
 
