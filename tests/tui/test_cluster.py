@@ -58,6 +58,25 @@ def test_an_id_that_the_cluster_has_not_told_is_shown_as_none(tmp_path: Path) ->
     asyncio.run(run())
 
 
+def test_a_text_that_is_not_answered_yet_is_told_in_the_header(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with on_a_cluster(tmp_path, ScriptedMirror()) as (shown, prod):
+            prod.cluster(lambda mirror: mirror.answers.clear())
+            await shown.press("colon")
+            await shown.paste("ADMIN FLUSH nba")
+            await shown.press("enter")
+            await shown.shows("asked of prod")
+            assert "waiting for" not in shown.screen
+            prod.clock.advance(1)
+            shown.dashboard.tick()
+            await shown.shows("waiting for 1 answer")
+            prod.cluster(lambda mirror: mirror.answers.set())
+            await shown.shows_no_more("waiting for")
+            await shown.shows("New Job Id")
+
+    asyncio.run(run())
+
+
 def test_a_job_that_never_was_one_there_shows_no_id(tmp_path: Path) -> None:
     async def run() -> None:
         async with on_a_cluster(tmp_path, ScriptedMirror()) as (shown, prod):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from textual.app import ComposeResult
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 # cells of a step sideways through the results
 _STEP = 10
+_OVERDUE_SECONDS = 1.0
 
 
 class Conversation(InkScreen):
@@ -37,6 +39,7 @@ class Conversation(InkScreen):
         self.completions = CompletionList(id="completions")
         self.bar = CommandBar(context, self.completions, id="bar")
         self.keys = KeyBar(context.keymap, id="keys")
+        self._unanswered: list[datetime] = []
 
     def compose(self) -> ComposeResult:
         """Textual's hook."""
@@ -113,7 +116,12 @@ class Conversation(InkScreen):
         if drops(text) and not await self.confirm("Drop for good?", [((text.strip(), Ink.STRONG),)], "Run"):
             return
         prompt = self.context.prompt
-        answer = await asyncio.wrap_future(self.context.desk.execute(text, self.context.session))
+        sent_at = self.context.now()
+        self._unanswered.append(sent_at)
+        try:
+            answer = await asyncio.wrap_future(self.context.desk.execute(text, self.context.session))
+        finally:
+            self._unanswered.remove(sent_at)
         self.transcript.add([*sent(prompt, text), *answered(answer)])
         if self.bar.typing:
             self.show_transcript()
@@ -125,6 +133,12 @@ class Conversation(InkScreen):
             self.submitted_here(answer.jobs[-1])
         self.space_chosen()
         self.context.places.ask()
+
+    @property
+    def overdue(self) -> int:
+        """How many texts have been without an answer for so long that one would ask what became of them."""
+        now = self.context.now()
+        return sum((now - sent_at).total_seconds() >= _OVERDUE_SECONDS for sent_at in self._unanswered)
 
     def on_typist_remarked(self, message: Typist.Remarked) -> None:
         """What is to be said about what is being typed."""

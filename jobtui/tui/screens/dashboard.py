@@ -13,6 +13,7 @@ from textual.containers import Container
 from textual.geometry import Size
 from textual.widget import Widget
 
+from jobtui.tui import units
 from jobtui.tui.alarms import alarm
 from jobtui.tui.commands import Command, Where, bindings, commands
 from jobtui.tui.context import Context
@@ -128,7 +129,8 @@ class Dashboard(Conversation):
     def _all_flags(self) -> tuple[str, ...]:
         read_only = () if self.context.desk.writable else ("read only",)
         following = ("following",) if self.jobs.list.follow and self.place is self.jobs else ()
-        return (*read_only, *following, *self._flags)
+        waiting = (f"waiting for {units.many(self.overdue, 'answer')}",) if self.overdue else ()
+        return (*read_only, *following, *waiting, *self._flags)
 
     def flag(self, word: str, on: bool) -> None:
         """Say a word in the header, or no longer."""
