@@ -22,11 +22,29 @@ pyparsing, asyncio, dataclasses, rich or textual.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+
+_PLACE_OPTIONS = ("--profile", "--data-dir", "--config", "--nebula", "-u", "--tls")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run jobtui with these arguments (None: the process's own); the answer is the exit status."""
+    if argv is None and _open_the_dashboard(sys.argv[1:]):
+        from jobtui.cli.front import step_behind_early
+
+        step_behind_early()
     from jobtui.cli.start import start
 
     return start(argv)
+
+
+def _open_the_dashboard(words: Sequence[str]) -> bool:
+    """Whether these words do so as far as can be told at a glance."""
+    named = True
+    for word in words:
+        is_option = word.startswith("-")
+        if (word.split("=")[0] not in _PLACE_OPTIONS) if is_option else named:
+            return False
+        named = not is_option or "=" in word
+    return True

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,13 +35,10 @@ def open_dashboard(asked: OpenDashboard | OpenDemo) -> int:
 
 def _run_behind(front: Front, profile: Profile, settings: TuiSettings) -> int:
     """Show the dashboard; where it leaves its work behind, go on with that without the terminal."""
-    opening = _beside(lambda: _desk(profile, demo=False))
-    from jobtui.tui.app import load, run
-
-    load()
-    desk = opening.result()
     from jobtui.engine.shared import SharedDesk
+    from jobtui.tui.app import run
 
+    desk = _desk(profile, demo=False)
     try:
         if not isinstance(desk, SharedDesk):
             return run(desk, settings)
@@ -59,29 +54,13 @@ def _run_behind(front: Front, profile: Profile, settings: TuiSettings) -> int:
 
 
 def _run(profile: Profile, settings: TuiSettings) -> int:
-    opening = _beside(lambda: _desk(profile, settings.demo))
-    from jobtui.tui.app import load, run
+    from jobtui.tui.app import run
 
-    load()
-    desk = opening.result()
+    desk = _desk(profile, settings.demo)
     try:
         return run(desk, settings)
     finally:
         desk.close()
-
-
-def _beside(work: Callable[[], Desk]) -> Future[Desk]:
-    """Open the desk while Textual is being imported: it waits for the disk, and this for the processor."""
-    done: Future[Desk] = Future()
-
-    def carry_out() -> None:
-        try:
-            done.set_result(work())
-        except BaseException as error:  # raised again by who asks for the desk
-            done.set_exception(error)
-
-    threading.Thread(target=carry_out, name="jobtui-opening", daemon=True).start()
-    return done
 
 
 def _desk(profile: Profile, demo: bool) -> Desk:
