@@ -1,4 +1,4 @@
-"""The engine's promises kept on real databases and real processes: stops, deadlines, deaths, disks, names."""
+"""The engine's promises kept on real databases and real processes: stops, deadlines, deaths, names."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -165,56 +164,6 @@ def test_no_worker_outlives_its_engine_and_none_is_left_a_zombie(root: Path) -> 
             workers = [it.worker("h1")]
         assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
     assert len(os.listdir("/proc/self/fd")) <= descriptors + 2  # noqa: PTH208
-
-
-# ---- disks
-
-
-def cut_manifest(place: Path) -> None:
-    (manifest,) = place.glob("MANIFEST-*")
-    manifest.write_bytes(manifest.read_bytes()[:-200])
-
-
-def lose_manifest(place: Path) -> None:
-    (manifest,) = place.glob("MANIFEST-*")
-    manifest.unlink()
-
-
-def spoil_block(place: Path) -> None:
-    for table in place.glob("*.sst"):
-        with table.open("r+b") as file:
-            file.seek(2000)
-            file.write(b"\xff" * 200)
-
-
-def delete(place: Path) -> None:
-    subprocess.run(["rm", "-rf", str(place)], check=True)
-
-
-@pytest.mark.parametrize(
-    ("damage", "code"),
-    [(cut_manifest, "corrupt"), (lose_manifest, "missing"), (spoil_block, "corrupt"), (delete, "missing")],
-)
-def test_a_damaged_database_fails_the_job_with_the_reason_and_is_never_called_compacted(
-    root: Path, damage: Callable[[Path], None], code: str
-) -> None:
-    (place,) = (path.parent for path in (root / "storage" / "h1").rglob("CURRENT"))
-    damage(place)
-    with real(root) as it:
-        job = it.done("ADMIN COMPACT nba")
-        assert job.status is Status.FAILED
-        assert (job.tasks[0].status, job.tasks[0].code) == (Status.FAILED, code)
-        assert job.reason.startswith("h1: ")
-        assert job.tasks[1].status is Status.FINISHED
-
-
-def test_a_directory_deleted_under_an_open_database_fails_the_job(root: Path) -> None:
-    with real(root) as it:
-        it.done("ADMIN FLUSH nba")
-        (place,) = (path.parent for path in (root / "storage" / "h1").rglob("CURRENT"))
-        delete(place)
-        job = it.done("ADMIN COMPACT nba")
-        assert (job.status, job.tasks[0].code) == (Status.FAILED, "missing")
 
 
 # ---- names

@@ -10,28 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.disks import Mount, small_disks
+
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+def small_disk(tmp_path: Path) -> Iterator[Mount]:
     """Mounts a tmpfs of a size ("12m"); needs root on Linux."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small disk needs root")
-    mounted: list[Path] = []
-
-    def mount(size: str) -> Path:
-        where = tmp_path / f"disk{len(mounted)}"
-        where.mkdir()
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", where], capture_output=True, text=True
-        )
-        if done.returncode:
-            pytest.skip(f"a small disk could not be mounted: {done.stderr.strip()}")
-        mounted.append(where)
-        return where
-
-    yield mount
-    for where in reversed(mounted):
-        subprocess.run(["umount", "-l", where], check=True)
+    with small_disks(tmp_path) as mount:
+        yield mount
 
 
 @pytest.fixture(scope="session")

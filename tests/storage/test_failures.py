@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from jobtui.storage.base import Code, Placement
+from tests.support.disks import fill_up, mount, unmount
 from tests.support.storage import (
     Watched,
     compact,
     dumped,
     failure_of,
     flush,
+    held_open,
     layer_pairs,
     layered,
     layers,
@@ -238,7 +238,7 @@ def test_a_lock_held_by_another_program_is_told(tmp_path):
         async with space_at(tmp_path) as storage:
             await layers(storage, 1, 0.1)
             await storage.close()
-            with holder(tmp_path / "h1" / "nba"):
+            with held_open(tmp_path / "h1" / "nba"):
                 for work in (flush(storage), compact(storage), storage.stats("nba", "h1")):
                     error = await failure_of(work)
                     assert error.code is Code.LOCKED
@@ -306,24 +306,6 @@ def test_a_hosts_directory_that_cannot_be_written_fails_create_and_shows_in_host
     asyncio.run(run())
 
 
-def mount(*arguments: object) -> None:
-    subprocess.run(["mount", *map(str, arguments)], check=True)
-
-
-def unmount(disk: Path) -> None:
-    subprocess.run(["umount", "-l", str(disk)], check=True)
-
-
-def fill_up(file: Path) -> None:
-    with open(file, "wb", buffering=0) as out:
-        size = 1 << 20
-        while size >= 512:
-            try:
-                out.write(bytes(size))
-            except OSError:
-                size //= 2
-
-
 def flip(file: Path, place: int) -> None:
     with open(file, "r+b") as out:
         out.seek(place)
@@ -335,23 +317,3 @@ def flip(file: Path, place: int) -> None:
 async def kill(storage) -> None:
     pid = storage.worker("h1", adopted=False).pid
     os.kill(pid, 9)
-
-
-class holder:  # noqa: N801
-    """Another program that has a database open."""
-
-    def __init__(self, directory: Path) -> None:
-        code = (
-            "import sys; from rocksdict import Rdict, Options; o = Options(raw_mode=True);"
-            "db = Rdict(sys.argv[1], options=o, column_families={'default': o});"
-            "print('open', flush=True); sys.stdin.read()"
-        )
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", code, str(directory)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-
-    def __enter__(self) -> None:
-        assert self.process.stdout.readline() == b"open\n"
-
-    def __exit__(self, *_: object) -> None:
-        self.process.communicate(b"")

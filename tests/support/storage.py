@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -120,3 +122,22 @@ def layer_pairs(layer: int, megabytes: float) -> list[tuple[bytes, bytes]]:
 
 async def dumped(storage: LocalStorage, space: str = "nba") -> list[Pair]:
     return [pair async for pair in storage.dump(space)]
+
+
+@contextmanager
+def held_open(directory: Path) -> Iterator[None]:
+    """The database is open in another program until the block ends."""
+    code = (
+        "import sys; from rocksdict import Rdict, Options; o = Options(raw_mode=True);"
+        "db = Rdict(sys.argv[1], options=o, column_families={'default': o});"
+        "print('open', flush=True); sys.stdin.read()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(directory)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"open\n"
+        yield
+    finally:
+        process.communicate(b"")

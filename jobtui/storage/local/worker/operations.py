@@ -120,7 +120,7 @@ class _Operation:
 
     def _flush(self, opened: Opened, report: Report) -> bool:
         """Start a flush and watch it, so that a stop need not wait; what it still writes then does no harm."""
-        progress = Progress(flushed(opened.options), memtable(opened), report)
+        progress = Progress(flushed(opened.options, self._database.path), memtable(opened), report)
         errors = total(opened, "background-errors")
         pause = 0.005
         for begun in (False, True):  # where one is under way already, RocksDB would wait for it unstoppably

@@ -1,0 +1,215 @@
+"""What a disk can do to a job: each ends in a failed task with the plain reason and the numbers."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import pytest
+
+from jobtui.model import Job, Status
+from tests.support.disks import Mount, covered_read_only, fill_up, free_bytes, small_disks
+from tests.support.real_engines import Real, real
+from tests.support.storage import held_open
+
+NUMBERS = re.compile(r"\d+(\.\d)? \w?i?B needed, \d+(\.\d)? \w?i?B free")
+TWO_HOSTS = {"h1": None, "h2": None}
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Mount]:
+    with small_disks(tmp_path) as mount:
+        yield mount
+
+
+def failed(job: Job, code: str, *words: str) -> None:
+    """The job failed by its first task, and says so with these words; its second went well."""
+    assert job.status is Status.FAILED
+    assert (job.tasks[0].status, job.tasks[0].code) == (Status.FAILED, code)
+    assert job.reason == f"{job.tasks[0].host}: {job.tasks[0].reason}"
+    assert [task.status for task in job.tasks[1:]] == [Status.FINISHED] * (len(job.tasks) - 1)
+    for word in words:
+        assert word in job.reason
+
+
+def filled(it: Real, megabytes: float, layers: int = 2) -> list[tuple[bytes, bytes]]:
+    it.submitted("CREATE SPACE nba")
+    return it.fill("nba", megabytes, layers)
+
+
+def place(root: Path, host: str = "h1") -> Path:
+    """The directory of the only database on the host."""
+    (current,) = (root / "storage" / host).rglob("CURRENT")
+    return current.parent
+
+
+# ---- full
+
+
+def test_a_disk_full_before_a_compact_fails_it_with_the_bytes_needed_and_free(
+    disk: Mount, tmp_path: Path
+) -> None:
+    small = disk("12m")
+    with real(tmp_path / "root", hosts={"h1": small / "h1"}) as it:
+        pairs = filled(it, 3.5)
+        job = it.done("ADMIN COMPACT nba")
+        failed(job, "disk_full", str(small), "there is not enough room")
+        assert NUMBERS.search(job.reason)
+        assert list(it.engine.dump("nba")) == pairs
+
+
+def test_a_disk_full_before_a_flush_fails_it_with_the_bytes_needed_and_free(
+    disk: Mount, tmp_path: Path
+) -> None:
+    small = disk("12m")
+    with real(tmp_path / "root", hosts={"h1": small / "h1"}) as it:
+        it.submitted("CREATE SPACE nba")
+        pairs = [(b"%08d" % n, bytes([n % 251]) * 1000) for n in range(2_000)]
+        it.engine.load("nba", pairs).result(60)
+        fill_up(small / "stuff")
+        job = it.done("ADMIN FLUSH nba")
+        failed(job, "disk_full", str(small), "the disk is full")
+        assert NUMBERS.search(job.reason)
+        (small / "stuff").unlink()
+        assert it.done("ADMIN FLUSH nba").status is Status.FINISHED
+        assert list(it.engine.dump("nba")) == pairs
+
+
+@pytest.mark.parametrize("command", ["FLUSH", "COMPACT"])
+def test_a_disk_that_fills_up_during_the_work_fails_it_and_the_next_job_works(
+    disk: Mount, tmp_path: Path, command: str
+) -> None:
+    small = disk("24m")
+    hosts = {"h1": small / "h1"}
+    with real(tmp_path / "root", hosts=hosts) as it:
+        pairs = filled(it, 3)
+    with real(tmp_path / "root", hosts=hosts, rate=2 << 20) as it:
+        if command == "FLUSH":
+            pairs = [(key, value[::-1]) for key, value in pairs]
+            it.engine.load("nba", pairs).result(60)
+            # what a flush may need is set aside as it begins, where there is so much
+            (small / "ballast").write_bytes(bytes(free_bytes(small) - (4 << 20)))
+        (job_id,) = it.submitted(f"ADMIN {command} nba")
+        it.moving(job_id)
+        fill_up(small / "stuff")
+        (job,) = it.ended(job_id)
+        failed(job, "disk_full", "the disk is full")
+        assert NUMBERS.search(job.reason)
+        (small / "stuff").unlink()
+        (small / "ballast").unlink(missing_ok=True)
+    with real(tmp_path / "root", hosts=hosts) as it:
+        assert it.done(f"ADMIN {command} nba").status is Status.FINISHED
+        assert list(it.engine.dump("nba")) == pairs
+
+
+# ---- read-only, gone, held, damaged
+
+
+@pytest.mark.parametrize("command", ["FLUSH", "COMPACT"])
+def test_a_directory_that_became_read_only_fails_the_job(disk: Mount, tmp_path: Path, command: str) -> None:
+    small = disk("24m")
+    with real(tmp_path / "root", hosts={"h1": small / "h1", "h2": None}) as it:
+        filled(it, 1)
+        it.engine.load("nba", [(b"%d" % n, b"more") for n in range(10)]).result(60)
+        with covered_read_only(small):
+            failed(it.done(f"ADMIN {command} nba"), "access", str(small), "may not write there")
+        assert it.done(f"ADMIN {command} nba").status is Status.FINISHED
+
+
+def cut_manifest(database: Path) -> AbstractContextManager[None]:
+    (manifest,) = database.glob("MANIFEST-*")
+    manifest.write_bytes(manifest.read_bytes()[:-200])
+    return nullcontext()
+
+
+def lose_manifest(database: Path) -> AbstractContextManager[None]:
+    (manifest,) = database.glob("MANIFEST-*")
+    manifest.unlink()
+    return nullcontext()
+
+
+def spoil_a_block(database: Path) -> AbstractContextManager[None]:
+    for table in database.glob("*.sst"):
+        with table.open("r+b") as file:
+            file.seek(2000)
+            file.write(b"\xff" * 200)
+    return nullcontext()
+
+
+def delete(database: Path) -> AbstractContextManager[None]:
+    shutil.rmtree(database)
+    return nullcontext()
+
+
+@pytest.mark.parametrize(
+    ("trouble", "code", "words"),
+    [
+        (cut_manifest, "corrupt", "was cut: it has"),
+        (lose_manifest, "missing", "which CURRENT names, is missing"),
+        (spoil_a_block, "corrupt", "data on disk is corrupt"),
+        (delete, "missing", "there is no database here"),
+        (held_open, "locked", "another program has the database open"),
+    ],
+)
+def test_trouble_with_a_database_before_it_is_opened_fails_the_job_and_the_other_host_goes_on(
+    tmp_path: Path, trouble: Callable[[Path], AbstractContextManager[None]], code: str, words: str
+) -> None:
+    with real(tmp_path, hosts=TWO_HOSTS) as it:
+        filled(it, 0.5)
+    with trouble(place(tmp_path)), real(tmp_path, hosts=TWO_HOSTS) as it:
+        job = it.done("ADMIN COMPACT nba")
+        failed(job, code, words)
+        assert it.engine.history.get(job.id) == job
+
+
+@pytest.mark.parametrize("command", ["FLUSH", "COMPACT"])
+def test_a_directory_deleted_while_it_is_open_fails_the_job(tmp_path: Path, command: str) -> None:
+    with real(tmp_path, hosts=TWO_HOSTS) as it:
+        filled(it, 0.5)
+        database = place(tmp_path)
+        shutil.rmtree(database)
+        failed(it.done(f"ADMIN {command} nba"), "missing", str(database), "the database was deleted")
+
+
+def test_a_directory_deleted_in_the_middle_of_a_compact_fails_the_job(tmp_path: Path) -> None:
+    with real(tmp_path, hosts=TWO_HOSTS) as it:
+        filled(it, 2)
+    with real(tmp_path, hosts=TWO_HOSTS, rate=1 << 20) as it:
+        (job_id,) = it.submitted("ADMIN COMPACT nba")
+        it.moving(job_id)
+        shutil.rmtree(place(tmp_path))
+        failed(it.ended(job_id)[0], "missing", "the database was deleted")
+
+
+# ---- the history's own
+
+
+def test_a_really_full_disk_under_the_history_takes_no_work_and_goes_on_with_room(
+    disk: Mount, tmp_path: Path
+) -> None:
+    small = disk("4m")
+    with real(small / "root", hosts={"h1": tmp_path / "h1"}) as it:
+        filled(it, 2, 1)
+    with real(small / "root", hosts={"h1": tmp_path / "h1"}, rate=1 << 20) as it:
+        (under_way,) = it.submitted("ADMIN COMPACT nba")
+        it.moving(under_way)
+        fill_up(small / "stuff")
+        taken = []
+        while (answer := it.say("ADMIN FLUSH nba")).failure is None:
+            taken += answer.jobs
+        assert "is full: free some space" in answer.failure.message
+        assert it.engine.trouble == answer.failure.message
+        assert it.engine.trouble in it.heard.notices
+        last = it.engine.history.last_id()
+        (job,) = it.ended(under_way)
+        assert job.status is Status.FINISHED
+        assert it.say("SHOW JOBS").failure is None
+        (small / "stuff").unlink()
+        it.heard.wait_for(lambda: any("can be written again" in text for text in it.heard.notices))
+        assert {job.status for job in it.ended(*taken)} <= {Status.FINISHED}
+        (after,) = it.submitted("ADMIN FLUSH nba")
+        assert after >= last
+        assert it.ended(after)[0].status is Status.FINISHED

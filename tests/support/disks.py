@@ -1,0 +1,73 @@
+"""Small disks to fill, to make read-only, and to cover, for tests that run as root on Linux."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+Mount = Callable[[str], Path]
+
+
+@contextmanager
+def small_disks(parent: Path) -> Iterator[Mount]:
+    """Gives what mounts a tmpfs of a size ("12m") in `parent`; skips the test where that can't be done."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    mounted: list[Path] = []
+
+    def mount_small(size: str) -> Path:
+        where = parent / f"disk{len(mounted)}"
+        where.mkdir()
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", where], capture_output=True, text=True
+        )
+        if done.returncode:
+            pytest.skip(f"a small disk could not be mounted: {done.stderr.strip()}")
+        mounted.append(where)
+        return where
+
+    try:
+        yield mount_small
+    finally:
+        for where in reversed(mounted):
+            subprocess.run(["umount", "-l", where], check=True)
+
+
+def mount(*arguments: object) -> None:
+    subprocess.run(["mount", *map(str, arguments)], check=True)
+
+
+def unmount(disk: Path) -> None:
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+@contextmanager
+def covered_read_only(disk: Path) -> Iterator[None]:
+    """The disk read-only: one with files open for writing can't be remounted, but it can be covered."""
+    mount("--bind", disk, disk)
+    mount("-o", "remount,ro,bind", disk)
+    try:
+        yield
+    finally:
+        unmount(disk)
+
+
+def free_bytes(disk: Path) -> int:
+    status = os.statvfs(disk)
+    return status.f_bavail * status.f_frsize
+
+
+def fill_up(file: Path) -> None:
+    """Write until nothing more fits."""
+    with open(file, "wb", buffering=0) as out:
+        size = 1 << 20
+        while size >= 512:
+            try:
+                out.write(bytes(size))
+            except OSError:
+                size //= 2
