@@ -16,6 +16,7 @@ from jobtui.cli.exits import UsageError, unusable
 from jobtui.cli.front import Front, step_behind
 from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.cli.streams import is_terminal
+from jobtui.cli.unopened import told_on_a_screen
 from jobtui.engine.desk import Desk
 from jobtui.engine.profile import Profile
 from jobtui.tui.settings import TuiSettings
@@ -38,7 +39,7 @@ def _run_behind(front: Front, profile: Profile, settings: TuiSettings) -> int:
     from jobtui.engine.shared import SharedDesk
     from jobtui.tui.app import run
 
-    desk = _desk(profile, demo=False)
+    desk = told_on_a_screen(lambda: _desk(profile, demo=False), settings.theme)
     try:
         if not isinstance(desk, SharedDesk):
             return run(desk, settings)
@@ -56,7 +57,7 @@ def _run_behind(front: Front, profile: Profile, settings: TuiSettings) -> int:
 def _run(profile: Profile, settings: TuiSettings) -> int:
     from jobtui.tui.app import run
 
-    desk = _desk(profile, settings.demo)
+    desk = told_on_a_screen(lambda: _desk(profile, settings.demo), settings.theme)
     try:
         return run(desk, settings)
     finally:

@@ -55,6 +55,10 @@ class FailureScreen(InkScreen):
         self._text.show(lines)
         self._text.styles.height = min(len(lines), max(1, self.size.height - 5))
 
+    def page(self, by: int) -> None:
+        """Scroll what is said."""
+        self._text.scroll_relative(y=by * self._text.size.height, animate=False)
+
 
 class FailureApp(BaseApp[bool]):
     """Its return value: whether to try again."""
@@ -62,6 +66,8 @@ class FailureApp(BaseApp[bool]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "answer(True)", show=False),
         Binding("q,escape,ctrl+c", "answer(False)", show=False, priority=True),
+        Binding("pageup", "page(-1)", show=False),
+        Binding("pagedown", "page(1)", show=False),
     ]
 
     def __init__(self, what: str, why: str, advice: Sequence[str], theme: str = "") -> None:
@@ -75,6 +81,10 @@ class FailureApp(BaseApp[bool]):
     def on_choices_taken(self, message: Choices.Taken) -> None:
         """An answer was taken."""
         self.exit(message.index == 0)
+
+    def action_page(self, by: int) -> None:
+        """Through a text that does not fit."""
+        self._failure.page(by)
 
     def action_answer(self, again: bool) -> None:
         """An answer's key."""

@@ -7,9 +7,12 @@ from jobtui.tui.context import Context
 from jobtui.tui.keymap import Keymap
 from jobtui.tui.lines import Ink, Line
 
+# from this width on each step is told with what it does
+_ROOMY = 90
 
-def first_steps(context: Context, archived: bool) -> tuple[Line, ...]:
-    """For a history without jobs, or an empty archive."""
+
+def first_steps(context: Context, archived: bool, width: int) -> tuple[Line, ...]:
+    """For a history without jobs, or an empty archive; in few words where `width` asks for it."""
     keys = context.keymap
     if archived:
         return (
@@ -31,22 +34,23 @@ def first_steps(context: Context, archived: bool) -> tuple[Line, ...]:
     hint: tuple[Line, ...] = (
         ((("  " + context.settings.hint, Ink.ACCENT),), ()) if context.settings.hint else ()
     )
-    steps: list[tuple[str, str]] = []
+    steps: list[tuple[str, str, str]] = []
     if not spaces and context.settings.demo:
         return ((("  The demo's spaces are being filled; a moment …", Ink.MUTED),),)
     if not spaces and context.desk.link is not None:
-        steps.append(("SHOW SPACES", "the cluster's, once it is connected"))
+        steps.append(("SHOW SPACES", "the cluster's", ", once it is connected"))
         space = "nba"
     elif not spaces:
-        steps.append(("CREATE SPACE demo", "makes a space on every host"))
-        steps.append(('CREATE SPACE mine AT "/path/to/rocksdb"', "or adopts a RocksDB database that you have"))
+        steps.append(("CREATE SPACE demo", "makes a space", " on every host"))
+        steps.append(('CREATE SPACE mine AT "/my/rocksdb"', "or adopts a database", " of RocksDB"))
         space = "demo"
     else:
         space = spaces[0]
-    steps.append((f"USE {space}", "chooses it"))
-    steps.append(("ADMIN FLUSH", "a first job: its memtables go to disk"))
-    steps.append(("ADMIN COMPACT", "a second one: its files are merged"))
-    wide = max(len(text) for text, _ in steps) + 3
+    steps.append((f"USE {space}", "chooses it", ""))
+    steps.append(("ADMIN FLUSH", "a first job", ": its memtables go to disk"))
+    steps.append(("ADMIN COMPACT", "a second one", ": its files are merged"))
+    wide = max(len(text) for text, _, _ in steps) + 3
+    roomy = width >= _ROOMY
     return (
         (("  No jobs yet. A first one in a minute:", Ink.STRONG),),
         (),
@@ -57,7 +61,10 @@ def first_steps(context: Context, archived: bool) -> tuple[Line, ...]:
             ("goes to the command bar below. Type there, with enter:", Ink.PLAIN),
         ),
         (),
-        *((("     ", Ink.PLAIN), (f"{text:<{wide}}", Ink.ACCENT), (what, Ink.MUTED)) for text, what in steps),
+        *(
+            (("     ", Ink.PLAIN), (f"{text:<{wide}}", Ink.ACCENT), (what + more * roomy, Ink.MUTED))
+            for text, what, more in steps
+        ),
         (),
         (
             ("  ", Ink.PLAIN),

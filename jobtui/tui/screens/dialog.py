@@ -111,7 +111,9 @@ class Question(ModalScreen[T | None]):
     """Asks; the answer is the choice's value, or None for esc."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,ctrl+c,q", "dismiss_none", show=False, priority=True)
+        Binding("escape,ctrl+c,q", "dismiss_none", show=False, priority=True),
+        Binding("pageup", "page(-1)", show=False),
+        Binding("pagedown", "page(1)", show=False),
     ]
 
     def __init__(
@@ -161,6 +163,10 @@ class Question(ModalScreen[T | None]):
                 event.stop()
                 self.dismiss(choice.value)
                 return
+
+    def action_page(self, by: int) -> None:
+        """Through what is said, where it does not fit."""
+        self._text.scroll_relative(y=by * self._text.size.height, animate=False)
 
     def action_dismiss_none(self) -> None:
         """No answer."""

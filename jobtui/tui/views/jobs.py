@@ -127,7 +127,7 @@ class JobsView(View):
         if lists.filter_text:
             lists.set_empty(nothing_found(lists.filter_text, self._shared.keymap))
         else:
-            lists.set_empty(first_steps(self._shared, self.archived))
+            lists.set_empty(first_steps(self._shared, self.archived, self.size.width))
 
     def _fill(self, full: bool) -> None:
         self._full = full
@@ -184,6 +184,7 @@ class JobsView(View):
         """Textual's hook: beside or below."""
         self.set_class(event.size.width >= BESIDE, "-beside")
         self._split()
+        self._say_empty()
 
     def _split(self) -> None:
         kept = self._shared.kept

@@ -1,0 +1,33 @@
+"""A profile that can't be opened: the screen that says so, and what comes after it."""
+
+import pytest
+
+from jobtui.cli.exits import CommandError, unusable
+from jobtui.cli.unopened import told_on_a_screen
+from jobtui.tui import app
+
+
+class Opening:
+    """Fails so many times, then opens."""
+
+    def __init__(self, failures: int) -> None:
+        self.left = failures
+
+    def __call__(self) -> object:
+        if self.left:
+            self.left -= 1
+            raise unusable(OSError("The history can't be opened: Permission denied"))
+        return "the desk"
+
+
+def test_the_screen_says_why_and_tries_again_as_often_as_one_likes(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, str]] = []
+    monkeypatch.setattr(app, "explain", lambda what, why, advice, theme: not told.append((why, theme)))
+    assert told_on_a_screen(Opening(2), "light") == "the desk"
+    assert told == [("The history can't be opened: Permission denied", "light")] * 2
+
+
+def test_one_who_leaves_gets_the_words_in_the_shell_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "explain", lambda *_: False)
+    with pytest.raises(CommandError, match="jobtui doctor tells what to do"):
+        told_on_a_screen(Opening(1), "")
