@@ -31,8 +31,8 @@ from jobtui.model import Archived, Job
 from jobtui.storage.base import Placement, Space, StorageError
 
 if TYPE_CHECKING:
+    from jobtui.engine.asked import Ordered
     from jobtui.engine.engine import Engine
-    from jobtui.engine.orders import Ordered
 
 
 ARCHIVED_HERE = "Archived in jobtui's history alone: the cluster keeps its own list of its jobs"

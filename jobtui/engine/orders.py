@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from jobtui.engine import answers, mirrored
+from jobtui.engine import answers, mirrored, order_words
+from jobtui.engine.asked import Asked, Ordered
 from jobtui.engine.desk import Refused
 from jobtui.engine.ledger import Book
 from jobtui.engine.lifecycle import Illegal
@@ -31,32 +31,6 @@ if TYPE_CHECKING:
 LOOKS = 3  # at the cluster's list, after an answer was lost, before the job counts as never made
 BETWEEN_LOOKS_SECONDS = 10.0
 RECOVERABLE = (Status.FAILED, Status.STOPPED)
-NOT_RECOVERED = "the cluster has such a job in flight, or no longer has this one"
-NOT_LISTED = "its answer was lost, and the cluster lists no such job: it was not carried out"
-
-
-@dataclass(slots=True, eq=False)
-class _Order:
-    """A job that the cluster was asked for. `newest`: the highest id that it listed for the space before."""
-
-    job: int
-    space: str
-    command: str
-    newest: int
-    twin: int | None
-
-    def may_have_made(self, sighting: Sighting) -> bool:
-        """Whether this may be the order's job."""
-        job = sighting.job
-        return (sighting.space, job.command) == (self.space, self.command) and job.id > self.newest
-
-
-@dataclass(frozen=True, slots=True)
-class Ordered:
-    """What an order came to: our jobs, and a remark for a person."""
-
-    jobs: tuple[Job, ...]
-    notice: str = ""
 
 
 class Orders:
@@ -65,8 +39,8 @@ class Orders:
     def __init__(self, engine: Engine, mirroring: Mirroring) -> None:
         self._engine = engine
         self._mirroring = mirroring
-        self._awaited: list[_Order] = []
-        self._lost: list[_Order] = []
+        self._awaited: list[Asked] = []
+        self._lost: list[Asked] = []
         self._held: dict[tuple[str, int], Sighting] = {}
         # recovered jobs that the cluster said it runs again: a run may be over within the second in which the
         # one before it began, and then only this tells the two apart
@@ -84,7 +58,7 @@ class Orders:
         (job,) = await self._engine.ledger.change(
             lambda book: [mirrored.ordered(book.new_id(), command, origin, self._now(), recovered_from)]
         )
-        order = _Order(job.id, space, command, newest, twin)
+        order = Asked(job.id, space, command, newest, twin)
         self._awaited.append(order)
         try:
             cluster_id = await self._mirror.submit(command, space)
@@ -93,9 +67,9 @@ class Orders:
             if error.maybe_done:
                 self._lost.append(order)
                 self._engine.beside(self._resolve(order))
-                return Ordered((job,), _lost(job, error))
-            await self._never_made(job.id, f"the cluster refused it: {error.detail}")
-            raise Refused(f"The cluster refused {job.label} (job {job.id}): {error.detail}") from None
+                return Ordered((job,), order_words.lost(job, error))
+            await self._never_made(job.id, order_words.reason(error))
+            raise Refused(order_words.not_submitted(job, error)) from None
         finally:
             self._awaited.remove(order)
             await self._release()
@@ -113,29 +87,27 @@ class Orders:
         jobs = await self._engine.ledger.change(
             lambda book: [mirrored.stop_asked(self._stoppable(book, job_id), self._now()) for job_id in ids]
         )
-        refusals = []
-        for job in jobs:
-            try:
-                await self._mirror.stop(*_there(job))
-            except StorageError as error:
-                await self._stop_refused(job.id, f"the cluster was asked to stop it: {error.detail}")
-                refusals.append(f"Job {job.id} ({job.label}) was not stopped; the cluster says: {error.detail}")
-            await self._look_at(job)
+        refusals = [said for said in [await self._stop(job) for job in jobs] if said]
         if refusals:
             raise Refused("; ".join(refusals))
         return len(jobs), sum(not task.status.ended for job in jobs for task in job.tasks)
 
     async def recover(self, ids: Sequence[int]) -> Ordered:
-        """Have the cluster run these failed or stopped jobs again. Raises Refused, StorageError, StoreError."""
+        """Have the cluster run these failed or stopped jobs again. Raises Refused, StorageError, StoreError.
+
+        Where the cluster does not run one of them again, the others run all the same, and the error says so.
+        """
         await self._mirroring.loaded()
-        old = await self._checked(ids, self._recoverable)
-        await self._mirror.ready()
-        came = [await self._recover(job) for job in old]
-        notice = "; ".join(one.notice for one in came if one.notice)
-        return Ordered(tuple(job for one in came for job in one.jobs), notice)
+        ordered, refusals = await self._recover_each(ids)
+        if refusals:
+            raise Refused(order_words.partly_recovered(refusals, ordered.jobs))
+        return ordered
 
     async def recover_all(self, space: str | None) -> Ordered:
-        """The same for every job, of a space or of all, not recovered yet, that the cluster still has."""
+        """The same for every job, of a space or of all, not recovered yet, that the cluster still has.
+
+        What it does not run again is passed over, and told, as long as there is a job that it does.
+        """
         await self._mirroring.loaded()
         await self._mirror.ready()
         found = await asyncio.to_thread(self._unrecovered, space)
@@ -146,13 +118,16 @@ class Orders:
             there = await self._mirror.jobs(name)
             listed[name] = {one.id for one in there if one.status in RECOVERABLE}
         newest = self._mirroring.origins.get
-        return await self.recover(
+        ordered, refusals = await self._recover_each(
             [
                 job_id
                 for job_id, origin in found
                 if origin.id in listed.get(origin.space, ()) and newest(origin.space, origin.id) == job_id
             ]
         )
+        if refusals and not ordered.jobs:
+            raise Refused("; ".join(refusals))
+        return Ordered(ordered.jobs, "; ".join([*filter(None, [ordered.notice]), *refusals]))
 
     # ---- what is seen meanwhile
 
@@ -190,7 +165,7 @@ class Orders:
 
     # ---- how an order goes on
 
-    async def _answered(self, order: _Order, cluster_id: int) -> Job:
+    async def _answered(self, order: Asked, cluster_id: int) -> Job:
         """The job of ours that the cluster's answer names; the order's own ends where it is another."""
         answer: list[Job] = []
 
@@ -208,7 +183,7 @@ class Orders:
         self._engine.dispatch.wake()
         return answer[0]
 
-    async def _resolve(self, order: _Order) -> None:
+    async def _resolve(self, order: Asked) -> None:
         """Look whether the order was carried out, until it is plain that it was not."""
         looks = 0
         while looks < LOOKS:
@@ -223,9 +198,9 @@ class Orders:
             if order not in self._lost:
                 return
         self._lost.remove(order)
-        await self._never_made(order.job, NOT_LISTED)
+        await self._never_made(order.job, order_words.NOT_LISTED)
 
-    async def _look_for(self, order: _Order) -> None:
+    async def _look_for(self, order: Asked) -> None:
         for job in sorted(await self._mirror.jobs(order.space), key=lambda job: job.id):
             sighting = Sighting(order.space, job, News.FIRST)
             if order.may_have_made(sighting) and self._is_nobodys(order.space, job):
@@ -238,6 +213,37 @@ class Orders:
         job_id = self._mirroring.origins.get(space, job.id)
         known = None if job_id is None else self._engine.ledger.get(job_id)
         return job_id is None or (known is not None and known.status.ended and known.start != job.start)
+
+    async def _stop(self, job: Job) -> str:
+        """Ask for it; what to say where the job is not being stopped."""
+        said = ""
+        try:
+            await self._mirror.stop(*_there(job))
+        except StorageError as error:
+            if error.maybe_done and await self._look_at(job) and self._has_ended(job.id):
+                return ""  # it was heard, whatever became of the answer
+            await self._stop_refused(job.id, f"the cluster was asked to stop it: {error.detail}")
+            said = order_words.not_stopped(job, error)
+        await self._look_at(job)
+        return said
+
+    def _has_ended(self, job_id: int) -> bool:
+        job = self._engine.ledger.get(job_id)
+        return job is None or job.status.ended
+
+    async def _recover_each(self, ids: Sequence[int]) -> tuple[Ordered, list[str]]:
+        """Recover what can be, and say of the rest why not. Raises Refused where one may not be asked for."""
+        old = await self._checked(ids, self._recoverable)
+        await self._mirror.ready()
+        came: list[Ordered] = []
+        refusals: list[str] = []
+        for job in old:
+            try:
+                came.append(await self._recover(job))
+            except (Refused, StorageError) as error:
+                refusals.append(str(error))
+        notice = "; ".join(one.notice for one in came if one.notice)
+        return Ordered(tuple(job for one in came for job in one.jobs), notice), refusals
 
     async def _recover(self, old: Job) -> Ordered:
         if old.origin is None or not old.origin.id:
@@ -260,10 +266,10 @@ class Orders:
         except StorageError as error:
             if error.maybe_done:
                 self._engine.beside(self._look_later(job))
-                return Ordered((job,), _lost(job, error))
-            said = f"the cluster says: {error.detail}"
+                return Ordered((job,), order_words.lost(job, error))
+            said = order_words.not_recovered(error)
         else:
-            said = NOT_RECOVERED
+            said = order_words.NOT_RECOVERED
             if count:
                 self.confirmed.add(job.id)
                 if not await self._look_at(job):
@@ -382,9 +388,3 @@ def _equals(job: Job, command: str, space: str) -> bool:
 
 def _is_unanswered(job: Job) -> bool:
     return not job.status.ended and job.origin is not None and not job.origin.id
-
-
-def _lost(job: Job, error: StorageError) -> str:
-    return (
-        f"It is not known yet whether job {job.id} ({job.label}) runs, and it is not sent again: {error.detail}"
-    )

@@ -1,4 +1,4 @@
-"""Jobs of a cluster that manages them itself: seen, submitted, stopped, recovered, over a scripted mirror."""
+"""Jobs of a cluster that manages them itself: seen, submitted and kept, over a scripted mirror."""
 
 from __future__ import annotations
 
@@ -11,20 +11,18 @@ import pytest
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
 from jobtui.history import History
-from jobtui.model import EventKind, Job, LinkState, Origin, Status
+from jobtui.model import Job, LinkState, Origin, Status
 from jobtui.storage.base import Code, MirroredJob, StorageError
 from tests.support.clock import FakeClock
 from tests.support.mirrors import WAIT, MirrorBench, mirror_bench
 from tests.support.scripted_mirror import START, ScriptedMirror
-
-LATER = START + timedelta(minutes=5)
 
 
 def lost() -> StorageError:
     return StorageError(Code.UNREACHABLE, "", "nba", "the connection broke", maybe_done=True)
 
 
-def refusal(words: str = "The job type do not support stopping") -> StorageError:
+def refusal(words: str) -> StorageError:
     return StorageError(Code.REJECTED, "", "nba", words)
 
 
@@ -211,131 +209,6 @@ def test_a_space_that_is_not_there_is_refused_before_anything_is_written(prod: M
     assert prod.refusal("ADMIN FLUSH nbaa") == "Space 'nbaa' does not exist; did you mean 'nba'?"
     assert prod.refusal("ADMIN FLUSH").startswith("Space was not chosen")
     assert prod.engine.history.last_id() == 0
-
-
-# ---- stopped
-
-
-def test_a_stop_goes_to_the_cluster_and_what_it_comes_to_is_seen_at_once(prod: MirrorBench) -> None:
-    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.QUEUE))
-    prod.heard.until(1, Status.QUEUE)
-    assert prod.rows("STOP JOB 1") == [("stop 1 jobs 0 tasks",)]
-    assert "stop nba 40" in prod.mirror.asked
-    job = prod.job(1)
-    assert (job.status, job.stopping) == (Status.STOPPED, False)
-    assert prod.refusal("STOP JOB 1") == "Job 1 has already stopped"
-
-
-def test_a_stop_that_the_cluster_refuses_is_never_pretended(prod: MirrorBench) -> None:
-    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.RUNNING, "compact"))
-    prod.heard.until(1, Status.RUNNING)
-    prod.mirror.refusal = refusal()
-    told = prod.refusal("STOP JOB 1")
-    assert told == (
-        "Job 1 (compact nba) was not stopped; the cluster says: The job type do not support stopping"
-    )
-    job = prod.job(1)
-    assert (job.status, job.stopping) == (Status.RUNNING, False)
-    assert job.events[-1].kind is EventKind.NOTE
-    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.FINISHED))
-    prod.heard.until(1, Status.FINISHED)
-
-
-def test_what_can_not_be_asked_is_refused_before_the_cluster_hears_of_it(prod: MirrorBench) -> None:
-    ended_on(prod, 40, Status.FINISHED)
-    for text, told in (
-        ("STOP JOB 99", "Job 99 does not exist"),
-        ("STOP JOB 1", "Job 1 has already finished"),
-        ("RECOVER JOB 99", "Job 99 does not exist"),
-        ("RECOVER JOB 1", "Job 1 has finished: the cluster runs only failed and stopped jobs again"),
-    ):
-        assert prod.refusal(text) == told
-    prod.say("BACKUP JOB 0 9")
-    assert prod.refusal("STOP JOB 1") == "Job 1 is archived"
-    assert not [one for one in prod.mirror.asked if one.startswith(("stop", "recover"))]
-
-
-# ---- run again
-
-
-def test_a_recovered_job_is_a_new_one_of_ours_with_the_same_origin(prod: MirrorBench) -> None:
-    old = ended_on(prod, 40, Status.FAILED)
-    assert prod.rows("RECOVER JOB 1") == [("2",)]
-    assert "recover nba [40]" in prod.mirror.asked
-    prod.cluster(lambda mirror: mirror.change("nba", 40, status=Status.RUNNING, start=LATER, stop=None))
-    prod.heard.until(2, Status.RUNNING)
-    prod.cluster(lambda mirror: mirror.change("nba", 40, status=Status.FINISHED, stop=LATER))
-    new = prod.heard.until(2, Status.FINISHED)
-    assert (new.recovered_from, new.origin, new.start) == (1, old.origin, LATER)
-    assert prod.job(1) == old
-    assert prod.refusal("RECOVER JOB 1") == "Job 1 was run again already, as job 2"
-
-
-def test_a_job_that_others_recover_is_another_job_of_ours(prod: MirrorBench) -> None:
-    old = ended_on(prod, 40, Status.STOPPED)
-    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.QUEUE))
-    new = prod.heard.until(2, Status.QUEUE)
-    assert (new.recovered_from, new.origin) == (1, old.origin)
-    prod.cluster(lambda mirror: mirror.change("nba", 40, status=Status.FINISHED, start=LATER, stop=LATER))
-    prod.heard.until(2, Status.FINISHED)
-    assert prod.job(1) == old
-
-
-def test_a_run_that_was_missed_between_two_looks_is_another_job_all_the_same(prod: MirrorBench) -> None:
-    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.RUNNING))
-    prod.heard.until(1, Status.RUNNING)
-    prod.cluster(lambda mirror: mirror.change("nba", 40, start=LATER))
-    new = prod.heard.until(2, Status.RUNNING)
-    assert (prod.job(1).status, new.recovered_from) == (Status.STOPPED, 1)
-    assert "ran it again before it told" in prod.job(1).reason
-
-
-def test_a_recovery_that_the_cluster_does_not_make_leaves_the_old_job_to_be_recovered(
-    prod: MirrorBench,
-) -> None:
-    ended_on(prod, 40, Status.FAILED)
-    prod.mirror.refusal = refusal("no way")
-    assert prod.refusal("RECOVER JOB 1") == "Job 1 was not recovered: the cluster says: no way"
-    assert (prod.job(2).status, prod.job(2).recovered_from) == (Status.STOPPED, None)
-    prod.mirror.refusal = None
-    assert prod.rows("RECOVER JOB") == [("3",)]
-    assert prod.job(3).recovered_from == 1
-
-
-def test_a_recovery_whose_answer_and_order_were_lost_is_found_out(prod: MirrorBench) -> None:
-    ended_on(prod, 40, Status.FAILED)
-    prod.mirror.refusal = lost()
-    assert prod.say("RECOVER JOB 1").results[0].jobs == (2,)
-    while not prod.job(2).status.ended:
-        prod.clock.wait_for_sleepers(1)
-        prod.clock.advance(10)
-    assert prod.job(2).reason == "the cluster did not run it again"
-    assert prod.mirror.asked.count("recover nba [40]") == 1
-
-
-def test_a_bare_recover_asks_only_for_what_the_cluster_still_has(prod: MirrorBench) -> None:
-    ended_on(prod, 40, Status.FAILED)
-    prod.cluster(lambda mirror: mirror.put("nba", 41, Status.STOPPED))
-    prod.cluster(lambda mirror: mirror.put("test2", 42, Status.FAILED))
-    prod.heard.until(3, Status.FAILED)
-    prod.cluster(lambda mirror: mirror.there["nba"].pop(40))
-    assert prod.rows("USE nba; RECOVER JOB") == [("4",)]
-    prod.session.space = None
-    assert prod.rows("RECOVER JOB") == [("5",)]
-    assert [one for one in prod.mirror.asked if one.startswith("recover")] == [
-        "recover nba [41]",
-        "recover test2 [42]",
-    ]
-
-
-def test_an_end_that_the_cluster_takes_back_is_told_and_changes_nothing(prod: MirrorBench) -> None:
-    old = ended_on(prod, 40, Status.STOPPED)
-    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.FINISHED))
-    prod.heard.wait_for(
-        lambda: "Job 1 had ended as stopped; the cluster now says that it finished" in prod.heard.notices
-    )
-    assert prod.job(1) == old
-    assert prod.engine.history.last_id() == 1
 
 
 # ---- the history

@@ -43,6 +43,7 @@ class ScriptedMirror:
         self.on_list: Callable[[], None] = lambda: None
         self.lost_answer: StorageError | None = None
         self.refusal: StorageError | None = None
+        self.one_of_a_kind = False  # whether a job is not run again while one that equals it is in flight
         self.retries = 0
         self.answers = asyncio.Event()
         self.answers.set()
@@ -136,10 +137,13 @@ class ScriptedMirror:
         await self._ask(f"recover {space} {[*jobs]}", space)
         self._refuse()
         there = self.there[space]
+        in_flight = {job.command for job in there.values() if not job.status.ended and self.one_of_a_kind}
         fit = [
             job
             for job in jobs or there
-            if job in there and there[job].status in (Status.FAILED, Status.STOPPED)
+            if job in there
+            and there[job].status in (Status.FAILED, Status.STOPPED)
+            and there[job].command not in in_flight
         ]
         for job in fit:
             self.put(space, job, Status.QUEUE)

@@ -1,0 +1,218 @@
+"""What is asked of a cluster about a job that there is: to stop it, and to run it again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from jobtui.model import EventKind, Job, Status
+from jobtui.storage.base import Code, StorageError
+from tests.support.mirrors import MirrorBench, mirror_bench
+from tests.support.scripted_mirror import START, ScriptedMirror
+
+LATER = START + timedelta(minutes=5)
+
+
+def lost() -> StorageError:
+    return StorageError(Code.UNREACHABLE, "", "nba", "the connection broke", maybe_done=True)
+
+
+def refusal(words: str = "The job type do not support stopping") -> StorageError:
+    return StorageError(Code.REJECTED, "", "nba", words)
+
+
+@pytest.fixture
+def prod(tmp_path: Path) -> Iterator[MirrorBench]:
+    with mirror_bench(tmp_path, ScriptedMirror(("nba", "test2"))) as it:
+        it.caught_up()
+        yield it
+
+
+def ended_on(prod: MirrorBench, cluster_id: int, status: Status) -> Job:
+    """Job 1 of ours, which others submitted and which has ended."""
+    prod.cluster(lambda mirror: mirror.put("nba", cluster_id, status, "compact"))
+    return prod.heard.until(1, status)
+
+
+# ---- stopped
+
+
+def test_a_stop_goes_to_the_cluster_and_what_it_comes_to_is_seen_at_once(prod: MirrorBench) -> None:
+    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.QUEUE))
+    prod.heard.until(1, Status.QUEUE)
+    assert prod.rows("STOP JOB 1") == [("stop 1 jobs 0 tasks",)]
+    assert "stop nba 40" in prod.mirror.asked
+    job = prod.job(1)
+    assert (job.status, job.stopping) == (Status.STOPPED, False)
+    assert prod.refusal("STOP JOB 1") == "Job 1 has already stopped"
+
+
+def test_a_stop_that_the_cluster_refuses_is_never_pretended(prod: MirrorBench) -> None:
+    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.RUNNING, "compact"))
+    prod.heard.until(1, Status.RUNNING)
+    prod.mirror.refusal = refusal()
+    told = prod.refusal("STOP JOB 1")
+    assert told == (
+        "Job 1 (compact nba) was not stopped; the cluster says: The job type do not support stopping"
+    )
+    job = prod.job(1)
+    assert (job.status, job.stopping) == (Status.RUNNING, False)
+    assert job.events[-1].kind is EventKind.NOTE
+    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.FINISHED))
+    prod.heard.until(1, Status.FINISHED)
+
+
+def test_a_stop_whose_answer_was_lost_is_judged_by_what_the_cluster_then_tells(prod: MirrorBench) -> None:
+    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.QUEUE))
+    prod.heard.until(1, Status.QUEUE)
+    prod.mirror.lost_answer = StorageError(Code.TIMEOUT, "", "nba", "no answer", maybe_done=True)
+    assert prod.rows("STOP JOB 1") == [("stop 1 jobs 0 tasks",)]
+    assert prod.job(1).status is Status.STOPPED
+    assert prod.mirror.asked.count("stop nba 40") == 1
+
+
+def test_a_stop_that_may_have_been_heard_and_is_not_seen_is_not_called_refused(prod: MirrorBench) -> None:
+    prod.cluster(lambda mirror: mirror.put("nba", 40))
+    prod.heard.until(1, Status.RUNNING)
+    prod.mirror.refusal = StorageError(Code.TIMEOUT, "", "nba", "no answer", maybe_done=True)
+    told = prod.refusal("STOP JOB 1")
+    assert told == (
+        "It is not known yet whether job 1 (flush nba) was stopped, and it is not asked again: no answer"
+    )
+    assert (prod.job(1).status, prod.job(1).stopping) == (Status.RUNNING, False)
+
+
+def test_an_order_that_reached_no_graphd_is_not_called_refused_by_the_cluster(prod: MirrorBench) -> None:
+    prod.cluster(lambda mirror: mirror.put("nba", 40))
+    prod.heard.until(1, Status.RUNNING)
+    prod.mirror.refusal = StorageError(Code.UNREACHABLE, "", "nba", "no connection")
+    assert prod.refusal("STOP JOB 1") == "Job 1 (flush nba) was not stopped: no connection"
+    assert prod.refusal("ADMIN COMPACT nba") == "compact nba (job 2) was not sent: no connection"
+    assert prod.job(2).reason == "it was not sent: no connection"
+
+
+def test_what_can_not_be_asked_is_refused_before_the_cluster_hears_of_it(prod: MirrorBench) -> None:
+    ended_on(prod, 40, Status.FINISHED)
+    for text, told in (
+        ("STOP JOB 99", "Job 99 does not exist"),
+        ("STOP JOB 1", "Job 1 has already finished"),
+        ("RECOVER JOB 99", "Job 99 does not exist"),
+        ("RECOVER JOB 1", "Job 1 has finished: the cluster runs only failed and stopped jobs again"),
+    ):
+        assert prod.refusal(text) == told
+    prod.say("BACKUP JOB 0 9")
+    assert prod.refusal("STOP JOB 1") == "Job 1 is archived"
+    assert not [one for one in prod.mirror.asked if one.startswith(("stop", "recover"))]
+
+
+# ---- run again
+
+
+def test_a_recovered_job_is_a_new_one_of_ours_with_the_same_origin(prod: MirrorBench) -> None:
+    old = ended_on(prod, 40, Status.FAILED)
+    assert prod.rows("RECOVER JOB 1") == [("2",)]
+    assert "recover nba [40]" in prod.mirror.asked
+    prod.cluster(lambda mirror: mirror.change("nba", 40, status=Status.RUNNING, start=LATER, stop=None))
+    prod.heard.until(2, Status.RUNNING)
+    prod.cluster(lambda mirror: mirror.change("nba", 40, status=Status.FINISHED, stop=LATER))
+    new = prod.heard.until(2, Status.FINISHED)
+    assert (new.recovered_from, new.origin, new.start) == (1, old.origin, LATER)
+    assert prod.job(1) == old
+    assert prod.refusal("RECOVER JOB 1") == "Job 1 was run again already, as job 2"
+
+
+def test_a_job_that_others_recover_is_another_job_of_ours(prod: MirrorBench) -> None:
+    old = ended_on(prod, 40, Status.STOPPED)
+    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.QUEUE))
+    new = prod.heard.until(2, Status.QUEUE)
+    assert (new.recovered_from, new.origin) == (1, old.origin)
+    prod.cluster(lambda mirror: mirror.change("nba", 40, status=Status.FINISHED, start=LATER, stop=LATER))
+    prod.heard.until(2, Status.FINISHED)
+    assert prod.job(1) == old
+
+
+def test_a_run_that_was_missed_between_two_looks_is_another_job_all_the_same(prod: MirrorBench) -> None:
+    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.RUNNING))
+    prod.heard.until(1, Status.RUNNING)
+    prod.cluster(lambda mirror: mirror.change("nba", 40, start=LATER))
+    new = prod.heard.until(2, Status.RUNNING)
+    assert (prod.job(1).status, new.recovered_from) == (Status.STOPPED, 1)
+    assert "ran it again before it told" in prod.job(1).reason
+
+
+def test_a_recovery_that_the_cluster_does_not_make_leaves_the_old_job_to_be_recovered(
+    prod: MirrorBench,
+) -> None:
+    ended_on(prod, 40, Status.FAILED)
+    prod.mirror.refusal = refusal("no way")
+    assert prod.refusal("RECOVER JOB 1") == "Job 1 was not recovered: the cluster says: no way"
+    assert (prod.job(2).status, prod.job(2).recovered_from) == (Status.STOPPED, None)
+    prod.mirror.refusal = None
+    assert prod.rows("RECOVER JOB") == [("3",)]
+    assert prod.job(3).recovered_from == 1
+
+
+def test_a_recovery_whose_answer_and_order_were_lost_is_found_out(prod: MirrorBench) -> None:
+    ended_on(prod, 40, Status.FAILED)
+    prod.mirror.refusal = lost()
+    assert prod.say("RECOVER JOB 1").results[0].jobs == (2,)
+    while not prod.job(2).status.ended:
+        prod.clock.wait_for_sleepers(1)
+        prod.clock.advance(10)
+    assert prod.job(2).reason == "the cluster did not run it again"
+    assert prod.mirror.asked.count("recover nba [40]") == 1
+
+
+def test_a_bare_recover_asks_only_for_what_the_cluster_still_has(prod: MirrorBench) -> None:
+    ended_on(prod, 40, Status.FAILED)
+    prod.cluster(lambda mirror: mirror.put("nba", 41, Status.STOPPED))
+    prod.cluster(lambda mirror: mirror.put("test2", 42, Status.FAILED))
+    prod.heard.until(3, Status.FAILED)
+    prod.cluster(lambda mirror: mirror.there["nba"].pop(40))
+    assert prod.rows("USE nba; RECOVER JOB") == [("4",)]
+    prod.session.space = None
+    assert prod.rows("RECOVER JOB") == [("5",)]
+    assert [one for one in prod.mirror.asked if one.startswith("recover")] == [
+        "recover nba [41]",
+        "recover test2 [42]",
+    ]
+
+
+def two_alike_and_another(prod: MirrorBench) -> None:
+    for cluster_id, command in ((40, "compact"), (41, "compact"), (42, "flush")):
+        prod.cluster(lambda mirror, n=cluster_id, what=command: mirror.put("nba", n, Status.FAILED, what))
+    prod.heard.until(3, Status.FAILED)
+    prod.mirror.one_of_a_kind = True
+
+
+def test_a_bare_recover_passes_over_what_the_cluster_does_not_run_again_and_says_so(prod: MirrorBench) -> None:
+    two_alike_and_another(prod)
+    result = prod.say("RECOVER JOB").results[0]
+    again = [prod.job(job).recovered_from for job in result.jobs]
+    assert again == [1, 3]
+    assert result.notice == (
+        "Job 2 was not recovered: the cluster has such a job in flight, or no longer has this one"
+    )
+
+
+def test_of_a_list_what_is_not_recovered_fails_the_statement_and_names_the_others(
+    prod: MirrorBench,
+) -> None:
+    two_alike_and_another(prod)
+    told = prod.refusal("RECOVER JOB 1, 2, 3")
+    assert told.startswith("Job 2 was not recovered: ")
+    assert told.endswith("; job 1 runs again as job 4; job 3 runs again as job 6")
+    assert [prod.mirror.asked.count(f"recover nba [{one}]") for one in (40, 41, 42)] == [1, 1, 1]
+
+
+def test_an_end_that_the_cluster_takes_back_is_told_and_changes_nothing(prod: MirrorBench) -> None:
+    old = ended_on(prod, 40, Status.STOPPED)
+    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.FINISHED))
+    prod.heard.wait_for(
+        lambda: "Job 1 had ended as stopped; the cluster now says that it finished" in prod.heard.notices
+    )
+    assert prod.job(1) == old
+    assert prod.engine.history.last_id() == 1
