@@ -55,7 +55,8 @@ def wrap(text: str, width: int, most: int = 20) -> list[str]:
     for paragraph in text[: 8 * room].splitlines() or [""]:
         lines.extend(_wrap_line(clean(paragraph), width, most))
         if len(lines) > most:
-            return [*lines[: most - 1], fit(lines[most - 1] + " " * width + "…", width)]
+            last = lines[most - 1]
+            return [*lines[: most - 1], f"{last} …" if cell_len(last) + 2 <= width else fit(f"{last}……", width)]
     return lines
 
 

@@ -62,6 +62,21 @@ def test_a_question_on_a_small_terminal_says_all_of_it_and_shows_its_answers(tmp
     asyncio.run(run())
 
 
+def test_answers_that_do_not_fit_scroll_with_the_marked_one_in_sight(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, size=SMALL) as shown:
+            await shown.press("c")
+            await shown.shows("Columns", "Job Id", "↓")
+            assert "Reason" not in shown.screen
+            await shown.press("up")
+            await shown.shows("Reason", "↑")
+            await shown.press("enter")
+            await shown.shows("·     Reason")
+            await shown.press("escape")
+
+    asyncio.run(run())
+
+
 def test_a_result_wider_than_the_terminal_is_seen_by_going_sideways(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, auto=True, size=SMALL) as shown:

@@ -14,7 +14,7 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.strip import Strip
 
-from jobtui.tui.lines import Ink, Line, line_width, wrapped
+from jobtui.tui.lines import Ink, Line, cut, line_width, wrapped
 from jobtui.tui.text import width_of
 from jobtui.tui.widgets.inked import Inked
 from jobtui.tui.widgets.lines_view import LinesView
@@ -24,6 +24,8 @@ T = TypeVar("T")
 # cells that the border and the blanks beside a text take, lines that the border and the gap take
 _AROUND = 6
 _BORDERS = 3
+# lines of what is said that the answers leave
+_LEAST_SAID = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Choices(Inked, can_focus=True):
         self._titles = tuple(titles)
         self._at = at
         self._across = across
+        self._first = 0
         self.styles.height = 1 if across else len(self._titles)
 
     def _cell(self, index: int) -> Line:
@@ -73,16 +76,36 @@ class Choices(Inked, can_focus=True):
                 line += (*self._cell(index), ("  ", Ink.PLAIN))
             pad = max(0, width - line_width(line))
             return self.strip(((" " * pad, Ink.PLAIN), *line), width, ground)
-        if y >= len(self._titles):
+        index = self._first + y
+        if index >= len(self._titles):
             return Strip.blank(width, ground)
-        line = self._cell(y)
-        ink = Ink.CURSOR if y == self._at else Ink.PLAIN
-        return self.strip((*line, (" " * max(0, width - line_width(line)), ink)), width, ground)
+        ink = Ink.CURSOR if index == self._at else Ink.PLAIN
+        line = cut(self._cell(index), width - 2)
+        more = self._more(y)
+        return self.strip((*line, (" " * (width - line_width(line) - 1), ink), (more, Ink.KEY)), width, ground)
+
+    def _more(self, y: int) -> str:
+        """A sign where there are answers above the first or below the last that are in sight."""
+        if y == 0 and self._first:
+            return "↑"
+        last = y == self.size.height - 1
+        return "↓" if last and self._first + y + 1 < len(self._titles) else " "
+
+    def on_resize(self) -> None:
+        """Textual's hook: where not all fit, the marked one is in sight."""
+        self._reveal()
+
+    def _reveal(self) -> None:
+        if not self._across:
+            height = max(1, self.size.height)
+            last = max(0, len(self._titles) - height)
+            self._first = max(self._at - height + 1, min(self._first, self._at, last), 0)
+        self.refresh()
 
     def action_step(self, by: int) -> None:
         """To the next answer."""
         self._at = (self._at + by) % len(self._titles)
-        self.refresh()
+        self._reveal()
 
     def action_take(self) -> None:
         """Take the answer that is marked."""
@@ -97,7 +120,8 @@ class Choices(Inked, can_focus=True):
 
     def _clicked(self, event: events.Click) -> int | None:
         if not self._across:
-            return event.y if event.y < len(self._titles) else None
+            index = self._first + event.y
+            return index if index < len(self._titles) else None
         widths = [line_width(self._cell(index)) + 2 for index in range(len(self._titles))]
         x = event.x - max(0, self.size.width - sum(widths))
         for index, width in enumerate(widths):
@@ -148,8 +172,11 @@ class Question(ModalScreen[T | None]):
         self._text.show([*wrapped(title, width - _AROUND), *(((), *said) if said else ())])
         self.query_one("#question").styles.width = width
         # the answers are always in sight: what is said scrolls where both don't fit
-        asked = 1 if self._across else len(self.choices)
-        room = self.size.height * 9 // 10 - _BORDERS - asked
+        room = self.size.height * 9 // 10 - _BORDERS
+        least = min(len(self._text.lines), _LEAST_SAID)
+        asked = 1 if self._across else max(1, min(len(self.choices), room - least))
+        self.query_one(Choices).styles.height = asked
+        room -= asked
         self._text.styles.height = max(1, min(len(self._text.lines), room))
 
     def on_choices_taken(self, message: Choices.Taken) -> None:
