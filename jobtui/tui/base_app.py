@@ -19,6 +19,7 @@ from textual.filter import Monochrome, NoColor
 from textual.screen import Screen
 
 from jobtui.tui import crash, terminal
+from jobtui.tui.compositor import FrugalCompositor
 from jobtui.tui.lines import Ink
 from jobtui.tui.styles import style_sheets
 from jobtui.tui.themes import ANSI, THEMES, theme_name
@@ -35,6 +36,10 @@ class InkScreen(Screen[None]):
 
     BLANK = True
     _styled_anew = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._compositor = FrugalCompositor()
 
     def ink(self, ink: Ink) -> Style:
         """How an ink looks in the theme of the moment; only what it sets itself."""
