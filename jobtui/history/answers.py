@@ -16,12 +16,13 @@ from typing import Any, Final, Protocol
 from jobtui.history.filters import mask
 from jobtui.history.query import Query
 from jobtui.history.segment import Segment
+from jobtui.history.steps import Turns
 from jobtui.model import Job
 
 _FEW: Final = 256
 _ONE: Final = re.compile(b"\x01")
 _SPARSE: Final = 8
-_WIDEST: Final = 32
+_WIDEST: Final = 8
 """Segments that are looked through in one go at most: enough to be quick, and no long time at once."""
 
 
@@ -134,7 +135,9 @@ class _Stretches:
 
     def reach(self, count: int | None) -> array[int]:
         """The ids so far, of which there are `count` (None: all) unless there are no more. Raises OSError."""
+        turns = Turns()
         while not self.complete and (count is None or len(self.ids) < count):
+            turns.give()
             with self._mutex:
                 if self._taken == len(self._bounds):
                     self.complete = True

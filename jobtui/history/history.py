@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from jobtui.history.lineage import recovered_as, unrecovered
 from jobtui.history.quarantine import Quarantine
 from jobtui.history.query import Query
 from jobtui.history.state import State
+from jobtui.history.steps import Turns
 from jobtui.history.view import View
 from jobtui.model import Job, Status
 
@@ -168,9 +168,10 @@ class History:
         Without it, each query reads what it needs. Raises StoreError.
         """
         with readable():
+            turns = Turns()
             for segment in reversed(self._state.segments):
                 segment.load()
-                time.sleep(0)
+                turns.give()
 
     @property
     def notes(self) -> tuple[DamageNote, ...]:

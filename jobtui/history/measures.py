@@ -210,7 +210,10 @@ class _Origins:
 
     def of_segment(self, segment: Segment) -> array[float]:
         ranks = self._scale.of_column(self._columns[segment.name])
-        return array("d", map(operator.add, ranks, map(_bounded, segment.numbers(_ORIGIN))))
+        numbers = segment.numbers(_ORIGIN)
+        if max(numbers, default=0) >= _HIGHEST:
+            numbers = array("d", map(_bounded, numbers))
+        return array("d", map(operator.add, ranks, numbers))
 
     def of_job(self, job: Job) -> float:
         rank = self._scale.rank(cluster_of(job))

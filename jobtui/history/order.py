@@ -6,7 +6,6 @@ One call that sorts a million values would keep every other thread from running 
 from __future__ import annotations
 
 import math
-import time
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
@@ -15,17 +14,14 @@ from itertools import pairwise
 from operator import eq
 from typing import Any, Final, TypeVar
 
+from jobtui.history.steps import Turns
+
 T = TypeVar("T")
 
 SAMPLE: Final = 64
 """Of how many values one is looked at to learn how they are spread."""
 BUCKET: Final = 4096
 """Values that are sorted in one call, more or less."""
-
-
-def rest() -> None:
-    """Let another thread have its turn, if one waits for it."""
-    time.sleep(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +39,15 @@ def in_order(parts: Sequence[Sequence[T]]) -> list[T]:
     sample: list[Any] = sorted(value for part in parts for value in part[::SAMPLE])
     bounds = sample[BUCKET // SAMPLE :: BUCKET // SAMPLE]
     buckets: list[set[Any]] = [set() for _ in range(len(bounds) + 1)]
+    turns = Turns()
     for part in parts:
         for value in part:
             buckets[bisect_right(bounds, value)].add(value)
-        rest()
+        turns.give()
     found: list[T] = []
     for bucket in buckets:
         found += sorted(bucket)
-        rest()
+        turns.give()
     return found
 
 
@@ -59,7 +56,11 @@ def all_sorted(loaded: Sequence[Rows]) -> Rows:
 
     The rows of each part are sorted, then all parts are cut at the same keys into buckets.
     """
-    parts = [_by_key(rows) for rows in loaded]
+    turns = Turns()
+    parts = []
+    for rows in loaded:
+        parts.append(_by_key(rows))
+        turns.give()
     sample = sorted(key for rows in parts for key in rows.keys[::SAMPLE])
     bounds = sample[BUCKET // SAMPLE :: BUCKET // SAMPLE]
     # a key that fills more than one bucket has one to itself, between it and the number that follows it
@@ -75,6 +76,7 @@ def all_sorted(loaded: Sequence[Rows]) -> Rows:
         for done in _merged_ids(pieces) if bound in tied else [_by_key_and_id(_joined(pieces))]:
             keys.extend(done.keys)
             ids.extend(array("Q", done.ids))
+            turns.give()
     return Rows(keys, ids)
 
 

@@ -7,16 +7,16 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import compress
-from operator import gt
 from typing import Any, Final
 
 from jobtui.history.answers import ById
 from jobtui.history.doubles import Bound
 from jobtui.history.filters import mask
 from jobtui.history.measures import measure
-from jobtui.history.order import SAMPLE, Rows, all_sorted, rest
+from jobtui.history.order import SAMPLE, Rows, all_sorted
 from jobtui.history.query import Query
 from jobtui.history.segment import Segment
+from jobtui.history.steps import Turns
 from jobtui.model import Job
 
 _FEW: Final = 16384
@@ -50,7 +50,7 @@ class ByKey:
         if self._all is not None:
             return len(self._all.ids)
         if self._known is None:
-            self._known = sum(mask(self._query, segment).count(1) for segment in self._segments)
+            self._known = sum(len(rows.ids) for rows in self._loaded())
         return self._known
 
     def first(self, count: int, *, descending: bool) -> Sequence[int]:
@@ -130,10 +130,10 @@ class ByKey:
 
     def _loaded(self) -> list[Rows]:
         if self._rows is None:
-            rows = []
+            rows, turns = [], Turns()
             for segment in self._segments:
                 rows.append(self._load(segment))
-                rest()
+                turns.give()
             self._rows = rows
         return self._rows
 
@@ -168,24 +168,35 @@ def _beyond(key: float, bound: float, descending: bool) -> bool:
 def _beyond_bound(loaded: Sequence[Rows], value: float, descending: bool) -> Iterator[tuple[float, int]]:
     """All rows whose keys come before that one."""
     bound = Bound(value, above=descending)
+    turns = Turns()
     for rows in loaded:
+        turns.give()
         chosen = bound.may_be_beyond(rows.keys)
         if chosen.count(1) * _SPARSE >= len(chosen):
-            chosen = bytes(map(gt, chosen, bound.is_met_by(rows.keys)))
+            chosen = _without(chosen, bound.is_met_by(rows.keys))
         for place in _places(chosen):
             if _beyond(rows.keys[place], value, descending):
                 yield rows.keys[place], rows.ids[place]
 
 
-def _at_bound(
-    loaded: Sequence[Rows], value: float, count: int, descending: bool
-) -> Iterator[tuple[float, int]]:
-    """The first rows that have that key: as many of each segment as may be among the first."""
+def _at_bound(loaded: Sequence[Rows], value: float, count: int, descending: bool) -> list[tuple[float, int]]:
+    """The first rows that have that key."""
     bound = Bound(value, above=descending)
-    for rows in loaded:
+    end = -1 if descending else 0
+    found: list[int] = []
+    parts = sorted((rows for rows in loaded if rows.ids), key=lambda rows: rows.ids[end], reverse=descending)
+    for rows in parts:
+        if len(found) >= count and _beyond(found[count - 1], rows.ids[end], descending):
+            break  # no part from here on has an id that comes before these
         ids = array(rows.ids.typecode, compress(rows.ids, bound.is_met_by(rows.keys)))
-        for job_id in ids[-count:] if descending else ids[:count]:
-            yield value, job_id
+        found += ids[-count:] if descending else ids[:count]
+        found.sort(reverse=descending)
+    return [(value, job_id) for job_id in found]
+
+
+def _without(chosen: bytes, others: bytes) -> bytes:
+    left = int.from_bytes(chosen, "little") & ~int.from_bytes(others, "little")
+    return left.to_bytes(len(chosen), "little")
 
 
 def _places(chosen: bytes) -> Iterable[int]:

@@ -116,8 +116,10 @@ class State:
         if job_id > self._last_sealed:
             return None
         for segment in reversed(self.segments):
-            if (place := segment.place_of(job_id)) is not None:
-                return segment, place
+            if segment.entry.first <= job_id <= segment.entry.last:
+                place = segment.place_of(job_id)
+                if place is not None:
+                    return segment, place
         return None
 
     def show(self, job: Job) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
-from typing import TypeVar
+from typing import Final, TypeVar
 
 Result = TypeVar("Result")
 Steps = Generator[None, None, Result]
+_TURN: Final = 0.002
+"""Seconds."""
 
 
 def finished(steps: Steps[Result]) -> Result:
@@ -29,3 +31,16 @@ def at_ease(steps: Steps[Result]) -> Result:
             result: Result = end.value
             return result
         time.sleep(0)
+
+
+class Turns:
+    """Lets another thread have its turn, if one waits for it, but not oftener than every few milliseconds."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + _TURN
+
+    def give(self) -> None:
+        """Call this often."""
+        if time.monotonic() > self._next:
+            time.sleep(0)
+            self._next = time.monotonic() + _TURN
