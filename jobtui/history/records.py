@@ -110,25 +110,29 @@ class Fold:
         self._events: list[msgspec.Raw] = []
 
     def add(self, entry: Entry) -> None:
-        """Take up an entry's difference. Raises LookupError for a task or a field that is not there."""
+        """Take up an entry's difference. Raises IndexError for a task that is not there."""
         fields = entry.job
-        if not fields.keys() <= _READ_JOB.keys():
-            raise KeyError(min(fields.keys() - _READ_JOB.keys()))
-        if "tasks" in fields:
-            self._count, self._tasks = len(_READ_JOB["tasks"](fields["tasks"])), {}
-        if "events" in fields:
-            self._events = []
-        self._fields.update(fields)
+        if fields:
+            if "tasks" in fields:
+                self._count, self._tasks = len(_READ_JOB["tasks"](fields["tasks"])), {}
+            if "events" in fields:
+                self._events = []
+            self._fields |= fields
         for place, changed in entry.task:
-            if not changed.keys() <= _READ_TASK.keys():
-                raise KeyError(min(changed.keys() - _READ_TASK.keys()))
-            if place >= self._count:
+            known = self._tasks.get(place)
+            if known is not None:
+                known |= changed
+            elif place < self._count:
+                self._tasks[place] = changed
+            else:
                 raise IndexError(place)
-            self._tasks.setdefault(place, {}).update(changed)
         self._events += entry.event
 
     def made(self) -> Job:
-        """The job with all changes made to it. Raises msgspec.ValidationError for values that are not known."""
+        """The job with all changes made to it.
+
+        Raises KeyError for a field, and msgspec.ValidationError for a value, that is not known.
+        """
         fields = {name: _READ_JOB[name](raw) for name, raw in self._fields.items()}
         tasks = list(fields.get("tasks", self._base.tasks))
         for place, changed in self._tasks.items():

@@ -96,18 +96,21 @@ class _Taking:
 
     def all_of(self, data: bytes) -> list[bytes]:
         """Apply what counts of the stretch; returns the lines after that."""
-        bound = self._reading.durable
+        bound, read = self._reading.durable, self._replay.entry
         for offset, line, whole in lines(data):
-            if whole:
-                entry = self._replay.entry(offset + self._from - self._reading.offset, line)
-                if bound is not None and entry.of[1] > bound:
-                    break
-                if self._batch and entry.of != self._batch[-1].of:
-                    # another batch was begun: this one had been acknowledged, though not all of it can be read
-                    self._close_batch()
-                self._batch.append(entry)
+            if not whole:
+                self._since.append((offset, line, whole))
+                continue
+            entry = read(offset + self._from - self._reading.offset, line)
+            first, last = entry.of
+            if bound is not None and last > bound:
+                break
+            if self._batch and entry.of != self._batch[-1].of:
+                # another batch was begun: this one had been acknowledged, though not all of it can be read
+                self._close_batch()
+            self._batch.append(entry)
             self._since.append((offset, line, whole))
-            if whole and entry.n == entry.of[1] and len(self._batch) == entry.n - entry.of[0] + 1:
+            if entry.n == last and len(self._batch) == last - first + 1:
                 self._close_batch()
         if self._batch and self._was_acknowledged():
             self._close_batch()
@@ -166,8 +169,6 @@ class _Taking:
             if fold is None:
                 raise IndexError
             fold.add(entry)
-        except KeyError as error:
-            raise self._replay.too_new(f"field {error} of job {entry.set}") from None
         except IndexError:
             what = f"change {entry.n} to job {entry.set} can't be applied: what it changes is missing"
             self._replay.quarantine.add(self._replay.file, None, what, jobs=(entry.set,))
@@ -176,6 +177,8 @@ class _Taking:
     def _show(self, job_id: int, fold: Fold) -> None:
         try:
             self._state.show(fold.made())
+        except KeyError as error:
+            raise self._replay.too_new(f"field {error} of job {job_id}") from None
         except msgspec.ValidationError as error:
             raise self._replay.too_new(f"{error}, in job {job_id}") from None
 

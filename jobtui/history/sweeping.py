@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -22,19 +23,25 @@ def sweep(disk: Disk, directory: Path, manifest: Manifest) -> None:
     All that is removed is held elsewhere: an unfinished segment's jobs are in the journal, an unfinished
     archive's in the segments. What can't be removed does no harm.
     """
-    disk.sync_directory(directory)
     named = {file(entry.name) for entry in manifest.segments for file in (records_name, index_name)}
-    for name in disk.names(directory):
-        number = journal_number(name)
-        if (
-            name.endswith(_TEMPORARY)
-            or (name.startswith(_SEGMENT) and name not in named)
-            or (number is not None and number < manifest.journal)
-        ):
-            with contextlib.suppress(OSError):
-                disk.remove(directory / name)
-    for name in set(disk.names(directory / ARCHIVE)) - {entry.name for entry in manifest.archives}:
+    left = [name for name in disk.names(directory) if _is_left(name, named, manifest)]
+    archives = set(disk.names(directory / ARCHIVE)) - {entry.name for entry in manifest.archives}
+    if left or archives:
+        disk.sync_directory(directory)
+    for name in left:
+        with contextlib.suppress(OSError):
+            disk.remove(directory / name)
+    for name in archives:
         remove_archive(disk, directory, name)
+
+
+def _is_left(name: str, named: Collection[str], manifest: Manifest) -> bool:
+    number = journal_number(name)
+    return (
+        name.endswith(_TEMPORARY)
+        or (name.startswith(_SEGMENT) and name not in named)
+        or (number is not None and number < manifest.journal)
+    )
 
 
 def remove_archive(disk: Disk, directory: Path, name: str) -> None:

@@ -27,7 +27,7 @@ from jobtui.model import Job
 
 _GROUP: Final = 512
 """Commits that share one sync at most."""
-_POLL: Final = 0.005
+_POLL: Final = 0.01
 _QUIET_AFTER: Final = 0.1
 """While commits come, the writer thread looks every few milliseconds for one that nobody waits for, and
 stops looking when none came for a while: seconds."""
@@ -128,7 +128,7 @@ class Writer:
             blocking=False
         ):
             try:
-                self._write_waiting()
+                self._write_waiting(leading=True)
             finally:
                 self._one_at_a_time.release()
         if self._orders:
@@ -164,26 +164,30 @@ class Writer:
     def _run(self) -> None:
         quiet_at = 0.0
         while self._orders or not self._closed:
-            self._wake.acquire(timeout=_POLL if self._looking else -1)
-            with self._one_at_a_time:
-                self._write_waiting()
-                order = self._next(_Archive)
-                self.store.publish()
-            if order is not None:
-                self._begin_archive(order)
+            woken = self._wake.acquire(timeout=_POLL if self._looking else -1)
             if self._stirred:
                 self._stirred, quiet_at = False, time.monotonic() + _QUIET_AFTER
             elif self._looking and time.monotonic() > quiet_at:
+                # before the last look: a commit that comes from now on wakes this thread
                 self._looking = False
-                self._looking = bool(self._orders)
+            # who is writing just now needs not be waited for while this comes back soon
+            if self._one_at_a_time.acquire(blocking=woken or not self._looking):
+                try:
+                    self._write_waiting()
+                    order = self._next(_Archive)
+                    self.store.publish()
+                finally:
+                    self._one_at_a_time.release()
+                if order is not None:
+                    self._begin_archive(order)
 
-    def _write_waiting(self) -> None:
+    def _write_waiting(self, *, leading: bool = False) -> None:
         """Write the commits up to the first other order. Only for who has `_one_at_a_time`."""
         commits: list[Committed] = []
         while len(commits) < _GROUP and (commit := self._next(Committed)) is not None:
             commits.append(commit)
         if commits:
-            self._write(commits)
+            self._write(commits, leading=leading)
 
     def _next(self, kind: type[Order]) -> Order | None:
         """Take the next order, if it is of that kind."""
@@ -192,7 +196,8 @@ class Writer:
             return order
         return None
 
-    def _write(self, commits: Sequence[Committed]) -> None:
+    def _write(self, commits: Sequence[Committed], *, leading: bool) -> None:
+        """`leading`: in the thread of someone who waits. Readers are told by the writer thread, then."""
         try:
             refusals = self.store.write([commit.jobs for commit in commits])
         except Exception as error:
@@ -201,7 +206,7 @@ class Writer:
             for commit in commits:
                 commit.set_exception(error)
             return
-        if not self._orders:
+        if not (self._looking and leading):
             self.store.publish()
         for commit, refusal in zip(commits, refusals, strict=True):
             if refusal is None:
