@@ -58,6 +58,8 @@ class Deeds:
         """Stop the jobs that can be stopped."""
         plan = plan_stop(ids, self._active())
         if await self._agreed("Stop", plan):
+            # what one has stopped oneself ends without a word, unless it is watched
+            self._shared.submitted.difference_update(plan.touched)
             answers = await self._say(plan, stop_sayings)
             self._report(plan, answers, "asked to stop", "stop")
 

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from jobtui.model import Job, Status
 from jobtui.tui import units
 from jobtui.tui.glyphs import GLYPH
 
-_SEVERITY = {Status.FINISHED: "information", Status.FAILED: "error", Status.STOPPED: "warning"}
+# the worst first
+_SEVERITY = {Status.FAILED: "error", Status.STOPPED: "warning", Status.FINISHED: "information"}
+
+
+def endings(jobs: Sequence[Job]) -> tuple[str, str]:
+    """What to say of jobs that have ended together, and how grave the worst of it is."""
+    if len(jobs) == 1:
+        return ending(jobs[0])
+    by_status = {status: [job.id for job in jobs if job.status is status] for status in _SEVERITY}
+    parts = [
+        f"{GLYPH[status]} {units.ids(sorted(ids))} {status.value}" for status, ids in by_status.items() if ids
+    ]
+    worst = [severity for status, severity in _SEVERITY.items() if by_status[status]]
+    return f"{units.many(len(jobs), 'job')} ended: {', '.join(parts)}", worst[0]
 
 
 def ending(job: Job) -> tuple[str, str]:

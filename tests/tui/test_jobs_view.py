@@ -5,6 +5,9 @@ from pathlib import Path
 
 from textual import events
 
+from jobtui.model import Job, Status
+from jobtui.tui.watching import endings
+from tests.support.clock import FakeClock
 from tests.support.dashboards import Stage, stage
 
 
@@ -224,6 +227,15 @@ def test_a_y_out_of_habit_after_r_opens_nothing(tmp_path: Path) -> None:
             await shown.shows("Copy")
 
     asyncio.run(run())
+
+
+def test_jobs_that_end_together_are_told_of_in_one_go() -> None:
+    def ended(job_id: int, status: Status) -> Job:
+        return Job(id=job_id, command="flush", space="nba", submitted=FakeClock().now(), status=status)
+
+    jobs = [ended(number, Status.FINISHED) for number in (3, 4, 5)] + [ended(8, Status.FAILED)]
+    assert endings(jobs) == ("4 jobs ended: ✖ 8 failed, ✔ 3–5 finished", "error")
+    assert endings(jobs[:1]) == ("✔ job 3 flush nba finished", "information")
 
 
 def test_a_watched_job_that_ends_is_told(tmp_path: Path) -> None:

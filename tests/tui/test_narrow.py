@@ -73,6 +73,9 @@ def test_answers_that_do_not_fit_scroll_with_the_marked_one_in_sight(tmp_path: P
             await shown.press("enter")
             await shown.shows("·     Reason")
             await shown.press("escape")
+            await shown.say("ADMIN FLUSH nba")
+            await shown.press("x")
+            await shown.shows("CSV, for a spreadsheet ", "JSON, with full values ")
 
     asyncio.run(run())
 
@@ -115,7 +118,7 @@ def test_toasts_keep_off_the_bar_and_off_a_questions_answers(tmp_path: Path) -> 
             await shown.until(lambda: "word 4" in shown.screen and "word 3" not in shown.screen)
             assert "word 4" in shown.screen.split("\n")[-3]
             await shown.press("colon")
-            await shown.until(lambda: "word 4" in shown.screen.split("\n")[0])
+            await shown.until(lambda: "word 4" in shown.screen.split("\n")[1])
             await shown.press("escape", "C")
             await shown.until(lambda: isinstance(shown.app.screen, Question))
             await shown.shows("Cancel n", "Compact y")

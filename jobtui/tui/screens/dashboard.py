@@ -27,7 +27,7 @@ from jobtui.tui.toasts import toast
 from jobtui.tui.views import make_view
 from jobtui.tui.views.base import View
 from jobtui.tui.views.jobs import JobsView
-from jobtui.tui.watching import ending
+from jobtui.tui.watching import endings
 from jobtui.tui.widgets.header import Header, Standing
 from jobtui.tui.widgets.lines_view import LinesView
 
@@ -91,13 +91,14 @@ class Dashboard(Conversation):
             view.take(batch)
         for notice in batch.notices:
             self.tell(notice.text, notice.severity)
-        for job in batch.ended:
-            if job.id in self.context.watched | self.context.submitted:
+        minded = [job for job in batch.ended if job.id in self.context.watched | self.context.submitted]
+        if minded:
+            for job in minded:
                 self.context.watched.discard(job.id)
                 self.context.submitted.discard(job.id)
-                text, severity = ending(job)
-                self.tell(text, severity)
-                self.ring(text)
+            text, severity = endings(minded)
+            self.tell(text, severity)
+            self.ring(text)
 
     def tick(self) -> None:
         """A second passed."""
@@ -181,7 +182,7 @@ class Dashboard(Conversation):
 
     def show_keys(self) -> None:
         """The key line for where the focus is; what is said in passing keeps off what is being typed."""
-        self.set_class(self.typing, "-typing")
+        self.set_class(self.bar.typing, "-typing")
         self.keys.show(self.working())
 
     def chain(self) -> tuple[Where, ...]:

@@ -165,7 +165,7 @@ class Question(ModalScreen[T | None]):
         """Textual's hook: as wide as what is said, as far as the screen allows; the rest is wrapped."""
         title: Line = ((self._title, Ink.TITLE),)
         widest = max(line_width(line) for line in (title, *self._said))
-        wide = [width_of(choice.title) + 10 for choice in self.choices]
+        wide = [width_of(choice.title) + 12 for choice in self.choices]
         answers = sum(wide) if self._across else max(wide)
         width = min(max(36, widest + _AROUND, answers + _AROUND), self.size.width - 2)
         said = [piece for line in self._said for piece in wrapped(line, width - _AROUND, hang=2)]
