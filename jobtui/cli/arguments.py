@@ -20,10 +20,11 @@ EXPORT_FORMATS = ("jsonl", "json", "csv")
 VERBS = ("load", "dump", "serve", "config", "history", "doctor", "completion", "help")
 SHELLS = ("bash", "zsh", "fish")
 VALUED = ("-e", "-f", "--format", "--profile", "--nebula", "-u", "--tls", "--data-dir", "--config")
+OF_A_TEXT = ("detach", "wait", "format", "quiet")
 PLACE = ("config", "profile", "data_dir", "nebula", "user", "tls")
 PASSWORD_OPTIONS = ("-p", "--password", "--passwd")
 PASSWORD_HINT = "a password is never given there; JOBTUI_NEBULA_PASSWORD is read, or it is asked for"
-FLAGS = ("--detach", "--wait", "--background", "--demo", "--version", "--help", "-h")
+FLAGS = ("--detach", "--wait", "--background", "--demo", "--quiet", "-q", "--version", "--help", "-h")
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,13 +73,17 @@ class OpenDemo(Place, frozen=True):
 
 
 class RunText(Place, frozen=True, kw_only=True):
-    """-e, -f or piped statements. `text` is None where `file` is to be read, "-" being stdin."""
+    """-e, -f or piped statements. `text` is None where `file` is to be read, "-" being stdin.
+
+    `quiet`: say only what went wrong.
+    """
 
     text: str | None
     file: str
     format: str
     detach: bool
     wait: bool
+    quiet: bool = False
 
 
 class Load(Place, frozen=True, kw_only=True):
@@ -87,6 +92,7 @@ class Load(Place, frozen=True, kw_only=True):
     space: str
     files: tuple[str, ...]
     format: str | None
+    quiet: bool = False
 
 
 class Dump(Place, frozen=True, kw_only=True):
@@ -114,6 +120,7 @@ class HistoryCommand(Place, frozen=True, kw_only=True):
     what: str
     file: str = "-"
     format: str = "jsonl"
+    quiet: bool = False
 
 
 class Examine(Place, frozen=True, kw_only=True):
@@ -159,33 +166,36 @@ def parse_arguments(words: Sequence[str], *, piped: bool) -> Asked:
     match found.verb:
         case "load":
             format_ = _one_of(PAIR_FORMATS, found.format) if found.format else None
-            return Load(space=found.space, files=tuple(found.files), format=format_, **place)
+            return Load(
+                space=found.space, files=tuple(found.files), format=format_, quiet=bool(found.quiet), **place
+            )
         case "dump":
+            _refuse_beside("dump", found, "quiet")
             return Dump(space=found.space, format=_one_of(PAIR_FORMATS, found.format or "jsonl"), **place)
         case "serve":
-            _refuse_beside("serve", found, "format")
+            _refuse_beside("serve", found, "format", "quiet")
             return Serve(background=found.background, **place)
         case "config":
-            _refuse_beside("config", found, "format", "nebula")
+            _refuse_beside("config", found, "format", "quiet", "nebula")
             return ConfigCommand(what=found.what, **place)
         case "history":
             return _history(found, place)
         case "doctor":
-            _refuse_beside("doctor", found, "format")
+            _refuse_beside("doctor", found, "format", "quiet")
             return Examine(**place)
         case "completion":
-            _refuse_beside("completion", found, "format", *PLACE)
+            _refuse_beside("completion", found, "format", "quiet", *PLACE)
             return ShowCompletion(found.shell)
         case "help":
-            _refuse_beside("help", found, "format", *PLACE)
+            _refuse_beside("help", found, "format", "quiet", *PLACE)
             return Teach(tuple(found.words))
     if found.demo:
-        _refuse_beside("--demo", found, "text", "file", "detach", "wait", "format", "profile", "data_dir")
+        _refuse_beside("--demo", found, "text", "file", *OF_A_TEXT, "profile", "data_dir")
         return OpenDemo(**place)
     if found.text is not None and found.file is not None:
         raise UsageError("-e and -f don't go together: put the statements in one text")
     if found.text is None and found.file is None and not piped:
-        for option in ("detach", "wait", "format"):
+        for option in OF_A_TEXT:
             if getattr(found, option):
                 raise UsageError(f"--{option} needs statements: -e TEXT, -f FILE, or a pipe")
         return OpenDashboard(**place)
@@ -197,6 +207,7 @@ def parse_arguments(words: Sequence[str], *, piped: bool) -> Asked:
         format=_one_of(TEXT_FORMATS, found.format or "box"),
         detach=bool(found.detach),
         wait=bool(found.wait),
+        quiet=bool(found.quiet),
         **place,
     )
 
@@ -204,8 +215,10 @@ def parse_arguments(words: Sequence[str], *, piped: bool) -> Asked:
 def _history(found: argparse.Namespace, place: dict[str, Any]) -> HistoryCommand:
     if found.what == "export":
         format_ = _one_of(EXPORT_FORMATS, found.format or "jsonl")
-        return HistoryCommand(what="export", file=found.target or "-", format=format_, **place)
-    _refuse_beside(f"history {found.what}", found, "format")
+        return HistoryCommand(
+            what="export", file=found.target or "-", format=format_, quiet=bool(found.quiet), **place
+        )
+    _refuse_beside(f"history {found.what}", found, "format", "quiet")
     if found.target is not None:
         raise UsageError(f"history {found.what} takes no file: '{found.target}'")
     return HistoryCommand(what=found.what, **place)
@@ -218,6 +231,7 @@ def _checked_verb(words: Sequence[str]) -> str | None:
     """
     rest = iter(words)
     verb = None
+    seen: set[str] = set()
     for word in rest:
         name = word.partition("=")[0] if word.startswith("--") else word[:2] if word.startswith("-") else ""
         if name in ("--help", "-h", "--version"):
@@ -225,6 +239,9 @@ def _checked_verb(words: Sequence[str]) -> str | None:
         if name == "--":
             return verb or next((word for word in rest if word in VERBS), None)
         if name in VALUED:
+            if name in seen:
+                raise UsageError(f"{name} was given twice")
+            seen.add(name)
             if word == name:
                 next(rest, None)
         elif name in PASSWORD_OPTIONS:
@@ -331,6 +348,7 @@ def _add_options(parser: argparse.ArgumentParser, default: object) -> None:
     parser.add_argument("--help", "-h", action=_Settle, nargs=0)
     parser.add_argument("--version", action=_Settle, nargs=0)
     parser.add_argument("--format", action=_Once, default=default)
+    parser.add_argument("--quiet", "-q", action="store_true", default=default)
     parser.add_argument("--profile", action=_Once, default=default)
     parser.add_argument("--nebula", action=_Once, default=default)
     parser.add_argument("-u", dest="user", action=_Once, default=default)

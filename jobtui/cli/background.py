@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 from jobtui.cli.arguments import Serve
@@ -23,6 +24,7 @@ def serve_in_background(profile: Profile, asked: Serve, log: Path) -> int:
     """Start the server, and return once it has the profile. Raises CommandError where it ends before that."""
     _must_have_its_password(profile)
     file = open_log(log)
+    begin_in(file, log)
     told_before = os.fstat(file).st_size
     server = subprocess.Popen(
         [sys.executable, "-m", "jobtui", *_place(profile, asked), "serve"],
@@ -43,7 +45,21 @@ def serve_in_background(profile: Profile, asked: Serve, log: Path) -> int:
             )
             return Exit.DONE
         time.sleep(BETWEEN_LOOKS_SECONDS)
-    raise CommandError(f"process {server.pid} was started, and does not serve yet; it writes {log}")
+    server.terminate()
+    raise CommandError(
+        f"the server did not have {profile.name} within {START_SECONDS:g} s, and was told to end; see {log}"
+    )
+
+
+def begin_in(file: int, log: Path) -> None:
+    """Write the log's next first line: where there is no room for that, no server could tell what happens."""
+    try:
+        os.write(file, f"{datetime.now().astimezone().isoformat(timespec='seconds')} starting\n".encode())
+    except OSError as error:
+        os.close(file)
+        raise CommandError(
+            f"{log} can't be written: {error.strerror}; nothing was started. jobtui doctor tells what to do"
+        ) from None
 
 
 def _must_have_its_password(profile: Profile) -> None:

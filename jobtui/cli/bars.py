@@ -1,13 +1,18 @@
-"""Progress bars on stderr, where that is a terminal. rich is imported here alone, and only then."""
+"""Progress on stderr: bars where that is a terminal, now and then a line where not.
+
+rich is imported here alone, and only for bars.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
-from jobtui.cli.streams import is_terminal
+from jobtui.cli.streams import complain, is_terminal
 from jobtui.model import Job, Status
+from jobtui.tui.units import size
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -17,20 +22,41 @@ if TYPE_CHECKING:
 ShowJob = Callable[[Job], None]
 ShowBytes = Callable[[int], None]
 STDERR = 2
+LINES_SECONDS = 30.0
 
 
-def job_bars() -> AbstractContextManager[ShowJob]:
+def job_bars(*, quiet: bool = False) -> AbstractContextManager[ShowJob]:
     """A bar a job, moved by calling it with the job's latest snapshot; nothing where no terminal is."""
-    return _JobBars() if is_terminal(STDERR) else nullcontext(_show_nothing)
+    return _JobBars() if is_terminal(STDERR) and not quiet else nullcontext(_show_nothing)
 
 
-def byte_bar(label: str, total: int | None) -> AbstractContextManager[ShowBytes]:
-    """One bar, moved by calling it with the bytes done so far; `total` None: unknown."""
-    return _ByteBar(label, total) if is_terminal(STDERR) else nullcontext(_show_nothing)
+def byte_bar(label: str, total: int | None, *, quiet: bool = False) -> AbstractContextManager[ShowBytes]:
+    """One bar, moved by calling it with the bytes done so far; `total` None: unknown.
+
+    Where no terminal is, a line now and then.
+    """
+    if quiet:
+        return nullcontext(_show_nothing)
+    return _ByteBar(label, total) if is_terminal(STDERR) else nullcontext(ByteLines(label, total))
 
 
 def _show_nothing(_: object) -> None:
     return
+
+
+class ByteLines:
+    """How far it is, as a line for a log, every `LINES_SECONDS`; `clock` tells seconds."""
+
+    def __init__(self, label: str, total: int | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._label, self._total, self._clock = label, total, clock
+        self._told = clock()
+
+    def __call__(self, done: int) -> None:
+        """So many bytes are done."""
+        if self._clock() - self._told >= LINES_SECONDS:
+            self._told = self._clock()
+            of = f" of {size(self._total)}" if self._total is not None else ""
+            complain(f"{self._label}: {size(done)}{of}")
 
 
 class _JobBars:

@@ -13,6 +13,7 @@ from jobtui.engine.desk import Message
 from jobtui.engine.engine import Engine
 from jobtui.engine.failures import StorageError, StoreError
 from jobtui.engine.profile import Profile, Run
+from jobtui.engine.reader import Reader
 from jobtui.engine.remote import Remote
 from jobtui.engine.wire import NoAnswer
 from jobtui.model import Notice
@@ -76,7 +77,7 @@ def notices_told(engine: Engine | Remote) -> Iterator[None]:
             complain(notices.get().text)
 
 
-def must_exist(engine: Engine | Remote, space: str) -> None:
+def must_exist(engine: Engine | Reader, space: str) -> None:
     """Refuse a space that isn't there, with the near miss. Raises CommandError."""
     known = engine.spaces()
     if space not in known:

@@ -9,8 +9,9 @@ import time
 from collections.abc import Sequence
 
 from jobtui.cli.arguments import RunText
-from jobtui.cli.headless import judge, tell
+from jobtui.cli.headless import tell
 from jobtui.cli.streams import complain
+from jobtui.cli.verdicts import judge
 from jobtui.cli.waiting import LeftAtOnce, Listening, counted_jobs, listening
 from jobtui.engine.desk import Message, Session
 from jobtui.engine.profile import Profile
@@ -27,16 +28,16 @@ def hand_in(remote: Remote, profile: Profile, text: str, asked: RunText, label: 
 
     Raises NotTaken where the owner went before it took any of it.
     """
-    watching = _Watching(remote)
+    watching = _Watching(remote, quiet=asked.quiet)
     jobs: tuple[int, ...] = ()
     try:
         with listening(remote, watching):  # to the end: a signal between two waits is not lost
             answer = watching.result(remote.hand_in(text, Session()))
-            status = tell(answer, asked.format, label)
+            status = tell(answer, asked, label)
             jobs = answer.jobs
             if not (jobs and asked.wait):
                 return status
-            return judge(_ended(watching, remote, profile, jobs), status)
+            return judge(_ended(watching, remote, profile, jobs), status, quiet=asked.quiet)
     except LeftAtOnce as left:
         complain(f"Left: {counted_jobs(jobs) if jobs else 'what was handed in'} goes on where it was handed in")
         return 128 + left.by

@@ -29,7 +29,6 @@ from jobtui.language.statements import (
     Statement,
     Stop,
 )
-from jobtui.model import Job, Status
 
 if TYPE_CHECKING:
     from jobtui.cli.waiting import Waiting
@@ -66,7 +65,7 @@ def _read(profile: Profile, text: str, statements: Sequence[Statement], asked: R
     except StoreError as error:
         raise CommandError(str(error)) from None
     try:
-        return tell(reader.answer(text, Session()), asked.format, label)
+        return tell(reader.answer(text, Session()), asked, label)
     finally:
         reader.close()
 
@@ -110,16 +109,17 @@ def _write(profile: Profile, text: str, statements: Sequence[Statement], asked: 
 
 
 def _carry_out(engine: Engine, text: str, statements: Sequence[Statement], asked: RunText, label: str) -> int:
+    from jobtui.cli.verdicts import judge
     from jobtui.cli.waiting import LeftAtOnce, waiting_for
 
-    with waiting_for(engine) as waiting:
+    with waiting_for(engine, quiet=asked.quiet) as waiting:
         try:
             _reach_the_cluster(engine, waiting, statements)
             answer = waiting.result(engine.execute(text, Session()))
-            status = tell(answer, asked.format, label)
+            status = tell(answer, asked, label)
             jobs = answer.jobs
             if jobs and not asked.detach:
-                status = judge(waiting.until_ended(jobs), status)
+                status = judge(waiting.until_ended(jobs), status, quiet=asked.quiet)
         except LeftAtOnce:
             goes_on = "the cluster goes on" if engine.mirroring is not None else GIVEN_UP
             streams.complain(f"Left at once: {goes_on}")
@@ -143,14 +143,14 @@ def _reach_the_cluster(engine: Engine, waiting: Waiting, statements: Sequence[St
         streams.complain(f"{error}; shown as it was last seen")
 
 
-def tell(answer: Answer, form: str, label: str) -> int:
+def tell(answer: Answer, asked: RunText, label: str) -> int:
     """Print the results, and what went wrong; the answer is the exit status so far."""
     output = streams.Output()
-    for piece in printed(answer, form):
+    for piece in printed(answer, asked.format):
         output.write(f"{piece}\n")
     output.flush()
     for result in answer.results:
-        if result.notice:
+        if result.notice and not asked.quiet:
             streams.complain(result.notice)
     failure = answer.failure
     if failure is None:
@@ -171,12 +171,3 @@ def _tell_syntax(error: StatementError, asked: RunText, label: str) -> int:
         output.write("".join(f"{piece}\n" for piece in printed(Answer(failure=failure), "json")))
         output.flush()
     return Exit.USAGE
-
-
-def judge(jobs: tuple[Job, ...], status: int) -> int:
-    """Say which jobs did not finish; the answer is the exit status with them in it."""
-    lost = [job for job in jobs if job.status is not Status.FINISHED]
-    for job in lost:
-        ended = f"{job.status}" if job.status.ended else "did not end as it should"
-        streams.complain(f"Job {job.id} ({job.label}) {ended}{': ' if job.reason else ''}{job.reason}")
-    return Exit.JOB_FAILED if lost and status == Exit.DONE else status

@@ -20,6 +20,7 @@ jobtui: a dashboard and command bar for a storage cluster's flush and compact
 
   --format box|json|jsonl|csv  of results; load and dump have jsonl, csv and tsv
   --detach, --wait             leave the jobs queued; stay for handed-in ones
+  --quiet, -q                  say only what went wrong; load knows it, too
   --profile NAME               a profile of the config; each has its own data
   --nebula HOST:PORT [-u USER] [--tls system|CA_FILE]
                                a NebulaGraph cluster; its password is asked for
@@ -32,11 +33,12 @@ Exit status: 0 done, 1 a statement failed, 2 usage or syntax,
 
 VERB_HELP = {
     "load": """\
-jobtui load SPACE FILE… [--format jsonl|csv|tsv]
+jobtui load SPACE FILE… [--format jsonl|csv|tsv] [--quiet]
 
 Puts key-value pairs into an embedded space that is there already, spread over
-its hosts by the key. A file's name tells its format; - is stdin. A file with a
-line that can't be read is refused whole, and the line is named.
+its hosts by the key. A file's name tells its format; - is stdin. All of it is
+read through first: where a line can't be read it is named, and nothing is
+loaded. A pipe is kept meanwhile beside the profile's data.
 
   printf 'player,Tim Duncan\\nteam,Spurs\\n' | jobtui load nba - --format csv
   jobtui load nba players.jsonl teams.csv
@@ -78,7 +80,7 @@ jobtui config [print|path|check]
     "history": """\
 jobtui history verify
 jobtui history repair
-jobtui history export [FILE] [--format jsonl|json|csv]
+jobtui history export [FILE] [--format jsonl|json|csv] [--quiet]
 
 The jobs that a profile keeps on disk, archived ones included.
 

@@ -64,7 +64,8 @@ def _export(profile: Profile, asked: HistoryCommand) -> int:
             pass
         return Exit.DONE
     count = _export_into(Path(asked.file), profile, asked.format)
-    complain(f"{asked.file}: {count} jobs")
+    if not asked.quiet:
+        complain(f"{asked.file}: {count:,} {'job' if count == 1 else 'jobs'}")
     return Exit.DONE
 
 

@@ -1,27 +1,31 @@
 """`jobtui load SPACE FILE…`: key-value pairs from files, or from stdin, into a space.
 
-Files are read through once before anything is loaded, so that a bad line leaves the space as it was;
-stdin can't be read twice, and what stood before its bad line is in the space.
+Everything is read through once before anything is loaded, so that a bad line leaves the space as it was.
+What can't be read twice (a pipe) is kept meanwhile in a file without a name, beside the profile's data.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
+
+import msgspec
 
 from jobtui.cli.arguments import Load
 from jobtui.cli.bars import byte_bar
 from jobtui.cli.engines import must_exist, notices_told, opened
-from jobtui.cli.exits import Exit, UsageError
-from jobtui.cli.pairs import Pair, PairError, PairFormat, format_of, read_pairs
+from jobtui.cli.exits import CommandError, Exit, UsageError
+from jobtui.cli.pairs import Pair, PairFormat, format_of, read_pairs
 from jobtui.cli.profiles import must_be_embedded, profile_of, settings_of
-from jobtui.cli.streams import complain, is_terminal, stdin
+from jobtui.cli.streams import complain, stdin
 from jobtui.engine.engine import Engine
-from jobtui.engine.profile import Run
+from jobtui.engine.failures import StoreError
+from jobtui.engine.profile import Profile, Run
+from jobtui.engine.reader import Reader
 from jobtui.engine.remote import Remote
 
 BATCH_PAIRS = 5_000
@@ -33,16 +37,30 @@ def load(asked: Load) -> int:
     """Load the files in their order; the answer is the exit status. Raises CommandError."""
     profile = profile_of(asked, settings_of(asked))
     must_be_embedded(profile)
-    sources = [_source(name, asked.format) for name in asked.files]
-    if sum(source.name == STDIN for source in sources) > 1:
+    formats = [_format(name, asked.format) for name in asked.files]
+    if asked.files.count(STDIN) > 1:
         raise UsageError("stdin (-) can be read once")
-    total = _checked(sources)
-    with opened(profile, Run.NONE) as engine, notices_told(engine):
-        must_exist(engine, asked.space)
-        count = _loaded(engine, asked.space, sources, total)
-    if is_terminal(2):
-        complain(f"{count:,} pairs loaded into {asked.space}")
+    _must_be_known(profile, asked.space)
+    with ExitStack() as files:
+        sources = [
+            _Source(name, form, *_opened(name, profile, files))
+            for name, form in zip(asked.files, formats, strict=True)
+        ]
+        meter = _Meter()
+        count = _checked(sources, meter, quiet=asked.quiet)
+        with opened(profile, Run.NONE) as engine, notices_told(engine):
+            must_exist(engine, asked.space)
+            _load(engine, asked.space, sources, _Whole(count, meter.bytes), quiet=asked.quiet)
+    if not asked.quiet:
+        complain(f"{_counted(count)} loaded into {asked.space}")
     return Exit.DONE
+
+
+class _Whole(msgspec.Struct, frozen=True):
+    """How much there is to load."""
+
+    pairs: int
+    bytes: int
 
 
 class _Meter:
@@ -57,86 +75,158 @@ class _Meter:
             yield line
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
+class _Source(msgspec.Struct, frozen=True):
+    """A file, open; `copy` is what it is kept in where it can't be read twice."""
+
     name: str
     form: PairFormat
+    file: IO[bytes]
+    copy: IO[bytes] | None
 
     @property
     def label(self) -> str:
         return "stdin" if self.name == STDIN else self.name
 
-    def pairs(self, meter: _Meter) -> Iterator[Pair]:
-        """The pairs; `meter` goes on with the bytes read. Raises CommandError."""
-        with self._opened() as file:
-            yield from read_pairs(meter.counted(file), self.form, self.label)
+    def first(self, meter: _Meter) -> Iterator[Pair]:
+        """The pairs, for the first time; `meter` goes on with the bytes read. Raises CommandError."""
+        begin = self.file.tell() if self.copy is None else 0
+        lines = _read(self.file, self.label) if self.copy is None else self._kept(self.copy)
+        yield from read_pairs(meter.counted(lines), self.form, self.label)
+        (self.copy or self.file).seek(begin)
 
-    @contextmanager
-    def _opened(self) -> Iterator[BinaryIO]:
+    def again(self, meter: _Meter) -> Iterator[Pair]:
+        """The same for the second time."""
+        lines = _read(self.copy or self.file, self.label)
+        return read_pairs(meter.counted(lines), self.form, self.label)
+
+    def _kept(self, copy: IO[bytes]) -> Iterator[bytes]:
         try:
-            with stdin() if self.name == STDIN else Path(self.name).open("rb") as file:
-                yield file
+            for line in _read(self.file, self.label):
+                copy.write(line)
+                yield line
+            copy.flush()
         except OSError as error:
-            raise UsageError(f"{self.label}: {error.strerror}") from None
+            raise CommandError(
+                f"{self.label} can't be kept until all of it is checked: {error.strerror}; nothing was "
+                "loaded. A file, in place of a pipe, needs no such room"
+            ) from None
 
 
-def _source(name: str, form: str | None) -> _Source:
+def _format(name: str, form: str | None) -> PairFormat:
     if form is not None:
-        return _Source(name, PairFormat(form))
+        return PairFormat(form)
     if name == STDIN:
-        return _Source(name, PairFormat.JSONL)
+        return PairFormat.JSONL
     told = format_of(name)
     if told is None:
         raise UsageError(f"{name}: the name tells no format; say --format csv, tsv or jsonl")
-    return _Source(name, told)
+    return told
 
 
-def _checked(sources: Sequence[_Source]) -> int | None:
-    """Read the files through; the answer is their bytes in all, None where stdin is among them."""
-    meter = _Meter()
-    for source in sources:
-        if source.name != STDIN:
-            for _ in source.pairs(meter):
-                pass
-    return None if any(source.name == STDIN for source in sources) else meter.bytes
+def _must_be_known(profile: Profile, space: str) -> None:
+    """Refuse a space that isn't there before anything is read. Raises CommandError."""
+    try:
+        reader = Reader.open(profile)
+    except StoreError as error:
+        raise CommandError(str(error)) from None
+    try:
+        must_exist(reader, space)
+    finally:
+        reader.close()
 
 
-def _loaded(engine: Engine | Remote, space: str, sources: Sequence[_Source], total: int | None) -> int:
-    """Load all pairs, a batch being written while the next is read; how many there were."""
+def _opened(name: str, profile: Profile, files: ExitStack) -> tuple[IO[bytes], IO[bytes] | None]:
+    """The file, and what to keep it in where it can't be read twice. Raises CommandError."""
+    label = "stdin" if name == STDIN else name
+    try:
+        file = files.enter_context(stdin() if name == STDIN else _file(name))
+        file.read(0)
+    except OSError as error:
+        raise UsageError(f"{label}: {error.strerror}") from None
+    if file.seekable():
+        return file, None
+    try:
+        return file, files.enter_context(_nameless_file(profile.root))
+    except OSError as error:
+        raise CommandError(f"{profile.root} can't be written: {error.strerror}") from None
+
+
+def _file(name: str) -> IO[bytes]:
+    return Path(name).open("rb")
+
+
+@contextmanager
+def _nameless_file(directory: Path) -> Iterator[IO[bytes]]:
+    file = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115 -- what could not be written is not missed
+    try:
+        yield file
+    finally:
+        with suppress(OSError):
+            file.close()
+
+
+def _read(file: IO[bytes], label: str) -> Iterator[bytes]:
+    """The file's lines. Raises CommandError where they can't be read."""
+    while True:
+        try:
+            line = file.readline()
+        except OSError as error:
+            raise CommandError(f"{label} can't be read: {error.strerror}") from None
+        if not line:
+            return
+        yield line
+
+
+def _checked(sources: Sequence[_Source], meter: _Meter, *, quiet: bool) -> int:
+    """Read all of it through; how many pairs there are. Raises CommandError."""
     count = 0
+    with byte_bar("check", None, quiet=quiet) as show:
+        for source in sources:
+            for _ in source.first(meter):
+                count += 1
+                if count % BATCH_PAIRS == 0:
+                    show(meter.bytes)
+    return count
+
+
+def _load(
+    engine: Engine | Remote, space: str, sources: Sequence[_Source], whole: _Whole, *, quiet: bool
+) -> None:
+    """Load all pairs, a batch being written while the next is read."""
+    done = under_way = 0
     writing: Future[None] | None = None
     meter = _Meter()
-    with byte_bar(f"load {space}", total) as show:
+    with byte_bar(f"load {space}", whole.bytes, quiet=quiet) as show:
         try:
             for batch in _batches(sources, meter):
                 if writing is not None:
                     writing.result()
-                writing = engine.load(space, batch)
-                count += len(batch)
+                done += under_way
+                writing, under_way = engine.load(space, batch), len(batch)
                 show(meter.bytes)
             if writing is not None:
                 writing.result()
-        except (PairError, KeyboardInterrupt) as error:
-            if writing is not None:
-                writing.result()
-            complain(f"{count:,} pairs were loaded before this:")
-            raise error from None
-    return count
+        except BaseException:
+            complain(
+                f"{done:,} of {_counted(whole.pairs)} were loaded before this. The same load again puts "
+                "in the rest: what is in already stays as it is"
+            )
+            raise
 
 
 def _batches(sources: Sequence[_Source], meter: _Meter) -> Iterator[list[Pair]]:
-    """All pairs in order. What stands before a bad line comes before its error."""
+    """All pairs in order."""
     batch: list[Pair] = []
     size = 0
     for source in sources:
-        try:
-            for pair in source.pairs(meter):
-                batch.append(pair)
-                size += len(pair[0]) + len(pair[1] or b"")
-                if len(batch) >= BATCH_PAIRS or size >= BATCH_BYTES:
-                    yield batch
-                    batch, size = [], 0
-        except PairError:
-            yield batch
-            raise
+        for pair in source.again(meter):
+            batch.append(pair)
+            size += len(pair[0]) + len(pair[1] or b"")
+            if len(batch) >= BATCH_PAIRS or size >= BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
     yield batch
+
+
+def _counted(pairs: int) -> str:
+    return "1 pair" if pairs == 1 else f"{pairs:,} pairs"

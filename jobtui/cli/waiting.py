@@ -37,11 +37,12 @@ class LeftAtOnce(Exception):
 class Listening:
     """Waits for a desk; the first signal ends that. `interrupted` is that signal, None while none came."""
 
-    def __init__(self, desk: Engine | Remote) -> None:
+    def __init__(self, desk: Engine | Remote, *, quiet: bool = False) -> None:
         self.interrupted: signal.Signals | None = None
         self._desk = desk
         self._inbox: SimpleQueue[Sequence[Message] | signal.Signals | None] = SimpleQueue()
         self._show: ShowJob | None = None
+        self._quiet = quiet
 
     def result(self, future: Future[T]) -> T:
         """The future's result, once it is there. Raises what the future does, and LeftAtOnce."""
@@ -56,7 +57,7 @@ class Listening:
 
     def until_ended(self, jobs: tuple[int, ...]) -> tuple[Job, ...]:
         """The jobs, once they have ended. Raises LeftAtOnce."""
-        with job_bars() as self._show:
+        with job_bars(quiet=self._quiet) as self._show:
             ended = self.result(self._desk.ended(jobs))
         self._show = None
         return ended
@@ -84,8 +85,8 @@ class Listening:
 class Waiting(Listening):
     """Waits for an engine; the first signal stops what runs in it, the second ends the waiting."""
 
-    def __init__(self, engine: Engine) -> None:
-        super().__init__(engine)
+    def __init__(self, engine: Engine, *, quiet: bool = False) -> None:
+        super().__init__(engine, quiet=quiet)
         self._engine = engine
         self._jobs: tuple[int, ...] = ()
 
@@ -111,10 +112,13 @@ class Waiting(Listening):
         self._engine.run = Run.NONE
         self._engine.turn_guests_away()
         active = self._engine.active()
-        own = [job.id for job in active if job.id in self._jobs]
-        others = [job for job in active if job.id not in self._jobs and _runs_here(job)]
-        told = [f"Stopping {counted_jobs(own)}", *map(_stopped_too, others), "once more leaves at once"]
-        self.say("; ".join(told))
+        here = [job for job in active if _runs_here(job)]
+        asked_for = self._jobs or tuple(job.id for job in here)  # a server's own are all that run there
+        own = [job.id for job in active if job.id in asked_for]
+        others = [job for job in here if job.id not in asked_for]
+        if own or others:
+            told = [f"Stopping {counted_jobs(own)}", *map(_stopped_too, others), "once more leaves at once"]
+            self.say("; ".join(told))
         for job_id in (*own, *(job.id for job in others)):
             asked = self._engine.execute(f"STOP JOB {job_id}", Session())
             asked.add_done_callback(partial(self._stop_answered, job_id))
@@ -139,9 +143,9 @@ def _stopped_too(job: Job) -> str:
 
 
 @contextmanager
-def waiting_for(engine: Engine) -> Iterator[Waiting]:
+def waiting_for(engine: Engine, *, quiet: bool = False) -> Iterator[Waiting]:
     """Hear the engine and the signals until the block ends; a signal that is ignored stays ignored."""
-    waiting = Waiting(engine)
+    waiting = Waiting(engine, quiet=quiet)
     with listening(engine, waiting):
         yield waiting
 

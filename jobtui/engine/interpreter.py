@@ -114,7 +114,7 @@ class Interpreter:
         if self._engine.mirroring is not None:
             orders = self._engine.mirroring.orders
             again = orders.recover(statement.jobs) if statement.jobs else orders.recover_all(session.space)
-            return _ordered(words, await again)
+            return _ordered(words, await again, _nothing_to_recover(session.space))
         spaces = await self._engine.known_spaces()
         gone: set[str] = set()
 
@@ -128,10 +128,10 @@ class Interpreter:
             return [self._new_job(book, job.command, spaces[job.space], job.id) for job in old]
 
         jobs = await self._queue(edit)
-        names = ", ".join(f"'{name}'" for name in sorted(gone))
-        return results.new_jobs(
-            words, jobs, f"Passed over jobs of spaces that no longer exist: {names}" if gone else ""
-        )
+        if gone:
+            names = ", ".join(f"'{name}'" for name in sorted(gone))
+            return results.new_jobs(words, jobs, f"Passed over jobs of spaces that no longer exist: {names}")
+        return results.new_jobs(words, jobs, "" if jobs else _nothing_to_recover(session.space))
 
     def _recoverable(self, book: Book, job_id: int, spaces: dict[str, Space]) -> Job:
         job = answers.recoverable(book.get(job_id), job_id, self._engine.history)
@@ -227,8 +227,13 @@ async def _parsed(text: str) -> list[Statement] | Answer:
     return await asyncio.to_thread(answers.parsed, text)
 
 
-def _ordered(words: str, ordered: Ordered) -> Result:
-    return results.new_jobs(words, ordered.jobs, ordered.notice)
+def _ordered(words: str, ordered: Ordered, otherwise: str = "") -> Result:
+    return results.new_jobs(words, ordered.jobs, ordered.notice or ("" if ordered.jobs else otherwise))
+
+
+def _nothing_to_recover(space: str | None) -> str:
+    of = f" of space '{space}'" if space is not None else ""
+    return f"Nothing to recover: no failed or stopped job{of} that has not been recovered yet"
 
 
 def _absolute(cwd: Path, typed: str) -> Path:

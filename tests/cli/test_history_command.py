@@ -71,7 +71,7 @@ def test_an_export_is_every_job_in_full(nba: CommandLine) -> None:
 def test_an_export_into_a_file_is_for_its_owner_and_overwrites_nothing(nba: CommandLine) -> None:
     told = nba("history", "export", "jobs.jsonl")
     file = nba.home / "jobs.jsonl"
-    assert (told.returncode, told.stdout, told.stderr) == (0, "", "jobs.jsonl: 1 jobs\n")
+    assert (told.returncode, told.stdout, told.stderr) == (0, "", "jobs.jsonl: 1 job\n")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     again = nba("history", "export", "jobs.jsonl")
     assert (again.returncode, again.stderr) == (

@@ -103,7 +103,7 @@ def test_a_profile_s_name_has_its_limits(jobtui: CommandLine) -> None:
 
 def test_a_directory_that_was_deleted_is_no_obstacle(nba: CommandLine) -> None:
     place = ("--data-dir", str(nba.data))
-    for words in (("-e", "SHOW SPACES"), ("-e", "ADMIN FLUSH nba"), ("doctor",), ("history", "verify")):
+    for words in (("-e", "SHOW SPACES"), ("-q", "-e", "ADMIN FLUSH nba"), ("doctor",), ("history", "verify")):
         told = in_a_deleted_directory(nba, *place, *words)
         assert (told.returncode, told.stderr) == (0, ""), words
 
@@ -170,3 +170,17 @@ def test_a_read_only_disk_is_said_and_can_still_be_read(jobtui: CommandLine, unm
         told = run(jobtui, *place, *words)
         assert told.returncode == 1
         assert "Read-only file system" in told.stderr
+
+
+def test_a_pipe_that_does_not_fit_on_the_disk_is_refused_and_nothing_is_loaded(
+    jobtui: CommandLine, unmounted: Path
+) -> None:
+    jobtui.data = unmounted
+    jobtui.done("-e", "CREATE SPACE nba")
+    ended = jobtui("load", "nba", "-", "--format", "csv", stdin="k,v\n" * 300_000)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        "jobtui: stdin can't be kept until all of it is checked: No space left on device; nothing was loaded. "
+        "A file, in place of a pipe, needs no such room\n"
+    )
+    assert jobtui.done("dump", "nba") == ""

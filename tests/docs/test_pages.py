@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "CONTRIBUTING.md", "docs/architecture.md")
+ALL = ("CHANGELOG.md", *PAGES[:2], *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))))
 TOPS = ("jobtui/", "tests/", "benchmarks", "styles", "docs/", "man/", "screenshots/", ".ci/")
 
 
@@ -23,10 +24,15 @@ def test_every_path_that_is_named_is_there(name: str) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", ALL)
 def test_every_link_leads_to_a_file(name: str) -> None:
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", page(name)) if "://" not in link]
     assert [link for link in links if not ((ROOT / name).parent / link).exists()] == []
+
+
+def test_every_page_of_the_docs_is_reached_from_the_readme() -> None:
+    linked = {name for name in ALL if f"({name})" in page("README.md")}
+    assert linked == set(ALL) - {"README.md"}
 
 
 def test_every_bare_module_is_in_a_room() -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import datetime
@@ -116,7 +117,7 @@ def test_csv_of_several_results_is_a_usage_error_and_nothing_runs(nba: CommandLi
 
 
 def test_a_closed_pipe_is_no_error(nba: CommandLine) -> None:
-    with nba.started("-e", "ADMIN FLUSH nba; SHOW JOBS; SHOW SPACES") as process:
+    with nba.started("-e", "ADMIN FLUSH nba; SHOW JOBS; SHOW SPACES", "--quiet") as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
@@ -154,7 +155,7 @@ def test_a_locale_without_utf8_prints_foreign_names_as_escapes(jobtui: CommandLi
 def test_a_statement_that_fails_is_1_and_what_ran_before_it_stands(nba: CommandLine) -> None:
     ended = nba("-e", "ADMIN FLUSH nba;\n SHOW JOB 99; ADMIN FLUSH nba")
     assert (ended.returncode, ended.stdout) == (1, new_job(1))
-    assert ended.stderr == "-e:2:2: Job 99 does not exist\n"
+    assert ended.stderr.splitlines()[0] == "-e:2:2: Job 99 does not exist"
     assert [row["Status"] for row in nba.rows("SHOW JOBS")] == ["finished"]
 
 
@@ -317,3 +318,21 @@ def test_python_dash_m_and_the_command_are_the_same() -> None:
         subprocess.run([*run, "--version"], capture_output=True, check=True).stdout for run in runs
     )
     assert first == second
+
+
+def test_where_there_is_nothing_to_recover_that_is_said_below_the_empty_box(nba: CommandLine) -> None:
+    for text, of in (("RECOVER JOB", ""), ("USE nba; RECOVER JOB", " of space 'nba'")):
+        ended = nba("-e", text)
+        assert (ended.returncode, len(ended.stdout.splitlines())) == (0, 3)
+        assert (
+            ended.stderr
+            == f"Nothing to recover: no failed or stopped job{of} that has not been recovered yet\n"
+        )
+    assert nba("-e", "RECOVER JOB", "--quiet").stderr == ""
+
+
+def test_how_a_job_ended_is_said_unless_it_is_to_be_quiet(nba: CommandLine) -> None:
+    assert re.fullmatch(
+        r"Job 1 \(compact nba\) finished in \d\.\d s, from .+ to .+\n", nba("-e", "ADMIN COMPACT nba").stderr
+    )
+    assert nba("-q", "-e", "ADMIN COMPACT nba").stderr == ""

@@ -73,12 +73,38 @@ def test_a_bad_line_in_any_file_leaves_the_space_as_it_was(nba: CommandLine) -> 
     assert held(nba) == {}
 
 
-def test_what_stood_before_a_bad_line_of_stdin_is_loaded_and_counted(nba: CommandLine) -> None:
+def test_a_bad_line_of_a_pipe_leaves_the_space_as_it_was(nba: CommandLine) -> None:
     ended = nba("load", "nba", "-", stdin='{"key": "a", "value": "1"}\n{"key": "b"}\n')
     assert ended.returncode == 1
-    assert ended.stderr.splitlines()[0] == "1 pairs were loaded before this:"
-    assert ended.stderr.splitlines()[1].startswith('jobtui: stdin:2: one of "value" and "value_base64"')
+    assert ended.stderr.startswith('jobtui: stdin:2: one of "value" and "value_base64"')
+    assert held(nba) == {}
+    assert [path.name for path in nba.profile.root.iterdir() if path.is_file()] == []
+
+
+def test_a_file_on_stdin_is_read_from_where_it_stands(nba: CommandLine) -> None:
+    (nba.home / "a.csv").write_text("passed over\na,1\n")
+    with (nba.home / "a.csv").open("rb", buffering=0) as file:
+        file.seek(len("passed over\n"))
+        with nba.started("load", "nba", "-", "--format", "csv", stdin=file) as process:
+            assert process.wait(60) == 0
     assert held(nba) == {b"a": b"1"}
+
+
+def test_a_fifo_is_loaded_as_a_file_is(nba: CommandLine) -> None:
+    os.mkfifo(nba.home / "a.csv")
+    with nba.started("load", "nba", "a.csv") as process:
+        (nba.home / "a.csv").write_text("a,1\nb,2\n")
+        assert process.wait(60) == 0
+    assert held(nba) == {b"a": b"1", b"b": b"2"}
+
+
+@pytest.mark.parametrize(("rows", "told"), [("", "0 pairs"), ("a,1\n", "1 pair"), ("a,1\nb\n", "2 pairs")])
+def test_a_load_says_how_many_pairs_there_were_unless_it_is_to_be_quiet(
+    nba: CommandLine, rows: str, told: str
+) -> None:
+    words = ("load", "nba", "-", "--format", "csv")
+    assert nba(*words, stdin=rows).stderr == f"{told} loaded into nba\n"
+    assert nba(*words, "--quiet", stdin=rows).stderr == ""
 
 
 @pytest.mark.parametrize(

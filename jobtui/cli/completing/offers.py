@@ -12,8 +12,13 @@ from jobtui.cli.arguments import ConfigCommand
 from jobtui.engine.profile import Profile
 
 _PLACE = ("--profile", "--nebula", "-u", "--tls", "--data-dir", "--config")
-_WITHOUT_VERB = ("-e", "-f", "--format", "--detach", "--wait", "--demo")
-_OPTIONS = {"load": ("--format",), "dump": ("--format",), "history": ("--format",), "serve": ("--background",)}
+_WITHOUT_VERB = ("-e", "-f", "--format", "--detach", "--wait", "--quiet", "--demo")
+_OPTIONS = {
+    "load": ("--format", "--quiet"),
+    "dump": ("--format",),
+    "history": ("--format", "--quiet"),
+    "serve": ("--background",),
+}
 _WITHOUT_PLACE = ("help", "completion")
 _CHOICES = {
     "config": ("print", "path", "check"),

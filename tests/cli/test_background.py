@@ -1,0 +1,28 @@
+"""Starting a server in the background where its log can't be written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from jobtui.cli.background import begin_in
+from jobtui.cli.exits import CommandError
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_log_without_room_is_told_before_anything_is_started() -> None:
+    log = Path("/dev/full")
+    with pytest.raises(
+        CommandError, match="/dev/full can't be written: No space left on device; nothing was started"
+    ):
+        begin_in(os.open(log, os.O_WRONLY), log)
+
+
+def test_the_log_tells_when_a_server_is_started(tmp_path: Path) -> None:
+    log = tmp_path / "serve.log"
+    file = os.open(log, os.O_WRONLY | os.O_CREAT)
+    begin_in(file, log)
+    os.close(file)
+    assert log.read_text().endswith(" starting\n")
