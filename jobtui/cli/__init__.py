@@ -7,7 +7,7 @@
     serve.py           the owner without a screen; front.py lets a dashboard become one
     verdicts.py        how jobs ended, in words and as an exit status
     formats.py         a text's answer as box, JSON, JSON lines or CSV
-    bars.py            progress on stderr: bars on a terminal (rich, imported there alone), else a line now and then
+    bars.py            progress on stderr: bars on a terminal (rich, imported there alone), else a line at times
     load.py, dump.py   key-value pairs into a space and out of it; pairs/ holds their file formats
     dashboard.py       the dashboard, and --demo
     config_command.py  `jobtui config`; history_command.py  `jobtui history`
