@@ -254,8 +254,9 @@ class LinkState(enum.StrEnum):
 class Link(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """The connection to a cluster at the moment of telling.
 
-    `since` (aware, UTC) is when the state began. Connected: `address` is the server's. Lost: `detail` says
-    why, and `retry_in` in how many seconds from now the next attempt begins (None: it is under way).
+    `since` (aware, UTC) is when the state began. Connected: `address` is the server's, and `detail` says since
+    when it has not answered ("" while it does). Lost: `detail` says why, and `retry_in` in how many seconds
+    from now the next attempt begins (None: it is under way).
     Refused: the cluster or its certificate said no, `detail` says how; nothing is tried again until
     somebody asks for it, since repeated failures can lock an account.
     """

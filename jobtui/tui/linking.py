@@ -25,8 +25,10 @@ _GLYPHS = {
 
 
 def link_piece(link: Link) -> Piece:
-    """`● 10.0.0.5:9669`, `◌ connecting`, `✖ lost`."""
+    """`● 10.0.0.5:9669`, `◌ connecting`, `✖ lost`; `◌ 10.0.0.5:9669` where it does not answer."""
     words = link.address if link.state is LinkState.CONNECTED and link.address else link.state.value
+    if link.state is LinkState.CONNECTED and link.detail:
+        return f"{_GLYPHS[LinkState.CONNECTING]} {words}", _INKS[LinkState.CONNECTING]
     return f"{_GLYPHS[link.state]} {words}", _INKS[link.state]
 
 
@@ -35,6 +37,8 @@ def link_alarm(link: Link, told: datetime, now: datetime, retry_key: str) -> str
 
     `told` is when the link was told, which its `retry_in` counts from.
     """
+    if link.state is LinkState.CONNECTED and link.detail:
+        return f"{link.detail[0].upper()}{link.detail[1:]}: what is shown may be from before"
     reason = f": {link.detail}" if link.detail else ""
     if link.state is LinkState.REFUSED:
         return f"Not connected{reason}. {retry_key} tries again"

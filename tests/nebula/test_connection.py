@@ -263,6 +263,32 @@ def test_a_graphd_that_is_slow_keeps_neither_the_loop_nor_an_order_waiting() -> 
     run(test())
 
 
+def test_a_look_that_is_not_answered_for_long_is_told_until_there_is_an_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("jobtui.storage.nebula.mirror.LATE_SECONDS", 0.01)
+
+    async def test() -> None:
+        with GraphdDouble(Cluster()) as graphd:
+            async with mirrored(graphd) as mirror:
+                await mirror.ready()
+                told = Told(mirror)
+                graphd.faults.append(Fault.HANG)
+                asked = asyncio.ensure_future(mirror.jobs("nba"))
+                await told.hear(lambda: told.links[-1].detail)
+                assert told.links[-1].detail.startswith("no answer since ")
+                assert told.links[-1].state is LinkState.CONNECTED
+                graphd.go_on()
+                await asked
+                await told.hear(lambda: not told.links[-1].detail)
+                assert (told.links[-1].state, told.links[-1].address) == (
+                    LinkState.CONNECTED,
+                    f"127.0.0.1:{graphd.port}",
+                )
+
+    run(test())
+
+
 def test_an_answer_that_does_not_come_in_time_is_a_timeout() -> None:
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:

@@ -25,6 +25,11 @@ NOW = FakeClock().now()
         (Link(LinkState.CONNECTING, NOW), "◌ connecting", ""),
         (Link(LinkState.CONNECTED, NOW, address="10.0.0.5:9669"), "● 10.0.0.5:9669", ""),
         (
+            Link(LinkState.CONNECTED, NOW, "10.0.0.5:9669", "no answer since 17:21:30"),
+            "◌ 10.0.0.5:9669",
+            "No answer since 17:21:30: what is shown may be from before",
+        ),
+        (
             Link(LinkState.REFUSED, NOW, detail="bad password"),
             "✖ refused",
             "Not connected: bad password. R tries again",

@@ -63,6 +63,7 @@ def test_a_text_that_is_not_answered_yet_is_told_in_the_header(tmp_path: Path) -
         async with on_a_cluster(tmp_path, ScriptedMirror()) as (shown, prod):
             prod.cluster(lambda mirror: mirror.answers.clear())
             await shown.press("colon")
+            await shown.until(lambda: shown.dashboard.bar.typing)
             await shown.paste("ADMIN FLUSH nba")
             await shown.press("enter")
             await shown.shows("asked of prod")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -98,8 +98,15 @@ class LinkKeeper:
 
     def answered(self, address: str) -> None:
         """A call was answered, perhaps by another server than the one that was known."""
-        if self.link.state is LinkState.CONNECTED and address and address != self.link.address:
-            self._tell(replace(self.link, address=address))
+        address = address or self.link.address
+        if self.link.state is LinkState.CONNECTED and (address, "") != (self.link.address, self.link.detail):
+            self._tell(replace(self.link, address=address, detail=""))
+
+    def unanswered(self, seconds: float) -> None:
+        """A call has been without an answer for that long: tell of it until one is answered."""
+        if self.link.state is LinkState.CONNECTED and not self.link.detail:
+            asked = (self._clock.now() - timedelta(seconds=seconds)).astimezone()
+            self._tell(replace(self.link, detail=f"no answer since {asked:%H:%M:%S}"))
 
     def lost(self, error: StorageError) -> None:
         """A call found no graphd: go on trying, unless the error is of a kind that trying does not mend."""

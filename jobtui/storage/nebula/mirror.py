@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from jobtui.storage.base import Capabilities, Code, Host, Link, MirroredJob, Space, StorageError
@@ -13,6 +14,8 @@ from jobtui.storage.nebula.table import Refusal, Table
 
 # a new metad leader is found by graphd within a second or two, and the next look will be told
 LEADER_SECONDS = 1.0
+# a look without an answer for so long is told: what is shown is no longer new
+LATE_SECONDS = 5.0
 
 
 class GraphdMirror:
@@ -102,11 +105,14 @@ class GraphdMirror:
         return reply
 
     async def _asked(self, text: str, space: str) -> Table | Refusal:
+        late = asyncio.get_running_loop().call_later(LATE_SECONDS, self._keeper.unanswered, LATE_SECONDS)
         try:
             reply = await self._looks.ask(text)
         except StorageError as error:
             self._keeper.lost(error)
             raise StorageError(error.code, error.host, space, error.detail) from None
+        finally:
+            late.cancel()
         self._keeper.answered(self._looks.address)
         return reply
 
