@@ -31,7 +31,7 @@ JOB_COLUMNS: tuple[Column, ...] = (
     Column("space", "Space", 6, 30, gives=10, sorts=True),
     Column("hosts", "Hosts", 5, 5, gives=9, right=True, sorts=True),
     Column("reclaimed", "Reclaimed", 9, 10, gives=8, right=True, sorts=True),
-    Column("origin", "From", 8, 24, gives=6, sorts=True),
+    Column("origin", "From", 8, 24, gives=6, sorts=True, natural=14),
     Column("reason", "Reason", 12, 60, gives=5, fills=True, sorts=True),
 )
 DEFAULT_COLUMNS = ("id", "command", "status", "progress", "start", "stop", "took", "reason")
