@@ -6,7 +6,7 @@ The help is beside it, in help_texts.py; a test holds it to the parser.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -251,9 +251,15 @@ def _checked_verb(words: Sequence[str]) -> str | None:
         elif not name and verb is None:
             verb = word
             if word not in VERBS:
-                hint = "; statements go after -e" if " " in word else _near(word, VERBS)
+                hint = "; statements go after -e" if _begins_a_text(word) else _near(word, VERBS)
                 raise UsageError(f"there is no command '{word}'{hint}")
     return verb
+
+
+def _begins_a_text(word: str) -> bool:
+    from jobtui.language.forms import FORMS
+
+    return " " in word or word.upper() in {form.verb for form in FORMS}
 
 
 def _near(word: str, known: Sequence[str]) -> str:
@@ -265,7 +271,7 @@ def _near(word: str, known: Sequence[str]) -> str:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} (jobtui --help shows what there is)")
+        raise UsageError(f"{message} ({self.prog} --help shows what there is)")
 
 
 class _Settled(Exception):
@@ -332,13 +338,14 @@ def _add_operands(verb: str, parser: argparse.ArgumentParser) -> None:
         case "serve":
             parser.add_argument("--background", action="store_true")
         case "config":
-            parser.add_argument("what", nargs="?", choices=("print", "path", "check"), default="print")
+            wanted = _known(verb, ("print", "path", "check"))
+            parser.add_argument("what", nargs="?", type=wanted, default="print")
         case "history":
-            known = ("verify", "repair", "export")
-            parser.add_argument("what", metavar="verify, repair or export", choices=known)
+            wanted = _known(verb, ("verify", "repair", "export"))
+            parser.add_argument("what", metavar="verify, repair or export", type=wanted)
             parser.add_argument("target", metavar="FILE", nargs="?")
         case "completion":
-            parser.add_argument("shell", metavar="bash, zsh or fish", choices=SHELLS)
+            parser.add_argument("shell", metavar="bash, zsh or fish", type=_known(verb, SHELLS))
         case "help":
             parser.add_argument("words", metavar="STATEMENT", nargs="*")
 
@@ -355,6 +362,17 @@ def _add_options(parser: argparse.ArgumentParser, default: object) -> None:
     parser.add_argument("--tls", action=_Once, default=default)
     parser.add_argument("--data-dir", action=_Once, default=default, type=_path)
     parser.add_argument("--config", action=_Once, default=default, type=_path)
+
+
+def _known(verb: str, known: Sequence[str]) -> Callable[[str], str]:
+    """Takes one of these words alone; another one is refused with its near miss."""
+
+    def checked(word: str) -> str:
+        if word not in known:
+            raise UsageError(f"there is no 'jobtui {verb} {word}'{_near(word, known)}")
+        return word
+
+    return checked
 
 
 def _path(word: str) -> Path:

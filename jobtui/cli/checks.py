@@ -91,7 +91,8 @@ def owner(profile: Profile) -> Finding:
     try:
         found = owner_of(profile)
     except (OSError, StoreError) as error:
-        return Finding(Level.BAD, "lock", f"can't be seen: {error}", "see that your user may read the data")
+        why = error.strerror if isinstance(error, OSError) else error
+        return Finding(Level.BAD, "lock", f"can't be seen: {why}", "see that your user may read the data")
     if found is None:
         return Finding(Level.OK, "lock", "free: no jobtui has this profile")
     who = f"process {found.pid}" if found.pid is not None else "another process"

@@ -18,8 +18,11 @@ def check_format(form: str, statements: Sequence[Statement]) -> None:
         raise UsageError("--format csv holds the result of one statement; jsonl and json hold those of several")
 
 
-def printed(answer: Answer, form: str) -> Iterator[str]:
-    """The answer in that format, piece by piece, each piece to be ended with a line end."""
+def printed(answer: Answer, form: str, encoding: str) -> Iterator[str]:
+    """The answer in that format, piece by piece, each piece to be ended with a line end.
+
+    `encoding` is what the box is going to be printed in.
+    """
     match form:
         case "json":
             yield tables.to_json(answer.results, answer.failure)
@@ -32,4 +35,4 @@ def printed(answer: Answer, form: str) -> Iterator[str]:
         case _:
             boxes = [result for result in answer.results if result.columns]
             for number, result in enumerate(boxes):
-                yield ("\n" if number else "") + tables.box(result)
+                yield ("\n" if number else "") + tables.box(result, encoding)

@@ -146,7 +146,7 @@ def _reach_the_cluster(engine: Engine, waiting: Waiting, statements: Sequence[St
 def tell(answer: Answer, asked: RunText, label: str) -> int:
     """Print the results, and what went wrong; the answer is the exit status so far."""
     output = streams.Output()
-    for piece in printed(answer, asked.format):
+    for piece in printed(answer, asked.format, output.encoding):
         output.write(f"{piece}\n")
     output.flush()
     for result in answer.results:
@@ -168,6 +168,6 @@ def _tell_syntax(error: StatementError, asked: RunText, label: str) -> int:
         start, end = error.span
         failure = Failure(error.text[start:end], error.message, error.line, error.column, syntax=True)
         output = streams.Output()
-        output.write("".join(f"{piece}\n" for piece in printed(Answer(failure=failure), "json")))
+        output.write("".join(f"{piece}\n" for piece in printed(Answer(failure=failure), "json", "utf-8")))
         output.flush()
     return Exit.USAGE

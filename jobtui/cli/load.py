@@ -6,6 +6,7 @@ What can't be read twice (a pipe) is kept meanwhile in a file without a name, be
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -180,12 +181,15 @@ def _read(file: IO[bytes], label: str) -> Iterator[bytes]:
 def _checked(sources: Sequence[_Source], meter: _Meter, *, quiet: bool) -> int:
     """Read all of it through; how many pairs there are. Raises CommandError."""
     count = 0
-    with byte_bar("check", None, quiet=quiet) as show:
+    known = [os.fstat(source.file.fileno()).st_size for source in sources if source.copy is None]
+    total = sum(known) if len(known) == len(sources) else None
+    with byte_bar("check", total, quiet=quiet) as show:
         for source in sources:
             for _ in source.first(meter):
                 count += 1
                 if count % BATCH_PAIRS == 0:
                     show(meter.bytes)
+        show(meter.bytes)
     return count
 
 

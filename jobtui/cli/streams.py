@@ -38,6 +38,11 @@ class Output:
     def __init__(self) -> None:
         self.closed = sys.stdout is None
 
+    @property
+    def encoding(self) -> str:
+        """What text is printed in."""
+        return "utf-8" if self.closed else sys.stdout.encoding
+
     def write(self, text: str) -> None:
         """Print the text. Raises CommandError where stdout can't be written."""
         self._attempt(lambda: sys.stdout.write(text))

@@ -9,6 +9,7 @@ own (so that a program reads it back exactly).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Final, Protocol
 
 from msgspec.structs import replace
@@ -44,28 +45,30 @@ class Failed(Protocol):
         ...
 
 
-def box(result: Result) -> str:
+def box(result: Result, encoding: str = "utf-8") -> str:
     """The table of a result, straight in a terminal whatever its cells hold; "" where it has no columns.
 
-    Widths are terminal cells. A result without rows is its header and two rules.
+    Widths are terminal cells. A result without rows is its header and two rules. What `encoding` does not
+    have is shown as escapes.
     """
-    return "\n".join(box_lines(result))
+    return "\n".join(box_lines(result, encoding))
 
 
-def box_lines(result: Result) -> Iterator[str]:
+def box_lines(result: Result, encoding: str = "utf-8") -> Iterator[str]:
     """The lines of `box`, one after the other: rows that fill more than a page are read twice, and not kept."""
     if not result.columns:
         return
     if len(result.rows) <= _PAGE:
         result = replace(result, rows=tuple(result.rows))
-    header = tuple(map(printable, result.columns))
+    shown = partial(_encodable, encoding=encoding)
+    header = tuple(map(shown, result.columns))
     widths = [max(_LEAST_WIDTH.get(name, 0), cells(name)) for name in header]
     for row in _rows(result):
-        widths = [max(width, cells(printable(cell))) for width, cell in zip(widths, row.cells, strict=True)]
+        widths = [max(width, cells(shown(cell))) for width, cell in zip(widths, row.cells, strict=True)]
     across = sum(widths) + 3 * len(widths) + 1
     yield from ("=" * across, _boxed(header, widths), "=" * across)
     for row in _rows(result):
-        yield _boxed(tuple(map(printable, row.cells)), widths)
+        yield _boxed(tuple(map(shown, row.cells)), widths)
         yield "-" * across
 
 
@@ -123,6 +126,11 @@ def cells(text: str) -> int:
     from rich.cells import cell_len
 
     return cell_len(text)
+
+
+def _encodable(text: str, encoding: str) -> str:
+    shown = printable(text)
+    return shown if shown.isascii() else shown.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _boxed(line: Sequence[str], widths: Sequence[int]) -> str:

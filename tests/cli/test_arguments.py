@@ -129,10 +129,17 @@ REFUSED = [
     (["history", "verify", "--format", "csv"], "--format has no meaning beside history verify"),
     (["history", "export", "--format", "tsv"], "there is no format 'tsv' here: jsonl, json or csv"),
     (["history", "verify", "x"], "history verify takes no file: 'x'"),
-    (["completion", "tcsh"], "invalid choice: 'tcsh'"),
+    (["completion", "tcsh"], "there is no 'jobtui completion tcsh'; there are bash, zsh, fish"),
     (["help", "show", "--profile", "x"], "--profile has no meaning beside help"),
     (["doctor", "--format", "csv"], "--format has no meaning beside doctor"),
     (["SHOW JOBS"], "there is no command 'SHOW JOBS'; statements go after -e"),
+    (["show", "jobs"], "there is no command 'show'; statements go after -e"),
+    (["history", "verfy"], "there is no 'jobtui history verfy'; did you mean verify?"),
+    (["config", "chekc"], "there is no 'jobtui config chekc'; did you mean check?"),
+    (["load", "nba"], "(jobtui load --help shows what there is)"),
+    (["--data-dir", "a", "dump", "nba", "--data-dir", "b"], "--data-dir was given twice"),
+    (["-q"], "--quiet needs statements"),
+    (["doctor", "--quiet"], "--quiet has no meaning beside doctor"),
     (["config", "print", "more"], "more"),
 ]
 

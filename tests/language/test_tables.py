@@ -180,6 +180,14 @@ FULL = Result(
 )
 
 
+def test_a_box_is_straight_where_the_terminal_lacks_the_characters() -> None:
+    given = Result("SHOW SPACES", ("Name",), (Row(("图谱",), {}), Row(("nba",), {})))
+    lines = box(given, "ascii").splitlines()
+    assert lines[3] == r"| \u56fe\u8c31 |"
+    assert len({len(line) for line in lines}) == 1
+    assert box(given, "gb18030") == box(given)
+
+
 def test_json_is_an_array_with_an_object_a_statement() -> None:
     told = json.loads(to_json([Result("USE nba", notice="the space is empty"), FULL], Broken()))
     assert told == [
