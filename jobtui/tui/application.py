@@ -106,8 +106,7 @@ class DashboardApp(BaseApp[int]):
         # what may come after the first frame
         self._painted()
         self.context.places.ask()
-        for problem in self.context.keymap.problems:
-            self.dashboard.tell(problem, "warning")
+        self.dashboard.tell_all(self.context.keymap.problems, "keys of the keymap were left out")
         if self.context.store.trouble:
             self.dashboard.tell(self.context.store.trouble, "warning")
 

@@ -72,6 +72,21 @@ _D, _T, _J, _P, _S, _H, _B, _F = (
     Where.FILTER,
 )
 
+
+def _sorting(where: Where, prefix: str = "") -> tuple[Command, ...]:
+    ways = (
+        ("next", "greater_than_sign", "Sort by the column to the right", "sort_by(1)"),
+        ("previous", "less_than_sign", "Sort by the column to the left", "sort_by(-1)"),
+    )
+    return (
+        *(
+            _c(where, f"{prefix}sort_{way}", keys, f"sort by {way} column", text, action=action)
+            for way, keys, text, action in ways
+        ),
+        _c(where, f"{prefix}sort_reverse", "o", "reverse order", "Turn the order round", action="sort_reverse"),
+    )
+
+
 COMMANDS: tuple[Command, ...] = (
     # everywhere
     _c(_D, "bar", "colon", "command", "Go to the command bar", 70, priority=True),
@@ -143,23 +158,7 @@ COMMANDS: tuple[Command, ...] = (
     _c(_J, "mark_all", "a", "mark all", "Mark every job in view"),
     _c(_J, "invert", "i", "invert marks", "Mark what is not marked in view, and the other way round"),
     _c(_J, "unmark", "u", "unmark all", "Take all marks away"),
-    _c(
-        _J,
-        "sort_next",
-        "greater_than_sign",
-        "sort by next column",
-        "Sort by the column to the right",
-        action="sort_by(1)",
-    ),
-    _c(
-        _J,
-        "sort_previous",
-        "less_than_sign",
-        "sort by previous column",
-        "Sort by the column to the left",
-        action="sort_by(-1)",
-    ),
-    _c(_J, "sort_reverse", "o", "reverse order", "Turn the order round"),
+    *_sorting(_J),
     _c(_J, "columns", "c", "columns", "Choose the columns"),
     _c(_J, "follow", "f", "follow", "Keep the cursor on the newest job"),
     _c(_J, "watch", "w", "watch", "Tell when the job under the cursor ends"),
@@ -196,11 +195,13 @@ COMMANDS: tuple[Command, ...] = (
     _c(_S, "space_new", "n", "new", "Write a CREATE SPACE in the command bar", 40, action="new"),
     _c(_S, "space_drop", "D", "drop", "Drop the space under the cursor", action="drop"),
     _c(_S, "space_look", "L", "look", "Look into an adopted space (opening it writes there)", action="look"),
+    *_sorting(_S, "space_"),
     # hosts
     _c(_H, "host_flush", "F", "flush", "Flush a space of the host under the cursor", 10, action="flush"),
     _c(
         _H, "host_compact", "C", "compact", "Compact a space of the host under the cursor", 20, action="compact"
     ),
+    *_sorting(_H, "host_"),
     # command bar
     _c(
         _B,

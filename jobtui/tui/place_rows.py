@@ -18,7 +18,7 @@ SPACE_COLUMNS = (
     Column("size", "Size", 9, 10, right=True, sorts=True),
     Column("memory", "In Memory", 10, 10, right=True, gives=3, sorts=True),
     Column("pending", "To Compact", 11, 11, right=True, gives=1, sorts=True),
-    Column("jobs", "Jobs", 12, 40, gives=4, fills=True),
+    Column("jobs", "Jobs", 12, 40, gives=4, fills=True, sorts=True),
 )
 HOST_COLUMNS = (
     Column("name", "Host", 8, 40, sorts=True),
@@ -80,6 +80,7 @@ def space_rows(
         "size": lambda look: -1 if look.size is None else look.size,
         "memory": lambda look: -1 if look.memory is None else look.memory,
         "pending": lambda look: -1 if look.pending is None else look.pending,
+        "jobs": lambda look: sum(counts(look.space.name).values()),
     }
     ordered = sorted(looks, key=values[sort], reverse=descending)  # type: ignore[arg-type]
     return [(look.space.name, _space(look, counts(look.space.name))) for look in ordered]

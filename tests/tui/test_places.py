@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+from jobtui.tui.widgets.table import Table
 from tests.support.dashboards import HOSTS, stage
 
 SPACES = {"nba": HOSTS, "test2": ["cold0"]}
@@ -55,6 +56,30 @@ def test_dropping_a_space_says_that_it_can_not_be_undone(tmp_path: Path) -> None
             await shown.press("y")
             await shown.shows("space test2")
             assert "nba" not in shown.behind.storage.catalogue
+
+    asyncio.run(run())
+
+
+def test_spaces_and_hosts_are_sorted_by_key(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, {"nba": ["a", "b"], "srq": ["a"]}, auto=True) as shown:
+
+            def order() -> list[object]:
+                table = shown.dashboard.place.home
+                assert isinstance(table, Table)
+                return [table.rows.key_at(index) for index in range(len(table.rows))]
+
+            await shown.press("2")
+            await shown.until(lambda: shown.dashboard.place.title == "spaces" and order() == ["nba", "srq"])
+            await shown.press("o")
+            await shown.until(lambda: order() == ["srq", "nba"])
+            await shown.press("greater_than_sign")
+            await shown.shows("Hosts▼")
+            assert order() == ["nba", "srq"]
+            await shown.press("less_than_sign")
+            await shown.shows("Name▲")
+            await shown.press("3", "o")
+            await shown.until(lambda: order() == ["b", "a"])
 
     asyncio.run(run())
 

@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 
 from jobtui.engine.failures import StorageError, StoreError
 from jobtui.tui.base_app import InkScreen
+from jobtui.tui.commands import BY_ID
 from jobtui.tui.context import Context
 from jobtui.tui.lines import Ink, Line
 from jobtui.tui.widgets.bar import CommandBar
@@ -57,6 +58,15 @@ class Conversation(InkScreen):
     def tell(self, text: str, severity: str = "information") -> None:
         """Say it in passing."""
         raise NotImplementedError
+
+    def tell_all(self, troubles: Sequence[str], many: str) -> None:
+        """Say what is wrong: the one thing, or that there are `many` and where they are told."""
+        if len(troubles) == 1:
+            self.tell(troubles[0], "warning")
+        elif troubles:
+            self.transcript.add([Said(((text, Ink.WARNING),)) for text in troubles])
+            key = self.context.keymap.shown(BY_ID["transcript"])
+            self.tell(f"{len(troubles)} {many}: {key} tells which and why", "warning")
 
     def leave_bar(self) -> None:
         """Give the focus back to where one was."""

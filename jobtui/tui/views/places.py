@@ -193,10 +193,12 @@ class PlacesView(View):
     def on_table_sort_asked(self, message: Table.SortAsked) -> None:
         """A header was clicked."""
         message.stop()
-        same = message.column == self._sorting.key
-        self._sorting = Sorting(
-            message.column, not self._sorting.descending if same else message.column != "name"
-        )
+        self._sort_by(message.column)
+
+    def _sort_by(self, column: str) -> None:
+        """Sort by this column; by the same one again: the other way round."""
+        same = column == self._sorting.key
+        self._sorting = Sorting(column, not self._sorting.descending if same else column != "name")
         self.table.sorting = self._sorting
         self._fill()
 
@@ -211,6 +213,16 @@ class PlacesView(View):
     def action_compact(self) -> None:
         """Compact."""
         self._ask("compact")
+
+    def action_sort_by(self, by: int) -> None:
+        """Sort by the next column that can be sorted by."""
+        keys = [placed.column.key for placed in self.table.shown if placed.column.sorts]
+        at = keys.index(self._sorting.key) if self._sorting.key in keys else 0
+        self._sort_by(keys[(at + by) % len(keys)])
+
+    def action_sort_reverse(self) -> None:
+        """Turn the order round."""
+        self._sort_by(self._sorting.key)
 
     def action_look(self) -> None:
         """Look into an adopted space too."""
