@@ -27,7 +27,8 @@ def verdict(job: Job) -> str:
         took = f" in {span(job.took)}" if job.took is not None else ""
         return f"Job {job.id} ({job.label}) finished{took}{_worth(job)}"
     ended = f"{job.status}" if job.status.ended else "did not end as it should"
-    return f"Job {job.id} ({job.label}) {ended}{': ' if job.reason else ''}{job.reason}"
+    reason = job.reason or next((task.reason for task in job.tasks if task.detached), "")
+    return f"Job {job.id} ({job.label}) {ended}{': ' if reason else ''}{reason}"
 
 
 def _worth(job: Job) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.support.commands import CommandLine
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula_cluster import Cluster
 from tests.support.storaged_double import StoragedDouble
+from tests.support.terminal import Terminal
 
 CONFIG = """
 profile = "prod"
@@ -63,6 +65,37 @@ def test_another_body_than_ok_is_the_reason(jobtui: CommandLine, storaged: Stora
     storaged.body = None
     assert jobtui.rows("RECOVER JOB")[0]["New Job Id"] == 2
     assert jobtui.rows("SHOW JOB 2")[0]["recovered_from"] == 1
+
+
+def test_ctrl_c_leaves_the_host_to_its_work_and_says_so(jobtui: CommandLine, storaged: StoragedDouble) -> None:
+    storaged.hangs = True
+    with jobtui.started("-e", "ADMIN COMPACT nba") as process:
+        storaged.wait_for_a_call()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    storaged.go_on()
+    assert process.returncode == 130
+    assert "Job 1 (compact nba) stopped: no longer waiting; the host goes on" in err.decode()
+    told = jobtui.rows("SHOW JOB 1")
+    assert (told[0]["Status"], told[1]["Status"], told[1]["detached"]) == ("stopped", "stopped", True)
+
+
+def test_a_stop_on_screen_says_that_the_host_goes_on(jobtui: CommandLine, storaged: StoragedDouble) -> None:
+    storaged.hangs = True
+    with Terminal(jobtui.words(), environment=jobtui.environment, cwd=jobtui.home) as terminal:
+        terminal.shows("● 127.0.0.1")
+        terminal.press(":")
+        terminal.shows("esc leave")
+        terminal.paste("ADMIN COMPACT nba")
+        terminal.press("enter")
+        storaged.wait_for_a_call()
+        terminal.shows("▶ 1 running")
+        terminal.paste("STOP JOB 1")
+        terminal.press("enter")
+        terminal.shows("■ stopped", "stop 1 jobs 1 tasks")
+        terminal.press("escape")
+        terminal.shows("detached", "the host goes on")
+        storaged.go_on()
 
 
 def test_version_1_needs_no_graphd_and_no_password(tmp_path: Path, storaged: StoragedDouble) -> None:
