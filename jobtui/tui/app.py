@@ -19,6 +19,8 @@ def load() -> None:
     """Import what `run` needs: most of a start, and it can be done before there is a desk."""
     # read once, when textual is imported: twice the frames make a key visible sooner
     os.environ.setdefault("TEXTUAL_FPS", "120")
+    # how long an esc may yet become another key: those of a terminal come in one piece
+    os.environ.setdefault("ESCDELAY", "50")
     # a busy engine thread would hold a frame back for the usual 5 ms
     sys.setswitchinterval(_SWITCH_SECONDS)
     # a third of a start is collecting garbage among modules that will never be any

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -19,6 +20,7 @@ _INKS = {
     "comment": Ink.COMMENT,
     "error": Ink.WRONG,
 }
+_HINT = re.compile(r"did you mean .+\?$")
 # past this length a text is pasted, not typed: it is judged when it is sent
 _LONGEST_JUDGED = 4000
 
@@ -75,8 +77,15 @@ def remark(thought: Thought, text: str, column_of: Callable[[int], int | None], 
         return ((f"  {wrong.message}", Ink.WARNING),)
     carets = "^" * max(1, width_of(text[wrong.start : wrong.end].split("\n")[0]))
     message = clean(wrong.message)
-    if column + len(carets) + 1 + width_of(message) <= width or column < len(message):
+    hint = _HINT.search(message)
+    if hint is not None and column + len(carets) + 1 + width_of(message) > width:
+        # all of it comes with the answer; of one line the near miss is worth most
+        message = hint[0]
+    if column + len(carets) + 1 + width_of(message) <= width:
         line: Line = ((" " * column, Ink.PLAIN), (carets, Ink.WARNING), (f" {message}", Ink.WARNING))
-    else:
+    elif column > width_of(message):
         line = ((message.rjust(column - 1), Ink.WARNING), (" ", Ink.PLAIN), (carets, Ink.WARNING))
+    else:
+        # what is wrong is underlined where it stands: the words matter more than the caret
+        line = ((f" {message}", Ink.WARNING),)
     return cut(line, width)
