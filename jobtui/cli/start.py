@@ -6,8 +6,12 @@ import os
 import sys
 from collections.abc import Sequence
 
-from jobtui.cli import arguments, streams
+from jobtui.cli import streams
 from jobtui.cli.exits import CommandError, Exit
+
+TYPE_CHECKING = False  # typing's own costs --version a tenth of its time
+if TYPE_CHECKING:
+    from jobtui.cli import arguments
 
 
 def start(argv: Sequence[str] | None = None) -> int:
@@ -19,13 +23,23 @@ def start(argv: Sequence[str] | None = None) -> int:
             from jobtui.cli.completing.answering import answer
 
             return answer(words[1:])
-        asked = arguments.parse_arguments(words, piped=streams.is_fed())
-        return _carry_out(asked)
+        if list(words) == ["--version"]:
+            return _show_version()
+        from jobtui.cli.arguments import parse_arguments
+
+        return _carry_out(parse_arguments(words, piped=streams.is_fed()))
     except CommandError as error:
         streams.complain(f"jobtui: {error}")
         return error.status
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
+    except ModuleNotFoundError as error:
+        if os.environ.get("JOBTUI_DEBUG"):
+            raise
+        streams.complain(
+            f"jobtui: the Python package {error.name} is missing; pip install jobtui brings all it needs"
+        )
+        return Exit.FAILED
     except Exception as error:
         if os.environ.get("JOBTUI_DEBUG"):
             raise
@@ -34,6 +48,8 @@ def start(argv: Sequence[str] | None = None) -> int:
 
 
 def _carry_out(asked: arguments.Asked) -> int:
+    from jobtui.cli import arguments
+
     match asked:
         case arguments.ShowHelp(verb):
             from jobtui.cli.help_command import show_help
@@ -48,9 +64,7 @@ def _carry_out(asked: arguments.Asked) -> int:
 
             return _print(SCRIPTS[shell])
         case arguments.ShowVersion():
-            from jobtui.cli.versions import version_line
-
-            return _print(f"{version_line()}\n")
+            return _show_version()
         case arguments.RunText():
             from jobtui.cli.headless import run_text
 
@@ -86,6 +100,13 @@ def _carry_out(asked: arguments.Asked) -> int:
             from jobtui.cli.dashboard import open_dashboard
 
             return open_dashboard(asked)
+
+
+def _show_version() -> int:
+    """Imports nothing that could be missing: what is installed is what it is asked for."""
+    from jobtui.cli.versions import version_line
+
+    return _print(f"{version_line()}\n")
 
 
 def _print(text: str) -> int:

@@ -16,6 +16,8 @@ import pytest
 
 from tests.support.commands import CommandLine, new_job
 
+ROOT = Path(__file__).parents[2]
+
 # ---- what is printed, and where
 
 
@@ -53,9 +55,22 @@ def test_showing_jobs_alone_imports_nothing_that_only_other_work_needs(nba: Comm
     assert not imported(nba, "-e", "SHOW JOBS LIMIT 20") & {"logging", "concurrent.futures", "csv", "json"}
 
 
-@pytest.mark.parametrize("words", [["--version"], ["--help"]])
-def test_version_and_help_import_next_to_nothing(jobtui: CommandLine, words: list[str]) -> None:
-    assert not imported(jobtui, *words) & (HEAVY | LIGHT)
+def test_help_imports_next_to_nothing(jobtui: CommandLine) -> None:
+    assert not imported(jobtui, "--help") & (HEAVY | LIGHT)
+
+
+def test_version_is_told_without_anything_that_pip_installs(tmp_path: Path) -> None:
+    alone = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); "]
+    alone[-1] += "from jobtui.cli import main; sys.exit(main(sys.argv[1:]))"
+    told = subprocess.run([*alone, "--version"], capture_output=True, text=True, check=True)
+    assert "msgspec missing" in told.stdout
+    failed = subprocess.run(
+        [*alone, "-e", "SHOW JOBS"], capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert failed.stderr == (
+        "jobtui: the Python package msgspec is missing; pip install jobtui brings all that it needs\n"
+    )
 
 
 def test_results_are_boxes_with_a_line_between(nba: CommandLine) -> None:
