@@ -10,7 +10,7 @@ from textual.strip import Strip
 
 
 class FrugalCompositor(Compositor):
-    """Asks the widgets that lie where something changed, for the lines that lie there."""
+    """Asks the widgets that lie where something changed, for the lines that lie there, and none behind them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,9 +26,12 @@ class FrugalCompositor(Compositor):
             yield from super()._get_renders(crop)
             return
         rows = Region(0, crop.y, self.size.width, crop.height)
-        for widget, (region, clip) in self.visible_widgets.items():
+        uncovered = list(self._changed)
+        for widget, (region, clip) in self.visible_widgets.items():  # those in front first
             shown = clip.intersection(rows)
             part = region.intersection(shown)
-            if part and any(part.overlaps(changed) for changed in self._changed):
-                lines = widget.render_lines(part.translate((-region.x, -region.y)))
-                yield region, shown, lines
+            if part and any(part.overlaps(changed) for changed in uncovered):
+                yield region, shown, widget.render_lines(part.translate((-region.x, -region.y)))
+                uncovered = [changed for changed in uncovered if not part.contains_region(changed)]
+                if not uncovered:
+                    return

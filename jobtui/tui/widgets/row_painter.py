@@ -29,6 +29,11 @@ class RowPainter:
 
     def __init__(self, ink: Callable[[Ink], Style]) -> None:
         self._ink = ink
+        self._known: dict[tuple[Style, Ink], Style] = {}
+
+    def forget(self) -> None:
+        """The inks look different now."""
+        self._known.clear()
 
     def row(
         self, gutter: Line, cells: Sequence[Line], placed: Sequence[Placed], width: int, ground: Style
@@ -79,7 +84,12 @@ class RowPainter:
 
     def _over(self, ground: Style, ink: Ink) -> Style:
         # a reversed cursor row would turn each ink into a patch of its own
-        return ground if ink is Ink.PLAIN or ground.reverse else ground + self._ink(ink)
+        if ink is Ink.PLAIN or ground.reverse:
+            return ground
+        style = self._known.get((ground, ink))
+        if style is None:
+            style = self._known[ground, ink] = ground + self._ink(ink)
+        return style
 
 
 def _put(segments: list[Segment], text: str, style: Style) -> None:

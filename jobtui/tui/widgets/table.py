@@ -12,13 +12,16 @@ from typing import Protocol
 
 from rich.style import Style
 from textual import events
+from textual.filter import ANSIToTruecolor, LineFilter
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
+from textual.scrollbar import ScrollBar
 from textual.strip import Strip
 
 from jobtui.tui.lines import Ink, Line, line_width
 from jobtui.tui.text import width_of
+from jobtui.tui.widgets.coarse_bar import CoarseBar
 from jobtui.tui.widgets.columns import GAP, Column, Placed, place
 from jobtui.tui.widgets.inked import Inked
 from jobtui.tui.widgets.plain_cache import PlainCache
@@ -299,7 +302,23 @@ class Table(ScrollView, Inked, can_focus=True):
     def notify_style_update(self) -> None:
         """Textual's hook: another theme."""
         super().notify_style_update()
+        self._painter.forget()
         self._painted.clear()
+
+    @property
+    def vertical_scrollbar(self) -> ScrollBar:
+        """Textual's hook: one that is not painted with every row."""
+        if self._vertical_scrollbar is None:
+            self._vertical_scrollbar = CoarseBar(
+                vertical=True, name="vertical", thickness=self.scrollbar_size_vertical
+            )
+            self._vertical_scrollbar.display = False
+            self.app._start_widget(self, self._vertical_scrollbar)
+        return self._vertical_scrollbar
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's hook: inks are no named colours in a theme that has colours of its own."""
+        return [one for one in super().get_line_filters() if not isinstance(one, ANSIToTruecolor)]
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """Textual's hook: what all lines have in common is looked up once."""
