@@ -37,7 +37,7 @@ def start(argv: Sequence[str] | None = None) -> int:
         if os.environ.get("JOBTUI_DEBUG"):
             raise
         streams.complain(
-            f"jobtui: the Python package {error.name} is missing; pip install jobtui brings all it needs"
+            f"jobtui: the Python package {error.name} is missing; pip install jobtui brings all that it needs"
         )
         return Exit.FAILED
     except Exception as error:
