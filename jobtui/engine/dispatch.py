@@ -48,6 +48,7 @@ class Dispatch:
         self._running: set[int] = set()
         self._starting: set[int] = set()
         self._busy: dict[str, _Work | None] = {}
+        self._hosts: set[str] = set()
         self._began: dict[int, float] = {}
         self._allowed: set[str] = set()
         self._unwritten: set[int] = set()
@@ -61,7 +62,7 @@ class Dispatch:
         """Take up the queue that the history holds."""
         for job in self._engine.ledger.active():
             if job.status is Status.QUEUE and job.origin is None:
-                heappush(self._queues.setdefault(job.space, []), job.id)
+                self._queue(job)
         self.pump()
 
     def end(self) -> None:
@@ -71,9 +72,13 @@ class Dispatch:
     def enqueue(self, jobs: Sequence[Job]) -> None:
         """Take jobs that have just been made durable into the queue."""
         for job in jobs:
-            heappush(self._queues.setdefault(job.space, []), job.id)
+            self._queue(job)
             self._allowed.add(job.space)
         self.pump()
+
+    def _queue(self, job: Job) -> None:
+        heappush(self._queues.setdefault(job.space, []), job.id)
+        self._hosts.update(task.host for task in job.tasks)
 
     def pump(self) -> None:
         """Look, once the loop gets to it, whether something can start."""
@@ -190,25 +195,21 @@ class Dispatch:
         return self._engine.run is Run.SUBMITTED and job.space in self._allowed
 
     def _heads(self) -> list[Job]:
+        current = self._engine.ledger.current
         occupied = {job.space for job in self._jobs(self._running | self._starting)}
-        heads = []
-        for space, queue in list(self._queues.items()):
+        heads, through = [], []
+        for space, queue in self._queues.items():
             if space in occupied:
                 continue
-            job = self._first_queued(queue)
-            if job is None:
-                del self._queues[space]
-            elif self._may_run(job):
+            while queue and ((job := current(queue[0])) is None or job.status is not Status.QUEUE):
+                heappop(queue)
+            if not queue:
+                through.append(space)
+            elif job is not None and self._may_run(job):
                 heads.append(job)
+        for space in through:
+            del self._queues[space]
         return heads
-
-    def _first_queued(self, queue: list[int]) -> Job | None:
-        while queue:
-            job = self._engine.ledger.current(queue[0])
-            if job is not None and job.status is Status.QUEUE:
-                return job
-            heappop(queue)
-        return None
 
     def _jobs(self, ids: Iterable[int]) -> list[Job]:
         return [job for job_id in ids if (job := self._engine.ledger.current(job_id)) is not None]
@@ -219,11 +220,13 @@ class Dispatch:
             self.wake()
         if self._ended or self._engine.trouble:
             return
+        if self._busy.keys() >= self._hosts:
+            return
         heads = self._heads()
         running = self._jobs(self._running - self._starting)
         limit = self._engine.settings.max_running_jobs - len(self._starting)
         silent = self._silent()
-        starts = schedule.decide(running, heads, self._busy.keys(), silent, limit)
+        starts = schedule.decide(running, heads, self._busy.keys(), silent, limit, self._hosts)
         for start in starts:
             job = self._engine.ledger.current(start.job)
             if job is not None:

@@ -24,15 +24,22 @@ class Start:
 
 
 def decide(
-    running: Iterable[Job], heads: Iterable[Job], busy: Collection[str], silent: Collection[int], limit: int
+    running: Iterable[Job],
+    heads: Iterable[Job],
+    busy: Collection[str],
+    silent: Collection[int],
+    limit: int,
+    hosts: Collection[str] | None = None,
 ) -> list[Start]:
     """What to start.
 
     `running`: the running jobs. `heads`: of each space without a running job, the oldest queued job that
     may run. `busy`: hosts with an operation under way or claimed. `silent`: running jobs that have given
-    no sign of life for long. `limit`: how many jobs may be at work at once.
+    no sign of life for long. `limit`: how many jobs may be at work at once. `hosts`: all that there are, where
+    that is known: once each is taken the rest need not be looked at.
     """
     taken = set(busy)
+    everything = None if hosts is None else len(taken.union(hosts))
     starts = []
     at_work = 0
     for job in sorted(running, key=_age):
@@ -42,7 +49,7 @@ def decide(
             starts.append(Start(job.id, tasks))
         at_work += bool(tasks) or (begun and job.id not in silent)
     for job in sorted(heads, key=_age):
-        if at_work >= limit:
+        if at_work >= limit or len(taken) == everything:
             break
         tasks = _startable(job, taken)
         if tasks:
