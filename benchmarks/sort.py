@@ -21,10 +21,10 @@ def _sorted_on_screen(run: Run) -> tuple[list[float], list[float]]:
     with stage(long_home(run), str(count_of(run))) as on:
         on.screen.presses("down", 3)
         for _ in range(3 if run.quick else 10):
-            before = on.screen.text()
             on.order("watch")
             on.told("watching")
             on.screen.quiet(0.3)
+            before = on.screen.text()
             sent = on.screen.send(">")
             on.screen.read(3.0)
             on.order("gap")
@@ -32,7 +32,9 @@ def _sorted_on_screen(run: Run) -> tuple[list[float], list[float]]:
             gaps.append(gap * 1e3)
             rows = _rows(before)
             moved = [
-                frame.at for frame, screen in on.screen.replayed() if _rows("\n".join(screen.display)) != rows
+                frame.at
+                for frame, screen in on.screen.replayed()
+                if frame.at > sent and _rows("\n".join(screen.display)) != rows
             ]
             if moved:  # the next column may have the same order
                 pages.append((moved[0] - sent) * 1e3)
