@@ -164,11 +164,14 @@ class Reader:
         return Overview(*self._places())
 
     def _places(self) -> tuple[tuple[SpaceLook, ...], tuple[Host, ...]]:
-        """The spaces and hosts as the files tell them; of a cluster only the spaces that had jobs are known."""
+        """The spaces and hosts as the files tell them; of a cluster those of the config and of jobs."""
         if self._settings.cluster is not None:
             from jobtui.storage.base import Space
 
-            return tuple(SpaceLook(Space(name, ()), None, None, None) for name in self.history.spaces()), ()
+            given = self._settings.cluster.spaces
+            names = sorted({*given, *self.history.spaces()})
+            spaces = (Space(name, tuple(given.get(name, ()))) for name in names)
+            return tuple(SpaceLook(space, None, None, None) for space in spaces), ()
         from jobtui.storage.local.catalogue import Catalogue
 
         catalogue = Catalogue.open(self._settings.storage, self._settings.hosts)

@@ -13,7 +13,7 @@ from jobtui.engine.profile import Profile
 from jobtui.engine.reader import Reader
 from jobtui.engine.remote import Remote
 from jobtui.model import LinkState, Status
-from jobtui.storage.nebula.settings import Address, ClusterSettings
+from jobtui.storage.nebula.settings import Address, ClusterSettings, RunMode
 from tests.support.engines import WAIT, Heard
 from tests.support.mirrors import MirrorBench, mirror_bench
 from tests.support.scripted_mirror import ScriptedMirror
@@ -91,6 +91,17 @@ def test_without_a_connection_the_spaces_of_the_history_are_known(owner: MirrorB
     assert "no connection to the cluster" in refused.message
     assert remote.spaces() == ("nba",)
     remote.close()
+
+
+def test_a_reader_knows_the_spaces_that_the_config_gives(tmp_path: Path) -> None:
+    spaces = {"nba": ("10.0.0.5",), "chain": ("10.0.0.5", "10.0.0.6")}
+    settings = ClusterSettings(name="old", run=RunMode.STORAGED, spaces=spaces)
+    with mirror_bench(tmp_path, ScriptedMirror(("nba",))):
+        reader = Reader.open(Profile("old", tmp_path, cluster=settings))
+        assert reader.spaces() == ("chain", "nba")
+        answer = reader.answer("USE chain; SHOW SPACES", Session(None, Path("/")))
+        assert [row.cells[:2] for row in answer.results[1].rows] == [("chain", "2"), ("nba", "1")]
+        reader.close()
 
 
 def test_a_reader_of_a_clusters_profile_knows_what_the_history_knows(

@@ -16,6 +16,7 @@ from tests.support.terminal import Terminal
 
 PEM = Path(__file__).parent / "tls"
 TRUSTED = f'tls = {{ ca = "{PEM}/ca.pem" }}'
+WAYS = ("we alone", "graphd alone", "a certificate of a stranger")
 STRANGERS = f'tls = {{ ca = "{PEM}/stranger.pem" }}'
 
 
@@ -48,6 +49,7 @@ def test_a_profile_with_the_right_authority_works(tmp_path: Path) -> None:
         (True, "", "it may be no graphd of 3.x, or want TLS"),
         (True, STRANGERS, "TLS: graphd's certificate is not trusted"),
     ],
+    ids=WAYS,
 )
 def test_a_text_is_refused_in_a_line_and_leaves_nothing_open(
     tmp_path: Path, speaks_tls: bool, tls: str, words: str
@@ -68,6 +70,7 @@ def test_a_text_is_refused_in_a_line_and_leaves_nothing_open(
         (True, "", ("✖ lost", "No connection since", "want TLS", "now")),
         (True, STRANGERS, ("✖ refused", "Not connected", "not trusted", "R tries again")),
     ],
+    ids=WAYS,
 )
 def test_the_dashboard_opens_and_tells_what_is_wrong(
     tmp_path: Path, speaks_tls: bool, tls: str, texts: tuple[str, ...]
