@@ -199,8 +199,10 @@ def _one_word_before(here: Situation) -> Remark | None:
 
 
 def _misplaced(here: Situation) -> Remark | None:
-    """SHOW JOBS FAILED, SHOW JOBS LIMIT 5 IN nba"""
+    """SHOW JOBS FAILED, SHOW JOBS LIMIT 5 IN nba, DROP SPACE nba IF EXISTS"""
     word, verb = here.word.upper(), here.written(0).upper()
+    if word == "IF" and here.may_end and verb in ("CREATE", "DROP"):
+        return Remark(f"IF {'NOT EXISTS' if verb == 'CREATE' else 'EXISTS'} stands before the name")
     if verb != "SHOW" or not here.may_end:
         return None
     if word in STATUSES:
@@ -213,13 +215,15 @@ def _misplaced(here: Situation) -> Remark | None:
 
 
 def _range(here: Situation) -> Remark | None:
-    """RECOVER JOB 1-3, BACKUP JOB 0 TO 22"""
+    """RECOVER JOB 1-3, BACKUP JOB 0 TO 22, SHOW JOB 1, 2, SHOW JOB 40-0"""
     if here.word.upper() not in ("-", ",", "TO", "AND", "..") or (here.word == "-" and here.before in BLANKS):
         return None
     if here.written(0).upper() == "BACKUP" and here.at == 3:
         return Remark("the first and the last id stand side by side, as in BACKUP JOB 0 22")
     if Mark.COMMA in here.expected:
         return Remark("ids are listed one by one, as in 1, 2, 3")
+    if here.written(0).upper() == "SHOW" and here.at == 3 and here.written(1).upper() == "JOB":
+        return Remark("one job is shown at a time, with all its tasks, as in SHOW JOB 40")
     return None
 
 

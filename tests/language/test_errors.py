@@ -118,6 +118,10 @@ def test_a_near_miss_is_named(text: str, near: str | None) -> None:
     [
         ("SHOW JOBS WHERE status = 'RUNNING'", "SHOW FAILED JOBS IN nba"),
         ("SHOW JOBS LIMIT 5 IN nba", "IN stands before LIMIT"),
+        ("SHOW JOB 1, 2", "one job is shown at a time, with all its tasks, as in SHOW JOB 40"),
+        ("SHOW JOB 40-0", "one job is shown at a time, with all its tasks, as in SHOW JOB 40"),
+        ("CREATE SPACE nba IF NOT EXISTS", "IF NOT EXISTS stands before the name"),
+        ("DROP SPACE nba IF EXISTS", "IF EXISTS stands before the name"),
         ("BACKUP JOB 0 TO 22", "BACKUP JOB 0 22"),
         ("BACKUP JOB 0-22", "BACKUP JOB 0 22"),
         ("RECOVER JOB 1-3", "1, 2, 3"),
