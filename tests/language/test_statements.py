@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from jobtui.language import StatementError, parse
@@ -114,3 +116,21 @@ def test_a_near_statement_is_refused(text: str) -> None:
 @pytest.mark.parametrize("example", [example for form in FORMS for example in form.examples])
 def test_every_example_of_the_help_is_a_statement(example: str) -> None:
     assert parse(example)
+
+
+def test_a_statement_is_a_frozen_dataclass_compared_and_shown_without_its_place() -> None:
+    (shown,) = parse(" SHOW JOBS IN nba")
+    assert dataclasses.asdict(shown) == {
+        "status": None,
+        "space": "nba",
+        "limit": None,
+        "archived": False,
+        "span": (1, 17),
+    }
+    assert shown == ShowJobs(space="nba")
+    assert hash(shown) == hash(ShowJobs(space="nba"))
+    assert shown != ShowJobs(space="nbb")
+    assert Use("a") != DropSpace("a")
+    assert repr(shown) == "ShowJobs(status=None, space='nba', limit=None, archived=False)"
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        shown.space = "x"  # type: ignore[misc, union-attr]
