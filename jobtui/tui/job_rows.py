@@ -177,10 +177,10 @@ def job_cell(job: Job, column: str, now: datetime, width: int) -> Line:
 
 
 def took(job: Job, now: datetime) -> float | None:
-    """Seconds from start to stop, or to now; None for a job that has not begun."""
-    if job.took is not None or job.start is None:
+    """Seconds from start to stop, or to now; None for a job that has not begun, or whose end nobody timed."""
+    if job.status.ended or job.start is None:
         return job.took
-    return max(0.0, ((job.stop or now) - job.start).total_seconds())
+    return max(0.0, (now - job.start).total_seconds())
 
 
 def _origin(job: Job, now: datetime) -> Line:

@@ -11,6 +11,8 @@ import pytest
 
 from jobtui.engine.desk import Session
 from jobtui.model import LinkState, Status
+from jobtui.tui.job_rows import job_cell
+from jobtui.tui.lines import Ink
 from jobtui.tui.settings import TuiSettings
 from tests.support.dashboards import Stage, showing
 from tests.support.engines import WAIT
@@ -88,6 +90,21 @@ def test_a_job_that_never_was_one_there_shows_no_id(tmp_path: Path) -> None:
             assert "40 on prod" in shown.row("▶ running")
             assert "on prod" not in shown.row("■ stopped")
             assert "asked of" not in shown.row("■ stopped")
+
+    asyncio.run(run())
+
+
+def test_how_long_a_job_took_is_not_guessed_where_the_cluster_tells_no_end(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with on_a_cluster(tmp_path, ScriptedMirror()) as (shown, prod):
+            prod.cluster(lambda mirror: mirror.put("nba", 40, command="compact"))
+            prod.heard.until(1, Status.RUNNING)
+            prod.clock.advance(3600)
+            unknown = {"status": Status.FAILED, "reason": "PAUSED", "stop": None}
+            prod.cluster(lambda mirror: mirror.change("nba", 40, **unknown))
+            await shown.shows("✖ failed", "PAUSED")
+            shown.dashboard.tick()
+            assert job_cell(prod.job(1), "took", prod.clock.now(), 12) == (("", Ink.PLAIN),)
 
     asyncio.run(run())
 
