@@ -97,8 +97,9 @@ async def live(photographer: Photographer) -> None:
 
 
 async def drill_down(photographer: Photographer) -> None:
-    """One job over the whole screen, its timeline."""
-    await photographer.run("ADMIN COMPACT nba")
+    """One job over the whole screen, its timeline: it waited for the one before it."""
+    await photographer.run("ADMIN COMPACT nba; ADMIN COMPACT nba")
+    await photographer.until(lambda: len(photographer.engine.active()) == 1)
     await photographer.until(lambda: (job := running(photographer)) and job > 0.3)
     await photographer.press("home", "enter", "right_square_bracket")
 

@@ -17,7 +17,7 @@ from jobtui.tui.lines import Ink, Line, Piece, line_width, wrapped
 from jobtui.tui.text import fit, width_of
 from jobtui.tui.widgets.lines_view import LinesView
 
-_KEYS = 13
+_KEYS = 14
 _TITLE = 25
 _TERM = 38
 # from this width on a command's title stands beside its meaning
