@@ -34,8 +34,8 @@ def history_command(asked: HistoryCommand) -> int:
 
 
 def _verify(profile: Profile) -> int:
-    found = looking_after.verify(profile)
-    _tell(found or (f"{profile.history}: all is well",))
+    found, before = looking_after.verify(profile)
+    _tell((*(f"found before: {line}" for line in before), *(found or (f"{profile.history}: all is well",))))
     if found:
         complain("jobtui history repair mends what can be mended, and keeps the rest in quarantine/")
     return Exit.FAILED if found else Exit.DONE

@@ -8,9 +8,15 @@ from jobtui.engine.profile import Profile
 from jobtui.history import check
 
 
-def verify(profile: Profile) -> tuple[str, ...]:
-    """All that is not as it was written, a line each; nothing: all is well. Raises StoreError."""
-    return tuple(map(str, check.verify(profile.history)))
+def verify(profile: Profile) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """All that is not as it was written, a line each, and what was found before.
+
+    Raises StoreError.
+    """
+    found = check.verify(profile.history)
+    places = {(note.file, note.byte) for note in found}
+    before = [note for note in check.earlier(profile.history) if (note.file, note.byte) not in places]
+    return tuple(map(str, found)), tuple(map(str, before))
 
 
 def repair(profile: Profile) -> tuple[str, ...]:

@@ -13,9 +13,16 @@ from jobtui.history.exporting import export
 from jobtui.history.follower import Follower
 from jobtui.history.inspecting import damage_of, miscounts
 from jobtui.history.io import Disk
+from jobtui.history.quarantine import remembered
 from jobtui.history.repairing import repair
 
-__all__ = ["export", "repair", "verify"]
+__all__ = ["earlier", "export", "repair", "verify"]
+
+
+def earlier(path: Path, disk: Disk | None = None) -> list[DamageNote]:
+    """What was noted so far, and is mended or may be, the oldest first. Raises StoreError."""
+    with readable():
+        return list(remembered(disk or Disk(), path))
 
 
 def verify(path: Path, disk: Disk | None = None) -> list[DamageNote]:

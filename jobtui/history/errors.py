@@ -12,6 +12,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import msgspec
 
@@ -41,6 +42,10 @@ class StoreFailed(StoreError):
     """The disk failed in a way that can't be mended by trying again: read-only from now on."""
 
 
+_NAMED: Final = 20
+"""Jobs whose ids are told one by one."""
+
+
 class Health(enum.Enum):
     """Whether the history takes changes: yes, not while the disk is full, or not any more."""
 
@@ -65,8 +70,11 @@ class DamageNote(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         place = self.file if self.byte is None else f"{self.file}, byte {self.byte}"
+        some = ", ".join(map(str, self.jobs[:_NAMED]))
+        more = f" and {len(self.jobs) - _NAMED} more" if len(self.jobs) > _NAMED else ""
+        whose = f", of job {some}{more}" if self.jobs else ""
         kept = f" (kept in {self.kept})" if self.kept else ""
-        return f"{place}: {self.what}{kept}"
+        return f"{place}: {self.what}{whose}{kept}"
 
 
 @contextmanager

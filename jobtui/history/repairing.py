@@ -76,6 +76,9 @@ class _Repair:
             segment.index_again()
             self._said.append(f"{index_file}: made again from the records")
             return segment
+        for note in notes:
+            kept = f"{QUARANTINE}/{Path(note.file).name}"
+            self._store.quarantine.remember(msgspec.structs.replace(note, kept=kept))
         whole = self._whole(segment)
         left = segment.left_in_index(whole.keys())
         self._old += [directory / name(segment.name) for name in (records_name, index_name)]

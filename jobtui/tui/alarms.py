@@ -31,6 +31,6 @@ def _damage(context: Context) -> str:
     if not notes:
         return ""
     jobs = sorted({job for note in notes for job in note.jobs})
-    whose = f" of job {units.ids(jobs)}" if jobs else ""
+    whose = f" of job {units.ids(jobs)}" if jobs and len(notes) > 1 else ""
     more = f" (and {len(notes) - 1} more)" if len(notes) > 1 else ""
     return f"The history was damaged{whose}: {notes[0]}{more}. jobtui history verify tells all of it"

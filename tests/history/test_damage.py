@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from jobtui.history import History, Query
-from jobtui.history.check import repair, verify
+from jobtui.history.check import earlier, repair, verify
 from jobtui.history.follower import Follower
 from jobtui.history.store import Limits, Store
 from jobtui.model import Job
@@ -244,6 +244,35 @@ def test_what_is_noted_once_is_mended_and_not_noted_again(
     assert (again, history.notes) == (jobs, ())
     history.close()
     assert verify(path) == []
+
+
+def test_damage_that_was_mended_is_still_told_of_with_its_jobs_and_what_was_kept(
+    journal_only: _Made, sealed: _Made, copied: Callable[[_Made], Path]
+) -> None:
+    path = copied(journal_only)
+    data = _journal(path).read_bytes()
+    start, line = next(each for each in _lines(data) if b'"put":{"id":3,' in each[1])
+    _journal(path).write_bytes(data.replace(line, line.replace(b'"put":{"id":3', b'"put":{"id":3 ', 1)[:-1], 1))
+    for _ in range(2):
+        _read(path)[1].close()
+        (note, *_) = [each for each in earlier(path) if each.kept]
+        assert (note.byte, note.jobs) == (start, (3,))
+        assert "of job 3" in str(note)
+        assert b'"put":{"id":3 ' in (path / note.kept).read_bytes()
+        assert verify(path) == []
+
+    path = copied(sealed)
+    segment = sorted(path.glob("seg-*.jsonl"))[1]
+    start = _lines(segment.read_bytes())[2][0]
+    data = bytearray(segment.read_bytes())
+    data[start + 50] ^= 1
+    segment.write_bytes(data)
+    (found,) = verify(path)
+    assert earlier(path) == []
+    repair(path)
+    (note,) = earlier(path)
+    assert (note.file, note.byte, note.jobs) == (found.file, found.byte, found.jobs)
+    assert (path / note.kept).read_bytes() == data
 
 
 def test_verify_of_a_sound_history_finds_nothing_and_writes_nothing(
