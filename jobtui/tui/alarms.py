@@ -30,7 +30,7 @@ def _damage(context: Context) -> str:
     notes = context.desk.history.notes
     if not notes:
         return ""
-    jobs = sorted({job for note in notes for job in note.jobs})
-    whose = f" of job {units.ids(jobs)}" if jobs and len(notes) > 1 else ""
-    more = f" (and {len(notes) - 1} more)" if len(notes) > 1 else ""
-    return f"The history was damaged{whose}: {notes[0]}{more}. jobtui history verify tells all of it"
+    others = sorted({job for note in notes[1:] for job in note.jobs}.difference(notes[0].jobs))
+    whose = f", of job {units.ids(others)}" if others else ""
+    more = f" (and {len(notes) - 1} more{whose})" if len(notes) > 1 else ""
+    return f"The history was damaged: {notes[0]}{more}. jobtui history verify tells all of it"
