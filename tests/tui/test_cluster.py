@@ -13,6 +13,7 @@ from jobtui.engine.desk import Session
 from jobtui.model import LinkState, Status
 from jobtui.tui.job_rows import job_cell
 from jobtui.tui.lines import Ink
+from jobtui.tui.panes.storage import NOT_TOLD
 from jobtui.tui.settings import TuiSettings
 from tests.support.dashboards import Stage, showing
 from tests.support.engines import WAIT
@@ -105,6 +106,19 @@ def test_how_long_a_job_took_is_not_guessed_where_the_cluster_tells_no_end(tmp_p
             await shown.shows("✖ failed", "PAUSED")
             shown.dashboard.tick()
             assert job_cell(prod.job(1), "took", prod.clock.now(), 12) == (("", Ink.PLAIN),)
+
+    asyncio.run(run())
+
+
+def test_what_a_cluster_does_not_tell_of_its_storage_is_said_in_a_line(tmp_path: Path) -> None:
+    async def run() -> None:
+        mirror = ScriptedMirror()
+        mirror.put("nba", 40)
+        async with on_a_cluster(tmp_path, mirror) as (shown, prod):
+            prod.cluster(lambda mirror: mirror.tell(LinkState.LOST))
+            await shown.shows("▶ running")
+            await shown.press("home", "right_square_bracket", "right_square_bracket")
+            await shown.until(lambda: shown.detail.strip() == NOT_TOLD)
 
     asyncio.run(run())
 

@@ -11,6 +11,7 @@ from jobtui.tui import units
 from jobtui.tui.lines import Ink, Line, cut
 from jobtui.tui.text import fit
 
+NOT_TOLD = "the cluster does not tell how large a space is on a host"
 _FIGURE = 20
 _LABEL = 12
 
@@ -28,6 +29,8 @@ def storage(job: Job, looks: Mapping[str, Look], width: int, ask: bool) -> list[
     `looks`: what was seen just now, by host. `ask`: the space is another program's, so nothing was looked at;
     say how to.
     """
+    if job.origin is not None:
+        return [((f" {NOT_TOLD}", Ink.MUTED),)]
     lines: list[Line] = []
     if ask:
         lines.append(ask_line())
