@@ -10,6 +10,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.geometry import Size
 from textual.message import Message
 from textual.screen import ModalScreen
 from textual.strip import Strip
@@ -160,19 +161,24 @@ class Question(ModalScreen[T | None]):
     def on_mount(self) -> None:
         """Textual's hook: the safe answer has the focus."""
         self.query_one(Choices).focus()
+        self._fit(self.app.size)
 
-    def on_resize(self) -> None:
-        """Textual's hook: as wide as what is said, as far as the screen allows; the rest is wrapped."""
+    def on_resize(self, event: events.Resize) -> None:
+        """Textual's hook."""
+        self._fit(event.size)
+
+    def _fit(self, size: Size) -> None:
+        """As wide as what is said, as far as the screen allows; the rest is wrapped."""
         title: Line = ((self._title, Ink.TITLE),)
         widest = max(line_width(line) for line in (title, *self._said))
         wide = [width_of(choice.title) + 12 for choice in self.choices]
         answers = sum(wide) if self._across else max(wide)
-        width = min(max(36, widest + _AROUND, answers + _AROUND), self.size.width - 2)
+        width = min(max(36, widest + _AROUND, answers + _AROUND), size.width - 2)
         said = [piece for line in self._said for piece in wrapped(line, width - _AROUND, hang=2)]
         self._text.show([*wrapped(title, width - _AROUND), *(((), *said) if said else ())])
         self.query_one("#question").styles.width = width
         # the answers are always in sight: what is said scrolls where both don't fit
-        room = self.size.height * 9 // 10 - _BORDERS
+        room = size.height * 9 // 10 - _BORDERS
         least = min(len(self._text.lines), _LEAST_SAID)
         asked = 1 if self._across else max(1, min(len(self.choices), room - least))
         self.query_one(Choices).styles.height = asked

@@ -22,6 +22,7 @@ _TITLE = 25
 _TERM = 38
 # from this width on a command's title stands beside its meaning
 _ROOMY = 88
+_WIDEST = 100
 _FILTER = (
     ("words", "jobs whose command, space, host or reason hold them all"),
     ("status:failed", "also queue, running, finished, stopped, ended, live; with commas: either"),
@@ -119,6 +120,8 @@ class Help(ModalScreen[None]):
         """Textual's hook."""
         self.query_one("#help").border_title = " keys "
         self.query_one("#help").border_subtitle = " esc "
+        # the first frame says something already; how wide it is exactly is known afterwards
+        self._show(min(_WIDEST, self.app.size.width * 96 // 100) - 5)
         self.call_after_refresh(self._fill)
 
     def on_resize(self) -> None:
@@ -126,7 +129,10 @@ class Help(ModalScreen[None]):
         self.call_after_refresh(self._fill)
 
     def _fill(self) -> None:
-        self._view.show(help_lines(self._working, self._keymap, self._view.inner_width))
+        self._show(self._view.inner_width)
+
+    def _show(self, width: int) -> None:
+        self._view.show(help_lines(self._working, self._keymap, width))
 
     def action_scroll_down(self) -> None:
         """A line down."""
