@@ -190,3 +190,16 @@ def test_a_hostile_name_works_as_any_other_or_is_refused_with_the_reason(tmp_pat
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "etc"]
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["root"]
     assert bystander.read_text() == "untouched"
+
+
+# ---- hosts that nobody needs yet
+
+
+def test_no_host_is_started_before_somebody_asks_for_it(tmp_path: Path) -> None:
+    with real(tmp_path) as it:
+        it.engine.idle().result(20)
+        assert it.engine.storage._workers == {}
+        assert it.engine.host_names() == ()
+        hosts = it.engine.overview().result(20).hosts
+        assert it.engine.host_names() == tuple(host.name for host in hosts)
+        assert set(it.engine.storage._workers) == set(it.engine.host_names())

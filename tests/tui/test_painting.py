@@ -1,0 +1,100 @@
+"""What is painted after a change: the whole change, and nothing that it has nothing to do with."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual._compositor import ChopsUpdate
+
+from jobtui.tui.widgets.coarse_bar import CoarseBar
+from jobtui.tui.widgets.header import Header
+from tests.support.dashboards import Stage, stage
+
+
+def text_of(strip: Any) -> str:
+    return "".join(segment.text for segment in strip)
+
+
+def holes(shown: Stage, update: ChopsUpdate) -> list[str]:
+    """Where a part of the screen that is to be painted is not, or is not what the whole screen shows there."""
+    whole = shown.app.screen._compositor.render_strips()
+    wrong = []
+    for y, begin, until in update.spans:
+        for end, (x, strip) in zip(update.chop_ends[y], update.chops[y].items(), strict=False):
+            if x < until and end > begin:
+                seen = None if strip is None else text_of(strip)
+                if seen != text_of(whole[y].crop(x, end)):
+                    wrong.append(f"{x},{y}: {seen!r}")
+    return wrong
+
+
+@pytest.mark.parametrize("size", [(60, 16), (160, 40)])
+def test_every_partial_update_paints_all_of_what_changed(tmp_path: Path, size: tuple[int, int]) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, size=size, auto=True) as shown:
+            wrong: list[str] = []
+            partial = 0
+            display = shown.app._display
+
+            def checked(screen: Any, renderable: Any) -> None:
+                nonlocal partial
+                if isinstance(renderable, ChopsUpdate):
+                    partial += 1
+                    wrong.extend(holes(shown, renderable))
+                display(screen, renderable)
+
+            shown.app._display = checked  # type: ignore[method-assign]
+            await shown.say("ADMIN FLUSH nba;" * 12)
+            for keys in (
+                ["down", "down", "pagedown", "end", "home"],
+                ["right_square_bracket", "space", "greater_than_sign", "o"],
+                ["colon", "S", "H", "tab", "escape", "escape"],
+                ["slash", "f", "l", "escape", "T", "2", "1"],
+            ):
+                await shown.press(*keys)
+                await shown.pilot.pause()
+            assert wrong == []
+            assert partial > 10
+
+    asyncio.run(run())
+
+
+def test_a_move_of_the_cursor_asks_the_header_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, auto=True) as shown:
+            await shown.say("ADMIN FLUSH nba;" * 3)
+            await shown.pilot.pause()
+            asked: list[object] = []
+            paint = Header.render_lines
+
+            def noted(header: Header, crop: Any) -> Any:
+                asked.append(crop)
+                return paint(header, crop)
+
+            before = shown.cursor
+            monkeypatch.setattr(Header, "render_lines", noted)
+            await shown.press("down")
+            await shown.until(lambda: shown.cursor != before)
+            assert asked == []
+
+    asyncio.run(run())
+
+
+def test_a_scrollbar_looks_the_same_a_page_further_in_a_million_rows() -> None:
+    class Placed(CoarseBar):
+        size = property(lambda self: self.tall)  # type: ignore[assignment]
+
+    bar = Placed.__new__(Placed)
+    CoarseBar.__init__(bar)
+    bar.tall = type("Size", (), {"height": 40})  # type: ignore[attr-defined]
+    bar.set_reactive(CoarseBar.window_virtual_size, 1_000_000)
+    bar.set_reactive(CoarseBar.window_size, 40)
+    assert bar.validate_position(500_000) == bar.validate_position(500_040)
+    assert bar.validate_position(500_000) != bar.validate_position(505_000)
+    assert bar.validate_position(999_960) == 999_960
+    assert bar.validate_position(0) == 0
+    bar.set_reactive(CoarseBar.window_virtual_size, 100)
+    assert bar.validate_position(7) == 7
