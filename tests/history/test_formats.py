@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from jobtui.history import History, Query, StoreTooNew, manifest, records
+from jobtui.history import History, Query, Sort, StoreTooNew, manifest, records
 from jobtui.history.check import verify
 from jobtui.history.framing import framed
 from jobtui.model import Job
-from tests.support import history_formats
+from tests.support import history_formats, plain_history
 from tests.support.history_formats import released
 
 
@@ -55,6 +56,19 @@ def test_every_released_format_opens_with_all_that_is_in_it(path: Path, write: b
         assert history.new_id() == expected.next_id
     history.close()
     assert verify(tmp_path / "history") == []
+
+
+@pytest.mark.parametrize("path", released(), ids=lambda path: path.name)
+def test_every_released_format_can_be_sorted_by_every_column(path: Path, tmp_path: Path) -> None:
+    expected = _expected(path)
+    history = History.open(_copy(path, tmp_path))
+    for sort, archived in itertools.product(Sort, (False, True)):
+        query = Query(sort=sort, archived=archived)
+        found = history.query(query)
+        assert found.ids(0, len(found)) == plain_history.answer(
+            query, expected.archived if archived else expected.jobs
+        )
+    history.close()
 
 
 def test_the_newest_released_format_is_the_one_that_is_written(tmp_path: Path) -> None:
