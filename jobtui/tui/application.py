@@ -85,8 +85,11 @@ class DashboardApp(BaseApp[int]):
         await super().on_event(event)
 
     async def _obeyed(self, event: events.Key | events.Paste) -> bool:
-        ours = not event.is_forwarded and self.screen_stack[-1:] == [self.dashboard]
-        return ours and await obey(self.dashboard, event)
+        if event.is_forwarded or self.screen_stack[-1:] != [self.dashboard]:
+            return False
+        # a terminal that is typed in has the focus, whether or not it said so
+        self.app_focus = True
+        return await obey(self.dashboard, event)
 
     # -- beginning and end --------------------------------------------------------------------------
 

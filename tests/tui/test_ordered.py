@@ -115,6 +115,19 @@ def test_a_long_text_is_thought_about_when_there_is_a_pause(tmp_path: Path) -> N
     asyncio.run(run())
 
 
+def test_a_window_that_comes_back_without_a_word_goes_on_where_it_was(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, auto=True) as shown:
+            typist = await bar(shown)
+            await shown.type("SHOW ")
+            shown.app.post_message(events.AppBlur())
+            await shown.until(lambda: shown.dashboard.focused is None)
+            at_once(shown, "JOBS")
+            await shown.until(lambda: typist.text == "SHOW JOBS")
+
+    asyncio.run(run())
+
+
 def test_esc_and_a_letter_soon_after_it_are_two_keys(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, auto=True) as shown:
