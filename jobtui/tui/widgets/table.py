@@ -322,6 +322,8 @@ class Table(ScrollView, Inked, can_focus=True):
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """Textual's hook: what all lines have in common is looked up once."""
+        if not self._placed:
+            self._place()  # the first frame comes before the first word of its size
         self._ground, self._width = self.rich_style, self.room
         return super().render_lines(crop)
 
