@@ -183,13 +183,17 @@ def _checked(sources: Sequence[_Source], meter: _Meter, *, quiet: bool) -> int:
     count = 0
     known = [os.fstat(source.file.fileno()).st_size for source in sources if source.copy is None]
     total = sum(known) if len(known) == len(sources) else None
-    with byte_bar("check", total, quiet=quiet) as show:
-        for source in sources:
-            for _ in source.first(meter):
-                count += 1
-                if count % BATCH_PAIRS == 0:
-                    show(meter.bytes)
-        show(meter.bytes)
+    try:
+        with byte_bar("check", total, quiet=quiet) as show:
+            for source in sources:
+                for _ in source.first(meter):
+                    count += 1
+                    if count % BATCH_PAIRS == 0:
+                        show(meter.bytes)
+            show(meter.bytes)
+    except KeyboardInterrupt:
+        complain("Nothing was loaded")
+        raise
     return count
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -88,6 +90,20 @@ def test_a_file_on_stdin_is_read_from_where_it_stands(nba: CommandLine) -> None:
         with nba.started("load", "nba", "-", "--format", "csv", stdin=file) as process:
             assert process.wait(60) == 0
     assert held(nba) == {b"a": b"1"}
+
+
+def test_an_interrupt_before_all_is_read_loads_nothing_and_says_so(nba: CommandLine) -> None:
+    with nba.started("load", "nba", "-", stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(
+            b'{"key": "a", "value": "1"}\n' * 100_000
+        )  # more than a pipe holds: it is being read
+        process.stdin.flush()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        assert process.stderr is not None
+        assert process.stderr.read() == b"Nothing was loaded\n"
+    assert held(nba) == {}
 
 
 def test_a_fifo_is_loaded_as_a_file_is(nba: CommandLine) -> None:
