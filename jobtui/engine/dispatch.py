@@ -341,9 +341,11 @@ class Dispatch:
     def _reporter(self, work: _Work) -> Report:
         def report(fraction: float | None, rate: float | None, before: Stats | None = None) -> None:
             work.heard = self._clock.steady()
-            job = self._engine.report_progress(work.job, work.task, fraction, before)
+            job = self._engine.ledger.current(work.job)
             if job is not None:
-                self._engine.publish([Progress(job, work.task, rate)])
+                progress = self._engine.progress
+                progress.note(work.job, work.task, fraction, before)
+                self._engine.publish([Progress(progress.put_into(job), work.task, rate)])
 
         return report
 

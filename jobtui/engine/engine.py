@@ -269,19 +269,6 @@ class Engine:
         """Tell whoever listens of a failure that nobody else is told of."""
         self.publish([Notice(_in_words(error), "error")])
 
-    def report_progress(
-        self, job_id: int, task: int, fraction: float | None, before: Stats | None = None
-    ) -> Job | None:
-        """Note how far a running task is, and what it began with; the job's snapshot with it.
-
-        None where the job has ended.
-        """
-        job = self.ledger.current(job_id)
-        if job is None:
-            return None
-        self.progress.note(job_id, task, fraction, before)
-        return self.progress.put_into(job)
-
     async def known_spaces(self) -> dict[str, Space]:
         """The spaces by name, fresh from the storage."""
         self.note_spaces(await self.storage.spaces())
@@ -341,9 +328,8 @@ class Engine:
     async def _learn_places(self) -> None:
         try:
             await self.known_spaces()
-            if (
-                self._connection is not None
-            ):  # to ask an embedded host starts its process: not before it has to be
+            # to ask an embedded host starts its process: not before it has to be
+            if self._connection is not None:
                 self._known_hosts = tuple(host.name for host in await self.storage.hosts())
         except StorageError:
             if self._connection is None:
