@@ -57,9 +57,7 @@ class Operation:
     def fail(self, code: Code = Code.IO, detail: str = "the disk says no") -> None:
         self._settle(lambda: self.end.set_exception(StorageError(code, self.host, self.space, detail)))
 
-    def progress(
-        self, fraction: float | None, rate: float | None = None, before: Stats | None = None
-    ) -> None:
+    def progress(self, fraction: float | None, rate: float | None = None, before: Stats | None = None) -> None:
         done: Future[None] = Future()
 
         def tell() -> None:
