@@ -95,7 +95,9 @@ class JobDetail(Detail):
         self.paint()
 
     def paint(self) -> None:
-        """Show what is known now."""
+        """Show what is known now; out of sight nothing: coming into sight is another width, and told."""
+        if not self.body.size.width:
+            return
         try:
             lines = self._lines(self.body.inner_width)
         except StoreError as error:
