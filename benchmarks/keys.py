@@ -153,9 +153,9 @@ def begin_work(on: Stage) -> None:
     """Have as many jobs run as fit on screen, and the cursor on the first."""
     on.order("run")
     on.told("running")
-    on.screen.quiet(1.2)
+    on.screen.read(1.2)  # it is never quiet: each second the times of running jobs go on
     on.screen.press("home")
-    on.screen.quiet(1.2)
+    on.screen.read(1.2)
     shown = on.screen.text()
     if shown.count("made_") < JOBS:
         raise RuntimeError(f"not all jobs are on screen:\n{shown}")
