@@ -95,6 +95,13 @@ class Disk:
             return None
         return found.st_ino, found.st_mtime_ns, found.st_size
 
+    def is_at(self, file: int, path: Path) -> bool:
+        """Whether an open file is what the path leads to; not where it was deleted or moved away."""
+        try:
+            return os.path.samestat(os.fstat(file), path.stat())
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
     def size_of(self, path: Path) -> int:
         """How long a file is."""
         return path.stat().st_size

@@ -7,6 +7,8 @@ there is room left for a while on a disk that has become full.
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -109,9 +111,15 @@ class Journal:
         return self.capacity - self.end
 
     def append(self, data: bytes) -> None:
-        """Write and sync. Raises OSError, after which this journal must not be written any more."""
+        """Write and sync. Raises OSError, after which this journal must not be written any more.
+
+        A file that was deleted, moved away or whose disk was taken away still takes every byte, and nobody
+        would find them again: that is an error, too.
+        """
         self._disk.write(self._file, data, self.end)
         self._disk.sync_data(self._file)
+        if not self._disk.is_at(self._file, self.path):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.path))
         self.end += len(data)
 
     def cut(self) -> None:

@@ -45,8 +45,8 @@ _decode: Final = msgspec.json.Decoder(Mark).decode
 class Lock:
     """The writer's lock, held until it is released or the process ends."""
 
-    def __init__(self, disk: Disk, file: int) -> None:
-        self._disk, self._file, self._pid = disk, file, os.getpid()
+    def __init__(self, disk: Disk, file: int, path: Path) -> None:
+        self._disk, self._file, self._path, self._pid = disk, file, path, os.getpid()
 
     @classmethod
     def take(cls, disk: Disk, directory: Path) -> Lock:
@@ -54,10 +54,11 @@ class Lock:
 
         A reader that looks whether the lock is free holds it for a moment, so one refusal is not the end.
         """
-        file = disk.open_to_write(directory / NAME)
+        path = directory / NAME
+        file = disk.open_to_write(path)
         for left in reversed(range(_TRIES)):
             if disk.try_lock(file):
-                return cls(disk, file)
+                return cls(disk, file, path)
             if left:
                 time.sleep(_PAUSE)
         mark = _marked(disk, file)
@@ -74,6 +75,13 @@ class Lock:
         """Leave a mark; it is not synced, for what it says is true whether it survives or not."""
         mark = _MARK % (self._pid, journal, durable, next_id, generation, b"true" if closed else b"false")
         self._disk.write(self._file, framed(mark).ljust(_ROOM), 0)
+
+    def holds(self) -> bool:
+        """Whether it still keeps others out: not where the directory was deleted, moved or unmounted."""
+        try:
+            return self._disk.is_at(self._file, self._path)
+        except OSError:
+            return False
 
     def release(self) -> None:
         """Give the lock back."""

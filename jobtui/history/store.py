@@ -257,7 +257,16 @@ class Store:
         return journal
 
     def _write_anew(self, drafts: Drafts, error: OSError | None = None) -> list[StoreError | None]:
-        """The journal failed, and is never tried again: everything goes on in a fresh one, if that works."""
+        """The journal failed, and is never tried again: everything goes on in a fresh one, if that works.
+
+        Not where the whole directory is another now, or none: what is sealed would not be found beside it.
+        """
+        if not self._lock.holds():
+            self._failed = (
+                f"The history's directory {self._directory} was deleted, moved or unmounted while jobtui "
+                "ran: put it back, and start jobtui again. Until then nothing can be kept, and nothing begins"
+            )
+            return [each or StoreFailed(self.trouble) for each in drafts.refusals]
         try:
             journal = self._new_journal(self.state.recent.values(), drafts.changes, base=True)
         except OSError as second:

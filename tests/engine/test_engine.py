@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from jobtui.engine.engine import Run
-from jobtui.history import History
+from jobtui.history import History, Query, Sort
 from jobtui.model import EventKind, Status
 from jobtui.storage.base import Code
+from tests.support.clock import FakeClock
 from tests.support.engines import WAIT, Bench, bench
 from tests.support.scripted import FULL, ScriptedStorage
 
@@ -373,6 +376,36 @@ def test_show_hosts_and_show_spaces_do_not_wait_for_a_host_that_hangs(three: Ben
     assert rows["solo"] == ("solo", "1", "", "", "")
     assert rows["nba"] == ("nba", "3", "12 KiB", "0 B", "12 KiB")
     assert ("far", "offline") in [row[:2] for row in three.rows("SHOW HOSTS")]
+
+
+def test_the_hour_that_daylight_saving_repeats_gives_no_negative_duration_and_no_other_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+    time.tzset()
+    try:
+        # 02:50 in summer; an hour later it is 02:50 again
+        clock = FakeClock(datetime(2026, 10, 25, 0, 50, tzinfo=UTC))
+        with bench(tmp_path, ScriptedStorage({"solo": ("far",)}), clock=clock) as it:
+            it.say("ADMIN FLUSH solo")
+            first = it.storage.operation("solo", "far")
+            clock.advance(1200)
+            first.finish()
+            it.engine.idle().result(WAIT)
+            it.say("ADMIN COMPACT solo")
+            it.storage.operation("solo", "far", 1).finish()
+            it.engine.idle().result(WAIT)
+            assert it.rows("SHOW JOBS") == [
+                ("1", "flush solo", "finished", "10/25/26 02:50:00", "10/25/26 02:10:00"),
+                ("2", "compact solo", "finished", "10/25/26 02:10:00", "10/25/26 02:10:00"),
+            ]
+            assert it.job(1).took == 1200
+            by_start = it.engine.history.query(Query(sort=Sort.START)).ids(0, 9)
+            assert list(by_start) == [1, 2]
+            assert len(it.engine.history.query(Query(since=datetime(2026, 10, 25, 1, 5, tzinfo=UTC)))) == 1
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_times_are_stored_in_utc_and_a_wall_clock_that_steps_back_reorders_nothing(

@@ -170,6 +170,20 @@ def test_after_a_failed_sync_that_can_t_be_mended_the_history_is_read_only_and_s
     assert solo.rows("SHOW JOBS")
 
 
+def test_where_the_history_s_directory_is_gone_nothing_begins_and_the_user_is_told(
+    solo: Bench, tmp_path: Path
+) -> None:
+    solo.say("ADMIN COMPACT solo")
+    operation = solo.storage.operation("solo", "far")
+    (tmp_path / "history").rename(tmp_path / "elsewhere")
+    assert "deleted, moved or unmounted" in solo.refusal("ADMIN FLUSH solo")
+    operation.finish()
+    assert solo.engine.ended([1]).result(WAIT)[0].status is Status.RUNNING
+    assert len(solo.storage.begun) == 1
+    assert any("put it back, and start jobtui again" in text for text in solo.heard.notices)
+    assert "put it back" in solo.engine.trouble
+
+
 def test_nobody_waits_for_a_queued_job_that_a_broken_history_will_never_let_run(
     solo: Bench, fault: Fault
 ) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import random
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -284,6 +285,55 @@ def test_a_directory_that_can_t_be_written_is_refused_in_words(tmp_path: Path) -
     with pytest.raises(StoreError, match="Read-only file system"):
         History.open(tmp_path, disk=disk)
     History.open(tmp_path).close()
+
+
+@pytest.mark.parametrize("fate", ["deleted", "moved", "replaced"])
+def test_a_history_whose_directory_is_gone_acknowledges_nothing_more_and_says_so(
+    tmp_path: Path, fate: str
+) -> None:
+    path, elsewhere = tmp_path / "history", tmp_path / "elsewhere"
+    history = History.open(path)
+    kept = _new(history)
+    history.commit(kept).result()
+    path.rename(elsewhere)
+    if fate == "deleted":
+        shutil.rmtree(elsewhere)
+    elif fate == "replaced":
+        path.mkdir()
+    lost = _new(history)
+    with pytest.raises(StoreFailed, match="deleted, moved or unmounted while jobtui ran: put it back"):
+        history.commit(lost).result()
+    assert history.health is Health.READ_ONLY
+    assert history.get(kept.id) == kept
+    assert history.get(lost.id) is None
+    history.close()
+    assert not path.exists() or not any(path.iterdir())
+    if fate == "moved":
+        elsewhere.rename(path)
+        assert _after_opening_again(path)[kept.id] == kept
+
+
+def test_a_journal_that_was_deleted_alone_is_written_anew_whole(tmp_path: Path) -> None:
+    history = History.open(tmp_path)
+    jobs = [_new(history) for _ in range(3)]
+    history.commit(jobs[0]).result()
+    history.commit(jobs[1]).result()
+    for journal in tmp_path.glob("journal-*"):
+        journal.unlink()
+    history.commit(jobs[2]).result()
+    assert history.health is Health.OK
+    history.close()
+    assert _after_opening_again(tmp_path) == {job.id: job for job in jobs}
+
+
+def test_a_disk_that_is_unmounted_under_the_history_is_told_as_gone(small_disk: Path) -> None:
+    history = History.open(small_disk / "history")
+    history.commit(_new(history)).result()
+    subprocess.run(["umount", "--lazy", str(small_disk)], check=True)
+    with pytest.raises(StoreFailed, match="unmounted"):
+        history.commit(_new(history)).result()
+    assert not any(small_disk.iterdir())
+    history.close()
 
 
 def _mounted(path: Path, size: str) -> Callable[[], None] | None:
