@@ -43,23 +43,40 @@ def changes(first: int, seed: int = 1) -> Iterator[Job]:
         yield job
 
 
+class Ready:
+    """Changes that are made ahead, so that what is timed is only to have them on disk."""
+
+    def __init__(self, first: int) -> None:
+        self._changes, self._ready = changes(first), deque[Job]()
+
+    def make(self, count: int) -> None:
+        """Have `count` of them ready."""
+        self._ready.extend(islice(self._changes, count - len(self._ready)))
+
+    def __iter__(self) -> Iterator[Job]:
+        return self
+
+    def __next__(self) -> Job:
+        return self._ready.popleft() if self._ready else next(self._changes)
+
+
 class Ours:
     """Changes to a history."""
 
     def __init__(self, path: Path) -> None:
         self.history = History.open(path)
-        self._changes = changes(self.history.last_id() + 1)
+        self.changes = Ready(self.history.last_id() + 1)
 
     def one(self) -> None:
-        self.history.commit(next(self._changes)).result()
+        self.history.commit(next(self.changes)).result()
 
     def many_at_once(self, count: int) -> None:
-        self.history.commit(*islice(self._changes, count)).result()
+        self.history.commit(*islice(self.changes, count)).result()
 
     def outstanding(self, count: int, limit: int) -> None:
         """`count` commits, of which up to `limit` are on their way at any time."""
         waiting: deque[Future[None]] = deque()
-        for job in islice(self._changes, count):
+        for job in islice(self.changes, count):
             waiting.append(self.history.commit(job))
             if len(waiting) >= limit:
                 waiting.popleft().result()
@@ -76,14 +93,14 @@ class Theirs:
     def __init__(self, path: Path) -> None:
         self.database = open_database(path)
         last = self.database.execute("SELECT max(id) FROM job").fetchone()[0] or 0
-        self._changes = changes(last + 1)
+        self.changes = Ready(last + 1)
 
     def one(self) -> None:
-        self._put(next(self._changes))
+        self._put(next(self.changes))
 
     def many_at_once(self, count: int) -> None:
         self.database.execute("BEGIN")
-        for job in islice(self._changes, count):
+        for job in islice(self.changes, count):
             self._put(job)
         self.database.execute("COMMIT")
 
@@ -148,12 +165,18 @@ def _both(run: Run) -> Iterator[tuple[Ours, Theirs]]:
         theirs.close()
 
 
-def _compared(run: Run, count: int, ours: Callable[[], object], theirs: Callable[[], object]) -> Outcome:
+Side = tuple[Ours | Theirs, Callable[[], object]]
+"""Who changes, and how."""
+
+
+def _compared(run: Run, count: int, ours: Side, theirs: Side) -> Outcome:
     """How many times as fast ours does `count` changes as theirs, round by round, in turns."""
-    ours(), theirs()
-    mine, other = [], []
+    mine: list[float] = []
+    other: list[float] = []
+    ours[1](), theirs[1]()
     for turn in range(5 if run.quick else 11):
-        for act, times in ((ours, mine), (theirs, other))[:: 1 if turn % 2 else -1]:
+        for (store, act), times in ((ours, mine), (theirs, other))[:: 1 if turn % 2 else -1]:
+            store.changes.make(count)
             times.append(off_the_main_thread(partial(timed, act)))
     ratios = [b / a for a, b in zip(mine, other, strict=True)]
     rates = [count / statistics.median(times) for times in (mine, other)]
@@ -172,7 +195,7 @@ def _repeat(act: Callable[[], object], times: int) -> Callable[[], None]:
 def one_at_a_time(run: Run) -> Outcome:
     count = 200 if run.quick else 600
     with _both(run) as (ours, theirs), contextlib.closing(Bare(run.directory("bare") / "file")) as bare:
-        outcome = _compared(run, count, _repeat(ours.one, count), _repeat(theirs.one, count))
+        outcome = _compared(run, count, (ours, _repeat(ours.one, count)), (theirs, _repeat(theirs.one, count)))
         alone = statistics.median(timed(_repeat(bare.one, count)) for _ in range(5))
         return replace(outcome, note=f"{outcome.note}; a bare write and sync {count / alone:,.0f}")
 
@@ -181,14 +204,18 @@ def one_at_a_time(run: Run) -> Outcome:
 def eight_outstanding(run: Run) -> Outcome:
     count = 800 if run.quick else 2400
     with _both(run) as (ours, theirs):
-        return _compared(run, count, lambda: ours.outstanding(count, 8), _repeat(theirs.one, count))
+        return _compared(
+            run, count, (ours, lambda: ours.outstanding(count, 8)), (theirs, _repeat(theirs.one, count))
+        )
 
 
 @figure("history: the same with 64 outstanding", goal=at_least(6))
 def sixty_four_outstanding(run: Run) -> Outcome:
     count = 1600 if run.quick else 4800
     with _both(run) as (ours, theirs):
-        return _compared(run, count, lambda: ours.outstanding(count, 64), _repeat(theirs.one, count))
+        return _compared(
+            run, count, (ours, lambda: ours.outstanding(count, 64)), (theirs, _repeat(theirs.one, count))
+        )
 
 
 @figure("history: 64 changes in one commit ÷ SQLite's, 64 a transaction", goal=at_least(0.7))
@@ -196,7 +223,7 @@ def sixty_four_at_once(run: Run) -> Outcome:
     turns = 10 if run.quick else 40
     with _both(run) as (ours, theirs):
         many, others = partial(ours.many_at_once, 64), partial(theirs.many_at_once, 64)
-        return _compared(run, 64 * turns, _repeat(many, turns), _repeat(others, turns))
+        return _compared(run, 64 * turns, (ours, _repeat(many, turns)), (theirs, _repeat(others, turns)))
 
 
 @figure("history: changes a second, 1,000,000 jobs behind them ÷ none", goal=at_least(0.95))
@@ -205,7 +232,7 @@ def long_and_short(run: Run) -> Outcome:
     none = Ours(run.directory("none") / "history")
     many = Ours(copied(long_history(run), run.directory("many") / "history"))
     try:
-        outcome = _compared(run, count, _repeat(many.one, count), _repeat(none.one, count))
+        outcome = _compared(run, count, (many, _repeat(many.one, count)), (none, _repeat(none.one, count)))
         return replace(outcome, note=outcome.note.replace("SQLite", "with none"))
     finally:
         none.close()
@@ -259,6 +286,8 @@ def _acknowledgements(history: History, count: int) -> list[float]:
 
 
 def _each(side: Ours | Theirs | Bare, count: int) -> list[float]:
+    if not isinstance(side, Bare):
+        side.changes.make(count)
     return [timed(side.one) for _ in range(count)]
 
 
