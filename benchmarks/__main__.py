@@ -96,7 +96,7 @@ def _in_a_line(error: Exception) -> str:
 def _report(results: Sequence[tuple[Figure, Outcome]], quick: bool) -> dict[str, object]:
     return {
         "machine": {
-            "system": platform.platform(),
+            "system": f"{platform.system()} {platform.machine()}",
             "python": platform.python_version(),
             "cores": os.cpu_count(),
         },

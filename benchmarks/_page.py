@@ -1,4 +1,4 @@
-"""The table of docs/performance.md, made from what `--json` wrote: numbers are never copied by hand."""
+"""The table and the picture of docs/performance.md, made of what `--json` wrote: no number is typed by hand."""
 
 from __future__ import annotations
 
@@ -7,19 +7,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks._plot import plot
+
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+PICTURE = "performance.svg"
 BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
 
 
 def tell(figures: Path, page: Path = PAGE) -> None:
-    """Put the figures into the page, between its marks. Raises ValueError where it has none."""
+    """Put the figures into the page, between its marks, and their picture beside it.
+
+    Raises ValueError where the page has no marks.
+    """
     text = page.read_text(encoding="utf-8")
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise ValueError(f"{page} has no {BEGIN} followed by {END}")
     report = json.loads(figures.read_text(encoding="utf-8"))
-    page.write_text(f"{before}{BEGIN}\n\n{table(report)}\n{END}{after}", encoding="utf-8")
+    page.with_name(PICTURE).write_text(plot(report["figures"]), encoding="utf-8")
+    shown = f"{table(report)}\n![Each figure as a share of its goal]({PICTURE})\n"
+    page.write_text(f"{before}{BEGIN}\n\n{shown}\n{END}{after}", encoding="utf-8")
 
 
 def table(report: Mapping[str, Any]) -> str:

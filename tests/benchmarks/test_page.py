@@ -1,4 +1,5 @@
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -38,6 +39,9 @@ def test_the_page_says_each_figure_its_spread_and_whether_it_met_its_goal(
     assert told.startswith("before\n")
     assert told.endswith("after\n")
     assert "old" not in told
+    picture = ElementTree.parse(page.with_name(_page.PICTURE))
+    kinds = [bar.get("class") for bar in picture.iter("{http://www.w3.org/2000/svg}rect")]
+    assert kinds == ["ground", "met", "short"]
 
 
 def test_what_could_not_be_measured_is_told_in_a_line(
