@@ -52,6 +52,7 @@ class Journal:
     def __init__(self, disk: Disk, directory: Path, number: int, file: int, end: int, blanks: int) -> None:
         self.number, self.end, self.capacity = number, end, end
         self.path = directory / journal_name(number)
+        self._place = str(self.path)
         self._disk, self._file, self._blanks = disk, file, blanks
 
     @classmethod
@@ -118,8 +119,8 @@ class Journal:
         """
         self._disk.write(self._file, data, self.end)
         self._disk.sync_data(self._file)
-        if not self._disk.is_at(self._file, self.path):
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.path))
+        if not self._disk.is_at(self._file, self._place):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._place)
         self.end += len(data)
 
     def cut(self) -> None:

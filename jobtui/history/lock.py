@@ -79,7 +79,7 @@ class Lock:
     def holds(self) -> bool:
         """Whether it still keeps others out: not where the directory was deleted, moved or unmounted."""
         try:
-            return self._disk.is_at(self._file, self._path)
+            return self._disk.is_at(self._file, str(self._path))
         except OSError:
             return False
 

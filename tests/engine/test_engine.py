@@ -263,7 +263,7 @@ def test_a_host_that_goes_on_after_its_deadline_is_busy_until_its_call_returns(t
     with bench(tmp_path, storage, task_timeout=30) as it:
         it.say("ADMIN COMPACT solo; ADMIN FLUSH solo")
         operation = storage.operation("solo", "far")
-        it.clock.wait_for_sleepers(1)
+        it.clock.wait_for_sleepers(2)  # the deadline, and a look at what is silent
         it.clock.advance(31)
         it.heard.until(1, Status.FAILED)
         settled = operation.detach()

@@ -65,8 +65,7 @@ def test_an_engine_whose_disk_was_full_goes_on_by_itself(solo: Bench, fault: Fau
     fault.on_write = errno.ENOSPC
     solo.refusal("ADMIN COMPACT solo")
     fault.on_write = 0
-    solo.clock.wait_for_sleepers(1)
-    solo.clock.advance(2)
+    solo.clock.pass_by(2)
     solo.heard.wait_for(lambda: any("can be written again" in text for text in solo.heard.notices))
     assert solo.engine.trouble == ""
     solo.say("ADMIN COMPACT solo")
@@ -87,8 +86,7 @@ def test_a_job_under_way_while_the_disk_is_full_ends_truthfully_when_there_is_ro
     assert "full" in solo.refusal("STOP JOB 2")
     assert len(solo.storage.begun) == 1
     fault.on_write = 0
-    solo.clock.wait_for_sleepers(1)
-    solo.clock.advance(2)
+    solo.clock.pass_by(2)
     solo.heard.until(1, Status.FINISHED)
     solo.storage.operation("solo", "far", 1).finish()
     solo.heard.until(2, Status.FINISHED)
@@ -132,8 +130,7 @@ def test_on_a_full_disk_what_runs_can_be_stopped_and_ends_and_nothing_new_begins
     assert solo.job(3).status is Status.QUEUE
     assert not [text for text in solo.heard.notices if "can be written again" in text]
     no_more_room.clear()
-    solo.clock.wait_for_sleepers(1)
-    solo.clock.advance(2)
+    solo.clock.pass_by(2)
     solo.storage.operation("solo", "far", 1).finish()
     solo.heard.until(3, Status.FINISHED)
     assert solo.engine.trouble == ""
@@ -148,8 +145,7 @@ def test_a_disk_that_fails_while_it_is_looked_at_for_room_is_told_to_have_failed
     operation.finish()
     solo.heard.wait_for(lambda: "full" in solo.engine.trouble)
     fault.on_write = errno.EIO
-    solo.clock.wait_for_sleepers(1)
-    solo.clock.advance(2)
+    solo.clock.pass_by(2)
     solo.heard.wait_for(lambda: any("can't be written any more" in text for text in solo.heard.notices))
     assert solo.engine.ended([1]).result(WAIT)[0].status is Status.RUNNING
     assert "can't be written any more" in solo.refusal("ADMIN FLUSH solo")

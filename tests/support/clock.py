@@ -50,6 +50,15 @@ class FakeClock:
         with self._lock:
             assert self._lock.wait_for(lambda: self._sleepers() >= count, 20.0)
 
+    def pass_by(self, seconds: float) -> None:
+        """Wait until a coroutine sleeps that is due within so many seconds, and advance by them."""
+        with self._lock:
+            assert self._lock.wait_for(lambda: self._is_due_within(seconds), 20.0)
+        self.advance(seconds)
+
+    def _is_due_within(self, seconds: float) -> bool:
+        return any(not done.done() and due <= self._steady + seconds for due, _, done in self._timers)
+
     def _sleepers(self) -> int:
         return sum(not done.done() for _, _, done in self._timers)
 

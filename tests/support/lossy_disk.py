@@ -170,8 +170,8 @@ class MemoryDisk(Disk):
     def close(self, file: int) -> None:
         del self._open[file]
 
-    def is_at(self, file: int, path: Path) -> bool:
-        return self.files.get(path) is self._open[file]
+    def is_at(self, file: int, path: str) -> bool:
+        return self.files.get(Path(path)) is self._open[file]
 
     def write(self, file: int, data: bytes, offset: int) -> None:
         inode = self._open[file]
