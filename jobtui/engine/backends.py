@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import msgspec
 
@@ -13,8 +12,7 @@ from jobtui.engine.profile import Profile
 from jobtui.storage.base import JobMirror, TaskRunner
 
 
-@dataclass(frozen=True, slots=True)
-class Backend:
+class Backend(msgspec.Struct, frozen=True):
     """The storage, the mirror where a cluster runs the jobs itself, and what can be told of a connection."""
 
     storage: TaskRunner

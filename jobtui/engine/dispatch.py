@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from jobtui.engine import answers, lifecycle, schedule
 from jobtui.engine.clock import within
@@ -25,14 +26,13 @@ SILENT_SECONDS = 30.0
 DETACHED = "no longer waiting; the host goes on"
 
 
-@dataclass(slots=True)
-class _Work:
+class _Work(msgspec.Struct):
     """One task under way on a host."""
 
     job: int
     task: int
     host: str
-    cancel: asyncio.Event = field(default_factory=asyncio.Event)
+    cancel: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
     dispatched: float = 0.0
     heard: float = 0.0
     settled: asyncio.Future[None] | None = None

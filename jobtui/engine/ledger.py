@@ -15,7 +15,8 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+
+import msgspec
 
 from jobtui.engine.clock import Clock
 from jobtui.engine.lifecycle import Illegal
@@ -50,8 +51,7 @@ Edit = Callable[[Book], Sequence[Job]]
 Settled = Callable[[Sequence[Job], Exception | None], None]
 
 
-@dataclass(slots=True)
-class _Waiting:
+class _Waiting(msgspec.Struct):
     edit: Edit
     told: bool
     settled: Settled

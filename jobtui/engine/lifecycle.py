@@ -11,9 +11,9 @@ A job's times never run backwards, even where the wall clock did: each is at lea
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
 from msgspec.structs import replace
 
 from jobtui.model import Event, EventKind, Job, Stats, Status, Task
@@ -26,8 +26,7 @@ class Illegal(Exception):
     """A change that the model forbids: a defect of the caller, never a user's mistake."""
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(msgspec.Struct, frozen=True):
     """How a task ended: `took` in seconds; `progress` is how far it had come, None where unknown."""
 
     status: Status

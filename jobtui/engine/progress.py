@@ -5,15 +5,13 @@ Neither is journaled: what a task began with is written with its end.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 from msgspec.structs import replace
 
 from jobtui.model import Job, Stats, Status
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(msgspec.Struct, frozen=True):
     """How far a task is (0..1, None: unknown), and what its host held when the work began, once it has told."""
 
     fraction: float | None = None

@@ -10,13 +10,13 @@ its place to the next.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from jobtui.model import Job, Status
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(msgspec.Struct, frozen=True):
     """Tasks to start now, each on a free host; the job itself starts with them if it was queued."""
 
     job: int

@@ -8,9 +8,10 @@ from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from jobtui.history.archive import DIRECTORY, ArchiveResult, write_contents
 from jobtui.history.columns import STATUSES
@@ -26,8 +27,7 @@ from jobtui.history.vault import UnsureError, Vault
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
 
 
-@dataclass(frozen=True, slots=True)
-class _Taking:
+class _Taking(msgspec.Struct, frozen=True):
     """What is taken of one segment: places of records, and whether these are all that count in it.
 
     `changed` jobs stay: the journal has their newer versions, which are told by the older ones here.
@@ -39,15 +39,14 @@ class _Taking:
     whole: bool
 
 
-@dataclass(slots=True)
-class _Divided:
+class _Divided(msgspec.Struct):
     """Segments of the archive, segments of what is left, and what was taken."""
 
-    moved: list[Segment] = field(default_factory=list)
-    rest: list[Segment] = field(default_factory=list)
-    replaced: dict[int, Replaced] = field(default_factory=dict)
-    ids: array[int] = field(default_factory=lambda: array("Q"))
-    tally: Tally = field(default_factory=Counter)
+    moved: list[Segment] = []
+    rest: list[Segment] = []
+    replaced: dict[int, Replaced] = {}
+    ids: array[int] = msgspec.field(default_factory=lambda: array("Q"))
+    tally: Tally = msgspec.field(default_factory=Counter)
     tasks: int = 0
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from jobtui.history.archive import Archives
 from jobtui.history.errors import StoreError, StoreFull
@@ -16,13 +17,12 @@ _FRAME = 96
 """Bytes that a line may have more than the change in it: its checksum and its numbers."""
 
 
-@dataclass(slots=True)
-class Drafts:
+class Drafts(msgspec.Struct):
     """The changes to write, the versions that they make, and each commit's refusal (None: it is written)."""
 
-    changes: list[bytes] = field(default_factory=list)
-    jobs: list[Job] = field(default_factory=list)
-    refusals: list[StoreError | None] = field(default_factory=list)
+    changes: list[bytes] = []
+    jobs: list[Job] = []
+    refusals: list[StoreError | None] = []
 
     @property
     def size(self) -> int:

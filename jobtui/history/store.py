@@ -17,9 +17,10 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from jobtui.history.archive import DIRECTORY as ARCHIVE
 from jobtui.history.archive import Archives
@@ -41,8 +42,7 @@ _PUBLISH_EVERY: Final = 0.02
 """Seconds between two marks while commits come quickly: readers need no more, and each costs a write."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """Sizes in bytes: a journal is sealed beyond `journal`, and when the history is closed beyond `leftover`.
 
     `blanks` are written ahead of the journal's end.

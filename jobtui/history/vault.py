@@ -10,7 +10,6 @@ import contextlib
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from types import MappingProxyType
@@ -40,8 +39,7 @@ class UnsureError(OSError):
     """The manifest was renamed, and that may not be on disk: nothing may be removed or written any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sealing:
+class Sealing(msgspec.Struct, frozen=True):
     """Ended jobs that leave the journal for a segment, and where the journal goes on without them."""
 
     jobs: tuple[Job, ...]

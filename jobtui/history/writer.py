@@ -13,8 +13,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
+
+import msgspec
 
 from jobtui.history.archive import ArchiveResult
 from jobtui.history.archiving import archive
@@ -63,8 +64,7 @@ class Committed(Future[None]):
             self._writer.wake()
 
 
-@dataclass(frozen=True, slots=True)
-class _Archive:
+class _Archive(msgspec.Struct, frozen=True):
     first: int
     last: int
     done: Future[ArchiveResult]

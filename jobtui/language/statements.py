@@ -1,20 +1,18 @@
-"""What a text can ask for: a frozen dataclass a statement. Absent parts are None.
+"""What a text can ask for: a frozen struct a statement. Absent parts are None.
 
 `span` is where the statement stood in its text (first character, one past its last); it is no part
-of a statement's identity. `Placed` compares and shows them all: what a dataclass makes for each is paid for
-at every start.
+of a statement's identity: `Placed` compares and shows them all without it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True, slots=True)
-class Placed:
+class Placed(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """Where a statement stood in the text that it was parsed from."""
 
-    span: tuple[int, int] = field(default=(0, 0), compare=False, repr=False)
+    span: tuple[int, int] = (0, 0)
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and self._said() == other._said()
@@ -28,20 +26,18 @@ class Placed:
 
     def _said(self) -> dict[str, object]:
         """All but where it stood."""
-        names: tuple[str, ...] = self.__match_args__
+        names: tuple[str, ...] = type(self).__match_args__
         return {name: getattr(self, name) for name in names}
 
 
-@dataclass(frozen=True, eq=False, repr=False, slots=True)
-class Submit(Placed):
+class Submit(Placed, frozen=True, eq=False):
     """ADMIN or SUBMIT JOB: queue a `command` ("flush" or "compact") on `space` or the chosen one."""
 
     command: str
     space: str | None = None
 
 
-@dataclass(frozen=True, eq=False, repr=False, slots=True)
-class ShowJobs(Placed):
+class ShowJobs(Placed, frozen=True, eq=False):
     """SHOW JOBS: `status` in lower case; `limit` keeps the newest n; `archived` shows the archive."""
 
     status: str | None = None
@@ -50,54 +46,46 @@ class ShowJobs(Placed):
     archived: bool = False
 
 
-@dataclass(frozen=True, eq=False, repr=False, slots=True)
-class ShowJob(Placed):
+class ShowJob(Placed, frozen=True, eq=False):
     """SHOW JOB: one job and its tasks."""
 
     job: int
 
 
-@dataclass(frozen=True, eq=False, repr=False, slots=True)
-class Stop(Placed):
+class Stop(Placed, frozen=True, eq=False):
     """STOP JOB: stop queued and running jobs."""
 
     jobs: tuple[int, ...]
 
 
-@dataclass(frozen=True, eq=False, repr=False, slots=True)
-class Backup(Placed):
+class Backup(Placed, frozen=True, eq=False):
     """BACKUP JOB: archive every ended job from `first` to `last`, both included."""
 
     first: int
     last: int
 
 
-@dataclass(frozen=True, eq=False, repr=False, slots=True)
-class Recover(Placed):
+class Recover(Placed, frozen=True, eq=False):
     """RECOVER JOB: run jobs again; no ids means every failed or stopped one not yet recovered."""
 
     jobs: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, eq=False, repr=False, slots=True)
-class Use(Placed):
+class Use(Placed, frozen=True, eq=False):
     """USE: choose the space for what follows."""
 
     space: str
 
 
-@dataclass(frozen=True, eq=False, repr=False, slots=True)
-class ShowSpaces(Placed):
+class ShowSpaces(Placed, frozen=True, eq=False):
     """SHOW SPACES: the spaces and what they hold."""
 
 
-@dataclass(frozen=True, eq=False, repr=False, slots=True)
-class ShowHosts(Placed):
+class ShowHosts(Placed, frozen=True, eq=False):
     """SHOW HOSTS: the storage hosts, and whether each answers."""
 
 
-@dataclass(frozen=True, eq=False, repr=False, slots=True)
-class CreateSpace(Placed):
+class CreateSpace(Placed, frozen=True, eq=False):
     """CREATE SPACE: on all hosts, on `count` of them, on the named `hosts`, or adopting `directories`.
 
     At most one of `count`, `hosts` and `directories` is given; `directories` are as typed.
@@ -110,8 +98,7 @@ class CreateSpace(Placed):
     directories: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, eq=False, repr=False, slots=True)
-class DropSpace(Placed):
+class DropSpace(Placed, frozen=True, eq=False):
     """DROP SPACE: delete an embedded space, or forget an adopted one."""
 
     space: str

@@ -14,11 +14,11 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from jobtui.storage.base import Code, Host, Space, StorageError
 from jobtui.storage.local import places
@@ -65,8 +65,7 @@ class _Damaged(Exception):
     """The file is not what was written; the text says how."""
 
 
-@dataclass(frozen=True, slots=True)
-class Catalogue:
+class Catalogue(msgspec.Struct, frozen=True):
     """What there is at one moment.
 
     `damage` is why the file could not be read and this was rebuilt instead, "" where all is well.

@@ -8,7 +8,8 @@ from __future__ import annotations
 import errno
 import re
 import unicodedata
-from dataclasses import dataclass
+
+import msgspec
 
 from jobtui.storage.base import Code
 
@@ -21,8 +22,7 @@ class Trouble(Exception):
         self.code, self.reason = code, reason
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
+class Room(msgspec.Struct, frozen=True):
     """Bytes that the work needs and bytes that are free, None where unknown."""
 
     needed: int | None

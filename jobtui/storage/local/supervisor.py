@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
+
+import msgspec
 
 from jobtui.storage.base import Code
 from jobtui.storage.local import protocol as p
@@ -26,8 +27,7 @@ LONGEST_WAIT = 10.0  # for work that finds its worker in such a pause
 W = TypeVar("W", bound=p.Word)
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(msgspec.Struct, frozen=True):
     """How long who asks waits: through a pause before a start, `seconds` for the answer (None: for ever)."""
 
     pause: bool = True

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec.structs import replace
 
 from jobtui.tui import units
@@ -20,8 +20,7 @@ MOST_ROWS = 1000
 _MOST_LINES = 20_000
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(msgspec.Struct, frozen=True):
     """A line of the transcript before it is known how wide it may be.
 
     `wraps`: it is broken where it does not fit, the rest `hang` cells in; a box's line is not: it scrolls
