@@ -11,9 +11,10 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from jobtui.storage.base import Code, Placement, Space, StorageError
 from jobtui.storage.local import places
