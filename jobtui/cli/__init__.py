@@ -1,6 +1,6 @@
 """The command line: `jobtui` and everything that follows it on a line.
 
-    arguments.py       what was asked for, as one frozen struct a verb
+    arguments.py       the words of a line, taken apart; asked.py  what was asked for, one frozen struct a verb
     headless.py        -e, -f and piped statements: run a text, print, wait for its jobs
     waiting.py         staying until jobs have ended; ctrl+c stops them honestly
     handing.py         the same where another process owns the profile; ctrl+c leaves its jobs alone
@@ -32,8 +32,11 @@ _PLACE_OPTIONS = ("--profile", "--data-dir", "--config", "--nebula", "-u", "--tl
 def main(argv: Sequence[str] | None = None) -> int:
     """Run jobtui with these arguments (None: the process's own); the answer is the exit status."""
     if argv is None and _open_the_dashboard(sys.argv[1:]):
+        import gc
+
         from jobtui.cli.front import step_behind_early
 
+        gc.disable()  # a tenth of a start; the dashboard enables it again with its first frame
         step_behind_early()
     from jobtui.cli.start import start
 

@@ -1,4 +1,4 @@
-"""What was asked for: the words of the command line as one frozen struct a verb.
+"""The words of the command line, taken apart: what was asked for, or what is wrong with them.
 
 The help is beside it, in help_texts.py; a test holds it to the parser.
 """
@@ -10,8 +10,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-import msgspec
-
+from jobtui.cli.asked import (
+    Asked,
+    ConfigCommand,
+    Dump,
+    Examine,
+    HistoryCommand,
+    Load,
+    OpenDashboard,
+    OpenDemo,
+    RunText,
+    Serve,
+    ShowCompletion,
+    ShowHelp,
+    ShowVersion,
+    Teach,
+)
 from jobtui.cli.exits import UsageError
 
 TEXT_FORMATS = ("box", "json", "jsonl", "csv")
@@ -25,123 +39,6 @@ PLACE = ("config", "profile", "data_dir", "nebula", "user", "tls")
 PASSWORD_OPTIONS = ("-p", "--password", "--passwd")
 PASSWORD_HINT = "a password is never given there; JOBTUI_NEBULA_PASSWORD is read, or it is asked for"
 FLAGS = ("--detach", "--wait", "--background", "--demo", "--quiet", "-q", "--version", "--help", "-h")
-
-
-class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Which config, profile and data directory: what every verb but help and version has. None: not said.
-
-    `nebula`: addresses of a cluster that is used in a profile's place, as `user`, over TLS where `tls` says
-    whom to trust ("system", or a file of certificates).
-    """
-
-    config: Path | None = None
-    profile: str | None = None
-    data_dir: Path | None = None
-    nebula: str | None = None
-    user: str | None = None
-    tls: str | None = None
-
-
-class ShowHelp(msgspec.Struct, frozen=True):
-    """--help; `verb` is the one that it stood after."""
-
-    verb: str | None = None
-
-
-class Teach(msgspec.Struct, frozen=True):
-    """help: on the statement, or the verb, that begins with these words; on all statements without any."""
-
-    words: tuple[str, ...]
-
-
-class ShowCompletion(msgspec.Struct, frozen=True):
-    """completion: what that shell needs."""
-
-    shell: str
-
-
-class ShowVersion(msgspec.Struct, frozen=True):
-    """--version."""
-
-
-class OpenDashboard(Place, frozen=True):
-    """No verb at all, at a terminal."""
-
-
-class OpenDemo(Place, frozen=True):
-    """--demo."""
-
-
-class RunText(Place, frozen=True, kw_only=True):
-    """-e, -f or piped statements. `text` is None where `file` is to be read, "-" being stdin.
-
-    `quiet`: say only what went wrong.
-    """
-
-    text: str | None
-    file: str
-    format: str
-    detach: bool
-    wait: bool
-    quiet: bool = False
-
-
-class Load(Place, frozen=True, kw_only=True):
-    """load: `format` None means that each file's name tells it."""
-
-    space: str
-    files: tuple[str, ...]
-    format: str | None
-    quiet: bool = False
-
-
-class Dump(Place, frozen=True, kw_only=True):
-    """dump."""
-
-    space: str
-    format: str
-
-
-class Serve(Place, frozen=True, kw_only=True):
-    """serve: in a process of its own where `background`."""
-
-    background: bool
-
-
-class ConfigCommand(Place, frozen=True, kw_only=True):
-    """config: `what` is print, path or check."""
-
-    what: str
-
-
-class HistoryCommand(Place, frozen=True, kw_only=True):
-    """history: `what` is verify, repair or export; an export goes to `file`, "-" being stdout, as `format`."""
-
-    what: str
-    file: str = "-"
-    format: str = "jsonl"
-    quiet: bool = False
-
-
-class Examine(Place, frozen=True, kw_only=True):
-    """doctor."""
-
-
-Asked = (
-    ShowHelp
-    | ShowVersion
-    | Teach
-    | ShowCompletion
-    | OpenDashboard
-    | OpenDemo
-    | RunText
-    | Load
-    | Dump
-    | Serve
-    | ConfigCommand
-    | HistoryCommand
-    | Examine
-)
 
 
 def parse_arguments(words: Sequence[str], *, piped: bool) -> Asked:

@@ -9,7 +9,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from jobtui.cli.arguments import Serve
+from jobtui.cli.asked import Serve
 from jobtui.cli.exits import CommandError, Exit
 from jobtui.cli.serve import SERVES, open_log
 from jobtui.cli.streams import complain

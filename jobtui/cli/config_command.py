@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 
-from jobtui.cli.arguments import ConfigCommand
+from jobtui.cli.asked import ConfigCommand
 from jobtui.cli.exits import Exit
 from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.cli.streams import Output

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from jobtui.cli.arguments import OpenDashboard, OpenDemo
+from jobtui.cli.asked import OpenDashboard, OpenDemo
 from jobtui.cli.exits import UsageError, unusable
 from jobtui.cli.front import Front, step_behind
 from jobtui.cli.profiles import profile_of, settings_of

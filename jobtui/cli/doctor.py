@@ -6,7 +6,7 @@ import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from jobtui.cli.arguments import Examine
+from jobtui.cli.asked import Examine
 from jobtui.cli.exits import Exit, UsageError
 from jobtui.cli.streams import Output, harmless
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobtui.cli.arguments import Dump
+from jobtui.cli.asked import Dump
 from jobtui.cli.engines import must_exist, notices_told, opened
 from jobtui.cli.exits import Exit
 from jobtui.cli.pairs import PairFormat, write_pairs

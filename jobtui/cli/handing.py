@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from jobtui.cli.arguments import RunText
+from jobtui.cli.asked import RunText
 from jobtui.cli.headless import tell
 from jobtui.cli.streams import complain
 from jobtui.cli.verdicts import judge

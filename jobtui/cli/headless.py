@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jobtui.cli import streams
-from jobtui.cli.arguments import RunText
+from jobtui.cli.asked import RunText
 from jobtui.cli.exits import CommandError, Exit
 from jobtui.cli.formats import check_format, printed
 from jobtui.cli.profiles import profile_of, settings_of

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TextIO
 
-from jobtui.cli.arguments import HistoryCommand
+from jobtui.cli.asked import HistoryCommand
 from jobtui.cli.exits import CommandError, Exit
 from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.cli.streams import Output, complain, harmless

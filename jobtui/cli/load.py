@@ -16,7 +16,7 @@ from typing import IO
 
 import msgspec
 
-from jobtui.cli.arguments import Load
+from jobtui.cli.asked import Load
 from jobtui.cli.bars import byte_bar
 from jobtui.cli.engines import must_exist, notices_told, opened
 from jobtui.cli.exits import CommandError, Exit, UsageError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from jobtui.cli.arguments import ConfigCommand, Place, Serve
+from jobtui.cli.asked import ConfigCommand, Place, Serve
 from jobtui.cli.exits import CommandError, UsageError
 from jobtui.cli.streams import harmless, is_terminal
 from jobtui.config import Config, ConfigError, ProfileSettings, chosen_profile, read_config

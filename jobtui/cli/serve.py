@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from datetime import datetime
 from pathlib import Path
 
-from jobtui.cli.arguments import Serve
+from jobtui.cli.asked import Serve
 from jobtui.cli.exits import CommandError, Exit, unusable
 from jobtui.cli.front import Front
 from jobtui.cli.profiles import profile_of, settings_of

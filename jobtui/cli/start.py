@@ -11,7 +11,7 @@ from jobtui.cli.exits import CommandError, Exit
 
 TYPE_CHECKING = False  # typing's own costs --version a tenth of its time
 if TYPE_CHECKING:
-    from jobtui.cli import arguments
+    from jobtui.cli import asked
 
 
 def start(argv: Sequence[str] | None = None) -> int:
@@ -25,9 +25,7 @@ def start(argv: Sequence[str] | None = None) -> int:
             return answer(words[1:])
         if list(words) == ["--version"]:
             return _show_version()
-        from jobtui.cli.arguments import parse_arguments
-
-        return _carry_out(parse_arguments(words, piped=streams.is_fed()))
+        return _carry_out(_asked(words, piped=streams.is_fed()))
     except CommandError as error:
         streams.complain(f"jobtui: {error}")
         return error.status
@@ -47,59 +45,71 @@ def start(argv: Sequence[str] | None = None) -> int:
         return Exit.FAILED
 
 
-def _carry_out(asked: arguments.Asked) -> int:
-    from jobtui.cli import arguments
+def _asked(words: Sequence[str], *, piped: bool) -> asked.Asked:
+    """What the words ask for. Raises UsageError."""
+    from jobtui.cli.asked import plainly_asked
 
-    match asked:
-        case arguments.ShowHelp(verb):
+    plain = None if piped else plainly_asked(words)
+    if plain is not None:
+        return plain
+    from jobtui.cli.arguments import parse_arguments
+
+    return parse_arguments(words, piped=piped)
+
+
+def _carry_out(wanted: asked.Asked) -> int:
+    from jobtui.cli import asked
+
+    match wanted:
+        case asked.ShowHelp(verb):
             from jobtui.cli.help_command import show_help
 
             return show_help(verb)
-        case arguments.Teach(words):
+        case asked.Teach(words):
             from jobtui.cli.help_command import teach
 
             return teach(words)
-        case arguments.ShowCompletion(shell):
+        case asked.ShowCompletion(shell):
             from jobtui.cli.completing.scripts import SCRIPTS
 
             return _print(SCRIPTS[shell])
-        case arguments.ShowVersion():
+        case asked.ShowVersion():
             return _show_version()
-        case arguments.RunText():
+        case asked.RunText():
             from jobtui.cli.headless import run_text
 
-            return run_text(asked)
-        case arguments.Load():
+            return run_text(wanted)
+        case asked.Load():
             from jobtui.cli.load import load
 
-            return load(asked)
-        case arguments.Dump():
+            return load(wanted)
+        case asked.Dump():
             from jobtui.cli.dump import dump
 
-            return dump(asked)
-        case arguments.Serve():
+            return dump(wanted)
+        case asked.Serve():
             from jobtui.cli.serve import serve
 
-            return serve(asked)
-        case arguments.ConfigCommand():
+            return serve(wanted)
+        case asked.ConfigCommand():
             from jobtui.cli.config_command import config_command
 
-            return config_command(asked)
-        case arguments.HistoryCommand():
+            return config_command(wanted)
+        case asked.HistoryCommand():
             from jobtui.cli.history_command import history_command
 
-            return history_command(asked)
-        case arguments.Examine():
+            return history_command(wanted)
+        case asked.Examine():
             from jobtui.cli.doctor import doctor
 
-            return doctor(asked)
-        case arguments.OpenDashboard() | arguments.OpenDemo():
+            return doctor(wanted)
+        case asked.OpenDashboard() | asked.OpenDemo():
             import gc
 
             gc.disable()  # a tenth of a start; the dashboard enables it again with its first frame
             from jobtui.cli.dashboard import open_dashboard
 
-            return open_dashboard(asked)
+            return open_dashboard(wanted)
 
 
 def _show_version() -> int:

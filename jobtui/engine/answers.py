@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from jobtui.engine import results
 from jobtui.engine.desk import Answer, Desk, Failure, Refused
-from jobtui.language import StatementError, line_and_column, parse
 from jobtui.language.result import Result
 from jobtui.language.statements import ShowJob, ShowJobs, Statement
 from jobtui.model import Job, Status
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
 
 def parsed(text: str) -> list[Statement] | Answer:
     """The text's statements, or the answer that says why it does not parse."""
+    from jobtui.language import StatementError, parse
+
     try:
         return parse(text)
     except StatementError as error:
@@ -33,6 +34,8 @@ def words(text: str, statement: Statement) -> str:
 
 def failure(text: str, statement: Statement, message: str) -> Failure:
     """That this statement of the text could not be carried out."""
+    from jobtui.language import line_and_column
+
     line, column = line_and_column(text, statement.span[0])
     return Failure(words(text, statement), message, line, column)
 

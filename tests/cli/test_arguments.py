@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from jobtui.cli import help_texts, main
-from jobtui.cli.arguments import (
-    VERBS,
+from jobtui.cli.arguments import VERBS, _parser, parse_arguments
+from jobtui.cli.asked import (
     Asked,
     ConfigCommand,
     Dump,
@@ -23,8 +23,7 @@ from jobtui.cli.arguments import (
     ShowHelp,
     ShowVersion,
     Teach,
-    _parser,
-    parse_arguments,
+    plainly_asked,
 )
 from jobtui.cli.exits import Exit, UsageError
 
@@ -80,6 +79,46 @@ UNDERSTOOD: list[tuple[list[str], Asked]] = [
 @pytest.mark.parametrize(("words", "asked"), UNDERSTOOD)
 def test_a_command_line_is_understood(words: list[str], asked: Asked) -> None:
     assert parse_arguments(words, piped=False) == asked
+
+
+@pytest.mark.parametrize("words", [words for words, _ in UNDERSTOOD])
+def test_what_is_understood_at_a_glance_means_the_same_to_the_parser(words: list[str]) -> None:
+    assert plainly_asked(words) in (None, parse_arguments(words, piped=False))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--profile", "prod"],
+        ["--data-dir=/d", "--config", "/c.toml"],
+        ["--profile=a=b", "--data-dir", "/d", "--config", "/c"],
+    ],
+)
+def test_plain_words_need_no_parser(words: list[str]) -> None:
+    asked = plainly_asked(words)
+    assert asked is not None
+    assert asked == parse_arguments(words, piped=False)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--profile"],
+        ["--profile", ""],
+        ["--profile="],
+        ["--profile", "-x"],
+        ["--profile", "a", "--profile", "b"],
+        ["--data-dir", "relative"],
+        ["--data-dir", "/a\0b"],
+        ["--nebula", "h:9669"],
+        ["--demo"],
+        ["serve"],
+        ["--"],
+    ],
+)
+def test_whatever_is_less_plain_is_left_to_the_parser(words: list[str]) -> None:
+    assert plainly_asked(words) is None
 
 
 def test_without_a_verb_statements_come_from_a_pipe() -> None:

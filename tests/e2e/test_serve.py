@@ -160,7 +160,7 @@ LEAVING = """
 import os, sys, signal
 from pathlib import Path
 from jobtui.cli import dashboard
-from jobtui.cli.arguments import OpenDashboard
+from jobtui.cli.asked import OpenDashboard
 import jobtui.tui.app as app
 
 def run(desk, settings):

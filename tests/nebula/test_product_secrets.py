@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.cli.arguments import OpenDashboard, parse_arguments
+from jobtui.cli.arguments import parse_arguments
+from jobtui.cli.asked import OpenDashboard
 from jobtui.cli.exits import UsageError
 from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.engine.clusters import Given, Secret

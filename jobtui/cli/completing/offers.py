@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jobtui.cli import arguments
-from jobtui.cli.arguments import ConfigCommand
+from jobtui.cli.asked import ConfigCommand
 from jobtui.engine.profile import Profile
 
 _PLACE = ("--profile", "--nebula", "-u", "--tls", "--data-dir", "--config")
