@@ -6,11 +6,12 @@ The one that asks opens a connection a question, says who it is and what it want
 
 from __future__ import annotations
 
-import hashlib
 import os
 import socket
 import stat
 import warnings
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import BinaryIO
 
@@ -137,8 +138,22 @@ class Denied(msgspec.Struct, frozen=True, tag=True):
 Answer = Taken | Ran | Looked | LookedAt | Loaded | Dumped | Posted | Retrying | Denied
 
 encode = msgspec.json.Encoder().encode
-decode_ask = msgspec.json.Decoder(Ask).decode
-decode_answer = msgspec.json.Decoder(Answer).decode
+
+
+# made when there is something to decode: a start without other processes needs neither
+@cache
+def _asks() -> msgspec.json.Decoder[Ask]:
+    return msgspec.json.Decoder(Ask)
+
+
+@cache
+def _answers() -> msgspec.json.Decoder[Answer]:
+    return msgspec.json.Decoder(Answer)
+
+
+def decode_ask(line: bytes) -> Ask:
+    """One line of a client's. Raises msgspec.MsgspecError."""
+    return _asks().decode(line)
 
 
 def door_of(root: Path) -> Path:
@@ -146,12 +161,25 @@ def door_of(root: Path) -> Path:
 
     Where that is too long for a socket's address (about 100 bytes), a directory of the user's own in /tmp.
     """
-    name = hashlib.sha256(str(root.resolve()).encode(errors="surrogateescape")).hexdigest()[:16]
+    name = _sha256(str(root.resolve()).encode(errors="surrogateescape"))[:16]
     with warnings.catch_warnings():
         # platformdirs warns where no runtime directory is set; its fall-back does
         warnings.simplefilter("ignore")
         door = platformdirs.user_runtime_path("jobtui") / f"{name}.sock"
     return door if len(os.fsencode(door)) <= LONGEST_ADDRESS else Path(f"/tmp/jobtui-{os.getuid()}", door.name)
+
+
+def _sha256(data: bytes) -> str:
+    """The digest in hexadecimal. hashlib loads OpenSSL for it, a hundredth of the dashboard's start."""
+    for name in ("_sha2", "_sha256"):  # the interpreter's own, under its name since 3.12 and before
+        try:
+            digest: str = import_module(name).sha256(data).hexdigest()
+        except ImportError:
+            continue
+        return digest
+    import hashlib
+
+    return hashlib.sha256(data).hexdigest()
 
 
 class NoAnswer(Exception):
@@ -225,8 +253,7 @@ def answer_of(line: bytes) -> Answer:
     if not line.endswith(b"\n"):
         raise NoAnswer("the jobtui that owns this profile went away before it answered")
     try:
-        answer: Answer = decode_answer(line)
-        return answer
+        return _answers().decode(line)
     except msgspec.MsgspecError as error:
         raise NoAnswer(
             f"the jobtui that owns this profile does not answer as this one understands: {error}"
