@@ -9,7 +9,8 @@ import re
 import threading
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import compress
 from typing import Any, Final, Protocol
 
@@ -67,8 +68,8 @@ class ById:
 
     def __init__(self, query: Query, segments: Sequence[Segment], known: int | None) -> None:
         self._known = known
-        self._down = _Stretches(query, segments, descending=True)
-        self._up = _Stretches(query, segments, descending=False)
+        self._down = Stretches(partial(mask, query), segments, descending=True)
+        self._up = Stretches(partial(mask, query), segments, descending=False)
 
     def key(self, job: Job) -> float:
         """See Answer: they are ordered by their ids alone."""
@@ -121,13 +122,18 @@ class ById:
         self.first(0, descending=False)
 
 
-class _Stretches:
-    """Ids from one end, a stretch of them at a time: wide at first only where the ids lie far apart."""
+class Stretches:
+    """Ids from one end, a stretch of them at a time: wide at first only where the ids lie far apart.
 
-    def __init__(self, query: Query, segments: Sequence[Segment], *, descending: bool) -> None:
+    `chosen` tells which of a segment's jobs are meant: a byte of 1 for each of them, of 0 for the others.
+    """
+
+    def __init__(
+        self, chosen: Callable[[Segment], bytes], segments: Sequence[Segment], *, descending: bool
+    ) -> None:
         self.ids: array[int] = array("Q")
         self.complete = False
-        self._query, self._segments, self._descending = query, segments, descending
+        self._chosen, self._segments, self._descending = chosen, segments, descending
         self._bounds = list(_bounds(segments, descending))
         self._taken = 0
         self._masks: dict[str, bytes] = {}
@@ -168,7 +174,7 @@ class _Stretches:
 
     def _mask(self, segment: Segment) -> bytes:
         if segment.name not in self._masks:
-            self._masks[segment.name] = mask(self._query, segment)
+            self._masks[segment.name] = self._chosen(segment)
         return self._masks[segment.name]
 
 

@@ -1,7 +1,7 @@
 """Which of many numbers lie beyond a bound, or on it, told by their bytes: a tenth of the cost of comparing.
 
-Doubles of the same sign are ordered as their bytes are, from the first. Answers are masks: a byte for each
-number, 1 where it is so.
+Doubles of the same sign are ordered as their bytes are, from the first; negative ones the other way round.
+Answers are masks: a byte for each number, 1 where it is so.
 """
 
 from __future__ import annotations
@@ -24,12 +24,16 @@ class Bound:
     def __init__(self, value: float, *, above: bool) -> None:
         self._value = value
         self._digits = struct.pack(">d", value)
-        self._beyond = [_table(digit, above, first=not place) for place, digit in enumerate(self._digits)]
+        negative = self._digits[0] >= _NEGATIVE
+        self._beyond = [
+            _table(digit, above is not negative, signed=not negative and not place)
+            for place, digit in enumerate(self._digits)
+        ]
         self._same = [bytes(each == digit for each in range(256)) for digit in self._digits]
 
     def may_be_beyond(self, numbers: array[float]) -> bytes:
         """1 where a number is the bound, or on that side of it, and also where it is all but the bound."""
-        if self._value <= 0:
+        if self._value == 0:  # there are two zeros
             return bytes([1]) * len(numbers)
         data = numbers.tobytes()
         beyond, level = 0, _ones(len(numbers))
@@ -47,11 +51,19 @@ class Bound:
         return level.to_bytes(len(numbers), "little")
 
 
-def _table(limit: int, above: bool, *, first: bool) -> bytes:
+def reach(numbers: array[float], value: float) -> bool:
+    """Whether one of the numbers may be as large as a positive value; False where all are far below it."""
+    lower = bytes([*range(struct.pack(">d", value)[0]), *range(_NEGATIVE, 256)])
+    return bool(_digits(numbers.tobytes(), 0).translate(None, lower))
+
+
+def _table(limit: int, larger: bool, *, signed: bool) -> bytes:
+    """Which bytes tell that a number lies beyond: with a larger byte, which for negative ones means below."""
+
     def passes(digit: int) -> bool:
-        if first and digit >= _NEGATIVE:
-            return not above
-        return digit > limit if above else digit < limit
+        if signed and digit >= _NEGATIVE:
+            return not larger
+        return digit > limit if larger else digit < limit
 
     return bytes(map(passes, range(256)))
 

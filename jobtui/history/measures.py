@@ -8,22 +8,25 @@ neighbours, and `among` tells it from others that lie there, too.
 
 from __future__ import annotations
 
+import math
 import operator
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from jobtui.history.columns import CODE_OF, NUMBERS, STATUSES, Coded, Columns, cluster_of
+from jobtui.history.columns import CODE_OF, NUMBERS, STALE, STATUSES, Coded, Columns, cluster_of
+from jobtui.history.doubles import reach
 from jobtui.history.order import in_order
-from jobtui.history.query import Query, Sort
+from jobtui.history.query import Sort
 from jobtui.history.segment import Segment
 from jobtui.model import Job
 
 T = TypeVar("T")
 _MANY: Final = 128
-"""Values of which each is asked for by itself at most."""
+"""Values of which each is looked for by itself at most."""
+_CODES: Final = 256
 _ORIGIN: Final = "origin"
 _HIGHEST: Final = float(1 << 40)
 """Numbers of other jobs are told apart up to here."""
@@ -44,11 +47,15 @@ class Measure(Protocol):
         """What orders recent jobs of the same number."""
         ...
 
-    def parts(self, *, descending: bool) -> Iterator[tuple[float, Query]] | None:
-        """Queries that find the jobs of one rank each, in order, and what to add to their ids.
+    def ranks(self) -> Sequence[float] | None:
+        """What jobs are ordered by before their ids, rising; None where it is no rank that many share.
 
-        None where jobs have no ranks, or too many.
+        The number of a job is its rank and its id.
         """
+        ...
+
+    def ranked(self, segment: Segment) -> Coded[float]:
+        """The ranks of a segment's jobs, where there are any. Raises OSError."""
         ...
 
 
@@ -74,8 +81,11 @@ class _Number:
     def among(self, job: Job) -> None:
         return None
 
-    def parts(self, *, descending: bool) -> None:
+    def ranks(self) -> None:
         return None
+
+    def ranked(self, segment: Segment) -> Coded[float]:
+        raise NotImplementedError
 
 
 class _Scale(Generic[T]):
@@ -84,17 +94,21 @@ class _Scale(Generic[T]):
     def __init__(self, values: Sequence[T], width: float) -> None:
         self.values: Sequence[Any] = values
         self.width = width
+        self._known: dict[Any, float] = {value: 2 * place * width for place, value in enumerate(values)}
 
     def rank(self, value: T) -> float:
-        place = bisect_left(self.values, value)
-        known = place < len(self.values) and self.values[place] == value
-        return (2 * place - (not known)) * self.width
+        known = self._known.get(value)
+        return known if known is not None else (2 * bisect_left(self.values, value) - 1) * self.width
 
     def knows(self, rank: float) -> bool:
         return rank / self.width % 2 == 0
 
-    def of_column(self, column: Coded[T]) -> Iterable[float]:
-        return map([self.rank(value) for value in column.values].__getitem__, column.codes)
+    def ranks(self) -> list[float]:
+        return [*self._known.values()]
+
+    def of_column(self, values: Iterable[T], codes: array[int]) -> Coded[float]:
+        """A column of values, which are all known, by their ranks."""
+        return Coded(tuple(map(self._known.__getitem__, values)), codes)
 
 
 class _Ranked(Generic[T]):
@@ -105,29 +119,21 @@ class _Ranked(Generic[T]):
         self.scale = _Scale(values, float(1 << last.bit_length()))
 
     def of_segment(self, segment: Segment) -> array[float]:
-        return array("d", map(operator.add, self.ranks(segment), segment.columns.ids))
+        return array("d", map(operator.add, _each(self.ranked(segment)), segment.columns.ids))
 
     def of_job(self, job: Job) -> float:
         rank = self.scale.rank(self.among(job))
         return rank + min(job.id, self.scale.width - 1) if self.scale.knows(rank) else rank
 
-    def parts(self, *, descending: bool) -> Iterator[tuple[float, Query]] | None:
-        values = self.scale.values
-        if len(values) > _MANY:
-            return None
-        ordered = reversed(values) if descending else iter(values)
-        return ((self.scale.rank(value), self.query(value)) for value in ordered)
+    def ranks(self) -> Sequence[float] | None:
+        return self.scale.ranks() if len(self.scale.values) <= _MANY else None
 
     def among(self, job: Job) -> T:
         """The job's value."""
         raise NotImplementedError
 
-    def ranks(self, segment: Segment) -> Iterable[float]:
-        """The ranks of a segment's jobs."""
-        raise NotImplementedError
-
-    def query(self, value: T) -> Query:
-        """What finds the jobs of this value."""
+    def ranked(self, segment: Segment) -> Coded[float]:
+        """See Measure."""
         raise NotImplementedError
 
 
@@ -138,12 +144,10 @@ class _Statuses(_Ranked[int]):
     def among(self, job: Job) -> int:
         return CODE_OF[job.status]
 
-    def ranks(self, segment: Segment) -> Iterable[float]:
-        table = [*map(self.scale.rank, self.scale.values)]
-        return map([*table, *([0.0] * (256 - len(table)))].__getitem__, segment.columns.statuses)
-
-    def query(self, value: int) -> Query:
-        return Query(statuses=frozenset({STATUSES[value]}))
+    def ranked(self, segment: Segment) -> Coded[float]:
+        table = self.scale.ranks()
+        gone = [math.inf] * (STALE + 1 - len(table))
+        return Coded((*table, *gone), array("B", segment.columns.statuses))
 
 
 class _Spaces(_Ranked[str]):
@@ -153,11 +157,8 @@ class _Spaces(_Ranked[str]):
     def among(self, job: Job) -> str:
         return job.space
 
-    def ranks(self, segment: Segment) -> Iterable[float]:
-        return self.scale.of_column(segment.columns.spaces)
-
-    def query(self, value: str) -> Query:
-        return Query(spaces=frozenset({value}))
+    def ranked(self, segment: Segment) -> Coded[float]:
+        return self.scale.of_column(segment.columns.spaces.values, segment.columns.spaces.codes)
 
 
 class _Labels(_Ranked[tuple[str, str]]):
@@ -169,17 +170,13 @@ class _Labels(_Ranked[tuple[str, str]]):
     def among(self, job: Job) -> tuple[str, str]:
         return job.command, job.space
 
-    def ranks(self, segment: Segment) -> Iterable[float]:
+    def ranked(self, segment: Segment) -> Coded[float]:
         columns = segment.columns
         width = len(columns.spaces.values)
-        table = [*map(self.scale.rank, _labels(columns))]
         starts = [width * place for place in range(len(columns.commands.values))]
         places = map(operator.add, map(starts.__getitem__, columns.commands.codes), columns.spaces.codes)
-        return map(table.__getitem__, places)
-
-    def query(self, value: tuple[str, str]) -> Query:
-        command, space = value
-        return Query(commands=frozenset({command}), spaces=frozenset({space}))
+        few = width * len(starts) <= _CODES
+        return self.scale.of_column(_labels(columns), array("B" if few else "I", places))
 
 
 def _labels(columns: Columns) -> list[tuple[str, str]]:
@@ -194,11 +191,9 @@ class _Reasons(_Ranked[str]):
     def among(self, job: Job) -> str:
         return job.reason
 
-    def ranks(self, segment: Segment) -> Iterable[float]:
-        return self.scale.of_column(self._columns[segment.name])
-
-    def parts(self, *, descending: bool) -> None:
-        return None
+    def ranked(self, segment: Segment) -> Coded[float]:
+        column = self._columns[segment.name]
+        return self.scale.of_column(column.values, column.codes)
 
 
 class _Origins:
@@ -209,11 +204,12 @@ class _Origins:
         self._scale = _Scale(in_order([column.values for column in self._columns.values()]), _HIGHEST)
 
     def of_segment(self, segment: Segment) -> array[float]:
-        ranks = self._scale.of_column(self._columns[segment.name])
+        column = self._columns[segment.name]
+        ranks = self._scale.of_column(column.values, column.codes)
         numbers = segment.numbers(_ORIGIN)
-        if max(numbers, default=0) >= _HIGHEST:
+        if reach(numbers, _HIGHEST):
             numbers = array("d", map(_bounded, numbers))
-        return array("d", map(operator.add, ranks, numbers))
+        return numbers if not any(ranks.values) else array("d", map(operator.add, _each(ranks), numbers))
 
     def of_job(self, job: Job) -> float:
         rank = self._scale.rank(cluster_of(job))
@@ -222,8 +218,15 @@ class _Origins:
     def among(self, job: Job) -> tuple[str, float]:
         return cluster_of(job), _bounded(NUMBERS[_ORIGIN](job))
 
-    def parts(self, *, descending: bool) -> None:
+    def ranks(self) -> None:
         return None
+
+    def ranked(self, segment: Segment) -> Coded[float]:
+        raise NotImplementedError
+
+
+def _each(ranks: Coded[float]) -> Iterable[float]:
+    return map(ranks.values.__getitem__, ranks.codes)
 
 
 def _bounded(number: float) -> float:

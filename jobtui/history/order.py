@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from operator import eq
+from itertools import chain, compress, pairwise
+from operator import eq, gt, itemgetter
 from typing import Any, Final, TypeVar
 
 from jobtui.history.steps import Turns
@@ -22,6 +22,8 @@ SAMPLE: Final = 64
 """Of how many values one is looked at to learn how they are spread."""
 BUCKET: Final = 4096
 """Values that are sorted in one call, more or less."""
+GROUP: Final = 4 * BUCKET
+"""Rows of several parts that are sorted in one call at most, to have fewer to cut into buckets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +36,18 @@ class Rows:
 
 def in_order(parts: Sequence[Sequence[T]]) -> list[T]:
     """All values that are in any of the parts, each once, in order."""
-    if sum(map(len, parts)) <= BUCKET:
-        return sorted({value for part in parts for value in part})  # type: ignore[type-var]
-    sample: list[Any] = sorted(value for part in parts for value in part[::SAMPLE])
-    bounds = sample[BUCKET // SAMPLE :: BUCKET // SAMPLE]
-    buckets: list[set[Any]] = [set() for _ in range(len(bounds) + 1)]
+    known: set[Any] = set()
     turns = Turns()
     for part in parts:
-        for value in part:
-            buckets[bisect_right(bounds, value)].add(value)
+        known.update(part)
         turns.give()
+    if len(known) <= BUCKET:
+        return sorted(known)
+    values = list(known)
+    bounds = sorted(values[::SAMPLE])[BUCKET // SAMPLE :: BUCKET // SAMPLE]
+    buckets: list[list[Any]] = [[] for _ in range(len(bounds) + 1)]
+    for value in values:
+        buckets[bisect_right(bounds, value)].append(value)
     found: list[T] = []
     for bucket in buckets:
         found += sorted(bucket)
@@ -54,14 +58,14 @@ def in_order(parts: Sequence[Sequence[T]]) -> list[T]:
 def all_sorted(loaded: Sequence[Rows]) -> Rows:
     """All rows by key, then by id. The ids of each part rise.
 
-    The rows of each part are sorted, then all parts are cut at the same keys into buckets.
+    The rows of some parts at a time are sorted, then these are cut at the same keys into buckets.
     """
     turns = Turns()
     parts = []
-    for rows in loaded:
+    for rows in _grouped(loaded):
         parts.append(_by_key(rows))
         turns.give()
-    sample = sorted(key for rows in parts for key in rows.keys[::SAMPLE])
+    sample = sorted(chain.from_iterable(rows.keys[::SAMPLE] for rows in parts))
     bounds = sample[BUCKET // SAMPLE :: BUCKET // SAMPLE]
     # a key that fills more than one bucket has one to itself, between it and the number that follows it
     tied = {key for key, following in pairwise(bounds) if key == following}
@@ -73,33 +77,72 @@ def all_sorted(loaded: Sequence[Rows]) -> Rows:
             Rows(part.keys[place[bucket] : place[bucket + 1]], part.ids[place[bucket] : place[bucket + 1]])
             for part, place in zip(parts, places, strict=True)
         ]
-        for done in _merged_ids(pieces) if bound in tied else [_by_key_and_id(_joined(pieces))]:
+        if bound not in tied:
+            done = _by_key_and_id(_joined(pieces))
             keys.extend(done.keys)
-            ids.extend(array("Q", done.ids))
+            ids.extend(done.ids)
+            turns.give()
+            continue
+        for some in _merged([piece.ids for piece in pieces]):
+            keys.extend(array("d", [bound]) * len(some))
+            ids.extend(some)
             turns.give()
     return Rows(keys, ids)
+
+
+def all_ranked(pieces: Mapping[float, Sequence[array[int]]]) -> Rows:
+    """All rows by rank, then by id, where each rank is one of few: the ids of each piece of a rank rise.
+
+    What is added to a rank to make a row's key is its id.
+    """
+    turns = Turns()
+    keys, ids = array("d"), array("Q")
+    for rank in sorted(pieces):
+        for some in _merged(pieces[rank]):
+            keys.extend(array("d", map(rank.__add__, some)))
+            ids.extend(some)
+            turns.give()
+    return Rows(keys, ids)
+
+
+def _grouped(loaded: Sequence[Rows]) -> Iterator[Rows]:
+    """The rows of several parts as one, as far as they can be sorted in one call; the ids of each rise."""
+    group: list[Rows] = []
+    for rows in sorted((rows for rows in loaded if rows.ids), key=lambda rows: rows.ids[0]):
+        if group and sum(len(each.ids) for each in group) + len(rows.ids) > GROUP:
+            yield _by_id(_joined(group))
+            group = []
+        group.append(rows)
+    if group:
+        yield _by_id(_joined(group))
 
 
 def _joined(pieces: Sequence[Rows]) -> Rows:
     rows = Rows(array("d"), array("Q"))
     for piece in pieces:
         rows.keys.extend(piece.keys)
-        rows.ids.extend(array("Q", piece.ids))
+        rows.ids.extend(piece.ids if piece.ids.typecode == "Q" else array("Q", piece.ids))
     return rows
 
 
-def _merged_ids(pieces: Sequence[Rows]) -> Iterator[Rows]:
-    """Rows that all have the same key, by their ids, some at a time; each piece is in that order."""
-    sample = sorted(job_id for piece in pieces for job_id in piece.ids[::SAMPLE])
+def _merged(pieces: Sequence[array[int]]) -> Iterator[array[int]]:
+    """All ids in order, some at a time; those of each piece are."""
+    pieces = sorted(filter(len, pieces), key=itemgetter(0))
+    if all(before[-1] < following[0] for before, following in pairwise(pieces)):
+        joined = array("Q")
+        for piece in pieces:
+            joined.extend(piece)
+        yield from (joined[at : at + BUCKET] for at in range(0, len(joined), BUCKET))
+        return
+    sample = sorted(job_id for piece in pieces for job_id in piece[::SAMPLE])
     above = -1
     for through in [*sample[BUCKET // SAMPLE :: BUCKET // SAMPLE], math.inf]:
         found: list[int] = []
         for piece in pieces:
-            found += piece.ids[bisect_right(piece.ids, above) : bisect_right(piece.ids, through)]
+            found += piece[bisect_right(piece, above) : bisect_right(piece, through)]
         found.sort()
         if found:
-            key = next(piece.keys[0] for piece in pieces if piece.keys)
-            yield Rows(array("d", [key]) * len(found), array("Q", found))
+            yield array("Q", found)
             above = found[-1]
 
 
@@ -112,7 +155,16 @@ def _by_key_and_id(rows: Rows) -> Rows:
     done = _by_key(rows)
     if not any(map(eq, done.keys, done.keys[1:])):
         return done
-    return _by_key(_reordered(rows, sorted(range(len(rows.ids)), key=rows.ids.__getitem__)))
+    falling = map(gt, done.ids, done.ids[1:])
+    if not any(compress(falling, map(eq, done.keys, done.keys[1:]))):
+        return done
+    return _by_key(_by_id(rows))
+
+
+def _by_id(rows: Rows) -> Rows:
+    if not any(map(gt, rows.ids, rows.ids[1:])):
+        return rows
+    return _reordered(rows, sorted(range(len(rows.ids)), key=rows.ids.__getitem__))
 
 
 def _reordered(rows: Rows, places: Sequence[int]) -> Rows:

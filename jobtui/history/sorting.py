@@ -6,14 +6,16 @@ import re
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import compress
+from functools import partial
+from itertools import chain, compress
 from typing import Any, Final
 
-from jobtui.history.answers import ById
+from jobtui.history.answers import Stretches
+from jobtui.history.columns import Coded
 from jobtui.history.doubles import Bound
 from jobtui.history.filters import mask
 from jobtui.history.measures import measure
-from jobtui.history.order import SAMPLE, Rows, all_sorted
+from jobtui.history.order import SAMPLE, Rows, all_ranked, all_sorted
 from jobtui.history.query import Query
 from jobtui.history.segment import Segment
 from jobtui.history.steps import Turns
@@ -22,6 +24,7 @@ from jobtui.model import Job
 _FEW: Final = 16384
 """Ids that are looked for rank by rank at most."""
 _SPARSE: Final = 8
+_CODES: Final = 256
 _ONE: Final = re.compile(b"\x01")
 _AHEAD: Final = 512
 """How many ids a first page is chosen from at least."""
@@ -36,6 +39,7 @@ class ByKey:
         self._rows: list[Rows] | None = None
         self._all: Rows | None = None
         self._heads: dict[bool, Rows] = {}
+        self._columns: dict[str, Coded[float]] = {}
 
     def key(self, job: Job) -> float:
         """See Answer."""
@@ -103,26 +107,39 @@ class ByKey:
 
     def _by_rank(self, count: int, descending: bool) -> Rows | None:
         filtered = self._query != Query(sort=self._query.sort, archived=self._query.archived)
-        parts = self._measure.parts(descending=descending) if not filtered and count <= _FEW else None
-        if parts is None:
+        ranks = self._measure.ranks() if not filtered and count <= _FEW else None
+        if ranks is None:
             return None
         head = Rows(array("d"), array("Q"))
-        for rank, query in parts:
-            ids = ById(query, self._segments, None).first(count, descending=descending)
+        for rank in reversed(ranks) if descending else ranks:
+            chosen = partial(self._of_rank, rank)
+            ids = Stretches(chosen, self._segments, descending=descending).reach(count)
             head.ids.extend(ids)
             head.keys.extend(rank + job_id for job_id in ids)
             if len(head.ids) >= count:
                 break
         return head
 
+    def _of_rank(self, rank: float, segment: Segment) -> bytes:
+        found = _equal(self._ranked(segment), rank)
+        return _and(mask(self._query, segment), found) if 1 in found else found
+
+    def _ranked(self, segment: Segment) -> Coded[float]:
+        column = self._columns.get(segment.name)
+        if column is None:
+            column = self._columns[segment.name] = self._measure.ranked(segment)
+        return column
+
     def _by_bound(self, count: int, descending: bool) -> Rows | None:
         """The first rows, found by a bound that a sample gives."""
         loaded = self._loaded()
-        sample = sorted((key for rows in loaded for key in rows.keys[::SAMPLE]), reverse=descending)
+        sample = sorted(chain.from_iterable(rows.keys[::SAMPLE] for rows in loaded), reverse=descending)
         place = max(count, _AHEAD) * 2 // SAMPLE + 8
         if place >= len(sample) // 4:
             return None
-        found = list(_beyond_bound(loaded, sample[place], descending))
+        shared = sample.count(sample[place]) * _SPARSE > len(sample)
+        beyond = _with_others(loaded, sample[place], descending) if shared else loaded
+        found = list(_beyond_bound(beyond, sample[place], descending))
         if len(found) < count:
             found += _at_bound(loaded, sample[place], count, descending)
         found.sort(reverse=descending)
@@ -146,9 +163,42 @@ class ByKey:
 
     def _sorted(self) -> Rows:
         if self._all is None:
-            self._all = all_sorted(self._loaded())
-            self._rows, self._heads = None, {}
+            self._all = all_sorted(self._loaded()) if self._measure.ranks() is None else self._all_ranked()
+            self._rows, self._heads, self._columns = None, {}, {}
         return self._all
+
+    def _all_ranked(self) -> Rows:
+        pieces: dict[float, list[array[int]]] = {}
+        turns = Turns()
+        for segment in self._segments:
+            for rank, ids in _by_rank(self._ranked(segment), segment.columns.ids, mask(self._query, segment)):
+                pieces.setdefault(rank, []).append(ids)
+            turns.give()
+        return all_ranked(pieces)
+
+
+def _equal(column: Coded[float], wanted: float) -> bytes:
+    """1 where the column has that value."""
+    if wanted not in column.values:
+        return bytes(len(column.codes))
+    table = bytes(map(wanted.__eq__, column.values))
+    if column.codes.itemsize == 1:
+        return column.codes.tobytes().translate(table.ljust(_CODES, b"\0"))
+    return bytes(map(table.__getitem__, column.codes))
+
+
+def _by_rank(column: Coded[float], ids: array[int], chosen: bytes) -> Iterator[tuple[float, array[int]]]:
+    """The ids of each rank, in their order."""
+    codes = column.codes
+    places = sorted(_places(chosen) if 0 in chosen else range(len(ids)), key=codes.__getitem__)
+    ordered = array("Q", map(ids.__getitem__, places))
+    in_order = array(codes.typecode, map(codes.__getitem__, places))
+    start = 0
+    while start < len(ordered):
+        code = in_order[start]
+        end = bisect_right(in_order, code, start)
+        yield column.values[code], ordered[start:end]
+        start = end
 
 
 def _rank(rows: Rows, key: float, job_id: int) -> int:
@@ -163,6 +213,19 @@ def _rank_downwards(rows: Rows, key: float, job_id: int) -> int:
 
 def _beyond(key: float, bound: float, descending: bool) -> bool:
     return key > bound if descending else key < bound
+
+
+def _with_others(loaded: Sequence[Rows], value: float, descending: bool) -> list[Rows]:
+    """Those that have keys that come before that one, which most of them don't have."""
+    same = array("d", [value]).tobytes()
+    outermost = max if descending else min
+    turns = Turns()
+    found = []
+    for rows in loaded:
+        turns.give()
+        if rows.keys.tobytes() != same * len(rows.keys) and _beyond(outermost(rows.keys), value, descending):
+            found.append(rows)
+    return found
 
 
 def _beyond_bound(loaded: Sequence[Rows], value: float, descending: bool) -> Iterator[tuple[float, int]]:
@@ -192,6 +255,11 @@ def _at_bound(loaded: Sequence[Rows], value: float, count: int, descending: bool
         found += ids[-count:] if descending else ids[:count]
         found.sort(reverse=descending)
     return [(value, job_id) for job_id in found]
+
+
+def _and(chosen: bytes, others: bytes) -> bytes:
+    both = int.from_bytes(chosen, "little") & int.from_bytes(others, "little")
+    return both.to_bytes(len(chosen), "little")
 
 
 def _without(chosen: bytes, others: bytes) -> bytes:

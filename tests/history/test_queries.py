@@ -116,6 +116,7 @@ def test_a_sort_in_many_small_buckets_comes_to_the_same(
     for module, size, value in (
         (order, "BUCKET", 8),
         (order, "SAMPLE", 2),
+        (order, "GROUP", 16),
         (sorting, "SAMPLE", 2),
         (sorting, "_AHEAD", 4),
     ):

@@ -1,0 +1,94 @@
+"""What sorts are made of: bounds told by bytes, and parts that are put in order a bucket at a time."""
+
+from __future__ import annotations
+
+import random
+from array import array
+from collections.abc import Sequence
+
+import pytest
+
+from jobtui.history import order
+from jobtui.history.doubles import Bound, reach
+from jobtui.history.order import Rows, all_ranked, all_sorted, in_order
+
+NUMBERS = (-1e300, -70_000.0, -3.5, -3.25, -1.0, 0.0, 0.25, 1.0, 2.0**33, 2.0**40 - 1, 2.0**40, 1.7e15)
+
+
+@pytest.fixture(autouse=True)
+def _small_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("BUCKET", 8), ("SAMPLE", 2), ("GROUP", 24)):
+        monkeypatch.setattr(order, name, value)
+
+
+@pytest.mark.parametrize("above", [True, False])
+@pytest.mark.parametrize("value", NUMBERS)
+def test_a_bound_leaves_out_nothing_that_is_beyond_it(value: float, above: bool) -> None:
+    bound = Bound(value, above=above)
+    numbers = array("d", NUMBERS)
+    maybe, met = bound.may_be_beyond(numbers), bound.is_met_by(numbers)
+    for number, chosen, same in zip(numbers, maybe, met, strict=True):
+        assert same == (number == value)
+        assert chosen or not (number > value if above else number < value)
+
+
+@pytest.mark.parametrize("value", [number for number in NUMBERS if number])
+def test_a_bound_leaves_out_most_of_what_is_not_beyond_it(value: float) -> None:
+    below, above = (Bound(value, above=above).may_be_beyond(array("d", NUMBERS)) for above in (False, True))
+    assert all(
+        first != second
+        for first, second, number in zip(below, above, NUMBERS, strict=True)
+        if _far(number, value)
+    )
+
+
+def _far(number: float, other: float) -> bool:
+    return abs(number - other) > abs(other) / 10
+
+
+def test_numbers_reach_a_value_or_are_far_below_it() -> None:
+    assert reach(array("d", [1.0, 2.0**40]), 2.0**40)
+    assert reach(array("d", [1e300]), 2.0**40)
+    assert not reach(array("d", [-1.0, 0.0, 1e6, -1e300]), 2.0**40)
+    assert not reach(array("d"), 2.0**40)
+
+
+def _parts(dice: random.Random, overlapping: bool) -> list[list[int]]:
+    ids = list(range(1, 400))
+    if overlapping:
+        dice.shuffle(ids)
+    return [sorted(ids[at : at + 9]) for at in range(0, len(ids), 9)]
+
+
+def _pairs(rows: Rows) -> list[tuple[float, int]]:
+    return list(zip(rows.keys, rows.ids, strict=True))
+
+
+@pytest.mark.parametrize("overlapping", [False, True])
+@pytest.mark.parametrize("values", [[1.0], [0.0, 1.0, 2.0], [-2.5, 7.0, *map(float, range(100))]])
+def test_parts_are_sorted_by_key_and_then_by_id(values: Sequence[float], overlapping: bool) -> None:
+    dice = random.Random(3)
+    parts = _parts(dice, overlapping)
+    pairs = [[(dice.choice(values), job_id) for job_id in ids] for ids in parts]
+    loaded = [
+        Rows(array("d", [key for key, _ in part]), array("I", [job_id for _, job_id in part])) for part in pairs
+    ]
+    dice.shuffle(loaded)
+    assert _pairs(all_sorted(loaded)) == sorted(pair for part in pairs for pair in part)
+
+
+@pytest.mark.parametrize("overlapping", [False, True])
+def test_ranks_are_put_in_order_each_with_its_ids(overlapping: bool) -> None:
+    dice = random.Random(4)
+    parts = _parts(dice, overlapping)
+    ranks = {0.0: parts[::3], 2048.0: parts[1::3], 1024.0: parts[2::3]}
+    found = all_ranked({rank: [array("Q", ids) for ids in some] for rank, some in ranks.items()})
+    assert _pairs(found) == sorted(
+        (rank + job_id, job_id) for rank in ranks for ids in ranks[rank] for job_id in ids
+    )
+
+
+def test_values_of_many_parts_are_in_order_each_once() -> None:
+    dice = random.Random(5)
+    parts = [[dice.choice("abcdefgh") * dice.randrange(9) for _ in range(30)] for _ in range(9)]
+    assert in_order(parts) == sorted({value for part in parts for value in part})
