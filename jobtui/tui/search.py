@@ -13,6 +13,8 @@ from jobtui.tui.filters import Filter
 # jobs of a first page, and from how many on it is worth showing one
 FIRST = 256
 _LONG = 20_000
+# jobs that the screen reads at once: their records are looked at here, so that no slow disk holds it up
+_IN_SIGHT = 64
 
 
 def view_of(desk: Desk, filter: Filter, sort: str, descending: bool, archived: bool) -> View:  # noqa: A002
@@ -52,7 +54,8 @@ def found(view: View, first_at_once: bool) -> Iterator[Found]:
     """
     count = len(view)
     if first_at_once and count > _LONG and not view.ready(0, count):
-        view.page(0, FIRST)
+        view.ids(0, FIRST)
+        view.page(0, _IN_SIGHT)
         yield Found(view, whole=False)
     view.prepare()
     yield Found(view, whole=True)
