@@ -164,7 +164,9 @@ class Writer:
     def _run(self) -> None:
         quiet_at = 0.0
         while self._orders or not self._closed:
-            woken = self._wake.acquire(timeout=_POLL if self._looking else -1)
+            # what one group left behind goes on without a call: there may have been one for all of it
+            behind = len(self._orders) > (_GROUP if self._looking else 0)
+            woken = behind or self._wake.acquire(timeout=_POLL if self._looking else -1)
             if self._stirred:
                 self._stirred, quiet_at = False, time.monotonic() + _QUIET_AFTER
             elif self._looking and time.monotonic() > quiet_at:

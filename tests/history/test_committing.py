@@ -6,12 +6,13 @@ import os
 import random
 import stat
 import threading
+from collections.abc import Iterator
 from concurrent.futures import wait
 from pathlib import Path
 
 import pytest
 
-from jobtui.history import Health, History, Query, StoreError, StoreFailed, StoreLocked
+from jobtui.history import Health, History, Query, StoreError, StoreFailed, StoreLocked, writer
 from jobtui.history.io import Disk
 from jobtui.history.store import Limits, Store
 from jobtui.model import Job, Status
@@ -148,6 +149,47 @@ def test_many_threads_may_commit_and_wait_at_once(tmp_path: Path) -> None:
     assert not wrong
     assert history.last_id() == 160
     history.close()
+
+
+class _Gated(Disk):
+    """A real disk whose journal's syncs wait until the gate is open."""
+
+    def __init__(self) -> None:
+        self.gate, self.waited = threading.Event(), threading.Event()
+
+    def sync_data(self, file: int) -> None:
+        self.waited.set()
+        assert self.gate.wait(30)
+        super().sync_data(file)
+
+
+@pytest.fixture
+def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[History, _Gated]]:
+    """A history whose first commit is being written on a slow disk, slower than a thread looks for others."""
+    monkeypatch.setattr(writer, "_QUIET_AFTER", -1.0)
+    disk = _Gated()
+    history = History.open(tmp_path, disk=disk)
+    history.commit(made_jobs.ended(history.new_id(), random.Random(1)))
+    assert disk.waited.wait(30)
+    yield history, disk
+    disk.gate.set()
+    history.close()
+
+
+def test_many_commits_on_a_slow_disk_are_all_written_though_nobody_calls_again(
+    held: tuple[History, _Gated],
+) -> None:
+    history, disk = held
+    futures = [history.commit(_new(history, number)) for number in range(1800)]
+    disk.gate.set()
+    assert not wait(futures, timeout=20).not_done
+
+
+def test_archives_that_are_ordered_at_once_are_made_one_after_the_other(held: tuple[History, _Gated]) -> None:
+    history, disk = held
+    orders = [history.archive(first, first) for first in (1, 2, 3)]
+    disk.gate.set()
+    assert [list(order.result(20).ids) for order in orders] == [[1], [], []]
 
 
 def test_what_was_committed_can_t_be_cancelled(tmp_path: Path) -> None:
