@@ -8,6 +8,7 @@ names every field that changed, also one that went back to its default.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Final, get_args
 
 import msgspec
@@ -57,12 +58,11 @@ class Entry(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
 encode: Final = msgspec.json.Encoder().encode
 
 
+@cache
 def _readers(record: type[msgspec.Struct]) -> dict[str, Callable[[msgspec.Raw], Any]]:
     return {field.name: msgspec.json.Decoder(field.type).decode for field in msgspec.structs.fields(record)}
 
 
-_READ_JOB: Final = _readers(Job)
-_READ_TASK: Final = _readers(Task)
 _READ_EVENT: Final = msgspec.json.Decoder(Event).decode
 _decode_entry: Final = msgspec.json.Decoder(Entry).decode
 _decode_job: Final = msgspec.json.Decoder(Job).decode
@@ -114,7 +114,7 @@ class Fold:
         fields = entry.job
         if fields:
             if "tasks" in fields:
-                self._count, self._tasks = len(_READ_JOB["tasks"](fields["tasks"])), {}
+                self._count, self._tasks = len(_readers(Job)["tasks"](fields["tasks"])), {}
             if "events" in fields:
                 self._events = []
             self._fields |= fields
@@ -133,10 +133,10 @@ class Fold:
 
         Raises KeyError for a field, and msgspec.ValidationError for a value, that is not known.
         """
-        fields = {name: _READ_JOB[name](raw) for name, raw in self._fields.items()}
+        fields = {name: _readers(Job)[name](raw) for name, raw in self._fields.items()}
         tasks = list(fields.get("tasks", self._base.tasks))
         for place, changed in self._tasks.items():
-            values = {name: _READ_TASK[name](raw) for name, raw in changed.items()}
+            values = {name: _readers(Task)[name](raw) for name, raw in changed.items()}
             tasks[place] = msgspec.structs.replace(tasks[place], **values)
         events = (*fields.get("events", self._base.events), *map(_READ_EVENT, self._events))
         return msgspec.structs.replace(self._base, **fields | {"tasks": tuple(tasks), "events": events})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +23,7 @@ def sweep(disk: Disk, directory: Path, manifest: Manifest) -> None:
     archive's in the segments. What can't be removed does no harm.
     """
     named = {file(entry.name) for entry in manifest.segments for file in (records_name, index_name)}
-    left = [name for name in disk.names(directory) if _is_left(name, named, manifest)]
+    left = [name for name in disk.names(directory) if name not in named and _is_left(name, manifest)]
     archives = set(disk.names(directory / ARCHIVE)) - {entry.name for entry in manifest.archives}
     if left or archives:
         disk.sync_directory(directory)
@@ -35,11 +34,11 @@ def sweep(disk: Disk, directory: Path, manifest: Manifest) -> None:
         remove_archive(disk, directory, name)
 
 
-def _is_left(name: str, named: Collection[str], manifest: Manifest) -> bool:
+def _is_left(name: str, manifest: Manifest) -> bool:
     number = journal_number(name)
     return (
         name.endswith(_TEMPORARY)
-        or (name.startswith(_SEGMENT) and name not in named)
+        or name.startswith(_SEGMENT)
         or (number is not None and number < manifest.journal)
     )
 

@@ -47,7 +47,6 @@ class Conversation(InkScreen):
         yield self.transcript
         yield self.bar
         yield self.keys
-        yield self.completions
 
     # -- what the upper part adds -------------------------------------------------------------------
 

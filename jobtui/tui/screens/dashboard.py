@@ -68,10 +68,8 @@ class Dashboard(Conversation):
     def compose(self) -> ComposeResult:
         """Textual's hook."""
         yield self.header
-        yield self.alarm
         yield self.stage
         yield from super().compose()
-        yield self.too_small
 
     def on_mount(self) -> None:
         """Textual's hook."""
@@ -142,6 +140,8 @@ class Dashboard(Conversation):
     def _show_alarm(self, trouble: str) -> None:
         shown = self._alarmed = trouble if trouble != self._silenced else ""
         lines = [((f" {text}", Ink.FAILED),) for text in wrap(shown, self.size.width - 2, 3)] if shown else []
+        if lines and self.alarm.parent is None and self.header.parent is not None:
+            self.mount(self.alarm, after=self.header)
         self.alarm.display = bool(lines)
         self.alarm.styles.height = len(lines)
         self.alarm.show(lines)
@@ -218,6 +218,8 @@ class Dashboard(Conversation):
         small = event.size.width < LEAST.width or event.size.height < LEAST.height
         self.set_class(small, "-too-small")
         if small:
+            if self.too_small.parent is None:
+                self.mount(self.too_small)
             text = f"too small: {event.size.width}x{event.size.height}, needs {LEAST.width}x{LEAST.height}"
             self.too_small.show([((line, Ink.WARNING),) for line in wrap(text, event.size.width)])
         self.stand()

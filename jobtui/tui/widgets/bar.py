@@ -109,7 +109,6 @@ class CommandBar(Horizontal):
         """Textual's hook."""
         yield self._prompt
         yield self._invitation
-        yield self._usage
 
     def on_mount(self) -> None:
         """Textual's hook."""
@@ -126,7 +125,9 @@ class CommandBar(Horizontal):
         if self._typist is None:
             self._typist = Typist(self._shared, self._prompt, self._completions)
             self._invitation.display = False
-            await self.mount(self._typist, before=self._usage)
+            listed = self.screen.mount(self._completions)
+            await self.mount(self._typist, self._usage)
+            await listed
         if text is not None:
             self._typist.begin(text)
         # at once: what is typed next belongs here already

@@ -123,8 +123,14 @@ class FilterLine(Horizontal):
 
     def compose(self) -> ComposeResult:
         """Textual's hook."""
-        yield self._slash
-        yield self._tally_text
+        if self.display and self._slash.parent is None:
+            yield self._slash
+            yield self._tally_text
+
+    def _furnish(self) -> None:
+        """Have in it what is in it, once it is to be seen."""
+        if self._slash.parent is None and self.is_attached:
+            self.mount(self._slash, self._tally_text)
 
     @property
     def typing(self) -> bool:
@@ -140,6 +146,8 @@ class FilterLine(Horizontal):
         """Show these figures."""
         self._tally = tally
         self.display = self.typing or bool(tally.text or tally.marked)
+        if self.display:
+            self._furnish()
         self._tally_text.show(tally, self.typing)
 
     async def open(self, text: str) -> None:
@@ -149,6 +157,7 @@ class FilterLine(Horizontal):
         self._before = text
         self.add_class("-typing")
         self.display = True
+        self._furnish()
         field = FilterInput(
             text, placeholder="words  status:failed  space:nba  host:…  cmd:compact  since:2h  !…", compact=True
         )
