@@ -5,8 +5,9 @@ Invariants, which the tests hold by name:
     durable before visible: a snapshot is current, and a listener hears of it, only after its commit;
     all or nothing: a change that could not be made durable leaves no trace, unless it tells what has
     already happened (`told`): that one is kept and written as soon as the disk takes it.
-All changes that wait while a commit is under way go into the next one together; while the disk is full each
-is tried by itself, since a change of a known job may find room where a new job does not.
+All changes that wait while a commit is under way go into the next one together. Where that one is refused,
+and while the disk is full, each is tried by itself: a change of a known job may find room where a new job does
+not, and what is wrong with one job's record is no reason to lose how another ended.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class _Waiting(msgspec.Struct):
     edit: Edit
     told: bool
     settled: Settled
+    singly: bool = False  # it was refused together with others
 
 
 _Made = list[tuple[_Waiting, Sequence[Job]]]
@@ -132,13 +134,14 @@ class Ledger:
 
     def _write(self) -> None:
         self._write_due = False
+        self._writing = True  # from here on: who is settled may put more, which sees what this commit makes
         book = Book(self)
-        made = _drafted(self._taken(), book)
+        made = self._drafted(self._taken(), book)
         if not book.drafts:
+            self._writing = False
             self._settle(made)
             self._go_on()
             return
-        self._writing = True
         loop = asyncio.get_running_loop()
 
         def heard(committed: Future[None]) -> None:
@@ -152,18 +155,30 @@ class Ledger:
 
     def _taken(self) -> list[_Waiting]:
         """What goes into the next commit."""
-        if self._refusal is None:
-            taken, self._waiting = self._waiting, []
-            return taken
-        if not self.broken and not self._kept:
-            return [self._waiting.pop(0)] if self._waiting else []
         waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            if each.told and not self.broken:
-                self._kept.append(each)
-            else:
-                each.settled((), self._refusal)
-        return []
+        if self.broken:
+            for each in waiting:
+                self._tell(each, (), self._refusal)
+            return []
+        first = next((n for n, each in enumerate(waiting) if each.singly), len(waiting))
+        count = first if first and self._refusal is None else 1
+        self._waiting = waiting[count:] + self._waiting
+        return waiting[:count]
+
+    def _drafted(self, batch: Sequence[_Waiting], book: Book) -> _Made:
+        made = []
+        for waiting in batch:
+            try:
+                jobs = waiting.edit(book)
+                for job in jobs:
+                    if job.id not in book.new:
+                        _check_ended_is_final(book.get(job.id), job)
+            except Exception as error:
+                self._tell(waiting, (), error)  # the asker's own exception goes back to the asker
+                continue
+            book.drafts.update((job.id, job) for job in jobs)
+            made.append((waiting, jobs))
+        return made
 
     def _written(self, made: _Made, book: Book, committed: Future[None]) -> None:
         error = committed.exception()
@@ -178,7 +193,15 @@ class Ledger:
 
     def _settle(self, made: _Made) -> None:
         for waiting, jobs in made:
-            waiting.settled(jobs, None)
+            self._tell(waiting, jobs, None)
+
+    def _tell(self, waiting: _Waiting, jobs: Sequence[Job], error: Exception | None) -> None:
+        """Settle one change; whatever its asker makes of that, the others are settled too."""
+        try:
+            waiting.settled(jobs, error)
+        except Exception as failure:
+            text = f"What follows from a change was not done: {type(failure).__name__}: {failure}"
+            self._publish([Notice(text, "error")])
 
     def _go_on(self) -> None:
         if self._waiting:
@@ -200,16 +223,19 @@ class Ledger:
     def _refused(self, made: _Made, caught: BaseException) -> None:
         self._writing = False
         error = caught if isinstance(caught, StoreError) else StoreFailed(f"The history failed: {caught}")
-        full = isinstance(error, StoreFull)
-        for waiting, _ in made:
-            if full and waiting.told:
-                self._kept.append(waiting)
-            else:
-                waiting.settled((), error)
-        if full:
+        asked = [waiting for waiting, _ in made]
+        if isinstance(error, StoreFailed):
+            self._give_up(error, asked)
+        elif len(asked) > 1:
+            for waiting in asked:
+                waiting.singly = True
+            self._waiting[:0] = asked
+        elif isinstance(error, StoreFull) and asked[0].told:
+            self._kept += asked
+        else:
+            self._tell(asked[0], (), error)
+        if isinstance(error, StoreFull):
             self._wait_for_room(error)
-        elif isinstance(error, StoreFailed):
-            self._give_up(error)
         self._go_on()
 
     def _look_at_the_disk(self) -> None:
@@ -232,17 +258,17 @@ class Ledger:
                 if self.history.try_again():
                     self._clear()
                 elif self.history.health is Health.READ_ONLY:
-                    self._give_up(StoreFailed(self.history.trouble))
+                    self._give_up(StoreFailed(self.history.trouble), [])
         finally:
             self._probe = None
 
-    def _give_up(self, error: StoreError) -> None:
+    def _give_up(self, error: StoreError, asked: list[_Waiting]) -> None:
         self.broken = True
         self._refusal = error
         self._complain(self.history.trouble or str(error))
         kept, self._kept = self._kept, []
-        for waiting in kept:
-            waiting.settled((), error)
+        for waiting in asked + kept:
+            self._tell(waiting, (), error)
         self.on_clear()
 
     def _complain(self, trouble: str) -> None:
@@ -251,28 +277,14 @@ class Ledger:
             self._publish([Notice(trouble, "error")])
 
     def _clear(self) -> None:
+        for waiting in self._kept:
+            waiting.singly = False
         self._waiting, self._kept = self._kept + self._waiting, []
         self._go_on()
         if self.trouble:
             self.trouble, self._refusal = "", None
             self._publish([Notice("The history can be written again: jobs go on", "information")])
             self.on_clear()
-
-
-def _drafted(batch: Sequence[_Waiting], book: Book) -> _Made:
-    made = []
-    for waiting in batch:
-        try:
-            jobs = waiting.edit(book)
-            for job in jobs:
-                if job.id not in book.new:
-                    _check_ended_is_final(book.get(job.id), job)
-        except Exception as error:
-            waiting.settled((), error)  # the asker's own exception goes back to the asker
-            continue
-        book.drafts.update((job.id, job) for job in jobs)
-        made.append((waiting, jobs))
-    return made
 
 
 def _check_ended_is_final(before: Job | None, after: Job) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from jobtui.history import History
+from jobtui.engine.ledger import Book, Edit
+from jobtui.history import History, StoreError, StoreFull
 from jobtui.history.io import Disk
 from jobtui.history.journal import Journal
-from jobtui.model import Status
+from jobtui.model import Job, Status
 from tests.support.engines import WAIT, Bench, bench
 from tests.support.scripted import ScriptedStorage
 
@@ -134,6 +138,124 @@ def test_on_a_full_disk_what_runs_can_be_stopped_and_ends_and_nothing_new_begins
     solo.storage.operation("solo", "far", 1).finish()
     solo.heard.until(3, Status.FINISHED)
     assert solo.engine.trouble == ""
+
+
+def a_new_job(solo: Bench) -> Edit:
+    """A change that needs more room than a known job's."""
+    return lambda book: [Job(book.new_id(), "flush", "solo", solo.clock.now(), events=())]
+
+
+def at_once(solo: Bench, *work: Coroutine[Any, Any, object]) -> list[object]:
+    """What these come to, which are begun in one turn of the engine's loop and go into one commit."""
+
+    async def together() -> list[object]:
+        return await asyncio.gather(*work, return_exceptions=True)
+
+    return solo.engine.call(together()).result(WAIT)
+
+
+def test_what_does_not_fit_does_not_take_a_stop_or_an_end_down_with_it(
+    solo: Bench, no_more_room: threading.Event
+) -> None:
+    solo.say("ADMIN COMPACT solo; ADMIN FLUSH solo")
+    operation = solo.storage.operation("solo", "far")
+    no_more_room.set()
+    ledger, dispatch = solo.engine.ledger, solo.engine.dispatch
+    submitted, stopped = at_once(solo, ledger.change(a_new_job(solo)), dispatch.stop([2]))
+    assert isinstance(submitted, StoreFull)
+    assert stopped == (1, 1)
+    operation.finish()
+    solo.heard.until(1, Status.FINISHED)
+
+
+def test_what_waits_for_room_keeps_nothing_waiting_that_fits(
+    solo: Bench, no_more_room: threading.Event
+) -> None:
+    solo.say("ADMIN COMPACT solo; ADMIN FLUSH solo")
+    operation = solo.storage.operation("solo", "far")
+    no_more_room.set()
+    waits = solo.engine.call(solo.engine.ledger.change(a_new_job(solo), told=True))
+    solo.heard.wait_for(lambda: solo.engine.trouble)
+    assert solo.rows("STOP JOB 2") == [("stop 1 jobs 1 tasks",)]
+    operation.finish()
+    solo.heard.until(1, Status.FINISHED)
+    assert not waits.done()
+    no_more_room.clear()
+    solo.clock.pass_by(2)
+    (job,) = waits.result(WAIT)
+    assert solo.job(job.id).status is Status.QUEUE
+
+
+def test_what_is_wrong_with_one_record_loses_no_other_jobs_end(
+    solo: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    solo.say("ADMIN COMPACT solo")
+    commit = solo.engine.history.commit
+
+    def picky(*jobs: Job) -> Future[None]:
+        if all(job.id == 1 for job in jobs):
+            return commit(*jobs)
+        refused: Future[None] = Future()
+        refused.set_exception(StoreError("The history can't be read: Input/output error"))
+        return refused
+
+    monkeypatch.setattr(solo.engine.history, "commit", picky)
+
+    def noted(book: Book) -> Sequence[Job]:
+        job = book.get(1)
+        assert job is not None
+        return [job]
+
+    ledger = solo.engine.ledger
+    known, told, asked = at_once(
+        solo,
+        ledger.change(noted, told=True),
+        ledger.change(a_new_job(solo), told=True),
+        ledger.change(a_new_job(solo)),
+    )
+    assert known == [solo.job(1)]
+    assert "can't be read" in str(told)
+    assert "can't be read" in str(asked)
+    solo.storage.operation("solo", "far").finish()
+    solo.heard.until(1, Status.FINISHED)
+
+
+def test_an_asker_that_fails_is_told_of_and_leaves_the_others_their_answers(solo: Bench) -> None:
+    def fails(jobs: Sequence[Job], error: Exception | None) -> None:
+        raise ValueError("an asker's own trouble")
+
+    async def put() -> Sequence[Job]:
+        ledger = solo.engine.ledger
+        ledger.put(a_new_job(solo), fails)
+        return await ledger.change(a_new_job(solo))
+
+    assert solo.engine.call(put()).result(WAIT)
+    solo.heard.wait_for(lambda: any("an asker's own trouble" in text for text in solo.heard.notices))
+
+
+def test_what_is_put_while_a_commit_is_drafted_sees_what_that_commit_makes(solo: Bench) -> None:
+    """A refused asker that asks again at once must not write a second commit over the first."""
+    solo.say("ADMIN COMPACT solo")
+    solo.storage.operation("solo", "far")
+    seen: list[bool] = []
+
+    def refused(book: Book) -> Sequence[Job]:
+        raise ValueError("no")
+
+    def look(book: Book) -> Sequence[Job]:
+        job = book.get(1)
+        seen.append(job is not None and job.stopping)
+        return []
+
+    async def put() -> None:
+        ledger = solo.engine.ledger
+        ledger.put(refused, lambda jobs, error: ledger.put(look, lambda jobs, error: None))
+        await solo.engine.dispatch.stop([1])
+        while not seen:
+            await ledger.change(lambda book: [])
+
+    solo.engine.call(put()).result(WAIT)
+    assert seen == [True]
 
 
 def test_a_disk_that_fails_while_it_is_looked_at_for_room_is_told_to_have_failed(
