@@ -254,7 +254,8 @@ def _at_bound(loaded: Sequence[Rows], value: float, count: int, descending: bool
         ids = array(rows.ids.typecode, compress(rows.ids, bound.is_met_by(rows.keys)))
         found += ids[-count:] if descending else ids[:count]
         found.sort(reverse=descending)
-    return [(value, job_id) for job_id in found]
+    # of each part there are no more than that many: what comes after them may not be all there is
+    return [(value, job_id) for job_id in found[:count]]
 
 
 def _and(chosen: bytes, others: bytes) -> bytes:

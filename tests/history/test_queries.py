@@ -133,6 +133,27 @@ def test_a_sort_in_many_small_buckets_comes_to_the_same(
         assert view.ids(0, len(view)) == expected
 
 
+@pytest.mark.parametrize("descending", [False, True])
+def test_a_longer_page_of_jobs_that_are_alike_is_right_after_a_shorter_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, descending: bool
+) -> None:
+    monkeypatch.setattr(sorting, "SAMPLE", 2)
+    monkeypatch.setattr(sorting, "_AHEAD", 4)
+    dice = random.Random(1)
+    jobs = [replace(made_jobs.ended(job_id, dice), took=1.5) for job_id in range(1, 401)]
+    # one part begins and ends beyond the other, and has hardly any there
+    for part in ([jobs[0], *jobs[100:300], jobs[399]], [*jobs[1:100], *jobs[300:399]]):
+        history = History.open(tmp_path, limits=Limits(leftover=0))
+        history.commit(*part).result()
+        history.close()
+    reader = History.open(tmp_path, write=False)
+    view = reader.query(Query(sort=Sort.TOOK, descending=descending))
+    expected = sorted((job.id for job in jobs), reverse=descending)
+    for stop in (10, 15, 20, 40):
+        assert view.ids(stop - 5, stop) == expected[stop - 5 : stop]
+    reader.close()
+
+
 @pytest.mark.parametrize("query", QUERIES, ids=range(len(QUERIES)))
 def test_the_archive_is_queried_as_the_rest_is(reading: History, known: _Known, query: Query) -> None:
     asked = replace(query, archived=True, sort=Sort.TOOK, descending=True)
