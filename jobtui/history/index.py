@@ -19,6 +19,7 @@ import msgspec
 from jobtui.history.columns import (
     CODE_OF,
     NUMBERS,
+    STALE,
     TEXTS,
     Coded,
     Columns,
@@ -214,6 +215,8 @@ class Index:
     def core(self) -> Columns:
         """The columns that stay in memory. Raises IndexUnusableError."""
         core = _decode_core(self._line(_CORE))
+        if STALE in core.statuses:
+            raise IndexUnusableError("it was made again where a newer version of a job was known")
         return Columns(
             ids=_unpacked(core.ids),
             starts=_unpacked(core.starts),

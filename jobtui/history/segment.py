@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from jobtui.history import framing, index
-from jobtui.history.columns import NUMBERS, STALE, STATUSES, TEXTS, Coded, Columns, coded, hosts_of
+from jobtui.history.columns import CODE_OF, NUMBERS, STALE, STATUSES, TEXTS, Coded, Columns, coded, hosts_of
 from jobtui.history.framing import is_whole
 from jobtui.history.io import Disk
 from jobtui.history.manifest import SegmentEntry
@@ -252,7 +252,10 @@ class Segment:
 
     def _keep_index(self, columns: Columns, jobs: Sequence[Job]) -> None:
         if self._quarantine.writes:
-            self._index.write(len(jobs), list(index.index_lines(columns, index.Records(jobs))))
+            # what replaces a record is not told here: it may be in a journal, and look for this one
+            statuses = bytearray(CODE_OF[job.status] for job in jobs)
+            sealed = msgspec.structs.replace(columns, statuses=statuses)
+            self._index.write(len(jobs), list(index.index_lines(sealed, index.Records(jobs))))
 
     def _decoded(self, place: int, line: bytes) -> Job:
         job = self._whole_job(line) if is_whole(line) else None

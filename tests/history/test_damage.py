@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from jobtui.history import History, Query
+from jobtui.history import History, Query, Sort
 from jobtui.history.check import earlier, repair, verify
 from jobtui.history.follower import Follower
 from jobtui.history.store import Limits, Store
@@ -430,6 +430,25 @@ def test_an_index_that_is_gone_or_damaged_is_made_again(sealed: _Made, copied: C
     assert jobs == sealed.jobs
     history.close()
     repair(path)
+    assert verify(path) == []
+
+
+def test_an_index_that_is_made_again_beside_newer_versions_tells_of_what_was_sealed(
+    sealed: _Made, copied: Callable[[_Made], Path]
+) -> None:
+    path = copied(sealed)
+    changed = {job_id: made_jobs.moved_on(sealed.jobs[job_id], random.Random(2)) for job_id in (1, 2, 40)}
+    expected = sealed.jobs | changed
+    history = History.open(path, limits=OPEN)
+    history.commit(*changed.values()).result()
+    for index in path.glob("*.idx.json"):
+        index.unlink()
+    assert len(history.query(Query(sort=Sort.REASON)).ids(0, 99)) == len(expected)
+    history.close()
+    again, history = _read(path)
+    assert again == expected
+    assert sum(history.counts().values()) == len(expected)
+    history.close()
     assert verify(path) == []
 
 
