@@ -68,6 +68,39 @@ def test_it_survives_a_storm_of_sizes_and_fits_the_last(jobtui: CommandLine) -> 
         assert terminal.ended() == 0
 
 
+CHANGING = """
+import fcntl, struct, sys, termios
+from textual.drivers.linux_driver import LinuxDriver
+
+read, changes = LinuxDriver._get_terminal_size, []
+
+def reading(self):
+    size = read(self)
+    if size == (60, 16) and not changes:
+        changes.append(size)
+        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 6, 20, 0, 0))
+    return size
+
+LinuxDriver._get_terminal_size = reading
+sys.argv[0] = "jobtui"
+from jobtui.cli import front, main
+front._front = front.Front(0)  # one process: nobody passes on a signal that would have the size read again
+sys.exit(main())
+"""
+
+
+def test_a_size_that_changes_while_the_one_before_is_being_read_is_the_one_that_it_fits(
+    jobtui: CommandLine,
+) -> None:
+    command = [*jobtui.words()[:1], "-c", CHANGING, *jobtui.words()[3:]]
+    with Terminal(command, environment=jobtui.environment, cwd=jobtui.home) as terminal:
+        terminal.shows("No jobs yet", "3 hosts")
+        terminal._size(60, 16)
+        terminal.shows("too small", "20x6")
+        terminal.press("q")
+        assert terminal.ended() == 0
+
+
 def test_a_text_of_several_lines_is_pasted_whole_and_run_as_one(jobtui: CommandLine) -> None:
     with dashboard(jobtui) as terminal:
         terminal.press(":")
