@@ -61,6 +61,47 @@ def test_a_burst_that_ends_with_enter_is_sent_with_the_list_open_and_after_an_er
     asyncio.run(run())
 
 
+def test_tab_in_one_go_with_letters_completes_what_they_make(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, auto=True) as shown:
+            typist = await bar(shown)
+            await shown.until(lambda: typist.has_focus)
+            for before in ("", "SH"):
+                await shown.type(before)
+                await shown.pilot.pause()
+                at_once(shown, "SHO\t"[len(before) :])
+                await shown.until(lambda: typist.text == "SHOW ")
+                await shown.press("ctrl+u")
+
+    asyncio.run(run())
+
+
+def test_enter_in_one_go_with_a_letter_sends_and_takes_no_candidate_of_the_text_before(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, auto=True) as shown:
+            typist = await bar(shown)
+            await shown.type("SHOW JOB")
+            await shown.until(lambda: shown.dashboard.completions.open)
+            await shown.press("down")
+            at_once(shown, "S\r")
+            await shown.until(lambda: "SHOW JOBS" in shown.transcript)
+            assert typist.text == ""
+
+    asyncio.run(run())
+
+
+def test_down_in_one_go_with_letters_steps_through_their_candidates(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, auto=True) as shown:
+            typist = await bar(shown)
+            at_once(shown, "SHO")
+            shown.app.post_message(events.Key("down", None))
+            at_once(shown, "\r")
+            await shown.until(lambda: typist.text == "SHOW ")
+
+    asyncio.run(run())
+
+
 def test_a_mark_is_made_before_the_move_that_follows_it(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, auto=True) as shown:

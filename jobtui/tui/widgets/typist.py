@@ -60,6 +60,7 @@ class Typist(Editor):
 
     def take(self, candidate: Candidate) -> None:
         """Put a candidate where the cursor's word is, and a blank behind it."""
+        self._catch_up()
         start, end = self._thought.completion.span
         text = self.text
         after = "" if text[end : end + 1].isspace() else " "
@@ -102,7 +103,8 @@ class Typist(Editor):
             self._pause.stop()
             self._pause = None
         judged = self.text, self.caret
-        if judged == self._judged or not self.has_focus:
+        # the screen knows at once who has the focus, the widget only after a while
+        if judged == self._judged or self.screen.focused is not self:
             return
         self._judged = judged
         text, caret = judged
@@ -120,6 +122,11 @@ class Typist(Editor):
         said = remark(self._thought, text, column, self.screen.size.width)
         self.post_message(self.Remarked(said, self._thought.completion.usage, width_of(text)))
 
+    def _catch_up(self) -> None:
+        """Think about what is typed by now: a key that came with it means the list for it."""
+        self.settle()
+        self._think()
+
     def _offer(self) -> None:
         completion = self._thought.completion
         if self._quiet or self._searching is not None or not self.text.strip():
@@ -132,6 +139,8 @@ class Typist(Editor):
 
     def action_send(self) -> None:
         """Take the candidate that was stepped to; else run what is typed."""
+        if self._completions.chosen is not None:
+            self._catch_up()
         chosen = self._completions.chosen
         if chosen is not None:
             self.take(chosen)
@@ -151,6 +160,7 @@ class Typist(Editor):
 
     def action_complete(self) -> None:
         """Take the best candidate; without a list, have one."""
+        self._catch_up()
         best = self._completions.best
         if best is not None:
             self.take(best)
@@ -163,6 +173,7 @@ class Typist(Editor):
 
     def action_older(self) -> None:
         """Up in the list; in the text; from its first line, to what was sent before."""
+        self._catch_up()
         if self._searching is None and self._completions.open and self._completions.step(-1):
             return
         if self._searching is not None or self.cursor_at_first_line:
@@ -173,6 +184,7 @@ class Typist(Editor):
 
     def action_newer(self) -> None:
         """Down, likewise."""
+        self._catch_up()
         if self._searching is None and self._completions.open and self._completions.step(1):
             return
         if self._searching is not None or self.cursor_at_last_line:
