@@ -299,3 +299,22 @@ def test_one_who_scrolled_away_from_the_cursor_sees_the_same_rows_when_new_ones_
             assert shown.cursor == cursor
 
     asyncio.run(run())
+
+
+def test_an_archived_job_is_marked_no_longer_and_what_is_marked_can_be_seen(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, SPACES, auto=True) as shown:
+            await some_jobs(shown, 5)
+            marks = shown.dashboard.jobs.list.rows.marks
+            await shown.press("space", "space")
+            await shown.shows("2 marked")
+            await shown.press("b")
+            await shown.shows("Archive 2 jobs?")
+            await shown.press("y")
+            await shown.until(lambda: len(shown.dashboard.jobs.list.rows) == 3)
+            await shown.shows_no_more("2 marked")
+            assert not marks
+            await shown.press("r")
+            await shown.until(lambda: len(shown.dashboard.jobs.list.rows) == 4)
+
+    asyncio.run(run())

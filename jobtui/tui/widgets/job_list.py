@@ -191,6 +191,7 @@ class JobList(Vertical):
     def take(self, batch: Batch) -> None:
         """Jobs changed."""
         self.rows.update(batch.jobs)
+        self._unmark_gone(batch)
         if batch.statuses:
             self.search(of_itself=True)
         if not batch.statuses or not self._quick:
@@ -298,6 +299,19 @@ class JobList(Vertical):
             return list(self.rows.marks)
         job = self.job
         return [job.id] if job is not None else []
+
+    def _unmark_gone(self, batch: Batch) -> None:
+        """A mark that nobody can see any more would still act."""
+        marks = self.rows.marks
+        if self._archived or not marks or not batch.statuses:
+            return
+        before = len(marks)
+        if not self._shared.desk.writable:
+            # another process wrote, and does not say what
+            marks.drop([job_id for job_id in marks if self._shared.desk.history.is_archived(job_id)])
+        marks.drop(batch.archived)
+        if len(marks) != before:
+            self.marks_changed()
 
     def marks_changed(self) -> None:
         """Paint the marks and how many there are."""
