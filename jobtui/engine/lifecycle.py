@@ -18,7 +18,8 @@ from msgspec.structs import replace
 
 from jobtui.model import Event, EventKind, Job, Stats, Status, Task
 
-INTERRUPTED = "interrupted: jobtui ended while it ran"
+LEFT_BEHIND = "jobtui ended while it ran"
+INTERRUPTED = f"interrupted: {LEFT_BEHIND}"
 NOT_BEGUN = "not begun when the job was stopped"
 
 
@@ -119,7 +120,7 @@ def interrupted(job: Job, now: datetime) -> Job:
             job = _with_task(job, _moved(task, Status.FAILED, stop=at, reason=INTERRUPTED, code="interrupted"))
         elif task.status is Status.QUEUE:
             job = _with_task(job, _moved(task, Status.STOPPED, stop=at, reason=INTERRUPTED))
-    event = Event(at=at, kind=EventKind.INTERRUPTED, status=Status.FAILED, reason=INTERRUPTED)
+    event = Event(at=at, kind=EventKind.INTERRUPTED, status=Status.FAILED, reason=LEFT_BEHIND)
     return replace(
         job, status=Status.FAILED, stop=at, reason=INTERRUPTED, stopping=False, events=(*job.events, event)
     )

@@ -55,6 +55,7 @@ class Remote(Reader):
         self._following, self._lines, greeting = _greeted(self._door)
         self._note_link(greeting.messages)
         self.history.refresh()
+        self._found = {job.id: job for job in self.history.live()}
         threading.Thread(target=self._follow, name="jobtui-follow", daemon=True).start()
 
     @classmethod
@@ -123,6 +124,11 @@ class Remote(Reader):
         """See `Desk.active`."""
         jobs = {job.id: job for job in self.history.live()} | self._told.copy()
         return tuple(jobs[job_id] for job_id in sorted(jobs) if not jobs[job_id].status.ended)
+
+    def last_told(self) -> tuple[Job, ...]:
+        """The jobs that had not ended by the owner's last word, whatever the disk says of them since."""
+        jobs = self._found | self._told.copy()
+        return tuple(job for job in jobs.values() if not job.status.ended)
 
     @property
     def link(self) -> Link | None:
@@ -286,6 +292,7 @@ class Remote(Reader):
         for job_id in ended:
             if job_id not in unread:
                 del self._told[job_id]
+                self._found.pop(job_id, None)
 
 
 def _greeted(door: Path) -> tuple[socket.socket, BinaryIO, wire.Posted]:

@@ -18,7 +18,7 @@ from jobtui.engine.reader import Reader
 from jobtui.engine.remote import Remote
 from jobtui.engine.wire import KeptOut, NoAnswer, Silent
 from jobtui.history import StoreError, StoreLocked
-from jobtui.model import Job, Link, Notice, Stats
+from jobtui.model import Change, Job, Link, Notice, Stats, Status
 from jobtui.storage.base import StorageError
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ class SharedDesk:
         self._settings = profile
         self._lock = threading.Lock()
         self._listeners: tuple[Listener, ...] = ()
+        self._unheard: list[Message] = []
         self._closed = False
         self._desk = self._adopted(open_desk(profile))
 
@@ -149,7 +150,10 @@ class SharedDesk:
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """See `Desk.subscribe`; lasts over a take-over."""
         with self._lock:
+            unheard, self._unheard = self._unheard, []
             self._listeners = (*self._listeners, listener)
+        if unheard:
+            listener(unheard)
 
         def leave() -> None:
             with self._lock:
@@ -235,14 +239,46 @@ class SharedDesk:
             return
 
     def _go_on_with(self, desk: Desk) -> None:
+        shown = {job.id: job.status for job in self._last_shown()}
         before, self._desk = self._desk, self._adopted(desk)
         before.close()
         if self._closed:
             desk.close()
+        else:
+            self._tell_of_changes_since(shown, desk)
+
+    def _last_shown(self) -> tuple[Job, ...]:
+        desk = self._desk
+        return desk.last_told() if isinstance(desk, Remote) else desk.active()
+
+    def _tell_of_changes_since(self, shown: dict[int, Status], desk: Desk) -> None:
+        """Tell what happened between the two desks: neither did, since nobody listened to the new one yet.
+
+        What the new desk tells by itself meanwhile may come before what is told here of the same job, which
+        is then the older: until nothing is left to tell, each job is looked at again.
+        """
+        while True:
+            now = {job.id: job for job in desk.active()}
+            now |= {
+                job_id: job for job_id in shown.keys() - now.keys() if (job := desk.job(job_id)) is not None
+            }
+            changes = [
+                Change(job, shown.get(job_id))
+                for job_id, job in sorted(now.items())
+                if job.status is not shown.get(job_id)
+            ]
+            if not changes:
+                return
+            shown |= {change.job.id: change.job.status for change in changes}
+            self._tell(changes)
 
     def _beside(self, work: Callable[[], None]) -> Callable[[], None]:
         return lambda: threading.Thread(target=work, name="jobtui-take-over", daemon=True).start()
 
     def _tell(self, messages: Sequence[Message]) -> None:
-        for listener in self._listeners:
+        with self._lock:
+            listeners = self._listeners
+            if not listeners:  # as a start has it: what it has to say waits for the screen
+                self._unheard.extend(message for message in messages if isinstance(message, Notice))
+        for listener in listeners:
             listener(messages)

@@ -37,7 +37,8 @@ async def _tell_of_interrupted(engine: Engine) -> None:
         )
         ids = [job.id for job in found]
         again = f"RECOVER JOB {', '.join(map(str, ids[:10]))} runs it again"
-        engine.publish([Notice(f"{_jobs(ids)}: {lifecycle.INTERRUPTED}; {again}")])
+        were = "was" if len(ids) == 1 else "were"
+        engine.publish([Notice(f"{_jobs(ids)} {were} {lifecycle.INTERRUPTED}; {again}")])
 
 
 def _was_interrupted(job: Job) -> bool:

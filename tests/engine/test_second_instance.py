@@ -66,6 +66,14 @@ class Ear:
         with self._changed:
             assert self._changed.wait_for(there, WAIT), self.messages
 
+    def until_told(self, job_id: int, status: Status) -> None:
+        def last() -> Status | None:
+            told = [m.job.status for m in self.messages if isinstance(m, Change) and m.job.id == job_id]
+            return told[-1] if told else None
+
+        with self._changed:
+            assert self._changed.wait_for(lambda: last() is status, WAIT), self.messages
+
 
 def test_a_second_engine_on_the_same_store_is_refused(owner: Bench, root: Path) -> None:
     with pytest.raises(StoreLocked, match=str(os.getpid())):
@@ -375,3 +383,45 @@ def test_a_question_that_an_owner_on_its_way_out_has_not_read_is_not_taken_and_m
         remote.hand_in("ADMIN FLUSH solo", Session(None, Path("/"))).result(WAIT)
     assert owner.engine.active() == ()
     remote.close()
+
+
+def test_who_takes_over_hears_what_became_of_the_jobs_it_showed(
+    runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spaces = {"nba": ("a",), "solo": ("far",)}
+    monkeypatch.setattr(
+        "jobtui.engine.backends.embedded", lambda profile, notice: ScriptedStorage(spaces, auto=True)
+    )
+    storage = ScriptedStorage(spaces)
+    first = Engine.open(Profile("local", root), storage=storage)
+    first.execute("ADMIN COMPACT solo; ADMIN COMPACT nba", Session(None, Path("/"))).result(WAIT)
+    desks = [SharedDesk(Profile("local", root)) for _ in range(2)]  # one becomes the owner, one follows it
+    ears = [Ear(), Ear()]
+    for desk, ear in zip(desks, ears, strict=True):
+        desk.subscribe(ear)
+    storage.operation("solo", "far").progress(0.34, 1e6)
+    for ear in ears:
+        ear.until(Progress, rate=1e6)
+    first.close()
+    for desk, ear in zip(desks, ears, strict=True):
+        for job_id in (1, 2):
+            ear.until_told(job_id, Status.FAILED)
+        assert not desk.active()
+    assert sorted(desk.owner for desk in desks) == [False, True]
+    for desk in desks:
+        desk.close()
+
+
+def test_what_a_start_has_to_say_of_interrupted_jobs_waits_for_the_screen(
+    runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobtui.engine.backends.embedded", lambda profile, notice: ScriptedStorage({}))
+    with bench(root, ScriptedStorage({"solo": ("far",)})) as it:
+        it.say("ADMIN COMPACT solo")
+        it.storage.operation("solo", "far")
+    desk = SharedDesk(Profile("local", root))
+    desk.idle().result(WAIT)
+    ear = Ear()
+    desk.subscribe(ear)
+    ear.until(Notice, text="Job 1 was interrupted: jobtui ended while it ran; RECOVER JOB 1 runs it again")
+    desk.close()
