@@ -148,7 +148,8 @@ def _merged(pieces: Sequence[array[int]]) -> Iterator[array[int]]:
 
 def _by_key(rows: Rows) -> Rows:
     """By key; where keys are the same, in the order in which they are."""
-    return _reordered(rows, sorted(range(len(rows.ids)), key=rows.keys.__getitem__))
+    keys = rows.keys.tolist()  # an array would make each number anew
+    return _reordered(rows, keys, sorted(range(len(keys)), key=keys.__getitem__))
 
 
 def _by_key_and_id(rows: Rows) -> Rows:
@@ -164,11 +165,12 @@ def _by_key_and_id(rows: Rows) -> Rows:
 def _by_id(rows: Rows) -> Rows:
     if not any(map(gt, rows.ids, rows.ids[1:])):
         return rows
-    return _reordered(rows, sorted(range(len(rows.ids)), key=rows.ids.__getitem__))
+    return _reordered(rows, rows.keys, sorted(range(len(rows.ids)), key=rows.ids.__getitem__))
 
 
-def _reordered(rows: Rows, places: Sequence[int]) -> Rows:
-    return Rows(
-        array("d", map(rows.keys.__getitem__, places)),
-        array(rows.ids.typecode, map(rows.ids.__getitem__, places)),
-    )
+def _reordered(rows: Rows, keys: Sequence[float], places: Sequence[int]) -> Rows:
+    """The rows, whose keys these are, at other places."""
+    if len(places) < 2:
+        return rows
+    chosen = itemgetter(*places)
+    return Rows(array("d", chosen(keys)), array(rows.ids.typecode, chosen(rows.ids)))
