@@ -34,6 +34,8 @@ class Book:
         self._ledger = ledger
         self.drafts: dict[int, Job] = {}
         self.new: set[int] = set()
+        # the newest run of a cluster's job, by its space and id there, where this commit makes it another
+        self.runs: dict[tuple[str, int], int] = {}
 
     def get(self, job_id: int) -> Job | None:
         """The job, whatever its status; None where there is none that is not archived."""
@@ -73,6 +75,7 @@ class Ledger:
         self.broken = False
         self._refusal: StoreError | None = None
         self.on_clear: Callable[[], None] = lambda: None
+        self.on_disk: Callable[[Book], None] = lambda book: None  # before any other change sees it
         self._clock = clock
         self._publish = publish
         self._current: dict[int, Job] = {job.id: job for job in history.live()}
@@ -168,12 +171,14 @@ class Ledger:
     def _drafted(self, batch: Sequence[_Waiting], book: Book) -> _Made:
         made = []
         for waiting in batch:
+            runs = book.runs.copy()
             try:
                 jobs = waiting.edit(book)
                 for job in jobs:
                     if job.id not in book.new:
                         _check_ended_is_final(book.get(job.id), job)
             except Exception as error:
+                book.runs = runs
                 self._tell(waiting, (), error)  # the asker's own exception goes back to the asker
                 continue
             book.drafts.update((job.id, job) for job in jobs)
@@ -186,6 +191,7 @@ class Ledger:
             self._refused(made, error)
             return
         self._writing = False
+        self.on_disk(book)
         self._show(book.drafts.values())
         self._settle(made)
         self._look_at_the_disk()

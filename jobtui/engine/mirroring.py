@@ -3,6 +3,7 @@
 Invariants:
     a cluster's job is ours once: it is looked up by its origin in the edit that would make it;
     an ended job of ours is final: a run after it is another job, `recovered_from` it, of the same origin;
+    what the follower saw before somebody else looked at the same job, and tells only now, is passed over;
     what is seen waits for the disk (`told`), and is shown only then.
 What is asked of the cluster is in orders.py.
 """
@@ -38,11 +39,13 @@ class Mirroring:
     def __init__(self, engine: Engine, mirror: JobMirror) -> None:
         self.mirror = mirror
         self.origins = Origins(engine.history, mirror.cluster)
+        engine.ledger.on_disk = self.origins.take
         self.orders = Orders(engine, self)
         self.follower: Follower | None = None
         self._engine = engine
         self._loaded = asyncio.Event()
         self._caught_up = asyncio.Event()
+        self._looked: dict[tuple[str, int], int] = {}
 
     async def begin(self) -> None:
         """Take up the jobs that the history holds, and follow the cluster from here on."""
@@ -67,6 +70,11 @@ class Mirroring:
         if self.follower is not None:
             self.follower.soon()
 
+    async def record_newest(self, sighting: Sighting) -> None:
+        """Take in what was seen of one job beside the follower, which may yet tell what it saw before."""
+        self._looked[sighting.space, sighting.job.id] = sighting.number
+        await self.record([sighting])
+
     async def record(self, sightings: Sequence[Sighting]) -> None:
         """Take what was seen into the history, all of it in one commit. Raises StoreError."""
         began = [one.job.start for one in sightings if one.job.start is not None]
@@ -90,7 +98,7 @@ class Mirroring:
 
     def run_of(self, book: Book, space: str, cluster_id: int) -> Job | None:
         """The newest run of a cluster's job among ours, be it archived; None where it is not known."""
-        job_id = self.origins.get(space, cluster_id)
+        job_id = self.origins.get(space, cluster_id, book)
         if job_id is None:
             return None
         return book.get(job_id) or self._engine.history.archived_job(job_id)
@@ -141,7 +149,9 @@ class Mirroring:
 
     def _noted(self, book: Book, made: dict[int, Job], sighting: Sighting, told: list[Notice]) -> list[Job]:
         space, now = sighting.space, sighting.job
-        job = made.get(self.origins.get(space, now.id) or 0) or self.run_of(book, space, now.id)
+        if sighting.number < self._looked.get((space, now.id), 0):
+            return []
+        job = made.get(self.origins.get(space, now.id, book) or 0) or self.run_of(book, space, now.id)
         if job is None:
             return [self._new(book, sighting)]
         if not job.status.ended:
@@ -163,7 +173,7 @@ class Mirroring:
         else:
             origin = Origin(self.mirror.cluster, space, now.id)
             job = mirrored.seen(book.new_id(), origin, now, clock.now())
-        self.origins.put(job)
+        self.origins.put(book, job)
         return job
 
     def _moved_on(self, book: Book, job: Job, sighting: Sighting) -> list[Job]:
@@ -176,7 +186,7 @@ class Mirroring:
         if before is not None and sighting.news is News.AFTER_END:
             return []  # this is still about that run
         if before is not None and before.start == now.start:
-            self.origins.put(before)
+            self.origins.put(book, before)
             return [mirrored.never_made(job, "the cluster did not run it again", clock.now())]
         after = mirrored.followed(job, now, clock.now())
         return [after] if after != job else []
@@ -186,7 +196,7 @@ class Mirroring:
         origin = Origin(self.mirror.cluster, sighting.space, sighting.job.id)
         same = before.id if before.command == sighting.job.command else None
         job = mirrored.seen(book.new_id(), origin, sighting.job, self._engine.clock.now(), same)
-        self.origins.put(job)
+        self.origins.put(book, job)
         return job
 
     def _run_before(self, book: Book, job: Job) -> Job | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -136,7 +137,7 @@ class Orders:
         key = sighting.space, sighting.job.id
         first = sighting.news is News.FIRST or key in self._held
         if first and any(order.may_have_made(sighting) for order in self._awaited):
-            self._held[key] = Sighting(sighting.space, sighting.job, News.FIRST)
+            self._held[key] = replace(sighting, news=News.FIRST)
             return True
         return False
 
@@ -176,7 +177,7 @@ class Orders:
                 answer[:] = [known]
                 return [mirrored.never_made(job, f"the cluster has it already as job {known.id}", self._now())]
             answer[:] = [mirrored.accepted(job, cluster_id, self._now())]
-            self._mirroring.origins.put(answer[0])
+            self._mirroring.origins.put(book, answer[0])
             return answer
 
         await self._engine.ledger.change(edit, told=True)
@@ -205,7 +206,7 @@ class Orders:
             sighting = Sighting(order.space, job, News.FIRST)
             if order.may_have_made(sighting) and self._is_nobodys(order.space, job):
                 told = await self._mirror.show(order.space, job.id)
-                await self._mirroring.record([Sighting(order.space, told, News.FIRST)])
+                await self._mirroring.record_newest(Sighting(order.space, told, News.FIRST))
                 return
 
     def _is_nobodys(self, space: str, job: MirroredJob) -> bool:
@@ -242,6 +243,8 @@ class Orders:
                 came.append(await self._recover(job))
             except (Refused, StorageError) as error:
                 refusals.append(str(error))
+            except StoreError as error:
+                refusals.append(f"Job {job.id}: {error}")
         notice = "; ".join(one.notice for one in came if one.notice)
         return Ordered(tuple(job for one in came for job in one.jobs), notice), refusals
 
@@ -253,14 +256,13 @@ class Orders:
         def edit(book: Book) -> list[Job]:
             self._recoverable(book, old.id)
             job = mirrored.ordered(book.new_id(), old.command, origin, self._now(), old.id)
-            self._mirroring.origins.put(job)
+            self._mirroring.origins.put(book, job)
             return [job]
 
         try:
             (job,) = await self._engine.ledger.change(edit)
-        except StoreError:
-            self._mirroring.origins.put(old)
-            raise
+        except StoreError as error:
+            raise Refused(f"Job {old.id} was not recovered: {error}") from None
         try:
             count = await self._mirror.recover(origin.space, [origin.id])
         except StorageError as error:
@@ -291,7 +293,7 @@ class Orders:
         except StorageError:
             self._mirroring.look_soon()
             return False
-        await self._mirroring.record([Sighting(space, told, News.CHANGED)])
+        await self._mirroring.record_newest(Sighting(space, told, News.CHANGED))
         return True
 
     async def _never_made(self, job_id: int, reason: str, old: Job | None = None) -> None:
@@ -302,7 +304,7 @@ class Orders:
             if job is None or job.status is not Status.QUEUE:
                 return []
             if old is not None:
-                self._mirroring.origins.put(old)
+                self._mirroring.origins.put(book, old)
             return [mirrored.never_made(job, reason, self._now())]
 
         await self._engine.ledger.change(edit, told=True)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import chain
 
+from jobtui.engine.ledger import Book
 from jobtui.history import History, Query
 from jobtui.model import Job
 from jobtui.storage.base import MirroredJob
@@ -52,14 +53,20 @@ class Origins:
             self._put_older(await asyncio.to_thread(self._read, since, until))
             self._since = since
 
-    def put(self, job: Job) -> None:
-        """Take a job in; it is the newest run of its origin from here on."""
+    def put(self, book: Book, job: Job) -> None:
+        """Take a job in: the newest run of its origin, in the book at once, for all when that is on disk."""
         if job.origin is not None and job.origin.id:
-            self._ours.setdefault(job.origin.space, {})[job.origin.id] = job.id
+            book.runs[job.origin.space, job.origin.id] = job.id
 
-    def get(self, space: str, cluster_id: int) -> int | None:
-        """The id of our job. It may be archived; and where the disk refused it, there is none of that id."""
-        return self._ours.get(space, {}).get(cluster_id)
+    def take(self, book: Book) -> None:
+        """The book is on disk."""
+        for (space, cluster_id), job_id in book.runs.items():
+            self._ours.setdefault(space, {})[cluster_id] = job_id
+
+    def get(self, space: str, cluster_id: int, book: Book | None = None) -> int | None:
+        """The id of our job, which may be archived; with a `book`, as it will be once that is on disk."""
+        drafted = None if book is None else book.runs.get((space, cluster_id))
+        return drafted or self._ours.get(space, {}).get(cluster_id)
 
     def _put_older(self, entries: list[_Entry]) -> None:
         for space, cluster_id, job_id in entries:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from jobtui.history import StoreFull
 from jobtui.model import EventKind, Job, Status
-from jobtui.storage.base import Code, StorageError
-from tests.support.mirrors import MirrorBench, mirror_bench
+from jobtui.storage.base import Code, MirroredJob, StorageError
+from tests.support.mirrors import WAIT, MirrorBench, mirror_bench
 from tests.support.scripted_mirror import START, ScriptedMirror
 
 LATER = START + timedelta(minutes=5)
@@ -216,3 +220,89 @@ def test_an_end_that_the_cluster_takes_back_is_told_and_changes_nothing(prod: Mi
     )
     assert prod.job(1) == old
     assert prod.engine.history.last_id() == 1
+
+
+# ---- on a full disk
+
+
+def refuse(
+    prod: MirrorBench, patch: pytest.MonkeyPatch, which: Callable[[Job], bool], times: int = 1000
+) -> None:
+    """Have the disk be full for commits with such a job in them, so many times."""
+    commit = prod.engine.history.commit
+    left = [None] * times
+
+    def full(*jobs: Job) -> Future[None]:
+        if not (left and any(map(which, jobs))):
+            return commit(*jobs)
+        left.pop()
+        refused: Future[None] = Future()
+        refused.set_exception(StoreFull("the disk is full"))
+        return refused
+
+    patch.setattr(prod.engine.history, "commit", full)
+
+
+def test_of_a_list_what_no_longer_fits_on_the_disk_is_named_and_so_is_what_runs_again(
+    prod: MirrorBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_alike_and_another(prod)
+    refuse(prod, monkeypatch, lambda job: job.recovered_from == 3)
+    assert prod.refusal("RECOVER JOB 1, 3") == (
+        "Job 3 was not recovered: the disk is full; job 1 runs again as job 4"
+    )
+    assert "recover nba [42]" not in prod.mirror.asked
+
+
+def test_a_run_that_is_seen_on_a_full_disk_keeps_its_lineage(
+    prod: MirrorBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.RUNNING))
+    prod.heard.until(1, Status.RUNNING)
+    refuse(prod, monkeypatch, lambda job: job.recovered_from == 1, times=1)
+    prod.cluster(lambda mirror: mirror.change("nba", 40, start=LATER))
+    prod.heard.wait_for(lambda: prod.engine.trouble)
+    prod.clock.pass_by(2)
+    prod.heard.until(1, Status.STOPPED)
+    (first, again) = prod.of("nba", 40)
+    assert (first.status, again.status, again.recovered_from) == (Status.STOPPED, Status.RUNNING, 1)
+
+
+# ---- seen by two
+
+
+class SlowMirror(ScriptedMirror):
+    """One whose answer about one job waits for `go_on`, once a test has set that."""
+
+    def __init__(self, slow: int) -> None:
+        super().__init__()
+        self.slow = slow
+        self.go_on: asyncio.Event | None = None
+        self.waiting = threading.Event()
+
+    async def show(self, space: str, job: int) -> MirroredJob:
+        if job == self.slow and self.go_on is not None:
+            self.waiting.set()
+            await self.go_on.wait()
+        return await super().show(space, job)
+
+
+def test_what_was_seen_before_a_stop_and_is_told_after_it_makes_no_other_run(tmp_path: Path) -> None:
+    mirror = SlowMirror(41)
+    with mirror_bench(tmp_path, mirror) as prod:
+        prod.caught_up()
+        prod.cluster(lambda _: mirror.put("nba", 40, Status.QUEUE))
+        prod.heard.until(1, Status.QUEUE)
+        prod.cluster(lambda _: mirror.put("nba", 41, Status.RUNNING, "compact"))
+        prod.heard.until(2, Status.RUNNING)
+
+        def begins_to_run(_: ScriptedMirror) -> None:
+            mirror.go_on = asyncio.Event()
+            mirror.put("nba", 40, Status.RUNNING)
+
+        prod.cluster(begins_to_run)
+        assert mirror.waiting.wait(WAIT)
+        prod.rows("STOP JOB 1")
+        prod.cluster(lambda _: mirror.go_on and mirror.go_on.set())
+        prod.seen()
+        assert [(job.id, job.status) for job in prod.of("nba", 40)] == [(1, Status.STOPPED)]

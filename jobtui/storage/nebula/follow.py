@@ -12,6 +12,7 @@ import asyncio
 import enum
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 
 from msgspec.structs import replace
 
@@ -38,13 +39,20 @@ class News(enum.StrEnum):
     AFTER_END = "after end"  # the cluster now says of an ended run that it ended otherwise
 
 
+_answers = count(1)
+
+
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A job of a space as the cluster now tells it, with its tasks, and what is new about it."""
+    """A job of a space as the cluster now tells it, with its tasks, and what is new about it.
+
+    To be made as soon as the cluster has answered: `number` rises from one answer to the next, whoever asked.
+    """
 
     space: str
     job: MirroredJob
     news: News
+    number: int = field(default_factory=_answers.__next__, compare=False)
 
 
 @dataclass(slots=True)
