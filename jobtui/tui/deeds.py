@@ -34,7 +34,7 @@ _NAMED = 8
 class Stage(Protocol):
     """What a deed needs of the dashboard."""
 
-    async def confirm(self, title: str, lines: Sequence[Line], deed: str) -> bool:
+    async def confirm(self, title: str, lines: Callable[[], Sequence[Line]], deed: str) -> bool:
         """Ask; cancel is the focused answer."""
         ...
 
@@ -58,6 +58,14 @@ class Deeds:
         """Stop the jobs that can be stopped."""
         plan = plan_stop(ids, self._active())
         if await self._agreed("Stop", plan):
+            meant = plan.touched
+            plan = plan.only(plan_stop(meant, self._active()))
+            if not plan.touched:
+                ended = "already stopping" not in plan.passed
+                jobs = f"job {meant[0]} has" if len(meant) == 1 else f"jobs {units.ids(meant)} have"
+                what = f"{jobs} ended" if ended else plan.passed_over
+                self._stage.tell(f"Nothing was left to stop: {what}")
+                return
             # what one has stopped oneself ends without a word, unless it is watched
             self._shared.submitted.difference_update(plan.touched)
             answers = await self._say(plan, stop_sayings)
@@ -92,7 +100,7 @@ class Deeds:
             (("on every host that holds it. It can be stopped.", Ink.PLAIN),),
         ]
         if self._shared.settings.confirm is Confirm.BULK or await self._stage.confirm(
-            f"Compact {units_name(space)}?", lines, "Compact"
+            f"Compact {units_name(space)}?", lambda: lines, "Compact"
         ):
             await self._submit("COMPACT", space)
 
@@ -103,7 +111,7 @@ class Deeds:
             lines.append((("It is another program's: it is forgotten, nothing is deleted.", Ink.PLAIN),))
         else:
             lines.append((("Its data is deleted on every host. This can't be undone.", Ink.FAILED),))
-        if not await self._stage.confirm("Drop this space?", lines, "Drop"):
+        if not await self._stage.confirm("Drop this space?", lambda: lines, "Drop"):
             return False
         return await self._typed(f"DROP SPACE {self._quoted(space)}", space)
 
@@ -145,7 +153,7 @@ class Deeds:
         if len(plan.touched) == 1 and self._shared.settings.confirm is Confirm.BULK:
             return True
         title = f"{verb} {units.many(len(plan.touched), 'job')}?"
-        return await self._stage.confirm(title, self._named(plan), verb)
+        return await self._stage.confirm(title, lambda: self._named(plan), verb)
 
     def _named(self, plan: Plan) -> list[Line]:
         lines = [self._job_line(job_id) for job_id in plan.touched[:_NAMED]]

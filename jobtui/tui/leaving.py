@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from jobtui.model import Job
 from jobtui.tui.context import Context
 from jobtui.tui.screens.quit import Leave, quit_question
 
@@ -26,13 +27,14 @@ class Leaving:
     async def ask(self) -> None:
         """Leave, or ask first; in a worker of the dashboard's."""
         desk, app = self._shared.desk, self._dashboard.app
-        # work that another process owns, or a cluster, goes on without this screen
-        here = desk.writable and desk.owner
-        active = [job for job in desk.active() if job.origin is None] if here else []
+        active = self._active()
         if not active:
             app.exit(0)
             return
-        match await app.push_screen_wait(quit_question(active, desk.may_hand_over)):
+        question = quit_question(active, desk.may_hand_over, lambda job: desk.job(job.id) or job)
+        match await app.push_screen_wait(question):
+            case Leave.HAND_OVER if not self._active():
+                app.exit(0)
             case Leave.HAND_OVER:
                 self._hand_over()
             case Leave.NOW:
@@ -43,6 +45,11 @@ class Leaving:
                 await self._leave_after(asyncio.wrap_future(desk.stop_work()), _STOPPING)
             case _:
                 pass
+
+    def _active(self) -> list[Job]:
+        desk = self._shared.desk
+        # work that another process owns, or a cluster, goes on without this screen
+        return [job for job in desk.active() if job.origin is None] if desk.writable and desk.owner else []
 
     def _hand_over(self) -> None:
         if self._shared.desk.hand_over():

@@ -30,6 +30,13 @@ class Plan:
         parts = [f"{units.ids(ids)} ({why})" for why, ids in self.passed.items()]
         return "passed over: " + ", ".join(parts)
 
+    def only(self, later: Plan) -> Plan:
+        """This plan, but of the jobs that it touches those alone that a `later` look at them still would."""
+        passed = dict(self.passed)
+        for why, ids in later.passed.items():
+            passed[why] = tuple(sorted((*passed.get(why, ()), *ids)))
+        return Plan(later.touched, passed)
+
 
 Active = Mapping[int, Job]
 

@@ -6,7 +6,9 @@ from pathlib import Path
 from textual import events
 
 from jobtui.model import Job, Status
+from jobtui.tui.lines import plain
 from jobtui.tui.watching import endings
+from jobtui.tui.widgets.lines_view import LinesView
 from tests.support.clock import FakeClock
 from tests.support.dashboards import Stage, stage
 
@@ -316,5 +318,20 @@ def test_an_archived_job_is_marked_no_longer_and_what_is_marked_can_be_seen(tmp_
             assert not marks
             await shown.press("r")
             await shown.until(lambda: len(shown.dashboard.jobs.list.rows) == 4)
+
+    asyncio.run(run())
+
+
+def test_a_question_shows_what_becomes_of_its_jobs_and_yes_to_none_left_does_no_harm(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, SPACES) as shown:
+            await shown.say("ADMIN FLUSH nba")
+            await shown.press("s")
+            await shown.shows("Stop 1 job?")
+            shown.behind.storage.operation("nba", "local0").finish()
+            asked = shown.app.screen.query_one("#said", LinesView)
+            await shown.until(lambda: "finished" in "".join(map(plain, asked.lines)))
+            await shown.press("y")
+            await shown.shows("Nothing was left to stop: job 1 has ended")
 
     asyncio.run(run())

@@ -113,9 +113,30 @@ def test_work_can_be_left_to_go_on_without_a_screen_where_the_desk_can_do_that(
         async with stage(tmp_path) as shown:
             await shown.say("ADMIN COMPACT nba")
             await shown.press("q")
-            await shown.shows("the work goes on in the background")
+            await shown.shows("jobs go on in the background")
             await shown.press("b")
             await shown.until(lambda: shown.app.return_value == 0)
             assert handed
+
+    asyncio.run(run())
+
+
+def test_work_that_has_ended_while_one_was_asked_is_handed_over_to_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handed: list[int] = []
+    monkeypatch.setattr(Engine, "may_hand_over", True)
+    monkeypatch.setattr(Engine, "hand_over", lambda self: not handed.append(1))
+
+    async def run() -> None:
+        async with stage(tmp_path, {"nba": ["local0"]}) as shown:
+            await shown.say("ADMIN COMPACT nba")
+            await shown.press("q")
+            await shown.shows("1 job queued or running", "▶ running")
+            shown.behind.storage.operation("nba", "local0").finish()
+            await shown.shows("All jobs have ended", "✔ finished")
+            await shown.press("b")
+            await shown.until(lambda: shown.app.return_value == 0)
+            assert not handed
 
     asyncio.run(run())

@@ -50,7 +50,7 @@ class Conversation(InkScreen):
 
     # -- what the upper part adds -------------------------------------------------------------------
 
-    async def confirm(self, title: str, lines: Sequence[Line], deed: str) -> bool:
+    async def confirm(self, title: str, lines: Callable[[], Sequence[Line]], deed: str) -> bool:
         """Ask; cancel is the focused answer."""
         raise NotImplementedError
 
@@ -122,7 +122,9 @@ class Conversation(InkScreen):
 
     async def send(self, text: str) -> None:
         """Have the desk run a text, and show what came of it."""
-        if drops(text) and not await self.confirm("Drop for good?", [((text.strip(), Ink.STRONG),)], "Run"):
+        if drops(text) and not await self.confirm(
+            "Drop for good?", lambda: [((text.strip(), Ink.STRONG),)], "Run"
+        ):
             return
         prompt = self.context.prompt
         sent_at = self.context.now()

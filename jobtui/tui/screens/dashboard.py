@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, cast
 
@@ -148,7 +148,7 @@ class Dashboard(Conversation):
 
     # -- the stage of the deeds ---------------------------------------------------------------------
 
-    async def confirm(self, title: str, lines: Sequence[Line], deed: str) -> bool:
+    async def confirm(self, title: str, lines: Callable[[], Sequence[Line]], deed: str) -> bool:
         """Ask; cancel is the focused answer. In a worker only."""
         from jobtui.tui.screens.dialog import confirmation
 

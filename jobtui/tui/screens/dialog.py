@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
@@ -25,6 +25,8 @@ T = TypeVar("T")
 # cells that the border and the blanks beside a text take, lines that the border and the gap take
 _AROUND = 6
 _BORDERS = 3
+# between two looks at what a question is about
+_RENEW_SECONDS = 0.25
 # lines of what is said that the answers leave
 _LEAST_SAID = 3
 
@@ -132,8 +134,11 @@ class Choices(Inked, can_focus=True):
         return None
 
 
+Live = Callable[[], tuple[str, Sequence[Line]]]
+
+
 class Question(ModalScreen[T | None]):
-    """Asks; the answer is the choice's value, or None for esc."""
+    """Asks; the answer is the choice's value, or None for esc. `live` tells the title and lines anew."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,ctrl+c,q", "dismiss_none", show=False, priority=True),
@@ -142,9 +147,16 @@ class Question(ModalScreen[T | None]):
     ]
 
     def __init__(
-        self, title: str, lines: Sequence[Line], choices: Sequence[Choice[T]], at: int = 0, across: bool = False
+        self,
+        title: str,
+        lines: Sequence[Line],
+        choices: Sequence[Choice[T]],
+        at: int = 0,
+        across: bool = False,
+        live: Live | None = None,
     ) -> None:
         super().__init__()
+        self._live = live
         self._title = title
         self._said = tuple(lines)
         self.choices = tuple(choices)
@@ -162,6 +174,15 @@ class Question(ModalScreen[T | None]):
         """Textual's hook: the safe answer has the focus."""
         self.query_one(Choices).focus()
         self._fit(self.app.size)
+        if self._live is not None:
+            self.set_interval(_RENEW_SECONDS, self._renew)
+
+    def _renew(self) -> None:
+        if self._live is not None:
+            title, lines = self._live()
+            if (title, tuple(lines)) != (self._title, self._said):
+                self._title, self._said = title, tuple(lines)
+                self._fit(self.app.size)
 
     def on_resize(self, event: events.Resize) -> None:
         """Textual's hook."""
@@ -206,6 +227,7 @@ class Question(ModalScreen[T | None]):
         self.dismiss(None)
 
 
-def confirmation(title: str, lines: Sequence[Line], deed: str) -> Question[bool]:
-    """Whether to do the `deed`: cancel is focused, y and n answer."""
-    return Question(title, lines, [Choice("n", "Cancel", False), Choice("y", deed, True)], across=True)
+def confirmation(title: str, lines: Callable[[], Sequence[Line]], deed: str) -> Question[bool]:
+    """Whether to do the `deed`: cancel is focused, y and n answer. The lines are asked for again and again."""
+    choices = [Choice("n", "Cancel", False), Choice("y", deed, True)]
+    return Question(title, lines(), choices, across=True, live=lambda: (title, lines()))
