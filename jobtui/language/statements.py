@@ -1,18 +1,20 @@
-"""What a text can ask for: a frozen struct a statement. Absent parts are None.
+"""What a text can ask for: a frozen dataclass a statement. Absent parts are None.
 
 `span` is where the statement stood in its text (first character, one past its last); it is no part
-of a statement's identity: `Placed` compares and shows them all without it.
+of a statement's identity. `Placed` compares and shows them all: what a dataclass makes for each is paid for
+at every start.
 """
 
 from __future__ import annotations
 
-import msgspec
+from dataclasses import dataclass, field
 
 
-class Placed(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True, slots=True)
+class Placed:
     """Where a statement stood in the text that it was parsed from."""
 
-    span: tuple[int, int] = (0, 0)
+    span: tuple[int, int] = field(default=(0, 0), compare=False, repr=False)
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and self._said() == other._said()
@@ -26,18 +28,20 @@ class Placed(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
     def _said(self) -> dict[str, object]:
         """All but where it stood."""
-        names: tuple[str, ...] = type(self).__match_args__
+        names: tuple[str, ...] = self.__match_args__
         return {name: getattr(self, name) for name in names}
 
 
-class Submit(Placed, frozen=True, eq=False):
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Submit(Placed):
     """ADMIN or SUBMIT JOB: queue a `command` ("flush" or "compact") on `space` or the chosen one."""
 
     command: str
     space: str | None = None
 
 
-class ShowJobs(Placed, frozen=True, eq=False):
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class ShowJobs(Placed):
     """SHOW JOBS: `status` in lower case; `limit` keeps the newest n; `archived` shows the archive."""
 
     status: str | None = None
@@ -46,46 +50,54 @@ class ShowJobs(Placed, frozen=True, eq=False):
     archived: bool = False
 
 
-class ShowJob(Placed, frozen=True, eq=False):
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class ShowJob(Placed):
     """SHOW JOB: one job and its tasks."""
 
     job: int
 
 
-class Stop(Placed, frozen=True, eq=False):
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Stop(Placed):
     """STOP JOB: stop queued and running jobs."""
 
     jobs: tuple[int, ...]
 
 
-class Backup(Placed, frozen=True, eq=False):
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Backup(Placed):
     """BACKUP JOB: archive every ended job from `first` to `last`, both included."""
 
     first: int
     last: int
 
 
-class Recover(Placed, frozen=True, eq=False):
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Recover(Placed):
     """RECOVER JOB: run jobs again; no ids means every failed or stopped one not yet recovered."""
 
     jobs: tuple[int, ...] = ()
 
 
-class Use(Placed, frozen=True, eq=False):
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Use(Placed):
     """USE: choose the space for what follows."""
 
     space: str
 
 
-class ShowSpaces(Placed, frozen=True, eq=False):
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class ShowSpaces(Placed):
     """SHOW SPACES: the spaces and what they hold."""
 
 
-class ShowHosts(Placed, frozen=True, eq=False):
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class ShowHosts(Placed):
     """SHOW HOSTS: the storage hosts, and whether each answers."""
 
 
-class CreateSpace(Placed, frozen=True, eq=False):
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class CreateSpace(Placed):
     """CREATE SPACE: on all hosts, on `count` of them, on the named `hosts`, or adopting `directories`.
 
     At most one of `count`, `hosts` and `directories` is given; `directories` are as typed.
@@ -98,7 +110,8 @@ class CreateSpace(Placed, frozen=True, eq=False):
     directories: tuple[str, ...] | None = None
 
 
-class DropSpace(Placed, frozen=True, eq=False):
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class DropSpace(Placed):
     """DROP SPACE: delete an embedded space, or forget an adopted one."""
 
     space: str
