@@ -9,6 +9,7 @@ import pytest
 
 from jobtui.storage.base import Code, LinkState, StorageError
 from jobtui.storage.nebula.courier import TYPED
+from jobtui.storage.nebula.link import LinkKeeper
 from jobtui.storage.nebula.mirror import GraphdMirror
 from jobtui.storage.nebula.settings import FromEnvironment, Given, Secret
 from tests.support.graphd_double import Fault, GraphdDouble
@@ -285,6 +286,30 @@ def test_a_look_that_is_not_answered_for_long_is_told_until_there_is_an_answer(
                     LinkState.CONNECTED,
                     f"127.0.0.1:{graphd.port}",
                 )
+
+    run(test())
+
+
+def test_a_look_that_waits_for_its_turn_is_not_called_unanswered(monkeypatch: pytest.MonkeyPatch) -> None:
+    late: list[float] = []
+    monkeypatch.setattr("jobtui.storage.nebula.mirror.LATE_SECONDS", 0.01)
+    monkeypatch.setattr(LinkKeeper, "unanswered", lambda keeper, seconds: late.append(seconds))
+
+    async def test() -> None:
+        with GraphdDouble(Cluster()) as graphd:
+            async with mirrored(graphd) as mirror:
+                await mirror.ready()
+                graphd.faults.append(Fault.HANG)
+                first = asyncio.ensure_future(mirror.jobs("nba"))
+                await asyncio.to_thread(graphd.hanging.wait)
+                second = asyncio.ensure_future(mirror.jobs("nba"))
+                later = asyncio.Event()
+                await asyncio.sleep(0)
+                asyncio.get_running_loop().call_later(0.01, later.set)  # after any timer of the second's
+                await later.wait()
+                assert late == [0.01]
+                graphd.go_on()
+                await asyncio.gather(first, second)
 
     run(test())
 

@@ -54,9 +54,19 @@ class Courier:
         """Make sure that a graphd answers, or connect to another; the address it is at. Raises StorageError."""
         return await self._send(self._connect)
 
-    async def ask(self, text: str) -> Reply:
-        """Say something that only looks. Raises StorageError where no graphd answered."""
-        return await self._send(lambda: self._ask(text))
+    async def ask(self, text: str, begun: Callable[[], object] = lambda: None) -> Reply:
+        """Say something that only looks. Raises StorageError where no graphd answered.
+
+        `begun` is called, in the loop, when its turn has come.
+        """
+        loop = asyncio.get_running_loop()
+
+        def act() -> Reply:
+            with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody waits any longer
+                loop.call_soon_threadsafe(begun)
+            return self._ask(text)
+
+        return await self._send(act)
 
     async def order(self, text: str) -> Reply:
         """Say something that changes the cluster. Raises StorageError, `maybe_done` where it was sent.

@@ -105,14 +105,14 @@ class GraphdMirror:
         return reply
 
     async def _asked(self, text: str, space: str) -> Table | Refusal:
-        late = asyncio.get_running_loop().call_later(LATE_SECONDS, self._keeper.unanswered, LATE_SECONDS)
+        late = _Late(self._keeper.unanswered)
         try:
-            reply = await self._looks.ask(text)
+            reply = await self._looks.ask(text, late.begin)
         except StorageError as error:
             self._keeper.lost(error)
             raise StorageError(error.code, error.host, space, error.detail) from None
         finally:
-            late.cancel()
+            late.end()
         self._keeper.answered(self._looks.address)
         return reply
 
@@ -128,3 +128,23 @@ class GraphdMirror:
         if isinstance(reply, Refusal):
             raise translate.refused(reply, space, order=True)
         return reply
+
+
+class _Late:
+    """Tells once when a look that has begun goes without an answer; what waits for its turn is not late."""
+
+    def __init__(self, tell: Callable[[float], None]) -> None:
+        self._tell = tell
+        self._timer: asyncio.TimerHandle | None = None
+        self._ended = False
+
+    def begin(self) -> None:
+        """The look's turn has come; it may have been given up meanwhile."""
+        if not self._ended:
+            self._timer = asyncio.get_running_loop().call_later(LATE_SECONDS, self._tell, LATE_SECONDS)
+
+    def end(self) -> None:
+        """There is an answer, or nobody waits for one."""
+        self._ended = True
+        if self._timer is not None:
+            self._timer.cancel()
