@@ -26,6 +26,7 @@ from jobtui.engine.dispatch import Dispatch
 from jobtui.engine.door import Door
 from jobtui.engine.interpreter import Interpreter
 from jobtui.engine.ledger import Ledger
+from jobtui.engine.listeners import Listeners
 from jobtui.engine.overview import look
 from jobtui.engine.profile import Profile, Run
 from jobtui.engine.progress import TaskProgress
@@ -59,14 +60,12 @@ class Engine:
         self.clock = clock
         self.run = run
         self.settings = profile
-        self._listeners: tuple[Listener, ...] = ()
-        self._listeners_lock = threading.Lock()
-        self._backlog: list[Message] = []
         self._known_spaces: tuple[Space, ...] = ()
         self._known_hosts: tuple[str, ...] = ()
         self.progress = TaskProgress()
         self._side_work: set[asyncio.Task[Any]] = set()
         self._loop = asyncio.new_event_loop()
+        self._listeners = Listeners(self._loop)
         self._closed = False
         self._thread = threading.Thread(target=self._live, name="jobtui-engine", daemon=True)
         self.ledger = Ledger(history, clock, self.publish)
@@ -129,17 +128,7 @@ class Engine:
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """See `Desk.subscribe`."""
-        with self._listeners_lock:
-            backlog, self._backlog = self._backlog, []
-            self._listeners = (*self._listeners, listener)
-        if backlog:
-            self._loop.call_soon_threadsafe(listener, backlog)
-
-        def leave() -> None:
-            with self._listeners_lock:
-                self._listeners = tuple(other for other in self._listeners if other is not listener)
-
-        return leave
+        return self._listeners.add(listener)
 
     def job(self, job_id: int) -> Job | None:
         """See `Desk.job`."""
@@ -254,12 +243,7 @@ class Engine:
 
     def publish(self, messages: Sequence[Message]) -> None:
         """Hand a batch of messages to every listener; notices that nobody hears yet wait for the first."""
-        if not messages:
-            return
-        if not self._listeners:
-            self._backlog.extend(message for message in messages if isinstance(message, Notice))
-        for listener in self._listeners:
-            listener(messages)
+        self._listeners.publish(messages)
 
     def tell(self, text: str) -> None:
         """Tell whoever listens something that a person should know."""

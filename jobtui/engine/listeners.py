@@ -1,0 +1,68 @@
+"""Who hears what the engine publishes; notices that nobody hears yet wait for the first who listens."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+
+from jobtui.engine.desk import Listener, Message
+from jobtui.model import Notice
+
+BACKLOG = 100  # the newest notices that wait for a listener
+
+
+class Listeners:
+    """See the module. Any thread; a listener is called in the publisher's, and for the backlog in the loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._lock = threading.Lock()
+        self._listeners: tuple[Listener, ...] = ()
+        self._backlog: list[Message] = []
+
+    def add(self, listener: Listener) -> Callable[[], None]:
+        """Have `listener` called with every batch from here on; the answer ends that."""
+        with self._lock:
+            backlog, self._backlog = self._backlog, []
+            self._listeners = (*self._listeners, listener)
+        if backlog:
+            self._loop.call_soon_threadsafe(self._hand, backlog, (listener,))
+
+        def leave() -> None:
+            with self._lock:
+                self._listeners = tuple(other for other in self._listeners if other is not listener)
+
+        return leave
+
+    def publish(self, messages: Sequence[Message]) -> None:
+        """Hand a batch to every listener. One that fails keeps it from no other, and they are told."""
+        if not messages:
+            return
+        with self._lock:
+            listeners = self._listeners
+            if not listeners:
+                self._wait(messages)
+        self._hand(messages, listeners)
+
+    def _hand(self, messages: Sequence[Message], listeners: Sequence[Listener]) -> None:
+        failures: list[Message] = []
+        sound: list[Listener] = []
+        for listener in listeners:
+            try:
+                listener(messages)
+            except Exception as error:
+                text = f"A change could not be shown: {type(error).__name__}: {error}"
+                failures.append(Notice(text, "error"))
+            else:
+                sound.append(listener)
+        if failures and sound:
+            self._hand(failures, sound)
+        elif failures:
+            with self._lock:
+                self._wait(failures)
+
+    def _wait(self, messages: Sequence[Message]) -> None:
+        """Keep the notices for the next listener. Only for who has the lock."""
+        notices = [message for message in messages if isinstance(message, Notice)]
+        self._backlog = [*self._backlog, *notices][-BACKLOG:]

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from jobtui.engine.desk import Message
+from jobtui.engine.listeners import BACKLOG, Listeners
+from jobtui.model import Notice
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    loop = asyncio.new_event_loop()
+    yield loop
+    loop.close()
+
+
+def texts(messages: Sequence[Message]) -> list[str]:
+    return [message.text for message in messages if isinstance(message, Notice)]
+
+
+def turn(loop: asyncio.AbstractEventLoop) -> None:
+    loop.run_until_complete(asyncio.sleep(0))
+
+
+def test_the_newest_notices_that_nobody_heard_wait_for_the_first_listener(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    listeners = Listeners(loop)
+    for number in range(BACKLOG + 20):
+        listeners.publish([Notice(str(number))])
+    heard: list[str] = []
+    listeners.add(lambda messages: heard.extend(texts(messages)))
+    turn(loop)
+    assert heard == [str(number) for number in range(20, BACKLOG + 20)]
+
+
+def test_a_listener_that_fails_keeps_nothing_from_the_others_and_they_are_told(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    listeners = Listeners(loop)
+
+    def fails(messages: Sequence[Message]) -> None:
+        raise ValueError("its own trouble")
+
+    heard: list[str] = []
+    leave = listeners.add(fails)
+    listeners.publish([Notice("to nobody")])
+    listeners.add(lambda messages: heard.extend(texts(messages)))
+    turn(loop)
+    listeners.publish([Notice("to all")])
+    told = "A change could not be shown: ValueError: its own trouble"
+    assert heard == [told, "to all", told]
+    leave()
+    listeners.publish([Notice("again")])
+    assert heard[3:] == ["again"]
+
+
+def test_what_waited_for_the_first_listener_is_told_to_no_other(loop: asyncio.AbstractEventLoop) -> None:
+    listeners = Listeners(loop)
+    listeners.publish([Notice("once")])
+    heard: list[str] = []
+    for _ in range(2):
+        listeners.add(lambda messages: heard.extend(texts(messages)))
+    turn(loop)
+    assert heard == ["once"]
