@@ -181,8 +181,13 @@ class Disk:
     def put(self, path: Path, data: bytes) -> None:
         """Have `path` hold `data`, durably: at every moment it is wholly the old file or the new one."""
         fresh = path.with_name(path.name + ".tmp")
-        self.write_new(fresh, [data])
-        self.rename(fresh, path)
+        try:
+            self.write_new(fresh, [data])
+            self.rename(fresh, path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                self.remove(fresh)
+            raise
         self.sync_directory(path.parent)
 
 

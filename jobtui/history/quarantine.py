@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import re
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +17,8 @@ from jobtui.history.io import Disk
 
 DIRECTORY: Final = "quarantine"
 NOTES: Final = "NOTES.jsonl"
+KEPT: Final = 1000
+"""Notes that are remembered at least, the newest; a few more may lie there."""
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(DamageNote).decode
 _ID: Final = re.compile(rb'(?:"put":\{"id"|[0-9a-f]{8}","id"|"set"):(\d{1,19})')
@@ -26,12 +30,22 @@ def jobs_in(data: bytes) -> tuple[int, ...]:
 
 
 def remembered(disk: Disk, directory: Path) -> tuple[DamageNote, ...]:
-    """What was noted in this history by all who wrote it so far. Raises OSError."""
+    """What was noted in this history by all who wrote it lately, the oldest first. Raises OSError."""
+    found = []
+    for line in _written(disk, directory)[0]:
+        with contextlib.suppress(msgspec.MsgspecError):  # it is of a format that is not known here
+            found.append(_decode(line))
+    return tuple(found[-KEPT:])
+
+
+def _written(disk: Disk, directory: Path) -> tuple[list[bytes], bool]:
+    """The whole lines of the notes that are remembered, and whether there is nothing else with them."""
     try:
         data = disk.read_whole(directory / DIRECTORY / NOTES)
     except FileNotFoundError:
-        return ()
-    return tuple(_decode(line) for _, line, whole in lines(data) if whole)
+        return [], False
+    found = list(lines(data))
+    return [line for _, line, whole in found if whole], all(whole for _, _, whole in found)
 
 
 class Quarantine:
@@ -41,6 +55,10 @@ class Quarantine:
         self.above, self.writes = directory, write
         self._disk, self._directory = disk, directory / DIRECTORY
         self.notes: tuple[DamageNote, ...] = ()
+        self._one_at_a_time = threading.Lock()
+        self._together, self._can_append = False, False
+        self._to_remember: list[DamageNote] = []
+        self._remembered: dict[bytes, None] | None = None
 
     def add(
         self, file: str, byte: int | None, what: str, data: bytes = b"", jobs: tuple[int, ...] = ()
@@ -53,15 +71,60 @@ class Quarantine:
         self.notes = (*self.notes, note)
         self.remember(note)
 
+    def mention(self, file: str, what: str) -> None:
+        """Note what is no damage: it is told while this history is open, and not remembered."""
+        note = DamageNote(file, None, (), what)
+        if note not in self.notes:
+            self.notes = (*self.notes, note)
+
     def remember(self, note: DamageNote) -> None:
         """Write a note down for who asks later, where that works; what was told once is mended soon."""
         if self.writes:
-            with contextlib.suppress(OSError):
-                known = remembered(self._disk, self.above)
-                if note not in known:
+            with self._one_at_a_time:
+                self._to_remember.append(note)
+                if not self._together:
+                    self._write_down()
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Write down at the end, at once, what is to be remembered."""
+        self._together = True
+        try:
+            yield
+        finally:
+            with self._one_at_a_time:
+                self._together = False
+                self._write_down()
+
+    def _write_down(self) -> None:
+        notes, self._to_remember = self._to_remember, []
+        if not notes:
+            return
+        with contextlib.suppress(OSError):
+            if self._remembered is None:
+                written, self._can_append = _written(self._disk, self.above)
+                self._remembered = dict.fromkeys(line + b"\n" for line in written)
+            known, self._remembered = self._remembered, None
+            told = dict.fromkeys(framed(_encode(note)) for note in notes)
+            fresh = [line for line in told if line not in known]
+            if fresh:
+                known |= dict.fromkeys(fresh)
+                if not self._can_append or len(known) > 2 * KEPT:
+                    known = dict.fromkeys(list(known)[-KEPT:])
                     self._make()
-                    lines = (framed(_encode(each)) for each in (*known, note))
-                    self._disk.put(self._directory / NOTES, b"".join(lines))
+                    self._disk.put(self._directory / NOTES, b"".join(known))
+                    self._can_append = True
+                else:
+                    self._append(b"".join(fresh))
+            self._remembered = known
+
+    def _append(self, data: bytes) -> None:
+        file = self._disk.open_to_write(self._directory / NOTES)
+        try:
+            self._disk.write(file, data, self._disk.size(file))
+            self._disk.sync(file)
+        finally:
+            self._disk.close(file)
 
     def add_anyway(self, file: str, byte: int, what: str, data: bytes, jobs: tuple[int, ...] = ()) -> None:
         """The same for damage that stays where it is: without a copy where none can be made."""

@@ -61,7 +61,8 @@ class Store:
         self._full, self._failed = False, ""
         self.quarantine = Quarantine(disk, directory, write=True)
         mark = lock.mark()
-        found = load(disk, directory, self.quarantine, mark, alive=False)
+        with self.quarantine.together():
+            found = load(disk, directory, self.quarantine, mark, alive=False)
         self.state = found.state
         self.archives = Archives(disk, directory, self.quarantine)
         self.drafting = Drafting(found.state, self.archives)
@@ -194,7 +195,7 @@ class Store:
         """A seal failed: everything is still in the journals, and it is tried again when they are longer."""
         self._floor = self._journal.end
         what = f"sealing was put off: {error.strerror or error}"
-        self.quarantine.add(self._journal.path.name, None, what)
+        self.quarantine.mention(self._journal.path.name, what)
 
     # ---- journals
 

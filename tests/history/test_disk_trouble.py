@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.history import Health, History, Query, StoreError, StoreFailed, StoreFull
-from jobtui.history.check import verify
+from jobtui.history.check import earlier, verify
 from jobtui.history.io import Disk
 from jobtui.history.store import Limits
 from jobtui.model import Job, Status
@@ -230,6 +230,9 @@ def test_a_seal_that_fails_is_put_off_and_nothing_is_lost(
     assert history.query(Query()).page(0, 999) == list(jobs.values())
     history.close()
     assert _after_opening_again(history.path) == jobs
+    assert any("put off" in note.what for note in history.notes)
+    assert earlier(history.path) == []
+    assert not list(history.path.glob("**/NOTES*"))
 
 
 @pytest.mark.parametrize("operation", ["create", "sync", "rename"])
