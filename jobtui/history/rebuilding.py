@@ -76,16 +76,17 @@ def _archives(disk: Disk, directory: Path, quarantine: Quarantine) -> Iterator[A
     for name in disk.names(directory / archive.DIRECTORY):
         entry = ArchiveEntry(name, 0, 0, 0, 0, ())
         segments = archive.Archives(disk, directory, quarantine).segments(entry)
-        ids = sorted(job_id for segment in segments for job_id in segment.columns.ids)
+        places = [(segment, segment.present()) for segment in segments]
+        ids = sorted(segment.columns.ids[place] for segment, some in places for place in some)
         if ids:
-            tasks = int(sum(sum(segment.numbers("tasks")) for segment in segments))
-            spaces = sorted({name for segment in segments for name in segment.columns.spaces.values})
+            tasks = int(sum(sum(map(segment.numbers("tasks").__getitem__, some)) for segment, some in places))
+            spaces = sorted({segment.summary(place)[0] for segment, some in places for place in some})
             yield ArchiveEntry(name, len(ids), ids[0], ids[-1], tasks, tuple(spaces))
 
 
 def _archived_ids(disk: Disk, directory: Path, entry: ArchiveEntry, quarantine: Quarantine) -> Iterator[int]:
     for segment in archive.Archives(disk, directory, quarantine).segments(entry):
-        yield from segment.columns.ids
+        yield from map(segment.columns.ids.__getitem__, segment.present())
 
 
 def _segment_numbers(disk: Disk, directory: Path) -> Iterator[tuple[int, Path]]:

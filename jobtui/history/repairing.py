@@ -53,7 +53,7 @@ class _Repair:
     def __init__(self, disk: Disk, path: Path, store: Store) -> None:
         self._disk, self._path, self._store = disk, path, store
         self._said: list[str] = []
-        self._old: list[Path] = []
+        self._old: dict[Path, str] = {}
 
     def everything(self) -> list[str]:
         state = self._store.state
@@ -77,11 +77,12 @@ class _Repair:
             self._said.append(f"{index_file}: made again from the records")
             return segment
         for note in notes:
-            kept = f"{QUARANTINE}/{Path(note.file).name}"
+            kept = self._place_of(self._path / note.file)
             self._store.quarantine.remember(msgspec.structs.replace(note, kept=kept))
         whole = self._whole(segment)
         left = segment.left_in_index(whole.keys())
-        self._old += [directory / name(segment.name) for name in (records_name, index_name)]
+        for name in (records_name, index_name):
+            self._place_of(directory / name(segment.name))
         if not whole and not left:
             self._said.append(f"{segment.file}: nothing of it can be read, and it is not looked for any more")
             self._carry_over(segment, None)
@@ -136,8 +137,7 @@ class _Repair:
         self._disk.sync_directory(place)
         put_contents(self._disk, place, SCHEMA, [segment.entry for segment in after])
         self._store.archives.forget(archive)
-        ids = sorted(job_id for segment in after for job_id in segment.columns.ids)
-        return msgspec.structs.replace(archive, count=len(ids))
+        return msgspec.structs.replace(archive, count=sum(len(segment.present()) for segment in after))
 
     def _save(self, segments: Sequence[Segment], archives: Sequence[ArchiveEntry]) -> None:
         """Have the manifest name what there is now, and count it."""
@@ -154,14 +154,19 @@ class _Repair:
         state.settle(manifest, tuple(segments))
         self._said.append(f"{MANIFEST}: {sum(tally.values())} sealed jobs are named and counted")
 
+    def _place_of(self, old: Path) -> str:
+        """Where a file is put away, relative to the history's directory; "" where there is no such file."""
+        if old not in self._old and self._disk.identity(old) is not None:
+            taken = {*self._disk.names(self._path / QUARANTINE), *self._old.values()}
+            self._old[old] = next(
+                name for turn in count() if (name := f"{old.name}.{turn}" if turn else old.name) not in taken
+            )
+        return f"{QUARANTINE}/{self._old[old]}" if old in self._old else ""
+
     def _put_away(self) -> None:
         kept = self._path / QUARANTINE
         make(self._disk, kept)
-        for old in self._old:
-            taken = set(self._disk.names(kept))
-            name = next(
-                name for turn in count() if (name := f"{old.name}.{turn}" if turn else old.name) not in taken
-            )
+        for old, name in self._old.items():
             with contextlib.suppress(FileNotFoundError):
                 self._disk.rename(old, kept / name)
         self._disk.sync_directory(kept)

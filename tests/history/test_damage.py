@@ -11,9 +11,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from jobtui.history import History, Query, Sort
+from jobtui.history import History, Query, Sort, manifest
 from jobtui.history.check import earlier, repair, verify
 from jobtui.history.follower import Follower
+from jobtui.history.io import Disk
 from jobtui.history.store import Limits, Store
 from jobtui.model import Job
 from tests.support import made_jobs
@@ -384,6 +385,52 @@ def test_whatever_happens_to_a_segment_is_found_borne_and_repaired_and_the_rest_
         }
         assert sum(history.counts().values()) == len(again)
         history.close()
+
+
+def test_what_a_repair_kept_is_found_where_its_note_says_also_beside_what_was_kept_before(
+    sealed: _Made, copied: Callable[[_Made], Path]
+) -> None:
+    path = copied(sealed)
+    segment = sorted(path.glob("seg-*.jsonl"))[1]
+    (path / "quarantine").mkdir()
+    (path / "quarantine" / segment.name).write_bytes(b"kept before")
+    broken = segment.read_bytes().replace(b'"status":"', b'"stat\0s":"', 1)
+    segment.write_bytes(broken)
+    assert repair(path)
+    (note,) = {note for note in earlier(path) if note.kept and note.byte is not None}
+    assert (path / note.kept).read_bytes() == broken
+    assert (path / "quarantine" / segment.name).read_bytes() == b"kept before"
+
+
+def test_records_of_an_archive_that_newer_ones_replaced_are_not_counted_when_it_is_made_again(
+    tmp_path: Path,
+) -> None:
+    limits, dice = Limits(journal=1 << 20, leftover=0, blanks=512), random.Random(3)
+    jobs = [made_jobs.ended(job_id, dice) for job_id in range(1, 21)]
+    for some in (jobs, [made_jobs.moved_on(job, dice) for job in jobs[:5]]):
+        history = History.open(tmp_path, limits=limits)
+        history.commit(*some).result()
+        history.close()
+    history = History.open(tmp_path, limits=limits)
+    history.archive(6, 20).result()
+    history.archive(1, 3).result()
+    history.close()
+    made = manifest.load(Disk(), tmp_path)
+    assert made is not None
+
+    (tmp_path / "MANIFEST.json").unlink()
+    History.open(tmp_path, limits=limits).close()
+    again = manifest.load(Disk(), tmp_path)
+    assert again is not None
+    assert (set(again.archives), again.counts) == (set(made.archives), made.counts)
+
+    segment = next(tmp_path.glob("archive/*-6-*/seg-*.jsonl"))
+    segment.write_bytes(segment.read_bytes().replace(b'"status":"', b'"stat\0s":"', 1))
+    assert repair(tmp_path)
+    repaired = manifest.load(Disk(), tmp_path)
+    assert repaired is not None
+    assert repaired.archives == again.archives
+    assert verify(tmp_path) == []
 
 
 @pytest.mark.parametrize("leftover", [1 << 20, 0], ids=["in the journal", "sealed again"])
