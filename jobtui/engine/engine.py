@@ -25,6 +25,7 @@ from jobtui.engine.desk import Answer, Listener, Message, Overview, Session
 from jobtui.engine.dispatch import Dispatch
 from jobtui.engine.door import Door
 from jobtui.engine.interpreter import Interpreter
+from jobtui.engine.known_places import KnownPlaces
 from jobtui.engine.ledger import Ledger
 from jobtui.engine.listeners import Listeners
 from jobtui.engine.overview import look
@@ -33,7 +34,7 @@ from jobtui.engine.progress import TaskProgress
 from jobtui.engine.taking_up import take_up
 from jobtui.engine.wire import door_of
 from jobtui.history import History, StoreError
-from jobtui.model import Job, Link, LinkChanged, LinkState, Notice, Stats
+from jobtui.model import Job, Link, LinkChanged, Notice, Stats
 from jobtui.storage.base import Capabilities, JobMirror, Pair, Space, StorageError, TaskRunner
 
 if TYPE_CHECKING:
@@ -60,8 +61,6 @@ class Engine:
         self.clock = clock
         self.run = run
         self.settings = profile
-        self._known_spaces: tuple[Space, ...] = ()
-        self._known_hosts: tuple[str, ...] = ()
         self.progress = TaskProgress()
         self._side_work: set[asyncio.Task[Any]] = set()
         self._loop = asyncio.new_event_loop()
@@ -73,6 +72,7 @@ class Engine:
         self.mirroring = None if backend.mirror is None else _mirroring(self, backend.mirror)
         linked = backend.linked
         self._connection = None if linked is None else Connection(linked, clock, self._link_changed)
+        self._places = KnownPlaces(self.storage, linked is not None, self.beside)
         self._interpreter = Interpreter(self)
         self._door = Door(self, door_of(profile.root))
 
@@ -141,13 +141,13 @@ class Engine:
 
     def spaces(self) -> tuple[str, ...]:
         """See `Desk.spaces`."""
-        if self._connection is not None and not self._known_spaces:
+        if self._connection is not None and not self._places.spaces:
             return self.history.spaces()
-        return tuple(space.name for space in self._known_spaces)
+        return tuple(space.name for space in self._places.spaces)
 
     def host_names(self) -> tuple[str, ...]:
         """See `Desk.host_names`."""
-        return self._known_hosts
+        return self._places.hosts
 
     @property
     def link(self) -> Link | None:
@@ -255,12 +255,11 @@ class Engine:
 
     async def known_spaces(self) -> dict[str, Space]:
         """The spaces by name, fresh from the storage."""
-        self.note_spaces(await self.storage.spaces())
-        return {space.name: space for space in self._known_spaces}
+        return await self._places.fresh_spaces()
 
     def note_spaces(self, spaces: tuple[Space, ...]) -> None:
         """Take in which spaces the storage has, as it has just told."""
-        self._known_spaces = spaces
+        self._places.spaces = spaces
 
     def beside(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[Any]:
         """Run a coroutine beside everything else; a failure of it is told to the user."""
@@ -287,12 +286,14 @@ class Engine:
     async def _begin(self, demo: bool) -> None:
         await self.storage.start()
         if self._connection is None:
-            self._known_spaces = await self.storage.spaces()
+            await self.known_spaces()
         await take_up(self)
         self.ledger.on_clear = self.dispatch.pump
         self.dispatch.begin()
-        if self.link is None or self.link.state is LinkState.CONNECTED:
-            self.beside(self._learn_places())
+        if self.link is None:
+            self._places.learn_soon()
+        else:
+            self._places.note_link(self.link)
         await self._listen()
         if demo:
             self.beside(self._demonstrate())
@@ -306,23 +307,12 @@ class Engine:
 
     async def _look(self) -> Overview:
         seen = await look(self.storage, self.clock)
-        self._known_hosts = tuple(host.name for host in seen.hosts)
+        self._places.hosts = tuple(host.name for host in seen.hosts)
         return seen
-
-    async def _learn_places(self) -> None:
-        try:
-            await self.known_spaces()
-            # to ask an embedded host starts its process: not before it has to be
-            if self._connection is not None:
-                self._known_hosts = tuple(host.name for host in await self.storage.hosts())
-        except StorageError:
-            if self._connection is None:
-                raise  # else how it stands with the connection is told as such, and this is done again
 
     def _link_changed(self, link: Link) -> None:
         self.publish([LinkChanged(link)])
-        if link.state is LinkState.CONNECTED:
-            self.beside(self._learn_places())
+        self._places.note_link(link)
 
     async def _reached(self, seconds: float, whole: bool) -> bool:
         if self.mirroring is None:

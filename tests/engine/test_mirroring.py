@@ -298,6 +298,33 @@ def test_a_lost_connection_leaves_the_jobs_as_they_are_until_it_is_back(prod: Mi
     prod.heard.until(1, Status.FINISHED)
 
 
+def test_the_places_are_learned_once_for_each_connection(prod: MirrorBench) -> None:
+    def slow_by_turns(mirror: ScriptedMirror) -> None:
+        for detail in ["no answer since 17:21:30", ""] * 10:
+            mirror.tell(LinkState.CONNECTED, detail=detail)
+
+    learned = prod.mirror.asked.count("hosts")
+    prod.cluster(slow_by_turns)
+    prod.seen()
+    assert prod.mirror.asked.count("hosts") == learned
+    prod.cluster(lambda mirror: mirror.tell(LinkState.CONNECTED, address="10.0.0.2:9669"))
+    prod.mirror.wait_for(lambda: prod.mirror.asked.count("hosts") == learned + 1)
+    prod.cluster(lambda mirror: mirror.tell(LinkState.LOST))
+    prod.cluster(lambda mirror: mirror.tell(LinkState.CONNECTED, address="10.0.0.2:9669"))
+    prod.mirror.wait_for(lambda: prod.mirror.asked.count("hosts") == learned + 2)
+
+
+def test_the_places_are_not_learned_twice_at_once(prod: MirrorBench) -> None:
+    def graphd_after_graphd(mirror: ScriptedMirror) -> None:
+        for number in range(10):
+            mirror.tell(LinkState.CONNECTED, address=f"10.0.0.{number}:9669")
+
+    learned = prod.mirror.asked.count("hosts")
+    prod.cluster(graphd_after_graphd)
+    prod.seen()
+    assert prod.mirror.asked.count("hosts") == learned + 1
+
+
 def test_to_leave_nobody_waits_for_the_clusters_jobs(prod: MirrorBench) -> None:
     prod.say("ADMIN COMPACT nba")
     prod.heard.until(1, Status.RUNNING)

@@ -70,8 +70,8 @@ class ScriptedMirror:
     def change(self, space: str, job_id: int, **changes: object) -> None:
         self.there[space][job_id] = replace(self.there[space][job_id], **changes)  # type: ignore[arg-type]
 
-    def tell(self, state: LinkState) -> None:
-        self.link = Link(state, START)
+    def tell(self, state: LinkState, address: str = "", detail: str = "") -> None:
+        self.link = Link(state, START, address, detail)
         for watcher in [*self._watchers]:
             watcher(self.link)
 
