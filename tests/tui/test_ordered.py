@@ -128,6 +128,52 @@ def test_a_filter_typed_in_one_go_is_corrected_in_order(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_a_filter_that_is_typed_again_in_one_go_is_text_and_no_commands(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, auto=True) as shown:
+            shown.behind.say("ADMIN FLUSH nba; ADMIN FLUSH nba")
+            await shown.shows("✔ 2")
+            at_once(shown, "/flush\r/recover")
+            await shown.until(lambda: shown.dashboard.jobs.list.filter_text == "flushrecover")
+            await shown.shows("0 of 2")
+            assert shown.row("✔ 2")
+
+    asyncio.run(run())
+
+
+def test_keys_after_the_bar_was_left_in_one_go_reach_the_filter(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, auto=True) as shown:
+            shown.behind.say("ADMIN FLUSH nba")
+            await shown.shows("✔ 1")
+            await bar(shown)
+            shown.app.post_message(events.Key("escape", "\x1b"))
+            at_once(shown, "/recover")
+            await shown.until(lambda: shown.dashboard.jobs.list.filter_text == "recover")
+            await shown.pilot.pause()
+            assert shown.dashboard.jobs.typing
+
+    asyncio.run(run())
+
+
+def test_ctrl_c_drops_what_is_typed_in_one_go_with_it(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, auto=True) as shown:
+            for start in (":", "/"):
+                at_once(shown, f"{start}abc")
+                shown.app.post_message(events.Key("ctrl+c", "\x03"))
+                if start == ":":
+                    await shown.until(lambda: shown.dashboard.bar.typing)
+                    assert shown.dashboard.query_one(Typist).text == ""
+                    shown.app.post_message(events.Key("ctrl+c", "\x03"))
+                await shown.until(lambda: shown.dashboard.focused is shown.dashboard.place.home)
+                assert not shown.dashboard.typing
+                assert shown.dashboard.jobs.list.filter_text == ""
+            assert shown.app.is_running
+
+    asyncio.run(run())
+
+
 def test_thousands_of_characters_typed_at_once_are_one_change(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path) as shown:

@@ -166,7 +166,8 @@ class Conversation(InkScreen):
         """Back to where one was."""
         message.stop()
         self.remove_class("-transcript")
-        self.leave_bar()
+        if self.focused is None:
+            self.leave_bar()  # else a later key was done with already, and led elsewhere
 
     def on_command_bar_scrolled(self, message: CommandBar.Scrolled) -> None:
         """Through the results."""

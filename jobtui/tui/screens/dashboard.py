@@ -287,8 +287,8 @@ class Dashboard(Conversation):
         self.jobs.list.seek(job_id)
 
     def leave_bar(self) -> None:
-        """Back to the place that is shown."""
-        self.place.home.focus()
+        """Back to the place that is shown, before the next key is looked at."""
+        self.set_focus(self.place.home)
 
     def action_help(self) -> None:
         """The keys that work here and now."""
@@ -327,12 +327,14 @@ class Dashboard(Conversation):
         self.app.action_suspend_process()
 
     def action_interrupt(self) -> None:
-        """Copy what is selected; in the bar, drop what is typed; else leave."""
+        """Copy what is selected; drop what is being typed; else leave."""
         selected = self.get_selected_text()
         if selected:
             self.app.copy_to_clipboard(selected)
             self.clear_selection()
             self.tell("copied")
+        elif self.place.typing:
+            self.place.drop()
         elif not self.bar.drop():
             self.action_quit()
 
@@ -371,7 +373,7 @@ class Dashboard(Conversation):
         self.place.display = False
         self.place = view
         view.display = True
-        view.home.focus()
+        self.set_focus(view.home)
         self.stand()
 
     def keep(self) -> None:

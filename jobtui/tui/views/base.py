@@ -45,6 +45,9 @@ class View(Container):
         """Whether one types in it."""
         return False
 
+    def drop(self) -> None:
+        """Drop what is being typed in it."""
+
     @property
     def home(self) -> Widget:
         """Where the focus goes on arrival."""

@@ -83,6 +83,10 @@ class JobsView(View):
         """Whether a filter is being typed."""
         return isinstance(self.screen.focused, FilterInput)
 
+    def drop(self) -> None:
+        """Type no filter; the one before stands."""
+        self.list.filter_line.drop()
+
     def take(self, batch: Batch) -> None:
         """Jobs changed."""
         if self.archived and not batch.archived:
@@ -329,7 +333,9 @@ class JobsView(View):
     def action_other_pane(self) -> None:
         """Between the table and the detail."""
         if not self._full:
-            (self.list.table if self.detail.body.has_focus else self.detail.body).focus()
+            self.screen.set_focus(
+                self.list.table if self.screen.focused is self.detail.body else self.detail.body
+            )
 
     def action_split(self, by: int) -> None:
         """More or less room for the detail."""

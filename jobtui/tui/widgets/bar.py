@@ -136,11 +136,14 @@ class CommandBar(Horizontal):
     def drop(self) -> bool:
         """Drop what is being typed, or leave the bar where nothing is; False where nobody types."""
         typist = self._typist
-        if typist is None or not typist.has_focus:
+        if typist is None or not self.typing:
             return False
+        typist.settle()
         if typist.text:
             typist.begin("")
         else:
+            # at once: what is typed next belongs elsewhere
+            self.screen.set_focus(None)
             self.post_message(self.Left())
         return True
 

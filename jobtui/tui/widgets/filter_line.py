@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import msgspec
@@ -22,12 +23,12 @@ class FilterInput(Input):
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(Where.FILTER)]
 
-    class Left(Message):
-        """Typing is over: `kept` tells whether what was typed stands."""
-
-        def __init__(self, kept: bool) -> None:
-            super().__init__()
-            self.kept = kept
+    def __init__(self, text: str, leave: Callable[[bool], None]) -> None:
+        """`leave` is called, at once, when typing is over: with whether what was typed stands."""
+        super().__init__(
+            text, placeholder="words  status:failed  space:nba  host:…  cmd:compact  since:2h  !…", compact=True
+        )
+        self._leave = leave
 
     async def take_key(self, event: events.Key) -> bool:
         """Characters are taken in."""
@@ -47,11 +48,6 @@ class FilterInput(Input):
     def action_drop(self) -> None:
         """As it was before."""
         self._leave(False)
-
-    def _leave(self, kept: bool) -> None:
-        # at once: what is typed next belongs elsewhere
-        self.screen.set_focus(None)
-        self.post_message(self.Left(kept))
 
 
 class Tally(msgspec.Struct, frozen=True):
@@ -104,17 +100,13 @@ class FilterLine(Horizontal):
     """Shown while there is a filter, marks, or one being typed."""
 
     class Edited(Message):
-        """The text changed."""
+        """The text changed: it is `text` by now."""
 
-        def __init__(self, text: str) -> None:
-            super().__init__()
-            self.text = text
-
-    class Closed(Message):
-        """Typing is over."""
-
-    def __init__(self) -> None:
+    def __init__(self, closed: Callable[[str], None]) -> None:
+        """`closed` is called with the text that stands, before the next key is looked at."""
         super().__init__()
+        self._closed_with = closed
+        self._field: FilterInput | None = None
         self._tally_text = TallyText()
         self._slash = Slash()
         self._tally = Tally()
@@ -135,7 +127,12 @@ class FilterLine(Horizontal):
     @property
     def typing(self) -> bool:
         """Whether it is being typed now."""
-        return self.has_class("-typing")
+        return self._field is not None
+
+    @property
+    def text(self) -> str | None:
+        """What is typed by now; None where nobody types."""
+        return self._field.value if self._field is not None else None
 
     @property
     def tally(self) -> Tally:
@@ -158,27 +155,29 @@ class FilterLine(Horizontal):
         self.add_class("-typing")
         self.display = True
         self._furnish()
-        field = FilterInput(
-            text, placeholder="words  status:failed  space:nba  host:…  cmd:compact  since:2h  !…", compact=True
-        )
+        field = self._field = FilterInput(text, self._close)
         field.cursor_blink = False
         await self.mount(field, after=0)
         self._tally_text.show(self._tally, True)
         # at once: what is typed next belongs here already
         self.screen.set_focus(field)
 
+    def drop(self) -> None:
+        """Type no longer; the filter is what it was before."""
+        if self._field is not None:
+            self._close(False)
+
     def on_input_changed(self, event: Input.Changed) -> None:
         """Textual's hook: filter as one types."""
         event.stop()
-        self.post_message(self.Edited(event.value))
+        if event.input is self._field:
+            self.post_message(self.Edited())
 
-    def on_filter_input_left(self, message: FilterInput.Left) -> None:
-        """Typing is over."""
-        message.stop()
-        if not message.kept:
-            self.post_message(self.Edited(self._before))
+    def _close(self, kept: bool) -> None:
+        field, self._field = self._field, None
+        if field is None:
+            return
         self.remove_class("-typing")
-        for field in self.query(FilterInput):
-            field.remove()
-        self.post_message(self.Closed())
+        field.remove()
         self.show(self._tally)
+        self._closed_with(field.value if kept else self._before)

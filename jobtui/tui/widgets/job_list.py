@@ -89,7 +89,7 @@ class JobList(Vertical):
         self.rows = JobRows(context.now, context.watched)
         self.table = JobTable(chosen_columns(context.kept.columns, context.desk), self.rows)
         self.table.moves = moves(context.keymap)
-        self.filter_line = FilterLine()
+        self.filter_line = FilterLine(self._filtered)
         self.filter_text = ""
         self.follow = False
         self.sorting = NEWEST_FIRST
@@ -343,9 +343,12 @@ class JobList(Vertical):
     def on_filter_line_edited(self, message: FilterLine.Edited) -> None:
         """Filter as one types."""
         message.stop()
-        self.set_filter(message.text)
+        text = self.filter_line.text
+        if text is not None and text != self.filter_text:
+            self.set_filter(text)
 
-    def on_filter_line_closed(self, message: FilterLine.Closed) -> None:
+    def _filtered(self, text: str) -> None:
         """Back to the jobs."""
-        message.stop()
-        self.table.focus()
+        if text != self.filter_text:
+            self.set_filter(text)
+        self.screen.set_focus(self.table)
