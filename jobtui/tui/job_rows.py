@@ -196,6 +196,14 @@ def _there(origin: Origin, *, ended: bool) -> str:
     return "" if ended else f"asked of {origin.cluster}"
 
 
+def _cause(job: Job) -> str:
+    """The reason; without its host where that is a path, which would leave no room for what went wrong."""
+    for task in job.tasks if job.reason else ():
+        if "/" in task.host and job.reason.startswith(f"{task.host}: "):
+            return job.reason[len(task.host) + 2 :]
+    return job.reason
+
+
 def _reclaimed(job: Job, now: datetime) -> Line:
     return ((units.size(job.reclaimed) if job.reclaimed is not None else "", Ink.PLAIN),)
 
@@ -211,5 +219,5 @@ _CELLS: Mapping[str, Callable[[Job, datetime], Line]] = {
     "hosts": lambda job, now: ((str(len(job.tasks)), Ink.MUTED),),
     "reclaimed": _reclaimed,
     "origin": _origin,
-    "reason": lambda job, now: ((job.reason, Ink.MUTED),),
+    "reason": lambda job, now: ((_cause(job), Ink.MUTED),),
 }

@@ -21,11 +21,16 @@ SPACE_COLUMNS = (
     Column("jobs", "Jobs", 12, 40, gives=4, fills=True, sorts=True),
 )
 HOST_COLUMNS = (
-    Column("name", "Host", 8, 40, sorts=True),
+    Column("name", "Host", 8, 120, sorts=True, host=True),
     Column("status", "Status", 10, 10, sorts=True),
     Column("spaces", "Spaces", 7, 7, right=True, gives=1, sorts=True),
     Column("size", "Size", 9, 10, right=True, gives=2, sorts=True),
     Column("free", "Free", 9, 10, right=True, sorts=True),
+)
+# where some host has something to say: it is no use to know a host's whole name and not what ails it
+TROUBLED_HOST_COLUMNS = (
+    Column("name", "Host", 8, 40, sorts=True, host=True),
+    *HOST_COLUMNS[1:],
     Column("detail", "", 12, 80, gives=3, fills=True),
 )
 Counts = Mapping[Status, int]

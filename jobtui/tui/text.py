@@ -39,6 +39,19 @@ def fit(text: str, width: int, right: bool = False) -> str:
     return " " * (width - size) + text if right else text + " " * (width - size)
 
 
+def fit_host(name: str, width: int, right: bool = False) -> str:
+    """As `fit`; but of a path that is too long the end is kept: what tells it from others stands there."""
+    if "/" not in name or width_of(name) <= width:
+        return fit(name, width, right)
+    kept = clean(name[-8 * width :])
+    while kept and cell_len(kept) > width - 1:
+        kept = kept[1:]
+    slash = kept.find("/")
+    if 0 < slash <= len(kept) // 3:
+        kept = kept[slash:]
+    return fit(f"…{kept}", width, right)
+
+
 def width_of(text: str) -> int:
     """How many cells the text takes once it is cleaned."""
     return len(text) if text.isascii() else cell_len(clean(text))

@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from jobtui.tui.widgets.table import Table
 from tests.support.dashboards import HOSTS, stage
 
@@ -123,5 +125,37 @@ def test_esc_leads_from_a_place_back_to_the_jobs(tmp_path: Path) -> None:
             await shown.shows("› hosts")
             await shown.press("escape")
             await shown.until(lambda: shown.dashboard.jobs.list.table.has_focus)
+
+    asyncio.run(run())
+
+
+PATHS = [f"/srv/databases/of/some/program/that/was/here/before/rdb {number}" for number in (1, 2, 3)]
+ADOPTED = {f"a{number}": [path] for number, path in enumerate(PATHS, 1)}
+
+
+@pytest.mark.parametrize("size", [(60, 16), (80, 24), (120, 35)])
+def test_hosts_that_are_paths_can_be_told_apart_wherever_they_are_named(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, ADOPTED, size=size) as shown:
+            await shown.press("3")
+            await shown.shows("/rdb 1", "/rdb 2", "/rdb 3")
+            if size[0] >= 120:
+                await shown.shows(*PATHS)
+            await shown.press("2")
+            await shown.shows("rdb 1")
+            await shown.press("1")
+            await shown.say("ADMIN FLUSH a1")
+            shown.behind.storage.operation("a1", PATHS[0]).fail(detail="the disk says no")
+            await shown.shows("✖ failed")
+            await shown.until(lambda: "/rdb 1  ✖" in shown.detail)
+            assert "the disk says no" in shown.detail
+            if size[0] >= 120:
+                await shown.until(lambda: "the disk says" in shown.row(" flush a1"))
+            await shown.press("right_square_bracket")
+            await shown.until(lambda: "rdb 1 " in shown.detail and "╌" in shown.detail)
+            await shown.press("right_square_bracket")
+            await shown.until(lambda: "rdb 1 " in shown.detail and "memtable" in shown.detail)
 
     asyncio.run(run())

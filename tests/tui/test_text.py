@@ -1,7 +1,7 @@
 import pytest
 from rich.cells import cell_len
 
-from jobtui.tui.text import clean, fit, width_of, wrap
+from jobtui.tui.text import clean, fit, fit_host, width_of, wrap
 
 HOSTILE = [
     "[/nope]",
@@ -65,3 +65,16 @@ def test_wrapping_breaks_at_blanks() -> None:
 def test_wrapping_keeps_every_word() -> None:
     text = " ".join(f"word{number}" for number in range(60))
     assert " ".join(wrap(text, 33, most=40)).split() == text.split()
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("width", [0, 1, 2, 7, 80])
+def test_a_host_takes_exactly_its_cells(text: str, width: int) -> None:
+    assert cell_len(fit_host(text, width)) == width
+    assert cell_len(fit_host(f"/srv/{text}/rdb", width, right=True)) == width
+
+
+def test_of_a_path_the_end_is_kept_and_of_other_hosts_the_beginning() -> None:
+    assert fit_host("/srv/data/of/b/rdb 1", 10) == "…/b/rdb 1 "
+    assert fit_host("storage0.example:9779", 10) == "storage0.…"
+    assert fit_host("/a/b", 10) == "/a/b      "

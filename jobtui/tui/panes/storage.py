@@ -8,8 +8,8 @@ import msgspec
 
 from jobtui.model import Job, Stats
 from jobtui.tui import units
-from jobtui.tui.lines import Ink, Line, cut
-from jobtui.tui.text import fit
+from jobtui.tui.lines import Ink, Line, cut, wrapped
+from jobtui.tui.text import fit, fit_host, width_of
 
 NOT_TOLD = "the cluster does not tell how large a space is on a host"
 _FIGURE = 20
@@ -33,7 +33,7 @@ def storage(job: Job, looks: Mapping[str, Look], width: int, ask: bool) -> list[
         return [((f" {NOT_TOLD}", Ink.MUTED),)]
     lines: list[Line] = []
     if ask:
-        lines.append(ask_line())
+        lines.extend(wrapped(ask_line(), width, hang=1))
     for task in job.tasks:
         look = looks.get(task.host, Look())
         columns = [("before", task.before), ("after", task.after)]
@@ -68,10 +68,17 @@ def host_block(host: str, columns: list[tuple[str, Stats | None]], trouble: str,
     """One host's stats side by side, as `columns` names them; those that don't fit go, from the left."""
     room = max(1, (width - _LABEL - 2) // _FIGURE)
     columns = columns[-room:]
+    # a long name may take what the first column's leaves
+    taken = min(_FIGURE - 1, width_of(columns[0][0]) + 1) if columns else 0
+    label = max(_LABEL, min(width_of(host), _LABEL + _FIGURE - taken - 1))
+    heads = [_FIGURE - (label - _LABEL), *[_FIGURE] * len(columns)]
     lines: list[Line] = [
         (
-            (f" {fit(host, _LABEL)}", Ink.STRONG),
-            *((fit(name, _FIGURE, right=True), Ink.MUTED) for name, _ in columns),
+            (f" {fit_host(host, label)}", Ink.STRONG),
+            *(
+                (" " + fit_host(name, size - 1, right=True), Ink.MUTED)
+                for (name, _), size in zip(columns, heads, strict=False)
+            ),
         )
     ]
     if trouble:

@@ -12,7 +12,7 @@ from jobtui.model import Job, Status, Task
 from jobtui.tui import units
 from jobtui.tui.glyphs import progress, task_status_piece
 from jobtui.tui.lines import Ink, Line, Piece, cut, line_width
-from jobtui.tui.text import fit, width_of, wrap
+from jobtui.tui.text import fit, fit_host, width_of, wrap
 
 # an estimate from less than this says nothing
 _LEAST_PROGRESS = 0.02
@@ -69,7 +69,7 @@ def tasks(job: Job, rates: Rates, width: int, now: datetime) -> list[Line]:
     for name, task, figures in zip(names, job.tasks, told, strict=True):
         head: Line = (
             (f" {name:<{id_width}}  ", Ink.PLAIN),
-            (fit(task.host, host_width) + "  ", Ink.PLAIN),
+            (fit_host(task.host, host_width) + "  ", Ink.PLAIN),
             _status(job, task, layout.words),
             ("  ", Ink.PLAIN),
         )

@@ -7,7 +7,7 @@ from datetime import datetime
 from jobtui.model import Job, Status, Task
 from jobtui.tui import units
 from jobtui.tui.lines import STATUS_INK, Ink, Line, cut
-from jobtui.tui.text import fit, width_of
+from jobtui.tui.text import fit, fit_host, width_of
 
 _NOTE = 26
 _WAIT = "╌"
@@ -82,7 +82,7 @@ def _row(
     if start is not None and last == first:
         first, last = (first, last + 1) if first < axis.room else (first - 1, last)
     return (
-        (f" {fit(name, label)} ", Ink.PLAIN),
+        (f" {fit_host(name, label)} ", Ink.PLAIN),
         (_WAIT * first, Ink.QUEUE),
         (_WORK * (last - first), STATUS_INK[status]),
         (" " * (axis.room - last), Ink.PLAIN),

@@ -14,10 +14,18 @@ from jobtui.engine.desk import Overview, SpaceLook
 from jobtui.tui.commands import Where, bindings
 from jobtui.tui.context import Context
 from jobtui.tui.feed import Batch
-from jobtui.tui.lines import Ink, Line, cut, line_width
+from jobtui.tui.lines import Ink, Line, line_width, wrapped
 from jobtui.tui.looks import Looks
 from jobtui.tui.panes.storage import ask_line, stats_table
-from jobtui.tui.place_rows import HOST_COLUMNS, SPACE_COLUMNS, PlaceRows, host_rows, space_rows
+from jobtui.tui.place_rows import (
+    HOST_COLUMNS,
+    SPACE_COLUMNS,
+    TROUBLED_HOST_COLUMNS,
+    PlaceRows,
+    host_rows,
+    space_rows,
+)
+from jobtui.tui.text import fit_host, width_of
 from jobtui.tui.views.base import View
 from jobtui.tui.widgets.columns import Column
 from jobtui.tui.widgets.inked import OneLine
@@ -49,7 +57,7 @@ class Title(OneLine):
 
     def line(self, width: int) -> Line:
         """The rule."""
-        text = cut(((self._text, Ink.STRONG),), width - 4)
+        text: Line = ((fit_host(self._text, min(width_of(self._text), width - 4)), Ink.STRONG),)
         return (("─ ", Ink.RULE), *text, (" " + "─" * (width - 3 - line_width(text)), Ink.RULE))
 
 
@@ -159,7 +167,7 @@ class PlacesView(View):
         width = self.body.inner_width
         seen = [(self.name_of(*spot), self._looks.at(*spot)) for spot in self.spots()]
         if any(self._shared.places.adopted(space) for space, _ in self.spots()):
-            lines += [ask_line(), ()]
+            lines += [*wrapped(ask_line(), width, hang=1), ()]
         lines += stats_table(seen, width)
         self.body.show(lines)
 
@@ -297,6 +305,10 @@ class HostsView(PlacesView):
 
     def fill(self, overview: Overview, sorting: Sorting) -> None:
         """A row a host."""
+        troubled = any(host.detail for host in overview.hosts)
+        columns = TROUBLED_HOST_COLUMNS if troubled else HOST_COLUMNS
+        if self.table.columns != columns:
+            self.table.columns = columns
         self.rows.show(host_rows(overview.hosts, sorting.key, sorting.descending))
 
     def spots(self) -> list[tuple[str, str]]:

@@ -16,6 +16,7 @@ class Column(msgspec.Struct, frozen=True):
     `least` and `most` bound its width in cells; in between it is as wide as the widest cell seen. `gives`:
     which columns give way first when the terminal narrows, the highest first (0: never). `fills`: takes the
     room left over. `sorts`: a click on its header sorts by it. `natural`: how wide it wants to be at least.
+    `host`: its cells are hosts, cut as these are.
     """
 
     key: str
@@ -27,6 +28,7 @@ class Column(msgspec.Struct, frozen=True):
     fills: bool = False
     natural: int = 0
     sorts: bool = False
+    host: bool = False
 
 
 class Placed(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ from rich.style import Style
 from textual.strip import Strip
 
 from jobtui.tui.lines import Ink, Line, line_width
-from jobtui.tui.text import clean, fit, width_of
+from jobtui.tui.text import clean, fit, fit_host, width_of
 from jobtui.tui.widgets.columns import GAP, Placed
 
 # cells before the first column: the mark and a blank
@@ -69,7 +69,8 @@ class RowPainter:
         width, right = place.width, place.column.right
         if len(cell) == 1:
             text, ink = cell[0]
-            _put(segments, fit(text, width, right), self._over(ground, ink))
+            fitted = (fit_host if place.column.host else fit)(text, width, right)
+            _put(segments, fitted, self._over(ground, ink))
         else:
             size = line_width(cell)
             if right and size < width:
