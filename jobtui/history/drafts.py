@@ -90,6 +90,8 @@ class Drafting:
         job = self._state.recent.get(job_id)
         if job is not None and not job.status.ended:
             return job
+        if job_id > self._state.last_id:
+            return None  # it is new: nothing of it is being moved
         with self.moving:
             job = self._state.recent.get(job_id) or self._state.sealed_job(job_id)
             if job is None and self._archives.find(self._state.manifest, job_id) is not None:
