@@ -25,6 +25,7 @@ class Follower:
         self._refreshing = threading.Lock()
         self._seen = b""
         self._identity: tuple[int, int, int] | None = None
+        self._lost = False
         self.quarantine = Quarantine(disk, directory, write=False)
         self._found = self._load()
 
@@ -45,14 +46,16 @@ class Follower:
     def _refreshed(self) -> bool:
         seen = self._watch.look()
         identity = self._disk.identity(self._directory / MANIFEST)
-        if seen == self._seen and identity == self._identity:
+        if not self._lost and seen == self._seen and identity == self._identity:
             return False
-        if identity != self._identity:
+        if self._lost or identity != self._identity:
             self._found = self._load()
             return True
         return self._take_up(seen)
 
     def _load(self) -> Found:
+        # whatever fails on the way, it begins anew when it is tried again
+        self._lost = True
         for left in reversed(range(_TRIES)):
             self._seen = self._watch.look()
             self._identity = self._disk.identity(self._directory / MANIFEST)
@@ -66,16 +69,21 @@ class Follower:
                 continue
             if self._identity == self._disk.identity(self._directory / MANIFEST):
                 break
-        self.quarantine = quarantine
+        if mark is None and alive:
+            self._seen = b""
+        self.quarantine, self._lost = quarantine, False
         return found
 
     def _take_up(self, seen: bytes) -> bool:
         mark, alive = self._watch.mark(), self._watch.has_writer()
+        if mark is None and alive:
+            return False  # how far it has come is not to be told at this moment
         replay = self._found.replay
         reading = replay.reading
         before = reading.seq, reading.journal
         reading.durable = mark.durable if mark is not None and alive else None
         last = mark.journal if mark is not None else reading.journal
+        self._lost = True
         try:
             self._read_on()
             while reading.journal < last:
@@ -87,7 +95,7 @@ class Follower:
         except FileNotFoundError:
             self._found = self._load()
             return True
-        self._seen = seen
+        self._seen, self._lost = seen, False
         return (reading.seq, reading.journal) != before
 
     def _read_on(self) -> None:

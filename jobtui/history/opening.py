@@ -34,7 +34,7 @@ def load(disk: Disk, directory: Path, quarantine: Quarantine, mark: Mark | None,
     """Read the manifest and the journals. Raises StoreTooNew and OSError.
 
     `mark` is what the last writer said, and `alive` says that it is at work: then nothing is taken that
-    goes beyond its mark, and what is incomplete is no damage.
+    goes beyond its mark, or no journal at all where that can't be read, and what is incomplete is no damage.
     """
     there = journals(disk, directory)
     found = _manifest(disk, directory, quarantine)
@@ -45,12 +45,14 @@ def load(disk: Disk, directory: Path, quarantine: Quarantine, mark: Mark | None,
     state.settle(found, tuple(Segment(disk, directory, entry, quarantine) for entry in found.segments))
     state.count_sealed()
     acknowledged = mark.durable if mark is not None else 0
-    reading = Reading(found.seq, durable=acknowledged if mark and alive else None, acknowledged=acknowledged)
+    reading = Reading(found.seq, durable=acknowledged if alive else None, acknowledged=acknowledged)
     replay = Replay(state, quarantine, reading, to_write=quarantine.writes)
     numbers = [number for number, _ in there if number >= found.journal]
     for number, path in there:
         if number >= found.journal:
             replay.begin(number, path.name)
+            if mark is None and alive:
+                break
             replay.take(disk.read_whole(path), final=not alive)
     if mark is not None and not alive:
         _note_broken_promise(mark, replay, quarantine)

@@ -16,6 +16,7 @@ from jobtui.history.manifest import refuse_newer
 from jobtui.history.quarantine import Quarantine
 from jobtui.history.records import SCHEMA, Entry, Fold, decode_entry, unknown_field
 from jobtui.history.state import State
+from jobtui.model import Job
 
 _NAMED: Final = 20
 """Numbers of missing changes that are named one by one."""
@@ -53,10 +54,12 @@ class Replay:
     def take(self, data: bytes, *, final: bool) -> None:
         """Apply what follows the place that was read last. Raises OSError and StoreTooNew.
 
-        `final`: nobody writes this journal any more, so what is incomplete stays so and is noted.
+        `final`: nobody writes this journal any more, so what is incomplete stays so and is noted. After an
+        error nothing of it is shown, and it can't be gone on with: it must be read again from the beginning.
         """
-        with self.state.mutex:
-            rest = _Taking(self).all_of(data)
+        taking = _Taking(self)
+        rest = taking.all_of(data)
+        taking.show()
         if final and rest:
             what = "an unfinished change at the end was cut off"
             self.quarantine.add(self.file, self.reading.offset, what, b"\n".join(rest))
@@ -85,17 +88,17 @@ class Replay:
 
 
 class _Taking:
-    """A stretch of one journal, taken up batch by batch; jobs are shown when all of it has been."""
+    """A stretch of one journal, taken up batch by batch; what they come to is shown at once, at the end."""
 
     def __init__(self, replay: Replay) -> None:
         self._replay, self._reading, self._state = replay, replay.reading, replay.state
         self._folds: dict[int, Fold] = {}
         self._batch: list[Entry] = []
         self._since: list[tuple[int, bytes, bool]] = []
-        self._from, self._stale = self._reading.offset, False
+        self._from, self._stale, self._alone = self._reading.offset, False, False
 
     def all_of(self, data: bytes) -> list[bytes]:
-        """Apply what counts of the stretch; returns the lines after that."""
+        """Take up what counts of the stretch; returns the lines after that."""
         bound, read = self._reading.durable, self._replay.entry
         for offset, line, whole in lines(data):
             if not whole:
@@ -114,9 +117,20 @@ class _Taking:
                 self._close_batch()
         if self._batch and self._was_acknowledged():
             self._close_batch()
-        for job_id, fold in self._folds.items():
-            self._show(job_id, fold)
         return [line for _, line, _ in self._since]
+
+    def show(self) -> None:
+        """Have all that was taken up be seen, or nothing."""
+        state = self._state
+        jobs = [self._made(job_id, fold) for job_id, fold in self._folds.items()]
+        for job in jobs:
+            if self._alone or job.id not in state.recent:
+                state.sealed(job.id)  # so that nothing is left to be read while others wait
+        with state.mutex:
+            if self._alone:
+                state.forget_recent()
+            for job in jobs:
+                state.show(job)
 
     def _was_acknowledged(self) -> bool:
         """Whether the last batch is known to have been on disk, though not all of it is there now."""
@@ -141,8 +155,7 @@ class _Taking:
         """Whether what begins so counts: a journal that a failed rotation left does not."""
         reading = self._reading
         if first.base:
-            self._folds = {}
-            self._state.forget_recent()
+            self._folds, self._alone = {}, True
             reading.seq = first.n - 1
         elif self._stale or (reading.offset == 0 and _is_stale(first, reading)):
             self._stale, reading.usable = True, False
@@ -163,7 +176,7 @@ class _Taking:
 
     def _fold(self, entry: Entry) -> None:
         fold = self._folds.get(entry.set)
-        if fold is None and (before := self._state.newest(entry.set)) is not None:
+        if fold is None and (before := self._before(entry.set)) is not None:
             fold = self._folds[entry.set] = Fold(before)
         try:
             if fold is None:
@@ -174,9 +187,13 @@ class _Taking:
             self._replay.quarantine.add(self._replay.file, None, what, jobs=(entry.set,))
             self._state.next_id = max(self._state.next_id, entry.set + 1)
 
-    def _show(self, job_id: int, fold: Fold) -> None:
+    def _before(self, job_id: int) -> Job | None:
+        """The version that was there before the stretch; beside a journal that stands alone, a sealed one."""
+        return self._state.newest_sealed(job_id) if self._alone else self._state.newest(job_id)
+
+    def _made(self, job_id: int, fold: Fold) -> Job:
         try:
-            self._state.show(fold.made())
+            return fold.made()
         except KeyError as error:
             raise self._replay.too_new(f"field {error} of job {job_id}") from None
         except msgspec.ValidationError as error:

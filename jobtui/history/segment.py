@@ -84,13 +84,19 @@ class Segment:
 
     def place_of(self, job_id: int) -> int | None:
         """Where the job's record is, None where it is not here or a newer one replaced it. Raises OSError."""
+        place = self._place_of(job_id)
+        return None if place is None or self.columns.statuses[place] == STALE else place
+
+    def sealed_place_of(self, job_id: int) -> int | None:
+        """The same, where a newer one counts only if that is sealed, too. Raises OSError."""
+        return None if job_id in self.entry.stale else self._place_of(job_id)
+
+    def _place_of(self, job_id: int) -> int | None:
         if not self.covers(job_id):
             return None
-        columns = self.columns
-        place = bisect_left(columns.ids, job_id)
-        if place == len(columns.ids) or columns.ids[place] != job_id or columns.statuses[place] == STALE:
-            return None
-        return place
+        ids = self.columns.ids
+        place = bisect_left(ids, job_id)
+        return place if place < len(ids) and ids[place] == job_id else None
 
     def present(self) -> list[int]:
         """The places of the records that no newer one replaced. Raises OSError."""
@@ -106,18 +112,19 @@ class Segment:
         with self._mutex:
             self._stale.add(job_id)
             if self._columns is not None:
-                _make_stale(self._columns, job_id)
+                _mark(self._columns, job_id, STALE)
 
     def changed(self) -> set[int]:
         """The ids here of which there are newer versions that are not sealed themselves."""
         with self._mutex:
             return self._stale.difference(self.entry.stale)
 
-    def as_sealed(self) -> None:
-        """Forget what was said of newer versions that are not sealed themselves."""
+    def as_sealed(self, job_id: int, status: Status) -> None:
+        """Forget that there is a newer version of this job, which is not sealed itself."""
         with self._mutex:
-            self._stale = set(self.entry.stale)
-            self._columns = None
+            self._stale.discard(job_id)
+            if self._columns is not None:
+                _mark(self._columns, job_id, CODE_OF[status])
 
     # ---- records
 
@@ -160,7 +167,7 @@ class Segment:
         with self._mutex:
             self._columns = self._columns_of_records(None)
             for job_id in self._stale:
-                _make_stale(self._columns, job_id)
+                _mark(self._columns, job_id, STALE)
 
     # ---- columns that are read when asked
 
@@ -198,7 +205,7 @@ class Segment:
                 if columns is None or not self._has_its_size():
                     columns = self._columns_of_records(columns)
                 for job_id in self._stale:
-                    _make_stale(columns, job_id)
+                    _mark(columns, job_id, STALE)
                 self._columns = columns
             return self._columns
 
@@ -299,10 +306,10 @@ def _first_line(data: bytes) -> bytes:
     return data if newline < 0 else data[:newline]
 
 
-def _make_stale(columns: Columns, job_id: int) -> None:
+def _mark(columns: Columns, job_id: int, code: int) -> None:
     place = bisect_left(columns.ids, job_id)
     if place < len(columns.ids) and columns.ids[place] == job_id:
-        columns.statuses[place] = STALE
+        columns.statuses[place] = code
 
 
 def _moment(value: float) -> datetime | None:

@@ -78,8 +78,8 @@ class State:
     def forget_recent(self) -> None:
         """Drop everything that is not sealed: a journal that stands alone follows."""
         with self.mutex:
-            for replaced in self.replaced.values():
-                replaced.segment.as_sealed()
+            for job_id, replaced in self.replaced.items():
+                replaced.segment.as_sealed(job_id, replaced.status)
             self.recent, self.live, self.replaced = {}, {}, {}
             self.count_sealed()
 
@@ -91,8 +91,15 @@ class State:
         segment, place = found
         return segment.job(place)
 
+    def newest_sealed(self, job_id: int) -> Job | None:
+        """The job's newest version that is sealed, whatever a journal has of it. Raises OSError."""
+        for segment in reversed(self.segments):
+            if (place := segment.sealed_place_of(job_id)) is not None:
+                return segment.job(place)
+        return None
+
     def remains(self, job_id: int) -> Job | None:
-        """The same, with what the index knows of a job whose segment is gone. Raises OSError."""
+        """As newest, with what the index knows of a job whose segment is gone. Raises OSError."""
         job = self.recent.get(job_id)
         if job is not None or (found := self.sealed(job_id)) is None:
             return job
