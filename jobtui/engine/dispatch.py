@@ -36,6 +36,7 @@ class _Work(msgspec.Struct):
     dispatched: float = 0.0
     heard: float = 0.0
     settled: asyncio.Future[None] | None = None
+    recorded: bool = False  # how it ended has been told, though the host may go on
 
 
 class Dispatch:
@@ -342,7 +343,7 @@ class Dispatch:
         def report(fraction: float | None, rate: float | None, before: Stats | None = None) -> None:
             work.heard = self._clock.steady()
             job = self._engine.ledger.current(work.job)
-            if job is not None:
+            if job is not None and not work.recorded:
                 progress = self._engine.progress
                 progress.note(work.job, work.task, fraction, before)
                 self._engine.publish([Progress(progress.put_into(job), work.task, rate)])
@@ -351,6 +352,7 @@ class Dispatch:
 
     def _record(self, work: _Work, end: End) -> None:
         """Write how the task ended; until that is done the job is as it was."""
+        work.recorded = True
         seen = self._engine.progress.forget(work.job, work.task)
         now = self._clock.now()
         took = round(self._clock.steady() - work.dispatched, 3)

@@ -212,8 +212,10 @@ class Orders:
     def _is_nobodys(self, space: str, job: MirroredJob) -> bool:
         """Whether none of our jobs is that run; one that had ended before it is of a cluster set up anew."""
         job_id = self._mirroring.origins.get(space, job.id)
-        known = None if job_id is None else self._engine.ledger.get(job_id)
-        return job_id is None or (known is not None and known.status.ended and known.start != job.start)
+        if job_id is None:
+            return True
+        known = self._engine.ledger.get(job_id) or self._engine.history.archived_job(job_id)
+        return known is None or (known.status.ended and known.start != job.start)
 
     async def _stop(self, job: Job) -> str:
         """Ask for it; what to say where the job is not being stopped."""

@@ -274,6 +274,23 @@ def test_a_host_that_goes_on_after_its_deadline_is_busy_until_its_call_returns(t
         it.heard.until(2, Status.FINISHED)
 
 
+def test_what_a_host_reports_after_its_deadline_is_kept_nowhere(tmp_path: Path) -> None:
+    storage = ScriptedStorage({"first": ("well",), "nba": ("hung", "well")})
+    with bench(tmp_path, storage, task_timeout=30) as it:
+        it.say("ADMIN FLUSH first; ADMIN COMPACT nba")
+        hung = storage.operation("nba", "hung")
+        it.clock.wait_for_sleepers(2)  # both deadlines
+        it.clock.advance(20)
+        storage.operation("first", "well").finish()
+        storage.operation("nba", "well")
+        it.clock.pass_by(11)
+        it.heard.wait_for(lambda: it.job(2).ended_tasks == 1)
+        heard = len(it.heard.progress)
+        hung.progress(0.5)
+        assert it.engine.progress.forget(2, 0).fraction is None
+        assert len(it.heard.progress) == heard
+
+
 def test_a_hung_host_delays_only_the_tasks_that_need_it(tmp_path: Path) -> None:
     storage = ScriptedStorage({"a": ("hung",), "b": ("hung", "well"), "c": ("other",)})
     with bench(tmp_path, storage, max_running_jobs=1) as it:

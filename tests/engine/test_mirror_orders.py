@@ -222,6 +222,16 @@ def test_an_end_that_the_cluster_takes_back_is_told_and_changes_nothing(prod: Mi
     assert prod.engine.history.last_id() == 1
 
 
+def test_an_archived_run_under_the_same_id_hides_no_job_whose_answer_was_lost(prod: MirrorBench) -> None:
+    ended_on(prod, 40, Status.FINISHED)
+    prod.say("BACKUP JOB 1 1")
+    mirroring = prod.engine.mirroring
+    assert mirroring is not None
+    for start, nobodys in ((LATER, True), (START, False)):  # set up anew, the cluster gives old ids again
+        job = MirroredJob(40, "compact", Status.FINISHED, start)
+        assert prod.cluster(lambda _, job=job: mirroring.orders._is_nobodys("nba", job)) is nobodys
+
+
 # ---- on a full disk
 
 
