@@ -13,6 +13,7 @@ from jobtui.cli.headless import tell
 from jobtui.cli.streams import complain
 from jobtui.cli.verdicts import judge
 from jobtui.cli.waiting import LeftAtOnce, Listening, counted_jobs, listening
+from jobtui.engine.checkup import owner_in_words
 from jobtui.engine.desk import Message, Session
 from jobtui.engine.profile import Profile
 from jobtui.engine.remote import Remote
@@ -36,11 +37,22 @@ def hand_in(remote: Remote, profile: Profile, text: str, asked: RunText, label: 
             status = tell(answer, asked, label)
             jobs = answer.jobs
             if not (jobs and asked.wait):
+                if jobs and not asked.quiet:
+                    complain(_handed(jobs, profile, may_wait=not asked.detach))
                 return status
             return judge(_ended(watching, remote, profile, jobs), status, quiet=asked.quiet)
     except LeftAtOnce as left:
         complain(f"Left: {counted_jobs(jobs) if jobs else 'what was handed in'} goes on where it was handed in")
         return 128 + left.by
+
+
+def _handed(jobs: tuple[int, ...], profile: Profile, *, may_wait: bool) -> str:
+    """What becomes of the jobs, whose end is neither waited for nor in the exit status."""
+    words = counted_jobs(jobs)
+    were, them, their = ("was", "it", "its") if len(jobs) == 1 else ("were", "them", "their")
+    wait = f"; --wait stays to {their} end" if may_wait else ""
+    owner = owner_in_words(profile)
+    return f"{words[0].upper()}{words[1:]} {were} handed to {owner}, which goes on with {them}{wait}"
 
 
 class _Watching(Listening):

@@ -29,6 +29,7 @@ jobtui: a dashboard and command bar for a storage cluster's flush and compact
 
 Exit status: 0 done, 1 a statement failed, 2 usage or syntax,
 3 a job failed or was stopped, 130 interrupted (after an honest stop).
+Beside an open jobtui, -e hands its jobs in and ends with 0, unless --wait.
 """
 
 VERB_HELP = {

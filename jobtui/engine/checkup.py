@@ -56,11 +56,25 @@ def owner_of(profile: Profile) -> Owner | None:
         mark = watch.mark()
     finally:
         watch.close()
+    pid = mark.pid if mark else None
     try:
         Remote.connect(profile).close()
     except NoAnswer as silent:
-        return Owner(mark.pid if mark else None, str(silent))
-    return Owner(mark.pid if mark else None, "")
+        return Owner(pid, str(silent))
+    return Owner(pid, "")
+
+
+def owner_in_words(profile: Profile) -> str:
+    """`process 4711`; `the jobtui that owns this profile` where its id can't be seen."""
+    try:
+        watch = Watch(Disk(), profile.history)
+        try:
+            mark = watch.mark() if watch.has_writer() else None
+        finally:
+            watch.close()
+    except OSError:
+        mark = None
+    return "the jobtui that owns this profile" if mark is None else f"process {mark.pid}"
 
 
 def kept_in(profile: Profile) -> Kept:

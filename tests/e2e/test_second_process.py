@@ -84,7 +84,15 @@ def test_what_is_handed_in_is_printed_and_refused_as_if_it_had_been_typed_there(
 ) -> None:
     ended = jobtui("-e", "USE nba; ADMIN FLUSH;\n STOP JOB 7")
     assert (ended.returncode, ended.stdout) == (1, NEW_JOB)
-    assert ended.stderr == "-e:2:2: Job 7 does not exist\n"
+    assert ended.stderr == (
+        "-e:2:2: Job 7 does not exist\n"
+        f"Job 1 was handed to process {os.getpid()}, which goes on with it; --wait stays to its end\n"
+    )
+    ended = jobtui("-e", "ADMIN FLUSH nba; ADMIN FLUSH nba")
+    assert ended.stderr.startswith(
+        f"Jobs 2 and 3 were handed to process {os.getpid()}, which goes on with them;"
+    )
+    assert not jobtui("--quiet", "-e", "ADMIN FLUSH nba").stderr
     assert jobtui("-e", "SHOW JBO").returncode == 2
     assert jobtui("-e", "CREATE SPACE other AT 'nowhere'").stderr.count(str(jobtui.home)) == 1
 

@@ -89,6 +89,13 @@ def test_there_are_commands_and_printed_blocks() -> None:
     assert len([step for step in steps() if step.printed]) >= 5
 
 
+def test_the_recipes_whose_exit_status_counts_stay_to_the_end_of_jobs_handed_in() -> None:
+    cron = "".join(blocks("crontab"))
+    ci = next(line for line in commands() if "ci-data" in line and "COMPACT" in line)
+    assert "jobtui --quiet --wait -e" in cron
+    assert "--wait" in ci
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the page shows where the data lies on Linux")
 def test_every_command_runs_as_it_stands_and_prints_what_is_shown(
     shell: dict[str, str], tmp_path: Path

@@ -17,7 +17,9 @@ from jobtui.engine.reader import Reader
 from jobtui.model import Status
 
 SECONDS = 60
-WENT_WELL = re.compile(r"^(Job \d+ \(.*\) finished.*|[\d,]+ pairs? loaded into .*)\n", re.MULTILINE)
+WENT_WELL = re.compile(
+    r"^(Job \d+ \(.*\) finished.*|[\d,]+ pairs? loaded into .*|Jobs? .* handed to process .*)\n", re.MULTILINE
+)
 NEW_JOB = """\
 ==============
 | New Job Id |
