@@ -81,6 +81,9 @@ class Stats(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         return sum(level.files for level in self.levels)
 
 
+INTERRUPTED_CODE = "interrupted"  # of a task that ran when jobtui ended
+
+
 class Task(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A job's part on one storage host. Its id is shown as `<job>-<number>`.
 
@@ -175,15 +178,16 @@ class Job(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     def progress(self) -> float | None:
         """0..1: the tasks' progress weighted by their bytes, evenly where any task's are unknown.
 
-        None where no task's progress is known. An ended task counts as done in full when it finished,
-        and as far as it came otherwise.
+        None where no task's progress is known, and where it would be less than was shown: of a job that was
+        interrupted nobody knows how far the tasks were that ran. An ended task counts as done in full when it
+        finished, and as far as it came otherwise.
         """
         if not self.tasks:
             return None
         if self.status is Status.FINISHED:
             return 1.0
         known = [(task, _fraction(task)) for task in self.tasks]
-        if all(fraction is None for _, fraction in known):
+        if all(fraction is None for _, fraction in known) or any(_is_lost(task) for task in self.tasks):
             return None
         sizes = [task.before.bytes if task.before is not None else 0 for task in self.tasks]
         weights = [float(size) for size in sizes] if all(sizes) else [1.0] * len(sizes)
@@ -200,6 +204,11 @@ class Job(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     def ended_tasks(self) -> int:
         """How many tasks have ended: the 2 of `stopping 2/3`."""
         return sum(task.status.ended for task in self.tasks)
+
+
+def _is_lost(task: Task) -> bool:
+    """Whether it had begun, and ended with nobody there to see how far it was."""
+    return task.progress is None and task.code == INTERRUPTED_CODE
 
 
 def _fraction(task: Task) -> float | None:

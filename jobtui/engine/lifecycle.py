@@ -16,7 +16,7 @@ from datetime import datetime
 import msgspec
 from msgspec.structs import replace
 
-from jobtui.model import Event, EventKind, Job, Stats, Status, Task
+from jobtui.model import INTERRUPTED_CODE, Event, EventKind, Job, Stats, Status, Task
 
 LEFT_BEHIND = "jobtui ended while it ran"
 INTERRUPTED = f"interrupted: {LEFT_BEHIND}"
@@ -117,7 +117,9 @@ def interrupted(job: Job, now: datetime) -> Job:
     at = not_before(job, now)
     for task in job.tasks:
         if task.status is Status.RUNNING:
-            job = _with_task(job, _moved(task, Status.FAILED, stop=at, reason=INTERRUPTED, code="interrupted"))
+            job = _with_task(
+                job, _moved(task, Status.FAILED, stop=at, reason=INTERRUPTED, code=INTERRUPTED_CODE)
+            )
         elif task.status is Status.QUEUE:
             job = _with_task(job, _moved(task, Status.STOPPED, stop=at, reason=INTERRUPTED))
     event = Event(at=at, kind=EventKind.INTERRUPTED, status=Status.FAILED, reason=LEFT_BEHIND)

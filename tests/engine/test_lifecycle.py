@@ -118,6 +118,15 @@ def test_an_interrupted_job_is_failed_with_its_running_tasks_and_the_rest_stoppe
     job = lifecycle.interrupted(job, T0)
     assert (job.status, job.reason) == (Status.FAILED, "interrupted: jobtui ended while it ran")
     assert [t.status for t in job.tasks] == [Status.FINISHED, Status.FAILED, Status.STOPPED]
+    assert (job.events[-1].kind.value, job.events[-1].reason) == ("interrupted", "jobtui ended while it ran")
+
+
+def test_an_interrupted_job_shows_no_progress_rather_than_less_than_was_shown() -> None:
+    died = End(Status.FAILED, progress=0.1, reason="its process died", code="host_died")
+    job = lifecycle.task_ended(running(3), 0, died, T0)
+    assert lifecycle.interrupted(job, T0).progress is None
+    job = lifecycle.task_ended(running(3), 0, FINISHED, T0)
+    assert lifecycle.interrupted(job, T0).progress is None
 
 
 def test_a_wall_clock_that_steps_back_makes_no_job_end_before_it_began() -> None:
