@@ -2,20 +2,24 @@
 
 Terms are parted by blanks and all must hold; values of one kind, parted by commas or in several terms, are
 alternatives; `!` before a term turns it round. A value with blanks stands in double quotes: `space:"a b"`.
+So does a word with a colon, `"error:full"`, that would else be taken for a kind nobody knows.
 """
 
 from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 
 import msgspec
 
 from jobtui.model import Status
 
 _ALIASES = {"command": "cmd", "s": "status"}
+_KINDS = ("status", "space", "host", "cmd", "since", "until")
 _TERM = re.compile(r'(!?)(?:([A-Za-z]+):)?("[^"]*"?|[^\s"]+|(?<=:))')
 _AGO = re.compile(r"(\d{1,6})\s*(s|m|min|h|d|w)")
+_LONGEST_KIND = 12
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DATES = ("%Y-%m-%d", "%m/%d/%y", "%Y-%m-%dT%H:%M", "%m/%d/%yT%H:%M", "%Y-%m-%dT%H:%M:%S", "%m/%d/%yT%H:%M:%S")
 
@@ -75,6 +79,8 @@ class _Reading:
         elif kind in ("space", "host", "cmd"):
             values = [part for part in value.split(",") if part]
             self._found.setdefault(("!" if turned else "") + kind, []).extend(values)
+        elif kind and not value.isdecimal():
+            self._problems.append(_unknown(kind))
         else:
             word = typed.removeprefix("!").strip('"') if kind else value
             self._found.setdefault("!word" if turned else "word", []).append(word)
@@ -89,12 +95,14 @@ class _Reading:
         if found:
             self._statuses[turned].update(found)
         elif word:
-            self._problems.append(f"no status {word}: {', '.join(Status)}")
+            near = get_close_matches(word, Status, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(Status)}"
+            self._problems.append(f"no status {word}: {hint}")
 
     def _time(self, turned: bool, kind: str, value: str) -> None:
         at = _moment(value, self._now)
         if at is None:
-            self._problems.append(f"{kind}: takes 30m, 2h, 3d or a date like 2019-12-17")
+            self._problems.append(f"{kind}: takes 30m, 2h, 3d, 2019-12-17")
         else:
             self._times[{"since": "until", "until": "since"}[kind] if turned else kind] = at
 
@@ -116,6 +124,12 @@ class _Reading:
             until=self._times.get("until"),
             problems=tuple(self._problems),
         )
+
+
+def _unknown(kind: str) -> str:
+    near = get_close_matches(kind, (*_KINDS, *_ALIASES), n=1)
+    shown = kind if len(kind) <= _LONGEST_KIND else kind[: _LONGEST_KIND - 1] + "…"
+    return f"no filter {shown}:" + (f"; did you mean {near[0]}:?" if near else '; "…" finds it')
 
 
 def _moment(value: str, now: datetime) -> datetime | None:

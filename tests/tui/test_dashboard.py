@@ -116,3 +116,14 @@ def test_what_cannot_be_written_is_told_with_its_reason_and_nothing_is_shown_as_
             assert "No jobs yet" in shown.screen
 
     asyncio.run(run())
+
+
+def test_the_first_steps_leave_out_what_is_done(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            await shown.shows("No jobs yet", "chooses it")
+            await shown.say("USE nba")
+            await shown.shows_no_more("chooses it")
+            await shown.shows("ADMIN FLUSH")
+
+    asyncio.run(run())

@@ -33,7 +33,9 @@ def test_an_empty_text_lets_everything_through() -> None:
         ("until:30m", Filter(until=NOW - timedelta(minutes=30))),
         ("!since:2h", Filter(until=NOW - timedelta(hours=2))),
         ('"no space left"', Filter(words=("no space left",))),
-        ("foo:bar", Filter(words=("foo:bar",))),
+        ('"foo:bar"', Filter(words=("foo:bar",))),
+        ("storaged:9779", Filter(words=("storaged:9779",))),
+        ("local0:9779", Filter(words=("local0:9779",))),
         ("space:", Filter()),
         ("status:", Filter()),
         ("[/nope]", Filter(words=("[/nope]",))),
@@ -59,3 +61,22 @@ def test_what_says_nothing_yet_is_told_and_filters_nothing() -> None:
 def test_no_text_can_make_it_fail() -> None:
     for text in ('"', "!", "::", "!:", 'space:"', "since:999999d", "\x00", "!!status:x", "a" * 100_000):
         read(text, NOW)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("stauts:failed", "no filter stauts:; did you mean status:?"),
+        ("!Spaec:nba", "no filter spaec:; did you mean space:?"),
+        ("foo:bar", 'no filter foo:; "…" finds it'),
+    ],
+)
+def test_a_kind_that_nobody_knows_is_told_and_filters_nothing(text: str, told: str) -> None:
+    wrong = read(text, NOW)
+    assert wrong.empty
+    assert wrong.problems == (told,)
+
+
+def test_what_is_told_has_room_beside_the_filter_on_a_small_terminal() -> None:
+    for text in ("since:x", "until:x", "stauts:failed", "foo:bar", "a" * 50 + ":b", "status:faild"):
+        assert len(read(text, NOW).problems[0]) <= 42

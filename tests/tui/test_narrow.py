@@ -171,3 +171,17 @@ def test_the_strip_over_the_detail_says_which_keys_turn_its_tabs(tmp_path: Path)
             await shown.shows("Events ── [ ] ─")
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_what_is_wrong_with_a_filter_is_told_whole(tmp_path: Path, width: int) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, size=(width, 24), auto=True) as shown:
+            await shown.press("slash")
+            await shown.until(lambda: shown.dashboard.place.typing)
+            await shown.paste("stauts:failed")
+            await shown.shows("no filter stauts:; did you mean status:?")
+            await shown.press("enter")
+            await shown.shows("did you mean status:?")
+
+    asyncio.run(run())

@@ -14,7 +14,7 @@ from textual.message import Message
 from textual.widgets import Input
 
 from jobtui.tui.commands import Where, bindings
-from jobtui.tui.lines import Ink, Line, cut
+from jobtui.tui.lines import Ink, Line, cut, line_width
 from jobtui.tui.widgets.inked import OneLine
 
 
@@ -80,7 +80,8 @@ class TallyText(OneLine):
         if tally.marked:
             figures = ((f"{tally.marked:,} marked  ", Ink.MARK), *figures)
         if tally.remark:
-            figures = ((f"{tally.remark}  ", Ink.WARNING), *figures)
+            whole: Line = ((f"{tally.remark}  ", Ink.WARNING), *figures)
+            figures = whole if line_width(whole) <= width else whole[:1]
         left: Line = ((" / ", Ink.KEY), (tally.text, Ink.ACCENT)) if tally.text and not self._typing else ()
         figures = cut(figures, width)
         room = width - sum(len(text) for text, _ in figures)
@@ -145,6 +146,7 @@ class FilterLine(Horizontal):
         self.display = self.typing or bool(tally.text or tally.marked)
         if self.display:
             self._furnish()
+        self.set_class(bool(tally.remark), "-wrong")
         self._tally_text.show(tally, self.typing)
 
     async def open(self, text: str) -> None:
