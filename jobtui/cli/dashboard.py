@@ -42,9 +42,9 @@ def _run_behind(front: Front, profile: Profile, settings: TuiSettings) -> int:
     desk = told_on_a_screen(lambda: _desk(profile, demo=False), settings.theme)
     try:
         if not isinstance(desk, SharedDesk):
-            return run(desk, settings)
+            return run(desk, settings, lambda: front.gone)
         desk.may_hand_over = True
-        status = run(desk, settings)
+        status = run(desk, settings, lambda: front.gone)
         if desk.handed_over and status == 0:
             from jobtui.cli.serve import go_on_as_server
 

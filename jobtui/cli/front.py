@@ -11,6 +11,11 @@ import contextlib
 import os
 import signal
 import sys
+import termios
+
+TYPE_CHECKING = False  # typing's own costs a start something
+if TYPE_CHECKING:
+    from typing import Any
 
 _PASSED_ON = (
     signal.SIGTERM,
@@ -19,10 +24,16 @@ _PASSED_ON = (
     signal.SIGQUIT,
     signal.SIGCONT,
     signal.SIGWINCH,
-    signal.SIGUSR2,
 )
 _RELEASED = signal.SIGUSR1
 _HEARD = (*_PASSED_ON, _RELEASED, signal.SIGCHLD)
+# what a terminal sends, it sends to the process behind as well
+_SENT_TO_ALL = (signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH)
+_BY_TERMINAL = 0x80  # si_code of what the kernel sends
+# keyboard protocol, screen, cursor, mouse, paste, focus, line wrap
+_GIVEN_BACK = (
+    b"\x1b[<u\x1b[?1049l\x1b[?25h\x1b[?1000l\x1b[?1003l\x1b[?1006l\x1b[?1015l\x1b[?2004l\x1b[?1004l\x1b[?7h"
+)
 
 
 class Front:
@@ -30,6 +41,11 @@ class Front:
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
+
+    @property
+    def gone(self) -> bool:
+        """Whether it ended without a word, killed: whoever waited for it has the terminal again."""
+        return os.getppid() != self._pid
 
     def release(self) -> None:
         """Have it end with status 0, and the shell go on, while this process stays."""
@@ -54,7 +70,8 @@ def step_behind() -> Front:
     """Leave this process in front and go on in a new one, behind it. To be called before any thread starts.
 
     The process in front never returns from here: it ends as the one behind does, or once it is released.
-    Whoever is behind already stays there.
+    Whoever is behind already stays there. From here on ctrl+c ends the process without a word of Python's,
+    until there is a loop that hears of it.
     """
     global _front
     if _front is not None:
@@ -62,11 +79,18 @@ def step_behind() -> Front:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # an exception amid an import, or amid the making of a class in C, is told as a defect or worse
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     front = os.getpid()
+    found = _terminal()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
     behind = os.fork()
     if behind:
-        _end_as(_stand_before(behind))
+        status = _stand_before(behind)
+        if os.WIFSIGNALED(status):
+            _give_back(found)
+        _end_as(status)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     _front = Front(front)
     return _front
@@ -77,22 +101,48 @@ def _stand_before(behind: int) -> int:
     for one in (signal.SIGCHLD, signal.SIGWINCH, signal.SIGCONT):
         signal.signal(one, lambda *_: None)  # a signal whose default is to be ignored may not be kept
     while True:
-        received = signal.sigwait(_HEARD)
-        if received is _RELEASED:
+        received, is_for_all = _receive()
+        if received == _RELEASED:
             return 0
-        if received is signal.SIGCHLD:
+        if received == signal.SIGCHLD:
             pid, status = os.waitpid(behind, os.WNOHANG | os.WUNTRACED)
             if pid and os.WIFSTOPPED(status):
                 os.kill(os.getpid(), signal.SIGSTOP)
             elif pid:
                 return status
-        elif received is not signal.SIGCONT or _is_stopped(behind):
+        elif received == signal.SIGCONT:
+            pid, status = os.waitpid(behind, os.WNOHANG | os.WCONTINUED)
+            if not pid:
+                os.kill(behind, received)  # else it was continued already, as a shell does with all of a job
+            elif not os.WIFCONTINUED(status):
+                return status
+        elif not is_for_all:
             os.kill(behind, received)
 
 
-def _is_stopped(behind: int) -> bool:
-    """Whether it has not been continued already, as a shell does with all of a job."""
-    return os.waitpid(behind, os.WNOHANG | os.WCONTINUED) == (0, 0)
+def _receive() -> tuple[int, bool]:
+    """The next signal, and whether the process behind has had it too."""
+    if sys.platform == "darwin":
+        return signal.sigwait(_HEARD), False
+    told = signal.sigwaitinfo(_HEARD)
+    return told.si_signo, told.si_signo in _SENT_TO_ALL and told.si_code == _BY_TERMINAL
+
+
+def _terminal() -> list[Any] | None:
+    """How the terminal is set; None where it is not this process's to set."""
+    try:
+        return termios.tcgetattr(0) if os.tcgetpgrp(0) == os.getpgrp() else None
+    except (OSError, termios.error):
+        return None
+
+
+def _give_back(found: list[Any] | None) -> None:
+    """Do for a process that a signal ended what it would have done itself, had it taken the terminal."""
+    if found is None or _terminal() in (None, found):
+        return
+    with contextlib.suppress(OSError, termios.error):
+        termios.tcsetattr(0, termios.TCSANOW, found)
+        os.write(1, _GIVEN_BACK)
 
 
 def _end_as(status: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,15 +28,17 @@ def load() -> None:
     import jobtui.tui.application  # noqa: F401
 
 
-def run(desk: Desk, settings: TuiSettings) -> int:
+def run(desk: Desk, settings: TuiSettings, forsaken: Callable[[], bool] = lambda: False) -> int:
     """Show the desk until one leaves; the exit status: 0, 1 where the dashboard failed, 128 + n for a signal.
+
+    `forsaken` tells whether whoever waits for the dashboard has gone: it then leaves as if hung up.
 
     The desk stays open: who opened it closes it.
     """
     load()
     from jobtui.tui.application import DashboardApp
 
-    app = DashboardApp(desk, settings, painted=_collect_from_here)
+    app = DashboardApp(desk, settings, painted=_collect_from_here, forsaken=forsaken)
     status = app.run(mouse=settings.mouse)
     return status if status is not None else app.return_code or 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -45,12 +46,17 @@ class DashboardApp(BaseApp[int]):
         *,
         now: Callable[[], datetime] | None = None,
         painted: Callable[[], None] = lambda: None,
+        forsaken: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`now` is the clock that running times are counted by; `painted` is called after the first frame."""
+        """`now` is the clock that running times are counted by; `painted` is called after the first frame.
+
+        `forsaken` is asked each second whether nobody waits for it any more.
+        """
         store = StateStore(settings.state_dir)
         kept = store.read()
         super().__init__(settings.theme or kept.theme, settings.state_dir)
         self._painted = painted
+        self._forsaken = forsaken
         # a cluster tells its spaces later: until then the one that was kept is believed
         self._believed = desk.link is not None
         space = kept.space if self._believed or kept.space in desk.spaces() else None
@@ -102,7 +108,9 @@ class DashboardApp(BaseApp[int]):
         self.call_after_refresh(self._settle)
 
     def _tick(self) -> None:
-        if not self._paused:
+        if self._forsaken():
+            self._signalled(signal.SIGHUP)
+        elif not self._paused:
             self.dashboard.tick()
 
     def _settle(self) -> None:

@@ -1,3 +1,8 @@
+import os
+import signal
+import sys
+from types import SimpleNamespace
+
 import pytest
 
 from jobtui.cli import _open_the_dashboard, front
@@ -34,3 +39,31 @@ def test_who_is_behind_stays_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(front, "_front", here)
     monkeypatch.setattr(front.os, "fork", lambda: pytest.fail("a process was started"))
     assert front.step_behind() is here
+
+
+def test_a_process_that_ended_just_as_it_was_to_go_on_is_told_of_as_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(front.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(front, "_receive", lambda: (signal.SIGCONT, False))
+    pid = os.posix_spawn(sys.executable, [sys.executable, "-c", "raise SystemExit(3)"], os.environ)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert os.waitstatus_to_exitcode(front._stand_before(pid)) == 3
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "for_all"),
+    [
+        (signal.SIGINT, 0x80, True),
+        (signal.SIGWINCH, 0x80, True),
+        (signal.SIGINT, 0, False),
+        (signal.SIGWINCH, 0, False),
+        (signal.SIGHUP, 0x80, False),  # of a terminal that is gone only the first process is told
+    ],
+)
+def test_what_a_terminal_sends_to_all_is_not_passed_on(
+    monkeypatch: pytest.MonkeyPatch, number: int, code: int, for_all: bool
+) -> None:
+    told = SimpleNamespace(si_signo=number, si_code=code)
+    monkeypatch.setattr(front.signal, "sigwaitinfo", lambda _: told)
+    assert front._receive() == (number, for_all)

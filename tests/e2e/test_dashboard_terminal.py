@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +30,55 @@ def test_a_signal_ends_it_with_the_terminal_given_back(jobtui: CommandLine, numb
         terminal.signal(number)
         assert terminal.ended() == 128 + number
         assert terminal.is_given_back()
+        assert b"Traceback" not in terminal.said
+
+
+def behind(front: int) -> int:
+    """The process behind this one."""
+    return int(Path(f"/proc/{front}/task/{front}/children").read_text().split()[0])
+
+
+@pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGSEGV, signal.SIGKILL])
+def test_the_terminal_is_given_back_for_a_process_that_could_not_do_so_itself(
+    jobtui: CommandLine, number: signal.Signals
+) -> None:
+    with dashboard(jobtui) as terminal:
+        os.kill(behind(terminal.process.pid), number)
+        assert terminal.ended() == -number
+        assert terminal.is_given_back()
+
+
+def test_it_leaves_a_terminal_that_nobody_waits_for_it_in(jobtui: CommandLine) -> None:
+    shell = ["sh", "-c", '"$@"; exec tail -f /dev/null', "sh", *jobtui.words()]
+    with Terminal(shell, environment=jobtui.environment, cwd=jobtui.home) as terminal:
+        terminal.shows("local[", "No jobs yet", "3 hosts")
+        os.kill(behind(terminal.process.pid), signal.SIGKILL)
+        terminal.until(lambda _: terminal.is_given_back())
+
+
+INTERRUPTED = """
+import os, signal, sys
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+sys.argv[0] = "jobtui"
+from jobtui.cli import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(
+    "module", ["jobtui.cli.start", "jobtui.engine.shared", "textual.app", "jobtui.tui.driver"]
+)
+def test_ctrl_c_during_a_start_ends_it_as_it_ends_any_program(jobtui: CommandLine, module: str) -> None:
+    command = [*jobtui.words()[:1], "-c", INTERRUPTED.format(module=module), *jobtui.words()[3:]]
+    with Terminal(command, environment=jobtui.environment, cwd=jobtui.home) as terminal:
+        assert terminal.ended() == -signal.SIGINT
+        assert b"\x1b[?1049" not in terminal.said
         assert b"Traceback" not in terminal.said
 
 
@@ -69,7 +120,7 @@ def test_it_survives_a_storm_of_sizes_and_fits_the_last(jobtui: CommandLine) -> 
 
 
 CHANGING = """
-import fcntl, struct, sys, termios
+import fcntl, os, struct, sys, termios
 from textual.drivers.linux_driver import LinuxDriver
 
 read, changes = LinuxDriver._get_terminal_size, []
@@ -84,7 +135,7 @@ def reading(self):
 LinuxDriver._get_terminal_size = reading
 sys.argv[0] = "jobtui"
 from jobtui.cli import front, main
-front._front = front.Front(0)  # one process: nobody passes on a signal that would have the size read again
+front._front = front.Front(os.getppid())  # nobody passes on what would have the size read again
 sys.exit(main())
 """
 
