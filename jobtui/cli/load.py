@@ -24,14 +24,16 @@ from jobtui.cli.pairs import Pair, PairFormat, format_of, read_pairs
 from jobtui.cli.profiles import must_be_embedded, profile_of, settings_of
 from jobtui.cli.streams import complain, stdin
 from jobtui.engine.engine import Engine
-from jobtui.engine.failures import StoreError
+from jobtui.engine.failures import Code, StorageError, StoreError
 from jobtui.engine.profile import Profile, Run
 from jobtui.engine.reader import Reader
 from jobtui.engine.remote import Remote
+from jobtui.engine.wire import NoAnswer
 
 BATCH_PAIRS = 5_000
 BATCH_BYTES = 1 << 20
 STDIN = "-"
+REPEATS = (Code.UNSUPPORTED, Code.MISSING, Code.REJECTED)  # however often the same is tried
 
 
 def load(asked: Load) -> int:
@@ -214,12 +216,21 @@ def _load(
                 show(meter.bytes)
             if writing is not None:
                 writing.result()
-        except BaseException:
-            complain(
-                f"{done:,} of {_counted(whole.pairs)} were loaded before this. The same load again puts "
-                "in the rest: what is in already stays as it is"
-            )
+        except (StorageError, StoreError, NoAnswer, CommandError) as error:
+            if not done and isinstance(error, StorageError) and error.code in REPEATS:
+                raise
+            raise CommandError(f"{error}\n{_so_far(done, whole, error)}") from None
+        except BaseException as error:
+            complain(_so_far(done, whole, error))
             raise
+
+
+def _so_far(done: int, whole: _Whole, error: BaseException) -> str:
+    """What is in by now and, unless the error would only come again, how the rest gets in."""
+    loaded = f"{done:,} of {_counted(whole.pairs)} were loaded before this."
+    if isinstance(error, StorageError) and error.code in REPEATS:
+        return loaded
+    return f"{loaded} The same load again puts in the rest: what is in already stays as it is"
 
 
 def _batches(sources: Sequence[_Source], meter: _Meter) -> Iterator[list[Pair]]:

@@ -333,7 +333,8 @@ class Dispatch:
         try:
             outcome = await act(job.space, work.host, self._reporter(work), work.cancel)
         except StorageError as error:
-            return End(Status.FAILED, reason=error.detail, code=error.code)
+            # the host is told beside the reason: an adopted one's name is the path that the reason begins with
+            return End(Status.FAILED, reason=error.detail.removeprefix(f"{work.host}: "), code=error.code)
         except Exception as error:
             return End(Status.FAILED, reason=f"{type(error).__name__}: {error}", code=Code.IO)
         work.settled = outcome.settled

@@ -1,6 +1,6 @@
 """What can go wrong when a profile is opened or asked, for the rooms above the engine."""
 
 from jobtui.history import StoreError, StoreLocked
-from jobtui.storage.base import StorageError
+from jobtui.storage.base import Code, StorageError
 
-__all__ = ["StorageError", "StoreError", "StoreLocked"]
+__all__ = ["Code", "StorageError", "StoreError", "StoreLocked"]

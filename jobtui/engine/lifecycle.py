@@ -150,7 +150,9 @@ def _ended_with_its_last_task(job: Job, at: datetime, took: float | None) -> Job
 def _first_failure(job: Job) -> str:
     for event in job.events:
         if event.kind is EventKind.TASK_ENDED and event.status is Status.FAILED and event.task is not None:
-            return f"{job.tasks[event.task].host}: {event.reason}"
+            host = job.tasks[event.task].host
+            # a long path before the cause would hide it where the line is cut
+            return f"{event.reason}, at {host}" if host.startswith("/") else f"{host}: {event.reason}"
     return ""
 
 

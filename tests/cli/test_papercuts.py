@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -117,6 +118,46 @@ def test_what_is_relative_to_a_deleted_directory_is_refused(nba: CommandLine) ->
     adopted = in_a_deleted_directory(nba, "--data-dir", str(nba.data), "-e", "CREATE SPACE x AT 'db'")
     assert adopted.returncode == 1
     assert "gone/db: there is no such directory" in adopted.stderr
+
+
+def adopted(jobtui: CommandLine) -> Path:
+    """The space `other`, adopted from a database in a directory with a blank in its path; that directory."""
+    origin = jobtui.home / "an origin"
+    origin.mkdir()
+    CommandLine(origin).done("-e", "CREATE SPACE nba ON 1 HOSTS")
+    database = next(origin.rglob("CURRENT")).parent
+    jobtui.done("-e", f"CREATE SPACE other AT '{database}'")
+    return database
+
+
+def test_no_load_is_advised_again_that_can_only_fail_again(jobtui: CommandLine) -> None:
+    adopted(jobtui)
+    told = jobtui("load", "other", "-", stdin='{"key": "k", "value": "v"}\n')
+    assert (told.returncode, told.stdout) == (1, "")
+    assert told.stderr == (
+        "jobtui: other is adopted: where its keys belong is known to its own program alone\n"
+    )
+
+
+def test_an_adopted_database_that_is_open_elsewhere_is_named_once_and_after_the_cause(
+    jobtui: CommandLine,
+) -> None:
+    database = adopted(jobtui)
+    with (database / "LOCK").open("r+b") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        told = jobtui("-e", "ADMIN COMPACT other")
+    assert told.returncode == 3
+    cause = "another program has the database open (its LOCK is held)"
+    assert f"Job 1 (compact other) failed: {cause}, at {database}\n" in told.stderr
+    (_, task) = jobtui.rows("SHOW JOB 1")
+    assert task["reason"] == cause
+
+
+def test_a_file_is_not_taken_for_a_directory_that_is_not_there(jobtui: CommandLine) -> None:
+    file = jobtui.home / "big.csv"
+    file.write_text("a,b\n")
+    told = jobtui("-e", f"CREATE SPACE other AT '{file}'")
+    assert told.stderr == f"-e:1:1: {file} is a file, not a directory\n"
 
 
 @pytest.fixture

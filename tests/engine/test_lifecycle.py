@@ -64,6 +64,12 @@ def test_a_failed_job_tells_the_first_failure_s_reason_and_host() -> None:
     assert job.reason == "local2: reason 2"
 
 
+def test_where_the_failed_host_is_a_path_the_cause_comes_before_it() -> None:
+    job = lifecycle.submitted(1, "compact", "c3", ["/data/rdb 3"], T0)
+    job = lifecycle.task_ended(lifecycle.begun(job, [0], T0), 0, failed("another has it open"), T0)
+    assert job.reason == "another has it open, at /data/rdb 3"
+
+
 def test_a_stop_leaves_the_job_running_until_its_last_task_ends() -> None:
     job = lifecycle.stop_asked(running(begun=2), T0)
     assert (job.status, job.stopping, job.ended_tasks) == (Status.RUNNING, True, 1)

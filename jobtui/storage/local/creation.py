@@ -162,6 +162,8 @@ class Creation:
             there = Path(directory).is_dir()
         except OSError as error:
             raise StorageError(Code.ACCESS, directory, name, f"{directory}: {error.strerror}") from None
+        if not there and Path(directory).exists():
+            raise StorageError(Code.REJECTED, directory, name, f"{directory} is a file, not a directory")
         if not there:
             raise StorageError(Code.MISSING, directory, name, f"{directory}: there is no such directory")
         real = os.path.realpath(directory)
