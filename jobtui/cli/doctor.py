@@ -56,9 +56,10 @@ def _findings(asked: Examine) -> Iterator[Finding]:
         config = settings_of(asked)
         profile = profile_of(asked, config)
     except UsageError as error:
-        yield Finding(
-            Level.BAD, "config", str(error), "mend the file; jobtui config tells what may stand in it"
-        )
+        *others, last = str(error).splitlines()
+        for one in others:
+            yield Finding(Level.BAD, "config", one)
+        yield Finding(Level.BAD, "config", last, "mend the file; jobtui config tells what may stand in it")
         yield checks.storage()
         return
     found = "can be used" if config.found else "is not there; the defaults are used"

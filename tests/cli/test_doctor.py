@@ -42,6 +42,14 @@ def test_a_wrong_config_is_bad_and_the_rest_is_looked_at_all_the_same(tmp_path: 
     assert found["rocksdb"][0] == "ok"
 
 
+def test_each_fault_of_a_config_has_a_line(tmp_path: Path) -> None:
+    jobtui = CommandLine(tmp_path, "[dashboard]\nbel = true\nthemes = 1\n")
+    faults = jobtui("config", "check").stderr.removeprefix("jobtui: ").splitlines()
+    assert len(faults) == 2
+    told = [line for line in jobtui("doctor").stdout.splitlines() if line.startswith("bad ")]
+    assert told == [f"bad   config     {fault}" for fault in faults]
+
+
 def test_a_data_directory_that_is_a_file_is_bad(jobtui: CommandLine) -> None:
     jobtui.data.write_text("")
     status, found = findings(jobtui)
