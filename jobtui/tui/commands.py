@@ -177,7 +177,7 @@ COMMANDS: tuple[Command, ...] = (
     _c(_J, "other_pane", "tab,shift+tab", "other pane", "Between the table and the detail", palette=False),
     _c(_J, "grow", "plus", "larger detail", "Give the detail more room", action="split(1)"),
     _c(_J, "shrink", "minus", "smaller detail", "Give the detail less room", action="split(-1)"),
-    _c(_J, "look", "L", "look", "Look into an adopted space's storage (opening it writes there)"),
+    _c(_J, "look", "L", "look", "Look into an adopted space's storage (opening it writes there)", 5),
     # detail
     _c(_P, "detail_right", "right,l", "next tab", "The next tab", action="turn(1)", palette=False),
     _c(_P, "detail_left", "left,h", "previous tab", "The previous tab", action="turn(-1)", palette=False),
@@ -191,10 +191,12 @@ COMMANDS: tuple[Command, ...] = (
     # spaces
     _c(_S, "space_flush", "F", "flush", "Flush the space under the cursor", 10, action="flush"),
     _c(_S, "space_compact", "C", "compact", "Compact the space under the cursor", 20, action="compact"),
-    _c(_S, "space_use", "u", "use", "Choose the space for the command bar", 30, action="use"),
-    _c(_S, "space_new", "n", "new", "Write a CREATE SPACE in the command bar", 40, action="new"),
+    _c(_S, "space_use", "u", "use", "Choose the space for the command bar", 35, action="use"),
+    _c(_S, "space_new", "n", "new", "Write a CREATE SPACE in the command bar", 25, action="new"),
     _c(_S, "space_drop", "D", "drop", "Drop the space under the cursor", action="drop"),
-    _c(_S, "space_look", "L", "look", "Look into an adopted space (opening it writes there)", action="look"),
+    _c(
+        _S, "space_look", "L", "look", "Look into an adopted space (opening it writes there)", 30, action="look"
+    ),
     *_sorting(_S, "space_"),
     # hosts
     _c(_H, "host_flush", "F", "flush", "Flush a space of the host under the cursor", 10, action="flush"),
@@ -294,6 +296,20 @@ CHAINS: tuple[tuple[Where, ...], ...] = (
 def commands(where: Where) -> tuple[Command, ...]:
     """The commands of a place, in the table's order."""
     return tuple(command for command in COMMANDS if command.where is where)
+
+
+# what the keys of the command bar do during its search, and beside results that are wider than the screen
+SEARCHING: tuple[Command, ...] = (
+    msgspec.structs.replace(BY_ID["send"], footer=10),
+    msgspec.structs.replace(BY_ID["search"], title="the one before", footer=20),
+    msgspec.structs.replace(BY_ID["leave"], title="end the search", footer=30),
+)
+SIDEWAYS: tuple[Command, ...] = (
+    msgspec.structs.replace(BY_ID["sideways_left"], title="", footer=5),
+    msgspec.structs.replace(BY_ID["sideways_right"], title="scroll", footer=6),
+)
+# what is in the key line only where it leads to something
+LOOKING = ("look", "space_look")
 
 
 def bindings(where: Where) -> list[Binding]:

@@ -11,6 +11,7 @@ from jobtui.language.highlight import highlight
 from jobtui.language.problem import problem
 from jobtui.tui.lines import Ink, Line, cut
 from jobtui.tui.text import clean, width_of
+from jobtui.tui.words import expected_here
 
 _INKS = {
     "keyword": Ink.KEYWORD,
@@ -58,7 +59,7 @@ def think(text: str, caret: int, names: Names) -> Thought:
         return Thought(completion=complete(text, caret, names) if not text else Completion())
     tints = tuple(Tint(start, end, _INKS[colour]) for start, end, colour in highlight(text))
     error = problem(text, caret)
-    wrong = Wrong(*error.span, error.message) if error is not None else None
+    wrong = Wrong(*error.span, expected_here(text, error.span[0], error.message)) if error is not None else None
     if wrong is not None:
         tints = (*tints, Tint(wrong.start, max(wrong.end, wrong.start + 1), Ink.WRONG))
     return Thought(tints, complete(text, caret, names), wrong)

@@ -3,14 +3,42 @@
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+if TYPE_CHECKING:
+    from jobtui.engine.desk import Answer
 
 _WORDS = {"quit": "quit", "exit": "quit", "help": "help", "?": "help", "clear": "clear"}
+_EXPECTED = "expected "
 _DROP = re.compile(r"\bDROP\s+SPACE\b", re.IGNORECASE | re.ASCII)
 
 
 def local_word(text: str) -> str:
     """`quit`, `help` or `clear` where that alone was typed; "" for what the engine is to run."""
     return _WORDS.get(text.strip().rstrip(";").strip().lower(), "")
+
+
+def expected_here(text: str, at: int, message: str) -> str:
+    """What is wrong at a place of the text, with the screen's own words among those that could stand there."""
+    word = text.strip().split(maxsplit=1)[0] if text.strip() else ""
+    if at != len(text) - len(text.lstrip()) or not message.startswith(_EXPECTED):
+        return message
+    said = f"expected help, quit, {message.removeprefix(_EXPECTED)}"
+    near = get_close_matches(word[:20].lower().rstrip(";"), _WORDS, n=1)
+    return f"{said}; did you mean {near[0]}?" if near and "did you mean" not in said else said
+
+
+def with_local_words(text: str, answer: Answer) -> Answer:
+    """The answer to a text; a syntax error at its first word names the screen's own words too."""
+    failure = answer.failure
+    if failure is None or not failure.syntax or failure.line != 1 or not failure.caret:
+        return answer
+    message = expected_here(text, failure.column - 1, failure.message)
+    caret = failure.caret.replace(failure.message, message)
+    return replace(answer, failure=replace(failure, message=message, caret=caret))
 
 
 def drops(text: str) -> bool:

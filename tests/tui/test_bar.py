@@ -215,3 +215,34 @@ def test_a_result_of_very_many_rows_shows_the_newest_and_says_how_many_there_are
     assert "| 1200   |" in shown
     assert "| 201    |" in shown
     assert "| 200    |" not in shown
+
+
+def test_while_what_was_sent_is_searched_the_key_line_shows_the_keys_of_the_search(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            await shown.say("SHOW JOBS")
+            await shown.press("colon")
+            await shown.shows("tab complete")
+            await shown.press("ctrl+r")
+            await shown.shows("search", "esc end the search", "ctrl+r the one before")
+            assert "tab complete" not in shown.screen
+            await shown.press("escape")
+            await shown.shows("tab complete")
+
+    asyncio.run(run())
+
+
+def test_a_first_word_that_is_none_is_told_of_the_screens_own_words_too(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, size=(120, 35)) as shown:
+            await shown.press("colon")
+            await shown.until(lambda: shown.dashboard.bar.typing)
+            await shown.paste("quti ")
+            await shown.shows("did you mean quit?")
+            await shown.press("enter")
+            await shown.until(lambda: "expected help, quit, ADMIN" in shown.transcript)
+            await shown.paste("SHOW foo")
+            await shown.press("enter")
+            await shown.until(lambda: "expected JOB, JOBS" in shown.transcript)
+
+    asyncio.run(run())

@@ -89,7 +89,7 @@ def test_a_result_wider_than_the_terminal_is_seen_by_going_sideways(tmp_path: Pa
             await shown.until(lambda: shown.dashboard.bar.typing)
             await shown.paste("SHOW JOBS")
             await shown.press("enter")
-            await shown.shows("| Job Id | Command", "›")
+            await shown.shows("| Job Id | Command", "›", "→ scroll")
             assert "| Stop Time" not in shown.screen
             await shown.press("right", "right")
             await shown.shows("‹", "| Stop Time")
@@ -116,13 +116,13 @@ def test_toasts_keep_off_the_bar_and_off_a_questions_answers(tmp_path: Path) -> 
             for number in range(5):
                 shown.dashboard.tell(f"word {number}", "error")
             await shown.until(lambda: "word 4" in shown.screen and "word 3" not in shown.screen)
-            assert "word 4" in shown.screen.split("\n")[-3]
+            assert "word 4" in shown.screen.split("\n")[-2]
             await shown.press("colon")
             await shown.until(lambda: "word 4" in shown.screen.split("\n")[1])
             await shown.press("escape", "C")
             await shown.until(lambda: isinstance(shown.app.screen, Question))
             await shown.shows("Cancel n", "Compact y")
-            await shown.until(lambda: "word 4" in shown.screen.split("\n")[0])
+            await shown.until(lambda: "word 4" in shown.screen.split("\n")[1])
             assert shown.screen.count("word 4") == 1
 
     asyncio.run(run())
@@ -183,5 +183,20 @@ def test_what_is_wrong_with_a_filter_is_told_whole(tmp_path: Path, width: int) -
             await shown.shows("no filter stauts:; did you mean status:?")
             await shown.press("enter")
             await shown.shows("did you mean status:?")
+
+    asyncio.run(run())
+
+
+def test_the_key_to_look_with_is_in_the_key_line_where_there_is_something_to_look_into(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, size=(80, 24)) as shown:
+            await shown.say("ADMIN FLUSH nba")
+            shown.dashboard.context.places.adopted = lambda space: True  # type: ignore[method-assign]
+            await shown.press("home")
+            assert "L look" not in shown.screen
+            await shown.press("right_square_bracket", "right_square_bracket")
+            await shown.shows("L look", "L looks")
+            await shown.press("2")
+            await shown.shows("n new", "L looks")
 
     asyncio.run(run())

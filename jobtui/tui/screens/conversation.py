@@ -11,14 +11,14 @@ from textual.app import ComposeResult
 
 from jobtui.engine.failures import StorageError, StoreError
 from jobtui.tui.base_app import InkScreen
-from jobtui.tui.commands import BY_ID
+from jobtui.tui.commands import BY_ID, LOOKING, SEARCHING, SIDEWAYS, Command
 from jobtui.tui.context import Context
 from jobtui.tui.lines import Ink, Line
 from jobtui.tui.widgets.bar import CommandBar
 from jobtui.tui.widgets.completions import CompletionList
 from jobtui.tui.widgets.keybar import KeyBar
 from jobtui.tui.widgets.transcript import Said, Transcript, answered, sent
-from jobtui.tui.words import drops, local_word
+from jobtui.tui.words import drops, local_word, with_local_words
 
 if TYPE_CHECKING:
     from jobtui.engine.desk import Answer
@@ -70,6 +70,19 @@ class Conversation(InkScreen):
     def leave_bar(self) -> None:
         """Give the focus back to where one was."""
         raise NotImplementedError
+
+    def show_keys(self) -> None:
+        """Bring the key line up to date."""
+        raise NotImplementedError
+
+    def hinted(self, working: Sequence[Command], looks: bool) -> Sequence[Command]:
+        """The commands for the key line, of those that work. `looks`: there is something to look into."""
+        if not self.bar.typing:
+            return [command for command in working if looks or command.id not in LOOKING]
+        if self.bar.searching:
+            return SEARCHING
+        wide = self.has_class("-transcript") and self.transcript.widest > self.size.width - 2
+        return [*(SIDEWAYS if wide and self.bar.blank else ()), *working]
 
     def submitted_here(self, job_id: int) -> None:
         """The newest job that came of what was typed."""
@@ -133,9 +146,10 @@ class Conversation(InkScreen):
             answer = await asyncio.wrap_future(self.context.desk.execute(text, self.context.session))
         finally:
             self._unanswered.remove(sent_at)
-        self.transcript.add([*sent(prompt, text), *answered(answer)])
+        self.transcript.add([*sent(prompt, text), *answered(with_local_words(text, answer))])
         if self.bar.typing:
             self.show_transcript()
+            self.show_keys()
         syntax = answer.failure is not None and answer.failure.syntax
         if not syntax or self.context.settings.keep_failed:
             self.context.typed.add(text.strip())
@@ -154,7 +168,8 @@ class Conversation(InkScreen):
     def on_typist_remarked(self, message: Typist.Remarked) -> None:
         """What is to be said about what is being typed."""
         message.stop()
-        self.keys.remark = message.line
+        self.keys.remark = () if self.bar.searching else message.line
+        self.show_keys()
         self.bar.show_usage(message.usage, message.typed)
 
     def on_completion_list_picked(self, message: CompletionList.Picked) -> None:
@@ -189,6 +204,14 @@ class Conversation(InkScreen):
         """Forget the results."""
         self.transcript.clear()
         self.remove_class("-transcript")
+
+    def action_retry(self) -> None:
+        """Connect now."""
+        self.context.desk.retry_now()
+
+    def action_redraw(self) -> None:
+        """Paint everything again."""
+        self.app.refresh()
 
     def action_transcript(self) -> None:
         """Show or hide the results."""

@@ -41,6 +41,11 @@ class View(Container):
         return False
 
     @property
+    def looks(self) -> bool:
+        """Whether there is an adopted space that the key for it would look into."""
+        return False
+
+    @property
     def typing(self) -> bool:
         """Whether one types in it."""
         return False

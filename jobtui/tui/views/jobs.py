@@ -79,6 +79,11 @@ class JobsView(View):
         return self.detail.body if self._full else self.list.table
 
     @property
+    def looks(self) -> bool:
+        """Whether the detail would show an adopted space's storage."""
+        return self.detail.must_ask
+
+    @property
     def typing(self) -> bool:
         """Whether a filter is being typed."""
         return isinstance(self.screen.focused, FilterInput)
@@ -185,6 +190,7 @@ class JobsView(View):
         self._shared.kept.tab = message.tab.value
 
     def on_resize(self, event: events.Resize) -> None:
+        self.post_message(self.Noted())
         """Textual's hook: beside or below."""
         self.set_class(event.size.width >= BESIDE, "-beside")
         self._split()

@@ -112,6 +112,11 @@ class PlacesView(View):
         return self.table
 
     @property
+    def looks(self) -> bool:
+        """Whether what is under the cursor has an adopted space."""
+        return any(self._shared.places.adopted(space) for space, _ in self.spots())
+
+    @property
     def current(self) -> str | None:
         """The name under the cursor."""
         key = self.table.cursor_key
@@ -166,7 +171,7 @@ class PlacesView(View):
         lines: list[Line] = []
         width = self.body.inner_width
         seen = [(self.name_of(*spot), self._looks.at(*spot)) for spot in self.spots()]
-        if any(self._shared.places.adopted(space) for space, _ in self.spots()):
+        if self.looks:
             lines += [*wrapped(ask_line(), width, hang=1), ()]
         lines += stats_table(seen, width)
         self.body.show(lines)
@@ -192,6 +197,7 @@ class PlacesView(View):
         message.stop()
         self.body.scroll_home(animate=False)
         self._look()
+        self.post_message(self.Noted())
 
     def on_table_opened(self, message: Table.Opened) -> None:
         """Enter: its jobs."""

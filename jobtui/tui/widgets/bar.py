@@ -163,6 +163,16 @@ class CommandBar(Horizontal):
         """Whether the bar has the focus."""
         return self._typist is not None and self.screen.focused is self._typist
 
+    @property
+    def searching(self) -> bool:
+        """Whether what was sent is being searched."""
+        return self._typist is not None and self._typist.searching
+
+    @property
+    def blank(self) -> bool:
+        """Whether nothing is typed."""
+        return self._typist is None or not self._typist.text
+
     async def on_click(self, event: events.Click) -> None:
         """Textual's hook: a click anywhere in the bar begins to type."""
         if not self.typing:

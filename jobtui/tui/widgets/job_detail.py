@@ -144,6 +144,13 @@ class JobDetail(Detail):
             return ""
         return f"waits for job {ahead[0].id}" + (f" and {len(ahead) - 1} more" if len(ahead) > 1 else "")
 
+    @property
+    def must_ask(self) -> bool:
+        """Whether storage is to be shown that is looked into only when that is asked for."""
+        job = self._job
+        local = job is not None and job.origin is None
+        return job is not None and local and self.tab is Tab.STORAGE and self._must_ask(job)
+
     # -- looks --------------------------------------------------------------------------------------
 
     def _must_ask(self, job: Job) -> bool:

@@ -10,7 +10,7 @@ from jobtui.tui.lines import Ink, Line, Piece, line_width
 from jobtui.tui.widgets.inked import OneLine
 
 # without these nobody finds the others: they give way last, the first of them never
-_KEPT = ("help", "bar", "quit", "open", "filter", "stop")
+_KEPT = ("help", "bar", "quit", "open", "filter", "stop", "look", "space_look", "space_new")
 
 
 def key_line(commands: Sequence[Command], keymap: Keymap, width: int) -> Line:

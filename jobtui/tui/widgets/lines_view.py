@@ -35,6 +35,11 @@ class LinesView(ScrollView, Inked, can_focus=False):
         """The cells a line has, the scrollbar left out."""
         return max(1, self.scrollable_content_region.width)
 
+    @property
+    def widest(self) -> int:
+        """The cells of the widest line, where lines may be wider than the widget; else 0."""
+        return self._widest
+
     def show(self, lines: Sequence[Line], wide: bool = False) -> None:
         """Show these lines. `wide`: they may be wider than the widget, and then scroll sideways."""
         before, self._lines = self._lines, lines

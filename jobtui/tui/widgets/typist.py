@@ -53,6 +53,11 @@ class Typist(Editor):
         self._skipped = 0
         self._pause: Timer | None = None
 
+    @property
+    def searching(self) -> bool:
+        """Whether what is typed is searched for among what was sent."""
+        return self._searching is not None
+
     def begin(self, text: str) -> None:
         """Have this typed already."""
         self._end_search()
@@ -199,6 +204,7 @@ class Typist(Editor):
             self._searching = ""
             self._skipped = 0
             self._completions.close()
+            self.post_message(self.Remarked(()))
         elif self._shared.typed.search(self._searching, self._skipped + 1) is not None:
             self._skipped += 1
         self._show_found()
