@@ -23,6 +23,7 @@ pyparsing, asyncio, dataclasses, rich or textual.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -32,6 +33,12 @@ _PLACE_OPTIONS = ("--profile", "--data-dir", "--config", "--nebula", "-u", "--tl
 def main(argv: Sequence[str] | None = None) -> int:
     """Run jobtui with these arguments (None: the process's own); the answer is the exit status."""
     if argv is None and _open_the_dashboard(sys.argv[1:]):
+        if os.isatty(0) and os.isatty(1):
+            # ctrl+c amid an import would be a traceback; what this takes is there without one
+            import _signal  # type: ignore[import-not-found]
+
+            if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+                _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
         import gc
 
         from jobtui.cli.front import step_behind_early

@@ -10,20 +10,22 @@ from jobtui.tui.context import Context
 from jobtui.tui.linking import link_alarm
 
 
-def alarm(context: Context, link_told: datetime) -> str:
-    """The gravest of them, in words and with what to do; "" while all is well.
+def alarm(context: Context, link_told: datetime) -> tuple[str, str]:
+    """The gravest of them: its kind, and in words with what to do; both "" while all is well.
 
+    Whoever has read one wants to see no other of its kind: words that count seconds are not another alarm.
     `link_told` is when the connection to the cluster was last told of.
     """
     desk = context.desk
     if desk.trouble:
-        return desk.trouble
+        return desk.trouble, desk.trouble
     if desk.link is not None:
         key = context.keymap.shown(BY_ID["retry"])
         said = link_alarm(desk.link, link_told, context.now(), key)
         if said:
-            return said
-    return _damage(context)
+            return f"link {desk.link.state.value}", said
+    damage = _damage(context)
+    return damage, damage
 
 
 def _damage(context: Context) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 from textual import events
 from textual.notifications import Notification
-from textual.timer import Timer
 from textual.widgets._toast import ToastRack
 
 from jobtui.engine.desk import Desk, Session
@@ -75,7 +75,7 @@ class DashboardApp(BaseApp[int]):
         self._feed = Feed(lambda: self.post_message(Woken()))
         self._looker = Looker(desk, lambda: self.post_message(Refreshed()))
         self._leave_feed: Callable[[], None] = lambda: None
-        self._frame: Timer | None = None
+        self._frame: asyncio.TimerHandle | None = None
         self._paused = False
         self.dashboard = Dashboard(self.context)
         self.set_keymap(self.context.keymap.changes)
@@ -154,7 +154,9 @@ class DashboardApp(BaseApp[int]):
             link = self._desk.link
             if batch.link and link is not None and link.state is LinkState.CONNECTED:
                 self.context.places.ask()
-            self._frame = self.set_timer(_FRAME_SECONDS, self._next_frame)
+            # a timer of Textual's that is late is left out: nothing would be shown any more
+            loop = asyncio.get_running_loop()
+            self._frame = loop.call_later(_FRAME_SECONDS, self.call_later, self._next_frame)
 
     def on_refreshed(self, message: Refreshed) -> None:
         """Another process wrote: any job may be another."""

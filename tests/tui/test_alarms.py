@@ -70,6 +70,45 @@ def test_the_header_and_an_alarm_follow_the_connection(tmp_path: Path, monkeypat
     asyncio.run(run())
 
 
+def test_an_alarm_that_was_sent_away_stays_away_until_it_comes_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = Link(LinkState.LOST, NOW, detail="connection reset", retry_in=30)
+    links = [lost]
+    monkeypatch.setattr(Engine, "link", property(lambda self: links[-1]))
+
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            shown.behind.engine.publish([LinkChanged(lost)])
+            await shown.shows("No connection since", "in 30 s")
+            await shown.press("escape")
+            await shown.shows_no_more("No connection since")
+            shown.behind.clock.advance(1.0)
+            shown.dashboard.tick()
+            await shown.pilot.pause()
+            assert "No connection since" not in shown.screen
+            links.append(Link(LinkState.CONNECTED, NOW, address="graph:9669"))
+            shown.dashboard.tick()
+            links.append(lost)
+            shown.dashboard.tick()
+            await shown.shows("No connection since")
+
+    asyncio.run(run())
+
+
+def test_an_alarm_takes_no_room_where_nothing_sensible_fits(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            shown.behind.engine.ledger.trouble = "The disk of the history is full"
+            shown.dashboard.tick()
+            await shown.shows("is full")
+            await shown.pilot.resize_terminal(30, 6)
+            await shown.shows("too small")
+            assert "The disk" not in shown.screen
+
+    asyncio.run(run())
+
+
 def test_a_trouble_stands_under_the_header_until_it_is_over(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path) as shown:

@@ -123,7 +123,7 @@ class Dashboard(Conversation):
             place=self.place.title,
             link=link_piece(link) if link is not None else None,
         )
-        self._show_alarm(alarm(context, self._link_told))
+        self._show_alarm(*alarm(context, self._link_told))
 
     def _all_flags(self) -> tuple[str, ...]:
         read_only = () if self.context.desk.writable else ("read only",)
@@ -137,12 +137,15 @@ class Dashboard(Conversation):
         self._flags = (*others, word) if on else others
         self.stand()
 
-    def _show_alarm(self, trouble: str) -> None:
-        shown = self._alarmed = trouble if trouble != self._silenced else ""
+    def _show_alarm(self, kind: str, text: str) -> None:
+        if kind != self._silenced:
+            self._silenced = ""  # once it is over, it is told again when it comes again
+        self._alarmed = kind if kind != self._silenced else ""
+        shown = text if self._alarmed else ""
         lines = [((f" {text}", Ink.FAILED),) for text in wrap(shown, self.size.width - 2, 3)] if shown else []
         if lines and self.alarm.parent is None and self.header.parent is not None:
             self.mount(self.alarm, after=self.header)
-        self.alarm.display = bool(lines)
+        self.set_class(bool(lines), "-alarmed")
         self.alarm.styles.height = len(lines)
         self.alarm.show(lines)
 
@@ -156,11 +159,7 @@ class Dashboard(Conversation):
 
     def tell(self, text: str, severity: str = "information") -> None:
         """Say it in passing; nothing in the text is markup."""
-        width, height = self.app.size
-        if self.bar.typing and severity == "information":
-            self.app.clear_notifications()
-            height = 0  # one line over the table's header, and none over its rows
-        self.desktop.say(toast(text, severity, width, height))
+        self.desktop.say(toast(text, severity, *self.app.size))
 
     def ring(self, text: str) -> None:
         """Tell the terminal: the bell, and a notice of its own where that is wanted."""
@@ -187,7 +186,7 @@ class Dashboard(Conversation):
     def show_keys(self) -> None:
         """The key line for where the focus is; what is said in passing keeps off what is being typed."""
         self.set_class(self.bar.typing, "-typing")
-        self.keys.show(self.hinted(self.working(), self.place.looks))
+        self.keys.show(self.working())
 
     def chain(self) -> tuple[Where, ...]:
         """The places whose keys work now, the innermost first."""
@@ -254,13 +253,12 @@ class Dashboard(Conversation):
             await self.show_place("jobs")
 
     def on_view_noted(self, message: View.Noted) -> None:
-        """Something that the header or the key line shows changed."""
+        """Something that the header shows changed."""
         message.stop()
         self.stand()
 
     def on_view_told(self, message: View.Told) -> None:
         """Something that a person should read."""
-        self.show_keys()
         message.stop()
         self.tell(message.text, message.severity)
 
@@ -300,6 +298,14 @@ class Dashboard(Conversation):
         from jobtui.tui.screens.help import Help
 
         self.app.push_screen(Help(self.working(), self.context.keymap))
+
+    def action_retry(self) -> None:
+        """Connect now."""
+        self.context.desk.retry_now()
+
+    def action_redraw(self) -> None:
+        """Paint everything again."""
+        self.app.refresh()
 
     def action_palette(self) -> None:
         """Find a command by its name."""

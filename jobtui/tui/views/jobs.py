@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from typing import ClassVar
 
@@ -9,7 +10,6 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.message import Message
-from textual.timer import Timer
 from textual.widget import Widget
 
 from jobtui.model import Job
@@ -50,7 +50,7 @@ class JobsView(View):
         self.list = JobList(context, archived=archived)
         self.detail = JobDetail(context)
         self._full = False
-        self._shown: Timer | None = None
+        self._shown: asyncio.TimerHandle | None = None
         self._ran_again: datetime | None = None
         self.title = "archive" if archived else ""
 
@@ -77,11 +77,6 @@ class JobsView(View):
     def home(self) -> Widget:
         """The table."""
         return self.detail.body if self._full else self.list.table
-
-    @property
-    def looks(self) -> bool:
-        """Whether the detail would show an adopted space's storage."""
-        return self.detail.must_ask
 
     @property
     def typing(self) -> bool:
@@ -152,7 +147,9 @@ class JobsView(View):
         message.stop()
         if self._shown is None:
             # the cursor first: the detail is painted in the next frame, and once for a run of moves
-            self._shown = self.set_timer(_DETAIL_SECONDS, self._show_detail)
+            # (a timer of Textual's that is late is left out: the detail would stay as it is)
+            loop = asyncio.get_running_loop()
+            self._shown = loop.call_later(_DETAIL_SECONDS, self.call_later, self._show_detail)
 
     def _show_detail(self) -> None:
         self._shown = None
@@ -190,7 +187,6 @@ class JobsView(View):
         self._shared.kept.tab = message.tab.value
 
     def on_resize(self, event: events.Resize) -> None:
-        self.post_message(self.Noted())
         """Textual's hook: beside or below."""
         self.set_class(event.size.width >= BESIDE, "-beside")
         self._split()

@@ -101,6 +101,7 @@ class Table(ScrollView, Inked, can_focus=True):
         self._wanted = [max(column.natural, width_of(column.label)) for column in columns]
         self._placed: tuple[Placed, ...] = ()
         self._cursor = 0
+        self._touched = False
         self._key: Hashable | None = None
         self._empty: Sequence[Line] = ()
         self._first_key: Hashable | None = None
@@ -174,13 +175,16 @@ class Table(ScrollView, Inked, can_focus=True):
 
         Scrolled to the top, the newcomers there are shown instead, as long as the cursor's row stays in
         sight. Where one has scrolled away from the cursor, the first row on screen stays the first.
-        `follow` takes the cursor to the first row.
+        `follow` takes the cursor to the first row; so do newcomers that would push a cursor out of sight which
+        nobody has moved or opened a row with.
         """
         top, before, first = self.top, self._cursor, self._first_key
         settled, in_sight = before >= 0, top <= before < top + self.page
         self._resize()
         count = len(self.rows)
         found = self.rows.place_of(self._key) if self._key is not None and not follow else None
+        if not self._touched and found is not None and found >= self.page and top == 0:
+            follow, found = True, None
         self._cursor = 0 if follow else max(0, min(before, count - 1)) if found is None else found
         if not settled:
             self._scroll(max(0, min(self._cursor - self.page // 2, count - self.page)))
@@ -212,6 +216,7 @@ class Table(ScrollView, Inked, can_focus=True):
 
     def go_to(self, index: int) -> None:
         """Put the cursor on the row at a place (the nearest there is) and bring it into sight."""
+        self._touched = True
         index = max(0, min(index, len(self.rows) - 1))
         if index != self._cursor:
             before, self._cursor = self._cursor, index
@@ -384,6 +389,7 @@ class Table(ScrollView, Inked, can_focus=True):
 
     def action_open(self) -> None:
         """Open the row under the cursor."""
+        self._touched = True
         if self._key is not None:
             self.post_message(self.Opened(self, self._key))
 
