@@ -159,7 +159,11 @@ class Dashboard(Conversation):
 
     def tell(self, text: str, severity: str = "information") -> None:
         """Say it in passing; nothing in the text is markup."""
-        self.desktop.say(toast(text, severity, *self.app.size))
+        width, height = self.app.size
+        if self.bar.typing and severity == "information":
+            self.app.clear_notifications()
+            height = 0  # one line over the table's header, and none over its rows
+        self.desktop.say(toast(text, severity, width, height))
 
     def ring(self, text: str) -> None:
         """Tell the terminal: the bell, and a notice of its own where that is wanted."""
@@ -186,7 +190,7 @@ class Dashboard(Conversation):
     def show_keys(self) -> None:
         """The key line for where the focus is; what is said in passing keeps off what is being typed."""
         self.set_class(self.bar.typing, "-typing")
-        self.keys.show(self.working())
+        self.keys.show(self.hinted(self.working(), self.place.looks))
 
     def chain(self) -> tuple[Where, ...]:
         """The places whose keys work now, the innermost first."""
@@ -253,9 +257,10 @@ class Dashboard(Conversation):
             await self.show_place("jobs")
 
     def on_view_noted(self, message: View.Noted) -> None:
-        """Something that the header shows changed."""
+        """Something that the header or the key line shows changed."""
         message.stop()
         self.stand()
+        self.show_keys()
 
     def on_view_told(self, message: View.Told) -> None:
         """Something that a person should read."""
@@ -298,14 +303,6 @@ class Dashboard(Conversation):
         from jobtui.tui.screens.help import Help
 
         self.app.push_screen(Help(self.working(), self.context.keymap))
-
-    def action_retry(self) -> None:
-        """Connect now."""
-        self.context.desk.retry_now()
-
-    def action_redraw(self) -> None:
-        """Paint everything again."""
-        self.app.refresh()
 
     def action_palette(self) -> None:
         """Find a command by its name."""

@@ -79,6 +79,11 @@ class JobsView(View):
         return self.detail.body if self._full else self.list.table
 
     @property
+    def looks(self) -> bool:
+        """Whether the detail would show an adopted space's storage."""
+        return self.detail.must_ask
+
+    @property
     def typing(self) -> bool:
         """Whether a filter is being typed."""
         return isinstance(self.screen.focused, FilterInput)
@@ -185,6 +190,7 @@ class JobsView(View):
         """The tab is kept."""
         message.stop()
         self._shared.kept.tab = message.tab.value
+        self.post_message(self.Noted())
 
     def on_resize(self, event: events.Resize) -> None:
         """Textual's hook: beside or below."""
