@@ -42,8 +42,11 @@ def serve(asked: Serve) -> int:
         return serve_in_background(profile, asked, log_of(profile))
     try:
         engine = Engine.open(profile)
-    except StoreLocked as locked:
-        raise CommandError(f"{locked}; its jobs run there") from None
+    except StoreLocked:
+        from jobtui.engine.checkup import owner_in_words
+
+        words = owner_in_words(profile)
+        raise CommandError(f"{profile.name} is already served by {words}; its jobs run there") from None
     except (StoreError, StorageError) as error:
         raise unusable(error) from None
     try:
@@ -102,6 +105,8 @@ def _serve(engine: Engine, *, until_idle: bool) -> None:
         try:
             serving.say(f"{SERVES} {engine.profile} as process {os.getpid()}")
             serving.say_connection(engine.link)
+            if until_idle:
+                serving.say_what_goes_on()
             serving.until_ended_by_signal_or(until_idle=until_idle)
             serving.wind_up()
         except LeftAtOnce:
@@ -124,6 +129,12 @@ class _Serving(Waiting):
         if words and words != self._connection:
             self._connection = words
             self.say(words)
+
+    def say_what_goes_on(self) -> None:
+        """A line for each job that is taken over."""
+        for job in self._engine.active():
+            as_it_is = "queued" if job.status is Status.QUEUE else "running"
+            self.say(f"Job {job.id} ({job.label}) is {as_it_is} and goes on here")
 
     def say(self, text: str) -> None:
         """One line on stderr."""

@@ -118,7 +118,7 @@ def test_where_another_owns_the_profile_it_refuses_and_names_that_one(jobtui: Co
         for words in (["serve"], ["serve", "--background"]):
             ended = jobtui(*words)
             assert ended.returncode == 1
-            assert f"process {os.getpid()}" in ended.stderr
+            assert f"local is already served by process {os.getpid()}" in ended.stderr
             assert "Traceback" not in ended.stderr
     finally:
         engine.close()
@@ -163,7 +163,7 @@ from jobtui.cli import dashboard
 from jobtui.cli.asked import OpenDashboard
 import jobtui.tui.app as app
 
-def run(desk, settings):
+def run(desk, settings, *_):
     \"\"\"A dashboard whose user submits a compact, then leaves the work behind.\"\"\"
     from jobtui.engine.desk import Session
     ended = desk.execute("ADMIN COMPACT nba", Session(None, Path("/"))).result()
@@ -229,6 +229,9 @@ def test_a_dashboard_leaves_its_running_job_behind_the_prompt_comes_back_and_the
             os.kill(pid, signal.SIGKILL)
     assert (status_of(jobtui, 1), status_of(jobtui, 2)) == (Status.STOPPED, Status.FINISHED)
     lines = told((jobtui.profile.root / "serve.log").read_bytes())
+    assert "Job 1 (compact nba) is running and goes on here" in lines
+    assert "Job 1 (compact nba) stopped after N s" in lines
+    assert "Job 2 (flush nba) started" in lines
     assert lines[-2:] == ["Job 2 (flush nba) finished after N s", "Ended"]
     assert not any(map(alive, workers))
 
