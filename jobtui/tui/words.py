@@ -21,6 +21,12 @@ def local_word(text: str) -> str:
     return _WORDS.get(text.strip().rstrip(";").strip().lower(), "")
 
 
+def asked_about(text: str) -> str:
+    """The statement's words of `help recover`; "" where the text is no such question."""
+    first, _, rest = text.strip().rstrip(";").strip().partition(" ")
+    return rest.strip() if _WORDS.get(first.lower()) == "help" else ""
+
+
 def expected_here(text: str, at: int, message: str) -> str:
     """What is wrong at a place of the text, with the screen's own words among those that could stand there."""
     word = text.strip().split(maxsplit=1)[0] if text.strip() else ""

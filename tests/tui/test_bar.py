@@ -246,3 +246,14 @@ def test_a_first_word_that_is_none_is_told_of_the_screens_own_words_too(tmp_path
             await shown.until(lambda: "expected JOB, JOBS" in shown.transcript)
 
     asyncio.run(run())
+
+
+def test_help_with_a_word_tells_of_that_statement_alone(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            await shown.say("help recover")
+            assert "RECOVER JOB" in shown.transcript
+            assert "syntax error" not in shown.transcript
+            assert "BACKUP JOB" not in shown.transcript
+
+    asyncio.run(run())

@@ -18,7 +18,7 @@ from jobtui.tui.widgets.bar import CommandBar
 from jobtui.tui.widgets.completions import CompletionList
 from jobtui.tui.widgets.keybar import KeyBar
 from jobtui.tui.widgets.transcript import Said, Transcript, answered, sent
-from jobtui.tui.words import drops, local_word, with_local_words
+from jobtui.tui.words import asked_about, drops, local_word, with_local_words
 
 if TYPE_CHECKING:
     from jobtui.engine.desk import Answer
@@ -117,7 +117,14 @@ class Conversation(InkScreen):
     async def on_command_bar_sent(self, message: CommandBar.Sent) -> None:
         """Run it: a word for the screen here, all else at the desk."""
         message.stop()
+        asked = asked_about(message.text)
         match local_word(message.text):
+            case _ if asked:
+                from jobtui.language.help import help_for
+
+                told = [Said(((f" {line}", Ink.PLAIN),), hang=6) for line in help_for(asked).split("\n")]
+                self.transcript.add([*sent(self.context.prompt, message.text), *told])
+                self.show_transcript()
             case "quit":
                 await self.app.run_action("quit", self)
             case "help":
