@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import TypeVar
 
@@ -24,6 +24,7 @@ from jobtui.model import Change, Job, Notice, Progress, Status
 
 T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_LONGEST_SLEEP = 0.25  # seconds
 
 
 class LeftAtOnce(Exception):
@@ -48,12 +49,23 @@ class Listening:
         """The future's result, once it is there. Raises what the future does, and LeftAtOnce."""
         future.add_done_callback(lambda _: self._inbox.put(None))
         while not (future.done() and self._inbox.empty()):
-            item = self._inbox.get()
+            item = self._next()
             if isinstance(item, signal.Signals):
                 self._interrupt(item)
             elif item is not None:
                 self._hear(item)
         return future.result()
+
+    def _next(self) -> Sequence[Message] | signal.Signals | None:
+        """What comes next; None for now and then nothing.
+
+        A signal that arrives just as the thread falls asleep is handled only when it wakes: it must not
+        sleep for long.
+        """
+        try:
+            return self._inbox.get(timeout=_LONGEST_SLEEP)
+        except Empty:
+            return None
 
     def until_ended(self, jobs: tuple[int, ...]) -> tuple[Job, ...]:
         """The jobs, once they have ended. Raises LeftAtOnce."""

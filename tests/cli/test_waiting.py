@@ -54,6 +54,13 @@ def test_ctrl_c_waits_until_the_job_has_truly_stopped(
     assert capsys.readouterr().err == "Stopping job 1; once more leaves at once\n"
 
 
+def test_no_sleep_is_without_an_end_for_a_signal_just_before_it_is_heard_only_after_it(at_work: Bench) -> None:
+    with waiting_for(at_work.engine) as waiting:
+        while waiting._next() is not None:
+            """What the engine has said so far."""
+        assert waiting._next() is None
+
+
 def test_a_second_ctrl_c_leaves_at_once(at_work: Bench) -> None:
     def insist() -> None:
         ctrl_c()
