@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
+
+for _one in (signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(_one) is signal.SIG_IGN:
+        # a shell without job control has them ignored behind `&`; the tests are about people who press keys
+        signal.signal(_one, signal.default_int_handler if _one is signal.SIGINT else signal.SIG_DFL)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
