@@ -247,7 +247,7 @@ from jobtui.cli.front import step_behind
 front = step_behind()
 def heard(number, frame):
     os.write(1, f"heard {signal.Signals(number).name}\\n".encode())
-for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2, signal.SIGCONT):
+for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGCONT):
     signal.signal(number, heard)
 os.write(1, f"behind {os.getpid()}\\n".encode())
 for line in sys.stdin:
@@ -301,7 +301,7 @@ def test_the_process_in_front_dies_of_what_the_one_behind_died_of(pair) -> None:
 @linux
 def test_signals_to_the_process_in_front_reach_the_one_behind(pair) -> None:  # type: ignore[no-untyped-def]
     front, _, _ = pair
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2):
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         front.send_signal(number)
         assert front.stdout.readline() == f"heard {number.name}\n".encode()
 
