@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run jobtui with these arguments (None: the process's own); the answer is the exit status."""
     if argv is None and _open_the_dashboard(sys.argv[1:]):
         if os.isatty(0) and os.isatty(1):
-            # ctrl+c amid an import would be a traceback; what this takes is there without one
+            # ctrl+c amid an import would be a traceback: the C module is there without one, and has no stub
             import _signal  # type: ignore[import-not-found]
 
             if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:

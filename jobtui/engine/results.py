@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, overload
 
+from jobtui.engine.wording import bytes_in_words, local_time
 from jobtui.language.result import Result, Row
 from jobtui.model import Job, Task
 
@@ -21,22 +22,6 @@ SPACES = ("Name", "Hosts", "Size", "In Memory", "To Compact")
 HOSTS = ("Host", "Status", "Spaces", "Size", "Free")
 
 _PAGE = 500
-
-
-def local_time(moment: datetime | None) -> str:
-    """A moment as the tables show it: local, `12/17/19 17:21:30`; "" for none."""
-    return "" if moment is None else moment.astimezone().strftime("%m/%d/%y %H:%M:%S")
-
-
-def size(count: int | None) -> str:
-    """Bytes as a person reads them: `0 B`, `612 MiB`, `1.2 GiB`; "" where unknown."""
-    if count is None:
-        return ""
-    value, units = float(count), iter(("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"))
-    unit = next(units)
-    while abs(value) >= 1024 and unit != "EiB":
-        value, unit = value / 1024, next(units)
-    return f"{value:.1f} {unit}" if unit != "B" and abs(value) < 10 else f"{value:.0f} {unit}"
 
 
 def new_jobs(statement: str, jobs: Sequence[Job], notice: str = "") -> Result:
@@ -72,9 +57,9 @@ def all_spaces(statement: str, looks: Iterable[SpaceLook]) -> Result:
         cells = (
             look.space.name,
             str(len(look.space.hosts)),
-            size(look.size),
-            size(look.memory),
-            size(look.pending),
+            bytes_in_words(look.size),
+            bytes_in_words(look.memory),
+            bytes_in_words(look.pending),
         )
         values = {
             "Name": look.space.name,
@@ -93,7 +78,7 @@ def all_hosts(statement: str, hosts: Iterable[Host]) -> Result:
     rows = []
     for host in hosts:
         status = "online" if host.up else "offline"
-        cells = (host.name, status, str(host.spaces), size(host.size), size(host.free))
+        cells = (host.name, status, str(host.spaces), bytes_in_words(host.size), bytes_in_words(host.free))
         values = {
             "Host": host.name,
             "Status": status,

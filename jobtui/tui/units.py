@@ -5,21 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-_STEPS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+from jobtui.engine.wording import bytes_in_words, local_time
 
 
 def size(count: int | float | None) -> str:
-    """Bytes in three significant digits (`1.2 GiB`); "–" where it is unknown."""
-    if count is None:
-        return "–"
-    sign, value = ("-", -count) if count < 0 else ("", count)
-    step = 0
-    while value >= 1000 and step < len(_STEPS) - 1:
-        value /= 1024
-        step += 1
-    digits = 0 if step == 0 or value >= 100 else 1 if value >= 9.95 else 2
-    text = f"{value:.{digits}f}"
-    return f"{sign}{text.rstrip('0').rstrip('.') if '.' in text else text} {_STEPS[step]}"
+    """Bytes as everywhere (`1.2 GiB`); "–" where it is unknown."""
+    return bytes_in_words(count) or "–"
 
 
 def rate(bytes_a_second: float | None) -> str:
@@ -56,7 +47,7 @@ def left(seconds: float) -> str:
 
 def moment(at: datetime | None) -> str:
     """A moment in local time, `12/17/19 17:21:30`; blank where there is none yet."""
-    return "" if at is None else f"{at.astimezone():%m/%d/%y %H:%M:%S}"
+    return local_time(at)
 
 
 def clock(at: datetime) -> str:

@@ -391,7 +391,7 @@ def test_show_hosts_and_show_spaces_do_not_wait_for_a_host_that_hangs(three: Ben
     three.clock.advance(5)
     rows = {row.cells[0]: row.cells for row in answer.result(WAIT).results[0].rows}
     assert rows["solo"] == ("solo", "1", "", "", "")
-    assert rows["nba"] == ("nba", "3", "12 KiB", "0 B", "12 KiB")
+    assert rows["nba"] == ("nba", "3", "11.7 KiB", "0 B", "11.7 KiB")
     assert ("far", "offline") in [row[:2] for row in three.rows("SHOW HOSTS")]
 
 

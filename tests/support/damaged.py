@@ -1,0 +1,76 @@
+"""Histories that a test may damage, and looking at what came of it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobtui.history import History, Query
+from jobtui.history.store import Limits, Store
+from jobtui.model import Job
+from tests.support.lossy_disk import holding
+from tests.support.power_loss import jobs_of
+
+SMALL = Limits(journal=20_000, leftover=10_000, blanks=512)
+OPEN = Limits(journal=1 << 20, leftover=1 << 20, blanks=512)
+
+
+@dataclass(frozen=True)
+class Made:
+    """A history in a directory, and the jobs that are in it."""
+
+    path: Path
+    jobs: dict[int, Job]
+
+
+def killed(history: History, path: Path) -> Path:
+    """A copy of the files as they are while the writer is at work: what a killed one leaves."""
+    shutil.copytree(history.path, path)
+    return path
+
+
+def journal_of(path: Path) -> Path:
+    return next(path.glob("journal-*.jsonl"))
+
+
+def lines_of(data: bytes) -> list[tuple[int, bytes]]:
+    """The journal's lines with their places, without the blanks."""
+    found, start = [], 0
+    for line in data.split(b"\n"):
+        if line.strip(b" "):
+            found.append((start, line))
+        start += len(line) + 1
+    return found
+
+
+def kept_in(path: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in sorted((path / "quarantine").glob("*")))
+
+
+def read_all(path: Path, limits: Limits = OPEN) -> tuple[dict[int, Job], History]:
+    history = History.open(path, limits=limits)
+    view = history.query(Query())
+    return {job.id: job for job in view.page(0, len(view))}, history
+
+
+def opened_with(path: Path, journal: bytes) -> Store:
+    """The history of that directory, in memory, with other bytes in its journal."""
+    disk = holding(path)
+    disk.files[journal_of(path)].data[:] = journal
+    return Store.open(disk, path, OPEN)
+
+
+def wrong_in(store: Store, made: Made) -> set[int]:
+    """The jobs that are not as they were made."""
+    jobs = jobs_of(store.state)
+    return {job_id for job_id, job in made.jobs.items() if jobs.get(job_id) != job}
+
+
+def is_about(line: bytes, job_id: int) -> bool:
+    return b'"put":{"id":%d,' % job_id in line or b'"set":%d,' % job_id in line
+
+
+def without_mark(path: Path) -> None:
+    """Take away what the writer said was durable, as a loss of power may."""
+    (path / "LOCK").write_bytes(b"")
