@@ -57,7 +57,8 @@ def data_directory(profile: Profile) -> Finding:
     """Whether the profile's data can be written where it belongs, and what room there is."""
     place = _nearest(profile.root)
     said = f"{profile.root}" if profile.root.exists() else f"{profile.root} (not there yet)"
-    if problem := _unwritable(place):
+    inside = [part for part in (profile.history, profile.storage) if part.exists()]
+    if problem := next(filter(None, map(_unwritable, (place, *inside))), ""):
         return Finding(
             Level.BAD, "data", f"{said} {problem}", "--data-dir or data_dir in the config names another"
         )

@@ -59,7 +59,8 @@ class History:
 
             return cls(path, disk, Writer(Store.open(disk, path, limits or Limits())), None)
         except OSError as error:
-            raise StoreError(f"The history in {path} can't be opened: {error.strerror or error}") from error
+            why = _blocked(path) or error.strerror or error
+            raise StoreError(f"The history in {path} can't be opened: {why}") from error
 
     # ---- writing
 
@@ -215,3 +216,11 @@ class History:
         if self._follower is None:
             raise StoreError("The history is open for writing")
         return self._follower
+
+
+def _blocked(path: Path) -> str:
+    """What is in the way of the directory; "" where nothing is."""
+    for place in (*reversed(path.parents), path):
+        if place.exists() and not place.is_dir():
+            return f"{place} is a file, where a directory belongs"
+    return ""

@@ -57,6 +57,15 @@ def test_a_data_directory_that_is_a_file_is_bad(jobtui: CommandLine) -> None:
     assert f"{jobtui.data} is no directory" in found["data"][1]
 
 
+@pytest.mark.parametrize("part", ["history", "storage"])
+def test_a_file_in_the_place_of_a_part_of_the_data_is_bad(jobtui: CommandLine, part: str) -> None:
+    jobtui.profile.root.mkdir(parents=True)
+    (jobtui.profile.root / part).write_text("")
+    status, found = findings(jobtui)
+    assert (status, found["data"][0]) == (1, "bad")
+    assert f"{jobtui.profile.root / part} is no directory" in found["data"][1]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_data_directory_that_is_read_only_is_bad(nba: CommandLine) -> None:
     nba.profile.root.chmod(0o500)

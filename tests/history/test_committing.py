@@ -350,13 +350,6 @@ def test_opening_and_closing_without_a_change_changes_no_file(tmp_path: Path) ->
     assert before == after
 
 
-def test_a_history_in_a_place_that_can_t_be_is_refused_in_words(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("not a directory")
-    for write in (True, False):
-        with pytest.raises(StoreError, match="can't be opened"):
-            History.open(tmp_path / "file" / "history", write=write)
-
-
 def test_the_statuses_of_a_long_life_are_counted_exactly_all_the_way(tmp_path: Path) -> None:
     dice = random.Random(11)
     history = History.open(tmp_path, limits=SMALL)
@@ -373,3 +366,12 @@ def test_the_statuses_of_a_long_life_are_counted_exactly_all_the_way(tmp_path: P
     assert history.health is Health.OK
     assert history.trouble == ""
     history.close()
+
+
+@pytest.mark.parametrize("below", ["", "history", "local/history"])
+@pytest.mark.parametrize("write", [True, False])
+def test_a_file_in_the_way_of_the_history_is_named(tmp_path: Path, below: str, write: bool) -> None:
+    (tmp_path / "data").write_text("mine")
+    with pytest.raises(StoreError, match=f"{tmp_path}/data is a file, where a directory belongs"):
+        History.open(tmp_path / "data" / below, write=write)
+    assert (tmp_path / "data").read_text() == "mine"
