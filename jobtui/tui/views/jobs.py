@@ -237,7 +237,9 @@ class JobsView(View):
         """Copy something of the job under the cursor; but the y of one who thinks to be asked does nothing."""
         ran, self._ran_again = self._ran_again, None
         if ran is not None and (self._shared.now() - ran).total_seconds() < _HABIT_SECONDS:
-            self.post_message(self.Told("It runs already: nothing was asked. Another y copies", "information"))
+            self.post_message(
+                self.Told("r asks nothing: there was no question. Another y copies", "information")
+            )
         else:
             self._ask("copy")
 
