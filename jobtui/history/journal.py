@@ -53,7 +53,9 @@ class Journal:
         self.number, self.end, self.capacity = number, end, end
         self.path = directory / journal_name(number)
         self._place = str(self.path)
+        self._directory = str(directory)
         self._disk, self._file, self._blanks = disk, file, blanks
+        self._whereabouts: tuple[str, int, int] | None = None
 
     @classmethod
     def create(cls, disk: Disk, directory: Path, number: int, lines: Sequence[bytes], blanks: int) -> Journal:
@@ -119,9 +121,16 @@ class Journal:
         """
         self._disk.write(self._file, data, self.end)
         self._disk.sync_data(self._file)
-        if not self._disk.is_at(self._file, self._place):
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._place)
+        self._see_that_it_is_there()
         self.end += len(data)
+
+    def _see_that_it_is_there(self) -> None:
+        seen = self._disk.whereabouts(self._file, self._directory)
+        if seen is None or seen != self._whereabouts:
+            # what was seen before the look at the file itself: a change since then shows the next time
+            self._whereabouts = seen
+            if not self._disk.is_at(self._file, self._place):
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._place)
 
     def cut(self) -> None:
         """Take the blanks off the end. Raises OSError."""
