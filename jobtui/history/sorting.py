@@ -15,6 +15,7 @@ from jobtui.history.columns import Coded
 from jobtui.history.doubles import Bound
 from jobtui.history.filters import mask
 from jobtui.history.measures import measure
+from jobtui.history.memory import give_back
 from jobtui.history.order import SAMPLE, Rows, all_ranked, all_sorted
 from jobtui.history.query import Query
 from jobtui.history.segment import Segment
@@ -165,6 +166,7 @@ class ByKey:
         if self._all is None:
             self._all = all_sorted(self._loaded()) if self._measure.ranks() is None else self._all_ranked()
             self._rows, self._heads, self._columns = None, {}, {}
+            give_back()
         return self._all
 
     def _all_ranked(self) -> Rows:
