@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import statistics
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.figures import Outcome, Run, at_most, figure
 from benchmarks.spaces_made import WAIT, copy_of, databases, done, megabytes, one_host, opened, three_hosts
+from jobtui.storage.local.worker.options import FILE
 
 _CORES = 2
 
@@ -27,13 +30,14 @@ def on_three_hosts(run: Run) -> Outcome:
     """RocksDB itself uses two cores for one database, as far as its subcompactions and the disk let it.
 
     The note says how low that leaves the ratio at best: the processor's time of the bare work, shared by two
-    cores that never wait for the disk, ÷ the bare work's time.
+    cores that never wait for the disk, ÷ the bare work's time. And how long the disk alone takes for as many
+    bytes, whoever writes them.
     """
     return _compared(run, three_hosts(run), 3)
 
 
 def _compared(run: Run, profile: Path, hosts: int) -> Outcome:
-    ours, theirs, best = [], [], []
+    ours, theirs, best, disk = [], [], [], []
     for turn in range(2 if run.quick else 7):
         for bare in (turn % 2 == 0, turn % 2 == 1):
             copy = copy_of(profile, run)
@@ -45,11 +49,12 @@ def _compared(run: Run, profile: Path, hosts: int) -> Outcome:
                 ours.append(_ours(copy, hosts))
             shutil.rmtree(copy)
             os.sync()
+        disk.append(_written(run))
     ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
     return Outcome.of(
         ratios,
-        f"{megabytes(run)} MB; {statistics.median(ours):.2f} s; bare {statistics.median(theirs):.2f} s; "
-        f"by the processor {statistics.median(best):.2f} at best",
+        f"{megabytes(run)} MB; {_median(ours)}; bare {_median(theirs)}; "
+        f"by the processor {statistics.median(best):.2f} at best; the disk alone {_median(disk)}",
     )
 
 
@@ -63,9 +68,33 @@ def _ours(root: Path, hosts: int) -> float:
     return took
 
 
+def _written(run: Run) -> float:
+    """Seconds to write the space's bytes from two threads, each file synced as RocksDB syncs a table."""
+    data = random.randbytes(FILE)
+    place = run.directory("written")
+
+    def write(number: int) -> None:
+        with (place / f"{number}").open("wb", buffering=0) as file:
+            file.write(data)
+            os.fsync(file)
+
+    with ThreadPoolExecutor(_CORES) as threads:
+        begin = time.perf_counter()
+        for _ in threads.map(write, range(megabytes(run) * 1_000_000 // FILE)):
+            pass
+        took = time.perf_counter() - begin
+    shutil.rmtree(place)
+    os.sync()
+    return took
+
+
 def _bare(root: Path) -> tuple[float, float]:
     """Seconds, and those of the processor."""
     command = [sys.executable, "-m", "benchmarks._bare_compact", *databases(root)]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
     took, worked = map(float, ended.stdout.split())
     return took, worked
+
+
+def _median(seconds: list[float]) -> str:
+    return f"{statistics.median(seconds):.2f} s"
