@@ -12,6 +12,7 @@ The screen and the scripts see it as a `Desk` and hold immutable snapshots only.
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -44,6 +45,9 @@ __all__ = ["Engine", "Run"]
 
 T = TypeVar("T")
 CLOSE_SECONDS = 10.0
+# the main thread's. A process that is started with them blocked is not ended by a ctrl+c that was typed before
+# it had left the terminal's process group
+_BLOCKED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Engine:
@@ -271,6 +275,7 @@ class Engine:
     # ---- the thread
 
     def _live(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_forever()

@@ -203,3 +203,11 @@ def test_no_host_is_started_before_somebody_asks_for_it(tmp_path: Path) -> None:
         hosts = it.engine.overview().result(20).hosts
         assert it.engine.host_names() == tuple(host.name for host in hosts)
         assert set(it.engine.storage._workers) == set(it.engine.host_names())
+
+
+def test_a_process_that_the_engine_starts_is_not_ended_by_what_the_terminal_sends_meanwhile(root: Path) -> None:
+    async def blocked() -> set[signal.Signals | int]:
+        return signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+    with real(root) as it:
+        assert {signal.SIGINT, signal.SIGTERM, signal.SIGHUP} <= it.engine.call(blocked()).result(60)

@@ -177,6 +177,45 @@ def test_ctrl_c_in_the_terminal_does_not_reach_a_worker(tmp_path):
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_what_the_terminal_sends_while_a_worker_is_made_does_not_end_it(tmp_path, sent):
+    def in_the_starters_group() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [sent])
+        os.kill(os.getpid(), sent)
+
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "jobtui.storage.local.worker", str(os.getpid()), "own", str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        preexec_fn=in_the_starters_group,
+    )
+    assert b'"here"' in worker.stdout.readline()
+    if sent is signal.SIGTERM:
+        worker.terminate()
+        assert worker.wait(10) == -sent
+    worker.communicate(timeout=10)
+
+
+def test_one_that_ended_before_its_pipes_were_seen_to_tells_how(tmp_path, monkeypatch):
+    make = asyncio.create_subprocess_exec
+
+    async def made_and_ended(*words, **options):
+        process = await make(*words, **options)
+        await process.wait()
+        return process
+
+    async def run():
+        monkeypatch.setattr(asyncio, "create_subprocess_exec", made_and_ended)
+        worker = Worker("h1", ["no such kind of arguments"], lambda text: None)
+        trouble = await trouble_of(worker.ask(p.Ping(), p.Here, LOOK))
+        await worker.close()
+        return trouble
+
+    trouble = asyncio.run(run())
+    assert trouble.code is Code.HOST_DIED
+    assert "exit status 1" in trouble.reason
+
+
 @linux
 def test_nothing_is_left_of_workers_that_died_and_of_those_that_were_closed(tmp_path):
     files_before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208

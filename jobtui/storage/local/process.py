@@ -228,7 +228,8 @@ def _widen(process: Process) -> None:
         transport = getattr(stream, "_transport", None)  # a reader has no public name for it
         pipe = transport.get_extra_info("pipe") if transport is not None else None
         if pipe is not None and hasattr(fcntl, "F_SETPIPE_SZ"):
-            with contextlib.suppress(OSError):
+            # ValueError: the process has ended already, as will be told, and the pipe is closed
+            with contextlib.suppress(OSError, ValueError):
                 fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, 1 << 20)
 
 

@@ -19,7 +19,7 @@ _PR_SET_PDEATHSIG = 1
 
 def main() -> None:
     """Serve until the pipe of orders ends; leave by os._exit: RocksDB aborts where it is torn down at work."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _pass_over_signals_to_the_starter()
     parent, kind, directory, *more = sys.argv[1:]
     _die_with(int(parent))
     answers = _take_stdout()
@@ -53,6 +53,14 @@ def _serve(kind: str, directory: Path, more: Sequence[str], answers: int) -> Non
 
     shared = Shared(int(more[0]) if kind == "own" and more else None)
     Server(own if kind == "own" else adopted, answers).run(sys.stdin.buffer)
+
+
+def _pass_over_signals_to_the_starter() -> None:
+    """Drop what came while this was still in the terminal's process group; ctrl+c is passed over for good."""
+    before = {one: signal.signal(one, signal.SIG_IGN) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, before)
+    for one in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, before[one])
 
 
 def _take_stdout() -> int:
