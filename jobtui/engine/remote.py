@@ -49,6 +49,7 @@ class Remote(Reader):
         self._closed = False
         self.gone: Callable[[], None] = lambda: None
         self._owner_gone = False
+        self._heard = 0  # how often there was news for those who wait
         self._waiting: list[tuple[tuple[int, ...], Future[tuple[Job, ...]]]] = []
         self._link: tuple[Link, float] | None = None
         self._of_cluster = None if profile.cluster is None else OwnersPlaces(self._look_there)
@@ -239,6 +240,7 @@ class Remote(Reader):
             pass  # the owner is gone or unreadable, which is what comes next says
         with self._lock:
             self._owner_gone = True
+            self._heard += 1
         if not self._closed:
             self._settle()
             self.gone()
@@ -255,6 +257,8 @@ class Remote(Reader):
                 self._told[message.job.id] = message.job
         if any(isinstance(message, Change | Archived) for message in messages):
             self.history.refresh()
+            with self._lock:
+                self._heard += 1
             self._settle()
             self._forget_what_is_read()
         for listener in self._listeners:
@@ -262,22 +266,29 @@ class Remote(Reader):
 
     def _settle(self) -> None:
         """Answer whoever waits for jobs that have ended, or that nobody can be asked about any more."""
-        with self._lock:
-            waiting, self._waiting = self._waiting, []
-            gone = self._owner_gone
-        for jobs, ended in waiting:
-            try:
-                found = self.as_they_are(jobs)
-            except (StoreError, OSError) as error:
-                ended.set_exception(error)  # the asker's own to tell
-                continue
-            if all(job.status.ended for job in found):
-                ended.set_result(found)
-            elif gone:
-                ended.set_exception(wire.NoAnswer(ENDED))
-            else:
-                with self._lock:
-                    self._waiting.append((jobs, ended))
+        heard = -1
+        while heard != self._heard:  # what another thread hears while this one looks is looked at, too
+            with self._lock:
+                waiting, self._waiting = self._waiting, []
+                heard, gone = self._heard, self._owner_gone
+            left = [(jobs, ended) for jobs, ended in waiting if not self._has_settled(jobs, ended, gone)]
+            with self._lock:
+                self._waiting += left
+
+    def _has_settled(self, jobs: tuple[int, ...], ended: Future[tuple[Job, ...]], gone: bool) -> bool:
+        try:
+            found = self.as_they_are(jobs)
+        except (StoreError, OSError) as error:
+            ended.set_exception(error)  # the asker's own to tell
+            return True
+        # a job that is not found is one that the history does not tell yet
+        if len(found) == len(jobs) and all(job.status.ended for job in found):
+            ended.set_result(found)
+        elif gone:
+            ended.set_exception(wire.NoAnswer(ENDED))
+        else:
+            return False
+        return True
 
     def as_they_are(self, jobs: Iterable[int]) -> tuple[Job, ...]:
         """The jobs as they are on disk now, whether they have ended or not. Raises StoreError."""
@@ -288,9 +299,11 @@ class Remote(Reader):
     def _forget_what_is_read(self) -> None:
         """Let go of the ended jobs that the history tells by now: it may learn of them later than we do."""
         ended = [job_id for job_id, job in self._told.items() if job.status.ended]
-        unread = {job.id for job in self.history.live()} if ended else set()
+        if not ended:
+            return
+        last, unread = self.history.last_id(), {job.id for job in self.history.live()}
         for job_id in ended:
-            if job_id not in unread:
+            if job_id <= last and job_id not in unread:
                 del self._told[job_id]
                 self._found.pop(job_id, None)
 

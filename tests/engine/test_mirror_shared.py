@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,10 +22,8 @@ CLUSTER = ClusterSettings(name="prod", addresses=(Address("10.0.0.1", 9669),))
 
 
 @pytest.fixture
-def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Profile]:
-    with tempfile.TemporaryDirectory(prefix="jobtui-") as directory:
-        monkeypatch.setenv("XDG_RUNTIME_DIR", directory)
-        yield Profile("prod", tmp_path, cluster=CLUSTER)
+def profile(tmp_path: Path, runtime: Path) -> Profile:
+    return Profile("prod", tmp_path, cluster=CLUSTER)
 
 
 @pytest.fixture
@@ -41,7 +38,7 @@ def test_how_the_connection_stands_is_told_to_who_comes_later_and_with_every_cha
 ) -> None:
     owner.cluster(lambda mirror: mirror.tell(LinkState.LOST))
     remote = Remote.connect(profile)
-    heard = Heard(remote)  # type: ignore[arg-type]
+    heard = Heard(remote)
     assert remote.link == owner.engine.link
     assert remote.link is not None
     assert remote.link.state is LinkState.LOST

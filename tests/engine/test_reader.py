@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 
-from jobtui.engine.desk import Session
+from jobtui.engine.desk import Refused, Session
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile, Run
 from jobtui.engine.reader import Reader
 from jobtui.storage.base import StorageError
+from tests.support.engines import WAIT, bench
+from tests.support.scripted import ScriptedStorage
 
 
 @pytest.fixture
@@ -47,3 +50,44 @@ def test_names_to_complete_are_those_of_the_history(unreadable: Reader) -> None:
 def test_a_look_fails_as_a_look_does(unreadable: Reader) -> None:
     with pytest.raises(StorageError):
         unreadable.overview().result(0)
+
+
+def test_a_reader_refuses_what_would_write_before_any_of_the_text(root: Path) -> None:
+    reader = Reader.open(Profile("local", root))
+    answer = reader.execute("SHOW JOBS; ADMIN FLUSH nba", Session(None, Path("/"))).result(WAIT)
+    assert answer.failure is not None
+    assert not answer.results
+    assert not root.exists()
+    with pytest.raises(Refused, match="look into its databases"):
+        reader.stats("nba", "a").result(WAIT)
+    reader.close()
+
+
+def test_many_threads_may_ask_one_reader_what_is_new(runtime: Path, root: Path) -> None:
+    with bench(root, ScriptedStorage({"solo": ("far",)}, auto=True)) as it:
+        reader = Reader.open(Profile("local", root))
+        over = threading.Event()
+        failures: list[Exception] = []
+
+        def refresh() -> None:
+            while not over.is_set():
+                try:
+                    reader.history.refresh()
+                except Exception as error:
+                    failures.append(error)
+                    return
+
+        threads = [threading.Thread(target=refresh) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for _ in range(40):
+            it.say("ADMIN FLUSH solo; ADMIN FLUSH solo")
+        it.engine.idle().result(WAIT)
+        over.set()
+        for thread in threads:
+            thread.join()
+        reader.history.refresh()
+        assert not failures
+        assert reader.history.notes == ()
+        assert len(reader.execute("SHOW JOBS", Session(None, Path("/"))).result(WAIT).results[0].rows) == 80
+        reader.close()

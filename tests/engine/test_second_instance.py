@@ -5,74 +5,20 @@ from __future__ import annotations
 import os
 import socket
 import stat
-import tempfile
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from jobtui.engine import door, wire
-from jobtui.engine.desk import Message, Session
+from jobtui.engine.desk import Session
 from jobtui.engine.engine import Engine, Run
 from jobtui.engine.profile import Profile
-from jobtui.engine.reader import Reader
 from jobtui.engine.remote import Remote
-from jobtui.engine.shared import SharedDesk
 from jobtui.history import StoreLocked
-from jobtui.model import Change, Notice, Progress, Status
-from jobtui.storage.base import StorageError
-from tests.support.engines import WAIT, Bench, bench
+from jobtui.model import Change, Job, Progress, Status
+from tests.support.engines import WAIT, Bench, Heard, bench
 from tests.support.scripted import FULL, ScriptedStorage
-
-
-@pytest.fixture
-def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="jobtui-") as directory:  # a socket's path must be short
-        monkeypatch.setenv("XDG_RUNTIME_DIR", directory)
-        yield Path(directory)
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def owner(runtime: Path, root: Path) -> Iterator[Bench]:
-    with bench(root, ScriptedStorage({"nba": ("a", "b"), "solo": ("far",)})) as it:
-        yield it
-
-
-class Ear:
-    """What a desk's listener hears."""
-
-    def __init__(self) -> None:
-        self.messages: list[Message] = []
-        self._changed = threading.Condition()
-
-    def __call__(self, messages: Sequence[Message]) -> None:
-        with self._changed:
-            self.messages.extend(messages)
-            self._changed.notify_all()
-
-    def until(self, kind: type, **fields: object) -> None:
-        def there() -> bool:
-            return any(
-                isinstance(m, kind) and all(str(fields[f]) in str(getattr(m, f)) for f in fields)
-                for m in list(self.messages)
-            )
-
-        with self._changed:
-            assert self._changed.wait_for(there, WAIT), self.messages
-
-    def until_told(self, job_id: int, status: Status) -> None:
-        def last() -> Status | None:
-            told = [m.job.status for m in self.messages if isinstance(m, Change) and m.job.id == job_id]
-            return told[-1] if told else None
-
-        with self._changed:
-            assert self._changed.wait_for(lambda: last() is status, WAIT), self.messages
 
 
 def test_a_second_engine_on_the_same_store_is_refused(owner: Bench, root: Path) -> None:
@@ -110,15 +56,14 @@ def test_the_owner_s_refusal_and_a_bad_text_are_told_where_they_were_typed(owner
 
 def test_changes_and_progress_of_the_owner_are_seen_live(owner: Bench, root: Path) -> None:
     remote = Remote.connect(Profile("local", root))
-    ear = Ear()
-    remote.subscribe(ear)
+    heard = Heard(remote)
     owner.say("ADMIN COMPACT solo")
     operation = owner.storage.operation("solo", "far")
     operation.progress(0.5, 1e6)
-    ear.until(Progress, rate=1e6)
+    heard.until_said(Progress, rate=1e6)
     assert [job.progress for job in remote.active()] == [0.5]
     operation.finish()
-    ear.until(Change, was=Status.RUNNING)
+    heard.until_said(Change, was=Status.RUNNING)
     job = remote.job(1)
     assert job is not None
     assert job.status is Status.FINISHED
@@ -199,93 +144,6 @@ def test_who_is_turned_away_can_still_say_all_of_the_question_and_read_why(
         assert told.read() == b""
 
 
-def test_when_the_owner_goes_the_next_one_takes_over(
-    runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spaces = {"solo": ("far",)}
-    monkeypatch.setattr(
-        "jobtui.engine.backends.embedded", lambda profile, notice: ScriptedStorage(spaces, auto=True)
-    )
-    first = Engine.open(Profile("local", root), storage=ScriptedStorage(spaces))
-    first.execute("ADMIN FLUSH solo; ADMIN COMPACT solo", Session(None, Path("/"))).result(WAIT)
-    desk = SharedDesk(Profile("local", root))
-    assert not desk.owner
-    ear = Ear()
-    desk.subscribe(ear)
-    first.close()
-    ear.until(Notice, text="this one runs it now")
-    assert desk.owner
-    desk.idle().result(WAIT)
-    jobs = [desk.job(1), desk.job(2)]
-    assert [job and job.status for job in jobs] == [Status.FAILED, Status.FINISHED]
-    desk.close()
-
-
-def test_without_an_answering_owner_the_profile_is_only_read_and_says_why(
-    runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("jobtui.engine.shared.TRIES", 1)
-    with bench(root, ScriptedStorage({"solo": ("far",)}), run=Run.NONE) as it:
-        it.say("ADMIN FLUSH solo")
-        wire.door_of(root).unlink()
-        desk = SharedDesk(Profile("local", root))
-        session = Session(None, Path("/"))
-        assert [row.cells[0] for row in desk.execute("SHOW JOBS", session).result(WAIT).results[0].rows] == [
-            "1"
-        ]
-        failure = desk.execute("STOP JOB 1", session).result(WAIT).failure
-        assert failure is not None
-        assert "no jobtui answers" in failure.message
-        assert not desk.writable
-        desk.close()
-
-
-def test_a_reader_refuses_what_would_write_before_any_of_the_text(root: Path) -> None:
-    reader = Reader.open(Profile("local", root))
-    answer = reader.execute("SHOW JOBS; ADMIN FLUSH nba", Session(None, Path("/"))).result(WAIT)
-    assert answer.failure is not None
-    assert not answer.results
-    assert not root.exists()
-    with pytest.raises((StorageError, Exception), match="look into its databases"):
-        reader.stats("nba", "a").result(WAIT)
-    reader.close()
-
-
-def test_a_profile_that_could_only_be_read_is_taken_over_once_its_owner_has_gone(
-    runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("jobtui.engine.shared.TRIES", 1)
-    monkeypatch.setattr("jobtui.engine.shared.BETWEEN_LOOKS_SECONDS", 0.01)
-    monkeypatch.setattr("jobtui.engine.backends.embedded", lambda profile, notice: ScriptedStorage({}))
-    ear = Ear()
-    with bench(root, ScriptedStorage({})):
-        wire.door_of(root).unlink()
-        desk = SharedDesk(Profile("local", root))
-        desk.subscribe(ear)
-        assert not desk.writable
-        assert not desk.hand_over()
-    ear.until(Notice, text="can be written again: this one runs it now")
-    assert desk.writable
-    assert desk.engine is not None
-    desk.close()
-
-
-def test_work_is_left_behind_only_where_the_process_can_go_on_without_its_screen(
-    runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("jobtui.engine.backends.embedded", lambda profile, notice: ScriptedStorage({}))
-    desk = SharedDesk(Profile("local", root))
-    assert not desk.hand_over()
-    desk.may_hand_over = True
-    assert desk.hand_over()
-    assert desk.handed_over
-    second = SharedDesk(Profile("local", root))
-    second.may_hand_over = True
-    assert not second.hand_over()
-    second.close()
-    desk.close()
-
-
 def test_an_owner_that_says_nothing_is_not_waited_for_long(
     runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -315,45 +173,14 @@ def test_an_engine_that_leaves_takes_nothing_more_but_stays_for_what_it_was_give
         remote.close()
 
 
-def test_many_threads_may_ask_one_reader_what_is_new(runtime: Path, root: Path) -> None:
-    with bench(root, ScriptedStorage({"solo": ("far",)}, auto=True)) as it:
-        reader = Reader.open(Profile("local", root))
-        over = threading.Event()
-        failures: list[Exception] = []
-
-        def refresh() -> None:
-            while not over.is_set():
-                try:
-                    reader.history.refresh()
-                except Exception as error:
-                    failures.append(error)
-                    return
-
-        threads = [threading.Thread(target=refresh) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for _ in range(40):
-            it.say("ADMIN FLUSH solo; ADMIN FLUSH solo")
-        it.engine.idle().result(WAIT)
-        over.set()
-        for thread in threads:
-            thread.join()
-        reader.history.refresh()
-        assert not failures
-        assert reader.history.notes == ()
-        assert len(reader.execute("SHOW JOBS", Session(None, Path("/"))).result(WAIT).results[0].rows) == 80
-        reader.close()
-
-
 def test_what_the_owner_tells_holds_even_where_the_history_is_read_late(
     owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remote = Remote.connect(Profile("local", root))
     owner.say("ADMIN COMPACT solo")
-    ear = Ear()
-    remote.subscribe(ear)
+    heard = Heard(remote)
     owner.storage.operation("solo", "far").progress(0.5, 1e6)
-    ear.until(Progress, rate=1e6)
+    heard.until_said(Progress, rate=1e6)
     monkeypatch.setattr(remote.history, "refresh", lambda: False)
     ended = remote.ended([1])
     owner.storage.operation("solo", "far").finish()
@@ -385,43 +212,36 @@ def test_a_question_that_an_owner_on_its_way_out_has_not_read_is_not_taken_and_m
     remote.close()
 
 
-def test_who_takes_over_hears_what_became_of_the_jobs_it_showed(
-    runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_job_that_ends_just_as_somebody_begins_to_wait_for_it_is_not_missed(
+    owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spaces = {"nba": ("a",), "solo": ("far",)}
-    monkeypatch.setattr(
-        "jobtui.engine.backends.embedded", lambda profile, notice: ScriptedStorage(spaces, auto=True)
-    )
-    storage = ScriptedStorage(spaces)
-    first = Engine.open(Profile("local", root), storage=storage)
-    first.execute("ADMIN COMPACT solo; ADMIN COMPACT nba", Session(None, Path("/"))).result(WAIT)
-    desks = [SharedDesk(Profile("local", root)) for _ in range(2)]  # one becomes the owner, one follows it
-    ears = [Ear(), Ear()]
-    for desk, ear in zip(desks, ears, strict=True):
-        desk.subscribe(ear)
-    storage.operation("solo", "far").progress(0.34, 1e6)
-    for ear in ears:
-        ear.until(Progress, rate=1e6)
-    first.close()
-    for desk, ear in zip(desks, ears, strict=True):
-        for job_id in (1, 2):
-            ear.until_told(job_id, Status.FAILED)
-        assert not desk.active()
-    assert sorted(desk.owner for desk in desks) == [False, True]
-    for desk in desks:
-        desk.close()
+    remote = Remote.connect(Profile("local", root))
+    heard = Heard(remote)
+    owner.say("ADMIN FLUSH solo")
+    looked = []
+
+    def looked_too_early(jobs: Iterable[int]) -> tuple[Job, ...]:
+        found = look(jobs)
+        if not looked:
+            looked.append(found)
+            owner.storage.operation("solo", "far").finish()
+            heard.until(1, Status.FINISHED)
+        return found
+
+    look = remote.as_they_are
+    monkeypatch.setattr(remote, "as_they_are", looked_too_early)
+    assert [job.status for job in remote.ended([1]).result(WAIT)] == [Status.FINISHED]
+    remote.close()
 
 
-def test_what_a_start_has_to_say_of_interrupted_jobs_waits_for_the_screen(
-    runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_job_that_the_history_does_not_tell_yet_is_waited_for(
+    owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobtui.engine.backends.embedded", lambda profile, notice: ScriptedStorage({}))
-    with bench(root, ScriptedStorage({"solo": ("far",)})) as it:
-        it.say("ADMIN COMPACT solo")
-        it.storage.operation("solo", "far")
-    desk = SharedDesk(Profile("local", root))
-    desk.idle().result(WAIT)
-    ear = Ear()
-    desk.subscribe(ear)
-    ear.until(Notice, text="Job 1 was interrupted: jobtui ended while it ran; RECOVER JOB 1 runs it again")
-    desk.close()
+    remote = Remote.connect(Profile("local", root))
+    with monkeypatch.context() as late:
+        late.setattr(remote.history, "refresh", lambda: False)
+        ended = remote.ended([1])
+        owner.say("ADMIN FLUSH solo")
+        owner.storage.operation("solo", "far").finish()
+        assert [job.status for job in ended.result(WAIT)] == [Status.FINISHED]
+    remote.close()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from jobtui.engine.desk import Answer, Message, Session
+from jobtui.engine.desk import Answer, Desk, Message, Session
 from jobtui.engine.engine import Engine, Run
 from jobtui.engine.profile import Profile
 from jobtui.model import Change, Job, Notice, Progress, Status
@@ -18,12 +18,12 @@ WAIT = 20.0
 
 
 class Heard:
-    """Everything that an engine has published, and a way to wait for more."""
+    """Everything that a desk has told, and a way to wait for more."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, desk: Desk) -> None:
         self.messages: list[Message] = []
         self._changed = threading.Condition()
-        engine.subscribe(self._take)
+        desk.subscribe(self._take)
 
     def _take(self, messages: Sequence[Message]) -> None:
         with self._changed:
@@ -47,6 +47,19 @@ class Heard:
         """The job once it was published with that status."""
         self.wait_for(lambda: any(job.status is status for job in self.jobs(job_id)))
         return next(job for job in self.jobs(job_id) if job.status is status)
+
+    def until_last(self, job_id: int, status: Status) -> None:
+        """Wait until that is the job's status by the last that was told of it."""
+        self.wait_for(lambda: self.statuses(job_id)[-1:] == [status])
+
+    def until_said(self, kind: type[Message], **fields: object) -> None:
+        """Wait for a message of that kind whose fields hold these, as text."""
+        self.wait_for(
+            lambda: any(
+                isinstance(m, kind) and all(str(fields[f]) in str(getattr(m, f)) for f in fields)
+                for m in self.messages
+            )
+        )
 
     @property
     def notices(self) -> list[str]:

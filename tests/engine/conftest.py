@@ -1,0 +1,30 @@
+"""A profile that several desks share, with its sockets where no other test's are."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.engines import Bench, bench
+from tests.support.scripted import ScriptedStorage
+
+
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="jobtui-") as directory:  # a socket's path must be short
+        monkeypatch.setenv("XDG_RUNTIME_DIR", directory)
+        yield Path(directory)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def owner(runtime: Path, root: Path) -> Iterator[Bench]:
+    with bench(root, ScriptedStorage({"nba": ("a", "b"), "solo": ("far",)})) as it:
+        yield it
