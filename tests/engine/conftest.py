@@ -1,4 +1,4 @@
-"""A profile that several desks share, with its sockets where no other test's are."""
+"""An engine on spaces of three hosts; a profile that several desks share, with sockets of its own."""
 
 from __future__ import annotations
 
@@ -8,8 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.engines import Bench, bench
+from tests.support.engines import THREE, Bench, bench
 from tests.support.scripted import ScriptedStorage
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Iterator[Bench]:
+    with bench(tmp_path, ScriptedStorage({"nba": THREE, "test2": THREE, "solo": ("far",)})) as it:
+        yield it
 
 
 @pytest.fixture

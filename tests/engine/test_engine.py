@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import re
-import time
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from jobtui.engine.engine import Run
-from jobtui.history import History, Query, Sort
+from jobtui.history import History
 from jobtui.model import EventKind, Status
 from jobtui.storage.base import Code
-from tests.support.clock import FakeClock
-from tests.support.engines import WAIT, Bench, bench
+from tests.support.engines import THREE, WAIT, Bench, bench
 from tests.support.scripted import FULL, ScriptedStorage
-
-THREE = ("local0", "local1", "local2")
-
-
-@pytest.fixture
-def three(tmp_path: Path) -> Iterator[Bench]:
-    with bench(tmp_path, ScriptedStorage({"nba": THREE, "test2": THREE, "solo": ("far",)})) as it:
-        yield it
 
 
 def test_a_statement_becomes_a_job_and_the_job_a_task_for_each_host(three: Bench) -> None:
@@ -108,18 +95,6 @@ def test_a_stopped_job_stays_running_until_its_last_task_ends(three: Bench) -> N
     operations[2].stop()
     job = three.heard.until(1, Status.STOPPED)
     assert [task.status for task in job.tasks] == [Status.FINISHED, Status.STOPPED, Status.STOPPED]
-
-
-def test_a_detached_task_leaves_its_host_busy_until_the_call_returns(three: Bench) -> None:
-    three.say("ADMIN COMPACT solo; ADMIN FLUSH solo; STOP JOB 1")
-    operation = three.storage.operation("solo", "far")
-    settled = operation.detach()
-    job = three.heard.until(1, Status.STOPPED)
-    assert job.tasks[0].detached
-    assert "the host goes on" in job.tasks[0].reason
-    assert three.job(2).status is Status.QUEUE
-    operation.loop.call_soon_threadsafe(settled.set_result, None)
-    three.heard.until(2, Status.RUNNING)
 
 
 def test_a_failed_task_makes_the_job_failed_and_the_others_run_on(three: Bench) -> None:
@@ -244,67 +219,6 @@ def test_a_space_with_jobs_under_way_is_not_dropped(three: Bench) -> None:
     assert [row[1] for row in three.rows("SHOW JOBS IN solo")] == ["compact solo"]
 
 
-def test_a_host_that_never_answers_fails_its_task_after_task_timeout(tmp_path: Path) -> None:
-    storage = ScriptedStorage({"nba": ("hung", "well")})
-    with bench(tmp_path, storage, task_timeout=30) as it:
-        it.say("ADMIN COMPACT nba")
-        storage.operation("nba", "hung")
-        storage.operation("nba", "well").finish()
-        it.heard.wait_for(lambda: it.job(1).ended_tasks == 1)
-        it.clock.advance(31)
-        job = it.heard.until(1, Status.FAILED)
-        assert job.reason == "hung: hung did not answer within 30 s (task_timeout)"
-        assert [task.status for task in job.tasks] == [Status.FAILED, Status.FINISHED]
-        assert storage.operation("nba", "hung").cancelled.wait(WAIT)
-
-
-def test_a_host_that_goes_on_after_its_deadline_is_busy_until_its_call_returns(tmp_path: Path) -> None:
-    storage = ScriptedStorage({"solo": ("far",)})
-    with bench(tmp_path, storage, task_timeout=30) as it:
-        it.say("ADMIN COMPACT solo; ADMIN FLUSH solo")
-        operation = storage.operation("solo", "far")
-        it.clock.wait_for_sleepers(2)  # the deadline, and a look at what is silent
-        it.clock.advance(31)
-        it.heard.until(1, Status.FAILED)
-        settled = operation.detach()
-        assert it.rows("SHOW JOBS")[1][2] == "queue"
-        assert len(storage.begun) == 1
-        operation.loop.call_soon_threadsafe(settled.set_result, None)
-        storage.operation("solo", "far", 1).finish()
-        it.heard.until(2, Status.FINISHED)
-
-
-def test_what_a_host_reports_after_its_deadline_is_kept_nowhere(tmp_path: Path) -> None:
-    storage = ScriptedStorage({"first": ("well",), "nba": ("hung", "well")})
-    with bench(tmp_path, storage, task_timeout=30) as it:
-        it.say("ADMIN FLUSH first; ADMIN COMPACT nba")
-        hung = storage.operation("nba", "hung")
-        it.clock.wait_for_sleepers(2)  # both deadlines
-        it.clock.advance(20)
-        storage.operation("first", "well").finish()
-        storage.operation("nba", "well")
-        it.clock.pass_by(11)
-        it.heard.wait_for(lambda: it.job(2).ended_tasks == 1)
-        heard = len(it.heard.progress)
-        hung.progress(0.5)
-        assert it.engine.progress.forget(2, 0).fraction is None
-        assert len(it.heard.progress) == heard
-
-
-def test_a_hung_host_delays_only_the_tasks_that_need_it(tmp_path: Path) -> None:
-    storage = ScriptedStorage({"a": ("hung",), "b": ("hung", "well"), "c": ("other",)})
-    with bench(tmp_path, storage, max_running_jobs=1) as it:
-        it.say("ADMIN COMPACT a")
-        storage.operation("a", "hung")
-        it.say("ADMIN COMPACT b; ADMIN COMPACT c")
-        it.clock.wait_for_sleepers(1)
-        it.clock.advance(31)
-        storage.operation("b", "well").finish()
-        storage.operation("c", "other").finish()
-        it.heard.until(3, Status.FINISHED)
-        assert it.job(2).status is Status.RUNNING
-
-
 def test_a_storage_that_breaks_its_word_fails_the_task_with_what_it_raised(
     three: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -371,74 +285,3 @@ def test_stop_work_stops_all_and_is_done_when_the_last_has_ended(tmp_path: Path)
         it.storage.operation("b", "y")
         it.engine.stop_work().result(WAIT)
         assert {it.job(n).status for n in (1, 2, 3)} == {Status.STOPPED}
-
-
-def test_durations_come_from_the_steady_clock(three: Bench) -> None:
-    three.say("ADMIN COMPACT solo")
-    operation = three.storage.operation("solo", "far")
-    three.clock.advance(90)
-    three.clock.set_back(3600)
-    operation.finish()
-    job = three.heard.until(1, Status.FINISHED)
-    assert (job.took, job.tasks[0].took) == (90, 90)
-    assert job.stop == job.start
-
-
-def test_show_hosts_and_show_spaces_do_not_wait_for_a_host_that_hangs(three: Bench) -> None:
-    three.storage.down["far"] = "no answer"
-    answer = three.engine.execute("SHOW SPACES", three.session)
-    three.clock.wait_for_sleepers(1)
-    three.clock.advance(5)
-    rows = {row.cells[0]: row.cells for row in answer.result(WAIT).results[0].rows}
-    assert rows["solo"] == ("solo", "1", "", "", "")
-    assert rows["nba"] == ("nba", "3", "11.7 KiB", "0 B", "11.7 KiB")
-    assert ("far", "offline") in [row[:2] for row in three.rows("SHOW HOSTS")]
-
-
-def test_the_hour_that_daylight_saving_repeats_gives_no_negative_duration_and_no_other_order(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
-    time.tzset()
-    try:
-        # 02:50 in summer; an hour later it is 02:50 again
-        clock = FakeClock(datetime(2026, 10, 25, 0, 50, tzinfo=UTC))
-        with bench(tmp_path, ScriptedStorage({"solo": ("far",)}), clock=clock) as it:
-            it.say("ADMIN FLUSH solo")
-            first = it.storage.operation("solo", "far")
-            clock.advance(1200)
-            first.finish()
-            it.engine.idle().result(WAIT)
-            it.say("ADMIN COMPACT solo")
-            it.storage.operation("solo", "far", 1).finish()
-            it.engine.idle().result(WAIT)
-            assert it.rows("SHOW JOBS") == [
-                ("1", "flush solo", "finished", "10/25/26 02:50:00", "10/25/26 02:10:00"),
-                ("2", "compact solo", "finished", "10/25/26 02:10:00", "10/25/26 02:10:00"),
-            ]
-            assert it.job(1).took == 1200
-            by_start = it.engine.history.query(Query(sort=Sort.START)).ids(0, 9)
-            assert list(by_start) == [1, 2]
-            assert len(it.engine.history.query(Query(since=datetime(2026, 10, 25, 1, 5, tzinfo=UTC)))) == 1
-    finally:
-        monkeypatch.undo()
-        time.tzset()
-
-
-def test_times_are_stored_in_utc_and_a_wall_clock_that_steps_back_reorders_nothing(
-    three: Bench, tmp_path: Path
-) -> None:
-    for _ in range(3):
-        three.say("ADMIN FLUSH solo")
-        three.clock.set_back(3600)  # as an hour of daylight saving, or a clock that was put right
-    for turn in range(3):
-        three.storage.operation("solo", "far", turn).finish()
-        three.clock.advance(1)
-    three.engine.idle().result(WAIT)
-    rows = three.rows("SHOW JOBS")
-    assert [row[0] for row in rows] == ["1", "2", "3"]
-    assert all((three.job(int(row[0])).took or 0) >= 0 for row in rows)
-    (journal,) = (tmp_path / "history").glob("journal-*.jsonl")
-    times = re.findall(r'"(?:submitted|start|stop|at)":"([^"]+)"', journal.read_text())
-    assert times
-    assert all(time.endswith("Z") for time in times)

@@ -17,18 +17,15 @@ from jobtui.history.io import Disk
 from jobtui.history.store import Limits, Store
 from jobtui.model import Job, Status
 from tests.support import made_jobs
+from tests.support.filled_history import new_job
 from tests.support.made_jobs import replace
 
 SMALL = Limits(journal=20_000, leftover=10_000, blanks=4096)
 
 
-def _new(history: History, seed: int = 1) -> Job:
-    return made_jobs.submitted(history.new_id(), random.Random(seed))
-
-
 def test_a_job_is_shown_once_its_commit_is_done_and_is_there_after_opening_again(tmp_path: Path) -> None:
     history = History.open(tmp_path / "history")
-    job = _new(history)
+    job = new_job(history)
     history.commit(job).result()
     assert history.get(job.id) == job
     assert history.live() == (job,)
@@ -85,7 +82,7 @@ def test_a_field_that_goes_back_to_its_default_goes_back(tmp_path: Path, changed
 def test_ids_rise_from_1_and_go_on_after_opening_again(tmp_path: Path) -> None:
     history = History.open(tmp_path)
     assert history.last_id() == 0
-    jobs = [_new(history) for _ in range(3)]
+    jobs = [new_job(history) for _ in range(3)]
     assert [job.id for job in jobs] == [1, 2, 3]
     history.commit(*jobs).result()
     history.close()
@@ -111,7 +108,7 @@ def test_futures_are_done_in_the_order_of_the_commits(tmp_path: Path) -> None:
     order: list[int] = []
     futures = []
     for number in range(200):
-        future = history.commit(_new(history, number))
+        future = history.commit(new_job(history, number))
         future.add_done_callback(lambda _, number=number: order.append(number))
         futures.append(future)
     futures[-1].result()
@@ -122,7 +119,7 @@ def test_futures_are_done_in_the_order_of_the_commits(tmp_path: Path) -> None:
 
 def test_a_commit_that_nobody_waits_for_is_written_too(tmp_path: Path) -> None:
     history = History.open(tmp_path)
-    future = history.commit(_new(history))
+    future = history.commit(new_job(history))
     assert wait([future], timeout=30).done
     history.close()
 
@@ -180,7 +177,7 @@ def test_many_commits_on_a_slow_disk_are_all_written_though_nobody_calls_again(
     held: tuple[History, _Gated],
 ) -> None:
     history, disk = held
-    futures = [history.commit(_new(history, number)) for number in range(1800)]
+    futures = [history.commit(new_job(history, number)) for number in range(1800)]
     disk.gate.set()
     assert not wait(futures, timeout=20).not_done
 
@@ -194,7 +191,7 @@ def test_archives_that_are_ordered_at_once_are_made_one_after_the_other(held: tu
 
 def test_what_was_committed_can_t_be_cancelled(tmp_path: Path) -> None:
     history = History.open(tmp_path)
-    job = _new(history)
+    job = new_job(history)
     future = history.commit(job)
     assert not future.cancel()
     future.result()
@@ -211,7 +208,7 @@ def test_nothing_is_shown_before_it_is_on_disk(tmp_path: Path) -> None:
 
     seen: list[object] = []
     history = History.open(tmp_path, disk=Watched())
-    job = _new(history)
+    job = new_job(history)
     history.commit(job).result()
     assert seen == [(None, (), 0, 0)]
     assert history.get(job.id) == job
@@ -222,15 +219,15 @@ def test_a_mistake_of_ours_while_writing_is_told_and_ends_the_writing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history = History.open(tmp_path)
-    first = _new(history)
+    first = new_job(history)
     history.commit(first).result()
     monkeypatch.setattr(Store, "write", lambda self, commits: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        history.commit(_new(history)).result()
+        history.commit(new_job(history)).result()
     monkeypatch.undo()
     assert history.health is Health.READ_ONLY
     with pytest.raises(StoreFailed, match="division by zero"):
-        history.commit(_new(history)).result()
+        history.commit(new_job(history)).result()
     history.close()
     again = History.open(tmp_path)
     assert again.live() == (first,)
@@ -239,7 +236,7 @@ def test_a_mistake_of_ours_while_writing_is_told_and_ends_the_writing(
 
 def test_a_commit_of_nothing_new_is_done_and_writes_nothing(tmp_path: Path) -> None:
     history = History.open(tmp_path)
-    job = _new(history)
+    job = new_job(history)
     history.commit(job).result()
     journal = next(tmp_path.glob("journal-*")).read_bytes()
     history.commit(job).result()
@@ -322,7 +319,7 @@ def test_a_second_writer_is_told_who_the_first_is(tmp_path: Path) -> None:
 
 def test_a_closed_history_takes_nothing_and_closes_again(tmp_path: Path) -> None:
     history = History.open(tmp_path)
-    job = _new(history)
+    job = new_job(history)
     history.close()
     history.close()
     with pytest.raises(StoreFailed):
@@ -341,7 +338,7 @@ def test_only_the_owner_may_read_what_is_written(tmp_path: Path) -> None:
 
 def test_opening_and_closing_without_a_change_changes_no_file(tmp_path: Path) -> None:
     history = History.open(tmp_path)
-    history.commit(_new(history)).result()
+    history.commit(new_job(history)).result()
     history.close()
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name != "LOCK"}
     for _ in range(3):
@@ -357,7 +354,9 @@ def test_the_statuses_of_a_long_life_are_counted_exactly_all_the_way(tmp_path: P
     for _ in range(400):
         live = [job for job in jobs.values() if not job.status.ended]
         job = (
-            made_jobs.moved_on(dice.choice(live), dice) if len(live) > 4 else _new(history, dice.randrange(99))
+            made_jobs.moved_on(dice.choice(live), dice)
+            if len(live) > 4
+            else new_job(history, dice.randrange(99))
         )
         jobs[job.id] = job
         history.commit(job).result()

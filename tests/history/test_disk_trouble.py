@@ -7,8 +7,7 @@ import errno
 import os
 import random
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,12 +15,10 @@ import pytest
 from jobtui.history import Health, History, Query, StoreError, StoreFailed, StoreFull
 from jobtui.history.check import earlier, verify
 from jobtui.history.io import Disk
-from jobtui.history.store import Limits
 from jobtui.model import Job, Status
 from tests.support import made_jobs
+from tests.support.filled_history import SMALL, after_opening_again, filled_up, new_job
 from tests.support.made_jobs import replace
-
-SMALL = Limits(journal=40_000, leftover=20_000, blanks=8192)
 
 
 class TroubledDisk(Disk):
@@ -86,35 +83,11 @@ def history(tmp_path: Path, disk: TroubledDisk) -> Iterator[History]:
     history.close()
 
 
-def _new(history: History, seed: int = 1) -> Job:
-    return made_jobs.submitted(history.new_id(), random.Random(seed))
-
-
-def _after_opening_again(path: Path) -> dict[int, Job]:
-    again = History.open(path, write=False)
-    view = again.query(Query())
-    jobs = {job.id: job for job in view.page(0, len(view))}
-    again.close()
-    return jobs
-
-
-def _fill(history: History) -> tuple[dict[int, Job], StoreFull]:
-    """Commit new jobs until the disk refuses one."""
-    jobs: dict[int, Job] = {}
-    while True:
-        job = _new(history, len(jobs))
-        try:
-            history.commit(job).result()
-        except StoreFull as refusal:
-            return jobs, refusal
-        jobs[job.id] = job
-
-
 def test_a_full_disk_refuses_new_jobs_and_lets_those_under_way_end(
     history: History, disk: TroubledDisk
 ) -> None:
     disk.failing["blanks"] = (errno.ENOSPC, None)
-    jobs, refusal = _fill(history)
+    jobs, refusal = filled_up(history)
     assert history.health is Health.FULL
     assert "is full: free some space" in history.trouble
     assert str(refusal) == history.trouble
@@ -123,13 +96,13 @@ def test_a_full_disk_refuses_new_jobs_and_lets_those_under_way_end(
         ended = replace(job, status=Status.STOPPED, reason="the disk is full")
         history.commit(ended).result()
         jobs[job.id] = ended
-    assert _after_opening_again(history.path) == jobs
+    assert after_opening_again(history.path) == jobs
 
 
 def test_a_refused_commit_leaves_no_trace_and_spoils_no_later_one(history: History, disk: TroubledDisk) -> None:
     disk.failing["blanks"] = (errno.ENOSPC, None)
-    jobs, _ = _fill(history)
-    known, new = next(iter(jobs.values())), _new(history)
+    jobs, _ = filled_up(history)
+    known, new = next(iter(jobs.values())), new_job(history)
     changed = replace(known, status=Status.RUNNING, reason="refused together with a new job")
     with pytest.raises(StoreFull):
         history.commit(changed, new).result()
@@ -138,76 +111,76 @@ def test_a_refused_commit_leaves_no_trace_and_spoils_no_later_one(history: Histo
     after = replace(known, status=Status.STOPPED)
     history.commit(after).result()
     disk.failing.clear()
-    assert _after_opening_again(history.path) == jobs | {known.id: after}
+    assert after_opening_again(history.path) == jobs | {known.id: after}
 
 
 def test_it_goes_on_by_itself_when_there_is_room_again(history: History, disk: TroubledDisk) -> None:
     disk.failing["blanks"] = (errno.ENOSPC, None)
-    jobs, _ = _fill(history)
+    jobs, _ = filled_up(history)
     assert not history.try_again()
     disk.failing.clear()
     assert history.try_again()
     assert (history.health, history.trouble) == (Health.OK, "")
-    job = _new(history)
+    job = new_job(history)
     history.commit(job).result()
-    assert _after_opening_again(history.path) == jobs | {job.id: job}
+    assert after_opening_again(history.path) == jobs | {job.id: job}
 
 
 def test_a_disk_that_is_found_full_only_when_it_syncs_is_full_and_no_failure(
     history: History, disk: TroubledDisk
 ) -> None:
-    first = _new(history)
+    first = new_job(history)
     history.commit(first).result()
     disk.failing = {"sync_data": (errno.ENOSPC, None), "sync": (errno.ENOSPC, None)}
     with pytest.raises(StoreFull):
-        history.commit(_new(history)).result()
+        history.commit(new_job(history)).result()
     assert history.health is Health.FULL
     assert not history.try_again()
     disk.failing.clear()
     assert history.try_again()
-    second = _new(history)
+    second = new_job(history)
     history.commit(second).result()
-    assert {first.id, second.id} <= _after_opening_again(history.path).keys()
+    assert {first.id, second.id} <= after_opening_again(history.path).keys()
 
 
 @pytest.mark.parametrize("operation", ["sync_data", "write"])
 def test_after_a_failed_write_or_sync_all_goes_on_in_a_fresh_journal(
     history: History, disk: TroubledDisk, operation: str
 ) -> None:
-    first = _new(history)
+    first = new_job(history)
     history.commit(first).result()
     before = set(history.path.glob("journal-*"))
     disk.failing[operation] = (errno.EIO, 1)
-    second = _new(history)
+    second = new_job(history)
     history.commit(second).result()
     assert set(history.path.glob("journal-*")) > before
     assert history.health is Health.OK
-    assert _after_opening_again(history.path) == {first.id: first, second.id: second}
+    assert after_opening_again(history.path) == {first.id: first, second.id: second}
     third = replace(first, status=Status.STOPPED)
     history.commit(third).result()
-    assert _after_opening_again(history.path) == {first.id: third, second.id: second}
+    assert after_opening_again(history.path) == {first.id: third, second.id: second}
 
 
 def test_a_disk_that_fails_for_good_makes_it_read_only_and_says_so(
     history: History, disk: TroubledDisk
 ) -> None:
-    first = _new(history)
+    first = new_job(history)
     history.commit(first).result()
     disk.failing = {"sync_data": (errno.EIO, None), "sync": (errno.EIO, None)}
     with pytest.raises(StoreFailed, match="can't be written any more"):
-        history.commit(_new(history)).result()
+        history.commit(new_job(history)).result()
     assert history.health is Health.READ_ONLY
     assert "Input/output error" in history.trouble
     disk.failing.clear()
     assert not history.try_again()
     with pytest.raises(StoreFailed):
-        history.commit(_new(history)).result()
+        history.commit(new_job(history)).result()
     assert history.query(Query()).page(0, 9) == [first]
     assert history.live() == (first,)
     with pytest.raises(StoreError):
         history.archive(1, 9).result()
     history.close()
-    assert _after_opening_again(history.path)[first.id] == first
+    assert after_opening_again(history.path)[first.id] == first
 
 
 @pytest.mark.parametrize(
@@ -229,7 +202,7 @@ def test_a_seal_that_fails_is_put_off_and_nothing_is_lost(
     assert history.health is Health.OK
     assert history.query(Query()).page(0, 999) == list(jobs.values())
     history.close()
-    assert _after_opening_again(history.path) == jobs
+    assert after_opening_again(history.path) == jobs
     assert any("put off" in note.what for note in history.notes)
     assert earlier(history.path) == []
     assert not list(history.path.glob("**/NOTES*"))
@@ -296,14 +269,14 @@ def test_a_history_whose_directory_is_gone_acknowledges_nothing_more_and_says_so
 ) -> None:
     path, elsewhere = tmp_path / "history", tmp_path / "elsewhere"
     history = History.open(path)
-    kept = _new(history)
+    kept = new_job(history)
     history.commit(kept).result()
     path.rename(elsewhere)
     if fate == "deleted":
         shutil.rmtree(elsewhere)
     elif fate == "replaced":
         path.mkdir()
-    lost = _new(history)
+    lost = new_job(history)
     with pytest.raises(StoreFailed, match="deleted, moved or unmounted while jobtui ran: put it back"):
         history.commit(lost).result()
     assert history.health is Health.READ_ONLY
@@ -313,12 +286,12 @@ def test_a_history_whose_directory_is_gone_acknowledges_nothing_more_and_says_so
     assert not path.exists() or not any(path.iterdir())
     if fate == "moved":
         elsewhere.rename(path)
-        assert _after_opening_again(path)[kept.id] == kept
+        assert after_opening_again(path)[kept.id] == kept
 
 
 def test_a_journal_that_was_deleted_alone_is_written_anew_whole(tmp_path: Path) -> None:
     history = History.open(tmp_path)
-    jobs = [_new(history) for _ in range(3)]
+    jobs = [new_job(history) for _ in range(3)]
     history.commit(jobs[0]).result()
     history.commit(jobs[1]).result()
     for journal in tmp_path.glob("journal-*"):
@@ -326,86 +299,4 @@ def test_a_journal_that_was_deleted_alone_is_written_anew_whole(tmp_path: Path) 
     history.commit(jobs[2]).result()
     assert history.health is Health.OK
     history.close()
-    assert _after_opening_again(tmp_path) == {job.id: job for job in jobs}
-
-
-def test_a_disk_that_is_unmounted_under_the_history_is_told_as_gone(small_disk: Path) -> None:
-    history = History.open(small_disk / "history")
-    history.commit(_new(history)).result()
-    subprocess.run(["umount", "--lazy", str(small_disk)], check=True)
-    with pytest.raises(StoreFailed, match="unmounted"):
-        history.commit(_new(history)).result()
-    assert not any(small_disk.iterdir())
-    history.close()
-
-
-def _mounted(path: Path, size: str) -> Callable[[], None] | None:
-    path.mkdir()
-    mount = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", str(path)],
-        capture_output=True,
-        check=False,
-    )
-    return (
-        (lambda: subprocess.run(["umount", "--lazy", str(path)], check=False, capture_output=True) and None)
-        if mount.returncode == 0
-        else None
-    )
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    if os.geteuid() != 0:
-        pytest.skip("a small disk can only be mounted as root")
-    path = tmp_path / "small"
-    unmount = _mounted(path, "1m")
-    if unmount is None:
-        pytest.skip("this machine lets nobody mount a tmpfs")
-    yield path
-    unmount()
-
-
-def test_a_really_full_disk_keeps_every_acknowledged_job_and_goes_on_with_room(small_disk: Path) -> None:
-    history = History.open(small_disk / "history", limits=Limits(journal=200_000, blanks=32_768))
-    ballast = small_disk / "ballast"
-    ballast.write_bytes(bytes(500_000))
-    jobs, _ = _fill(history)
-    assert history.health is Health.FULL
-    for job in jobs.values():
-        jobs[job.id] = replace(job, status=Status.STOPPED)
-        try:
-            history.commit(jobs[job.id]).result()
-        except StoreFull:
-            jobs[job.id] = job
-            break
-    assert sum(job.status is Status.STOPPED for job in jobs.values()) > 50
-    assert _after_opening_again(history.path) == jobs
-    ballast.unlink()
-    assert history.try_again()
-    job = _new(history)
-    history.commit(job).result()
-    jobs[job.id] = job
-    history.close()
-    again = History.open(small_disk / "history")
-    assert again.notes == ()
-    again.close()
-    assert _after_opening_again(history.path) == jobs
-    assert verify(history.path) == []
-
-
-def test_a_history_can_be_read_on_a_disk_that_is_full_to_the_last_byte(small_disk: Path) -> None:
-    history = History.open(small_disk / "history", limits=SMALL)
-    dice = random.Random(2)
-    jobs = {job.id: job for job in (made_jobs.ended(history.new_id(), dice) for _ in range(60))}
-    history.commit(*jobs.values()).result()
-    history.close()
-    with contextlib.suppress(OSError), open(small_disk / "ballast", "wb", buffering=0) as ballast:
-        while True:
-            ballast.write(bytes(512))
-    assert _after_opening_again(history.path) == jobs
-    again = History.open(small_disk / "history")
-    assert again.query(Query()).page(0, 99) == list(jobs.values())
-    with pytest.raises(StoreFull):
-        again.commit(_new(again)).result()
-    again.close()
-    assert _after_opening_again(history.path) == jobs
+    assert after_opening_again(tmp_path) == {job.id: job for job in jobs}

@@ -8,15 +8,11 @@ import sys
 import pytest
 
 from jobtui.storage.base import Code, LinkState, StorageError
-from jobtui.storage.nebula.courier import TYPED
 from jobtui.storage.nebula.link import LinkKeeper
 from jobtui.storage.nebula.mirror import GraphdMirror
-from jobtui.storage.nebula.settings import FromEnvironment, Given, Secret
 from tests.support.graphd_double import Fault, GraphdDouble
-from tests.support.nebula import PatientClock, Told, failure, mirrored, run, settings_for
+from tests.support.nebula import LOOKS_AND_ORDERS, PatientClock, Told, failure, mirrored, run, settings_for
 from tests.support.nebula_cluster import Cluster
-
-LOOKS_AND_ORDERS = 2  # a mirror's connections
 
 
 def waits_told(told: Told) -> list[float]:
@@ -122,128 +118,6 @@ def test_the_graphd_in_use_ends_and_a_look_goes_on_over_another_unnoticed() -> N
                 assert LinkState.LOST not in told.states
                 assert mirror.link.address == f"127.0.0.1:{two.port}"
         assert len(cluster.logins) == LOOKS_AND_ORDERS  # the session is the cluster's: it lives on
-
-    run(test())
-
-
-def test_a_wrong_password_is_refused_once_and_is_not_tried_again() -> None:
-    async def test() -> None:
-        clock = PatientClock()
-        cluster = Cluster()
-        with GraphdDouble(cluster) as one, GraphdDouble(cluster) as two:
-            async with mirrored(one, two, clock=clock, password=Given(Secret("wrong"))) as mirror:
-                error = await failure(mirror.ready())
-                assert error.code is Code.ACCESS
-                assert error.detail == f"graphd refused the login of 'root': Invalid password; {TYPED}"
-                assert mirror.link.state is LinkState.REFUSED
-                for asked in (mirror.jobs("nba"), mirror.submit("flush", "nba")):
-                    assert (await failure(asked)).code is Code.ACCESS
-                clock.advance(3600)
-                assert cluster.logins == ["root"]
-                assert not clock.sleepers
-
-    run(test())
-
-
-def test_a_password_that_is_kept_somewhere_may_be_mended_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def test() -> None:
-        with GraphdDouble(Cluster()) as graphd:
-            monkeypatch.setenv("PROD_PASSWORD", "typo")
-            async with mirrored(graphd, password=FromEnvironment("PROD_PASSWORD")) as mirror:
-                error = await failure(mirror.ready())
-                assert error.detail == "graphd refused the login of 'root': Invalid password"
-
-    run(test())
-
-
-def test_a_refused_login_leaves_no_connection_and_no_session_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def test() -> None:
-        cluster = Cluster()
-        monkeypatch.setenv("SECRET", "wrong")
-        with GraphdDouble(cluster) as graphd:
-            async with mirrored(graphd, password=FromEnvironment("SECRET")) as mirror:
-                for _ in range(20):
-                    await failure(mirror.ready())
-                    mirror.retry_now()
-                await failure(mirror.ready())
-                assert (cluster.logins, cluster.sessions) == (["root"] * 21, {})
-                monkeypatch.setenv("SECRET", "nebula")
-                mirror.retry_now()
-                await mirror.ready()
-                assert graphd.connections == 22
-                assert (graphd.clients, len(cluster.sessions)) == (1, 1)
-
-    run(test())
-
-
-@pytest.mark.parametrize(
-    ("code", "words"),
-    [
-        ("E_BAD_USERNAME_PASSWORD", "Meta Service not ready"),
-        ("E_TOO_MANY_CONNECTIONS", "Too many connections in the cluster"),
-        ("E_SESSION_INVALID", "Create Session failed: Too many sessions created from 10.0.0.9 by user root"),
-    ],
-)
-def test_a_graphd_that_is_not_ready_for_a_login_is_waited_for(code: str, words: str) -> None:
-    async def test() -> None:
-        clock = PatientClock()
-        cluster = Cluster()
-        cluster.login_trouble = (code, words)
-        with GraphdDouble(cluster) as graphd:
-            async with mirrored(graphd, clock=clock) as mirror:
-                told = Told(mirror)
-                error = await failure(mirror.ready())
-                assert error.code is Code.UNREACHABLE
-                assert words in error.detail
-                assert mirror.link.state is LinkState.LOST
-                cluster.login_trouble = None
-                await clock.let_pass(told.until(LinkState.CONNECTED))
-
-    run(test())
-
-
-def test_a_locked_account_is_refused_in_the_clusters_words() -> None:
-    async def test() -> None:
-        cluster = Cluster()
-        words = "5 times consecutive incorrect passwords has been input, user name: root has been locked, "
-        cluster.login_trouble = ("E_BAD_USERNAME_PASSWORD", words + "try again in 300 seconds")
-        with GraphdDouble(cluster) as graphd:
-            async with mirrored(graphd, clock=PatientClock()) as mirror:
-                assert "try again in 300 seconds" in (await failure(mirror.ready())).detail
-                assert mirror.link.state is LinkState.REFUSED
-
-    run(test())
-
-
-def test_a_session_that_expired_is_replaced_once_and_nothing_is_noticed() -> None:
-    async def test() -> None:
-        cluster = Cluster()
-        with GraphdDouble(cluster) as graphd:
-            async with mirrored(graphd) as mirror:
-                told = Told(mirror)
-                await mirror.jobs("nba")
-                await mirror.submit("flush", "nba")
-                cluster.expire_sessions()
-                assert [job.id for job in await mirror.jobs("nba")] == [1]
-                assert await mirror.submit("compact", "nba") == 2
-                assert LinkState.LOST not in told.states
-        assert len(cluster.logins) == 2 * LOOKS_AND_ORDERS
-        assert sum("SUBMIT JOB COMPACT" in text for text in cluster.statements) == 1
-
-    run(test())
-
-
-def test_a_session_that_expired_under_a_changed_password_is_refused() -> None:
-    async def test() -> None:
-        cluster = Cluster()
-        with GraphdDouble(cluster) as graphd:
-            async with mirrored(graphd) as mirror:
-                await mirror.jobs("nba")
-                cluster.users["root"] = "changed"
-                cluster.expire_sessions()
-                error = await failure(mirror.jobs("nba"))
-                assert (error.code, mirror.link.state) == (Code.ACCESS, LinkState.REFUSED)
-                assert not error.maybe_done
 
     run(test())
 

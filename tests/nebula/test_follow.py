@@ -2,52 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 
 from jobtui.model import Status
 from jobtui.storage.base import Code, LinkState, MirroredJob, StorageError
-from jobtui.storage.nebula.follow import BATCH, DROPPED, GONE, Follower, News, Sighting
+from jobtui.storage.nebula.follow import BATCH, DROPPED, GONE, Follower, News
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula import PatientClock, failure, mirrored, run
 from tests.support.nebula_cluster import Cluster
+from tests.support.news_reader import Reader
 from tests.support.scripted_mirror import START, ScriptedMirror
-
-Told = list[tuple[str, int, Status, News]]
-
-
-class Reader:
-    """Reads a follower's batches, letting the clock pass while it waits."""
-
-    def __init__(self, follower: Follower, clock: PatientClock) -> None:
-        self.clock = clock
-        self._batches = follower.batches()
-        self._next: asyncio.Future[tuple[Sighting, ...]] | None = None
-
-    async def batch(self) -> tuple[Sighting, ...]:
-        batch = await self.clock.let_pass(self._asked())
-        self._next = None
-        return batch
-
-    async def news(self) -> Told:
-        return [(one.space, one.job.id, one.job.status, one.news) for one in await self.batch()]
-
-    async def silence(self, seconds: int) -> None:
-        """Nothing is told for that long."""
-        asked = self._asked()
-        await self.clock.let_pass(self.clock.sleep(seconds))
-        assert not asked.done()
-
-    async def close(self) -> None:
-        if self._next is not None:
-            self._next.cancel()
-            await asyncio.wait([self._next])
-        await self._batches.aclose()  # type: ignore[attr-defined]
-
-    def _asked(self) -> asyncio.Future[tuple[Sighting, ...]]:
-        if self._next is None:
-            self._next = asyncio.ensure_future(anext(self._batches))
-        return self._next
 
 
 def test_what_is_there_is_told_first_in_the_order_of_ids_with_its_tasks() -> None:
@@ -329,56 +293,6 @@ def test_thousands_of_jobs_come_in_batches_those_under_way_first() -> None:
             [*range(2 * BATCH, 3 * BATCH)],
         ]
         await reader.silence(5)
-        await reader.close()
-
-    run(test())
-
-
-def test_a_space_that_is_costly_to_list_is_listed_seldom_and_its_running_job_is_watched_all_the_same() -> None:
-    async def test() -> None:
-        mirror, clock = ScriptedMirror(), PatientClock()
-        mirror.put("nba", 1)
-        mirror.on_list = lambda: clock.advance(2)  # a list takes 2 seconds
-        reader = Reader(Follower(mirror, clock=clock), clock)
-        await reader.batch()
-        mirror.asked.clear()
-        await reader.silence(60)
-        assert 1 <= mirror.asked.count("jobs nba") <= 3
-        assert mirror.asked.count("show nba 1") > 20
-        await reader.close()
-
-    run(test())
-
-
-def test_many_jobs_in_the_queue_do_not_make_it_ask_without_a_pause() -> None:
-    async def test() -> None:
-        mirror, clock = ScriptedMirror(), PatientClock()
-        for job_id in range(1, 2 * BATCH):
-            mirror.put("nba", job_id, Status.QUEUE)
-        mirror.put("nba", 2 * BATCH, Status.RUNNING)
-        reader = Reader(Follower(mirror, clock=clock), clock)
-        for _ in range(2):
-            await reader.batch()
-        mirror.asked.clear()
-        await reader.silence(5)
-        assert len(mirror.asked) <= 6 * (BATCH + 2)
-        assert mirror.asked.count(f"show nba {2 * BATCH}") >= 4
-        await reader.close()
-
-    run(test())
-
-
-def test_after_an_order_it_looks_at_once() -> None:
-    async def test() -> None:
-        mirror, clock = ScriptedMirror(), PatientClock()
-        follower = Follower(mirror, interval=1000.0, clock=clock)
-        reader = Reader(follower, clock)
-        await reader.silence(10)
-        began = clock.steady()
-        assert await mirror.submit("flush", "nba") == 1
-        follower.soon()
-        assert await reader.news() == [("nba", 1, Status.RUNNING, News.FIRST)]
-        assert clock.steady() - began < 1000
         await reader.close()
 
     run(test())

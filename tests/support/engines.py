@@ -15,6 +15,7 @@ from tests.support.clock import FakeClock
 from tests.support.scripted import ScriptedStorage
 
 WAIT = 20.0
+THREE = ("local0", "local1", "local2")
 
 
 class Heard:

@@ -16,6 +16,7 @@ from tests.support.graphd_double import GraphdDouble
 
 T = TypeVar("T")
 WAIT = 20.0
+LOOKS_AND_ORDERS = 2  # a mirror's connections
 STEPS_TO_WAKE = 10  # turns of the loop that a sleeper, and who waits for it, may take to get going
 PASSWORD = Given(Secret("nebula"))
 

@@ -1,0 +1,93 @@
+"""Hosts that are slow, hang, or go on after they were asked to stop: who waits for them, and for how long."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jobtui.model import Status
+from tests.support.engines import WAIT, Bench, bench
+from tests.support.scripted import ScriptedStorage
+
+
+def test_a_detached_task_leaves_its_host_busy_until_the_call_returns(three: Bench) -> None:
+    three.say("ADMIN COMPACT solo; ADMIN FLUSH solo; STOP JOB 1")
+    operation = three.storage.operation("solo", "far")
+    settled = operation.detach()
+    job = three.heard.until(1, Status.STOPPED)
+    assert job.tasks[0].detached
+    assert "the host goes on" in job.tasks[0].reason
+    assert three.job(2).status is Status.QUEUE
+    operation.loop.call_soon_threadsafe(settled.set_result, None)
+    three.heard.until(2, Status.RUNNING)
+
+
+def test_a_host_that_never_answers_fails_its_task_after_task_timeout(tmp_path: Path) -> None:
+    storage = ScriptedStorage({"nba": ("hung", "well")})
+    with bench(tmp_path, storage, task_timeout=30) as it:
+        it.say("ADMIN COMPACT nba")
+        storage.operation("nba", "hung")
+        storage.operation("nba", "well").finish()
+        it.heard.wait_for(lambda: it.job(1).ended_tasks == 1)
+        it.clock.advance(31)
+        job = it.heard.until(1, Status.FAILED)
+        assert job.reason == "hung: hung did not answer within 30 s (task_timeout)"
+        assert [task.status for task in job.tasks] == [Status.FAILED, Status.FINISHED]
+        assert storage.operation("nba", "hung").cancelled.wait(WAIT)
+
+
+def test_a_host_that_goes_on_after_its_deadline_is_busy_until_its_call_returns(tmp_path: Path) -> None:
+    storage = ScriptedStorage({"solo": ("far",)})
+    with bench(tmp_path, storage, task_timeout=30) as it:
+        it.say("ADMIN COMPACT solo; ADMIN FLUSH solo")
+        operation = storage.operation("solo", "far")
+        it.clock.wait_for_sleepers(2)  # the deadline, and a look at what is silent
+        it.clock.advance(31)
+        it.heard.until(1, Status.FAILED)
+        settled = operation.detach()
+        assert it.rows("SHOW JOBS")[1][2] == "queue"
+        assert len(storage.begun) == 1
+        operation.loop.call_soon_threadsafe(settled.set_result, None)
+        storage.operation("solo", "far", 1).finish()
+        it.heard.until(2, Status.FINISHED)
+
+
+def test_what_a_host_reports_after_its_deadline_is_kept_nowhere(tmp_path: Path) -> None:
+    storage = ScriptedStorage({"first": ("well",), "nba": ("hung", "well")})
+    with bench(tmp_path, storage, task_timeout=30) as it:
+        it.say("ADMIN FLUSH first; ADMIN COMPACT nba")
+        hung = storage.operation("nba", "hung")
+        it.clock.wait_for_sleepers(2)  # both deadlines
+        it.clock.advance(20)
+        storage.operation("first", "well").finish()
+        storage.operation("nba", "well")
+        it.clock.pass_by(11)
+        it.heard.wait_for(lambda: it.job(2).ended_tasks == 1)
+        heard = len(it.heard.progress)
+        hung.progress(0.5)
+        assert it.engine.progress.forget(2, 0).fraction is None
+        assert len(it.heard.progress) == heard
+
+
+def test_a_hung_host_delays_only_the_tasks_that_need_it(tmp_path: Path) -> None:
+    storage = ScriptedStorage({"a": ("hung",), "b": ("hung", "well"), "c": ("other",)})
+    with bench(tmp_path, storage, max_running_jobs=1) as it:
+        it.say("ADMIN COMPACT a")
+        storage.operation("a", "hung")
+        it.say("ADMIN COMPACT b; ADMIN COMPACT c")
+        it.clock.wait_for_sleepers(1)
+        it.clock.advance(31)
+        storage.operation("b", "well").finish()
+        storage.operation("c", "other").finish()
+        it.heard.until(3, Status.FINISHED)
+        assert it.job(2).status is Status.RUNNING
+
+
+def test_show_hosts_and_show_spaces_do_not_wait_for_a_host_that_hangs(three: Bench) -> None:
+    three.storage.down["far"] = "no answer"
+    answer = three.engine.execute("SHOW SPACES", three.session)
+    three.clock.wait_for_sleepers(1)
+    three.clock.advance(5)
+    rows = {row.cells[0]: row.cells for row in answer.result(WAIT).results[0].rows}
+    assert rows["solo"] == ("solo", "1", "", "", "")
+    assert rows["nba"] == ("nba", "3", "11.7 KiB", "0 B", "11.7 KiB")
+    assert ("far", "offline") in [row[:2] for row in three.rows("SHOW HOSTS")]

@@ -1,0 +1,76 @@
+"""When things happened and how long they took, whatever the clocks on the wall do."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from jobtui.history import Query, Sort
+from jobtui.model import Status
+from tests.support.clock import FakeClock
+from tests.support.engines import WAIT, Bench, bench
+from tests.support.scripted import ScriptedStorage
+
+
+def test_durations_come_from_the_steady_clock(three: Bench) -> None:
+    three.say("ADMIN COMPACT solo")
+    operation = three.storage.operation("solo", "far")
+    three.clock.advance(90)
+    three.clock.set_back(3600)
+    operation.finish()
+    job = three.heard.until(1, Status.FINISHED)
+    assert (job.took, job.tasks[0].took) == (90, 90)
+    assert job.stop == job.start
+
+
+def test_the_hour_that_daylight_saving_repeats_gives_no_negative_duration_and_no_other_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+    time.tzset()
+    try:
+        # 02:50 in summer; an hour later it is 02:50 again
+        clock = FakeClock(datetime(2026, 10, 25, 0, 50, tzinfo=UTC))
+        with bench(tmp_path, ScriptedStorage({"solo": ("far",)}), clock=clock) as it:
+            it.say("ADMIN FLUSH solo")
+            first = it.storage.operation("solo", "far")
+            clock.advance(1200)
+            first.finish()
+            it.engine.idle().result(WAIT)
+            it.say("ADMIN COMPACT solo")
+            it.storage.operation("solo", "far", 1).finish()
+            it.engine.idle().result(WAIT)
+            assert it.rows("SHOW JOBS") == [
+                ("1", "flush solo", "finished", "10/25/26 02:50:00", "10/25/26 02:10:00"),
+                ("2", "compact solo", "finished", "10/25/26 02:10:00", "10/25/26 02:10:00"),
+            ]
+            assert it.job(1).took == 1200
+            by_start = it.engine.history.query(Query(sort=Sort.START)).ids(0, 9)
+            assert list(by_start) == [1, 2]
+            assert len(it.engine.history.query(Query(since=datetime(2026, 10, 25, 1, 5, tzinfo=UTC)))) == 1
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_times_are_stored_in_utc_and_a_wall_clock_that_steps_back_reorders_nothing(
+    three: Bench, tmp_path: Path
+) -> None:
+    for _ in range(3):
+        three.say("ADMIN FLUSH solo")
+        three.clock.set_back(3600)  # as an hour of daylight saving, or a clock that was put right
+    for turn in range(3):
+        three.storage.operation("solo", "far", turn).finish()
+        three.clock.advance(1)
+    three.engine.idle().result(WAIT)
+    rows = three.rows("SHOW JOBS")
+    assert [row[0] for row in rows] == ["1", "2", "3"]
+    assert all((three.job(int(row[0])).took or 0) >= 0 for row in rows)
+    (journal,) = (tmp_path / "history").glob("journal-*.jsonl")
+    times = re.findall(r'"(?:submitted|start|stop|at)":"([^"]+)"', journal.read_text())
+    assert times
+    assert all(time.endswith("Z") for time in times)

@@ -1,0 +1,45 @@
+"""Reading what a follower of a cluster's jobs tells."""
+
+from __future__ import annotations
+
+import asyncio
+
+from jobtui.model import Status
+from jobtui.storage.nebula.follow import Follower, News, Sighting
+from tests.support.nebula import PatientClock
+
+Told = list[tuple[str, int, Status, News]]
+
+
+class Reader:
+    """Reads a follower's batches, letting the clock pass while it waits."""
+
+    def __init__(self, follower: Follower, clock: PatientClock) -> None:
+        self.clock = clock
+        self._batches = follower.batches()
+        self._next: asyncio.Future[tuple[Sighting, ...]] | None = None
+
+    async def batch(self) -> tuple[Sighting, ...]:
+        batch = await self.clock.let_pass(self._asked())
+        self._next = None
+        return batch
+
+    async def news(self) -> Told:
+        return [(one.space, one.job.id, one.job.status, one.news) for one in await self.batch()]
+
+    async def silence(self, seconds: int) -> None:
+        """Nothing is told for that long."""
+        asked = self._asked()
+        await self.clock.let_pass(self.clock.sleep(seconds))
+        assert not asked.done()
+
+    async def close(self) -> None:
+        if self._next is not None:
+            self._next.cancel()
+            await asyncio.wait([self._next])
+        await self._batches.aclose()  # type: ignore[attr-defined]
+
+    def _asked(self) -> asyncio.Future[tuple[Sighting, ...]]:
+        if self._next is None:
+            self._next = asyncio.ensure_future(anext(self._batches))
+        return self._next
