@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import NoReturn
 
 from jobtui.model import Status
 from jobtui.storage.base import Code, LinkState, MirroredJob, StorageError
@@ -255,6 +256,28 @@ def test_a_space_that_can_not_be_listed_is_told_of_once_and_the_others_go_on() -
         del mirror.trouble["nba"]
         mirror.put("nba", 2)
         assert await reader.news() == [("nba", 2, Status.RUNNING, News.FIRST)]
+        await reader.close()
+
+    run(test())
+
+
+def test_what_goes_wrong_at_every_look_is_told_of_once() -> None:
+    async def test() -> None:
+        mirror, clock = ScriptedMirror(), PatientClock()
+        mirror.put("nba", 1)
+
+        async def unreadable(*asked: object) -> NoReturn:
+            raise StorageError(Code.UNSUPPORTED, "", "", "graphd answered in a form that jobtui does not know")
+
+        mirror.show = unreadable  # type: ignore[method-assign]
+        complaints: list[StorageError] = []
+        reader = Reader(Follower(mirror, on_trouble=complaints.append, clock=clock), clock)
+        assert await reader.news() == [("nba", 1, Status.RUNNING, News.FIRST)]
+        await reader.silence(100)
+        assert len(complaints) == 1
+        mirror.spaces = unreadable  # type: ignore[method-assign]
+        await reader.silence(200)
+        assert len(complaints) == 2
         await reader.close()
 
     run(test())

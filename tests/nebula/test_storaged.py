@@ -314,6 +314,42 @@ def test_several_storageds_on_one_machine_need_their_http_addresses_given() -> N
     run(test())
 
 
+def test_a_host_that_is_named_by_its_ipv6_address_is_spoken_to() -> None:
+    async def test() -> None:
+        with GraphdDouble(Cluster({"nba": ["10.0.0.5"]})) as graphd:
+            runner = StoragedRunner(settings_for(graphd, run=RunMode.STORAGED, storaged_port=closed_port()))
+            error = await failure(work(runner, "flush", "nba", "::1"))
+            assert (error.code, error.detail.startswith("no storaged at [::1]:")) == (Code.UNREACHABLE, True)
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"Content-Length: 40\r\n\r\nok",
+        b"Content-Length: 40\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n",
+    ],
+)
+def test_an_answer_that_breaks_off_is_no_success(answer: bytes) -> None:
+    async def test() -> None:
+        with socket.create_server((HOST, 0)) as listener:
+
+            def serve() -> None:
+                client, _ = listener.accept()
+                with client:
+                    client.recv(1 << 12)
+                    client.sendall(b"HTTP/1.1 200 OK\r\n" + answer)
+
+            serving = asyncio.ensure_future(asyncio.to_thread(serve))
+            error = await failure(work(StoragedRunner(given(listener.getsockname()[1]))))
+            assert (error.code, "in the middle of its answer" in error.detail) == (Code.HOST_DIED, True)
+            await serving
+
+    run(test())
+
+
 def test_what_is_for_embedded_storage_is_unsupported() -> None:
     async def test() -> None:
         runner = StoragedRunner(given(12000))

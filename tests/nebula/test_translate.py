@@ -132,6 +132,27 @@ def test_a_job_of_graphd_3_0_has_no_error_code_and_no_total() -> None:
     assert (job.status, job.reason, len(job.tasks or ())) == (Status.FAILED, "", 1)
 
 
+@pytest.mark.parametrize("order", [(5, 4, 3, 2, 1, 0), (5, 0, 3, 1, 4, 2)])
+def test_columns_are_told_by_their_names_not_by_their_places(order: tuple[int, ...]) -> None:
+    table = shown(
+        (7, "FLUSH", "FAILED", NINE, TEN, "E_RPC_FAILURE"),
+        (0, "10.0.0.5", "FAILED", NINE, TEN, "E_RPC_FAILURE"),
+    )
+    moved = Table(
+        ("Concurrency", *(table.columns[at].upper() for at in order)),
+        tuple((3, *(row[at] for at in order)) for row in table.rows),
+    )
+    assert translate.job(moved) == translate.job(table)
+
+
+@pytest.mark.parametrize("gone", range(5))
+def test_a_job_without_one_of_its_columns_is_not_guessed_at(gone: int) -> None:
+    row: tuple[Cell, ...] = (7, "FLUSH", "FAILED", NINE, TEN, "E_RPC_FAILURE")
+    table = Table((*ONE[:gone], *ONE[gone + 1 :]), ((*row[:gone], *row[gone + 1 :]),))
+    with pytest.raises(StorageError, match="in a form that jobtui does not know"):
+        translate.job(table)
+
+
 def test_a_data_balance_is_told_with_its_moves_for_tasks() -> None:
     columns = ("Job Id(spaceId:partId)", "Command(src->dst)", "Status", "Start Time", "Stop Time", "Error Code")
     job = translate.job(
@@ -203,8 +224,18 @@ def test_several_storageds_on_one_machine_are_told_apart_by_their_ports() -> Non
         ("127.0.0.1", 9779, "ONLINE", 0, "", "nba:10", "3.8.0"),
         ("127.0.0.1", 9789, "ONLINE", 0, "", "nba:10", "3.8.0"),
         ("10.0.0.5", 9779, "ONLINE", 0, "", "nba:10", "3.8.0"),
+        ("fe80::1", 9779, "ONLINE", 0, "", "nba:10", "3.8.0"),
+        ("fe80::1", 9789, "ONLINE", 0, "", "nba:10", "3.8.0"),
+        ("fd00::5", 9789, "ONLINE", 0, "", "nba:10", "3.8.0"),
     )
-    assert [host.name for host in translate.hosts(table)] == ["127.0.0.1:9779", "127.0.0.1:9789", "10.0.0.5"]
+    assert [host.name for host in translate.hosts(table)] == [
+        "127.0.0.1:9779",
+        "127.0.0.1:9789",
+        "10.0.0.5",
+        "[fe80::1]:9779",
+        "[fe80::1]:9789",
+        "fd00::5",
+    ]
 
 
 @pytest.mark.parametrize(

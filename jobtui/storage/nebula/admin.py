@@ -93,7 +93,10 @@ class AdminCall:
             )
             response = http.client.HTTPResponse(sock, method="GET")
             response.begin()
-            body = response.read(BODY_LIMIT).decode("utf-8", "replace").strip()
+            body = _whole_body(response)
+        except http.client.IncompleteRead:
+            text = "storaged closed the connection in the middle of its answer"
+            raise self._error(Code.HOST_DIED, text) from None
         except http.client.RemoteDisconnected:
             raise self._error(Code.HOST_DIED, "storaged closed the connection before it answered") from None
         except http.client.HTTPException as error:
@@ -134,6 +137,14 @@ class AdminCall:
 
     def _error(self, code: Code, detail: str) -> StorageError:
         return StorageError(code, self._host, self._space, detail)
+
+
+def _whole_body(response: http.client.HTTPResponse) -> str:
+    """The body, or as much of it as a reason may be. Raises IncompleteRead where it was cut short."""
+    body = response.read(BODY_LIMIT)
+    if len(body) < BODY_LIMIT and response.length:
+        raise http.client.IncompleteRead(body, response.length)  # a limited read alone would not tell
+    return body.decode("utf-8", "replace").strip()
 
 
 def _settle(answer: asyncio.Future[str], got: str | StorageError) -> None:

@@ -64,7 +64,8 @@ class _Watched:
     backlog: dict[int, MirroredJob] = field(default_factory=dict)
     misses: dict[int, int] = field(default_factory=dict)
     unlisted: int = 0
-    trouble: str = ""
+    trouble: str = ""  # the reason told last why its jobs can't be listed
+    job_trouble: str = ""  # … and why one of them can't be looked at
     newest: int = 0
     listed: bool = False
 
@@ -103,6 +104,7 @@ class Follower:
         self._interval = interval
         self._clock = clock or SystemClock()
         self._spaces_due = 0.0
+        self._trouble = ""  # the reason told last why the cluster can't be looked at
         self._soon = asyncio.Event()
         self._news: list[Sighting] = []
 
@@ -157,6 +159,7 @@ class Follower:
                 await self._look_at(space, self._spaces[space], job)
         except StorageError as error:
             return error
+        self._trouble = ""
         return None
 
     async def _look_for_spaces(self) -> None:
@@ -182,7 +185,7 @@ class Follower:
         try:
             listed = await self._mirror.jobs(space)
         except StorageError as error:
-            self._troubled(watched, error)
+            watched.trouble = self._told_once(watched.trouble, error)
             watched.due = self._clock.steady() + TROUBLE_SECONDS
             return
         watched.trouble = ""
@@ -227,8 +230,10 @@ class Follower:
                 watched.backlog[job.id] = job
             if error.code in (Code.REJECTED, Code.MISSING):
                 return  # it went between the list and the look: the next list says so
-            self._troubled(watched, error)
+            watched.job_trouble = self._told_once(watched.job_trouble, error)
             now = replace(job, tasks=())
+        else:
+            watched.job_trouble = ""
         before = watched.seen.get(job.id)
         watched.seen[job.id] = now
         if before != now:
@@ -239,13 +244,15 @@ class Follower:
         watched.backlog.pop(job_id, None)
         self._news.append(Sighting(space, job, News.CHANGED))
 
-    def _troubled(self, watched: _Watched, error: StorageError) -> None:
-        """Tell of it, once; go on with the other spaces unless no graphd answers."""
+    def _told_once(self, before: str, error: StorageError) -> str:
+        """Tell of it unless that was the reason told `before`; go on unless no graphd answers."""
         if error.code in RETRIED:
             raise error
-        if error.code is not Code.MISSING and watched.trouble != error.detail:
-            watched.trouble = error.detail
+        if error.code is Code.MISSING:
+            return before
+        if error.detail != before:
             self._on_trouble(error)
+        return error.detail
 
     # ---- waiting
 
@@ -259,7 +266,7 @@ class Follower:
 
     async def _wait_out(self, error: StorageError) -> None:
         if error.code not in RETRIED:
-            self._on_trouble(error)
+            self._trouble = self._told_once(self._trouble, error)
         if self._mirror.link.state is LinkState.CONNECTED:
             await self._pause(self._interval if error.code in RETRIED else TROUBLE_SECONDS)
             return

@@ -7,6 +7,7 @@ tell (3.0 to 3.8), or, where the settings name them, the settings' own (any vers
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, NoReturn
 
@@ -161,13 +162,21 @@ class StoragedRunner:
                 return Address.parse(host, self._settings.storaged_port)
             except ValueError as error:
                 raise StorageError(Code.UNREACHABLE, host, "", str(error)) from None
-        if ":" in host:  # graphd's name for one of several storageds on a machine
+        if ":" in host and not _is_ipv6(host):  # graphd's name for one of several storageds on a machine
             text = f"several storageds run on one machine: the config must give the HTTP address of '{host}'"
             raise StorageError(Code.UNSUPPORTED, host, "", text)
         return Address(host, self._settings.storaged_port)
 
     def _refuse(self, space: str, what: str) -> NoReturn:
         raise StorageError(Code.UNSUPPORTED, "", space, f"{what} is for embedded storage only")
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _outcome(body: str, space: str, host: str) -> Outcome:

@@ -54,9 +54,13 @@ def jobs(table: Table, since: int = 0) -> tuple[MirroredJob, ...]:
 
 def job(table: Table) -> MirroredJob:
     """SHOW JOB: its first row is the job, the others are its tasks, but for the last, which counts them."""
-    if len(table.columns) < 5 or not table.rows or not isinstance(table.rows[0][0], int):
+    # a data balance's header is `Job Id(spaceId:partId)`, `Command(src->dst)`; 3.0 has no error code
+    place = _places(table, "Job Id", "Command", "Status", "Start Time", "Stop Time")
+    code = _place(table, "Error Code")
+    rows_in_order = [(*(row[at] for at in place), None if code is None else row[code]) for row in table.rows]
+    if not rows_in_order or not isinstance(rows_in_order[0][0], int):
         raise _unknown_form(table)
-    first, *others = table.rows
+    first, *others = rows_in_order
     told = _outline(*first[:5])
     rows = sorted((row for row in others if not _is_total(row)), key=_in_order)
     # while a job waits to run again, its tasks are still those of the run before
@@ -155,12 +159,12 @@ def _left_behind(task: Task) -> Task:
 
 
 def _why(status: Status, row: Sequence[Cell]) -> str:
-    code = str(row[5] or "") if len(row) > 5 else ""
+    code = str(row[5] or "")
     return code if status is Status.FAILED and code not in NO_REASON else ""
 
 
 def _is_total(row: Sequence[Cell]) -> bool:
-    return isinstance(row[0], str) and row[0].startswith("Total:")
+    return isinstance(row[0], str) and row[0].upper().startswith("TOTAL:")
 
 
 def _in_order(row: Sequence[Cell]) -> tuple[int, str]:
@@ -178,9 +182,13 @@ def _storage_hosts(table: Table) -> list[tuple[str, Sequence[Cell], int]]:
     times = Counter(row[host] for row in rows)
     # several storageds on one machine are told apart by their ports
     return [
-        (str(row[host]) if times[row[host]] == 1 else f"{row[host]}:{row[port]}", row, distribution)
+        (str(row[host]) if times[row[host]] == 1 else _with_port(str(row[host]), row[port]), row, distribution)
         for row in rows
     ]
+
+
+def _with_port(host: str, port: Cell) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _held(distribution: str, known: Sequence[str] | dict[str, list[str]]) -> list[str]:
@@ -215,10 +223,18 @@ def _number(table: Table, column: str) -> int:
 
 
 def _places(table: Table, *columns: str) -> tuple[int, ...]:
-    try:
-        return tuple(table.columns.index(column) for column in columns)
-    except ValueError:
-        raise _unknown_form(table) from None
+    """Where in a row these columns are: versions may differ in their order, and have others beside them."""
+    places = [_place(table, column) for column in columns]
+    found = tuple(place for place in places if place is not None)
+    if len(found) < len(columns):
+        raise _unknown_form(table)
+    return found
+
+
+def _place(table: Table, column: str) -> int | None:
+    """Where that column is; what a header adds in brackets is not part of its name."""
+    names = [name.partition("(")[0].strip().casefold() for name in table.columns]
+    return names.index(column.casefold()) if column.casefold() in names else None
 
 
 def _unknown_form(table: Table) -> StorageError:
