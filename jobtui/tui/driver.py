@@ -9,10 +9,16 @@ from contextlib import suppress
 from queue import Empty, Full
 
 from textual import events
+from textual.drivers import linux_driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.geometry import Size
 
+from jobtui.tui.key_parser import KeyParser
+
 _PATIENCE_SECONDS = 0.2
+
+# the driver makes its parser itself
+linux_driver.XTermParser = KeyParser  # type: ignore[attr-defined]
 
 
 class SturdyDriver(LinuxDriver):

@@ -141,6 +141,21 @@ def test_a_filter_that_is_typed_again_in_one_go_is_text_and_no_commands(tmp_path
     asyncio.run(run())
 
 
+def test_what_is_typed_after_a_filter_that_came_in_one_go_goes_on_with_it(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, auto=True) as shown:
+            at_once(shown, "/flush")
+            await shown.until(lambda: shown.dashboard.jobs.list.filter_text == "flush")
+            await shown.type("es")
+            await shown.until(lambda: shown.dashboard.jobs.list.filter_text == "flushes")
+            await shown.press("enter", "slash")
+            await shown.until(lambda: shown.dashboard.jobs.typing)
+            await shown.type("x")
+            await shown.until(lambda: shown.dashboard.jobs.list.filter_text == "flushesx")
+
+    asyncio.run(run())
+
+
 def test_keys_after_the_bar_was_left_in_one_go_reach_the_filter(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, auto=True) as shown:

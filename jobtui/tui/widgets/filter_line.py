@@ -26,7 +26,11 @@ class FilterInput(Input):
     def __init__(self, text: str, leave: Callable[[bool], None]) -> None:
         """`leave` is called, at once, when typing is over: with whether what was typed stands."""
         super().__init__(
-            text, placeholder="words  status:failed  space:nba  host:…  cmd:compact  since:2h  !…", compact=True
+            text,
+            placeholder="words  status:failed  space:nba  host:…  cmd:compact  since:2h  !…",
+            # text selected when the focus comes would be replaced by the next key, also what was typed by then
+            select_on_focus=False,
+            compact=True,
         )
         self._leave = leave
 

@@ -1,0 +1,56 @@
+"""What comes from the terminal, read as keys and pastes."""
+
+from __future__ import annotations
+
+import pytest
+from textual import events
+from textual.message import Message
+
+from jobtui.tui.key_parser import KeyParser
+
+_PASTE, _PASTED = "\x1b[200~", "\x1b[201~"
+
+
+def read(*pieces: str) -> list[str]:
+    """The keys, and the pasted texts, of what came in these pieces."""
+    parser = KeyParser()
+    return [_said(message) for piece in pieces for message in parser.feed(piece)]
+
+
+def _said(message: Message) -> str:
+    match message:
+        case events.Key():
+            return message.key
+        case events.Paste():
+            return f"pasted {message.text!r}"
+        case _:
+            return repr(message)
+
+
+@pytest.mark.parametrize(
+    ("sent", "keys"),
+    [
+        ("\x1bt", ["escape", "t"]),
+        ("\x1bT", ["escape", "T"]),
+        ("\x1b2", ["escape", "2"]),
+        ("\x1b:", ["escape", "colon"]),
+        ("\x1b:SHOW\r", ["escape", "colon", "S", "H", "O", "W", "enter"]),
+        ("\x1b/\x1b[A", ["escape", "slash", "up"]),
+        ("\x1b\x1b[A", ["escape", "up"]),
+        ("\x1b[A\x1bOB\x1b[1;2A", ["up", "down", "shift+up"]),
+        ("\x1b\x7f", ["ctrl+w"]),
+        ("\x1bf", ["ctrl+right"]),
+    ],
+)
+def test_esc_and_the_key_soon_after_it_are_two_keys_and_a_terminals_own_sequence_is_one(
+    sent: str, keys: list[str]
+) -> None:
+    assert read(sent) == keys
+
+
+@pytest.mark.parametrize("text", ["", "SHOW JOBS", "a\x1bqb\x1b[Ac\x1b", "\x1b[20", "é\n" * 5000])
+@pytest.mark.parametrize("size", [1, 7, 4096])
+def test_a_paste_is_text_to_its_end_however_it_comes(text: str, size: int) -> None:
+    sent = text + _PASTED + "q"
+    pieces = [sent[place : place + size] for place in range(0, len(sent), size)]
+    assert read("x" + _PASTE, *pieces) == ["x", f"pasted {text!r}", "q"]
