@@ -1,26 +1,22 @@
 """A disk in memory that can lose its power.
 
-`MemoryDisk` is a whole disk behind the history's I/O layer. It writes down everything that is done to it,
-and `after_power_loss` builds what may be left when the power goes after any of these steps: bytes that were
-not synced are there, or not, or some sectors of them; so are sizes, and names in directories that were not
-synced. With `failing`, syncs report an I/O error now and then; what they should have written may then be
-lost for good, and a later sync that succeeds does not bring it back: so do real systems behave.
+`MemoryDisk` is a whole disk behind the history's I/O layer. It writes down everything that is done to it, so
+that `power_cut` can build what may be left. With `failing`, syncs report an I/O error now and then; what they
+should have written may then be lost for good, and a later sync that succeeds does not bring it back: so do
+real systems behave.
 """
 
 from __future__ import annotations
 
-import enum
 import errno
 import itertools
 import os
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from jobtui.history.io import Disk
-
-SECTOR = 512
 
 
 class PowerCut(BaseException):
@@ -105,15 +101,6 @@ Fails = Callable[[Concerned], float]
 CutAt = Callable[[Step], bool]
 
 
-class Names(enum.Enum):
-    """Which of the names that were not synced survive."""
-
-    ALL = enum.auto()
-    NONE = enum.auto()
-    FIRST = enum.auto()
-    SOME = enum.auto()
-
-
 class MemoryDisk(Disk):
     """See the module. `cut_after` is the number of steps after which the power goes.
 
@@ -179,7 +166,7 @@ class MemoryDisk(Disk):
     def write(self, file: int, data: bytes, offset: int) -> None:
         inode = self._open[file]
         self._do(Wrote(inode.number, offset, bytes(data)))
-        _overwrite(inode.data, data, offset)
+        overwrite(inode.data, data, offset)
 
     def sync(self, file: int) -> None:
         self._sync(self._open[file], "sync")
@@ -190,7 +177,7 @@ class MemoryDisk(Disk):
     def truncate(self, file: int, size: int) -> None:
         inode = self._open[file]
         self._do(Cut(inode.number, size))
-        _resize(inode.data, size)
+        resize(inode.data, size)
 
     def read(self, file: int, size: int, offset: int) -> bytes:
         return bytes(self._open[file].data[offset : offset + size])
@@ -319,105 +306,13 @@ def holding(directory: Path) -> MemoryDisk:
     return disk
 
 
-def after_power_loss(log: Sequence[Step], names: Names, dice: random.Random) -> MemoryDisk:
-    """A disk as it may be when the power went after the last step of `log`."""
-    disk = MemoryDisk()
-    inodes: dict[int, list[_Write]] = {}
-    unsynced: list[Named] = []
-    for step in log:
-        match step:
-            case Wrote(inode) | Cut(inode):
-                inodes.setdefault(inode, []).append(_Write(step))
-            case Synced(inode):
-                for write in inodes.get(inode, ()):
-                    write.durable = write.durable or not write.lost
-            case SyncFailed(inode):
-                for write in inodes.get(inode, ()):
-                    write.lost = write.lost or not write.durable
-            case Named():
-                unsynced.append(step)
-            case SyncedDirectory(directory):
-                for named in unsynced:
-                    if named.path.parent == directory:
-                        disk.take_name(named)
-                unsynced = [named for named in unsynced if named.path.parent != directory]
-    for named in _surviving(unsynced, names, dice):
-        disk.take_name(named)
-    disk.forget_unreachable()
-    for inode in dict.fromkeys(disk.files.values()):
-        inode.data = _left_of(inodes.get(inode.number, ()), names, dice)
-    disk.number_from(1 + max(inodes, default=0))
-    return disk
-
-
-@dataclass
-class _Write:
-    step: Wrote | Cut
-    durable: bool = False
-    lost: bool = False
-
-
-def _surviving(unsynced: Sequence[Named], names: Names, dice: random.Random) -> Iterator[Named]:
-    match names:
-        case Names.ALL:
-            yield from unsynced
-        case Names.FIRST:
-            yield from unsynced[: dice.randrange(len(unsynced) + 1)]
-        case Names.SOME:
-            yield from (named for named in unsynced if dice.random() < 0.5)
-        case Names.NONE:
-            return
-
-
-def _left_of(writes: Sequence[_Write], names: Names, dice: random.Random) -> bytearray:
-    data = bytearray()
-    pending = [write for write in writes if not write.durable]
-    how: Callable[[_Write], bool]
-    torn = False
-    if names is Names.ALL:
-        how = _not_lost
-    else:
-        kind = dice.choice(("all", "none", "first", "sectors"))
-        first = set(map(id, pending[: dice.randrange(len(pending) + 1)]))
-        torn = kind == "sectors"
-        how = {
-            "all": _not_lost,
-            "none": lambda write: False,
-            "first": lambda write: id(write) in first,
-            "sectors": lambda write: dice.random() < 0.7,
-        }[kind]
-    for write in writes:
-        if not write.durable and not how(write):
-            continue
-        match write.step:
-            case Cut(_, size):
-                _resize(data, size)
-            case Wrote(_, offset, written) if torn and not write.durable:
-                _overwrite_some(data, written, offset, dice)
-            case Wrote(_, offset, written):
-                _overwrite(data, written, offset)
-    return data
-
-
-def _not_lost(write: _Write) -> bool:
-    return not write.lost
-
-
-def _resize(data: bytearray, size: int) -> None:
+def resize(data: bytearray, size: int) -> None:
+    """Cut the data, or go on with zeros, to be of this size."""
     del data[size:]
     data.extend(bytes(size - len(data)))
 
 
-def _overwrite(data: bytearray, written: bytes, offset: int) -> None:
-    _resize(data, max(len(data), offset + len(written)))
+def overwrite(data: bytearray, written: bytes, offset: int) -> None:
+    """Write into the data, which grows where it must."""
+    resize(data, max(len(data), offset + len(written)))
     data[offset : offset + len(written)] = written
-
-
-def _overwrite_some(data: bytearray, written: bytes, offset: int, dice: random.Random) -> None:
-    end = offset + len(written)
-    _resize(data, max(len(data), end))
-    while offset < end:
-        stop = min((offset // SECTOR + 1) * SECTOR, end)
-        if dice.random() < 0.7:
-            data[offset:stop] = written[len(written) - (end - offset) : len(written) - (end - stop)]
-        offset = stop

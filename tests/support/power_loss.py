@@ -30,13 +30,12 @@ from tests.support.lossy_disk import (
     CutAt,
     MemoryDisk,
     Named,
-    Names,
     PowerCut,
     Said,
     Step,
     SyncFailed,
-    after_power_loss,
 )
+from tests.support.power_cut import Names, after_power_loss
 
 HISTORY = Path("/history")
 LIVES = 4

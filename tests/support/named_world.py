@@ -1,0 +1,18 @@
+"""Spaces, hosts and jobs to complete."""
+
+from __future__ import annotations
+
+from jobtui.language.complete import JobsFor, ids_starting
+
+
+class World:
+    """Five spaces, three hosts and thirty failed jobs."""
+
+    def spaces(self) -> list[str]:
+        return ["nba", "my-space", "图谱", "flush", "no.name"]
+
+    def hosts(self) -> list[str]:
+        return ["local0", "192.168.8.5", "2"]
+
+    def jobs(self, kind: JobsFor, starting: str) -> list[tuple[int, str]]:
+        return [(job, "failed") for job in ids_starting(starting, 30)]

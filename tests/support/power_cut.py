@@ -1,0 +1,130 @@
+"""What may be left of a disk when the power goes after any step of its log.
+
+Bytes that were not synced are there, or not, or some sectors of them; so are sizes, and names in directories
+that were not synced.
+"""
+
+from __future__ import annotations
+
+import enum
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from tests.support.lossy_disk import (
+    Cut,
+    MemoryDisk,
+    Named,
+    Step,
+    Synced,
+    SyncedDirectory,
+    SyncFailed,
+    Wrote,
+    overwrite,
+    resize,
+)
+
+SECTOR = 512
+
+
+class Names(enum.Enum):
+    """Which of the names that were not synced survive."""
+
+    ALL = enum.auto()
+    NONE = enum.auto()
+    FIRST = enum.auto()
+    SOME = enum.auto()
+
+
+def after_power_loss(log: Sequence[Step], names: Names, dice: random.Random) -> MemoryDisk:
+    """A disk as it may be when the power went after the last step of `log`."""
+    disk = MemoryDisk()
+    inodes: dict[int, list[_Write]] = {}
+    unsynced: list[Named] = []
+    for step in log:
+        match step:
+            case Wrote(inode) | Cut(inode):
+                inodes.setdefault(inode, []).append(_Write(step))
+            case Synced(inode):
+                for write in inodes.get(inode, ()):
+                    write.durable = write.durable or not write.lost
+            case SyncFailed(inode):
+                for write in inodes.get(inode, ()):
+                    write.lost = write.lost or not write.durable
+            case Named():
+                unsynced.append(step)
+            case SyncedDirectory(directory):
+                for named in unsynced:
+                    if named.path.parent == directory:
+                        disk.take_name(named)
+                unsynced = [named for named in unsynced if named.path.parent != directory]
+    for named in _surviving(unsynced, names, dice):
+        disk.take_name(named)
+    disk.forget_unreachable()
+    for inode in dict.fromkeys(disk.files.values()):
+        inode.data = _left_of(inodes.get(inode.number, ()), names, dice)
+    disk.number_from(1 + max(inodes, default=0))
+    return disk
+
+
+@dataclass
+class _Write:
+    step: Wrote | Cut
+    durable: bool = False
+    lost: bool = False
+
+
+def _surviving(unsynced: Sequence[Named], names: Names, dice: random.Random) -> Iterator[Named]:
+    match names:
+        case Names.ALL:
+            yield from unsynced
+        case Names.FIRST:
+            yield from unsynced[: dice.randrange(len(unsynced) + 1)]
+        case Names.SOME:
+            yield from (named for named in unsynced if dice.random() < 0.5)
+        case Names.NONE:
+            return
+
+
+def _left_of(writes: Sequence[_Write], names: Names, dice: random.Random) -> bytearray:
+    data = bytearray()
+    pending = [write for write in writes if not write.durable]
+    how: Callable[[_Write], bool]
+    torn = False
+    if names is Names.ALL:
+        how = _not_lost
+    else:
+        kind = dice.choice(("all", "none", "first", "sectors"))
+        first = set(map(id, pending[: dice.randrange(len(pending) + 1)]))
+        torn = kind == "sectors"
+        how = {
+            "all": _not_lost,
+            "none": lambda write: False,
+            "first": lambda write: id(write) in first,
+            "sectors": lambda write: dice.random() < 0.7,
+        }[kind]
+    for write in writes:
+        if not write.durable and not how(write):
+            continue
+        match write.step:
+            case Cut(_, size):
+                resize(data, size)
+            case Wrote(_, offset, written) if torn and not write.durable:
+                _overwrite_some(data, written, offset, dice)
+            case Wrote(_, offset, written):
+                overwrite(data, written, offset)
+    return data
+
+
+def _not_lost(write: _Write) -> bool:
+    return not write.lost
+
+
+def _overwrite_some(data: bytearray, written: bytes, offset: int, dice: random.Random) -> None:
+    end = offset + len(written)
+    resize(data, max(len(data), end))
+    while offset < end:
+        stop = min((offset // SECTOR + 1) * SECTOR, end)
+        if dice.random() < 0.7:
+            data[offset:stop] = written[len(written) - (end - offset) : len(written) - (end - stop)]
+        offset = stop
