@@ -32,22 +32,29 @@ _PLACE_OPTIONS = ("--profile", "--data-dir", "--config", "--nebula", "-u", "--tl
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run jobtui with these arguments (None: the process's own); the answer is the exit status."""
-    if argv is None and _open_the_dashboard(sys.argv[1:]):
-        if os.isatty(0) and os.isatty(1):
-            # ctrl+c amid an import would be a traceback: the C module is there without one, and has no stub
-            import _signal  # type: ignore[import-not-found]
+    # ctrl+c amid an import would be a traceback: the C module is there without one, and has no stub
+    import _signal  # type: ignore[import-not-found]
 
-            if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
-                _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    raises = _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler
+    if argv is None and _open_the_dashboard(sys.argv[1:]):
+        if raises and os.isatty(0) and os.isatty(1):
+            _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
         import gc
 
         from jobtui.cli.front import step_behind_early
 
         gc.disable()  # a tenth of a start; the dashboard enables it again with its first frame
         step_behind_early()
+    elif raises:
+        _signal.signal(_signal.SIGINT, end_at_once)
     from jobtui.cli.start import start
 
     return start(argv)
+
+
+def end_at_once(*_: object) -> None:
+    """What ctrl+c does until there is something to stop: end with its exit status, and without a word."""
+    os._exit(130)
 
 
 def _open_the_dashboard(words: Sequence[str]) -> bool:

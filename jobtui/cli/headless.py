@@ -92,23 +92,28 @@ def _beside_the_owner(profile: Profile) -> Reader | None:
 def _write(profile: Profile, text: str, statements: Sequence[Statement], asked: RunText, label: str) -> int:
     from jobtui.cli.engines import opened
     from jobtui.cli.handing import hand_in
+    from jobtui.cli.waiting import LeftAtOnce
     from jobtui.engine.remote import Remote
     from jobtui.engine.wire import NotTaken
 
     for _ in range(OWNERS):
-        with opened(profile, Run.NONE if asked.detach else Run.SUBMITTED) as desk:
-            if not isinstance(desk, Remote):
-                return _carry_out(desk, text, statements, asked, label)
-            try:
-                return hand_in(desk, profile, text, asked, label)
-            except NotTaken:
-                continue
+        try:
+            with opened(profile, Run.NONE if asked.detach else Run.SUBMITTED) as desk:
+                if not isinstance(desk, Remote):
+                    return _carry_out(desk, text, statements, asked, label)
+                try:
+                    return hand_in(desk, profile, text, asked, label)
+                except NotTaken:
+                    continue
+        except LeftAtOnce as left:
+            return 128 + left.by
     raise CommandError(
         "Whoever had this profile left before it took the text, again and again; nothing was done"
     )
 
 
 def _carry_out(engine: Engine, text: str, statements: Sequence[Statement], asked: RunText, label: str) -> int:
+    """Run the text here; the answer is the exit status. Raises LeftAtOnce where nobody waits for the stop."""
     from jobtui.cli.verdicts import judge
     from jobtui.cli.waiting import LeftAtOnce, waiting_for
 
@@ -120,9 +125,10 @@ def _carry_out(engine: Engine, text: str, statements: Sequence[Statement], asked
             jobs = answer.jobs
             if jobs and not asked.detach:
                 status = judge(waiting.until_ended(jobs), status, quiet=asked.quiet)
-        except LeftAtOnce:
+        except LeftAtOnce as left:
             goes_on = "the cluster goes on" if engine.mirroring is not None else GIVEN_UP
             streams.complain(f"Left at once: {goes_on}")
+            raise LeftAtOnce(waiting.interrupted or left.by) from None  # past those who handed something in
     if waiting.interrupted is not None:
         return 128 + waiting.interrupted
     return status
@@ -145,18 +151,28 @@ def _reach_the_cluster(engine: Engine, waiting: Waiting, statements: Sequence[St
 
 def tell(answer: Answer, asked: RunText, label: str) -> int:
     """Print the results, and what went wrong; the answer is the exit status so far."""
-    output = streams.Output()
-    for piece in printed(answer, asked.format, output.encoding):
-        output.write(f"{piece}\n")
-    output.flush()
+    status = _print(answer, asked)
     for result in answer.results:
         if result.notice and not asked.quiet:
             streams.complain(result.notice)
     failure = answer.failure
     if failure is None:
-        return Exit.DONE
+        return status
     streams.complain(f"{label}:{failure.line}:{failure.column}: {failure.message}")
     return Exit.FAILED
+
+
+def _print(answer: Answer, asked: RunText) -> int:
+    """Print the results; where they can't be printed, say so, for what was queued goes on all the same."""
+    output = streams.Output()
+    try:
+        for piece in printed(answer, asked.format, output.encoding):
+            output.write(f"{piece}\n")
+        output.flush()
+    except CommandError as error:
+        streams.complain(f"jobtui: {error}")
+        return Exit.FAILED
+    return Exit.DONE
 
 
 def _tell_syntax(error: StatementError, asked: RunText, label: str) -> int:

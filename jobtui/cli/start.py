@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from jobtui.cli import streams
 from jobtui.cli.exits import CommandError, Exit
@@ -25,7 +25,10 @@ def start(argv: Sequence[str] | None = None) -> int:
             return answer(words[1:])
         if list(words) == ["--version"]:
             return _show_version()
-        return _carry_out(_asked(words, piped=streams.is_fed()))
+        wanted = _asked(words, piped=streams.is_fed())
+        work = _work(wanted)
+        _hear_interrupts(wanted)
+        return work()
     except CommandError as error:
         streams.complain(f"jobtui: {error}")
         return error.status
@@ -57,59 +60,75 @@ def _asked(words: Sequence[str], *, piped: bool) -> asked.Asked:
     return parse_arguments(words, piped=piped)
 
 
-def _carry_out(wanted: asked.Asked) -> int:
+def _work(wanted: asked.Asked) -> Callable[[], int]:
+    """What is to be done, with all that it needs imported."""
+    from functools import partial
+
     from jobtui.cli import asked
 
     match wanted:
         case asked.ShowHelp(verb):
             from jobtui.cli.help_command import show_help
 
-            return show_help(verb)
+            return partial(show_help, verb)
         case asked.Teach(words):
             from jobtui.cli.help_command import teach
 
-            return teach(words)
+            return partial(teach, words)
         case asked.ShowCompletion(shell):
             from jobtui.cli.completing.scripts import SCRIPTS
 
-            return _print(SCRIPTS[shell])
+            return partial(_print, SCRIPTS[shell])
         case asked.ShowVersion():
-            return _show_version()
+            return _show_version
         case asked.RunText():
             from jobtui.cli.headless import run_text
 
-            return run_text(wanted)
+            return partial(run_text, wanted)
         case asked.Load():
             from jobtui.cli.load import load
 
-            return load(wanted)
+            return partial(load, wanted)
         case asked.Dump():
             from jobtui.cli.dump import dump
 
-            return dump(wanted)
+            return partial(dump, wanted)
         case asked.Serve():
             from jobtui.cli.serve import serve
 
-            return serve(wanted)
+            return partial(serve, wanted)
         case asked.ConfigCommand():
             from jobtui.cli.config_command import config_command
 
-            return config_command(wanted)
+            return partial(config_command, wanted)
         case asked.HistoryCommand():
             from jobtui.cli.history_command import history_command
 
-            return history_command(wanted)
+            return partial(history_command, wanted)
         case asked.Examine():
             from jobtui.cli.doctor import doctor
 
-            return doctor(wanted)
+            return partial(doctor, wanted)
         case asked.OpenDashboard() | asked.OpenDemo():
             import gc
 
             gc.disable()  # a tenth of a start; the dashboard enables it again with its first frame
             from jobtui.cli.dashboard import open_dashboard
 
-            return open_dashboard(wanted)
+            return partial(open_dashboard, wanted)
+
+
+def _hear_interrupts(wanted: asked.Asked) -> None:
+    """From here on ctrl+c is an exception, so that what was begun is put in order.
+
+    A text has nothing to put in order before it listens by itself, and much to import.
+    """
+    import _signal  # type: ignore[import-not-found]
+
+    from jobtui.cli import asked, end_at_once
+
+    if _signal.getsignal(_signal.SIGINT) is end_at_once and not isinstance(wanted, asked.RunText):
+        _signal.signal(_signal.SIGINT, _signal.default_int_handler)
 
 
 def _show_version() -> int:

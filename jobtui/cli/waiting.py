@@ -136,7 +136,9 @@ class Waiting(Listening):
             asked.add_done_callback(partial(self._stop_answered, job_id))
 
     def _stop_answered(self, job_id: int, asked: Future[Answer]) -> None:
-        """Tell why a job is not being stopped, unless it had ended by itself."""
+        """Tell why a job is not being stopped, unless it had ended by itself or we are leaving."""
+        if asked.cancelled():
+            return
         failure = asked.result().failure
         job = self._engine.job(job_id)
         if failure is not None and job is not None and not (job.status.ended or job.stopping):

@@ -150,6 +150,17 @@ def test_a_stdout_that_can_not_be_written_is_an_error(jobtui: CommandLine) -> No
         )
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_what_was_queued_goes_on_to_its_end_where_stdout_can_not_be_written(nba: CommandLine) -> None:
+    with Path("/dev/full").open("wb") as full, nba.started("-e", "ADMIN FLUSH nba", stdout=full) as process:
+        assert process.stderr is not None
+        assert process.wait(60) == 1
+        said = process.stderr.read().decode().splitlines()
+    assert said[0] == "jobtui: stdout can't be written: No space left on device"
+    assert said[1].startswith("Job 1 (flush nba) finished")
+    assert nba.status(1) == "finished"
+
+
 def test_closed_standard_streams_are_nobodys_error(nba: CommandLine) -> None:
     closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *nba.words("-e", "ADMIN FLUSH nba; SHOW JOBS")]
     assert subprocess.run(closed, env=nba.environment, timeout=60).returncode == 0

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -52,3 +55,51 @@ def test_a_killed_run_is_told_at_the_next_start_and_can_be_recovered(slow: Comma
     assert (job["Status"], job["reason"]) == ("failed", "interrupted: jobtui ended while it ran")
     assert slow.rows("SHOW JOB 2")[0]["Status"] == "finished"
     assert len(slow.done("dump", "nba").splitlines()) == 10_000
+
+
+def test_who_does_not_wait_for_the_stop_leaves_at_once(slow: CommandLine) -> None:
+    with slow.started("-e", "ADMIN COMPACT nba") as process:
+        eventually(lambda: slow.is_running(1))
+        for worker in workers_of(process.pid):
+            os.kill(worker, signal.SIGSTOP)  # it hears of no stop
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        assert process.stderr.readline() == b"Stopping job 1; once more leaves at once\n"
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == b"Left at once: the next start marks what still ran as failed\n"
+
+
+AMID_AN_IMPORT = """
+import os, signal, sys
+
+class Interrupted:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupted())
+from jobtui.cli import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("module", ["jobtui.cli.start", "jobtui.language", "jobtui.engine.engine"])
+def test_an_interrupt_before_anything_was_begun_ends_without_a_word(nba: CommandLine, module: str) -> None:
+    words = [
+        sys.executable,
+        "-c",
+        AMID_AN_IMPORT.format(module=module),
+        *nba.words("-e", "ADMIN FLUSH nba")[3:],
+    ]
+    ended = subprocess.run(
+        words, env=nba.environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=60
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, b"", b"")
+    assert nba.rows("SHOW JOBS") == []
+
+
+def workers_of(pid: int) -> set[int]:
+    children = (task / "children" for task in Path(f"/proc/{pid}/task").iterdir())
+    return {int(child) for listed in children for child in listed.read_text().split()}
