@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from nebula3.common.ttypes import DateTime, Value
 
 from jobtui.model import Status
 from jobtui.storage.base import Code, LinkState
@@ -294,6 +295,23 @@ def test_a_dropped_space_is_missing() -> None:
                     error = await failure(asked)
                     assert (error.code, error.detail) == (Code.MISSING, "SpaceNotFound: SpaceName `nba`")
                 assert [space.name for space in await mirror.spaces()] == ["other"]
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    "odd", [{"year": 0, "month": 0, "day": 0}, {"sec": 60}, {"year": 9999, "month": 12, "day": 31}, {"year": 1}]
+)
+def test_a_time_that_no_clock_could_show_is_none_and_spoils_nothing_else(odd: dict[str, int]) -> None:
+    async def test() -> None:
+        cluster = Cluster()
+        first, second = cluster.ended_job("nba"), cluster.ended_job("nba")
+        noon = {"year": 2019, "month": 12, "day": 17, "hour": 23, "minute": 0, "sec": 0, "microsec": 0}
+        cluster.spaces["nba"].jobs[first].stop = Value(dtVal=DateTime(**noon | odd))  # type: ignore[assignment]
+        with GraphdDouble(cluster) as graphd:
+            async with mirrored(graphd) as mirror:
+                listed = {job.id: job for job in await mirror.jobs("nba")}
+                assert (listed[first].stop, listed[second].stop) == (None, cluster.now)
 
     run(test())
 

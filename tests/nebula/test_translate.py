@@ -43,10 +43,12 @@ def hosts(*rows: tuple[Cell, ...]) -> Table:
         ("IN_PROGRESS", Status.RUNNING, ""),
         ("INVALID", Status.FAILED, "INVALID"),
         ("PAUSED", Status.FAILED, "PAUSED"),
+        ("", Status.FAILED, "the cluster tells no status of it"),
+        (None, Status.FAILED, "the cluster tells no status of it"),
     ],
 )
 def test_a_status_is_ours_and_an_unknown_one_is_failed_with_its_name_for_a_reason(
-    word: str, status: Status, reason: str
+    word: str | None, status: Status, reason: str
 ) -> None:
     (job,) = translate.jobs(listed((7, "FLUSH", word, NINE, TEN)))
     assert (job.status, job.reason) == (status, reason)

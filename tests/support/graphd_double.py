@@ -236,6 +236,8 @@ def _data(table: Rows) -> DataSet:
 
 
 def _value(cell: object) -> Value:
+    if isinstance(cell, Value):
+        return cell
     if isinstance(cell, str):
         return Value(sVal=cell.encode())
     if isinstance(cell, int):

@@ -19,6 +19,7 @@ from jobtui.storage.base import Code, Host, MirroredJob, Space, StorageError
 from jobtui.storage.nebula.table import Cell, Refusal, Table
 
 LEFT_BEHIND = "its job ended without it; the host may go on"
+NO_STATUS = "the cluster tells no status of it"
 NO_REASON = frozenset({"", "SUCCEEDED", "E_JOB_SUBMITTED"})
 _STATUSES = {status.name: status for status in Status} | {
     "SUCCEEDED": Status.FINISHED,  # a data balance's own words
@@ -31,7 +32,7 @@ _METAD_LOST = re.compile(r"rpc failure", re.IGNORECASE)
 def status_of(word: str) -> tuple[Status, str]:
     """Our status for the cluster's word, and its reason: an unknown word is failed, with its name for one."""
     known = _STATUSES.get(word.upper())
-    return (Status.FAILED, word) if known is None else (known, "")
+    return (Status.FAILED, word or NO_STATUS) if known is None else (known, "")
 
 
 def command_of(word: str) -> str:
@@ -124,7 +125,7 @@ def is_leader_change(refusal: Refusal) -> bool:
 
 
 def _outline(job_id: Cell, command: Cell, word: Cell, start: Cell, stop: Cell) -> MirroredJob:
-    status, reason = status_of(str(word))
+    status, reason = status_of(str(word or ""))
     return MirroredJob(
         id=int(str(job_id)),
         command=command_of(str(command)),
@@ -137,7 +138,7 @@ def _outline(job_id: Cell, command: Cell, word: Cell, start: Cell, stop: Cell) -
 
 
 def _task(number: int, row: Sequence[Cell]) -> Task:
-    status, reason = status_of(str(row[2]))
+    status, reason = status_of(str(row[2] or ""))
     reason = reason or _why(status, row)
     start, stop = _time(row[3]), _time(row[4]) if status.ended else None
     return Task(

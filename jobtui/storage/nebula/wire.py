@@ -235,10 +235,15 @@ def _cell(value: Any) -> Cell:
     return None
 
 
-def _time(held: DateTime) -> datetime:
-    return datetime(
-        held.year, held.month, held.day, held.hour, held.minute, held.sec, held.microsec, tzinfo=UTC
-    )
+def _time(held: DateTime) -> datetime | None:
+    """The time, None where it is none that a clock in any zone could show: a zeroed one, or a 60th second."""
+    try:
+        told = datetime(
+            held.year, held.month, held.day, held.hour, held.minute, held.sec, held.microsec, tzinfo=UTC
+        )
+    except (ValueError, OverflowError):
+        return None
+    return told if datetime.min.year < told.year < datetime.max.year else None
 
 
 def _bytes(text: str) -> bytes:
