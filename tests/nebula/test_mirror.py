@@ -307,7 +307,7 @@ def test_a_time_that_no_clock_could_show_is_none_and_spoils_nothing_else(odd: di
         cluster = Cluster()
         first, second = cluster.ended_job("nba"), cluster.ended_job("nba")
         noon = {"year": 2019, "month": 12, "day": 17, "hour": 23, "minute": 0, "sec": 0, "microsec": 0}
-        cluster.spaces["nba"].jobs[first].stop = Value(dtVal=DateTime(**noon | odd))  # type: ignore[assignment]
+        cluster.spaces["nba"].jobs[first].stop = Value(dtVal=DateTime(**noon | odd))
         with GraphdDouble(cluster) as graphd:
             async with mirrored(graphd) as mirror:
                 listed = {job.id: job for job in await mirror.jobs("nba")}
