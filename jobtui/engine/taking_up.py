@@ -36,8 +36,8 @@ async def _tell_of_interrupted(engine: Engine) -> None:
             lambda book: [lifecycle.interrupted(book.get(job.id) or job, now) for job in found]
         )
         ids = [job.id for job in found]
-        again = f"RECOVER JOB {', '.join(map(str, ids[:10]))} runs it again"
-        were = "was" if len(ids) == 1 else "were"
+        were, them = ("was", "it") if len(ids) == 1 else ("were", "them")
+        again = f"RECOVER JOB {', '.join(map(str, ids[:10]))} runs {them} again"
         engine.publish([Notice(f"{_jobs(ids)} {were} {lifecycle.INTERRUPTED}; {again}")])
 
 

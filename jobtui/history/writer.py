@@ -267,10 +267,13 @@ class Writer:
     def _seal_now(self, sealing: Sealing) -> None:
         try:
             at_ease(self.store.vault.seal(sealing))
-        except UnsureError as error:
-            self.store.fail(error)
         except OSError as error:
-            self.store.put_off(error)
+            if isinstance(error, UnsureError):
+                self.store.fail(error)
+            else:
+                self.store.put_off(error)
+        except Exception as error:
+            self.store.fail(error)
 
     def _archive_now(self, sealing: Sealing | None, order: _Archive) -> None:
         try:

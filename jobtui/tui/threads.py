@@ -16,7 +16,8 @@ async def in_thread(work: Callable[[], T]) -> T:
     done: Future[T] = Future()
 
     def run() -> None:
-        done.set_running_or_notify_cancel()
+        if not done.set_running_or_notify_cancel():
+            return  # who asked has left already
         try:
             done.set_result(work())
         except BaseException as error:  # given to the one who awaits it

@@ -15,9 +15,10 @@ import pytest
 from jobtui.history import Health, History, Query, StoreError, StoreFailed, StoreLocked, writer
 from jobtui.history.io import Disk
 from jobtui.history.store import Limits, Store
+from jobtui.history.vault import Vault
 from jobtui.model import Job, Status
 from tests.support import made_jobs
-from tests.support.filled_history import new_job
+from tests.support.filled_history import after_opening_again, new_job
 from tests.support.made_jobs import replace
 
 SMALL = Limits(journal=20_000, leftover=10_000, blanks=4096)
@@ -232,6 +233,23 @@ def test_a_mistake_of_ours_while_writing_is_told_and_ends_the_writing(
     again = History.open(tmp_path)
     assert again.live() == (first,)
     again.close()
+
+
+def test_a_mistake_of_ours_while_sealing_is_told_and_ends_the_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = History.open(tmp_path, limits=SMALL)
+    monkeypatch.setattr(Vault, "seal", lambda self, sealing: 1 / 0)
+    jobs = {}
+    while history.health is Health.OK:
+        job = new_job(history)
+        if history.commit(job).exception() is None:
+            jobs[job.id] = job
+    assert history.health is Health.READ_ONLY
+    assert "division by zero" in history.trouble
+    history.close()
+    monkeypatch.undo()
+    assert after_opening_again(tmp_path) == jobs
 
 
 def test_a_commit_of_nothing_new_is_done_and_writes_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,33 @@
+"""Work on a thread of its own, awaited by the screen."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from jobtui.tui.threads import in_thread
+
+
+def test_who_leaves_before_the_work_has_begun_leaves_no_error_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[Callable[[], None]] = []
+    done: list[int] = []
+
+    async def leave_at_once() -> None:
+        monkeypatch.setattr(threading.Thread, "start", lambda thread: held.append(thread.run))
+        waiting = asyncio.ensure_future(in_thread(lambda: done.append(1)))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(leave_at_once())
+    held[0]()
+    assert not done
+
+
+def test_what_the_work_raises_is_raised_where_it_is_awaited() -> None:
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(in_thread(lambda: 1 / 0))
