@@ -42,6 +42,10 @@ class Stage(Protocol):
         """Say it in passing."""
         ...
 
+    def mind(self, jobs: Sequence[int]) -> None:
+        """Have the end of these jobs told."""
+        ...
+
     def log_statement(self, text: str, answer: Answer) -> None:
         """Note in the transcript what was run and what came of it."""
         ...
@@ -128,9 +132,9 @@ class Deeds:
             return False
         answer = await self._run(text)
         jobs = [job for result in answer.results for job in result.jobs]
-        self._shared.submitted.update(jobs)
         if jobs:
             self._stage.tell(f"job {units.ids(jobs)}: {text.removeprefix('ADMIN ').lower().split()[0]} {space}")
+            self._stage.mind(jobs)
         return answer.failure is None
 
     @staticmethod
@@ -193,7 +197,6 @@ class Deeds:
         started = [job for answer in answers for result in answer.results for job in result.jobs]
         said: list[str] = []
         if started:
-            self._shared.submitted.update(started)
             said.append(_again(started, plan.touched))
         elif done and len(failures) < len(answers):
             said.append(f"{done}: {units.many(len(plan.touched), 'job')} ({units.ids(plan.touched)})")
@@ -203,6 +206,7 @@ class Deeds:
             said.append(plan.passed_over)
         if said:
             self._stage.tell("\n".join(said), "error" if failures else "information")
+        self._stage.mind(started)
 
 
 def _again(started: Sequence[int], of: Sequence[int]) -> str:

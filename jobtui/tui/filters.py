@@ -69,8 +69,8 @@ class _Reading:
 
     def term(self, turned: bool, kind: str, value: str, typed: str) -> None:
         """Take one term in."""
-        if not value:
-            return
+        if not value or typed == "!":
+            return  # begun, and saying nothing yet
         if kind == "status":
             for word in value.split(","):
                 self._status(turned, word)

@@ -47,7 +47,7 @@ def first_steps(context: Context, archived: bool, width: int) -> tuple[Line, ...
     else:
         space = spaces[0]
     if context.space is None:
-        steps.append((f"USE {space}", "chooses it", ""))
+        steps.append((f"USE {space}", "chooses the space", ""))
     steps.append(("ADMIN FLUSH", "a first job", ": its memtables go to disk"))
     steps.append(("ADMIN COMPACT", "a second one", ": its files are merged"))
     wide = max(len(text) for text, _, _ in steps) + 3

@@ -1,6 +1,11 @@
 import asyncio
+from concurrent.futures import Future
 from pathlib import Path
 
+import pytest
+
+from jobtui.engine.desk import Answer, Session
+from jobtui.engine.engine import Engine
 from jobtui.model import Status
 from jobtui.storage.base import Code
 from tests.support.dashboards import stage
@@ -121,9 +126,37 @@ def test_what_cannot_be_written_is_told_with_its_reason_and_nothing_is_shown_as_
 def test_the_first_steps_leave_out_what_is_done(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path) as shown:
-            await shown.shows("No jobs yet", "chooses it")
+            await shown.shows("No jobs yet", "chooses the space")
             await shown.say("USE nba")
-            await shown.shows_no_more("chooses it")
+            await shown.shows_no_more("chooses the space")
             await shown.shows("ADMIN FLUSH")
+
+    asyncio.run(run())
+
+
+def test_a_job_that_ended_before_its_submission_was_answered_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[tuple[Future[Answer], Future[Answer]]] = []
+    execute = Engine.execute
+
+    def answered_late(engine: Engine, text: str, session: Session) -> Future[Answer]:
+        held.append((execute(engine, text, session), Future()))
+        return held[-1][1]
+
+    async def run() -> None:
+        async with stage(tmp_path, auto=True) as shown:
+            monkeypatch.setattr(Engine, "execute", answered_late)
+            await shown.press("colon")
+            await shown.type("ADMIN FLUSH nba")
+            await shown.press("enter")
+            await shown.shows("✔ 1")
+            assert "job 1 flush nba finished" not in shown.screen
+            ((real, late),) = held
+            late.set_result(real.result())
+            await shown.shows("job 1 flush nba finished")
+            assert not shown.app.context.submitted
+            told = [notice.message for notice in shown.app._notifications]
+            assert sum("job 1 flush nba finished" in text for text in told) == 1
 
     asyncio.run(run())

@@ -38,6 +38,8 @@ def test_an_empty_text_lets_everything_through() -> None:
         ("local0:9779", Filter(words=("local0:9779",))),
         ("space:", Filter()),
         ("status:", Filter()),
+        ("nba !", Filter(words=("nba",))),
+        ('"!"', Filter(words=("!",))),
         ("[/nope]", Filter(words=("[/nope]",))),
     ],
 )

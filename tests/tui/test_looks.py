@@ -141,3 +141,21 @@ def test_a_terminal_that_is_too_small_says_so(tmp_path: Path) -> None:
             assert "too small" not in shown.screen
 
     asyncio.run(run())
+
+
+def test_nothing_else_is_seen_where_it_is_too_small_and_one_types_on_once_there_is_room(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, size=(80, 24)) as shown:
+            await shown.say("USE nba")
+            await shown.press("colon")
+            await shown.type("SHO")
+            await shown.shows("done", "SHOW")
+            await shown.pilot.resize_terminal(30, 8)
+            await shown.shows("too small: 30x8")
+            await shown.until(lambda: len([row for row in shown.screen.split("\n") if row.strip()]) == 1)
+            await shown.pilot.resize_terminal(80, 24)
+            await shown.until(lambda: shown.dashboard.bar.typing)
+            await shown.type("W HOSTS")
+            await shown.shows("SHOW HOSTS")
+
+    asyncio.run(run())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from textual.app import ComposeResult
 
 from jobtui.engine.failures import StorageError, StoreError
+from jobtui.model import Job
 from jobtui.tui.base_app import InkScreen
 from jobtui.tui.commands import BY_ID, LOOKING, SEARCHING, SIDEWAYS, Command
 from jobtui.tui.context import Context
@@ -66,6 +67,18 @@ class Conversation(InkScreen):
             self.transcript.add([Said(((text, Ink.WARNING),)) for text in troubles])
             key = self.context.keymap.shown(BY_ID["transcript"])
             self.tell(f"{len(troubles)} {many}: {key} tells which and why", "warning")
+
+    def tell_ends(self, jobs: Sequence[Job]) -> None:
+        """Say that these jobs have ended."""
+        raise NotImplementedError
+
+    def mind(self, jobs: Sequence[int]) -> None:
+        """Have the end of jobs that were submitted here told: at once where it came before the answer."""
+        found = {job_id: self.context.desk.job(job_id) for job_id in jobs}
+        ended = [job for job in found.values() if job is not None and job.status.ended]
+        self.context.submitted.update(found.keys() - {job.id for job in ended})
+        if ended:
+            self.tell_ends(ended)
 
     def leave_bar(self) -> None:
         """Give the focus back to where one was."""
@@ -160,7 +173,7 @@ class Conversation(InkScreen):
         syntax = answer.failure is not None and answer.failure.syntax
         if not syntax or self.context.settings.keep_failed:
             self.context.typed.add(text.strip())
-        self.context.submitted.update(job for result in answer.results for job in result.jobs)
+        self.mind(answer.jobs)
         if answer.jobs:
             self.submitted_here(answer.jobs[-1])
         self.space_chosen()

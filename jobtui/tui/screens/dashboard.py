@@ -10,9 +10,9 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
-from textual.geometry import Size
 from textual.widget import Widget
 
+from jobtui.model import Job
 from jobtui.tui import units
 from jobtui.tui.alarms import alarm
 from jobtui.tui.commands import Command, Where, bindings, commands
@@ -30,14 +30,13 @@ from jobtui.tui.views.jobs import JobsView
 from jobtui.tui.watching import endings
 from jobtui.tui.widgets.header import Header, Standing
 from jobtui.tui.widgets.lines_view import LinesView
+from jobtui.tui.widgets.too_small import TooSmall
 
 if TYPE_CHECKING:
     from jobtui.tui.application import DashboardApp
     from jobtui.tui.errands import Errands
     from jobtui.tui.leaving import Leaving
     from jobtui.tui.views.places import PlacesView
-
-LEAST = Size(40, 10)
 
 
 class Stage(Container):
@@ -58,7 +57,7 @@ class Dashboard(Conversation):
         self.alarm = LinesView(id="alarm")
         self.jobs = JobsView(context, id="jobs")
         self.stage = Stage(self.jobs, id="stage")
-        self.too_small = LinesView(id="too-small")
+        self.too_small = TooSmall(id="too-small")
         self.place: View = self.jobs
         self._views: dict[str, View] = {"jobs": self.jobs}
         self._flags: tuple[str, ...] = ()
@@ -94,9 +93,13 @@ class Dashboard(Conversation):
             for job in minded:
                 self.context.watched.discard(job.id)
                 self.context.submitted.discard(job.id)
-            text, severity = endings(minded)
-            self.tell(text, severity)
-            self.ring(text)
+            self.tell_ends(minded)
+
+    def tell_ends(self, jobs: Sequence[Job]) -> None:
+        """Jobs that are minded have ended."""
+        text, severity = endings(jobs)
+        self.tell(text, severity)
+        self.ring(text)
 
     def tick(self) -> None:
         """A second passed."""
@@ -222,13 +225,7 @@ class Dashboard(Conversation):
 
     def on_resize(self, event: events.Resize) -> None:
         """Textual's hook: say so where nothing sensible fits."""
-        small = event.size.width < LEAST.width or event.size.height < LEAST.height
-        self.set_class(small, "-too-small")
-        if small:
-            if self.too_small.parent is None:
-                self.mount(self.too_small)
-            text = f"too small: {event.size.width}x{event.size.height}, needs {LEAST.width}x{LEAST.height}"
-            self.too_small.show([((line, Ink.WARNING),) for line in wrap(text, event.size.width)])
+        self.too_small.fit(self, event.size)
         self.stand()
 
     @property
