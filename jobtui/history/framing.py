@@ -14,7 +14,6 @@ from zlib import crc32
 
 MAGIC: Final = b'{"crc":"'
 HEAD: Final = len(MAGIC) + len('xxxxxxxx",')
-_NUMBER: Final = slice(len(MAGIC), len(MAGIC) + 8)
 
 
 def framed(payload: bytes) -> bytes:

@@ -65,14 +65,6 @@ def line_width(line: Iterable[Piece]) -> int:
     return sum(width_of(text) for text, _ in line)
 
 
-def spread(left: Line, right: Line, width: int, rule: str = " ", ink: Ink = Ink.PLAIN) -> Line:
-    """`left` and `right` at the two ends of `width` cells; the right one gives way where both don't fit."""
-    gap = width - line_width(left) - line_width(right)
-    if gap >= 1:
-        return (*left, (rule * gap, ink), *right)
-    return cut(left, width)
-
-
 def cut(line: Line, width: int) -> Line:
     """The line in at most `width` cells; the piece that does not fit ends in an ellipsis."""
     kept: list[Piece] = []
