@@ -51,11 +51,14 @@ class Door:
             raise PermissionError(f"{self._path.parent} belongs to another user")
         self._path.parent.chmod(0o700)
         self._path.unlink(missing_ok=True)
-        before = os.umask(0o177)
+        listener = socket.socket(socket.AF_UNIX)
         try:
-            self._server = await asyncio.start_unix_server(self._meet, self._path, limit=wire.LONGEST_LINE)
-        finally:
-            os.umask(before)
+            listener.bind(str(self._path))
+            self._path.chmod(0o600)
+            self._server = await asyncio.start_unix_server(self._meet, sock=listener, limit=wire.LONGEST_LINE)
+        except BaseException:
+            listener.close()
+            raise
 
     def close(self) -> None:
         """Listen no longer, and leave no socket behind. What was asked before is still answered."""
