@@ -35,6 +35,13 @@ WORDS = [
     ("Not implemented: something", Code.UNSUPPORTED),
     ("Invalid argument: leveldb.BytewiseComparator: does not match existing comparator mine", Code.UNSUPPORTED),
     ("Invalid argument: Could not find option: x", Code.UNSUPPORTED),
+    ("Invalid argument: Column family not found: edges", Code.UNSUPPORTED),
+    (
+        "Corruption: IO error: No such file or directory: While open a file for random read: /x/000008.sst: "
+        "No such file or directory The file /x/MANIFEST-000019 may be corrupted.",
+        Code.MISSING,
+    ),
+    ("IO error: While open a file for appending: /x/000012.sst: Invalid argument", Code.IO),
     ("IO error: Input/output error", Code.IO),
     ("what nobody foresaw", Code.IO),
 ]

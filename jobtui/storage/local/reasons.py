@@ -34,11 +34,14 @@ _SIGNS: tuple[tuple[str, Code], ...] = (
     (r"No space left|Compaction too large|Disk quota exceeded|NoSpace", Code.DISK_FULL),
     (r"lock hold by current process|While lock file", Code.LOCKED),
     (r"Permission denied|Read-only file system|Operation not permitted", Code.ACCESS),
+    # a file that the MANIFEST names and that is not there, RocksDB calls corrupt as well
+    (r"No such file or directory: While open a file", Code.MISSING),
     (r"Corruption|checksum mismatch|truncated record|bad magic", Code.CORRUPT),
     (r"No such file or directory|does not exist|NotFound", Code.MISSING),
     (
         r"Not implemented|not supported|Could not find option|Unrecognized option|comparator"
-        r"|merge_operator is not|Column families not opened|unknown (?:checksum|compression)",
+        r"|merge_operator is not|Column families not opened|unknown (?:checksum|compression)"
+        r"|^Invalid argument: ",  # the system's own words for that come behind a file's name
         Code.UNSUPPORTED,
     ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from rocksdict import AccessType, Options, Rdict
@@ -16,7 +17,10 @@ from jobtui.storage.local.worker.database import Opened
 from jobtui.storage.local.worker.manifest import Watch
 from jobtui.storage.local.worker.options import Shared
 
-_STYLE = re.compile(r"^\s*compaction_style=(\w+)", re.MULTILINE)
+# a family's section of an OPTIONS file; RocksDB escapes these characters of its name
+_FAMILY = re.compile(r'^\[CFOptions "([^\n]*)"\]$.*?^\s*compaction_style=(\w+)', re.MULTILINE | re.DOTALL)
+_ESCAPES = str.maketrans({"\\": r"\\", "#": r"\#", ":": r"\:", "\r": r"\r", "\n": r"\n"})
+_STILL = {"kCompactionStyleFIFO", "kCompactionStyleNone"}
 
 
 class AdoptedKeeper:
@@ -64,15 +68,19 @@ class AdoptedKeeper:
             self._watch.opened()
 
     def _open(self, read_only: bool) -> Opened:
-        style = self._styles()
         options, families = Options.load_latest(str(self.path), cache=self._shared.cache)
         options.enable_statistics()
+        options.set_error_if_exists(False)  # its owner made it with that, and clears it to open it again
         for each in families.values():
             each.set_disable_auto_compactions(True)  # what was asked for is done, and nothing else
         access = AccessType.read_only(False) if read_only else AccessType.read_write()
+        styles = self._styles(families)
         main = Rdict(str(self.path), options=options, column_families=families, access_type=access)
-        others = [main.get_column_family(name) for name in families if name != "default"]
-        return Opened(main, (main, *others), options, style <= {"kCompactionStyleLevel"}, read_only)
+        handles = {"default": main}
+        handles.update((name, main.get_column_family(name)) for name in families if name != "default")
+        still = tuple(handles[name] for name, style in styles.items() if style in _STILL)
+        levelled = set(styles.values()) - _STILL <= {"kCompactionStyleLevel"}
+        return Opened(main, tuple(handles.values()), options, levelled, still, read_only)
 
     def _named(self) -> set[str]:
         opened = self._open(read_only=True)
@@ -82,9 +90,11 @@ class AdoptedKeeper:
             for family in reversed(opened.families):
                 family.close()
 
-    def _styles(self) -> set[str]:
+    def _styles(self, names: Iterable[str]) -> dict[str, str]:
+        """The families' compaction styles, as far as its newest OPTIONS file tells them."""
         files = sorted(self.path.glob("OPTIONS-*"), key=lambda file: file.name)
-        return set(_STYLE.findall(files[-1].read_text("utf-8", "replace"))) if files else set()
+        told = dict(_FAMILY.findall(files[-1].read_text("utf-8", "replace"))) if files else {}
+        return {name: told[escaped] for name in names if (escaped := name.translate(_ESCAPES)) in told}
 
     def _refuse_locked(self) -> None:
         """Say at once that the owner is at work: the looks that come before opening would find it half done."""

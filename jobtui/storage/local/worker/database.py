@@ -27,14 +27,15 @@ T = TypeVar("T")
 class Opened:
     """A handle: the database, each of its column families, and the options that hold its counters.
 
-    `levelled`: its compactions move everything out of level 0. `dying`: a stop hit it, and whatever is asked
-    of it now fails or does nothing.
+    `levelled`: its compactions move everything out of level 0. `still`: the families whose files no compaction
+    moves or merges. `dying`: a stop hit it, and whatever is asked of it now fails or does nothing.
     """
 
     main: Rdict
     families: tuple[Rdict, ...]
     options: Options
     levelled: bool = True
+    still: tuple[Rdict, ...] = ()
     read_only: bool = False
     dying: bool = False
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from jobtui.model import Level, Stats
 from jobtui.storage.local.worker.database import Opened
+
+_LISTED = re.compile(r"^ (\d+):\d+\[", re.MULTILINE)  # a file of a family, as RocksDB lists them
+_NUMBER = re.compile(r"\d+")
 
 
 def look(opened: Opened) -> Stats:
@@ -41,5 +46,12 @@ def total(opened: Opened, name: str) -> int:
 
 
 def files_by_level(opened: Opened) -> dict[str, int]:
-    """The level that each live SST file is at."""
-    return {file["name"]: file["level"] for file in opened.main.live_files()}
+    """The level that each live SST file is at, but for those that no compaction moves."""
+    still: set[int] = set()
+    for family in opened.still:
+        still.update(int(number) for number in _LISTED.findall(family.property_value("rocksdb.sstables") or ""))
+    return {
+        file["name"]: file["level"]
+        for file in opened.main.live_files()
+        if not still or int(_NUMBER.findall(file["name"])[0]) not in still
+    }
