@@ -205,11 +205,14 @@ def _misplaced(here: Situation) -> Remark | None:
         return Remark(f"IF {'NOT EXISTS' if verb == 'CREATE' else 'EXISTS'} stands before the name")
     if verb != "SHOW" or not here.may_end:
         return None
+    said = {keyword(here.written(at)) for at in range(here.at)}
+    if "JOBS" not in said:
+        return None
     if word in STATUSES:
         return Remark(f"the status stands before JOBS: SHOW {word} JOBS", f"SHOW {word} JOBS")
     if word == "WHERE":
         return Remark("say which by status or space, as in SHOW FAILED JOBS IN nba")
-    if word == "IN":
+    if word == "IN" and "LIMIT" in said:
         return Remark("IN stands before LIMIT")
     return None
 

@@ -58,6 +58,8 @@ class StatementError(Exception):
         """The line before, in and after the span, printable and together at most `width` - 1 cells."""
         start, end = self.span
         first = _line_start(self.text, start)
+        if first == 0 and start > 0 and self.text.startswith(BYTE_ORDER_MARK):
+            first = 1
         before = printable(self.text[max(first, start - width) : start])
         cut_left = first < start - width
         on_line = self.text[start : start + width]

@@ -76,6 +76,7 @@ _BLANK: Final = re.compile(f"[{BLANKS}]*+")
 _ESCAPED_WELL: Final = re.compile(r"""[^\\]*+(?:\\["'\\nt][^\\]*+)*+""")
 _NOT_QUOTABLE: Final = re.compile("[.\t\r\n\ud800-\udfff]")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_PAIR: Final = '" "'
 _OPENERS: Final = {"`": "back-quote", '"': "string", "'": "string"}
 
 _LOOKALIKES: Final = str.maketrans(
@@ -202,6 +203,10 @@ def _stranger_flaw(text: str, at: int, end: int) -> Flaw:
     if unicodedata.category(character)[0] == "Z":
         return Flaw(at, at + 1, f"{told} is no blank of this language; put a plain one")
     folded = in_ascii(character)
+    if folded in _OPENERS:  # to write that here might be as wrong: it opens a string, and a name has none
+        return Flaw(
+            at, at + 1, f"{told} is no quote here; a name stands bare or in ` `, a directory in {_PAIR}"
+        )
     if folded:
         return Flaw(at, at + 1, f"{told} means nothing here; did you mean {folded}?", folded)
     return Flaw(at, at + 1, f"{told} stands only between back-quotes, in strings and in comments")

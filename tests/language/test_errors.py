@@ -138,10 +138,23 @@ def test_a_near_miss_is_named(text: str, near: str | None) -> None:
         ("SHOW JOBS\u037e", "U+037E GREEK QUESTION MARK"),
         ("CREATE SPACE a AT ''", "empty"),
         ("CREATE SPACE a AT 'C:\\dir'", "after a \\"),
+        ("USE “nba”", "U+201C LEFT DOUBLE QUOTATION MARK is no quote here; a name stands bare"),
+        ("USE `a\tb`", "U+0009 TAB"),
     ],
 )
 def test_a_slip_is_answered_with_what_to_write(text: str, told: str) -> None:
     assert told in refusal(text).message
+
+
+@pytest.mark.parametrize(
+    "text", ["SHOW SPACES IN nba", "SHOW HOSTS WHERE a", "SHOW JOB 40 IN nba", "SHOW JOB 40 FAILED"]
+)
+def test_what_show_jobs_can_hold_is_not_advised_elsewhere(text: str) -> None:
+    assert refusal(text).message == "expected ; or the end"
+
+
+def test_a_curly_quote_is_not_told_to_be_a_straight_one_where_that_is_as_wrong() -> None:
+    assert refusal("USE ‘nba’").near is None
 
 
 def test_the_first_thing_wrong_is_told() -> None:
@@ -194,6 +207,10 @@ def test_the_carets_stand_under_the_words_by_terminal_cells(text: str, words: st
     line, carets, *_ = str(refusal(text)).split("\n")
     before = line[: line.rindex(words)]
     assert carets.startswith(" " * cells(before) + "^" * cells(words) + " syntax error")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_line_that_is_shown() -> None:
+    assert str(refusal("\ufeffSHOW JBO")).startswith("SHOW JBO\n     ^^^ syntax error at 1:6: ")
 
 
 @pytest.mark.parametrize("width", [20, 40, 80, 200])
