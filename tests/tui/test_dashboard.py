@@ -160,3 +160,23 @@ def test_a_job_that_ended_before_its_submission_was_answered_is_told_once(
             assert sum("job 1 flush nba finished" in text for text in told) == 1
 
     asyncio.run(run())
+
+
+def test_the_cursor_goes_to_a_job_that_is_known_here_only_after_its_submission_was_answered(
+    tmp_path: Path,
+) -> None:
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            await shown.say("ADMIN FLUSH nba")
+            shown.dashboard.jobs.list.set_filter("space:nba")
+            await shown.shows("1 of 1")
+            shown.dashboard.submitted_here(3)
+            await shown.until(lambda: not shown.dashboard.jobs.list.searching)
+            shown.behind.say("ADMIN FLUSH nba")
+            await shown.shows("2 of 2")
+            assert shown.cursor == 1
+            assert "does not pass" not in shown.screen
+            shown.behind.say("ADMIN FLUSH nba")
+            await shown.until(lambda: shown.cursor == 3)
+
+    asyncio.run(run())

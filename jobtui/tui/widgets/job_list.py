@@ -175,8 +175,8 @@ class JobList(Vertical):
         job_id, self._sought = self._sought, None
         if job_id is None or self.table.go_to_key(job_id):
             return
-        if self._stale:
-            self._sought = job_id  # what is shown is older than the job
+        if self._stale or self._shared.desk.job(job_id) is None:
+            self._sought = job_id  # what is shown, or known here of another process, is older than the job
         elif not self._filter.empty:
             self.post_message(self.Hidden(job_id))
 
