@@ -19,6 +19,7 @@ from jobtui.storage.base import MirroredJob
 
 LEFT_BEHIND = "its job ended without it; the host may go on"
 UNFOLLOWED = "this profile no longer works on the cluster {}: what became of the job there is not known"
+REPLACED = "the cluster now has another job under this one's id: what became of it is not known"
 RAN_AGAIN = "the cluster ran it again before it told how this run ended"
 
 
@@ -89,11 +90,11 @@ def followed(job: Job, told: MirroredJob, now: datetime) -> Job:
     return replace(after, events=tuple(events))
 
 
-def runs_anew(job: Job, told: MirroredJob) -> bool:
-    """Whether the cluster tells of another run than the one that this job, not ended, has followed."""
-    if job.status is not Status.RUNNING:
-        return False
-    return told.status is Status.QUEUE or (None not in (told.start, job.start) and told.start != job.start)
+def left_for(job: Job, told: MirroredJob) -> str:
+    """Why the cluster's job of that id is no longer the run that this job, not ended, has followed; or ""."""
+    if told.command != job.command:
+        return REPLACED  # the cluster was set up anew and counts from one again
+    return RAN_AGAIN if _runs_anew(job, told) else ""
 
 
 def withdrawn(job: Job, reason: str, now: datetime) -> Job:
@@ -140,6 +141,12 @@ def noted(job: Job, text: str, now: datetime) -> Job:
     """The job with a remark among its events."""
     event = Event(at=not_before(job, now), kind=EventKind.NOTE, reason=text)
     return replace(job, events=(*job.events, event))
+
+
+def _runs_anew(job: Job, told: MirroredJob) -> bool:
+    if job.status is not Status.RUNNING:
+        return False
+    return told.status is Status.QUEUE or (None not in (told.start, job.start) and told.start != job.start)
 
 
 def _between(before: Job, after: Job, now: datetime) -> Iterator[Event]:

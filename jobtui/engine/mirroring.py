@@ -178,8 +178,8 @@ class Mirroring:
 
     def _moved_on(self, book: Book, job: Job, sighting: Sighting) -> list[Job]:
         clock, now = self._engine.clock, sighting.job
-        if mirrored.runs_anew(job, now):
-            ended = mirrored.withdrawn(job, mirrored.RAN_AGAIN, clock.now())
+        if left := mirrored.left_for(job, now):
+            ended = mirrored.withdrawn(job, left, clock.now())
             return [ended, self._run_again(book, ended, sighting)]
         asked_for = job.status is Status.QUEUE and now.status.ended and job.id not in self.orders.confirmed
         before = self._run_before(book, job) if asked_for else None

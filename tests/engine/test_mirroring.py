@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,32 +11,11 @@ from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
 from jobtui.history import History
 from jobtui.model import Job, LinkState, Origin, Status
-from jobtui.storage.base import Code, MirroredJob, StorageError
+from jobtui.storage.base import MirroredJob
 from tests.support.clock import FakeClock
-from tests.support.mirrors import WAIT, MirrorBench, mirror_bench
+from tests.support.engines import WAIT, compared_with_disk
+from tests.support.mirrors import MirrorBench, ended_on, lost, mirror_bench, refusal
 from tests.support.scripted_mirror import START, ScriptedMirror
-
-
-def lost() -> StorageError:
-    return StorageError(Code.UNREACHABLE, "", "nba", "the connection broke", maybe_done=True)
-
-
-def refusal(words: str) -> StorageError:
-    return StorageError(Code.REJECTED, "", "nba", words)
-
-
-@pytest.fixture
-def prod(tmp_path: Path) -> Iterator[MirrorBench]:
-    with mirror_bench(tmp_path, ScriptedMirror(("nba", "test2"))) as it:
-        it.caught_up()
-        yield it
-
-
-def ended_on(prod: MirrorBench, cluster_id: int, status: Status) -> Job:
-    """Job 1 of ours, which others submitted and which has ended."""
-    prod.cluster(lambda mirror: mirror.put("nba", cluster_id, status, "compact"))
-    return prod.heard.until(1, status)
-
 
 # ---- seen
 
@@ -79,24 +57,13 @@ def test_a_jobs_times_are_the_clusters_own_even_where_its_clock_is_ahead(prod: M
 
 
 def test_every_published_status_of_a_mirrored_job_is_on_disk(prod: MirrorBench, tmp_path: Path) -> None:
-    reader = History.open(tmp_path / "history", write=False)
-    seen: list[bool] = []
-
-    def compare(messages: object) -> None:
-        for message in messages:  # type: ignore[attr-defined]
-            if hasattr(message, "was"):
-                reader.refresh()
-                on_disk = reader.get(message.job.id)
-                seen.append(on_disk is not None and on_disk.status is message.job.status)
-
-    prod.engine.subscribe(compare)
-    prod.say("ADMIN FLUSH nba")
-    prod.heard.until(1, Status.RUNNING)
-    prod.cluster(lambda mirror: mirror.put("nba", 1, Status.FINISHED))
-    prod.heard.until(1, Status.FINISHED)
+    with compared_with_disk(prod.engine, tmp_path) as seen:
+        prod.say("ADMIN FLUSH nba")
+        prod.heard.until(1, Status.RUNNING)
+        prod.cluster(lambda mirror: mirror.put("nba", 1, Status.FINISHED))
+        prod.heard.until(1, Status.FINISHED)
     assert len(seen) >= 3
     assert all(seen)
-    reader.close()
 
 
 def test_a_job_that_is_gone_from_the_cluster_has_failed_and_its_tasks_are_left_behind(
@@ -110,6 +77,19 @@ def test_a_job_that_is_gone_from_the_cluster_has_failed_and_its_tasks_are_left_b
     job = prod.heard.until(1, Status.FAILED)
     assert job.reason == "the cluster no longer knows this job"
     assert [(task.status, task.detached) for task in job.tasks] == [(Status.STOPPED, True)]
+
+
+@pytest.mark.parametrize("status", [Status.QUEUE, Status.RUNNING])
+def test_a_job_of_another_command_under_a_known_id_is_another_job(prod: MirrorBench, status: Status) -> None:
+    prod.cluster(lambda mirror: mirror.put("nba", 40, status, "flush"))
+    prod.heard.until(1, status)
+    prod.cluster(lambda mirror: mirror.there["nba"].clear())  # it was set up anew between two looks
+    prod.cluster(lambda mirror: mirror.put("nba", 40, status, "compact"))
+    new = prod.heard.until(2, status)
+    assert (new.label, new.recovered_from) == ("compact nba", None)
+    old = prod.job(1)
+    assert (old.label, old.status) == ("flush nba", Status.STOPPED)
+    assert "another job under this one's id" in old.reason
 
 
 # ---- submitted
