@@ -130,6 +130,8 @@ def _checked_verb(words: Sequence[str]) -> str | None:
     verb = None
     seen: set[str] = set()
     for word in rest:
+        while word.startswith("-q") and len(word) > 2:
+            word = f"-{word[2:]}"  # -qe TEXT
         name = word.partition("=")[0] if word.startswith("--") else word[:2] if word.startswith("-") else ""
         if name in ("--help", "-h", "--version"):
             return verb
@@ -137,10 +139,11 @@ def _checked_verb(words: Sequence[str]) -> str | None:
             return verb or next((word for word in rest if word in VERBS), None)
         if name in VALUED:
             if name in seen:
-                raise UsageError(f"{name} was given twice")
+                one_text = "; put the statements in one text, with ; between them" if name == "-e" else ""
+                raise UsageError(f"{name} was given twice{one_text}")
             seen.add(name)
-            if word == name:
-                next(rest, None)
+            if word == name and (value := next(rest, None)) in (*VALUED, *FLAGS):
+                raise UsageError(f"{name} needs a value, and {value} is an option")
         elif name in PASSWORD_OPTIONS:
             raise UsageError(f"there is no option {name}: {PASSWORD_HINT}")
         elif name and name != "-" and name not in FLAGS:

@@ -16,7 +16,7 @@ def show_help(verb: str | None) -> int:
 
 def teach(words: Sequence[str]) -> int:
     """Print the help on the statement, or the verb, that begins with these words; none: on all statements."""
-    if len(words) == 1 and words[0] in VERB_HELP:
+    if words and words[0] in VERB_HELP:
         return show_help(words[0])
     from jobtui.language.help import begins_a_statement, help_for
 

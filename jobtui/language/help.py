@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from typing import Final
 
@@ -13,6 +14,7 @@ from jobtui.language.words import keyword
 
 _WIDTH: Final = 80
 _INDENT: Final = "  "
+_KEYWORD: Final = re.compile("[A-Z]+")
 
 _WORDS: Final = """\
 Keywords may be typed in any case; a semicolon separates statements. Comments
@@ -25,7 +27,8 @@ stands between back-quotes: `my-space`. Numbers may be decimal, 0x28 or octal
 def help_for(statement: str | None = None) -> str:
     """The help on a statement, named by its first word or words ("recover", "SHOW JOBS"); None: on all.
 
-    For words that begin no statement: a line that says so, and the table.
+    For words that begin no statement: a line that says so, and the statements that begin with the first of
+    them, or hold them all; else the table.
     """
     words = (statement or "").split()
     if not words:
@@ -33,9 +36,11 @@ def help_for(statement: str | None = None) -> str:
     forms = _forms(words)
     if forms:
         return "\n\n".join(map(_at_length, forms))
-    near = nearest(words[0].upper(), tuple(dict.fromkeys(form.verb for form in FORMS)))
+    begun = next(filter(None, (_forms(words[:count]) for count in range(len(words) - 1, 0, -1))), ())
+    holding = tuple(form for form in FORMS if _holds(form, words))
+    near = None if begun or holding else nearest(words[0].upper(), tuple({form.verb: 0 for form in FORMS}))
     meant = f" Did you mean {near}?" if near else ""
-    return f"No statement begins with these words.{meant} There are:\n\n{_table(FORMS)}"
+    return f"No statement begins with these words.{meant} There are:\n\n{_table(begun or holding or FORMS)}"
 
 
 def begins_a_statement(words: str) -> bool:
@@ -50,6 +55,11 @@ def _forms(words: list[str]) -> tuple[Form, ...]:
     if None in known or reached.word < len(words):
         return ()
     return tuple(dict.fromkeys(form for form, _ in reached.expected))
+
+
+def _holds(form: Form, words: list[str]) -> bool:
+    """Whether the form names all of these keywords somewhere."""
+    return set(map(str.upper, words)) <= set(_KEYWORD.findall(form.usage))
 
 
 def _table(forms: tuple[Form, ...]) -> str:

@@ -43,6 +43,7 @@ UNDERSTOOD: list[tuple[list[str], Asked]] = [
     (["-e", "SHOW JOBS", "--format", "json", "--detach"], run("SHOW JOBS", form="json", detach=True)),
     (["-f", "a.ngql", "--profile", "prod"], run(None, "a.ngql", profile="prod")),
     (["-f", "-"], run(None)),
+    (["-qe", "SHOW JOBS"], run("SHOW JOBS", quiet=True)),
     (["load", "nba", "a.csv", "b"], Load(space="nba", files=("a.csv", "b"), format=None)),
     (["load", "nba", "-", "--format", "tsv"], Load(space="nba", files=("-",), format="tsv")),
     (["--profile", "prod", "load", "nba", "a"], Load(space="nba", files=("a",), format=None, profile="prod")),
@@ -130,7 +131,10 @@ def test_without_a_verb_statements_come_from_a_pipe() -> None:
 
 REFUSED = [
     (["-e", "x", "-f", "y"], "-e and -f don't go together"),
-    (["-e", "x", "-e", "y"], "-e was given twice"),
+    (["-e", "x", "-e", "y"], "-e was given twice; put the statements in one text"),
+    (["--format", "-e", "SHOW JOBS"], "--format needs a value, and -e is an option"),
+    (["-e", "--wait"], "-e needs a value, and --wait is an option"),
+    (["-qz", "SHOW JOBS"], "there is no option -z"),
     (["-e"], "expected one argument"),
     (["--format", "json"], "--format needs statements"),
     (["--detach"], "--detach needs statements"),
@@ -233,3 +237,5 @@ def test_help_on_what_is_no_statement_is_a_usage_error_that_lists_them(capsys: C
 def test_help_on_a_verb_is_the_verbs_own(capsys: Captured) -> None:
     assert main(["help", "load"]) == main(["load", "--help"]) == Exit.DONE
     assert capsys.readouterr().out == help_texts.VERB_HELP["load"] * 2
+    assert main(["help", "config", "check"]) == Exit.DONE
+    assert capsys.readouterr().out == help_texts.VERB_HELP["config"]

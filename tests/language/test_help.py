@@ -35,7 +35,7 @@ def test_a_statement_is_told_at_length(topic: str, usages: list[str]) -> None:
     assert [line for line in lines if line and not line.startswith(" ")] == usages
 
 
-@pytest.mark.parametrize("topic", ["kill", "JOBS", "USE nba", "[/nope]", "\x1b[2J", "use use"])
+@pytest.mark.parametrize("topic", ["kill", "nba", "[/nope]", "\x1b[2J", "kıll show"])
 def test_help_on_what_is_no_statement_says_so_and_lists_those_that_are(topic: str) -> None:
     told = help_for(topic)
     assert told.startswith("No statement begins with these words.")
@@ -45,3 +45,20 @@ def test_help_on_what_is_no_statement_says_so_and_lists_those_that_are(topic: st
 
 def test_help_on_a_misspelt_statement_names_the_near_one() -> None:
     assert "Did you mean RECOVER?" in help_for("recovr")
+
+
+@pytest.mark.parametrize(
+    ("topic", "usages"),
+    [
+        ("recover job 4", ["RECOVER JOB <id>[, …]", "RECOVER JOB"]),
+        ("USE nba", ["USE <space>"]),
+        ("show jobs now", ["SHOW [<status>] JOBS [IN <space>] [LIMIT <n>]"]),
+        ("flush", ["ADMIN FLUSH|COMPACT [<space>]", "SUBMIT JOB FLUSH|COMPACT [<space>]"]),
+        ("limit", ["SHOW [<status>] JOBS [IN <space>] [LIMIT <n>]"]),
+        ("exists drop", ["DROP SPACE [IF EXISTS] <space>"]),
+    ],
+)
+def test_help_on_words_within_statements_lists_these_alone(topic: str, usages: list[str]) -> None:
+    told, *table = help_for(topic).split("\n")
+    assert told == "No statement begins with these words. There are:"
+    assert [line.split("  ")[0] for line in table if line] == usages
