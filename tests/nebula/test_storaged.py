@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from jobtui.storage.base import Code, LinkState, Outcome, Space, StorageError, TaskRunner
+from jobtui.storage.nebula.admin import BODY_LIMIT
 from jobtui.storage.nebula.settings import Address, ClusterSettings, RunMode
 from jobtui.storage.nebula.storaged import StoragedRunner
 from tests.support.graphd_double import GraphdDouble
@@ -101,6 +102,17 @@ def test_what_is_no_storaged_is_told_to_be_none() -> None:
             storaged.noise = True
             error = await failure(work(runner))
             assert (error.code, "no storaged" in error.detail) == (Code.REJECTED, True)
+
+    run(test())
+
+
+def test_a_body_without_end_is_a_reason_of_bearable_length() -> None:
+    async def test() -> None:
+        with StoragedDouble({"nba"}) as storaged:
+            storaged.body = "x" * (1 << 20)
+            error = await failure(work(StoragedRunner(given(storaged.port))))
+            assert (error.code, len(error.detail) <= BODY_LIMIT + 1) == (Code.REJECTED, True)
+            assert error.detail.endswith("x…")
 
     run(test())
 

@@ -20,7 +20,7 @@ from jobtui.storage.base import Code, StorageError
 from jobtui.storage.nebula.reasons import reason_of
 from jobtui.storage.nebula.settings import Address
 
-BODY_LIMIT = 1 << 14
+BODY_LIMIT = 1 << 10  # a storaged's answer is a line; who says more is something else
 _SAYABLE = re.compile(r"[^\x00-\x20\x7f&#\ud800-\udfff]+")
 # a host that vanishes without a word is found out within about a minute, however long its work may last
 _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
@@ -100,7 +100,7 @@ class AdminCall:
         except http.client.RemoteDisconnected:
             raise self._error(Code.HOST_DIED, "storaged closed the connection before it answered") from None
         except http.client.HTTPException as error:
-            raise self._error(Code.REJECTED, f"what answers there is no storaged: {error!r}") from None
+            raise self._error(Code.REJECTED, f"what answers there is no storaged: {error}") from None
         except OSError as error:
             text = f"the connection to storaged broke while it worked: {reason_of(error)}"
             raise self._error(Code.HOST_DIED, text) from None
@@ -144,7 +144,8 @@ def _whole_body(response: http.client.HTTPResponse) -> str:
     body = response.read(BODY_LIMIT)
     if len(body) < BODY_LIMIT and response.length:
         raise http.client.IncompleteRead(body, response.length)  # a limited read alone would not tell
-    return body.decode("utf-8", "replace").strip()
+    words = body.decode("utf-8", "replace").strip()
+    return words if len(body) < BODY_LIMIT else f"{words}…"
 
 
 def _settle(answer: asyncio.Future[str], got: str | StorageError) -> None:

@@ -32,6 +32,7 @@ from jobtui.storage.nebula.settings import Address, ClusterSettings, Secret
 from jobtui.storage.nebula.table import Cell, Refusal, Reply, Table
 
 CHUNK = 1 << 16
+WORDS_LIMIT = 1 << 12  # characters of a refusal that are kept: they become a job's reason
 # what graphd answers to a login, under its code for a bad password, while it is only waiting for metad
 NOT_READY = "Meta Service not ready"
 
@@ -77,7 +78,7 @@ class Line:
         """Say `text` and wait for the answer. Whatever this raises, it may have been carried out."""
         answer = self._call(self._timeout, self._graphd.executeWithParameter, session, text.encode(), None)
         if answer.error_code != ErrorCode.SUCCEEDED:
-            return Refusal(_name(answer.error_code), _text(answer.error_msg))
+            return Refusal(_name(answer.error_code), _text(answer.error_msg)[:WORDS_LIMIT])
         try:
             return _table(answer.data)
         except Exception as error:
