@@ -224,47 +224,6 @@ def test_a_universal_database_keeps_its_one_level_and_that_is_no_failure(tmp_pat
     asyncio.run(run())
 
 
-OF_MANY_STYLES = """
-import sys
-from rocksdict import DBCompactionStyle, Options, Rdict
-
-styles = {"default": "level", "un": "universal", sys.argv[2]: "fifo"}
-families = {}
-for name, style in styles.items():
-    families[name] = Options(raw_mode=True)
-    families[name].create_missing_column_families(True)
-    families[name].set_disable_auto_compactions(True)
-    families[name].set_compaction_style(getattr(DBCompactionStyle, style)())
-families["default"].set_error_if_exists(True)
-database = Rdict(sys.argv[1], options=families["default"], column_families=families)
-handles = [database, *(database.get_column_family(name) for name in styles if name != "default")]
-for layer in range(3):
-    for handle in handles:
-        for number in range(100):
-            handle[b"key%d" % number] = b"value%d" % layer
-        handle.flush(True)
-for handle in reversed(handles):
-    handle.close()
-"""
-
-
-@pytest.mark.parametrize("name", ["fi", 'a "b"]', "a#b:c\\d\ne"])
-def test_files_that_no_compaction_merges_stay_and_that_is_no_failure(tmp_path, name):
-    database = tmp_path / "db"
-    subprocess.run([sys.executable, "-c", OF_MANY_STYLES, database, name], check=True)
-    host = str(database)
-
-    async def run():
-        async with storage_at(tmp_path / "root") as storage:
-            await storage.create_space("chain", adopting(database))
-            for _ in range(2):
-                outcome = await compact(storage, host, "chain")
-                assert [level.files for level in outcome.after.levels if level.files] == [3, 2]
-            assert len(await dumped(storage, "chain")) == 100
-
-    asyncio.run(run())
-
-
 def test_a_stop_on_an_adopted_database_is_real_and_leaves_its_options_alone(tmp_path):
     database = tmp_path / "db"
     subprocess.run([sys.executable, "-c", UNIVERSAL, database], check=True)

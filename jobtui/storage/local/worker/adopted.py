@@ -32,7 +32,7 @@ class AdoptedKeeper:
         self.path = path
         self._shared = shared
         self._guest = Guest(path, notes)
-        self._watch = Watch(path, notes / "manifest.json")
+        self._watch = Watch(path, notes / "manifest.json", foreign=True)
         self._writing = False
 
     def open(self, read_only: bool) -> Opened:

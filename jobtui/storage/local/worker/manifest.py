@@ -2,8 +2,9 @@
 
 RocksDB opens a database whose MANIFEST lost its end without complaint, and deletes the SST files that it
 no longer names. So a note is kept of how long the MANIFEST was when we last saw it, and whether we closed
-the database. One that is shorter now was cut. Where a note says nothing (another program was there since),
-the SST files on disk are compared with those that the MANIFEST names, before anything is opened for writing.
+the database. One that is shorter now was cut, unless it is another file: the owner of an adopted database
+may make it anew, or bring a backup back. Where a note says nothing (another program was there since), the
+SST files on disk are compared with those that the MANIFEST names, before anything is opened for writing.
 After a crash of our own, unnamed files are to be expected: a compaction's that was never through.
 """
 
@@ -19,25 +20,39 @@ from jobtui.storage.local.reasons import Trouble, gone, size_text
 from jobtui.storage.local.worker.disk import table_files
 
 _SHOWN = 5
+_LONGEST_IDENTITY = 100  # characters: RocksDB's have 36
 
 # names of the SST files that the MANIFEST names; raises what rocksdict raises
 Named = Callable[[], set[str]]
 
 
 class Note(msgspec.Struct, frozen=True):
-    """The MANIFEST's name and length when last seen; `open`: the database had not been closed since."""
+    """The MANIFEST's name and length when last seen; `open`: the database had not been closed since.
+
+    `inode` is the MANIFEST's, `identity` what RocksDB gave the database when it was made; 0 and "": not known.
+    """
 
     manifest: str
     size: int
     open: bool
+    inode: int = 0
+    identity: str = ""
+
+    def is_of_another(self, now: Note) -> bool:
+        """Whether the database that lies there `now` is not the one that was noted."""
+        return bool(
+            (self.identity and now.identity and self.identity != now.identity)
+            or (self.manifest == now.manifest and self.inode and self.inode != now.inode)
+        )
 
 
 class Watch:
-    """Keeps a database's note in `file`."""
+    """Keeps a database's note in `file`; a `foreign` database may be replaced by its owner at any time."""
 
-    def __init__(self, database: Path, file: Path) -> None:
+    def __init__(self, database: Path, file: Path, *, foreign: bool = False) -> None:
         self._database = database
         self._file = file
+        self._foreign = foreign
         self._last: Note | None = None
 
     def before_opening(self, named: Named) -> None:
@@ -45,14 +60,16 @@ class Watch:
 
         Raises OSError where that can't be noted.
         """
-        manifest, size = self._manifest()
+        now = self._seen(open_=True)
         note = self._read()
-        if note is not None and note.manifest == manifest and size < note.size:
-            self._refuse_cut(manifest, size, note.size, named)
+        if note is not None and self._foreign and note.is_of_another(now):
+            note = None
+        if note is not None and note.manifest == now.manifest and now.size < note.size:
+            self._refuse_cut(now.manifest, now.size, note.size, named)
         closed = note is not None and not note.open
-        if note is None or (closed and (note.manifest, note.size) != (manifest, size)):
-            self._refuse_unnamed(manifest, named)
-        self._write(Note(manifest, size, True))
+        if note is None or (closed and (note.manifest, note.size) != (now.manifest, now.size)):
+            self._refuse_unnamed(now.manifest, named)
+        self._write(now)
 
     def opened(self) -> None:
         """Note how long the MANIFEST is now, while the database is open."""
@@ -64,21 +81,29 @@ class Watch:
 
     def _see(self, *, open_: bool) -> None:
         try:
-            note = Note(*self._manifest(), open_)
+            note = self._seen(open_=open_)
             if note != self._last:
                 self._write(note)
         except (OSError, Trouble):
             return  # the older note stands: it says less, but nothing false
 
-    def _manifest(self) -> tuple[str, int]:
+    def _seen(self, *, open_: bool) -> Note:
         current = self._database / "CURRENT"
         name = current.read_text("utf-8", "replace").strip()
         if not name.startswith("MANIFEST-") or "/" in name:
             raise Trouble(Code.CORRUPT, f"{current}: it does not name a MANIFEST")
         try:
-            return name, (self._database / name).stat().st_size
+            status = (self._database / name).stat()
         except FileNotFoundError:
             raise gone(str(self._database), f"{name}, which CURRENT names, is missing") from None
+        return Note(name, status.st_size, open_, status.st_ino, self._identity())
+
+    def _identity(self) -> str:
+        try:
+            text = (self._database / "IDENTITY").read_text("utf-8", "replace")
+        except OSError:
+            return ""  # RocksDB works without one, and makes one at the next opening
+        return text.strip()[:_LONGEST_IDENTITY]
 
     def _refuse_cut(self, manifest: str, size: int, was: int, named: Named) -> None:
         text = f"{self._database}: {manifest} was cut: it has {size} bytes and had {was}"

@@ -1,0 +1,96 @@
+"""Databases of other programs that were made, changed or replaced in unusual ways."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobtui.storage.base import Code, Placement
+from tests.support.storage import compact, dumped, failure_of, storage_at
+
+
+def adopting(database: Path) -> Placement:
+    return Placement(directories=(str(database),))
+
+
+OF_MANY_STYLES = """
+import sys
+from rocksdict import DBCompactionStyle, Options, Rdict
+
+styles = {"default": "level", "un": "universal", sys.argv[2]: "fifo"}
+families = {}
+for name, style in styles.items():
+    families[name] = Options(raw_mode=True)
+    families[name].create_missing_column_families(True)
+    families[name].set_disable_auto_compactions(True)
+    families[name].set_compaction_style(getattr(DBCompactionStyle, style)())
+families["default"].set_error_if_exists(True)
+database = Rdict(sys.argv[1], options=families["default"], column_families=families)
+handles = [database, *(database.get_column_family(name) for name in styles if name != "default")]
+for layer in range(3):
+    for handle in handles:
+        for number in range(100):
+            handle[b"key%d" % number] = b"value%d" % layer
+        handle.flush(True)
+for handle in reversed(handles):
+    handle.close()
+"""
+
+
+@pytest.mark.parametrize("name", ["fi", 'a "b"]', "a#b:c\\d\ne"])
+def test_files_that_no_compaction_merges_stay_and_that_is_no_failure(tmp_path, name):
+    database = tmp_path / "db"
+    subprocess.run([sys.executable, "-c", OF_MANY_STYLES, database, name], check=True)
+    host = str(database)
+
+    async def run():
+        async with storage_at(tmp_path / "root") as storage:
+            await storage.create_space("chain", adopting(database))
+            for _ in range(2):
+                outcome = await compact(storage, host, "chain")
+                assert [level.files for level in outcome.after.levels if level.files] == [3, 2]
+            assert len(await dumped(storage, "chain")) == 100
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("identity", ["another", "the same"])
+def test_a_database_that_its_owner_put_in_the_place_of_another_is_not_called_cut(tmp_path, ldb, identity):
+    database, backup = tmp_path / "db", tmp_path / "backup"
+
+    def make(values: str) -> None:
+        for value in values:
+            ldb(database, "--create_if_missing", "put", "key", value)
+
+    def manifest() -> Path:
+        return database / (database / "CURRENT").read_text().strip()
+
+    async def run():
+        async with storage_at(tmp_path / "root") as storage:
+            await storage.create_space("chain", adopting(database))
+            await compact(storage, str(database), "chain")
+            was, size = manifest().name, manifest().stat().st_size
+            database.rename(tmp_path / "gone")
+            if identity == "another":
+                make("01233")
+            else:
+                shutil.copytree(backup, database)
+                ldb(database, "put", "key", "3")
+            assert manifest().name == was
+            assert manifest().stat().st_size < size
+            await compact(storage, str(database), "chain")
+            assert await dumped(storage, "chain") == [(b"key", b"3")]
+            os.truncate(manifest(), manifest().stat().st_size - 1)
+            error = await failure_of(compact(storage, str(database), "chain"))
+            assert error.code is Code.CORRUPT
+            assert "was cut" in error.detail
+
+    make("0123")
+    shutil.copytree(database, backup)
+    asyncio.run(run())
