@@ -1,10 +1,13 @@
-"""What every test may use: the `--long` option, which runs each suite in its long form."""
+"""What every test may use: a user's command, and the `--long` option, which runs suites in their long form."""
 
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
 import pytest
+
+from tests.support.commands import CommandLine
 
 for _one in (signal.SIGINT, signal.SIGQUIT):
     if signal.getsignal(_one) is signal.SIG_IGN:
@@ -19,3 +22,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def long(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--long"))
+
+
+@pytest.fixture
+def jobtui(tmp_path: Path) -> CommandLine:
+    """The command of a user who has nothing yet."""
+    return CommandLine(tmp_path)

@@ -8,12 +8,6 @@ from tests.support.commands import CommandLine
 from tests.support.homes import moved_in
 
 
-@pytest.fixture
-def jobtui(tmp_path: Path) -> CommandLine:
-    """The command of a user who has nothing yet."""
-    return CommandLine(tmp_path)
-
-
 @pytest.fixture(scope="session")
 def with_nba(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The home of a user with a space on two hosts, a pair in it and a queued flush."""

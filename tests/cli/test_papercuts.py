@@ -57,10 +57,15 @@ def test_it_reads_without_a_home(jobtui: CommandLine, home: str | None) -> None:
 
 def test_a_home_that_can_t_be_written_is_said_with_what_to_do(jobtui: CommandLine) -> None:
     (jobtui.home / "file").write_text("")
-    for words in (("-e", "CREATE SPACE nba"), ("serve",), ("serve", "--background")):
+    in_the_way = f"{jobtui.home / 'file'} is a file, where a directory belongs"
+    for words, why in (
+        (("-e", "CREATE SPACE nba"), in_the_way),
+        (("serve",), in_the_way),
+        (("serve", "--background"), "Not a directory"),
+    ):
         told = run(jobtui, *words, HOME=str(jobtui.home / "file"))
         assert told.returncode == 1
-        assert "Not a directory; jobtui doctor tells what to do" in told.stderr
+        assert f"{why}; jobtui doctor tells what to do" in told.stderr
 
 
 def test_nothing_on_stdin_is_not_taken_for_an_empty_text(jobtui: CommandLine) -> None:

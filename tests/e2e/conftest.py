@@ -1,17 +1,11 @@
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.support.commands import CommandLine, noise
-
-
-@pytest.fixture
-def jobtui(tmp_path: Path) -> CommandLine:
-    """The command of a user who has nothing yet."""
-    return CommandLine(tmp_path)
+from tests.support.homes import SLOW, moved_in, with_pairs
 
 
 @pytest.fixture(scope="session")
@@ -32,15 +26,19 @@ def with_much(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return jobtui.home
 
 
+@pytest.fixture(scope="session")
+def much(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of a user whose space nba has 2,000 pairs, megabytes to compact."""
+    return with_pairs(tmp_path_factory.mktemp("pairs"))
+
+
 @pytest.fixture
 def nba(with_nba: Path, tmp_path: Path) -> CommandLine:
     """A user with a space and a few pairs in it."""
-    shutil.copytree(with_nba, tmp_path, dirs_exist_ok=True)
-    return CommandLine(tmp_path)
+    return moved_in(tmp_path, with_nba)
 
 
 @pytest.fixture
 def slow(with_much: Path, tmp_path: Path) -> CommandLine:
     """A user whose compacts take many seconds."""
-    shutil.copytree(with_much, tmp_path, dirs_exist_ok=True)
-    return CommandLine(tmp_path, "[profiles.local]\ncompact_rate = 200_000\n")
+    return moved_in(tmp_path, with_much, SLOW)

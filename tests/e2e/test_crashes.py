@@ -18,7 +18,7 @@ from jobtui.engine.wire import NoAnswer
 from jobtui.history import History, Query
 from jobtui.model import EventKind, Job, Status
 from tests.support.commands import CommandLine
-from tests.support.homes import moved_in, with_pairs
+from tests.support.homes import beside_others, moved_in, with_pairs
 from tests.support.waiting import eventually
 
 INTERRUPTED = "interrupted: jobtui ended while it ran"
@@ -33,13 +33,9 @@ TEXTS = (
 
 @pytest.fixture
 def jobtui(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    runtime = tmp_path / "runtime"
-    runtime.mkdir(mode=0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
     home = with_pairs(tmp_path / "made", count=1_000)
     found = moved_in(tmp_path / "home", home, "[profiles.local]\ncompact_rate = 6_000_000\n")
-    found.environment["XDG_RUNTIME_DIR"] = str(runtime)
-    return found
+    return beside_others(found, monkeypatch)
 
 
 @pytest.mark.timeout(1800)

@@ -19,7 +19,7 @@ from jobtui.engine.desk import Session
 from jobtui.engine.engine import Engine, Run
 from jobtui.model import Status
 from tests.support.commands import CommandLine
-from tests.support.homes import SLOW, moved_in, status_of, with_pairs
+from tests.support.homes import SLOW, beside_others, moved_in, status_of
 from tests.support.waiting import eventually
 
 WAIT = 30.0
@@ -32,20 +32,10 @@ NEW_JOB = """\
 """
 
 
-@pytest.fixture(scope="module")
-def much(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return with_pairs(tmp_path_factory.mktemp("much"))
-
-
 @pytest.fixture
 def jobtui(much: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
     """A user whose compacts take many seconds."""
-    runtime = tmp_path / "runtime"
-    runtime.mkdir(mode=0o700)
-    found = moved_in(tmp_path, much, SLOW)
-    found.environment["XDG_RUNTIME_DIR"] = str(runtime)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
-    return found
+    return beside_others(moved_in(tmp_path, much, SLOW), monkeypatch)
 
 
 @pytest.fixture

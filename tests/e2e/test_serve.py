@@ -18,7 +18,7 @@ from jobtui.engine.remote import Remote
 from jobtui.engine.wire import NoAnswer, door_of
 from jobtui.model import Status
 from tests.support.commands import CommandLine
-from tests.support.homes import SLOW, moved_in, status_of, with_pairs
+from tests.support.homes import SLOW, beside_others, moved_in, status_of
 from tests.support.terminal import Terminal
 from tests.support.waiting import eventually
 
@@ -26,20 +26,10 @@ WAIT = 30.0
 STAMP = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d ")
 
 
-@pytest.fixture(scope="module")
-def much(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return with_pairs(tmp_path_factory.mktemp("much"))
-
-
 @pytest.fixture
 def jobtui(much: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
     """A user whose compacts take many seconds."""
-    runtime = tmp_path / "runtime"
-    runtime.mkdir(mode=0o700)
-    found = moved_in(tmp_path, much, SLOW)
-    found.environment["XDG_RUNTIME_DIR"] = str(runtime)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
-    return found
+    return beside_others(moved_in(tmp_path, much, SLOW), monkeypatch)
 
 
 def answers(jobtui: CommandLine) -> bool:

@@ -1,4 +1,4 @@
-"""An engine on spaces of three hosts; a profile that several desks share, with sockets of its own."""
+"""Engines on spaces of three hosts and on a cluster; a profile that desks share, with sockets of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.engines import THREE, Bench, bench
+from tests.support.mirrors import MirrorBench, mirror_bench
 from tests.support.scripted import ScriptedStorage
+from tests.support.scripted_mirror import ScriptedMirror
 
 
 @pytest.fixture
@@ -33,4 +35,11 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def owner(runtime: Path, root: Path) -> Iterator[Bench]:
     with bench(root, ScriptedStorage({"nba": ("a", "b"), "solo": ("far",)})) as it:
+        yield it
+
+
+@pytest.fixture
+def prod(tmp_path: Path) -> Iterator[MirrorBench]:
+    with mirror_bench(tmp_path, ScriptedMirror(("nba", "test2"))) as it:
+        it.caught_up()
         yield it

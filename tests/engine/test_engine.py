@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from jobtui.engine.engine import Run
-from jobtui.history import History
 from jobtui.model import EventKind, Status
 from jobtui.storage.base import Code
-from tests.support.engines import THREE, WAIT, Bench, bench
+from tests.support.engines import THREE, WAIT, Bench, bench, compared_with_disk
 from tests.support.scripted import FULL, ScriptedStorage
 
 
@@ -27,24 +26,11 @@ def test_a_statement_becomes_a_job_and_the_job_a_task_for_each_host(three: Bench
 
 
 def test_durable_before_visible_every_published_status_is_on_disk(three: Bench, tmp_path: Path) -> None:
-    reader = History.open(tmp_path / "history", write=False)
-    seen = []
-
-    def compare(messages: object) -> None:
-        for message in messages:  # type: ignore[attr-defined]
-            if hasattr(message, "was"):
-                reader.refresh()
-                on_disk = reader.get(message.job.id)
-                seen.append(on_disk is not None and on_disk.status is message.job.status)
-
-    three.engine.subscribe(compare)
-    three.say("ADMIN FLUSH solo")
-    three.storage.operation("solo", "far").finish()
-    three.heard.until(1, Status.FINISHED)
-    three.engine.idle().result(WAIT)
-    assert len(seen) == 3
-    assert all(seen)
-    reader.close()
+    with compared_with_disk(three.engine, tmp_path) as seen:
+        three.say("ADMIN FLUSH solo")
+        three.storage.operation("solo", "far").finish()
+        three.heard.until(1, Status.FINISHED)
+    assert seen == [True] * 3
 
 
 def test_one_running_job_a_space_and_spaces_side_by_side(three: Bench) -> None:

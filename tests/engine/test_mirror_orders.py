@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import timedelta
 from pathlib import Path
@@ -14,31 +14,11 @@ import pytest
 from jobtui.history import StoreFull
 from jobtui.model import EventKind, Job, Status
 from jobtui.storage.base import Code, MirroredJob, StorageError
-from tests.support.mirrors import WAIT, MirrorBench, mirror_bench
+from tests.support.engines import WAIT
+from tests.support.mirrors import MirrorBench, ended_on, lost, mirror_bench, refusal
 from tests.support.scripted_mirror import START, ScriptedMirror
 
 LATER = START + timedelta(minutes=5)
-
-
-def lost() -> StorageError:
-    return StorageError(Code.UNREACHABLE, "", "nba", "the connection broke", maybe_done=True)
-
-
-def refusal(words: str = "The job type do not support stopping") -> StorageError:
-    return StorageError(Code.REJECTED, "", "nba", words)
-
-
-@pytest.fixture
-def prod(tmp_path: Path) -> Iterator[MirrorBench]:
-    with mirror_bench(tmp_path, ScriptedMirror(("nba", "test2"))) as it:
-        it.caught_up()
-        yield it
-
-
-def ended_on(prod: MirrorBench, cluster_id: int, status: Status) -> Job:
-    """Job 1 of ours, which others submitted and which has ended."""
-    prod.cluster(lambda mirror: mirror.put("nba", cluster_id, status, "compact"))
-    return prod.heard.until(1, status)
 
 
 # ---- stopped

@@ -10,6 +10,7 @@ from pathlib import Path
 from jobtui.engine.desk import Answer, Desk, Message, Session
 from jobtui.engine.engine import Engine, Run
 from jobtui.engine.profile import Profile
+from jobtui.history import History
 from jobtui.model import Change, Job, Notice, Progress, Status
 from tests.support.clock import FakeClock
 from tests.support.scripted import ScriptedStorage
@@ -117,3 +118,25 @@ def bench(
         yield Bench(engine, storage, clock)
     finally:
         engine.close()
+
+
+@contextmanager
+def compared_with_disk(engine: Engine, root: Path) -> Iterator[list[bool]]:
+    """For each change that is published in the block whether the job was on disk with that status."""
+    reader = History.open(root / "history", write=False)
+    seen: list[bool] = []
+
+    def compare(messages: Sequence[Message]) -> None:
+        for message in messages:
+            if isinstance(message, Change):
+                reader.refresh()
+                on_disk = reader.get(message.job.id)
+                seen.append(on_disk is not None and on_disk.status is message.job.status)
+
+    leave = engine.subscribe(compare)
+    try:
+        yield seen
+        engine.idle().result(WAIT)  # what was published before has been heard by all
+    finally:
+        leave()
+        reader.close()

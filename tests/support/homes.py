@@ -6,6 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
+import pytest
+
 from jobtui.engine.desk import Session
 from jobtui.engine.engine import Engine, Run
 from jobtui.engine.reader import Reader
@@ -41,3 +43,12 @@ def moved_in(home: Path, template: Path, config: str = "") -> CommandLine:
     """The command of a user whose home is a copy of the template."""
     shutil.copytree(template, home, dirs_exist_ok=True)
     return CommandLine(home, config)
+
+
+def beside_others(jobtui: CommandLine, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    """That user with a runtime directory, where their processes find each other, and this one finds them."""
+    runtime = jobtui.home / "runtime"
+    runtime.mkdir(mode=0o700)
+    jobtui.environment["XDG_RUNTIME_DIR"] = str(runtime)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    return jobtui

@@ -10,7 +10,8 @@ from typing import TypeVar
 from jobtui.engine.desk import Session
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
-from jobtui.model import Job, LinkChanged
+from jobtui.model import Job, LinkChanged, Status
+from jobtui.storage.base import Code, StorageError
 from tests.support.clock import FakeClock
 from tests.support.engines import WAIT, Bench, Heard
 from tests.support.scripted_mirror import ScriptedMirror
@@ -72,3 +73,19 @@ def mirror_bench(root: Path, mirror: ScriptedMirror, clock: FakeClock | None = N
         yield MirrorBench(engine, mirror, clock)
     finally:
         engine.close()
+
+
+def ended_on(prod: MirrorBench, cluster_id: int, status: Status) -> Job:
+    """Job 1 of ours, which others submitted and which has ended."""
+    prod.cluster(lambda mirror: mirror.put("nba", cluster_id, status, "compact"))
+    return prod.heard.until(1, status)
+
+
+def lost() -> StorageError:
+    """An answer that was lost: nobody knows what became of the order."""
+    return StorageError(Code.UNREACHABLE, "", "nba", "the connection broke", maybe_done=True)
+
+
+def refusal(words: str = "The job type do not support stopping") -> StorageError:
+    """The cluster says no."""
+    return StorageError(Code.REJECTED, "", "nba", words)
