@@ -321,6 +321,26 @@ def test_thousands_of_jobs_come_in_batches_those_under_way_first() -> None:
     run(test())
 
 
+def test_where_looking_takes_long_what_was_found_is_told_each_second_those_under_way_first() -> None:
+    async def test() -> None:
+        mirror, clock = ScriptedMirror(), PatientClock()
+        for job_id in range(1, 6):
+            mirror.put("nba", job_id, Status.FINISHED)
+        mirror.put("nba", 6, Status.RUNNING)
+        show = mirror.show
+
+        async def slowly(space: str, job: int) -> MirroredJob:
+            clock.advance(0.5)
+            return await show(space, job)
+
+        mirror.show = slowly  # type: ignore[method-assign]
+        reader = Reader(Follower(mirror, clock=clock), clock)
+        assert [[one.job.id for one in await reader.batch()] for _ in range(3)] == [[1, 6], [2, 3], [4, 5]]
+        await reader.close()
+
+    run(test())
+
+
 def test_an_order_whose_answer_was_lost_is_found_above_what_was_newest_then() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()

@@ -25,6 +25,7 @@ SPACES_SECONDS = 5.0
 TROUBLE_SECONDS = 30.0  # until a space that could not be listed is asked for again
 COST_SHARE = 10.0
 BATCH = 200
+LOOK_SECONDS = 1.0  # of looking at jobs one by one, after which what was found is told
 MISSES = 2  # looks in a row that don't find a job under way, before it counts as gone
 GONE = "the cluster no longer knows this job"
 DROPPED = "the cluster no longer has this space"
@@ -128,12 +129,12 @@ class Follower:
     async def batches(self) -> AsyncIterator[tuple[Sighting, ...]]:
         """News for as long as it is iterated; a lost connection is waited out.
 
-        Jobs come in the order of their ids; where more than 200 are new, those under way come first. A job
-        that was under way and is gone from the cluster is told as failed.
+        Jobs come in the order of their ids; where more are new than can be looked at in a second, or than 200,
+        those under way come first. A job that was under way and is gone from the cluster is told as failed.
         """
         while True:
             error = await self._look()
-            news, self._news = tuple(self._news), []
+            news, self._news = tuple(sorted(self._news, key=lambda one: one.job.id)), []
             if news:
                 yield news
             if error is not None:
@@ -155,8 +156,11 @@ class Follower:
             for space, watched in self._spaces.items():
                 if not watched.unlisted and self._clock.steady() >= watched.due:
                     await self._list(space, watched)
+            began = self._clock.steady()
             for space, job in self._worth_a_look():
                 await self._look_at(space, self._spaces[space], job)
+                if self._news and self._clock.steady() - began >= LOOK_SECONDS:
+                    break  # a job of hundreds of tasks takes long to tell
         except StorageError as error:
             return error
         self._trouble = ""
@@ -208,10 +212,9 @@ class Follower:
                 self._tell_gone(space, watched, job_id, GONE)
 
     def _worth_a_look(self) -> list[tuple[str, MirroredJob]]:
-        """A batch in the order of ids: the jobs that changed and, as far as there is room, those under way."""
+        """A batch: the jobs that changed, unended ones first, and, as far as there is room, those under way."""
         changed = [(space, job) for space, watched in self._spaces.items() for job in watched.backlog.values()]
-        if len(changed) > BATCH:
-            changed.sort(key=lambda one: (one[1].status.ended, one[1].id))
+        changed.sort(key=lambda one: (one[1].status.ended, one[1].id))
         active = [
             (space, job)
             for space, watched in self._spaces.items()
@@ -219,7 +222,7 @@ class Follower:
             if job.id not in watched.backlog and not watched.unlisted
         ]
         active.sort(key=lambda one: (one[1].status is Status.QUEUE, one[1].id))
-        return sorted([*changed, *active][:BATCH], key=lambda one: one[1].id)
+        return [*changed, *active][:BATCH]
 
     async def _look_at(self, space: str, watched: _Watched, job: MirroredJob) -> None:
         watched.backlog.pop(job.id, None)
