@@ -18,18 +18,12 @@ from jobtui.engine import wire
 from jobtui.engine.desk import Session
 from jobtui.engine.engine import Engine, Run
 from jobtui.model import Status
-from tests.support.commands import CommandLine
+from tests.support.commands import CommandLine, new_job
 from tests.support.homes import SLOW, beside_others, moved_in, status_of
 from tests.support.waiting import eventually
 
 WAIT = 30.0
-NEW_JOB = """\
-==============
-| New Job Id |
-==============
-| 1          |
---------------
-"""
+NEW_JOB = new_job(1)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ row stays where it is on screen.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from rich.style import Style
 from textual import events
@@ -27,36 +27,11 @@ from jobtui.tui.widgets.inked import Inked
 from jobtui.tui.widgets.plain_cache import PlainCache
 from jobtui.tui.widgets.row_painter import GUTTER, RowPainter, Sorting
 
+if TYPE_CHECKING:
+    from jobtui.tui.widgets.rows import Rows
+
 # rows whose look is remembered: a few pages
 _MOST_PAINTED = 512
-
-
-class Rows(Protocol):
-    """What a table shows. Asked only for rows on screen; must answer within microseconds."""
-
-    def __len__(self) -> int:
-        """How many rows there are."""
-        ...
-
-    def key_at(self, index: int) -> Hashable:
-        """The key of the row at a place."""
-        ...
-
-    def place_of(self, key: Hashable) -> int | None:
-        """Where the row is now; None if it is not here (any longer)."""
-        ...
-
-    def cells(self, index: int, shown: Sequence[Placed]) -> Sequence[Line]:
-        """A line for each column shown."""
-        ...
-
-    def gutter(self, key: Hashable) -> Line:
-        """What stands before the row, one cell wide: its mark."""
-        ...
-
-    def token(self, index: int) -> object:
-        """What the row's look depends on: an equal token, the same look."""
-        ...
 
 
 class Table(ScrollView, Inked, can_focus=True):
