@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import re
 
 import pytest
@@ -61,6 +62,9 @@ REFUSALS = [
     (JSONL, b'{"key": "k", "value": "\xff"}', "pairs:1: this is not UTF-8"),
     (JSONL, b'{"key": "k", "value": ["\xff"]}', "pairs:1: this is not UTF-8"),
     (JSONL, b'{"key": "\xff", "value": ""}', "pairs:1: this is not UTF-8"),
+    (JSONL, '{"key": "k", "value": ' + "[" * 9999 + "]" * 9999 + "}", "pairs:1: JSON is nested too deeply"),
+    (JSONL, gzip.compress(b'{"key": "k", "value": "v"}'), "pairs:1: this is compressed by gzip"),
+    (CSV, gzip.compress(b"k,v"), "pairs:1: this is compressed by gzip"),
     (JSONL, '{"key_base64": "a", "value": ""}', "pairs:1: this is not base64"),
     (CSV, "k,v\nk,v,w\n", "pairs:2: 3 columns, where a key and a value are expected"),
     (CSV, "id,name,size\n", "pairs:1: 3 columns"),

@@ -13,6 +13,7 @@ from jobtui.cli.exits import CommandError
 from jobtui.cli.pairs.formats import HEADER, NULL, Pair, PairFormat
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_GZIP = b"\x1f\x8b"  # begins no UTF-8
 
 
 class PairError(CommandError):
@@ -29,11 +30,13 @@ class _Wrong(Exception):
 def read_pairs(lines: Iterable[bytes], form: PairFormat, name: str) -> Iterator[Pair]:
     """The pairs of a file's lines (with their ends). Raises PairError, with `name` for the file."""
     reader = {PairFormat.JSONL: _objects, PairFormat.CSV: _commas, PairFormat.TSV: _tabs}[form]
-    return reader(_without_mark(lines), name)
+    return reader(_without_mark(lines, name), name)
 
 
-def _without_mark(lines: Iterable[bytes]) -> Iterator[bytes]:
+def _without_mark(lines: Iterable[bytes], name: str) -> Iterator[bytes]:
     for number, line in enumerate(lines):
+        if number == 0 and line.startswith(_GZIP):
+            raise PairError(name, 1, "this is compressed by gzip; load what zcat makes of it")
         yield line.removeprefix(BYTE_ORDER_MARK) if number == 0 else line
 
 
@@ -59,6 +62,8 @@ def _objects(lines: Iterable[bytes], name: str) -> Iterator[Pair]:
             raise PairError(name, number, str(error)) from None
         except UnicodeDecodeError:
             raise PairError(name, number, _NOT_UTF8) from None
+        except RecursionError:
+            raise PairError(name, number, "JSON is nested too deeply to be read") from None
         except _Wrong as error:
             raise PairError(name, number, str(error)) from None
 
