@@ -39,6 +39,7 @@ def profile_of(place: Place, config: Config) -> Profile:
         except ConfigError as error:
             raise UsageError(str(error)) from None
         profile = config.open_profile(name, place.data_dir)
+        _must_be_text(profile)
     connects_elsewhere = isinstance(place, Serve) and place.background
     if profile.cluster is None or connects_elsewhere or isinstance(place, ConfigCommand):
         return profile
@@ -49,6 +50,15 @@ def must_be_embedded(profile: Profile) -> None:
     """Refuse a cluster. Raises CommandError."""
     if profile.cluster is not None:
         raise CommandError("pairs are loaded into and dumped from embedded storage only, not a cluster")
+
+
+def _must_be_text(profile: Profile) -> None:
+    """Refuse directories that no record could name. Raises UsageError."""
+    for directory in (profile.root, *profile.hosts.values()):
+        try:
+            str(directory).encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"the name of the directory {directory} is not UTF-8; take another one") from None
 
 
 def _cluster_on(place: Place, addresses: str, config: Config) -> Profile:

@@ -107,6 +107,15 @@ def test_a_profile_s_name_has_its_limits(jobtui: CommandLine) -> None:
     jobtui.done("--profile", "a" * 64, "-e", "CREATE SPACE nba")
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file names are UTF-8 whatever is asked for")
+def test_a_directory_whose_name_is_no_text_is_refused_before_anything_is_written(jobtui: CommandLine) -> None:
+    named = jobtui.home / os.fsdecode(b"d\xff")
+    told = run(jobtui, "--data-dir", str(named), "-e", "CREATE SPACE nba")
+    assert (told.returncode, told.stdout) == (2, "")
+    assert r"d\udcff/local is not UTF-8; take another one" in told.stderr
+    assert not named.exists()
+
+
 def test_a_directory_that_was_deleted_is_no_obstacle(nba: CommandLine) -> None:
     place = ("--data-dir", str(nba.data))
     for words in (("-e", "SHOW SPACES"), ("-q", "-e", "ADMIN FLUSH nba"), ("doctor",), ("history", "verify")):
