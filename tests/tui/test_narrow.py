@@ -3,15 +3,17 @@
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from jobtui.model import Level, Stats
+from jobtui.model import Level, Stats, Status
 from jobtui.tui.commands import COMMANDS
 from jobtui.tui.keymap import keymap
 from jobtui.tui.lines import Ink, line_width, plain, wrapped
 from jobtui.tui.screens.dialog import Question
 from jobtui.tui.screens.help import help_lines
 from jobtui.tui.toasts import most, toast
+from jobtui.tui.widgets.header import Standing, header_line
 from jobtui.tui.widgets.keybar import key_line
 from jobtui.tui.widgets.transcript import Said
 from tests.support.dashboards import HOSTS, Stage, stage
@@ -32,6 +34,25 @@ def test_the_help_fits_in_any_width_with_every_word_of_it(width: int) -> None:
     for command in COMMANDS:
         assert on_one_line(command.help) in said
     assert "CREATE SPACE [IF NOT EXISTS] <space> ON <host>[, …] make a space on these hosts" in said
+
+
+@pytest.mark.parametrize(
+    ("standing", "width", "said"),
+    [
+        (Standing("local", 3, place="spaces"), 38, " local › spaces"),
+        (Standing("local", 3, "nba", flags=("‖ paused",)), 40, " local  ‖ paused"),
+        (Standing("p" * 50, 3, flags=("‖ paused",)), 60, " " + "p" * 31 + "…  ‖ paused"),
+        (Standing("p" * 50, 3, "nba"), 40, " " + "p" * 21 + "…"),
+        (Standing("local", 3, flags=("read only", "‖ paused")), 40, "  read only  ‖ paused"),
+    ],
+)
+def test_the_header_says_where_one_is_and_what_one_must_know_as_long_as_it_can(
+    standing: Standing, width: int, said: str
+) -> None:
+    counts = dict.fromkeys(Status, 3)
+    line = plain(header_line(msgspec.structs.replace(standing, counts=counts), width))
+    assert len(line) == width
+    assert line.split("▶")[0].rstrip() == said
 
 
 def test_a_line_is_wrapped_with_its_inks_and_a_hanging_rest() -> None:

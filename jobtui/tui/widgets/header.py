@@ -20,6 +20,9 @@ _WORDS = {
     Status.STOPPED: "",
 }
 
+# cells that what is left of a long name needs to be worth reading
+_LEAST = 6
+
 
 class Standing(msgspec.Struct, frozen=True):
     """What the header says. `place`: where one is, "" for the jobs. `link`: the cluster's connection."""
@@ -34,7 +37,7 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 def header_line(standing: Standing, width: int) -> Line:
-    """The header in `width` cells; words give way before numbers, and places before counts."""
+    """The header in `width` cells; words give way before numbers, and names before what one must know."""
     name: list[Piece] = [(" jobtui", Ink.TITLE), (f"  {standing.profile}", Ink.STRONG)]
     if standing.link is not None:
         name += [(" ", Ink.PLAIN), standing.link]
@@ -45,13 +48,25 @@ def header_line(standing: Standing, width: int) -> Line:
     )
     space: list[Piece] = [(" · space ", Ink.PLAIN), (standing.space, Ink.ACCENT)] if standing.space else []
     flags: list[Piece] = [(f"  {flag}", Ink.WARNING) for flag in standing.flags]
-    for left in ([*name, *hosts, *space, *flags], [*name, *space, *flags], [*name, *flags], name):
+    short: list[Piece] = [(f" {standing.profile}", Ink.STRONG), *name[2:]]
+    for left in (
+        [*name, *hosts, *space, *flags],
+        [*name, *space, *flags],
+        [*name, *flags],
+        [*short, *flags],
+    ):
         for words in (True, False):
             right = _counts(standing.counts, words)
             gap = width - line_width(left) - line_width(right)
             if gap >= 2:
                 return (*left, (" " * gap, Ink.PLAIN), *right)
-    return cut(_counts(standing.counts, False), width)
+    counts = _counts(standing.counts, False)
+    room = width - line_width(counts) - 2
+    said: Line = tuple(flags)
+    if room - line_width(said) >= _LEAST:
+        said = (*cut(tuple(short), room - line_width(said)), *said)
+    said = cut(said, room) if room >= _LEAST else ()
+    return cut((*said, (" " * (width - line_width(said) - line_width(counts)), Ink.PLAIN), *counts), width)
 
 
 def _counts(counts: Mapping[Status, int], words: bool) -> Line:
