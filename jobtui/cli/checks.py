@@ -56,8 +56,8 @@ def _colours(name: str) -> str:
 def data_directory(profile: Profile) -> Finding:
     """Whether the profile's data can be written where it belongs, and what room there is."""
     place = _nearest(profile.root)
-    said = f"{profile.root}" if profile.root.exists() else f"{profile.root} (not there yet)"
-    inside = [part for part in (profile.history, profile.storage) if part.exists()]
+    said = f"{profile.root}" if _is_there(profile.root) else f"{profile.root} (not there yet)"
+    inside = [part for part in (profile.history, profile.storage) if _is_there(part)]
     if problem := next(filter(None, map(_unwritable, (place, *inside))), ""):
         return Finding(
             Level.BAD, "data", f"{said} {problem}", "--data-dir or data_dir in the config names another"
@@ -158,7 +158,16 @@ def cluster(profile: Profile) -> Finding:
 
 def _nearest(directory: Path) -> Path:
     """The directory, or the nearest above it that exists."""
-    return next(place for place in (directory.absolute(), *directory.absolute().parents) if place.exists())
+    here = directory.absolute()
+    return next(place for place in (here, *here.parents) if _is_there(place))
+
+
+def _is_there(path: Path) -> bool:
+    """Whether the path can be seen."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _unwritable(place: Path) -> str:

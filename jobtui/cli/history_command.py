@@ -42,7 +42,11 @@ def _verify(profile: Profile) -> int:
 
 
 def _repair(profile: Profile) -> int:
-    if not profile.history.is_dir():
+    try:
+        is_there = profile.history.is_dir()
+    except OSError as error:
+        raise CommandError(f"{profile.history} can't be looked at: {error.strerror}") from None
+    if not is_there:
         raise CommandError(f"there is no history in {profile.history}")
     _tell(looking_after.repair(profile) or (f"{profile.history}: there was nothing to repair",))
     return Exit.DONE

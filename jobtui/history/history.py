@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -220,7 +221,8 @@ class History:
 
 def _blocked(path: Path) -> str:
     """What is in the way of the directory; "" where nothing is."""
-    for place in (*reversed(path.parents), path):
-        if place.exists() and not place.is_dir():
-            return f"{place} is a file, where a directory belongs"
+    with contextlib.suppress(OSError):  # of what can't be looked at the opening tells
+        for place in (*reversed(path.parents), path):
+            if place.exists() and not place.is_dir():
+                return f"{place} is a file, where a directory belongs"
     return ""

@@ -116,6 +116,23 @@ def test_a_directory_whose_name_is_no_text_is_refused_before_anything_is_written
     assert not named.exists()
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-e", "SHOW JOBS"),
+        ("-e", "CREATE SPACE nba"),
+        ("doctor",),
+        ("history", "verify"),
+        ("history", "repair"),
+    ],
+)
+def test_a_directory_that_can_t_be_looked_at_is_said(jobtui: CommandLine, words: tuple[str, ...]) -> None:
+    told = run(jobtui, "--data-dir", str(jobtui.home / ("d" * 300)), *words)
+    assert told.returncode == 1
+    assert "File name too long" in told.stdout + told.stderr
+    assert "defect" not in told.stderr
+
+
 def test_a_directory_that_was_deleted_is_no_obstacle(nba: CommandLine) -> None:
     place = ("--data-dir", str(nba.data))
     for words in (("-e", "SHOW SPACES"), ("-q", "-e", "ADMIN FLUSH nba"), ("doctor",), ("history", "verify")):
