@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 CLUSTER_SECONDS = 30.0  # for a cluster to tell what it has
 ABOUT_JOBS = (ShowJobs, ShowJob, Stop, Recover, Backup)
-GIVEN_UP = "the next start marks what still ran as failed"
 OWNERS = 20  # that may leave, one after the other, before one takes a text
 
 
@@ -126,8 +125,7 @@ def _carry_out(engine: Engine, text: str, statements: Sequence[Statement], asked
             if jobs and not asked.detach:
                 status = judge(waiting.until_ended(jobs), status, quiet=asked.quiet)
         except LeftAtOnce as left:
-            goes_on = "the cluster goes on" if engine.mirroring is not None else GIVEN_UP
-            streams.complain(f"Left at once: {goes_on}")
+            waiting.say_left()
             raise LeftAtOnce(waiting.interrupted or left.by) from None  # past those who handed something in
     if waiting.interrupted is not None:
         return 128 + waiting.interrupted

@@ -30,7 +30,6 @@ from jobtui.model import Change, Job, Link, LinkChanged, LinkState, Notice, Stat
 LOG = "serve.log"
 SERVES = "jobtui serves"
 LONGEST_LOG = 1 << 20
-FAILED_THEN = "the next start marks what still ran as failed"
 
 
 def serve(asked: Serve) -> int:
@@ -110,8 +109,7 @@ def _serve(engine: Engine, *, until_idle: bool) -> None:
             serving.until_ended_by_signal_or(until_idle=until_idle)
             serving.wind_up()
         except LeftAtOnce:
-            left = "the cluster goes on" if engine.mirroring is not None else FAILED_THEN
-            serving.say(f"Left at once: {left}")
+            serving.say_left()
 
 
 class _Serving(Waiting):

@@ -24,6 +24,7 @@ from jobtui.model import Change, Job, Notice, Progress, Status
 
 T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_GIVEN_UP = "the next start marks what still ran as failed"
 _LONGEST_SLEEP = 0.25  # seconds
 
 
@@ -111,6 +112,11 @@ class Waiting(Listening):
         if self.interrupted is not None:
             self.result(self._engine.idle())
         return ended
+
+    def say_left(self) -> None:
+        """Say what becomes of the jobs that nobody waits for any more."""
+        goes_on = "the cluster goes on" if self._engine.mirroring is not None else _GIVEN_UP
+        self.say(f"Left at once: {goes_on}")
 
     def _interrupt(self, received: signal.Signals) -> None:
         if self.interrupted is not None:
