@@ -52,7 +52,7 @@ class Command(enum.StrEnum):
 
 
 class Level(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """One level of a space's SST files on one host."""
+    """One level of a space's SST files on one host; blob files count in the bytes of the deepest."""
 
     files: int
     bytes: int
@@ -72,7 +72,7 @@ class Stats(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     @property
     def bytes(self) -> int:
-        """Bytes of all SST files."""
+        """Bytes of all SST and blob files."""
         return sum(level.bytes for level in self.levels)
 
     @property
@@ -107,7 +107,7 @@ class Task(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     @property
     def reclaimed(self) -> int | None:
-        """Bytes of SST files given back (negative where they grew), None until both sides are known."""
+        """Bytes of files given back (negative where they grew), None until both sides are known."""
         if self.before is None or self.after is None:
             return None
         return self.before.bytes - self.after.bytes

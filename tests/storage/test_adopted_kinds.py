@@ -94,3 +94,38 @@ def test_a_database_that_its_owner_put_in_the_place_of_another_is_not_called_cut
     make("0123")
     shutil.copytree(database, backup)
     asyncio.run(run())
+
+
+LONG_VALUES_APART = """
+import os, sys
+from rocksdict import Options, Rdict
+
+options = Options(raw_mode=True)
+options.set_disable_auto_compactions(True)
+options.set_enable_blob_files(True)
+options.set_min_blob_size(100)
+database = Rdict(sys.argv[1], options=options, column_families={"default": options})
+for layer in range(3):
+    for number in range(100):
+        database[b"key%d" % number] = os.urandom(5000)
+    database.flush(True)
+database.close()
+"""
+
+
+def test_blob_files_count_in_what_a_compact_gives_back(tmp_path):
+    database = tmp_path / "db"
+    subprocess.run([sys.executable, "-c", LONG_VALUES_APART, database], check=True)
+
+    def on_disk() -> int:
+        return sum(file.stat().st_size for file in database.iterdir() if file.suffix in {".sst", ".blob"})
+
+    async def run():
+        async with storage_at(tmp_path / "root") as storage:
+            await storage.create_space("chain", adopting(database))
+            was = on_disk()
+            outcome = await compact(storage, str(database), "chain")
+            assert outcome.before.bytes == was > 1_500_000
+            assert outcome.after.bytes == on_disk() < 600_000
+
+    asyncio.run(run())

@@ -13,18 +13,27 @@ _NUMBER = re.compile(r"\d+")
 
 def look(opened: Opened) -> Stats:
     """Levels, memtable, keys and bytes to compact, summed over the column families."""
-    levels: list[Level] = []
-    for file in opened.main.live_files():
-        while len(levels) <= file["level"]:
-            levels.append(Level(0, 0))
-        level = levels[file["level"]]
-        levels[file["level"]] = Level(level.files + 1, level.bytes + file["size"])
+    levels = list(tables(opened))
+    blobs = total(opened, "live-blob-file-size")
+    if levels and blobs:
+        levels[-1] = Level(levels[-1].files, levels[-1].bytes + blobs)
     return Stats(
         levels=tuple(levels),
         memtable=memtable(opened),
         keys=total(opened, "estimate-num-keys"),
         pending=total(opened, "estimate-pending-compaction-bytes"),
     )
+
+
+def tables(opened: Opened) -> tuple[Level, ...]:
+    """The levels without blob files, which a compaction mostly leaves as they are."""
+    levels: list[Level] = []
+    for file in opened.main.live_files():
+        while len(levels) <= file["level"]:
+            levels.append(Level(0, 0))
+        level = levels[file["level"]]
+        levels[file["level"]] = Level(level.files + 1, level.bytes + file["size"])
+    return tuple(levels)
 
 
 def memtable(opened: Opened) -> int:

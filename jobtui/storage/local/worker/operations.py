@@ -19,7 +19,7 @@ from jobtui.storage.local.reasons import Trouble, full
 from jobtui.storage.local.worker.database import Database, Opened
 from jobtui.storage.local.worker.disk import free_bytes
 from jobtui.storage.local.worker.halt import Halt
-from jobtui.storage.local.worker.look import files_by_level, look, memtable, total
+from jobtui.storage.local.worker.look import files_by_level, look, memtable, tables, total
 from jobtui.storage.local.worker.options import full_compaction
 from jobtui.storage.local.worker.progress import TICK_SECONDS, Progress, compacted, expected_reads, flushed
 
@@ -89,11 +89,15 @@ class _Operation:
             return False
         before = self._look_before(opened)
         free = free_bytes(self._database.path)
-        if free is not None and free < before.bytes:
-            raise full(str(self._database.path), before.bytes, free)
+        rewritten = Stats(levels=tables(opened), keys=before.keys)
+        if free is not None and free < rewritten.bytes:
+            raise full(str(self._database.path), rewritten.bytes, free)
         files, errors = files_by_level(opened), total(opened, "background-errors")
         log = _log_end(self._database.path)
-        self._compact(opened, before)
+        # where there are blob files, bytes a second of the others tell nothing of when it will be through
+        alone = rewritten.bytes == before.bytes
+        report = self._report if alone else lambda fraction, _rate, _before=None: self._report(fraction, None)
+        self._compact(opened, rewritten, report)
         after = files_by_level(opened)
         if self._halt.hit:  # it may have been through already: then each file has been written anew
             return files.keys().isdisjoint(after)
@@ -137,10 +141,10 @@ class _Operation:
         self._database.present()
         return True
 
-    def _compact(self, opened: Opened, before: Stats) -> None:
+    def _compact(self, opened: Opened, before: Stats, report: Report) -> None:
         """Compact in a thread, within reach of a stop, and report how far it has come."""
         count = compacted(opened.options, before, self._database.path)
-        progress = Progress(count, expected_reads(before), self._report)
+        progress = Progress(count, expected_reads(before), report)
         thread = threading.Thread(target=_compact_all, args=(opened,), daemon=True)
         with self._halt.within_reach(opened.strike):
             thread.start()
