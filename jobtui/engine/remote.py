@@ -333,7 +333,9 @@ def _meant(answer: wire.Answer, kind: type[T]) -> T:
 
 
 def _beside(work: Callable[[], T]) -> Future[T]:
+    """What the work comes to, done on a thread of its own; who leaves meanwhile does not take it back."""
     future: Future[T] = Future()
+    future.set_running_or_notify_cancel()
 
     def run() -> None:
         try:

@@ -50,18 +50,22 @@ class Lock:
 
     @classmethod
     def take(cls, disk: Disk, directory: Path) -> Lock:
-        """Take the lock. Raises StoreLocked where a living process has it.
+        """Take the lock. Raises StoreLocked where a living process has it, OSError.
 
         A reader that looks whether the lock is free holds it for a moment, so one refusal is not the end.
         """
         path = directory / NAME
         file = disk.open_to_write(path)
-        for left in reversed(range(_TRIES)):
-            if disk.try_lock(file):
-                return cls(disk, file, path)
-            if left:
-                time.sleep(_PAUSE)
-        mark = _marked(disk, file)
+        try:
+            for left in reversed(range(_TRIES)):
+                if disk.try_lock(file):
+                    return cls(disk, file, path)
+                if left:
+                    time.sleep(_PAUSE)
+            mark = _marked(disk, file)
+        except BaseException:
+            disk.close(file)
+            raise
         disk.close(file)
         raise StoreLocked(mark.pid if mark is not None and not mark.closed else None)
 

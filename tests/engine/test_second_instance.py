@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import stat
@@ -244,4 +245,18 @@ def test_a_job_that_the_history_does_not_tell_yet_is_waited_for(
         owner.say("ADMIN FLUSH solo")
         owner.storage.operation("solo", "far").finish()
         assert [job.status for job in ended.result(WAIT)] == [Status.FINISHED]
+    remote.close()
+
+
+def test_who_leaves_before_the_owner_has_answered_leaves_no_error_behind(owner: Bench, root: Path) -> None:
+    remote = Remote.connect(Profile("local", root))
+
+    async def ask_and_leave() -> None:
+        asked = asyncio.ensure_future(asyncio.wrap_future(answer))
+        asked.cancel()
+        await asyncio.wait([asked])
+
+    answer = remote.execute("ADMIN FLUSH solo", Session(None, Path("/")))
+    asyncio.run(ask_and_leave())
+    assert answer.result(WAIT).jobs == (1,)
     remote.close()

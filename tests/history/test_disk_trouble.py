@@ -263,6 +263,29 @@ def test_a_directory_that_can_t_be_written_is_refused_in_words(tmp_path: Path) -
     History.open(tmp_path).close()
 
 
+def test_a_disk_that_knows_no_locks_is_refused_in_words_and_leaves_nothing_open(tmp_path: Path) -> None:
+    class Lockless(Disk):
+        def __init__(self) -> None:
+            self.open_files: set[int] = set()
+
+        def open_to_write(self, path: Path) -> int:
+            file = super().open_to_write(path)
+            self.open_files.add(file)
+            return file
+
+        def close(self, file: int) -> None:
+            super().close(file)
+            self.open_files.discard(file)
+
+        def try_lock(self, file: int) -> bool:
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    disk = Lockless()
+    with pytest.raises(StoreError, match="No locks available"):
+        History.open(tmp_path, disk=disk)
+    assert not disk.open_files
+
+
 @pytest.mark.parametrize("fate", ["deleted", "moved", "replaced"])
 def test_a_history_whose_directory_is_gone_acknowledges_nothing_more_and_says_so(
     tmp_path: Path, fate: str
