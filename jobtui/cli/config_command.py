@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from jobtui.cli.asked import ConfigCommand
-from jobtui.cli.exits import Exit
+from jobtui.cli.exits import Exit, UsageError
 from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.cli.streams import Output
 from jobtui.config import SETTINGS, Config, Setting
@@ -30,11 +30,38 @@ def config_command(asked: ConfigCommand) -> int:
         if asked.what == "print":
             output.write("".join(f"{line}\n" for line in _file(config, profile.root)))
         else:
+            _check_the_dashboard(config)
             output.write(
                 f"{config.path}: {'all is well' if config.found else 'not there; the defaults are used'}\n"
             )
     output.flush()
     return Exit.DONE
+
+
+def _check_the_dashboard(config: Config) -> None:
+    """Look at what the dashboard alone knows, and passes over with a word. Raises UsageError."""
+    theme, changes = config.dashboard.theme, list(config.dashboard.keymap.items())
+    if not (theme or changes):
+        return
+    from jobtui.config.lines import line_of
+    from jobtui.config.reading import Problem, near_miss
+    from jobtui.tui.keymap import keymap
+    from jobtui.tui.themes import THEMES
+
+    wrong: list[tuple[tuple[str, ...], str]] = []
+    themes = [one.name for one in THEMES]
+    if theme and theme not in themes:
+        hint = near_miss(theme, themes) or f"; there are {', '.join(themes)}"
+        wrong.append((("dashboard", "theme"), f"there is no theme '{theme}'{hint}"))
+    told = 0
+    for count, (command, _) in enumerate(changes, start=1):
+        problems = keymap(dict(changes[:count])).problems
+        wrong += [(("dashboard", "keymap", command), problem) for problem in problems[told:]]
+        told = len(problems)
+    if wrong:
+        text = config.path.read_text("utf-8-sig")
+        lines = (Problem(config.path, line_of(place, text), message) for place, message in wrong)
+        raise UsageError("\n".join(map(str, lines)))
 
 
 def _file(config: Config, root: Path) -> Iterator[str]:

@@ -90,7 +90,7 @@ class _Reading:
         for key, value in table.items():
             if key in beside:
                 continue
-            dotted = ".".join((*place, key))
+            dotted = ".".join((*place, key if key.isprintable() else repr(key)))
             if key not in known:
                 hint = near_miss(key, [*known, *beside]) or _elsewhere(key)
                 self._wrong((*place, key), f"there is no setting {dotted}{hint}")

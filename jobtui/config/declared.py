@@ -139,6 +139,6 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             values.yes_or_no,
         ),
         Setting("mouse", "true", "Take the mouse. false leaves it to the terminal.", values.yes_or_no),
-        Setting("keymap", "{}", 'Other keys for commands, like { stop = "s,x" }.', values.keymap),
+        Setting("keymap", "{}", 'Other keys for commands, like { stop = "s,delete" }.', values.keymap),
     ),
 }

@@ -34,7 +34,12 @@ def directory(value: object, base: Path) -> Path | None:
     """A directory, `~` allowed; None for the empty text."""
     if not isinstance(value, str) or "\0" in value:
         raise UnsuitableError('a directory in quotes, or "" for the usual one')
-    return base / Path(value).expanduser() if value else None
+    try:
+        return base / Path(value).expanduser() if value else None
+    except RuntimeError:
+        raise UnsuitableError(
+            f"a directory that can be found: nobody's home is {value.split('/')[0]}"
+        ) from None
 
 
 def text(value: object, base: Path) -> str:
@@ -62,7 +67,7 @@ def keymap(value: object, base: Path) -> dict[str, str]:
     """A command's keys by its id."""
     if isinstance(value, dict) and all(isinstance(keys, str) and keys for keys in value.values()):
         return value
-    raise UnsuitableError('a table of commands and their keys, like { stop = "s,x" }')
+    raise UnsuitableError('a table of commands and their keys, like { stop = "s,delete" }')
 
 
 def whole(low: int, high: int) -> Callable[[object, Path], int]:

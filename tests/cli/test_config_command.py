@@ -32,7 +32,7 @@ hosts = { "192.168.8.5" = "/disk\\u00e9", local1 = "" }
 [dashboard]
 confirm = "bulk"
 bell = false
-keymap = { stop = "s,x" }
+keymap = { stop = "s,delete" }
 """
 
 
@@ -77,6 +77,43 @@ def test_it_checks_the_file(capsys: Captured, tmp_path: Path, place: Path) -> No
     assert capsys.readouterr().out == f"{place}: all is well\n"
 
 
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ('theme = "darkk"\n', ":2: there is no theme 'darkk'; did you mean 'dark'?"),
+        ('bell = true\ntheme = "x"\n', ":3: there is no theme 'x'; there are dark, light, high-contrast, ansi"),
+        ('keymap = { stopp = "s" }\n', ":2: keymap: there is no command stopp; did you mean stop?"),
+        (
+            'mouse = true\n[dashboard.keymap]\nstop = "q"\n',
+            ":4: keymap: q for stop is taken by quit; stop keeps s",
+        ),
+    ],
+)
+def test_a_check_looks_at_what_the_dashboard_alone_knows(
+    capsys: Captured, place: Path, written: str, told: str
+) -> None:
+    place.parent.mkdir()
+    place.write_text(f"[dashboard]\n{written}")
+    assert main(["config", "check"]) == 2
+    assert capsys.readouterr().err == f"jobtui: {place}{told}\n"
+
+
+def test_the_keymap_that_is_shown_as_an_example_can_be_used(capsys: Captured, place: Path) -> None:
+    assert main(["config"]) == 0
+    example = re.search(r"Other keys for commands, like (\{.*\})\.", capsys.readouterr().out)
+    assert example is not None
+    place.parent.mkdir()
+    place.write_text(f"[dashboard]\nkeymap = {example[1]}\n")
+    assert main(["config", "check"]) == 0
+
+
+def test_nobodys_home_is_no_directory(capsys: Captured, place: Path) -> None:
+    place.parent.mkdir()
+    place.write_text('data_dir = "~no-such-user/x"\n')
+    assert main(["config", "check"]) == 2
+    assert ":1: data_dir must be a directory that can be found" in capsys.readouterr().err
+
+
 def test_foreign_text_in_a_problem_is_harmless(capsys: Captured, place: Path) -> None:
     place.parent.mkdir()
     place.write_text('"\\u001b[2J" = 1\n')
@@ -84,3 +121,6 @@ def test_foreign_text_in_a_problem_is_harmless(capsys: Captured, place: Path) ->
     err = capsys.readouterr().err
     assert "\x1b" not in err
     assert r"\x1b[2J" in err
+    place.write_text('"a\\nb" = 1\n')
+    assert main(["config"]) == 2
+    assert capsys.readouterr().err == f"jobtui: {place}:1: there is no setting 'a\\nb'\n"

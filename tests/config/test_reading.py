@@ -49,7 +49,7 @@ def test_every_setting_is_read(file: Path) -> None:
         terminal_notice = true
         keep_failed = true
         mouse = false
-        keymap = { stop = "s,x" }
+        keymap = { stop = "s,delete" }
         """,
     )
     assert config == Config(
@@ -73,7 +73,7 @@ def test_every_setting_is_read(file: Path) -> None:
             terminal_notice=True,
             keep_failed=True,
             mouse=False,
-            keymap={"stop": "s,x"},
+            keymap={"stop": "s,delete"},
         ),
     )
 
