@@ -129,3 +129,33 @@ def test_blob_files_count_in_what_a_compact_gives_back(tmp_path):
             assert outcome.after.bytes == on_disk() < 600_000
 
     asyncio.run(run())
+
+
+def test_a_database_of_another_user_stays_that_user_s_whatever_root_s_umask_is(tmp_path, ldb):
+    if os.geteuid() != 0:
+        pytest.skip("only root may work on another user's database")
+    database = tmp_path / "db"
+    for value in "01":
+        ldb(database, "--create_if_missing", "put", "key", value)
+    secret = tmp_path / "secret"
+    secret.write_text("root's own")
+    (database / "LOG.old.6").symlink_to(secret)
+    os.link(secret, database / "LOG.old.7")
+    for path in (database, *database.iterdir()):
+        if path.lstat().st_nlink == 1 or path == database:
+            os.chown(path, 65534, 65534, follow_symlinks=False)
+
+    async def run():
+        async with storage_at(tmp_path / "root") as storage:
+            await storage.create_space("chain", adopting(database))
+            await compact(storage, str(database), "chain")
+
+    umask = os.umask(0o077)
+    try:
+        asyncio.run(run())
+    finally:
+        os.umask(umask)
+    assert secret.stat().st_uid == 0
+    others = {path.name: path.stat() for path in database.iterdir() if not path.samefile(secret)}
+    assert {(status.st_uid, status.st_gid) for status in others.values()} == {(65534, 65534)}
+    assert {status.st_mode & 0o777 for status in others.values()} == {0o644}

@@ -20,6 +20,7 @@ from jobtui.storage.local.worker.options import Shared
 # a family's section of an OPTIONS file; RocksDB escapes these characters of its name
 _FAMILY = re.compile(r'^\[CFOptions "([^\n]*)"\]$.*?^\s*compaction_style=(\w+)', re.MULTILINE | re.DOTALL)
 _ESCAPES = str.maketrans({"\\": r"\\", "#": r"\#", ":": r"\:", "\r": r"\r", "\n": r"\n"})
+_HIDDEN = 0o066
 _STILL = {"kCompactionStyleFIFO", "kCompactionStyleNone"}
 
 
@@ -42,6 +43,8 @@ class AdoptedKeeper:
         self._guest.arrive(writing=not read_only)
         try:
             if not read_only:
+                # who may read its files now may read the new ones
+                os.umask(_HIDDEN & ~(self.path / "CURRENT").stat().st_mode)
                 self._watch.before_opening(self._named)
             opened = self._open(read_only)
         except BaseException:
@@ -60,6 +63,7 @@ class AdoptedKeeper:
     def closed(self) -> None:
         """Note how we left it."""
         if self._writing:
+            self._guest.left()
             self._watch.closed()
 
     def worked(self) -> None:
