@@ -114,7 +114,7 @@ def history(profile: Profile) -> Finding:
             Level.BAD, "history", str(error), "jobtui history verify tells more; keep a copy before a repair"
         )
     if kept.damage:
-        more = f" and {len(kept.damage) - 1} more" if len(kept.damage) > 1 else ""
+        more = f" (and {len(kept.damage) - 1} more)" if len(kept.damage) > 1 else ""
         advice = "jobtui history verify tells all of it, jobtui history repair mends what can be mended"
         return Finding(Level.WARN, "history", f"damaged: {kept.damage[0]}{more}", advice)
     live = f", {kept.live} queued or running" if kept.live else ""

@@ -34,22 +34,28 @@ def history_command(asked: HistoryCommand) -> int:
 
 
 def _verify(profile: Profile) -> int:
+    is_there = _is_there(profile)
     found, before = looking_after.verify(profile)
-    _tell((*(f"found before: {line}" for line in before), *(found or (f"{profile.history}: all is well",))))
+    well = (f"{profile.history}: {'all is well' if is_there else 'not there yet, and nothing to verify'}",)
+    _tell((*(f"found before: {line}" for line in before), *(found or well)))
     if found:
         complain("jobtui history repair mends what can be mended, and keeps the rest in quarantine/")
     return Exit.FAILED if found else Exit.DONE
 
 
 def _repair(profile: Profile) -> int:
-    try:
-        is_there = profile.history.is_dir()
-    except OSError as error:
-        raise CommandError(f"{profile.history} can't be looked at: {error.strerror}") from None
-    if not is_there:
+    if not _is_there(profile):
         raise CommandError(f"there is no history in {profile.history}")
     _tell(looking_after.repair(profile) or (f"{profile.history}: there was nothing to repair",))
     return Exit.DONE
+
+
+def _is_there(profile: Profile) -> bool:
+    """Whether the profile has a history. Raises CommandError where that can't be seen."""
+    try:
+        return profile.history.is_dir()
+    except OSError as error:
+        raise CommandError(f"{profile.history} can't be looked at: {error.strerror}") from None
 
 
 def _tell(lines: tuple[str, ...]) -> None:

@@ -46,7 +46,7 @@ def test_a_repair_of_nothing_makes_nothing(jobtui: CommandLine) -> None:
     told = jobtui("history", "repair")
     assert (told.returncode, told.stderr) == (1, f"jobtui: there is no history in {jobtui.profile.history}\n")
     assert not jobtui.data.exists()
-    assert jobtui.done("history", "verify").endswith("all is well\n")
+    assert jobtui.done("history", "verify").endswith("not there yet, and nothing to verify\n")
     assert not jobtui.data.exists()
 
 
