@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -19,7 +20,7 @@ from jobtui.tui.feed import Batch, Feed
 from jobtui.tui.keymap import keymap
 from jobtui.tui.looker import Looker
 from jobtui.tui.messages import Refreshed, Seen, Woken
-from jobtui.tui.ordered import obey
+from jobtui.tui.ordered import obey, sent_before
 from jobtui.tui.places import Places
 from jobtui.tui.screens.dashboard import Dashboard
 from jobtui.tui.settings import TuiSettings
@@ -77,6 +78,7 @@ class DashboardApp(BaseApp[int]):
         self._leave_feed: Callable[[], None] = lambda: None
         self._frame: asyncio.TimerHandle | None = None
         self._paused = False
+        self._typed_ahead: deque[events.Key | events.Paste] = deque()
         self.dashboard = Dashboard(self.context)
         self.set_keymap(self.context.keymap.changes)
 
@@ -86,12 +88,21 @@ class DashboardApp(BaseApp[int]):
 
     async def on_event(self, event: events.Event) -> None:
         """Textual's hook: keys of the dashboard are done with one after the other."""
-        if isinstance(event, (events.Key, events.Paste)) and await self._obeyed(event):
-            return
-        await super().on_event(event)
+        if isinstance(event, (events.Key, events.Paste)) and not event.is_forwarded:
+            self._typed_ahead.append(event if self.dashboard.ready else sent_before(event))
+            await self.take_typed()
+        else:
+            await super().on_event(event)
+
+    async def take_typed(self) -> None:
+        """Do what the keys ask for, also those that were typed before there was anything to obey them."""
+        while self.dashboard.ready and self._typed_ahead:
+            event = self._typed_ahead.popleft()
+            if not await self._obeyed(event):
+                await super().on_event(event)
 
     async def _obeyed(self, event: events.Key | events.Paste) -> bool:
-        if event.is_forwarded or self.screen_stack[-1:] != [self.dashboard]:
+        if self.screen_stack[-1:] != [self.dashboard]:
             return False
         # a terminal that is typed in has the focus, whether or not it said so
         self.app_focus = True

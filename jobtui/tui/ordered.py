@@ -33,6 +33,11 @@ class Typing(Protocol):
         ...
 
 
+def sent_before(event: events.Key | events.Paste) -> events.Key | events.Paste:
+    """A key as it was meant that was typed while the terminal still made of an enter what a shell wants."""
+    return events.Key("enter", "\r") if isinstance(event, events.Key) and event.key == "ctrl+j" else event
+
+
 async def obey(dashboard: Dashboard, event: events.Key | events.Paste) -> bool:
     """Do what a key or a paste asks for; False where nobody here knows what."""
     app = dashboard.desktop

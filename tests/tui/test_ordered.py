@@ -3,8 +3,11 @@
 import asyncio
 from pathlib import Path
 
+import pytest
 from textual import events
 
+from jobtui.tui.application import DashboardApp
+from jobtui.tui.screens.dashboard import Dashboard
 from jobtui.tui.widgets.typist import Typist
 from tests.support.dashboards import Stage, stage
 
@@ -237,5 +240,32 @@ def test_esc_and_a_letter_soon_after_it_are_two_keys(tmp_path: Path) -> None:
             shown.app.post_message(events.Key("alt+t", "\x1bt"))
             await shown.until(lambda: not shown.dashboard.bar.typing)
             await shown.shows("Nothing was run here yet")
+
+    asyncio.run(run())
+
+
+def test_keys_typed_before_the_first_frame_are_obeyed_in_order_and_their_enter_sends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = ":SHOW HOSTS; SHOW SPACES"
+
+    def typed_ahead(app: DashboardApp) -> None:
+        for character in text:
+            app.post_message(events.Key(NAMES.get(character, character), character))
+        app.post_message(events.Key("ctrl+j", "\n"))
+
+    composed = Dashboard.compose
+
+    def compose(dashboard: Dashboard) -> object:
+        typed_ahead(dashboard.desktop)
+        return composed(dashboard)
+
+    monkeypatch.setattr(Dashboard, "compose", compose)
+
+    async def run() -> None:
+        async with stage(tmp_path, auto=True) as shown:
+            await shown.until(lambda: text[1:] in shown.transcript)
+            assert shown.dashboard.place is shown.dashboard.jobs
+            assert shown.app.theme == "dark"
 
     asyncio.run(run())

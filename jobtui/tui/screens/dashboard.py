@@ -59,6 +59,7 @@ class Dashboard(Conversation):
         self.stage = Stage(self.jobs, id="stage")
         self.too_small = TooSmall(id="too-small")
         self.place: View = self.jobs
+        self.ready = False
         self._views: dict[str, View] = {"jobs": self.jobs}
         self._flags: tuple[str, ...] = ()
         self._silenced = self._alarmed = ""
@@ -72,8 +73,10 @@ class Dashboard(Conversation):
 
     def on_mount(self) -> None:
         """Textual's hook."""
-        self.place.home.focus()
+        self.set_focus(self.place.home)
         self.stand()
+        self.ready = True
+        self.app.call_later(self.desktop.take_typed)
 
     # -- what is told -------------------------------------------------------------------------------
 
