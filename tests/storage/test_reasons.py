@@ -70,6 +70,13 @@ def test_the_systems_errors_have_a_code(number, code):
     assert system_trouble(OSError(number, "words"), "/x").code is code
 
 
+def test_an_error_of_rocksdict_s_own_has_the_system_s_code_too():
+    trouble = system_trouble(PermissionError("Permission denied (os error 13)"), "/x")
+    assert (trouble.code, trouble.reason) == (Code.ACCESS, "/x: jobtui may not write there (Permission denied)")
+    assert system_trouble(OSError("File exists (os error 17)"), "/x").code is Code.IO
+    assert system_trouble(OSError("what nobody foresaw"), "/x").code is Code.IO
+
+
 def test_a_full_disk_is_told_with_its_numbers():
     assert full("/x", 3 << 20, 1536).reason == "/x: there is not enough room: 3.0 MiB needed, 1.5 KiB free"
     assert "5 B free" in rocksdb_trouble("No space left on device", "/x", Room(None, 5)).reason

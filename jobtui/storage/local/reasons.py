@@ -56,6 +56,7 @@ _PLAIN = {
     Code.IO: "the disk or the file system failed",
 }
 
+_OF_RUST = re.compile(r"\(os error (\d+)\)$")  # in rocksdict's own errors, which have no errno
 _ERRNO = {
     errno.ENOSPC: Code.DISK_FULL,
     errno.EDQUOT: Code.DISK_FULL,
@@ -80,9 +81,12 @@ def rocksdb_trouble(words: str, where: str, room: Room | None = None) -> Trouble
 
 def system_trouble(error: OSError, where: str, room: Room | None = None) -> Trouble:
     """What the system said, as a Trouble."""
-    code = _ERRNO.get(error.errno or 0, Code.IO)
+    words, number = error.strerror or str(error), error.errno
+    if number is None and (told := _OF_RUST.search(words)):
+        words, number = words[: told.start()].strip(), int(told[1])
+    code = _ERRNO.get(number or 0, Code.IO)
     plain = "it is not there" if code is Code.MISSING else None
-    return Trouble(code, f"{_plain(code, where, room, plain)} ({one_line(error.strerror or str(error))})")
+    return Trouble(code, f"{_plain(code, where, room, plain)} ({one_line(words)})")
 
 
 def full(where: str, needed: int, free: int) -> Trouble:
