@@ -12,10 +12,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.geometry import Size
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.strip import Strip
 
 from jobtui.tui.lines import Ink, Line, cut, line_width, wrapped
+from jobtui.tui.screens.once import Once
 from jobtui.tui.text import width_of
 from jobtui.tui.widgets.inked import Inked
 from jobtui.tui.widgets.lines_view import LinesView
@@ -137,7 +137,7 @@ class Choices(Inked, can_focus=True):
 Live = Callable[[], tuple[str, Sequence[Line]]]
 
 
-class Question(ModalScreen[T | None]):
+class Question(Once[T | None]):
     """Asks; the answer is the choice's value, or None for esc. `live` tells the title and lines anew."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -9,11 +9,11 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 
 from jobtui.tui.commands import Command, Where
 from jobtui.tui.keymap import Keymap
 from jobtui.tui.lines import Ink, Line, Piece, line_width, wrapped
+from jobtui.tui.screens.once import Once
 from jobtui.tui.text import fit, width_of
 from jobtui.tui.widgets.lines_view import LinesView
 
@@ -92,7 +92,7 @@ def _beside(term: Piece, what: str, column: int, width: int) -> list[Line]:
     ]
 
 
-class Help(ModalScreen[None]):
+class Help(Once[None]):
     """Any of the keys that lead here leads back."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -1,0 +1,35 @@
+"""Questions answered by hasty hands."""
+
+import asyncio
+from pathlib import Path
+
+from textual import events
+
+from jobtui.tui.screens.dialog import Choice, Question
+from jobtui.tui.screens.help import Help
+from tests.support.dashboards import stage
+
+
+def test_a_second_answer_in_the_same_go_ends_nothing_else(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, auto=True) as shown:
+            given: list[str | None] = []
+            choices = [Choice("i", "id", "1"), Choice("r", "row", "2")]
+            first, second = (Question[str](title, (), choices) for title in ("First", "Second"))
+            for question in (first, second):
+                await shown.app.push_screen(question, given.append)
+            for key in "ir":
+                second.post_message(events.Key(key, key))
+            await shown.until(lambda: given)
+            await shown.pilot.pause()
+            assert given == ["1"]
+            assert shown.app.screen is first
+            await shown.app.push_screen(Help((), shown.app.context.keymap))
+            first.dismiss("2")
+            assert given == ["1"]
+            assert isinstance(shown.app.screen, Help)
+            await shown.press("question_mark", "enter")
+            await shown.until(lambda: shown.app.screen is shown.dashboard)
+            assert given == ["1", "1"]
+
+    asyncio.run(run())
