@@ -83,4 +83,7 @@ def readable() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(f"The history can't be read: {error.strerror or error}") from error
+        where = f"{error.filename}: " if error.filename else ""
+        raise StoreError(f"The history can't be read: {where}{error.strerror or error}") from error
+    except RecursionError as error:
+        raise StoreError("The history can't be read: what it holds is nested too deeply") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from operator import ge
 
 import msgspec
 
@@ -27,23 +28,26 @@ def damage_of(disk: Disk, segment: Segment) -> list[DamageNote]:
         what = f"the segment is missing: jobs between {entry.first} and {entry.last} can't be read"
         return [DamageNote(segment.file, None, (), what)]
     columns = segment.indexed()
-    known = dict(zip(columns.starts, columns.ids, strict=False)) if columns is not None else {}
+    known = list(zip(columns.starts, columns.ids, strict=False)) if columns is not None else []
     notes, found = [], []
     for start, line, whole in lines(data):
         job = whole_job(line, segment.entry.schema) if whole else None
         if job is not None:
             found.append(job.id)
         else:
-            jobs = (known[start],) if start in known else jobs_in(line)
+            within = tuple(job_id for at, job_id in known if start <= at < start + len(line))
+            jobs = within or jobs_in(line)
             notes.append(DamageNote(segment.file, start, jobs, "a record is damaged"))
     if len(data) != segment.entry.bytes:
-        lost = set(known.values()).difference(found, *(note.jobs for note in notes))
+        lost = {job_id for _, job_id in known}.difference(found, *(note.jobs for note in notes))
         what = f"it has {len(data)} bytes and not {segment.entry.bytes}"
         notes.append(DamageNote(segment.file, None, tuple(sorted(lost)), what))
     if not notes and len(found) != segment.entry.count:
         notes.append(
             DamageNote(segment.file, None, (), f"it has {len(found)} records and not {segment.entry.count}")
         )
+    if any(map(ge, found, found[1:])):
+        notes.append(DamageNote(segment.file, None, (), "its records are not in the order of their ids"))
     if not segment.indexed_well() or (not notes and columns is not None and list(columns.ids) != found):
         file = segment.file.replace(records_name(segment.name), index_name(segment.name))
         notes.append(DamageNote(file, None, (), "the index is missing or damaged; the records make it again"))
@@ -74,5 +78,5 @@ def whole_job(line: bytes, schema: int) -> Job | None:
     """The job of a whole line, None where it is none."""
     try:
         return decode_job(line, schema)
-    except msgspec.ValidationError:
+    except msgspec.MsgspecError:
         return None

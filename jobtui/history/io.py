@@ -175,6 +175,9 @@ class Disk:
         file = self.open(path)
         try:
             return self.read(file, self.size(file), 0)
+        except OSError as error:
+            error.filename = error.filename or str(path)
+            raise
         finally:
             self.close(file)
 

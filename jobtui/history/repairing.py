@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -44,7 +44,10 @@ def repair(path: Path, disk: Disk | None = None) -> list[str]:
         finally:
             store.close()
     except OSError as error:
-        raise StoreError(f"The history in {path} can't be repaired: {error.strerror or error}") from error
+        where = f"{error.filename}: " if error.filename else ""
+        raise StoreError(
+            f"The history in {path} can't be repaired: {where}{error.strerror or error}"
+        ) from error
 
 
 class _Repair:
@@ -122,11 +125,28 @@ class _Repair:
         except FileNotFoundError:
             return {}
         found = {}
+        foreign = self._foreign_to(segment)
         for _, line, whole in lines(data):
             job = whole_job(line, segment.entry.schema) if whole else None
-            if job is not None:
+            if job is not None and not foreign(job.id):
                 found[job.id] = (job, line + b"\n")
         return found
+
+    def _foreign_to(self, segment: Segment) -> Callable[[int], bool]:
+        """Whether a record is another segment's, should that one's file have been put in this one's place."""
+        columns = segment.indexed()
+        if columns is not None:
+            own = set(columns.ids)
+            return lambda job_id: job_id not in own
+        state = self._store.state
+        others = (*state.segments, *self._store.archives.all_segments(state.manifest))
+        elsewhere = {
+            job_id
+            for other in others
+            if other is not segment
+            for job_id in set(other.columns.ids).difference(other.entry.stale)
+        }
+        return elsewhere.difference(segment.entry.stale).__contains__
 
     def _mended_archive(self, archive: ArchiveEntry) -> ArchiveEntry:
         place = self._path / ARCHIVE / archive.name

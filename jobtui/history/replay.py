@@ -69,7 +69,7 @@ class Replay:
         """What a whole line says. Raises StoreTooNew."""
         try:
             entry = decode_entry(line, self.reading.schema)
-        except msgspec.ValidationError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise self.too_new(f"{error}, byte {self.reading.offset + offset}") from None
         if entry.journal:
             refuse_newer(entry.schema)
@@ -139,6 +139,7 @@ class _Taking:
     def _close_batch(self) -> None:
         """The batch that was read counts, and so does the damage before its end."""
         last = max(place for place, (_, _, whole) in enumerate(self._since) if whole)
+        self._batch.sort(key=lambda entry: entry.n)  # lines may have been moved about
         offset, line, _ = self._since[last]
         if self._begin(self._batch[0]):
             for start, damaged, whole in self._since[:last]:
@@ -164,7 +165,10 @@ class _Taking:
         return not self._stale
 
     def _apply(self, entry: Entry) -> None:
-        if entry.n != self._reading.seq + 1:
+        if entry.n <= self._reading.seq:
+            self._replay.quarantine.add(self._replay.file, None, f"change {entry.n} is there more than once")
+            return
+        if entry.n > self._reading.seq + 1:
             self._miss(self._reading.seq + 1, entry.n)
         self._reading.seq = entry.n
         if entry.set:
@@ -196,7 +200,7 @@ class _Taking:
             return fold.made()
         except KeyError as error:
             raise self._replay.too_new(f"field {error} of job {job_id}") from None
-        except msgspec.ValidationError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise self._replay.too_new(f"{error}, in job {job_id}") from None
 
     def _miss(self, expected: int, number: int) -> None:

@@ -45,6 +45,8 @@ class Segment:
         self._disk, self._directory, self._quarantine = disk, directory, quarantine
         self._mutex = threading.RLock()
         self._columns: Columns | None = None
+        # the columns were made from the records, and the index is of other rows
+        self._index_apart = False
         self._stale: set[int] = set(entry.stale)
 
     @property
@@ -174,21 +176,21 @@ class Segment:
     def numbers(self, name: str) -> array[float]:
         """A column of numbers (columns.NUMBERS), read now. Raises OSError."""
         try:
-            return self._index.numbers(name)
+            return self._index_of_columns().numbers(name)
         except index.IndexUnusableError:
             return array("d", map(NUMBERS[name], self._indexed_again()))
 
     def hosts(self) -> Coded[tuple[str, ...]]:
         """Each job's hosts, read now. Raises OSError."""
         try:
-            return self._index.hosts()
+            return self._index_of_columns().hosts()
         except index.IndexUnusableError:
             return coded(map(hosts_of, self._indexed_again()))
 
     def texts(self, name: str) -> Coded[str]:
         """A column of texts that repeat (columns.TEXTS), read now. Raises OSError."""
         try:
-            return self._index.texts(name)
+            return self._index_of_columns().texts(name)
         except index.IndexUnusableError:
             return coded(map(TEXTS[name], self._indexed_again()))
 
@@ -216,6 +218,13 @@ class Segment:
         except index.IndexUnusableError:
             return None
 
+    def _index_of_columns(self) -> index.Index:
+        """The index, where its rows are those of the columns. Raises IndexUnusableError and OSError."""
+        self.load()
+        if self._index_apart:
+            raise index.IndexUnusableError("the columns are those of the records that can be read")
+        return self._index
+
     def _has_its_size(self) -> bool:
         try:
             return self._disk.size_of(self.path) == self.entry.bytes
@@ -228,6 +237,7 @@ class Segment:
             data = self._disk.read_whole(self.path)
         except FileNotFoundError:
             self._note_missing()
+            self._index_apart = True
             return index.columns_of([], [0])
         jobs, starts = [], []
         for start, line, whole in framing.lines(data):
@@ -238,6 +248,8 @@ class Segment:
                 jobs.append(job)
                 starts.append(start)
         columns = index.columns_of(jobs, [*starts, len(data)])
+        sound = len(jobs) == self.entry.count or self._quarantine.writes  # a writer makes the index again
+        self._index_apart = len(data) != self.entry.bytes or not sound
         if len(data) != self.entry.bytes:
             lost = sorted(set(indexed.ids).difference(columns.ids)) if indexed is not None else []
             what = f"it has {len(data)} bytes and not {self.entry.bytes}"
@@ -254,7 +266,8 @@ class Segment:
         except FileNotFoundError:
             self._note_missing()
             return [self._remains(columns, place) for place in range(len(columns.ids))]
-        self._keep_index(columns, jobs)
+        if not self._index_apart:  # or it still knows of jobs whose records are gone
+            self._keep_index(columns, jobs)
         return jobs
 
     def _keep_index(self, columns: Columns, jobs: Sequence[Job]) -> None:
@@ -277,7 +290,7 @@ class Segment:
     def _whole_job(self, line: bytes) -> Job | None:
         try:
             return decode_job(line, self.entry.schema)
-        except msgspec.ValidationError:
+        except msgspec.MsgspecError:
             return None
 
     def _note_missing(self) -> None:
@@ -287,7 +300,8 @@ class Segment:
     def _remains(self, columns: Columns, place: int) -> Job:
         times: dict[str, datetime | None] = {}
         with contextlib.suppress(index.IndexUnusableError):
-            times = {name: _moment(self._index.numbers(name)[place]) for name in ("submitted", "start", "stop")}
+            known = self._index if columns is not self._columns else self._index_of_columns()
+            times = {name: _moment(known.numbers(name)[place]) for name in ("submitted", "start", "stop")}
         status = columns.statuses[place]
         return Job(
             id=columns.ids[place],

@@ -233,12 +233,15 @@ class Store:
     def _may_go_on(self, found: Found, mark: Mark | None) -> bool:
         """Whether the last writer ended in peace, and left the journal just as it is."""
         reading = found.replay.reading
+        file = journal_name(reading.journal)
+        if any(note.file == file for note in self.quarantine.notes):
+            return False  # what is damaged in it is left behind, or each opening would find it again
         return (
             mark is not None
             and mark.closed
             and (mark.journal, mark.durable) == (reading.journal, reading.seq)
             and (reading.usable, reading.schema) == (True, SCHEMA)
-            and reading.offset == self._disk.size_of(self._directory / journal_name(reading.journal))
+            and reading.offset == self._disk.size_of(self._directory / file)
         )
 
     def _new_journal(self, jobs: Iterable[Job], changes: Sequence[bytes] = (), *, base: bool) -> Journal:

@@ -1,0 +1,154 @@
+"""Files and lines that are whole, and not where they belong: moved, doubled, put in another's place."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from jobtui.history import History, Query, Sort
+from jobtui.history.check import export, repair, verify
+from tests.support.damaged import OPEN, Made, journal_of, lines_of, read_all
+
+Copied = Callable[[Made], Path]
+
+
+def segments_of(path: Path) -> list[Path]:
+    return sorted(path.glob("seg-*.jsonl"))
+
+
+def reordered(file: Path, order: Callable[[list[bytes]], list[bytes]]) -> None:
+    lines = [line for _, line in lines_of(file.read_bytes())]
+    file.write_bytes(b"".join(line + b"\n" for line in order(lines)))
+
+
+def half_gone(path: Path) -> None:
+    file = segments_of(path)[0]
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def other_line_ends(path: Path) -> None:
+    file = segments_of(path)[0]
+    file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+
+
+def anothers_records(path: Path) -> None:
+    one, other, *_ = segments_of(path)
+    shutil.copy(other, one)
+
+
+def anothers_records_and_index(path: Path) -> None:
+    one, other, *_ = segments_of(path)
+    shutil.copy(other, one)
+    shutil.copy(other.with_suffix(".idx.json"), one.with_suffix(".idx.json"))
+
+
+def swapped(path: Path) -> None:
+    reordered(segments_of(path)[0], lambda lines: [lines[1], lines[0], *lines[2:]])
+
+
+def doubled(path: Path) -> None:
+    reordered(segments_of(path)[0], lambda lines: [*lines, lines[0]])
+
+
+def gone_with_its_core(path: Path) -> None:
+    half_gone(path)
+    index = segments_of(path)[0].with_suffix(".idx.json")
+    index.write_bytes(index.read_bytes()[:100])
+
+
+DAMAGES = [
+    half_gone,
+    other_line_ends,
+    anothers_records,
+    anothers_records_and_index,
+    swapped,
+    doubled,
+    gone_with_its_core,
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_segment_answers_every_query_with_what_is_left(
+    damage: Callable[[Path], None], sealed: Made, copied: Copied
+) -> None:
+    path = copied(sealed)
+    damage(path)
+    for write in (False, True):
+        history = History.open(path, write=write, limits=OPEN)
+        for sort, words in product(Sort, ((), ("a",))):
+            view = history.query(
+                Query(sort=sort, words=words, hosts=frozenset({"local0"}) if words else frozenset())
+            )
+            assert {job.id for job in view.page(0, len(view))} <= set(sealed.jobs)
+        history.close()
+    export(path, io.StringIO(), "csv")
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_is_not_where_it_belongs_is_found_and_after_a_repair_each_job_is_there_once(
+    damage: Callable[[Path], None], sealed: Made, copied: Copied
+) -> None:
+    path = copied(sealed)
+    damage(path)
+    assert verify(path)
+    repair(path)
+    assert verify(path) == []
+    jobs, history = read_all(path)
+    assert sum(history.counts().values()) == len(history.query(Query())) == len(jobs)
+    assert jobs.keys() <= sealed.jobs.keys()
+    history.close()
+
+
+def test_a_swap_of_records_costs_nothing(sealed: Made, copied: Copied) -> None:
+    path = copied(sealed)
+    swapped(path)
+    repair(path)
+    jobs, history = read_all(path)
+    assert jobs == sealed.jobs
+    history.close()
+
+
+def test_all_jobs_of_a_stretch_that_is_gone_are_named(sealed: Made, copied: Copied) -> None:
+    path = copied(sealed)
+    file = segments_of(path)[0]
+    lines = lines_of(file.read_bytes())
+    data = bytearray(file.read_bytes())
+    data[: lines[3][0]] = bytes(lines[3][0])
+    file.write_bytes(data)
+    lost = sorted(sealed.jobs)[:3]
+    assert [list(note.jobs) for note in verify(path) if note.byte == 0] == [lost]
+
+
+@pytest.mark.parametrize("mark", [b"\xef\xbb\xbf", b"x"])
+def test_damage_in_a_journal_that_was_left_in_peace_is_left_behind_by_the_next_writer(
+    mark: bytes, sealed: Made, copied: Copied
+) -> None:
+    path = copied(sealed)
+    journal_of(path).write_bytes(mark + journal_of(path).read_bytes())
+    assert verify(path)
+    History.open(path, limits=OPEN).close()
+    assert verify(path) == []
+
+
+def test_lines_of_one_commit_that_were_moved_about_mean_the_same(journal_only: Made, copied: Copied) -> None:
+    path = copied(journal_only)
+    reordered(journal_of(path), lambda lines: [*lines[:-3], lines[-2], lines[-3], lines[-1]])
+    jobs, history = read_all(path)
+    assert jobs == journal_only.jobs
+    assert history.notes == ()
+    history.close()
+
+
+def test_a_change_that_is_there_twice_is_made_once_and_noted(journal_only: Made, copied: Copied) -> None:
+    path = copied(journal_only)
+    reordered(journal_of(path), lambda lines: [*lines[:5], lines[3], *lines[5:]])
+    jobs, history = read_all(path)
+    assert jobs == journal_only.jobs
+    assert ["more than once" in note.what for note in history.notes] == [True]
+    assert history.new_id() == max(jobs) + 1
+    history.close()
