@@ -14,6 +14,7 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.geometry import Size
 
 from jobtui.tui.key_parser import KeyParser
+from jobtui.tui.stand_ins import stand_in_for_what_is_missing
 
 _PATIENCE_SECONDS = 0.2
 
@@ -32,6 +33,8 @@ class SturdyDriver(LinuxDriver):
 
         A handler that the interpreter calls can be called again between its reading and its telling.
         """
+        if self._file is not None:
+            stand_in_for_what_is_missing(self._file)
         before = self._get_terminal_size()
         super().start_application_mode()  # type: ignore[no-untyped-call]
         asyncio.get_running_loop().add_signal_handler(signal.SIGWINCH, self._resized)
