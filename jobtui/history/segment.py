@@ -14,8 +14,9 @@ from typing import Final
 
 import msgspec
 
-from jobtui.history import framing, index
+from jobtui.history import framing, index, manifest
 from jobtui.history.columns import CODE_OF, NUMBERS, STALE, STATUSES, TEXTS, Coded, Columns, coded, hosts_of
+from jobtui.history.errors import StoreError
 from jobtui.history.framing import is_whole
 from jobtui.history.io import Disk
 from jobtui.history.manifest import SegmentEntry
@@ -294,8 +295,20 @@ class Segment:
             return None
 
     def _note_missing(self) -> None:
+        if not self._is_named():
+            return
         what = f"the segment is missing: jobs between {self.entry.first} and {self.entry.last} can't be read"
         self._quarantine.add(self.file, None, what)
+
+    def _is_named(self) -> bool:
+        """Whether the history still needs it: to a reader, what the writer just archived looks missing."""
+        if self._quarantine.writes or self._directory != self._quarantine.above:
+            return True
+        try:
+            found = manifest.load(self._disk, self._directory)
+        except (manifest.ManifestDamagedError, StoreError, OSError):
+            return True
+        return found is None or any(entry.name == self.name for entry in found.segments)
 
     def _remains(self, columns: Columns, place: int) -> Job:
         times: dict[str, datetime | None] = {}

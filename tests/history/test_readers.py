@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.history import History, Query, StoreError
+from jobtui.history import History, Query, Sort, StoreError
 from jobtui.history.io import Disk
 from jobtui.history.store import Limits
 from jobtui.model import Job
@@ -253,3 +253,20 @@ def test_a_writer_that_ends_in_peace_leaves_nothing_to_mend(tmp_path: Path) -> N
     assert history.notes == ()
     history.close()
     assert {path.name for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("sort", [Sort.ID, Sort.HOSTS, Sort.TOOK])
+def test_what_was_archived_this_moment_is_not_called_missing(sort: Sort, tmp_path: Path) -> None:
+    writer = History.open(tmp_path / "history", limits=SMALL)
+    dice = random.Random(5)
+    for _ in range(60):
+        writer.commit(made_jobs.ended(writer.new_id(), dice)).result()
+    reader = History.open(tmp_path / "history", write=False)
+    writer.archive(1, 60).result()
+    for _ in range(2):
+        view = reader.query(Query(sort=sort, words=("nba",)))
+        view.page(0, len(view))
+        assert reader.notes == ()
+        reader.refresh()
+    reader.close()
+    writer.close()
