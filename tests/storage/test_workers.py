@@ -15,7 +15,7 @@ import pytest
 from jobtui.storage.base import Code
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.reasons import Trouble
-from jobtui.storage.local.supervisor import LOOK, PAUSES, Worker
+from jobtui.storage.local.supervisor import LOOK, PAUSES, Stopped, Worker
 from tests.support.storage import Watched, compact, dumped, failure_of, flush, layered, space_at
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks at the process through /proc")
@@ -275,3 +275,28 @@ async def trouble_of(work) -> Trouble:
     with pytest.raises(Trouble) as caught:
         await work
     return caught.value
+
+
+def test_a_stop_does_not_wait_for_a_worker_that_does_not_start(tmp_path, monkeypatch):
+    monkeypatch.setattr("jobtui.storage.local.supervisor.GRACE_SECONDS", 0.05)
+    silent, began = tmp_path / "silent", tmp_path / "began"
+    silent.write_text(f"#!/bin/sh\necho $$ >{began}.new\nmv {began}.new {began}\nexec sleep 1000\n")
+    silent.chmod(0o700)
+
+    async def run():
+        worker = Worker("h1", ["own", str(tmp_path)], lambda _text: None)
+        cancel = asyncio.Event()
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "executable", str(silent))
+            working = asyncio.ensure_future(worker.work(p.Flush(""), lambda _moved: None, cancel))
+            while not began.exists():  # noqa: ASYNC110
+                await asyncio.sleep(0.005)  # until the process is there
+            cancel.set()
+            with pytest.raises(Stopped):
+                await asyncio.wait_for(working, 20)
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(began.read_text()), 0)
+        assert await worker.ask(p.Ping(), p.Here)
+        await worker.close()
+
+    asyncio.run(run())

@@ -141,7 +141,7 @@ class Worker:
             if self._life is not None:
                 await self._bury(self._life)
             await self._sit_out_pause(cancel)
-            self._life = await self._start()
+            self._life = await self._start(cancel)
             return self._life
 
     def _refuse_in_pause(self, longest: float) -> None:
@@ -164,9 +164,12 @@ class Worker:
             return
         raise Stopped
 
-    async def _start(self) -> Life:
+    async def _start(self, cancel: asyncio.Event | None) -> Life:
+        beginning = asyncio.ensure_future(Life.begin(self.name, self._arguments, self._notice))
         try:
-            return await Life.begin(self.name, self._arguments, self._notice)
+            if cancel is not None:
+                await _begun(beginning, cancel)
+            return await beginning
         except Died as death:
             self._count_death(str(death))
             raise Trouble(Code.HOST_DIED, f"{death} as it started") from None
@@ -255,6 +258,22 @@ class Worker:
         assert isinstance(task, asyncio.Task)
         self._side_work.add(task)
         task.add_done_callback(self._side_work.discard)
+
+
+async def _begun(beginning: asyncio.Future[Life], cancel: asyncio.Event) -> None:
+    """Wait for a start; one that a stop overtakes has the time that any work has. Raises Stopped."""
+    asked = asyncio.ensure_future(cancel.wait())
+    try:
+        await asyncio.wait([beginning, asked], return_when=asyncio.FIRST_COMPLETED)
+        if not beginning.done():
+            await asyncio.wait([beginning], timeout=GRACE_SECONDS)
+        if not beginning.done():
+            raise Stopped
+    finally:
+        asked.cancel()
+        if not beginning.done():
+            beginning.cancel()  # which ends the process
+            await asyncio.wait([beginning])
 
 
 def _look_at(word: asyncio.Future[p.Word]) -> None:
