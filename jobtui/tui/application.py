@@ -100,6 +100,9 @@ class DashboardApp(BaseApp[int]):
             event = self._typed_ahead.popleft()
             if not await self._obeyed(event):
                 await super().on_event(event)
+            if not self.dashboard.typing:
+                # a deed that was begun asks in its first step, and the next key answers
+                await asyncio.sleep(0)
 
     async def _obeyed(self, event: events.Key | events.Paste) -> bool:
         if self.screen_stack[-1:] != [self.dashboard]:

@@ -269,3 +269,20 @@ def test_keys_typed_before_the_first_frame_are_obeyed_in_order_and_their_enter_s
             assert shown.app.theme == "dark"
 
     asyncio.run(run())
+
+
+def test_an_answer_in_one_go_with_the_key_that_asks_is_taken_by_the_question(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, obey=True) as shown:
+            await shown.say("ADMIN FLUSH nba; ADMIN FLUSH nba")
+            await shown.until(lambda: shown.cursor == 2)
+            at_once(shown, "sy")
+            await shown.shows("■ 1")
+            at_once(shown, "bn")
+            await shown.press("2")
+            await shown.shows("spaces")
+            at_once(shown, "Cy")
+            await shown.shows("◷ 1 queued")
+            assert shown.app.screen is shown.dashboard
+
+    asyncio.run(run())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import events
 from textual.app import ComposeResult
@@ -22,6 +22,9 @@ from jobtui.tui.widgets.filter_line import FilterInput
 from jobtui.tui.widgets.job_detail import JobDetail
 from jobtui.tui.widgets.job_list import NEWEST_FIRST, JobList
 from jobtui.tui.widgets.row_painter import Sorting
+
+if TYPE_CHECKING:
+    from jobtui.tui.screens.dashboard import Dashboard
 
 # from this width on the detail stands beside the table
 BESIDE = 150
@@ -210,7 +213,8 @@ class JobsView(View):
     # -- keys: deeds --------------------------------------------------------------------------------
 
     def _ask(self, what: str) -> None:
-        self.post_message(self.Asked(what, tuple(self.list.marked())))
+        # at once: a key that comes in the same go is meant for the question that comes of it
+        cast("Dashboard", self.screen).on_jobs_view_asked(self.Asked(what, tuple(self.list.marked())))
 
     def action_stop(self) -> None:
         """Stop what is marked, or the job under the cursor."""

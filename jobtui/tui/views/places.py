@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import events
 from textual.app import ComposeResult
@@ -33,6 +33,9 @@ from jobtui.tui.widgets.lines_view import LinesView
 from jobtui.tui.widgets.moving import moves
 from jobtui.tui.widgets.row_painter import Sorting
 from jobtui.tui.widgets.table import Table
+
+if TYPE_CHECKING:
+    from jobtui.tui.screens.dashboard import Dashboard
 
 # a look at every host is dear: every other second will do
 _LOOK_EVERY = 2
@@ -183,7 +186,7 @@ class PlacesView(View):
     def _ask(self, what: str) -> None:
         name = self.current
         if name is not None:
-            self.post_message(self.Asked(what, name))
+            cast("Dashboard", self.screen).on_places_view_asked(self.Asked(what, name))
 
     # -- messages and keys --------------------------------------------------------------------------
 
@@ -294,7 +297,7 @@ class SpacesView(PlacesView):
 
     def action_new(self) -> None:
         """Write a CREATE SPACE."""
-        self.post_message(self.Asked("new", ""))
+        cast("Dashboard", self.screen).on_places_view_asked(self.Asked("new", ""))
 
     def action_drop(self) -> None:
         """Drop the space."""
