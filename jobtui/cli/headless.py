@@ -179,9 +179,23 @@ def _tell_syntax(error: StatementError, asked: RunText, label: str) -> int:
         streams.complain(f"{label}:{error.line}:{error.column}: nothing was run")
     streams.complain(str(error))
     if asked.format == "json":
-        start, end = error.span
-        failure = Failure(error.text[start:end], error.message, error.line, error.column, syntax=True)
+        failure = Failure(_statement_at(error), error.message, error.line, error.column, syntax=True)
         output = streams.Output()
         output.write("".join(f"{piece}\n" for piece in printed(Answer(failure=failure), "json", "utf-8")))
         output.flush()
     return Exit.USAGE
+
+
+def _statement_at(error: StatementError) -> str:
+    """The statement that is wrong, from its first word to its last."""
+    from jobtui.language.lexer import COMMENT, SEMICOLON, pieces
+
+    words: list[tuple[int, int]] = []
+    for kind, start, end in pieces(error.text):
+        if kind == SEMICOLON:
+            if start >= error.span[0]:
+                break
+            words = []
+        elif kind != COMMENT:
+            words = [*words[:1], (start, end)]
+    return error.text[words[0][0] : words[-1][1]] if words else ""

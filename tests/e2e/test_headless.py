@@ -229,6 +229,21 @@ def test_a_file_that_does_not_parse_is_named(jobtui: CommandLine) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "statement"),
+    [
+        ("SHOW JOBS; -- c\n SHOW JBO 40 -- d\n; USE nba", "SHOW JBO 40"),
+        ("ADMIN ; USE nba", "ADMIN"),
+        ("; USE `nba", "USE `nba"),
+    ],
+)
+def test_json_holds_the_whole_statement_that_does_not_parse(
+    jobtui: CommandLine, text: str, statement: str
+) -> None:
+    ended = jobtui("-e", text, "--format", "json")
+    assert [one["statement"] for one in json.loads(ended.stdout)] == [statement]
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         (["-f", "none.ngql"], "jobtui: none.ngql: No such file or directory"),
