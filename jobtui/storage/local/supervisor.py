@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -264,7 +264,8 @@ async def _begun(beginning: asyncio.Future[Life], cancel: asyncio.Event) -> None
     """Wait for a start; one that a stop overtakes has the time that any work has. Raises Stopped."""
     asked = asyncio.ensure_future(cancel.wait())
     try:
-        await asyncio.wait([beginning, asked], return_when=asyncio.FIRST_COMPLETED)
+        either: list[asyncio.Future[Life] | asyncio.Future[Literal[True]]] = [beginning, asked]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not beginning.done():
             await asyncio.wait([beginning], timeout=GRACE_SECONDS)
         if not beginning.done():
