@@ -109,6 +109,34 @@ def test_what_could_not_be_deleted_is_told_and_deleted_at_the_next_start(tmp_pat
     asyncio.run(run())
 
 
+def test_what_a_dropped_space_held_on_a_host_that_is_configured_no_longer_is_told_of(tmp_path):
+    notices: list[str] = []
+
+    async def run():
+        async with storage_at(tmp_path, {"h1": None, "h2": None}) as storage:
+            await storage.create_space("nba", Placement())
+        async with storage_at(tmp_path, {"h2": None}, notices=notices) as storage:
+            await storage.drop_space("nba")
+        assert notices == ["what the space nba held on h1 stays there: not in the configuration"]
+        assert (tmp_path / "h1" / "nba" / "CURRENT").exists()
+        assert not (tmp_path / "h2" / "nba").exists()
+
+    asyncio.run(run())
+
+
+def test_where_nothing_could_be_made_there_is_nothing_to_delete(tmp_path):
+    (tmp_path / "h1").write_text("in the way")
+    notices: list[str] = []
+
+    async def run():
+        async with storage_at(tmp_path, notices=notices) as storage:
+            await failure_of(storage.create_space("nba", Placement()))
+            assert storage.catalogue.unsettled == ()
+        assert notices == []
+
+    asyncio.run(run())
+
+
 def test_a_name_whose_deletion_failed_is_free_once_it_succeeds(tmp_path, monkeypatch):
     async def run():
         async with space_at(tmp_path) as storage:

@@ -206,8 +206,10 @@ class Creation:
             settled.save()
             self._ground.catalogue = settled
         except (OSError, StorageError) as error:
-            return f"what is left of the space {name} could not be deleted, the next start tries again: {error}"
-        return ""
+            why = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else error
+            return f"what is left of the space {name} could not be deleted, the next start tries again: {why}"
+        beyond = ", ".join(host for host in hosts if host not in catalogue.directories)
+        return f"what the space {name} held on {beyond} stays there: not in the configuration" if beyond else ""
 
     def _put_right(self, directory: str) -> None:
         """Clean up where a crash cut a visit short; what can't be reached is told of when it is used."""

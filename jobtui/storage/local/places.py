@@ -102,6 +102,8 @@ def remove(host: Path, space: str) -> None:
     """
     place = directory_name(space)
     doomed = host / (place + _DROPPED)
+    if all(_is_absent(path) for path in (host / place, doomed, host / (place + _NAME))):
+        return  # also where the disk could not be written
     _delete(doomed)
     try:
         (host / place).rename(doomed)
@@ -111,6 +113,14 @@ def remove(host: Path, space: str) -> None:
     (host / (place + _NAME)).unlink(missing_ok=True)
     if host.exists():
         sync_directory(host)
+
+
+def _is_absent(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    return False
 
 
 def write_durably(file: Path, data: bytes) -> None:
