@@ -60,7 +60,8 @@ class History:
 
             return cls(path, disk, Writer(Store.open(disk, path, limits or Limits())), None)
         except OSError as error:
-            why = _blocked(path) or error.strerror or error
+            where = f"{error.filename}: " if error.filename and Path(error.filename) != path else ""
+            why = _blocked(path) or f"{where}{error.strerror or error}"
             raise StoreError(f"The history in {path} can't be opened: {why}") from error
 
     # ---- writing

@@ -34,8 +34,12 @@ class Disk:
     # ---- files
 
     def open(self, path: Path) -> int:
-        """Open an existing file for reading."""
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        """Open an existing file for reading; a directory in its place is no file."""
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        if stat.S_ISDIR(os.fstat(file).st_mode):
+            os.close(file)
+            raise _no_file(path)
+        return file
 
     def open_to_write(self, path: Path) -> int:
         """Open a file for reading and writing, as it is; make it where there is none."""
@@ -119,7 +123,10 @@ class Disk:
 
     def size_of(self, path: Path) -> int:
         """How long a file is."""
-        return path.stat().st_size
+        found = path.stat()
+        if stat.S_ISDIR(found.st_mode):
+            raise _no_file(path)
+        return found.st_size
 
     def is_directory(self, path: Path) -> bool:
         """Whether the path is a directory; a link to one is none."""
@@ -205,6 +212,10 @@ class Disk:
                 self.remove(fresh)
             raise
         self.sync_directory(path.parent)
+
+
+def _no_file(path: Path) -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, "a directory is in its place", str(path))
 
 
 def _flock(file: int, kind: int) -> bool:

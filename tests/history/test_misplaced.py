@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.history import History, Query, Sort
+from jobtui.history import History, Query, Sort, StoreError
 from jobtui.history.check import export, repair, verify
 from tests.support.damaged import OPEN, Made, journal_of, lines_of, read_all
 
@@ -61,7 +61,14 @@ def gone_with_its_core(path: Path) -> None:
     index.write_bytes(index.read_bytes()[:100])
 
 
+def a_directory_instead(path: Path) -> None:
+    file = segments_of(path)[0]
+    file.unlink()
+    (file / "inside").mkdir(parents=True)
+
+
 DAMAGES = [
+    a_directory_instead,
     half_gone,
     other_line_ends,
     anothers_records,
@@ -152,3 +159,11 @@ def test_a_change_that_is_there_twice_is_made_once_and_noted(journal_only: Made,
     assert ["more than once" in note.what for note in history.notes] == [True]
     assert history.new_id() == max(jobs) + 1
     history.close()
+
+
+def test_what_stands_in_the_way_is_named(sealed: Made, copied: Copied) -> None:
+    path = copied(sealed)
+    (path / "MANIFEST.json").unlink()
+    (path / "MANIFEST.json").mkdir()
+    with pytest.raises(StoreError, match=r"MANIFEST\.json"):
+        History.open(path)

@@ -1,4 +1,5 @@
 import asyncio
+import threading
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import pytest
 
 from jobtui.engine.desk import Answer, Session
 from jobtui.engine.engine import Engine
+from jobtui.history import History, StoreError
 from jobtui.model import Status
 from jobtui.storage.base import Code
 from tests.support.dashboards import stage
@@ -180,3 +182,26 @@ def test_the_cursor_goes_to_a_job_that_is_known_here_only_after_its_submission_w
             await shown.until(lambda: shown.cursor == 3)
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("trouble", [None, StoreError("The history can't be read: Input/output error")])
+def test_what_filters_look_through_is_read_behind_the_first_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: Exception | None
+) -> None:
+    readers: list[threading.Thread] = []
+
+    def warm(history: History) -> None:
+        readers.append(threading.current_thread())
+        if trouble is not None:
+            raise trouble
+
+    monkeypatch.setattr(History, "warm", warm)
+
+    async def run() -> None:
+        async with stage(tmp_path, {"nba": ["a"]}) as shown:
+            await shown.until(lambda: readers)
+            shown.behind.say("ADMIN FLUSH nba")
+            await shown.shows("▶ running")
+
+    asyncio.run(run())
+    assert readers != [threading.main_thread()]
