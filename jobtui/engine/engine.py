@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["Engine", "Run"]
 
 T = TypeVar("T")
+_ROUNDS = 5  # of cancelling what is left: what is cancelled may begin something more
 CLOSE_SECONDS = 10.0
 # the main thread's. A process that is started with them blocked is not ended by a ctrl+c that was typed before
 # it had left the terminal's process group
@@ -280,10 +281,11 @@ class Engine:
         try:
             self._loop.run_forever()
         finally:
-            left = asyncio.all_tasks(self._loop)
-            for task in left:
-                task.cancel()
-            self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            for _ in range(_ROUNDS):
+                left = asyncio.all_tasks(self._loop)
+                for task in left:
+                    task.cancel()
+                self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.run_until_complete(self._loop.shutdown_default_executor())
             self._loop.close()

@@ -71,6 +71,14 @@ def test_who_does_not_wait_for_the_stop_leaves_at_once(slow: CommandLine) -> Non
     assert err == b"Left at once: the next start marks what still ran as failed\n"
 
 
+def test_an_interrupt_while_a_worker_starts_ends_a_dump_without_a_word(slow: CommandLine) -> None:
+    with slow.started("dump", "nba", stdout=subprocess.DEVNULL) as process:
+        eventually(lambda: workers_of(process.pid))
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        assert (process.wait(60), process.stderr.read()) == (130, b"")
+
+
 AMID_AN_IMPORT = """
 import os, signal, sys
 
