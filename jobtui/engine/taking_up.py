@@ -25,7 +25,7 @@ async def take_up(engine: Engine) -> None:
     )
     queued = [job.id for job in engine.ledger.active() if job.status is Status.QUEUE]
     if queued and engine.run is Run.ALL:
-        engine.publish([Notice(f"{_jobs(queued)} queued before this start: running now", "information")])
+        engine.publish([Notice(f"{_jobs(queued)} left in the queue: running now", "information")])
 
 
 async def _tell_of_interrupted(engine: Engine) -> None:

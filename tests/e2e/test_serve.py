@@ -86,7 +86,7 @@ def test_it_runs_the_queue_of_before_and_tells_of_each_jobs_start_and_end_in_a_l
         process.terminate()
         _, err = process.communicate(timeout=WAIT)
     lines = told(err)
-    assert "Job 1 queued before this start: running now" in lines[:2]
+    assert "Job 1 left in the queue: running now" in lines[:2]
     assert lines[-2:] == ["Job 1 (compact nba) finished after N s", "Ended"]
 
 
