@@ -1,8 +1,9 @@
 """The filter's little language: words, `status:failed`, `space:nba`, `host:…`, `cmd:compact`, `since:2h`.
 
 Terms are parted by blanks and all must hold; values of one kind, parted by commas or in several terms, are
-alternatives; `!` before a term turns it round. A value with blanks stands in double quotes: `space:"a b"`.
-So does a word with a colon, `"error:full"`, that would else be taken for a kind nobody knows.
+alternatives; `!` before a term turns it round; the beginning of a name will do. A value with blanks stands in
+double quotes: `space:"a b"`. So does a word with a colon, `"error:full"`, that would else be taken for a kind
+nobody knows.
 """
 
 from __future__ import annotations

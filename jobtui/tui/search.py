@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import msgspec
+from msgspec.structs import replace
 
 from jobtui.engine.desk import Desk
 from jobtui.engine.terms import Query, Sort, View
+from jobtui.model import Command
 from jobtui.tui.filters import Filter
 
 # jobs of a first page, and from how many on it is worth showing one
@@ -17,8 +19,38 @@ _LONG = 20_000
 _IN_SIGHT = 64
 
 
+def meant(filter: Filter, desk: Desk) -> Filter:  # noqa: A002
+    """The filter with whole names of spaces, hosts and commands, where only the beginning of some was typed.
+
+    A name that there is means itself alone; what no name begins with, in either case, stays as it is.
+    """
+    if filter.empty:
+        return filter
+    spaces = desk.history.spaces() if filter.spaces or filter.not_spaces else ()
+    hosts = desk.host_names() if filter.hosts or filter.not_hosts else ()
+    return replace(
+        filter,
+        spaces=_whole(filter.spaces, spaces),
+        hosts=_whole(filter.hosts, hosts),
+        commands=_whole(filter.commands, tuple(Command)),
+        not_spaces=_whole(filter.not_spaces, spaces),
+        not_hosts=_whole(filter.not_hosts, hosts),
+        not_commands=_whole(filter.not_commands, tuple(Command)),
+    )
+
+
+def _whole(typed: frozenset[str], names: Collection[str]) -> frozenset[str]:
+    found: set[str] = set()
+    for begun in typed:
+        start = begun.casefold()
+        longer = () if begun in names else [name for name in names if name.casefold().startswith(start)]
+        found.update(longer or [begun])
+    return frozenset(found)
+
+
 def view_of(desk: Desk, filter: Filter, sort: str, descending: bool, archived: bool) -> View:  # noqa: A002
     """Ask the history. Without a filter and in order of id it answers at once, else within a second."""
+    filter = meant(filter, desk)  # noqa: A001
     return desk.history.query(
         Query(
             statuses=filter.statuses,

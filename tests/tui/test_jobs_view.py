@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import pytest
 from textual import events
 
 from jobtui.model import Job, Status
@@ -215,6 +216,49 @@ def test_what_is_typed_takes_the_cursor_to_the_job_that_comes_of_it(tmp_path: Pa
             await shown.say("ADMIN COMPACT nba")
             await shown.shows("job 6 does not pass the filter")
             assert shown.cursor == 5
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("filter_text", "found"),
+    [
+        ("space:nb", [3, 2]),
+        ("space:NBA", [3, 2]),
+        ("space:n", [1]),
+        ("!space:nb", [4, 1]),
+        ("cmd:comp", [4, 3]),
+        ("host:b", [4]),
+        ("space:nb,srq cmd:c", [4, 3]),
+        ("space:nbaa", []),
+    ],
+)
+def test_the_beginning_of_a_name_finds_what_is_called_so_unless_it_is_a_name_itself(
+    tmp_path: Path, filter_text: str, found: list[int]
+) -> None:
+    async def run() -> None:
+        spaces = {"n": ["alpha"], "nba": ["alpha"], "srq": ["beta"]}
+        async with stage(tmp_path, spaces, auto=True) as shown:
+            shown.behind.say("ADMIN FLUSH n; ADMIN FLUSH nba; ADMIN COMPACT nba; ADMIN COMPACT srq")
+            await shown.shows("✔ 4")
+            await shown.press("slash")
+            await shown.type(filter_text)
+            await shown.shows(f"/ {filter_text}", f"{len(found)} of 4")
+            rows = shown.dashboard.jobs.list.rows
+            await shown.until(lambda: rows.view is not None and rows.view.ids(0, 9) == found)
+
+    asyncio.run(run())
+
+
+def test_the_space_that_the_beginning_of_its_name_filters_by_is_in_view(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, {"nba": ["a"], "srq": ["a"]}, auto=True) as shown:
+            shown.behind.say("ADMIN FLUSH nba; ADMIN FLUSH srq")
+            await shown.shows("✔ 2")
+            shown.dashboard.jobs.list.set_filter("space:sr")
+            await shown.until(lambda: shown.cursor == 2)
+            await shown.press("F")
+            await shown.until(lambda: (job := shown.behind.engine.job(3)) is not None and job.space == "srq")
 
     asyncio.run(run())
 

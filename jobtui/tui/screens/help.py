@@ -26,7 +26,7 @@ _WIDEST = 100
 _FILTER = (
     ("words", "jobs whose command, space, host or reason hold them all"),
     ("status:failed", "also queue, running, finished, stopped, ended, live; with commas: either"),
-    ("space:nba  host:local0  cmd:compact", "of that space, host, command"),
+    ("space:nba  host:local0  cmd:compact", "of that space, host, command; a beginning will do"),
     ("since:2h  until:2019-12-17", "submitted since, or until: s m h d w, or a date"),
     ("!status:finished  !word", "the other way round"),
 )

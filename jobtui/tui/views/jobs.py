@@ -17,6 +17,7 @@ from jobtui.tui.commands import Where, bindings
 from jobtui.tui.context import Context
 from jobtui.tui.feed import Batch
 from jobtui.tui.first_steps import first_steps, nothing_found
+from jobtui.tui.search import meant
 from jobtui.tui.views.base import View
 from jobtui.tui.widgets.filter_line import FilterInput
 from jobtui.tui.widgets.job_detail import JobDetail
@@ -113,7 +114,7 @@ class JobsView(View):
 
     def space_in_view(self) -> str | None:
         """The space that is filtered by, else that of the job under the cursor, else the chosen one."""
-        filtered = self.list.filter.spaces
+        filtered = meant(self.list.filter, self._shared.desk).spaces
         if len(filtered) == 1:
             return next(iter(filtered))
         job = self.list.job
