@@ -57,6 +57,7 @@ def test_a_refused_login_leaves_no_connection_and_no_session_behind(monkeypatch:
                 mirror.retry_now()
                 await mirror.ready()
                 assert graphd.connections == 22
+                graphd.wait_until_alone(but=1)
                 assert (graphd.clients, len(cluster.sessions)) == (1, 1)
 
     run(test())
