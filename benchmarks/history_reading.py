@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import shutil
 import statistics
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -136,18 +137,9 @@ def _index_loads(run: Run) -> list[tuple[float, float]]:
 
 @figure("history: memory a historical job, at rest", goal=at_most(24), unit="bytes")
 def memory(run: Run) -> Outcome:
-    history = History.open(long_history(run), write=False)
-    len(history.query(Query()))
-    gc.collect()
-    before = _resident()
-    history.warm()
-    loaded = _resident()
-    view = history.query(Query(sort=Sort.TOOK))
-    view.prepare()
-    del view
-    gc.collect()
-    each = (max(loaded, _resident()) - before) / count_of(run)
-    history.close()
+    command = [sys.executable, "-m", "benchmarks._at_rest", str(long_history(run))]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    each = int(ended.stdout) / count_of(run)
     return Outcome.of(
         [each], "with the indexes loaded, or after a sort whose result was let go, if that is more"
     )
@@ -240,9 +232,3 @@ def _moved_in_sqlite(run: Run, first: int, last: int) -> float:
     database.close()
     path.unlink()
     return took
-
-
-def _resident() -> int:
-    """Bytes of this process that are in memory and its own."""
-    fields = Path("/proc/self/statm").read_text().split()
-    return (int(fields[1]) - int(fields[2])) * 4096
