@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Container
 from textual.widget import Widget
 
 from jobtui.model import Job
@@ -25,7 +24,7 @@ from jobtui.tui.terminal import notice_sequence
 from jobtui.tui.text import wrap
 from jobtui.tui.toasts import toast
 from jobtui.tui.views import make_view
-from jobtui.tui.views.base import View
+from jobtui.tui.views.base import Ground, View
 from jobtui.tui.views.jobs import JobsView
 from jobtui.tui.watching import endings
 from jobtui.tui.widgets.header import Header, Standing
@@ -39,12 +38,6 @@ if TYPE_CHECKING:
     from jobtui.tui.views.places import PlacesView
 
 
-class Stage(Container):
-    """Where the place stands."""
-
-    BLANK = True
-
-
 class Dashboard(Conversation):
     """The one screen that is always there; dialogs come over it."""
 
@@ -56,7 +49,7 @@ class Dashboard(Conversation):
         self.header = Header(id="header")
         self.alarm = LinesView(id="alarm")
         self.jobs = JobsView(context, id="jobs")
-        self.stage = Stage(self.jobs, id="stage")
+        self.stage = Ground(self.jobs, id="stage")
         self.too_small = TooSmall(id="too-small")
         self.place: View = self.jobs
         self.ready = False

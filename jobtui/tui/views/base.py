@@ -10,6 +10,12 @@ from jobtui.tui.commands import Where
 from jobtui.tui.feed import Batch
 
 
+class Ground(Container):
+    """What the place that is shown stands on."""
+
+    BLANK = True
+
+
 class View(Container):
     """A place: is told what happened, and says where the focus belongs and which keys are its own."""
 
