@@ -133,10 +133,11 @@ class Fold:
 
         Raises KeyError for a field, and msgspec.ValidationError for a value, that is not known.
         """
-        fields = {name: _readers(Job)[name](raw) for name, raw in self._fields.items()}
+        of_job, of_task = _readers(Job), _readers(Task)
+        fields = {name: of_job[name](raw) for name, raw in self._fields.items()}
         tasks = list(fields.get("tasks", self._base.tasks))
         for place, changed in self._tasks.items():
-            values = {name: _readers(Task)[name](raw) for name, raw in changed.items()}
+            values = {name: of_task[name](raw) for name, raw in changed.items()}
             tasks[place] = msgspec.structs.replace(tasks[place], **values)
         events = (*fields.get("events", self._base.events), *map(_READ_EVENT, self._events))
         return msgspec.structs.replace(self._base, **fields | {"tasks": tuple(tasks), "events": events})

@@ -138,19 +138,27 @@ class _Taking:
 
     def _close_batch(self) -> None:
         """The batch that was read counts, and so does the damage before its end."""
-        last = max(place for place, (_, _, whole) in enumerate(self._since) if whole)
-        self._batch.sort(key=lambda entry: entry.n)  # lines may have been moved about
-        offset, line, _ = self._since[last]
-        if self._begin(self._batch[0]):
-            for start, damaged, whole in self._since[:last]:
-                if not whole:
-                    what = "a change can't be read"
-                    self._replay.quarantine.add(self._replay.file, self._from + start, what, damaged)
-            for entry in self._batch:
+        batch, since = self._batch, self._since
+        last = len(since) - 1
+        if len(since) != len(batch):  # or else all of them are whole, as nearly always
+            last = max(place for place, (_, _, whole) in enumerate(since) if whole)
+        if len(batch) > 1:
+            batch.sort(key=lambda entry: entry.n)  # lines may have been moved about
+        if self._begin(batch[0]):
+            if len(since) != len(batch):
+                self._note_damage(since[:last])
+            for entry in batch:
                 self._apply(entry)
+        offset, line, _ = since[last]
         self._reading.offset = self._from + offset + len(line) + 1
-        self._since = self._since[last + 1 :]
+        self._since = since[last + 1 :]
         self._batch = []
+
+    def _note_damage(self, lines: list[tuple[int, bytes, bool]]) -> None:
+        for start, damaged, whole in lines:
+            if not whole:
+                what = "a change can't be read"
+                self._replay.quarantine.add(self._replay.file, self._from + start, what, damaged)
 
     def _begin(self, first: Entry) -> bool:
         """Whether what begins so counts: a journal that a failed rotation left does not."""
@@ -165,12 +173,14 @@ class _Taking:
         return not self._stale
 
     def _apply(self, entry: Entry) -> None:
-        if entry.n <= self._reading.seq:
-            self._replay.quarantine.add(self._replay.file, None, f"change {entry.n} is there more than once")
-            return
-        if entry.n > self._reading.seq + 1:
-            self._miss(self._reading.seq + 1, entry.n)
-        self._reading.seq = entry.n
+        number, reading = entry.n, self._reading
+        expected = reading.seq + 1
+        if number != expected:
+            if number < expected:
+                self._replay.quarantine.add(self._replay.file, None, f"change {number} is there more than once")
+                return
+            self._miss(expected, number)
+        reading.seq = number
         if entry.set:
             self._fold(entry)
         elif entry.put is not None:
