@@ -18,6 +18,7 @@ import benchmarks
 from benchmarks import _page
 from benchmarks._page import number
 from benchmarks.figures import FIGURES, Figure, Outcome, Run
+from jobtui.cli.start import SWITCH_SECONDS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for each in wanted:
             print(each.name)
         return 0
+    sys.setswitchinterval(SWITCH_SECONDS)  # as every process of jobtui's has it
     with tempfile.TemporaryDirectory(prefix="jobtui-benchmarks-", dir=options.dir) as place:
         run = Run(options.quick, Path(place), options.cache)
         results = [(each, _measured(each, run)) for each in wanted]

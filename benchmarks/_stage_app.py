@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.made_storage import HOSTS, StormyStorage
+from jobtui.cli.start import SWITCH_SECONDS
 from jobtui.engine.desk import Session
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
@@ -100,6 +101,7 @@ def tell(word: str, *values: float) -> None:
 
 
 def main() -> int:
+    sys.setswitchinterval(SWITCH_SECONDS)
     root, spaces = Path(sys.argv[1]), int(sys.argv[2])
     storage = StormyStorage(
         {space_name(n): [f"host{len(HOSTS) * n + k}" for k in range(len(HOSTS))] for n in range(spaces)}

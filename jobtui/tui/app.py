@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
-import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from jobtui.engine.desk import Desk
     from jobtui.tui.settings import TuiSettings
-
-_SWITCH_SECONDS = 0.0005
 
 
 def load() -> None:
@@ -21,8 +18,6 @@ def load() -> None:
     os.environ.setdefault("TEXTUAL_FPS", "120")
     # how long an esc may yet become another key: those of a terminal come in one piece
     os.environ.setdefault("ESCDELAY", "50")
-    # a busy engine thread would hold a frame back for the usual 5 ms
-    sys.setswitchinterval(_SWITCH_SECONDS)
     # a third of a start is collecting garbage among modules that will never be any
     gc.disable()
     import jobtui.tui.application  # noqa: F401
