@@ -94,14 +94,14 @@ def split(text: str) -> Iterator[tuple[Words, Flaw | None]]:
     starts: list[int] = []
     ends: list[int] = []
     for kind, start, end in pieces(text):
+        if kind == BAD:
+            flaw = flaw_at(text, start, end)
+            yield Words("".join([*kinds, BAD]), [*starts, flaw.start], [*ends, flaw.end]), flaw
+            return
         if len(kind) == 1:
-            flaw = flaw_at(text, start, end) if kind == BAD else None
             kinds.append(kind)
-            starts.append(start if flaw is None else flaw.start)
-            ends.append(end if flaw is None else flaw.end)
-            if flaw is not None:
-                yield Words("".join(kinds), starts, ends), flaw
-                return
+            starts.append(start)
+            ends.append(end)
         elif kind == SEMICOLON and kinds:
             yield Words("".join(kinds), starts, ends), None
             kinds, starts, ends = [], [], []
@@ -121,8 +121,7 @@ def pieces(text: str) -> Iterator[tuple[str, int, int]]:
         first = _BLANK.match(text, position, stop)
         assert first is not None
         for match in _PATTERN.finditer(text, first.end(), stop):
-            group = match.lastgroup
-            assert group is not None
+            group = match.lastgroup or ""
             start, end = match.span(group)
             if group == "word":
                 yield _word_kind(text[start : min(end, start + LONGEST_NAME + 1)]), start, end

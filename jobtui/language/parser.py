@@ -60,9 +60,8 @@ def _slot_value(text: str, words: Words, slot: Slot, first: int, last: int) -> o
     read, kind = _READERS[slot.kind]
     if not slot.many:
         return read(text, words.starts[first], words.ends[first])
-    values = [
-        read(text, words.starts[at], words.ends[at]) for at in range(first, last) if words.kinds[at] == kind
-    ]
+    each = zip(words.kinds[first:last], words.starts[first:last], words.ends[first:last], strict=True)
+    values = [read(text, start, end) for found, start, end in each if found == kind]
     return tuple(dict.fromkeys(values)) if slot.kind is Kind.JOB else tuple(values)
 
 
