@@ -297,7 +297,7 @@ class Store:
     @property
     def is_long(self) -> bool:
         """Whether the journal is long enough to be sealed, and can be."""
-        return self.refusal() is None and self._journal.end > self._limits.journal + 2 * self._floor
+        return self._journal.end > self._limits.journal + 2 * self._floor and self.refusal() is None
 
     def has_unsealed(self, first: int, last: int) -> bool:
         """Whether there are ended jobs from `first` to `last` that are in no segment yet."""

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 
@@ -70,15 +70,13 @@ class _Archive(msgspec.Struct, frozen=True):
     done: Future[ArchiveResult]
 
 
-Order = TypeVar("Order", Committed, _Archive)
-
-
 class Writer:
     """Takes orders from any thread, and carries them out in order."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self._orders: deque[Committed | _Archive] = deque()
+        self._main = threading.main_thread().ident
         self._one_at_a_time = threading.Lock()
         self._ending = threading.Lock()
         self._closed = False
@@ -124,9 +122,7 @@ class Writer:
 
         The main thread leaves it to the writer's: a signal's exception there could come between two steps.
         """
-        if threading.current_thread() is not threading.main_thread() and self._one_at_a_time.acquire(
-            blocking=False
-        ):
+        if threading.get_ident() != self._main and self._one_at_a_time.acquire(blocking=False):
             try:
                 self._write_waiting(leading=True)
             finally:
@@ -176,7 +172,7 @@ class Writer:
             if self._one_at_a_time.acquire(blocking=woken or not self._looking):
                 try:
                     self._write_waiting()
-                    order = self._next(_Archive)
+                    order = self._next_archive()
                     self.store.publish()
                 finally:
                     self._one_at_a_time.release()
@@ -185,15 +181,16 @@ class Writer:
 
     def _write_waiting(self, *, leading: bool = False) -> None:
         """Write the commits up to the first other order. Only for who has `_one_at_a_time`."""
-        commits: list[Committed] = []
-        while len(commits) < _GROUP and (commit := self._next(Committed)) is not None:
-            commits.append(commit)
+        orders, commits = self._orders, list[Committed]()
+        while orders and isinstance(order := orders[0], Committed) and len(commits) < _GROUP:
+            commits.append(order)
+            orders.popleft()
         if commits:
             self._write(commits, leading=leading)
 
-    def _next(self, kind: type[Order]) -> Order | None:
-        """Take the next order, if it is of that kind."""
-        if self._orders and isinstance(order := self._orders[0], kind):
+    def _next_archive(self) -> _Archive | None:
+        """Take the next order, if it is to archive."""
+        if self._orders and isinstance(order := self._orders[0], _Archive):
             self._orders.popleft()
             return order
         return None
