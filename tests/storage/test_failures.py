@@ -182,6 +182,7 @@ def test_a_cut_manifest_is_noticed_without_a_note_of_ours(tmp_path):
             error = await failure_of(compact(storage))
             assert error.code is Code.CORRUPT
             assert "does not name these SST files" in error.detail
+            assert "move them elsewhere" in error.detail
             assert len(list(database.glob("*.sst"))) == 3
 
     asyncio.run(run())

@@ -113,7 +113,7 @@ class Watch:
             raise Trouble(Code.CORRUPT, f"{text} (RocksDB: {error})") from error
         if unnamed:
             text += f"; SST files that it no longer names: {self._list(unnamed)}"
-        raise Trouble(Code.CORRUPT, f"{text}. Nothing was opened or deleted")
+        raise Trouble(Code.CORRUPT, f"{text}. Nothing was opened or deleted: bring a backup of it back")
 
     def _refuse_unnamed(self, manifest: str, named: Named) -> None:
         unnamed = table_files(self._database) - named()
@@ -121,7 +121,8 @@ class Watch:
             raise Trouble(
                 Code.CORRUPT,
                 f"{self._database}: {manifest} does not name these SST files on disk: {self._list(unnamed)}. "
-                "It was cut, or a program crashed at its work; opening deletes them, so nothing was opened",
+                "It was cut, or a program crashed at its work. Opening deletes them, so nothing was opened: if "
+                "nobody misses their data, move them elsewhere and run this again; else bring a backup back",
             )
 
     def _list(self, files: set[str]) -> str:
