@@ -67,6 +67,9 @@ class Ours:
         self.history = History.open(path)
         self.changes = Ready(self.history.last_id() + 1)
 
+    def prepare(self, count: int) -> None:
+        self.changes.make(count)
+
     def one(self) -> None:
         self.history.commit(next(self.changes)).result()
 
@@ -94,6 +97,9 @@ class Theirs:
         self.database = open_database(path)
         last = self.database.execute("SELECT max(id) FROM job").fetchone()[0] or 0
         self.changes = Ready(last + 1)
+
+    def prepare(self, count: int) -> None:
+        self.changes.make(count)
 
     def one(self) -> None:
         self._put(next(self.changes))
@@ -123,6 +129,8 @@ class Bare:
         self._file = os.open(path, os.O_RDWR)
         os.fsync(self._file)
         self._data, self._room, self._end = b"x" * size, room, 0
+
+    def prepare(self, count: int) -> None: ...
 
     def one(self) -> None:
         os.pwrite(self._file, self._data, self._end)
@@ -165,7 +173,7 @@ def _both(run: Run) -> Iterator[tuple[Ours, Theirs]]:
         theirs.close()
 
 
-Side = tuple[Ours | Theirs, Callable[[], object]]
+Side = tuple[Ours | Theirs | Bare, Callable[[], object]]
 """Who changes, and how."""
 
 
@@ -176,7 +184,7 @@ def _compared(run: Run, count: int, ours: Side, theirs: Side) -> Outcome:
     ours[1](), theirs[1]()
     for turn in range(5 if run.quick else 11):
         for (store, act), times in ((ours, mine), (theirs, other))[:: 1 if turn % 2 else -1]:
-            store.changes.make(count)
+            store.prepare(count)
             times.append(off_the_main_thread(partial(timed, act)))
     ratios = [b / a for a, b in zip(mine, other, strict=True)]
     rates = [count / statistics.median(times) for times in (mine, other)]
@@ -191,13 +199,19 @@ def _repeat(act: Callable[[], object], times: int) -> Callable[[], None]:
     return all_of_them
 
 
+@figure("history: bare writes and syncs a second, without any store ÷ SQLite's changes")
+def without_a_store(run: Run) -> Outcome:
+    """What can be had of the figure below at best."""
+    count = 200 if run.quick else 600
+    with _both(run) as (_, theirs), contextlib.closing(Bare(run.directory("bare") / "file")) as bare:
+        return _compared(run, count, (bare, _repeat(bare.one, count)), (theirs, _repeat(theirs.one, count)))
+
+
 @figure("history: durable changes a second, one at a time ÷ SQLite's", goal=at_least(1.2))
 def one_at_a_time(run: Run) -> Outcome:
     count = 200 if run.quick else 600
-    with _both(run) as (ours, theirs), contextlib.closing(Bare(run.directory("bare") / "file")) as bare:
-        outcome = _compared(run, count, (ours, _repeat(ours.one, count)), (theirs, _repeat(theirs.one, count)))
-        alone = statistics.median(timed(_repeat(bare.one, count)) for _ in range(5))
-        return replace(outcome, note=f"{outcome.note}; a bare write and sync {count / alone:,.0f}")
+    with _both(run) as (ours, theirs):
+        return _compared(run, count, (ours, _repeat(ours.one, count)), (theirs, _repeat(theirs.one, count)))
 
 
 @figure("history: the same with 8 outstanding", goal=at_least(3.5))
@@ -239,16 +253,36 @@ def long_and_short(run: Run) -> Outcome:
         many.close()
 
 
+@figure("history: p99 acknowledgement of a bare write and sync, without any store ÷ SQLite's")
+def slow_without_a_store(run: Run) -> Outcome:
+    """What can be had of the figure below at best."""
+    with _both(run) as (_, theirs), contextlib.closing(Bare(run.directory("bare") / "file")) as bare:
+        return _p99_compared(run, bare, theirs, "without a store")
+
+
 @figure("history: p99 acknowledgement ÷ SQLite's", goal=at_most(0.8))
 def slow_acknowledgements(run: Run) -> Outcome:
-    rounds, count = (4, 500) if run.quick else (8, 1500)
-    with _both(run) as (ours, theirs), contextlib.closing(Bare(run.directory("bare") / "file")) as bare:
-        sides = (ours, theirs, bare)
-        found = off_the_main_thread(lambda: [[_each(side, count) for side in sides] for _ in range(rounds)])
-    ratios = [_p99(mine) / _p99(other) for mine, other, _ in found]
+    with _both(run) as (ours, theirs):
+        return _p99_compared(run, ours, theirs, "of the history")
+
+
+def _p99_compared(run: Run, mine: Ours | Bare, theirs: Theirs, whose: str) -> Outcome:
+    """Each round's p99 of mine as a share of theirs: as many of both, a few at a time, in turns."""
+    rounds, turns = (4, 10) if run.quick else (8, 30)
+    sides = (mine, theirs)
+
+    def one_round() -> list[list[float]]:
+        times: list[list[float]] = [[], []]
+        for turn in range(turns):
+            for place in (0, 1)[:: 1 if turn % 2 else -1]:
+                times[place] += _each(sides[place], 50)
+        return times
+
+    found = off_the_main_thread(lambda: [one_round() for _ in range(rounds)])
     each = [_p99([*chain(*times)]) * 1e3 for times in zip(*found, strict=True)]
     return Outcome.of(
-        ratios, f"p99 {each[0]:.2f} ms; SQLite's {each[1]:.2f} ms; a bare write and sync {each[2]:.2f} ms"
+        [_p99(ours) / _p99(other) for ours, other in found],
+        f"p99 {whose} {each[0]:.2f} ms; SQLite's {each[1]:.2f} ms",
     )
 
 
@@ -286,8 +320,7 @@ def _acknowledgements(history: History, count: int) -> list[float]:
 
 
 def _each(side: Ours | Theirs | Bare, count: int) -> list[float]:
-    if not isinstance(side, Bare):
-        side.changes.make(count)
+    side.prepare(count)
     return [timed(side.one) for _ in range(count)]
 
 
