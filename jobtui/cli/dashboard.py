@@ -86,9 +86,11 @@ def _throw_away() -> Iterator[Path]:
 
 
 def _must_have_a_terminal() -> None:
+    ways = "there are -e TEXT, -f FILE and a pipe"
     if not (is_terminal(0) and is_terminal(1)):
-        raise UsageError("the dashboard needs a terminal; for scripts there are -e TEXT, -f FILE and a pipe")
+        raise UsageError(f"the dashboard needs a terminal; for scripts {ways}")
     if (os.environ.get("TERM") or "dumb") == "dumb":
         raise UsageError(
-            "the dashboard needs a terminal that can move its cursor, and TERM says that this one can't"
+            "the dashboard needs a terminal that can move its cursor, and TERM says that this one can't; "
+            f"without it {ways}"
         )

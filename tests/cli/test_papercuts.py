@@ -84,6 +84,7 @@ def test_a_terminal_that_can_t_show_a_dashboard_is_told_so(jobtui: CommandLine, 
     with Terminal(words, environment=jobtui.environment, cwd=ROOT) as terminal:
         assert terminal.ended() == 2
         terminal.shows("the dashboard needs a terminal that can move its cursor")
+        assert "without it there are -e TEXT, -f FILE and a pipe" in terminal.text().replace("\n", "")
 
 
 C = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
