@@ -65,9 +65,13 @@ def confirm(value: object, base: Path) -> Confirm:
 
 def keymap(value: object, base: Path) -> dict[str, str]:
     """A command's keys by its id."""
-    if isinstance(value, dict) and all(isinstance(keys, str) and keys for keys in value.values()):
-        return value
-    raise UnsuitableError('a table of commands and their keys, like { stop = "s,delete" }')
+    rule = 'a table of commands and their keys, like { stop = "s,delete" }'
+    if not isinstance(value, dict):
+        raise UnsuitableError(rule)
+    for command, keys in value.items():
+        if not (isinstance(keys, str) and keys):
+            raise UnsuitableError(f"{rule}: {command!r} is given no keys in quotes")
+    return value
 
 
 def whole(low: int, high: int) -> Callable[[object, Path], int]:

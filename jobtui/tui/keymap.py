@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterator, Mapping
 
 import msgspec
-from textual.keys import _character_to_key
+from textual._keyboard_protocol import FUNCTIONAL_KEYS
+from textual.keys import Keys, _character_to_key
 
 from jobtui.tui.commands import BY_ID, CHAINS, COMMANDS, Command, Where, commands
 
@@ -33,6 +35,8 @@ _SHOWN = {
     "shift+tab": "⇧tab",
     "shift+enter": "⇧enter",
 }
+_WRITTEN = {shown: key for key, shown in _SHOWN.items()}
+_MODIFIERS = frozenset(("alt", "ctrl", "shift", "super", "hyper", "meta"))
 
 
 class Keymap(msgspec.Struct, frozen=True):
@@ -64,6 +68,13 @@ def keymap(wanted: Mapping[str, str]) -> Keymap:
         if not normal:
             problems.append(f"keymap: {command_id} is given no key")
             continue
+        strange = [key for key in normal if not _is_key(key)]
+        if strange:
+            problems.append(
+                f"keymap: there is no key {strange[0]}{_meant(strange[0])}; {command_id} keeps "
+                f"{Keymap(changes, ()).shown(BY_ID[command_id])}"
+            )
+            continue
         trial = Keymap({**changes, command_id: ",".join(normal)}, ())
         clashes = [clash for clash in _clashes(trial) if command_id in clash[1:]]
         if clashes:
@@ -84,8 +95,44 @@ def shown_key(key: str) -> str:
 
 
 def _normal(key: str) -> str:
-    key = key.strip() or key
-    return _character_to_key(key) if len(key) == 1 else key.lower()
+    key = key.strip()
+    if len(key) == 1:
+        return _WRITTEN.get(key) or _character_to_key(key)
+    *modifiers, name = _WRITTEN.get(key, key).lower().split("+")
+    return "+".join((*modifiers, _character_to_key(name) if len(name) == 1 else name))
+
+
+def _is_key(key: str) -> bool:
+    """Whether a terminal can send it: shift and a sign are the sign that stands above it."""
+    *modifiers, name = key.split("+")
+    if not _MODIFIERS.issuperset(modifiers) or len(set(modifiers)) < len(modifiers):
+        return False
+    return name in _named() or (modifiers != ["shift"] and _is_sign(name))
+
+
+def _is_sign(name: str) -> bool:
+    signs = map(chr, range(0x21, 0x100))
+    if len(name) == 1 or name in map(_character_to_key, signs):
+        return True
+    try:
+        return _character_to_key(unicodedata.lookup(name.replace("_", " "))) == name
+    except KeyError:
+        return False
+
+
+def _named() -> set[str]:
+    """The keys that are no signs."""
+    names = {key.value.rpartition("+")[2] for key in Keys if key.value.isprintable()}
+    return {name for name in names | set(FUNCTIONAL_KEYS.values()) if len(name) > 1 and name.isidentifier()}
+
+
+def _meant(key: str) -> str:
+    """'; did you mean S?' for `shift+s` and for what is nearly a key's name, "" where none is near."""
+    *modifiers, name = key.split("+")
+    if modifiers == ["shift"] and len(name) == 1:
+        return f"; did you mean {name.upper()}?"
+    near = difflib.get_close_matches(name, _named(), n=1)
+    return f"; did you mean {'+'.join((*modifiers, near[0]))}?" if near else ""
 
 
 def _clashes(trial: Keymap) -> Iterator[tuple[str, str, str]]:

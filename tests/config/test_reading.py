@@ -144,7 +144,10 @@ PROBLEMS = [
     ("[dashboard]\nconfirm = 'never'\n", [':2: dashboard.confirm must be "always" or "bulk"']),
     (
         "[dashboard]\nkeymap = { stop = 1 }\n",
-        [":2: dashboard.keymap must be a table of commands and their keys"],
+        [
+            ':2: dashboard.keymap must be a table of commands and their keys, like { stop = "s,delete" }: '
+            "'stop' is given no keys in quotes"
+        ],
     ),
     ("[profiles]\nlocal = 1\n", [":2: profiles.local must be a table: [profiles.local]"]),
     ("[profiles.'../x']\n", [":1: '../x' can't be a profile's name"]),

@@ -3,7 +3,7 @@ import itertools
 import pytest
 
 from jobtui.tui.commands import BY_ID, CHAINS, COMMANDS, Where, bindings, commands
-from jobtui.tui.keymap import keymap, shown_key
+from jobtui.tui.keymap import Keymap, keymap, shown_key
 
 
 def test_no_two_commands_of_one_place_have_the_same_key() -> None:
@@ -63,12 +63,45 @@ def test_a_keymap_changes_the_keys_of_a_command() -> None:
         ({"stop": "?"}, "? for stop is taken by help"),
         ({"help": "s"}, "s for help is taken by stop"),
         ({"stop": " , "}, "stop is given no key"),
+        ({"stop": "foo"}, "there is no key foo; stop keeps s"),
+        ({"stop": "x,delte"}, "there is no key delte; did you mean delete?; stop keeps s"),
+        ({"stop": "crtl+s"}, "there is no key crtl+s"),
+        ({"stop": "ctrl+"}, "there is no key ctrl+"),
+        ({"stop": "shift+s"}, "there is no key shift+s; did you mean S?"),
     ],
 )
 def test_a_change_that_cannot_be_is_named_and_left_out(wanted: dict[str, str], said: str) -> None:
     changed = keymap(wanted)
     assert said in changed.problems[0]
     assert changed.changes == {}
+
+
+@pytest.mark.parametrize(
+    ("command", "written", "key"),
+    [
+        ("back", "esc", "escape"),
+        ("page_up", "pgup", "pageup"),
+        ("mark_up", "⇧↑", "shift+up"),
+        ("up", "↑", "up"),
+        ("pause", "F13", "f13"),
+        ("pause", "Ctrl+S", "ctrl+s"),
+        ("pause", "ctrl+?", "ctrl+question_mark"),
+        ("pause", "ctrl+shift+f5", "ctrl+shift+f5"),
+        ("pause", "é", "é"),
+        ("pause", "€", "euro_sign"),
+        ("pause", "euro_sign", "euro_sign"),
+        ("pause", "number_sign", "number_sign"),
+        ("pause", "print_screen", "print_screen"),
+    ],
+)
+def test_a_key_may_be_written_as_it_is_shown_as_it_is_typed_or_by_its_name(
+    command: str, written: str, key: str
+) -> None:
+    assert keymap({command: written}) == Keymap({command: key}, ())
+
+
+def test_the_keys_that_commands_have_are_keys() -> None:
+    assert not [p for one in COMMANDS for p in keymap({one.id: one.keys}).problems if "no key" in p]
 
 
 def test_two_commands_may_change_keys_with_each_other() -> None:
