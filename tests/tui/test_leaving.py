@@ -4,9 +4,15 @@ from pathlib import Path
 import pytest
 
 from jobtui.engine.engine import Engine
-from tests.support.dashboards import showing, stage
+from tests.support.dashboards import Stage, showing, stage
 from tests.support.mirrors import mirror_bench
 from tests.support.scripted_mirror import ScriptedMirror
+
+
+async def begin_a_job_and_leave(shown: Stage) -> None:
+    await shown.say("ADMIN COMPACT nba")
+    await shown.press("q")
+    await shown.shows("queued or running")
 
 
 def test_q_leaves_at_once_where_nothing_is_under_way(tmp_path: Path) -> None:
@@ -34,9 +40,7 @@ def test_with_work_under_way_q_asks_and_to_stay_is_the_focused_answer(tmp_path: 
 def test_to_wait_leaves_when_the_last_job_has_ended(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, {"nba": ["local0"]}) as shown:
-            await shown.say("ADMIN COMPACT nba")
-            await shown.press("q")
-            await shown.shows("queued or running")
+            await begin_a_job_and_leave(shown)
             await shown.press("w")
             await shown.shows("leaves when all jobs have ended")
             assert shown.app.return_value is None
@@ -49,9 +53,7 @@ def test_to_wait_leaves_when_the_last_job_has_ended(tmp_path: Path) -> None:
 def test_one_who_waits_to_leave_can_stay_after_all(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, {"nba": ["local0"]}) as shown:
-            await shown.say("ADMIN COMPACT nba")
-            await shown.press("q")
-            await shown.shows("queued or running")
+            await begin_a_job_and_leave(shown)
             await shown.press("w")
             await shown.shows("leaves when")
             await shown.press("escape")
@@ -66,9 +68,7 @@ def test_one_who_waits_to_leave_can_stay_after_all(tmp_path: Path) -> None:
 def test_to_stop_the_work_leaves_once_it_has_truly_ended(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, {"nba": ["local0"]}) as shown:
-            await shown.say("ADMIN COMPACT nba")
-            await shown.press("q")
-            await shown.shows("queued or running")
+            await begin_a_job_and_leave(shown)
             await shown.press("s")
             await shown.shows("◼ stopping 0/1")
             assert shown.app.return_value is None
