@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -71,4 +72,6 @@ class Config(msgspec.Struct, frozen=True):
         return Profile(name, self._root(data_dir) / name, cluster=cluster_of(cluster, settings))
 
     def _root(self, data_dir: Path | None) -> Path:
-        return data_dir or self.data_dir or paths.default_data_dir()
+        root = data_dir or self.data_dir or paths.default_data_dir()
+        # what is before a ".." need not be there, and is not to be made
+        return Path(os.path.realpath(root)) if ".." in root.parts else root

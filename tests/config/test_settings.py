@@ -32,3 +32,13 @@ def test_every_field_has_a_setting_and_every_setting_a_field(table: str) -> None
 def test_every_setting_says_what_it_means_in_sentences(table: str, setting: Setting) -> None:
     assert setting.meaning[0].isupper()
     assert setting.meaning.endswith((".", ")."))
+
+
+def test_a_way_back_out_of_a_directory_that_is_not_there_leads_to_the_data_all_the_same(tmp_path: Path) -> None:
+    config = Config(Path())
+    assert config.open_profile("local", tmp_path / "new" / ".." / "data").root == tmp_path / "data" / "local"
+    link = tmp_path / "link"
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    link.symlink_to(tmp_path / "far" / "away")
+    assert config.open_profile("local", link / ".." / "data").root == tmp_path / "far" / "data" / "local"
+    assert config.open_profile("local", link).root == link / "local"
