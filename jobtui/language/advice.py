@@ -24,6 +24,7 @@ _LONGEST: Final = 40
 _MOST_WORDS: Final = 12
 _VERBS: Final = frozenset(form.verb for form in FORMS)
 _SOLID: Final = re.compile(r"[^\s;,'\"]{1,40}(?![^\s;,])")
+_DOTTED: Final = re.compile(r"\d+(?:\.\d+){2}|[^\W\d]\w*\.\w")  # an address, a name; no fraction
 _NAMES: Final = (Kind.SPACE, Kind.NEW_SPACE, Kind.HOST)
 
 
@@ -223,7 +224,7 @@ def _range(here: Situation) -> Remark | None:
         return None
     if here.written(0).upper() == "BACKUP" and here.at == 3:
         return Remark("the first and the last id stand side by side, as in BACKUP JOB 0 22")
-    if Mark.COMMA in here.expected:
+    if Mark.COMMA in here.expected and here.written(0).upper() in ("STOP", "RECOVER"):
         return Remark("ids are listed one by one, as in 1, 2, 3")
     if here.written(0).upper() == "SHOW" and here.at == 3 and here.written(1).upper() == "JOB":
         return Remark("one job is shown at a time, with all its tasks, as in SHOW JOB 40")
@@ -242,6 +243,17 @@ def _sign_or_fraction(here: Situation) -> Remark | None:
     if before == NUMBER or here.takes(Kind.JOB, Kind.COUNT):
         return Remark("numbers are whole")
     return Remark("a name can't hold a '.'") if before == NAME else None
+
+
+def _dotted_host(here: Situation) -> Remark | None:
+    """CREATE SPACE a ON 192.168.8.5, CREATE SPACE a ON local0, host.example.com"""
+    said = [keyword(here.written(at)) for at in range(here.at)]
+    if said[:1] != ["CREATE"] or "ON" not in said or "HOSTS" in said or here.missing:
+        return None
+    at = here.at - 1 if here.word == "." else here.at
+    if not _DOTTED.match(here.text, here.words.starts[at]):
+        return None
+    return Remark("a host whose name holds a '.' can't be named here: say how many, as in ON 3 HOSTS")
 
 
 def _odd_name(here: Situation) -> Remark | None:
@@ -269,6 +281,7 @@ def _other_separator(here: Situation) -> Remark | None:
 
 _ADVISERS: Final[tuple[Callable[[Situation], Remark | None], ...]] = (
     _missing_semicolon,
+    _dotted_host,
     _keyword_as_name,
     _digits_as_name,
     _string_as_name,

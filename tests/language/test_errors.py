@@ -265,3 +265,25 @@ def test_an_error_is_an_exception_whose_message_stands_alone() -> None:
     error = refusal("SHOW JBO")
     assert isinstance(error, Exception)
     assert error.args == (error.message,)
+
+
+@pytest.mark.parametrize(
+    "hosts", ["192.168.8.5", "192.168.8.5:9779", "local0, 192.168.8.5", "host.example.com", "h1, h2.lan"]
+)
+def test_hosts_that_can_t_be_named_are_told_the_way_there_is(hosts: str) -> None:
+    said = refusal(f"CREATE SPACE nba ON {hosts}").message
+    assert said.endswith("a host whose name holds a '.' can't be named here: say how many, as in ON 3 HOSTS")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("CREATE SPACE nba ON 2.5 HOSTS", "numbers are whole"),
+        ("CREATE SPACE nba ON 3 HOSTS.x", "expected ; or the end"),
+        ("CREATE SPACE nba ON local-0", "stands between back-quotes: `local-0`"),
+        ("CREATE SPACE nba ON h1 - h2", "expected a comma, ; or the end"),
+        ("STOP JOB 1-3", "ids are listed one by one, as in 1, 2, 3"),
+    ],
+)
+def test_a_remark_is_about_what_stands_there(text: str, said: str) -> None:
+    assert refusal(text).message.endswith(said)
