@@ -46,23 +46,30 @@ class Listeners:
         self._hand(messages, listeners)
 
     def _hand(self, messages: Sequence[Message], listeners: Sequence[Listener]) -> None:
-        failures: list[Message] = []
-        sound: list[Listener] = []
-        for listener in listeners:
-            try:
-                listener(messages)
-            except Exception as error:
-                text = f"A change could not be shown: {type(error).__name__}: {error}"
-                failures.append(Notice(text, "error"))
-            else:
-                sound.append(listener)
-        if failures and sound:
-            self._hand(failures, sound)
-        elif failures:
+        unheard = hand(messages, listeners)
+        if unheard:
             with self._lock:
-                self._wait(failures)
+                self._wait(unheard)
 
     def _wait(self, messages: Sequence[Message]) -> None:
         """Keep the notices for the next listener. Only for who has the lock."""
         notices = [message for message in messages if isinstance(message, Notice)]
         self._backlog = [*self._backlog, *notices][-BACKLOG:]
+
+
+def hand(messages: Sequence[Message], listeners: Sequence[Listener]) -> Sequence[Message]:
+    """Call every listener. One that fails keeps it from no other, and they are told.
+
+    The answer is what none of them could be told.
+    """
+    failures: list[Message] = []
+    sound: list[Listener] = []
+    for listener in listeners:
+        try:
+            listener(messages)
+        except Exception as error:
+            text = f"A change could not be shown: {type(error).__name__}: {error}"
+            failures.append(Notice(text, "error"))
+        else:
+            sound.append(listener)
+    return hand(failures, sound) if failures and sound else failures

@@ -18,6 +18,7 @@ from typing import BinaryIO, TypeVar
 from jobtui.engine import answers, wire
 from jobtui.engine.connection import as_of_now
 from jobtui.engine.desk import Answer, Failure, Listener, Message, Overview, Refused, Session
+from jobtui.engine.listeners import hand
 from jobtui.engine.owners_places import OwnersPlaces
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import Reader
@@ -261,8 +262,7 @@ class Remote(Reader):
                 self._heard += 1
             self._settle()
             self._forget_what_is_read()
-        for listener in self._listeners:
-            listener(messages)
+        hand(messages, self._listeners)
 
     def _settle(self) -> None:
         """Answer whoever waits for jobs that have ended, or that nobody can be asked about any more."""

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from jobtui.engine.desk import Answer, Desk, Listener, Message, Overview, Session
+from jobtui.engine.listeners import BACKLOG, hand
 from jobtui.engine.profile import Profile, Run
 from jobtui.engine.reader import Reader
 from jobtui.engine.remote import Remote
@@ -280,5 +281,7 @@ class SharedDesk:
             listeners = self._listeners
             if not listeners:  # as a start has it: what it has to say waits for the screen
                 self._unheard.extend(message for message in messages if isinstance(message, Notice))
-        for listener in listeners:
-            listener(messages)
+        unheard = hand(messages, listeners)
+        if unheard:
+            with self._lock:
+                self._unheard = [*self._unheard, *unheard][-BACKLOG:]

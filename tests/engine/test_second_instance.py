@@ -6,18 +6,19 @@ import asyncio
 import os
 import socket
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
 
 from jobtui.engine import door, wire
-from jobtui.engine.desk import Session
+from jobtui.engine.desk import Message, Session
 from jobtui.engine.engine import Engine, Run
 from jobtui.engine.profile import Profile
 from jobtui.engine.remote import Remote
+from jobtui.engine.shared import SharedDesk
 from jobtui.history import StoreLocked
-from jobtui.model import Change, Job, Progress, Status
+from jobtui.model import Change, Job, Notice, Progress, Status
 from tests.support.engines import WAIT, Bench, Heard, bench
 from tests.support.scripted import FULL, ScriptedStorage
 
@@ -69,6 +70,27 @@ def test_changes_and_progress_of_the_owner_are_seen_live(owner: Bench, root: Pat
     assert job is not None
     assert job.status is Status.FINISHED
     assert remote.active() == ()
+    remote.close()
+
+
+@pytest.mark.parametrize("desk", [Remote.connect, SharedDesk])
+def test_a_listener_that_fails_hears_the_next_change_all_the_same(
+    owner: Bench, root: Path, desk: Callable[[Profile], Remote | SharedDesk]
+) -> None:
+    remote = desk(Profile("local", root))
+    tried: list[object] = []
+
+    def fails(messages: Sequence[Message]) -> None:
+        tried.append(messages)
+        raise ValueError("its own trouble")
+
+    remote.subscribe(fails)
+    heard = Heard(remote)
+    owner.say("ADMIN COMPACT solo")
+    heard.until_said(Notice, text="A change could not be shown: ValueError: its own trouble")
+    owner.storage.operation("solo", "far").finish()
+    heard.until_said(Change, was=Status.RUNNING)
+    assert len(tried) > 1
     remote.close()
 
 
