@@ -15,6 +15,7 @@ from jobtui.cli.verdicts import judge
 from jobtui.cli.waiting import LeftAtOnce, Listening, counted_jobs, listening
 from jobtui.engine.checkup import owner_in_words
 from jobtui.engine.desk import Message, Session
+from jobtui.engine.failures import StoreError
 from jobtui.engine.profile import Profile
 from jobtui.engine.remote import Remote
 from jobtui.engine.wire import NoAnswer
@@ -87,9 +88,14 @@ def _ended(watching: _Watching, remote: Remote, profile: Profile, jobs: tuple[in
 
 
 def _next_owner(profile: Profile) -> Remote | None:
-    for _ in range(TRIES):
+    """Whoever goes on with the profile, None where nobody does. Raises StoreError where it can't be read."""
+    for left in reversed(range(TRIES)):
         try:
             return Remote.connect(profile)
         except NoAnswer:
-            time.sleep(BETWEEN_TRIES_SECONDS)  # whoever takes over opens its door in a moment
+            pass  # whoever takes over opens its door in a moment
+        except StoreError:
+            if not left:
+                raise
+        time.sleep(BETWEEN_TRIES_SECONDS)
     return None
