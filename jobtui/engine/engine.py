@@ -336,6 +336,7 @@ class Engine:
 
         if not isinstance(self.storage, LocalStorage):
             raise TypeError("the demo needs the embedded storage")
+        self.storage.kept = False
         await demo.fill(self.storage, lambda text: self.publish([Notice(text, "information")]))
         await self.known_spaces()
         await demo.write_gently(self.storage)

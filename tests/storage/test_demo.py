@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 from dataclasses import replace
 
 import pytest
 
+from jobtui.engine.engine import Engine
+from jobtui.engine.profile import Profile
+from jobtui.storage.base import Placement
 from jobtui.storage.local import demo
 from tests.support.storage import compact, dumped, flush, storage_at
 
@@ -65,3 +70,33 @@ async def written(storage, space):
     """Wait until something has been written to the space since it was last flushed."""
     while not (await storage.stats(space, "local0")).memtable:  # noqa: ASYNC110
         await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_is_thrown_away_is_not_written_to_tables_first(tmp_path, kept):
+    async def run():
+        async with storage_at(tmp_path, HOSTS) as storage:
+            storage.kept = kept
+            await storage.create_space("nba", Placement())
+            await storage.load("nba", [(bytes([number]), b"value") for number in range(100)])
+            return [storage.worker(host, adopted=False).pid for host in HOSTS]
+
+    for pid in asyncio.run(run()):
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    assert bool(list(tmp_path.rglob("*.sst"))) is kept
+
+
+def test_the_data_of_a_demo_is_thrown_away(tmp_path, monkeypatch):
+    filled = threading.Event()
+
+    async def fill(storage, notify):
+        await storage.create_space("nba", Placement())
+        await storage.load("nba", [(b"key", b"value")])
+        filled.set()
+
+    monkeypatch.setattr(demo, "fill", fill)
+    engine = Engine.open(Profile("demo", tmp_path), demo=True)
+    assert filled.wait(20)
+    engine.close()
+    assert not list(tmp_path.rglob("*.sst"))

@@ -33,7 +33,8 @@ class LocalStorage:
 
     `root` holds the catalogue and, for each of `hosts` without a directory of its own, the host's. No hosts:
     local0 to local2. `compact_rate` limits a host's flush and compact writes, in bytes a second. `notice` is
-    told, in the loop, what a person should know and no caller is waiting for.
+    told, in the loop, what a person should know and no caller is waiting for. Where `kept` is set to False,
+    nobody needs the data any more once it is closed.
     """
 
     capabilities = Capabilities(exact_progress=True, real_stop=True, create=True, load=True)
@@ -47,6 +48,7 @@ class LocalStorage:
         notice: Notice = _LOG.warning,
     ) -> None:
         self.notice = notice
+        self.kept = True
         self._root = root
         self._hosts = dict(hosts)
         self._rate = compact_rate
@@ -63,7 +65,8 @@ class LocalStorage:
 
     async def close(self) -> None:
         """End all workers."""
-        await asyncio.gather(*(worker.close() for worker in self._workers.values()))
+        workers = self._workers.values()
+        await asyncio.gather(*(one.close() if self.kept else one.abandon() for one in workers))
         self._workers.clear()
 
     async def spaces(self) -> tuple[Space, ...]:
