@@ -52,7 +52,8 @@ loaded. A pipe is kept meanwhile beside the profile's data.
 jobtui dump SPACE [--format jsonl|csv|tsv]
 
 Prints an embedded space's key-value pairs in the order of their keys. What was
-dumped loads again to the byte.
+dumped loads again to the byte. Of an adopted database it is the default column
+family alone; where there are others, that is said.
 
   jobtui dump nba > nba.jsonl
   jobtui dump nba --format csv | head

@@ -49,9 +49,10 @@ def test_an_adopted_database_is_compacted_and_its_owner_reads_it_as_before(tmp_p
     newest = options_files(owned)[-1]
     content = (owned / newest).read_bytes()
     host = str(owned)
+    told: list[str] = []
 
     async def run():
-        async with storage_at(tmp_path / "root") as storage:
+        async with storage_at(tmp_path / "root", notices=told) as storage:
             assert await storage.create_space("chain", adopting(owned)) == Space("chain", (host,), adopted=True)
             before = await storage.stats("chain", host)
             assert before.files > 3
@@ -64,6 +65,7 @@ def test_an_adopted_database_is_compacted_and_its_owner_reads_it_as_before(tmp_p
             assert (b"key0001", b"value3") in pairs
 
     asyncio.run(run())
+    assert told == [f"Of chain on {host} the default column family alone is dumped, without edges"]
     assert options_files(owned)[-1] == newest
     assert (owned / newest).read_bytes() == content
     assert not (owned / "rocksdict-config.json").exists()

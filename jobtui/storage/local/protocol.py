@@ -121,10 +121,14 @@ class Worked(_Message, frozen=True):
 
 
 class Pairs(_Message, frozen=True):
-    """The next pairs in key order; `last`: there are no more, and the cursor is forgotten."""
+    """The next pairs in key order; `last`: there are no more, and the cursor is forgotten.
+
+    `left_out`: column families whose pairs are not told; with the first pairs alone.
+    """
 
     pairs: tuple[tuple[bytes, bytes], ...]
     last: bool
+    left_out: tuple[str, ...] = ()
 
 
 class Failed(_Message, frozen=True):

@@ -26,6 +26,7 @@ from jobtui.storage.local.supervisor import LOOK, Patience, Stopped, Worker
 ADOPTED_LINGER_SECONDS = 5.0
 PING = Patience(pause=False, seconds=3.0)
 _LOG = logging.getLogger("jobtui.storage")
+_MOST_NAMED = 5
 
 
 class LocalStorage:
@@ -225,6 +226,8 @@ class LocalStorage:
             try:
                 while True:
                     batch = await coming
+                    if batch.left_out:
+                        self.notice(_left_out(space, host, batch.left_out))
                     if not batch.last:
                         coming = asyncio.ensure_future(worker.ask(order, p.Pairs))
                     yield list(batch.pairs)
@@ -250,3 +253,9 @@ class LocalStorage:
             yield
         except Trouble as trouble:
             raise StorageError(trouble.code, host, space, trouble.reason) from trouble
+
+
+def _left_out(space: str, host: str, families: Sequence[str]) -> str:
+    named = ", ".join(families[:_MOST_NAMED])
+    more = f" and {len(families) - _MOST_NAMED} more" if len(families) > _MOST_NAMED else ""
+    return f"Of {space} on {host} the default column family alone is dumped, without {named}{more}"

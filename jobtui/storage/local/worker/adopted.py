@@ -84,7 +84,8 @@ class AdoptedKeeper:
         handles.update((name, main.get_column_family(name)) for name in families if name != "default")
         still = tuple(handles[name] for name, style in styles.items() if style in _STILL)
         levelled = set(styles.values()) - _STILL <= {"kCompactionStyleLevel"}
-        return Opened(main, tuple(handles.values()), options, levelled, still, read_only)
+        others = tuple(sorted(handles.keys() - {"default"}))
+        return Opened(main, tuple(handles.values()), options, levelled, still, read_only, others)
 
     def _named(self) -> set[str]:
         opened = self._open(read_only=True)

@@ -28,7 +28,8 @@ class Opened:
     """A handle: the database, each of its column families, and the options that hold its counters.
 
     `levelled`: its compactions move everything out of level 0. `still`: the families whose files no compaction
-    moves or merges. `dying`: a stop hit it, and whatever is asked of it now fails or does nothing.
+    moves or merges. `others`: the names of the families beside the default one. `dying`: a stop hit it, and
+    whatever is asked of it now fails or does nothing.
     """
 
     main: Rdict
@@ -37,6 +38,7 @@ class Opened:
     levelled: bool = True
     still: tuple[Rdict, ...] = ()
     read_only: bool = False
+    others: tuple[str, ...] = ()
     dying: bool = False
 
     def strike(self) -> None:

@@ -32,10 +32,10 @@ def load(database: Database, pairs: Sequence[tuple[bytes, bytes | None]], sync: 
 def dump(database: Database, number: int) -> Pairs:
     """The next pairs from where that cursor stands. Raises Trouble."""
     cursor = database.cursor(number)
-    pairs, last = database.run(lambda opened: _read(opened, cursor), write=False)
+    pairs, last, left_out = database.run(lambda opened: _read(opened, cursor), write=False)
     if last:
         database.end_cursor(number)
-    return Pairs(tuple(pairs), last)
+    return Pairs(tuple(pairs), last, left_out)
 
 
 def _write(opened: Opened, pairs: Sequence[tuple[bytes, bytes | None]]) -> None:
@@ -65,7 +65,8 @@ def _batch(pairs: Sequence[tuple[bytes, bytes | None]]) -> WriteBatch:
     return batch
 
 
-def _read(opened: Opened, cursor: Cursor) -> tuple[list[tuple[bytes, bytes]], bool]:
+def _read(opened: Opened, cursor: Cursor) -> tuple[list[tuple[bytes, bytes]], bool, tuple[str, ...]]:
+    left_out = opened.others if cursor.after is None else ()
     iterator = cursor.iterator
     if iterator is None:
         options = ReadOptions()
@@ -91,6 +92,6 @@ def _read(opened: Opened, cursor: Cursor) -> tuple[list[tuple[bytes, bytes]], bo
     if pairs:
         cursor.after = pairs[-1][0]
     if iterator.valid():
-        return pairs, False
+        return pairs, False, left_out
     iterator.status()  # an iterator that met a corrupt block just ends; this raises
-    return pairs, True
+    return pairs, True, left_out
