@@ -7,7 +7,7 @@ archives; a directory that it does not name is what an unfinished archiving left
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +15,7 @@ import msgspec
 
 from jobtui.history.framing import framed, is_whole
 from jobtui.history.io import Disk
-from jobtui.history.manifest import ArchiveEntry, Manifest, SegmentEntry
+from jobtui.history.manifest import ArchiveEntry, Format, Manifest, SegmentEntry, refuse_newer
 from jobtui.history.quarantine import Quarantine
 from jobtui.history.segment import Segment
 
@@ -37,12 +37,25 @@ class Contents(msgspec.Struct, frozen=True):
     segments: tuple[SegmentEntry, ...]
 
 
+class ContentsDamagedError(Exception):
+    """An archive's manifest is there and can't be read; `data` is what it holds."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__("an archive's manifest is damaged")
+        self.data = data
+
+
 def contents(disk: Disk, directory: Path, name: str) -> tuple[SegmentEntry, ...]:
-    """The segments of an archive. Raises OSError, and ValueError where its manifest is damaged."""
-    line = disk.read_whole(directory / DIRECTORY / name / NAME).removesuffix(b"\n")
+    """The segments of an archive. Raises OSError, StoreTooNew, and ContentsDamagedError."""
+    data = disk.read_whole(directory / DIRECTORY / name / NAME)
+    line = data.removesuffix(b"\n")
     if not is_whole(line):
-        raise ValueError("the archive's manifest is damaged")
-    return msgspec.json.decode(line, type=Contents).segments
+        raise ContentsDamagedError(data)
+    try:
+        refuse_newer(msgspec.json.decode(line, type=Format).schema)
+        return msgspec.json.decode(line, type=Contents).segments
+    except msgspec.MsgspecError:
+        raise ContentsDamagedError(data) from None
 
 
 def write_contents(disk: Disk, path: Path, schema: int, segments: Sequence[SegmentEntry]) -> None:
@@ -55,6 +68,26 @@ def put_contents(disk: Disk, path: Path, schema: int, segments: Sequence[Segment
     disk.put(path / NAME, framed(msgspec.json.encode(Contents(schema, tuple(segments)))))
 
 
+def ids_of(segments: Sequence[Segment]) -> Iterator[int]:
+    """The ids of the jobs that count in an archive's segments. Raises OSError."""
+    for segment in segments:
+        yield from map(segment.columns.ids.__getitem__, segment.present())
+
+
+def entry_of(name: str, segments: Sequence[Segment]) -> ArchiveEntry | None:
+    """How the history's manifest names an archive of these segments; None: no job in them counts.
+
+    Raises OSError.
+    """
+    ids = sorted(ids_of(segments))
+    if not ids:
+        return None
+    places = [(segment, segment.present()) for segment in segments]
+    tasks = int(sum(sum(map(segment.numbers("tasks").__getitem__, some)) for segment, some in places))
+    spaces = sorted({segment.summary(place)[0] for segment, some in places for place in some})
+    return ArchiveEntry(name, len(ids), ids[0], ids[-1], tasks, tuple(spaces))
+
+
 class Archives:
     """The archives of a history, each opened when it is first looked into."""
 
@@ -63,19 +96,35 @@ class Archives:
         self._open: dict[str, tuple[Segment, ...]] = {}
 
     def segments(self, archive: ArchiveEntry) -> tuple[Segment, ...]:
-        """An archive's segments; none where it can't be read, which is noted. Raises OSError."""
+        """An archive's segments; none where there are none, which is noted. Raises OSError, StoreTooNew."""
         if archive.name not in self._open:
             place = self._directory / DIRECTORY / archive.name
             try:
                 entries = contents(self._disk, self._directory, archive.name)
-            except (FileNotFoundError, ValueError) as error:
-                what = f"jobs {archive.first} to {archive.last} can't be read: {error}"
-                self._quarantine.add(f"{DIRECTORY}/{archive.name}/{NAME}", None, what)
-                return ()
+            except (FileNotFoundError, NotADirectoryError):
+                return self._found_again(archive, "it is missing", b"")
+            except ContentsDamagedError as error:
+                return self._found_again(archive, "it is damaged", error.data)
             self._open[archive.name] = tuple(
                 Segment(self._disk, place, entry, self._quarantine) for entry in entries
             )
         return self._open[archive.name]
+
+    def _found_again(self, archive: ArchiveEntry, what: str, data: bytes) -> tuple[Segment, ...]:
+        """The segments that lie in the directory of an archive whose own manifest can't be read."""
+        from jobtui.history.rebuilding import segments_in
+
+        place, file = self._directory / DIRECTORY / archive.name, f"{DIRECTORY}/{archive.name}/{NAME}"
+        found = segments_in(self._disk, place, self._quarantine) if self._disk.is_directory(place) else []
+        if found:
+            self._quarantine.add(file, None, f"{what}: the segments beside it tell what is archived", data)
+            for segment in found if archive.count else ():
+                segment.leave_out(lambda job_id: not archive.first <= job_id <= archive.last)
+            self._open[archive.name] = tuple(found)
+        elif archive.count:
+            jobs = f"jobs {archive.first} to {archive.last}"
+            self._quarantine.add(file, None, f"{what}: {jobs} can't be read", data)
+        return tuple(found)
 
     def forget(self, archive: ArchiveEntry) -> None:
         """Look into this archive anew when it is asked for."""

@@ -11,7 +11,7 @@ from jobtui.history.archive import Archives
 from jobtui.history.errors import DamageNote, readable
 from jobtui.history.exporting import export
 from jobtui.history.follower import Follower
-from jobtui.history.inspecting import damage_of, miscounts
+from jobtui.history.inspecting import damage_of, in_the_way, miscounts, unnamed
 from jobtui.history.io import Disk
 from jobtui.history.quarantine import remembered
 from jobtui.history.repairing import repair
@@ -32,11 +32,21 @@ def verify(path: Path, disk: Disk | None = None) -> list[DamageNote]:
     """
     disk = disk or Disk()
     with readable():
-        follower = Follower(disk, path)
-        follower.close()
-        state, quarantine = follower.state, follower.quarantine
-        archived = Archives(disk, path, quarantine).all_segments(state.manifest)
-        notes = [note for segment in (*state.segments, *archived) for note in damage_of(disk, segment)]
-        if not notes and not quarantine.notes:
-            notes = list(miscounts(state, archived))
-    return [*quarantine.notes, *notes]
+        blocked = in_the_way(disk, path)
+        try:
+            return [*blocked, *_damage_in(disk, path)]
+        except OSError:
+            if not blocked:
+                raise
+            return blocked  # and what is behind it can't be seen
+
+
+def _damage_in(disk: Disk, path: Path) -> list[DamageNote]:
+    follower = Follower(disk, path)
+    follower.close()
+    state, quarantine = follower.state, follower.quarantine
+    archived = Archives(disk, path, quarantine).all_segments(state.manifest)
+    notes = [note for segment in (*state.segments, *archived) for note in damage_of(disk, segment)]
+    if not notes and not quarantine.notes:
+        notes = list(miscounts(state, archived))
+    return [*quarantine.notes, *notes, *unnamed(disk, path, state.manifest)]

@@ -5,18 +5,29 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from operator import ge
+from pathlib import Path
+from typing import Final
 
 import msgspec
 
+from jobtui.history.archive import DIRECTORY as ARCHIVE
+from jobtui.history.archive import NAME as CONTENTS
 from jobtui.history.errors import DamageNote
 from jobtui.history.framing import lines
 from jobtui.history.io import Disk
+from jobtui.history.journal import journal_number
+from jobtui.history.lock import NAME as LOCK
 from jobtui.history.manifest import NAME as MANIFEST
-from jobtui.history.quarantine import jobs_in
+from jobtui.history.manifest import Manifest
+from jobtui.history.quarantine import DIRECTORY as QUARANTINE
+from jobtui.history.quarantine import NOTES, jobs_in
 from jobtui.history.records import decode_job
 from jobtui.history.segment import Segment, index_name, records_name
 from jobtui.history.state import State, Tally, flat
 from jobtui.model import Job
+
+_FILES: Final = frozenset({LOCK, MANIFEST, f"{MANIFEST}.tmp", CONTENTS})
+_SEGMENT: Final = "seg-"
 
 
 def damage_of(disk: Disk, segment: Segment) -> list[DamageNote]:
@@ -52,6 +63,44 @@ def damage_of(disk: Disk, segment: Segment) -> list[DamageNote]:
         file = segment.file.replace(records_name(segment.name), index_name(segment.name))
         notes.append(DamageNote(file, None, (), "the index is missing or damaged; the records make it again"))
     return notes
+
+
+def in_the_way(disk: Disk, directory: Path) -> list[DamageNote]:
+    """What stands where a file or a directory of the history belongs, and is none. Raises OSError."""
+    archived, kept = directory / ARCHIVE, directory / QUARANTINE
+    notes = [
+        DamageNote(place.relative_to(directory).as_posix(), None, (), what)
+        for place in (archived, kept)
+        if (what := disk.stands_in_for(place, directory=True))
+    ]
+    places = [directory, *(archived / name for name in _directories(disk, archived))]
+    files = [place / name for place in places for name in disk.names(place)]
+    for file in (*filter(_is_ours, files), kept / NOTES):
+        if what := disk.stands_in_for(file):
+            notes.append(DamageNote(file.relative_to(directory).as_posix(), None, (), what))
+    return notes
+
+
+def _directories(disk: Disk, place: Path) -> list[str]:
+    if not disk.is_directory(place):
+        return []
+    return [name for name in disk.names(place) if disk.is_directory(place / name)]
+
+
+def _is_ours(file: Path) -> bool:
+    return file.name in _FILES or file.name.startswith(_SEGMENT) or journal_number(file.name) is not None
+
+
+def unnamed(disk: Disk, directory: Path, manifest: Manifest) -> Iterator[DamageNote]:
+    """Archives that the manifest does not name, and did not when they were made. Raises OSError."""
+    named = {entry.name for entry in manifest.archives}
+    for name in _directories(disk, directory / ARCHIVE):
+        made = name.rpartition("-")[2]
+        if name in named or (made.isdecimal() and int(made) > manifest.generation):
+            continue  # or it is being made at this moment
+        if any(each.startswith(_SEGMENT) for each in disk.names(directory / ARCHIVE / name)):
+            what = "the manifest does not name it: the jobs in it are not shown"
+            yield DamageNote(f"{ARCHIVE}/{name}", None, (), what)
 
 
 def miscounts(state: State, archived: Sequence[Segment]) -> Iterator[DamageNote]:

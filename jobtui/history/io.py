@@ -20,6 +20,12 @@ from typing import Final
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FILE_MODE: Final = 0o600
 _DIRECTORY_MODE: Final = 0o700
+_KINDS: Final = {
+    stat.S_IFDIR: "directory",
+    stat.S_IFREG: "file",
+    stat.S_IFIFO: "pipe",
+    stat.S_IFSOCK: "socket",
+}
 _OPEN_FILES: Final = "/proc/self/fd/"
 
 
@@ -34,9 +40,9 @@ class Disk:
     # ---- files
 
     def open(self, path: Path) -> int:
-        """Open an existing file for reading; a directory in its place is no file."""
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        if stat.S_ISDIR(os.fstat(file).st_mode):
+        """Open an existing file for reading; a directory or a pipe in its place is no file."""
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        if not stat.S_ISREG(os.fstat(file).st_mode):
             os.close(file)
             raise _no_file(path)
         return file
@@ -124,15 +130,30 @@ class Disk:
     def size_of(self, path: Path) -> int:
         """How long a file is."""
         found = path.stat()
-        if stat.S_ISDIR(found.st_mode):
+        if not stat.S_ISREG(found.st_mode):
             raise _no_file(path)
         return found.st_size
 
     def is_directory(self, path: Path) -> bool:
-        """Whether the path is a directory; a link to one is none."""
-        with contextlib.suppress(FileNotFoundError):
-            return stat.S_ISDIR(path.lstat().st_mode)
+        """Whether the path is a directory, or a link to one."""
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return stat.S_ISDIR(path.stat().st_mode)
         return False
+
+    def stands_in_for(self, path: Path, *, directory: bool = False) -> str:
+        """What is in the place of a file, or of a directory, and is none; "" where nothing is."""
+        try:
+            found = path.lstat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return ""
+        if stat.S_ISLNK(found):
+            try:
+                found = path.stat().st_mode
+            except OSError:
+                return "a link that leads nowhere is in its place"
+        if stat.S_ISDIR(found) if directory else stat.S_ISREG(found):
+            return ""
+        return f"a {_KINDS.get(stat.S_IFMT(found), 'device')} is in its place"
 
     def rename(self, before: Path, after: Path) -> None:
         """Give a file another name, replacing what has it."""
@@ -215,7 +236,7 @@ class Disk:
 
 
 def _no_file(path: Path) -> FileNotFoundError:
-    return FileNotFoundError(errno.ENOENT, "a directory is in its place", str(path))
+    return FileNotFoundError(errno.ENOENT, Disk().stands_in_for(path), str(path))
 
 
 def _flock(file: int, kind: int) -> bool:

@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +28,12 @@ def journal_name(number: int) -> str:
 
 def journals(disk: Disk, directory: Path) -> list[tuple[int, Path]]:
     """The journals that there are, by rising number."""
-    numbered_names = ((journal_number(name), name) for name in disk.names(directory))
+    return journals_among(directory, disk.names(directory))
+
+
+def journals_among(directory: Path, names: Iterable[str]) -> list[tuple[int, Path]]:
+    """The same, where it is known what names the directory holds."""
+    numbered_names = ((journal_number(name), name) for name in names)
     return sorted((number, directory / name) for number, name in numbered_names if number is not None)
 
 

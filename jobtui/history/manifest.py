@@ -67,7 +67,9 @@ class ManifestDamagedError(Exception):
         self.data = data
 
 
-class _Format(msgspec.Struct):
+class Format(msgspec.Struct):
+    """What a manifest of any format says first."""
+
     schema: int
 
 
@@ -81,7 +83,7 @@ def load(disk: Disk, directory: Path) -> Manifest | None:
     if not is_whole(line):
         raise ManifestDamagedError(data)
     try:
-        schema = msgspec.json.decode(line, type=_Format).schema
+        schema = msgspec.json.decode(line, type=Format).schema
         refuse_newer(schema)
         return msgspec.json.decode(line, type=Manifest)
     except msgspec.MsgspecError:

@@ -8,13 +8,14 @@ import msgspec
 
 from jobtui.history import manifest
 from jobtui.history.io import Disk
-from jobtui.history.journal import journals
+from jobtui.history.journal import journals_among
 from jobtui.history.lock import Mark
 from jobtui.history.manifest import Manifest
 from jobtui.history.quarantine import Quarantine
 from jobtui.history.replay import Reading, Replay
 from jobtui.history.segment import Segment
 from jobtui.history.state import State
+from jobtui.history.sweeping import is_of_other_files
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -36,9 +37,14 @@ def load(disk: Disk, directory: Path, quarantine: Quarantine, mark: Mark | None,
     `mark` is what the last writer said, and `alive` says that it is at work: then nothing is taken that
     goes beyond its mark, or no journal at all where that can't be read, and what is incomplete is no damage.
     """
-    there = journals(disk, directory)
+    names = disk.names(directory)
+    there = journals_among(directory, names)
     found = _manifest(disk, directory, quarantine)
     sound = found is not None and (not there or any(number == found.journal for number, _ in there))
+    if found is not None and sound and not alive and is_of_other_files(disk, directory, found, names):
+        what = "it names what is gone, and not what is there: it was made again from the files"
+        quarantine.add(manifest.NAME, None, what, disk.read_whole(directory / manifest.NAME))
+        sound = False
     if found is None or not sound:
         found = _made_again(disk, directory, quarantine)
     state = State()

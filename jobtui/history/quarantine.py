@@ -42,7 +42,7 @@ def _written(disk: Disk, directory: Path) -> tuple[list[bytes], bool]:
     """The whole lines of the notes that are remembered, and whether there is nothing else with them."""
     try:
         data = disk.read_whole(directory / DIRECTORY / NOTES)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return [], False
     found = list(lines(data))
     return [line for _, line, whole in found if whole], all(whole for _, _, whole in found)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -28,13 +28,13 @@ UNKNOWN_SEQ: Final = -1
 
 
 def rebuilt(disk: Disk, directory: Path, quarantine: Quarantine) -> Manifest:
-    """The manifest that names all segments, archives and journals there are. Raises OSError."""
-    archives = list(_archives(disk, directory, quarantine))
-    taken = {job_id for entry in archives for job_id in _archived_ids(disk, directory, entry, quarantine)}
+    """The manifest that names all segments, archives and journals there are. Raises OSError, StoreTooNew."""
+    found = segments_in(disk, directory, quarantine)
+    archives, taken = _archives(disk, directory, quarantine, found)
     segments: list[SegmentEntry] = []
     tally: Tally = Counter()
     highest = max([0, *taken])
-    for segment in reversed(_segments(disk, directory, quarantine)):
+    for segment in reversed(found):
         columns = segment.columns
         stale = tuple(job_id for job_id in columns.ids if job_id in taken)
         for job_id in stale:
@@ -55,44 +55,57 @@ def rebuilt(disk: Disk, directory: Path, quarantine: Quarantine) -> Manifest:
     )
 
 
-def _segments(disk: Disk, directory: Path, quarantine: Quarantine) -> list[Segment]:
-    """The segments in the order in which they were sealed, but those in which no record can be read."""
+def segments_in(disk: Disk, directory: Path, quarantine: Quarantine) -> list[Segment]:
+    """The segments of a directory in the order in which they were sealed, but those of which nothing is left.
+
+    Raises OSError.
+    """
     found = []
     for name in disk.names(directory):
         if match := _SEGMENT.fullmatch(name):
-            size = disk.size_of(directory / name)
+            file = (directory / name).relative_to(quarantine.above).as_posix()
+            try:
+                size = disk.size_of(directory / name)
+            except FileNotFoundError as error:
+                quarantine.add(file, None, f"it can't be read: {error.strerror}")
+                continue
             segment = Segment(disk, directory, SegmentEntry(match[1], 0, 0, 0, size, SCHEMA), quarantine)
-            columns = segment.columns
-            if columns.ids:
-                ids = columns.ids
+            ids = segment.columns.ids
+            if ids:
                 segment.entry = SegmentEntry(match[1], len(ids), ids[0], ids[-1], size, SCHEMA)
                 found.append(segment)
             else:
-                quarantine.add(name, None, "no record in it can be read")
+                quarantine.add(file, None, "no record in it can be read")
     return found
 
 
-def _archives(disk: Disk, directory: Path, quarantine: Quarantine) -> Iterator[ArchiveEntry]:
+def _archives(
+    disk: Disk, directory: Path, quarantine: Quarantine, segments: Sequence[Segment]
+) -> tuple[list[ArchiveEntry], set[int]]:
+    """The archives that there are, and the ids of the jobs in them.
+
+    A copy of an archive is none, nor is one that was not finished: its jobs are in the segments still.
+    """
+    archives, entries, taken = archive.Archives(disk, directory, quarantine), [], set[int]()
     for name in disk.names(directory / archive.DIRECTORY):
-        entry = ArchiveEntry(name, 0, 0, 0, 0, ())
-        segments = archive.Archives(disk, directory, quarantine).segments(entry)
-        places = [(segment, segment.present()) for segment in segments]
-        ids = sorted(segment.columns.ids[place] for segment, some in places for place in some)
-        if ids:
-            tasks = int(sum(sum(map(segment.numbers("tasks").__getitem__, some)) for segment, some in places))
-            spaces = sorted({segment.summary(place)[0] for segment, some in places for place in some})
-            yield ArchiveEntry(name, len(ids), ids[0], ids[-1], tasks, tuple(spaces))
-
-
-def _archived_ids(disk: Disk, directory: Path, entry: ArchiveEntry, quarantine: Quarantine) -> Iterator[int]:
-    for segment in archive.Archives(disk, directory, quarantine).segments(entry):
-        yield from map(segment.columns.ids.__getitem__, segment.present())
+        place = directory / archive.DIRECTORY / name
+        if not disk.is_directory(place):
+            continue
+        found = archives.segments(ArchiveEntry(name, 0, 0, 0, 0, ()))
+        entry, ids = archive.entry_of(name, found), set(archive.ids_of(found))
+        is_finished = disk.identity(place / archive.NAME) is not None or not ids.issubset(
+            job_id for segment in segments for job_id in segment.columns.ids
+        )
+        if entry is not None and is_finished and not ids <= taken:
+            entries.append(entry)
+            taken |= ids
+    return entries, taken
 
 
 def _segment_numbers(disk: Disk, directory: Path) -> Iterator[tuple[int, Path]]:
     archived = directory / archive.DIRECTORY
     places = [directory, *(archived / name for name in disk.names(archived))]
-    for place in places:
+    for place in filter(disk.is_directory, places):
         for name in disk.names(place):
             if match := _SEGMENT.fullmatch(name):
                 yield int(match[2]), place / name

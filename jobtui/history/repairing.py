@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
 import msgspec
 
 from jobtui.history.archive import DIRECTORY as ARCHIVE
-from jobtui.history.archive import put_contents
-from jobtui.history.errors import StoreError
+from jobtui.history.archive import NAME as CONTENTS
+from jobtui.history.archive import ContentsDamagedError, contents, entry_of, ids_of, put_contents
+from jobtui.history.errors import DamageNote, StoreError
 from jobtui.history.framing import framed, lines
-from jobtui.history.inspecting import damage_of, miscounts, whole_job
+from jobtui.history.inspecting import damage_of, in_the_way, miscounts, whole_job
 from jobtui.history.io import Disk
+from jobtui.history.lock import Watch
 from jobtui.history.manifest import NAME as MANIFEST
 from jobtui.history.manifest import ArchiveEntry
 from jobtui.history.quarantine import DIRECTORY as QUARANTINE
@@ -38,9 +40,13 @@ def repair(path: Path, disk: Disk | None = None) -> list[str]:
     """
     disk = disk or Disk()
     try:
+        moved = _cleared(disk, path)
         store = Store.open(disk, path, Limits())
         try:
-            return [*map(str, store.quarantine.notes), *_Repair(disk, path, store).everything()]
+            for note in moved:
+                store.quarantine.remember(note)
+            notes = map(str, (*moved, *store.quarantine.notes))
+            return [*notes, *_Repair(disk, path, store).everything()]
         finally:
             store.close()
     except OSError as error:
@@ -48,6 +54,31 @@ def repair(path: Path, disk: Disk | None = None) -> list[str]:
         raise StoreError(
             f"The history in {path} can't be repaired: {where}{error.strerror or error}"
         ) from error
+
+
+def _cleared(disk: Disk, path: Path) -> list[DamageNote]:
+    """Put away what stands where a file or a directory of the history belongs. Raises OSError."""
+    watch = Watch(disk, path)
+    try:
+        found = [] if watch.has_writer() else in_the_way(disk, path)
+    finally:
+        watch.close()
+    moved = []
+    # the quarantine's own place first: the others are put there
+    for note in sorted(found, key=lambda note: note.file != QUARANTINE):
+        into = path if note.file == QUARANTINE else path / QUARANTINE
+        if into != path:
+            make(disk, into)
+        name = _free(Path(note.file).name, {*disk.names(into), QUARANTINE})
+        disk.rename(path / note.file, into / name)
+        disk.sync_directory(into)
+        moved.append(msgspec.structs.replace(note, kept=(into / name).relative_to(path).as_posix()))
+    return moved
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    """The name, or one like it that is not taken."""
+    return next(each for turn in count() if (each := f"{name}.{turn}" if turn else name) not in taken)
 
 
 class _Repair:
@@ -61,10 +92,11 @@ class _Repair:
     def everything(self) -> list[str]:
         state = self._store.state
         sealed = [self._mended(segment, self._path) for segment in state.segments]
-        archives = [self._mended_archive(archive) for archive in state.manifest.archives]
         left = [segment for segment in sealed if segment is not None]
+        found = (*state.manifest.archives, *self._readmitted(left))
+        archives = [made for archive in found if (made := self._mended_archive(archive)) is not None]
         archived = self._store.archives.all_segments(state.manifest)
-        if self._old or any(miscounts(state, archived)):
+        if self._old or archives != list(state.manifest.archives) or any(miscounts(state, archived)):
             self._save(left, archives)
             self._put_away()
         return self._said
@@ -148,16 +180,67 @@ class _Repair:
         }
         return elsewhere.difference(segment.entry.stale).__contains__
 
-    def _mended_archive(self, archive: ArchiveEntry) -> ArchiveEntry:
-        place = self._path / ARCHIVE / archive.name
+    def _mended_archive(self, archive: ArchiveEntry) -> ArchiveEntry | None:
+        """The archive as it is named from now on; None where it is gone."""
+        place, name = self._path / ARCHIVE / archive.name, f"{ARCHIVE}/{archive.name}"
         before = self._store.archives.segments(archive)
+        told = self._is_told(archive)
+        if not before and not told:
+            self._said.append(
+                f"{name}: it is gone with jobs {archive.first} to {archive.last}, and not looked for any more; "
+                "once it is back there, a repair takes it in again"
+            )
+            return None
+        if not told:
+            known = self._ids_but(archive)
+            for segment in before:
+                segment.leave_out(known.__contains__)
         after = [each for segment in before if (each := self._mended(segment, place)) is not None]
-        if list(before) == after:
+        if list(before) == after and told:
             return archive
         self._disk.sync_directory(place)
         put_contents(self._disk, place, SCHEMA, [segment.entry for segment in after])
+        if not told:
+            self._said.append(f"{name}/{CONTENTS}: made again from the segments")
         self._store.archives.forget(archive)
-        return msgspec.structs.replace(archive, count=sum(len(segment.present()) for segment in after))
+        return msgspec.structs.replace(archive, count=len([*ids_of(after)]))
+
+    def _ids_but(self, archive: ArchiveEntry) -> set[int]:
+        """The ids of all jobs that are somewhere else."""
+        state = self._store.state
+        others = (each for each in state.manifest.archives if each is not archive)
+        archived = (segment for each in others for segment in self._store.archives.segments(each))
+        return {*state.recent, *ids_of((*state.segments, *archived))}
+
+    def _is_told(self, archive: ArchiveEntry) -> bool:
+        """Whether the archive's own manifest can be read."""
+        try:
+            contents(self._disk, self._path, archive.name)
+        except (FileNotFoundError, NotADirectoryError, ContentsDamagedError):
+            return False
+        return True
+
+    def _readmitted(self, sealed: Sequence[Segment]) -> Iterator[ArchiveEntry]:
+        """Archives that the manifest does not name, with what is nowhere else; copies are put away."""
+        manifest, archives = self._store.state.manifest, self._store.archives
+        named = {entry.name for entry in manifest.archives}
+        known = {*self._store.state.recent, *ids_of((*sealed, *archives.all_segments(manifest)))}
+        for name in self._disk.names(self._path / ARCHIVE):
+            place = self._path / ARCHIVE / name
+            if name in named or not self._disk.is_directory(place):
+                continue
+            found = archives.segments(ArchiveEntry(name, 0, 0, 0, 0, ()))
+            for segment in found:
+                segment.leave_out(known.__contains__)
+            entry = entry_of(name, found)
+            if entry is not None:
+                known.update(ids_of(found))
+                put_contents(self._disk, place, SCHEMA, [segment.entry for segment in found])
+                self._said.append(f"{ARCHIVE}/{name}: taken in again, with {entry.count} jobs")
+                yield entry
+            elif found:
+                kept = self._place_of(place)
+                self._said.append(f"{ARCHIVE}/{name}: its jobs are elsewhere, too; it is kept in {kept}")
 
     def _save(self, segments: Sequence[Segment], archives: Sequence[ArchiveEntry]) -> None:
         """Have the manifest name what there is now, and count it."""
@@ -178,9 +261,7 @@ class _Repair:
         """Where a file is put away, relative to the history's directory; "" where there is no such file."""
         if old not in self._old and self._disk.identity(old) is not None:
             taken = {*self._disk.names(self._path / QUARANTINE), *self._old.values()}
-            self._old[old] = next(
-                name for turn in count() if (name := f"{old.name}.{turn}" if turn else old.name) not in taken
-            )
+            self._old[old] = _free(old.name, taken)
         return f"{QUARANTINE}/{self._old[old]}" if old in self._old else ""
 
     def _put_away(self) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import threading
 from array import array
 from bisect import bisect_left
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -116,6 +116,14 @@ class Segment:
             self._stale.add(job_id)
             if self._columns is not None:
                 _mark(self._columns, job_id, STALE)
+
+    def leave_out(self, is_elsewhere: Callable[[int], bool]) -> None:
+        """Have the entry say that newer versions of some jobs here were sealed elsewhere. Raises OSError."""
+        known = set(self.entry.stale)
+        stale = [job_id for job_id in self.columns.ids if job_id not in known and is_elsewhere(job_id)]
+        self.entry = msgspec.structs.replace(self.entry, stale=(*self.entry.stale, *stale))
+        for job_id in stale:
+            self.replaced(job_id)
 
     def changed(self) -> set[int]:
         """The ids here of which there are newer versions that are not sealed themselves."""

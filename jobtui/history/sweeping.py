@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,17 +15,19 @@ from jobtui.history.segment import index_name, records_name
 
 _TEMPORARY: Final = ".tmp"
 _SEGMENT: Final = "seg-"
+_RECORDS: Final = ".jsonl"
 
 
 def sweep(disk: Disk, directory: Path, manifest: Manifest) -> None:
     """Remove what the manifest does not name, once it is certain that this manifest is on disk. Raises OSError.
 
     All that is removed is held elsewhere: an unfinished segment's jobs are in the journal, an unfinished
-    archive's in the segments. What can't be removed does no harm.
+    archive's in the segments. What can't be removed does no harm. Any other directory among the archives is
+    left alone: it may be one that was put there by hand.
     """
     named = {file(entry.name) for entry in manifest.segments for file in (records_name, index_name)}
     left = [name for name in disk.names(directory) if name not in named and _is_left(name, manifest)]
-    archives = set(disk.names(directory / ARCHIVE)) - {entry.name for entry in manifest.archives}
+    archives = [name for name in disk.names(directory / ARCHIVE) if is_unfinished(name, manifest)]
     if left or archives:
         disk.sync_directory(directory)
     for name in left:
@@ -32,6 +35,40 @@ def sweep(disk: Disk, directory: Path, manifest: Manifest) -> None:
             disk.remove(directory / name)
     for name in archives:
         remove_archive(disk, directory, name)
+
+
+def is_unfinished(name: str, manifest: Manifest) -> bool:
+    """Whether a directory among the archives is what the manifest after this one would have named."""
+    return name.endswith(f"-{manifest.generation + 1}") and all(
+        entry.name != name for entry in manifest.archives
+    )
+
+
+def is_of_other_files(disk: Disk, directory: Path, manifest: Manifest, names: Sequence[str]) -> bool:
+    """Whether a manifest names what is gone and not what is there: an older one, or another history's.
+
+    `names` are those in the directory. Then nothing may be removed that it does not name. Raises OSError.
+    """
+    there = set(names)
+    gone = [
+        entry.name
+        for entry in manifest.segments
+        if records_name(entry.name) not in there and index_name(entry.name) not in there
+    ]
+    named = {entry.name for entry in manifest.archives}
+    archives = set(disk.names(directory / ARCHIVE)) if gone or named else set()
+    if not gone and named <= archives:
+        return False
+    segments = {records_name(entry.name) for entry in manifest.segments}
+    return any(_has_records(name) for name in there - segments) or any(
+        any(map(_has_records, disk.names(place)))
+        for name in archives - named
+        if disk.is_directory(place := directory / ARCHIVE / name)
+    )
+
+
+def _has_records(name: str) -> bool:
+    return name.startswith(_SEGMENT) and name.endswith(_RECORDS)
 
 
 def _is_left(name: str, manifest: Manifest) -> bool:

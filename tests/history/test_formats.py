@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from jobtui.history import History, Query, Sort, StoreTooNew, manifest, records
-from jobtui.history.check import verify
+from jobtui.history.check import repair, verify
 from jobtui.history.framing import framed
 from jobtui.model import Job
 from tests.support import history_formats, plain_history
@@ -110,6 +110,24 @@ def test_a_newer_journal_is_refused_and_nothing_is_touched(tmp_path: Path) -> No
         with pytest.raises(StoreTooNew, match="update jobtui"):
             History.open(path, write=write)
     assert _files(path) == before
+
+
+def test_a_newer_archive_is_refused_and_nothing_is_touched(tmp_path: Path) -> None:
+    path = _copy(released()[-1], tmp_path)
+    newer = {"schema": records.SCHEMA + 1, "segments": "of another kind"}
+    contents = next(path.glob("archive/*/ARCHIVE.json"))
+    contents.write_bytes(framed(msgspec.json.encode(newer)))
+    before = _files(path)
+    history = History.open(path, write=False)
+    with pytest.raises(StoreTooNew, match="newer jobtui"):
+        history.query(Query(archived=True))
+    history.close()
+    for look_after in (verify, repair):
+        with pytest.raises(StoreTooNew, match="newer jobtui"):
+            look_after(path)
+    assert (
+        next(path.glob("archive/*/ARCHIVE.json")).read_bytes() == before[contents.relative_to(path).as_posix()]
+    )
 
 
 @pytest.mark.parametrize(

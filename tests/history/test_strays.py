@@ -1,0 +1,238 @@
+"""What was renamed, copied, moved away and back, or stands in the place of another: nothing is deleted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from jobtui.history import History, Query, StoreLocked
+from jobtui.history.check import repair, verify
+from jobtui.model import Job
+from tests.support.damaged import OPEN, Made
+
+Copied = Callable[[Made], Path]
+ARCHIVED = set(range(20, 31))
+
+
+def archive_of(path: Path) -> Path:
+    return next(path.glob("archive/jobs-20-30-*"))
+
+
+def opened(path: Path) -> None:
+    """Open it for writing and change something, as anyone does who notices nothing."""
+    history = History.open(path, limits=OPEN)
+    history.archive(900, 901).result()
+    history.close()
+
+
+def held(path: Path) -> tuple[dict[int, Job], list[int]]:
+    """The jobs in the normal views, and the ids of those in the archive."""
+    history = History.open(path, write=False)
+    view, archived = history.query(Query()), history.query(Query(archived=True))
+    found = {job.id: job for job in view.page(0, len(view))}
+    ids = [job.id for job in archived.page(0, len(archived))]
+    history.close()
+    return found, ids
+
+
+def renamed(path: Path) -> None:
+    archive_of(path).rename(path / "archive" / "of last year")
+
+
+def copied_beside(path: Path) -> None:
+    shutil.copytree(archive_of(path), path / "archive" / "a copy")
+
+
+def without_its_manifest(path: Path) -> None:
+    (archive_of(path) / "ARCHIVE.json").unlink()
+
+
+def with_a_damaged_manifest(path: Path) -> None:
+    file = archive_of(path) / "ARCHIVE.json"
+    file.write_bytes(file.read_bytes()[:-9])
+
+
+def without_any_manifest(path: Path) -> None:
+    for file in (*path.rglob("*.json"),):
+        file.unlink()
+
+
+def without_a_manifest_but_with_a_copy(path: Path) -> None:
+    copied_beside(path)
+    (path / "MANIFEST.json").unlink()
+    (path / "archive" / "README").write_text("of somebody")
+
+
+def renamed_and_without_its_manifest(path: Path) -> None:
+    without_its_manifest(path)
+    renamed(path)
+
+
+def away_for_a_while(path: Path) -> None:
+    place = archive_of(path)
+    place.rename(path.parent / "away")
+    repair(path)
+    opened(path)
+    (path.parent / "away").rename(place)
+
+
+STRAYS = [
+    renamed,
+    copied_beside,
+    without_its_manifest,
+    with_a_damaged_manifest,
+    without_any_manifest,
+    without_a_manifest_but_with_a_copy,
+    renamed_and_without_its_manifest,
+    away_for_a_while,
+]
+
+
+@pytest.mark.parametrize("opens", [0, 2])
+@pytest.mark.parametrize("stray", STRAYS)
+def test_an_archive_that_is_not_where_it_was_is_never_deleted_and_there_once_after_a_repair(
+    stray: Callable[[Path], None], opens: int, sealed: Made, copied: Copied
+) -> None:
+    path = copied(sealed)
+    stray(path)
+    for _ in range(opens):
+        opened(path)
+    assert opens or verify(path)
+    repair(path)
+    assert verify(path) == []
+    found, archived = held(path)
+    assert found == sealed.jobs
+    assert sorted(archived) == sorted(ARCHIVED)
+
+
+def test_what_is_of_no_archive_is_left_where_it_lies(sealed: Made, copied: Copied) -> None:
+    path = copied(sealed)
+    notes = path / "archive" / "notes"
+    notes.mkdir()
+    (notes / "mine.txt").write_text("mine")
+    opened(path)
+    repair(path)
+    assert (notes / "mine.txt").read_text() == "mine"
+    assert verify(path) == []
+
+
+@pytest.mark.parametrize(("first", "last"), [(1, 10), (1, 19), (1, 90)])
+def test_a_manifest_from_before_an_archiving_deletes_nothing_that_was_archived_since(
+    first: int, last: int, sealed: Made, copied: Copied
+) -> None:
+    path = copied(sealed)
+    opened(path)
+    older = (path / "MANIFEST.json").read_bytes()
+    history = History.open(path, limits=OPEN)
+    history.archive(first, last).result()
+    history.close()
+    (path / "MANIFEST.json").write_bytes(older)
+    before = held(path)
+    opened(path)
+    assert held(path) == before
+    moved = {job_id for job_id in sealed.jobs if first <= job_id <= last}
+    assert before[0].keys() == sealed.jobs.keys() - moved
+    assert sorted(before[1]) == sorted(moved | ARCHIVED)
+    assert verify(path) == []
+
+
+def test_an_archive_that_is_gone_is_told_with_its_jobs_until_a_repair(sealed: Made, copied: Copied) -> None:
+    path = copied(sealed)
+    archive_of(path).rename(path.parent / "away")
+    (note,) = verify(path)
+    assert "jobs 20 to 30" in str(note)
+    assert "[Errno" not in str(note)
+    assert any("jobs 20 to 30" in said for said in repair(path))
+    assert verify(path) == []
+    assert held(path) == (sealed.jobs, [])
+    history = History.open(path, limits=OPEN)
+    assert history.new_id() == 91
+    history.close()
+
+
+def a_directory(path: Path) -> None:
+    path.mkdir()
+    (path / "inside").write_text("of somebody")
+
+
+def a_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def a_link_to_nothing(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+FILES = [
+    "LOCK",
+    "MANIFEST.json",
+    "journal-*.jsonl",
+    "seg-*.idx.json",
+    "archive/*/ARCHIVE.json",
+    "archive/*/*.idx.json",
+]
+
+
+@pytest.mark.parametrize("thing", [a_directory, a_pipe, a_link_to_nothing])
+@pytest.mark.parametrize("file", FILES)
+def test_what_stands_in_the_place_of_a_file_is_named_and_put_away_by_a_repair(
+    file: str, thing: Callable[[Path], None], sealed: Made, copied: Copied
+) -> None:
+    path = copied(sealed)
+    place = next(path.glob(file))
+    place.unlink()
+    thing(place)
+    assert place.relative_to(path).as_posix() in {note.file for note in verify(path)}
+    repair(path)
+    assert verify(path) == []
+    assert os.path.lexists(path / "quarantine" / place.name)
+    found, archived = held(path)
+    assert found.items() <= sealed.jobs.items()
+    assert len(found) == len(sealed.jobs) or file.startswith("journal")
+    assert sorted(archived) == sorted(ARCHIVED)
+
+
+@pytest.mark.parametrize("name", ["archive", "quarantine"])
+def test_a_file_in_the_place_of_a_directory_is_named_and_put_away_by_a_repair(
+    name: str, sealed: Made, copied: Copied
+) -> None:
+    path = copied(sealed)
+    shutil.rmtree(path / name, ignore_errors=True)
+    (path / name).write_text("of somebody")
+    assert name in {note.file for note in verify(path)}
+    repair(path)
+    assert verify(path) == []
+    assert "of somebody" in {file.read_text() for file in path.rglob(f"{name}*") if file.is_file()}
+    assert held(path)[0] == sealed.jobs
+
+
+def test_a_repair_beside_a_writer_moves_nothing(sealed: Made, copied: Copied) -> None:
+    path = copied(sealed)
+    history = History.open(path, limits=OPEN)
+    index = next(path.glob("seg-*.idx.json"))
+    index.unlink()
+    index.mkdir()
+    with pytest.raises(StoreLocked):
+        repair(path)
+    assert index.is_dir()
+    history.close()
+
+
+@pytest.mark.parametrize("name", [".", "archive", "quarantine"])
+def test_a_directory_may_lie_elsewhere_behind_a_link(name: str, sealed: Made, copied: Copied) -> None:
+    path = copied(sealed)
+    (path / "quarantine").mkdir(exist_ok=True)
+    place, elsewhere = (path / name).resolve(), path.parent / "elsewhere"
+    place.rename(elsewhere)
+    place.symlink_to(elsewhere)
+    opened(path)
+    history = History.open(path, limits=OPEN)
+    assert list(history.archive(1, 5).result().ids) == [1, 2, 3, 4, 5]
+    history.close()
+    assert verify(path) == []
+    assert repair(path) == []
+    assert sorted(held(path)[1]) == sorted({1, 2, 3, 4, 5} | ARCHIVED)
