@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+import msgspec
 
 from jobtui.engine.clock import Clock, within
 from jobtui.engine.desk import Overview, SpaceLook
 from jobtui.model import Stats
-from jobtui.storage.base import Space, StorageError, TaskRunner
+from jobtui.storage.base import Host, Space, StorageError, TaskRunner
 
 PATIENCE_SECONDS = 3.0
 
@@ -18,12 +20,30 @@ async def look(storage: TaskRunner, clock: Clock) -> Overview:
 
     Raises StorageError where even the lists can't be had.
     """
-    spaces, hosts = await asyncio.gather(look_at_spaces(storage, clock), storage.hosts())
-    return Overview(spaces, hosts)
+    spaces, hosts = await asyncio.gather(_look_at_all(storage, clock), storage.hosts())
+    return Overview(_measured(spaces, hosts), hosts)
 
 
 async def look_at_spaces(storage: TaskRunner, clock: Clock) -> tuple[SpaceLook, ...]:
     """The spaces alone; raises StorageError where the list can't be had."""
+    spaces = await _look_at_all(storage, clock)
+    if any(look.space.adopted for look in spaces):
+        spaces = _measured(spaces, await storage.hosts())
+    return spaces
+
+
+def _measured(looks: tuple[SpaceLook, ...], hosts: Iterable[Host]) -> tuple[SpaceLook, ...]:
+    """With the sizes of adopted spaces, whose hosts hold nothing else, as their hosts tell them."""
+    sizes = {host.name: host.size for host in hosts if host.up}
+    return tuple(
+        msgspec.structs.replace(look, size=_whole([sizes.get(host) for host in look.space.hosts]))
+        if look.space.adopted
+        else look
+        for look in looks
+    )
+
+
+async def _look_at_all(storage: TaskRunner, clock: Clock) -> tuple[SpaceLook, ...]:
     spaces = await storage.spaces()
     return tuple(await asyncio.gather(*(_look_at(storage, space, clock) for space in spaces)))
 
@@ -52,6 +72,12 @@ async def _stats(storage: TaskRunner, space: str, host: str) -> Stats | None:
         return await storage.stats(space, host)
     except StorageError:
         return None  # the host's own row says why
+
+
+def _whole(counts: Sequence[int | None]) -> int | None:
+    """Their sum, None where one is unknown."""
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
 
 
 def _sum(counts: Iterable[int | None]) -> int | None:

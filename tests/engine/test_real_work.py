@@ -192,6 +192,25 @@ def test_a_hostile_name_works_as_any_other_or_is_refused_with_the_reason(tmp_pat
     assert bystander.read_text() == "untouched"
 
 
+def test_an_adopted_space_is_as_large_as_its_files_and_is_not_opened_for_that(
+    filled: Path, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "theirs"
+    subprocess.run(["cp", "-a", str(next(filled.rglob("h1/nba"))), str(theirs)], check=True)
+    before = sorted(path.name for path in theirs.iterdir())
+    with real(tmp_path / "root") as it:
+        it.say(f'CREATE SPACE theirs AT "{theirs}"')
+        size = sum(path.stat().st_size for path in theirs.glob("*.sst"))
+        assert size > 0
+        (look,) = it.engine.overview().result(20).spaces
+        assert (look.space.name, look.size, look.memory, look.pending) == ("theirs", size, None, None)
+        (row,) = it.say("SHOW SPACES").results[0].rows
+        assert row.values["Size"] == size
+        assert sorted(path.name for path in theirs.iterdir()) == before
+        theirs.rename(tmp_path / "gone")
+        assert it.engine.overview().result(20).spaces[0].size is None
+
+
 # ---- hosts that nobody needs yet
 
 
