@@ -219,16 +219,26 @@ class DashboardApp(BaseApp[int]):
     # -- what is said in passing --------------------------------------------------------------------
 
     def say(self, said: Toast) -> None:
-        """Show it for a while; those that it has no room beside go."""
+        """Show it for a while; those that it has no room beside go, and what says the same."""
+        self.unsay(said.text)
         for old in surplus(list(self._notifications), self.size.height):
-            self._unnotify(old, refresh=False)
-            for screen in self.screen_stack:
-                # the toast would go of itself, but what holds it would stay, and take a line
-                screen.query(f"#{ToastRack._toast_id(old)}").remove()
+            self._take_back(old)
         self._notifications.add(
             Notification(said.text, severity=said.severity, timeout=said.seconds, markup=False)
         )
         self._refresh_notifications()
+
+    def unsay(self, beginning: str) -> None:
+        """Take back what was said with this beginning: it is no longer so."""
+        for old in list(self._notifications):
+            if old.message.startswith(beginning):
+                self._take_back(old)
+
+    def _take_back(self, old: Notification) -> None:
+        self._unnotify(old, refresh=False)
+        for screen in self.screen_stack:
+            # the toast would go of itself, but what holds it would stay, and take a line
+            screen.query(f"#{ToastRack._toast_id(old)}").remove()
 
     # -- themes --------------------------------------------------------------------------------------
 

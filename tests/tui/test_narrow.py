@@ -149,6 +149,21 @@ def test_toasts_keep_off_the_bar_and_off_a_questions_answers(tmp_path: Path) -> 
     asyncio.run(run())
 
 
+def test_what_is_said_anew_takes_the_place_of_what_it_makes_untrue(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, size=(80, 30)) as shown:
+            shown.dashboard.tell("something else")
+            await shown.press("T", "T", "T")
+            await shown.shows("theme: ansi", "something else")
+            assert [notice.message for notice in shown.app._notifications] == ["something else", "theme: ansi"]
+            assert shown.screen.count("theme: ") == 1
+            shown.dashboard.tell("something else")
+            await shown.shows("theme: ansi", "something else")
+            assert [notice.message for notice in shown.app._notifications] == ["theme: ansi", "something else"]
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("width", [40, 60, 80])
 def test_the_key_line_keeps_the_keys_that_all_else_hangs_on(width: int) -> None:
     text = plain(key_line(COMMANDS[:60], keymap({}), width))

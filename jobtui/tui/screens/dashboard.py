@@ -308,6 +308,7 @@ class Dashboard(Conversation):
     def action_theme(self) -> None:
         """The next theme."""
         self.desktop.turn_theme()
+        self.desktop.unsay("theme: ")
         self.tell(f"theme: {self.app.theme}")
 
     def action_pause(self) -> None:
