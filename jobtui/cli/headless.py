@@ -162,12 +162,14 @@ def tell(answer: Answer, asked: RunText, label: str) -> int:
 
 def _print(answer: Answer, asked: RunText) -> int:
     """Print the results; where they can't be printed, say so, for what was queued goes on all the same."""
+    from jobtui.engine.failures import StoreError
+
     output = streams.Output()
     try:
         for piece in printed(answer, asked.format, output.encoding):
             output.write(f"{piece}\n")
         output.flush()
-    except CommandError as error:
+    except (CommandError, StoreError) as error:
         streams.complain(f"jobtui: {error}")
         return Exit.FAILED
     return Exit.DONE

@@ -68,18 +68,26 @@ def _export(profile: Profile, asked: HistoryCommand) -> int:
     if asked.file == "-":
         stdout = _Stdout()
         try:
-            looking_after.export(profile, stdout, asked.format)
+            _, missing = looking_after.export(profile, stdout, asked.format)
             stdout.output.flush()
         except _NobodyReads:
-            pass
-        return Exit.DONE
-    count = _export_into(Path(asked.file), profile, asked.format)
+            return Exit.DONE
+        return _told_as_missing(missing)
+    count, missing = _export_into(Path(asked.file), profile, asked.format)
     if not asked.quiet:
         complain(f"{asked.file}: {count:,} {'job' if count == 1 else 'jobs'}")
-    return Exit.DONE
+    return _told_as_missing(missing)
 
 
-def _export_into(file: Path, profile: Profile, form: str) -> int:
+def _told_as_missing(missing: tuple[str, ...]) -> int:
+    for line in missing:
+        complain(line)
+    if missing:
+        complain("jobtui: not all of the history could be read; what could is in the export")
+    return Exit.FAILED if missing else Exit.DONE
+
+
+def _export_into(file: Path, profile: Profile, form: str) -> tuple[int, tuple[str, ...]]:
     """Write a new file, for its owner's eyes; one that could not be finished is removed."""
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -24,6 +24,10 @@ def repair(profile: Profile) -> tuple[str, ...]:
     return tuple(check.repair(profile.history))
 
 
-def export(profile: Profile, out: TextIO, form: str) -> int:
-    """Write every job to `out` as json, jsonl or csv; returns how many there are. Raises StoreError."""
-    return check.export(profile.history, out, form)
+def export(profile: Profile, out: TextIO, form: str) -> tuple[int, tuple[str, ...]]:
+    """Write every job to `out` as json, jsonl or csv; how many there are, and what is missing, a line each.
+
+    Raises StoreError.
+    """
+    exported = check.export(profile.history, out, form)
+    return exported.count, exported.missing

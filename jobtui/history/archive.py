@@ -13,11 +13,12 @@ from typing import Final
 
 import msgspec
 
+from jobtui.history.errors import DamageNote
 from jobtui.history.framing import framed, is_whole
 from jobtui.history.io import Disk
 from jobtui.history.manifest import ArchiveEntry, Format, Manifest, SegmentEntry, refuse_newer
 from jobtui.history.quarantine import Quarantine
-from jobtui.history.segment import Segment
+from jobtui.history.segment import UNREADABLE, Segment
 
 DIRECTORY: Final = "archive"
 NAME: Final = "ARCHIVE.json"
@@ -95,6 +96,11 @@ class Archives:
         self._disk, self._directory, self._quarantine = disk, directory, quarantine
         self._open: dict[str, tuple[Segment, ...]] = {}
 
+    @property
+    def notes(self) -> tuple[DamageNote, ...]:
+        """What was found damaged, here or by whom this shares its quarantine with."""
+        return self._quarantine.notes
+
     def segments(self, archive: ArchiveEntry) -> tuple[Segment, ...]:
         """An archive's segments; none where there are none, which is noted. Raises OSError, StoreTooNew."""
         if archive.name not in self._open:
@@ -105,6 +111,8 @@ class Archives:
                 return self._found_again(archive, "it is missing", b"")
             except ContentsDamagedError as error:
                 return self._found_again(archive, "it is damaged", error.data)
+            except OSError as error:
+                return self._found_again(archive, f"{UNREADABLE}: {error.strerror or error}", b"")
             self._open[archive.name] = tuple(
                 Segment(self._disk, place, entry, self._quarantine) for entry in entries
             )

@@ -9,8 +9,10 @@ from typing import Any, Final, TextIO
 
 import msgspec
 
+from jobtui.history.errors import StoreError
 from jobtui.history.history import History
 from jobtui.history.query import Query
+from jobtui.history.replay import UNFINISHED
 from jobtui.model import Job
 
 FORMATS: Final = ("json", "jsonl", "csv")
@@ -31,27 +33,41 @@ _COLUMNS: Final = (
 )
 
 
-def export(path: Path, out: TextIO, format: str = "json") -> int:  # noqa: A002
-    """Write every job, the archived ones last, to `out` as one of FORMATS; returns how many there are.
+class Exported(msgspec.Struct, frozen=True):
+    """How many jobs were written, and what is missing among them or in their records, a line each."""
+
+    count: int
+    missing: tuple[str, ...]
+
+
+def export(path: Path, out: TextIO, format: str = "json") -> Exported:  # noqa: A002
+    """Write every job, the archived ones last, to `out` as one of FORMATS.
 
     `json` is an array and `jsonl` an object a line, of full records with `archived` added; `csv` has the
-    columns that fit a row. Nothing is changed on disk. Raises StoreError, and ValueError for another format.
+    columns that fit a row. What is damaged keeps nothing else from being written. Nothing is changed on disk.
+    Raises StoreError where nothing can be read, and ValueError for another format.
     """
     if format not in FORMATS:
         raise ValueError(f"there is no format {format!r}: it is one of {', '.join(FORMATS)}")
     history = History.open(path, write=False)
+    missing: list[str] = []
     try:
-        return _WRITERS[format](_rows(history), out)
+        count = _WRITERS[format](_rows(history, missing), out)
+        noted = [str(note) for note in history.notes if note.what != UNFINISHED]
+        return Exported(count, tuple(dict.fromkeys((*noted, *missing))))
     finally:
         history.close()
 
 
-def _rows(history: History) -> Iterator[tuple[Job, bool]]:
+def _rows(history: History, missing: list[str]) -> Iterator[tuple[Job, bool]]:
     for archived in (False, True):
-        view = history.query(Query(archived=archived))
-        for start in range(0, len(view), _PAGE):
-            for job in view.page(start, _PAGE):
-                yield job, archived
+        try:
+            view = history.query(Query(archived=archived))
+            for start in range(0, len(view), _PAGE):
+                for job in view.page(start, _PAGE):
+                    yield job, archived
+        except StoreError as error:
+            missing.append(str(error))
 
 
 def _json(rows: Iterator[tuple[Job, bool]], out: TextIO) -> int:

@@ -116,7 +116,13 @@ class History:
         """An archived job. Raises StoreError."""
         with readable():
             found = self._archives.find(self._state.manifest, job_id)
-            return found[0].job(found[1]) if found is not None else None
+            if found is None:
+                return None
+            segment, place = found
+            try:
+                return segment.job(place)
+            except FileNotFoundError:
+                return segment.remains(place)
 
     def is_archived(self, job_id: int) -> bool:
         """Whether there was such a job and it is archived now. Raises StoreError."""
@@ -181,7 +187,7 @@ class History:
         """What was found damaged since it was opened."""
         if self._writer is not None:
             return self._writer.store.quarantine.notes
-        return self._reading.quarantine.notes
+        return (*self._reading.quarantine.notes, *self._archives.notes)
 
     @property
     def health(self) -> Health:

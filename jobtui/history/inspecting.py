@@ -22,7 +22,7 @@ from jobtui.history.manifest import Manifest
 from jobtui.history.quarantine import DIRECTORY as QUARANTINE
 from jobtui.history.quarantine import NOTES, jobs_in
 from jobtui.history.records import decode_job
-from jobtui.history.segment import Segment, index_name, records_name
+from jobtui.history.segment import UNREADABLE, Segment, index_name, records_name
 from jobtui.history.state import State, Tally, flat
 from jobtui.model import Job
 
@@ -31,13 +31,15 @@ _SEGMENT: Final = "seg-"
 
 
 def damage_of(disk: Disk, segment: Segment) -> list[DamageNote]:
-    """What is wrong with a segment and its index. Raises OSError."""
+    """What is wrong with a segment and its index."""
     try:
         data = disk.read_whole(segment.path)
     except FileNotFoundError:
         entry = segment.entry
         what = f"the segment is missing: jobs between {entry.first} and {entry.last} can't be read"
         return [DamageNote(segment.file, None, (), what)]
+    except OSError as error:
+        return [DamageNote(segment.file, None, (), f"{UNREADABLE}: {error.strerror or error}")]
     columns = segment.indexed()
     known = list(zip(columns.starts, columns.ids, strict=False)) if columns is not None else []
     notes, found = [], []

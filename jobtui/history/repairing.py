@@ -26,7 +26,7 @@ from jobtui.history.manifest import NAME as MANIFEST
 from jobtui.history.manifest import ArchiveEntry
 from jobtui.history.quarantine import DIRECTORY as QUARANTINE
 from jobtui.history.records import SCHEMA, encode
-from jobtui.history.segment import Segment, index_name, records_name
+from jobtui.history.segment import UNREADABLE, Segment, index_name, records_name
 from jobtui.history.state import Replaced, nested
 from jobtui.history.steps import finished
 from jobtui.history.store import Limits, Store, make
@@ -105,6 +105,9 @@ class _Repair:
         """The segment, or another in its place; None where nothing is left of it."""
         notes = damage_of(self._disk, segment)
         if not notes:
+            return segment
+        if notes[0].what.startswith(UNREADABLE):
+            self._said.append(f"{notes[0]}; it is left as it is")
             return segment
         index_file = segment.file.replace(records_name(segment.name), index_name(segment.name))
         if all(note.file == index_file for note in notes):
@@ -218,6 +221,9 @@ class _Repair:
             contents(self._disk, self._path, archive.name)
         except (FileNotFoundError, NotADirectoryError, ContentsDamagedError):
             return False
+        except OSError as error:
+            file = f"{ARCHIVE}/{archive.name}/{CONTENTS}"
+            self._said.append(f"{file}: {UNREADABLE}: {error.strerror or error}; it is left as it is")
         return True
 
     def _readmitted(self, sealed: Sequence[Segment]) -> Iterator[ArchiveEntry]:

@@ -18,6 +18,8 @@ from jobtui.history.records import SCHEMA, Entry, Fold, decode_entry, unknown_fi
 from jobtui.history.state import State
 from jobtui.model import Job
 
+UNFINISHED: Final = "an unfinished change at the end was cut off"
+"""Nobody was told that this change was made."""
 _NAMED: Final = 20
 """Numbers of missing changes that are named one by one."""
 
@@ -61,8 +63,7 @@ class Replay:
         rest = taking.all_of(data)
         taking.show()
         if final and rest:
-            what = "an unfinished change at the end was cut off"
-            self.quarantine.add(self.file, self.reading.offset, what, b"\n".join(rest))
+            self.quarantine.add(self.file, self.reading.offset, UNFINISHED, b"\n".join(rest))
             self.reading.usable = False
 
     def entry(self, offset: int, line: bytes) -> Entry:

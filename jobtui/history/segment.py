@@ -24,6 +24,7 @@ from jobtui.history.quarantine import Quarantine
 from jobtui.history.records import decode_job
 from jobtui.model import Job, Status
 
+UNREADABLE: Final = "it can't be read"
 _BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -140,11 +141,18 @@ class Segment:
     # ---- records
 
     def job(self, place: int) -> Job:
-        """The record at a place; what the index knows of it where it is damaged.
+        """The record at a place; what the index knows of it where it is damaged or can't be read.
 
-        Raises OSError; FileNotFoundError where the segment is not there (any more).
+        Raises FileNotFoundError where the segment is not there (any more), and OSError.
         """
-        return self._decoded(place, self.line(place))
+        try:
+            line = self.line(place)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            self._note_unreadable(error)
+            return self._remains(self.columns, place)
+        return self._decoded(place, line)
 
     def line(self, place: int) -> bytes:
         """The bytes of the record at a place, without its newline. Raises OSError."""
@@ -237,25 +245,31 @@ class Segment:
     def _has_its_size(self) -> bool:
         try:
             return self._disk.size_of(self.path) == self.entry.bytes
-        except FileNotFoundError:
+        except OSError:
             return True
 
     def _columns_of_records(self, indexed: Columns | None) -> Columns:
         """The columns made again from what can be read; what can't, and what is missing, is noted."""
         try:
             data = self._disk.read_whole(self.path)
-        except FileNotFoundError:
-            self._note_missing()
+        except OSError as error:
+            self._note_unreadable(error)
             self._index_apart = True
             return index.columns_of([], [0])
-        jobs, starts = [], []
+        jobs, starts = list[Job](), list[int]()
+        apart: set[int] = set()
         for start, line, whole in framing.lines(data):
             job = self._whole_job(line) if whole else None
             if job is None:
                 self._quarantine.add_anyway(self.file, start, "a record is damaged", line)
+            elif jobs and job.id <= jobs[-1].id:
+                apart.add(job.id)  # by what is sorted nothing else is found
             else:
                 jobs.append(job)
                 starts.append(start)
+        if apart:
+            what = "records are there twice, or not in the order of their ids"
+            self._quarantine.add(self.file, None, what, jobs=tuple(sorted(apart)))
         columns = index.columns_of(jobs, [*starts, len(data)])
         sound = len(jobs) == self.entry.count or self._quarantine.writes  # a writer makes the index again
         self._index_apart = len(data) != self.entry.bytes or not sound
@@ -272,8 +286,8 @@ class Segment:
         columns = self.columns
         try:
             jobs = [self._decoded(place, line) for place, line in enumerate(self.lines())]
-        except FileNotFoundError:
-            self._note_missing()
+        except OSError as error:
+            self._note_unreadable(error)
             return [self._remains(columns, place) for place in range(len(columns.ids))]
         if not self._index_apart:  # or it still knows of jobs whose records are gone
             self._keep_index(columns, jobs)
@@ -301,6 +315,12 @@ class Segment:
             return decode_job(line, self.entry.schema)
         except msgspec.MsgspecError:
             return None
+
+    def _note_unreadable(self, error: OSError) -> None:
+        if isinstance(error, FileNotFoundError):
+            self._note_missing()
+        else:
+            self._quarantine.add(self.file, None, f"{UNREADABLE}: {error.strerror or error}")
 
     def _note_missing(self) -> None:
         if not self._is_named():

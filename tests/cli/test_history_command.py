@@ -86,3 +86,17 @@ def test_an_export_that_finds_no_room_says_so(nba: CommandLine) -> None:
         assert export.stderr is not None
         assert b"No space left on device" in export.stderr.read()
         assert export.wait() == 1
+
+
+def test_an_export_of_a_damaged_history_holds_the_rest_and_says_what_is_missing(nba: CommandLine) -> None:
+    for _ in range(2):
+        nba("--detach", "-e", "USE nba; ADMIN FLUSH")
+    file = journal(nba)
+    file.write_bytes(file.read_bytes().replace(b'{"id":2,', b'{"id":9,', 1))
+    for place, stdout in (("-", "out"), ("jobs.jsonl", "file")):
+        told = nba("history", "export", *([] if place == "-" else [place]))
+        out = told.stdout if stdout == "out" else (nba.home / place).read_text()
+        assert [json.loads(line)["id"] for line in out.splitlines()] == [1, 3]
+        assert told.returncode == 1
+        assert file.name in told.stderr
+        assert "not all of the history could be read" in told.stderr

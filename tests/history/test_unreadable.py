@@ -1,0 +1,137 @@
+"""A file that the disk does not give back: the index tells what it knows, and everything else is there."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from jobtui.history import History, Query, Sort, StoreError
+from jobtui.history.check import export, repair, verify
+from jobtui.history.io import Disk
+from tests.support.damaged import OPEN, Made
+
+Copied = Callable[[Made], Path]
+
+
+class BadSectors(Disk):
+    """Some files can be opened and not be read."""
+
+    def __init__(self, *bad: Path) -> None:
+        self._bad = bad
+        self._spoilt: set[int] = set()
+
+    def open(self, path: Path) -> int:
+        file = super().open(path)
+        if path in self._bad:
+            self._spoilt.add(file)
+        return file
+
+    def close(self, file: int) -> None:
+        self._spoilt.discard(file)
+        super().close(file)
+
+    def read(self, file: int, size: int, offset: int) -> bytes:
+        if file in self._spoilt:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().read(file, size, offset)
+
+
+@pytest.mark.parametrize("write", [False, True])
+@pytest.mark.parametrize("pattern", ["seg-*.jsonl", "archive/*/seg-*.jsonl"])
+def test_of_a_segment_that_can_t_be_read_the_index_tells_and_all_else_is_there(
+    pattern: str, write: bool, sealed: Made, copied: Copied
+) -> None:
+    path = copied(sealed)
+    file = next(path.glob(pattern))
+    before = file.read_bytes()
+    history = History.open(path, write=write, disk=BadSectors(file), limits=OPEN)
+    view, archived = history.query(Query()), history.query(Query(archived=True))
+    found = {job.id: job for job in view.page(0, len(view))}
+    assert found.keys() == sealed.jobs.keys()
+    assert {job.id for job in archived.page(0, len(archived))} == set(range(20, 31))
+    spoilt = {job_id for job_id, job in found.items() if job != sealed.jobs[job_id]}
+    assert all("damaged" in found[job_id].reason for job_id in spoilt)
+    assert [(note.file, "Input/output error" in note.what) for note in history.notes] == [
+        (file.relative_to(path).as_posix(), True)
+    ]
+    for sort in Sort:
+        assert len(history.query(Query(sort=sort)).ids(0, 99)) == len(sealed.jobs)
+    history.close()
+    assert file.read_bytes() == before
+
+
+def test_a_segment_that_can_t_be_read_is_named_and_a_repair_leaves_it_and_mends_the_rest(
+    sealed: Made, copied: Copied
+) -> None:
+    path = copied(sealed)
+    one, other, *_ = sorted(path.glob("seg-*.jsonl"))
+    other.write_bytes(other.read_bytes()[:-30])
+    disk, before = BadSectors(one), one.read_bytes()
+    assert {one.name, other.name} <= {note.file for note in verify(path, disk)}
+    assert any(one.name in said and "left as it is" in said for said in repair(path, disk))
+    assert {note.file for note in verify(path, disk)} == {one.name}
+    assert one.read_bytes() == before
+    assert verify(path) == []
+
+
+def test_an_archive_whose_own_manifest_can_t_be_read_is_told_by_its_segments(
+    sealed: Made, copied: Copied
+) -> None:
+    path = copied(sealed)
+    contents = next(path.glob("archive/*/ARCHIVE.json"))
+    disk, before = BadSectors(contents), contents.read_bytes()
+    history = History.open(path, write=False, disk=disk)
+    assert len(history.query(Query(archived=True))) == 11
+    assert [note.file for note in history.notes] == [contents.relative_to(path).as_posix()]
+    history.close()
+    assert any("left as it is" in said for said in repair(path, disk))
+    assert contents.read_bytes() == before
+    assert verify(path) == []
+
+
+@pytest.mark.parametrize("pattern", ["seg-*.jsonl", "archive/*/seg-*.jsonl"])
+def test_an_export_holds_all_that_is_left_and_tells_what_is_missing(
+    pattern: str, sealed: Made, copied: Copied
+) -> None:
+    path = copied(sealed)
+    whole = io.StringIO()
+    assert export(path, whole, "jsonl").missing == ()
+    file = next(path.glob(pattern))
+    file.unlink()
+    out = io.StringIO()
+    exported = export(path, out, "jsonl")
+    assert exported.count == len(sealed.jobs) + 11
+    assert [file.relative_to(path).as_posix() in line for line in exported.missing] == [True]
+    jobs, before = (
+        {job["id"]: job for job in map(json.loads, text.getvalue().splitlines())} for text in (out, whole)
+    )
+    assert jobs.keys() == before.keys()
+    assert all(job == before[job_id] or "damaged" in job["reason"] for job_id, job in jobs.items())
+
+
+def test_records_that_are_there_twice_push_no_others_out(sealed: Made, copied: Copied) -> None:
+    path = copied(sealed)
+    file = next(path.glob("seg-*.jsonl"))
+    file.write_bytes(file.read_bytes() * 2)
+    history = History.open(path, write=False)
+    view = history.query(Query())
+    assert {job.id: job for job in view.page(0, len(view))} == sealed.jobs
+    assert len(view) == len(sealed.jobs)
+    history.close()
+
+
+def test_what_can_t_be_read_is_not_archived(sealed: Made, copied: Copied) -> None:
+    path = copied(sealed)
+    file = min(path.glob("seg-*.jsonl"))
+    history = History.open(path, disk=BadSectors(file), limits=OPEN)
+    with pytest.raises(StoreError, match="are where they were"):
+        history.archive(2, 3).result()
+    assert history.get(2) is not None
+    history.close()
+    assert verify(path) == []
