@@ -15,7 +15,7 @@ import msgspec
 
 from jobtui.history.errors import DamageNote
 from jobtui.history.framing import framed, is_whole
-from jobtui.history.io import Disk
+from jobtui.history.io import Disk, is_lost
 from jobtui.history.manifest import ArchiveEntry, Format, Manifest, SegmentEntry, refuse_newer
 from jobtui.history.quarantine import Quarantine
 from jobtui.history.segment import UNREADABLE, Segment
@@ -112,6 +112,8 @@ class Archives:
             except ContentsDamagedError as error:
                 return self._found_again(archive, "it is damaged", error.data)
             except OSError as error:
+                if not is_lost(error):
+                    raise
                 return self._found_again(archive, f"{UNREADABLE}: {error.strerror or error}", b"")
             self._open[archive.name] = tuple(
                 Segment(self._disk, place, entry, self._quarantine) for entry in entries

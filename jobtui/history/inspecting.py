@@ -14,7 +14,7 @@ from jobtui.history.archive import DIRECTORY as ARCHIVE
 from jobtui.history.archive import NAME as CONTENTS
 from jobtui.history.errors import DamageNote
 from jobtui.history.framing import lines
-from jobtui.history.io import Disk
+from jobtui.history.io import Disk, is_lost
 from jobtui.history.journal import journal_number
 from jobtui.history.lock import NAME as LOCK
 from jobtui.history.manifest import NAME as MANIFEST
@@ -31,7 +31,7 @@ _SEGMENT: Final = "seg-"
 
 
 def damage_of(disk: Disk, segment: Segment) -> list[DamageNote]:
-    """What is wrong with a segment and its index."""
+    """What is wrong with a segment and its index. Raises OSError."""
     try:
         data = disk.read_whole(segment.path)
     except FileNotFoundError:
@@ -39,6 +39,8 @@ def damage_of(disk: Disk, segment: Segment) -> list[DamageNote]:
         what = f"the segment is missing: jobs between {entry.first} and {entry.last} can't be read"
         return [DamageNote(segment.file, None, (), what)]
     except OSError as error:
+        if not is_lost(error):
+            raise
         return [DamageNote(segment.file, None, (), f"{UNREADABLE}: {error.strerror or error}")]
     columns = segment.indexed()
     known = list(zip(columns.starts, columns.ids, strict=False)) if columns is not None else []

@@ -29,6 +29,15 @@ _KINDS: Final = {
 _OPEN_FILES: Final = "/proc/self/fd/"
 
 
+_LOST: Final = frozenset({errno.EIO, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EBADMSG, 117})
+"""117 is EUCLEAN, which not every system has: a file system that is damaged itself."""
+
+
+def is_lost(error: OSError) -> bool:
+    """Whether the error says that the file is not to be read, now or in a moment."""
+    return error.errno in _LOST
+
+
 def is_full(error: OSError) -> bool:
     """Whether the error says that the disk, or the user's part of it, is full."""
     return error.errno in FULL

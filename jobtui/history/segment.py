@@ -18,7 +18,7 @@ from jobtui.history import framing, index, manifest
 from jobtui.history.columns import CODE_OF, NUMBERS, STALE, STATUSES, TEXTS, Coded, Columns, coded, hosts_of
 from jobtui.history.errors import StoreError
 from jobtui.history.framing import is_whole
-from jobtui.history.io import Disk
+from jobtui.history.io import Disk, is_lost
 from jobtui.history.manifest import SegmentEntry
 from jobtui.history.quarantine import Quarantine
 from jobtui.history.records import decode_job
@@ -147,9 +147,9 @@ class Segment:
         """
         try:
             line = self.line(place)
-        except FileNotFoundError:
-            raise
         except OSError as error:
+            if not is_lost(error):
+                raise
             self._note_unreadable(error)
             return self._remains(self.columns, place)
         return self._decoded(place, line)
@@ -317,8 +317,11 @@ class Segment:
             return None
 
     def _note_unreadable(self, error: OSError) -> None:
+        """Note that the file is gone or not to be read; raise any other error."""
         if isinstance(error, FileNotFoundError):
             self._note_missing()
+        elif not is_lost(error):
+            raise error
         else:
             self._quarantine.add(self.file, None, f"{UNREADABLE}: {error.strerror or error}")
 
