@@ -27,7 +27,9 @@ def first_steps(context: Context, archived: bool, width: int) -> tuple[Line, ...
     if not context.desk.writable:
         return ((("  No jobs yet. This profile is open for reading only.", Ink.MUTED),),)
     bar, compact = keys.shown(BY_ID["bar"]), keys.shown(BY_ID["help"])
-    overview = context.places.overview
+    overview, linked = context.places.overview, context.desk.link is not None
+    if linked and overview is None and not context.places.trouble:
+        return ((("  Asking the cluster; a moment …", Ink.MUTED),),)
     spaces = (
         [look.space.name for look in overview.spaces] if overview is not None else list(context.desk.spaces())
     )
@@ -37,7 +39,7 @@ def first_steps(context: Context, archived: bool, width: int) -> tuple[Line, ...
     steps: list[tuple[str, str, str]] = []
     if not spaces and context.settings.demo:
         return ((("  The demo's spaces are being filled; a moment …", Ink.MUTED),),)
-    if not spaces and context.desk.link is not None:
+    if not spaces and linked:
         steps.append(("SHOW SPACES", "the cluster's", ", once it is connected"))
         space = "nba"
     elif not spaces:
@@ -52,8 +54,10 @@ def first_steps(context: Context, archived: bool, width: int) -> tuple[Line, ...
     steps.append(("ADMIN COMPACT", "a second one", ": its files are merged"))
     wide = max(len(text) for text, _, _ in steps) + 3
     roomy = width >= _ROOMY
+    # the cluster's own come when it has told them
+    none = "No jobs are known here yet." if linked else "No jobs yet."
     return (
-        (("  No jobs yet. A first one in a minute:", Ink.STRONG),),
+        ((f"  {none} A first one in a minute:", Ink.STRONG),),
         (),
         *hint,
         (

@@ -137,6 +137,22 @@ def test_a_newcomer_is_not_told_to_create_what_a_cluster_creates(tmp_path: Path)
     asyncio.run(run())
 
 
+def test_nothing_is_said_of_a_cluster_s_jobs_before_it_has_answered(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with on_a_cluster(tmp_path, ScriptedMirror()) as (shown, _):
+            await shown.shows("No jobs are known here yet", "USE nba")
+            places = shown.app.context.places
+            told, places.overview = places.overview, None
+            shown.dashboard.places_seen()
+            await shown.shows("Asking the cluster")
+            assert "No jobs" not in shown.screen
+            places.overview = told
+            shown.dashboard.places_seen()
+            await shown.shows("No jobs are known here yet", "USE nba")
+
+    asyncio.run(run())
+
+
 def test_spaces_are_not_offered_to_be_made_or_dropped(tmp_path: Path) -> None:
     async def run() -> None:
         async with on_a_cluster(tmp_path, ScriptedMirror()) as (shown, _):
