@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from jobtui.engine.desk import Listener, Message
 from jobtui.model import Notice
+
+if TYPE_CHECKING:
+    import asyncio
 
 BACKLOG = 100  # the newest notices that wait for a listener
 
