@@ -7,7 +7,7 @@ Where another process has the profile, the text is handed to that one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from jobtui.cli import streams
@@ -120,7 +120,7 @@ def _carry_out(engine: Engine, text: str, statements: Sequence[Statement], asked
         try:
             _reach_the_cluster(engine, waiting, statements)
             answer = waiting.result(engine.execute(text, Session()))
-            status = tell(answer, asked, label)
+            status = tell(answer, asked, label, waiting.has_told)
             jobs = answer.jobs
             if jobs and not asked.detach:
                 status = judge(waiting.until_ended(jobs), status, quiet=asked.quiet)
@@ -147,8 +147,13 @@ def _reach_the_cluster(engine: Engine, waiting: Waiting, statements: Sequence[St
         streams.complain(f"{error}; shown as it was last seen")
 
 
-def tell(answer: Answer, asked: RunText, label: str) -> int:
-    """Print the results, and what went wrong; the answer is the exit status so far."""
+def tell(
+    answer: Answer, asked: RunText, label: str, has_told: Callable[[str], bool] = lambda text: False
+) -> int:
+    """Print the results, and what went wrong; the answer is the exit status so far.
+
+    `has_told` says what the person has read already, and need not read again.
+    """
     status = _print(answer, asked)
     for result in answer.results:
         if result.notice and not asked.quiet:
@@ -156,7 +161,8 @@ def tell(answer: Answer, asked: RunText, label: str) -> int:
     failure = answer.failure
     if failure is None:
         return status
-    streams.complain(f"{label}:{failure.line}:{failure.column}: {failure.message}")
+    message = "refused for that reason" if has_told(failure.message) else failure.message
+    streams.complain(f"{label}:{failure.line}:{failure.column}: {message}")
     return Exit.FAILED
 
 

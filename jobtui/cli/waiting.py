@@ -45,6 +45,7 @@ class Listening:
         self._inbox: SimpleQueue[Sequence[Message] | signal.Signals | None] = SimpleQueue()
         self._show: ShowJob | None = None
         self._quiet = quiet
+        self._told: set[str] = set()
 
     def result(self, future: Future[T]) -> T:
         """The future's result, once it is there. Raises what the future does, and LeftAtOnce."""
@@ -75,6 +76,10 @@ class Listening:
         self._show = None
         return ended
 
+    def has_told(self, text: str) -> bool:
+        """Whether the person has read this already."""
+        return text in self._told
+
     def say(self, text: str) -> None:
         """Say something to the person on stderr."""
         complain(text)
@@ -87,6 +92,7 @@ class Listening:
         for message in messages:
             match message:
                 case Notice():
+                    self._told.add(message.text)
                     self.say(message.text)
                 case Change(job=job) | Progress(job=job) if self._show is not None:
                     self._show(job)
