@@ -50,7 +50,9 @@ def _colours(name: str) -> str:
         return "none: NO_COLOR is set; marks carry the meaning"
     if os.environ.get("COLORTERM", "") in ("truecolor", "24bit"):
         return "16 million"
-    return "256" if "256color" in name else "16; COLORTERM=truecolor says that it has more"
+    if "256color" in name:
+        return "256"
+    return "16: the theme ansi (T turns to it) is made for them; COLORTERM=truecolor says that it has more"
 
 
 def data_directory(profile: Profile) -> Finding:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jobtui.cli.asked import ConfigCommand
 from jobtui.cli.exits import Exit, UsageError
 from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.cli.streams import Output
 from jobtui.config import SETTINGS, Config, Setting
+
+if TYPE_CHECKING:
+    from jobtui.config.reading import Problem
 
 WIDTH = 100
 
@@ -30,7 +34,9 @@ def config_command(asked: ConfigCommand) -> int:
         if asked.what == "print":
             output.write("".join(f"{line}\n" for line in _file(config, profile.root)))
         else:
-            _check_the_dashboard(config)
+            wrong = dashboard_problems(config)
+            if wrong:
+                raise UsageError("\n".join(map(str, wrong)))
             output.write(
                 f"{config.path}: {'all is well' if config.found else 'not there; the defaults are used'}\n"
             )
@@ -38,30 +44,26 @@ def config_command(asked: ConfigCommand) -> int:
     return Exit.DONE
 
 
-def _check_the_dashboard(config: Config) -> None:
-    """Look at what the dashboard alone knows, and passes over with a word. Raises UsageError."""
+def dashboard_problems(config: Config) -> Sequence[Problem]:
+    """What the dashboard alone knows to be wrong, and passes over with a word."""
     theme, changes = config.dashboard.theme, list(config.dashboard.keymap.items())
     if not (theme or changes):
-        return
+        return ()
     from jobtui.config.lines import line_of
-    from jobtui.config.reading import Problem, near_miss
+    from jobtui.config.reading import Problem
     from jobtui.tui.keymap import keymap
-    from jobtui.tui.themes import THEMES
+    from jobtui.tui.themes import theme_trouble
 
     wrong: list[tuple[tuple[str, ...], str]] = []
-    themes = [one.name for one in THEMES]
-    if theme and theme not in themes:
-        hint = near_miss(theme, themes) or f"; there are {', '.join(themes)}"
-        wrong.append((("dashboard", "theme"), f"there is no theme '{theme}'{hint}"))
+    if trouble := theme_trouble(theme):
+        wrong.append((("dashboard", "theme"), trouble))
     told = 0
     for count, (command, _) in enumerate(changes, start=1):
         problems = keymap(dict(changes[:count])).problems
         wrong += [(("dashboard", "keymap", command), problem) for problem in problems[told:]]
         told = len(problems)
-    if wrong:
-        text = config.path.read_text("utf-8-sig")
-        lines = (Problem(config.path, line_of(place, text), message) for place, message in wrong)
-        raise UsageError("\n".join(map(str, lines)))
+    text = config.path.read_text("utf-8-sig") if wrong else ""
+    return [Problem(config.path, line_of(place, text), message) for place, message in wrong]
 
 
 def _file(config: Config, root: Path) -> Iterator[str]:

@@ -47,6 +47,7 @@ def doctor(asked: Examine) -> int:
 
 def _findings(asked: Examine) -> Iterator[Finding]:
     from jobtui.cli import checks
+    from jobtui.cli.config_command import dashboard_problems
     from jobtui.cli.profiles import profile_of, settings_of
     from jobtui.cli.versions import version_line
 
@@ -64,6 +65,8 @@ def _findings(asked: Examine) -> Iterator[Finding]:
         return
     found = "can be used" if config.found else "is not there; the defaults are used"
     yield Finding(Level.OK, "config", f"{config.path} {found}; profile {profile.name}")
+    for problem in dashboard_problems(config):
+        yield Finding(Level.WARN, "config", str(problem), "the dashboard passes over it until it is mended")
     yield checks.data_directory(profile)
     yield from checks.host_directories(profile)
     yield checks.owner(profile)

@@ -27,7 +27,7 @@ from jobtui.tui.places import Places
 from jobtui.tui.screens.dashboard import Dashboard
 from jobtui.tui.settings import TuiSettings
 from jobtui.tui.state import StateStore
-from jobtui.tui.themes import next_theme
+from jobtui.tui.themes import next_theme, theme_trouble
 from jobtui.tui.threads import in_thread
 from jobtui.tui.toasts import Toast, surplus
 from jobtui.tui.typed import Typed
@@ -136,6 +136,8 @@ class DashboardApp(BaseApp[int]):
         self.context.places.ask()
         self.run_worker(in_thread(self._warm))
         self.dashboard.tell_all(self.context.keymap.problems, "keys of the keymap were left out")
+        if trouble := theme_trouble(self.context.settings.theme):
+            self.dashboard.tell(trouble, "warning")
         if self.context.store.trouble:
             self.dashboard.tell(self.context.store.trouble, "warning")
 

@@ -128,6 +128,18 @@ def theme_name(wanted: str) -> str:
     return wanted if any(theme.name == wanted for theme in THEMES) else DARK.name
 
 
+def theme_trouble(wanted: str) -> str:
+    """Why that theme can't be had, "" where it can, or none is wanted."""
+    names = [theme.name for theme in THEMES]
+    if not wanted or wanted in names:
+        return ""
+    import difflib
+
+    near = difflib.get_close_matches(wanted, names, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(names)}"
+    return f"there is no theme '{wanted}'; {hint}"
+
+
 def next_theme(name: str) -> str:
     """The theme after that one."""
     names = [theme.name for theme in THEMES]

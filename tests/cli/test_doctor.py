@@ -50,6 +50,28 @@ def test_each_fault_of_a_config_has_a_line(tmp_path: Path) -> None:
     assert told == [f"bad   config     {fault}" for fault in faults]
 
 
+def test_what_the_dashboard_passes_over_is_warned_of_with_its_line(tmp_path: Path) -> None:
+    jobtui = CommandLine(tmp_path, '[dashboard]\ntheme = "drak"\nkeymap = { stop = "foo" }\n')
+    ended = jobtui("doctor")
+    assert ended.returncode == 0
+    told = [line for line in ended.stdout.splitlines() if line.startswith("warn  config")]
+    assert [line.partition(".toml:")[2] for line in told] == [
+        "2: there is no theme 'drak'; did you mean 'dark'?",
+        "3: keymap: there is no key foo; stop keeps s",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("term", "said"),
+    [("xterm-256color", "256"), ("linux", "16: the theme ansi (T turns to it) is made for them")],
+)
+def test_the_colours_are_those_that_the_terminal_says_it_has(jobtui: CommandLine, term: str, said: str) -> None:
+    for name in ("COLORTERM", "NO_COLOR"):
+        jobtui.environment.pop(name, None)
+    jobtui.environment["TERM"] = term
+    assert findings(jobtui)[1]["colours"][1].startswith(said)
+
+
 def test_a_data_directory_that_is_a_file_is_bad(jobtui: CommandLine) -> None:
     jobtui.data.write_text("")
     status, found = findings(jobtui)

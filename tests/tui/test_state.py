@@ -102,6 +102,15 @@ def test_a_keymap_is_obeyed_and_its_clashes_are_told(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_a_theme_that_there_is_none_of_is_told(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, settings=TuiSettings(theme="drak")) as shown:
+            await shown.shows("there is no theme 'drak'; did you mean 'dark'?")
+            assert shown.app.theme == "dark"
+
+    asyncio.run(run())
+
+
 def test_questions_about_single_jobs_can_be_switched_off(tmp_path: Path) -> None:
     async def run() -> None:
         settings = TuiSettings(confirm=Confirm.BULK)
