@@ -149,6 +149,20 @@ def test_toasts_keep_off_the_bar_and_off_a_questions_answers(tmp_path: Path) -> 
     asyncio.run(run())
 
 
+def test_what_is_said_while_one_types_is_in_one_place(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, auto=True, size=(100, 24)) as shown:
+            await shown.say("ADMIN FLUSH nba")
+            await shown.press("colon")
+            await shown.until(lambda: shown.dashboard.bar.typing)
+            for number in range(3):
+                shown.dashboard.tell(f"word {number}")
+                await shown.until(lambda: f"word {number}" in shown.screen)  # noqa: B023
+            await shown.until(lambda: "word 2" in shown.screen.split("\n")[1])
+
+    asyncio.run(run())
+
+
 def test_what_is_said_anew_takes_the_place_of_what_it_makes_untrue(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, size=(80, 30)) as shown:

@@ -160,7 +160,7 @@ class Dashboard(Conversation):
         """Say it in passing; nothing in the text is markup."""
         width, height = self.app.size
         if self.bar.typing and severity == "information":
-            self.app.clear_notifications()
+            self.desktop.unsay("")
             height = 0  # one line over the table's header, and none over its rows
         self.desktop.say(toast(text, severity, width, height))
 
