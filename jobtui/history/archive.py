@@ -2,7 +2,7 @@
 
 An archive has the segments' own files: those whose jobs were all archived are moved whole, by a second
 name, and others are divided. `ARCHIVE.json` in it is its manifest. The history's manifest names the
-archives; a directory that it does not name is what an unfinished archiving left.
+archives; a directory that it does not name is what an unfinished archiving left, or was put there by hand.
 """
 
 from __future__ import annotations

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -60,9 +61,9 @@ def archive(vault: Vault, first: int, last: int) -> Steps[ArchiveResult]:
             yield
     if not taken:
         return ArchiveResult(array("Q"), 0)
-    name = f"jobs-{first}-{last}-{state.manifest.generation + 1}"
+    taken_names = disk.names(vault.directory / DIRECTORY)
+    name = _free_name(f"jobs-{first}-{last}", state.manifest.generation + 1, taken_names)
     place = vault.directory / DIRECTORY / name
-    remove_archive(disk, vault.directory, name)
     disk.make_directory(place)
     gone = {some.segment.name for some in taken}
     try:
@@ -93,6 +94,11 @@ def archive(vault: Vault, first: int, last: int) -> Steps[ArchiveResult]:
             with contextlib.suppress(OSError):
                 disk.remove(vault.directory / file)
     return ArchiveResult(divided.ids, divided.tasks)
+
+
+def _free_name(jobs: str, generation: int, taken: Collection[str]) -> str:
+    names = (f"{jobs}{f'.{turn}' if turn else ''}-{generation}" for turn in itertools.count())
+    return next(name for name in names if name not in taken)
 
 
 def _taking(state: State, segment: Segment, first: int, last: int) -> _Taking | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -48,6 +49,11 @@ def _written(disk: Disk, directory: Path) -> tuple[list[bytes], bool]:
     return [line for _, line, whole in found if whole], all(whole for _, _, whole in found)
 
 
+def free(name: str, taken: Collection[str]) -> str:
+    """The name, or one like it that is not taken."""
+    return next(each for turn in count() if (each := f"{name}.{turn}" if turn else name) not in taken)
+
+
 class Quarantine:
     """Keeps copies of damaged bytes where the history may be written, and the notes either way."""
 
@@ -68,6 +74,15 @@ class Quarantine:
             return
         kept = self._keep(file, byte, data) if data and self.writes else ""
         note = DamageNote(file, byte, jobs or jobs_in(data), what, kept)
+        self.notes = (*self.notes, note)
+        self.remember(note)
+
+    def put_away(self, file: str, what: str) -> None:
+        """Move a whole file of the history here, and note that. Raises OSError."""
+        self._make()
+        name = free(Path(file).name, self._disk.names(self._directory))
+        self._disk.rename(self.above / file, self._directory / name)
+        note = DamageNote(file, None, (), what, f"{DIRECTORY}/{name}")
         self.notes = (*self.notes, note)
         self.remember(note)
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
-from itertools import count
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -25,6 +24,7 @@ from jobtui.history.lock import Watch
 from jobtui.history.manifest import NAME as MANIFEST
 from jobtui.history.manifest import ArchiveEntry
 from jobtui.history.quarantine import DIRECTORY as QUARANTINE
+from jobtui.history.quarantine import free
 from jobtui.history.records import SCHEMA, encode
 from jobtui.history.segment import UNREADABLE, Segment, index_name, records_name
 from jobtui.history.state import Replaced, nested
@@ -69,16 +69,11 @@ def _cleared(disk: Disk, path: Path) -> list[DamageNote]:
         into = path if note.file == QUARANTINE else path / QUARANTINE
         if into != path:
             make(disk, into)
-        name = _free(Path(note.file).name, {*disk.names(into), QUARANTINE})
+        name = free(Path(note.file).name, {*disk.names(into), QUARANTINE})
         disk.rename(path / note.file, into / name)
         disk.sync_directory(into)
         moved.append(msgspec.structs.replace(note, kept=(into / name).relative_to(path).as_posix()))
     return moved
-
-
-def _free(name: str, taken: Collection[str]) -> str:
-    """The name, or one like it that is not taken."""
-    return next(each for turn in count() if (each := f"{name}.{turn}" if turn else name) not in taken)
 
 
 class _Repair:
@@ -267,7 +262,7 @@ class _Repair:
         """Where a file is put away, relative to the history's directory; "" where there is no such file."""
         if old not in self._old and self._disk.identity(old) is not None:
             taken = {*self._disk.names(self._path / QUARANTINE), *self._old.values()}
-            self._old[old] = _free(old.name, taken)
+            self._old[old] = free(old.name, taken)
         return f"{QUARANTINE}/{self._old[old]}" if old in self._old else ""
 
     def _put_away(self) -> None:

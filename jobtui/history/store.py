@@ -32,7 +32,7 @@ from jobtui.history.lock import Lock, Mark
 from jobtui.history.opening import Found, load
 from jobtui.history.quarantine import Quarantine
 from jobtui.history.records import SCHEMA, encode
-from jobtui.history.replay import Reading
+from jobtui.history.replay import UNFINISHED, Reading
 from jobtui.history.steps import finished
 from jobtui.history.sweeping import sweep
 from jobtui.history.vault import Sealing, Vault
@@ -202,7 +202,9 @@ class Store:
     def _begin(self, found: Found, mark: Mark | None) -> Journal:
         reading = found.replay.reading
         if found.sound:
-            sweep(self._disk, self._directory, found.state.manifest)
+            doubtful = any(note.what != UNFINISHED for note in self.quarantine.notes)
+            kept = self.quarantine if doubtful else None
+            sweep(self._disk, self._directory, found.state, kept)
             if self._may_go_on(found, mark):
                 return self._reopened(reading)
         else:

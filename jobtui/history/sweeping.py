@@ -11,20 +11,24 @@ from jobtui.history.archive import DIRECTORY as ARCHIVE
 from jobtui.history.io import Disk
 from jobtui.history.journal import journal_number
 from jobtui.history.manifest import Manifest
+from jobtui.history.quarantine import Quarantine
 from jobtui.history.segment import index_name, records_name
+from jobtui.history.state import State
 
 _TEMPORARY: Final = ".tmp"
 _SEGMENT: Final = "seg-"
 _RECORDS: Final = ".jsonl"
 
 
-def sweep(disk: Disk, directory: Path, manifest: Manifest) -> None:
+def sweep(disk: Disk, directory: Path, state: State, kept: Quarantine | None) -> None:
     """Remove what the manifest does not name, once it is certain that this manifest is on disk. Raises OSError.
 
     All that is removed is held elsewhere: an unfinished segment's jobs are in the journal, an unfinished
     archive's in the segments. What can't be removed does no harm. Any other directory among the archives is
-    left alone: it may be one that was put there by hand.
+    left alone: it may be one that was put there by hand. With `kept`, which is where something was found
+    damaged, segments are put there instead: they may be all that is left of it.
     """
+    manifest = state.manifest
     named = {file(entry.name) for entry in manifest.segments for file in (records_name, index_name)}
     left = [name for name in disk.names(directory) if name not in named and _is_left(name, manifest)]
     archives = [name for name in disk.names(directory / ARCHIVE) if is_unfinished(name, manifest)]
@@ -32,9 +36,24 @@ def sweep(disk: Disk, directory: Path, manifest: Manifest) -> None:
         disk.sync_directory(directory)
     for name in left:
         with contextlib.suppress(OSError):
-            disk.remove(directory / name)
+            if kept is None or not _has_records(name):
+                disk.remove(directory / name)
+            else:
+                kept.put_away(name, "the manifest does not name it")
     for name in archives:
-        remove_archive(disk, directory, name)
+        if _is_held(disk, directory, name, state):
+            remove_archive(disk, directory, name)
+
+
+def _is_held(disk: Disk, directory: Path, name: str, state: State) -> bool:
+    """Whether all jobs in an archive are in the history anyway. Raises OSError."""
+    from jobtui.history.rebuilding import segments_in
+
+    if not disk.is_directory(directory / ARCHIVE / name):
+        return False
+    found = segments_in(disk, directory / ARCHIVE / name, Quarantine(disk, directory, write=False))
+    ids = (job_id for segment in found for job_id in segment.columns.ids)
+    return all(job_id in state.recent or state.sealed(job_id) is not None for job_id in ids)
 
 
 def is_unfinished(name: str, manifest: Manifest) -> bool:

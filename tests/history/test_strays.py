@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from jobtui.history import History, Query, StoreLocked
-from jobtui.history.check import repair, verify
+from jobtui.history.check import earlier, repair, verify
+from jobtui.history.store import Limits
 from jobtui.model import Job
-from tests.support.damaged import OPEN, Made
+from tests.support import made_jobs
+from tests.support.damaged import OPEN, Made, lines_of
 
 Copied = Callable[[Made], Path]
 ARCHIVED = set(range(20, 31))
@@ -236,3 +239,40 @@ def test_a_directory_may_lie_elsewhere_behind_a_link(name: str, sealed: Made, co
     assert verify(path) == []
     assert repair(path) == []
     assert sorted(held(path)[1]) == sorted({1, 2, 3, 4, 5} | ARCHIVED)
+
+
+def test_an_older_copy_laid_over_a_newer_history_deletes_nothing_of_the_newer_one(
+    sealed: Made, copied: Copied
+) -> None:
+    path, older = copied(sealed), copied(sealed)
+    dice = random.Random(8)
+    history = History.open(path, limits=Limits(journal=1 << 20, leftover=0, blanks=512))
+    more = [made_jobs.ended(history.new_id(), dice) for _ in range(4)]
+    for job in more:
+        history.commit(job).result()
+    history.archive(91, 92).result()
+    history.close()
+    lines = {line for file in path.rglob("seg-*.jsonl") for _, line in lines_of(file.read_bytes())}
+    shutil.copytree(older, path, dirs_exist_ok=True)
+    for _ in range(3):
+        opened(path)
+    assert lines <= {line for file in path.rglob("seg-*.jsonl*") for _, line in lines_of(file.read_bytes())}
+    assert any(note.kept.startswith("quarantine/seg-") for note in earlier(path))
+    repair(path)
+    assert verify(path) == []
+    found, archived = held(path)
+    assert found == sealed.jobs
+    assert sorted(archived) == sorted({91, 92} | ARCHIVED)
+
+
+def test_an_archive_takes_no_name_that_is_taken(sealed: Made, copied: Copied) -> None:
+    path = copied(sealed)
+    history = History.open(path, limits=OPEN)
+    generation = int(archive_of(path).name.rpartition("-")[2]) + 1
+    there = path / "archive" / f"jobs-1-5-{generation}"
+    there.mkdir()
+    (there / "mine").write_text("mine")
+    assert list(history.archive(1, 5).result().ids) == [1, 2, 3, 4, 5]
+    history.close()
+    assert (there / "mine").read_text() == "mine"
+    assert verify(path) == []

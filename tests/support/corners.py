@@ -12,6 +12,7 @@ from jobtui.history import archiving, framing, manifest, replay, state, store, v
 from jobtui.history.io import Disk
 from jobtui.history.journal import Journal
 from jobtui.history.manifest import Manifest
+from jobtui.history.quarantine import Quarantine
 from tests.support.lossy_disk import Concerned, CutAt, Fails, MemoryDisk, Omits, Step, Wrote
 from tests.support.power_loss import a_rename
 
@@ -138,10 +139,10 @@ def _next_id_forgotten(patch: pytest.MonkeyPatch) -> None:
 def _swept_too_soon(patch: pytest.MonkeyPatch) -> None:
     sweep = store.sweep
 
-    def hasty(disk: MemoryDisk, directory: Path, found: Manifest) -> None:
+    def hasty(disk: MemoryDisk, directory: Path, found: state.State, kept: Quarantine | None) -> None:
         with pytest.MonkeyPatch.context() as within:
             within.setattr(disk, "sync_directory", lambda path: None)
-            sweep(disk, directory, found)
+            sweep(disk, directory, found, kept)
 
     patch.setattr(store, "sweep", hasty)
 
