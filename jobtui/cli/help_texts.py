@@ -91,7 +91,8 @@ The jobs that a profile keeps on disk, archived ones included.
   repair   mend what can be mended; what can't be read is kept in quarantine/.
            Needs the profile for itself
   export   every job, on stdout or into a new FILE: full records as JSON, or a
-           row each as CSV; changes nothing
+           row each as CSV; changes nothing. Of damage it tells what is missing,
+           with status 1
 
   jobtui history export --format csv > jobs.csv
 """,

@@ -22,7 +22,7 @@ from jobtui.history.manifest import Manifest
 from jobtui.history.quarantine import DIRECTORY as QUARANTINE
 from jobtui.history.quarantine import NOTES, jobs_in
 from jobtui.history.records import decode_job
-from jobtui.history.segment import UNREADABLE, Segment, index_name, records_name
+from jobtui.history.segment import DAMAGED, UNREADABLE, Segment, index_name, records_name
 from jobtui.history.state import State, Tally, flat
 from jobtui.model import Job
 
@@ -52,7 +52,7 @@ def damage_of(disk: Disk, segment: Segment) -> list[DamageNote]:
         else:
             within = tuple(job_id for at, job_id in known if start <= at < start + len(line))
             jobs = within or jobs_in(line)
-            notes.append(DamageNote(segment.file, start, jobs, "a record is damaged"))
+            notes.append(DamageNote(segment.file, start, jobs, DAMAGED))
     if len(data) != segment.entry.bytes:
         lost = {job_id for _, job_id in known}.difference(found, *(note.jobs for note in notes))
         what = f"it has {len(data)} bytes and not {segment.entry.bytes}"

@@ -25,6 +25,7 @@ from jobtui.history.records import decode_job
 from jobtui.model import Job, Status
 
 UNREADABLE: Final = "it can't be read"
+DAMAGED: Final = "a record is damaged"
 _BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -261,7 +262,7 @@ class Segment:
         for start, line, whole in framing.lines(data):
             job = self._whole_job(line) if whole else None
             if job is None:
-                self._quarantine.add_anyway(self.file, start, "a record is damaged", line)
+                self._quarantine.add_anyway(self.file, start, DAMAGED, line)
             elif jobs and job.id <= jobs[-1].id:
                 apart.add(job.id)  # by what is sorted nothing else is found
             else:
@@ -306,8 +307,7 @@ class Segment:
         job_id = columns.ids[place]
         if job is not None and job.id == job_id:
             return job
-        what = f"the record of job {job_id} is damaged"
-        self._quarantine.add_anyway(self.file, columns.starts[place], what, line, jobs=(job_id,))
+        self._quarantine.add_anyway(self.file, columns.starts[place], DAMAGED, line, jobs=(job_id,))
         return self._remains(columns, place)
 
     def _whole_job(self, line: bytes) -> Job | None:
