@@ -29,6 +29,7 @@ from jobtui.language.statements import (
     Statement,
     Stop,
 )
+from jobtui.model import Status
 
 if TYPE_CHECKING:
     from jobtui.cli.waiting import Waiting
@@ -64,9 +65,35 @@ def _read(profile: Profile, text: str, statements: Sequence[Statement], asked: R
     except StoreError as error:
         raise CommandError(str(error)) from None
     try:
-        return tell(reader.answer(text, Session()), asked, label)
+        status = tell(reader.answer(text, Session()), asked, label)
+        if not asked.quiet and any(isinstance(statement, ShowJobs | ShowJob) for statement in statements):
+            _tell_of_the_interrupted(reader, profile)
+        return status
     finally:
         reader.close()
+
+
+def _tell_of_the_interrupted(reader: Reader, profile: Profile) -> None:
+    """Say of jobs that are running by the last word on disk that nobody runs them, where that is so."""
+    if not _running(reader):
+        return
+    from jobtui.cli.waiting import counted_jobs
+    from jobtui.engine.checkup import is_owned
+
+    if is_owned(profile):
+        return
+    reader.history.refresh()  # whoever ran them may just have ended, with a word
+    if jobs := _running(reader):
+        was, it = ("was", "it") if len(jobs) == 1 else ("were", "them")
+        begin = counted_jobs(jobs)
+        streams.complain(
+            f"{begin[0].upper()}{begin[1:]} {was} running when the jobtui that ran {it} ended; "
+            f"the next start calls {it} interrupted"
+        )
+
+
+def _running(reader: Reader) -> list[int]:
+    return [job.id for job in reader.active() if job.status is Status.RUNNING]
 
 
 def _needs_the_owner(statements: Sequence[Statement]) -> bool:

@@ -64,6 +64,18 @@ def owner_of(profile: Profile) -> Owner | None:
     return Owner(pid, "")
 
 
+def is_owned(profile: Profile) -> bool:
+    """Whether a process has the profile; where that can't be seen, one may."""
+    try:
+        watch = Watch(Disk(), profile.history)
+        try:
+            return watch.has_writer()
+        finally:
+            watch.close()
+    except OSError:
+        return True
+
+
 def owner_in_words(profile: Profile) -> str:
     """`process 4711`; `the jobtui that owns this profile` where its id can't be seen."""
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from jobtui.history import History
+from jobtui.model import Status
+from tests.support import made_jobs
 from tests.support.commands import CommandLine
 from tests.support.terminal import Terminal
 
@@ -258,3 +262,18 @@ def test_a_pipe_that_does_not_fit_on_the_disk_is_refused_and_nothing_is_loaded(
         "A file, in place of a pipe, needs no such room\n"
     )
     assert jobtui.done("dump", "nba") == ""
+
+
+def test_a_job_that_nobody_runs_any_more_is_not_just_called_running(jobtui: CommandLine) -> None:
+    history = History.open(jobtui.profile.history)
+    queued = made_jobs.submitted(history.new_id(), random.Random(1))
+    running = made_jobs.replace(queued, status=Status.RUNNING, start=queued.submitted)
+    history.commit(running).result()
+    beside_its_owner = jobtui("-e", "SHOW JOBS")
+    history.close()
+    told = jobtui("-e", "SHOW JOBS")
+    assert told.stdout == beside_its_owner.stdout
+    assert beside_its_owner.stderr == ""
+    words = "Job 1 was running when the jobtui that ran it ended; the next start calls it interrupted\n"
+    assert (told.returncode, told.stderr) == (0, words)
+    assert jobtui("-e", "SHOW JOBS", "--quiet").stderr == jobtui("-e", "SHOW SPACES").stderr == ""
