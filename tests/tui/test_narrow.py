@@ -149,6 +149,17 @@ def test_toasts_keep_off_the_bar_and_off_a_questions_answers(tmp_path: Path) -> 
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("place", ["1", "2", "3", "4"])
+def test_a_sort_where_no_column_is_in_view_does_nothing(tmp_path: Path, place: str) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, size=(10, 3)) as shown:
+            await shown.press(place, "greater_than_sign", "less_than_sign", "o")
+            await shown.pilot.resize_terminal(80, 24)
+            await shown.shows("local[]>")
+
+    asyncio.run(run())
+
+
 def test_what_is_said_while_one_types_is_in_one_place(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, auto=True, size=(100, 24)) as shown:

@@ -19,6 +19,7 @@ from jobtui.tui.feed import Batch
 from jobtui.tui.first_steps import first_steps, nothing_found
 from jobtui.tui.search import meant
 from jobtui.tui.views.base import View
+from jobtui.tui.widgets.columns import sorted_next
 from jobtui.tui.widgets.filter_line import FilterInput
 from jobtui.tui.widgets.job_detail import JobDetail
 from jobtui.tui.widgets.job_list import NEWEST_FIRST, JobList
@@ -315,11 +316,9 @@ class JobsView(View):
 
     def action_sort_by(self, by: int) -> None:
         """Sort by the next column that can be sorted by."""
-        keys = [placed.column.key for placed in self.list.table.shown if placed.column.sorts]
-        now = self.list.sorting.key
-        at = keys.index(now) if now in keys else 0
-        key = keys[(at + by) % len(keys)]
-        self.list.sort(Sorting(key, self.list.sorting.descending))
+        key = sorted_next(self.list.table.shown, self.list.sorting.key, by)
+        if key is not None:
+            self.list.sort(Sorting(key, self.list.sorting.descending))
 
     def action_sort_reverse(self) -> None:
         """Turn the order round."""

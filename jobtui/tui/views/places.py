@@ -27,7 +27,7 @@ from jobtui.tui.place_rows import (
 )
 from jobtui.tui.text import fit_host, width_of
 from jobtui.tui.views.base import View
-from jobtui.tui.widgets.columns import Column
+from jobtui.tui.widgets.columns import Column, sorted_next
 from jobtui.tui.widgets.inked import OneLine
 from jobtui.tui.widgets.lines_view import LinesView
 from jobtui.tui.widgets.moving import moves
@@ -233,9 +233,9 @@ class PlacesView(View):
 
     def action_sort_by(self, by: int) -> None:
         """Sort by the next column that can be sorted by."""
-        keys = [placed.column.key for placed in self.table.shown if placed.column.sorts]
-        at = keys.index(self._sorting.key) if self._sorting.key in keys else 0
-        self._sort_by(keys[(at + by) % len(keys)])
+        key = sorted_next(self.table.shown, self._sorting.key, by)
+        if key is not None:
+            self._sort_by(key)
 
     def action_sort_reverse(self) -> None:
         """Turn the order round."""

@@ -72,5 +72,12 @@ def place(columns: Sequence[Column], wanted: Sequence[int], room: int) -> tuple[
     return tuple(placed)
 
 
+def sorted_next(shown: Sequence[Placed], now: str, by: int) -> str | None:
+    """The column that is sorted by after `now`, `by` columns on; None where none is in view."""
+    keys = [placed.column.key for placed in shown if placed.column.sorts]
+    at = keys.index(now) if now in keys else 0
+    return keys[(at + by) % len(keys)] if keys else None
+
+
 def _least(columns: Sequence[Column], shown: Sequence[int]) -> int:
     return sum(columns[index].least for index in shown) + GAP * (len(shown) - 1)
