@@ -60,6 +60,7 @@ class Journal:
         self._place = str(self.path)
         self._directory = str(directory)
         self._disk, self._file, self._blanks = disk, file, blanks
+        self._in_doubt = 0
         self._whereabouts: tuple[str, int, int] | None = None
 
     @classmethod
@@ -119,15 +120,29 @@ class Journal:
         return self.capacity - self.end
 
     def append(self, data: bytes) -> None:
-        """Write and sync. Raises OSError, after which this journal must not be written any more.
+        """Write and sync. Raises OSError, after which nothing may be appended to this journal any more.
 
         A file that was deleted, moved away or whose disk was taken away still takes every byte, and nobody
         would find them again: that is an error, too.
         """
-        self._disk.write(self._file, data, self.end)
-        self._disk.sync_data(self._file)
-        self._see_that_it_is_there()
+        try:
+            self._disk.write(self._file, data, self.end)
+            self._disk.sync_data(self._file)
+            self._see_that_it_is_there()
+        except OSError:
+            self._in_doubt = len(data)
+            raise
         self.end += len(data)
+
+    def take_back(self) -> None:
+        """Have nobody find what could not be appended and was refused, as far as that is in our power.
+
+        The bytes may be on disk, or be read from memory as if they were. Blanks in their place need no sync:
+        whichever of them survive, the commit is not whole.
+        """
+        if self._in_doubt:
+            with contextlib.suppress(OSError):
+                self._disk.write(self._file, b" " * (self._in_doubt - 1) + b"\n", self.end)
 
     def _see_that_it_is_there(self) -> None:
         seen = self._disk.whereabouts(self._file, self._directory)

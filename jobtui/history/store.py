@@ -272,10 +272,12 @@ class Store:
                 f"The history's directory {self._directory} was deleted, moved or unmounted while jobtui "
                 "ran: put it back, and start jobtui again. Until then nothing can be kept, and nothing begins"
             )
+            self._journal.take_back()
             return [each or StoreFailed(self.trouble) for each in drafts.refusals]
         try:
             journal = self._new_journal(self.state.recent.values(), drafts.changes, base=True)
         except OSError as second:
+            self._journal.take_back()
             self._dead = True
             if is_full(second):
                 self._full = True

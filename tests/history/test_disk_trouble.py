@@ -180,7 +180,25 @@ def test_a_disk_that_fails_for_good_makes_it_read_only_and_says_so(
     with pytest.raises(StoreError):
         history.archive(1, 9).result()
     history.close()
-    assert after_opening_again(history.path)[first.id] == first
+    assert after_opening_again(history.path) == {first.id: first}
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
+@pytest.mark.parametrize("killed", [True, False])
+def test_what_was_refused_is_nowhere_to_be_found_at_the_next_start(
+    killed: bool, number: int, history: History, disk: TroubledDisk, tmp_path: Path
+) -> None:
+    first = new_job(history)
+    history.commit(first).result()
+    disk.failing = {"sync_data": (number, None), "sync": (number, None)}
+    with pytest.raises(StoreError):
+        history.commit(replace(first, took=1.0), new_job(history)).result()
+    left = Path(shutil.copytree(history.path, tmp_path / "left"))
+    reader = History.open(left, write=False)
+    assert reader.query(Query()).page(0, 9) == [first]
+    reader.close()
+    history.close()
+    assert after_opening_again(left if killed else history.path) == {first.id: first}
 
 
 @pytest.mark.parametrize(

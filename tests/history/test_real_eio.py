@@ -1,0 +1,79 @@
+"""A disk that really fails: the kernel itself answers a sync with EIO."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from jobtui.history import Health, History, StoreError, StoreFailed
+from jobtui.history.store import Limits
+from tests.support import made_jobs
+from tests.support.filled_history import new_job
+
+if sys.platform != "linux":
+    pytest.skip("only Linux makes a disk of memory that can be sealed", allow_module_level=True)
+
+F_ADD_SEALS, F_SEAL_WRITE = 1033, 8
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[tuple[Path, Callable[[], None]]]:
+    """A file system on a disk that is a piece of memory, and what makes each write to that disk fail."""
+    if os.geteuid() != 0 or shutil.which("mkfs.ext4") is None:
+        pytest.skip("a disk of memory can only be mounted as root, with mkfs.ext4")
+    place = tmp_path / "disk"
+    place.mkdir()
+    memory = os.memfd_create("disk", os.MFD_ALLOW_SEALING)
+    os.ftruncate(memory, 8 << 20)
+    image = f"/proc/{os.getpid()}/fd/{memory}"
+    for command in (
+        ["mkfs.ext4", "-q", "-F", "-O", "^has_journal", image],
+        ["mount", "-o", "loop,errors=continue", image, str(place)],
+    ):
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            os.close(memory)
+            pytest.skip("this machine lets nobody mount a disk of memory")
+    try:
+        yield place, lambda: fcntl.fcntl(memory, F_ADD_SEALS, F_SEAL_WRITE) and None
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], capture_output=True, check=False)
+        os.close(memory)
+
+
+@pytest.mark.parametrize("work", ["commit", "archive"])
+def test_a_disk_that_really_fails_makes_the_history_read_only_and_costs_nothing_that_was_told(
+    work: str, disk: tuple[Path, Callable[[], None]]
+) -> None:
+    place, fails = disk
+    dice = random.Random(2)
+    history = History.open(place / "history", limits=Limits(blanks=4096))
+    told = [made_jobs.ended(history.new_id(), dice) for _ in range(8)]
+    for job in told:
+        history.commit(job).result()
+    fails()
+    refused = new_job(history)
+    if work == "archive":
+        with pytest.raises(StoreError, match="are where they were"):
+            history.archive(1, 4).result()
+    for _ in range(2):
+        with pytest.raises(StoreFailed, match="can't be written any more"):
+            history.commit(refused).result()
+    assert history.health is Health.READ_ONLY
+    assert "see to that disk" in history.trouble
+    assert [history.get(job.id) for job in told] == told
+    assert history.get(refused.id) is None
+    with contextlib.suppress(StoreError):
+        history.close()
+    reader = History.open(place / "history", write=False)
+    assert [reader.get(job.id) for job in told] == told
+    assert reader.get(refused.id) is None
+    reader.close()
