@@ -1,6 +1,7 @@
 """What is said while something is wrong: a disk, a connection, damage, a profile that can only be read."""
 
 import asyncio
+import random
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from jobtui.engine.reader import Reader
 from jobtui.history import History
 from jobtui.model import Link, LinkChanged, LinkState
 from jobtui.tui.linking import link_alarm, link_piece
+from tests.support import made_jobs
 from tests.support.clock import FakeClock
 from tests.support.dashboards import showing, stage
 
@@ -119,6 +121,21 @@ def test_a_trouble_stands_under_the_header_until_it_is_over(tmp_path: Path) -> N
             ledger.trouble = ""
             shown.dashboard.tick()
             await shown.shows_no_more("is full")
+
+    asyncio.run(run())
+
+
+def test_damage_stands_under_the_header_with_its_job_its_file_and_what_was_kept(tmp_path: Path) -> None:
+    path, dice = Profile("local", tmp_path).history, random.Random(3)
+    history = History.open(path)
+    history.commit(*(made_jobs.ended(history.new_id(), dice) for _ in range(3))).result()
+    history.close()
+    (journal,) = path.glob("journal-*.jsonl")
+    journal.write_bytes(journal.read_bytes().replace(b'"put":{"id":2,', b'"put":{"id":2 ,', 1))
+
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            await shown.shows("The history was damaged", journal.name, "of job 2", "kept in", "quarantine/")
 
     asyncio.run(run())
 
