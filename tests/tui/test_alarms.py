@@ -135,7 +135,7 @@ def test_damage_stands_under_the_header_with_its_job_its_file_and_what_was_kept(
 
     async def run() -> None:
         async with stage(tmp_path) as shown:
-            await shown.shows("The history was damaged", journal.name, "of job 2", "kept in", "quarantine/")
+            await shown.shows("The history was damaged", journal.name, "of job 2", "quarantine/")
 
     asyncio.run(run())
 
