@@ -6,7 +6,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual import events
+from textual.await_complete import AwaitComplete
+from textual.command import CommandList, CommandPalette, DiscoveryHit, Hit, Hits, Provider
+from textual.message import Message
+from textual.widgets import Input, OptionList
 
 from jobtui.tui.job_rows import JOB_COLUMNS
 from jobtui.tui.themes import THEMES
@@ -15,6 +19,31 @@ if TYPE_CHECKING:
     from jobtui.tui.screens.dashboard import Dashboard
 
 Entry = tuple[str, str, Callable[[], None]]
+
+
+class Palette(CommandPalette):
+    """All that can be done, to choose from. It is left once: what else comes in that go would end more."""
+
+    _left = False
+
+    def __init__(self) -> None:
+        super().__init__(providers=[RegistryCommands], placeholder="Find a command …")
+
+    def dismiss(self, result: None = None) -> AwaitComplete:
+        """Textual's hook: only while it is in front, and only the first time."""
+        if self._left or not self.is_active:
+            return AwaitComplete()
+        self._left = True
+        return super().dismiss(result)
+
+    async def _on_message(self, message: Message) -> None:
+        if not (self._left and isinstance(message, Input.Submitted | OptionList.OptionSelected | events.Click)):
+            await super()._on_message(message)
+
+    def _action_command_list(self, action: str) -> None:
+        # a list that has no room has no pages
+        if self.query_one(CommandList).scrollable_content_region:
+            super()._action_command_list(action)
 
 
 class RegistryCommands(Provider):

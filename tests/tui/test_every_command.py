@@ -5,12 +5,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from textual import events
 from textual.widget import Widget
 
 from jobtui.engine.engine import Engine
 from jobtui.model import Link, LinkState
 from jobtui.tui.commands import Where, commands
-from jobtui.tui.palette import RegistryCommands
+from jobtui.tui.palette import Palette, RegistryCommands
 from tests.support.clock import FakeClock
 from tests.support.dashboards import Stage, stage
 
@@ -109,6 +110,45 @@ def test_the_palette_finds_commands_themes_and_columns_and_runs_them(tmp_path: P
             await shown.until(lambda: "Theme: light" in shown.screen)
             await shown.press("down", "enter")
             await shown.until(lambda: shown.app.theme == "light")
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("twice", ["\x1b", "\r", "click"])
+def test_what_leaves_the_palette_twice_in_one_go_leaves_it_once(tmp_path: Path, twice: str) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, auto=True) as shown:
+            shown.behind.say("ADMIN FLUSH nba")
+            await shown.shows("✔ 1")
+            turned: list[str] = []
+            shown.app.choose_theme = turned.append  # type: ignore[method-assign]
+            await shown.press("ctrl+p")
+            await shown.type("theme light")
+            await shown.until(lambda: "Theme: light" in shown.screen)
+            await shown.press("down")
+            palette = shown.app.screen
+            for _ in range(3):
+                if twice == "click":
+                    at = {"x": 0, "y": 0, "screen_x": 0, "screen_y": 0, "button": 1, "style": None}
+                    flags = {"delta_x": 0, "delta_y": 0, "shift": False, "meta": False, "ctrl": False}
+                    palette.post_message(events.Click(palette, **at, **flags))
+                else:
+                    shown.app.post_message(events.Key({"\r": "enter", "\x1b": "escape"}[twice], twice))
+            await shown.until(lambda: shown.app.screen is shown.dashboard)
+            await shown.press("2")
+            await shown.shows("› spaces")
+            assert turned == (["light"] if twice == "\r" else [])
+
+    asyncio.run(run())
+
+
+def test_a_palette_without_room_has_no_pages(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, size=(60, 3)) as shown:
+            await shown.press("ctrl+p")
+            await shown.until(lambda: isinstance(shown.app.screen, Palette))
+            await shown.press("pageup", "pagedown", "down", "pageup", "escape")
+            await shown.until(lambda: shown.app.screen is shown.dashboard)
 
     asyncio.run(run())
 

@@ -299,11 +299,9 @@ class Dashboard(Conversation):
 
     def action_palette(self) -> None:
         """Find a command by its name."""
-        from textual.command import CommandPalette
+        from jobtui.tui.palette import Palette
 
-        from jobtui.tui.palette import RegistryCommands
-
-        self.app.push_screen(CommandPalette(providers=[RegistryCommands], placeholder="Find a command …"))
+        self.app.push_screen(Palette())
 
     def action_theme(self) -> None:
         """The next theme."""
