@@ -10,6 +10,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -31,6 +32,9 @@ from jobtui.history.state import Replaced, nested
 from jobtui.history.steps import finished
 from jobtui.history.store import Limits, Store, make
 from jobtui.model import Job, Status
+
+
+_NOT_MADE: Final = "it can't be made again, and the records tell all"
 
 
 def repair(path: Path, disk: Disk | None = None) -> list[str]:
@@ -107,7 +111,8 @@ class _Repair:
         index_file = segment.file.replace(records_name(segment.name), index_name(segment.name))
         if all(note.file == index_file for note in notes):
             segment.index_again()
-            self._said.append(f"{index_file}: made again from the records")
+            is_made = segment.indexed_well()
+            self._said.append(f"{index_file}: {'made again from the records' if is_made else _NOT_MADE}")
             return segment
         for note in notes:
             kept = self._place_of(self._path / note.file)

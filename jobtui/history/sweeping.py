@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from jobtui.history.archive import DIRECTORY as ARCHIVE
-from jobtui.history.io import Disk
+from jobtui.history.io import Disk, is_lost
 from jobtui.history.journal import journal_number
 from jobtui.history.manifest import Manifest
 from jobtui.history.quarantine import Quarantine
@@ -75,7 +75,12 @@ def is_of_other_files(disk: Disk, directory: Path, manifest: Manifest, names: Se
         if records_name(entry.name) not in there and index_name(entry.name) not in there
     ]
     named = {entry.name for entry in manifest.archives}
-    archives = set(disk.names(directory / ARCHIVE)) if gone or named else set()
+    try:
+        archives = set(disk.names(directory / ARCHIVE)) if gone or named else set()
+    except OSError as error:
+        if not is_lost(error):
+            raise
+        return False  # what is archived can't be seen, and nothing else need suffer for that
     if not gone and named <= archives:
         return False
     segments = {records_name(entry.name) for entry in manifest.segments}

@@ -135,3 +135,32 @@ def test_what_can_t_be_read_is_not_archived(sealed: Made, copied: Copied) -> Non
     assert history.get(2) is not None
     history.close()
     assert verify(path) == []
+
+
+def test_what_is_not_archived_is_there_where_the_archive_can_t_be_seen(sealed: Made, copied: Copied) -> None:
+    class Hidden(Disk):
+        def names(self, directory: Path) -> list[str]:
+            if directory.name == "archive":
+                raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(directory))
+            return super().names(directory)
+
+    history = History.open(copied(sealed), write=False, disk=Hidden())
+    assert {job.id: job for job in history.query(Query()).page(0, 99)} == sealed.jobs
+    history.close()
+
+
+def test_a_repair_does_not_say_that_an_index_was_made_which_could_not_be_written(
+    sealed: Made, copied: Copied
+) -> None:
+    class Full(Disk):
+        def create(self, path: Path) -> int:
+            if path.name.endswith(".idx.json"):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return super().create(path)
+
+    path = copied(sealed)
+    index = min(path.glob("seg-*.idx.json"))
+    index.write_bytes(b"")
+    assert [said.startswith(f"{index.name}: it can't be made again") for said in repair(path, Full())] == [True]
+    assert repair(path) == [f"{index.name}: made again from the records"]
+    assert verify(path) == []
