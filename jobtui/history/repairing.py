@@ -33,7 +33,6 @@ from jobtui.history.steps import finished
 from jobtui.history.store import Limits, Store, make
 from jobtui.model import Job, Status
 
-
 _NOT_MADE: Final = "it can't be made again, and the records tell all"
 
 
