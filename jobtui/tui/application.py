@@ -91,6 +91,8 @@ class DashboardApp(BaseApp[int]):
 
     async def on_event(self, event: events.Event) -> None:
         """Textual's hook: keys of the dashboard are done with one after the other."""
+        if self._exit and isinstance(event, (events.InputEvent, events.Paste)):
+            return  # it is left: nothing is begun any more
         if isinstance(event, (events.Key, events.Paste)) and not event.is_forwarded:
             self._typed_ahead.append(event if self.dashboard.ready else sent_before(event))
             await self.take_typed()
@@ -99,7 +101,7 @@ class DashboardApp(BaseApp[int]):
 
     async def take_typed(self) -> None:
         """Do what the keys ask for, also those that were typed before there was anything to obey them."""
-        while self.dashboard.ready and self._typed_ahead:
+        while self.dashboard.ready and self._typed_ahead and not self._exit:
             event = self._typed_ahead.popleft()
             if not await self._obeyed(event):
                 await super().on_event(event)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from inspect import unwrap
 from typing import TYPE_CHECKING, cast
 
-from textual import events
+from textual import events, work
 from textual.await_complete import AwaitComplete
 from textual.command import CommandList, CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.message import Message
@@ -39,6 +40,11 @@ class Palette(CommandPalette):
     async def _on_message(self, message: Message) -> None:
         if not (self._left and isinstance(message, Input.Submitted | OptionList.OptionSelected | events.Click)):
             await super()._on_message(message)
+
+    @work(exclusive=True, group=CommandPalette._GATHER_COMMANDS_GROUP)
+    async def _gather_commands(self, search_value: str) -> None:
+        if self.query(CommandList):  # else it was left before there was anything in it
+            await unwrap(CommandPalette._gather_commands)(self, search_value)
 
     def _action_command_list(self, action: str) -> None:
         # a list that has no room has no pages

@@ -33,3 +33,14 @@ def test_a_second_answer_in_the_same_go_ends_nothing_else(tmp_path: Path) -> Non
             assert given == ["1", "1"]
 
     asyncio.run(run())
+
+
+def test_a_question_is_paged_before_it_is_there(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            question = Question[str]("Which?", (), [Choice("i", "id", "1")])
+            shown.app.push_screen(question)
+            question.action_page(1)
+            await shown.shows("Which?", "id")
+
+    asyncio.run(run())

@@ -2,6 +2,8 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from textual import events
+from textual.keys import _character_to_key
 
 from jobtui.engine.engine import Engine
 from tests.support.dashboards import Stage, showing, stage
@@ -20,6 +22,22 @@ def test_q_leaves_at_once_where_nothing_is_under_way(tmp_path: Path) -> None:
         async with stage(tmp_path) as shown:
             await shown.press("q")
             await shown.until(lambda: shown.app.return_value == 0)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("typed", ["?", "4", "2>D", ":x", "s", "q", "c", "\x10"])
+def test_what_is_typed_in_the_same_go_as_q_is_not_begun(tmp_path: Path, typed: str) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, auto=True) as shown:
+            shown.behind.say("ADMIN FLUSH nba")
+            await shown.shows("✔ 1")
+            for key in f"q{typed}":
+                name = {"\x10": "ctrl+p"}.get(key) or _character_to_key(key)
+                shown.app.post_message(events.Key(name, key))
+            await shown.until(lambda: shown.app.return_value == 0)
+            assert shown.app.screen_stack == [shown.dashboard]
+        assert shown.app._exception is None
 
     asyncio.run(run())
 

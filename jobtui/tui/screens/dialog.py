@@ -162,11 +162,11 @@ class Question(Once[T | None]):
         self.choices = tuple(choices)
         self._at = at
         self._across = across
+        self._text = LinesView(id="said")
 
     def compose(self) -> ComposeResult:
         """Textual's hook."""
         with Vertical(id="question"):
-            self._text = LinesView(id="said")
             yield self._text
             yield Choices([(choice.key, choice.title) for choice in self.choices], self._at, self._across)
 
