@@ -53,6 +53,8 @@ def _repair(profile: Profile) -> int:
 def _is_there(profile: Profile) -> bool:
     """Whether the profile has a history. Raises CommandError where that can't be seen."""
     try:
+        if profile.history.is_symlink() and not profile.history.exists():
+            raise CommandError(f"{profile.history} is a link that leads nowhere")
         return profile.history.is_dir()
     except OSError as error:
         raise CommandError(f"{profile.history} can't be looked at: {error.strerror}") from None

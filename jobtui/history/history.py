@@ -230,6 +230,8 @@ def _blocked(path: Path) -> str:
     """What is in the way of the directory; "" where nothing is."""
     with contextlib.suppress(OSError):  # of what can't be looked at the opening tells
         for place in (*reversed(path.parents), path):
+            if place.is_symlink() and not place.exists():
+                return f"{place} is a link that leads nowhere"
             if place.exists() and not place.is_dir():
                 return f"{place} is a file, where a directory belongs"
     return ""

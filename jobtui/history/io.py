@@ -29,7 +29,7 @@ _KINDS: Final = {
 _OPEN_FILES: Final = "/proc/self/fd/"
 
 
-_LOST: Final = frozenset({errno.EIO, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EBADMSG, 117})
+_LOST: Final = frozenset({errno.EIO, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR, errno.EBADMSG, 117})
 """117 is EUCLEAN, which not every system has: a file system that is damaged itself."""
 
 

@@ -100,3 +100,12 @@ def test_an_export_of_a_damaged_history_holds_the_rest_and_says_what_is_missing(
         assert told.returncode == 1
         assert file.name in told.stderr
         assert "not all of the history could be read" in told.stderr
+
+
+def test_a_link_to_a_history_that_is_not_there_is_not_called_well(jobtui: CommandLine) -> None:
+    jobtui.profile.history.parent.mkdir(parents=True)
+    jobtui.profile.history.symlink_to(jobtui.home / "unmounted")
+    for what in ("verify", "repair"):
+        told = jobtui("history", what)
+        assert told.returncode == 1
+        assert "is a link that leads nowhere" in told.stderr

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.history import History, Query, StoreLocked
+from jobtui.history import History, Query, StoreError, StoreLocked
 from jobtui.history.check import earlier, repair, verify
 from jobtui.history.store import Limits
 from jobtui.model import Job
@@ -276,3 +276,18 @@ def test_an_archive_takes_no_name_that_is_taken(sealed: Made, copied: Copied) ->
     history.close()
     assert (there / "mine").read_text() == "mine"
     assert verify(path) == []
+
+
+def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
+    (tmp_path / "history").symlink_to(tmp_path / "unmounted")
+    with pytest.raises(StoreError, match="history is a link that leads nowhere"):
+        History.open(tmp_path / "history")
+
+
+def test_what_is_not_archived_is_there_beside_a_file_in_the_archive_s_place(
+    sealed: Made, copied: Copied
+) -> None:
+    path = copied(sealed)
+    shutil.rmtree(path / "archive")
+    (path / "archive").write_text("of somebody")
+    assert held(path) == (sealed.jobs, [])
