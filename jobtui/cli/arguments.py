@@ -232,7 +232,7 @@ def _add_operands(verb: str, parser: argparse.ArgumentParser) -> None:
     match verb:
         case "load":
             parser.add_argument("space", metavar="SPACE")
-            parser.add_argument("files", metavar="FILE", nargs="+")
+            parser.add_argument("files", metavar="FILE, - for stdin", nargs="+")
         case "dump":
             parser.add_argument("space", metavar="SPACE")
         case "serve":

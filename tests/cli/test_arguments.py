@@ -179,7 +179,7 @@ REFUSED = [
     (["show", "jobs"], "there is no command 'show'; statements go after -e"),
     (["history", "verfy"], "there is no 'jobtui history verfy'; did you mean verify?"),
     (["config", "chekc"], "there is no 'jobtui config chekc'; did you mean check?"),
-    (["load", "nba"], "(jobtui load --help shows what there is)"),
+    (["load", "nba"], "required: FILE, - for stdin (jobtui load --help shows what there is)"),
     (["--data-dir", "a", "dump", "nba", "--data-dir", "b"], "--data-dir was given twice"),
     (["-q"], "--quiet needs statements"),
     (["doctor", "--quiet"], "--quiet has no meaning beside doctor"),
