@@ -151,7 +151,10 @@ def _checked_verb(words: Sequence[str]) -> str | None:
         elif not name and verb is None:
             verb = word
             if word not in VERBS:
-                hint = "; statements go after -e" if _begins_a_text(word) else _near(word, VERBS)
+                if "-e" in seen:
+                    hint = "; a text of several words stands in quotes: -e 'SHOW JOBS'"
+                else:
+                    hint = "; statements go after -e" if _begins_a_text(word) else _near(word, VERBS)
                 raise UsageError(f"there is no command '{word}'{hint}")
     return verb
 

@@ -179,6 +179,10 @@ REFUSED = [
     (["show", "jobs"], "there is no command 'show'; statements go after -e"),
     (["history", "verfy"], "there is no 'jobtui history verfy'; did you mean verify?"),
     (["config", "chekc"], "there is no 'jobtui config chekc'; did you mean check?"),
+    (
+        ["-e", "SHOW", "JOBS"],
+        "there is no command 'JOBS'; a text of several words stands in quotes: -e 'SHOW JOBS'",
+    ),
     (["load", "nba"], "required: FILE, - for stdin (jobtui load --help shows what there is)"),
     (["--data-dir", "a", "dump", "nba", "--data-dir", "b"], "--data-dir was given twice"),
     (["-q"], "--quiet needs statements"),
