@@ -42,8 +42,15 @@ def disk(tmp_path: Path) -> Iterator[tuple[Path, Callable[[], None]]]:
         if subprocess.run(command, capture_output=True, check=False).returncode:
             os.close(memory)
             pytest.skip("this machine lets nobody mount a disk of memory")
+
+    def fail() -> None:
+        try:
+            fcntl.fcntl(memory, F_ADD_SEALS, F_SEAL_WRITE)
+        except OSError as error:
+            pytest.skip(f"this machine can't seal a disk of memory: {error}")
+
     try:
-        yield place, lambda: fcntl.fcntl(memory, F_ADD_SEALS, F_SEAL_WRITE) and None
+        yield place, fail
     finally:
         subprocess.run(["umount", "--lazy", str(place)], capture_output=True, check=False)
         os.close(memory)
