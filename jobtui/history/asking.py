@@ -38,7 +38,7 @@ class Asking:
         if answer is None:
             if query.archived:
                 segments = self._archives.all_segments(manifest)
-                known = sum(archive.count for archive in manifest.archives) if sealed == _ALL_ARCHIVED else None
+                known = sum(map(_present, segments)) if sealed == _ALL_ARCHIVED else None
             else:
                 known = _counted(query, tally, recent) if counts_suffice(query) else None
             answer = _answer(sealed, segments, known)
@@ -49,6 +49,10 @@ class Asking:
 
 _ALL = Query()
 _ALL_ARCHIVED = Query(archived=True)
+
+
+def _present(segment: Segment) -> int:
+    return segment.entry.count - len(segment.entry.stale)
 
 
 def _answer(query: Query, segments: Sequence[Segment], known: int | None) -> Answer:

@@ -133,7 +133,9 @@ class JobRows:
         except (OSError, StoreError) as error:
             self.trouble = str(error)
             return [_PENDING] * _BLOCK
-        block = self._blocks[number] = [found.get(job_id) or _gone(job_id) for job_id in ids]
+        # where the history is damaged there may be fewer than are counted
+        short = [_PENDING] * max(0, min(_BLOCK, self._count - start) - len(ids))
+        block = self._blocks[number] = [*(found.get(job_id) or _gone(job_id) for job_id in ids), *short]
         return block
 
     def key_at(self, index: int) -> int:

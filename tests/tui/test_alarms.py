@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,11 +12,13 @@ from jobtui.engine.engine import Engine
 from jobtui.engine.failures import StoreError
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import Reader
-from jobtui.history import History
+from jobtui.history import History, Query, Sort
 from jobtui.model import Link, LinkChanged, LinkState
+from jobtui.tui.job_rows import JobRows
 from jobtui.tui.linking import link_alarm, link_piece
 from tests.support import made_jobs
 from tests.support.clock import FakeClock
+from tests.support.damaged import SMALL
 from tests.support.dashboards import showing, stage
 
 NOW = FakeClock().now()
@@ -136,6 +139,35 @@ def test_damage_stands_under_the_header_with_its_job_its_file_and_what_was_kept(
     async def run() -> None:
         async with stage(tmp_path) as shown:
             await shown.shows("The history was damaged", journal.name, "of job 2", "quarantine/")
+
+    asyncio.run(run())
+
+
+def test_jobs_that_are_counted_and_gone_end_nothing(tmp_path: Path) -> None:
+    path, dice = Profile("local", tmp_path).history, random.Random(3)
+    history = History.open(path, limits=SMALL)
+    for _ in range(90):
+        history.commit(made_jobs.ended(history.new_id(), dice)).result()
+    for first in (30, 50):
+        history.archive(first, first + 9).result()
+    history.close()
+    shutil.rmtree(min(path.glob("archive/*")))
+    segment = min(path.glob("seg-*.jsonl"))
+    segment.write_bytes(segment.read_bytes()[:3000])
+
+    reader = History.open(path, write=False)
+    rows = JobRows(FakeClock().now, ())
+    rows.show(reader.query(Query(sort=Sort.TOOK)))
+    assert len({rows.key_at(place) for place in range(len(rows))}) > 40
+    reader.close()
+
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            await shown.shows("flush")
+            await shown.press("end")
+            await shown.shows("The history was damaged", segment.name)
+            await shown.press("4", "end")
+            await shown.shows(" 59 ")
 
     asyncio.run(run())
 
