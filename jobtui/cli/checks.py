@@ -95,7 +95,8 @@ def owner(profile: Profile) -> Finding:
         found = owner_of(profile)
     except (OSError, StoreError) as error:
         why = error.strerror if isinstance(error, OSError) else error
-        return Finding(Level.BAD, "lock", f"can't be seen: {why}", "see that your user may read the data")
+        advice = "see that your user may read the data; jobtui history verify tells more"
+        return Finding(Level.BAD, "lock", f"can't be seen: {why}", advice)
     if found is None:
         return Finding(Level.OK, "lock", "free: no jobtui has this profile")
     who = f"process {found.pid}" if found.pid is not None else "another process"

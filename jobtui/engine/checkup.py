@@ -5,6 +5,7 @@ Nothing here writes into the profile; storage and clusters are tried from a thro
 
 from __future__ import annotations
 
+import errno
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from jobtui.engine.remote import Remote
 from jobtui.engine.wire import NoAnswer
 from jobtui.history import History
 from jobtui.history.io import Disk
+from jobtui.history.lock import NAME as LOCK
 from jobtui.history.lock import Watch
 from jobtui.model import Link
 from jobtui.storage.base import Host
@@ -49,7 +51,10 @@ class Kept:
 
 def owner_of(profile: Profile) -> Owner | None:
     """Who has the profile; None where nobody has. Raises OSError where that can't be seen."""
-    watch = Watch(Disk(), profile.history)
+    disk = Disk()
+    if in_its_place := disk.stands_in_for(profile.history / LOCK):
+        raise OSError(errno.EEXIST, in_its_place)
+    watch = Watch(disk, profile.history)
     try:
         if not watch.has_writer():
             return None

@@ -117,6 +117,15 @@ def test_damage_is_told_with_what_to_do(nba: CommandLine) -> None:
     assert "jobtui history repair" in ended.stdout
 
 
+def test_a_lock_that_nobody_can_take_is_bad(nba: CommandLine) -> None:
+    lock = nba.profile.history / "LOCK"
+    lock.unlink()
+    lock.mkdir()
+    status, found = findings(nba)
+    assert (status, found["lock"][0]) == (1, "bad")
+    assert "a directory is in its place" in found["lock"][1]
+
+
 def test_a_cluster_that_is_not_there_is_bad(tmp_path: Path) -> None:
     jobtui = CommandLine(tmp_path, '[profiles.prod]\ncluster = "nebula"\ngraphd = ["127.0.0.1:9"]\n')
     status, found = findings(jobtui, "--profile", "prod")
