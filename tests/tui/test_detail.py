@@ -100,6 +100,19 @@ def test_a_queued_job_says_what_it_waits_for(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_a_queued_job_says_whose_work_keeps_its_hosts(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, {"nba": ["local0"], "geo": ["local0"]}) as shown:
+            shown.behind.say("ADMIN COMPACT nba; ADMIN FLUSH geo")
+            await shown.shows("◷ queue")
+            await shown.press("home")
+            await shown.until(lambda: "waits for its hosts, which work on job 1" in shown.detail)
+            shown.behind.storage.operation("nba", "local0").finish()
+            await shown.until(lambda: "waits for" not in shown.detail)
+
+    asyncio.run(run())
+
+
 def test_an_adopted_space_is_looked_into_only_when_asked(tmp_path: Path) -> None:
     class Counting(ScriptedStorage):
         looks = 0

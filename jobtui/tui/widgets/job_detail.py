@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual.message import Message
 
 from jobtui.engine.failures import StoreError
@@ -137,12 +139,20 @@ class JobDetail(Detail):
     def _waits_for(self, job: Job) -> str:
         if job.status is not Status.QUEUE:
             return ""
-        ahead = [
-            other for other in self._shared.desk.active() if other.space == job.space and other.id < job.id
-        ]
-        if not ahead:
-            return ""
-        return f"waits for job {ahead[0].id}" + (f" and {len(ahead) - 1} more" if len(ahead) > 1 else "")
+        active = self._shared.desk.active()
+        ahead = [other.id for other in active if other.space == job.space and other.id < job.id]
+        if ahead:
+            return f"waits for {_first_of(ahead)}"
+        hosts = {task.host for task in job.tasks}
+        at_work = {
+            task.host: other.id
+            for other in active
+            for task in other.tasks
+            if task.status is Status.RUNNING and task.host in hosts
+        }
+        if len(at_work) < len(hosts):
+            return ""  # one of its hosts is free: it begins at once, or where fewer jobs are running
+        return f"waits for its hosts, which work on {_first_of(sorted({*at_work.values()}))}"
 
     @property
     def must_ask(self) -> bool:
@@ -192,3 +202,7 @@ class JobDetail(Detail):
         """Another width: the lines are made for it."""
         message.stop()
         self.paint()
+
+
+def _first_of(ids: Sequence[int]) -> str:
+    return f"job {ids[0]}" + (f" and {len(ids) - 1} more" if len(ids) > 1 else "")
