@@ -128,6 +128,10 @@ class Archives:
         found = segments_in(self._disk, place, self._quarantine) if self._disk.is_directory(place) else []
         if found:
             self._quarantine.add(file, None, f"{what}: the segments beside it tell what is archived", data)
+            newer = set[int]()
+            for segment in reversed(found):
+                segment.leave_out(newer.__contains__)
+                newer.update(segment.columns.ids)
             for segment in found if archive.count else ():
                 segment.leave_out(lambda job_id: not archive.first <= job_id <= archive.last)
             self._open[archive.name] = tuple(found)

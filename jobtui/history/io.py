@@ -33,6 +33,10 @@ _LOST: Final = frozenset({errno.EIO, errno.EACCES, errno.EPERM, errno.ELOOP, err
 """117 is EUCLEAN, which not every system has: a file system that is damaged itself."""
 
 
+_NOWHERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+"""What a path that leads to nothing is answered with; ELOOP where links lead to each other."""
+
+
 def is_lost(error: OSError) -> bool:
     """Whether the error says that the file is not to be read, now or in a moment."""
     return error.errno in _LOST
@@ -145,15 +149,20 @@ class Disk:
 
     def is_directory(self, path: Path) -> bool:
         """Whether the path is a directory, or a link to one."""
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        try:
             return stat.S_ISDIR(path.stat().st_mode)
-        return False
+        except OSError as error:
+            if error.errno not in _NOWHERE:
+                raise
+            return False
 
     def stands_in_for(self, path: Path, *, directory: bool = False) -> str:
         """What is in the place of a file, or of a directory, and is none; "" where nothing is."""
         try:
             found = path.lstat().st_mode
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError as error:
+            if error.errno not in _NOWHERE:
+                raise
             return ""
         if stat.S_ISLNK(found):
             try:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from jobtui.history.archive import DIRECTORY as ARCHIVE
+from jobtui.history.archive import NAME as CONTENTS
+from jobtui.history.framing import is_whole
 from jobtui.history.io import Disk, is_lost
 from jobtui.history.journal import journal_number
+from jobtui.history.manifest import NAME as MANIFEST
 from jobtui.history.manifest import Manifest
 from jobtui.history.quarantine import Quarantine
-from jobtui.history.segment import index_name, records_name
+from jobtui.history.segment import UNREADABLE, Segment, index_name, records_name
 from jobtui.history.state import State
 
 _TEMPORARY: Final = ".tmp"
-_SEGMENT: Final = "seg-"
 _RECORDS: Final = ".jsonl"
+_OURS: Final = re.compile(r"seg-\d{8,}\.(jsonl|idx\.json)")
+_ARCHIVE: Final = re.compile(r"jobs-\d+-\d+(\.\d+)?-(\d+)")
 
 
 def sweep(disk: Disk, directory: Path, state: State, kept: Quarantine | None) -> None:
@@ -46,20 +51,45 @@ def sweep(disk: Disk, directory: Path, state: State, kept: Quarantine | None) ->
 
 
 def _is_held(disk: Disk, directory: Path, name: str, state: State) -> bool:
-    """Whether all jobs in an archive are in the history anyway. Raises OSError."""
+    """Whether an archive has nothing but records that are in the history anyway. Raises OSError."""
     from jobtui.history.rebuilding import segments_in
 
-    if not disk.is_directory(directory / ARCHIVE / name):
+    place = directory / ARCHIVE / name
+    if not disk.is_directory(place) or not all(map(_is_made_here, disk.names(place))):
         return False
-    found = segments_in(disk, directory / ARCHIVE / name, Quarantine(disk, directory, write=False))
-    ids = (job_id for segment in found for job_id in segment.columns.ids)
-    return all(job_id in state.recent or state.sealed(job_id) is not None for job_id in ids)
+    aside = Quarantine(disk, directory, write=False)
+    try:
+        found = segments_in(disk, place, aside)
+        is_read = not any(note.what.startswith(UNREADABLE) for note in aside.notes)
+        return is_read and all(_is_copy(disk, segment, state.segments) for segment in found)
+    except OSError as error:
+        if not (is_lost(error) or isinstance(error, FileNotFoundError)):
+            raise
+        return False  # what can't be compared stays
+
+
+def _is_made_here(name: str) -> bool:
+    return _OURS.fullmatch(name) is not None or name in (CONTENTS, CONTENTS + _TEMPORARY)
+
+
+def _is_copy(disk: Disk, segment: Segment, sealed: Sequence[Segment]) -> bool:
+    """Whether all whole records of a segment are in those, too, to the byte. Raises OSError."""
+    first, last = segment.entry.first, segment.entry.last
+    others = [each for each in sealed if each.entry.first <= last and first <= each.entry.last]
+    same = disk.identity(segment.path)
+    if any(disk.identity(each.path) == same for each in others):
+        return True
+    held = {line for each in others for line in each.lines()}
+    return all(line in held for line in segment.lines() if is_whole(line))
 
 
 def is_unfinished(name: str, manifest: Manifest) -> bool:
     """Whether a directory among the archives is what the manifest after this one would have named."""
-    return name.endswith(f"-{manifest.generation + 1}") and all(
-        entry.name != name for entry in manifest.archives
+    made = _ARCHIVE.fullmatch(name)
+    return (
+        made is not None
+        and int(made[2]) == manifest.generation + 1
+        and all(entry.name != name for entry in manifest.archives)
     )
 
 
@@ -92,14 +122,14 @@ def is_of_other_files(disk: Disk, directory: Path, manifest: Manifest, names: Se
 
 
 def _has_records(name: str) -> bool:
-    return name.startswith(_SEGMENT) and name.endswith(_RECORDS)
+    return name.endswith(_RECORDS) and _OURS.fullmatch(name) is not None
 
 
 def _is_left(name: str, manifest: Manifest) -> bool:
     number = journal_number(name)
     return (
-        name.endswith(_TEMPORARY)
-        or name.startswith(_SEGMENT)
+        name == MANIFEST + _TEMPORARY
+        or _OURS.fullmatch(name) is not None
         or (number is not None and number < manifest.journal)
     )
 

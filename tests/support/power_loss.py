@@ -233,6 +233,7 @@ def check(disk: MemoryDisk, log: Sequence[Step], story: Story, *, quiet: bool) -
     wrong += _broken(store.state, disk, promised, story)
     if seen is not None and seen != jobs_of(store.state):
         wrong.append("a reader saw something else than the next writer")
+    store.archives.all_segments(store.state.manifest)  # what is wrong with one is noted when it is looked into
     notes = [note for note in store.quarantine.notes if "unfinished" not in note.what]
     if quiet and notes:
         wrong.append(f"damage was noted: {notes[0]}")

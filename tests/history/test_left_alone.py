@@ -1,0 +1,147 @@
+"""What lies in a history's directory and is not its own, or not where it was: an opening deletes none of it."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from jobtui.history import History, Query
+from jobtui.history.check import repair, verify
+from jobtui.history.framing import framed
+from jobtui.history.store import Limits
+from jobtui.model import Job
+from tests.support import made_jobs
+from tests.support.damaged import OPEN, Made, lines_of
+
+Copied = Callable[[Made], Path]
+
+
+def archive_of(path: Path) -> Path:
+    return next(path.glob("archive/jobs-20-30-*"))
+
+
+def opened(path: Path) -> None:
+    History.open(path, limits=OPEN).close()
+
+
+def held(path: Path) -> tuple[dict[int, Job], list[int]]:
+    """The jobs in the normal views, and the ids of those in the archive."""
+    history = History.open(path, write=False)
+    view, archived = history.query(Query()), history.query(Query(archived=True))
+    found = {job.id: job for job in view.page(0, len(view))}
+    ids = [job.id for job in archived.page(0, len(archived))]
+    history.close()
+    return found, ids
+
+
+def next_archive(path: Path, name: str) -> Path:
+    """An archive as the next manifest would name it: one that was not finished is removed."""
+    return path / "archive" / f"{name}-{int(archive_of(path).name.rpartition('-')[2]) + 1}"
+
+
+def without_its_manifest(place: Path) -> None:
+    (place / "ARCHIVE.json").unlink()
+
+
+def with_a_word(place: Path) -> None:
+    (place / "mine.txt").write_text("mine")
+
+
+def with_another_s_record(place: Path) -> None:
+    file = next(place.glob("seg-*.jsonl"))
+    start, line = lines_of(file.read_bytes())[0]
+    record = line.split(b",", 1)[1].replace(b'"space":"', b'"space":"other', 1)
+    other = framed(b"{" + record)
+    file.write_bytes(other + file.read_bytes()[start + len(line) + 1 :])
+    next(place.glob("seg-*.idx.json")).unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "is_kept"),
+    [(without_its_manifest, False), (with_a_word, True), (with_another_s_record, True)],
+)
+def test_an_archive_that_was_not_finished_is_removed_unless_it_holds_anything_else(
+    change: Callable[[Path], None], is_kept: bool, sealed: Made, copied: Copied
+) -> None:
+    path = copied(sealed)
+    place = next_archive(path, "jobs-1-10")
+    shutil.copytree(archive_of(path), place, ignore=shutil.ignore_patterns("seg-*"))
+    segment = min(path.glob("seg-*.jsonl"))
+    for file in path.glob(f"{segment.stem}.*"):
+        shutil.copy(file, place)
+    change(place)
+    opened(path)
+    assert place.exists() == is_kept
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_directory_of_somebody_s_is_no_unfinished_archive_by_its_number(
+    is_link: bool, sealed: Made, copied: Copied
+) -> None:
+    path = copied(sealed)
+    place = next_archive(path, "backup")
+    if is_link:
+        (path.parent / "outside").mkdir()
+        place.symlink_to(path.parent / "outside")
+    else:
+        place.mkdir()
+    (place / "mine.txt").write_text("mine")
+    opened(path)
+    assert (place / "mine.txt").read_text() == "mine"
+
+
+def test_a_segment_that_was_renamed_is_not_deleted(sealed: Made, copied: Copied) -> None:
+    path = copied(sealed)
+    segment = min(path.glob("seg-*.jsonl"))
+    segment.rename(f"{segment}.bak")
+    (path / "mine.tmp").write_text("mine")
+    opened(path)
+    assert (path / "mine.tmp").read_text() == "mine"
+    Path(f"{segment}.bak").rename(segment)
+    assert held(path)[0] == sealed.jobs
+    assert verify(path) == []
+
+
+@pytest.mark.parametrize("name", ["archive", "quarantine", "archive/of last year"])
+def test_a_link_to_itself_is_in_nobody_s_way_after_a_repair(name: str, sealed: Made, copied: Copied) -> None:
+    path = copied(sealed)
+    shutil.rmtree(path / name, ignore_errors=True)
+    (path / name).symlink_to(Path(name).name)
+    assert any("link" in note.what for note in verify(path)) == (name != "archive/of last year")
+    repair(path)
+    assert verify(path) == []
+    assert held(path)[0] == sealed.jobs
+
+
+@pytest.mark.parametrize("is_renamed", [False, True])
+def test_a_job_that_an_archive_has_in_two_versions_is_there_once_without_its_manifest(
+    is_renamed: bool, tmp_path: Path
+) -> None:
+    path, dice = tmp_path / "history", random.Random(3)
+    limits = Limits(journal=1 << 20, leftover=0, blanks=512)
+    jobs = [made_jobs.ended(job_id, dice) for job_id in range(1, 6)]
+    later = msgspec.structs.replace(jobs[1], reason="changed later")
+    for version in ([*jobs], [later]):
+        history = History.open(path, limits=limits)
+        history.commit(*version).result()
+        history.close()
+    history = History.open(path, limits=limits)
+    history.archive(1, 5).result()
+    history.close()
+    place = next(path.glob("archive/jobs-*"))
+    (place / "ARCHIVE.json").unlink()
+    if is_renamed:
+        place.rename(path / "archive" / "of last year")
+    else:
+        assert held(path)[1] == [1, 2, 3, 4, 5]
+    repair(path)
+    assert held(path)[1] == [1, 2, 3, 4, 5]
+    assert verify(path) == []
+    history = History.open(path, write=False)
+    assert history.archived_job(2) == later
+    history.close()
