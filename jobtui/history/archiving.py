@@ -127,7 +127,7 @@ def _divide(vault: Vault, taken: Sequence[_Taking], place: Path) -> Steps[_Divid
         if some.whole:
             for file in (records_name(segment.name), index_name(segment.name)):
                 with contextlib.suppress(FileNotFoundError):
-                    _give_second_name(vault.disk, vault.directory / file, place / file)
+                    give_second_name(vault.disk, vault.directory / file, place / file)
             divided.moved.append(segment)
             continue
         lines = segment.lines()
@@ -154,8 +154,8 @@ def _count(some: _Taking, divided: _Divided) -> None:
     divided.ids.extend(map(columns.ids.__getitem__, places))
 
 
-def _give_second_name(disk: Disk, existing: Path, name: Path) -> None:
-    """Link a file, or copy it where there are no links."""
+def give_second_name(disk: Disk, existing: Path, name: Path) -> None:
+    """Link a file, or copy it where there are no links. Raises OSError."""
     try:
         disk.link(existing, name)
     except OSError as error:

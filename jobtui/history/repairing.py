@@ -17,6 +17,7 @@ import msgspec
 from jobtui.history.archive import DIRECTORY as ARCHIVE
 from jobtui.history.archive import NAME as CONTENTS
 from jobtui.history.archive import ContentsDamagedError, contents, entry_of, ids_of, put_contents
+from jobtui.history.archiving import give_second_name
 from jobtui.history.errors import DamageNote, StoreError
 from jobtui.history.framing import framed, lines
 from jobtui.history.inspecting import damage_of, in_the_way, miscounts, whole_job
@@ -95,6 +96,7 @@ class _Repair:
         archives = [made for archive in found if (made := self._mended_archive(archive)) is not None]
         archived = self._store.archives.all_segments(state.manifest)
         if self._old or archives != list(state.manifest.archives) or any(miscounts(state, archived)):
+            self._keep()
             self._save(left, archives)
             self._put_away()
         return self._said
@@ -269,10 +271,22 @@ class _Repair:
             self._old[old] = free(old.name, taken)
         return f"{QUARANTINE}/{self._old[old]}" if old in self._old else ""
 
-    def _put_away(self) -> None:
+    def _keep(self) -> None:
+        """Have the quarantine hold what is put away before the manifest names it no more."""
         kept = self._path / QUARANTINE
         make(self._disk, kept)
         for old, name in self._old.items():
+            if not self._disk.is_directory(old):
+                with contextlib.suppress(FileNotFoundError):
+                    give_second_name(self._disk, old, kept / name)
+        self._disk.sync_directory(kept)
+
+    def _put_away(self) -> None:
+        kept = self._path / QUARANTINE
+        for old, name in self._old.items():
             with contextlib.suppress(FileNotFoundError):
-                self._disk.rename(old, kept / name)
+                if self._disk.is_directory(old):
+                    self._disk.rename(old, kept / name)
+                else:
+                    self._disk.remove(old)
         self._disk.sync_directory(kept)

@@ -149,8 +149,7 @@ class Vault:
     def _write(
         self, directory: Path, pieces: Sequence[bytes], columns: Columns, source: Source, schema: int
     ) -> Steps[Segment]:
-        name = f"seg-{self._next_segment:08d}"
-        self._next_segment += 1
+        name = self._free_name(directory)
         parts = []
         for part in index_lines(columns, source):
             parts.append(part)
@@ -163,6 +162,14 @@ class Vault:
         segment = Segment(self.disk, directory, entry, self._quarantine)
         segment.adopt(columns)
         return segment
+
+    def _free_name(self, directory: Path) -> str:
+        """The next segment's; a repair that ended midway may have left one that has its number."""
+        while True:
+            name = f"seg-{self._next_segment:08d}"
+            self._next_segment += 1
+            if self.disk.identity(directory / records_name(name)) is None:
+                return name
 
     def _commit(self, manifest: Manifest, segments: tuple[Segment, ...]) -> None:
         self.state.settle(manifest, segments)
