@@ -13,6 +13,7 @@ from jobtui.history.exporting import export
 from jobtui.history.follower import Follower
 from jobtui.history.inspecting import damage_of, in_the_way, miscounts, unnamed
 from jobtui.history.io import Disk
+from jobtui.history.lock import Watch
 from jobtui.history.quarantine import remembered
 from jobtui.history.repairing import repair
 
@@ -49,4 +50,13 @@ def _damage_in(disk: Disk, path: Path) -> list[DamageNote]:
     notes = [note for segment in (*state.segments, *archived) for note in damage_of(disk, segment)]
     if not notes and not quarantine.notes:
         notes = list(miscounts(state, archived))
-    return [*quarantine.notes, *notes, *unnamed(disk, path, state.manifest)]
+    strays = unnamed(disk, path, state.manifest, is_written=_is_written(disk, path))
+    return [*quarantine.notes, *notes, *strays]
+
+
+def _is_written(disk: Disk, path: Path) -> bool:
+    watch = Watch(disk, path)
+    try:
+        return watch.has_writer()
+    finally:
+        watch.close()

@@ -24,6 +24,7 @@ from jobtui.history.quarantine import NOTES, jobs_in
 from jobtui.history.records import decode_job
 from jobtui.history.segment import DAMAGED, UNREADABLE, Segment, index_name, records_name
 from jobtui.history.state import State, Tally, flat
+from jobtui.history.sweeping import is_unfinished
 from jobtui.model import Job
 
 _FILES: Final = frozenset({LOCK, MANIFEST, f"{MANIFEST}.tmp", CONTENTS})
@@ -95,13 +96,17 @@ def _is_ours(file: Path) -> bool:
     return file.name in _FILES or file.name.startswith(_SEGMENT) or journal_number(file.name) is not None
 
 
-def unnamed(disk: Disk, directory: Path, manifest: Manifest) -> Iterator[DamageNote]:
-    """Archives that the manifest does not name, and did not when they were made. Raises OSError."""
+def unnamed(disk: Disk, directory: Path, manifest: Manifest, *, is_written: bool) -> Iterator[DamageNote]:
+    """Archives that the manifest does not name, but one that is just being made. Raises OSError.
+
+    `is_written`: a writer is at work, and may have made some since this manifest.
+    """
     named = {entry.name for entry in manifest.archives}
     for name in _directories(disk, directory / ARCHIVE):
         made = name.rpartition("-")[2]
-        if name in named or (made.isdecimal() and int(made) > manifest.generation):
-            continue  # or it is being made at this moment
+        is_later = is_written and made.isdecimal() and int(made) > manifest.generation
+        if name in named or is_later or is_unfinished(name, manifest):
+            continue
         if any(each.startswith(_SEGMENT) for each in disk.names(directory / ARCHIVE / name)):
             what = "the manifest does not name it: the jobs in it are not shown"
             yield DamageNote(f"{ARCHIVE}/{name}", None, (), what)

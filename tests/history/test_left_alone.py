@@ -95,6 +95,21 @@ def test_a_directory_of_somebody_s_is_no_unfinished_archive_by_its_number(
     assert (place / "mine.txt").read_text() == "mine"
 
 
+def test_an_archive_that_comes_back_to_a_manifest_made_again_is_named_until_a_repair(
+    sealed: Made, copied: Copied
+) -> None:
+    path = copied(sealed)
+    place, away = archive_of(path), path.parent / "away"
+    place.rename(away)
+    (path / "MANIFEST.json").unlink()
+    opened(path)
+    away.rename(place)
+    assert [note.file for note in verify(path)] == [place.relative_to(path).as_posix()]
+    repair(path)
+    assert verify(path) == []
+    assert held(path) == (sealed.jobs, [*range(20, 31)])
+
+
 def test_a_segment_that_was_renamed_is_not_deleted(sealed: Made, copied: Copied) -> None:
     path = copied(sealed)
     segment = min(path.glob("seg-*.jsonl"))
