@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from jobtui.history.archive import Archives
 from jobtui.history.errors import DamageNote, readable
@@ -14,10 +15,13 @@ from jobtui.history.follower import Follower
 from jobtui.history.inspecting import damage_of, in_the_way, miscounts, unnamed
 from jobtui.history.io import Disk
 from jobtui.history.lock import Watch
+from jobtui.history.manifest import NAME as MANIFEST
 from jobtui.history.quarantine import remembered
 from jobtui.history.repairing import repair
 
 __all__ = ["earlier", "export", "repair", "verify"]
+
+_TRIES: Final = 5
 
 
 def earlier(path: Path, disk: Disk | None = None) -> list[DamageNote]:
@@ -33,13 +37,22 @@ def verify(path: Path, disk: Disk | None = None) -> list[DamageNote]:
     """
     disk = disk or Disk()
     with readable():
-        blocked = in_the_way(disk, path)
-        try:
-            return [*blocked, *_damage_in(disk, path)]
-        except OSError:
-            if not blocked:
-                raise
-            return blocked  # and what is behind it can't be seen
+        for left in reversed(range(_TRIES)):
+            named = disk.identity(path / MANIFEST)
+            notes = _looked_at(disk, path)
+            if not (notes and left) or disk.identity(path / MANIFEST) == named:
+                break  # or else a writer moved files meanwhile, and what was not there is elsewhere
+    return notes
+
+
+def _looked_at(disk: Disk, path: Path) -> list[DamageNote]:
+    blocked = in_the_way(disk, path)
+    try:
+        return [*blocked, *_damage_in(disk, path)]
+    except OSError:
+        if not blocked:
+            raise
+        return blocked  # and what is behind it can't be seen
 
 
 def _damage_in(disk: Disk, path: Path) -> list[DamageNote]:

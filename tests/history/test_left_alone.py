@@ -13,6 +13,7 @@ import pytest
 from jobtui.history import History, Query
 from jobtui.history.check import repair, verify
 from jobtui.history.framing import framed
+from jobtui.history.io import Disk
 from jobtui.history.store import Limits
 from jobtui.model import Job
 from tests.support import made_jobs
@@ -160,3 +161,24 @@ def test_a_job_that_an_archive_has_in_two_versions_is_there_once_without_its_man
     history = History.open(path, write=False)
     assert history.archived_job(2) == later
     history.close()
+
+
+class Meddled(Disk):
+    """A disk on which a writer archives while the first segment is being read."""
+
+    def __init__(self, writer: History) -> None:
+        self.writer: History | None = writer
+
+    def read_whole(self, path: Path) -> bytes:
+        if self.writer is not None and path.name.startswith("seg-"):
+            writer, self.writer = self.writer, None
+            writer.archive(1, 90).result()
+        return super().read_whole(path)
+
+
+def test_what_a_writer_archives_during_a_verify_is_no_damage(sealed: Made, copied: Copied) -> None:
+    path = copied(sealed)
+    writer = History.open(path, limits=OPEN)
+    assert verify(path, Meddled(writer)) == []
+    writer.close()
+    assert held(path)[0] == {}
