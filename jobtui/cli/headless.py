@@ -8,6 +8,7 @@ Where another process has the profile, the text is handed to that one.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from jobtui.cli import streams
@@ -61,16 +62,13 @@ def _read(profile: Profile, text: str, statements: Sequence[Statement], asked: R
 
     try:
         reader = _beside_the_owner(profile) if _needs_the_owner(statements) else None
-        reader = reader or Reader.open(profile)
+        with closing(reader or Reader.open(profile)) as reader:
+            status = tell(reader.answer(text, Session()), asked, label)
+            if not asked.quiet and any(isinstance(statement, ShowJobs | ShowJob) for statement in statements):
+                _tell_of_the_interrupted(reader, profile)
+            return status
     except StoreError as error:
         raise CommandError(str(error)) from None
-    try:
-        status = tell(reader.answer(text, Session()), asked, label)
-        if not asked.quiet and any(isinstance(statement, ShowJobs | ShowJob) for statement in statements):
-            _tell_of_the_interrupted(reader, profile)
-        return status
-    finally:
-        reader.close()
 
 
 def _tell_of_the_interrupted(reader: Reader, profile: Profile) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.history import History
+from jobtui.cli.start import start
+from jobtui.history import History, StoreError
 from jobtui.model import Status
 from tests.support import made_jobs
 from tests.support.commands import CommandLine
@@ -277,3 +278,18 @@ def test_a_job_that_nobody_runs_any_more_is_not_just_called_running(jobtui: Comm
     words = "Job 1 was running when the jobtui that ran it ended; the next start calls it interrupted\n"
     assert (told.returncode, told.stderr) == (0, words)
     assert jobtui("-e", "SHOW JOBS", "--quiet").stderr == jobtui("-e", "SHOW SPACES").stderr == ""
+
+
+def test_a_history_that_fails_behind_the_answer_is_no_defect_of_jobtui(
+    jobtui: CommandLine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(history: History) -> None:
+        raise StoreError("The history can't be read: Input/output error")
+
+    history = History.open(jobtui.profile.history)
+    queued = made_jobs.submitted(history.new_id(), random.Random(1))
+    history.commit(made_jobs.replace(queued, status=Status.RUNNING, start=queued.submitted)).result()
+    history.close()
+    monkeypatch.setattr(History, "refresh", fails)
+    assert start(["--data-dir", str(jobtui.data), "-e", "SHOW JOBS"]) == 1
+    assert capsys.readouterr().err == "jobtui: The history can't be read: Input/output error\n"
