@@ -150,7 +150,7 @@ class JobDetail(Detail):
             for task in other.tasks
             if task.status is Status.RUNNING and task.host in hosts
         }
-        if len(at_work) < len(hosts):
+        if not at_work or len(at_work) < len(hosts):
             return ""  # one of its hosts is free: it begins at once, or where fewer jobs are running
         return f"waits for its hosts, which work on {_first_of(sorted({*at_work.values()}))}"
 
