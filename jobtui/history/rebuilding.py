@@ -20,7 +20,7 @@ from jobtui.history.journal import journals
 from jobtui.history.manifest import ArchiveEntry, Manifest, SegmentEntry
 from jobtui.history.quarantine import Quarantine
 from jobtui.history.records import SCHEMA
-from jobtui.history.segment import Segment
+from jobtui.history.segment import UNREADABLE, Segment
 from jobtui.history.state import Tally, nested
 
 _SEGMENT: Final = re.compile(r"(seg-(\d{8,}))\.jsonl")
@@ -67,7 +67,7 @@ def segments_in(disk: Disk, directory: Path, quarantine: Quarantine) -> list[Seg
             try:
                 size = disk.size_of(directory / name)
             except FileNotFoundError as error:
-                quarantine.add(file, None, f"it can't be read: {error.strerror}")
+                quarantine.add(file, None, f"{UNREADABLE}: {error.strerror}")
                 continue
             segment = Segment(disk, directory, SegmentEntry(match[1], 0, 0, 0, size, SCHEMA), quarantine)
             ids = segment.columns.ids

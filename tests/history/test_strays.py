@@ -10,19 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.history import History, Query, StoreError, StoreLocked
+from jobtui.history import History, StoreError, StoreLocked
 from jobtui.history.check import earlier, repair, verify
 from jobtui.history.store import Limits
-from jobtui.model import Job
 from tests.support import made_jobs
-from tests.support.damaged import OPEN, Made, lines_of
+from tests.support.damaged import OPEN, Made, archive_of, held, lines_of
 
 Copied = Callable[[Made], Path]
 ARCHIVED = set(range(20, 31))
-
-
-def archive_of(path: Path) -> Path:
-    return next(path.glob("archive/jobs-20-30-*"))
 
 
 def opened(path: Path) -> None:
@@ -30,16 +25,6 @@ def opened(path: Path) -> None:
     history = History.open(path, limits=OPEN)
     history.archive(900, 901).result()
     history.close()
-
-
-def held(path: Path) -> tuple[dict[int, Job], list[int]]:
-    """The jobs in the normal views, and the ids of those in the archive."""
-    history = History.open(path, write=False)
-    view, archived = history.query(Query()), history.query(Query(archived=True))
-    found = {job.id: job for job in view.page(0, len(view))}
-    ids = [job.id for job in archived.page(0, len(archived))]
-    history.close()
-    return found, ids
 
 
 def renamed(path: Path) -> None:

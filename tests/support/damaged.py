@@ -67,6 +67,21 @@ def wrong_in(store: Store, made: Made) -> set[int]:
     return {job_id for job_id, job in made.jobs.items() if jobs.get(job_id) != job}
 
 
+def archive_of(path: Path) -> Path:
+    """The archive of jobs 20 to 30."""
+    return next(path.glob("archive/jobs-20-30-*"))
+
+
+def held(path: Path) -> tuple[dict[int, Job], list[int]]:
+    """The jobs in the normal views, and the ids of those in the archive."""
+    history = History.open(path, write=False)
+    view, archived = history.query(Query()), history.query(Query(archived=True))
+    found = {job.id: job for job in view.page(0, len(view))}
+    ids = [job.id for job in archived.page(0, len(archived))]
+    history.close()
+    return found, ids
+
+
 def is_about(line: bytes, job_id: int) -> bool:
     return b'"put":{"id":%d,' % job_id in line or b'"set":%d,' % job_id in line
 
