@@ -20,6 +20,8 @@ from typing import Final
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _LOST: Final = frozenset({errno.EIO, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR, errno.EBADMSG, 117})
 """117 is EUCLEAN, which not every system has: a file system that is damaged itself."""
+_NOWHERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+"""What a path that leads to nothing is answered with; ELOOP where links lead to each other."""
 _FILE_MODE: Final = 0o600
 _DIRECTORY_MODE: Final = 0o700
 _KINDS: Final = {
@@ -29,10 +31,6 @@ _KINDS: Final = {
     stat.S_IFSOCK: "socket",
 }
 _OPEN_FILES: Final = "/proc/self/fd/"
-
-
-_NOWHERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
-"""What a path that leads to nothing is answered with; ELOOP where links lead to each other."""
 
 
 def is_lost(error: OSError) -> bool:
