@@ -274,9 +274,10 @@ FORMS: Final[tuple[Form, ...]] = (
         (
             Word("CREATE"),
             Word("SPACE"),
+            _NOT_EXISTS,
             _NEW_SPACE,
             Word("AT"),
-            Slot("directories", Kind.DIRECTORY, '"<directory>"', many=True),
+            Slot("directories", Kind.DIRECTORY, '"dir"', many=True),
         ),
         CreateSpace,
         "adopt RocksDB databases",
@@ -285,7 +286,7 @@ FORMS: Final[tuple[Form, ...]] = (
             "called by its absolute directory. A relative one is taken from where you type it. A directory is "
             "adopted once.",
         ),
-        ('CREATE SPACE chain AT "/srv/chain/db"',),
+        ('CREATE SPACE chain AT "/srv/chain/db"', 'CREATE SPACE IF NOT EXISTS chain AT "db1", "db2"'),
     ),
     Form(
         (Word("DROP"), Word("SPACE"), Flag("if_exists", ("IF", "EXISTS")), _SPACE),

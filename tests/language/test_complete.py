@@ -85,6 +85,8 @@ JOBS = [str(job) for job in range(40, 0, -1)]
         ("CREATE SPACE x ON |", HOSTS),
         ("CREATE SPACE x ON local0, |", HOSTS),
         ("CREATE SPACE x ON 3 |", ["HOSTS"]),
+        ("CREATE SPACE IF NOT EXISTS x |", ["ON", "AT"]),
+        ("CREATE SPACE IF NOT EXISTS x AT |", []),
         ("CREATE SPACE x AT |", []),
         ("CREATE SPACE x AT '|", []),
         ("CREATE SPACE x AT 'd' |", []),
@@ -146,7 +148,8 @@ def test_the_best_candidate_is_a_ghost_behind_a_cursor_at_the_end(text: str, gho
         ("SHOW FAILED JOBS LIMIT |", "SHOW [<status>] JOBS [IN <space>] [LIMIT <n>]"),
         ("backup job 1 |", "BACKUP JOB <from_id> <to_id>"),
         ("ADMIN|", "ADMIN FLUSH|COMPACT [<space>]"),
-        ("CREATE SPACE x AT '/srv|", 'CREATE SPACE <space> AT "<directory>"[, …]'),
+        ("CREATE SPACE x AT '/srv|", 'CREATE SPACE [IF NOT EXISTS] <space> AT "dir"[, …]'),
+        ("CREATE SPACE IF NOT EXISTS x AT |", 'CREATE SPACE [IF NOT EXISTS] <space> AT "dir"[, …]'),
         ("KILL |", ""),
     ],
 )

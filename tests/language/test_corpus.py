@@ -11,6 +11,8 @@ import pytest
 from jobtui.language import StatementError, parse
 from jobtui.language.statements import (
     Backup,
+    CreateSpace,
+    DropSpace,
     Recover,
     ShowHosts,
     ShowJob,
@@ -32,6 +34,8 @@ KINDS = {
     "use": Use,
     "show_spaces": ShowSpaces,
     "show_hosts": ShowHosts,
+    "create_space": CreateSpace,
+    "drop_space": DropSpace,
 }
 
 

@@ -53,6 +53,8 @@ VERBS = ("ADMIN", "SUBMIT", "SHOW", "STOP", "BACKUP", "RECOVER", "USE", "CREATE"
         ("CREATE SPACE nba ON ,", ("a host's name", "a number")),
         ("CREATE SPACE nba ON h1,", ("a host's name",)),
         ("CREATE SPACE nba AT dir", ("a directory in quotes",)),
+        ("CREATE SPACE IF NOT EXISTS nba AT dir", ("a directory in quotes",)),
+        ("CREATE SPACE IF NOT EXISTS nba 'd'", ("ON", "AT", ";", "the end")),
         ("SHOW JOB 40 50", (";", "the end")),
         ("SHOW", ("JOB", "JOBS", "SPACES", "HOSTS", "a status")),
     ],

@@ -58,6 +58,10 @@ from jobtui.language.statements import (
             CreateSpace("nba", if_not_exists=True, hosts=("h1", "h 2")),
         ),
         ("CREATE SPACE chain AT \"d1\", 'd2'", CreateSpace("chain", directories=("d1", "d2"))),
+        (
+            "CREATE SPACE IF NOT EXISTS chain AT \"d1\", 'd2'",
+            CreateSpace("chain", if_not_exists=True, directories=("d1", "d2")),
+        ),
         ("DROP SPACE nba", DropSpace("nba")),
         ("DROP SPACE IF EXISTS nba", DropSpace("nba", if_exists=True)),
     ],
