@@ -71,7 +71,7 @@ statements: st.SearchStrategy[Statement] = st.one_of(
     st.just(ShowHosts()),
     st.builds(CreateSpace, names, st.booleans(), st.none() | numbers),
     st.builds(CreateSpace, names, st.booleans(), hosts=some(names)),
-    st.builds(CreateSpace, names, directories=some(directories)),
+    st.builds(CreateSpace, names, st.booleans(), directories=some(directories)),
     st.builds(DropSpace, names, st.booleans()),
 )
 
