@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.disks import Mount, small_disks
+from tests.support.foreign_owners import OwnerProgram, owner_program
 
 
 @pytest.fixture
@@ -34,6 +35,12 @@ def ldb() -> Callable[..., str]:
         return done.stdout
 
     return run
+
+
+@pytest.fixture(scope="session")
+def owners(request: pytest.FixtureRequest) -> OwnerProgram:
+    """Makes and opens databases of many kinds, with another RocksDB than ours."""
+    return owner_program(request.config)
 
 
 def _install_ldb() -> None:

@@ -1,0 +1,441 @@
+// A program that owns RocksDB databases of many kinds.
+//
+//   owner KIND make DIR STATE   make a database; STATE is flushed, unflushed or killed
+//   owner KIND dump DIR         open it for writing, as its owner does, and print every pair
+//   owner KIND load DIR         read its newest OPTIONS file and refuse what this version does not know
+//   owner KIND hold DIR         open it, print "held", close it when stdin ends
+//   owner KIND copy DIR TO      make a checkpoint
+//   owner KIND backup DIR TO    make a backup
+//   owner kinds                 print the kinds
+#include <rocksdb/comparator.h>
+#include <rocksdb/compaction_filter.h>
+#include <rocksdb/convenience.h>
+#include <rocksdb/db.h>
+#include <rocksdb/env_encryption.h>
+#include <rocksdb/filter_policy.h>
+#include <rocksdb/memtablerep.h>
+#include <rocksdb/merge_operator.h>
+#include <rocksdb/options.h>
+#include <rocksdb/slice_transform.h>
+#include <rocksdb/sst_file_writer.h>
+#include <rocksdb/sst_partitioner.h>
+#include <rocksdb/statistics.h>
+#include <rocksdb/table.h>
+#include <rocksdb/utilities/backup_engine.h>
+#include <rocksdb/utilities/checkpoint.h>
+#include <rocksdb/utilities/db_ttl.h>
+#include <rocksdb/utilities/options_util.h>
+#include <rocksdb/utilities/transaction.h>
+#include <rocksdb/utilities/transaction_db.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <functional>
+#include <iostream>
+#include <map>
+
+namespace ROCKSDB_NAMESPACE {
+// The library exports its built-in operators, and installs no header that declares them.
+class MergeOperators {
+ public:
+  static std::shared_ptr<MergeOperator> CreateStringAppendOperator(const std::string& delimiter);
+  static std::shared_ptr<MergeOperator> CreateUInt64AddOperator();
+  static std::shared_ptr<MergeOperator> CreateMaxOperator();
+  static std::shared_ptr<MergeOperator> CreatePutOperator();
+};
+}  // namespace ROCKSDB_NAMESPACE
+
+using namespace rocksdb;
+using std::string;
+
+static string KIND, DIR;
+
+static void check(const Status& status, const char* what) {
+  if (status.ok()) return;
+  std::cerr << what << ": " << status.ToString() << std::endl;
+  _exit(2);
+}
+#define OK(call) check((call), #call)
+
+// Extensions that only this program has. Some carry the name of a built-in one, which no reader can notice.
+
+struct Sum : AssociativeMergeOperator {
+  string name;
+  explicit Sum(string name = "my.Sum") : name(name) {}
+  const char* Name() const override { return name.c_str(); }
+  bool Merge(const Slice&, const Slice* old, const Slice& value, string* result, Logger*) const override {
+    *result = std::to_string((old ? atol(old->ToString().c_str()) : 0) + atol(value.ToString().c_str()));
+    return true;
+  }
+};
+
+struct Reverse : Comparator {
+  string name;
+  explicit Reverse(string name) : name(name) {}
+  const char* Name() const override { return name.c_str(); }
+  int Compare(const Slice& a, const Slice& b) const override { return b.compare(a); }
+  void FindShortestSeparator(string*, const Slice&) const override {}
+  void FindShortSuccessor(string*) const override {}
+};
+
+struct DropSevens : CompactionFilter {
+  const char* Name() const override { return "my.DropSevens"; }
+  bool Filter(int, const Slice& key, const Slice&, string*, bool*) const override { return key.ends_with("7"); }
+};
+
+struct Prefix : SliceTransform {
+  const char* Name() const override { return "my.Prefix"; }
+  Slice Transform(const Slice& key) const override { return {key.data(), std::min<size_t>(3, key.size())}; }
+  bool InDomain(const Slice&) const override { return true; }
+};
+
+static void table(Options& o, std::function<void(BlockBasedTableOptions&)> change) {
+  BlockBasedTableOptions t;
+  change(t);
+  o.table_factory.reset(NewBlockBasedTableFactory(t));
+}
+
+using Change = std::function<void(Options&)>;
+
+static const std::map<string, string> DELIMITERS = {
+    {"comma", ","}, {"semicolon", ";"}, {"newline", "\n"}, {"tab", "\t"},   {"backslash", "\\"}, {"blank", " "},
+    {"empty", ""},  {"two", "||"},      {"brace", "}"},    {"open", "{"},   {"nul", string(1, 0)}, {"hash", "#"},
+    {"equals", "="}, {"colon", ":"},    {"x01", "\x01"},   {"return", "\r"}, {"blanks", " , "},
+};
+
+static const std::vector<string> NAMES = {"max", "put", "put_v1", "uint64add", "stringappend", "MaxOperator",
+                                          "StringAppendOperator", "UInt64AddOperator", "my.Sum", "sortlist"};
+
+static std::map<string, Change> kinds() {
+  std::map<string, Change> k;
+  for (auto& each : DELIMITERS)
+    k["append_" + each.first] = [d = each.second](Options& o) {
+      o.merge_operator = MergeOperators::CreateStringAppendOperator(d);
+    };
+  for (auto& name : NAMES) k["sum_as_" + name] = [name](Options& o) { o.merge_operator.reset(new Sum(name)); };
+  for (int mode = 0; mode < 4; mode++)
+    k["counter" + std::to_string(mode)] = [mode](Options& o) {
+      o.merge_operator.reset(new Sum);
+      o.wal_recovery_mode = WALRecoveryMode(mode);
+    };
+  k["uint64add"] = [](Options& o) { o.merge_operator = MergeOperators::CreateUInt64AddOperator(); };
+  k["putoperator"] = [](Options& o) { o.merge_operator = MergeOperators::CreatePutOperator(); };
+
+  k["ordinary"] = [](Options&) {};
+  for (auto each : {"many_families", "families", "odd_names", "cold_family", "sum_family",
+                    "fifo_family", "range_deletes", "ingested", "wide", "ttl_values", "write_committed",
+                    "write_prepared", "write_unprepared", "encrypted"})
+    k[each] = [](Options&) {};
+  k["atomic_flush"] = [](Options& o) { o.atomic_flush = true; };
+
+  k["reverse"] = [](Options& o) { o.comparator = new Reverse("my.Reverse"); };
+  k["reverse_builtin"] = [](Options& o) { o.comparator = ReverseBytewiseComparator(); };
+  k["timestamps"] = [](Options& o) {
+    OK(Comparator::CreateFromString(ConfigOptions(), "leveldb.BytewiseComparator.u64ts", &o.comparator));
+  };
+  k["filter"] = [](Options& o) { o.compaction_filter = new DropSevens; };
+  k["prefix_own"] = [](Options& o) {
+    o.prefix_extractor.reset(new Prefix);
+    table(o, [](auto& t) { t.filter_policy.reset(NewBloomFilterPolicy(10)), t.whole_key_filtering = false; });
+  };
+  k["prefix_fixed"] = [](Options& o) {
+    o.prefix_extractor.reset(NewFixedPrefixTransform(3));
+    table(o, [](auto& t) { t.filter_policy.reset(NewBloomFilterPolicy(10)), t.whole_key_filtering = false; });
+  };
+  k["hash_index"] = [](Options& o) {
+    o.prefix_extractor.reset(new Prefix);
+    table(o, [](auto& t) { t.index_type = BlockBasedTableOptions::kHashSearch; });
+  };
+  k["partitioner"] = [](Options& o) { o.sst_partitioner_factory = NewSstPartitionerFixedPrefixFactory(7); };
+
+  k["plain_table"] = [](Options& o) {
+    o.prefix_extractor.reset(NewFixedPrefixTransform(3));
+    o.table_factory.reset(NewPlainTableFactory());
+    o.allow_mmap_reads = true;
+  };
+  k["format_2"] = [](Options& o) { table(o, [](auto& t) { t.format_version = 2; }); };
+  k["xxh3"] = [](Options& o) { table(o, [](auto& t) { t.checksum = kXXH3, t.format_version = 5; }); };
+  k["ribbon"] = [](Options& o) {
+    table(o, [](auto& t) {
+      t.filter_policy.reset(NewRibbonFilterPolicy(10));
+      t.partition_filters = true;
+      t.index_type = BlockBasedTableOptions::kTwoLevelIndexSearch;
+    });
+  };
+  k["blob_files"] = [](Options& o) {
+    o.enable_blob_files = o.enable_blob_garbage_collection = true;
+    o.min_blob_size = 100;
+    o.blob_garbage_collection_age_cutoff = 1.0;
+  };
+
+  for (auto& each : std::map<string, CompressionType>{{"snappy", kSnappyCompression}, {"zlib", kZlibCompression},
+           {"bzip2", kBZip2Compression}, {"lz4", kLZ4Compression}, {"lz4hc", kLZ4HCCompression}, {"zstd", kZSTD}})
+    k[each.first] = [type = each.second](Options& o) { o.compression = o.bottommost_compression = type; };
+  k["zstd_dictionary"] = [](Options& o) {
+    o.compression = kZSTD;
+    o.compression_opts.max_dict_bytes = 4096;
+    o.compression_opts.zstd_max_train_bytes = 65536;
+  };
+  k["zlib_levels"] = [](Options& o) { o.compression_per_level = {kNoCompression, kNoCompression, kZlibCompression}; };
+  k["wal_zstd"] = [](Options& o) { o.wal_compression = kZSTD; };
+
+  k["universal"] = [](Options& o) { o.compaction_style = kCompactionStyleUniversal; };
+  k["universal_1"] = [](Options& o) { o.compaction_style = kCompactionStyleUniversal, o.num_levels = 1; };
+  k["ingest_behind"] = [](Options& o) {
+    o.allow_ingest_behind = true;
+    o.compaction_style = kCompactionStyleUniversal;
+  };
+  k["fifo"] = [](Options& o) { o.compaction_style = kCompactionStyleFIFO; };
+  k["fifo_full"] = [](Options& o) {
+    o.compaction_style = kCompactionStyleFIFO;
+    o.compaction_options_fifo.max_table_files_size = 20000;
+  };
+  k["fifo_ttl"] = [](Options& o) { o.compaction_style = kCompactionStyleFIFO, o.ttl = 1; };
+  k["no_style"] = [](Options& o) { o.compaction_style = kCompactionStyleNone; };
+  k["ttl"] = [](Options& o) { o.ttl = 2592000; };
+  k["periodic"] = [](Options& o) { o.periodic_compaction_seconds = 1; };
+  k["dynamic_levels"] = [](Options& o) { o.level_compaction_dynamic_level_bytes = true; };
+
+  k["wal_dir"] = [](Options& o) { o.wal_dir = DIR + "-wal"; };
+  k["wal_relative"] = [](Options& o) { o.wal_dir = "relative-wal"; };
+  k["wal_inside"] = [](Options& o) { o.wal_dir = DIR + "/wal"; };
+  k["wal_archive"] = [](Options& o) { o.wal_dir = DIR + "/archive"; };
+  k["wal_itself"] = [](Options& o) { o.wal_dir = DIR; };
+  k["wal_slash"] = [](Options& o) { o.wal_dir = DIR + "/"; };
+  k["wal_dots"] = [](Options& o) { o.wal_dir = DIR + "/../" + DIR.substr(DIR.rfind('/') + 1); };
+  k["wal_link"] = [](Options& o) { o.wal_dir = DIR + "-link"; };
+  k["log_dir"] = [](Options& o) { o.db_log_dir = DIR + "-logs"; };
+  k["db_paths"] = [](Options& o) { o.db_paths = {{DIR + "-p0", 1 << 30}, {DIR + "-p1", 1 << 30}}; };
+  k["db_paths_first"] = [](Options& o) { o.db_paths = {{DIR, 1}, {DIR + "-p1", 1 << 30}}; };
+  k["cf_paths"] = [](Options& o) { o.cf_paths = {{DIR + "-cold", 1 << 30}}; };
+
+  k["stats_on_disk"] = [](Options& o) { o.persist_stats_to_disk = true, o.stats_persist_period_sec = 1; };
+  k["wal_tracked"] = [](Options& o) { o.track_and_verify_wals_in_manifest = true; };
+  k["wal_recycled"] = [](Options& o) { o.recycle_log_file_num = 4; };
+  k["wal_kept"] = [](Options& o) { o.WAL_ttl_seconds = 3600; };
+  k["checksums"] = [](Options& o) { o.file_checksum_gen_factory = GetFileChecksumGenCrc32cFactory(); };
+  k["small_manifest"] = [](Options& o) { o.max_manifest_file_size = 1; };
+  k["direct_io"] = [](Options& o) { o.use_direct_reads = o.use_direct_io_for_flush_and_compaction = true; };
+  k["mmap"] = [](Options& o) { o.allow_mmap_reads = o.allow_mmap_writes = true; };
+  k["vector_memtable"] = [](Options& o) {
+    o.memtable_factory.reset(new VectorRepFactory);
+    o.allow_concurrent_memtable_write = false;
+  };
+  k["hash_memtable"] = [](Options& o) {
+    o.prefix_extractor.reset(NewFixedPrefixTransform(3));
+    o.memtable_factory.reset(NewHashSkipListRepFactory());
+    o.allow_concurrent_memtable_write = false;
+  };
+  k["in_place"] = [](Options& o) { o.inplace_update_support = true, o.allow_concurrent_memtable_write = false; };
+  k["auto_compactions"] = [](Options& o) { o.disable_auto_compactions = false; };
+  return k;
+}
+
+static Options options() {
+  Options o;
+  o.create_if_missing = true;
+  o.disable_auto_compactions = true;
+  o.compression = kNoCompression;
+  o.keep_log_file_num = 5;
+  kinds().at(KIND)(o);
+  if (KIND == "encrypted") {
+    std::shared_ptr<EncryptionProvider> provider;
+    OK(EncryptionProvider::CreateFromString(ConfigOptions(), "CTR://test", &provider));
+    o.env = NewEncryptedEnv(Env::Default(), provider);
+  }
+  return o;
+}
+
+// Databases of which one family alone is unusual.
+static Options family_options(const string& name) {
+  Options o = options();
+  if (name == "default") return o;
+  if (KIND == "cold_family") o.cf_paths = {{DIR + "-cold", 1ull << 40}};
+  if (KIND == "sum_family") o.merge_operator.reset(new Sum);
+  if (KIND == "fifo_family") {
+    o.compaction_style = kCompactionStyleFIFO;
+    o.compaction_options_fifo.max_table_files_size = 20000;
+  }
+  return o;
+}
+
+using Families = std::vector<ColumnFamilyHandle*>;
+
+static DB* open_database(Families& families) {
+  Options o = options();
+  if (KIND == "ttl_values") {
+    DBWithTTL* database;
+    OK(DBWithTTL::Open(o, DIR, &database, 2592000));
+    families = {database->DefaultColumnFamily()};
+    return database;
+  }
+  std::vector<string> names;
+  if (!DB::ListColumnFamilies(o, DIR, &names).ok()) names = {"default"};
+  std::vector<ColumnFamilyDescriptor> descriptors;
+  for (auto& name : names) descriptors.emplace_back(name, family_options(name));
+  if (KIND.rfind("write_", 0) == 0) {
+    TransactionDBOptions t;
+    t.write_policy = KIND == "write_prepared"  ? WRITE_PREPARED
+                     : KIND == "write_committed" ? WRITE_COMMITTED
+                                                 : WRITE_UNPREPARED;
+    TransactionDB* database;
+    OK(TransactionDB::Open(o, t, DIR, descriptors, &families, &database));
+    return database;
+  }
+  DB* database;
+  OK(DB::Open(o, DIR, descriptors, &families, &database));
+  return database;
+}
+
+static string key(int number) {
+  char text[32];
+  snprintf(text, sizeof text, "key%06d", number);
+  return text;
+}
+
+static void write_layer(DB* db, ColumnFamilyHandle* family, int layer, int count) {
+  bool merges = family_options(family->GetName()).merge_operator != nullptr, deletes = KIND != "plain_table" && KIND != "in_place";
+  string value = "value" + std::to_string(layer) + string(KIND == "blob_files" ? 400 : 30, char('a' + layer));
+  for (int i = 0; i < count; i++) {
+    WriteOptions w;
+    if (KIND == "timestamps") {
+      string stamp(8, 0);
+      stamp[0] = char(layer + 1);
+      OK(db->Put(w, family, key(i), Slice(stamp), value));
+    } else if (merges && i % 2 == 0) {
+      string one = KIND == "uint64add" ? string("\x01\0\0\0\0\0\0\0", 8) : std::to_string(i % 10 + layer + 1);
+      OK(db->Merge(w, family, key(i), one));
+    } else if (KIND == "wide" && i % 3 == 0) {
+      OK(db->PutEntity(w, family, key(i), {{"", value}, {"a", "1"}, {"b", std::to_string(layer)}}));
+    } else if (deletes && i % 10 == layer) {
+      OK(db->Delete(w, family, key(i)));
+    } else {
+      OK(db->Put(w, family, key(i), merges ? "7" : value));
+    }
+  }
+  if (KIND == "range_deletes") OK(db->DeleteRange(WriteOptions(), family, key(layer * 50), key(layer * 50 + 20)));
+}
+
+static void flush(DB* db, const Families& families) {
+  if (options().atomic_flush) return OK(db->Flush(FlushOptions(), families));
+  for (auto family : families) OK(db->Flush(FlushOptions(), family));
+}
+
+static void add_families(DB* db, Families& families) {
+  std::vector<string> names;
+  int count = KIND == "many_families" ? 200 : KIND == "families" || KIND == "atomic_flush" ? 3 : 0;
+  for (int i = 0; i < count; i++) names.push_back("family" + std::to_string(i));
+  if (KIND == "cold_family" || KIND == "sum_family" || KIND == "fifo_family") names = {"one"};
+  if (KIND == "odd_names") names = {"a \"b\"]", "a#b:c\\d\ne", "[DBOptions]", "\xc3\xa9\xff", "x=y"};
+  for (auto& name : names) {
+    ColumnFamilyHandle* family;
+    OK(db->CreateColumnFamily(family_options(name), name, &family));
+    families.push_back(family);
+  }
+}
+
+static void write_transactions(TransactionDB* db) {
+  Transaction* prepared = db->BeginTransaction(WriteOptions());
+  OK(prepared->SetName("prepared"));
+  for (int i = 0; i < 50; i++) OK(prepared->Put(key(i), "prepared"));
+  OK(prepared->Prepare());
+  Transaction* committed = db->BeginTransaction(WriteOptions());
+  OK(committed->SetName("committed"));
+  OK(committed->Put(key(100), "committed"));
+  OK(committed->Prepare());
+  OK(committed->Commit());
+}
+
+static void ingest(DB* db) {
+  SstFileWriter writer(EnvOptions(), options());
+  OK(writer.Open(DIR + "-new.sst"));
+  for (int i = 100000; i < 100100; i++) OK(writer.Put(key(i), "ingested"));
+  OK(writer.Finish());
+  IngestExternalFileOptions move;
+  move.move_files = true;
+  OK(db->IngestExternalFile({DIR + "-new.sst"}, move));
+}
+
+static void make(const string& state) {
+  if (KIND == "wal_link") OK(Env::Default()->CreateDirIfMissing(DIR)), (void)!symlink(DIR.c_str(), (DIR + "-link").c_str());
+  Families families;
+  DB* db = open_database(families);
+  add_families(db, families);
+  int flushed = state == "unflushed" ? 0 : 3, count = KIND == "many_families" ? 10 : 300;
+  for (int layer = 0; layer < flushed; layer++) {
+    for (auto family : families) write_layer(db, family, layer, count);
+    flush(db, families);
+  }
+  if (KIND == "ingested") ingest(db);
+  if (state != "flushed") {
+    for (auto family : families) write_layer(db, family, flushed, count);
+    if (KIND.rfind("write_", 0) == 0) write_transactions(static_cast<TransactionDB*>(db));
+    OK(db->FlushWAL(true));
+  }
+  if (state == "killed" || KIND.rfind("write_", 0) == 0) kill(getpid(), SIGKILL);
+  for (auto family : families)
+    if (KIND != "ttl_values") OK(db->DestroyColumnFamilyHandle(family));
+  delete db;
+}
+
+static void dump(DB* db, const Families& families) {
+  string latest(8, '\xff');
+  Slice stamp(latest);
+  for (auto family : families) {
+    ReadOptions r;
+    r.total_order_seek = true;
+    if (KIND == "timestamps") r.timestamp = &stamp;
+    std::unique_ptr<Iterator> it(db->NewIterator(r, family));
+    for (it->SeekToFirst(); it->Valid(); it->Next()) {
+      std::cout << family->GetName() << "\t" << it->key().ToString(true) << "\t" << it->value().ToString(true);
+      if (KIND == "wide") std::cout << "\t" << it->columns().size();
+      std::cout << "\n";
+    }
+    OK(it->status());
+  }
+}
+
+static void load() {
+  ConfigOptions strict;
+  strict.ignore_unknown_options = false;
+  strict.ignore_unsupported_options = true;
+  DBOptions o;
+  std::vector<ColumnFamilyDescriptor> families;
+  OK(LoadLatestOptions(strict, DIR, &o, &families));
+}
+
+static void copy(DB* db, const string& to) {
+  Checkpoint* checkpoint;
+  OK(Checkpoint::Create(db, &checkpoint));
+  OK(checkpoint->CreateCheckpoint(to, 1 << 30));
+}
+
+static void backup(DB* db, const string& to) {
+  BackupEngine* engine;
+  OK(BackupEngine::Open(BackupEngineOptions(to), Env::Default(), &engine));
+  OK(engine->CreateNewBackup(db));
+}
+
+int main(int count, char** words) {
+  if (count == 2) {
+    for (auto& each : kinds()) std::cout << each.first << "\n";
+    return 0;
+  }
+  KIND = words[1], DIR = words[3];
+  string what = words[2];
+  if (what == "make") return make(words[4]), 0;
+  if (what == "load") return load(), 0;
+  Families families;
+  DB* db = open_database(families);
+  if (what == "dump") dump(db, families);
+  if (what == "copy") copy(db, words[4]);
+  if (what == "backup") backup(db, words[4]);
+  if (what == "hold") {
+    std::cout << "held" << std::endl;
+    std::cin.get();
+  }
+  if (KIND.rfind("write_", 0) == 0) std::cout.flush(), _exit(0);
+  for (auto family : families)
+    if (KIND != "ttl_values") OK(db->DestroyColumnFamilyHandle(family));
+  delete db;
+}
