@@ -102,7 +102,10 @@ def owner(profile: Profile) -> Finding:
     who = f"process {found.pid}" if found.pid is not None else "another process"
     if not found.trouble:
         return Finding(Level.OK, "lock", f"{who} has this profile, and answers")
-    advice = "bring it back (fg), or end it with kill; what is queued then runs at the next start"
+    if found.is_silent:
+        advice = "bring it back (fg), or end it with kill; what is queued then runs at the next start"
+    else:
+        advice = "its jobs go on; look again in a moment: it may be starting or ending"
     return Finding(Level.WARN, "lock", f"{who} has this profile: {found.trouble}", advice)
 
 

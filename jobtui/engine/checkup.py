@@ -18,7 +18,7 @@ from jobtui.engine.desk import Answer, Session
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile, Run
 from jobtui.engine.remote import Remote
-from jobtui.engine.wire import NoAnswer
+from jobtui.engine.wire import NoAnswer, Silent
 from jobtui.history import History
 from jobtui.history.io import Disk
 from jobtui.history.lock import NAME as LOCK
@@ -34,10 +34,14 @@ _SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The process that has a profile (None: it left no name) and why it can't be talked to ("": it can)."""
+    """The process that has a profile (None: it left no name) and why it does not answer ("": it does).
+
+    `is_silent`: it accepted the connection and sent nothing, so it is suspended or stuck.
+    """
 
     pid: int | None
     trouble: str
+    is_silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ def owner_of(profile: Profile) -> Owner | None:
     try:
         Remote.connect(profile).close()
     except NoAnswer as silent:
-        return Owner(pid, str(silent))
+        return Owner(pid, str(silent), isinstance(silent, Silent))
     return Owner(pid, "")
 
 

@@ -7,14 +7,16 @@ import contextlib
 import os
 import socket
 import struct
+import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from jobtui import __version__
 from jobtui.engine import wire
+from jobtui.engine.address import candidates, listen
 from jobtui.engine.desk import Message, Session
 from jobtui.engine.overview import look
 from jobtui.engine.profile import Run
@@ -29,43 +31,57 @@ CHUNK_BYTES = 1 << 20
 CHUNK_PAIRS = 5_000
 HEARD_OUT_SECONDS = 5.0
 
+# since 3.13 asyncio removes the socket by the name that it was bound by, which may be another file's by then
+_NO_CLEANUP: dict[str, Any] = {} if sys.version_info < (3, 13) else {"cleanup_socket": False}
+
 _Short = wire.Run | wire.Look | wire.LookAt | wire.Load | wire.Retry
 _Question = _Short | wire.Dump
 
 
 class Door:
-    """Listens at the profile's socket, 0600 in a directory of the user's own. For the engine's loop alone."""
+    """The server at the profile's socket, for the engine's loop alone."""
 
-    def __init__(self, engine: Engine, path: Path) -> None:
+    def __init__(self, engine: Engine, root: Path) -> None:
         self._engine = engine
-        self._path = path
+        self._root = root
+        self._path: Path | None = None
         self._server: asyncio.Server | None = None
         self._answering = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
 
     async def open(self) -> None:
-        """Listen. A socket that a dead owner left is taken over: whoever holds the lock is the owner."""
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self._path.parent.lstat().st_uid != os.getuid():
-            raise PermissionError(f"{self._path.parent} belongs to another user")
-        self._path.parent.chmod(0o700)
-        self._path.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX)
-        try:
-            listener.bind(str(self._path))
-            self._path.chmod(0o600)
-            self._server = await asyncio.start_unix_server(self._meet, sock=listener, limit=wire.LONGEST_LINE)
-        except BaseException:
-            listener.close()
-            raise
+        """Listen at the first address that can be had, and record it in LOCK.
+
+        Raises OSError with the reason for each address if there is none.
+        """
+        reasons: list[str] = []
+        for path, recorded in candidates(self._root):
+            try:
+                listener = listen(path)
+            except OSError as error:
+                reasons.append(f"{path.parent}: {error.strerror or error}")
+                continue
+            try:
+                self._server = await asyncio.start_unix_server(
+                    self._meet, sock=listener, limit=wire.LONGEST_LINE, **_NO_CLEANUP
+                )
+            except BaseException:
+                listener.close()
+                raise
+            self._path = path
+            self._engine.history.listens_at(recorded)
+            return
+        raise OSError("; ".join(reasons))
 
     def close(self) -> None:
-        """Listen no longer, and leave no socket behind. What was asked before is still answered."""
+        """Listen no longer, and remove the socket. What was asked before is still answered."""
         if self._server is not None:
             self._server.close()
             self._server = None
+        if self._path is not None:
             self._path.unlink(missing_ok=True)
+            self._path = None
 
     async def quiet(self) -> None:
         """Wait until no question is being answered; followers don't count."""

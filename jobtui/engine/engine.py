@@ -33,7 +33,6 @@ from jobtui.engine.overview import look
 from jobtui.engine.profile import Profile, Run
 from jobtui.engine.progress import TaskProgress
 from jobtui.engine.taking_up import take_up
-from jobtui.engine.wire import door_of
 from jobtui.history import History, StoreError
 from jobtui.model import Job, Link, LinkChanged, Notice, Stats
 from jobtui.storage.base import Capabilities, JobMirror, Pair, Space, StorageError, TaskRunner
@@ -79,7 +78,7 @@ class Engine:
         self._connection = None if linked is None else Connection(linked, clock, self._link_changed)
         self._places = KnownPlaces(self.storage, linked is not None, self.beside)
         self._interpreter = Interpreter(self)
-        self._door = Door(self, door_of(profile.root))
+        self._door = Door(self, profile.root)
 
     @classmethod
     def open(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from jobtui.engine import answers, wire
+from jobtui.engine.address import recorded_address
 from jobtui.engine.connection import as_of_now
 from jobtui.engine.desk import Answer, Failure, Listener, Message, Overview, Refused, Session
 from jobtui.engine.listeners import hand
@@ -43,7 +44,7 @@ class Remote(Reader):
 
     def __init__(self, profile: Profile, history: History) -> None:
         super().__init__(profile, history)
-        self._door = wire.door_of(profile.root)
+        self._door = _address_of_owner(profile)
         self._listeners: tuple[Listener, ...] = ()
         self._lock = threading.Lock()
         self._told: dict[int, Job] = {}
@@ -306,6 +307,17 @@ class Remote(Reader):
             if job_id <= last and job_id not in unread:
                 del self._told[job_id]
                 self._found.pop(job_id, None)
+
+
+def _address_of_owner(profile: Profile) -> Path:
+    """Where the owner listens. Raises NoAnswer if it has not said so."""
+    try:
+        address = recorded_address(profile.root)
+    except OSError as error:
+        raise wire.NotTaken(f"its address can't be read: {error.strerror or error}") from None
+    if address is None:
+        raise wire.NotTaken("it has not recorded in LOCK where it listens: it is just starting, or ending")
+    return address
 
 
 def _greeted(door: Path) -> tuple[socket.socket, BinaryIO, wire.Posted]:

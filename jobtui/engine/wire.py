@@ -6,26 +6,22 @@ The one that asks opens a connection a question, says who it is and what it want
 
 from __future__ import annotations
 
-import os
 import socket
 import stat
-import warnings
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
-import platformdirs
 
 from jobtui import __version__
+from jobtui.engine.address import short
 from jobtui.engine.desk import Failure, Message, Overview
 from jobtui.language.result import Result
 from jobtui.model import Stats
 from jobtui.storage.base import Pair
 
 PROTOCOL = 1
-LONGEST_ADDRESS = 100
 LONGEST_LINE = 64 << 20
 SILENT = "it does not answer: it may be suspended (fg brings it back), or stuck"
 
@@ -156,32 +152,6 @@ def decode_ask(line: bytes) -> Ask:
     return _asks().decode(line)
 
 
-def door_of(root: Path) -> Path:
-    """Where the owner of the profile at `root` listens: in the user's runtime directory.
-
-    Where that is too long for a socket's address (about 100 bytes), a directory of the user's own in /tmp.
-    """
-    name = _sha256(str(root.resolve()).encode(errors="surrogateescape"))[:16]
-    with warnings.catch_warnings():
-        # platformdirs warns where no runtime directory is set; its fall-back does
-        warnings.simplefilter("ignore")
-        door = platformdirs.user_runtime_path("jobtui") / f"{name}.sock"
-    return door if len(os.fsencode(door)) <= LONGEST_ADDRESS else Path(f"/tmp/jobtui-{os.getuid()}", door.name)
-
-
-def _sha256(data: bytes) -> str:
-    """The digest in hexadecimal. hashlib loads OpenSSL for it, a hundredth of the dashboard's start."""
-    for name in ("_sha2", "_sha256"):  # the interpreter's own, under its name since 3.12 and before
-        try:
-            digest: str = import_module(name).sha256(data).hexdigest()
-        except ImportError:
-            continue
-        return digest
-    import hashlib
-
-    return hashlib.sha256(data).hexdigest()
-
-
 class NoAnswer(Exception):
     """Nobody answers at the door, or not as a jobtui of this version would; the text says which."""
 
@@ -212,7 +182,8 @@ def ask(door: Path, want: Want, timeout: float | None) -> socket.socket:
         if not stat.S_ISSOCK(door.lstat().st_mode):
             raise NotTaken(f"{door} is no socket")
         connection.settimeout(timeout)
-        connection.connect(str(door))
+        with short(door) as name:
+            connection.connect(name)
         connection.sendall(question)
     except (TimeoutError, BlockingIOError):
         connection.close()

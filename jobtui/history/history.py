@@ -87,6 +87,10 @@ class History:
         """Whether commits can be taken (again), after a disk that was full."""
         return self._writing.try_again()
 
+    def listens_at(self, address: str) -> None:
+        """Record in LOCK where this process listens for others of the profile: see `history.lock.Mark`."""
+        self._writing.listens_at(address)
+
     def close(self) -> None:
         """Finish what was asked for and let go of the files."""
         if self._writer is not None:

@@ -1,8 +1,8 @@
 """One writer: the kernel's lock on LOCK, and in that file what its owner says about itself.
 
-The writer leaves a mark there after each durable commit: who it is, how far the journal is on disk, the
-next free id. A reader shows nothing that goes beyond the mark of a living writer, and sees by it that
-something has changed; a later opener sees by it what must be there.
+After each durable commit the writer leaves a mark there: its process, the address where it listens, how far
+the journal is on disk, the next free id. A reader shows nothing that goes beyond the mark of a living
+writer, and finds the writer and its changes by it; a later opener learns from it what must be there.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from jobtui.history.io import Disk
 
 NAME: Final = "LOCK"
 _ROOM: Final = 512
+LONGEST_ADDRESS: Final = 200
+"""Bytes of an address. What else a mark holds takes at most 210 of its 512."""
 _TRIES: Final = 20
 _PAUSE: Final = 0.005
 
@@ -27,7 +29,8 @@ _PAUSE: Final = 0.005
 class Mark(msgspec.Struct, frozen=True, gc=False):
     """What a writer says: its process, the current journal, the last durable change, the next free id.
 
-    `generation` is the manifest's; `closed` says that the writer ended in peace.
+    `generation` is the manifest's; `closed` says that the writer ended in peace. `address` is where it
+    listens for other processes: a path, relative to the profile's directory or absolute; "" if it does not.
     """
 
     pid: int
@@ -36,9 +39,10 @@ class Mark(msgspec.Struct, frozen=True, gc=False):
     next_id: int
     generation: int
     closed: bool = False
+    address: str = ""
 
 
-_MARK: Final = b'{"pid":%d,"journal":%d,"durable":%d,"next_id":%d,"generation":%d,"closed":%b}'
+_MARK: Final = b'{"pid":%d,"journal":%d,"durable":%d,"next_id":%d,"generation":%d,"closed":%b,"address":%b}'
 _decode: Final = msgspec.json.Decoder(Mark).decode
 
 
@@ -47,6 +51,7 @@ class Lock:
 
     def __init__(self, disk: Disk, file: int, path: Path) -> None:
         self._disk, self._file, self._path, self._pid = disk, file, path, os.getpid()
+        self._address = b'""'
 
     @classmethod
     def take(cls, disk: Disk, directory: Path) -> Lock:
@@ -73,11 +78,16 @@ class Lock:
         """What the last writer said."""
         return _marked(self._disk, self._file)
 
+    def listens_at(self, address: str) -> None:
+        """Name the owner's address in each mark from now on; it is at most LONGEST_ADDRESS bytes."""
+        self._address = msgspec.json.encode(address)
+
     def publish(
         self, journal: int, durable: int, next_id: int, generation: int, *, closed: bool = False
     ) -> None:
         """Leave a mark; it is not synced, for what it says is true whether it survives or not."""
-        mark = _MARK % (self._pid, journal, durable, next_id, generation, b"true" if closed else b"false")
+        ended, address = (b"true", b'""') if closed else (b"false", self._address)
+        mark = _MARK % (self._pid, journal, durable, next_id, generation, ended, address)
         self._disk.write(self._file, framed(mark).ljust(_ROOM), 0)
 
     def holds(self) -> bool:

@@ -141,6 +141,11 @@ class Store:
         if time.monotonic() > self._publish_at:
             self.publish()
 
+    def listens_at(self, address: str) -> None:
+        """Record where this process listens for others of the profile; "" where it does not any more."""
+        self._lock.listens_at(address)
+        self._publish()
+
     def publish(self) -> None:
         """Tell readers how far the journal is on disk, if they do not know yet."""
         if not self._published:

@@ -117,6 +117,11 @@ class Writer:
         with self._one_at_a_time:
             return self.store.try_again()
 
+    def listens_at(self, address: str) -> None:
+        """See History.listens_at."""
+        with self._one_at_a_time:
+            self.store.listens_at(address)
+
     def lead(self) -> None:
         """Write the commits that are waiting in this thread, unless another is just doing so.
 

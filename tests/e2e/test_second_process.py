@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.engine import wire
+from jobtui.engine.address import SOCKET
 from jobtui.engine.desk import Session
 from jobtui.engine.engine import Engine, Run
 from jobtui.model import Status
@@ -191,7 +192,7 @@ def test_a_dead_owners_socket_is_nobody_s(jobtui: CommandLine) -> None:
     with serving(jobtui) as process:
         process.kill()
         process.wait()
-    assert wire.door_of(jobtui.profile.root).exists()
+    assert (jobtui.profile.root / SOCKET).exists()
     jobtui.config.unlink()
     assert jobtui.done("-e", "ADMIN FLUSH nba") == NEW_JOB
     assert len(jobtui.rows("SHOW SPACES")) == 1
@@ -229,7 +230,7 @@ def test_another_version_is_named_with_both(
 def test_another_user_is_kept_out_by_the_socket_and_told_so_where_that_is_open(
     jobtui: CommandLine, owner: Engine
 ) -> None:
-    door = wire.door_of(jobtui.profile.root)
+    door = jobtui.profile.root / SOCKET
     assert "Permission denied" in as_another_user(lambda: said_by(door))
     for directory in (door.parent, *door.parents[:-2]):
         directory.chmod(directory.stat().st_mode | 0o055)

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from jobtui.engine.address import SOCKET
 from jobtui.engine.engine import Engine
 from jobtui.engine.remote import Remote
-from jobtui.engine.wire import NoAnswer, door_of
+from jobtui.engine.wire import NoAnswer
 from jobtui.model import Status
 from tests.support.commands import CommandLine
 from tests.support.homes import SLOW, beside_others, moved_in, status_of
@@ -73,7 +74,7 @@ def test_a_signal_ends_it_cleanly_after_an_honest_word_about_what_runs(
         "Ended: job 2 queued for the next start",
     ]
     assert (status_of(jobtui, 1), status_of(jobtui, 2)) == (Status.STOPPED, Status.QUEUE)
-    assert not door_of(jobtui.profile.root).exists()
+    assert not (jobtui.profile.root / SOCKET).exists()
 
 
 def test_it_runs_the_queue_of_before_and_tells_of_each_jobs_start_and_end_in_a_line(

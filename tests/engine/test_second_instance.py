@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.engine import door, wire
+from jobtui.engine.address import SOCKET, short
 from jobtui.engine.desk import Message, Session
 from jobtui.engine.engine import Engine, Run
 from jobtui.engine.profile import Profile
@@ -106,28 +107,19 @@ def test_spaces_hosts_and_stats_come_from_the_owner(owner: Bench, root: Path) ->
 
 
 def test_the_socket_is_the_user_s_alone_and_goes_with_its_owner(runtime: Path, root: Path) -> None:
-    door = wire.door_of(root)
+    door = root / SOCKET
     with bench(root, ScriptedStorage({})):
         assert stat.S_IMODE(door.stat().st_mode) == 0o600
         assert stat.S_IMODE(door.parent.stat().st_mode) == 0o700
     assert not door.exists()
 
 
-def test_a_runtime_directory_too_long_for_a_socket_is_got_round(
-    runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime / ("long" * 30)))
-    door = wire.door_of(root)
-    assert len(str(door)) <= 100
-    with bench(root, ScriptedStorage({})):
-        assert stat.S_IMODE(door.parent.stat().st_mode) == 0o700
-        Remote.connect(Profile("local", root)).close()
-
-
 def test_a_stale_socket_is_taken_over_by_the_next_owner(runtime: Path, root: Path) -> None:
-    door = wire.door_of(root)
-    door.parent.mkdir(parents=True, exist_ok=True)
-    wire.socket.socket(wire.socket.AF_UNIX).bind(str(door))
+    with bench(root, ScriptedStorage({})):
+        lock = (root / "history" / "LOCK").read_bytes()
+    (root / "history" / "LOCK").write_bytes(lock)  # as a killed owner leaves it
+    with socket.socket(socket.AF_UNIX) as stale, short(root / SOCKET) as name:
+        stale.bind(name)
     with pytest.raises(wire.NoAnswer, match="no jobtui answers"):
         Remote.connect(Profile("local", root))
     with bench(root, ScriptedStorage({"solo": ("far",)})):
@@ -148,7 +140,7 @@ def test_another_version_s_question_is_refused_with_both_versions(
 
 def test_a_line_that_is_no_question_is_denied_and_harms_nothing(owner: Bench, root: Path) -> None:
     with wire.socket.socket(wire.socket.AF_UNIX) as raw:
-        raw.connect(str(wire.door_of(root)))
+        raw.connect(str(root / SOCKET))
         raw.sendall(b"GET / HTTP/1.1\r\n\n")
         answer = wire.answer_of(raw.makefile("rb").readline())
     assert isinstance(answer, wire.Denied)
@@ -160,7 +152,7 @@ def test_who_is_turned_away_can_still_say_all_of_the_question_and_read_why(
 ) -> None:
     monkeypatch.setattr(door, "_peer", lambda writer: os.getuid() + 1)
     with socket.socket(socket.AF_UNIX) as line:
-        line.connect(str(next(Path(os.environ["XDG_RUNTIME_DIR"]).rglob("*.sock"))))
+        line.connect(str(root / SOCKET))
         told = line.makefile("rb")
         assert b"run by another user" in told.readline()
         line.sendall(bytes(1 << 20))
@@ -171,10 +163,11 @@ def test_an_owner_that_says_nothing_is_not_waited_for_long(
     runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jobtui.engine.remote.GREETING_SECONDS", 0.05)
-    door = wire.door_of(root)
-    door.parent.mkdir(parents=True)
-    with wire.socket.socket(wire.socket.AF_UNIX) as mute:
-        mute.bind(str(door))
+    with bench(root, ScriptedStorage({})):
+        lock = (root / "history" / "LOCK").read_bytes()
+    (root / "history" / "LOCK").write_bytes(lock)  # as a killed owner leaves it
+    with socket.socket(socket.AF_UNIX) as mute, short(root / SOCKET) as name:
+        mute.bind(name)
         mute.listen()
         with pytest.raises(wire.Silent, match="it may be suspended"):
             Remote.connect(Profile("local", root))
@@ -220,7 +213,7 @@ def test_a_question_that_an_owner_on_its_way_out_has_not_read_is_not_taken_and_m
 ) -> None:
     remote = Remote.connect(Profile("local", root))
     with wire.socket.socket(wire.socket.AF_UNIX) as half:
-        half.connect(str(wire.door_of(root)))
+        half.connect(str(root / SOCKET))
         half.sendall(wire.encode(wire.Ask(wire.Run("ADMIN FLUSH solo", None, "/"))))
         assert (
             remote.answer("SHOW HOSTS", Session(None, Path("/"))).failure is None

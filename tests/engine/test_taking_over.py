@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.engine import wire
+from jobtui.engine.address import SOCKET
 from jobtui.engine.desk import Session
 from jobtui.engine.engine import Engine, Run
 from jobtui.engine.profile import Profile
@@ -43,7 +43,7 @@ def test_without_an_answering_owner_the_profile_is_only_read_and_says_why(
     monkeypatch.setattr("jobtui.engine.shared.TRIES", 1)
     with bench(root, ScriptedStorage({"solo": ("far",)}), run=Run.NONE) as it:
         it.say("ADMIN FLUSH solo")
-        wire.door_of(root).unlink()
+        (root / SOCKET).unlink()
         desk = SharedDesk(Profile("local", root))
         session = Session(None, Path("/"))
         assert [row.cells[0] for row in desk.execute("SHOW JOBS", session).result(WAIT).results[0].rows] == [
@@ -63,7 +63,7 @@ def test_a_profile_that_could_only_be_read_is_taken_over_once_its_owner_has_gone
     monkeypatch.setattr("jobtui.engine.shared.BETWEEN_LOOKS_SECONDS", 0.01)
     monkeypatch.setattr("jobtui.engine.backends.embedded", lambda profile, notice: ScriptedStorage({}))
     with bench(root, ScriptedStorage({})):
-        wire.door_of(root).unlink()
+        (root / SOCKET).unlink()
         desk = SharedDesk(Profile("local", root))
         heard = Heard(desk)
         assert not desk.writable

@@ -1,0 +1,123 @@
+"""The address at which the owner of a profile listens: a Unix socket in a directory that is the user's own.
+
+The owner picks the directory and records the address in LOCK, where every process of the profile reads it.
+So a cron job and a login session, which have different runtime and temporary directories, find each other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+from jobtui.history.io import Disk
+from jobtui.history.lock import LONGEST_ADDRESS, Watch
+
+SOCKET: Final = "owner.sock"
+LONGEST_PATH: Final = 103 if sys.platform == "darwin" else 107
+"""The bytes of a path that fit in `sockaddr_un`, less the zero at its end."""
+_OPEN_FILES: Final = Path("/proc/self/fd")
+_OTHERS_WRITE: Final = 0o022
+
+
+def recorded_address(root: Path) -> Path | None:
+    """Return where the owner of the profile at `root` listens; None if LOCK names no address.
+
+    Raises OSError.
+    """
+    watch = Watch(Disk(), root / "history")
+    try:
+        mark = watch.mark()
+    finally:
+        watch.close()
+    return root / mark.address if mark is not None and mark.address else None
+
+
+def candidates(root: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the sockets that an owner tries in turn, each with the address to record.
+
+    The profile's own directory comes first: a runtime directory goes when its login session ends, and a
+    temporary one is cleaned up, while a server in the background continues. The others are for a file
+    system that has no sockets. An address in the profile is relative: a container may see the profile at
+    another path.
+    """
+    yield root.resolve() / SOCKET, SOCKET
+    name = f"{_digest(str(root.resolve()))}.sock"
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    for directory in (Path(runtime, "jobtui"), Path(f"/tmp/jobtui-{os.getuid()}")):
+        path = directory / name
+        if directory.is_absolute() and len(os.fsencode(path)) <= LONGEST_ADDRESS and _is_text(path):
+            yield path, str(path)
+
+
+def listen(path: Path) -> socket.socket:
+    """Return a socket bound at `path`, 0600, in place of what a dead owner left there. Raises OSError.
+
+    The directory must be the user's alone, or another user could put a socket of theirs in its place.
+    """
+    directory = path.parent
+    with contextlib.suppress(FileExistsError):
+        directory.mkdir(mode=0o700)
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, "it is not a directory", str(directory))
+    if found.st_uid != os.geteuid():
+        raise PermissionError(errno.EPERM, "it belongs to another user", str(directory))
+    if found.st_mode & _OTHERS_WRITE:
+        raise PermissionError(errno.EPERM, "other users can write it", str(directory))
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISSOCK(path.lstat().st_mode):
+                raise FileExistsError(errno.EEXIST, "something that is not a socket is there", str(path))
+            path.unlink()
+        with short(path) as name:
+            listener.bind(name)
+        path.chmod(0o600)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+@contextmanager
+def short(path: Path) -> Iterator[str]:
+    """Give a name for the socket at `path` that fits in a socket's address. Raises OSError.
+
+    A longer path is reached through an open file of its directory, on systems that have names for those.
+    """
+    if len(os.fsencode(path)) <= LONGEST_PATH:
+        yield str(path)
+        return
+    if not _OPEN_FILES.is_dir():
+        said = f"a socket's path may have {LONGEST_PATH} bytes, and this one is longer"
+        raise OSError(errno.ENAMETOOLONG, said, str(path))
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield str(_OPEN_FILES / str(directory) / path.name)
+    finally:
+        os.close(directory)
+
+
+def _is_text(path: Path) -> bool:
+    """Whether a JSON string can hold the path as it is."""
+    return str(path).isprintable() and not {'"', "\\"} & {*str(path)}
+
+
+def _digest(text: str) -> str:
+    """Return 16 hexadecimal digits. hashlib loads OpenSSL, which costs a hundredth of the dashboard's start."""
+    data = text.encode(errors="surrogateescape")
+    for name in ("_sha2", "_sha256"):  # the interpreter's own, by its name since 3.12 and before
+        with contextlib.suppress(ImportError):
+            return str(import_module(name).sha256(data).hexdigest())[:16]
+    import hashlib
+
+    return hashlib.sha256(data).hexdigest()[:16]
