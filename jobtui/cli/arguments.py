@@ -27,6 +27,7 @@ from jobtui.cli.asked import (
     Teach,
 )
 from jobtui.cli.exits import UsageError
+from jobtui.suggest import did_you_mean
 
 TEXT_FORMATS = ("box", "json", "jsonl", "csv")
 PAIR_FORMATS = ("jsonl", "csv", "tsv")
@@ -166,10 +167,8 @@ def _begins_a_text(word: str) -> bool:
 
 
 def _near(word: str, known: Sequence[str]) -> str:
-    import difflib
-
-    closest = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {closest[0]}?" if closest else f"; there are {', '.join(known)}"
+    near = did_you_mean(word, known)
+    return f"; did you mean {near}?" if near else f"; there are {', '.join(known)}"
 
 
 class _Parser(argparse.ArgumentParser):

@@ -11,8 +11,8 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from jobtui.cli.streams import complain, is_terminal
+from jobtui.formatting import format_bytes, format_rate, printable
 from jobtui.model import Job, Status
-from jobtui.tui.units import size
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -55,8 +55,8 @@ class ByteLines:
         """So many bytes are done."""
         if self._clock() - self._told >= LINES_SECONDS:
             self._told = self._clock()
-            of = f" of {size(self._total)}" if self._total is not None else ""
-            complain(f"{self._label}: {size(done)}{of}")
+            of = f" of {format_bytes(self._total)}" if self._total is not None else ""
+            complain(f"{self._label}: {format_bytes(done)}{of}")
 
 
 class _JobBars:
@@ -84,7 +84,6 @@ class _JobBars:
 
     def show(self, job: Job) -> None:
         """Move the job's bar to where it is, making it first if it is new."""
-        from jobtui.language.printable import printable
 
         if job.id not in self._bars:
             self._bars[job.id] = self._progress.add_task(
@@ -102,18 +101,17 @@ class _JobBars:
 
 class _ByteBar:
     def __init__(self, label: str, total: int | None) -> None:
-        from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColumn, TransferSpeedColumn
-
-        from jobtui.language.printable import printable
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
         self._progress = _progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
-            DownloadColumn(binary_units=True),
-            TransferSpeedColumn(),
+            TextColumn("{task.fields[amount]}", markup=False),
+            TextColumn("{task.fields[rate]}", markup=False),
             TimeElapsedColumn(),
         )
-        self._bar = self._progress.add_task(printable(label), total=total)
+        self._of = f" of {format_bytes(total)}" if total is not None else ""
+        self._bar = self._progress.add_task(printable(label), total=total, amount="", rate="")
 
     def __enter__(self) -> ShowBytes:
         self._progress.start()
@@ -126,7 +124,10 @@ class _ByteBar:
 
     def show(self, done: int) -> None:
         """Move the bar."""
-        self._progress.update(self._bar, completed=done, refresh=True)
+        self._progress.update(self._bar, completed=done)
+        (task,) = self._progress.tasks
+        amount = f"{format_bytes(done)}{self._of}"
+        self._progress.update(self._bar, amount=amount, rate=format_rate(task.speed), refresh=True)
 
 
 def _progress(*columns: ProgressColumn) -> Progress:

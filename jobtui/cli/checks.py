@@ -12,6 +12,7 @@ from jobtui.cli.doctor import Finding, Level
 from jobtui.cli.streams import is_terminal
 from jobtui.engine.failures import StorageError, StoreError
 from jobtui.engine.profile import Profile
+from jobtui.formatting import format_bytes
 from jobtui.model import LinkState
 
 SMALLEST = (60, 15)
@@ -65,7 +66,7 @@ def data_directory(profile: Profile) -> Finding:
             Level.BAD, "data", f"{said} {problem}", "--data-dir or data_dir in the config names another"
         )
     free = shutil.disk_usage(place).free
-    room = f"{said}, {_size(free)} free"
+    room = f"{said}, {format_bytes(free)} free"
     if free < NO_SPACE:
         return Finding(Level.BAD, "data", room, "make room: a full disk takes no new jobs")
     if free < LITTLE_SPACE:
@@ -84,7 +85,7 @@ def host_directories(profile: Profile) -> Iterator[Finding]:
             yield Finding(Level.BAD, "host", f"{host}: {directory} {problem}", advice)
         else:
             free = shutil.disk_usage(_nearest(directory)).free
-            yield Finding(Level.OK, "host", f"{host}: {directory}, {_size(free)} free")
+            yield Finding(Level.OK, "host", f"{host}: {directory}, {format_bytes(free)} free")
 
 
 def owner(profile: Profile) -> Finding:
@@ -187,11 +188,3 @@ def _unwritable(place: Path) -> str:
             return ""
     except OSError as error:
         return f"can't be written: {error.strerror}"
-
-
-def _size(number: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if number < 1024:
-            return f"{number:.0f} {unit}"
-        number /= 1024
-    return f"{number:.1f} TiB"

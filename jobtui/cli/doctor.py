@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from jobtui.cli.asked import Examine
 from jobtui.cli.exits import Exit, UsageError
-from jobtui.cli.streams import Output, harmless
+from jobtui.cli.streams import Output
+from jobtui.formatting import printable_lines
 
 
 class Level(enum.StrEnum):
@@ -35,10 +36,10 @@ def doctor(asked: Examine) -> int:
     worst = Exit.DONE
     for finding in _findings(asked):
         output.write(
-            harmless(f"{finding.level:<4}  {finding.what:<9}  {' '.join(finding.said.split())}") + "\n"
+            printable_lines(f"{finding.level:<4}  {finding.what:<9}  {' '.join(finding.said.split())}") + "\n"
         )
         if finding.advice:
-            output.write(f"{'':17}{harmless(finding.advice)}\n")
+            output.write(f"{'':17}{printable_lines(finding.advice)}\n")
         output.flush()
         if finding.level is Level.BAD:
             worst = Exit.FAILED

@@ -10,10 +10,11 @@ from typing import TextIO
 from jobtui.cli.asked import HistoryCommand
 from jobtui.cli.exits import CommandError, Exit
 from jobtui.cli.profiles import profile_of, settings_of
-from jobtui.cli.streams import Output, complain, harmless
+from jobtui.cli.streams import Output, complain
 from jobtui.engine import looking_after
 from jobtui.engine.failures import StoreError, StoreLocked
 from jobtui.engine.profile import Profile
+from jobtui.formatting import printable_lines
 
 
 def history_command(asked: HistoryCommand) -> int:
@@ -62,7 +63,7 @@ def _is_there(profile: Profile) -> bool:
 
 def _tell(lines: tuple[str, ...]) -> None:
     output = Output()
-    output.write("".join(f"{harmless(line)}\n" for line in lines))
+    output.write("".join(f"{printable_lines(line)}\n" for line in lines))
     output.flush()
 
 

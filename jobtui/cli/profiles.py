@@ -10,9 +10,10 @@ from msgspec.structs import replace
 
 from jobtui.cli.asked import ConfigCommand, Place, Serve
 from jobtui.cli.exits import CommandError, UsageError
-from jobtui.cli.streams import harmless, is_terminal
+from jobtui.cli.streams import is_terminal
 from jobtui.config import Config, ConfigError, ProfileSettings, chosen_profile, read_config
 from jobtui.engine.profile import Profile
+from jobtui.formatting import printable_lines
 
 if TYPE_CHECKING:
     from jobtui.engine.clusters import ClusterSettings
@@ -92,7 +93,7 @@ def _with_password(cluster: ClusterSettings) -> ClusterSettings:
     from getpass import getpass
 
     try:
-        password = getpass(harmless(f"Password of {cluster.user} on {cluster.name}: "))
+        password = getpass(printable_lines(f"Password of {cluster.user} on {cluster.name}: "))
     except EOFError:
         raise UsageError("no password was given") from None
     return dataclasses.replace(cluster, password=Given(Secret(password)))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from jobtui.cli.exits import CommandError, UsageError
+from jobtui.formatting import printable_lines
 
 
 def secure_streams() -> None:
@@ -79,20 +80,10 @@ def complain(message: str) -> None:
     if sys.stderr is None:
         return
     try:
-        sys.stderr.write(f"{harmless(message)}\n")
+        sys.stderr.write(f"{printable_lines(message)}\n")
         sys.stderr.flush()
     except OSError:
         return
-
-
-def harmless(text: str) -> str:
-    """The text with all that a terminal could take as a command or as another direction made visible.
-
-    Line ends stay.
-    """
-    from jobtui.language.printable import printable
-
-    return "\n".join(map(printable, text.split("\n")))
 
 
 def stdin() -> BinaryIO:

@@ -11,6 +11,7 @@ import msgspec
 
 from jobtui.config import paths
 from jobtui.config.settings import Config
+from jobtui.suggest import did_you_mean
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -73,10 +74,8 @@ def chosen_profile(config: Config, name: str | None) -> str:
 
 def near_miss(word: str, known: Collection[str]) -> str:
     """'; did you mean 'local'?' for the known word nearest to `word`, "" where none is near."""
-    import difflib
-
-    closest = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean '{closest[0]}'?" if closest else ""
+    near = did_you_mean(word, known)
+    return f"; did you mean '{near}'?" if near else ""
 
 
 def _decoded(path: Path, raw: bytes) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from jobtui.engine.desk import Answer, Desk, Failure, Refused
 from jobtui.language.result import Result
 from jobtui.language.statements import ShowJob, ShowJobs, Statement
 from jobtui.model import Job, Status
+from jobtui.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from jobtui.history import History
@@ -51,9 +51,8 @@ def show(statement: Statement, typed: str, desk: Desk, spaces: Collection[str]) 
 
 def no_such_space(name: str, spaces: Collection[str]) -> str:
     """`Space 'nbaa' does not exist; did you mean 'nba'?`."""
-    same = [space for space in spaces if space.casefold() == name.casefold()]
-    near = same or difflib.get_close_matches(name, spaces, 1)
-    return f"Space '{name}' does not exist" + (f"; did you mean '{near[0]}'?" if near else "")
+    near = did_you_mean(name, spaces)
+    return f"Space '{name}' does not exist" + (f"; did you mean '{near}'?" if near else "")
 
 
 def stoppable(job: Job | None, job_id: int, history: History) -> Job:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, overload
 
-from jobtui.engine.wording import bytes_in_words, local_time
+from jobtui.formatting import format_bytes, format_local_time
 from jobtui.language.result import Result, Row
 from jobtui.model import Job, Task
 
@@ -57,9 +57,9 @@ def all_spaces(statement: str, looks: Iterable[SpaceLook]) -> Result:
         cells = (
             look.space.name,
             str(len(look.space.hosts)),
-            bytes_in_words(look.size),
-            bytes_in_words(look.memory),
-            bytes_in_words(look.pending),
+            format_bytes(look.size),
+            format_bytes(look.memory),
+            format_bytes(look.pending),
         )
         values = {
             "Name": look.space.name,
@@ -78,7 +78,7 @@ def all_hosts(statement: str, hosts: Iterable[Host]) -> Result:
     rows = []
     for host in hosts:
         status = "online" if host.up else "offline"
-        cells = (host.name, status, str(host.spaces), bytes_in_words(host.size), bytes_in_words(host.free))
+        cells = (host.name, status, str(host.spaces), format_bytes(host.size), format_bytes(host.free))
         values = {
             "Host": host.name,
             "Status": status,
@@ -121,7 +121,13 @@ class JobRows(Sequence[Row]):
 
 
 def _job_row(job: Job, id_column: str, command_column: str) -> Row:
-    cells = (str(job.id), job.label, job.status.value, local_time(job.start), local_time(job.stop))
+    cells = (
+        str(job.id),
+        job.label,
+        job.status.value,
+        format_local_time(job.start),
+        format_local_time(job.stop),
+    )
     values: dict[str, object] = {
         id_column: job.id,
         command_column: job.label,
@@ -146,7 +152,7 @@ def _job_row(job: Job, id_column: str, command_column: str) -> Row:
 
 def _task_row(job: Job, task: Task) -> Row:
     task_id = f"{job.id}-{task.number}"
-    cells = (task_id, task.host, task.status.value, local_time(task.start), local_time(task.stop))
+    cells = (task_id, task.host, task.status.value, format_local_time(task.start), format_local_time(task.stop))
     before, after = task.before, task.after
     values: dict[str, object] = {
         JOB[0]: task_id,

@@ -12,13 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from jobtui.formatting import printable
 from jobtui.language.forms import FORMS, STATUSES, Choice, Kind, Slot, Word
 from jobtui.language.grammar import Mark, Terminal, match, reach
 from jobtui.language.lexer import BAD, LETTER, NAME, NUMBER, STRING, Words, in_ascii
-from jobtui.language.near import distance, nearest
-from jobtui.language.printable import printable
 from jobtui.language.quote import quoted, typeable
 from jobtui.language.words import BLANKS, code_point, keyword
+from jobtui.suggest import did_you_mean
 
 _LONGEST: Final = 40
 _MOST_WORDS: Final = 12
@@ -160,8 +160,16 @@ def _lookalike(here: Situation) -> Remark | None:
 
 def _misspelt(here: Situation) -> Remark | None:
     """SHOW JBO"""
-    near = nearest(here.word.upper(), here.keywords)
+    word = here.word
+    near = did_you_mean(word, here.keywords) if len(word) > 1 and word.isascii() and word.isalpha() else None
     return None if near is None else Remark(f"did you mean {near}?", near)
+
+
+def _other_preposition(here: Situation) -> Remark | None:
+    """SHOW JOBS ON nba, SHOW JOBS FROM nba"""
+    if here.word.upper() not in ("ON", "OF", "FROM", "FOR") or "IN" not in here.keywords:
+        return None
+    return Remark("did you mean IN?", "IN")
 
 
 def _run_together(here: Situation) -> Remark | None:
@@ -192,7 +200,7 @@ def _one_word_before(here: Situation) -> Remark | None:
     if before is None:
         return None
     for word in _keywords(tuple(one for _, one in reach(here.words.kinds[:at]).expected)):
-        if word != before and distance(word, before) == 1:
+        if word != before and did_you_mean(before, [word]):
             near = _mended(here, at, at + 1, word)
             if near is not None:
                 return Remark(f"did you mean {near}?", near)
@@ -288,8 +296,9 @@ _ADVISERS: Final[tuple[Callable[[Situation], Remark | None], ...]] = (
     _name_as_string,
     _digits_of_another_kind,
     _lookalike,
-    _misspelt,
     _run_together,
+    _misspelt,
+    _other_preposition,
     _one_word_before,
     _left_out,
     _misplaced,

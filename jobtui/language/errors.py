@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from jobtui.language.printable import printable
+from jobtui.formatting import printable
 from jobtui.language.words import BYTE_ORDER_MARK
 
 _LINE_END: Final = re.compile("[\r\n]")

@@ -9,8 +9,8 @@ from typing import Final
 from jobtui.language.forms import FORMS, Form
 from jobtui.language.grammar import reach
 from jobtui.language.lexer import LETTER
-from jobtui.language.near import nearest
 from jobtui.language.words import keyword
+from jobtui.suggest import did_you_mean
 
 _WIDTH: Final = 80
 _INDENT: Final = "  "
@@ -38,7 +38,7 @@ def help_for(statement: str | None = None) -> str:
         return "\n\n".join(map(_at_length, forms))
     begun = next(filter(None, (_forms(words[:count]) for count in range(len(words) - 1, 0, -1))), ())
     holding = tuple(form for form in FORMS if _holds(form, words))
-    near = None if begun or holding else nearest(words[0].upper(), tuple({form.verb: 0 for form in FORMS}))
+    near = None if begun or holding else did_you_mean(words[0], dict.fromkeys(form.verb for form in FORMS))
     meant = f" Did you mean {near}?" if near else ""
     return f"No statement begins with these words.{meant} There are:\n\n{_table(begun or holding or FORMS)}"
 

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from msgspec.structs import replace
 
-from jobtui.language.printable import is_obeyed, printable
+from jobtui.formatting import is_control, printable
 from jobtui.language.result import Result, Row
 
 _PAGE: Final = 1000
@@ -214,4 +214,4 @@ def _json(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
     if text.isprintable():
         return text
-    return "".join(json.dumps(c)[1:-1] if is_obeyed(c) else c for c in text)
+    return "".join(json.dumps(c)[1:-1] if is_control(c) else c for c in text)

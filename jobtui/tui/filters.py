@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
-from difflib import get_close_matches
 
 import msgspec
 
 from jobtui.model import Status
+from jobtui.suggest import did_you_mean
 
 _ALIASES = {"command": "cmd", "s": "status"}
 _KINDS = ("status", "space", "host", "cmd", "since", "until")
@@ -96,8 +96,8 @@ class _Reading:
         if found:
             self._statuses[turned].update(found)
         elif word:
-            near = get_close_matches(word, Status, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(Status)}"
+            near = did_you_mean(word, Status)
+            hint = f"did you mean {near}?" if near else f"there is {', '.join(Status)}"
             self._problems.append(f"no status {word}: {hint}")
 
     def _time(self, turned: bool, kind: str, value: str) -> None:
@@ -128,9 +128,9 @@ class _Reading:
 
 
 def _unknown(kind: str) -> str:
-    near = get_close_matches(kind, (*_KINDS, *_ALIASES), n=1)
+    near = did_you_mean(kind, (*_KINDS, *_ALIASES))
     shown = kind if len(kind) <= _LONGEST_KIND else kind[: _LONGEST_KIND - 1] + "…"
-    return f"no filter {shown}:" + (f"; did you mean {near[0]}:?" if near else '; "…" finds it')
+    return f"no filter {shown}:" + (f"; did you mean {near}:?" if near else '; "…" finds it')
 
 
 def _moment(value: str, now: datetime) -> datetime | None:

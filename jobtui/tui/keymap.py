@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import unicodedata
 from collections.abc import Iterator, Mapping
 
@@ -10,6 +9,7 @@ import msgspec
 from textual._keyboard_protocol import FUNCTIONAL_KEYS
 from textual.keys import Keys, _character_to_key
 
+from jobtui.suggest import did_you_mean
 from jobtui.tui.commands import BY_ID, CHAINS, COMMANDS, Command, Where, commands
 
 # how a key is called in the key line and the help
@@ -60,8 +60,8 @@ def keymap(wanted: Mapping[str, str]) -> Keymap:
     problems: list[str] = []
     for command_id, keys in wanted.items():
         if command_id not in BY_ID:
-            near = difflib.get_close_matches(command_id, BY_ID, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            near = did_you_mean(command_id, BY_ID)
+            hint = f"; did you mean {near}?" if near else ""
             problems.append(f"keymap: there is no command {command_id}{hint}")
             continue
         normal = [_normal(key) for key in keys.split(",") if key.strip()]
@@ -131,8 +131,8 @@ def _meant(key: str) -> str:
     *modifiers, name = key.split("+")
     if modifiers == ["shift"] and len(name) == 1:
         return f"; did you mean {name.upper()}?"
-    near = difflib.get_close_matches(name, _named(), n=1)
-    return f"; did you mean {'+'.join((*modifiers, near[0]))}?" if near else ""
+    near = did_you_mean(name, sorted(_named()))
+    return f"; did you mean {'+'.join((*modifiers, near))}?" if near else ""
 
 
 def _clashes(trial: Keymap) -> Iterator[tuple[str, str, str]]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Iterator
 
+from jobtui.formatting import single_cells
 from jobtui.model import Status
-from jobtui.tui.text import breaks, clean, fit, width_of
+from jobtui.tui.text import breaks, fit, width_of
 
 
 class Ink(enum.StrEnum):
@@ -57,7 +58,7 @@ Line = tuple[Piece, ...]
 
 def plain(line: Iterable[Piece]) -> str:
     """The line's text alone, cleaned."""
-    return "".join(clean(text) for text, _ in line)
+    return "".join(single_cells(text) for text, _ in line)
 
 
 def line_width(line: Iterable[Piece]) -> int:
@@ -85,7 +86,7 @@ def wrapped(line: Line, width: int, hang: int = 0) -> list[Line]:
     `hang` blanks."""
     if line_width(line) <= width:
         return [line]
-    pieces = [(clean(text), ink) for text, ink in line]
+    pieces = [(single_cells(text), ink) for text, ink in line]
     hang = min(hang, width // 2)
     spans = breaks("".join(text for text, _ in pieces), max(1, width), max(1, width - hang))
     pad: Line = ((" " * hang, Ink.PLAIN),) if hang else ()

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
-from jobtui.tui.text import clean
+from jobtui.formatting import single_cells
 
 # terminals drop longer clipboard texts without a word
 _MOST_COPIED = 74_994
@@ -29,7 +29,7 @@ def fits_clipboard(text: str) -> bool:
 
 def notice_sequence(text: str, environ: Mapping[str, str] = os.environ) -> str:
     """The escape sequence that has the terminal show a notice of its own."""
-    return through(f"\x1b]9;{clean(text)[:200]}\x07", environ)
+    return through(f"\x1b]9;{single_cells(text)[:200]}\x07", environ)
 
 
 def through(sequence: str, environ: Mapping[str, str] = os.environ) -> str:

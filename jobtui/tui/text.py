@@ -1,38 +1,20 @@
-"""Foreign text made fit to be shown: nothing in it can act on the terminal, and it takes the cells it is given.
-
-A space's name, a host's error and what a person pasted may hold anything. `clean` turns each character that
-would act on a terminal, or reorder or hide its neighbours, into one that only stands for it.
-"""
+"""Text fitted into terminal cells: padded, cut and wrapped, and harmless whatever it holds."""
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator
-from functools import lru_cache
 from itertools import islice
 
 from rich.cells import cell_len, set_cell_size
 
-# A base character carries a few marks in any living script; thousands of them are an attack on the line above.
-_MOST_MARKS = 4
-# bars, glyphs and names come again and again
-_SHORT = 80
-_STAND_IN = "\N{REPLACEMENT CHARACTER}"
-_BLANKS = frozenset("\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{FIGURE SPACE}")
-
-
-def clean(text: str) -> str:
-    """The text on one line, with every control, format and other unprintable character made visible."""
-    if text.isascii():
-        return text if text.isprintable() else "".join(map(_visible, text))
-    return _clean_short(text) if len(text) <= _SHORT else _clean_wide(text)
+from jobtui.formatting import MOST_MARKS, single_cells
 
 
 def fit(text: str, width: int, right: bool = False) -> str:
     """The cleaned text in exactly `width` cells: padded, or cut with an ellipsis."""
     if width <= 0:
         return ""
-    text = clean(text if len(text) <= 8 * width else text[: 8 * width] + "…")
+    text = single_cells(text if len(text) <= 8 * width else text[: 8 * width] + "…")
     size = len(text) if text.isascii() else cell_len(text)
     if size > width:
         return set_cell_size(text, width - 1) + "…"
@@ -43,7 +25,7 @@ def fit_host(name: str, width: int, right: bool = False) -> str:
     """As `fit`; but of a path that is too long the end is kept: what tells it from others stands there."""
     if "/" not in name or width_of(name) <= width:
         return fit(name, width, right)
-    kept = clean(name[-8 * width :])
+    kept = single_cells(name[-8 * width :])
     while kept and cell_len(kept) > width - 1:
         kept = kept[1:]
     slash = kept.find("/")
@@ -54,7 +36,7 @@ def fit_host(name: str, width: int, right: bool = False) -> str:
 
 def width_of(text: str) -> int:
     """How many cells the text takes once it is cleaned."""
-    return len(text) if text.isascii() else cell_len(clean(text))
+    return len(text) if text.isascii() else cell_len(single_cells(text))
 
 
 def wrap(text: str, width: int, most: int = 20) -> list[str]:
@@ -66,7 +48,7 @@ def wrap(text: str, width: int, most: int = 20) -> list[str]:
     room = width * (most + 1)
     lines: list[str] = []
     for paragraph in text[: 8 * room].splitlines() or [""]:
-        lines.extend(_wrap_line(clean(paragraph), width, most))
+        lines.extend(_wrap_line(single_cells(paragraph), width, most))
         if len(lines) > most:
             last = lines[most - 1]
             return [*lines[: most - 1], f"{last} …" if cell_len(last) + 2 <= width else fit(f"{last}……", width)]
@@ -85,7 +67,7 @@ def breaks(text: str, first: int, rest: int) -> Iterator[tuple[int, int]]:
     start, width = 0, first
     while True:
         # no more characters than cells fit, but for marks, which take none
-        head = text[start : start + (1 + _MOST_MARKS) * (width + 1)]
+        head = text[start : start + (1 + MOST_MARKS) * (width + 1)]
         if cell_len(head) <= width:
             break
         kept = set_cell_size(head, width).rstrip("\0")
@@ -99,35 +81,3 @@ def breaks(text: str, first: int, rest: int) -> Iterator[tuple[int, int]]:
             start += 1
         width = rest
     yield start, len(text)
-
-
-@lru_cache(maxsize=4096)
-def _visible(character: str) -> str:
-    if character.isprintable():
-        return character
-    code = ord(character)
-    if code < 0x20:
-        return chr(0x2400 + code)
-    if code == 0x7F:
-        return "\N{SYMBOL FOR DELETE}"
-    return " " if character in _BLANKS else _STAND_IN
-
-
-@lru_cache(maxsize=4096)
-def _clean_short(text: str) -> str:
-    return _clean_wide(text)
-
-
-def _clean_wide(text: str) -> str:
-    shown: list[str] = []
-    marks = 0
-    for character in text:
-        if unicodedata.category(character)[0] == "M":
-            marks += 1
-            # a variation selector changes a glyph's width in some terminals and not in others
-            if marks <= _MOST_MARKS and not 0xFE00 <= ord(character) <= 0xFE0F:
-                shown.append(character)
-            continue
-        marks = 0
-        shown.append(_visible(character))
-    return "".join(shown)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from textual.theme import Theme
 
+from jobtui.suggest import did_you_mean
+
 
 def _scrollbars(ground: str, bar: str, held: str) -> dict[str, str]:
     return {
@@ -133,10 +135,8 @@ def theme_trouble(wanted: str) -> str:
     names = [theme.name for theme in THEMES]
     if not wanted or wanted in names:
         return ""
-    import difflib
-
-    near = difflib.get_close_matches(wanted, names, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(names)}"
+    near = did_you_mean(wanted, names)
+    hint = f"did you mean '{near}'?" if near else f"there are {', '.join(names)}"
     return f"there is no theme '{wanted}'; {hint}"
 
 

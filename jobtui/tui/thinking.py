@@ -6,11 +6,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from jobtui.formatting import single_cells
 from jobtui.language.complete import Completion, Names, complete
 from jobtui.language.highlight import highlight
 from jobtui.language.problem import problem
 from jobtui.tui.lines import Ink, Line, cut
-from jobtui.tui.text import clean, width_of
+from jobtui.tui.text import width_of
 from jobtui.tui.words import expected_here
 
 _INKS = {
@@ -77,7 +78,7 @@ def remark(thought: Thought, text: str, column_of: Callable[[int], int | None], 
     if column is None:
         return ((f"  {wrong.message}", Ink.WARNING),)
     carets = "^" * max(1, width_of(text[wrong.start : wrong.end].split("\n")[0]))
-    message = clean(wrong.message)
+    message = single_cells(wrong.message)
     hint = _HINT.search(message)
     if hint is not None and column + len(carets) + 1 + width_of(message) > width:
         # all of it comes with the answer; of one line the near miss is worth most

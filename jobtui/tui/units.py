@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from jobtui.engine.wording import bytes_in_words, local_time
+from jobtui.formatting import format_bytes, format_local_time, format_rate
 
 
 def size(count: int | float | None) -> str:
     """Bytes as everywhere (`1.2 GiB`); "–" where it is unknown."""
-    return bytes_in_words(count) or "–"
+    return format_bytes(count, unknown="–")
 
 
 def rate(bytes_a_second: float | None) -> str:
     """`88 MiB/s`, or "" where it is unknown."""
-    return "" if bytes_a_second is None else f"{size(bytes_a_second)}/s"
+    return format_rate(bytes_a_second)
 
 
 def duration(seconds: float | None) -> str:
@@ -47,7 +47,7 @@ def left(seconds: float) -> str:
 
 def moment(at: datetime | None) -> str:
     """A moment in local time, `12/17/19 17:21:30`; blank where there is none yet."""
-    return local_time(at)
+    return format_local_time(at)
 
 
 def clock(at: datetime) -> str:

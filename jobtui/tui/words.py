@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
+
+from jobtui.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from jobtui.engine.desk import Answer
@@ -33,8 +34,8 @@ def expected_here(text: str, at: int, message: str) -> str:
     if at != len(text) - len(text.lstrip()) or not message.startswith(_EXPECTED):
         return message
     said = f"expected help, quit, {message.removeprefix(_EXPECTED)}"
-    near = get_close_matches(word[:20].lower().rstrip(";"), _WORDS, n=1)
-    return f"{said}; did you mean {near[0]}?" if near and "did you mean" not in said else said
+    near = did_you_mean(word[:20].rstrip(";"), _WORDS)
+    return f"{said}; did you mean {near}?" if near and "did you mean" not in said else said
 
 
 def with_local_words(text: str, answer: Answer) -> Answer:

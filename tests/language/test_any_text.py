@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jobtui.formatting import is_control
 from jobtui.language import StatementError, parse, unparse
 from jobtui.language.complete import complete
 from jobtui.language.highlight import highlight
-from jobtui.language.printable import is_obeyed
 from jobtui.language.problem import problem
 from jobtui.language.statements import (
     CreateSpace,
@@ -33,7 +33,7 @@ def answered(text: str) -> None:
         assert min(outcome.line, outcome.column) >= 1
         printed = str(outcome)
         assert printed.count("\n") == 1
-        assert not any(is_obeyed(c) for c in printed if c != "\n")
+        assert not any(is_control(c) for c in printed if c != "\n")
     else:
         assert [parse(text[slice(*one.span)]) for one in outcome] == [[one] for one in outcome]
         assert parse("; ".join(map(unparse, outcome))) == outcome

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from jobtui.formatting import is_control
 from jobtui.language import StatementError, line_and_column, parse
-from jobtui.language.printable import is_obeyed
 from jobtui.language.tables import cells
 
 
@@ -258,8 +258,8 @@ def test_nothing_of_a_text_reaches_a_terminal_as_anything_but_text(text: str) ->
     error = refusal(text)
     printed = str(error)
     assert printed.count("\n") == 1
-    assert not any(map(is_obeyed, error.message))
-    assert not any(is_obeyed(character) for character in printed if character != "\n")
+    assert not any(map(is_control, error.message))
+    assert not any(is_control(character) for character in printed if character != "\n")
     printed.encode("utf-8")
 
 

@@ -11,7 +11,7 @@ from typing import overload
 
 import pytest
 
-from jobtui.language.printable import is_obeyed
+from jobtui.formatting import is_control
 from jobtui.language.result import Result, Row
 from jobtui.language.tables import box, box_lines, cells, csv, jsonl, to_json
 
@@ -144,7 +144,7 @@ def test_the_box_stays_straight_and_harmless_whatever_a_cell_holds(text: str) ->
     lines = printed.split("\n")
     assert len(lines) == 7
     assert len({cells(line) for line in lines}) == 1
-    assert not any(is_obeyed(character) for line in lines for character in line)
+    assert not any(is_control(character) for line in lines for character in line)
     printed.encode("utf-8")
 
 
@@ -259,7 +259,7 @@ def test_csv_of_no_rows_is_its_header() -> None:
 def test_programs_read_foreign_text_back_and_terminals_do_not_obey_it(text: str) -> None:
     given = result(["Name", "Status"], [text, text])
     for printed in (to_json([given]), jsonl([given]), csv(given)):
-        assert not any(is_obeyed(character) for line in printed.split("\n") for character in line)
+        assert not any(is_control(character) for line in printed.split("\n") for character in line)
         printed.encode("utf-8")
     assert json.loads(to_json([given]))[0]["rows"] == [{"Name": text, "Status": text}]
     assert json.loads(jsonl([given]))["Name"] == text

@@ -1,7 +1,8 @@
 import pytest
 from rich.cells import cell_len
 
-from jobtui.tui.text import clean, fit, fit_host, width_of, wrap
+from jobtui.formatting import single_cells
+from jobtui.tui.text import fit, fit_host, width_of, wrap
 
 HOSTILE = [
     "[/nope]",
@@ -21,7 +22,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_cleaned_text_holds_nothing_that_a_terminal_acts_on(text: str) -> None:
-    shown = clean(text)
+    shown = single_cells(text)
     assert all(character.isprintable() for character in shown)
     assert "\n" not in shown
     shown.encode()
@@ -36,15 +37,15 @@ def test_a_fitted_text_takes_exactly_its_cells(text: str, width: int) -> None:
 
 def test_plain_text_stays_as_it_is() -> None:
     for text in ("flush nba", "été", "हिन्दी", "图谱", "Ελλάδα", "[b]not bold[/b]"):
-        assert clean(text) == text
+        assert single_cells(text) == text
 
 
 def test_a_control_character_is_shown_by_its_sign() -> None:
-    assert clean("a\x1bb\x00\x7f") == "a␛b␀␡"
+    assert single_cells("a\x1bb\x00\x7f") == "a␛b␀␡"
 
 
 def test_a_pile_of_marks_is_cut_to_a_few() -> None:
-    assert len(clean("e" + "\u0301" * 10_000)) == 5
+    assert len(single_cells("e" + "\u0301" * 10_000)) == 5
 
 
 @pytest.mark.parametrize("text", HOSTILE)

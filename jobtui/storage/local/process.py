@@ -16,8 +16,8 @@ from pathlib import Path
 
 import msgspec
 
+from jobtui.formatting import printable_line
 from jobtui.storage.local import protocol as p
-from jobtui.storage.local.reasons import one_line
 
 START_SECONDS = 30.0
 LONGEST_LINE = 4 * p.LONGEST_PAIR
@@ -158,7 +158,7 @@ class Life:
             self._garbled(line)
             return
         if isinstance(answer.word, p.Remark):
-            self._notice(f"{self._name}: {one_line(answer.word.text)}")
+            self._notice(f"{self._name}: {printable_line(answer.word.text)}")
             return
         pending = self._pending.get(answer.number)
         if pending is None or pending.word.done():
@@ -172,12 +172,12 @@ class Life:
     def _garbled(self, line: bytes) -> None:
         self._garbage += 1
         if self._garbage <= _REMARKS:
-            text = one_line(line[:400].decode("utf-8", "replace"), 80)
+            text = printable_line(line[:400].decode("utf-8", "replace"), 80)
             self._notice(f"{self._name}: its process wrote a line that is no message, passed over: {text!r}")
 
     async def _keep_words(self, stderr: asyncio.StreamReader) -> None:
         async for line in _lines(stderr):
-            words = one_line(line[:4000].decode("utf-8", "replace"))
+            words = printable_line(line[:4000].decode("utf-8", "replace"))
             if words:
                 self._last_words.append(words)
 

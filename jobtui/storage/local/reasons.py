@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import errno
 import re
-import unicodedata
 
 import msgspec
 
+from jobtui.formatting import format_bytes, printable_line
 from jobtui.storage.base import Code
 
 
@@ -76,7 +76,7 @@ def code_of(words: str) -> Code:
 def rocksdb_trouble(words: str, where: str, room: Room | None = None) -> Trouble:
     """What RocksDB said, as a Trouble: the plain reason, the directory, the numbers, and its own words."""
     code = code_of(words)
-    return Trouble(code, f"{_plain(code, where, room)} (RocksDB: {one_line(words)})")
+    return Trouble(code, f"{_plain(code, where, room)} (RocksDB: {printable_line(words)})")
 
 
 def system_trouble(error: OSError, where: str, room: Room | None = None) -> Trouble:
@@ -86,7 +86,7 @@ def system_trouble(error: OSError, where: str, room: Room | None = None) -> Trou
         words, number = words[: told.start()].strip(), int(told[1])
     code = _ERRNO.get(number or 0, Code.IO)
     plain = "it is not there" if code is Code.MISSING else None
-    return Trouble(code, f"{_plain(code, where, room, plain)} ({one_line(words)})")
+    return Trouble(code, f"{_plain(code, where, room, plain)} ({printable_line(words)})")
 
 
 def full(where: str, needed: int, free: int) -> Trouble:
@@ -101,32 +101,11 @@ def gone(where: str, what: str) -> Trouble:
     return Trouble(Code.MISSING, f"{where}: {what}")
 
 
-def size_text(size: int) -> str:
-    """Bytes as a person reads them: `17 B`, `1.5 MiB`."""
-    if size < 1024:
-        return f"{size} B"
-    value = float(size)
-    for unit in ("KiB", "MiB", "GiB"):
-        value /= 1024
-        if value < 1024:
-            return f"{value:.1f} {unit}"
-    return f"{value / 1024:.1f} TiB"
-
-
-def one_line(text: str, longest: int = 400) -> str:
-    """Foreign text as one printable line of bounded length: no control, no terminal escape."""
-    clean = "".join(
-        char if not unicodedata.category(char).startswith("C") else " " for char in text[: 4 * longest]
-    )
-    line = " ".join(clean.split())
-    return line if len(line) <= longest else line[: longest - 1] + "…"
-
-
 def _plain(code: Code, where: str, room: Room | None, plain: str | None = None) -> str:
     text = f"{where}: {plain or _PLAIN[code]}"
     if code is Code.DISK_FULL and room is not None:
         numbers = [
-            f"{size_text(size)} {word}"
+            f"{format_bytes(size)} {word}"
             for size, word in ((room.needed, "needed"), (room.free, "free"))
             if size is not None
         ]

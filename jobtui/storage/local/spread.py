@@ -6,9 +6,9 @@ import heapq
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 
+from jobtui.formatting import format_bytes
 from jobtui.storage.base import Pair
 from jobtui.storage.local.protocol import LONGEST_PAIR
-from jobtui.storage.local.reasons import size_text
 
 BATCH_BYTES = 2 << 20  # of all hosts together: some ten milliseconds of the loop's time
 PAIR_BYTES = 64  # what a pair costs beside its bytes
@@ -28,7 +28,7 @@ def batches(pairs: Sequence[Pair], hosts: Sequence[str]) -> Iterator[dict[str, l
         length = len(key) + (len(value) if value else 0)
         if length > LONGEST_PAIR:
             raise ValueError(
-                f"a pair of {size_text(length)} is too long: {size_text(LONGEST_PAIR)} are the most"
+                f"a pair of {format_bytes(length)} is too long: {format_bytes(LONGEST_PAIR)} are the most"
             )
         size += length + PAIR_BYTES
         if size >= BATCH_BYTES:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from jobtui.formatting import single_cells
 from jobtui.model import Event, EventKind, Job, Origin
 from jobtui.tui import units
 from jobtui.tui.lines import STATUS_INK, Ink, Line
-from jobtui.tui.text import clean, wrap
+from jobtui.tui.text import wrap
 
 
 def events(job: Job, recovered_as: Sequence[int], width: int) -> list[Line]:
@@ -40,7 +41,7 @@ def _day(job: Job) -> Line:
 def _event(event: Event, hosts: dict[int, str], width: int) -> list[Line]:
     what, ink = _words(event, hosts)
     head = f" {units.clock(event.at)}  "
-    texts = wrap(f"{clean(what)}: {event.reason}" if event.reason else what, width - len(head) - 1)
+    texts = wrap(f"{single_cells(what)}: {event.reason}" if event.reason else what, width - len(head) - 1)
     return [((head if row == 0 else " " * len(head), Ink.MUTED), (text, ink)) for row, text in enumerate(texts)]
 
 

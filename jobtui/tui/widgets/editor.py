@@ -13,7 +13,8 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.widgets import TextArea
 
-from jobtui.tui.text import clean, width_of
+from jobtui.formatting import single_cells
+from jobtui.tui.text import width_of
 from jobtui.tui.thinking import Tint
 from jobtui.tui.widgets.inked import ink_of
 
@@ -133,5 +134,5 @@ class Editor(TextArea, inherit_bindings=False):
 
 
 def _shown(character: str) -> str:
-    shown = clean(character)
+    shown = single_cells(character)
     return shown if len(shown) == 1 else "\N{DOTTED CIRCLE}"

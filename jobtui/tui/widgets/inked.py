@@ -14,8 +14,8 @@ from textual.geometry import Size
 from textual.strip import Strip
 from textual.widget import Widget
 
+from jobtui.formatting import single_cells
 from jobtui.tui.lines import Ink, Line, Piece, cut, line_width
-from jobtui.tui.text import clean
 from jobtui.tui.widgets.plain_cache import PlainCache
 
 
@@ -47,9 +47,9 @@ class Inked(Widget):
         for text, ink in line:
             style = ground if ink is Ink.PLAIN else ground + self.ink(ink)
             if found and found[-1].style is style:
-                found[-1] = Segment(found[-1].text + clean(text), style)
+                found[-1] = Segment(found[-1].text + single_cells(text), style)
             else:
-                found.append(Segment(clean(text), style))
+                found.append(Segment(single_cells(text), style))
         return found
 
     def strip(self, line: Line, width: int, ground: Style) -> Strip:

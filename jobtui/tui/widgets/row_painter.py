@@ -9,8 +9,9 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
+from jobtui.formatting import single_cells
 from jobtui.tui.lines import Ink, Line, line_width
-from jobtui.tui.text import clean, fit, fit_host, width_of
+from jobtui.tui.text import fit, fit_host, width_of
 from jobtui.tui.widgets.columns import GAP, Placed
 
 # cells before the first column: the mark and a blank
@@ -41,7 +42,7 @@ class RowPainter:
         """One row in exactly `width` cells; `gutter` is one cell wide."""
         segments: list[Segment] = []
         for text, ink in gutter:
-            _put(segments, clean(text), self._over(ground, ink))
+            _put(segments, single_cells(text), self._over(ground, ink))
         _put(segments, " " * (GUTTER - 1), ground)
         for number, (place, cell) in enumerate(zip(placed, cells, strict=True)):
             if number:
@@ -56,7 +57,7 @@ class RowPainter:
         _put(segments, " " * GUTTER, ground)
         for place in placed:
             column = place.column
-            label = clean(column.label)
+            label = single_cells(column.label)
             if sorting is not None and sorting.key == column.key:
                 label = fit(label, max(1, min(width_of(label), place.width - 1))).rstrip()
                 label += "▼" if sorting.descending else "▲"

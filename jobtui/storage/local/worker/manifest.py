@@ -15,8 +15,9 @@ from pathlib import Path
 
 import msgspec
 
+from jobtui.formatting import format_bytes
 from jobtui.storage.base import Code
-from jobtui.storage.local.reasons import Trouble, gone, size_text
+from jobtui.storage.local.reasons import Trouble, gone
 from jobtui.storage.local.worker.disk import table_files
 
 _SHOWN = 5
@@ -128,7 +129,7 @@ class Watch:
     def _list(self, files: set[str]) -> str:
         size = sum((self._database / name).stat().st_size for name in files)
         shown = ", ".join(sorted(files)[:_SHOWN]) + (", …" if len(files) > _SHOWN else "")
-        return f"{len(files)} ({shown}; {size_text(size)})"
+        return f"{len(files)} ({shown}; {format_bytes(size)})"
 
     def _read(self) -> Note | None:
         try:

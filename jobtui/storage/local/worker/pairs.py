@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from rocksdict import ReadOptions, WriteBatch, WriteOptions
 
+from jobtui.formatting import format_bytes
 from jobtui.storage.base import Code
 from jobtui.storage.local.protocol import LONGEST_PAIR, Pairs
-from jobtui.storage.local.reasons import Trouble, size_text
+from jobtui.storage.local.reasons import Trouble
 from jobtui.storage.local.worker.database import Cursor, Database, Opened
 
 BATCH_PAIRS = 4096
@@ -85,7 +86,7 @@ def _read(opened: Opened, cursor: Cursor) -> tuple[list[tuple[bytes, bytes]], bo
         if not isinstance(key, bytes) or not isinstance(value, bytes):
             raise Trouble(Code.UNSUPPORTED, "its keys are no plain bytes but rocksdict's own encoding")
         if len(key) + len(value) > LONGEST_PAIR:
-            raise Trouble(Code.UNSUPPORTED, f"a value of {size_text(len(value))} is too long to be dumped")
+            raise Trouble(Code.UNSUPPORTED, f"a value of {format_bytes(len(value))} is too long to be dumped")
         pairs.append((key, value))
         size += len(key) + len(value)
         iterator.next()

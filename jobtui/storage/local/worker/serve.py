@@ -14,10 +14,11 @@ from typing import BinaryIO
 
 import msgspec
 
+from jobtui.formatting import printable_line
 from jobtui.model import Stats
 from jobtui.storage.base import Code, Report
 from jobtui.storage.local import protocol as p
-from jobtui.storage.local.reasons import Trouble, one_line
+from jobtui.storage.local.reasons import Trouble
 from jobtui.storage.local.worker import operations, pairs
 from jobtui.storage.local.worker.database import Database, Keeper
 from jobtui.storage.local.worker.halt import Halt
@@ -51,7 +52,7 @@ class Server:
             try:
                 ask = decoder.decode(line)
             except (msgspec.DecodeError, msgspec.ValidationError) as error:
-                self._say(0, p.Remark(f"an order could not be read: {one_line(str(error))}"))
+                self._say(0, p.Remark(f"an order could not be read: {printable_line(str(error))}"))
                 continue
             match ask.order:
                 case p.Stop(target):
@@ -73,7 +74,7 @@ class Server:
         except Trouble as trouble:
             word = p.Failed(trouble.code, trouble.reason)
         except Exception as error:  # whatever it is, the one who waits is told
-            word = p.Failed(Code.IO, one_line(f"{type(error).__name__}: {error}"))
+            word = p.Failed(Code.IO, printable_line(f"{type(error).__name__}: {error}"))
         self._say(ask.number, word)
         self._halts.pop(ask.number, None)
 

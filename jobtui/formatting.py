@@ -1,0 +1,130 @@
+"""Values as text, the same on the screen, in a result, on stderr and in a log.
+
+Also untrusted text made printable: the name of a space, the error of a host or a mistyped statement can hold
+anything, and nothing in it may move a cursor, reverse a line or end one.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import datetime
+from functools import lru_cache
+from typing import Final
+
+_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+
+_ESCAPES: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+_CONTROL_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+_STAND_IN: Final = "\N{REPLACEMENT CHARACTER}"
+_BLANKS: Final = frozenset("\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{FIGURE SPACE}")
+# A base character carries a few marks in any living script; thousands of them are an attack on the line above.
+MOST_MARKS: Final = 4
+_CACHED_LENGTH: Final = 80  # glyphs, labels and names are shown again and again
+
+
+def format_bytes(count: int | float | None, unknown: str = "") -> str:
+    """Return a size in three significant digits without trailing zeros: `0 B`, `612 MiB`, `1.2 GiB`.
+
+    Args:
+        count: The bytes, None if they are not known.
+        unknown: The text for None.
+    """
+    if count is None:
+        return unknown
+    sign, value = ("-", -count) if count < 0 else ("", count)
+    step = 0
+    while value >= 999.5 and step < len(_UNITS) - 1:
+        value /= 1024
+        step += 1
+    digits = 0 if step == 0 or value >= 99.95 else 1 if value >= 9.995 else 2
+    text = f"{value:.{digits}f}"
+    return f"{sign}{text.rstrip('0').rstrip('.') if '.' in text else text} {_UNITS[step]}"
+
+
+def format_rate(bytes_per_second: float | None, unknown: str = "") -> str:
+    """Return a rate as `88 MiB/s`, or `unknown` for None."""
+    return unknown if bytes_per_second is None else f"{format_bytes(bytes_per_second)}/s"
+
+
+def format_local_time(moment: datetime | None) -> str:
+    """Return a moment in local time, `12/17/19 17:21:30`, or "" for None."""
+    return "" if moment is None else moment.astimezone().strftime("%m/%d/%y %H:%M:%S")
+
+
+def printable(text: str) -> str:
+    """Return `text` with control, format (zero-width, bidi) and line-breaking characters as visible escapes.
+
+    The result holds no lone surrogate, so that it can be written to any UTF-8 stream.
+    """
+    if text.isprintable():
+        return text
+    return "".join(map(_escaped, text))
+
+
+def printable_lines(text: str) -> str:
+    """Return `text` as `printable` does, with its line feeds kept."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def printable_line(text: str, limit: int = 400) -> str:
+    """Return `text` as one printable line of at most `limit` characters, with single blanks between words."""
+    line = printable(" ".join(text[: 4 * limit].split()))
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def single_cells(text: str) -> str:
+    """Return `text` on one line with each character that must not reach a terminal replaced by one other.
+
+    For screens, where an escape would move everything behind it: controls become their pictures (␛), other
+    unprintable characters U+FFFD; combining marks are limited to four in a row.
+    """
+    if text.isascii():
+        return text if text.isprintable() else "".join(map(_stand_in, text))
+    return _cached_single_cells(text) if len(text) <= _CACHED_LENGTH else _single_cells(text)
+
+
+def is_control(character: str) -> bool:
+    """Return whether a terminal or a text layout may act on `character` instead of showing it."""
+    return not character.isprintable() and unicodedata.category(character) in _CONTROL_CATEGORIES
+
+
+def _escaped(character: str) -> str:
+    if not is_control(character):
+        return character
+    number = ord(character)
+    if number < 0x100:
+        return _ESCAPES.get(character, f"\\x{number:02x}")
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+
+
+@lru_cache(maxsize=4096)
+def _stand_in(character: str) -> str:
+    if character.isprintable():
+        return character
+    number = ord(character)
+    if number < 0x20:
+        return chr(0x2400 + number)
+    if number == 0x7F:
+        return "\N{SYMBOL FOR DELETE}"
+    return " " if character in _BLANKS else _STAND_IN
+
+
+@lru_cache(maxsize=4096)
+def _cached_single_cells(text: str) -> str:
+    return _single_cells(text)
+
+
+def _single_cells(text: str) -> str:
+    shown: list[str] = []
+    marks = 0
+    for character in text:
+        if unicodedata.category(character)[0] == "M":
+            marks += 1
+            # a variation selector changes a glyph's width in some terminals and not in others
+            if marks <= MOST_MARKS and not 0xFE00 <= ord(character) <= 0xFE0F:
+                shown.append(character)
+            continue
+        marks = 0
+        shown.append(_stand_in(character))
+    return "".join(shown)

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import pytest
+
+from jobtui.formatting import (
+    format_bytes,
+    format_rate,
+    is_control,
+    printable,
+    printable_line,
+    printable_lines,
+    single_cells,
+)
+
+
+class TestFormatBytes:
+    @pytest.mark.parametrize(
+        ("count", "text"),
+        [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "0.98 KiB"),
+            (1024, "1 KiB"),
+            (1536, "1.5 KiB"),
+            (3 << 19, "1.5 MiB"),
+            (612 << 20, "612 MiB"),
+            (1_288_490_189, "1.2 GiB"),
+            (1023 << 20, "1 GiB"),
+            (5 << 40, "5 TiB"),
+            (1 << 70, "1024 EiB"),
+            (-1536, "-1.5 KiB"),
+            (9.999 * 1024, "10 KiB"),
+        ],
+    )
+    def test_three_digits_and_no_trailing_zeros(self, count: float, text: str) -> None:
+        assert format_bytes(count) == text
+
+    def test_never_more_than_three_digits(self) -> None:
+        for exponent in range(600):
+            number, _ = format_bytes(1.07**exponent).split()
+            assert len(number.replace(".", "").lstrip("0")) <= 3
+
+    def test_unknown_is_what_the_caller_says(self) -> None:
+        assert (format_bytes(None), format_bytes(None, unknown="–")) == ("", "–")
+        assert (format_rate(None), format_rate(88 << 20)) == ("", "88 MiB/s")
+
+
+class TestPrintable:
+    @pytest.mark.parametrize(
+        ("text", "shown"),
+        [
+            ("plain [b]text[/b] 图谱", "plain [b]text[/b] 图谱"),
+            ("a\x1b[2Jb", r"a\x1b[2Jb"),
+            ("a\nb\tc\r", r"a\nb\tc\r"),
+            ("\u202eabc\u200b", r"\u202eabc\u200b"),
+            ("\ud800", r"\ud800"),
+            ("\U000e0001", r"\U000e0001"),
+            ("\u2028", r"\u2028"),
+        ],
+    )
+    def test_controls_become_visible_escapes(self, text: str, shown: str) -> None:
+        assert printable(text) == shown
+
+    def test_no_character_that_a_terminal_obeys_remains(self) -> None:
+        every = "".join(map(chr, range(0x110000)))
+        assert not any(map(is_control, printable(every)))
+
+    def test_lines_are_kept_on_request(self) -> None:
+        assert printable_lines("a\x07\nb\r\n") == "a\\x07\nb\\r\n"
+
+    def test_one_line_is_bounded_and_harmless(self) -> None:
+        assert printable_line("a\x1b[2Jb\r\n  c\u202ed\x00e") == r"a\x1b[2Jb c\u202ed\x00e"
+        assert len(printable_line("x" * 10_000)) == 400
+        assert len(printable_line("\x1b" * 10_000, limit=50)) == 50
+
+
+class TestSingleCells:
+    def test_a_character_stands_for_each(self) -> None:
+        assert single_cells("a\x1bb\x00\x7f\u202e") == "a␛b␀␡\ufffd"
+
+    def test_marks_are_limited(self) -> None:
+        assert len(single_cells("e" + "\u0301" * 10_000)) == 5
