@@ -1,4 +1,8 @@
-"""The owner's side of the local socket: other jobtui processes of the profile hand their statements in here."""
+"""The owner's side of the local socket: other jobtui processes of the profile hand their statements in here.
+
+Whatever a client sends, or does not send, costs little memory and ends in an answer; it is never a failure of
+the engine.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,16 @@ import asyncio
 import contextlib
 import os
 import socket
-import struct
-import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from jobtui import __version__
+from jobtui.decoding import UNREADABLE
 from jobtui.engine import wire
+from jobtui.engine.acceptor import Acceptor
 from jobtui.engine.address import candidates, listen
+from jobtui.engine.channel import peer_uid
 from jobtui.engine.desk import Message, Session
 from jobtui.engine.overview import look
 from jobtui.engine.profile import Run
@@ -30,12 +33,18 @@ BACKLOG = 10_000
 CHUNK_BYTES = 1 << 20
 CHUNK_PAIRS = 5_000
 HEARD_OUT_SECONDS = 5.0
-
-# since 3.13 asyncio removes the socket by the name that it was bound by, which may be another file's by then
-_NO_CLEANUP: dict[str, Any] = {} if sys.version_info < (3, 13) else {"cleanup_socket": False}
+QUESTION_SECONDS = 10.0  # for a client to send a question, and for the next one on the same connection
+ANSWER_SECONDS = 120.0  # for a client to read what it asked for
+# a question of more than this is read by two connections at a time: many unfinished ones hold little memory
+SHORT_LINE = 1 << 16
+LONG_LINES_AT_ONCE = 2
 
 _Short = wire.Run | wire.Look | wire.LookAt | wire.Load | wire.Retry
 _Question = _Short | wire.Dump
+
+
+class _Unheard(Exception):
+    """A question that was not read to its end; the text is for the client."""
 
 
 class Door:
@@ -45,7 +54,8 @@ class Door:
         self._engine = engine
         self._root = root
         self._path: Path | None = None
-        self._server: asyncio.Server | None = None
+        self._acceptor: Acceptor | None = None
+        self._long_lines = asyncio.Semaphore(LONG_LINES_AT_ONCE)
         self._answering = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -63,9 +73,7 @@ class Door:
                 reasons.append(f"{path.parent}: {error.strerror or error}")
                 continue
             try:
-                self._server = await asyncio.start_unix_server(
-                    self._meet, sock=listener, limit=wire.LONGEST_LINE, **_NO_CLEANUP
-                )
+                self._acceptor = Acceptor(listener, self._meet, _turned_away, self._engine.tell)
             except BaseException:
                 listener.close()
                 raise
@@ -76,34 +84,46 @@ class Door:
 
     def close(self) -> None:
         """Listen no longer, and remove the socket. What was asked before is still answered."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._acceptor is not None:
+            self._acceptor.close()
+            self._acceptor = None
         if self._path is not None:
             self._path.unlink(missing_ok=True)
             self._path = None
 
     async def quiet(self) -> None:
-        """Wait until no question is being answered; followers don't count."""
+        """Wait until no client is in the middle of its questions; followers don't count."""
         while self._answering:
             await self._quiet.wait()
 
-    async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _meet(self, connection: socket.socket) -> None:
         # a cancelled handler is one whose engine is closing, and asyncio would report it as a failure
-        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+        with contextlib.suppress(OSError, asyncio.CancelledError):
+            reader, writer = await asyncio.open_unix_connection(sock=connection, limit=SHORT_LINE)
             try:
-                if _peer(writer) in (os.getuid(), 0):
+                if peer_uid(connection) in (os.geteuid(), 0):
                     await self._serve(reader, writer)
                 else:
-                    await _turn_away(reader, writer)
+                    await _turn_away(reader, writer, "This profile is run by another user")
+            except OSError:
+                raise
+            except Exception as error:
+                self._engine.tell_of(error)
             finally:
                 writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            question = wire.decode_ask(await reader.readuntil(b"\n"))
-        except (msgspec.MsgspecError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
-            await _say(writer, wire.Denied(f"The question was not understood: {error}"))
+            line = await self._line(reader)
+            if line is None:
+                await _say(writer, wire.Denied("The question was not understood: it has no end"))
+                return
+            question = wire.decode_ask(line)
+        except _Unheard as reason:
+            await _turn_away(reader, writer, f"The question was not understood: {reason}")
+            return
+        except UNREADABLE as error:
+            await _say(writer, wire.Denied(f"The question was not understood: {_in_words(error)}"))
             return
         if question.protocol != wire.PROTOCOL:
             mine = f"This profile is run by jobtui {__version__}"
@@ -112,10 +132,51 @@ class Door:
             )
         elif isinstance(question.want, wire.Follow):
             await self._post(reader, writer)
-        elif self._server is not None:  # one who leaves takes no more questions, not even those half read
-            with self._counted():
+        else:
+            await self._converse(question.want, reader, writer)
+
+    async def _converse(
+        self, want: _Question, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Answer this question and those that follow; the owner stays until the last one."""
+        if self._acceptor is None:
+            return  # one who leaves takes no more questions, not even those half read
+        with self._counted():
+            while True:
                 await _say(writer, wire.Taken())
-                await self._answer(question.want, writer)
+                if not await self._answer(want, writer) or self._acceptor is None:
+                    return
+                try:
+                    line = await self._line(reader)
+                    following = None if line is None else wire.decode_ask(line).want
+                except _Unheard:
+                    return  # a client that had more to ask connects again
+                except UNREADABLE as error:
+                    await _say(writer, wire.Denied(f"The question was not understood: {_in_words(error)}"))
+                    return
+                if following is None or isinstance(following, wire.Follow) or self._acceptor is None:
+                    return
+                want = following
+
+    async def _line(self, reader: asyncio.StreamReader) -> bytes | None:
+        """Return the client's next line, None if it ends without one. Raises _Unheard."""
+        try:
+            async with asyncio.timeout(QUESTION_SECONDS):
+                return await reader.readuntil(b"\n")
+        except asyncio.IncompleteReadError:
+            return None
+        except asyncio.LimitOverrunError:
+            pass
+        except TimeoutError:
+            raise _Unheard(f"it was not sent within {QUESTION_SECONDS:g} s") from None
+        async with self._long_lines:
+            try:
+                async with asyncio.timeout(QUESTION_SECONDS):
+                    return await _long_line(reader)
+            except asyncio.IncompleteReadError:
+                return None
+            except TimeoutError:
+                raise _Unheard(f"it was not sent within {QUESTION_SECONDS:g} s") from None
 
     @contextlib.contextmanager
     def _counted(self) -> Iterator[None]:
@@ -128,7 +189,8 @@ class Door:
             if not self._answering:
                 self._quiet.set()
 
-    async def _answer(self, want: _Question, writer: asyncio.StreamWriter) -> None:
+    async def _answer(self, want: _Question, writer: asyncio.StreamWriter) -> bool:
+        """Carry it out and say what it came to; whether the client may ask again on this connection."""
         try:
             if isinstance(want, wire.Dump):
                 await self._dump(want.space, writer)
@@ -136,6 +198,12 @@ class Door:
                 await _say(writer, await self._answer_of(want))
         except StorageError as error:
             await _say(writer, wire.Denied(error.detail, error.code, error.host, error.space))
+        except ConnectionError:
+            raise
+        except Exception as error:  # a question that no client of ours asks must not harm the owner
+            await _say(writer, wire.Denied(f"The question could not be carried out: {_in_words(error)}"))
+            return False
+        return True
 
     async def _answer_of(self, want: _Short) -> wire.Answer:
         engine = self._engine
@@ -174,7 +242,7 @@ class Door:
 
     async def _post(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         waiting: asyncio.Queue[Sequence[Message]] = asyncio.Queue(BACKLOG)
-        gone = asyncio.ensure_future(reader.read())
+        gone = asyncio.ensure_future(_ended(reader))
 
         def take(messages: Sequence[Message]) -> None:
             try:
@@ -188,14 +256,30 @@ class Door:
             await _say(writer, wire.Posted(() if link is None else (LinkChanged(link),)))
             while not gone.done():
                 messages = asyncio.ensure_future(waiting.get())
-                await asyncio.wait([messages, gone], return_when=asyncio.FIRST_COMPLETED)
+                await _either(messages, gone)
                 if messages.done():
-                    await _say(writer, wire.Posted(tuple(messages.result())))
-                else:
-                    messages.cancel()
+                    await _either(asyncio.ensure_future(_say_all(writer, messages.result())), gone)
+            writer.transport.abort()  # it may not have read all that was sent
         finally:
             gone.cancel()
             leave()
+
+
+async def _ended(reader: asyncio.StreamReader) -> None:
+    """Wait until the client leaves; what it sends meanwhile is not kept."""
+    with contextlib.suppress(OSError):
+        while await reader.read(1 << 16):
+            pass
+
+
+async def _either(work: asyncio.Future[Any], gone: asyncio.Future[None]) -> None:
+    """Wait until the work is done, and raise what it raised, or cancel it when the client has gone."""
+    try:
+        await asyncio.wait([work, gone], return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            work.result()
+    finally:
+        work.cancel()
 
 
 async def _end(pairs: AsyncIterator[tuple[bytes, bytes]]) -> None:
@@ -205,14 +289,53 @@ async def _end(pairs: AsyncIterator[tuple[bytes, bytes]]) -> None:
         await close()
 
 
-async def _say(writer: asyncio.StreamWriter, answer: wire.Answer) -> None:
-    writer.write(wire.encode(answer) + b"\n")
-    await writer.drain()
+async def _long_line(reader: asyncio.StreamReader) -> bytes:
+    """Read a line in pieces as the reader's limit has it. Raises IncompleteReadError, _Unheard."""
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        try:
+            pieces.append(await reader.readuntil(b"\n"))
+            return b"".join(pieces)
+        except asyncio.LimitOverrunError as full:
+            pieces.append(await reader.readexactly(full.consumed))
+            size += full.consumed
+            if size > wire.LONGEST_LINE:
+                raise _Unheard(f"it has more than {wire.LONGEST_LINE >> 20} MiB") from None
 
 
-async def _turn_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _say(
+    writer: asyncio.StreamWriter, answer: wire.Answer, seconds: float | None = ANSWER_SECONDS
+) -> None:
+    """Send an answer, and wait at most so long until little of it is unread. Raises ConnectionError."""
+    line = wire.encode(answer) + b"\n"
+    longest = wire.LONGEST_DUMPED_LINE if isinstance(answer, wire.Dumped) else wire.LONGEST_LINE
+    if len(line) > longest:
+        raise ValueError(f"the answer has more than {longest >> 20} MiB")
+    writer.write(line)
+    try:
+        async with asyncio.timeout(seconds):
+            await writer.drain()
+    except TimeoutError:
+        writer.transport.abort()
+        raise ConnectionAbortedError("the client does not read its answer") from None
+
+
+async def _say_all(writer: asyncio.StreamWriter, messages: Sequence[Message]) -> None:
+    """Send a batch of messages, in as many lines as a client can read."""
+    try:
+        await _say(writer, wire.Posted(tuple(messages)), None)
+    except ValueError:
+        if len(messages) == 1:
+            raise
+        half = len(messages) // 2
+        await _say_all(writer, messages[:half])
+        await _say_all(writer, messages[half:])
+
+
+async def _turn_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, why: str) -> None:
     """Say why, and hear the question out: who is still writing when the line is cut never reads the answer."""
-    await _say(writer, wire.Denied("This profile is run by another user"))
+    await _say(writer, wire.Denied(why))
     writer.write_eof()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(HEARD_OUT_SECONDS):
@@ -220,9 +343,12 @@ async def _turn_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
                 pass
 
 
-def _peer(writer: asyncio.StreamWriter) -> int:
-    connection: socket.socket = writer.get_extra_info("socket")
-    if not hasattr(socket, "SO_PEERCRED"):
-        return os.getuid()  # elsewhere the socket's own 0600 keeps others out
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    return int(struct.unpack("3i", credentials)[1])
+def _turned_away(reason: str) -> bytes:
+    """Return the line for a client that is turned away before it is heard."""
+    return wire.encode(wire.Denied(reason, busy=True)) + b"\n"
+
+
+def _in_words(error: BaseException) -> str:
+    """Return what went wrong, without what cannot be sent as UTF-8."""
+    words = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+    return words.encode("utf-8", "backslashreplace").decode()

@@ -277,6 +277,7 @@ class Engine:
     def _live(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
         asyncio.set_event_loop(self._loop)
+        self._loop.set_exception_handler(self._report_failure)
         try:
             self._loop.run_forever()
         finally:
@@ -288,6 +289,10 @@ class Engine:
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.run_until_complete(self._loop.shutdown_default_executor())
             self._loop.close()
+
+    def _report_failure(self, _loop: object, context: dict[str, Any]) -> None:
+        """Notify the user of what nothing in the loop waits for; asyncio would write a traceback."""
+        self.tell_of(context.get("exception") or RuntimeError(context["message"]))
 
     async def _begin(self, demo: bool) -> None:
         await self.storage.start()

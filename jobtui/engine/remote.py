@@ -6,17 +6,17 @@ if it had been typed there. Changes come from the owner as they happen.
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import closing
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 from jobtui.engine import answers, wire
 from jobtui.engine.address import recorded_address
+from jobtui.engine.channel import Channel, refusal_of, trusted_owners
 from jobtui.engine.connection import as_of_now
 from jobtui.engine.desk import Answer, Failure, Listener, Message, Overview, Refused, Session
 from jobtui.engine.listeners import hand
@@ -25,7 +25,7 @@ from jobtui.engine.profile import Profile
 from jobtui.engine.reader import Reader
 from jobtui.history import History, StoreError
 from jobtui.language.result import Result
-from jobtui.language.statements import ShowJobs
+from jobtui.language.statements import ShowJobs, Statement
 from jobtui.model import Archived, Change, Job, Link, LinkChanged, Progress, Stats
 from jobtui.storage.base import Code, Pair, StorageError
 
@@ -34,6 +34,7 @@ GREETING_SECONDS = 2.0  # for the owner to say that it is there
 LAG_SECONDS = 1.0  # that a history may be behind its owner's word
 PATIENCE_SECONDS = 120.0  # for it to carry out a statement
 TOO_LONG = "a pair is too long to be handed to the jobtui that owns this profile: load it once that has ended"
+_CODES = frozenset(Code)
 ENDED = "the jobtui that ran this profile has ended"
 
 
@@ -45,6 +46,7 @@ class Remote(Reader):
     def __init__(self, profile: Profile, history: History) -> None:
         super().__init__(profile, history)
         self._door = _address_of_owner(profile)
+        self._trusted = trusted_owners(profile.root)
         self._listeners: tuple[Listener, ...] = ()
         self._lock = threading.Lock()
         self._told: dict[int, Job] = {}
@@ -55,7 +57,7 @@ class Remote(Reader):
         self._waiting: list[tuple[tuple[int, ...], Future[tuple[Job, ...]]]] = []
         self._link: tuple[Link, float] | None = None
         self._of_cluster = None if profile.cluster is None else OwnersPlaces(self._look_there)
-        self._following, self._lines, greeting = _greeted(self._door)
+        self._following, greeting = self._greeted()
         self._note_link(greeting.messages)
         self.history.refresh()
         self._found = {job.id: job for job in self.history.live()}
@@ -90,6 +92,12 @@ class Remote(Reader):
         parsed = answers.parsed(text)
         if isinstance(parsed, Answer):
             return parsed
+        with closing(_Questions(self._channel)) as questions:
+            return self._answered(text, parsed, session, questions)
+
+    def _answered(
+        self, text: str, parsed: Sequence[Statement], session: Session, questions: _Questions
+    ) -> Answer:
         done: list[Result] = []
         for statement in parsed:
             try:
@@ -98,7 +106,7 @@ class Remote(Reader):
                     self._know(statement.space)
                     done.append(self._run(statement, answers.words(text, statement), session))
                     continue
-                ran = self._hand_in(answers.words(text, statement), session)
+                ran = questions.hand_in(answers.words(text, statement), session)
             except (Refused, StoreError, StorageError, wire.NoAnswer) as error:
                 if isinstance(error, wire.NotTaken) and not done:
                     raise
@@ -180,11 +188,10 @@ class Remote(Reader):
 
     def dump(self, space: str) -> Iterator[tuple[bytes, bytes]]:
         """See `Engine.dump`; the owner reads them. Raises StorageError and NoAnswer, also midway."""
-        connection = wire.ask(self._door, wire.Dump(space), PATIENCE_SECONDS)
-        with connection, connection.makefile("rb") as lines:
-            wire.must_be_taken(lines)
+        with self._channel() as channel:
+            channel.ask(wire.Dump(space), PATIENCE_SECONDS)
             while True:
-                dumped = _meant(wire.read_answer(lines), wire.Dumped)
+                dumped = _meant(channel.read(PATIENCE_SECONDS, wire.LONGEST_DUMPED_LINE), wire.Dumped)
                 yield from dumped.pairs
                 if dumped.last:
                     return
@@ -192,8 +199,7 @@ class Remote(Reader):
     def close(self) -> None:
         """Let go of the owner and of the history; the owner's work goes on."""
         self._closed = True
-        with suppress(OSError):
-            self._following.shutdown(socket.SHUT_RDWR)  # wakes the thread that reads it
+        self._following.cut()  # wakes the thread that reads it
         self._following.close()
         super().close()
 
@@ -215,11 +221,6 @@ class Remote(Reader):
     def _look_there(self) -> Overview:
         return self._want(wire.Look(), wire.Looked).overview
 
-    def _hand_in(self, words: str, session: Session) -> wire.Ran:
-        ran = self._want(wire.Run(words, session.space, str(session.cwd)), wire.Ran)
-        session.space = ran.space
-        return ran
-
     def _load(self, space: str, pairs: Sequence[Pair]) -> None:
         try:
             self._want(wire.Load(space, tuple(pairs)), wire.Loaded)
@@ -227,15 +228,26 @@ class Remote(Reader):
             raise StorageError(Code.REJECTED, "", space, TOO_LONG) from None
 
     def _want(self, want: wire.Want, kind: type[T]) -> T:
-        connection = wire.ask(self._door, want, PATIENCE_SECONDS)
-        with connection, connection.makefile("rb") as lines:
-            wire.must_be_taken(lines)
-            return _meant(wire.read_answer(lines), kind)
+        with closing(_Questions(self._channel)) as questions:
+            return questions.want(want, kind)
+
+    def _channel(self, timeout: float = PATIENCE_SECONDS) -> Channel:
+        return Channel.open(self._door, self._trusted, timeout)
+
+    def _greeted(self) -> tuple[Channel, wire.Posted]:
+        """Return a connection on which the owner has said that it is there. Raises NoAnswer."""
+        channel = self._channel(GREETING_SECONDS)
+        try:
+            channel.send(wire.Follow(), GREETING_SECONDS)
+            return channel, _meant(channel.read(GREETING_SECONDS), wire.Posted)
+        except BaseException:
+            channel.close()
+            raise
 
     def _follow(self) -> None:
         try:
-            while line := self._lines.readline():
-                answer = wire.answer_of(line)
+            while True:
+                answer = self._following.read(None)
                 if isinstance(answer, wire.Posted) and not self._closed:
                     self._take(answer.messages)
         except (OSError, ValueError, wire.NoAnswer, StoreError):
@@ -320,25 +332,49 @@ def _address_of_owner(profile: Profile) -> Path:
     return address
 
 
-def _greeted(door: Path) -> tuple[socket.socket, BinaryIO, wire.Posted]:
-    """A connection on which the owner has said that it is there. Raises NoAnswer."""
-    following = wire.ask(door, wire.Follow(), GREETING_SECONDS)
-    try:
-        lines = following.makefile("rb")
-        greeting = _meant(wire.read_answer(lines), wire.Posted)
-    except BaseException:
-        following.close()
-        raise
-    following.settimeout(None)
-    return following, lines, greeting
+class _Questions:
+    """Questions to the owner, one after another on one connection; close it."""
+
+    def __init__(self, connect: Callable[[], Channel]) -> None:
+        self._connect = connect
+        self._channel: Channel | None = None
+
+    def hand_in(self, words: str, session: Session) -> wire.Ran:
+        """Have a statement carried out. Raises StorageError and NoAnswer."""
+        ran = self.want(wire.Run(words, session.space, str(session.cwd)), wire.Ran)
+        session.space = ran.space
+        return ran
+
+    def want(self, want: wire.Want, kind: type[T]) -> T:
+        """Return the answer. Raises StorageError and NoAnswer."""
+        channel = self._asked(want)
+        return _meant(channel.read(PATIENCE_SECONDS), kind)
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+    def _asked(self, want: wire.Want) -> Channel:
+        if self._channel is not None:
+            try:
+                self._channel.ask(want, PATIENCE_SECONDS)
+            except wire.NotTaken:
+                self.close()  # the owner ends a connection that was silent for a while, and takes a new one
+            else:
+                return self._channel
+        self._channel = self._connect()
+        self._channel.ask(want, PATIENCE_SECONDS)
+        return self._channel
 
 
 def _meant(answer: wire.Answer, kind: type[T]) -> T:
     """The answer, if it is one to what was asked. Raises StorageError and NoAnswer."""
     if isinstance(answer, wire.Denied):
-        if answer.code:
+        if answer.code in _CODES:
             raise StorageError(Code(answer.code), answer.host, answer.space, answer.text)
-        raise wire.KeptOut(answer.text)
+        raise refusal_of(answer)
     if not isinstance(answer, kind):
         raise wire.NoAnswer("the jobtui that owns this profile answered something else")
     return answer

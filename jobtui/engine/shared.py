@@ -17,7 +17,7 @@ from jobtui.engine.listeners import BACKLOG, hand
 from jobtui.engine.profile import Profile, Run
 from jobtui.engine.reader import Reader
 from jobtui.engine.remote import Remote
-from jobtui.engine.wire import KeptOut, NoAnswer, Silent
+from jobtui.engine.wire import KeptOut, NoAnswer, Silent, Untrusted
 from jobtui.history import StoreError, StoreLocked
 from jobtui.model import Change, Job, Link, Notice, Stats, Status
 from jobtui.storage.base import StorageError
@@ -56,6 +56,8 @@ def own_or_join(profile: Profile, *, run: Run = Run.ALL, tries: int | None = Non
             raise Unanswered(f"{why}, and {silent}") from None
         except KeptOut as refusal:
             raise Unanswered(f"{why}. {refusal}") from None
+        except Untrusted as stranger:
+            raise Unanswered(f"{why}, but {stranger}") from None
         except NoAnswer as silent:
             why = f"{why}; {silent}"
         if left:

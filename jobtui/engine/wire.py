@@ -1,21 +1,18 @@
 """What two jobtui processes of one profile say to each other: a JSON line each way, over a local socket.
 
-The one that asks opens a connection a question, says who it is and what it wants, and reads the answer;
-`Follow` is answered by a line for each batch of messages until either side goes.
+The one that asks says who it is and what it wants, reads the answer, and may then ask again on the same
+connection; `Follow` is answered by a line for each batch of messages until either side goes. A line has at most
+LONGEST_LINE bytes, one of a dump LONGEST_DUMPED_LINE.
 """
 
 from __future__ import annotations
 
-import socket
-import stat
 from functools import cache
-from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
 from jobtui import __version__
-from jobtui.engine.address import short
+from jobtui.decoding import UNREADABLE
 from jobtui.engine.desk import Failure, Message, Overview
 from jobtui.language.result import Result
 from jobtui.model import Stats
@@ -23,6 +20,7 @@ from jobtui.storage.base import Pair
 
 PROTOCOL = 1
 LONGEST_LINE = 64 << 20
+LONGEST_DUMPED_LINE = 512 << 20  # room for the longest pair that a storage dumps, 256 MiB, in base64
 SILENT = "it does not answer: it may be suspended (fg brings it back), or stuck"
 
 
@@ -123,12 +121,16 @@ class Retrying(msgspec.Struct, frozen=True, tag=True):
 
 
 class Denied(msgspec.Struct, frozen=True, tag=True):
-    """The owner could not do it: `code` is a StorageError's, or "" for any other reason."""
+    """The owner could not do it: `code` is a StorageError's, or "" for any other reason.
+
+    `busy`: it has no room for a client at the moment; nothing was read, and it may be asked again.
+    """
 
     text: str
     code: str = ""
     host: str = ""
     space: str = ""
+    busy: bool = False
 
 
 Answer = Taken | Ran | Looked | LookedAt | Loaded | Dumped | Posted | Retrying | Denied
@@ -148,7 +150,7 @@ def _answers() -> msgspec.json.Decoder[Answer]:
 
 
 def decode_ask(line: bytes) -> Ask:
-    """One line of a client's. Raises msgspec.MsgspecError."""
+    """Return a client's question. Raises one of UNREADABLE."""
     return _asks().decode(line)
 
 
@@ -168,55 +170,12 @@ class NotTaken(NoAnswer):
     """Nobody read the question: nothing was done, and it may be asked again."""
 
 
+class Untrusted(NoAnswer):
+    """Another user listens where the owner should; the text says so. Nothing was sent."""
+
+
 class TooLong(Exception):
     """A question that no owner would read to its end."""
-
-
-def ask(door: Path, want: Want, timeout: float | None) -> socket.socket:
-    """Open a connection and put the question. Raises NotTaken, Silent and TooLong."""
-    question = encode(Ask(want)) + b"\n"
-    if len(question) > LONGEST_LINE:
-        raise TooLong
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        if not stat.S_ISSOCK(door.lstat().st_mode):
-            raise NotTaken(f"{door} is no socket")
-        connection.settimeout(timeout)
-        with short(door) as name:
-            connection.connect(name)
-        connection.sendall(question)
-    except (TimeoutError, BlockingIOError):
-        connection.close()
-        raise Silent(SILENT) from None
-    except OSError as error:
-        connection.close()
-        raise NotTaken(f"no jobtui answers at {door}: {error.strerror or error}") from error
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def must_be_taken(lines: BinaryIO) -> None:
-    """Read that the owner has taken the question. Raises NotTaken where it went before, KeptOut and Silent."""
-    try:
-        answer = read_answer(lines)
-    except Silent:
-        raise
-    except NoAnswer as error:
-        raise NotTaken(str(error)) from None
-    if isinstance(answer, Denied):
-        raise KeptOut(answer.text)
-
-
-def read_answer(lines: BinaryIO) -> Answer:
-    """The next line of the owner's. Raises NoAnswer and Silent."""
-    try:
-        return answer_of(lines.readline())
-    except TimeoutError:
-        raise Silent(SILENT) from None
-    except OSError as error:
-        raise NoAnswer(f"the jobtui that owns this profile went away: {error.strerror or error}") from error
 
 
 def answer_of(line: bytes) -> Answer:
@@ -225,7 +184,7 @@ def answer_of(line: bytes) -> Answer:
         raise NoAnswer("the jobtui that owns this profile went away before it answered")
     try:
         return _answers().decode(line)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise NoAnswer(
             f"the jobtui that owns this profile does not answer as this one understands: {error}"
         ) from error

@@ -1,0 +1,125 @@
+"""Accepting connections at a Unix socket, also when file descriptors run out.
+
+asyncio's own server logs a traceback then and lets the client wait. Here one descriptor is kept in reserve to
+accept with, so that every client reads why it is turned away; and connections take half of the descriptors at
+most, so that the rest of the process goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import socket
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+WAITING = 100  # clients that the kernel keeps while the loop is busy
+AT_ONCE = 20  # accepted in one turn of the loop
+PAUSE_SECONDS = 1.0  # before accepting again, if not even the reserve can be had
+MOST_CONNECTIONS = 500
+_PART = 2
+
+Meet = Callable[[socket.socket], Coroutine[Any, Any, None]]
+
+
+class Acceptor:
+    """Accepts at `listener`, which is bound, until closed; each connection is served by a task of `meet`.
+
+    `refusal` makes the line that a client is turned away with from a reason; `notify` reports, once until a
+    client could be accepted again, that clients are turned away. For the running loop alone.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        meet: Meet,
+        refusal: Callable[[str], bytes],
+        notify: Callable[[str], None],
+    ) -> None:
+        self._listener = listener
+        self._meet = meet
+        self._refusal = refusal
+        self._notify = notify
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._refusing = False
+        self._resume: asyncio.TimerHandle | None = None
+        self._reserve: int | None = _spare_descriptor()
+        listener.setblocking(False)
+        listener.listen(WAITING)
+        self._loop.add_reader(listener, self._accept)
+
+    def close(self) -> None:
+        """Accept no more; the connections are served to their end."""
+        self._loop.remove_reader(self._listener)
+        self._listener.close()
+        if self._resume is not None:
+            self._resume.cancel()
+        if self._reserve is not None:
+            os.close(self._reserve)
+            self._reserve = None
+
+    def _accept(self) -> None:
+        for _ in range(AT_ONCE):
+            try:
+                connection, _address = self._listener.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:
+                self._refuse_with_reserve(error)
+                return
+            connection.setblocking(False)
+            most = most_connections()
+            if len(self._tasks) >= most:
+                self._refuse(connection, f"{most} clients are connected to it, more than it has room for")
+                continue
+            self._refusing = False
+            task = self._loop.create_task(self._meet(connection))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _refuse_with_reserve(self, error: OSError) -> None:
+        """Accept one client with the descriptor in reserve, to turn it away."""
+        if self._reserve is not None:
+            os.close(self._reserve)
+            self._reserve = None
+            try:
+                connection, _address = self._listener.accept()
+            except OSError:
+                pass  # another thread was faster, or the client has left
+            else:
+                reason = error.strerror or str(error)
+                self._refuse(connection, f"{reason}; raise its limit (ulimit -n), or end some of its clients")
+        try:
+            self._reserve = _spare_descriptor()
+        except OSError:
+            self._loop.remove_reader(self._listener)
+            self._resume = self._loop.call_later(
+                PAUSE_SECONDS, self._loop.add_reader, self._listener, self._accept
+            )
+
+    def _refuse(self, connection: socket.socket, reason: str) -> None:
+        text = f"The jobtui that owns this profile takes nothing in at the moment: {reason}"
+        try:
+            connection.setblocking(False)
+            connection.send(self._refusal(text))
+        except OSError:
+            pass  # the client has left
+        finally:
+            connection.close()
+        if not self._refusing:
+            self._refusing = True
+            self._notify(f"Other jobtui processes cannot hand work in here: {reason}")
+
+
+def most_connections() -> int:
+    """Return how many clients are served at once: at most half of the process's file descriptors."""
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MOST_CONNECTIONS, max(1, soft // _PART))
+
+
+def _spare_descriptor() -> int:
+    return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)

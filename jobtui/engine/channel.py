@@ -1,0 +1,217 @@
+"""A client's connection to the socket of the process that owns the profile.
+
+It sends nothing until it knows which user listens there: anybody can make a socket in a directory that all
+may write. A line that is read is limited in size and in time, whatever the other end sends.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import struct
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from jobtui.engine import wire
+from jobtui.engine.address import short
+
+PIECE = 1 << 18
+REFUSAL_SECONDS = 1.0  # it was sent before the connection ended
+# how macOS and the BSDs give a peer's credentials, from sys/un.h and sys/ucred.h: the level and the option of
+# getsockopt, and its struct xucred, a version of 0, the user's id, a count of groups and 16 of them
+SOL_LOCAL = 0
+LOCAL_PEERCRED = 1
+_XUCRED = struct.Struct("@IIh16I")
+_UCRED = struct.Struct("@3i")
+
+
+def peer_uid(connection: socket.socket) -> int:
+    """Return the effective user id of the process at the other end, as the kernel knows it. Raises OSError."""
+    if sys.platform == "linux":
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+        return int(_UCRED.unpack(credentials)[1])
+    return _uid_of_xucred(connection.getsockopt(SOL_LOCAL, LOCAL_PEERCRED, _XUCRED.size))
+
+
+def _uid_of_xucred(credentials: bytes) -> int:
+    version, uid, _groups = struct.unpack_from("@IIh", credentials)
+    if version:
+        raise OSError(f"the system gives credentials of an unknown version ({version})")
+    return int(uid)
+
+
+class Channel:
+    """One connection, for one question after another. Use it as a context manager, or close it.
+
+    A question that the owner has not taken (`wire.NotTaken`) had no effect and may be asked again; after any
+    other failure it may have had. Nothing more can be asked then.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._received = bytearray()
+        self._failed = False
+
+    @classmethod
+    def open(cls, door: Path, trusted: frozenset[int], timeout: float | None) -> Channel:
+        """Connect to the socket at `door`, made by one of the users `trusted`.
+
+        Raises NotTaken, Silent, and Untrusted if another user listens there.
+        """
+        try:
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        except OSError as error:
+            raise wire.NotTaken(f"no connection can be made: {error.strerror}") from None
+        try:
+            if not stat.S_ISSOCK(door.lstat().st_mode):
+                raise wire.NotTaken(f"{door} is no socket")
+            connection.settimeout(timeout)
+            with short(door) as name:
+                connection.connect(name)
+            uid = peer_uid(connection)
+        except (TimeoutError, BlockingIOError):
+            connection.close()
+            raise wire.Silent(wire.SILENT) from None
+        except OSError as error:
+            connection.close()
+            raise wire.NotTaken(f"no jobtui answers at {door}: {error.strerror or error}") from error
+        except BaseException:
+            connection.close()
+            raise
+        if uid not in trusted:
+            connection.close()
+            raise wire.Untrusted(
+                f"the process that listens at {door} is of the user with the id {uid}, not yours: nothing was "
+                "sent to it; end it or remove that socket, and start jobtui again"
+            )
+        return cls(connection)
+
+    @property
+    def usable(self) -> bool:
+        """Whether another question may be asked here."""
+        return not self._failed
+
+    def ask(self, want: wire.Want, seconds: float | None) -> None:
+        """Send a question and wait until the owner has taken it, at most so long for each of both.
+
+        Raises TooLong, NotTaken, Silent, and KeptOut with the owner's words if it refuses.
+        """
+        self.send(want, seconds)
+        try:
+            answer = self.read(seconds)
+        except wire.Silent:
+            raise
+        except wire.NoAnswer as error:
+            raise wire.NotTaken(str(error)) from None
+        if isinstance(answer, wire.Denied):
+            self._failed = True
+            raise refusal_of(answer)
+
+    def send(self, want: wire.Want, seconds: float | None) -> None:
+        """Send a question that is answered without being taken first: Follow. Raises as `ask`."""
+        try:
+            question = wire.encode(wire.Ask(want)) + b"\n"
+        except UnicodeEncodeError:
+            raise wire.KeptOut(
+                "the text or the current directory has bytes that are no UTF-8, which cannot be handed to the "
+                "jobtui that owns this profile: run it once that has ended"
+            ) from None
+        if len(question) > wire.LONGEST_LINE:
+            raise wire.TooLong
+        try:
+            self._connection.settimeout(seconds)
+            self._connection.sendall(question)
+        except TimeoutError:
+            self._failed = True
+            raise wire.Silent(wire.SILENT) from None
+        except OSError as error:
+            self._failed = True
+            cut = wire.NotTaken(f"the owner did not take it: {error.strerror or error}")
+            raise self._refusal() or cut from None
+
+    def _refusal(self) -> wire.NoAnswer | None:
+        """Return what an owner said that ended the connection before it had read all."""
+        try:
+            answer = wire.answer_of(self._line(REFUSAL_SECONDS, wire.LONGEST_LINE))
+        except (OSError, wire.NoAnswer):
+            return None
+        return refusal_of(answer) if isinstance(answer, wire.Denied) else None
+
+    def read(self, seconds: float | None, longest: int = 0) -> wire.Answer:
+        """Return the owner's next answer, of at most `longest` bytes (0: LONGEST_LINE).
+
+        Raises NoAnswer, and Silent after so many seconds.
+        """
+        try:
+            return wire.answer_of(self._line(seconds, longest or wire.LONGEST_LINE))
+        except TimeoutError:
+            self._failed = True
+            raise wire.Silent(wire.SILENT) from None
+        except OSError as error:
+            self._failed = True
+            raise wire.NoAnswer(
+                f"the jobtui that owns this profile went away: {error.strerror or error}"
+            ) from error
+        except BaseException:
+            self._failed = True
+            raise
+
+    def _line(self, seconds: float | None, longest: int) -> bytes:
+        """Return the next line, without its end if the connection ended first. Raises OSError, NoAnswer."""
+        until = None if seconds is None else time.monotonic() + seconds
+        looked = 0
+        while (end := self._received.find(b"\n", looked)) < 0:
+            looked = len(self._received)
+            if looked > longest:
+                raise wire.NoAnswer(f"what answers at the socket sends a line of more than {longest} bytes")
+            left = None if until is None else until - time.monotonic()
+            if left is not None and left <= 0:
+                raise TimeoutError
+            self._connection.settimeout(left)
+            piece = self._connection.recv(PIECE)
+            if not piece:
+                break
+            self._received += piece
+        else:
+            looked = end + 1
+        line = bytes(self._received[:looked])
+        del self._received[:looked]
+        return line
+
+    def cut(self) -> None:
+        """End the connection from any thread; a read that waits in another fails."""
+        try:
+            self._connection.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # it has ended already
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def __enter__(self) -> Channel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def refusal_of(denied: wire.Denied) -> wire.NoAnswer:
+    """Return the error that says why the owner has nothing to do with the client."""
+    return wire.NotTaken(denied.text) if denied.busy else wire.KeptOut(denied.text)
+
+
+def trusted_owners(root: Path) -> frozenset[int]:
+    """Return the users whose process may own the profile at `root`: this one, and root, who could be anyone.
+
+    root works on other users' profiles too, and then trusts the user whose directory it was given.
+    """
+    mine = os.geteuid()
+    trusted = {0, mine}
+    if mine == 0:
+        with suppress(OSError):  # a directory that cannot be seen adds nobody
+            trusted.add(root.stat().st_uid)
+    return frozenset(trusted)

@@ -1,0 +1,432 @@
+"""The local socket between the processes of a profile: who is trusted, and what malformed lines come to."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import resource
+import socket
+import struct
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from jobtui.engine import acceptor, channel, door, remote, wire
+from jobtui.engine.address import SOCKET, short
+from jobtui.engine.channel import Channel, trusted_owners
+from jobtui.engine.desk import Session
+from jobtui.engine.profile import Profile
+from jobtui.engine.remote import Remote
+from jobtui.engine.shared import Unanswered, own_or_join
+from tests.support.engines import WAIT, Bench, bench
+from tests.support.scripted import ScriptedStorage
+
+STRANGER = 54_321
+ME = frozenset({os.geteuid()})
+RUN = b'{"want":{"type":"Run","text":%b,"space":null,"cwd":"/"}}'
+LOAD = b'{"want":{"type":"Load","space":"solo","pairs":%b}}'
+MALFORMED = {
+    "nothing": b"",
+    "no JSON": b"GET / HTTP/1.1\r",
+    "no UTF-8": RUN % b'"\xff\xfe"',
+    "no UTF-8 in a name": b'{"want":{"type":"Look"},"\xff":1}, "version":"\xff"}',
+    "no UTF-8 in the version": b'{"want":{"type":"Look"},"version":"\xff"}',
+    "half a surrogate pair": RUN % b'"\\ud800"',
+    "50,000 nested objects": b'{"x":' * 50_000 + b"1" + b"}" * 50_000,
+    "50,000 nested questions": b'{"want":' * 50_000,
+    "500,000 nested arrays": LOAD % (b"[" * 500_000),
+    "a wrong type": RUN % b"7",
+    "an unknown question": b'{"want":{"type":"Reboot"}}',
+    "no question": b'{"want":null}',
+    "an array": b"[1,2,3]",
+    "a number of 5,000 digits": b'{"want":{"type":"Look"},"protocol":%b}' % (b"9" * 5_000),
+    "a number beyond all": b'{"want":{"type":"Look"},"protocol":1e400}',
+    "pairs that are no base64": LOAD % b'[["!!","YQ=="]]',
+    "a pair of three": LOAD % b'[["YQ==","YQ==","YQ=="]]',
+    "a NUL byte": b'{"want":\x00}',
+}
+UNFIT = {
+    "no statement": RUN % b'""',
+    "a NUL in the text": RUN % b'"SHOW JOBS\\u0000"',
+    "a text of a million levels": RUN % (b'"' + b"(" * 1_000_000 + b'"'),
+    "a NUL in the directory": RUN.replace(b'"/"', b'"\\u0000"') % b'"CREATE SPACE x AT \\"y\\""',
+    "a space that is not there": b'{"want":{"type":"LookAt","space":"nowhere","host":"far"}}',
+    "a host that is not there": b'{"want":{"type":"LookAt","space":"solo","host":"\\u0000"}}',
+    "no pairs": LOAD % b"[]",
+    "pairs for a space that is not there": b'{"want":{"type":"Load","space":"\\u0000","pairs":[]}}',
+    "a dump of a space that is not there": b'{"want":{"type":"Dump","space":"nowhere"}}',
+    "a job that cannot be": RUN % (b'"STOP JOB ' + b"9" * 5_000 + b'"'),
+}
+
+
+@contextlib.contextmanager
+def connected(root: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX) as client, short(root / SOCKET) as name:
+        client.settimeout(WAIT)
+        client.connect(name)
+        yield client
+
+
+def answer_to(root: Path, line: bytes) -> wire.Answer:
+    """The last answer to a line; fails if there is none."""
+    with connected(root) as client, client.makefile("rb") as answers:
+        client.sendall(line + b"\n")
+        answer = wire.answer_of(answers.readline())
+        return wire.answer_of(answers.readline()) if isinstance(answer, wire.Taken) else answer
+
+
+@contextlib.contextmanager
+def impostor(root: Path, say: Callable[[socket.socket], None]) -> Iterator[None]:
+    """A process that listens where the owner would; `say` is what it does with each client."""
+    with bench(root, ScriptedStorage({})):
+        lock = (root / "history" / "LOCK").read_bytes()
+    (root / "history" / "LOCK").write_bytes(lock)  # as a killed owner leaves it
+    with socket.socket(socket.AF_UNIX) as listener, short(root / SOCKET) as name:
+        listener.bind(name)
+        listener.listen()
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    client, _ = listener.accept()
+                    with client:
+                        say(client)
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            thread.join(WAIT)
+            assert not thread.is_alive()
+
+
+def open_channel(root: Path) -> Channel:
+    return Channel.open(root / SOCKET, ME, 5.0)
+
+
+class TestPeer:
+    def test_kernel_names_user_at_other_end(self) -> None:
+        near, far = socket.socketpair()
+        with near, far:
+            assert channel.peer_uid(near) == os.geteuid()
+
+    def test_credentials_of_macos_are_read(self) -> None:
+        assert channel._uid_of_xucred(struct.pack("@IIh16I", 0, 501, 2, *[20] * 16)) == 501
+        with pytest.raises(OSError, match="version"):
+            channel._uid_of_xucred(struct.pack("@IIh16I", 7, 501, 2, *[20] * 16))
+
+    def test_socket_of_another_user_is_sent_nothing(
+        self, runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        received: list[bytes] = []
+        monkeypatch.setattr(channel, "peer_uid", lambda connection: STRANGER)
+        with impostor(root, lambda client: received.append(client.recv(1 << 20))):
+            with pytest.raises(wire.Untrusted, match=f"user with the id {STRANGER}"):
+                Remote.connect(Profile("local", root))
+            trusting = {"_door": root / SOCKET, "_trusted": trusted_owners(root)}
+            desk = Remote.__new__(Remote)
+            vars(desk).update(trusting)
+            with pytest.raises(wire.Untrusted):
+                desk.load("solo", [(b"key", b"secret")]).result(WAIT)
+            with pytest.raises(wire.Untrusted):
+                next(desk.dump("solo"))
+        assert not any(received)
+
+    def test_impostor_beside_owner_is_reported(
+        self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(channel, "peer_uid", lambda connection: STRANGER)
+        with pytest.raises(
+            Unanswered, match=f"process {os.getpid()}.* but the process that listens .* nothing was sent"
+        ):
+            own_or_join(Profile("local", root))
+
+    def test_user_trusts_own_processes_and_root(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(os, "geteuid", lambda: STRANGER)
+        assert trusted_owners(root) == {0, STRANGER}
+
+    def test_root_trusts_owner_of_given_directory(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        root.mkdir()
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+        assert trusted_owners(root) == {0, root.stat().st_uid}
+        assert trusted_owners(root / "missing") == {0}
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
+    def test_real_socket_of_another_user_gets_no_byte(self, root: Path, tmp_path: Path) -> None:
+        reading, writing = os.pipe()
+        place = Path("/tmp") / f"jobtui-test-{os.getpid()}.sock"
+        child = os.fork()
+        if not child:
+            os.setresuid(65_534, 65_534, 65_534)
+            listener = socket.socket(socket.AF_UNIX)
+            listener.bind(str(place))
+            place.chmod(0o666)
+            listener.listen()
+            os.write(writing, b"!")
+            client, _ = listener.accept()
+            os.write(writing, client.recv(1 << 20))
+            os._exit(0)
+        try:
+            os.close(writing)
+            assert os.read(reading, 1) == b"!"
+            with pytest.raises(wire.Untrusted, match="the id 65534"):
+                Channel.open(place, trusted_owners(root), 5.0)
+            assert os.read(reading, 1 << 20) == b""
+        finally:
+            os.waitpid(child, 0)
+            os.close(reading)
+            place.unlink()
+
+
+class TestQuestions:
+    @pytest.fixture(autouse=True)
+    def clean_log(self, owner: Bench, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+        """Whatever was asked, the log is clean and the owner answers the next client."""
+        caplog.set_level(logging.WARNING)
+        yield
+        assert not caplog.records
+        assert not owner.heard.notices
+        answer = owner.say("SHOW JOBS")
+        assert answer.failure is None
+
+    @pytest.mark.parametrize("line", MALFORMED.values(), ids=MALFORMED.keys())
+    def test_malformed_line_gets_error_reply(self, root: Path, line: bytes) -> None:
+        answer = answer_to(root, line)
+        assert isinstance(answer, wire.Denied)
+        assert answer.text.startswith("The question was not understood: ")
+        Remote.connect(Profile("local", root)).close()
+
+    @pytest.mark.parametrize("line", UNFIT.values(), ids=UNFIT.keys())
+    def test_unfit_question_gets_a_reply(self, root: Path, line: bytes) -> None:
+        assert answer_to(root, line) is not None
+        Remote.connect(Profile("local", root)).close()
+
+    def test_failure_of_the_owner_is_an_error_reply(
+        self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: object) -> None:
+            raise TypeError("not " + chr(0xDCFF) + " text")
+
+        with monkeypatch.context() as failing:
+            failing.setattr(owner.engine, "execute", fail)
+            answer = answer_to(root, RUN % b'"SHOW JOBS"')
+        assert answer == wire.Denied("The question could not be carried out: not \\udcff text")
+
+    def test_second_malformed_line_gets_error_reply(self, root: Path) -> None:
+        with connected(root) as client, client.makefile("rb") as answers:
+            client.sendall(b'{"want":{"type":"Retry"}}\n\xff\n')
+            kinds = [type(wire.answer_of(answers.readline())) for _ in range(3)]
+            assert kinds == [wire.Taken, wire.Retrying, wire.Denied]
+            assert answers.read() == b""
+
+    def test_line_without_end_gets_error_reply(self, root: Path) -> None:
+        with connected(root) as client, client.makefile("rb") as answers:
+            client.sendall(RUN % b'"ADMIN FLUSH solo"')
+            client.shutdown(socket.SHUT_WR)
+            assert "it has no end" in answers.readline().decode()
+
+    @pytest.mark.parametrize("sent", [b"", b"{", b"x" * (3 * door.SHORT_LINE)])
+    def test_unfinished_line_times_out(self, root: Path, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
+        monkeypatch.setattr(door, "QUESTION_SECONDS", 0.1)
+        with connected(root) as client, client.makefile("rb") as answers:
+            client.sendall(sent)
+            assert b"not sent within 0.1 s" in answers.readline()
+            assert answers.read() == b""
+
+    def test_line_too_long_gets_error_reply(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(wire, "LONGEST_LINE", 1 << 20)
+        with connected(root) as client, client.makefile("rb") as answers:
+            client.sendall(b"x" * (3 << 20))
+            assert b"more than 1 MiB" in answers.readline()
+
+    def test_many_long_half_lines_are_not_all_read(self, root: Path) -> None:
+        half = bytes(4 << 20)
+        with contextlib.ExitStack() as clients:
+            readers = [clients.enter_context(connected(root)) for _ in range(door.LONG_LINES_AT_ONCE)]
+            for client in readers:
+                client.sendall(half)
+            last = clients.enter_context(connected(root))
+            last.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                last.sendall(half)
+            for client in readers:
+                client.close()
+            last.settimeout(WAIT)
+            last.sendall(half + b"\n")
+            assert b"not understood" in last.makefile("rb").readline()
+
+    def test_client_that_reads_no_answer_is_let_go(
+        self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("jobtui.engine.door._say.__defaults__", (0.1,))
+        much = (b"key", bytes(8 << 20))
+
+        async def dump(_: str) -> AsyncIterator[tuple[bytes, bytes]]:
+            for _number in range(4):
+                yield much
+
+        monkeypatch.setattr(owner.storage, "dump", dump)
+        with connected(root) as client:
+            client.sendall(b'{"want":{"type":"Dump","space":"solo"}}\n')
+            assert client.recv(1) == b"{"
+            assert owner.engine.leave_if_idle().result(WAIT) == ()
+
+
+class TestConnections:
+    def test_text_takes_one_connection(self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        desk = Remote.connect(Profile("local", root))
+        opened: list[Channel] = []
+        connect = desk._channel
+        monkeypatch.setattr(desk, "_channel", lambda: opened.append(connect()) or opened[-1])
+        answer = desk.answer("USE solo; ADMIN FLUSH; SHOW HOSTS; ADMIN COMPACT", Session(None, Path("/")))
+        assert answer.jobs == (1, 2)
+        assert len(opened) == 1
+        desk.close()
+
+    def test_connection_that_was_silent_is_replaced(
+        self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(door, "QUESTION_SECONDS", 0.05)
+        desk = Remote.connect(Profile("local", root))
+        with contextlib.closing(remote._Questions(desk._channel)) as questions:
+            session = Session("solo", Path("/"))
+            questions.hand_in("ADMIN FLUSH", session)
+            first = questions._channel
+            assert first is not None
+            assert first._connection.recv(1, socket.MSG_PEEK) == b""  # the owner has closed it
+            assert [
+                job for result in questions.hand_in("ADMIN FLUSH", session).results for job in result.jobs
+            ] == [2]
+            assert questions._channel is not first
+        desk.close()
+
+    def test_owner_stays_for_the_rest_of_a_text(self, owner: Bench, root: Path) -> None:
+        with connected(root) as client, client.makefile("rb") as answers:
+            client.sendall(b'{"want":{"type":"Retry"}}\n')
+            answers.readline(), answers.readline()
+            leaving = owner.engine.leave_if_idle()
+            client.sendall(RUN % b'"ADMIN FLUSH solo"' + b"\n")
+            assert isinstance(wire.answer_of(answers.readline()), wire.Taken)
+            assert isinstance(wire.answer_of(answers.readline()), wire.Ran)
+            assert not leaving.done()
+            client.close()
+        assert leaving.result(WAIT) == (1,)
+
+    def test_client_is_refused_when_descriptors_run_out(
+        self, owner: Bench, root: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        clients = [socket.socket(socket.AF_UNIX) for _ in range(3)]
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with contextlib.ExitStack() as files:
+            for client in clients:
+                files.enter_context(client)
+            files.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(c.fileno() for c in clients) + 10, limits[1]))
+            with contextlib.suppress(OSError):
+                while True:
+                    files.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+            for client in clients:
+                client.settimeout(WAIT)
+                client.connect(str(root / SOCKET))
+                answer = wire.answer_of(client.recv(1 << 16))
+                assert isinstance(answer, wire.Denied)
+                assert answer.busy
+                assert "Too many open files; raise its limit (ulimit -n)" in answer.text
+        Remote.connect(Profile("local", root)).close()
+        assert not caplog.records
+        assert len(owner.heard.notices) == 1
+
+    def test_clients_leave_descriptors_for_the_owner(
+        self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(acceptor, "MOST_CONNECTIONS", 1)
+        desk = Remote.connect(Profile("local", root))
+        with pytest.raises(wire.NotTaken, match="1 clients are connected"):
+            Remote.connect(Profile("local", root))
+        desk.close()
+        owner.heard.wait_for(lambda: owner.heard.notices)
+
+    def test_client_without_descriptor_reports_it(
+        self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: object) -> None:
+            raise OSError(24, "Too many open files")
+
+        monkeypatch.setattr(channel.socket, "socket", fail)
+        with pytest.raises(wire.NotTaken, match="Too many open files"):
+            open_channel(root)
+
+    def test_what_a_follower_sends_is_discarded(self, owner: Bench, root: Path) -> None:
+        with connected(root) as client, client.makefile("rb") as answers:
+            client.sendall(b'{"want":{"type":"Follow"}}\n' + bytes(8 << 20))
+            assert wire.answer_of(answers.readline()) == wire.Posted(())
+            owner.say("ADMIN FLUSH solo")
+            assert isinstance(wire.answer_of(answers.readline()), wire.Posted)
+
+
+class TestAnswers:
+    @pytest.mark.parametrize(
+        ("line", "why"),
+        [
+            (b"\xff\n", "does not answer as this one understands"),
+            (b'{"x":' * 50_000 + b"\n", "does not answer as this one understands"),
+            (b'{"type":"Denied","text":"\xff"}\n', "does not answer as this one understands"),
+            (b'{"type":"Looked","overview":null}\n', "does not answer as this one understands"),
+            (b'{"type":"Retrying"}\n', "answered something else"),
+            (b'{"type":"Denied","text":"no","code":"of tomorrow"}\n', "no"),
+            (b'{"type":"Denied"', "went away before it answered"),
+            (b"x" * (1 << 18), "sends a line of more than"),
+        ],
+        ids=range(8),
+    )
+    def test_malformed_answer_is_reported(
+        self, runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch, line: bytes, why: str
+    ) -> None:
+        monkeypatch.setattr(wire, "LONGEST_LINE", 1 << 17)
+        line = line if len(line) < 1 << 16 or line.startswith(b"x") else line[: 1 << 16] + b"\n"
+
+        def say(client: socket.socket) -> None:
+            client.recv(1 << 16)
+            with contextlib.suppress(BrokenPipeError):
+                client.sendall(line)
+
+        with impostor(root, say), pytest.raises(wire.NoAnswer, match=why):
+            Remote.connect(Profile("local", root))
+
+    def test_answer_in_drops_times_out(
+        self, runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def drip(client: socket.socket) -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    client.sendall(b"{")
+
+        monkeypatch.setattr(remote, "GREETING_SECONDS", 0.2)
+        monkeypatch.setattr(wire, "LONGEST_LINE", 1 << 40)
+        with impostor(root, drip), pytest.raises(wire.Silent):
+            Remote.connect(Profile("local", root))
+
+    def test_text_that_is_no_utf8_is_refused(self, owner: Bench, root: Path) -> None:
+        desk = Remote.connect(Profile("local", root))
+        answer = desk.answer("ADMIN FLUSH solo", Session(None, Path("/tmp/\udcff")))
+        assert answer.failure is not None
+        assert "no UTF-8" in answer.failure.message
+        desk.close()
+
+    def test_batch_of_changes_is_split_into_lines(
+        self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        desk = Remote.connect(Profile("local", root))
+        monkeypatch.setattr(wire, "LONGEST_LINE", 4_000)
+        answer = owner.say("ADMIN FLUSH solo; ADMIN FLUSH solo; ADMIN FLUSH solo; ADMIN FLUSH solo")
+        ended = desk.ended(answer.jobs)
+        owner.engine.stop_work()
+        owner.storage.operation("solo", "far").finish()
+        assert len(ended.result(WAIT)) == 4
+        desk.close()
