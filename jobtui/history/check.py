@@ -13,7 +13,7 @@ from jobtui.history.errors import DamageNote, readable
 from jobtui.history.exporting import export
 from jobtui.history.follower import Follower
 from jobtui.history.inspecting import damage_of, in_the_way, miscounts, unnamed
-from jobtui.history.io import Disk
+from jobtui.history.io import Disk, real_path
 from jobtui.history.lock import Watch
 from jobtui.history.manifest import NAME as MANIFEST
 from jobtui.history.quarantine import remembered
@@ -27,7 +27,7 @@ _TRIES: Final = 5
 def earlier(path: Path, disk: Disk | None = None) -> list[DamageNote]:
     """What was noted so far, and is mended or may be, the oldest first. Raises StoreError."""
     with readable():
-        return list(remembered(disk or Disk(), path))
+        return list(remembered(disk or Disk(), real_path(path)))
 
 
 def verify(path: Path, disk: Disk | None = None) -> list[DamageNote]:
@@ -35,7 +35,7 @@ def verify(path: Path, disk: Disk | None = None) -> list[DamageNote]:
 
     Raises StoreTooNew, and StoreError where the history can't be read at all.
     """
-    disk = disk or Disk()
+    disk, path = disk or Disk(), real_path(path)
     with readable():
         for left in reversed(range(_TRIES)):
             named = disk.identity(path / MANIFEST)

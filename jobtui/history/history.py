@@ -10,7 +10,7 @@ from jobtui.history.archive import ArchiveResult, Archives
 from jobtui.history.asking import Asking
 from jobtui.history.errors import DamageNote, Health, StoreError, readable
 from jobtui.history.follower import Follower
-from jobtui.history.io import Disk
+from jobtui.history.io import Disk, real_path
 from jobtui.history.lineage import recovered_as, unrecovered
 from jobtui.history.quarantine import Quarantine
 from jobtui.history.query import Query
@@ -51,17 +51,17 @@ class History:
         Raises StoreLocked where another process writes it, StoreTooNew, and StoreError for what the disk
         refuses. A history that is opened for reading is empty where there is none, and nothing is made.
         """
-        disk = disk or Disk()
+        disk, real = disk or Disk(), real_path(path)
         try:
             if not write:
-                return cls(path, disk, None, Follower(disk, path))
+                return cls(real, disk, None, Follower(disk, real))
             from jobtui.history.store import Limits, Store
             from jobtui.history.writer import Writer
 
-            return cls(path, disk, Writer(Store.open(disk, path, limits or Limits())), None)
+            return cls(real, disk, Writer(Store.open(disk, real, limits or Limits())), None)
         except OSError as error:
-            where = f"{error.filename}: " if error.filename and Path(error.filename) != path else ""
-            why = _blocked(path) or f"{where}{error.strerror or error}"
+            where = f"{error.filename}: " if error.filename and Path(error.filename) != real else ""
+            why = _blocked(path) or f"{where}{error.strerror or error}{_remedy(disk, real)}"
             raise StoreError(f"The history in {path} can't be opened: {why}") from error
 
     # ---- writing
@@ -228,6 +228,15 @@ class History:
         if self._follower is None:
             raise StoreError("The history is open for writing")
         return self._follower
+
+
+def _remedy(disk: Disk, path: Path) -> str:
+    from jobtui.history.inspecting import in_the_way
+
+    with contextlib.suppress(OSError):  # the error that is being reported says what cannot be read
+        if in_the_way(disk, path):
+            return "; jobtui history repair moves what is in the way to quarantine, unread"
+    return ""
 
 
 def _blocked(path: Path) -> str:

@@ -24,10 +24,11 @@ from jobtui.history.quarantine import NOTES, jobs_in
 from jobtui.history.records import decode_job
 from jobtui.history.segment import DAMAGED, UNREADABLE, Segment, index_name, records_name
 from jobtui.history.state import State, Tally, flat
-from jobtui.history.sweeping import is_unfinished
+from jobtui.history.sweeping import is_archive, is_unfinished
 from jobtui.model import Job
 
-_FILES: Final = frozenset({LOCK, MANIFEST, f"{MANIFEST}.tmp", CONTENTS})
+_FILES: Final = frozenset({LOCK, MANIFEST, f"{MANIFEST}.tmp", CONTENTS, f"{CONTENTS}.tmp"})
+_KEPT: Final = frozenset({NOTES, f"{NOTES}.tmp"})
 _SEGMENT: Final = "seg-"
 
 
@@ -78,9 +79,16 @@ def in_the_way(disk: Disk, directory: Path) -> list[DamageNote]:
         for place in (archived, kept)
         if (what := disk.stands_in_for(place, directory=True))
     ]
+    if disk.is_directory(archived):
+        notes += (
+            DamageNote(f"{ARCHIVE}/{name}", None, (), what)
+            for name in disk.names(archived)
+            if is_archive(name) and (what := disk.stands_in_for(archived / name, directory=True))
+        )
     places = [directory, *(archived / name for name in _directories(disk, archived))]
     files = [place / name for place in places for name in disk.names(place)]
-    for file in (*filter(_is_ours, files), kept / NOTES):
+    kept_files = [kept / name for name in disk.names(kept)] if disk.is_directory(kept) else []
+    for file in (*filter(_is_ours, files), *(file for file in kept_files if file.name in _KEPT)):
         if what := disk.stands_in_for(file):
             notes.append(DamageNote(file.relative_to(directory).as_posix(), None, (), what))
     return notes

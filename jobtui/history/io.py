@@ -1,8 +1,12 @@
 """Every file operation of the history, in one class.
 
-Nothing else in this room touches a file, so that a test can stand in for the disk: log each step, lose
-what was not synced, fail where a real disk would. Errors are the system's own OSError. Offsets and sizes
+Nothing else in this package touches a file, so that a test can replace the disk: log each step, lose
+what was not synced, fail as a real disk does. Errors are the system's own OSError. Offsets and sizes
 are bytes.
+
+No operation follows a link: a link at a file's or directory's place (whose target may be any file of the
+system) is never written, truncated, renamed or deleted through. Callers pass paths below a directory that
+`real_path` resolved, because a link above the history is the user's own choice of a place.
 """
 
 from __future__ import annotations
@@ -29,8 +33,12 @@ _KINDS: Final = {
     stat.S_IFREG: "file",
     stat.S_IFIFO: "pipe",
     stat.S_IFSOCK: "socket",
+    stat.S_IFLNK: "link",
 }
 _OPEN_FILES: Final = "/proc/self/fd/"
+_CREATE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_OPEN: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""O_NONBLOCK: a pipe that replaces the file between the check and the opening must not block."""
 
 
 def is_lost(error: OSError) -> bool:
@@ -43,26 +51,58 @@ def is_full(error: OSError) -> bool:
     return error.errno in FULL
 
 
+def real_path(path: Path) -> Path:
+    """Resolve the links that lead to a history's directory; one that leads nowhere stays as it is."""
+    try:
+        return path.resolve(strict=path.is_symlink())
+    except (OSError, RuntimeError):  # RuntimeError: before Python 3.13, for links that lead to each other
+        return path
+
+
 class Disk:
     """The real disk. A file is known by its descriptor while it is open, and by its path else."""
 
     # ---- files
 
     def open(self, path: Path) -> int:
-        """Open an existing file for reading; a directory or a pipe in its place is no file."""
-        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        """Open an existing file for reading; a link, a directory or a pipe in its place is no file."""
+        if self.stands_in_for(path):  # before it is opened: opening a device may have an effect
+            raise _no_file(path)
+        file = os.open(path, os.O_RDONLY | _OPEN)
         if not stat.S_ISREG(os.fstat(file).st_mode):
             os.close(file)
             raise _no_file(path)
         return file
 
     def open_to_write(self, path: Path) -> int:
-        """Open a file for reading and writing, as it is; make it where there is none."""
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+        """Open a file for reading and writing, as it is; create it if there is none.
+
+        A file that has a second name is not opened: writing would change that file, too (`is_shared`).
+        """
+        _refuse_links_above(path)
+        self._refuse_others(path)
+        try:
+            file = os.open(path, os.O_RDWR | _OPEN)
+        except FileNotFoundError:
+            return os.open(path, _CREATE, _FILE_MODE)
+        found = os.fstat(file)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+            os.close(file)
+            raise OSError(errno.EMLINK, "the file has a second name", str(path))
+        return file
 
     def create(self, path: Path) -> int:
-        """Make an empty file, or empty the one that is there, and open it for reading and writing."""
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _FILE_MODE)
+        """Create an empty file, in place of one that is there, and open it for reading and writing.
+
+        The old file is not emptied: under a second name it may be someone's.
+        """
+        _refuse_links_above(path)
+        self._refuse_others(path)
+        try:
+            return os.open(path, _CREATE, _FILE_MODE)
+        except FileExistsError:
+            path.unlink()
+            return os.open(path, _CREATE, _FILE_MODE)
 
     def close(self, file: int) -> None:
         """Let go of an open file."""
@@ -100,20 +140,30 @@ class Disk:
     # ---- names
 
     def names(self, directory: Path) -> list[str]:
-        """What the directory holds, in order; nothing where there is no such directory."""
+        """Return what the directory holds, in order; nothing if there is no such directory."""
         try:
+            if directory.is_symlink():
+                raise NotADirectoryError(errno.ENOTDIR, "a link is in its place", str(directory))
             with os.scandir(directory) as entries:
                 return sorted(entry.name for entry in entries)
         except FileNotFoundError:
             return []
 
     def identity(self, path: Path) -> tuple[int, int, int] | None:
-        """Something that is another when another file has taken the path; None where there is none."""
+        """Return what differs if another file or link takes the path; None if nothing is there."""
         try:
-            found = path.stat()
+            found = path.lstat()
         except FileNotFoundError:
             return None
         return found.st_ino, found.st_mtime_ns, found.st_size
+
+    def is_shared(self, path: Path) -> bool:
+        """Return whether a file has a second name, by which a change of it would be seen elsewhere."""
+        try:
+            found = path.lstat()
+        except FileNotFoundError:
+            return False
+        return stat.S_ISREG(found.st_mode) and found.st_nlink > 1
 
     def is_at(self, file: int, path: str) -> bool:
         """Whether an open file is what the path leads to; not where it was deleted or moved away."""
@@ -137,56 +187,60 @@ class Disk:
             return None
 
     def size_of(self, path: Path) -> int:
-        """How long a file is."""
-        found = path.stat()
+        """Return how long a file is."""
+        found = path.lstat()
         if not stat.S_ISREG(found.st_mode):
             raise _no_file(path)
         return found.st_size
 
     def is_directory(self, path: Path) -> bool:
-        """Whether the path is a directory, or a link to one."""
+        """Return whether the path is a directory, and no link to one."""
         try:
-            return stat.S_ISDIR(path.stat().st_mode)
+            return stat.S_ISDIR(path.lstat().st_mode)
         except OSError as error:
             if error.errno not in _NOWHERE:
                 raise
             return False
 
     def stands_in_for(self, path: Path, *, directory: bool = False) -> str:
-        """What is in the place of a file, or of a directory, and is none; "" where nothing is."""
+        """Return what is in the place of a file, or of a directory, and is none; "" if nothing is."""
         try:
             found = path.lstat().st_mode
         except OSError as error:
             if error.errno not in _NOWHERE:
                 raise
             return ""
-        if stat.S_ISLNK(found):
-            try:
-                found = path.stat().st_mode
-            except OSError:
-                return "a link that leads nowhere is in its place"
         if stat.S_ISDIR(found) if directory else stat.S_ISREG(found):
             return ""
         return f"a {_KINDS.get(stat.S_IFMT(found), 'device')} is in its place"
 
     def rename(self, before: Path, after: Path) -> None:
-        """Give a file another name, replacing what has it."""
+        """Give a file, or whatever has that name, another name; it replaces a file that has it."""
+        _refuse_links_above(before)
+        _refuse_links_above(after)
         before.replace(after)
 
     def link(self, existing: Path, name: Path) -> None:
         """Give a file a second name."""
-        name.hardlink_to(existing)
+        _refuse_links_above(name)
+        if self.stands_in_for(existing):
+            raise _no_file(existing)
+        os.link(existing, name, follow_symlinks=False)
 
     def remove(self, path: Path) -> None:
-        """Take a file's name away."""
+        """Remove a file's name."""
+        _refuse_links_above(path)
+        self._refuse_others(path)
         path.unlink()
 
     def make_directory(self, path: Path) -> None:
-        """Make a directory that is not there yet."""
+        """Create a directory that does not exist yet."""
+        _refuse_links_above(path)
         path.mkdir(_DIRECTORY_MODE)
 
     def remove_directory(self, path: Path) -> None:
-        """Take an empty directory away."""
+        """Remove an empty directory."""
+        _refuse_links_above(path)
         path.rmdir()
 
     def sync_directory(self, path: Path) -> None:
@@ -238,6 +292,7 @@ class Disk:
 
     def put(self, path: Path, data: bytes) -> None:
         """Have `path` hold `data`, durably: at every moment it is wholly the old file or the new one."""
+        self._refuse_others(path)  # renaming would delete a link that is in its place
         fresh = path.with_name(path.name + ".tmp")
         try:
             self.write_new(fresh, [data])
@@ -247,6 +302,18 @@ class Disk:
                 self.remove(fresh)
             raise
         self.sync_directory(path.parent)
+
+    def _refuse_others(self, path: Path) -> None:
+        """Raise an error if anything but a file has the path."""
+        if what := self.stands_in_for(path):
+            raise OSError(errno.EEXIST, what, str(path))
+
+
+def _refuse_links_above(path: Path) -> None:
+    """Raise an error if a link has replaced one of the directories that lead to `path`."""
+    directory = os.path.dirname(path)  # noqa: PTH120 a Path costs more than the question itself
+    if os.path.realpath(directory) != os.path.abspath(directory):  # noqa: PTH100
+        raise NotADirectoryError(errno.ENOTDIR, "a link is in its place", directory)
 
 
 def _no_file(path: Path) -> FileNotFoundError:

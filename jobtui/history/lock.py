@@ -7,8 +7,10 @@ writer, and finds the writer and its changes by it; a later opener learns from i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -19,11 +21,14 @@ from jobtui.history.framing import framed, is_whole
 from jobtui.history.io import Disk
 
 NAME: Final = "LOCK"
+_GUARD: Final = ".lock"
+"""The suffix of the guard's name, which lies next to the history's directory."""
 _ROOM: Final = 512
 LONGEST_ADDRESS: Final = 200
 """Bytes of an address. What else a mark holds takes at most 210 of its 512."""
 _TRIES: Final = 20
 _PAUSE: Final = 0.005
+_PID_ROOM: Final = 24
 
 
 class Mark(msgspec.Struct, frozen=True, gc=False):
@@ -46,6 +51,43 @@ _MARK: Final = b'{"pid":%d,"journal":%d,"durable":%d,"next_id":%d,"generation":%
 _decode: Final = msgspec.json.Decoder(Mark).decode
 
 
+class Guard:
+    """A second lock, next to the history's directory, which survives if that directory is deleted or moved.
+
+    Without it a second process would start a new history, and give out the first ids again, while the owner
+    of the deleted one still runs its jobs. It also holds if LOCK alone is deleted.
+    """
+
+    def __init__(self, disk: Disk, file: int | None) -> None:
+        self._disk, self._file = disk, file
+
+    @classmethod
+    def take(cls, disk: Disk, directory: Path) -> Guard:
+        """Take the guard of a history that may not exist yet. Raises StoreLocked if a process holds it.
+
+        If the parent directory cannot be written to, there is no guard: LOCK has to do.
+        """
+        path = directory.with_name(directory.name + _GUARD)
+        try:
+            file = disk.open_to_write(path)
+        except OSError:
+            return cls(disk, None)
+        try:
+            _lock(disk, file, lambda: _pid_in(disk, file))
+            with contextlib.suppress(OSError):  # the name in it is only for the message of the next process
+                disk.write(file, f"{os.getpid()}\n".ljust(_PID_ROOM).encode(), 0)
+        except BaseException:
+            disk.close(file)
+            raise
+        return cls(disk, file)
+
+    def release(self) -> None:
+        """Release the guard. Its file stays: to remove it would let two processes lock two files."""
+        if self._file is not None:
+            self._disk.close(self._file)
+            self._file = None
+
+
 class Lock:
     """The writer's lock, held until it is released or the process ends."""
 
@@ -60,19 +102,18 @@ class Lock:
         A reader that looks whether the lock is free holds it for a moment, so one refusal is not the end.
         """
         path = directory / NAME
-        file = disk.open_to_write(path)
-        try:
-            for left in reversed(range(_TRIES)):
-                if disk.try_lock(file):
-                    return cls(disk, file, path)
-                if left:
-                    time.sleep(_PAUSE)
-            mark = _marked(disk, file)
-        except BaseException:
-            disk.close(file)
-            raise
-        disk.close(file)
-        raise StoreLocked(mark.pid if mark is not None and not mark.closed else None)
+        while True:
+            _unshare(disk, path)
+            file = disk.open_to_write(path)
+            try:
+                _lock(disk, file, lambda file=file: _pid(_marked(disk, file)))  # type: ignore[misc]
+                is_there = disk.is_at(file, str(path))
+            except BaseException:
+                disk.close(file)
+                raise
+            if is_there:
+                return cls(disk, file, path)
+            disk.close(file)  # it was replaced meanwhile: a lock on a file without a name keeps nobody out
 
     def mark(self) -> Mark | None:
         """What the last writer said."""
@@ -128,12 +169,48 @@ class Watch:
             self._file = None
 
     def _open(self) -> bool:
+        if self._file is not None and not self._disk.is_at(self._file, str(self._path)):
+            self.close()  # another writer replaced it
         if self._file is None:
             try:
                 self._file = self._disk.open(self._path)
             except FileNotFoundError:
                 return False
         return True
+
+
+def _lock(disk: Disk, file: int, holder: Callable[[], int | None]) -> None:
+    for left in reversed(range(_TRIES)):
+        if disk.try_lock(file):
+            return
+        if left:
+            time.sleep(_PAUSE)
+    raise StoreLocked(holder())
+
+
+def _unshare(disk: Disk, path: Path) -> None:
+    """Have LOCK be a file of its own: under a second name it may be any file of the system.
+
+    A copy of the history that was made of hard links has such a second name, too.
+    """
+    if not disk.is_shared(path):
+        return
+    file = disk.open(path)
+    try:
+        _lock(disk, file, lambda: _pid(_marked(disk, file)))
+        if disk.is_at(file, str(path)):
+            disk.put(path, disk.read(file, _ROOM, 0))
+    finally:
+        disk.close(file)
+
+
+def _pid(mark: Mark | None) -> int | None:
+    return mark.pid if mark is not None and not mark.closed else None
+
+
+def _pid_in(disk: Disk, file: int) -> int | None:
+    text = disk.read(file, _PID_ROOM, 0).strip()
+    return int(text) if text.isdigit() else None
 
 
 def _marked(disk: Disk, file: int) -> Mark | None:

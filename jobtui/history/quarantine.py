@@ -124,7 +124,8 @@ class Quarantine:
             fresh = [line for line in told if line not in known]
             if fresh:
                 known |= dict.fromkeys(fresh)
-                if not self._can_append or len(known) > 2 * KEPT:
+                shared = self._disk.is_shared(self._directory / NOTES)
+                if not self._can_append or shared or len(known) > 2 * KEPT:
                     known = dict.fromkeys(list(known)[-KEPT:])
                     self._make()
                     self._disk.put(self._directory / NOTES, b"".join(known))
@@ -153,6 +154,11 @@ class Quarantine:
             self._disk.make_directory(self._directory)
             self._disk.sync_directory(self._directory.parent)
 
+    def _holds(self, name: str, data: bytes) -> bool:
+        with contextlib.suppress(OSError):  # what cannot be read is not what is kept now
+            return self._disk.read_whole(self._directory / name) == data
+        return False
+
     def _keep(self, file: str, byte: int | None, data: bytes) -> str:
         self._make()
         taken = set(self._disk.names(self._directory))
@@ -162,6 +168,6 @@ class Quarantine:
             if name not in taken:
                 self._disk.put(self._directory / name, data)
                 break
-            if self._disk.read_whole(self._directory / name) == data:
+            if self._holds(name, data):
                 break
         return f"{DIRECTORY}/{name}"

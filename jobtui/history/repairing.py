@@ -21,7 +21,7 @@ from jobtui.history.archiving import give_second_name
 from jobtui.history.errors import DamageNote, StoreError
 from jobtui.history.framing import framed, lines
 from jobtui.history.inspecting import damage_of, in_the_way, miscounts, whole_job
-from jobtui.history.io import Disk
+from jobtui.history.io import Disk, real_path
 from jobtui.history.lock import Watch
 from jobtui.history.manifest import NAME as MANIFEST
 from jobtui.history.manifest import ArchiveEntry
@@ -42,7 +42,7 @@ def repair(path: Path, disk: Disk | None = None) -> list[str]:
 
     Raises StoreLocked where a process has it open for writing, and StoreError where the disk fails.
     """
-    disk = disk or Disk()
+    disk, path = disk or Disk(), real_path(path)
     try:
         moved = _cleared(disk, path)
         store = Store.open(disk, path, Limits())

@@ -15,6 +15,7 @@ which may be another.
 from __future__ import annotations
 
 import contextlib
+import errno
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ from jobtui.history.drafts import Drafting, Drafts
 from jobtui.history.errors import Health, StoreError, StoreFailed, StoreFull
 from jobtui.history.io import Disk, is_full
 from jobtui.history.journal import Journal, journal_name, numbered
-from jobtui.history.lock import Lock, Mark
+from jobtui.history.lock import Guard, Lock, Mark
 from jobtui.history.opening import Found, load
 from jobtui.history.quarantine import Quarantine
 from jobtui.history.records import SCHEMA, encode
@@ -56,8 +57,9 @@ class Limits(msgspec.Struct, frozen=True):
 class Store:
     """A history that is open for writing."""
 
-    def __init__(self, disk: Disk, directory: Path, limits: Limits, lock: Lock) -> None:
-        self._disk, self._directory, self._limits, self._lock = disk, directory, limits, lock
+    def __init__(self, disk: Disk, directory: Path, limits: Limits, lock: Lock, guard: Guard) -> None:
+        self._disk, self._directory, self._limits = disk, directory, limits
+        self._lock, self._guard = lock, guard
         self._full, self._failed = False, ""
         self.quarantine = Quarantine(disk, directory, write=True)
         mark = lock.mark()
@@ -79,13 +81,20 @@ class Store:
     @classmethod
     def open(cls, disk: Disk, directory: Path, limits: Limits) -> Store:
         """Open the history for writing; make it where there is none. Raises StoreError and OSError."""
-        for each in (directory, directory / ARCHIVE):
-            make(disk, each)
-        lock = Lock.take(disk, directory)
+        make(disk, directory.parent)
+        # before anything is made: an owner may still live whose history was deleted here
+        guard = Guard.take(disk, directory)
         try:
-            return cls(disk, directory, limits, lock)
+            for each in (directory, directory / ARCHIVE):
+                make(disk, each)
+            lock = Lock.take(disk, directory)
+            try:
+                return cls(disk, directory, limits, lock, guard)
+            except BaseException:
+                lock.release()
+                raise
         except BaseException:
-            lock.release()
+            guard.release()
             raise
 
     # ---- committing
@@ -243,6 +252,8 @@ class Store:
         file = journal_name(reading.journal)
         if any(note.file == file for note in self.quarantine.notes):
             return False  # what is damaged in it is left behind, or each opening would find it again
+        if self._disk.is_shared(self._directory / file):
+            return False  # a copy made of second names would change with it
         return (
             mark is not None
             and mark.closed
@@ -334,6 +345,7 @@ class Store:
             with contextlib.suppress(OSError):
                 self._journal.close()
             self._lock.release()
+            self._guard.release()
 
     def _end(self) -> None:
         with contextlib.suppress(OSError):
@@ -350,5 +362,7 @@ def make(disk: Disk, directory: Path) -> None:
     if not disk.is_directory(directory):
         if directory.parent != directory:
             make(disk, directory.parent)
+        if what := disk.stands_in_for(directory, directory=True):
+            raise NotADirectoryError(errno.ENOTDIR, what, str(directory))
         disk.make_directory(directory)
         disk.sync_directory(directory.parent)

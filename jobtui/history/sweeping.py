@@ -93,6 +93,11 @@ def is_unfinished(name: str, manifest: Manifest) -> bool:
     )
 
 
+def is_archive(name: str) -> bool:
+    """Return whether a name is one that archiving gives to a directory."""
+    return _ARCHIVE.fullmatch(name) is not None
+
+
 def is_of_other_files(disk: Disk, directory: Path, manifest: Manifest, names: Sequence[str]) -> bool:
     """Whether a manifest names what is gone and not what is there: an older one, or another history's.
 

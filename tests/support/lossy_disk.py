@@ -194,6 +194,12 @@ class MemoryDisk(Disk):
         inode = self.files.get(path)
         return (inode.number, 0, len(inode.data)) if inode is not None else None
 
+    def is_shared(self, path: Path) -> bool:
+        return False  # who locks it is not modelled, nor copies made of second names
+
+    def stands_in_for(self, path: Path, *, directory: bool = False) -> str:
+        return ""
+
     def size_of(self, path: Path) -> int:
         return len(self.files[path].data)
 

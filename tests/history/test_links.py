@@ -1,0 +1,284 @@
+"""Links, pipes and directories at the place of the history's files: nothing outside of it ever changes."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from jobtui.history import History, StoreError
+from jobtui.history.check import earlier, export, repair, verify
+from jobtui.history.store import Limits
+from tests.support import made_jobs
+from tests.support.damaged import OPEN, Made, archive_of, held
+
+Copied = Callable[[Made], Path]
+SEALING = Limits(journal=2000, leftover=0, blanks=512)
+
+
+def numbered_after(path: Path, pattern: str) -> Path:
+    """The name that the next file of this kind gets."""
+    last = max(path.glob(pattern))
+    start, number = last.name.split(".")[0].split("-")
+    return last.with_name(last.name.replace(f"{start}-{number}", f"{start}-{int(number) + 1:08d}"))
+
+
+FILES: dict[str, Callable[[Path], Path]] = {
+    "LOCK": lambda path: path / "LOCK",
+    "guard": lambda path: path.with_name(path.name + ".lock"),
+    "manifest": lambda path: path / "MANIFEST.json",
+    "manifest being written": lambda path: path / "MANIFEST.json.tmp",
+    "journal": lambda path: max(path.glob("journal-*")),
+    "next journal": lambda path: numbered_after(path, "journal-*.jsonl"),
+    "segment": lambda path: min(path.glob("seg-*.jsonl")),
+    "next segment": lambda path: numbered_after(path, "seg-*.jsonl"),
+    "index": lambda path: min(path.glob("seg-*.idx.json")),
+    "next index": lambda path: numbered_after(path, "seg-*.idx.json"),
+    "archive's manifest": lambda path: archive_of(path) / "ARCHIVE.json",
+    "archive's manifest being written": lambda path: archive_of(path) / "ARCHIVE.json.tmp",
+    "archive's segment": lambda path: next(archive_of(path).glob("seg-*.jsonl")),
+    "archive's index": lambda path: next(archive_of(path).glob("seg-*.idx.json")),
+    "notes": lambda path: path / "quarantine" / "NOTES.jsonl",
+    "notes being written": lambda path: path / "quarantine" / "NOTES.jsonl.tmp",
+    "quarantined segment": lambda path: path / "quarantine" / min(path.glob("seg-*.jsonl")).name,
+}
+DIRECTORIES: dict[str, Callable[[Path], Path]] = {
+    "archive": lambda path: path / "archive",
+    "one archive": archive_of,
+    "quarantine": lambda path: path / "quarantine",
+}
+
+
+def linked(place: Path, outside: Path) -> None:
+    place.symlink_to(outside)
+
+
+def linked_to_nothing(place: Path, outside: Path) -> None:
+    place.symlink_to(outside.with_name("absent"))
+
+
+def second_name(place: Path, outside: Path) -> None:
+    place.hardlink_to(outside)
+
+
+LINKS = [linked, linked_to_nothing, second_name]
+
+
+def changed(history: History) -> None:
+    dice = random.Random(5)
+    for _ in range(8):
+        history.commit(made_jobs.ended(history.new_id(), dice)).result()
+    history.commit(made_jobs.moved_on(made_jobs.ended(2, random.Random(6)), dice)).result()
+
+
+def opened(path: Path, limits: Limits = OPEN) -> None:
+    history = History.open(path, limits=limits)
+    with contextlib.suppress(StoreError):
+        changed(history)
+    history.close()
+
+
+def sealed_again(path: Path) -> None:
+    opened(path, SEALING)
+
+
+def archived(path: Path) -> None:
+    history = History.open(path, limits=OPEN)
+    for first, last in ((1, 4), (5, 90)):
+        with contextlib.suppress(StoreError):
+            history.archive(first, last).result()
+    history.close()
+
+
+def damaged_and_opened(path: Path) -> None:
+    for file in (*path.glob("seg-*.idx.json"), *path.glob("journal-*")):
+        if not file.is_symlink() and file.stat().st_nlink == 1:
+            file.write_bytes(file.read_bytes()[:-30] + b"x" * 20)
+    opened(path)
+
+
+def damaged_and_repaired(path: Path) -> None:
+    for file in path.rglob("seg-*.jsonl"):
+        inside = file.resolve().is_relative_to(path) and file.stat().st_nlink == 1
+        if inside:
+            file.write_bytes(file.read_bytes().replace(b'"status":"', b'"stat\0s":"', 1))
+    repair(path)
+
+
+def read(path: Path) -> None:
+    earlier(path)
+    verify(path)
+    export(path, io.StringIO())
+
+
+OPERATIONS = [opened, sealed_again, archived, repair, damaged_and_opened, damaged_and_repaired, read]
+
+
+def state_of(outside: Path) -> dict[Path, tuple[object, ...]]:
+    """All that a link could change: bytes, times, permissions, names."""
+    found: dict[Path, tuple[object, ...]] = {}
+    for path in (outside, *sorted(outside.rglob("*"))):
+        stat = path.lstat()
+        content = path.read_bytes() if path.is_file() else None
+        found[path] = (stat.st_mode, stat.st_uid, stat.st_ino, stat.st_mtime_ns, stat.st_size, content)
+    return found
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    place = tmp_path / "outside"
+    place.mkdir()
+    return place
+
+
+class TestLinkInPlaceOfFile:
+    @pytest.mark.parametrize("operation", OPERATIONS)
+    @pytest.mark.parametrize("link", LINKS)
+    @pytest.mark.parametrize("file", FILES)
+    def test_nothing_changes_through_it(
+        self,
+        file: str,
+        link: Callable[[Path, Path], None],
+        operation: Callable[[Path], object],
+        sealed: Made,
+        copied: Copied,
+        outside: Path,
+    ) -> None:
+        path = copied(sealed)
+        (path / "quarantine").mkdir(exist_ok=True)
+        place, target = FILES[file](path), outside / "target"
+        if place.exists():
+            shutil.move(place, target)  # the worst target: what it holds is what is expected there
+        else:
+            target.write_bytes(b"of somebody\n")
+        link(place, target)
+        before = state_of(outside)
+        for _ in range(2):
+            with contextlib.suppress(StoreError):
+                operation(path)
+        assert state_of(outside) == before
+
+    @pytest.mark.parametrize("operation", [changed, lambda history: history.archive(1, 90).result()])
+    @pytest.mark.parametrize("link", LINKS)
+    @pytest.mark.parametrize("file", FILES)
+    def test_nothing_changes_through_it_under_a_living_owner(
+        self,
+        file: str,
+        link: Callable[[Path, Path], None],
+        operation: Callable[[History], object],
+        sealed: Made,
+        copied: Copied,
+        outside: Path,
+    ) -> None:
+        path = copied(sealed)
+        (path / "quarantine").mkdir(exist_ok=True)
+        history = History.open(path, limits=SEALING)
+        place, target = FILES[file](path), outside / "target"
+        target.write_bytes(place.read_bytes() if place.exists() else b"of somebody\n")
+        place.unlink(missing_ok=True)
+        link(place, target)
+        before = state_of(outside)
+        with contextlib.suppress(StoreError):
+            operation(history)
+        history.close()
+        assert state_of(outside) == before
+
+
+class TestLinkInPlaceOfDirectory:
+    @pytest.mark.parametrize("operation", OPERATIONS)
+    @pytest.mark.parametrize("is_alive", [False, True])
+    @pytest.mark.parametrize("name", DIRECTORIES)
+    def test_nothing_changes_through_it(
+        self,
+        name: str,
+        is_alive: bool,
+        operation: Callable[[Path], object],
+        sealed: Made,
+        copied: Copied,
+        outside: Path,
+    ) -> None:
+        path = copied(sealed)
+        (path / "quarantine").mkdir(exist_ok=True)
+        history = History.open(path, limits=SEALING) if is_alive else None
+        place = DIRECTORIES[name](path)
+        (place / "mine").write_text("mine")
+        shutil.move(place, outside / "target")
+        place.symlink_to(outside / "target")
+        before = state_of(outside)
+        with contextlib.suppress(StoreError):
+            if history is None:
+                operation(path)
+            else:
+                changed(history)
+                history.archive(1, 90).result()
+        if history is not None:
+            history.close()
+        assert state_of(outside) == before
+
+    @pytest.mark.parametrize("name", ["archive", "quarantine", "one archive"])
+    def test_is_put_away_and_the_rest_is_whole(
+        self, name: str, sealed: Made, copied: Copied, outside: Path
+    ) -> None:
+        path = copied(sealed)
+        (path / "quarantine").mkdir(exist_ok=True)
+        place = DIRECTORIES[name](path)
+        shutil.move(place, outside / "target")
+        place.symlink_to(outside / "target")
+        before = state_of(outside)
+        assert "a link is in its place" in {note.what for note in verify(path)}
+        repair(path)
+        assert verify(path) == []
+        assert held(path)[0] == sealed.jobs
+        links = [file for file in path.rglob("*") if file.is_symlink()]
+        assert [file.readlink() for file in links] == [outside / "target"]
+        assert state_of(outside) == before
+
+    def test_is_refused_with_the_remedy(self, sealed: Made, copied: Copied, outside: Path) -> None:
+        path = copied(sealed)
+        shutil.move(path / "archive", outside / "target")
+        (path / "archive").symlink_to(outside / "target")
+        with pytest.raises(StoreError, match="archive: a link is in its place; jobtui history repair moves"):
+            History.open(path)
+
+
+class TestWhatIsInTheWay:
+    @pytest.mark.parametrize("thing", ["link", "second name", "pipe", "directory"])
+    def test_an_index_is_made_again_in_its_place(
+        self, thing: str, sealed: Made, copied: Copied, outside: Path
+    ) -> None:
+        path = copied(sealed)
+        place, target = FILES["index"](path), outside / "target"
+        target.write_bytes(place.read_bytes()[:-20])
+        place.unlink()
+        if thing == "link":
+            place.symlink_to(target)
+        elif thing == "second name":
+            place.hardlink_to(target)
+        else:
+            os.mkfifo(place) if thing == "pipe" else place.mkdir()
+        repair(path)
+        assert verify(path) == []
+        assert held(path)[0] == sealed.jobs
+
+    @pytest.mark.parametrize("kind", ["LOCK", "journal"])
+    def test_a_copy_of_second_names_does_not_change_with_it(
+        self, kind: str, sealed: Made, copied: Copied, outside: Path
+    ) -> None:
+        path = copied(sealed)
+        damaged_and_opened(path)
+        before = {}
+        for file in path.rglob("*"):
+            if file.is_file():
+                copy = outside / file.name
+                copy.unlink(missing_ok=True)
+                copy.hardlink_to(file)
+                before[copy] = file.read_bytes()
+        damaged_and_opened(path)
+        assert {copy: copy.read_bytes() for copy in before} == before
+        assert FILES[kind](path).stat().st_nlink == 1
