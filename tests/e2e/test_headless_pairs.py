@@ -80,7 +80,7 @@ def test_a_bad_line_of_a_pipe_leaves_the_space_as_it_was(nba: CommandLine) -> No
     assert ended.returncode == 1
     assert ended.stderr.startswith('jobtui: stdin:2: one of "value" and "value_base64"')
     assert held(nba) == {}
-    assert [path.name for path in nba.profile.root.iterdir() if path.is_file()] == []
+    assert [path.name for path in nba.profile.root.iterdir() if path.is_file()] == ["history.lock"]
 
 
 def test_a_file_on_stdin_is_read_from_where_it_stands(nba: CommandLine) -> None:
