@@ -39,7 +39,19 @@ OF_A_TEXT = ("detach", "wait", "format", "quiet")
 PLACE = ("config", "profile", "data_dir", "nebula", "user", "tls")
 PASSWORD_OPTIONS = ("-p", "--password", "--passwd")
 PASSWORD_HINT = "a password is never given there; JOBTUI_NEBULA_PASSWORD is read, or it is asked for"
-FLAGS = ("--detach", "--wait", "--background", "--demo", "--quiet", "-q", "--version", "--help", "-h")
+FLAGS = (
+    "--detach",
+    "--wait",
+    "--background",
+    "--demo",
+    "--delete-keys",
+    "--raw",
+    "--quiet",
+    "-q",
+    "--version",
+    "--help",
+    "-h",
+)
 
 
 def parse_arguments(words: Sequence[str], *, piped: bool) -> Asked:
@@ -65,7 +77,12 @@ def parse_arguments(words: Sequence[str], *, piped: bool) -> Asked:
         case "load":
             format_ = _one_of(PAIR_FORMATS, found.format) if found.format else None
             return Load(
-                space=found.space, files=tuple(found.files), format=format_, quiet=bool(found.quiet), **place
+                space=found.space,
+                files=tuple(found.files),
+                format=format_,
+                quiet=bool(found.quiet),
+                delete_keys=found.delete_keys,
+                **place,
             )
         case "dump":
             _refuse_beside("dump", found, "quiet")
@@ -235,6 +252,7 @@ def _add_operands(verb: str, parser: argparse.ArgumentParser) -> None:
         case "load":
             parser.add_argument("space", metavar="SPACE")
             parser.add_argument("files", metavar="FILE, - for stdin", nargs="+")
+            parser.add_argument("--delete-keys", action="store_true")
         case "dump":
             parser.add_argument("space", metavar="SPACE")
         case "serve":

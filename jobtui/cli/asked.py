@@ -68,12 +68,16 @@ class RunText(Place, frozen=True, kw_only=True):
 
 
 class Load(Place, frozen=True, kw_only=True):
-    """load: `format` None means that each file's name tells it."""
+    """load: `format` None means that each file's name tells it.
+
+    `delete_keys`: files of keys alone are meant to delete.
+    """
 
     space: str
     files: tuple[str, ...]
     format: str | None
     quiet: bool = False
+    delete_keys: bool = False
 
 
 class Dump(Place, frozen=True, kw_only=True):

@@ -34,7 +34,7 @@ Beside an open jobtui, -e hands its jobs in and ends with 0, unless --wait.
 
 VERB_HELP = {
     "load": """\
-jobtui load SPACE FILE… [--format jsonl|csv|tsv] [--quiet]
+jobtui load SPACE FILE… [--format jsonl|csv|tsv] [--delete-keys] [--quiet]
 
 Puts key-value pairs into an embedded space that is there already, spread over
 its hosts by the key. A file's name tells its format; - is stdin. All of it is
@@ -45,8 +45,12 @@ loaded. A pipe is kept meanwhile beside the profile's data.
   jobtui load nba players.jsonl teams.csv
 
   jsonl   {"key": "k", "value": "v"}    "value": null deletes the key
-  csv     k,v                           k alone deletes the key
+  csv     k,v                           k,\\N or k alone deletes the key
   tsv     the same with a tab; \\t, \\n, \\r and \\\\ are escapes
+
+Pairs loaded and keys deleted are reported apart. A file that seems to use
+another separator or format is refused, and so is one of keys alone, unless
+--delete-keys says that deletions are meant.
 """,
     "dump": """\
 jobtui dump SPACE [--format jsonl|csv|tsv]

@@ -46,7 +46,7 @@ def load(asked: Load) -> int:
     _must_be_known(profile, asked.space)
     with ExitStack() as files:
         sources = [
-            _Source(name, form, *_opened(name, profile, files))
+            _Source(name, form, asked.delete_keys, *_opened(name, profile, files))
             for name, form in zip(asked.files, formats, strict=True)
         ]
         meter = _Meter()
@@ -55,14 +55,31 @@ def load(asked: Load) -> int:
             must_exist(engine, asked.space)
             _load(engine, asked.space, sources, _Whole(count, meter.bytes), quiet=asked.quiet)
     if not asked.quiet:
-        complain(f"{_counted(count)} loaded into {asked.space}")
+        complain(_summary(count, asked.space))
     return Exit.DONE
+
+
+class _Count(msgspec.Struct, frozen=True):
+    """How many pairs are put in, and how many keys deleted."""
+
+    pairs: int = 0
+    deletions: int = 0
+
+    @property
+    def lines(self) -> int:
+        """Both together."""
+        return self.pairs + self.deletions
+
+    def plus(self, batch: Sequence[Pair]) -> _Count:
+        """Return the count with a batch."""
+        deletions = sum(value is None for _, value in batch)
+        return _Count(self.pairs + len(batch) - deletions, self.deletions + deletions)
 
 
 class _Whole(msgspec.Struct, frozen=True):
     """How much there is to load."""
 
-    pairs: int
+    count: _Count
     bytes: int
 
 
@@ -83,6 +100,7 @@ class _Source(msgspec.Struct, frozen=True):
 
     name: str
     form: PairFormat
+    delete_keys: bool
     file: IO[bytes]
     copy: IO[bytes] | None
 
@@ -94,13 +112,13 @@ class _Source(msgspec.Struct, frozen=True):
         """The pairs, for the first time; `meter` goes on with the bytes read. Raises CommandError."""
         begin = self.file.tell() if self.copy is None else 0
         lines = _read(self.file, self.label) if self.copy is None else self._kept(self.copy)
-        yield from read_pairs(meter.counted(lines), self.form, self.label)
+        yield from read_pairs(meter.counted(lines), self.form, self.label, delete_keys=self.delete_keys)
         (self.copy or self.file).seek(begin)
 
     def again(self, meter: _Meter) -> Iterator[Pair]:
         """The same for the second time."""
         lines = _read(self.copy or self.file, self.label)
-        return read_pairs(meter.counted(lines), self.form, self.label)
+        return read_pairs(meter.counted(lines), self.form, self.label, delete_keys=self.delete_keys)
 
     def _kept(self, copy: IO[bytes]) -> Iterator[bytes]:
         try:
@@ -180,30 +198,31 @@ def _read(file: IO[bytes], label: str) -> Iterator[bytes]:
         yield line
 
 
-def _checked(sources: Sequence[_Source], meter: _Meter, *, quiet: bool) -> int:
-    """Read all of it through; how many pairs there are. Raises CommandError."""
-    count = 0
+def _checked(sources: Sequence[_Source], meter: _Meter, *, quiet: bool) -> _Count:
+    """Read all of it through and count it. Raises CommandError."""
+    count = deletions = 0
     known = [os.fstat(source.file.fileno()).st_size for source in sources if source.copy is None]
     total = sum(known) if len(known) == len(sources) else None
     try:
         with byte_bar("check", total, quiet=quiet) as show:
             for source in sources:
-                for _ in source.first(meter):
+                for _, value in source.first(meter):
                     count += 1
+                    deletions += value is None
                     if count % BATCH_PAIRS == 0:
                         show(meter.bytes)
             show(meter.bytes)
     except KeyboardInterrupt:
         complain("Nothing was loaded")
         raise
-    return count
+    return _Count(count - deletions, deletions)
 
 
 def _load(
     engine: Engine | Remote, space: str, sources: Sequence[_Source], whole: _Whole, *, quiet: bool
 ) -> None:
     """Load all pairs, a batch being written while the next is read."""
-    done = under_way = 0
+    done = under_way = _Count()
     writing: Future[None] | None = None
     meter = _Meter()
     with byte_bar(f"load {space}", whole.bytes, quiet=quiet) as show:
@@ -211,13 +230,13 @@ def _load(
             for batch in _batches(sources, meter):
                 if writing is not None:
                     writing.result()
-                done += under_way
-                writing, under_way = engine.load(space, batch), len(batch)
+                done = under_way
+                writing, under_way = engine.load(space, batch), done.plus(batch)
                 show(meter.bytes)
             if writing is not None:
                 writing.result()
         except (StorageError, StoreError, NoAnswer, CommandError) as error:
-            if not done and isinstance(error, StorageError) and error.code in REPEATS:
+            if not done.lines and isinstance(error, StorageError) and error.code in REPEATS:
                 raise
             raise CommandError(f"{error}\n{_so_far(done, whole, error)}") from None
         except BaseException as error:
@@ -225,9 +244,12 @@ def _load(
             raise
 
 
-def _so_far(done: int, whole: _Whole, error: BaseException) -> str:
+def _so_far(done: _Count, whole: _Whole, error: BaseException) -> str:
     """What is in by now and, unless the error would only come again, how the rest gets in."""
-    loaded = f"{done:,} of {_counted(whole.pairs)} were loaded before this."
+    loaded = f"{done.pairs:,} of {_counted(whole.count.pairs)} were loaded before this"
+    if whole.count.deletions:
+        loaded += f", and {done.deletions:,} of {_deleted(whole.count.deletions)}"
+    loaded += "."
     if isinstance(error, StorageError) and error.code in REPEATS:
         return loaded
     return f"{loaded} The same load again puts in the rest: what is in already stays as it is"
@@ -245,6 +267,16 @@ def _batches(sources: Sequence[_Source], meter: _Meter) -> Iterator[list[Pair]]:
                 yield batch
                 batch, size = [], 0
     yield batch
+
+
+def _summary(count: _Count, space: str) -> str:
+    """Return the pairs loaded and the keys deleted: a deletion is never counted as a pair."""
+    deleted = f", {_deleted(count.deletions)}" if count.deletions else ""
+    return f"{_counted(count.pairs)} loaded into {space}{deleted}"
+
+
+def _deleted(keys: int) -> str:
+    return "1 key deleted" if keys == 1 else f"{keys:,} keys deleted"
 
 
 def _counted(pairs: int) -> str:

@@ -121,8 +121,8 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
         Setting(
             "confirm",
             '"always"',
-            'When stop, archive and compact ask first: "always", or "bulk" for more than one job. DROP SPACE '
-            "always asks.",
+            'When stop, recover, archive and compact ask first: "always", or "bulk" for more than one job. '
+            "DROP SPACE always asks, a flush never does.",
             values.confirm,
         ),
         Setting("bell", "true", "Ring when a watched job ends.", values.yes_or_no),

@@ -95,7 +95,7 @@ COMMANDS: tuple[Command, ...] = (
     _c(_D, "show_jobs", "1", "jobs", "The jobs"),
     _c(_D, "show_spaces", "2", "spaces", "The spaces: what they hold, what is yet to compact"),
     _c(_D, "show_hosts", "3", "hosts", "The storage hosts: whether each answers, what is free"),
-    _c(_D, "show_archive", "4", "archive", "The archived jobs, to read"),
+    _c(_D, "show_archive", "4", "archived jobs", "The archived jobs, to read"),
     _c(_D, "transcript", "t", "transcript", "Show or hide the results of the command bar"),
     _c(_D, "pause", "p", "pause", "Hold the screen still; what happens meanwhile is shown afterwards"),
     _c(_D, "theme", "T", "theme", "The next theme"),
@@ -198,12 +198,14 @@ COMMANDS: tuple[Command, ...] = (
         _S, "space_look", "L", "look", "Look into an adopted space (opening it writes there)", 30, action="look"
     ),
     *_sorting(_S, "space_"),
+    _c(_S, "space_filter", "slash", "filter jobs", "Go to the jobs and type a filter", action="filter"),
     # hosts
     _c(_H, "host_flush", "F", "flush", "Flush a space of the host under the cursor", 10, action="flush"),
     _c(
         _H, "host_compact", "C", "compact", "Compact a space of the host under the cursor", 20, action="compact"
     ),
     *_sorting(_H, "host_"),
+    _c(_H, "host_filter", "slash", "filter jobs", "Go to the jobs and type a filter", action="filter"),
     # command bar
     _c(
         _B,
@@ -261,7 +263,7 @@ COMMANDS: tuple[Command, ...] = (
     _c(
         _F,
         "filter_done",
-        "enter,down",
+        "enter,down,tab,shift+tab",
         "done",
         "Keep the filter and go to the jobs",
         10,

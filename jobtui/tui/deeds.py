@@ -52,16 +52,20 @@ class Stage(Protocol):
 
 
 class Deeds:
-    """The deeds; each returns when all is said and done."""
+    """The deeds; each returns when all is said and done.
+
+    `stop`, `recover` and `archive` ask as the setting `confirm` says, and in any case if some of the jobs are
+    `unseen`: marks that the filter hides are easily forgotten.
+    """
 
     def __init__(self, context: Context, stage: Stage) -> None:
         self._shared = context
         self._stage = stage
 
-    async def stop(self, ids: Iterable[int]) -> None:
+    async def stop(self, ids: Iterable[int], unseen: int = 0) -> None:
         """Stop the jobs that can be stopped."""
         plan = plan_stop(ids, self._active())
-        if await self._agreed("Stop", plan):
+        if await self._agreed("Stop", plan, unseen):
             meant = plan.touched
             plan = plan.only(plan_stop(meant, self._active()))
             if not plan.touched:
@@ -75,17 +79,17 @@ class Deeds:
             answers = await self._say(plan, stop_sayings)
             self._report(plan, answers, "asked to stop", "stop")
 
-    async def recover(self, ids: Iterable[int]) -> None:
+    async def recover(self, ids: Iterable[int], unseen: int = 0) -> None:
         """Run the jobs again that have ended."""
         plan = plan_recover(ids, self._active(), self._shared.desk.history.is_archived)
-        if len(plan.touched) <= 1 or await self._agreed("Run again", plan):
+        if await self._agreed("Run again", plan, unseen):
             answers = await self._say(plan, recover_sayings)
             self._report(plan, answers, "", "run again")
 
-    async def archive(self, ids: Iterable[int]) -> None:
+    async def archive(self, ids: Iterable[int], unseen: int = 0) -> None:
         """Archive the jobs that have ended."""
         plan = plan_archive(ids, self._active(), self._shared.desk.history.is_archived)
-        if await self._agreed("Archive", plan):
+        if await self._agreed("Archive", plan, unseen):
             answers = await self._say(plan, archive_sayings)
             self._report(plan, answers, "archived", "archive")
 
@@ -149,23 +153,25 @@ class Deeds:
     def _active(self) -> dict[int, Job]:
         return {job.id: job for job in self._shared.desk.active()}
 
-    async def _agreed(self, verb: str, plan: Plan) -> bool:
+    async def _agreed(self, verb: str, plan: Plan, unseen: int) -> bool:
         if not plan.touched:
             why = f"Nothing to {verb.lower()}"
             self._stage.tell(f"{why}: {plan.passed_over}" if plan.passed else why, "warning")
             return False
-        if len(plan.touched) == 1 and self._shared.settings.confirm is Confirm.BULK:
+        if len(plan.touched) == 1 and not unseen and self._shared.settings.confirm is Confirm.BULK:
             return True
         title = f"{verb} {units.many(len(plan.touched), 'job')}?"
-        return await self._stage.confirm(title, lambda: self._named(plan), verb)
+        return await self._stage.confirm(title, lambda: self._named(plan, unseen), verb)
 
-    def _named(self, plan: Plan) -> list[Line]:
+    def _named(self, plan: Plan, unseen: int) -> list[Line]:
         lines = [self._job_line(job_id) for job_id in plan.touched[:_NAMED]]
         if len(plan.touched) > _NAMED:
             rest = plan.touched[_NAMED:]
             lines.append(((f"and {units.many(len(rest), 'more job')}: {units.ids(rest, 6)}", Ink.MUTED),))
         if plan.passed:
             lines.append(((plan.passed_over, Ink.MUTED),))
+        if unseen:
+            lines.append(((f"{unseen:,} of the marked jobs not in view: the filter hides them", Ink.WARNING),))
         return lines
 
     def _job_line(self, job_id: int) -> Line:

@@ -36,11 +36,11 @@ class Errands:
         """Do what a command's id names, to these jobs."""
         match what:
             case "stop":
-                await self._deeds.stop(ids)
+                await self._deeds.stop(ids, view.list.count_unseen(ids))
             case "recover":
-                await self._deeds.recover(ids)
+                await self._deeds.recover(ids, view.list.count_unseen(ids))
             case "archive":
-                await self._deeds.archive(ids)
+                await self._deeds.archive(ids, view.list.count_unseen(ids))
             case "flush" | "compact":
                 await self._submit(what, view.space_in_view())
             case "copy":
@@ -129,12 +129,13 @@ class Errands:
                 await self._deeds.drop(name, adopted)
                 self._shared.places.ask()
             case _:
-                space = await self._space_of(cast("HostsView", view)) if view.where is Where.HOSTS else name
+                hosts = view.where is Where.HOSTS
+                space = await self._space_of(name, cast("HostsView", view)) if hosts else name
                 if space is not None:
                     await self._submit(what, space)
 
-    async def _space_of(self, view: HostsView) -> str | None:
-        spaces = view.spaces_here()
+    async def _space_of(self, host: str, view: HostsView) -> str | None:
+        spaces = view.spaces_of(host)
         if len(spaces) <= 1:
             if not spaces:
                 self._dashboard.tell("This host holds no space", "warning")

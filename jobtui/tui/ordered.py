@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from textual import events
 
+from jobtui.tui.commands import BY_ID
 from jobtui.tui.widgets.table import Table
 
 if TYPE_CHECKING:
     from jobtui.tui.screens.dashboard import Dashboard
 
 _ALT = "alt+"
+# what can be done without seeing anything
+_BLIND = ("quit", "interrupt", "suspend", "redraw")
 
 
 @runtime_checkable
@@ -41,6 +44,8 @@ def sent_before(event: events.Key | events.Paste) -> events.Key | events.Paste:
 async def obey(dashboard: Dashboard, event: events.Key | events.Paste) -> bool:
     """Do what a key or a paste asks for; False where nobody here knows what."""
     app = dashboard.desktop
+    if dashboard.has_class("-too-small") and not _is_blind(dashboard, event):
+        return True  # nothing is acted on that cannot be seen
     if dashboard.focused is None:
         # the one who typed is done, and the word of it is still on its way
         dashboard.leave_bar()
@@ -66,3 +71,11 @@ async def obey(dashboard: Dashboard, event: events.Key | events.Paste) -> bool:
         await obey(dashboard, events.Key("escape", "\x1b"))
         return await obey(dashboard, events.Key(letter, letter))
     return False
+
+
+def _is_blind(dashboard: Dashboard, event: events.Key | events.Paste) -> bool:
+    """Return whether a key makes sense where the terminal is too small to show anything."""
+    if isinstance(event, events.Paste) or (dashboard.typing and event.is_printable):
+        return False
+    keymap = dashboard.context.keymap
+    return any(event.key in keymap.keys(BY_ID[command]) for command in _BLIND)

@@ -10,7 +10,7 @@ import msgspec
 
 
 class Confirm(enum.StrEnum):
-    """When stop, archive and compact ask first. DROP SPACE always asks."""
+    """When stop, recover, archive and compact ask first. DROP SPACE always asks, a flush never does."""
 
     ALWAYS = "always"
     BULK = "bulk"  # only where more than one job is touched
@@ -19,8 +19,8 @@ class Confirm(enum.StrEnum):
 class TuiSettings(msgspec.Struct, frozen=True):
     """The dashboard's settings; every one has a default.
 
-    `state_dir`: where the sort, the filter, the theme and the bar's history are kept across starts (None:
-    they are not kept). `theme`: a theme's name, "" for the one chosen last. `keymap`: a command's id to the
+    `state_dir`: where the columns, the theme and the bar's history are kept across starts (None: they are not
+    kept). `theme`: a theme's name, "" for the one chosen last. `keymap`: a command's id to the
     keys that it is to have, as in `{"stop": "ctrl+s,s"}`. `bell`: ring when a watched job ends.
     `terminal_notice`: tell the terminal as well (OSC 9). `keep_failed`: the bar's history keeps texts that
     did not parse. `mouse`: take the mouse. `demo`: this is the throw-away profile of `--demo`, and the hints

@@ -1,4 +1,6 @@
-"""What is kept across starts: sort, columns, filter, theme, split, last space, and what was typed in the bar.
+"""The state that is kept across starts: columns, theme, split, tab, last space, and what was typed in the bar.
+
+The filter and the sort order are not kept: at the next start they would hide the jobs that run then.
 
 Two files in the profile's state directory, both 0600: `dashboard.json` and `typed.jsonl`. They are a
 convenience: one that can't be read, or is damaged, counts as not there; one that can't be written is told.
@@ -16,13 +18,10 @@ _MOST_TYPED = 2000
 
 
 class Kept(msgspec.Struct, omit_defaults=True):
-    """The dashboard's state between two starts."""
+    """The dashboard's state between two starts; fields that older versions wrote are passed over."""
 
     theme: str = ""
-    sort: str = "id"
-    descending: bool = True
     columns: list[str] = []
-    filter: str = ""
     follow: bool = False
     tab: str = "tasks"
     split_beside: int = 45

@@ -29,7 +29,15 @@ READINGS = [
     (CSV, "k,v\n", [(b"k", b"v")]),
     (CSV, "k,v\r\nl,w", [(b"k", b"v"), (b"l", b"w")]),
     (CSV, "k,\n", [(b"k", b"")]),
-    (CSV, "k\n", [(b"k", None)]),
+    (CSV, "k,v\nk\n", [(b"k", b"v"), (b"k", None)]),
+    (CSV, "a;b,c\nd,e;f\n", [(b"a;b", b"c"), (b"d", b"e;f")]),
+    (CSV, "k,a;b\n", [(b"k", b"a;b")]),
+    (CSV, "key,value\na;b,c\n", [(b"a;b", b"c")]),
+    (CSV, '"a;b",c\n', [(b"a;b", b"c")]),
+    (CSV, "Key, Value\nk,v\n", [(b"k", b"v")]),
+    (CSV, "key,value\n", []),
+    (CSV, "\n\n", []),
+    (TSV, "a,b;c\td\n", [(b"a,b;c", b"d")]),
     (CSV, "k,\\N\n", [(b"k", None)]),
     (CSV, '"k ""1""","a\nb,c"\n\n', [(b'k "1"', b"a\nb,c")]),
     (CSV, "key,value\nkey,value\n", [(b"key", b"value")]),
@@ -85,6 +93,77 @@ def test_a_line_that_is_no_pair_is_named_with_what_is_wrong(
 ) -> None:
     with pytest.raises(PairError, match=f"^{re.escape(message)}"):
         read(text, form)
+
+
+SEMICOLONS = "pairs:1: this looks like semicolons where commas are expected: "
+BEGIN_WITH_HEADER = "if the commas are right, begin the file with the line key,value"
+NO_COMMA = "pairs:1: no line has a comma, so that each would delete the pair of its key: "
+
+
+class TestSeparator:
+    """A file that seems to use another separator or format is refused: read as it is, it would delete."""
+
+    @pytest.mark.parametrize(
+        ("form", "text", "message"),
+        [
+            (CSV, "player;Tim Duncan\nteam;Spurs\n",
+             f"{SEMICOLONS}'player;Tim Duncan'; write commas between key and value"),
+            (CSV, "key;value\n", SEMICOLONS),
+            (CSV, "sep=;\nk;v\n", "pairs:1: this looks like semicolons"),
+            (CSV, "k\tv\n", "pairs:1: this looks like tabs where commas are expected: "
+             r"'k\tv'; use --format tsv"),
+            (CSV, "k|v\n", "pairs:1: this looks like bars"),
+            (CSV, "k;v\r\nl;1,5\r\n", "pairs:1: this looks like semicolons"),
+            (CSV, "k;1,5\nl;2,5\n",
+             f"{SEMICOLONS}'k;1,5'; write commas between key and value; {BEGIN_WITH_HEADER}"),
+            (CSV, "k;a, b, c\n",
+             "pairs:1: 3 columns, where a key and a value are expected; this looks like semicolons"),
+            (CSV, "k,v\nl;w\n", "pairs:2: this looks like semicolons"),
+            (CSV, "key,value\nl;w\n", "pairs:2: this looks like semicolons"),
+            (CSV, '"k";"v"\n', "pairs:1: this looks like semicolons"),
+            (CSV, 'k,v\n"Duncan, Tim";21\n', "pairs:2: this looks like semicolons"),
+            (CSV, "k v\n", f"{NO_COMMA}'k v'; if that is meant, add --delete-keys"),
+            (CSV, "k=v\nl=w\n", "pairs:1: no line has a comma"),
+            (CSV, "key\nk\n", "pairs:1: no line has a comma"),
+            (CSV, "key,value\nk\n", "pairs:2: no line has a comma"),
+            (CSV, "k" * 99 + ";v\n", f"{SEMICOLONS}'{'k' * 59}…'"),
+            (CSV, "value,key\nv,k\n", "pairs:1: the header names value before key"),
+            (TSV, "k,v\n", "pairs:1: this looks like commas where tabs are expected: 'k,v'; use --format csv"),
+            (TSV, "k\tv\nl;w\n", "pairs:2: this looks like semicolons where tabs"),
+            (TSV, "k v\n", "pairs:1: no line has a tab"),
+            (CSV, '{"key": "k", "value": "v"}\n', "pairs:1: this looks like JSON lines"),
+            (TSV, '{"key": "k", "value": "v"}\n', "pairs:1: this looks like JSON lines"),
+            (JSONL, "k,v\n", "pairs:1: JSON is malformed"),
+            (JSONL, '[{"key": "k", "value": "v"}]\n',
+             "pairs:1: Expected `object`, got `array`; a JSON array is not JSON lines"),
+            (CSV, "k,v\n".encode("utf-16"), "pairs:1: this is UTF-16"),
+            (JSONL, "{}\n".encode("utf-16"), "pairs:1: this is UTF-16"),
+            (CSV, "k,v\n".encode("utf-16-le"), "pairs:1: this holds NUL bytes, as UTF-16 does"),
+            (TSV, "k\tv\n".encode("utf-16-be"), "pairs:1: this holds NUL bytes"),
+            (CSV, b"PK\x03\x04\x14", "pairs:1: this is a ZIP archive or a spreadsheet"),
+        ],
+    )  # fmt: skip
+    def test_of_another_kind_is_refused_with_the_line(
+        self, form: PairFormat, text: str | bytes, message: str
+    ) -> None:
+        with pytest.raises(PairError) as refused:
+            read(text, form)
+        assert str(refused.value).startswith(message)
+
+    @pytest.mark.parametrize("form", [CSV, TSV])
+    @pytest.mark.parametrize("text", ["k\n", "a;b\nc|d\n", "\ufeffk\nl"])
+    def test_stated_deletions_are_read(self, form: PairFormat, text: str) -> None:
+        pairs = list(read_pairs(text.encode().splitlines(keepends=True), form, "pairs", delete_keys=True))
+        keys = text.removeprefix("\ufeff").split()
+        assert pairs == [(key.encode(), None) for key in keys]
+
+    def test_stated_null_is_a_stated_deletion(self) -> None:
+        assert read("k,\\N\n", CSV) == [(b"k", None)]
+
+    @given(keys=st.lists(st.text("abc;|", min_size=1, max_size=6), min_size=1, max_size=5))
+    def test_keys_alone_never_delete_by_accident(self, keys: list[str]) -> None:
+        with pytest.raises(PairError):
+            read("".join(f"{key}\n" for key in keys), CSV)
 
 
 def test_pairs_before_a_bad_line_are_read() -> None:

@@ -114,13 +114,41 @@ def test_a_fifo_is_loaded_as_a_file_is(nba: CommandLine) -> None:
     assert held(nba) == {b"a": b"1", b"b": b"2"}
 
 
-@pytest.mark.parametrize(("rows", "told"), [("", "0 pairs"), ("a,1\n", "1 pair"), ("a,1\nb\n", "2 pairs")])
-def test_a_load_says_how_many_pairs_there_were_unless_it_is_to_be_quiet(
-    nba: CommandLine, rows: str, told: str
-) -> None:
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ("", "0 pairs loaded into nba"),
+        ("key,value\n", "0 pairs loaded into nba"),
+        ("a,1\n", "1 pair loaded into nba"),
+        ("a,1\nb\n", "1 pair loaded into nba, 1 key deleted"),
+        ("a,1\nb\nc,\\N\nd,2\n", "2 pairs loaded into nba, 2 keys deleted"),
+        ("b,\\N\n", "0 pairs loaded into nba, 1 key deleted"),
+    ],
+)
+def test_a_load_counts_pairs_and_deletions_apart(nba: CommandLine, rows: str, told: str) -> None:
     words = ("load", "nba", "-", "--format", "csv")
-    assert nba(*words, stdin=rows).stderr == f"{told} loaded into nba\n"
+    assert nba(*words, stdin=rows).stderr == f"{told}\n"
     assert nba(*words, "--quiet", stdin=rows).stderr == ""
+
+
+def test_a_csv_of_semicolons_leaves_the_space_as_it_was(nba: CommandLine) -> None:
+    nba.done("load", "nba", "-", "--format", "csv", stdin="player,Tim\nteam,Spurs\n")
+    (nba.home / "a.csv").write_text("player;Tim Duncan\nteam;Spurs\n")
+    ended = nba("load", "nba", "a.csv")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("jobtui: a.csv:1: this looks like semicolons where commas are expected: ")
+    assert "'player;Tim Duncan'" in ended.stderr
+    assert held(nba) == {b"player": b"Tim", b"team": b"Spurs"}
+
+
+def test_a_file_of_keys_alone_deletes_if_that_is_stated(nba: CommandLine) -> None:
+    nba.done("load", "nba", "-", "--format", "csv", stdin="player,Tim\nteam,Spurs\n")
+    (nba.home / "keys.csv").write_text("player\nteam\n")
+    refused = nba("load", "nba", "keys.csv")
+    assert (refused.returncode, "add --delete-keys" in refused.stderr) == (1, True)
+    assert len(held(nba)) == 2
+    assert nba("load", "nba", "keys.csv", "--delete-keys").stderr == "0 pairs loaded into nba, 2 keys deleted\n"
+    assert held(nba) == {}
 
 
 @pytest.mark.parametrize(

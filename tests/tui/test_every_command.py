@@ -144,9 +144,10 @@ def test_what_leaves_the_palette_twice_in_one_go_leaves_it_once(tmp_path: Path, 
 
 def test_a_palette_without_room_has_no_pages(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, size=(60, 3)) as shown:
+        async with stage(tmp_path, size=(60, 16)) as shown:
             await shown.press("ctrl+p")
             await shown.until(lambda: isinstance(shown.app.screen, Palette))
+            await shown.pilot.resize_terminal(60, 3)
             await shown.press("pageup", "pagedown", "down", "pageup", "escape")
             await shown.until(lambda: shown.app.screen is shown.dashboard)
 

@@ -8,6 +8,7 @@ from textual import events
 
 from jobtui.model import Job, Status
 from jobtui.tui.lines import plain
+from jobtui.tui.settings import Confirm, TuiSettings
 from jobtui.tui.watching import endings
 from jobtui.tui.widgets.lines_view import LinesView
 from tests.support.clock import FakeClock
@@ -265,7 +266,8 @@ def test_the_space_that_the_beginning_of_its_name_filters_by_is_in_view(tmp_path
 
 def test_a_y_out_of_habit_after_r_opens_nothing(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, {"nba": ["a"]}, auto=True) as shown:
+        asks_nothing = TuiSettings(confirm=Confirm.BULK)
+        async with stage(tmp_path, {"nba": ["a"]}, auto=True, settings=asks_nothing) as shown:
             shown.behind.say("ADMIN FLUSH nba")
             await shown.shows("✔ 1")
             # a notice of its end would take the place of the one that is looked for
@@ -364,7 +366,7 @@ def test_an_archived_job_is_marked_no_longer_and_what_is_marked_can_be_seen(tmp_
             await shown.until(lambda: len(shown.dashboard.jobs.list.rows) == 3)
             await shown.shows_no_more("2 marked")
             assert not marks
-            await shown.press("r")
+            await shown.press("r", "y")
             await shown.until(lambda: len(shown.dashboard.jobs.list.rows) == 4)
 
     asyncio.run(run())

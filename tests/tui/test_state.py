@@ -16,21 +16,51 @@ def test_what_was_chosen_is_there_at_the_next_start(tmp_path: Path) -> None:
         async with stage(tmp_path / "one", SPACES, auto=True, settings=settings) as shown:
             await shown.say("USE test2; ADMIN FLUSH; ADMIN FLUSH nba")
             await shown.shows("✔ 2")
-            await shown.press("T", "plus", "right_square_bracket", "greater_than_sign", "o")
-            await shown.press("slash")
-            await shown.paste("status:finished")
-            await shown.press("enter")
-            await shown.shows("2 of 2")
+            await shown.press("T", "plus", "right_square_bracket")
+            await shown.until(lambda: shown.dashboard.jobs.detail.tab == "timeline")
 
     async def second() -> None:
         async with stage(tmp_path / "one", SPACES, auto=True, settings=settings) as shown:
             assert shown.app.theme == "light"
-            await shown.shows("local[test2]>", "/ status:finished", "Command▲")
+            await shown.shows("local[test2]>")
             assert shown.dashboard.jobs.detail.tab == "timeline"
             assert shown.app.context.kept.split_below == 45
 
     asyncio.run(first())
     asyncio.run(second())
+
+
+class TestFilterAndSort:
+    """What a run filtered and sorted by would hide the jobs that run at the next start."""
+
+    def test_are_not_kept_for_the_next_start(self, tmp_path: Path) -> None:
+        settings = TuiSettings(state_dir=tmp_path / "state")
+
+        async def first() -> None:
+            async with stage(tmp_path / "one", SPACES, auto=True, settings=settings) as shown:
+                await shown.say("ADMIN FLUSH nba; ADMIN COMPACT test2")
+                await shown.shows("✔ 2")
+                await shown.press("greater_than_sign", "o", "slash")
+                await shown.paste("status:failed")
+                await shown.press("enter")
+                await shown.shows("0 of 2", "Command")
+
+        async def second() -> None:
+            async with stage(tmp_path / "one", SPACES, settings=settings) as shown:
+                await shown.say("ADMIN FLUSH nba")
+                await shown.shows("▶ running", "Job Id▼")
+                assert shown.dashboard.jobs.list.filter_text == ""
+                assert "status:failed" not in shown.screen
+                assert shown.dashboard.jobs.list.rows.key_at(0) == 3
+
+        asyncio.run(first())
+        asyncio.run(second())
+
+    def test_of_an_older_version_are_passed_over(self, tmp_path: Path) -> None:
+        (tmp_path / "dashboard.json").write_bytes(
+            b'{"theme": "light", "sort": "took", "descending": false, "filter": "status:failed"}'
+        )
+        assert StateStore(tmp_path).read() == Kept(theme="light")
 
 
 def test_columns_are_chosen_and_kept(tmp_path: Path) -> None:

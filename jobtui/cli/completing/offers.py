@@ -14,7 +14,7 @@ from jobtui.engine.profile import Profile
 _PLACE = ("--profile", "--nebula", "-u", "--tls", "--data-dir", "--config")
 _WITHOUT_VERB = ("-e", "-f", "--format", "--detach", "--wait", "--quiet", "--demo")
 _OPTIONS = {
-    "load": ("--format", "--quiet"),
+    "load": ("--format", "--delete-keys", "--quiet"),
     "dump": ("--format",),
     "history": ("--format", "--quiet"),
     "serve": ("--background",),

@@ -9,12 +9,14 @@ JSON lines: an object a line.
 CSV (RFC 4180) and TSV: a key and a value a line.
     k,v      text, stored as its UTF-8
     k,       an empty value
-    k        deletes the key, and so does k,\N
+    k        deletes the key, and so does k,\N; a file of such lines alone is refused, unless the caller says
+             that deletions are meant: it may have another separator, or have lost its values
     A first line that is key,value, or key,value,base64, is a header. In a file with the column base64
     that column names those of the other two, key, value or both, that are written in base64.
     TSV has no quotes but \t, \n, \r and \\ (as PostgreSQL and MySQL write it).
 
-A blank line is passed over. Anything else is an error that names the file and the line.
+A blank line is passed over. Anything else is an error that names the file and the line, and so is a file that
+seems to use another separator or format than it would be read by.
 """
 
 from jobtui.cli.pairs.formats import Pair, PairFormat, format_of

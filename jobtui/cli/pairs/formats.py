@@ -11,6 +11,10 @@ NULL = r"\N"
 HEADER = ("key", "value", "base64")
 
 
+class Wrong(Exception):
+    """What is wrong with a line, before it is known which one."""
+
+
 class PairFormat(enum.StrEnum):
     """See the package's docstring."""
 

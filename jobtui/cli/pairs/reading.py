@@ -10,10 +10,17 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 
 from jobtui.cli.exits import CommandError
-from jobtui.cli.pairs.formats import HEADER, NULL, Pair, PairFormat
+from jobtui.cli.pairs.formats import HEADER, NULL, Pair, PairFormat, Wrong
+from jobtui.cli.pairs.separators import SeparatorCheck
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_GZIP = b"\x1f\x8b"  # begins no UTF-8
+# what the first bytes of a file say that is no text, and what to do about it
+_FOREIGN = {
+    b"\x1f\x8b": "this is compressed by gzip; load what zcat makes of it",
+    b"PK\x03\x04": "this is a ZIP archive or a spreadsheet; save it as CSV with commas",
+    b"\xff\xfe": "this is UTF-16; convert it: iconv -f UTF-16 -t UTF-8",
+    b"\xfe\xff": "this is UTF-16; convert it: iconv -f UTF-16 -t UTF-8",
+}
 
 
 class PairError(CommandError):
@@ -23,20 +30,34 @@ class PairError(CommandError):
         super().__init__(f"{name}:{line}: {message}")
 
 
-class _Wrong(Exception):
-    """What is wrong with a line, before it is known which one."""
+def read_pairs(
+    lines: Iterable[bytes], form: PairFormat, name: str, *, delete_keys: bool = False
+) -> Iterator[Pair]:
+    """Return the pairs of a file's lines (with their ends).
 
+    Args:
+        name: stands for the file in errors.
+        delete_keys: the lines of a CSV or TSV may all be keys alone, each of which deletes its pair.
 
-def read_pairs(lines: Iterable[bytes], form: PairFormat, name: str) -> Iterator[Pair]:
-    """The pairs of a file's lines (with their ends). Raises PairError, with `name` for the file."""
-    reader = {PairFormat.JSONL: _objects, PairFormat.CSV: _commas, PairFormat.TSV: _tabs}[form]
-    return reader(_without_mark(lines, name), name)
+    Raises:
+        PairError: while the pairs are read; for what only the whole file shows, after the last of them.
+    """
+    lines = _without_mark(lines, name)
+    match form:
+        case PairFormat.JSONL:
+            return _objects(lines, name)
+        case PairFormat.CSV:
+            return _commas(lines, name, SeparatorCheck(",", delete_keys=delete_keys))
+        case PairFormat.TSV:
+            return _tabs(lines, name, SeparatorCheck("\t", delete_keys=delete_keys))
 
 
 def _without_mark(lines: Iterable[bytes], name: str) -> Iterator[bytes]:
     for number, line in enumerate(lines):
-        if number == 0 and line.startswith(_GZIP):
-            raise PairError(name, 1, "this is compressed by gzip; load what zcat makes of it")
+        if number == 0:
+            for begin, remedy in _FOREIGN.items():
+                if line.startswith(begin):
+                    raise PairError(name, 1, remedy)
         yield line.removeprefix(BYTE_ORDER_MARK) if number == 0 else line
 
 
@@ -59,18 +80,29 @@ def _objects(lines: Iterable[bytes], name: str) -> Iterator[Pair]:
             found = decoder.decode(line)
             yield _key_of(found), _value_of(found)
         except msgspec.DecodeError as error:
-            raise PairError(name, number, str(error)) from None
+            raise PairError(name, number, f"{error}{_other_format(line)}") from None
         except UnicodeDecodeError:
             raise PairError(name, number, _NOT_UTF8) from None
         except RecursionError:
             raise PairError(name, number, "JSON is nested too deeply to be read") from None
-        except _Wrong as error:
+        except Wrong as error:
             raise PairError(name, number, str(error)) from None
+
+
+def _other_format(line: bytes) -> str:
+    """Return a hint for a line that is no JSON object; "" if it begins as one."""
+    begin = line.lstrip()[:1]
+    if begin == b"{":
+        return ""
+    if begin == b"[":
+        return '; a JSON array is not JSON lines, write an object a line: jq -c ".[]"'
+    shown = line[:60].decode(errors="replace").rstrip("\r\n")
+    return f"; JSON lines are expected, not '{shown}': CSV and TSV are read with --format csv or tsv"
 
 
 def _key_of(found: _Object) -> bytes:
     if (found.key is msgspec.UNSET) == (found.key_base64 is msgspec.UNSET):
-        raise _Wrong('an object with one of "key" and "key_base64" is expected')
+        raise Wrong('an object with one of "key" and "key_base64" is expected')
     if isinstance(found.key_base64, str):
         return _from_base64(found.key_base64)
     return str(found.key).encode()
@@ -79,7 +111,7 @@ def _key_of(found: _Object) -> bytes:
 def _value_of(found: _Object) -> bytes | None:
     raw = bytes(found.value)
     if bool(raw) == isinstance(found.value_base64, str):
-        raise _Wrong('one of "value" and "value_base64" is expected (a "value" of null deletes the key)')
+        raise Wrong('one of "value" and "value_base64" is expected (a "value" of null deletes the key)')
     if isinstance(found.value_base64, str):
         return _from_base64(found.value_base64)
     if raw == b"null":
@@ -93,29 +125,33 @@ def _value_of(found: _Object) -> bytes | None:
 # ---- CSV and TSV
 
 
-def _commas(lines: Iterable[bytes], name: str) -> Iterator[Pair]:
+def _commas(lines: Iterable[bytes], name: str, check: SeparatorCheck) -> Iterator[Pair]:
     csv.field_size_limit(2**31 - 1)
     counted = _Counted(lines, name)
     rows = csv.reader(counted, strict=True)
     take = None
     while True:
         first = counted.number + 1
+        counted.first = ""
         try:
             row = next(rows)
         except StopIteration:
-            return
+            break
         except csv.Error as error:
-            raise PairError(name, first, f"this is not CSV: {error}") from None
+            why = check.explain(counted.first) or f"this is not CSV: {error}"
+            raise PairError(name, first, why) from None
         if not row:
             continue
         if take is None:
-            take, is_header = _columns(row)
+            take, is_header = _columns(row, name, first)
             if is_header:
+                check.accept_header()
                 continue
-        yield _placed(take, row, name, first)
+        yield _placed(take, row, name, first, check, counted.first)
+    _finish(check, name)
 
 
-def _tabs(lines: Iterable[bytes], name: str) -> Iterator[Pair]:
+def _tabs(lines: Iterable[bytes], name: str, check: SeparatorCheck) -> Iterator[Pair]:
     take = None
     for number, line in enumerate(_Counted(lines, name), 1):
         text = line.removesuffix("\n").removesuffix("\r")
@@ -123,19 +159,28 @@ def _tabs(lines: Iterable[bytes], name: str) -> Iterator[Pair]:
             continue
         row = text.split("\t")
         if take is None:
-            take, is_header = _columns(row)
+            take, is_header = _columns(row, name, number)
             if is_header:
+                check.accept_header()
                 continue
-        yield _placed(take, row, name, number, _unescaped)
+        yield _placed(take, row, name, number, check, text, _unescaped)
+    _finish(check, name)
+
+
+def _finish(check: SeparatorCheck, name: str) -> None:
+    found = check.finish()
+    if found is not None:
+        raise PairError(name, *found)
 
 
 class _Counted:
-    """Lines as text, and how many there were."""
+    """Lines as text, how many there were, and the first since that was last emptied."""
 
     def __init__(self, lines: Iterable[bytes], name: str) -> None:
         self._lines = iter(lines)
         self._name = name
         self.number = 0
+        self.first = ""
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -143,35 +188,53 @@ class _Counted:
     def __next__(self) -> str:
         line = next(self._lines)
         self.number += 1
+        if b"\0" in line:
+            raise PairError(self._name, self.number, _NULS)
         try:
-            return line.decode()
+            text = line.decode()
         except UnicodeDecodeError:
             raise PairError(self._name, self.number, _NOT_UTF8) from None
+        self.first = self.first or text
+        return text
 
 
 Columns = Callable[[list[str], Callable[[str], str]], Pair]
 
 
-def _columns(first: list[str]) -> tuple[Columns, bool]:
-    """How the rows of a file with this first row are to be read, and whether that row is a header."""
-    names = tuple(field.lower() for field in first)
+def _columns(first: list[str], name: str, line: int) -> tuple[Columns, bool]:
+    """How the rows of a file with this first row are to be read, and whether that row is a header.
+
+    Raises:
+        PairError: if the header names the columns the other way round.
+    """
+    names = tuple(field.strip().lower() for field in first)
     if names == HEADER:
         return _three, True
+    if names == ("value", "key"):
+        raise PairError(name, line, "the header names value before key: the key comes first")
     return _two, names == HEADER[:2]
 
 
 def _placed(
-    take: Columns, row: list[str], name: str, line: int, plain: Callable[[str], str] = lambda field: field
+    take: Columns,
+    row: list[str],
+    name: str,
+    line: int,
+    check: SeparatorCheck,
+    text: str,
+    plain: Callable[[str], str] = lambda field: field,
 ) -> Pair:
     try:
+        check.add(line, row, text)
         return take(row, plain)
-    except _Wrong as error:
-        raise PairError(name, line, str(error)) from None
+    except Wrong as error:
+        hint = check.many_columns(text) if len(row) > 2 else ""
+        raise PairError(name, line, f"{error}{hint}") from None
 
 
 def _two(row: list[str], plain: Callable[[str], str]) -> Pair:
     if len(row) > 2:
-        raise _Wrong(f"{len(row)} columns, where a key and a value are expected")
+        raise Wrong(f"{len(row)} columns, where a key and a value are expected")
     if len(row) == 1 or row[1] == NULL:
         return plain(row[0]).encode(), None
     return plain(row[0]).encode(), plain(row[1]).encode()
@@ -179,10 +242,10 @@ def _two(row: list[str], plain: Callable[[str], str]) -> Pair:
 
 def _three(row: list[str], plain: Callable[[str], str]) -> Pair:
     if len(row) > 3:
-        raise _Wrong(f"{len(row)} columns, where key, value and base64 are expected")
+        raise Wrong(f"{len(row)} columns, where key, value and base64 are expected")
     coded = row[2].split() if len(row) == 3 else []
     if not set(coded) <= {"key", "value"}:
-        raise _Wrong("the column base64 may hold key, value, or both")
+        raise Wrong("the column base64 may hold key, value, or both")
     key = _from_base64(row[0]) if "key" in coded else plain(row[0]).encode()
     if "value" in coded:
         return key, _from_base64(row[1])
@@ -196,7 +259,7 @@ def _unescaped(field: str) -> str:
 def _meant(match: re.Match[str]) -> str:
     known = _ESCAPED.get(match[1])
     if known is None:
-        raise _Wrong(rf"{match[0]} is none of the escapes \\, \t, \n, \r and \N")
+        raise Wrong(rf"{match[0]} is none of the escapes \\, \t, \n, \r and \N")
     return known
 
 
@@ -204,9 +267,13 @@ def _from_base64(text: str) -> bytes:
     try:
         return binascii.a2b_base64(text, strict_mode=True)
     except (binascii.Error, ValueError):
-        raise _Wrong("this is not base64") from None
+        raise Wrong("this is not base64") from None
 
 
+_NULS = (
+    "this holds NUL bytes, as UTF-16 does (convert it: iconv -f UTF-16 -t UTF-8); bytes that are no text are "
+    "written in base64"
+)
 _NOT_UTF8 = "this is not UTF-8; bytes that are no text are written in base64"
 _ESCAPE = re.compile(r"\\(.?)", re.DOTALL)
 _ESCAPED = {"\\": "\\", "t": "\t", "n": "\n", "r": "\r"}

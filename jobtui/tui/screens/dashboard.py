@@ -278,6 +278,11 @@ class Dashboard(Conversation):
         quoted = f'"{name}"' if any(character in name for character in ' ,"') else name
         self.jobs.list.set_filter(f"{kind}:{quoted}")
 
+    async def filter_jobs(self) -> None:
+        """Go to the jobs and type a filter there."""
+        await self.show_place("jobs")
+        await self.jobs.action_filter()
+
     def space_chosen(self) -> None:
         """Another space may have been chosen."""
         super().space_chosen()
@@ -369,10 +374,8 @@ class Dashboard(Conversation):
         self.stand()
 
     def keep(self) -> None:
-        """Note what is to be kept until the next start."""
-        kept, jobs = self.context.kept, self.jobs.list
-        kept.sort, kept.descending = jobs.sorting.key, jobs.sorting.descending
-        kept.filter, kept.follow = jobs.filter_text, jobs.follow
+        """Note what is to be kept until the next start; the filter and the sort order are not."""
+        self.context.kept.follow = self.jobs.list.follow
 
     # what is imported and made when it is first needed
 

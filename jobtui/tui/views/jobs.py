@@ -18,9 +18,9 @@ from jobtui.tui.context import Context
 from jobtui.tui.feed import Batch
 from jobtui.tui.first_steps import first_steps, nothing_found
 from jobtui.tui.search import meant
+from jobtui.tui.settings import Confirm
 from jobtui.tui.views.base import View
 from jobtui.tui.widgets.columns import sorted_next
-from jobtui.tui.widgets.filter_line import FilterInput
 from jobtui.tui.widgets.job_detail import JobDetail
 from jobtui.tui.widgets.job_list import NEWEST_FIRST, JobList
 from jobtui.tui.widgets.row_painter import Sorting
@@ -65,23 +65,17 @@ class JobsView(View):
         yield self.detail
 
     def on_mount(self) -> None:
-        """Textual's hook: as it was left."""
-        kept = self._shared.kept
+        """Textual's hook: all jobs, the newest first."""
         if not self.archived:
-            self.list.follow = kept.follow
-            self.list.filter_text = kept.filter
-            if kept.filter:
-                self.list.set_filter(kept.filter)
-            if Sorting(kept.sort, kept.descending) != NEWEST_FIRST:
-                self.list.sort(Sorting(kept.sort, kept.descending))
+            self.list.follow = self._shared.kept.follow
         self._say_empty()
 
     # -- what is told -------------------------------------------------------------------------------
 
     @property
     def home(self) -> Widget:
-        """The table."""
-        return self.detail.body if self._full else self.list.table
+        """The filter while it is being typed, else the table, or the detail if it fills the screen."""
+        return self.list.filter_line.field or (self.detail.body if self._full else self.list.table)
 
     @property
     def looks(self) -> bool:
@@ -91,7 +85,7 @@ class JobsView(View):
     @property
     def typing(self) -> bool:
         """Whether a filter is being typed."""
-        return isinstance(self.screen.focused, FilterInput)
+        return self.list.filter_line.typing
 
     def drop(self) -> None:
         """Type no filter; the one before stands."""
@@ -126,7 +120,7 @@ class JobsView(View):
         if self._full:
             self._fill(False)
         elif self.detail.body.has_focus:
-            self.list.table.focus()
+            self.screen.set_focus(self.list.table)
         elif self.list.rows.marks:
             self.action_unmark()
         elif self.list.filter_text:
@@ -148,7 +142,8 @@ class JobsView(View):
         self.set_class(full, "-full")
         self._split()
         self.detail.set_full(full)
-        (self.detail.body if full else self.list.table).focus()
+        # at once: focus that comes later would be taken from where the next key led
+        self.screen.set_focus(self.detail.body if full else self.list.table)
 
     # -- messages -----------------------------------------------------------------------------------
 
@@ -216,7 +211,17 @@ class JobsView(View):
 
     def _ask(self, what: str) -> None:
         # at once: a key that comes in the same go is meant for the question that comes of it
-        cast("Dashboard", self.screen).on_jobs_view_asked(self.Asked(what, tuple(self.list.marked())))
+        cast("Dashboard", self.screen).on_jobs_view_asked(self.Asked(what, self._meant()))
+
+    def _meant(self) -> tuple[int, ...]:
+        """Return the jobs that a key acts on: the marked ones, or the one under the cursor.
+
+        A detail that fills the screen hides marks and cursor: there it is the job that is shown.
+        """
+        if self._full:
+            shown = self.detail.job
+            return (shown.id,) if shown is not None else ()
+        return tuple(self.list.marked())
 
     def action_stop(self) -> None:
         """Stop what is marked, or the job under the cursor."""
@@ -224,7 +229,8 @@ class JobsView(View):
 
     def action_recover(self) -> None:
         """Run it again."""
-        self._ran_again = self._shared.now()
+        if self._shared.settings.confirm is Confirm.BULK:
+            self._ran_again = self._shared.now()
         self._ask("recover")
 
     def action_archive(self) -> None:
@@ -258,13 +264,16 @@ class JobsView(View):
         self._ask("columns")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Textual's hook: what can't be done in the archive, or without a right to write, is not offered."""
+        """Textual's hook: what can't be done in the archive, or without a right to write, is not offered.
+
+        Nothing is while a filter is typed: its keys are text, and those that are no text belong to the field.
+        """
+        if self.typing:
+            return False
         if action in ("stop", "archive", "recover", "flush", "compact"):
             return self._shared.desk.writable and not (
                 self.archived and action in ("stop", "archive", "recover")
             )
-        if action == "filter":
-            return not self.typing
         if action in ("follow", "watch"):
             return not self.archived
         return True
@@ -272,7 +281,9 @@ class JobsView(View):
     # -- keys: the view -----------------------------------------------------------------------------
 
     async def action_filter(self) -> None:
-        """Type a filter."""
+        """Type a filter; it stands over the table, so the table is shown."""
+        if self._full:
+            self._fill(False)
         await self.list.filter_line.open(self.list.filter_text)
 
     def action_mark(self) -> None:

@@ -241,6 +241,10 @@ class PlacesView(View):
         """Turn the order round."""
         self._sort_by(self._sorting.key)
 
+    async def action_filter(self) -> None:
+        """Go to the jobs and type a filter there: text that is meant for one must not become keys here."""
+        await cast("Dashboard", self.screen).filter_jobs()
+
     def action_look(self) -> None:
         """Look into an adopted space too."""
         self._look(asked=True)
@@ -322,10 +326,8 @@ class HostsView(PlacesView):
 
     def spots(self) -> list[tuple[str, str]]:
         """Each space that the host holds."""
-        overview, host = self._shared.places.overview, self.current
-        if overview is None or host is None:
-            return []
-        return [(look.space.name, host) for look in overview.spaces if host in look.space.hosts]
+        host = self.current
+        return [] if host is None else [(space, host) for space in self.spaces_of(host)]
 
     def heading(self) -> str:
         """The host's name."""
@@ -335,6 +337,8 @@ class HostsView(PlacesView):
         """The space."""
         return space
 
-    def spaces_here(self) -> list[str]:
-        """The spaces of the host under the cursor."""
-        return [space for space, _ in self.spots()]
+    def spaces_of(self, host: str) -> list[str]:
+        """Return the spaces of a host."""
+        overview = self._shared.places.overview
+        looks = overview.spaces if overview is not None else ()
+        return [look.space.name for look in looks if host in look.space.hosts]

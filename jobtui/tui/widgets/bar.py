@@ -151,7 +151,7 @@ class CommandBar(Horizontal):
         """Put a candidate where the cursor is."""
         if self._typist is not None:
             self._typist.take(candidate)
-            self._typist.focus()
+            self.screen.set_focus(self._typist)
 
     def show_usage(self, usage: str, typed: int) -> None:
         """Say how the statement goes, where what is typed (so many cells) leaves room for it."""

@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.message import Message
+from textual.widget import Widget
 from textual.widgets import Input
 
 from jobtui.tui.commands import Where, bindings
@@ -19,12 +20,12 @@ from jobtui.tui.widgets.inked import OneLine
 
 
 class FilterInput(Input):
-    """Where it is typed."""
+    """The field that a filter is typed in."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(Where.FILTER)]
 
     def __init__(self, text: str, leave: Callable[[bool], None]) -> None:
-        """`leave` is called, at once, when typing is over: with whether what was typed stands."""
+        """Create the field. `leave` is called when a key ends typing: True keeps what was typed."""
         super().__init__(
             text,
             placeholder="words  status:failed  space:nba  host:…  cmd:compact  since:2h  !…",
@@ -102,15 +103,27 @@ class Slash(OneLine):
 
 
 class FilterLine(Horizontal):
-    """Shown while there is a filter, marks, or one being typed."""
+    """The line over the table: shown while there is a filter, a mark, or a filter being typed.
+
+    There is a field if and only if a filter is being typed. Focus that moves to another widget, by whatever
+    key, click or command, ends typing and keeps the text: a field without the focus could neither be typed in
+    nor closed. Focus that is merely gone (the terminal's window lost it, or is too small) ends nothing: the
+    next key is meant for the field.
+    """
 
     class Edited(Message):
         """The text changed: it is `text` by now."""
 
-    def __init__(self, closed: Callable[[str], None]) -> None:
-        """`closed` is called with the text that stands, before the next key is looked at."""
+    def __init__(self, closed: Callable[[str], None], leave: Callable[[], None]) -> None:
+        """Create the line.
+
+        Args:
+            closed: is called with the text that stands when typing ends, before the next key is handled.
+            leave: gives the focus back to the table.
+        """
         super().__init__()
         self._closed_with = closed
+        self._leave = leave
         self._field: FilterInput | None = None
         self._tally_text = TallyText()
         self._slash = Slash()
@@ -124,6 +137,14 @@ class FilterLine(Horizontal):
             yield self._slash
             yield self._tally_text
 
+    def on_mount(self) -> None:
+        """Follow the focus: the screen reports each move at once, the field itself only after a while."""
+        self.watch(self.screen, "focused", self._focus_moved, init=False)
+
+    def _focus_moved(self, focused: Widget | None) -> None:
+        if self._field is not None and focused is not None and focused is not self._field:
+            self._close(True)
+
     def _furnish(self) -> None:
         """Have in it what is in it, once it is to be seen."""
         if self._slash.parent is None and self.is_attached:
@@ -133,6 +154,11 @@ class FilterLine(Horizontal):
     def typing(self) -> bool:
         """Whether it is being typed now."""
         return self._field is not None
+
+    @property
+    def field(self) -> FilterInput | None:
+        """The field, while a filter is being typed."""
+        return self._field
 
     @property
     def text(self) -> str | None:
@@ -154,30 +180,41 @@ class FilterLine(Horizontal):
         self._tally_text.show(tally, self.typing)
 
     async def open(self, text: str) -> None:
-        """Type a filter, beginning with `text`."""
-        if self.typing:
+        """Have a filter typed, beginning with `text`; one that is being typed goes on."""
+        if self._field is not None:
+            self.screen.set_focus(self._field)
             return
         self._before = text
         self.add_class("-typing")
         self.display = True
         self._furnish()
-        field = self._field = FilterInput(text, self._close)
+        field = self._field = FilterInput(text, self._end)
         field.cursor_blink = False
         await self.mount(field, after=0)
         self._tally_text.show(self._tally, True)
-        # at once: what is typed next belongs here already
-        self.screen.set_focus(field)
+        if self._field is field:  # else a click elsewhere ended it meanwhile
+            # at once: what is typed next belongs here already
+            self.screen.set_focus(field)
 
     def drop(self) -> None:
-        """Type no longer; the filter is what it was before."""
-        if self._field is not None:
-            self._close(False)
+        """End typing; the filter is what it was before."""
+        self._end(False)
+
+    async def on_click(self, event: events.Click) -> None:
+        """Edit the filter that is shown."""
+        event.stop()
+        await self.open(self._tally.text)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Textual's hook: filter as one types."""
         event.stop()
         if event.input is self._field:
             self.post_message(self.Edited())
+
+    def _end(self, kept: bool) -> None:
+        if self._field is not None:
+            self._close(kept)
+            self._leave()
 
     def _close(self, kept: bool) -> None:
         field, self._field = self._field, None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar
 
 from msgspec.structs import replace
@@ -89,7 +89,7 @@ class JobList(Vertical):
         self.rows = JobRows(context.now, context.watched)
         self.table = JobTable(chosen_columns(context.kept.columns, context.desk), self.rows)
         self.table.moves = moves(context.keymap)
-        self.filter_line = FilterLine(self._filtered)
+        self.filter_line = FilterLine(self._filtered, self._to_table)
         self.filter_text = ""
         self.follow = False
         self.sorting = NEWEST_FIRST
@@ -300,6 +300,13 @@ class JobList(Vertical):
         job = self.job
         return [job.id] if job is not None else []
 
+    def count_unseen(self, ids: Sequence[int]) -> int:
+        """Return how many of these jobs the filter hides; 0 for the job under the cursor, wherever that is."""
+        view = self.view
+        if not self.rows.marks or view is None or self._filter.empty:
+            return 0
+        return len(set(ids).difference(view.ids(0, len(view))))
+
     def _unmark_gone(self, batch: Batch) -> None:
         """A mark that nobody can see any more would still act."""
         marks = self.rows.marks
@@ -348,7 +355,9 @@ class JobList(Vertical):
             self.set_filter(text)
 
     def _filtered(self, text: str) -> None:
-        """Back to the jobs."""
+        """Filter by the text that stands."""
         if text != self.filter_text:
             self.set_filter(text)
+
+    def _to_table(self) -> None:
         self.screen.set_focus(self.table)

@@ -33,4 +33,9 @@ class TooSmall(LinesView):
             text = f"too small: {size.width}x{size.height}, needs {LEAST.width}x{LEAST.height}"
             self.show([((line, Ink.WARNING),) for line in wrap(text, size.width)])
         elif was and screen.focused is None:
-            screen.call_after_refresh(screen.set_focus, self._focused)
+            screen.call_after_refresh(self._give_focus_back, screen)
+
+    def _give_focus_back(self, screen: Screen[Any]) -> None:
+        # a key that came meanwhile may have led elsewhere, or closed the field that had the focus
+        if screen.focused is None and self._focused is not None and self._focused.is_attached:
+            screen.set_focus(self._focused)

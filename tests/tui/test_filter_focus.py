@@ -1,0 +1,249 @@
+"""The filter and the focus: text that is meant for the filter never becomes keys of a table.
+
+A walk over all ways to move the focus, with a model of two facts: what the filter says, and whether it is
+being typed. After each step the dashboard must agree with the model, and nothing may have been done to a job
+or a space.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from textual import events
+
+from jobtui.engine.engine import Engine
+from jobtui.tui.settings import Confirm, TuiSettings
+from tests.support.dashboards import Stage, stage
+
+# s stops, r recovers, b archives, C compacts, F flushes, D drops, u chooses, n creates, a and i mark, y copies
+# and says yes, q leaves, x exports
+DANGEROUS = "srbCFDunaiyqxcpTtfw124?[]+-<>o "
+SPACES = {"nba": ["local0"], "Dallas": ["cold0"]}
+
+
+class Walk:
+    """A dashboard, and what it must say by now."""
+
+    def __init__(self, shown: Stage) -> None:
+        self.shown = shown
+        self.text = ""
+        self.before = ""
+        self.typing = False
+
+    async def check(self) -> None:
+        jobs = self.shown.dashboard.jobs
+        await self.shown.until(lambda: jobs.list.filter_text == self.text)
+        assert jobs.typing is self.typing
+        assert jobs.list.filter_line.typing is self.typing
+        assert self.shown.dashboard.typing is self.typing
+        assert self.shown.app.screen is self.shown.dashboard
+        assert not jobs.list.rows.marks
+
+    def keep(self) -> None:
+        self.typing = False
+
+
+Step = Callable[[Walk], Awaitable[None]]
+
+
+async def slash(walk: Walk) -> None:
+    await walk.shown.press("slash")
+    if walk.typing:
+        walk.text += "/"
+        return
+    walk.typing, walk.before = True, walk.text
+    await walk.shown.until(lambda: walk.shown.dashboard.place is walk.shown.dashboard.jobs)
+
+
+def types(text: str) -> Step:
+    async def step(walk: Walk) -> None:
+        if not walk.typing:
+            await slash(walk)
+        await walk.shown.type(text)
+        walk.text += text
+
+    step.__name__ = f"types {text!r}"
+    return step
+
+
+async def tab(walk: Walk) -> None:
+    await walk.shown.press("tab")
+    walk.keep()
+
+
+async def enter(walk: Walk) -> None:
+    if walk.typing:  # else it opens the job
+        await walk.shown.press("enter")
+        walk.keep()
+
+
+async def esc(walk: Walk) -> None:
+    typing, places = walk.typing, walk.shown.dashboard.place is not walk.shown.dashboard.jobs
+    detail = walk.shown.dashboard.jobs.detail.body.has_focus
+    await walk.shown.press("escape")
+    if typing:
+        walk.text, walk.typing = walk.before, False
+    elif not places and not detail:
+        walk.text = ""
+
+
+async def full(walk: Walk) -> None:
+    if not walk.typing and walk.shown.dashboard.place is walk.shown.dashboard.jobs:
+        walk.shown.dashboard.jobs._fill(True)
+
+
+async def click_row(walk: Walk) -> None:
+    await walk.shown.pilot.click("JobTable", offset=(5, 1))
+    if walk.shown.dashboard.jobs.list.table.display and walk.shown.dashboard.place is walk.shown.dashboard.jobs:
+        walk.keep()
+
+
+async def click_detail(walk: Walk) -> None:
+    if walk.shown.dashboard.jobs.detail.body.region.area:
+        await walk.shown.pilot.click("DetailBody", offset=(3, 1))
+        walk.keep()
+
+
+async def click_header(walk: Walk) -> None:
+    await walk.shown.pilot.click("#header", offset=(3, 0))
+
+
+async def bar(walk: Walk) -> None:
+    if walk.typing:
+        walk.text += ":"
+        await walk.shown.press("colon")
+        return
+    await walk.shown.press("colon")
+    await walk.shown.until(lambda: walk.shown.dashboard.bar.typing)
+    await walk.shown.press("escape")
+
+
+async def click_bar(walk: Walk) -> None:
+    await walk.shown.pilot.click("#bar", offset=(20, 0))
+    await walk.shown.until(lambda: walk.shown.dashboard.bar.typing)
+    await walk.shown.press("escape")
+    walk.keep()
+
+
+async def palette(walk: Walk) -> None:
+    await walk.shown.press("ctrl+p")
+    await walk.shown.until(lambda: walk.shown.app.screen is not walk.shown.dashboard)
+    await walk.shown.press("escape")
+    await walk.shown.until(lambda: walk.shown.app.screen is walk.shown.dashboard)
+
+
+async def help_screen(walk: Walk) -> None:
+    await walk.shown.press("f1")
+    await walk.shown.until(lambda: walk.shown.app.screen is not walk.shown.dashboard)
+    await walk.shown.press("escape")
+    await walk.shown.until(lambda: walk.shown.app.screen is walk.shown.dashboard)
+
+
+async def shrink(walk: Walk) -> None:
+    await walk.shown.pilot.resize_terminal(30, 8)
+    await walk.shown.type("syCD")  # nothing of it is seen, and nothing comes of it
+    await walk.shown.pilot.resize_terminal(100, 30)
+
+
+async def narrow(walk: Walk) -> None:
+    await walk.shown.pilot.resize_terminal(60, 16)
+
+
+async def wide(walk: Walk) -> None:
+    await walk.shown.pilot.resize_terminal(170, 45)
+
+
+async def window(walk: Walk) -> None:
+    walk.shown.app.post_message(events.AppBlur())
+    await walk.shown.until(lambda: walk.shown.dashboard.focused is None)
+
+
+async def spaces(walk: Walk) -> None:
+    if not walk.typing:
+        await walk.shown.press("2")
+
+
+async def hosts(walk: Walk) -> None:
+    if not walk.typing:
+        await walk.shown.press("3")
+
+
+STEPS: list[Step] = [
+    slash,
+    tab,
+    enter,
+    esc,
+    full,
+    click_row,
+    click_detail,
+    click_header,
+    bar,
+    click_bar,
+    palette,
+    help_screen,
+    shrink,
+    narrow,
+    wide,
+    window,
+    spaces,
+    hosts,
+]
+steps = st.one_of(st.sampled_from(STEPS), st.text(DANGEROUS, min_size=1, max_size=5).map(types))
+
+
+class TestWalk:
+    @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(walked=st.lists(steps, min_size=2, max_size=14))
+    def test_typed_text_reaches_the_filter_alone(
+        self, tmp_path_factory: pytest.TempPathFactory, walked: list[Step]
+    ) -> None:
+        asyncio.run(self.walk(tmp_path_factory.mktemp("walk"), walked))
+
+    @pytest.mark.parametrize(
+        "walked",
+        [
+            [types("nba"), tab, types("status:failed")],
+            [types("nba"), click_row, types("status:failed"), enter, esc],
+            [types("nba"), click_detail, esc, esc],
+            [types("a"), shrink, types("s")],
+            [types("a"), window, types("s")],
+            [types("a"), palette, types("s"), help_screen, types("y")],
+            [full, types("sy")],
+            [spaces, types("Dy")],
+            [hosts, types("Cy")],
+            [types("s"), click_header, types("y"), click_bar, types("a")],
+        ],
+        ids=lambda walked: " ".join(step.__name__ for step in walked),
+    )
+    def test_each_way_out_of_the_filter_ends_in_order(self, tmp_path: Path, walked: list[Step]) -> None:
+        asyncio.run(self.walk(tmp_path, walked))
+
+    async def walk(self, root: Path, walked: list[Step]) -> None:
+        # no question stands between a key and what it does
+        chosen = TuiSettings(confirm=Confirm.BULK)
+        async with stage(root, SPACES, settings=chosen) as shown:
+            shown.behind.say("ADMIN COMPACT nba; ADMIN FLUSH nba; ADMIN COMPACT Dallas")
+            await shown.shows("▶ 2 running", "◷ 1 queued")
+            said: list[str] = []
+            execute = Engine.execute
+
+            def listening(engine: Engine, text: str, *rest: object) -> object:
+                said.append(text)
+                return execute(engine, text, *rest)  # type: ignore[arg-type]
+
+            shown.behind.engine.execute = listening.__get__(shown.behind.engine)  # type: ignore[method-assign]
+            walk = Walk(shown)
+            for step in walked:
+                await step(walk)
+                await walk.check()
+            assert said == []
+            assert shown.app.is_running
+            # whatever came before, the filter can be typed in and removed
+            await types("x")(walk)
+            await walk.check()
+            await shown.press("ctrl+u", "enter")
+            await shown.until(lambda: shown.dashboard.jobs.list.filter_text == "")
+            assert not shown.dashboard.typing
