@@ -6,6 +6,7 @@ anything, and nothing in it may move a cursor, reverse a line or end one.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from datetime import datetime
 from functools import lru_cache
@@ -15,6 +16,22 @@ _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 _ESCAPES: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 _CONTROL_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+# the full-width forms as well: spreadsheets in Japanese and Chinese take them for their ASCII twins
+_FORMULA_BEGINNINGS: Final = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\t",
+    "\r",
+    "\n",
+    "\N{FULLWIDTH EQUALS SIGN}",
+    "\N{FULLWIDTH PLUS SIGN}",
+    "\N{FULLWIDTH HYPHEN-MINUS}",
+    "\N{FULLWIDTH COMMERCIAL AT}",
+)
+_NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 _STAND_IN: Final = "\N{REPLACEMENT CHARACTER}"
 _BLANKS: Final = frozenset("\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{FIGURE SPACE}")
@@ -82,6 +99,16 @@ def single_cells(text: str) -> str:
     if text.isascii():
         return text if text.isprintable() else "".join(map(_stand_in, text))
     return _cached_single_cells(text) if len(text) <= _CACHED_LENGTH else _single_cells(text)
+
+
+def guard_formula(text: str) -> str:
+    """Return a text for a CSV cell that a spreadsheet takes as text, not as a formula to compute or to fetch.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe before it. Numbers stay numbers.
+    """
+    if text.startswith(_FORMULA_BEGINNINGS) and _NUMBER.fullmatch(text) is None:
+        return f"'{text}"
+    return text
 
 
 def is_control(character: str) -> bool:

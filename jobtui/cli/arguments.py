@@ -35,7 +35,7 @@ EXPORT_FORMATS = ("jsonl", "json", "csv")
 VERBS = ("load", "dump", "serve", "config", "history", "doctor", "completion", "help")
 SHELLS = ("bash", "zsh", "fish")
 VALUED = ("-e", "-f", "--format", "--profile", "--nebula", "-u", "--tls", "--data-dir", "--config")
-OF_A_TEXT = ("detach", "wait", "format", "quiet")
+OF_A_TEXT = ("detach", "wait", "format", "quiet", "raw")
 PLACE = ("config", "profile", "data_dir", "nebula", "user", "tls")
 PASSWORD_OPTIONS = ("-p", "--password", "--passwd")
 PASSWORD_HINT = "a password is never given there; JOBTUI_NEBULA_PASSWORD is read, or it is asked for"
@@ -73,6 +73,8 @@ def parse_arguments(words: Sequence[str], *, piped: bool) -> Asked:
         _refuse_beside("--nebula", found, "profile", "demo")
     if found.verb is not None:
         _refuse_beside(found.verb, found, "text", "file", "detach", "wait", "demo")
+        if found.verb != "history":
+            _refuse_beside(found.verb, found, "raw")
     match found.verb:
         case "load":
             format_ = _one_of(PAIR_FORMATS, found.format) if found.format else None
@@ -116,24 +118,38 @@ def parse_arguments(words: Sequence[str], *, piped: bool) -> Asked:
         return OpenDashboard(**place)
     if found.detach and found.wait:
         raise UsageError("--detach and --wait don't go together")
+    format_ = _one_of(TEXT_FORMATS, found.format or "box")
     return RunText(
         text=found.text,
         file=found.file or "-",
-        format=_one_of(TEXT_FORMATS, found.format or "box"),
+        format=format_,
         detach=bool(found.detach),
         wait=bool(found.wait),
         quiet=bool(found.quiet),
+        raw=_raw(found, format_),
         **place,
     )
+
+
+def _raw(found: argparse.Namespace, format_: str) -> bool:
+    """Return whether a CSV is wanted raw. Raises UsageError for another format."""
+    if found.raw and format_ != "csv":
+        raise UsageError(f"--raw goes with --format csv, not {format_}")
+    return bool(found.raw)
 
 
 def _history(found: argparse.Namespace, place: dict[str, Any]) -> HistoryCommand:
     if found.what == "export":
         format_ = _one_of(EXPORT_FORMATS, found.format or "jsonl")
         return HistoryCommand(
-            what="export", file=found.target or "-", format=format_, quiet=bool(found.quiet), **place
+            what="export",
+            file=found.target or "-",
+            format=format_,
+            quiet=bool(found.quiet),
+            raw=_raw(found, format_),
+            **place,
         )
-    _refuse_beside(f"history {found.what}", found, "format", "quiet")
+    _refuse_beside(f"history {found.what}", found, "format", "quiet", "raw")
     if found.target is not None:
         raise UsageError(f"history {found.what} takes no file: '{found.target}'")
     return HistoryCommand(what=found.what, **place)
@@ -236,6 +252,7 @@ def _parser(verbs: Sequence[str] = VERBS) -> argparse.ArgumentParser:
     parser.add_argument("--detach", action="store_true", default=None)
     parser.add_argument("--wait", action="store_true", default=None)
     parser.add_argument("--demo", action="store_true", default=None)
+    parser.add_argument("--raw", action="store_true", default=None)
     if not verbs:
         parser.set_defaults(verb=None)
         return parser
@@ -264,6 +281,7 @@ def _add_operands(verb: str, parser: argparse.ArgumentParser) -> None:
             wanted = _known(verb, ("verify", "repair", "export"))
             parser.add_argument("what", metavar="verify, repair or export", type=wanted)
             parser.add_argument("target", metavar="FILE", nargs="?")
+            parser.add_argument("--raw", action="store_true", default=argparse.SUPPRESS)
         case "completion":
             parser.add_argument("shell", metavar="bash, zsh or fish", type=_known(verb, SHELLS))
         case "help":

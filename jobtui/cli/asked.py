@@ -56,7 +56,8 @@ class OpenDemo(Place, frozen=True):
 class RunText(Place, frozen=True, kw_only=True):
     """-e, -f or piped statements. `text` is None where `file` is to be read, "-" being stdin.
 
-    `quiet`: say only what went wrong.
+    `quiet`: say only what went wrong. `raw`: leave texts in a CSV as they are, also those that a spreadsheet
+    would compute.
     """
 
     text: str | None
@@ -65,6 +66,7 @@ class RunText(Place, frozen=True, kw_only=True):
     detach: bool
     wait: bool
     quiet: bool = False
+    raw: bool = False
 
 
 class Load(Place, frozen=True, kw_only=True):
@@ -100,12 +102,16 @@ class ConfigCommand(Place, frozen=True, kw_only=True):
 
 
 class HistoryCommand(Place, frozen=True, kw_only=True):
-    """history: `what` is verify, repair or export; an export goes to `file`, "-" being stdout, as `format`."""
+    """history: `what` is verify, repair or export; an export goes to `file`, "-" being stdout, as `format`.
+
+    `raw`: as in RunText.
+    """
 
     what: str
     file: str = "-"
     format: str = "jsonl"
     quiet: bool = False
+    raw: bool = False
 
 
 class Examine(Place, frozen=True, kw_only=True):

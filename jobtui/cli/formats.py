@@ -18,10 +18,10 @@ def check_format(form: str, statements: Sequence[Statement]) -> None:
         raise UsageError("--format csv holds the result of one statement; jsonl and json hold those of several")
 
 
-def printed(answer: Answer, form: str, encoding: str) -> Iterator[str]:
+def printed(answer: Answer, form: str, encoding: str, *, raw: bool = False) -> Iterator[str]:
     """The answer in that format, piece by piece, each piece to be ended with a line end.
 
-    `encoding` is what the box is going to be printed in.
+    `encoding` is what the box is going to be printed in; `raw` leaves a CSV's cells as they are.
     """
     match form:
         case "json":
@@ -31,7 +31,7 @@ def printed(answer: Answer, form: str, encoding: str) -> Iterator[str]:
             if lines:
                 yield lines
         case "csv":
-            yield from (tables.csv(result) for result in answer.results if result.columns)
+            yield from (tables.csv(result, raw=raw) for result in answer.results if result.columns)
         case _:
             boxes = [result for result in answer.results if result.columns]
             for number, result in enumerate(boxes):

@@ -197,7 +197,7 @@ def _print(answer: Answer, asked: RunText) -> int:
 
     output = streams.Output()
     try:
-        for piece in printed(answer, asked.format, output.encoding):
+        for piece in printed(answer, asked.format, output.encoding, raw=asked.raw):
             output.write(f"{piece}\n")
         output.flush()
     except (CommandError, StoreError) as error:

@@ -20,7 +20,7 @@ jobtui: a dashboard and command bar for a storage cluster's flush and compact
 
   --format box|json|jsonl|csv  of results; load and dump have jsonl, csv and tsv
   --detach, --wait             leave the jobs queued; stay for handed-in ones
-  --quiet, -q                  say only what went wrong; load knows it, too
+  --quiet, -q; --raw           say only what went wrong; guard nothing in CSV
   --profile NAME               a profile of the config; each has its own data
   --nebula HOST:PORT [-u USER] [--tls system|CA_FILE]
                                a NebulaGraph cluster; its password is asked for
@@ -86,7 +86,7 @@ jobtui config [print|path|check]
     "history": """\
 jobtui history verify
 jobtui history repair
-jobtui history export [FILE] [--format jsonl|json|csv] [--quiet]
+jobtui history export [FILE] [--format jsonl|json|csv] [--raw] [--quiet]
 
 The jobs that a profile keeps on disk, archived ones included.
 
@@ -96,7 +96,8 @@ The jobs that a profile keeps on disk, archived ones included.
            Needs the profile for itself
   export   every job, on stdout or into a new FILE: full records as JSON, or a
            row each as CSV; changes nothing. Of damage it tells what is missing,
-           with status 1
+           with status 1. In CSV an apostrophe keeps a text such as =1+1 from
+           being computed by a spreadsheet; --raw leaves it out
 
   jobtui history export --format csv > jobs.csv
 """,

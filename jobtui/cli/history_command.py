@@ -71,12 +71,12 @@ def _export(profile: Profile, asked: HistoryCommand) -> int:
     if asked.file == "-":
         stdout = _Stdout()
         try:
-            _, missing = looking_after.export(profile, stdout, asked.format)
+            _, missing = looking_after.export(profile, stdout, asked.format, raw=asked.raw)
             stdout.output.flush()
         except _NobodyReads:
             return Exit.DONE
         return _told_as_missing(missing)
-    count, missing = _export_into(Path(asked.file), profile, asked.format)
+    count, missing = _export_into(Path(asked.file), profile, asked.format, raw=asked.raw)
     if not asked.quiet:
         complain(f"{asked.file}: {count:,} {'job' if count == 1 else 'jobs'}")
     return _told_as_missing(missing)
@@ -90,7 +90,7 @@ def _told_as_missing(missing: tuple[str, ...]) -> int:
     return Exit.FAILED if missing else Exit.DONE
 
 
-def _export_into(file: Path, profile: Profile, form: str) -> tuple[int, tuple[str, ...]]:
+def _export_into(file: Path, profile: Profile, form: str, *, raw: bool) -> tuple[int, tuple[str, ...]]:
     """Write a new file, for its owner's eyes; one that could not be finished is removed."""
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -100,7 +100,7 @@ def _export_into(file: Path, profile: Profile, form: str) -> tuple[int, tuple[st
         raise CommandError(f"{file} can't be written: {error.strerror}") from None
     try:
         with open(descriptor, "w", encoding="utf-8", newline="") as out:
-            return looking_after.export(profile, out, form)
+            return looking_after.export(profile, out, form, raw=raw)
     except OSError as error:
         file.unlink()
         raise CommandError(f"{file} can't be written: {error.strerror}") from None

@@ -24,10 +24,10 @@ def repair(profile: Profile) -> tuple[str, ...]:
     return tuple(check.repair(profile.history))
 
 
-def export(profile: Profile, out: TextIO, form: str) -> tuple[int, tuple[str, ...]]:
+def export(profile: Profile, out: TextIO, form: str, *, raw: bool = False) -> tuple[int, tuple[str, ...]]:
     """Write every job to `out` as json, jsonl or csv; how many there are, and what is missing, a line each.
 
-    Raises StoreError.
+    `raw` leaves texts in a CSV as they are that a spreadsheet would compute. Raises StoreError.
     """
-    exported = check.export(profile.history, out, form)
+    exported = check.export(profile.history, out, form, raw=raw)
     return exported.count, exported.missing

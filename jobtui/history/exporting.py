@@ -9,6 +9,7 @@ from typing import Any, Final, TextIO
 
 import msgspec
 
+from jobtui.formatting import guard_formula
 from jobtui.history.errors import StoreError
 from jobtui.history.history import History
 from jobtui.history.query import Query
@@ -40,11 +41,12 @@ class Exported(msgspec.Struct, frozen=True):
     missing: tuple[str, ...]
 
 
-def export(path: Path, out: TextIO, format: str = "json") -> Exported:  # noqa: A002
+def export(path: Path, out: TextIO, format: str = "json", *, raw: bool = False) -> Exported:  # noqa: A002
     """Write every job, the archived ones last, to `out` as one of FORMATS.
 
     `json` is an array and `jsonl` an object a line, of full records with `archived` added; `csv` has the
-    columns that fit a row. What is damaged keeps nothing else from being written. Nothing is changed on disk.
+    columns that fit a row; texts that a spreadsheet would compute are guarded, unless `raw`. What is damaged
+    keeps nothing else from being written. Nothing is changed on disk.
     Raises StoreError where nothing can be read, and ValueError for another format.
     """
     if format not in FORMATS:
@@ -52,7 +54,8 @@ def export(path: Path, out: TextIO, format: str = "json") -> Exported:  # noqa: 
     history = History.open(path, write=False)
     missing: list[str] = []
     try:
-        count = _WRITERS[format](_rows(history, missing), out)
+        rows = _rows(history, missing)
+        count = _csv(rows, out, raw) if format == "csv" else _WRITERS[format](rows, out)
         noted = [str(note) for note in history.notes if note.what != UNFINISHED]
         return Exported(count, tuple(dict.fromkeys((*noted, *missing))))
     finally:
@@ -86,14 +89,17 @@ def _jsonl(rows: Iterator[tuple[Job, bool]], out: TextIO) -> int:
     return count
 
 
-def _csv(rows: Iterator[tuple[Job, bool]], out: TextIO) -> int:
+def _csv(rows: Iterator[tuple[Job, bool]], out: TextIO, raw: bool) -> int:
     table = csv.writer(out, lineterminator="\n")
     table.writerow(_COLUMNS)
     count = 0
     for count, (job, archived) in enumerate(rows, 1):  # noqa: B007
         fields: dict[str, Any] = msgspec.to_builtins(msgspec.structs.asdict(job))
         fields |= {"hosts": " ".join(task.host for task in job.tasks), "archived": "yes" if archived else ""}
-        table.writerow([fields[name] for name in _COLUMNS])
+        cells = [fields[name] for name in _COLUMNS]
+        table.writerow(
+            cells if raw else [guard_formula(cell) if isinstance(cell, str) else cell for cell in cells]
+        )
     return count
 
 
@@ -106,5 +112,4 @@ def _record(job: Job, archived: bool) -> str:
 _WRITERS: Final[dict[str, Callable[[Iterator[tuple[Job, bool]], TextIO], int]]] = {
     "json": _json,
     "jsonl": _jsonl,
-    "csv": _csv,
 }

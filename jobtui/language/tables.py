@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from msgspec.structs import replace
 
-from jobtui.formatting import is_control, printable
+from jobtui.formatting import guard_formula, is_control, printable
 from jobtui.language.result import Result, Row
 
 _PAGE: Final = 1000
@@ -100,23 +100,23 @@ def jsonl_lines(results: Iterable[Result]) -> Iterator[str]:
             yield _json({"statement": number, **row.values})
 
 
-def csv(result: Result) -> str:
+def csv(result: Result, *, raw: bool = False) -> str:
     """One result with full values: its columns, then what else is known of the rows.
 
     Unknown is empty; lists and objects are JSON; line ends within a value are shown as escapes, so
-    that a row is a line.
+    that a row is a line. A text that a spreadsheet would compute is guarded, unless `raw`.
     """
-    return "\n".join(csv_lines(result))
+    return "\n".join(csv_lines(result, raw=raw))
 
 
-def csv_lines(result: Result) -> Iterator[str]:
+def csv_lines(result: Result, *, raw: bool = False) -> Iterator[str]:
     """The lines of `csv`, one after the other: rows are read twice and none is kept."""
     names = [*result.columns, *_beside(result)]
     if not names:
         return
     yield _csv_line(map(printable, names))
     for row in _rows(result):
-        yield _csv_line(_csv_value(row.values.get(name)) for name in names)
+        yield _csv_line(_csv_value(row.values.get(name), raw) for name in names)
 
 
 def cells(text: str) -> int:
@@ -196,12 +196,12 @@ def _csv_line(values: Iterable[str]) -> str:
     return out.getvalue()
 
 
-def _csv_value(value: object) -> str:
+def _csv_value(value: object, raw: bool) -> str:
     match value:
         case None:
             return ""
         case str():
-            return printable(value)
+            return printable(value) if raw else guard_formula(printable(value))
         case bool() | list() | tuple() | dict():
             return _json(value)
         case _:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from jobtui.engine.terms import View
+from jobtui.formatting import guard_formula
 from jobtui.model import Job
 
 _PAGE = 500
@@ -99,17 +100,13 @@ def _csv(pages: Iterator[list[Job]], file: TextIO) -> int:
     writer.writeheader()
     count = 0
     for page in pages:
-        writer.writerows(_harmless(values(job)) for job in page)
+        writer.writerows(_guarded(values(job)) for job in page)
         count += len(page)
     return count
 
 
-def _harmless(row: Mapping[str, object]) -> dict[str, object]:
-    # a spreadsheet would take a text that begins so for a formula
-    return {
-        key: f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
-        for key, value in row.items()
-    }
+def _guarded(row: Mapping[str, object]) -> dict[str, object]:
+    return {key: guard_formula(value) if isinstance(value, str) else value for key, value in row.items()}
 
 
 def _iso(at: datetime | None) -> str | None:

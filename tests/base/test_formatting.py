@@ -5,6 +5,7 @@ import pytest
 from jobtui.formatting import (
     format_bytes,
     format_rate,
+    guard_formula,
     is_control,
     printable,
     printable_line,
@@ -80,3 +81,18 @@ class TestSingleCells:
 
     def test_marks_are_limited(self) -> None:
         assert len(single_cells("e" + "\u0301" * 10_000)) == 5
+
+
+class TestGuardFormula:
+    @pytest.mark.parametrize(
+        "text",
+        ["=HYPERLINK(1)", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "-", "+cmd", "-1-2", "=1"],
+    )
+    def test_formula_becomes_text(self, text: str) -> None:
+        assert guard_formula(text) == f"'{text}"
+
+    @pytest.mark.parametrize(
+        "text", ["", "nba", "a=1", "-5", "+1.5", "-1e-3", "-.5", "2019-12-17", "'=1", " =1"]
+    )
+    def test_number_and_plain_text_stay(self, text: str) -> None:
+        assert guard_formula(text) == text

@@ -68,6 +68,21 @@ def test_an_export_is_every_job_in_full(nba: CommandLine) -> None:
     assert nba.done("history", "export", "--format", "csv").splitlines()[1].startswith("1,flush,nba,queue,")
 
 
+def test_formulas_are_guarded_in_csv_unless_raw(nba: CommandLine) -> None:
+    nba.done("--detach", "-e", "CREATE SPACE `=1+1`; ADMIN FLUSH `=1+1`")
+    for words in (
+        ("history", "export", "--format", "csv"),
+        ("-e", "SHOW SPACES", "--format", "csv"),
+        ("-e", "SHOW JOBS", "--format", "csv"),
+    ):
+        cells = nba.done(*words).replace("\n", ",").split(",")
+        assert ("'=1+1" in cells, "=1+1" in cells) == (True, False), words
+        cells = nba.done(*words, "--raw").replace("\n", ",").split(",")
+        assert ("'=1+1" in cells, "=1+1" in cells) == (False, True), words
+    refused = nba("history", "export", "--raw")
+    assert (refused.returncode, refused.stderr) == (2, "jobtui: --raw goes with --format csv, not jsonl\n")
+
+
 def test_an_export_into_a_file_is_for_its_owner_and_overwrites_nothing(nba: CommandLine) -> None:
     told = nba("history", "export", "jobs.jsonl")
     file = nba.home / "jobs.jsonl"

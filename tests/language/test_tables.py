@@ -251,6 +251,12 @@ def test_csv_holds_the_columns_and_what_else_is_known() -> None:
     ]
 
 
+def test_csv_guards_formulas_and_keeps_numbers() -> None:
+    given = result(["Name", "Free", "Change"], ["=HYPERLINK(1)", -5, "-5"])
+    assert csv(given).split("\n")[-1] == "'=HYPERLINK(1),-5,-5"
+    assert csv(given, raw=True).split("\n")[-1] == "=HYPERLINK(1),-5,-5"
+
+
 def test_csv_of_no_rows_is_its_header() -> None:
     assert csv(result(["Job Id", "Command"])) == "Job Id,Command"
 

@@ -12,11 +12,11 @@ from jobtui.cli.asked import ConfigCommand
 from jobtui.engine.profile import Profile
 
 _PLACE = ("--profile", "--nebula", "-u", "--tls", "--data-dir", "--config")
-_WITHOUT_VERB = ("-e", "-f", "--format", "--detach", "--wait", "--quiet", "--demo")
+_WITHOUT_VERB = ("-e", "-f", "--format", "--raw", "--detach", "--wait", "--quiet", "--demo")
 _OPTIONS = {
     "load": ("--format", "--delete-keys", "--quiet"),
     "dump": ("--format",),
-    "history": ("--format", "--quiet"),
+    "history": ("--format", "--raw", "--quiet"),
     "serve": ("--background",),
 }
 _WITHOUT_PLACE = ("help", "completion")
