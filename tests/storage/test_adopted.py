@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from jobtui.storage.base import Code, Placement, Space, StorageError
-from jobtui.storage.local.guest import Guest
 from tests.support.storage import Watched, compact, dumped, failure_of, flush, storage_at
 
 ROWS = 300
@@ -113,8 +112,9 @@ def test_killed_at_its_work_it_is_put_right_and_the_next_job_works(tmp_path, ldb
     owned = tmp_path / "db"
     large = tmp_path / "rows"
     large.write_text("".join(f"key{number:07d} ==> {number:0200d}\n" for number in range(200_000)))
-    with open(large) as rows:
-        subprocess.run(["ldb", f"--db={owned}", "--create_if_missing", "load"], stdin=rows, check=True)
+    ldb(owned, "--create_if_missing", "put", "first", "one")
+    with open(large) as rows:  # which writes that one into an SST file
+        subprocess.run(["ldb", f"--db={owned}", "load"], stdin=rows, check=True)
     newest = options_files(owned)[-1]
     host = str(owned)
 
@@ -124,13 +124,14 @@ def test_killed_at_its_work_it_is_put_right_and_the_next_job_works(tmp_path, ldb
             watched = Watched()
             work = asyncio.ensure_future(storage.compact("chain", host, watched, watched.cancel))
             await watched.heard.wait()
-            assert options_files(owned)[-1] != newest
+            assert options_files(owned)[-1] == newest
+            assert not (owned / "rocksdict-config.json").exists()
             os.kill(storage.worker(host, adopted=True).pid, signal.SIGKILL)
             await asyncio.wait([work])
             assert options_files(owned)[-1] == newest
             assert not (owned / "rocksdict-config.json").exists()
             assert (await compact(storage, host, "chain")).after.files == 1
-            assert len(await dumped(storage, "chain")) == 200_000
+            assert len(await dumped(storage, "chain")) == 200_001
         assert options_files(owned)[-1] == newest
 
     asyncio.run(run())
@@ -315,61 +316,6 @@ def test_hosts_show_an_adopted_directory_without_opening_it(tmp_path, owned):
             assert "no database" in shown.detail
 
     asyncio.run(run())
-
-
-class TestGuest:
-    """The notes of a visit, without RocksDB."""
-
-    @pytest.fixture
-    def directory(self, tmp_path) -> Path:
-        directory = tmp_path / "db"
-        directory.mkdir()
-        (directory / "OPTIONS-000005").write_text("rocksdb_version=7.8.3\n")
-        return directory
-
-    def test_what_was_written_during_the_visit_is_removed(self, tmp_path, directory):
-        guest = Guest(directory, tmp_path / "notes")
-        guest.arrive(writing=True)
-        (directory / "OPTIONS-000009").write_text("rocksdb_version=10.4.2\n")
-        (directory / "rocksdict-config.json").write_text("{}")
-        guest.settled_in()
-        guest.leave()
-        assert [path.name for path in directory.iterdir()] == ["OPTIONS-000005"]
-        guest.leave()
-
-    def test_a_crash_before_it_was_noted_what_is_ours_is_put_right_by_the_version(self, tmp_path, directory):
-        Guest(directory, tmp_path / "notes").arrive(writing=True)
-        (directory / "OPTIONS-000009").write_text("rocksdb_version=10.4.2\n")
-        Guest(directory, tmp_path / "notes").leave()
-        assert [path.name for path in directory.iterdir()] == ["OPTIONS-000005"]
-
-    def test_the_owners_newest_options_file_is_put_back_if_rocksdb_deleted_it(self, tmp_path, directory):
-        guest = Guest(directory, tmp_path / "notes")
-        guest.arrive(writing=True)
-        (directory / "OPTIONS-000005").unlink()
-        (directory / "OPTIONS-000009").write_text("rocksdb_version=10.4.2\n")
-        guest.settled_in()
-        Guest(directory, tmp_path / "notes").leave()
-        assert [path.name for path in directory.iterdir()] == ["OPTIONS-000005"]
-        assert (directory / "OPTIONS-000005").read_text() == "rocksdb_version=7.8.3\n"
-
-    def test_what_the_owner_wrote_after_our_crash_stays(self, tmp_path, directory):
-        guest = Guest(directory, tmp_path / "notes")
-        guest.arrive(writing=True)
-        (directory / "OPTIONS-000009").write_text("rocksdb_version=10.4.2\n")
-        guest.settled_in()
-        (directory / "OPTIONS-000014").write_text("rocksdb_version=7.8.3\n")
-        Guest(directory, tmp_path / "notes").arrive(writing=True)
-        assert options_files(directory) == ["OPTIONS-000005", "OPTIONS-000014"]
-
-    def test_a_look_leaves_all_options_alone(self, tmp_path, directory):
-        guest = Guest(directory, tmp_path / "notes")
-        (directory / "rocksdict-config.json").write_text("theirs")
-        guest.arrive(writing=False)
-        (directory / "OPTIONS-000009").write_text("rocksdb_version=10.4.2\n")
-        guest.leave()
-        assert options_files(directory) == ["OPTIONS-000005", "OPTIONS-000009"]
-        assert (directory / "rocksdict-config.json").read_text() == "theirs"
 
 
 @contextmanager

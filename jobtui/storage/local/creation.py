@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -19,8 +19,9 @@ from msgspec.structs import replace
 from jobtui.storage.base import Code, Placement, Space, StorageError
 from jobtui.storage.local import places
 from jobtui.storage.local import protocol as p
+from jobtui.storage.local.adopted_directory import AdoptedDirectory, notes_of
+from jobtui.storage.local.adoption import Surveyor
 from jobtui.storage.local.catalogue import Catalogue, Entry, Unsettled
-from jobtui.storage.local.guest import Guest, notes_of
 from jobtui.storage.local.names import directory_name
 from jobtui.storage.local.process import Notice
 from jobtui.storage.local.reasons import Trouble, system_trouble
@@ -32,6 +33,7 @@ class Ground(Protocol):
 
     catalogue: Catalogue
     notice: Notice
+    wal_directories: Mapping[str, Path]
 
     def worker(self, host: str, *, adopted: bool) -> Worker:
         """The host's worker."""
@@ -152,6 +154,10 @@ class Creation:
         adopted = tuple(os.path.normpath(directory) for directory in directories)
         for number, directory in enumerate(adopted):
             self._refuse_adoption(name, directory, adopted[:number])
+            try:
+                Surveyor(Path(directory), self._ground.wal_directories.get(directory)).survey()
+            except Trouble as trouble:
+                raise StorageError(trouble.code, directory, name, trouble.reason) from trouble
         return adopted
 
     def _refuse_adoption(self, name: str, directory: str, others: Sequence[str]) -> None:
@@ -214,7 +220,7 @@ class Creation:
     def _put_right(self, directory: str) -> None:
         """Clean up where a crash cut a visit short; what can't be reached is told of when it is used."""
         with contextlib.suppress(OSError):
-            Guest(Path(directory), notes_of(self._ground.catalogue.root, directory)).leave()
+            AdoptedDirectory(Path(directory), notes_of(self._ground.catalogue.root, directory)).restore()
 
     def _strangers(self) -> list[str]:
         catalogue = self._ground.catalogue

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -14,9 +15,9 @@ from msgspec.structs import replace
 from jobtui.model import Stats
 from jobtui.storage.base import Capabilities, Code, Host, Outcome, Pair, Placement, Report, Space, StorageError
 from jobtui.storage.local import protocol as p
+from jobtui.storage.local.adopted_directory import AdoptedDirectory, notes_of
 from jobtui.storage.local.catalogue import Catalogue
 from jobtui.storage.local.creation import Creation
-from jobtui.storage.local.guest import Guest, notes_of
 from jobtui.storage.local.names import directory_name
 from jobtui.storage.local.process import Notice
 from jobtui.storage.local.reasons import Trouble
@@ -33,7 +34,8 @@ class LocalStorage:
     """Spaces of embedded RocksDB databases; see base.TaskRunner for what each method promises.
 
     `root` holds the catalogue and, for each of `hosts` without a directory of its own, the host's. No hosts:
-    local0 to local2. `compact_rate` limits a host's flush and compact writes, in bytes a second. `notice` is
+    local0 to local2. `compact_rate` limits a host's flush and compact writes, in bytes a second.
+    `wal_directories` are the separate WAL directories of adopted databases, by the database's. `notice` is
     told, in the loop, what a person should know and no caller is waiting for. Where `kept` is set to False,
     nobody needs the data any more once it is closed.
     """
@@ -46,9 +48,13 @@ class LocalStorage:
         hosts: Mapping[str, Path | None],
         *,
         compact_rate: int | None = None,
+        wal_directories: Mapping[str, Path] | None = None,
         notice: Notice = _LOG.warning,
     ) -> None:
         self.notice = notice
+        self.wal_directories: Mapping[str, Path] = {
+            os.path.normpath(one): path for one, path in (wal_directories or {}).items()
+        }
         self.kept = True
         self._root = root
         self._hosts = dict(hosts)
@@ -153,15 +159,17 @@ class LocalStorage:
 
     def _adopted_worker(self, directory: str) -> Worker:
         notes = notes_of(self._root, directory)
-        guest = Guest(Path(directory), notes)
+        adopted = AdoptedDirectory(Path(directory), notes)
 
         async def put_right() -> None:
             try:
-                await asyncio.to_thread(guest.leave)
+                await asyncio.to_thread(adopted.restore)
             except OSError as error:
                 self._tell(f"{directory} could not be put right after a crash: {error.strerror}")
 
         arguments = ["adopted", directory, str(notes)]
+        if (wal_directory := self.wal_directories.get(directory)) is not None:
+            arguments.append(str(wal_directory))
         return Worker(directory, arguments, self._tell, linger=ADOPTED_LINGER_SECONDS, on_death=put_right)
 
     def _tell(self, text: str) -> None:

@@ -1,5 +1,5 @@
 """Start of a worker: `python -m jobtui.storage.local.worker PARENT own HOST-DIRECTORY [RATE]`, or
-`… PARENT adopted DATABASE-DIRECTORY NOTES-DIRECTORY`.
+`… PARENT adopted DATABASE-DIRECTORY NOTES-DIRECTORY [WAL-DIRECTORY]`.
 
 PARENT is the process to live no longer than, RATE the bytes a second of flush and compact writes.
 """
@@ -49,7 +49,7 @@ def _serve(kind: str, directory: Path, more: Sequence[str], answers: int) -> Non
         return keeper
 
     def adopted(_place: str, _create: bool) -> Keeper:
-        return AdoptedKeeper(directory, Path(more[0]), shared)
+        return AdoptedKeeper(directory, Path(more[0]), Path(more[1]) if more[1:] else None, shared)
 
     shared = Shared(int(more[0]) if kind == "own" and more else None)
     Server(own if kind == "own" else adopted, answers).run(sys.stdin.buffer)

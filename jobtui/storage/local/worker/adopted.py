@@ -4,66 +4,81 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
-from collections.abc import Iterable
 from pathlib import Path
 
-from rocksdict import AccessType, Options, Rdict
+from rocksdict import AccessType, DBRecoveryMode, Options, Rdict
 
 from jobtui.storage.base import Code
-from jobtui.storage.local.guest import Guest
+from jobtui.storage.local.adopted_directory import AdoptedDirectory
+from jobtui.storage.local.adoption import Recovery, Survey, Surveyor
 from jobtui.storage.local.reasons import Trouble
 from jobtui.storage.local.worker.database import Opened
 from jobtui.storage.local.worker.manifest import Watch
 from jobtui.storage.local.worker.options import Shared
 
-# a family's section of an OPTIONS file; RocksDB escapes these characters of its name
-_FAMILY = re.compile(r'^\[CFOptions "([^\n]*)"\]$.*?^\s*compaction_style=(\w+)', re.MULTILINE | re.DOTALL)
-_ESCAPES = str.maketrans({"\\": r"\\", "#": r"\#", ":": r"\:", "\r": r"\r", "\n": r"\n"})
 _HIDDEN = 0o066
-_STILL = {"kCompactionStyleFIFO", "kCompactionStyleNone"}
+_FIFO = "kCompactionStyleFIFO"
+_STILL = {_FIFO, "kCompactionStyleNone"}
+_LOG_FILES = 2
 
 
 class AdoptedKeeper:
-    """Opens and closes one adopted database; see database.Keeper. `notes` is a directory of ours."""
+    """Opens and closes one adopted database; see database.Keeper.
+
+    `notes` is a directory of ours, `wal_directory` where the user says that the database's WAL is.
+    """
 
     brief = True
 
-    def __init__(self, path: Path, notes: Path, shared: Shared) -> None:
+    def __init__(self, path: Path, notes: Path, wal_directory: Path | None, shared: Shared) -> None:
         self.path = path
         self._shared = shared
-        self._guest = Guest(path, notes)
-        self._watch = Watch(path, notes / "manifest.json", foreign=True)
+        self._directory = AdoptedDirectory(path, notes)
+        self._surveyor = Surveyor(path, wal_directory)
+        self._watch = Watch(
+            path, notes / "manifest.json", foreign=True, lost_end=lambda: self._surveyor.survey().lost_end
+        )
         self._writing = False
+
+    @property
+    def log(self) -> Path:
+        """RocksDB's log."""
+        return self._directory.log
 
     def open(self, read_only: bool) -> Opened:
         """Open it with all its column families; `read_only` takes no LOCK, so its owner may be at work."""
         if not read_only:
             self._refuse_locked()
-        self._guest.arrive(writing=not read_only)
+        self._directory.restore()
+        if not read_only:
+            # first, because a MANIFEST that lost its end makes the rest look like another kind of database
+            self._watch.check(lambda: set(self._surveyor.survey().named))
+        survey = self._surveyor.survey()
+        if not read_only:
+            survey.refuse_writing(self.path)
+        options = self._directory.snapshot(survey.options, survey.wal_directory, writing=not read_only)
+        if not read_only:
+            # who may read its files now may read the new ones
+            os.umask(_HIDDEN & ~(self.path / "CURRENT").stat().st_mode)
+            self._watch.before_opening(lambda: set(survey.named))
         try:
-            if not read_only:
-                # who may read its files now may read the new ones
-                os.umask(_HIDDEN & ~(self.path / "CURRENT").stat().st_mode)
-                self._watch.before_opening(self._named)
-            opened = self._open(read_only)
+            opened = self._open(survey, options, read_only)
         except BaseException:
-            self._guest.leave()
+            self._directory.restore()
             raise
         self._writing = not read_only
+        self._directory.opened()
         if self._writing:
-            self._guest.settled_in()
             self._watch.opened()
         return opened
 
     def closing(self) -> None:
-        """Remove what we wrote."""
-        self._guest.leave()
+        """Nothing to do: what opening wrote was removed at once."""
 
     def closed(self) -> None:
-        """Note how we left it."""
+        """Give its owner what was written, and note how we left it."""
+        self._directory.closed()
         if self._writing:
-            self._guest.left()
             self._watch.closed()
 
     def worked(self) -> None:
@@ -71,40 +86,35 @@ class AdoptedKeeper:
         if self._writing:
             self._watch.opened()
 
-    def _open(self, read_only: bool) -> Opened:
-        options, families = Options.load_latest(str(self.path), cache=self._shared.cache)
+    def _open(self, survey: Survey, source: Path, read_only: bool) -> Opened:
+        # from our copy of its OPTIONS file, so that what was found safe is what is opened
+        options, families = Options.load_latest(str(source), cache=self._shared.cache)
         options.enable_statistics()
-        options.set_error_if_exists(False)  # its owner made it with that, and clears it to open it again
+        options.set_wal_recovery_mode(_recovery_mode(survey.recovery))
+        options.set_db_log_dir(str(self._directory.notes))
+        options.set_keep_log_file_num(_LOG_FILES)
         for each in families.values():
             each.set_disable_auto_compactions(True)  # what was asked for is done, and nothing else
         access = AccessType.read_only(False) if read_only else AccessType.read_write()
-        styles = self._styles(families)
         main = Rdict(str(self.path), options=options, column_families=families, access_type=access)
         handles = {"default": main}
         handles.update((name, main.get_column_family(name)) for name in families if name != "default")
-        still = tuple(handles[name] for name, style in styles.items() if style in _STILL)
-        levelled = set(styles.values()) - _STILL <= {"kCompactionStyleLevel"}
-        others = tuple(sorted(handles.keys() - {"default"}))
-        return Opened(main, tuple(handles.values()), options, levelled, still, read_only, others)
-
-    def _named(self) -> set[str]:
-        opened = self._open(read_only=True)
-        try:
-            return {file["name"].lstrip("/") for file in opened.main.live_files()}
-        finally:
-            for family in reversed(opened.families):
-                family.close()
-
-    def _styles(self, names: Iterable[str]) -> dict[str, str]:
-        """The families' compaction styles, as far as its newest OPTIONS file tells them."""
-        files = sorted(self.path.glob("OPTIONS-*"), key=lambda file: file.name)
-        told = dict(_FAMILY.findall(files[-1].read_text("utf-8", "replace"))) if files else {}
-        return {name: told[escaped] for name in names if (escaped := name.translate(_ESCAPES)) in told}
+        styles = survey.styles
+        return Opened(
+            main,
+            tuple(handles.values()),
+            options,
+            levelled=set(styles.values()) - _STILL <= {"kCompactionStyleLevel"},
+            still=tuple(handle for name, handle in handles.items() if styles.get(name) in _STILL),
+            read_only=read_only,
+            others=tuple(sorted(handles.keys() - {"default"})),
+            fifo={name: handle for name, handle in handles.items() if styles.get(name) == _FIFO},
+        )
 
     def _refuse_locked(self) -> None:
-        """Say at once that the owner is at work: the looks that come before opening would find it half done."""
+        """Report at once that the owner is at work: what is read before opening would be half done."""
         try:
-            descriptor = os.open(self.path / "LOCK", os.O_RDWR)
+            descriptor = os.open(self.path / "LOCK", os.O_RDWR | os.O_NOFOLLOW)
         except FileNotFoundError:
             return
         try:
@@ -114,3 +124,13 @@ class AdoptedKeeper:
             raise Trouble(Code.LOCKED, reason) from None
         finally:
             os.close(descriptor)
+
+
+def _recovery_mode(recovery: Recovery) -> DBRecoveryMode:
+    match recovery:
+        case Recovery.ABSOLUTE:
+            return DBRecoveryMode.absolute_consistency()
+        case Recovery.TORN_TAIL:
+            return DBRecoveryMode.tolerate_corrupted_tail_records()
+        case Recovery.RECYCLED:
+            return DBRecoveryMode.point_in_time()

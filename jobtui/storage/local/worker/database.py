@@ -9,7 +9,7 @@ from the next one where their cursor stood.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +28,8 @@ class Opened:
     """A handle: the database, each of its column families, and the options that hold its counters.
 
     `levelled`: its compactions move everything out of level 0. `still`: the families whose files no compaction
-    moves or merges. `others`: the names of the families beside the default one. `dying`: a stop hit it, and
+    moves or merges. `others`: the names of the families beside the default one. `fifo`: the families
+    that a compaction would empty if they are over their limit. `dying`: a stop hit it, and
     whatever is asked of it now fails or does nothing.
     """
 
@@ -39,6 +40,7 @@ class Opened:
     still: tuple[Rdict, ...] = ()
     read_only: bool = False
     others: tuple[str, ...] = ()
+    fifo: Mapping[str, Rdict] = field(default_factory=dict)
     dying: bool = False
 
     def strike(self) -> None:
@@ -52,6 +54,11 @@ class Keeper(Protocol):
 
     brief: bool  # closed as soon as nobody uses it
     path: Path
+
+    @property
+    def log(self) -> Path:
+        """RocksDB's log, while the database is open."""
+        ...
 
     def open(self, read_only: bool) -> Opened:
         """Open it. Raises Trouble, OSError, and what rocksdict raises."""
@@ -95,6 +102,11 @@ class Database:
         self._keeper = keeper
         self._state = _State()
         self._turn = threading.Condition()
+
+    @property
+    def log(self) -> Path:
+        """RocksDB's log, while the database is open."""
+        return self._keeper.log
 
     @contextmanager
     def use(self, *, write: bool) -> Iterator[Opened]:

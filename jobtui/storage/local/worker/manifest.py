@@ -48,19 +48,37 @@ class Note(msgspec.Struct, frozen=True):
 
 
 class Watch:
-    """Keeps a database's note in `file`; a `foreign` database may be replaced by its owner at any time."""
+    """Keeps a database's note in `file`; a `foreign` database may be replaced by its owner at any time.
 
-    def __init__(self, database: Path, file: Path, *, foreign: bool = False) -> None:
+    `lost_end` says of a foreign database whether its MANIFEST shows that it lost its end.
+    """
+
+    def __init__(
+        self,
+        database: Path,
+        file: Path,
+        *,
+        foreign: bool = False,
+        lost_end: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._database = database
         self._file = file
         self._foreign = foreign
+        self._lost_end = lost_end
         self._last: Note | None = None
 
     def before_opening(self, named: Named) -> None:
-        """Raises Trouble where the MANIFEST is gone or cut; else notes that the database is being opened.
+        """Check the MANIFEST, then note that the database is being opened.
 
-        Raises OSError where that can't be noted.
+        Raises:
+            Trouble: The MANIFEST is gone or was cut.
+            OSError: The note cannot be written.
         """
+        self.check(named)
+        self._write(self._seen(open_=True))
+
+    def check(self, named: Named) -> None:
+        """Raise Trouble if the MANIFEST is gone or was cut."""
         now = self._seen(open_=True)
         note = self._read()
         if note is not None and self._foreign and note.is_of_another(now):
@@ -70,7 +88,6 @@ class Watch:
         closed = note is not None and not note.open
         if note is None or (closed and (note.manifest, note.size) != (now.manifest, now.size)):
             self._refuse_unnamed(now.manifest, named)
-        self._write(now)
 
     def opened(self) -> None:
         """Note how long the MANIFEST is now, while the database is open."""
@@ -119,9 +136,16 @@ class Watch:
     def _refuse_unnamed(self, manifest: str, named: Named) -> None:
         unnamed = table_files(self._database) - named()
         if unnamed:
+            found = f"{self._database}: {manifest} does not name these SST files on disk: {self._list(unnamed)}"
+            if self._foreign and not self._lost_end():
+                raise Trouble(
+                    Code.UNSUPPORTED,
+                    f"{found}. Its program was interrupted in a flush or a compaction. Opening deletes them, "
+                    "so nothing was opened; open it once with its own program, which tidies up",
+                )
             raise Trouble(
                 Code.CORRUPT,
-                f"{self._database}: {manifest} does not name these SST files on disk: {self._list(unnamed)}. "
+                f"{found}. "
                 "It was cut, or a program crashed at its work. Opening deletes them, so nothing was opened: if "
                 "nobody misses their data, move them elsewhere and run this again; else bring a backup back",
             )

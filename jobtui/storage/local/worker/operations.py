@@ -93,7 +93,7 @@ class _Operation:
         if free is not None and free < rewritten.bytes:
             raise full(str(self._database.path), rewritten.bytes, free)
         files, errors = files_by_level(opened), total(opened, "background-errors")
-        log = _log_end(self._database.path)
+        log = _log_end(self._database.log)
         # where there are blob files, bytes a second of the others tell nothing of when it will be through
         alone = rewritten.bytes == before.bytes
         report = self._report if alone else lambda fraction, _rate, _before=None: self._report(fraction, None)
@@ -157,7 +157,7 @@ class _Operation:
         """Raise what RocksDB has to say about a compaction that it called done."""
         self._database.present()
         _flush_all(opened, wait=True)
-        words = _log_complaint(self._database.path, log)
+        words = _log_complaint(self._database.log, log)
         raise RuntimeError(words or f"the compaction ended with {len(left)} files not merged")
 
     def _needed(self) -> int | None:
@@ -171,12 +171,13 @@ def _flush_all(opened: Opened, *, wait: bool) -> None:
 
 def _compact_all(opened: Opened) -> None:
     for family in opened.families:
-        family.compact_range(None, None, full_compaction())
+        if family not in opened.fifo.values():
+            family.compact_range(None, None, full_compaction())
 
 
-def _log_end(path: Path) -> int:
+def _log_end(log: Path) -> int:
     try:
-        return (path / "LOG").stat().st_size
+        return log.stat().st_size
     except OSError:
         return 0
 
@@ -184,7 +185,7 @@ def _log_end(path: Path) -> int:
 def _log_complaint(path: Path, start: int) -> str:
     """The last complaint in RocksDB's log from `start` on, "" where there is none."""
     try:
-        with open(path / "LOG", "rb") as log:
+        with open(path, "rb") as log:
             log.seek(start)
             text = log.read(4 << 20).decode("utf-8", "replace")
     except OSError:

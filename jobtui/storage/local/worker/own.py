@@ -27,6 +27,11 @@ class OwnKeeper:
         self._shared = shared
         self._watch = Watch(path, path / NOTE)
 
+    @property
+    def log(self) -> Path:
+        """RocksDB's log."""
+        return self.path / "LOG"
+
     def create(self) -> None:
         """Make the empty database; its directory must not exist. Raises Trouble, and what rocksdict raises."""
         try:

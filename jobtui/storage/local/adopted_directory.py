@@ -1,0 +1,203 @@
+"""An adopted database's directory, left as its own program knows it.
+
+Opening a database writes an OPTIONS file of our RocksDB, which an older one may refuse, deletes the owner's
+oldest one, and writes rocksdict's own file. So these are copied before, into a directory of ours, and put right
+as soon as the database is open; after a crash in between the next start does it. Our RocksDB keeps its log in
+that directory of ours too, so that an OPTIONS file that names it is known to be ours. The files that stay are
+given the owner's user, group and mode. Needs no RocksDB: either process may do it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+from pathlib import Path
+
+import msgspec
+
+from jobtui.storage.local.names import directory_name
+from jobtui.storage.local.places import write_durably
+from jobtui.storage.local.rocksdb_files.options import newest_first
+
+NOTES = "adopted.notes"  # with a dot, as no host's directory has
+CONFIG = "rocksdict-config.json"
+_SNAPSHOT = "snapshot.json"
+_COPIES = "copies"
+_OPENING = "opening"
+_FILES = re.compile(r"\d+\.(?:sst|log|blob)|(?:MANIFEST|OPTIONS)-\d+|CURRENT|IDENTITY|LOCK")
+_ESCAPED = re.compile(r"([\\#:\r\n])")
+
+
+class _Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What there was before we opened the database.
+
+    `files` are the names in each directory (the database's, and that of its WAL). `user`, `group` and `mode`
+    are those of its CURRENT file. A database that was opened for reading alone may change meanwhile.
+    """
+
+    options: tuple[str, ...]
+    config: bool
+    writing: bool
+    files: dict[str, tuple[str, ...]]
+    user: int
+    group: int
+    mode: int
+
+
+def notes_of(root: Path, directory: str) -> Path:
+    """Return where the storage under `root` keeps its notes on an adopted directory."""
+    return root / NOTES / directory_name(directory)
+
+
+class AdoptedDirectory:
+    """The files of the database in `directory`; the notes about them are in `notes`."""
+
+    def __init__(self, directory: Path, notes: Path) -> None:
+        self._directory = directory
+        self.notes = notes
+
+    @property
+    def log(self) -> Path:
+        """The log that our RocksDB writes."""
+        return max(self.notes.glob("*_LOG"), key=lambda path: path.stat().st_mtime, default=self.notes / "LOG")
+
+    def restore(self) -> None:
+        """Undo what a visit that was cut short left. Raises OSError."""
+        snapshot = self._read()
+        if snapshot is not None:
+            self._tidy(snapshot)
+            self._forget()
+
+    def snapshot(self, options: bytes, wal_directory: Path | None, *, writing: bool) -> Path:
+        """Copy what opening the database will change, and return where to load its options from.
+
+        Args:
+            options: The OPTIONS file to load.
+            wal_directory: Where the WAL is if not in the database's directory.
+            writing: Whether it is opened for writing, with its LOCK held.
+
+        Raises:
+            OSError: The notes cannot be written, or the directory not be read.
+        """
+        copies, opening = self.notes / _COPIES, self.notes / _OPENING
+        for directory in (self.notes, copies, opening):
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._forget()
+        for old in (*copies.iterdir(), *opening.iterdir(), *self.notes.glob("*_LOG*")):
+            old.unlink()
+        names = tuple(newest_first(os.listdir(self._directory)))  # noqa: PTH208  names are all that is needed
+        config = (self._directory / CONFIG).exists()
+        for name in (*names, *((CONFIG,) if config else ())):
+            write_durably(copies / name, (self._directory / name).read_bytes())
+        if config:
+            (opening / CONFIG).write_bytes((copies / CONFIG).read_bytes())
+        (opening / "OPTIONS-000001").write_bytes(options)
+        current = (self._directory / "CURRENT").stat()
+        self._write(
+            _Snapshot(
+                names,
+                config,
+                writing,
+                {
+                    str(one): tuple(sorted(os.listdir(one)))  # noqa: PTH208
+                    for one in (self._directory, *((wal_directory,) if wal_directory else ()))
+                },
+                current.st_uid,
+                current.st_gid,
+                stat.S_IMODE(current.st_mode),
+            )
+        )
+        return opening
+
+    def opened(self) -> None:
+        """Put right what opening has changed; the database is open. Raises OSError."""
+        snapshot = self._read()
+        if snapshot is not None:
+            self._tidy(snapshot)
+
+    def closed(self) -> None:
+        """Put right what was changed until it was closed. Raises OSError."""
+        self.restore()
+
+    def _tidy(self, snapshot: _Snapshot) -> None:
+        ours: list[str] = []
+        owners: list[str] = []
+        for name in newest_first(os.listdir(self._directory)) if snapshot.writing else ():  # noqa: PTH208
+            if name not in snapshot.options:
+                (ours if self._is_ours(name) else owners).append(name)
+        for name in ours:
+            (self._directory / name).unlink(missing_ok=True)
+        if owners:
+            return  # the owner has opened it since a crash of ours: what is there is its own
+        for name in snapshot.options if snapshot.writing else ():
+            self._put_back(name)
+        if snapshot.config:
+            self._put_back(CONFIG)
+        else:
+            (self._directory / CONFIG).unlink(missing_ok=True)
+        if snapshot.writing:
+            self._give(snapshot)
+
+    def _is_ours(self, name: str) -> bool:
+        named = _ESCAPED.sub(r"\\\1", str(self.notes)).replace("\r", "r").replace("\n", "n")
+        try:
+            text = (self._directory / name).read_bytes()
+        except FileNotFoundError:
+            return False
+        return f"\n  db_log_dir={named}\n".encode("utf-8", "surrogateescape") in text
+
+    def _put_back(self, name: str) -> None:
+        """Write the owner's file again if it is gone or changed, in place, so that its mode stays."""
+        path, kept = self._directory / name, (self.notes / _COPIES / name).read_bytes()
+        try:
+            if path.read_bytes() == kept:
+                return
+        except FileNotFoundError:
+            write_durably(path, kept)
+            return
+        descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW)
+        with open(descriptor, "wb") as file:
+            file.write(kept)
+
+    def _give(self, snapshot: _Snapshot) -> None:
+        """Give the files that are new the owner's user, group and mode."""
+        for directory, names in snapshot.files.items():
+            with contextlib.suppress(FileNotFoundError), os.scandir(directory) as entries:
+                for entry in entries:
+                    replaced = entry.name not in names or entry.name == "CURRENT" or _is_options(entry.name)
+                    if replaced and _FILES.fullmatch(entry.name):
+                        with contextlib.suppress(OSError):  # gone, or a disk on which this cannot be done
+                            _give_file(entry.path, snapshot)
+
+    def _forget(self) -> None:
+        (self.notes / _SNAPSHOT).unlink(missing_ok=True)
+
+    def _read(self) -> _Snapshot | None:
+        try:
+            return msgspec.json.decode((self.notes / _SNAPSHOT).read_bytes(), type=_Snapshot)
+        except (FileNotFoundError, msgspec.DecodeError, msgspec.ValidationError):
+            return None
+
+    def _write(self, snapshot: _Snapshot) -> None:
+        write_durably(self.notes / _SNAPSHOT, msgspec.json.encode(snapshot))
+
+
+def _is_options(name: str) -> bool:
+    return name.startswith("OPTIONS-")
+
+
+def _give_file(path: str, snapshot: _Snapshot) -> None:
+    """Give a file of ours away, but none that another name or a link makes part of something else."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or found.st_uid != os.geteuid():
+            return
+        if stat.S_IMODE(found.st_mode) != snapshot.mode:
+            os.fchmod(descriptor, snapshot.mode)
+        if (found.st_uid, found.st_gid) != (snapshot.user, snapshot.group):
+            os.fchown(descriptor, snapshot.user, snapshot.group)
+    finally:
+        os.close(descriptor)

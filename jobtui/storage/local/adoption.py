@@ -1,0 +1,421 @@
+"""What an adopted database's own files say, and whether it is safe to open.
+
+RocksDB obeys the OPTIONS file that it finds in a directory, and so harms databases that nobody named: it
+deletes the WAL files of the database that a copy was made from, drops what follows a merge that it cannot
+apply, or writes files where the owner does not look. So everything is read as text first, and this is an
+allow list: what is not known to be safe is refused. docs/adopting.md lists the rules.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from jobtui.formatting import printable_line
+from jobtui.storage.base import Code
+from jobtui.storage.local import option_rules
+from jobtui.storage.local.option_rules import BYTEWISE, COMPACT_IT, OPEN_ONCE, Refusal
+from jobtui.storage.local.reasons import Trouble
+from jobtui.storage.local.rocksdb_files import Unreadable
+from jobtui.storage.local.rocksdb_files.manifest import Manifest, parse_manifest
+from jobtui.storage.local.rocksdb_files.options import NEWEST, OptionsText, newest_first, parse_options
+from jobtui.storage.local.rocksdb_files.records import Tail
+from jobtui.storage.local.rocksdb_files.tables import Table, read_blob_compression, read_table
+from jobtui.storage.local.rocksdb_files.wal import WalContent, read_wal
+
+T = TypeVar("T")
+
+_FILES = re.compile(
+    r"(\d+)\.(sst|ldb|log|blob)|(?:MANIFEST|OPTIONS)-\d+(?:\.dbtmp)?|CURRENT|IDENTITY|LOCK|rocksdict-config\.json"
+)
+_CURRENT = re.compile(rb"MANIFEST-\d{1,20}\n")
+# from here on RocksDB leaves wal_dir empty if it is the database's own directory, unless db_paths are set
+_WRITES_WAL_DIR_FOR_PATHS = (7, 0)
+_STATS_FAMILY = "___rocksdb_stats_history___"
+_TRIES = 3  # an owner at work may delete a file between our listing and our reading of it
+
+
+class Recovery(enum.Enum):
+    """How strictly the WAL is replayed.
+
+    Normally every record must be whole. A program that was killed in the middle of a write leaves a torn
+    record at the very end, which nobody was told of as written; it alone is then left out. What a recycled
+    file holds behind its end looks like damage to the stricter modes.
+    """
+
+    ABSOLUTE = "absolute"
+    TORN_TAIL = "torn tail"
+    RECYCLED = "recycled"
+
+
+class Survey(msgspec.Struct, frozen=True):
+    """What was found in a database that is safe to open.
+
+    `options` is its OPTIONS file as it is to be loaded. `styles` are the families' compaction styles.
+    `named` are the SST files that its MANIFEST names or once named. `unplaced` are families with entries in
+    the WAL and without an SST file: where their owner keeps SST files is not known. `recovery` is how the
+    WAL is replayed, `wal_directory` where the WAL is if not in the database's directory.
+    `lost_end`: the MANIFEST ends in the middle, or names a WAL file that is gone, as if its end were missing.
+    """
+
+    options: bytes
+    styles: Mapping[str, str]
+    named: frozenset[str]
+    unplaced: tuple[str, ...]
+    recovery: Recovery
+    wal_directory: Path | None
+    lost_end: bool
+
+    def refuse_writing(self, directory: Path) -> None:
+        """Raise Trouble if the database may be read but not written."""
+        if self.unplaced:
+            names = ", ".join(printable_line(name) for name in self.unplaced[:5])
+            raise _trouble(
+                directory,
+                Refusal(
+                    f"the column family {names} has entries in the WAL and no SST file yet, so it is not known "
+                    "in which directory its program keeps SST files (cf_paths)",
+                    "let its own program flush once",
+                ),
+            )
+
+
+class Surveyor:
+    """Reads the files of the database in `directory`; `wal_directory` is where the user says its WAL is."""
+
+    def __init__(self, directory: Path, wal_directory: Path | None = None) -> None:
+        self._directory = directory
+        self._stated = wal_directory
+        self._tables: dict[tuple[str, int, int, int], Table] = {}
+        self._wals: dict[tuple[str, int, int, int], WalContent] = {}
+
+    def survey(self) -> Survey:
+        """Return what was found. Writes nothing.
+
+        Raises:
+            Trouble: The database is not one that is known to be safe.
+        """
+        for left in reversed(range(_TRIES)):
+            try:
+                return self._survey()
+            except Refusal as refusal:
+                raise _trouble(self._directory, refusal) from None
+            except FileNotFoundError as error:
+                if not left:
+                    name = Path(os.fsdecode(error.filename or "")).name
+                    missing = Refusal(f"{name} is missing", "bring a backup back", Code.MISSING)
+                    raise _trouble(self._directory, missing) from None
+            except OSError as error:
+                raise Trouble(
+                    Code.ACCESS if isinstance(error, PermissionError) else Code.IO,
+                    f"{error.filename or self._directory}: it cannot be read ({error.strerror})",
+                ) from None
+        raise AssertionError("unreachable")
+
+    def _survey(self) -> Survey:
+        names = self._list(self._directory)
+        current = self._current(names)
+        options = self._options(names)
+        option_rules.check_database_options(options.database)
+        wal_directory = self._wal_directory(options)
+        manifest = self._manifest(current)
+        self._check_families(options, manifest)
+        self._check_tables(options, manifest, names)
+        wals = self._read_wals(wal_directory, manifest)
+        unplaced = self._check_wals(options, manifest, wals)
+        if "rocksdict-config.json" in names:
+            unplaced = ()  # made with rocksdict, which has no cf_paths; db_paths were looked for above
+        everything = manifest.tables | manifest.gone
+        return Survey(
+            self._rewritten(options, wal_directory),
+            {name: family.options["compaction_style"] for name, family in options.families.items()},
+            frozenset(f"{number:06d}.{end}" for number in everything for end in ("sst", "ldb")),
+            unplaced,
+            _recovery(list(wals.values())),
+            wal_directory,
+            manifest.tail is not Tail.WHOLE or max(f.log for f in manifest.families.values()) not in wals,
+        )
+
+    def _list(self, directory: Path) -> set[str]:
+        """Return the names in a directory; refuse a file of a database that is a link."""
+        names = set()
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                names.add(entry.name)
+                if _FILES.fullmatch(entry.name) and not entry.is_file(follow_symlinks=False):
+                    raise Refusal(
+                        f"{entry.name} is a link or no regular file, and may lead to another database",
+                        "replace it with the file itself",
+                    )
+        return names
+
+    def _current(self, names: set[str]) -> str:
+        self._refuse_others(names)
+        if "CURRENT" not in names:
+            raise Refusal("there is no database here (no CURRENT)", code=Code.MISSING)
+        content = (self._directory / "CURRENT").read_bytes()
+        if not _CURRENT.fullmatch(content):
+            if not content.isascii():
+                raise Refusal(
+                    "its files are encrypted: CURRENT is not text", "only its own program can work on it"
+                )
+            raise Refusal("CURRENT does not name a MANIFEST", "bring a backup back", code=Code.CORRUPT)
+        return content.decode().strip()
+
+    def _refuse_others(self, names: set[str]) -> None:
+        if any(name.startswith("marker.") for name in names):
+            raise Refusal("is a Pebble database, not one of RocksDB")
+        if "blob_dir" in names:
+            raise Refusal("was made with the old BlobDB, whose files RocksDB alone cannot read")
+        options = newest_first(names)
+        if options:
+            with open(self._directory / options[0], "rb") as file:
+                if b"pebble_version=" in file.read(4096):
+                    raise Refusal("is a Pebble database, not one of RocksDB")
+        elif "CURRENT" in names and ("IDENTITY" not in names or any(name.endswith(".ldb") for name in names)):
+            raise Refusal("is a LevelDB database, not one of RocksDB")
+
+    def _options(self, names: set[str]) -> OptionsText:
+        newest = newest_first(names)
+        if not newest:
+            raise Refusal("it has no OPTIONS file, so it is not known how its program made it", OPEN_ONCE)
+        data = (self._directory / newest[0]).read_bytes()
+        if found := re.search(rb"^\s*rocksdb_version=(\d{1,4})\.(\d{1,4})", data[:4096], re.MULTILINE):
+            if (int(found[1]), int(found[2])) > NEWEST:
+                raise Refusal(
+                    f"made by RocksDB {int(found[1])}.{int(found[2])}; this jobtui reads up to "
+                    f"{NEWEST[0]}.{NEWEST[1]}",
+                    "let its own program compact it, or use a newer jobtui",
+                )
+        elif not data[:512].isascii():
+            raise Refusal(
+                f"its files are encrypted: {newest[0]} is not text", "only its own program can work on it"
+            )
+        return self._parsed(newest[0], lambda: parse_options(data), OPEN_ONCE)
+
+    def _wal_directory(self, options: OptionsText) -> Path | None:
+        """Return where the WAL is, None for the database's own directory."""
+        written = options.database.get("wal_dir", "")
+        if not written:
+            if self._stated is not None:
+                raise Refusal(
+                    f"its WAL is in its own directory and not in {self._stated}, as the setting wal_dirs says",
+                    "take it out of that setting",
+                )
+            return None
+        if Path(written).is_absolute() and _is_same(Path(written), self._directory):
+            if options.version >= _WRITES_WAL_DIR_FOR_PATHS:
+                raise option_rules.other_paths("db_paths")
+            return None
+        if self._stated is None:
+            raise self._foreign_wal(written)
+        if Path(written).is_absolute() and not _is_same(Path(written), self._stated):
+            raise Refusal(
+                f"its WAL directory is {written} and not {self._stated}, as the setting wal_dirs says",
+                "correct that setting",
+            )
+        if _is_same(self._stated, self._directory):
+            return None
+        if not self._stated.is_dir():
+            raise Refusal(
+                f"the WAL directory {self._stated} is not there", "correct the setting wal_dirs", Code.MISSING
+            )
+        if (self._stated / "CURRENT").exists():
+            raise Refusal(
+                f"the WAL directory {self._stated} is another database", "correct the setting wal_dirs"
+            )
+        self._list(self._stated)
+        return Path(os.path.realpath(self._stated))
+
+    def _foreign_wal(self, written: str) -> Refusal:
+        state = "state it in the setting wal_dirs if it really belongs to this database"
+        shown = printable_line(written)
+        if not Path(written).is_absolute():
+            return Refusal(
+                f"its WAL directory is {shown}, which depends on where its program was started",
+                f"{state}, or {OPEN_ONCE}, under its absolute path",
+            )
+        if (Path(written) / "CURRENT").exists():
+            return Refusal(
+                f"looks like a copy: its WAL directory is {shown}, another database",
+                "copy it with a checkpoint and reset wal_dir, or open it once with its own program where it is",
+            )
+        return Refusal(f"its WAL is in another directory, {shown}", f"{state}, or {OPEN_ONCE}")
+
+    def _manifest(self, name: str) -> Manifest:
+        path = self._directory / name
+        if path.stat().st_nlink > 1:
+            raise Refusal(
+                f"looks like a hard-linked copy: {name} has a second name, in another directory",
+                "copy the files themselves, or make a checkpoint",
+            )
+        return self._parsed(name, lambda: parse_manifest(path.read_bytes()), OPEN_ONCE)
+
+    def _check_families(self, options: OptionsText, manifest: Manifest) -> None:
+        by_name = {family.name: family for family in manifest.families.values()}
+        if by_name.keys() != options.families.keys():
+            names = ", ".join(sorted(printable_line(name) for name in by_name.keys() ^ options.families.keys()))
+            raise Refusal(
+                f"its OPTIONS file and its MANIFEST do not have the same column families ({names})", OPEN_ONCE
+            )
+        if _STATS_FAMILY in by_name:
+            raise Refusal(
+                "it once kept statistics in itself (persist_stats_to_disk), in a form that its program could "
+                "not read any more after a compaction by this jobtui",
+                COMPACT_IT,
+            )
+        for name, family in options.families.items():
+            option_rules.check_family(name, family, by_name[name].comparator)
+
+    def _check_tables(self, options: OptionsText, manifest: Manifest, names: set[str]) -> None:
+        for family in manifest.families.values():
+            options_of = options.families[family.name].options
+            for number, file in family.files.items():
+                if file.path:
+                    raise option_rules.other_paths("db_paths or cf_paths")
+                name = next((n for n in (f"{number:06d}.sst", f"{number:06d}.ldb") if n in names), None)
+                if name is None:
+                    raise Refusal(
+                        f"{number:06d}.sst, which its MANIFEST names, is not in the directory: it was "
+                        "deleted, or its program keeps SST files in other directories (db_paths or cf_paths)",
+                        "let its own program compact it, or bring a backup back",
+                        Code.MISSING,
+                    )
+                backwards = options_of["comparator"] != BYTEWISE
+                if (file.smallest < file.largest) if backwards else (file.smallest > file.largest):
+                    raise Refusal(
+                        f"the keys of {name} are not in the order of the comparator "
+                        f"{options_of['comparator']}, so it is one of its own program under that name",
+                        COMPACT_IT,
+                    )
+                self._check_table(name, options_of)
+        for number in manifest.blobs:
+            name = f"{number:06d}.blob"
+            if name in names:  # a MANIFEST does not say which of them are no longer needed
+                read = functools.partial(read_blob_compression, self._directory / name)
+                compression = self._parsed(name, read, COMPACT_IT)
+                option_rules.check_compression(compression, f" in {name}")
+
+    def _check_table(self, name: str, options: Mapping[str, str]) -> None:
+        table = self._table(name)
+        option_rules.check_compression(table.compression, f" in {name}")
+        if table.comparator and table.comparator != options["comparator"]:
+            raise Refusal(f"{name} uses the comparator {printable_line(table.comparator)}", OPEN_ONCE)
+        operator = table.merge_operator
+        if table.merges == 0 or operator in {"", "nullptr"}:
+            return
+        if operator != re.sub(r"^\{id=(\w+);.*", r"\1", options["merge_operator"]):
+            raise Refusal(
+                f"{name} holds merges of the operator {printable_line(operator)}, and its OPTIONS file says "
+                f"{printable_line(options['merge_operator'])}",
+                OPEN_ONCE,
+            )
+
+    def _table(self, name: str) -> Table:
+        path = self._directory / name
+        status = path.stat()
+        key = (name, status.st_ino, status.st_size, status.st_mtime_ns)
+        if key not in self._tables:
+            self._tables[key] = self._parsed(name, lambda: read_table(path), COMPACT_IT)
+        return self._tables[key]
+
+    def _read_wals(self, wal_directory: Path | None, manifest: Manifest) -> dict[int, WalContent]:
+        directory = wal_directory or self._directory
+        found = sorted(
+            int(match[1])
+            for name in os.listdir(directory)  # noqa: PTH208  names are all that is needed
+            if (match := _FILES.fullmatch(name)) and match[2] == "log"
+        )
+        return {number: self._wal(directory, number) for number in found if number >= manifest.oldest_log}
+
+    def _wal(self, directory: Path, number: int) -> WalContent:
+        path = directory / f"{number:06d}.log"
+        status = path.stat()
+        key = (path.name, status.st_ino, status.st_size, status.st_mtime_ns)
+        if key not in self._wals:
+            self._wals[key] = self._parsed(
+                path.name, lambda: read_wal(path.read_bytes(), number), "let its own program flush it"
+            )
+        return self._wals[key]
+
+    def _check_wals(
+        self, options: OptionsText, manifest: Manifest, wals: Mapping[int, WalContent]
+    ) -> tuple[str, ...]:
+        """Return the families with entries in the WAL and no SST file."""
+        unplaced: list[str] = []
+        prepared: set[bytes] = set()
+        torn = ""
+        for number, content in wals.items():
+            if torn and content.records:
+                raise Refusal(f"{torn} ends in the middle of a record, and others follow", OPEN_ONCE)
+            if content.other_policy:
+                raise option_rules.other_policy()
+            torn = torn or (f"{number:06d}.log" if content.tail is Tail.TORN else "")
+            prepared = (prepared | content.prepared) - content.ended
+            for id_, family in manifest.families.items():
+                if number < family.log:
+                    continue
+                if (
+                    id_ in content.merged
+                    and options.families[family.name].options["merge_operator"] == "nullptr"
+                ):
+                    raise Refusal(
+                        f"{number:06d}.log holds merges, and its OPTIONS file names no merge operator",
+                        OPEN_ONCE,
+                    )
+                if id_ in content.written and not family.files and family.name not in unplaced:
+                    unplaced.append(family.name)
+        if prepared:
+            raise Refusal(
+                "holds transactions that were prepared and neither committed nor rolled back",
+                "let its own program end them",
+            )
+        return tuple(unplaced)
+
+    def _rewritten(self, options: OptionsText, wal_directory: Path | None) -> bytes:
+        """Return the OPTIONS file without what would reach outside the directory or lose data."""
+        return options.rewritten(
+            {
+                "wal_dir": None if wal_directory is None else str(wal_directory),
+                "db_log_dir": None,
+                "create_if_missing": "false",
+                "create_missing_column_families": "false",
+                "error_if_exists": "false",
+                "best_efforts_recovery": "false",
+                "paranoid_checks": "true",
+                "recycle_log_file_num": "0",  # cannot be had with an absolute recovery
+            },
+            {"compaction_filter": "nullptr", "compaction_filter_factory": "nullptr"},
+        )
+
+    def _parsed(self, name: str, parse: Callable[[], T], remedy: str) -> T:
+        try:
+            return parse()
+        except Unreadable as unreadable:
+            raise Refusal(f"{name} {unreadable}", remedy) from None
+
+
+def _trouble(directory: Path, refusal: Refusal) -> Trouble:
+    remedy = f"; {refusal.remedy}" if refusal.remedy else ""
+    return Trouble(refusal.code, f"{directory}: {refusal.finding}{remedy}")
+
+
+def _recovery(wals: list[WalContent]) -> Recovery:
+    if any(content.recycled for content in wals):
+        return Recovery.RECYCLED
+    torn = any(content.tail is Tail.TORN for content in wals)
+    return Recovery.TORN_TAIL if torn else Recovery.ABSOLUTE
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return os.path.realpath(one) == os.path.realpath(other)

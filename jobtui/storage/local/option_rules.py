@@ -1,0 +1,154 @@
+"""Which options a database may have to be opened here: an allow list.
+
+Every function raises Refusal for the first option, or value, that is not known to be safe.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from jobtui.formatting import printable_line
+from jobtui.storage.base import Code
+from jobtui.storage.local.rocksdb_files import known_options
+from jobtui.storage.local.rocksdb_files.options import Family
+
+OPEN_ONCE = "open it once with its own program, and let that close it"
+COMPACT_IT = "let its own program compact it"
+BYTEWISE = "leveldb.BytewiseComparator"
+# Zlib is linked but does not read what other builds wrote (measured with 7.8); Xpress is not linked
+READABLE_COMPRESSIONS = ("NoCompression", "Snappy", "BZip2", "LZ4", "LZ4HC", "ZSTD", "ZSTDNotFinal")
+
+_COMPARATORS = (BYTEWISE, "rocksdb.ReverseBytewiseComparator")
+_STYLES = tuple(f"kCompactionStyle{style}" for style in ("Level", "Universal", "FIFO", "None"))
+# measured: each is written back by this build as it was read. An owner's operator may have a short name like
+# "max", which RocksDB takes for its own; only the full names of these are certain enough
+_MERGE_OPERATORS = ("nullptr", "UInt64AddOperator", "PutOperator", "MaxOperator", "BytesXOR")
+# as RocksDB escapes ":" and "#"; measured: a blank, a line feed, a tab, a backslash, ";", "{" and an empty
+# delimiter come back as others
+_APPEND = re.compile(r"\{id=StringAppendOperator;delimiter=(?:[A-Za-z0-9,|/_.+*&%$@!?~^<>-]|\\[:#]){1,8};\}")
+_COMPRESSION_OPTIONS = (
+    "compression",
+    "bottommost_compression",
+    "blob_compression_type",
+    "compression_per_level",
+)
+_DISABLED = "DisableCompressionOption"
+_NEWEST_TABLE_FORMAT = 6
+
+
+class Refusal(Exception):
+    """What was found, in the user's terms, and what to do about it ("" for nothing)."""
+
+    def __init__(self, finding: str, remedy: str = "", code: Code = Code.UNSUPPORTED) -> None:
+        super().__init__(finding)
+        self.finding, self.remedy, self.code = finding, remedy, code
+
+
+def check_database_options(database: Mapping[str, str]) -> None:
+    """Raise Refusal unless the database's own options are known to be safe."""
+    if database.keys() & {"db_paths"}:
+        raise other_paths("db_paths")
+    _refuse_unknown(database, known_options.DATABASE)
+    if database.get("persist_stats_to_disk", "false") != "false":
+        raise Refusal(
+            "it keeps statistics in itself (persist_stats_to_disk), in a form that its program could not "
+            "read any more after a compaction by this jobtui",
+            COMPACT_IT,
+        )
+    if database.get("seq_per_batch", "false") != "false":
+        raise other_policy()
+    for name, known in (
+        ("wal_filter", ("nullptr",)),
+        ("file_checksum_gen_factory", ("nullptr", "FileChecksumGenCrc32cFactory")),
+    ):
+        value = database.get(name, "nullptr")
+        if value not in known:
+            raise Refusal(
+                f"uses the {name} {printable_line(value)}, which only its own program has",
+                COMPACT_IT,
+            )
+
+
+def _refuse_unknown(options: Iterable[str], known: frozenset[str]) -> None:
+    for name in options:
+        if name not in known:
+            raise Refusal(f"has the option {name}, which this jobtui does not know", COMPACT_IT)
+
+
+def check_family(name: str, family: Family, comparator_in_use: str) -> None:
+    """Raise Refusal unless a column family's options are known to be safe.
+
+    `comparator_in_use` is the one that its MANIFEST names.
+    """
+    of = "" if name == "default" else f" in the column family {printable_line(name)}"
+    found = family.options
+    if found.keys() & {"cf_paths", "db_paths"}:
+        raise other_paths("cf_paths")
+    comparator = found.get("comparator", "")
+    if comparator not in _COMPARATORS or comparator_in_use != comparator:
+        shown = printable_line(comparator_in_use if comparator in _COMPARATORS else comparator)
+        raise Refusal(
+            f"uses the comparator {shown}{of}, which only its own program has",
+            COMPACT_IT,
+        )
+    operator = found.get("merge_operator", "")
+    if operator not in _MERGE_OPERATORS and not _APPEND.fullmatch(operator):
+        raise Refusal(_operator_finding(operator, of), COMPACT_IT)
+    if found.get("compaction_style") not in _STYLES:
+        raise Refusal(f"has a compaction style that is not known{of}")
+    if found.get("table_factory") != "BlockBasedTable" or family.table_kind != "BlockBasedTable":
+        shown = printable_line(found.get("table_factory", ""))
+        raise Refusal(
+            f"uses the table format {shown}{of}, which this jobtui cannot write",
+            COMPACT_IT,
+        )
+    _refuse_unknown(found, known_options.FAMILY)
+    _refuse_unknown(family.table, known_options.TABLE)
+    if not 0 <= _number(family.table.get("format_version", "")) <= _NEWEST_TABLE_FORMAT:
+        raise Refusal(f"writes a format of SST files that is not known{of}")
+    if found.get("persist_user_defined_timestamps", "true") != "true":
+        raise Refusal(f"has keys with user-defined timestamps{of}")
+    for option in _COMPRESSION_OPTIONS:
+        for value in found.get(option, "kNoCompression").split(":"):
+            compression = value.removeprefix("k")
+            if compression not in {"", "NoCompression", _DISABLED}:
+                check_compression(compression.removesuffix("Compression"), of)
+
+
+def check_compression(compression: str, where: str) -> None:
+    """Refuse a compression that this build cannot read; `where` completes the sentence."""
+    if compression not in READABLE_COMPRESSIONS:
+        shown = printable_line(compression) or "an unknown compression"
+        raise Refusal(
+            f"is compressed with {shown}{where}, which this jobtui cannot read",
+            f"{COMPACT_IT}, with another compression",
+        )
+
+
+def other_paths(option: str) -> Refusal:
+    """Return the refusal of a database with files in other directories."""
+    return Refusal(
+        f"its program keeps SST files in other directories ({option}), where this jobtui would not write",
+        COMPACT_IT,
+    )
+
+
+def other_policy() -> Refusal:
+    """Return the refusal of transactions that write otherwise."""
+    return Refusal(
+        "its WAL holds transactions of the kind WritePrepared or WriteUnprepared, which only its own program "
+        "can read",
+        "let its own program end them and flush",
+    )
+
+
+def _operator_finding(operator: str, of: str) -> str:
+    if "StringAppend" in operator:
+        return f"appends merged values{of} with a delimiter that its OPTIONS file does not hold for certain"
+    shown = printable_line(operator) or "that is not named"
+    return f"uses the merge operator {shown}{of}, which only its own program has"
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() and len(text) < 9 else -1

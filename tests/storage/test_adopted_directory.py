@@ -1,0 +1,159 @@
+"""The snapshot of an adopted directory and how it is put right, without RocksDB."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from jobtui.storage.local.adopted_directory import AdoptedDirectory
+
+OWNERS = "rocksdb_version=7.8.3\n"
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    directory = tmp_path / "db"
+    directory.mkdir()
+    (directory / "CURRENT").write_text("MANIFEST-000004\n")
+    (directory / "OPTIONS-000005").write_text(OWNERS)
+    return directory
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    return tmp_path / "notes #1"
+
+
+def visit(directory: Path, notes: Path, *, writing: bool = True) -> AdoptedDirectory:
+    adopted = AdoptedDirectory(directory, notes)
+    adopted.restore()
+    adopted.snapshot(b"", None, writing=writing)
+    return adopted
+
+
+def write_ours(directory: Path, notes: Path, number: int) -> None:
+    """Write an OPTIONS file as opening the database does: its log is in our notes."""
+    named = str(notes).replace("#", "\\#")
+    (directory / f"OPTIONS-{number:06d}").write_text(f"rocksdb_version=9.8.4\n  db_log_dir={named}\n")
+    (directory / "rocksdict-config.json").write_text("{}")
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+class TestOpened:
+    def test_our_files_are_removed_at_once(self, directory, notes):
+        adopted = visit(directory, notes)
+        write_ours(directory, notes, 9)
+        adopted.opened()
+        assert names(directory) == ["CURRENT", "OPTIONS-000005"]
+
+    def test_every_deleted_options_file_is_put_back(self, directory, notes):
+        (directory / "OPTIONS-000003").write_text("older")
+        adopted = visit(directory, notes)
+        for number in (3, 5):
+            (directory / f"OPTIONS-{number:06d}").unlink()
+        write_ours(directory, notes, 9)
+        adopted.opened()
+        assert names(directory) == ["CURRENT", "OPTIONS-000003", "OPTIONS-000005"]
+        assert (directory / "OPTIONS-000005").read_text() == OWNERS
+
+    def test_options_written_later_go_when_it_closes(self, directory, notes):
+        adopted = visit(directory, notes)
+        adopted.opened()
+        write_ours(directory, notes, 11)
+        adopted.closed()
+        assert names(directory) == ["CURRENT", "OPTIONS-000005"]
+
+    def test_the_owners_rocksdict_file_keeps_content_and_mode(self, directory, notes):
+        config = directory / "rocksdict-config.json"
+        config.write_text("the owner's")
+        config.chmod(0o640)
+        adopted = visit(directory, notes, writing=False)
+        config.write_text("{}")
+        adopted.opened()
+        assert config.read_text() == "the owner's"
+        assert stat.S_IMODE(config.stat().st_mode) == 0o640
+
+
+class TestAfterACrash:
+    def test_what_we_wrote_is_removed(self, directory, notes):
+        visit(directory, notes)
+        write_ours(directory, notes, 9)
+        AdoptedDirectory(directory, notes).restore()
+        assert names(directory) == ["CURRENT", "OPTIONS-000005"]
+
+    def test_what_the_owner_wrote_since_stays(self, directory, notes):
+        visit(directory, notes)
+        write_ours(directory, notes, 9)
+        (directory / "OPTIONS-000005").unlink()
+        (directory / "OPTIONS-000014").write_text(OWNERS)
+        AdoptedDirectory(directory, notes).restore()
+        assert "OPTIONS-000014" in names(directory)
+        assert not {"OPTIONS-000005", "OPTIONS-000009"} & set(names(directory))
+
+    def test_an_owner_with_our_version_is_not_taken_for_us(self, directory, notes):
+        visit(directory, notes)
+        (directory / "OPTIONS-000009").write_text("rocksdb_version=9.8.4\n")
+        AdoptedDirectory(directory, notes).restore()
+        assert "OPTIONS-000009" in names(directory)
+
+    def test_a_visit_to_read_leaves_the_options_alone(self, directory, notes):
+        visit(directory, notes, writing=False)
+        write_ours(directory, notes, 9)
+        AdoptedDirectory(directory, notes).restore()
+        assert names(directory) == ["CURRENT", "OPTIONS-000005", "OPTIONS-000009"]
+
+    def test_restoring_twice_changes_nothing(self, directory, notes):
+        visit(directory, notes)
+        for _ in range(2):
+            AdoptedDirectory(directory, notes).restore()
+        (directory / "OPTIONS-000007").write_text("new")
+        AdoptedDirectory(directory, notes).restore()
+        assert names(directory) == ["CURRENT", "OPTIONS-000005", "OPTIONS-000007"]
+
+
+class TestOwnership:
+    @pytest.fixture
+    def nobody(self, directory: Path) -> tuple[int, int]:
+        if os.geteuid():
+            pytest.skip("only root may work on another user's database")
+        for path in (directory, *directory.iterdir()):
+            os.chown(path, 65534, 65534)
+        (directory / "CURRENT").chmod(0o640)
+        return 65534, 65534
+
+    @staticmethod
+    def of(path: Path) -> tuple[int, int, int]:
+        status = path.stat()
+        return status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)
+
+    def test_new_files_get_user_group_and_mode(self, directory, notes, nobody):
+        adopted = visit(directory, notes)
+        for name in ("000012.sst", "MANIFEST-000013", "000014.log"):
+            (directory / name).write_text("")
+        adopted.opened()
+        assert {self.of(directory / name) for name in names(directory) if name[0] in "0M"} == {(*nobody, 0o640)}
+
+    def test_files_in_a_stated_wal_directory_too(self, tmp_path, directory, notes, nobody):
+        wal = tmp_path / "wal"
+        wal.mkdir()
+        adopted = AdoptedDirectory(directory, notes)
+        adopted.snapshot(b"", wal, writing=True)
+        (wal / "000014.log").write_text("")
+        adopted.opened()
+        assert self.of(wal / "000014.log") == (*nobody, 0o640)
+
+    def test_a_file_with_a_second_name_is_left_alone(self, tmp_path, directory, notes, nobody):
+        adopted = visit(directory, notes)
+        secret = tmp_path / "secret"
+        secret.write_text("root's own")
+        (directory / "000012.sst").hardlink_to(secret)
+        (directory / "000013.sst").symlink_to(secret)
+        before = self.of(secret)
+        adopted.opened()
+        assert self.of(secret) == before
