@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from jobtui.cli.asked import OpenDashboard, OpenDemo
-from jobtui.cli.exits import UsageError, unusable
+from jobtui.cli.exits import CommandError, Exit, UsageError, unusable
 from jobtui.cli.front import Front, step_behind
 from jobtui.cli.profiles import profile_of, settings_of
-from jobtui.cli.streams import is_terminal
+from jobtui.cli.signals import is_hangup, kept_signals
+from jobtui.cli.streams import complain, is_terminal
 from jobtui.cli.unopened import told_on_a_screen
 from jobtui.engine.desk import Desk
 from jobtui.engine.profile import Profile
 from jobtui.tui.settings import TuiSettings
+
+if TYPE_CHECKING:
+    from jobtui.engine.shared import SharedDesk
+
+SIGNALLED = 128  # the shell's way to say that a signal ended a program
 
 
 def open_dashboard(asked: OpenDashboard | OpenDemo) -> int:
@@ -31,37 +39,107 @@ def open_dashboard(asked: OpenDashboard | OpenDemo) -> int:
             profile = Profile("demo", root)
             return _run(profile, replace(config.dashboard, demo=True))
     profile = profile_of(asked, config)
-    return _run_behind(step_behind(), profile, replace(config.dashboard, state_dir=profile.root / "dashboard"))
+    settings = replace(config.dashboard, state_dir=profile.root / "dashboard")
+    return _run_behind(step_behind(), profile, settings)
 
 
 def _run_behind(front: Front, profile: Profile, settings: TuiSettings) -> int:
-    """Show the dashboard; where it leaves its work behind, go on with that without the terminal."""
+    """Show the dashboard; if it leaves its work behind, go on with that without the terminal."""
     from jobtui.engine.shared import SharedDesk
-    from jobtui.tui.app import run
 
-    desk = told_on_a_screen(lambda: _desk(profile, demo=False), settings.theme)
-    try:
-        if not isinstance(desk, SharedDesk):
-            return run(desk, settings, lambda: front.gone)
-        desk.may_hand_over = True
-        status = run(desk, settings, lambda: front.gone)
-        if desk.handed_over and status == 0:
-            from jobtui.cli.serve import go_on_as_server
-
-            return go_on_as_server(desk, profile, front)
-        return status
-    finally:
-        desk.close()
+    with kept_signals() as received:
+        desk = told_on_a_screen(lambda: _desk(profile, demo=False), settings.theme)
+        try:
+            if isinstance(desk, SharedDesk):
+                desk.may_hand_over = True
+            status = _shown(desk, settings, received, lambda: front.gone)
+            if isinstance(desk, SharedDesk) and _is_to_go_on(desk, settings, status, received):
+                try:
+                    return _go_on(desk, profile, front, received)
+                except CommandError as error:
+                    complain(f"jobtui: the work cannot go on in the background: {error}")
+            return _wind_down(desk, status, received)
+        finally:
+            desk.close()
 
 
 def _run(profile: Profile, settings: TuiSettings) -> int:
-    from jobtui.tui.app import run
+    with kept_signals() as received:
+        desk = told_on_a_screen(lambda: _desk(profile, settings.demo), settings.theme)
+        try:
+            status = _shown(desk, settings, received)
+            if received:
+                complain(f"Ended by {received[0].name}")
+            return status
+        finally:
+            desk.close()
 
-    desk = told_on_a_screen(lambda: _desk(profile, settings.demo), settings.theme)
-    try:
-        return run(desk, settings)
-    finally:
-        desk.close()
+
+def _shown(
+    desk: Desk,
+    settings: TuiSettings,
+    received: list[signal.Signals],
+    forsaken: Callable[[], bool] = lambda: False,
+) -> int:
+    """Show the dashboard unless a signal came before; the exit status. Adds the signal that ended it."""
+    from jobtui.tui.app import load, run
+
+    load()
+    if not received:
+        status = run(desk, settings, lambda: bool(received) or forsaken())
+        if not received and status > SIGNALLED:
+            received.append(signal.Signals(status - SIGNALLED))
+        if not received:
+            return status
+    # the terminal is the shell's again: a suspended dashboard that ends must not be stopped for writing to it
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    return SIGNALLED + next((one for one in received if one is not signal.SIGHUP), signal.SIGHUP)
+
+
+def _is_to_go_on(
+    desk: SharedDesk, settings: TuiSettings, status: int, received: Sequence[signal.Signals]
+) -> bool:
+    """Return whether the work goes on in this process without a terminal."""
+    if received:
+        return (
+            settings.continue_after_hangup
+            and is_hangup(received)
+            and bool(_own_jobs(desk))
+            and desk.hand_over()
+        )
+    return desk.handed_over and status == Exit.DONE
+
+
+def _go_on(desk: SharedDesk, profile: Profile, front: Front, received: list[signal.Signals]) -> int:
+    from jobtui.cli.serve import go_on_as_server
+
+    return go_on_as_server(desk, profile, front, received)
+
+
+def _wind_down(desk: Desk, status: int, received: Sequence[signal.Signals]) -> int:
+    """Stop the work of this process if a signal or a defect ended the dashboard; the exit status."""
+    if not received and status == Exit.DONE:
+        return status
+    from jobtui.cli.waiting import LeftAtOnce, waiting_for
+    from jobtui.engine.shared import SharedDesk
+
+    reason = f"Ended by {received[0].name}" if received else "The dashboard failed"
+    engine = desk.engine if isinstance(desk, SharedDesk) else None
+    if engine is None or not _own_jobs(desk):
+        complain(reason)
+        return status
+    first, *more = received or [signal.SIGTERM]
+    with waiting_for(engine, more) as waiting:
+        try:
+            waiting.wind_down(first, reason)
+        except LeftAtOnce:
+            waiting.say_left()
+    return status
+
+
+def _own_jobs(desk: Desk) -> list[int]:
+    """Return the jobs that end with this process: a cluster's go on without it, and so do an owner's."""
+    return [job.id for job in desk.active() if job.origin is None] if desk.owner else []
 
 
 def _desk(profile: Profile, demo: bool) -> Desk:

@@ -30,9 +30,10 @@ _HEARD = (*_PASSED_ON, _RELEASED, signal.SIGCHLD)
 # what a terminal sends, it sends to the process behind as well
 _SENT_TO_ALL = (signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH)
 _BY_TERMINAL = 0x80  # si_code of what the kernel sends
-# keyboard protocol, screen, cursor, mouse, paste, focus, line wrap
+# keyboard protocol, a screen that cannot be left, screen, cursor, mouse, paste, focus, line wrap
 _GIVEN_BACK = (
-    b"\x1b[<u\x1b[?1049l\x1b[?25h\x1b[?1000l\x1b[?1003l\x1b[?1006l\x1b[?1015l\x1b[?2004l\x1b[?1004l\x1b[?7h"
+    b"\x1b[<u\x1b[0m\x1b[2J\x1b[H"
+    b"\x1b[?1049l\x1b[?25h\x1b[?1000l\x1b[?1003l\x1b[?1006l\x1b[?1015l\x1b[?2004l\x1b[?1004l\x1b[?7h"
 )
 
 
@@ -140,9 +141,11 @@ def _give_back(found: list[Any] | None) -> None:
     """Do for a process that a signal ended what it would have done itself, had it taken the terminal."""
     if found is None or _terminal() in (None, found):
         return
+    from jobtui.terminal_io import write_within
+
     with contextlib.suppress(OSError, termios.error):
         termios.tcsetattr(0, termios.TCSANOW, found)
-        os.write(1, _GIVEN_BACK)
+        write_within(1, _GIVEN_BACK)
 
 
 def _end_as(status: int) -> None:

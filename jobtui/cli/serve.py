@@ -2,7 +2,7 @@
 
 It runs the queue, takes what other jobtui processes hand in, and says on stderr, a line each, what starts
 and how it ends. The first SIGTERM, SIGINT or SIGHUP stops what runs and leaves the queue for the next
-start; the second leaves at once.
+start; a second SIGTERM or SIGINT leaves at once.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from jobtui.cli.asked import Serve
 from jobtui.cli.exits import CommandError, Exit, unusable
 from jobtui.cli.front import Front
 from jobtui.cli.profiles import profile_of, settings_of
+from jobtui.cli.signals import kept_signals
 from jobtui.cli.streams import complain
 from jobtui.cli.waiting import LeftAtOnce, Waiting, counted_jobs, listening
 from jobtui.engine.desk import Message
@@ -39,32 +40,34 @@ def serve(asked: Serve) -> int:
         from jobtui.cli.background import serve_in_background
 
         return serve_in_background(profile, asked, log_of(profile))
-    try:
-        engine = Engine.open(profile)
-    except StoreLocked:
-        from jobtui.engine.checkup import owner_in_words
+    with kept_signals() as received:
+        try:
+            engine = Engine.open(profile)
+        except StoreLocked:
+            from jobtui.engine.checkup import owner_in_words
 
-        words = owner_in_words(profile)
-        raise CommandError(f"{profile.name} is already served by {words}; its jobs run there") from None
-    except (StoreError, StorageError) as error:
-        raise unusable(error) from None
-    try:
-        _serve(engine, until_idle=False)
-    finally:
-        engine.close()
-    return Exit.DONE
+            words = owner_in_words(profile)
+            raise CommandError(f"{profile.name} is already served by {words}; its jobs run there") from None
+        except (StoreError, StorageError) as error:
+            raise unusable(error) from None
+        try:
+            return _serve(engine, received, until_idle=False)
+        finally:
+            engine.close()
 
 
-def go_on_as_server(desk: SharedDesk, profile: Profile, front: Front) -> int:
+def go_on_as_server(desk: SharedDesk, profile: Profile, front: Front, received: list[signal.Signals]) -> int:
     """Run the desk's jobs to their end without a terminal; the answer is the exit status.
 
-    The process stays the same, and with it the workers: what runs is not touched.
+    The process stays the same, and with it the workers: what runs is not touched. `received` grows with
+    the signals that came meanwhile. Raises CommandError if the log cannot be written: then nothing was changed.
     """
     engine = desk.engine
     if engine is None:
         return Exit.DONE
     log = log_of(profile)
     file = open_log(log)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # there is no terminal any more that could hang up
     jobs = counted_jobs([job.id for job in engine.active()])
     complain(
         f"{jobs[0].upper()}{jobs[1:]} left to process {os.getpid()}, which ends with the last; it writes {log}"
@@ -76,8 +79,9 @@ def go_on_as_server(desk: SharedDesk, profile: Profile, front: Front) -> int:
     os.close(nothing)
     os.close(file)
     front.release()
-    _serve(engine, until_idle=True)
-    return Exit.DONE
+    while signal.SIGHUP in received:
+        received.remove(signal.SIGHUP)
+    return _serve(engine, received, until_idle=True)
 
 
 def log_of(profile: Profile) -> Path:
@@ -98,9 +102,9 @@ def open_log(path: Path) -> int:
         ) from None
 
 
-def _serve(engine: Engine, *, until_idle: bool) -> None:
+def _serve(engine: Engine, received: Sequence[signal.Signals], *, until_idle: bool) -> int:
     serving = _Serving(engine, dated=not _is_the_journal(2))
-    with listening(engine, serving):
+    with listening(engine, serving, received):
         try:
             serving.say(f"{SERVES} {engine.profile} as process {os.getpid()}")
             serving.say_connection(engine.link)
@@ -110,6 +114,7 @@ def _serve(engine: Engine, *, until_idle: bool) -> None:
             serving.wind_up()
         except LeftAtOnce:
             serving.say_left()
+    return Exit.FAILED if engine.unwritten() else Exit.DONE
 
 
 class _Serving(Waiting):
@@ -151,8 +156,7 @@ class _Serving(Waiting):
     def wind_up(self) -> None:
         """Stop what runs, and say what becomes of the rest."""
         if self.interrupted is not None:
-            self._stop()
-            self.result(self._engine.idle())
+            self.wind_down(self.interrupted)
         queued = [job.id for job in self._engine.active() if job.status is Status.QUEUE and job.origin is None]
         self.say(f"Ended{': ' + counted_jobs(queued) + ' queued for the next start' if queued else ''}")
 
@@ -163,8 +167,7 @@ class _Serving(Waiting):
             one.add_done_callback(_once(first))
         self.result(first)
 
-    def _interrupt(self, received: signal.Signals) -> None:
-        super()._interrupt(received)
+    def _begin_to_end(self) -> None:
         self._told_to_end.set_result(None)
 
     def _hear(self, messages: Sequence[Message]) -> None:

@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from jobtui.cli.exits import CommandError, UsageError
 from jobtui.formatting import printable_lines
+from jobtui.terminal_io import write_within
 
 
 def secure_streams() -> None:
@@ -76,11 +77,21 @@ class Output:
 
 
 def complain(message: str) -> None:
-    """Say something on stderr; a lost stderr is nobody's error."""
+    """Write the message to stderr; if that is lost, or a terminal that is not read, the message is dropped."""
     if sys.stderr is None:
         return
+    text = f"{printable_lines(message)}\n"
     try:
-        sys.stderr.write(f"{printable_lines(message)}\n")
+        sys.stderr.flush()
+        if os.isatty(sys.stderr.fileno()):
+            write_within(sys.stderr.fileno(), text.encode(sys.stderr.encoding, "backslashreplace"))
+            return
+    except io.UnsupportedOperation:
+        pass  # a stream without a file, in a program that uses jobtui as a library
+    except OSError:
+        return
+    try:
+        sys.stderr.write(text)
         sys.stderr.flush()
     except OSError:
         return

@@ -2,6 +2,7 @@
 
 The first ctrl+c (or SIGTERM, or SIGHUP) stops what runs here honestly and waits for the stop; the
 second leaves at once, and the next start tells what became of the jobs; the third is the system's own.
+A SIGHUP is never the second: one hang-up sends several, and may follow a SIGTERM, as at the end of a login.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from types import FrameType
 from typing import TypeVar
 
 from jobtui.cli.bars import ShowJob, job_bars
+from jobtui.cli.signals import SIGNALS
 from jobtui.cli.streams import complain
 from jobtui.engine.desk import Answer, Message, Session
 from jobtui.engine.engine import Engine, Run
@@ -23,7 +25,6 @@ from jobtui.engine.remote import Remote
 from jobtui.model import Change, Job, Notice, Progress, Status
 
 T = TypeVar("T")
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _GIVEN_UP = "the next start marks what still ran as failed"
 _LONGEST_SLEEP = 0.25  # seconds
 
@@ -117,7 +118,27 @@ class Waiting(Listening):
         ended = super().until_ended(jobs)
         if self.interrupted is not None:
             self.result(self._engine.idle())
+            self.say_unwritten()
         return ended
+
+    def wind_down(self, received: signal.Signals, reason: str = "") -> None:
+        """Stop what runs here, as after that signal, and wait until it has stopped. Raises LeftAtOnce.
+
+        The `reason` is said before what is stopped.
+        """
+        self.interrupted = received
+        self._stop(reason)
+        self.result(self._engine.idle())
+        self.say_unwritten()
+
+    def say_unwritten(self) -> None:
+        """Say of which jobs the disk does not hold how they ended."""
+        jobs = self._engine.unwritten()
+        if jobs:
+            self.say(
+                f"How {counted_jobs(jobs)} ended could not be written: {self._engine.trouble}; "
+                f"the next start marks {'it' if len(jobs) == 1 else 'them'} as interrupted"
+            )
 
     def say_left(self) -> None:
         """Say what becomes of the jobs that nobody waits for any more."""
@@ -125,16 +146,24 @@ class Waiting(Listening):
         self.say(f"Left at once: {goes_on}")
 
     def _interrupt(self, received: signal.Signals) -> None:
-        if self.interrupted is not None:
+        before, self.interrupted = self.interrupted, self.interrupted or received
+        if before is None:
+            self._begin_to_end()
+        elif received is not signal.SIGHUP and before is not signal.SIGHUP:
             raise LeftAtOnce(received)
-        self.interrupted = received
+        elif received is not signal.SIGHUP:
+            self.interrupted = received
+
+    def _begin_to_end(self) -> None:
+        """Do what the first signal asks for."""
         if self._jobs:
             self._stop()
 
-    def _stop(self) -> None:
+    def _stop(self, reason: str = "") -> None:
         """Start nothing more, and ask what runs here to stop."""
         self._engine.run = Run.NONE
         self._engine.turn_guests_away()
+        self._engine.limit_waiting_for_disk()
         active = self._engine.active()
         here = [job for job in active if _runs_here(job)]
         asked_for = self._jobs or tuple(job.id for job in here)  # a server's own are all that run there
@@ -142,7 +171,10 @@ class Waiting(Listening):
         others = [job for job in here if job.id not in asked_for]
         if own or others:
             told = [f"Stopping {counted_jobs(own)}", *map(_stopped_too, others), "once more leaves at once"]
-            self.say("; ".join(told))
+            text = "; ".join(told)
+            self.say(f"{reason}: {text[0].lower()}{text[1:]}" if reason else text)
+        elif reason:
+            self.say(reason)
         for job_id in (*own, *(job.id for job in others)):
             asked = self._engine.execute(f"STOP JOB {job_id}", Session())
             asked.add_done_callback(partial(self._stop_answered, job_id))
@@ -153,6 +185,9 @@ class Waiting(Listening):
             return
         failure = asked.result().failure
         job = self._engine.job(job_id)
+        if failure is not None and self._engine.trouble:
+            self._engine.cancel(job_id)  # the disk did not take that it is to stop: it stops all the same
+            return
         if failure is not None and job is not None and not (job.status.ended or job.stopping):
             self._inbox.put([Notice(failure.message, "error")])
             if job.origin is not None:
@@ -169,22 +204,31 @@ def _stopped_too(job: Job) -> str:
 
 
 @contextmanager
-def waiting_for(engine: Engine, *, quiet: bool = False) -> Iterator[Waiting]:
-    """Hear the engine and the signals until the block ends; a signal that is ignored stays ignored."""
+def waiting_for(
+    engine: Engine, received: Sequence[signal.Signals] = (), *, quiet: bool = False
+) -> Iterator[Waiting]:
+    """Hear the engine and the signals until the block ends; a signal that is ignored stays ignored.
+
+    `received` came before.
+    """
     waiting = Waiting(engine, quiet=quiet)
-    with listening(engine, waiting):
+    with listening(engine, waiting, received):
         yield waiting
 
 
 @contextmanager
-def listening(desk: Engine | Remote, waiting: Listening) -> Iterator[None]:
-    """Have `waiting` hear the desk and the signals until the block ends."""
+def listening(
+    desk: Engine | Remote, waiting: Listening, received: Sequence[signal.Signals] = ()
+) -> Iterator[None]:
+    """Have `waiting` hear the desk and the signals until the block ends, and those received before."""
     leave = desk.subscribe(waiting._inbox.put)
     before = {
         one: signal.signal(one, waiting._receive)
         for one in SIGNALS
         if signal.getsignal(one) is not signal.SIG_IGN
     }
+    for one in received:
+        waiting._inbox.put(one)
     try:
         yield
     finally:

@@ -139,6 +139,13 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             values.yes_or_no,
         ),
         Setting("mouse", "true", "Take the mouse. false leaves it to the terminal.", values.yes_or_no),
+        Setting(
+            "continue_after_hangup",
+            "true",
+            "When the terminal is lost or closed, go on with the jobs in the background until they have ended. "
+            "false stops them.",
+            values.yes_or_no,
+        ),
         Setting("keymap", "{}", 'Other keys for commands, like { stop = "s,delete" }.', values.keymap),
     ),
 }

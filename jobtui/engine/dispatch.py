@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from jobtui.engine.engine import Engine
 
 SILENT_SECONDS = 30.0
+DISK_SECONDS = 3.0  # for a full disk to take how a job ended, when the process is about to end
+BETWEEN_LOOKS_SECONDS = 0.25
 DETACHED = "no longer waiting; the host goes on"
 
 
@@ -109,7 +111,7 @@ class Dispatch:
             return [lifecycle.stop_asked(job, now, self._took(job.id)) for job in jobs]
 
         await self._engine.ledger.change(edit)
-        self._cancel(ids)
+        self.cancel(ids)
         return len(ids), counted
 
     async def stop_all(self) -> None:
@@ -128,7 +130,7 @@ class Dispatch:
             stopped = await self._engine.ledger.change(edit)
         except StoreError:
             stopped = self._engine.ledger.active()  # what runs is stopped all the same: somebody is leaving
-        self._cancel([job.id for job in stopped])
+        self.cancel([job.id for job in stopped])
 
     def _stoppable(self, book: Book, job_id: int) -> Job:
         job = answers.stoppable(book.get(job_id), job_id, self._engine.history)
@@ -137,7 +139,8 @@ class Dispatch:
             raise Refused(f"Job {job_id} is the cluster {cluster}'s, which this profile does not work on")
         return job
 
-    def _cancel(self, ids: Iterable[int]) -> None:
+    def cancel(self, ids: Iterable[int]) -> None:
+        """Ask the hosts to stop the work of these jobs."""
         asked = set(ids)
         for work in self._busy.values():
             if work is not None and work.job in asked:
@@ -149,6 +152,21 @@ class Dispatch:
         self.wake()
 
     # ---- waiting
+
+    @property
+    def unwritten(self) -> tuple[int, ...]:
+        """Ids of jobs whose end nobody waits for any more, since the disk did not take it."""
+        return tuple(sorted(self._unwritten))
+
+    async def limit_waiting_for_disk(self) -> None:
+        """Stop waiting for ends that the disk does not take, once no host is at work and it had its time."""
+        refused = 0.0
+        while refused < DISK_SECONDS and self.may_run_here():
+            await self._clock.sleep(BETWEEN_LOOKS_SECONDS)
+            is_refused = bool(self._engine.trouble) and not self._busy
+            refused = refused + BETWEEN_LOOKS_SECONDS if is_refused else 0.0
+        self._unwritten.update(self.may_run_here())
+        self.wake()
 
     async def idle(self) -> None:
         """Wait until no job that may run here is queued or running."""

@@ -226,6 +226,18 @@ class Engine:
         """Take nothing more from other processes: they wait for the profile."""
         self._loop.call_soon_threadsafe(self._door.close)
 
+    def cancel(self, job_id: int) -> None:
+        """Stop the work of a job without writing that it is to stop: the disk does not take that."""
+        self._loop.call_soon_threadsafe(self.dispatch.cancel, (job_id,))
+
+    def limit_waiting_for_disk(self) -> None:
+        """From here on wait only briefly for a disk that takes nothing; see `unwritten`."""
+        self.call(self.dispatch.limit_waiting_for_disk())
+
+    def unwritten(self) -> tuple[int, ...]:
+        """Return the jobs that are not at work any more and whose end is not on disk."""
+        return self.dispatch.unwritten
+
     def close(self) -> None:
         """See `Desk.close`. May be called twice."""
         if self._closed:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -124,11 +123,13 @@ class DashboardApp(BaseApp[int]):
         if not self._desk.writable:
             self._looker.start()
         self.set_interval(_SECOND, self._tick)
+        if self._forsaken():  # a signal came while it started
+            self.hang_up()
         self.call_after_refresh(self._settle)
 
     def _tick(self) -> None:
         if self._forsaken():
-            self._signalled(signal.SIGHUP)
+            self.hang_up()
         elif not self._paused:
             self.dashboard.tick()
 

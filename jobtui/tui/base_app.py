@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import threading
+from contextlib import suppress
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from rich.segment import Segments
 from rich.style import Style
@@ -26,6 +28,7 @@ from jobtui.tui.themes import ANSI, THEMES, theme_name
 
 # the shell's way to say that a signal ended a program
 _SIGNALLED = 128
+_PATIENT_SIGNALS = 2  # after them the system's default for the signal is what the user wants
 
 
 class InkScreen(Screen[None]):
@@ -75,6 +78,9 @@ class BaseApp(App[ReturnType], inherit_bindings=False):
     def __init__(self, theme: str, state_dir: Path | None) -> None:
         """`theme`: a theme's name, "" for the dark one; `state_dir`: where a crash is reported to."""
         super().__init__()
+        self.is_ending = False
+        self._signals: list[signal.Signals] = []
+        self._handlers_before: dict[signal.Signals, Any] = {}
         self._state_dir = state_dir
         for known in THEMES:
             self.register_theme(known)
@@ -96,14 +102,37 @@ class BaseApp(App[ReturnType], inherit_bindings=False):
             super().refresh_css(animate)
 
     def on_mount(self) -> None:
-        """Textual's hook: a signal ends it as a key would."""
-        if threading.current_thread() is threading.main_thread():
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-                loop.add_signal_handler(number, self._signalled, number)
+        """Textual's hook: a signal ends it as a key would; one that is ignored stays ignored."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                # not the loop's own: closing the loop would leave a moment in which a signal kills
+                self._handlers_before[number] = signal.signal(number, self._receive)
+
+    def on_unmount(self) -> None:
+        """Textual's hook: whoever handled the signals before does so again."""
+        for number, handler in self._handlers_before.items():
+            signal.signal(number, handler)
+
+    def _receive(self, number: int, _frame: object) -> None:
+        received = signal.Signals(number)
+        if received is not signal.SIGHUP:  # that comes from the terminal, the shell and others at once
+            self._signals.append(received)
+        if len(self._signals) > _PATIENT_SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        self.is_ending = True  # at once: a SIGCONT that came with it is handled before the loop runs
+        with suppress(RuntimeError):  # the loop has ended
+            asyncio.get_running_loop().call_soon_threadsafe(self._signalled, number)
+
+    def hang_up(self) -> None:
+        """End as after SIGHUP: the terminal is gone."""
+        if not self._exit:
+            self._signalled(signal.SIGHUP)
 
     def _signalled(self, number: int) -> None:
-        self._return_code = _SIGNALLED + number
+        self.is_ending = True
         self.exit(return_code=_SIGNALLED + number)
 
     def on_resize(self) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import selectors
 import signal
+from codecs import getincrementaldecoder
+from collections.abc import Callable
 from contextlib import suppress
-from queue import Empty, Full
 
 from textual import events
 from textual.drivers import linux_driver
@@ -14,18 +16,22 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.geometry import Size
 
 from jobtui.tui.key_parser import KeyParser
-from jobtui.tui.stand_ins import stand_in_for_what_is_missing
+from jobtui.tui.terminal_writer import TerminalWriter
 
-_PATIENCE_SECONDS = 0.2
+_TICK_SECONDS = 0.1  # how soon the input thread sees that it is to end
+_READ_BYTES = 4096
+_END_SYNCHRONIZED = "\x1b[?2026l"
+# GNU screen, the Linux console and others have no second screen to come back from: what was drawn would stay
+_CLEAR = "\x1b[0m\x1b[2J\x1b[H"
 
-# the driver makes its parser itself
-linux_driver.XTermParser = KeyParser  # type: ignore[attr-defined]
+# the driver makes its writer itself
+linux_driver.WriterThread = TerminalWriter  # type: ignore[attr-defined,assignment]
 
 
 class SturdyDriver(LinuxDriver):
-    """Passes over bytes that are no UTF-8, leaves when the terminal is gone, comes back only where it was.
+    """Bears a terminal that is not read, that sends bytes that are no UTF-8, or that is gone.
 
-    It fits the last size that the terminal had.
+    It leaves when the terminal is gone, comes back only where it was, and fits the terminal's last size.
     """
 
     def start_application_mode(self) -> None:
@@ -33,13 +39,28 @@ class SturdyDriver(LinuxDriver):
 
         A handler that the interpreter calls can be called again between its reading and its telling.
         """
-        if self._file is not None:
-            stand_in_for_what_is_missing(self._file)
         before = self._get_terminal_size()
         super().start_application_mode()  # type: ignore[no-untyped-call]
         asyncio.get_running_loop().add_signal_handler(signal.SIGWINCH, self._resized)
         if self._get_terminal_size() != before:
             self._resized()
+        writer = self._writer_thread
+        if isinstance(writer, TerminalWriter):
+            writer.on_caught_up = self._draw_again
+            writer.on_lost = self._hang_up
+            if writer.is_lost:  # before it could report it
+                self._hang_up()
+
+    def stop_application_mode(self) -> None:
+        """Textual's hook: what the terminal did not take so far is not worth waiting for."""
+        writer = self._writer_thread
+        if not isinstance(writer, TerminalWriter) or not writer.is_alive():
+            self.disable_input()  # it was given back before, or is gone
+            return
+        if writer.discard():
+            self.write(_END_SYNCHRONIZED)
+        self.write(_CLEAR)
+        super().stop_application_mode()
 
     def _resized(self) -> None:
         if not self._in_band_window_resize:
@@ -47,37 +68,56 @@ class SturdyDriver(LinuxDriver):
             self._app.post_message(events.Resize(size, size))
 
     def run_input_thread(self) -> None:
-        """Textual's hook: reads until the app ends."""
-        while not self.exit_event.is_set():
-            try:
-                super().run_input_thread()
-            except UnicodeDecodeError:
-                continue  # a stray byte from a mouse, a modem or a cat: what comes next is read again
-            except OSError:
-                self._app.call_later(self._app.exit, 128 + signal.SIGHUP)
-                return
+        """Textual's hook: read until the app ends or the terminal is gone."""
+        parser = KeyParser(self._debug)
+        decoder = getincrementaldecoder("utf-8")()
+        with selectors.SelectSelector() as selector:
+            selector.register(self.fileno, selectors.EVENT_READ)
+            is_last = False
+            while not is_last:
+                # what the terminal still answers after the end is read as well, or the shell would read it
+                is_last = self.exit_event.is_set()
+                text = ""
+                if selector.select(_TICK_SECONDS):
+                    data = self._read()
+                    if not data:
+                        self._hang_up()
+                        return
+                    try:
+                        text = decoder.decode(data)
+                    except UnicodeDecodeError:
+                        decoder.reset()  # a stray byte from a mouse, a modem or a cat
+                        parser = KeyParser(self._debug)
+                for message in [*(parser.feed(text) if text else ()), *parser.tick()]:
+                    self.process_message(message)
+
+    def _read(self) -> bytes:
+        """Return what was typed; nothing if the terminal is gone, for one in raw mode has no other end."""
+        try:
+            return os.read(self.fileno, _READ_BYTES)
+        except OSError:
+            return b""
 
     def write(self, data: str) -> None:
-        """Textual's hook: what nobody writes any more would fill the queue, and then hold up who asks."""
-        writer = self._writer_thread
-        while writer is not None and writer.is_alive():
-            try:
-                writer._queue.put(data, timeout=_PATIENCE_SECONDS)
-            except Full:
-                continue  # a slow terminal, or the writer ended meanwhile
-            return
+        """Textual's hook: nobody waits for a terminal that is not read, see `TerminalWriter`."""
+        if self._writer_thread is not None:
+            self._writer_thread.write(data)
 
-    def close(self) -> None:
-        """Textual's hook: a queue that nobody empties any more must have room for the last word."""
-        writer = self._writer_thread
-        if writer is not None and not writer.is_alive():
-            with suppress(Empty):
-                while True:
-                    writer._queue.get_nowait()
-        super().close()
+    def _draw_again(self) -> None:
+        self._in_loop(self._app.refresh)
+
+    def _hang_up(self) -> None:
+        self._in_loop(lambda: self._app.hang_up())  # type: ignore[attr-defined]
+
+    def _in_loop(self, action: Callable[[], object]) -> None:
+        with suppress(RuntimeError):  # the loop has ended: so does the app
+            self._loop.call_soon_threadsafe(action)
 
     def _sigcont_application(self, *_: object) -> None:
-        # A terminal that hangs up sends SIGCONT too: to begin anew then would start threads that never end.
+        # A terminal that hangs up sends SIGCONT too, and so does a shell that ends a suspended job: to start
+        # again would start threads that never end, or stop the process again as one of the background.
+        if getattr(self._app, "is_ending", False):
+            return
         if self._must_signal_resume:
             super()._sigcont_application()
         elif self._key_thread is not None and self._key_thread.is_alive() and os.isatty(self.fileno):

@@ -23,7 +23,8 @@ class TuiSettings(msgspec.Struct, frozen=True):
     kept). `theme`: a theme's name, "" for the one chosen last. `keymap`: a command's id to the
     keys that it is to have, as in `{"stop": "ctrl+s,s"}`. `bell`: ring when a watched job ends.
     `terminal_notice`: tell the terminal as well (OSC 9). `keep_failed`: the bar's history keeps texts that
-    did not parse. `mouse`: take the mouse. `demo`: this is the throw-away profile of `--demo`, and the hints
+    did not parse. `mouse`: take the mouse. `continue_after_hangup`: a lost
+    terminal does not stop the work. `demo`: this is the throw-away profile of `--demo`, and the hints
     say so. `hint`: one line for the top of an empty screen.
     """
 
@@ -35,5 +36,6 @@ class TuiSettings(msgspec.Struct, frozen=True):
     terminal_notice: bool = False
     keep_failed: bool = False
     mouse: bool = True
+    continue_after_hangup: bool = True
     demo: bool = False
     hint: str = ""

@@ -104,6 +104,14 @@ class Terminal:
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
+    def hold(self) -> None:
+        """Stop the flow of output, as ctrl+s does or an emulator that hangs: no write goes through."""
+        termios.tcflow(self._slave, termios.TCOOFF)
+
+    def let_go(self) -> None:
+        """Let output flow again."""
+        termios.tcflow(self._slave, termios.TCOON)
+
     def hang_up(self) -> None:
         """Close the terminal's window."""
         os.close(self._master)
@@ -154,7 +162,11 @@ class Terminal:
         on = {b"25", b"7"}
         switches = (b"1049", b"1000", b"1003", b"1006", b"2004", b"1004", b"25")
         whole = all(last.get(mode, b"l") == (b"h" if mode in on else b"l") for mode in switches)
-        return whole and termios.tcgetattr(self._slave) == self.at_first
+        return whole and self.is_cooked()
+
+    def is_cooked(self) -> bool:
+        """Whether the terminal's modes are as they were at first."""
+        return termios.tcgetattr(self._slave) == self.at_first
 
     # ---- inside
 

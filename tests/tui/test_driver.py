@@ -1,37 +1,119 @@
-"""The driver beside a terminal that fails it."""
+"""The writer of the driver beside a terminal that fails it."""
 
 from __future__ import annotations
 
-import asyncio
-import io
-import signal
+import os
+import pty
+import select
+import termios
 import threading
+from collections.abc import Iterator
 
 import pytest
-from textual.app import App
-from textual.drivers._writer_thread import WriterThread
 
-from jobtui.tui.driver import SturdyDriver
+from jobtui.tui.terminal_writer import TerminalWriter
+from tests.support.waiting import eventually
+
+SECONDS = 30.0
 
 
-def test_what_is_written_after_the_writer_ended_holds_nobody_up(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async def made() -> SturdyDriver:
-        monkeypatch.setattr(signal, "signal", lambda *_: None)
-        return SturdyDriver(App())
+class Pty:
+    """A terminal of which nobody reads unless a test does."""
 
-    driver = asyncio.run(made())
-    driver._writer_thread = WriterThread(io.StringIO())  # it ended: it does not run
-    for _ in range(driver._writer_thread._queue.maxsize):
-        driver._writer_thread._queue.put("")
+    def __init__(self) -> None:
+        self.master, slave = pty.openpty()
+        self._file = os.fdopen(slave, "w", encoding="utf-8")
 
-    def leave() -> None:
-        driver.write("more")
-        driver._writer_thread.join = lambda: None  # type: ignore[method-assign,union-attr]
-        driver.close()
+    def writer(self) -> TerminalWriter:
+        writer = TerminalWriter(self._file)
+        writer.start()
+        return writer
 
-    leaving = threading.Thread(target=leave, daemon=True)
-    leaving.start()
-    leaving.join(5)
-    assert not leaving.is_alive()
+    def flow(self, action: int) -> None:
+        termios.tcflow(self._file, action)
+
+    def hang_up(self) -> None:
+        os.close(self.master)
+        self.master = -1
+
+    def close(self) -> None:
+        self._file.close()
+        if self.master >= 0:
+            self.hang_up()
+
+
+@pytest.fixture
+def terminal() -> Iterator[Pty]:
+    terminal = Pty()
+    yield terminal
+    terminal.close()
+
+
+def fill(writer: TerminalWriter) -> None:
+    """Write more than the queue, a batch and the terminal's own buffer hold."""
+    for _ in range(writer._queue.maxsize + 10):
+        writer.write("x" * 20_000)
+
+
+def ends(work: threading.Thread) -> bool:
+    work.start()
+    work.join(SECONDS)
+    return not work.is_alive()
+
+
+def test_text_arrives_in_order(terminal: Pty) -> None:
+    writer = terminal.writer()
+    for text in ("a", "─", "c\n"):
+        writer.write(text)
+    writer.stop()
+    assert os.read(terminal.master, 100).decode() == "a─c\r\n"
+
+
+class TestUnread:
+    def test_write_and_stop_hold_nobody_up(self, terminal: Pty) -> None:
+        terminal.flow(termios.TCOOFF)
+        writer = terminal.writer()
+
+        def leave() -> None:
+            fill(writer)
+            writer.stop()
+
+        assert ends(threading.Thread(target=leave, daemon=True))
+        assert not writer.is_alive()
+
+    def test_catches_up_and_reports_it(self, terminal: Pty) -> None:
+        terminal.flow(termios.TCOOFF)
+        writer = terminal.writer()
+        caught_up = threading.Event()
+        writer.on_caught_up = caught_up.set
+        fill(writer)
+        assert not caught_up.is_set()
+        terminal.flow(termios.TCOON)
+        while not caught_up.is_set():
+            if select.select([terminal.master], [], [], 0.05)[0]:
+                os.read(terminal.master, 65_536)
+        writer.write("again")
+        eventually(writer._queue.empty)
+        assert b"again" in os.read(terminal.master, 65_536)
+        writer.stop()
+
+    def test_what_was_queued_is_discarded(self, terminal: Pty) -> None:
+        terminal.flow(termios.TCOOFF)
+        writer = terminal.writer()
+        fill(writer)
+        assert writer.discard()
+        assert writer._queue.empty()
+        writer.stop()
+
+
+class TestGone:
+    def test_reports_it_and_holds_nobody_up(self, terminal: Pty) -> None:
+        writer = terminal.writer()
+        lost = threading.Event()
+        writer.on_lost = lost.set
+        terminal.hang_up()
+        writer.write("to nobody")
+        assert lost.wait(SECONDS)
+        eventually(lambda: not writer.is_alive())
+        fill(writer)
+        writer.stop()

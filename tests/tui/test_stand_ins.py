@@ -6,16 +6,17 @@ import pytest
 from rich.cells import cell_len
 
 from jobtui.tui.glyphs import GLYPH, MARKED, STOPPING, WATCHED
-from jobtui.tui.stand_ins import stand_in_for_what_is_missing
+from jobtui.tui.stand_ins import encoder_for
+
+
+@pytest.fixture(autouse=True)
+def xterm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
 
 
 def written(text: str, encoding: str) -> str:
-    raw = io.BytesIO()
-    stream = io.TextIOWrapper(raw, encoding=encoding, errors="backslashreplace")
-    stand_in_for_what_is_missing(stream)
-    stream.write(text)
-    stream.flush()
-    return raw.getvalue().decode(encoding)
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace")
+    return encoder_for(stream)(text).decode(encoding)
 
 
 @pytest.mark.parametrize(
@@ -37,3 +38,29 @@ def test_no_two_signs_look_alike_without_their_characters() -> None:
     signs = [*GLYPH.values(), MARKED]
     assert len({written(sign, "ascii") for sign in signs}) == len(signs)
     assert "?" not in written(f"{''.join(signs)}{STOPPING}{WATCHED}", "ascii")
+
+
+class TestFonts:
+    DRAWN = "│ ✔ finished ▇▇▒░ ◷ ▶ ✖ ■ ◼ ● ◉ ╭─╮ ▸ … › é"
+
+    @pytest.mark.parametrize(
+        ("term", "shown"),
+        [
+            ("linux", "│ + finished ##▒░ o > x # # * * +─+ > . > é"),
+            ("linux-16color", "│ + finished ##▒░ o > x # # * * +─+ > . > é"),
+            ("vt100", "| + finished ##:. o > x # # * * +-+ > . > é"),
+            ("vt220", "| + finished ##:. o > x # # * * +-+ > . > é"),
+            ("vte-256color", DRAWN),
+            ("xterm-256color", DRAWN),
+            ("screen", DRAWN),
+        ],
+    )
+    def test_glyphs_that_a_font_lacks(self, term: str, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TERM", term)
+        assert written(self.DRAWN, "utf-8") == shown
+
+    @pytest.mark.parametrize("term", ["linux", "vt100"])
+    def test_status_signs_stay_distinct(self, term: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TERM", term)
+        signs = [*GLYPH.values(), MARKED]
+        assert len({written(sign, "utf-8") for sign in signs}) == len(signs)

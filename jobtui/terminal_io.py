@@ -1,0 +1,73 @@
+"""Output to a terminal that may not be read: no write waits longer than a bounded time.
+
+A terminal takes nothing while its flow is stopped (ctrl+s), while its emulator or multiplexer hangs, or while
+the connection to it is dead without having been reset. A plain write then waits for as long as that lasts.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+
+TYPE_CHECKING = False  # typing's own costs a start something
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PATIENCE_SECONDS = 1.0
+"""How long a terminal may take nothing before what is left for it is dropped."""
+
+_CHUNK_BYTES = 4096
+_TICK_SECONDS = 0.05
+
+
+def reopen(descriptor: int) -> int:
+    """Return a descriptor of the same terminal that does not block, or a duplicate if it cannot be opened.
+
+    O_NONBLOCK on the descriptor itself would be set for the shell as well: they share one open file.
+    """
+    try:
+        flags = os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
+        return os.open(os.ttyname(descriptor), flags)
+    except OSError:  # another user's terminal after `su`, or one outside of this container
+        return os.dup(descriptor)
+
+
+def write_all(descriptor: int, data: bytes, is_late: Callable[[float], bool]) -> bool:
+    """Write the data and return True, or False as soon as `is_late` says so.
+
+    Args:
+        descriptor: as `reopen` returns it.
+        is_late: called while the terminal takes nothing, with the seconds since it last took something.
+
+    Raises:
+        OSError: the terminal is gone.
+    """
+    last = time.monotonic()
+    while data:
+        taken = 0
+        if select.select([], [descriptor], [], _TICK_SECONDS)[1]:
+            try:
+                taken = os.write(descriptor, data[:_CHUNK_BYTES])
+            except BlockingIOError:
+                # there is room for a byte, and a line end needs two
+                time.sleep(_TICK_SECONDS)
+        if taken:
+            data = data[taken:]
+            last = time.monotonic()
+        elif is_late(time.monotonic() - last):
+            return False
+    return True
+
+
+def write_within(descriptor: int, data: bytes, seconds: float = PATIENCE_SECONDS) -> bool:
+    """Write to the terminal at `descriptor` and return whether it took everything in that time.
+
+    Raises:
+        OSError: the terminal is gone.
+    """
+    terminal = reopen(descriptor)
+    try:
+        return write_all(terminal, data, lambda silent: silent >= seconds)
+    finally:
+        os.close(terminal)

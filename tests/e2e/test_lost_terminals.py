@@ -1,0 +1,284 @@
+"""Signals to a dashboard whose jobs run, and terminals that are closed, held or taken away under it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from jobtui.model import Status
+from tests.support.commands import CommandLine
+from tests.support.homes import beside_others, moved_in, status_of
+from tests.support.terminal import Terminal
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
+
+SLOW = "[profiles.local]\ncompact_rate = 40_000\n"  # more than a minute
+STOPPING = SLOW + "[dashboard]\ncontinue_after_hangup = false\n"
+
+
+@pytest.fixture
+def jobtui(much: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    """A user whose compacts take many seconds."""
+    return beside_others(moved_in(tmp_path, much, SLOW), monkeypatch)
+
+
+def children_of(pid: int) -> set[int]:
+    children = (task / "children" for task in Path(f"/proc/{pid}/task").iterdir())
+    return {int(child) for listed in children for child in listed.read_text().split()}
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+class Dashboard:
+    """A dashboard whose job 1 runs: the terminal, the process that owns the profile, and its workers."""
+
+    def __init__(self, terminal: Terminal, jobtui: CommandLine) -> None:
+        self.terminal, self.jobtui = terminal, jobtui
+        self.pid = self._owner()
+        self.workers = children_of(self.pid)
+
+    def _owner(self) -> int:
+        front = self.terminal.process.pid
+        return next((pid for pid in children_of(front) if children_of(pid)), front)
+
+    def status(self, job: int = 1) -> Status | None:
+        return status_of(self.jobtui, job)
+
+    def is_gone(self) -> bool:
+        return not any(map(alive, (self.pid, *self.workers)))
+
+    def said(self) -> str:
+        return re.sub(r"\x1b[^A-Za-z]*[A-Za-z]", "", self.terminal.said.decode(errors="replace"))
+
+
+@contextmanager
+def at_work(jobtui: CommandLine, command: str = "ADMIN COMPACT nba") -> Iterator[Dashboard]:
+    with Terminal(jobtui.words(), environment=jobtui.environment, cwd=jobtui.home) as terminal:
+        terminal.shows("local[", "3 hosts")
+        terminal.press(":")
+        terminal.shows("ctrl+r search")
+        terminal.paste(command)
+        terminal.press("enter")
+        eventually(lambda: status_of(jobtui, 1) is Status.RUNNING)
+        terminal.shows("compact nba")
+        shown = Dashboard(terminal, jobtui)
+        assert shown.workers
+        try:
+            yield shown
+        finally:
+            for pid in (shown.pid, *shown.workers):
+                if alive(pid):
+                    os.kill(pid, signal.SIGKILL)
+
+
+def goes_on(shown: Dashboard) -> None:
+    """The work goes on in the background with the same workers, until it has ended."""
+    log = shown.jobtui.profile.root / "serve.log"
+    eventually(lambda: log.exists() and "Job 1 (compact nba) is running and goes on here" in log.read_text())
+    assert shown.status() is Status.RUNNING
+    assert children_of(shown.pid) == shown.workers
+    shown.jobtui.done("-e", "STOP JOB 1")
+    eventually(shown.is_gone)
+    assert shown.status() is Status.STOPPED
+    assert log.read_text().endswith("Ended\n")
+
+
+class TestSigterm:
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_stops_jobs_and_ends(self, jobtui: CommandLine, number: signal.Signals) -> None:
+        with at_work(jobtui) as shown:
+            shown.terminal.signal(number)
+            assert shown.terminal.ended() == 128 + number
+            assert f"Ended by {number.name}: stopping job 1; once more leaves at once" in shown.said()
+            assert shown.terminal.is_given_back()
+            assert shown.is_gone()
+        assert shown.status() is Status.STOPPED
+
+    def test_queued_jobs_stay_in_queue(self, jobtui: CommandLine) -> None:
+        with at_work(jobtui, "ADMIN COMPACT nba; ADMIN FLUSH nba") as shown:
+            shown.terminal.signal(signal.SIGTERM)
+            assert shown.terminal.ended() == 128 + signal.SIGTERM
+        assert (shown.status(1), shown.status(2)) == (Status.STOPPED, Status.QUEUE)
+
+    def test_while_a_dialog_is_open(self, jobtui: CommandLine) -> None:
+        with at_work(jobtui) as shown:
+            shown.terminal.press("escape")
+            shown.terminal.press("q")
+            shown.terminal.shows("queued or running")
+            shown.terminal.signal(signal.SIGTERM)
+            assert shown.terminal.ended() == 128 + signal.SIGTERM
+        assert shown.status() is Status.STOPPED
+
+    def test_while_the_user_waits_for_the_end(self, jobtui: CommandLine) -> None:
+        with at_work(jobtui) as shown:
+            shown.terminal.press("escape")
+            shown.terminal.press("q")
+            shown.terminal.shows("queued or running")
+            waits = "leaves when all jobs have ended"
+            shown.terminal.until(lambda screen: waits in screen or shown.terminal.press("w"))
+            shown.terminal.signal(signal.SIGTERM)
+            assert shown.terminal.ended() == 128 + signal.SIGTERM
+        assert shown.status() is Status.STOPPED
+
+    def test_while_it_is_suspended(self, jobtui: CommandLine) -> None:
+        with at_work(jobtui) as shown:
+            shown.terminal.press("ctrl+z")
+            shown.terminal.stopped()
+            for number in (signal.SIGTERM, signal.SIGCONT):  # as a shell's `kill %1`
+                os.killpg(shown.terminal.process.pid, number)
+            assert shown.terminal.ended() == 128 + signal.SIGTERM
+            assert shown.terminal.is_given_back()
+            assert shown.is_gone()
+        assert shown.status() is Status.STOPPED
+
+    def test_followed_by_sighup_stops(self, jobtui: CommandLine) -> None:
+        """As at the end of a login."""
+        with at_work(jobtui) as shown:
+            shown.terminal.signal(signal.SIGTERM)
+            shown.terminal.signal(signal.SIGHUP)
+            eventually(shown.is_gone)
+        assert shown.status() is Status.STOPPED
+
+    def test_twice_leaves_at_once(self, jobtui: CommandLine) -> None:
+        with at_work(jobtui) as shown:
+            for worker in shown.workers:
+                os.kill(worker, signal.SIGSTOP)
+            shown.terminal.signal(signal.SIGTERM)
+            shown.terminal.until(lambda _: "once more leaves at once" in shown.said())
+            shown.terminal.signal(signal.SIGTERM)
+            assert shown.terminal.ended() == 128 + signal.SIGTERM
+            assert "Left at once: the next start marks what still ran as failed" in shown.said()
+
+    def test_without_work_says_so(self, jobtui: CommandLine) -> None:
+        with Terminal(jobtui.words(), environment=jobtui.environment, cwd=jobtui.home) as terminal:
+            terminal.shows("local[", "3 hosts")
+            terminal.signal(signal.SIGTERM)
+            assert terminal.ended() == 128 + signal.SIGTERM
+            assert b"Ended by SIGTERM\r\n" in terminal.said
+
+
+class TestHangup:
+    def test_closed_terminal_goes_on(self, jobtui: CommandLine) -> None:
+        with at_work(jobtui) as shown:
+            shown.terminal.hang_up()
+            goes_on(shown)
+
+    def test_sighup_goes_on_and_says_so(self, jobtui: CommandLine) -> None:
+        with at_work(jobtui) as shown:
+            shown.terminal.signal(signal.SIGHUP)
+            shown.terminal.ended()
+            assert f"Job 1 left to process {shown.pid}" in shown.said()
+            assert shown.terminal.is_given_back()
+            goes_on(shown)
+
+    def test_repeated_sighup_goes_on(self, jobtui: CommandLine) -> None:
+        with at_work(jobtui) as shown:
+            for pid in (shown.pid, shown.terminal.process.pid) * 3:
+                if alive(pid):
+                    os.kill(pid, signal.SIGHUP)
+            goes_on(shown)
+
+    def test_killed_process_in_front_goes_on(self, jobtui: CommandLine) -> None:
+        with at_work(jobtui) as shown:
+            shown.terminal.process.kill()
+            goes_on(shown)
+
+    def test_while_it_is_suspended_goes_on(self, jobtui: CommandLine) -> None:
+        with at_work(jobtui) as shown:
+            shown.terminal.press("ctrl+z")
+            shown.terminal.stopped()
+            for number in (signal.SIGHUP, signal.SIGCONT):
+                os.killpg(shown.terminal.process.pid, number)
+            goes_on(shown)
+
+    def test_sigterm_stops_what_went_on(self, jobtui: CommandLine) -> None:
+        with at_work(jobtui) as shown:
+            shown.terminal.hang_up()
+            log = jobtui.profile.root / "serve.log"
+            eventually(lambda: log.exists() and "goes on here" in log.read_text())
+            os.kill(shown.pid, signal.SIGTERM)
+            eventually(shown.is_gone)
+        assert shown.status() is Status.STOPPED
+
+    def test_is_stopped_if_so_configured(self, jobtui: CommandLine) -> None:
+        jobtui.config.write_text(STOPPING)
+        with at_work(jobtui) as shown:
+            shown.terminal.hang_up()
+            eventually(shown.is_gone)
+        assert shown.status() is Status.STOPPED
+        assert not (jobtui.profile.root / "serve.log").exists()
+
+    def test_unwritable_log_stops_jobs(self, jobtui: CommandLine) -> None:
+        with at_work(jobtui) as shown:
+            (jobtui.profile.root / "serve.log").mkdir()
+            shown.terminal.signal(signal.SIGHUP)
+            assert shown.terminal.ended() == 128 + signal.SIGHUP
+            assert "the work cannot go on in the background" in shown.said()
+        assert shown.status() is Status.STOPPED
+
+    def test_without_work_ends(self, jobtui: CommandLine) -> None:
+        with Terminal(jobtui.words(), environment=jobtui.environment, cwd=jobtui.home) as terminal:
+            terminal.shows("local[", "3 hosts")
+            terminal.hang_up()
+            assert terminal.ended() == 128 + signal.SIGHUP
+
+    def test_ignored_sighup_still_notices_the_loss(self, jobtui: CommandLine) -> None:
+        """As under nohup: the terminal's end is seen by reading alone."""
+        command = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *jobtui.words()]
+        with Terminal(command, environment=jobtui.environment, cwd=jobtui.home) as terminal:
+            terminal.shows("local[", "3 hosts")
+            terminal.hang_up()
+            assert terminal.ended() == 128 + signal.SIGHUP
+
+
+class TestUnread:
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_a_signal_stops_jobs(self, jobtui: CommandLine, number: signal.Signals) -> None:
+        with at_work(jobtui) as shown:
+            shown.terminal.hold()
+            shown.terminal.signal(number)
+            assert shown.terminal.ended() == 128 + number
+            assert shown.terminal.is_cooked()
+            assert shown.is_gone()
+        assert shown.status() is Status.STOPPED
+
+    def test_sighup_goes_on(self, jobtui: CommandLine) -> None:
+        with at_work(jobtui) as shown:
+            shown.terminal.hold()
+            shown.terminal.signal(signal.SIGHUP)
+            goes_on(shown)
+
+    def test_is_drawn_again_when_read(self, jobtui: CommandLine) -> None:
+        with at_work(jobtui) as shown:
+            shown.terminal.press("escape")
+            shown.terminal.shows("s stop")
+            shown.terminal.hold()
+            for columns in (*range(60, 120), 100):  # each is a whole screen, more than the queue holds
+                shown.terminal._size(columns, 30)
+                shown.terminal.signal(signal.SIGWINCH)
+            jobtui.done("-e", "STOP JOB 1")
+            shown.terminal.let_go()
+            shown.terminal.shows("compact nba", "stopped", "s stop")
+            shown.terminal.press("q")
+            assert shown.terminal.ended() == 0
+            assert shown.terminal.is_given_back()
+
+    def test_killed_one_gives_back_what_it_can(self, jobtui: CommandLine) -> None:
+        with at_work(jobtui) as shown:
+            shown.terminal.hold()
+            os.kill(shown.pid, signal.SIGKILL)
+            assert shown.terminal.ended() == -signal.SIGKILL
+            assert shown.terminal.is_cooked()
