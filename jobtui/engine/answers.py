@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from jobtui.engine import results
 from jobtui.engine.desk import Answer, Desk, Failure, Refused
 from jobtui.language.result import Result
-from jobtui.language.statements import ShowJob, ShowJobs, Statement
+from jobtui.language.statements import Parsed, ShowJob, ShowJobs, Statement
 from jobtui.model import Job, Status
 from jobtui.suggest import did_you_mean
 
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
     from jobtui.history import History
 
 
-def parsed(text: str) -> list[Statement] | Answer:
+def parsed(text: str) -> list[Parsed] | Answer:
     """The text's statements, or the answer that says why it does not parse."""
-    from jobtui.language import StatementError, parse
+    from jobtui.language import StatementError, parse_with_spans
 
     try:
-        return parse(text)
+        return parse_with_spans(text)
     except StatementError as error:
         failed = Failure(text.strip(), error.message, error.line, error.column, syntax=True, caret=str(error))
         return Answer(failure=failed)
 
 
-def words(text: str, statement: Statement) -> str:
+def words(text: str, parsed: Parsed) -> str:
     """The statement as it was typed."""
-    return text[slice(*statement.span)].strip()
+    return text[slice(*parsed.span)].strip()
 
 
-def failure(text: str, statement: Statement, message: str) -> Failure:
+def failure(text: str, parsed: Parsed, message: str) -> Failure:
     """That this statement of the text could not be carried out."""
     from jobtui.language import line_and_column
 
-    line, column = line_and_column(text, statement.span[0])
-    return Failure(words(text, statement), message, line, column)
+    line, column = line_and_column(text, parsed.span[0])
+    return Failure(words(text, parsed), message, line, column)
 
 
 def show(statement: Statement, typed: str, desk: Desk, spaces: Collection[str]) -> Result:

@@ -18,6 +18,7 @@ from jobtui.language.statements import (
     Backup,
     CreateSpace,
     DropSpace,
+    Parsed,
     Recover,
     ShowHosts,
     ShowJobs,
@@ -57,15 +58,15 @@ class Interpreter:
             if isinstance(parsed, Answer):
                 return parsed
             done: list[Result] = []
-            for statement in parsed:
-                words = answers.words(text, statement)
+            for one in parsed:
+                words = answers.words(text, one)
                 try:
-                    done.append(await self._run(statement, words, session))
+                    done.append(await self._run(one.statement, words, session))
                 except (Refused, StoreError, StorageError, OSError) as error:
-                    return Answer(tuple(done), answers.failure(text, statement, str(error)))
+                    return Answer(tuple(done), answers.failure(text, one, str(error)))
                 except Exception as error:  # told to whoever typed it: no statement may take the screen along
                     why = f"This is a defect of jobtui: {type(error).__name__}: {error}"
-                    return Answer(tuple(done), answers.failure(text, statement, why))
+                    return Answer(tuple(done), answers.failure(text, one, why))
             return Answer(tuple(done))
 
     async def _run(self, statement: Statement, words: str, session: Session) -> Result:
@@ -221,7 +222,7 @@ class Interpreter:
             raise Refused("Spaces are created and dropped on embedded storage only")
 
 
-async def _parsed(text: str) -> list[Statement] | Answer:
+async def _parsed(text: str) -> list[Parsed] | Answer:
     if len(text) <= _SHORT_TEXT:
         return answers.parsed(text)
     return await asyncio.to_thread(answers.parsed, text)

@@ -54,18 +54,18 @@ class Reader:
         parsed = answers.parsed(text)
         if isinstance(parsed, Answer):
             return parsed
-        for statement in parsed:
-            if not isinstance(statement, READ_ONLY):
+        for one in parsed:
+            if not isinstance(one.statement, READ_ONLY):
                 why = self.trouble or "This profile is open for reading only"
-                return Answer(failure=answers.failure(text, statement, why))
+                return Answer(failure=answers.failure(text, one, why))
         self.history.refresh()
         done: list[Result] = []
-        for statement in parsed:
-            typed = answers.words(text, statement)
+        for one in parsed:
+            typed = answers.words(text, one)
             try:
-                done.append(self._run(statement, typed, session))
+                done.append(self._run(one.statement, typed, session))
             except _expected() as error:
-                return Answer(tuple(done), answers.failure(text, statement, str(error)))
+                return Answer(tuple(done), answers.failure(text, one, str(error)))
         return Answer(tuple(done))
 
     def _run(self, statement: Statement, typed: str, session: Session) -> Result:

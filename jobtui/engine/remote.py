@@ -25,7 +25,7 @@ from jobtui.engine.profile import Profile
 from jobtui.engine.reader import Reader
 from jobtui.history import History, StoreError
 from jobtui.language.result import Result
-from jobtui.language.statements import ShowJobs, Statement
+from jobtui.language.statements import Parsed, ShowJobs
 from jobtui.model import Archived, Change, Job, Link, LinkChanged, Progress, Stats
 from jobtui.storage.base import Code, Pair, StorageError
 
@@ -96,24 +96,25 @@ class Remote(Reader):
             return self._answered(text, parsed, session, questions)
 
     def _answered(
-        self, text: str, parsed: Sequence[Statement], session: Session, questions: _Questions
+        self, text: str, parsed: Sequence[Parsed], session: Session, questions: _Questions
     ) -> Answer:
         done: list[Result] = []
-        for statement in parsed:
+        for one in parsed:
+            statement = one.statement
             try:
                 if isinstance(statement, ShowJobs):
                     self._read_up_to(max((job for result in done for job in result.jobs), default=0))
                     self._know(statement.space)
-                    done.append(self._run(statement, answers.words(text, statement), session))
+                    done.append(self._run(statement, answers.words(text, one), session))
                     continue
-                ran = questions.hand_in(answers.words(text, statement), session)
+                ran = questions.hand_in(answers.words(text, one), session)
             except (Refused, StoreError, StorageError, wire.NoAnswer) as error:
                 if isinstance(error, wire.NotTaken) and not done:
                     raise
-                return Answer(tuple(done), answers.failure(text, statement, str(error)))
+                return Answer(tuple(done), answers.failure(text, one, str(error)))
             done.extend(ran.results)
             if ran.failure is not None:
-                return Answer(tuple(done), answers.failure(text, statement, ran.failure.message))
+                return Answer(tuple(done), answers.failure(text, one, ran.failure.message))
         return Answer(tuple(done))
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:

@@ -17,15 +17,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from jobtui.language.canonical import unparse
     from jobtui.language.errors import StatementError, line_and_column
-    from jobtui.language.parser import parse
+    from jobtui.language.parser import parse, parse_with_spans
     from jobtui.language.quote import quoted
 
-__all__ = ["StatementError", "line_and_column", "parse", "quoted", "unparse"]
+__all__ = ["StatementError", "line_and_column", "parse", "parse_with_spans", "quoted", "unparse"]
 
 _HOME = {
     "StatementError": "errors",
     "line_and_column": "errors",
     "parse": "parser",
+    "parse_with_spans": "parser",
     "quoted": "quote",
     "unparse": "canonical",
 }

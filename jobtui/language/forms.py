@@ -85,7 +85,7 @@ Part = Word | Choice | Flag | Slot | Maybe
 class Form(msgspec.Struct, frozen=True, eq=False):
     """One way to write a statement; there is one object of each.
 
-    `makes` is called with the fields that stood there and the statement's span. `summary` is one line;
+    `makes` is called with the fields that stood there. `summary` is one line;
     `more` is what a longer help adds, a paragraph a line; `examples` are whole statements.
     """
 
@@ -131,11 +131,9 @@ _JOBS = Slot("jobs", Kind.JOB, "<id>", many=True)
 _NOT_EXISTS = Flag("if_not_exists", ("IF", "NOT", "EXISTS"))
 
 
-def _show_jobs(
-    *, status: str | None = None, space: str | None = None, limit: int | None = None, span: tuple[int, int]
-) -> ShowJobs:
+def _show_jobs(*, status: str | None = None, space: str | None = None, limit: int | None = None) -> ShowJobs:
     archived = status == "archived"
-    return ShowJobs(None if archived else status, space, limit, archived, span=span)
+    return ShowJobs(None if archived else status, space, limit, archived)
 
 
 FORMS: Final[tuple[Form, ...]] = (

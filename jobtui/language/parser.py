@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from jobtui.language.errors import StatementError
 from jobtui.language.forms import Choice, Flag, Kind, Slot
 from jobtui.language.lexer import NAME, NUMBER, STRING, Flaw, Words, split
-from jobtui.language.statements import Statement
+from jobtui.language.statements import Parsed, Statement
 from jobtui.language.words import LARGEST_NUMBER, LONGEST_NAME
 
 if TYPE_CHECKING:
@@ -22,15 +22,22 @@ _MOST_DIGITS: Final = {8: 21, 10: 19, 16: 16}
 
 
 def parse(text: str) -> list[Statement]:
-    """The statements of `text`, in order; an empty list where there are none.
+    """Return the statements of `text` in order, an empty list if there are none.
 
-    Raises StatementError at the first thing that is wrong: one bad statement, and there is no list.
-    Its cost is linear in the text's length, whatever the text.
+    The cost is linear in the length of the text, whatever the text.
+
+    Raises:
+        StatementError: At the first error. One bad statement, and none is returned.
     """
-    return [_statement(text, words, flaw) for words, flaw in split(text)]
+    return [parsed.statement for parsed in parse_with_spans(text)]
 
 
-def _statement(text: str, words: Words, flaw: Flaw | None) -> Statement:
+def parse_with_spans(text: str) -> list[Parsed]:
+    """Return the statements of `text` as `parse` does, each with its place in the text."""
+    return [_parsed(text, words, flaw) for words, flaw in split(text)]
+
+
+def _parsed(text: str, words: Words, flaw: Flaw | None) -> Parsed:
     from jobtui.language import grammar  # pyparsing takes longer to import than a script to run
 
     found = grammar.match(words.kinds) if flaw is None else None
@@ -38,7 +45,7 @@ def _statement(text: str, words: Words, flaw: Flaw | None) -> Statement:
         from jobtui.language.explain import explain
 
         raise explain(text, words, flaw)
-    return _made(text, words, found)
+    return Parsed(_made(text, words, found), (words.starts[0], words.ends[-1]))
 
 
 def _made(text: str, words: Words, found: Match) -> Statement:
@@ -53,7 +60,7 @@ def _made(text: str, words: Words, found: Match) -> Statement:
                 fields[part.field] = text[words.starts[at] : words.ends[at]].lower()
             case Slot():
                 fields[part.field] = _slot_value(text, words, part, capture.first, capture.last)
-    return found.form.makes(**fields, span=(words.starts[0], words.ends[-1]))
+    return found.form.makes(**fields)
 
 
 def _slot_value(text: str, words: Words, slot: Slot, first: int, last: int) -> object:

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobtui.formatting import is_control
-from jobtui.language import StatementError, parse, unparse
+from jobtui.language import StatementError, parse, parse_with_spans, unparse
 from jobtui.language.complete import complete
 from jobtui.language.highlight import highlight
 from jobtui.language.problem import problem
 from jobtui.language.statements import (
     CreateSpace,
-    Statement,
+    Parsed,
     Stop,
 )
 from jobtui.language.words import KEYWORDS
@@ -35,13 +35,14 @@ def answered(text: str) -> None:
         assert printed.count("\n") == 1
         assert not any(is_control(c) for c in printed if c != "\n")
     else:
-        assert [parse(text[slice(*one.span)]) for one in outcome] == [[one] for one in outcome]
-        assert parse("; ".join(map(unparse, outcome))) == outcome
+        assert [parse(text[slice(*one.span)]) for one in outcome] == [[one.statement] for one in outcome]
+        statements = [one.statement for one in outcome]
+        assert parse("; ".join(map(unparse, statements))) == statements
 
 
-def read(text: str) -> list[Statement] | StatementError:
+def read(text: str) -> list[Parsed] | StatementError:
     try:
-        return parse(text)
+        return parse_with_spans(text)
     except StatementError as error:
         return error
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
-from jobtui.language import StatementError, parse
+from jobtui.language import StatementError, parse, parse_with_spans
 from jobtui.language.forms import FORMS
 from jobtui.language.statements import (
     Backup,
     CreateSpace,
     DropSpace,
+    Parsed,
     Recover,
     ShowHosts,
     ShowJob,
@@ -122,19 +121,20 @@ def test_every_example_of_the_help_is_a_statement(example: str) -> None:
     assert parse(example)
 
 
-def test_a_statement_is_a_frozen_dataclass_compared_and_shown_without_its_place() -> None:
-    (shown,) = parse(" SHOW JOBS IN nba")
-    assert dataclasses.asdict(shown) == {
-        "status": None,
-        "space": "nba",
-        "limit": None,
-        "archived": False,
-        "span": (1, 17),
-    }
-    assert shown == ShowJobs(space="nba")
-    assert hash(shown) == hash(ShowJobs(space="nba"))
-    assert shown != ShowJobs(space="nbb")
-    assert Use("a") != DropSpace("a")
-    assert repr(shown) == "ShowJobs(status=None, space='nba', limit=None, archived=False)"
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        shown.space = "x"  # type: ignore[misc, union-attr]
+class TestRecord:
+    def test_equal_and_hashed_by_its_fields(self) -> None:
+        (shown,) = parse(" SHOW JOBS IN nba")
+        assert shown == ShowJobs(space="nba")
+        assert hash(shown) == hash(ShowJobs(space="nba"))
+        assert shown != ShowJobs(space="nbb")
+        assert ShowSpaces() != ShowHosts()
+
+    def test_frozen(self) -> None:
+        with pytest.raises(AttributeError):
+            Use("nba").space = "other"  # type: ignore[misc]
+
+    def test_place_is_kept_beside_it(self) -> None:
+        assert parse_with_spans(" SHOW JOBS ;; USE nba") == [
+            Parsed(ShowJobs(), (1, 10)),
+            Parsed(Use("nba"), (14, 21)),
+        ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobtui.language import StatementError, parse
+from jobtui.language import StatementError, parse, parse_with_spans
 from jobtui.language.statements import CreateSpace, Recover, ShowJob, ShowJobs, Stop, Submit, Use
 from jobtui.language.words import KEYWORDS
 
@@ -130,7 +130,7 @@ def test_one_bad_statement_and_there_is_no_list() -> None:
 
 def test_a_statement_knows_where_it_stood() -> None:
     text = "  SHOW  JOBS ; -- c\n STOP JOB 1, 2, ;"
-    assert [text[slice(*statement.span)] for statement in parse(text)] == ["SHOW  JOBS", "STOP JOB 1, 2,"]
+    assert [text[slice(*one.span)] for one in parse_with_spans(text)] == ["SHOW  JOBS", "STOP JOB 1, 2,"]
 
 
 @pytest.mark.parametrize(
