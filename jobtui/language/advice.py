@@ -14,8 +14,8 @@ from typing import Final
 
 from jobtui.formatting import printable
 from jobtui.language.forms import FORMS, STATUSES, Choice, Kind, Slot, Word
-from jobtui.language.grammar import Mark, Terminal, match, reach
-from jobtui.language.lexer import BAD, LETTER, NAME, NUMBER, STRING, Words, in_ascii
+from jobtui.language.grammar import Expected, Mark, match, reach
+from jobtui.language.lexer import BAD, NAME, NUMBER, STRING, Words, in_ascii
 from jobtui.language.quote import quoted, typeable
 from jobtui.language.words import BLANKS, code_point, keyword
 from jobtui.suggest import did_you_mean
@@ -43,7 +43,7 @@ class Situation:
     text: str
     words: Words
     at: int
-    expected: tuple[Terminal, ...]
+    expected: tuple[Expected, ...]
 
     @property
     def missing(self) -> bool:
@@ -309,7 +309,7 @@ _ADVISERS: Final[tuple[Callable[[Situation], Remark | None], ...]] = (
 )
 
 
-def _keywords(terminals: tuple[Terminal, ...]) -> tuple[str, ...]:
+def _keywords(terminals: tuple[Expected, ...]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for terminal in terminals:
         match terminal:
@@ -325,7 +325,7 @@ def _keywords(terminals: tuple[Terminal, ...]) -> tuple[str, ...]:
 def _mended(here: Situation, first: int, last: int, word: str) -> str | None:
     """The whole statement with `word` in the place of its words `first` to `last`; None if still wrong."""
     words = here.words
-    kinds = words.kinds[:first] + LETTER[word] + words.kinds[last:]
+    kinds = [*words.kinds[:first], word, *words.kinds[last:]]
     if len(kinds) > _MOST_WORDS or match(kinds) is None:
         return None
     written = [here.written(at) for at in range(len(words.starts))]

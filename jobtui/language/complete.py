@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from jobtui.language.cursor import Place, place
 from jobtui.language.forms import Choice, Form, Kind, Slot, Word
-from jobtui.language.grammar import Terminal
+from jobtui.language.grammar import Expected
 from jobtui.language.quote import quoted, typeable
 from jobtui.language.words import keyword
 
@@ -117,7 +117,7 @@ def ids_starting(starting: str, last: int) -> Iterator[int]:
         yield from range(min(last, first + 10**digits - 1), first - 1, -1)
 
 
-def _candidates(here: Place, expected: tuple[tuple[Form, Terminal], ...], names: Names) -> Iterator[Candidate]:
+def _candidates(here: Place, expected: tuple[tuple[Form, Expected], ...], names: Names) -> Iterator[Candidate]:
     for word in _keywords(expected):
         if word.startswith(here.typed.upper()) and here.typed.isascii():
             yield Candidate(word.lower() if _in_lower_case(here) else word, "keyword")
@@ -132,7 +132,7 @@ def _candidates(here: Place, expected: tuple[tuple[Form, Terminal], ...], names:
             yield from _jobs(here, names, JobsFor(form.verb.lower()))
 
 
-def _keywords(expected: tuple[tuple[Form, Terminal], ...]) -> Iterator[str]:
+def _keywords(expected: tuple[tuple[Form, Expected], ...]) -> Iterator[str]:
     """Single words before the words of a choice that an error would name together."""
     for _, terminal in expected:
         if isinstance(terminal, Word):
@@ -181,7 +181,7 @@ def _begins(text: str, typed: str) -> bool:
     return text.upper().startswith(typed.upper())
 
 
-def _usage(here: Place, expected: tuple[tuple[Form, Terminal], ...]) -> str:
+def _usage(here: Place, expected: tuple[tuple[Form, Expected], ...]) -> str:
     """How the statements go that the words so far can begin; "" before the first word."""
     if not here.typed and not here.kinds:
         return ""
@@ -192,7 +192,7 @@ def _usage(here: Place, expected: tuple[tuple[Form, Terminal], ...]) -> str:
     return " · ".join(usages)
 
 
-def _may_become(typed: str, terminal: Terminal) -> bool:
+def _may_become(typed: str, terminal: Expected) -> bool:
     if not typed:
         return True
     match terminal:

@@ -23,7 +23,7 @@ class Place:
     in a string or a comment, where no word can be completed.
     """
 
-    kinds: str
+    kinds: tuple[str, ...]
     words: tuple[str, ...]
     typed: str
     span: tuple[int, int]
@@ -61,7 +61,7 @@ def place(text: str, cursor: int) -> Place:
     found = rest.match(text, cursor)
     assert found is not None
     return Place(
-        "".join(kinds),
+        tuple(kinds),
         tuple(text[a:b] for a, b in spans),
         typed,
         (start, cursor if inside else found.end()),

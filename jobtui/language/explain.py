@@ -7,7 +7,7 @@ from typing import Final
 from jobtui.language.advice import Situation, advice
 from jobtui.language.errors import StatementError
 from jobtui.language.forms import Choice, Slot, Word
-from jobtui.language.grammar import Mark, Terminal, reach
+from jobtui.language.grammar import Expected, Mark, reach
 from jobtui.language.lexer import Flaw, Words
 
 _SPOKEN: Final = {Mark.COMMA: ("a comma",), Mark.END: (";", "the end")}
@@ -37,7 +37,7 @@ def explain(text: str, words: Words, flaw: Flaw | None) -> StatementError:
     )
 
 
-def spoken(terminals: tuple[Terminal, ...]) -> tuple[str, ...]:
+def spoken(terminals: tuple[Expected, ...]) -> tuple[str, ...]:
     """What a person would type for each, keywords first, the end last, each once."""
     found: dict[str, int] = {}
     for terminal in terminals:

@@ -7,7 +7,7 @@ from `FORMS`. A statement that is not here does not exist; one that is here exis
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import msgspec
@@ -103,9 +103,25 @@ class Form(msgspec.Struct, frozen=True, eq=False):
         return first.text
 
     @property
+    def values(self) -> tuple[Choice | Flag | Slot, ...]:
+        """The parts that are kept as fields, in order."""
+        return tuple(_values(self.parts))
+
+    @property
     def usage(self) -> str:
         """How the statement is written: `RECOVER JOB <id>[, …]`."""
         return " ".join(map(_written, self.parts))
+
+
+def _values(parts: Iterable[Part]) -> Iterator[Choice | Flag | Slot]:
+    for part in parts:
+        match part:
+            case Choice() | Flag() | Slot():
+                yield part
+            case Maybe(inner):
+                yield from _values(inner)
+            case Word():
+                pass
 
 
 def _written(part: Part) -> str:

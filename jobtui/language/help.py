@@ -8,7 +8,6 @@ from typing import Final
 
 from jobtui.language.forms import FORMS, Form
 from jobtui.language.grammar import reach
-from jobtui.language.lexer import LETTER
 from jobtui.language.words import keyword
 from jobtui.suggest import did_you_mean
 
@@ -51,7 +50,7 @@ def begins_a_statement(words: str) -> bool:
 def _forms(words: list[str]) -> tuple[Form, ...]:
     """The forms that can begin with these keywords."""
     known = [keyword(word) for word in words]
-    reached = reach("".join(LETTER[word] for word in known if word is not None))
+    reached = reach(word for word in known if word is not None)
     if None in known or reached.word < len(words):
         return ()
     return tuple(dict.fromkeys(form for form, _ in reached.expected))

@@ -20,31 +20,29 @@ from jobtui.language.words import (
     BYTE_ORDER_MARK,
     CONTROL,
     GOES_ON,
-    KEYWORDS,
     LONGEST_NAME,
     code_point,
     keyword,
     stranger,
 )
 
-NAME: Final = "n"
-NUMBER: Final = "1"
-STRING: Final = '"'
+# The kinds of words; a keyword's kind is the keyword itself, in capitals.
+NAME: Final = "name"
+NUMBER: Final = "number"
+STRING: Final = "string"
 COMMA: Final = ","
-BAD: Final = "!"
+BAD: Final = "bad"
 SEMICOLON: Final = "semicolon"
 COMMENT: Final = "comment"
-LETTER: Final = {word: chr(0xE000 + i) for i, word in enumerate(KEYWORDS)}
-"""A kind for each keyword: one private character, so that a statement's kinds make a text to parse."""
 
 
 class Words(msgspec.Struct, frozen=True):
-    """A statement's words: their kinds as one text, and where each stands.
+    """A statement's words: their kinds, and where each stands.
 
     Three flat sequences and no object a word: a list of half a million ids is a statement too.
     """
 
-    kinds: str
+    kinds: list[str]
     starts: list[int]
     ends: list[int]
 
@@ -96,17 +94,18 @@ def split(text: str) -> Iterator[tuple[Words, Flaw | None]]:
     for kind, start, end in pieces(text):
         if kind == BAD:
             flaw = flaw_at(text, start, end)
-            yield Words("".join([*kinds, BAD]), [*starts, flaw.start], [*ends, flaw.end]), flaw
+            yield Words([*kinds, BAD], [*starts, flaw.start], [*ends, flaw.end]), flaw
             return
-        if len(kind) == 1:
+        if kind == SEMICOLON:
+            if kinds:
+                yield Words(kinds, starts, ends), None
+                kinds, starts, ends = [], [], []
+        elif kind != COMMENT:
             kinds.append(kind)
             starts.append(start)
             ends.append(end)
-        elif kind == SEMICOLON and kinds:
-            yield Words("".join(kinds), starts, ends), None
-            kinds, starts, ends = [], [], []
     if kinds:
-        yield Words("".join(kinds), starts, ends), None
+        yield Words(kinds, starts, ends), None
 
 
 def pieces(text: str) -> Iterator[tuple[str, int, int]]:
@@ -147,10 +146,7 @@ def pieces(text: str) -> Iterator[tuple[str, int, int]]:
 
 
 def _word_kind(word: str) -> str:
-    known = keyword(word)
-    if known is not None:
-        return LETTER[known]
-    return NAME if word.isascii() or stranger(word) is None else BAD
+    return keyword(word) or (NAME if word.isascii() or stranger(word) is None else BAD)
 
 
 def opener(text: str, start: int) -> str:

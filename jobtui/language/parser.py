@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from jobtui.language.errors import StatementError
 from jobtui.language.forms import Choice, Flag, Kind, Slot
-from jobtui.language.lexer import NAME, NUMBER, STRING, Flaw, Words, split
+from jobtui.language.lexer import COMMA, Flaw, Words, split
 from jobtui.language.statements import Parsed, Statement
 from jobtui.language.words import LARGEST_NUMBER, LONGEST_NAME
 
@@ -50,26 +50,24 @@ def _parsed(text: str, words: Words, flaw: Flaw | None) -> Parsed:
 
 def _made(text: str, words: Words, found: Match) -> Statement:
     fields: dict[str, object] = {}
-    for capture in found.captures:
-        part = capture.part
-        match part:
-            case Flag():
-                fields[part.field] = True
-            case Choice():
-                at = capture.first
-                fields[part.field] = text[words.starts[at] : words.ends[at]].lower()
-            case Slot():
-                fields[part.field] = _slot_value(text, words, part, capture.first, capture.last)
+    for part, place in found.values:
+        fields[part.field] = _value(text, words, part, place)
     return found.form.makes(**fields)
 
 
-def _slot_value(text: str, words: Words, slot: Slot, first: int, last: int) -> object:
-    read, kind = _READERS[slot.kind]
-    if not slot.many:
-        return read(text, words.starts[first], words.ends[first])
-    each = zip(words.kinds[first:last], words.starts[first:last], words.ends[first:last], strict=True)
-    values = [read(text, start, end) for found, start, end in each if found == kind]
-    return tuple(dict.fromkeys(values)) if slot.kind is Kind.JOB else tuple(values)
+def _value(text: str, words: Words, part: Choice | Flag | Slot, place: slice) -> object:
+    match part:
+        case Flag():
+            return True
+        case Choice():
+            return words.kinds[place.start].lower()
+        case Slot(_, kind):
+            read = _READERS[kind]
+            if not part.many:
+                return read(text, words.starts[place.start], words.ends[place.start])
+            each = zip(words.kinds[place], words.starts[place], words.ends[place], strict=True)
+            values = [read(text, start, end) for found, start, end in each if found != COMMA]
+            return tuple(dict.fromkeys(values)) if kind is Kind.JOB else tuple(values)
 
 
 def _number(text: str, start: int, end: int) -> int:
@@ -108,11 +106,11 @@ def _string(text: str, start: int, end: int) -> str:
     return _ESCAPE.sub(plain, text[start + 1 : end - 1])
 
 
-_READERS: Final[dict[Kind, tuple[Callable[[str, int, int], object], str]]] = {
-    Kind.SPACE: (_name, NAME),
-    Kind.NEW_SPACE: (_name, NAME),
-    Kind.HOST: (_name, NAME),
-    Kind.JOB: (_number, NUMBER),
-    Kind.COUNT: (_number, NUMBER),
-    Kind.DIRECTORY: (_string, STRING),
+_READERS: Final[dict[Kind, Callable[[str, int, int], object]]] = {
+    Kind.SPACE: _name,
+    Kind.NEW_SPACE: _name,
+    Kind.HOST: _name,
+    Kind.JOB: _number,
+    Kind.COUNT: _number,
+    Kind.DIRECTORY: _string,
 }

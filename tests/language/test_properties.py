@@ -10,8 +10,8 @@ from jobtui.language import StatementError, parse, quoted, unparse
 from jobtui.language.complete import complete
 from jobtui.language.cursor import place
 from jobtui.language.forms import Choice, Kind, Slot, Word
-from jobtui.language.grammar import KIND, Mark, Terminal, match, reach
-from jobtui.language.lexer import COMMA, LETTER, NAME, NUMBER, STRING
+from jobtui.language.grammar import KIND, Expected, Mark, match, reach
+from jobtui.language.lexer import COMMA, NAME, NUMBER, STRING
 from jobtui.language.quote import typeable
 from jobtui.language.statements import (
     Backup,
@@ -118,34 +118,32 @@ def test_back_quotes_stand_only_where_they_must(name: str, written: str) -> None
 
 # The grammar and its two readings
 
-kinds_of_words = st.lists(st.sampled_from([*LETTER.values(), NAME, NUMBER, STRING, COMMA]), max_size=8).map(
-    "".join
-)
+kinds_of_words = st.lists(st.sampled_from([*KEYWORDS, NAME, NUMBER, STRING, COMMA]), min_size=1, max_size=8)
 
 
-def walks() -> st.SearchStrategy[str]:
+def walks() -> st.SearchStrategy[list[str]]:
     """Kinds of words along a path that the grammar offers, step by step, perhaps with a wrong step."""
 
     @st.composite
-    def walk(draw: st.DrawFn) -> str:
-        kinds = ""
+    def walk(draw: st.DrawFn) -> list[str]:
+        kinds: list[str] = []
         for _ in range(draw(st.integers(0, 9))):
             reached = reach(kinds)
             steps = [kind for _, terminal in reached.expected for kind in kinds_of(terminal)]
             if reached.word < len(kinds) or not steps:
                 break
-            kinds += draw(st.sampled_from(steps))
-        return kinds + draw(st.sampled_from(["", "", "", NAME, COMMA, NUMBER, LETTER["IN"]]))
+            kinds.append(draw(st.sampled_from(steps)))
+        return [*kinds, *draw(st.sampled_from([[], [], [], [NAME], [COMMA], [NUMBER], ["IN"]]))]
 
     return walk()
 
 
-def kinds_of(terminal: Terminal) -> list[str]:
+def kinds_of(terminal: Expected) -> list[str]:
     match terminal:
         case Word(word):
-            return [LETTER[word]]
+            return [word]
         case Choice(_, words):
-            return [LETTER[word] for word in words]
+            return list(words)
         case Slot():
             return [KIND[terminal.kind]]
         case Mark.COMMA:
@@ -155,20 +153,20 @@ def kinds_of(terminal: Terminal) -> list[str]:
 
 
 @given(walks() | kinds_of_words)
-def test_what_the_grammar_reads_is_what_it_expects(kinds: str) -> None:
+def test_what_the_grammar_reads_is_what_it_expects(kinds: list[str]) -> None:
     reached = reach(kinds)
     ends = any(terminal is Mark.END for _, terminal in reached.expected)
-    assert (match(kinds) is not None) == (reached.word == len(kinds) and ends)
+    assert (bool(kinds) and match(kinds) is not None) == (reached.word == len(kinds) and ends)
 
 
 @given(walks())
-def test_what_is_expected_is_accepted_there(kinds: str) -> None:
+def test_what_is_expected_is_accepted_there(kinds: list[str]) -> None:
     reached = reach(kinds)
     right = kinds[: reached.word]
     offered = {kind for _, terminal in reached.expected for kind in kinds_of(terminal)}
-    commas = [] if right.endswith(COMMA) else [COMMA]  # they may repeat, which nobody needs to be told
-    for kind in [*LETTER.values(), NAME, NUMBER, STRING, *commas]:
-        assert (reach(right + kind).word > len(right)) == (kind in offered)
+    commas = [] if right[-1:] == [COMMA] else [COMMA]  # they may repeat, which nobody needs to be told
+    for kind in [*KEYWORDS, NAME, NUMBER, STRING, *commas]:
+        assert (reach([*right, kind]).word > len(right)) == (kind in offered)
 
 
 # Completion and the parser
