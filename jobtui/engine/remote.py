@@ -95,9 +95,7 @@ class Remote(Reader):
         with closing(_Questions(self._channel)) as questions:
             return self._answered(text, parsed, session, questions)
 
-    def _answered(
-        self, text: str, parsed: Sequence[Parsed], session: Session, questions: _Questions
-    ) -> Answer:
+    def _answered(self, text: str, parsed: Sequence[Parsed], session: Session, questions: _Questions) -> Answer:
         done: list[Result] = []
         for one in parsed:
             statement = one.statement
