@@ -25,7 +25,8 @@ def verdict(job: Job) -> str:
     """`Job 3 (compact nba) finished in 2.4 s, from 1.2 GiB to 612 MiB`; of another end its reason."""
     if job.status is Status.FINISHED:
         took = f" in {span(job.took)}" if job.took is not None else ""
-        return f"Job {job.id} ({job.label}) finished{took}{_worth(job)}"
+        note = f"; {job.reason}" if job.reason else ""
+        return f"Job {job.id} ({job.label}) finished{took}{_worth(job)}{note}"
     ended = f"{job.status}" if job.status.ended else "did not end as it should"
     reason = job.reason or next((task.reason for task in job.tasks if task.detached), "")
     return f"Job {job.id} ({job.label}) {ended}{': ' if reason else ''}{reason}"

@@ -68,6 +68,21 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             values.hosts,
         ),
         Setting(
+            "wal_dirs",
+            "{}",
+            "The WAL directories of adopted databases that keep their WAL apart, by the database's directory: "
+            'like { "/srv/db" = "/fast/db-wal" }. Only what really belongs to that database: files are written '
+            "and deleted there (docs/adopting.md).",
+            values.wal_directories,
+        ),
+        Setting(
+            "without_cf_paths",
+            "[]",
+            "The adopted databases whose program sets no cf_paths, by their directories. A column family of "
+            "theirs that has no SST file yet may then be flushed (docs/adopting.md).",
+            values.directories,
+        ),
+        Setting(
             "cluster",
             '""',
             'What the profile works on: "nebula" is a NebulaGraph cluster, which the settings below are about '

@@ -23,6 +23,8 @@ class ProfileSettings(msgspec.Struct, frozen=True):
     max_running_jobs: int = 4
     compact_rate: int | None = None
     hosts: Mapping[str, Path | None] = msgspec.field(default_factory=dict)
+    wal_dirs: Mapping[str, Path] = msgspec.field(default_factory=dict)
+    without_cf_paths: tuple[str, ...] = ()
     cluster: str = ""
     graphd: tuple[str, ...] = ()
     user: str = "root"
@@ -59,6 +61,8 @@ class Config(msgspec.Struct, frozen=True):
             task_timeout=settings.task_timeout,
             max_running_jobs=settings.max_running_jobs,
             compact_rate=settings.compact_rate,
+            wal_dirs=settings.wal_dirs,
+            without_cf_paths=settings.without_cf_paths,
             cluster=cluster_of(name, settings),
         )
 

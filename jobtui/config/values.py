@@ -6,6 +6,7 @@ starts. Its UnsuitableError completes the sentence "task_timeout must be …".
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -123,6 +124,31 @@ def hosts(value: object, base: Path) -> dict[str, Path | None]:
     if len(set(given)) < len(given):
         raise UnsuitableError("a table in which no two hosts share a directory")
     return read
+
+
+def wal_directories(value: object, base: Path) -> dict[str, Path]:
+    """The WAL directory of each adopted database, by the database's directory."""
+    if not isinstance(value, dict):
+        raise UnsuitableError(
+            'a table of databases and their WAL directories, like { "/srv/db" = "/fast/wal" }'
+        )
+    read: dict[str, Path] = {}
+    for database, place in value.items():
+        found, wal = directory(database, base), directory(place, base)
+        if found is None or wal is None:
+            raise UnsuitableError("a table without an empty directory")
+        read[os.path.normpath(found)] = wal
+    return read
+
+
+def directories(value: object, base: Path) -> tuple[str, ...]:
+    """Directories, `~` allowed."""
+    if not isinstance(value, list):
+        raise UnsuitableError('a list of directories, like ["/srv/db"]')
+    read = [directory(one, base) for one in value]
+    if None in read:
+        raise UnsuitableError("a list without an empty directory")
+    return tuple(os.path.normpath(one) for one in read if one is not None)
 
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")

@@ -47,7 +47,14 @@ def embedded(profile: Profile, notice: Callable[[str], None]) -> TaskRunner:
     """The profile's embedded storage."""
     from jobtui.storage.local import LocalStorage
 
-    return LocalStorage(profile.storage, profile.hosts, compact_rate=profile.compact_rate, notice=notice)
+    return LocalStorage(
+        profile.storage,
+        profile.hosts,
+        compact_rate=profile.compact_rate,
+        wal_directories=profile.wal_dirs,
+        without_cf_paths=profile.without_cf_paths,
+        notice=notice,
+    )
 
 
 def at_the_demos_rate(profile: Profile) -> Profile:

@@ -410,7 +410,7 @@ class Dispatch:
 
 def _end_of(outcome: Outcome) -> End:
     if not outcome.stopped and not outcome.detached:
-        return End(Status.FINISHED, before=outcome.before, after=outcome.after)
+        return End(Status.FINISHED, before=outcome.before, after=outcome.after, reason=outcome.note)
     reason = DETACHED if outcome.detached else ""
     return End(
         Status.STOPPED, before=outcome.before, after=outcome.after, reason=reason, detached=outcome.detached

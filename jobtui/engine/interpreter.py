@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -181,6 +182,11 @@ class Interpreter:
         spaces = await self._engine.known_spaces()
         if statement.space in spaces:
             if statement.if_not_exists:
+                if statement.directories is not None:
+                    wanted = [_absolute(session.cwd, one) for one in statement.directories]
+                    difference = await asyncio.to_thread(_difference, spaces[statement.space], wanted)
+                    if difference:
+                        raise Refused(f"Space '{statement.space}' exists already, and {difference}")
                 return Result(words, notice=f"Space '{statement.space}' exists already")
             raise Refused(f"Space '{statement.space}' exists already")
         directories = statement.directories
@@ -235,6 +241,18 @@ def _ordered(words: str, ordered: Ordered, otherwise: str = "") -> Result:
 def _nothing_to_recover(space: str | None) -> str:
     of = f" of space '{space}'" if space is not None else ""
     return f"Nothing to recover: no failed or stopped job{of} that has not been recovered yet"
+
+
+def _difference(space: Space, wanted: Sequence[Path]) -> str:
+    """Return how a space differs from one that is adopted in the `wanted` directories, "" if it does not."""
+    if not space.adopted:
+        return f"it is not adopted: it lies on {', '.join(space.hosts)}"
+    held = {os.path.realpath(one): one for one in space.hosts}
+    asked = {os.path.realpath(one): str(one) for one in wanted}
+    missing = [one for real, one in asked.items() if real not in held]
+    more = [one for real, one in held.items() if real not in asked]
+    parts = [f"{what} {', '.join(found)}" for what, found in (("lacks", missing), ("also has", more)) if found]
+    return f"it {' and '.join(parts)}" if parts else ""
 
 
 def _absolute(cwd: Path, typed: str) -> Path:

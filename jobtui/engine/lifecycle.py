@@ -135,7 +135,7 @@ def _ended_with_its_last_task(job: Job, at: datetime, took: float | None) -> Job
     if Status.FAILED in statuses:
         status, reason = Status.FAILED, _first_failure(job)
     elif statuses == {Status.FINISHED}:
-        status, reason = Status.FINISHED, ""
+        status, reason = Status.FINISHED, next((task.reason for task in job.tasks if task.reason), "")
     else:
         status, reason = Status.STOPPED, ""
     if not job.status.may_become(status):

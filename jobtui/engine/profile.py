@@ -20,6 +20,8 @@ class Profile(msgspec.Struct, frozen=True):
     host to the directory that it keeps its data in (None: `root/storage/<host>`); empty means `local0`
     to `local2`. `task_timeout` is seconds from a task's dispatch (None: no deadline).
     `compact_rate` limits a host's compaction and flush writes, in bytes a second (None: no limit).
+    `wal_dirs` are the WAL directories of adopted databases that keep their WAL apart, `without_cf_paths` the
+    adopted databases that keep all SST files in their own directory.
     `cluster`: the NebulaGraph cluster that the work is done on (None: embedded storage).
     """
 
@@ -29,6 +31,8 @@ class Profile(msgspec.Struct, frozen=True):
     task_timeout: float | None = None
     max_running_jobs: int = 4
     compact_rate: int | None = None
+    wal_dirs: Mapping[str, Path] = msgspec.field(default_factory=dict)
+    without_cf_paths: tuple[str, ...] = ()
     cluster: ClusterSettings | None = None
 
     @property

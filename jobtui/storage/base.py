@@ -102,8 +102,9 @@ class Host(msgspec.Struct, frozen=True):
 class Outcome(msgspec.Struct, frozen=True):
     """How a flush or compact went that did not fail.
 
-    `stopped`: it was cancelled before it was through. `detached`: it was cancelled but the host goes on;
-    `settled` then ends when the host's call has returned, and the host is busy until then.
+    `note` says what of it was left out, and why. `stopped`: it was cancelled before it was through.
+    `detached`: it was cancelled but the host goes on; `settled` then ends when the host has returned, and
+    the host is busy until then.
     """
 
     before: Stats | None = None
@@ -111,6 +112,7 @@ class Outcome(msgspec.Struct, frozen=True):
     stopped: bool = False
     detached: bool = False
     settled: asyncio.Future[None] | None = None
+    note: str = ""
 
 
 class Placement(msgspec.Struct, frozen=True):

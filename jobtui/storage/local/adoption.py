@@ -82,17 +82,24 @@ class Survey(msgspec.Struct, frozen=True):
                 Refusal(
                     f"the column family {names} has entries in the WAL and no SST file yet, so it is not known "
                     "in which directory its program keeps SST files (cf_paths)",
-                    "let its own program flush once",
+                    "let its own program flush once, or list it in the setting without_cf_paths",
                 ),
             )
 
 
 class Surveyor:
-    """Reads the files of the database in `directory`; `wal_directory` is where the user says its WAL is."""
+    """Reads the files of the database in `directory`.
 
-    def __init__(self, directory: Path, wal_directory: Path | None = None) -> None:
+    `wal_directory` is where the user says that its WAL is; `without_cf_paths`: the user says that its program
+    keeps all SST files in that directory.
+    """
+
+    def __init__(
+        self, directory: Path, wal_directory: Path | None = None, *, without_cf_paths: bool = False
+    ) -> None:
         self._directory = directory
         self._stated = wal_directory
+        self._without_cf_paths = without_cf_paths
         self._tables: dict[tuple[str, int, int, int], Table] = {}
         self._wals: dict[tuple[str, int, int, int], WalContent] = {}
 
@@ -130,7 +137,7 @@ class Surveyor:
         self._check_tables(options, manifest, names)
         wals = self._read_wals(wal_directory, manifest)
         unplaced = self._check_wals(options, manifest, wals)
-        if "rocksdict-config.json" in names:
+        if self._without_cf_paths or "rocksdict-config.json" in names:
             unplaced = ()  # made with rocksdict, which has no cf_paths; db_paths were looked for above
         everything = manifest.tables | manifest.gone
         return Survey(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -33,10 +33,13 @@ class Ground(Protocol):
 
     catalogue: Catalogue
     notice: Notice
-    wal_directories: Mapping[str, Path]
 
     def worker(self, host: str, *, adopted: bool) -> Worker:
         """The host's worker."""
+        ...
+
+    def surveyor(self, directory: str) -> Surveyor:
+        """The reader of an adopted database's own files."""
         ...
 
 
@@ -155,7 +158,7 @@ class Creation:
         for number, directory in enumerate(adopted):
             self._refuse_adoption(name, directory, adopted[:number])
             try:
-                Surveyor(Path(directory), self._ground.wal_directories.get(directory)).survey()
+                self._ground.surveyor(directory).survey()
             except Trouble as trouble:
                 raise StorageError(trouble.code, directory, name, trouble.reason) from trouble
         return adopted
@@ -172,12 +175,16 @@ class Creation:
             raise StorageError(Code.REJECTED, directory, name, f"{directory} is a file, not a directory")
         if not there:
             raise StorageError(Code.MISSING, directory, name, f"{directory}: there is no such directory")
-        real = os.path.realpath(directory)
         for entry in catalogue.entries.values():
-            if any(os.path.realpath(taken) == real for taken in entry.directories):
-                raise _refused(name, f"{directory} is adopted already, by the space {entry.name}", directory)
-        if any(os.path.realpath(other) == real for other in others):
-            raise _refused(name, f"{directory} is named twice", directory)
+            for taken in entry.directories:
+                if relation := _relation(directory, taken):
+                    raise _refused(
+                        name, f"{directory} {relation}, which the space {entry.name} has adopted", directory
+                    )
+        for other in others:
+            if relation := _relation(directory, other):
+                raise _refused(name, f"{directory} {relation}, which is named too", directory)
+        real = os.path.realpath(directory)
         for own in (catalogue.root, *catalogue.directories.values()):
             if Path(real).is_relative_to(os.path.realpath(own)):
                 raise _refused(name, f"{directory} lies in jobtui's own storage", directory)
@@ -237,6 +244,28 @@ class Creation:
     async def _save(self, catalogue: Catalogue) -> None:
         await asyncio.to_thread(catalogue.save)
         self._ground.catalogue = catalogue
+
+
+def _relation(directory: str, other: str) -> str:
+    """Return how a directory is the same database as another one, "" if it is not.
+
+    A bind mount has the inodes of what is mounted; a hard-linked copy has them file by file.
+    """
+    if os.path.realpath(directory) == os.path.realpath(other) or _is_same_file(directory, other):
+        return f"is the same directory as {other}"
+    with contextlib.suppress(OSError):
+        manifests = [name for name in os.listdir(directory) if name.startswith("MANIFEST-")]  # noqa: PTH208
+        for name in ("CURRENT", "IDENTITY", "LOCK", *manifests):
+            if _is_same_file(f"{directory}/{name}", f"{other}/{name}"):
+                return f"is a hard-linked copy of {other} ({name} is the same file)"
+    return ""
+
+
+def _is_same_file(one: str, other: str) -> bool:
+    try:
+        return Path(one).samefile(other)
+    except OSError:
+        return False
 
 
 def _is_text(text: str) -> bool:

@@ -19,14 +19,19 @@ _DROPPED = ".dropped"  # a directory that is being deleted
 
 
 def size(path: Path) -> int:
-    """Bytes of a database's table files; what can't be read or vanishes meanwhile counts nothing."""
-    total = 0
+    """Return the bytes of a database's SST and blob files, or of its WAL if it has none of them yet.
+
+    What cannot be read or vanishes meanwhile counts nothing.
+    """
+    tables = logs = 0
     with contextlib.suppress(OSError), os.scandir(path) as entries:
         for entry in entries:
             with contextlib.suppress(OSError):
                 if entry.name.endswith(_TABLES):
-                    total += entry.stat(follow_symlinks=False).st_size
-    return total
+                    tables += entry.stat(follow_symlinks=False).st_size
+                elif entry.name.endswith(".log"):
+                    logs += entry.stat(follow_symlinks=False).st_size
+    return tables or logs
 
 
 def free(path: Path) -> int | None:

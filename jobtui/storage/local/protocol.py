@@ -113,11 +113,12 @@ class Seen(_Message, frozen=True):
 
 
 class Worked(_Message, frozen=True):
-    """How a Flush or Compact that did not fail went."""
+    """How a Flush or Compact that did not fail went. `note`: what of it was left out, and why."""
 
     before: Stats | None
     after: Stats | None
     stopped: bool
+    note: str = ""
 
 
 class Pairs(_Message, frozen=True):

@@ -16,6 +16,7 @@ from jobtui.model import Stats
 from jobtui.storage.base import Capabilities, Code, Host, Outcome, Pair, Placement, Report, Space, StorageError
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.adopted_directory import AdoptedDirectory, notes_of
+from jobtui.storage.local.adoption import Surveyor
 from jobtui.storage.local.catalogue import Catalogue
 from jobtui.storage.local.creation import Creation
 from jobtui.storage.local.names import directory_name
@@ -35,7 +36,8 @@ class LocalStorage:
 
     `root` holds the catalogue and, for each of `hosts` without a directory of its own, the host's. No hosts:
     local0 to local2. `compact_rate` limits a host's flush and compact writes, in bytes a second.
-    `wal_directories` are the separate WAL directories of adopted databases, by the database's. `notice` is
+    `wal_directories` are the separate WAL directories of adopted databases, by the database's;
+    `without_cf_paths` are those that keep all SST files in their own directory. `notice` is
     told, in the loop, what a person should know and no caller is waiting for. Where `kept` is set to False,
     nobody needs the data any more once it is closed.
     """
@@ -49,12 +51,12 @@ class LocalStorage:
         *,
         compact_rate: int | None = None,
         wal_directories: Mapping[str, Path] | None = None,
+        without_cf_paths: Sequence[str] = (),
         notice: Notice = _LOG.warning,
     ) -> None:
         self.notice = notice
-        self.wal_directories: Mapping[str, Path] = {
-            os.path.normpath(one): path for one, path in (wal_directories or {}).items()
-        }
+        self._wal_directories = {os.path.normpath(one): path for one, path in (wal_directories or {}).items()}
+        self._without_cf_paths = frozenset(map(os.path.normpath, without_cf_paths))
         self.kept = True
         self._root = root
         self._hosts = dict(hosts)
@@ -147,6 +149,11 @@ class LocalStorage:
             self._workers[host] = self._adopted_worker(host) if adopted else self._own_worker(host)
         return self._workers[host]
 
+    def surveyor(self, directory: str) -> Surveyor:
+        """The reader of an adopted database's own files, with what the user has stated about it."""
+        path, wal_directory = Path(directory), self._wal_directories.get(directory)
+        return Surveyor(path, wal_directory, without_cf_paths=directory in self._without_cf_paths)
+
     @property
     def _creation(self) -> Creation:
         return Creation(self)
@@ -168,8 +175,10 @@ class LocalStorage:
                 self._tell(f"{directory} could not be put right after a crash: {error.strerror}")
 
         arguments = ["adopted", directory, str(notes)]
-        if (wal_directory := self.wal_directories.get(directory)) is not None:
-            arguments.append(str(wal_directory))
+        if (wal_directory := self._wal_directories.get(directory)) is not None:
+            arguments += ["--wal", str(wal_directory)]
+        if directory in self._without_cf_paths:
+            arguments.append("--without-cf-paths")
         return Worker(directory, arguments, self._tell, linger=ADOPTED_LINGER_SECONDS, on_death=put_right)
 
     def _tell(self, text: str) -> None:
@@ -210,7 +219,7 @@ class LocalStorage:
                 )
             except Stopped:
                 return Outcome(stopped=True)
-            return Outcome(worked.before, worked.after, worked.stopped)
+            return Outcome(worked.before, worked.after, worked.stopped, note=worked.note)
 
     async def _load(self, space: str, batch: Mapping[str, Sequence[Pair]], *, sync: bool) -> None:
         """Have each host write its pairs. The others are waited for even where one fails."""

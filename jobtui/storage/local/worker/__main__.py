@@ -1,5 +1,5 @@
 """Start of a worker: `python -m jobtui.storage.local.worker PARENT own HOST-DIRECTORY [RATE]`, or
-`… PARENT adopted DATABASE-DIRECTORY NOTES-DIRECTORY [WAL-DIRECTORY]`.
+`… PARENT adopted DATABASE-DIRECTORY NOTES-DIRECTORY [--wal WAL-DIRECTORY] [--without-cf-paths]`.
 
 PARENT is the process to live no longer than, RATE the bytes a second of flush and compact writes.
 """
@@ -36,6 +36,7 @@ def main() -> None:
 
 
 def _serve(kind: str, directory: Path, more: Sequence[str], answers: int) -> None:
+    from jobtui.storage.local.adoption import Surveyor
     from jobtui.storage.local.worker.adopted import AdoptedKeeper
     from jobtui.storage.local.worker.database import Keeper
     from jobtui.storage.local.worker.options import Shared
@@ -49,7 +50,9 @@ def _serve(kind: str, directory: Path, more: Sequence[str], answers: int) -> Non
         return keeper
 
     def adopted(_place: str, _create: bool) -> Keeper:
-        return AdoptedKeeper(directory, Path(more[0]), Path(more[1]) if more[1:] else None, shared)
+        wal_directory = Path(more[more.index("--wal") + 1]) if "--wal" in more[1:] else None
+        surveyor = Surveyor(directory, wal_directory, without_cf_paths="--without-cf-paths" in more[1:])
+        return AdoptedKeeper(directory, Path(more[0]), surveyor, shared)
 
     shared = Shared(int(more[0]) if kind == "own" and more else None)
     Server(own if kind == "own" else adopted, answers).run(sys.stdin.buffer)

@@ -25,16 +25,16 @@ _LOG_FILES = 2
 class AdoptedKeeper:
     """Opens and closes one adopted database; see database.Keeper.
 
-    `notes` is a directory of ours, `wal_directory` where the user says that the database's WAL is.
+    `notes` is a directory of ours.
     """
 
     brief = True
 
-    def __init__(self, path: Path, notes: Path, wal_directory: Path | None, shared: Shared) -> None:
+    def __init__(self, path: Path, notes: Path, surveyor: Surveyor, shared: Shared) -> None:
         self.path = path
         self._shared = shared
         self._directory = AdoptedDirectory(path, notes)
-        self._surveyor = Surveyor(path, wal_directory)
+        self._surveyor = surveyor
         self._watch = Watch(
             path, notes / "manifest.json", foreign=True, lost_end=lambda: self._surveyor.survey().lost_end
         )

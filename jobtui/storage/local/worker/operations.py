@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from jobtui.formatting import printable_line
 from jobtui.model import Stats
 from jobtui.storage.base import Report
 from jobtui.storage.local.protocol import Worked
@@ -23,6 +24,7 @@ from jobtui.storage.local.worker.look import files_by_level, look, memtable, tab
 from jobtui.storage.local.worker.options import full_compaction
 from jobtui.storage.local.worker.progress import TICK_SECONDS, Progress, compacted, expected_reads, flushed
 
+_MOST_NAMED = 5
 _COMPLAINTS = re.compile(
     r"(?:Compaction error|Background IO error|Background flush error|Flush error"
     r"|Waiting after background \w+ error|Manual flush finished, status): ?(.*)"
@@ -61,6 +63,7 @@ class _Operation:
         self._report = report
         self._before: Stats | None = None
         self._after: Stats | None = None
+        self._note = ""
 
     def carry_out(self, work: Callable[[_Operation, Opened], bool]) -> Worked:
         """Do the work, and leave the database with a handle that is alive, or with none."""
@@ -71,7 +74,7 @@ class _Operation:
                 self._database.let_go()
                 self._after = self._database.run(look, write=False)
             if failure is None:
-                return Worked(self._before, self._after, not done)
+                return Worked(self._before, self._after, not done, self._note)
             if self._halt.hit or not opened.dying:
                 if not isinstance(failure, Trouble):  # those are raised before anything is tried
                     self._database.let_go()
@@ -101,6 +104,7 @@ class _Operation:
         after = files_by_level(opened)
         if self._halt.hit:  # it may have been through already: then each file has been written anew
             return files.keys().isdisjoint(after)
+        self._note = _left_out(opened)
         left = left_behind(files, after, opened.levelled)
         if left or total(opened, "background-errors") > errors:
             self._complain(opened, log, left)
@@ -173,6 +177,18 @@ def _compact_all(opened: Opened) -> None:
     for family in opened.families:
         if family not in opened.fifo.values():
             family.compact_range(None, None, full_compaction())
+
+
+def _left_out(opened: Opened) -> str:
+    """Return what the compaction left out, "" for nothing."""
+    if not opened.fifo:
+        return ""
+    names = ", ".join(printable_line(name) for name in sorted(opened.fifo)[:_MOST_NAMED])
+    more = f" and {len(opened.fifo) - _MOST_NAMED} more" if len(opened.fifo) > _MOST_NAMED else ""
+    return (
+        f"not compacted: {names}{more}, because a compaction of a FIFO column family deletes its oldest files "
+        "instead of merging them"
+    )
 
 
 def _log_end(log: Path) -> int:
