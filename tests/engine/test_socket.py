@@ -370,6 +370,63 @@ class TestConnections:
             assert isinstance(wire.answer_of(answers.readline()), wire.Posted)
 
 
+class TestLongTexts:
+    @pytest.fixture
+    def asked(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """The texts that were handed to the owner."""
+        texts: list[str] = []
+        send = Channel.send
+
+        def note(self: Channel, want: wire.Want, seconds: float | None) -> None:
+            if isinstance(want, wire.Run):
+                texts.append(want.text)
+            send(self, want, seconds)
+
+        monkeypatch.setattr(Channel, "send", note)
+        return texts
+
+    def test_thousand_statements_are_few_questions(self, owner: Bench, root: Path, asked: list[str]) -> None:
+        desk = Remote.connect(Profile("local", root))
+        answer = desk.answer("USE solo;" + "ADMIN FLUSH;" * 1_000, Session(None, Path("/")))
+        assert answer.jobs == tuple(range(1, 1_001))
+        assert {result.statement for result in answer.results} == {"USE solo", "ADMIN FLUSH"}
+        assert len(asked) == 6
+        desk.close()
+
+    def test_failure_is_placed_and_ends_the_text(self, owner: Bench, root: Path, asked: list[str]) -> None:
+        desk = Remote.connect(Profile("local", root))
+        text = "USE solo; -- a note\n ADMIN FLUSH;\n  STOP JOB 7;\nADMIN FLUSH; SHOW HOSTS"
+        answer = desk.answer(text, Session(None, Path("/")))
+        assert answer.jobs == (1,)
+        assert answer.failure is not None
+        failure = answer.failure
+        assert (failure.statement, failure.line, failure.column) == ("STOP JOB 7", 3, 3)
+        assert failure.message == "Job 7 does not exist"
+        assert len(asked) == 1
+        assert [job.id for job in owner.engine.active()] == [1]
+        desk.close()
+
+    def test_slow_statements_are_asked_one_by_one(self, owner: Bench, root: Path, asked: list[str]) -> None:
+        desk = Remote.connect(Profile("local", root))
+        text = "ADMIN FLUSH solo; ADMIN FLUSH solo; CREATE SPACE x; CREATE SPACE y; DROP SPACE x; SHOW JOBS"
+        assert desk.answer(text, Session(None, Path("/"))).failure is None
+        assert [len(one.split(";")) for one in asked] == [2, 1, 1, 1]
+        desk.close()
+
+    def test_unknown_outcome_is_said_for_all_asked_together(
+        self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def go(*_: object) -> None:
+            raise ConnectionResetError
+
+        desk = Remote.connect(Profile("local", root))
+        monkeypatch.setattr(owner.engine, "execute", go)
+        answer = desk.answer("ADMIN FLUSH solo; ADMIN COMPACT solo", Session(None, Path("/")))
+        assert answer.failure is not None
+        assert "this statement and the 1 after it may have been carried out" in answer.failure.message
+        desk.close()
+
+
 class TestAnswers:
     @pytest.mark.parametrize(
         ("line", "why"),
