@@ -8,4 +8,4 @@ import msgspec
 
 # msgspec reports most faults with its own errors, but text that is no UTF-8 and objects nested too deeply
 # (from about 1,000 levels) with the interpreter's
-UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+DECODE_ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)

@@ -29,7 +29,7 @@ def _beginning(lines: list[str], count: int, place: tuple[str, ...]) -> tuple[in
     for end in range(count, 0, -1):
         try:
             tree = tomllib.loads("\n".join(lines[:end]))
-        except tomllib.TOMLDecodeError:
+        except (tomllib.TOMLDecodeError, RecursionError):
             continue
         return end, _has(tree, place)
     return 0, False

@@ -95,3 +95,5 @@ def _parsed(path: Path, text: str) -> dict[str, Any]:
         message, line = (said[1], said[2]) if said else (str(error), None)
         place = int(line) if line else text.rstrip("\n").count("\n") + 1
         raise ConfigError(Problem(path, place, f"this is not TOML: {message}")) from None
+    except RecursionError:
+        raise ConfigError(Problem(path, 1, "its values are nested too deeply to be read")) from None

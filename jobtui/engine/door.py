@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobtui import __version__
-from jobtui.decoding import UNREADABLE
+from jobtui.decoding import DECODE_ERRORS
 from jobtui.engine import wire
 from jobtui.engine.acceptor import Acceptor
 from jobtui.engine.address import candidates, listen
@@ -122,7 +122,7 @@ class Door:
         except _Unheard as reason:
             await _turn_away(reader, writer, f"The question was not understood: {reason}")
             return
-        except UNREADABLE as error:
+        except DECODE_ERRORS as error:
             await _say(writer, wire.Denied(f"The question was not understood: {_in_words(error)}"))
             return
         if question.protocol != wire.PROTOCOL:
@@ -151,7 +151,7 @@ class Door:
                     following = None if line is None else wire.decode_ask(line).want
                 except _Unheard:
                     return  # a client that had more to ask connects again
-                except UNREADABLE as error:
+                except DECODE_ERRORS as error:
                     await _say(writer, wire.Denied(f"The question was not understood: {_in_words(error)}"))
                     return
                 if following is None or isinstance(following, wire.Follow) or self._acceptor is None:

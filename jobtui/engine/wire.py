@@ -12,7 +12,7 @@ from functools import cache
 import msgspec
 
 from jobtui import __version__
-from jobtui.decoding import UNREADABLE
+from jobtui.decoding import DECODE_ERRORS
 from jobtui.engine.desk import Failure, Message, Overview
 from jobtui.language.result import Result
 from jobtui.model import Stats
@@ -150,7 +150,7 @@ def _answers() -> msgspec.json.Decoder[Answer]:
 
 
 def decode_ask(line: bytes) -> Ask:
-    """Return a client's question. Raises one of UNREADABLE."""
+    """Return a client's question. Raises one of DECODE_ERRORS."""
     return _asks().decode(line)
 
 
@@ -184,7 +184,7 @@ def answer_of(line: bytes) -> Answer:
         raise NoAnswer("the jobtui that owns this profile went away before it answered")
     try:
         return _answers().decode(line)
-    except UNREADABLE as error:
+    except DECODE_ERRORS as error:
         raise NoAnswer(
             f"the jobtui that owns this profile does not answer as this one understands: {error}"
         ) from error

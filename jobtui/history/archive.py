@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from jobtui.decoding import DECODE_ERRORS
 from jobtui.history.errors import DamageNote
 from jobtui.history.framing import framed, is_whole
 from jobtui.history.io import Disk, is_lost
@@ -55,7 +56,7 @@ def contents(disk: Disk, directory: Path, name: str) -> tuple[SegmentEntry, ...]
     try:
         refuse_newer(msgspec.json.decode(line, type=Format).schema)
         return msgspec.json.decode(line, type=Contents).segments
-    except msgspec.MsgspecError:
+    except DECODE_ERRORS:
         raise ContentsDamagedError(data) from None
 
 

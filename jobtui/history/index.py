@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from jobtui.decoding import DECODE_ERRORS
 from jobtui.history.columns import (
     CODE_OF,
     NUMBERS,
@@ -208,7 +209,7 @@ class Index:
             data = self._disk.read_whole(self._path)
             found = list(framed_lines(data))
             head = self._head(found[0][1])
-        except (OSError, IndexError, msgspec.MsgspecError, IndexUnusableError):
+        except (OSError, IndexError, *DECODE_ERRORS, IndexUnusableError):
             return False
         return all(whole for _, _, whole in found) and len(found) == 1 + len(head.lines)
 
@@ -260,7 +261,7 @@ class Index:
                 offset += length
             else:
                 raise IndexUnusableError(f"there is no column {name}")
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, *DECODE_ERRORS) as error:
             raise IndexUnusableError(str(error)) from None
         finally:
             self._disk.close(file)

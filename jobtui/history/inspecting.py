@@ -8,8 +8,7 @@ from operator import ge
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
+from jobtui.decoding import DECODE_ERRORS
 from jobtui.history.archive import DIRECTORY as ARCHIVE
 from jobtui.history.archive import NAME as CONTENTS
 from jobtui.history.errors import DamageNote
@@ -144,5 +143,5 @@ def whole_job(line: bytes, schema: int) -> Job | None:
     """The job of a whole line, None where it is none."""
     try:
         return decode_job(line, schema)
-    except msgspec.MsgspecError:
+    except DECODE_ERRORS:
         return None

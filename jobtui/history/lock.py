@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from jobtui.decoding import DECODE_ERRORS
 from jobtui.history.errors import StoreLocked
 from jobtui.history.framing import framed, is_whole
 from jobtui.history.io import Disk
@@ -219,7 +220,7 @@ def _marked(disk: Disk, file: int) -> Mark | None:
         if is_whole(line):
             try:
                 return _decode(line)
-            except msgspec.MsgspecError:
+            except DECODE_ERRORS:
                 return None
         if not line:
             return None

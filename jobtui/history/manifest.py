@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from jobtui.decoding import DECODE_ERRORS
 from jobtui.history.errors import StoreTooNew
 from jobtui.history.framing import framed, is_whole
 from jobtui.history.io import Disk
@@ -86,7 +87,7 @@ def load(disk: Disk, directory: Path) -> Manifest | None:
         schema = msgspec.json.decode(line, type=Format).schema
         refuse_newer(schema)
         return msgspec.json.decode(line, type=Manifest)
-    except msgspec.MsgspecError:
+    except DECODE_ERRORS:
         raise ManifestDamagedError(data) from None
 
 

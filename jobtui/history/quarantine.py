@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from jobtui.decoding import DECODE_ERRORS
 from jobtui.history.errors import DamageNote
 from jobtui.history.framing import framed, lines
 from jobtui.history.io import Disk
@@ -34,7 +35,7 @@ def remembered(disk: Disk, directory: Path) -> tuple[DamageNote, ...]:
     """What was noted in this history by all who wrote it lately, the oldest first. Raises OSError."""
     found = []
     for line in _written(disk, directory)[0]:
-        with contextlib.suppress(msgspec.MsgspecError):  # it is of a format that is not known here
+        with contextlib.suppress(*DECODE_ERRORS):  # it is of a format that is not known here
             found.append(_decode(line))
     return tuple(found[-KEPT:])
 

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from jobtui.decoding import DECODE_ERRORS
 from jobtui.history.errors import StoreTooNew
 from jobtui.history.framing import lines
 from jobtui.history.manifest import refuse_newer
@@ -70,7 +71,7 @@ class Replay:
         """What a whole line says. Raises StoreTooNew."""
         try:
             entry = decode_entry(line, self.reading.schema)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except DECODE_ERRORS as error:
             raise self.too_new(f"{error}, byte {self.reading.offset + offset}") from None
         if entry.journal:
             refuse_newer(entry.schema)
@@ -211,7 +212,7 @@ class _Taking:
             return fold.made()
         except KeyError as error:
             raise self._replay.too_new(f"field {error} of job {job_id}") from None
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except DECODE_ERRORS as error:
             raise self._replay.too_new(f"{error}, in job {job_id}") from None
 
     def _miss(self, expected: int, number: int) -> None:

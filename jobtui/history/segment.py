@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from jobtui.decoding import DECODE_ERRORS
 from jobtui.history import framing, index, manifest
 from jobtui.history.columns import CODE_OF, NUMBERS, STALE, STATUSES, TEXTS, Coded, Columns, coded, hosts_of
 from jobtui.history.errors import StoreError
@@ -313,7 +314,7 @@ class Segment:
     def _whole_job(self, line: bytes) -> Job | None:
         try:
             return decode_job(line, self.entry.schema)
-        except msgspec.MsgspecError:
+        except DECODE_ERRORS:
             return None
 
     def _note_unreadable(self, error: OSError) -> None:

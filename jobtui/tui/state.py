@@ -14,6 +14,8 @@ from pathlib import Path
 
 import msgspec
 
+from jobtui.decoding import DECODE_ERRORS
+
 _MOST_TYPED = 2000
 
 
@@ -41,7 +43,7 @@ class StateStore:
         raw = self._read("dashboard.json")
         try:
             return msgspec.json.decode(raw, type=Kept) if raw else Kept()
-        except msgspec.MsgspecError:
+        except DECODE_ERRORS:
             return Kept()
 
     def write(self, kept: Kept) -> None:
@@ -54,7 +56,7 @@ class StateStore:
         for line in self._read("typed.jsonl").splitlines():
             try:
                 typed.append(msgspec.json.decode(line, type=str))
-            except msgspec.MsgspecError:
+            except DECODE_ERRORS:
                 continue
         return typed[-_MOST_TYPED:]
 

@@ -196,3 +196,8 @@ def test_a_profiles_data_lies_where_the_command_says_else_where_the_file_says(
 def test_a_home_directory_is_understood(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/of/somebody")
     assert read(file, "data_dir = '~/jobs'\n").data_dir == Path("/home/of/somebody/jobs")
+
+
+def test_nesting_too_deep_is_a_problem_of_the_file(file: Path) -> None:
+    for text in ("a = " + "[" * 50_000, 'profile = "x"\na = ' + "{ a = " * 50_000):
+        assert problems_of(file, text) == [":1: its values are nested too deeply to be read"]

@@ -72,8 +72,10 @@ def test_a_host_that_left_the_configuration_and_a_lost_adopted_directory_are_tol
         lambda data: data.replace(b"nba", b"nbb"),
         lambda data: b'{"crc":"00000000","catalogue":[]}',
         lambda data: b"\xff\xfe",
+        lambda data: b'{"crc":"\xff","catalogue":[]}',
+        lambda data: b'{"catalogue":' * 50_000,
     ],
-    ids=["empty", "cut", "zeros", "changed", "other", "no text"],
+    ids=["empty", "cut", "zeros", "changed", "other", "no text", "no UTF-8", "nested"],
 )
 def test_a_damaged_catalogue_is_rebuilt_from_the_hosts_and_kept(tmp_path, spoil):
     notices: list[str] = []

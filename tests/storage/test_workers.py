@@ -79,6 +79,35 @@ def test_a_garbage_line_is_told_and_passed_over(tmp_path):
     asyncio.run(run())
 
 
+HOSTILE = {
+    "no UTF-8": b'{"number":0,"word":{"is":"remark","text":"\xff"}}',
+    "50,000 nested objects": b'{"number":' * 50_000,
+    "a number of 5,000 digits": b'{"number":%b,"word":{"is":"done"}}' % (b"9" * 5_000),
+    "an unknown word": b'{"number":0,"word":{"is":"reboot"}}',
+    "wrong types": b'{"number":"0","order":[]}',
+    "NUL bytes": bytes(100),
+}
+
+
+@linux
+@pytest.mark.parametrize("line", HOSTILE.values(), ids=HOSTILE.keys())
+def test_any_line_on_either_pipe_is_passed_over(tmp_path, line):
+    async def run():
+        notices: list[str] = []
+        async with space_at(tmp_path) as storage:
+            storage.notice = notices.append
+            await flush(storage)
+            worker = storage.worker("h1", adopted=False)
+            pid = worker.pid
+            write(answers_of(pid), line + b"\n")
+            worker._life._process.stdin.write(line + b"\n")
+            assert (await flush(storage)).after is not None
+            assert worker.pid == pid
+            assert len(notices) == 2
+
+    asyncio.run(run())
+
+
 def test_one_that_keeps_dying_is_started_less_and_less_often(tmp_path):
     now = 1000.0
     waits: list[float] = []

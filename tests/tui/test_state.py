@@ -96,7 +96,8 @@ def test_the_files_are_the_users_alone(tmp_path: Path) -> None:
 
 def test_damaged_files_count_as_not_there(tmp_path: Path) -> None:
     (tmp_path / "dashboard.json").write_bytes(b'{"theme": 3')
-    (tmp_path / "typed.jsonl").write_bytes(b'"SHOW JOBS"\n\xff\xfe{\n"SHOW HOSTS"\n')
+    nested = b"[" * 50_000
+    (tmp_path / "typed.jsonl").write_bytes(b'"SHOW JOBS"\n\xff\xfe{\n"\xff"\n%b\n"SHOW HOSTS"\n' % nested)
     store = StateStore(tmp_path)
     assert store.read() == Kept()
     assert store.read_typed() == ["SHOW JOBS", "SHOW HOSTS"]

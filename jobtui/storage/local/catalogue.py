@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from jobtui.decoding import DECODE_ERRORS
 from jobtui.storage.base import Code, Host, Space, StorageError
 from jobtui.storage.local import places
 from jobtui.storage.local.names import directory_name
@@ -210,7 +211,7 @@ def _decode(data: bytes) -> _Content:
             reason = f"{FILE} was written by a newer jobtui (format {written}, this one knows {FORMAT})"
             raise StorageError(Code.UNSUPPORTED, "", "", reason)
         return msgspec.json.decode(raw, type=_Content)
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+    except DECODE_ERRORS as error:
         raise _Damaged(f"is damaged ({error})") from error
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from jobtui.decoding import DECODE_ERRORS
 from jobtui.formatting import printable_line
 from jobtui.storage.local import protocol as p
 
@@ -154,7 +155,7 @@ class Life:
     def _hear(self, line: bytes, decoder: msgspec.json.Decoder[p.Answer]) -> None:
         try:
             answer = decoder.decode(line)
-        except (msgspec.DecodeError, msgspec.ValidationError):
+        except DECODE_ERRORS:
             self._garbled(line)
             return
         if isinstance(answer.word, p.Remark):

@@ -20,7 +20,9 @@ from jobtui.storage.base import Code, StorageError
 from jobtui.storage.nebula.reasons import reason_of
 from jobtui.storage.nebula.settings import Address
 
-BODY_LIMIT = 1 << 10  # a storaged's answer is a line; who says more is something else
+# a storaged's answer is a line; the rest of a longer one is not read. http.client reads at most 100 headers
+# before it, each of at most 64 KiB
+BODY_LIMIT = 1 << 10
 _SAYABLE = re.compile(r"[^\x00-\x20\x7f&#\ud800-\udfff]+")
 # a host that vanishes without a word is found out within about a minute, however long its work may last
 _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
@@ -82,6 +84,7 @@ class AdminCall:
     def _get(self) -> str:
         target = self._target()
         sock = self._connected()
+        response = http.client.HTTPResponse(sock, method="GET")
         try:
             with self._lock:
                 if self._withdrawn:
@@ -91,7 +94,6 @@ class AdminCall:
                 b"GET %b HTTP/1.1\r\nHost: %b\r\nConnection: close\r\n\r\n"
                 % (target, str(self._address).encode())
             )
-            response = http.client.HTTPResponse(sock, method="GET")
             response.begin()
             body = _whole_body(response)
         except http.client.IncompleteRead:
@@ -105,6 +107,7 @@ class AdminCall:
             text = f"the connection to storaged broke while it worked: {reason_of(error)}"
             raise self._error(Code.HOST_DIED, text) from None
         finally:
+            response.close()  # it has the connection open as well
             sock.close()
         if response.status != http.client.OK:
             text = f"what answers there is no storaged's admin port: HTTP {response.status} {response.reason}"

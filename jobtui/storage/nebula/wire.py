@@ -19,9 +19,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from nebula3.common.ttypes import DateTime, ErrorCode, Value
+from nebula3.fbthrift.protocol.TCompactProtocol import readVarint
 from nebula3.fbthrift.protocol.THeaderProtocol import THeaderProtocol
 from nebula3.fbthrift.transport.THeaderTransport import THeaderTransport
-from nebula3.fbthrift.transport.TTransport import TTransportBase
+from nebula3.fbthrift.transport.TTransport import TTransportBase, TTransportException
 from nebula3.graph import GraphService
 from nebula3.graph.ttypes import VerifyClientVersionReq
 
@@ -32,6 +33,10 @@ from jobtui.storage.nebula.settings import Address, ClusterSettings, Secret
 from jobtui.storage.nebula.table import Cell, Refusal, Reply, Table
 
 CHUNK = 1 << 16
+# bytes of one answer. A list of 100,000 jobs has about 10 MiB, and some 20 times as much once it is decoded.
+# Before the login an answer is a line, and what answers there may be anything
+MOST_BEFORE_LOGIN = 1 << 20
+MOST_AFTER_LOGIN = 64 << 20
 WORDS_LIMIT = 1 << 12  # characters of a refusal that are kept: they become a job's reason
 # what graphd answers to a login, under its code for a bad password, while it is only waiting for metad
 NOT_READY = "Meta Service not ready"
@@ -45,7 +50,9 @@ class Line:
         self._transport = transport
         self._timeout = settings.answer_timeout
         self._short_timeout = settings.connect_timeout
-        self._graphd = GraphService.Client(THeaderProtocol(THeaderTransport(transport)))
+        self._framed = _Framed(transport)
+        self._graphd = GraphService.Client(THeaderProtocol(self._framed))
+        self._allow(MOST_BEFORE_LOGIN)
 
     @classmethod
     def open(cls, address: Address, settings: ClusterSettings) -> Line:
@@ -68,6 +75,7 @@ class Line:
         except StorageError as error:
             raise self._error(error.code, password.hidden_in(error.detail)) from None
         if answer.error_code == ErrorCode.SUCCEEDED:
+            self._allow(MOST_AFTER_LOGIN)
             return int(answer.session_id)
         words = password.hidden_in(_text(answer.error_msg))
         if answer.error_code == ErrorCode.E_BAD_USERNAME_PASSWORD and NOT_READY not in words:
@@ -119,12 +127,21 @@ class Line:
                 Code.UNSUPPORTED, f"graphd does not accept this client: {_text(answer.error_msg)}"
             )
 
+    def _allow(self, size: int) -> None:
+        """Read answers of at most so many bytes from here on."""
+        self._framed.set_max_frame_size(size)
+        self._transport.most = size + CHUNK  # with what stands before and after a frame
+
     def _call(self, timeout: float, act: Any, *arguments: object) -> Any:
-        self._transport.deadline = time.monotonic() + timeout
+        self._transport.begin(time.monotonic() + timeout)
         try:
             return act(*arguments)
         except StorageError:
             raise
+        except TTransportException as error:
+            if error.type != TTransportException.INVALID_FRAME_SIZE:
+                raise self._error(Code.UNREACHABLE, f"graphd's answer makes no sense: {error}") from None
+            raise self._transport.too_long() from None
         except Exception as error:
             # whatever the client's decoding raises at a byte that should not be there
             raise self._error(Code.UNREACHABLE, f"graphd's answer makes no sense: {error!r}") from None
@@ -133,27 +150,63 @@ class Line:
         return StorageError(code, str(self.address), "", detail)
 
 
+class _Framed(THeaderTransport):  # type: ignore[misc]
+    """The client's framing, without compressed answers, which could be of any length: jobtui asks for none."""
+
+    def read_header_format(self, sz: int, header_size: int, data: Any) -> None:
+        begin = data.tell()
+        readVarint(data)  # the protocol
+        if readVarint(data):
+            raise TTransportException(TTransportException.INVALID_TRANSFORM, "it is compressed, unasked")
+        data.seek(begin)
+        super().read_header_format(sz, header_size, data)
+
+
 class _Transport(TTransportBase):  # type: ignore[misc]
     """A socket as thrift wants it, with a deadline for the whole answer instead of one for each piece."""
 
     def __init__(self, address: Address, sock: socket.socket) -> None:
-        self.deadline = 0.0
+        self.most = MOST_BEFORE_LOGIN
+        self._deadline = 0.0
+        self._read = 0
         self._address = address
         self._sock = sock
         self._buffer = bytearray()
+
+    def begin(self, deadline: float) -> None:
+        """Begin a call that must be answered by then."""
+        self._deadline = deadline
+        self._read = 0
 
     def isOpen(self) -> bool:  # noqa: N802
         return self._sock.fileno() >= 0
 
     def read(self, size: int) -> bytes:
         if not self._buffer:
-            self._wait_in_time()
-            try:
-                self._buffer += self._sock.recv(max(size, CHUNK))
-            except OSError as error:
-                raise self._failed(error) from None
-            if not self._buffer:
-                raise self._broken("graphd closed the connection")
+            self._receive()
+        return self._taken(size)
+
+    def readAll(self, size: int) -> bytes:  # noqa: N802
+        if size > self.most:
+            raise self.too_long()
+        while len(self._buffer) < size:
+            self._receive()
+        return self._taken(size)
+
+    def _receive(self) -> None:
+        self._wait_in_time()
+        try:
+            piece = self._sock.recv(CHUNK)
+        except OSError as error:
+            raise self._failed(error) from None
+        if not piece:
+            raise self._broken("graphd closed the connection")
+        self._buffer += piece
+        self._read += len(piece)
+        if self._read > self.most:
+            raise self.too_long()
+
+    def _taken(self, size: int) -> bytes:
         taken = bytes(self._buffer[:size])
         del self._buffer[:size]
         return taken
@@ -174,7 +227,7 @@ class _Transport(TTransportBase):  # type: ignore[misc]
             socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
     def _wait_in_time(self) -> None:
-        left = self.deadline - time.monotonic()
+        left = self._deadline - time.monotonic()
         if left <= 0:
             raise self._late()
         try:
@@ -189,6 +242,11 @@ class _Transport(TTransportBase):  # type: ignore[misc]
 
     def _late(self) -> StorageError:
         return StorageError(Code.TIMEOUT, str(self._address), "", "graphd did not answer in time")
+
+    def too_long(self) -> StorageError:
+        """Return the error for an answer beyond the limit."""
+        limit = (self.most - 1) >> 20 or 1
+        return self._broken(f"graphd's answer is longer than {limit} MiB, the most that jobtui reads")
 
     def _broken(self, detail: str) -> StorageError:
         return StorageError(Code.UNREACHABLE, str(self._address), "", detail)

@@ -55,7 +55,7 @@ def _serve(kind: str, directory: Path, more: Sequence[str], answers: int) -> Non
         return AdoptedKeeper(directory, Path(more[0]), surveyor, shared)
 
     shared = Shared(int(more[0]) if kind == "own" and more else None)
-    Server(own if kind == "own" else adopted, answers).run(sys.stdin.buffer)
+    Server(own if kind == "own" else adopted, answers, shared.forget_blocks).run(sys.stdin.buffer)
 
 
 def _pass_over_signals_to_the_starter() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from jobtui.decoding import DECODE_ERRORS
 from jobtui.formatting import format_bytes
 from jobtui.storage.base import Code
 from jobtui.storage.local.reasons import Trouble, gone
@@ -158,7 +159,7 @@ class Watch:
     def _read(self) -> Note | None:
         try:
             self._last = msgspec.json.decode(self._file.read_bytes(), type=Note)
-        except (FileNotFoundError, msgspec.DecodeError, msgspec.ValidationError):
+        except (FileNotFoundError, *DECODE_ERRORS):
             self._last = None  # a note that can't be read says nothing
         return self._last
 

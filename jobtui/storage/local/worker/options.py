@@ -38,6 +38,15 @@ class Shared:
         # an open that finds a long WAL writes it out with everything in the process waiting: never at that rate
         self.unlimited = self.own if compact_rate is None else self._own_options(None)
 
+    def forget_blocks(self) -> None:
+        """Empty the cache, but for what is in use.
+
+        The blocks of files that a compaction has replaced stay in it until others need their room. That is 280
+        bytes for each compaction of a tiny database, and 64 MiB in the end, and none of it is read again.
+        """
+        self.cache.set_capacity(0)
+        self.cache.set_capacity(CACHE)
+
     def _own_options(self, compact_rate: int | None) -> Options:
         options = Options(raw_mode=True)
         options.create_if_missing(False)

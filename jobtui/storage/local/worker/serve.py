@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from jobtui.decoding import DECODE_ERRORS
 from jobtui.formatting import printable_line
 from jobtui.model import Stats
 from jobtui.storage.base import Code, Report
@@ -33,10 +34,11 @@ Keep = Callable[[str, bool], Keeper]
 
 
 class Server:
-    """Carries out the orders of one pipe until it ends."""
+    """Carries out the orders of one pipe until it ends; `forget_blocks` frees what a finished work leaves."""
 
-    def __init__(self, keep: Keep, answers: int) -> None:
+    def __init__(self, keep: Keep, answers: int, forget_blocks: Callable[[], None]) -> None:
         self._keep = keep
+        self._forget_blocks = forget_blocks
         self._answers = answers
         self._sending = threading.Lock()
         self._lock = threading.Lock()
@@ -51,7 +53,7 @@ class Server:
         for line in orders:
             try:
                 ask = decoder.decode(line)
-            except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            except DECODE_ERRORS as error:
                 self._say(0, p.Remark(f"an order could not be read: {printable_line(str(error))}"))
                 continue
             match ask.order:
@@ -75,8 +77,10 @@ class Server:
             word = p.Failed(trouble.code, trouble.reason)
         except Exception as error:  # whatever it is, the one who waits is told
             word = p.Failed(Code.IO, printable_line(f"{type(error).__name__}: {error}"))
+        if ask.number in self._halts:
+            self._forget_blocks()
         self._say(ask.number, word)
-        self._halts.pop(ask.number, None)
+        self._halts.pop(ask.number, None)  # after its last word, which a Quit waits for
 
     def _answer(self, number: int, order: p.Order) -> p.Word:
         match order:
