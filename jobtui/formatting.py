@@ -66,7 +66,18 @@ def format_rate(bytes_per_second: float | None, unknown: str = "") -> str:
 
 def format_local_time(moment: datetime | None) -> str:
     """Return a moment in local time, `12/17/19 17:21:30`, or "" for None."""
-    return "" if moment is None else moment.astimezone().strftime("%m/%d/%y %H:%M:%S")
+    return "" if moment is None else to_local(moment).strftime("%m/%d/%y %H:%M:%S")
+
+
+def to_local(moment: datetime) -> datetime:
+    """Return a moment in local time, as it is if that has no date: before the year 1 or after 9999.
+
+    A wrong clock records such moments, and a history with one must still be shown.
+    """
+    try:
+        return moment.astimezone()
+    except (OverflowError, ValueError):
+        return moment
 
 
 def printable(text: str) -> str:

@@ -35,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # ctrl+c amid an import would be a traceback: the C module is there without one, and has no stub
     import _signal  # type: ignore[import-not-found]
 
+    os.umask(0o077)  # what jobtui and its workers make is its user's alone, whichever command comes first
     raises = _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler
     if argv is None and _open_the_dashboard(sys.argv[1:]):
         if raises and os.isatty(0) and os.isatty(1):

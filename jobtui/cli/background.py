@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from jobtui.cli.asked import Serve
@@ -15,6 +14,9 @@ from jobtui.cli.serve import SERVES, open_log
 from jobtui.cli.streams import complain
 from jobtui.engine.failures import StorageError
 from jobtui.engine.profile import Profile
+from jobtui.formatting import to_local
+from jobtui.interpreter import environment, interpreter
+from jobtui.os_errors import explain
 
 START_SECONDS = 30.0
 BETWEEN_LOOKS_SECONDS = 0.05
@@ -27,11 +29,12 @@ def serve_in_background(profile: Profile, asked: Serve, log: Path) -> int:
     begin_in(file, log)
     told_before = os.fstat(file).st_size
     server = subprocess.Popen(
-        [sys.executable, "-m", "jobtui", *_place(profile, asked), "serve"],
+        [*interpreter(), "-m", "jobtui", *_place(profile, asked), "serve"],
         stdin=subprocess.DEVNULL,
         stdout=file,
         stderr=file,
         start_new_session=True,
+        env=environment(),
     )
     os.close(file)
     end = time.monotonic() + START_SECONDS
@@ -54,11 +57,12 @@ def serve_in_background(profile: Profile, asked: Serve, log: Path) -> int:
 def begin_in(file: int, log: Path) -> None:
     """Write the log's next first line: where there is no room for that, no server could tell what happens."""
     try:
-        os.write(file, f"{datetime.now().astimezone().isoformat(timespec='seconds')} starting\n".encode())
+        os.write(file, f"{to_local(datetime.now(UTC)).isoformat(timespec='seconds')} starting\n".encode())
     except OSError as error:
         os.close(file)
         raise CommandError(
-            f"{log} can't be written: {error.strerror}; nothing was started. jobtui doctor tells what to do"
+            f"{log} can't be written: {explain(error, log)}; nothing was started. "
+            "jobtui doctor tells what to do"
         ) from None
 
 

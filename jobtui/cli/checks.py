@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import locale
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +13,10 @@ from jobtui.cli.doctor import Finding, Level
 from jobtui.cli.streams import is_terminal
 from jobtui.engine.failures import StorageError, StoreError
 from jobtui.engine.profile import Profile
+from jobtui.files import foreign_owner, others_can_write, user_name
 from jobtui.formatting import format_bytes
 from jobtui.model import LinkState
+from jobtui.os_errors import explain
 
 SMALLEST = (60, 15)
 LITTLE_SPACE = 1 << 30
@@ -75,6 +78,59 @@ def data_directory(profile: Profile) -> Finding:
     return Finding(Level.OK, "data", room)
 
 
+def access(profile: Profile) -> Iterator[Finding]:
+    """The users who own the profile's files, and those who can write its directories."""
+    if not _is_there(profile.root):
+        return
+    place, me = shlex.quote(str(profile.root)), os.geteuid()
+    paths = [profile.root, *_inside(profile.root)]
+    owner, above = _owner(profile.root), _owner(profile.root.parent)
+    heir = above if owner == 0 else owner  # a first run as root made the profile in a user's directory
+    if heir is not None and heir != me and foreign_owner(profile.root):
+        said = (
+            f"{profile.root} belongs to {user_name(heir)}, who could not use what {user_name(me)} makes there"
+        )
+        yield Finding(Level.BAD, "owner", said, f"run jobtui as {user_name(heir)}, or name another --data-dir")
+    strange = [path for path in paths if _owner(path) not in (heir, None)]
+    if heir is not None and strange:
+        whose = user_name(strange[0].lstat().st_uid)
+        some = (
+            f"{strange[0]} belongs" if len(strange) == 1 else f"{strange[0]} and {len(strange) - 1} more belong"
+        )
+        said = f"{some} to {whose}, and the profile to {user_name(heir)}"
+        yield Finding(Level.BAD, "owner", said, f"sudo chown -R {_account(heir)} {place}")
+    if writable := [path for path in (profile.root.parent, *paths) if _is_open(path)]:
+        said = f"other users can write {writable[0]}, and so change its jobs or replace its files"
+        advice = f"chmod go-w {shlex.quote(str(profile.root.parent))}; chmod -R go-w {place}"
+        yield Finding(Level.BAD, "access", said, advice)
+
+
+def _inside(root: Path) -> Iterator[Path]:
+    for directory, directories, files in os.walk(root):
+        yield from (Path(directory, name) for name in (*directories, *files))
+
+
+def _owner(path: Path) -> int | None:
+    """The uid of the user who owns the path, None if it is gone by now or cannot be seen."""
+    try:
+        return path.lstat().st_uid
+    except OSError:
+        return None
+
+
+def _account(uid: int) -> str:
+    """A user and their group, as chown takes it."""
+    name = user_name(uid)
+    return str(uid) if " " in name else f"{name}:"
+
+
+def _is_open(path: Path) -> bool:
+    try:
+        return not path.is_symlink() and others_can_write(path)
+    except OSError:
+        return False
+
+
 def host_directories(profile: Profile) -> Iterator[Finding]:
     """The directories that the config gives to embedded hosts."""
     for host, directory in profile.hosts.items():
@@ -129,13 +185,15 @@ def history(profile: Profile) -> Finding:
     return Finding(Level.OK, "history", said)
 
 
-def storage() -> Finding:
+def storage(*fallbacks: Path) -> Finding:
     """Whether RocksDB does its work here."""
     from jobtui.engine.checkup import TrialFailed, try_storage
 
     advice = "pip install --force-reinstall rocksdict; its wheel must fit this Python and this system"
     try:
-        try_storage()
+        try_storage(*fallbacks)
+    except FileNotFoundError as error:
+        return Finding(Level.WARN, "rocksdb", f"not tried: {error.strerror}", "TMPDIR names such a directory")
     except (StorageError, StoreError, TrialFailed, OSError) as error:
         return Finding(Level.BAD, "rocksdb", str(error), advice)
     return Finding(Level.OK, "rocksdb", "a worker started, wrote, flushed and compacted")
@@ -187,4 +245,4 @@ def _unwritable(place: Path) -> str:
         with tempfile.TemporaryFile(dir=place):
             return ""
     except OSError as error:
-        return f"can't be written: {error.strerror}"
+        return f"can't be written: {explain(error, place)}"

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobtui.cli.asked import ConfigCommand
-from jobtui.cli.exits import Exit, UsageError
+from jobtui.cli.exits import Exit, NoHome, UsageError
 from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.cli.streams import Output
-from jobtui.config import SETTINGS, Config, Setting
+from jobtui.config import SETTINGS, Config, HomeError, Setting
 
 if TYPE_CHECKING:
     from jobtui.config.reading import Problem
@@ -27,7 +27,10 @@ def config_command(asked: ConfigCommand) -> int:
     if asked.what == "path":
         from jobtui.config.paths import default_config
 
-        output.write(f"{asked.config or default_config()}\n")
+        try:
+            output.write(f"{asked.config or default_config()}\n")
+        except HomeError as error:
+            raise NoHome(str(error)) from None
     else:
         config = settings_of(asked)
         profile = profile_of(asked, config)

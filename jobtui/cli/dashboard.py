@@ -22,6 +22,7 @@ from jobtui.cli.streams import complain, is_terminal
 from jobtui.cli.unopened import told_on_a_screen
 from jobtui.engine.desk import Desk
 from jobtui.engine.profile import Profile
+from jobtui.files import temporary_parent
 from jobtui.tui.settings import TuiSettings
 
 if TYPE_CHECKING:
@@ -156,7 +157,10 @@ def _desk(profile: Profile, demo: bool) -> Desk:
 
 @contextmanager
 def _throw_away() -> Iterator[Path]:
-    directory = tempfile.mkdtemp(prefix="jobtui-demo-")
+    try:
+        directory = tempfile.mkdtemp(prefix="jobtui-demo-", dir=temporary_parent())
+    except OSError as error:
+        raise CommandError(f"the demo needs a directory for its data: {error.strerror}") from None
     try:
         yield Path(directory)
     finally:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from jobtui.cli.asked import Examine
-from jobtui.cli.exits import Exit, UsageError
+from jobtui.cli.exits import Exit, NoHome, UsageError
 from jobtui.cli.streams import Output
 from jobtui.formatting import printable_lines
 
@@ -57,6 +57,10 @@ def _findings(asked: Examine) -> Iterator[Finding]:
     try:
         config = settings_of(asked)
         profile = profile_of(asked, config)
+    except NoHome as error:
+        yield Finding(Level.BAD, "data", str(error))
+        yield checks.storage()
+        return
     except UsageError as error:
         *others, last = str(error).splitlines()
         for one in others:
@@ -69,10 +73,11 @@ def _findings(asked: Examine) -> Iterator[Finding]:
     for problem in dashboard_problems(config):
         yield Finding(Level.WARN, "config", str(problem), "the dashboard passes over it until it is mended")
     yield checks.data_directory(profile)
+    yield from checks.access(profile)
     yield from checks.host_directories(profile)
     yield checks.owner(profile)
     yield checks.history(profile)
     if profile.cluster is None:
-        yield checks.storage()
+        yield checks.storage(profile.root, profile.root.parent)
     else:
         yield checks.cluster(profile)

@@ -40,3 +40,7 @@ class UsageError(CommandError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, Exit.USAGE)
+
+
+class NoHome(UsageError):
+    """The user has no home directory, and none was named for the data."""

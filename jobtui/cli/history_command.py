@@ -15,6 +15,7 @@ from jobtui.engine import looking_after
 from jobtui.engine.failures import StoreError, StoreLocked
 from jobtui.engine.profile import Profile
 from jobtui.formatting import printable_lines
+from jobtui.os_errors import explain
 
 
 def history_command(asked: HistoryCommand) -> int:
@@ -97,13 +98,13 @@ def _export_into(file: Path, profile: Profile, form: str, *, raw: bool) -> tuple
     except FileExistsError:
         raise CommandError(f"{file} is there already, and is left as it is") from None
     except OSError as error:
-        raise CommandError(f"{file} can't be written: {error.strerror}") from None
+        raise CommandError(f"{file} can't be written: {explain(error, file)}") from None
     try:
         with open(descriptor, "w", encoding="utf-8", newline="") as out:
             return looking_after.export(profile, out, form, raw=raw)
     except OSError as error:
         file.unlink()
-        raise CommandError(f"{file} can't be written: {error.strerror}") from None
+        raise CommandError(f"{file} can't be written: {explain(error, file)}") from None
     except BaseException:
         file.unlink()
         raise

@@ -29,6 +29,7 @@ from jobtui.engine.profile import Profile, Run
 from jobtui.engine.reader import Reader
 from jobtui.engine.remote import Remote
 from jobtui.engine.wire import NoAnswer
+from jobtui.os_errors import explain
 
 BATCH_PAIRS = 5_000
 BATCH_BYTES = 1 << 20
@@ -128,7 +129,7 @@ class _Source(msgspec.Struct, frozen=True):
             copy.flush()
         except OSError as error:
             raise CommandError(
-                f"{self.label} can't be kept until all of it is checked: {error.strerror}; nothing was "
+                f"{self.label} can't be kept until all of it is checked: {explain(error)}; nothing was "
                 "loaded. A file, in place of a pipe, needs no such room"
             ) from None
 
@@ -169,7 +170,7 @@ def _opened(name: str, profile: Profile, files: ExitStack) -> tuple[IO[bytes], I
     try:
         return file, files.enter_context(_nameless_file(profile.root))
     except OSError as error:
-        raise CommandError(f"{profile.root} can't be written: {error.strerror}") from None
+        raise CommandError(f"{profile.root} can't be written: {explain(error, profile.root)}") from None
 
 
 def _file(name: str) -> IO[bytes]:

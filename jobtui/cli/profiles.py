@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from jobtui.cli.asked import ConfigCommand, Place, Serve
-from jobtui.cli.exits import CommandError, UsageError
+from jobtui.cli.exits import CommandError, NoHome, UsageError
 from jobtui.cli.streams import is_terminal
-from jobtui.config import Config, ConfigError, ProfileSettings, chosen_profile, read_config
+from jobtui.config import Config, ConfigError, HomeError, ProfileSettings, chosen_profile, read_config
 from jobtui.engine.profile import Profile
 from jobtui.formatting import printable_lines
 
@@ -39,7 +40,7 @@ def profile_of(place: Place, config: Config) -> Profile:
             name = chosen_profile(config, place.profile)
         except ConfigError as error:
             raise UsageError(str(error)) from None
-        profile = config.open_profile(name, place.data_dir)
+        profile = _in_a_home(lambda: config.open_profile(name, place.data_dir))
         _must_be_text(profile)
     connects_elsewhere = isinstance(place, Serve) and place.background
     if profile.cluster is None or connects_elsewhere or isinstance(place, ConfigCommand):
@@ -78,7 +79,15 @@ def _cluster_on(place: Place, addresses: str, config: Config) -> Profile:
         )
     except UnsuitableError as error:
         raise UsageError(f"--nebula, -u and --tls must be {error}") from None
-    return config.open_cluster(settings, place.data_dir)
+    return _in_a_home(lambda: config.open_cluster(settings, place.data_dir))
+
+
+def _in_a_home(find: Callable[[], Profile]) -> Profile:
+    """Return the profile that needs the user's home, unless its data lies elsewhere. Raises NoHome."""
+    try:
+        return find()
+    except HomeError as error:
+        raise NoHome(str(error)) from None
 
 
 def _with_password(cluster: ClusterSettings) -> ClusterSettings:

@@ -11,7 +11,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from jobtui.cli.asked import Serve
@@ -26,7 +26,10 @@ from jobtui.engine.engine import Engine
 from jobtui.engine.failures import StorageError, StoreError, StoreLocked
 from jobtui.engine.profile import Profile
 from jobtui.engine.shared import SharedDesk
+from jobtui.files import foreign_owner, open_to_append
+from jobtui.formatting import to_local
 from jobtui.model import Change, Job, Link, LinkChanged, LinkState, Notice, Status
+from jobtui.os_errors import explain
 
 LOG = "serve.log"
 SERVES = "jobtui serves"
@@ -92,13 +95,15 @@ def log_of(profile: Profile) -> Path:
 def open_log(path: Path) -> int:
     """Open the log to go on where it ends; one that has grown long is put aside first. Raises CommandError."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and path.stat().st_size > LONGEST_LOG:
+        if reason := foreign_owner(path.parent):
+            raise CommandError(f"{path} can't be written: {reason}")
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if os.path.lexists(path) and path.lstat().st_size > LONGEST_LOG:
             path.replace(path.with_suffix(".log.1"))
-        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        return open_to_append(path)
     except OSError as error:
         raise CommandError(
-            f"{path} can't be written: {error.strerror}; jobtui doctor tells what to do"
+            f"{path} can't be written: {explain(error, path)}; jobtui doctor tells what to do"
         ) from None
 
 
@@ -141,7 +146,7 @@ class _Serving(Waiting):
 
     def say(self, text: str) -> None:
         """One line on stderr."""
-        now = f"{datetime.now().astimezone().isoformat(timespec='seconds')} " if self._dated else ""
+        now = f"{to_local(datetime.now(UTC)).isoformat(timespec='seconds')} " if self._dated else ""
         complain(now + " ".join(text.splitlines()))
 
     def until_ended_by_signal_or(self, *, until_idle: bool) -> None:

@@ -49,7 +49,14 @@ def start(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("JOBTUI_DEBUG"):
             raise
-        streams.complain(f"jobtui: this is a defect of jobtui: {_in_short(error)}")
+        from jobtui.os_errors import explain_shortage
+
+        shortage = explain_shortage(error)
+        if shortage:  # what could only half be made, asyncio's loop for one, fails again as it is discarded
+            sys.unraisablehook = lambda _: None
+        streams.complain(
+            f"jobtui: {shortage}" if shortage else f"jobtui: this is a defect of jobtui: {_in_short(error)}"
+        )
         return Exit.FAILED
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jobtui.config.paths import HomeError
 from jobtui.config.reading import ConfigError, Problem, chosen_profile, read_config
 from jobtui.config.settings import DEFAULT_PROFILE, Config, ProfileSettings
 
@@ -27,6 +28,7 @@ __all__ = [
     "SETTINGS",
     "Config",
     "ConfigError",
+    "HomeError",
     "Problem",
     "ProfileSettings",
     "Setting",

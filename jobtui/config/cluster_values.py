@@ -88,7 +88,12 @@ def tls(value: object, base: Path) -> bool | dict[str, Path | str]:
         raise UnsuitableError(f"a table of ca, certificate, key and server_name: there is no {unknown[0]}")
     if "key" in value and "certificate" not in value:
         raise UnsuitableError("a table with a certificate for its key")
-    return {name: base / Path(one).expanduser() if name in TLS_FILES else one for name, one in value.items()}
+    try:
+        return {
+            name: base / Path(one).expanduser() if name in TLS_FILES else one for name, one in value.items()
+        }
+    except RuntimeError:
+        raise UnsuitableError("files that can be found: there is no home directory for their ~") from None
 
 
 def addresses_with_ports(words: str) -> tuple[str, ...]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import stat
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,9 @@ import msgspec
 from jobtui.config import paths
 from jobtui.config.settings import Config
 from jobtui.suggest import did_you_mean
+
+LARGEST = 1 << 20
+"""Bytes of a config. Every setting with its comment takes 10 KB; a wrong file may be as large as the disk."""
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -39,9 +45,12 @@ def read_config(path: Path | None = None) -> Config:
 
     Raises ConfigError.
     """
-    file = path if path is not None else paths.default_config()
     try:
-        raw = file.read_bytes()
+        file = path if path is not None else paths.default_config()
+    except paths.HomeError:
+        return Config(paths.UNKNOWN_CONFIG)  # what needs a home says so: --data-dir does without
+    try:
+        raw = _read(file)
     except (FileNotFoundError, NotADirectoryError):
         if path is None:
             return Config(file)
@@ -76,6 +85,29 @@ def near_miss(word: str, known: Collection[str]) -> str:
     """'; did you mean 'local'?' for the known word nearest to `word`, "" where none is near."""
     near = did_you_mean(word, known)
     return f"; did you mean '{near}'?" if near else ""
+
+
+def _read(path: Path) -> bytes:
+    """Return the file's bytes. Raises OSError, also for what is not a file or too long to be a config.
+
+    A pipe is refused: a config is read more than once, by `serve --background` in a second process. /dev/null
+    is a config without settings.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with open(descriptor, "rb", buffering=0) as file:
+        found = os.fstat(descriptor)
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(errno.EISDIR, "it is a directory", str(path))
+        is_null = stat.S_ISCHR(found.st_mode) and found.st_rdev == os.stat(os.devnull).st_rdev  # noqa: PTH116
+        if not (stat.S_ISREG(found.st_mode) or is_null):
+            kind = "a pipe" if stat.S_ISFIFO(found.st_mode) else "a device"
+            raise OSError(errno.EINVAL, f"it is {kind}, where a file belongs", str(path))
+        raw = b""
+        while len(raw) <= LARGEST and (more := file.read(LARGEST + 1 - len(raw))):
+            raw += more
+    if len(raw) > LARGEST:
+        raise OSError(errno.EFBIG, f"it is larger than {LARGEST >> 20} MiB, which no config is", str(path))
+    return raw
 
 
 def _decoded(path: Path, raw: bytes) -> str:

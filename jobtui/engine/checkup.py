@@ -19,6 +19,7 @@ from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile, Run
 from jobtui.engine.remote import Remote
 from jobtui.engine.wire import NoAnswer, Silent
+from jobtui.files import temporary_parent
 from jobtui.history import History
 from jobtui.history.io import Disk
 from jobtui.history.lock import NAME as LOCK
@@ -107,9 +108,12 @@ def kept_in(profile: Profile) -> Kept:
         history.close()
 
 
-def try_storage() -> None:
-    """Write, flush and compact in an embedded database. Raises StorageError and StoreError."""
-    with _elsewhere(Profile("doctor", Path(), {_HOST: None})) as engine:
+def try_storage(*fallbacks: Path) -> None:
+    """Write, flush and compact in an embedded database, in one of the `fallbacks` if there is no other place.
+
+    Raises StorageError, StoreError and OSError.
+    """
+    with _elsewhere(Profile("doctor", Path(), {_HOST: None}), *fallbacks) as engine:
         session = Session(_SPACE, Path("/"))
         _carried_out(engine, f"CREATE SPACE {_SPACE}", session)
         engine.load(_SPACE, _PAIRS).result(_SECONDS)
@@ -122,9 +126,9 @@ def try_storage() -> None:
 def try_cluster(profile: Profile, seconds: float) -> tuple[Link | None, tuple[Host, ...]]:
     """The connection to the profile's cluster after at most so many seconds, and the hosts that it tells of.
 
-    Raises StorageError and StoreError.
+    Raises StorageError, StoreError and OSError.
     """
-    with _elsewhere(profile) as engine:
+    with _elsewhere(profile, profile.root) as engine:
         engine.reached(seconds, whole=False).result(seconds + _SECONDS)
         return engine.link, engine.overview().result(seconds + _SECONDS).hosts
 
@@ -141,9 +145,10 @@ def _carried_out(engine: Engine, text: str, session: Session) -> Answer:
 
 
 @contextmanager
-def _elsewhere(profile: Profile) -> Iterator[Engine]:
+def _elsewhere(profile: Profile, *fallbacks: Path) -> Iterator[Engine]:
     """An engine as the profile has it, in a directory of its own that goes with it."""
-    with tempfile.TemporaryDirectory(prefix="jobtui-doctor-") as root:
+    parent = temporary_parent(*fallbacks)
+    with tempfile.TemporaryDirectory(prefix="jobtui-doctor-", dir=parent) as root:
         engine = Engine.open(replace(profile, root=Path(root)), run=Run.SUBMITTED)
         try:
             yield engine

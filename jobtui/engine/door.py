@@ -24,6 +24,7 @@ from jobtui.engine.desk import Message, Session
 from jobtui.engine.overview import look
 from jobtui.engine.profile import Run
 from jobtui.model import LinkChanged
+from jobtui.os_errors import explain
 from jobtui.storage.base import StorageError
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Door:
             try:
                 listener = listen(path)
             except OSError as error:
-                reasons.append(f"{path.parent}: {error.strerror or error}")
+                reasons.append(f"{path.parent}: {explain(error)}")
                 continue
             try:
                 self._acceptor = Acceptor(listener, self._meet, _turned_away, self._engine.tell)

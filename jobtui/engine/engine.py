@@ -12,6 +12,7 @@ The screen and the scripts see it as a `Desk` and hold immutable snapshots only.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
@@ -35,6 +36,7 @@ from jobtui.engine.progress import TaskProgress
 from jobtui.engine.taking_up import take_up
 from jobtui.history import History, StoreError
 from jobtui.model import Job, Link, LinkChanged, Notice, Stats
+from jobtui.os_errors import explain
 from jobtui.storage.base import Capabilities, JobMirror, Pair, Space, StorageError, TaskRunner
 
 if TYPE_CHECKING:
@@ -299,7 +301,8 @@ class Engine:
                     task.cancel()
                 self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+            with contextlib.suppress(RuntimeError):  # where no thread can be started, none is left to wait for
+                self._loop.run_until_complete(self._loop.shutdown_default_executor())
             self._loop.close()
 
     def _report_failure(self, _loop: object, context: dict[str, Any]) -> None:
@@ -325,7 +328,7 @@ class Engine:
         try:
             await self._door.open()
         except OSError as error:
-            why = f"Other jobtui processes can't hand work in here: {error.strerror or error}"
+            why = f"Other jobtui processes can't hand work in here: {explain(error)}"
             self.publish([Notice(why)])
 
     async def _look(self) -> Overview:

@@ -30,6 +30,7 @@ from jobtui.language.statements import (
     Use,
 )
 from jobtui.model import Archived, Job
+from jobtui.os_errors import explain_shortage
 from jobtui.storage.base import Placement, Space, StorageError
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ class Interpreter:
                 except (Refused, StoreError, StorageError, OSError) as error:
                     return Answer(tuple(done), answers.failure(text, one, str(error)))
                 except Exception as error:  # told to whoever typed it: no statement may take the screen along
-                    why = f"This is a defect of jobtui: {type(error).__name__}: {error}"
+                    defect = f"This is a defect of jobtui: {type(error).__name__}: {error}"
+                    why = explain_shortage(error) or defect
                     return Answer(tuple(done), answers.failure(text, one, why))
             return Answer(tuple(done))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, overload
 
-from jobtui.formatting import format_bytes, format_local_time
+from jobtui.formatting import format_bytes, format_local_time, to_local
 from jobtui.language.result import Result, Row
 from jobtui.model import Job, Task
 
@@ -176,4 +176,4 @@ def _task_row(job: Job, task: Task) -> Row:
 
 
 def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.astimezone().isoformat()
+    return None if moment is None else to_local(moment).isoformat()

@@ -18,6 +18,7 @@ from jobtui.history.state import State
 from jobtui.history.steps import Turns
 from jobtui.history.view import View
 from jobtui.model import Job, Status
+from jobtui.os_errors import explain
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -61,7 +62,7 @@ class History:
             return cls(real, disk, Writer(Store.open(disk, real, limits or Limits())), None)
         except OSError as error:
             where = f"{error.filename}: " if error.filename and Path(error.filename) != real else ""
-            why = _blocked(path) or f"{where}{error.strerror or error}{_remedy(disk, real)}"
+            why = _blocked(path) or f"{where}{explain(error, real)}{_remedy(disk, real)}"
             raise StoreError(f"The history in {path} can't be opened: {why}") from error
 
     # ---- writing

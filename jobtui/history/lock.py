@@ -17,9 +17,11 @@ from typing import Final
 import msgspec
 
 from jobtui.decoding import DECODE_ERRORS
-from jobtui.history.errors import StoreLocked
+from jobtui.files import foreign_owner
+from jobtui.history.errors import StoreError, StoreLocked
 from jobtui.history.framing import framed, is_whole
 from jobtui.history.io import Disk
+from jobtui.os_errors import NO_LOCKS
 
 NAME: Final = "LOCK"
 _GUARD: Final = ".lock"
@@ -182,7 +184,7 @@ class Watch:
 
 def _lock(disk: Disk, file: int, holder: Callable[[], int | None]) -> None:
     for left in reversed(range(_TRIES)):
-        if disk.try_lock(file):
+        if _try_lock(disk, file):
             return
         if left:
             time.sleep(_PAUSE)
@@ -212,6 +214,37 @@ def _pid(mark: Mark | None) -> int | None:
 def _pid_in(disk: Disk, file: int) -> int | None:
     text = disk.read(file, _PID_ROOM, 0).strip()
     return int(text) if text.isdigit() else None
+
+
+def _try_lock(disk: Disk, file: int) -> bool:
+    try:
+        return disk.try_lock(file)
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        said = (
+            f"{error.strerror}: the file system has no locks, which keep a second jobtui from writing; "
+            "mount it with them (NFS: local_lock=flock, or start the server's lockd), or name another "
+            "directory with --data-dir"
+        )
+        raise OSError(error.errno, said) from None
+
+
+def must_be_own(disk: Disk, directory: Path) -> None:
+    """Refuse a history in another user's profile: what is made here would lock that user out.
+
+    Raises StoreError, StoreLocked if its owner is at work, and OSError.
+    """
+    for place in (directory, directory.parent):
+        if reason := foreign_owner(place):
+            watch = Watch(disk, directory)
+            try:
+                mark = watch.mark()
+                if watch.has_writer():
+                    raise StoreLocked(mark.pid if mark is not None else None)
+            finally:
+                watch.close()
+            raise StoreError(f"The history in {directory} can't be written: {reason}")
 
 
 def _marked(disk: Disk, file: int) -> Mark | None:

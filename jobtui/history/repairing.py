@@ -22,7 +22,7 @@ from jobtui.history.errors import DamageNote, StoreError
 from jobtui.history.framing import framed, lines
 from jobtui.history.inspecting import damage_of, in_the_way, miscounts, whole_job
 from jobtui.history.io import Disk, real_path
-from jobtui.history.lock import Watch
+from jobtui.history.lock import Watch, must_be_own
 from jobtui.history.manifest import NAME as MANIFEST
 from jobtui.history.manifest import ArchiveEntry
 from jobtui.history.quarantine import DIRECTORY as QUARANTINE
@@ -33,6 +33,7 @@ from jobtui.history.state import Replaced, nested
 from jobtui.history.steps import finished
 from jobtui.history.store import Limits, Store, make
 from jobtui.model import Job, Status
+from jobtui.os_errors import explain
 
 _NOT_MADE: Final = "it can't be made again, and the records tell all"
 
@@ -44,6 +45,7 @@ def repair(path: Path, disk: Disk | None = None) -> list[str]:
     """
     disk, path = disk or Disk(), real_path(path)
     try:
+        must_be_own(disk, path)
         moved = _cleared(disk, path)
         store = Store.open(disk, path, Limits())
         try:
@@ -55,9 +57,7 @@ def repair(path: Path, disk: Disk | None = None) -> list[str]:
             store.close()
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        raise StoreError(
-            f"The history in {path} can't be repaired: {where}{error.strerror or error}"
-        ) from error
+        raise StoreError(f"The history in {path} can't be repaired: {where}{explain(error, path)}") from error
 
 
 def _cleared(disk: Disk, path: Path) -> list[DamageNote]:

@@ -29,7 +29,7 @@ from jobtui.history.drafts import Drafting, Drafts
 from jobtui.history.errors import Health, StoreError, StoreFailed, StoreFull
 from jobtui.history.io import Disk, is_full
 from jobtui.history.journal import Journal, journal_name, numbered
-from jobtui.history.lock import Guard, Lock, Mark
+from jobtui.history.lock import Guard, Lock, Mark, must_be_own
 from jobtui.history.opening import Found, load
 from jobtui.history.quarantine import Quarantine
 from jobtui.history.records import SCHEMA, encode
@@ -38,6 +38,7 @@ from jobtui.history.steps import finished
 from jobtui.history.sweeping import sweep
 from jobtui.history.vault import Sealing, Vault
 from jobtui.model import Job
+from jobtui.os_errors import explain, explain_shortage, has_inodes
 
 _PUBLISH_EVERY: Final = 0.02
 """Seconds between two marks while commits come quickly: readers need no more, and each costs a write."""
@@ -80,7 +81,11 @@ class Store:
 
     @classmethod
     def open(cls, disk: Disk, directory: Path, limits: Limits) -> Store:
-        """Open the history for writing; make it where there is none. Raises StoreError and OSError."""
+        """Open the history for writing; make it where there is none. Raises StoreError and OSError.
+
+        One in another user's profile is refused, or the files made here would lock that user out.
+        """
+        must_be_own(disk, directory)
         make(disk, directory.parent)
         # before anything is made: an owner may still live whose history was deleted here
         guard = Guard.take(disk, directory)
@@ -185,6 +190,11 @@ class Store:
     def trouble(self) -> str:
         """Why not, and what to do about it; "" while they are."""
         if self._full and not self._failed:
+            if not has_inodes(self._directory):
+                return (
+                    f"The file system that holds {self._directory} has no free inodes (df -i shows it): "
+                    "delete some files on it. No new job is taken until then; jobtui goes on by itself"
+                )
             return (
                 f"The disk that holds {self._directory} is full: free some space on it. "
                 "No new job is taken until then; jobtui goes on by itself"
@@ -199,16 +209,17 @@ class Store:
 
     def fail(self, error: Exception) -> None:
         """Take no change any more."""
-        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        why = explain(error, self._directory) if isinstance(error, OSError) else str(error)
+        at_fault = "see to that disk" if explain_shortage(error) == "" else "raise the limit"
         self._failed = (
-            f"The history in {self._directory} can't be written any more ({why}): "
-            "end jobtui, see to that disk, and start it again. What is shown is as it is on disk"
+            f"The history in {self._directory} can't be written any more ({why or type(error).__name__}): "
+            f"end jobtui, {at_fault}, and start it again. What is shown is as it is on disk"
         )
 
     def put_off(self, error: OSError) -> None:
         """A seal failed: everything is still in the journals, and it is tried again when they are longer."""
         self._floor = self._journal.end
-        what = f"sealing was put off: {error.strerror or error}"
+        what = f"sealing was put off: {explain(error)}"
         self.quarantine.mention(self._journal.path.name, what)
 
     # ---- journals

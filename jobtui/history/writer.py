@@ -25,6 +25,7 @@ from jobtui.history.steps import at_ease
 from jobtui.history.store import Store
 from jobtui.history.vault import Sealing, UnsureError
 from jobtui.model import Job
+from jobtui.os_errors import explain
 
 _GROUP: Final = 512
 """Commits that share one sync at most."""
@@ -249,7 +250,7 @@ class Writer:
         self._start(lambda: self._archive_now(sealing, order))
 
     def _refusal(self, error: OSError) -> StoreError:
-        what = f"The jobs were not archived, and are where they were: {error.strerror or error}"
+        what = f"The jobs were not archived, and are where they were: {explain(error)}"
         if self.store.health is Health.READ_ONLY:
             return StoreFailed(self.store.trouble)
         return StoreFull(what) if is_full(error) else StoreError(what)

@@ -8,13 +8,18 @@ import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
+from jobtui.files import foreign_owner
+
 
 def report(error: BaseException, directory: Path | None) -> Path | None:
     """Write the error and its traceback to a new file; where that lies, None where it could not be written."""
     text = f"{datetime.now(UTC).isoformat()}\n{''.join(traceback.format_exception(error))}"
     try:
         if directory is not None:
-            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if foreign_owner(directory):
+                directory = None
+            else:
+                directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor, name = tempfile.mkstemp(prefix="crash-", suffix=".txt", dir=directory)
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from jobtui.model import Job
+from jobtui.os_errors import explain
 from jobtui.tui import units
 from jobtui.tui.commands import Where
 from jobtui.tui.context import Context
@@ -109,7 +110,7 @@ class Errands:
         try:
             count = await in_thread(lambda: export(found, place))
         except OSError as error:
-            self._dashboard.tell(f"Not exported: {error.strerror or error}: {place}", "error")
+            self._dashboard.tell(f"Not exported: {explain(error)}: {place}", "error")
         else:
             self._dashboard.tell(f"{units.many(count, 'job')} written to {place}")
 

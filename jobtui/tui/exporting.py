@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from jobtui.engine.terms import View
-from jobtui.formatting import guard_formula
+from jobtui.formatting import guard_formula, to_local
 from jobtui.model import Job
 
 _PAGE = 500
@@ -51,7 +51,7 @@ def export(view: View, place: Path, told: Callable[[int], object] = lambda done:
 
 def new_place(directory: Path, suffix: str, now: datetime) -> Path:
     """A file name that is not taken yet: `jobtui-jobs-20191217-172130.csv`."""
-    stem = f"jobtui-jobs-{now.astimezone():%Y%m%d-%H%M%S}"
+    stem = f"jobtui-jobs-{to_local(now):%Y%m%d-%H%M%S}"
     place = directory / f"{stem}{suffix}"
     number = 2
     while place.exists():
@@ -110,4 +110,4 @@ def _guarded(row: Mapping[str, object]) -> dict[str, object]:
 
 
 def _iso(at: datetime | None) -> str | None:
-    return at.astimezone().isoformat() if at is not None else None
+    return to_local(at).isoformat() if at is not None else None

@@ -8,6 +8,7 @@ convenience: one that can't be read, or is damaged, counts as not there; one tha
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -15,6 +16,8 @@ from pathlib import Path
 import msgspec
 
 from jobtui.decoding import DECODE_ERRORS
+from jobtui.files import foreign_owner, open_to_append
+from jobtui.os_errors import explain
 
 _MOST_TYPED = 2000
 
@@ -65,9 +68,8 @@ class StateStore:
         if self._directory is None:
             return
         try:
-            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            place = self._directory / "typed.jsonl"
-            descriptor = os.open(place, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            self._make_directory(self._directory)
+            descriptor = open_to_append(self._directory / "typed.jsonl")
             with os.fdopen(descriptor, "ab") as file:
                 file.write(msgspec.json.encode(text) + b"\n")
         except OSError as error:
@@ -92,7 +94,7 @@ class StateStore:
         if self._directory is None:
             return
         try:
-            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._make_directory(self._directory)
             descriptor, draft = tempfile.mkstemp(dir=self._directory, prefix=f".{name}.")
             try:
                 with os.fdopen(descriptor, "wb") as file:
@@ -104,5 +106,11 @@ class StateStore:
         except OSError as error:
             self._failed(error)
 
+    @staticmethod
+    def _make_directory(directory: Path) -> None:
+        if reason := foreign_owner(directory):
+            raise PermissionError(errno.EPERM, reason)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+
     def _failed(self, error: OSError) -> None:
-        self.trouble = f"What you choose can't be kept in {self._directory}: {error.strerror}"
+        self.trouble = f"What you choose can't be kept in {self._directory}: {explain(error, self._directory)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from jobtui.formatting import format_bytes, format_local_time, format_rate
+from jobtui.formatting import format_bytes, format_local_time, format_rate, to_local
 
 
 def size(count: int | float | None) -> str:
@@ -52,7 +52,7 @@ def moment(at: datetime | None) -> str:
 
 def clock(at: datetime) -> str:
     """The time of day with milliseconds, local: `17:21:30.250`."""
-    local = at.astimezone()
+    local = to_local(at)
     return f"{local:%H:%M:%S}.{local.microsecond // 1000:03}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -207,8 +208,13 @@ def _asked(seen: _Seen) -> ConfigCommand:
     config, data_dir = seen.given.get("--config"), seen.given.get("--data-dir")
     return ConfigCommand(
         what="print",
-        config=Path(config).expanduser() if config else None,
-        data_dir=Path(data_dir).expanduser() if data_dir else None,
+        config=_expanded(config),
+        data_dir=_expanded(data_dir),
         profile=seen.given.get("--profile"),
         nebula=seen.given.get("--nebula"),
     )
+
+
+def _expanded(typed: str | None) -> Path | None:
+    """Return the path as the shell expands it: as it is, if there is no such home."""
+    return Path(os.path.expanduser(typed)) if typed else None  # noqa: PTH111 a Path's own raises then

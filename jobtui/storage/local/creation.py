@@ -16,6 +16,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
+from jobtui.os_errors import explain
 from jobtui.storage.base import Code, Placement, Space, StorageError
 from jobtui.storage.local import places
 from jobtui.storage.local import protocol as p
@@ -170,7 +171,7 @@ class Creation:
         try:
             there = Path(directory).is_dir()
         except OSError as error:
-            raise StorageError(Code.ACCESS, directory, name, f"{directory}: {error.strerror}") from None
+            raise StorageError(Code.ACCESS, directory, name, f"{directory}: {explain(error)}") from None
         if not there and Path(directory).exists():
             raise StorageError(Code.REJECTED, directory, name, f"{directory} is a file, not a directory")
         if not there:

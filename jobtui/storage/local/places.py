@@ -11,6 +11,7 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
+from jobtui.files import open_new
 from jobtui.storage.local.names import directory_name, is_cut, is_directory_name, name_of
 
 _TABLES = (".sst", ".ldb", ".blob")
@@ -132,7 +133,7 @@ def write_durably(file: Path, data: bytes) -> None:
     """Replace a file as a whole, so that a crash leaves the old or the new one. Raises OSError."""
     beside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor = open_new(beside)
         with open(descriptor, "wb") as out:
             out.write(data)
             out.flush()

@@ -8,16 +8,15 @@ import fcntl
 import itertools
 import os
 import signal
-import sys
 from asyncio.subprocess import PIPE, Process
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from pathlib import Path
 
 import msgspec
 
 from jobtui.decoding import DECODE_ERRORS
 from jobtui.formatting import printable_line
+from jobtui.interpreter import environment, interpreter
 from jobtui.storage.local import protocol as p
 
 START_SECONDS = 30.0
@@ -25,7 +24,6 @@ LONGEST_LINE = 4 * p.LONGEST_PAIR
 KEPT_LINES = 20
 SHOWN_LINES = 3
 _REMARKS = 3  # garbage lines that are told of in one life; the rest would tell nothing new
-_PACKAGE_HOME = Path(__file__).resolve().parents[3]
 
 Heard = Callable[[p.Moved], None]
 Notice = Callable[[str], None]
@@ -59,8 +57,7 @@ class Life:
     async def begin(cls, name: str, arguments: Sequence[str], notice: Notice) -> Life:
         """Start a worker and wait for its first word. Raises Died, OSError and TimeoutError."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",
+            *interpreter(),
             "-m",
             "jobtui.storage.local.worker",
             str(os.getpid()),
@@ -235,9 +232,4 @@ def _widen(process: Process) -> None:
 
 
 def _environment() -> dict[str, str]:
-    environment = {**os.environ, "MALLOC_ARENA_MAX": "2", "PYTHONIOENCODING": "utf-8:backslashreplace"}
-    if _PACKAGE_HOME.name not in ("site-packages", "dist-packages"):
-        # a checkout that is not installed: the child finds it where this process did
-        known = environment.get("PYTHONPATH")
-        environment["PYTHONPATH"] = os.pathsep.join([str(_PACKAGE_HOME), *([known] if known else [])])
-    return environment
+    return environment() | {"MALLOC_ARENA_MAX": "2", "PYTHONIOENCODING": "utf-8:backslashreplace"}

@@ -1,16 +1,18 @@
 """RocksDB's and the system's words turned into a code and a reason that a person understands.
 
-Pure text in, text out: nothing here looks at a disk.
+Text in, text out; of the system only the limits and the free inodes are looked at.
 """
 
 from __future__ import annotations
 
 import errno
 import re
+from pathlib import Path
 
 import msgspec
 
 from jobtui.formatting import format_bytes, printable_line
+from jobtui.os_errors import NO_INODES, has_inodes, limit_in_words
 from jobtui.storage.base import Code
 
 
@@ -56,6 +58,8 @@ _PLAIN = {
     Code.IO: "the disk or the file system failed",
 }
 
+_LIMITS = {"Too many open files": errno.EMFILE, "File too large": errno.EFBIG}
+
 _OF_RUST = re.compile(r"\(os error (\d+)\)$")  # in rocksdict's own errors, which have no errno
 _ERRNO = {
     errno.ENOSPC: Code.DISK_FULL,
@@ -76,7 +80,9 @@ def code_of(words: str) -> Code:
 def rocksdb_trouble(words: str, where: str, room: Room | None = None) -> Trouble:
     """What RocksDB said, as a Trouble: the plain reason, the directory, the numbers, and its own words."""
     code = code_of(words)
-    return Trouble(code, f"{_plain(code, where, room)} (RocksDB: {printable_line(words)})")
+    limit = next((number for sign, number in _LIMITS.items() if sign in words), None)
+    plain = limit_in_words(limit) or _full_in_words(code, where)
+    return Trouble(code, f"{_plain(code, where, room, plain or None)} (RocksDB: {printable_line(words)})")
 
 
 def system_trouble(error: OSError, where: str, room: Room | None = None) -> Trouble:
@@ -85,8 +91,8 @@ def system_trouble(error: OSError, where: str, room: Room | None = None) -> Trou
     if number is None and (told := _OF_RUST.search(words)):
         words, number = words[: told.start()].strip(), int(told[1])
     code = _ERRNO.get(number or 0, Code.IO)
-    plain = "it is not there" if code is Code.MISSING else None
-    return Trouble(code, f"{_plain(code, where, room, plain)} ({printable_line(words)})")
+    plain = "it is not there" if code is Code.MISSING else limit_in_words(number) or _full_in_words(code, where)
+    return Trouble(code, f"{_plain(code, where, room, plain or None)} ({printable_line(words)})")
 
 
 def full(where: str, needed: int, free: int) -> Trouble:
@@ -99,6 +105,13 @@ def full(where: str, needed: int, free: int) -> Trouble:
 def gone(where: str, what: str) -> Trouble:
     """`what` is missing, found before anything was tried."""
     return Trouble(Code.MISSING, f"{where}: {what}")
+
+
+def _full_in_words(code: Code, where: str) -> str:
+    """Why the disk is full, if it is not for want of room."""
+    if code is Code.DISK_FULL and not has_inodes(Path(where)):
+        return NO_INODES
+    return ""
 
 
 def _plain(code: Code, where: str, room: Room | None, plain: str | None = None) -> str:

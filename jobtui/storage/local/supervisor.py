@@ -13,6 +13,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from jobtui.os_errors import explain
 from jobtui.storage.base import Code
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.process import Died, Heard, Life, Notice
@@ -184,7 +185,7 @@ class Worker:
             self._count_death("it did not start")
             raise Trouble(Code.UNREACHABLE, f"the process of {self.name} did not start") from None
         except OSError as error:
-            reason = f"the process of {self.name} could not be started: {error.strerror or error}"
+            reason = f"the process of {self.name} could not be started: {explain(error)}"
             raise Trouble(Code.UNREACHABLE, reason) from None
 
     async def _mourn(self, life: Life, death: Died) -> Trouble:

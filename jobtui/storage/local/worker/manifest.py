@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from jobtui.decoding import DECODE_ERRORS
+from jobtui.files import open_new
 from jobtui.formatting import format_bytes
 from jobtui.storage.base import Code
 from jobtui.storage.local.reasons import Trouble, gone
@@ -165,6 +166,7 @@ class Watch:
 
     def _write(self, note: Note) -> None:
         beside = self._file.with_name(self._file.name + ".new")
-        beside.write_bytes(msgspec.json.encode(note))
+        with open(open_new(beside), "wb") as out:
+            out.write(msgspec.json.encode(note))
         beside.replace(self._file)
         self._last = note

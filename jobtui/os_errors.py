@@ -1,0 +1,78 @@
+"""The system's errors in words that name the limit that was reached, and the setting that raises it.
+
+A limit of the process is easily taken for a failing disk: "File too large" is `ulimit -f`, and "No space
+left on device" is also what a file system without free inodes answers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import resource
+from pathlib import Path
+from typing import Final
+
+_LIMITS: Final = {
+    errno.EMFILE: (resource.RLIMIT_NOFILE, "a process may have {} files open here", "-n"),
+    errno.EFBIG: (resource.RLIMIT_FSIZE, "a file may have {} bytes here", "-f"),
+    errno.EAGAIN: (resource.RLIMIT_NPROC, "a user may have {} processes and threads here", "-u"),
+    errno.ENOMEM: (resource.RLIMIT_AS, "a process may have {} bytes of memory here", "-v"),
+}
+NO_THREAD: Final = "can't start new thread"
+"""What Python's RuntimeError says where the system answers EAGAIN or ENOMEM."""
+NO_INODES: Final = "the file system has no free inodes (df -i shows it)"
+NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
+"""What flock is answered with by a file system that has no locks."""
+
+
+def explain(error: OSError, path: Path | None = None) -> str:
+    """Return why it failed, and what to change if it is a limit. `path` is what was written, if known."""
+    words = error.strerror or str(error)
+    match error.errno:
+        case errno.ENOSPC:
+            return words if has_inodes(path) else f"{words}: {NO_INODES}"
+        case errno.EDQUOT:
+            return f"{words} (quota -s shows it)"
+        case errno.ENFILE:
+            return f"{words}: the system's limit, fs.file-max, is reached"
+    limit = limit_in_words(error.errno)
+    return f"{words}: {limit}" if limit else words
+
+
+def limit_in_words(number: int | None) -> str:
+    """Return the limit of this process that an error number stands for, "" if there is none."""
+    if number not in _LIMITS:
+        return ""
+    which, words, option = _LIMITS[number]
+    allowed, _ = resource.getrlimit(which)
+    if allowed == resource.RLIM_INFINITY:
+        return ""
+    return f"{words.format(f'{allowed:,}')}; raise that limit (ulimit {option})"
+
+
+def explain_shortage(error: Exception) -> str:
+    """Return the words for an error of which this process's surroundings are the cause; "" for any other.
+
+    Threads, memory, files or room ran out, or the clock is beyond all bounds.
+    """
+    if isinstance(error, OSError) and error.errno in {*_LIMITS, errno.ENFILE, errno.ENOSPC, errno.EDQUOT}:
+        where = f"{error.filename}: " if error.filename else ""
+        return where + explain(error, Path(os.fsdecode(error.filename)) if error.filename else None)
+    if isinstance(error, RuntimeError) and NO_THREAD in str(error):
+        limits = [limit_in_words(number) for number in (errno.EAGAIN, errno.ENOMEM)]
+        return "; ".join(filter(None, ("no more threads can be started", *limits)))
+    if isinstance(error, OverflowError) and "timestamp" in str(error):
+        return "the system's clock is wrong: its year is beyond 2262, which Python cannot read; set it (date)"
+    if isinstance(error, MemoryError):
+        return "; ".join(filter(None, ("there is not enough memory", limit_in_words(errno.ENOMEM))))
+    return ""
+
+
+def has_inodes(path: Path | None) -> bool:
+    """Whether a file can still be made on the disk of a path, or of the nearest above it that exists."""
+    for place in (path, *path.absolute().parents) if path is not None else ():
+        with contextlib.suppress(OSError):
+            disk = os.statvfs(place)
+            return not disk.f_files or disk.f_favail > 0
+    return True
