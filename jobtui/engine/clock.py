@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 
@@ -17,6 +18,10 @@ class Clock(Protocol):
 
     def steady(self) -> float:
         """Seconds of a clock that never goes back."""
+        ...
+
+    def booted(self) -> datetime | None:
+        """Return the wall-clock time at which the machine was started; None if that is not known."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -35,6 +40,12 @@ class SystemClock:
     def steady(self) -> float:
         """Seconds of the machine's monotonic clock."""
         return time.monotonic()
+
+    def booted(self) -> datetime | None:
+        """Return when the machine was started, on Linux."""
+        if sys.platform != "linux":
+            return None
+        return self.now() - timedelta(seconds=time.clock_gettime(time.CLOCK_BOOTTIME))
 
     async def sleep(self, seconds: float) -> None:
         """Wait in the running loop."""

@@ -94,6 +94,11 @@ class Dispatch:
         """Whether nothing is about to start or to be recorded."""
         return not (self._pump_due or self._starting or self._recording)
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a job of this process runs."""
+        return bool(self._running) and not self._ended
+
     # ---- stopping
 
     async def stop(self, ids: Sequence[int]) -> tuple[int, int]:
@@ -293,6 +298,7 @@ class Dispatch:
         for number in claimed:
             if started is not None and number in begun and not self._ended:
                 self._running.add(job.id)
+                self._engine.heartbeat.start(self._engine.beside)
                 self._hand_over(started, started.tasks[number])
             else:
                 self._busy.pop(job.tasks[number].host, None)

@@ -26,6 +26,7 @@ from jobtui.engine.connection import Connection
 from jobtui.engine.desk import Answer, Listener, Message, Overview, Session
 from jobtui.engine.dispatch import Dispatch
 from jobtui.engine.door import Door
+from jobtui.engine.heartbeat import Heartbeat
 from jobtui.engine.interpreter import Interpreter
 from jobtui.engine.known_places import KnownPlaces
 from jobtui.engine.ledger import Ledger
@@ -75,6 +76,7 @@ class Engine:
         self._thread = threading.Thread(target=self._live, name="jobtui-engine", daemon=True)
         self.ledger = Ledger(history, clock, self.publish)
         self.dispatch = Dispatch(self)
+        self.heartbeat = Heartbeat(profile.root, clock, lambda: self.dispatch.is_at_work)
         self.mirroring = None if backend.mirror is None else _mirroring(self, backend.mirror)
         linked = backend.linked
         self._connection = None if linked is None else Connection(linked, clock, self._link_changed)

@@ -16,6 +16,7 @@ from datetime import datetime
 import msgspec
 from msgspec.structs import replace
 
+from jobtui.formatting import format_local_time
 from jobtui.model import INTERRUPTED_CODE, Event, EventKind, Job, Stats, Status, Task
 
 LEFT_BEHIND = "jobtui ended while it ran"
@@ -110,21 +111,30 @@ def task_ended(job: Job, number: int, end: End, now: datetime, took: float | Non
     return _ended_with_its_last_task(job, at, took)
 
 
-def interrupted(job: Job, now: datetime) -> Job:
-    """A job found `running` at a start: failed, its running tasks with it; those not begun are stopped."""
+def interrupted(job: Job, now: datetime, until: datetime | None = None) -> Job:
+    """Return a job found `running` at a start as failed, with its running tasks; the others are stopped.
+
+    Args:
+        job: as it was left behind.
+        now: the time of its last sign of life.
+        until: the time before which it was interrupted, if that is much later.
+    """
     if job.status is not Status.RUNNING:
         raise Illegal(f"job {job.id} was not running")
     at = not_before(job, now)
+    reason = INTERRUPTED
+    if until is not None:
+        times = f"between {format_local_time(at)} and {format_local_time(until)}"
+        reason = f"interrupted {times}: {LEFT_BEHIND}"
     for task in job.tasks:
         if task.status is Status.RUNNING:
-            job = _with_task(
-                job, _moved(task, Status.FAILED, stop=at, reason=INTERRUPTED, code=INTERRUPTED_CODE)
-            )
+            failed = _moved(task, Status.FAILED, stop=at, reason=reason, code=INTERRUPTED_CODE)
+            job = _with_task(job, failed)
         elif task.status is Status.QUEUE:
-            job = _with_task(job, _moved(task, Status.STOPPED, stop=at, reason=INTERRUPTED))
+            job = _with_task(job, _moved(task, Status.STOPPED, stop=at, reason=reason))
     event = Event(at=at, kind=EventKind.INTERRUPTED, status=Status.FAILED, reason=LEFT_BEHIND)
     return replace(
-        job, status=Status.FAILED, stop=at, reason=INTERRUPTED, stopping=False, events=(*job.events, event)
+        job, status=Status.FAILED, stop=at, reason=reason, stopping=False, events=(*job.events, event)
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jobtui.engine import lifecycle, mirrored
+from jobtui.engine.heartbeat import interruption
 from jobtui.engine.profile import Run
 from jobtui.model import Job, Notice, Status
 
@@ -29,11 +30,14 @@ async def take_up(engine: Engine) -> None:
 
 
 async def _tell_of_interrupted(engine: Engine) -> None:
-    now = engine.clock.now()
     found = [job for job in engine.ledger.active() if _was_interrupted(job)]
     if found:
+        beat, now, booted = engine.heartbeat.last(), engine.clock.now(), engine.clock.booted()
+        ends = [(job, interruption(job, beat, now, booted)) for job in found]
         await engine.ledger.change(
-            lambda book: [lifecycle.interrupted(book.get(job.id) or job, now) for job in found]
+            lambda book: [
+                lifecycle.interrupted(book.get(job.id) or job, end.at, end.until) for job, end in ends
+            ]
         )
         ids = [job.id for job in found]
         were, them = ("was", "it") if len(ids) == 1 else ("were", "them")

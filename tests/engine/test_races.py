@@ -146,7 +146,9 @@ class Races(RuleBasedStateMachine):
         for job in running:
             now = self.bench.job(job.id)
             assert now.status is Status.FAILED
-            assert now.reason == "interrupted: jobtui ended while it ran"
+            # the clock may have jumped since the last heartbeat
+            assert now.reason.startswith("interrupted")
+            assert now.reason.endswith(": jobtui ended while it ran")
 
     # ---- what must hold
 

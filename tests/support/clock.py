@@ -24,6 +24,9 @@ class FakeClock:
     def steady(self) -> float:
         return self._steady
 
+    def booted(self) -> datetime | None:
+        return None
+
     async def sleep(self, seconds: float) -> None:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with self._lock:

@@ -1,0 +1,109 @@
+"""The heartbeat file: the time, written every two seconds while jobs run.
+
+The next start finds in it until when a process lived that was killed or lost its power. It is not synced: what
+a process has written survives its end. A loss of power may take the last half minute of it, and is recognized
+by the machine's start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from jobtui.engine.clock import Clock
+from jobtui.model import Job
+
+FILE = "heartbeat"
+BEAT_SECONDS = 2.0
+SHORT = timedelta(seconds=3 * BEAT_SECONDS)
+"""A gap that needs no mention: a beat may be late by a busy disk, and an event may follow it."""
+
+_LONGEST = 64
+
+
+class Interruption(msgspec.Struct, frozen=True):
+    """When a job was interrupted: at its last sign of life, or some time from then `until` that time."""
+
+    at: datetime
+    until: datetime | None = None
+
+
+class Heartbeat:
+    """Writes the file while `is_needed` says that jobs run; an idle process is never woken."""
+
+    def __init__(self, root: Path, clock: Clock, is_needed: Callable[[], bool]) -> None:
+        self._path = root / FILE
+        self._clock = clock
+        self._is_needed = is_needed
+        self._is_made = False
+        self._beats = False
+
+    def start(self, run: Callable[[Coroutine[Any, Any, None]], object]) -> None:
+        """Have `run` carry out the beats, unless they are under way; for the engine's loop alone."""
+        if not self._beats:
+            self._beats = True
+            run(self._beat())
+
+    def last(self) -> datetime | None:
+        """Return the last time in the file, which another process wrote; None if there is none."""
+        try:
+            file = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                found = datetime.fromisoformat(os.read(file, _LONGEST).decode().strip())
+            finally:
+                os.close(file)
+        except (OSError, ValueError):
+            return None  # the reason of an interrupted job then says that the time is not known better
+        return found if found.tzinfo is not None else None
+
+    async def _beat(self) -> None:
+        try:
+            while self._is_needed():
+                # in a thread: even a few bytes may have to wait while a compaction fills the disk's queue
+                await asyncio.to_thread(self._write, self._clock.now())
+                # the real time: a test's clock stands still
+                await asyncio.sleep(BEAT_SECONDS)
+        finally:
+            self._beats = False
+
+    def _write(self, now: datetime) -> None:
+        """Write the time; a disk that does not take it costs accuracy, and the history reports the disk."""
+        flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with suppress(OSError):
+            if not self._is_made:
+                # the old one may be a link, or belong to another user after a run as root
+                self._path.unlink(missing_ok=True)
+                flags |= os.O_CREAT | os.O_EXCL
+            # opened each time: a thread that outlives its engine must not write to a descriptor that was closed
+            file = os.open(self._path, flags, 0o600)
+            self._is_made = True
+            try:
+                os.pwrite(file, f"{now.isoformat(timespec='milliseconds')}\n".encode(), 0)
+            finally:
+                os.close(file)
+
+
+def interruption(job: Job, beat: datetime | None, now: datetime, booted: datetime | None) -> Interruption:
+    """Return when a job was interrupted that is found running.
+
+    Args:
+        job: as it is on disk.
+        beat: the heartbeat's last time.
+        now: the time of this start.
+        booted: when this machine was started; None if that is not known.
+    """
+    event = job.events[-1].at if job.events else job.submitted
+    at = max(event, min(beat, now)) if beat is not None else event
+    until = now
+    if booted is not None and at < booted < now:
+        until = booted  # the power was lost, and the last beats with it
+    elif beat is not None and beat >= event - SHORT:
+        until = at  # the next beat would have followed soon
+    return Interruption(at, until if until - at > SHORT else None)
