@@ -91,6 +91,7 @@ class AdoptedDirectory:
         config = (self._directory / CONFIG).exists()
         for name in (*names, *((CONFIG,) if config else ())):
             write_durably(copies / name, (self._directory / name).read_bytes())
+            _copy_times(self._directory / name, copies / name)
         if config:
             (opening / CONFIG).write_bytes((copies / CONFIG).read_bytes())
         (opening / "OPTIONS-000001").write_bytes(options)
@@ -150,16 +151,18 @@ class AdoptedDirectory:
 
     def _put_back(self, name: str) -> None:
         """Write the owner's file again if it is gone or changed, in place, so that its mode stays."""
-        path, kept = self._directory / name, (self.notes / _COPIES / name).read_bytes()
+        path, copy = self._directory / name, self.notes / _COPIES / name
+        kept = copy.read_bytes()
         try:
-            if path.read_bytes() == kept:
-                return
+            changed = path.read_bytes() != kept
         except FileNotFoundError:
             write_durably(path, kept)
-            return
-        descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW)
-        with open(descriptor, "wb") as file:
-            file.write(kept)
+        else:
+            if changed:
+                descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW)
+                with open(descriptor, "wb") as file:
+                    file.write(kept)
+        _copy_times(copy, path)
 
     def _give(self, snapshot: _Snapshot) -> None:
         """Give the files that are new the owner's user, group and mode."""
@@ -182,6 +185,12 @@ class AdoptedDirectory:
 
     def _write(self, snapshot: _Snapshot) -> None:
         write_durably(self.notes / _SNAPSHOT, msgspec.json.encode(snapshot))
+
+
+def _copy_times(source: Path, target: Path) -> None:
+    status = source.stat()
+    with contextlib.suppress(PermissionError):  # another user's file keeps its content, not its time
+        os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def _is_options(name: str) -> bool:

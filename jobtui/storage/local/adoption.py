@@ -379,7 +379,8 @@ class Surveyor:
                     )
                 if id_ in content.written and not family.files and family.name not in unplaced:
                     unplaced.append(family.name)
-        if prepared:
+        # with allow_2pc they survive our work: the owner commits or rolls them back afterwards (measured)
+        if prepared and options.database.get("allow_2pc") != "true":
             raise Refusal(
                 "holds transactions that were prepared and neither committed nor rolled back",
                 "let its own program end them",

@@ -105,6 +105,13 @@ def check_family(name: str, family: Family, comparator_in_use: str) -> None:
         )
     _refuse_unknown(found, known_options.FAMILY)
     _refuse_unknown(family.table, known_options.TABLE)
+    prefixes = found.get("prefix_extractor", "nullptr")
+    if family.table.get("index_type") == "kHashSearch" and not prefixes.startswith("rocksdb."):
+        raise Refusal(
+            f"looks keys up by prefixes{of} (kHashSearch) that only its own program can make "
+            f"({printable_line(prefixes)})",
+            COMPACT_IT,
+        )
     if not 0 <= _number(family.table.get("format_version", "")) <= _NEWEST_TABLE_FORMAT:
         raise Refusal(f"writes a format of SST files that is not known{of}")
     if found.get("persist_user_defined_timestamps", "true") != "true":

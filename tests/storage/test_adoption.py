@@ -1,0 +1,397 @@
+"""What a database's own files must say before it is opened; what they say otherwise is refused."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+from pathlib import Path
+
+import pytest
+
+from jobtui.storage.base import Code
+from jobtui.storage.local.adoption import Recovery, Survey, Surveyor
+from jobtui.storage.local.reasons import Trouble
+from tests.support.adoptable import adoptable, content, options_file, set_option
+
+CF, TABLE = "CFOptions", "TableOptions"
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    return adoptable(tmp_path / "db")
+
+
+def survey(database: Path, wal_directory: Path | None = None) -> Survey:
+    return Surveyor(database, wal_directory).survey()
+
+
+def refusal(database: Path, wal_directory: Path | None = None) -> Trouble:
+    """The refusal of a database; nothing of it has changed."""
+    before = content(database.parent)
+    with pytest.raises(Trouble) as caught:
+        survey(database, wal_directory)
+    assert content(database.parent) == before
+    assert caught.value.reason.startswith(f"{database}: ")
+    return caught.value
+
+
+class TestOptions:
+    def test_a_usual_database_is_safe(self, database):
+        found = survey(database)
+        assert found.recovery is Recovery.ABSOLUTE
+        assert found.styles == dict.fromkeys(("default", "edges"), "kCompactionStyleLevel")
+        found.refuse_writing(database)
+
+    @pytest.mark.parametrize(
+        "operator",
+        [
+            "UInt64AddOperator",
+            "PutOperator",
+            "MaxOperator",
+            "BytesXOR",
+            "{id=StringAppendOperator;delimiter=,;}",
+            r"{id=StringAppendOperator;delimiter=\:;}",
+            "{id=StringAppendOperator;delimiter=||;}",
+        ],
+    )
+    def test_a_certain_merge_operator_is_safe(self, database, operator):
+        set_option(database, "merge_operator", operator, CF)
+        survey(database)
+
+    @pytest.mark.parametrize(
+        "operator",
+        [
+            "my.Sum",
+            "max",
+            "put",
+            "uint64add",
+            "stringappend",
+            "UInt64AddOperator2",
+            "uint64addoperator",
+            "StringAppendOperator",
+            "StringAppendTESTOperator",
+            "{id=StringAppendTESTOperator;delimiter=,;}",
+            "{id=StringAppendOperator;delimiter=;}",
+            "{id=StringAppendOperator;delimiter=;;}",
+            "{id=StringAppendOperator;delimiter= ;}",
+            "{id=StringAppendOperator;delimiter=\t;}",
+            r"{id=StringAppendOperator;delimiter=\n;}",
+            r"{id=StringAppendOperator;delimiter=\\;}",
+            "{id=StringAppendOperator;delimiter={;}",
+            "{id=StringAppendOperator;delimiter=\x01;}",
+            "{id=StringAppendOperator;delimiter=\udcff;}",
+            "{id=StringAppendOperator;delimiter=,;extra=1;}",
+            "{id=my.Operator;delimiter=,;}",
+            "",
+        ],
+    )
+    def test_every_other_merge_operator_is_refused(self, database, operator):
+        set_option(database, "merge_operator", operator, CF)
+        assert refusal(database).code is Code.UNSUPPORTED
+
+    def test_the_operator_of_one_family_is_enough(self, database):
+        file = options_file(database)
+        head, mark, tail = file.read_text().partition('[CFOptions "edges"]')
+        file.write_text(head + mark + tail.replace("merge_operator=nullptr", "merge_operator=my.Sum", 1))
+        assert "uses the merge operator my.Sum in the column family edges" in refusal(database).reason
+
+    @pytest.mark.parametrize(
+        ("section", "name", "value", "finding"),
+        [
+            ("DBOptions", "persist_stats_to_disk", "true", "keeps statistics in itself"),
+            ("DBOptions", "db_paths", "{/a,100}", "SST files in other directories (db_paths)"),
+            ("DBOptions", "wal_filter", "my.Filter", "the wal_filter my.Filter"),
+            ("DBOptions", "file_checksum_gen_factory", "my.Sums", "my.Sums"),
+            ("DBOptions", "env", "{id=EncryptedEnv}", "the option env"),
+            ("DBOptions", "an_option_of_tomorrow", "1", "the option an_option_of_tomorrow"),
+            ("DBOptions", "seq_per_batch", "true", "WritePrepared"),
+            (CF, "cf_paths", "{/a,100}", "cf_paths"),
+            (CF, "an_option_of_tomorrow", "1", "an_option_of_tomorrow"),
+            (CF, "comparator", "my.Order", "the comparator my.Order"),
+            (CF, "comparator", "leveldb.BytewiseComparator.u64ts", "the comparator"),
+            (CF, "comparator", "rocksdb.ReverseBytewiseComparator", "the comparator"),
+            (CF, "compression", "kZlibCompression", "compressed with Zlib"),
+            (CF, "compression", "kXpressCompression", "compressed with Xpress"),
+            (CF, "bottommost_compression", "kZlibCompression", "compressed with Zlib"),
+            (CF, "compression_per_level", "kNoCompression:kZlibCompression", "compressed with Zlib"),
+            (CF, "blob_compression_type", "kZlibCompression", "compressed with Zlib"),
+            (CF, "table_factory", "PlainTable", "table format PlainTable"),
+            (CF, "table_factory", "my.Tables", "table format my.Tables"),
+            (CF, "compaction_style", "kCompactionStyleTomorrow", "compaction style"),
+            (CF, "persist_user_defined_timestamps", "false", "timestamps"),
+            (TABLE, "an_option_of_tomorrow", "1", "an_option_of_tomorrow"),
+            (TABLE, "format_version", "7", "format of SST files"),
+            (TABLE, "format_version", "x", "format of SST files"),
+            (TABLE, "index_type", "kHashSearch", "kHashSearch"),
+        ],
+    )
+    def test_it_is_refused_for(self, database, section, name, value, finding):
+        set_option(database, name, value, section)
+        trouble = refusal(database)
+        assert trouble.code is Code.UNSUPPORTED
+        assert finding in trouble.reason
+
+    @pytest.mark.parametrize("version", ["9.9.1", "10.0.0", "11.0.0", "100.2.3"])
+    def test_a_newer_rocksdb_is_named(self, database, version):
+        file = options_file(database)
+        file.write_text(file.read_text().replace("rocksdb_version=9.8.4", f"rocksdb_version={version}"))
+        shown = ".".join(version.split(".")[:2])
+        assert f"made by RocksDB {shown}; this jobtui reads up to 9.8" in refusal(database).reason
+
+    def test_an_owners_filter_and_prefixes_do_no_harm(self, database):
+        for name in ("compaction_filter", "compaction_filter_factory", "prefix_extractor"):
+            set_option(database, name, "my.Own", CF)
+        options = survey(database).options.decode()
+        assert options.count("compaction_filter=nullptr") == 2
+        assert "compaction_filter=my.Own" not in options
+
+    def test_what_would_reach_outside_is_not_loaded(self, database):
+        set_option(database, "db_log_dir", "/var/log/theirs")
+        set_option(database, "best_efforts_recovery", "true")
+        options = survey(database).options.decode()
+        assert "db_log_dir" not in options
+        assert "best_efforts_recovery=false" in options
+
+
+class TestOptionsFile:
+    def test_the_newest_by_number_counts(self, database):
+        file = options_file(database)
+        newest = file.with_name("OPTIONS-1000000")
+        shutil.copy(file, newest)
+        set_option(database, "persist_stats_to_disk", "true")
+        assert "statistics" in refusal(database).reason
+        shutil.copy(file, newest)
+        survey(database)
+
+    @pytest.mark.parametrize("share", [0.0, 0.05, 0.3, 0.6, 0.9, 0.999])
+    def test_a_cut_one_is_refused(self, database, share):
+        file = options_file(database)
+        os.truncate(file, int(file.stat().st_size * share))
+        assert "open it once with its own program" in refusal(database).reason
+
+    def test_every_cut_at_a_line_is_refused(self, database):
+        file = options_file(database)
+        lines = file.read_text().splitlines(keepends=True)
+        for count in range(len(lines)):
+            file.write_text("".join(lines[:count]))
+            with pytest.raises(Trouble):
+                survey(database)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda text: text.replace("[DBOptions]", "[DBOptions]\nnot an option"),
+            lambda text: text.replace("[DBOptions]", "[Tomorrow]"),
+            lambda text: text + text,
+            lambda text: text.replace("options_file_version=1.1", "options_file_version=2.0"),
+            lambda text: text.replace("rocksdb_version=9.8.4", "rocksdb_version=new"),
+            lambda text: text.replace("  comparator=", "  comparator=x\n  comparator=", 1),
+            lambda text: text.replace('[CFOptions "edges"]', '[CFOptions "other"]'),
+        ],
+    )
+    def test_a_garbled_one_is_refused(self, database, change):
+        file = options_file(database)
+        file.write_text(change(file.read_text()))
+        refusal(database)
+
+    def test_none_is_refused(self, database):
+        options_file(database).unlink()
+        for file in database.glob("OPTIONS-*"):
+            file.unlink()
+        assert "has no OPTIONS file" in refusal(database).reason
+
+
+class TestWalDirectory:
+    def test_another_database_is_a_copy(self, tmp_path, database):
+        original = adoptable(tmp_path / "original")
+        set_option(database, "wal_dir", str(original))
+        reason = refusal(database).reason
+        assert f"looks like a copy: its WAL directory is {original}, another database" in reason
+
+    @pytest.mark.parametrize("written", ["relwal", "./db", "../db", "."])
+    def test_a_relative_one_is_refused(self, database, written, monkeypatch):
+        monkeypatch.chdir(database.parent)
+        set_option(database, "wal_dir", written)
+        assert "depends on where its program was started" in refusal(database).reason
+
+    def test_one_that_is_gone_is_refused(self, tmp_path, database):
+        set_option(database, "wal_dir", str(tmp_path / "gone"))
+        assert "in another directory" in refusal(database).reason
+
+    def test_its_own_is_safe_in_what_old_versions_wrote(self, tmp_path, database):
+        file = options_file(database)
+        file.write_text(file.read_text().replace("rocksdb_version=9.8.4", "rocksdb_version=6.14.5"))
+        (tmp_path / "link").symlink_to(database)
+        for written in (str(database), f"{database}/", str(tmp_path / "link")):
+            set_option(database, "wal_dir", written)
+            assert "  wal_dir=" not in survey(database).options.decode()
+
+    def test_its_own_in_a_new_version_means_db_paths(self, database):
+        set_option(database, "wal_dir", str(database))
+        assert "db_paths" in refusal(database).reason
+
+    def test_a_stated_one_is_used(self, tmp_path, database):
+        wal = tmp_path / "wal"
+        wal.mkdir()
+        for file in database.glob("*.log"):
+            file.rename(wal / file.name)
+        set_option(database, "wal_dir", str(wal))
+        found = survey(database, wal)
+        assert found.wal_directory == wal
+        assert f"  wal_dir={wal}\n" in found.options.decode()
+
+    @pytest.mark.parametrize("case", ["another", "gone", "a database", "unused"])
+    def test_a_wrong_statement_is_refused(self, tmp_path, database, case):
+        wal = tmp_path / "wal"
+        if case != "gone":
+            wal.mkdir()
+        if case == "a database":
+            (wal / "CURRENT").write_text("MANIFEST-000001\n")
+        if case != "unused":
+            set_option(database, "wal_dir", str(tmp_path / "wal2" if case == "another" else wal))
+        assert "wal_dirs" in refusal(database, wal).reason
+
+
+class TestFiles:
+    @pytest.mark.parametrize("pattern", ["*.sst", "MANIFEST-*", "CURRENT", "OPTIONS-*", "*.log", "IDENTITY"])
+    def test_a_link_is_refused(self, tmp_path, database, pattern):
+        file = next(database.glob(pattern))
+        file.rename(tmp_path / "elsewhere")
+        file.symlink_to(tmp_path / "elsewhere")
+        assert f"{file.name} is a link" in refusal(database).reason
+
+    def test_a_hard_linked_copy_is_refused(self, tmp_path, database):
+        copy = tmp_path / "copy"
+        shutil.copytree(database, copy, copy_function=os.link)
+        assert "hard-linked copy" in refusal(copy).reason
+
+    def test_hard_linked_sst_files_are_those_of_a_checkpoint(self, tmp_path, database):
+        for file in database.glob("*.sst"):
+            (tmp_path / file.name).hardlink_to(file)
+        survey(database)
+
+    def test_a_missing_sst_file_is_named_and_not_corrupt(self, database):
+        file = next(database.glob("*.sst"))
+        file.unlink()
+        trouble = refusal(database)
+        assert trouble.code is Code.MISSING
+        assert file.name in trouble.reason
+        assert "db_paths or cf_paths" in trouble.reason
+
+    @pytest.mark.parametrize(("old", "new"), [(b"Snappy", b"Zlib\0\0"), (b"Bytewise", b"Mywisdom")])
+    def test_an_sst_file_says_more_than_the_options(self, database, old, new):
+        file = next(database.glob("*.sst"))
+        head, found, tail = file.read_bytes().rpartition(old)
+        assert found
+        file.write_bytes(head + new + tail)
+        assert file.name in refusal(database).reason
+
+    def test_an_sst_file_of_a_newer_format_is_refused(self, database):
+        file = next(database.glob("*.sst"))
+        data = file.read_bytes()
+        file.write_bytes(data[:-12] + struct.pack("<I", 7) + data[-8:])
+        assert "newer format" in refusal(database).reason
+
+
+class TestOtherDatabases:
+    @pytest.mark.parametrize(
+        ("files", "finding"),
+        [
+            ({"CURRENT": "MANIFEST-000002\n", "000003.log": "", "MANIFEST-000002": "", "LOCK": ""}, "LevelDB"),
+            ({"CURRENT": "MANIFEST-000002\n", "000005.ldb": "", "IDENTITY": "", "LOCK": ""}, "LevelDB"),
+            ({"CURRENT": "MANIFEST-000001\n", "OPTIONS-000003": "[Version]\n  pebble_version=0.1\n"}, "Pebble"),
+            ({"marker.manifest.000001.MANIFEST-000001": "", "OPTIONS-000003": ""}, "Pebble"),
+            ({"CURRENT": "MANIFEST-000001\n", "IDENTITY": "x", "blob_dir": ""}, "BlobDB"),
+        ],
+    )
+    def test_it_is_named(self, tmp_path, files, finding):
+        directory = tmp_path / "theirs"
+        directory.mkdir()
+        for name, text in files.items():
+            (directory / name).write_text(text)
+        trouble = refusal(directory)
+        assert trouble.code is Code.UNSUPPORTED
+        assert finding in trouble.reason
+
+    def test_encrypted_files_are_not_corrupt(self, database):
+        (database / "CURRENT").write_bytes(os.urandom(4096) + b"\xff")
+        trouble = refusal(database)
+        assert (trouble.code, "encrypted" in trouble.reason) == (Code.UNSUPPORTED, True)
+
+    def test_an_encrypted_options_file_too(self, database):
+        options_file(database).write_bytes(b"\xff" + os.urandom(5000))
+        assert "encrypted" in refusal(database).reason
+
+    def test_a_wrong_current_is_damage(self, database):
+        (database / "CURRENT").write_text("something\n")
+        assert refusal(database).code is Code.CORRUPT
+
+    def test_an_empty_directory_has_no_database(self, tmp_path):
+        (tmp_path / "empty").mkdir()
+        assert refusal(tmp_path / "empty").code is Code.MISSING
+
+
+class TestWal:
+    """Records written by hand behind those of the database."""
+
+    @staticmethod
+    def append(
+        database: Path, *entries: bytes, count: int = 1, sequence: int = 10_000, number: int = 0
+    ) -> None:
+        """Add a batch to the WAL; its checksum does not matter, since the WAL is not replayed here."""
+        wal = max(database.glob("*.log"))
+        batch = struct.pack("<QI", sequence, count) + b"".join(entries)
+        with open(wal, "ab") as file:
+            file.write(struct.pack("<IHB", 0, len(batch), 1) + batch)
+
+    def test_a_merge_without_an_operator_is_refused(self, database):
+        self.append(database, b"\x02\x03key\x01v")
+        assert "holds merges, and its OPTIONS file names no merge operator" in refusal(database).reason
+
+    def test_a_merge_with_a_certain_operator_is_safe(self, database):
+        set_option(database, "merge_operator", "UInt64AddOperator", CF)
+        self.append(database, b"\x02\x03key\x08" + bytes(8))
+        survey(database)
+
+    @pytest.mark.parametrize("kind", [18, 19])
+    def test_other_kinds_of_transactions_are_refused(self, database, kind):
+        self.append(database, bytes([kind]), b"\x0a\x03xid")
+        assert "WritePrepared or WriteUnprepared" in refusal(database).reason
+
+    def test_batches_numbered_as_one_are_of_other_transactions(self, database):
+        for sequence in (10_000, 10_001):
+            self.append(database, b"\x01\x01a\x01v", b"\x01\x01b\x01v", count=2, sequence=sequence)
+        assert "WritePrepared" in refusal(database).reason
+
+    def test_a_prepared_transaction_needs_two_phases(self, database):
+        self.append(database, b"\x09", b"\x01\x01a\x01v", b"\x0a\x03xid")
+        assert "were prepared" in refusal(database).reason
+        set_option(database, "allow_2pc", "true")
+        survey(database)
+
+    @pytest.mark.parametrize("kind", [16, 17, 20, 21, 26, 127, 255])
+    def test_what_is_not_known_is_refused(self, database, kind):
+        self.append(database, bytes([kind]) + b"\x01a\x01v")
+        refusal(database)
+
+    @pytest.mark.parametrize("kind", [9, 10, 11, 130, 131])
+    def test_records_that_are_not_known_are_refused(self, database, kind):
+        with open(max(database.glob("*.log")), "ab") as file:
+            file.write(struct.pack("<IHB", 0, 4, kind) + b"\x07\0\0\0")
+        refusal(database)
+
+    @pytest.mark.parametrize("torn", [b"\0", b"\0" * 7, b"\0" * 5000, struct.pack("<IHB", 1, 900, 1) + b"half"])
+    def test_a_torn_end_is_left_out_and_nothing_else(self, database, torn):
+        with open(max(database.glob("*.log")), "ab") as file:
+            file.write(torn)
+        assert survey(database).recovery is Recovery.TORN_TAIL
+
+    def test_a_torn_end_before_another_file_is_refused(self, database):
+        wal = max(database.glob("*.log"))
+        with open(wal, "ab") as file:
+            file.write(b"\0\0\0")
+        following = wal.with_name(f"{int(wal.stem) + 1:06d}.log")
+        following.write_bytes(b"")
+        self.append(database, b"\x01\x01a\x01v")
+        assert "ends in the middle of a record" in refusal(database).reason

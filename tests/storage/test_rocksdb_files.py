@@ -1,0 +1,148 @@
+"""The readers of RocksDB's files, against files that RocksDB itself wrote."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobtui.storage.local.rocksdb_files import Unreadable, known_options
+from jobtui.storage.local.rocksdb_files.manifest import parse_manifest
+from jobtui.storage.local.rocksdb_files.options import NEWEST, newest_first, parse_options
+from jobtui.storage.local.rocksdb_files.records import RecordReader
+from jobtui.storage.local.rocksdb_files.tables import read_table
+from jobtui.storage.local.rocksdb_files.wal import read_wal
+from tests.support.adoptable import adoptable, options_file
+
+_LOAD = """
+import json, sys
+from pathlib import Path
+from rocksdict import Options
+
+directory, text = Path(sys.argv[1]), Path(sys.argv[2]).read_text()
+unknown = []
+for mark, names in json.loads(sys.argv[3]).items():
+    for name in names:
+        (directory / "OPTIONS-000007").write_text(text.replace(mark, f"{mark}\\n  {name}=?"))
+        try:
+            Options.load_latest(str(directory))
+        except Exception as error:
+            if "Could not find option" in str(error):
+                unknown.append(name)
+print(json.dumps(unknown))
+"""
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    return adoptable(tmp_path / "db")
+
+
+def test_this_build_knows_every_known_option(tmp_path, database):
+    (tmp_path / "loaded").mkdir()
+    names = {
+        "[DBOptions]": sorted(known_options.DATABASE),
+        '[CFOptions "default"]': sorted(known_options.FAMILY),
+        '[TableOptions/BlockBasedTable "default"]': sorted(known_options.TABLE),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", _LOAD, tmp_path / "loaded", options_file(database), json.dumps(names)],
+        capture_output=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == []
+
+
+def test_the_newest_version_is_that_of_this_build(database):
+    assert parse_options(options_file(database).read_bytes()).version == NEWEST
+
+
+def test_options_are_ordered_by_number():
+    assert newest_first(["OPTIONS-000009", "OPTIONS-1000000", "OPTIONS-000010.dbtmp", "CURRENT"]) == [
+        "OPTIONS-1000000",
+        "OPTIONS-000009",
+    ]
+
+
+def test_a_family_with_an_odd_name_is_read(database):
+    text = options_file(database).read_text().replace('"edges"', r'"a\#b\:c\\d "q""')
+    assert 'a#b:c\\d "q"' in parse_options(text.encode()).families
+
+
+def test_a_manifest_names_families_and_files(database):
+    manifest = parse_manifest((database / (database / "CURRENT").read_text().strip()).read_bytes())
+    assert [family.name for family in manifest.families.values()] == ["default", "edges"]
+    on_disk = {int(path.stem) for path in database.glob("*.sst")}
+    assert manifest.tables == on_disk - manifest.gone
+    assert {family.comparator for family in manifest.families.values()} == {"leveldb.BytewiseComparator"}
+
+
+def test_a_manifest_cut_anywhere_is_shorter_or_unreadable(database):
+    data = (database / (database / "CURRENT").read_text().strip()).read_bytes()
+    whole = parse_manifest(data)
+    for end in range(len(data)):
+        try:
+            cut = parse_manifest(data[:end])
+        except Unreadable:
+            continue
+        assert len(cut.tables) <= len(whole.tables) or cut.gone != whole.gone
+
+
+def test_a_wal_names_the_families_written(database):
+    wal = max(database.glob("*.log"))
+    content = read_wal(wal.read_bytes(), int(wal.stem))
+    assert not content.merged
+
+
+@pytest.mark.parametrize("kind", ["*.log", "MANIFEST-*"])
+def test_bytes_changed_anywhere_raise_nothing_else(database, kind):
+    """Damage is reported as such, and never ends a reader otherwise."""
+    file = max(database.glob(kind))
+    data = file.read_bytes()[:600]
+    for at in range(len(data)):
+        for value in (0, 1, 127, 255):
+            changed = data[:at] + bytes([value]) + data[at + 1 :]
+            try:
+                read_wal(changed, 8) if kind == "*.log" else parse_manifest(changed)
+            except Unreadable:
+                continue
+
+
+def test_records_longer_than_a_block_are_whole():
+    block, first = 32 << 10, b"a" * ((32 << 10) - 7)
+    data = b"\0\0\0\0" + len(first).to_bytes(2, "little") + b"\2" + first
+    assert len(data) == block
+    data += b"\0\0\0\0" + (3).to_bytes(2, "little") + b"\4" + b"end"
+    assert list(RecordReader(data)) == [first + b"end"]
+
+
+def test_a_recycled_file_ends_where_its_old_records_begin():
+    def record(number: int, payload: bytes) -> bytes:
+        return bytes(4) + len(payload).to_bytes(2, "little") + b"\5" + number.to_bytes(4, "little") + payload
+
+    reader = RecordReader(record(9, b"new") + record(4, b"old"), 9)
+    assert list(reader) == [b"new"]
+    assert reader.recycled
+
+
+def test_an_sst_file_names_its_compression(database):
+    table = read_table(next(database.glob("*.sst")))
+    assert (table.compression, table.comparator, table.merges) == ("Snappy", "leveldb.BytewiseComparator", 0)
+
+
+def test_an_sst_file_cut_anywhere_is_unreadable(tmp_path, database):
+    data = next(database.glob("*.sst")).read_bytes()
+    cut = tmp_path / "000001.sst"
+    for end in range(0, len(data), 7):
+        cut.write_bytes(data[:end])
+        with pytest.raises(Unreadable):
+            read_table(cut)
+
+
+def test_known_options_are_words():
+    for names in (known_options.DATABASE, known_options.FAMILY, known_options.TABLE):
+        assert all(re.fullmatch(r"[A-Za-z0-9_]+", name) for name in names)

@@ -1,0 +1,70 @@
+"""A small database that may be adopted, made with rocksdict, and changes to its files."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+
+_MAKE = """
+import sys
+from rocksdict import Options, Rdict
+
+options = Options(raw_mode=True)
+options.create_if_missing(True)
+database = Rdict(sys.argv[1], options=options, column_families={"default": options})
+edges = database.create_column_family("edges", options)
+for family in (database, edges):
+    for layer in range(2):
+        for number in range(100):
+            family[b"key%03d" % number] = b"value%d" % layer
+        family.flush(True)
+edges[b"last"] = b"in the WAL"
+edges.close()
+database.close()
+"""
+
+
+@cache
+def _template() -> Path:
+    database = Path(mkdtemp(prefix="adoptable-")) / "db"
+    subprocess.run([sys.executable, "-c", _MAKE, database], check=True)
+    (database / "rocksdict-config.json").unlink()  # as if another program had made it
+    return database
+
+
+def adoptable(database: Path) -> Path:
+    """Put such a database into the directory, with the families default and edges; each has two SST files."""
+    shutil.copytree(_template(), database)
+    return database
+
+
+def options_file(database: Path) -> Path:
+    """The newest OPTIONS file."""
+    return max(database.glob("OPTIONS-*"), key=lambda path: int(path.name.partition("-")[2]))
+
+
+def set_option(database: Path, name: str, value: str, section: str = "DBOptions") -> None:
+    """Write an option into the newest OPTIONS file, in each section of that kind."""
+    file = options_file(database)
+    text = re.sub(rf"(?m)^  {re.escape(name)}=.*\n", "", file.read_text("utf-8", "surrogateescape"))
+    text = re.sub(rf"(?m)^\[{section}.*\]$", lambda found: f"{found[0]}\n  {name}={value}", text)
+    file.write_text(text, "utf-8", "surrogateescape")
+
+
+def content(directory: Path) -> dict[str, tuple[bytes, int, int, int]]:
+    """Every file of a directory: bytes, mode, owner and inode."""
+    return {
+        str(path.relative_to(directory)): (
+            path.read_bytes(),
+            path.stat().st_mode,
+            path.stat().st_uid,
+            path.stat().st_ino,
+        )
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    }
