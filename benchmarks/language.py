@@ -14,7 +14,7 @@ from typing import Final
 
 from benchmarks.figures import Outcome, Run, at_most, figure
 from jobtui.language import StatementError, parse
-from jobtui.language.complete import JobsFor, complete, ids_starting
+from jobtui.language.completion import JobsFor, complete, ids_starting
 
 SEED: Final = ("ADMIN FLUSH", "ADMIN COMPACT", "SHOW JOB 40", "SHOW JOBS", "BACKUP JOB 0 22", "RECOVER JOB 40")
 

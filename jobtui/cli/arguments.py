@@ -194,7 +194,7 @@ def _checked_verb(words: Sequence[str]) -> str | None:
 
 
 def _begins_a_text(word: str) -> bool:
-    from jobtui.language.forms import FORMS
+    from jobtui.language.syntax import FORMS
 
     return " " in word or word.upper() in {form.verb for form in FORMS}
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from jobtui.cli.exits import UsageError
 from jobtui.engine.desk import Answer
 from jobtui.language import tables
-from jobtui.language.statements import CreateSpace, DropSpace, Statement, Use
+from jobtui.language.ast import CreateSpace, DropSpace, Statement, Use
 
 _WITHOUT_TABLE = (Use, CreateSpace, DropSpace)
 

@@ -20,7 +20,7 @@ from jobtui.engine.desk import Answer, Failure, Session
 from jobtui.engine.profile import Profile, Run
 from jobtui.engine.reader import READ_ONLY, Reader
 from jobtui.language import StatementError, parse
-from jobtui.language.statements import (
+from jobtui.language.ast import (
     Backup,
     Recover,
     ShowHosts,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from jobtui.engine import results
 from jobtui.engine.desk import Answer, Desk, Failure, Refused
-from jobtui.language.result import Result
-from jobtui.language.statements import Parsed, ShowJob, ShowJobs, Statement
+from jobtui.language.ast import Parsed, ShowJob, ShowJobs, Statement
+from jobtui.language.tables import Result
 from jobtui.model import Job, Status
 from jobtui.suggest import did_you_mean
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from jobtui.language.result import Result
+from jobtui.language.tables import Result
 from jobtui.model import Archived, Change, Job, Link, LinkChanged, Notice, Progress, Stats
 from jobtui.storage.base import Capabilities, Host, Space
 

@@ -14,8 +14,7 @@ from jobtui.engine.desk import Answer, Refused, Session
 from jobtui.engine.ledger import Book, Edit
 from jobtui.engine.overview import look_at_spaces
 from jobtui.history import StoreError
-from jobtui.language.result import Result
-from jobtui.language.statements import (
+from jobtui.language.ast import (
     Backup,
     CreateSpace,
     DropSpace,
@@ -29,6 +28,7 @@ from jobtui.language.statements import (
     Submit,
     Use,
 )
+from jobtui.language.tables import Result
 from jobtui.model import Archived, Job
 from jobtui.os_errors import explain_shortage
 from jobtui.storage.base import Placement, Space, StorageError

@@ -12,8 +12,8 @@ from jobtui.engine import answers, results
 from jobtui.engine.desk import Answer, Listener, Overview, Refused, Session, SpaceLook
 from jobtui.engine.profile import Profile
 from jobtui.history import History, StoreError
-from jobtui.language.result import Result
-from jobtui.language.statements import ShowHosts, ShowJob, ShowJobs, ShowSpaces, Statement, Use
+from jobtui.language.ast import ShowHosts, ShowJob, ShowJobs, ShowSpaces, Statement, Use
+from jobtui.language.tables import Result
 from jobtui.model import Job, Link, Stats
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ from jobtui.engine.owners_places import OwnersPlaces
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import Reader
 from jobtui.history import History, StoreError
-from jobtui.language.result import Result
-from jobtui.language.statements import Parsed, Recover, ShowJobs, Stop, Submit, Use
+from jobtui.language.ast import Parsed, Recover, ShowJobs, Stop, Submit, Use
+from jobtui.language.tables import Result
 from jobtui.model import Archived, Change, Job, Link, LinkChanged, Progress, Stats
 from jobtui.storage.base import Code, Pair, StorageError
 

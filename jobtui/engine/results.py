@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, overload
 
 from jobtui.formatting import format_bytes, format_local_time, to_local
-from jobtui.language.result import Result, Row
+from jobtui.language.tables import Result, Row
 from jobtui.model import Job, Task
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import msgspec
 from jobtui import __version__
 from jobtui.decoding import DECODE_ERRORS
 from jobtui.engine.desk import Failure, Message, Overview
-from jobtui.language.result import Result
+from jobtui.language.tables import Result
 from jobtui.model import Stats
 from jobtui.storage.base import Pair
 

@@ -15,10 +15,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jobtui.language.canonical import unparse
+    from jobtui.language.ast import unparse
     from jobtui.language.errors import StatementError, line_and_column
+    from jobtui.language.identifiers import quoted
     from jobtui.language.parser import parse, parse_with_spans
-    from jobtui.language.quote import quoted
 
 __all__ = ["StatementError", "line_and_column", "parse", "parse_with_spans", "quoted", "unparse"]
 
@@ -27,8 +27,8 @@ _HOME = {
     "line_and_column": "errors",
     "parse": "parser",
     "parse_with_spans": "parser",
-    "quoted": "quote",
-    "unparse": "canonical",
+    "quoted": "identifiers",
+    "unparse": "ast",
 }
 
 

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from jobtui.formatting import printable
-from jobtui.language.words import BYTE_ORDER_MARK
+from jobtui.language.identifiers import BYTE_ORDER_MARK
 
 _LINE_END: Final = re.compile("[\r\n]")
 _WIDTH: Final = 80

@@ -21,8 +21,8 @@ from typing import Any, Final, cast
 import msgspec
 import pyparsing as pp
 
-from jobtui.language.forms import FORMS, Choice, Flag, Form, Kind, Maybe, Part, Slot, Word
 from jobtui.language.lexer import COMMA, NAME, NUMBER, STRING
+from jobtui.language.syntax import FORMS, Choice, Flag, Form, Kind, Maybe, Part, Slot, Word
 
 
 class Mark(enum.Enum):

@@ -6,9 +6,9 @@ import re
 import textwrap
 from typing import Final
 
-from jobtui.language.forms import FORMS, Form
 from jobtui.language.grammar import reach
-from jobtui.language.words import keyword
+from jobtui.language.identifiers import keyword
+from jobtui.language.syntax import FORMS, Form
 from jobtui.suggest import did_you_mean
 
 _WIDTH: Final = 80

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from jobtui.language.words import (
+from jobtui.language.identifiers import (
     BEGINS_WORD,
     BLANKS,
     BYTE_ORDER_MARK,

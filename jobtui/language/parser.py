@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from jobtui.language.ast import Parsed, Statement
 from jobtui.language.errors import StatementError
-from jobtui.language.forms import Choice, Flag, Kind, Slot
+from jobtui.language.identifiers import LARGEST_NUMBER, LONGEST_NAME
 from jobtui.language.lexer import COMMA, Flaw, Words, split
-from jobtui.language.statements import Parsed, Statement
-from jobtui.language.words import LARGEST_NUMBER, LONGEST_NAME
+from jobtui.language.syntax import Choice, Flag, Kind, Slot
 
 if TYPE_CHECKING:
     from jobtui.language.grammar import Match
@@ -42,7 +42,7 @@ def _parsed(text: str, words: Words, flaw: Flaw | None) -> Parsed:
 
     found = grammar.match(words.kinds) if flaw is None else None
     if found is None:
-        from jobtui.language.explain import explain
+        from jobtui.language.hints import explain
 
         raise explain(text, words, flaw)
     return Parsed(_made(text, words, found), (words.starts[0], words.ends[-1]))

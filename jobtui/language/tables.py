@@ -8,14 +8,45 @@ own (so that a program reads it back exactly).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final, Protocol
 
+import msgspec
 from msgspec.structs import replace
 
 from jobtui.formatting import guard_formula, is_control, printable
-from jobtui.language.result import Result, Row
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One row: `cells` as the text table shows them, `values` in full.
+
+    `values` holds, for each column by its name, the number, the ISO 8601 time with zone or None, and
+    beside the columns what else is known of the row under lower-case names (`reason`, `progress`, …).
+    Its values are what JSON has: str, int, float, bool, None, list and dict.
+    """
+
+    cells: tuple[str, ...]
+    values: Mapping[str, object]
+
+
+class Result(msgspec.Struct, frozen=True):
+    """The answer to one statement.
+
+    `statement` is its text as typed. `rows` may be read from the history as they are asked for: take slices
+    of a long one, and don't count on it being a tuple. No columns: there is nothing to print as a table
+    (USE, CREATE SPACE). `total` is how many rows there are where `rows` holds only the newest of them.
+    `jobs` are the ids of the jobs that the statement queued. `notice` is a remark for a person, "" where
+    there is none.
+    """
+
+    statement: str
+    columns: tuple[str, ...] = ()
+    rows: Sequence[Row] = ()
+    total: int | None = None
+    jobs: tuple[int, ...] = ()
+    notice: str = msgspec.field(default="")
+
 
 _PAGE: Final = 1000
 _LEAST_WIDTH: Final = {"Status": 8}

@@ -7,7 +7,7 @@ from itertools import islice
 
 from jobtui.engine.desk import Desk
 from jobtui.engine.failures import StoreError
-from jobtui.language.complete import JobsFor, ids_starting
+from jobtui.language.completion import JobsFor, ids_starting
 from jobtui.model import Job, Status
 
 _MOST_LOOKED_AT = 150
@@ -15,7 +15,7 @@ _MOST_OFFERED = 20
 
 
 class DeskNames:
-    """The desk's spaces, hosts and jobs as `jobtui.language.complete` asks for them."""
+    """The desk's spaces, hosts and jobs as `jobtui.language.completion` asks for them."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk

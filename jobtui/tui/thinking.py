@@ -7,9 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from jobtui.formatting import single_cells
-from jobtui.language.complete import Completion, Names, complete
-from jobtui.language.highlight import highlight
-from jobtui.language.problem import problem
+from jobtui.language.completion import Completion, Names, complete
+from jobtui.language.diagnostics import highlight, problem
 from jobtui.tui.lines import Ink, Line, cut
 from jobtui.tui.text import width_of
 from jobtui.tui.words import expected_here

@@ -53,7 +53,7 @@ def drops(text: str) -> bool:
     if _DROP.search(text) is None and "/*" not in text:
         return False
     from jobtui.language import StatementError, parse
-    from jobtui.language.statements import DropSpace
+    from jobtui.language.ast import DropSpace
 
     try:
         return any(isinstance(statement, DropSpace) for statement in parse(text))

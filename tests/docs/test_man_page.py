@@ -11,7 +11,7 @@ import pytest
 
 from jobtui.cli.arguments import VERBS, _parser
 from jobtui.cli.exits import Exit
-from jobtui.language.forms import FORMS
+from jobtui.language.syntax import FORMS
 
 SOURCE = Path(__file__).parents[2] / "man" / "jobtui.1"
 PAGE = SOURCE.read_text().replace("\\-", "-")

@@ -12,15 +12,14 @@ from hypothesis import strategies as st
 
 from jobtui.formatting import is_control
 from jobtui.language import StatementError, parse, parse_with_spans, unparse
-from jobtui.language.complete import complete
-from jobtui.language.highlight import highlight
-from jobtui.language.problem import problem
-from jobtui.language.statements import (
+from jobtui.language.ast import (
     CreateSpace,
     Parsed,
     Stop,
 )
-from jobtui.language.words import KEYWORDS
+from jobtui.language.completion import complete
+from jobtui.language.diagnostics import highlight, problem
+from jobtui.language.identifiers import KEYWORDS
 from tests.support.named_world import World
 
 

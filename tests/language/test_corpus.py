@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from jobtui.language import StatementError, parse
-from jobtui.language.statements import (
+from jobtui.language.ast import (
     Backup,
     CreateSpace,
     DropSpace,

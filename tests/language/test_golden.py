@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from jobtui.language import StatementError, parse
-from jobtui.language.complete import complete
-from jobtui.language.forms import FORMS
+from jobtui.language.completion import complete
 from jobtui.language.help import help_for
+from jobtui.language.syntax import FORMS
 from tests.support.named_world import World
 
 GOLDEN = Path(__file__).parent / "golden"

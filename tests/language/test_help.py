@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from jobtui.language.forms import FORMS
 from jobtui.language.help import help_for
+from jobtui.language.syntax import FORMS
 from jobtui.language.tables import cells
 
 

@@ -7,13 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobtui.language import StatementError, parse, quoted, unparse
-from jobtui.language.complete import complete
-from jobtui.language.cursor import place
-from jobtui.language.forms import Choice, Kind, Slot, Word
-from jobtui.language.grammar import KIND, Expected, Mark, match, reach
-from jobtui.language.lexer import COMMA, NAME, NUMBER, STRING
-from jobtui.language.quote import typeable
-from jobtui.language.statements import (
+from jobtui.language.ast import (
     Backup,
     CreateSpace,
     DropSpace,
@@ -27,7 +21,11 @@ from jobtui.language.statements import (
     Submit,
     Use,
 )
-from jobtui.language.words import KEYWORDS, LARGEST_NUMBER
+from jobtui.language.completion import complete, place
+from jobtui.language.grammar import KIND, Expected, Mark, match, reach
+from jobtui.language.identifiers import KEYWORDS, LARGEST_NUMBER, typeable
+from jobtui.language.lexer import COMMA, NAME, NUMBER, STRING
+from jobtui.language.syntax import Choice, Kind, Slot, Word
 from tests.support.named_world import World
 
 # Statements ⇄ text

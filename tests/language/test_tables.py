@@ -12,8 +12,7 @@ from typing import overload
 import pytest
 
 from jobtui.formatting import is_control
-from jobtui.language.result import Result, Row
-from jobtui.language.tables import box, box_lines, cells, csv, jsonl, to_json
+from jobtui.language.tables import Result, Row, box, box_lines, cells, csv, jsonl, to_json
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.cli.exits import Exit
-from jobtui.language.forms import FORMS, Word
+from jobtui.language.syntax import FORMS, Word
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

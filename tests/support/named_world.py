@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobtui.language.complete import JobsFor, ids_starting
+from jobtui.language.completion import JobsFor, ids_starting
 
 
 class World:

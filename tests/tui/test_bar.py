@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from jobtui.engine.desk import Answer
-from jobtui.language.result import Result, Row
+from jobtui.language.tables import Result, Row
 from jobtui.tui.lines import plain
 from jobtui.tui.settings import TuiSettings
 from jobtui.tui.widgets.transcript import answered

@@ -159,7 +159,7 @@ def _beginning(known: Iterable[str], typed: str, start: int = 0) -> Offers:
 
 
 def _statement_words() -> Iterable[str]:
-    from jobtui.language.forms import FORMS
+    from jobtui.language.syntax import FORMS
 
     return dict.fromkeys(form.verb.lower() for form in FORMS)
 
@@ -167,7 +167,7 @@ def _statement_words() -> Iterable[str]:
 def _statements(typed: str, seen: _Seen) -> Iterator[Offer]:
     """What may come next in the text of -e."""
     from jobtui.engine.reader import Reader
-    from jobtui.language.complete import complete
+    from jobtui.language.completion import complete
     from jobtui.tui.names import DeskNames
 
     reader = Reader.open(_profile(seen))

@@ -17,7 +17,7 @@ from jobtui.tui.widgets.completions import CompletionList
 from jobtui.tui.widgets.inked import OneLine
 
 if TYPE_CHECKING:
-    from jobtui.language.complete import Candidate
+    from jobtui.language.completion import Candidate
     from jobtui.tui.widgets.typist import Typist
 
 

@@ -12,7 +12,7 @@ from jobtui.tui.lines import Ink, Line, line_width
 from jobtui.tui.widgets.inked import Inked
 
 if TYPE_CHECKING:
-    from jobtui.language.complete import Candidate
+    from jobtui.language.completion import Candidate
 
 MOST_SHOWN = 8
 _KIND = {"keyword": Ink.KEYWORD, "job": Ink.NUMBER}

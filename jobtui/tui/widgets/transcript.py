@@ -14,7 +14,7 @@ from jobtui.tui.widgets.lines_view import LinesView
 
 if TYPE_CHECKING:
     from jobtui.engine.desk import Answer, Failure
-    from jobtui.language.result import Result
+    from jobtui.language.tables import Result
 
 MOST_ROWS = 1000
 _MOST_LINES = 20_000

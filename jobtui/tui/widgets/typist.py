@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import TextArea
 
-from jobtui.language.complete import Candidate
+from jobtui.language.completion import Candidate
 from jobtui.tui.commands import Where, bindings
 from jobtui.tui.context import Context
 from jobtui.tui.lines import Ink, Line

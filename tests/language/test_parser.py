@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jobtui.language import StatementError, parse, parse_with_spans
-from jobtui.language.forms import FORMS
-from jobtui.language.statements import (
+from jobtui.language.ast import (
     Backup,
     CreateSpace,
     DropSpace,
@@ -21,6 +20,7 @@ from jobtui.language.statements import (
     Submit,
     Use,
 )
+from jobtui.language.syntax import FORMS
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobtui.language.highlight import highlight
-from jobtui.language.problem import problem
+from jobtui.language.diagnostics import highlight, problem
 
 
 def coloured(text: str) -> list[tuple[str, str]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from jobtui.language import StatementError, parse, parse_with_spans
-from jobtui.language.statements import CreateSpace, Recover, ShowJob, ShowJobs, Stop, Submit, Use
-from jobtui.language.words import KEYWORDS
+from jobtui.language.ast import CreateSpace, Recover, ShowJob, ShowJobs, Stop, Submit, Use
+from jobtui.language.identifiers import KEYWORDS
 
 
 def refusal(text: str) -> StatementError:

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from jobtui.language.statements import (
+from jobtui.language.ast import (
     Backup,
     CreateSpace,
     DropSpace,

@@ -24,7 +24,7 @@ def loaded_after(code: str) -> set[str]:
         "from jobtui.language import StatementError, parse, quoted, unparse, line_and_column",
         "from jobtui.language import parse; assert parse(' ; -- nothing') == []",
         "from jobtui.language.tables import box, to_json, jsonl, csv",
-        "import jobtui.language.highlight",
+        "import jobtui.language.diagnostics",
     ],
 )
 def test_pyparsing_and_rich_are_loaded_only_when_needed(code: str) -> None:

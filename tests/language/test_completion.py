@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from jobtui.language.complete import MOST, Completion, JobsFor, complete, ids_starting
+from jobtui.language.completion import MOST, Completion, JobsFor, complete, ids_starting
 
 
 class World:
