@@ -14,7 +14,7 @@ from typing import Final
 
 from benchmarks.figures import Outcome, Run, at_most, figure
 from jobtui.language import StatementError, parse
-from jobtui.language.completion import JobsFor, complete, ids_starting
+from jobtui.language.completion import JobsFor, complete, ids_with_prefix
 
 SEED: Final = ("ADMIN FLUSH", "ADMIN COMPACT", "SHOW JOB 40", "SHOW JOBS", "BACKUP JOB 0 22", "RECOVER JOB 40")
 
@@ -85,7 +85,7 @@ class _World:
         return ["local0", "local1", "local2"]
 
     def jobs(self, kind: JobsFor, starting: str) -> Iterator[tuple[int, str]]:
-        for job in ids_starting(starting, self._jobs):
+        for job in ids_with_prefix(starting, self._jobs):
             yield job, f"failed  {kind} nba"
 
 

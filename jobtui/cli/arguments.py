@@ -194,9 +194,9 @@ def _checked_verb(words: Sequence[str]) -> str | None:
 
 
 def _begins_a_text(word: str) -> bool:
-    from jobtui.language.syntax import FORMS
+    from jobtui.language.syntax import SYNTAX
 
-    return " " in word or word.upper() in {form.verb for form in FORMS}
+    return " " in word or word.upper() in {form.verb for form in SYNTAX}
 
 
 def _near(word: str, known: Sequence[str]) -> str:

@@ -221,10 +221,10 @@ def _tell_syntax(error: StatementError, asked: RunText, label: str) -> int:
 
 def _statement_at(error: StatementError) -> str:
     """The statement that is wrong, from its first word to its last."""
-    from jobtui.language.lexer import COMMENT, SEMICOLON, pieces
+    from jobtui.language.lexer import COMMENT, SEMICOLON, tokenize
 
     words: list[tuple[int, int]] = []
-    for kind, start, end in pieces(error.text):
+    for kind, start, end in tokenize(error.text):
         if kind == SEMICOLON:
             if start >= error.span[0]:
                 break

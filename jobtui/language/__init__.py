@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from jobtui.language.ast import unparse
     from jobtui.language.errors import StatementError, line_and_column
-    from jobtui.language.identifiers import quoted
+    from jobtui.language.identifiers import quote_name
     from jobtui.language.parser import parse, parse_with_spans
 
-__all__ = ["StatementError", "line_and_column", "parse", "parse_with_spans", "quoted", "unparse"]
+__all__ = ["StatementError", "line_and_column", "parse", "parse_with_spans", "quote_name", "unparse"]
 
 _HOME = {
     "StatementError": "errors",
     "line_and_column": "errors",
     "parse": "parser",
     "parse_with_spans": "parser",
-    "quoted": "identifiers",
+    "quote_name": "identifiers",
     "unparse": "ast",
 }
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from jobtui.language.identifiers import quoted
+from jobtui.language.identifiers import quote_name
 
 
 class Submit(msgspec.Struct, frozen=True):
@@ -135,7 +135,7 @@ def unparse(statement: Statement) -> str:
         case Recover(jobs):
             return _joined("RECOVER JOB", _listed(map(str, jobs)))
         case Use(space):
-            return f"USE {quoted(space)}"
+            return f"USE {quote_name(space)}"
         case ShowSpaces():
             return "SHOW SPACES"
         case ShowHosts():
@@ -143,7 +143,7 @@ def unparse(statement: Statement) -> str:
         case CreateSpace():
             return _create(statement)
         case DropSpace(space, if_exists):
-            return _joined("DROP SPACE", "IF EXISTS" if if_exists else "", quoted(space))
+            return _joined("DROP SPACE", "IF EXISTS" if if_exists else "", quote_name(space))
 
 
 def _create(statement: CreateSpace) -> str:
@@ -151,15 +151,15 @@ def _create(statement: CreateSpace) -> str:
     if statement.directories is not None:
         where = f"AT {_listed(map(_string, statement.directories))}"
     elif statement.hosts is not None:
-        where = f"ON {_listed(map(quoted, statement.hosts))}"
+        where = f"ON {_listed(map(quote_name, statement.hosts))}"
     elif statement.count is not None:
         where = f"ON {statement.count} HOSTS"
     condition = "IF NOT EXISTS" if statement.if_not_exists else ""
-    return _joined("CREATE SPACE", condition, quoted(statement.space), where)
+    return _joined("CREATE SPACE", condition, quote_name(statement.space), where)
 
 
 def _name(name: str | None, before: str = "") -> str:
-    return "" if name is None else before + quoted(name)
+    return "" if name is None else before + quote_name(name)
 
 
 def _string(text: str) -> str:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Protocol
 
-from jobtui.language.grammar import Expected, Reach, reach
-from jobtui.language.identifiers import GOES_ON, keyword, quoted, typeable
-from jobtui.language.lexer import BAD, COMMA, COMMENT, SEMICOLON, STRING, pieces, waits
-from jobtui.language.syntax import Choice, Form, Kind, Slot, Word
+from jobtui.language.grammar import Expectation, Expected, expected_at
+from jobtui.language.identifiers import GOES_ON, is_name, quote_name, to_keyword
+from jobtui.language.lexer import BAD, COMMA, COMMENT, SEMICOLON, STRING, is_unclosed, tokenize
+from jobtui.language.syntax import Keyword, KeywordChoice, Placeholder, PlaceholderKind, StatementSyntax
 
 MOST: Final = 50
 """How many candidates are offered at most."""
@@ -86,8 +86,8 @@ def complete(text: str, cursor: int, names: Names) -> Completion:
 
     Its cost does not depend on how many jobs there are.
     """
-    here = place(text, cursor)
-    reached = here.reach()
+    here = context_at(text, cursor)
+    reached = here.expected()
     if reached is None:
         return Completion(span=(cursor, cursor))
     usage = _usage(here, reached.expected)
@@ -105,7 +105,7 @@ def complete(text: str, cursor: int, names: Names) -> Completion:
     return Completion(tuple(ranked), here.span, ghost, usage)
 
 
-def ids_starting(starting: str, last: int) -> Iterator[int]:
+def ids_with_prefix(starting: str, last: int) -> Iterator[int]:
     """The ids from `last` down to 1 whose decimal form begins with `starting`, found without a search."""
     if not starting:
         yield from range(last, 0, -1)
@@ -117,28 +117,30 @@ def ids_starting(starting: str, last: int) -> Iterator[int]:
         yield from range(min(last, first + 10**digits - 1), first - 1, -1)
 
 
-def _candidates(here: Place, expected: tuple[tuple[Form, Expected], ...], names: Names) -> Iterator[Candidate]:
+def _candidates(
+    here: CursorContext, expected: tuple[tuple[StatementSyntax, Expected], ...], names: Names
+) -> Iterator[Candidate]:
     for word in _keywords(expected):
         if word.startswith(here.typed.upper()) and here.typed.isascii():
             yield Candidate(word.lower() if _in_lower_case(here) else word, "keyword")
     for form, terminal in expected:
-        if not isinstance(terminal, Slot):
+        if not isinstance(terminal, Placeholder):
             continue
-        if terminal.kind is Kind.SPACE:
+        if terminal.kind is PlaceholderKind.SPACE:
             yield from _named(here.typed, names.spaces(), "space")
-        elif terminal.kind is Kind.HOST:
+        elif terminal.kind is PlaceholderKind.HOST:
             yield from _named(here.typed, names.hosts(), "host")
-        elif terminal.kind is Kind.JOB:
+        elif terminal.kind is PlaceholderKind.JOB:
             yield from _jobs(here, names, JobsFor(form.verb.lower()))
 
 
-def _keywords(expected: tuple[tuple[Form, Expected], ...]) -> Iterator[str]:
+def _keywords(expected: tuple[tuple[StatementSyntax, Expected], ...]) -> Iterator[str]:
     """Single words before the words of a choice that an error would name together."""
     for _, terminal in expected:
-        if isinstance(terminal, Word):
+        if isinstance(terminal, Keyword):
             yield terminal.text
     for _, terminal in expected:
-        if isinstance(terminal, Choice):
+        if isinstance(terminal, KeywordChoice):
             yield from terminal.words
 
 
@@ -149,19 +151,19 @@ def _named(typed: str, names: Iterable[str], kind: str) -> Iterator[Candidate]:
     for name in names:
         folded = name.casefold()
         if folded.startswith(wanted):
-            if typeable(name):
-                yield Candidate(_written(name, typed), kind)
-        elif len(wanted) >= _SUBSTRING_FROM and wanted in folded and typeable(name):
+            if is_name(name):
+                yield Candidate(_usage_of(name, typed), kind)
+        elif len(wanted) >= _SUBSTRING_FROM and wanted in folded and is_name(name):
             within.append(name)
     for name in within:
-        yield Candidate(_written(name, typed), kind)
+        yield Candidate(_usage_of(name, typed), kind)
 
 
-def _written(name: str, typed: str) -> str:
-    return f"`{name}`" if typed.startswith("`") else quoted(name)
+def _usage_of(name: str, typed: str) -> str:
+    return f"`{name}`" if typed.startswith("`") else quote_name(name)
 
 
-def _jobs(here: Place, names: Names, kind: JobsFor) -> Iterator[Candidate]:
+def _jobs(here: CursorContext, names: Names, kind: JobsFor) -> Iterator[Candidate]:
     if here.typed and not (here.typed.isascii() and here.typed.isdigit()):
         return
     named = frozenset(here.words)
@@ -171,9 +173,9 @@ def _jobs(here: Place, names: Names, kind: JobsFor) -> Iterator[Candidate]:
             yield Candidate(written, "job", note)
 
 
-def _in_lower_case(here: Place) -> bool:
+def _in_lower_case(here: CursorContext) -> bool:
     """Whether keywords are typed in lower case: this word or, before its first letter, the last keyword."""
-    sample = here.typed or next(filter(keyword, reversed(here.words)), "")
+    sample = here.typed or next(filter(to_keyword, reversed(here.words)), "")
     return sample.islower()
 
 
@@ -181,7 +183,7 @@ def _begins(text: str, typed: str) -> bool:
     return text.upper().startswith(typed.upper())
 
 
-def _usage(here: Place, expected: tuple[tuple[Form, Expected], ...]) -> str:
+def _usage(here: CursorContext, expected: tuple[tuple[StatementSyntax, Expected], ...]) -> str:
     """How the statements go that the words so far can begin; "" before the first word."""
     if not here.typed and not here.kinds:
         return ""
@@ -196,15 +198,15 @@ def _may_become(typed: str, terminal: Expected) -> bool:
     if not typed:
         return True
     match terminal:
-        case Word(word):
+        case Keyword(word):
             return word.startswith(typed.upper())
-        case Choice(_, words):
+        case KeywordChoice(_, words):
             return any(word.startswith(typed.upper()) for word in words)
-        case Slot(_, Kind.JOB | Kind.COUNT):
+        case Placeholder(_, PlaceholderKind.JOB | PlaceholderKind.COUNT):
             return typed[0].isdigit()
-        case Slot(_, Kind.DIRECTORY):
+        case Placeholder(_, PlaceholderKind.DIRECTORY):
             return False
-        case Slot():
+        case Placeholder():
             return not typed[0].isdigit()
         case _:
             return False
@@ -215,7 +217,7 @@ _REST_OF_QUOTED: Final = re.compile("[^`\\s;]*`?")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CursorContext:
     """A cursor's place among the words of a statement.
 
     `kinds` and `words` are the whole words before it. `typed` is what of the word at the cursor stands
@@ -229,25 +231,25 @@ class Place:
     span: tuple[int, int]
     inside: bool = False
 
-    def reach(self) -> Reach | None:
+    def expected(self) -> Expectation | None:
         """What could stand at the cursor; None where the words before it are wrong already."""
-        reached = reach(self.kinds)
+        reached = expected_at(self.kinds)
         return reached if reached.word == len(self.kinds) else None
 
 
-def place(text: str, cursor: int) -> Place:
+def context_at(text: str, cursor: int) -> CursorContext:
     """The place of the cursor that stands before the character `cursor` of `text`."""
     kinds: list[str] = []
     spans: list[tuple[int, int]] = []
     inside = False
-    for kind, start, end in pieces(text[:cursor]):
+    for kind, start, end in tokenize(text[:cursor]):
         inside = False
         if kind == SEMICOLON:
             kinds, spans = [], []
         elif kind == COMMENT:
             inside = end == cursor and not text.startswith("/*", start)
         else:
-            inside = kind == BAD and end == cursor and text[start] != "`" and waits(text, start, end)
+            inside = kind == BAD and end == cursor and text[start] != "`" and is_unclosed(text, start, end)
             if not inside:
                 kinds.append(kind)
                 spans.append((start, end))
@@ -260,7 +262,7 @@ def place(text: str, cursor: int) -> Place:
     rest = _REST_OF_QUOTED if typed.startswith("`") and not _closed(typed) else _REST_OF_WORD
     found = rest.match(text, cursor)
     assert found is not None
-    return Place(
+    return CursorContext(
         tuple(kinds),
         tuple(text[a:b] for a, b in spans),
         typed,

@@ -4,39 +4,50 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from jobtui.language.completion import place
+from jobtui.language.completion import context_at
 from jobtui.language.errors import StatementError
-from jobtui.language.identifiers import keyword
-from jobtui.language.lexer import BAD, COMMA, COMMENT, NAME, NUMBER, SEMICOLON, STRING, opener, pieces, waits
+from jobtui.language.identifiers import to_keyword
+from jobtui.language.lexer import (
+    BAD,
+    COMMA,
+    COMMENT,
+    NAME,
+    NUMBER,
+    SEMICOLON,
+    STRING,
+    is_unclosed,
+    opened_by,
+    tokenize,
+)
 from jobtui.language.parser import parse
-from jobtui.language.syntax import Choice, Kind, Slot, Word
+from jobtui.language.syntax import Keyword, KeywordChoice, Placeholder, PlaceholderKind
 
-Colour = Literal["keyword", "name", "number", "string", "comment", "error"]
+Color = Literal["keyword", "name", "number", "string", "comment", "error"]
 
-_COLOURS: Final[dict[str, Colour]] = {
+_COLOURS: Final[dict[str, Color]] = {
     NAME: "name",
     NUMBER: "number",
     STRING: "string",
     COMMENT: "comment",
     BAD: "error",
 }
-_BECOMING: Final[dict[str, Colour]] = {"comment": "comment", "string": "string", "back-quote": "name"}
+_BECOMING: Final[dict[str, Color]] = {"comment": "comment", "string": "string", "back-quote": "name"}
 
 
-def highlight(text: str) -> list[tuple[int, int, Colour]]:
+def highlight(text: str) -> list[tuple[int, int, Color]]:
     """The places of `text` that have a colour: start, one past the end, what stands there.
 
     In order and not overlapping; blanks, commas and semicolons have none. `error` is what no statement
     can hold (a control character, a bracket). A string, name or comment that still waits for its end has
     its colour already, and a wrong word in a wrong place its own: `problem` tells these.
     """
-    found: list[tuple[int, int, Colour]] = []
-    for kind, start, end in pieces(text):
+    found: list[tuple[int, int, Color]] = []
+    for kind, start, end in tokenize(text):
         if kind in (COMMA, SEMICOLON):
             continue
         colour = _COLOURS.get(kind, "keyword")
-        if kind == BAD and end == len(text) and waits(text, start, end):
-            colour = _BECOMING[opener(text, start)]
+        if kind == BAD and end == len(text) and is_unclosed(text, start, end):
+            colour = _BECOMING[opened_by(text, start)]
         if found and colour == "error" == found[-1][2] and found[-1][1] == start:
             start = found.pop()[0]
         found.append((start, end, colour))
@@ -47,7 +58,7 @@ _BEGINNINGS: Final = ("-", "--", "/", "0x", "0X")
 """What is wrong as it stands and may yet begin a comment or a number."""
 
 
-def problem(text: str, cursor: int) -> StatementError | None:
+def error_at_cursor(text: str, cursor: int) -> StatementError | None:
     """The error of `text`, None where there is none or where the word at the cursor may still become right.
 
     A statement that only lacks its end, and a name, string or comment that only lacks its closing, is no
@@ -81,16 +92,18 @@ def _word_may_become_right(text: str, start: int, cursor: int, end: int) -> bool
         return True
     if before[0] in "`\"'" and after:
         return True
-    reached = place(text, start).reach()
+    reached = context_at(text, start).expected()
     if reached is None:
         return False
     for _, terminal in reached.expected:
         match terminal:
-            case Word(word) if _fits(before, after, word):
+            case Keyword(word) if _fits(before, after, word):
                 return True
-            case Choice(_, words) if any(_fits(before, after, word) for word in words):
+            case KeywordChoice(_, words) if any(_fits(before, after, word) for word in words):
                 return True
-            case Slot(_, Kind.SPACE | Kind.NEW_SPACE | Kind.HOST) if keyword(text[start:end]) is not None:
+            case Placeholder(_, PlaceholderKind.SPACE | PlaceholderKind.NEW_SPACE | PlaceholderKind.HOST) if (
+                to_keyword(text[start:end]) is not None
+            ):
                 return True
             case _:
                 pass
@@ -99,13 +112,13 @@ def _word_may_become_right(text: str, start: int, cursor: int, end: int) -> bool
 
 def _grows(text: str, cursor: int) -> bool:
     """Whether the word that ends at the cursor is right and also the beginning of another that would be."""
-    here = place(text, cursor)
-    reached = here.reach()
+    here = context_at(text, cursor)
+    reached = here.expected()
     if reached is None or not here.typed:
         return False
     typed = here.typed.upper()
     return any(
-        isinstance(terminal, Word) and terminal.text.startswith(typed) and terminal.text != typed
+        isinstance(terminal, Keyword) and terminal.text.startswith(typed) and terminal.text != typed
         for _, terminal in reached.expected
     )
 

@@ -22,40 +22,50 @@ import msgspec
 import pyparsing as pp
 
 from jobtui.language.lexer import COMMA, NAME, NUMBER, STRING
-from jobtui.language.syntax import FORMS, Choice, Flag, Form, Kind, Maybe, Part, Slot, Word
+from jobtui.language.syntax import (
+    SYNTAX,
+    Keyword,
+    KeywordChoice,
+    KeywordFlag,
+    OptionalPart,
+    Part,
+    Placeholder,
+    PlaceholderKind,
+    StatementSyntax,
+)
 
 
-class Mark(enum.Enum):
+class Punctuation(enum.Enum):
     """What may stand between or after the words of a form."""
 
     COMMA = ","
     END = ";"
 
 
-Expected = Word | Choice | Slot | Mark
+Expected = Keyword | KeywordChoice | Placeholder | Punctuation
 
 
 class Match(msgspec.Struct, frozen=True):
     """The form that a statement has, with the parts that have a value in it and the tokens that each took."""
 
-    form: Form
-    values: tuple[tuple[Choice | Flag | Slot, slice], ...]
+    form: StatementSyntax
+    values: tuple[tuple[KeywordChoice | KeywordFlag | Placeholder, slice], ...]
 
 
-class Reach(msgspec.Struct, frozen=True):
+class Expectation(msgspec.Struct, frozen=True):
     """How far a statement's tokens are right, and what could stand at that place, in which form."""
 
     word: int
-    expected: tuple[tuple[Form, Expected], ...]
+    expected: tuple[tuple[StatementSyntax, Expected], ...]
 
 
-KIND: Final = {
-    Kind.SPACE: NAME,
-    Kind.NEW_SPACE: NAME,
-    Kind.HOST: NAME,
-    Kind.JOB: NUMBER,
-    Kind.COUNT: NUMBER,
-    Kind.DIRECTORY: STRING,
+TOKEN_KIND: Final = {
+    PlaceholderKind.SPACE: NAME,
+    PlaceholderKind.NEW_SPACE: NAME,
+    PlaceholderKind.HOST: NAME,
+    PlaceholderKind.JOB: NUMBER,
+    PlaceholderKind.COUNT: NUMBER,
+    PlaceholderKind.DIRECTORY: STRING,
 }
 """The kind of token that a slot takes."""
 
@@ -73,7 +83,7 @@ def _remembered_match(kinds: tuple[str, ...]) -> Match | None:
 
 
 def _match(kinds: Sequence[str]) -> Match | None:
-    for form in FORMS:
+    for form in SYNTAX:
         if form.verb != kinds[0]:
             continue
         try:
@@ -85,15 +95,15 @@ def _match(kinds: Sequence[str]) -> Match | None:
     return None
 
 
-def reach(kinds: Iterable[str]) -> Reach:
+def expected_at(kinds: Iterable[str]) -> Expectation:
     """Return how far tokens of these kinds begin some statement, and what could stand there.
 
     Forms come in the table's order. For a whole statement it is what could still follow.
     """
     tokens = _Input(kinds)
     furthest = -1
-    expected: dict[tuple[Form, Expected], None] = {}
-    for form in FORMS:
+    expected: dict[tuple[StatementSyntax, Expected], None] = {}
+    for form in SYNTAX:
         tokens.tried = []
         with suppress(pp.ParseException):
             _parse(form, tokens)
@@ -103,7 +113,7 @@ def reach(kinds: Iterable[str]) -> Reach:
             expected.clear()
         if far == furthest:
             expected.update({(form, part): None for at, part in tokens.tried if at == far})
-    return Reach(furthest, tuple(expected))
+    return Expectation(furthest, tuple(expected))
 
 
 class _Input(list[str]):
@@ -117,7 +127,7 @@ class _Input(list[str]):
 class Terminal(pp.Token):
     """One token of one of these kinds."""
 
-    def __init__(self, part: Word | Choice | Slot, kinds: Iterable[str]) -> None:
+    def __init__(self, part: Keyword | KeywordChoice | Placeholder, kinds: Iterable[str]) -> None:
         super().__init__()
         self.part = part
         self.kinds = frozenset(kinds)
@@ -136,7 +146,7 @@ class TokenList(Terminal):
     `loose` commas may be repeated, and the last may stand at the end.
     """
 
-    def __init__(self, part: Slot, kinds: Iterable[str], *, loose: bool) -> None:
+    def __init__(self, part: Placeholder, kinds: Iterable[str], *, loose: bool) -> None:
         super().__init__(part, kinds)
         self.loose = loose
 
@@ -153,7 +163,7 @@ class TokenList(Terminal):
                 continue
             instring.tried.append((after, self.part))
             return (after if self.loose else loc), [slice(first, loc)]
-        instring.tried.append((loc, Mark.COMMA))
+        instring.tried.append((loc, Punctuation.COMMA))
         return loc, [slice(first, loc)]
 
 
@@ -161,18 +171,18 @@ class End(pp.Token):
     """The end of the statement."""
 
     def parseImpl(self, instring: Any, loc: int, do_actions: bool = True) -> tuple[int, Any]:  # noqa: D102, N802
-        instring.tried.append((loc, Mark.END))
+        instring.tried.append((loc, Punctuation.END))
         if loc < len(instring):
             raise pp.ParseException(instring, loc, self.errmsg, self)
         return loc, []
 
 
-def _parse(form: Form, tokens: _Input) -> pp.ParseResults:
+def _parse(form: StatementSyntax, tokens: _Input) -> pp.ParseResults:
     return _statement(form).parse_string(cast("str", tokens))
 
 
 @cache
-def _statement(form: Form) -> pp.ParserElement:
+def _statement(form: StatementSyntax) -> pp.ParserElement:
     """The expression of a form, made when it is first needed: all of them cost a start two milliseconds."""
     expression = pp.And([*map(_expression, form.parts), End()])
     # the tokens have no blanks, and a list can't expand its tabs
@@ -181,15 +191,15 @@ def _statement(form: Form) -> pp.ParserElement:
 
 def _expression(part: Part) -> pp.ParserElement:
     match part:
-        case Word(word):
+        case Keyword(word):
             return Terminal(part, [word])
-        case Choice(field, words):
+        case KeywordChoice(field, words):
             return Terminal(part, words)(field)
-        case Flag(field, words):
-            return pp.Opt(pp.And([Terminal(Word(word), [word]) for word in words])(field))
-        case Slot(field, kind, many=True):
-            return TokenList(part, [KIND[kind]], loose=kind is Kind.JOB)(field)
-        case Slot(field, kind):
-            return Terminal(part, [KIND[kind]])(field)
-        case Maybe(parts):
+        case KeywordFlag(field, words):
+            return pp.Opt(pp.And([Terminal(Keyword(word), [word]) for word in words])(field))
+        case Placeholder(field, kind, many=True):
+            return TokenList(part, [TOKEN_KIND[kind]], loose=kind is PlaceholderKind.JOB)(field)
+        case Placeholder(field, kind):
+            return Terminal(part, [TOKEN_KIND[kind]])(field)
+        case OptionalPart(parts):
             return pp.Opt(pp.And([_expression(inner) for inner in parts]))

@@ -6,9 +6,9 @@ import re
 import textwrap
 from typing import Final
 
-from jobtui.language.grammar import reach
-from jobtui.language.identifiers import keyword
-from jobtui.language.syntax import FORMS, Form
+from jobtui.language.grammar import expected_at
+from jobtui.language.identifiers import to_keyword
+from jobtui.language.syntax import SYNTAX, StatementSyntax
 from jobtui.suggest import did_you_mean
 
 _WIDTH: Final = 80
@@ -31,15 +31,15 @@ def help_for(statement: str | None = None) -> str:
     """
     words = (statement or "").split()
     if not words:
-        return f"{_table(FORMS)}\n\n{_WORDS}"
+        return f"{_table(SYNTAX)}\n\n{_WORDS}"
     forms = _forms(words)
     if forms:
         return "\n\n".join(map(_at_length, forms))
     begun = next(filter(None, (_forms(words[:count]) for count in range(len(words) - 1, 0, -1))), ())
-    holding = tuple(form for form in FORMS if _holds(form, words))
-    near = None if begun or holding else did_you_mean(words[0], dict.fromkeys(form.verb for form in FORMS))
+    holding = tuple(form for form in SYNTAX if _holds(form, words))
+    near = None if begun or holding else did_you_mean(words[0], dict.fromkeys(form.verb for form in SYNTAX))
     meant = f" Did you mean {near}?" if near else ""
-    return f"No statement begins with these words.{meant} There are:\n\n{_table(begun or holding or FORMS)}"
+    return f"No statement begins with these words.{meant} There are:\n\n{_table(begun or holding or SYNTAX)}"
 
 
 def begins_a_statement(words: str) -> bool:
@@ -47,28 +47,28 @@ def begins_a_statement(words: str) -> bool:
     return not words.split() or bool(_forms(words.split()))
 
 
-def _forms(words: list[str]) -> tuple[Form, ...]:
+def _forms(words: list[str]) -> tuple[StatementSyntax, ...]:
     """The forms that can begin with these keywords."""
-    known = [keyword(word) for word in words]
-    reached = reach(word for word in known if word is not None)
+    known = [to_keyword(word) for word in words]
+    reached = expected_at(word for word in known if word is not None)
     if None in known or reached.word < len(words):
         return ()
     return tuple(dict.fromkeys(form for form, _ in reached.expected))
 
 
-def _holds(form: Form, words: list[str]) -> bool:
+def _holds(form: StatementSyntax, words: list[str]) -> bool:
     """Whether the form names all of these keywords somewhere."""
     return set(map(str.upper, words)) <= set(_KEYWORD.findall(form.usage))
 
 
-def _table(forms: tuple[Form, ...]) -> str:
+def _table(forms: tuple[StatementSyntax, ...]) -> str:
     width = max(len(form.usage) for form in forms)
     return "\n".join(f"{form.usage:<{width}}{_INDENT}{form.summary}" for form in forms)
 
 
-def _at_length(form: Form) -> str:
+def _at_length(form: StatementSyntax) -> str:
     parts = [form.usage, textwrap.indent(f"{form.summary[0].upper()}{form.summary[1:]}.", _INDENT)]
-    for paragraph in form.more:
+    for paragraph in form.details:
         parts.append(textwrap.fill(paragraph, _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT))
     if form.examples:
         parts.append(textwrap.indent("\n".join(form.examples), _INDENT * 2))

@@ -14,22 +14,22 @@ from typing import Final
 
 from jobtui.formatting import printable
 from jobtui.language.errors import StatementError
-from jobtui.language.grammar import Expected, Mark, match, reach
-from jobtui.language.identifiers import BLANKS, code_point, keyword, quoted, typeable
-from jobtui.language.lexer import BAD, NAME, NUMBER, STRING, Flaw, Words, in_ascii
-from jobtui.language.syntax import FORMS, STATUSES, Choice, Kind, Slot, Word
+from jobtui.language.grammar import Expected, Punctuation, expected_at, match
+from jobtui.language.identifiers import BLANKS, describe_character, is_name, quote_name, to_keyword
+from jobtui.language.lexer import BAD, NAME, NUMBER, STRING, LexError, Tokens, to_ascii
+from jobtui.language.syntax import STATUSES, SYNTAX, Keyword, KeywordChoice, Placeholder, PlaceholderKind
 from jobtui.suggest import did_you_mean
 
 _LONGEST: Final = 40
 _MOST_WORDS: Final = 12
-_VERBS: Final = frozenset(form.verb for form in FORMS)
+_VERBS: Final = frozenset(form.verb for form in SYNTAX)
 _SOLID: Final = re.compile(r"[^\s;,'\"]{1,40}(?![^\s;,])")
 _DOTTED: Final = re.compile(r"\d+(?:\.\d+){2}|[^\W\d]\w*\.\w")  # an address, a name; no fraction
-_NAMES: Final = (Kind.SPACE, Kind.NEW_SPACE, Kind.HOST)
+_NAMES: Final = (PlaceholderKind.SPACE, PlaceholderKind.NEW_SPACE, PlaceholderKind.HOST)
 
 
 @dataclass(frozen=True, slots=True)
-class Remark:
+class Hint:
     """A sentence for the end of an error, and the near miss that it names."""
 
     text: str
@@ -37,11 +37,11 @@ class Remark:
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class ErrorContext:
     """A statement that is right up to its word number `at`, and what could have stood there."""
 
     text: str
-    words: Words
+    words: Tokens
     at: int
     expected: tuple[Expected, ...]
 
@@ -71,14 +71,14 @@ class Situation:
         start = self.words.starts[self.at]
         return self.text[start - 1 : start] if start else ""
 
-    def takes(self, *kinds: Kind) -> bool:
+    def allows(self, *kinds: PlaceholderKind) -> bool:
         """Whether one of these could have stood here."""
-        return any(isinstance(one, Slot) and one.kind in kinds for one in self.expected)
+        return any(isinstance(one, Placeholder) and one.kind in kinds for one in self.expected)
 
     @property
     def may_end(self) -> bool:
         """Whether the statement could have ended here."""
-        return Mark.END in self.expected
+        return Punctuation.END in self.expected
 
     @property
     def keywords(self) -> tuple[str, ...]:
@@ -86,226 +86,226 @@ class Situation:
         return _keywords(self.expected)
 
 
-def advice(situation: Situation) -> Remark | None:
+def hint_for(situation: ErrorContext) -> Hint | None:
     """The remark of the first adviser that knows the slip; None where none does."""
-    return next(filter(None, (adviser(situation) for adviser in _ADVISERS)), None)
+    return next(filter(None, (adviser(situation) for adviser in _HINTS)), None)
 
 
-def _missing_semicolon(here: Situation) -> Remark | None:
+def _hint_missing_semicolon(here: ErrorContext) -> Hint | None:
     """ADMIN FLUSH SHOW JOBS"""
     more = here.at + 1 < len(here.words.starts)
-    if here.may_end and keyword(here.word) in _VERBS and more:
-        return Remark("statements are separated by ;")
+    if here.may_end and to_keyword(here.word) in _VERBS and more:
+        return Hint("statements are separated by ;")
     return None
 
 
-def _keyword_as_name(here: Situation) -> Remark | None:
+def _hint_keyword_as_name(here: ErrorContext) -> Hint | None:
     """USE flush"""
-    if not here.takes(*_NAMES) or keyword(here.word) is None:
+    if not here.allows(*_NAMES) or to_keyword(here.word) is None:
         return None
     near = f"`{here.word}`"
-    return Remark(
-        f"{here.word} is a word of the language: as a name it stands between back-quotes, {near}", near
+    return Hint(f"{here.word} is a word of the language: as a name it stands between back-quotes, {near}", near)
+
+
+def _hint_digits_as_name(here: ErrorContext) -> Hint | None:
+    """USE 2nba"""
+    if not here.allows(*_NAMES) or here.word[:1] not in set("0123456789"):
+        return None
+    near = f"`{here.word}`"
+    return Hint(f"a name that begins with a digit stands between back-quotes: {near}", near)
+
+
+def _hint_string_as_name(here: ErrorContext) -> Hint | None:
+    """USE 'nba'"""
+    name = here.word[1:-1]
+    if here.kind != STRING or not here.allows(*_NAMES) or not is_name(name):
+        return None
+    return Hint(
+        f"a name stands bare or between back-quotes; did you mean {quote_name(name)}?", quote_name(name)
     )
 
 
-def _digits_as_name(here: Situation) -> Remark | None:
-    """USE 2nba"""
-    if not here.takes(*_NAMES) or here.word[:1] not in set("0123456789"):
-        return None
-    near = f"`{here.word}`"
-    return Remark(f"a name that begins with a digit stands between back-quotes: {near}", near)
-
-
-def _string_as_name(here: Situation) -> Remark | None:
-    """USE 'nba'"""
-    name = here.word[1:-1]
-    if here.kind != STRING or not here.takes(*_NAMES) or not typeable(name):
-        return None
-    return Remark(f"a name stands bare or between back-quotes; did you mean {quoted(name)}?", quoted(name))
-
-
-def _name_as_string(here: Situation) -> Remark | None:
+def _hint_name_as_string(here: ErrorContext) -> Hint | None:
     """CREATE SPACE chain AT dir"""
-    if here.kind != NAME or not here.takes(Kind.DIRECTORY) or not here.word:
+    if here.kind != NAME or not here.allows(PlaceholderKind.DIRECTORY) or not here.word:
         return None
     near = f'"{here.word.strip("`")}"'
-    return Remark(f"a directory stands in quotes; did you mean {near}?", near)
+    return Hint(f"a directory stands in quotes; did you mean {near}?", near)
 
 
-def _digits_of_another_kind(here: Situation) -> Remark | None:
+def _hint_other_digits(here: ErrorContext) -> Hint | None:
     """SHOW JOB `40`, SHOW JOB ² and 0xg"""
-    if not here.takes(Kind.JOB, Kind.COUNT):
+    if not here.allows(PlaceholderKind.JOB, PlaceholderKind.COUNT):
         return None
     digits = here.word.strip("`\"'")
     if digits and all(unicodedata.digit(c, None) is not None for c in digits):
         near = "".join(str(unicodedata.digit(c)) for c in digits)
-        return Remark(f"a number is written with 0 to 9 alone; did you mean {near}?", near)
+        return Hint(f"a number is written with 0 to 9 alone; did you mean {near}?", near)
     if here.kind == BAD and here.word[:1] in set("0123456789"):
-        return Remark(f"{here.word} is no whole number")
+        return Hint(f"{here.word} is no whole number")
     return None
 
 
-def _lookalike(here: Situation) -> Remark | None:
+def _hint_lookalike(here: ErrorContext) -> Hint | None:
     """ЅHOW JOBS, with a Cyrillic letter"""
     if here.kind != NAME or here.word.isascii():
         return None
-    meant = keyword(in_ascii(here.word))
+    meant = to_keyword(to_ascii(here.word))
     if meant is None or meant not in here.keywords:
         return None
     other = next(c for c in here.word if not c.isascii())
     shown = "" if unicodedata.combining(other) else f"{other} is "
-    return Remark(f"{shown}{code_point(other)}; did you mean {meant}?", meant)
+    return Hint(f"{shown}{describe_character(other)}; did you mean {meant}?", meant)
 
 
-def _misspelt(here: Situation) -> Remark | None:
+def _hint_misspelled(here: ErrorContext) -> Hint | None:
     """SHOW JBO"""
     word = here.word
     near = did_you_mean(word, here.keywords) if len(word) > 1 and word.isascii() and word.isalpha() else None
-    return None if near is None else Remark(f"did you mean {near}?", near)
+    return None if near is None else Hint(f"did you mean {near}?", near)
 
 
-def _other_preposition(here: Situation) -> Remark | None:
+def _hint_other_preposition(here: ErrorContext) -> Hint | None:
     """SHOW JOBS ON nba, SHOW JOBS FROM nba"""
     if here.word.upper() not in ("ON", "OF", "FROM", "FOR") or "IN" not in here.keywords:
         return None
-    return Remark("did you mean IN?", "IN")
+    return Hint("did you mean IN?", "IN")
 
 
-def _run_together(here: Situation) -> Remark | None:
+def _hint_run_together(here: ErrorContext) -> Hint | None:
     """SHOWJOBS, JOB40"""
     capitals = here.word.upper()
     for word in here.keywords:
         rest = capitals.removeprefix(word).lstrip("_")
-        if capitals.startswith(word) and (keyword(rest) is not None or (rest.isascii() and rest.isdigit())):
-            return Remark(f"did you mean {word} {rest}?", f"{word} {rest}")
+        if capitals.startswith(word) and (to_keyword(rest) is not None or (rest.isascii() and rest.isdigit())):
+            return Hint(f"did you mean {word} {rest}?", f"{word} {rest}")
     return None
 
 
-def _left_out(here: Situation) -> Remark | None:
+def _hint_left_out(here: ErrorContext) -> Hint | None:
     """STOP 22, COMPACT nba: right once one keyword is put in"""
     if here.missing:
         return None
     words = here.keywords if here.at else ("ADMIN", "SHOW")
-    mended = [near for word in words if (near := _mended(here, here.at, here.at, word)) is not None]
-    return Remark(f"did you mean {mended[0]}?", mended[0]) if len(mended) == 1 else None
+    mended = [near for word in words if (near := _corrected(here, here.at, here.at, word)) is not None]
+    return Hint(f"did you mean {mended[0]}?", mended[0]) if len(mended) == 1 else None
 
 
-def _one_word_before(here: Situation) -> Remark | None:
+def _hint_previous_keyword(here: ErrorContext) -> Hint | None:
     """SHOW JOBS 40, SHOW JOB: right with a sister of the keyword before"""
     at = here.at - 1
     if at < 0 or len(here.words.kinds) > _MOST_WORDS:
         return None
-    before = keyword(here.written(at))
+    before = to_keyword(here.written(at))
     if before is None:
         return None
-    for word in _keywords(tuple(one for _, one in reach(here.words.kinds[:at]).expected)):
+    for word in _keywords(tuple(one for _, one in expected_at(here.words.kinds[:at]).expected)):
         if word != before and did_you_mean(before, [word]):
-            near = _mended(here, at, at + 1, word)
+            near = _corrected(here, at, at + 1, word)
             if near is not None:
-                return Remark(f"did you mean {near}?", near)
+                return Hint(f"did you mean {near}?", near)
     return None
 
 
-def _misplaced(here: Situation) -> Remark | None:
+def _hint_misplaced(here: ErrorContext) -> Hint | None:
     """SHOW JOBS FAILED, SHOW JOBS LIMIT 5 IN nba, DROP SPACE nba IF EXISTS"""
     word, verb = here.word.upper(), here.written(0).upper()
     if word == "IF" and here.may_end and verb in ("CREATE", "DROP"):
-        return Remark(f"IF {'NOT EXISTS' if verb == 'CREATE' else 'EXISTS'} stands before the name")
+        return Hint(f"IF {'NOT EXISTS' if verb == 'CREATE' else 'EXISTS'} stands before the name")
     if verb != "SHOW" or not here.may_end:
         return None
-    said = {keyword(here.written(at)) for at in range(here.at)}
+    said = {to_keyword(here.written(at)) for at in range(here.at)}
     if "JOBS" not in said:
         return None
     if word in STATUSES:
-        return Remark(f"the status stands before JOBS: SHOW {word} JOBS", f"SHOW {word} JOBS")
+        return Hint(f"the status stands before JOBS: SHOW {word} JOBS", f"SHOW {word} JOBS")
     if word == "WHERE":
-        return Remark("say which by status or space, as in SHOW FAILED JOBS IN nba")
+        return Hint("say which by status or space, as in SHOW FAILED JOBS IN nba")
     if word == "IN" and "LIMIT" in said:
-        return Remark("IN stands before LIMIT")
+        return Hint("IN stands before LIMIT")
     return None
 
 
-def _range(here: Situation) -> Remark | None:
+def _hint_range(here: ErrorContext) -> Hint | None:
     """RECOVER JOB 1-3, BACKUP JOB 0 TO 22, SHOW JOB 1, 2, SHOW JOB 40-0"""
     if here.word.upper() not in ("-", ",", "TO", "AND", "..") or (here.word == "-" and here.before in BLANKS):
         return None
     if here.written(0).upper() == "BACKUP" and here.at == 3:
-        return Remark("the first and the last id stand side by side, as in BACKUP JOB 0 22")
-    if Mark.COMMA in here.expected and here.written(0).upper() in ("STOP", "RECOVER"):
-        return Remark("ids are listed one by one, as in 1, 2, 3")
+        return Hint("the first and the last id stand side by side, as in BACKUP JOB 0 22")
+    if Punctuation.COMMA in here.expected and here.written(0).upper() in ("STOP", "RECOVER"):
+        return Hint("ids are listed one by one, as in 1, 2, 3")
     if here.written(0).upper() == "SHOW" and here.at == 3 and here.written(1).upper() == "JOB":
-        return Remark("one job is shown at a time, with all its tasks, as in SHOW JOB 40")
+        return Hint("one job is shown at a time, with all its tasks, as in SHOW JOB 40")
     return None
 
 
-def _sign_or_fraction(here: Situation) -> Remark | None:
+def _hint_sign_or_fraction(here: ErrorContext) -> Hint | None:
     """STOP JOB --22, SHOW JOB 1.0, USE a.b"""
     if here.word == "--":
-        return Remark("-- begins a comment only before a blank, and numbers have no sign")
-    if here.word in ("-", "+") and here.takes(Kind.JOB, Kind.COUNT):
-        return Remark("numbers have no sign")
+        return Hint("-- begins a comment only before a blank, and numbers have no sign")
+    if here.word in ("-", "+") and here.allows(PlaceholderKind.JOB, PlaceholderKind.COUNT):
+        return Hint("numbers have no sign")
     if here.word != ".":
         return None
     before = here.words.kinds[here.at - 1] if here.at else ""
-    if before == NUMBER or here.takes(Kind.JOB, Kind.COUNT):
-        return Remark("numbers are whole")
-    return Remark("a name can't hold a '.'") if before == NAME else None
+    if before == NUMBER or here.allows(PlaceholderKind.JOB, PlaceholderKind.COUNT):
+        return Hint("numbers are whole")
+    return Hint("a name can't hold a '.'") if before == NAME else None
 
 
-def _dotted_host(here: Situation) -> Remark | None:
+def _hint_dotted_host(here: ErrorContext) -> Hint | None:
     """CREATE SPACE a ON 192.168.8.5, CREATE SPACE a ON local0, host.example.com"""
-    said = [keyword(here.written(at)) for at in range(here.at)]
+    said = [to_keyword(here.written(at)) for at in range(here.at)]
     if said[:1] != ["CREATE"] or "ON" not in said or "HOSTS" in said or here.missing:
         return None
     at = here.at - 1 if here.word == "." else here.at
     if not _DOTTED.match(here.text, here.words.starts[at]):
         return None
-    return Remark("a host whose name holds a '.' can't be named here: say how many, as in ON 3 HOSTS")
+    return Hint("a host whose name holds a '.' can't be named here: say how many, as in ON 3 HOSTS")
 
 
-def _odd_name(here: Situation) -> Remark | None:
+def _hint_special_characters(here: ErrorContext) -> Hint | None:
     """USE my-space, USE _x"""
     if here.kind != BAD or here.word[:1] in ("", "&", "|"):
         return None
     start = here.words.starts[here.at]
-    if not here.takes(*_NAMES):
+    if not here.allows(*_NAMES):
         if not here.at or here.words.kinds[here.at - 1] != NAME or here.words.ends[here.at - 1] != start:
             return None
         start = here.words.starts[here.at - 1]
     name = _SOLID.match(here.text, start)
-    if name is None or not typeable(name.group()) or printable(name.group()) != name.group():
+    if name is None or not is_name(name.group()) or printable(name.group()) != name.group():
         return None
     near = f"`{name.group()}`"
-    return Remark(f"a name with other than letters, digits and _ stands between back-quotes: {near}", near)
+    return Hint(f"a name with other than letters, digits and _ stands between back-quotes: {near}", near)
 
 
-def _other_separator(here: Situation) -> Remark | None:
+def _hint_other_separator(here: ErrorContext) -> Hint | None:
     """SHOW JOBS && SHOW JOBS"""
     if here.kind == BAD and here.may_end and here.word in ("&&", "&", "||", "|", ":", "/", "\\"):
-        return Remark("statements are separated by ;")
+        return Hint("statements are separated by ;")
     return None
 
 
-_ADVISERS: Final[tuple[Callable[[Situation], Remark | None], ...]] = (
-    _missing_semicolon,
-    _dotted_host,
-    _keyword_as_name,
-    _digits_as_name,
-    _string_as_name,
-    _name_as_string,
-    _digits_of_another_kind,
-    _lookalike,
-    _run_together,
-    _misspelt,
-    _other_preposition,
-    _one_word_before,
-    _left_out,
-    _misplaced,
-    _range,
-    _sign_or_fraction,
-    _odd_name,
-    _other_separator,
+_HINTS: Final[tuple[Callable[[ErrorContext], Hint | None], ...]] = (
+    _hint_missing_semicolon,
+    _hint_dotted_host,
+    _hint_keyword_as_name,
+    _hint_digits_as_name,
+    _hint_string_as_name,
+    _hint_name_as_string,
+    _hint_other_digits,
+    _hint_lookalike,
+    _hint_run_together,
+    _hint_misspelled,
+    _hint_other_preposition,
+    _hint_previous_keyword,
+    _hint_left_out,
+    _hint_misplaced,
+    _hint_range,
+    _hint_sign_or_fraction,
+    _hint_special_characters,
+    _hint_other_separator,
 )
 
 
@@ -313,16 +313,16 @@ def _keywords(terminals: tuple[Expected, ...]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for terminal in terminals:
         match terminal:
-            case Word(word):
+            case Keyword(word):
                 found[word] = None
-            case Choice(_, choices):
+            case KeywordChoice(_, choices):
                 found.update(dict.fromkeys(choices))
             case _:
                 pass
     return tuple(found)
 
 
-def _mended(here: Situation, first: int, last: int, word: str) -> str | None:
+def _corrected(here: ErrorContext, first: int, last: int, word: str) -> str | None:
     """The whole statement with `word` in the place of its words `first` to `last`; None if still wrong."""
     words = here.words
     kinds = [*words.kinds[:first], word, *words.kinds[last:]]
@@ -334,22 +334,22 @@ def _mended(here: Situation, first: int, last: int, word: str) -> str | None:
     return near if all(written) and len(near) <= 2 * _LONGEST and printable(near) == near else None
 
 
-_SPOKEN: Final = {Mark.COMMA: ("a comma",), Mark.END: (";", "the end")}
+_SPOKEN: Final = {Punctuation.COMMA: ("a comma",), Punctuation.END: (";", "the end")}
 
 
-def explain(text: str, words: Words, flaw: Flaw | None) -> StatementError:
+def syntax_error(text: str, words: Tokens, flaw: LexError | None) -> StatementError:
     """The error of a statement that no form has, or that ends with `flaw`.
 
     The first thing wrong is told: a flaw only where all before it is right.
     """
     kinds = words.kinds if flaw is None else words.kinds[:-1]
-    reached = reach(kinds)
+    reached = expected_at(kinds)
     if flaw is not None and flaw.message and reached.word == len(kinds):
         return StatementError(flaw.message, text=text, span=(flaw.start, flaw.end), near=flaw.near)
     terminals = tuple(terminal for _, terminal in reached.expected)
-    expected = spoken(terminals)
-    remark = advice(Situation(text, words, reached.word, terminals))
-    message = f"expected {either(expected)}"
+    expected = describe_expected(terminals)
+    remark = hint_for(ErrorContext(text, words, reached.word, terminals))
+    message = f"expected {any_of(expected)}"
     if remark is not None:
         message = f"{message}; {remark.text}"
     return StatementError(
@@ -361,30 +361,30 @@ def explain(text: str, words: Words, flaw: Flaw | None) -> StatementError:
     )
 
 
-def spoken(terminals: tuple[Expected, ...]) -> tuple[str, ...]:
+def describe_expected(terminals: tuple[Expected, ...]) -> tuple[str, ...]:
     """What a person would type for each, keywords first, the end last, each once."""
     found: dict[str, int] = {}
     for terminal in terminals:
         match terminal:
-            case Word(word):
+            case Keyword(word):
                 found.setdefault(word, 0)
-            case Choice(_, choices, _, label):
+            case KeywordChoice(_, choices, _, label):
                 for name in (label,) if label else choices:
                     found.setdefault(name, 1 if label else 0)
-            case Slot():
+            case Placeholder():
                 found.setdefault(terminal.kind.value, 2)
-            case Mark():
+            case Punctuation():
                 for name in _SPOKEN[terminal]:
-                    found.setdefault(name, 4 if terminal is Mark.END else 3)
+                    found.setdefault(name, 4 if terminal is Punctuation.END else 3)
     return tuple(sorted(found, key=found.__getitem__))
 
 
-def either(names: tuple[str, ...]) -> str:
+def any_of(names: tuple[str, ...]) -> str:
     """`a`, `a or b`, `a, b or c`."""
     return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
-def _place(words: Words, at: int) -> tuple[int, int]:
+def _place(words: Tokens, at: int) -> tuple[int, int]:
     """The span of the word at fault; where something is missing, the empty one after the last word."""
     if at < len(words.starts):
         return words.starts[at], words.ends[at]

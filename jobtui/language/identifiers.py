@@ -81,7 +81,7 @@ _CONTROL_NAMES: Final = {
 }
 
 
-def keyword(word: str) -> str | None:
+def to_keyword(word: str) -> str | None:
     """The keyword that `word` is, in capitals, or None. ASCII's rule alone: U+212A is no K."""
     if len(word) > _LONGEST_KEYWORD or not word.isascii():
         return None
@@ -94,8 +94,8 @@ def is_bare_name(name: str) -> bool:
     return (
         len(name) <= LONGEST_NAME
         and _WORD.fullmatch(name) is not None
-        and keyword(name) is None
-        and (name.isascii() or stranger(name) is None)
+        and to_keyword(name) is None
+        and (name.isascii() or first_non_letter(name) is None)
     )
 
 
@@ -104,7 +104,7 @@ def is_name(name: str) -> bool:
     return 0 < len(name) <= LONGEST_NAME and NEVER_IN_A_NAME.search(name) is None
 
 
-def stranger(word: str) -> int | None:
+def first_non_letter(word: str) -> int | None:
     """Where in `word` the first character above U+00A0 stands that is no letter; None where all are letters."""
     strangers = [c for c in set(word) if c > "\u00a0" and not _is_letter(c)]
     return min(map(word.index, strangers)) if strangers else None
@@ -118,7 +118,7 @@ def _is_letter(character: str) -> bool:
     return unicodedata.east_asian_width(character) != "F" and character not in _UNSEEN
 
 
-def code_point(character: str) -> str:
+def describe_character(character: str) -> str:
     """What `character` is, in words that print anywhere: `U+200B ZERO WIDTH SPACE`."""
     number = ord(character)
     name = unicodedata.name(character, "") or _CONTROL_NAMES.get(number, "")
@@ -129,7 +129,7 @@ def code_point(character: str) -> str:
     return f"U+{number:04X} {name}".rstrip()
 
 
-def quoted(name: str) -> str:
+def quote_name(name: str) -> str:
     """`name` as the language reads it: bare where it may stand so, between back-quotes else.
 
     Raises ValueError for a name that can't be typed at all (`typeable` says so beforehand): an empty
@@ -140,8 +140,3 @@ def quoted(name: str) -> str:
     if not is_name(name):
         raise ValueError("no statement can hold this name")
     return f"`{name}`"
-
-
-def typeable(name: str) -> bool:
-    """Whether a statement can hold `name`. A cluster's own spaces can have names that none can."""
-    return is_name(name)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from jobtui.language.ast import Parsed, Statement
 from jobtui.language.errors import StatementError
 from jobtui.language.identifiers import LARGEST_NUMBER, LONGEST_NAME
-from jobtui.language.lexer import COMMA, Flaw, Words, split
-from jobtui.language.syntax import Choice, Flag, Kind, Slot
+from jobtui.language.lexer import COMMA, LexError, Tokens, split_statements
+from jobtui.language.syntax import KeywordChoice, KeywordFlag, Placeholder, PlaceholderKind
 
 if TYPE_CHECKING:
     from jobtui.language.grammar import Match
@@ -34,40 +34,40 @@ def parse(text: str) -> list[Statement]:
 
 def parse_with_spans(text: str) -> list[Parsed]:
     """Return the statements of `text` as `parse` does, each with its place in the text."""
-    return [_parsed(text, words, flaw) for words, flaw in split(text)]
+    return [_parsed(text, words, flaw) for words, flaw in split_statements(text)]
 
 
-def _parsed(text: str, words: Words, flaw: Flaw | None) -> Parsed:
+def _parsed(text: str, words: Tokens, flaw: LexError | None) -> Parsed:
     from jobtui.language import grammar  # pyparsing takes longer to import than a script to run
 
     found = grammar.match(words.kinds) if flaw is None else None
     if found is None:
-        from jobtui.language.hints import explain
+        from jobtui.language.hints import syntax_error
 
-        raise explain(text, words, flaw)
+        raise syntax_error(text, words, flaw)
     return Parsed(_made(text, words, found), (words.starts[0], words.ends[-1]))
 
 
-def _made(text: str, words: Words, found: Match) -> Statement:
+def _made(text: str, words: Tokens, found: Match) -> Statement:
     fields: dict[str, object] = {}
     for part, place in found.values:
         fields[part.field] = _value(text, words, part, place)
-    return found.form.makes(**fields)
+    return found.form.build(**fields)
 
 
-def _value(text: str, words: Words, part: Choice | Flag | Slot, place: slice) -> object:
+def _value(text: str, words: Tokens, part: KeywordChoice | KeywordFlag | Placeholder, place: slice) -> object:
     match part:
-        case Flag():
+        case KeywordFlag():
             return True
-        case Choice():
+        case KeywordChoice():
             return words.kinds[place.start].lower()
-        case Slot(_, kind):
+        case Placeholder(_, kind):
             read = _READERS[kind]
             if not part.many:
                 return read(text, words.starts[place.start], words.ends[place.start])
             each = zip(words.kinds[place], words.starts[place], words.ends[place], strict=True)
             values = [read(text, start, end) for found, start, end in each if found != COMMA]
-            return tuple(dict.fromkeys(values)) if kind is Kind.JOB else tuple(values)
+            return tuple(dict.fromkeys(values)) if kind is PlaceholderKind.JOB else tuple(values)
 
 
 def _number(text: str, start: int, end: int) -> int:
@@ -106,11 +106,11 @@ def _string(text: str, start: int, end: int) -> str:
     return _ESCAPE.sub(plain, text[start + 1 : end - 1])
 
 
-_READERS: Final[dict[Kind, Callable[[str, int, int], object]]] = {
-    Kind.SPACE: _name,
-    Kind.NEW_SPACE: _name,
-    Kind.HOST: _name,
-    Kind.JOB: _number,
-    Kind.COUNT: _number,
-    Kind.DIRECTORY: _string,
+_READERS: Final[dict[PlaceholderKind, Callable[[str, int, int], object]]] = {
+    PlaceholderKind.SPACE: _name,
+    PlaceholderKind.NEW_SPACE: _name,
+    PlaceholderKind.HOST: _name,
+    PlaceholderKind.JOB: _number,
+    PlaceholderKind.COUNT: _number,
+    PlaceholderKind.DIRECTORY: _string,
 }

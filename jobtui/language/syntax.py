@@ -28,7 +28,7 @@ from jobtui.language.ast import (
 )
 
 
-class Kind(enum.Enum):
+class PlaceholderKind(enum.Enum):
     """What can stand in a slot, and how an error asks for it."""
 
     SPACE = "a space's name"
@@ -39,13 +39,13 @@ class Kind(enum.Enum):
     DIRECTORY = "a directory in quotes"
 
 
-class Word(msgspec.Struct, frozen=True):
+class Keyword(msgspec.Struct, frozen=True):
     """A keyword."""
 
     text: str
 
 
-class Choice(msgspec.Struct, frozen=True):
+class KeywordChoice(msgspec.Struct, frozen=True):
     """One of several keywords, kept in lower case as `field`.
 
     `label` is what usage calls them all and `spoken` what an error does; without them each is named.
@@ -54,35 +54,35 @@ class Choice(msgspec.Struct, frozen=True):
     field: str
     words: tuple[str, ...]
     label: str = ""
-    spoken: str = ""
+    noun: str = ""
 
 
-class Flag(msgspec.Struct, frozen=True):
+class KeywordFlag(msgspec.Struct, frozen=True):
     """Keywords that may be left out; where they stand, `field` is True."""
 
     field: str
     words: tuple[str, ...]
 
 
-class Slot(msgspec.Struct, frozen=True):
+class Placeholder(msgspec.Struct, frozen=True):
     """A value, or with `many` a list of them, kept as `field`. `label` is what usage calls it."""
 
     field: str
-    kind: Kind
+    kind: PlaceholderKind
     label: str
     many: bool = False
 
 
-class Maybe(msgspec.Struct, frozen=True):
+class OptionalPart(msgspec.Struct, frozen=True):
     """Parts that may be left out together."""
 
-    parts: tuple[Word | Choice | Slot, ...]
+    parts: tuple[Keyword | KeywordChoice | Placeholder, ...]
 
 
-Part = Word | Choice | Flag | Slot | Maybe
+Part = Keyword | KeywordChoice | KeywordFlag | Placeholder | OptionalPart
 
 
-class Form(msgspec.Struct, frozen=True, eq=False):
+class StatementSyntax(msgspec.Struct, frozen=True, eq=False):
     """One way to write a statement; there is one object of each.
 
     `makes` is called with the fields that stood there. `summary` is one line;
@@ -90,61 +90,61 @@ class Form(msgspec.Struct, frozen=True, eq=False):
     """
 
     parts: tuple[Part, ...]
-    makes: Callable[..., Statement]
+    build: Callable[..., Statement]
     summary: str
-    more: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
 
     @property
     def verb(self) -> str:
         """The statement's first word."""
         first = self.parts[0]
-        assert isinstance(first, Word)
+        assert isinstance(first, Keyword)
         return first.text
 
     @property
-    def values(self) -> tuple[Choice | Flag | Slot, ...]:
+    def values(self) -> tuple[KeywordChoice | KeywordFlag | Placeholder, ...]:
         """The parts that are kept as fields, in order."""
         return tuple(_values(self.parts))
 
     @property
     def usage(self) -> str:
         """How the statement is written: `RECOVER JOB <id>[, …]`."""
-        return " ".join(map(_written, self.parts))
+        return " ".join(map(_usage_of, self.parts))
 
 
-def _values(parts: Iterable[Part]) -> Iterator[Choice | Flag | Slot]:
+def _values(parts: Iterable[Part]) -> Iterator[KeywordChoice | KeywordFlag | Placeholder]:
     for part in parts:
         match part:
-            case Choice() | Flag() | Slot():
+            case KeywordChoice() | KeywordFlag() | Placeholder():
                 yield part
-            case Maybe(inner):
+            case OptionalPart(inner):
                 yield from _values(inner)
-            case Word():
+            case Keyword():
                 pass
 
 
-def _written(part: Part) -> str:
+def _usage_of(part: Part) -> str:
     match part:
-        case Word(text):
+        case Keyword(text):
             return text
-        case Choice(_, words, label):
+        case KeywordChoice(_, words, label):
             return label or "|".join(words)
-        case Flag(_, words):
+        case KeywordFlag(_, words):
             return f"[{' '.join(words)}]"
-        case Slot(_, _, label, many):
+        case Placeholder(_, _, label, many):
             return f"{label}[, …]" if many else label
-        case Maybe(parts):
-            return f"[{' '.join(map(_written, parts))}]"
+        case OptionalPart(parts):
+            return f"[{' '.join(map(_usage_of, parts))}]"
 
 
 STATUSES: Final = ("QUEUE", "RUNNING", "FINISHED", "FAILED", "STOPPED", "ARCHIVED")
 
-_COMMAND = Choice("command", ("FLUSH", "COMPACT"))
-_SPACE = Slot("space", Kind.SPACE, "<space>")
-_NEW_SPACE = Slot("space", Kind.NEW_SPACE, "<space>")
-_JOBS = Slot("jobs", Kind.JOB, "<id>", many=True)
-_NOT_EXISTS = Flag("if_not_exists", ("IF", "NOT", "EXISTS"))
+_COMMAND = KeywordChoice("command", ("FLUSH", "COMPACT"))
+_SPACE = Placeholder("space", PlaceholderKind.SPACE, "<space>")
+_NEW_SPACE = Placeholder("space", PlaceholderKind.NEW_SPACE, "<space>")
+_JOBS = Placeholder("jobs", PlaceholderKind.JOB, "<id>", many=True)
+_NOT_EXISTS = KeywordFlag("if_not_exists", ("IF", "NOT", "EXISTS"))
 
 
 def _show_jobs(*, status: str | None = None, space: str | None = None, limit: int | None = None) -> ShowJobs:
@@ -152,9 +152,9 @@ def _show_jobs(*, status: str | None = None, space: str | None = None, limit: in
     return ShowJobs(None if archived else status, space, limit, archived)
 
 
-FORMS: Final[tuple[Form, ...]] = (
-    Form(
-        (Word("ADMIN"), _COMMAND, Maybe((_SPACE,))),
+SYNTAX: Final[tuple[StatementSyntax, ...]] = (
+    StatementSyntax(
+        (Keyword("ADMIN"), _COMMAND, OptionalPart((_SPACE,))),
         Submit,
         "queue a flush or a compact",
         (
@@ -165,27 +165,27 @@ FORMS: Final[tuple[Form, ...]] = (
         ),
         ("ADMIN FLUSH nba", "USE nba; ADMIN COMPACT"),
     ),
-    Form(
-        (Word("SUBMIT"), Word("JOB"), _COMMAND, Maybe((_SPACE,))),
+    StatementSyntax(
+        (Keyword("SUBMIT"), Keyword("JOB"), _COMMAND, OptionalPart((_SPACE,))),
         Submit,
         "the same, in later words",
         ("ADMIN as NebulaGraph 1.0 and later write it.",),
         ("SUBMIT JOB COMPACT nba",),
     ),
-    Form(
-        (Word("SHOW"), Word("JOB"), Slot("job", Kind.JOB, "<id>")),
+    StatementSyntax(
+        (Keyword("SHOW"), Keyword("JOB"), Placeholder("job", PlaceholderKind.JOB, "<id>")),
         ShowJob,
         "a job and its tasks",
         (),
         ("SHOW JOB 40",),
     ),
-    Form(
+    StatementSyntax(
         (
-            Word("SHOW"),
-            Maybe((Choice("status", STATUSES, "<status>", "a status"),)),
-            Word("JOBS"),
-            Maybe((Word("IN"), _SPACE)),
-            Maybe((Word("LIMIT"), Slot("limit", Kind.COUNT, "<n>"))),
+            Keyword("SHOW"),
+            OptionalPart((KeywordChoice("status", STATUSES, "<status>", "a status"),)),
+            Keyword("JOBS"),
+            OptionalPart((Keyword("IN"), _SPACE)),
+            OptionalPart((Keyword("LIMIT"), Placeholder("limit", PlaceholderKind.COUNT, "<n>"))),
         ),
         _show_jobs,
         "the jobs, oldest first",
@@ -196,8 +196,8 @@ FORMS: Final[tuple[Form, ...]] = (
         ),
         ("SHOW JOBS", "SHOW FAILED JOBS IN nba LIMIT 20", "SHOW ARCHIVED JOBS"),
     ),
-    Form(
-        (Word("STOP"), Word("JOB"), _JOBS),
+    StatementSyntax(
+        (Keyword("STOP"), Keyword("JOB"), _JOBS),
         Stop,
         "stop jobs",
         (
@@ -206,12 +206,12 @@ FORMS: Final[tuple[Form, ...]] = (
         ),
         ("STOP JOB 22", "STOP JOB 1, 2"),
     ),
-    Form(
+    StatementSyntax(
         (
-            Word("BACKUP"),
-            Word("JOB"),
-            Slot("first", Kind.JOB, "<from_id>"),
-            Slot("last", Kind.JOB, "<to_id>"),
+            Keyword("BACKUP"),
+            Keyword("JOB"),
+            Placeholder("first", PlaceholderKind.JOB, "<from_id>"),
+            Placeholder("last", PlaceholderKind.JOB, "<to_id>"),
         ),
         Backup,
         "archive ended jobs",
@@ -221,15 +221,15 @@ FORMS: Final[tuple[Form, ...]] = (
         ),
         ("BACKUP JOB 0 22",),
     ),
-    Form(
-        (Word("RECOVER"), Word("JOB"), _JOBS),
+    StatementSyntax(
+        (Keyword("RECOVER"), Keyword("JOB"), _JOBS),
         Recover,
         "run jobs again",
         ("Each under a new id; the old job stays as it was.",),
         ("RECOVER JOB 40", "RECOVER JOB 1, 2"),
     ),
-    Form(
-        (Word("RECOVER"), Word("JOB")),
+    StatementSyntax(
+        (Keyword("RECOVER"), Keyword("JOB")),
         Recover,
         "run again all that failed",
         (
@@ -238,60 +238,60 @@ FORMS: Final[tuple[Form, ...]] = (
         ),
         ("RECOVER JOB",),
     ),
-    Form(
-        (Word("USE"), _SPACE),
+    StatementSyntax(
+        (Keyword("USE"), _SPACE),
         Use,
         "choose the space",
         ("For the statements that follow and name none.",),
         ("USE nba", "USE `my-space`"),
     ),
-    Form(
-        (Word("SHOW"), Word("SPACES")),
+    StatementSyntax(
+        (Keyword("SHOW"), Keyword("SPACES")),
         ShowSpaces,
         "the spaces",
         ("Their hosts, size on disk and in memory, and how much is to be compacted.",),
     ),
-    Form(
-        (Word("SHOW"), Word("HOSTS")),
+    StatementSyntax(
+        (Keyword("SHOW"), Keyword("HOSTS")),
         ShowHosts,
         "the storage hosts",
         ("Whether each answers, its spaces, their size, and the room that is left.",),
     ),
-    Form(
+    StatementSyntax(
         (
-            Word("CREATE"),
-            Word("SPACE"),
+            Keyword("CREATE"),
+            Keyword("SPACE"),
             _NOT_EXISTS,
             _NEW_SPACE,
-            Maybe((Word("ON"), Slot("count", Kind.COUNT, "<n>"), Word("HOSTS"))),
+            OptionalPart((Keyword("ON"), Placeholder("count", PlaceholderKind.COUNT, "<n>"), Keyword("HOSTS"))),
         ),
         CreateSpace,
         "make a space",
         ("On all storage hosts, or on n of them. Spaces are made and dropped on embedded storage only.",),
         ("CREATE SPACE nba", "CREATE SPACE IF NOT EXISTS nba ON 3 HOSTS"),
     ),
-    Form(
+    StatementSyntax(
         (
-            Word("CREATE"),
-            Word("SPACE"),
+            Keyword("CREATE"),
+            Keyword("SPACE"),
             _NOT_EXISTS,
             _NEW_SPACE,
-            Word("ON"),
-            Slot("hosts", Kind.HOST, "<host>", many=True),
+            Keyword("ON"),
+            Placeholder("hosts", PlaceholderKind.HOST, "<host>", many=True),
         ),
         CreateSpace,
         "make a space on these hosts",
         (),
         ("CREATE SPACE nba ON local0, local1",),
     ),
-    Form(
+    StatementSyntax(
         (
-            Word("CREATE"),
-            Word("SPACE"),
+            Keyword("CREATE"),
+            Keyword("SPACE"),
             _NOT_EXISTS,
             _NEW_SPACE,
-            Word("AT"),
-            Slot("directories", Kind.DIRECTORY, '"dir"', many=True),
+            Keyword("AT"),
+            Placeholder("directories", PlaceholderKind.DIRECTORY, '"dir"', many=True),
         ),
         CreateSpace,
         "adopt RocksDB databases",
@@ -302,8 +302,8 @@ FORMS: Final[tuple[Form, ...]] = (
         ),
         ('CREATE SPACE chain AT "/srv/chain/db"', 'CREATE SPACE IF NOT EXISTS chain AT "db1", "db2"'),
     ),
-    Form(
-        (Word("DROP"), Word("SPACE"), Flag("if_exists", ("IF", "EXISTS")), _SPACE),
+    StatementSyntax(
+        (Keyword("DROP"), Keyword("SPACE"), KeywordFlag("if_exists", ("IF", "EXISTS")), _SPACE),
         DropSpace,
         "delete a space",
         (

@@ -52,7 +52,7 @@ _PAGE: Final = 1000
 _LEAST_WIDTH: Final = {"Status": 8}
 
 
-class Failed(Protocol):
+class FailedStatement(Protocol):
     """The statement that ended a text: its words, the reason and the place (from 1)."""
 
     @property
@@ -103,7 +103,7 @@ def box_lines(result: Result, encoding: str = "utf-8") -> Iterator[str]:
         yield "-" * across
 
 
-def to_json(results: Iterable[Result], failed: Failed | None = None) -> str:
+def to_json(results: Iterable[Result], failed: FailedStatement | None = None) -> str:
     """A JSON array with an object a statement, and one with `error` for the statement that failed.
 
     `statement`, `columns` and `rows` (an object each, with full values); beside them `total` where
@@ -112,7 +112,7 @@ def to_json(results: Iterable[Result], failed: Failed | None = None) -> str:
     return "\n".join(json_lines(results, failed))
 
 
-def json_lines(results: Iterable[Result], failed: Failed | None = None) -> Iterator[str]:
+def json_lines(results: Iterable[Result], failed: FailedStatement | None = None) -> Iterator[str]:
     """The lines of `to_json`, one after the other, a row a line."""
     yield "["
     yield from _listed(_objects(results, failed))
@@ -175,7 +175,7 @@ def _rows(result: Result) -> Iterator[Row]:
         yield from result.rows[start : start + _PAGE]
 
 
-def _objects(results: Iterable[Result], failed: Failed | None) -> Iterator[Iterable[str]]:
+def _objects(results: Iterable[Result], failed: FailedStatement | None) -> Iterator[Iterable[str]]:
     """The lines of each statement's object."""
     for result in results:
         yield _object(result)

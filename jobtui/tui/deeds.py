@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from jobtui.engine.desk import Answer
-from jobtui.language import quoted
+from jobtui.language import quote_name
 from jobtui.model import Job
 from jobtui.tui import units
 from jobtui.tui.context import Context
@@ -144,7 +144,7 @@ class Deeds:
     @staticmethod
     def _quoted(space: str) -> str:
         try:
-            return quoted(space)
+            return quote_name(space)
         except ValueError:
             return ""
 

@@ -7,7 +7,7 @@ from itertools import islice
 
 from jobtui.engine.desk import Desk
 from jobtui.engine.failures import StoreError
-from jobtui.language.completion import JobsFor, ids_starting
+from jobtui.language.completion import JobsFor, ids_with_prefix
 from jobtui.model import Job, Status
 
 _MOST_LOOKED_AT = 150
@@ -45,7 +45,7 @@ class DeskNames:
 
     def _looked_up(self, active: dict[int, Job], starting: str) -> Iterator[Job]:
         history = self._desk.history
-        for job_id in islice(ids_starting(starting, history.last_id()), _MOST_LOOKED_AT):
+        for job_id in islice(ids_with_prefix(starting, history.last_id()), _MOST_LOOKED_AT):
             try:
                 job = active.get(job_id) or history.get(job_id)
             except StoreError:

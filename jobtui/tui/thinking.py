@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from jobtui.formatting import single_cells
 from jobtui.language.completion import Completion, Names, complete
-from jobtui.language.diagnostics import highlight, problem
+from jobtui.language.diagnostics import error_at_cursor, highlight
 from jobtui.tui.lines import Ink, Line, cut
 from jobtui.tui.text import width_of
 from jobtui.tui.words import expected_here
@@ -58,7 +58,7 @@ def think(text: str, caret: int, names: Names) -> Thought:
     if len(text) > _LONGEST_JUDGED or not text:
         return Thought(completion=complete(text, caret, names) if not text else Completion())
     tints = tuple(Tint(start, end, _INKS[colour]) for start, end, colour in highlight(text))
-    error = problem(text, caret)
+    error = error_at_cursor(text, caret)
     wrong = Wrong(*error.span, expected_here(text, error.span[0], error.message)) if error is not None else None
     if wrong is not None:
         tints = (*tints, Tint(wrong.start, max(wrong.end, wrong.start + 1), Ink.WRONG))

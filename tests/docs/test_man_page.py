@@ -11,7 +11,7 @@ import pytest
 
 from jobtui.cli.arguments import VERBS, _parser
 from jobtui.cli.exits import Exit
-from jobtui.language.syntax import FORMS
+from jobtui.language.syntax import SYNTAX
 
 SOURCE = Path(__file__).parents[2] / "man" / "jobtui.1"
 PAGE = SOURCE.read_text().replace("\\-", "-")
@@ -34,7 +34,7 @@ def test_every_verb_is_in_it_and_no_other() -> None:
 
 def test_every_statement_is_in_it_and_no_other() -> None:
     listed = section("STATEMENTS").partition(".nf\n")[2].partition(".fi")[0].splitlines()
-    assert [line.replace("...", "…") for line in listed] == [form.usage for form in FORMS]
+    assert [line.replace("...", "…") for line in listed] == [form.usage for form in SYNTAX]
 
 
 def test_the_exit_statuses_are_those_of_the_program() -> None:

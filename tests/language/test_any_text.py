@@ -18,7 +18,7 @@ from jobtui.language.ast import (
     Stop,
 )
 from jobtui.language.completion import complete
-from jobtui.language.diagnostics import highlight, problem
+from jobtui.language.diagnostics import error_at_cursor, highlight
 from jobtui.language.identifiers import KEYWORDS
 from tests.support.named_world import World
 
@@ -47,7 +47,7 @@ def read(text: str) -> list[Parsed] | StatementError:
 
 
 def answered_while_typing(text: str, cursor: int) -> None:
-    problem(text, cursor)
+    error_at_cursor(text, cursor)
     complete(text, cursor, World())
     at = 0
     for start, end, _ in highlight(text):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from jobtui.language.completion import MOST, Completion, JobsFor, complete, ids_starting
+from jobtui.language.completion import MOST, Completion, JobsFor, complete, ids_with_prefix
 
 
 class World:
@@ -25,7 +25,7 @@ class World:
 
     def jobs(self, kind: JobsFor, starting: str) -> Iterator[tuple[int, str]]:
         self.asked.append((kind, starting))
-        for job in ids_starting(starting, self.last):
+        for job in ids_with_prefix(starting, self.last):
             self.read += 1
             yield job, "✖ failed  flush nba"
 
@@ -226,7 +226,7 @@ def test_candidates_are_capped() -> None:
 )
 def test_ids_are_found_by_how_they_begin_newest_first(starting: str, last: int) -> None:
     wanted = [job for job in range(last, 0, -1) if str(job).startswith(starting)]
-    assert list(ids_starting(starting, last)) == wanted
+    assert list(ids_with_prefix(starting, last)) == wanted
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobtui.language.diagnostics import highlight, problem
+from jobtui.language.diagnostics import error_at_cursor, highlight
 
 
 def coloured(text: str) -> list[tuple[str, str]]:
@@ -75,7 +75,7 @@ def test_colours_are_in_order_and_never_overlap(text: str) -> None:
 def wrong_at(text: str) -> str | None:
     """The words that are shown as wrong with the cursor at the `|`, None where none are."""
     before, _, after = text.partition("|")
-    error = problem(before + after, len(before))
+    error = error_at_cursor(before + after, len(before))
     return None if error is None else (before + after)[slice(*error.span)]
 
 
@@ -156,5 +156,5 @@ STATEMENTS = [
 @pytest.mark.parametrize("statement", STATEMENTS)
 def test_nothing_is_shown_while_a_right_statement_is_typed_letter_by_letter(statement: str) -> None:
     for cursor in range(len(statement) + 1):
-        error = problem(statement[:cursor], cursor)
+        error = error_at_cursor(statement[:cursor], cursor)
         assert error is None, f"{statement[:cursor]!r}: {error}"

@@ -15,7 +15,7 @@ import pytest
 from jobtui.language import StatementError, parse
 from jobtui.language.completion import complete
 from jobtui.language.help import help_for
-from jobtui.language.syntax import FORMS
+from jobtui.language.syntax import SYNTAX
 from tests.support.named_world import World
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -35,14 +35,14 @@ def error_of(text: str) -> dict[str, Any]:
 
 
 def all_help() -> str:
-    topics = ["", *dict.fromkeys(form.verb for form in FORMS), "kill", "recovr", "limit", "show jobs now"]
+    topics = ["", *dict.fromkeys(form.verb for form in SYNTAX), "kill", "recovr", "limit", "show jobs now"]
     return "\n\n".join(f"=== help {topic}\n{help_for(topic)}" for topic in topics) + "\n"
 
 
 def all_usages() -> str:
     """The usage that is shown after each prefix of each example, once for each."""
     prefixes: dict[str, None] = {}
-    for form in FORMS:
+    for form in SYNTAX:
         for example in form.examples:
             words = example.split(" ")
             for count in range(1, len(words) + 1):

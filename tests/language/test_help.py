@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 
 from jobtui.language.help import help_for
-from jobtui.language.syntax import FORMS
+from jobtui.language.syntax import SYNTAX
 from jobtui.language.tables import cells
 
 
 def test_the_help_names_every_statement_on_a_line_of_its_own() -> None:
     lines = help_for(None).split("\n")
-    for form in FORMS:
+    for form in SYNTAX:
         assert any(line.startswith(form.usage + " ") and line.endswith(form.summary) for line in lines)
 
 
-@pytest.mark.parametrize("topic", [None, "", *(form.verb for form in FORMS)])
+@pytest.mark.parametrize("topic", [None, "", *(form.verb for form in SYNTAX)])
 def test_the_help_fits_a_terminal_of_eighty_columns(topic: str | None) -> None:
     assert all(cells(line) <= 80 for line in help_for(topic).split("\n"))
 

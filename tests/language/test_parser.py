@@ -20,7 +20,7 @@ from jobtui.language.ast import (
     Submit,
     Use,
 )
-from jobtui.language.syntax import FORMS
+from jobtui.language.syntax import SYNTAX
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_near_statement_is_refused(text: str) -> None:
         parse(text)
 
 
-@pytest.mark.parametrize("example", [example for form in FORMS for example in form.examples])
+@pytest.mark.parametrize("example", [example for form in SYNTAX for example in form.examples])
 def test_every_example_of_the_help_is_a_statement(example: str) -> None:
     assert parse(example)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobtui.language import StatementError, parse, quoted, unparse
+from jobtui.language import StatementError, parse, quote_name, unparse
 from jobtui.language.ast import (
     Backup,
     CreateSpace,
@@ -21,11 +21,11 @@ from jobtui.language.ast import (
     Submit,
     Use,
 )
-from jobtui.language.completion import complete, place
-from jobtui.language.grammar import KIND, Expected, Mark, match, reach
-from jobtui.language.identifiers import KEYWORDS, LARGEST_NUMBER, typeable
+from jobtui.language.completion import complete, context_at
+from jobtui.language.grammar import TOKEN_KIND, Expected, Punctuation, expected_at, match
+from jobtui.language.identifiers import KEYWORDS, LARGEST_NUMBER, is_name
 from jobtui.language.lexer import COMMA, NAME, NUMBER, STRING
-from jobtui.language.syntax import Choice, Kind, Slot, Word
+from jobtui.language.syntax import Keyword, KeywordChoice, Placeholder, PlaceholderKind
 from tests.support.named_world import World
 
 # Statements ⇄ text
@@ -83,16 +83,16 @@ def test_a_statement_written_out_is_read_as_the_same_statement(given_statements:
 
 @given(names)
 def test_a_quoted_name_is_read_as_that_name(name: str) -> None:
-    assert parse(f"USE {quoted(name)}") == [Use(name)]
+    assert parse(f"USE {quote_name(name)}") == [Use(name)]
 
 
 @given(st.text())
 def test_a_name_is_quoted_or_no_text_can_hold_it(name: str) -> None:
-    if typeable(name):
-        assert parse(f"USE {quoted(name)}") == [Use(name)]
+    if is_name(name):
+        assert parse(f"USE {quote_name(name)}") == [Use(name)]
     else:
         with pytest.raises(ValueError, match="no statement"):
-            quoted(name)
+            quote_name(name)
         with pytest.raises(StatementError):
             parse(f"USE `{name}`")
 
@@ -111,7 +111,7 @@ def test_a_name_is_quoted_or_no_text_can_hold_it(name: str) -> None:
     ids=lambda value: str(value)[:10],
 )
 def test_back_quotes_stand_only_where_they_must(name: str, written: str) -> None:
-    assert quoted(name) == written
+    assert quote_name(name) == written
 
 
 # The grammar and its two readings
@@ -126,7 +126,7 @@ def walks() -> st.SearchStrategy[list[str]]:
     def walk(draw: st.DrawFn) -> list[str]:
         kinds: list[str] = []
         for _ in range(draw(st.integers(0, 9))):
-            reached = reach(kinds)
+            reached = expected_at(kinds)
             steps = [kind for _, terminal in reached.expected for kind in kinds_of(terminal)]
             if reached.word < len(kinds) or not steps:
                 break
@@ -138,13 +138,13 @@ def walks() -> st.SearchStrategy[list[str]]:
 
 def kinds_of(terminal: Expected) -> list[str]:
     match terminal:
-        case Word(word):
+        case Keyword(word):
             return [word]
-        case Choice(_, words):
+        case KeywordChoice(_, words):
             return list(words)
-        case Slot():
-            return [KIND[terminal.kind]]
-        case Mark.COMMA:
+        case Placeholder():
+            return [TOKEN_KIND[terminal.kind]]
+        case Punctuation.COMMA:
             return [COMMA]
         case _:
             return []
@@ -152,49 +152,49 @@ def kinds_of(terminal: Expected) -> list[str]:
 
 @given(walks() | kinds_of_words)
 def test_what_the_grammar_reads_is_what_it_expects(kinds: list[str]) -> None:
-    reached = reach(kinds)
-    ends = any(terminal is Mark.END for _, terminal in reached.expected)
+    reached = expected_at(kinds)
+    ends = any(terminal is Punctuation.END for _, terminal in reached.expected)
     assert (bool(kinds) and match(kinds) is not None) == (reached.word == len(kinds) and ends)
 
 
 @given(walks())
 def test_what_is_expected_is_accepted_there(kinds: list[str]) -> None:
-    reached = reach(kinds)
+    reached = expected_at(kinds)
     right = kinds[: reached.word]
     offered = {kind for _, terminal in reached.expected for kind in kinds_of(terminal)}
     commas = [] if right[-1:] == [COMMA] else [COMMA]  # they may repeat, which nobody needs to be told
     for kind in [*KEYWORDS, NAME, NUMBER, STRING, *commas]:
-        assert (reach([*right, kind]).word > len(right)) == (kind in offered)
+        assert (expected_at([*right, kind]).word > len(right)) == (kind in offered)
 
 
 # Completion and the parser
 
 
 SAMPLES = {
-    Kind.SPACE: "nba",
-    Kind.NEW_SPACE: "nba",
-    Kind.HOST: "h",
-    Kind.JOB: "1",
-    Kind.COUNT: "1",
-    Kind.DIRECTORY: "'d'",
+    PlaceholderKind.SPACE: "nba",
+    PlaceholderKind.NEW_SPACE: "nba",
+    PlaceholderKind.HOST: "h",
+    PlaceholderKind.JOB: "1",
+    PlaceholderKind.COUNT: "1",
+    PlaceholderKind.DIRECTORY: "'d'",
 }
 
 
 def finished(text: str) -> str:
     """The text with words that the grammar expects put behind it until its last statement is whole."""
     for _ in range(10):
-        reached = place(text + " ", len(text) + 1).reach()
+        reached = context_at(text + " ", len(text) + 1).expected()
         assert reached is not None, text
         terminals = [terminal for _, terminal in reached.expected]
-        if Mark.END in terminals:
+        if Punctuation.END in terminals:
             return text
         terminal = terminals[0]
         match terminal:
-            case Word(word):
+            case Keyword(word):
                 text += f" {word}"
-            case Choice(_, words):
+            case KeywordChoice(_, words):
                 text += f" {words[0]}"
-            case Slot():
+            case Placeholder():
                 text += f" {SAMPLES[terminal.kind]}"
     raise AssertionError(f"no end in sight: {text}")
 
@@ -211,7 +211,7 @@ def test_whatever_is_offered_leads_on_to_a_statement_that_parses(
     for candidate in answer.candidates:
         start, end = answer.span
         taken = text[:start] + candidate.text + text[end:]
-        if place(text, start).words or candidate.kind == "keyword":
+        if context_at(text, start).words or candidate.kind == "keyword":
             assert parse(finished(taken))
     if answer.ghost:
         assert parse(finished(text + answer.ghost))
@@ -223,7 +223,7 @@ def test_a_whole_word_before_a_blank_is_offered_where_it_was_typed(statement: St
     at %= len(words)
     if words[at].isascii() and words[at].isupper() and words[at] in KEYWORDS and "`" not in unparse(statement):
         text = " ".join(words[:at]) + (" " if at else "")
-        if place(text, len(text)).reach() is None or '"' in text:
+        if context_at(text, len(text)).expected() is None or '"' in text:
             return
         offered = [candidate.text.upper() for candidate in complete(text, len(text), World()).candidates]
         assert words[at] in offered

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.cli.exits import Exit
-from jobtui.language.syntax import FORMS, Word
+from jobtui.language.syntax import SYNTAX, Keyword
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -122,8 +122,8 @@ def test_every_command_runs_as_it_stands_and_prints_what_is_shown(
 def test_the_table_of_the_language_has_every_statement_by_its_keywords() -> None:
     table = README.partition("## The language")[2].partition("\n## ")[0]
     told = [set(re.findall(r"[A-Z]+", written)) for written in re.findall(r"`([^`]+)`", table)]
-    for form in FORMS:
-        words = {part.text for part in form.parts if isinstance(part, Word)}
+    for form in SYNTAX:
+        words = {part.text for part in form.parts if isinstance(part, Keyword)}
         assert any(words <= each for each in told), form.usage
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobtui.language.completion import JobsFor, ids_starting
+from jobtui.language.completion import JobsFor, ids_with_prefix
 
 
 class World:
@@ -15,4 +15,4 @@ class World:
         return ["local0", "192.168.8.5", "2"]
 
     def jobs(self, kind: JobsFor, starting: str) -> list[tuple[int, str]]:
-        return [(job, "failed") for job in ids_starting(starting, 30)]
+        return [(job, "failed") for job in ids_with_prefix(starting, 30)]

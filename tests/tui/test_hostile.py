@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.language import quoted
+from jobtui.language import quote_name
 from jobtui.storage.base import Code
 from tests.support.dashboards import Stage, stage
 
@@ -58,7 +58,7 @@ def test_a_hostile_name_and_reason_are_shown_and_do_nothing(tmp_path: Path, numb
 
     async def run() -> None:
         async with stage(tmp_path, {name: ["local0"]}) as shown:
-            await shown.say(f"USE {quoted(name)}; ADMIN COMPACT {quoted(name)}")
+            await shown.say(f"USE {quote_name(name)}; ADMIN COMPACT {quote_name(name)}")
             await shown.until(lambda: shown.behind.storage.begun)
             shown.behind.storage.operation(name, "local0").fail(Code.IO, REASON)
             await shown.shows("✖ failed", "✖ 1")

@@ -159,9 +159,9 @@ def _beginning(known: Iterable[str], typed: str, start: int = 0) -> Offers:
 
 
 def _statement_words() -> Iterable[str]:
-    from jobtui.language.syntax import FORMS
+    from jobtui.language.syntax import SYNTAX
 
-    return dict.fromkeys(form.verb.lower() for form in FORMS)
+    return dict.fromkeys(form.verb.lower() for form in SYNTAX)
 
 
 def _statements(typed: str, seen: _Seen) -> Iterator[Offer]:
