@@ -25,14 +25,14 @@ def printed(answer: Answer, form: str, encoding: str, *, raw: bool = False) -> I
     """
     match form:
         case "json":
-            yield tables.to_json(answer.results, answer.failure)
+            yield tables.format_json(answer.results, answer.failure)
         case "jsonl":
-            lines = tables.jsonl(answer.results)
+            lines = tables.format_jsonl(answer.results)
             if lines:
                 yield lines
         case "csv":
-            yield from (tables.csv(result, raw=raw) for result in answer.results if result.columns)
+            yield from (tables.format_csv(result, raw=raw) for result in answer.results if result.columns)
         case _:
             boxes = [result for result in answer.results if result.columns]
             for number, result in enumerate(boxes):
-                yield ("\n" if number else "") + tables.box(result, encoding)
+                yield ("\n" if number else "") + tables.format_table(result, encoding)

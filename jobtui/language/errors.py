@@ -117,6 +117,6 @@ def _tail(text: str, cells: int, *, cut: bool) -> str:
 def _cells(text: str) -> int:
     if text.isascii():
         return len(text)
-    from jobtui.language.tables import cells
+    from jobtui.language.tables import cell_width
 
-    return cells(text)
+    return cell_width(text)

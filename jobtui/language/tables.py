@@ -76,26 +76,26 @@ class FailedStatement(Protocol):
         ...
 
 
-def box(result: Result, encoding: str = "utf-8") -> str:
+def format_table(result: Result, encoding: str = "utf-8") -> str:
     """The table of a result, straight in a terminal whatever its cells hold; "" where it has no columns.
 
     Widths are terminal cells. A result without rows is its header and two rules. What `encoding` does not
     have is shown as escapes.
     """
-    return "\n".join(box_lines(result, encoding))
+    return "\n".join(table_lines(result, encoding))
 
 
-def box_lines(result: Result, encoding: str = "utf-8") -> Iterator[str]:
-    """The lines of `box`, one after the other: rows that fill more than a page are read twice, and not kept."""
+def table_lines(result: Result, encoding: str = "utf-8") -> Iterator[str]:
+    """Yield the lines of `format_table`; rows that fill more than a page are read twice and not kept."""
     if not result.columns:
         return
     if len(result.rows) <= _PAGE:
         result = replace(result, rows=tuple(result.rows))
     shown = partial(_encodable, encoding=encoding)
     header = tuple(map(shown, result.columns))
-    widths = [max(_LEAST_WIDTH.get(name, 0), cells(name)) for name in header]
+    widths = [max(_LEAST_WIDTH.get(name, 0), cell_width(name)) for name in header]
     for row in _rows(result):
-        widths = [max(width, cells(shown(cell))) for width, cell in zip(widths, row.cells, strict=True)]
+        widths = [max(width, cell_width(shown(cell))) for width, cell in zip(widths, row.cells, strict=True)]
     across = sum(widths) + 3 * len(widths) + 1
     yield from ("=" * across, _boxed(header, widths), "=" * across)
     for row in _rows(result):
@@ -103,7 +103,7 @@ def box_lines(result: Result, encoding: str = "utf-8") -> Iterator[str]:
         yield "-" * across
 
 
-def to_json(results: Iterable[Result], failed: FailedStatement | None = None) -> str:
+def format_json(results: Iterable[Result], failed: FailedStatement | None = None) -> str:
     """A JSON array with an object a statement, and one with `error` for the statement that failed.
 
     `statement`, `columns` and `rows` (an object each, with full values); beside them `total` where
@@ -113,25 +113,25 @@ def to_json(results: Iterable[Result], failed: FailedStatement | None = None) ->
 
 
 def json_lines(results: Iterable[Result], failed: FailedStatement | None = None) -> Iterator[str]:
-    """The lines of `to_json`, one after the other, a row a line."""
+    """The lines of `format_json`, one after the other, a row a line."""
     yield "["
     yield from _listed(_objects(results, failed))
     yield "]"
 
 
-def jsonl(results: Iterable[Result]) -> str:
+def format_jsonl(results: Iterable[Result]) -> str:
     """A JSON object a row, a line each, with its statement's number from 1 as `statement`."""
     return "\n".join(jsonl_lines(results))
 
 
 def jsonl_lines(results: Iterable[Result]) -> Iterator[str]:
-    """The lines of `jsonl`, one after the other."""
+    """The lines of `format_jsonl`, one after the other."""
     for number, result in enumerate(results, start=1):
         for row in _rows(result):
             yield _json({"statement": number, **row.values})
 
 
-def csv(result: Result, *, raw: bool = False) -> str:
+def format_csv(result: Result, *, raw: bool = False) -> str:
     """One result with full values: its columns, then what else is known of the rows.
 
     Unknown is empty; lists and objects are JSON; line ends within a value are shown as escapes, so
@@ -141,7 +141,7 @@ def csv(result: Result, *, raw: bool = False) -> str:
 
 
 def csv_lines(result: Result, *, raw: bool = False) -> Iterator[str]:
-    """The lines of `csv`, one after the other: rows are read twice and none is kept."""
+    """The lines of `format_csv`, one after the other: rows are read twice and none is kept."""
     names = [*result.columns, *_beside(result)]
     if not names:
         return
@@ -150,7 +150,7 @@ def csv_lines(result: Result, *, raw: bool = False) -> Iterator[str]:
         yield _csv_line(_csv_value(row.values.get(name), raw) for name in names)
 
 
-def cells(text: str) -> int:
+def cell_width(text: str) -> int:
     """How many terminal cells `text` takes."""
     if text.isascii():
         return len(text)
@@ -165,7 +165,7 @@ def _encodable(text: str, encoding: str) -> str:
 
 
 def _boxed(line: Sequence[str], widths: Sequence[int]) -> str:
-    padded = [text + " " * (width - cells(text)) for text, width in zip(line, widths, strict=True)]
+    padded = [text + " " * (width - cell_width(text)) for text, width in zip(line, widths, strict=True)]
     return f"| {' | '.join(padded)} |"
 
 

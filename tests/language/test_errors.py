@@ -6,7 +6,7 @@ import pytest
 
 from jobtui.formatting import is_control
 from jobtui.language import StatementError, line_and_column, parse
-from jobtui.language.tables import cells
+from jobtui.language.tables import cell_width
 
 
 def refusal(text: str) -> StatementError:
@@ -208,7 +208,7 @@ def test_where_something_is_missing_the_caret_stands_behind_the_last_word() -> N
 def test_the_carets_stand_under_the_words_by_terminal_cells(text: str, words: str) -> None:
     line, carets, *_ = str(refusal(text)).split("\n")
     before = line[: line.rindex(words)]
-    assert carets.startswith(" " * cells(before) + "^" * cells(words) + " syntax error")
+    assert carets.startswith(" " * cell_width(before) + "^" * cell_width(words) + " syntax error")
 
 
 def test_a_byte_order_mark_is_no_part_of_the_line_that_is_shown() -> None:
@@ -219,11 +219,11 @@ def test_a_byte_order_mark_is_no_part_of_the_line_that_is_shown() -> None:
 @pytest.mark.parametrize("filler", ["USE nba; ", "USE 图谱; ", "USE `\u202e`; "])
 def test_a_long_line_is_cut_around_the_caret(filler: str, width: int) -> None:
     line, carets = refusal(filler * 500 + "SHOW JBO 40; " + filler * 500).block(width).split("\n")
-    assert cells(line) < width
+    assert cell_width(line) < width
     assert line.startswith("…")
     assert line.endswith("…")
     at = carets.index("^^^")
-    assert cells(line[: line.index("JBO")]) == at
+    assert cell_width(line[: line.index("JBO")]) == at
 
 
 def test_a_long_offender_is_cut_and_still_shown() -> None:
@@ -231,8 +231,8 @@ def test_a_long_offender_is_cut_and_still_shown() -> None:
     assert line.startswith("USE aaaa")
     assert line.endswith("a…")
     assert carets.startswith("    ^^^^")
-    assert cells(line) < 80
-    assert carets.index(" syntax error") <= cells(line)
+    assert cell_width(line) < 80
+    assert carets.index(" syntax error") <= cell_width(line)
 
 
 HOSTILE = [

@@ -6,7 +6,7 @@ import pytest
 
 from jobtui.language.help import help_for
 from jobtui.language.syntax import SYNTAX
-from jobtui.language.tables import cells
+from jobtui.language.tables import cell_width
 
 
 def test_the_help_names_every_statement_on_a_line_of_its_own() -> None:
@@ -17,7 +17,7 @@ def test_the_help_names_every_statement_on_a_line_of_its_own() -> None:
 
 @pytest.mark.parametrize("topic", [None, "", *(form.verb for form in SYNTAX)])
 def test_the_help_fits_a_terminal_of_eighty_columns(topic: str | None) -> None:
-    assert all(cells(line) <= 80 for line in help_for(topic).split("\n"))
+    assert all(cell_width(line) <= 80 for line in help_for(topic).split("\n"))
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def loaded_after(code: str) -> set[str]:
         "import jobtui.language",
         "from jobtui.language import StatementError, parse, quoted, unparse, line_and_column",
         "from jobtui.language import parse; assert parse(' ; -- nothing') == []",
-        "from jobtui.language.tables import box, to_json, jsonl, csv",
+        "from jobtui.language.tables import format_table, format_json, format_jsonl, format_csv",
         "import jobtui.language.diagnostics",
     ],
 )
@@ -33,7 +33,7 @@ def test_pyparsing_and_rich_are_loaded_only_when_needed(code: str) -> None:
 
 def test_the_first_statement_loads_pyparsing_and_the_first_wide_cell_only_rich_cells() -> None:
     assert "pyparsing" in loaded_after("from jobtui.language import parse; parse('SHOW JOBS')")
-    loaded = loaded_after("from jobtui.language.tables import cells; cells('图谱')")
+    loaded = loaded_after("from jobtui.language.tables import cell_width; cell_width('图谱')")
     assert "rich.cells" in loaded
     assert not {"rich.console", "rich.text"} & loaded
 

@@ -12,7 +12,16 @@ from typing import overload
 import pytest
 
 from jobtui.formatting import is_control
-from jobtui.language.tables import Result, Row, box, box_lines, cells, csv, jsonl, to_json
+from jobtui.language.tables import (
+    Result,
+    Row,
+    cell_width,
+    format_csv,
+    format_json,
+    format_jsonl,
+    format_table,
+    table_lines,
+)
 
 
 @dataclass(frozen=True)
@@ -103,20 +112,20 @@ SEED = [
     ("given", "printed"), SEED, ids=["admin", "show job", "show jobs", "backup", "recover"]
 )
 def test_the_boxes_of_the_page_that_it_all_began_with(given: Result, printed: str) -> None:
-    assert box(given) == printed
+    assert format_table(given) == printed
 
 
 def test_a_result_without_rows_is_its_header_and_two_rules() -> None:
-    assert box(result(["Job Id", "Status"])) == (
+    assert format_table(result(["Job Id", "Status"])) == (
         "=====================\n| Job Id | Status   |\n====================="
     )
 
 
 def test_a_result_without_columns_prints_nothing() -> None:
-    assert box(Result("USE nba")) == ""
-    assert list(box_lines(Result("USE nba"))) == []
-    assert csv(Result("USE nba")) == ""
-    assert jsonl([Result("USE nba")]) == ""
+    assert format_table(Result("USE nba")) == ""
+    assert list(table_lines(Result("USE nba"))) == []
+    assert format_csv(Result("USE nba")) == ""
+    assert format_jsonl([Result("USE nba")]) == ""
 
 
 FOREIGN = [
@@ -139,16 +148,16 @@ FOREIGN = [
 
 @pytest.mark.parametrize("text", FOREIGN, ids=lambda text: ascii(text)[:20])
 def test_the_box_stays_straight_and_harmless_whatever_a_cell_holds(text: str) -> None:
-    printed = box(result(["Name", text, "Status"], ["nba", text, "ok"], [text, "", ""]))
+    printed = format_table(result(["Name", text, "Status"], ["nba", text, "ok"], [text, "", ""]))
     lines = printed.split("\n")
     assert len(lines) == 7
-    assert len({cells(line) for line in lines}) == 1
+    assert len({cell_width(line) for line in lines}) == 1
     assert not any(is_control(character) for line in lines for character in line)
     printed.encode("utf-8")
 
 
 def test_what_a_terminal_would_obey_is_shown_as_an_escape() -> None:
-    assert r"| a\nb\x1b\u202e |" in box(result(["Name"], ["a\nb\x1b\u202e"]))
+    assert r"| a\nb\x1b\u202e |" in format_table(result(["Name"], ["a\nb\x1b\u202e"]))
 
 
 FULL = Result(
@@ -181,14 +190,14 @@ FULL = Result(
 
 def test_a_box_is_straight_where_the_terminal_lacks_the_characters() -> None:
     given = Result("SHOW SPACES", ("Name",), (Row(("图谱",), {}), Row(("nba",), {})))
-    lines = box(given, "ascii").splitlines()
+    lines = format_table(given, "ascii").splitlines()
     assert lines[3] == r"| \u56fe\u8c31 |"
     assert len({len(line) for line in lines}) == 1
-    assert box(given, "gb18030") == box(given)
+    assert format_table(given, "gb18030") == format_table(given)
 
 
 def test_json_is_an_array_with_an_object_a_statement() -> None:
-    told = json.loads(to_json([Result("USE nba", notice="the space is empty"), FULL], Broken()))
+    told = json.loads(format_json([Result("USE nba", notice="the space is empty"), FULL], Broken()))
     assert told == [
         {"statement": "USE nba", "columns": [], "rows": [], "notice": "the space is empty"},
         {
@@ -206,7 +215,7 @@ def test_json_is_an_array_with_an_object_a_statement() -> None:
 def test_json_is_laid_out_a_row_a_line_with_commas_where_people_put_them() -> None:
     rows = (Row(("1",), {"Id": 1}), Row(("2",), {"Id": 2}))
     two = [Result("A", ("Id",), rows), Result("B", ("Id",), rows[:1]), Result("C")]
-    assert to_json(two).splitlines() == [
+    assert format_json(two).splitlines() == [
         "[",
         '{"statement": "A", "columns": ["Id"], "rows": [',
         '{"Id": 1},',
@@ -222,18 +231,18 @@ def test_json_is_laid_out_a_row_a_line_with_commas_where_people_put_them() -> No
 
 
 def test_json_of_no_statement_is_an_empty_array() -> None:
-    assert json.loads(to_json([])) == []
-    assert json.loads(to_json([], Broken())) == [
+    assert json.loads(format_json([])) == []
+    assert json.loads(format_json([], Broken())) == [
         {"statement": "SHOW JOB 99", "error": {"message": "Job 99 does not exist", "line": 2, "column": 1}}
     ]
 
 
 def test_json_says_how_many_rows_there_are_where_it_holds_the_newest_alone() -> None:
-    assert json.loads(to_json([Result("SHOW JOBS", ("Job Id",), (), total=7)]))[0]["total"] == 7
+    assert json.loads(format_json([Result("SHOW JOBS", ("Job Id",), (), total=7)]))[0]["total"] == 7
 
 
 def test_json_lines_are_an_object_a_row_with_the_number_of_its_statement() -> None:
-    lines = jsonl([Result("USE nba"), FULL, result(["Name"], ["nba"])]).split("\n")
+    lines = format_jsonl([Result("USE nba"), FULL, result(["Name"], ["nba"])]).split("\n")
     told = [json.loads(line) for line in lines]
     assert [row["statement"] for row in told] == [2, 2, 3]
     assert told[0]["Job Id(TaskId)"] == 40
@@ -242,7 +251,7 @@ def test_json_lines_are_an_object_a_row_with_the_number_of_its_statement() -> No
 
 
 def test_csv_holds_the_columns_and_what_else_is_known() -> None:
-    rows = list(csv_reader.reader(io.StringIO(csv(FULL))))
+    rows = list(csv_reader.reader(io.StringIO(format_csv(FULL))))
     assert rows == [
         ["Job Id(TaskId)", "Status", "Stop Time", "reason", "took", "levels", "detached"],
         ["40", "failed", "", r"a\nb \x1b[31m图谱", "1.5", "", ""],
@@ -252,22 +261,22 @@ def test_csv_holds_the_columns_and_what_else_is_known() -> None:
 
 def test_csv_guards_formulas_and_keeps_numbers() -> None:
     given = result(["Name", "Free", "Change"], ["=HYPERLINK(1)", -5, "-5"])
-    assert csv(given).split("\n")[-1] == "'=HYPERLINK(1),-5,-5"
-    assert csv(given, raw=True).split("\n")[-1] == "=HYPERLINK(1),-5,-5"
+    assert format_csv(given).split("\n")[-1] == "'=HYPERLINK(1),-5,-5"
+    assert format_csv(given, raw=True).split("\n")[-1] == "=HYPERLINK(1),-5,-5"
 
 
 def test_csv_of_no_rows_is_its_header() -> None:
-    assert csv(result(["Job Id", "Command"])) == "Job Id,Command"
+    assert format_csv(result(["Job Id", "Command"])) == "Job Id,Command"
 
 
 @pytest.mark.parametrize("text", FOREIGN, ids=lambda text: ascii(text)[:20])
 def test_programs_read_foreign_text_back_and_terminals_do_not_obey_it(text: str) -> None:
     given = result(["Name", "Status"], [text, text])
-    for printed in (to_json([given]), jsonl([given]), csv(given)):
+    for printed in (format_json([given]), format_jsonl([given]), format_csv(given)):
         assert not any(is_control(character) for line in printed.split("\n") for character in line)
         printed.encode("utf-8")
-    assert json.loads(to_json([given]))[0]["rows"] == [{"Name": text, "Status": text}]
-    assert json.loads(jsonl([given]))["Name"] == text
+    assert json.loads(format_json([given]))[0]["rows"] == [{"Name": text, "Status": text}]
+    assert json.loads(format_jsonl([given]))["Name"] == text
 
 
 class Pages(Sequence[Row]):
@@ -290,7 +299,7 @@ class Pages(Sequence[Row]):
 
 def test_rows_that_come_from_the_history_are_read_by_pages() -> None:
     given = Result("SHOW JOBS", ("Job Id",), Pages(2500))
-    assert len(box(given).split("\n")) == 3 + 2 * 2500
-    assert len(json.loads(to_json([given]))[0]["rows"]) == 2500
-    assert len(jsonl([given]).split("\n")) == 2500
-    assert csv(given).split("\n")[-1] == "2499"
+    assert len(format_table(given).split("\n")) == 3 + 2 * 2500
+    assert len(json.loads(format_json([given]))[0]["rows"]) == 2500
+    assert len(format_jsonl([given]).split("\n")) == 2500
+    assert format_csv(given).split("\n")[-1] == "2499"

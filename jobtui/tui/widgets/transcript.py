@@ -76,13 +76,13 @@ def _failure(failure: Failure) -> Iterator[Said]:
 
 
 def _result(result: Result) -> Iterator[Said]:
-    from jobtui.language.tables import box
+    from jobtui.language.tables import format_table
 
     total = result.total if result.total is not None else len(result.rows)
     if len(result.rows) > MOST_ROWS:
         result = replace(result, rows=result.rows[-MOST_ROWS:])
     if result.columns:
-        for text in box(result).rstrip("\n").split("\n"):
+        for text in format_table(result).rstrip("\n").split("\n"):
             yield Said(((text, Ink.PLAIN),), wraps=False)
     if total > len(result.rows):
         yield Said(((f"the newest {len(result.rows):,} of {units.many(total, 'row')}", Ink.MUTED),))
