@@ -41,7 +41,7 @@ _CACHED_LENGTH: Final = 80  # glyphs, labels and names are shown again and again
 
 
 def format_bytes(count: int | float | None, unknown: str = "") -> str:
-    """Return a size in three significant digits without trailing zeros: `0 B`, `612 MiB`, `1.2 GiB`.
+    """Return a size in up to three significant digits: `0 B`, `612 MiB`, `1.2 GiB`.
 
     Args:
         count: The bytes, None if they are not known.
@@ -81,8 +81,9 @@ def to_local(moment: datetime) -> datetime:
 
 
 def printable(text: str) -> str:
-    """Return `text` with control, format (zero-width, bidi) and line-breaking characters as visible escapes.
+    """Return `text` with control, format and line-breaking characters as escapes.
 
+    Format characters are those of zero width and of direction.
     The result holds no lone surrogate, so that it can be written to any UTF-8 stream.
     """
     if text.isprintable():
@@ -96,13 +97,13 @@ def printable_lines(text: str) -> str:
 
 
 def printable_line(text: str, limit: int = 400) -> str:
-    """Return `text` as one printable line of at most `limit` characters, with single blanks between words."""
+    """Return `text` as one printable line of at most `limit` characters."""
     line = printable(" ".join(text[: 4 * limit].split()))
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def single_cells(text: str) -> str:
-    """Return `text` on one line with each character that must not reach a terminal replaced by one other.
+    """Return `text` with every unprintable character replaced by one other character.
 
     For screens, where an escape would move everything behind it: controls become their pictures (␛), other
     unprintable characters U+FFFD; combining marks are limited to four in a row.

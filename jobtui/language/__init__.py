@@ -1,12 +1,11 @@
-"""Text into statements, and results into text: the room that knows how people write and read.
+"""The statement language: text to statements, and results to text.
 
-`parse` reads a text; `StatementError` says what is wrong with one. The neighbours are modules of
-their own: `complete`, `highlight` and `problem` for a command bar, `tables` for results, `help` for
-who asks. Nothing here runs a statement, and nothing here knows the engine, the history, a storage or
-a screen.
+`parse` reads a text; `StatementError` says what is wrong with one. Other modules are imported by name:
+`completion` and `diagnostics` serve a command bar, `tables` prints results, `help` prints help. Nothing here
+runs a statement or knows the engine, the history, a storage backend or a screen.
 
-Importing this package imports none of its modules: each comes when it is first used, and pyparsing
-when the first statement is parsed.
+Importing the package imports none of its modules, because commands such as `jobtui --version` need none. Each
+is imported on first use, and pyparsing when the first statement is parsed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The statements as records. Absent parts are None."""
+"""The statements as records, and `unparse`, which writes a record as text.
+
+Parts that were not given are None.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,14 @@ from jobtui.language.identifiers import quote_name
 
 
 class Submit(msgspec.Struct, frozen=True):
-    """ADMIN or SUBMIT JOB: queue a `command` ("flush" or "compact") on `space` or the chosen one."""
+    """ADMIN or SUBMIT JOB: queue "flush" or "compact" on `space`, or on the chosen space."""
 
     command: str
     space: str | None = None
 
 
 class ShowJobs(msgspec.Struct, frozen=True):
-    """SHOW JOBS: `status` in lower case; `limit` keeps the newest n; `archived` shows the archive."""
+    """SHOW JOBS: `status` in lower case; `limit` is how many of the newest to show."""
 
     status: str | None = None
     space: str | None = None
@@ -39,26 +42,26 @@ class Stop(msgspec.Struct, frozen=True):
 
 
 class Backup(msgspec.Struct, frozen=True):
-    """BACKUP JOB: archive every ended job from `first` to `last`, both included."""
+    """BACKUP JOB: archive every ended job from `first` to `last`, inclusive."""
 
     first: int
     last: int
 
 
 class Recover(msgspec.Struct, frozen=True):
-    """RECOVER JOB: run jobs again; no ids means every failed or stopped one not yet recovered."""
+    """RECOVER JOB: run jobs again; without ids, all that failed or were stopped."""
 
     jobs: tuple[int, ...] = ()
 
 
 class Use(msgspec.Struct, frozen=True):
-    """USE: choose the space for what follows."""
+    """USE: choose the space of the following statements."""
 
     space: str
 
 
 class ShowSpaces(msgspec.Struct, frozen=True):
-    """SHOW SPACES: the spaces and what they hold."""
+    """SHOW SPACES: the spaces with their sizes."""
 
 
 class ShowHosts(msgspec.Struct, frozen=True):
@@ -66,9 +69,10 @@ class ShowHosts(msgspec.Struct, frozen=True):
 
 
 class CreateSpace(msgspec.Struct, frozen=True):
-    """CREATE SPACE: on all hosts, on `count` of them, on the named `hosts`, or adopting `directories`.
+    """CREATE SPACE: create a space on hosts, or adopt directories.
 
-    At most one of `count`, `hosts` and `directories` is given; `directories` are as typed.
+    At most one of `count`, `hosts` and `directories` is given; with none, it is on all hosts.
+    `directories` are as typed, relative or absolute.
     """
 
     space: str
@@ -79,7 +83,7 @@ class CreateSpace(msgspec.Struct, frozen=True):
 
 
 class DropSpace(msgspec.Struct, frozen=True):
-    """DROP SPACE: delete an embedded space, or forget an adopted one."""
+    """DROP SPACE: delete an embedded space, or release an adopted one."""
 
     space: str
     if_exists: bool = False
@@ -101,7 +105,7 @@ Statement = (
 
 
 class Parsed(msgspec.Struct, frozen=True):
-    """A statement and its place in the text it was parsed from: first character, one past its last."""
+    """A statement and its place in the parsed text: first character, one past the last."""
 
     statement: Statement
     span: tuple[int, int]
@@ -111,9 +115,12 @@ _ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\
 
 
 def unparse(statement: Statement) -> str:
-    """`statement` in the words of the language, keywords in capitals, names quoted where they must be.
+    """Return the text of `statement`, which `parse` reads as the same statement.
 
-    Raises ValueError where a name in it is one that no text can hold.
+    Keywords are in capitals, and names are quoted if necessary.
+
+    Raises:
+        ValueError: If no text can hold one of its names.
     """
     match statement:
         case Submit(command, space):

@@ -1,4 +1,4 @@
-"""The colours of a text that is being typed."""
+"""Diagnostics for a text that is being typed: its colors and its error."""
 
 from __future__ import annotations
 
@@ -24,45 +24,43 @@ from jobtui.language.syntax import Keyword, KeywordChoice, Placeholder, Placehol
 
 Color = Literal["keyword", "name", "number", "string", "comment", "error"]
 
-_COLOURS: Final[dict[str, Color]] = {
+_COLORS: Final[dict[str, Color]] = {
     NAME: "name",
     NUMBER: "number",
     STRING: "string",
     COMMENT: "comment",
     BAD: "error",
 }
-_BECOMING: Final[dict[str, Color]] = {"comment": "comment", "string": "string", "back-quote": "name"}
+_UNCLOSED_COLORS: Final[dict[str, Color]] = {"comment": "comment", "string": "string", "back-quote": "name"}
+
+_BEGINNINGS: Final = ("-", "--", "/", "0x", "0X")
+"""What is wrong as it is, but can be the beginning of a comment or a number."""
 
 
 def highlight(text: str) -> list[tuple[int, int, Color]]:
-    """The places of `text` that have a colour: start, one past the end, what stands there.
+    """Return the colored parts of `text` as (start, end, color), in order.
 
-    In order and not overlapping; blanks, commas and semicolons have none. `error` is what no statement
-    can hold (a control character, a bracket). A string, name or comment that still waits for its end has
-    its colour already, and a wrong word in a wrong place its own: `problem` tells these.
+    Blanks, commas and semicolons have no color. "error" is only what no statement can hold, such as a control
+    character or a bracket. An unclosed string, name or comment has its color already. A wrong word has the
+    color of its kind: `error_at_cursor` reports it.
     """
     found: list[tuple[int, int, Color]] = []
     for kind, start, end in tokenize(text):
         if kind in (COMMA, SEMICOLON):
             continue
-        colour = _COLOURS.get(kind, "keyword")
+        color = _COLORS.get(kind, "keyword")
         if kind == BAD and end == len(text) and is_unclosed(text, start, end):
-            colour = _BECOMING[opened_by(text, start)]
-        if found and colour == "error" == found[-1][2] and found[-1][1] == start:
+            color = _UNCLOSED_COLORS[opened_by(text, start)]
+        if found and color == "error" == found[-1][2] and found[-1][1] == start:
             start = found.pop()[0]
-        found.append((start, end, colour))
+        found.append((start, end, color))
     return found
 
 
-_BEGINNINGS: Final = ("-", "--", "/", "0x", "0X")
-"""What is wrong as it stands and may yet begin a comment or a number."""
-
-
 def error_at_cursor(text: str, cursor: int) -> StatementError | None:
-    """The error of `text`, None where there is none or where the word at the cursor may still become right.
+    """Return the error of `text`, None if typing at the cursor can still correct it.
 
-    A statement that only lacks its end, and a name, string or comment that only lacks its closing, is no
-    problem while the cursor stands at it.
+    An incomplete statement, and an unclosed name, string or comment, is not an error while the cursor is at it.
     """
     try:
         parse(text)
@@ -111,7 +109,7 @@ def _word_may_become_right(text: str, start: int, cursor: int, end: int) -> bool
 
 
 def _grows(text: str, cursor: int) -> bool:
-    """Whether the word that ends at the cursor is right and also the beginning of another that would be."""
+    """Return whether the word before the cursor is the beginning of another right word."""
     here = context_at(text, cursor)
     reached = here.expected()
     if reached is None or not here.typed:

@@ -1,4 +1,4 @@
-"""What is wrong with a text, where, and what would be right."""
+"""`StatementError`: what is wrong with a text, where, and what would be right."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ _WIDTH: Final = 80
 
 
 class StatementError(Exception):
-    """A text that is no list of statements; nothing of it is carried out.
+    """A text that is not a list of statements. Nothing of it is executed.
 
-    `message` says what is wrong and what would be right, without the place; it may be printed as it is.
-    `span` is where: first character of `text`, one past the last; the two are equal where something is
-    missing. `line` and `column` are the span's start, from 1, in characters. `expected` is what a person
-    could have typed there, () where that is not the point. `near` is the near miss, None where there is
-    none.
+    `str()` is the line of the text, carets under the wrong words, and the message.
 
-    `str()` is the text's line, a caret line under the offending words, and the message.
+    Attributes:
+        message: What is wrong and what would be right, without the place; printable.
+        text: The whole text.
+        span: The first wrong character and one past the last; equal if something is missing.
+        line, column: The start of the span, from 1, in characters.
+        expected: What a user could have typed there, empty if the error is another one.
+        near: The near miss, None if there is none.
     """
 
     def __init__(
@@ -45,17 +47,17 @@ class StatementError(Exception):
         return self.block()
 
     def block(self, width: int = _WIDTH) -> str:
-        """The error as it is printed on a terminal `width` cells wide.
+        """Return the error as it is printed on a terminal of `width` cells.
 
-        A line that is longer is cut around the caret. No character of the text can do anything to the
-        terminal, and the carets stand under the words however wide these are.
+        A longer line is cut around the caret. The text is made printable, and the carets are under the words
+        even if these have wide characters.
         """
         before, words, after = self._around(max(width, 20))
         carets = " " * _cells(before) + "^" * max(1, _cells(words))
         return f"{before}{words}{after}\n{carets} syntax error at {self.line}:{self.column}: {self.message}"
 
     def _around(self, width: int) -> tuple[str, str, str]:
-        """The line before, in and after the span, printable and together at most `width` - 1 cells."""
+        """Return the line before, in and after the span, printable, in `width` - 1 cells."""
         start, end = self.span
         first = _line_start(self.text, start)
         if first == 0 and start > 0 and self.text.startswith(BYTE_ORDER_MARK):
@@ -80,9 +82,9 @@ class StatementError(Exception):
 
 
 def line_and_column(text: str, offset: int) -> tuple[int, int]:
-    """The line and column of the character at `offset`, both from 1; a column counts characters.
+    """Return the line and column, both from 1 and in characters, of `offset`.
 
-    A line ends with LF, CR or CR LF. A byte order mark at the start of the text is no column.
+    A line ends with LF, CR or CR LF. A byte order mark at the start of the text is not counted.
     """
     first = _line_start(text, offset)
     line = 1 + text.count("\n", 0, first) + text.count("\r", 0, first) - text.count("\r\n", 0, first)
@@ -97,7 +99,7 @@ def _line_start(text: str, offset: int) -> int:
 
 
 def _head(text: str, cells: int, *, cut: bool) -> str:
-    """The first `cells` cells of `text`, with … where it was cut, here or (`cut`) before."""
+    """Return the first `cells` cells of `text`, with … if it is, or was (`cut`), cut."""
     if _cells(text) <= cells and not cut:
         return text
     while text and _cells(text) > cells - 1:
@@ -106,7 +108,7 @@ def _head(text: str, cells: int, *, cut: bool) -> str:
 
 
 def _tail(text: str, cells: int, *, cut: bool) -> str:
-    """The last `cells` cells of `text`, with … where it was cut, here or (`cut`) before."""
+    """Return the last `cells` cells of `text`, with … if it is, or was (`cut`), cut."""
     if _cells(text) <= cells and not cut:
         return text
     while text and _cells(text) > cells - 1:

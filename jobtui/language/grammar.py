@@ -1,4 +1,4 @@
-"""The grammar: the table of statement forms as pyparsing expressions, over tokens instead of characters.
+"""The grammar: the statement forms as pyparsing expressions, over tokens.
 
 pyparsing asks no more of its input than `len()` and indexing, so a statement is parsed as the list of its
 tokens' kinds: `SHOW JOB 40` is ["SHOW", "JOB", "number"], a keyword's kind being the keyword itself. `Terminal`
@@ -36,7 +36,7 @@ from jobtui.language.syntax import (
 
 
 class Punctuation(enum.Enum):
-    """What may stand between or after the words of a form."""
+    """The commas and the end of a statement."""
 
     COMMA = ","
     END = ";"
@@ -46,16 +46,16 @@ Expected = Keyword | KeywordChoice | Placeholder | Punctuation
 
 
 class Match(msgspec.Struct, frozen=True):
-    """The form that a statement has, with the parts that have a value in it and the tokens that each took."""
+    """The form of a statement, and its parts that have a value, with the tokens of each."""
 
-    form: StatementSyntax
+    syntax: StatementSyntax
     values: tuple[tuple[KeywordChoice | KeywordFlag | Placeholder, slice], ...]
 
 
 class Expectation(msgspec.Struct, frozen=True):
-    """How far a statement's tokens are right, and what could stand at that place, in which form."""
+    """The number of right tokens, and the parts, with their forms, expected after them."""
 
-    word: int
+    position: int
     expected: tuple[tuple[StatementSyntax, Expected], ...]
 
 
@@ -67,13 +67,13 @@ TOKEN_KIND: Final = {
     PlaceholderKind.COUNT: NUMBER,
     PlaceholderKind.DIRECTORY: STRING,
 }
-"""The kind of token that a slot takes."""
+"""The kind of token that a placeholder takes."""
 
 _REMEMBERED: Final = 48
 
 
 def match(kinds: Sequence[str]) -> Match | None:
-    """Return the match of the statement whose tokens have these kinds, None if no form has them."""
+    """Return the form of a statement whose tokens have these kinds, None if there is none."""
     return _remembered_match(tuple(kinds)) if len(kinds) <= _REMEMBERED else _match(kinds)
 
 
@@ -83,41 +83,41 @@ def _remembered_match(kinds: tuple[str, ...]) -> Match | None:
 
 
 def _match(kinds: Sequence[str]) -> Match | None:
-    for form in SYNTAX:
-        if form.verb != kinds[0]:
+    for syntax in SYNTAX:
+        if syntax.verb != kinds[0]:
             continue
         try:
-            found = _parse(form, _Input(kinds))
+            found = _parse(syntax, _Input(kinds))
         except pp.ParseException:
             continue
-        values = tuple((part, found[part.field]) for part in form.values if part.field in found)
-        return Match(form, values)
+        values = tuple((part, found[part.field]) for part in syntax.values if part.field in found)
+        return Match(syntax, values)
     return None
 
 
 def expected_at(kinds: Iterable[str]) -> Expectation:
-    """Return how far tokens of these kinds begin some statement, and what could stand there.
+    """Return how many tokens of these kinds are right in some form, and what is expected next.
 
-    Forms come in the table's order. For a whole statement it is what could still follow.
+    The forms come in the order of the table. After a complete statement it is what could still follow.
     """
     tokens = _Input(kinds)
     furthest = -1
     expected: dict[tuple[StatementSyntax, Expected], None] = {}
-    for form in SYNTAX:
+    for syntax in SYNTAX:
         tokens.tried = []
         with suppress(pp.ParseException):
-            _parse(form, tokens)
+            _parse(syntax, tokens)
         far = max(at for at, _ in tokens.tried)
         if far > furthest:
             furthest = far
             expected.clear()
         if far == furthest:
-            expected.update({(form, part): None for at, part in tokens.tried if at == far})
+            expected.update({(syntax, part): None for at, part in tokens.tried if at == far})
     return Expectation(furthest, tuple(expected))
 
 
 class _Input(list[str]):
-    """The kinds of a statement's tokens, with a note of what was tried in vain, and where."""
+    """The kinds of the tokens, and the parts that did not match, with their positions."""
 
     def __init__(self, kinds: Iterable[str]) -> None:
         super().__init__(kinds)
@@ -143,7 +143,7 @@ class Terminal(pp.Token):
 class TokenList(Terminal):
     """Tokens of one of these kinds with commas between them.
 
-    `loose` commas may be repeated, and the last may stand at the end.
+    `loose` commas may be repeated, and may follow the last token.
     """
 
     def __init__(self, part: Placeholder, kinds: Iterable[str], *, loose: bool) -> None:
@@ -177,15 +177,18 @@ class End(pp.Token):
         return loc, []
 
 
-def _parse(form: StatementSyntax, tokens: _Input) -> pp.ParseResults:
-    return _statement(form).parse_string(cast("str", tokens))
+def _parse(syntax: StatementSyntax, tokens: _Input) -> pp.ParseResults:
+    return _statement(syntax).parse_string(cast("str", tokens))
 
 
 @cache
-def _statement(form: StatementSyntax) -> pp.ParserElement:
-    """The expression of a form, made when it is first needed: all of them cost a start two milliseconds."""
-    expression = pp.And([*map(_expression, form.parts), End()])
-    # the tokens have no blanks, and a list can't expand its tabs
+def _statement(syntax: StatementSyntax) -> pp.ParserElement:
+    """Return the expression of a form.
+
+    It is made on first use, because all of them together take two milliseconds of a start.
+    """
+    expression = pp.And([*map(_expression, syntax.parts), End()])
+    # a list of tokens has no blanks to skip and no tabs to expand
     return expression.leave_whitespace(recursive=True).parse_with_tabs().streamline()
 
 

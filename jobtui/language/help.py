@@ -1,4 +1,4 @@
-"""The statements, told to a person: all of them in a table, or one at length."""
+"""Help on the statements: a table of all of them, or the long help on one."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _KEYWORD: Final = re.compile("[A-Z]+")
 _WORDS: Final = """\
 Keywords may be typed in any case; a semicolon separates statements. Comments
 are #, // and -- (before a blank) to the end of the line, and /* … */. A name
-that is a keyword, begins with a digit or holds other than letters, digits and _
-stands between back-quotes: `my-space`. Numbers may be decimal, 0x28 or octal
-(050)."""
+that is a keyword, begins with a digit or has characters other than letters,
+digits and _ is written between back-quotes: `my-space`. Numbers may be decimal,
+0x28 or octal (050)."""
 
 
 def help_for(statement: str | None = None) -> str:
-    """The help on a statement, named by its first word or words ("recover", "SHOW JOBS"); None: on all.
+    """Return the help on the statements that begin with these words; None: on all.
 
-    For words that begin no statement: a line that says so, and the statements that begin with the first of
-    them, or hold them all; else the table.
+    If no statement begins with them, the help says so and lists the statements that begin with the first of
+    them or contain all of them, otherwise all statements.
     """
     words = (statement or "").split()
     if not words:
@@ -43,21 +43,21 @@ def help_for(statement: str | None = None) -> str:
 
 
 def begins_a_statement(words: str) -> bool:
-    """Whether a statement begins with these words; no words begin all of them."""
+    """Return whether a statement begins with these words, or there are none."""
     return not words.split() or bool(_forms(words.split()))
 
 
 def _forms(words: list[str]) -> tuple[StatementSyntax, ...]:
-    """The forms that can begin with these keywords."""
+    """Return the forms that can begin with these keywords."""
     known = [to_keyword(word) for word in words]
     reached = expected_at(word for word in known if word is not None)
-    if None in known or reached.word < len(words):
+    if None in known or reached.position < len(words):
         return ()
     return tuple(dict.fromkeys(form for form, _ in reached.expected))
 
 
 def _holds(form: StatementSyntax, words: list[str]) -> bool:
-    """Whether the form names all of these keywords somewhere."""
+    """Return whether the form has all of these keywords."""
     return set(map(str.upper, words)) <= set(_KEYWORD.findall(form.usage))
 
 

@@ -1,7 +1,7 @@
-"""What the writer of a wrong statement probably meant.
+"""The error of a wrong statement, with a hint at what was probably meant.
 
-Each adviser looks at one kind of slip and says nothing where it is another; the first that speaks is
-heard. Whatever it proposes is tried against the grammar before it is said.
+Each hint function knows one kind of mistake, of which its docstring shows examples, and returns None for all
+others. The first hint that applies is given. A proposed statement is parsed before it is proposed.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from jobtui.formatting import printable
 from jobtui.language.errors import StatementError
@@ -20,80 +21,99 @@ from jobtui.language.lexer import BAD, NAME, NUMBER, STRING, LexError, Tokens, t
 from jobtui.language.syntax import STATUSES, SYNTAX, Keyword, KeywordChoice, Placeholder, PlaceholderKind
 from jobtui.suggest import did_you_mean
 
+_PUNCTUATION: Final = {Punctuation.COMMA: ("a comma",), Punctuation.END: (";", "the end")}
 _LONGEST: Final = 40
 _MOST_WORDS: Final = 12
 _VERBS: Final = frozenset(form.verb for form in SYNTAX)
 _SOLID: Final = re.compile(r"[^\s;,'\"]{1,40}(?![^\s;,])")
-_DOTTED: Final = re.compile(r"\d+(?:\.\d+){2}|[^\W\d]\w*\.\w")  # an address, a name; no fraction
+_DOTTED: Final = re.compile(r"\d+(?:\.\d+){2}|[^\W\d]\w*\.\w")  # an address or a host name, not a fraction
 _NAMES: Final = (PlaceholderKind.SPACE, PlaceholderKind.NEW_SPACE, PlaceholderKind.HOST)
 
 
-@dataclass(frozen=True, slots=True)
-class Hint:
-    """A sentence for the end of an error, and the near miss that it names."""
+class Hint(msgspec.Struct, frozen=True):
+    """A sentence that ends an error message, and the near miss that it names."""
 
     text: str
     near: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorContext:
-    """A statement that is right up to its word number `at`, and what could have stood there."""
+class ErrorContext(msgspec.Struct, frozen=True):
+    """A statement that is right up to token `at`, and the parts that were expected there."""
 
     text: str
-    words: Tokens
+    tokens: Tokens
     at: int
     expected: tuple[Expected, ...]
 
     @property
     def missing(self) -> bool:
-        """Nothing is wrong but that the statement ends."""
-        return self.at >= len(self.words.starts)
+        """Whether the statement is only incomplete."""
+        return self.at >= len(self.tokens.starts)
 
     @property
     def kind(self) -> str:
-        """The kind of the word at fault, "" where one is missing."""
-        return "" if self.missing else self.words.kinds[self.at]
+        """The kind of the wrong token, "" if one is missing."""
+        return "" if self.missing else self.tokens.kinds[self.at]
 
     @property
     def word(self) -> str:
-        """The word at fault, "" where it is too long to be a slip of the pen."""
+        """The text of the wrong token, "" if it is too long to be a typing error."""
         return "" if self.missing else self.written(self.at)
 
     def written(self, at: int) -> str:
-        """The word number `at`, "" where it is long."""
-        start, end = self.words.starts[at], self.words.ends[at]
+        """Return the text of token number `at`, "" if it is long."""
+        start, end = self.tokens.starts[at], self.tokens.ends[at]
         return self.text[start:end] if end - start <= _LONGEST else ""
 
     @property
     def before(self) -> str:
-        """The character right before the word at fault."""
-        start = self.words.starts[self.at]
+        """The character before the wrong token."""
+        start = self.tokens.starts[self.at]
         return self.text[start - 1 : start] if start else ""
 
     def allows(self, *kinds: PlaceholderKind) -> bool:
-        """Whether one of these could have stood here."""
+        """Return whether a value of one of these kinds was expected."""
         return any(isinstance(one, Placeholder) and one.kind in kinds for one in self.expected)
 
     @property
     def may_end(self) -> bool:
-        """Whether the statement could have ended here."""
+        """Whether the statement could have ended."""
         return Punctuation.END in self.expected
 
     @property
     def keywords(self) -> tuple[str, ...]:
-        """The keywords that could have stood here."""
+        """The keywords that were expected."""
         return _keywords(self.expected)
 
 
-def hint_for(situation: ErrorContext) -> Hint | None:
-    """The remark of the first adviser that knows the slip; None where none does."""
-    return next(filter(None, (adviser(situation) for adviser in _HINTS)), None)
+def syntax_error(text: str, tokens: Tokens, error: LexError | None) -> StatementError:
+    """Return the error of a statement that has no form, or that ends with a lexical `error`.
+
+    It is about the first thing that is wrong: the lexical error only if all tokens before it are right.
+    """
+    kinds = tokens.kinds if error is None else tokens.kinds[:-1]
+    found = expected_at(kinds)
+    if error is not None and error.message and found.position == len(kinds):
+        return StatementError(error.message, text=text, span=(error.start, error.end), near=error.near)
+    parts = tuple(part for _, part in found.expected)
+    expected = describe_expected(parts)
+    hint = hint_for(ErrorContext(text, tokens, found.position, parts))
+    message = f"expected {any_of(expected)}"
+    if hint is not None:
+        message = f"{message}; {hint.text}"
+    span = _span(tokens, found.position)
+    near = None if hint is None else hint.near
+    return StatementError(message, text=text, span=span, expected=expected, near=near)
+
+
+def hint_for(context: ErrorContext) -> Hint | None:
+    """Return the first hint that applies, None if none does."""
+    return next(filter(None, (hint(context) for hint in _HINTS)), None)
 
 
 def _hint_missing_semicolon(here: ErrorContext) -> Hint | None:
     """ADMIN FLUSH SHOW JOBS"""
-    more = here.at + 1 < len(here.words.starts)
+    more = here.at + 1 < len(here.tokens.starts)
     if here.may_end and to_keyword(here.word) in _VERBS and more:
         return Hint("statements are separated by ;")
     return None
@@ -104,7 +124,7 @@ def _hint_keyword_as_name(here: ErrorContext) -> Hint | None:
     if not here.allows(*_NAMES) or to_keyword(here.word) is None:
         return None
     near = f"`{here.word}`"
-    return Hint(f"{here.word} is a word of the language: as a name it stands between back-quotes, {near}", near)
+    return Hint(f"{here.word} is a keyword: to use it as a name, write it between back-quotes, {near}", near)
 
 
 def _hint_digits_as_name(here: ErrorContext) -> Hint | None:
@@ -112,7 +132,7 @@ def _hint_digits_as_name(here: ErrorContext) -> Hint | None:
     if not here.allows(*_NAMES) or here.word[:1] not in set("0123456789"):
         return None
     near = f"`{here.word}`"
-    return Hint(f"a name that begins with a digit stands between back-quotes: {near}", near)
+    return Hint(f"a name that begins with a digit is written between back-quotes: {near}", near)
 
 
 def _hint_string_as_name(here: ErrorContext) -> Hint | None:
@@ -121,7 +141,7 @@ def _hint_string_as_name(here: ErrorContext) -> Hint | None:
     if here.kind != STRING or not here.allows(*_NAMES) or not is_name(name):
         return None
     return Hint(
-        f"a name stands bare or between back-quotes; did you mean {quote_name(name)}?", quote_name(name)
+        f"a name is written bare or between back-quotes; did you mean {quote_name(name)}?", quote_name(name)
     )
 
 
@@ -130,7 +150,7 @@ def _hint_name_as_string(here: ErrorContext) -> Hint | None:
     if here.kind != NAME or not here.allows(PlaceholderKind.DIRECTORY) or not here.word:
         return None
     near = f'"{here.word.strip("`")}"'
-    return Hint(f"a directory stands in quotes; did you mean {near}?", near)
+    return Hint(f"a directory is written in quotes; did you mean {near}?", near)
 
 
 def _hint_other_digits(here: ErrorContext) -> Hint | None:
@@ -140,9 +160,9 @@ def _hint_other_digits(here: ErrorContext) -> Hint | None:
     digits = here.word.strip("`\"'")
     if digits and all(unicodedata.digit(c, None) is not None for c in digits):
         near = "".join(str(unicodedata.digit(c)) for c in digits)
-        return Hint(f"a number is written with 0 to 9 alone; did you mean {near}?", near)
+        return Hint(f"a number is written with the digits 0 to 9; did you mean {near}?", near)
     if here.kind == BAD and here.word[:1] in set("0123456789"):
-        return Hint(f"{here.word} is no whole number")
+        return Hint(f"{here.word} is not a whole number")
     return None
 
 
@@ -187,19 +207,19 @@ def _hint_left_out(here: ErrorContext) -> Hint | None:
     if here.missing:
         return None
     words = here.keywords if here.at else ("ADMIN", "SHOW")
-    mended = [near for word in words if (near := _corrected(here, here.at, here.at, word)) is not None]
-    return Hint(f"did you mean {mended[0]}?", mended[0]) if len(mended) == 1 else None
+    corrected = [near for word in words if (near := _corrected(here, here.at, here.at, word)) is not None]
+    return Hint(f"did you mean {corrected[0]}?", corrected[0]) if len(corrected) == 1 else None
 
 
 def _hint_previous_keyword(here: ErrorContext) -> Hint | None:
     """SHOW JOBS 40, SHOW JOB: right with a sister of the keyword before"""
     at = here.at - 1
-    if at < 0 or len(here.words.kinds) > _MOST_WORDS:
+    if at < 0 or len(here.tokens.kinds) > _MOST_WORDS:
         return None
     before = to_keyword(here.written(at))
     if before is None:
         return None
-    for word in _keywords(tuple(one for _, one in expected_at(here.words.kinds[:at]).expected)):
+    for word in _keywords(tuple(one for _, one in expected_at(here.tokens.kinds[:at]).expected)):
         if word != before and did_you_mean(before, [word]):
             near = _corrected(here, at, at + 1, word)
             if near is not None:
@@ -211,18 +231,18 @@ def _hint_misplaced(here: ErrorContext) -> Hint | None:
     """SHOW JOBS FAILED, SHOW JOBS LIMIT 5 IN nba, DROP SPACE nba IF EXISTS"""
     word, verb = here.word.upper(), here.written(0).upper()
     if word == "IF" and here.may_end and verb in ("CREATE", "DROP"):
-        return Hint(f"IF {'NOT EXISTS' if verb == 'CREATE' else 'EXISTS'} stands before the name")
+        return Hint(f"IF {'NOT EXISTS' if verb == 'CREATE' else 'EXISTS'} comes before the name")
     if verb != "SHOW" or not here.may_end:
         return None
-    said = {to_keyword(here.written(at)) for at in range(here.at)}
-    if "JOBS" not in said:
+    before = {to_keyword(here.written(at)) for at in range(here.at)}
+    if "JOBS" not in before:
         return None
     if word in STATUSES:
-        return Hint(f"the status stands before JOBS: SHOW {word} JOBS", f"SHOW {word} JOBS")
+        return Hint(f"the status comes before JOBS: SHOW {word} JOBS", f"SHOW {word} JOBS")
     if word == "WHERE":
-        return Hint("say which by status or space, as in SHOW FAILED JOBS IN nba")
-    if word == "IN" and "LIMIT" in said:
-        return Hint("IN stands before LIMIT")
+        return Hint("choose jobs by status or space, as in SHOW FAILED JOBS IN nba")
+    if word == "IN" and "LIMIT" in before:
+        return Hint("IN comes before LIMIT")
     return None
 
 
@@ -231,7 +251,7 @@ def _hint_range(here: ErrorContext) -> Hint | None:
     if here.word.upper() not in ("-", ",", "TO", "AND", "..") or (here.word == "-" and here.before in BLANKS):
         return None
     if here.written(0).upper() == "BACKUP" and here.at == 3:
-        return Hint("the first and the last id stand side by side, as in BACKUP JOB 0 22")
+        return Hint("the first and the last id are separated by a blank, as in BACKUP JOB 0 22")
     if Punctuation.COMMA in here.expected and here.written(0).upper() in ("STOP", "RECOVER"):
         return Hint("ids are listed one by one, as in 1, 2, 3")
     if here.written(0).upper() == "SHOW" and here.at == 3 and here.written(1).upper() == "JOB":
@@ -247,37 +267,39 @@ def _hint_sign_or_fraction(here: ErrorContext) -> Hint | None:
         return Hint("numbers have no sign")
     if here.word != ".":
         return None
-    before = here.words.kinds[here.at - 1] if here.at else ""
+    before = here.tokens.kinds[here.at - 1] if here.at else ""
     if before == NUMBER or here.allows(PlaceholderKind.JOB, PlaceholderKind.COUNT):
         return Hint("numbers are whole")
-    return Hint("a name can't hold a '.'") if before == NAME else None
+    return Hint("a name cannot hold a '.'") if before == NAME else None
 
 
 def _hint_dotted_host(here: ErrorContext) -> Hint | None:
     """CREATE SPACE a ON 192.168.8.5, CREATE SPACE a ON local0, host.example.com"""
-    said = [to_keyword(here.written(at)) for at in range(here.at)]
-    if said[:1] != ["CREATE"] or "ON" not in said or "HOSTS" in said or here.missing:
+    before = [to_keyword(here.written(at)) for at in range(here.at)]
+    if before[:1] != ["CREATE"] or "ON" not in before or "HOSTS" in before or here.missing:
         return None
     at = here.at - 1 if here.word == "." else here.at
-    if not _DOTTED.match(here.text, here.words.starts[at]):
+    if not _DOTTED.match(here.text, here.tokens.starts[at]):
         return None
-    return Hint("a host whose name holds a '.' can't be named here: say how many, as in ON 3 HOSTS")
+    return Hint("a host whose name has a '.' cannot be named here: give the number of hosts, as in ON 3 HOSTS")
 
 
 def _hint_special_characters(here: ErrorContext) -> Hint | None:
     """USE my-space, USE _x"""
     if here.kind != BAD or here.word[:1] in ("", "&", "|"):
         return None
-    start = here.words.starts[here.at]
+    start = here.tokens.starts[here.at]
     if not here.allows(*_NAMES):
-        if not here.at or here.words.kinds[here.at - 1] != NAME or here.words.ends[here.at - 1] != start:
+        if not here.at or here.tokens.kinds[here.at - 1] != NAME or here.tokens.ends[here.at - 1] != start:
             return None
-        start = here.words.starts[here.at - 1]
+        start = here.tokens.starts[here.at - 1]
     name = _SOLID.match(here.text, start)
     if name is None or not is_name(name.group()) or printable(name.group()) != name.group():
         return None
     near = f"`{name.group()}`"
-    return Hint(f"a name with other than letters, digits and _ stands between back-quotes: {near}", near)
+    return Hint(
+        f"a name with other characters than letters, digits and _ is written between back-quotes: {near}", near
+    )
 
 
 def _hint_other_separator(here: ErrorContext) -> Hint | None:
@@ -309,10 +331,10 @@ _HINTS: Final[tuple[Callable[[ErrorContext], Hint | None], ...]] = (
 )
 
 
-def _keywords(terminals: tuple[Expected, ...]) -> tuple[str, ...]:
+def _keywords(parts: tuple[Expected, ...]) -> tuple[str, ...]:
     found: dict[str, None] = {}
-    for terminal in terminals:
-        match terminal:
+    for part in parts:
+        match part:
             case Keyword(word):
                 found[word] = None
             case KeywordChoice(_, choices):
@@ -323,69 +345,42 @@ def _keywords(terminals: tuple[Expected, ...]) -> tuple[str, ...]:
 
 
 def _corrected(here: ErrorContext, first: int, last: int, word: str) -> str | None:
-    """The whole statement with `word` in the place of its words `first` to `last`; None if still wrong."""
-    words = here.words
-    kinds = [*words.kinds[:first], word, *words.kinds[last:]]
+    """Return the statement with `word` for tokens `first` to `last`, None if it is wrong."""
+    tokens = here.tokens
+    kinds = [*tokens.kinds[:first], word, *tokens.kinds[last:]]
     if len(kinds) > _MOST_WORDS or match(kinds) is None:
         return None
-    written = [here.written(at) for at in range(len(words.starts))]
+    written = [here.written(at) for at in range(len(tokens.starts))]
     written[first:last] = [word]
     near = " ".join(written)
     return near if all(written) and len(near) <= 2 * _LONGEST and printable(near) == near else None
 
 
-_SPOKEN: Final = {Punctuation.COMMA: ("a comma",), Punctuation.END: (";", "the end")}
-
-
-def syntax_error(text: str, words: Tokens, flaw: LexError | None) -> StatementError:
-    """The error of a statement that no form has, or that ends with `flaw`.
-
-    The first thing wrong is told: a flaw only where all before it is right.
-    """
-    kinds = words.kinds if flaw is None else words.kinds[:-1]
-    reached = expected_at(kinds)
-    if flaw is not None and flaw.message and reached.word == len(kinds):
-        return StatementError(flaw.message, text=text, span=(flaw.start, flaw.end), near=flaw.near)
-    terminals = tuple(terminal for _, terminal in reached.expected)
-    expected = describe_expected(terminals)
-    remark = hint_for(ErrorContext(text, words, reached.word, terminals))
-    message = f"expected {any_of(expected)}"
-    if remark is not None:
-        message = f"{message}; {remark.text}"
-    return StatementError(
-        message,
-        text=text,
-        span=_place(words, reached.word),
-        expected=expected,
-        near=None if remark is None else remark.near,
-    )
-
-
-def describe_expected(terminals: tuple[Expected, ...]) -> tuple[str, ...]:
-    """What a person would type for each, keywords first, the end last, each once."""
+def describe_expected(parts: tuple[Expected, ...]) -> tuple[str, ...]:
+    """Return what a user would type for each part, keywords first and the end last."""
     found: dict[str, int] = {}
-    for terminal in terminals:
-        match terminal:
+    for part in parts:
+        match part:
             case Keyword(word):
                 found.setdefault(word, 0)
             case KeywordChoice(_, choices, _, label):
                 for name in (label,) if label else choices:
                     found.setdefault(name, 1 if label else 0)
             case Placeholder():
-                found.setdefault(terminal.kind.value, 2)
+                found.setdefault(part.kind.value, 2)
             case Punctuation():
-                for name in _SPOKEN[terminal]:
-                    found.setdefault(name, 4 if terminal is Punctuation.END else 3)
+                for name in _PUNCTUATION[part]:
+                    found.setdefault(name, 4 if part is Punctuation.END else 3)
     return tuple(sorted(found, key=found.__getitem__))
 
 
 def any_of(names: tuple[str, ...]) -> str:
-    """`a`, `a or b`, `a, b or c`."""
+    """Return `a`, `a or b`, or `a, b or c`."""
     return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
-def _place(words: Tokens, at: int) -> tuple[int, int]:
-    """The span of the word at fault; where something is missing, the empty one after the last word."""
-    if at < len(words.starts):
-        return words.starts[at], words.ends[at]
-    return words.ends[-1], words.ends[-1]
+def _span(tokens: Tokens, at: int) -> tuple[int, int]:
+    """Return the span of the wrong token, or the empty one where a token is missing."""
+    if at < len(tokens.starts):
+        return tokens.starts[at], tokens.ends[at]
+    return tokens.ends[-1], tokens.ends[-1]

@@ -1,8 +1,4 @@
-"""The language's characters and words: what is a blank, a letter, a keyword, a name.
-
-The one place that knows which characters may stand where; the lexer, quoting and the error texts
-all ask here.
-"""
+"""Characters, keywords and names, and how a name is quoted."""
 
 from __future__ import annotations
 
@@ -49,22 +45,22 @@ LONGEST_NAME: Final = 4096
 LARGEST_NUMBER: Final = 2**63 - 1
 
 CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-"""The characters that are refused anywhere, in strings and comments too."""
+"""The characters that are refused everywhere, in strings and comments too."""
 
 NEVER_IN_A_NAME: Final = re.compile("[`.\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-"""The characters that no name holds, not even between back-quotes. A lone surrogate is no text: it
-can be neither stored nor printed."""
+"""The characters that no name holds, not even between back-quotes. A lone surrogate can be neither stored nor
+printed."""
 
 _LONGEST_KEYWORD: Final = max(map(len, KEYWORDS))
 _KEYWORD_SET: Final = frozenset(KEYWORDS)
 BEGINS_WORD: Final = r"[^\x00-@\[-`{-\xa0]"
 GOES_ON: Final = r"[^\x00-/:-@\[-^`{-\xa0]"
-"""Letters, and letters, digits and _; all from U+00A1 on are letters. By what they are not: `re` takes
-milliseconds to compile a class that names a million characters."""
+"""A letter; and a letter, digit or _. All characters from U+00A1 on count as letters here. The classes are
+negated because `re` takes milliseconds to compile a class of a million characters."""
 
 _WORD: Final = re.compile(f"{BEGINS_WORD}{GOES_ON}*")
 
-# Letters and symbols by their category, and yet nothing to see: the fillers of Hangul, Braille's empty cell.
+# Letters and symbols by their category, but invisible: the fillers of Hangul, the empty cell of Braille.
 _UNSEEN: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 _CONTROL_NAMES: Final = {
     0x00: "NUL",
@@ -82,7 +78,10 @@ _CONTROL_NAMES: Final = {
 
 
 def to_keyword(word: str) -> str | None:
-    """The keyword that `word` is, in capitals, or None. ASCII's rule alone: U+212A is no K."""
+    """Return the keyword that `word` is, in capitals, or None.
+
+    Only ASCII letters count: U+212A is not K.
+    """
     if len(word) > _LONGEST_KEYWORD or not word.isascii():
         return None
     capitals = word.upper()
@@ -90,7 +89,7 @@ def to_keyword(word: str) -> str | None:
 
 
 def is_bare_name(name: str) -> bool:
-    """Whether `name` can be typed as a name without back-quotes."""
+    """Return whether `name` can be typed without back-quotes."""
     return (
         len(name) <= LONGEST_NAME
         and _WORD.fullmatch(name) is not None
@@ -100,14 +99,17 @@ def is_bare_name(name: str) -> bool:
 
 
 def is_name(name: str) -> bool:
-    """Whether `name` can be typed at all, between back-quotes if need be."""
+    """Return whether `name` can be typed, between back-quotes if necessary.
+
+    A space of a cluster can have a name that cannot.
+    """
     return 0 < len(name) <= LONGEST_NAME and NEVER_IN_A_NAME.search(name) is None
 
 
 def first_non_letter(word: str) -> int | None:
-    """Where in `word` the first character above U+00A0 stands that is no letter; None where all are letters."""
-    strangers = [c for c in set(word) if c > "\u00a0" and not _is_letter(c)]
-    return min(map(word.index, strangers)) if strangers else None
+    """Return the index of the first character above U+00A0 that is not a letter, or None."""
+    found = [c for c in set(word) if c > "\u00a0" and not _is_letter(c)]
+    return min(map(word.index, found)) if found else None
 
 
 @lru_cache(maxsize=4096)
@@ -119,7 +121,7 @@ def _is_letter(character: str) -> bool:
 
 
 def describe_character(character: str) -> str:
-    """What `character` is, in words that print anywhere: `U+200B ZERO WIDTH SPACE`."""
+    """Return the code point and name of `character`: `U+200B ZERO WIDTH SPACE`."""
     number = ord(character)
     name = unicodedata.name(character, "") or _CONTROL_NAMES.get(number, "")
     if not name and unicodedata.category(character) == "Cc":
@@ -130,10 +132,11 @@ def describe_character(character: str) -> str:
 
 
 def quote_name(name: str) -> str:
-    """`name` as the language reads it: bare where it may stand so, between back-quotes else.
+    """Return `name` as it must be typed: bare if possible, otherwise between back-quotes.
 
-    Raises ValueError for a name that can't be typed at all (`typeable` says so beforehand): an empty
-    one, one of more than 4,096 characters, one with a back-quote, a `.` or a control character.
+    Raises:
+        ValueError: If it cannot be typed (see `is_name`): it is empty, longer than 4,096 characters, or holds
+            a back-quote, a `.` or a control character.
     """
     if is_bare_name(name):
         return name

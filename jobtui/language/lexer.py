@@ -1,8 +1,7 @@
-"""Text into words: the first half of the grammar, and the half that must not mind a hostile text.
+"""The lexer: text to tokens, in linear time whatever the text.
 
-One regular expression, tried once at every place, each alternative linear: a text of n characters
-costs O(n) whatever it holds. The words of a statement end with the first that no statement can hold
-(`Flaw`); what follows it is never looked at.
+One regular expression is tried once at every position, and each of its alternatives is linear. The tokens of a
+statement end with the first that no statement can hold (a `LexError`); the text after it is not read.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from jobtui.language.identifiers import (
     to_keyword,
 )
 
-# The kinds of words; a keyword's kind is the keyword itself, in capitals.
+# The kinds of tokens. A keyword has itself, in capitals, as its kind.
 NAME: Final = "name"
 NUMBER: Final = "number"
 STRING: Final = "string"
@@ -37,9 +36,9 @@ COMMENT: Final = "comment"
 
 
 class Tokens(msgspec.Struct, frozen=True):
-    """A statement's words: their kinds, and where each stands.
+    """The tokens of one statement: their kinds, and the place of each in the text.
 
-    Three flat sequences and no object a word: a list of half a million ids is a statement too.
+    Three flat lists instead of a list of objects, because a list of half a million ids is a statement, too.
     """
 
     kinds: list[str]
@@ -48,7 +47,12 @@ class Tokens(msgspec.Struct, frozen=True):
 
 
 class LexError(msgspec.Struct, frozen=True):
-    """Why a text can't be read on here. No `message`: characters that mean nothing where they stand."""
+    """The place where no statement can go on, and why.
+
+    Attributes:
+        message: The reason, "" for characters that have no meaning where they are.
+        near: The text that was probably meant, None if that is unknown.
+    """
 
     start: int
     end: int
@@ -84,9 +88,9 @@ _LOOKALIKES: Final = str.maketrans(
 
 
 def split_statements(text: str) -> Iterator[tuple[Tokens, LexError | None]]:
-    """Each statement's words, in order; statements without words are left out.
+    """Yield the tokens of each statement in order; empty statements are left out.
 
-    A flaw comes with the last statement only: then its last word is BAD and stands at the flaw.
+    Only the last statement can have an error: its last token is then BAD, at the place of the error.
     """
     kinds: list[str] = []
     starts: list[int] = []
@@ -109,9 +113,10 @@ def split_statements(text: str) -> Iterator[tuple[Tokens, LexError | None]]:
 
 
 def tokenize(text: str) -> Iterator[tuple[str, int, int]]:
-    """Every word, SEMICOLON, COMMENT and BAD piece of the text with its place; blanks are left out.
+    """Yield every token of the text, also SEMICOLON, COMMENT and BAD, with its start and end.
 
-    It goes on after a bad piece (a highlighter must). An unclosed comment or string is one bad piece.
+    Blanks are left out. It continues after a BAD token, as a highlighter needs. An unclosed comment or string
+    is one BAD token.
     """
     position = 1 if text.startswith(BYTE_ORDER_MARK) else 0
     while position < len(text):
@@ -150,25 +155,25 @@ def _word_kind(word: str) -> str:
 
 
 def opened_by(text: str, start: int) -> str:
-    """What an unmatched character at `start` would have opened: comment, string, back-quote or ""."""
+    """Return what opens at `start`: "comment", "string", "back-quote" or ""."""
     if text.startswith("/*", start):
         return "comment"
     return _OPENERS.get(text[start], "")
 
 
 def is_unclosed(text: str, start: int, end: int) -> bool:
-    """Whether the bad piece from `start` to `end` is a comment, string or name that still waits for its end."""
+    """Return whether the BAD token is a comment, string or name without its end."""
     opened = opened_by(text, start)
     closed = end - start > 1 and text[end - 1] == text[start]
     return opened == "comment" or (opened != "" and not closed)
 
 
 def lex_error_at(text: str, start: int, end: int) -> LexError:
-    """Why the bad piece from `start` to `end` is bad."""
+    """Return why the token from `start` to `end` is BAD."""
     control = CONTROL.search(text, start, end)
     if control is not None:
         at = control.start()
-        return LexError(at, at + 1, f"{describe_character(text[at])} is refused everywhere; take it out")
+        return LexError(at, at + 1, f"{describe_character(text[at])} is refused everywhere; remove it")
     opened = opened_by(text, start)
     closed = not is_unclosed(text, start, end)
     if opened == "comment":
@@ -186,29 +191,32 @@ def lex_error_at(text: str, start: int, end: int) -> LexError:
 
 
 def _non_letter_error(text: str, at: int, end: int) -> LexError:
-    """A character above U+00A0 that is no letter, in a word that ends at `end`."""
+    """Return the error for the character at `at` of a word that ends at `end`.
+
+    It is above U+00A0 and not a letter.
+    """
     character = text[at]
-    told = describe_character(character)
+    described = describe_character(character)
     if unicodedata.east_asian_width(character) == "F" and unicodedata.category(character) != "Zs":
         last = at
         while last < min(end, at + 40) and unicodedata.east_asian_width(text[last]) == "F":
             last += 1
         meant = unicodedata.normalize("NFKC", text[at:last])
-        return LexError(at, last, f"{told} is a full-width form; did you mean {meant}?", meant)
+        return LexError(at, last, f"{described} is a full-width form; did you mean {meant}?", meant)
     if unicodedata.category(character)[0] == "Z":
-        return LexError(at, at + 1, f"{told} is no blank of this language; put a plain one")
+        return LexError(at, at + 1, f"{described} is not a blank of this language; use a plain one")
     folded = to_ascii(character)
-    if folded in _OPENERS:  # to write that here might be as wrong: it opens a string, and a name has none
+    if folded in _OPENERS:  # a straight quote can be as wrong here: it opens a string
         return LexError(
-            at, at + 1, f"{told} is no quote here; a name stands bare or in ` `, a directory in {_PAIR}"
+            at, at + 1, f"{described} is not a quote here; write a name bare or in ` `, a directory in {_PAIR}"
         )
     if folded:
-        return LexError(at, at + 1, f"{told} means nothing here; did you mean {folded}?", folded)
-    return LexError(at, at + 1, f"{told} stands only between back-quotes, in strings and in comments")
+        return LexError(at, at + 1, f"{described} has no meaning here; did you mean {folded}?", folded)
+    return LexError(at, at + 1, f"{described} is allowed only between back-quotes, in strings and in comments")
 
 
 def _quoted_name_error(text: str, start: int, end: int) -> LexError | None:
-    """What keeps the text between two back-quotes from being a name."""
+    """Return why the text between two back-quotes is not a name, None if it is one."""
     if end - start == 2:
         return LexError(start, end, "the name between the back-quotes is empty")
     wrong = _NOT_QUOTABLE.search(text, start + 1, end - 1)
@@ -216,18 +224,18 @@ def _quoted_name_error(text: str, start: int, end: int) -> LexError | None:
         return None
     at = wrong.start()
     if text[at] == ".":
-        return LexError(at, at + 1, "a name can't hold a '.'")
-    return LexError(at, at + 1, f"a name can't hold {describe_character(text[at])}")
+        return LexError(at, at + 1, "a name cannot hold a '.'")
+    return LexError(at, at + 1, f"a name cannot hold {describe_character(text[at])}")
 
 
 def _string_error(text: str, start: int, end: int) -> LexError | None:
-    """What keeps the text between two quotes from being a directory."""
+    """Return why the text between two quotes is not a directory, None if it is one."""
     if end - start == 2:
         return LexError(start, end, "the directory between the quotes is empty")
     wrong = _SURROGATE.search(text, start, end)
     if wrong is not None:
         return LexError(
-            wrong.start(), wrong.end(), f"a directory can't hold {describe_character(wrong.group())}"
+            wrong.start(), wrong.end(), f"a directory cannot hold {describe_character(wrong.group())}"
         )
     sound = _ESCAPED_WELL.match(text, start + 1, end - 1)
     assert sound is not None
@@ -235,12 +243,12 @@ def _string_error(text: str, start: int, end: int) -> LexError | None:
         return None
     at = sound.end()
     return LexError(
-        at, at + 2, r"after a \ in a string stands one of \ " + "\" ' n t; a plain \\ is written \\\\"
+        at, at + 2, r"a \ in a string is followed by one of \ " + "\" ' n t; write \\\\ for a plain \\"
     )
 
 
 def to_ascii(word: str) -> str:
-    """The ASCII text that `word` looks like or is a form of; "" where it looks like none."""
+    """Return the ASCII text that `word` looks like or is a form of, "" if there is none."""
     parts = unicodedata.normalize("NFKD", word[:64].translate(_LOOKALIKES))
     plain = "".join(c for c in parts if unicodedata.category(c) != "Mn").translate(_LOOKALIKES)
     return plain if plain.isascii() and plain.isprintable() else ""

@@ -1,4 +1,4 @@
-"""The whole way from a text to its statements."""
+"""The parser: text to statements."""
 
 from __future__ import annotations
 
@@ -34,44 +34,44 @@ def parse(text: str) -> list[Statement]:
 
 def parse_with_spans(text: str) -> list[Parsed]:
     """Return the statements of `text` as `parse` does, each with its place in the text."""
-    return [_parsed(text, words, flaw) for words, flaw in split_statements(text)]
+    return [_parsed(text, tokens, error) for tokens, error in split_statements(text)]
 
 
-def _parsed(text: str, words: Tokens, flaw: LexError | None) -> Parsed:
-    from jobtui.language import grammar  # pyparsing takes longer to import than a script to run
+def _parsed(text: str, tokens: Tokens, error: LexError | None) -> Parsed:
+    from jobtui.language import grammar  # pyparsing takes 90 ms of CPU time to import
 
-    found = grammar.match(words.kinds) if flaw is None else None
+    found = grammar.match(tokens.kinds) if error is None else None
     if found is None:
         from jobtui.language.hints import syntax_error
 
-        raise syntax_error(text, words, flaw)
-    return Parsed(_made(text, words, found), (words.starts[0], words.ends[-1]))
+        raise syntax_error(text, tokens, error)
+    return Parsed(_made(text, tokens, found), (tokens.starts[0], tokens.ends[-1]))
 
 
-def _made(text: str, words: Tokens, found: Match) -> Statement:
+def _made(text: str, tokens: Tokens, found: Match) -> Statement:
     fields: dict[str, object] = {}
     for part, place in found.values:
-        fields[part.field] = _value(text, words, part, place)
-    return found.form.build(**fields)
+        fields[part.field] = _value(text, tokens, part, place)
+    return found.syntax.build(**fields)
 
 
-def _value(text: str, words: Tokens, part: KeywordChoice | KeywordFlag | Placeholder, place: slice) -> object:
+def _value(text: str, tokens: Tokens, part: KeywordChoice | KeywordFlag | Placeholder, place: slice) -> object:
     match part:
         case KeywordFlag():
             return True
         case KeywordChoice():
-            return words.kinds[place.start].lower()
+            return tokens.kinds[place.start].lower()
         case Placeholder(_, kind):
             read = _READERS[kind]
             if not part.many:
-                return read(text, words.starts[place.start], words.ends[place.start])
-            each = zip(words.kinds[place], words.starts[place], words.ends[place], strict=True)
+                return read(text, tokens.starts[place.start], tokens.ends[place.start])
+            each = zip(tokens.kinds[place], tokens.starts[place], tokens.ends[place], strict=True)
             values = [read(text, start, end) for found, start, end in each if found != COMMA]
             return tuple(dict.fromkeys(values)) if kind is PlaceholderKind.JOB else tuple(values)
 
 
 def _number(text: str, start: int, end: int) -> int:
-    """Decimal, hexadecimal, or octal where a leading 0 is followed by octal digits alone."""
+    """Return a decimal, hexadecimal (0x) or octal (0, then octal digits only) number."""
     if text[start] != "0" and end - start < _MOST_DIGITS[10]:
         return int(text[start:end])
     base, digits = 10, start
@@ -94,7 +94,7 @@ def _number(text: str, start: int, end: int) -> int:
 def _name(text: str, start: int, end: int) -> str:
     name = text[start + 1 : end - 1] if text[start] == "`" else text[start:end]
     if len(name) > LONGEST_NAME:
-        message = f"a name has at most {LONGEST_NAME:,} characters, and this one has {len(name):,}"
+        message = f"a name has at most {LONGEST_NAME:,} characters, but this one has {len(name):,}"
         raise StatementError(message, text=text, span=(start, end))
     return name
 

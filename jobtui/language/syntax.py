@@ -1,7 +1,7 @@
-"""The one table of the statements: what each is made of, what it means, what it makes.
+"""The table of statement forms: the parts of each, the record it builds, and its help.
 
-The grammar, the expected words of an error, completion, the usage hints and the help are all made
-from `FORMS`. A statement that is not here does not exist; one that is here exists everywhere.
+The grammar, the expected words of an error, completion, the usage hints and the help are all derived
+from `SYNTAX`. To add a statement, add its record to `ast.py` and a row to this table.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from jobtui.language.ast import (
 
 
 class PlaceholderKind(enum.Enum):
-    """What can stand in a slot, and how an error asks for it."""
+    """The kinds of values, each with the text by which an error asks for one."""
 
     SPACE = "a space's name"
     NEW_SPACE = "a name for the space"
@@ -46,9 +46,11 @@ class Keyword(msgspec.Struct, frozen=True):
 
 
 class KeywordChoice(msgspec.Struct, frozen=True):
-    """One of several keywords, kept in lower case as `field`.
+    """One of several keywords. The record gets it in lower case as `field`.
 
-    `label` is what usage calls them all and `spoken` what an error does; without them each is named.
+    Attributes:
+        label: The name of all of them in a usage, "" to list each.
+        noun: The name of all of them in an error, "" to list each.
     """
 
     field: str
@@ -58,14 +60,14 @@ class KeywordChoice(msgspec.Struct, frozen=True):
 
 
 class KeywordFlag(msgspec.Struct, frozen=True):
-    """Keywords that may be left out; where they stand, `field` is True."""
+    """Keywords that may be left out. If they are there, the record gets True as `field`."""
 
     field: str
     words: tuple[str, ...]
 
 
 class Placeholder(msgspec.Struct, frozen=True):
-    """A value, or with `many` a list of them, kept as `field`. `label` is what usage calls it."""
+    """A value, or a list of values if `many`, which the record gets as `field`."""
 
     field: str
     kind: PlaceholderKind
@@ -74,7 +76,7 @@ class Placeholder(msgspec.Struct, frozen=True):
 
 
 class OptionalPart(msgspec.Struct, frozen=True):
-    """Parts that may be left out together."""
+    """Parts that may be left out, all of them together."""
 
     parts: tuple[Keyword | KeywordChoice | Placeholder, ...]
 
@@ -83,10 +85,13 @@ Part = Keyword | KeywordChoice | KeywordFlag | Placeholder | OptionalPart
 
 
 class StatementSyntax(msgspec.Struct, frozen=True, eq=False):
-    """One way to write a statement; there is one object of each.
+    """One form of a statement. Two forms are never equal, so that a form can be a key.
 
-    `makes` is called with the fields that stood there. `summary` is one line;
-    `more` is what a longer help adds, a paragraph a line; `examples` are whole statements.
+    Attributes:
+        build: Called with the fields that were given; returns the record.
+        summary: One line of help.
+        details: The paragraphs of the longer help.
+        examples: Whole statements.
     """
 
     parts: tuple[Part, ...]
@@ -97,19 +102,19 @@ class StatementSyntax(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def verb(self) -> str:
-        """The statement's first word."""
+        """The first keyword."""
         first = self.parts[0]
         assert isinstance(first, Keyword)
         return first.text
 
     @property
     def values(self) -> tuple[KeywordChoice | KeywordFlag | Placeholder, ...]:
-        """The parts that are kept as fields, in order."""
+        """The parts that become fields of the record, in order."""
         return tuple(_values(self.parts))
 
     @property
     def usage(self) -> str:
-        """How the statement is written: `RECOVER JOB <id>[, …]`."""
+        """The form as it is shown to a user: `RECOVER JOB <id>[, …]`."""
         return " ".join(map(_usage_of, self.parts))
 
 
@@ -158,18 +163,18 @@ SYNTAX: Final[tuple[StatementSyntax, ...]] = (
         Submit,
         "queue a flush or a compact",
         (
-            "FLUSH writes what a space holds in memory to disk; COMPACT merges its files and gives back the "
-            "room that overwritten and deleted keys took.",
-            "Without a space it is the chosen one's: USE nba. The job gets a task for each storage host of the "
-            "space. Jobs of one space run one after the other, those of several side by side.",
+            "FLUSH writes what a space holds in memory to disk; COMPACT merges its files and frees the "
+            "disk space of overwritten and deleted keys.",
+            "Without a space, the job is for the chosen space (USE nba). A job has a task for each storage "
+            "host of the space. Jobs of one space run one after another, jobs of different spaces in parallel.",
         ),
         ("ADMIN FLUSH nba", "USE nba; ADMIN COMPACT"),
     ),
     StatementSyntax(
         (Keyword("SUBMIT"), Keyword("JOB"), _COMMAND, OptionalPart((_SPACE,))),
         Submit,
-        "the same, in later words",
-        ("ADMIN as NebulaGraph 1.0 and later write it.",),
+        "the same, in later syntax",
+        ("ADMIN in the syntax of NebulaGraph 1.0 and later.",),
         ("SUBMIT JOB COMPACT nba",),
     ),
     StatementSyntax(
@@ -190,9 +195,9 @@ SYNTAX: Final[tuple[StatementSyntax, ...]] = (
         _show_jobs,
         "the jobs, oldest first",
         (
-            "Those that are not archived. <status> is QUEUE, RUNNING, FINISHED, FAILED or STOPPED; ARCHIVED "
+            "Jobs that are not archived. <status> is QUEUE, RUNNING, FINISHED, FAILED or STOPPED; ARCHIVED "
             "shows the archive instead.",
-            "IN names any space of the history, a dropped one too. LIMIT keeps the newest n.",
+            "IN takes any space of the history, also a dropped one. LIMIT keeps the newest n.",
         ),
         ("SHOW JOBS", "SHOW FAILED JOBS IN nba LIMIT 20", "SHOW ARCHIVED JOBS"),
     ),
@@ -201,8 +206,8 @@ SYNTAX: Final[tuple[StatementSyntax, ...]] = (
         Stop,
         "stop jobs",
         (
-            "Queued jobs are stopped at once. A running one is stopped when the last of its tasks has ended; "
-            "until then it is stopping.",
+            "Queued jobs are stopped at once. A running job is stopped when its last task has ended; until "
+            "then it is stopping.",
         ),
         ("STOP JOB 22", "STOP JOB 1, 2"),
     ),
@@ -216,7 +221,7 @@ SYNTAX: Final[tuple[StatementSyntax, ...]] = (
         Backup,
         "archive ended jobs",
         (
-            "Every ended job from the first id to the last, both included. Jobs still queued or running stay. "
+            "Every ended job from the first id to the last, inclusive. Queued and running jobs stay. "
             "SHOW ARCHIVED JOBS shows what was archived.",
         ),
         ("BACKUP JOB 0 22",),
@@ -225,7 +230,7 @@ SYNTAX: Final[tuple[StatementSyntax, ...]] = (
         (Keyword("RECOVER"), Keyword("JOB"), _JOBS),
         Recover,
         "run jobs again",
-        ("Each under a new id; the old job stays as it was.",),
+        ("Each runs under a new id; the old job is unchanged.",),
         ("RECOVER JOB 40", "RECOVER JOB 1, 2"),
     ),
     StatementSyntax(
@@ -233,8 +238,8 @@ SYNTAX: Final[tuple[StatementSyntax, ...]] = (
         Recover,
         "run again all that failed",
         (
-            "Every failed or stopped job that has not been recovered yet: of the chosen space or, with none "
-            "chosen, of all spaces.",
+            "Every failed or stopped job that has not been recovered yet: of the chosen space, or of all "
+            "spaces if none is chosen.",
         ),
         ("RECOVER JOB",),
     ),
@@ -242,7 +247,7 @@ SYNTAX: Final[tuple[StatementSyntax, ...]] = (
         (Keyword("USE"), _SPACE),
         Use,
         "choose the space",
-        ("For the statements that follow and name none.",),
+        ("For the following statements that name no space.",),
         ("USE nba", "USE `my-space`"),
     ),
     StatementSyntax(
@@ -255,7 +260,7 @@ SYNTAX: Final[tuple[StatementSyntax, ...]] = (
         (Keyword("SHOW"), Keyword("HOSTS")),
         ShowHosts,
         "the storage hosts",
-        ("Whether each answers, its spaces, their size, and the room that is left.",),
+        ("Whether each answers, its spaces, their size, and the free disk space.",),
     ),
     StatementSyntax(
         (
@@ -267,7 +272,7 @@ SYNTAX: Final[tuple[StatementSyntax, ...]] = (
         ),
         CreateSpace,
         "make a space",
-        ("On all storage hosts, or on n of them. Spaces are made and dropped on embedded storage only.",),
+        ("On all storage hosts, or on n of them. Spaces are created and dropped on embedded storage only.",),
         ("CREATE SPACE nba", "CREATE SPACE IF NOT EXISTS nba ON 3 HOSTS"),
     ),
     StatementSyntax(
@@ -296,9 +301,9 @@ SYNTAX: Final[tuple[StatementSyntax, ...]] = (
         CreateSpace,
         "adopt RocksDB databases",
         (
-            "The directories hold RocksDB databases that another program made; each becomes a storage host, "
-            "called by its absolute directory. A relative one is taken from where you type it. A directory is "
-            "adopted once.",
+            "The directories hold RocksDB databases of another program. Each becomes a storage host, named "
+            "by its absolute directory. A relative directory is resolved against the current directory. A "
+            "directory can be adopted once.",
         ),
         ('CREATE SPACE chain AT "/srv/chain/db"', 'CREATE SPACE IF NOT EXISTS chain AT "db1", "db2"'),
     ),
@@ -307,8 +312,8 @@ SYNTAX: Final[tuple[StatementSyntax, ...]] = (
         DropSpace,
         "delete a space",
         (
-            "Its data is deleted; an adopted space is forgotten and nothing of it deleted. A space with jobs "
-            "queued or running is not dropped.",
+            "Its data is deleted. An adopted space is only released: its files stay. A space with queued or "
+            "running jobs is not dropped.",
         ),
         ("DROP SPACE nba", "DROP SPACE IF EXISTS nba"),
     ),

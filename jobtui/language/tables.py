@@ -1,9 +1,8 @@
-"""Results as text: the box for a person; JSON, JSON lines and CSV for a program.
+"""Results as text: a table for a user; JSON, JSON lines and CSV for a program.
 
-Each form comes whole and, for a result that is read from the history as it is printed, line by line;
-no line end stands at the end, and "" (or no line) where there is nothing to print. Foreign text in a
-result is made printable: in the box and in CSV it is shown with visible escapes, in JSON with JSON's
-own (so that a program reads it back exactly).
+Each format is available as one text and line by line, for a result that is read from the history while it is
+printed. No text ends with a line feed; a result without columns has no text. Untrusted text is made printable:
+by visible escapes in tables and CSV, and by JSON's own in JSON, so that a program reads it back exactly.
 """
 
 from __future__ import annotations
@@ -19,11 +18,12 @@ from jobtui.formatting import guard_formula, is_control, printable
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One row: `cells` as the text table shows them, `values` in full.
+    """One row of a result.
 
-    `values` holds, for each column by its name, the number, the ISO 8601 time with zone or None, and
-    beside the columns what else is known of the row under lower-case names (`reason`, `progress`, …).
-    Its values are what JSON has: str, int, float, bool, None, list and dict.
+    Attributes:
+        cells: The columns as a table shows them.
+        values: The full values by column name: numbers, ISO 8601 times with zone, or None. What else is known
+            of the row has lower-case names (`reason`, `progress`, …). All are JSON types.
     """
 
     cells: tuple[str, ...]
@@ -31,13 +31,15 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """The answer to one statement.
+    """The result of one statement.
 
-    `statement` is its text as typed. `rows` may be read from the history as they are asked for: take slices
-    of a long one, and don't count on it being a tuple. No columns: there is nothing to print as a table
-    (USE, CREATE SPACE). `total` is how many rows there are where `rows` holds only the newest of them.
-    `jobs` are the ids of the jobs that the statement queued. `notice` is a remark for a person, "" where
-    there is none.
+    Attributes:
+        statement: Its text as typed.
+        columns: Empty if there is nothing to print as a table (USE, CREATE SPACE).
+        rows: Any sequence. A long one may be read from the history on access: take slices of it.
+        total: The number of rows if `rows` are only the newest of them, otherwise None.
+        jobs: The ids of the jobs that the statement queued.
+        notice: A remark for the user, "" if there is none.
     """
 
     statement: str
@@ -53,7 +55,7 @@ _LEAST_WIDTH: Final = {"Status": 8}
 
 
 class FailedStatement(Protocol):
-    """The statement that ended a text: its words, the reason and the place (from 1)."""
+    """The statement that failed and so ended a text."""
 
     @property
     def statement(self) -> str:
@@ -62,7 +64,7 @@ class FailedStatement(Protocol):
 
     @property
     def message(self) -> str:
-        """Why it failed."""
+        """The reason."""
         ...
 
     @property
@@ -77,16 +79,16 @@ class FailedStatement(Protocol):
 
 
 def format_table(result: Result, encoding: str = "utf-8") -> str:
-    """The table of a result, straight in a terminal whatever its cells hold; "" where it has no columns.
+    """Return a result as a table, "" if it has no columns.
 
-    Widths are terminal cells. A result without rows is its header and two rules. What `encoding` does not
-    have is shown as escapes.
+    The columns are aligned by terminal cells. A result without rows is its header and two rules. Characters
+    that `encoding` does not have are shown as escapes.
     """
     return "\n".join(table_lines(result, encoding))
 
 
 def table_lines(result: Result, encoding: str = "utf-8") -> Iterator[str]:
-    """Yield the lines of `format_table`; rows that fill more than a page are read twice and not kept."""
+    """Yield the lines of `format_table`; many rows are read twice instead of kept."""
     if not result.columns:
         return
     if len(result.rows) <= _PAGE:
@@ -104,35 +106,35 @@ def table_lines(result: Result, encoding: str = "utf-8") -> Iterator[str]:
 
 
 def format_json(results: Iterable[Result], failed: FailedStatement | None = None) -> str:
-    """A JSON array with an object a statement, and one with `error` for the statement that failed.
+    """Return a JSON array with an object for each statement, also for a failed one.
 
-    `statement`, `columns` and `rows` (an object each, with full values); beside them `total` where
+    `statement`, `columns` and `rows` (an object each, with full values); and `total` where
     `rows` are only the newest of so many, and `notice` where there is a remark.
     """
     return "\n".join(json_lines(results, failed))
 
 
 def json_lines(results: Iterable[Result], failed: FailedStatement | None = None) -> Iterator[str]:
-    """The lines of `format_json`, one after the other, a row a line."""
+    """Yield the lines of `format_json`, one for each row."""
     yield "["
     yield from _listed(_objects(results, failed))
     yield "]"
 
 
 def format_jsonl(results: Iterable[Result]) -> str:
-    """A JSON object a row, a line each, with its statement's number from 1 as `statement`."""
+    """Return a line with a JSON object for each row, with its statement's number, from 1."""
     return "\n".join(jsonl_lines(results))
 
 
 def jsonl_lines(results: Iterable[Result]) -> Iterator[str]:
-    """The lines of `format_jsonl`, one after the other."""
+    """Yield the lines of `format_jsonl`."""
     for number, result in enumerate(results, start=1):
         for row in _rows(result):
             yield _json({"statement": number, **row.values})
 
 
 def format_csv(result: Result, *, raw: bool = False) -> str:
-    """One result with full values: its columns, then what else is known of the rows.
+    """Return a result with full values as CSV: its columns, then the other values.
 
     Unknown is empty; lists and objects are JSON; line ends within a value are shown as escapes, so
     that a row is a line. A text that a spreadsheet would compute is guarded, unless `raw`.
@@ -141,7 +143,7 @@ def format_csv(result: Result, *, raw: bool = False) -> str:
 
 
 def csv_lines(result: Result, *, raw: bool = False) -> Iterator[str]:
-    """The lines of `format_csv`, one after the other: rows are read twice and none is kept."""
+    """Yield the lines of `format_csv`; rows are read twice and not kept."""
     names = [*result.columns, *_beside(result)]
     if not names:
         return
@@ -151,7 +153,7 @@ def csv_lines(result: Result, *, raw: bool = False) -> Iterator[str]:
 
 
 def cell_width(text: str) -> int:
-    """How many terminal cells `text` takes."""
+    """Return how many terminal cells `text` takes."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -170,13 +172,13 @@ def _boxed(line: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _rows(result: Result) -> Iterator[Row]:
-    """The rows, read a page at a time: they may come from the history as they are asked for."""
+    """Yield the rows, read a page at a time because they may come from the history."""
     for start in range(0, len(result.rows), _PAGE):
         yield from result.rows[start : start + _PAGE]
 
 
 def _objects(results: Iterable[Result], failed: FailedStatement | None) -> Iterator[Iterable[str]]:
-    """The lines of each statement's object."""
+    """Yield the lines of each statement's object."""
     for result in results:
         yield _object(result)
     if failed is not None:
@@ -196,7 +198,7 @@ def _object(result: Result) -> Iterator[str]:
 
 
 def _listed(items: Iterable[Iterable[str]]) -> Iterator[str]:
-    """The lines of all items; the last line of each but the last item ends with a comma."""
+    """Yield the lines of all items, with a comma after each item but the last."""
     line = ""
     for item in items:
         if line:
@@ -211,7 +213,7 @@ def _listed(items: Iterable[Iterable[str]]) -> Iterator[str]:
 
 
 def _beside(result: Result) -> list[str]:
-    """What the rows hold beside the columns, in the order in which it first comes."""
+    """Return the names of the values that are not columns, in order of appearance."""
     keys: dict[str, None] = {}
     for row in _rows(result):
         keys.update(dict.fromkeys(row.values))

@@ -119,18 +119,18 @@ def test_a_near_miss_is_named(text: str, near: str | None) -> None:
     ("text", "told"),
     [
         ("SHOW JOBS WHERE status = 'RUNNING'", "SHOW FAILED JOBS IN nba"),
-        ("SHOW JOBS LIMIT 5 IN nba", "IN stands before LIMIT"),
+        ("SHOW JOBS LIMIT 5 IN nba", "IN comes before LIMIT"),
         ("SHOW JOB 1, 2", "one job is shown at a time, with all its tasks, as in SHOW JOB 40"),
         ("SHOW JOB 40-0", "one job is shown at a time, with all its tasks, as in SHOW JOB 40"),
-        ("CREATE SPACE nba IF NOT EXISTS", "IF NOT EXISTS stands before the name"),
-        ("DROP SPACE nba IF EXISTS", "IF EXISTS stands before the name"),
+        ("CREATE SPACE nba IF NOT EXISTS", "IF NOT EXISTS comes before the name"),
+        ("DROP SPACE nba IF EXISTS", "IF EXISTS comes before the name"),
         ("BACKUP JOB 0 TO 22", "BACKUP JOB 0 22"),
         ("BACKUP JOB 0-22", "BACKUP JOB 0 22"),
         ("RECOVER JOB 1-3", "1, 2, 3"),
         ("RECOVER JOB -1", "no sign"),
         ("STOP JOB --1", "before a blank"),
         ("SHOW JOB 1.0", "whole"),
-        ("SHOW JOB 0xg", "no whole number"),
+        ("SHOW JOB 0xg", "not a whole number"),
         ("SHOW JOBS && SHOW JOBS", "separated by ;"),
         ("USE nba SHOW JOBS", "separated by ;"),
         ("ADMIN FLUSH\nSHOW JOBS", "separated by ;"),
@@ -139,8 +139,8 @@ def test_a_near_miss_is_named(text: str, near: str | None) -> None:
         ("SHOW\u3000JOBS", "U+3000 IDEOGRAPHIC SPACE"),
         ("SHOW JOBS\u037e", "U+037E GREEK QUESTION MARK"),
         ("CREATE SPACE a AT ''", "empty"),
-        ("CREATE SPACE a AT 'C:\\dir'", "after a \\"),
-        ("USE “nba”", "U+201C LEFT DOUBLE QUOTATION MARK is no quote here; a name stands bare"),
+        ("CREATE SPACE a AT 'C:\\dir'", "a \\ in a string is followed by"),
+        ("USE “nba”", "U+201C LEFT DOUBLE QUOTATION MARK is not a quote here; write a name bare"),
         ("USE `a\tb`", "U+0009 TAB"),
     ],
 )
@@ -274,7 +274,9 @@ def test_an_error_is_an_exception_whose_message_stands_alone() -> None:
 )
 def test_hosts_that_can_t_be_named_are_told_the_way_there_is(hosts: str) -> None:
     said = refusal(f"CREATE SPACE nba ON {hosts}").message
-    assert said.endswith("a host whose name holds a '.' can't be named here: say how many, as in ON 3 HOSTS")
+    assert said.endswith(
+        "a host whose name has a '.' cannot be named here: give the number of hosts, as in ON 3 HOSTS"
+    )
 
 
 @pytest.mark.parametrize(
@@ -282,7 +284,7 @@ def test_hosts_that_can_t_be_named_are_told_the_way_there_is(hosts: str) -> None
     [
         ("CREATE SPACE nba ON 2.5 HOSTS", "numbers are whole"),
         ("CREATE SPACE nba ON 3 HOSTS.x", "expected ; or the end"),
-        ("CREATE SPACE nba ON local-0", "stands between back-quotes: `local-0`"),
+        ("CREATE SPACE nba ON local-0", "written between back-quotes: `local-0`"),
         ("CREATE SPACE nba ON h1 - h2", "expected a comma, ; or the end"),
         ("STOP JOB 1-3", "ids are listed one by one, as in 1, 2, 3"),
     ],

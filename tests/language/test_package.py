@@ -1,4 +1,4 @@
-"""The room itself: light to enter, and public where it says so."""
+"""The package itself: cheap to import, and public as it says."""
 
 from __future__ import annotations
 
@@ -21,10 +21,9 @@ def loaded_after(code: str) -> set[str]:
     "code",
     [
         "import jobtui.language",
-        "from jobtui.language import StatementError, parse, quoted, unparse, line_and_column",
+        "from jobtui.language import StatementError, parse, quote_name, unparse, line_and_column",
         "from jobtui.language import parse; assert parse(' ; -- nothing') == []",
         "from jobtui.language.tables import format_table, format_json, format_jsonl, format_csv",
-        "import jobtui.language.diagnostics",
     ],
 )
 def test_pyparsing_and_rich_are_loaded_only_when_needed(code: str) -> None:

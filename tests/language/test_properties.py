@@ -128,7 +128,7 @@ def walks() -> st.SearchStrategy[list[str]]:
         for _ in range(draw(st.integers(0, 9))):
             reached = expected_at(kinds)
             steps = [kind for _, terminal in reached.expected for kind in kinds_of(terminal)]
-            if reached.word < len(kinds) or not steps:
+            if reached.position < len(kinds) or not steps:
                 break
             kinds.append(draw(st.sampled_from(steps)))
         return [*kinds, *draw(st.sampled_from([[], [], [], [NAME], [COMMA], [NUMBER], ["IN"]]))]
@@ -154,17 +154,17 @@ def kinds_of(terminal: Expected) -> list[str]:
 def test_what_the_grammar_reads_is_what_it_expects(kinds: list[str]) -> None:
     reached = expected_at(kinds)
     ends = any(terminal is Punctuation.END for _, terminal in reached.expected)
-    assert (bool(kinds) and match(kinds) is not None) == (reached.word == len(kinds) and ends)
+    assert (bool(kinds) and match(kinds) is not None) == (reached.position == len(kinds) and ends)
 
 
 @given(walks())
 def test_what_is_expected_is_accepted_there(kinds: list[str]) -> None:
     reached = expected_at(kinds)
-    right = kinds[: reached.word]
+    right = kinds[: reached.position]
     offered = {kind for _, terminal in reached.expected for kind in kinds_of(terminal)}
     commas = [] if right[-1:] == [COMMA] else [COMMA]  # they may repeat, which nobody needs to be told
     for kind in [*KEYWORDS, NAME, NUMBER, STRING, *commas]:
-        assert (expected_at([*right, kind]).word > len(right)) == (kind in offered)
+        assert (expected_at([*right, kind]).position > len(right)) == (kind in offered)
 
 
 # Completion and the parser
