@@ -12,6 +12,7 @@ import pytest
 
 from jobtui.model import Status
 from tests.storage.test_names import HOSTILE
+from tests.support.adoptable import adoptable
 from tests.support.real_engines import Real, real
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
@@ -209,6 +210,25 @@ def test_an_adopted_space_is_as_large_as_its_files_and_is_not_opened_for_that(
         assert sorted(path.name for path in theirs.iterdir()) == before
         theirs.rename(tmp_path / "gone")
         assert it.engine.overview().result(20).spaces[0].size is None
+
+
+def test_if_not_exists_compares_the_directories(tmp_path: Path) -> None:
+    one, two = adoptable(tmp_path / "one"), adoptable(tmp_path / "two")
+    (tmp_path / "link").symlink_to(two)
+    with real(tmp_path / "root") as it:
+        it.say(f'CREATE SPACE IF NOT EXISTS theirs AT "{one}", "{two}"')
+        for same in (f'"{one}", "{two}"', f'"{tmp_path}/link/", "{one}/../one"'):
+            said = it.say(f"CREATE SPACE IF NOT EXISTS theirs AT {same}")
+            assert "exists already" in said.results[0].notice
+        for others, difference in (
+            (f'"{one}"', f"it also has {two}"),
+            (f'"{one}", "{two}", "/three"', "it lacks /three"),
+            ('"/three"', f"it lacks /three and also has {one}, {two}"),
+        ):
+            failed = str(it.say(f"CREATE SPACE IF NOT EXISTS theirs AT {others}").failure)
+            assert f"Space 'theirs' exists already, and {difference}" in failed
+        it.say("CREATE SPACE nba")
+        assert "it is not adopted" in str(it.say(f'CREATE SPACE IF NOT EXISTS nba AT "{one}"').failure)
 
 
 # ---- hosts that nobody needs yet
