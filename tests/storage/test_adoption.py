@@ -8,6 +8,7 @@ import struct
 from pathlib import Path
 
 import pytest
+from rocksdict import Options, Rdict
 
 from jobtui.storage.base import Code
 from jobtui.storage.local.adoption import Recovery, Survey, Surveyor
@@ -227,9 +228,18 @@ class TestWalDirectory:
             set_option(database, "wal_dir", written)
             assert "  wal_dir=" not in survey(database).options.decode()
 
-    def test_its_own_in_a_new_version_means_db_paths(self, database):
+    def test_its_own_is_safe_in_a_new_version_too(self, database):
+        set_option(database, "wal_dir", f"{database}/../{database.name}")
+        assert "  wal_dir=" not in survey(database).options.decode()
+
+    def test_its_own_may_mean_db_paths_before_a_flush(self, tmp_path):
+        opened, database = Rdict(str(tmp_path / "open"), Options(raw_mode=True)), tmp_path / "db"
+        opened[b"key"] = b"value"
+        shutil.copytree(tmp_path / "open", database)  # as a kill would leave it: all of it in the WAL
+        opened.close()
+        assert survey(database).unplaced == ()
         set_option(database, "wal_dir", str(database))
-        assert "db_paths" in refusal(database).reason
+        assert survey(database).unplaced == ("default",)
 
     def test_a_stated_one_is_used(self, tmp_path, database):
         wal = tmp_path / "wal"

@@ -1,7 +1,7 @@
 """Programs other than jobtui that own RocksDB databases, and what a test compares of their directories.
 
-`owner_program` compiles `tests/support/foreign/owner.cc`; the build is kept for the next run and shared by the
-processes of this one.
+`owner_program` compiles `tests/support/foreign/owner.cc`, and `package_owner` installs a Python package that
+embeds RocksDB. Both are kept for the next run and shared by the processes of this one.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,16 +21,22 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parent / "foreign" / "owner.cc"
+PACKAGE_OWNER = Path(__file__).parent / "foreign" / "package_owner.py"
 STATES = ("flushed", "unflushed", "killed")
 COMPILE_SECONDS = 240
+INSTALL_SECONDS = 120
 RUN_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class Owner:
-    """A program that makes, opens and prints databases of one kind, run as `command`."""
+    """A program that makes, opens and prints databases of one kind, run as `command`.
+
+    `user` runs it, None for the user of the tests; only root can run it as another one.
+    """
 
     command: tuple[str, ...]
+    user: int | None = None
 
     def make(self, database: Path, state: str) -> None:
         """Make the database in one of `STATES`."""
@@ -55,12 +62,14 @@ class Owner:
 
     @contextmanager
     def holding(self, database: Path) -> Iterator[None]:
-        """The owner has the database open until the block ends."""
+        """The owner has the database open, with rows in the WAL alone, until the block ends."""
         process = subprocess.Popen(
             [*self.command, "hold", str(database)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=database.parent,
+            user=self.user,
+            group=self.user,
         )
         try:
             assert process.stdout is not None
@@ -82,6 +91,8 @@ class Owner:
             capture_output=True,
             timeout=RUN_SECONDS,
             cwd=database.parent,
+            user=self.user,
+            group=self.user,
         )
 
 
@@ -117,6 +128,33 @@ def owner_program(config: pytest.Config) -> OwnerProgram:
     return OwnerProgram(binary)
 
 
+@dataclass(frozen=True)
+class Package:
+    """A Python package that embeds RocksDB: what pip installs, and its function in `package_owner.py`."""
+
+    requirement: str
+    adapter: str
+
+
+class PackageOwner(Owner):
+    """An owner that can open databases, but offers no way to check that it knows all options."""
+
+    def load(self, database: Path) -> None:
+        """Do nothing: `dump` opens the database with the package's own version."""
+
+
+def package_owner(config: pytest.Config, package: Package) -> Owner:
+    """Return the owner of the package's databases; skip the test with the reason if pip cannot install it."""
+    with shared_cache(config) as cache:
+        target = cache / f"{package.requirement}-py{sys.version_info.major}.{sys.version_info.minor}"
+        failure = cache / f"{target.name}.error"
+        if not target.exists():
+            _install(package.requirement, target, failure)
+    if not target.exists():
+        pytest.skip(f"{package.requirement} cannot be installed here: {failure.read_text()[-300:]}")
+    return PackageOwner((sys.executable, "-I", str(PACKAGE_OWNER), str(target), package.adapter))
+
+
 @contextmanager
 def shared_cache(config: pytest.Config) -> Iterator[Path]:
     """A directory that outlives the run, in which one process of the run works at a time."""
@@ -141,6 +179,24 @@ def _compile(compiler: str, binary: Path, failure: Path) -> None:
         failure.write_text(done.stderr)
 
 
+def _install(requirement: str, target: Path, failure: Path) -> None:
+    unfinished = target.with_suffix(f".{os.getpid()}")
+    pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--only-binary=:all:", "--target"]
+    try:
+        done = subprocess.run(
+            [*pip, str(unfinished), requirement], capture_output=True, text=True, timeout=INSTALL_SECONDS
+        )
+        reason = done.stderr
+    except subprocess.TimeoutExpired:
+        reason = f"pip took longer than {INSTALL_SECONDS} seconds"
+    else:
+        if done.returncode == 0:
+            unfinished.rename(target)
+            return
+    shutil.rmtree(unfinished, ignore_errors=True)
+    failure.write_text(reason)
+
+
 @dataclass(frozen=True)
 class Entry:
     """One file or directory: what it holds and whose it is."""
@@ -151,13 +207,13 @@ class Entry:
     modified: int
 
 
-def entries(root: Path, *, except_below: Sequence[Path] = ()) -> dict[str, Entry]:
-    """Return every entry below `root`, but those in `except_below` (the directory itself is left out too)."""
+def entries(root: Path, *, leave_out: Sequence[Path] = ()) -> dict[str, Entry]:
+    """Return every entry below `root`, without the files and directories in `leave_out`."""
     found: dict[str, Entry] = {}
     for directory, names, files in os.walk(root):
         here = Path(directory)
-        names[:] = [name for name in names if here / name not in except_below]
-        for path in (here / name for name in names + files):
+        names[:] = [name for name in names if here / name not in leave_out]
+        for path in (here / name for name in names + files if here / name not in leave_out):
             status = path.lstat()
             found[str(path.relative_to(root))] = Entry(
                 _content(path), status.st_mode, (status.st_uid, status.st_gid), status.st_mtime_ns

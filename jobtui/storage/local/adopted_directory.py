@@ -116,13 +116,13 @@ class AdoptedDirectory:
         """Put right what opening has changed; the database is open. Raises OSError."""
         snapshot = self._read()
         if snapshot is not None:
-            self._tidy(snapshot)
+            self._tidy(snapshot, is_open=True)
 
     def closed(self) -> None:
         """Put right what was changed until it was closed. Raises OSError."""
         self.restore()
 
-    def _tidy(self, snapshot: _Snapshot) -> None:
+    def _tidy(self, snapshot: _Snapshot, *, is_open: bool = False) -> None:
         ours: list[str] = []
         owners: list[str] = []
         for name in newest_first(os.listdir(self._directory)) if snapshot.writing else ():  # noqa: PTH208
@@ -139,7 +139,7 @@ class AdoptedDirectory:
         else:
             (self._directory / CONFIG).unlink(missing_ok=True)
         if snapshot.writing:
-            self._give(snapshot)
+            self._give(snapshot, is_open=is_open)
 
     def _is_ours(self, name: str) -> bool:
         named = _ESCAPED.sub(r"\\\1", str(self.notes)).replace("\r", "r").replace("\n", "n")
@@ -164,12 +164,17 @@ class AdoptedDirectory:
                     file.write(kept)
         _copy_times(copy, path)
 
-    def _give(self, snapshot: _Snapshot) -> None:
-        """Give the files that are new the owner's user, group and mode."""
+    def _give(self, snapshot: _Snapshot, *, is_open: bool) -> None:
+        """Give the files that are new the owner's user, group and mode.
+
+        While the database is open, LOCK is left alone: closing a descriptor of it drops RocksDB's lock.
+        """
         for directory, names in snapshot.files.items():
             with contextlib.suppress(FileNotFoundError), os.scandir(directory) as entries:
                 for entry in entries:
                     replaced = entry.name not in names or entry.name == "CURRENT" or _is_options(entry.name)
+                    if is_open and entry.name == "LOCK":
+                        continue
                     if replaced and _FILES.fullmatch(entry.name):
                         with contextlib.suppress(OSError):  # gone, or a disk on which this cannot be done
                             _give_file(entry.path, snapshot)

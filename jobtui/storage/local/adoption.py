@@ -35,6 +35,7 @@ T = TypeVar("T")
 _FILES = re.compile(
     r"(\d+)\.(sst|ldb|log|blob)|(?:MANIFEST|OPTIONS)-\d+(?:\.dbtmp)?|CURRENT|IDENTITY|LOCK|rocksdict-config\.json"
 )
+_SUBDIRECTORIES = {"archive", "lost"}
 _CURRENT = re.compile(rb"MANIFEST-\d{1,20}\n")
 # from here on RocksDB leaves wal_dir empty if it is the database's own directory, unless db_paths are set
 _WRITES_WAL_DIR_FOR_PATHS = (7, 0)
@@ -137,8 +138,9 @@ class Surveyor:
         self._check_tables(options, manifest, names)
         wals = self._read_wals(wal_directory, manifest)
         unplaced = self._check_wals(options, manifest, wals)
-        if self._without_cf_paths or "rocksdict-config.json" in names:
-            unplaced = ()  # made with rocksdict, which has no cf_paths; db_paths were looked for above
+        # rocksdict has no cf_paths, and db_paths would show in wal_dir
+        if self._without_cf_paths or ("rocksdict-config.json" in names and _has_no_db_paths(options)):
+            unplaced = ()
         everything = manifest.tables | manifest.gone
         return Survey(
             self._rewritten(options, wal_directory),
@@ -156,6 +158,11 @@ class Surveyor:
         with os.scandir(directory) as entries:
             for entry in entries:
                 names.add(entry.name)
+                if entry.name in _SUBDIRECTORIES and entry.is_symlink():
+                    raise Refusal(
+                        f"{entry.name}, where RocksDB keeps and deletes old WAL files, is a link",
+                        "replace it with a directory",
+                    )
                 if _FILES.fullmatch(entry.name) and not entry.is_file(follow_symlinks=False):
                     raise Refusal(
                         f"{entry.name} is a link or no regular file, and may lead to another database",
@@ -218,8 +225,6 @@ class Surveyor:
                 )
             return None
         if Path(written).is_absolute() and _is_same(Path(written), self._directory):
-            if options.version >= _WRITES_WAL_DIR_FOR_PATHS:
-                raise option_rules.other_paths("db_paths")
             return None
         if self._stated is None:
             raise self._foreign_wal(written)
@@ -420,6 +425,11 @@ def _recovery(wals: list[WalContent]) -> Recovery:
         return Recovery.RECYCLED
     torn = any(content.tail is Tail.TORN for content in wals)
     return Recovery.TORN_TAIL if torn else Recovery.ABSOLUTE
+
+
+def _has_no_db_paths(options: OptionsText) -> bool:
+    """Return whether it is certain that there are no db_paths: with them wal_dir is never empty."""
+    return options.version >= _WRITES_WAL_DIR_FOR_PATHS and not options.database.get("wal_dir")
 
 
 def _is_same(one: Path, other: Path) -> bool:

@@ -83,6 +83,11 @@ def check_family(name: str, family: Family, comparator_in_use: str) -> None:
     """
     of = "" if name == "default" else f" in the column family {printable_line(name)}"
     found = family.options
+    if any("\udc80" <= letter <= "\udcff" for letter in name):  # how bytes that are not UTF-8 are decoded
+        raise Refusal(
+            f"has a column family whose name is not UTF-8 ({printable_line(name)})",
+            "only its own program can work on it",
+        )
     if found.keys() & {"cf_paths", "db_paths"}:
         raise other_paths("cf_paths")
     comparator = found.get("comparator", "")

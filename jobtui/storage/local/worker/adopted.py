@@ -39,6 +39,7 @@ class AdoptedKeeper:
             path, notes / "manifest.json", foreign=True, lost_end=lambda: self._surveyor.survey().lost_end
         )
         self._writing = False
+        self._lock: int | None = None
 
     @property
     def log(self) -> Path:
@@ -48,7 +49,36 @@ class AdoptedKeeper:
     def open(self, read_only: bool) -> Opened:
         """Open it with all its column families; `read_only` takes no LOCK, so its owner may be at work."""
         if not read_only:
-            self._refuse_locked()
+            self._take_lock()
+        try:
+            opened = self._survey_and_open(read_only)
+        except BaseException:
+            self._release_lock()
+            raise
+        self._writing = not read_only
+        self._directory.opened()
+        if self._writing:
+            self._watch.opened()
+        return opened
+
+    def closing(self) -> None:
+        """Nothing to do: what opening wrote was removed at once."""
+
+    def closed(self) -> None:
+        """Give its owner what was written, and note how we left it."""
+        try:
+            self._directory.closed()
+            if self._writing:
+                self._watch.closed()
+        finally:
+            self._release_lock()
+
+    def worked(self) -> None:
+        """Note how long the MANIFEST has grown."""
+        if self._writing:
+            self._watch.opened()
+
+    def _survey_and_open(self, read_only: bool) -> Opened:
         self._directory.restore()
         if not read_only:
             # first, because a MANIFEST that lost its end makes the rest look like another kind of database
@@ -62,29 +92,10 @@ class AdoptedKeeper:
             os.umask(_HIDDEN & ~(self.path / "CURRENT").stat().st_mode)
             self._watch.before_opening(lambda: set(survey.named))
         try:
-            opened = self._open(survey, options, read_only)
+            return self._open(survey, options, read_only)
         except BaseException:
             self._directory.restore()
             raise
-        self._writing = not read_only
-        self._directory.opened()
-        if self._writing:
-            self._watch.opened()
-        return opened
-
-    def closing(self) -> None:
-        """Nothing to do: what opening wrote was removed at once."""
-
-    def closed(self) -> None:
-        """Give its owner what was written, and note how we left it."""
-        self._directory.closed()
-        if self._writing:
-            self._watch.closed()
-
-    def worked(self) -> None:
-        """Note how long the MANIFEST has grown."""
-        if self._writing:
-            self._watch.opened()
 
     def _open(self, survey: Survey, source: Path, read_only: bool) -> Opened:
         # from our copy of its OPTIONS file, so that what was found safe is what is opened
@@ -111,8 +122,15 @@ class AdoptedKeeper:
             fifo={name: handle for name, handle in handles.items() if styles.get(name) == _FIFO},
         )
 
-    def _refuse_locked(self) -> None:
-        """Report at once that the owner is at work: what is read before opening would be half done."""
+    def _take_lock(self) -> None:
+        """Keep the owner out from before the survey until the database is closed.
+
+        Otherwise the owner could open, change and close it between the two. RocksDB locks the file again,
+        which it can within one process. Closing any descriptor of a file drops all of the process's locks
+        on it, so this one stays open for as long as the database is.
+        """
+        if self._lock is not None:
+            return  # the last closing failed
         try:
             descriptor = os.open(self.path / "LOCK", os.O_RDWR | os.O_NOFOLLOW)
         except FileNotFoundError:
@@ -120,10 +138,18 @@ class AdoptedKeeper:
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            os.close(descriptor)
             reason = f"{self.path}: another program has the database open (its LOCK is held)"
             raise Trouble(Code.LOCKED, reason) from None
-        finally:
+        except BaseException:
             os.close(descriptor)
+            raise
+        self._lock = descriptor
+
+    def _release_lock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
 
 def _recovery_mode(recovery: Recovery) -> DBRecoveryMode:

@@ -1,0 +1,97 @@
+"""jobtui does no harm to databases of other programs, whatever their kind."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from jobtui.storage.base import Code
+from tests.support.adoption_checks import check_no_harm
+from tests.support.foreign_owners import STATES
+
+ACCEPTED = [
+    *("append_comma", "append_two", "append_colon", "append_hash", "putoperator", "uint64add"),
+    *("reverse_builtin", "prefix_fixed", "prefix_own", "filter", "ttl", "ttl_values", "periodic"),
+    *("universal", "universal_1", "dynamic_levels", "no_style", "fifo", "fifo_full", "fifo_ttl", "fifo_family"),
+    *("snappy", "lz4", "lz4hc", "bzip2", "zstd", "zstd_dictionary"),
+    *("format_2", "xxh3", "ribbon", "checksums", "blob_files", "range_deletes", "wide", "ingested"),
+    *(
+        "wal_itself",
+        "wal_slash",
+        "wal_dots",
+        "wal_link",
+        "wal_kept",
+        "wal_recycled",
+        "wal_tracked",
+        "small_manifest",
+        "db_paths_first",
+    ),
+    *(
+        "ordinary",
+        "families",
+        "many_families",
+        "odd_names",
+        "atomic_flush",
+        "auto_compactions",
+    ),
+    *("direct_io", "mmap", "in_place", "vector_memtable"),
+]
+# what RocksDB reads back otherwise, or cannot be told from what it reads back otherwise
+DELIMITERS = [
+    *("semicolon", "newline", "tab", "backslash", "blank", "blanks", "empty", "brace", "open", "nul", "equals"),
+    *("x01", "return"),
+]
+# an operator of the owner's under the name, or the nickname, of one of RocksDB's
+NAMES = ["max", "put", "put_v1", "uint64add", "stringappend", "sortlist"]
+# the words by which a refusal names what was found
+REFUSED = {
+    **{f"counter{mode}": ("my.Sum", "merge operator") for mode in range(4)},
+    "sum_family": ("my.Sum", "merge operator", "one"),
+    "reverse": ("my.Reverse",),
+    "timestamps": ("leveldb.BytewiseComparator.u64ts",),
+    "wal_dir": ("WAL", "data-wal"),
+    "wal_relative": ("WAL", "relative-wal"),
+    "wal_inside": ("WAL", "data/wal"),
+    "db_paths": ("db_paths",),
+    "cf_paths": ("cf_paths",),
+    "cold_family": ("cf_paths",),
+    "stats_on_disk": ("persist_stats_to_disk",),
+    "encrypted": ("encrypted",),
+    "zlib": ("Zlib",),
+    "zlib_levels": ("Zlib",),
+    "wal_zstd": ("compressed",),
+    "plain_table": ("PlainTable",),
+    "hash_index": ("my.Prefix",),
+    "byte_names": ("UTF-8",),
+    **{f"append_{name}": ("delimiter",) for name in DELIMITERS},
+    **{f"sum_as_{name}": (name,) for name in NAMES},
+    "sum_as_StringAppendOperator": ("delimiter",),
+    "write_committed": ("prepared",),
+    "write_prepared": ("WritePrepared",),
+    "write_unprepared": ("WriteUnprepared",),
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The short form tries each kind as a program leaves it that was killed at its work."""
+    if "state" in metafunc.fixturenames:
+        metafunc.parametrize("state", STATES if metafunc.config.getoption("--long") else ["killed"])
+
+
+@pytest.mark.parametrize("kind", ACCEPTED)
+def test_accepted_kind_stays_its_owners(tmp_path, owners, monkeypatch, kind, state):
+    monkeypatch.chdir(tmp_path)
+    refusal = asyncio.run(check_no_harm(tmp_path, owners.of(kind), state))
+    # while nothing is flushed, no file says where the owner keeps its SST files: it is read and not written
+    assert refusal is None or (state == "unflushed" and "no SST file yet" in str(refusal))
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_refused_kind_is_not_touched(tmp_path, owners, monkeypatch, kind, state):
+    monkeypatch.chdir(tmp_path)
+    refusal = asyncio.run(check_no_harm(tmp_path, owners.of(kind), state))
+    assert refusal is not None
+    assert refusal.code is not Code.CORRUPT
+    for word in REFUSED[kind]:
+        assert word in str(refusal)

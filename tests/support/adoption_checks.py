@@ -1,0 +1,133 @@
+"""What a test establishes about a database of another program that jobtui adopts, works on and drops.
+
+Either jobtui refuses, and then no byte has changed anywhere; or it accepts, and then the owner finds the same
+pairs with its own version, and no file outside the adopted directory has changed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from jobtui.storage.base import Placement, StorageError
+from tests.support.foreign_owners import Entry, Owner, entries
+from tests.support.storage import compact, dumped, flush, storage_at
+
+SPACE = "theirs"
+# files that any opening of a database writes or renames, also that of its owner
+LOGS = re.compile(r"LOG(\.old\.\d+)?")
+
+
+class Answer(NamedTuple):
+    """What jobtui answered: `refusal` to adopt the database or to write to it, `failure` of a later job."""
+
+    refusal: StorageError | None = None
+    failure: StorageError | None = None
+
+
+async def work_on(root: Path, database: Path) -> Answer:
+    """Adopt the database and do everything that jobtui can do with it, until it refuses to."""
+    host = str(database)
+    async with storage_at(root) as storage:
+        try:
+            await storage.create_space(SPACE, Placement(directories=(host,)))
+            assert [space.name for space in await storage.spaces()] == [SPACE]
+            await storage.hosts()
+            await storage.stats(SPACE, host)
+            await dumped(storage, SPACE)
+            await flush(storage, host, SPACE)
+        except StorageError as refusal:
+            return Answer(refusal=refusal)
+        try:
+            await compact(storage, host, SPACE)
+            await storage.stats(SPACE, host)
+            await dumped(storage, SPACE)
+            await storage.drop_space(SPACE)
+        except StorageError as failure:
+            return Answer(failure=failure)
+    return Answer()
+
+
+class Snapshot:
+    """The owner's directory and all around it, before jobtui does anything.
+
+    `except_for` are files around it that another program is writing to.
+    """
+
+    def __init__(self, database: Path, *, except_for: Sequence[Path] = ()) -> None:
+        self._database = database
+        self._left_out = (database, *except_for)
+        self._around = entries(database.parent, leave_out=self._left_out)
+        self._inside = entries(database)
+        self._directory = database.lstat()
+
+    def check(self, answer: Answer) -> None:
+        """Check what must hold after that answer."""
+        self.check_untouched() if answer.refusal else self.check_left_as_found()
+
+    def check_untouched(self) -> None:
+        """Check that no byte, mode, owner or time differs, in the directory or around it."""
+        self.check_around()
+        assert changes(self._inside, entries(self._database)) == {}
+
+    def check_around(self) -> None:
+        """Check that nothing differs outside the adopted directory."""
+        assert changes(self._around, entries(self._database.parent, leave_out=self._left_out)) == {}
+
+    def check_left_as_found(self) -> None:
+        """Check what jobtui must leave of an accepted database: options, owners and modes."""
+        self.check_around()
+        after = entries(self._database)
+        directory = self._database.lstat()
+        for field in ("st_mode", "st_uid", "st_gid"):
+            assert getattr(directory, field) == getattr(self._directory, field)
+        before_options, after_options = options_files(self._inside), options_files(after)
+        assert set(after_options) <= set(before_options), "an OPTIONS file of jobtui's stayed"
+        if before_options:
+            newest = before_options[-1]
+            assert after[newest] == self._inside[newest]
+        assert ("rocksdict-config.json" in after) == ("rocksdict-config.json" in self._inside)
+        current = self._inside["CURRENT"]
+        for name, entry in after.items():
+            expected = self._inside.get(name, current)
+            kept = name in self._inside or entry.content == "directory"
+            assert entry.owner == expected.owner, f"{name} belongs to another user"
+            assert kept or LOGS.fullmatch(name) or entry.mode == expected.mode, f"{name} has another mode"
+
+
+def options_files(found: dict[str, Entry]) -> list[str]:
+    """Return the names of the OPTIONS files, the newest last."""
+    names = [name for name in found if re.fullmatch(r"OPTIONS-\d+", name)]
+    return sorted(names, key=lambda name: int(name.split("-")[1]))
+
+
+def changes(before: dict[str, Entry], after: dict[str, Entry]) -> dict[str, tuple[Entry | None, Entry | None]]:
+    """Return what differs, by name."""
+    names = sorted(before.keys() | after.keys())
+    return {name: (before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)}
+
+
+async def check_no_harm(tmp_path: Path, owner: Owner, state: str) -> StorageError | None:
+    """Have jobtui work on a database of the owner's; check that it did no harm; return its refusal."""
+    database = tmp_path / "theirs" / "data"
+    owner.make(database, state)
+    expected = twin_dump(tmp_path, owner, state)
+    snapshot = Snapshot(database)
+    os.chdir(database.parent)  # what is relative to it would be found
+    answer = await work_on(tmp_path / "root", database)
+    assert answer.failure is None
+    snapshot.check(answer)
+    if answer.refusal is None:
+        owner.load(database)
+    assert owner.dump(database) == expected
+    return answer.refusal
+
+
+def twin_dump(tmp_path: Path, owner: Owner, state: str) -> bytes:
+    """Return what the owner finds in a second database that it made in the same way."""
+    twin = tmp_path / "twin" / "data"
+    owner.make(twin, state)
+    return owner.dump(twin)
