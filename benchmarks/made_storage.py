@@ -9,7 +9,7 @@ from jobtui.model import Level, Stats
 from jobtui.storage.base import Capabilities, Code, Host, Outcome, Pair, Placement, Report, Space, StorageError
 
 HOSTS = ("local0", "local1", "local2")
-STATS = Stats(levels=(Level(4, 4 << 20),), memtable=0, keys=100, pending=4 << 20)
+STATS = Stats(levels=(Level(4, 4 << 20),), memtable=0, entries=100, pending=4 << 20)
 
 
 class InstantStorage:

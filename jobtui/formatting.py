@@ -64,6 +64,28 @@ def format_rate(bytes_per_second: float | None, unknown: str = "") -> str:
     return unknown if bytes_per_second is None else f"{format_bytes(bytes_per_second)}/s"
 
 
+def format_duration(seconds: float | None, unknown: str = "") -> str:
+    """Return a duration as `0.4 s`, and from ten seconds on as `0:42`, `1:02:03` or `2d 03:04:05`.
+
+    It is rounded down everywhere, like a clock: of one job no place says more than another.
+
+    Args:
+        seconds: The duration, None if it is not known.
+        unknown: The text for None.
+    """
+    if seconds is None:
+        return unknown
+    milliseconds = max(0, round(seconds * 1000))
+    if milliseconds < 10_000:
+        return f"{milliseconds // 100 / 10:.1f} s"
+    minutes, rest = divmod(milliseconds // 1000, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days}d {hours:02}:{minutes:02}:{rest:02}"
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 def format_local_time(moment: datetime | None) -> str:
     """Return a moment in local time, `12/17/19 17:21:30`, or "" for None."""
     return "" if moment is None else to_local(moment).strftime("%m/%d/%y %H:%M:%S")

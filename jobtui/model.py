@@ -61,13 +61,15 @@ class Level(msgspec.Struct, frozen=True, gc=False, array_like=True):
 class Stats(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What a space holds on one host at one moment.
 
-    `levels` from level 0; `memtable` is bytes not yet flushed; `keys` is RocksDB's estimate of live
-    keys and `pending` its estimate of bytes to compact, None where the storage can't tell.
+    `levels` from level 0; `memtable` is bytes not yet flushed; `entries` is RocksDB's estimate of the entries
+    in all files and memtables, in which a key counts once for each time that it was written until a compaction
+    merges these; `pending` is its estimate of bytes to compact. Both are None where the storage can't tell.
+    Records on disk name the entries `keys`, as they always have.
     """
 
     levels: tuple[Level, ...] = ()
     memtable: int = 0
-    keys: int | None = None
+    entries: int | None = msgspec.field(default=None, name="keys")
     pending: int | None = None
 
     @property

@@ -27,7 +27,7 @@ from jobtui.engine.failures import StorageError, StoreError, StoreLocked
 from jobtui.engine.profile import Profile
 from jobtui.engine.shared import SharedDesk
 from jobtui.files import foreign_owner, open_to_append
-from jobtui.formatting import to_local
+from jobtui.formatting import format_duration, to_local
 from jobtui.model import Change, Job, Link, LinkChanged, LinkState, Notice, Status
 from jobtui.os_errors import explain
 
@@ -204,7 +204,7 @@ def _connection(link: Link) -> str:
 
 
 def _told(job: Job) -> str:
-    took = f" after {job.took:.1f} s" if job.took is not None else ""
+    took = f" after {format_duration(job.took)}" if job.took is not None else ""
     reason = f": {job.reason}" if job.reason else ""
     match job.status:
         case Status.QUEUE:

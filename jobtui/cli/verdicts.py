@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from jobtui.cli.exits import Exit
 from jobtui.cli.streams import complain
 from jobtui.model import Job, Stats, Status
-from jobtui.tui.units import size, span
+from jobtui.tui.units import duration, size
 
 
 def judge(jobs: Sequence[Job], status: int, *, quiet: bool) -> int:
@@ -24,7 +24,7 @@ def judge(jobs: Sequence[Job], status: int, *, quiet: bool) -> int:
 def verdict(job: Job) -> str:
     """`Job 3 (compact nba) finished in 2.4 s, from 1.2 GiB to 612 MiB`; of another end its reason."""
     if job.status is Status.FINISHED:
-        took = f" in {span(job.took)}" if job.took is not None else ""
+        took = f" in {duration(job.took)}" if job.took is not None else ""
         note = f"; {job.reason}" if job.reason else ""
         return f"Job {job.id} ({job.label}) finished{took}{_worth(job)}{note}"
     ended = f"{job.status}" if job.status.ended else "did not end as it should"

@@ -14,7 +14,7 @@ from jobtui.history.errors import StoreError
 from jobtui.history.history import History
 from jobtui.history.query import Query
 from jobtui.history.replay import UNFINISHED
-from jobtui.model import Job
+from jobtui.model import Job, Task
 
 FORMATS: Final = ("json", "jsonl", "csv")
 _PAGE: Final = 500
@@ -104,9 +104,19 @@ def _csv(rows: Iterator[tuple[Job, bool]], out: TextIO, raw: bool) -> int:
 
 
 def _record(job: Job, archived: bool) -> str:
-    tasks = [msgspec.structs.asdict(task) for task in job.tasks]
+    tasks = [_task(task) for task in job.tasks]
     fields = msgspec.structs.asdict(job) | {"tasks": tasks, "archived": archived}
     return msgspec.json.encode(fields).decode()
+
+
+def _task(task: Task) -> dict[str, Any]:
+    fields = msgspec.structs.asdict(task)
+    for name in ("before", "after"):
+        if fields[name] is not None:
+            stats = fields[name] = msgspec.to_builtins(fields[name])
+            if "keys" in stats:
+                stats["entries"] = stats.pop("keys")
+    return fields
 
 
 _WRITERS: Final[dict[str, Callable[[Iterator[tuple[Job, bool]], TextIO], int]]] = {

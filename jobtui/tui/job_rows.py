@@ -23,7 +23,7 @@ _BLOCKS = 128
 JOB_COLUMNS: tuple[Column, ...] = (
     Column("id", "Job Id", 7, 9, right=True, sorts=True),
     Column("command", "Command", 12, 40, sorts=True),
-    Column("status", "Status", 14, 14, sorts=True),
+    Column("status", "Status", 14, 20, sorts=True),
     Column("progress", "Progress", 9, 15, gives=3, sorts=True, natural=15),
     Column("start", "Start Time", 17, 17, gives=4, sorts=True),
     Column("stop", "Stop Time", 17, 17, gives=7, sorts=True),

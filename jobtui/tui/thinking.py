@@ -11,7 +11,7 @@ from jobtui.language.completion import Completion, Names, complete
 from jobtui.language.diagnostics import error_at_cursor, highlight
 from jobtui.tui.lines import Ink, Line, cut
 from jobtui.tui.text import width_of
-from jobtui.tui.words import expected_here
+from jobtui.tui.words import asked_about, expected_here, is_local, local_word
 
 _INKS = {
     "keyword": Ink.KEYWORD,
@@ -58,6 +58,10 @@ def think(text: str, caret: int, names: Names) -> Thought:
     if len(text) > _LONGEST_JUDGED or not text:
         return Thought(completion=complete(text, caret, names) if not text else Completion())
     tints = tuple(Tint(start, end, _INKS[colour]) for start, end, colour in highlight(text))
+    if is_local(text, caret):
+        begin = len(text) - len(text.lstrip())
+        known = (Tint(begin, begin + len(text.split()[0].rstrip(";")), Ink.KEYWORD),)
+        return Thought(known if local_word(text) or asked_about(text) else tints, complete(text, caret, names))
     error = error_at_cursor(text, caret)
     wrong = Wrong(*error.span, expected_here(text, error.span[0], error.message)) if error is not None else None
     if wrong is not None:

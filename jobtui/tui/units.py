@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from jobtui.formatting import format_bytes, format_local_time, format_rate, to_local
+from jobtui.formatting import format_bytes, format_duration, format_local_time, format_rate, to_local
 
 
 def size(count: int | float | None) -> str:
@@ -19,23 +19,8 @@ def rate(bytes_a_second: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """`0:42`, `1:02:03`, `2d 03:04:05`; "" where it is unknown."""
-    if seconds is None:
-        return ""
-    whole = max(0, int(seconds))
-    minutes, rest = divmod(whole, 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days}d {hours:02}:{minutes:02}:{rest:02}"
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def span(seconds: float | None) -> str:
-    """As `duration`, but a span under ten seconds in tenths: `0.4 s`."""
-    if seconds is not None and 0 <= seconds < 9.95:
-        return f"{seconds:.1f} s"
-    return duration(seconds)
+    """Return a duration as everywhere, `0.4 s` or `0:42`; "" if it is unknown."""
+    return format_duration(seconds)
 
 
 def left(seconds: float) -> str:

@@ -26,7 +26,7 @@ def endings(jobs: Sequence[Job]) -> tuple[str, str]:
 
 def ending(job: Job) -> tuple[str, str]:
     """What to say of a job that has ended, and how grave it is."""
-    took = f" after {units.span(job.took)}" if job.took is not None else ""
+    took = f" after {units.duration(job.took)}" if job.took is not None else ""
     given = job.reclaimed
     back = f", {units.size(given)} given back" if job.status is Status.FINISHED and given and given > 0 else ""
     reason = f": {job.reason}" if job.reason else ""

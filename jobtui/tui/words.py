@@ -28,13 +28,22 @@ def asked_about(text: str) -> str:
     return rest.strip() if _WORDS.get(first.lower()) == "help" else ""
 
 
+def is_local(text: str, caret: int) -> bool:
+    """Return whether the screen understands a text itself, or may once the word at the caret is typed."""
+    if local_word(text) or asked_about(text):
+        return True
+    typed = text.strip().lower()
+    return bool(typed) and caret == len(text.rstrip()) and any(word.startswith(typed) for word in _WORDS)
+
+
 def expected_here(text: str, at: int, message: str) -> str:
     """What is wrong at a place of the text, with the screen's own words among those that could stand there."""
     word = text.strip().split(maxsplit=1)[0] if text.strip() else ""
     if at != len(text) - len(text.lstrip()) or not message.startswith(_EXPECTED):
         return message
     said = f"expected help, quit, {message.removeprefix(_EXPECTED)}"
-    near = did_you_mean(word[:20].rstrip(";"), _WORDS)
+    # nobody means a lone ? by another word
+    near = did_you_mean(word[:20].rstrip(";"), [known for known in _WORDS if known != "?"])
     return f"{said}; did you mean {near}?" if near and "did you mean" not in said else said
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from jobtui.formatting import (
     format_bytes,
+    format_duration,
     format_rate,
     guard_formula,
     is_control,
@@ -96,3 +97,26 @@ class TestGuardFormula:
     )
     def test_number_and_plain_text_stay(self, text: str) -> None:
         assert guard_formula(text) == text
+
+
+class TestFormatDuration:
+    @pytest.mark.parametrize(
+        ("seconds", "text"),
+        [
+            (None, ""),
+            (0, "0.0 s"),
+            (-3, "0.0 s"),
+            (0.3, "0.3 s"),
+            (0.449, "0.4 s"),
+            (1.96, "1.9 s"),
+            (9.97, "9.9 s"),
+            (10, "0:10"),
+            (42.9, "0:42"),
+            (59.999, "0:59"),
+            (61, "1:01"),
+            (3723, "1:02:03"),
+            (183_845, "2d 03:04:05"),
+        ],
+    )
+    def test_rounded_down_at_every_length(self, seconds: float | None, text: str) -> None:
+        assert format_duration(seconds) == text

@@ -81,7 +81,7 @@ def test_a_look_writes_neither_options_nor_takes_the_lock(tmp_path, owned):
     async def run():
         async with storage_at(tmp_path / "root") as storage:
             await storage.create_space("chain", adopting(owned))
-            assert (await storage.stats("chain", host)).keys
+            assert (await storage.stats("chain", host)).entries
             assert await dumped(storage, "chain")
 
     asyncio.run(run())

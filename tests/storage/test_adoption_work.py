@@ -124,7 +124,7 @@ class TestRefused:
         before = content(database)
         async with storage_at(tmp_path / "root") as storage:
             await storage.create_space("chain", adopting(database))
-            assert (await storage.stats("chain", str(database))).keys
+            assert (await storage.stats("chain", str(database))).entries
             for work in (flush, compact):
                 error = await failure_of(work(storage, str(database), "chain"))
                 assert "column family cold has entries in the WAL and no SST file yet" in error.detail

@@ -117,7 +117,7 @@ def test_what_there_is_to_work_on_is_told_once_as_the_work_begins(tmp_path):
 def test_a_compacted_database_is_compacted_again_and_an_empty_one_too(tmp_path):
     async def run():
         async with space_at(tmp_path) as storage:
-            assert (await compact(storage)).after == Stats(levels=(), memtable=0, keys=0, pending=0)
+            assert (await compact(storage)).after == Stats(levels=(), memtable=0, entries=0, pending=0)
             await layers(storage, 2, 0.5)
             first = await compact(storage)
             second = await compact(storage)
@@ -185,7 +185,7 @@ def test_pairs_loaded_over_and_over_are_dumped_in_key_order_with_their_last_valu
             await flush(storage, "h2")
             assert await dumped(storage) == sorted(model.items())
             for host in THREE:
-                assert (await storage.stats("nba", host)).keys
+                assert (await storage.stats("nba", host)).entries
 
     asyncio.run(run())
 

@@ -66,7 +66,7 @@ def _commit(history: History, made: Made, job: Job) -> None:
 def _full(job_id: int) -> Job:
     """A job in which every field says something."""
     at = made_jobs.at(9000.25)
-    stats = Stats(levels=(Level(1, 2), Level(3, 4)), memtable=5, keys=6, pending=7)
+    stats = Stats(levels=(Level(1, 2), Level(3, 4)), memtable=5, entries=6, pending=7)
     task = Task(0, "host", Status.FAILED, 0.5, at, at, 1.25, stats, stats, "why", "io", True)
     event = Event(at, EventKind.TASK_ENDED, 0, Status.FAILED, "why")
     origin = Origin("cluster", "there", 99)

@@ -93,4 +93,4 @@ def _ended(job: Job, status: Status, when: datetime, dice: random.Random) -> Job
 
 def _stats(dice: random.Random) -> Stats:
     levels = tuple(Level(dice.randrange(9), dice.randrange(1 << 30)) for _ in range(dice.randint(1, 3)))
-    return Stats(levels=levels, memtable=dice.randrange(1 << 20), keys=dice.randrange(1 << 20))
+    return Stats(levels=levels, memtable=dice.randrange(1 << 20), entries=dice.randrange(1 << 20))

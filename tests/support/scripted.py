@@ -21,8 +21,8 @@ from jobtui.storage.base import (
     StorageError,
 )
 
-FULL = Stats(levels=(Level(4, 4000),), memtable=0, keys=100, pending=4000)
-LEAN = Stats(levels=(Level(0, 0), Level(1, 1500)), memtable=0, keys=60, pending=0)
+FULL = Stats(levels=(Level(4, 4000),), memtable=0, entries=100, pending=4000)
+LEAN = Stats(levels=(Level(0, 0), Level(1, 1500)), memtable=0, entries=60, pending=0)
 WAIT = 20.0
 
 

@@ -9,9 +9,9 @@ from tests.support.dashboards import HOSTS, Stage, stage
 from tests.support.scripted import ScriptedStorage
 
 BEFORE = Stats(
-    levels=(Level(4, 40 << 20), Level(0, 0), Level(9, 600 << 20)), memtable=3 << 20, keys=1200, pending=9
+    levels=(Level(4, 40 << 20), Level(0, 0), Level(9, 600 << 20)), memtable=3 << 20, entries=1200, pending=9
 )
-AFTER = Stats(levels=(Level(0, 0), Level(0, 0), Level(2, 300 << 20)), keys=1000)
+AFTER = Stats(levels=(Level(0, 0), Level(0, 0), Level(2, 300 << 20)), entries=1000)
 
 
 async def a_compacted_job(shown: Stage) -> None:

@@ -21,8 +21,10 @@ LOOKS = Path(__file__).parent / "looks"
 COLD = ("cold0", "cold1")
 FULL = "no space left on device (needs 1.1 GiB, 240 MiB free)"
 GIB, MIB = 1 << 30, 1 << 20
-BEFORE = Stats(levels=(Level(6, 300 * MIB), Level(0, 0), Level(4, 800 * MIB)), memtable=3 * MIB, keys=1204112)
-AFTER = Stats(levels=(Level(0, 0), Level(0, 0), Level(3, 612 * MIB)), keys=1010112)
+BEFORE = Stats(
+    levels=(Level(6, 300 * MIB), Level(0, 0), Level(4, 800 * MIB)), memtable=3 * MIB, entries=1204112
+)
+AFTER = Stats(levels=(Level(0, 0), Level(0, 0), Level(3, 612 * MIB)), entries=1010112)
 
 
 async def a_busy_desk(shown: Stage) -> None:

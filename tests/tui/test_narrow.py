@@ -10,9 +10,11 @@ from jobtui.model import Level, Stats, Status
 from jobtui.tui.commands import COMMANDS
 from jobtui.tui.keymap import keymap
 from jobtui.tui.lines import Ink, line_width, plain, wrapped
+from jobtui.tui.panes.storage import host_block
 from jobtui.tui.screens.dialog import Question
 from jobtui.tui.screens.help import help_lines
 from jobtui.tui.toasts import most, toast
+from jobtui.tui.widgets.filter_line import Tally
 from jobtui.tui.widgets.header import Standing, header_line
 from jobtui.tui.widgets.keybar import key_line
 from jobtui.tui.widgets.transcript import Said
@@ -53,6 +55,59 @@ def test_the_header_says_where_one_is_and_what_one_must_know_as_long_as_it_can(
     line = plain(header_line(msgspec.structs.replace(standing, counts=counts), width))
     assert len(line) == width
     assert line.split("▶")[0].rstrip() == said
+
+
+class TestCounters:
+    """Numbers are cut short only where the room for them is lacking."""
+
+    @pytest.mark.parametrize("width", range(50, 120, 5))
+    def test_of_the_header_are_short_if_the_whole_would_not_fit(self, width: int) -> None:
+        counts = dict.fromkeys(Status, 3) | {Status.FINISHED: 234_908, Status.FAILED: 12_345}
+        line = plain(header_line(Standing("local", 3, "nba", counts), width))
+        assert len(line) <= width
+        if "234k" in line:
+            begin = line.index("▶")
+            empty = begin - len(line[:begin].rstrip())
+            assert empty - 2 < len("234,908") - len("234k") + len("12,345") - len("12k")
+        else:
+            assert "234,908" in line
+            assert "12,345" in line
+
+    def test_of_the_filter_are_whole_while_it_is_typed(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, size=(80, 24), auto=True) as shown:
+                await shown.say("ADMIN FLUSH nba")
+                await shown.press("slash")
+                await shown.until(lambda: shown.dashboard.place.typing)
+                line = shown.dashboard.jobs.list.filter_line
+                line.show(Tally("nba", 1_204_112, 2_345_678, 1_204_112))
+                await shown.shows("1,204,112 marked  1,204,112 of 2,345,678")
+                await shown.pilot.resize_terminal(60, 16)
+                await shown.shows("1,204,112 marked  1,204,112 of 2,345,678")
+
+        asyncio.run(run())
+
+    def test_of_a_stop_under_way_are_whole(self, tmp_path: Path) -> None:
+        spaces = {"nba": [f"local{number}" for number in range(100)]}
+
+        async def run() -> None:
+            async with stage(tmp_path, spaces) as shown:
+                await shown.say("ADMIN COMPACT nba")
+                await shown.shows("▶ running")
+                for number in range(12):
+                    shown.behind.storage.operation("nba", f"local{number}").finish()
+                await shown.say("STOP JOB 1")
+                await shown.shows("◼ stopping 12/100")
+
+        asyncio.run(run())
+
+    def test_of_files_are_whole_in_the_storage_tab(self) -> None:
+        stats = Stats(levels=(Level(123_456, 999 << 20), Level(234_567, 999 << 30)), entries=1_234_567_890)
+        text = "\n".join(map(plain, host_block("local0", [("before", stats), ("after", stats)], "", 80)))
+        assert text.count("358,023 files") == 2
+        assert text.count("1,234,567,890") == 2
+        assert "entries" in text
+        assert "…" not in text
 
 
 def test_a_line_is_wrapped_with_its_inks_and_a_hanging_rest() -> None:

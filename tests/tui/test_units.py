@@ -24,22 +24,6 @@ def test_sizes_read_as_a_person_says_them(count: int | None, text: str) -> None:
     assert units.size(count) == text
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (None, ""),
-        (0, "0:00"),
-        (42.9, "0:42"),
-        (61, "1:01"),
-        (3723, "1:02:03"),
-        (183_845, "2d 03:04:05"),
-        (-3, "0:00"),
-    ],
-)
-def test_durations_count_up_to_days(seconds: float | None, text: str) -> None:
-    assert units.duration(seconds) == text
-
-
 def test_what_is_left_is_told_roughly() -> None:
     assert units.left(0.2) == "1 s left"
     assert units.left(12.4) == "12 s left"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -24,7 +24,7 @@ class Look(msgspec.Struct, frozen=True):
 
 
 def storage(job: Job, looks: Mapping[str, Look], width: int, ask: bool) -> list[Line]:
-    """A block a host: levels with files and bytes, memtable, live keys, bytes to compact.
+    """A block a host: levels with files and bytes, memtable, entries, bytes to compact.
 
     `looks`: what was seen just now, by host. `ask`: the space is another program's, so nothing was looked at;
     say how to.
@@ -54,24 +54,31 @@ def ask_line() -> Line:
 
 def stats_table(seen: Sequence[tuple[str, Look]], width: int) -> list[Line]:
     """What was seen, side by side under names, in as many bands as the width asks for."""
-    room = max(1, (width - _LABEL - 2) // _FIGURE)
+    figure = _figure_width(look.stats for _, look in seen)
+    room = max(1, (width - _LABEL - 2) // figure)
     lines: list[Line] = []
     for start in range(0, len(seen), room):
         band = seen[start : start + room]
         troubles = [f"{name}: {look.trouble}" for name, look in band if look.trouble]
-        lines.extend(host_block("", [(name, look.stats) for name, look in band], "", width))
+        lines.extend(host_block("", [(name, look.stats) for name, look in band], "", width, figure))
         lines[-1:] = [*(((f"   {trouble}", Ink.FAILED),) for trouble in troubles), ()]
     return lines
 
 
-def host_block(host: str, columns: list[tuple[str, Stats | None]], trouble: str, width: int) -> list[Line]:
-    """One host's stats side by side, as `columns` names them; those that don't fit go, from the left."""
-    room = max(1, (width - _LABEL - 2) // _FIGURE)
+def host_block(
+    host: str, columns: list[tuple[str, Stats | None]], trouble: str, width: int, figure: int = 0
+) -> list[Line]:
+    """One host's stats side by side, as `columns` names them; those that don't fit go, from the left.
+
+    `figure`: the cells of a column, 0 for as many as its figures need.
+    """
+    figure = figure or _figure_width(stats for _, stats in columns)
+    room = max(1, (width - _LABEL - 2) // figure)
     columns = columns[-room:]
     # a long name may take what the first column's leaves
-    taken = min(_FIGURE - 1, width_of(columns[0][0]) + 1) if columns else 0
-    label = max(_LABEL, min(width_of(host), _LABEL + _FIGURE - taken - 1))
-    heads = [_FIGURE - (label - _LABEL), *[_FIGURE] * len(columns)]
+    taken = min(figure - 1, width_of(columns[0][0]) + 1) if columns else 0
+    label = max(_LABEL, min(width_of(host), _LABEL + figure - taken - 1))
+    heads = [figure - (label - _LABEL), *[figure] * len(columns)]
     lines: list[Line] = [
         (
             (f" {fit_host(host, label)}", Ink.STRONG),
@@ -83,23 +90,30 @@ def host_block(host: str, columns: list[tuple[str, Stats | None]], trouble: str,
     ]
     if trouble:
         lines.append(((f"   {trouble}", Ink.FAILED),))
+    rows: list[tuple[str, list[str]]] = []
     depth = max((len(stats.levels) for _, stats in columns if stats is not None), default=0)
     for level in range(depth):
         cells = [_level(stats, level) for _, stats in columns]
         if any(cells):
-            lines.append(_figures(f"L{level}", [cell or "–" for cell in cells]))
-    lines.append(_figures("in all", [_total(stats) for _, stats in columns]))
-    lines.append(_figures("memtable", [units.size(stats.memtable) if stats else "–" for _, stats in columns]))
-    lines.append(_figures("live keys", [_count(stats.keys if stats else None) for _, stats in columns]))
-    lines.append(_figures("to compact", [units.size(stats.pending) if stats else "–" for _, stats in columns]))
+            rows.append((f"L{level}", [cell or "–" for cell in cells]))
+    rows.append(("in all", [_total(stats) for _, stats in columns]))
+    rows.append(("memtable", [units.size(stats.memtable) if stats else "–" for _, stats in columns]))
+    rows.append(("entries", [_count(stats.entries if stats else None) for _, stats in columns]))
+    rows.append(("to compact", [units.size(stats.pending) if stats else "–" for _, stats in columns]))
+    lines.extend(_figures(label, cells, figure) for label, cells in rows)
     lines.append(())
     return [cut(line, width) for line in lines]
 
 
-def _figures(label: str, cells: list[str]) -> Line:
+def _figure_width(seen: Iterable[Stats | None]) -> int:
+    """Return the cells that a column of figures needs, with a gap: no figure is cut where the line has room."""
+    return max(_FIGURE, *(len(_total(stats)) + 2 for stats in seen), 0)
+
+
+def _figures(label: str, cells: list[str], figure: int) -> Line:
     return (
         (f"   {label:<{_LABEL - 2}}", Ink.MUTED),
-        *((fit(cell, _FIGURE, right=True), Ink.PLAIN) for cell in cells),
+        *((fit(cell, figure, right=True), Ink.PLAIN) for cell in cells),
     )
 
 

@@ -154,7 +154,7 @@ def _figures(task: Task, rate: float | None, now: datetime) -> Figures:
         elif task.start is not None:
             figures[Figure.TIME] = f"for {units.duration((now - task.start).total_seconds())}", Ink.MUTED
     elif task.took is not None:
-        figures[Figure.TIME] = f"in {units.span(task.took)}", Ink.MUTED
+        figures[Figure.TIME] = f"in {units.duration(task.took)}", Ink.MUTED
     return figures
 
 

@@ -60,7 +60,7 @@ class _Axis:
 
 def _scale(label: int, room: int, total: float, begin: datetime) -> Line:
     left = units.moment(begin)
-    right = f"+{units.span(total)}"
+    right = f"+{units.duration(total)}"
     gap = room - len(left) - len(right)
     text = f"{left}{' ' * gap}{right}" if gap > 0 else right.rjust(room)
     return (" " * (label + 2), Ink.PLAIN), (text, Ink.MUTED)
@@ -101,8 +101,8 @@ def _task_note(job: Job, task: Task, now: datetime) -> str:
 def _note(
     since: datetime, start: datetime | None, took: float | None, stop: datetime | None, now: datetime
 ) -> str:
-    waited = units.span(max(0.0, ((start or stop or now) - since).total_seconds()))
+    waited = units.duration(max(0.0, ((start or stop or now) - since).total_seconds()))
     if start is None:
         return f"waited {waited}"
     ran = took if took is not None else ((stop or now) - start).total_seconds()
-    return f"waited {waited} · ran {units.span(ran)}"
+    return f"waited {waited} · ran {units.duration(ran)}"

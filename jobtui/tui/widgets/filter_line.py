@@ -18,6 +18,11 @@ from jobtui.tui.commands import Where, bindings
 from jobtui.tui.lines import Ink, Line, cut, line_width
 from jobtui.tui.widgets.inked import OneLine
 
+# cells of the field, with the sign before it, that the figures beside it leave
+_LEAST_FIELD = 16
+# cells that the figures take at least, so that the field keeps its width while they change
+_LEAST_FIGURES = 30
+
 
 class FilterInput(Input):
     """The field that a filter is typed in."""
@@ -77,13 +82,21 @@ class TallyText(OneLine):
             self._tally, self._typing = tally, typing
             self.refresh()
 
-    def line(self, width: int) -> Line:
-        """The filter's text, then the figures at the right."""
+    @property
+    def needed(self) -> int:
+        """The cells that the figures and the remark take while a filter is being typed."""
+        return line_width(((f"{self._tally.remark}  ", Ink.WARNING), *self._figures()))
+
+    def _figures(self) -> Line:
         tally = self._tally
         shown = "…" if tally.shown is None else f"{tally.shown:,}"
         figures: Line = ((f"{shown} of {tally.total:,} ", Ink.STRONG),)
-        if tally.marked:
-            figures = ((f"{tally.marked:,} marked  ", Ink.MARK), *figures)
+        return ((f"{tally.marked:,} marked  ", Ink.MARK), *figures) if tally.marked else figures
+
+    def line(self, width: int) -> Line:
+        """The filter's text, then the figures at the right."""
+        tally = self._tally
+        figures = self._figures()
         if tally.remark:
             whole: Line = ((f"{tally.remark}  ", Ink.WARNING), *figures)
             figures = whole if line_width(whole) <= width else whole[:1]
@@ -177,7 +190,20 @@ class FilterLine(Horizontal):
         if self.display:
             self._furnish()
         self.set_class(bool(tally.remark), "-wrong")
-        self._tally_text.show(tally, self.typing)
+        self._show_tally()
+
+    def _show_tally(self) -> None:
+        """Show the figures: whole, as long as the field keeps room enough to type in."""
+        self._tally_text.show(self._tally, self.typing)
+        if self.typing:
+            room = self.size.width - _LEAST_FIELD
+            self._tally_text.styles.width = max(_LEAST_FIGURES, min(self._tally_text.needed, room))
+        else:
+            self._tally_text.styles.width = "1fr"
+
+    def on_resize(self) -> None:
+        """Textual's hook: another width leaves the figures more room, or less."""
+        self._show_tally()
 
     async def open(self, text: str) -> None:
         """Have a filter typed, beginning with `text`; one that is being typed goes on."""
@@ -191,7 +217,7 @@ class FilterLine(Horizontal):
         field = self._field = FilterInput(text, self._end)
         field.cursor_blink = False
         await self.mount(field, after=0)
-        self._tally_text.show(self._tally, True)
+        self._show_tally()
         if self._field is field:  # else a click elsewhere ended it meanwhile
             # at once: what is typed next belongs here already
             self.screen.set_focus(field)

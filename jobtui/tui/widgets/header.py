@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 
 import msgspec
@@ -55,12 +56,12 @@ def header_line(standing: Standing, width: int) -> Line:
         [*name, *flags],
         [*short, *flags],
     ):
-        for words in (True, False):
-            right = _counts(standing.counts, words)
+        for form in _Counts:
+            right = _counts(standing.counts, form)
             gap = width - line_width(left) - line_width(right)
             if gap >= 2:
                 return (*left, (" " * gap, Ink.PLAIN), *right)
-    counts = _counts(standing.counts, False)
+    counts = _counts(standing.counts, _Counts.SHORT)
     room = width - line_width(counts) - 2
     said: Line = tuple(flags)
     if room - line_width(said) >= _LEAST:
@@ -69,15 +70,26 @@ def header_line(standing: Standing, width: int) -> Line:
     return cut((*said, (" " * (width - line_width(said) - line_width(counts)), Ink.PLAIN), *counts), width)
 
 
-def _counts(counts: Mapping[Status, int], words: bool) -> Line:
+class _Counts(enum.Enum):
+    """How the counts are written, the fullest form first: what is cut short needs a lack of room."""
+
+    WORDS = enum.auto()
+    WHOLE = enum.auto()
+    SHORT = enum.auto()
+
+
+def _counts(counts: Mapping[Status, int], form: _Counts) -> Line:
     pieces: list[Piece] = []
     for status, word in _WORDS.items():
         count = counts.get(status, 0)
         ink = STATUS_INK[status] if count else Ink.MUTED
-        if words:
-            pieces.append((f"{GLYPH[status]} {count:,}{' ' + word if word else ''}  ", ink))
-        else:
-            pieces.append((f"{GLYPH[status]}{_short(count)} ", ink))
+        match form:
+            case _Counts.WORDS:
+                pieces.append((f"{GLYPH[status]} {count:,}{' ' + word if word else ''}  ", ink))
+            case _Counts.WHOLE:
+                pieces.append((f"{GLYPH[status]}{count:,} ", ink))
+            case _Counts.SHORT:
+                pieces.append((f"{GLYPH[status]}{_short(count)} ", ink))
     return tuple(pieces)
 
 

@@ -12,7 +12,7 @@ _NUMBER = re.compile(r"\d+")
 
 
 def look(opened: Opened) -> Stats:
-    """Levels, memtable, keys and bytes to compact, summed over the column families."""
+    """Levels, memtable, entries and bytes to compact, summed over the column families."""
     levels = list(tables(opened))
     blobs = total(opened, "live-blob-file-size")
     if levels and blobs:
@@ -20,7 +20,7 @@ def look(opened: Opened) -> Stats:
     return Stats(
         levels=tuple(levels),
         memtable=memtable(opened),
-        keys=total(opened, "estimate-num-keys"),
+        entries=total(opened, "estimate-num-keys"),
         pending=total(opened, "estimate-pending-compaction-bytes"),
     )
 

@@ -92,7 +92,7 @@ class _Operation:
             return False
         before = self._look_before(opened)
         free = free_bytes(self._database.path)
-        rewritten = Stats(levels=tables(opened), keys=before.keys)
+        rewritten = Stats(levels=tables(opened), entries=before.entries)
         if free is not None and free < rewritten.bytes:
             raise full(str(self._database.path), rewritten.bytes, free)
         files, errors = files_by_level(opened), total(opened, "background-errors")

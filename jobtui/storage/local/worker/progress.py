@@ -65,7 +65,7 @@ def compacted(options: Options, stats: Stats, path: Path) -> Count:
     """
     start = tickers(options)
     known = table_files(path)
-    entry = stats.bytes / stats.keys if stats.keys else 0.0
+    entry = stats.bytes / stats.entries if stats.entries else 0.0
 
     def count() -> int:
         now = tickers(options)
