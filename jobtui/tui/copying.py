@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jobtui.language import unparse
-from jobtui.language.statements import Submit
+from jobtui.language.ast import Submit
 from jobtui.model import Command, Job, Status
 from jobtui.tui import units
 

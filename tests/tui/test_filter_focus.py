@@ -194,6 +194,21 @@ STEPS: list[Step] = [
 steps = st.one_of(st.sampled_from(STEPS), st.text(DANGEROUS, min_size=1, max_size=5).map(types))
 
 
+def test_click_on_the_filter_line_edits_the_filter(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, SPACES) as shown:
+            await shown.press("slash")
+            await shown.type("nba")
+            await shown.press("enter")
+            await shown.until(lambda: not shown.dashboard.typing)
+            await shown.pilot.click("FilterLine", offset=(2, 0))
+            await shown.until(lambda: shown.dashboard.jobs.typing)
+            await shown.type("x")
+            await shown.until(lambda: shown.dashboard.jobs.list.filter_text == "nbax")
+
+    asyncio.run(run())
+
+
 class TestWalk:
     @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(walked=st.lists(steps, min_size=2, max_size=14))
