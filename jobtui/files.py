@@ -34,6 +34,20 @@ def open_to_append(path: Path) -> int:
     return file
 
 
+def read_regular(path: Path) -> bytes:
+    """Return a file's bytes. Raises OSError, also for a pipe or a device, which could block for ever."""
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        kind = os.fstat(file).st_mode
+        if not stat.S_ISREG(kind):
+            what = "a pipe" if stat.S_ISFIFO(kind) else "a directory" if stat.S_ISDIR(kind) else "a device"
+            raise OSError(errno.EINVAL, f"it is {what}, where a file belongs", str(path))
+        with open(file, "rb", closefd=False) as stream:
+            return stream.read()
+    finally:
+        os.close(file)
+
+
 def foreign_owner(directory: Path) -> str:
     """Return why this user must not make files in the directory: it is another user's; "" if it is not.
 

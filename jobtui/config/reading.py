@@ -93,18 +93,20 @@ def _read(path: Path) -> bytes:
     A pipe is refused: a config is read more than once, by `serve --background` in a second process. /dev/null
     is a config without settings.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    with open(descriptor, "rb", buffering=0) as file:
-        found = os.fstat(descriptor)
-        if stat.S_ISDIR(found.st_mode):
-            raise IsADirectoryError(errno.EISDIR, "it is a directory", str(path))
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        found = os.fstat(file)
         is_null = stat.S_ISCHR(found.st_mode) and found.st_rdev == os.stat(os.devnull).st_rdev  # noqa: PTH116
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not (stat.S_ISREG(found.st_mode) or is_null):
             kind = "a pipe" if stat.S_ISFIFO(found.st_mode) else "a device"
             raise OSError(errno.EINVAL, f"it is {kind}, where a file belongs", str(path))
         raw = b""
-        while len(raw) <= LARGEST and (more := file.read(LARGEST + 1 - len(raw))):
+        while len(raw) <= LARGEST and (more := os.read(file, LARGEST + 1 - len(raw))):
             raw += more
+    finally:
+        os.close(file)
     if len(raw) > LARGEST:
         raise OSError(errno.EFBIG, f"it is larger than {LARGEST >> 20} MiB, which no config is", str(path))
     return raw

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from jobtui.decoding import DECODE_ERRORS
-from jobtui.files import foreign_owner, open_to_append
+from jobtui.files import foreign_owner, open_to_append, read_regular
 from jobtui.os_errors import explain
 
 _MOST_TYPED = 2000
@@ -83,7 +83,7 @@ class StateStore:
         if self._directory is None:
             return b""
         try:
-            return (self._directory / name).read_bytes()
+            return read_regular(self._directory / name)
         except FileNotFoundError:
             return b""
         except OSError as error:

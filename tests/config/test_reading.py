@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 
 import pytest
 
-from jobtui.config import Config, ConfigError, ProfileSettings, chosen_profile, read_config
+from jobtui.config import Config, ConfigError, HomeError, ProfileSettings, chosen_profile, read_config
 from jobtui.tui.settings import Confirm, TuiSettings
 
 
@@ -201,3 +203,51 @@ def test_a_home_directory_is_understood(file: Path, monkeypatch: pytest.MonkeyPa
 def test_nesting_too_deep_is_a_problem_of_the_file(file: Path) -> None:
     for text in ("a = " + "[" * 50_000, 'profile = "x"\na = ' + "{ a = " * 50_000):
         assert problems_of(file, text) == [":1: its values are nested too deeply to be read"]
+
+
+class TestOtherThanAFile:
+    """What is no file is refused at once, and read no further than a config can be long."""
+
+    def test_pipe(self, file: Path) -> None:
+        os.mkfifo(file)
+        with pytest.raises(ConfigError, match="it is a pipe, where a file belongs"):
+            read_config(file)
+
+    @pytest.mark.parametrize("device", ["/dev/zero", "/dev/random", "/dev/tty", "/dev/full"])
+    def test_device(self, device: str) -> None:
+        with pytest.raises(ConfigError, match=r"it is a device|can't be read"):
+            read_config(Path(device))
+
+    def test_null_device_has_no_settings(self) -> None:
+        assert read_config(Path(os.devnull)) == Config(Path(os.devnull), found=True)
+
+    def test_huge_file(self, file: Path) -> None:
+        with file.open("wb") as out:
+            out.truncate(1 << 40)
+        with pytest.raises(ConfigError, match="it is larger than 1 MiB"):
+            read_config(file)
+
+    def test_socket(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind("config.toml")
+            with pytest.raises(ConfigError, match="can't be read"):
+                read_config(tmp_path / "config.toml")
+
+    def test_link_that_leads_to_itself(self, file: Path) -> None:
+        file.symlink_to(file)
+        with pytest.raises(ConfigError, match="can't be read"):
+            read_config(file)
+
+    @pytest.mark.parametrize("home", ["~", "~/.config"])
+    def test_no_home(self, home: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        import platformdirs
+
+        # as its versions before 4.14 have it
+        monkeypatch.setattr(platformdirs, "user_config_path", lambda *_, **__: Path(home))
+        monkeypatch.setattr(platformdirs, "user_data_path", lambda *_, **__: Path(home))
+        config = read_config()
+        assert not config.found
+        assert config.open_profile("local", tmp_path).root == tmp_path / "local"
+        with pytest.raises(HomeError, match="set HOME"):
+            config.open_profile("local")

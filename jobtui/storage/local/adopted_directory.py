@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from jobtui.files import read_regular
 from jobtui.storage.local.names import directory_name
 from jobtui.storage.local.places import write_durably
 from jobtui.storage.local.rocksdb_files.options import newest_first
@@ -90,11 +91,11 @@ class AdoptedDirectory:
         names = tuple(newest_first(os.listdir(self._directory)))  # noqa: PTH208  names are all that is needed
         config = (self._directory / CONFIG).exists()
         for name in (*names, *((CONFIG,) if config else ())):
-            write_durably(copies / name, (self._directory / name).read_bytes())
+            write_durably(copies / name, read_regular(self._directory / name))
             _copy_times(self._directory / name, copies / name)
         if config:
-            (opening / CONFIG).write_bytes((copies / CONFIG).read_bytes())
-        (opening / "OPTIONS-000001").write_bytes(options)
+            write_durably(opening / CONFIG, (copies / CONFIG).read_bytes())
+        write_durably(opening / "OPTIONS-000001", options)
         current = (self._directory / "CURRENT").stat()
         self._write(
             _Snapshot(
@@ -144,7 +145,7 @@ class AdoptedDirectory:
     def _is_ours(self, name: str) -> bool:
         named = _ESCAPED.sub(r"\\\1", str(self.notes)).replace("\r", "r").replace("\n", "n")
         try:
-            text = (self._directory / name).read_bytes()
+            text = read_regular(self._directory / name)
         except FileNotFoundError:
             return False
         return f"\n  db_log_dir={named}\n".encode("utf-8", "surrogateescape") in text
@@ -184,7 +185,7 @@ class AdoptedDirectory:
 
     def _read(self) -> _Snapshot | None:
         try:
-            return msgspec.json.decode((self.notes / _SNAPSHOT).read_bytes(), type=_Snapshot)
+            return msgspec.json.decode(read_regular(self.notes / _SNAPSHOT), type=_Snapshot)
         except (FileNotFoundError, msgspec.DecodeError, msgspec.ValidationError):
             return None
 

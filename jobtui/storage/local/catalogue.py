@@ -21,6 +21,7 @@ import msgspec
 from msgspec.structs import replace
 
 from jobtui.decoding import DECODE_ERRORS
+from jobtui.files import read_regular
 from jobtui.storage.base import Code, Host, Space, StorageError
 from jobtui.storage.local import places
 from jobtui.storage.local.names import directory_name
@@ -87,7 +88,7 @@ class Catalogue(msgspec.Struct, frozen=True):
         directories = host_directories(root, hosts)
         empty = cls(root, directories, {})
         try:
-            content = _decode((root / FILE).read_bytes())
+            content = _decode(read_regular(root / FILE))
         except FileNotFoundError:
             found = _rebuilt(empty, f"{root / FILE} is missing")
             return found if found.entries else empty

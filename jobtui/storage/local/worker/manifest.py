@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from jobtui.decoding import DECODE_ERRORS
-from jobtui.files import open_new
+from jobtui.files import open_new, read_regular
 from jobtui.formatting import format_bytes
 from jobtui.storage.base import Code
 from jobtui.storage.local.reasons import Trouble, gone
@@ -159,8 +159,8 @@ class Watch:
 
     def _read(self) -> Note | None:
         try:
-            self._last = msgspec.json.decode(self._file.read_bytes(), type=Note)
-        except (FileNotFoundError, *DECODE_ERRORS):
+            self._last = msgspec.json.decode(read_regular(self._file), type=Note)
+        except (OSError, *DECODE_ERRORS):
             self._last = None  # a note that can't be read says nothing
         return self._last
 

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import errno
+import os
+import resource
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from jobtui.formatting import format_local_time, to_local
+from jobtui.os_errors import explain, explain_shortage
+
+
+def error(number: int, name: str | None = None) -> OSError:
+    return OSError(number, os.strerror(number), name)
+
+
+@pytest.fixture(params=[(7, 7), (resource.RLIM_INFINITY, resource.RLIM_INFINITY)], ids=["limited", "unlimited"])
+def limit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    monkeypatch.setattr(resource, "getrlimit", lambda _which: request.param)
+    yield request.param[0]
+
+
+@pytest.mark.parametrize(
+    ("number", "option"),
+    [(errno.EMFILE, "-n"), (errno.EFBIG, "-f"), (errno.EAGAIN, "-u"), (errno.ENOMEM, "-v")],
+)
+def test_limit_is_named_if_there_is_one(limit: int, number: int, option: str) -> None:
+    said = explain(error(number))
+    assert said.startswith(os.strerror(number))
+    assert (f"(ulimit {option})" in said) is (limit == 7)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(errno.EDQUOT, "quota -s"), (errno.ENFILE, "fs.file-max"), (errno.EIO, "")]
+)
+def test_other_errors_keep_the_systems_words(number: int, said: str) -> None:
+    assert explain(error(number)).startswith(os.strerror(number))
+    assert said in explain(error(number))
+
+
+def test_free_inodes_are_no_full_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Disk:
+        f_files, f_favail = 10, 0
+
+    assert explain(error(errno.ENOSPC), tmp_path) == os.strerror(errno.ENOSPC)
+    monkeypatch.setattr(os, "statvfs", lambda _path: Disk)
+    assert "no free inodes" in explain(error(errno.ENOSPC), tmp_path / "missing")
+    Disk.f_files = 0  # as btrfs and NFS say: they count none
+    assert "no free inodes" not in explain(error(errno.ENOSPC), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (RuntimeError("can't start new thread"), "no more threads can be started"),
+        (MemoryError(), "there is not enough memory"),
+        (OverflowError("timestamp too large to convert to C _PyTime_t"), "the system's clock is wrong"),
+        (OSError(errno.EMFILE, "Too many open files", "/lib/x.py"), "/lib/x.py: Too many open files"),
+        (RuntimeError("something else"), ""),
+        (FileNotFoundError(errno.ENOENT, "No such file"), ""),
+    ],
+)
+def test_shortage_is_told_from_a_defect(raised: Exception, said: str) -> None:
+    assert explain_shortage(raised).startswith(said)
+    assert bool(explain_shortage(raised)) is bool(said)
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "America/Los_Angeles", "garbage/nowhere"])
+@pytest.mark.parametrize("year", [1, 1969, 2262, 9999])
+def test_time_at_the_ends_of_the_calendar(year: int, zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import time
+
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        first, last = (1, 1, 0, 0, 0), (12, 31, 23, 59, 59)
+        for rest in (first, last):
+            moment = datetime(year, *rest, tzinfo=UTC)
+            assert format_local_time(moment)
+            assert to_local(moment) == moment
+    finally:
+        monkeypatch.undo()
+        time.tzset()
