@@ -3,7 +3,6 @@ from __future__ import annotations
 import errno
 import os
 import resource
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,9 +17,9 @@ def error(number: int, name: str | None = None) -> OSError:
 
 
 @pytest.fixture(params=[(7, 7), (resource.RLIM_INFINITY, resource.RLIM_INFINITY)], ids=["limited", "unlimited"])
-def limit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+def limit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(resource, "getrlimit", lambda _which: request.param)
-    yield request.param[0]
+    return int(request.param[0])
 
 
 @pytest.mark.parametrize(
