@@ -8,6 +8,7 @@ Checksums are not verified here: RocksDB does that when it opens the database.
 from __future__ import annotations
 
 import enum
+import struct
 from collections.abc import Iterator
 
 from jobtui.storage.local.rocksdb_files import Unreadable
@@ -18,6 +19,7 @@ _RECYCLABLE_HEADER = 11
 _FULL, _FIRST, _MIDDLE, _LAST = range(1, 5)
 _RECYCLABLE = range(5, 9)
 _COMPRESSION = 9
+_LENGTH_AND_KIND = struct.Struct("<4xHB")
 _TIMESTAMP_SIZE = (10, 11)
 
 
@@ -45,27 +47,13 @@ class RecordReader:
     def __iter__(self) -> Iterator[bytes]:
         """Yield the payload of each whole record.
 
+        A WAL holds a record for each write, millions of them, hence one loop without calls.
+
         Raises:
             Unreadable: A kind of record that is not known, a compressed one among them.
         """
-        parts: list[bytes] = []
-        for kind, payload in self._fragments():
-            if kind == _FULL:
-                if parts:
-                    raise Unreadable("has a record without an end")
-                yield payload
-            elif (kind == _FIRST) is bool(parts):
-                raise Unreadable("has a record without an end or a beginning")
-            else:
-                parts.append(payload)
-                if kind == _LAST:
-                    yield b"".join(parts)
-                    parts = []
-        if parts:
-            self.tail = Tail.TORN if self.tail is Tail.WHOLE else self.tail
-
-    def _fragments(self) -> Iterator[tuple[int, bytes]]:
         data, position, end = self._data, 0, len(self._data)
+        parts: list[bytes] = []
         while position < end:
             left = _BLOCK - position % _BLOCK
             if left < _HEADER:
@@ -74,34 +62,41 @@ class RecordReader:
             if end - position < _HEADER:
                 self.tail = Tail.TORN
                 return
-            length = data[position + 4] | data[position + 5] << 8
-            kind = data[position + 6]
-            if not kind and not length and not data[position:].strip(b"\0"):
-                self.tail = Tail.TORN  # space that was reserved and not written
-                return
-            header = _RECYCLABLE_HEADER if kind in _RECYCLABLE else _HEADER
-            whole = header + length <= left
-            if self._is_old(kind, position, whole):
-                self.tail = Tail.RECYCLED
-                return
-            if not whole:
+            length, kind = _LENGTH_AND_KIND.unpack_from(data, position)
+            header = _HEADER
+            if not _FULL <= kind <= _LAST or self.recycled:
+                if not kind and not length and not data[position:].strip(b"\0"):
+                    self.tail = Tail.TORN  # space that was reserved and not written
+                    return
+                if kind in _RECYCLABLE:
+                    header = _RECYCLABLE_HEADER
+                if self._is_old(kind, position, header + length <= left):
+                    self.tail = Tail.RECYCLED
+                    return
+            after = position + header + length
+            if header + length > left:
                 raise Unreadable("has a record that is longer than its block")
-            if position + header + length > end:
+            if after > end:
                 self.tail = Tail.TORN
                 return
-            payload = data[position + header : position + header + length]
-            position += header + length
+            payload = data[position + header : after]
+            position = after
             if kind in _RECYCLABLE:
                 self.recycled = True
                 kind -= 4
-            if kind == _COMPRESSION:
-                _refuse_compressed(payload)
-            elif kind in _TIMESTAMP_SIZE:
-                raise Unreadable("has keys with user-defined timestamps")
-            elif _FULL <= kind <= _LAST:
-                yield kind, payload
+            if kind == _FULL and not parts:
+                yield payload
+            elif not _FULL <= kind <= _LAST:
+                _refuse_unknown(kind, payload)
+            elif kind == _FULL or (kind == _FIRST) is bool(parts):
+                raise Unreadable("has a record without an end or a beginning")
             else:
-                raise Unreadable(f"has a kind of record that is not known ({kind})")
+                parts.append(payload)
+                if kind == _LAST:
+                    yield b"".join(parts)
+                    parts = []
+        if parts:
+            self.tail = Tail.TORN
 
     def _is_old(self, kind: int, position: int, whole: bool) -> bool:
         """Return whether the record at the position is left from an earlier use of a recycled file."""
@@ -113,9 +108,14 @@ class RecordReader:
         return int.from_bytes(number, "little") != self._number & 0xFFFFFFFF
 
 
-def _refuse_compressed(payload: bytes) -> None:
-    if payload.strip(b"\0"):
-        raise Unreadable("is compressed (wal_compression)")
+def _refuse_unknown(kind: int, payload: bytes) -> None:
+    if kind == _COMPRESSION:
+        if payload.strip(b"\0"):
+            raise Unreadable("is compressed (wal_compression)")
+    elif kind in _TIMESTAMP_SIZE:
+        raise Unreadable("has keys with user-defined timestamps")
+    else:
+        raise Unreadable(f"has a kind of record that is not known ({kind})")
 
 
 class Cursor:

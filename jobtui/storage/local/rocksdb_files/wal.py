@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import struct
+
 import msgspec
 
 from jobtui.storage.local.rocksdb_files import Unreadable
 from jobtui.storage.local.rocksdb_files.records import Cursor, RecordReader, Tail
 
 _BATCH_HEADER = 12
+_SEQUENCE_AND_COUNT = struct.Struct("<QI")
 _MERGE = (2, 6)
 _COMMENT = 3
 _BEGIN_PREPARE = 9
@@ -65,44 +68,70 @@ def read_wal(data: bytes, number: int) -> WalContent:
     for record in reader:
         if len(record) < _BATCH_HEADER:
             raise Unreadable("has a record that is too short")
-        batch = Cursor(record)
-        sequence, count = batch.fixed64(), batch.fixed32()
-        prepares = _read_entries(batch, content)
+        sequence, count = _SEQUENCE_AND_COUNT.unpack_from(record)
+        prepares = _read_entries(record, content)
         # numbers that overlap are those of batches and not of entries, as the other policies count
-        content.other_policy = content.other_policy or sequence < expected
+        if sequence < expected:
+            content.other_policy = True
         expected = sequence if prepares else sequence + count
         content.records += 1
     content.tail, content.recycled = reader.tail, reader.recycled
     return content
 
 
-def _read_entries(batch: Cursor, content: WalContent) -> bool:
+def _read_entries(record: bytes, content: WalContent) -> bool:
     """Read a batch's entries; return whether it prepares a transaction."""
     prepares = False
-    while not batch.at_end:
-        kind = batch.data[batch.position]
-        batch.position += 1
-        if entry := _ENTRIES.get(kind):
-            family = batch.varint() if entry[0] else 0
-            for _ in range(entry[1]):
-                batch.text()
+    position, end = _BATCH_HEADER, len(record)
+    try:
+        while position < end:
+            kind = record[position]
+            position += 1
+            entry = _ENTRIES.get(kind)
+            if entry is None:
+                position, prepared = _read_mark(record, position, kind, content)
+                prepares = prepares or prepared
+                continue
+            family, texts = 0, entry[1]
+            if entry[0]:
+                family, position = _varint(record, position)
+            for _ in range(texts):
+                length = record[position]
+                position += 1
+                if length >= 0x80:
+                    length, position = _varint(record, position - 1)
+                position += length
             content.written.add(family)
             if kind in _MERGE:
                 content.merged.add(family)
-        elif kind == _BEGIN_PREPARE:
-            prepares = True
-        elif kind in _OF_OTHER_POLICIES:
-            prepares = content.other_policy = True
-        elif kind == _END_PREPARE:
-            content.prepared.add(batch.text())
-        elif kind in (_COMMIT, _ROLLBACK):
-            content.ended.add(batch.text())
-        elif kind == _COMMIT_WITH_TIMESTAMP:
-            raise Unreadable("has keys with user-defined timestamps")
-        elif kind == _COMMENT:
-            batch.text()
-        elif kind in _OF_BLOB_DB:
-            raise Unreadable("was written by the old BlobDB")
-        elif kind != _NOTHING:
-            raise Unreadable(f"has a kind of entry that is not known ({kind})")
+    except IndexError:
+        position = end + 1
+    if position > end:
+        raise Unreadable("has a record that ends in the middle")
     return prepares
+
+
+def _varint(record: bytes, position: int) -> tuple[int, int]:
+    cursor = Cursor(record, position)
+    return cursor.varint(), cursor.position
+
+
+def _read_mark(record: bytes, position: int, kind: int, content: WalContent) -> tuple[int, bool]:
+    """Read what is no entry; return the position after it, and whether it prepares a transaction."""
+    batch = Cursor(record, position)
+    prepares = kind == _BEGIN_PREPARE or kind in _OF_OTHER_POLICIES
+    if kind in _OF_OTHER_POLICIES:
+        content.other_policy = True
+    elif kind == _END_PREPARE:
+        content.prepared.add(batch.text())
+    elif kind in (_COMMIT, _ROLLBACK):
+        content.ended.add(batch.text())
+    elif kind == _COMMIT_WITH_TIMESTAMP:
+        raise Unreadable("has keys with user-defined timestamps")
+    elif kind == _COMMENT:
+        batch.text()
+    elif kind in _OF_BLOB_DB:
+        raise Unreadable("was written by the old BlobDB")
+    elif kind not in (_NOTHING, _BEGIN_PREPARE):
+        raise Unreadable(f"has a kind of entry that is not known ({kind})")
+    return batch.position, prepares
