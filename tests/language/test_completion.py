@@ -132,7 +132,7 @@ def test_what_may_come_next_is_offered(text: str, candidates: list[str]) -> None
         ("SHOW JBO |", ""),
     ],
 )
-def test_the_best_candidate_is_a_ghost_behind_a_cursor_at_the_end(text: str, ghost: str) -> None:
+def test_the_best_candidate_is_a_ghost_at_the_end(text: str, ghost: str) -> None:
     assert offered(text).ghost == ghost
 
 
@@ -202,7 +202,7 @@ def test_a_million_jobs_cost_no_more_than_a_few() -> None:
         assert world.read <= MOST + 5
 
 
-def test_a_source_that_passes_nothing_over_is_not_read_to_its_end() -> None:
+def test_a_source_is_not_read_to_its_end() -> None:
     class Stubborn(World):
         def jobs(self, kind: JobsFor, starting: str) -> Iterator[tuple[int, str]]:
             return super().jobs(kind, "")

@@ -154,7 +154,7 @@ STATEMENTS = [
 
 
 @pytest.mark.parametrize("statement", STATEMENTS)
-def test_nothing_is_shown_while_a_right_statement_is_typed_letter_by_letter(statement: str) -> None:
+def test_typing_a_right_statement_shows_no_error(statement: str) -> None:
     for cursor in range(len(statement) + 1):
         error = error_at_cursor(statement[:cursor], cursor)
         assert error is None, f"{statement[:cursor]!r}: {error}"

@@ -15,7 +15,7 @@ def refusal(text: str) -> StatementError:
     return raised.value
 
 
-def test_a_near_miss_is_told_to_the_character() -> None:
+def test_a_near_miss_is_shown_in_full() -> None:
     error = refusal("SHOW JBO 40")
     assert str(error) == (
         "SHOW JBO 40\n"
@@ -144,7 +144,7 @@ def test_a_near_miss_is_named(text: str, near: str | None) -> None:
         ("USE `a\tb`", "U+0009 TAB"),
     ],
 )
-def test_a_slip_is_answered_with_what_to_write(text: str, told: str) -> None:
+def test_a_known_mistake_gets_a_hint(text: str, told: str) -> None:
     assert told in refusal(text).message
 
 
@@ -155,11 +155,11 @@ def test_what_show_jobs_can_hold_is_not_advised_elsewhere(text: str) -> None:
     assert refusal(text).message == "expected ; or the end"
 
 
-def test_a_curly_quote_is_not_told_to_be_a_straight_one_where_that_is_as_wrong() -> None:
+def test_a_straight_quote_is_not_proposed_if_as_wrong() -> None:
     assert refusal("USE ‘nba’").near is None
 
 
-def test_the_first_thing_wrong_is_told() -> None:
+def test_the_first_error_is_reported() -> None:
     assert refusal("SHOW JBO \x00").span == (5, 8)
     assert refusal("SHOW JOB 9999999999999999999; \x00").span == (9, 28)
     assert refusal("USE a; USE `b").span == (11, 12)
@@ -186,7 +186,7 @@ def test_a_place_is_counted_in_lines_and_characters_from_one(text: str, line: in
     assert line_and_column(text, error.span[0]) == (line, column)
 
 
-def test_where_something_is_missing_the_caret_stands_behind_the_last_word() -> None:
+def test_the_caret_is_after_the_last_word_if_one_is_missing() -> None:
     assert str(refusal("SHOW JOB  \n\n -- c\n")).startswith("SHOW JOB  \n        ^ syntax error at 1:9: ")
     assert str(refusal("USE ; SHOW JOBS")).startswith("USE ; SHOW JOBS\n   ^ syntax error at 1:4: ")
 
@@ -254,7 +254,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text)[:24])
-def test_nothing_of_a_text_reaches_a_terminal_as_anything_but_text(text: str) -> None:
+def test_untrusted_text_is_printed_harmlessly(text: str) -> None:
     error = refusal(text)
     printed = str(error)
     assert printed.count("\n") == 1
@@ -272,7 +272,7 @@ def test_an_error_is_an_exception_whose_message_stands_alone() -> None:
 @pytest.mark.parametrize(
     "hosts", ["192.168.8.5", "192.168.8.5:9779", "local0, 192.168.8.5", "host.example.com", "h1, h2.lan"]
 )
-def test_hosts_that_can_t_be_named_are_told_the_way_there_is(hosts: str) -> None:
+def test_hosts_that_cannot_be_named_get_a_hint(hosts: str) -> None:
     said = refusal(f"CREATE SPACE nba ON {hosts}").message
     assert said.endswith(
         "a host whose name has a '.' cannot be named here: give the number of hosts, as in ON 3 HOSTS"
@@ -289,5 +289,5 @@ def test_hosts_that_can_t_be_named_are_told_the_way_there_is(hosts: str) -> None
         ("STOP JOB 1-3", "ids are listed one by one, as in 1, 2, 3"),
     ],
 )
-def test_a_remark_is_about_what_stands_there(text: str, said: str) -> None:
+def test_a_hint_is_about_the_wrong_word(text: str, said: str) -> None:
     assert refusal(text).message.endswith(said)

@@ -30,13 +30,13 @@ def test_the_help_fits_a_terminal_of_eighty_columns(topic: str | None) -> None:
         ("Use", ["USE <space>"]),
     ],
 )
-def test_a_statement_is_told_at_length(topic: str, usages: list[str]) -> None:
+def test_help_on_one_statement_is_long(topic: str, usages: list[str]) -> None:
     lines = help_for(topic).split("\n")
     assert [line for line in lines if line and not line.startswith(" ")] == usages
 
 
 @pytest.mark.parametrize("topic", ["kill", "nba", "[/nope]", "\x1b[2J", "kıll show"])
-def test_help_on_what_is_no_statement_says_so_and_lists_those_that_are(topic: str) -> None:
+def test_help_on_an_unknown_statement_lists_all(topic: str) -> None:
     told = help_for(topic)
     assert told.startswith("No statement begins with these words.")
     assert "RECOVER JOB <id>[, …]" in told

@@ -49,7 +49,7 @@ UNSEEN = ["\u200b", "\u200d", "\u2060", "\ufeff", "\u00ad", "\u202e", "\u2066", 
 
 
 @pytest.mark.parametrize("character", UNSEEN, ids=ascii)
-def test_unseen_wide_and_direction_characters_stand_only_in_quotes_and_comments(character: str) -> None:
+def test_invisible_characters_are_only_for_quotes_and_comments(character: str) -> None:
     for text in (
         f"SHOW{character}JOBS",
         f"SHOW JOBS{character}",
@@ -207,7 +207,7 @@ BARE = [
 
 
 @pytest.mark.parametrize("name", BARE, ids=lambda name: ascii(name)[:20])
-def test_a_name_is_a_letter_then_letters_digits_and_underscores_of_any_script(name: str) -> None:
+def test_a_name_has_letters_digits_and_underscores(name: str) -> None:
     assert parse(f"USE {name}") == [Use(name)]
     assert parse(f"USE `{name}`") == [Use(name)]
 
@@ -282,7 +282,7 @@ def test_a_keyword_is_a_name_only_between_back_quotes(keyword: str) -> None:
         ("010, 8", (8,)),
     ],
 )
-def test_commas_between_ids_repeat_and_trail_and_an_id_counts_once(written: str, jobs: tuple[int, ...]) -> None:
+def test_commas_between_ids_may_repeat_and_trail(written: str, jobs: tuple[int, ...]) -> None:
     assert parse(f"STOP JOB {written}") == [Stop(jobs)]
     assert parse(f"RECOVER JOB {written}") == [Recover(jobs)]
 

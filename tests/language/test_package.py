@@ -30,7 +30,7 @@ def test_pyparsing_and_rich_are_loaded_only_when_needed(code: str) -> None:
     assert not loaded_after(code) & {"pyparsing", "rich", "textual", "rocksdict"}
 
 
-def test_the_first_statement_loads_pyparsing_and_the_first_wide_cell_only_rich_cells() -> None:
+def test_pyparsing_and_rich_cells_are_loaded_on_first_use() -> None:
     assert "pyparsing" in loaded_after("from jobtui.language import parse; parse('SHOW JOBS')")
     loaded = loaded_after("from jobtui.language.tables import cell_width; cell_width('图谱')")
     assert "rich.cells" in loaded

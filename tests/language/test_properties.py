@@ -201,7 +201,7 @@ def finished(text: str) -> str:
 
 @settings(max_examples=150)
 @given(st.lists(statements, max_size=2), statements, st.integers(0, 60), st.booleans(), st.data())
-def test_whatever_is_offered_leads_on_to_a_statement_that_parses(
+def test_every_candidate_leads_to_a_valid_statement(
     before: list[Statement], statement: Statement, cut: int, small: bool, data: st.DataObject
 ) -> None:
     text = "; ".join(map(unparse, [*before, statement]))
@@ -218,7 +218,7 @@ def test_whatever_is_offered_leads_on_to_a_statement_that_parses(
 
 
 @given(statements, st.integers(0, 200))
-def test_a_whole_word_before_a_blank_is_offered_where_it_was_typed(statement: Statement, at: int) -> None:
+def test_a_typed_keyword_is_offered_at_its_place(statement: Statement, at: int) -> None:
     words = unparse(statement).split(" ")
     at %= len(words)
     if words[at].isascii() and words[at].isupper() and words[at] in KEYWORDS and "`" not in unparse(statement):

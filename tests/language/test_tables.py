@@ -147,7 +147,7 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize("text", FOREIGN, ids=lambda text: ascii(text)[:20])
-def test_the_box_stays_straight_and_harmless_whatever_a_cell_holds(text: str) -> None:
+def test_columns_stay_aligned_whatever_a_cell_holds(text: str) -> None:
     printed = format_table(result(["Name", text, "Status"], ["nba", text, "ok"], [text, "", ""]))
     lines = printed.split("\n")
     assert len(lines) == 7
@@ -188,7 +188,7 @@ FULL = Result(
 )
 
 
-def test_a_box_is_straight_where_the_terminal_lacks_the_characters() -> None:
+def test_columns_stay_aligned_if_characters_are_escaped() -> None:
     given = Result("SHOW SPACES", ("Name",), (Row(("图谱",), {}), Row(("nba",), {})))
     lines = format_table(given, "ascii").splitlines()
     assert lines[3] == r"| \u56fe\u8c31 |"
@@ -212,7 +212,7 @@ def test_json_is_an_array_with_an_object_a_statement() -> None:
     ]
 
 
-def test_json_is_laid_out_a_row_a_line_with_commas_where_people_put_them() -> None:
+def test_json_has_a_row_on_each_line() -> None:
     rows = (Row(("1",), {"Id": 1}), Row(("2",), {"Id": 2}))
     two = [Result("A", ("Id",), rows), Result("B", ("Id",), rows[:1]), Result("C")]
     assert format_json(two).splitlines() == [
@@ -237,11 +237,11 @@ def test_json_of_no_statement_is_an_empty_array() -> None:
     ]
 
 
-def test_json_says_how_many_rows_there_are_where_it_holds_the_newest_alone() -> None:
+def test_json_has_the_total_if_it_holds_the_newest_rows() -> None:
     assert json.loads(format_json([Result("SHOW JOBS", ("Job Id",), (), total=7)]))[0]["total"] == 7
 
 
-def test_json_lines_are_an_object_a_row_with_the_number_of_its_statement() -> None:
+def test_json_lines_have_the_number_of_their_statement() -> None:
     lines = format_jsonl([Result("USE nba"), FULL, result(["Name"], ["nba"])]).split("\n")
     told = [json.loads(line) for line in lines]
     assert [row["statement"] for row in told] == [2, 2, 3]
@@ -270,7 +270,7 @@ def test_csv_of_no_rows_is_its_header() -> None:
 
 
 @pytest.mark.parametrize("text", FOREIGN, ids=lambda text: ascii(text)[:20])
-def test_programs_read_foreign_text_back_and_terminals_do_not_obey_it(text: str) -> None:
+def test_untrusted_text_is_read_back_and_never_obeyed(text: str) -> None:
     given = result(["Name", "Status"], [text, text])
     for printed in (format_json([given]), format_jsonl([given]), format_csv(given)):
         assert not any(is_control(character) for line in printed.split("\n") for character in line)
