@@ -7,6 +7,7 @@ import unicodedata
 from functools import lru_cache
 from typing import Final
 
+# Reserved: as a name, each must be quoted.
 KEYWORDS: Final = (
     "ADMIN",
     "SUBMIT",
@@ -37,6 +38,7 @@ KEYWORDS: Final = (
     "EXISTS",
     "ON",
     "AT",
+    "WITH",
 )
 
 BLANKS: Final = " \t\r\n\u00a0"
