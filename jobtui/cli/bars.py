@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from jobtui.cli.streams import complain, is_terminal
@@ -74,17 +74,22 @@ class _JobBars:
         )
 
     def __enter__(self) -> ShowJob:
-        self._progress.start()
+        with suppress(OSError):  # a terminal that is gone: the work is not
+            self._progress.start()
         return self.show
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        with suppress(OSError):
+            self._progress.stop()
 
     def show(self, job: Job) -> None:
         """Move the job's bar to where it is, making it first if it is new."""
+        with suppress(OSError):
+            self._move(job)
 
+    def _move(self, job: Job) -> None:
         if job.id not in self._bars:
             self._bars[job.id] = self._progress.add_task(
                 printable(job.label), start=False, total=1.0, job=job.id, state=""
@@ -114,20 +119,23 @@ class _ByteBar:
         self._bar = self._progress.add_task(printable(label), total=total, amount="", rate="")
 
     def __enter__(self) -> ShowBytes:
-        self._progress.start()
+        with suppress(OSError):  # a terminal that is gone: the work is not
+            self._progress.start()
         return self.show
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        with suppress(OSError):
+            self._progress.stop()
 
     def show(self, done: int) -> None:
         """Move the bar."""
         self._progress.update(self._bar, completed=done)
         (task,) = self._progress.tasks
         amount = f"{format_bytes(done)}{self._of}"
-        self._progress.update(self._bar, amount=amount, rate=format_rate(task.speed), refresh=True)
+        with suppress(OSError):
+            self._progress.update(self._bar, amount=amount, rate=format_rate(task.speed), refresh=True)
 
 
 def _progress(*columns: ProgressColumn) -> Progress:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import stat
 import sys
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from typing import BinaryIO
 from jobtui.cli.exits import CommandError, UsageError
 from jobtui.formatting import printable_lines
 from jobtui.terminal_io import write_within
+
+UNREAD_SECONDS = 0.5  # for a terminal that is read, but slowly
 
 
 def secure_streams() -> None:
@@ -81,10 +84,12 @@ def complain(message: str) -> None:
     if sys.stderr is None:
         return
     text = f"{printable_lines(message)}\n"
+    stream = sys.stderr
     try:
-        sys.stderr.flush()
-        if os.isatty(sys.stderr.fileno()):
-            write_within(sys.stderr.fileno(), text.encode(sys.stderr.encoding, "backslashreplace"))
+        # while bars are shown it is another kind of stream, which writes above them
+        if isinstance(stream, io.TextIOWrapper) and os.isatty(stream.fileno()):
+            stream.flush()
+            write_within(stream.fileno(), text.encode(stream.encoding, "backslashreplace"))
             return
     except io.UnsupportedOperation:
         pass  # a stream without a file, in a program that uses jobtui as a library
@@ -95,6 +100,22 @@ def complain(message: str) -> None:
         sys.stderr.flush()
     except OSError:
         return
+
+
+def abandon_unread_terminals() -> None:
+    """Point stdout and stderr at nothing if they are terminals that take nothing or are gone.
+
+    For a signal's handler: a write that the signal interrupted is repeated, and would wait on.
+    """
+    for descriptor in (1, 2):
+        if stat.S_ISCHR(os.fstat(descriptor).st_mode) and not _is_read(descriptor):
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, descriptor)
+            os.close(nothing)
+
+
+def _is_read(terminal: int) -> bool:
+    return os.isatty(terminal) and bool(select.select([], [terminal], [], UNREAD_SECONDS)[1])
 
 
 def stdin() -> BinaryIO:

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from jobtui.cli.bars import ShowJob, job_bars
 from jobtui.cli.signals import SIGNALS
-from jobtui.cli.streams import complain
+from jobtui.cli.streams import abandon_unread_terminals, complain
 from jobtui.engine.desk import Answer, Message, Session
 from jobtui.engine.engine import Engine, Run
 from jobtui.engine.remote import Remote
@@ -99,6 +99,7 @@ class Listening:
                     self._show(job)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
+        abandon_unread_terminals()
         self._inbox.put(signal.Signals(number))
 
 

@@ -282,3 +282,39 @@ class TestUnread:
             os.kill(shown.pid, signal.SIGKILL)
             assert shown.terminal.ended() == -signal.SIGKILL
             assert shown.terminal.is_cooked()
+
+
+class TestText:
+    """`-e`, which waits for its job with a bar on the terminal."""
+
+    @contextmanager
+    def at_work(self, jobtui: CommandLine) -> Iterator[Terminal]:
+        words = jobtui.words("-e", "ADMIN COMPACT nba")
+        with Terminal(words, environment=jobtui.environment, cwd=jobtui.home) as terminal:
+            terminal.shows("job 1", "%")
+            eventually(lambda: status_of(jobtui, 1) is Status.RUNNING)
+            yield terminal
+
+    def test_unread_terminal_delays_no_stop(self, jobtui: CommandLine) -> None:
+        with self.at_work(jobtui) as terminal:
+            terminal.hold()
+            terminal.signal(signal.SIGTERM)
+            assert terminal.ended() == 128 + signal.SIGTERM
+        assert status_of(jobtui, 1) is Status.STOPPED
+
+    def test_closed_terminal_stops_the_job(self, jobtui: CommandLine) -> None:
+        with self.at_work(jobtui) as terminal:
+            terminal.hang_up()
+            assert terminal.ended() == 128 + signal.SIGHUP
+        assert status_of(jobtui, 1) is Status.STOPPED
+
+    def test_repeated_sighup_is_one(self, jobtui: CommandLine) -> None:
+        """The kernel sends it, then the shell to its jobs, then the kernel again at the shell's end."""
+        with self.at_work(jobtui) as terminal:
+            terminal.signal(signal.SIGHUP)
+            terminal.until(lambda _: b"Stopping job 1" in terminal.said)
+            for _ in range(3):
+                terminal.signal(signal.SIGHUP)
+            assert terminal.ended() == 128 + signal.SIGHUP
+            assert b"Left at once" not in terminal.said
+        assert status_of(jobtui, 1) is Status.STOPPED
