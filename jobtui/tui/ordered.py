@@ -47,8 +47,8 @@ async def obey(dashboard: Dashboard, event: events.Key | events.Paste) -> bool:
     if dashboard.has_class("-too-small") and not _is_blind(dashboard, event):
         return True  # nothing is acted on that cannot be seen
     if dashboard.focused is None:
-        # the one who typed is done, and the word of it is still on its way
-        dashboard.leave_bar()
+        # typing ended and the message of it is still on its way, or the terminal has just become large enough
+        dashboard.find_focus()
     focused = dashboard.focused
     if isinstance(event, events.Paste):
         if isinstance(focused, Typing):

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from textual import events
+from textual.geometry import Size
 
 from jobtui.engine.engine import Engine
 from jobtui.tui.settings import Confirm, TuiSettings
@@ -205,6 +206,30 @@ def test_click_on_the_filter_line_edits_the_filter(tmp_path: Path) -> None:
             await shown.until(lambda: shown.dashboard.jobs.typing)
             await shown.type("x")
             await shown.until(lambda: shown.dashboard.jobs.list.filter_text == "nbax")
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("start", [":", "/"])
+def test_keys_as_a_terminal_grows_again_are_no_commands(tmp_path: Path, start: str) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, SPACES, settings=TuiSettings(confirm=Confirm.BULK)) as shown:
+            shown.behind.say("ADMIN COMPACT nba")
+            await shown.shows("▶ running")
+            await shown.type(start)
+            await shown.until(lambda: shown.dashboard.typing)
+            await shown.pilot.resize_terminal(30, 8)
+            await shown.until(lambda: shown.dashboard.focused is None)
+            large = Size(100, 30)
+            shown.app.post_message(events.Resize(large, large))
+            for character in "sab":
+                shown.app.post_message(events.Key(character, character))
+            await shown.until(lambda: not shown.dashboard.has_class("-too-small"))
+            await shown.press("x")
+            bar, field = shown.dashboard.bar, shown.dashboard.jobs.list.filter_line
+            await shown.until(lambda: ((bar._typist.text if bar._typist else field.text) or "").endswith("x"))
+            assert not shown.dashboard.jobs.list.rows.marks
+            assert shown.transcript == ""
 
     asyncio.run(run())
 

@@ -292,6 +292,12 @@ class Dashboard(Conversation):
         """Who typed it wants to see it."""
         self.jobs.list.seek(job_id)
 
+    def find_focus(self) -> None:
+        """Give the focus to the widget that the next key is meant for."""
+        self.too_small.give_focus_back(self)
+        if self.focused is None:
+            self.leave_bar()
+
     def leave_bar(self) -> None:
         """Back to the place that is shown, before the next key is looked at."""
         self.set_focus(self.place.home)

@@ -189,7 +189,6 @@ class FilterLine(Horizontal):
         self.display = self.typing or bool(tally.text or tally.marked)
         if self.display:
             self._furnish()
-        self.set_class(bool(tally.remark), "-wrong")
         self._show_tally()
 
     def _show_tally(self) -> None:

@@ -33,9 +33,10 @@ class TooSmall(LinesView):
             text = f"too small: {size.width}x{size.height}, needs {LEAST.width}x{LEAST.height}"
             self.show([((line, Ink.WARNING),) for line in wrap(text, size.width)])
         elif was and screen.focused is None:
-            screen.call_after_refresh(self._give_focus_back, screen)
+            screen.call_after_refresh(self.give_focus_back, screen)
 
-    def _give_focus_back(self, screen: Screen[Any]) -> None:
-        # a key that came meanwhile may have led elsewhere, or closed the field that had the focus
-        if screen.focused is None and self._focused is not None and self._focused.is_attached:
-            screen.set_focus(self._focused)
+    def give_focus_back(self, screen: Screen[Any]) -> None:
+        """Focus the widget again that had the focus, unless it is gone or the focus is elsewhere by now."""
+        widget, self._focused = self._focused, None
+        if screen.focused is None and widget is not None and widget.is_attached:
+            screen.set_focus(widget)
