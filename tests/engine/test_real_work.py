@@ -12,7 +12,7 @@ import pytest
 
 from jobtui.model import Status
 from tests.storage.test_names import HOSTILE
-from tests.support.adoptable import adoptable
+from tests.support.adoptable import adoptable, set_option
 from tests.support.real_engines import Real, real
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
@@ -210,6 +210,19 @@ def test_an_adopted_space_is_as_large_as_its_files_and_is_not_opened_for_that(
         assert sorted(path.name for path in theirs.iterdir()) == before
         theirs.rename(tmp_path / "gone")
         assert it.engine.overview().result(20).spaces[0].size is None
+
+
+def test_a_finished_job_says_what_it_left_out(tmp_path: Path) -> None:
+    database = adoptable(tmp_path / "db")
+    set_option(database, "compaction_style", "kCompactionStyleFIFO", "CFOptions")
+    with real(tmp_path / "root") as it:
+        it.say(f'CREATE SPACE theirs AT "{database}"')
+        job = it.done("ADMIN COMPACT theirs")
+        assert job.status is Status.FINISHED
+        assert job.reason.startswith("not compacted: default, edges, because a compaction of a FIFO")
+        (row,) = it.say(f"SHOW JOB {job.id}").results[0].rows[1:2]
+        assert "FIFO" in str(row.values)
+        assert it.done("ADMIN FLUSH theirs").reason == ""
 
 
 def test_if_not_exists_compares_the_directories(tmp_path: Path) -> None:

@@ -397,6 +397,13 @@ class TestWal:
             file.write(torn)
         assert survey(database).recovery is Recovery.TORN_TAIL
 
+    def test_a_recycled_file_is_refused(self, database):
+        wal = max(database.glob("*.log"))
+        batch = struct.pack("<QI", 10_000, 1) + b"\x01\x01a\x01v"
+        with open(wal, "ab") as file:
+            file.write(struct.pack("<IHBI", 0, len(batch), 5, int(wal.stem)) + batch)
+        assert "recycle_log_file_num" in refusal(database).reason
+
     def test_a_torn_end_before_another_file_is_refused(self, database):
         wal = max(database.glob("*.log"))
         with open(wal, "ab") as file:

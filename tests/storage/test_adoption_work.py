@@ -170,6 +170,15 @@ class TestWal:
             await flush(storage, str(database), "chain")
             assert len(await dumped(storage, "chain")) == 1000
 
+    async def test_reserved_space_at_the_end_is_no_damage(self, tmp_path):
+        database = make(UNFLUSHED, tmp_path / "db", "default")
+        wal = max(database.glob("*.log"))
+        os.truncate(wal, wal.stat().st_size + 50_000)
+        async with storage_at(tmp_path / "root") as storage:
+            await storage.create_space("chain", adopting(database))
+            await flush(storage, str(database), "chain")
+            assert len(await dumped(storage, "chain")) == 1001
+
     async def test_a_stated_directory_is_worked_in(self, tmp_path, database):
         wal = tmp_path / "wal"
         wal.mkdir()

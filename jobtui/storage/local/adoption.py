@@ -12,7 +12,7 @@ import enum
 import functools
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -47,13 +47,11 @@ class Recovery(enum.Enum):
     """How strictly the WAL is replayed.
 
     Normally every record must be whole. A program that was killed in the middle of a write leaves a torn
-    record at the very end, which nobody was told of as written; it alone is then left out. What a recycled
-    file holds behind its end looks like damage to the stricter modes.
+    record at the very end, which was never acknowledged as written; it alone is then left out.
     """
 
     ABSOLUTE = "absolute"
     TORN_TAIL = "torn tail"
-    RECYCLED = "recycled"
 
 
 class Survey(msgspec.Struct, frozen=True):
@@ -147,7 +145,7 @@ class Surveyor:
             {name: family.options["compaction_style"] for name, family in options.families.items()},
             frozenset(f"{number:06d}.{end}" for number in everything for end in ("sst", "ldb")),
             unplaced,
-            _recovery(list(wals.values())),
+            _recovery(wals.values()),
             wal_directory,
             manifest.tail is not Tail.WHOLE or max(f.log for f in manifest.families.values()) not in wals,
         )
@@ -367,6 +365,13 @@ class Surveyor:
         for number, content in wals.items():
             if torn and content.records:
                 raise Refusal(f"{torn} ends in the middle of a record, and others follow", OPEN_ONCE)
+            if content.recycled:
+                # damage and the end of what is new look alike there, so that a replay could be a truncation
+                raise Refusal(
+                    f"{number:06d}.log lies in a file that held an older one (recycle_log_file_num), so its "
+                    "end is not certain",
+                    "let its own program flush it",
+                )
             if content.other_policy:
                 raise option_rules.other_policy()
             torn = torn or (f"{number:06d}.log" if content.tail is Tail.TORN else "")
@@ -420,9 +425,7 @@ def _trouble(directory: Path, refusal: Refusal) -> Trouble:
     return Trouble(refusal.code, f"{directory}: {refusal.finding}{remedy}")
 
 
-def _recovery(wals: list[WalContent]) -> Recovery:
-    if any(content.recycled for content in wals):
-        return Recovery.RECYCLED
+def _recovery(wals: Iterable[WalContent]) -> Recovery:
     torn = any(content.tail is Tail.TORN for content in wals)
     return Recovery.TORN_TAIL if torn else Recovery.ABSOLUTE
 

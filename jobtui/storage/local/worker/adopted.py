@@ -20,6 +20,7 @@ _HIDDEN = 0o066
 _FIFO = "kCompactionStyleFIFO"
 _STILL = {_FIFO, "kCompactionStyleNone"}
 _LOG_FILES = 2
+_TRIES = 3
 
 
 class AdoptedKeeper:
@@ -51,7 +52,7 @@ class AdoptedKeeper:
         if not read_only:
             self._take_lock()
         try:
-            opened = self._survey_and_open(read_only)
+            opened = self._look_at() if read_only else self._survey_and_open(read_only=False)
         except BaseException:
             self._release_lock()
             raise
@@ -78,7 +79,19 @@ class AdoptedKeeper:
         if self._writing:
             self._watch.opened()
 
-    def _survey_and_open(self, read_only: bool) -> Opened:
+    def _look_at(self) -> Opened:
+        """Open it for reading; again if its owner deleted a file in between."""
+        for left in reversed(range(_TRIES)):
+            try:
+                return self._survey_and_open(read_only=True)
+            except Trouble:
+                raise  # the survey has tried again by itself
+            except Exception as error:  # rocksdict raises nothing narrower
+                if not left or "No such file" not in str(error):
+                    raise
+        raise AssertionError("unreachable")
+
+    def _survey_and_open(self, *, read_only: bool) -> Opened:
         self._directory.restore()
         if not read_only:
             # first, because a MANIFEST that lost its end makes the rest look like another kind of database
@@ -101,7 +114,7 @@ class AdoptedKeeper:
         # from our copy of its OPTIONS file, so that what was found safe is what is opened
         options, families = Options.load_latest(str(source), cache=self._shared.cache)
         options.enable_statistics()
-        options.set_wal_recovery_mode(_recovery_mode(survey.recovery))
+        options.set_wal_recovery_mode(_recovery_mode(survey.recovery, read_only))
         options.set_db_log_dir(str(self._directory.notes))
         options.set_keep_log_file_num(_LOG_FILES)
         for each in families.values():
@@ -152,11 +165,11 @@ class AdoptedKeeper:
             self._lock = None
 
 
-def _recovery_mode(recovery: Recovery) -> DBRecoveryMode:
-    match recovery:
-        case Recovery.ABSOLUTE:
-            return DBRecoveryMode.absolute_consistency()
-        case Recovery.TORN_TAIL:
-            return DBRecoveryMode.tolerate_corrupted_tail_records()
-        case Recovery.RECYCLED:
-            return DBRecoveryMode.point_in_time()
+def _recovery_mode(recovery: Recovery, read_only: bool) -> DBRecoveryMode:
+    """Return a mode in which an incomplete replay is an error.
+
+    An owner at work may be in the middle of a write when we read, at the end of its WAL.
+    """
+    if read_only or recovery is Recovery.TORN_TAIL:
+        return DBRecoveryMode.tolerate_corrupted_tail_records()
+    return DBRecoveryMode.absolute_consistency()
