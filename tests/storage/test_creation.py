@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
 
 from jobtui.storage.base import Code, Placement, Space
+from jobtui.storage.local import places
 from jobtui.storage.local.catalogue import Catalogue
+from jobtui.storage.local.worker.options import Shared
+from jobtui.storage.local.worker.own import OwnKeeper
 from tests.storage.test_names import HOSTILE
 from tests.support.storage import dumped, failure_of, flush, layers, space_at, storage_at
 
@@ -254,3 +258,37 @@ async def nothing(*_: object) -> None:
 
 def refuse(path: Path) -> None:
     raise PermissionError(13, "Permission denied")
+
+
+class TestDirectories:
+    """A new database survives a crash of the machine only if the names of its files do."""
+
+    def test_new_database_is_synced_then_its_place(self, tmp_path, monkeypatch):
+        synced: list[tuple[Path, bool]] = []
+
+        def note(directory: Path) -> None:
+            synced.append((directory, (tmp_path / "nba" / "CURRENT").exists()))
+
+        monkeypatch.setattr("jobtui.storage.local.worker.own.sync_directory", note)
+        OwnKeeper(tmp_path / "nba", Shared(None)).create()
+        assert synced == [(tmp_path / "nba", True), (tmp_path, True)]
+
+    def test_new_host_is_synced_in_its_parent(self, tmp_path, monkeypatch):
+        synced: list[Path] = []
+        monkeypatch.setattr(places, "sync_directory", synced.append)
+        places.prepare(tmp_path / "host", "nba")
+        assert synced == [tmp_path]
+
+    def test_removal_is_synced(self, tmp_path, monkeypatch):
+        synced: list[Path] = []
+        (tmp_path / "nba").mkdir()
+        monkeypatch.setattr(places, "sync_directory", synced.append)
+        places.remove(tmp_path, "nba")
+        assert synced == [tmp_path]
+
+    def test_directory_is_synced_by_the_system(self, tmp_path, monkeypatch):
+        synced: list[int] = []
+        fsync = os.fsync
+        monkeypatch.setattr(os, "fsync", lambda file: (synced.append(os.fstat(file).st_ino), fsync(file)))
+        places.sync_directory(tmp_path)
+        assert synced == [tmp_path.stat().st_ino]

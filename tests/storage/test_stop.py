@@ -174,6 +174,7 @@ def test_a_stop_asked_for_early_strikes_once_it_can_and_only_once():
     assert halt.asked
     assert not halt.hit
     with halt.within_reach(lambda: struck.append("first")):
+        assert struck == ["first"]
         halt.ask()
     with halt.within_reach(lambda: struck.append("second")):
         pass

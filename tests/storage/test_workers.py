@@ -55,7 +55,7 @@ def test_its_last_words_are_in_the_reason_and_a_stray_print_spoils_nothing(tmp_p
             else:
                 error = looking.exception()
             assert "SIGSEGV" in error.detail
-            assert "printed by a library | [31mout of memory" in error.detail
+            assert r"printed by a library | \x1b[31mout of \x00memory" in error.detail
 
     asyncio.run(run())
 
@@ -73,7 +73,7 @@ def test_a_garbage_line_is_told_and_passed_over(tmp_path):
             assert (await flush(storage)).after is not None
             assert storage.worker("h1", adopted=False).pid == pid
             assert len(notices) == 2
-            assert "no json [2J" in notices[0]
+            assert r"no json\x1b[2J" in notices[0]
             assert "\x1b" not in notices[0]
 
     asyncio.run(run())
@@ -178,6 +178,32 @@ asyncio.run(run())
         parent.communicate()
     ended, _, _ = select.select([worker], [], [], 10)
     os.close(worker)
+    assert ended
+
+
+@linux
+def test_kernel_ends_a_worker_whose_pipe_outlives_its_parent(tmp_path):
+    code = """
+import os, subprocess, sys
+words = [sys.executable, "-m", "jobtui.storage.local.worker", str(os.getpid()), "own", sys.argv[1]]
+worker = subprocess.Popen(words, stdout=subprocess.PIPE)
+assert b"here" in worker.stdout.readline()
+print(worker.pid, flush=True)
+worker.wait()
+"""
+    orders, held_open = os.pipe()  # another process that inherited it may well have it open
+    parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdin=orders, stdout=subprocess.PIPE)
+    try:
+        worker = os.pidfd_open(int(parent.stdout.readline()))
+    finally:
+        parent.kill()
+        parent.wait()
+    ended, _, _ = select.select([worker], [], [], 10)
+    if not ended:
+        signal.pidfd_send_signal(worker, signal.SIGKILL)
+    for descriptor in (worker, orders, held_open):
+        os.close(descriptor)
+    parent.stdout.close()
     assert ended
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from jobtui.decoding import DECODE_ERRORS
 from jobtui.files import read_regular
 from jobtui.storage.local.names import directory_name
 from jobtui.storage.local.places import write_durably
@@ -186,7 +187,7 @@ class AdoptedDirectory:
     def _read(self) -> _Snapshot | None:
         try:
             return msgspec.json.decode(read_regular(self.notes / _SNAPSHOT), type=_Snapshot)
-        except (FileNotFoundError, msgspec.DecodeError, msgspec.ValidationError):
+        except (FileNotFoundError, *DECODE_ERRORS):
             return None
 
     def _write(self, snapshot: _Snapshot) -> None:

@@ -171,7 +171,7 @@ class Life:
         self._garbage += 1
         if self._garbage <= _REMARKS:
             text = printable_line(line[:400].decode("utf-8", "replace"), 80)
-            self._notice(f"{self._name}: its process wrote a line that is no message, passed over: {text!r}")
+            self._notice(f"{self._name}: its process wrote a line that is no message, passed over: '{text}'")
 
     async def _keep_words(self, stderr: asyncio.StreamReader) -> None:
         async for line in _lines(stderr):
