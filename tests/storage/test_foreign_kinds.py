@@ -16,25 +16,9 @@ ACCEPTED = [
     *("universal", "universal_1", "dynamic_levels", "no_style", "fifo", "fifo_full", "fifo_ttl", "fifo_family"),
     *("snappy", "lz4", "lz4hc", "bzip2", "zstd", "zstd_dictionary"),
     *("format_2", "xxh3", "ribbon", "checksums", "blob_files", "range_deletes", "wide", "ingested"),
-    *(
-        "wal_itself",
-        "wal_slash",
-        "wal_dots",
-        "wal_link",
-        "wal_kept",
-        "wal_recycled",
-        "wal_tracked",
-        "small_manifest",
-        "db_paths_first",
-    ),
-    *(
-        "ordinary",
-        "families",
-        "many_families",
-        "odd_names",
-        "atomic_flush",
-        "auto_compactions",
-    ),
+    *("wal_itself", "wal_slash", "wal_dots", "wal_link", "wal_kept", "wal_recycled", "wal_tracked"),
+    *("small_manifest", "db_paths_first", "write_committed"),
+    *("ordinary", "families", "many_families", "odd_names", "atomic_flush", "auto_compactions"),
     *("direct_io", "mmap", "in_place", "vector_memtable"),
 ]
 # what RocksDB reads back otherwise, or cannot be told from what it reads back otherwise
@@ -67,7 +51,6 @@ REFUSED = {
     **{f"append_{name}": ("delimiter",) for name in DELIMITERS},
     **{f"sum_as_{name}": (name,) for name in NAMES},
     "sum_as_StringAppendOperator": ("delimiter",),
-    "write_committed": ("prepared",),
     "write_prepared": ("WritePrepared",),
     "write_unprepared": ("WriteUnprepared",),
 }

@@ -412,6 +412,12 @@ static void dump(DB* db, const Families& families) {
   }
 }
 
+static void print_prepared(TransactionDB* db) {
+  std::vector<Transaction*> prepared;
+  db->GetAllPreparedTransactions(&prepared);
+  for (auto each : prepared) std::cout << "prepared\t" << each->GetName() << "\n";
+}
+
 static void load() {
   ConfigOptions strict;
   strict.ignore_unknown_options = false;
@@ -444,7 +450,10 @@ int main(int count, char** words) {
   if (what == "load") return load(), 0;
   Families families;
   DB* db = open_database(families);
-  if (what == "dump") dump(db, families);
+  if (what == "dump") {
+    dump(db, families);
+    if (KIND.rfind("write_", 0) == 0) print_prepared(static_cast<TransactionDB*>(db));
+  }
   if (what == "copy") copy(db, words[4]);
   if (what == "backup") backup(db, words[4]);
   if (what == "hold") {
