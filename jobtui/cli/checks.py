@@ -6,6 +6,7 @@ import locale
 import os
 import shlex
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from jobtui.engine.profile import Profile
 from jobtui.files import foreign_owner, others_can_write, user_name
 from jobtui.formatting import format_bytes
 from jobtui.model import LinkState
-from jobtui.os_errors import explain
+from jobtui.os_errors import NO_INODES, explain, has_inodes
 
 SMALLEST = (60, 15)
 LITTLE_SPACE = 1 << 30
@@ -63,6 +64,8 @@ def data_directory(profile: Profile) -> Finding:
     """Whether the profile's data can be written where it belongs, and what room there is."""
     place = _nearest(profile.root)
     said = f"{profile.root}" if _is_there(profile.root) else f"{profile.root} (not there yet)"
+    if not has_inodes(place):
+        return Finding(Level.BAD, "data", f"{said}: {NO_INODES}", "delete some files there: none can be made")
     inside = [part for part in (profile.history, profile.storage) if _is_there(part)]
     if problem := next(filter(None, map(_unwritable, (place, *inside))), ""):
         return Finding(
@@ -102,7 +105,9 @@ def access(profile: Profile) -> Iterator[Finding]:
     if writable := [path for path in (profile.root.parent, *paths) if _is_open(path)]:
         said = f"other users can write {writable[0]}, and so change its jobs or replace its files"
         advice = f"chmod go-w {shlex.quote(str(profile.root.parent))}; chmod -R go-w {place}"
-        yield Finding(Level.BAD, "access", said, advice)
+        # a group may have one member, as where each user has a group and the umask is 002
+        worst = Level.BAD if any(path.stat().st_mode & stat.S_IWOTH for path in writable) else Level.WARN
+        yield Finding(worst, "access", said, advice)
 
 
 def _inside(root: Path) -> Iterator[Path]:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -238,12 +239,15 @@ class TestUmask:
         finally:
             end_server(ended.stderr)
 
-    def test_doctor_reports_a_profile_that_others_can_write(self, jobtui: CommandLine) -> None:
+    @pytest.mark.parametrize(("mode", "level", "status"), [(0o777, "bad ", 1), (0o770, "warn", 0)])
+    def test_doctor_reports_a_profile_that_others_can_write(
+        self, jobtui: CommandLine, mode: int, level: str, status: int
+    ) -> None:
         jobtui.done("-e", "CREATE SPACE nba")
-        jobtui.profile.root.chmod(0o777)
+        jobtui.profile.root.chmod(mode)
         ended = jobtui("doctor")
-        assert ended.returncode == 1
-        assert f"bad   access     other users can write {jobtui.profile.root}" in ended.stdout
+        assert ended.returncode == status
+        assert f"{level}  access     other users can write {jobtui.profile.root}" in ended.stdout
         assert f"chmod -R go-w {jobtui.profile.root}" in ended.stdout
 
 
@@ -386,10 +390,17 @@ class TestLimits:
             pytest.skip("a small disk could not be mounted")
         try:
             said = no_crash(run(jobtui, "-e", "CREATE SPACE nba; CREATE SPACE two"))
+            for number in range(24):
+                with suppress(OSError):
+                    (jobtui.data / str(number)).touch()
+            found = no_crash(run(jobtui, "doctor"))
+            refused = no_crash(run(jobtui, "-e", "CREATE SPACE three"))
         finally:
             unmount(jobtui.data)
         assert "no free inodes (df -i shows it)" in said
         assert "the disk is full" not in said
+        assert f"bad   data       {jobtui.profile.root}: the file system has no free inodes" in found
+        assert "no free inodes (df -i shows it)" in refused
 
 
 class TestStreams:
