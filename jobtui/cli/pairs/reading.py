@@ -194,7 +194,8 @@ class _Counted:
             text = line.decode()
         except UnicodeDecodeError:
             raise PairError(self._name, self.number, _NOT_UTF8) from None
-        self.first = self.first or text
+        if not self.first:
+            self.first = text
         return text
 
 
@@ -225,7 +226,8 @@ def _placed(
     plain: Callable[[str], str] = lambda field: field,
 ) -> Pair:
     try:
-        check.add(line, row, text)
+        if len(row) == 1 or not check.settled:  # else a call for each of a million rows would say nothing new
+            check.add(line, row, text)
         return take(row, plain)
     except Wrong as error:
         hint = check.many_columns(text) if len(row) > 2 else ""

@@ -29,6 +29,7 @@ class SeparatorCheck:
         self._in_every_key = [other for other in self._others if separator == ","]
         self._first: tuple[int, str] | None = None
         self._has_values = False
+        self.settled = False  # nothing about a row with a value can change the answer any more
 
     def accept_header(self) -> None:
         """Note a header: it states the separator, so that keys may hold any other."""
@@ -48,6 +49,7 @@ class SeparatorCheck:
         if self._in_every_key:
             quoted = text.startswith('"')
             self._in_every_key = [other for other in self._in_every_key if other in row[0] and not quoted]
+        self.settled = self._has_values and not self._in_every_key
 
     def explain(self, text: str) -> str:
         """Return what is wrong with a text that could not be read, if it is its separator; else ""."""
