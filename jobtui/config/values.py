@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from jobtui.tui.settings import Confirm
@@ -90,20 +91,24 @@ def seconds(value: object, base: Path) -> float | None:
     """A length of time in seconds; None for 0."""
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf"):
         return float(value) or None
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise UnsuitableError('a number of seconds, or a text like "90 s", "15 min" or "2 h"')
-    return float(match[1]) * _SECONDS[match[2]] or None
+    if isinstance(value, str):
+        from jobtui.language.quantities import QuantityError, parse_duration  # not for every start
+
+        with suppress(QuantityError):
+            return float(parse_duration(value)) or None
+    raise UnsuitableError('a number of seconds, or a text like "90 s", "15 min" or "2 h"')
 
 
 def rate(value: object, base: Path) -> int | None:
     """Bytes a second; None for 0."""
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value or None
-    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise UnsuitableError('a number of bytes a second, or a text like "50 MiB"')
-    return int(float(match[1]) * _BYTES[match[2]]) or None
+    if isinstance(value, str):
+        from jobtui.language.quantities import QuantityError, parse_size  # not for every start
+
+        with suppress(QuantityError):
+            return parse_size(value) or None
+    raise UnsuitableError('a number of bytes a second, or a text like "50 MiB"')
 
 
 def hosts(value: object, base: Path) -> dict[str, Path | None]:
@@ -152,7 +157,3 @@ def directories(value: object, base: Path) -> tuple[str, ...]:
 
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?(s|min|h)")
-_SECONDS = {"s": 1, "min": 60, "h": 3600}
-_SIZE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?(KiB|MiB|GiB)")
-_BYTES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}

@@ -120,11 +120,11 @@ PROBLEMS = [
     ("[profiles.local]\ntask_timeout = -1\n", [":2: profiles.local.task_timeout must be a number of seconds"]),
     ("[profiles.local]\ntask_timeout = nan\n", [":2: profiles.local.task_timeout must be a number of seconds"]),
     (
-        "[profiles.local]\ntask_timeout = '3 d'\n",
+        "[profiles.local]\ntask_timeout = '3 y'\n",
         [":2: profiles.local.task_timeout must be a number of seconds"],
     ),
     (
-        "[profiles.local]\ncompact_rate = '50 MB'\n",
+        "[profiles.local]\ncompact_rate = '50 MX'\n",
         [":2: profiles.local.compact_rate must be a number of bytes"],
     ),
     ("[profiles.local]\n\nhosts = ['a']\n", [":3: profiles.local.hosts must be a table of hosts"]),

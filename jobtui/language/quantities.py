@@ -1,0 +1,139 @@
+"""Quantities: sizes, durations and shares with their units, as bytes, seconds and fractions."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from jobtui.language.identifiers import LARGEST_NUMBER
+from jobtui.suggest import did_you_mean
+
+
+class Quantity(enum.Enum):
+    """What a quantity measures; the value is how an error names it."""
+
+    SIZE = "a size"
+    DURATION = "a duration"
+    SHARE = "a share"
+
+
+class QuantityError(ValueError):
+    """A text that is not such a quantity; the message says why and what would be right."""
+
+
+_SIZES: Final = {
+    "B": 1,
+    "kB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+    "TiB": 2**40,
+}
+_DURATIONS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
+UNITS: Final[Mapping[Quantity, Mapping[str, int]]] = {
+    Quantity.SIZE: _SIZES,
+    Quantity.DURATION: _DURATIONS,
+    Quantity.SHARE: {"%": 1},
+}
+"""The units of each quantity with the number of bytes or seconds in one."""
+_EXAMPLES: Final = {Quantity.SIZE: "5 GiB", Quantity.DURATION: "5 min", Quantity.SHARE: "10%"}
+_BLANKS: Final = "[ \t\u00a0]*+"
+_TERM: Final = re.compile(rf"([0-9]{{1,40}})(?:\.([0-9]{{1,40}}))?(?![0-9.]){_BLANKS}([A-Za-z%]*+){_BLANKS}")
+
+
+class _Term(msgspec.Struct, frozen=True):
+    """A decimal number and its unit, "" if it has none: `digits` without the point, `places` after it."""
+
+    digits: int
+    places: int
+    unit: str
+
+    def times(self, factor: int) -> int | float:
+        """Return the number times `factor`, an int if it is whole."""
+        scale: int = 10**self.places
+        whole, rest = divmod(self.digits * factor, scale)
+        if whole > LARGEST_NUMBER:
+            raise QuantityError(f"this is too large: the largest number is {LARGEST_NUMBER}")
+        return whole + rest / scale if rest else whole
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes of `5 GiB`, `50MiB`, `10 GB` or `1024`, rounded down.
+
+    Raises:
+        QuantityError: If it is not a size, or larger than 2^63-1 bytes.
+    """
+    term, *others = _terms(text, Quantity.SIZE)
+    if others:
+        raise QuantityError("a size has one number and one unit, as in 1.5 GiB")
+    return int(term.times(_factor(term.unit or "B", Quantity.SIZE)))
+
+
+def parse_duration(text: str) -> int | float:
+    """Return the seconds of `90 s`, `5 min`, `7 d` or `1 h 30 min`; units go from long to short.
+
+    Raises:
+        QuantityError: If it is not a duration; a number without a unit is not.
+    """
+    seconds: int | float = 0
+    longer = None
+    for term in _terms(text, Quantity.DURATION):
+        if not term.unit:
+            raise QuantityError(f"a duration needs a unit: {_listed(Quantity.DURATION)}, as in 5 min")
+        factor = _factor(term.unit, Quantity.DURATION)
+        if longer is not None and factor >= longer:
+            raise QuantityError("the units of a duration go from long to short, as in 1 h 30 min")
+        seconds, longer = seconds + term.times(factor), factor
+    return seconds
+
+
+def parse_share(text: str) -> float:
+    """Return the fraction of `12.5%`.
+
+    Raises:
+        QuantityError: If it is not a share between 0% and 100%.
+    """
+    term, *others = _terms(text, Quantity.SHARE)
+    if term.unit != "%" or others:
+        raise QuantityError("a share is written with %, as in 10%")
+    percent = term.times(1)
+    if percent > 100:
+        raise QuantityError("a share is between 0% and 100%")
+    return percent / 100
+
+
+def _terms(text: str, quantity: Quantity) -> list[_Term]:
+    """Return the numbers of `text` with their units, at least one."""
+    terms = []
+    at = len(text) - len(text.lstrip(" \t\u00a0"))
+    while (found := _TERM.match(text, at)) is not None:
+        whole, places, unit = found.groups(default="")
+        terms.append(_Term(int(whole + places), len(places), unit))
+        at = found.end()
+    if at < len(text) or not terms:
+        example = _EXAMPLES[quantity]
+        raise QuantityError(f"this is not {quantity.value}: write a number and a unit, as in {example}")
+    return terms
+
+
+def _factor(unit: str, quantity: Quantity) -> int:
+    """Return how many bytes or seconds are in one `unit`, in any case."""
+    units = UNITS[quantity]
+    for known, factor in units.items():
+        if known.casefold() == unit.casefold():
+            return factor
+    near = did_you_mean(unit, units)
+    hint = f"; did you mean {near}?" if near else ""
+    raise QuantityError(f"{unit[:20]} is not a unit of {quantity.value}: use {_listed(quantity)}{hint}")
+
+
+def _listed(quantity: Quantity) -> str:
+    *others, last = UNITS[quantity]
+    return f"{', '.join(others)} or {last}" if others else last

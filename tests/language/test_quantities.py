@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import pytest
+
+from jobtui.language.quantities import QuantityError, parse_duration, parse_share, parse_size
+
+
+class TestSize:
+    @pytest.mark.parametrize(
+        ("text", "count"),
+        [
+            ("0", 0),
+            ("1024", 1024),
+            ("17 B", 17),
+            ("5 GiB", 5 << 30),
+            ("50MiB", 50 << 20),
+            ("20mib", 20 << 20),
+            ("10 GB", 10**10),
+            ("3 kB", 3000),
+            ("3 KB", 3000),
+            ("1.5 GiB", 3 << 29),
+            ("0.1 KiB", 102),
+            ("8\u00a0TiB", 8 << 40),
+            ("9223372036854775807", 2**63 - 1),
+        ],
+    )
+    def test_units_and_decimals(self, text: str, count: int) -> None:
+        assert parse_size(text) == count
+
+    @pytest.mark.parametrize(
+        ("text", "reason"),
+        [
+            ("", "not a size"),
+            ("fast", "not a size"),
+            ("-1 MiB", "not a size"),
+            ("1. MiB", "not a size"),
+            ("5 MiB 3 KiB", "one number and one unit"),
+            ("5 min", "not a unit of a size: use B, kB, MB, GB, TB, KiB, MiB, GiB or TiB"),
+            ("5 GiBB", "did you mean GiB?"),
+            ("10%", "not a unit of a size"),
+            ("9223372036854775808", "too large"),
+            ("8388608 TiB", "too large"),
+            ("9" * 1000 + " MiB", "not a size"),
+        ],
+    )
+    def test_refused_with_the_reason(self, text: str, reason: str) -> None:
+        with pytest.raises(QuantityError, match=reason.replace("?", r"\?")):
+            parse_size(text)
+
+
+class TestDuration:
+    @pytest.mark.parametrize(
+        ("text", "seconds"),
+        [
+            ("0 s", 0),
+            ("90 s", 90),
+            ("5 min", 300),
+            ("2h", 7200),
+            ("7 D", 604_800),
+            ("1 h 30 min", 5400),
+            ("1h30min", 5400),
+            ("0.5 s", 0.5),
+            ("1.5 h", 5400),
+        ],
+    )
+    def test_units_and_sums(self, text: str, seconds: float) -> None:
+        assert parse_duration(text) == seconds
+
+    @pytest.mark.parametrize(
+        ("text", "reason"),
+        [
+            ("5", "needs a unit: s, min, h or d"),
+            ("5 MiB", "not a unit of a duration"),
+            ("30 min 1 h", "from long to short"),
+            ("1 h 2 h", "from long to short"),
+            ("1 h 5", "needs a unit"),
+            ("5 m", "not a unit of a duration: use s, min, h or d"),
+            ("99999999999999 d 99999999999999999999 h", "too large"),
+        ],
+    )
+    def test_refused_with_the_reason(self, text: str, reason: str) -> None:
+        with pytest.raises(QuantityError, match=reason):
+            parse_duration(text)
+
+
+class TestShare:
+    @pytest.mark.parametrize(("text", "share"), [("0%", 0), ("10 %", 0.1), ("12.5%", 0.125), ("100%", 1)])
+    def test_percent(self, text: str, share: float) -> None:
+        assert parse_share(text) == share
+
+    @pytest.mark.parametrize(
+        ("text", "reason"),
+        [
+            ("10", "written with %"),
+            ("101%", "between 0% and 100%"),
+            ("-5%", "not a share"),
+            ("5 GiB", "written with %"),
+        ],
+    )
+    def test_refused_with_the_reason(self, text: str, reason: str) -> None:
+        with pytest.raises(QuantityError, match=reason):
+            parse_share(text)
