@@ -68,6 +68,8 @@ def archive(vault: Vault, first: int, last: int) -> Steps[ArchiveResult]:
     gone = {some.segment.name for some in taken}
     try:
         divided = yield from _divide(vault, taken, place)
+        if not state.recent.keys().isdisjoint(divided.ids):
+            raise OSError(errno.EBUSY, "a journal has these jobs, too")  # they would be there twice
         write_contents(disk, place, SCHEMA, [segment.entry for segment in divided.moved])
         for directory in (place, place.parent, vault.directory):
             disk.sync_directory(directory)

@@ -7,11 +7,13 @@ from pathlib import Path
 import msgspec
 
 from jobtui.history import manifest
+from jobtui.history.archive import Archives
 from jobtui.history.io import Disk
 from jobtui.history.journal import journals_among
 from jobtui.history.lock import Mark
 from jobtui.history.manifest import Manifest
 from jobtui.history.quarantine import Quarantine
+from jobtui.history.records import encode
 from jobtui.history.replay import Reading, Replay
 from jobtui.history.segment import Segment
 from jobtui.history.state import State
@@ -62,7 +64,20 @@ def load(disk: Disk, directory: Path, quarantine: Quarantine, mark: Mark | None,
             replay.take(disk.read_whole(path), final=not alive)
     if mark is not None and not alive:
         _note_broken_promise(mark, replay, quarantine)
+    _drop_archived(Archives(disk, directory, quarantine), replay)
     return Found(state, replay, tuple(numbers), sound)
+
+
+def _drop_archived(archives: Archives, replay: Replay) -> None:
+    """Have each job once: what is archived is not looked for in a journal, too. Raises OSError."""
+    state = replay.state
+    for job in list(state.recent.values()):
+        if any(entry.first <= job.id <= entry.last for entry in state.manifest.archives) and (
+            archives.find(state.manifest, job.id) is not None
+        ):
+            state.drop_recent(job.id)
+            what = f"job {job.id} is archived, and in the journal, too: the archived one counts"
+            replay.quarantine.add_anyway(replay.file, None, what, encode(job), (job.id,))
 
 
 def _manifest(disk: Disk, directory: Path, quarantine: Quarantine) -> Manifest | None:

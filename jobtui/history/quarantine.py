@@ -143,7 +143,9 @@ class Quarantine:
         finally:
             self._disk.close(file)
 
-    def add_anyway(self, file: str, byte: int, what: str, data: bytes, jobs: tuple[int, ...] = ()) -> None:
+    def add_anyway(
+        self, file: str, byte: int | None, what: str, data: bytes, jobs: tuple[int, ...] = ()
+    ) -> None:
         """The same for damage that stays where it is: without a copy where none can be made."""
         try:
             self.add(file, byte, what, data, jobs)

@@ -58,6 +58,8 @@ class State:
         self.next_id = 1
         self.last_id = 0
         self.sealed_version = 0
+        self.restated = 0
+        """The number of the last journal that restates all recent jobs, or may do so."""
         self._last_sealed = 0
 
     def settle(self, manifest: Manifest, segments: tuple[Segment, ...]) -> None:
@@ -152,12 +154,24 @@ class State:
             self.last_id = max(self.last_id, job.id)
             self.next_id = max(self.next_id, self.last_id + 1)
 
-    def take_sealed(self, jobs: Iterable[Job], segment: Segment) -> None:
-        """The segment holds these versions now: those that are still the newest need not be held here."""
+    def take_sealed(self, jobs: Iterable[Job], segment: Segment, journal: int) -> None:
+        """Take note that the segment holds these versions, which left the journals up to number `journal`.
+
+        Those that are still the newest need not be held here, unless a later journal has them again: after a
+        failed sync it restates what it finds here. They stay then, as an opening would find them there.
+        """
+        is_restated = self.restated > journal
         for job in jobs:
             self.replaced.pop(job.id, None)
-            if self.recent.get(job.id) is job:
+            if self.recent.get(job.id) is job and not is_restated:
                 del self.recent[job.id]
             else:
                 segment.replaced(job.id)
                 self.replaced[job.id] = Replaced(segment, job.space, job.status)
+
+    def drop_recent(self, job_id: int) -> None:
+        """Drop what a journal has of a job that is archived."""
+        with self.mutex:
+            job = self.recent.pop(job_id)
+            self.live.pop(job_id, None)
+            self.tally[job.space, job.status] -= 1

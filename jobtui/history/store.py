@@ -247,7 +247,7 @@ class Store:
     def _restated(self) -> Journal:
         """A fresh journal with all that was in those before, which are not needed any more. Raises OSError."""
         start = self._seq
-        journal = self._new_journal(self.state.recent.values(), base=True)
+        journal = self._new_journal(self._all_recent(), base=True)
         manifest = self.vault.save(journal=journal.number, seq=start)
         self.state.settle(manifest, self.state.segments)
         self.vault.forget_journals()
@@ -272,6 +272,12 @@ class Store:
             and (reading.usable, reading.schema) == (True, SCHEMA)
             and reading.offset == self._disk.size_of(self._directory / file)
         )
+
+    def _all_recent(self) -> list[Job]:
+        """Return what the next journal restates; a seal that ends meanwhile must know that it does."""
+        with self.state.mutex:
+            self.state.restated = self._last_number + 1
+            return list(self.state.recent.values())
 
     def _new_journal(self, jobs: Iterable[Job], changes: Sequence[bytes] = (), *, base: bool) -> Journal:
         """A fresh journal that restates `jobs`, then holds `changes`. Raises OSError."""
@@ -302,7 +308,7 @@ class Store:
             self._journal.take_back()
             return [each or StoreFailed(self.trouble) for each in drafts.refusals]
         try:
-            journal = self._new_journal(self.state.recent.values(), drafts.changes, base=True)
+            journal = self._new_journal(self._all_recent(), drafts.changes, base=True)
         except OSError as second:
             self._journal.take_back()
             self._dead = True
@@ -331,8 +337,19 @@ class Store:
         return self._journal.end > self._limits.journal + 2 * self._floor and self.refusal() is None
 
     def has_unsealed(self, first: int, last: int) -> bool:
-        """Whether there are ended jobs from `first` to `last` that are in no segment yet."""
-        return any(first <= job.id <= last and job.status.ended for job in self.state.recent.values())
+        """Whether there are ended jobs from `first` to `last` that are in a journal that counts."""
+        with self.state.mutex:
+            return any(first <= job.id <= last and job.status.ended for job in self.state.recent.values())
+
+    def must_seal_again(self, sealing: Sealing) -> bool:
+        """Return whether jobs that were just sealed are in a journal again, which was written meanwhile.
+
+        They must not be archived then: the next opening would find them live and archived at once.
+        """
+        with self.state.mutex:
+            return self.state.restated > sealing.journal and any(
+                job.id in self.state.recent for job in sealing.jobs
+            )
 
     def rotate(self) -> Sealing:
         """Go on in a fresh journal with the live jobs; the ended ones are to be sealed. Raises OSError."""

@@ -101,7 +101,7 @@ class Vault:
             for each, entry in zip(self.state.segments, kept, strict=True):
                 each.entry = entry
             self.state.settle(manifest, (*self.state.segments, segment))
-            self.state.take_sealed(sealing.jobs, segment)
+            self.state.take_sealed(sealing.jobs, segment, sealing.journal)
         self.forget_journals()
 
     def forget_journals(self) -> None:

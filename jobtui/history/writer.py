@@ -29,6 +29,8 @@ from jobtui.os_errors import explain
 
 _GROUP: Final = 512
 """Commits that share one sync at most."""
+_SEALS: Final = 8
+"""Attempts to seal what is to be archived: only a sync that fails during each one takes more than one."""
 _POLL: Final = 0.01
 _QUIET_AFTER: Final = 0.1
 """While commits come, the writer thread looks every few milliseconds for one that nobody waits for, and
@@ -149,9 +151,12 @@ class Writer:
             self._closed = True
         self.wake()
         self._thread.join()
-        with self._one_at_a_time:
-            self._quiet.wait()
-            self.store.close()
+        while True:
+            self._quiet.wait()  # without the lock, which the keeper may need
+            with self._one_at_a_time:
+                if self._quiet.is_set():
+                    self.store.close()
+                    return
 
     def _order(self, order: Committed | _Archive, done: Future[Any]) -> bool:
         with self._ending:
@@ -267,6 +272,18 @@ class Writer:
         finally:
             self._quiet.set()
 
+    def _rotate_again(self) -> Sealing:
+        """Rotate from the keeper's thread. Raises OSError, and StoreError where nothing can be written."""
+        moving = self.store.drafting.moving
+        moving.release()  # whoever writes may wait for it, and is waited for here
+        with self._one_at_a_time:
+            try:
+                if (refusal := self.store.refusal()) is not None:
+                    raise refusal
+                return self.store.rotate()
+            finally:
+                moving.acquire()
+
     def _seal_now(self, sealing: Sealing) -> None:
         try:
             at_ease(self.store.vault.seal(sealing))
@@ -280,13 +297,18 @@ class Writer:
 
     def _archive_now(self, sealing: Sealing | None, order: _Archive) -> None:
         try:
-            if sealing is not None:
+            for _ in range(_SEALS):
+                if sealing is None:
+                    break
                 at_ease(self.store.vault.seal(sealing))
+                sealing = self._rotate_again() if self.store.must_seal_again(sealing) else None
             result = at_ease(archive(self.store.vault, order.first, order.last))
         except OSError as error:
             if isinstance(error, UnsureError):
                 self.store.fail(error)
             order.done.set_exception(self._refusal(error))
+        except StoreError as refusal:
+            order.done.set_exception(refusal)
         except Exception as error:
             self.store.fail(error)
             order.done.set_exception(error)

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.history import archiving, framing, manifest, replay, state, store, vault
+from jobtui.history import archiving, framing, manifest, opening, replay, state, store, vault
 from jobtui.history.io import Disk
 from jobtui.history.journal import Journal
 from jobtui.history.manifest import Manifest
 from jobtui.history.quarantine import Quarantine
+from jobtui.history.segment import Segment
+from jobtui.model import Job
 from tests.support.lossy_disk import Concerned, CutAt, Fails, MemoryDisk, Omits, Step, Wrote
 from tests.support.power_loss import a_rename
 
@@ -127,6 +129,16 @@ def _restated_beside_what_was(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(state.State, "forget_recent", lambda self: None)
 
 
+def _sealed_while_restated(patch: pytest.MonkeyPatch) -> None:
+    take_sealed = state.State.take_sealed
+
+    def hasty(self: state.State, jobs: Sequence[Job], segment: Segment, journal: int) -> None:
+        take_sealed(self, jobs, segment, self.restated)
+
+    patch.setattr(state.State, "take_sealed", hasty)
+    patch.setattr(opening, "_drop_archived", lambda archives, replay: None)
+
+
 def _next_id_forgotten(patch: pytest.MonkeyPatch) -> None:
     save = manifest.save
 
@@ -149,6 +161,10 @@ def _swept_too_soon(patch: pytest.MonkeyPatch) -> None:
 
 def _appends(concerned: Concerned) -> float:
     return 0.02 if concerned.how == "sync_data" else 0.0
+
+
+def _often(concerned: Concerned) -> float:
+    return 0.2 if concerned.how == "sync_data" else 0.0
 
 
 def _new_journals(concerned: Concerned) -> float:
@@ -185,5 +201,6 @@ CORNERS = (
     Corner("checksums are not looked at", change=_checksums_not_looked_at),
     Corner("a failed rotation's journal is applied", change=_stale_journal_applied, fails=_new_journals),
     Corner("a manifest that may count is taken back", change=_uncertain_manifest_taken_back, fails=_manifests),
+    Corner("a seal overlooks a journal that restates", change=_sealed_while_restated, fails=_often),
     Corner("the manifest is not certain before the sweep", change=_swept_too_soon, cut_at=a_rename),
 )

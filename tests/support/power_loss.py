@@ -126,11 +126,12 @@ class _Life:
         self.jobs = jobs_of(self.store.state)
         disk.say(Versions({job.id: story.version_of(job) for job in self.jobs.values()}, first=True))
         self.chore: Generator[None, None, Any] | None = None
+        self.is_archiving = False
 
     def go(self, *, in_peace: bool) -> None:
         for _ in range(CHANGES):
             if self.dice.random() < 0.03:
-                self._work(self._archive(), to_the_end=True)
+                self._begin_archive(at_once=self.dice.random() < 0.5)
             self._commit()
             if self.dice.random() < 0.3:
                 self.store.publish()
@@ -153,7 +154,7 @@ class _Life:
 
     def _some_changes(self) -> list[Job]:
         dice = self.dice
-        moving = [job for job in self.jobs.values() if not job.status.ended or dice.random() < 0.01]
+        moving = [job for job in self.jobs.values() if self._may_move(job)]
         chosen = dice.sample(moving, min(len(moving), dice.choice((0, 1, 1, 1, 3))))
         jobs = [self.story.make(job, made_jobs.moved_on(job, dice)) for job in chosen]
         if not jobs or dice.random() < 0.2:
@@ -164,19 +165,38 @@ class _Life:
         self.jobs.update((job.id, job) for job in jobs)
         return jobs
 
+    def _may_move(self, job: Job) -> bool:
+        if job.status.ended and self.is_archiving:
+            return False  # the writer waits until the archive is complete
+        return not job.status.ended or self.dice.random() < 0.01
+
     def _begin_seal(self) -> None:
         try:
             self.chore = self.store.vault.seal(self.store.rotate())
         except OSError as error:
             self.store.put_off(error)
 
+    def _begin_archive(self, *, at_once: bool) -> None:
+        if at_once:
+            self._work(self._archive(), to_the_end=True)
+        elif self.chore is None:
+            self.chore = self._archive()
+
     def _archive(self) -> Generator[None, None, None]:
-        last = self.store.state.last_id
-        first = max(1, last - 40)
-        yield from self.store.vault.seal(self.store.rotate())
-        result = yield from archive(self.store.vault, first, last - self.dice.randrange(30))
-        for job_id in result.ids:
-            del self.jobs[job_id]
+        self.is_archiving = True
+        try:
+            last = self.store.state.last_id
+            first = max(1, last - 40)
+            sealing = self.store.rotate()
+            yield from self.store.vault.seal(sealing)
+            while self.store.must_seal_again(sealing):
+                sealing = self.store.rotate()
+                yield from self.store.vault.seal(sealing)
+            result = yield from archive(self.store.vault, first, last - self.dice.randrange(30))
+            for job_id in result.ids:
+                del self.jobs[job_id]
+        finally:
+            self.is_archiving = False
 
     def _work(self, chore: Generator[None, None, None] | None, *, to_the_end: bool) -> None:
         """Let what is done in the background take some steps."""
