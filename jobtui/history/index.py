@@ -215,18 +215,10 @@ class Index:
 
     def core(self) -> Columns:
         """The columns that stay in memory. Raises IndexUnusableError."""
-        core = _decode_core(self._line(_CORE))
-        if STALE in core.statuses:
+        columns = core_of(self._line(_CORE))
+        if STALE in columns.statuses:
             raise IndexUnusableError("it was made again where a newer version of a job was known")
-        return Columns(
-            ids=_unpacked(core.ids),
-            starts=_unpacked(core.starts),
-            statuses=bytearray(core.statuses),
-            spaces=Coded(core.spaces.values, _unpacked(core.spaces.places)),
-            commands=Coded(core.commands.values, _unpacked(core.commands.places)),
-            recovered=_unpacked(core.recovered),
-            recoverers=_unpacked(core.recoverers),
-        )
+        return columns
 
     def numbers(self, name: str) -> array[float]:
         """A column of numbers, of those in columns.NUMBERS. Raises IndexUnusableError."""
@@ -276,6 +268,20 @@ class Index:
         if head.index != FORMAT or head.bytes != self._size:
             raise IndexUnusableError("it is another segment's")
         return head
+
+
+def core_of(line: bytes) -> Columns:
+    """Decode the line of the columns that stay in memory. Raises MsgspecError for any other line."""
+    core = _decode_core(line)
+    return Columns(
+        ids=_unpacked(core.ids),
+        starts=_unpacked(core.starts),
+        statuses=bytearray(core.statuses),
+        spaces=Coded(core.spaces.values, _unpacked(core.spaces.places)),
+        commands=Coded(core.commands.values, _unpacked(core.commands.places)),
+        recovered=_unpacked(core.recovered),
+        recoverers=_unpacked(core.recoverers),
+    )
 
 
 def _packed(values: array[int] | array[float]) -> _Numbers:

@@ -17,6 +17,8 @@ from typing import Final
 from jobtui.history.framing import framed
 from jobtui.history.io import Disk, is_full
 
+END: Final = b" \n"
+"""What a journal ends with at all times, so that one that was cut off can be told from a whole one."""
 _START: Final = "journal-"
 _NAME: Final = re.compile(r"journal-(\d{8,})\.jsonl")
 
@@ -67,18 +69,19 @@ class Journal:
     def create(cls, disk: Disk, directory: Path, number: int, lines: Sequence[bytes], blanks: int) -> Journal:
         """A new journal that begins with `lines`, durably. Raises OSError, and then there is none."""
         data = b"".join(lines)
+        end = len(data)
         path = directory / journal_name(number)
         file = disk.create(path)
-        ahead = b" " * (blanks - 1) + b"\n"
+        ahead = END.rjust(max(blanks, len(END)))
         try:
-            disk.write(file, data, 0)
+            disk.write(file, data + END, 0)
             try:
-                disk.write(file, ahead, len(data))
+                disk.write(file, ahead, end)
             except OSError as error:
                 if not is_full(error):
                     raise
-                disk.truncate(file, len(data))
-                ahead = b""
+                disk.truncate(file, end + len(END))
+                ahead = END
             disk.sync(file)
             disk.sync_directory(directory)
         except OSError:
@@ -86,7 +89,7 @@ class Journal:
             with contextlib.suppress(OSError):
                 disk.remove(path)
             raise
-        journal = cls(disk, directory, number, file, len(data), blanks)
+        journal = cls(disk, directory, number, file, end, blanks)
         journal.capacity += len(ahead)
         return journal
 
@@ -94,14 +97,16 @@ class Journal:
     def reopen(cls, disk: Disk, directory: Path, number: int, end: int, blanks: int) -> Journal:
         """Go on with a journal whose writer ended in peace."""
         file = disk.open_to_write(directory / journal_name(number))
-        return cls(disk, directory, number, file, end, blanks)
+        journal = cls(disk, directory, number, file, end, blanks)
+        journal.capacity = disk.size(file)
+        return journal
 
     def make_room(self, size: int) -> bool:
         """Have `size` bytes of blanks ahead, and half a stretch of them in reserve; True if some were written.
 
         Raises OSError, after which those that were there are there still.
         """
-        if self.end + size + self._blanks // 2 <= self.capacity:
+        if self.end + size + len(END) + self._blanks // 2 <= self.capacity:
             return False
         stretch = b" " * (self._blanks + size - 1) + b"\n"
         try:
@@ -116,8 +121,8 @@ class Journal:
 
     @property
     def room(self) -> int:
-        """How many bytes fit into the blanks that are there."""
-        return self.capacity - self.end
+        """How many bytes fit into the blanks that are there, of which the last ones stay."""
+        return max(0, self.capacity - self.end - len(END))
 
     def append(self, data: bytes) -> None:
         """Write and sync. Raises OSError, after which nothing may be appended to this journal any more.
@@ -153,10 +158,11 @@ class Journal:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._place)
 
     def cut(self) -> None:
-        """Take the blanks off the end. Raises OSError."""
-        self._disk.truncate(self._file, self.end)
+        """Take the blanks off the end, but the last one. Raises OSError."""
+        self._disk.write(self._file, END, self.end)
+        self._disk.truncate(self._file, self.end + len(END))
         self._disk.sync(self._file)
-        self.capacity = self.end
+        self.capacity = self.end + len(END)
 
     def close(self) -> None:
         """Let go of the file."""

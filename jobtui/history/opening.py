@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from jobtui.history import manifest
 from jobtui.history.archive import Archives
 from jobtui.history.io import Disk
-from jobtui.history.journal import journals_among
+from jobtui.history.journal import END, journal_name, journals_among
 from jobtui.history.lock import Mark
 from jobtui.history.manifest import Manifest
 from jobtui.history.quarantine import Quarantine
@@ -18,6 +19,9 @@ from jobtui.history.replay import Reading, Replay
 from jobtui.history.segment import Segment
 from jobtui.history.state import State
 from jobtui.history.sweeping import is_of_other_files
+
+IDS_OF_A_JOURNAL: Final = 100_000
+"""No journal of 4 MiB holds so many jobs: the line of a new one has more than 42 bytes."""
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -42,6 +46,7 @@ def load(disk: Disk, directory: Path, quarantine: Quarantine, mark: Mark | None,
     names = disk.names(directory)
     there = journals_among(directory, names)
     found = _manifest(disk, directory, quarantine)
+    last_known = found.next_id if found is not None else 1
     sound = found is not None and (not there or any(number == found.journal for number, _ in there))
     if found is not None and sound and not alive and is_of_other_files(disk, directory, found, names):
         what = "it names what is gone, and not what is there: it was made again from the files"
@@ -49,6 +54,7 @@ def load(disk: Disk, directory: Path, quarantine: Quarantine, mark: Mark | None,
         sound = False
     if found is None or not sound:
         found = _made_again(disk, directory, quarantine)
+        found = msgspec.structs.replace(found, next_id=max(found.next_id, last_known))
     state = State()
     state.settle(found, tuple(Segment(disk, directory, entry, quarantine) for entry in found.segments))
     state.count_sealed()
@@ -61,7 +67,17 @@ def load(disk: Disk, directory: Path, quarantine: Quarantine, mark: Mark | None,
             replay.begin(number, path.name)
             if mark is None and alive:
                 break
-            replay.take(disk.read_whole(path), final=not alive)
+            data = disk.read_whole(path)
+            replay.take(data, final=not alive)
+            if not alive:
+                _note_lost_end(number, data, found, mark, replay)
+    if not alive and not numbers and _has_been_sealed(found):
+        what = "it is missing, and the manifest names it: what changed since the last seal is lost"
+        _note_lost(journal_name(found.journal), what, mark, replay)
+    if not sound and quarantine.writes:
+        from jobtui.history.rebuilding import highest_id
+
+        state.next_id = max(state.next_id, highest_id(disk, directory) + 1)
     if mark is not None and not alive:
         _note_broken_promise(mark, replay, quarantine)
     _drop_archived(Archives(disk, directory, quarantine), replay)
@@ -98,6 +114,29 @@ def _made_again(disk: Disk, directory: Path, quarantine: Quarantine) -> Manifest
         what = "it is missing, or the journal that it names: it was made again from the files"
         quarantine.add(manifest.NAME, None, what)
     return made
+
+
+def _note_lost_end(number: int, data: bytes, found: Manifest, mark: Mark | None, replay: Replay) -> None:
+    """Note a journal that was emptied or cut off: the writer leaves a blank at its end at all times."""
+    reading = replay.reading
+    if reading.offset == 0 and number == found.journal and _has_been_sealed(found):
+        what = "it is empty, or its beginning is gone: what changed since the last seal is lost"
+        _note_lost(replay.file, what, mark, replay)
+    elif reading.offset and not data.endswith(END):
+        is_known = mark is not None and mark.closed and (mark.journal, mark.durable) == (number, reading.seq)
+        if not is_known:  # or else an older jobtui closed it, which left no blank
+            _note_lost(replay.file, "its end was cut off: changes at its end may be missing", mark, replay)
+
+
+def _has_been_sealed(found: Manifest) -> bool:
+    return bool(found.generation or found.segments or found.archives)
+
+
+def _note_lost(file: str, what: str, mark: Mark | None, replay: Replay) -> None:
+    """Note lost changes; without a mark, skip all ids that they may have had: none may be given out twice."""
+    replay.quarantine.add(file, None, what)
+    if mark is None:
+        replay.state.next_id += IDS_OF_A_JOURNAL
 
 
 def _note_broken_promise(mark: Mark, replay: Replay, quarantine: Quarantine) -> None:

@@ -6,6 +6,7 @@ before a segment's, and a later segment's before an earlier one's.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,10 +15,12 @@ from typing import Final
 
 import msgspec
 
-from jobtui.history import archive
+from jobtui.history import archive, index
+from jobtui.history.framing import lines
 from jobtui.history.io import Disk
 from jobtui.history.journal import journals
 from jobtui.history.manifest import ArchiveEntry, Manifest, SegmentEntry
+from jobtui.history.quarantine import DIRECTORY as QUARANTINE
 from jobtui.history.quarantine import Quarantine
 from jobtui.history.records import SCHEMA
 from jobtui.history.segment import UNREADABLE, Segment
@@ -25,6 +28,11 @@ from jobtui.history.state import Tally, nested
 
 _SEGMENT: Final = re.compile(r"(seg-(\d{8,}))\.jsonl")
 UNKNOWN_SEQ: Final = -1
+_IDS: Final = (
+    (re.compile(rb'(?:[{,]"id"|[{,]"set"|[{,]"last"):(\d{1,14})\b'), 0),
+    (re.compile(rb'[{,]"next_id":(\d{1,14})\b'), 1),
+)
+"""Where ids stand, and by how much the number is higher. At most 14 digits: a damaged number may have more."""
 
 
 def rebuilt(disk: Disk, directory: Path, quarantine: Quarantine) -> Manifest:
@@ -77,6 +85,34 @@ def segments_in(disk: Disk, directory: Path, quarantine: Quarantine) -> list[Seg
             else:
                 quarantine.add(file, None, "no record in it can be read")
     return found
+
+
+def highest_id(disk: Disk, directory: Path) -> int:
+    """Return the highest id that any file has of a job: records, indexes, journals, what was quarantined.
+
+    Files that cannot be read are passed over. Raises OSError if a directory cannot be read.
+    """
+    archived = directory / archive.DIRECTORY
+    places = [directory, directory / QUARANTINE, archived]
+    places += [archived / name for name in disk.names(archived)] if disk.is_directory(archived) else []
+    highest = 0
+    for place in filter(disk.is_directory, places):
+        for name in disk.names(place):
+            if disk.stands_in_for(place / name):
+                continue
+            with contextlib.suppress(OSError):
+                highest = max([highest, *_ids_in(disk.read_whole(place / name), name)])
+    return highest
+
+
+def _ids_in(data: bytes, name: str) -> Iterator[int]:
+    if ".idx.json" in name:
+        for _, line, whole in lines(data):
+            if whole:
+                with contextlib.suppress(msgspec.MsgspecError):
+                    yield from index.core_of(line).ids
+    else:
+        yield from (int(found) - shift for pattern, shift in _IDS for found in pattern.findall(data))
 
 
 def _archives(

@@ -28,7 +28,7 @@ from jobtui.history.archive import Archives
 from jobtui.history.drafts import Drafting, Drafts
 from jobtui.history.errors import Health, StoreError, StoreFailed, StoreFull
 from jobtui.history.io import Disk, is_full
-from jobtui.history.journal import Journal, journal_name, numbered
+from jobtui.history.journal import END, Journal, journal_name, numbered
 from jobtui.history.lock import Guard, Lock, Mark, must_be_own
 from jobtui.history.opening import Found, load
 from jobtui.history.quarantine import Quarantine
@@ -270,7 +270,7 @@ class Store:
             and mark.closed
             and (mark.journal, mark.durable) == (reading.journal, reading.seq)
             and (reading.usable, reading.schema) == (True, SCHEMA)
-            and reading.offset == self._disk.size_of(self._directory / file)
+            and self._disk.size_of(self._directory / file) - reading.offset in (0, len(END))
         )
 
     def _all_recent(self) -> list[Job]:

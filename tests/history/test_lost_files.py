@@ -1,0 +1,147 @@
+"""Journals and LOCK that were deleted, emptied or cut off: what is lost is named, and no id is used again."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from jobtui.history import History, Query
+from jobtui.history.check import repair, verify
+from jobtui.history.store import Limits
+from tests.support import made_jobs
+from tests.support.damaged import OPEN, Made, held, journal_of, lines_of
+
+Copied = Callable[[Made], Path]
+
+
+def deleted(file: Path) -> None:
+    file.unlink()
+
+
+def emptied(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def blanked(file: Path) -> None:
+    file.write_bytes(b" " * 999 + b"\n")
+
+
+def left(file: Path) -> None:
+    pass
+
+
+@pytest.fixture
+def grown(sealed: Made, copied: Copied) -> Made:
+    """Sealed segments, an archive, and 30 jobs that only the journal has."""
+    path, dice = copied(sealed), random.Random(7)
+    history = History.open(path, limits=OPEN)
+    more = [made_jobs.ended(history.new_id(), dice) for _ in range(30)]
+    for job in more:
+        history.commit(job).result()
+    history.close()
+    return Made(path, sealed.jobs | {job.id: job for job in more})
+
+
+class TestJournalThatTheManifestNames:
+    @pytest.mark.parametrize(
+        ("journal", "lock"), [*product([deleted, emptied, blanked], [left, deleted, emptied])]
+    )
+    def test_missing_or_empty_is_reported_and_ids_go_on(
+        self, journal: Callable[[Path], None], lock: Callable[[Path], None], grown: Made
+    ) -> None:
+        path = grown.path
+        journal(journal_of(path))
+        lock(path / "LOCK")
+        assert any(note.file.startswith("journal-") for note in verify(path))
+        history = History.open(path, limits=OPEN)
+        assert any(note.file.startswith("journal-") for note in history.notes)
+        assert history.new_id() > max(grown.jobs)
+        history.close()
+        found, _ = held(path)
+        assert found.items() <= grown.jobs.items()
+        assert verify(path) == []
+
+    @pytest.mark.parametrize("manifest", [deleted, emptied])
+    def test_lost_with_the_manifest_ids_go_on(self, manifest: Callable[[Path], None], grown: Made) -> None:
+        path = grown.path
+        for file in (journal_of(path), path / "LOCK"):
+            file.unlink()
+        manifest(path / "MANIFEST.json")
+        assert verify(path)
+        history = History.open(path, limits=OPEN)
+        assert history.new_id() > max(grown.jobs)
+        history.close()
+
+    @pytest.mark.parametrize("kept", range(0, 31, 6))
+    def test_cut_off_between_two_changes_is_reported(self, kept: int, grown: Made) -> None:
+        path = grown.path
+        data = journal_of(path).read_bytes()
+        cut = lines_of(data)[kept + 1][0] if kept < 30 else len(data)
+        journal_of(path).write_bytes(data[:cut])
+        (path / "LOCK").unlink()
+        assert bool(verify(path)) == (kept < 30)
+        history = History.open(path, limits=OPEN)
+        assert bool(history.notes) == (kept < 30)
+        assert history.new_id() > max(grown.jobs)
+        history.close()
+
+    def test_new_history_has_nothing_to_report(self, tmp_path: Path) -> None:
+        for _ in range(2):
+            history = History.open(tmp_path / "history")
+            assert history.notes == ()
+            history.close()
+        assert verify(tmp_path / "history") == []
+
+    def test_whole_one_of_an_older_version_is_whole(self, grown: Made) -> None:
+        journal = journal_of(grown.path)
+        journal.write_bytes(journal.read_bytes().rstrip(b" \n") + b"\n")
+        assert verify(grown.path) == []
+
+
+class TestIds:
+    """They continue above the highest that any file has."""
+
+    @pytest.mark.parametrize("where", ["index", "archive", "quarantine", "segment", "journal"])
+    def test_highest_of_any_file_counts(self, where: str, tmp_path: Path) -> None:
+        path, dice = tmp_path / "history", random.Random(1)
+        history = History.open(path, limits=Limits(leftover=0, blanks=512))
+        jobs = [made_jobs.ended(job_id, dice) for job_id in (*range(1, 5), 500_000)]
+        history.commit(*jobs).result()
+        if where == "archive":
+            history.archive(500_000, 500_000).result()
+        if where != "journal":
+            history.close()
+        if where == "index":
+            next(path.glob("seg-*.jsonl")).unlink()
+        if where == "quarantine":
+            (path / "quarantine").mkdir()
+            next(path.glob("seg-*.jsonl")).rename(path / "quarantine" / "seg-00000001.jsonl")
+            next(path.glob("seg-*.idx.json")).unlink()
+        for name in ("LOCK", "MANIFEST.json"):
+            (path / name).unlink()
+        if where != "journal":
+            journal_of(path).unlink()
+        else:
+            history.close()
+            (path / "LOCK").unlink(missing_ok=True)
+        repair(path)
+        history = History.open(path)
+        assert history.new_id() > 500_000
+        assert len(history.query(Query())) <= 5
+        history.close()
+
+    def test_next_id_of_a_journals_first_line_counts(self, tmp_path: Path) -> None:
+        history = History.open(tmp_path, limits=Limits(leftover=0))
+        for _ in range(9):
+            history.new_id()
+        history.commit(made_jobs.ended(history.new_id(), random.Random(1))).result()
+        history.close()
+        for file in (tmp_path / "LOCK", tmp_path / "MANIFEST.json", *tmp_path.glob("seg-*")):
+            file.unlink()
+        history = History.open(tmp_path)
+        assert history.new_id() == 11
+        history.close()
