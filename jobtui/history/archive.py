@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -20,6 +20,10 @@ from jobtui.history.io import Disk, is_lost
 from jobtui.history.manifest import ArchiveEntry, Format, Manifest, SegmentEntry, refuse_newer
 from jobtui.history.quarantine import Quarantine
 from jobtui.history.segment import UNREADABLE, Segment
+from jobtui.model import Job
+
+if TYPE_CHECKING:
+    from jobtui.history.scattered import Scattered
 
 DIRECTORY: Final = "archive"
 NAME: Final = "ARCHIVE.json"
@@ -96,6 +100,7 @@ class Archives:
     def __init__(self, disk: Disk, directory: Path, quarantine: Quarantine) -> None:
         self._disk, self._directory, self._quarantine = disk, directory, quarantine
         self._open: dict[str, tuple[Segment, ...]] = {}
+        self._scattered: Scattered | None = None
 
     @property
     def notes(self) -> tuple[DamageNote, ...]:
@@ -116,10 +121,19 @@ class Archives:
                 if not is_lost(error):
                     raise
                 return self._found_again(archive, f"{UNREADABLE}: {error.strerror or error}", b"")
-            self._open[archive.name] = tuple(
-                Segment(self._disk, place, entry, self._quarantine) for entry in entries
-            )
+            found = tuple(Segment(self._disk, place, entry, self._quarantine) for entry in entries)
+            for segment in found:
+                segment.elsewhere = self._find_elsewhere
+            self._open[archive.name] = found
         return self._open[archive.name]
+
+    def _find_elsewhere(self, job_id: int) -> Job | None:
+        from jobtui.history.scattered import Scattered  # which knows where archives are
+
+        if self._scattered is None:
+            archived = (segment for segments in self._open.values() for segment in segments)
+            self._scattered = Scattered(self._disk, self._directory, archived)
+        return self._scattered.find(job_id)
 
     def _found_again(self, archive: ArchiveEntry, what: str, data: bytes) -> tuple[Segment, ...]:
         """The segments that lie in the directory of an archive whose own manifest can't be read."""

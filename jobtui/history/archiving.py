@@ -126,7 +126,7 @@ def _divide(vault: Vault, taken: Sequence[_Taking], place: Path) -> Steps[_Divid
         segment, places = some.segment, some.places
         _count(some, divided)
         yield
-        if some.whole:
+        if some.whole and segment.is_as_named():
             for file in (records_name(segment.name), index_name(segment.name)):
                 with contextlib.suppress(FileNotFoundError):
                     give_second_name(vault.disk, vault.directory / file, place / file)

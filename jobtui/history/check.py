@@ -61,8 +61,7 @@ def _damage_in(disk: Disk, path: Path) -> list[DamageNote]:
     state, quarantine = follower.state, follower.quarantine
     archived = Archives(disk, path, quarantine).all_segments(state.manifest)
     notes = [note for segment in (*state.segments, *archived) for note in damage_of(disk, segment)]
-    if not notes and not quarantine.notes:
-        notes = list(miscounts(state, archived))
+    notes += miscounts(state, archived)
     strays = unnamed(disk, path, state.manifest, is_written=_is_written(disk, path))
     return [*quarantine.notes, *notes, *strays]
 

@@ -62,6 +62,13 @@ def damage_of(disk: Disk, segment: Segment) -> list[DamageNote]:
         notes.append(
             DamageNote(segment.file, None, (), f"it has {len(found)} records and not {segment.entry.count}")
         )
+    own = set(columns.ids) if columns is not None else None
+    others = {job_id for job_id in found if not (segment.covers(job_id) if own is None else job_id in own)}
+    if others and segment.entry.count:
+        entry = segment.entry
+        what = f"it holds records of other segments; its own are between job {entry.first} and {entry.last}"
+        missing = set(own or range(entry.first, entry.last + 1)).difference(found, entry.stale)
+        notes.append(DamageNote(segment.file, None, tuple(sorted(missing)), what))
     if any(map(ge, found, found[1:])):
         notes.append(DamageNote(segment.file, None, (), "its records are not in the order of their ids"))
     if not segment.indexed_well() or (not notes and columns is not None and list(columns.ids) != found):
@@ -122,7 +129,8 @@ def unnamed(disk: Disk, directory: Path, manifest: Manifest, *, is_written: bool
 def miscounts(state: State, archived: Sequence[Segment]) -> Iterator[DamageNote]:
     """Where jobs are counted as they are not, or are there twice. Raises OSError."""
     tally: Tally = Counter()
-    seen: set[int] = set()
+    with state.mutex:
+        seen = set(state.recent)
     for segment in (*state.segments, *archived):
         places = segment.present()
         ids = [segment.columns.ids[place] for place in places]

@@ -16,6 +16,7 @@ from jobtui.history.manifest import Manifest
 from jobtui.history.quarantine import Quarantine
 from jobtui.history.records import encode
 from jobtui.history.replay import Reading, Replay
+from jobtui.history.scattered import Scattered
 from jobtui.history.segment import Segment
 from jobtui.history.state import State
 from jobtui.history.sweeping import is_of_other_files
@@ -58,6 +59,9 @@ def load(disk: Disk, directory: Path, quarantine: Quarantine, mark: Mark | None,
     state = State()
     state.settle(found, tuple(Segment(disk, directory, entry, quarantine) for entry in found.segments))
     state.count_sealed()
+    scattered = Scattered(disk, directory, state.segments)
+    for segment in state.segments:
+        segment.elsewhere = scattered.find
     acknowledged = mark.durable if mark is not None else 0
     reading = Reading(found.seq, durable=acknowledged if alive else None, acknowledged=acknowledged)
     replay = Replay(state, quarantine, reading, to_write=quarantine.writes)
@@ -122,10 +126,8 @@ def _note_lost_end(number: int, data: bytes, found: Manifest, mark: Mark | None,
     if reading.offset == 0 and number == found.journal and _has_been_sealed(found):
         what = "it is empty, or its beginning is gone: what changed since the last seal is lost"
         _note_lost(replay.file, what, mark, replay)
-    elif reading.offset and not data.endswith(END):
-        is_known = mark is not None and mark.closed and (mark.journal, mark.durable) == (number, reading.seq)
-        if not is_known:  # or else an older jobtui closed it, which left no blank
-            _note_lost(replay.file, "its end was cut off: changes at its end may be missing", mark, replay)
+    elif reading.offset and mark is None and not data.endswith(END):  # a mark says what must be there
+        _note_lost(replay.file, "its end was cut off: changes at its end may be missing", mark, replay)
 
 
 def _has_been_sealed(found: Manifest) -> bool:

@@ -28,6 +28,7 @@ from jobtui.history.manifest import ArchiveEntry
 from jobtui.history.quarantine import DIRECTORY as QUARANTINE
 from jobtui.history.quarantine import free
 from jobtui.history.records import SCHEMA, encode
+from jobtui.history.scattered import Scattered
 from jobtui.history.segment import UNREADABLE, Segment, index_name, records_name
 from jobtui.history.state import Replaced, nested
 from jobtui.history.steps import finished
@@ -87,19 +88,70 @@ class _Repair:
         self._disk, self._path, self._store = disk, path, store
         self._said: list[str] = []
         self._old: dict[Path, str] = {}
+        self._scattered: dict[int, tuple[Job, bytes]] = {}
 
     def everything(self) -> list[str]:
         state = self._store.state
+        before = self._store.archives.all_segments(state.manifest)
+        # before anything is moved
+        self._scattered = Scattered(self._disk, self._path, (*state.segments, *before)).records()
         sealed = [self._mended(segment, self._path) for segment in state.segments]
         left = [segment for segment in sealed if segment is not None]
         found = (*state.manifest.archives, *self._readmitted(left))
         archives = [made for archive in found if (made := self._mended_archive(archive)) is not None]
+        left += self._taken_in(left, archives)
+        archives = self._each_once(left, archives)
         archived = self._store.archives.all_segments(state.manifest)
-        if self._old or archives != list(state.manifest.archives) or any(miscounts(state, archived)):
+        if (
+            self._old
+            or left != list(state.segments)
+            or archives != list(state.manifest.archives)
+            or any(miscounts(state, archived))
+        ):
             self._keep()
             self._save(left, archives)
             self._put_away()
         return self._said
+
+    def _taken_in(self, sealed: Sequence[Segment], archives: Sequence[ArchiveEntry]) -> list[Segment]:
+        """A segment of the records that are nowhere else, if there are any."""
+        archived = (segment for archive in archives for segment in self._store.archives.segments(archive))
+        known = set(self._store.state.recent)
+        known.update(job_id for segment in (*sealed, *archived) for job_id in segment.columns.ids)
+        rows = [self._scattered[job_id] for job_id in sorted(self._scattered.keys() - known)]
+        if not rows:
+            return []
+        jobs = [job for job, _ in rows]
+        steps = self._store.vault.write_segment(self._path, [line for _, line in rows], jobs)
+        made = finished(steps)
+        self._said.append(f"{made.file}: made of {len(rows)} records that were found in other places")
+        return [made]
+
+    def _each_once(self, sealed: Sequence[Segment], archives: Sequence[ArchiveEntry]) -> list[ArchiveEntry]:
+        """Leave out what is there twice: an archive's record counts before a segment's, and a later one's."""
+        known, found = set[int](), list[ArchiveEntry]()
+        for archive in archives:
+            segments = self._store.archives.segments(archive)
+            if self._leave_out(segments, known):
+                place = self._path / ARCHIVE / archive.name
+                put_contents(self._disk, place, SCHEMA, [segment.entry for segment in segments])
+                self._store.archives.forget(archive)
+                archive = entry_of(archive.name, segments) or msgspec.structs.replace(archive, count=0)
+            found.append(archive)
+        self._leave_out([*reversed(sealed)], known)
+        return found
+
+    def _leave_out(self, segments: Sequence[Segment], known: set[int]) -> bool:
+        is_twice = False
+        for segment in segments:
+            ids = {segment.columns.ids[place] for place in segment.present()}
+            if twice := sorted(ids & known):
+                segment.leave_out(known.__contains__)
+                what = f"{len(twice)} jobs are elsewhere, too, and left out here"
+                self._said.append(f"{segment.file}: {what}")
+                is_twice = True
+            known |= ids
+        return is_twice
 
     def _mended(self, segment: Segment, directory: Path) -> Segment | None:
         """The segment, or another in its place; None where nothing is left of it."""
@@ -159,13 +211,17 @@ class _Repair:
         try:
             data = self._disk.read_whole(segment.path)
         except FileNotFoundError:
-            return {}
+            data = b""
         found = {}
         foreign = self._foreign_to(segment)
         for _, line, whole in lines(data):
             job = whole_job(line, segment.entry.schema) if whole else None
             if job is not None and not foreign(job.id):
                 found[job.id] = (job, line + b"\n")
+        columns = segment.indexed()
+        for job_id in columns.ids if columns is not None else ():
+            if job_id not in found and job_id in self._scattered:
+                found[job_id] = self._scattered[job_id]
         return found
 
     def _foreign_to(self, segment: Segment) -> Callable[[int], bool]:

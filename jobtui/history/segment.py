@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import re
 import threading
 from array import array
 from bisect import bisect_left
@@ -27,6 +29,9 @@ from jobtui.model import Job, Status
 
 UNREADABLE: Final = "it can't be read"
 DAMAGED: Final = "a record is damaged"
+_FIRST: Final = re.compile(rb'\{"crc":"[0-9a-f]{8}","id":(\d+),')
+_HEAD: Final = 64
+"""Bytes, which hold the beginning of the first record up to its id."""
 _BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -52,6 +57,10 @@ class Segment:
         # the columns were made from the records, and the index is of other rows
         self._index_apart = False
         self._stale: set[int] = set(entry.stale)
+        # its own records by id, if the file holds other segments' records; None: it holds its own
+        self._own: dict[int, bytes] | None = None
+        self.elsewhere: Callable[[int], Job | None] = lambda job_id: None
+        """Finds the record of a job that is not where the index says."""
 
     @property
     def path(self) -> Path:
@@ -147,6 +156,11 @@ class Segment:
 
         Raises FileNotFoundError where the segment is not there (any more), and OSError.
         """
+        self.load()
+        if self._own is not None:
+            line = self._own.get(job_id := self.columns.ids[place])
+            job = self._whole_job(line) if line is not None else self.elsewhere(job_id)
+            return job if job is not None else self._remains(self.columns, place)
         try:
             line = self.line(place)
         except OSError as error:
@@ -156,8 +170,31 @@ class Segment:
             return self._remains(self.columns, place)
         return self._decoded(place, line)
 
+    def is_as_named(self) -> bool:
+        """Return whether the file has the size, and begins with the record, that its entry says."""
+        return self._has_its_size() and self._begins_with(self.entry.first)
+
+    def is_there(self) -> bool:
+        """Return whether its file exists, and is as its entry says."""
+        return self._disk.identity(self.path) is not None and self.is_as_named()
+
+    def _begins_with(self, job_id: int) -> bool:
+        """Return whether a job's record is the first one; also if that is damaged or cannot be read."""
+        try:
+            file = self._disk.open(self.path)
+        except OSError:
+            return True
+        try:
+            found = _FIRST.match(self._disk.read(file, _HEAD, 0))
+        except OSError:
+            return True
+        finally:
+            self._disk.close(file)
+        return found is None or int(found[1]) == job_id
+
     def line(self, place: int) -> bytes:
         """The bytes of the record at a place, without its newline. Raises OSError."""
+        self._refuse_if_mixed()
         starts = self.columns.starts
         file = self._disk.open(self.path)
         try:
@@ -168,12 +205,22 @@ class Segment:
 
     def lines(self) -> list[bytes]:
         """All records as they lie there, without their newlines. Raises OSError."""
+        self._refuse_if_mixed()
         data, starts = self._disk.read_whole(self.path), self.columns.starts
         return [_first_line(data[start:end]) for start, end in pairwise(starts)]
+
+    def _refuse_if_mixed(self) -> None:
+        self.load()
+        if self._own is not None:
+            raise OSError(
+                errno.EBADMSG, "it holds records of other segments: a repair sorts them", str(self.path)
+            )
 
     def remains(self, place: int) -> Job:
         """What the index knows of the job at a place whose record is gone; that is noted. Raises OSError."""
         self._note_missing()
+        if (job := self.elsewhere(self.columns.ids[place])) is not None:
+            return job
         return self._remains(self.columns, place)
 
     def left_in_index(self, but: Collection[int]) -> list[Job]:
@@ -223,7 +270,7 @@ class Segment:
         with self._mutex:
             if self._columns is None:
                 columns = self.indexed()
-                if columns is None or not self._has_its_size():
+                if columns is None or not self._has_its_size() or not self._begins_with(columns.ids[0]):
                     columns = self._columns_of_records(columns)
                 for job_id in self._stale:
                     _mark(columns, job_id, STALE)
@@ -233,9 +280,13 @@ class Segment:
     def indexed(self) -> Columns | None:
         """The columns that stay in memory as the index has them; None where it is of no use."""
         try:
-            return self._index.core()
+            columns = self._index.core()
         except index.IndexUnusableError:
             return None
+        ids, entry = columns.ids, self.entry
+        if not ids or (entry.count and (len(ids), ids[0], ids[-1]) != (entry.count, entry.first, entry.last)):
+            return None  # it is another segment's
+        return columns
 
     def _index_of_columns(self) -> index.Index:
         """The index, where its rows are those of the columns. Raises IndexUnusableError and OSError."""
@@ -260,10 +311,13 @@ class Segment:
             return index.columns_of([], [0])
         jobs, starts = list[Job](), list[int]()
         apart: set[int] = set()
+        own, others = set(indexed.ids) if indexed is not None else None, dict[int, bytes]()
         for start, line, whole in framing.lines(data):
             job = self._whole_job(line) if whole else None
             if job is None:
                 self._quarantine.add_anyway(self.file, start, DAMAGED, line)
+            elif not self._may_be_own(job.id, own):
+                others[job.id] = line
             elif jobs and job.id <= jobs[-1].id:
                 apart.add(job.id)  # by what is sorted nothing else is found
             else:
@@ -272,16 +326,28 @@ class Segment:
         if apart:
             what = "records are there twice, or not in the order of their ids"
             self._quarantine.add(self.file, None, what, jobs=tuple(sorted(apart)))
+        if others:
+            what = "it holds records of other segments"
+            self._quarantine.add(self.file, None, what, jobs=tuple(sorted(others)))
+            if indexed is not None:
+                # what the index names is looked for elsewhere, or told by the index
+                self._own = {job.id: _first_line(data[start:]) for job, start in zip(jobs, starts, strict=True)}
+                return indexed
         columns = index.columns_of(jobs, [*starts, len(data)])
         sound = len(jobs) == self.entry.count or self._quarantine.writes  # a writer makes the index again
-        self._index_apart = len(data) != self.entry.bytes or not sound
-        if len(data) != self.entry.bytes:
+        self._index_apart = len(data) != self.entry.bytes or not sound or bool(others)
+        if not others and len(data) != self.entry.bytes:
             lost = sorted(set(indexed.ids).difference(columns.ids)) if indexed is not None else []
             what = f"it has {len(data)} bytes and not {self.entry.bytes}"
             self._quarantine.add(self.file, None, what, jobs=tuple(lost))
-        else:
+        elif not others:
             self._keep_index(columns, jobs)
         return columns
+
+    def _may_be_own(self, job_id: int, indexed: Collection[int] | None) -> bool:
+        if indexed is not None:
+            return job_id in indexed
+        return not self.entry.count or self.covers(job_id)
 
     def _indexed_again(self) -> list[Job]:
         """The jobs behind the columns that are in memory, and an index of them."""

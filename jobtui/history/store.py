@@ -33,7 +33,7 @@ from jobtui.history.lock import Guard, Lock, Mark, must_be_own
 from jobtui.history.opening import Found, load
 from jobtui.history.quarantine import Quarantine
 from jobtui.history.records import SCHEMA, encode
-from jobtui.history.replay import UNFINISHED, Reading
+from jobtui.history.replay import Reading
 from jobtui.history.steps import finished
 from jobtui.history.sweeping import sweep
 from jobtui.history.vault import Sealing, Vault
@@ -227,9 +227,7 @@ class Store:
     def _begin(self, found: Found, mark: Mark | None) -> Journal:
         reading = found.replay.reading
         if found.sound:
-            doubtful = any(note.what != UNFINISHED for note in self.quarantine.notes)
-            kept = self.quarantine if doubtful else None
-            sweep(self._disk, self._directory, found.state, kept)
+            sweep(self._disk, self._directory, found.state, self.quarantine)
             if self._may_go_on(found, mark):
                 return self._reopened(reading)
         else:

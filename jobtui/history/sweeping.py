@@ -10,12 +10,14 @@ from typing import Final
 
 from jobtui.history.archive import DIRECTORY as ARCHIVE
 from jobtui.history.archive import NAME as CONTENTS
+from jobtui.history.archive import Archives
 from jobtui.history.framing import is_whole
 from jobtui.history.io import Disk, is_lost
 from jobtui.history.journal import journal_number
 from jobtui.history.manifest import NAME as MANIFEST
 from jobtui.history.manifest import Manifest
 from jobtui.history.quarantine import Quarantine
+from jobtui.history.replay import UNFINISHED
 from jobtui.history.segment import UNREADABLE, Segment, index_name, records_name
 from jobtui.history.state import State
 
@@ -25,13 +27,13 @@ _OURS: Final = re.compile(r"seg-\d{8,}\.(jsonl|idx\.json)")
 _ARCHIVE: Final = re.compile(r"jobs-\d+-\d+(\.\d+)?-(\d+)")
 
 
-def sweep(disk: Disk, directory: Path, state: State, kept: Quarantine | None) -> None:
+def sweep(disk: Disk, directory: Path, state: State, kept: Quarantine) -> None:
     """Remove what the manifest does not name, once it is certain that this manifest is on disk. Raises OSError.
 
     All that is removed is held elsewhere: an unfinished segment's jobs are in the journal, an unfinished
     archive's in the segments. What can't be removed does no harm. Any other directory among the archives is
-    left alone: it may be one that was put there by hand. With `kept`, which is where something was found
-    damaged, segments are put there instead: they may be all that is left of it.
+    left alone: it may be one that was put there by hand. A segment with a record that is nowhere else, and any
+    segment if something was found damaged, is put into quarantine: it may be all that is left.
     """
     manifest = state.manifest
     named = {file(entry.name) for entry in manifest.segments for file in (records_name, index_name)}
@@ -39,15 +41,32 @@ def sweep(disk: Disk, directory: Path, state: State, kept: Quarantine | None) ->
     archives = [name for name in disk.names(directory / ARCHIVE) if is_unfinished(name, manifest)]
     if left or archives:
         disk.sync_directory(directory)
+    is_damaged = any(note.what != UNFINISHED for note in kept.notes)
     for name in left:
         with contextlib.suppress(OSError):
-            if kept is None or not _has_records(name):
+            if not _has_records(name) or not (is_damaged or _is_needed(disk, directory, name, state)):
                 disk.remove(directory / name)
             else:
                 kept.put_away(name, "the manifest does not name it")
     for name in archives:
         if _is_held(disk, directory, name, state):
             remove_archive(disk, directory, name)
+
+
+def _is_needed(disk: Disk, directory: Path, name: str, state: State) -> bool:
+    """Return whether a segment has a job that is in no journal, segment or archive. Raises OSError."""
+    from jobtui.history.scattered import records_in
+
+    archives = Archives(disk, directory, Quarantine(disk, directory, write=False))
+    for job, _ in records_in(disk.read_whole(directory / name)):
+        sealed = state.sealed(job.id)
+        if (
+            job.id not in state.recent
+            and not (sealed is not None and sealed[0].is_there())
+            and archives.find(state.manifest, job.id) is None
+        ):
+            return True
+    return False
 
 
 def _is_held(disk: Disk, directory: Path, name: str, state: State) -> bool:

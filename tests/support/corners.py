@@ -151,7 +151,7 @@ def _next_id_forgotten(patch: pytest.MonkeyPatch) -> None:
 def _swept_too_soon(patch: pytest.MonkeyPatch) -> None:
     sweep = store.sweep
 
-    def hasty(disk: MemoryDisk, directory: Path, found: state.State, kept: Quarantine | None) -> None:
+    def hasty(disk: MemoryDisk, directory: Path, found: state.State, kept: Quarantine) -> None:
         with pytest.MonkeyPatch.context() as within:
             within.setattr(disk, "sync_directory", lambda path: None)
             sweep(disk, directory, found, kept)
