@@ -126,7 +126,10 @@ def _divide(vault: Vault, taken: Sequence[_Taking], place: Path) -> Steps[_Divid
         segment, places = some.segment, some.places
         _count(some, divided)
         yield
-        if some.whole and segment.is_as_named():
+        if some.whole:
+            if not segment.is_as_named():
+                what = "it is not as it was written: a repair finds out what is left"
+                raise OSError(errno.EBADMSG, what, str(segment.path))
             for file in (records_name(segment.name), index_name(segment.name)):
                 with contextlib.suppress(FileNotFoundError):
                     give_second_name(vault.disk, vault.directory / file, place / file)

@@ -12,7 +12,7 @@ import msgspec
 
 from jobtui.decoding import DECODE_ERRORS
 from jobtui.history.errors import StoreTooNew
-from jobtui.history.framing import lines
+from jobtui.history.framing import HEAD, lines
 from jobtui.history.manifest import refuse_newer
 from jobtui.history.quarantine import Quarantine
 from jobtui.history.records import SCHEMA, Entry, Fold, decode_entry, unknown_field
@@ -21,6 +21,7 @@ from jobtui.model import Job
 
 UNFINISHED: Final = "an unfinished change at the end was cut off"
 """Nobody was told that this change was made."""
+_BEGINNING: Final = b'"n":'
 _NAMED: Final = 20
 """Numbers of missing changes that are named one by one."""
 
@@ -103,8 +104,8 @@ class _Taking:
         """Take up what counts of the stretch; returns the lines after that."""
         bound, read = self._reading.durable, self._replay.entry
         for offset, line, whole in lines(data):
-            if not whole:
-                self._since.append((offset, line, whole))
+            if not (whole and line.startswith(_BEGINNING, HEAD)):  # whole, but of another file: a foreign line
+                self._since.append((offset, line, False))
                 continue
             entry = read(offset + self._from - self._reading.offset, line)
             first, last = entry.of

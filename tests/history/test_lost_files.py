@@ -7,10 +7,12 @@ from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from jobtui.history import History, Query
+from jobtui.history import History, Query, manifest
 from jobtui.history.check import repair, verify
+from jobtui.history.io import Disk
 from jobtui.history.store import Limits
 from tests.support import made_jobs
 from tests.support.damaged import OPEN, Made, held, journal_of, lines_of
@@ -65,12 +67,12 @@ class TestJournalThatTheManifestNames:
         assert found.items() <= grown.jobs.items()
         assert verify(path) == []
 
-    @pytest.mark.parametrize("manifest", [deleted, emptied])
-    def test_lost_with_the_manifest_ids_go_on(self, manifest: Callable[[Path], None], grown: Made) -> None:
+    @pytest.mark.parametrize("damage", [deleted, emptied])
+    def test_lost_with_the_manifest_ids_go_on(self, damage: Callable[[Path], None], grown: Made) -> None:
         path = grown.path
         for file in (journal_of(path), path / "LOCK"):
             file.unlink()
-        manifest(path / "MANIFEST.json")
+        damage(path / "MANIFEST.json")
         assert verify(path)
         history = History.open(path, limits=OPEN)
         assert history.new_id() > max(grown.jobs)
@@ -135,13 +137,31 @@ class TestIds:
         history.close()
 
     def test_next_id_of_a_journals_first_line_counts(self, tmp_path: Path) -> None:
-        history = History.open(tmp_path, limits=Limits(leftover=0))
+        history = History.open(tmp_path, limits=OPEN)
+        history.commit(made_jobs.ended(history.new_id(), random.Random(1))).result()
         for _ in range(9):
             history.new_id()
-        history.commit(made_jobs.ended(history.new_id(), random.Random(1))).result()
+        history.archive(1, 1).result()  # goes on in a new journal
         history.close()
-        for file in (tmp_path / "LOCK", tmp_path / "MANIFEST.json", *tmp_path.glob("seg-*")):
-            file.unlink()
+        (tmp_path / "LOCK").unlink()
+        made = manifest.load(Disk(), tmp_path)
+        assert made is not None
+        manifest.save(Disk(), tmp_path, msgspec.structs.replace(made, next_id=1))
         history = History.open(tmp_path)
         assert history.new_id() == 11
         history.close()
+
+
+class TestNewDirectories:
+    def test_their_names_are_synced(self, tmp_path: Path) -> None:
+        class Recording(Disk):
+            synced: list[Path] = []  # noqa: RUF012
+
+            def sync_directory(self, path: Path) -> None:
+                super().sync_directory(path)
+                self.synced.append(path)
+
+        path = tmp_path / "profiles" / "nba" / "history"
+        disk = Recording()
+        History.open(path, disk=disk).close()
+        assert {tmp_path, path.parent.parent, path.parent, path} <= {*disk.synced}

@@ -1,0 +1,77 @@
+"""Random attacks on the files of a history, at rest and under its owner: nothing is silently lost or doubled.
+
+The short form tries some dozens, `--long` thousands.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from jobtui.history import History, StoreError
+from tests.support import attacks, made_jobs
+from tests.support.damaged import Made
+
+SHORT, LONG = 12, 800
+BATCHES = 4
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return attacks.make(tmp_path_factory.mktemp("grown") / "history", seed=2)
+
+
+def outside_of(place: Path) -> dict[str, tuple[object, ...]]:
+    return {
+        file.name: (file.read_bytes(), file.stat().st_mtime_ns, file.stat().st_mode, file.stat().st_ino)
+        for file in sorted((place / "outside").iterdir())
+    }
+
+
+@pytest.mark.parametrize("batch", range(BATCHES))
+@pytest.mark.parametrize("count", [1, 2])
+class TestAttack:
+    def test_at_rest(self, count: int, batch: int, grown: Made, tmp_path: Path, long: bool) -> None:
+        runs = LONG if long else SHORT
+        for seed in range(batch * runs, (batch + 1) * runs):
+            dice, place = random.Random(seed), tmp_path / str(seed)
+            (place / "outside").mkdir(parents=True)
+            path = place / "history"
+            shutil.copytree(grown.path, path)
+            done = attacks.attack(path, place / "outside", dice.choices(attacks.ATTACKS, k=count), dice)
+            before = outside_of(place)
+            assert attacks.wrong_after(path, grown.jobs) == [], f"seed {seed}: {done}"
+            assert outside_of(place) == before, f"seed {seed}: {done}"
+            shutil.rmtree(place)
+
+    def test_under_a_living_owner(
+        self, count: int, batch: int, grown: Made, tmp_path: Path, long: bool
+    ) -> None:
+        runs = LONG if long else SHORT
+        for seed in range(batch * runs, (batch + 1) * runs):
+            dice, place = random.Random(seed), tmp_path / str(seed)
+            (place / "outside").mkdir(parents=True)
+            path, jobs = place / "history", dict(grown.jobs)
+            shutil.copytree(grown.path, path)
+            owner = History.open(path, limits=attacks.LIMITS)
+            done = attacks.attack(path, place / "outside", dice.choices(attacks.ATTACKS, k=count), dice)
+            before = outside_of(place)
+            notes: list[str] = []
+            for turn in range(30):
+                job = made_jobs.ended(owner.new_id(), dice)
+                with contextlib.suppress(StoreError):
+                    owner.commit(job).result()
+                    jobs[job.id] = job
+                if turn == 15:
+                    with contextlib.suppress(StoreError):
+                        owner.archive(1, 40).result()
+            notes += map(str, owner.notes)
+            owner.close()
+            wrong = attacks.wrong_after(path, jobs, notes)
+            assert wrong == [], f"seed {seed}: {done}"
+            assert outside_of(place) == before, f"seed {seed}: {done}"
+            shutil.rmtree(place)

@@ -1,0 +1,213 @@
+"""Attacks on a history's files, and what must hold whatever they did."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from jobtui.history import History, Query, StoreError
+from jobtui.history.check import earlier, export, repair, verify
+from jobtui.history.framing import lines
+from jobtui.history.scattered import records_in
+from jobtui.history.store import Limits
+from jobtui.model import Job
+from tests.support import made_jobs
+from tests.support.damaged import Made
+
+Attack = Callable[[Path, Path, Path, random.Random], None]
+LIMITS = Limits(journal=12_000, leftover=100_000, blanks=512)
+
+
+def make(path: Path, seed: int) -> Made:
+    """A history with segments, two archives, jobs that changed since they were sealed, and a journal."""
+    dice, jobs = random.Random(seed), dict[int, Job]()
+    history = History.open(path, limits=LIMITS)
+
+    def commit(job: Job) -> None:
+        history.commit(job).result()
+        jobs[job.id] = job
+
+    for turn in range(60):
+        commit(made_jobs.ended(history.new_id(), dice))
+        if turn in (20, 40):
+            history.archive(turn - 10, turn - 2).result()
+    for job_id in (3, 55):
+        commit(made_jobs.moved_on(jobs[job_id], dice))
+    for _ in range(6):
+        commit(made_jobs.submitted(history.new_id(), dice))
+    history.close()
+    return Made(path, jobs)
+
+
+def delete(file: Path, other: Path, outside: Path, dice: random.Random) -> None:
+    file.unlink()
+
+
+def empty(file: Path, other: Path, outside: Path, dice: random.Random) -> None:
+    file.write_bytes(b"")
+
+
+def truncate(file: Path, other: Path, outside: Path, dice: random.Random) -> None:
+    data = file.read_bytes()
+    file.write_bytes(data[: dice.randrange(len(data) + 1)])
+
+
+def truncate_between_lines(file: Path, other: Path, outside: Path, dice: random.Random) -> None:
+    data = file.read_bytes()
+    ends = [start for start, _, _ in lines(data)]
+    file.write_bytes(data[: dice.choice([0, *ends])])
+
+
+def swap(file: Path, other: Path, outside: Path, dice: random.Random) -> None:
+    data = file.read_bytes()
+    file.write_bytes(other.read_bytes())
+    other.write_bytes(data)
+
+
+def copy_over(file: Path, other: Path, outside: Path, dice: random.Random) -> None:
+    data = other.read_bytes()
+    file.write_bytes(data)
+
+
+def duplicate(file: Path, other: Path, outside: Path, dice: random.Random) -> None:
+    shutil.copy(file, other.parent / _renumbered(file.name, dice))
+
+
+def rename(file: Path, other: Path, outside: Path, dice: random.Random) -> None:
+    file.rename(file.with_name(_renumbered(file.name, dice)))
+
+
+def move(file: Path, other: Path, outside: Path, dice: random.Random) -> None:
+    file.rename(other.parent / file.name)
+
+
+def link(file: Path, other: Path, outside: Path, dice: random.Random) -> None:
+    target = outside / f"{len(list(outside.iterdir()))}"
+    shutil.copy2(file, target)  # the file itself may be open in its owner
+    file.unlink()
+    file.symlink_to(target)
+
+
+def second_name(file: Path, other: Path, outside: Path, dice: random.Random) -> None:
+    target = outside / f"{len(list(outside.iterdir()))}"
+    shutil.copy2(file, target)
+    file.unlink()
+    file.hardlink_to(target)
+
+
+def forbid(file: Path, other: Path, outside: Path, dice: random.Random) -> None:
+    file.chmod(0)
+
+
+def directory(file: Path, other: Path, outside: Path, dice: random.Random) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+ATTACKS: tuple[Attack, ...] = (
+    delete,
+    empty,
+    truncate,
+    truncate_between_lines,
+    swap,
+    copy_over,
+    duplicate,
+    rename,
+    move,
+    link,
+    second_name,
+    forbid,
+    directory,
+)
+
+
+def _renumbered(name: str, dice: random.Random) -> str:
+    start, dash, rest = name.partition("-")
+    if not dash:
+        return f"{name}.copy"
+    number, _, suffix = rest.partition(".")
+    return f"{start}-{int(number) + dice.choice((-1, 1, 7)):08d}.{suffix}"
+
+
+def attack(path: Path, outside: Path, attacks: list[Attack], dice: random.Random) -> list[str]:
+    """Carry out the attacks, each on any file; returns what was done."""
+    done = []
+    for each in attacks:
+        files = [file for file in sorted(path.rglob("*")) if file.is_file() and not file.is_symlink()]
+        kinds = sorted({file.name.split("-")[0] + file.suffix for file in files})
+        kind = dice.choice(kinds)
+        alike = [file for file in files if file.name.split("-")[0] + file.suffix == kind]
+        file = dice.choice(alike)
+        other = dice.choice([each for each in alike if each != file] or files)
+        if other != file:
+            each(file, other, outside, dice)
+            done.append(f"{each.__name__} {file.relative_to(path)} ({other.relative_to(path)})")
+    return done
+
+
+def readable_records(path: Path) -> set[int]:
+    """The ids of the ended jobs that a file of the history has a whole record of."""
+    found = set[int]()
+    for file in path.rglob("seg-*.jsonl*"):
+        if file.is_file() and not file.is_symlink():
+            with contextlib.suppress(OSError):
+                found.update(job.id for job, _ in records_in(file.read_bytes()))
+    return found
+
+
+def listed(path: Path) -> tuple[dict[int, Job], list[int]]:
+    """The jobs that are listed, archived or not, and their ids."""
+    history = History.open(path, write=False)
+    try:
+        views = [history.query(Query(archived=archived)) for archived in (False, True)]
+        ids = [job_id for view in views for job_id in view.ids(0, 9999)]
+        jobs = {job.id: job for view in views for job in view.page(0, 9999)}
+        return jobs, ids
+    finally:
+        history.close()
+
+
+def wrong_after(path: Path, acknowledged: dict[int, Job], said: list[str] | None = None) -> list[str]:
+    """What is wrong after an attack, of which `said` was reported already; repairs the history."""
+    wrong, said = [], list(said or ())
+    try:
+        said += map(str, verify(path))
+    except StoreError as error:
+        said.append(str(error))
+    with contextlib.suppress(StoreError):
+        ids = listed(path)[1]
+        if len(ids) != len(set(ids)):
+            wrong.append("an id is listed twice before the repair")
+        out = io.StringIO()
+        export(path, out, "jsonl")
+        ids = [json.loads(line)["id"] for line in out.getvalue().splitlines()]
+        if len(ids) != len(set(ids)):
+            wrong.append("an id is exported twice before the repair")
+    readable = readable_records(path)
+    said += repair(path)
+    said += map(str, earlier(path))
+    left = verify(path)
+    if left:
+        wrong.append(f"not whole after a repair: {left[0]}")
+    if again := repair(path):
+        wrong.append(f"a second repair did something: {again[0]}")
+    jobs, ids = listed(path)
+    if len(ids) != len(set(ids)):
+        wrong.append("an id is listed twice")
+    if gone := sorted(readable - set(ids)):
+        wrong.append(f"readable records are not listed: {gone}")
+    lost = sorted(job_id for job_id, job in acknowledged.items() if jobs.get(job_id) != job)
+    if lost and not said:
+        wrong.append(f"jobs are lost and nothing was said: {lost}")
+    if invented := sorted(jobs.keys() - acknowledged.keys()):
+        wrong.append(f"jobs were invented: {invented}")
+    history = History.open(path, limits=LIMITS)
+    if (new_id := history.new_id()) in acknowledged:
+        wrong.append(f"id {new_id} is used again")
+    history.close()
+    return wrong
