@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from jobtui.storage.local import protocol as p
-from jobtui.storage.local.worker import serve
+from jobtui.storage.local.worker import pairs, serve
 from jobtui.storage.local.worker.options import Shared
 from jobtui.storage.local.worker.own import OwnKeeper
 from jobtui.storage.local.worker.serve import Server
@@ -77,6 +77,8 @@ def test_nothing_is_kept_of_finished_work(tmp_path: Path, monkeypatch: pytest.Mo
     server.run(orders)
     assert shared.cache.get_usage() < CACHED
     assert not server._halts
+    pairs.dump(server._database("nba"), 1_000)
+    assert shared.cache.get_usage() > 500  # the cache has its room again
     assert not server._database("nba")._state.cursors
     # the lowest of each half: what a round leaves for a moment does not count
     first, last = min(orders.blocks[ROUNDS // 3 : ROUNDS // 2]), min(orders.blocks[ROUNDS // 2 :])
