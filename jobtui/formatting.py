@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Final
@@ -100,6 +101,32 @@ def to_local(moment: datetime) -> datetime:
         return moment.astimezone()
     except (OverflowError, ValueError):
         return moment
+
+
+def format_count(count: int, noun: str, plural: str = "") -> str:
+    """Return a count with its noun: `1 job`, `1,200 jobs`."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def format_ids(ids: Sequence[int], most: int = 8) -> str:
+    """Return ids for a sentence: `3, 5, 8`, runs as `3–9`, and `… (1,200 in all)` if there are many.
+
+    Args:
+        ids: The ids, in rising order for runs to be found.
+        most: The largest number of ids and runs that are named.
+    """
+    parts: list[str] = []
+    index = 0
+    while index < len(ids) and len(parts) < most:
+        end = index
+        while end + 1 < len(ids) and ids[end + 1] == ids[end] + 1:
+            end += 1
+        if end - index < 2:
+            end = index
+        parts.append(str(ids[index]) if end == index else f"{ids[index]}–{ids[end]}")
+        index = end + 1
+    rest = f", … ({len(ids):,} in all)" if index < len(ids) else ""
+    return ", ".join(parts) + rest
 
 
 def printable(text: str) -> str:

@@ -14,7 +14,7 @@ from jobtui.cli.streams import Output, complain
 from jobtui.engine import looking_after
 from jobtui.engine.failures import StoreError, StoreLocked
 from jobtui.engine.profile import Profile
-from jobtui.formatting import printable_lines
+from jobtui.formatting import format_count, printable_lines
 from jobtui.os_errors import explain
 
 
@@ -79,7 +79,7 @@ def _export(profile: Profile, asked: HistoryCommand) -> int:
         return _told_as_missing(missing)
     count, missing = _export_into(Path(asked.file), profile, asked.format, raw=asked.raw)
     if not asked.quiet:
-        complain(f"{asked.file}: {count:,} {'job' if count == 1 else 'jobs'}")
+        complain(f"{asked.file}: {format_count(count, 'job')}")
     return _told_as_missing(missing)
 
 

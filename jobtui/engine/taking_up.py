@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from jobtui.engine import lifecycle, mirrored
 from jobtui.engine.heartbeat import interruption
 from jobtui.engine.profile import Run
+from jobtui.formatting import format_count, format_ids
 from jobtui.model import Job, Notice, Status
 
 if TYPE_CHECKING:
@@ -51,5 +52,4 @@ def _was_interrupted(job: Job) -> bool:
 
 
 def _jobs(ids: Sequence[int]) -> str:
-    shown = ", ".join(str(job_id) for job_id in ids[:10]) + (" …" if len(ids) > 10 else "")
-    return f"Job {shown}" if len(ids) == 1 else f"{len(ids)} jobs ({shown})"
+    return f"Job {ids[0]}" if len(ids) == 1 else f"{format_count(len(ids), 'job')} ({format_ids(ids)})"

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from jobtui.formatting import format_bytes, format_duration, format_local_time, format_rate, to_local
+from jobtui.formatting import (
+    format_bytes,
+    format_count,
+    format_duration,
+    format_ids,
+    format_local_time,
+    format_rate,
+    to_local,
+)
 
 
 def size(count: int | float | None) -> str:
@@ -48,23 +56,9 @@ def percent(fraction: float) -> str:
 
 def many(count: int, word: str, plural: str = "") -> str:
     """`1 job`, `1,200 jobs`."""
-    return f"{count:,} {word if count == 1 else plural or word + 's'}"
+    return format_count(count, word, plural)
 
 
 def ids(numbers: Sequence[int], most: int = 8) -> str:
-    """Job ids for a sentence: `3, 5, 8`, runs as `3–9`, and `… (1,200 in all)` where there are too many."""
-    parts: list[str] = []
-    index = 0
-    while index < len(numbers) and len(parts) < most:
-        end = index
-        while end + 1 < len(numbers) and numbers[end + 1] == numbers[end] + 1:
-            end += 1
-        first, last = numbers[index], numbers[end]
-        if end - index >= 2:
-            parts.append(f"{first}–{last}")
-            index = end + 1
-        else:
-            parts.append(str(first))
-            index += 1
-    rest = f", … ({len(numbers):,} in all)" if index < len(numbers) else ""
-    return ", ".join(parts) + rest
+    """Job ids for a sentence, as `format_ids` has them."""
+    return format_ids(numbers, most)

@@ -4,7 +4,9 @@ import pytest
 
 from jobtui.formatting import (
     format_bytes,
+    format_count,
     format_duration,
+    format_ids,
     format_rate,
     guard_formula,
     is_control,
@@ -45,6 +47,27 @@ class TestFormatBytes:
     def test_unknown_is_what_the_caller_says(self) -> None:
         assert (format_bytes(None), format_bytes(None, unknown="–")) == ("", "–")
         assert (format_rate(None), format_rate(88 << 20)) == ("", "88 MiB/s")
+
+
+class TestCounts:
+    def test_the_noun_is_plural_but_for_one(self) -> None:
+        assert [format_count(n, "job") for n in (0, 1, 1200)] == ["0 jobs", "1 job", "1,200 jobs"]
+        assert format_count(2, "directory", "directories") == "2 directories"
+
+    @pytest.mark.parametrize(
+        ("ids", "text"),
+        [
+            ([], ""),
+            ([3], "3"),
+            ([3, 4], "3, 4"),
+            ([3, 4, 5, 9], "3–5, 9"),
+            (range(0, 400, 2), "0, 2, 4, … (200 in all)"),
+            (range(1, 2_000_000), "1–1999999"),
+            ([5, 4, 3], "5, 4, 3"),
+        ],
+    )
+    def test_ids_are_named_in_runs_up_to_a_limit(self, ids: list[int], text: str) -> None:
+        assert format_ids(ids, 3) == text
 
 
 class TestPrintable:
