@@ -397,12 +397,17 @@ class TestWal:
             file.write(torn)
         assert survey(database).recovery is Recovery.TORN_TAIL
 
-    def test_a_recycled_file_is_refused(self, database):
+    @pytest.mark.parametrize("older", [0, 1], ids=["whole", "with older records"])
+    def test_a_recycled_file_is_refused_unless_whole(self, database, older):
         wal = max(database.glob("*.log"))
-        batch = struct.pack("<QI", 10_000, 1) + b"\x01\x01a\x01v"
         with open(wal, "ab") as file:
-            file.write(struct.pack("<IHBI", 0, len(batch), 5, int(wal.stem)) + batch)
-        assert "recycle_log_file_num" in refusal(database).reason
+            for sequence, number in ((10_000, int(wal.stem)), (10_001, int(wal.stem) - older)):
+                batch = struct.pack("<QI", sequence, 1) + b"\x01\x01a\x01v"
+                file.write(struct.pack("<IHBI", 0, len(batch), 5, number) + batch)
+        if older:
+            assert "recycle_log_file_num" in refusal(database).reason
+        else:
+            assert survey(database).recovery is Recovery.ABSOLUTE
 
     def test_a_torn_end_before_another_file_is_refused(self, database):
         wal = max(database.glob("*.log"))

@@ -189,8 +189,11 @@ class Surveyor:
         options = newest_first(names)
         if options:
             with open(self._directory / options[0], "rb") as file:
-                if b"pebble_version=" in file.read(4096):
-                    raise Refusal("is a Pebble database, not one of RocksDB")
+                head = file.read(4096)
+            if b"pebble_version=" in head:
+                raise Refusal("is a Pebble database, not one of RocksDB")
+            if head.startswith(b"# This is a Speedb option file"):
+                raise Refusal("is a Speedb database, not one of RocksDB", "only its own program can work on it")
         elif "CURRENT" in names and ("IDENTITY" not in names or any(name.endswith(".ldb") for name in names)):
             raise Refusal("is a LevelDB database, not one of RocksDB")
 
@@ -282,7 +285,9 @@ class Surveyor:
                 COMPACT_IT,
             )
         for name, family in options.families.items():
-            option_rules.check_family(name, family, by_name[name].comparator)
+            # old versions write no comparator into the first MANIFEST of a new database
+            comparator = by_name[name].comparator or family.options.get("comparator", "")
+            option_rules.check_family(name, family, comparator)
 
     def _check_tables(self, options: OptionsText, manifest: Manifest, names: set[str]) -> None:
         for family in manifest.families.values():
@@ -365,7 +370,7 @@ class Surveyor:
         for number, content in wals.items():
             if torn and content.records:
                 raise Refusal(f"{torn} ends in the middle of a record, and others follow", OPEN_ONCE)
-            if content.recycled:
+            if content.recycled and content.tail is not Tail.WHOLE:
                 # damage and the end of what is new look alike there, so that a replay could be a truncation
                 raise Refusal(
                     f"{number:06d}.log lies in a file that held an older one (recycle_log_file_num), so its "
