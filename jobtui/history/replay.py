@@ -206,7 +206,12 @@ class _Taking:
 
     def _before(self, job_id: int) -> Job | None:
         """The version that was there before the stretch; beside a journal that stands alone, a sealed one."""
-        return self._state.newest_sealed(job_id) if self._alone else self._state.newest(job_id)
+        try:
+            return self._state.newest_sealed(job_id) if self._alone else self._state.newest(job_id)
+        except FileNotFoundError:
+            if self._reading.durable is not None:
+                raise  # a writer at work has just archived it
+            return self._state.remains(job_id)
 
     def _made(self, job_id: int, fold: Fold) -> Job:
         try:

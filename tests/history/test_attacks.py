@@ -75,3 +75,11 @@ class TestAttack:
             assert wrong == [], f"seed {seed}: {done}"
             assert outside_of(place) == before, f"seed {seed}: {done}"
             shutil.rmtree(place)
+
+
+def test_a_segment_that_a_journal_builds_on_was_renamed(grown: Made, tmp_path: Path) -> None:
+    path = tmp_path / "history"
+    shutil.copytree(grown.path, path)
+    segment = path / "seg-00000014.jsonl"
+    segment.rename(path / "seg-00000021.jsonl")
+    assert attacks.wrong_after(path, grown.jobs) == []
