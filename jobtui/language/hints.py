@@ -1,7 +1,7 @@
 """The error of a wrong statement, with a hint at what was probably meant.
 
-Each hint function knows one kind of mistake, of which its docstring shows examples, and returns None for all
-others. The first hint that applies is given. A proposed statement is parsed before it is proposed.
+Each hint function knows one kind of mistake and returns None for all others. The first hint that applies is
+used. A proposed statement is parsed before it is proposed.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def hint_for(context: ErrorContext) -> Hint | None:
 
 
 def _hint_missing_semicolon(here: ErrorContext) -> Hint | None:
-    """ADMIN FLUSH SHOW JOBS"""
+    """Return a hint for `ADMIN FLUSH SHOW JOBS`."""
     more = here.at + 1 < len(here.tokens.starts)
     if here.may_end and to_keyword(here.word) in _VERBS and more:
         return Hint("statements are separated by ;")
@@ -120,7 +120,7 @@ def _hint_missing_semicolon(here: ErrorContext) -> Hint | None:
 
 
 def _hint_keyword_as_name(here: ErrorContext) -> Hint | None:
-    """USE flush"""
+    """Return a hint for `USE flush`."""
     if not here.allows(*_NAMES) or to_keyword(here.word) is None:
         return None
     near = f"`{here.word}`"
@@ -128,7 +128,7 @@ def _hint_keyword_as_name(here: ErrorContext) -> Hint | None:
 
 
 def _hint_digits_as_name(here: ErrorContext) -> Hint | None:
-    """USE 2nba"""
+    """Return a hint for `USE 2nba`."""
     if not here.allows(*_NAMES) or here.word[:1] not in set("0123456789"):
         return None
     near = f"`{here.word}`"
@@ -136,7 +136,7 @@ def _hint_digits_as_name(here: ErrorContext) -> Hint | None:
 
 
 def _hint_string_as_name(here: ErrorContext) -> Hint | None:
-    """USE 'nba'"""
+    """Return a hint for `USE 'nba'`."""
     name = here.word[1:-1]
     if here.kind != STRING or not here.allows(*_NAMES) or not is_name(name):
         return None
@@ -146,7 +146,7 @@ def _hint_string_as_name(here: ErrorContext) -> Hint | None:
 
 
 def _hint_name_as_string(here: ErrorContext) -> Hint | None:
-    """CREATE SPACE chain AT dir"""
+    """Return a hint for `CREATE SPACE chain AT dir`."""
     if here.kind != NAME or not here.allows(PlaceholderKind.DIRECTORY) or not here.word:
         return None
     near = f'"{here.word.strip("`")}"'
@@ -154,7 +154,7 @@ def _hint_name_as_string(here: ErrorContext) -> Hint | None:
 
 
 def _hint_other_digits(here: ErrorContext) -> Hint | None:
-    """SHOW JOB `40`, SHOW JOB ² and 0xg"""
+    """Return a hint for SHOW JOB `40`, SHOW JOB ² and SHOW JOB 0xg."""
     if not here.allows(PlaceholderKind.JOB, PlaceholderKind.COUNT):
         return None
     digits = here.word.strip("`\"'")
@@ -167,7 +167,7 @@ def _hint_other_digits(here: ErrorContext) -> Hint | None:
 
 
 def _hint_lookalike(here: ErrorContext) -> Hint | None:
-    """ЅHOW JOBS, with a Cyrillic letter"""
+    """Return a hint for `ЅHOW JOBS` with a Cyrillic letter."""
     if here.kind != NAME or here.word.isascii():
         return None
     meant = to_keyword(to_ascii(here.word))
@@ -179,21 +179,21 @@ def _hint_lookalike(here: ErrorContext) -> Hint | None:
 
 
 def _hint_misspelled(here: ErrorContext) -> Hint | None:
-    """SHOW JBO"""
+    """Return a hint for `SHOW JBO`."""
     word = here.word
     near = did_you_mean(word, here.keywords) if len(word) > 1 and word.isascii() and word.isalpha() else None
     return None if near is None else Hint(f"did you mean {near}?", near)
 
 
 def _hint_other_preposition(here: ErrorContext) -> Hint | None:
-    """SHOW JOBS ON nba, SHOW JOBS FROM nba"""
+    """Return a hint for `SHOW JOBS ON nba` and `SHOW JOBS FROM nba`."""
     if here.word.upper() not in ("ON", "OF", "FROM", "FOR") or "IN" not in here.keywords:
         return None
     return Hint("did you mean IN?", "IN")
 
 
 def _hint_run_together(here: ErrorContext) -> Hint | None:
-    """SHOWJOBS, JOB40"""
+    """Return a hint for `SHOWJOBS` and `JOB40`."""
     capitals = here.word.upper()
     for word in here.keywords:
         rest = capitals.removeprefix(word).lstrip("_")
@@ -203,7 +203,7 @@ def _hint_run_together(here: ErrorContext) -> Hint | None:
 
 
 def _hint_left_out(here: ErrorContext) -> Hint | None:
-    """STOP 22, COMPACT nba: right once one keyword is put in"""
+    """Return a hint for `STOP 22` and `COMPACT nba` (right with one more keyword)."""
     if here.missing:
         return None
     words = here.keywords if here.at else ("ADMIN", "SHOW")
@@ -212,7 +212,7 @@ def _hint_left_out(here: ErrorContext) -> Hint | None:
 
 
 def _hint_previous_keyword(here: ErrorContext) -> Hint | None:
-    """SHOW JOBS 40, SHOW JOB: right with a sister of the keyword before"""
+    """Return a hint for `SHOW JOBS 40` and `SHOW JOB` (right with another keyword before it)."""
     at = here.at - 1
     if at < 0 or len(here.tokens.kinds) > _MOST_WORDS:
         return None
@@ -228,7 +228,7 @@ def _hint_previous_keyword(here: ErrorContext) -> Hint | None:
 
 
 def _hint_misplaced(here: ErrorContext) -> Hint | None:
-    """SHOW JOBS FAILED, SHOW JOBS LIMIT 5 IN nba, DROP SPACE nba IF EXISTS"""
+    """Return a hint for `SHOW JOBS FAILED` and `DROP SPACE nba IF EXISTS`."""
     word, verb = here.word.upper(), here.written(0).upper()
     if word == "IF" and here.may_end and verb in ("CREATE", "DROP"):
         return Hint(f"IF {'NOT EXISTS' if verb == 'CREATE' else 'EXISTS'} comes before the name")
@@ -247,7 +247,7 @@ def _hint_misplaced(here: ErrorContext) -> Hint | None:
 
 
 def _hint_range(here: ErrorContext) -> Hint | None:
-    """RECOVER JOB 1-3, BACKUP JOB 0 TO 22, SHOW JOB 1, 2, SHOW JOB 40-0"""
+    """Return a hint for `RECOVER JOB 1-3`, `BACKUP JOB 0 TO 22` and `SHOW JOB 40-0`."""
     if here.word.upper() not in ("-", ",", "TO", "AND", "..") or (here.word == "-" and here.before in BLANKS):
         return None
     if here.written(0).upper() == "BACKUP" and here.at == 3:
@@ -260,7 +260,7 @@ def _hint_range(here: ErrorContext) -> Hint | None:
 
 
 def _hint_sign_or_fraction(here: ErrorContext) -> Hint | None:
-    """STOP JOB --22, SHOW JOB 1.0, USE a.b"""
+    """Return a hint for `STOP JOB --22`, `SHOW JOB 1.0` and `USE a.b`."""
     if here.word == "--":
         return Hint("-- begins a comment only before a blank, and numbers have no sign")
     if here.word in ("-", "+") and here.allows(PlaceholderKind.JOB, PlaceholderKind.COUNT):
@@ -274,7 +274,7 @@ def _hint_sign_or_fraction(here: ErrorContext) -> Hint | None:
 
 
 def _hint_dotted_host(here: ErrorContext) -> Hint | None:
-    """CREATE SPACE a ON 192.168.8.5, CREATE SPACE a ON local0, host.example.com"""
+    """Return a hint for `CREATE SPACE a ON 192.168.8.5, host.example.com`."""
     before = [to_keyword(here.written(at)) for at in range(here.at)]
     if before[:1] != ["CREATE"] or "ON" not in before or "HOSTS" in before or here.missing:
         return None
@@ -285,7 +285,7 @@ def _hint_dotted_host(here: ErrorContext) -> Hint | None:
 
 
 def _hint_special_characters(here: ErrorContext) -> Hint | None:
-    """USE my-space, USE _x"""
+    """Return a hint for `USE my-space` and `USE _x`."""
     if here.kind != BAD or here.word[:1] in ("", "&", "|"):
         return None
     start = here.tokens.starts[here.at]
@@ -303,7 +303,7 @@ def _hint_special_characters(here: ErrorContext) -> Hint | None:
 
 
 def _hint_other_separator(here: ErrorContext) -> Hint | None:
-    """SHOW JOBS && SHOW JOBS"""
+    """Return a hint for `SHOW JOBS && SHOW JOBS`."""
     if here.kind == BAD and here.may_end and here.word in ("&&", "&", "||", "|", ":", "/", "\\"):
         return Hint("statements are separated by ;")
     return None
