@@ -304,6 +304,7 @@ SYNTAX: Final[tuple[StatementSyntax, ...]] = (
             "The directories hold RocksDB databases of another program. Each becomes a storage host, named "
             "by its absolute directory. A relative directory is resolved against the current directory. A "
             "directory can be adopted once.",
+            "With IF NOT EXISTS it also succeeds if the space has exactly these directories already.",
         ),
         ('CREATE SPACE chain AT "/srv/chain/db"', 'CREATE SPACE IF NOT EXISTS chain AT "db1", "db2"'),
     ),
