@@ -221,14 +221,14 @@ def _fraction(task: Task) -> float | None:
     return task.progress
 
 
-class Change(msgspec.Struct, frozen=True, gc=False, tag=True):
+class Change(msgspec.Struct, frozen=True, gc=False, tag="Change"):
     """A job as it now is on disk, and the status that it had before (None: it is new)."""
 
     job: Job
     was: Status | None
 
 
-class Progress(msgspec.Struct, frozen=True, gc=False, tag=True):
+class Progress(msgspec.Struct, frozen=True, gc=False, tag="Progress"):
     """How far a running task is. Posted as it comes, never journaled.
 
     `job` is the job's snapshot with the progress in it; `rate` is bytes a second, None where unknown.
@@ -239,13 +239,13 @@ class Progress(msgspec.Struct, frozen=True, gc=False, tag=True):
     rate: float | None = None
 
 
-class Archived(msgspec.Struct, frozen=True, gc=False, tag=True):
+class Archived(msgspec.Struct, frozen=True, gc=False, tag="Archived"):
     """Jobs that have just been archived, by id in rising order."""
 
     ids: tuple[int, ...]
 
 
-class Notice(msgspec.Struct, frozen=True, gc=False, tag=True):
+class Notice(msgspec.Struct, frozen=True, gc=False, tag="Notice"):
     """Something that a person should be told: damage found, a disk that is full, a worker that died."""
 
     text: str
@@ -279,7 +279,7 @@ class Link(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     retry_in: float | None = None
 
 
-class LinkChanged(msgspec.Struct, frozen=True, gc=False, tag=True):
+class LinkChanged(msgspec.Struct, frozen=True, gc=False, tag="LinkChanged"):
     """The connection to the cluster is another than it was."""
 
     link: Link

@@ -24,7 +24,7 @@ LONGEST_DUMPED_LINE = 512 << 20  # room for the longest pair that a storage dump
 SILENT = "it does not answer: it may be suspended (fg brings it back), or stuck"
 
 
-class Run(msgspec.Struct, frozen=True, tag=True):
+class Run(msgspec.Struct, frozen=True, tag="Run"):
     """Carry out a text as if typed at the owner's, in that space, with AT relative to that directory."""
 
     text: str
@@ -32,35 +32,35 @@ class Run(msgspec.Struct, frozen=True, tag=True):
     cwd: str
 
 
-class Look(msgspec.Struct, frozen=True, tag=True):
+class Look(msgspec.Struct, frozen=True, tag="Look"):
     """All spaces and hosts."""
 
 
-class LookAt(msgspec.Struct, frozen=True, tag=True):
+class LookAt(msgspec.Struct, frozen=True, tag="LookAt"):
     """One space on one host."""
 
     space: str
     host: str
 
 
-class Follow(msgspec.Struct, frozen=True, tag=True):
+class Follow(msgspec.Struct, frozen=True, tag="Follow"):
     """Every change from here on."""
 
 
-class Load(msgspec.Struct, frozen=True, tag=True):
+class Load(msgspec.Struct, frozen=True, tag="Load"):
     """Write key-value pairs into a space, in their order."""
 
     space: str
     pairs: tuple[Pair, ...]
 
 
-class Dump(msgspec.Struct, frozen=True, tag=True):
+class Dump(msgspec.Struct, frozen=True, tag="Dump"):
     """A space's pairs in key order: as many lines of `Dumped` as it takes."""
 
     space: str
 
 
-class Retry(msgspec.Struct, frozen=True, tag=True):
+class Retry(msgspec.Struct, frozen=True, tag="Retry"):
     """Try to connect to the cluster now."""
 
 
@@ -75,11 +75,11 @@ class Ask(msgspec.Struct, frozen=True):
     version: str = __version__
 
 
-class Taken(msgspec.Struct, frozen=True, tag=True):
+class Taken(msgspec.Struct, frozen=True, tag="Taken"):
     """The question has been read and is about to be carried out; what it came to is the next line."""
 
 
-class Ran(msgspec.Struct, frozen=True, tag=True):
+class Ran(msgspec.Struct, frozen=True, tag="Ran"):
     """What a text came to; `space` is the session's afterwards."""
 
     results: tuple[Result, ...]
@@ -87,40 +87,40 @@ class Ran(msgspec.Struct, frozen=True, tag=True):
     space: str | None
 
 
-class Looked(msgspec.Struct, frozen=True, tag=True):
+class Looked(msgspec.Struct, frozen=True, tag="Looked"):
     """All spaces and hosts."""
 
     overview: Overview
 
 
-class LookedAt(msgspec.Struct, frozen=True, tag=True):
+class LookedAt(msgspec.Struct, frozen=True, tag="LookedAt"):
     """One space on one host."""
 
     stats: Stats
 
 
-class Loaded(msgspec.Struct, frozen=True, tag=True):
+class Loaded(msgspec.Struct, frozen=True, tag="Loaded"):
     """The pairs are on disk."""
 
 
-class Dumped(msgspec.Struct, frozen=True, tag=True):
+class Dumped(msgspec.Struct, frozen=True, tag="Dumped"):
     """The next pairs in key order; `last`: there are no more."""
 
     pairs: tuple[tuple[bytes, bytes], ...]
     last: bool
 
 
-class Posted(msgspec.Struct, frozen=True, tag=True):
+class Posted(msgspec.Struct, frozen=True, tag="Posted"):
     """A batch of messages; the first says that the owner listens, and how a connection to a cluster stands."""
 
     messages: tuple[Message, ...]
 
 
-class Retrying(msgspec.Struct, frozen=True, tag=True):
+class Retrying(msgspec.Struct, frozen=True, tag="Retrying"):
     """It is being tried."""
 
 
-class Denied(msgspec.Struct, frozen=True, tag=True):
+class Denied(msgspec.Struct, frozen=True, tag="Denied"):
     """The owner could not do it: `code` is a StorageError's, or "" for any other reason.
 
     `busy`: it has no room for a client at the moment; nothing was read, and it may be asked again.

@@ -17,41 +17,41 @@ from jobtui.storage.base import Code
 LONGEST_PAIR = 256 << 20
 
 
-class _Message(msgspec.Struct, frozen=True, gc=False, tag_field="is", tag=str.lower):
+class _Message(msgspec.Struct, frozen=True, gc=False, tag_field="is"):
     """A message's name in small letters is its `is` field."""
 
 
-class Create(_Message, frozen=True):
+class Create(_Message, frozen=True, tag="create"):
     """Make a new, empty database. Answered by Done."""
 
     place: str
 
 
-class Close(_Message, frozen=True):
+class Close(_Message, frozen=True, tag="close"):
     """Let go of a database that is to be deleted: nothing of it is flushed. Answered by Done."""
 
     place: str
 
 
-class Look(_Message, frozen=True):
+class Look(_Message, frozen=True, tag="look"):
     """Say what a database holds. Answered by Seen."""
 
     place: str
 
 
-class Flush(_Message, frozen=True):
+class Flush(_Message, frozen=True, tag="flush"):
     """Write the memtables to SST files. Answered by Worked."""
 
     place: str
 
 
-class Compact(_Message, frozen=True):
+class Compact(_Message, frozen=True, tag="compact"):
     """Merge the SST files. Answered by Worked."""
 
     place: str
 
 
-class Load(_Message, frozen=True):
+class Load(_Message, frozen=True, tag="load"):
     """Write pairs in their order; a value of None deletes. `sync`: all so far are on disk when it is Done."""
 
     place: str
@@ -59,46 +59,46 @@ class Load(_Message, frozen=True):
     sync: bool
 
 
-class Dump(_Message, frozen=True):
+class Dump(_Message, frozen=True, tag="dump"):
     """Read on from where `cursor` (a number chosen by who asks) stands. Answered by Pairs."""
 
     place: str
     cursor: int
 
 
-class EndDump(_Message, frozen=True):
+class EndDump(_Message, frozen=True, tag="enddump"):
     """Forget a cursor. Answered by Done."""
 
     place: str
     cursor: int
 
 
-class Stop(_Message, frozen=True):
+class Stop(_Message, frozen=True, tag="stop"):
     """Stop the Flush or Compact asked for under the number `target`. Answered by Done at once."""
 
     target: int
 
 
-class Ping(_Message, frozen=True):
+class Ping(_Message, frozen=True, tag="ping"):
     """Say that you are there. Answered by Here."""
 
 
-class Quit(_Message, frozen=True):
+class Quit(_Message, frozen=True, tag="quit"):
     """Stop all work, close all databases and end. Answered by Done, then the end of the pipe."""
 
 
 Order = Create | Close | Look | Flush | Compact | Load | Dump | EndDump | Stop | Ping | Quit
 
 
-class Here(_Message, frozen=True):
+class Here(_Message, frozen=True, tag="here"):
     """The worker answers; also its first word (number 0)."""
 
 
-class Done(_Message, frozen=True):
+class Done(_Message, frozen=True, tag="done"):
     """It is done."""
 
 
-class Moved(_Message, frozen=True):
+class Moved(_Message, frozen=True, tag="moved"):
     """How far the work is: a fraction (None: unknown) and bytes a second. `before`: what there is to do."""
 
     fraction: float | None
@@ -106,13 +106,13 @@ class Moved(_Message, frozen=True):
     before: Stats | None = None
 
 
-class Seen(_Message, frozen=True):
+class Seen(_Message, frozen=True, tag="seen"):
     """What a database holds."""
 
     stats: Stats
 
 
-class Worked(_Message, frozen=True):
+class Worked(_Message, frozen=True, tag="worked"):
     """How a Flush or Compact that did not fail went. `note`: what of it was left out, and why."""
 
     before: Stats | None
@@ -121,7 +121,7 @@ class Worked(_Message, frozen=True):
     note: str = ""
 
 
-class Pairs(_Message, frozen=True):
+class Pairs(_Message, frozen=True, tag="pairs"):
     """The next pairs in key order; `last`: there are no more, and the cursor is forgotten.
 
     `left_out`: column families whose pairs are not told; with the first pairs alone.
@@ -132,14 +132,14 @@ class Pairs(_Message, frozen=True):
     left_out: tuple[str, ...] = ()
 
 
-class Failed(_Message, frozen=True):
+class Failed(_Message, frozen=True, tag="failed"):
     """Why it could not be done."""
 
     code: Code
     detail: str
 
 
-class Remark(_Message, frozen=True):
+class Remark(_Message, frozen=True, tag="remark"):
     """Something a person should be told, answering no order (number 0)."""
 
     text: str
