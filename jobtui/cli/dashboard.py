@@ -146,8 +146,9 @@ def _own_jobs(desk: Desk) -> list[int]:
 def _desk(profile: Profile, demo: bool) -> Desk:
     """The profile's engine, here or in the process that has it already."""
     from jobtui.engine.engine import Engine
-    from jobtui.engine.failures import StorageError, StoreError
     from jobtui.engine.shared import SharedDesk
+    from jobtui.history import StoreError
+    from jobtui.storage.base import StorageError
 
     try:
         return Engine.open(profile, demo=True) if demo else SharedDesk(profile)

@@ -11,12 +11,13 @@ from jobtui.cli.streams import complain
 from jobtui.engine.answers import no_such_space
 from jobtui.engine.desk import Message
 from jobtui.engine.engine import Engine
-from jobtui.engine.failures import StorageError, StoreError
 from jobtui.engine.profile import Profile, Run
 from jobtui.engine.reader import Reader
 from jobtui.engine.remote import Remote
 from jobtui.engine.wire import NoAnswer
+from jobtui.history import StoreError
 from jobtui.model import Notice
+from jobtui.storage.base import StorageError
 
 
 @contextmanager

@@ -15,10 +15,10 @@ from jobtui.cli.verdicts import judge
 from jobtui.cli.waiting import LeftAtOnce, Listening, counted_jobs, listening
 from jobtui.engine.checkup import owner_in_words
 from jobtui.engine.desk import Message, Session
-from jobtui.engine.failures import StoreError
 from jobtui.engine.profile import Profile
 from jobtui.engine.remote import Remote
 from jobtui.engine.wire import NoAnswer
+from jobtui.history import StoreError
 from jobtui.model import Job, Notice
 
 TRIES = 20

@@ -58,7 +58,7 @@ def run_text(asked: RunText) -> int:
 
 
 def _read(profile: Profile, text: str, statements: Sequence[Statement], asked: RunText, label: str) -> int:
-    from jobtui.engine.failures import StoreError
+    from jobtui.history import StoreError
 
     try:
         reader = _beside_the_owner(profile) if _needs_the_owner(statements) else None
@@ -159,7 +159,7 @@ def _carry_out(engine: Engine, text: str, statements: Sequence[Statement], asked
 
 def _reach_the_cluster(engine: Engine, waiting: Waiting, statements: Sequence[Statement]) -> None:
     """Wait for a cluster to answer; if it does not, jobs seen before can be shown. Raises StorageError."""
-    from jobtui.engine.failures import StorageError
+    from jobtui.storage.base import StorageError
 
     whole = any(isinstance(statement, ABOUT_JOBS) for statement in statements)
     try:
@@ -193,7 +193,7 @@ def tell(
 
 def _print(answer: Answer, asked: RunText) -> int:
     """Print the results; where they can't be printed, say so, for what was queued goes on all the same."""
-    from jobtui.engine.failures import StoreError
+    from jobtui.history import StoreError
 
     output = streams.Output()
     try:

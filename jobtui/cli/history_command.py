@@ -12,9 +12,9 @@ from jobtui.cli.exits import CommandError, Exit
 from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.cli.streams import Output, complain
 from jobtui.engine import looking_after
-from jobtui.engine.failures import StoreError, StoreLocked
 from jobtui.engine.profile import Profile
 from jobtui.formatting import format_count, printable_lines
+from jobtui.history import StoreError, StoreLocked
 from jobtui.os_errors import explain
 
 

@@ -24,12 +24,13 @@ from jobtui.cli.pairs import Pair, PairFormat, format_of, read_pairs
 from jobtui.cli.profiles import must_be_embedded, profile_of, settings_of
 from jobtui.cli.streams import complain, stdin
 from jobtui.engine.engine import Engine
-from jobtui.engine.failures import Code, StorageError, StoreError
 from jobtui.engine.profile import Profile, Run
 from jobtui.engine.reader import Reader
 from jobtui.engine.remote import Remote
 from jobtui.engine.wire import NoAnswer
+from jobtui.history import StoreError
 from jobtui.os_errors import explain
+from jobtui.storage.base import Code, StorageError
 
 BATCH_PAIRS = 5_000
 BATCH_BYTES = 1 << 20

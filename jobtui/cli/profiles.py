@@ -17,7 +17,7 @@ from jobtui.engine.profile import Profile
 from jobtui.formatting import printable_lines
 
 if TYPE_CHECKING:
-    from jobtui.engine.clusters import ClusterSettings
+    from jobtui.storage.nebula.settings import ClusterSettings
 
 
 def settings_of(place: Place) -> Config:
@@ -92,7 +92,7 @@ def _in_a_home(find: Callable[[], Profile]) -> Profile:
 
 def _with_password(cluster: ClusterSettings) -> ClusterSettings:
     """The same cluster; where its password is nowhere, and a person is there, they are asked for it."""
-    from jobtui.engine.clusters import FromEnvironment, Given, Secret
+    from jobtui.storage.nebula.settings import FromEnvironment, Given, Secret
 
     source = cluster.password
     is_known = not isinstance(source, FromEnvironment) or source.variable in os.environ

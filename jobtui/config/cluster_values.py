@@ -98,14 +98,14 @@ def tls(value: object, base: Path) -> bool | dict[str, Path | str]:
 
 def addresses_with_ports(words: str) -> tuple[str, ...]:
     """The addresses of graphds as the command line has them: `10.0.0.1,10.0.0.2:9669`."""
-    from jobtui.engine.clusters import Address
+    from jobtui.storage.nebula.settings import Address
 
     return tuple(str(Address.parse(address(one))) for one in words.split(","))
 
 
 def address(value: object) -> str:
     """One address. Raises UnsuitableError, which doesn't repeat what may hold a password."""
-    from jobtui.engine.clusters import Address
+    from jobtui.storage.nebula.settings import Address
 
     if not isinstance(value, str) or "@" in value:
         raise UnsuitableError('addresses in quotes, like "10.0.0.1:9669", without a user\'s name or a password')

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from jobtui.config.settings import ProfileSettings
-    from jobtui.engine.clusters import ClusterSettings, PasswordSource, Tls
+    from jobtui.storage.nebula.settings import ClusterSettings, PasswordSource, Tls
 
 
 def cluster_of(name: str, said: ProfileSettings) -> ClusterSettings | None:
@@ -23,7 +23,7 @@ def cluster_of(name: str, said: ProfileSettings) -> ClusterSettings | None:
         return None
     if said.hosts:
         raise ValueError("hosts are the embedded storage's: a cluster has its own")
-    from jobtui.engine.clusters import Address, ClusterSettings, RunMode
+    from jobtui.storage.nebula.settings import Address, ClusterSettings, RunMode
 
     return ClusterSettings(
         name=name,
@@ -44,7 +44,7 @@ def profile_name(cluster: str) -> str:
 
 
 def _password(name: str, said: ProfileSettings) -> PasswordSource:
-    from jobtui.engine.clusters import FromEnvironment, FromKeyring
+    from jobtui.storage.nebula.settings import FromEnvironment, FromKeyring
 
     kind, _, where = said.password.partition(":")
     if kind == "env":
@@ -53,7 +53,7 @@ def _password(name: str, said: ProfileSettings) -> PasswordSource:
 
 
 def _tls(said: bool | Mapping[str, Path | str]) -> Tls | None:
-    from jobtui.engine.clusters import Tls
+    from jobtui.storage.nebula.settings import Tls
 
     if isinstance(said, bool):
         return Tls() if said else None

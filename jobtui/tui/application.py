@@ -13,7 +13,7 @@ from textual.notifications import Notification
 from textual.widgets._toast import ToastRack
 
 from jobtui.engine.desk import Desk, Session
-from jobtui.engine.failures import StoreError
+from jobtui.history import StoreError
 from jobtui.model import LinkState, Status
 from jobtui.tui.base_app import BaseApp
 from jobtui.tui.context import Context

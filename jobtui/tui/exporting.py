@@ -10,8 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
-from jobtui.engine.terms import View
 from jobtui.formatting import guard_formula, to_local
+from jobtui.history import View
 from jobtui.model import Job
 
 _PAGE = 500

@@ -6,8 +6,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, S
 from datetime import UTC, datetime
 
 from jobtui.engine.desk import Desk
-from jobtui.engine.failures import StoreError
-from jobtui.engine.terms import View
+from jobtui.history import StoreError, View
 from jobtui.model import Job, Origin, Status
 from jobtui.tui import units
 from jobtui.tui.glyphs import MARKED, WATCHED, progress, status_piece

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from jobtui.engine.desk import Desk
-from jobtui.engine.failures import StoreError
+from jobtui.history import StoreError
 
 _SECONDS = 0.5
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from jobtui.engine.desk import Desk
-from jobtui.engine.failures import StoreError
+from jobtui.history import StoreError
 from jobtui.language.completion import JobsFor, ids_with_prefix
 from jobtui.model import Job, Status
 

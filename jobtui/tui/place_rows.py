@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from jobtui.engine.desk import SpaceLook
-from jobtui.engine.terms import Host
 from jobtui.model import Status
+from jobtui.storage.base import Host
 from jobtui.tui import units
 from jobtui.tui.glyphs import GLYPH
 from jobtui.tui.lines import STATUS_INK, Ink, Line

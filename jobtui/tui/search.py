@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from jobtui.engine.desk import Desk
-from jobtui.engine.terms import Query, Sort, View
+from jobtui.history import Query, Sort, View
 from jobtui.model import Command
 from jobtui.tui.filters import Filter
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from jobtui.cli import handing
-from jobtui.engine.failures import StoreError
 from jobtui.engine.profile import Profile
 from jobtui.engine.wire import NoAnswer
+from jobtui.history import StoreError
 
 
 class Takeover:

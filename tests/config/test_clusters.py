@@ -12,8 +12,8 @@ import jobtui
 from jobtui.cli import main
 from jobtui.config import ConfigError, read_config
 from jobtui.config.clusters import profile_name
-from jobtui.engine.clusters import Address, ClusterSettings, FromEnvironment, FromKeyring, RunMode, Tls
 from jobtui.engine.profile import Profile
+from jobtui.storage.nebula.settings import Address, ClusterSettings, FromEnvironment, FromKeyring, RunMode, Tls
 
 
 @pytest.fixture

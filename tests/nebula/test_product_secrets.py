@@ -12,7 +12,7 @@ from jobtui.cli.arguments import parse_arguments
 from jobtui.cli.asked import OpenDashboard
 from jobtui.cli.exits import UsageError
 from jobtui.cli.profiles import profile_of, settings_of
-from jobtui.engine.clusters import Given, Secret
+from jobtui.storage.nebula.settings import Given, Secret
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula_cluster import Cluster
 from tests.support.nebula_product import NebulaCommand

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from jobtui.engine.engine import Engine
-from jobtui.engine.failures import StoreError
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import Reader
-from jobtui.history import History, Query, Sort
+from jobtui.history import History, Query, Sort, StoreError
 from jobtui.model import Link, LinkChanged, LinkState
 from jobtui.tui.job_rows import JobRows
 from jobtui.tui.linking import link_alarm, link_piece

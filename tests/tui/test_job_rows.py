@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobtui.engine.terms import Sort
+from jobtui.history import Sort
 from jobtui.tui.job_rows import JOB_COLUMNS
 from jobtui.tui.widgets.columns import Column
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from textual.message import Message
 
-from jobtui.engine.failures import StoreError
+from jobtui.history import StoreError
 from jobtui.model import Job, Status
 from jobtui.tui.commands import BY_ID
 from jobtui.tui.context import Context

@@ -11,8 +11,7 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.message import Message
 
-from jobtui.engine.failures import StoreError
-from jobtui.engine.terms import View
+from jobtui.history import StoreError, View
 from jobtui.model import Job
 from jobtui.tui.commands import Where, bindings
 from jobtui.tui.context import Context
