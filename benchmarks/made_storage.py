@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 
+from jobtui.errors import Code, StorageError
 from jobtui.model import Level, Stats
-from jobtui.storage.base import Capabilities, Code, Host, Outcome, Pair, Placement, Report, Space, StorageError
+from jobtui.storage.base import Capabilities, Host, Outcome, Pair, Placement, Report, Space
 
 HOSTS = ("local0", "local1", "local2")
 STATS = Stats(levels=(Level(4, 4 << 20),), memtable=0, entries=100, pending=4 << 20)

@@ -13,10 +13,10 @@ from jobtui.cli.exits import CommandError, Exit
 from jobtui.cli.serve import SERVES, open_log
 from jobtui.cli.streams import complain
 from jobtui.engine.profile import Profile
+from jobtui.errors import StorageError
 from jobtui.formatting import to_local
 from jobtui.interpreter import environment, interpreter
 from jobtui.os_errors import explain
-from jobtui.storage.base import StorageError
 
 START_SECONDS = 30.0
 BETWEEN_LOOKS_SECONDS = 0.05

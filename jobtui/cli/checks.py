@@ -13,12 +13,12 @@ from pathlib import Path
 from jobtui.cli.doctor import Finding, Level
 from jobtui.cli.streams import is_terminal
 from jobtui.engine.profile import Profile
+from jobtui.errors import StorageError
 from jobtui.files import foreign_owner, others_can_write, user_name
 from jobtui.formatting import format_bytes
 from jobtui.history import StoreError
 from jobtui.model import LinkState
 from jobtui.os_errors import NO_INODES, explain, has_inodes
-from jobtui.storage.base import StorageError
 
 SMALLEST = (60, 15)
 LITTLE_SPACE = 1 << 30

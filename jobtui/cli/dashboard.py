@@ -147,8 +147,8 @@ def _desk(profile: Profile, demo: bool) -> Desk:
     """The profile's engine, here or in the process that has it already."""
     from jobtui.engine.engine import Engine
     from jobtui.engine.shared import SharedDesk
+    from jobtui.errors import StorageError
     from jobtui.history import StoreError
-    from jobtui.storage.base import StorageError
 
     try:
         return Engine.open(profile, demo=True) if demo else SharedDesk(profile)

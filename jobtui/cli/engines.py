@@ -15,9 +15,9 @@ from jobtui.engine.profile import Profile, Run
 from jobtui.engine.reader import Reader
 from jobtui.engine.remote import Remote
 from jobtui.engine.wire import NoAnswer
+from jobtui.errors import StorageError
 from jobtui.history import StoreError
 from jobtui.model import Notice
-from jobtui.storage.base import StorageError
 
 
 @contextmanager

@@ -159,7 +159,7 @@ def _carry_out(engine: Engine, text: str, statements: Sequence[Statement], asked
 
 def _reach_the_cluster(engine: Engine, waiting: Waiting, statements: Sequence[Statement]) -> None:
     """Wait for a cluster to answer; if it does not, jobs seen before can be shown. Raises StorageError."""
-    from jobtui.storage.base import StorageError
+    from jobtui.errors import StorageError
 
     whole = any(isinstance(statement, ABOUT_JOBS) for statement in statements)
     try:

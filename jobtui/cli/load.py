@@ -28,9 +28,9 @@ from jobtui.engine.profile import Profile, Run
 from jobtui.engine.reader import Reader
 from jobtui.engine.remote import Remote
 from jobtui.engine.wire import NoAnswer
+from jobtui.errors import Code, StorageError
 from jobtui.history import StoreError
 from jobtui.os_errors import explain
-from jobtui.storage.base import Code, StorageError
 
 BATCH_PAIRS = 5_000
 BATCH_BYTES = 1 << 20

@@ -25,12 +25,12 @@ from jobtui.engine.desk import Message
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
 from jobtui.engine.shared import SharedDesk
+from jobtui.errors import StorageError
 from jobtui.files import foreign_owner, open_to_append
 from jobtui.formatting import format_duration, to_local
 from jobtui.history import StoreError, StoreLocked
 from jobtui.model import Change, Job, Link, LinkChanged, LinkState, Notice, Status
 from jobtui.os_errors import explain
-from jobtui.storage.base import StorageError
 
 LOG = "serve.log"
 SERVES = "jobtui serves"

@@ -15,9 +15,10 @@ from jobtui.engine.desk import Refused
 from jobtui.engine.ledger import Book
 from jobtui.engine.lifecycle import End
 from jobtui.engine.profile import Run
+from jobtui.errors import Code, StorageError
 from jobtui.history import StoreError
 from jobtui.model import Command, Job, Notice, Progress, Stats, Status, Task
-from jobtui.storage.base import Code, Outcome, Report, StorageError
+from jobtui.storage.base import Outcome, Report
 
 if TYPE_CHECKING:
     from jobtui.engine.engine import Engine

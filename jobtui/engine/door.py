@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobtui import __version__
-from jobtui.decoding import DECODE_ERRORS
 from jobtui.engine import wire
 from jobtui.engine.acceptor import Acceptor
 from jobtui.engine.address import candidates, listen
@@ -23,9 +22,9 @@ from jobtui.engine.channel import peer_uid
 from jobtui.engine.desk import Message, Session
 from jobtui.engine.overview import look
 from jobtui.engine.profile import Run
+from jobtui.errors import DECODE_ERRORS, StorageError
 from jobtui.model import LinkChanged
 from jobtui.os_errors import explain
-from jobtui.storage.base import StorageError
 
 if TYPE_CHECKING:
     from jobtui.engine.engine import Engine

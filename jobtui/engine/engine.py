@@ -35,10 +35,11 @@ from jobtui.engine.overview import look
 from jobtui.engine.profile import Profile, Run
 from jobtui.engine.progress import TaskProgress
 from jobtui.engine.taking_up import take_up
+from jobtui.errors import StorageError
 from jobtui.history import History, StoreError
 from jobtui.model import Job, Link, LinkChanged, Notice, Stats
 from jobtui.os_errors import explain
-from jobtui.storage.base import Capabilities, JobMirror, Pair, Space, StorageError, TaskRunner
+from jobtui.storage.base import Capabilities, JobMirror, Pair, Space, TaskRunner
 
 if TYPE_CHECKING:
     from jobtui.engine.mirroring import Mirroring

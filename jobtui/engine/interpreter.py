@@ -13,6 +13,7 @@ from jobtui.engine import answers, lifecycle, results
 from jobtui.engine.desk import Answer, Refused, Session
 from jobtui.engine.ledger import Book, Edit
 from jobtui.engine.overview import look_at_spaces
+from jobtui.errors import StorageError
 from jobtui.history import StoreError
 from jobtui.language.ast import (
     Backup,
@@ -31,7 +32,7 @@ from jobtui.language.ast import (
 from jobtui.language.tables import Result
 from jobtui.model import Archived, Job
 from jobtui.os_errors import explain_shortage
-from jobtui.storage.base import Placement, Space, StorageError
+from jobtui.storage.base import Placement, Space
 
 if TYPE_CHECKING:
     from jobtui.engine.asked import Ordered

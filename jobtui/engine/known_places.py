@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from jobtui.errors import StorageError
 from jobtui.model import Link, LinkState
-from jobtui.storage.base import Space, StorageError, TaskRunner
+from jobtui.storage.base import Space, TaskRunner
 
 
 class KnownPlaces:

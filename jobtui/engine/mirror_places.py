@@ -10,19 +10,9 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import NoReturn
 
+from jobtui.errors import Code, StorageError
 from jobtui.model import Stats
-from jobtui.storage.base import (
-    Capabilities,
-    Code,
-    Host,
-    JobMirror,
-    Outcome,
-    Pair,
-    Placement,
-    Report,
-    Space,
-    StorageError,
-)
+from jobtui.storage.base import Capabilities, Host, JobMirror, Outcome, Pair, Placement, Report, Space
 
 
 class MirrorPlaces:

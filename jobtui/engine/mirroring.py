@@ -18,9 +18,10 @@ from jobtui.engine import mirrored
 from jobtui.engine.ledger import Book
 from jobtui.engine.orders import Orders
 from jobtui.engine.origins import Origins
+from jobtui.errors import StorageError
 from jobtui.history import StoreError
 from jobtui.model import Job, LinkState, Notice, Origin, Status
-from jobtui.storage.base import JobMirror, MirroredJob, StorageError
+from jobtui.storage.base import JobMirror, MirroredJob
 from jobtui.storage.nebula import Follower, News, Sighting
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from jobtui.errors import Code, StorageError
 from jobtui.model import Job
-from jobtui.storage.base import Code, StorageError
 
 NOT_RECOVERED = "the cluster has such a job in flight, or no longer has this one"
 NOT_LISTED = "its answer was lost, and the cluster lists no such job: it was not carried out"

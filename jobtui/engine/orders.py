@@ -20,9 +20,10 @@ from jobtui.engine.asked import Asked, Ordered
 from jobtui.engine.desk import Refused
 from jobtui.engine.ledger import Book
 from jobtui.engine.lifecycle import Illegal
+from jobtui.errors import Code, StorageError
 from jobtui.history import StoreError
 from jobtui.model import Job, Origin, Status
-from jobtui.storage.base import Code, JobMirror, MirroredJob, StorageError
+from jobtui.storage.base import JobMirror, MirroredJob
 from jobtui.storage.nebula import News, Sighting
 
 if TYPE_CHECKING:

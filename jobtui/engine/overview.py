@@ -9,8 +9,9 @@ import msgspec
 
 from jobtui.engine.clock import Clock, within
 from jobtui.engine.desk import Overview, SpaceLook
+from jobtui.errors import StorageError
 from jobtui.model import Stats
-from jobtui.storage.base import Host, Space, StorageError, TaskRunner
+from jobtui.storage.base import Host, Space, TaskRunner
 
 PATIENCE_SECONDS = 3.0
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from jobtui.engine.desk import Overview
 from jobtui.engine.wire import NoAnswer
-from jobtui.storage.base import StorageError
+from jobtui.errors import StorageError
 
 FRESH_SECONDS = 5.0
 

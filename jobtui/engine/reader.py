@@ -181,7 +181,7 @@ class Reader:
 
 def _expected() -> tuple[type[Exception], ...]:
     """What a statement may end in; the storage's errors are imported once something went wrong."""
-    from jobtui.storage.base import StorageError
+    from jobtui.errors import StorageError
 
     return Refused, StoreError, StorageError, OSError
 

@@ -23,11 +23,12 @@ from jobtui.engine.listeners import hand
 from jobtui.engine.owners_places import OwnersPlaces
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import Reader
+from jobtui.errors import Code, StorageError
 from jobtui.history import History, StoreError
 from jobtui.language.ast import Parsed, Recover, ShowJobs, Stop, Submit, Use
 from jobtui.language.tables import Result
 from jobtui.model import Archived, Change, Job, Link, LinkChanged, Progress, Stats
-from jobtui.storage.base import Code, Pair, StorageError
+from jobtui.storage.base import Pair
 
 T = TypeVar("T")
 GREETING_SECONDS = 2.0  # for the owner to say that it is there

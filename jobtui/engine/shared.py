@@ -18,9 +18,9 @@ from jobtui.engine.profile import Profile, Run
 from jobtui.engine.reader import Reader
 from jobtui.engine.remote import Remote
 from jobtui.engine.wire import KeptOut, NoAnswer, Silent, Untrusted
+from jobtui.errors import StorageError
 from jobtui.history import StoreError, StoreLocked
 from jobtui.model import Change, Job, Link, Notice, Stats, Status
-from jobtui.storage.base import StorageError
 
 if TYPE_CHECKING:
     from jobtui.engine.engine import Engine

@@ -12,8 +12,8 @@ from functools import cache
 import msgspec
 
 from jobtui import __version__
-from jobtui.decoding import DECODE_ERRORS
 from jobtui.engine.desk import Failure, Message, Overview
+from jobtui.errors import DECODE_ERRORS
 from jobtui.language.tables import Result
 from jobtui.model import Stats
 from jobtui.storage.base import Pair

@@ -3,16 +3,9 @@
 `History` is all that other rooms need; the rest of the names are what it takes and gives.
 """
 
+from jobtui.errors import StoreError, StoreFailed, StoreFull, StoreLocked, StoreTooNew
 from jobtui.history.archive import ArchiveResult
-from jobtui.history.errors import (
-    DamageNote,
-    Health,
-    StoreError,
-    StoreFailed,
-    StoreFull,
-    StoreLocked,
-    StoreTooNew,
-)
+from jobtui.history.errors import DamageNote, Health
 from jobtui.history.history import History
 from jobtui.history.query import Query, Sort
 from jobtui.history.view import View

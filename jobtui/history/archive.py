@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from jobtui.decoding import DECODE_ERRORS
+from jobtui.errors import DECODE_ERRORS
 from jobtui.history.errors import DamageNote
 from jobtui.history.framing import framed, is_whole
 from jobtui.history.io import Disk, is_lost

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from jobtui.errors import StoreError, StoreFull
 from jobtui.history.archive import Archives
-from jobtui.history.errors import StoreError, StoreFull
 from jobtui.history.records import change
 from jobtui.history.state import State
 from jobtui.model import Job

@@ -16,31 +16,7 @@ from typing import Final
 
 import msgspec
 
-
-class StoreError(Exception):
-    """The history can't do what it was asked; the text says why and what to do."""
-
-
-class StoreLocked(StoreError):
-    """Another process has the history open for writing; `pid` is None where it left no name."""
-
-    def __init__(self, pid: int | None) -> None:
-        owner = f"process {pid}" if pid is not None else "another process"
-        super().__init__(f"The history is open for writing in {owner}")
-        self.pid = pid
-
-
-class StoreTooNew(StoreError):
-    """The history holds what only a newer jobtui understands. It was left as it is."""
-
-
-class StoreFull(StoreError):
-    """There is no room on the disk. Nothing was written; the next commit may succeed."""
-
-
-class StoreFailed(StoreError):
-    """The disk failed in a way that can't be mended by trying again: read-only from now on."""
-
+from jobtui.errors import StoreError
 
 _NAMED: Final = 20
 """Jobs whose ids are told one by one."""

@@ -9,8 +9,8 @@ from typing import Any, Final, TextIO
 
 import msgspec
 
+from jobtui.errors import StoreError
 from jobtui.formatting import guard_formula
-from jobtui.history.errors import StoreError
 from jobtui.history.history import History
 from jobtui.history.query import Query
 from jobtui.history.replay import UNFINISHED

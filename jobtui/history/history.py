@@ -6,9 +6,10 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobtui.errors import StoreError
 from jobtui.history.archive import ArchiveResult, Archives
 from jobtui.history.asking import Asking
-from jobtui.history.errors import DamageNote, Health, StoreError, readable
+from jobtui.history.errors import DamageNote, Health, readable
 from jobtui.history.follower import Follower
 from jobtui.history.io import Disk, real_path
 from jobtui.history.lineage import recovered_as, unrecovered

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from jobtui.decoding import DECODE_ERRORS
+from jobtui.errors import DECODE_ERRORS
 from jobtui.history.columns import (
     CODE_OF,
     NUMBERS,

@@ -8,7 +8,7 @@ from operator import ge
 from pathlib import Path
 from typing import Final
 
-from jobtui.decoding import DECODE_ERRORS
+from jobtui.errors import DECODE_ERRORS
 from jobtui.history.archive import DIRECTORY as ARCHIVE
 from jobtui.history.archive import NAME as CONTENTS
 from jobtui.history.errors import DamageNote

@@ -16,9 +16,8 @@ from typing import Final
 
 import msgspec
 
-from jobtui.decoding import DECODE_ERRORS
+from jobtui.errors import DECODE_ERRORS, StoreError, StoreLocked
 from jobtui.files import foreign_owner
-from jobtui.history.errors import StoreError, StoreLocked
 from jobtui.history.framing import framed, is_whole
 from jobtui.history.io import Disk
 from jobtui.os_errors import NO_LOCKS

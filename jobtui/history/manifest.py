@@ -7,8 +7,7 @@ from typing import Final
 
 import msgspec
 
-from jobtui.decoding import DECODE_ERRORS
-from jobtui.history.errors import StoreTooNew
+from jobtui.errors import DECODE_ERRORS, StoreTooNew
 from jobtui.history.framing import framed, is_whole
 from jobtui.history.io import Disk
 from jobtui.history.records import SCHEMA

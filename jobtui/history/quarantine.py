@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from jobtui.decoding import DECODE_ERRORS
+from jobtui.errors import DECODE_ERRORS
 from jobtui.history.errors import DamageNote
 from jobtui.history.framing import framed, lines
 from jobtui.history.io import Disk

@@ -14,11 +14,12 @@ from typing import Final
 
 import msgspec
 
+from jobtui.errors import StoreError
 from jobtui.history.archive import DIRECTORY as ARCHIVE
 from jobtui.history.archive import NAME as CONTENTS
 from jobtui.history.archive import ContentsDamagedError, contents, entry_of, ids_of, put_contents
 from jobtui.history.archiving import give_second_name
-from jobtui.history.errors import DamageNote, StoreError
+from jobtui.history.errors import DamageNote
 from jobtui.history.framing import framed, lines
 from jobtui.history.inspecting import damage_of, in_the_way, miscounts, whole_job
 from jobtui.history.io import Disk, real_path

@@ -10,8 +10,7 @@ from typing import Final
 
 import msgspec
 
-from jobtui.decoding import DECODE_ERRORS
-from jobtui.history.errors import StoreTooNew
+from jobtui.errors import DECODE_ERRORS, StoreTooNew
 from jobtui.history.framing import HEAD, lines
 from jobtui.history.manifest import refuse_newer
 from jobtui.history.quarantine import Quarantine

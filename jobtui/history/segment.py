@@ -16,10 +16,9 @@ from typing import Final
 
 import msgspec
 
-from jobtui.decoding import DECODE_ERRORS
+from jobtui.errors import DECODE_ERRORS, StoreError
 from jobtui.history import framing, index, manifest
 from jobtui.history.columns import CODE_OF, NUMBERS, STALE, STATUSES, TEXTS, Coded, Columns, coded, hosts_of
-from jobtui.history.errors import StoreError
 from jobtui.history.framing import is_whole
 from jobtui.history.io import Disk, is_lost
 from jobtui.history.manifest import SegmentEntry

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from jobtui.history.errors import StoreTooNew
+from jobtui.errors import StoreTooNew
 from jobtui.history.manifest import Manifest
 from jobtui.history.records import unknown_field
 from jobtui.history.segment import Segment

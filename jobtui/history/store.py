@@ -23,10 +23,11 @@ from typing import Final
 
 import msgspec
 
+from jobtui.errors import StoreError, StoreFailed, StoreFull
 from jobtui.history.archive import DIRECTORY as ARCHIVE
 from jobtui.history.archive import Archives
 from jobtui.history.drafts import Drafting, Drafts
-from jobtui.history.errors import Health, StoreError, StoreFailed, StoreFull
+from jobtui.history.errors import Health
 from jobtui.history.io import Disk, is_full
 from jobtui.history.journal import END, Journal, journal_name, numbered
 from jobtui.history.lock import Guard, Lock, Mark, must_be_own

@@ -17,9 +17,10 @@ from typing import Any, Final
 
 import msgspec
 
+from jobtui.errors import StoreError, StoreFailed, StoreFull
 from jobtui.history.archive import ArchiveResult
 from jobtui.history.archiving import archive
-from jobtui.history.errors import Health, StoreError, StoreFailed, StoreFull
+from jobtui.history.errors import Health
 from jobtui.history.io import is_full
 from jobtui.history.steps import at_ease
 from jobtui.history.store import Store

@@ -22,7 +22,6 @@ is a cluster that manages its jobs itself, whose jobs are looked at, submitted, 
 
 from __future__ import annotations
 
-import enum
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -35,35 +34,6 @@ from jobtui.model import Stats, Status, Task
 
 if TYPE_CHECKING:
     import asyncio  # who only reads the catalogue must not pay for it
-
-
-class Code(enum.StrEnum):
-    """Why a storage could not do what it was asked; see the module's docstring."""
-
-    MISSING = "missing"
-    LOCKED = "locked"
-    ACCESS = "access"
-    DISK_FULL = "disk_full"
-    CORRUPT = "corrupt"
-    IO = "io"
-    TIMEOUT = "timeout"
-    UNREACHABLE = "unreachable"
-    HOST_DIED = "host_died"
-    REJECTED = "rejected"
-    UNSUPPORTED = "unsupported"
-
-
-class StorageError(Exception):
-    """A storage's failure: its code, the host and space it concerns ("" for none), and the plain reason.
-
-    `maybe_done`: what was asked for was sent and its answer lost. It may have been done all the same, and
-    is not sent again: only a look can tell.
-    """
-
-    def __init__(self, code: Code, host: str, space: str, detail: str, *, maybe_done: bool = False) -> None:
-        super().__init__(detail)
-        self.code, self.host, self.space, self.detail = code, host, space, detail
-        self.maybe_done = maybe_done
 
 
 class Capabilities(msgspec.Struct, frozen=True):

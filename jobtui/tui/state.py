@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from jobtui.decoding import DECODE_ERRORS
+from jobtui.errors import DECODE_ERRORS
 from jobtui.files import foreign_owner, open_to_append, read_regular
 from jobtui.os_errors import explain
 

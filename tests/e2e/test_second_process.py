@@ -177,7 +177,7 @@ def test_a_pair_too_long_to_be_handed_over_is_refused(
     jobtui: CommandLine, owner: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from jobtui.engine.remote import Remote
-    from jobtui.storage.base import StorageError
+    from jobtui.errors import StorageError
 
     monkeypatch.setattr(wire, "LONGEST_LINE", 1 << 16)
     remote = Remote.connect(jobtui.profile)

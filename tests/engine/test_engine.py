@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from jobtui.engine.engine import Run
+from jobtui.errors import Code
 from jobtui.model import EventKind, Status
-from jobtui.storage.base import Code
 from tests.support.engines import THREE, WAIT, Bench, bench, compared_with_disk
 from tests.support.scripted import FULL, ScriptedStorage
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from jobtui.errors import Code, StorageError
 from jobtui.history import StoreFull
 from jobtui.model import EventKind, Job, Status
-from jobtui.storage.base import Code, MirroredJob, StorageError
+from jobtui.storage.base import MirroredJob
 from tests.support.engines import WAIT
 from tests.support.mirrors import MirrorBench, ended_on, lost, mirror_bench, refusal
 from tests.support.scripted_mirror import START, ScriptedMirror

@@ -26,9 +26,9 @@ from hypothesis.stateful import (
 
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
+from jobtui.errors import Code
 from jobtui.history import History, Query
 from jobtui.model import Change, Job, Status
-from jobtui.storage.base import Code
 from tests.support.clock import FakeClock
 from tests.support.engines import WAIT, Bench
 from tests.support.scripted import Operation, ScriptedStorage

@@ -11,7 +11,7 @@ from jobtui.engine.desk import Refused, Session
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile, Run
 from jobtui.engine.reader import Reader
-from jobtui.storage.base import StorageError
+from jobtui.errors import StorageError
 from tests.support.engines import WAIT, bench
 from tests.support.scripted import ScriptedStorage
 

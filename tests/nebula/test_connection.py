@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from jobtui.storage.base import Code, LinkState, StorageError
+from jobtui.errors import Code, StorageError
+from jobtui.storage.base import LinkState
 from jobtui.storage.nebula.link import LinkKeeper
 from jobtui.storage.nebula.mirror import GraphdMirror
 from tests.support.graphd_double import Fault, GraphdDouble

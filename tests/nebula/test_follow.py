@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import NoReturn
 
+from jobtui.errors import Code, StorageError
 from jobtui.model import Status
-from jobtui.storage.base import Code, LinkState, MirroredJob, StorageError
+from jobtui.storage.base import LinkState, MirroredJob
 from jobtui.storage.nebula.follow import BATCH, DROPPED, GONE, Follower, News
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula import PatientClock, failure, mirrored, run

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from jobtui.storage.base import Code, StorageError
+from jobtui.errors import Code, StorageError
 from jobtui.storage.nebula import wire
 from jobtui.storage.nebula.admin import BODY_LIMIT, AdminCall
 from jobtui.storage.nebula.settings import Address

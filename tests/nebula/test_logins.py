@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from jobtui.storage.base import Code, LinkState
+from jobtui.errors import Code
+from jobtui.storage.base import LinkState
 from jobtui.storage.nebula.courier import TYPED
 from jobtui.storage.nebula.settings import FromEnvironment, Given, Secret
 from tests.support.graphd_double import GraphdDouble

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 import pytest
 from nebula3.common.ttypes import DateTime, Value
 
+from jobtui.errors import Code
 from jobtui.model import Status
-from jobtui.storage.base import Code, LinkState
+from jobtui.storage.base import LinkState
 from jobtui.storage.nebula.courier import Courier
 from jobtui.storage.nebula.table import Refusal, Table
 from tests.support.graphd_double import GraphdDouble

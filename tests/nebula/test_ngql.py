@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobtui.storage.base import Code, StorageError
+from jobtui.errors import Code, StorageError
 from jobtui.storage.nebula import ngql
 from tests.support.nebula_cluster import Cluster, Said
 

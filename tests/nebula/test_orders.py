@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from jobtui.storage.base import Code, LinkState
+from jobtui.errors import Code
+from jobtui.storage.base import LinkState
 from jobtui.storage.nebula.courier import Courier
 from tests.support.clock import FakeClock
 from tests.support.graphd_double import Fault, GraphdDouble

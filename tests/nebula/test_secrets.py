@@ -6,7 +6,8 @@ import logging
 
 import pytest
 
-from jobtui.storage.base import Code, LinkState
+from jobtui.errors import Code
+from jobtui.storage.base import LinkState
 from jobtui.storage.nebula.settings import FromEnvironment, Given, Secret
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula import PatientClock, Told, failure, mirrored, run

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from jobtui.storage.base import Code, StorageError
+from jobtui.errors import Code, StorageError
 from jobtui.storage.nebula.settings import (
     Address,
     ClusterSettings,

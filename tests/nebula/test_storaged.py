@@ -8,7 +8,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from jobtui.storage.base import Code, LinkState, Outcome, Space, StorageError, TaskRunner
+from jobtui.errors import Code, StorageError
+from jobtui.storage.base import LinkState, Outcome, Space, TaskRunner
 from jobtui.storage.nebula.admin import BODY_LIMIT
 from jobtui.storage.nebula.settings import Address, ClusterSettings, RunMode
 from jobtui.storage.nebula.storaged import StoragedRunner

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.storage.base import Code, LinkState
+from jobtui.errors import Code
+from jobtui.storage.base import LinkState
 from jobtui.storage.nebula.settings import Tls
 from tests.support.clock import FakeClock
 from tests.support.graphd_double import GraphdDouble

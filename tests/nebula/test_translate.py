@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from jobtui.errors import Code, StorageError
 from jobtui.model import Status
-from jobtui.storage.base import Code, MirroredJob, Space, StorageError
+from jobtui.storage.base import MirroredJob, Space
 from jobtui.storage.nebula import translate
 from jobtui.storage.nebula.table import Cell, Refusal, Table
 

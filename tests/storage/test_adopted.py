@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.storage.base import Code, Placement, Space, StorageError
+from jobtui.errors import Code, StorageError
+from jobtui.storage.base import Placement, Space
 from tests.support.storage import Watched, compact, dumped, failure_of, flush, storage_at
 
 ROWS = 300

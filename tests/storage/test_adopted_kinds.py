@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.storage.base import Code, Placement
+from jobtui.errors import Code
+from jobtui.storage.base import Placement
 from tests.support.storage import compact, dumped, failure_of, storage_at
 
 

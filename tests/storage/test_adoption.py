@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rocksdict import Options, Rdict
 
-from jobtui.storage.base import Code
+from jobtui.errors import Code
 from jobtui.storage.local.adoption import Recovery, Survey, Surveyor
 from jobtui.storage.local.reasons import Trouble
 from tests.support.adoptable import adoptable, content, options_file, set_option

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.storage.base import Code, Placement
+from jobtui.errors import Code
+from jobtui.storage.base import Placement
 from jobtui.storage.local import LocalStorage
 from jobtui.storage.local.catalogue import Entry
 from tests.support.adoptable import adoptable, content, options_file, set_option

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.storage.base import Code, Placement, Space, StorageError
+from jobtui.errors import Code, StorageError
+from jobtui.storage.base import Placement, Space
 from jobtui.storage.local.catalogue import FILE, Catalogue, Entry, Unsettled
 from tests.support.storage import layers, space_at, storage_at
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.storage.base import Code, Placement, Space
+from jobtui.errors import Code
+from jobtui.storage.base import Placement, Space
 from jobtui.storage.local import places
 from jobtui.storage.local.catalogue import Catalogue
 from jobtui.storage.local.worker.options import Shared

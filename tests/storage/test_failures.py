@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.storage.base import Code, Placement
+from jobtui.errors import Code
+from jobtui.storage.base import Placement
 from tests.support.disks import fill_up, mount, unmount
 from tests.support.storage import (
     Watched,

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from jobtui.storage.base import Code
+from jobtui.errors import Code
 from tests.support.adoption_checks import check_no_harm
 from tests.support.foreign_owners import STATES
 

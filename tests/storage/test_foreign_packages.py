@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from jobtui.storage.base import Code
+from jobtui.errors import Code
 from tests.support.adoption_checks import check_no_harm
 from tests.support.foreign_owners import STATES, Package, package_owner
 

@@ -9,7 +9,7 @@ import pytest
 
 from jobtui.cli.exits import CommandError
 from jobtui.cli.serve import open_log
-from jobtui.storage.base import StorageError
+from jobtui.errors import StorageError
 from jobtui.storage.local.catalogue import FILE, Catalogue, Entry
 from jobtui.storage.local.places import write_durably
 from jobtui.tui.state import Kept, StateStore

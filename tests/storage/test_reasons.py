@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from jobtui.storage.base import Code
+from jobtui.errors import Code
 from jobtui.storage.local.reasons import (
     Room,
     code_of,

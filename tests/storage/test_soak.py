@@ -7,7 +7,7 @@ import os
 import random
 import signal
 
-from jobtui.storage.base import Code, StorageError
+from jobtui.errors import Code, StorageError
 from tests.support.storage import Watched, dumped, flush, space_at
 
 HOSTS = {"h1": None, "h2": None}

@@ -9,8 +9,9 @@ import signal
 
 import pytest
 
+from jobtui.errors import Code
 from jobtui.model import Level, Stats
-from jobtui.storage.base import Code, Placement
+from jobtui.storage.base import Placement
 from jobtui.storage.local.worker.operations import expected_reads, left_behind
 from tests.support.storage import (
     Watched,

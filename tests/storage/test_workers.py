@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.storage.base import Code
+from jobtui.errors import Code
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.reasons import Trouble
 from jobtui.storage.local.supervisor import LOOK, PAUSES, Stopped, Worker

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jobtui.storage.base import Placement, StorageError
+from jobtui.errors import StorageError
+from jobtui.storage.base import Placement
 from tests.support.foreign_owners import Entry, Owner, entries
 from tests.support.storage import compact, dumped, flush, storage_at
 

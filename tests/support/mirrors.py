@@ -10,8 +10,8 @@ from typing import TypeVar
 from jobtui.engine.desk import Session
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
+from jobtui.errors import Code, StorageError
 from jobtui.model import Job, LinkChanged, Status
-from jobtui.storage.base import Code, StorageError
 from tests.support.clock import FakeClock
 from tests.support.engines import WAIT, Bench, Heard
 from tests.support.scripted_mirror import ScriptedMirror

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from jobtui.storage.base import Link, LinkState, StorageError
+from jobtui.errors import StorageError
+from jobtui.storage.base import Link, LinkState
 from jobtui.storage.nebula.link import Clock
 from jobtui.storage.nebula.mirror import GraphdMirror
 from jobtui.storage.nebula.settings import Address, ClusterSettings, Given, Secret

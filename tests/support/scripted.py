@@ -8,18 +8,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
+from jobtui.errors import Code, StorageError
 from jobtui.model import Level, Stats
-from jobtui.storage.base import (
-    Capabilities,
-    Code,
-    Host,
-    Outcome,
-    Pair,
-    Placement,
-    Report,
-    Space,
-    StorageError,
-)
+from jobtui.storage.base import Capabilities, Host, Outcome, Pair, Placement, Report, Space
 
 FULL = Stats(levels=(Level(4, 4000),), memtable=0, entries=100, pending=4000)
 LEAN = Stats(levels=(Level(0, 0), Level(1, 1500)), memtable=0, entries=60, pending=0)

@@ -9,17 +9,9 @@ from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
+from jobtui.errors import Code, StorageError
 from jobtui.model import Status, Task
-from jobtui.storage.base import (
-    Capabilities,
-    Code,
-    Host,
-    Link,
-    LinkState,
-    MirroredJob,
-    Space,
-    StorageError,
-)
+from jobtui.storage.base import Capabilities, Host, Link, LinkState, MirroredJob, Space
 
 WAIT = 20.0
 START = datetime(2019, 12, 17, 9, 21, 30, tzinfo=UTC)

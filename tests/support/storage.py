@@ -11,8 +11,9 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from jobtui.errors import StorageError
 from jobtui.model import Stats
-from jobtui.storage.base import Outcome, Pair, Placement, StorageError
+from jobtui.storage.base import Outcome, Pair, Placement
 from jobtui.storage.local import LocalStorage
 
 ONE: Mapping[str, Path | None] = {"h1": None}

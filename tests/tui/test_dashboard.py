@@ -7,9 +7,9 @@ import pytest
 
 from jobtui.engine.desk import Answer, Session
 from jobtui.engine.engine import Engine
+from jobtui.errors import Code
 from jobtui.history import History, StoreError
 from jobtui.model import Status
-from jobtui.storage.base import Code
 from tests.support.dashboards import stage
 
 

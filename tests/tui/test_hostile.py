@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from jobtui.errors import Code
 from jobtui.language import quote_name
-from jobtui.storage.base import Code
 from tests.support.dashboards import Stage, stage
 
 # the first ones in the short form, all of them in the long one

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from rich.style import Style
 
+from jobtui.errors import Code
 from jobtui.model import Level, Stats
-from jobtui.storage.base import Code
 from jobtui.tui.settings import TuiSettings
 from tests.support.dashboards import HOSTS, Stage, stage
 

@@ -26,8 +26,8 @@ _BREAKS = "=:"
 
 def answer(words: Sequence[str]) -> int:
     """`__complete SHELL LINE [list]`. A tab says nothing of what is wrong: it offers nothing then."""
+    from jobtui.errors import StorageError
     from jobtui.history import StoreError
-    from jobtui.storage.base import StorageError
 
     shell, text, *rest = words
     line = read_line(text)

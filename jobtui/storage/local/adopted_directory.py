@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from jobtui.decoding import DECODE_ERRORS
+from jobtui.errors import DECODE_ERRORS
 from jobtui.files import read_regular
 from jobtui.storage.local.names import directory_name
 from jobtui.storage.local.places import write_durably

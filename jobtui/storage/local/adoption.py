@@ -18,8 +18,8 @@ from typing import TypeVar
 
 import msgspec
 
+from jobtui.errors import Code
 from jobtui.formatting import printable_line
-from jobtui.storage.base import Code
 from jobtui.storage.local import option_rules
 from jobtui.storage.local.option_rules import BYTEWISE, COMPACT_IT, OPEN_ONCE, Refusal
 from jobtui.storage.local.reasons import Trouble

@@ -20,9 +20,9 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from jobtui.decoding import DECODE_ERRORS
+from jobtui.errors import DECODE_ERRORS, Code, StorageError
 from jobtui.files import read_regular
-from jobtui.storage.base import Code, Host, Space, StorageError
+from jobtui.storage.base import Host, Space
 from jobtui.storage.local import places
 from jobtui.storage.local.names import directory_name
 from jobtui.storage.local.reasons import system_trouble

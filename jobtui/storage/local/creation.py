@@ -16,8 +16,9 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
+from jobtui.errors import Code, StorageError
 from jobtui.os_errors import explain
-from jobtui.storage.base import Code, Placement, Space, StorageError
+from jobtui.storage.base import Placement, Space
 from jobtui.storage.local import places
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.adopted_directory import AdoptedDirectory, notes_of

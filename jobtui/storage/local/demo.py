@@ -14,7 +14,8 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from jobtui.storage.base import Code, Pair, Placement, StorageError
+from jobtui.errors import Code, StorageError
+from jobtui.storage.base import Pair, Placement
 from jobtui.storage.local.storage import LocalStorage
 
 COMPACT_RATE = 3 << 20  # bytes a second and host: what the demo's storage should be opened with

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from jobtui.errors import Code
 from jobtui.formatting import printable_line
-from jobtui.storage.base import Code
 from jobtui.storage.local.rocksdb_files import known_options
 from jobtui.storage.local.rocksdb_files.options import Family
 

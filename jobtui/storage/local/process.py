@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import msgspec
 
-from jobtui.decoding import DECODE_ERRORS
+from jobtui.errors import DECODE_ERRORS
 from jobtui.formatting import printable_line
 from jobtui.interpreter import environment, interpreter
 from jobtui.storage.local import protocol as p

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import msgspec
 
+from jobtui.errors import Code
 from jobtui.model import Stats
-from jobtui.storage.base import Code
 
 # bytes of a key and its value together that can be loaded and dumped: a message is held in memory whole
 LONGEST_PAIR = 256 << 20

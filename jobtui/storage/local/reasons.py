@@ -11,9 +11,9 @@ from pathlib import Path
 
 import msgspec
 
+from jobtui.errors import Code
 from jobtui.formatting import format_bytes, printable_line
 from jobtui.os_errors import NO_INODES, has_inodes, limit_in_words
-from jobtui.storage.base import Code
 
 
 class Trouble(Exception):

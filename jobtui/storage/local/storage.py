@@ -12,8 +12,9 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from jobtui.errors import Code, StorageError
 from jobtui.model import Stats
-from jobtui.storage.base import Capabilities, Code, Host, Outcome, Pair, Placement, Report, Space, StorageError
+from jobtui.storage.base import Capabilities, Host, Outcome, Pair, Placement, Report, Space
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.adopted_directory import AdoptedDirectory, notes_of
 from jobtui.storage.local.adoption import Surveyor

@@ -13,8 +13,8 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from jobtui.errors import Code
 from jobtui.os_errors import explain
-from jobtui.storage.base import Code
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.process import Died, Heard, Life, Notice
 from jobtui.storage.local.reasons import Trouble

@@ -16,7 +16,7 @@ import re
 import socket
 import threading
 
-from jobtui.storage.base import Code, StorageError
+from jobtui.errors import Code, StorageError
 from jobtui.storage.nebula.reasons import reason_of
 from jobtui.storage.nebula.settings import Address
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from jobtui.storage.base import Code, StorageError
+from jobtui.errors import Code, StorageError
 from jobtui.storage.nebula.settings import Address, ClusterSettings, Given
 from jobtui.storage.nebula.table import Refusal, Reply
 

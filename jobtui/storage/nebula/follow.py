@@ -16,8 +16,9 @@ from itertools import count
 
 from msgspec.structs import replace
 
+from jobtui.errors import Code, StorageError
 from jobtui.model import Status
-from jobtui.storage.base import Code, JobMirror, LinkState, MirroredJob, Space, StorageError
+from jobtui.storage.base import JobMirror, LinkState, MirroredJob, Space
 from jobtui.storage.nebula.link import RETRIED, Clock, SystemClock
 
 INTERVAL_SECONDS = 1.0

@@ -13,7 +13,8 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from jobtui.storage.base import Code, Link, LinkState, StorageError
+from jobtui.errors import Code, StorageError
+from jobtui.storage.base import Link, LinkState
 
 WAITS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # seconds before each new attempt; the last one repeats
 RETRIED = frozenset({Code.UNREACHABLE, Code.TIMEOUT})

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from jobtui.storage.base import Capabilities, Code, Host, Link, MirroredJob, Space, StorageError
+from jobtui.errors import Code, StorageError
+from jobtui.storage.base import Capabilities, Host, Link, MirroredJob, Space
 from jobtui.storage.nebula import ngql, translate
 from jobtui.storage.nebula.courier import Courier
 from jobtui.storage.nebula.link import Clock, LinkKeeper, SystemClock

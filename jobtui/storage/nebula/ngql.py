@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from jobtui.storage.base import Code, StorageError
+from jobtui.errors import Code, StorageError
 
 SHOW_SPACES = "SHOW SPACES"
 SHOW_HOSTS = "SHOW HOSTS"

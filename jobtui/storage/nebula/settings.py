@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn, Protocol
 
-from jobtui.storage.base import Code, StorageError
+from jobtui.errors import Code, StorageError
 from jobtui.storage.nebula.reasons import reason_of
 
 PASSWORD_VARIABLE = "JOBTUI_NEBULA_PASSWORD"

@@ -13,19 +13,9 @@ from typing import Any, NoReturn
 
 from msgspec.structs import replace
 
+from jobtui.errors import Code, StorageError
 from jobtui.model import Stats
-from jobtui.storage.base import (
-    Capabilities,
-    Code,
-    Host,
-    Link,
-    Outcome,
-    Pair,
-    Placement,
-    Report,
-    Space,
-    StorageError,
-)
+from jobtui.storage.base import Capabilities, Host, Link, Outcome, Pair, Placement, Report, Space
 from jobtui.storage.nebula.admin import AdminCall
 from jobtui.storage.nebula.link import Clock
 from jobtui.storage.nebula.mirror import GraphdMirror

@@ -14,8 +14,9 @@ from datetime import datetime
 import msgspec
 from msgspec.structs import replace
 
+from jobtui.errors import Code, StorageError
 from jobtui.model import Status, Task
-from jobtui.storage.base import Code, Host, MirroredJob, Space, StorageError
+from jobtui.storage.base import Host, MirroredJob, Space
 from jobtui.storage.nebula.table import Cell, Refusal, Table
 
 LEFT_BEHIND = "its job ended without it; the host may go on"

@@ -26,7 +26,7 @@ from nebula3.fbthrift.transport.TTransport import TTransportBase, TTransportExce
 from nebula3.graph import GraphService
 from nebula3.graph.ttypes import VerifyClientVersionReq
 
-from jobtui.storage.base import Code, StorageError
+from jobtui.errors import Code, StorageError
 from jobtui.storage.nebula.ngql import PING
 from jobtui.storage.nebula.reasons import reason_of
 from jobtui.storage.nebula.settings import Address, ClusterSettings, Secret

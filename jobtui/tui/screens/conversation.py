@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from textual.app import ComposeResult
 
+from jobtui.errors import StorageError
 from jobtui.history import StoreError
 from jobtui.model import Job
-from jobtui.storage.base import StorageError
 from jobtui.tui.base_app import InkScreen
 from jobtui.tui.commands import BY_ID, LOOKING, SEARCHING, SIDEWAYS, Command
 from jobtui.tui.context import Context

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rocksdict import AccessType, DBRecoveryMode, Options, Rdict
 
-from jobtui.storage.base import Code
+from jobtui.errors import Code
 from jobtui.storage.local.adopted_directory import AdoptedDirectory
 from jobtui.storage.local.adoption import Recovery, Survey, Surveyor
 from jobtui.storage.local.reasons import Trouble

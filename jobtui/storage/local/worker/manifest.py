@@ -15,10 +15,9 @@ from pathlib import Path
 
 import msgspec
 
-from jobtui.decoding import DECODE_ERRORS
+from jobtui.errors import DECODE_ERRORS, Code
 from jobtui.files import open_new, read_regular
 from jobtui.formatting import format_bytes
-from jobtui.storage.base import Code
 from jobtui.storage.local.reasons import Trouble, gone
 from jobtui.storage.local.worker.disk import table_files
 

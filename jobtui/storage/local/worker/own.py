@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rocksdict import AccessType, Options, Rdict
 
-from jobtui.storage.base import Code
+from jobtui.errors import Code
 from jobtui.storage.local.places import sync_directory
 from jobtui.storage.local.reasons import Trouble, rocksdb_trouble, system_trouble
 from jobtui.storage.local.worker.database import Opened

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from rocksdict import ReadOptions, WriteBatch, WriteOptions
 
+from jobtui.errors import Code
 from jobtui.formatting import format_bytes
-from jobtui.storage.base import Code
 from jobtui.storage.local.protocol import LONGEST_PAIR, Pairs
 from jobtui.storage.local.reasons import Trouble
 from jobtui.storage.local.worker.database import Cursor, Database, Opened

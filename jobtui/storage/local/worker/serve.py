@@ -14,10 +14,10 @@ from typing import BinaryIO
 
 import msgspec
 
-from jobtui.decoding import DECODE_ERRORS
+from jobtui.errors import DECODE_ERRORS, Code
 from jobtui.formatting import printable_line
 from jobtui.model import Stats
-from jobtui.storage.base import Code, Report
+from jobtui.storage.base import Report
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.reasons import Trouble
 from jobtui.storage.local.worker import operations, pairs
