@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.figures import Outcome, Run, at_most, figure, once
-from jobtui.engine.desk import Message, Session
+from jobtui.engine.desk import EngineEvent, Session
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
 from jobtui.model import Change, Progress, Status
@@ -118,7 +118,7 @@ def _under_way(engine: Engine, more: float) -> int:
     """The id of a compact that moves, and has done so for that many seconds more."""
     moving = threading.Event()
 
-    def hear(messages: Sequence[Message]) -> None:
+    def hear(messages: Sequence[EngineEvent]) -> None:
         for message in messages:
             if isinstance(message, Change | Progress) and (message.job.progress or message.job.status.ended):
                 moving.set()

@@ -10,6 +10,8 @@ import contextlib
 import errno
 import os
 import resource
+import socket
+import ssl
 from pathlib import Path
 from typing import Final
 
@@ -76,3 +78,16 @@ def has_inodes(path: Path | None) -> bool:
             disk = os.statvfs(place)
             return not disk.f_files or disk.f_favail > 0
     return True
+
+
+def reason_of(error: Exception) -> str:
+    """`Connection refused`, `No such file or directory`, `certificate has expired` …"""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or str(error)).replace("_", " ").lower()
+    if isinstance(error, socket.gaierror):
+        return error.strerror or str(error)
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return str(error) or type(error).__name__

@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from jobtui.cli.exits import CommandError, unusable
 from jobtui.cli.streams import complain
 from jobtui.engine.answers import no_such_space
-from jobtui.engine.desk import Message
+from jobtui.engine.desk import EngineEvent
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile, Run
 from jobtui.engine.reader import Reader
@@ -64,7 +64,7 @@ def notices_told(engine: Engine | Remote) -> Iterator[None]:
     """Say on stderr, once the block ends, what the engine had to say meanwhile."""
     notices: SimpleQueue[Notice] = SimpleQueue()
 
-    def hear(messages: Sequence[Message]) -> None:
+    def hear(messages: Sequence[EngineEvent]) -> None:
         for message in messages:
             if isinstance(message, Notice):
                 notices.put(message)

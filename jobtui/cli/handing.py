@@ -14,7 +14,7 @@ from jobtui.cli.streams import complain
 from jobtui.cli.verdicts import judge
 from jobtui.cli.waiting import LeftAtOnce, Listening, counted_jobs, listening
 from jobtui.engine.checkup import owner_in_words
-from jobtui.engine.desk import Message, Session
+from jobtui.engine.desk import EngineEvent, Session
 from jobtui.engine.profile import Profile
 from jobtui.engine.remote import Remote
 from jobtui.engine.wire import NoAnswer
@@ -64,7 +64,7 @@ class _Watching(Listening):
         self._desk = owner
         owner.subscribe(self._inbox.put)
 
-    def _hear(self, messages: Sequence[Message]) -> None:
+    def _hear(self, messages: Sequence[EngineEvent]) -> None:
         super()._hear([message for message in messages if not isinstance(message, Notice)])
 
 

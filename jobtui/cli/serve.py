@@ -21,7 +21,7 @@ from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.cli.signals import kept_signals
 from jobtui.cli.streams import complain
 from jobtui.cli.waiting import LeftAtOnce, Waiting, counted_jobs, listening
-from jobtui.engine.desk import Message
+from jobtui.engine.desk import EngineEvent
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
 from jobtui.engine.shared import SharedDesk
@@ -176,7 +176,7 @@ class _Serving(Waiting):
     def _begin_to_end(self) -> None:
         self._told_to_end.set_result(None)
 
-    def _hear(self, messages: Sequence[Message]) -> None:
+    def _hear(self, messages: Sequence[EngineEvent]) -> None:
         for message in messages:
             match message:
                 case Notice(text=text):

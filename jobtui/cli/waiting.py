@@ -19,7 +19,7 @@ from typing import TypeVar
 from jobtui.cli.bars import ShowJob, job_bars
 from jobtui.cli.signals import SIGNALS
 from jobtui.cli.streams import abandon_unread_terminals, complain
-from jobtui.engine.desk import Answer, Message, Session
+from jobtui.engine.desk import Answer, EngineEvent, Session
 from jobtui.engine.engine import Engine, Run
 from jobtui.engine.remote import Remote
 from jobtui.model import Change, Job, Notice, Progress, Status
@@ -43,7 +43,7 @@ class Listening:
     def __init__(self, desk: Engine | Remote, *, quiet: bool = False) -> None:
         self.interrupted: signal.Signals | None = None
         self._desk = desk
-        self._inbox: SimpleQueue[Sequence[Message] | signal.Signals | None] = SimpleQueue()
+        self._inbox: SimpleQueue[Sequence[EngineEvent] | signal.Signals | None] = SimpleQueue()
         self._show: ShowJob | None = None
         self._quiet = quiet
         self._told: set[str] = set()
@@ -59,7 +59,7 @@ class Listening:
                 self._hear(item)
         return future.result()
 
-    def _next(self) -> Sequence[Message] | signal.Signals | None:
+    def _next(self) -> Sequence[EngineEvent] | signal.Signals | None:
         """What comes next; None for now and then nothing.
 
         A signal that arrives just as the thread falls asleep is handled only when it wakes: it must not
@@ -89,7 +89,7 @@ class Listening:
         self.interrupted = received
         raise LeftAtOnce(received)
 
-    def _hear(self, messages: Sequence[Message]) -> None:
+    def _hear(self, messages: Sequence[EngineEvent]) -> None:
         for message in messages:
             match message:
                 case Notice():

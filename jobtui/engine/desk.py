@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from jobtui.history import History
 
-Message = Change | Progress | Archived | Notice | LinkChanged
-Listener = Callable[[Sequence[Message]], None]
+EngineEvent = Change | Progress | Archived | Notice | LinkChanged
+Listener = Callable[[Sequence[EngineEvent]], None]
 
 
 class Session(msgspec.Struct, eq=False, weakref=True):

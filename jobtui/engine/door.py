@@ -19,7 +19,7 @@ from jobtui.engine import wire
 from jobtui.engine.acceptor import Acceptor
 from jobtui.engine.address import candidates, listen
 from jobtui.engine.channel import peer_uid
-from jobtui.engine.desk import Message, Session
+from jobtui.engine.desk import EngineEvent, Session
 from jobtui.engine.overview import look
 from jobtui.engine.profile import Run
 from jobtui.errors import DECODE_ERRORS, StorageError
@@ -241,10 +241,10 @@ class Door:
         await _say(writer, wire.Dumped(tuple(chunk), last=True))
 
     async def _post(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        waiting: asyncio.Queue[Sequence[Message]] = asyncio.Queue(BACKLOG)
+        waiting: asyncio.Queue[Sequence[EngineEvent]] = asyncio.Queue(BACKLOG)
         gone = asyncio.ensure_future(_ended(reader))
 
-        def take(messages: Sequence[Message]) -> None:
+        def take(messages: Sequence[EngineEvent]) -> None:
             try:
                 waiting.put_nowait(messages)
             except asyncio.QueueFull:
@@ -321,7 +321,7 @@ async def _say(
         raise ConnectionAbortedError("the client does not read its answer") from None
 
 
-async def _say_all(writer: asyncio.StreamWriter, messages: Sequence[Message]) -> None:
+async def _say_all(writer: asyncio.StreamWriter, messages: Sequence[EngineEvent]) -> None:
     """Send a batch of messages, in as many lines as a client can read."""
     try:
         await _say(writer, wire.Posted(tuple(messages)), None)

@@ -23,7 +23,7 @@ from jobtui.engine import backends
 from jobtui.engine.backends import Backend
 from jobtui.engine.clock import Clock, SystemClock, within
 from jobtui.engine.connection import Connection
-from jobtui.engine.desk import Answer, Listener, Message, Overview, Session
+from jobtui.engine.desk import Answer, EngineEvent, Listener, Overview, Session
 from jobtui.engine.dispatch import Dispatch
 from jobtui.engine.door import Door
 from jobtui.engine.heartbeat import Heartbeat
@@ -262,7 +262,7 @@ class Engine:
             raise RuntimeError("the engine is closed")
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    def publish(self, messages: Sequence[Message]) -> None:
+    def publish(self, messages: Sequence[EngineEvent]) -> None:
         """Hand a batch of messages to every listener; notices that nobody hears yet wait for the first."""
         self._listeners.publish(messages)
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from jobtui.engine.desk import Listener, Message
+from jobtui.engine.desk import EngineEvent, Listener
 from jobtui.model import Notice
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Listeners:
         self._loop = loop
         self._lock = threading.Lock()
         self._listeners: tuple[Listener, ...] = ()
-        self._backlog: list[Message] = []
+        self._backlog: list[EngineEvent] = []
 
     def add(self, listener: Listener) -> Callable[[], None]:
         """Have `listener` called with every batch from here on; the answer ends that."""
@@ -38,7 +38,7 @@ class Listeners:
 
         return leave
 
-    def publish(self, messages: Sequence[Message]) -> None:
+    def publish(self, messages: Sequence[EngineEvent]) -> None:
         """Hand a batch to every listener. One that fails keeps it from no other, and they are told."""
         if not messages:
             return
@@ -48,24 +48,24 @@ class Listeners:
                 self._wait(messages)
         self._hand(messages, listeners)
 
-    def _hand(self, messages: Sequence[Message], listeners: Sequence[Listener]) -> None:
+    def _hand(self, messages: Sequence[EngineEvent], listeners: Sequence[Listener]) -> None:
         unheard = hand(messages, listeners)
         if unheard:
             with self._lock:
                 self._wait(unheard)
 
-    def _wait(self, messages: Sequence[Message]) -> None:
+    def _wait(self, messages: Sequence[EngineEvent]) -> None:
         """Keep the notices for the next listener. Only for who has the lock."""
         notices = [message for message in messages if isinstance(message, Notice)]
         self._backlog = [*self._backlog, *notices][-BACKLOG:]
 
 
-def hand(messages: Sequence[Message], listeners: Sequence[Listener]) -> Sequence[Message]:
+def hand(messages: Sequence[EngineEvent], listeners: Sequence[Listener]) -> Sequence[EngineEvent]:
     """Call every listener. One that fails keeps it from no other, and they are told.
 
     The answer is what none of them could be told.
     """
-    failures: list[Message] = []
+    failures: list[EngineEvent] = []
     sound: list[Listener] = []
     for listener in listeners:
         try:

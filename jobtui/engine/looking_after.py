@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TextIO
 
 from jobtui.engine.profile import Profile
-from jobtui.history import check
+from jobtui.history import check, exporting, repairing
 
 
-def verify(profile: Profile) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def verify_history(profile: Profile) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """All that is not as it was written, a line each, and what was found before.
 
     Raises StoreError.
@@ -19,15 +19,17 @@ def verify(profile: Profile) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(map(str, found)), tuple(map(str, before))
 
 
-def repair(profile: Profile) -> tuple[str, ...]:
+def repair_history(profile: Profile) -> tuple[str, ...]:
     """Make it whole; what was done, a line each. Raises StoreLocked while a process has it, and StoreError."""
-    return tuple(check.repair(profile.history))
+    return tuple(repairing.repair(profile.history))
 
 
-def export(profile: Profile, out: TextIO, form: str, *, raw: bool = False) -> tuple[int, tuple[str, ...]]:
+def export_history(
+    profile: Profile, out: TextIO, form: str, *, raw: bool = False
+) -> tuple[int, tuple[str, ...]]:
     """Write every job to `out` as json, jsonl or csv; how many there are, and what is missing, a line each.
 
     `raw` leaves texts in a CSV as they are that a spreadsheet would compute. Raises StoreError.
     """
-    exported = check.export(profile.history, out, form, raw=raw)
+    exported = exporting.export(profile.history, out, form, raw=raw)
     return exported.count, exported.missing

@@ -18,7 +18,7 @@ from jobtui.engine import answers, wire
 from jobtui.engine.address import recorded_address
 from jobtui.engine.channel import Channel, refusal_of, trusted_owners
 from jobtui.engine.connection import as_of_now
-from jobtui.engine.desk import Answer, Failure, Listener, Message, Overview, Refused, Session
+from jobtui.engine.desk import Answer, EngineEvent, Failure, Listener, Overview, Refused, Session
 from jobtui.engine.listeners import hand
 from jobtui.engine.owners_places import OwnersPlaces
 from jobtui.engine.profile import Profile
@@ -267,12 +267,12 @@ class Remote(Reader):
             self._settle()
             self.gone()
 
-    def _note_link(self, messages: Sequence[Message]) -> None:
+    def _note_link(self, messages: Sequence[EngineEvent]) -> None:
         for message in messages:
             if isinstance(message, LinkChanged):
                 self._link = message.link, time.monotonic()
 
-    def _take(self, messages: Sequence[Message]) -> None:
+    def _take(self, messages: Sequence[EngineEvent]) -> None:
         self._note_link(messages)
         for message in messages:
             if isinstance(message, Progress | Change):

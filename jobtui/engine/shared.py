@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from jobtui.engine.desk import Answer, Desk, Listener, Message, Overview, Session
+from jobtui.engine.desk import Answer, Desk, EngineEvent, Listener, Overview, Session
 from jobtui.engine.listeners import BACKLOG, hand
 from jobtui.engine.profile import Profile, Run
 from jobtui.engine.reader import Reader
@@ -89,7 +89,7 @@ class SharedDesk:
         self._settings = profile
         self._lock = threading.Lock()
         self._listeners: tuple[Listener, ...] = ()
-        self._unheard: list[Message] = []
+        self._unheard: list[EngineEvent] = []
         self._closed = False
         self._desk = self._adopted(open_desk(profile))
 
@@ -278,7 +278,7 @@ class SharedDesk:
     def _beside(self, work: Callable[[], None]) -> Callable[[], None]:
         return lambda: threading.Thread(target=work, name="jobtui-take-over", daemon=True).start()
 
-    def _tell(self, messages: Sequence[Message]) -> None:
+    def _tell(self, messages: Sequence[EngineEvent]) -> None:
         with self._lock:
             listeners = self._listeners
             if not listeners:  # as a start has it: what it has to say waits for the screen

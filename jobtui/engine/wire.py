@@ -12,7 +12,7 @@ from functools import cache
 import msgspec
 
 from jobtui import __version__
-from jobtui.engine.desk import Failure, Message, Overview
+from jobtui.engine.desk import EngineEvent, Failure, Overview
 from jobtui.errors import DECODE_ERRORS
 from jobtui.language.tables import Result
 from jobtui.model import Stats
@@ -113,7 +113,7 @@ class Dumped(msgspec.Struct, frozen=True, tag="Dumped"):
 class Posted(msgspec.Struct, frozen=True, tag="Posted"):
     """A batch of messages; the first says that the owner listens, and how a connection to a cluster stands."""
 
-    messages: tuple[Message, ...]
+    messages: tuple[EngineEvent, ...]
 
 
 class Retrying(msgspec.Struct, frozen=True, tag="Retrying"):

@@ -17,7 +17,14 @@ from jobtui.errors import DECODE_ERRORS
 from jobtui.history.errors import DamageNote
 from jobtui.history.framing import framed, is_whole
 from jobtui.history.io import Disk, is_lost
-from jobtui.history.manifest import ArchiveEntry, Format, Manifest, SegmentEntry, refuse_newer
+from jobtui.history.manifest import (
+    ARCHIVE_DIRECTORY,
+    ArchiveEntry,
+    Format,
+    Manifest,
+    SegmentEntry,
+    refuse_newer,
+)
 from jobtui.history.quarantine import Quarantine
 from jobtui.history.segment import UNREADABLE, Segment
 from jobtui.model import Job
@@ -25,7 +32,6 @@ from jobtui.model import Job
 if TYPE_CHECKING:
     from jobtui.history.scattered import Scattered
 
-DIRECTORY: Final = "archive"
 NAME: Final = "ARCHIVE.json"
 
 
@@ -53,7 +59,7 @@ class ContentsDamagedError(Exception):
 
 def contents(disk: Disk, directory: Path, name: str) -> tuple[SegmentEntry, ...]:
     """The segments of an archive. Raises OSError, StoreTooNew, and ContentsDamagedError."""
-    data = disk.read_whole(directory / DIRECTORY / name / NAME)
+    data = disk.read_whole(directory / ARCHIVE_DIRECTORY / name / NAME)
     line = data.removesuffix(b"\n")
     if not is_whole(line):
         raise ContentsDamagedError(data)
@@ -110,7 +116,7 @@ class Archives:
     def segments(self, archive: ArchiveEntry) -> tuple[Segment, ...]:
         """An archive's segments; none where there are none, which is noted. Raises OSError, StoreTooNew."""
         if archive.name not in self._open:
-            place = self._directory / DIRECTORY / archive.name
+            place = self._directory / ARCHIVE_DIRECTORY / archive.name
             try:
                 entries = contents(self._disk, self._directory, archive.name)
             except (FileNotFoundError, NotADirectoryError):
@@ -137,9 +143,12 @@ class Archives:
 
     def _found_again(self, archive: ArchiveEntry, what: str, data: bytes) -> tuple[Segment, ...]:
         """The segments that lie in the directory of an archive whose own manifest can't be read."""
-        from jobtui.history.rebuilding import segments_in
+        from jobtui.history.segment import segments_in
 
-        place, file = self._directory / DIRECTORY / archive.name, f"{DIRECTORY}/{archive.name}/{NAME}"
+        place, file = (
+            self._directory / ARCHIVE_DIRECTORY / archive.name,
+            f"{ARCHIVE_DIRECTORY}/{archive.name}/{NAME}",
+        )
         found = segments_in(self._disk, place, self._quarantine) if self._disk.is_directory(place) else []
         if found:
             self._quarantine.add(file, None, f"{what}: the segments beside it tell what is archived", data)

@@ -14,10 +14,10 @@ from typing import Final
 
 import msgspec
 
-from jobtui.history.archive import DIRECTORY, ArchiveResult, write_contents
+from jobtui.history.archive import ArchiveResult, write_contents
 from jobtui.history.columns import STATUSES
 from jobtui.history.io import Disk
-from jobtui.history.manifest import ArchiveEntry
+from jobtui.history.manifest import ARCHIVE_DIRECTORY, ArchiveEntry
 from jobtui.history.records import SCHEMA
 from jobtui.history.segment import Segment, index_name, records_name
 from jobtui.history.state import Replaced, State, Tally, flat, nested
@@ -61,9 +61,9 @@ def archive(vault: Vault, first: int, last: int) -> Steps[ArchiveResult]:
             yield
     if not taken:
         return ArchiveResult(array("Q"), 0)
-    taken_names = disk.names(vault.directory / DIRECTORY)
+    taken_names = disk.names(vault.directory / ARCHIVE_DIRECTORY)
     name = _free_name(f"jobs-{first}-{last}", state.manifest.generation + 1, taken_names)
-    place = vault.directory / DIRECTORY / name
+    place = vault.directory / ARCHIVE_DIRECTORY / name
     disk.make_directory(place)
     gone = {some.segment.name for some in taken}
     try:

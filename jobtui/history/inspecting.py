@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Final
 
 from jobtui.errors import DECODE_ERRORS
-from jobtui.history.archive import DIRECTORY as ARCHIVE
 from jobtui.history.archive import NAME as CONTENTS
 from jobtui.history.errors import DamageNote
 from jobtui.history.framing import lines
 from jobtui.history.io import Disk, is_lost
 from jobtui.history.journal import journal_number
 from jobtui.history.lock import NAME as LOCK
+from jobtui.history.manifest import ARCHIVE_DIRECTORY as ARCHIVE
 from jobtui.history.manifest import NAME as MANIFEST
 from jobtui.history.manifest import Manifest
 from jobtui.history.quarantine import DIRECTORY as QUARANTINE

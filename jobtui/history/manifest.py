@@ -102,3 +102,6 @@ def refuse_newer(schema: int) -> None:
             f"The history was written by a newer jobtui (format {schema}; this one knows up to {SCHEMA}): "
             "update jobtui; nothing was changed"
         )
+
+
+ARCHIVE_DIRECTORY: Final = "archive"

@@ -15,18 +15,16 @@ from typing import Final
 
 import msgspec
 
-from jobtui.history import archive, index
+from jobtui.history import archive, index, manifest
 from jobtui.history.framing import lines
 from jobtui.history.io import Disk
 from jobtui.history.journal import journals
 from jobtui.history.manifest import ArchiveEntry, Manifest, SegmentEntry
 from jobtui.history.quarantine import DIRECTORY as QUARANTINE
 from jobtui.history.quarantine import Quarantine
-from jobtui.history.records import SCHEMA
-from jobtui.history.segment import UNREADABLE, Segment
+from jobtui.history.segment import SEGMENT_FILE, Segment, segments_in
 from jobtui.history.state import Tally, nested
 
-_SEGMENT: Final = re.compile(r"(seg-(\d{8,}))\.jsonl")
 UNKNOWN_SEQ: Final = -1
 _IDS: Final = (
     (re.compile(rb'(?:[{,]"id"|[{,]"set"|[{,]"last"):(\d{1,14})\b'), 0),
@@ -63,36 +61,12 @@ def rebuilt(disk: Disk, directory: Path, quarantine: Quarantine) -> Manifest:
     )
 
 
-def segments_in(disk: Disk, directory: Path, quarantine: Quarantine) -> list[Segment]:
-    """The segments of a directory in the order in which they were sealed, but those of which nothing is left.
-
-    Raises OSError.
-    """
-    found = []
-    for name in disk.names(directory):
-        if match := _SEGMENT.fullmatch(name):
-            file = (directory / name).relative_to(quarantine.above).as_posix()
-            try:
-                size = disk.size_of(directory / name)
-            except FileNotFoundError as error:
-                quarantine.add(file, None, f"{UNREADABLE}: {error.strerror}")
-                continue
-            segment = Segment(disk, directory, SegmentEntry(match[1], 0, 0, 0, size, SCHEMA), quarantine)
-            ids = segment.columns.ids
-            if ids:
-                segment.entry = SegmentEntry(match[1], len(ids), ids[0], ids[-1], size, SCHEMA)
-                found.append(segment)
-            else:
-                quarantine.add(file, None, "no record in it can be read")
-    return found
-
-
 def highest_id(disk: Disk, directory: Path) -> int:
     """Return the highest id that any file has of a job: records, indexes, journals, what was quarantined.
 
     Files that cannot be read are passed over. Raises OSError if a directory cannot be read.
     """
-    archived = directory / archive.DIRECTORY
+    archived = directory / manifest.ARCHIVE_DIRECTORY
     places = [directory, directory / QUARANTINE, archived]
     places += [archived / name for name in disk.names(archived)] if disk.is_directory(archived) else []
     highest = 0
@@ -123,8 +97,8 @@ def _archives(
     A copy of an archive is none, nor is one that was not finished: its jobs are in the segments still.
     """
     archives, entries, taken = archive.Archives(disk, directory, quarantine), [], set[int]()
-    for name in disk.names(directory / archive.DIRECTORY):
-        place = directory / archive.DIRECTORY / name
+    for name in disk.names(directory / manifest.ARCHIVE_DIRECTORY):
+        place = directory / manifest.ARCHIVE_DIRECTORY / name
         if not disk.is_directory(place):
             continue
         found = archives.segments(ArchiveEntry(name, 0, 0, 0, 0, ()))
@@ -139,9 +113,9 @@ def _archives(
 
 
 def _segment_numbers(disk: Disk, directory: Path) -> Iterator[tuple[int, Path]]:
-    archived = directory / archive.DIRECTORY
+    archived = directory / manifest.ARCHIVE_DIRECTORY
     places = [directory, *(archived / name for name in disk.names(archived))]
     for place in filter(disk.is_directory, places):
         for name in disk.names(place):
-            if match := _SEGMENT.fullmatch(name):
+            if match := SEGMENT_FILE.fullmatch(name):
                 yield int(match[2]), place / name

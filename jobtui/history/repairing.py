@@ -15,7 +15,6 @@ from typing import Final
 import msgspec
 
 from jobtui.errors import StoreError
-from jobtui.history.archive import DIRECTORY as ARCHIVE
 from jobtui.history.archive import NAME as CONTENTS
 from jobtui.history.archive import ContentsDamagedError, contents, entry_of, ids_of, put_contents
 from jobtui.history.archiving import give_second_name
@@ -24,6 +23,7 @@ from jobtui.history.framing import framed, lines
 from jobtui.history.inspecting import damage_of, in_the_way, miscounts, whole_job
 from jobtui.history.io import Disk, real_path
 from jobtui.history.lock import Watch, must_be_own
+from jobtui.history.manifest import ARCHIVE_DIRECTORY as ARCHIVE
 from jobtui.history.manifest import NAME as MANIFEST
 from jobtui.history.manifest import ArchiveEntry
 from jobtui.history.quarantine import DIRECTORY as QUARANTINE

@@ -15,9 +15,9 @@ from typing import Final
 
 import msgspec
 
-from jobtui.history.archive import DIRECTORY as ARCHIVE
 from jobtui.history.framing import lines
 from jobtui.history.io import Disk
+from jobtui.history.manifest import ARCHIVE_DIRECTORY as ARCHIVE
 from jobtui.history.quarantine import DIRECTORY as QUARANTINE
 from jobtui.history.records import SCHEMA, decode_job
 from jobtui.history.segment import Segment

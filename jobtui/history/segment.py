@@ -23,7 +23,7 @@ from jobtui.history.framing import is_whole
 from jobtui.history.io import Disk, is_lost
 from jobtui.history.manifest import SegmentEntry
 from jobtui.history.quarantine import Quarantine
-from jobtui.history.records import decode_job
+from jobtui.history.records import SCHEMA, decode_job
 from jobtui.model import Job, Status
 
 UNREADABLE: Final = "it can't be read"
@@ -438,3 +438,30 @@ def _mark(columns: Columns, job_id: int, code: int) -> None:
 
 def _moment(value: float) -> datetime | None:
     return None if value < 0 else _BEGINNING + timedelta(microseconds=value)
+
+
+SEGMENT_FILE: Final = re.compile(r"(seg-(\d{8,}))\.jsonl")
+
+
+def segments_in(disk: Disk, directory: Path, quarantine: Quarantine) -> list[Segment]:
+    """The segments of a directory in the order in which they were sealed, but those of which nothing is left.
+
+    Raises OSError.
+    """
+    found = []
+    for name in disk.names(directory):
+        if match := SEGMENT_FILE.fullmatch(name):
+            file = (directory / name).relative_to(quarantine.above).as_posix()
+            try:
+                size = disk.size_of(directory / name)
+            except FileNotFoundError as error:
+                quarantine.add(file, None, f"{UNREADABLE}: {error.strerror}")
+                continue
+            segment = Segment(disk, directory, SegmentEntry(match[1], 0, 0, 0, size, SCHEMA), quarantine)
+            ids = segment.columns.ids
+            if ids:
+                segment.entry = SegmentEntry(match[1], len(ids), ids[0], ids[-1], size, SCHEMA)
+                found.append(segment)
+            else:
+                quarantine.add(file, None, "no record in it can be read")
+    return found

@@ -24,13 +24,13 @@ from typing import Final
 import msgspec
 
 from jobtui.errors import StoreError, StoreFailed, StoreFull
-from jobtui.history.archive import DIRECTORY as ARCHIVE
 from jobtui.history.archive import Archives
 from jobtui.history.drafts import Drafting, Drafts
 from jobtui.history.errors import Health
 from jobtui.history.io import Disk, is_full
 from jobtui.history.journal import END, Journal, journal_name, numbered
 from jobtui.history.lock import Guard, Lock, Mark, must_be_own
+from jobtui.history.manifest import ARCHIVE_DIRECTORY as ARCHIVE
 from jobtui.history.opening import Found, load
 from jobtui.history.quarantine import Quarantine
 from jobtui.history.records import SCHEMA, encode

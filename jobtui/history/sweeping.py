@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from jobtui.history.archive import DIRECTORY as ARCHIVE
 from jobtui.history.archive import NAME as CONTENTS
 from jobtui.history.archive import Archives
 from jobtui.history.framing import is_whole
 from jobtui.history.io import Disk, is_lost
 from jobtui.history.journal import journal_number
+from jobtui.history.manifest import ARCHIVE_DIRECTORY as ARCHIVE
 from jobtui.history.manifest import NAME as MANIFEST
 from jobtui.history.manifest import Manifest
 from jobtui.history.quarantine import Quarantine
@@ -71,7 +71,7 @@ def _is_needed(disk: Disk, directory: Path, name: str, state: State) -> bool:
 
 def _is_held(disk: Disk, directory: Path, name: str, state: State) -> bool:
     """Whether an archive has nothing but records that are in the history anyway. Raises OSError."""
-    from jobtui.history.rebuilding import segments_in
+    from jobtui.history.segment import segments_in
 
     place = directory / ARCHIVE / name
     if not disk.is_directory(place) or not all(map(_is_made_here, disk.names(place))):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from jobtui.engine.desk import Message
+from jobtui.engine.desk import EngineEvent
 from jobtui.model import Archived, Change, Job, LinkChanged, Notice, Progress
 
 
@@ -34,7 +34,7 @@ class Batch(msgspec.Struct):
     link: bool = False
     statuses: bool = False
 
-    def add(self, message: Message) -> None:
+    def add(self, message: EngineEvent) -> None:
         """Take one message of the desk in."""
         match message:
             case Progress(job, task, rate):
@@ -67,7 +67,7 @@ class Feed:
         self._filled = False
         self._awake = False
 
-    def take(self, messages: Sequence[Message]) -> None:
+    def take(self, messages: Sequence[EngineEvent]) -> None:
         """Called by the desk, on the engine's thread."""
         with self._lock:
             for message in messages:

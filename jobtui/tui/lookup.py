@@ -11,7 +11,7 @@ import msgspec
 T = TypeVar("T")
 
 
-class Found(msgspec.Struct, Generic[T], frozen=True):
+class WorkerReply(msgspec.Struct, Generic[T], frozen=True):
     """An answer to a question, or the error that it ended in."""
 
     question: int
@@ -26,7 +26,7 @@ class Lookup(Generic[T]):
     thread with each of them and must be thread-safe.
     """
 
-    def __init__(self, told: Callable[[Found[T]], object]) -> None:
+    def __init__(self, told: Callable[[WorkerReply[T]], object]) -> None:
         self._told = told
         self._changed = threading.Condition()
         self._next: tuple[int, Callable[[], Iterator[T]]] | None = None
@@ -65,6 +65,6 @@ class Lookup(Generic[T]):
             for answer in work():
                 if self._ended or self._next is not None:
                     return
-                self._told(Found(number, answer))
+                self._told(WorkerReply(number, answer))
         except Exception as error:  # told to the one who asked, on the screen's thread
-            self._told(Found(number, None, error))
+            self._told(WorkerReply(number, None, error))

@@ -72,14 +72,14 @@ def view_of(desk: Desk, filter: Filter, sort: str, descending: bool, archived: b
     )
 
 
-class Found(msgspec.Struct, frozen=True):
+class SearchResult(msgspec.Struct, frozen=True):
     """A view, and whether every place of it can be read at once or only the first ones."""
 
     view: View
     whole: bool
 
 
-def found(view: View, first_at_once: bool) -> Iterator[Found]:
+def found(view: View, first_at_once: bool) -> Iterator[SearchResult]:
     """The view once it can be read; with `first_at_once`, a long one first as soon as its first page is there.
 
     Takes as long as the search: not for the screen's thread.
@@ -88,9 +88,9 @@ def found(view: View, first_at_once: bool) -> Iterator[Found]:
     if first_at_once and count > _LONG and not view.ready(0, count):
         view.ids(0, FIRST)
         view.page(0, _IN_SIGHT)
-        yield Found(view, whole=False)
+        yield SearchResult(view, whole=False)
     view.prepare()
-    yield Found(view, whole=True)
+    yield SearchResult(view, whole=True)
 
 
 def is_quick(filter: Filter, sort: str) -> bool:  # noqa: A002

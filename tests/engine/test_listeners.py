@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from jobtui.engine.desk import Message
+from jobtui.engine.desk import EngineEvent
 from jobtui.engine.listeners import BACKLOG, Listeners
 from jobtui.model import Notice
 
@@ -17,7 +17,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop.close()
 
 
-def texts(messages: Sequence[Message]) -> list[str]:
+def texts(messages: Sequence[EngineEvent]) -> list[str]:
     return [message.text for message in messages if isinstance(message, Notice)]
 
 
@@ -42,7 +42,7 @@ def test_a_listener_that_fails_keeps_nothing_from_the_others_and_they_are_told(
 ) -> None:
     listeners = Listeners(loop)
 
-    def fails(messages: Sequence[Message]) -> None:
+    def fails(messages: Sequence[EngineEvent]) -> None:
         raise ValueError("its own trouble")
 
     heard: list[str] = []

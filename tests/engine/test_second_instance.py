@@ -13,7 +13,7 @@ import pytest
 
 from jobtui.engine import door, wire
 from jobtui.engine.address import SOCKET, short
-from jobtui.engine.desk import Message, Session
+from jobtui.engine.desk import EngineEvent, Session
 from jobtui.engine.engine import Engine, Run
 from jobtui.engine.profile import Profile
 from jobtui.engine.remote import Remote
@@ -81,7 +81,7 @@ def test_a_listener_that_fails_hears_the_next_change_all_the_same(
     remote = desk(Profile("local", root))
     tried: list[object] = []
 
-    def fails(messages: Sequence[Message]) -> None:
+    def fails(messages: Sequence[EngineEvent]) -> None:
         tried.append(messages)
         raise ValueError("its own trouble")
 

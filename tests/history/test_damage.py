@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.history.check import earlier, repair, verify
+from jobtui.history.check import earlier, verify
 from jobtui.history.follower import Follower
+from jobtui.history.repairing import repair
 from jobtui.history.store import Store
 from tests.support import made_jobs
 from tests.support.damaged import (

@@ -11,8 +11,9 @@ import msgspec
 import pytest
 
 from jobtui.history import History, Query, Sort, StoreTooNew, manifest, records
-from jobtui.history.check import repair, verify
+from jobtui.history.check import verify
 from jobtui.history.framing import framed
+from jobtui.history.repairing import repair
 from jobtui.model import Job
 from tests.support import history_formats, plain_history
 from tests.support.history_formats import released

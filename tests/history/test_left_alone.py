@@ -11,9 +11,10 @@ import msgspec
 import pytest
 
 from jobtui.history import History
-from jobtui.history.check import repair, verify
+from jobtui.history.check import verify
 from jobtui.history.framing import framed
 from jobtui.history.io import Disk
+from jobtui.history.repairing import repair
 from jobtui.history.store import Limits
 from tests.support import made_jobs
 from tests.support.damaged import OPEN, Made, archive_of, held, lines_of

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from jobtui.history import History, StoreError
-from jobtui.history.check import earlier, export, repair, verify
+from jobtui.history.check import earlier, verify
+from jobtui.history.exporting import export
+from jobtui.history.repairing import repair
 from jobtui.history.store import Limits
 from tests.support import made_jobs
 from tests.support.damaged import OPEN, Made, archive_of, held

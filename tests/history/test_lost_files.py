@@ -11,8 +11,9 @@ import msgspec
 import pytest
 
 from jobtui.history import History, Query, manifest
-from jobtui.history.check import repair, verify
+from jobtui.history.check import verify
 from jobtui.history.io import Disk
+from jobtui.history.repairing import repair
 from jobtui.history.store import Limits
 from tests.support import made_jobs
 from tests.support.damaged import OPEN, Made, held, journal_of, lines_of

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from jobtui.history import History, Query, Sort, StoreError
-from jobtui.history.check import export, repair, verify
+from jobtui.history.check import verify
+from jobtui.history.exporting import export
+from jobtui.history.repairing import repair
 from tests.support.damaged import OPEN, Made, journal_of, lines_of, read_all
 
 Copied = Callable[[Made], Path]

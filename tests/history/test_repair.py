@@ -10,8 +10,9 @@ import msgspec
 import pytest
 
 from jobtui.history import History, Query, Sort, manifest
-from jobtui.history.check import earlier, repair, verify
+from jobtui.history.check import earlier, verify
 from jobtui.history.io import Disk
+from jobtui.history.repairing import repair
 from jobtui.history.store import Limits
 from tests.support import made_jobs
 from tests.support.damaged import (

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from jobtui.history import History, Query
-from jobtui.history.check import repair, verify
+from jobtui.history.check import verify
 from jobtui.history.io import Disk
+from jobtui.history.repairing import repair
 from jobtui.model import Job
 from tests.support.damaged import OPEN, Made
 

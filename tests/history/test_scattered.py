@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from jobtui.history import History, Query, Sort
-from jobtui.history.check import export, repair, verify
+from jobtui.history.check import verify
+from jobtui.history.exporting import export
+from jobtui.history.repairing import repair
 from jobtui.model import Job
 from tests.support.damaged import OPEN, Made, archive_of
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from jobtui.history import History, StoreError, StoreLocked
-from jobtui.history.check import earlier, repair, verify
+from jobtui.history.check import earlier, verify
+from jobtui.history.repairing import repair
 from jobtui.history.store import Limits
 from tests.support import made_jobs
 from tests.support.damaged import OPEN, Made, archive_of, held, lines_of

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jobtui.history import History, Query, StoreError
-from jobtui.history.check import earlier, export, repair, verify
+from jobtui.history.check import earlier, verify
+from jobtui.history.exporting import export
 from jobtui.history.framing import lines
+from jobtui.history.repairing import repair
 from jobtui.history.scattered import records_in
 from jobtui.history.store import Limits
 from jobtui.model import Job

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from jobtui.engine.desk import Answer, Desk, Message, Session
+from jobtui.engine.desk import Answer, Desk, EngineEvent, Session
 from jobtui.engine.engine import Engine, Run
 from jobtui.engine.profile import Profile
 from jobtui.history import History
@@ -23,11 +23,11 @@ class Heard:
     """Everything that a desk has told, and a way to wait for more."""
 
     def __init__(self, desk: Desk) -> None:
-        self.messages: list[Message] = []
+        self.messages: list[EngineEvent] = []
         self._changed = threading.Condition()
         desk.subscribe(self._take)
 
-    def _take(self, messages: Sequence[Message]) -> None:
+    def _take(self, messages: Sequence[EngineEvent]) -> None:
         with self._changed:
             self.messages.extend(messages)
             self._changed.notify_all()
@@ -54,7 +54,7 @@ class Heard:
         """Wait until that is the job's status by the last that was told of it."""
         self.wait_for(lambda: self.statuses(job_id)[-1:] == [status])
 
-    def until_said(self, kind: type[Message], **fields: object) -> None:
+    def until_said(self, kind: type[EngineEvent], **fields: object) -> None:
         """Wait for a message of that kind whose fields hold these, as text."""
         self.wait_for(
             lambda: any(
@@ -126,7 +126,7 @@ def compared_with_disk(engine: Engine, root: Path) -> Iterator[list[bool]]:
     reader = History.open(root / "history", write=False)
     seen: list[bool] = []
 
-    def compare(messages: Sequence[Message]) -> None:
+    def compare(messages: Sequence[EngineEvent]) -> None:
         for message in messages:
             if isinstance(message, Change):
                 reader.refresh()

@@ -19,14 +19,14 @@ def write_pairs(pairs: Iterable[tuple[bytes, bytes]], form: PairFormat) -> Itera
     """The lines, with their ends, of a file that holds these pairs."""
     match form:
         case PairFormat.JSONL:
-            return _objects(pairs)
+            return _json_lines(pairs)
         case PairFormat.CSV:
             return _rows(pairs, ",", _quoted)
         case PairFormat.TSV:
             return _rows(pairs, "\t", _escaped)
 
 
-def _objects(pairs: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:
+def _json_lines(pairs: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:
     encode = msgspec.json.Encoder().encode
     for pair in pairs:
         fields: dict[str, str] = {}

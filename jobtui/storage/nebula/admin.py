@@ -17,7 +17,7 @@ import socket
 import threading
 
 from jobtui.errors import Code, StorageError
-from jobtui.storage.nebula.reasons import reason_of
+from jobtui.os_errors import reason_of
 from jobtui.storage.nebula.settings import Address
 
 # a storaged's answer is a line; the rest of a longer one is not read. http.client reads at most 100 headers

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NoReturn, Protocol
 
 from jobtui.errors import Code, StorageError
-from jobtui.storage.nebula.reasons import reason_of
+from jobtui.os_errors import reason_of
 
 PASSWORD_VARIABLE = "JOBTUI_NEBULA_PASSWORD"
 GRAPHD_PORT = 9669

@@ -15,11 +15,11 @@ from msgspec.structs import replace
 
 from jobtui.errors import Code, StorageError
 from jobtui.model import Stats
+from jobtui.os_errors import reason_of
 from jobtui.storage.base import Capabilities, Host, Link, Outcome, Pair, Placement, Report, Space
 from jobtui.storage.nebula.admin import AdminCall
 from jobtui.storage.nebula.link import Clock
 from jobtui.storage.nebula.mirror import GraphdMirror
-from jobtui.storage.nebula.reasons import reason_of
 from jobtui.storage.nebula.settings import Address, ClusterSettings
 
 CUT_SECONDS = 1.0

@@ -27,8 +27,8 @@ from nebula3.graph import GraphService
 from nebula3.graph.ttypes import VerifyClientVersionReq
 
 from jobtui.errors import Code, StorageError
+from jobtui.os_errors import reason_of
 from jobtui.storage.nebula.ngql import PING
-from jobtui.storage.nebula.reasons import reason_of
 from jobtui.storage.nebula.settings import Address, ClusterSettings, Secret
 from jobtui.storage.nebula.table import Cell, Refusal, Reply, Table
 

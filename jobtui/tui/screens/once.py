@@ -7,15 +7,15 @@ from typing import TypeVar
 from textual.await_complete import AwaitComplete
 from textual.screen import ModalScreen
 
-T = TypeVar("T")
+ClosedT = TypeVar("ClosedT")
 
 
-class Once(ModalScreen[T]):
+class Once(ModalScreen[ClosedT]):
     """Textual takes away whatever is on top: a second key, or one for a question below, would end more."""
 
     _left = False
 
-    def dismiss(self, result: T | None = None) -> AwaitComplete:
+    def dismiss(self, result: ClosedT | None = None) -> AwaitComplete:
         """Textual's hook: only while it is in front, and only the first time."""
         if self._left or not self.is_active:
             return AwaitComplete()

@@ -19,9 +19,9 @@ from jobtui.tui.feed import Batch
 from jobtui.tui.filters import Filter, read
 from jobtui.tui.job_rows import JobRows, chosen_columns
 from jobtui.tui.lines import Line
-from jobtui.tui.lookup import Found as Answered
 from jobtui.tui.lookup import Lookup
-from jobtui.tui.search import Found, found, is_quick, view_of
+from jobtui.tui.lookup import WorkerReply as Answered
+from jobtui.tui.search import SearchResult, found, is_quick, view_of
 from jobtui.tui.widgets.filter_line import FilterLine, Tally
 from jobtui.tui.widgets.moving import moves
 from jobtui.tui.widgets.row_painter import Sorting
@@ -77,7 +77,7 @@ class JobList(Vertical):
             self.reason = reason
 
     class _Searched(Message):
-        def __init__(self, answered: Answered[Found]) -> None:
+        def __init__(self, answered: Answered[SearchResult]) -> None:
             super().__init__()
             self.answered = answered
 
@@ -93,7 +93,7 @@ class JobList(Vertical):
         self.follow = False
         self.sorting = NEWEST_FIRST
         self._filter = Filter()
-        self._lookup: Lookup[Found] = Lookup(lambda told: self.post_message(self._Searched(told)))
+        self._lookup: Lookup[SearchResult] = Lookup(lambda told: self.post_message(self._Searched(told)))
         self._awaited = 0
         self._stale = False
         self._total = 0
@@ -226,14 +226,16 @@ class JobList(Vertical):
         self._stale = False
         if self._quick and (of_itself or self.rows.view is None) and not self._awaited:
             try:
-                self._show(Found(view_of(desk, wanted, sorting.key, sorting.descending, archived), whole=True))
+                self._show(
+                    SearchResult(view_of(desk, wanted, sorting.key, sorting.descending, archived), whole=True)
+                )
             except StoreError as error:
                 self.post_message(self.Failed(str(error)))
             return
         if not of_itself:
             self._tell(None)
 
-        def look() -> Iterator[Found]:
+        def look() -> Iterator[SearchResult]:
             return found(view_of(desk, wanted, sorting.key, sorting.descending, archived), not of_itself)
 
         self._awaited = self._lookup.ask(look)
@@ -258,7 +260,7 @@ class JobList(Vertical):
         if self._stale:
             self.search(of_itself=True)
 
-    def _show(self, found: Found) -> None:
+    def _show(self, found: SearchResult) -> None:
         before = self.table.cursor_key
         self.rows.show(found.view, found.whole)
         self._total = self._count_all()
