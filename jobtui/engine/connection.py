@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from jobtui.model import Link
 
 if TYPE_CHECKING:
-    from jobtui.engine.clock import Clock  # with asyncio, which a reader does without
+    from jobtui.clock import Clock  # with asyncio, which a reader does without
 
 
 @runtime_checkable

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from jobtui.clock import within
 from jobtui.engine import answers, lifecycle, schedule
-from jobtui.engine.clock import within
 from jobtui.engine.desk import Refused
 from jobtui.engine.ledger import Book
 from jobtui.engine.lifecycle import End

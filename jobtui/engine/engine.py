@@ -19,9 +19,9 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from jobtui.clock import Clock, SystemClock, within
 from jobtui.engine import backends
 from jobtui.engine.backends import Backend
-from jobtui.engine.clock import Clock, SystemClock, within
 from jobtui.engine.connection import Connection
 from jobtui.engine.desk import Answer, EngineEvent, Listener, Overview, Session
 from jobtui.engine.dispatch import Dispatch

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from jobtui.engine.clock import Clock
+from jobtui.clock import Clock
 from jobtui.model import Job
 
 FILE = "heartbeat"

@@ -19,7 +19,7 @@ from concurrent.futures import Future
 
 import msgspec
 
-from jobtui.engine.clock import Clock
+from jobtui.clock import Clock
 from jobtui.engine.lifecycle import Illegal
 from jobtui.history import Health, History, StoreError, StoreFailed, StoreFull
 from jobtui.model import Change, Job, Notice

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from jobtui.engine.clock import Clock, within
+from jobtui.clock import Clock, within
 from jobtui.engine.desk import Overview, SpaceLook
 from jobtui.errors import StorageError
 from jobtui.model import Stats

@@ -12,6 +12,7 @@ from textual import events
 from textual.notifications import Notification
 from textual.widgets._toast import ToastRack
 
+from jobtui.background import in_thread
 from jobtui.engine.desk import Desk, Session
 from jobtui.history import StoreError
 from jobtui.model import LinkState, Status
@@ -27,7 +28,6 @@ from jobtui.tui.screens.dashboard import Dashboard
 from jobtui.tui.settings import TuiSettings
 from jobtui.tui.state import StateStore
 from jobtui.tui.themes import next_theme, theme_trouble
-from jobtui.tui.threads import in_thread
 from jobtui.tui.toasts import Toast, surplus
 from jobtui.tui.typed import Typed
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from jobtui.background import in_thread
 from jobtui.model import Job
 from jobtui.os_errors import explain
 from jobtui.tui import units
@@ -17,7 +18,6 @@ from jobtui.tui.exporting import export, new_place
 from jobtui.tui.job_rows import JOB_COLUMNS, usual_columns
 from jobtui.tui.lines import Ink
 from jobtui.tui.screens.dialog import Choice, Question
-from jobtui.tui.threads import in_thread
 
 if TYPE_CHECKING:
     from jobtui.tui.screens.dashboard import Dashboard

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from jobtui.engine.clock import SystemClock
+from jobtui.clock import SystemClock
 from jobtui.engine.desk import Session
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile

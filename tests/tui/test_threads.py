@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from jobtui.tui.threads import in_thread
+from jobtui.background import in_thread
 
 
 def test_who_leaves_before_the_work_has_begun_leaves_no_error_behind(monkeypatch: pytest.MonkeyPatch) -> None:
