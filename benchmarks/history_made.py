@@ -16,13 +16,12 @@ from typing import Final
 import msgspec
 
 from benchmarks.figures import Run, once
-from jobtui.history.framing import framed
-from jobtui.history.io import Disk
-from jobtui.history.records import encode
-from jobtui.history.segment import Segment
-from jobtui.history.state import Tally, nested
+from jobtui.history.format.codec import encode, framed
+from jobtui.history.format.disk import Disk
+from jobtui.history.format.segment import Segment
+from jobtui.history.format.state import Tally, nested
 from jobtui.history.steps import finished
-from jobtui.history.store import Limits, Store
+from jobtui.history.write.store import Limits, Store
 from jobtui.model import Event, EventKind, Job, Level, Stats, Status, Task
 
 SPACES: Final = tuple(f"space_{number:02d}" for number in range(40))

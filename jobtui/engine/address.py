@@ -18,8 +18,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-from jobtui.history.io import Disk
-from jobtui.history.lock import LONGEST_ADDRESS, Watch
+from jobtui.history.format.disk import Disk
+from jobtui.history.format.lock import LONGEST_ADDRESS, Watch
 
 SOCKET: Final = "owner.sock"
 LONGEST_PATH: Final = 103 if sys.platform == "darwin" else 107

@@ -21,9 +21,9 @@ from jobtui.engine.remote import Remote
 from jobtui.engine.wire import NoAnswer, Silent
 from jobtui.files import temporary_parent
 from jobtui.history import History
-from jobtui.history.io import Disk
-from jobtui.history.lock import NAME as LOCK
-from jobtui.history.lock import Watch
+from jobtui.history.format.disk import Disk
+from jobtui.history.format.lock import NAME as LOCK
+from jobtui.history.format.lock import Watch
 from jobtui.model import Link
 from jobtui.storage.base import Host
 

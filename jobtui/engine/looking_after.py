@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TextIO
 
 from jobtui.engine.profile import Profile
-from jobtui.history import check, exporting, repairing
+from jobtui.history import export
+from jobtui.history.repair import repair, verify
 
 
 def verify_history(profile: Profile) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -13,15 +14,15 @@ def verify_history(profile: Profile) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
     Raises StoreError.
     """
-    found = check.verify(profile.history)
+    found = verify.verify(profile.history)
     places = {(note.file, note.byte) for note in found}
-    before = [note for note in check.earlier(profile.history) if (note.file, note.byte) not in places]
+    before = [note for note in verify.earlier(profile.history) if (note.file, note.byte) not in places]
     return tuple(map(str, found)), tuple(map(str, before))
 
 
 def repair_history(profile: Profile) -> tuple[str, ...]:
     """Make it whole; what was done, a line each. Raises StoreLocked while a process has it, and StoreError."""
-    return tuple(repairing.repair(profile.history))
+    return tuple(repair.repair(profile.history))
 
 
 def export_history(
@@ -31,5 +32,5 @@ def export_history(
 
     `raw` leaves texts in a CSV as they are that a spreadsheet would compute. Raises StoreError.
     """
-    exported = exporting.export(profile.history, out, form, raw=raw)
+    exported = export.export(profile.history, out, form, raw=raw)
     return exported.count, exported.missing

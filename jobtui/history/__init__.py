@@ -4,11 +4,11 @@
 """
 
 from jobtui.errors import StoreError, StoreFailed, StoreFull, StoreLocked, StoreTooNew
-from jobtui.history.archive import ArchiveResult
-from jobtui.history.errors import DamageNote, Health
+from jobtui.history.format.archive import ArchiveResult
+from jobtui.history.format.damage import DamageNote, Health
 from jobtui.history.history import History
 from jobtui.history.query import Query, Sort
-from jobtui.history.view import View
+from jobtui.history.read.results import View
 
 __all__ = [
     "ArchiveResult",

@@ -7,25 +7,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobtui.errors import StoreError
-from jobtui.history.archive import ArchiveResult, Archives
-from jobtui.history.asking import Asking
-from jobtui.history.errors import DamageNote, Health, readable
-from jobtui.history.follower import Follower
-from jobtui.history.io import Disk, real_path
-from jobtui.history.lineage import recovered_as, unrecovered
-from jobtui.history.quarantine import Quarantine
+from jobtui.history.format.archive import ArchiveResult, Archives
+from jobtui.history.format.damage import DamageNote, Health, readable
+from jobtui.history.format.disk import Disk, real_path
+from jobtui.history.format.quarantine import Quarantine
+from jobtui.history.format.state import State, recovered_as, unrecovered
 from jobtui.history.query import Query
-from jobtui.history.state import State
+from jobtui.history.read.query_engine import Asking
+from jobtui.history.read.reader import Follower
+from jobtui.history.read.results import View
 from jobtui.history.steps import Turns
-from jobtui.history.view import View
 from jobtui.model import Job, Status
 from jobtui.os_errors import explain
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from jobtui.history.store import Limits
-    from jobtui.history.writer import Writer
+    from jobtui.history.write.store import Limits
+    from jobtui.history.write.writer import Writer
 
 
 class History:
@@ -57,8 +56,8 @@ class History:
         try:
             if not write:
                 return cls(real, disk, None, Follower(disk, real))
-            from jobtui.history.store import Limits, Store
-            from jobtui.history.writer import Writer
+            from jobtui.history.write.store import Limits, Store
+            from jobtui.history.write.writer import Writer
 
             return cls(real, disk, Writer(Store.open(disk, real, limits or Limits())), None)
         except OSError as error:
@@ -233,7 +232,7 @@ class History:
 
 
 def _remedy(disk: Disk, path: Path) -> str:
-    from jobtui.history.inspecting import in_the_way
+    from jobtui.history.repair.verify import in_the_way
 
     with contextlib.suppress(OSError):  # the error that is being reported says what cannot be read
         if in_the_way(disk, path):

@@ -14,7 +14,7 @@ import pytest
 from jobtui.cli.exits import Exit
 from jobtui.cli.serve import _serve
 from jobtui.cli.waiting import waiting_for
-from jobtui.history.io import Disk
+from jobtui.history.format.disk import Disk
 from jobtui.model import Status
 from tests.support.engines import Bench, bench
 from tests.support.scripted import ScriptedStorage

@@ -433,7 +433,7 @@ class TestStreams:
 
 def test_no_locks_is_said_of_the_file_system(tmp_path: Path) -> None:
     from jobtui.history import History, StoreError
-    from jobtui.history.io import Disk
+    from jobtui.history.format.disk import Disk
 
     class Lockless(Disk):
         def try_lock(self, file: int) -> bool:

@@ -17,8 +17,8 @@ from jobtui.engine.address import LONGEST_PATH, SOCKET, candidates, listen, reco
 from jobtui.engine.profile import Profile
 from jobtui.engine.remote import Remote
 from jobtui.engine.wire import NotTaken
-from jobtui.history.io import Disk
-from jobtui.history.lock import LONGEST_ADDRESS, Lock, Watch
+from jobtui.history.format.disk import Disk
+from jobtui.history.format.lock import LONGEST_ADDRESS, Lock, Watch
 from jobtui.model import Notice
 from tests.support.commands import CommandLine
 from tests.support.engines import WAIT, bench
@@ -146,7 +146,7 @@ class TestMark:
         lock.release()
 
     def test_mark_of_an_earlier_version_is_read(self, root: Path) -> None:
-        from jobtui.history.framing import framed
+        from jobtui.history.format.codec import framed
 
         (root / "history").mkdir(parents=True)
         old = b'{"pid":7,"journal":1,"durable":0,"next_id":1,"generation":0,"closed":false}'

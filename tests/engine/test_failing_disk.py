@@ -15,8 +15,8 @@ import pytest
 
 from jobtui.engine.ledger import Book, Edit
 from jobtui.history import History, StoreError, StoreFull
-from jobtui.history.io import Disk
-from jobtui.history.journal import Journal
+from jobtui.history.format.disk import Disk
+from jobtui.history.format.journal import Journal
 from jobtui.model import Job, Status
 from tests.support.engines import WAIT, Bench, bench
 from tests.support.scripted import ScriptedStorage

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.history import History, Query, StoreError, opening, state
-from jobtui.history.check import verify
-from jobtui.history.io import Disk
-from jobtui.history.repairing import repair
+from jobtui.history import History, Query, StoreError
+from jobtui.history.format import state
+from jobtui.history.format.disk import Disk
+from jobtui.history.repair.repair import repair
+from jobtui.history.repair.verify import verify
+from jobtui.history.write import recovery
 from jobtui.model import Job
 from tests.support import made_jobs
 from tests.support.damaged import OPEN
@@ -155,7 +157,7 @@ class TestJobsThatAreLiveAndArchived:
         assert [job.id for job in listed(doubled, archived=False)] == [*range(11, 17)]
 
     def test_would_be_listed_twice_otherwise(self, doubled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(opening, "_drop_archived", lambda archives, replay: None)
+        monkeypatch.setattr(recovery, "_drop_archived", lambda archives, replay: None)
         found = [job.id for archived in (False, True) for job in listed(doubled, archived=archived)]
         assert len(found) > len(set(found))
 
@@ -216,7 +218,7 @@ class TestGuards:
 
 
 def _unclosed(data: bytes) -> bytes:
-    from jobtui.history.framing import HEAD, framed
+    from jobtui.history.format.codec import HEAD, framed
 
     line = data.rstrip(b" ").removesuffix(b"\n")
     assert b'"closed":true' in line

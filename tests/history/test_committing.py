@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.history import Health, History, Query, StoreError, StoreFailed, StoreLocked, writer
-from jobtui.history.io import Disk
-from jobtui.history.store import Limits, Store
-from jobtui.history.vault import Vault
+from jobtui.history import Health, History, Query, StoreError, StoreFailed, StoreLocked
+from jobtui.history.format.disk import Disk
+from jobtui.history.write import writer
+from jobtui.history.write.segment_store import Vault
+from jobtui.history.write.store import Limits, Store
 from jobtui.model import Job, Status
 from tests.support import made_jobs
 from tests.support.filled_history import after_opening_again, new_job

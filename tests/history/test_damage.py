@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.history.check import earlier, verify
-from jobtui.history.follower import Follower
-from jobtui.history.repairing import repair
-from jobtui.history.store import Store
+from jobtui.history.read.reader import Follower
+from jobtui.history.repair.repair import repair
+from jobtui.history.repair.verify import earlier, verify
+from jobtui.history.write.store import Store
 from tests.support import made_jobs
 from tests.support.damaged import (
     OPEN,

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from jobtui.history import Health, History, Query, StoreError, StoreFailed, StoreFull
-from jobtui.history.check import earlier, verify
-from jobtui.history.io import Disk
+from jobtui.history.format.disk import Disk
+from jobtui.history.repair.verify import earlier, verify
 from jobtui.model import Job, Status
 from tests.support import made_jobs
 from tests.support.filled_history import SMALL, after_opening_again, filled_up, new_job

@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from jobtui.history import History
-from jobtui.history.exporting import export
+from jobtui.history.export import export
 from jobtui.model import Job, Level, Stats, Status, Task
 from tests.support.clock import FakeClock
 

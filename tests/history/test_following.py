@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.history.follower import Follower
-from jobtui.history.io import Disk
+from jobtui.history.format.disk import Disk
+from jobtui.history.read.reader import Follower
 from jobtui.history.steps import finished
-from jobtui.history.store import Limits, Store
+from jobtui.history.write.store import Limits, Store
 from jobtui.model import Job
 from tests.support import made_jobs
 from tests.support.power_loss import jobs_of

@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from jobtui.history import History, Query, Sort, StoreTooNew, manifest, records
-from jobtui.history.check import verify
-from jobtui.history.framing import framed
-from jobtui.history.repairing import repair
+from jobtui.history import History, Query, Sort, StoreTooNew
+from jobtui.history.format import codec, manifest
+from jobtui.history.format.codec import framed
+from jobtui.history.repair.repair import repair
+from jobtui.history.repair.verify import verify
 from jobtui.model import Job
 from tests.support import history_formats, plain_history
 from tests.support.history_formats import released
@@ -74,7 +75,7 @@ def test_every_released_format_can_be_sorted_by_every_column(path: Path, tmp_pat
 
 def test_the_newest_released_format_is_the_one_that_is_written(tmp_path: Path) -> None:
     newest = released()[-1]
-    assert int(newest.name) == records.SCHEMA
+    assert int(newest.name) == codec.SCHEMA
     fields = msgspec.json.decode((newest / "fields.json").read_bytes())
     assert fields == history_formats.field_names(), (
         "a new field makes a new format: see tests.support.history_formats"
@@ -85,7 +86,7 @@ def test_a_newer_manifest_is_refused_and_nothing_is_touched(tmp_path: Path) -> N
     path = _copy(released()[-1], tmp_path)
     plain = msgspec.json.decode((path / "MANIFEST.json").read_bytes())
     del plain["crc"]
-    newer = plain | {"schema": records.SCHEMA + 1, "segments": "of another kind"}
+    newer = plain | {"schema": codec.SCHEMA + 1, "segments": "of another kind"}
     (path / "MANIFEST.json").write_bytes(framed(msgspec.json.encode(newer)))
     before = _files(path)
     for write in (True, False):
@@ -102,7 +103,7 @@ def test_a_newer_journal_is_refused_and_nothing_is_touched(tmp_path: Path) -> No
         "n": last + 1,
         "of": [last + 1, last + 1],
         "journal": 99,
-        "schema": records.SCHEMA + 1,
+        "schema": codec.SCHEMA + 1,
         "base": True,
     }
     (path / "journal-00000099.jsonl").write_bytes(framed(msgspec.json.encode(header)))
@@ -115,7 +116,7 @@ def test_a_newer_journal_is_refused_and_nothing_is_touched(tmp_path: Path) -> No
 
 def test_a_newer_archive_is_refused_and_nothing_is_touched(tmp_path: Path) -> None:
     path = _copy(released()[-1], tmp_path)
-    newer = {"schema": records.SCHEMA + 1, "segments": "of another kind"}
+    newer = {"schema": codec.SCHEMA + 1, "segments": "of another kind"}
     contents = next(path.glob("archive/*/ARCHIVE.json"))
     contents.write_bytes(framed(msgspec.json.encode(newer)))
     before = _files(path)
@@ -169,8 +170,8 @@ def test_an_older_format_is_upgraded_as_it_is_read_and_written_new(
 
     path = _copy(released()[-1], tmp_path)
     expected = _expected(released()[-1])
-    now = records.SCHEMA
-    monkeypatch.setitem(records.UPGRADES, now, capitals)
+    now = codec.SCHEMA
+    monkeypatch.setitem(codec.UPGRADES, now, capitals)
     _pretend(monkeypatch, now + 1)
     for write in (False, True, False):
         history = History.open(path, write=write)
@@ -189,8 +190,10 @@ def test_an_older_format_is_upgraded_as_it_is_read_and_written_new(
 
 
 def _pretend(monkeypatch: pytest.MonkeyPatch, schema: int) -> None:
-    from jobtui.history import archive, rebuilding, replay, segment, store, vault
+    from jobtui.history.format import archive, segment
+    from jobtui.history.format import journal as replay
+    from jobtui.history.write import recovery, segment_store, store
 
-    for module in (records, manifest, archive, rebuilding, replay, segment, store, vault):
+    for module in (codec, manifest, archive, recovery, replay, segment, store, segment_store):
         if hasattr(module, "SCHEMA"):
             monkeypatch.setattr(module, "SCHEMA", schema)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from jobtui.history import History, StoreError
-from jobtui.history.check import verify
-from jobtui.history.framing import framed
+from jobtui.history.format.codec import framed
+from jobtui.history.repair.verify import verify
 from tests.history.conftest import Made
 
 HOSTILE = {

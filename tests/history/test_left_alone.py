@@ -11,11 +11,11 @@ import msgspec
 import pytest
 
 from jobtui.history import History
-from jobtui.history.check import verify
-from jobtui.history.framing import framed
-from jobtui.history.io import Disk
-from jobtui.history.repairing import repair
-from jobtui.history.store import Limits
+from jobtui.history.format.codec import framed
+from jobtui.history.format.disk import Disk
+from jobtui.history.repair.repair import repair
+from jobtui.history.repair.verify import verify
+from jobtui.history.write.store import Limits
 from tests.support import made_jobs
 from tests.support.damaged import OPEN, Made, archive_of, held, lines_of
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from jobtui.history import History, StoreError
-from jobtui.history.check import earlier, verify
-from jobtui.history.exporting import export
-from jobtui.history.repairing import repair
-from jobtui.history.store import Limits
+from jobtui.history.export import export
+from jobtui.history.repair.repair import repair
+from jobtui.history.repair.verify import earlier, verify
+from jobtui.history.write.store import Limits
 from tests.support import made_jobs
 from tests.support.damaged import OPEN, Made, archive_of, held
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from jobtui.history import History, Query, Sort, StoreError
-from jobtui.history.check import verify
-from jobtui.history.exporting import export
-from jobtui.history.repairing import repair
+from jobtui.history.export import export
+from jobtui.history.repair.repair import repair
+from jobtui.history.repair.verify import verify
 from tests.support.damaged import OPEN, Made, journal_of, lines_of, read_all
 
 Copied = Callable[[Made], Path]

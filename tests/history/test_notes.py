@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from jobtui.history import History
-from jobtui.history.check import earlier
-from jobtui.history.errors import DamageNote
-from jobtui.history.framing import framed
-from jobtui.history.io import Disk
-from jobtui.history.quarantine import KEPT, NOTES, Quarantine
-from jobtui.history.store import Limits
+from jobtui.history.format.codec import framed
+from jobtui.history.format.damage import DamageNote
+from jobtui.history.format.disk import Disk
+from jobtui.history.format.quarantine import KEPT, NOTES, Quarantine
+from jobtui.history.repair.verify import earlier
+from jobtui.history.write.store import Limits
 from tests.support import made_jobs
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from jobtui.history import History, Query, Sort
-from jobtui.history.check import verify
-from jobtui.history.store import Limits
+from jobtui.history.repair.verify import verify
+from jobtui.history.write.store import Limits
 from jobtui.model import Job, Level, Origin, Stats, Status, Task
 from tests.support import made_jobs, plain_history
 from tests.support.lossy_disk import MemoryDisk

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from jobtui.history import History, Query, Sort, order, sorting
-from jobtui.history.store import Limits
+from jobtui.history import History, Query, Sort
+from jobtui.history.read import ranking
+from jobtui.history.read import sort as sorting
+from jobtui.history.write.store import Limits
 from jobtui.model import Job, Status
 from tests.support import made_jobs, plain_history
 
@@ -114,9 +116,9 @@ def test_a_sort_in_many_small_buckets_comes_to_the_same(
     reading: History, known: _Known, sort: Sort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module, size, value in (
-        (order, "BUCKET", 8),
-        (order, "SAMPLE", 2),
-        (order, "GROUP", 16),
+        (ranking, "BUCKET", 8),
+        (ranking, "SAMPLE", 2),
+        (ranking, "GROUP", 16),
         (sorting, "SAMPLE", 2),
         (sorting, "_AHEAD", 4),
     ):

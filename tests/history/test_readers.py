@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from jobtui.history import History, Query, Sort, StoreError
-from jobtui.history.io import Disk
-from jobtui.history.store import Limits
+from jobtui.history.format.disk import Disk
+from jobtui.history.write.store import Limits
 from jobtui.model import Job
 from tests.support import made_jobs
 from tests.support.history_writer import TOGETHER

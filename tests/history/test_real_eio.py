@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.history import Health, History, StoreError, StoreFailed
-from jobtui.history.store import Limits
+from jobtui.history.write.store import Limits
 from tests.support import made_jobs
 from tests.support.filled_history import new_job
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from jobtui.history import History, Query
-from jobtui.history.check import verify
-from jobtui.history.io import Disk
-from jobtui.history.repairing import repair
+from jobtui.history.format.disk import Disk
+from jobtui.history.repair.repair import repair
+from jobtui.history.repair.verify import verify
 from jobtui.model import Job
 from tests.support.damaged import OPEN, Made
 

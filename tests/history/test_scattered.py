@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from jobtui.history import History, Query, Sort
-from jobtui.history.check import verify
-from jobtui.history.exporting import export
-from jobtui.history.repairing import repair
+from jobtui.history.export import export
+from jobtui.history.repair.repair import repair
+from jobtui.history.repair.verify import verify
 from jobtui.model import Job
 from tests.support.damaged import OPEN, Made, archive_of
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from jobtui.history import Health, History, Query, StoreFailed, StoreFull
-from jobtui.history.check import verify
-from jobtui.history.store import Limits
+from jobtui.history.repair.verify import verify
+from jobtui.history.write.store import Limits
 from jobtui.model import Status
 from tests.support import made_jobs
 from tests.support.filled_history import SMALL, after_opening_again, filled_up, new_job

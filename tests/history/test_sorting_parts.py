@@ -8,9 +8,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from jobtui.history import order
-from jobtui.history.doubles import Bound, reach
-from jobtui.history.order import Rows, all_ranked, all_sorted, in_order
+from jobtui.history.read import ranking
+from jobtui.history.read.ranking import Bound, Rows, all_ranked, all_sorted, in_order, reach
 
 NUMBERS = (-1e300, -70_000.0, -3.5, -3.25, -1.0, 0.0, 0.25, 1.0, 2.0**33, 2.0**40 - 1, 2.0**40, 1.7e15)
 
@@ -18,7 +17,7 @@ NUMBERS = (-1e300, -70_000.0, -3.5, -3.25, -1.0, 0.0, 0.25, 1.0, 2.0**33, 2.0**4
 @pytest.fixture(autouse=True)
 def _small_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("BUCKET", 8), ("SAMPLE", 2), ("GROUP", 24)):
-        monkeypatch.setattr(order, name, value)
+        monkeypatch.setattr(ranking, name, value)
 
 
 @pytest.mark.parametrize("above", [True, False])

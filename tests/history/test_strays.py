@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from jobtui.history import History, StoreError, StoreLocked
-from jobtui.history.check import earlier, verify
-from jobtui.history.repairing import repair
-from jobtui.history.store import Limits
+from jobtui.history.repair.repair import repair
+from jobtui.history.repair.verify import earlier, verify
+from jobtui.history.write.store import Limits
 from tests.support import made_jobs
 from tests.support.damaged import OPEN, Made, archive_of, held, lines_of
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from jobtui.history import History, Query, Sort, StoreError
-from jobtui.history.check import verify
-from jobtui.history.exporting import export
-from jobtui.history.io import Disk
-from jobtui.history.repairing import repair
+from jobtui.history.export import export
+from jobtui.history.format.disk import Disk
+from jobtui.history.repair.repair import repair
+from jobtui.history.repair.verify import verify
 from tests.support.damaged import OPEN, Made
 
 Copied = Callable[[Made], Path]

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jobtui.history import History, Query, StoreError
-from jobtui.history.check import earlier, verify
-from jobtui.history.exporting import export
-from jobtui.history.framing import lines
-from jobtui.history.repairing import repair
-from jobtui.history.scattered import records_in
-from jobtui.history.store import Limits
+from jobtui.history.export import export
+from jobtui.history.format.codec import lines
+from jobtui.history.format.record_finder import records_in
+from jobtui.history.repair.repair import repair
+from jobtui.history.repair.verify import earlier, verify
+from jobtui.history.write.store import Limits
 from jobtui.model import Job
 from tests.support import made_jobs
 from tests.support.damaged import Made

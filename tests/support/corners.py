@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.history import archiving, framing, manifest, opening, replay, state, store, vault
-from jobtui.history.io import Disk
-from jobtui.history.journal import Journal
-from jobtui.history.manifest import Manifest
-from jobtui.history.quarantine import Quarantine
-from jobtui.history.segment import Segment
+from jobtui.history.format import codec, manifest, state
+from jobtui.history.format import journal as replay
+from jobtui.history.format.disk import Disk
+from jobtui.history.format.journal import Journal
+from jobtui.history.format.manifest import Manifest
+from jobtui.history.format.quarantine import Quarantine
+from jobtui.history.format.segment import Segment
+from jobtui.history.write import archiver, recovery, segment_store, store
 from jobtui.model import Job
 from tests.support.lossy_disk import Concerned, CutAt, Fails, MemoryDisk, Omits, Step, Wrote
 from tests.support.power_loss import a_rename
@@ -55,16 +57,16 @@ def _renamed_before_it_is_synced(patch: pytest.MonkeyPatch) -> None:
 
 
 def _journals_forgotten_too_soon(patch: pytest.MonkeyPatch) -> None:
-    save = vault.Vault.save
+    save = segment_store.Vault.save
 
-    def hasty(self: vault.Vault, **changes: int) -> Manifest:
+    def hasty(self: segment_store.Vault, **changes: int) -> Manifest:
         if "journal" in changes:
-            for number, path in vault.journals(self.disk, self.directory):
+            for number, path in segment_store.journals(self.disk, self.directory):
                 if number < changes["journal"]:
                     self.disk.remove(path)
         return save(self, **changes)
 
-    patch.setattr(vault.Vault, "save", hasty)
+    patch.setattr(segment_store.Vault, "save", hasty)
 
 
 def _segments_removed_too_soon(patch: pytest.MonkeyPatch) -> None:
@@ -75,8 +77,8 @@ def _segments_removed_too_soon(patch: pytest.MonkeyPatch) -> None:
             if above.name in disk.names(above.parent):
                 disk.remove(above)
 
-    write = archiving.write_contents
-    patch.setattr(archiving, "write_contents", hasty)
+    write = archiver.write_contents
+    patch.setattr(archiver, "write_contents", hasty)
 
 
 def _dead_journal_written_on(patch: pytest.MonkeyPatch) -> None:
@@ -113,8 +115,8 @@ def _batches_taken_in_part(patch: pytest.MonkeyPatch) -> None:
 
 
 def _checksums_not_looked_at(patch: pytest.MonkeyPatch) -> None:
-    for module in (framing, manifest):
-        patch.setattr(module, "is_whole", lambda line: line.startswith(framing.MAGIC) and line.endswith(b"}"))
+    for module in (codec, manifest):
+        patch.setattr(module, "is_whole", lambda line: line.startswith(codec.MAGIC) and line.endswith(b"}"))
 
 
 def _stale_journal_applied(patch: pytest.MonkeyPatch) -> None:
@@ -122,7 +124,7 @@ def _stale_journal_applied(patch: pytest.MonkeyPatch) -> None:
 
 
 def _uncertain_manifest_taken_back(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(vault.Vault, "_counts_already", lambda self, manifest: False)
+    patch.setattr(segment_store.Vault, "_counts_already", lambda self, manifest: False)
 
 
 def _restated_beside_what_was(patch: pytest.MonkeyPatch) -> None:
@@ -136,7 +138,7 @@ def _sealed_while_restated(patch: pytest.MonkeyPatch) -> None:
         take_sealed(self, jobs, segment, self.restated)
 
     patch.setattr(state.State, "take_sealed", hasty)
-    patch.setattr(opening, "_drop_archived", lambda archives, replay: None)
+    patch.setattr(recovery, "_drop_archived", lambda archives, replay: None)
 
 
 def _next_id_forgotten(patch: pytest.MonkeyPatch) -> None:
@@ -176,7 +178,7 @@ def _manifests(concerned: Concerned) -> float:
 
 
 def _a_commit(step: Step) -> bool:
-    return isinstance(step, Wrote) and step.offset > 2000 and step.data.startswith(framing.MAGIC)
+    return isinstance(step, Wrote) and step.offset > 2000 and step.data.startswith(codec.MAGIC)
 
 
 CORNERS = (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobtui.history import History, Query
-from jobtui.history.store import Limits, Store
+from jobtui.history.write.store import Limits, Store
 from jobtui.model import Job
 from tests.support.lossy_disk import holding
 from tests.support.power_loss import jobs_of

@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 from jobtui.history import History, Query, StoreFull
-from jobtui.history.store import Limits
+from jobtui.history.write.store import Limits
 from jobtui.model import Job
 from tests.support import made_jobs
 

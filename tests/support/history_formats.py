@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from jobtui.history import History
-from jobtui.history.store import Limits
+from jobtui.history.write.store import Limits
 from jobtui.model import Event, EventKind, Job, Level, Origin, Stats, Status, Task
 from tests.support import made_jobs
 

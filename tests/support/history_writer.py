@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from jobtui.history import History
-from jobtui.history.store import Limits
+from jobtui.history.write.store import Limits
 from jobtui.model import Job, Status
 from tests.support import made_jobs
 

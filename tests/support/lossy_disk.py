@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jobtui.history.io import Disk
+from jobtui.history.format.disk import Disk
 
 
 class PowerCut(BaseException):

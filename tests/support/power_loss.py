@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from jobtui.history import Query, StoreError
-from jobtui.history.archive import Archives
-from jobtui.history.archiving import archive
-from jobtui.history.asking import Asking
-from jobtui.history.errors import Health
-from jobtui.history.follower import Follower
-from jobtui.history.quarantine import Quarantine
-from jobtui.history.state import State
-from jobtui.history.store import Limits, Store
-from jobtui.history.vault import UnsureError
+from jobtui.history.format.archive import Archives
+from jobtui.history.format.damage import Health
+from jobtui.history.format.quarantine import Quarantine
+from jobtui.history.format.state import State
+from jobtui.history.read.query_engine import Asking
+from jobtui.history.read.reader import Follower
+from jobtui.history.write.archiver import archive
+from jobtui.history.write.segment_store import UnsureError
+from jobtui.history.write.store import Limits, Store
 from jobtui.model import Job
 from tests.support import made_jobs
 from tests.support.lossy_disk import (

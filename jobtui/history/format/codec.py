@@ -1,0 +1,280 @@
+"""Lines of JSON that tell whether they are whole.
+
+Each line is an object whose first key is `crc`: the CRC-32, in eight hexadecimal digits, of everything
+that follows it in the line. The same lines make up the journal, the segments, their indexes and the
+manifest. JSON escapes quotes, so the beginning of a line can't occur inside one, and a reader finds its
+way back after damage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any, Final, get_args
+from zlib import crc32
+
+import msgspec
+
+from jobtui.model import Event, Job, Task
+
+MAGIC: Final = b'{"crc":"'
+HEAD: Final = len(MAGIC) + len('xxxxxxxx",')
+
+
+def framed(payload: bytes) -> bytes:
+    """A JSON object as a line, with its newline. `payload` is `{…}` and not empty."""
+    rest = payload[1:]
+    return b'{"crc":"%08x",%b\n' % (crc32(rest), rest)
+
+
+def is_whole(line: bytes) -> bool:
+    """Whether a line (without its newline) is as it was written."""
+    return line.startswith(b'{"crc":"%08x",' % crc32(line[HEAD:]))
+
+
+def lines(data: bytes, start: int = 0) -> Iterator[tuple[int, bytes, bool]]:
+    """The lines of `data` from `start`: offset, bytes without the newline, whether it is whole.
+
+    Stretches of blanks are passed over. Where a newline was damaged, the lines beside it are told apart
+    by how a line begins.
+    """
+    position, end = start, len(data)
+    while position < end:
+        newline = data.find(b"\n", position)
+        stop = end if newline < 0 else newline
+        line = data[position:stop]
+        if newline >= 0 and line.startswith(b'{"crc":"%08x",' % crc32(line[HEAD:])):
+            yield position, line, True
+        elif line.strip(b" "):
+            yield from _apart(data, position, stop, complete=newline >= 0)
+        position = stop + 1
+
+
+def _apart(data: bytes, start: int, stop: int, *, complete: bool) -> Iterator[tuple[int, bytes, bool]]:
+    while start < stop:
+        found = data.find(MAGIC, start + 1, stop)
+        following = stop if found < 0 else found
+        line = data[start:following]
+        if found >= 0 and is_whole(line[:-1]):
+            yield start, line[:-1], True
+        elif line.strip(b" "):
+            yield start, line, (found >= 0 or complete) and is_whole(line)
+        start = following
+
+
+# ---- merged from jobtui.history.records: ----
+# Jobs as JSON: whole records, and the difference between two versions of one.
+#
+# A difference names the changed fields of the job, the changed fields of its tasks by their number, and the
+# events that were added. Records are written with the fields that differ from their defaults; a difference
+# names every field that changed, also one that went back to its default.
+#
+SCHEMA: Final = 1
+"""The format that this jobtui writes. Any new field or meaning of a record makes it one higher."""
+
+UPGRADES: Final[dict[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
+"""How a record of format n becomes one of format n + 1; applied when the record is read."""
+
+
+Fields = dict[str, msgspec.Raw]
+"""Fields of a record by name, each still as it is written."""
+
+_FRAME: Final = frozenset({"crc"})
+_NOTHING: Final[frozenset[str]] = frozenset()
+_JOB_PARTS: Final = frozenset({"tasks", "events"})
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """One line of a journal.
+
+    `n` is the change's number, and `of` the first and last of its batch: of all that shares a sync. A change
+    is a whole record (`put`), or a difference to job `set`: fields (`job`), fields of tasks by their place
+    (`task`), events added (`event`). A journal's first line says its number (`journal`), the format of its
+    records, whether it stands alone (`base`: all that was in the journals before it is in it again) and the
+    next free id.
+    """
+
+    n: int
+    of: tuple[int, int]
+    crc: str = ""
+    put: Job | None = None
+    set: int = 0
+    job: Fields = {}
+    task: tuple[tuple[int, Fields], ...] = ()
+    event: tuple[msgspec.Raw, ...] = ()
+    journal: int = 0
+    schema: int = 0
+    base: bool = False
+    next_id: int = 0
+
+
+encode: Final = msgspec.json.Encoder().encode
+
+
+@cache
+def _readers(record: type[msgspec.Struct]) -> dict[str, Callable[[msgspec.Raw], Any]]:
+    return {field.name: msgspec.json.Decoder(field.type).decode for field in msgspec.structs.fields(record)}
+
+
+_READ_EVENT: Final = msgspec.json.Decoder(Event).decode
+_decode_entry: Final = msgspec.json.Decoder(Entry).decode
+_decode_job: Final = msgspec.json.Decoder(Job).decode
+_decode_plain: Final = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def change(before: Job | None, after: Job) -> bytes | None:
+    """What must be written to make `before` (None: nothing) into `after`; None where they are the same."""
+    if before is None:
+        return b'{"put":%b}' % encode(after)
+    if before == after:
+        return None
+    return encode({"set": after.id} | difference(before, after))
+
+
+def difference(before: Job, after: Job) -> dict[str, Any]:
+    """The changed fields under `job`, `task` and `event`; no key where nothing changed."""
+    fields = _changed(before, after, _JOB_PARTS)
+    tasks: list[tuple[int, dict[str, Any]]] = []
+    if before.tasks != after.tasks:
+        found = _task_differences(before.tasks, after.tasks)
+        if found is None:
+            fields["tasks"] = after.tasks
+        else:
+            tasks = found
+    known = len(before.events)
+    added: tuple[Event, ...] = ()
+    if before.events != after.events:
+        if after.events[:known] == before.events:
+            added = after.events[known:]
+        else:
+            fields["events"] = after.events
+    return {name: part for name, part in (("job", fields), ("task", tasks), ("event", added)) if part}
+
+
+class Fold:
+    """A version of a job and the changes to it since, which are made all at once in the end."""
+
+    __slots__ = ("_base", "_count", "_events", "_fields", "_tasks")
+
+    def __init__(self, base: Job) -> None:
+        self._base, self._count = base, len(base.tasks)
+        self._fields: Fields = {}
+        self._tasks: dict[int, Fields] = {}
+        self._events: list[msgspec.Raw] = []
+
+    def add(self, entry: Entry) -> None:
+        """Take up an entry's difference. Raises IndexError for a task that is not there."""
+        fields = entry.job
+        if fields:
+            if "tasks" in fields:
+                self._count, self._tasks = len(_readers(Job)["tasks"](fields["tasks"])), {}
+            if "events" in fields:
+                self._events = []
+            self._fields |= fields
+        for place, changed in entry.task:
+            known = self._tasks.get(place)
+            if known is not None:
+                known |= changed
+            elif place < self._count:
+                self._tasks[place] = changed
+            else:
+                raise IndexError(place)
+        self._events += entry.event
+
+    def made(self) -> Job:
+        """The job with all changes made to it.
+
+        Raises KeyError for a field, and msgspec.ValidationError for a value, that is not known.
+        """
+        of_job, of_task = _readers(Job), _readers(Task)
+        fields = {name: of_job[name](raw) for name, raw in self._fields.items()}
+        tasks = list(fields.get("tasks", self._base.tasks))
+        for place, changed in self._tasks.items():
+            values = {name: of_task[name](raw) for name, raw in changed.items()}
+            tasks[place] = msgspec.structs.replace(tasks[place], **values)
+        events = (*fields.get("events", self._base.events), *map(_READ_EVENT, self._events))
+        return msgspec.structs.replace(self._base, **fields | {"tasks": tuple(tasks), "events": events})
+
+
+def unknown_field(line: bytes, job: Job) -> str | None:
+    """A field of a record's line that was not understood, and would be lost if it were written again."""
+    record = encode(job)[1:]
+    if line.endswith((record, record + b"}")) or not is_whole(line):
+        return None
+    plain = _decode_plain(line)
+    return _unknown_field(plain.get("put", plain), Job)
+
+
+def _unknown_field(record: dict[str, Any], kind: type[msgspec.Struct]) -> str | None:
+    known = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    for name, value in record.items():
+        if name not in known and name not in _FRAME:
+            return name
+        inner = _record_in(known.get(name))
+        for each in value if isinstance(value, list) else [value]:
+            if inner is None:
+                break
+            if isinstance(each, dict) and (found := _unknown_field(each, inner)) is not None:
+                return f"{name}.{found}"
+            if isinstance(each, list) and len(each) > len(inner.__struct_fields__):
+                return name
+    return None
+
+
+def _record_in(kind: Any) -> type[msgspec.Struct] | None:
+    """The record that a field holds, by itself, in a tuple, or else nothing."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return kind
+    found = (_record_in(each) for each in get_args(kind))
+    return next((each for each in found if each is not None), None)
+
+
+def decode_entry(line: bytes, schema: int) -> Entry:
+    """A journal's line, which must be whole. Raises msgspec.ValidationError where it says what is not known."""
+    return _decode_entry(line if schema in (0, SCHEMA) else _upgraded_entry(line, schema))
+
+
+def decode_job(line: bytes, schema: int) -> Job:
+    """A record's line, which must be whole. Raises msgspec.ValidationError where it is no job."""
+    if schema == SCHEMA:
+        return _decode_job(line)
+    return msgspec.convert(_upgraded(_decode_plain(line), schema), Job, strict=False)
+
+
+def _upgraded(record: dict[str, Any], schema: int) -> dict[str, Any]:
+    for old in range(schema, SCHEMA):
+        record = UPGRADES[old](record)
+    return record
+
+
+def _upgraded_entry(line: bytes, schema: int) -> bytes:
+    entry = _decode_plain(line)
+    for part in ("put", "job"):
+        if part in entry:
+            entry[part] = _upgraded(entry[part], schema)
+    return encode(entry)
+
+
+def _task_differences(
+    before: tuple[Task, ...], after: tuple[Task, ...]
+) -> list[tuple[int, dict[str, Any]]] | None:
+    """What changed, by place; None where the tasks are not the same ones."""
+    if len(before) != len(after):
+        return None
+    found = []
+    for place, (old, new) in enumerate(zip(before, after, strict=True)):
+        if old is not new and old != new:
+            if old.number != new.number:
+                return None
+            found.append((place, _changed(old, new)))
+    return found
+
+
+def _changed(before: msgspec.Struct, after: msgspec.Struct, apart: frozenset[str] = _NOTHING) -> dict[str, Any]:
+    """The fields of `after` that are not as in `before`, but those that are told `apart`."""
+    old, new = msgspec.structs.astuple(before), msgspec.structs.astuple(after)
+    return {
+        name: value
+        for name, was, value in zip(after.__struct_fields__, old, new, strict=True)
+        if was is not value and was != value and name not in apart
+    }

@@ -1,0 +1,83 @@
+"""Records that are not in the segment that the manifest or an index names for them.
+
+Files that were swapped, renamed, copied over others or put into quarantine may hold the only readable record
+of a job. Such a record is found by its id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from jobtui.history.format.codec import SCHEMA, decode_job, lines
+from jobtui.history.format.disk import Disk
+from jobtui.history.format.manifest import ARCHIVE_DIRECTORY as ARCHIVE
+from jobtui.history.format.quarantine import DIRECTORY as QUARANTINE
+from jobtui.history.format.segment import Segment
+from jobtui.model import Job
+
+_RECORDS: Final = re.compile(r"seg-\d{8,}\.jsonl(\.\d+)?")
+
+
+class Scattered:
+    """The records of all files that are not what they are named as. Safe to use from several threads.
+
+    The files are read when the first record is asked for, which only a damaged history does.
+    """
+
+    def __init__(self, disk: Disk, directory: Path, segments: Iterable[Segment]) -> None:
+        self._disk, self._directory = disk, directory
+        self._segments = {segment.path: segment for segment in segments}
+        self._mutex = threading.Lock()
+        self._found: dict[int, tuple[Job, bytes]] | None = None
+
+    def find(self, job_id: int) -> Job | None:
+        """Return the record of a job, None if no file has it. Raises OSError."""
+        found = self.records().get(job_id)
+        return found[0] if found is not None else None
+
+    def records(self) -> dict[int, tuple[Job, bytes]]:
+        """Return each job with its line, newline included, by id. Raises OSError."""
+        with self._mutex:
+            if self._found is None:
+                self._found = {}
+                for file in self._files():
+                    with contextlib.suppress(OSError):  # it is reported where the file is named
+                        for job, line in records_in(self._disk.read_whole(file)):
+                            self._found.setdefault(job.id, (job, line))
+            return self._found
+
+    def _files(self) -> Iterator[Path]:
+        """The files to read, those first whose records count where a job is found more than once."""
+        archived = self._directory / ARCHIVE
+        places = [self._directory]
+        if self._disk.is_directory(archived):
+            places += [archived / name for name in self._disk.names(archived)]
+        for place in (*filter(self._disk.is_directory, places), self._directory / QUARANTINE):
+            if self._disk.is_directory(place):
+                for name in reversed(self._disk.names(place)):
+                    file = place / name
+                    if _RECORDS.fullmatch(name) and not self._is_as_named(file):
+                        yield file
+
+    def _is_as_named(self, file: Path) -> bool:
+        segment = self._segments.get(file)
+        return segment is not None and segment.is_as_named()
+
+
+def records_in(data: bytes) -> Iterator[tuple[Job, bytes]]:
+    """Yield the ended jobs of a segment's file, each with its line. What is damaged is left out."""
+    for _, line, whole in lines(data):
+        if whole:
+            try:
+                job = decode_job(line, SCHEMA)
+            except msgspec.MsgspecError:
+                continue
+            if job.status.ended:
+                yield job, line + b"\n"

@@ -1,0 +1,476 @@
+"""A sealed segment: ended jobs in id order, a framed record a line, never changed after it was written."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import re
+import threading
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from jobtui.errors import DECODE_ERRORS, StoreError
+from jobtui.history.format import codec, index, manifest
+from jobtui.history.format.codec import SCHEMA, decode_job, is_whole
+from jobtui.history.format.disk import Disk, is_lost
+from jobtui.history.format.index import (
+    CODE_OF,
+    NUMBERS,
+    STALE,
+    STATUSES,
+    TEXTS,
+    Coded,
+    Columns,
+    coded,
+    hosts_of,
+)
+from jobtui.history.format.manifest import SegmentEntry
+from jobtui.history.format.quarantine import Quarantine
+from jobtui.model import Job, Status
+
+UNREADABLE: Final = "it can't be read"
+DAMAGED: Final = "a record is damaged"
+_FIRST: Final = re.compile(rb'\{"crc":"[0-9a-f]{8}","id":(\d+),')
+_HEAD: Final = 64
+"""Bytes, which hold the beginning of the first record up to its id."""
+_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def records_name(name: str) -> str:
+    """The file of a segment's records."""
+    return f"{name}.jsonl"
+
+
+def index_name(name: str) -> str:
+    """The file of a segment's index."""
+    return f"{name}.idx.json"
+
+
+class Segment:
+    """A segment that is looked into as much as is asked for, and no more. Safe to use from several threads."""
+
+    def __init__(self, disk: Disk, directory: Path, entry: SegmentEntry, quarantine: Quarantine) -> None:
+        self.entry = entry
+        self.name = entry.name
+        self._disk, self._directory, self._quarantine = disk, directory, quarantine
+        self._mutex = threading.RLock()
+        self._columns: Columns | None = None
+        # the columns were made from the records, and the index is of other rows
+        self._index_apart = False
+        self._stale: set[int] = set(entry.stale)
+        # its own records by id, if the file holds other segments' records; None: it holds its own
+        self._own: dict[int, bytes] | None = None
+        self.elsewhere: Callable[[int], Job | None] = lambda job_id: None
+        """Finds the record of a job that is not where the index says."""
+
+    @property
+    def path(self) -> Path:
+        """The file of its records."""
+        return self._directory / records_name(self.name)
+
+    @property
+    def file(self) -> str:
+        """The same, relative to the history's directory."""
+        return self.path.relative_to(self._quarantine.above).as_posix()
+
+    @property
+    def _index(self) -> index.Index:
+        return index.Index(self._disk, self._directory / index_name(self.name), self.entry.bytes)
+
+    @property
+    def columns(self) -> Columns:
+        """The columns that stay in memory, read or made now if they are not there yet. Raises OSError."""
+        columns = self._columns
+        return columns if columns is not None else self._load()
+
+    def load(self) -> None:
+        """Have the columns in memory. Raises OSError."""
+        if self._columns is None:
+            self._load()
+
+    def adopt(self, columns: Columns) -> None:
+        """Take the columns that were made when the segment was written."""
+        self._columns = columns
+
+    # ---- finding
+
+    def covers(self, job_id: int) -> bool:
+        """Whether the id is between the lowest and the highest here."""
+        return self.entry.first <= job_id <= self.entry.last
+
+    def place_of(self, job_id: int) -> int | None:
+        """Where the job's record is, None where it is not here or a newer one replaced it. Raises OSError."""
+        place = self._place_of(job_id)
+        return None if place is None or self.columns.statuses[place] == STALE else place
+
+    def sealed_place_of(self, job_id: int) -> int | None:
+        """The same, where a newer one counts only if that is sealed, too. Raises OSError."""
+        return None if job_id in self.entry.stale else self._place_of(job_id)
+
+    def _place_of(self, job_id: int) -> int | None:
+        if not self.covers(job_id):
+            return None
+        ids = self.columns.ids
+        place = bisect_left(ids, job_id)
+        return place if place < len(ids) and ids[place] == job_id else None
+
+    def present(self) -> list[int]:
+        """The places of the records that no newer one replaced. Raises OSError."""
+        return [place for place, status in enumerate(self.columns.statuses) if status != STALE]
+
+    def summary(self, place: int) -> tuple[str, Status]:
+        """The space and the status of the job at a place, as it is counted."""
+        columns = self.columns
+        return columns.spaces.values[columns.spaces.codes[place]], STATUSES[columns.statuses[place]]
+
+    def replaced(self, job_id: int) -> None:
+        """A newer version of this job is known elsewhere: this one is not to be found any more."""
+        with self._mutex:
+            self._stale.add(job_id)
+            if self._columns is not None:
+                _mark(self._columns, job_id, STALE)
+
+    def leave_out(self, is_elsewhere: Callable[[int], bool]) -> None:
+        """Have the entry say that newer versions of some jobs here were sealed elsewhere. Raises OSError."""
+        known = set(self.entry.stale)
+        stale = [job_id for job_id in self.columns.ids if job_id not in known and is_elsewhere(job_id)]
+        self.entry = msgspec.structs.replace(self.entry, stale=(*self.entry.stale, *stale))
+        for job_id in stale:
+            self.replaced(job_id)
+
+    def changed(self) -> set[int]:
+        """The ids here of which there are newer versions that are not sealed themselves."""
+        with self._mutex:
+            return self._stale.difference(self.entry.stale)
+
+    def as_sealed(self, job_id: int, status: Status) -> None:
+        """Forget that there is a newer version of this job, which is not sealed itself."""
+        with self._mutex:
+            self._stale.discard(job_id)
+            if self._columns is not None:
+                _mark(self._columns, job_id, CODE_OF[status])
+
+    # ---- records
+
+    def job(self, place: int) -> Job:
+        """The record at a place; what the index knows of it where it is damaged or can't be read.
+
+        Raises FileNotFoundError where the segment is not there (any more), and OSError.
+        """
+        self.load()
+        if self._own is not None:
+            line = self._own.get(job_id := self.columns.ids[place])
+            job = self._whole_job(line) if line is not None else self.elsewhere(job_id)
+            return job if job is not None else self._remains(self.columns, place)
+        try:
+            line = self.line(place)
+        except OSError as error:
+            if not is_lost(error):
+                raise
+            self._note_unreadable(error)
+            return self._remains(self.columns, place)
+        return self._decoded(place, line)
+
+    def is_as_named(self) -> bool:
+        """Return whether the file has the size, and begins with the record, that its entry says."""
+        return self._has_its_size() and self._begins_with(self.entry.first)
+
+    def is_there(self) -> bool:
+        """Return whether its file exists, and is as its entry says."""
+        return self._disk.identity(self.path) is not None and self.is_as_named()
+
+    def _begins_with(self, job_id: int) -> bool:
+        """Return whether a job's record is the first one; also if that is damaged or cannot be read."""
+        try:
+            file = self._disk.open(self.path)
+        except OSError:
+            return True
+        try:
+            found = _FIRST.match(self._disk.read(file, _HEAD, 0))
+        except OSError:
+            return True
+        finally:
+            self._disk.close(file)
+        return found is None or int(found[1]) == job_id
+
+    def line(self, place: int) -> bytes:
+        """The bytes of the record at a place, without its newline. Raises OSError."""
+        self._refuse_if_mixed()
+        starts = self.columns.starts
+        file = self._disk.open(self.path)
+        try:
+            data = self._disk.read(file, starts[place + 1] - starts[place], starts[place])
+        finally:
+            self._disk.close(file)
+        return _first_line(data)
+
+    def lines(self) -> list[bytes]:
+        """All records as they lie there, without their newlines. Raises OSError."""
+        self._refuse_if_mixed()
+        data, starts = self._disk.read_whole(self.path), self.columns.starts
+        return [_first_line(data[start:end]) for start, end in pairwise(starts)]
+
+    def _refuse_if_mixed(self) -> None:
+        self.load()
+        if self._own is not None:
+            raise OSError(
+                errno.EBADMSG, "it holds records of other segments: a repair sorts them", str(self.path)
+            )
+
+    def remains(self, place: int) -> Job:
+        """What the index knows of the job at a place whose record is gone; that is noted. Raises OSError."""
+        self._note_missing()
+        if (job := self.elsewhere(self.columns.ids[place])) is not None:
+            return job
+        return self._remains(self.columns, place)
+
+    def left_in_index(self, but: Collection[int]) -> list[Job]:
+        """What the index knows of the jobs that are in it, `but` these; nothing where it is of no use."""
+        columns = self.indexed()
+        if columns is None:
+            return []
+        return [self._remains(columns, place) for place, job_id in enumerate(columns.ids) if job_id not in but]
+
+    def index_again(self) -> None:
+        """Make the index again from the records. Raises OSError."""
+        with self._mutex:
+            self._columns = self._columns_of_records(None)
+            for job_id in self._stale:
+                _mark(self._columns, job_id, STALE)
+
+    # ---- columns that are read when asked
+
+    def numbers(self, name: str) -> array[float]:
+        """A column of numbers (columns.NUMBERS), read now. Raises OSError."""
+        try:
+            return self._index_of_columns().numbers(name)
+        except index.IndexUnusableError:
+            return array("d", map(NUMBERS[name], self._indexed_again()))
+
+    def hosts(self) -> Coded[tuple[str, ...]]:
+        """Each job's hosts, read now. Raises OSError."""
+        try:
+            return self._index_of_columns().hosts()
+        except index.IndexUnusableError:
+            return coded(map(hosts_of, self._indexed_again()))
+
+    def texts(self, name: str) -> Coded[str]:
+        """A column of texts that repeat (columns.TEXTS), read now. Raises OSError."""
+        try:
+            return self._index_of_columns().texts(name)
+        except index.IndexUnusableError:
+            return coded(map(TEXTS[name], self._indexed_again()))
+
+    # ---- inside
+
+    def indexed_well(self) -> bool:
+        """Whether the whole index is as it was written."""
+        return self._index.is_whole()
+
+    def _load(self) -> Columns:
+        with self._mutex:
+            if self._columns is None:
+                columns = self.indexed()
+                if columns is None or not self._has_its_size() or not self._begins_with(columns.ids[0]):
+                    columns = self._columns_of_records(columns)
+                for job_id in self._stale:
+                    _mark(columns, job_id, STALE)
+                self._columns = columns
+            return self._columns
+
+    def indexed(self) -> Columns | None:
+        """The columns that stay in memory as the index has them; None where it is of no use."""
+        try:
+            columns = self._index.core()
+        except index.IndexUnusableError:
+            return None
+        ids, entry = columns.ids, self.entry
+        if not ids or (entry.count and (len(ids), ids[0], ids[-1]) != (entry.count, entry.first, entry.last)):
+            return None  # it is another segment's
+        return columns
+
+    def _index_of_columns(self) -> index.Index:
+        """The index, where its rows are those of the columns. Raises IndexUnusableError and OSError."""
+        self.load()
+        if self._index_apart:
+            raise index.IndexUnusableError("the columns are those of the records that can be read")
+        return self._index
+
+    def _has_its_size(self) -> bool:
+        try:
+            return self._disk.size_of(self.path) == self.entry.bytes
+        except OSError:
+            return True
+
+    def _columns_of_records(self, indexed: Columns | None) -> Columns:
+        """The columns made again from what can be read; what can't, and what is missing, is noted."""
+        try:
+            data = self._disk.read_whole(self.path)
+        except OSError as error:
+            self._note_unreadable(error)
+            self._index_apart = True
+            return index.columns_of([], [0])
+        jobs, starts = list[Job](), list[int]()
+        apart: set[int] = set()
+        own, others = set(indexed.ids) if indexed is not None else None, dict[int, bytes]()
+        for start, line, whole in codec.lines(data):
+            job = self._whole_job(line) if whole else None
+            if job is None:
+                self._quarantine.add_anyway(self.file, start, DAMAGED, line)
+            elif not self._may_be_own(job.id, own):
+                others[job.id] = line
+            elif jobs and job.id <= jobs[-1].id:
+                apart.add(job.id)  # by what is sorted nothing else is found
+            else:
+                jobs.append(job)
+                starts.append(start)
+        if apart:
+            what = "records are there twice, or not in the order of their ids"
+            self._quarantine.add(self.file, None, what, jobs=tuple(sorted(apart)))
+        if others:
+            what = "it holds records of other segments"
+            self._quarantine.add(self.file, None, what, jobs=tuple(sorted(others)))
+            if indexed is not None:
+                # what the index names is looked for elsewhere, or told by the index
+                self._own = {job.id: _first_line(data[start:]) for job, start in zip(jobs, starts, strict=True)}
+                return indexed
+        columns = index.columns_of(jobs, [*starts, len(data)])
+        sound = len(jobs) == self.entry.count or self._quarantine.writes  # a writer makes the index again
+        self._index_apart = len(data) != self.entry.bytes or not sound or bool(others)
+        if not others and len(data) != self.entry.bytes:
+            lost = sorted(set(indexed.ids).difference(columns.ids)) if indexed is not None else []
+            what = f"it has {len(data)} bytes and not {self.entry.bytes}"
+            self._quarantine.add(self.file, None, what, jobs=tuple(lost))
+        elif not others:
+            self._keep_index(columns, jobs)
+        return columns
+
+    def _may_be_own(self, job_id: int, indexed: Collection[int] | None) -> bool:
+        if indexed is not None:
+            return job_id in indexed
+        return not self.entry.count or self.covers(job_id)
+
+    def _indexed_again(self) -> list[Job]:
+        """The jobs behind the columns that are in memory, and an index of them."""
+        columns = self.columns
+        try:
+            jobs = [self._decoded(place, line) for place, line in enumerate(self.lines())]
+        except OSError as error:
+            self._note_unreadable(error)
+            return [self._remains(columns, place) for place in range(len(columns.ids))]
+        if not self._index_apart:  # or it still knows of jobs whose records are gone
+            self._keep_index(columns, jobs)
+        return jobs
+
+    def _keep_index(self, columns: Columns, jobs: Sequence[Job]) -> None:
+        if self._quarantine.writes:
+            # what replaces a record is not told here: it may be in a journal, and look for this one
+            statuses = bytearray(CODE_OF[job.status] for job in jobs)
+            sealed = msgspec.structs.replace(columns, statuses=statuses)
+            self._index.write(len(jobs), list(index.index_lines(sealed, index.Records(jobs))))
+
+    def _decoded(self, place: int, line: bytes) -> Job:
+        job = self._whole_job(line) if is_whole(line) else None
+        columns = self.columns
+        job_id = columns.ids[place]
+        if job is not None and job.id == job_id:
+            return job
+        self._quarantine.add_anyway(self.file, columns.starts[place], DAMAGED, line, jobs=(job_id,))
+        return self._remains(columns, place)
+
+    def _whole_job(self, line: bytes) -> Job | None:
+        try:
+            return decode_job(line, self.entry.schema)
+        except DECODE_ERRORS:
+            return None
+
+    def _note_unreadable(self, error: OSError) -> None:
+        """Note that the file is gone or not to be read; raise any other error."""
+        if isinstance(error, FileNotFoundError):
+            self._note_missing()
+        elif not is_lost(error):
+            raise error
+        else:
+            self._quarantine.add(self.file, None, f"{UNREADABLE}: {error.strerror or error}")
+
+    def _note_missing(self) -> None:
+        if not self._is_named():
+            return
+        what = f"the segment is missing: jobs between {self.entry.first} and {self.entry.last} can't be read"
+        self._quarantine.add(self.file, None, what)
+
+    def _is_named(self) -> bool:
+        """Whether the history still needs it: to a reader, what the writer just archived looks missing."""
+        if self._quarantine.writes or self._directory != self._quarantine.above:
+            return True
+        try:
+            found = manifest.load(self._disk, self._directory)
+        except (manifest.ManifestDamagedError, StoreError, OSError):
+            return True
+        return found is None or any(entry.name == self.name for entry in found.segments)
+
+    def _remains(self, columns: Columns, place: int) -> Job:
+        times: dict[str, datetime | None] = {}
+        with contextlib.suppress(index.IndexUnusableError):
+            known = self._index if columns is not self._columns else self._index_of_columns()
+            times = {name: _moment(known.numbers(name)[place]) for name in ("submitted", "start", "stop")}
+        status = columns.statuses[place]
+        return Job(
+            id=columns.ids[place],
+            command=columns.commands.values[columns.commands.codes[place]],
+            space=columns.spaces.values[columns.spaces.codes[place]],
+            submitted=times.get("submitted") or _BEGINNING,
+            status=STATUSES[status] if status != STALE else Status.FAILED,
+            start=times.get("start"),
+            stop=times.get("stop"),
+            reason="the record of this job is damaged: this is what the index still knows of it",
+        )
+
+
+def _first_line(data: bytes) -> bytes:
+    newline = data.find(b"\n")
+    return data if newline < 0 else data[:newline]
+
+
+def _mark(columns: Columns, job_id: int, code: int) -> None:
+    place = bisect_left(columns.ids, job_id)
+    if place < len(columns.ids) and columns.ids[place] == job_id:
+        columns.statuses[place] = code
+
+
+def _moment(value: float) -> datetime | None:
+    return None if value < 0 else _BEGINNING + timedelta(microseconds=value)
+
+
+SEGMENT_FILE: Final = re.compile(r"(seg-(\d{8,}))\.jsonl")
+
+
+def segments_in(disk: Disk, directory: Path, quarantine: Quarantine) -> list[Segment]:
+    """The segments of a directory in the order in which they were sealed, but those of which nothing is left.
+
+    Raises OSError.
+    """
+    found = []
+    for name in disk.names(directory):
+        if match := SEGMENT_FILE.fullmatch(name):
+            file = (directory / name).relative_to(quarantine.above).as_posix()
+            try:
+                size = disk.size_of(directory / name)
+            except FileNotFoundError as error:
+                quarantine.add(file, None, f"{UNREADABLE}: {error.strerror}")
+                continue
+            segment = Segment(disk, directory, SegmentEntry(match[1], 0, 0, 0, size, SCHEMA), quarantine)
+            ids = segment.columns.ids
+            if ids:
+                segment.entry = SegmentEntry(match[1], len(ids), ids[0], ids[-1], size, SCHEMA)
+                found.append(segment)
+            else:
+                quarantine.add(file, None, "no record in it can be read")
+    return found

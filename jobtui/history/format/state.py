@@ -1,0 +1,225 @@
+"""What the history holds at this moment, as its readers see it.
+
+Only the newest versions that are not in a segment are held as records (`recent`: the live jobs, and those
+that ended since the last seal); of all others there are columns. The mutex is held for short, and never
+across a file operation.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from jobtui.errors import StoreTooNew
+from jobtui.history.format.archive import Archives
+from jobtui.history.format.codec import unknown_field
+from jobtui.history.format.index import CODE_OF
+from jobtui.history.format.manifest import Manifest
+from jobtui.history.format.segment import Segment
+from jobtui.model import Job, Status
+
+Tally = Counter[tuple[str, Status]]
+
+
+def flat(counts: Mapping[str, Mapping[str, int]]) -> Tally:
+    """Counts as they are kept in memory, from those of a manifest."""
+    return Counter({(space, Status(status)): n for space, each in counts.items() for status, n in each.items()})
+
+
+def nested(tally: Tally) -> dict[str, dict[str, int]]:
+    """Counts as a manifest holds them, by space and status; what is 0 is left out."""
+    result: dict[str, dict[str, int]] = {}
+    for (space, status), count in tally.items():
+        if count:
+            result.setdefault(space, {})[str(status)] = count
+    return result
+
+
+class Replaced(msgspec.Struct, frozen=True):
+    """A sealed record of which a newer version is in the journal: where it is, and how it is counted."""
+
+    segment: Segment
+    space: str
+    status: Status
+
+
+class State:
+    """Segments, recent jobs and counts. The writer changes it; anyone may read it."""
+
+    def __init__(self) -> None:
+        self.mutex = threading.RLock()
+        self.manifest = Manifest()
+        self.segments: tuple[Segment, ...] = ()
+        self.recent: dict[int, Job] = {}
+        self.live: dict[int, Job] = {}
+        self.replaced: dict[int, Replaced] = {}
+        self.tally: Tally = Counter()
+        self.next_id = 1
+        self.last_id = 0
+        self.sealed_version = 0
+        self.restated = 0
+        """The number of the last journal that restates all recent jobs, or may do so."""
+        self._last_sealed = 0
+
+    def settle(self, manifest: Manifest, segments: tuple[Segment, ...]) -> None:
+        """Take what is sealed from a manifest."""
+        with self.mutex:
+            self.manifest, self.segments = manifest, segments
+            self._last_sealed = max((segment.entry.last for segment in segments), default=0)
+            sealed = (*(entry.last for entry in manifest.archives), self._last_sealed)
+            self.last_id = max(self.last_id, *sealed)
+            self.next_id = max(self.next_id, manifest.next_id, self.last_id + 1)
+            self.sealed_version += 1
+
+    def count_sealed(self) -> None:
+        """Begin the counts with those of the manifest."""
+        with self.mutex:
+            self.tally = flat(self.manifest.counts)
+
+    def forget_recent(self) -> None:
+        """Drop everything that is not sealed: a journal that stands alone follows."""
+        with self.mutex:
+            for job_id, replaced in self.replaced.items():
+                replaced.segment.as_sealed(job_id, replaced.status)
+            self.recent, self.live, self.replaced = {}, {}, {}
+            self.count_sealed()
+
+    def newest(self, job_id: int) -> Job | None:
+        """The job's newest version, None where there is none that is not archived. Raises OSError."""
+        job = self.recent.get(job_id)
+        if job is not None or (found := self.sealed(job_id)) is None:
+            return job
+        segment, place = found
+        return segment.job(place)
+
+    def newest_sealed(self, job_id: int) -> Job | None:
+        """The job's newest version that is sealed, whatever a journal has of it. Raises OSError."""
+        for segment in reversed(self.segments):
+            if (place := segment.sealed_place_of(job_id)) is not None:
+                return segment.job(place)
+        return None
+
+    def remains(self, job_id: int) -> Job | None:
+        """As newest, with what the index knows of a job whose segment is gone. Raises OSError."""
+        job = self.recent.get(job_id)
+        if job is not None or (found := self.sealed(job_id)) is None:
+            return job
+        segment, place = found
+        return segment.remains(place)
+
+    def sealed_job(self, job_id: int) -> Job | None:
+        """The job's newest version, where that is sealed, to be changed. Raises OSError and StoreTooNew."""
+        found = self.sealed(job_id)
+        if found is None:
+            return None
+        segment, place = found
+        job = segment.job(place)
+        name = unknown_field(segment.line(place), job)
+        if name is not None:
+            raise StoreTooNew(f"Job {job_id} has a field {name!r} that this jobtui doesn't know: update it")
+        return job
+
+    def sealed(self, job_id: int) -> tuple[Segment, int] | None:
+        """The segment and the place that hold the job, where its newest version is sealed. Raises OSError."""
+        if job_id > self._last_sealed:
+            return None
+        for segment in reversed(self.segments):
+            if segment.entry.first <= job_id <= segment.entry.last:
+                place = segment.place_of(job_id)
+                if place is not None:
+                    return segment, place
+        return None
+
+    def show(self, job: Job) -> None:
+        """Make a version that is on disk the job's newest. Raises OSError."""
+        before = self.recent.get(job.id)
+        if before is None and job.id <= self._last_sealed and (found := self.sealed(job.id)) is not None:
+            segment, place = found
+            sealed = segment.summary(place)
+            with self.mutex:
+                segment.replaced(job.id)
+                self.replaced[job.id] = Replaced(segment, *sealed)
+                self.tally[sealed] -= 1
+                self.sealed_version += 1
+        with self.mutex:
+            if before is not None:
+                self.tally[before.space, before.status] -= 1
+            self.tally[job.space, job.status] += 1
+            self.recent[job.id] = job
+            if job.status.ended:
+                self.live.pop(job.id, None)
+            else:
+                self.live[job.id] = job
+            self.last_id = max(self.last_id, job.id)
+            self.next_id = max(self.next_id, self.last_id + 1)
+
+    def take_sealed(self, jobs: Iterable[Job], segment: Segment, journal: int) -> None:
+        """Take note that the segment holds these versions, which left the journals up to number `journal`.
+
+        Those that are still the newest need not be held here, unless a later journal has them again: after a
+        failed sync it restates what it finds here. They stay then, as an opening would find them there.
+        """
+        is_restated = self.restated > journal
+        for job in jobs:
+            self.replaced.pop(job.id, None)
+            if self.recent.get(job.id) is job and not is_restated:
+                del self.recent[job.id]
+            else:
+                segment.replaced(job.id)
+                self.replaced[job.id] = Replaced(segment, job.space, job.status)
+
+    def drop_recent(self, job_id: int) -> None:
+        """Drop what a journal has of a job that is archived."""
+        with self.mutex:
+            job = self.recent.pop(job_id)
+            self.live.pop(job_id, None)
+            self.tally[job.space, job.status] -= 1
+
+
+# ---- merged from jobtui.history.lineage: ----
+# Which job recovered which.
+_RECOVERABLE = (Status.FAILED, Status.STOPPED)
+
+
+def recovered_as(state: State, archives: Archives, job_id: int) -> list[int]:
+    """The ids of the jobs that recovered this one, in order. Raises OSError."""
+    found = {job.id for job in _recent(state) if job.recovered_from == job_id}
+    for segment in (*state.segments, *archives.all_segments(state.manifest)):
+        if segment.entry.last > job_id:
+            columns = segment.columns
+            first, last = bisect_left(columns.recovered, job_id), bisect_right(columns.recovered, job_id)
+            found.update(columns.recoverers[first:last])
+    return sorted(found)
+
+
+def unrecovered(state: State, archives: Archives, space: str | None) -> list[int]:
+    """The ids of failed and stopped jobs that no job, archived or not, recovered; in order. Raises OSError."""
+    recent = _recent(state)
+    recovered = {job.recovered_from for job in recent}
+    found = {job.id for job in recent if job.status in _RECOVERABLE and (space is None or job.space == space)}
+    codes = {CODE_OF[status] for status in _RECOVERABLE}
+    for segment in state.segments:
+        columns = segment.columns
+        recovered.update(columns.recovered)
+        wanted = None if space is None else _code(columns.spaces.values, space)
+        found.update(
+            job_id
+            for job_id, status, code in zip(columns.ids, columns.statuses, columns.spaces.codes, strict=True)
+            if status in codes and (wanted is None or code == wanted)
+        )
+    for segment in archives.all_segments(state.manifest):
+        recovered.update(segment.columns.recovered)
+    return sorted(found - recovered)
+
+
+def _code(values: tuple[str, ...], value: str) -> int:
+    return values.index(value) if value in values else -1
+
+
+def _recent(state: State) -> tuple[Job, ...]:
+    with state.mutex:
+        return tuple(state.recent.values())

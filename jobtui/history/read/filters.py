@@ -1,0 +1,185 @@
+"""Which jobs a query finds: over a segment's columns at once, and of one job at a time.
+
+Over columns, every test makes a mask, a byte of 0 or 1 for each record, with the few calls that C code
+answers quickly: a value is tested once for each segment, not once for each job.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import reduce
+from typing import Any, Final, TypeVar
+
+from jobtui.history.format.index import STATUSES, Coded, hosts_of, moment, reason_of
+from jobtui.history.format.segment import Segment
+from jobtui.history.query import Query
+from jobtui.model import Job
+
+T = TypeVar("T")
+_CODES: Final = 256
+_TURNED: Final = bytes([1, 0]).ljust(_CODES, b"\0")
+_DIGITS: Final = 20
+
+
+def mask(query: Query, segment: Segment) -> bytes:
+    """A byte for each record of the segment: 1 where the query finds it. Raises OSError."""
+    columns = segment.columns
+    asked = [_by_status(query, segment)]
+    if query.spaces or query.not_spaces:
+        asked.append(_by_value(columns.spaces, _wanted(query.spaces, query.not_spaces)))
+    if query.commands or query.not_commands:
+        asked.append(_by_value(columns.commands, _wanted(query.commands, query.not_commands)))
+    if query.since is not None or query.until is not None:
+        asked += _by_time(query, segment)
+    if query.hosts or query.not_hosts:
+        asked.append(_by_value(segment.hosts(), _wanted_hosts(query)))
+    if query.words or query.not_words:
+        asked += _by_words(query, segment)
+    return _joined(asked, operator.and_)
+
+
+def matcher(query: Query) -> Callable[[Job], bool]:
+    """The same of one job."""
+    tests = list(_tests(query))
+    if len(tests) == 1:
+        return tests[0]
+    return lambda job: all(test(job) for test in tests)
+
+
+def counts_suffice(query: Query) -> bool:
+    """Whether how many jobs there are of each space and status says how many the query finds."""
+    return query == Query(
+        statuses=query.statuses,
+        spaces=query.spaces,
+        not_statuses=query.not_statuses,
+        not_spaces=query.not_spaces,
+        archived=query.archived,
+        sort=query.sort,
+        descending=query.descending,
+    )
+
+
+# ---- one job at a time
+
+
+def _tests(query: Query) -> Iterable[Callable[[Job], bool]]:
+    if query.statuses or query.not_statuses:
+        status = _wanted(query.statuses, query.not_statuses)
+        yield lambda job: status(job.status)
+    if query.spaces or query.not_spaces:
+        space = _wanted(query.spaces, query.not_spaces)
+        yield lambda job: space(job.space)
+    if query.commands or query.not_commands:
+        command = _wanted(query.commands, query.not_commands)
+        yield lambda job: command(job.command)
+    if (since := query.since) is not None:
+        yield lambda job: job.submitted >= since
+    if (until := query.until) is not None:
+        yield lambda job: job.submitted < until
+    if query.hosts or query.not_hosts:
+        hosts = _wanted_hosts(query)
+        yield lambda job: hosts(hosts_of(job))
+    for word in query.words:
+        yield _containing(word)
+    for word in query.not_words:
+        contains = _containing(word)
+        yield lambda job, contains=contains: not contains(job)  # type: ignore[misc]
+
+
+def _containing(word: str) -> Callable[[Job], bool]:
+    holds, number = _holding(word), _number(word)
+
+    def contains(job: Job) -> bool:
+        return (
+            job.id == number
+            or holds(job.command)
+            or holds(job.space)
+            or holds(job.status)
+            or any(map(holds, hosts_of(job)))
+            or holds(reason_of(job))
+        )
+
+    return contains
+
+
+# ---- over columns
+
+
+def _by_status(query: Query, segment: Segment) -> bytes:
+    wanted = _wanted(query.statuses, query.not_statuses)
+    table = bytes(map(wanted, STATUSES)).ljust(_CODES, b"\0")
+    return bytes(segment.columns.statuses.translate(table))
+
+
+def _by_value(column: Coded[Any], wanted: Callable[[Any], bool]) -> bytes:
+    table = bytes(map(wanted, column.values))
+    if column.codes.typecode == "B":
+        return column.codes.tobytes().translate(table.ljust(_CODES, b"\0"))
+    return bytes(map(table.__getitem__, column.codes))
+
+
+def _by_time(query: Query, segment: Segment) -> Iterable[bytes]:
+    submitted = segment.numbers("submitted")
+    if query.since is not None:
+        yield bytes(map(moment(query.since).__le__, submitted))
+    if query.until is not None:
+        yield bytes(map(moment(query.until).__gt__, submitted))
+
+
+def _by_words(query: Query, segment: Segment) -> Iterable[bytes]:
+    hosts, reasons = segment.hosts(), segment.texts("reasons")
+    for word in query.words:
+        yield _by_word(word, segment, hosts, reasons)
+    for word in query.not_words:
+        yield _by_word(word, segment, hosts, reasons).translate(_TURNED)
+
+
+def _by_word(word: str, segment: Segment, hosts: Coded[tuple[str, ...]], reasons: Coded[str]) -> bytes:
+    columns, holds, number = segment.columns, _holding(word), _number(word)
+    found = [
+        bytes(columns.statuses).translate(bytes(map(holds, STATUSES)).ljust(_CODES, b"\0")),
+        _by_value(columns.spaces, holds),
+        _by_value(columns.commands, holds),
+        _by_value(hosts, lambda names: any(map(holds, names))),
+        _by_value(reasons, holds),
+    ]
+    if number is not None:
+        found.append(_by_id(segment, number))
+    return _joined(found, operator.or_)
+
+
+def _by_id(segment: Segment, job_id: int) -> bytes:
+    found = bytearray(len(segment.columns.ids))
+    if (place := segment.place_of(job_id)) is not None:
+        found[place] = 1
+    return bytes(found)
+
+
+def _joined(masks: Sequence[bytes], join: Callable[[int, int], int]) -> bytes:
+    """Masks made one, as one long number each: that is the quickest way there is without more libraries."""
+    if len(masks) == 1:
+        return masks[0]
+    numbers = (int.from_bytes(each, "little") for each in masks)
+    return reduce(join, numbers).to_bytes(len(masks[0]), "little")
+
+
+# ---- tests of one value
+
+
+def _wanted(some: Collection[T], others: Collection[T]) -> Callable[[T], bool]:
+    return lambda value: (not some or value in some) and value not in others
+
+
+def _wanted_hosts(query: Query) -> Callable[[tuple[str, ...]], bool]:
+    some, others = query.hosts, query.not_hosts
+    return lambda names: (not some or not some.isdisjoint(names)) and others.isdisjoint(names)
+
+
+def _holding(word: str) -> Callable[[str], bool]:
+    folded = word.casefold()
+    return lambda text: folded in text.casefold()
+
+
+def _number(word: str) -> int | None:
+    return int(word) if word.isascii() and word.isdecimal() and len(word) < _DIGITS else None

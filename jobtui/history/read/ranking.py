@@ -1,0 +1,254 @@
+"""Which of many numbers lie beyond a bound, or on it, told by their bytes: a tenth of the cost of comparing.
+
+Doubles of the same sign are ordered as their bytes are, from the first; negative ones the other way round.
+Answers are masks: a byte for each number, 1 where it is so.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import sys
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, compress, pairwise
+from operator import eq, gt, itemgetter
+from typing import Any, Final, TypeVar
+
+from jobtui.history.steps import Turns
+
+_SIZE: Final = 8
+_LOOKED_AT: Final = 3
+"""Bytes that are looked at to tell what is beyond a bound: they tell most numbers apart."""
+_NEGATIVE: Final = 0x80
+"""Of a double's first byte: its sign."""
+
+
+class Bound:
+    """A number that others are held against; `above` says which side is meant."""
+
+    def __init__(self, value: float, *, above: bool) -> None:
+        self._value = value
+        self._digits = struct.pack(">d", value)
+        negative = self._digits[0] >= _NEGATIVE
+        self._beyond = [
+            _table(digit, above is not negative, signed=not negative and not place)
+            for place, digit in enumerate(self._digits)
+        ]
+        self._same = [bytes(each == digit for each in range(256)) for digit in self._digits]
+
+    def may_be_beyond(self, numbers: array[float]) -> bytes:
+        """1 where a number is the bound, or on that side of it, and also where it is all but the bound."""
+        if self._value == 0:  # there are two zeros
+            return bytes([1]) * len(numbers)
+        data = numbers.tobytes()
+        beyond, level = 0, _ones(len(numbers))
+        for place in range(_LOOKED_AT):
+            digits = _digits(data, place)
+            beyond |= level & _number(digits.translate(self._beyond[place]))
+            level &= _number(digits.translate(self._same[place]))
+        return (beyond | level).to_bytes(len(numbers), "little")
+
+    def is_met_by(self, numbers: array[float]) -> bytes:
+        """1 where a number is the bound itself."""
+        data, level = numbers.tobytes(), _ones(len(numbers))
+        for place in range(_SIZE):
+            level &= _number(_digits(data, place).translate(self._same[place]))
+        return level.to_bytes(len(numbers), "little")
+
+
+def reach(numbers: array[float], value: float) -> bool:
+    """Whether one of the numbers may be as large as a positive value; False where all are far below it."""
+    lower = bytes([*range(struct.pack(">d", value)[0]), *range(_NEGATIVE, 256)])
+    return bool(_digits(numbers.tobytes(), 0).translate(None, lower))
+
+
+def _table(limit: int, larger: bool, *, signed: bool) -> bytes:
+    """Which bytes tell that a number lies beyond: with a larger byte, which for negative ones means below."""
+
+    def passes(digit: int) -> bool:
+        if signed and digit >= _NEGATIVE:
+            return not larger
+        return digit > limit if larger else digit < limit
+
+    return bytes(map(passes, range(256)))
+
+
+def _digits(data: bytes, place: int) -> bytes:
+    """The bytes of all doubles at a place, 0 being the one that weighs most."""
+    return data[_SIZE - 1 - place if sys.byteorder == "little" else place :: _SIZE]
+
+
+def _number(mask: bytes) -> int:
+    return int.from_bytes(mask, "little")
+
+
+def _ones(count: int) -> int:
+    return _number(bytes([1]) * count)
+
+
+# ---- merged from jobtui.history.order: ----
+# Bringing many values in order, a bucket of them at a time.
+#
+# One call that sorts a million values would keep every other thread from running until it is done.
+#
+T = TypeVar("T")
+
+SAMPLE: Final = 64
+"""Of how many values one is looked at to learn how they are spread."""
+BUCKET: Final = 4096
+"""Values that are sorted in one call, more or less."""
+GROUP: Final = 4 * BUCKET
+"""Rows of several parts that are sorted in one call at most, to have fewer to cut into buckets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Keys and ids, side by side."""
+
+    keys: array[float]
+    ids: array[int]
+
+
+def in_order(parts: Sequence[Sequence[T]]) -> list[T]:
+    """All values that are in any of the parts, each once, in order."""
+    known: set[Any] = set()
+    turns = Turns()
+    for part in parts:
+        known.update(part)
+        turns.give()
+    if len(known) <= BUCKET:
+        return sorted(known)
+    values = list(known)
+    bounds = sorted(values[::SAMPLE])[BUCKET // SAMPLE :: BUCKET // SAMPLE]
+    buckets: list[list[Any]] = [[] for _ in range(len(bounds) + 1)]
+    for value in values:
+        buckets[bisect_right(bounds, value)].append(value)
+    found: list[T] = []
+    for bucket in buckets:
+        found += sorted(bucket)
+        turns.give()
+    return found
+
+
+def all_sorted(loaded: Sequence[Rows]) -> Rows:
+    """All rows by key, then by id. The ids of each part rise.
+
+    The rows of some parts at a time are sorted, then these are cut at the same keys into buckets.
+    """
+    turns = Turns()
+    parts = []
+    for rows in _grouped(loaded):
+        parts.append(_by_key(rows))
+        turns.give()
+    sample = sorted(chain.from_iterable(rows.keys[::SAMPLE] for rows in parts))
+    bounds = sample[BUCKET // SAMPLE :: BUCKET // SAMPLE]
+    # a key that fills more than one bucket has one to itself, between it and the number that follows it
+    tied = {key for key, following in pairwise(bounds) if key == following}
+    cuts = sorted({*bounds, *(math.nextafter(key, math.inf) for key in tied)})
+    places = [[0, *(bisect_left(rows.keys, cut) for cut in cuts), len(rows.keys)] for rows in parts]
+    keys, ids = array("d"), array("Q")
+    for bucket, bound in enumerate([-math.inf, *cuts]):
+        pieces = [
+            Rows(part.keys[place[bucket] : place[bucket + 1]], part.ids[place[bucket] : place[bucket + 1]])
+            for part, place in zip(parts, places, strict=True)
+        ]
+        if bound not in tied:
+            done = _by_key_and_id(_joined(pieces))
+            keys.extend(done.keys)
+            ids.extend(done.ids)
+            turns.give()
+            continue
+        for some in _merged([piece.ids for piece in pieces]):
+            keys.extend(array("d", [bound]) * len(some))
+            ids.extend(some)
+            turns.give()
+    return Rows(keys, ids)
+
+
+def all_ranked(pieces: Mapping[float, Sequence[array[int]]]) -> Rows:
+    """All rows by rank, then by id, where each rank is one of few: the ids of each piece of a rank rise.
+
+    What is added to a rank to make a row's key is its id.
+    """
+    turns = Turns()
+    keys, ids = array("d"), array("Q")
+    for rank in sorted(pieces):
+        for some in _merged(pieces[rank]):
+            keys.extend(array("d", map(rank.__add__, some)))
+            ids.extend(some)
+            turns.give()
+    return Rows(keys, ids)
+
+
+def _grouped(loaded: Sequence[Rows]) -> Iterator[Rows]:
+    """The rows of several parts as one, as far as they can be sorted in one call; the ids of each rise."""
+    group: list[Rows] = []
+    for rows in sorted((rows for rows in loaded if rows.ids), key=lambda rows: rows.ids[0]):
+        if group and sum(len(each.ids) for each in group) + len(rows.ids) > GROUP:
+            yield _by_id(_joined(group))
+            group = []
+        group.append(rows)
+    if group:
+        yield _by_id(_joined(group))
+
+
+def _joined(pieces: Sequence[Rows]) -> Rows:
+    rows = Rows(array("d"), array("Q"))
+    for piece in pieces:
+        rows.keys.extend(piece.keys)
+        rows.ids.extend(piece.ids if piece.ids.typecode == "Q" else array("Q", piece.ids))
+    return rows
+
+
+def _merged(pieces: Sequence[array[int]]) -> Iterator[array[int]]:
+    """All ids in order, some at a time; those of each piece are."""
+    pieces = sorted(filter(len, pieces), key=itemgetter(0))
+    if all(before[-1] < following[0] for before, following in pairwise(pieces)):
+        joined = array("Q")
+        for piece in pieces:
+            joined.extend(piece)
+        yield from (joined[at : at + BUCKET] for at in range(0, len(joined), BUCKET))
+        return
+    sample = sorted(job_id for piece in pieces for job_id in piece[::SAMPLE])
+    above = -1
+    for through in [*sample[BUCKET // SAMPLE :: BUCKET // SAMPLE], math.inf]:
+        found: list[int] = []
+        for piece in pieces:
+            found += piece[bisect_right(piece, above) : bisect_right(piece, through)]
+        found.sort()
+        if found:
+            yield array("Q", found)
+            above = found[-1]
+
+
+def _by_key(rows: Rows) -> Rows:
+    """By key; where keys are the same, in the order in which they are."""
+    keys = rows.keys.tolist()  # an array would make each number anew
+    return _reordered(rows, keys, sorted(range(len(keys)), key=keys.__getitem__))
+
+
+def _by_key_and_id(rows: Rows) -> Rows:
+    done = _by_key(rows)
+    if not any(map(eq, done.keys, done.keys[1:])):
+        return done
+    falling = map(gt, done.ids, done.ids[1:])
+    if not any(compress(falling, map(eq, done.keys, done.keys[1:]))):
+        return done
+    return _by_key(_by_id(rows))
+
+
+def _by_id(rows: Rows) -> Rows:
+    if not any(map(gt, rows.ids, rows.ids[1:])):
+        return rows
+    return _reordered(rows, rows.keys, sorted(range(len(rows.ids)), key=rows.ids.__getitem__))
+
+
+def _reordered(rows: Rows, keys: Sequence[float], places: Sequence[int]) -> Rows:
+    """The rows, whose keys these are, at other places."""
+    if len(places) < 2:
+        return rows
+    chosen = itemgetter(*places)
+    return Rows(array("d", chosen(keys)), array(rows.ids.typecode, chosen(rows.ids)))

@@ -1,0 +1,297 @@
+"""Memory that was needed for a moment goes back to the system."""
+
+from __future__ import annotations
+
+import functools
+import re
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain, compress
+from typing import Any, Final
+
+from jobtui.history.format.index import Coded
+from jobtui.history.format.segment import Segment
+from jobtui.history.query import Query
+from jobtui.history.read.filters import mask
+from jobtui.history.read.ranking import SAMPLE, Bound, Rows, all_ranked, all_sorted
+from jobtui.history.read.results import Stretches
+from jobtui.history.read.sort_keys import measure
+from jobtui.history.steps import Turns
+from jobtui.model import Job
+
+
+def give_back() -> None:
+    """Have the C library let go of what lies free between what is in use: milliseconds, for 100 MB.
+
+    Of itself glibc keeps that: it gives back only what is free at the end of its heap. A no-op elsewhere.
+    """
+    _trim()(0)
+
+
+@functools.cache
+def _trim() -> Callable[[int], object]:
+    import ctypes
+
+    try:
+        trim: Callable[[int], object] = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError):
+        return int
+    return trim
+
+
+# ---- merged from jobtui.history.sorting: ----
+# Sealed jobs ordered by a column: the first page at once, all of them when that is asked for.
+_FEW: Final = 16384
+"""Ids that are looked for rank by rank at most."""
+_SPARSE: Final = 8
+_CODES: Final = 256
+_ONE: Final = re.compile(b"\x01")
+_AHEAD: Final = 512
+"""How many ids a first page is chosen from at least."""
+
+
+class ByKey:
+    """The ids that a query finds, ordered by a number that each job has."""
+
+    def __init__(self, query: Query, segments: Sequence[Segment], known: int | None) -> None:
+        self._query, self._segments, self._known = query, segments, known
+        self._measure = measure(query.sort, segments)
+        self._rows: list[Rows] | None = None
+        self._all: Rows | None = None
+        self._heads: dict[bool, Rows] = {}
+        self._columns: dict[str, Coded[float]] = {}
+
+    def key(self, job: Job) -> float:
+        """See Answer."""
+        return self._measure.of_job(job)
+
+    def among(self, job: Job) -> Any:
+        """See Answer."""
+        return self._measure.among(job)
+
+    def count(self) -> int:
+        """See Answer."""
+        if self._all is not None:
+            return len(self._all.ids)
+        if self._known is None:
+            self._known = sum(len(rows.ids) for rows in self._loaded())
+        return self._known
+
+    def first(self, count: int, *, descending: bool) -> Sequence[int]:
+        """See Answer."""
+        head = self._head_of(count, descending)
+        if head is not None:
+            return head.ids
+        ids = self._sorted().ids
+        return ids[: -count - 1 : -1] if descending else ids
+
+    def before(self, key: float, job_id: int, count: int, *, descending: bool) -> int:
+        """See Answer."""
+        head = self._head_of(count, descending)
+        if head is None:
+            rank = _rank(self._sorted(), key, job_id)
+            return len(self._sorted().ids) - rank if descending else rank
+        return _rank_downwards(head, key, job_id) if descending else _rank(head, key, job_id)
+
+    def rank(self, key: float, job_id: int, *, descending: bool) -> int:
+        """See Answer."""
+        head = self._heads.get(descending)
+        if self._all is None and head is not None and head.ids and _beyond(key, head.keys[-1], descending):
+            return self.before(key, job_id, 0, descending=descending)
+        rows = self._sorted()
+        rank = _rank(rows, key, job_id)
+        if not descending:
+            return rank
+        there = rank < len(rows.ids) and rows.ids[rank] == job_id
+        return len(rows.ids) - rank - there
+
+    def ready(self, count: int, *, descending: bool) -> bool:
+        """See Answer."""
+        head = self._heads.get(descending)
+        return self._all is not None or (head is not None and len(head.ids) >= count)
+
+    def prepare(self) -> None:
+        """See Answer."""
+        self._sorted()
+
+    def _head_of(self, count: int, descending: bool) -> Rows | None:
+        """The first rows from that end, where that is quicker than to sort all; None where it is not."""
+        if self._all is not None:
+            return None
+        head = self._heads.get(descending)
+        if head is None or len(head.ids) < count:
+            head = self._by_rank(count, descending) or self._by_bound(count, descending)
+            if head is not None:
+                self._heads[descending] = head
+        return head
+
+    def _by_rank(self, count: int, descending: bool) -> Rows | None:
+        filtered = self._query != Query(sort=self._query.sort, archived=self._query.archived)
+        ranks = self._measure.ranks() if not filtered and count <= _FEW else None
+        if ranks is None:
+            return None
+        head = Rows(array("d"), array("Q"))
+        for rank in reversed(ranks) if descending else ranks:
+            chosen = partial(self._of_rank, rank)
+            ids = Stretches(chosen, self._segments, descending=descending).reach(count)
+            head.ids.extend(ids)
+            head.keys.extend(rank + job_id for job_id in ids)
+            if len(head.ids) >= count:
+                break
+        return head
+
+    def _of_rank(self, rank: float, segment: Segment) -> bytes:
+        found = _equal(self._ranked(segment), rank)
+        return _and(mask(self._query, segment), found) if 1 in found else found
+
+    def _ranked(self, segment: Segment) -> Coded[float]:
+        column = self._columns.get(segment.name)
+        if column is None:
+            column = self._columns[segment.name] = self._measure.ranked(segment)
+        return column
+
+    def _by_bound(self, count: int, descending: bool) -> Rows | None:
+        """The first rows, found by a bound that a sample gives."""
+        loaded = self._loaded()
+        sample = sorted(chain.from_iterable(rows.keys[::SAMPLE] for rows in loaded), reverse=descending)
+        place = max(count, _AHEAD) * 2 // SAMPLE + 8
+        if place >= len(sample) // 4:
+            return None
+        shared = sample.count(sample[place]) * _SPARSE > len(sample)
+        beyond = _with_others(loaded, sample[place], descending) if shared else loaded
+        found = list(_beyond_bound(beyond, sample[place], descending))
+        if len(found) < count:
+            found += _at_bound(loaded, sample[place], count, descending)
+        found.sort(reverse=descending)
+        return Rows(array("d", [key for key, _ in found]), array("Q", [job_id for _, job_id in found]))
+
+    def _loaded(self) -> list[Rows]:
+        if self._rows is None:
+            rows, turns = [], Turns()
+            for segment in self._segments:
+                rows.append(self._load(segment))
+                turns.give()
+            self._rows = rows
+        return self._rows
+
+    def _load(self, segment: Segment) -> Rows:
+        keys, ids = self._measure.of_segment(segment), segment.columns.ids
+        chosen = mask(self._query, segment)
+        if 0 not in chosen:
+            return Rows(keys, ids)
+        return Rows(array("d", compress(keys, chosen)), array(ids.typecode, compress(ids, chosen)))
+
+    def _sorted(self) -> Rows:
+        if self._all is None:
+            self._all = all_sorted(self._loaded()) if self._measure.ranks() is None else self._all_ranked()
+            self._rows, self._heads, self._columns = None, {}, {}
+            give_back()
+        return self._all
+
+    def _all_ranked(self) -> Rows:
+        pieces: dict[float, list[array[int]]] = {}
+        turns = Turns()
+        for segment in self._segments:
+            for rank, ids in _by_rank(self._ranked(segment), segment.columns.ids, mask(self._query, segment)):
+                pieces.setdefault(rank, []).append(ids)
+            turns.give()
+        return all_ranked(pieces)
+
+
+def _equal(column: Coded[float], wanted: float) -> bytes:
+    """1 where the column has that value."""
+    if wanted not in column.values:
+        return bytes(len(column.codes))
+    table = bytes(map(wanted.__eq__, column.values))
+    if column.codes.itemsize == 1:
+        return column.codes.tobytes().translate(table.ljust(_CODES, b"\0"))
+    return bytes(map(table.__getitem__, column.codes))
+
+
+def _by_rank(column: Coded[float], ids: array[int], chosen: bytes) -> Iterator[tuple[float, array[int]]]:
+    """The ids of each rank, in their order."""
+    codes = column.codes
+    places = sorted(_places(chosen) if 0 in chosen else range(len(ids)), key=codes.__getitem__)
+    ordered = array("Q", map(ids.__getitem__, places))
+    in_order = array(codes.typecode, map(codes.__getitem__, places))
+    start = 0
+    while start < len(ordered):
+        code = in_order[start]
+        end = bisect_right(in_order, code, start)
+        yield column.values[code], ordered[start:end]
+        start = end
+
+
+def _rank(rows: Rows, key: float, job_id: int) -> int:
+    return bisect_left(rows.ids, job_id, bisect_left(rows.keys, key), bisect_right(rows.keys, key))
+
+
+def _rank_downwards(rows: Rows, key: float, job_id: int) -> int:
+    low = bisect_left(rows.keys, -key, key=float.__neg__)
+    high = bisect_right(rows.keys, -key, key=float.__neg__)
+    return bisect_left(rows.ids, -job_id, low, high, key=int.__neg__)
+
+
+def _beyond(key: float, bound: float, descending: bool) -> bool:
+    return key > bound if descending else key < bound
+
+
+def _with_others(loaded: Sequence[Rows], value: float, descending: bool) -> list[Rows]:
+    """Those that have keys that come before that one, which most of them don't have."""
+    same = array("d", [value]).tobytes()
+    outermost = max if descending else min
+    turns = Turns()
+    found = []
+    for rows in loaded:
+        turns.give()
+        if rows.keys.tobytes() != same * len(rows.keys) and _beyond(outermost(rows.keys), value, descending):
+            found.append(rows)
+    return found
+
+
+def _beyond_bound(loaded: Sequence[Rows], value: float, descending: bool) -> Iterator[tuple[float, int]]:
+    """All rows whose keys come before that one."""
+    bound = Bound(value, above=descending)
+    turns = Turns()
+    for rows in loaded:
+        turns.give()
+        chosen = bound.may_be_beyond(rows.keys)
+        if chosen.count(1) * _SPARSE >= len(chosen):
+            chosen = _without(chosen, bound.is_met_by(rows.keys))
+        for place in _places(chosen):
+            if _beyond(rows.keys[place], value, descending):
+                yield rows.keys[place], rows.ids[place]
+
+
+def _at_bound(loaded: Sequence[Rows], value: float, count: int, descending: bool) -> list[tuple[float, int]]:
+    """The first rows that have that key."""
+    bound = Bound(value, above=descending)
+    end = -1 if descending else 0
+    found: list[int] = []
+    parts = sorted((rows for rows in loaded if rows.ids), key=lambda rows: rows.ids[end], reverse=descending)
+    for rows in parts:
+        if len(found) >= count and _beyond(found[count - 1], rows.ids[end], descending):
+            break  # no part from here on has an id that comes before these
+        ids = array(rows.ids.typecode, compress(rows.ids, bound.is_met_by(rows.keys)))
+        found += ids[-count:] if descending else ids[:count]
+        found.sort(reverse=descending)
+    # of each part there are no more than that many: what comes after them may not be all there is
+    return [(value, job_id) for job_id in found[:count]]
+
+
+def _and(chosen: bytes, others: bytes) -> bytes:
+    both = int.from_bytes(chosen, "little") & int.from_bytes(others, "little")
+    return both.to_bytes(len(chosen), "little")
+
+
+def _without(chosen: bytes, others: bytes) -> bytes:
+    left = int.from_bytes(chosen, "little") & ~int.from_bytes(others, "little")
+    return left.to_bytes(len(chosen), "little")
+
+
+def _places(chosen: bytes) -> Iterable[int]:
+    if chosen.count(1) * _SPARSE < len(chosen):
+        return [place.start() for place in _ONE.finditer(chosen)]
+    return compress(range(len(chosen)), chosen)

@@ -1,0 +1,179 @@
+"""Moving jobs from the segments into an archive, in steps (see vault.py)."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+from array import array
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from jobtui.history.format.archive import ArchiveResult, write_contents
+from jobtui.history.format.codec import SCHEMA
+from jobtui.history.format.disk import Disk
+from jobtui.history.format.index import STATUSES
+from jobtui.history.format.manifest import ARCHIVE_DIRECTORY, ArchiveEntry
+from jobtui.history.format.segment import Segment, index_name, records_name
+from jobtui.history.format.state import Replaced, State, Tally, flat, nested
+from jobtui.history.steps import Steps
+from jobtui.history.write.recovery import remove_archive
+from jobtui.history.write.segment_store import UnsureError, Vault
+
+_NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
+
+
+class _Taking(msgspec.Struct, frozen=True):
+    """What is taken of one segment: places of records, and whether these are all that count in it.
+
+    `changed` jobs stay: the journal has their newer versions, which are told by the older ones here.
+    """
+
+    segment: Segment
+    places: Sequence[int]
+    changed: Mapping[int, Replaced]
+    whole: bool
+
+
+class _Divided(msgspec.Struct):
+    """Segments of the archive, segments of what is left, and what was taken."""
+
+    moved: list[Segment] = []
+    rest: list[Segment] = []
+    replaced: dict[int, Replaced] = {}
+    ids: array[int] = msgspec.field(default_factory=lambda: array("Q"))
+    tally: Tally = msgspec.field(default_factory=Counter)
+    tasks: int = 0
+
+
+def archive(vault: Vault, first: int, last: int) -> Steps[ArchiveResult]:
+    """Move the sealed jobs from `first` to `last` into an archive. Raises OSError, and all stays as it was."""
+    state, disk = vault.state, vault.disk
+    taken = []
+    for segment in state.segments:
+        if (some := _taking(state, segment, first, last)) is not None:
+            taken.append(some)
+            yield
+    if not taken:
+        return ArchiveResult(array("Q"), 0)
+    taken_names = disk.names(vault.directory / ARCHIVE_DIRECTORY)
+    name = _free_name(f"jobs-{first}-{last}", state.manifest.generation + 1, taken_names)
+    place = vault.directory / ARCHIVE_DIRECTORY / name
+    disk.make_directory(place)
+    gone = {some.segment.name for some in taken}
+    try:
+        divided = yield from _divide(vault, taken, place)
+        if not state.recent.keys().isdisjoint(divided.ids):
+            raise OSError(errno.EBUSY, "a journal has these jobs, too")  # they would be there twice
+        write_contents(disk, place, SCHEMA, [segment.entry for segment in divided.moved])
+        for directory in (place, place.parent, vault.directory):
+            disk.sync_directory(directory)
+        after = vault.save(
+            segments=(
+                *(entry for entry in state.manifest.segments if entry.name not in gone),
+                *(segment.entry for segment in divided.rest),
+            ),
+            counts=nested(_less(flat(state.manifest.counts), divided.tally)),
+            archives=(*state.manifest.archives, _entry(name, divided)),
+        )
+    except UnsureError:
+        raise
+    except OSError:
+        remove_archive(disk, vault.directory, name)
+        raise
+    with state.mutex:
+        left = [segment for segment in state.segments if segment.name not in gone]
+        state.settle(after, (*left, *divided.rest))
+        state.tally.subtract(divided.tally)
+        state.replaced |= divided.replaced
+    for taken_name in gone:
+        for file in (records_name(taken_name), index_name(taken_name)):
+            with contextlib.suppress(OSError):
+                disk.remove(vault.directory / file)
+    return ArchiveResult(divided.ids, divided.tasks)
+
+
+def _free_name(jobs: str, generation: int, taken: Collection[str]) -> str:
+    names = (f"{jobs}{f'.{turn}' if turn else ''}-{generation}" for turn in itertools.count())
+    return next(name for name in names if name not in taken)
+
+
+def _taking(state: State, segment: Segment, first: int, last: int) -> _Taking | None:
+    entry = segment.entry
+    if entry.last < first or entry.first > last:
+        return None
+    present, ids = segment.present(), segment.columns.ids
+    if first <= entry.first and entry.last <= last:
+        places = present
+    else:
+        places = [place for place in present if first <= ids[place] <= last]
+    if not places:
+        return None
+    with state.mutex:
+        changed = {job_id: state.replaced[job_id] for job_id in segment.changed().intersection(ids)}
+    return _Taking(segment, places, changed, len(places) == len(present) and not changed)
+
+
+def _divide(vault: Vault, taken: Sequence[_Taking], place: Path) -> Steps[_Divided]:
+    """Have the archive hold what is taken, and new segments the rest."""
+    divided = _Divided()
+    for some in taken:
+        segment, places = some.segment, some.places
+        _count(some, divided)
+        yield
+        if some.whole:
+            if not segment.is_as_named():
+                what = "it is not as it was written: a repair finds out what is left"
+                raise OSError(errno.EBADMSG, what, str(segment.path))
+            for file in (records_name(segment.name), index_name(segment.name)):
+                with contextlib.suppress(FileNotFoundError):
+                    give_second_name(vault.disk, vault.directory / file, place / file)
+            divided.moved.append(segment)
+            continue
+        lines = segment.lines()
+        ids = segment.columns.ids
+        changed = (bisect_left(ids, job_id) for job_id in some.changed)
+        others = sorted({*segment.present(), *changed}.difference(places))
+        yield
+        divided.moved.append((yield from vault.write_part(place, segment, lines, places)))
+        rest = yield from vault.write_part(vault.directory, segment, lines, others, some.changed)
+        divided.rest.append(rest)
+        for job_id, each in some.changed.items():
+            divided.replaced[job_id] = Replaced(rest, each.space, each.status)
+    divided.ids = array("Q", sorted(divided.ids))
+    return divided
+
+
+def _count(some: _Taking, divided: _Divided) -> None:
+    columns, places = some.segment.columns, some.places
+    spaces, statuses = columns.spaces, columns.statuses
+    found = Counter(zip(map(spaces.codes.__getitem__, places), map(statuses.__getitem__, places), strict=True))
+    for (space, status), count in found.items():
+        divided.tally[spaces.values[space], STATUSES[status]] += count
+    divided.tasks += int(sum(map(some.segment.numbers("tasks").__getitem__, places)))
+    divided.ids.extend(map(columns.ids.__getitem__, places))
+
+
+def give_second_name(disk: Disk, existing: Path, name: Path) -> None:
+    """Link a file, or copy it where there are no links. Raises OSError."""
+    try:
+        disk.link(existing, name)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        disk.write_new(name, [disk.read_whole(existing)])
+
+
+def _entry(name: str, divided: _Divided) -> ArchiveEntry:
+    ids, spaces = divided.ids, {space for space, _ in divided.tally}
+    return ArchiveEntry(name, len(ids), ids[0], ids[-1], divided.tasks, tuple(sorted(spaces)))
+
+
+def _less(counts: Tally, gone: Tally) -> Tally:
+    counts.subtract(gone)
+    return counts

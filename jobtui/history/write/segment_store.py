@@ -1,0 +1,205 @@
+"""What is sealed for good: writing segments, and the manifest that makes them count.
+
+The long work is done in steps: each method that takes its time is an iterator, between whose steps others
+may have their turn. One thread at a time may be at work here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+import msgspec
+
+from jobtui.history.format import manifest as manifests
+from jobtui.history.format.codec import SCHEMA, encode, framed
+from jobtui.history.format.disk import Disk
+from jobtui.history.format.index import (
+    CODE_OF,
+    Columns,
+    Index,
+    Part,
+    Records,
+    Source,
+    columns_of,
+    columns_of_part,
+    index_lines,
+)
+from jobtui.history.format.journal import journals
+from jobtui.history.format.manifest import Manifest, SegmentEntry
+from jobtui.history.format.quarantine import Quarantine
+from jobtui.history.format.segment import Segment, index_name, records_name
+from jobtui.history.format.state import Replaced, State, flat, nested
+from jobtui.history.steps import Steps
+from jobtui.model import Job
+
+_STEP: Final = 32
+"""Records that are encoded in one step."""
+
+
+class UnsureError(OSError):
+    """The manifest was renamed, and that may not be on disk: nothing may be removed or written any more."""
+
+
+class Sealing(msgspec.Struct, frozen=True):
+    """Ended jobs that leave the journal for a segment, and where the journal goes on without them."""
+
+    jobs: tuple[Job, ...]
+    journal: int
+    seq: int
+
+
+class Vault:
+    """The sealed side of a history that is open for writing."""
+
+    def __init__(self, disk: Disk, directory: Path, state: State, quarantine: Quarantine) -> None:
+        self.disk, self.directory, self.state = disk, directory, state
+        self._quarantine = quarantine
+        self._next_segment = state.manifest.next_segment
+
+    def save(self, **changes: Any) -> Manifest:
+        """Write a manifest with these fields changed. Raises OSError, UnsureError if it may count already."""
+        before = self.state.manifest
+        after = msgspec.structs.replace(
+            before,
+            generation=before.generation + 1,
+            next_id=max(before.next_id, self.state.next_id),
+            next_segment=self._next_segment,
+            schema=SCHEMA,
+            **changes,
+        )
+        try:
+            manifests.save(self.disk, self.directory, after)
+        except OSError as error:
+            if self._counts_already(after):
+                raise UnsureError(*error.args) from None
+            raise
+        return after
+
+    def _counts_already(self, manifest: Manifest) -> bool:
+        try:
+            return manifests.load(self.disk, self.directory) == manifest
+        except (OSError, manifests.ManifestDamagedError):
+            return True
+
+    def seal(self, sealing: Sealing) -> Steps[None]:
+        """Write the ended jobs as a segment, then forget older journals. After an OSError all is as it was."""
+        if not sealing.jobs:
+            self._commit(self.save(journal=sealing.journal, seq=sealing.seq), self.state.segments)
+            return
+        lines = (framed(encode(job)) for job in sealing.jobs)
+        segment = yield from self.write_segment(self.directory, lines, sealing.jobs)
+        self.disk.sync_directory(self.directory)
+        with self.state.mutex:
+            older = {
+                job.id: self.state.replaced[job.id] for job in sealing.jobs if job.id in self.state.replaced
+            }
+        kept = _without(self.state.manifest.segments, older)
+        counts = _counted(self.state.manifest.counts, sealing.jobs, older.values())
+        manifest = self.save(
+            journal=sealing.journal, seq=sealing.seq, segments=(*kept, segment.entry), counts=counts
+        )
+        with self.state.mutex:
+            for each, entry in zip(self.state.segments, kept, strict=True):
+                each.entry = entry
+            self.state.settle(manifest, (*self.state.segments, segment))
+            self.state.take_sealed(sealing.jobs, segment, sealing.journal)
+        self.forget_journals()
+
+    def forget_journals(self) -> None:
+        """Remove the journals that the manifest does not need any more; one that stays does no harm."""
+        for number, path in journals(self.disk, self.directory):
+            if number < self.state.manifest.journal:
+                with contextlib.suppress(OSError):
+                    self.disk.remove(path)
+
+    def write_segment(
+        self, directory: Path, lines: Iterable[bytes], jobs: Sequence[Job], schema: int = SCHEMA
+    ) -> Steps[Segment]:
+        """Write jobs' framed records, in id order, and their index; no directory is synced. Raises OSError."""
+        pieces = []
+        for line in lines:
+            pieces.append(line)
+            if len(pieces) % _STEP == 0:
+                yield
+        columns = columns_of(jobs, [*accumulate(map(len, pieces), initial=0)])
+        yield
+        return (yield from self._write(directory, pieces, columns, Records(jobs), schema))
+
+    def write_part(
+        self,
+        directory: Path,
+        segment: Segment,
+        lines: Sequence[bytes],
+        places: Sequence[int],
+        changed: Mapping[int, Replaced] = MappingProxyType({}),
+    ) -> Steps[Segment]:
+        """Write some of the `lines` of a segment as one of their own, in the same way. Raises OSError.
+
+        `changed` are those among them of which the journal has newer versions.
+        """
+        pieces = [lines[place] + b"\n" for place in places]
+        columns = columns_of_part(segment.columns, places, [*accumulate(map(len, pieces), initial=0)])
+        for job_id, replaced in changed.items():
+            columns.statuses[bisect_left(columns.ids, job_id)] = CODE_OF[replaced.status]
+        yield
+        part = yield from self._write(directory, pieces, columns, Part(segment, places), segment.entry.schema)
+        for job_id in changed:
+            part.replaced(job_id)
+        return part
+
+    def _write(
+        self, directory: Path, pieces: Sequence[bytes], columns: Columns, source: Source, schema: int
+    ) -> Steps[Segment]:
+        name = self._free_name(directory)
+        parts = []
+        for part in index_lines(columns, source):
+            parts.append(part)
+            yield
+        self.disk.write_new(directory / records_name(name), [b"".join(pieces)])
+        yield
+        size, ids = columns.starts[-1], columns.ids
+        Index(self.disk, directory / index_name(name), size).write(len(ids), parts)
+        entry = SegmentEntry(name, len(ids), ids[0], ids[-1], size, schema)
+        segment = Segment(self.disk, directory, entry, self._quarantine)
+        segment.adopt(columns)
+        return segment
+
+    def _free_name(self, directory: Path) -> str:
+        """The next segment's; a repair that ended midway may have left one that has its number."""
+        while True:
+            name = f"seg-{self._next_segment:08d}"
+            self._next_segment += 1
+            if self.disk.identity(directory / records_name(name)) is None:
+                return name
+
+    def _commit(self, manifest: Manifest, segments: tuple[Segment, ...]) -> None:
+        self.state.settle(manifest, segments)
+        self.forget_journals()
+
+
+def _without(entries: tuple[SegmentEntry, ...], older: Mapping[int, Replaced]) -> list[SegmentEntry]:
+    stale: dict[str, list[int]] = {}
+    for job_id, replaced in older.items():
+        stale.setdefault(replaced.segment.name, []).append(job_id)
+    return [
+        msgspec.structs.replace(entry, stale=(*entry.stale, *stale[entry.name]))
+        if entry.name in stale
+        else entry
+        for entry in entries
+    ]
+
+
+def _counted(
+    counts: Mapping[str, Mapping[str, int]], jobs: Iterable[Job], older: Iterable[Replaced]
+) -> dict[str, dict[str, int]]:
+    tally = Counter(flat(counts))
+    tally.update((job.space, job.status) for job in jobs)
+    tally.subtract((replaced.space, replaced.status) for replaced in older)
+    return nested(tally)

@@ -1,0 +1,319 @@
+"""The threads of a history that is written.
+
+A commit is written by whoever has the most reason to: a thread that waits for one writes all that are
+waiting, itself, which spares two changes of threads; commits that nobody waits for like that (asyncio, a
+callback) are the writer thread's. The keeper thread seals and archives beside them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any, Final
+
+import msgspec
+
+from jobtui.errors import StoreError, StoreFailed, StoreFull
+from jobtui.history.format.archive import ArchiveResult
+from jobtui.history.format.damage import Health
+from jobtui.history.format.disk import is_full
+from jobtui.history.steps import at_ease
+from jobtui.history.write.archiver import archive
+from jobtui.history.write.segment_store import Sealing, UnsureError
+from jobtui.history.write.store import Store
+from jobtui.model import Job
+from jobtui.os_errors import explain
+
+_GROUP: Final = 512
+"""Commits that share one sync at most."""
+_SEALS: Final = 8
+"""Attempts to seal what is to be archived: only a sync that fails during each one takes more than one."""
+_POLL: Final = 0.01
+_QUIET_AFTER: Final = 0.1
+"""While commits come, the writer thread looks every few milliseconds for one that nobody waits for, and
+stops looking when none came for a while: seconds."""
+
+
+class Committed(Future[None]):
+    """A commit of `jobs`, done when it is durable. Whoever waits for it gets it written now."""
+
+    def __init__(self, writer: Writer, jobs: tuple[Job, ...]) -> None:
+        super().__init__()
+        self._writer, self.jobs = writer, jobs
+
+    def cancel(self) -> bool:
+        """What was committed can't be taken back."""
+        return False
+
+    def result(self, timeout: float | None = None) -> None:
+        """See concurrent.futures.Future."""
+        if not self.done():
+            self._writer.lead()
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """See concurrent.futures.Future."""
+        if not self.done():
+            self._writer.lead()
+        return super().exception(timeout)
+
+    def add_done_callback(self, fn: Callable[[Future[None]], Any]) -> None:
+        """See concurrent.futures.Future."""
+        super().add_done_callback(fn)
+        if not self.done():
+            self._writer.wake()
+
+
+class _Archive(msgspec.Struct, frozen=True):
+    first: int
+    last: int
+    done: Future[ArchiveResult]
+
+
+class Writer:
+    """Takes orders from any thread, and carries them out in order."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._orders: deque[Committed | _Archive] = deque()
+        self._main = threading.main_thread().ident
+        self._one_at_a_time = threading.Lock()
+        self._ending = threading.Lock()
+        self._closed = False
+        self._looking = self._stirred = False
+        self._wake = threading.Lock()
+        self._wake.acquire()
+        self._quiet = threading.Event()
+        self._quiet.set()
+        self._thread = threading.Thread(target=self._run, name="history-writer", daemon=True)
+        self._thread.start()
+
+    def new_id(self) -> int:
+        """An id that no job has had."""
+        with self.store.state.mutex:
+            job_id = self.store.state.next_id
+            self.store.state.next_id += 1
+        return job_id
+
+    def commit(self, jobs: tuple[Job, ...]) -> Future[None]:
+        """See History.commit."""
+        done = Committed(self, jobs)
+        if self._order(done, done):
+            self._stirred = True
+            if not self._looking:
+                self._looking = True
+                self.wake()
+        return done
+
+    def archive(self, first: int, last: int) -> Future[ArchiveResult]:
+        """See History.archive."""
+        done: Future[ArchiveResult] = Future()
+        if self._order(_Archive(first, last, done), done):
+            self.wake()
+        return done
+
+    def try_again(self) -> bool:
+        """See History.try_again."""
+        with self._one_at_a_time:
+            return self.store.try_again()
+
+    def listens_at(self, address: str) -> None:
+        """See History.listens_at."""
+        with self._one_at_a_time:
+            self.store.listens_at(address)
+
+    def lead(self) -> None:
+        """Write the commits that are waiting in this thread, unless another is just doing so.
+
+        The main thread leaves it to the writer's: a signal's exception there could come between two steps.
+        """
+        if threading.get_ident() != self._main and self._one_at_a_time.acquire(blocking=False):
+            try:
+                self._write_waiting(leading=True)
+            finally:
+                self._one_at_a_time.release()
+        if self._orders:
+            self.wake()
+
+    def wake(self) -> None:
+        """Have the writer thread look for orders now."""
+        with contextlib.suppress(RuntimeError):
+            self._wake.release()
+
+    def close(self) -> None:
+        """Carry out what was ordered, and end."""
+        with self._ending:
+            if self._closed:
+                return
+            self._closed = True
+        self.wake()
+        self._thread.join()
+        while True:
+            self._quiet.wait()  # without the lock, which the keeper may need
+            with self._one_at_a_time:
+                if self._quiet.is_set():
+                    self.store.close()
+                    return
+
+    def _order(self, order: Committed | _Archive, done: Future[Any]) -> bool:
+        with self._ending:
+            if not self._closed:
+                self._orders.append(order)
+                return True
+        done.set_exception(StoreFailed("The history is closed"))
+        return False
+
+    # ---- the writer's thread
+
+    def _run(self) -> None:
+        quiet_at = 0.0
+        while self._orders or not self._closed:
+            # what one group left behind goes on without a call: there may have been one for all of it
+            behind = len(self._orders) > (_GROUP if self._looking else 0)
+            woken = behind or self._wake.acquire(timeout=_POLL if self._looking else -1)
+            if self._stirred:
+                self._stirred, quiet_at = False, time.monotonic() + _QUIET_AFTER
+            elif self._looking and time.monotonic() > quiet_at:
+                # before the last look: a commit that comes from now on wakes this thread
+                self._looking = False
+            # who is writing just now needs not be waited for while this comes back soon
+            if self._one_at_a_time.acquire(blocking=woken or not self._looking):
+                try:
+                    self._write_waiting()
+                    order = self._next_archive()
+                    self.store.publish()
+                finally:
+                    self._one_at_a_time.release()
+                if order is not None:
+                    self._begin_archive(order)
+
+    def _write_waiting(self, *, leading: bool = False) -> None:
+        """Write the commits up to the first other order. Only for who has `_one_at_a_time`."""
+        orders, commits = self._orders, list[Committed]()
+        while orders and isinstance(order := orders[0], Committed) and len(commits) < _GROUP:
+            commits.append(order)
+            orders.popleft()
+        if commits:
+            self._write(commits, leading=leading)
+
+    def _next_archive(self) -> _Archive | None:
+        """Take the next order, if it is to archive."""
+        if self._orders and isinstance(order := self._orders[0], _Archive):
+            self._orders.popleft()
+            return order
+        return None
+
+    def _write(self, commits: Sequence[Committed], *, leading: bool) -> None:
+        """`leading`: in the thread of someone who waits. Readers are told by the writer thread, then."""
+        try:
+            refusals = self.store.write([commit.jobs for commit in commits])
+        except Exception as error:
+            # not the disk's fault but ours: what is in memory may not be what is on disk any more
+            self.store.fail(error)
+            for commit in commits:
+                commit.set_exception(error)
+            return
+        if not (self._looking and leading):
+            self.store.publish()
+        for commit, refusal in zip(commits, refusals, strict=True):
+            if refusal is None:
+                commit.set_result(None)
+            else:
+                commit.set_exception(refusal)
+        if self.store.is_long and self._quiet.is_set():
+            self._seal()
+
+    def _seal(self) -> None:
+        with contextlib.suppress(OSError):
+            sealing = self.store.rotate()
+            self._start(lambda: self._seal_now(sealing))
+
+    def _begin_archive(self, order: _Archive) -> None:
+        if not order.done.set_running_or_notify_cancel():
+            return
+        while True:
+            self._quiet.wait()
+            with self._one_at_a_time:
+                if self._quiet.is_set():
+                    self._rotate_for(order)
+                    return
+
+    def _rotate_for(self, order: _Archive) -> None:
+        refusal = self.store.refusal()
+        if refusal is not None:
+            order.done.set_exception(refusal)
+            return
+        try:
+            sealing = self.store.rotate() if self.store.has_unsealed(order.first, order.last) else None
+        except OSError as error:
+            order.done.set_exception(self._refusal(error))
+            return
+        self.store.drafting.moving.acquire()
+        self._start(lambda: self._archive_now(sealing, order))
+
+    def _refusal(self, error: OSError) -> StoreError:
+        what = f"The jobs were not archived, and are where they were: {explain(error)}"
+        if self.store.health is Health.READ_ONLY:
+            return StoreFailed(self.store.trouble)
+        return StoreFull(what) if is_full(error) else StoreError(what)
+
+    # ---- the keeper's thread
+
+    def _start(self, chore: Callable[[], None]) -> None:
+        self._quiet.clear()
+        threading.Thread(target=self._keep, args=(chore,), name="history-keeper", daemon=True).start()
+
+    def _keep(self, chore: Callable[[], None]) -> None:
+        try:
+            chore()
+        finally:
+            self._quiet.set()
+
+    def _rotate_again(self) -> Sealing:
+        """Rotate from the keeper's thread. Raises OSError, and StoreError where nothing can be written."""
+        moving = self.store.drafting.moving
+        moving.release()  # whoever writes may wait for it, and is waited for here
+        with self._one_at_a_time:
+            try:
+                if (refusal := self.store.refusal()) is not None:
+                    raise refusal
+                return self.store.rotate()
+            finally:
+                moving.acquire()
+
+    def _seal_now(self, sealing: Sealing) -> None:
+        try:
+            at_ease(self.store.vault.seal(sealing))
+        except OSError as error:
+            if isinstance(error, UnsureError):
+                self.store.fail(error)
+            else:
+                self.store.put_off(error)
+        except Exception as error:
+            self.store.fail(error)
+
+    def _archive_now(self, sealing: Sealing | None, order: _Archive) -> None:
+        try:
+            for _ in range(_SEALS):
+                if sealing is None:
+                    break
+                at_ease(self.store.vault.seal(sealing))
+                sealing = self._rotate_again() if self.store.must_seal_again(sealing) else None
+            result = at_ease(archive(self.store.vault, order.first, order.last))
+        except OSError as error:
+            if isinstance(error, UnsureError):
+                self.store.fail(error)
+            order.done.set_exception(self._refusal(error))
+        except StoreError as refusal:
+            order.done.set_exception(refusal)
+        except Exception as error:
+            self.store.fail(error)
+            order.done.set_exception(error)
+        else:
+            order.done.set_result(result)
+        finally:
+            self.store.drafting.moving.release()
