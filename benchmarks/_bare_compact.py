@@ -10,7 +10,7 @@ import time
 
 from rocksdict import Rdict
 
-from jobtui.storage.local.worker.options import Shared, full_compaction
+from jobtui.storage.local.worker.openers import Shared, full_compaction
 
 
 def main() -> None:

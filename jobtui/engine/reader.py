@@ -172,7 +172,7 @@ class Reader:
             names = sorted({*given, *self.history.spaces()})
             spaces = (Space(name, tuple(given.get(name, ()))) for name in names)
             return tuple(SpaceLook(space, None, None, None) for space in spaces), ()
-        from jobtui.storage.local.catalogue import Catalogue
+        from jobtui.storage.local.catalog import Catalogue
 
         catalogue = Catalogue.open(self._settings.storage, self._settings.hosts)
         looks = (SpaceLook(space, catalogue.size(space.name), None, None) for space in catalogue.spaces())

@@ -9,8 +9,8 @@ import pytest
 
 from jobtui.errors import Code, StorageError
 from jobtui.storage.base import LinkState
-from jobtui.storage.nebula.link import LinkKeeper
-from jobtui.storage.nebula.mirror import GraphdMirror
+from jobtui.storage.nebula.job_manager import GraphdMirror
+from jobtui.storage.nebula.reconnect import LinkKeeper
 from tests.support.graphd_double import Fault, GraphdDouble
 from tests.support.nebula import LOOKS_AND_ORDERS, PatientClock, Told, failure, mirrored, run, settings_for
 from tests.support.nebula_cluster import Cluster
@@ -142,7 +142,7 @@ def test_a_graphd_that_is_slow_keeps_neither_the_loop_nor_an_order_waiting() -> 
 def test_a_look_that_is_not_answered_for_long_is_told_until_there_is_an_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("jobtui.storage.nebula.mirror.LATE_SECONDS", 0.01)
+    monkeypatch.setattr("jobtui.storage.nebula.job_manager.LATE_SECONDS", 0.01)
 
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
@@ -167,7 +167,7 @@ def test_a_look_that_is_not_answered_for_long_is_told_until_there_is_an_answer(
 
 def test_a_look_that_waits_for_its_turn_is_not_called_unanswered(monkeypatch: pytest.MonkeyPatch) -> None:
     late: list[float] = []
-    monkeypatch.setattr("jobtui.storage.nebula.mirror.LATE_SECONDS", 0.01)
+    monkeypatch.setattr("jobtui.storage.nebula.job_manager.LATE_SECONDS", 0.01)
     monkeypatch.setattr(LinkKeeper, "unanswered", lambda keeper, seconds: late.append(seconds))
 
     async def test() -> None:
@@ -293,7 +293,7 @@ def test_closing_does_not_wait_for_an_answer_that_does_not_come() -> None:
 
 def test_a_missing_client_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
-        monkeypatch.setitem(sys.modules, "jobtui.storage.nebula.wire", None)
+        monkeypatch.setitem(sys.modules, "jobtui.storage.nebula.thrift", None)
         with GraphdDouble(Cluster()) as graphd:
             async with mirrored(graphd) as mirror:
                 error = await failure(mirror.ready())

@@ -8,7 +8,7 @@ from typing import NoReturn
 from jobtui.errors import Code, StorageError
 from jobtui.model import Status
 from jobtui.storage.base import LinkState, MirroredJob
-from jobtui.storage.nebula.follow import BATCH, DROPPED, GONE, Follower, News
+from jobtui.storage.nebula.poller import BATCH, DROPPED, GONE, Follower, News
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula import PatientClock, failure, mirrored, run
 from tests.support.nebula_cluster import Cluster

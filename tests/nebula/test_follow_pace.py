@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jobtui.model import Status
-from jobtui.storage.nebula.follow import BATCH, Follower, News
+from jobtui.storage.nebula.poller import BATCH, Follower, News
 from tests.support.nebula import PatientClock, run
 from tests.support.news_reader import Reader
 from tests.support.scripted_mirror import ScriptedMirror

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 import pytest
 
 from jobtui.errors import Code, StorageError
-from jobtui.storage.nebula import wire
-from jobtui.storage.nebula.admin import BODY_LIMIT, AdminCall
+from jobtui.storage.nebula import thrift
 from jobtui.storage.nebula.settings import Address
-from jobtui.storage.nebula.wire import Line
+from jobtui.storage.nebula.storaged import BODY_LIMIT, AdminCall
+from jobtui.storage.nebula.thrift import Line
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula import run, settings_for
 from tests.support.nebula_cluster import Cluster
@@ -74,7 +74,7 @@ class TestGraphd:
             Line.open(server.address, settings_for(double))
         assert failed.value.code is Code.UNREACHABLE
         # what is read, and what the system holds for both ends
-        assert server.sent < wire.MOST_BEFORE_LOGIN + (16 << 20)
+        assert server.sent < thrift.MOST_BEFORE_LOGIN + (16 << 20)
 
     def test_announced_length_is_in_the_reason(self, double: GraphdDouble) -> None:
         with Endless(ANNOUNCED["1 GiB"]) as server, pytest.raises(StorageError, match="longer than 1 MiB"):
@@ -83,10 +83,10 @@ class TestGraphd:
     def test_after_login_the_limit_is_higher(
         self, double: GraphdDouble, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(wire, "MOST_BEFORE_LOGIN", 1 << 10)
+        monkeypatch.setattr(thrift, "MOST_BEFORE_LOGIN", 1 << 10)
         line = Line.open(Address("127.0.0.1", double.port), settings_for(double))
         session = line.log_in("root", settings_for(double).password.read())
-        assert line._transport.most == wire.MOST_AFTER_LOGIN + wire.CHUNK
+        assert line._transport.most == thrift.MOST_AFTER_LOGIN + thrift.CHUNK
         line._allow(16)
         with pytest.raises(StorageError, match="longer than 1 MiB, the most that jobtui reads"):
             line.execute(session, "SHOW SPACES")

@@ -6,7 +6,7 @@ import pytest
 
 from jobtui.errors import Code
 from jobtui.storage.base import LinkState
-from jobtui.storage.nebula.courier import TYPED
+from jobtui.storage.nebula.session import TYPED
 from jobtui.storage.nebula.settings import FromEnvironment, Given, Secret
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula import LOOKS_AND_ORDERS, PatientClock, Told, failure, mirrored, run

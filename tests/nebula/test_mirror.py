@@ -10,8 +10,8 @@ from nebula3.common.ttypes import DateTime, Value
 from jobtui.errors import Code
 from jobtui.model import Status
 from jobtui.storage.base import LinkState
-from jobtui.storage.nebula.courier import Courier
-from jobtui.storage.nebula.table import Refusal, Table
+from jobtui.storage.nebula.ngql import Refusal, Table
+from jobtui.storage.nebula.session import Courier
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula import failure, mirrored, run, settings_for
 from tests.support.nebula_cluster import ALREADY_ENDED, NOT_CHOSEN, NOT_IN_SPACE, NOT_STOPPABLE, Cluster

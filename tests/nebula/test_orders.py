@@ -8,7 +8,7 @@ import pytest
 
 from jobtui.errors import Code
 from jobtui.storage.base import LinkState
-from jobtui.storage.nebula.courier import Courier
+from jobtui.storage.nebula.session import Courier
 from tests.support.clock import FakeClock
 from tests.support.graphd_double import Fault, GraphdDouble
 from tests.support.nebula import Told, failure, mirrored, run, settings_for

@@ -10,9 +10,8 @@ import pytest
 
 from jobtui.errors import Code, StorageError
 from jobtui.storage.base import LinkState, Outcome, Space, TaskRunner
-from jobtui.storage.nebula.admin import BODY_LIMIT
 from jobtui.storage.nebula.settings import Address, ClusterSettings, RunMode
-from jobtui.storage.nebula.storaged import StoragedRunner
+from jobtui.storage.nebula.storaged import BODY_LIMIT, StoragedRunner
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula import failure, run, settings_for
 from tests.support.nebula_cluster import Cluster

@@ -12,7 +12,7 @@ from rocksdict import Options, Rdict
 
 from jobtui.errors import Code
 from jobtui.storage.local.adoption import Recovery, Survey, Surveyor
-from jobtui.storage.local.reasons import Trouble
+from jobtui.storage.local.errors import Trouble
 from tests.support.adoptable import adoptable, content, options_file, set_option
 
 CF, TABLE = "CFOptions", "TableOptions"

@@ -15,7 +15,7 @@ import pytest
 from jobtui.errors import Code
 from jobtui.storage.base import Placement
 from jobtui.storage.local import LocalStorage
-from jobtui.storage.local.catalogue import Entry
+from jobtui.storage.local.catalog import Entry
 from tests.support.adoptable import adoptable, content, options_file, set_option
 from tests.support.storage import compact, dumped, failure_of, flush, storage_at
 

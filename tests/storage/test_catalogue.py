@@ -12,7 +12,7 @@ import pytest
 
 from jobtui.errors import Code, StorageError
 from jobtui.storage.base import Placement, Space
-from jobtui.storage.local.catalogue import FILE, Catalogue, Entry, Unsettled
+from jobtui.storage.local.catalog import FILE, Catalogue, Entry, Unsettled
 from tests.support.storage import layers, space_at, storage_at
 
 HOSTS = {"h1": None, "h2": None}
@@ -206,7 +206,7 @@ def test_directories_of_no_known_space_are_told_and_left_alone(tmp_path):
 
 def test_reading_it_imports_neither_asyncio_nor_rocksdict(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from jobtui.storage.local.catalogue import Catalogue;"
+        "import sys; from pathlib import Path; from jobtui.storage.local.catalog import Catalogue;"
         "Catalogue.open(Path(sys.argv[1]), {}).hosts();"
         "print(sorted({'asyncio', 'rocksdict'} & set(sys.modules)))"
     )

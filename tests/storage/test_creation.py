@@ -10,10 +10,9 @@ import pytest
 
 from jobtui.errors import Code
 from jobtui.storage.base import Placement, Space
-from jobtui.storage.local import places
-from jobtui.storage.local.catalogue import Catalogue
-from jobtui.storage.local.worker.options import Shared
-from jobtui.storage.local.worker.own import OwnKeeper
+from jobtui.storage.local import layout
+from jobtui.storage.local.catalog import Catalogue
+from jobtui.storage.local.worker.openers import OwnKeeper, Shared
 from tests.storage.test_names import HOSTILE
 from tests.support.storage import dumped, failure_of, flush, layers, space_at, storage_at
 
@@ -104,7 +103,7 @@ def test_what_could_not_be_deleted_is_told_and_deleted_at_the_next_start(tmp_pat
         async with storage_at(tmp_path, notices=notices) as storage:
             await storage.create_space("nba", Placement())
             with monkeypatch.context() as patched:
-                patched.setattr("jobtui.storage.local.places.shutil.rmtree", refuse)
+                patched.setattr("jobtui.storage.local.layout.shutil.rmtree", refuse)
                 await storage.drop_space("nba")
             assert await storage.spaces() == ()
             assert any("could not be deleted" in text for text in notices)
@@ -147,7 +146,7 @@ def test_a_name_whose_deletion_failed_is_free_once_it_succeeds(tmp_path, monkeyp
         async with space_at(tmp_path) as storage:
             await storage.load("nba", [(b"old", b"data")])
             with monkeypatch.context() as patched:
-                patched.setattr("jobtui.storage.local.places.shutil.rmtree", refuse)
+                patched.setattr("jobtui.storage.local.layout.shutil.rmtree", refuse)
                 await storage.drop_space("nba")
                 error = await failure_of(storage.create_space("nba", Placement()))
                 assert error.code is Code.REJECTED
@@ -232,7 +231,7 @@ def test_a_crash_at_any_step_of_making_a_space_leaves_no_trace_after_the_next_st
     async def crash():
         async with storage_at(tmp_path, THREE) as storage:
             monkeypatch.setattr(Catalogue, "save", dying_save)
-            monkeypatch.setattr("jobtui.storage.local.creation.Creation._clear", nothing)
+            monkeypatch.setattr("jobtui.storage.local.spaces.Creation._clear", nothing)
             if step == 3:
                 await storage.create_space("nba", Placement())
             else:
@@ -270,26 +269,26 @@ class TestDirectories:
         def note(directory: Path) -> None:
             synced.append((directory, (tmp_path / "nba" / "CURRENT").exists()))
 
-        monkeypatch.setattr("jobtui.storage.local.worker.own.sync_directory", note)
+        monkeypatch.setattr("jobtui.storage.local.worker.openers.sync_directory", note)
         OwnKeeper(tmp_path / "nba", Shared(None)).create()
         assert synced == [(tmp_path / "nba", True), (tmp_path, True)]
 
     def test_new_host_is_synced_in_its_parent(self, tmp_path, monkeypatch):
         synced: list[Path] = []
-        monkeypatch.setattr(places, "sync_directory", synced.append)
-        places.prepare(tmp_path / "host", "nba")
+        monkeypatch.setattr(layout, "sync_directory", synced.append)
+        layout.prepare(tmp_path / "host", "nba")
         assert synced == [tmp_path]
 
     def test_removal_is_synced(self, tmp_path, monkeypatch):
         synced: list[Path] = []
         (tmp_path / "nba").mkdir()
-        monkeypatch.setattr(places, "sync_directory", synced.append)
-        places.remove(tmp_path, "nba")
+        monkeypatch.setattr(layout, "sync_directory", synced.append)
+        layout.remove(tmp_path, "nba")
         assert synced == [tmp_path]
 
     def test_directory_is_synced_by_the_system(self, tmp_path, monkeypatch):
         synced: list[int] = []
         fsync = os.fsync
         monkeypatch.setattr(os, "fsync", lambda file: (synced.append(os.fstat(file).st_ino), fsync(file)))
-        places.sync_directory(tmp_path)
+        layout.sync_directory(tmp_path)
         assert synced == [tmp_path.stat().st_ino]

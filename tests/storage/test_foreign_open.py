@@ -19,8 +19,8 @@ HOLD_OPEN = """
 import sys
 from pathlib import Path
 from jobtui.storage.local.adoption import Surveyor
-from jobtui.storage.local.worker.adopted import AdoptedKeeper
-from jobtui.storage.local.worker.options import Shared
+from jobtui.storage.local.worker.openers import AdoptedKeeper
+from jobtui.storage.local.worker.openers import Shared
 
 database = Path(sys.argv[1])
 keeper = AdoptedKeeper(database, Path(sys.argv[2]), Surveyor(database), Shared(None))

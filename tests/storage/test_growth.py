@@ -15,10 +15,10 @@ import msgspec
 import pytest
 
 from jobtui.storage.local import protocol as p
-from jobtui.storage.local.worker import pairs, serve
-from jobtui.storage.local.worker.options import Shared
-from jobtui.storage.local.worker.own import OwnKeeper
-from jobtui.storage.local.worker.serve import Server
+from jobtui.storage.local.worker import pairs
+from jobtui.storage.local.worker import server as serve
+from jobtui.storage.local.worker.openers import OwnKeeper, Shared
+from jobtui.storage.local.worker.server import Server
 from tests.support.storage import compact, flush, space_at
 
 PAIRS = tuple((b"key%d" % number, bytes(100)) for number in range(10))

@@ -10,8 +10,8 @@ import pytest
 from jobtui.cli.exits import CommandError
 from jobtui.cli.serve import open_log
 from jobtui.errors import StorageError
-from jobtui.storage.local.catalogue import FILE, Catalogue, Entry
-from jobtui.storage.local.places import write_durably
+from jobtui.storage.local.catalog import FILE, Catalogue, Entry
+from jobtui.storage.local.layout import write_durably
 from jobtui.tui.state import Kept, StateStore
 from tests.support.commands import CommandLine
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobtui.storage.local.names import LONGEST, directory_name, is_cut, is_directory_name, name_of
+from jobtui.storage.local.layout import LONGEST, directory_name, is_cut, is_directory_name, name_of
 
 HOSTILE = [
     "../../etc", "..", ".", "/", "a/b", "a\\b", "CON", "con", "Con", "nul", "com1", "LPT9", "-rf", "~",

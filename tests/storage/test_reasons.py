@@ -7,13 +7,7 @@ import errno
 import pytest
 
 from jobtui.errors import Code
-from jobtui.storage.local.reasons import (
-    Room,
-    code_of,
-    full,
-    rocksdb_trouble,
-    system_trouble,
-)
+from jobtui.storage.local.errors import Room, code_of, full, rocksdb_trouble, system_trouble
 
 WORDS = [
     (

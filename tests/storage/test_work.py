@@ -210,7 +210,7 @@ def test_any_bytes_can_be_keys_and_values(tmp_path):
 
 
 def test_a_pair_too_long_for_a_message_is_refused_and_the_others_before_it_stand(tmp_path, monkeypatch):
-    monkeypatch.setattr("jobtui.storage.local.spread.LONGEST_PAIR", 1000)
+    monkeypatch.setattr("jobtui.storage.local.backend.LONGEST_PAIR", 1000)
 
     async def run():
         async with space_at(tmp_path) as storage:

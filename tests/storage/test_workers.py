@@ -14,7 +14,7 @@ import pytest
 
 from jobtui.errors import Code
 from jobtui.storage.local import protocol as p
-from jobtui.storage.local.reasons import Trouble
+from jobtui.storage.local.errors import Trouble
 from jobtui.storage.local.supervisor import LOOK, PAUSES, Stopped, Worker
 from tests.support.storage import Watched, compact, dumped, failure_of, flush, layered, space_at
 

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from jobtui.errors import StorageError
 from jobtui.storage.base import Link, LinkState
-from jobtui.storage.nebula.link import Clock
-from jobtui.storage.nebula.mirror import GraphdMirror
+from jobtui.storage.nebula.job_manager import GraphdMirror
+from jobtui.storage.nebula.reconnect import Clock
 from jobtui.storage.nebula.settings import Address, ClusterSettings, Given, Secret
 from tests.support.clock import FakeClock
 from tests.support.graphd_double import GraphdDouble

@@ -13,7 +13,7 @@ from jobtui.clock import SystemClock
 from jobtui.engine.desk import Session
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
-from jobtui.storage.nebula.mirror import GraphdMirror
+from jobtui.storage.nebula.job_manager import GraphdMirror
 from tests.support.commands import CommandLine
 from tests.support.engines import WAIT, Bench, Heard
 from tests.support.graphd_double import GraphdDouble

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from jobtui.model import Status
-from jobtui.storage.nebula.follow import Follower, News, Sighting
+from jobtui.storage.nebula.poller import Follower, News, Sighting
 from tests.support.nebula import PatientClock
 
 Told = list[tuple[str, int, Status, News]]

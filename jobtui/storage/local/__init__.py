@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jobtui.storage.local.storage import LocalStorage
+    from jobtui.storage.local.backend import LocalStorage
 
 __all__ = ["LocalStorage"]
 
 
 def __getattr__(name: str) -> object:
     if name == "LocalStorage":
-        from jobtui.storage.local.storage import LocalStorage
+        from jobtui.storage.local.backend import LocalStorage
 
         return LocalStorage
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,8 +19,7 @@ import msgspec
 
 from jobtui.errors import DECODE_ERRORS
 from jobtui.files import read_regular
-from jobtui.storage.local.names import directory_name
-from jobtui.storage.local.places import write_durably
+from jobtui.storage.local.layout import directory_name, write_durably
 from jobtui.storage.local.rocksdb_files.options import newest_first
 
 NOTES = "adopted.notes"  # with a dot, as no host's directory has

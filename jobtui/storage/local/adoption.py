@@ -21,8 +21,8 @@ import msgspec
 from jobtui.errors import Code
 from jobtui.formatting import printable_line
 from jobtui.storage.local import option_rules
+from jobtui.storage.local.errors import Trouble
 from jobtui.storage.local.option_rules import BYTEWISE, COMPACT_IT, OPEN_ONCE, Refusal
-from jobtui.storage.local.reasons import Trouble
 from jobtui.storage.local.rocksdb_files import Unreadable
 from jobtui.storage.local.rocksdb_files.manifest import Manifest, parse_manifest
 from jobtui.storage.local.rocksdb_files.options import NEWEST, OptionsText, newest_first, parse_options

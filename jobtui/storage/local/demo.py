@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from jobtui.errors import Code, StorageError
 from jobtui.storage.base import Pair, Placement
-from jobtui.storage.local.storage import LocalStorage
+from jobtui.storage.local.backend import LocalStorage
 
 COMPACT_RATE = 3 << 20  # bytes a second and host: what the demo's storage should be opened with
 WRITE_SECONDS = 1.0

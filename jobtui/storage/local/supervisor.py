@@ -16,8 +16,8 @@ import msgspec
 from jobtui.errors import Code
 from jobtui.os_errors import explain
 from jobtui.storage.local import protocol as p
+from jobtui.storage.local.errors import Trouble
 from jobtui.storage.local.process import Died, Heard, Life, Notice
-from jobtui.storage.local.reasons import Trouble
 
 GRACE_SECONDS = 3.0
 QUIT_SECONDS = 2.5

@@ -16,8 +16,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jobtui.storage.nebula.follow import Follower, News, Sighting
-    from jobtui.storage.nebula.mirror import GraphdMirror
+    from jobtui.storage.nebula.job_manager import GraphdMirror
+    from jobtui.storage.nebula.poller import Follower, News, Sighting
     from jobtui.storage.nebula.storaged import StoragedRunner
 
 __all__ = ["Follower", "GraphdMirror", "News", "Sighting", "StoragedRunner"]

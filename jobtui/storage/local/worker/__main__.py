@@ -37,11 +37,9 @@ def main() -> None:
 
 def _serve(kind: str, directory: Path, more: Sequence[str], answers: int) -> None:
     from jobtui.storage.local.adoption import Surveyor
-    from jobtui.storage.local.worker.adopted import AdoptedKeeper
     from jobtui.storage.local.worker.database import Keeper
-    from jobtui.storage.local.worker.options import Shared
-    from jobtui.storage.local.worker.own import OwnKeeper
-    from jobtui.storage.local.worker.serve import Server
+    from jobtui.storage.local.worker.openers import AdoptedKeeper, OwnKeeper, Shared
+    from jobtui.storage.local.worker.server import Server
 
     def own(place: str, create: bool) -> Keeper:
         keeper = OwnKeeper(directory / place, shared)

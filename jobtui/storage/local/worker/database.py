@@ -17,7 +17,7 @@ from typing import Protocol, TypeVar
 
 from rocksdict import Options, Rdict, RdictIter
 
-from jobtui.storage.local.reasons import Room, Trouble, gone, rocksdb_trouble, system_trouble
+from jobtui.storage.local.errors import Room, Trouble, gone, rocksdb_trouble, system_trouble
 from jobtui.storage.local.worker.disk import free_bytes
 
 T = TypeVar("T")

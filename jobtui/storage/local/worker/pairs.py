@@ -9,8 +9,8 @@ from rocksdict import ReadOptions, WriteBatch, WriteOptions
 
 from jobtui.errors import Code
 from jobtui.formatting import format_bytes
+from jobtui.storage.local.errors import Trouble
 from jobtui.storage.local.protocol import LONGEST_PAIR, Pairs
-from jobtui.storage.local.reasons import Trouble
 from jobtui.storage.local.worker.database import Cursor, Database, Opened
 
 BATCH_PAIRS = 4096

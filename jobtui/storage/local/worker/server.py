@@ -19,11 +19,11 @@ from jobtui.formatting import printable_line
 from jobtui.model import Stats
 from jobtui.storage.base import Report
 from jobtui.storage.local import protocol as p
-from jobtui.storage.local.reasons import Trouble
+from jobtui.storage.local.errors import Trouble
 from jobtui.storage.local.worker import operations, pairs
 from jobtui.storage.local.worker.database import Database, Keeper
-from jobtui.storage.local.worker.halt import Halt
-from jobtui.storage.local.worker.look import look
+from jobtui.storage.local.worker.operations import Halt
+from jobtui.storage.local.worker.stats import look
 
 THREADS = 16
 # the work under way, and the databases, of a worker that is told to quit get this long in all

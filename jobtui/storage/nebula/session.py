@@ -19,11 +19,11 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobtui.errors import Code, StorageError
+from jobtui.storage.nebula.ngql import Refusal, Reply
 from jobtui.storage.nebula.settings import Address, ClusterSettings, Given
-from jobtui.storage.nebula.table import Refusal, Reply
 
 if TYPE_CHECKING:
-    from jobtui.storage.nebula.wire import Line
+    from jobtui.storage.nebula.thrift import Line
 
 T = TypeVar("T")
 SESSION_GONE = frozenset({"E_SESSION_INVALID", "E_SESSION_TIMEOUT"})
@@ -167,7 +167,7 @@ class Courier:
 
     def _dial(self) -> Line:
         try:
-            from jobtui.storage.nebula.wire import Line
+            from jobtui.storage.nebula.thrift import Line
         except ImportError as error:
             text = f"a NebulaGraph cluster needs the extra 'nebula' (pip install 'jobtui[nebula]'): {error}"
             raise StorageError(Code.UNSUPPORTED, "", "", text) from None

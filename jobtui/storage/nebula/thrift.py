@@ -28,9 +28,8 @@ from nebula3.graph.ttypes import VerifyClientVersionReq
 
 from jobtui.errors import Code, StorageError
 from jobtui.os_errors import reason_of
-from jobtui.storage.nebula.ngql import PING
+from jobtui.storage.nebula.ngql import PING, Cell, Refusal, Reply, Table
 from jobtui.storage.nebula.settings import Address, ClusterSettings, Secret
-from jobtui.storage.nebula.table import Cell, Refusal, Reply, Table
 
 CHUNK = 1 << 16
 # bytes of one answer. A list of 100,000 jobs has about 10 MiB, and some 20 times as much once it is decoded.

@@ -18,7 +18,7 @@ import msgspec
 from jobtui.errors import DECODE_ERRORS, Code
 from jobtui.files import open_new, read_regular
 from jobtui.formatting import format_bytes
-from jobtui.storage.local.reasons import Trouble, gone
+from jobtui.storage.local.errors import Trouble, gone
 from jobtui.storage.local.worker.disk import table_files
 
 _SHOWN = 5

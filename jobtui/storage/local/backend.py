@@ -1,31 +1,94 @@
-"""The embedded storage: the catalogue, and a worker for each host, as one TaskRunner."""
+"""How pairs are spread over a space's hosts, and brought together again in key order."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import heapq
 import itertools
 import logging
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from jobtui.errors import Code, StorageError
+from jobtui.formatting import format_bytes
 from jobtui.model import Stats
 from jobtui.storage.base import Capabilities, Host, Outcome, Pair, Placement, Report, Space
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.adopted_directory import AdoptedDirectory, notes_of
 from jobtui.storage.local.adoption import Surveyor
-from jobtui.storage.local.catalogue import Catalogue
-from jobtui.storage.local.creation import Creation
-from jobtui.storage.local.names import directory_name
+from jobtui.storage.local.catalog import Catalogue
+from jobtui.storage.local.errors import Trouble
+from jobtui.storage.local.layout import directory_name
 from jobtui.storage.local.process import Notice
-from jobtui.storage.local.reasons import Trouble
-from jobtui.storage.local.spread import batches, merged
+from jobtui.storage.local.protocol import LONGEST_PAIR
+from jobtui.storage.local.spaces import Creation
 from jobtui.storage.local.supervisor import LOOK, Patience, Stopped, Worker
 
+BATCH_BYTES = 2 << 20  # of all hosts together: some ten milliseconds of the loop's time
+PAIR_BYTES = 64  # what a pair costs beside its bytes
+
+
+def batches(pairs: Sequence[Pair], hosts: Sequence[str]) -> Iterator[dict[str, list[Pair]]]:
+    """The pairs in batches of bounded size, each split by host; a key's pairs keep their order.
+
+    Raises ValueError where a pair is too long. A key's host is told by its CRC-32, and that is never to
+    change: data on disk lies where it says.
+    """
+    batch: dict[str, list[Pair]] = {}
+    size = 0
+    for pair in pairs:
+        key, value = pair
+        batch.setdefault(hosts[zlib.crc32(key) % len(hosts)], []).append(pair)
+        length = len(key) + (len(value) if value else 0)
+        if length > LONGEST_PAIR:
+            raise ValueError(
+                f"a pair of {format_bytes(length)} is too long: {format_bytes(LONGEST_PAIR)} are the most"
+            )
+        size += length + PAIR_BYTES
+        if size >= BATCH_BYTES:
+            yield batch
+            batch, size = {}, 0
+    if batch:
+        yield batch
+
+
+async def merged(
+    streams: Sequence[AsyncIterator[list[tuple[bytes, bytes]]]],
+) -> AsyncGenerator[tuple[bytes, bytes], None]:
+    """The pairs of streams that are each in key order, in key order; equal keys in the streams' order."""
+    heads: list[tuple[bytes, int, bytes]] = []
+    rests: list[list[tuple[bytes, bytes]]] = [[] for _ in streams]
+
+    async def advance(number: int) -> None:
+        while not rests[number]:
+            batch = await anext(streams[number], None)
+            if batch is None:
+                return
+            rests[number] = batch[::-1]
+        key, value = rests[number].pop()
+        heapq.heappush(heads, (key, number, value))
+
+    try:
+        for number in range(len(streams)):
+            await advance(number)
+        while heads:
+            key, number, value = heapq.heappop(heads)
+            yield key, value
+            await advance(number)
+    finally:
+        for stream in streams:
+            close = getattr(stream, "aclose", None)
+            if close is not None:
+                await close()
+
+
+# ---- merged from jobtui.storage.local.storage: ----
+# The embedded storage: the catalogue, and a worker for each host, as one TaskRunner.
 ADOPTED_LINGER_SECONDS = 5.0
 PING = Patience(pause=False, seconds=3.0)
 _LOG = logging.getLogger("jobtui.storage")

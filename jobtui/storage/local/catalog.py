@@ -23,9 +23,9 @@ from msgspec.structs import replace
 from jobtui.errors import DECODE_ERRORS, Code, StorageError
 from jobtui.files import read_regular
 from jobtui.storage.base import Host, Space
-from jobtui.storage.local import places
-from jobtui.storage.local.names import directory_name
-from jobtui.storage.local.reasons import system_trouble
+from jobtui.storage.local import layout
+from jobtui.storage.local.errors import system_trouble
+from jobtui.storage.local.layout import directory_name
 
 FILE = "spaces.json"
 FORMAT = 1
@@ -116,7 +116,7 @@ class Catalogue(msgspec.Struct, frozen=True):
         entry = self.entries.get(space)
         if entry is None:
             return 0
-        return sum(places.size(path) for host in entry.space.hosts if (path := self.path(space, host)))
+        return sum(layout.size(path) for host in entry.space.hosts if (path := self.path(space, host)))
 
     def path(self, space: str, host: str) -> Path | None:
         """The directory of the space's database on the host, None where the host has none."""
@@ -157,8 +157,8 @@ class Catalogue(msgspec.Struct, frozen=True):
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             if self.damage and file.exists():
-                places.set_aside(file)
-            places.write_durably(file, _encode(self))
+                layout.set_aside(file)
+            layout.write_durably(file, _encode(self))
         except OSError as error:
             raise _unwritable(file, error) from error
 
@@ -167,11 +167,11 @@ class Catalogue(msgspec.Struct, frozen=True):
         path = own if own is not None else Path(name) if Path(name).is_absolute() else None
         if path is None:
             return Host(name, False, "it is not in the configuration", len(held))
-        sizes = [places.size(place) for space in held if (place := self.path(space, name))]
+        sizes = [layout.size(place) for space in held if (place := self.path(space, name))]
         problem = (
-            places.host_problem(path, holds=bool(held)) if own is not None else places.database_problem(path)
+            layout.host_problem(path, holds=bool(held)) if own is not None else layout.database_problem(path)
         )
-        return Host(name, not problem, problem, len(held), sum(sizes), places.free(path))
+        return Host(name, not problem, problem, len(held), sum(sizes), layout.free(path))
 
 
 def host_directories(root: Path, hosts: Mapping[str, Path | None]) -> dict[str, Path]:
@@ -189,7 +189,7 @@ def host_directories(root: Path, hosts: Mapping[str, Path | None]) -> dict[str, 
 def _rebuilt(empty: Catalogue, damage: str) -> Catalogue:
     held: dict[str, list[str]] = {}
     for host, directory in empty.directories.items():
-        for name in places.spaces_in(directory):
+        for name in layout.spaces_in(directory):
             held.setdefault(name, []).append(host)
     entries = {name: Entry(name, tuple(hosts)) for name, hosts in held.items()}
     return replace(empty, entries=entries, damage=damage)

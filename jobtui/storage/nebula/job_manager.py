@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 
 from jobtui.errors import Code, StorageError
 from jobtui.storage.base import Capabilities, Host, Link, MirroredJob, Space
-from jobtui.storage.nebula import ngql, translate
-from jobtui.storage.nebula.courier import Courier
-from jobtui.storage.nebula.link import Clock, LinkKeeper, SystemClock
+from jobtui.storage.nebula import ngql
+from jobtui.storage.nebula import ngql as translate
+from jobtui.storage.nebula.ngql import Refusal, Table
+from jobtui.storage.nebula.reconnect import Clock, LinkKeeper, SystemClock
+from jobtui.storage.nebula.session import Courier
 from jobtui.storage.nebula.settings import ClusterSettings
-from jobtui.storage.nebula.table import Refusal, Table
 
 # a new metad leader is found by graphd within a second or two, and the next look will be told
 LEADER_SECONDS = 1.0

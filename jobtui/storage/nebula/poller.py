@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from jobtui.errors import Code, StorageError
 from jobtui.model import Status
 from jobtui.storage.base import JobMirror, LinkState, MirroredJob, Space
-from jobtui.storage.nebula.link import RETRIED, Clock, SystemClock
+from jobtui.storage.nebula.reconnect import RETRIED, Clock, SystemClock
 
 INTERVAL_SECONDS = 1.0
 SPACES_SECONDS = 5.0

@@ -19,14 +19,14 @@ from msgspec.structs import replace
 from jobtui.errors import Code, StorageError
 from jobtui.os_errors import explain
 from jobtui.storage.base import Placement, Space
-from jobtui.storage.local import places
+from jobtui.storage.local import layout
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.adopted_directory import AdoptedDirectory, notes_of
 from jobtui.storage.local.adoption import Surveyor
-from jobtui.storage.local.catalogue import Catalogue, Entry, Unsettled
-from jobtui.storage.local.names import directory_name
+from jobtui.storage.local.catalog import Catalogue, Entry, Unsettled
+from jobtui.storage.local.errors import Trouble, system_trouble
+from jobtui.storage.local.layout import directory_name
 from jobtui.storage.local.process import Notice
-from jobtui.storage.local.reasons import Trouble, system_trouble
 from jobtui.storage.local.supervisor import Worker
 
 
@@ -136,7 +136,7 @@ class Creation:
     async def _make_on(self, name: str, host: str) -> None:
         directory = self._ground.catalogue.directories[host]
         try:
-            await asyncio.to_thread(places.prepare, directory, name)
+            await asyncio.to_thread(layout.prepare, directory, name)
             worker = self._ground.worker(host, adopted=False)
             await worker.ask(p.Create(directory_name(name)), p.Done)
         except OSError as error:
@@ -216,7 +216,7 @@ class Creation:
         try:
             for host in hosts if name not in catalogue.entries else ():
                 if host in catalogue.directories:
-                    places.remove(catalogue.directories[host], name)
+                    layout.remove(catalogue.directories[host], name)
             settled = catalogue.settled(name)
             settled.save()
             self._ground.catalogue = settled
@@ -237,7 +237,7 @@ class Creation:
         for host, directory in catalogue.directories.items():
             known = {directory_name(entry.name) for entry in catalogue.entries.values() if host in entry.hosts}
             known |= {directory_name(one.name) for one in catalogue.unsettled if host in one.hosts}
-            strangers = places.strangers(directory, known)
+            strangers = layout.strangers(directory, known)
             if strangers:
                 names = ", ".join(strangers)
                 remarks.append(f"{directory} holds directories of no known space, left alone: {names}")
