@@ -21,12 +21,12 @@ from typing import Any
 
 from benchmarks.made_storage import HOSTS, StormyStorage
 from jobtui.cli.start import SWITCH_SECONDS
+from jobtui.config.settings import TuiSettings
 from jobtui.engine.desk import Session
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
 from jobtui.model import Job
 from jobtui.tui import app, application
-from jobtui.tui.settings import TuiSettings
 
 _ORDERS, _NEWS = 3, 4
 _BEAT = 0.001

@@ -20,11 +20,11 @@ from pathlib import Path
 
 from textual.pilot import Pilot
 
+from jobtui.config.settings import TuiSettings
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
 from jobtui.model import Status
 from jobtui.tui.application import DashboardApp
-from jobtui.tui.settings import TuiSettings
 
 HERE = Path(__file__).parent
 PATIENCE_SECONDS = 120.0

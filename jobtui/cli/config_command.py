@@ -16,7 +16,7 @@ from jobtui.cli.streams import Output
 from jobtui.config import SETTINGS, Config, HomeError, Setting
 
 if TYPE_CHECKING:
-    from jobtui.config.reading import Problem
+    from jobtui.config.loader import Problem
 
 WIDTH = 100
 
@@ -25,7 +25,7 @@ def config_command(asked: ConfigCommand) -> int:
     """Print the settings, their file's path, or nothing where a check finds nothing. Raises UsageError."""
     output = Output()
     if asked.what == "path":
-        from jobtui.config.paths import default_config
+        from jobtui.config.settings import default_config
 
         try:
             output.write(f"{asked.config or default_config()}\n")
@@ -52,8 +52,7 @@ def dashboard_problems(config: Config) -> Sequence[Problem]:
     theme, changes = config.dashboard.theme, list(config.dashboard.keymap.items())
     if not (theme or changes):
         return ()
-    from jobtui.config.lines import line_of
-    from jobtui.config.reading import Problem
+    from jobtui.config.loader import Problem, line_of
     from jobtui.tui.keymap import keymap
     from jobtui.tui.themes import theme_trouble
 

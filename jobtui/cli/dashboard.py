@@ -20,10 +20,10 @@ from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.cli.signals import is_hangup, kept_signals
 from jobtui.cli.streams import complain, is_terminal
 from jobtui.cli.unopened import told_on_a_screen
+from jobtui.config.settings import TuiSettings
 from jobtui.engine.desk import Desk
 from jobtui.engine.profile import Profile
 from jobtui.files import temporary_parent
-from jobtui.tui.settings import TuiSettings
 
 if TYPE_CHECKING:
     from jobtui.engine.shared import SharedDesk

@@ -65,8 +65,7 @@ def _must_be_text(profile: Profile) -> None:
 
 def _cluster_on(place: Place, addresses: str, config: Config) -> Profile:
     """A cluster that no config names, in a profile of its own."""
-    from jobtui.config.cluster_values import addresses_with_ports, tls, user
-    from jobtui.config.values import UnsuitableError
+    from jobtui.config.schema import UnsuitableError, addresses_with_ports, tls, user
 
     here = Path.cwd()
     trusted: object = {"ca": place.tls} if place.tls not in (None, "system") else place.tls is not None

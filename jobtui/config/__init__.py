@@ -16,12 +16,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobtui.config.paths import HomeError
-from jobtui.config.reading import ConfigError, Problem, chosen_profile, read_config
-from jobtui.config.settings import DEFAULT_PROFILE, Config, ProfileSettings
+from jobtui.config.loader import ConfigError, Problem, chosen_profile, read_config
+from jobtui.config.settings import DEFAULT_PROFILE, Config, HomeError, ProfileSettings
 
 if TYPE_CHECKING:
-    from jobtui.config.declared import SETTINGS, Setting
+    from jobtui.config.schema import SETTINGS, Setting
 
 __all__ = [
     "DEFAULT_PROFILE",
@@ -39,7 +38,7 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     if name in ("SETTINGS", "Setting"):
-        from jobtui.config import declared
+        from jobtui.config import schema
 
-        return getattr(declared, name)
+        return getattr(schema, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

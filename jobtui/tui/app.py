@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from jobtui.config.settings import TuiSettings
     from jobtui.engine.desk import Desk
-    from jobtui.tui.settings import TuiSettings
 
 
 def load() -> None:

@@ -13,6 +13,7 @@ from textual.notifications import Notification
 from textual.widgets._toast import ToastRack
 
 from jobtui.background import in_thread
+from jobtui.config.settings import TuiSettings
 from jobtui.engine.desk import Desk, Session
 from jobtui.history import StoreError
 from jobtui.model import LinkState, Status
@@ -25,7 +26,6 @@ from jobtui.tui.messages import Refreshed, Seen, Woken
 from jobtui.tui.ordered import obey, sent_before
 from jobtui.tui.places import Places
 from jobtui.tui.screens.dashboard import Dashboard
-from jobtui.tui.settings import TuiSettings
 from jobtui.tui.state import StateStore
 from jobtui.tui.themes import next_theme, theme_trouble
 from jobtui.tui.toasts import Toast, surplus

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
+from jobtui.config.settings import Confirm
 from jobtui.engine.desk import Answer
 from jobtui.language import quote_name
 from jobtui.model import Job
@@ -26,7 +27,6 @@ from jobtui.tui.plans import (
     recover_sayings,
     stop_sayings,
 )
-from jobtui.tui.settings import Confirm
 
 _NAMED = 8
 

@@ -15,8 +15,8 @@ Captured = pytest.CaptureFixture[str]
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the usual config file would be."""
     usual = tmp_path / "home" / "config.toml"
-    monkeypatch.setattr("jobtui.config.paths.default_config", lambda: usual)
-    monkeypatch.setattr("jobtui.config.paths.default_data_dir", lambda: tmp_path / "data")
+    monkeypatch.setattr("jobtui.config.settings.default_config", lambda: usual)
+    monkeypatch.setattr("jobtui.config.settings.default_data_dir", lambda: tmp_path / "data")
     return usual
 
 

@@ -11,7 +11,7 @@ import pytest
 import jobtui
 from jobtui.cli import main
 from jobtui.config import ConfigError, read_config
-from jobtui.config.clusters import profile_name
+from jobtui.config.settings import profile_name
 from jobtui.engine.profile import Profile
 from jobtui.storage.nebula.settings import Address, ClusterSettings, FromEnvironment, FromKeyring, RunMode, Tls
 

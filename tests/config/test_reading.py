@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.config import Config, ConfigError, HomeError, ProfileSettings, chosen_profile, read_config
-from jobtui.tui.settings import Confirm, TuiSettings
+from jobtui.config.settings import Confirm, TuiSettings
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_an_empty_file_leaves_the_defaults(file: Path) -> None:
 
 
 def test_the_usual_file_need_not_be_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("jobtui.config.paths.default_config", lambda: tmp_path / "none" / "config.toml")
+    monkeypatch.setattr("jobtui.config.settings.default_config", lambda: tmp_path / "none" / "config.toml")
     assert read_config() == Config(tmp_path / "none" / "config.toml")
 
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from jobtui.config import SETTINGS, Config, ProfileSettings, Setting
-from jobtui.tui.settings import TuiSettings
+from jobtui.config.settings import TuiSettings
 
 HOLDERS = {"": Config, "profiles.*": ProfileSettings, "dashboard": TuiSettings}
 BESIDE = {"path", "found", "profiles", "dashboard", "state_dir", "demo", "hint"}  # not the file's to set

@@ -11,11 +11,11 @@ from pathlib import Path
 from textual import events
 from textual.pilot import Pilot
 
+from jobtui.config.settings import TuiSettings
 from jobtui.engine.desk import Desk
 from jobtui.tui.application import DashboardApp
 from jobtui.tui.lines import plain
 from jobtui.tui.screens.dashboard import Dashboard
-from jobtui.tui.settings import TuiSettings
 from jobtui.tui.widgets.lines_view import LinesView
 from tests.support.clock import FakeClock
 from tests.support.engines import Bench, bench

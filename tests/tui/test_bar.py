@@ -3,10 +3,10 @@
 import asyncio
 from pathlib import Path
 
+from jobtui.config.settings import TuiSettings
 from jobtui.engine.desk import Answer
 from jobtui.language.tables import Result, Row
 from jobtui.tui.lines import plain
-from jobtui.tui.settings import TuiSettings
 from jobtui.tui.widgets.transcript import answered
 from jobtui.tui.widgets.typist import Typist
 from tests.support.dashboards import Stage, stage

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from jobtui.config.settings import Confirm, TuiSettings
 from jobtui.model import Status
 from jobtui.tui.palette import RegistryCommands
-from jobtui.tui.settings import Confirm, TuiSettings
 from tests.support.dashboards import Stage, stage
 
 SPACES = {"nba": ["local0"]}

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from textual import events
 from textual.geometry import Size
 
+from jobtui.config.settings import Confirm, TuiSettings
 from jobtui.engine.engine import Engine
-from jobtui.tui.settings import Confirm, TuiSettings
 from tests.support.dashboards import Stage, stage
 
 # s stops, r recovers, b archives, C compacts, F flushes, D drops, u chooses, n creates, a and i mark, y copies

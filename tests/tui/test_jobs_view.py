@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from textual import events
 
+from jobtui.config.settings import Confirm, TuiSettings
 from jobtui.model import Job, Status
 from jobtui.tui.lines import plain
-from jobtui.tui.settings import Confirm, TuiSettings
 from jobtui.tui.watching import endings
 from jobtui.tui.widgets.lines_view import LinesView
 from tests.support.clock import FakeClock

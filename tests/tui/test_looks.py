@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from rich.style import Style
 
+from jobtui.config.settings import TuiSettings
 from jobtui.errors import Code
 from jobtui.model import Level, Stats
-from jobtui.tui.settings import TuiSettings
 from tests.support.dashboards import HOSTS, Stage, stage
 
 LOOKS = Path(__file__).parent / "looks"

@@ -2,7 +2,7 @@ import asyncio
 import stat
 from pathlib import Path
 
-from jobtui.tui.settings import Confirm, TuiSettings
+from jobtui.config.settings import Confirm, TuiSettings
 from jobtui.tui.state import Kept, StateStore
 from tests.support.dashboards import stage
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from jobtui.config.settings import TuiSettings
 from jobtui.tui import terminal
-from jobtui.tui.settings import TuiSettings
 from tests.support.dashboards import stage
 
 

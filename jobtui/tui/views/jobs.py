@@ -12,13 +12,13 @@ from textual.binding import BindingType
 from textual.message import Message
 from textual.widget import Widget
 
+from jobtui.config.settings import Confirm
 from jobtui.model import Job
 from jobtui.tui.commands import Where, bindings
 from jobtui.tui.context import Context
 from jobtui.tui.feed import Batch
 from jobtui.tui.first_steps import first_steps, nothing_found
 from jobtui.tui.search import meant
-from jobtui.tui.settings import Confirm
 from jobtui.tui.views.base import View
 from jobtui.tui.widgets.columns import sorted_next
 from jobtui.tui.widgets.job_detail import JobDetail

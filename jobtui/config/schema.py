@@ -1,0 +1,430 @@
+"""The kinds of values that a setting takes: each turns TOML's value into ours or says what it must be.
+
+A kind is called with the value and the directory of the config file, from which a relative directory
+starts. Its UnsuitableError completes the sentence "task_timeout must be …".
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobtui.config.settings import DEFAULT_PROFILE, Confirm
+
+Kind = Callable[[object, Path], object]
+
+
+class UnsuitableError(Exception):
+    """A value that a setting can't take; the text completes "… must be"."""
+
+
+PROFILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
+PROFILE_NAME_RULE = "a profile is named with at most 64 ASCII letters, digits, '_' and '-'"
+
+
+def profile_name(value: object, base: Path) -> str:
+    """A name that is safe as a directory's."""
+    if isinstance(value, str) and PROFILE_NAME.fullmatch(value):
+        return value
+    raise UnsuitableError(f"the name of a profile in quotes ({PROFILE_NAME_RULE})")
+
+
+def directory(value: object, base: Path) -> Path | None:
+    """A directory, `~` allowed; None for the empty text."""
+    if not isinstance(value, str) or "\0" in value:
+        raise UnsuitableError('a directory in quotes, or "" for the usual one')
+    try:
+        return base / Path(value).expanduser() if value else None
+    except RuntimeError:
+        raise UnsuitableError(
+            f"a directory that can be found: nobody's home is {value.split('/')[0]}"
+        ) from None
+
+
+def text(value: object, base: Path) -> str:
+    """Any text."""
+    if isinstance(value, str):
+        return value
+    raise UnsuitableError("a text in quotes")
+
+
+def yes_or_no(value: object, base: Path) -> bool:
+    """True or false."""
+    if isinstance(value, bool):
+        return value
+    raise UnsuitableError("true or false")
+
+
+def confirm(value: object, base: Path) -> Confirm:
+    """When the dashboard asks before it acts."""
+    if isinstance(value, str) and value in set(Confirm):
+        return Confirm(value)
+    raise UnsuitableError(" or ".join(f'"{word}"' for word in Confirm))
+
+
+def keymap(value: object, base: Path) -> dict[str, str]:
+    """A command's keys by its id."""
+    rule = 'a table of commands and their keys, like { stop = "s,delete" }'
+    if not isinstance(value, dict):
+        raise UnsuitableError(rule)
+    for command, keys in value.items():
+        if not (isinstance(keys, str) and keys):
+            raise UnsuitableError(f"{rule}: {command!r} is given no keys in quotes")
+    return value
+
+
+def whole(low: int, high: int) -> Callable[[object, Path], int]:
+    """A whole number from `low` to `high`, both included."""
+
+    def read(value: object, base: Path) -> int:
+        if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
+            return value
+        raise UnsuitableError(f"a whole number from {low} to {high}")
+
+    return read
+
+
+def seconds(value: object, base: Path) -> float | None:
+    """A length of time in seconds; None for 0."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf"):
+        return float(value) or None
+    if isinstance(value, str):
+        from jobtui.language.quantities import QuantityError, parse_duration  # not for every start
+
+        with suppress(QuantityError):
+            return float(parse_duration(value)) or None
+    raise UnsuitableError('a number of seconds, or a text like "90 s", "15 min" or "2 h"')
+
+
+def rate(value: object, base: Path) -> int | None:
+    """Bytes a second; None for 0."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value or None
+    if isinstance(value, str):
+        from jobtui.language.quantities import QuantityError, parse_size  # not for every start
+
+        with suppress(QuantityError):
+            return parse_size(value) or None
+    raise UnsuitableError('a number of bytes a second, or a text like "50 MiB"')
+
+
+def hosts(value: object, base: Path) -> dict[str, Path | None]:
+    """Storage hosts and the directory of each, None for the one in the profile's own."""
+    if not isinstance(value, dict):
+        raise UnsuitableError('a table of hosts and their directories, like { local0 = "/disk0", local1 = "" }')
+    read: dict[str, Path | None] = {}
+    for name, place in value.items():
+        if not _HOST_NAME.fullmatch(name):
+            raise UnsuitableError(
+                f"a table whose hosts are named with ASCII letters, digits, '.', '_', '-', not {name!r}"
+            )
+        try:
+            read[name] = directory(place, base)
+        except UnsuitableError as error:
+            raise UnsuitableError(f"a table in which {name} has {error}") from None
+    given = [place for place in read.values() if place is not None]
+    if len(set(given)) < len(given):
+        raise UnsuitableError("a table in which no two hosts share a directory")
+    return read
+
+
+def wal_directories(value: object, base: Path) -> dict[str, Path]:
+    """The WAL directory of each adopted database, by the database's directory."""
+    if not isinstance(value, dict):
+        raise UnsuitableError(
+            'a table of databases and their WAL directories, like { "/srv/db" = "/fast/wal" }'
+        )
+    read: dict[str, Path] = {}
+    for database, place in value.items():
+        found, wal = directory(database, base), directory(place, base)
+        if found is None or wal is None:
+            raise UnsuitableError("a table without an empty directory")
+        read[os.path.normpath(found)] = wal
+    return read
+
+
+def directories(value: object, base: Path) -> tuple[str, ...]:
+    """Directories, `~` allowed."""
+    if not isinstance(value, list):
+        raise UnsuitableError('a list of directories, like ["/srv/db"]')
+    read = [directory(one, base) for one in value]
+    if None in read:
+        raise UnsuitableError("a list without an empty directory")
+    return tuple(os.path.normpath(one) for one in read if one is not None)
+
+
+_HOST_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+
+
+# ---- merged from jobtui.config.cluster_values: ----
+# The kinds of values that a cluster's settings take; see values.py.
+#
+# They are kept as the file writes them, once it is sure that they can be used, so that a file without a
+# cluster costs nothing; clusters.py makes of them what the engine needs.
+#
+PASSWORD_RULE = (
+    'where the password is: "env:VARIABLE", "keyring" or "keyring:SERVICE". The password itself has no place '
+    "in a file that is copied and shown"
+)
+TLS_FILES = ("ca", "certificate", "key")
+_PASSWORD = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|keyring(?::[^\x00-\x1f\x7f]{1,255})?")
+
+
+def cluster(value: object, base: Path) -> str:
+    """What kind of cluster, "" for none."""
+    if value in ("", "nebula"):
+        return str(value)
+    raise UnsuitableError('"nebula", or "" for embedded storage')
+
+
+def run(value: object, base: Path) -> str:
+    """Who runs the jobs."""
+    if value in ("cluster", "storaged"):
+        return str(value)
+    raise UnsuitableError('"cluster" or "storaged"')
+
+
+def user(value: object, base: Path) -> str:
+    """A user's name."""
+    if not isinstance(value, str) or not value:
+        raise UnsuitableError("a user's name in quotes")
+    if ":" in value:  # user:password, as other tools take it: what follows is never repeated
+        raise UnsuitableError("a user's name alone, without a password")
+    return value
+
+
+def password(value: object, base: Path) -> str:
+    """Where a password is. What was written instead is never repeated: it may be the password."""
+    if isinstance(value, str) and _PASSWORD.fullmatch(value):
+        return value
+    raise UnsuitableError(PASSWORD_RULE)
+
+
+def addresses(value: object, base: Path) -> tuple[str, ...]:
+    """Addresses of graphds."""
+    if not isinstance(value, list):
+        raise UnsuitableError('a list of addresses, like ["10.0.0.1:9669", "10.0.0.2:9669"]')
+    return tuple(address(one) for one in value)
+
+
+def storaged(value: object, base: Path) -> dict[str, str]:
+    """The HTTP address of each storage host that needs one of its own."""
+    if not isinstance(value, dict):
+        raise UnsuitableError('a table of hosts and their HTTP addresses, like { host5 = "10.0.0.5:19789" }')
+    return {host: address(one) for host, one in value.items()}
+
+
+def spaces(value: object, base: Path) -> dict[str, tuple[str, ...]]:
+    """The hosts of each space."""
+    rule = 'a table of spaces and the hosts of each, like { nba = ["10.0.0.5", "10.0.0.6"] }'
+    if not isinstance(value, dict):
+        raise UnsuitableError(rule)
+    for hosts in value.values():
+        if (
+            not isinstance(hosts, list)
+            or not hosts
+            or not all(isinstance(host, str) and host for host in hosts)
+        ):
+            raise UnsuitableError(rule)
+    return {space: tuple(hosts) for space, hosts in value.items()}
+
+
+def tls(value: object, base: Path) -> bool | dict[str, Path | str]:
+    """Whether TLS is spoken, and with which files; a relative one starts from the config's directory."""
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, dict) or not all(isinstance(one, str) and one for one in value.values()):
+        raise UnsuitableError('true, false, or a table like { ca = "ca.pem" }')
+    if unknown := sorted(value.keys() - {*TLS_FILES, "server_name"}):
+        raise UnsuitableError(f"a table of ca, certificate, key and server_name: there is no {unknown[0]}")
+    if "key" in value and "certificate" not in value:
+        raise UnsuitableError("a table with a certificate for its key")
+    try:
+        return {
+            name: base / Path(one).expanduser() if name in TLS_FILES else one for name, one in value.items()
+        }
+    except RuntimeError:
+        raise UnsuitableError("files that can be found: there is no home directory for their ~") from None
+
+
+def addresses_with_ports(words: str) -> tuple[str, ...]:
+    """The addresses of graphds as the command line has them: `10.0.0.1,10.0.0.2:9669`."""
+    from jobtui.storage.nebula.settings import Address
+
+    return tuple(str(Address.parse(address(one))) for one in words.split(","))
+
+
+def address(value: object) -> str:
+    """One address. Raises UnsuitableError, which doesn't repeat what may hold a password."""
+    from jobtui.storage.nebula.settings import Address
+
+    if not isinstance(value, str) or "@" in value:
+        raise UnsuitableError('addresses in quotes, like "10.0.0.1:9669", without a user\'s name or a password')
+    try:
+        Address.parse(value)
+    except ValueError as error:
+        raise UnsuitableError(f"addresses that can be used: {error}") from None
+    return value
+
+
+# ---- merged from jobtui.config.declared: ----
+# Every setting, declared once.
+#
+# Reading, checking and `jobtui config` all work from `SETTINGS`: a setting that stands there, and has a
+# field of the same name in its table's dataclass (settings.py), is complete.
+#
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One key of the file: its name, its default as TOML writes it, its meaning, and what it may be."""
+
+    name: str
+    default: str
+    meaning: str
+    kind: Kind
+
+
+# by table: "" is the file's top, "profiles.*" each profile's own; the dashboard's are jobtui.config.settings' own
+SETTINGS: Mapping[str, tuple[Setting, ...]] = {
+    "": (
+        Setting(
+            "profile",
+            f'"{DEFAULT_PROFILE}"',
+            "The profile that is used where --profile names none.",
+            profile_name,
+        ),
+        Setting(
+            "data_dir",
+            '""',
+            "The directory that holds the profiles' data, a directory each: the history and the embedded "
+            "storage. Empty: the system's place for a user's data. --data-dir goes before it.",
+            directory,
+        ),
+    ),
+    "profiles.*": (
+        Setting(
+            "task_timeout",
+            "0",
+            'How long a task may take before it fails, in seconds or like "15 min". 0: as long as it needs.',
+            seconds,
+        ),
+        Setting(
+            "max_running_jobs",
+            "4",
+            "How many spaces may have a running job at the same time. A space never has two.",
+            whole(1, 64),
+        ),
+        Setting(
+            "compact_rate",
+            "0",
+            'How fast each host may write while it flushes and compacts, in bytes a second or like "50 MiB". '
+            "0: as fast as it can.",
+            rate,
+        ),
+        Setting(
+            "hosts",
+            "{}",
+            "The embedded storage hosts and the directory of each, a disk each for best speed; an empty "
+            "directory is one in the profile's own. No hosts: local0, local1 and local2.",
+            hosts,
+        ),
+        Setting(
+            "wal_dirs",
+            "{}",
+            "The WAL directories of adopted databases that keep their WAL apart, by the database's directory: "
+            'like { "/srv/db" = "/fast/db-wal" }. Only what really belongs to that database: files are written '
+            "and deleted there (docs/adopting.md).",
+            wal_directories,
+        ),
+        Setting(
+            "without_cf_paths",
+            "[]",
+            "The adopted databases whose program sets no cf_paths, by their directories. A column family of "
+            "theirs that has no SST file yet may then be flushed (docs/adopting.md).",
+            directories,
+        ),
+        Setting(
+            "cluster",
+            '""',
+            'What the profile works on: "nebula" is a NebulaGraph cluster, which the settings below are about '
+            "(docs/nebulagraph.md tells more). Empty: embedded storage.",
+            cluster,
+        ),
+        Setting(
+            "graphd",
+            "[]",
+            'The addresses of the cluster\'s graphds, like ["10.0.0.1:9669"]. They are tried in turn.',
+            addresses,
+        ),
+        Setting("user", '"root"', "Whom to log in to the cluster as.", user),
+        Setting(
+            "password",
+            '"env:JOBTUI_NEBULA_PASSWORD"',
+            'Where the password is: "env:VARIABLE", or "keyring:SERVICE" for the system\'s keyring. The '
+            "password itself has no place here.",
+            password,
+        ),
+        Setting(
+            "tls",
+            "false",
+            'Whether TLS is spoken with graphd: true, or like { ca = "ca.pem" } with the files ca, certificate '
+            "and key, and a server_name where the certificate's is not the address's host.",
+            tls,
+        ),
+        Setting(
+            "run",
+            '"cluster"',
+            'Who runs the jobs: "cluster", its own job manager, or "storaged", jobtui, host by host over HTTP.',
+            run,
+        ),
+        Setting("storaged_port", "19779", "The HTTP port of the storage hosts.", whole(1, 65535)),
+        Setting(
+            "storaged",
+            "{}",
+            "The HTTP addresses of storage hosts whose port is another, by the host's name.",
+            storaged,
+        ),
+        Setting(
+            "spaces",
+            "{}",
+            "The spaces and the hosts of each, for version 1, whose graphd can't be asked: like "
+            '{ nba = ["10.0.0.5"] }. Only with run = "storaged".',
+            spaces,
+        ),
+    ),
+    "dashboard": (
+        Setting("theme", '""', "The theme's name. Empty: the one that was chosen last.", text),
+        Setting(
+            "confirm",
+            '"always"',
+            'When stop, recover, archive and compact ask first: "always", or "bulk" for more than one job. '
+            "DROP SPACE always asks, a flush never does.",
+            confirm,
+        ),
+        Setting("bell", "true", "Ring when a watched job ends.", yes_or_no),
+        Setting(
+            "terminal_notice",
+            "false",
+            "Have the terminal show a notice as well when a watched job ends (OSC 9).",
+            yes_or_no,
+        ),
+        Setting(
+            "keep_failed",
+            "false",
+            "Keep texts that did not parse in the command bar's history, too.",
+            yes_or_no,
+        ),
+        Setting("mouse", "true", "Take the mouse. false leaves it to the terminal.", yes_or_no),
+        Setting(
+            "continue_after_hangup",
+            "true",
+            "When the terminal is lost or closed, go on with the jobs in the background until they have ended. "
+            "false stops them.",
+            yes_or_no,
+        ),
+        Setting("keymap", "{}", 'Other keys for commands, like { stop = "s,delete" }.', keymap),
+    ),
+}
