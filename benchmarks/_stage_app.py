@@ -22,7 +22,7 @@ from typing import Any
 from benchmarks.made_storage import HOSTS, StormyStorage
 from jobtui.cli.start import SWITCH_SECONDS
 from jobtui.config.settings import TuiSettings
-from jobtui.engine.desk import Session
+from jobtui.engine.client import Session
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
 from jobtui.model import Job

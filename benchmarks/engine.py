@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.figures import Outcome, Run, at_least, figure
 from benchmarks.made_storage import HOSTS, InstantStorage
-from jobtui.engine.desk import Session
+from jobtui.engine.client import Session
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
 

@@ -11,7 +11,7 @@ from benchmarks.homes import fresh_home, long_home
 from benchmarks.launch import EMPTY
 from benchmarks.processes import family, is_worker, megabytes
 from benchmarks.screen import launched
-from jobtui.engine.desk import Session
+from jobtui.engine.client import Session
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.figures import Outcome, Run, at_most, figure, once
-from jobtui.engine.desk import EngineEvent, Session
+from jobtui.engine.client import EngineEvent, Session
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
 from jobtui.model import Change, Progress, Status

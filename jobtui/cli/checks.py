@@ -152,7 +152,7 @@ def host_directories(profile: Profile) -> Iterator[Finding]:
 
 def owner(profile: Profile) -> Finding:
     """Who has the profile's lock, and whether it answers."""
-    from jobtui.engine.checkup import owner_of
+    from jobtui.engine.health import owner_of
 
     try:
         found = owner_of(profile)
@@ -174,7 +174,7 @@ def owner(profile: Profile) -> Finding:
 
 def history(profile: Profile) -> Finding:
     """Whether the history can be read, and is whole as far as a start looks."""
-    from jobtui.engine.checkup import kept_in
+    from jobtui.engine.health import kept_in
 
     try:
         kept = kept_in(profile)
@@ -193,7 +193,7 @@ def history(profile: Profile) -> Finding:
 
 def storage(*fallbacks: Path) -> Finding:
     """Whether RocksDB does its work here."""
-    from jobtui.engine.checkup import TrialFailed, try_storage
+    from jobtui.engine.health import TrialFailed, try_storage
 
     advice = "pip install --force-reinstall rocksdict; its wheel must fit this Python and this system"
     try:
@@ -207,7 +207,7 @@ def storage(*fallbacks: Path) -> Finding:
 
 def cluster(profile: Profile) -> Finding:
     """Whether the profile's cluster answers."""
-    from jobtui.engine.checkup import try_cluster
+    from jobtui.engine.health import try_cluster
 
     assert profile.cluster is not None
     where = ", ".join(map(str, profile.cluster.addresses)) or "its storage hosts"

@@ -21,12 +21,12 @@ from jobtui.cli.signals import is_hangup, kept_signals
 from jobtui.cli.streams import complain, is_terminal
 from jobtui.cli.unopened import told_on_a_screen
 from jobtui.config.settings import TuiSettings
-from jobtui.engine.desk import Desk
+from jobtui.engine.client import Desk
 from jobtui.engine.profile import Profile
 from jobtui.files import temporary_parent
 
 if TYPE_CHECKING:
-    from jobtui.engine.shared import SharedDesk
+    from jobtui.engine.failover import SharedDesk
 
 SIGNALLED = 128  # the shell's way to say that a signal ended a program
 
@@ -46,7 +46,7 @@ def open_dashboard(asked: OpenDashboard | OpenDemo) -> int:
 
 def _run_behind(front: Front, profile: Profile, settings: TuiSettings) -> int:
     """Show the dashboard; if it leaves its work behind, go on with that without the terminal."""
-    from jobtui.engine.shared import SharedDesk
+    from jobtui.engine.failover import SharedDesk
 
     with kept_signals() as received:
         desk = told_on_a_screen(lambda: _desk(profile, demo=False), settings.theme)
@@ -122,7 +122,7 @@ def _wind_down(desk: Desk, status: int, received: Sequence[signal.Signals]) -> i
     if not received and status == Exit.DONE:
         return status
     from jobtui.cli.waiting import LeftAtOnce, waiting_for
-    from jobtui.engine.shared import SharedDesk
+    from jobtui.engine.failover import SharedDesk
 
     reason = f"Ended by {received[0].name}" if received else "The dashboard failed"
     engine = desk.engine if isinstance(desk, SharedDesk) else None
@@ -146,7 +146,7 @@ def _own_jobs(desk: Desk) -> list[int]:
 def _desk(profile: Profile, demo: bool) -> Desk:
     """The profile's engine, here or in the process that has it already."""
     from jobtui.engine.engine import Engine
-    from jobtui.engine.shared import SharedDesk
+    from jobtui.engine.failover import SharedDesk
     from jobtui.errors import StorageError
     from jobtui.history import StoreError
 

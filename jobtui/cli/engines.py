@@ -8,13 +8,13 @@ from queue import SimpleQueue
 
 from jobtui.cli.exits import CommandError, unusable
 from jobtui.cli.streams import complain
-from jobtui.engine.answers import no_such_space
-from jobtui.engine.desk import EngineEvent
+from jobtui.engine.client import EngineEvent
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile, Run
+from jobtui.engine.protocol import NoAnswer
+from jobtui.engine.queries import no_such_space
 from jobtui.engine.reader import Reader
 from jobtui.engine.remote import Remote
-from jobtui.engine.wire import NoAnswer
 from jobtui.errors import StorageError
 from jobtui.history import StoreError
 from jobtui.model import Notice
@@ -26,7 +26,7 @@ def opened(profile: Profile, run: Run) -> Iterator[Engine | Remote]:
 
     Raises CommandError where the profile can't be used, and for what the storage says in the block.
     """
-    from jobtui.engine.shared import Unanswered, own_or_join
+    from jobtui.engine.failover import Unanswered, own_or_join
 
     try:
         desk = own_or_join(profile, run=run)

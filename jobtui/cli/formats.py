@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from jobtui.cli.exits import UsageError
-from jobtui.engine.desk import Answer
+from jobtui.engine.client import Answer
 from jobtui.language import tables
 from jobtui.language.ast import CreateSpace, DropSpace, Statement, Use
 

@@ -13,11 +13,11 @@ from jobtui.cli.headless import tell
 from jobtui.cli.streams import complain
 from jobtui.cli.verdicts import judge
 from jobtui.cli.waiting import LeftAtOnce, Listening, counted_jobs, listening
-from jobtui.engine.checkup import owner_in_words
-from jobtui.engine.desk import EngineEvent, Session
+from jobtui.engine.client import EngineEvent, Session
+from jobtui.engine.health import owner_in_words
 from jobtui.engine.profile import Profile
+from jobtui.engine.protocol import NoAnswer
 from jobtui.engine.remote import Remote
-from jobtui.engine.wire import NoAnswer
 from jobtui.history import StoreError
 from jobtui.model import Job, Notice
 

@@ -16,7 +16,7 @@ from jobtui.cli.asked import RunText
 from jobtui.cli.exits import CommandError, Exit
 from jobtui.cli.formats import check_format, printed
 from jobtui.cli.profiles import profile_of, settings_of
-from jobtui.engine.desk import Answer, Failure, Session
+from jobtui.engine.client import Answer, Failure, Session
 from jobtui.engine.profile import Profile, Run
 from jobtui.engine.reader import READ_ONLY, Reader
 from jobtui.language import StatementError, parse
@@ -76,7 +76,7 @@ def _tell_of_the_interrupted(reader: Reader, profile: Profile) -> None:
     if not _running(reader):
         return
     from jobtui.cli.waiting import counted_jobs
-    from jobtui.engine.checkup import is_owned
+    from jobtui.engine.health import is_owned
 
     if is_owned(profile):
         return
@@ -101,8 +101,8 @@ def _needs_the_owner(statements: Sequence[Statement]) -> bool:
 
 def _beside_the_owner(profile: Profile) -> Reader | None:
     """A reader that asks the profile's owner; None where there is none."""
+    from jobtui.engine.protocol import NoAnswer, Silent
     from jobtui.engine.remote import Remote
-    from jobtui.engine.wire import NoAnswer, Silent
 
     try:
         return Remote.connect(profile)
@@ -117,8 +117,8 @@ def _write(profile: Profile, text: str, statements: Sequence[Statement], asked: 
     from jobtui.cli.engines import opened
     from jobtui.cli.handing import hand_in
     from jobtui.cli.waiting import LeftAtOnce
+    from jobtui.engine.protocol import NotTaken
     from jobtui.engine.remote import Remote
-    from jobtui.engine.wire import NotTaken
 
     for _ in range(OWNERS):
         try:

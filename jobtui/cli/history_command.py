@@ -11,7 +11,7 @@ from jobtui.cli.asked import HistoryCommand
 from jobtui.cli.exits import CommandError, Exit
 from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.cli.streams import Output, complain
-from jobtui.engine import looking_after
+from jobtui.engine import health
 from jobtui.engine.profile import Profile
 from jobtui.formatting import format_count, printable_lines
 from jobtui.history import StoreError, StoreLocked
@@ -37,7 +37,7 @@ def history_command(asked: HistoryCommand) -> int:
 
 def _verify(profile: Profile) -> int:
     is_there = _is_there(profile)
-    found, before = looking_after.verify_history(profile)
+    found, before = health.verify_history(profile)
     well = (f"{profile.history}: {'all is well' if is_there else 'not there yet, and nothing to verify'}",)
     _tell((*(f"found before: {line}" for line in before), *(found or well)))
     if found:
@@ -48,7 +48,7 @@ def _verify(profile: Profile) -> int:
 def _repair(profile: Profile) -> int:
     if not _is_there(profile):
         raise CommandError(f"there is no history in {profile.history}")
-    _tell(looking_after.repair_history(profile) or (f"{profile.history}: there was nothing to repair",))
+    _tell(health.repair_history(profile) or (f"{profile.history}: there was nothing to repair",))
     return Exit.DONE
 
 
@@ -72,7 +72,7 @@ def _export(profile: Profile, asked: HistoryCommand) -> int:
     if asked.file == "-":
         stdout = _Stdout()
         try:
-            _, missing = looking_after.export_history(profile, stdout, asked.format, raw=asked.raw)
+            _, missing = health.export_history(profile, stdout, asked.format, raw=asked.raw)
             stdout.output.flush()
         except _NobodyReads:
             return Exit.DONE
@@ -101,7 +101,7 @@ def _export_into(file: Path, profile: Profile, form: str, *, raw: bool) -> tuple
         raise CommandError(f"{file} can't be written: {explain(error, file)}") from None
     try:
         with open(descriptor, "w", encoding="utf-8", newline="") as out:
-            return looking_after.export_history(profile, out, form, raw=raw)
+            return health.export_history(profile, out, form, raw=raw)
     except OSError as error:
         file.unlink()
         raise CommandError(f"{file} can't be written: {explain(error, file)}") from None

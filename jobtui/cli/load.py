@@ -25,9 +25,9 @@ from jobtui.cli.profiles import must_be_embedded, profile_of, settings_of
 from jobtui.cli.streams import complain, stdin
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile, Run
+from jobtui.engine.protocol import NoAnswer
 from jobtui.engine.reader import Reader
 from jobtui.engine.remote import Remote
-from jobtui.engine.wire import NoAnswer
 from jobtui.errors import Code, StorageError
 from jobtui.history import StoreError
 from jobtui.os_errors import explain

@@ -21,10 +21,10 @@ from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.cli.signals import kept_signals
 from jobtui.cli.streams import complain
 from jobtui.cli.waiting import LeftAtOnce, Waiting, counted_jobs, listening
-from jobtui.engine.desk import EngineEvent
+from jobtui.engine.client import EngineEvent
 from jobtui.engine.engine import Engine
+from jobtui.engine.failover import SharedDesk
 from jobtui.engine.profile import Profile
-from jobtui.engine.shared import SharedDesk
 from jobtui.errors import StorageError
 from jobtui.files import foreign_owner, open_to_append
 from jobtui.formatting import format_duration, to_local
@@ -48,7 +48,7 @@ def serve(asked: Serve) -> int:
         try:
             engine = Engine.open(profile)
         except StoreLocked:
-            from jobtui.engine.checkup import owner_in_words
+            from jobtui.engine.health import owner_in_words
 
             words = owner_in_words(profile)
             raise CommandError(f"{profile.name} is already served by {words}; its jobs run there") from None

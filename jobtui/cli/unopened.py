@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from jobtui.cli.exits import CommandError
-from jobtui.engine.desk import Desk
+from jobtui.engine.client import Desk
 
 _ADVICE = (
     "jobtui doctor looks at the profile and says what is wrong with it and what to do",

@@ -19,7 +19,7 @@ from typing import TypeVar
 from jobtui.cli.bars import ShowJob, job_bars
 from jobtui.cli.signals import SIGNALS
 from jobtui.cli.streams import abandon_unread_terminals, complain
-from jobtui.engine.desk import Answer, EngineEvent, Session
+from jobtui.engine.client import Answer, EngineEvent, Session
 from jobtui.engine.engine import Engine, Run
 from jobtui.engine.remote import Remote
 from jobtui.model import Change, Job, Notice, Progress, Status

@@ -15,7 +15,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from jobtui.engine import wire
+from jobtui.engine import protocol
 from jobtui.engine.address import short
 
 PIECE = 1 << 18
@@ -64,26 +64,26 @@ class Channel:
         try:
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         except OSError as error:
-            raise wire.NotTaken(f"no connection can be made: {error.strerror}") from None
+            raise protocol.NotTaken(f"no connection can be made: {error.strerror}") from None
         try:
             if not stat.S_ISSOCK(door.lstat().st_mode):
-                raise wire.NotTaken(f"{door} is no socket")
+                raise protocol.NotTaken(f"{door} is no socket")
             connection.settimeout(timeout)
             with short(door) as name:
                 connection.connect(name)
             uid = peer_uid(connection)
         except (TimeoutError, BlockingIOError):
             connection.close()
-            raise wire.Silent(wire.SILENT) from None
+            raise protocol.Silent(protocol.SILENT) from None
         except OSError as error:
             connection.close()
-            raise wire.NotTaken(f"no jobtui answers at {door}: {error.strerror or error}") from error
+            raise protocol.NotTaken(f"no jobtui answers at {door}: {error.strerror or error}") from error
         except BaseException:
             connection.close()
             raise
         if uid not in trusted:
             connection.close()
-            raise wire.Untrusted(
+            raise protocol.Untrusted(
                 f"the process that listens at {door} is of the user with the id {uid}, not yours: nothing was "
                 "sent to it; end it or remove that socket, and start jobtui again"
             )
@@ -94,7 +94,7 @@ class Channel:
         """Whether another question may be asked here."""
         return not self._failed
 
-    def ask(self, want: wire.Want, seconds: float | None) -> None:
+    def ask(self, want: protocol.Want, seconds: float | None) -> None:
         """Send a question and wait until the owner has taken it, at most so long for each of both.
 
         Raises TooLong, NotTaken, Silent, and KeptOut with the owner's words if it refuses.
@@ -102,57 +102,57 @@ class Channel:
         self.send(want, seconds)
         try:
             answer = self.read(seconds)
-        except wire.Silent:
+        except protocol.Silent:
             raise
-        except wire.NoAnswer as error:
-            raise wire.NotTaken(str(error)) from None
-        if isinstance(answer, wire.Denied):
+        except protocol.NoAnswer as error:
+            raise protocol.NotTaken(str(error)) from None
+        if isinstance(answer, protocol.Denied):
             self._failed = True
             raise refusal_of(answer)
 
-    def send(self, want: wire.Want, seconds: float | None) -> None:
+    def send(self, want: protocol.Want, seconds: float | None) -> None:
         """Send a question that is answered without being taken first: Follow. Raises as `ask`."""
         try:
-            question = wire.encode(wire.Ask(want)) + b"\n"
+            question = protocol.encode(protocol.Ask(want)) + b"\n"
         except UnicodeEncodeError:
-            raise wire.KeptOut(
+            raise protocol.KeptOut(
                 "the text or the current directory has bytes that are no UTF-8, which cannot be handed to the "
                 "jobtui that owns this profile: run it once that has ended"
             ) from None
-        if len(question) > wire.LONGEST_LINE:
-            raise wire.TooLong
+        if len(question) > protocol.LONGEST_LINE:
+            raise protocol.TooLong
         try:
             self._connection.settimeout(seconds)
             self._connection.sendall(question)
         except TimeoutError:
             self._failed = True
-            raise wire.Silent(wire.SILENT) from None
+            raise protocol.Silent(protocol.SILENT) from None
         except OSError as error:
             self._failed = True
-            cut = wire.NotTaken(f"the owner did not take it: {error.strerror or error}")
+            cut = protocol.NotTaken(f"the owner did not take it: {error.strerror or error}")
             raise self._refusal() or cut from None
 
-    def _refusal(self) -> wire.NoAnswer | None:
+    def _refusal(self) -> protocol.NoAnswer | None:
         """Return what an owner said that ended the connection before it had read all."""
         try:
-            answer = wire.answer_of(self._line(REFUSAL_SECONDS, wire.LONGEST_LINE))
-        except (OSError, wire.NoAnswer):
+            answer = protocol.answer_of(self._line(REFUSAL_SECONDS, protocol.LONGEST_LINE))
+        except (OSError, protocol.NoAnswer):
             return None
-        return refusal_of(answer) if isinstance(answer, wire.Denied) else None
+        return refusal_of(answer) if isinstance(answer, protocol.Denied) else None
 
-    def read(self, seconds: float | None, longest: int = 0) -> wire.Answer:
+    def read(self, seconds: float | None, longest: int = 0) -> protocol.Answer:
         """Return the owner's next answer, of at most `longest` bytes (0: LONGEST_LINE).
 
         Raises NoAnswer, and Silent after so many seconds.
         """
         try:
-            return wire.answer_of(self._line(seconds, longest or wire.LONGEST_LINE))
+            return protocol.answer_of(self._line(seconds, longest or protocol.LONGEST_LINE))
         except TimeoutError:
             self._failed = True
-            raise wire.Silent(wire.SILENT) from None
+            raise protocol.Silent(protocol.SILENT) from None
         except OSError as error:
             self._failed = True
-            raise wire.NoAnswer(
+            raise protocol.NoAnswer(
                 f"the jobtui that owns this profile went away: {error.strerror or error}"
             ) from error
         except BaseException:
@@ -166,7 +166,7 @@ class Channel:
         while (end := self._received.find(b"\n", looked)) < 0:
             looked = len(self._received)
             if looked > longest:
-                raise wire.NoAnswer(f"what answers at the socket sends a line of more than {longest} bytes")
+                raise protocol.NoAnswer(f"what answers at the socket sends a line of more than {longest} bytes")
             left = None if until is None else until - time.monotonic()
             if left is not None and left <= 0:
                 raise TimeoutError
@@ -199,9 +199,9 @@ class Channel:
         self.close()
 
 
-def refusal_of(denied: wire.Denied) -> wire.NoAnswer:
+def refusal_of(denied: protocol.Denied) -> protocol.NoAnswer:
     """Return the error that says why the owner has nothing to do with the client."""
-    return wire.NotTaken(denied.text) if denied.busy else wire.KeptOut(denied.text)
+    return protocol.NotTaken(denied.text) if denied.busy else protocol.KeptOut(denied.text)
 
 
 def trusted_owners(root: Path) -> frozenset[int]:

@@ -20,21 +20,16 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobtui.clock import Clock, SystemClock, within
-from jobtui.engine import backends
-from jobtui.engine.backends import Backend
-from jobtui.engine.connection import Connection
-from jobtui.engine.desk import Answer, EngineEvent, Listener, Overview, Session
-from jobtui.engine.dispatch import Dispatch
-from jobtui.engine.door import Door
+from jobtui.engine import profile as backends
+from jobtui.engine.client import Answer, EngineEvent, Listener, Overview, Session
+from jobtui.engine.dispatcher import Dispatch, TaskProgress
+from jobtui.engine.events import Listeners
+from jobtui.engine.executor import Interpreter
 from jobtui.engine.heartbeat import Heartbeat
-from jobtui.engine.interpreter import Interpreter
-from jobtui.engine.known_places import KnownPlaces
-from jobtui.engine.ledger import Ledger
-from jobtui.engine.listeners import Listeners
-from jobtui.engine.overview import look
-from jobtui.engine.profile import Profile, Run
-from jobtui.engine.progress import TaskProgress
-from jobtui.engine.taking_up import take_up
+from jobtui.engine.inventory import Connection, KnownPlaces, look
+from jobtui.engine.jobs import Ledger
+from jobtui.engine.profile import Backend, Profile, Run
+from jobtui.engine.server import Door
 from jobtui.errors import StorageError
 from jobtui.history import History, StoreError
 from jobtui.model import Job, Link, LinkChanged, Notice, Stats
@@ -42,7 +37,16 @@ from jobtui.os_errors import explain
 from jobtui.storage.base import Capabilities, JobMirror, Pair, Space, TaskRunner
 
 if TYPE_CHECKING:
-    from jobtui.engine.mirroring import Mirroring
+    from jobtui.engine.cluster.sync import Mirroring
+
+
+from typing import TYPE_CHECKING
+
+from jobtui.engine import lifecycle
+from jobtui.engine.cluster import lifecycle as mirrored
+from jobtui.engine.heartbeat import interruption
+from jobtui.formatting import format_count, format_ids
+from jobtui.model import Status
 
 __all__ = ["Engine", "Run"]
 
@@ -396,7 +400,7 @@ class Engine:
 
 
 def _mirroring(engine: Engine, mirror: JobMirror) -> Mirroring:
-    from jobtui.engine.mirroring import Mirroring  # who works on embedded storage must not pay for it
+    from jobtui.engine.cluster.sync import Mirroring  # who works on embedded storage must not pay for it
 
     return Mirroring(engine, mirror)
 
@@ -414,3 +418,45 @@ def _in_words(error: BaseException) -> str:
     if isinstance(error, StorageError | StoreError):
         return str(error)
     return f"{type(error).__name__}: {error}"
+
+
+# ---- merged from jobtui.engine.taking_up: ----
+# What a start makes of the jobs that the last one left under way, and what it tells of them.
+async def take_up(engine: Engine) -> None:
+    """Fail what was interrupted, say what goes on, and attach a cluster's jobs again. Raises StoreError."""
+    await _tell_of_interrupted(engine)
+    if engine.mirroring is not None:
+        await engine.mirroring.begin()
+        return
+    now = engine.clock.now()
+    await engine.ledger.change(
+        lambda book: [mirrored.unfollowed(job, now) for job in engine.ledger.active() if job.origin is not None]
+    )
+    queued = [job.id for job in engine.ledger.active() if job.status is Status.QUEUE]
+    if queued and engine.run is Run.ALL:
+        engine.publish([Notice(f"{_jobs(queued)} left in the queue: running now", "information")])
+
+
+async def _tell_of_interrupted(engine: Engine) -> None:
+    found = [job for job in engine.ledger.active() if _was_interrupted(job)]
+    if found:
+        beat, now, booted = engine.heartbeat.last(), engine.clock.now(), engine.clock.booted()
+        ends = [(job, interruption(job, beat, now, booted)) for job in found]
+        await engine.ledger.change(
+            lambda book: [
+                lifecycle.interrupted(book.get(job.id) or job, end.at, end.until) for job, end in ends
+            ]
+        )
+        ids = [job.id for job in found]
+        were, them = ("was", "it") if len(ids) == 1 else ("were", "them")
+        again = f"RECOVER JOB {', '.join(map(str, ids[:10]))} runs {them} again"
+        engine.publish([Notice(f"{_jobs(ids)} {were} {lifecycle.INTERRUPTED}; {again}")])
+
+
+def _was_interrupted(job: Job) -> bool:
+    """Whether it ran in a jobtui that has ended; what runs on a cluster goes on there."""
+    return job.status is Status.RUNNING and job.origin is None
+
+
+def _jobs(ids: Sequence[int]) -> str:
+    return f"Job {ids[0]}" if len(ids) == 1 else f"{format_count(len(ids), 'job')} ({format_ids(ids)})"

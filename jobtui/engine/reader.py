@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from jobtui.engine import answers, results
-from jobtui.engine.desk import Answer, Listener, Overview, Refused, Session, SpaceLook
+from jobtui.engine import queries
+from jobtui.engine.client import Answer, Listener, Overview, Refused, Session, SpaceLook
 from jobtui.engine.profile import Profile
 from jobtui.history import History, StoreError
 from jobtui.language.ast import ShowHosts, ShowJob, ShowJobs, ShowSpaces, Statement, Use
@@ -51,21 +51,21 @@ class Reader:
 
     def answer(self, text: str, session: Session) -> Answer:
         """The answer itself. A text with a statement that would write is refused whole, before any of it."""
-        parsed = answers.parsed(text)
+        parsed = queries.parsed(text)
         if isinstance(parsed, Answer):
             return parsed
         for one in parsed:
             if not isinstance(one.statement, READ_ONLY):
                 why = self.trouble or "This profile is open for reading only"
-                return Answer(failure=answers.failure(text, one, why))
+                return Answer(failure=queries.failure(text, one, why))
         self.history.refresh()
         done: list[Result] = []
         for one in parsed:
-            typed = answers.words(text, one)
+            typed = queries.words(text, one)
             try:
                 done.append(self._run(one.statement, typed, session))
             except _expected() as error:
-                return Answer(tuple(done), answers.failure(text, one, str(error)))
+                return Answer(tuple(done), queries.failure(text, one, str(error)))
         return Answer(tuple(done))
 
     def _run(self, statement: Statement, typed: str, session: Session) -> Result:
@@ -73,17 +73,17 @@ class Reader:
             case Use():
                 spaces = self.spaces()
                 if statement.space not in spaces:
-                    raise Refused(answers.no_such_space(statement.space, spaces))
+                    raise Refused(queries.no_such_space(statement.space, spaces))
                 session.space = statement.space
                 return Result(typed)
             case ShowSpaces():
-                return results.all_spaces(typed, self._look().spaces)
+                return queries.all_spaces(typed, self._look().spaces)
             case ShowHosts():
-                return results.all_hosts(typed, self._look().hosts)
+                return queries.all_hosts(typed, self._look().hosts)
             case ShowJobs(space=str()):
-                return answers.show(statement, typed, self, self.spaces())
+                return queries.show(statement, typed, self, self.spaces())
             case _:
-                return answers.show(statement, typed, self, ())
+                return queries.show(statement, typed, self, ())
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Nothing is posted by a reader: whoever shows it asks `history.refresh()`."""

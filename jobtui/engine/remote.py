@@ -14,14 +14,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
-from jobtui.engine import answers, wire
+from jobtui.engine import protocol, queries
 from jobtui.engine.address import recorded_address
 from jobtui.engine.channel import Channel, refusal_of, trusted_owners
-from jobtui.engine.connection import as_of_now
-from jobtui.engine.desk import Answer, EngineEvent, Failure, Listener, Overview, Refused, Session
-from jobtui.engine.listeners import hand
-from jobtui.engine.owners_places import OwnersPlaces
+from jobtui.engine.client import Answer, EngineEvent, Failure, Listener, Overview, Refused, Session
+from jobtui.engine.events import hand
+from jobtui.engine.inventory import as_of_now
 from jobtui.engine.profile import Profile
+from jobtui.engine.protocol import NoAnswer
 from jobtui.engine.reader import Reader
 from jobtui.errors import Code, StorageError
 from jobtui.history import History, StoreError
@@ -90,11 +90,11 @@ class Remote(Reader):
         """The answer itself, waited for."""
         try:
             return self._answer(text, session)
-        except wire.NotTaken as error:
+        except protocol.NotTaken as error:
             return Answer(failure=Failure(text.strip(), str(error), 1, 1))
 
     def _answer(self, text: str, session: Session) -> Answer:
-        parsed = answers.parsed(text)
+        parsed = queries.parsed(text)
         if isinstance(parsed, Answer):
             return parsed
         with closing(_Questions(self._channel)) as questions:
@@ -108,20 +108,20 @@ class Remote(Reader):
                 if isinstance(first.statement, ShowJobs):
                     self._read_up_to(max((job for result in done for job in result.jobs), default=0))
                     self._know(first.statement.space)
-                    done.append(self._run(first.statement, answers.words(text, first), session))
+                    done.append(self._run(first.statement, queries.words(text, first), session))
                     continue
-                ran = questions.hand_in(";\n".join(answers.words(text, one) for one in group), session)
-            except (Refused, StoreError, StorageError, wire.NoAnswer) as error:
-                if isinstance(error, wire.NotTaken) and not done:
+                ran = questions.hand_in(";\n".join(queries.words(text, one) for one in group), session)
+            except (Refused, StoreError, StorageError, protocol.NoAnswer) as error:
+                if isinstance(error, protocol.NotTaken) and not done:
                     raise
                 why = str(error)
-                if len(group) > 1 and not isinstance(error, wire.NotTaken):
+                if len(group) > 1 and not isinstance(error, protocol.NotTaken):
                     why += f"; this statement and the {len(group) - 1} after it may have been carried out"
-                return Answer(tuple(done), answers.failure(text, first, why))
+                return Answer(tuple(done), queries.failure(text, first, why))
             done.extend(ran.results)
             if ran.failure is not None:
                 failed = group[min(len(ran.results), len(group) - 1)]
-                return Answer(tuple(done), answers.failure(text, failed, ran.failure.message))
+                return Answer(tuple(done), queries.failure(text, failed, ran.failure.message))
         return Answer(tuple(done))
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
@@ -159,7 +159,7 @@ class Remote(Reader):
 
     def retry_now(self) -> None:
         """See `Desk.retry_now`; the owner tries."""
-        _beside(lambda: self._want(wire.Retry(), wire.Retrying))
+        _beside(lambda: self._want(protocol.Retry(), protocol.Retrying))
 
     def overview(self) -> Future[Overview]:
         """See `Desk.overview`; the owner looks."""
@@ -177,7 +177,7 @@ class Remote(Reader):
 
     def stats(self, space: str, host: str) -> Future[Stats]:
         """See `Desk.stats`; the owner looks."""
-        return _beside(lambda: self._want(wire.LookAt(space, host), wire.LookedAt).stats)
+        return _beside(lambda: self._want(protocol.LookAt(space, host), protocol.LookedAt).stats)
 
     def ended(self, jobs: Iterable[int]) -> Future[tuple[Job, ...]]:
         """Done when all these jobs have ended, with the jobs, in the order asked for.
@@ -197,9 +197,9 @@ class Remote(Reader):
     def dump(self, space: str) -> Iterator[tuple[bytes, bytes]]:
         """See `Engine.dump`; the owner reads them. Raises StorageError and NoAnswer, also midway."""
         with self._channel() as channel:
-            channel.ask(wire.Dump(space), PATIENCE_SECONDS)
+            channel.ask(protocol.Dump(space), PATIENCE_SECONDS)
             while True:
-                dumped = _meant(channel.read(PATIENCE_SECONDS, wire.LONGEST_DUMPED_LINE), wire.Dumped)
+                dumped = _meant(channel.read(PATIENCE_SECONDS, protocol.LONGEST_DUMPED_LINE), protocol.Dumped)
                 yield from dumped.pairs
                 if dumped.last:
                     return
@@ -227,27 +227,27 @@ class Remote(Reader):
             self._of_cluster.now()
 
     def _look_there(self) -> Overview:
-        return self._want(wire.Look(), wire.Looked).overview
+        return self._want(protocol.Look(), protocol.Looked).overview
 
     def _load(self, space: str, pairs: Sequence[Pair]) -> None:
         try:
-            self._want(wire.Load(space, tuple(pairs)), wire.Loaded)
-        except wire.TooLong:
+            self._want(protocol.Load(space, tuple(pairs)), protocol.Loaded)
+        except protocol.TooLong:
             raise StorageError(Code.REJECTED, "", space, TOO_LONG) from None
 
-    def _want(self, want: wire.Want, kind: type[T]) -> T:
+    def _want(self, want: protocol.Want, kind: type[T]) -> T:
         with closing(_Questions(self._channel)) as questions:
             return questions.want(want, kind)
 
     def _channel(self, timeout: float = PATIENCE_SECONDS) -> Channel:
         return Channel.open(self._door, self._trusted, timeout)
 
-    def _greeted(self) -> tuple[Channel, wire.Posted]:
+    def _greeted(self) -> tuple[Channel, protocol.Posted]:
         """Return a connection on which the owner has said that it is there. Raises NoAnswer."""
         channel = self._channel(GREETING_SECONDS)
         try:
-            channel.send(wire.Follow(), GREETING_SECONDS)
-            return channel, _meant(channel.read(GREETING_SECONDS), wire.Posted)
+            channel.send(protocol.Follow(), GREETING_SECONDS)
+            return channel, _meant(channel.read(GREETING_SECONDS), protocol.Posted)
         except BaseException:
             channel.close()
             raise
@@ -256,9 +256,9 @@ class Remote(Reader):
         try:
             while True:
                 answer = self._following.read(None)
-                if isinstance(answer, wire.Posted) and not self._closed:
+                if isinstance(answer, protocol.Posted) and not self._closed:
                     self._take(answer.messages)
-        except (OSError, ValueError, wire.NoAnswer, StoreError):
+        except (OSError, ValueError, protocol.NoAnswer, StoreError):
             pass  # the owner is gone or unreadable, which is what comes next says
         with self._lock:
             self._owner_gone = True
@@ -306,7 +306,7 @@ class Remote(Reader):
         if len(found) == len(jobs) and all(job.status.ended for job in found):
             ended.set_result(found)
         elif gone:
-            ended.set_exception(wire.NoAnswer(ENDED))
+            ended.set_exception(protocol.NoAnswer(ENDED))
         else:
             return False
         return True
@@ -334,9 +334,9 @@ def _address_of_owner(profile: Profile) -> Path:
     try:
         address = recorded_address(profile.root)
     except OSError as error:
-        raise wire.NotTaken(f"its address can't be read: {error.strerror or error}") from None
+        raise protocol.NotTaken(f"its address can't be read: {error.strerror or error}") from None
     if address is None:
-        raise wire.NotTaken("it has not recorded in LOCK where it listens: it is just starting, or ending")
+        raise protocol.NotTaken("it has not recorded in LOCK where it listens: it is just starting, or ending")
     return address
 
 
@@ -347,13 +347,13 @@ class _Questions:
         self._connect = connect
         self._channel: Channel | None = None
 
-    def hand_in(self, words: str, session: Session) -> wire.Ran:
+    def hand_in(self, words: str, session: Session) -> protocol.Ran:
         """Have a statement carried out. Raises StorageError and NoAnswer."""
-        ran = self.want(wire.Run(words, session.space, str(session.cwd)), wire.Ran)
+        ran = self.want(protocol.Run(words, session.space, str(session.cwd)), protocol.Ran)
         session.space = ran.space
         return ran
 
-    def want(self, want: wire.Want, kind: type[T]) -> T:
+    def want(self, want: protocol.Want, kind: type[T]) -> T:
         """Return the answer. Raises StorageError and NoAnswer."""
         channel = self._asked(want)
         return _meant(channel.read(PATIENCE_SECONDS), kind)
@@ -364,11 +364,11 @@ class _Questions:
             self._channel.close()
             self._channel = None
 
-    def _asked(self, want: wire.Want) -> Channel:
+    def _asked(self, want: protocol.Want) -> Channel:
         if self._channel is not None:
             try:
                 self._channel.ask(want, PATIENCE_SECONDS)
-            except wire.NotTaken:
+            except protocol.NotTaken:
                 self.close()  # the owner ends a connection that was silent for a while, and takes a new one
             else:
                 return self._channel
@@ -393,14 +393,14 @@ def _groups(statements: Sequence[Parsed], most: int) -> Iterator[Sequence[Parsed
         yield group
 
 
-def _meant(answer: wire.Answer, kind: type[T]) -> T:
+def _meant(answer: protocol.Answer, kind: type[T]) -> T:
     """The answer, if it is one to what was asked. Raises StorageError and NoAnswer."""
-    if isinstance(answer, wire.Denied):
+    if isinstance(answer, protocol.Denied):
         if answer.code in _CODES:
             raise StorageError(Code(answer.code), answer.host, answer.space, answer.text)
         raise refusal_of(answer)
     if not isinstance(answer, kind):
-        raise wire.NoAnswer("the jobtui that owns this profile answered something else")
+        raise protocol.NoAnswer("the jobtui that owns this profile answered something else")
     return answer
 
 
@@ -417,3 +417,39 @@ def _beside(work: Callable[[], T]) -> Future[T]:
 
     threading.Thread(target=run, name="jobtui-ask", daemon=True).start()
     return future
+
+
+# ---- merged from jobtui.engine.owners_places: ----
+# A cluster's spaces and hosts as the owner of the profile told them last: only the owner is connected.
+FRESH_SECONDS = 5.0
+
+
+class OwnersPlaces:
+    """See the module. `look` asks the owner and waits; it raises StorageError and NoAnswer. Any thread."""
+
+    def __init__(self, look: Callable[[], Overview]) -> None:
+        self._look = look
+        self._asking = threading.Lock()
+        self._asked = -FRESH_SECONDS
+        self._told: Overview | None = None
+
+    @property
+    def told(self) -> Overview | None:
+        """What was told last, None for nothing yet; never waits. What is old is asked for anew beside it."""
+        if time.monotonic() - self._asked >= FRESH_SECONDS and self._asking.acquire(blocking=False):
+            self._asked = time.monotonic()
+            threading.Thread(target=self._ask, name="jobtui-places", daemon=True).start()
+        return self._told
+
+    def now(self) -> Overview:
+        """As they are now, waited for. Raises StorageError and NoAnswer."""
+        self._told = told = self._look()
+        return told
+
+    def _ask(self) -> None:
+        try:
+            self.now()
+        except (StorageError, NoAnswer):
+            pass  # why there is no connection is told as such: what was told last still stands
+        finally:
+            self._asking.release()

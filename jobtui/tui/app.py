@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from jobtui.config.settings import TuiSettings
-    from jobtui.engine.desk import Desk
+    from jobtui.engine.client import Desk
 
 
 def load() -> None:

@@ -14,7 +14,7 @@ from textual.widgets._toast import ToastRack
 
 from jobtui.background import in_thread
 from jobtui.config.settings import TuiSettings
-from jobtui.engine.desk import Desk, Session
+from jobtui.engine.client import Desk, Session
 from jobtui.history import StoreError
 from jobtui.model import LinkState, Status
 from jobtui.tui.base_app import BaseApp

@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 
 from jobtui.config.settings import TuiSettings
-from jobtui.engine.desk import Desk, Session
+from jobtui.engine.client import Desk, Session
 from jobtui.tui.keymap import Keymap
 from jobtui.tui.places import Places
 from jobtui.tui.state import Kept, StateStore

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from jobtui.config.settings import Confirm
-from jobtui.engine.desk import Answer
+from jobtui.engine.client import Answer
 from jobtui.language import quote_name
 from jobtui.model import Job
 from jobtui.tui import units

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from jobtui.engine.desk import EngineEvent
+from jobtui.engine.client import EngineEvent
 from jobtui.model import Archived, Change, Job, LinkChanged, Notice, Progress
 
 

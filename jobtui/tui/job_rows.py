@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from jobtui.engine.desk import Desk
+from jobtui.engine.client import Desk
 from jobtui.history import StoreError, View
 from jobtui.model import Job, Origin, Status
 from jobtui.tui import units

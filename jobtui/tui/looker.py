@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from jobtui.engine.desk import Desk
+from jobtui.engine.client import Desk
 from jobtui.history import StoreError
 
 _SECONDS = 0.5

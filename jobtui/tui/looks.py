@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 
-from jobtui.engine.desk import Desk
+from jobtui.engine.client import Desk
 from jobtui.model import Stats
 from jobtui.tui.panes.storage import Look
 

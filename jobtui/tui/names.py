@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from jobtui.engine.desk import Desk
+from jobtui.engine.client import Desk
 from jobtui.history import StoreError
 from jobtui.language.completion import JobsFor, ids_with_prefix
 from jobtui.model import Job, Status

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 
-from jobtui.engine.desk import SpaceLook
+from jobtui.engine.client import SpaceLook
 from jobtui.model import Status
 from jobtui.storage.base import Host
 from jobtui.tui import units

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from jobtui.engine.desk import Desk, Overview
+from jobtui.engine.client import Desk, Overview
 
 
 class Places:

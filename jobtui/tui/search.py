@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 import msgspec
 from msgspec.structs import replace
 
-from jobtui.engine.desk import Desk
+from jobtui.engine.client import Desk
 from jobtui.history import Query, Sort, View
 from jobtui.model import Command
 from jobtui.tui.filters import Filter

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from jobtui.suggest import did_you_mean
 
 if TYPE_CHECKING:
-    from jobtui.engine.desk import Answer
+    from jobtui.engine.client import Answer
 
 _WORDS = {"quit": "quit", "exit": "quit", "help": "help", "?": "help", "clear": "clear"}
 _EXPECTED = "expected "

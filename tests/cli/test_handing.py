@@ -8,7 +8,7 @@ import pytest
 
 from jobtui.cli import handing
 from jobtui.engine.profile import Profile
-from jobtui.engine.wire import NoAnswer
+from jobtui.engine.protocol import NoAnswer
 from jobtui.history import StoreError
 
 

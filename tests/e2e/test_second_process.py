@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.engine import wire
+from jobtui.engine import protocol
 from jobtui.engine.address import SOCKET
-from jobtui.engine.desk import Session
+from jobtui.engine.client import Session
 from jobtui.engine.engine import Engine, Run
 from jobtui.model import Status
 from tests.support.commands import CommandLine, new_job
@@ -179,7 +179,7 @@ def test_a_pair_too_long_to_be_handed_over_is_refused(
     from jobtui.engine.remote import Remote
     from jobtui.errors import StorageError
 
-    monkeypatch.setattr(wire, "LONGEST_LINE", 1 << 16)
+    monkeypatch.setattr(protocol, "LONGEST_LINE", 1 << 16)
     remote = Remote.connect(jobtui.profile)
     try:
         with pytest.raises(StorageError, match="too long to be handed"):
@@ -219,7 +219,7 @@ def test_an_owner_that_is_suspended_is_named_and_nothing_hangs(
 def test_another_version_is_named_with_both(
     jobtui: CommandLine, owner: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "PROTOCOL", 99)
+    monkeypatch.setattr(protocol, "PROTOCOL", 99)
     ended = jobtui("-e", "ADMIN FLUSH nba")
     assert ended.returncode == 1
     assert "can't talk to it: use one version" in ended.stderr

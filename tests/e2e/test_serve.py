@@ -15,8 +15,8 @@ import pytest
 
 from jobtui.engine.address import SOCKET
 from jobtui.engine.engine import Engine
+from jobtui.engine.protocol import NoAnswer
 from jobtui.engine.remote import Remote
-from jobtui.engine.wire import NoAnswer
 from jobtui.model import Status
 from tests.support.commands import CommandLine
 from tests.support.homes import SLOW, beside_others, moved_in, status_of
@@ -156,7 +156,7 @@ import jobtui.tui.app as app
 
 def run(desk, settings, *_):
     \"\"\"A dashboard whose user submits a compact, then leaves the work behind.\"\"\"
-    from jobtui.engine.desk import Session
+    from jobtui.engine.client import Session
     ended = desk.execute("ADMIN COMPACT nba", Session(None, Path("/"))).result()
     assert ended.failure is None
     while not any(job.status.value == "running" for job in desk.active()):

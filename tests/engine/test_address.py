@@ -15,8 +15,8 @@ import pytest
 
 from jobtui.engine.address import LONGEST_PATH, SOCKET, candidates, listen, recorded_address
 from jobtui.engine.profile import Profile
+from jobtui.engine.protocol import NotTaken
 from jobtui.engine.remote import Remote
-from jobtui.engine.wire import NotTaken
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.lock import LONGEST_ADDRESS, Lock, Watch
 from jobtui.model import Notice
@@ -114,7 +114,7 @@ class TestPrivacy:
         def refuse(path: Path) -> socket.socket:
             raise PermissionError(1, "no sockets here")
 
-        monkeypatch.setattr("jobtui.engine.door.listen", refuse)
+        monkeypatch.setattr("jobtui.engine.server.listen", refuse)
         with bench(root, ScriptedStorage({})) as it:
             it.heard.until_said(Notice, text="can't hand work in here")
             (text,) = it.heard.notices

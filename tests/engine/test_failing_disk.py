@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from jobtui.engine.ledger import Book, Edit
+from jobtui.engine.jobs import Book, Edit
 from jobtui.history import History, StoreError, StoreFull
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.journal import Journal

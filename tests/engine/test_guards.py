@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.engine import lifecycle
-from jobtui.engine.ledger import Book
+from jobtui.engine.jobs import Book
 from jobtui.engine.lifecycle import Illegal
 from jobtui.model import Job, Status
 from tests.support.engines import WAIT, bench

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from jobtui.engine.desk import EngineEvent
-from jobtui.engine.listeners import BACKLOG, Listeners
+from jobtui.engine.client import EngineEvent
+from jobtui.engine.events import BACKLOG, Listeners
 from jobtui.model import Notice
 
 

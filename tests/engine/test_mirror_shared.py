@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.engine.desk import Session
+from jobtui.engine.client import Session
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import Reader
 from jobtui.engine.remote import Remote

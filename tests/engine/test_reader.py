@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.engine.desk import Refused, Session
+from jobtui.engine.client import Refused, Session
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile, Run
 from jobtui.engine.reader import Reader

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from jobtui.engine import lifecycle
 from jobtui.engine.lifecycle import End
-from jobtui.engine.schedule import Start, decide
+from jobtui.engine.scheduler import Start, decide
 from jobtui.model import Job, Status
 
 T0 = datetime(2019, 12, 17, 17, 21, 30, tzinfo=UTC)

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.engine import door, wire
+from jobtui.engine import protocol as wire
+from jobtui.engine import server
 from jobtui.engine.address import SOCKET, short
-from jobtui.engine.desk import EngineEvent, Session
+from jobtui.engine.client import EngineEvent, Session
 from jobtui.engine.engine import Engine, Run
+from jobtui.engine.failover import SharedDesk
 from jobtui.engine.profile import Profile
 from jobtui.engine.remote import Remote
-from jobtui.engine.shared import SharedDesk
 from jobtui.history import StoreLocked
 from jobtui.model import Change, Job, Notice, Progress, Status
 from tests.support.engines import WAIT, Bench, Heard, bench
@@ -107,11 +108,11 @@ def test_spaces_hosts_and_stats_come_from_the_owner(owner: Bench, root: Path) ->
 
 
 def test_the_socket_is_the_user_s_alone_and_goes_with_its_owner(runtime: Path, root: Path) -> None:
-    door = root / SOCKET
+    server = root / SOCKET
     with bench(root, ScriptedStorage({})):
-        assert stat.S_IMODE(door.stat().st_mode) == 0o600
-        assert stat.S_IMODE(door.parent.stat().st_mode) == 0o700
-    assert not door.exists()
+        assert stat.S_IMODE(server.stat().st_mode) == 0o600
+        assert stat.S_IMODE(server.parent.stat().st_mode) == 0o700
+    assert not server.exists()
 
 
 def test_a_stale_socket_is_taken_over_by_the_next_owner(runtime: Path, root: Path) -> None:
@@ -150,7 +151,7 @@ def test_a_line_that_is_no_question_is_denied_and_harms_nothing(owner: Bench, ro
 def test_who_is_turned_away_can_still_say_all_of_the_question_and_read_why(
     owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door, "peer_uid", lambda connection: os.getuid() + 1)
+    monkeypatch.setattr(server, "peer_uid", lambda connection: os.getuid() + 1)
     with socket.socket(socket.AF_UNIX) as line:
         line.connect(str(root / SOCKET))
         told = line.makefile("rb")

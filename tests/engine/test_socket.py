@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.engine import acceptor, channel, door, remote, wire
+from jobtui.engine import acceptor, channel, protocol, remote, server
 from jobtui.engine.address import SOCKET, short
 from jobtui.engine.channel import Channel, trusted_owners
-from jobtui.engine.desk import Session
+from jobtui.engine.client import Session
+from jobtui.engine.failover import Unanswered, own_or_join
 from jobtui.engine.profile import Profile
 from jobtui.engine.remote import Remote
-from jobtui.engine.shared import Unanswered, own_or_join
 from tests.support.engines import WAIT, Bench, bench
 from tests.support.scripted import ScriptedStorage
 
@@ -70,12 +70,12 @@ def connected(root: Path) -> Iterator[socket.socket]:
         yield client
 
 
-def answer_to(root: Path, line: bytes) -> wire.Answer:
+def answer_to(root: Path, line: bytes) -> protocol.Answer:
     """The last answer to a line; fails if there is none."""
     with connected(root) as client, client.makefile("rb") as answers:
         client.sendall(line + b"\n")
-        answer = wire.answer_of(answers.readline())
-        return wire.answer_of(answers.readline()) if isinstance(answer, wire.Taken) else answer
+        answer = protocol.answer_of(answers.readline())
+        return protocol.answer_of(answers.readline()) if isinstance(answer, protocol.Taken) else answer
 
 
 @contextlib.contextmanager
@@ -127,14 +127,14 @@ class TestPeer:
         received: list[bytes] = []
         monkeypatch.setattr(channel, "peer_uid", lambda connection: STRANGER)
         with impostor(root, lambda client: received.append(client.recv(1 << 20))):
-            with pytest.raises(wire.Untrusted, match=f"user with the id {STRANGER}"):
+            with pytest.raises(protocol.Untrusted, match=f"user with the id {STRANGER}"):
                 Remote.connect(Profile("local", root))
             trusting = {"_door": root / SOCKET, "_trusted": trusted_owners(root)}
             desk = Remote.__new__(Remote)
             vars(desk).update(trusting)
-            with pytest.raises(wire.Untrusted):
+            with pytest.raises(protocol.Untrusted):
                 desk.load("solo", [(b"key", b"secret")]).result(WAIT)
-            with pytest.raises(wire.Untrusted):
+            with pytest.raises(protocol.Untrusted):
                 next(desk.dump("solo"))
         assert not any(received)
 
@@ -175,7 +175,7 @@ class TestPeer:
         try:
             os.close(writing)
             assert os.read(reading, 1) == b"!"
-            with pytest.raises(wire.Untrusted, match="the id 65534"):
+            with pytest.raises(protocol.Untrusted, match="the id 65534"):
                 Channel.open(place, trusted_owners(root), 5.0)
             assert os.read(reading, 1 << 20) == b""
         finally:
@@ -198,7 +198,7 @@ class TestQuestions:
     @pytest.mark.parametrize("line", MALFORMED.values(), ids=MALFORMED.keys())
     def test_malformed_line_gets_error_reply(self, root: Path, line: bytes) -> None:
         answer = answer_to(root, line)
-        assert isinstance(answer, wire.Denied)
+        assert isinstance(answer, protocol.Denied)
         assert answer.text.startswith("The question was not understood: ")
         Remote.connect(Profile("local", root)).close()
 
@@ -216,13 +216,13 @@ class TestQuestions:
         with monkeypatch.context() as failing:
             failing.setattr(owner.engine, "execute", fail)
             answer = answer_to(root, RUN % b'"SHOW JOBS"')
-        assert answer == wire.Denied("The question could not be carried out: not \\udcff text")
+        assert answer == protocol.Denied("The question could not be carried out: not \\udcff text")
 
     def test_second_malformed_line_gets_error_reply(self, root: Path) -> None:
         with connected(root) as client, client.makefile("rb") as answers:
             client.sendall(b'{"want":{"type":"Retry"}}\n\xff\n')
-            kinds = [type(wire.answer_of(answers.readline())) for _ in range(3)]
-            assert kinds == [wire.Taken, wire.Retrying, wire.Denied]
+            kinds = [type(protocol.answer_of(answers.readline())) for _ in range(3)]
+            assert kinds == [protocol.Taken, protocol.Retrying, protocol.Denied]
             assert answers.read() == b""
 
     def test_line_without_end_gets_error_reply(self, root: Path) -> None:
@@ -231,16 +231,16 @@ class TestQuestions:
             client.shutdown(socket.SHUT_WR)
             assert "it has no end" in answers.readline().decode()
 
-    @pytest.mark.parametrize("sent", [b"", b"{", b"x" * (3 * door.SHORT_LINE)])
+    @pytest.mark.parametrize("sent", [b"", b"{", b"x" * (3 * server.SHORT_LINE)])
     def test_unfinished_line_times_out(self, root: Path, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
-        monkeypatch.setattr(door, "QUESTION_SECONDS", 0.1)
+        monkeypatch.setattr(server, "QUESTION_SECONDS", 0.1)
         with connected(root) as client, client.makefile("rb") as answers:
             client.sendall(sent)
             assert b"not sent within 0.1 s" in answers.readline()
             assert answers.read() == b""
 
     def test_line_too_long_gets_error_reply(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(wire, "LONGEST_LINE", 1 << 20)
+        monkeypatch.setattr(protocol, "LONGEST_LINE", 1 << 20)
         with connected(root) as client, client.makefile("rb") as answers:
             client.sendall(b"x" * (3 << 20))
             assert b"more than 1 MiB" in answers.readline()
@@ -248,7 +248,7 @@ class TestQuestions:
     def test_many_long_half_lines_are_not_all_read(self, root: Path) -> None:
         half = bytes(4 << 20)
         with contextlib.ExitStack() as clients:
-            readers = [clients.enter_context(connected(root)) for _ in range(door.LONG_LINES_AT_ONCE)]
+            readers = [clients.enter_context(connected(root)) for _ in range(server.LONG_LINES_AT_ONCE)]
             for client in readers:
                 client.sendall(half)
             last = clients.enter_context(connected(root))
@@ -264,7 +264,7 @@ class TestQuestions:
     def test_client_that_reads_no_answer_is_let_go(
         self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("jobtui.engine.door._say.__defaults__", (0.1,))
+        monkeypatch.setattr("jobtui.engine.server._say.__defaults__", (0.1,))
         much = (b"key", bytes(8 << 20))
 
         async def dump(_: str) -> AsyncIterator[tuple[bytes, bytes]]:
@@ -292,7 +292,7 @@ class TestConnections:
     def test_connection_that_was_silent_is_replaced(
         self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(door, "QUESTION_SECONDS", 0.05)
+        monkeypatch.setattr(server, "QUESTION_SECONDS", 0.05)
         desk = Remote.connect(Profile("local", root))
         with contextlib.closing(remote._Questions(desk._channel)) as questions:
             session = Session("solo", Path("/"))
@@ -312,8 +312,8 @@ class TestConnections:
             answers.readline(), answers.readline()
             leaving = owner.engine.leave_if_idle()
             client.sendall(RUN % b'"ADMIN FLUSH solo"' + b"\n")
-            assert isinstance(wire.answer_of(answers.readline()), wire.Taken)
-            assert isinstance(wire.answer_of(answers.readline()), wire.Ran)
+            assert isinstance(protocol.answer_of(answers.readline()), protocol.Taken)
+            assert isinstance(protocol.answer_of(answers.readline()), protocol.Ran)
             assert not leaving.done()
             client.close()
         assert leaving.result(WAIT) == (1,)
@@ -334,8 +334,8 @@ class TestConnections:
             for client in clients:
                 client.settimeout(WAIT)
                 client.connect(str(root / SOCKET))
-                answer = wire.answer_of(client.recv(1 << 16))
-                assert isinstance(answer, wire.Denied)
+                answer = protocol.answer_of(client.recv(1 << 16))
+                assert isinstance(answer, protocol.Denied)
                 assert answer.busy
                 assert "Too many open files; raise its limit (ulimit -n)" in answer.text
         Remote.connect(Profile("local", root)).close()
@@ -347,7 +347,7 @@ class TestConnections:
     ) -> None:
         monkeypatch.setattr(acceptor, "MOST_CONNECTIONS", 1)
         desk = Remote.connect(Profile("local", root))
-        with pytest.raises(wire.NotTaken, match="1 clients are connected"):
+        with pytest.raises(protocol.NotTaken, match="1 clients are connected"):
             Remote.connect(Profile("local", root))
         desk.close()
         owner.heard.wait_for(lambda: owner.heard.notices)
@@ -359,15 +359,15 @@ class TestConnections:
             raise OSError(24, "Too many open files")
 
         monkeypatch.setattr(channel.socket, "socket", fail)
-        with pytest.raises(wire.NotTaken, match="Too many open files"):
+        with pytest.raises(protocol.NotTaken, match="Too many open files"):
             open_channel(root)
 
     def test_what_a_follower_sends_is_discarded(self, owner: Bench, root: Path) -> None:
         with connected(root) as client, client.makefile("rb") as answers:
             client.sendall(b'{"want":{"type":"Follow"}}\n' + bytes(8 << 20))
-            assert wire.answer_of(answers.readline()) == wire.Posted(())
+            assert protocol.answer_of(answers.readline()) == protocol.Posted(())
             owner.say("ADMIN FLUSH solo")
-            assert isinstance(wire.answer_of(answers.readline()), wire.Posted)
+            assert isinstance(protocol.answer_of(answers.readline()), protocol.Posted)
 
 
 class TestLongTexts:
@@ -377,8 +377,8 @@ class TestLongTexts:
         texts: list[str] = []
         send = Channel.send
 
-        def note(self: Channel, want: wire.Want, seconds: float | None) -> None:
-            if isinstance(want, wire.Run):
+        def note(self: Channel, want: protocol.Want, seconds: float | None) -> None:
+            if isinstance(want, protocol.Run):
                 texts.append(want.text)
             send(self, want, seconds)
 
@@ -445,7 +445,7 @@ class TestAnswers:
     def test_malformed_answer_is_reported(
         self, runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch, line: bytes, why: str
     ) -> None:
-        monkeypatch.setattr(wire, "LONGEST_LINE", 1 << 17)
+        monkeypatch.setattr(protocol, "LONGEST_LINE", 1 << 17)
         line = line if len(line) < 1 << 16 or line.startswith(b"x") else line[: 1 << 16] + b"\n"
 
         def say(client: socket.socket) -> None:
@@ -453,7 +453,7 @@ class TestAnswers:
             with contextlib.suppress(BrokenPipeError):
                 client.sendall(line)
 
-        with impostor(root, say), pytest.raises(wire.NoAnswer, match=why):
+        with impostor(root, say), pytest.raises(protocol.NoAnswer, match=why):
             Remote.connect(Profile("local", root))
 
     def test_answer_in_drops_times_out(
@@ -465,8 +465,8 @@ class TestAnswers:
                     client.sendall(b"{")
 
         monkeypatch.setattr(remote, "GREETING_SECONDS", 0.2)
-        monkeypatch.setattr(wire, "LONGEST_LINE", 1 << 40)
-        with impostor(root, drip), pytest.raises(wire.Silent):
+        monkeypatch.setattr(protocol, "LONGEST_LINE", 1 << 40)
+        with impostor(root, drip), pytest.raises(protocol.Silent):
             Remote.connect(Profile("local", root))
 
     def test_text_that_is_no_utf8_is_refused(self, owner: Bench, root: Path) -> None:
@@ -480,7 +480,7 @@ class TestAnswers:
         self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         desk = Remote.connect(Profile("local", root))
-        monkeypatch.setattr(wire, "LONGEST_LINE", 4_000)
+        monkeypatch.setattr(protocol, "LONGEST_LINE", 4_000)
         answer = owner.say("ADMIN FLUSH solo; ADMIN FLUSH solo; ADMIN FLUSH solo; ADMIN FLUSH solo")
         ended = desk.ended(answer.jobs)
         owner.engine.stop_work()

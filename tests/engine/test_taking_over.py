@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from jobtui.engine.address import SOCKET
-from jobtui.engine.desk import Session
+from jobtui.engine.client import Session
 from jobtui.engine.engine import Engine, Run
+from jobtui.engine.failover import SharedDesk
 from jobtui.engine.profile import Profile
-from jobtui.engine.shared import SharedDesk
 from jobtui.model import Notice, Progress, Status
 from tests.support.engines import WAIT, Heard, bench
 from tests.support.scripted import ScriptedStorage
@@ -21,7 +21,7 @@ def test_when_the_owner_goes_the_next_one_takes_over(
 ) -> None:
     spaces = {"solo": ("far",)}
     monkeypatch.setattr(
-        "jobtui.engine.backends.embedded", lambda profile, notice: ScriptedStorage(spaces, auto=True)
+        "jobtui.engine.profile.embedded", lambda profile, notice: ScriptedStorage(spaces, auto=True)
     )
     first = Engine.open(Profile("local", root), storage=ScriptedStorage(spaces))
     first.execute("ADMIN FLUSH solo; ADMIN COMPACT solo", Session(None, Path("/"))).result(WAIT)
@@ -40,7 +40,7 @@ def test_when_the_owner_goes_the_next_one_takes_over(
 def test_without_an_answering_owner_the_profile_is_only_read_and_says_why(
     runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobtui.engine.shared.TRIES", 1)
+    monkeypatch.setattr("jobtui.engine.failover.TRIES", 1)
     with bench(root, ScriptedStorage({"solo": ("far",)}), run=Run.NONE) as it:
         it.say("ADMIN FLUSH solo")
         (root / SOCKET).unlink()
@@ -59,9 +59,9 @@ def test_without_an_answering_owner_the_profile_is_only_read_and_says_why(
 def test_a_profile_that_could_only_be_read_is_taken_over_once_its_owner_has_gone(
     runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobtui.engine.shared.TRIES", 1)
-    monkeypatch.setattr("jobtui.engine.shared.BETWEEN_LOOKS_SECONDS", 0.01)
-    monkeypatch.setattr("jobtui.engine.backends.embedded", lambda profile, notice: ScriptedStorage({}))
+    monkeypatch.setattr("jobtui.engine.failover.TRIES", 1)
+    monkeypatch.setattr("jobtui.engine.failover.BETWEEN_LOOKS_SECONDS", 0.01)
+    monkeypatch.setattr("jobtui.engine.profile.embedded", lambda profile, notice: ScriptedStorage({}))
     with bench(root, ScriptedStorage({})):
         (root / SOCKET).unlink()
         desk = SharedDesk(Profile("local", root))
@@ -77,7 +77,7 @@ def test_a_profile_that_could_only_be_read_is_taken_over_once_its_owner_has_gone
 def test_work_is_left_behind_only_where_the_process_can_go_on_without_its_screen(
     runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobtui.engine.backends.embedded", lambda profile, notice: ScriptedStorage({}))
+    monkeypatch.setattr("jobtui.engine.profile.embedded", lambda profile, notice: ScriptedStorage({}))
     desk = SharedDesk(Profile("local", root))
     assert not desk.hand_over()
     desk.may_hand_over = True
@@ -95,7 +95,7 @@ def test_who_takes_over_hears_what_became_of_the_jobs_it_showed(
 ) -> None:
     spaces = {"nba": ("a",), "solo": ("far",)}
     monkeypatch.setattr(
-        "jobtui.engine.backends.embedded", lambda profile, notice: ScriptedStorage(spaces, auto=True)
+        "jobtui.engine.profile.embedded", lambda profile, notice: ScriptedStorage(spaces, auto=True)
     )
     storage = ScriptedStorage(spaces)
     first = Engine.open(Profile("local", root), storage=storage)
@@ -118,7 +118,7 @@ def test_who_takes_over_hears_what_became_of_the_jobs_it_showed(
 def test_what_a_start_has_to_say_of_interrupted_jobs_waits_for_the_screen(
     runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobtui.engine.backends.embedded", lambda profile, notice: ScriptedStorage({}))
+    monkeypatch.setattr("jobtui.engine.profile.embedded", lambda profile, notice: ScriptedStorage({}))
     with bench(root, ScriptedStorage({"solo": ("far",), "nba": ("a",)})) as it:
         it.say("ADMIN COMPACT solo; ADMIN COMPACT nba")
         it.storage.operation("solo", "far")

@@ -4,7 +4,7 @@ Each mutant is tried in a copy of the tree, with the tests of its package until 
 takes days, so a run takes a sample, which `--seed` repeats:
 
     python -m tests.mutation --count 50 --seed 7
-    python -m tests.mutation --module jobtui/engine/ledger.py --tests tests/engine/test_commits.py
+    python -m tests.mutation --module jobtui/engine/jobs.py --tests tests/engine/test_commits.py
 
 Survivors that are known, with their reasons, are in survivors.md.
 """

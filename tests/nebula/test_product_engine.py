@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.engine.desk import Session
+from jobtui.engine.client import Session
 from jobtui.model import Job, LinkChanged, LinkState, Origin, Status
 from tests.support.engines import WAIT
 from tests.support.graphd_double import Fault, GraphdDouble

@@ -12,7 +12,7 @@ from textual import events
 from textual.pilot import Pilot
 
 from jobtui.config.settings import TuiSettings
-from jobtui.engine.desk import Desk
+from jobtui.engine.client import Desk
 from jobtui.tui.application import DashboardApp
 from jobtui.tui.lines import plain
 from jobtui.tui.screens.dashboard import Dashboard

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from jobtui.engine.desk import Answer, Desk, EngineEvent, Session
+from jobtui.engine.client import Answer, Desk, EngineEvent, Session
 from jobtui.engine.engine import Engine, Run
 from jobtui.engine.profile import Profile
 from jobtui.history import History

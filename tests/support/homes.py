@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.engine.desk import Session
+from jobtui.engine.client import Session
 from jobtui.engine.engine import Engine, Run
 from jobtui.engine.reader import Reader
 from jobtui.model import Status

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from jobtui.engine.desk import Session
+from jobtui.engine.client import Session
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
 from jobtui.errors import Code, StorageError

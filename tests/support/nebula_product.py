@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jobtui.clock import SystemClock
-from jobtui.engine.desk import Session
+from jobtui.engine.client import Session
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
 from jobtui.storage.nebula.job_manager import GraphdMirror

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from jobtui.engine.desk import Answer, Session
+from jobtui.engine.client import Answer, Session
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
 from jobtui.model import Job

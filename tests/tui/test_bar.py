@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from jobtui.config.settings import TuiSettings
-from jobtui.engine.desk import Answer
+from jobtui.engine.client import Answer
 from jobtui.language.tables import Result, Row
 from jobtui.tui.lines import plain
 from jobtui.tui.widgets.transcript import answered

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.config.settings import TuiSettings
-from jobtui.engine.desk import Session
+from jobtui.engine.client import Session
 from jobtui.model import LinkState, Status
 from jobtui.tui.job_rows import job_cell
 from jobtui.tui.lines import Ink

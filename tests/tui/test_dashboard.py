@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.engine.desk import Answer, Session
+from jobtui.engine.client import Answer, Session
 from jobtui.engine.engine import Engine
 from jobtui.errors import Code
 from jobtui.history import History, StoreError

@@ -23,7 +23,7 @@ from jobtui.tui.widgets.transcript import Said, Transcript, answered, sent
 from jobtui.tui.words import asked_about, drops, local_word, with_local_words
 
 if TYPE_CHECKING:
-    from jobtui.engine.desk import Answer
+    from jobtui.engine.client import Answer
     from jobtui.tui.widgets.typist import Typist
 
 

@@ -10,7 +10,7 @@ from textual.binding import BindingType
 from textual.message import Message
 from textual.widget import Widget
 
-from jobtui.engine.desk import Overview, SpaceLook
+from jobtui.engine.client import Overview, SpaceLook
 from jobtui.tui.commands import Where, bindings
 from jobtui.tui.context import Context
 from jobtui.tui.feed import Batch

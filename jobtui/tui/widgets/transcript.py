@@ -13,7 +13,7 @@ from jobtui.tui.lines import Ink, Line, line_width, wrapped
 from jobtui.tui.widgets.lines_view import LinesView
 
 if TYPE_CHECKING:
-    from jobtui.engine.desk import Answer, Failure
+    from jobtui.engine.client import Answer, Failure
     from jobtui.language.tables import Result
 
 MOST_ROWS = 1000

@@ -12,7 +12,7 @@ from functools import cache
 import msgspec
 
 from jobtui import __version__
-from jobtui.engine.desk import EngineEvent, Failure, Overview
+from jobtui.engine.client import EngineEvent, Failure, Overview
 from jobtui.errors import DECODE_ERRORS
 from jobtui.language.tables import Result
 from jobtui.model import Stats

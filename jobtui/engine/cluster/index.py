@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import chain
 
-from jobtui.engine.ledger import Book
+from jobtui.engine.jobs import Book
 from jobtui.history import History, Query
 from jobtui.model import Job
 from jobtui.storage.base import MirroredJob

@@ -1,32 +1,110 @@
-"""The engine's part for a cluster that manages its jobs itself: what is seen there becomes jobs of ours.
+"""What of a cluster is no job: its spaces and hosts, under the face that the engine asks any storage by.
 
-Invariants:
-    a cluster's job is ours once: it is looked up by its origin in the edit that would make it;
-    an ended job of ours is final: a run after it is another job, `recovered_from` it, of the same origin;
-    what the follower saw before somebody else looked at the same job, and tells only now, is passed over;
-    what is seen waits for the disk (`told`), and is shown only then.
-What is asked of the cluster is in orders.py.
+The work itself is the cluster's: asking for it here is a defect, and is refused like all that a cluster
+can't do.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, NoReturn
 
-from jobtui.engine import mirrored
-from jobtui.engine.ledger import Book
-from jobtui.engine.orders import Orders
-from jobtui.engine.origins import Origins
-from jobtui.errors import StorageError
+from jobtui.engine.cluster import lifecycle
+from jobtui.engine.cluster.index import Origins
+from jobtui.engine.cluster.requests import Orders
+from jobtui.engine.jobs import Book
+from jobtui.errors import Code, StorageError
 from jobtui.history import StoreError
-from jobtui.model import Job, LinkState, Notice, Origin, Status
-from jobtui.storage.base import JobMirror, MirroredJob
+from jobtui.model import Job, LinkState, Notice, Origin, Stats, Status
+from jobtui.storage.base import (
+    Capabilities,
+    Host,
+    JobMirror,
+    MirroredJob,
+    Outcome,
+    Pair,
+    Placement,
+    Report,
+    Space,
+)
 from jobtui.storage.nebula import Follower, News, Sighting
 
 if TYPE_CHECKING:
     from jobtui.engine.engine import Engine
 
+
+class MirrorPlaces:
+    """A `TaskRunner` that runs no task: see the module."""
+
+    def __init__(self, mirror: JobMirror) -> None:
+        self._mirror = mirror
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """See `TaskRunner.capabilities`."""
+        return self._mirror.capabilities
+
+    async def start(self) -> None:
+        """See `JobMirror.start`."""
+        await self._mirror.start()
+
+    async def close(self) -> None:
+        """See `JobMirror.close`."""
+        await self._mirror.close()
+
+    async def spaces(self) -> tuple[Space, ...]:
+        """See `JobMirror.spaces`."""
+        return await self._mirror.spaces()
+
+    async def hosts(self) -> tuple[Host, ...]:
+        """See `JobMirror.hosts`."""
+        return await self._mirror.hosts()
+
+    async def stats(self, space: str, host: str) -> Stats:
+        """Refused: a cluster does not tell."""
+        _refuse(space, "the cluster does not tell how large a space is on a host")
+
+    async def flush(self, space: str, host: str, progress: Report, cancel: asyncio.Event) -> Outcome:
+        """Refused: the cluster runs its tasks itself."""
+        _refuse(space, "the cluster runs its tasks itself")
+
+    async def compact(self, space: str, host: str, progress: Report, cancel: asyncio.Event) -> Outcome:
+        """Refused: the cluster runs its tasks itself."""
+        _refuse(space, "the cluster runs its tasks itself")
+
+    async def create_space(self, name: str, placement: Placement) -> Space:
+        """Refused."""
+        _refuse(name, "CREATE SPACE is for embedded storage only")
+
+    async def drop_space(self, name: str) -> None:
+        """Refused."""
+        _refuse(name, "DROP SPACE is for embedded storage only")
+
+    async def load(self, space: str, pairs: Sequence[Pair]) -> None:
+        """Refused."""
+        _refuse(space, "loading pairs is for embedded storage only")
+
+    async def dump(self, space: str) -> AsyncIterator[tuple[bytes, bytes]]:
+        """Refused."""
+        _refuse(space, "dumping pairs is for embedded storage only")
+        yield b"", b""
+
+
+def _refuse(space: str, why: str) -> NoReturn:
+    raise StorageError(Code.UNSUPPORTED, "", space, why)
+
+
+# ---- merged from jobtui.engine.mirroring: ----
+# The engine's part for a cluster that manages its jobs itself: what is seen there becomes jobs of ours.
+#
+# Invariants:
+#     a cluster's job is ours once: it is looked up by its origin in the edit that would make it;
+#     an ended job of ours is final: a run after it is another job, `recovered_from` it, of the same origin;
+#     what the follower saw before somebody else looked at the same job, and tells only now, is passed over;
+#     what is seen waits for the disk (`told`), and is shown only then.
+# What is asked of the cluster is in orders.py.
+#
 UNANSWERED = (
     "jobtui ended before the cluster had answered; if it runs this, it is listed as a job that others submitted"
 )
@@ -137,13 +215,13 @@ class Mirroring:
         changed = []
         for job in self._engine.ledger.active():
             if job.origin is None:
-                changed.append(mirrored.withdrawn(job, NOT_OURS.format(cluster), now))
+                changed.append(lifecycle.withdrawn(job, NOT_OURS.format(cluster), now))
             elif job.origin.cluster != cluster:
-                changed.append(mirrored.unfollowed(job, now))
+                changed.append(lifecycle.unfollowed(job, now))
             elif not job.origin.id:
-                changed.append(mirrored.never_made(job, UNANSWERED, now))
+                changed.append(lifecycle.never_made(job, UNANSWERED, now))
             elif job.stopping:
-                changed.append(mirrored.stop_refused(job, STOP_UNKNOWN, now))
+                changed.append(lifecycle.stop_refused(job, STOP_UNKNOWN, now))
         return changed
 
     # ---- what a sighting makes of our jobs
@@ -170,17 +248,17 @@ class Mirroring:
         clock, space, now = self._engine.clock, sighting.space, sighting.job
         claimant = self.orders.claimant(book, sighting)
         if claimant is not None:
-            job = mirrored.followed(mirrored.accepted(claimant, now.id, clock.now()), now, clock.now())
+            job = lifecycle.followed(lifecycle.accepted(claimant, now.id, clock.now()), now, clock.now())
         else:
             origin = Origin(self.mirror.cluster, space, now.id)
-            job = mirrored.seen(book.new_id(), origin, now, clock.now())
+            job = lifecycle.seen(book.new_id(), origin, now, clock.now())
         self.origins.put(book, job)
         return job
 
     def _moved_on(self, book: Book, job: Job, sighting: Sighting) -> list[Job]:
         clock, now = self._engine.clock, sighting.job
-        if left := mirrored.left_for(job, now):
-            ended = mirrored.withdrawn(job, left, clock.now())
+        if left := lifecycle.left_for(job, now):
+            ended = lifecycle.withdrawn(job, left, clock.now())
             return [ended, self._run_again(book, ended, sighting)]
         asked_for = job.status is Status.QUEUE and now.status.ended and job.id not in self.orders.confirmed
         before = self._run_before(book, job) if asked_for else None
@@ -188,15 +266,15 @@ class Mirroring:
             return []  # this is still about that run
         if before is not None and before.start == now.start:
             self.origins.put(book, before)
-            return [mirrored.never_made(job, "the cluster did not run it again", clock.now())]
-        after = mirrored.followed(job, now, clock.now())
+            return [lifecycle.never_made(job, "the cluster did not run it again", clock.now())]
+        after = lifecycle.followed(job, now, clock.now())
         return [after] if after != job else []
 
     def _run_again(self, book: Book, before: Job, sighting: Sighting) -> Job:
         """Another run of a job; a job of another command is no run of it: the cluster was set up anew."""
         origin = Origin(self.mirror.cluster, sighting.space, sighting.job.id)
         same = before.id if before.command == sighting.job.command else None
-        job = mirrored.seen(book.new_id(), origin, sighting.job, self._engine.clock.now(), same)
+        job = lifecycle.seen(book.new_id(), origin, sighting.job, self._engine.clock.now(), same)
         self.origins.put(book, job)
         return job
 

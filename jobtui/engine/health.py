@@ -11,19 +11,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from msgspec.structs import replace
 
-from jobtui.engine.desk import Answer, Session
+from jobtui.engine.client import Answer, Session
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile, Run
+from jobtui.engine.protocol import NoAnswer, Silent
 from jobtui.engine.remote import Remote
-from jobtui.engine.wire import NoAnswer, Silent
 from jobtui.files import temporary_parent
-from jobtui.history import History
+from jobtui.history import History, export
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.lock import NAME as LOCK
 from jobtui.history.format.lock import Watch
+from jobtui.history.repair import repair, verify
 from jobtui.model import Link
 from jobtui.storage.base import Host
 
@@ -154,3 +156,32 @@ def _elsewhere(profile: Profile, *fallbacks: Path) -> Iterator[Engine]:
             yield engine
         finally:
             engine.close()
+
+
+# ---- merged from jobtui.engine.looking_after: ----
+# Looking after a profile's history: for the rooms above the engine, which know only the profile.
+def verify_history(profile: Profile) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """All that is not as it was written, a line each, and what was found before.
+
+    Raises StoreError.
+    """
+    found = verify.verify(profile.history)
+    places = {(note.file, note.byte) for note in found}
+    before = [note for note in verify.earlier(profile.history) if (note.file, note.byte) not in places]
+    return tuple(map(str, found)), tuple(map(str, before))
+
+
+def repair_history(profile: Profile) -> tuple[str, ...]:
+    """Make it whole; what was done, a line each. Raises StoreLocked while a process has it, and StoreError."""
+    return tuple(repair.repair(profile.history))
+
+
+def export_history(
+    profile: Profile, out: TextIO, form: str, *, raw: bool = False
+) -> tuple[int, tuple[str, ...]]:
+    """Write every job to `out` as json, jsonl or csv; how many there are, and what is missing, a line each.
+
+    `raw` leaves texts in a CSV as they are that a spreadsheet would compute. Raises StoreError.
+    """
+    exported = export.export(profile.history, out, form, raw=raw)
+    return exported.count, exported.missing

@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from jobtui.engine.desk import Answer, Desk, EngineEvent, Listener, Overview, Session
-from jobtui.engine.listeners import BACKLOG, hand
+from jobtui.engine.client import Answer, Desk, EngineEvent, Listener, Overview, Session
+from jobtui.engine.events import BACKLOG, hand
 from jobtui.engine.profile import Profile, Run
+from jobtui.engine.protocol import KeptOut, NoAnswer, Silent, Untrusted
 from jobtui.engine.reader import Reader
 from jobtui.engine.remote import Remote
-from jobtui.engine.wire import KeptOut, NoAnswer, Silent, Untrusted
 from jobtui.errors import StorageError
 from jobtui.history import StoreError, StoreLocked
 from jobtui.model import Change, Job, Link, Notice, Stats, Status

@@ -1,24 +1,17 @@
-"""What is asked of a cluster that manages its jobs itself: submit, stop, recover.
-
-Invariants:
-    an order is in the history before it is sent, and is sent at most once;
-    where its answer is lost, nobody pretends to know: what the cluster then tells decides;
-    while an answer is awaited, a first sighting that may be the order's own job is held back.
-A job that was asked for and never came to be on the cluster ends as stopped, with the reason.
-"""
+"""An order to a cluster while it is under way, and what it came to. Plain data."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from jobtui.engine import answers, mirrored, order_words
-from jobtui.engine.asked import Asked, Ordered
-from jobtui.engine.desk import Refused
-from jobtui.engine.ledger import Book
+from jobtui.engine import queries
+from jobtui.engine.client import Refused
+from jobtui.engine.cluster import lifecycle
+from jobtui.engine.jobs import Book
 from jobtui.engine.lifecycle import Illegal
 from jobtui.errors import Code, StorageError
 from jobtui.history import StoreError
@@ -27,9 +20,98 @@ from jobtui.storage.base import JobMirror, MirroredJob
 from jobtui.storage.nebula import News, Sighting
 
 if TYPE_CHECKING:
+    from jobtui.engine.cluster.sync import Mirroring
     from jobtui.engine.engine import Engine
-    from jobtui.engine.mirroring import Mirroring
 
+
+@dataclass(slots=True, eq=False)
+class Asked:
+    """A job that the cluster was asked for. `newest`: the highest id that it listed for the space before.
+
+    `twin`: our job that equals it and was under way then, None for none.
+    """
+
+    job: int
+    space: str
+    command: str
+    newest: int
+    twin: int | None
+
+    def may_have_made(self, sighting: Sighting) -> bool:
+        """Whether this may be the order's job."""
+        job = sighting.job
+        return (sighting.space, job.command) == (self.space, self.command) and job.id > self.newest
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """What an order came to: our jobs, and a remark for a person."""
+
+    jobs: tuple[Job, ...]
+    notice: str = ""
+
+
+# ---- merged from jobtui.engine.order_words: ----
+# What is said of an order to a cluster that came to nothing, or whose outcome nobody knows. Pure.
+NOT_RECOVERED = "the cluster has such a job in flight, or no longer has this one"
+NOT_LISTED = "its answer was lost, and the cluster lists no such job: it was not carried out"
+
+
+def was_sent(error: StorageError) -> bool:
+    """Whether the order that came to this had reached the cluster, or may have."""
+    return error.maybe_done or error.code not in (Code.UNREACHABLE, Code.TIMEOUT)
+
+
+def lost(job: Job, error: StorageError) -> str:
+    """For a person: the answer to a submit or a recover was lost."""
+    return (
+        f"It is not known yet whether job {job.id} ({job.label}) runs, and it is not sent again: {error.detail}"
+    )
+
+
+def not_submitted(job: Job, error: StorageError) -> str:
+    """For a person: there will be no such job."""
+    if was_sent(error):
+        return f"The cluster refused {job.label} (job {job.id}): {error.detail}"
+    return f"{job.label} (job {job.id}) was not sent: {error.detail}"
+
+
+def reason(error: StorageError) -> str:
+    """For the record of a job that never came to be."""
+    return f"{'the cluster refused it' if was_sent(error) else 'it was not sent'}: {error.detail}"
+
+
+def not_stopped(job: Job, error: StorageError) -> str:
+    """For a person: the job is not being stopped, as far as is known."""
+    if error.maybe_done:
+        return (
+            f"It is not known yet whether job {job.id} ({job.label}) was stopped, and it is not asked again: "
+            f"{error.detail}"
+        )
+    says = "; the cluster says" if was_sent(error) else ""
+    return f"Job {job.id} ({job.label}) was not stopped{says}: {error.detail}"
+
+
+def not_recovered(error: StorageError) -> str:
+    """Why a job does not run again."""
+    return f"{'the cluster says' if was_sent(error) else 'it was not asked'}: {error.detail}"
+
+
+def partly_recovered(refusals: Sequence[str], jobs: Sequence[Job]) -> str:
+    """For a person: some of the jobs named don't run again, others do."""
+    others = (f"job {job.recovered_from} runs again as job {job.id}" for job in jobs)
+    return "; ".join([*refusals, *others])
+
+
+# ---- merged from jobtui.engine.orders: ----
+# What is asked of a cluster that manages its jobs itself: submit, stop, recover.
+#
+# Invariants:
+#     an order is in the history before it is sent, and is sent at most once;
+#     where its answer is lost, nobody pretends to know: what the cluster then tells decides;
+#     while an answer is awaited, a first sighting that may be the order's own job is held back.
+# A job that was asked for and never came to be on the cluster ends as stopped, with the reason.
+#
 LOOKS = 3  # at the cluster's list, after an answer was lost, before the job counts as never made
 BETWEEN_LOOKS_SECONDS = 10.0
 RECOVERABLE = (Status.FAILED, Status.STOPPED)
@@ -58,7 +140,7 @@ class Orders:
         origin = Origin(self._mirror.cluster, space, 0)
         twin = next((job.id for job in self._engine.ledger.active() if _equals(job, command, space)), None)
         (job,) = await self._engine.ledger.change(
-            lambda book: [mirrored.ordered(book.new_id(), command, origin, self._now(), recovered_from)]
+            lambda book: [lifecycle.ordered(book.new_id(), command, origin, self._now(), recovered_from)]
         )
         order = Asked(job.id, space, command, newest, twin)
         self._awaited.append(order)
@@ -69,9 +151,9 @@ class Orders:
             if error.maybe_done:
                 self._lost.append(order)
                 self._engine.beside(self._resolve(order))
-                return Ordered((job,), order_words.lost(job, error))
-            await self._never_made(job.id, order_words.reason(error))
-            raise Refused(order_words.not_submitted(job, error)) from None
+                return Ordered((job,), lost(job, error))
+            await self._never_made(job.id, reason(error))
+            raise Refused(not_submitted(job, error)) from None
         finally:
             self._awaited.remove(order)
             await self._release()
@@ -87,7 +169,7 @@ class Orders:
         await self._checked(ids, self._stoppable)
         await self._mirror.ready()
         jobs = await self._engine.ledger.change(
-            lambda book: [mirrored.stop_asked(self._stoppable(book, job_id), self._now()) for job_id in ids]
+            lambda book: [lifecycle.stop_asked(self._stoppable(book, job_id), self._now()) for job_id in ids]
         )
         refusals = [said for said in [await self._stop(job) for job in jobs] if said]
         if refusals:
@@ -102,7 +184,7 @@ class Orders:
         await self._mirroring.loaded()
         ordered, refusals = await self._recover_each(ids)
         if refusals:
-            raise Refused(order_words.partly_recovered(refusals, ordered.jobs))
+            raise Refused(partly_recovered(refusals, ordered.jobs))
         return ordered
 
     async def recover_all(self, space: str | None) -> Ordered:
@@ -176,8 +258,8 @@ class Orders:
             known = self._mirroring.run_of(book, order.space, cluster_id)
             if known is not None and (not known.status.ended or known.id == order.twin):
                 answer[:] = [known]
-                return [mirrored.never_made(job, f"the cluster has it already as job {known.id}", self._now())]
-            answer[:] = [mirrored.accepted(job, cluster_id, self._now())]
+                return [lifecycle.never_made(job, f"the cluster has it already as job {known.id}", self._now())]
+            answer[:] = [lifecycle.accepted(job, cluster_id, self._now())]
             self._mirroring.origins.put(book, answer[0])
             return answer
 
@@ -200,7 +282,7 @@ class Orders:
             if order not in self._lost:
                 return
         self._lost.remove(order)
-        await self._never_made(order.job, order_words.NOT_LISTED)
+        await self._never_made(order.job, NOT_LISTED)
 
     async def _look_for(self, order: Asked) -> None:
         for job in sorted(await self._mirror.jobs(order.space), key=lambda job: job.id):
@@ -227,7 +309,7 @@ class Orders:
             if error.maybe_done and await self._look_at(job) and self._has_ended(job.id):
                 return ""  # it was heard, whatever became of the answer
             await self._stop_refused(job.id, f"the cluster was asked to stop it: {error.detail}")
-            said = order_words.not_stopped(job, error)
+            said = not_stopped(job, error)
         await self._look_at(job)
         return said
 
@@ -258,7 +340,7 @@ class Orders:
 
         def edit(book: Book) -> list[Job]:
             self._recoverable(book, old.id)
-            job = mirrored.ordered(book.new_id(), old.command, origin, self._now(), old.id)
+            job = lifecycle.ordered(book.new_id(), old.command, origin, self._now(), old.id)
             self._mirroring.origins.put(book, job)
             return [job]
 
@@ -271,10 +353,10 @@ class Orders:
         except StorageError as error:
             if error.maybe_done:
                 self._engine.beside(self._look_later(job))
-                return Ordered((job,), order_words.lost(job, error))
-            said = order_words.not_recovered(error)
+                return Ordered((job,), lost(job, error))
+            said = not_recovered(error)
         else:
-            said = order_words.NOT_RECOVERED
+            said = NOT_RECOVERED
             if count:
                 self.confirmed.add(job.id)
                 if not await self._look_at(job):
@@ -308,7 +390,7 @@ class Orders:
                 return []
             if old is not None:
                 self._mirroring.origins.put(book, old)
-            return [mirrored.never_made(job, reason, self._now())]
+            return [lifecycle.never_made(job, reason, self._now())]
 
         await self._engine.ledger.change(edit, told=True)
         self._engine.dispatch.wake()
@@ -318,7 +400,7 @@ class Orders:
             job = book.get(job_id)
             if job is None or job.status.ended:
                 return []
-            return [mirrored.stop_refused(job, reason, self._now())]
+            return [lifecycle.stop_refused(job, reason, self._now())]
 
         await self._engine.ledger.change(edit, told=True)
 
@@ -336,13 +418,13 @@ class Orders:
         return found
 
     def _stoppable(self, book: Book, job_id: int) -> Job:
-        job = answers.stoppable(book.get(job_id), job_id, self._engine.history)
+        job = queries.stoppable(book.get(job_id), job_id, self._engine.history)
         if not _there(job)[1]:
             raise Refused(f"Job {job_id} can't be stopped yet: the cluster has not told its id")
         return job
 
     def _recoverable(self, book: Book, job_id: int) -> Job:
-        job = answers.recoverable(book.get(job_id), job_id, self._engine.history)
+        job = queries.recoverable(book.get(job_id), job_id, self._engine.history)
         if job.origin is None or job.origin.cluster != self._mirror.cluster:
             raise Refused(f"Job {job_id} was not the cluster's; it can't run it again")
         if job.status is Status.FINISHED:

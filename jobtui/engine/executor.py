@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from jobtui.engine import answers, lifecycle, results
-from jobtui.engine.desk import Answer, Refused, Session
-from jobtui.engine.ledger import Book, Edit
-from jobtui.engine.overview import look_at_spaces
+from jobtui.engine import lifecycle, queries
+from jobtui.engine.client import Answer, Refused, Session
+from jobtui.engine.inventory import look_at_spaces
+from jobtui.engine.jobs import Book, Edit
 from jobtui.errors import StorageError
 from jobtui.history import StoreError
 from jobtui.language.ast import (
@@ -35,7 +35,7 @@ from jobtui.os_errors import explain_shortage
 from jobtui.storage.base import Placement, Space
 
 if TYPE_CHECKING:
-    from jobtui.engine.asked import Ordered
+    from jobtui.engine.cluster.requests import Ordered
     from jobtui.engine.engine import Engine
 
 
@@ -62,15 +62,15 @@ class Interpreter:
                 return parsed
             done: list[Result] = []
             for one in parsed:
-                words = answers.words(text, one)
+                words = queries.words(text, one)
                 try:
                     done.append(await self._run(one.statement, words, session))
                 except (Refused, StoreError, StorageError, OSError) as error:
-                    return Answer(tuple(done), answers.failure(text, one, str(error)))
+                    return Answer(tuple(done), queries.failure(text, one, str(error)))
                 except Exception as error:  # told to whoever typed it: no statement may take the screen along
                     defect = f"This is a defect of jobtui: {type(error).__name__}: {error}"
                     why = explain_shortage(error) or defect
-                    return Answer(tuple(done), answers.failure(text, one, why))
+                    return Answer(tuple(done), queries.failure(text, one, why))
             return Answer(tuple(done))
 
     async def _run(self, statement: Statement, words: str, session: Session) -> Result:
@@ -81,7 +81,7 @@ class Interpreter:
             case Stop():
                 stop = engine.dispatch.stop if engine.mirroring is None else engine.mirroring.orders.stop
                 jobs, tasks = await stop(statement.jobs)
-                return results.counted(words, "STOP", "stop", jobs, tasks)
+                return queries.counted(words, "STOP", "stop", jobs, tasks)
             case Recover():
                 return await self._recover(statement, words, session)
             case Backup():
@@ -90,17 +90,17 @@ class Interpreter:
                 session.space = (await self._space(statement.space)).name
                 return Result(words)
             case ShowSpaces():
-                return results.all_spaces(words, await look_at_spaces(engine.storage, engine.clock))
+                return queries.all_spaces(words, await look_at_spaces(engine.storage, engine.clock))
             case ShowHosts():
-                return results.all_hosts(words, await engine.storage.hosts())
+                return queries.all_hosts(words, await engine.storage.hosts())
             case CreateSpace():
                 return await self._create(statement, words, session)
             case DropSpace():
                 return await self._drop(statement, words, session)
             case ShowJobs(space=str(space)) if space not in {*engine.spaces(), *engine.history.spaces()}:
-                return answers.show(statement, words, engine, await engine.known_spaces())
+                return queries.show(statement, words, engine, await engine.known_spaces())
             case _:
-                return answers.show(statement, words, engine, engine.spaces())
+                return queries.show(statement, words, engine, engine.spaces())
 
     # ---- jobs
 
@@ -113,7 +113,7 @@ class Interpreter:
         if self._engine.mirroring is not None:
             return _ordered(words, await self._engine.mirroring.orders.submit(statement.command, space.name))
         jobs = await self._queue(lambda book: [self._new_job(book, statement.command, space)])
-        return results.new_jobs(words, jobs)
+        return queries.new_jobs(words, jobs)
 
     async def _recover(self, statement: Recover, words: str, session: Session) -> Result:
         if self._engine.mirroring is not None:
@@ -135,13 +135,13 @@ class Interpreter:
         jobs = await self._queue(edit)
         if gone:
             names = ", ".join(f"'{name}'" for name in sorted(gone))
-            return results.new_jobs(words, jobs, f"Passed over jobs of spaces that no longer exist: {names}")
-        return results.new_jobs(words, jobs, "" if jobs else _nothing_to_recover(session.space))
+            return queries.new_jobs(words, jobs, f"Passed over jobs of spaces that no longer exist: {names}")
+        return queries.new_jobs(words, jobs, "" if jobs else _nothing_to_recover(session.space))
 
     def _recoverable(self, book: Book, job_id: int, spaces: dict[str, Space]) -> Job:
-        job = answers.recoverable(book.get(job_id), job_id, self._engine.history)
+        job = queries.recoverable(book.get(job_id), job_id, self._engine.history)
         if job.space not in spaces:
-            raise Refused(answers.no_such_space(job.space, spaces))
+            raise Refused(queries.no_such_space(job.space, spaces))
         return job
 
     def _not_recovered(self, book: Book, space: str | None) -> list[Job]:
@@ -170,14 +170,14 @@ class Interpreter:
         if archived.ids:
             self._engine.publish([Archived(tuple(archived.ids))])
         here = "" if self._engine.mirroring is None else ARCHIVED_HERE
-        return results.counted(words, "BACKUP", "backup", len(archived.ids), archived.tasks, here)
+        return queries.counted(words, "BACKUP", "backup", len(archived.ids), archived.tasks, here)
 
     # ---- spaces
 
     async def _space(self, name: str) -> Space:
         spaces = await self._engine.known_spaces()
         if name not in spaces:
-            raise Refused(answers.no_such_space(name, spaces))
+            raise Refused(queries.no_such_space(name, spaces))
         return spaces[name]
 
     async def _create(self, statement: CreateSpace, words: str, session: Session) -> Result:
@@ -206,7 +206,7 @@ class Interpreter:
         if statement.space not in spaces:
             if statement.if_exists:
                 return Result(words, notice=f"Space '{statement.space}' does not exist")
-            raise Refused(answers.no_such_space(statement.space, spaces))
+            raise Refused(queries.no_such_space(statement.space, spaces))
         self._dropping.add(statement.space)
         try:
             await self._engine.ledger.change(lambda book: self._must_be_idle(book, statement.space))
@@ -233,12 +233,12 @@ class Interpreter:
 
 async def _parsed(text: str) -> list[Parsed] | Answer:
     if len(text) <= _SHORT_TEXT:
-        return answers.parsed(text)
-    return await asyncio.to_thread(answers.parsed, text)
+        return queries.parsed(text)
+    return await asyncio.to_thread(queries.parsed, text)
 
 
 def _ordered(words: str, ordered: Ordered, otherwise: str = "") -> Result:
-    return results.new_jobs(words, ordered.jobs, ordered.notice or ("" if ordered.jobs else otherwise))
+    return queries.new_jobs(words, ordered.jobs, ordered.notice or ("" if ordered.jobs else otherwise))
 
 
 def _nothing_to_recover(space: str | None) -> str:

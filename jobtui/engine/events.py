@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from jobtui.engine.desk import EngineEvent, Listener
+from jobtui.engine.client import EngineEvent, Listener
 from jobtui.model import Notice
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from jobtui.clock import within
-from jobtui.engine import answers, lifecycle, schedule
-from jobtui.engine.desk import Refused
-from jobtui.engine.ledger import Book
+from jobtui.engine import lifecycle, queries, scheduler
+from jobtui.engine.client import Refused
+from jobtui.engine.jobs import Book
 from jobtui.engine.lifecycle import End
 from jobtui.engine.profile import Run
 from jobtui.errors import Code, StorageError
@@ -22,6 +22,9 @@ from jobtui.storage.base import Outcome, Report
 
 if TYPE_CHECKING:
     from jobtui.engine.engine import Engine
+
+
+from msgspec.structs import replace
 
 SILENT_SECONDS = 30.0
 DISK_SECONDS = 3.0  # for a full disk to take how a job ended, when the process is about to end
@@ -139,7 +142,7 @@ class Dispatch:
         self.cancel([job.id for job in stopped])
 
     def _stoppable(self, book: Book, job_id: int) -> Job:
-        job = answers.stoppable(book.get(job_id), job_id, self._engine.history)
+        job = queries.stoppable(book.get(job_id), job_id, self._engine.history)
         if job.origin is not None:
             cluster = job.origin.cluster
             raise Refused(f"Job {job_id} is the cluster {cluster}'s, which this profile does not work on")
@@ -251,7 +254,7 @@ class Dispatch:
         running = self._jobs(self._running - self._starting)
         limit = self._engine.settings.max_running_jobs - len(self._starting)
         silent = self._silent()
-        starts = schedule.decide(running, heads, self._busy.keys(), silent, limit, self._hosts)
+        starts = scheduler.decide(running, heads, self._busy.keys(), silent, limit, self._hosts)
         for start in starts:
             job = self._engine.ledger.current(start.job)
             if job is not None:
@@ -422,3 +425,44 @@ def _end_of(outcome: Outcome) -> End:
     return End(
         Status.STOPPED, before=outcome.before, after=outcome.after, reason=reason, detached=outcome.detached
     )
+
+
+# ---- merged from jobtui.engine.progress: ----
+# How far the running tasks are, and what they began with: posted as it comes, put into the snapshots shown.
+#
+# Neither is journaled: what a task began with is written with its end.
+#
+class Seen(msgspec.Struct, frozen=True):
+    """How far a task is (0..1, None: unknown), and what its host held when the work began, once it has told."""
+
+    fraction: float | None = None
+    before: Stats | None = None
+
+
+_NOTHING = Seen()
+
+
+class TaskProgress:
+    """What is known by job and task. Noted in the engine's loop, read by any thread."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], Seen] = {}
+
+    def note(self, job_id: int, task: int, fraction: float | None, before: Stats | None = None) -> None:
+        """The task is so far (None: unknown); a `before` of None leaves what was told."""
+        known = self._known.get((job_id, task), _NOTHING)
+        self._known[job_id, task] = Seen(fraction, before or known.before)
+
+    def forget(self, job_id: int, task: int) -> Seen:
+        """What was known of the task, and let go of it."""
+        return self._known.pop((job_id, task), _NOTHING)
+
+    def put_into(self, job: Job) -> Job:
+        """The job with what is known of its running tasks."""
+        if job.status is not Status.RUNNING or not self._known:
+            return job
+        tasks = []
+        for task in job.tasks:
+            seen = self._known.get((job.id, task.number)) if task.status is Status.RUNNING else None
+            tasks.append(task if seen is None else replace(task, progress=seen.fraction, before=seen.before))
+        return replace(job, tasks=tuple(tasks))

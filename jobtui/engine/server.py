@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobtui import __version__
-from jobtui.engine import wire
+from jobtui.engine import protocol
 from jobtui.engine.acceptor import Acceptor
 from jobtui.engine.address import candidates, listen
 from jobtui.engine.channel import peer_uid
-from jobtui.engine.desk import EngineEvent, Session
-from jobtui.engine.overview import look
+from jobtui.engine.client import EngineEvent, Session
+from jobtui.engine.inventory import look
 from jobtui.engine.profile import Run
 from jobtui.errors import DECODE_ERRORS, StorageError
 from jobtui.model import LinkChanged
@@ -39,8 +39,8 @@ ANSWER_SECONDS = 120.0  # for a client to read what it asked for
 SHORT_LINE = 1 << 16
 LONG_LINES_AT_ONCE = 2
 
-_Short = wire.Run | wire.Look | wire.LookAt | wire.Load | wire.Retry
-_Question = _Short | wire.Dump
+_Short = protocol.Run | protocol.Look | protocol.LookAt | protocol.Load | protocol.Retry
+_Question = _Short | protocol.Dump
 
 
 class _Unheard(Exception):
@@ -116,21 +116,21 @@ class Door:
         try:
             line = await self._line(reader)
             if line is None:
-                await _say(writer, wire.Denied("The question was not understood: it has no end"))
+                await _say(writer, protocol.Denied("The question was not understood: it has no end"))
                 return
-            question = wire.decode_ask(line)
+            question = protocol.decode_ask(line)
         except _Unheard as reason:
             await _turn_away(reader, writer, f"The question was not understood: {reason}")
             return
         except DECODE_ERRORS as error:
-            await _say(writer, wire.Denied(f"The question was not understood: {_in_words(error)}"))
+            await _say(writer, protocol.Denied(f"The question was not understood: {_in_words(error)}"))
             return
-        if question.protocol != wire.PROTOCOL:
+        if question.protocol != protocol.PROTOCOL:
             mine = f"This profile is run by jobtui {__version__}"
             await _say(
-                writer, wire.Denied(f"{mine}; jobtui {question.version} can't talk to it: use one version")
+                writer, protocol.Denied(f"{mine}; jobtui {question.version} can't talk to it: use one version")
             )
-        elif isinstance(question.want, wire.Follow):
+        elif isinstance(question.want, protocol.Follow):
             await self._post(reader, writer)
         else:
             await self._converse(question.want, reader, writer)
@@ -143,18 +143,18 @@ class Door:
             return  # one who leaves takes no more questions, not even those half read
         with self._counted():
             while True:
-                await _say(writer, wire.Taken())
+                await _say(writer, protocol.Taken())
                 if not await self._answer(want, writer) or self._acceptor is None:
                     return
                 try:
                     line = await self._line(reader)
-                    following = None if line is None else wire.decode_ask(line).want
+                    following = None if line is None else protocol.decode_ask(line).want
                 except _Unheard:
                     return  # a client that had more to ask connects again
                 except DECODE_ERRORS as error:
-                    await _say(writer, wire.Denied(f"The question was not understood: {_in_words(error)}"))
+                    await _say(writer, protocol.Denied(f"The question was not understood: {_in_words(error)}"))
                     return
-                if following is None or isinstance(following, wire.Follow) or self._acceptor is None:
+                if following is None or isinstance(following, protocol.Follow) or self._acceptor is None:
                     return
                 want = following
 
@@ -192,38 +192,38 @@ class Door:
     async def _answer(self, want: _Question, writer: asyncio.StreamWriter) -> bool:
         """Carry it out and say what it came to; whether the client may ask again on this connection."""
         try:
-            if isinstance(want, wire.Dump):
+            if isinstance(want, protocol.Dump):
                 await self._dump(want.space, writer)
             else:
                 await _say(writer, await self._answer_of(want))
         except StorageError as error:
-            await _say(writer, wire.Denied(error.detail, error.code, error.host, error.space))
+            await _say(writer, protocol.Denied(error.detail, error.code, error.host, error.space))
         except ConnectionError:
             raise
         except Exception as error:  # a question that no client of ours asks must not harm the owner
-            await _say(writer, wire.Denied(f"The question could not be carried out: {_in_words(error)}"))
+            await _say(writer, protocol.Denied(f"The question could not be carried out: {_in_words(error)}"))
             return False
         return True
 
-    async def _answer_of(self, want: _Short) -> wire.Answer:
+    async def _answer_of(self, want: _Short) -> protocol.Answer:
         engine = self._engine
         match want:
-            case wire.Run():
+            case protocol.Run():
                 if engine.run is Run.NONE:
                     engine.run = Run.SUBMITTED  # what is handed in is not left lying
                 session = Session(want.space, Path(want.cwd))
                 answer = await asyncio.wrap_future(engine.execute(want.text, session))
-                return wire.Ran(answer.results, answer.failure, session.space)
-            case wire.Look():
-                return wire.Looked(await look(engine.storage, engine.clock))
-            case wire.LookAt():
-                return wire.LookedAt(await engine.storage.stats(want.space, want.host))
-            case wire.Load():
+                return protocol.Ran(answer.results, answer.failure, session.space)
+            case protocol.Look():
+                return protocol.Looked(await look(engine.storage, engine.clock))
+            case protocol.LookAt():
+                return protocol.LookedAt(await engine.storage.stats(want.space, want.host))
+            case protocol.Load():
                 await asyncio.wrap_future(engine.load(want.space, want.pairs))
-                return wire.Loaded()
-            case wire.Retry():
+                return protocol.Loaded()
+            case protocol.Retry():
                 engine.retry_now()
-                return wire.Retrying()
+                return protocol.Retrying()
 
     async def _dump(self, space: str, writer: asyncio.StreamWriter) -> None:
         chunk: list[tuple[bytes, bytes]] = []
@@ -234,11 +234,11 @@ class Door:
                 chunk.append(pair)
                 size += len(pair[0]) + len(pair[1])
                 if size >= CHUNK_BYTES or len(chunk) >= CHUNK_PAIRS:
-                    await _say(writer, wire.Dumped(tuple(chunk), last=False))
+                    await _say(writer, protocol.Dumped(tuple(chunk), last=False))
                     chunk, size = [], 0
         finally:
             await _end(pairs)
-        await _say(writer, wire.Dumped(tuple(chunk), last=True))
+        await _say(writer, protocol.Dumped(tuple(chunk), last=True))
 
     async def _post(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         waiting: asyncio.Queue[Sequence[EngineEvent]] = asyncio.Queue(BACKLOG)
@@ -253,7 +253,7 @@ class Door:
         leave = self._engine.subscribe(take)
         try:
             link = self._engine.link
-            await _say(writer, wire.Posted(() if link is None else (LinkChanged(link),)))
+            await _say(writer, protocol.Posted(() if link is None else (LinkChanged(link),)))
             while not gone.done():
                 messages = asyncio.ensure_future(waiting.get())
                 await _either(messages, gone)
@@ -300,16 +300,16 @@ async def _long_line(reader: asyncio.StreamReader) -> bytes:
         except asyncio.LimitOverrunError as full:
             pieces.append(await reader.readexactly(full.consumed))
             size += full.consumed
-            if size > wire.LONGEST_LINE:
-                raise _Unheard(f"it has more than {wire.LONGEST_LINE >> 20} MiB") from None
+            if size > protocol.LONGEST_LINE:
+                raise _Unheard(f"it has more than {protocol.LONGEST_LINE >> 20} MiB") from None
 
 
 async def _say(
-    writer: asyncio.StreamWriter, answer: wire.Answer, seconds: float | None = ANSWER_SECONDS
+    writer: asyncio.StreamWriter, answer: protocol.Answer, seconds: float | None = ANSWER_SECONDS
 ) -> None:
     """Send an answer, and wait at most so long until little of it is unread. Raises ConnectionError."""
-    line = wire.encode(answer) + b"\n"
-    longest = wire.LONGEST_DUMPED_LINE if isinstance(answer, wire.Dumped) else wire.LONGEST_LINE
+    line = protocol.encode(answer) + b"\n"
+    longest = protocol.LONGEST_DUMPED_LINE if isinstance(answer, protocol.Dumped) else protocol.LONGEST_LINE
     if len(line) > longest:
         raise ValueError(f"the answer has more than {longest >> 20} MiB")
     writer.write(line)
@@ -324,7 +324,7 @@ async def _say(
 async def _say_all(writer: asyncio.StreamWriter, messages: Sequence[EngineEvent]) -> None:
     """Send a batch of messages, in as many lines as a client can read."""
     try:
-        await _say(writer, wire.Posted(tuple(messages)), None)
+        await _say(writer, protocol.Posted(tuple(messages)), None)
     except ValueError:
         if len(messages) == 1:
             raise
@@ -335,7 +335,7 @@ async def _say_all(writer: asyncio.StreamWriter, messages: Sequence[EngineEvent]
 
 async def _turn_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, why: str) -> None:
     """Say why, and hear the question out: who is still writing when the line is cut never reads the answer."""
-    await _say(writer, wire.Denied(why))
+    await _say(writer, protocol.Denied(why))
     writer.write_eof()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(HEARD_OUT_SECONDS):
@@ -345,7 +345,7 @@ async def _turn_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter,
 
 def _turned_away(reason: str) -> bytes:
     """Return the line for a client that is turned away before it is heard."""
-    return wire.encode(wire.Denied(reason, busy=True)) + b"\n"
+    return protocol.encode(protocol.Denied(reason, busy=True)) + b"\n"
 
 
 def _in_words(error: BaseException) -> str:
