@@ -18,7 +18,7 @@ import benchmarks
 from benchmarks import _page
 from benchmarks._page import number
 from benchmarks.figures import FIGURES, Figure, Outcome, Run
-from jobtui.cli.start import SWITCH_SECONDS
+from jobtui.cli.main import SWITCH_SECONDS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

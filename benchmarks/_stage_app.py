@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.made_storage import HOSTS, StormyStorage
-from jobtui.cli.start import SWITCH_SECONDS
+from jobtui.cli.main import SWITCH_SECONDS
 from jobtui.config.settings import TuiSettings
 from jobtui.engine.client import Session
 from jobtui.engine.engine import Engine

@@ -42,13 +42,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
         import gc
 
-        from jobtui.cli.front import step_behind_early
+        from jobtui.cli.commands.foreground import step_behind_early
 
         gc.disable()  # a tenth of a start; the dashboard enables it again with its first frame
         step_behind_early()
     elif raises:
         _signal.signal(_signal.SIGINT, end_at_once)
-    from jobtui.cli.start import start
+    from jobtui.cli.main import start
 
     return start(argv)
 

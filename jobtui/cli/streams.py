@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from jobtui.cli.exits import CommandError, UsageError
+from jobtui.cli.errors import CommandError, UsageError
 from jobtui.formatting import printable_lines
 from jobtui.terminal_io import write_within
 

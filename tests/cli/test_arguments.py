@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from jobtui.cli import help_texts, main
-from jobtui.cli.arguments import VERBS, _parser, parse_arguments
-from jobtui.cli.asked import (
+from jobtui.cli import help, main
+from jobtui.cli.args import (
+    VERBS,
     Asked,
     ConfigCommand,
     Dump,
@@ -23,9 +23,11 @@ from jobtui.cli.asked import (
     ShowHelp,
     ShowVersion,
     Teach,
+    _parser,
+    parse_arguments,
     plainly_asked,
 )
-from jobtui.cli.exits import Exit, UsageError
+from jobtui.cli.errors import Exit, UsageError
 
 
 def run(text: str | None, file: str = "-", form: str = "box", **rest: Any) -> RunText:
@@ -198,7 +200,7 @@ def test_a_command_line_that_can_mean_two_things_or_none_is_refused(words: list[
     assert caught.value.status is Exit.USAGE
 
 
-PAGES = {"": help_texts.HELP, **help_texts.VERB_HELP}
+PAGES = {"": help.HELP, **help.VERB_HELP}
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -212,12 +214,12 @@ def test_the_help_names_every_option_and_verb() -> None:
     for action in _parser()._actions:
         for option in action.option_strings or list(action.choices or ()):
             if option != "-h":
-                assert re.search(rf"(^|\W){re.escape(option)}\b", help_texts.HELP), option
+                assert re.search(rf"(^|\W){re.escape(option)}\b", help.HELP), option
 
 
 def test_every_verb_has_its_own_help() -> None:
-    assert list(help_texts.VERB_HELP) == list(VERBS)
-    for verb, page in help_texts.VERB_HELP.items():
+    assert list(help.VERB_HELP) == list(VERBS)
+    for verb, page in help.VERB_HELP.items():
         assert page.startswith(f"jobtui {verb}")
 
 
@@ -240,6 +242,6 @@ def test_help_on_what_is_no_statement_is_a_usage_error_that_lists_them(capsys: C
 
 def test_help_on_a_verb_is_the_verbs_own(capsys: Captured) -> None:
     assert main(["help", "load"]) == main(["load", "--help"]) == Exit.DONE
-    assert capsys.readouterr().out == help_texts.VERB_HELP["load"] * 2
+    assert capsys.readouterr().out == help.VERB_HELP["load"] * 2
     assert main(["help", "config", "check"]) == Exit.DONE
-    assert capsys.readouterr().out == help_texts.VERB_HELP["config"]
+    assert capsys.readouterr().out == help.VERB_HELP["config"]

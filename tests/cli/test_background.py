@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.cli.background import begin_in
-from jobtui.cli.exits import CommandError
+from jobtui.cli.commands.serve import begin_in
+from jobtui.cli.errors import CommandError
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobtui.cli.bars import LINES_SECONDS, ByteLines, byte_bar
+from jobtui.cli.progress import LINES_SECONDS, ByteLines, byte_bar
 
 
 def test_a_log_gets_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
@@ -19,7 +19,7 @@ def test_a_log_gets_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> N
 def test_a_quiet_load_draws_nothing(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobtui.cli.bars.LINES_SECONDS", 0.0)
+    monkeypatch.setattr("jobtui.cli.progress.LINES_SECONDS", 0.0)
     for quiet in (True, False):
         with byte_bar("load nba", None, quiet=quiet) as show:
             show(1 << 20)

@@ -12,10 +12,8 @@ from pathlib import Path
 import pytest
 
 from jobtui.cli import main
-from jobtui.cli.arguments import VERBS, _parser
-from jobtui.cli.completing.line import read_line, written
-from jobtui.cli.completing.offers import Fallback, offers
-from jobtui.cli.completing.scripts import SCRIPTS
+from jobtui.cli.args import VERBS, _parser
+from jobtui.cli.commands.completion import SCRIPTS, Fallback, offers, read_line, written
 from tests.support.commands import CommandLine
 from tests.support.terminal import Terminal
 

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from jobtui.cli import _open_the_dashboard, front
+from jobtui.cli import _open_the_dashboard
+from jobtui.cli.commands import foreground
 
 
 @pytest.mark.parametrize(
@@ -29,26 +30,26 @@ def test_only_what_leads_to_the_dashboard_is_stepped_behind_for_at_a_glance(word
 
 
 def test_who_is_not_a_person_at_a_terminal_is_not_stepped_behind_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(front.os, "isatty", lambda descriptor: descriptor == 0)
-    monkeypatch.setattr(front, "step_behind", lambda: pytest.fail("a process was started"))
-    front.step_behind_early()
+    monkeypatch.setattr(foreground.os, "isatty", lambda descriptor: descriptor == 0)
+    monkeypatch.setattr(foreground, "step_behind", lambda: pytest.fail("a process was started"))
+    foreground.step_behind_early()
 
 
 def test_who_is_behind_stays_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = front.Front(1)
-    monkeypatch.setattr(front, "_front", here)
-    monkeypatch.setattr(front.os, "fork", lambda: pytest.fail("a process was started"))
-    assert front.step_behind() is here
+    here = foreground.Front(1)
+    monkeypatch.setattr(foreground, "_front", here)
+    monkeypatch.setattr(foreground.os, "fork", lambda: pytest.fail("a process was started"))
+    assert foreground.step_behind() is here
 
 
 def test_a_process_that_ended_just_as_it_was_to_go_on_is_told_of_as_ended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(front.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(front, "_receive", lambda: (signal.SIGCONT, False))
+    monkeypatch.setattr(foreground.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(foreground, "_receive", lambda: (signal.SIGCONT, False))
     pid = os.posix_spawn(sys.executable, [sys.executable, "-c", "raise SystemExit(3)"], os.environ)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    assert os.waitstatus_to_exitcode(front._stand_before(pid)) == 3
+    assert os.waitstatus_to_exitcode(foreground._stand_before(pid)) == 3
 
 
 @pytest.mark.parametrize(
@@ -65,5 +66,5 @@ def test_what_a_terminal_sends_to_all_is_not_passed_on(
     monkeypatch: pytest.MonkeyPatch, number: int, code: int, for_all: bool
 ) -> None:
     told = SimpleNamespace(si_signo=number, si_code=code)
-    monkeypatch.setattr(front.signal, "sigwaitinfo", lambda _: told)
-    assert front._receive() == (number, for_all)
+    monkeypatch.setattr(foreground.signal, "sigwaitinfo", lambda _: told)
+    assert foreground._receive() == (number, for_all)

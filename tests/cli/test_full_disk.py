@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.cli.exits import Exit
-from jobtui.cli.serve import _serve
-from jobtui.cli.waiting import waiting_for
+from jobtui.cli.commands.serve import _serve
+from jobtui.cli.errors import Exit
+from jobtui.cli.wait import waiting_for
 from jobtui.history.format.disk import Disk
 from jobtui.model import Status
 from tests.support.engines import Bench, bench

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobtui.cli.pairs import PairError, PairFormat, format_of, read_pairs, write_pairs
+from jobtui.cli.pair_files import PairError, PairFormat, format_of, read_pairs, write_pairs
 
 
 def read(text: str | bytes, form: PairFormat) -> list[tuple[bytes, bytes | None]]:

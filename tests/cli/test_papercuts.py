@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.cli.start import start
+from jobtui.cli.main import start
 from jobtui.history import History, StoreError
 from jobtui.model import Status
 from tests.support import made_jobs

@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from jobtui.cli.start import SWITCH_SECONDS, start
+from jobtui.cli.main import SWITCH_SECONDS, start
 
 
 def test_a_busy_thread_keeps_the_others_waiting_only_for_a_moment() -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from jobtui.cli.exits import CommandError, unusable
-from jobtui.cli.unopened import told_on_a_screen
+from jobtui.cli.commands.dashboard import told_on_a_screen
+from jobtui.cli.errors import CommandError, unusable
 from jobtui.tui import app
 
 

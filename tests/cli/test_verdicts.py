@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from jobtui.cli.exits import Exit
-from jobtui.cli.verdicts import judge, verdict
+from jobtui.cli.errors import Exit
+from jobtui.cli.output import judge, verdict
 from jobtui.model import Job, Level, Stats, Status, Task
 
 AT = datetime(2020, 1, 1, tzinfo=UTC)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.cli.waiting import LeftAtOnce, counted_jobs, waiting_for
+from jobtui.cli.wait import LeftAtOnce, counted_jobs, waiting_for
 from jobtui.engine.profile import Run
 from jobtui.model import Status
 from tests.support.engines import Bench, bench

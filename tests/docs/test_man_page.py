@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.cli.arguments import VERBS, _parser
-from jobtui.cli.exits import Exit
+from jobtui.cli.args import VERBS, _parser
+from jobtui.cli.errors import Exit
 from jobtui.language.syntax import SYNTAX
 
 SOURCE = Path(__file__).parents[2] / "man" / "jobtui.1"

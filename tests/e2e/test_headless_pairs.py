@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.cli.pairs import PairFormat, read_pairs, write_pairs
+from jobtui.cli.pair_files import PairFormat, read_pairs, write_pairs
 from tests.support.commands import CommandLine
 
 AWKWARD = {

@@ -137,7 +137,7 @@ def test_in_the_background_it_outlives_the_terminal_that_began_it(jobtui: Comman
 
 
 def test_a_log_that_has_grown_long_is_put_aside(tmp_path: Path) -> None:
-    from jobtui.cli.serve import LONGEST_LOG, open_log
+    from jobtui.cli.commands.serve import LONGEST_LOG, open_log
 
     log = tmp_path / "serve.log"
     log.write_bytes(bytes(LONGEST_LOG + 1))
@@ -151,7 +151,7 @@ LEAVING = """
 import os, sys, signal
 from pathlib import Path
 from jobtui.cli import dashboard
-from jobtui.cli.asked import OpenDashboard
+from jobtui.cli.args import OpenDashboard
 import jobtui.tui.app as app
 
 def run(desk, settings, *_):
@@ -234,7 +234,7 @@ def children_of(pid: int) -> set[int]:
 
 BEHIND = """
 import os, signal, sys, time
-from jobtui.cli.front import step_behind
+from jobtui.cli.commands.foreground import step_behind
 front = step_behind()
 def heard(number, frame):
     os.write(1, f"heard {signal.Signals(number).name}\\n".encode())

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.cli.arguments import parse_arguments
-from jobtui.cli.asked import OpenDashboard
-from jobtui.cli.exits import UsageError
-from jobtui.cli.profiles import profile_of, settings_of
+from jobtui.cli.args import OpenDashboard, parse_arguments
+from jobtui.cli.connect import profile_of, settings_of
+from jobtui.cli.errors import UsageError
 from jobtui.storage.nebula.settings import Given, Secret
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula_cluster import Cluster
@@ -90,7 +89,7 @@ def test_no_option_takes_a_password(option: list[str]) -> None:
 
 def test_a_profile_shows_no_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JOBTUI_NEBULA_PASSWORD", raising=False)
-    monkeypatch.setattr("jobtui.cli.profiles.is_terminal", lambda _: True)
+    monkeypatch.setattr("jobtui.cli.connect.is_terminal", lambda _: True)
     monkeypatch.setattr("getpass.getpass", lambda _: WORD)
     (tmp_path / "config.toml").write_text("")
     asked = OpenDashboard(nebula="10.0.0.1", config=tmp_path / "config.toml", data_dir=tmp_path)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.cli.exits import Exit
+from jobtui.cli.errors import Exit
 from jobtui.language.syntax import SYNTAX, Keyword
 
 ROOT = Path(__file__).parents[2]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.cli.exits import CommandError
-from jobtui.cli.serve import open_log
+from jobtui.cli.commands.serve import open_log
+from jobtui.cli.errors import CommandError
 from jobtui.errors import StorageError
 from jobtui.storage.local.catalog import FILE, Catalogue, Entry
 from jobtui.storage.local.layout import write_durably

@@ -8,11 +8,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from jobtui.cli.asked import RunText
-from jobtui.cli.headless import tell
+from jobtui.cli.args import RunText
+from jobtui.cli.commands.run import tell
+from jobtui.cli.output import judge
 from jobtui.cli.streams import complain
-from jobtui.cli.verdicts import judge
-from jobtui.cli.waiting import LeftAtOnce, Listening, counted_jobs, listening
+from jobtui.cli.wait import LeftAtOnce, Listening, counted_jobs, listening
 from jobtui.engine.client import EngineEvent, Session
 from jobtui.engine.health import owner_in_words
 from jobtui.engine.profile import Profile

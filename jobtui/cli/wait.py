@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import TypeVar
 
-from jobtui.cli.bars import ShowJob, job_bars
+from jobtui.cli.progress import ShowJob, job_bars
 from jobtui.cli.signals import SIGNALS
 from jobtui.cli.streams import abandon_unread_terminals, complain
 from jobtui.engine.client import Answer, EngineEvent, Session

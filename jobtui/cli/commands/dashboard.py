@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from jobtui.cli.asked import OpenDashboard, OpenDemo
-from jobtui.cli.exits import CommandError, Exit, UsageError, unusable
-from jobtui.cli.front import Front, step_behind
-from jobtui.cli.profiles import profile_of, settings_of
+from jobtui.cli.args import OpenDashboard, OpenDemo
+from jobtui.cli.commands.foreground import Front, step_behind
+from jobtui.cli.connect import profile_of, settings_of
+from jobtui.cli.errors import CommandError, Exit, UsageError, unusable
 from jobtui.cli.signals import is_hangup, kept_signals
 from jobtui.cli.streams import complain, is_terminal
-from jobtui.cli.unopened import told_on_a_screen
 from jobtui.config.settings import TuiSettings
 from jobtui.engine.client import Desk
 from jobtui.engine.profile import Profile
@@ -27,6 +26,7 @@ from jobtui.files import temporary_parent
 
 if TYPE_CHECKING:
     from jobtui.engine.failover import SharedDesk
+
 
 SIGNALLED = 128  # the shell's way to say that a signal ended a program
 
@@ -112,7 +112,7 @@ def _is_to_go_on(
 
 
 def _go_on(desk: SharedDesk, profile: Profile, front: Front, received: list[signal.Signals]) -> int:
-    from jobtui.cli.serve import go_on_as_server
+    from jobtui.cli.commands.serve import go_on_as_server
 
     return go_on_as_server(desk, profile, front, received)
 
@@ -121,7 +121,7 @@ def _wind_down(desk: Desk, status: int, received: Sequence[signal.Signals]) -> i
     """Stop the work of this process if a signal or a defect ended the dashboard; the exit status."""
     if not received and status == Exit.DONE:
         return status
-    from jobtui.cli.waiting import LeftAtOnce, waiting_for
+    from jobtui.cli.wait import LeftAtOnce, waiting_for
     from jobtui.engine.failover import SharedDesk
 
     reason = f"Ended by {received[0].name}" if received else "The dashboard failed"
@@ -177,3 +177,25 @@ def _must_have_a_terminal() -> None:
             "the dashboard needs a terminal that can move its cursor, and TERM says that this one can't; "
             f"without it {ways}"
         )
+
+
+# ---- merged from jobtui.cli.unopened: ----
+# A profile that can't be opened: a screen says why and what to do, and lets one try again.
+_ADVICE = (
+    "jobtui doctor looks at the profile and says what is wrong with it and what to do",
+    "jobtui history verify looks into the stored jobs, and changes nothing",
+    "--profile NAME or --data-dir DIR opens another one, and jobtui --demo a throw-away one",
+)
+
+
+def told_on_a_screen(opened: Callable[[], Desk], theme: str) -> Desk:
+    """What `opened` comes to, as often as one tries again. Raises its CommandError once one leaves."""
+    while True:
+        try:
+            return opened()
+        except CommandError as error:
+            from jobtui.tui.app import explain
+
+            why = str(error).partition("; jobtui doctor")[0]
+            if not explain("This profile can't be opened", why, _ADVICE, theme):
+                raise

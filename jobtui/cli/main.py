@@ -7,11 +7,11 @@ import sys
 from collections.abc import Callable, Sequence
 
 from jobtui.cli import streams
-from jobtui.cli.exits import CommandError, Exit
+from jobtui.cli.errors import CommandError, Exit
 
 TYPE_CHECKING = False  # typing's own costs --version a tenth of its time
 if TYPE_CHECKING:
-    from jobtui.cli import asked
+    from jobtui.cli import args
 
 SWITCH_SECONDS = 0.0005
 """How long a busy thread may keep the others waiting: Python's own 5 ms, at each system call of a commit or
@@ -25,7 +25,7 @@ def start(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     try:
         if words[:1] == ["__complete"] and len(words) > 2:
-            from jobtui.cli.completing.answering import answer
+            from jobtui.cli.commands.completion import answer
 
             return answer(words[1:])
         if list(words) == ["--version"]:
@@ -60,92 +60,92 @@ def start(argv: Sequence[str] | None = None) -> int:
         return Exit.FAILED
 
 
-def _asked(words: Sequence[str], *, piped: bool) -> asked.Asked:
+def _asked(words: Sequence[str], *, piped: bool) -> args.Asked:
     """What the words ask for. Raises UsageError."""
-    from jobtui.cli.asked import plainly_asked
+    from jobtui.cli.args import plainly_asked
 
     plain = None if piped else plainly_asked(words)
     if plain is not None:
         return plain
-    from jobtui.cli.arguments import parse_arguments
+    from jobtui.cli.args import parse_arguments
 
     return parse_arguments(words, piped=piped)
 
 
-def _work(wanted: asked.Asked) -> Callable[[], int]:
+def _work(wanted: args.Asked) -> Callable[[], int]:
     """What is to be done, with all that it needs imported."""
     from functools import partial
 
-    from jobtui.cli import asked
+    from jobtui.cli import args
 
     match wanted:
-        case asked.ShowHelp(verb):
-            from jobtui.cli.help_command import show_help
+        case args.ShowHelp(verb):
+            from jobtui.cli.help import show_help
 
             return partial(show_help, verb)
-        case asked.Teach(words):
-            from jobtui.cli.help_command import teach
+        case args.Teach(words):
+            from jobtui.cli.help import teach
 
             return partial(teach, words)
-        case asked.ShowCompletion(shell):
-            from jobtui.cli.completing.scripts import SCRIPTS
+        case args.ShowCompletion(shell):
+            from jobtui.cli.commands.completion import SCRIPTS
 
             return partial(_print, SCRIPTS[shell])
-        case asked.ShowVersion():
+        case args.ShowVersion():
             return _show_version
-        case asked.RunText():
-            from jobtui.cli.headless import run_text
+        case args.RunText():
+            from jobtui.cli.commands.run import run_text
 
             return partial(run_text, wanted)
-        case asked.Load():
-            from jobtui.cli.load import load
+        case args.Load():
+            from jobtui.cli.commands.data import load
 
             return partial(load, wanted)
-        case asked.Dump():
-            from jobtui.cli.dump import dump
+        case args.Dump():
+            from jobtui.cli.commands.data import dump
 
             return partial(dump, wanted)
-        case asked.Serve():
-            from jobtui.cli.serve import serve
+        case args.Serve():
+            from jobtui.cli.commands.serve import serve
 
             return partial(serve, wanted)
-        case asked.ConfigCommand():
-            from jobtui.cli.config_command import config_command
+        case args.ConfigCommand():
+            from jobtui.cli.commands.config import config_command
 
             return partial(config_command, wanted)
-        case asked.HistoryCommand():
-            from jobtui.cli.history_command import history_command
+        case args.HistoryCommand():
+            from jobtui.cli.commands.history import history_command
 
             return partial(history_command, wanted)
-        case asked.Examine():
-            from jobtui.cli.doctor import doctor
+        case args.Examine():
+            from jobtui.cli.commands.doctor import doctor
 
             return partial(doctor, wanted)
-        case asked.OpenDashboard() | asked.OpenDemo():
+        case args.OpenDashboard() | args.OpenDemo():
             import gc
 
             gc.disable()  # a tenth of a start; the dashboard enables it again with its first frame
-            from jobtui.cli.dashboard import open_dashboard
+            from jobtui.cli.commands.dashboard import open_dashboard
 
             return partial(open_dashboard, wanted)
 
 
-def _hear_interrupts(wanted: asked.Asked) -> None:
+def _hear_interrupts(wanted: args.Asked) -> None:
     """From here on ctrl+c is an exception, so that what was begun is put in order.
 
     A text has nothing to put in order before it listens by itself, and much to import.
     """
     import _signal  # type: ignore[import-not-found]
 
-    from jobtui.cli import asked, end_at_once
+    from jobtui.cli import args, end_at_once
 
-    if _signal.getsignal(_signal.SIGINT) is end_at_once and not isinstance(wanted, asked.RunText):
+    if _signal.getsignal(_signal.SIGINT) is end_at_once and not isinstance(wanted, args.RunText):
         _signal.signal(_signal.SIGINT, _signal.default_int_handler)
 
 
 def _show_version() -> int:
     """Imports nothing that could be missing: what is installed is what it is asked for."""
-    from jobtui.cli.versions import version_line
+    from jobtui.cli.commands.doctor import version_line
 
     return _print(f"{version_line()}\n")
 

@@ -1,26 +1,23 @@
-"""`jobtui serve`: the owner of a profile without a screen, and a dashboard that goes on as one.
-
-It runs the queue, takes what other jobtui processes hand in, and says on stderr, a line each, what starts
-and how it ends. The first SIGTERM, SIGINT or SIGHUP stops what runs and leaves the queue for the next
-start; a second SIGTERM or SIGINT leaves at once.
-"""
+"""`jobtui serve --background`: a server of its own session, that outlives the terminal it was started from."""
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
 
-from jobtui.cli.asked import Serve
-from jobtui.cli.exits import CommandError, Exit, unusable
-from jobtui.cli.front import Front
-from jobtui.cli.profiles import profile_of, settings_of
+from jobtui.cli.args import Serve
+from jobtui.cli.commands.foreground import Front
+from jobtui.cli.connect import profile_of, settings_of
+from jobtui.cli.errors import CommandError, Exit, unusable
 from jobtui.cli.signals import kept_signals
 from jobtui.cli.streams import complain
-from jobtui.cli.waiting import LeftAtOnce, Waiting, counted_jobs, listening
+from jobtui.cli.wait import LeftAtOnce, Waiting, counted_jobs, listening
 from jobtui.engine.client import EngineEvent
 from jobtui.engine.engine import Engine
 from jobtui.engine.failover import SharedDesk
@@ -29,9 +26,97 @@ from jobtui.errors import StorageError
 from jobtui.files import foreign_owner, open_to_append
 from jobtui.formatting import format_duration, to_local
 from jobtui.history import StoreError, StoreLocked
+from jobtui.interpreter import environment, interpreter
 from jobtui.model import Change, Job, Link, LinkChanged, LinkState, Notice, Status
 from jobtui.os_errors import explain
 
+START_SECONDS = 30.0
+BETWEEN_LOOKS_SECONDS = 0.05
+
+
+def serve_in_background(profile: Profile, asked: Serve, log: Path) -> int:
+    """Start the server, and return once it has the profile. Raises CommandError where it ends before that."""
+    _must_have_its_password(profile)
+    file = open_log(log)
+    begin_in(file, log)
+    told_before = os.fstat(file).st_size
+    server = subprocess.Popen(
+        [*interpreter(), "-m", "jobtui", *_place(profile, asked), "serve"],
+        stdin=subprocess.DEVNULL,
+        stdout=file,
+        stderr=file,
+        start_new_session=True,
+        env=environment(),
+    )
+    os.close(file)
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end:
+        if server.poll() is not None:
+            raise CommandError(_last_words(log, told_before))
+        if SERVES in log.read_bytes()[told_before:].decode(errors="replace"):
+            complain(
+                f"jobtui serves {profile.name} as process {server.pid} and writes {log}; "
+                f"kill {server.pid} ends it"
+            )
+            return Exit.DONE
+        time.sleep(BETWEEN_LOOKS_SECONDS)
+    server.terminate()
+    raise CommandError(
+        f"the server did not have {profile.name} within {START_SECONDS:g} s, and was told to end; see {log}"
+    )
+
+
+def begin_in(file: int, log: Path) -> None:
+    """Write the log's next first line: where there is no room for that, no server could tell what happens."""
+    try:
+        os.write(file, f"{to_local(datetime.now(UTC)).isoformat(timespec='seconds')} starting\n".encode())
+    except OSError as error:
+        os.close(file)
+        raise CommandError(
+            f"{log} can't be written: {explain(error, log)}; nothing was started. "
+            "jobtui doctor tells what to do"
+        ) from None
+
+
+def _must_have_its_password(profile: Profile) -> None:
+    """Refuse a cluster whose password is nowhere: a server in the background can ask nobody for it."""
+    cluster = profile.cluster
+    if cluster is None or not cluster.addresses:
+        return
+    try:
+        cluster.password.read()
+    except StorageError as error:
+        raise CommandError(
+            f"{error.detail}; a server in the background can't ask for it: set it, or keep it in the keyring"
+        ) from None
+
+
+def _place(profile: Profile, asked: Serve) -> list[str]:
+    """The same profile, from wherever the server looks at it."""
+    words = ["--profile", profile.name] if asked.nebula is None else ["--nebula", asked.nebula]
+    if asked.user is not None:
+        words += ["-u", asked.user]
+    if asked.tls is not None:
+        words += ["--tls", asked.tls if asked.tls == "system" else str(Path(asked.tls).absolute())]
+    if asked.data_dir is not None:
+        words += ["--data-dir", str(asked.data_dir.absolute())]
+    if asked.config is not None:
+        words += ["--config", str(asked.config.absolute())]
+    return words
+
+
+def _last_words(log: Path, told_before: int) -> str:
+    words = log.read_bytes()[told_before:].decode(errors="replace").strip().splitlines()
+    return words[-1].removeprefix("jobtui: ") if words else f"the server ended as it started; see {log}"
+
+
+# ---- merged from jobtui.cli.serve: ----
+# `jobtui serve`: the owner of a profile without a screen, and a dashboard that goes on as one.
+#
+# It runs the queue, takes what other jobtui processes hand in, and says on stderr, a line each, what starts
+# and how it ends. The first SIGTERM, SIGINT or SIGHUP stops what runs and leaves the queue for the next
+# start; a second SIGTERM or SIGINT leaves at once.
+#
 LOG = "serve.log"
 SERVES = "jobtui serves"
 LONGEST_LOG = 1 << 20
@@ -41,8 +126,6 @@ def serve(asked: Serve) -> int:
     """Own the profile until a signal ends it; the answer is the exit status. Raises CommandError."""
     profile = profile_of(asked, settings_of(asked))
     if asked.background:
-        from jobtui.cli.background import serve_in_background
-
         return serve_in_background(profile, asked, log_of(profile))
     with kept_signals() as received:
         try:

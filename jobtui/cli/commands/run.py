@@ -12,10 +12,10 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from jobtui.cli import streams
-from jobtui.cli.asked import RunText
-from jobtui.cli.exits import CommandError, Exit
-from jobtui.cli.formats import check_format, printed
-from jobtui.cli.profiles import profile_of, settings_of
+from jobtui.cli.args import RunText
+from jobtui.cli.connect import profile_of, settings_of
+from jobtui.cli.errors import CommandError, Exit
+from jobtui.cli.output import check_format, printed
 from jobtui.engine.client import Answer, Failure, Session
 from jobtui.engine.profile import Profile, Run
 from jobtui.engine.reader import READ_ONLY, Reader
@@ -33,7 +33,7 @@ from jobtui.language.ast import (
 from jobtui.model import Status
 
 if TYPE_CHECKING:
-    from jobtui.cli.waiting import Waiting
+    from jobtui.cli.wait import Waiting
     from jobtui.engine.engine import Engine
 
 
@@ -75,7 +75,7 @@ def _tell_of_the_interrupted(reader: Reader, profile: Profile) -> None:
     """Say of jobs that are running by the last word on disk that nobody runs them, where that is so."""
     if not _running(reader):
         return
-    from jobtui.cli.waiting import counted_jobs
+    from jobtui.cli.wait import counted_jobs
     from jobtui.engine.health import is_owned
 
     if is_owned(profile):
@@ -114,9 +114,9 @@ def _beside_the_owner(profile: Profile) -> Reader | None:
 
 
 def _write(profile: Profile, text: str, statements: Sequence[Statement], asked: RunText, label: str) -> int:
-    from jobtui.cli.engines import opened
-    from jobtui.cli.handing import hand_in
-    from jobtui.cli.waiting import LeftAtOnce
+    from jobtui.cli.connect import opened
+    from jobtui.cli.remote_run import hand_in
+    from jobtui.cli.wait import LeftAtOnce
     from jobtui.engine.protocol import NotTaken
     from jobtui.engine.remote import Remote
 
@@ -138,8 +138,8 @@ def _write(profile: Profile, text: str, statements: Sequence[Statement], asked: 
 
 def _carry_out(engine: Engine, text: str, statements: Sequence[Statement], asked: RunText, label: str) -> int:
     """Run the text here; the answer is the exit status. Raises LeftAtOnce where nobody waits for the stop."""
-    from jobtui.cli.verdicts import judge
-    from jobtui.cli.waiting import LeftAtOnce, waiting_for
+    from jobtui.cli.output import judge
+    from jobtui.cli.wait import LeftAtOnce, waiting_for
 
     with waiting_for(engine, quiet=asked.quiet) as waiting:
         try:

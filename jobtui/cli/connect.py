@@ -1,25 +1,103 @@
-"""The settings and the profile that a command line names."""
+"""Opening and closing an engine for one command, and its errors as plain lines."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from jobtui.cli.asked import ConfigCommand, Place, Serve
-from jobtui.cli.exits import CommandError, NoHome, UsageError
-from jobtui.cli.streams import is_terminal
+from jobtui.cli.args import ConfigCommand, Place, Serve
+from jobtui.cli.errors import CommandError, NoHome, UsageError, unusable
+from jobtui.cli.streams import complain, is_terminal
 from jobtui.config import Config, ConfigError, HomeError, ProfileSettings, chosen_profile, read_config
-from jobtui.engine.profile import Profile
+from jobtui.engine.client import EngineEvent
+from jobtui.engine.engine import Engine
+from jobtui.engine.profile import Profile, Run
+from jobtui.engine.protocol import NoAnswer
+from jobtui.engine.queries import no_such_space
+from jobtui.engine.reader import Reader
+from jobtui.engine.remote import Remote
+from jobtui.errors import StorageError
 from jobtui.formatting import printable_lines
+from jobtui.history import StoreError
+from jobtui.model import Notice
 
 if TYPE_CHECKING:
     from jobtui.storage.nebula.settings import ClusterSettings
 
 
+@contextmanager
+def opened(profile: Profile, run: Run) -> Iterator[Engine | Remote]:
+    """The profile's engine until the block ends; what its owner lets us do where another process has it.
+
+    Raises CommandError where the profile can't be used, and for what the storage says in the block.
+    """
+    from jobtui.engine.failover import Unanswered, own_or_join
+
+    try:
+        desk = own_or_join(profile, run=run)
+    except Unanswered as error:
+        raise CommandError(f"{error}; nothing was done") from None
+    except (StoreError, StorageError) as error:
+        raise unusable(error) from None
+    try:
+        yield desk
+        if isinstance(desk, Engine):
+            see_guests_off(desk)
+    except (StoreError, StorageError, NoAnswer) as error:
+        raise CommandError(str(error)) from None
+    finally:
+        desk.close()
+
+
+def see_guests_off(engine: Engine) -> None:
+    """Stay for jobs that other processes handed in meanwhile: they count on this one."""
+    from jobtui.cli.wait import LeftAtOnce, counted_jobs, waiting_for
+
+    with waiting_for(engine) as waiting:
+        try:
+            while jobs := waiting.result(engine.leave_if_idle()):
+                complain(
+                    f"Staying for {counted_jobs(jobs)}: handed in meanwhile by another jobtui; ctrl+c stops"
+                )
+                waiting.until_ended(jobs)
+        except LeftAtOnce:
+            return
+
+
+@contextmanager
+def notices_told(engine: Engine | Remote) -> Iterator[None]:
+    """Say on stderr, once the block ends, what the engine had to say meanwhile."""
+    notices: SimpleQueue[Notice] = SimpleQueue()
+
+    def hear(messages: Sequence[EngineEvent]) -> None:
+        for message in messages:
+            if isinstance(message, Notice):
+                notices.put(message)
+
+    leave = engine.subscribe(hear)
+    try:
+        yield
+    finally:
+        leave()
+        while not notices.empty():
+            complain(notices.get().text)
+
+
+def must_exist(engine: Engine | Reader, space: str) -> None:
+    """Refuse a space that isn't there, with the near miss. Raises CommandError."""
+    known = engine.spaces()
+    if space not in known:
+        raise CommandError(no_such_space(space, known))
+
+
+# ---- merged from jobtui.cli.profiles: ----
+# The settings and the profile that a command line names.
 def settings_of(place: Place) -> Config:
     """The settings of the config that the command line names, or of the usual one. Raises UsageError."""
     try:

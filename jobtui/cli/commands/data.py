@@ -1,8 +1,4 @@
-"""`jobtui load SPACE FILE…`: key-value pairs from files, or from stdin, into a space.
-
-Everything is read through once before anything is loaded, so that a bad line leaves the space as it was.
-What can't be read twice (a pipe) is kept meanwhile in a file without a name, beside the profile's data.
-"""
+"""`jobtui dump SPACE`: a space's key-value pairs on stdout, in key order."""
 
 from __future__ import annotations
 
@@ -16,13 +12,12 @@ from typing import IO
 
 import msgspec
 
-from jobtui.cli.asked import Load
-from jobtui.cli.bars import byte_bar
-from jobtui.cli.engines import must_exist, notices_told, opened
-from jobtui.cli.exits import CommandError, Exit, UsageError
-from jobtui.cli.pairs import Pair, PairFormat, format_of, read_pairs
-from jobtui.cli.profiles import must_be_embedded, profile_of, settings_of
-from jobtui.cli.streams import complain, stdin
+from jobtui.cli.args import Dump, Load
+from jobtui.cli.connect import must_be_embedded, must_exist, notices_told, opened, profile_of, settings_of
+from jobtui.cli.errors import CommandError, Exit, UsageError
+from jobtui.cli.pair_files import Pair, PairFormat, format_of, read_pairs, write_pairs
+from jobtui.cli.progress import byte_bar
+from jobtui.cli.streams import Output, complain, stdin
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile, Run
 from jobtui.engine.protocol import NoAnswer
@@ -32,6 +27,28 @@ from jobtui.errors import Code, StorageError
 from jobtui.history import StoreError
 from jobtui.os_errors import explain
 
+
+def dump(asked: Dump) -> int:
+    """Print the pairs; the answer is the exit status. Raises CommandError, also midway."""
+    profile = profile_of(asked, settings_of(asked))
+    must_be_embedded(profile)
+    output = Output()
+    with opened(profile, Run.NONE) as engine, notices_told(engine):
+        must_exist(engine, asked.space)
+        for line in write_pairs(engine.dump(asked.space), PairFormat(asked.format)):
+            output.write_bytes(line)
+            if output.closed:
+                break
+        output.flush()
+    return Exit.DONE
+
+
+# ---- merged from jobtui.cli.load: ----
+# `jobtui load SPACE FILE…`: key-value pairs from files, or from stdin, into a space.
+#
+# Everything is read through once before anything is loaded, so that a bad line leaves the space as it was.
+# What can't be read twice (a pipe) is kept meanwhile in a file without a name, beside the profile's data.
+#
 BATCH_PAIRS = 5_000
 BATCH_BYTES = 1 << 20
 STDIN = "-"

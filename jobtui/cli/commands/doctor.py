@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import enum
 import locale
 import os
 import shlex
 import shutil
 import stat
+import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from jobtui.cli.doctor import Finding, Level
-from jobtui.cli.streams import is_terminal
+from jobtui import __version__
+from jobtui.cli.args import Examine
+from jobtui.cli.errors import Exit, NoHome, UsageError
+from jobtui.cli.streams import Output, is_terminal
 from jobtui.engine.profile import Profile
 from jobtui.errors import StorageError
 from jobtui.files import foreign_owner, others_can_write, user_name
-from jobtui.formatting import format_bytes
+from jobtui.formatting import format_bytes, printable_lines
 from jobtui.history import StoreError
 from jobtui.model import LinkState
 from jobtui.os_errors import NO_INODES, explain, has_inodes
@@ -252,3 +257,96 @@ def _unwritable(place: Path) -> str:
             return ""
     except OSError as error:
         return f"can't be written: {explain(error, place)}"
+
+
+# ---- merged from jobtui.cli.doctor: ----
+# `jobtui doctor`: all that jobtui needs here, a line each: ok, warn or bad, and what to do about it.
+class Level(enum.StrEnum):
+    """How a finding is: as it should be, good enough with a limit, or in the way of work."""
+
+    OK = "ok"
+    WARN = "warn"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: what was looked at, how it is, and what to do where it isn't well."""
+
+    level: Level
+    what: str
+    said: str
+    advice: str = ""
+
+
+def doctor(asked: Examine) -> int:
+    """Look at everything, telling each finding as it comes; the answer is the exit status."""
+    output = Output()
+    worst = Exit.DONE
+    for finding in _findings(asked):
+        output.write(
+            printable_lines(f"{finding.level:<4}  {finding.what:<9}  {' '.join(finding.said.split())}") + "\n"
+        )
+        if finding.advice:
+            output.write(f"{'':17}{printable_lines(finding.advice)}\n")
+        output.flush()
+        if finding.level is Level.BAD:
+            worst = Exit.FAILED
+    return worst
+
+
+def _findings(asked: Examine) -> Iterator[Finding]:
+    from jobtui.cli.commands.config import dashboard_problems
+    from jobtui.cli.connect import profile_of, settings_of
+
+    yield Finding(Level.OK, "version", version_line())
+    yield from terminal()
+    try:
+        config = settings_of(asked)
+        profile = profile_of(asked, config)
+    except NoHome as error:
+        yield Finding(Level.BAD, "data", str(error))
+        yield storage()
+        return
+    except UsageError as error:
+        *others, last = str(error).splitlines()
+        for one in others:
+            yield Finding(Level.BAD, "config", one)
+        yield Finding(Level.BAD, "config", last, "mend the file; jobtui config tells what may stand in it")
+        yield storage()
+        return
+    found = "can be used" if config.found else "is not there; the defaults are used"
+    yield Finding(Level.OK, "config", f"{config.path} {found}; profile {profile.name}")
+    for problem in dashboard_problems(config):
+        yield Finding(Level.WARN, "config", str(problem), "the dashboard passes over it until it is mended")
+    yield data_directory(profile)
+    yield from access(profile)
+    yield from host_directories(profile)
+    yield owner(profile)
+    yield history(profile)
+    if profile.cluster is None:
+        yield storage(profile.root, profile.root.parent)
+    else:
+        yield cluster(profile)
+
+
+# ---- merged from jobtui.cli.versions: ----
+# `jobtui --version`: the versions that matter in a bug report.
+_OF_INTEREST = ("textual", "rocksdict", "msgspec", "pyparsing")
+
+
+def version_line() -> str:
+    """`jobtui 0.1.0 (Python 3.11.7, textual 8.2.8, …, Linux 6.1.0)`."""
+    system = os.uname()
+    parts = [f"Python {sys.version.split()[0]}", *_installed(), f"{system.sysname} {system.release}"]
+    return f"jobtui {__version__} ({', '.join(parts)})"
+
+
+def _installed() -> list[str]:
+    """Versions by the names of the metadata directories, which is quicker than `importlib.metadata`."""
+    found: dict[str, str] = {}
+    for place in map(Path, sys.path):
+        for name in _OF_INTEREST:
+            for directory in place.glob(f"{name}-*.dist-info") if name not in found else ():
+                found[name] = directory.name.removeprefix(f"{name}-").removesuffix(".dist-info")
+    return [f"{name} {found.get(name, 'missing')}" for name in _OF_INTEREST]
