@@ -26,7 +26,8 @@ from jobtui.engine.client import Session
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
 from jobtui.model import Job
-from jobtui.tui import app, application
+from jobtui.tui import app as application
+from jobtui.tui import launch
 
 _ORDERS, _NEWS = 3, 4
 _BEAT = 0.001
@@ -116,7 +117,7 @@ def main() -> int:
 
     application.DashboardApp = WatchedApp  # type: ignore[misc]
     try:
-        return app.run(engine, TuiSettings(state_dir=root / "dashboard"))
+        return launch.run(engine, TuiSettings(state_dir=root / "dashboard"))
     finally:
         engine.close()
 

@@ -24,7 +24,7 @@ from jobtui.config.settings import TuiSettings
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
 from jobtui.model import Status
-from jobtui.tui.application import DashboardApp
+from jobtui.tui.app import DashboardApp
 
 HERE = Path(__file__).parent
 PATIENCE_SECONDS = 120.0

@@ -1,53 +1,253 @@
-"""How the dashboard starts: what must be so before Textual is imported, then Textual, then the app."""
+"""The dashboard's app: the desk's messages in frames, what is kept, pause; what is seen is its screens'."""
 
 from __future__ import annotations
 
-import gc
-import os
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
 
-if TYPE_CHECKING:
-    from jobtui.config.settings import TuiSettings
-    from jobtui.engine.client import Desk
+from textual import events
+from textual.notifications import Notification
+from textual.widgets._toast import ToastRack
 
+from jobtui.background import in_thread
+from jobtui.config.settings import TuiSettings
+from jobtui.engine.client import Desk, Session
+from jobtui.history import StoreError
+from jobtui.model import LinkState, Status
+from jobtui.tui.base_app import BaseApp
+from jobtui.tui.context import Context
+from jobtui.tui.data.feed import Batch, Feed, Refreshed, Seen, Woken
+from jobtui.tui.data.pollers import Looker, Places
+from jobtui.tui.keymap import keymap
+from jobtui.tui.screens.dashboard import Dashboard
+from jobtui.tui.state import StateStore, Typed
+from jobtui.tui.textual_ext.key_queue import obey, sent_before
+from jobtui.tui.themes import next_theme, theme_trouble
+from jobtui.tui.widgets.footer import Toast, surplus
 
-def load() -> None:
-    """Import what `run` needs: most of a start, and it can be done before there is a desk."""
-    # read once, when textual is imported: twice the frames make a key visible sooner
-    os.environ.setdefault("TEXTUAL_FPS", "120")
-    # how long an esc may yet become another key: those of a terminal come in one piece
-    os.environ.setdefault("ESCDELAY", "50")
-    # a third of a start is collecting garbage among modules that will never be any
-    gc.disable()
-    import jobtui.tui.application  # noqa: F401
-
-
-def run(desk: Desk, settings: TuiSettings, forsaken: Callable[[], bool] = lambda: False) -> int:
-    """Show the desk until one leaves; the exit status: 0, 1 where the dashboard failed, 128 + n for a signal.
-
-    `forsaken` tells whether whoever waits for the dashboard has gone: it then leaves as if hung up.
-
-    The desk stays open: who opened it closes it.
-    """
-    load()
-    from jobtui.tui.application import DashboardApp
-
-    app = DashboardApp(desk, settings, painted=_collect_from_here, forsaken=forsaken)
-    status = app.run(mouse=settings.mouse)
-    return status if status is not None else app.return_code or 0
+_FRAME_SECONDS = 1 / 60
+_SECOND = 1.0
 
 
-def explain(what: str, why: str, advice: Sequence[str], theme: str = "") -> bool:
-    """Say on a screen of its own that something can't be opened; whether the user wants it tried again.
-
-    `what` in a few words, `why` in full, `advice` a line for each thing that can be done about it.
-    """
-    from jobtui.tui.failing import FailureApp
-
-    return FailureApp(what, why, advice, theme).run() is True
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
-def _collect_from_here() -> None:
-    gc.freeze()
-    gc.enable()
+class DashboardApp(BaseApp[int]):
+    """Shows a desk until one leaves; its return value is the exit status."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        settings: TuiSettings,
+        *,
+        now: Callable[[], datetime] | None = None,
+        painted: Callable[[], None] = lambda: None,
+        forsaken: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`now` is the clock that running times are counted by; `painted` is called after the first frame.
+
+        `forsaken` is asked each second whether nobody waits for it any more.
+        """
+        store = StateStore(settings.state_dir)
+        kept = store.read()
+        super().__init__(settings.theme or kept.theme, settings.state_dir)
+        self._painted = painted
+        self._forsaken = forsaken
+        # a cluster tells its spaces later: until then the one that was kept is believed
+        self._believed = desk.link is not None
+        space = kept.space if self._believed or kept.space in desk.spaces() else None
+        self.context = Context(
+            desk=desk,
+            settings=settings,
+            session=Session(space),
+            keymap=keymap(settings.keymap),
+            store=store,
+            kept=kept,
+            typed=Typed(store),
+            places=Places(desk, lambda: self.post_message(Seen())),
+            now=now or _now,
+        )
+        self._desk = desk
+        self._feed = Feed(lambda: self.post_message(Woken()))
+        self._looker = Looker(desk, lambda: self.post_message(Refreshed()))
+        self._leave_feed: Callable[[], None] = lambda: None
+        self._frame: asyncio.TimerHandle | None = None
+        self._paused = False
+        self._typed_ahead: deque[events.Key | events.Paste] = deque()
+        self.dashboard = Dashboard(self.context)
+        self.set_keymap(self.context.keymap.changes)
+
+    def get_default_screen(self) -> Dashboard:
+        """Textual's hook."""
+        return self.dashboard
+
+    async def on_event(self, event: events.Event) -> None:
+        """Textual's hook: keys of the dashboard are done with one after the other."""
+        if self._exit and isinstance(event, (events.InputEvent, events.Paste)):
+            return  # it is left: nothing is begun any more
+        if isinstance(event, (events.Key, events.Paste)) and not event.is_forwarded:
+            self._typed_ahead.append(event if self.dashboard.ready else sent_before(event))
+            await self.take_typed()
+        else:
+            await super().on_event(event)
+
+    async def take_typed(self) -> None:
+        """Do what the keys ask for, also those that were typed before there was anything to obey them."""
+        while self.dashboard.ready and self._typed_ahead and not self._exit:
+            event = self._typed_ahead.popleft()
+            if not await self._obeyed(event):
+                await super().on_event(event)
+            if not self.dashboard.typing:
+                # a deed that was begun asks in its first step, and the next key answers
+                await asyncio.sleep(0)
+
+    async def _obeyed(self, event: events.Key | events.Paste) -> bool:
+        if self.screen_stack[-1:] != [self.dashboard]:
+            return False
+        # a terminal that is typed in has the focus, whether or not it said so
+        self.app_focus = True
+        return await obey(self.dashboard, event)
+
+    # -- beginning and end --------------------------------------------------------------------------
+
+    def on_mount(self) -> None:
+        """Textual's hook: listen to the desk."""
+        self._leave_feed = self._desk.subscribe(self._feed.take)
+        if not self._desk.writable:
+            self._looker.start()
+        self.set_interval(_SECOND, self._tick)
+        if self._forsaken():  # a signal came while it started
+            self.hang_up()
+        self.call_after_refresh(self._settle)
+
+    def _tick(self) -> None:
+        if self._forsaken():
+            self.hang_up()
+        elif not self._paused:
+            self.dashboard.tick()
+
+    def _settle(self) -> None:
+        # what may come after the first frame
+        self._painted()
+        self.context.places.ask()
+        self.run_worker(in_thread(self._warm))
+        self.dashboard.tell_all(self.context.keymap.problems, "keys of the keymap were left out")
+        if trouble := theme_trouble(self.context.settings.theme):
+            self.dashboard.tell(trouble, "warning")
+        if self.context.store.trouble:
+            self.dashboard.tell(self.context.store.trouble, "warning")
+
+    def _warm(self) -> None:
+        """Have at hand what filters look through: of a million jobs, reading it takes four times the search."""
+        with suppress(StoreError):  # who asks for jobs that can't be read is told
+            self._desk.history.warm()
+
+    def on_unmount(self) -> None:
+        """Textual's hook: keep what was chosen."""
+        self._leave_feed()
+        self._looker.close()
+        if not self.no_color:
+            self.context.kept.theme = self.theme
+        self.context.kept.space = self.context.session.space
+        self.dashboard.keep()
+        self.context.store.write(self.context.kept)
+        self.context.typed.close()
+
+    # -- the desk's messages ------------------------------------------------------------------------
+
+    def on_woken(self, message: Woken) -> None:
+        """The feed has something; while a frame is under way it waits for the next."""
+        message.stop()
+        if self._frame is None:
+            self._next_frame()
+
+    def _next_frame(self) -> None:
+        self._frame = None
+        if self._paused:
+            return
+        batch = self._feed.drain()
+        if batch is not None:
+            # a change is told as it is on disk, where progress is not: the desk knows both
+            for job_id, job in batch.jobs.items():
+                if job.status is Status.RUNNING:
+                    batch.jobs[job_id] = self._desk.job(job_id) or job
+            self.dashboard.take(batch)
+            link = self._desk.link
+            if batch.link and link is not None and link.state is LinkState.CONNECTED:
+                self.context.places.ask()
+            # a timer of Textual's that is late is left out: nothing would be shown any more
+            loop = asyncio.get_running_loop()
+            self._frame = loop.call_later(_FRAME_SECONDS, self.call_later, self._next_frame)
+
+    def on_refreshed(self, message: Refreshed) -> None:
+        """Another process wrote: any job may be another."""
+        message.stop()
+        jobs = {job.id: job for job in self._desk.active()}
+        self.dashboard.take(Batch(jobs=jobs, statuses=True))
+
+    def on_seen(self, message: Seen) -> None:
+        """There is a new overview."""
+        message.stop()
+        if self._believed:
+            self._prove_space()
+        self.dashboard.places_seen()
+
+    def _prove_space(self) -> None:
+        """Let go of the kept space once it is plain that the cluster no longer has it."""
+        overview, session = self.context.places.overview, self.context.session
+        if overview is None:
+            return
+        self._believed = False
+        if session.space not in (None, *(look.space.name for look in overview.spaces)):
+            self.dashboard.tell(f"Space '{session.space}' is no longer there: none is chosen", "warning")
+            session.space = None
+            self.dashboard.space_chosen()
+
+    @property
+    def paused(self) -> bool:
+        """Whether the screen is held still."""
+        return self._paused
+
+    def hold(self, paused: bool) -> None:
+        """Hold the screen still, or let it go on; nothing is lost meanwhile."""
+        self._paused = paused
+        if not paused and self._frame is None:
+            self._next_frame()
+
+    # -- what is said in passing --------------------------------------------------------------------
+
+    def say(self, said: Toast) -> None:
+        """Show it for a while; those that it has no room beside go, and what says the same."""
+        self.unsay(said.text)
+        for old in surplus(list(self._notifications), self.size.height):
+            self._take_back(old)
+        self._notifications.add(
+            Notification(said.text, severity=said.severity, timeout=said.seconds, markup=False)
+        )
+        self._refresh_notifications()
+
+    def unsay(self, beginning: str) -> None:
+        """Take back what was said with this beginning: it is no longer so."""
+        for old in list(self._notifications):
+            if old.message.startswith(beginning):
+                self._take_back(old)
+
+    def _take_back(self, old: Notification) -> None:
+        self._unnotify(old, refresh=False)
+        for screen in self.screen_stack:
+            # the toast would go of itself, but what holds it would stay, and take a line
+            screen.query(f"#{ToastRack._toast_id(old)}").remove()
+
+    # -- themes --------------------------------------------------------------------------------------
+
+    def turn_theme(self) -> None:
+        """The next theme."""
+        self.theme = next_theme(self.theme)
+
+    def choose_theme(self, name: str) -> None:
+        """This theme."""
+        self.theme = name

@@ -1,12 +1,15 @@
-"""What every app of ours on Textual has: themes, style sheets, inks, signals, the clipboard, a decent end."""
+"""Where the style sheets lie: in the wheel beside this package, in a checkout at the top of the repository."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
+import tempfile
 import threading
+import traceback
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,12 +23,58 @@ from textual.driver import Driver
 from textual.filter import Monochrome, NoColor
 from textual.screen import Screen
 
-from jobtui.tui import crash, terminal
-from jobtui.tui.compositor import FrugalCompositor
-from jobtui.tui.lines import Ink
-from jobtui.tui.styles import style_sheets
+from jobtui.files import foreign_owner
+from jobtui.tui import terminal
+from jobtui.tui.text.spans import Ink
+from jobtui.tui.textual_ext.render import FrugalCompositor
 from jobtui.tui.themes import ANSI, THEMES, theme_name
 
+_PACKAGE = Path(__file__).resolve().parent.parent
+_FIRST = "inks.tcss"
+
+
+def style_sheets() -> tuple[Path, ...]:
+    """All style sheets, a file a screen or widget. Raises FileNotFoundError where they are missing."""
+    for directory in (_PACKAGE / "styles", _PACKAGE.parent / "styles"):
+        if (directory / _FIRST).is_file():
+            return tuple(sorted(directory.glob("*.tcss")))
+    raise FileNotFoundError(f"jobtui's style sheets are missing: there is no {_PACKAGE / 'styles' / _FIRST}")
+
+
+# ---- merged from jobtui.tui.crash: ----
+# When the dashboard itself fails: what a person is told, and the report that is kept for who mends it.
+def report(error: BaseException, directory: Path | None) -> Path | None:
+    """Write the error and its traceback to a new file; where that lies, None where it could not be written."""
+    text = f"{datetime.now(UTC).isoformat()}\n{''.join(traceback.format_exception(error))}"
+    try:
+        if directory is not None:
+            if foreign_owner(directory):
+                directory = None
+            else:
+                directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor, name = tempfile.mkstemp(prefix="crash-", suffix=".txt", dir=directory)
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+    except OSError:
+        return None
+    return Path(name)
+
+
+def message(error: BaseException, place: Path | None) -> str:
+    """What is said on the terminal once it is whole again."""
+    said = str(error).split("\n")[0][:200]
+    what = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    lines = [
+        f"jobtui: the dashboard failed: {what}",
+        "Your jobs are safe: what was running is told the truth about at the next start.",
+    ]
+    if place is not None:
+        lines.append(f"What happened is written in {place}")
+    return "\n".join(lines)
+
+
+# ---- merged from jobtui.tui.base_app: ----
+# What every app of ours on Textual has: themes, style sheets, inks, signals, the clipboard, a decent end.
 # the shell's way to say that a signal ended a program
 _SIGNALLED = 128
 _PATIENT_SIGNALS = 2  # after them the system's default for the signal is what the user wants
@@ -144,7 +193,7 @@ class BaseApp(App[ReturnType], inherit_bindings=False):
         chosen = super().get_driver_class()
         if chosen.__name__ != "LinuxDriver":
             return chosen
-        from jobtui.tui.driver import SturdyDriver
+        from jobtui.tui.textual_ext.driver import SturdyDriver
 
         return SturdyDriver
 
@@ -183,7 +232,7 @@ class BaseApp(App[ReturnType], inherit_bindings=False):
         if error is None or self.is_headless:
             super()._fatal_error()
             return
-        place = crash.report(error, self._state_dir)
-        said = Text(crash.message(error, place))
+        place = report(error, self._state_dir)
+        said = Text(message(error, place))
         self._exit_renderables.append(Segments(self.console.render(said, self.console.options)))
         self._close_messages_no_wait()

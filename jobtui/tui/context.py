@@ -9,10 +9,9 @@ import msgspec
 
 from jobtui.config.settings import TuiSettings
 from jobtui.engine.client import Desk, Session
+from jobtui.tui.data.pollers import Places
 from jobtui.tui.keymap import Keymap
-from jobtui.tui.places import Places
-from jobtui.tui.state import Kept, StateStore
-from jobtui.tui.typed import Typed
+from jobtui.tui.state import Kept, StateStore, Typed
 
 
 class Context(msgspec.Struct, frozen=True):

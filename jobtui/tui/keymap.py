@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 from textual._keyboard_protocol import FUNCTIONAL_KEYS
@@ -11,6 +11,7 @@ from textual.keys import Keys, _character_to_key
 
 from jobtui.suggest import did_you_mean
 from jobtui.tui.commands import BY_ID, CHAINS, COMMANDS, Command, Where, commands
+from jobtui.tui.widgets.table import Table
 
 # how a key is called in the key line and the help
 _SHOWN = {
@@ -158,3 +159,20 @@ def _clashes(trial: Keymap) -> Iterator[tuple[str, str, str]]:
                     shared = set(trial.keys(command)) & set(trial.keys(rival))
                     if shared and not set(command.keys.split(",")) & set(rival.keys.split(",")):
                         yield min(shared), command.id, rival.id
+
+
+# ---- merged from jobtui.tui.widgets.moving: ----
+# The keys that move the cursor of a table, from the registry and the user's keymap.
+_MOVES: Mapping[str, Callable[[Table], None]] = {
+    "up": lambda table: table.action_move(-1),
+    "down": lambda table: table.action_move(1),
+    "page_up": lambda table: table.action_page(-1),
+    "page_down": lambda table: table.action_page(1),
+    "first": lambda table: table.action_first(),
+    "last": lambda table: table.action_last(),
+}
+
+
+def moves(keymap: Keymap) -> dict[str, Callable[[Table], None]]:
+    """Each key that moves, and how."""
+    return {key: move for command_id, move in _MOVES.items() for key in keymap.keys(BY_ID[command_id])}

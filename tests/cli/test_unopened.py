@@ -4,7 +4,7 @@ import pytest
 
 from jobtui.cli.commands.dashboard import told_on_a_screen
 from jobtui.cli.errors import CommandError, unusable
-from jobtui.tui import app
+from jobtui.tui import launch
 
 
 class Opening:
@@ -22,12 +22,12 @@ class Opening:
 
 def test_the_screen_says_why_and_tries_again_as_often_as_one_likes(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[str, str]] = []
-    monkeypatch.setattr(app, "explain", lambda what, why, advice, theme: not told.append((why, theme)))
+    monkeypatch.setattr(launch, "explain", lambda what, why, advice, theme: not told.append((why, theme)))
     assert told_on_a_screen(Opening(2), "light") == "the desk"
     assert told == [("The history can't be opened: Permission denied", "light")] * 2
 
 
 def test_one_who_leaves_gets_the_words_in_the_shell_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "explain", lambda *_: False)
+    monkeypatch.setattr(launch, "explain", lambda *_: False)
     with pytest.raises(CommandError, match="jobtui doctor tells what to do"):
         told_on_a_screen(Opening(1), "")

@@ -78,7 +78,7 @@ sys.exit(main())
         ("jobtui.engine.failover", -signal.SIGINT),
         # the profile is open: what runs there is stopped first
         ("textual.app", 128 + signal.SIGINT),
-        ("jobtui.tui.driver", 128 + signal.SIGINT),
+        ("jobtui.tui.textual_ext.driver", 128 + signal.SIGINT),
     ],
 )
 def test_ctrl_c_during_a_start_ends_it_as_it_ends_any_program(

@@ -152,7 +152,7 @@ import os, sys, signal
 from pathlib import Path
 from jobtui.cli import dashboard
 from jobtui.cli.args import OpenDashboard
-import jobtui.tui.app as app
+import jobtui.tui.launch as app
 
 def run(desk, settings, *_):
     \"\"\"A dashboard whose user submits a compact, then leaves the work behind.\"\"\"

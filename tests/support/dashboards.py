@@ -13,10 +13,10 @@ from textual.pilot import Pilot
 
 from jobtui.config.settings import TuiSettings
 from jobtui.engine.client import Desk
-from jobtui.tui.application import DashboardApp
-from jobtui.tui.lines import plain
+from jobtui.tui.app import DashboardApp
 from jobtui.tui.screens.dashboard import Dashboard
-from jobtui.tui.widgets.lines_view import LinesView
+from jobtui.tui.text.spans import plain
+from jobtui.tui.widgets.lines import LinesView
 from tests.support.clock import FakeClock
 from tests.support.engines import Bench, bench
 from tests.support.scripted import ScriptedStorage

@@ -13,8 +13,8 @@ from jobtui.engine.profile import Profile
 from jobtui.engine.reader import Reader
 from jobtui.history import History, Query, Sort, StoreError
 from jobtui.model import Link, LinkChanged, LinkState
-from jobtui.tui.job_rows import JobRows
-from jobtui.tui.linking import link_alarm, link_piece
+from jobtui.tui.data.job_rows import JobRows
+from jobtui.tui.text.status import link_alarm, link_piece
 from tests.support import made_jobs
 from tests.support.clock import FakeClock
 from tests.support.damaged import SMALL

@@ -6,9 +6,9 @@ from pathlib import Path
 from jobtui.config.settings import TuiSettings
 from jobtui.engine.client import Answer
 from jobtui.language.tables import Result, Row
-from jobtui.tui.lines import plain
+from jobtui.tui.text.spans import plain
+from jobtui.tui.widgets.command_input import Typist
 from jobtui.tui.widgets.transcript import answered
-from jobtui.tui.widgets.typist import Typist
 from tests.support.dashboards import Stage, stage
 
 

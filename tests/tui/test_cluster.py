@@ -12,9 +12,9 @@ import pytest
 from jobtui.config.settings import TuiSettings
 from jobtui.engine.client import Session
 from jobtui.model import LinkState, Status
-from jobtui.tui.job_rows import job_cell
-from jobtui.tui.lines import Ink
-from jobtui.tui.panes.storage import NOT_TOLD
+from jobtui.tui.data.job_rows import job_cell
+from jobtui.tui.tabs.storage import NOT_TOLD
+from jobtui.tui.text.spans import Ink
 from tests.support.dashboards import Stage, showing
 from tests.support.engines import WAIT
 from tests.support.mirrors import MirrorBench, mirror_bench

@@ -1,4 +1,4 @@
-from jobtui.tui.widgets.columns import GAP, Column, place
+from jobtui.tui.widgets.table_layout import GAP, Column, place
 
 COLUMNS = (
     Column("id", "Job Id", 7, 9),

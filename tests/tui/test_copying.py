@@ -3,7 +3,7 @@
 import pytest
 
 from jobtui.model import Job, Status
-from jobtui.tui.copying import copyable
+from jobtui.tui.actions.menus import copyable
 from tests.support.clock import FakeClock
 
 

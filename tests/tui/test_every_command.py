@@ -11,7 +11,7 @@ from textual.widget import Widget
 from jobtui.engine.engine import Engine
 from jobtui.model import Link, LinkState
 from jobtui.tui.commands import Where, commands
-from jobtui.tui.palette import Palette, RegistryCommands
+from jobtui.tui.screens.palette import Palette, RegistryCommands
 from tests.support.clock import FakeClock
 from tests.support.dashboards import Stage, stage
 

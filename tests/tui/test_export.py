@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.tui.exporting import export, new_place
+from jobtui.tui.actions.export import export, new_place
 from tests.support.clock import FakeClock
 from tests.support.dashboards import stage
 
@@ -84,7 +84,7 @@ def test_a_directory_that_can_not_be_written_is_told(tmp_path: Path, monkeypatch
             def refused(*_: object) -> int:
                 raise PermissionError(13, "Permission denied")
 
-            monkeypatch.setattr("jobtui.tui.errands.export", refused)
+            monkeypatch.setattr("jobtui.tui.actions.menus.export", refused)
             await shown.press("x")
             await shown.shows("Export 1 job")
             await shown.press("c")

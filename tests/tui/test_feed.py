@@ -2,7 +2,7 @@ import threading
 from datetime import UTC, datetime
 
 from jobtui.model import Archived, Change, Job, Notice, Progress, Status
-from jobtui.tui.feed import Feed
+from jobtui.tui.data.feed import Feed
 
 NOW = datetime(2019, 12, 17, tzinfo=UTC)
 

@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from jobtui.model import Status
-from jobtui.tui.filters import Filter, read
+from jobtui.tui.data.search import Filter, read
 
 NOW = datetime(2019, 12, 17, 17, 21, 30, tzinfo=UTC)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from jobtui.history import Sort
-from jobtui.tui.job_rows import JOB_COLUMNS
-from jobtui.tui.widgets.columns import Column
+from jobtui.tui.data.job_rows import JOB_COLUMNS
+from jobtui.tui.widgets.table_layout import Column
 
 
 @pytest.mark.parametrize("column", JOB_COLUMNS, ids=lambda column: column.key)

@@ -8,9 +8,9 @@ from textual import events
 
 from jobtui.config.settings import Confirm, TuiSettings
 from jobtui.model import Job, Status
-from jobtui.tui.lines import plain
-from jobtui.tui.watching import endings
-from jobtui.tui.widgets.lines_view import LinesView
+from jobtui.tui.text.spans import plain
+from jobtui.tui.text.status import endings
+from jobtui.tui.widgets.lines import LinesView
 from tests.support.clock import FakeClock
 from tests.support.dashboards import Stage, stage
 

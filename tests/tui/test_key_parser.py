@@ -6,7 +6,7 @@ import pytest
 from textual import events
 from textual.message import Message
 
-from jobtui.tui.key_parser import KeyParser
+from jobtui.tui.textual_ext.driver import KeyParser
 
 _PASTE, _PASTED = "\x1b[200~", "\x1b[201~"
 

@@ -9,14 +9,13 @@ import pytest
 from jobtui.model import Level, Stats, Status
 from jobtui.tui.commands import COMMANDS
 from jobtui.tui.keymap import keymap
-from jobtui.tui.lines import Ink, line_width, plain, wrapped
-from jobtui.tui.panes.storage import host_block
 from jobtui.tui.screens.dialog import Question
 from jobtui.tui.screens.help import help_lines
-from jobtui.tui.toasts import most, toast
-from jobtui.tui.widgets.filter_line import Tally
+from jobtui.tui.tabs.storage import host_block
+from jobtui.tui.text.spans import Ink, line_width, plain, wrapped
+from jobtui.tui.widgets.filter_bar import Tally
+from jobtui.tui.widgets.footer import key_line, most, toast
 from jobtui.tui.widgets.header import Standing, header_line
-from jobtui.tui.widgets.keybar import key_line
 from jobtui.tui.widgets.transcript import Said
 from tests.support.dashboards import HOSTS, Stage, stage
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from textual import events
 
-from jobtui.tui.application import DashboardApp
+from jobtui.tui.app import DashboardApp
 from jobtui.tui.screens.dashboard import Dashboard
-from jobtui.tui.widgets.typist import Typist
+from jobtui.tui.widgets.command_input import Typist
 from tests.support.dashboards import Stage, stage
 
 NAMES = {

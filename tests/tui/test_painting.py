@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from textual._compositor import ChopsUpdate
 
-from jobtui.tui.widgets.coarse_bar import CoarseBar
+from jobtui.tui.textual_ext.render import CoarseBar
 from jobtui.tui.widgets.header import Header
 from tests.support.dashboards import Stage, stage
 

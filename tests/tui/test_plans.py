@@ -1,7 +1,7 @@
 from datetime import UTC, datetime
 
 from jobtui.model import Job, Status
-from jobtui.tui.plans import (
+from jobtui.tui.actions.jobs import (
     archive_sayings,
     plan_archive,
     plan_recover,

@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from jobtui.model import Change, Job, Progress, Status
-from jobtui.tui.glyphs import GLYPH
+from jobtui.tui.text.status import GLYPH
 from tests.support.dashboards import Stage, stage
 
 

@@ -2,7 +2,7 @@ import pytest
 from rich.cells import cell_len
 
 from jobtui.formatting import single_cells
-from jobtui.tui.text import fit, fit_host, width_of, wrap
+from jobtui.tui.text.spans import fit, fit_host, width_of, wrap
 
 HOSTILE = [
     "[/nope]",

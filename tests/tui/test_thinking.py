@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from jobtui.language.completion import JobsFor
-from jobtui.tui.lines import plain
-from jobtui.tui.thinking import Thought, Wrong, remark, think
+from jobtui.tui.text.spans import plain
+from jobtui.tui.widgets.diagnostics import Thought, Wrong, remark, think
 
 NEAR = "expected JOB, JOBS, SPACES, HOSTS or a status; did you mean JOB?"
 FAR = "expected JOB, JOBS, SPACES, HOSTS or a status"

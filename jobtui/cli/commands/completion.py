@@ -324,7 +324,7 @@ def _statements(typed: str, seen: _Seen) -> Iterator[Offer]:
     """What may come next in the text of -e."""
     from jobtui.engine.reader import Reader
     from jobtui.language.completion import complete
-    from jobtui.tui.names import DeskNames
+    from jobtui.tui.widgets.completions import DeskNames
 
     reader = Reader.open(_profile(seen))
     try:

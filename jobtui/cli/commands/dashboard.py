@@ -83,7 +83,7 @@ def _shown(
     forsaken: Callable[[], bool] = lambda: False,
 ) -> int:
     """Show the dashboard unless a signal came before; the exit status. Adds the signal that ended it."""
-    from jobtui.tui.app import load, run
+    from jobtui.tui.launch import load, run
 
     load()
     if not received:
@@ -194,7 +194,7 @@ def told_on_a_screen(opened: Callable[[], Desk], theme: str) -> Desk:
         try:
             return opened()
         except CommandError as error:
-            from jobtui.tui.app import explain
+            from jobtui.tui.launch import explain
 
             why = str(error).partition("; jobtui doctor")[0]
             if not explain("This profile can't be opened", why, _ADVICE, theme):

@@ -13,29 +13,25 @@ from textual.widget import Widget
 
 from jobtui.model import Job
 from jobtui.tui import units
-from jobtui.tui.alarms import alarm
 from jobtui.tui.commands import Command, Where, bindings, commands
 from jobtui.tui.context import Context
-from jobtui.tui.feed import Batch
-from jobtui.tui.lines import Ink, Line
-from jobtui.tui.linking import link_piece
-from jobtui.tui.screens.conversation import Conversation
+from jobtui.tui.data.feed import Batch
 from jobtui.tui.terminal import notice_sequence
-from jobtui.tui.text import wrap
-from jobtui.tui.toasts import toast
+from jobtui.tui.text.spans import Ink, Line, wrap
+from jobtui.tui.text.status import alarm, endings, link_piece
 from jobtui.tui.views import make_view
 from jobtui.tui.views.base import Ground, View
 from jobtui.tui.views.jobs import JobsView
-from jobtui.tui.watching import endings
+from jobtui.tui.widgets.console import Conversation
+from jobtui.tui.widgets.footer import TooSmall, toast
 from jobtui.tui.widgets.header import Header, Standing
-from jobtui.tui.widgets.lines_view import LinesView
-from jobtui.tui.widgets.too_small import TooSmall
+from jobtui.tui.widgets.lines import LinesView
 
 if TYPE_CHECKING:
-    from jobtui.tui.application import DashboardApp
-    from jobtui.tui.errands import Errands
-    from jobtui.tui.leaving import Leaving
-    from jobtui.tui.views.places import PlacesView
+    from jobtui.tui.actions.menus import Errands
+    from jobtui.tui.actions.quit import Leaving
+    from jobtui.tui.app import DashboardApp
+    from jobtui.tui.views.inventory import PlacesView
 
 
 class Dashboard(Conversation):
@@ -310,7 +306,7 @@ class Dashboard(Conversation):
 
     def action_palette(self) -> None:
         """Find a command by its name."""
-        from jobtui.tui.palette import Palette
+        from jobtui.tui.screens.palette import Palette
 
         self.app.push_screen(Palette())
 
@@ -387,13 +383,13 @@ class Dashboard(Conversation):
 
     @cached_property
     def _errands(self) -> Errands:
-        from jobtui.tui.errands import Errands
+        from jobtui.tui.actions.menus import Errands
 
         return Errands(self.context, self)
 
     @cached_property
     def _leaving(self) -> Leaving:
-        from jobtui.tui.leaving import Leaving
+        from jobtui.tui.actions.quit import Leaving
 
         return Leaving(self.context, self)
 

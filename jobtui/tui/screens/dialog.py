@@ -1,4 +1,4 @@
-"""Questions over the dashboard: one with a few answers, the safe one focused and each with its key."""
+"""A screen over the dashboard that is left once, and leaves nothing but itself."""
 
 from __future__ import annotations
 
@@ -8,18 +8,36 @@ from typing import ClassVar, Generic, TypeVar
 
 from textual import events
 from textual.app import ComposeResult
+from textual.await_complete import AwaitComplete
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.geometry import Size
 from textual.message import Message
+from textual.screen import ModalScreen
 from textual.strip import Strip
 
-from jobtui.tui.lines import Ink, Line, cut, line_width, wrapped
-from jobtui.tui.screens.once import Once
-from jobtui.tui.text import width_of
-from jobtui.tui.widgets.inked import Inked
-from jobtui.tui.widgets.lines_view import LinesView
+from jobtui.tui.text.spans import Ink, Line, cut, line_width, width_of, wrapped
+from jobtui.tui.widgets.base import Inked
+from jobtui.tui.widgets.lines import LinesView
 
+ClosedT = TypeVar("ClosedT")
+
+
+class Once(ModalScreen[ClosedT]):
+    """Textual takes away whatever is on top: a second key, or one for a question below, would end more."""
+
+    _left = False
+
+    def dismiss(self, result: ClosedT | None = None) -> AwaitComplete:
+        """Textual's hook: only while it is in front, and only the first time."""
+        if self._left or not self.is_active:
+            return AwaitComplete()
+        self._left = True
+        return super().dismiss(result)
+
+
+# ---- merged from jobtui.tui.screens.dialog: ----
+# Questions over the dashboard: one with a few answers, the safe one focused and each with its key.
 T = TypeVar("T")
 
 # cells that the border and the blanks beside a text take, lines that the border and the gap take

@@ -12,10 +12,9 @@ from textual.containers import Vertical
 
 from jobtui.tui.commands import Command, Where
 from jobtui.tui.keymap import Keymap
-from jobtui.tui.lines import Ink, Line, Piece, line_width, wrapped
-from jobtui.tui.screens.once import Once
-from jobtui.tui.text import fit, width_of
-from jobtui.tui.widgets.lines_view import LinesView
+from jobtui.tui.screens.dialog import Once
+from jobtui.tui.text.spans import Ink, Line, Piece, fit, line_width, width_of, wrapped
+from jobtui.tui.widgets.lines import LinesView
 
 _KEYS = 14
 _TITLE = 25

@@ -12,6 +12,6 @@ def make_view(name: str, context: Context) -> View:
         from jobtui.tui.views.jobs import JobsView
 
         return JobsView(context, archived=True, id="archive")
-    from jobtui.tui.views.places import HostsView, SpacesView
+    from jobtui.tui.views.inventory import HostsView, SpacesView
 
     return SpacesView(context, id="spaces") if name == "spaces" else HostsView(context, id="hosts")

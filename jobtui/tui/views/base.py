@@ -7,7 +7,7 @@ from textual.message import Message
 from textual.widget import Widget
 
 from jobtui.tui.commands import Where
-from jobtui.tui.feed import Batch
+from jobtui.tui.data.feed import Batch
 
 
 class Ground(Container):

@@ -16,14 +16,13 @@ from jobtui.config.settings import Confirm
 from jobtui.model import Job
 from jobtui.tui.commands import Where, bindings
 from jobtui.tui.context import Context
-from jobtui.tui.feed import Batch
-from jobtui.tui.first_steps import first_steps, nothing_found
-from jobtui.tui.search import meant
+from jobtui.tui.data.feed import Batch
+from jobtui.tui.data.search import meant
+from jobtui.tui.text.status import first_steps, nothing_found
 from jobtui.tui.views.base import View
-from jobtui.tui.widgets.columns import sorted_next
 from jobtui.tui.widgets.job_detail import JobDetail
-from jobtui.tui.widgets.job_list import NEWEST_FIRST, JobList
-from jobtui.tui.widgets.row_painter import Sorting
+from jobtui.tui.widgets.job_table import NEWEST_FIRST, JobList
+from jobtui.tui.widgets.table_layout import Sorting, sorted_next
 
 if TYPE_CHECKING:
     from jobtui.tui.screens.dashboard import Dashboard

@@ -9,9 +9,9 @@ import msgspec
 
 from jobtui.model import Status
 from jobtui.tui import units
-from jobtui.tui.glyphs import GLYPH
-from jobtui.tui.lines import STATUS_INK, Ink, Line, Piece, cut, line_width
-from jobtui.tui.widgets.inked import OneLine
+from jobtui.tui.text.spans import STATUS_INK, Ink, Line, Piece, cut, line_width
+from jobtui.tui.text.status import GLYPH
+from jobtui.tui.widgets.base import OneLine
 
 _WORDS = {
     Status.RUNNING: "running",

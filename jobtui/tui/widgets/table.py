@@ -8,7 +8,7 @@ row stays where it is on screen.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from rich.style import Style
 from textual import events
@@ -19,16 +19,10 @@ from textual.scroll_view import ScrollView
 from textual.scrollbar import ScrollBar
 from textual.strip import Strip
 
-from jobtui.tui.lines import Ink, Line, line_width
-from jobtui.tui.text import width_of
-from jobtui.tui.widgets.coarse_bar import CoarseBar
-from jobtui.tui.widgets.columns import GAP, Column, Placed, place
-from jobtui.tui.widgets.inked import Inked
-from jobtui.tui.widgets.plain_cache import PlainCache
-from jobtui.tui.widgets.row_painter import GUTTER, RowPainter, Sorting
-
-if TYPE_CHECKING:
-    from jobtui.tui.widgets.rows import Rows
+from jobtui.tui.text.spans import Ink, Line, line_width, width_of
+from jobtui.tui.textual_ext.render import CoarseBar, PlainCache
+from jobtui.tui.widgets.base import Inked
+from jobtui.tui.widgets.table_layout import GAP, GUTTER, Column, Placed, RowPainter, Sorting, place
 
 # rows whose look is remembered: a few pages
 _MOST_PAINTED = 512
@@ -384,3 +378,33 @@ class Table(ScrollView, Inked, can_focus=True):
             self.go_to(index)
             if event.chain == 2:
                 self.action_open()
+
+
+# ---- merged from jobtui.tui.widgets.rows: ----
+# What a table shows, as it asks for it.
+class Rows(Protocol):
+    """What a table shows. Asked only for rows on screen; must answer within microseconds."""
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        ...
+
+    def key_at(self, index: int) -> Hashable:
+        """The key of the row at a place."""
+        ...
+
+    def place_of(self, key: Hashable) -> int | None:
+        """Where the row is now; None if it is not here (any longer)."""
+        ...
+
+    def cells(self, index: int, shown: Sequence[Placed]) -> Sequence[Line]:
+        """A line for each column shown."""
+        ...
+
+    def gutter(self, key: Hashable) -> Line:
+        """What stands before the row, one cell wide: its mark."""
+        ...
+
+    def token(self, index: int) -> object:
+        """What the row's look depends on: an equal token, the same look."""
+        ...

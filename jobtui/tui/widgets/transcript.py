@@ -9,8 +9,8 @@ import msgspec
 from msgspec.structs import replace
 
 from jobtui.tui import units
-from jobtui.tui.lines import Ink, Line, line_width, wrapped
-from jobtui.tui.widgets.lines_view import LinesView
+from jobtui.tui.text.spans import Ink, Line, line_width, wrapped
+from jobtui.tui.widgets.lines import LinesView
 
 if TYPE_CHECKING:
     from jobtui.engine.client import Answer, Failure

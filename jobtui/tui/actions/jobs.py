@@ -1,0 +1,338 @@
+"""What the keys do to jobs and spaces: ask where it must be asked, say it as a statement, tell what came of it.
+
+A deed never acts on "the row under the cursor": it is given ids, and keeps them while the table moves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from jobtui.config.settings import Confirm
+from jobtui.engine.client import Answer
+from jobtui.language import quote_name
+from jobtui.model import Job, Status
+from jobtui.tui import units
+from jobtui.tui.context import Context
+from jobtui.tui.text.spans import Ink, Line
+from jobtui.tui.text.status import status_piece
+
+_NAMED = 8
+
+
+class Stage(Protocol):
+    """What a deed needs of the dashboard."""
+
+    async def confirm(self, title: str, lines: Callable[[], Sequence[Line]], deed: str) -> bool:
+        """Ask; cancel is the focused answer."""
+        ...
+
+    def tell(self, text: str, severity: str = "information") -> None:
+        """Say it in passing."""
+        ...
+
+    def mind(self, jobs: Sequence[int]) -> None:
+        """Have the end of these jobs told."""
+        ...
+
+    def log_statement(self, text: str, answer: Answer) -> None:
+        """Note in the transcript what was run and what came of it."""
+        ...
+
+
+class Deeds:
+    """The deeds; each returns when all is said and done.
+
+    `stop`, `recover` and `archive` ask as the setting `confirm` says, and in any case if some of the jobs are
+    `unseen`: marks that the filter hides are easily forgotten.
+    """
+
+    def __init__(self, context: Context, stage: Stage) -> None:
+        self._shared = context
+        self._stage = stage
+
+    async def stop(self, ids: Iterable[int], unseen: int = 0) -> None:
+        """Stop the jobs that can be stopped."""
+        plan = plan_stop(ids, self._active())
+        if await self._agreed("Stop", plan, unseen):
+            meant = plan.touched
+            plan = plan.only(plan_stop(meant, self._active()))
+            if not plan.touched:
+                ended = "already stopping" not in plan.passed
+                jobs = f"job {meant[0]} has" if len(meant) == 1 else f"jobs {units.ids(meant)} have"
+                what = f"{jobs} ended" if ended else plan.passed_over
+                self._stage.tell(f"Nothing was left to stop: {what}")
+                return
+            # what one has stopped oneself ends without a word, unless it is watched
+            self._shared.submitted.difference_update(plan.touched)
+            answers = await self._say(plan, stop_sayings)
+            self._report(plan, answers, "asked to stop", "stop")
+
+    async def recover(self, ids: Iterable[int], unseen: int = 0) -> None:
+        """Run the jobs again that have ended."""
+        plan = plan_recover(ids, self._active(), self._shared.desk.history.is_archived)
+        if await self._agreed("Run again", plan, unseen):
+            answers = await self._say(plan, recover_sayings)
+            self._report(plan, answers, "", "run again")
+
+    async def archive(self, ids: Iterable[int], unseen: int = 0) -> None:
+        """Archive the jobs that have ended."""
+        plan = plan_archive(ids, self._active(), self._shared.desk.history.is_archived)
+        if await self._agreed("Archive", plan, unseen):
+            answers = await self._say(plan, archive_sayings)
+            self._report(plan, answers, "archived", "archive")
+
+    async def flush(self, space: str) -> None:
+        """Queue a flush."""
+        await self._submit("FLUSH", space)
+
+    async def compact(self, space: str) -> None:
+        """Queue a compact, once that is agreed to."""
+        lines: list[Line] = [
+            (
+                ("All SST files of ", Ink.PLAIN),
+                (space, Ink.STRONG),
+                (" are merged and written anew,", Ink.PLAIN),
+            ),
+            (("on every host that holds it. It can be stopped.", Ink.PLAIN),),
+        ]
+        if self._shared.settings.confirm is Confirm.BULK or await self._stage.confirm(
+            f"Compact {units_name(space)}?", lambda: lines, "Compact"
+        ):
+            await self._submit("COMPACT", space)
+
+    async def drop(self, space: str, adopted: bool | None) -> bool:
+        """Drop a space once that is agreed to; whether it was."""
+        lines: list[Line] = [((space, Ink.STRONG),)]
+        if adopted:
+            lines.append((("It is another program's: it is forgotten, nothing is deleted.", Ink.PLAIN),))
+        else:
+            lines.append((("Its data is deleted on every host. This can't be undone.", Ink.FAILED),))
+        if not await self._stage.confirm("Drop this space?", lambda: lines, "Drop"):
+            return False
+        return await self._typed(f"DROP SPACE {self._quoted(space)}", space)
+
+    async def use(self, space: str) -> None:
+        """Choose the space."""
+        await self._typed(f"USE {self._quoted(space)}", space)
+
+    async def _submit(self, command: str, space: str) -> None:
+        await self._typed(f"ADMIN {command} {self._quoted(space)}", space)
+
+    async def _typed(self, text: str, space: str) -> bool:
+        if self._quoted(space) == "":
+            self._stage.tell(f"No statement can hold this name: {space}", "error")
+            return False
+        answer = await self._run(text)
+        jobs = [job for result in answer.results for job in result.jobs]
+        if jobs:
+            self._stage.tell(f"job {units.ids(jobs)}: {text.removeprefix('ADMIN ').lower().split()[0]} {space}")
+            self._stage.mind(jobs)
+        return answer.failure is None
+
+    @staticmethod
+    def _quoted(space: str) -> str:
+        try:
+            return quote_name(space)
+        except ValueError:
+            return ""
+
+    # -- asking -------------------------------------------------------------------------------------
+
+    def _active(self) -> dict[int, Job]:
+        return {job.id: job for job in self._shared.desk.active()}
+
+    async def _agreed(self, verb: str, plan: Plan, unseen: int) -> bool:
+        if not plan.touched:
+            why = f"Nothing to {verb.lower()}"
+            self._stage.tell(f"{why}: {plan.passed_over}" if plan.passed else why, "warning")
+            return False
+        if len(plan.touched) == 1 and not unseen and self._shared.settings.confirm is Confirm.BULK:
+            return True
+        title = f"{verb} {units.many(len(plan.touched), 'job')}?"
+        return await self._stage.confirm(title, lambda: self._named(plan, unseen), verb)
+
+    def _named(self, plan: Plan, unseen: int) -> list[Line]:
+        lines = [self._job_line(job_id) for job_id in plan.touched[:_NAMED]]
+        if len(plan.touched) > _NAMED:
+            rest = plan.touched[_NAMED:]
+            lines.append(((f"and {units.many(len(rest), 'more job')}: {units.ids(rest, 6)}", Ink.MUTED),))
+        if plan.passed:
+            lines.append(((plan.passed_over, Ink.MUTED),))
+        if unseen:
+            lines.append(((f"{unseen:,} of the marked jobs not in view: the filter hides them", Ink.WARNING),))
+        return lines
+
+    def _job_line(self, job_id: int) -> Line:
+        job = self._shared.desk.job(job_id)
+        if job is None:
+            return ((f"job {job_id}", Ink.STRONG),)
+        return ((f"job {job_id}  ", Ink.STRONG), (f"{job.label[:60]}  ", Ink.PLAIN), status_piece(job))
+
+    # -- saying it ----------------------------------------------------------------------------------
+
+    async def _run(self, text: str) -> Answer:
+        answer = await asyncio.wrap_future(self._shared.desk.execute(text, self._shared.session))
+        self._stage.log_statement(text, answer)
+        return answer
+
+    async def _say(self, plan: Plan, sayings: Callable[[Sequence[int]], Iterator[Saying]]) -> list[Answer]:
+        answers: list[Answer] = []
+        for saying in sayings(plan.touched):
+            answer = await self._run(saying.text)
+            if answer.failure is not None and len(saying.ids) > 1:
+                # a list is refused whole for one job that changed meanwhile: the others are still meant
+                answers += [await self._run(single.text) for job in saying.ids for single in sayings((job,))]
+            else:
+                answers.append(answer)
+        return answers
+
+    def _report(self, plan: Plan, answers: Sequence[Answer], done: str, verb: str) -> None:
+        failures = [answer.failure.message for answer in answers if answer.failure is not None]
+        started = [job for answer in answers for result in answer.results for job in result.jobs]
+        said: list[str] = []
+        if started:
+            said.append(_again(started, plan.touched))
+        elif done and len(failures) < len(answers):
+            said.append(f"{done}: {units.many(len(plan.touched), 'job')} ({units.ids(plan.touched)})")
+        if failures:
+            said.append(f"could not {verb}: {failures[0]}")
+        if plan.passed:
+            said.append(plan.passed_over)
+        if said:
+            self._stage.tell("\n".join(said), "error" if failures else "information")
+        self._stage.mind(started)
+
+
+def _again(started: Sequence[int], of: Sequence[int]) -> str:
+    if len(started) == 1:
+        return f"job {started[0]} runs job {units.ids(of)} again"
+    return f"jobs {units.ids(started)} run {units.ids(of)} again"
+
+
+def units_name(space: str) -> str:
+    """A space's name for a title: cut where it is long."""
+    return space if len(space) <= 40 else space[:39] + "…"
+
+
+# ---- merged from jobtui.tui.plans: ----
+# What a deed on many jobs comes to: which of them it can touch, which it passes over and why.
+#
+# Pure. A plan is made once, of ids, and stays as it is while the table moves on.
+#
+_IDS_A_STATEMENT = 500
+_STATEMENTS_A_TEXT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The jobs that will be touched, by id in rising order, and those passed over under the reason for it."""
+
+    touched: tuple[int, ...]
+    passed: Mapping[str, tuple[int, ...]]
+
+    @property
+    def passed_over(self) -> str:
+        """The jobs passed over in words: `passed over: 3, 5 (already ended)`; "" where there are none."""
+        if not self.passed:
+            return ""
+        parts = [f"{units.ids(ids)} ({why})" for why, ids in self.passed.items()]
+        return "passed over: " + ", ".join(parts)
+
+    def only(self, later: Plan) -> Plan:
+        """This plan, but of the jobs that it touches those alone that a `later` look at them still would."""
+        passed = dict(self.passed)
+        for why, ids in later.passed.items():
+            passed[why] = tuple(sorted((*passed.get(why, ()), *ids)))
+        return Plan(later.touched, passed)
+
+
+Active = Mapping[int, Job]
+
+
+def plan_stop(ids: Iterable[int], active: Active) -> Plan:
+    """Stop touches what is queued or running and not being stopped already."""
+
+    def why(job_id: int) -> str:
+        job = active.get(job_id)
+        if job is None:
+            return "already ended"
+        return "already stopping" if job.stopping else ""
+
+    return _plan(ids, why)
+
+
+def plan_recover(ids: Iterable[int], active: Active, archived: Callable[[int], bool]) -> Plan:
+    """Recovery touches what has ended and is not archived."""
+    return _plan(ids, lambda job_id: _not_ended(job_id, active) or ("archived" if archived(job_id) else ""))
+
+
+def plan_archive(ids: Iterable[int], active: Active, archived: Callable[[int], bool]) -> Plan:
+    """Archiving touches what has ended and is not archived yet."""
+    return _plan(
+        ids, lambda job_id: _not_ended(job_id, active) or ("already archived" if archived(job_id) else "")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Saying:
+    """A text for the desk, and the jobs that it names one by one (none: ranges)."""
+
+    text: str
+    ids: tuple[int, ...] = ()
+
+
+def stop_sayings(ids: Sequence[int]) -> Iterator[Saying]:
+    """The statements that stop these jobs."""
+    return _listed("STOP JOB", ids)
+
+
+def recover_sayings(ids: Sequence[int]) -> Iterator[Saying]:
+    """The statements that run these jobs again."""
+    return _listed("RECOVER JOB", ids)
+
+
+def archive_sayings(ids: Sequence[int]) -> Iterator[Saying]:
+    """The statements that archive exactly these jobs: a range for each run of neighbouring ids."""
+    ranges = [f"BACKUP JOB {first} {last}" for first, last in _runs(ids)]
+    for start in range(0, len(ranges), _STATEMENTS_A_TEXT):
+        yield Saying("; ".join(ranges[start : start + _STATEMENTS_A_TEXT]))
+
+
+def _plan(ids: Iterable[int], why: Callable[[int], str]) -> Plan:
+    touched: list[int] = []
+    passed: dict[str, list[int]] = {}
+    for job_id in sorted(ids):
+        reason = why(job_id)
+        if reason:
+            passed.setdefault(reason, []).append(job_id)
+        else:
+            touched.append(job_id)
+    return Plan(tuple(touched), {reason: tuple(jobs) for reason, jobs in passed.items()})
+
+
+def _not_ended(job_id: int, active: Active) -> str:
+    job = active.get(job_id)
+    if job is None:
+        return ""
+    return "still queued" if job.status is Status.QUEUE else "still running"
+
+
+def _listed(words: str, ids: Sequence[int]) -> Iterator[Saying]:
+    for start in range(0, len(ids), _IDS_A_STATEMENT):
+        chunk = tuple(ids[start : start + _IDS_A_STATEMENT])
+        yield Saying(f"{words} {', '.join(map(str, chunk))}", chunk)
+
+
+def _runs(ids: Sequence[int]) -> Iterator[tuple[int, int]]:
+    first = last = -1
+    for job_id in ids:
+        if job_id != last + 1 or first < 0:
+            if first >= 0:
+                yield first, last
+            first = job_id
+        last = job_id
+    if first >= 0:
+        yield first, last

@@ -1,0 +1,189 @@
+"""What of a job can be copied."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from jobtui.background import in_thread
+from jobtui.language import unparse
+from jobtui.language.ast import Submit
+from jobtui.model import Command, Job, Status
+from jobtui.os_errors import explain
+from jobtui.tui import units
+from jobtui.tui.actions.export import export, new_place
+from jobtui.tui.actions.jobs import Deeds
+from jobtui.tui.commands import Where
+from jobtui.tui.context import Context
+from jobtui.tui.data.job_rows import JOB_COLUMNS, usual_columns
+from jobtui.tui.screens.dialog import Choice, Question
+from jobtui.tui.text.spans import Ink
+
+if TYPE_CHECKING:
+    from jobtui.tui.screens.dashboard import Dashboard
+    from jobtui.tui.views.inventory import HostsView, PlacesView
+    from jobtui.tui.views.jobs import JobsView
+
+
+def copyable(job: Job) -> list[tuple[str, str, str]]:
+    """A key, a title and the text for each thing worth copying; what a job lacks is left out."""
+    offers = [("i", "id", str(job.id)), ("r", "row", row_text(job))]
+    statement = statement_of(job)
+    if statement:
+        offers.append(("s", "statement", statement))
+    reason = job.reason or next((task.reason for task in job.tasks if task.reason), "")
+    if reason:
+        offers.insert(2, ("e", "reason", reason))
+    if job.status in (Status.FAILED, Status.STOPPED):
+        offers.append(("c", "recovery", f"RECOVER JOB {job.id}"))
+    return offers
+
+
+def statement_of(job: Job) -> str:
+    """Return the statement that makes such a job, `ADMIN COMPACT nba`; "" if the language has none."""
+    if job.command not in set(Command):
+        return ""  # a cluster has jobs of other kinds
+    try:
+        return unparse(Submit(job.command, job.space))
+    except ValueError:
+        return ""  # no statement can hold the name
+
+
+def row_text(job: Job) -> str:
+    """The job's row as text parted by tabs: what a spreadsheet takes."""
+    return "\t".join(
+        (
+            str(job.id),
+            job.label,
+            job.status.value,
+            units.moment(job.start),
+            units.moment(job.stop),
+            units.duration(job.took),
+            job.reason,
+        )
+    )
+
+
+# ---- merged from jobtui.tui.errands: ----
+# What the keys of the jobs view ask for, from the key to the deed: asks what must be asked, then does it.
+class Errands:
+    """Each method runs in a worker of the dashboard's."""
+
+    def __init__(self, context: Context, dashboard: Dashboard) -> None:
+        self._shared = context
+        self._dashboard = dashboard
+        self._deeds = Deeds(context, dashboard)
+
+    async def run(self, what: str, ids: Sequence[int], view: JobsView) -> None:
+        """Do what a command's id names, to these jobs."""
+        match what:
+            case "stop":
+                await self._deeds.stop(ids, view.list.count_unseen(ids))
+            case "recover":
+                await self._deeds.recover(ids, view.list.count_unseen(ids))
+            case "archive":
+                await self._deeds.archive(ids, view.list.count_unseen(ids))
+            case "flush" | "compact":
+                await self._submit(what, view.space_in_view())
+            case "copy":
+                await self._copy(view.list.job)
+            case "columns":
+                await self._columns(view)
+            case "export":
+                await self._export(view)
+
+    async def _submit(self, what: str, space: str | None) -> None:
+        if space is None:
+            self._dashboard.tell(
+                "No space is in view: USE one in the command bar, or filter by space:", "warning"
+            )
+        elif what == "flush":
+            await self._deeds.flush(space)
+        else:
+            await self._deeds.compact(space)
+
+    async def _copy(self, job: Job | None) -> None:
+        if job is None:
+            return
+        choices = [Choice(key, title, text) for key, title, text in copyable(job)]
+        text = await self._dashboard.app.push_screen_wait(Question[str]("Copy", (), choices))
+        if text is not None:
+            self._dashboard.app.copy_to_clipboard(text)
+            self._dashboard.tell(f"copied: {text}")
+
+    async def _columns(self, view: JobsView) -> None:
+        kept = self._shared.kept
+        at = 0
+        while True:
+            shown = set(kept.columns or usual_columns(self._shared.desk))
+            choices = [
+                Choice("✔" if column.key in shown else "·", column.label, index)
+                for index, column in enumerate(JOB_COLUMNS)
+            ]
+            index = await self._dashboard.app.push_screen_wait(
+                Question[int]("Columns: enter shows or hides, esc is done", (), choices, at)
+            )
+            if index is None:
+                return
+            at = index
+            key = JOB_COLUMNS[index].key
+            if key != "id":
+                kept.columns = [
+                    column.key for column in JOB_COLUMNS if (column.key in shown) != (column.key == key)
+                ]
+            view.list.set_columns(kept.columns)
+
+    async def _export(self, view: JobsView) -> None:
+        found = view.list.view
+        if found is None or not len(found):
+            self._dashboard.tell("There is nothing in view to export", "warning")
+            return
+        directory, now = Path.cwd(), self._shared.now()
+        question = Question[str](
+            f"Export {units.many(len(found), 'job')}",
+            [((f"to a new file in {directory}", Ink.MUTED),)],
+            [Choice("c", "CSV, for a spreadsheet", ".csv"), Choice("j", "JSON, with full values", ".json")],
+        )
+        suffix = await self._dashboard.app.push_screen_wait(question)
+        if suffix is None:
+            return
+        place = new_place(directory, suffix, now)
+        try:
+            count = await in_thread(lambda: export(found, place))
+        except OSError as error:
+            self._dashboard.tell(f"Not exported: {explain(error)}: {place}", "error")
+        else:
+            self._dashboard.tell(f"{units.many(count, 'job')} written to {place}")
+
+    async def run_place(self, what: str, name: str, view: PlacesView) -> None:
+        """Do what a key of the spaces or hosts asks for."""
+        match what:
+            case "jobs":
+                kind = "host" if view.where is Where.HOSTS else "space"
+                await self._dashboard.show_jobs_of(kind, name)
+            case "new":
+                await self._dashboard.enter_bar("CREATE SPACE ")
+            case "use":
+                await self._deeds.use(name)
+                self._dashboard.space_chosen()
+            case "drop":
+                adopted = self._shared.places.adopted(name)
+                await self._deeds.drop(name, adopted)
+                self._shared.places.ask()
+            case _:
+                hosts = view.where is Where.HOSTS
+                space = await self._space_of(name, cast("HostsView", view)) if hosts else name
+                if space is not None:
+                    await self._submit(what, space)
+
+    async def _space_of(self, host: str, view: HostsView) -> str | None:
+        spaces = view.spaces_of(host)
+        if len(spaces) <= 1:
+            if not spaces:
+                self._dashboard.tell("This host holds no space", "warning")
+            return spaces[0] if spaces else None
+        choices = [
+            Choice(str(number) if number < 10 else "", name, name) for number, name in enumerate(spaces, 1)
+        ]
+        return await self._dashboard.app.push_screen_wait(Question[str]("Which space?", (), choices))

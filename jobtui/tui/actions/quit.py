@@ -1,0 +1,138 @@
+"""The way out: at once where nothing is under way, else as the user chooses: wait, stop the work, or stay."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from jobtui.model import Job
+from jobtui.tui.context import Context
+
+if TYPE_CHECKING:
+    from jobtui.tui.screens.dashboard import Dashboard
+
+
+import enum
+from collections.abc import Callable, Sequence
+
+from jobtui.tui import units
+from jobtui.tui.screens.dialog import Choice, Question
+from jobtui.tui.text.spans import Ink, Line
+from jobtui.tui.text.status import status_piece
+
+_WAITING = "leaves when all jobs have ended, esc stays"
+_STOPPING = "stopping all jobs, then leaves"
+
+
+class Leaving:
+    """Knows whether one is on the way out."""
+
+    def __init__(self, context: Context, dashboard: Dashboard) -> None:
+        self._shared = context
+        self._dashboard = dashboard
+        self._waiting: asyncio.Future[None] | None = None
+
+    async def ask(self) -> None:
+        """Leave, or ask first; in a worker of the dashboard's."""
+        desk, app = self._shared.desk, self._dashboard.app
+        active = self._active()
+        if not active:
+            app.exit(0)
+            return
+        question = quit_question(active, desk.may_hand_over, lambda job: desk.job(job.id) or job)
+        match await app.push_screen_wait(question):
+            case Leave.HAND_OVER if not self._active():
+                app.exit(0)
+            case Leave.HAND_OVER:
+                self._hand_over()
+            case Leave.NOW:
+                app.exit(0)
+            case Leave.WAIT:
+                await self._leave_after(asyncio.wrap_future(desk.idle()), _WAITING)
+            case Leave.STOP:
+                await self._leave_after(asyncio.wrap_future(desk.stop_work()), _STOPPING)
+            case _:
+                pass
+
+    def _active(self) -> list[Job]:
+        desk = self._shared.desk
+        # work that another process owns, or a cluster, goes on without this screen
+        return [job for job in desk.active() if job.origin is None] if desk.writable and desk.owner else []
+
+    def _hand_over(self) -> None:
+        if self._shared.desk.hand_over():
+            self._dashboard.app.exit(0)
+        else:
+            self._dashboard.tell("The work can't go on in the background", "error")
+
+    async def _leave_after(self, done: asyncio.Future[None], flag: str) -> None:
+        self.stay()
+        self._waiting = done
+        self._dashboard.flag(flag, True)
+        try:
+            await done
+        except asyncio.CancelledError:
+            return
+        finally:
+            self._dashboard.flag(flag, False)
+        if self._waiting is done:
+            self._dashboard.app.exit(0)
+
+    def stay(self) -> bool:
+        """Stay after all; False where one was not about to leave. What was told to stop stops all the same."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is None or waiting.done():
+            return False
+        waiting.cancel()
+        return True
+
+
+# ---- merged from jobtui.tui.screens.quit: ----
+# The question on leaving while work is under way: wait, stop it, or stay.
+_NAMED = 6
+
+
+class Leave(enum.Enum):
+    """What to do about the work."""
+
+    STAY = "stay"
+    WAIT = "wait"
+    STOP = "stop"
+    NOW = "now"
+    HAND_OVER = "hand over"
+
+
+def quit_question(active: Sequence[Job], may_hand_over: bool, now: Callable[[Job], Job]) -> Question[Leave]:
+    """Ask; to stay is the focused answer. `may_hand_over`: the work can go on without a screen. `now` tells
+    what has become of a job."""
+
+    def live() -> tuple[str, Sequence[Line]]:
+        jobs = [now(job) for job in active]
+        going = sum(not job.status.ended for job in jobs)
+        title = f"{units.many(going, 'job')} queued or running" if going else "All jobs have ended"
+        return title, _lines(jobs)
+
+    title, lines = live()
+    background = [Choice("b", "Leave; jobs go on in the background", Leave.HAND_OVER)]
+    return Question(
+        title,
+        lines,
+        [
+            Choice("n", "Stay", Leave.STAY),
+            Choice("w", "Wait until they have ended, then leave", Leave.WAIT),
+            Choice("s", "Stop them, then leave", Leave.STOP),
+            *(background if may_hand_over else ()),
+            Choice("i", "Leave now; running jobs are interrupted", Leave.NOW),
+        ],
+        live=live,
+    )
+
+
+def _lines(jobs: Sequence[Job]) -> list[Line]:
+    lines: list[Line] = [
+        ((f"job {job.id}  ", Ink.STRONG), (f"{job.label[:50]}  ", Ink.PLAIN), status_piece(job))
+        for job in jobs[:_NAMED]
+    ]
+    if len(jobs) > _NAMED:
+        lines.append(((f"and {units.many(len(jobs) - _NAMED, 'more job')}", Ink.MUTED),))
+    return lines

@@ -1,0 +1,115 @@
+"""From the engine's thread to the screen: the first change of a quiet moment at once, a burst once a frame.
+
+The desk calls `take` on the engine's thread, perhaps ten thousand times a second. What it brings is merged by
+job id under a lock held for a few dict operations, and the screen is woken at most once until it has
+drained: a burst becomes one batch that always holds the newest snapshot of each job.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+import msgspec
+from textual.message import Message
+
+from jobtui.engine.client import EngineEvent
+from jobtui.model import Archived, Change, Job, LinkChanged, Notice, Progress
+
+
+class Batch(msgspec.Struct):
+    """What happened since the last batch.
+
+    `jobs`: the newest snapshot of each job that changed. `rates`: bytes a second by job and task number.
+    `statuses`: some job is new or has another status, so counts and filters may have changed; `born` of
+    them are new. `ended`: jobs that ended. `archived`: ids of archived jobs. `link`: the connection to the
+    cluster is another than it was.
+    """
+
+    jobs: dict[int, Job] = msgspec.field(default_factory=dict)
+    rates: dict[tuple[int, int], float | None] = msgspec.field(default_factory=dict)
+    born: list[int] = msgspec.field(default_factory=list)
+    ended: list[Job] = msgspec.field(default_factory=list)
+    archived: list[int] = msgspec.field(default_factory=list)
+    notices: list[Notice] = msgspec.field(default_factory=list)
+    link: bool = False
+    statuses: bool = False
+
+    def add(self, message: EngineEvent) -> None:
+        """Take one message of the desk in."""
+        match message:
+            case Progress(job, task, rate):
+                self.jobs[job.id] = job
+                self.rates[job.id, task] = rate
+            case Change(job, was):
+                self.jobs[job.id] = job
+                if was is None:
+                    self.born.append(job.id)
+                if was is not job.status:
+                    self.statuses = True
+                    if job.status.ended:
+                        self.ended.append(job)
+            case Archived(ids):
+                self.archived.extend(ids)
+                self.statuses = True
+            case Notice():
+                self.notices.append(message)
+            case LinkChanged():
+                self.link = True
+
+
+class Feed:
+    """Collects the desk's messages. `wake` is called on the engine's thread and must be thread-safe."""
+
+    def __init__(self, wake: Callable[[], object]) -> None:
+        self._wake = wake
+        self._lock = threading.Lock()
+        self._batch = Batch()
+        self._filled = False
+        self._awake = False
+
+    def take(self, messages: Sequence[EngineEvent]) -> None:
+        """Called by the desk, on the engine's thread."""
+        with self._lock:
+            for message in messages:
+                self._batch.add(message)
+            self._filled = True
+            wake, self._awake = not self._awake, True
+        if wake:
+            self._wake()
+
+    def drain(self) -> Batch | None:
+        """What came since the last drain; None where nothing did, and then the next message wakes again."""
+        with self._lock:
+            if not self._filled:
+                self._awake = False
+                return None
+            batch, self._batch = self._batch, Batch()
+            self._filled = False
+            return batch
+
+
+# ---- merged from jobtui.tui.messages: ----
+# What the parts of the dashboard tell each other across the screen. A widget posts up and takes data down.
+class Woken(Message, bubble=False):
+    """The feed has something; posted from the engine's thread, at most one until it is drained."""
+
+    def can_replace(self, message: Message) -> bool:
+        """Two of them say what one says."""
+        return isinstance(message, Woken)
+
+
+class Refreshed(Message, bubble=False):
+    """The history that another process writes has changed; posted from the thread that looked."""
+
+    def can_replace(self, message: Message) -> bool:
+        """Two of them say what one says."""
+        return isinstance(message, Refreshed)
+
+
+class Seen(Message, bubble=False):
+    """There is a new overview of spaces and hosts; posted from the engine's thread."""
+
+    def can_replace(self, message: Message) -> bool:
+        """Two of them say what one says."""
+        return isinstance(message, Seen)

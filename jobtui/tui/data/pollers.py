@@ -1,0 +1,121 @@
+"""For a desk that posts nothing: looking now and then whether another process wrote to the history."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+
+from jobtui.engine.client import Desk, Overview
+from jobtui.history import StoreError
+from jobtui.model import Stats
+from jobtui.tui.tabs.storage import Look
+
+_SECONDS = 0.5
+
+
+class Looker:
+    """Looks on a daemon thread, twice a second, as long as the desk only reads. `told` must be thread-safe."""
+
+    def __init__(self, desk: Desk, told: Callable[[], object]) -> None:
+        self._desk = desk
+        self._told = told
+        self._ended = threading.Event()
+
+    def start(self) -> None:
+        """Begin, where there is something to look at."""
+        threading.Thread(target=self._live, name="jobtui-looker", daemon=True).start()
+
+    def close(self) -> None:
+        """Look no more."""
+        self._ended.set()
+
+    def _live(self) -> None:
+        while not self._ended.wait(_SECONDS):
+            if self._desk.writable:
+                continue  # whoever took the profile over posts what happens
+            try:
+                changed = self._desk.history.refresh()
+            except StoreError:
+                continue  # what is asked of the history says so itself
+            if changed:
+                self._told()
+
+
+# ---- merged from jobtui.tui.looks: ----
+# Looks into the storage, host by host, without anybody waiting for them.
+Spot = tuple[str, str]
+
+
+class Looks:
+    """Asks the desk for the stats of a space on a host, once at a time each, and keeps the newest answers.
+
+    `told` is called on the engine's thread after each answer.
+    """
+
+    def __init__(self, desk: Desk, told: Callable[[], object]) -> None:
+        self._desk = desk
+        self._told = told
+        self._asking: set[Spot] = set()
+        self._seen: Mapping[Spot, Look] = {}
+
+    def ask(self, space: str, host: str) -> None:
+        """Look again, unless a look is under way there."""
+        spot = space, host
+        if spot not in self._asking:
+            self._asking.add(spot)
+            self._desk.stats(space, host).add_done_callback(lambda done: self._answered(spot, done))
+
+    def at(self, space: str, host: str) -> Look:
+        """What was seen there last."""
+        return self._seen.get((space, host), Look())
+
+    def forget(self) -> None:
+        """Let go of what was seen."""
+        self._seen = {}
+
+    def _answered(self, spot: Spot, done: Future[Stats]) -> None:
+        self._asking.discard(spot)
+        if done.cancelled():
+            look = Look(trouble="not answered")
+        elif (error := done.exception()) is not None:
+            look = Look(trouble=str(error))
+        else:
+            look = Look(done.result())
+        self._seen = {**self._seen, spot: look}
+        self._told()
+
+
+# ---- merged from jobtui.tui.places: ----
+# Spaces and hosts as they were last seen, for the header, the views and the storage tab.
+class Places:
+    """Asks the desk for an overview, one at a time, and keeps the newest. `told` must be thread-safe."""
+
+    def __init__(self, desk: Desk, told: Callable[[], object]) -> None:
+        self._desk = desk
+        self._told = told
+        self._asking = False
+        self.overview: Overview | None = None
+        self.trouble = ""
+
+    def adopted(self, space: str) -> bool | None:
+        """Whether the space is another program's; None where that is not known."""
+        if self.overview is None:
+            return None
+        return next((look.space.adopted for look in self.overview.spaces if look.space.name == space), None)
+
+    def ask(self) -> None:
+        """Look again, unless a look is under way."""
+        if not self._asking:
+            self._asking = True
+            self._desk.overview().add_done_callback(self._answered)
+
+    def _answered(self, done: Future[Overview]) -> None:
+        # on the engine's thread
+        self._asking = False
+        error = None if done.cancelled() else done.exception()
+        if error is not None:
+            self.trouble = str(error)
+        elif not done.cancelled():
+            self.overview, self.trouble = done.result(), ""
+        self._told()

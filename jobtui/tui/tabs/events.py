@@ -1,0 +1,65 @@
+"""The Events tab: a job's whole life, and the jobs that it came from and led to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jobtui.formatting import single_cells
+from jobtui.model import Event, EventKind, Job, Origin
+from jobtui.tui import units
+from jobtui.tui.text.spans import STATUS_INK, Ink, Line, wrap
+
+
+def events(job: Job, recovered_as: Sequence[int], width: int) -> list[Line]:
+    """A line an event, oldest first, with its time; then the lineage and where a mirrored job lives."""
+    lines: list[Line] = [_day(job)]
+    hosts = {task.number: task.host for task in job.tasks}
+    for event in job.events:
+        lines.extend(_event(event, hosts, width))
+    if job.recovered_from is not None:
+        lines.append(((f" recovered from job {job.recovered_from}", Ink.ACCENT),))
+    if recovered_as:
+        word = "job" if len(recovered_as) == 1 else "jobs"
+        lines.append(((f" recovered as {word} {units.ids(list(recovered_as))}", Ink.ACCENT),))
+    if job.origin is not None:
+        lines.append(((f" {_home(job.origin, ended=job.status.ended)}", Ink.MUTED),))
+    return lines
+
+
+def _home(origin: Origin, *, ended: bool) -> str:
+    where = f"space {origin.space} on cluster {origin.cluster}"
+    if origin.id:
+        return f"job {origin.id} of {where}"
+    return f"asked of {where}: {'no id of it there is known' if ended else 'its id there is not told yet'}"
+
+
+def _day(job: Job) -> Line:
+    return ((f" submitted {units.moment(job.submitted)}", Ink.MUTED),)
+
+
+def _event(event: Event, hosts: dict[int, str], width: int) -> list[Line]:
+    what, ink = _words(event, hosts)
+    head = f" {units.clock(event.at)}  "
+    texts = wrap(f"{single_cells(what)}: {event.reason}" if event.reason else what, width - len(head) - 1)
+    return [((head if row == 0 else " " * len(head), Ink.MUTED), (text, ink)) for row, text in enumerate(texts)]
+
+
+def _words(event: Event, hosts: dict[int, str]) -> tuple[str, Ink]:
+    ink = STATUS_INK[event.status] if event.status is not None else Ink.PLAIN
+    status = event.status.value if event.status is not None else ""
+    task = f"task {event.task} on {hosts.get(event.task, '?')}" if event.task is not None else "job"
+    match event.kind:
+        case EventKind.SUBMITTED:
+            return "submitted", ink
+        case EventKind.STARTED:
+            return "started", ink
+        case EventKind.TASK_STARTED:
+            return f"{task} started", ink
+        case EventKind.TASK_ENDED | EventKind.ENDED:
+            return f"{task} {status}", ink
+        case EventKind.STOP_ASKED:
+            return "stop asked", Ink.WARNING
+        case EventKind.INTERRUPTED:
+            return "interrupted", Ink.FAILED
+        case _:
+            return "note", ink

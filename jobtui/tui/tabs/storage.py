@@ -1,0 +1,130 @@
+"""The Storage tab: what the space holds on each host, before the job, after it, and now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from jobtui.model import Job, Stats
+from jobtui.tui import units
+from jobtui.tui.text.spans import Ink, Line, cut, fit, fit_host, width_of, wrapped
+
+NOT_TOLD = "the cluster does not tell how large a space is on a host"
+_FIGURE = 20
+_LABEL = 12
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What a look at a space on a host came to: its stats, or why there are none."""
+
+    stats: Stats | None = None
+    trouble: str = ""
+
+
+def storage(job: Job, looks: Mapping[str, Look], width: int, ask: bool) -> list[Line]:
+    """A block a host: levels with files and bytes, memtable, entries, bytes to compact.
+
+    `looks`: what was seen just now, by host. `ask`: the space is another program's, so nothing was looked at;
+    say how to.
+    """
+    if job.origin is not None:
+        return [((f" {NOT_TOLD}", Ink.MUTED),)]
+    lines: list[Line] = []
+    if ask:
+        lines.extend(wrapped(ask_line(), width, hang=1))
+    for task in job.tasks:
+        look = looks.get(task.host, Look())
+        columns = [("before", task.before), ("after", task.after)]
+        if not ask or look.stats is not None:
+            columns.append(("now", look.stats))
+        lines.extend(host_block(task.host, columns, look.trouble, width))
+    return lines or [((" no hosts yet", Ink.MUTED),)]
+
+
+def ask_line() -> Line:
+    """What is said of a space that is another program's."""
+    return (
+        (" Another program's database: opening it writes there. ", Ink.WARNING),
+        ("L", Ink.KEY),
+        (" looks", Ink.MUTED),
+    )
+
+
+def stats_table(seen: Sequence[tuple[str, Look]], width: int) -> list[Line]:
+    """What was seen, side by side under names, in as many bands as the width asks for."""
+    figure = _figure_width(look.stats for _, look in seen)
+    room = max(1, (width - _LABEL - 2) // figure)
+    lines: list[Line] = []
+    for start in range(0, len(seen), room):
+        band = seen[start : start + room]
+        troubles = [f"{name}: {look.trouble}" for name, look in band if look.trouble]
+        lines.extend(host_block("", [(name, look.stats) for name, look in band], "", width, figure))
+        lines[-1:] = [*(((f"   {trouble}", Ink.FAILED),) for trouble in troubles), ()]
+    return lines
+
+
+def host_block(
+    host: str, columns: list[tuple[str, Stats | None]], trouble: str, width: int, figure: int = 0
+) -> list[Line]:
+    """One host's stats side by side, as `columns` names them; those that don't fit go, from the left.
+
+    `figure`: the cells of a column, 0 for as many as its figures need.
+    """
+    figure = figure or _figure_width(stats for _, stats in columns)
+    room = max(1, (width - _LABEL - 2) // figure)
+    columns = columns[-room:]
+    # a long name may take what the first column's leaves
+    taken = min(figure - 1, width_of(columns[0][0]) + 1) if columns else 0
+    label = max(_LABEL, min(width_of(host), _LABEL + figure - taken - 1))
+    heads = [figure - (label - _LABEL), *[figure] * len(columns)]
+    lines: list[Line] = [
+        (
+            (f" {fit_host(host, label)}", Ink.STRONG),
+            *(
+                (" " + fit_host(name, size - 1, right=True), Ink.MUTED)
+                for (name, _), size in zip(columns, heads, strict=False)
+            ),
+        )
+    ]
+    if trouble:
+        lines.append(((f"   {trouble}", Ink.FAILED),))
+    rows: list[tuple[str, list[str]]] = []
+    depth = max((len(stats.levels) for _, stats in columns if stats is not None), default=0)
+    for level in range(depth):
+        cells = [_level(stats, level) for _, stats in columns]
+        if any(cells):
+            rows.append((f"L{level}", [cell or "–" for cell in cells]))
+    rows.append(("in all", [_total(stats) for _, stats in columns]))
+    rows.append(("memtable", [units.size(stats.memtable) if stats else "–" for _, stats in columns]))
+    rows.append(("entries", [_count(stats.entries if stats else None) for _, stats in columns]))
+    rows.append(("to compact", [units.size(stats.pending) if stats else "–" for _, stats in columns]))
+    lines.extend(_figures(label, cells, figure) for label, cells in rows)
+    lines.append(())
+    return [cut(line, width) for line in lines]
+
+
+def _figure_width(seen: Iterable[Stats | None]) -> int:
+    """Return the cells that a column of figures needs, with a gap: no figure is cut where the line has room."""
+    return max(_FIGURE, *(len(_total(stats)) + 2 for stats in seen), 0)
+
+
+def _figures(label: str, cells: list[str], figure: int) -> Line:
+    return (
+        (f"   {label:<{_LABEL - 2}}", Ink.MUTED),
+        *((fit(cell, figure, right=True), Ink.PLAIN) for cell in cells),
+    )
+
+
+def _level(stats: Stats | None, level: int) -> str:
+    if stats is None or level >= len(stats.levels) or not stats.levels[level].files:
+        return ""
+    return f"{units.many(stats.levels[level].files, 'file')} {units.size(stats.levels[level].bytes):>9}"
+
+
+def _total(stats: Stats | None) -> str:
+    return "–" if stats is None else f"{units.many(stats.files, 'file')} {units.size(stats.bytes):>9}"
+
+
+def _count(number: int | None) -> str:
+    return "–" if number is None else f"{number:,}"

@@ -1,0 +1,174 @@
+"""The Tasks tab: what each storage host is at, and how it ended."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from jobtui.model import Job, Status, Task
+from jobtui.tui import units
+from jobtui.tui.text.spans import Ink, Line, Piece, cut, fit, fit_host, line_width, width_of, wrap
+from jobtui.tui.text.status import progress, task_status_piece
+
+# an estimate from less than this says nothing
+_LEAST_PROGRESS = 0.02
+_STATUS = 10
+_MOST_HOST = 24
+# cells beside a task in which its reason is still readable; with fewer it goes below
+_BESIDE = 40
+_MOST_REASON_LINES = 1000
+_BARS = (20, 16, 12, 8, 6, 4)
+_PERCENT = 5
+
+Rates = Mapping[tuple[int, int], float | None]
+
+
+class Figure(enum.Enum):
+    """What is told of a task in figures."""
+
+    BYTES = "bytes"
+    RATE = "rate"
+    TIME = "time"
+
+
+# cells kept for a figure while a task runs, so that nothing jumps as it changes
+_WHILE_RUNNING = {Figure.BYTES: 17, Figure.RATE: 9, Figure.TIME: 9}
+
+Figures = Mapping[Figure, Piece]
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """What there is room for: the status in words or as its sign alone, a bar of so many cells, figures."""
+
+    words: bool
+    bar: int
+    gap: int
+    widths: Mapping[Figure, int]
+
+    @property
+    def cells(self) -> int:
+        """How wide a task is behind its host."""
+        figures = sum(self.widths.values()) + self.gap * len(self.widths)
+        return (_STATUS if self.words else 1) + 2 + self.bar + _PERCENT + figures
+
+
+def tasks(job: Job, rates: Rates, width: int, now: datetime) -> list[Line]:
+    """A line a task; a reason takes as many as it needs. `rates`: bytes a second by job and task."""
+    if not job.tasks:
+        return [((" no tasks yet", Ink.MUTED),)]
+    names = [f"{job.id}-{task.number}" for task in job.tasks]
+    id_width = max(map(len, names))
+    host_width = min(_MOST_HOST, max(width_of(task.host) for task in job.tasks), max(6, width // 4))
+    told = [_figures(task, rates.get((job.id, task.number)), now) for task in job.tasks]
+    layout = _layout(job, told, width - id_width - host_width - 5)
+    lines: list[Line] = []
+    for name, task, figures in zip(names, job.tasks, told, strict=True):
+        head: Line = (
+            (f" {name:<{id_width}}  ", Ink.PLAIN),
+            (fit_host(task.host, host_width) + "  ", Ink.PLAIN),
+            _status(job, task, layout.words),
+            ("  ", Ink.PLAIN),
+        )
+        lines.extend(_task(job, task, head, figures, layout, width))
+    if job.reason and not any(task.reason and job.reason.endswith(task.reason) for task in job.tasks):
+        lines.append(())
+        lines.extend(((f" {text}", Ink.WARNING),) for text in wrap(job.reason, width - 2, _MOST_REASON_LINES))
+    return lines
+
+
+def _status(job: Job, task: Task, words: bool) -> Piece:
+    text, ink = task_status_piece(task, job.stopping)
+    return (fit(text, _STATUS) if words else text[0]), ink
+
+
+def _layout(job: Job, told: Sequence[Figures], room: int) -> Layout:
+    """The richest that fits in `room` cells behind the host; the same for all tasks, so that what is told of
+    them stands under each other."""
+    running = any(task.status is Status.RUNNING for task in job.tasks)
+    widths: dict[Figure, int] = {}
+    for figure in Figure:
+        sizes = [width_of(figures[figure][0]) for figures in told if figure in figures]
+        if sizes:
+            widths[figure] = max(*sizes, _WHILE_RUNNING[figure] if running else 0)
+    told_in_words = job.stopping or any(task.detached for task in job.tasks)
+    layouts = list(_layouts(widths, told_in_words))
+    return next((layout for layout in layouts if layout.cells <= room), layouts[-1])
+
+
+def _layouts(widths: Mapping[Figure, int], told_in_words: bool) -> Iterator[Layout]:
+    """From rich to poor: first the bar gives way, then the rate, then the status's word, then the time."""
+    without_rate = _without(widths, Figure.RATE)
+    bytes_alone = _without(without_rate, Figure.TIME)
+    for words, kept in (
+        (True, widths),
+        (True, without_rate),
+        (told_in_words, widths),
+        (told_in_words, without_rate),
+        (True, bytes_alone),
+    ):
+        for bar in _BARS:
+            yield Layout(words, bar, 3, kept)
+            yield Layout(words, bar, 2, kept)
+    yield Layout(True, 0, 2, bytes_alone)
+    yield Layout(told_in_words, 0, 2, bytes_alone)
+    yield Layout(told_in_words, 0, 2, {})
+
+
+def _without(widths: Mapping[Figure, int], left_out: Figure) -> Mapping[Figure, int]:
+    return {figure: width for figure, width in widths.items() if figure is not left_out}
+
+
+def _task(job: Job, task: Task, head: Line, figures: Figures, layout: Layout, width: int) -> list[Line]:
+    indent = line_width(head)
+    beside = width - indent - 1 >= _BESIDE
+    ink = Ink.FAILED if task.status is Status.FAILED else Ink.WARNING
+    if task.reason and beside:
+        first, *rest = wrap(task.reason, width - indent - 1, _MOST_REASON_LINES)
+        return [(*head, (first, ink)), *(((" " * indent, Ink.PLAIN), (text, ink)) for text in rest)]
+    if task.status is Status.QUEUE:
+        waits = "" if job.status is Status.QUEUE else "waits for its host"
+        return [cut((*head, (waits, Ink.MUTED)), width)]
+    parts: list[Piece] = list(progress(_fraction(task), task.status, layout.bar))
+    for figure, size in layout.widths.items():
+        text, figure_ink = figures.get(figure, ("", Ink.PLAIN))
+        parts += [(" " * layout.gap, Ink.PLAIN), (fit(text, size), figure_ink)]
+    below = wrap(task.reason, width - 5, _MOST_REASON_LINES) if task.reason else []
+    return [cut((*head, *parts), width), *(((f"    {text}", ink),) for text in below)]
+
+
+def _figures(task: Task, rate: float | None, now: datetime) -> Figures:
+    figures: dict[Figure, Piece] = {}
+    if task.before is not None:
+        after = "…" if task.after is None else units.size(task.after.bytes)
+        figures[Figure.BYTES] = f"{units.size(task.before.bytes)} → {after}", Ink.PLAIN
+    if task.status is Status.RUNNING:
+        if rate is not None:
+            figures[Figure.RATE] = units.rate(rate), Ink.ACCENT
+        estimate = remaining(task, rate, now)
+        if estimate is not None:
+            figures[Figure.TIME] = units.left(estimate), Ink.MUTED
+        elif task.start is not None:
+            figures[Figure.TIME] = f"for {units.duration((now - task.start).total_seconds())}", Ink.MUTED
+    elif task.took is not None:
+        figures[Figure.TIME] = f"in {units.duration(task.took)}", Ink.MUTED
+    return figures
+
+
+def remaining(task: Task, rate: float | None, now: datetime) -> float | None:
+    """Seconds that a running task will still take, by its rate where its bytes are known, else by the time
+    that it took so far; None where nothing can be said."""
+    done = task.progress
+    if done is None or done < _LEAST_PROGRESS:
+        return None
+    if rate and task.before is not None and task.before.bytes:
+        return task.before.bytes * (1 - done) / rate
+    if task.start is None:
+        return None
+    return (now - task.start).total_seconds() * (1 - done) / done
+
+
+def _fraction(task: Task) -> float | None:
+    return 1.0 if task.status is Status.FINISHED else task.progress

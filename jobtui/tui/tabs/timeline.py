@@ -1,0 +1,107 @@
+"""The Timeline tab: when the job and each of its tasks waited and worked, on one axis."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from jobtui.model import Job, Status, Task
+from jobtui.tui import units
+from jobtui.tui.text.spans import STATUS_INK, Ink, Line, cut, fit, fit_host, width_of
+
+_NOTE = 26
+_WAIT = "╌"
+_WORK = "▇"
+
+
+def timeline(job: Job, width: int, now: datetime) -> list[Line]:
+    """A bar a task from when the job was submitted to when it ended (or now): `╌` waited, `█` at work."""
+    begin = job.submitted
+    end = max(job.stop or now, begin)
+    total = (end - begin).total_seconds()
+    label = min(16, max(5, *(width_of(task.host) for task in job.tasks), 5)) if job.tasks else 5
+    note = _NOTE if width - label - _NOTE >= 30 else 0
+    room = max(8, width - label - note - 4)
+    axis = _Axis(begin, total, room)
+    lines: list[Line] = [_scale(label, room, total, begin)]
+    lines.append(_row("job", label, axis, job.start, job.stop, job.status, now, _waited(job, now), note))
+    for task in job.tasks:
+        lines.append(
+            _row(
+                task.host,
+                label,
+                axis,
+                task.start,
+                task.stop,
+                task.status,
+                now,
+                _task_note(job, task, now),
+                note,
+            )
+        )
+    lines.append(())
+    lines.append(((f" {_WAIT} waits   {_WORK} works", Ink.MUTED),))
+    return [cut(line, width) for line in lines]
+
+
+class _Axis:
+    """Moments as cells."""
+
+    def __init__(self, begin: datetime, total: float, room: int) -> None:
+        self.begin, self.total, self.room = begin, total, room
+
+    def cell(self, at: datetime) -> int:
+        """The cell that the moment falls in."""
+        if self.total <= 0:
+            return 0
+        part = (at - self.begin).total_seconds() / self.total
+        return max(0, min(self.room, round(part * self.room)))
+
+
+def _scale(label: int, room: int, total: float, begin: datetime) -> Line:
+    left = units.moment(begin)
+    right = f"+{units.duration(total)}"
+    gap = room - len(left) - len(right)
+    text = f"{left}{' ' * gap}{right}" if gap > 0 else right.rjust(room)
+    return (" " * (label + 2), Ink.PLAIN), (text, Ink.MUTED)
+
+
+def _row(
+    name: str,
+    label: int,
+    axis: _Axis,
+    start: datetime | None,
+    stop: datetime | None,
+    status: Status,
+    now: datetime,
+    note: str,
+    note_width: int,
+) -> Line:
+    first = axis.cell(start) if start is not None else axis.cell(stop or now)
+    last = axis.cell(stop or now) if start is not None else first
+    if start is not None and last == first:
+        first, last = (first, last + 1) if first < axis.room else (first - 1, last)
+    return (
+        (f" {fit_host(name, label)} ", Ink.PLAIN),
+        (_WAIT * first, Ink.QUEUE),
+        (_WORK * (last - first), STATUS_INK[status]),
+        (" " * (axis.room - last), Ink.PLAIN),
+        ("  " + fit(note, note_width - 2) if note_width else "", Ink.MUTED),
+    )
+
+
+def _waited(job: Job, now: datetime) -> str:
+    return _note(job.submitted, job.start, job.took, job.stop, now)
+
+
+def _task_note(job: Job, task: Task, now: datetime) -> str:
+    return _note(job.submitted, task.start, task.took, task.stop, now)
+
+
+def _note(
+    since: datetime, start: datetime | None, took: float | None, stop: datetime | None, now: datetime
+) -> str:
+    waited = units.duration(max(0.0, ((start or stop or now) - since).total_seconds()))
+    if start is None:
+        return f"waited {waited}"
+    ran = took if took is not None else ((stop or now) - start).total_seconds()
+    return f"waited {waited} · ran {units.duration(ran)}"

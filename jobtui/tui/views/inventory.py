@@ -1,0 +1,342 @@
+"""Spaces (2) and hosts (3): live tables, and what the one under the cursor holds, host by host."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.message import Message
+from textual.widget import Widget
+
+from jobtui.engine.client import Overview, SpaceLook
+from jobtui.tui.commands import Where, bindings
+from jobtui.tui.context import Context
+from jobtui.tui.data.feed import Batch
+from jobtui.tui.data.inventory_rows import (
+    HOST_COLUMNS,
+    SPACE_COLUMNS,
+    TROUBLED_HOST_COLUMNS,
+    PlaceRows,
+    host_rows,
+    space_rows,
+)
+from jobtui.tui.data.pollers import Looks
+from jobtui.tui.keymap import moves
+from jobtui.tui.tabs.storage import ask_line, stats_table
+from jobtui.tui.text.spans import Ink, Line, fit_host, line_width, width_of, wrapped
+from jobtui.tui.views.base import View
+from jobtui.tui.widgets.base import OneLine
+from jobtui.tui.widgets.lines import LinesView
+from jobtui.tui.widgets.table import Table
+from jobtui.tui.widgets.table_layout import Column, Sorting, sorted_next
+
+if TYPE_CHECKING:
+    from jobtui.tui.screens.dashboard import Dashboard
+
+# a look at every host is dear: every other second will do
+_LOOK_EVERY = 2
+
+
+class PlaceTable(Table):
+    """The table with the keys that every table has."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Where.TABLE)]
+
+
+class Title(OneLine):
+    """A rule with a title in it."""
+
+    _text = ""
+
+    def show(self, text: str) -> None:
+        """Say this."""
+        if text != self._text:
+            self._text = text
+            self.refresh()
+
+    def line(self, width: int) -> Line:
+        """The rule."""
+        text: Line = ((fit_host(self._text, min(width_of(self._text), width - 4)), Ink.STRONG),)
+        return (("─ ", Ink.RULE), *text, (" " + "─" * (width - 3 - line_width(text)), Ink.RULE))
+
+
+class PlacesView(View):
+    """What both have in common: a table kept up to date, and below it what is held."""
+
+    COLUMNS: ClassVar[tuple[Column, ...]] = ()
+
+    class Asked(Message):
+        """Something is wanted of a space or a host; `what` is flush, compact, use, new, drop or jobs."""
+
+        def __init__(self, what: str, name: str) -> None:
+            super().__init__()
+            self.what, self.name = what, name
+
+    class Looked(Message):
+        """A host told what it holds; posted from the engine's thread."""
+
+        def can_replace(self, message: Message) -> bool:
+            """Two of them say what one says."""
+            return isinstance(message, PlacesView.Looked)
+
+    def __init__(self, context: Context, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id, classes="places")
+        self._shared = context
+        self.rows = PlaceRows()
+        self.table = PlaceTable(self.COLUMNS, self.rows)
+        self.table.moves = moves(context.keymap)
+        self.title_line = Title()
+        self.body = LinesView()
+        self._looks = Looks(context.desk, lambda: self.post_message(self.Looked()))
+        self._sorting = Sorting("name", False)
+        self._ticks = 0
+
+    def compose(self) -> ComposeResult:
+        """Textual's hook."""
+        yield self.table
+        yield self.title_line
+        yield self.body
+
+    def on_mount(self) -> None:
+        """Textual's hook."""
+        self.table.sorting = self._sorting
+        self._shared.places.ask()
+        self._fill()
+
+    # -- what is told -------------------------------------------------------------------------------
+
+    @property
+    def home(self) -> Widget:
+        """The table."""
+        return self.table
+
+    @property
+    def looks(self) -> bool:
+        """Whether what is under the cursor has an adopted space."""
+        return any(self._shared.places.adopted(space) for space, _ in self.spots())
+
+    @property
+    def current(self) -> str | None:
+        """The name under the cursor."""
+        key = self.table.cursor_key
+        return key if isinstance(key, str) else None
+
+    def places_seen(self) -> None:
+        """There is a new overview."""
+        self._fill()
+
+    def take(self, batch: Batch) -> None:
+        """Jobs changed: so may have what is held."""
+        if batch.statuses and self.display:
+            self._shared.places.ask()
+
+    def tick(self) -> None:
+        """A second passed."""
+        self._ticks += 1
+        if self._ticks % _LOOK_EVERY == 0:
+            self._shared.places.ask()
+            self._look()
+
+    def _fill(self) -> None:
+        overview = self._shared.places.overview
+        trouble = self._shared.places.trouble
+        if overview is not None:
+            self.rows.chosen = self._shared.space
+            self.fill(overview, self._sorting)
+        self.table.set_empty((((f"  {trouble or 'Looking …'}", Ink.FAILED if trouble else Ink.MUTED),),))
+        self.table.rows_moved()
+        self._look()
+
+    def fill(self, overview: Overview, sorting: Sorting) -> None:
+        """Make the rows."""
+        raise NotImplementedError
+
+    def spots(self) -> list[tuple[str, str]]:
+        """The spaces and hosts whose stats the one under the cursor is about."""
+        raise NotImplementedError
+
+    def heading(self) -> str:
+        """What stands over the stats."""
+        raise NotImplementedError
+
+    def _look(self, asked: bool = False) -> None:
+        for space, host in self.spots():
+            if asked or self._shared.places.adopted(space) is False:
+                self._looks.ask(space, host)
+        self._show_looks()
+
+    def _show_looks(self) -> None:
+        self.title_line.show(self.heading())
+        lines: list[Line] = []
+        width = self.body.inner_width
+        seen = [(self.name_of(*spot), self._looks.at(*spot)) for spot in self.spots()]
+        if self.looks:
+            lines += [*wrapped(ask_line(), width, hang=1), ()]
+        lines += stats_table(seen, width)
+        self.body.show(lines)
+
+    def name_of(self, space: str, host: str) -> str:
+        """What a block of stats is called."""
+        raise NotImplementedError
+
+    def _ask(self, what: str) -> None:
+        name = self.current
+        if name is not None:
+            cast("Dashboard", self.screen).on_places_view_asked(self.Asked(what, name))
+
+    # -- messages and keys --------------------------------------------------------------------------
+
+    def on_places_view_looked(self, message: Looked) -> None:
+        """A host answered."""
+        message.stop()
+        self._show_looks()
+
+    def on_table_moved(self, message: Table.Moved) -> None:
+        """The cursor is on another one."""
+        message.stop()
+        self.body.scroll_home(animate=False)
+        self._look()
+        self.post_message(self.Noted())
+
+    def on_table_opened(self, message: Table.Opened) -> None:
+        """Enter: its jobs."""
+        message.stop()
+        self._ask("jobs")
+
+    def on_table_sort_asked(self, message: Table.SortAsked) -> None:
+        """A header was clicked."""
+        message.stop()
+        self._sort_by(message.column)
+
+    def _sort_by(self, column: str) -> None:
+        """Sort by this column; by the same one again: the other way round."""
+        same = column == self._sorting.key
+        self._sorting = Sorting(column, not self._sorting.descending if same else column != "name")
+        self.table.sorting = self._sorting
+        self._fill()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Textual's hook."""
+        self._show_looks()
+
+    def action_flush(self) -> None:
+        """Flush."""
+        self._ask("flush")
+
+    def action_compact(self) -> None:
+        """Compact."""
+        self._ask("compact")
+
+    def action_sort_by(self, by: int) -> None:
+        """Sort by the next column that can be sorted by."""
+        key = sorted_next(self.table.shown, self._sorting.key, by)
+        if key is not None:
+            self._sort_by(key)
+
+    def action_sort_reverse(self) -> None:
+        """Turn the order round."""
+        self._sort_by(self._sorting.key)
+
+    async def action_filter(self) -> None:
+        """Go to the jobs and type a filter there: text that is meant for one must not become keys here."""
+        await cast("Dashboard", self.screen).filter_jobs()
+
+    def action_look(self) -> None:
+        """Look into an adopted space too."""
+        self._look(asked=True)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Textual's hook: what writes is offered only where one may, and a cluster makes its spaces itself."""
+        desk = self._shared.desk
+        if action in ("new", "drop") and desk.link is not None:
+            return False
+        if action in ("flush", "compact", "new", "drop"):
+            return desk.writable
+        return True
+
+
+class SpacesView(PlacesView):
+    """The spaces."""
+
+    where = Where.SPACES
+    title = "spaces"
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Where.SPACES)]
+    COLUMNS = SPACE_COLUMNS
+
+    def fill(self, overview: Overview, sorting: Sorting) -> None:
+        """A row a space."""
+        counts = self._shared.desk.history.counts
+        self.rows.show(space_rows(overview.spaces, counts, sorting.key, sorting.descending))
+
+    def _current_look(self) -> SpaceLook | None:
+        overview = self._shared.places.overview
+        if overview is None:
+            return None
+        return next((look for look in overview.spaces if look.space.name == self.current), None)
+
+    def spots(self) -> list[tuple[str, str]]:
+        """The space on each of its hosts."""
+        look = self._current_look()
+        return [] if look is None else [(look.space.name, host) for host in look.space.hosts]
+
+    def heading(self) -> str:
+        """The space's name."""
+        return f"space {self.current}" if self.current is not None else "no space"
+
+    def name_of(self, space: str, host: str) -> str:
+        """The host."""
+        return host
+
+    def space_in_view(self) -> str | None:
+        """The space under the cursor."""
+        return self.current
+
+    def action_use(self) -> None:
+        """Choose the space for the command bar."""
+        self._ask("use")
+
+    def action_new(self) -> None:
+        """Write a CREATE SPACE."""
+        cast("Dashboard", self.screen).on_places_view_asked(self.Asked("new", ""))
+
+    def action_drop(self) -> None:
+        """Drop the space."""
+        self._ask("drop")
+
+
+class HostsView(PlacesView):
+    """The storage hosts."""
+
+    where = Where.HOSTS
+    title = "hosts"
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Where.HOSTS)]
+    COLUMNS = HOST_COLUMNS
+
+    def fill(self, overview: Overview, sorting: Sorting) -> None:
+        """A row a host."""
+        troubled = any(host.detail for host in overview.hosts)
+        columns = TROUBLED_HOST_COLUMNS if troubled else HOST_COLUMNS
+        if self.table.columns != columns:
+            self.table.columns = columns
+        self.rows.show(host_rows(overview.hosts, sorting.key, sorting.descending))
+
+    def spots(self) -> list[tuple[str, str]]:
+        """Each space that the host holds."""
+        host = self.current
+        return [] if host is None else [(space, host) for space in self.spaces_of(host)]
+
+    def heading(self) -> str:
+        """The host's name."""
+        return f"host {self.current}" if self.current is not None else "no host"
+
+    def name_of(self, space: str, host: str) -> str:
+        """The space."""
+        return space
+
+    def spaces_of(self, host: str) -> list[str]:
+        """Return the spaces of a host."""
+        overview = self._shared.places.overview
+        looks = overview.spaces if overview is not None else ()
+        return [look.space.name for look in looks if host in look.space.hosts]

@@ -1,0 +1,362 @@
+"""The jobs table with its filter, sort and marks, live: what it shows comes from the history by the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import ClassVar
+
+from msgspec.structs import replace
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.message import Message
+
+from jobtui.history import StoreError, View
+from jobtui.model import Job
+from jobtui.tui.commands import Where, bindings
+from jobtui.tui.context import Context
+from jobtui.tui.data.feed import Batch
+from jobtui.tui.data.job_rows import JobRows, chosen_columns
+from jobtui.tui.data.search import Filter, Lookup, SearchResult, found, is_quick, read, view_of
+from jobtui.tui.data.search import WorkerReply as Answered
+from jobtui.tui.keymap import moves
+from jobtui.tui.text.spans import Line
+from jobtui.tui.widgets.filter_bar import FilterLine, Tally
+from jobtui.tui.widgets.table import Table
+from jobtui.tui.widgets.table_layout import Sorting
+
+# between two searches of a filter while jobs keep changing: a search of a million takes about as long
+_PAUSE_SECONDS = 0.05
+
+
+NEWEST_FIRST = Sorting("id", True)
+
+
+class JobTable(Table):
+    """The table with the keys that every table has."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Where.TABLE)]
+
+
+class JobList(Vertical):
+    """See the module. Says which job the cursor is on; the cursor stays with its job whatever comes."""
+
+    BLANK = True
+
+    class Current(Message):
+        """The job under the cursor changed, or there is another."""
+
+        def __init__(self, job: Job | None) -> None:
+            super().__init__()
+            self.job = job
+
+    class Opened(Message):
+        """A job was opened."""
+
+        def __init__(self, job: Job) -> None:
+            super().__init__()
+            self.job = job
+
+    class Unfollowed(Message):
+        """The cursor was taken away from the newest job: it is followed no longer."""
+
+    class Hidden(Message):
+        """A job that was sought does not pass the filter."""
+
+        def __init__(self, job_id: int) -> None:
+            super().__init__()
+            self.job_id = job_id
+
+    class Failed(Message):
+        """The history could not be searched."""
+
+        def __init__(self, reason: str) -> None:
+            super().__init__()
+            self.reason = reason
+
+    class _Searched(Message):
+        def __init__(self, answered: Answered[SearchResult]) -> None:
+            super().__init__()
+            self.answered = answered
+
+    def __init__(self, context: Context, *, archived: bool = False, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._shared = context
+        self._archived = archived
+        self.rows = JobRows(context.now, context.watched)
+        self.table = JobTable(chosen_columns(context.kept.columns, context.desk), self.rows)
+        self.table.moves = moves(context.keymap)
+        self.filter_line = FilterLine(self._filtered, self._to_table)
+        self.filter_text = ""
+        self.follow = False
+        self.sorting = NEWEST_FIRST
+        self._filter = Filter()
+        self._lookup: Lookup[SearchResult] = Lookup(lambda told: self.post_message(self._Searched(told)))
+        self._awaited = 0
+        self._stale = False
+        self._total = 0
+        self._sought: int | None = None
+
+    def compose(self) -> ComposeResult:
+        """Textual's hook."""
+        yield self.filter_line
+        yield self.table
+
+    def on_mount(self) -> None:
+        """Textual's hook: what runs now, and the first page."""
+        if not self._archived:
+            self.rows.update({job.id: job for job in self._shared.desk.active()})
+        self.table.sorting = self.sorting
+        self.search()
+
+    def on_unmount(self) -> None:
+        """Textual's hook."""
+        self._lookup.close()
+
+    # -- what is shown ------------------------------------------------------------------------------
+
+    @property
+    def job(self) -> Job | None:
+        """The job under the cursor; None where there is none, or a long sort has not found it yet."""
+        return self.rows.job_at(self.table.cursor) if len(self.rows) and self.table.settled else None
+
+    @property
+    def view(self) -> View | None:
+        """All that passes the filter, in order."""
+        return self.rows.view
+
+    @property
+    def searching(self) -> bool:
+        """Whether an answer is still being waited for."""
+        return bool(self._awaited) or self._stale
+
+    @property
+    def filter(self) -> Filter:
+        """What the filter says."""
+        return self._filter
+
+    @property
+    def total(self) -> int:
+        """How many jobs there are without the filter."""
+        return self._total
+
+    def set_filter(self, text: str) -> None:
+        """Filter by this; an empty text shows all."""
+        self.filter_text = text
+        self._filter = read(text, self._shared.now())
+        self.search()
+
+    def sort(self, sorting: Sorting) -> None:
+        """Sort by this."""
+        self.sorting = self.table.sorting = sorting
+        if self.follow and sorting != NEWEST_FIRST:
+            self._unfollow()
+        self.table.refresh()
+        self.search()
+
+    def _unfollow(self) -> None:
+        self.follow = False
+        self.post_message(self.Unfollowed())
+
+    def sort_by(self, column: str) -> None:
+        """Sort by this column; by the same one again: the other way round."""
+        same = column == self.sorting.key
+        self.sort(Sorting(column, not self.sorting.descending if same else column == "id"))
+
+    def seek(self, job_id: int) -> None:
+        """Take the cursor to this job, as soon as it is seen."""
+        self._sought = job_id
+        self.search(of_itself=True)
+
+    def _find_sought(self) -> None:
+        job_id, self._sought = self._sought, None
+        if job_id is None or self.table.go_to_key(job_id):
+            return
+        if self._stale or self._shared.desk.job(job_id) is None:
+            self._sought = job_id  # what is shown, or known here of another process, is older than the job
+        elif not self._filter.empty:
+            self.post_message(self.Hidden(job_id))
+
+    def set_columns(self, keys: Iterable[str]) -> None:
+        """Show these columns."""
+        self.table.columns = chosen_columns(keys, self._shared.desk)
+
+    def set_empty(self, lines: Iterable[Line]) -> None:
+        """What to say where there is no job."""
+        self.table.set_empty(tuple(lines))
+
+    def take(self, batch: Batch) -> None:
+        """Jobs changed."""
+        self.rows.update(batch.jobs)
+        self._unmark_gone(batch)
+        if batch.statuses:
+            self.search(of_itself=True)
+        if not batch.statuses or not self._quick:
+            self.table.rows_changed(batch.jobs.keys())
+        job_id = self.table.cursor_key
+        if job_id in batch.jobs:
+            self.post_message(self.Current(self.job))
+
+    def tick(self) -> None:
+        """A second passed: running jobs took longer."""
+        if self.rows.trouble:
+            self.post_message(self.Failed(self.rows.trouble))
+            self.rows.trouble = ""
+        running = self.rows.running()
+        if running:
+            self.table.rows_changed(set(running))
+
+    # -- searching ----------------------------------------------------------------------------------
+
+    @property
+    def _quick(self) -> bool:
+        return is_quick(self._filter, self.sorting.key)
+
+    def search(self, of_itself: bool = False) -> None:
+        """Look again at what passes. `of_itself`: jobs changed, nobody asked: one search at a time will do."""
+        if of_itself and self._awaited:
+            self._stale = True
+            return
+        if self._filter.since or self._filter.until:
+            self._filter = read(self.filter_text, self._shared.now())
+        self.rows.asking()
+        desk, wanted, sorting, archived = self._shared.desk, self._filter, self.sorting, self._archived
+        self._stale = False
+        if self._quick and (of_itself or self.rows.view is None) and not self._awaited:
+            try:
+                self._show(
+                    SearchResult(view_of(desk, wanted, sorting.key, sorting.descending, archived), whole=True)
+                )
+            except StoreError as error:
+                self.post_message(self.Failed(str(error)))
+            return
+        if not of_itself:
+            self._tell(None)
+
+        def look() -> Iterator[SearchResult]:
+            return found(view_of(desk, wanted, sorting.key, sorting.descending, archived), not of_itself)
+
+        self._awaited = self._lookup.ask(look)
+
+    def on_job_list__searched(self, message: _Searched) -> None:
+        """The thread has an answer."""
+        message.stop()
+        answered = message.answered
+        if answered.question != self._awaited:
+            return
+        if answered.answer is not None:
+            self._show(answered.answer)
+            if not answered.answer.whole:
+                return
+        elif answered.error is not None:
+            self.post_message(self.Failed(str(answered.error)))
+        self._awaited = 0
+        if self._stale:
+            self.set_timer(_PAUSE_SECONDS, self._again)
+
+    def _again(self) -> None:
+        if self._stale:
+            self.search(of_itself=True)
+
+    def _show(self, found: SearchResult) -> None:
+        before = self.table.cursor_key
+        self.rows.show(found.view, found.whole)
+        self._total = self._count_all()
+        self._tell(len(self.rows))
+        if not found.whole:
+            self.table.rows_unsettled()
+            return
+        self.table.rows_moved(follow=self.follow)
+        self._find_sought()
+        if self.table.cursor_key == before:
+            self.post_message(self.Current(self.job))
+
+    def _count_all(self) -> int:
+        if self._quick and self.rows.view is not None:
+            return len(self.rows.view)
+        if self._archived:
+            plain = view_of(self._shared.desk, Filter(), "id", True, True)
+            return len(plain)
+        return sum(self._shared.desk.history.counts().values())
+
+    def _tell(self, shown: int | None) -> None:
+        self.filter_line.show(
+            Tally(
+                self.filter_text,
+                shown,
+                self._total,
+                len(self.rows.marks),
+                self._filter.problems[0] if self._filter.problems else "",
+            )
+        )
+
+    # -- marks --------------------------------------------------------------------------------------
+
+    def marked(self) -> list[int]:
+        """The marked jobs; without any, the one under the cursor."""
+        if self.rows.marks:
+            return list(self.rows.marks)
+        job = self.job
+        return [job.id] if job is not None else []
+
+    def count_unseen(self, ids: Sequence[int]) -> int:
+        """Return how many of these jobs the filter hides; 0 for the job under the cursor, wherever that is."""
+        view = self.view
+        if not self.rows.marks or view is None or self._filter.empty:
+            return 0
+        return len(set(ids).difference(view.ids(0, len(view))))
+
+    def _unmark_gone(self, batch: Batch) -> None:
+        """A mark that nobody can see any more would still act."""
+        marks = self.rows.marks
+        if self._archived or not marks or not batch.statuses:
+            return
+        before = len(marks)
+        if not self._shared.desk.writable:
+            # another process wrote, and does not say what
+            marks.drop([job_id for job_id in marks if self._shared.desk.history.is_archived(job_id)])
+        marks.drop(batch.archived)
+        if len(marks) != before:
+            self.marks_changed()
+
+    def marks_changed(self) -> None:
+        """Paint the marks and how many there are."""
+        self.table.refresh()
+        tally = self.filter_line.tally
+        self.filter_line.show(replace(tally, marked=len(self.rows.marks)))
+
+    # -- messages -----------------------------------------------------------------------------------
+
+    def on_table_moved(self, message: Table.Moved) -> None:
+        """The cursor is on another job."""
+        message.stop()
+        if self.follow and self.table.cursor > 0:
+            self._unfollow()
+        self.post_message(self.Current(self.job))
+
+    def on_table_opened(self, message: Table.Opened) -> None:
+        """A job was opened."""
+        message.stop()
+        job = self.job
+        if job is not None:
+            self.post_message(self.Opened(job))
+
+    def on_table_sort_asked(self, message: Table.SortAsked) -> None:
+        """A header was clicked: sort by it, or the other way round."""
+        message.stop()
+        self.sort_by(message.column)
+
+    def on_filter_line_edited(self, message: FilterLine.Edited) -> None:
+        """Filter as one types."""
+        message.stop()
+        text = self.filter_line.text
+        if text is not None and text != self.filter_text:
+            self.set_filter(text)
+
+    def _filtered(self, text: str) -> None:
+        """Filter by the text that stands."""
+        if text != self.filter_text:
+            self.set_filter(text)
+
+    def _to_table(self) -> None:
+        self.screen.set_focus(self.table)

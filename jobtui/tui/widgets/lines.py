@@ -1,0 +1,105 @@
+"""Lines that scroll, can be selected with the mouse and copied: the detail, the transcript, the help."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.geometry import Size
+from textual.scroll_view import ScrollView
+from textual.selection import Selection
+from textual.strip import Strip
+
+from jobtui.tui.text.spans import Ink, Line, line_width, plain
+from jobtui.tui.widgets.base import Inked
+
+
+class LinesView(ScrollView, Inked, can_focus=False):
+    """Shows lines; they are data, and painted only where they are in sight."""
+
+    ALLOW_SELECT = True
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id, classes=classes)
+        self._lines: Sequence[Line] = ()
+        self._widest = 0
+
+    @property
+    def lines(self) -> Sequence[Line]:
+        """What is shown."""
+        return self._lines
+
+    @property
+    def inner_width(self) -> int:
+        """The cells a line has, the scrollbar left out."""
+        return max(1, self.scrollable_content_region.width)
+
+    @property
+    def widest(self) -> int:
+        """The cells of the widest line, where lines may be wider than the widget; else 0."""
+        return self._widest
+
+    def show(self, lines: Sequence[Line], wide: bool = False) -> None:
+        """Show these lines. `wide`: they may be wider than the widget, and then scroll sideways."""
+        before, self._lines = self._lines, lines
+        self._widest = max((line_width(line) for line in lines), default=0) if wide else 0
+        size = Size(self._widest, len(lines))
+        if size != self.virtual_size:
+            self.virtual_size = size
+        if len(before) != len(lines):
+            self.refresh()
+            return
+        for y, (old, new) in enumerate(zip(before, lines, strict=True)):
+            if old != new:
+                self.refresh_line(y)
+
+    def render_line(self, y: int) -> Strip:
+        """Textual's line API."""
+        width = self.scrollable_content_region.width
+        left, top = self.scroll_offset
+        index = top + y
+        ground = self.rich_style
+        if index >= len(self._lines):
+            return Strip.blank(width, ground)
+        line = self._lines[index]
+        strip = Strip(self.segments(line, ground)) if self._widest else self.strip(line, width, ground)
+        selection = self.text_selection
+        if selection is not None:
+            strip = self._selected(strip, selection, index)
+        if self._widest > width:
+            strip = self._edged(strip, left, width, ground)
+        return strip.crop_extend(left, left + width, ground).apply_offsets(left, index)
+
+    def _edged(self, strip: Strip, left: int, width: int, ground: Style) -> Strip:
+        """The strip with a sign at each edge beyond which it goes on."""
+        length, end = strip.cell_length, left + width
+        sign = ground + self.ink(Ink.KEY)
+        if left and length > left:
+            strip = Strip.join([strip.crop(0, left), Strip([Segment("‹", sign)], 1), strip.crop(left + 1)])
+        if length > end:
+            strip = Strip.join([strip.crop(0, end - 1), Strip([Segment("›", sign)], 1), strip.crop(end)])
+        return strip
+
+    def _selected(self, strip: Strip, selection: Selection, y: int) -> Strip:
+        span = selection.get_span(y)
+        if span is None:
+            return strip
+        start, end = span
+        if end == -1:
+            end = strip.cell_length
+        start, end = max(0, start), min(end, strip.cell_length)
+        if start >= end:
+            return strip
+        over: Style = self.screen.get_component_rich_style("screen--selection")
+        parts = [strip.crop(0, start), strip.crop(start, end).apply_style(over), strip.crop(end)]
+        return Strip.join(parts)
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        """Textual's hook: the selected text, without the blanks that only pad a line."""
+        text = "\n".join(plain(line).rstrip() for line in self._lines)
+        return selection.extract(text), "\n"
+
+    def selection_updated(self, selection: Selection | None) -> None:
+        """Textual's hook: paint the selection."""
+        self.refresh()

@@ -1,0 +1,187 @@
+"""Which columns of a table fit, and how wide each is. Pure: widths in, widths out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
+
+from jobtui.formatting import single_cells
+from jobtui.tui.text.spans import Ink, Line, fit, fit_host, line_width, width_of
+
+# between neighbours
+GAP = 2
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A column of a table.
+
+    `least` and `most` bound its width in cells; in between it is as wide as the widest cell seen. `gives`:
+    which columns give way first when the terminal narrows, the highest first (0: never). `fills`: takes the
+    room left over. `sorts`: a click on its header sorts by it. `natural`: how wide it wants to be at least.
+    `host`: its cells are hosts, cut as these are.
+    """
+
+    key: str
+    label: str
+    least: int
+    most: int
+    gives: int = 0
+    right: bool = False
+    fills: bool = False
+    natural: int = 0
+    sorts: bool = False
+    host: bool = False
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """A column that is shown: its place in the row's cells, where it begins, and how wide it is."""
+
+    column: Column
+    index: int
+    x: int
+    width: int
+
+
+def place(columns: Sequence[Column], wanted: Sequence[int], room: int) -> tuple[Placed, ...]:
+    """Lay the columns out in `room` cells; `wanted` is the widest cell of each.
+
+    Columns give way whole, first those that matter least, until the rest fit at their least width; what room
+    is left then widens them from the left as far as their cells want.
+    """
+    shown = list(range(len(columns)))
+    while len(shown) > 1 and _least(columns, shown) > room:
+        going = max(shown, key=lambda index: (columns[index].gives, index))
+        if columns[going].gives == 0:
+            break
+        shown.remove(going)
+    widths = {index: columns[index].least for index in shown}
+    spare = room - _least(columns, shown)
+    for index in shown:
+        column = columns[index]
+        grow = max(0, min(spare, min(wanted[index], column.most) - column.least))
+        widths[index] += grow
+        spare -= grow
+    for index in shown:
+        if columns[index].fills and spare > 0:
+            widths[index] += spare
+            spare = 0
+    placed: list[Placed] = []
+    x = 0
+    for index in shown:
+        width = min(widths[index], max(0, room - x))
+        placed.append(Placed(columns[index], index, x, width))
+        x += width + GAP
+    return tuple(placed)
+
+
+def sorted_next(shown: Sequence[Placed], now: str, by: int) -> str | None:
+    """The column that is sorted by after `now`, `by` columns on; None where none is in view."""
+    keys = [placed.column.key for placed in shown if placed.column.sorts]
+    at = keys.index(now) if now in keys else 0
+    return keys[(at + by) % len(keys)] if keys else None
+
+
+def _least(columns: Sequence[Column], shown: Sequence[int]) -> int:
+    return sum(columns[index].least for index in shown) + GAP * (len(shown) - 1)
+
+
+# ---- merged from jobtui.tui.widgets.row_painter: ----
+# A table's rows and its header as strips: pieces of text in inks, laid out in columns over a ground.
+# cells before the first column: the mark and a blank
+GUTTER = 2
+
+
+class Sorting(msgspec.Struct, frozen=True):
+    """The column that the rows are in order of, and which way."""
+
+    key: str
+    descending: bool
+
+
+class RowPainter:
+    """Paints with the inks that `ink` looks up."""
+
+    def __init__(self, ink: Callable[[Ink], Style]) -> None:
+        self._ink = ink
+        self._known: dict[tuple[Style, Ink], Style] = {}
+
+    def forget(self) -> None:
+        """The inks look different now."""
+        self._known.clear()
+
+    def row(
+        self, gutter: Line, cells: Sequence[Line], placed: Sequence[Placed], width: int, ground: Style
+    ) -> Strip:
+        """One row in exactly `width` cells; `gutter` is one cell wide."""
+        segments: list[Segment] = []
+        for text, ink in gutter:
+            _put(segments, single_cells(text), self._over(ground, ink))
+        _put(segments, " " * (GUTTER - 1), ground)
+        for number, (place, cell) in enumerate(zip(placed, cells, strict=True)):
+            if number:
+                _put(segments, " " * GAP, ground)
+            self._cell(segments, cell, place, ground)
+        return _finish(segments, placed, width, ground)
+
+    def header(self, placed: Sequence[Placed], sorting: Sorting | None, width: int, ground: Style) -> Strip:
+        """The columns' labels, an arrow at the one that the rows are in order of."""
+        ground += self._ink(Ink.HEADER)
+        segments: list[Segment] = []
+        _put(segments, " " * GUTTER, ground)
+        for place in placed:
+            column = place.column
+            label = single_cells(column.label)
+            if sorting is not None and sorting.key == column.key:
+                label = fit(label, max(1, min(width_of(label), place.width - 1))).rstrip()
+                label += "▼" if sorting.descending else "▲"
+            _put(segments, fit(label, place.width, column.right), ground)
+            if place is not placed[-1]:
+                _put(segments, " " * GAP, ground)
+        return _finish(segments, placed, width, ground)
+
+    def _cell(self, segments: list[Segment], cell: Line, place: Placed, ground: Style) -> None:
+        width, right = place.width, place.column.right
+        if len(cell) == 1:
+            text, ink = cell[0]
+            fitted = (fit_host if place.column.host else fit)(text, width, right)
+            _put(segments, fitted, self._over(ground, ink))
+        else:
+            size = line_width(cell)
+            if right and size < width:
+                _put(segments, " " * (width - size), ground)
+            room = width
+            for text, ink in cell:
+                take = min(room, width_of(text))
+                _put(segments, fit(text, take), self._over(ground, ink))
+                room -= take
+            if not right and room > 0:
+                _put(segments, " " * room, ground)
+
+    def _over(self, ground: Style, ink: Ink) -> Style:
+        # a reversed cursor row would turn each ink into a patch of its own
+        if ink is Ink.PLAIN or ground.reverse:
+            return ground
+        style = self._known.get((ground, ink))
+        if style is None:
+            style = self._known[ground, ink] = ground + self._ink(ink)
+        return style
+
+
+def _put(segments: list[Segment], text: str, style: Style) -> None:
+    # neighbours of one style are one segment: what is painted costs by the segment
+    if segments and segments[-1].style is style:
+        segments[-1] = Segment(segments[-1].text + text, style)
+    elif text:
+        segments.append(Segment(text, style))
+
+
+def _finish(segments: list[Segment], placed: Sequence[Placed], width: int, ground: Style) -> Strip:
+    used = GUTTER + (placed[-1].x + placed[-1].width if placed else 0)
+    if used > width:
+        return Strip(segments, used).crop(0, width)
+    _put(segments, " " * (width - used), ground)
+    return Strip(segments, width)
