@@ -19,10 +19,10 @@ from benchmarks.figures import Run, once
 from jobtui.history.format.codec import encode, framed
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.segment import Segment
-from jobtui.history.format.state import Tally, nested
+from jobtui.history.format.state import StatusCounts, nested
 from jobtui.history.steps import finished
 from jobtui.history.write.store import Limits, Store
-from jobtui.model import Event, EventKind, Job, Level, Stats, Status, Task
+from jobtui.model import EventKind, Job, JobEvent, Level, SpaceStats, Status, Task
 
 SPACES: Final = tuple(f"space_{number:02d}" for number in range(40))
 HOSTS: Final = ("local0", "local1", "local2")
@@ -45,18 +45,18 @@ def life(job_id: int, dice: random.Random) -> Iterator[Job]:
         at,
         recovered_from=job_id - 7 if job_id > 7 and dice.random() < 0.03 else None,
         tasks=tuple(Task(number, host) for number, host in enumerate(HOSTS)),
-        events=(Event(at, EventKind.SUBMITTED),),
+        events=(JobEvent(at, EventKind.SUBMITTED),),
     )
     yield job
     job = msgspec.structs.replace(
-        job, status=Status.RUNNING, start=at, events=(*job.events, Event(at, EventKind.STARTED))
+        job, status=Status.RUNNING, start=at, events=(*job.events, JobEvent(at, EventKind.STARTED))
     )
     yield job
     worst = Status.FINISHED
     for number in range(len(HOSTS)):
         before = _stats(dice)
         at += timedelta(seconds=dice.random())
-        job = _with_task(job, number, Event(at, EventKind.TASK_STARTED, number), start=at, before=before)
+        job = _with_task(job, number, JobEvent(at, EventKind.TASK_STARTED, number), start=at, before=before)
         yield job
         status = dice.choices((Status.FINISHED, Status.FAILED, Status.STOPPED), (95, 3, 2))[0]
         worst = worst if status is Status.FINISHED else status
@@ -64,7 +64,7 @@ def life(job_id: int, dice: random.Random) -> Iterator[Job]:
         job = _with_task(
             job,
             number,
-            Event(at, EventKind.TASK_ENDED, number, status),
+            JobEvent(at, EventKind.TASK_ENDED, number, status),
             status=status,
             stop=at,
             took=dice.random() * 20,
@@ -79,7 +79,7 @@ def life(job_id: int, dice: random.Random) -> Iterator[Job]:
         stop=at,
         took=dice.random() * 60,
         reason=_REASONS[0] if worst is Status.FAILED else "",
-        events=(*job.events, Event(at, EventKind.ENDED, None, worst)),
+        events=(*job.events, JobEvent(at, EventKind.ENDED, None, worst)),
     )
 
 
@@ -104,7 +104,7 @@ def ended_jobs(count: int, seed: int = 5) -> Iterator[Job]:
 def make_history(path: Path, count: int) -> Path:
     """A history of `count` ended jobs, all of them sealed."""
     store = Store.open(Disk(), path, Limits())
-    tally: Tally = Counter()
+    tally: StatusCounts = Counter()
     segments = []
     jobs = ended_jobs(count)
     while chunk := list(islice(jobs, _PER_SEGMENT)):
@@ -203,12 +203,12 @@ def _written(store: Store, path: Path, jobs: list[Job]) -> Segment:
     return Segment(Disk(), path, segment.entry, store.quarantine)
 
 
-def _with_task(job: Job, number: int, event: Event, **fields: object) -> Job:
+def _with_task(job: Job, number: int, event: JobEvent, **fields: object) -> Job:
     task = msgspec.structs.replace(job.tasks[number], **({"status": Status.RUNNING} | fields))
     tasks = (*job.tasks[:number], task, *job.tasks[number + 1 :])
     return msgspec.structs.replace(job, tasks=tasks, events=(*job.events, event))
 
 
-def _stats(dice: random.Random) -> Stats:
+def _stats(dice: random.Random) -> SpaceStats:
     levels = (Level(dice.randrange(5), dice.randrange(1 << 28)), Level(0, 0), Level(9, dice.randrange(1 << 32)))
-    return Stats(levels, dice.randrange(1 << 24), dice.randrange(1 << 24), dice.randrange(1 << 30))
+    return SpaceStats(levels, dice.randrange(1 << 24), dice.randrange(1 << 24), dice.randrange(1 << 30))

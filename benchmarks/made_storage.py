@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-from jobtui.errors import Code, StorageError
-from jobtui.model import Level, Stats
-from jobtui.storage.base import Capabilities, Host, Outcome, Pair, Placement, Report, Space
+from jobtui.errors import ErrorCode, StorageError
+from jobtui.model import Level, SpaceStats
+from jobtui.storage.base import Capabilities, Host, Outcome, Pair, Placement, ProgressCallback, Space
 
 HOSTS = ("local0", "local1", "local2")
-STATS = Stats(levels=(Level(4, 4 << 20),), memtable=0, entries=100, pending=4 << 20)
+STATS = SpaceStats(levels=(Level(4, 4 << 20),), memtable=0, entries=100, pending=4 << 20)
 
 
 class InstantStorage:
@@ -32,16 +32,20 @@ class InstantStorage:
         names = dict.fromkeys(host for space in self._spaces for host in space.hosts)
         return tuple(Host(name, True, "", 1, 4000, 10**9) for name in names)
 
-    async def stats(self, space: str, host: str) -> Stats:
+    async def stats(self, space: str, host: str) -> SpaceStats:
         return STATS
 
-    async def flush(self, space: str, host: str, progress: Report, cancel: asyncio.Event) -> Outcome:
+    async def flush(self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event) -> Outcome:
         return await self.operate(space, host, progress, cancel)
 
-    async def compact(self, space: str, host: str, progress: Report, cancel: asyncio.Event) -> Outcome:
+    async def compact(
+        self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
+    ) -> Outcome:
         return await self.operate(space, host, progress, cancel)
 
-    async def operate(self, space: str, host: str, progress: Report, cancel: asyncio.Event) -> Outcome:
+    async def operate(
+        self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
+    ) -> Outcome:
         return Outcome(STATS, STATS)
 
     async def create_space(self, name: str, placement: Placement) -> Space:
@@ -68,10 +72,12 @@ class StormyStorage(InstantStorage):
 
     def __init__(self, spaces: Mapping[str, Sequence[str]]) -> None:
         super().__init__(spaces)
-        self._tasks: dict[tuple[str, str], tuple[Report, asyncio.Future[Outcome]]] = {}
+        self._tasks: dict[tuple[str, str], tuple[ProgressCallback, asyncio.Future[Outcome]]] = {}
         self._turn = 0
 
-    async def operate(self, space: str, host: str, progress: Report, cancel: asyncio.Event) -> Outcome:
+    async def operate(
+        self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
+    ) -> Outcome:
         end: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._tasks[space, host] = progress, end
         progress(0.0, None)
@@ -106,4 +112,4 @@ class StormyStorage(InstantStorage):
 
 
 def _unable(space: str) -> StorageError:
-    return StorageError(Code.UNSUPPORTED, "", space, "this storage only pretends")
+    return StorageError(ErrorCode.UNSUPPORTED, "", space, "this storage only pretends")

@@ -15,7 +15,7 @@ from benchmarks.figures import Outcome, Run, at_most, figure, once
 from jobtui.engine.client import EngineEvent, Session
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
-from jobtui.model import Change, Progress, Status
+from jobtui.model import JobChanged, Status, TaskProgressed
 from jobtui.storage.local import LocalStorage
 
 _HOST = "h1"
@@ -120,7 +120,9 @@ def _under_way(engine: Engine, more: float) -> int:
 
     def hear(messages: Sequence[EngineEvent]) -> None:
         for message in messages:
-            if isinstance(message, Change | Progress) and (message.job.progress or message.job.status.ended):
+            if isinstance(message, JobChanged | TaskProgressed) and (
+                message.job.progress or message.job.status.ended
+            ):
                 moving.set()
 
     leave = engine.subscribe(hear)

@@ -33,7 +33,7 @@ class StoreFailed(StoreError):
     """The disk failed in a way that can't be mended by trying again: read-only from now on."""
 
 
-class Code(enum.StrEnum):
+class ErrorCode(enum.StrEnum):
     """Why a storage could not do what it was asked; see the module's docstring."""
 
     MISSING = "missing"
@@ -56,7 +56,9 @@ class StorageError(Exception):
     is not sent again: only a look can tell.
     """
 
-    def __init__(self, code: Code, host: str, space: str, detail: str, *, maybe_done: bool = False) -> None:
+    def __init__(
+        self, code: ErrorCode, host: str, space: str, detail: str, *, maybe_done: bool = False
+    ) -> None:
         super().__init__(detail)
         self.code, self.host, self.space, self.detail = code, host, space, detail
         self.maybe_done = maybe_done

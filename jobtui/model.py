@@ -44,7 +44,7 @@ _NEXT: dict[Status, frozenset[Status]] = {
 }
 
 
-class Command(enum.StrEnum):
+class JobCommand(enum.StrEnum):
     """What jobtui itself can have a storage host do. A mirrored job's command is the cluster's own word."""
 
     FLUSH = "flush"
@@ -58,7 +58,7 @@ class Level(msgspec.Struct, frozen=True, gc=False, array_like=True):
     bytes: int
 
 
-class Stats(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+class SpaceStats(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What a space holds on one host at one moment.
 
     `levels` from level 0; `memtable` is bytes not yet flushed; `entries` is RocksDB's estimate of the entries
@@ -101,8 +101,8 @@ class Task(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     start: datetime | None = None
     stop: datetime | None = None
     took: float | None = None
-    before: Stats | None = None
-    after: Stats | None = None
+    before: SpaceStats | None = None
+    after: SpaceStats | None = None
     reason: str = ""
     code: str = ""
     detached: bool = False
@@ -128,7 +128,7 @@ class EventKind(enum.StrEnum):
     NOTE = "note"
 
 
-class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+class JobEvent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One entry of a job's own log: when, what, of which task, to which status, and why."""
 
     at: datetime
@@ -138,7 +138,7 @@ class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     reason: str = ""
 
 
-class Origin(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+class ClusterRef(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Where a mirrored job lives: the cluster, the space there and the job's id there.
 
     The id is 0 while the cluster has not told it: the job was only asked for.
@@ -167,9 +167,9 @@ class Job(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     reason: str = ""
     stopping: bool = False
     recovered_from: int | None = None
-    origin: Origin | None = None
+    origin: ClusterRef | None = None
     tasks: tuple[Task, ...] = ()
-    events: tuple[Event, ...] = ()
+    events: tuple[JobEvent, ...] = ()
 
     @property
     def label(self) -> str:
@@ -221,14 +221,14 @@ def _fraction(task: Task) -> float | None:
     return task.progress
 
 
-class Change(msgspec.Struct, frozen=True, gc=False, tag="Change"):
+class JobChanged(msgspec.Struct, frozen=True, gc=False, tag="Change"):
     """A job as it now is on disk, and the status that it had before (None: it is new)."""
 
     job: Job
     was: Status | None
 
 
-class Progress(msgspec.Struct, frozen=True, gc=False, tag="Progress"):
+class TaskProgressed(msgspec.Struct, frozen=True, gc=False, tag="Progress"):
     """How far a running task is. Posted as it comes, never journaled.
 
     `job` is the job's snapshot with the progress in it; `rate` is bytes a second, None where unknown.
@@ -239,7 +239,7 @@ class Progress(msgspec.Struct, frozen=True, gc=False, tag="Progress"):
     rate: float | None = None
 
 
-class Archived(msgspec.Struct, frozen=True, gc=False, tag="Archived"):
+class JobsArchived(msgspec.Struct, frozen=True, gc=False, tag="Archived"):
     """Jobs that have just been archived, by id in rising order."""
 
     ids: tuple[int, ...]
@@ -252,7 +252,7 @@ class Notice(msgspec.Struct, frozen=True, gc=False, tag="Notice"):
     severity: str = "warning"  # information, warning or error
 
 
-class LinkState(enum.StrEnum):
+class ConnectionState(enum.StrEnum):
     """How it stands with the connection to a cluster."""
 
     CONNECTING = "connecting"
@@ -262,7 +262,7 @@ class LinkState(enum.StrEnum):
     CLOSED = "closed"
 
 
-class Link(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+class ConnectionStatus(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """The connection to a cluster at the moment of telling.
 
     `since` (aware, UTC) is when the state began. Connected: `address` is the server's, and `detail` says since
@@ -272,14 +272,14 @@ class Link(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     somebody asks for it, since repeated failures can lock an account.
     """
 
-    state: LinkState
+    state: ConnectionState
     since: datetime
     address: str = ""
     detail: str = ""
     retry_in: float | None = None
 
 
-class LinkChanged(msgspec.Struct, frozen=True, gc=False, tag="LinkChanged"):
+class ConnectionChanged(msgspec.Struct, frozen=True, gc=False, tag="LinkChanged"):
     """The connection to the cluster is another than it was."""
 
-    link: Link
+    link: ConnectionStatus

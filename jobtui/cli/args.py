@@ -40,7 +40,7 @@ FLAGS = (
 )
 
 
-def parse_arguments(words: Sequence[str], *, piped: bool) -> Asked:
+def parse_arguments(words: Sequence[str], *, piped: bool) -> CliCommand:
     """What the words ask for. `piped`: something is given on stdin; without a verb, statements come from there.
 
     Raises UsageError.
@@ -64,7 +64,7 @@ def parse_arguments(words: Sequence[str], *, piped: bool) -> Asked:
     match found.verb:
         case "load":
             format_ = _one_of(PAIR_FORMATS, found.format) if found.format else None
-            return Load(
+            return LoadCommand(
                 space=found.space,
                 files=tuple(found.files),
                 format=format_,
@@ -74,10 +74,12 @@ def parse_arguments(words: Sequence[str], *, piped: bool) -> Asked:
             )
         case "dump":
             _refuse_beside("dump", found, "quiet")
-            return Dump(space=found.space, format=_one_of(PAIR_FORMATS, found.format or "jsonl"), **place)
+            return DumpCommand(
+                space=found.space, format=_one_of(PAIR_FORMATS, found.format or "jsonl"), **place
+            )
         case "serve":
             _refuse_beside("serve", found, "format", "quiet")
-            return Serve(background=found.background, **place)
+            return ServeCommand(background=found.background, **place)
         case "config":
             _refuse_beside("config", found, "format", "quiet", "nebula")
             return ConfigCommand(what=found.what, **place)
@@ -85,13 +87,13 @@ def parse_arguments(words: Sequence[str], *, piped: bool) -> Asked:
             return _history(found, place)
         case "doctor":
             _refuse_beside("doctor", found, "format", "quiet")
-            return Examine(**place)
+            return DoctorCommand(**place)
         case "completion":
             _refuse_beside("completion", found, "format", "quiet", *PLACE)
             return ShowCompletion(found.shell)
         case "help":
             _refuse_beside("help", found, "format", "quiet", *PLACE)
-            return Teach(tuple(found.words))
+            return HelpCommand(tuple(found.words))
     if found.demo:
         _refuse_beside("--demo", found, "text", "file", *OF_A_TEXT, "profile", "data_dir")
         return OpenDemo(**place)
@@ -101,11 +103,11 @@ def parse_arguments(words: Sequence[str], *, piped: bool) -> Asked:
         for option in OF_A_TEXT:
             if getattr(found, option):
                 raise UsageError(f"--{option} needs statements: -e TEXT, -f FILE, or a pipe")
-        return OpenDashboard(**place)
+        return DashboardCommand(**place)
     if found.detach and found.wait:
         raise UsageError("--detach and --wait don't go together")
     format_ = _one_of(TEXT_FORMATS, found.format or "box")
-    return RunText(
+    return RunCommand(
         text=found.text,
         file=found.file or "-",
         format=format_,
@@ -196,7 +198,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Settled(Exception):
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: CliCommand) -> None:
         self.asked = asked
 
 
@@ -326,7 +328,7 @@ def _refuse_beside(what: str, found: argparse.Namespace, *options: str) -> None:
 
 # ---- merged from jobtui.cli.asked: ----
 # What can be asked for on a command line: one frozen struct a verb.
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class ProfileOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Which config, profile and data directory: what every verb but help and version has. None: not said.
 
     `nebula`: addresses of a cluster that is used in a profile's place, as `user`, over TLS where `tls` says
@@ -347,7 +349,7 @@ class ShowHelp(msgspec.Struct, frozen=True):
     verb: str | None = None
 
 
-class Teach(msgspec.Struct, frozen=True):
+class HelpCommand(msgspec.Struct, frozen=True):
     """help: on the statement, or the verb, that begins with these words; on all statements without any."""
 
     words: tuple[str, ...]
@@ -363,15 +365,15 @@ class ShowVersion(msgspec.Struct, frozen=True):
     """--version."""
 
 
-class OpenDashboard(Place, frozen=True):
+class DashboardCommand(ProfileOptions, frozen=True):
     """No verb at all, at a terminal."""
 
 
-class OpenDemo(Place, frozen=True):
+class OpenDemo(ProfileOptions, frozen=True):
     """--demo."""
 
 
-class RunText(Place, frozen=True, kw_only=True):
+class RunCommand(ProfileOptions, frozen=True, kw_only=True):
     """-e, -f or piped statements. `text` is None where `file` is to be read, "-" being stdin.
 
     `quiet`: say only what went wrong. `raw`: leave texts in a CSV as they are, also those that a spreadsheet
@@ -387,7 +389,7 @@ class RunText(Place, frozen=True, kw_only=True):
     raw: bool = False
 
 
-class Load(Place, frozen=True, kw_only=True):
+class LoadCommand(ProfileOptions, frozen=True, kw_only=True):
     """load: `format` None means that each file's name tells it.
 
     `delete_keys`: files of keys alone are meant to delete.
@@ -400,26 +402,26 @@ class Load(Place, frozen=True, kw_only=True):
     delete_keys: bool = False
 
 
-class Dump(Place, frozen=True, kw_only=True):
+class DumpCommand(ProfileOptions, frozen=True, kw_only=True):
     """dump."""
 
     space: str
     format: str
 
 
-class Serve(Place, frozen=True, kw_only=True):
+class ServeCommand(ProfileOptions, frozen=True, kw_only=True):
     """serve: in a process of its own where `background`."""
 
     background: bool
 
 
-class ConfigCommand(Place, frozen=True, kw_only=True):
+class ConfigCommand(ProfileOptions, frozen=True, kw_only=True):
     """config: `what` is print, path or check."""
 
     what: str
 
 
-class HistoryCommand(Place, frozen=True, kw_only=True):
+class HistoryCommand(ProfileOptions, frozen=True, kw_only=True):
     """history: `what` is verify, repair or export; an export goes to `file`, "-" being stdout, as `format`.
 
     `raw`: as in RunText.
@@ -432,28 +434,28 @@ class HistoryCommand(Place, frozen=True, kw_only=True):
     raw: bool = False
 
 
-class Examine(Place, frozen=True, kw_only=True):
+class DoctorCommand(ProfileOptions, frozen=True, kw_only=True):
     """doctor."""
 
 
-Asked = (
+CliCommand = (
     ShowHelp
     | ShowVersion
-    | Teach
+    | HelpCommand
     | ShowCompletion
-    | OpenDashboard
+    | DashboardCommand
     | OpenDemo
-    | RunText
-    | Load
-    | Dump
-    | Serve
+    | RunCommand
+    | LoadCommand
+    | DumpCommand
+    | ServeCommand
     | ConfigCommand
     | HistoryCommand
-    | Examine
+    | DoctorCommand
 )
 
 
-def plainly_asked(words: Sequence[str]) -> OpenDashboard | None:
+def plainly_asked(words: Sequence[str]) -> DashboardCommand | None:
     """The dashboard of a profile or a directory, asked for in the plainest words; None: see arguments.py.
 
     To make a parser takes a hundredth of the dashboard's start.
@@ -471,4 +473,4 @@ def plainly_asked(words: Sequence[str]) -> OpenDashboard | None:
     data_dir, config = (Path(said[name]) if name in said else None for name in ("--data-dir", "--config"))
     if any(path is not None and not path.is_absolute() for path in (data_dir, config)):
         return None
-    return OpenDashboard(config=config, profile=said.get("--profile"), data_dir=data_dir)
+    return DashboardCommand(config=config, profile=said.get("--profile"), data_dir=data_dir)

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from jobtui.cli.args import ConfigCommand, Place, Serve
-from jobtui.cli.errors import CommandError, NoHome, UsageError, unusable
-from jobtui.cli.streams import complain, is_terminal
+from jobtui.cli.args import ConfigCommand, ProfileOptions, ServeCommand
+from jobtui.cli.errors import CommandError, NoHome, UsageError, profile_error
+from jobtui.cli.streams import is_terminal, print_error
 from jobtui.config import Config, ConfigError, HomeError, ProfileSettings, chosen_profile, read_config
 from jobtui.engine.client import EngineEvent
 from jobtui.engine.engine import Engine
-from jobtui.engine.profile import Profile, Run
-from jobtui.engine.protocol import NoAnswer
+from jobtui.engine.profile import Profile, RunPolicy
+from jobtui.engine.protocol import OwnerUnavailable
 from jobtui.engine.queries import no_such_space
-from jobtui.engine.reader import Reader
-from jobtui.engine.remote import Remote
+from jobtui.engine.reader import ReadOnlyClient
+from jobtui.engine.remote import RemoteClient
 from jobtui.errors import StorageError
 from jobtui.formatting import printable_lines
 from jobtui.history import StoreError
@@ -32,46 +32,46 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def opened(profile: Profile, run: Run) -> Iterator[Engine | Remote]:
+def opened(profile: Profile, run: RunPolicy) -> Iterator[Engine | RemoteClient]:
     """The profile's engine until the block ends; what its owner lets us do where another process has it.
 
     Raises CommandError where the profile can't be used, and for what the storage says in the block.
     """
-    from jobtui.engine.failover import Unanswered, own_or_join
+    from jobtui.engine.failover import OwnerUnreachable, connect_or_start
 
     try:
-        desk = own_or_join(profile, run=run)
-    except Unanswered as error:
+        desk = connect_or_start(profile, run=run)
+    except OwnerUnreachable as error:
         raise CommandError(f"{error}; nothing was done") from None
     except (StoreError, StorageError) as error:
-        raise unusable(error) from None
+        raise profile_error(error) from None
     try:
         yield desk
         if isinstance(desk, Engine):
-            see_guests_off(desk)
-    except (StoreError, StorageError, NoAnswer) as error:
+            wait_for_remote_jobs(desk)
+    except (StoreError, StorageError, OwnerUnavailable) as error:
         raise CommandError(str(error)) from None
     finally:
         desk.close()
 
 
-def see_guests_off(engine: Engine) -> None:
+def wait_for_remote_jobs(engine: Engine) -> None:
     """Stay for jobs that other processes handed in meanwhile: they count on this one."""
-    from jobtui.cli.wait import LeftAtOnce, counted_jobs, waiting_for
+    from jobtui.cli.wait import WaitAborted, counted_jobs, waiting_for
 
     with waiting_for(engine) as waiting:
         try:
             while jobs := waiting.result(engine.leave_if_idle()):
-                complain(
+                print_error(
                     f"Staying for {counted_jobs(jobs)}: handed in meanwhile by another jobtui; ctrl+c stops"
                 )
                 waiting.until_ended(jobs)
-        except LeftAtOnce:
+        except WaitAborted:
             return
 
 
 @contextmanager
-def notices_told(engine: Engine | Remote) -> Iterator[None]:
+def notices_told(engine: Engine | RemoteClient) -> Iterator[None]:
     """Say on stderr, once the block ends, what the engine had to say meanwhile."""
     notices: SimpleQueue[Notice] = SimpleQueue()
 
@@ -86,10 +86,10 @@ def notices_told(engine: Engine | Remote) -> Iterator[None]:
     finally:
         leave()
         while not notices.empty():
-            complain(notices.get().text)
+            print_error(notices.get().text)
 
 
-def must_exist(engine: Engine | Reader, space: str) -> None:
+def require_space(engine: Engine | ReadOnlyClient, space: str) -> None:
     """Refuse a space that isn't there, with the near miss. Raises CommandError."""
     known = engine.spaces()
     if space not in known:
@@ -98,7 +98,7 @@ def must_exist(engine: Engine | Reader, space: str) -> None:
 
 # ---- merged from jobtui.cli.profiles: ----
 # The settings and the profile that a command line names.
-def settings_of(place: Place) -> Config:
+def settings_of(place: ProfileOptions) -> Config:
     """The settings of the config that the command line names, or of the usual one. Raises UsageError."""
     try:
         return read_config(place.config)
@@ -106,7 +106,7 @@ def settings_of(place: Place) -> Config:
         raise UsageError(str(error)) from None
 
 
-def profile_of(place: Place, config: Config) -> Profile:
+def profile_of(place: ProfileOptions, config: Config) -> Profile:
     """The profile that the command line names, or the config's choice; a cluster's password is seen to.
 
     Raises UsageError.
@@ -120,7 +120,7 @@ def profile_of(place: Place, config: Config) -> Profile:
             raise UsageError(str(error)) from None
         profile = _in_a_home(lambda: config.open_profile(name, place.data_dir))
         _must_be_text(profile)
-    connects_elsewhere = isinstance(place, Serve) and place.background
+    connects_elsewhere = isinstance(place, ServeCommand) and place.background
     if profile.cluster is None or connects_elsewhere or isinstance(place, ConfigCommand):
         return profile
     return replace(profile, cluster=_with_password(profile.cluster))
@@ -141,9 +141,9 @@ def _must_be_text(profile: Profile) -> None:
             raise UsageError(f"the name of the directory {directory} is not UTF-8; take another one") from None
 
 
-def _cluster_on(place: Place, addresses: str, config: Config) -> Profile:
+def _cluster_on(place: ProfileOptions, addresses: str, config: Config) -> Profile:
     """A cluster that no config names, in a profile of its own."""
-    from jobtui.config.schema import UnsuitableError, addresses_with_ports, tls, user
+    from jobtui.config.schema import InvalidValue, addresses_with_ports, tls, user
 
     here = Path.cwd()
     trusted: object = {"ca": place.tls} if place.tls not in (None, "system") else place.tls is not None
@@ -154,7 +154,7 @@ def _cluster_on(place: Place, addresses: str, config: Config) -> Profile:
             user=user("root" if place.user is None else place.user, here),
             tls=tls(trusted, here),
         )
-    except UnsuitableError as error:
+    except InvalidValue as error:
         raise UsageError(f"--nebula, -u and --tls must be {error}") from None
     return _in_a_home(lambda: config.open_cluster(settings, place.data_dir))
 
@@ -169,7 +169,7 @@ def _in_a_home(find: Callable[[], Profile]) -> Profile:
 
 def _with_password(cluster: ClusterSettings) -> ClusterSettings:
     """The same cluster; where its password is nowhere, and a person is there, they are asked for it."""
-    from jobtui.storage.nebula.settings import FromEnvironment, Given, Secret
+    from jobtui.storage.nebula.settings import FromEnvironment, LiteralPassword, Secret
 
     source = cluster.password
     is_known = not isinstance(source, FromEnvironment) or source.variable in os.environ
@@ -182,4 +182,4 @@ def _with_password(cluster: ClusterSettings) -> ClusterSettings:
         password = getpass(printable_lines(f"Password of {cluster.user} on {cluster.name}: "))
     except EOFError:
         raise UsageError("no password was given") from None
-    return dataclasses.replace(cluster, password=Given(Secret(password)))
+    return dataclasses.replace(cluster, password=LiteralPassword(Secret(password)))

@@ -30,7 +30,7 @@ class CommandError(Exception):
         self.status = status
 
 
-def unusable(error: Exception) -> CommandError:
+def profile_error(error: Exception) -> CommandError:
     """What to say where a profile can't be opened."""
     return CommandError(f"{error}; jobtui doctor tells what to do")
 

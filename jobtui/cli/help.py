@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jobtui.cli.errors import Exit
-from jobtui.cli.streams import Output, complain
+from jobtui.cli.streams import Output, print_error
 
 
 def show_help(verb: str | None) -> int:
@@ -23,7 +23,7 @@ def teach(words: Sequence[str]) -> int:
     text = help_for(asked)
     if begins_a_statement(asked):
         return _print(f"{text}\n")
-    complain(text)
+    print_error(text)
     return Exit.USAGE
 
 

@@ -30,19 +30,19 @@ def start(argv: Sequence[str] | None = None) -> int:
             return answer(words[1:])
         if list(words) == ["--version"]:
             return _show_version()
-        wanted = _asked(words, piped=streams.is_fed())
+        wanted = _asked(words, piped=streams.stdin_is_piped())
         work = _work(wanted)
         _hear_interrupts(wanted)
         return work()
     except CommandError as error:
-        streams.complain(f"jobtui: {error}")
+        streams.print_error(f"jobtui: {error}")
         return error.status
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except ModuleNotFoundError as error:
         if os.environ.get("JOBTUI_DEBUG"):
             raise
-        streams.complain(
+        streams.print_error(
             f"jobtui: the Python package {error.name} is missing; pip install jobtui brings all that it needs"
         )
         return Exit.FAILED
@@ -54,13 +54,13 @@ def start(argv: Sequence[str] | None = None) -> int:
         shortage = explain_shortage(error)
         if shortage:  # what could only half be made, asyncio's loop for one, fails again as it is discarded
             sys.unraisablehook = lambda _: None
-        streams.complain(
+        streams.print_error(
             f"jobtui: {shortage}" if shortage else f"jobtui: this is a defect of jobtui: {_in_short(error)}"
         )
         return Exit.FAILED
 
 
-def _asked(words: Sequence[str], *, piped: bool) -> args.Asked:
+def _asked(words: Sequence[str], *, piped: bool) -> args.CliCommand:
     """What the words ask for. Raises UsageError."""
     from jobtui.cli.args import plainly_asked
 
@@ -72,7 +72,7 @@ def _asked(words: Sequence[str], *, piped: bool) -> args.Asked:
     return parse_arguments(words, piped=piped)
 
 
-def _work(wanted: args.Asked) -> Callable[[], int]:
+def _work(wanted: args.CliCommand) -> Callable[[], int]:
     """What is to be done, with all that it needs imported."""
     from functools import partial
 
@@ -83,7 +83,7 @@ def _work(wanted: args.Asked) -> Callable[[], int]:
             from jobtui.cli.help import show_help
 
             return partial(show_help, verb)
-        case args.Teach(words):
+        case args.HelpCommand(words):
             from jobtui.cli.help import teach
 
             return partial(teach, words)
@@ -93,19 +93,19 @@ def _work(wanted: args.Asked) -> Callable[[], int]:
             return partial(_print, SCRIPTS[shell])
         case args.ShowVersion():
             return _show_version
-        case args.RunText():
+        case args.RunCommand():
             from jobtui.cli.commands.run import run_text
 
             return partial(run_text, wanted)
-        case args.Load():
+        case args.LoadCommand():
             from jobtui.cli.commands.data import load
 
             return partial(load, wanted)
-        case args.Dump():
+        case args.DumpCommand():
             from jobtui.cli.commands.data import dump
 
             return partial(dump, wanted)
-        case args.Serve():
+        case args.ServeCommand():
             from jobtui.cli.commands.serve import serve
 
             return partial(serve, wanted)
@@ -117,11 +117,11 @@ def _work(wanted: args.Asked) -> Callable[[], int]:
             from jobtui.cli.commands.history import history_command
 
             return partial(history_command, wanted)
-        case args.Examine():
+        case args.DoctorCommand():
             from jobtui.cli.commands.doctor import doctor
 
             return partial(doctor, wanted)
-        case args.OpenDashboard() | args.OpenDemo():
+        case args.DashboardCommand() | args.OpenDemo():
             import gc
 
             gc.disable()  # a tenth of a start; the dashboard enables it again with its first frame
@@ -130,7 +130,7 @@ def _work(wanted: args.Asked) -> Callable[[], int]:
             return partial(open_dashboard, wanted)
 
 
-def _hear_interrupts(wanted: args.Asked) -> None:
+def _hear_interrupts(wanted: args.CliCommand) -> None:
     """From here on ctrl+c is an exception, so that what was begun is put in order.
 
     A text has nothing to put in order before it listens by itself, and much to import.
@@ -139,7 +139,7 @@ def _hear_interrupts(wanted: args.Asked) -> None:
 
     from jobtui.cli import args, end_at_once
 
-    if _signal.getsignal(_signal.SIGINT) is end_at_once and not isinstance(wanted, args.RunText):
+    if _signal.getsignal(_signal.SIGINT) is end_at_once and not isinstance(wanted, args.RunCommand):
         _signal.signal(_signal.SIGINT, _signal.default_int_handler)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from jobtui.cli.errors import Exit, UsageError
-from jobtui.cli.streams import complain
-from jobtui.engine.client import Answer
+from jobtui.cli.streams import print_error
+from jobtui.engine.client import ExecuteResult
 from jobtui.language import tables
 from jobtui.language.ast import CreateSpace, DropSpace, Statement, Use
-from jobtui.model import Job, Stats, Status
+from jobtui.model import Job, SpaceStats, Status
 from jobtui.tui.units import duration, size
 
 _WITHOUT_TABLE = (Use, CreateSpace, DropSpace)
@@ -21,7 +21,7 @@ def check_format(form: str, statements: Sequence[Statement]) -> None:
         raise UsageError("--format csv holds the result of one statement; jsonl and json hold those of several")
 
 
-def printed(answer: Answer, form: str, encoding: str, *, raw: bool = False) -> Iterator[str]:
+def printed(answer: ExecuteResult, form: str, encoding: str, *, raw: bool = False) -> Iterator[str]:
     """The answer in that format, piece by piece, each piece to be ended with a line end.
 
     `encoding` is what the box is going to be printed in; `raw` leaves a CSV's cells as they are.
@@ -43,18 +43,18 @@ def printed(answer: Answer, form: str, encoding: str, *, raw: bool = False) -> I
 
 # ---- merged from jobtui.cli.verdicts: ----
 # How jobs ended: in words on stderr, and as an exit status.
-def judge(jobs: Sequence[Job], status: int, *, quiet: bool) -> int:
+def report_outcomes(jobs: Sequence[Job], status: int, *, quiet: bool) -> int:
     """Say how each job ended, where `quiet` of those alone that did not finish.
 
     The answer is the exit status with them in it; `status` is what it was without.
     """
     lost = [job for job in jobs if job.status is not Status.FINISHED]
     for job in lost if quiet else jobs:
-        complain(verdict(job))
+        print_error(describe_outcome(job))
     return Exit.JOB_FAILED if lost and status == Exit.DONE else status
 
 
-def verdict(job: Job) -> str:
+def describe_outcome(job: Job) -> str:
     """`Job 3 (compact nba) finished in 2.4 s, from 1.2 GiB to 612 MiB`; of another end its reason."""
     if job.status is Status.FINISHED:
         took = f" in {duration(job.took)}" if job.took is not None else ""
@@ -79,9 +79,9 @@ def _worth(job: Job) -> str:
     return f", from {size(_on_disk(before))} to {size(_on_disk(after))}"
 
 
-def _on_disk(stats: Sequence[Stats]) -> int:
+def _on_disk(stats: Sequence[SpaceStats]) -> int:
     return sum(one.bytes for one in stats)
 
 
-def _in_memory(stats: Sequence[Stats]) -> int:
+def _in_memory(stats: Sequence[SpaceStats]) -> int:
     return sum(one.memtable for one in stats)

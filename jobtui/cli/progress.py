@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
-from jobtui.cli.streams import complain, is_terminal
+from jobtui.cli.streams import is_terminal, print_error
 from jobtui.formatting import format_bytes, format_rate, printable
 from jobtui.model import Job, Status
 
@@ -56,7 +56,7 @@ class ByteLines:
         if self._clock() - self._told >= LINES_SECONDS:
             self._told = self._clock()
             of = f" of {format_bytes(self._total)}" if self._total is not None else ""
-            complain(f"{self._label}: {format_bytes(done)}{of}")
+            print_error(f"{self._label}: {format_bytes(done)}{of}")
 
 
 class _JobBars:

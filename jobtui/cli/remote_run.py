@@ -8,16 +8,16 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from jobtui.cli.args import RunText
+from jobtui.cli.args import RunCommand
 from jobtui.cli.commands.run import tell
-from jobtui.cli.output import judge
-from jobtui.cli.streams import complain
-from jobtui.cli.wait import LeftAtOnce, Listening, counted_jobs, listening
+from jobtui.cli.output import report_outcomes
+from jobtui.cli.streams import print_error
+from jobtui.cli.wait import JobWaiter, WaitAborted, counted_jobs, listening
 from jobtui.engine.client import EngineEvent, Session
 from jobtui.engine.health import owner_in_words
 from jobtui.engine.profile import Profile
-from jobtui.engine.protocol import NoAnswer
-from jobtui.engine.remote import Remote
+from jobtui.engine.protocol import OwnerUnavailable
+from jobtui.engine.remote import RemoteClient
 from jobtui.history import StoreError
 from jobtui.model import Job, Notice
 
@@ -25,12 +25,12 @@ TRIES = 20
 BETWEEN_TRIES_SECONDS = 0.1
 
 
-def hand_in(remote: Remote, profile: Profile, text: str, asked: RunText, label: str) -> int:
+def hand_in(remote: RemoteClient, profile: Profile, text: str, asked: RunCommand, label: str) -> int:
     """Hand the text in, and stay for its jobs where that is asked for; the answer is the exit status.
 
     Raises NotTaken where the owner went before it took any of it.
     """
-    watching = _Watching(remote, quiet=asked.quiet)
+    watching = RemoteWaiter(remote, quiet=asked.quiet)
     jobs: tuple[int, ...] = ()
     try:
         with listening(remote, watching):  # to the end: a signal between two waits is not lost
@@ -39,11 +39,13 @@ def hand_in(remote: Remote, profile: Profile, text: str, asked: RunText, label: 
             jobs = answer.jobs
             if not (jobs and asked.wait):
                 if jobs and not asked.quiet:
-                    complain(_handed(jobs, profile, may_wait=not asked.detach))
+                    print_error(_handed(jobs, profile, may_wait=not asked.detach))
                 return status
-            return judge(_ended(watching, remote, profile, jobs), status, quiet=asked.quiet)
-    except LeftAtOnce as left:
-        complain(f"Left: {counted_jobs(jobs) if jobs else 'what was handed in'} goes on where it was handed in")
+            return report_outcomes(_ended(watching, remote, profile, jobs), status, quiet=asked.quiet)
+    except WaitAborted as left:
+        print_error(
+            f"Left: {counted_jobs(jobs) if jobs else 'what was handed in'} goes on where it was handed in"
+        )
         return 128 + left.by
 
 
@@ -56,10 +58,10 @@ def _handed(jobs: tuple[int, ...], profile: Profile, *, may_wait: bool) -> str:
     return f"{words[0].upper()}{words[1:]} {were} handed to {owner}, which goes on with {them}{wait}"
 
 
-class _Watching(Listening):
+class RemoteWaiter(JobWaiter):
     """What the owner has to say is said where the owner is."""
 
-    def turn_to(self, owner: Remote) -> None:
+    def turn_to(self, owner: RemoteClient) -> None:
         """Wait for this owner from here on, until it is closed."""
         self._desk = owner
         owner.subscribe(self._inbox.put)
@@ -68,17 +70,19 @@ class _Watching(Listening):
         super()._hear([message for message in messages if not isinstance(message, Notice)])
 
 
-def _ended(watching: _Watching, remote: Remote, profile: Profile, jobs: tuple[int, ...]) -> tuple[Job, ...]:
+def _ended(
+    watching: RemoteWaiter, remote: RemoteClient, profile: Profile, jobs: tuple[int, ...]
+) -> tuple[Job, ...]:
     """The jobs once they have ended, under whichever owner; as they are on disk where nobody goes on."""
     owner = remote
     try:
         while True:
             try:
                 return watching.until_ended(jobs)
-            except NoAnswer as gone:
+            except OwnerUnavailable as gone:
                 following = _next_owner(profile)
                 if following is None:
-                    complain(f"{str(gone).capitalize()}: the next start goes on with its jobs")
+                    print_error(f"{str(gone).capitalize()}: the next start goes on with its jobs")
                     return owner.as_they_are(jobs)
                 owner.close()
                 owner = following
@@ -87,12 +91,12 @@ def _ended(watching: _Watching, remote: Remote, profile: Profile, jobs: tuple[in
         owner.close()
 
 
-def _next_owner(profile: Profile) -> Remote | None:
+def _next_owner(profile: Profile) -> RemoteClient | None:
     """Whoever goes on with the profile, None where nobody does. Raises StoreError where it can't be read."""
     for left in reversed(range(TRIES)):
         try:
-            return Remote.connect(profile)
-        except NoAnswer:
+            return RemoteClient.connect(profile)
+        except OwnerUnavailable:
             pass  # whoever takes over opens its door in a moment
         except StoreError:
             if not left:

@@ -79,7 +79,7 @@ class Output:
         os.close(nothing)
 
 
-def complain(message: str) -> None:
+def print_error(message: str) -> None:
     """Write the message to stderr; if that is lost, or a terminal that is not read, the message is dropped."""
     if sys.stderr is None:
         return
@@ -123,7 +123,7 @@ def stdin() -> BinaryIO:
     return open(0, "rb", closefd=False)
 
 
-def is_fed() -> bool:
+def stdin_is_piped() -> bool:
     """Whether somebody gives us a text on stdin: a pipe, a file or a socket, not a terminal or /dev/null."""
     mode = os.fstat(0).st_mode
     return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)

@@ -18,18 +18,18 @@ from typing import TypeVar
 
 from jobtui.cli.progress import ShowJob, job_bars
 from jobtui.cli.signals import SIGNALS
-from jobtui.cli.streams import abandon_unread_terminals, complain
-from jobtui.engine.client import Answer, EngineEvent, Session
-from jobtui.engine.engine import Engine, Run
-from jobtui.engine.remote import Remote
-from jobtui.model import Change, Job, Notice, Progress, Status
+from jobtui.cli.streams import abandon_unread_terminals, print_error
+from jobtui.engine.client import EngineEvent, ExecuteResult, Session
+from jobtui.engine.engine import Engine, RunPolicy
+from jobtui.engine.remote import RemoteClient
+from jobtui.model import Job, JobChanged, Notice, Status, TaskProgressed
 
 T = TypeVar("T")
 _GIVEN_UP = "the next start marks what still ran as failed"
 _LONGEST_SLEEP = 0.25  # seconds
 
 
-class LeftAtOnce(Exception):
+class WaitAborted(Exception):
     """The person did not want to wait (for the stop either); `by` is the signal that said so."""
 
     def __init__(self, by: signal.Signals) -> None:
@@ -37,10 +37,10 @@ class LeftAtOnce(Exception):
         self.by = by
 
 
-class Listening:
+class JobWaiter:
     """Waits for a desk; the first signal ends that. `interrupted` is that signal, None while none came."""
 
-    def __init__(self, desk: Engine | Remote, *, quiet: bool = False) -> None:
+    def __init__(self, desk: Engine | RemoteClient, *, quiet: bool = False) -> None:
         self.interrupted: signal.Signals | None = None
         self._desk = desk
         self._inbox: SimpleQueue[Sequence[EngineEvent] | signal.Signals | None] = SimpleQueue()
@@ -83,11 +83,11 @@ class Listening:
 
     def say(self, text: str) -> None:
         """Say something to the person on stderr."""
-        complain(text)
+        print_error(text)
 
     def _interrupt(self, received: signal.Signals) -> None:
         self.interrupted = received
-        raise LeftAtOnce(received)
+        raise WaitAborted(received)
 
     def _hear(self, messages: Sequence[EngineEvent]) -> None:
         for message in messages:
@@ -95,7 +95,7 @@ class Listening:
                 case Notice():
                     self._told.add(message.text)
                     self.say(message.text)
-                case Change(job=job) | Progress(job=job) if self._show is not None:
+                case JobChanged(job=job) | TaskProgressed(job=job) if self._show is not None:
                     self._show(job)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
@@ -103,7 +103,7 @@ class Listening:
         self._inbox.put(signal.Signals(number))
 
 
-class Waiting(Listening):
+class EngineWaiter(JobWaiter):
     """Waits for an engine; the first signal stops what runs in it, the second ends the waiting."""
 
     def __init__(self, engine: Engine, *, quiet: bool = False) -> None:
@@ -151,7 +151,7 @@ class Waiting(Listening):
         if before is None:
             self._begin_to_end()
         elif received is not signal.SIGHUP and before is not signal.SIGHUP:
-            raise LeftAtOnce(received)
+            raise WaitAborted(received)
         elif received is not signal.SIGHUP:
             self.interrupted = received
 
@@ -162,7 +162,7 @@ class Waiting(Listening):
 
     def _stop(self, reason: str = "") -> None:
         """Start nothing more, and ask what runs here to stop."""
-        self._engine.run = Run.NONE
+        self._engine.run = RunPolicy.NONE
         self._engine.turn_guests_away()
         self._engine.limit_waiting_for_disk()
         active = self._engine.active()
@@ -180,7 +180,7 @@ class Waiting(Listening):
             asked = self._engine.execute(f"STOP JOB {job_id}", Session())
             asked.add_done_callback(partial(self._stop_answered, job_id))
 
-    def _stop_answered(self, job_id: int, asked: Future[Answer]) -> None:
+    def _stop_answered(self, job_id: int, asked: Future[ExecuteResult]) -> None:
         """Tell why a job is not being stopped, unless it had ended by itself or we are leaving."""
         if asked.cancelled():
             return
@@ -207,19 +207,19 @@ def _stopped_too(job: Job) -> str:
 @contextmanager
 def waiting_for(
     engine: Engine, received: Sequence[signal.Signals] = (), *, quiet: bool = False
-) -> Iterator[Waiting]:
+) -> Iterator[EngineWaiter]:
     """Hear the engine and the signals until the block ends; a signal that is ignored stays ignored.
 
     `received` came before.
     """
-    waiting = Waiting(engine, quiet=quiet)
+    waiting = EngineWaiter(engine, quiet=quiet)
     with listening(engine, waiting, received):
         yield waiting
 
 
 @contextmanager
 def listening(
-    desk: Engine | Remote, waiting: Listening, received: Sequence[signal.Signals] = ()
+    desk: Engine | RemoteClient, waiting: JobWaiter, received: Sequence[signal.Signals] = ()
 ) -> Iterator[None]:
     """Have `waiting` hear the desk and the signals until the block ends, and those received before."""
     leave = desk.subscribe(waiting._inbox.put)

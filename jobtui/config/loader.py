@@ -102,7 +102,7 @@ class _Reading:
                 continue
             try:
                 read[key] = known[key].kind(value, self.path.parent)
-            except schema.UnsuitableError as error:
+            except schema.InvalidValue as error:
                 self._wrong((*place, key), f"{dotted} must be {error}")
         return read
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from jobtui.config.settings import DEFAULT_PROFILE, Confirm
 
-Kind = Callable[[object, Path], object]
+SettingParser = Callable[[object, Path], object]
 
 
-class UnsuitableError(Exception):
+class InvalidValue(Exception):
     """A value that a setting can't take; the text completes "… must be"."""
 
 
@@ -30,50 +30,48 @@ def profile_name(value: object, base: Path) -> str:
     """A name that is safe as a directory's."""
     if isinstance(value, str) and PROFILE_NAME.fullmatch(value):
         return value
-    raise UnsuitableError(f"the name of a profile in quotes ({PROFILE_NAME_RULE})")
+    raise InvalidValue(f"the name of a profile in quotes ({PROFILE_NAME_RULE})")
 
 
 def directory(value: object, base: Path) -> Path | None:
     """A directory, `~` allowed; None for the empty text."""
     if not isinstance(value, str) or "\0" in value:
-        raise UnsuitableError('a directory in quotes, or "" for the usual one')
+        raise InvalidValue('a directory in quotes, or "" for the usual one')
     try:
         return base / Path(value).expanduser() if value else None
     except RuntimeError:
-        raise UnsuitableError(
-            f"a directory that can be found: nobody's home is {value.split('/')[0]}"
-        ) from None
+        raise InvalidValue(f"a directory that can be found: nobody's home is {value.split('/')[0]}") from None
 
 
 def text(value: object, base: Path) -> str:
     """Any text."""
     if isinstance(value, str):
         return value
-    raise UnsuitableError("a text in quotes")
+    raise InvalidValue("a text in quotes")
 
 
 def yes_or_no(value: object, base: Path) -> bool:
     """True or false."""
     if isinstance(value, bool):
         return value
-    raise UnsuitableError("true or false")
+    raise InvalidValue("true or false")
 
 
 def confirm(value: object, base: Path) -> Confirm:
     """When the dashboard asks before it acts."""
     if isinstance(value, str) and value in set(Confirm):
         return Confirm(value)
-    raise UnsuitableError(" or ".join(f'"{word}"' for word in Confirm))
+    raise InvalidValue(" or ".join(f'"{word}"' for word in Confirm))
 
 
 def keymap(value: object, base: Path) -> dict[str, str]:
     """A command's keys by its id."""
     rule = 'a table of commands and their keys, like { stop = "s,delete" }'
     if not isinstance(value, dict):
-        raise UnsuitableError(rule)
+        raise InvalidValue(rule)
     for command, keys in value.items():
         if not (isinstance(keys, str) and keys):
-            raise UnsuitableError(f"{rule}: {command!r} is given no keys in quotes")
+            raise InvalidValue(f"{rule}: {command!r} is given no keys in quotes")
     return value
 
 
@@ -83,7 +81,7 @@ def whole(low: int, high: int) -> Callable[[object, Path], int]:
     def read(value: object, base: Path) -> int:
         if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
             return value
-        raise UnsuitableError(f"a whole number from {low} to {high}")
+        raise InvalidValue(f"a whole number from {low} to {high}")
 
     return read
 
@@ -97,7 +95,7 @@ def seconds(value: object, base: Path) -> float | None:
 
         with suppress(QuantityError):
             return float(parse_duration(value)) or None
-    raise UnsuitableError('a number of seconds, or a text like "90 s", "15 min" or "2 h"')
+    raise InvalidValue('a number of seconds, or a text like "90 s", "15 min" or "2 h"')
 
 
 def rate(value: object, base: Path) -> int | None:
@@ -109,40 +107,38 @@ def rate(value: object, base: Path) -> int | None:
 
         with suppress(QuantityError):
             return parse_size(value) or None
-    raise UnsuitableError('a number of bytes a second, or a text like "50 MiB"')
+    raise InvalidValue('a number of bytes a second, or a text like "50 MiB"')
 
 
 def hosts(value: object, base: Path) -> dict[str, Path | None]:
     """Storage hosts and the directory of each, None for the one in the profile's own."""
     if not isinstance(value, dict):
-        raise UnsuitableError('a table of hosts and their directories, like { local0 = "/disk0", local1 = "" }')
+        raise InvalidValue('a table of hosts and their directories, like { local0 = "/disk0", local1 = "" }')
     read: dict[str, Path | None] = {}
     for name, place in value.items():
         if not _HOST_NAME.fullmatch(name):
-            raise UnsuitableError(
+            raise InvalidValue(
                 f"a table whose hosts are named with ASCII letters, digits, '.', '_', '-', not {name!r}"
             )
         try:
             read[name] = directory(place, base)
-        except UnsuitableError as error:
-            raise UnsuitableError(f"a table in which {name} has {error}") from None
+        except InvalidValue as error:
+            raise InvalidValue(f"a table in which {name} has {error}") from None
     given = [place for place in read.values() if place is not None]
     if len(set(given)) < len(given):
-        raise UnsuitableError("a table in which no two hosts share a directory")
+        raise InvalidValue("a table in which no two hosts share a directory")
     return read
 
 
 def wal_directories(value: object, base: Path) -> dict[str, Path]:
     """The WAL directory of each adopted database, by the database's directory."""
     if not isinstance(value, dict):
-        raise UnsuitableError(
-            'a table of databases and their WAL directories, like { "/srv/db" = "/fast/wal" }'
-        )
+        raise InvalidValue('a table of databases and their WAL directories, like { "/srv/db" = "/fast/wal" }')
     read: dict[str, Path] = {}
     for database, place in value.items():
         found, wal = directory(database, base), directory(place, base)
         if found is None or wal is None:
-            raise UnsuitableError("a table without an empty directory")
+            raise InvalidValue("a table without an empty directory")
         read[os.path.normpath(found)] = wal
     return read
 
@@ -150,10 +146,10 @@ def wal_directories(value: object, base: Path) -> dict[str, Path]:
 def directories(value: object, base: Path) -> tuple[str, ...]:
     """Directories, `~` allowed."""
     if not isinstance(value, list):
-        raise UnsuitableError('a list of directories, like ["/srv/db"]')
+        raise InvalidValue('a list of directories, like ["/srv/db"]')
     read = [directory(one, base) for one in value]
     if None in read:
-        raise UnsuitableError("a list without an empty directory")
+        raise InvalidValue("a list without an empty directory")
     return tuple(os.path.normpath(one) for one in read if one is not None)
 
 
@@ -178,22 +174,22 @@ def cluster(value: object, base: Path) -> str:
     """What kind of cluster, "" for none."""
     if value in ("", "nebula"):
         return str(value)
-    raise UnsuitableError('"nebula", or "" for embedded storage')
+    raise InvalidValue('"nebula", or "" for embedded storage')
 
 
 def run(value: object, base: Path) -> str:
     """Who runs the jobs."""
     if value in ("cluster", "storaged"):
         return str(value)
-    raise UnsuitableError('"cluster" or "storaged"')
+    raise InvalidValue('"cluster" or "storaged"')
 
 
 def user(value: object, base: Path) -> str:
     """A user's name."""
     if not isinstance(value, str) or not value:
-        raise UnsuitableError("a user's name in quotes")
+        raise InvalidValue("a user's name in quotes")
     if ":" in value:  # user:password, as other tools take it: what follows is never repeated
-        raise UnsuitableError("a user's name alone, without a password")
+        raise InvalidValue("a user's name alone, without a password")
     return value
 
 
@@ -201,20 +197,20 @@ def password(value: object, base: Path) -> str:
     """Where a password is. What was written instead is never repeated: it may be the password."""
     if isinstance(value, str) and _PASSWORD.fullmatch(value):
         return value
-    raise UnsuitableError(PASSWORD_RULE)
+    raise InvalidValue(PASSWORD_RULE)
 
 
 def addresses(value: object, base: Path) -> tuple[str, ...]:
     """Addresses of graphds."""
     if not isinstance(value, list):
-        raise UnsuitableError('a list of addresses, like ["10.0.0.1:9669", "10.0.0.2:9669"]')
+        raise InvalidValue('a list of addresses, like ["10.0.0.1:9669", "10.0.0.2:9669"]')
     return tuple(address(one) for one in value)
 
 
 def storaged(value: object, base: Path) -> dict[str, str]:
     """The HTTP address of each storage host that needs one of its own."""
     if not isinstance(value, dict):
-        raise UnsuitableError('a table of hosts and their HTTP addresses, like { host5 = "10.0.0.5:19789" }')
+        raise InvalidValue('a table of hosts and their HTTP addresses, like { host5 = "10.0.0.5:19789" }')
     return {host: address(one) for host, one in value.items()}
 
 
@@ -222,14 +218,14 @@ def spaces(value: object, base: Path) -> dict[str, tuple[str, ...]]:
     """The hosts of each space."""
     rule = 'a table of spaces and the hosts of each, like { nba = ["10.0.0.5", "10.0.0.6"] }'
     if not isinstance(value, dict):
-        raise UnsuitableError(rule)
+        raise InvalidValue(rule)
     for hosts in value.values():
         if (
             not isinstance(hosts, list)
             or not hosts
             or not all(isinstance(host, str) and host for host in hosts)
         ):
-            raise UnsuitableError(rule)
+            raise InvalidValue(rule)
     return {space: tuple(hosts) for space, hosts in value.items()}
 
 
@@ -238,17 +234,17 @@ def tls(value: object, base: Path) -> bool | dict[str, Path | str]:
     if isinstance(value, bool):
         return value
     if not isinstance(value, dict) or not all(isinstance(one, str) and one for one in value.values()):
-        raise UnsuitableError('true, false, or a table like { ca = "ca.pem" }')
+        raise InvalidValue('true, false, or a table like { ca = "ca.pem" }')
     if unknown := sorted(value.keys() - {*TLS_FILES, "server_name"}):
-        raise UnsuitableError(f"a table of ca, certificate, key and server_name: there is no {unknown[0]}")
+        raise InvalidValue(f"a table of ca, certificate, key and server_name: there is no {unknown[0]}")
     if "key" in value and "certificate" not in value:
-        raise UnsuitableError("a table with a certificate for its key")
+        raise InvalidValue("a table with a certificate for its key")
     try:
         return {
             name: base / Path(one).expanduser() if name in TLS_FILES else one for name, one in value.items()
         }
     except RuntimeError:
-        raise UnsuitableError("files that can be found: there is no home directory for their ~") from None
+        raise InvalidValue("files that can be found: there is no home directory for their ~") from None
 
 
 def addresses_with_ports(words: str) -> tuple[str, ...]:
@@ -263,11 +259,11 @@ def address(value: object) -> str:
     from jobtui.storage.nebula.settings import Address
 
     if not isinstance(value, str) or "@" in value:
-        raise UnsuitableError('addresses in quotes, like "10.0.0.1:9669", without a user\'s name or a password')
+        raise InvalidValue('addresses in quotes, like "10.0.0.1:9669", without a user\'s name or a password')
     try:
         Address.parse(value)
     except ValueError as error:
-        raise UnsuitableError(f"addresses that can be used: {error}") from None
+        raise InvalidValue(f"addresses that can be used: {error}") from None
     return value
 
 
@@ -284,7 +280,7 @@ class Setting:
     name: str
     default: str
     meaning: str
-    kind: Kind
+    kind: SettingParser
 
 
 # by table: "" is the file's top, "profiles.*" each profile's own; the dashboard's are jobtui.config.settings' own

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from jobtui.history.format.disk import Disk
-from jobtui.history.format.lock import LONGEST_ADDRESS, Watch
+from jobtui.history.format.lock import LONGEST_ADDRESS, WriterWatcher
 
 SOCKET: Final = "owner.sock"
 LONGEST_PATH: Final = 103 if sys.platform == "darwin" else 107
@@ -33,7 +33,7 @@ def recorded_address(root: Path) -> Path | None:
 
     Raises OSError.
     """
-    watch = Watch(Disk(), root / "history")
+    watch = WriterWatcher(Disk(), root / "history")
     try:
         mark = watch.mark()
     finally:

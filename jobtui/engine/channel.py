@@ -64,20 +64,22 @@ class Channel:
         try:
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         except OSError as error:
-            raise protocol.NotTaken(f"no connection can be made: {error.strerror}") from None
+            raise protocol.RequestNotAccepted(f"no connection can be made: {error.strerror}") from None
         try:
             if not stat.S_ISSOCK(door.lstat().st_mode):
-                raise protocol.NotTaken(f"{door} is no socket")
+                raise protocol.RequestNotAccepted(f"{door} is no socket")
             connection.settimeout(timeout)
             with short(door) as name:
                 connection.connect(name)
             uid = peer_uid(connection)
         except (TimeoutError, BlockingIOError):
             connection.close()
-            raise protocol.Silent(protocol.SILENT) from None
+            raise protocol.OwnerTimeout(protocol.SILENT) from None
         except OSError as error:
             connection.close()
-            raise protocol.NotTaken(f"no jobtui answers at {door}: {error.strerror or error}") from error
+            raise protocol.RequestNotAccepted(
+                f"no jobtui answers at {door}: {error.strerror or error}"
+            ) from error
         except BaseException:
             connection.close()
             raise
@@ -94,7 +96,7 @@ class Channel:
         """Whether another question may be asked here."""
         return not self._failed
 
-    def ask(self, want: protocol.Want, seconds: float | None) -> None:
+    def ask(self, want: protocol.RequestBody, seconds: float | None) -> None:
         """Send a question and wait until the owner has taken it, at most so long for each of both.
 
         Raises TooLong, NotTaken, Silent, and KeptOut with the owner's words if it refuses.
@@ -102,45 +104,45 @@ class Channel:
         self.send(want, seconds)
         try:
             answer = self.read(seconds)
-        except protocol.Silent:
+        except protocol.OwnerTimeout:
             raise
-        except protocol.NoAnswer as error:
-            raise protocol.NotTaken(str(error)) from None
-        if isinstance(answer, protocol.Denied):
+        except protocol.OwnerUnavailable as error:
+            raise protocol.RequestNotAccepted(str(error)) from None
+        if isinstance(answer, protocol.ErrorResponse):
             self._failed = True
             raise refusal_of(answer)
 
-    def send(self, want: protocol.Want, seconds: float | None) -> None:
+    def send(self, want: protocol.RequestBody, seconds: float | None) -> None:
         """Send a question that is answered without being taken first: Follow. Raises as `ask`."""
         try:
-            question = protocol.encode(protocol.Ask(want)) + b"\n"
+            question = protocol.encode(protocol.Request(want)) + b"\n"
         except UnicodeEncodeError:
-            raise protocol.KeptOut(
+            raise protocol.OwnerRejected(
                 "the text or the current directory has bytes that are no UTF-8, which cannot be handed to the "
                 "jobtui that owns this profile: run it once that has ended"
             ) from None
         if len(question) > protocol.LONGEST_LINE:
-            raise protocol.TooLong
+            raise protocol.RequestTooLarge
         try:
             self._connection.settimeout(seconds)
             self._connection.sendall(question)
         except TimeoutError:
             self._failed = True
-            raise protocol.Silent(protocol.SILENT) from None
+            raise protocol.OwnerTimeout(protocol.SILENT) from None
         except OSError as error:
             self._failed = True
-            cut = protocol.NotTaken(f"the owner did not take it: {error.strerror or error}")
+            cut = protocol.RequestNotAccepted(f"the owner did not take it: {error.strerror or error}")
             raise self._refusal() or cut from None
 
-    def _refusal(self) -> protocol.NoAnswer | None:
+    def _refusal(self) -> protocol.OwnerUnavailable | None:
         """Return what an owner said that ended the connection before it had read all."""
         try:
             answer = protocol.answer_of(self._line(REFUSAL_SECONDS, protocol.LONGEST_LINE))
-        except (OSError, protocol.NoAnswer):
+        except (OSError, protocol.OwnerUnavailable):
             return None
-        return refusal_of(answer) if isinstance(answer, protocol.Denied) else None
+        return refusal_of(answer) if isinstance(answer, protocol.ErrorResponse) else None
 
-    def read(self, seconds: float | None, longest: int = 0) -> protocol.Answer:
+    def read(self, seconds: float | None, longest: int = 0) -> protocol.Response:
         """Return the owner's next answer, of at most `longest` bytes (0: LONGEST_LINE).
 
         Raises NoAnswer, and Silent after so many seconds.
@@ -149,10 +151,10 @@ class Channel:
             return protocol.answer_of(self._line(seconds, longest or protocol.LONGEST_LINE))
         except TimeoutError:
             self._failed = True
-            raise protocol.Silent(protocol.SILENT) from None
+            raise protocol.OwnerTimeout(protocol.SILENT) from None
         except OSError as error:
             self._failed = True
-            raise protocol.NoAnswer(
+            raise protocol.OwnerUnavailable(
                 f"the jobtui that owns this profile went away: {error.strerror or error}"
             ) from error
         except BaseException:
@@ -166,7 +168,9 @@ class Channel:
         while (end := self._received.find(b"\n", looked)) < 0:
             looked = len(self._received)
             if looked > longest:
-                raise protocol.NoAnswer(f"what answers at the socket sends a line of more than {longest} bytes")
+                raise protocol.OwnerUnavailable(
+                    f"what answers at the socket sends a line of more than {longest} bytes"
+                )
             left = None if until is None else until - time.monotonic()
             if left is not None and left <= 0:
                 raise TimeoutError
@@ -199,9 +203,9 @@ class Channel:
         self.close()
 
 
-def refusal_of(denied: protocol.Denied) -> protocol.NoAnswer:
+def refusal_of(denied: protocol.ErrorResponse) -> protocol.OwnerUnavailable:
     """Return the error that says why the owner has nothing to do with the client."""
-    return protocol.NotTaken(denied.text) if denied.busy else protocol.KeptOut(denied.text)
+    return protocol.RequestNotAccepted(denied.text) if denied.busy else protocol.OwnerRejected(denied.text)
 
 
 def trusted_owners(root: Path) -> frozenset[int]:

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from jobtui.language.tables import Result
-from jobtui.model import Archived, Change, Job, Link, LinkChanged, Notice, Progress, Stats
+from jobtui.model import (
+    ConnectionChanged,
+    ConnectionStatus,
+    Job,
+    JobChanged,
+    JobsArchived,
+    Notice,
+    SpaceStats,
+    TaskProgressed,
+)
 from jobtui.storage.base import Capabilities, Host, Space
 
 if TYPE_CHECKING:
@@ -22,7 +31,7 @@ if TYPE_CHECKING:
 
     from jobtui.history import History
 
-EngineEvent = Change | Progress | Archived | Notice | LinkChanged
+EngineEvent = JobChanged | TaskProgressed | JobsArchived | Notice | ConnectionChanged
 Listener = Callable[[Sequence[EngineEvent]], None]
 
 
@@ -60,7 +69,7 @@ class Failure(msgspec.Struct, frozen=True):
     caret: str = ""
 
 
-class Answer(msgspec.Struct, frozen=True):
+class ExecuteResult(msgspec.Struct, frozen=True):
     """What a text came to: the results in order, and the failure that ended it (None: all of it ran)."""
 
     results: tuple[Result, ...] = ()
@@ -72,7 +81,7 @@ class Answer(msgspec.Struct, frozen=True):
         return tuple(job for result in self.results for job in result.jobs)
 
 
-class SpaceLook(msgspec.Struct, frozen=True):
+class SpaceOverview(msgspec.Struct, frozen=True):
     """A space as SHOW SPACES tells it: bytes on disk, in memory and yet to compact, None where unknown."""
 
     space: Space
@@ -84,11 +93,11 @@ class SpaceLook(msgspec.Struct, frozen=True):
 class Overview(msgspec.Struct, frozen=True):
     """Spaces and hosts at one moment."""
 
-    spaces: tuple[SpaceLook, ...]
+    spaces: tuple[SpaceOverview, ...]
     hosts: tuple[Host, ...]
 
 
-class Desk(Protocol):
+class Client(Protocol):
     """See the module. Every method may be called from any thread, and none blocks on the engine's work."""
 
     @property
@@ -126,7 +135,7 @@ class Desk(Protocol):
         ...
 
     @property
-    def link(self) -> Link | None:
+    def link(self) -> ConnectionStatus | None:
         """How it stands with the connection to the cluster; None where there is none to have.
 
         A `LinkChanged` is posted with every change of it.
@@ -142,7 +151,7 @@ class Desk(Protocol):
         """The store's read side: pages, filters, counts."""
         ...
 
-    def execute(self, text: str, session: Session) -> Future[Answer]:
+    def execute(self, text: str, session: Session) -> Future[ExecuteResult]:
         """Parse `text` and run its statements in order; a USE in it changes `session`.
 
         The future never fails for what a user can do: a bad text, a refusal and a failed write are the
@@ -177,7 +186,7 @@ class Desk(Protocol):
         """Look at all spaces and hosts. Fails with StorageError."""
         ...
 
-    def stats(self, space: str, host: str) -> Future[Stats]:
+    def stats(self, space: str, host: str) -> Future[SpaceStats]:
         """Look at one space on one host. Fails with StorageError."""
         ...
 

@@ -12,13 +12,13 @@ import msgspec
 from jobtui.clock import within
 from jobtui.engine import lifecycle, queries, scheduler
 from jobtui.engine.client import Refused
-from jobtui.engine.jobs import Book
-from jobtui.engine.lifecycle import End
-from jobtui.engine.profile import Run
-from jobtui.errors import Code, StorageError
+from jobtui.engine.jobs import Transaction
+from jobtui.engine.lifecycle import TaskOutcome
+from jobtui.engine.profile import RunPolicy
+from jobtui.errors import ErrorCode, StorageError
 from jobtui.history import StoreError
-from jobtui.model import Command, Job, Notice, Progress, Stats, Status, Task
-from jobtui.storage.base import Outcome, Report
+from jobtui.model import Job, JobCommand, Notice, SpaceStats, Status, Task, TaskProgressed
+from jobtui.storage.base import Outcome, ProgressCallback
 
 if TYPE_CHECKING:
     from jobtui.engine.engine import Engine
@@ -32,7 +32,7 @@ BETWEEN_LOOKS_SECONDS = 0.25
 DETACHED = "no longer waiting; the host goes on"
 
 
-class _Work(msgspec.Struct):
+class _RunningTask(msgspec.Struct):
     """One task under way on a host."""
 
     job: int
@@ -45,7 +45,7 @@ class _Work(msgspec.Struct):
     recorded: bool = False  # how it ended has been told, though the host may go on
 
 
-class Dispatch:
+class Dispatcher:
     """See the module. For the engine's loop alone."""
 
     def __init__(self, engine: Engine) -> None:
@@ -54,7 +54,7 @@ class Dispatch:
         self._queues: dict[str, list[int]] = {}
         self._running: set[int] = set()
         self._starting: set[int] = set()
-        self._busy: dict[str, _Work | None] = {}
+        self._busy: dict[str, _RunningTask | None] = {}
         self._hosts: set[str] = set()
         self._began: dict[int, float] = {}
         self._allowed: set[str] = set()
@@ -112,7 +112,7 @@ class Dispatch:
         """
         counted = 0
 
-        def edit(book: Book) -> list[Job]:
+        def edit(book: Transaction) -> list[Job]:
             nonlocal counted
             jobs = [self._stoppable(book, job_id) for job_id in ids]
             counted = sum(not task.status.ended for job in jobs for task in job.tasks)
@@ -126,7 +126,7 @@ class Dispatch:
     async def stop_all(self) -> None:
         """Stop whatever is queued or running and not being stopped yet."""
 
-        def edit(book: Book) -> list[Job]:
+        def edit(book: Transaction) -> list[Job]:
             now = self._clock.now()
             jobs = [book.get(job.id) or job for job in self._engine.ledger.active()]
             return [
@@ -141,7 +141,7 @@ class Dispatch:
             stopped = self._engine.ledger.active()  # what runs is stopped all the same: somebody is leaving
         self.cancel([job.id for job in stopped])
 
-    def _stoppable(self, book: Book, job_id: int) -> Job:
+    def _stoppable(self, book: Transaction, job_id: int) -> Job:
         job = queries.stoppable(book.get(job_id), job_id, self._engine.history)
         if job.origin is not None:
             cluster = job.origin.cluster
@@ -218,9 +218,9 @@ class Dispatch:
     def _may_run(self, job: Job) -> bool:
         if job.origin is not None:
             return False
-        if job.status is Status.RUNNING or self._engine.run is Run.ALL:
+        if job.status is Status.RUNNING or self._engine.run is RunPolicy.ALL:
             return True
-        return self._engine.run is Run.SUBMITTED and job.space in self._allowed
+        return self._engine.run is RunPolicy.SUBMITTED and job.space in self._allowed
 
     def _heads(self) -> list[Job]:
         current = self._engine.ledger.current
@@ -281,7 +281,7 @@ class Dispatch:
         """Have these tasks begin as soon as it is on disk that they do."""
         begun: list[int] = []
 
-        def edit(book: Book) -> list[Job]:
+        def edit(book: Transaction) -> list[Job]:
             current = book.get(job.id)
             if current is None or current.status.ended or current.stopping:
                 return []
@@ -315,14 +315,14 @@ class Dispatch:
 
     def _hand_over(self, job: Job, task: Task) -> None:
         now = self._clock.steady()
-        work = _Work(job.id, task.number, task.host, dispatched=now, heard=now)
+        work = _RunningTask(job.id, task.number, task.host, dispatched=now, heard=now)
         self._busy[task.host] = work
         current = self._engine.ledger.current(job.id)
         if current is not None and current.stopping:
             work.cancel.set()
         self._engine.beside(self._carry_out(job, work))
 
-    async def _carry_out(self, job: Job, work: _Work) -> None:
+    async def _carry_out(self, job: Job, work: _RunningTask) -> None:
         timeout = self._engine.settings.task_timeout
         try:
             if timeout is None:
@@ -334,61 +334,65 @@ class Dispatch:
         finally:
             self._free(work)
 
-    async def _carry_out_within(self, seconds: float, job: Job, work: _Work) -> None:
+    async def _carry_out_within(self, seconds: float, job: Job, work: _RunningTask) -> None:
         operation = asyncio.ensure_future(self._operation(job, work))
         if await within(self._clock, seconds, operation):
             self._came_to_an_end(work, operation.result())
         else:
             work.cancel.set()
             reason = f"{work.host} did not answer within {seconds:g} s (task_timeout)"
-            self._record(work, End(Status.FAILED, reason=reason, code=Code.TIMEOUT))
+            self._record(work, TaskOutcome(Status.FAILED, reason=reason, code=ErrorCode.TIMEOUT))
             await asyncio.wait([operation])
 
-    def _came_to_an_end(self, work: _Work, end: End) -> None:
+    def _came_to_an_end(self, work: _RunningTask, end: TaskOutcome) -> None:
         if work.settled is None:
             # what starts on the host next is written with this end or after it, and sent only then
             self._free(work)
         self._record(work, end)
 
-    def _free(self, work: _Work) -> None:
+    def _free(self, work: _RunningTask) -> None:
         if self._busy.get(work.host) is work:
             del self._busy[work.host]
             self.pump()
 
-    async def _operation(self, job: Job, work: _Work) -> End:
+    async def _operation(self, job: Job, work: _RunningTask) -> TaskOutcome:
         storage = self._engine.storage
-        act = storage.flush if job.command == Command.FLUSH else storage.compact
+        act = storage.flush if job.command == JobCommand.FLUSH else storage.compact
         try:
             outcome = await act(job.space, work.host, self._reporter(work), work.cancel)
         except StorageError as error:
             # the host is told beside the reason: an adopted one's name is the path that the reason begins with
-            return End(Status.FAILED, reason=error.detail.removeprefix(f"{work.host}: "), code=error.code)
+            return TaskOutcome(
+                Status.FAILED, reason=error.detail.removeprefix(f"{work.host}: "), code=error.code
+            )
         except Exception as error:
-            return End(Status.FAILED, reason=f"{type(error).__name__}: {error}", code=Code.IO)
+            return TaskOutcome(Status.FAILED, reason=f"{type(error).__name__}: {error}", code=ErrorCode.IO)
         work.settled = outcome.settled
         return _end_of(outcome)
 
-    def _reporter(self, work: _Work) -> Report:
-        def report(fraction: float | None, rate: float | None, before: Stats | None = None) -> None:
+    def _reporter(self, work: _RunningTask) -> ProgressCallback:
+        def report(fraction: float | None, rate: float | None, before: SpaceStats | None = None) -> None:
             work.heard = self._clock.steady()
             job = self._engine.ledger.current(work.job)
             if job is not None and not work.recorded:
                 progress = self._engine.progress
                 progress.note(work.job, work.task, fraction, before)
-                self._engine.publish([Progress(progress.put_into(job), work.task, rate)])
+                self._engine.publish([TaskProgressed(progress.put_into(job), work.task, rate)])
 
         return report
 
-    def _record(self, work: _Work, end: End) -> None:
+    def _record(self, work: _RunningTask, end: TaskOutcome) -> None:
         """Write how the task ended; until that is done the job is as it was."""
         work.recorded = True
         seen = self._engine.progress.forget(work.job, work.task)
         now = self._clock.now()
         took = round(self._clock.steady() - work.dispatched, 3)
         before = end.before or seen.before
-        end = End(end.status, took, seen.fraction, before, end.after, end.reason, end.code, end.detached)
+        end = TaskOutcome(
+            end.status, took, seen.fraction, before, end.after, end.reason, end.code, end.detached
+        )
 
-        def edit(book: Book) -> list[Job]:
+        def edit(book: Transaction) -> list[Job]:
             job = book.get(work.job)
             if job is None:
                 return []
@@ -418,11 +422,11 @@ class Dispatch:
         return None if began is None else round(self._clock.steady() - began, 3)
 
 
-def _end_of(outcome: Outcome) -> End:
+def _end_of(outcome: Outcome) -> TaskOutcome:
     if not outcome.stopped and not outcome.detached:
-        return End(Status.FINISHED, before=outcome.before, after=outcome.after, reason=outcome.note)
+        return TaskOutcome(Status.FINISHED, before=outcome.before, after=outcome.after, reason=outcome.note)
     reason = DETACHED if outcome.detached else ""
-    return End(
+    return TaskOutcome(
         Status.STOPPED, before=outcome.before, after=outcome.after, reason=reason, detached=outcome.detached
     )
 
@@ -432,28 +436,28 @@ def _end_of(outcome: Outcome) -> End:
 #
 # Neither is journaled: what a task began with is written with its end.
 #
-class Seen(msgspec.Struct, frozen=True):
+class LiveProgress(msgspec.Struct, frozen=True):
     """How far a task is (0..1, None: unknown), and what its host held when the work began, once it has told."""
 
     fraction: float | None = None
-    before: Stats | None = None
+    before: SpaceStats | None = None
 
 
-_NOTHING = Seen()
+_NOTHING = LiveProgress()
 
 
-class TaskProgress:
+class ProgressTracker:
     """What is known by job and task. Noted in the engine's loop, read by any thread."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[int, int], Seen] = {}
+        self._known: dict[tuple[int, int], LiveProgress] = {}
 
-    def note(self, job_id: int, task: int, fraction: float | None, before: Stats | None = None) -> None:
+    def note(self, job_id: int, task: int, fraction: float | None, before: SpaceStats | None = None) -> None:
         """The task is so far (None: unknown); a `before` of None leaves what was told."""
         known = self._known.get((job_id, task), _NOTHING)
-        self._known[job_id, task] = Seen(fraction, before or known.before)
+        self._known[job_id, task] = LiveProgress(fraction, before or known.before)
 
-    def forget(self, job_id: int, task: int) -> Seen:
+    def forget(self, job_id: int, task: int) -> LiveProgress:
         """What was known of the task, and let go of it."""
         return self._known.pop((job_id, task), _NOTHING)
 

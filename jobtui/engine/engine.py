@@ -21,23 +21,23 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobtui.clock import Clock, SystemClock, within
 from jobtui.engine import profile as backends
-from jobtui.engine.client import Answer, EngineEvent, Listener, Overview, Session
-from jobtui.engine.dispatcher import Dispatch, TaskProgress
-from jobtui.engine.events import Listeners
-from jobtui.engine.executor import Interpreter
+from jobtui.engine.client import EngineEvent, ExecuteResult, Listener, Overview, Session
+from jobtui.engine.dispatcher import Dispatcher, ProgressTracker
+from jobtui.engine.events import EventBus
+from jobtui.engine.executor import StatementExecutor
 from jobtui.engine.heartbeat import Heartbeat
-from jobtui.engine.inventory import Connection, KnownPlaces, look
-from jobtui.engine.jobs import Ledger
-from jobtui.engine.profile import Backend, Profile, Run
-from jobtui.engine.server import Door
+from jobtui.engine.inventory import ConnectionMonitor, Inventory, look
+from jobtui.engine.jobs import JobStore
+from jobtui.engine.profile import Backend, Profile, RunPolicy
+from jobtui.engine.server import SocketServer
 from jobtui.errors import StorageError
 from jobtui.history import History, StoreError
-from jobtui.model import Job, Link, LinkChanged, Notice, Stats
+from jobtui.model import ConnectionChanged, ConnectionStatus, Job, Notice, SpaceStats
 from jobtui.os_errors import explain
-from jobtui.storage.base import Capabilities, JobMirror, Pair, Space, TaskRunner
+from jobtui.storage.base import Capabilities, ClusterJobManager, Pair, Space, TaskRunner
 
 if TYPE_CHECKING:
-    from jobtui.engine.cluster.sync import Mirroring
+    from jobtui.engine.cluster.sync import ClusterSync
 
 
 from typing import TYPE_CHECKING
@@ -48,7 +48,7 @@ from jobtui.engine.heartbeat import interruption
 from jobtui.formatting import format_count, format_ids
 from jobtui.model import Status
 
-__all__ = ["Engine", "Run"]
+__all__ = ["Engine", "RunPolicy"]
 
 T = TypeVar("T")
 _ROUNDS = 5  # of cancelling what is left: what is cancelled may begin something more
@@ -64,7 +64,7 @@ class Engine:
     writable = True
 
     def __init__(
-        self, profile: Profile, history: History, backend: Backend | None, clock: Clock, run: Run
+        self, profile: Profile, history: History, backend: Backend | None, clock: Clock, run: RunPolicy
     ) -> None:
         self.profile = profile.name
         self.history = history
@@ -73,32 +73,32 @@ class Engine:
         self.clock = clock
         self.run = run
         self.settings = profile
-        self.progress = TaskProgress()
+        self.progress = ProgressTracker()
         self._side_work: set[asyncio.Task[Any]] = set()
         self._loop = asyncio.new_event_loop()
-        self._listeners = Listeners(self._loop)
+        self._listeners = EventBus(self._loop)
         self._closed = False
         self._thread = threading.Thread(target=self._live, name="jobtui-engine", daemon=True)
-        self.ledger = Ledger(history, clock, self.publish)
-        self.dispatch = Dispatch(self)
+        self.ledger = JobStore(history, clock, self.publish)
+        self.dispatch = Dispatcher(self)
         self.heartbeat = Heartbeat(profile.root, clock, lambda: self.dispatch.is_at_work)
         self.mirroring = None if backend.mirror is None else _mirroring(self, backend.mirror)
         linked = backend.linked
-        self._connection = None if linked is None else Connection(linked, clock, self._link_changed)
-        self._places = KnownPlaces(self.storage, linked is not None, self.beside)
-        self._interpreter = Interpreter(self)
-        self._door = Door(self, profile.root)
+        self._connection = None if linked is None else ConnectionMonitor(linked, clock, self._link_changed)
+        self._places = Inventory(self.storage, linked is not None, self.beside)
+        self._interpreter = StatementExecutor(self)
+        self._door = SocketServer(self, profile.root)
 
     @classmethod
     def open(
         cls,
         profile: Profile,
         *,
-        run: Run = Run.ALL,
+        run: RunPolicy = RunPolicy.ALL,
         demo: bool = False,
         clock: Clock | None = None,
         storage: TaskRunner | None = None,
-        mirror: JobMirror | None = None,
+        mirror: ClusterJobManager | None = None,
     ) -> Engine:
         """Take the profile, tell the truth about interrupted jobs, and start the thread.
 
@@ -135,7 +135,7 @@ class Engine:
         """What the storage can do."""
         return self.storage.capabilities
 
-    def execute(self, text: str, session: Session) -> Future[Answer]:
+    def execute(self, text: str, session: Session) -> Future[ExecuteResult]:
         """See `Desk.execute`. Texts of one session run one after the other."""
         return self.call(self._interpreter.answer(text, session))
 
@@ -163,7 +163,7 @@ class Engine:
         return self._places.hosts
 
     @property
-    def link(self) -> Link | None:
+    def link(self) -> ConnectionStatus | None:
         """See `Desk.link`."""
         return None if self._connection is None else self._connection.link
 
@@ -198,7 +198,7 @@ class Engine:
         """See `Desk.overview`."""
         return self.call(self._look())
 
-    def stats(self, space: str, host: str) -> Future[Stats]:
+    def stats(self, space: str, host: str) -> Future[SpaceStats]:
         """See `Desk.stats`."""
         return self.call(self.storage.stats(space, host))
 
@@ -343,8 +343,8 @@ class Engine:
         self._places.hosts = tuple(host.name for host in seen.hosts)
         return seen
 
-    def _link_changed(self, link: Link) -> None:
-        self.publish([LinkChanged(link)])
+    def _link_changed(self, link: ConnectionStatus) -> None:
+        self.publish([ConnectionChanged(link)])
         self._places.note_link(link)
 
     async def _reached(self, seconds: float, whole: bool) -> bool:
@@ -399,10 +399,10 @@ class Engine:
             self.tell_of(error)
 
 
-def _mirroring(engine: Engine, mirror: JobMirror) -> Mirroring:
-    from jobtui.engine.cluster.sync import Mirroring  # who works on embedded storage must not pay for it
+def _mirroring(engine: Engine, mirror: ClusterJobManager) -> ClusterSync:
+    from jobtui.engine.cluster.sync import ClusterSync  # who works on embedded storage must not pay for it
 
-    return Mirroring(engine, mirror)
+    return ClusterSync(engine, mirror)
 
 
 async def _some(pairs: Any, most: int = 1000) -> list[tuple[bytes, bytes]]:
@@ -433,7 +433,7 @@ async def take_up(engine: Engine) -> None:
         lambda book: [mirrored.unfollowed(job, now) for job in engine.ledger.active() if job.origin is not None]
     )
     queued = [job.id for job in engine.ledger.active() if job.status is Status.QUEUE]
-    if queued and engine.run is Run.ALL:
+    if queued and engine.run is RunPolicy.ALL:
         engine.publish([Notice(f"{_jobs(queued)} left in the queue: running now", "information")])
 
 

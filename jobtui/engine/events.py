@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 BACKLOG = 100  # the newest notices that wait for a listener
 
 
-class Listeners:
+class EventBus:
     """See the module. Any thread; a listener is called in the publisher's, and for the backlog in the loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from jobtui.engine import lifecycle, queries
-from jobtui.engine.client import Answer, Refused, Session
+from jobtui.engine.client import ExecuteResult, Refused, Session
 from jobtui.engine.inventory import look_at_spaces
-from jobtui.engine.jobs import Book, Edit
+from jobtui.engine.jobs import Edit, Transaction
 from jobtui.errors import StorageError
 from jobtui.history import StoreError
 from jobtui.language.ast import (
@@ -30,12 +30,12 @@ from jobtui.language.ast import (
     Use,
 )
 from jobtui.language.tables import Result
-from jobtui.model import Archived, Job
+from jobtui.model import Job, JobsArchived
 from jobtui.os_errors import explain_shortage
 from jobtui.storage.base import Placement, Space
 
 if TYPE_CHECKING:
-    from jobtui.engine.cluster.requests import Ordered
+    from jobtui.engine.cluster.requests import RequestResult
     from jobtui.engine.engine import Engine
 
 
@@ -46,7 +46,7 @@ ARCHIVED_HERE = "Archived in jobtui's history alone: the cluster keeps its own l
 _SHORT_TEXT = 400
 
 
-class Interpreter:
+class StatementExecutor:
     """Carries out statements for the engine, in its loop."""
 
     def __init__(self, engine: Engine) -> None:
@@ -54,11 +54,11 @@ class Interpreter:
         self._dropping: set[str] = set()
         self._turns: WeakKeyDictionary[Session, asyncio.Lock] = WeakKeyDictionary()
 
-    async def answer(self, text: str, session: Session) -> Answer:
+    async def answer(self, text: str, session: Session) -> ExecuteResult:
         """Parse the whole text, then run its statements in order up to the first that fails."""
         async with self._turns.setdefault(session, asyncio.Lock()):
             parsed = await _parsed(text)
-            if isinstance(parsed, Answer):
+            if isinstance(parsed, ExecuteResult):
                 return parsed
             done: list[Result] = []
             for one in parsed:
@@ -66,12 +66,12 @@ class Interpreter:
                 try:
                     done.append(await self._run(one.statement, words, session))
                 except (Refused, StoreError, StorageError, OSError) as error:
-                    return Answer(tuple(done), queries.failure(text, one, str(error)))
+                    return ExecuteResult(tuple(done), queries.failure(text, one, str(error)))
                 except Exception as error:  # told to whoever typed it: no statement may take the screen along
                     defect = f"This is a defect of jobtui: {type(error).__name__}: {error}"
                     why = explain_shortage(error) or defect
-                    return Answer(tuple(done), queries.failure(text, one, why))
-            return Answer(tuple(done))
+                    return ExecuteResult(tuple(done), queries.failure(text, one, why))
+            return ExecuteResult(tuple(done))
 
     async def _run(self, statement: Statement, words: str, session: Session) -> Result:
         engine = self._engine
@@ -123,7 +123,7 @@ class Interpreter:
         spaces = await self._engine.known_spaces()
         gone: set[str] = set()
 
-        def edit(book: Book) -> list[Job]:
+        def edit(book: Transaction) -> list[Job]:
             if statement.jobs:
                 old = [self._recoverable(book, job_id, spaces) for job_id in statement.jobs]
             else:
@@ -138,19 +138,19 @@ class Interpreter:
             return queries.new_jobs(words, jobs, f"Passed over jobs of spaces that no longer exist: {names}")
         return queries.new_jobs(words, jobs, "" if jobs else _nothing_to_recover(session.space))
 
-    def _recoverable(self, book: Book, job_id: int, spaces: dict[str, Space]) -> Job:
+    def _recoverable(self, book: Transaction, job_id: int, spaces: dict[str, Space]) -> Job:
         job = queries.recoverable(book.get(job_id), job_id, self._engine.history)
         if job.space not in spaces:
             raise Refused(queries.no_such_space(job.space, spaces))
         return job
 
-    def _not_recovered(self, book: Book, space: str | None) -> list[Job]:
+    def _not_recovered(self, book: Transaction, space: str | None) -> list[Job]:
         claimed = {job.recovered_from for job in book.drafts.values()}
         ids = self._engine.history.unrecovered(space)
         found = (book.get(job_id) for job_id in ids if job_id not in claimed)
         return [job for job in found if job is not None]
 
-    def _new_job(self, book: Book, command: str, space: Space, recovered_from: int | None = None) -> Job:
+    def _new_job(self, book: Transaction, command: str, space: Space, recovered_from: int | None = None) -> Job:
         if space.name in self._dropping:
             raise Refused(f"Space '{space.name}' is being dropped")
         if not space.hosts:
@@ -168,7 +168,7 @@ class Interpreter:
             raise Refused(f"The range {statement.first} to {statement.last} is empty")
         archived = await asyncio.wrap_future(self._engine.history.archive(statement.first, statement.last))
         if archived.ids:
-            self._engine.publish([Archived(tuple(archived.ids))])
+            self._engine.publish([JobsArchived(tuple(archived.ids))])
         here = "" if self._engine.mirroring is None else ARCHIVED_HERE
         return queries.counted(words, "BACKUP", "backup", len(archived.ids), archived.tasks, here)
 
@@ -218,7 +218,7 @@ class Interpreter:
             session.space = None
         return Result(words)
 
-    def _must_be_idle(self, book: Book, space: str) -> Sequence[Job]:
+    def _must_be_idle(self, book: Transaction, space: str) -> Sequence[Job]:
         jobs = {job.id: job for job in self._engine.ledger.active()} | book.drafts
         held = sorted(job.id for job in jobs.values() if job.space == space and not job.status.ended)
         if held:
@@ -231,13 +231,13 @@ class Interpreter:
             raise Refused("Spaces are created and dropped on embedded storage only")
 
 
-async def _parsed(text: str) -> list[Parsed] | Answer:
+async def _parsed(text: str) -> list[Parsed] | ExecuteResult:
     if len(text) <= _SHORT_TEXT:
         return queries.parsed(text)
     return await asyncio.to_thread(queries.parsed, text)
 
 
-def _ordered(words: str, ordered: Ordered, otherwise: str = "") -> Result:
+def _ordered(words: str, ordered: RequestResult, otherwise: str = "") -> Result:
     return queries.new_jobs(words, ordered.jobs, ordered.notice or ("" if ordered.jobs else otherwise))
 
 

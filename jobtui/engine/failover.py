@@ -12,15 +12,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from jobtui.engine.client import Answer, Desk, EngineEvent, Listener, Overview, Session
+from jobtui.engine.client import Client, EngineEvent, ExecuteResult, Listener, Overview, Session
 from jobtui.engine.events import BACKLOG, hand
-from jobtui.engine.profile import Profile, Run
-from jobtui.engine.protocol import KeptOut, NoAnswer, Silent, Untrusted
-from jobtui.engine.reader import Reader
-from jobtui.engine.remote import Remote
+from jobtui.engine.profile import Profile, RunPolicy
+from jobtui.engine.protocol import OwnerRejected, OwnerTimeout, OwnerUnavailable, Untrusted
+from jobtui.engine.reader import ReadOnlyClient
+from jobtui.engine.remote import RemoteClient
 from jobtui.errors import StorageError
 from jobtui.history import StoreError, StoreLocked
-from jobtui.model import Change, Job, Link, Notice, Stats, Status
+from jobtui.model import ConnectionStatus, Job, JobChanged, Notice, SpaceStats, Status
 
 if TYPE_CHECKING:
     from jobtui.engine.engine import Engine
@@ -32,11 +32,13 @@ BETWEEN_TRIES_SECONDS = 0.1
 BETWEEN_LOOKS_SECONDS = 1.0
 
 
-class Unanswered(Exception):
+class OwnerUnreachable(Exception):
     """Another process owns the profile and can't be talked to; the text says which, and why."""
 
 
-def own_or_join(profile: Profile, *, run: Run = Run.ALL, tries: int | None = None) -> Engine | Remote:
+def connect_or_start(
+    profile: Profile, *, run: RunPolicy = RunPolicy.ALL, tries: int | None = None
+) -> Engine | RemoteClient:
     """The engine where nobody has the profile yet, else the owner's remote.
 
     An owner that has just started, or that is just ending, is waited for a little. Raises Unanswered, and
@@ -51,32 +53,32 @@ def own_or_join(profile: Profile, *, run: Run = Run.ALL, tries: int | None = Non
         except StoreLocked as locked:
             why = str(locked)
         try:
-            return Remote.connect(profile)
-        except Silent as silent:
-            raise Unanswered(f"{why}, and {silent}") from None
-        except KeptOut as refusal:
-            raise Unanswered(f"{why}. {refusal}") from None
+            return RemoteClient.connect(profile)
+        except OwnerTimeout as silent:
+            raise OwnerUnreachable(f"{why}, and {silent}") from None
+        except OwnerRejected as refusal:
+            raise OwnerUnreachable(f"{why}. {refusal}") from None
         except Untrusted as stranger:
-            raise Unanswered(f"{why}, but {stranger}") from None
-        except NoAnswer as silent:
+            raise OwnerUnreachable(f"{why}, but {stranger}") from None
+        except OwnerUnavailable as silent:
             why = f"{why}; {silent}"
         if left:
             time.sleep(BETWEEN_TRIES_SECONDS)
-    raise Unanswered(why)
+    raise OwnerUnreachable(why)
 
 
-def open_desk(profile: Profile, *, run: Run = Run.ALL) -> Desk:
+def open_client(profile: Profile, *, run: RunPolicy = RunPolicy.ALL) -> Client:
     """The engine or the owner's remote; a reader that says why where the owner can't be talked to.
 
     Raises StoreError and StorageError where the profile can't be opened at all.
     """
     try:
-        return own_or_join(profile, run=run)
-    except Unanswered as error:
-        return Reader.open(profile, str(error))
+        return connect_or_start(profile, run=run)
+    except OwnerUnreachable as error:
+        return ReadOnlyClient.open(profile, str(error))
 
 
-class SharedDesk:
+class FailoverClient:
     """A `Desk` that outlives its profile's owner: see the module.
 
     `may_hand_over` is set by who can let this process go on without its screen, and `handed_over` by who
@@ -91,14 +93,14 @@ class SharedDesk:
         self._listeners: tuple[Listener, ...] = ()
         self._unheard: list[EngineEvent] = []
         self._closed = False
-        self._desk = self._adopted(open_desk(profile))
+        self._desk = self._adopted(open_client(profile))
 
     # ---- the desk of the moment
 
     @property
     def owner(self) -> bool:
         """Whether the work is done in this process."""
-        return not isinstance(self._desk, Reader)
+        return not isinstance(self._desk, ReadOnlyClient)
 
     @property
     def engine(self) -> Engine | None:
@@ -133,7 +135,7 @@ class SharedDesk:
         return self._desk.capabilities
 
     @property
-    def link(self) -> Link | None:
+    def link(self) -> ConnectionStatus | None:
         """See `Desk.link`."""
         return self._desk.link
 
@@ -146,7 +148,7 @@ class SharedDesk:
         """See `Desk.history`; another one after a take-over."""
         return self._desk.history
 
-    def execute(self, text: str, session: Session) -> Future[Answer]:
+    def execute(self, text: str, session: Session) -> Future[ExecuteResult]:
         """See `Desk.execute`."""
         return self._desk.execute(text, session)
 
@@ -184,7 +186,7 @@ class SharedDesk:
         """See `Desk.overview`."""
         return self._desk.overview()
 
-    def stats(self, space: str, host: str) -> Future[Stats]:
+    def stats(self, space: str, host: str) -> Future[SpaceStats]:
         """See `Desk.stats`."""
         return self._desk.stats(space, host)
 
@@ -203,12 +205,12 @@ class SharedDesk:
 
     # ---- taking over
 
-    def _adopted(self, desk: Desk) -> Desk:
+    def _adopted(self, desk: Client) -> Client:
         """The desk, listened to and watched: what comes when it goes is seen to."""
         desk.subscribe(self._tell)
-        if isinstance(desk, Remote):
+        if isinstance(desk, RemoteClient):
             desk.gone = self._beside(self._take_over)
-        elif isinstance(desk, Reader):
+        elif isinstance(desk, ReadOnlyClient):
             self._beside(self._wait_for_an_owner)()
         return desk
 
@@ -216,7 +218,7 @@ class SharedDesk:
         if self._closed:
             return
         try:
-            self._go_on_with(open_desk(self._settings))
+            self._go_on_with(open_client(self._settings))
         except (StoreError, StorageError, OSError) as error:
             self._tell(
                 [Notice(f"The jobtui that ran this profile has ended, and it can't be taken over: {error}")]
@@ -233,15 +235,15 @@ class SharedDesk:
         while not self._closed:
             time.sleep(BETWEEN_LOOKS_SECONDS)
             try:
-                desk = own_or_join(self._settings, tries=1)
-            except (Unanswered, StoreError, StorageError, OSError):
+                desk = connect_or_start(self._settings, tries=1)
+            except (OwnerUnreachable, StoreError, StorageError, OSError):
                 continue  # as it was; what is asked of the desk meanwhile is answered with the reason
             self._go_on_with(desk)
             here = "this one runs it now" if self.owner else "the one that has it answers again"
             self._tell([Notice(f"This profile can be written again: {here}", "information")])
             return
 
-    def _go_on_with(self, desk: Desk) -> None:
+    def _go_on_with(self, desk: Client) -> None:
         shown = {job.id: job.status for job in self._last_shown()}
         before, self._desk = self._desk, self._adopted(desk)
         before.close()
@@ -252,9 +254,9 @@ class SharedDesk:
 
     def _last_shown(self) -> tuple[Job, ...]:
         desk = self._desk
-        return desk.last_told() if isinstance(desk, Remote) else desk.active()
+        return desk.last_told() if isinstance(desk, RemoteClient) else desk.active()
 
-    def _tell_of_changes_since(self, shown: dict[int, Status], desk: Desk) -> None:
+    def _tell_of_changes_since(self, shown: dict[int, Status], desk: Client) -> None:
         """Tell what happened between the two desks: neither did, since nobody listened to the new one yet.
 
         What the new desk tells by itself meanwhile may come before what is told here of the same job, which
@@ -266,7 +268,7 @@ class SharedDesk:
                 job_id: job for job_id in shown.keys() - now.keys() if (job := desk.job(job_id)) is not None
             }
             changes = [
-                Change(job, shown.get(job_id))
+                JobChanged(job, shown.get(job_id))
                 for job_id, job in sorted(now.items())
                 if job.status is not shown.get(job_id)
             ]

@@ -15,18 +15,18 @@ from typing import TextIO
 
 from msgspec.structs import replace
 
-from jobtui.engine.client import Answer, Session
+from jobtui.engine.client import ExecuteResult, Session
 from jobtui.engine.engine import Engine
-from jobtui.engine.profile import Profile, Run
-from jobtui.engine.protocol import NoAnswer, Silent
-from jobtui.engine.remote import Remote
+from jobtui.engine.profile import Profile, RunPolicy
+from jobtui.engine.protocol import OwnerTimeout, OwnerUnavailable
+from jobtui.engine.remote import RemoteClient
 from jobtui.files import temporary_parent
 from jobtui.history import History, export
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.lock import NAME as LOCK
-from jobtui.history.format.lock import Watch
+from jobtui.history.format.lock import WriterWatcher
 from jobtui.history.repair import repair, verify
-from jobtui.model import Link
+from jobtui.model import ConnectionStatus
 from jobtui.storage.base import Host
 
 _PAIRS = [(b"key %d" % number, b"value") for number in range(100)]
@@ -36,7 +36,7 @@ _SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
+class OwnerInfo:
     """The process that has a profile (None: it left no name) and why it does not answer ("": it does).
 
     `is_silent`: it accepted the connection and sent nothing, so it is suspended or stuck.
@@ -48,7 +48,7 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class HistoryInfo:
     """What a history holds: the ids given so far, those still queued or running, what was found damaged."""
 
     last_id: int
@@ -56,12 +56,12 @@ class Kept:
     damage: tuple[str, ...]
 
 
-def owner_of(profile: Profile) -> Owner | None:
+def owner_of(profile: Profile) -> OwnerInfo | None:
     """Who has the profile; None where nobody has. Raises OSError where that can't be seen."""
     disk = Disk()
     if in_its_place := disk.stands_in_for(profile.history / LOCK):
         raise OSError(errno.EEXIST, in_its_place)
-    watch = Watch(disk, profile.history)
+    watch = WriterWatcher(disk, profile.history)
     try:
         if not watch.has_writer():
             return None
@@ -70,16 +70,16 @@ def owner_of(profile: Profile) -> Owner | None:
         watch.close()
     pid = mark.pid if mark else None
     try:
-        Remote.connect(profile).close()
-    except NoAnswer as silent:
-        return Owner(pid, str(silent), isinstance(silent, Silent))
-    return Owner(pid, "")
+        RemoteClient.connect(profile).close()
+    except OwnerUnavailable as silent:
+        return OwnerInfo(pid, str(silent), isinstance(silent, OwnerTimeout))
+    return OwnerInfo(pid, "")
 
 
 def is_owned(profile: Profile) -> bool:
     """Whether a process has the profile; where that can't be seen, one may."""
     try:
-        watch = Watch(Disk(), profile.history)
+        watch = WriterWatcher(Disk(), profile.history)
         try:
             return watch.has_writer()
         finally:
@@ -91,7 +91,7 @@ def is_owned(profile: Profile) -> bool:
 def owner_in_words(profile: Profile) -> str:
     """`process 4711`; `the jobtui that owns this profile` where its id can't be seen."""
     try:
-        watch = Watch(Disk(), profile.history)
+        watch = WriterWatcher(Disk(), profile.history)
         try:
             mark = watch.mark() if watch.has_writer() else None
         finally:
@@ -101,16 +101,16 @@ def owner_in_words(profile: Profile) -> str:
     return "the jobtui that owns this profile" if mark is None else f"process {mark.pid}"
 
 
-def kept_in(profile: Profile) -> Kept:
+def kept_in(profile: Profile) -> HistoryInfo:
     """What the profile's history holds. Raises StoreError."""
     history = History.open(profile.history, write=False)
     try:
-        return Kept(history.last_id(), len(history.live()), tuple(map(str, history.notes)))
+        return HistoryInfo(history.last_id(), len(history.live()), tuple(map(str, history.notes)))
     finally:
         history.close()
 
 
-def try_storage(*fallbacks: Path) -> None:
+def probe_storage(*fallbacks: Path) -> None:
     """Write, flush and compact in an embedded database, in one of the `fallbacks` if there is no other place.
 
     Raises StorageError, StoreError and OSError.
@@ -122,10 +122,10 @@ def try_storage(*fallbacks: Path) -> None:
         answer = _carried_out(engine, "ADMIN FLUSH; ADMIN COMPACT", session)
         for job in engine.ended(answer.jobs).result(_SECONDS):
             if job.reason:
-                raise TrialFailed(job.reason)
+                raise ProbeFailed(job.reason)
 
 
-def try_cluster(profile: Profile, seconds: float) -> tuple[Link | None, tuple[Host, ...]]:
+def try_cluster(profile: Profile, seconds: float) -> tuple[ConnectionStatus | None, tuple[Host, ...]]:
     """The connection to the profile's cluster after at most so many seconds, and the hosts that it tells of.
 
     Raises StorageError, StoreError and OSError.
@@ -135,14 +135,14 @@ def try_cluster(profile: Profile, seconds: float) -> tuple[Link | None, tuple[Ho
         return engine.link, engine.overview().result(seconds + _SECONDS).hosts
 
 
-class TrialFailed(Exception):
+class ProbeFailed(Exception):
     """The storage did not do what was asked of it; the text says why."""
 
 
-def _carried_out(engine: Engine, text: str, session: Session) -> Answer:
+def _carried_out(engine: Engine, text: str, session: Session) -> ExecuteResult:
     answer = engine.execute(text, session).result(_SECONDS)
     if answer.failure is not None:
-        raise TrialFailed(answer.failure.message)
+        raise ProbeFailed(answer.failure.message)
     return answer
 
 
@@ -151,7 +151,7 @@ def _elsewhere(profile: Profile, *fallbacks: Path) -> Iterator[Engine]:
     """An engine as the profile has it, in a directory of its own that goes with it."""
     parent = temporary_parent(*fallbacks)
     with tempfile.TemporaryDirectory(prefix="jobtui-doctor-", dir=parent) as root:
-        engine = Engine.open(replace(profile, root=Path(root)), run=Run.SUBMITTED)
+        engine = Engine.open(replace(profile, root=Path(root)), run=RunPolicy.SUBMITTED)
         try:
             yield engine
         finally:

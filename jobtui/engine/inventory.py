@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from msgspec.structs import replace
 
-from jobtui.model import Link
+from jobtui.model import ConnectionStatus
 
 if TYPE_CHECKING:
     from jobtui.clock import Clock  # with asyncio, which a reader does without
@@ -20,22 +20,22 @@ from typing import Any
 import msgspec
 
 from jobtui.clock import Clock, within
-from jobtui.engine.client import Overview, SpaceLook
+from jobtui.engine.client import Overview, SpaceOverview
 from jobtui.errors import StorageError
-from jobtui.model import LinkState, Stats
+from jobtui.model import ConnectionState, SpaceStats
 from jobtui.storage.base import Host, Space, TaskRunner
 
 
 @runtime_checkable
-class Linked(Protocol):
+class HasConnection(Protocol):
     """A storage that is reached over a connection. A link of None: it can do without."""
 
     @property
-    def link(self) -> Link | None:
+    def link(self) -> ConnectionStatus | None:
         """How it stands with the connection."""
         ...
 
-    def watch(self, listener: Callable[[Link], None]) -> Callable[[], None]:
+    def watch(self, listener: Callable[[ConnectionStatus], None]) -> Callable[[], None]:
         """Have `listener` called, in the engine's loop, when that changes; the answer ends it."""
         ...
 
@@ -44,10 +44,12 @@ class Linked(Protocol):
         ...
 
 
-class Connection:
+class ConnectionMonitor:
     """The newest state of a connection; `changed` is called with each, in the engine's loop."""
 
-    def __init__(self, linked: Linked, clock: Clock, changed: Callable[[Link], None]) -> None:
+    def __init__(
+        self, linked: HasConnection, clock: Clock, changed: Callable[[ConnectionStatus], None]
+    ) -> None:
         self._linked = linked
         self._clock = clock
         self._changed = changed
@@ -55,21 +57,21 @@ class Connection:
         linked.watch(self._hear)
 
     @property
-    def link(self) -> Link | None:
+    def link(self) -> ConnectionStatus | None:
         """The connection at this moment: `retry_in` counts from now. Any thread."""
         link, at = self._told
-        return None if link is None else as_of_now(link, self._clock.steady() - at)
+        return None if link is None else age_retry_delay(link, self._clock.steady() - at)
 
     def retry_now(self) -> None:
         """See `Linked.retry_now`."""
         self._linked.retry_now()
 
-    def _hear(self, link: Link) -> None:
+    def _hear(self, link: ConnectionStatus) -> None:
         self._told = link, self._clock.steady()
         self._changed(link)
 
 
-def as_of_now(link: Link, seconds: float) -> Link:
+def age_retry_delay(link: ConnectionStatus, seconds: float) -> ConnectionStatus:
     """A connection that was told so many seconds ago: the next attempt is that much nearer."""
     if link.retry_in is None:
         return link
@@ -78,7 +80,7 @@ def as_of_now(link: Link, seconds: float) -> Link:
 
 # ---- merged from jobtui.engine.known_places: ----
 # Which spaces and hosts there are, as far as the engine has been told; and when it asks again.
-class KnownPlaces:
+class Inventory:
     """See the module. For the engine's loop; `spaces` and `hosts` may be read by any thread.
 
     `connected` says that the storage is reached over a connection, and `beside` runs a coroutine.
@@ -103,10 +105,10 @@ class KnownPlaces:
         self.spaces = await self._storage.spaces()
         return {space.name: space for space in self.spaces}
 
-    def note_link(self, link: Link) -> None:
+    def note_link(self, link: ConnectionStatus) -> None:
         """Learn the places once for each connection: what else is told of one changes often."""
         before = self._address
-        self._address = link.address if link.state is LinkState.CONNECTED else None
+        self._address = link.address if link.state is ConnectionState.CONNECTED else None
         if self._address not in (None, before):
             self.learn_soon()
 
@@ -150,7 +152,7 @@ async def look(storage: TaskRunner, clock: Clock) -> Overview:
     return Overview(_measured(spaces, hosts), hosts)
 
 
-async def look_at_spaces(storage: TaskRunner, clock: Clock) -> tuple[SpaceLook, ...]:
+async def look_at_spaces(storage: TaskRunner, clock: Clock) -> tuple[SpaceOverview, ...]:
     """The spaces alone; raises StorageError where the list can't be had."""
     spaces = await _look_at_all(storage, clock)
     if any(look.space.adopted for look in spaces):
@@ -158,7 +160,7 @@ async def look_at_spaces(storage: TaskRunner, clock: Clock) -> tuple[SpaceLook, 
     return spaces
 
 
-def _measured(looks: tuple[SpaceLook, ...], hosts: Iterable[Host]) -> tuple[SpaceLook, ...]:
+def _measured(looks: tuple[SpaceOverview, ...], hosts: Iterable[Host]) -> tuple[SpaceOverview, ...]:
     """With the sizes of adopted spaces, whose hosts hold nothing else, as their hosts tell them."""
     sizes = {host.name: host.size for host in hosts if host.up}
     return tuple(
@@ -169,14 +171,14 @@ def _measured(looks: tuple[SpaceLook, ...], hosts: Iterable[Host]) -> tuple[Spac
     )
 
 
-async def _look_at_all(storage: TaskRunner, clock: Clock) -> tuple[SpaceLook, ...]:
+async def _look_at_all(storage: TaskRunner, clock: Clock) -> tuple[SpaceOverview, ...]:
     spaces = await storage.spaces()
     return tuple(await asyncio.gather(*(_look_at(storage, space, clock) for space in spaces)))
 
 
-async def _look_at(storage: TaskRunner, space: Space, clock: Clock) -> SpaceLook:
+async def _look_at(storage: TaskRunner, space: Space, clock: Clock) -> SpaceOverview:
     if space.adopted:  # opening an adopted database writes to it: it is only looked at when asked for by name
-        return SpaceLook(space, None, None, None)
+        return SpaceOverview(space, None, None, None)
     asked = [asyncio.ensure_future(_stats(storage, space.name, host)) for host in space.hosts]
     await within(clock, PATIENCE_SECONDS, *asked)
     for one in asked:
@@ -184,8 +186,8 @@ async def _look_at(storage: TaskRunner, space: Space, clock: Clock) -> SpaceLook
     stats = [one.result() if one.done() and not one.cancelled() else None for one in asked]
     known = [one for one in stats if one is not None]
     if len(known) < len(stats):
-        return SpaceLook(space, None, None, None)
-    return SpaceLook(
+        return SpaceOverview(space, None, None, None)
+    return SpaceOverview(
         space,
         sum(one.bytes for one in known),
         sum(one.memtable for one in known),
@@ -193,7 +195,7 @@ async def _look_at(storage: TaskRunner, space: Space, clock: Clock) -> SpaceLook
     )
 
 
-async def _stats(storage: TaskRunner, space: str, host: str) -> Stats | None:
+async def _stats(storage: TaskRunner, space: str, host: str) -> SpaceStats | None:
     try:
         return await storage.stats(space, host)
     except StorageError:

@@ -20,17 +20,17 @@ from concurrent.futures import Future
 import msgspec
 
 from jobtui.clock import Clock
-from jobtui.engine.lifecycle import Illegal
+from jobtui.engine.lifecycle import IllegalTransition
 from jobtui.history import Health, History, StoreError, StoreFailed, StoreFull
-from jobtui.model import Change, Job, Notice
+from jobtui.model import Job, JobChanged, Notice
 
 PROBE_SECONDS = 1.0
 
 
-class Book:
+class Transaction:
     """The jobs as a change may see them: current ones, with what stands before it in the same commit."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: JobStore) -> None:
         self._ledger = ledger
         self.drafts: dict[int, Job] = {}
         self.new: set[int] = set()
@@ -49,33 +49,33 @@ class Book:
         return job_id
 
 
-Edit = Callable[[Book], Sequence[Job]]
+Edit = Callable[[Transaction], Sequence[Job]]
 # what a change came to: the jobs as they are on disk, or why it was not made
-Settled = Callable[[Sequence[Job], Exception | None], None]
+OnCommitted = Callable[[Sequence[Job], Exception | None], None]
 
 
 class _Waiting(msgspec.Struct):
     edit: Edit
     told: bool
-    settled: Settled
+    settled: OnCommitted
     singly: bool = False  # it was refused together with others
 
 
 _Made = list[tuple[_Waiting, Sequence[Job]]]
 
 
-class Ledger:
+class JobStore:
     """See the module. Everything but `get` and `active` is for the engine's loop alone."""
 
     def __init__(
-        self, history: History, clock: Clock, publish: Callable[[Sequence[Change | Notice]], None]
+        self, history: History, clock: Clock, publish: Callable[[Sequence[JobChanged | Notice]], None]
     ) -> None:
         self.history = history
         self.trouble = ""
         self.broken = False
         self._refusal: StoreError | None = None
         self.on_clear: Callable[[], None] = lambda: None
-        self.on_disk: Callable[[Book], None] = lambda book: None  # before any other change sees it
+        self.on_disk: Callable[[Transaction], None] = lambda book: None  # before any other change sees it
         self._clock = clock
         self._publish = publish
         self._current: dict[int, Job] = {job.id: job for job in history.live()}
@@ -122,7 +122,7 @@ class Ledger:
         self.put(edit, settled, told=told)
         return await done
 
-    def put(self, edit: Edit, settled: Settled, *, told: bool = False) -> None:
+    def put(self, edit: Edit, settled: OnCommitted, *, told: bool = False) -> None:
         """As `change`, for whoever need not wait: `settled` is called, in the loop, with what it came to."""
         self._waiting.append(_Waiting(edit, told, settled))
         self._write_soon()
@@ -138,7 +138,7 @@ class Ledger:
     def _write(self) -> None:
         self._write_due = False
         self._writing = True  # from here on: who is settled may put more, which sees what this commit makes
-        book = Book(self)
+        book = Transaction(self)
         made = self._drafted(self._taken(), book)
         if not book.drafts:
             self._writing = False
@@ -168,7 +168,7 @@ class Ledger:
         self._waiting = waiting[count:] + self._waiting
         return waiting[:count]
 
-    def _drafted(self, batch: Sequence[_Waiting], book: Book) -> _Made:
+    def _drafted(self, batch: Sequence[_Waiting], book: Transaction) -> _Made:
         made = []
         for waiting in batch:
             runs = book.runs.copy()
@@ -185,7 +185,7 @@ class Ledger:
             made.append((waiting, jobs))
         return made
 
-    def _written(self, made: _Made, book: Book, committed: Future[None]) -> None:
+    def _written(self, made: _Made, book: Transaction, committed: Future[None]) -> None:
         error = committed.exception()
         if error is not None:
             self._refused(made, error)
@@ -214,10 +214,10 @@ class Ledger:
             self._write_soon()
 
     def _show(self, jobs: Iterable[Job]) -> None:
-        changes: list[Change | Notice] = []
+        changes: list[JobChanged | Notice] = []
         for job in jobs:
             before = self._current.get(job.id)
-            changes.append(Change(job, before.status if before is not None else None))
+            changes.append(JobChanged(job, before.status if before is not None else None))
             if job.status.ended:
                 self._current.pop(job.id, None)
             else:
@@ -295,4 +295,4 @@ class Ledger:
 
 def _check_ended_is_final(before: Job | None, after: Job) -> None:
     if before is not None and before.status.ended and before != after:
-        raise Illegal(f"job {after.id} has ended and is final")
+        raise IllegalTransition(f"job {after.id} has ended and is final")

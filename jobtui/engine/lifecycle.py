@@ -17,25 +17,25 @@ import msgspec
 from msgspec.structs import replace
 
 from jobtui.formatting import format_local_time
-from jobtui.model import INTERRUPTED_CODE, Event, EventKind, Job, Stats, Status, Task
+from jobtui.model import INTERRUPTED_CODE, EventKind, Job, JobEvent, SpaceStats, Status, Task
 
 LEFT_BEHIND = "jobtui ended while it ran"
 INTERRUPTED = f"interrupted: {LEFT_BEHIND}"
 NOT_BEGUN = "not begun when the job was stopped"
 
 
-class Illegal(Exception):
+class IllegalTransition(Exception):
     """A change that the model forbids: a defect of the caller, never a user's mistake."""
 
 
-class End(msgspec.Struct, frozen=True):
+class TaskOutcome(msgspec.Struct, frozen=True):
     """How a task ended: `took` in seconds; `progress` is how far it had come, None where unknown."""
 
     status: Status
     took: float | None = None
     progress: float | None = None
-    before: Stats | None = None
-    after: Stats | None = None
+    before: SpaceStats | None = None
+    after: SpaceStats | None = None
     reason: str = ""
     code: str = ""
     detached: bool = False
@@ -58,7 +58,7 @@ def submitted(
         submitted=now,
         recovered_from=recovered_from,
         tasks=tuple(Task(number=number, host=host) for number, host in enumerate(hosts)),
-        events=(Event(at=now, kind=EventKind.SUBMITTED, status=Status.QUEUE, reason=reason),),
+        events=(JobEvent(at=now, kind=EventKind.SUBMITTED, status=Status.QUEUE, reason=reason),),
     )
 
 
@@ -66,11 +66,11 @@ def begun(job: Job, tasks: Iterable[int], now: datetime) -> Job:
     """The job with these of its tasks running; a queued job runs from here on."""
     at = not_before(job, now)
     if job.status is Status.QUEUE:
-        event = Event(at=at, kind=EventKind.STARTED, status=Status.RUNNING)
+        event = JobEvent(at=at, kind=EventKind.STARTED, status=Status.RUNNING)
         job = replace(job, status=Status.RUNNING, start=at, events=(*job.events, event))
     for number in tasks:
         job = _with_task(job, _moved(job.tasks[number], Status.RUNNING, start=at))
-        event = Event(at=at, kind=EventKind.TASK_STARTED, task=number, status=Status.RUNNING)
+        event = JobEvent(at=at, kind=EventKind.TASK_STARTED, task=number, status=Status.RUNNING)
         job = replace(job, events=(*job.events, event))
     return job
 
@@ -78,9 +78,9 @@ def begun(job: Job, tasks: Iterable[int], now: datetime) -> Job:
 def stop_asked(job: Job, now: datetime, took: float | None = None) -> Job:
     """The job with a stop asked for: its tasks not begun are stopped, and if none runs, so is the job."""
     if job.status.ended:
-        raise Illegal(f"job {job.id} has ended")
+        raise IllegalTransition(f"job {job.id} has ended")
     at = not_before(job, now)
-    event = Event(at=at, kind=EventKind.STOP_ASKED)
+    event = JobEvent(at=at, kind=EventKind.STOP_ASKED)
     job = replace(job, stopping=True, events=(*job.events, event))
     for task in job.tasks:
         if task.status is Status.QUEUE:
@@ -88,7 +88,7 @@ def stop_asked(job: Job, now: datetime, took: float | None = None) -> Job:
     return _ended_with_its_last_task(job, at, took)
 
 
-def task_ended(job: Job, number: int, end: End, now: datetime, took: float | None = None) -> Job:
+def task_ended(job: Job, number: int, end: TaskOutcome, now: datetime, took: float | None = None) -> Job:
     """The job with that task ended, and ended itself if that was the last; `took` is then the job's seconds."""
     at = not_before(job, now)
     task = job.tasks[number]
@@ -106,7 +106,7 @@ def task_ended(job: Job, number: int, end: End, now: datetime, took: float | Non
         detached=end.detached,
     )
     kind = EventKind.TASK_ENDED
-    event = Event(at=at, kind=kind, task=number, status=end.status, reason=end.reason)
+    event = JobEvent(at=at, kind=kind, task=number, status=end.status, reason=end.reason)
     job = replace(_with_task(job, task), events=(*job.events, event))
     return _ended_with_its_last_task(job, at, took)
 
@@ -120,7 +120,7 @@ def interrupted(job: Job, now: datetime, until: datetime | None = None) -> Job:
         until: the time before which it was interrupted, if that is much later.
     """
     if job.status is not Status.RUNNING:
-        raise Illegal(f"job {job.id} was not running")
+        raise IllegalTransition(f"job {job.id} was not running")
     at = not_before(job, now)
     reason = INTERRUPTED
     if until is not None:
@@ -132,7 +132,7 @@ def interrupted(job: Job, now: datetime, until: datetime | None = None) -> Job:
             job = _with_task(job, failed)
         elif task.status is Status.QUEUE:
             job = _with_task(job, _moved(task, Status.STOPPED, stop=at, reason=reason))
-    event = Event(at=at, kind=EventKind.INTERRUPTED, status=Status.FAILED, reason=LEFT_BEHIND)
+    event = JobEvent(at=at, kind=EventKind.INTERRUPTED, status=Status.FAILED, reason=LEFT_BEHIND)
     return replace(
         job, status=Status.FAILED, stop=at, reason=reason, stopping=False, events=(*job.events, event)
     )
@@ -149,8 +149,8 @@ def _ended_with_its_last_task(job: Job, at: datetime, took: float | None) -> Job
     else:
         status, reason = Status.STOPPED, ""
     if not job.status.may_become(status):
-        raise Illegal(f"job {job.id}: {job.status} can't become {status}")
-    event = Event(at=at, kind=EventKind.ENDED, status=status, reason=reason)
+        raise IllegalTransition(f"job {job.id}: {job.status} can't become {status}")
+    event = JobEvent(at=at, kind=EventKind.ENDED, status=status, reason=reason)
     took = took if job.start is not None else None
     return replace(
         job, status=status, stop=at, took=took, reason=reason, stopping=False, events=(*job.events, event)
@@ -168,7 +168,7 @@ def _first_failure(job: Job) -> str:
 
 def _moved(task: Task, status: Status, **fields: object) -> Task:
     if not task.status.may_become(status):
-        raise Illegal(f"task {task.number}: {task.status} can't become {status}")
+        raise IllegalTransition(f"task {task.number}: {task.status} can't become {status}")
     return replace(task, status=status, **fields)
 
 

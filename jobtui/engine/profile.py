@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 from collections.abc import Callable
 
-from jobtui.engine.cluster.sync import MirrorPlaces
-from jobtui.engine.inventory import Linked
-from jobtui.storage.base import JobMirror, TaskRunner
+from jobtui.engine.cluster.sync import ClusterInventory
+from jobtui.engine.inventory import HasConnection
+from jobtui.storage.base import ClusterJobManager, TaskRunner
 
 
 class Profile(msgspec.Struct, frozen=True):
@@ -53,7 +53,7 @@ class Profile(msgspec.Struct, frozen=True):
         return self.root / "storage"
 
 
-class Run(enum.Enum):
+class RunPolicy(enum.Enum):
     """Which queued jobs an engine runs: all, those of spaces that jobs were submitted to in it, or none."""
 
     ALL = "all"
@@ -67,29 +67,29 @@ class Backend(msgspec.Struct, frozen=True):
     """The storage, the mirror where a cluster runs the jobs itself, and what can be told of a connection."""
 
     storage: TaskRunner
-    mirror: JobMirror | None = None
-    linked: Linked | None = None
+    mirror: ClusterJobManager | None = None
+    linked: HasConnection | None = None
 
 
-def given(storage: TaskRunner | None, mirror: JobMirror | None) -> Backend | None:
+def given(storage: TaskRunner | None, mirror: ClusterJobManager | None) -> Backend | None:
     """What a caller brings along; None where that is nothing."""
     if mirror is not None:
-        return Backend(MirrorPlaces(mirror), mirror, mirror)
+        return Backend(ClusterInventory(mirror), mirror, mirror)
     if storage is None:
         return None
-    return Backend(storage, linked=storage if isinstance(storage, Linked) else None)
+    return Backend(storage, linked=storage if isinstance(storage, HasConnection) else None)
 
 
 def of_profile(profile: Profile, notice: Callable[[str], None]) -> Backend:
     """What the profile asks for; `notice` is told what a person should know."""
     if profile.cluster is None:
         return Backend(embedded(profile, notice))
-    from jobtui.storage.nebula import GraphdMirror, StoragedRunner
+    from jobtui.storage.nebula import GraphdJobManager, StoragedRunner
     from jobtui.storage.nebula.settings import RunMode
 
     if profile.cluster.run is RunMode.CLUSTER:
-        mirror = GraphdMirror(profile.cluster)
-        return Backend(MirrorPlaces(mirror), mirror, mirror)
+        mirror = GraphdJobManager(profile.cluster)
+        return Backend(ClusterInventory(mirror), mirror, mirror)
     runner = StoragedRunner(profile.cluster)
     return Backend(runner, linked=None if runner.link is None else runner)
 

@@ -15,7 +15,7 @@ from jobtui import __version__
 from jobtui.engine.client import EngineEvent, Failure, Overview
 from jobtui.errors import DECODE_ERRORS
 from jobtui.language.tables import Result
-from jobtui.model import Stats
+from jobtui.model import SpaceStats
 from jobtui.storage.base import Pair
 
 PROTOCOL = 1
@@ -24,7 +24,7 @@ LONGEST_DUMPED_LINE = 512 << 20  # room for the longest pair that a storage dump
 SILENT = "it does not answer: it may be suspended (fg brings it back), or stuck"
 
 
-class Run(msgspec.Struct, frozen=True, tag="Run"):
+class ExecuteRequest(msgspec.Struct, frozen=True, tag="Run"):
     """Carry out a text as if typed at the owner's, in that space, with AT relative to that directory."""
 
     text: str
@@ -32,54 +32,62 @@ class Run(msgspec.Struct, frozen=True, tag="Run"):
     cwd: str
 
 
-class Look(msgspec.Struct, frozen=True, tag="Look"):
+class OverviewRequest(msgspec.Struct, frozen=True, tag="Look"):
     """All spaces and hosts."""
 
 
-class LookAt(msgspec.Struct, frozen=True, tag="LookAt"):
+class StatsRequest(msgspec.Struct, frozen=True, tag="LookAt"):
     """One space on one host."""
 
     space: str
     host: str
 
 
-class Follow(msgspec.Struct, frozen=True, tag="Follow"):
+class SubscribeRequest(msgspec.Struct, frozen=True, tag="Follow"):
     """Every change from here on."""
 
 
-class Load(msgspec.Struct, frozen=True, tag="Load"):
+class LoadRequest(msgspec.Struct, frozen=True, tag="Load"):
     """Write key-value pairs into a space, in their order."""
 
     space: str
     pairs: tuple[Pair, ...]
 
 
-class Dump(msgspec.Struct, frozen=True, tag="Dump"):
+class DumpRequest(msgspec.Struct, frozen=True, tag="Dump"):
     """A space's pairs in key order: as many lines of `Dumped` as it takes."""
 
     space: str
 
 
-class Retry(msgspec.Struct, frozen=True, tag="Retry"):
+class ReconnectRequest(msgspec.Struct, frozen=True, tag="Retry"):
     """Try to connect to the cluster now."""
 
 
-Want = Run | Look | LookAt | Follow | Load | Dump | Retry
+RequestBody = (
+    ExecuteRequest
+    | OverviewRequest
+    | StatsRequest
+    | SubscribeRequest
+    | LoadRequest
+    | DumpRequest
+    | ReconnectRequest
+)
 
 
-class Ask(msgspec.Struct, frozen=True):
+class Request(msgspec.Struct, frozen=True):
     """The one line that a client sends."""
 
-    want: Want
+    want: RequestBody
     protocol: int = PROTOCOL
     version: str = __version__
 
 
-class Taken(msgspec.Struct, frozen=True, tag="Taken"):
+class Accepted(msgspec.Struct, frozen=True, tag="Taken"):
     """The question has been read and is about to be carried out; what it came to is the next line."""
 
 
-class Ran(msgspec.Struct, frozen=True, tag="Ran"):
+class ExecuteResponse(msgspec.Struct, frozen=True, tag="Ran"):
     """What a text came to; `space` is the session's afterwards."""
 
     results: tuple[Result, ...]
@@ -87,40 +95,40 @@ class Ran(msgspec.Struct, frozen=True, tag="Ran"):
     space: str | None
 
 
-class Looked(msgspec.Struct, frozen=True, tag="Looked"):
+class OverviewResponse(msgspec.Struct, frozen=True, tag="Looked"):
     """All spaces and hosts."""
 
     overview: Overview
 
 
-class LookedAt(msgspec.Struct, frozen=True, tag="LookedAt"):
+class StatsResponse(msgspec.Struct, frozen=True, tag="LookedAt"):
     """One space on one host."""
 
-    stats: Stats
+    stats: SpaceStats
 
 
-class Loaded(msgspec.Struct, frozen=True, tag="Loaded"):
+class LoadResponse(msgspec.Struct, frozen=True, tag="Loaded"):
     """The pairs are on disk."""
 
 
-class Dumped(msgspec.Struct, frozen=True, tag="Dumped"):
+class DumpResponse(msgspec.Struct, frozen=True, tag="Dumped"):
     """The next pairs in key order; `last`: there are no more."""
 
     pairs: tuple[tuple[bytes, bytes], ...]
     last: bool
 
 
-class Posted(msgspec.Struct, frozen=True, tag="Posted"):
+class EventsMessage(msgspec.Struct, frozen=True, tag="Posted"):
     """A batch of messages; the first says that the owner listens, and how a connection to a cluster stands."""
 
     messages: tuple[EngineEvent, ...]
 
 
-class Retrying(msgspec.Struct, frozen=True, tag="Retrying"):
+class ReconnectResponse(msgspec.Struct, frozen=True, tag="Retrying"):
     """It is being tried."""
 
 
-class Denied(msgspec.Struct, frozen=True, tag="Denied"):
+class ErrorResponse(msgspec.Struct, frozen=True, tag="Denied"):
     """The owner could not do it: `code` is a StorageError's, or "" for any other reason.
 
     `busy`: it has no room for a client at the moment; nothing was read, and it may be asked again.
@@ -133,58 +141,68 @@ class Denied(msgspec.Struct, frozen=True, tag="Denied"):
     busy: bool = False
 
 
-Answer = Taken | Ran | Looked | LookedAt | Loaded | Dumped | Posted | Retrying | Denied
+Response = (
+    Accepted
+    | ExecuteResponse
+    | OverviewResponse
+    | StatsResponse
+    | LoadResponse
+    | DumpResponse
+    | EventsMessage
+    | ReconnectResponse
+    | ErrorResponse
+)
 
 encode = msgspec.json.Encoder().encode
 
 
 # made when there is something to decode: a start without other processes needs neither
 @cache
-def _asks() -> msgspec.json.Decoder[Ask]:
-    return msgspec.json.Decoder(Ask)
+def _asks() -> msgspec.json.Decoder[Request]:
+    return msgspec.json.Decoder(Request)
 
 
 @cache
-def _answers() -> msgspec.json.Decoder[Answer]:
-    return msgspec.json.Decoder(Answer)
+def _answers() -> msgspec.json.Decoder[Response]:
+    return msgspec.json.Decoder(Response)
 
 
-def decode_ask(line: bytes) -> Ask:
+def decode_ask(line: bytes) -> Request:
     """Return a client's question. Raises one of DECODE_ERRORS."""
     return _asks().decode(line)
 
 
-class NoAnswer(Exception):
+class OwnerUnavailable(Exception):
     """Nobody answers at the door, or not as a jobtui of this version would; the text says which."""
 
 
-class Silent(NoAnswer):
+class OwnerTimeout(OwnerUnavailable):
     """The owner is there and says nothing: it is suspended, or stuck."""
 
 
-class KeptOut(NoAnswer):
+class OwnerRejected(OwnerUnavailable):
     """The owner answers, and will have nothing to do with who asks; the text says why."""
 
 
-class NotTaken(NoAnswer):
+class RequestNotAccepted(OwnerUnavailable):
     """Nobody read the question: nothing was done, and it may be asked again."""
 
 
-class Untrusted(NoAnswer):
+class Untrusted(OwnerUnavailable):
     """Another user listens where the owner should; the text says so. Nothing was sent."""
 
 
-class TooLong(Exception):
+class RequestTooLarge(Exception):
     """A question that no owner would read to its end."""
 
 
-def answer_of(line: bytes) -> Answer:
+def answer_of(line: bytes) -> Response:
     """One line of the owner's. Raises NoAnswer where it is none."""
     if not line.endswith(b"\n"):
-        raise NoAnswer("the jobtui that owns this profile went away before it answered")
+        raise OwnerUnavailable("the jobtui that owns this profile went away before it answered")
     try:
         return _answers().decode(line)
     except DECODE_ERRORS as error:
-        raise NoAnswer(
+        raise OwnerUnavailable(
             f"the jobtui that owns this profile does not answer as this one understands: {error}"
         ) from error

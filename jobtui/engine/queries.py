@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from jobtui.engine.client import Answer, Desk, Failure, Refused
+from jobtui.engine.client import Client, ExecuteResult, Failure, Refused
 from jobtui.language.ast import Parsed, ShowJob, ShowJobs, Statement
 from jobtui.language.tables import Result
 from jobtui.model import Job, Status
@@ -24,12 +24,12 @@ from jobtui.language.tables import Row
 from jobtui.model import Task
 
 if TYPE_CHECKING:
-    from jobtui.engine.client import SpaceLook
+    from jobtui.engine.client import SpaceOverview
     from jobtui.history import View
     from jobtui.storage.base import Host
 
 
-def parsed(text: str) -> list[Parsed] | Answer:
+def parsed(text: str) -> list[Parsed] | ExecuteResult:
     """The text's statements, or the answer that says why it does not parse."""
     from jobtui.language import StatementError, parse_with_spans
 
@@ -37,7 +37,7 @@ def parsed(text: str) -> list[Parsed] | Answer:
         return parse_with_spans(text)
     except StatementError as error:
         failed = Failure(text.strip(), error.message, error.line, error.column, syntax=True, caret=str(error))
-        return Answer(failure=failed)
+        return ExecuteResult(failure=failed)
 
 
 def words(text: str, parsed: Parsed) -> str:
@@ -53,7 +53,7 @@ def failure(text: str, parsed: Parsed, message: str) -> Failure:
     return Failure(words(text, parsed), message, line, column)
 
 
-def show(statement: Statement, typed: str, desk: Desk, spaces: Collection[str]) -> Result:
+def show(statement: Statement, typed: str, desk: Client, spaces: Collection[str]) -> Result:
     """Answer SHOW JOBS and SHOW JOB. Raises Refused."""
     if isinstance(statement, ShowJobs):
         return _show_jobs(statement, typed, desk, spaces)
@@ -96,7 +96,7 @@ def there(job: Job | None, job_id: int, history: History) -> Job:
     return job
 
 
-def _show_jobs(statement: ShowJobs, typed: str, desk: Desk, spaces: Collection[str]) -> Result:
+def _show_jobs(statement: ShowJobs, typed: str, desk: Client, spaces: Collection[str]) -> Result:
     from jobtui.history import Query
 
     if statement.space is not None:
@@ -113,7 +113,7 @@ def _show_jobs(statement: ShowJobs, typed: str, desk: Desk, spaces: Collection[s
     return all_jobs(typed, view, statement.limit)
 
 
-def _show_job(statement: ShowJob, typed: str, desk: Desk) -> Result:
+def _show_job(statement: ShowJob, typed: str, desk: Client) -> Result:
     return one_job(typed, there(desk.job(statement.job), statement.job, desk.history))
 
 
@@ -151,10 +151,10 @@ def one_job(statement: str, job: Job) -> Result:
 
 def all_jobs(statement: str, view: View, limit: int | None) -> Result:
     """The view's jobs, oldest first; `limit` keeps the newest. They are read as they are asked for."""
-    return Result(statement, JOBS, JobRows(view, 0 if limit is None else max(0, len(view) - limit)))
+    return Result(statement, JOBS, JobListing(view, 0 if limit is None else max(0, len(view) - limit)))
 
 
-def all_spaces(statement: str, looks: Iterable[SpaceLook]) -> Result:
+def all_spaces(statement: str, looks: Iterable[SpaceOverview]) -> Result:
     """The spaces and what they hold."""
     rows = []
     for look in looks:
@@ -195,7 +195,7 @@ def all_hosts(statement: str, hosts: Iterable[Host]) -> Result:
     return Result(statement, HOSTS, tuple(rows))
 
 
-class JobRows(Sequence[Row]):
+class JobListing(Sequence[Row]):
     """The rows of SHOW JOBS from the `first` of the view on, decoded a page at a time as they are read."""
 
     def __init__(self, view: View, first: int) -> None:

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobtui.engine import queries
-from jobtui.engine.client import Answer, Listener, Overview, Refused, Session, SpaceLook
+from jobtui.engine.client import ExecuteResult, Listener, Overview, Refused, Session, SpaceOverview
 from jobtui.engine.profile import Profile
 from jobtui.history import History, StoreError
 from jobtui.language.ast import ShowHosts, ShowJob, ShowJobs, ShowSpaces, Statement, Use
 from jobtui.language.tables import Result
-from jobtui.model import Job, Link, Stats
+from jobtui.model import ConnectionStatus, Job, SpaceStats
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -25,7 +25,7 @@ T = TypeVar("T")
 READ_ONLY = (Use, ShowJobs, ShowJob, ShowSpaces, ShowHosts)
 
 
-class Reader:
+class ReadOnlyClient:
     """See the module; a `Desk`."""
 
     writable = False
@@ -38,26 +38,26 @@ class Reader:
         self._settings = profile
 
     @classmethod
-    def open(cls, profile: Profile, why: str = "") -> Reader:
+    def open(cls, profile: Profile, why: str = "") -> ReadOnlyClient:
         """Open the profile for reading; `why` is what to say to a statement that would write.
 
         Creates nothing. Raises StoreError where the history can't be read.
         """
         return cls(profile, History.open(profile.history, write=False), why)
 
-    def execute(self, text: str, session: Session) -> Future[Answer]:
+    def execute(self, text: str, session: Session) -> Future[ExecuteResult]:
         """See `Desk.execute`; the answer is there when it returns."""
         return _done(self.answer(text, session))
 
-    def answer(self, text: str, session: Session) -> Answer:
+    def answer(self, text: str, session: Session) -> ExecuteResult:
         """The answer itself. A text with a statement that would write is refused whole, before any of it."""
         parsed = queries.parsed(text)
-        if isinstance(parsed, Answer):
+        if isinstance(parsed, ExecuteResult):
             return parsed
         for one in parsed:
             if not isinstance(one.statement, READ_ONLY):
                 why = self.trouble or "This profile is open for reading only"
-                return Answer(failure=queries.failure(text, one, why))
+                return ExecuteResult(failure=queries.failure(text, one, why))
         self.history.refresh()
         done: list[Result] = []
         for one in parsed:
@@ -65,8 +65,8 @@ class Reader:
             try:
                 done.append(self._run(one.statement, typed, session))
             except _expected() as error:
-                return Answer(tuple(done), queries.failure(text, one, str(error)))
-        return Answer(tuple(done))
+                return ExecuteResult(tuple(done), queries.failure(text, one, str(error)))
+        return ExecuteResult(tuple(done))
 
     def _run(self, statement: Statement, typed: str, session: Session) -> Result:
         match statement:
@@ -112,7 +112,7 @@ class Reader:
             return ()
 
     @property
-    def link(self) -> Link | None:
+    def link(self) -> ConnectionStatus | None:
         """A reader connects to nothing."""
         return None
 
@@ -140,7 +140,7 @@ class Reader:
         except _expected() as error:
             return _failed(error)
 
-    def stats(self, space: str, host: str) -> Future[Stats]:
+    def stats(self, space: str, host: str) -> Future[SpaceStats]:
         """Unknown to a reader: looking into a database opens it."""
         return _failed(Refused("Only the jobtui that runs this profile can look into its databases"))
 
@@ -163,7 +163,7 @@ class Reader:
     def _look(self) -> Overview:
         return Overview(*self._places())
 
-    def _places(self) -> tuple[tuple[SpaceLook, ...], tuple[Host, ...]]:
+    def _places(self) -> tuple[tuple[SpaceOverview, ...], tuple[Host, ...]]:
         """The spaces and hosts as the files tell them; of a cluster those of the config and of jobs."""
         if self._settings.cluster is not None:
             from jobtui.storage.base import Space
@@ -171,11 +171,11 @@ class Reader:
             given = self._settings.cluster.spaces
             names = sorted({*given, *self.history.spaces()})
             spaces = (Space(name, tuple(given.get(name, ()))) for name in names)
-            return tuple(SpaceLook(space, None, None, None) for space in spaces), ()
+            return tuple(SpaceOverview(space, None, None, None) for space in spaces), ()
         from jobtui.storage.local.catalog import Catalogue
 
         catalogue = Catalogue.open(self._settings.storage, self._settings.hosts)
-        looks = (SpaceLook(space, catalogue.size(space.name), None, None) for space in catalogue.spaces())
+        looks = (SpaceOverview(space, catalogue.size(space.name), None, None) for space in catalogue.spaces())
         return tuple(looks), catalogue.hosts()
 
 

@@ -17,17 +17,25 @@ from typing import TypeVar
 from jobtui.engine import protocol, queries
 from jobtui.engine.address import recorded_address
 from jobtui.engine.channel import Channel, refusal_of, trusted_owners
-from jobtui.engine.client import Answer, EngineEvent, Failure, Listener, Overview, Refused, Session
+from jobtui.engine.client import EngineEvent, ExecuteResult, Failure, Listener, Overview, Refused, Session
 from jobtui.engine.events import hand
-from jobtui.engine.inventory import as_of_now
+from jobtui.engine.inventory import age_retry_delay
 from jobtui.engine.profile import Profile
-from jobtui.engine.protocol import NoAnswer
-from jobtui.engine.reader import Reader
-from jobtui.errors import Code, StorageError
+from jobtui.engine.protocol import OwnerUnavailable
+from jobtui.engine.reader import ReadOnlyClient
+from jobtui.errors import ErrorCode, StorageError
 from jobtui.history import History, StoreError
 from jobtui.language.ast import Parsed, Recover, ShowJobs, Stop, Submit, Use
 from jobtui.language.tables import Result
-from jobtui.model import Archived, Change, Job, Link, LinkChanged, Progress, Stats
+from jobtui.model import (
+    ConnectionChanged,
+    ConnectionStatus,
+    Job,
+    JobChanged,
+    JobsArchived,
+    SpaceStats,
+    TaskProgressed,
+)
 from jobtui.storage.base import Pair
 
 T = TypeVar("T")
@@ -39,11 +47,11 @@ PATIENCE_SECONDS = 120.0  # for it to carry out a statement
 MOST_AT_ONCE = 200
 QUICK = (Submit, Stop, Recover, Use)
 TOO_LONG = "a pair is too long to be handed to the jobtui that owns this profile: load it once that has ended"
-_CODES = frozenset(Code)
+_CODES = frozenset(ErrorCode)
 ENDED = "the jobtui that ran this profile has ended"
 
 
-class Remote(Reader):
+class RemoteClient(ReadOnlyClient):
     """See the module; a `Desk`. `gone` is called, once, when the owner has."""
 
     writable = True
@@ -60,8 +68,8 @@ class Remote(Reader):
         self._owner_gone = False
         self._heard = 0  # how often there was news for those who wait
         self._waiting: list[tuple[tuple[int, ...], Future[tuple[Job, ...]]]] = []
-        self._link: tuple[Link, float] | None = None
-        self._of_cluster = None if profile.cluster is None else OwnersPlaces(self._look_there)
+        self._link: tuple[ConnectionStatus, float] | None = None
+        self._of_cluster = None if profile.cluster is None else RemoteInventory(self._look_there)
         self._following, greeting = self._greeted()
         self._note_link(greeting.messages)
         self.history.refresh()
@@ -69,7 +77,7 @@ class Remote(Reader):
         threading.Thread(target=self._follow, name="jobtui-follow", daemon=True).start()
 
     @classmethod
-    def connect(cls, profile: Profile) -> Remote:
+    def connect(cls, profile: Profile) -> RemoteClient:
         """Open the profile beside its owner. Raises NoAnswer where nobody answers, StoreError."""
         history = History.open(profile.history, write=False)
         try:
@@ -78,29 +86,31 @@ class Remote(Reader):
             history.close()
             raise
 
-    def execute(self, text: str, session: Session) -> Future[Answer]:
+    def execute(self, text: str, session: Session) -> Future[ExecuteResult]:
         """See `Desk.execute`."""
         return _beside(lambda: self.answer(text, session))
 
-    def hand_in(self, text: str, session: Session) -> Future[Answer]:
+    def hand_in(self, text: str, session: Session) -> Future[ExecuteResult]:
         """As `execute`, but fails with NotTaken where nothing of the text was done: it may be tried again."""
         return _beside(lambda: self._answer(text, session))
 
-    def answer(self, text: str, session: Session) -> Answer:
+    def answer(self, text: str, session: Session) -> ExecuteResult:
         """The answer itself, waited for."""
         try:
             return self._answer(text, session)
-        except protocol.NotTaken as error:
-            return Answer(failure=Failure(text.strip(), str(error), 1, 1))
+        except protocol.RequestNotAccepted as error:
+            return ExecuteResult(failure=Failure(text.strip(), str(error), 1, 1))
 
-    def _answer(self, text: str, session: Session) -> Answer:
+    def _answer(self, text: str, session: Session) -> ExecuteResult:
         parsed = queries.parsed(text)
-        if isinstance(parsed, Answer):
+        if isinstance(parsed, ExecuteResult):
             return parsed
         with closing(_Questions(self._channel)) as questions:
             return self._answered(text, parsed, session, questions)
 
-    def _answered(self, text: str, parsed: Sequence[Parsed], session: Session, questions: _Questions) -> Answer:
+    def _answered(
+        self, text: str, parsed: Sequence[Parsed], session: Session, questions: _Questions
+    ) -> ExecuteResult:
         done: list[Result] = []
         for group in _groups(parsed, 1 if self._of_cluster else MOST_AT_ONCE):
             first = group[0]
@@ -111,18 +121,18 @@ class Remote(Reader):
                     done.append(self._run(first.statement, queries.words(text, first), session))
                     continue
                 ran = questions.hand_in(";\n".join(queries.words(text, one) for one in group), session)
-            except (Refused, StoreError, StorageError, protocol.NoAnswer) as error:
-                if isinstance(error, protocol.NotTaken) and not done:
+            except (Refused, StoreError, StorageError, protocol.OwnerUnavailable) as error:
+                if isinstance(error, protocol.RequestNotAccepted) and not done:
                     raise
                 why = str(error)
-                if len(group) > 1 and not isinstance(error, protocol.NotTaken):
+                if len(group) > 1 and not isinstance(error, protocol.RequestNotAccepted):
                     why += f"; this statement and the {len(group) - 1} after it may have been carried out"
-                return Answer(tuple(done), queries.failure(text, first, why))
+                return ExecuteResult(tuple(done), queries.failure(text, first, why))
             done.extend(ran.results)
             if ran.failure is not None:
                 failed = group[min(len(ran.results), len(group) - 1)]
-                return Answer(tuple(done), queries.failure(text, failed, ran.failure.message))
-        return Answer(tuple(done))
+                return ExecuteResult(tuple(done), queries.failure(text, failed, ran.failure.message))
+        return ExecuteResult(tuple(done))
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """See `Desk.subscribe`; called on a thread of the desk's own."""
@@ -150,16 +160,16 @@ class Remote(Reader):
         return tuple(job for job in jobs.values() if not job.status.ended)
 
     @property
-    def link(self) -> Link | None:
+    def link(self) -> ConnectionStatus | None:
         """See `Desk.link`; the owner's connection."""
         if self._link is None:
             return None
         link, told = self._link
-        return as_of_now(link, time.monotonic() - told)
+        return age_retry_delay(link, time.monotonic() - told)
 
     def retry_now(self) -> None:
         """See `Desk.retry_now`; the owner tries."""
-        _beside(lambda: self._want(protocol.Retry(), protocol.Retrying))
+        _beside(lambda: self._want(protocol.ReconnectRequest(), protocol.ReconnectResponse))
 
     def overview(self) -> Future[Overview]:
         """See `Desk.overview`; the owner looks."""
@@ -175,9 +185,9 @@ class Remote(Reader):
         told = None if self._of_cluster is None else self._of_cluster.told
         return super().host_names() if told is None else tuple(host.name for host in told.hosts)
 
-    def stats(self, space: str, host: str) -> Future[Stats]:
+    def stats(self, space: str, host: str) -> Future[SpaceStats]:
         """See `Desk.stats`; the owner looks."""
-        return _beside(lambda: self._want(protocol.LookAt(space, host), protocol.LookedAt).stats)
+        return _beside(lambda: self._want(protocol.StatsRequest(space, host), protocol.StatsResponse).stats)
 
     def ended(self, jobs: Iterable[int]) -> Future[tuple[Job, ...]]:
         """Done when all these jobs have ended, with the jobs, in the order asked for.
@@ -197,9 +207,11 @@ class Remote(Reader):
     def dump(self, space: str) -> Iterator[tuple[bytes, bytes]]:
         """See `Engine.dump`; the owner reads them. Raises StorageError and NoAnswer, also midway."""
         with self._channel() as channel:
-            channel.ask(protocol.Dump(space), PATIENCE_SECONDS)
+            channel.ask(protocol.DumpRequest(space), PATIENCE_SECONDS)
             while True:
-                dumped = _meant(channel.read(PATIENCE_SECONDS, protocol.LONGEST_DUMPED_LINE), protocol.Dumped)
+                dumped = _meant(
+                    channel.read(PATIENCE_SECONDS, protocol.LONGEST_DUMPED_LINE), protocol.DumpResponse
+                )
                 yield from dumped.pairs
                 if dumped.last:
                     return
@@ -227,27 +239,27 @@ class Remote(Reader):
             self._of_cluster.now()
 
     def _look_there(self) -> Overview:
-        return self._want(protocol.Look(), protocol.Looked).overview
+        return self._want(protocol.OverviewRequest(), protocol.OverviewResponse).overview
 
     def _load(self, space: str, pairs: Sequence[Pair]) -> None:
         try:
-            self._want(protocol.Load(space, tuple(pairs)), protocol.Loaded)
-        except protocol.TooLong:
-            raise StorageError(Code.REJECTED, "", space, TOO_LONG) from None
+            self._want(protocol.LoadRequest(space, tuple(pairs)), protocol.LoadResponse)
+        except protocol.RequestTooLarge:
+            raise StorageError(ErrorCode.REJECTED, "", space, TOO_LONG) from None
 
-    def _want(self, want: protocol.Want, kind: type[T]) -> T:
+    def _want(self, want: protocol.RequestBody, kind: type[T]) -> T:
         with closing(_Questions(self._channel)) as questions:
             return questions.want(want, kind)
 
     def _channel(self, timeout: float = PATIENCE_SECONDS) -> Channel:
         return Channel.open(self._door, self._trusted, timeout)
 
-    def _greeted(self) -> tuple[Channel, protocol.Posted]:
+    def _greeted(self) -> tuple[Channel, protocol.EventsMessage]:
         """Return a connection on which the owner has said that it is there. Raises NoAnswer."""
         channel = self._channel(GREETING_SECONDS)
         try:
-            channel.send(protocol.Follow(), GREETING_SECONDS)
-            return channel, _meant(channel.read(GREETING_SECONDS), protocol.Posted)
+            channel.send(protocol.SubscribeRequest(), GREETING_SECONDS)
+            return channel, _meant(channel.read(GREETING_SECONDS), protocol.EventsMessage)
         except BaseException:
             channel.close()
             raise
@@ -256,9 +268,9 @@ class Remote(Reader):
         try:
             while True:
                 answer = self._following.read(None)
-                if isinstance(answer, protocol.Posted) and not self._closed:
+                if isinstance(answer, protocol.EventsMessage) and not self._closed:
                     self._take(answer.messages)
-        except (OSError, ValueError, protocol.NoAnswer, StoreError):
+        except (OSError, ValueError, protocol.OwnerUnavailable, StoreError):
             pass  # the owner is gone or unreadable, which is what comes next says
         with self._lock:
             self._owner_gone = True
@@ -269,15 +281,15 @@ class Remote(Reader):
 
     def _note_link(self, messages: Sequence[EngineEvent]) -> None:
         for message in messages:
-            if isinstance(message, LinkChanged):
+            if isinstance(message, ConnectionChanged):
                 self._link = message.link, time.monotonic()
 
     def _take(self, messages: Sequence[EngineEvent]) -> None:
         self._note_link(messages)
         for message in messages:
-            if isinstance(message, Progress | Change):
+            if isinstance(message, TaskProgressed | JobChanged):
                 self._told[message.job.id] = message.job
-        if any(isinstance(message, Change | Archived) for message in messages):
+        if any(isinstance(message, JobChanged | JobsArchived) for message in messages):
             self.history.refresh()
             with self._lock:
                 self._heard += 1
@@ -306,7 +318,7 @@ class Remote(Reader):
         if len(found) == len(jobs) and all(job.status.ended for job in found):
             ended.set_result(found)
         elif gone:
-            ended.set_exception(protocol.NoAnswer(ENDED))
+            ended.set_exception(protocol.OwnerUnavailable(ENDED))
         else:
             return False
         return True
@@ -334,9 +346,11 @@ def _address_of_owner(profile: Profile) -> Path:
     try:
         address = recorded_address(profile.root)
     except OSError as error:
-        raise protocol.NotTaken(f"its address can't be read: {error.strerror or error}") from None
+        raise protocol.RequestNotAccepted(f"its address can't be read: {error.strerror or error}") from None
     if address is None:
-        raise protocol.NotTaken("it has not recorded in LOCK where it listens: it is just starting, or ending")
+        raise protocol.RequestNotAccepted(
+            "it has not recorded in LOCK where it listens: it is just starting, or ending"
+        )
     return address
 
 
@@ -347,13 +361,15 @@ class _Questions:
         self._connect = connect
         self._channel: Channel | None = None
 
-    def hand_in(self, words: str, session: Session) -> protocol.Ran:
+    def hand_in(self, words: str, session: Session) -> protocol.ExecuteResponse:
         """Have a statement carried out. Raises StorageError and NoAnswer."""
-        ran = self.want(protocol.Run(words, session.space, str(session.cwd)), protocol.Ran)
+        ran = self.want(
+            protocol.ExecuteRequest(words, session.space, str(session.cwd)), protocol.ExecuteResponse
+        )
         session.space = ran.space
         return ran
 
-    def want(self, want: protocol.Want, kind: type[T]) -> T:
+    def want(self, want: protocol.RequestBody, kind: type[T]) -> T:
         """Return the answer. Raises StorageError and NoAnswer."""
         channel = self._asked(want)
         return _meant(channel.read(PATIENCE_SECONDS), kind)
@@ -364,11 +380,11 @@ class _Questions:
             self._channel.close()
             self._channel = None
 
-    def _asked(self, want: protocol.Want) -> Channel:
+    def _asked(self, want: protocol.RequestBody) -> Channel:
         if self._channel is not None:
             try:
                 self._channel.ask(want, PATIENCE_SECONDS)
-            except protocol.NotTaken:
+            except protocol.RequestNotAccepted:
                 self.close()  # the owner ends a connection that was silent for a while, and takes a new one
             else:
                 return self._channel
@@ -393,14 +409,14 @@ def _groups(statements: Sequence[Parsed], most: int) -> Iterator[Sequence[Parsed
         yield group
 
 
-def _meant(answer: protocol.Answer, kind: type[T]) -> T:
+def _meant(answer: protocol.Response, kind: type[T]) -> T:
     """The answer, if it is one to what was asked. Raises StorageError and NoAnswer."""
-    if isinstance(answer, protocol.Denied):
+    if isinstance(answer, protocol.ErrorResponse):
         if answer.code in _CODES:
-            raise StorageError(Code(answer.code), answer.host, answer.space, answer.text)
+            raise StorageError(ErrorCode(answer.code), answer.host, answer.space, answer.text)
         raise refusal_of(answer)
     if not isinstance(answer, kind):
-        raise protocol.NoAnswer("the jobtui that owns this profile answered something else")
+        raise protocol.OwnerUnavailable("the jobtui that owns this profile answered something else")
     return answer
 
 
@@ -424,7 +440,7 @@ def _beside(work: Callable[[], T]) -> Future[T]:
 FRESH_SECONDS = 5.0
 
 
-class OwnersPlaces:
+class RemoteInventory:
     """See the module. `look` asks the owner and waits; it raises StorageError and NoAnswer. Any thread."""
 
     def __init__(self, look: Callable[[], Overview]) -> None:
@@ -449,7 +465,7 @@ class OwnersPlaces:
     def _ask(self) -> None:
         try:
             self.now()
-        except (StorageError, NoAnswer):
+        except (StorageError, OwnerUnavailable):
             pass  # why there is no connection is told as such: what was told last still stands
         finally:
             self._asking.release()

@@ -21,9 +21,9 @@ from jobtui.engine.address import candidates, listen
 from jobtui.engine.channel import peer_uid
 from jobtui.engine.client import EngineEvent, Session
 from jobtui.engine.inventory import look
-from jobtui.engine.profile import Run
+from jobtui.engine.profile import RunPolicy
 from jobtui.errors import DECODE_ERRORS, StorageError
-from jobtui.model import LinkChanged
+from jobtui.model import ConnectionChanged
 from jobtui.os_errors import explain
 
 if TYPE_CHECKING:
@@ -39,15 +39,21 @@ ANSWER_SECONDS = 120.0  # for a client to read what it asked for
 SHORT_LINE = 1 << 16
 LONG_LINES_AT_ONCE = 2
 
-_Short = protocol.Run | protocol.Look | protocol.LookAt | protocol.Load | protocol.Retry
-_Question = _Short | protocol.Dump
+_Short = (
+    protocol.ExecuteRequest
+    | protocol.OverviewRequest
+    | protocol.StatsRequest
+    | protocol.LoadRequest
+    | protocol.ReconnectRequest
+)
+_Question = _Short | protocol.DumpRequest
 
 
 class _Unheard(Exception):
     """A question that was not read to its end; the text is for the client."""
 
 
-class Door:
+class SocketServer:
     """The server at the profile's socket, for the engine's loop alone."""
 
     def __init__(self, engine: Engine, root: Path) -> None:
@@ -116,21 +122,22 @@ class Door:
         try:
             line = await self._line(reader)
             if line is None:
-                await _say(writer, protocol.Denied("The question was not understood: it has no end"))
+                await _say(writer, protocol.ErrorResponse("The question was not understood: it has no end"))
                 return
             question = protocol.decode_ask(line)
         except _Unheard as reason:
             await _turn_away(reader, writer, f"The question was not understood: {reason}")
             return
         except DECODE_ERRORS as error:
-            await _say(writer, protocol.Denied(f"The question was not understood: {_in_words(error)}"))
+            await _say(writer, protocol.ErrorResponse(f"The question was not understood: {_in_words(error)}"))
             return
         if question.protocol != protocol.PROTOCOL:
             mine = f"This profile is run by jobtui {__version__}"
             await _say(
-                writer, protocol.Denied(f"{mine}; jobtui {question.version} can't talk to it: use one version")
+                writer,
+                protocol.ErrorResponse(f"{mine}; jobtui {question.version} can't talk to it: use one version"),
             )
-        elif isinstance(question.want, protocol.Follow):
+        elif isinstance(question.want, protocol.SubscribeRequest):
             await self._post(reader, writer)
         else:
             await self._converse(question.want, reader, writer)
@@ -143,7 +150,7 @@ class Door:
             return  # one who leaves takes no more questions, not even those half read
         with self._counted():
             while True:
-                await _say(writer, protocol.Taken())
+                await _say(writer, protocol.Accepted())
                 if not await self._answer(want, writer) or self._acceptor is None:
                     return
                 try:
@@ -152,9 +159,15 @@ class Door:
                 except _Unheard:
                     return  # a client that had more to ask connects again
                 except DECODE_ERRORS as error:
-                    await _say(writer, protocol.Denied(f"The question was not understood: {_in_words(error)}"))
+                    await _say(
+                        writer, protocol.ErrorResponse(f"The question was not understood: {_in_words(error)}")
+                    )
                     return
-                if following is None or isinstance(following, protocol.Follow) or self._acceptor is None:
+                if (
+                    following is None
+                    or isinstance(following, protocol.SubscribeRequest)
+                    or self._acceptor is None
+                ):
                     return
                 want = following
 
@@ -192,38 +205,40 @@ class Door:
     async def _answer(self, want: _Question, writer: asyncio.StreamWriter) -> bool:
         """Carry it out and say what it came to; whether the client may ask again on this connection."""
         try:
-            if isinstance(want, protocol.Dump):
+            if isinstance(want, protocol.DumpRequest):
                 await self._dump(want.space, writer)
             else:
                 await _say(writer, await self._answer_of(want))
         except StorageError as error:
-            await _say(writer, protocol.Denied(error.detail, error.code, error.host, error.space))
+            await _say(writer, protocol.ErrorResponse(error.detail, error.code, error.host, error.space))
         except ConnectionError:
             raise
         except Exception as error:  # a question that no client of ours asks must not harm the owner
-            await _say(writer, protocol.Denied(f"The question could not be carried out: {_in_words(error)}"))
+            await _say(
+                writer, protocol.ErrorResponse(f"The question could not be carried out: {_in_words(error)}")
+            )
             return False
         return True
 
-    async def _answer_of(self, want: _Short) -> protocol.Answer:
+    async def _answer_of(self, want: _Short) -> protocol.Response:
         engine = self._engine
         match want:
-            case protocol.Run():
-                if engine.run is Run.NONE:
-                    engine.run = Run.SUBMITTED  # what is handed in is not left lying
+            case protocol.ExecuteRequest():
+                if engine.run is RunPolicy.NONE:
+                    engine.run = RunPolicy.SUBMITTED  # what is handed in is not left lying
                 session = Session(want.space, Path(want.cwd))
                 answer = await asyncio.wrap_future(engine.execute(want.text, session))
-                return protocol.Ran(answer.results, answer.failure, session.space)
-            case protocol.Look():
-                return protocol.Looked(await look(engine.storage, engine.clock))
-            case protocol.LookAt():
-                return protocol.LookedAt(await engine.storage.stats(want.space, want.host))
-            case protocol.Load():
+                return protocol.ExecuteResponse(answer.results, answer.failure, session.space)
+            case protocol.OverviewRequest():
+                return protocol.OverviewResponse(await look(engine.storage, engine.clock))
+            case protocol.StatsRequest():
+                return protocol.StatsResponse(await engine.storage.stats(want.space, want.host))
+            case protocol.LoadRequest():
                 await asyncio.wrap_future(engine.load(want.space, want.pairs))
-                return protocol.Loaded()
-            case protocol.Retry():
+                return protocol.LoadResponse()
+            case protocol.ReconnectRequest():
                 engine.retry_now()
-                return protocol.Retrying()
+                return protocol.ReconnectResponse()
 
     async def _dump(self, space: str, writer: asyncio.StreamWriter) -> None:
         chunk: list[tuple[bytes, bytes]] = []
@@ -234,11 +249,11 @@ class Door:
                 chunk.append(pair)
                 size += len(pair[0]) + len(pair[1])
                 if size >= CHUNK_BYTES or len(chunk) >= CHUNK_PAIRS:
-                    await _say(writer, protocol.Dumped(tuple(chunk), last=False))
+                    await _say(writer, protocol.DumpResponse(tuple(chunk), last=False))
                     chunk, size = [], 0
         finally:
             await _end(pairs)
-        await _say(writer, protocol.Dumped(tuple(chunk), last=True))
+        await _say(writer, protocol.DumpResponse(tuple(chunk), last=True))
 
     async def _post(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         waiting: asyncio.Queue[Sequence[EngineEvent]] = asyncio.Queue(BACKLOG)
@@ -253,7 +268,7 @@ class Door:
         leave = self._engine.subscribe(take)
         try:
             link = self._engine.link
-            await _say(writer, protocol.Posted(() if link is None else (LinkChanged(link),)))
+            await _say(writer, protocol.EventsMessage(() if link is None else (ConnectionChanged(link),)))
             while not gone.done():
                 messages = asyncio.ensure_future(waiting.get())
                 await _either(messages, gone)
@@ -305,11 +320,13 @@ async def _long_line(reader: asyncio.StreamReader) -> bytes:
 
 
 async def _say(
-    writer: asyncio.StreamWriter, answer: protocol.Answer, seconds: float | None = ANSWER_SECONDS
+    writer: asyncio.StreamWriter, answer: protocol.Response, seconds: float | None = ANSWER_SECONDS
 ) -> None:
     """Send an answer, and wait at most so long until little of it is unread. Raises ConnectionError."""
     line = protocol.encode(answer) + b"\n"
-    longest = protocol.LONGEST_DUMPED_LINE if isinstance(answer, protocol.Dumped) else protocol.LONGEST_LINE
+    longest = (
+        protocol.LONGEST_DUMPED_LINE if isinstance(answer, protocol.DumpResponse) else protocol.LONGEST_LINE
+    )
     if len(line) > longest:
         raise ValueError(f"the answer has more than {longest >> 20} MiB")
     writer.write(line)
@@ -324,7 +341,7 @@ async def _say(
 async def _say_all(writer: asyncio.StreamWriter, messages: Sequence[EngineEvent]) -> None:
     """Send a batch of messages, in as many lines as a client can read."""
     try:
-        await _say(writer, protocol.Posted(tuple(messages)), None)
+        await _say(writer, protocol.EventsMessage(tuple(messages)), None)
     except ValueError:
         if len(messages) == 1:
             raise
@@ -335,7 +352,7 @@ async def _say_all(writer: asyncio.StreamWriter, messages: Sequence[EngineEvent]
 
 async def _turn_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, why: str) -> None:
     """Say why, and hear the question out: who is still writing when the line is cut never reads the answer."""
-    await _say(writer, protocol.Denied(why))
+    await _say(writer, protocol.ErrorResponse(why))
     writer.write_eof()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(HEARD_OUT_SECONDS):
@@ -345,7 +362,7 @@ async def _turn_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter,
 
 def _turned_away(reason: str) -> bytes:
     """Return the line for a client that is turned away before it is heard."""
-    return protocol.encode(protocol.Denied(reason, busy=True)) + b"\n"
+    return protocol.encode(protocol.ErrorResponse(reason, busy=True)) + b"\n"
 
 
 def _in_words(error: BaseException) -> str:

@@ -13,10 +13,10 @@ from jobtui.history.format.disk import Disk, real_path
 from jobtui.history.format.quarantine import Quarantine
 from jobtui.history.format.state import State, recovered_as, unrecovered
 from jobtui.history.query import Query
-from jobtui.history.read.query_engine import Asking
-from jobtui.history.read.reader import Follower
+from jobtui.history.read.query_engine import QueryEngine
+from jobtui.history.read.reader import HistoryReader
 from jobtui.history.read.results import View
-from jobtui.history.steps import Turns
+from jobtui.history.steps import Yielder
 from jobtui.model import Job, Status
 from jobtui.os_errors import explain
 
@@ -34,14 +34,14 @@ class History:
     from any thread. A callback of one of its futures must not wait for another one.
     """
 
-    def __init__(self, path: Path, disk: Disk, writer: Writer | None, follower: Follower | None) -> None:
+    def __init__(self, path: Path, disk: Disk, writer: Writer | None, follower: HistoryReader | None) -> None:
         self.path, self._writer, self._follower = path, writer, follower
         self._archives = (
             writer.store.archives
             if writer is not None
             else Archives(disk, path, Quarantine(disk, path, write=False))
         )
-        self._asking = Asking(self._archives, self.get, self.archived_job)
+        self._asking = QueryEngine(self._archives, self.get, self.archived_job)
 
     @classmethod
     def open(
@@ -55,7 +55,7 @@ class History:
         disk, real = disk or Disk(), real_path(path)
         try:
             if not write:
-                return cls(real, disk, None, Follower(disk, real))
+                return cls(real, disk, None, HistoryReader(disk, real))
             from jobtui.history.write.store import Limits, Store
             from jobtui.history.write.writer import Writer
 
@@ -182,7 +182,7 @@ class History:
         Without it, each query reads what it needs. Raises StoreError.
         """
         with readable():
-            turns = Turns()
+            turns = Yielder()
             for segment in reversed(self._state.segments):
                 segment.load()
                 turns.give()
@@ -225,7 +225,7 @@ class History:
         return self._writer
 
     @property
-    def _reading(self) -> Follower:
+    def _reading(self) -> HistoryReader:
         if self._follower is None:
             raise StoreError("The history is open for writing")
         return self._follower

@@ -33,7 +33,7 @@ def at_ease(steps: Steps[Result]) -> Result:
         time.sleep(0)
 
 
-class Turns:
+class Yielder:
     """Lets another thread have its turn, if one waits for it, but not oftener than every few milliseconds."""
 
     def __init__(self) -> None:

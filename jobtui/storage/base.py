@@ -28,9 +28,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from jobtui.model import Link as Link
-from jobtui.model import LinkState as LinkState
-from jobtui.model import Stats, Status, Task
+from jobtui.model import ConnectionState as ConnectionState
+from jobtui.model import ConnectionStatus as ConnectionStatus
+from jobtui.model import SpaceStats, Status, Task
 
 if TYPE_CHECKING:
     import asyncio  # who only reads the catalogue must not pay for it
@@ -77,8 +77,8 @@ class Outcome(msgspec.Struct, frozen=True):
     the host is busy until then.
     """
 
-    before: Stats | None = None
-    after: Stats | None = None
+    before: SpaceStats | None = None
+    after: SpaceStats | None = None
     stopped: bool = False
     detached: bool = False
     settled: asyncio.Future[None] | None = None
@@ -93,10 +93,10 @@ class Placement(msgspec.Struct, frozen=True):
     directories: tuple[str, ...] | None = None
 
 
-class Report(Protocol):
+class ProgressCallback(Protocol):
     """What a storage tells of work under way: at most 10 times a second, and never falling."""
 
-    def __call__(self, fraction: float | None, rate: float | None, before: Stats | None = None) -> None:
+    def __call__(self, fraction: float | None, rate: float | None, before: SpaceStats | None = None) -> None:
         """`fraction` 0..1 and `rate` in bytes a second, None where unknown.
 
         `before`: what the space holds on the host as the work begins, told once, where it is known.
@@ -132,15 +132,17 @@ class TaskRunner(Protocol):
         """The storage hosts; a host that does not answer is listed with `up=False` and the reason."""
         ...
 
-    async def stats(self, space: str, host: str) -> Stats:
+    async def stats(self, space: str, host: str) -> SpaceStats:
         """What the space holds on the host now. Raises StorageError."""
         ...
 
-    async def flush(self, space: str, host: str, progress: Report, cancel: asyncio.Event) -> Outcome:
+    async def flush(self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event) -> Outcome:
         """Write the space's memtables on that host to SST files. Raises StorageError."""
         ...
 
-    async def compact(self, space: str, host: str, progress: Report, cancel: asyncio.Event) -> Outcome:
+    async def compact(
+        self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
+    ) -> Outcome:
         """Merge the space's SST files on that host down to one level. Raises StorageError.
 
         Setting `cancel` asks for a stop; the call returns, with `stopped`, once the work has truly ended.
@@ -167,7 +169,7 @@ class TaskRunner(Protocol):
         ...
 
 
-class MirroredJob(msgspec.Struct, frozen=True):
+class ClusterJob(msgspec.Struct, frozen=True):
     """A job as its cluster tells it: the cluster's id and times (aware, UTC), our statuses.
 
     `command` is the cluster's word in lower case (`flush`, `rebuild tag index`). `tasks` is None in a
@@ -183,7 +185,7 @@ class MirroredJob(msgspec.Struct, frozen=True):
     tasks: tuple[Task, ...] | None = None
 
 
-class JobMirror(Protocol):
+class ClusterJobManager(Protocol):
     """A cluster that manages its jobs itself (NebulaGraph's own job manager).
 
     Every method but `start`, `watch`, `retry_now` and `close` raises StorageError, at once while the
@@ -202,11 +204,11 @@ class JobMirror(Protocol):
         ...
 
     @property
-    def link(self) -> Link:
+    def link(self) -> ConnectionStatus:
         """How it stands with the connection."""
         ...
 
-    def watch(self, listener: Callable[[Link], None]) -> Callable[[], None]:
+    def watch(self, listener: Callable[[ConnectionStatus], None]) -> Callable[[], None]:
         """Have `listener` called, in the loop, when the connection's state changes; the answer ends that."""
         ...
 
@@ -234,11 +236,11 @@ class JobMirror(Protocol):
         """The storage hosts; `up` is what the cluster says."""
         ...
 
-    async def jobs(self, space: str, since: int = 0) -> tuple[MirroredJob, ...]:
+    async def jobs(self, space: str, since: int = 0) -> tuple[ClusterJob, ...]:
         """The jobs that the cluster still knows of the space, above id `since`, newest first, without tasks."""
         ...
 
-    async def show(self, space: str, job: int) -> MirroredJob:
+    async def show(self, space: str, job: int) -> ClusterJob:
         """One job of the space, with its tasks."""
         ...
 

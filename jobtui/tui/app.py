@@ -14,16 +14,16 @@ from textual.widgets._toast import ToastRack
 
 from jobtui.background import in_thread
 from jobtui.config.settings import TuiSettings
-from jobtui.engine.client import Desk, Session
+from jobtui.engine.client import Client, Session
 from jobtui.history import StoreError
-from jobtui.model import LinkState, Status
+from jobtui.model import ConnectionState, Status
 from jobtui.tui.base_app import BaseApp
 from jobtui.tui.context import Context
-from jobtui.tui.data.feed import Batch, Feed, Refreshed, Seen, Woken
-from jobtui.tui.data.pollers import Looker, Places
+from jobtui.tui.data.feed import Batch, Feed, FeedReady, HistoryChanged, OverviewChanged
+from jobtui.tui.data.pollers import HistoryPoller, OverviewCache
 from jobtui.tui.keymap import keymap
 from jobtui.tui.screens.dashboard import Dashboard
-from jobtui.tui.state import StateStore, Typed
+from jobtui.tui.state import CommandHistory, StateStore
 from jobtui.tui.textual_ext.key_queue import obey, sent_before
 from jobtui.tui.themes import next_theme, theme_trouble
 from jobtui.tui.widgets.footer import Toast, surplus
@@ -41,7 +41,7 @@ class DashboardApp(BaseApp[int]):
 
     def __init__(
         self,
-        desk: Desk,
+        desk: Client,
         settings: TuiSettings,
         *,
         now: Callable[[], datetime] | None = None,
@@ -67,13 +67,13 @@ class DashboardApp(BaseApp[int]):
             keymap=keymap(settings.keymap),
             store=store,
             kept=kept,
-            typed=Typed(store),
-            places=Places(desk, lambda: self.post_message(Seen())),
+            typed=CommandHistory(store),
+            places=OverviewCache(desk, lambda: self.post_message(OverviewChanged())),
             now=now or _now,
         )
         self._desk = desk
-        self._feed = Feed(lambda: self.post_message(Woken()))
-        self._looker = Looker(desk, lambda: self.post_message(Refreshed()))
+        self._feed = Feed(lambda: self.post_message(FeedReady()))
+        self._looker = HistoryPoller(desk, lambda: self.post_message(HistoryChanged()))
         self._leave_feed: Callable[[], None] = lambda: None
         self._frame: asyncio.TimerHandle | None = None
         self._paused = False
@@ -159,7 +159,7 @@ class DashboardApp(BaseApp[int]):
 
     # -- the desk's messages ------------------------------------------------------------------------
 
-    def on_woken(self, message: Woken) -> None:
+    def on_woken(self, message: FeedReady) -> None:
         """The feed has something; while a frame is under way it waits for the next."""
         message.stop()
         if self._frame is None:
@@ -177,19 +177,19 @@ class DashboardApp(BaseApp[int]):
                     batch.jobs[job_id] = self._desk.job(job_id) or job
             self.dashboard.take(batch)
             link = self._desk.link
-            if batch.link and link is not None and link.state is LinkState.CONNECTED:
+            if batch.link and link is not None and link.state is ConnectionState.CONNECTED:
                 self.context.places.ask()
             # a timer of Textual's that is late is left out: nothing would be shown any more
             loop = asyncio.get_running_loop()
             self._frame = loop.call_later(_FRAME_SECONDS, self.call_later, self._next_frame)
 
-    def on_refreshed(self, message: Refreshed) -> None:
+    def on_refreshed(self, message: HistoryChanged) -> None:
         """Another process wrote: any job may be another."""
         message.stop()
         jobs = {job.id: job for job in self._desk.active()}
         self.dashboard.take(Batch(jobs=jobs, statuses=True))
 
-    def on_seen(self, message: Seen) -> None:
+    def on_seen(self, message: OverviewChanged) -> None:
         """There is a new overview."""
         message.stop()
         if self._believed:

@@ -25,8 +25,8 @@ from textual.screen import Screen
 
 from jobtui.files import foreign_owner
 from jobtui.tui import terminal
-from jobtui.tui.text.spans import Ink
-from jobtui.tui.textual_ext.render import FrugalCompositor
+from jobtui.tui.text.spans import TextRole
+from jobtui.tui.textual_ext.render import PartialCompositor
 from jobtui.tui.themes import ANSI, THEMES, theme_name
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -80,7 +80,7 @@ _SIGNALLED = 128
 _PATIENT_SIGNALS = 2  # after them the system's default for the signal is what the user wants
 
 
-class InkScreen(Screen[None]):
+class StyledScreen(Screen[None]):
     """The lowest screen of an app: the inks of all widgets are looked up here.
 
     An ink is looked up when it is first used: as component classes, all of them would be at each start.
@@ -91,9 +91,9 @@ class InkScreen(Screen[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._compositor = FrugalCompositor()
+        self._compositor = PartialCompositor()
 
-    def ink(self, ink: Ink) -> Style:
+    def ink(self, ink: TextRole) -> Style:
         """How an ink looks in the theme of the moment; only what it sets itself."""
         inks = self.__dict__.setdefault("_inks", {})
         style = cast("Style | None", inks.get(ink))
@@ -139,9 +139,9 @@ class BaseApp(App[ReturnType], inherit_bindings=False):
             self.theme = ANSI.name
             self._filters = [NoColor() if isinstance(one, Monochrome) else one for one in self._filters]
 
-    def ink(self, ink: Ink) -> Style:
+    def ink(self, ink: TextRole) -> Style:
         """How an ink looks in the theme of the moment."""
-        return cast("InkScreen", self.screen_stack[0]).ink(ink)
+        return cast("StyledScreen", self.screen_stack[0]).ink(ink)
 
     def refresh_css(self, animate: bool = True) -> None:
         """Textual's hook: before there is a screen, the sheets need only be read in these colours."""
@@ -193,9 +193,9 @@ class BaseApp(App[ReturnType], inherit_bindings=False):
         chosen = super().get_driver_class()
         if chosen.__name__ != "LinuxDriver":
             return chosen
-        from jobtui.tui.textual_ext.driver import SturdyDriver
+        from jobtui.tui.textual_ext.driver import RobustLinuxDriver
 
-        return SturdyDriver
+        return RobustLinuxDriver
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Textual's hook: for themes that know nothing of ours."""

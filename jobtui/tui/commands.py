@@ -14,7 +14,7 @@ import msgspec
 from textual.binding import Binding
 
 
-class Where(enum.StrEnum):
+class KeyScope(enum.StrEnum):
     """The places a key can work in; several are at work at once: a table, its view, the dashboard."""
 
     DASHBOARD = "everywhere"
@@ -27,7 +27,7 @@ class Where(enum.StrEnum):
     FILTER = "filter"
 
 
-class Command(msgspec.Struct, frozen=True):
+class KeyCommand(msgspec.Struct, frozen=True):
     """One thing that can be done.
 
     `keys` as Textual names them, separated by commas. `action` is the method `action_…` of the place's
@@ -40,14 +40,14 @@ class Command(msgspec.Struct, frozen=True):
     action: str
     title: str
     help: str
-    where: Where
+    where: KeyScope
     footer: int = 0
     palette: bool = True
     priority: bool = False
 
 
 def _c(
-    where: Where,
+    where: KeyScope,
     id: str,  # noqa: A002
     keys: str,
     title: str,
@@ -57,23 +57,23 @@ def _c(
     action: str = "",
     palette: bool = True,
     priority: bool = False,
-) -> Command:
-    return Command(id, keys, action or id, title, help, where, footer, palette, priority)
+) -> KeyCommand:
+    return KeyCommand(id, keys, action or id, title, help, where, footer, palette, priority)
 
 
 _D, _T, _J, _P, _S, _H, _B, _F = (
-    Where.DASHBOARD,
-    Where.TABLE,
-    Where.JOBS,
-    Where.DETAIL,
-    Where.SPACES,
-    Where.HOSTS,
-    Where.BAR,
-    Where.FILTER,
+    KeyScope.DASHBOARD,
+    KeyScope.TABLE,
+    KeyScope.JOBS,
+    KeyScope.DETAIL,
+    KeyScope.SPACES,
+    KeyScope.HOSTS,
+    KeyScope.BAR,
+    KeyScope.FILTER,
 )
 
 
-def _sorting(where: Where, prefix: str = "") -> tuple[Command, ...]:
+def _sorting(where: KeyScope, prefix: str = "") -> tuple[KeyCommand, ...]:
     ways = (
         ("next", "greater_than_sign", "Sort by the column to the right", "sort_by(1)"),
         ("previous", "less_than_sign", "Sort by the column to the left", "sort_by(-1)"),
@@ -87,7 +87,7 @@ def _sorting(where: Where, prefix: str = "") -> tuple[Command, ...]:
     )
 
 
-COMMANDS: tuple[Command, ...] = (
+COMMANDS: tuple[KeyCommand, ...] = (
     # everywhere
     _c(_D, "bar", "colon", "command", "Go to the command bar", 70, priority=True),
     _c(_D, "help", "question_mark,f1", "help", "The keys that work here and now", 80),
@@ -282,31 +282,31 @@ COMMANDS: tuple[Command, ...] = (
     ),
 )
 
-BY_ID: Mapping[str, Command] = {command.id: command for command in COMMANDS}
+BY_ID: Mapping[str, KeyCommand] = {command.id: command for command in COMMANDS}
 
 # places whose keys are at work at the same time, the innermost first
-CHAINS: tuple[tuple[Where, ...], ...] = (
-    (Where.TABLE, Where.JOBS, Where.DASHBOARD),
-    (Where.DETAIL, Where.JOBS, Where.DASHBOARD),
-    (Where.TABLE, Where.SPACES, Where.DASHBOARD),
-    (Where.TABLE, Where.HOSTS, Where.DASHBOARD),
-    (Where.BAR, Where.DASHBOARD),
-    (Where.FILTER, Where.JOBS, Where.DASHBOARD),
+CHAINS: tuple[tuple[KeyScope, ...], ...] = (
+    (KeyScope.TABLE, KeyScope.JOBS, KeyScope.DASHBOARD),
+    (KeyScope.DETAIL, KeyScope.JOBS, KeyScope.DASHBOARD),
+    (KeyScope.TABLE, KeyScope.SPACES, KeyScope.DASHBOARD),
+    (KeyScope.TABLE, KeyScope.HOSTS, KeyScope.DASHBOARD),
+    (KeyScope.BAR, KeyScope.DASHBOARD),
+    (KeyScope.FILTER, KeyScope.JOBS, KeyScope.DASHBOARD),
 )
 
 
-def commands(where: Where) -> tuple[Command, ...]:
+def commands(where: KeyScope) -> tuple[KeyCommand, ...]:
     """The commands of a place, in the table's order."""
     return tuple(command for command in COMMANDS if command.where is where)
 
 
 # what the keys of the command bar do during its search, and beside results that are wider than the screen
-SEARCHING: tuple[Command, ...] = (
+SEARCHING: tuple[KeyCommand, ...] = (
     msgspec.structs.replace(BY_ID["send"], footer=10),
     msgspec.structs.replace(BY_ID["search"], title="the one before", footer=20),
     msgspec.structs.replace(BY_ID["leave"], title="end the search", footer=30),
 )
-SIDEWAYS: tuple[Command, ...] = (
+SIDEWAYS: tuple[KeyCommand, ...] = (
     msgspec.structs.replace(BY_ID["sideways_left"], title="", footer=5),
     msgspec.structs.replace(BY_ID["sideways_right"], title="scroll", footer=6),
 )
@@ -314,7 +314,7 @@ SIDEWAYS: tuple[Command, ...] = (
 LOOKING = ("look", "space_look")
 
 
-def bindings(where: Where) -> list[Binding]:
+def bindings(where: KeyScope) -> list[Binding]:
     """A place's key bindings, each under its command's id so that the keymap can change its keys."""
     return [
         Binding(

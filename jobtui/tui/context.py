@@ -8,10 +8,10 @@ from datetime import datetime
 import msgspec
 
 from jobtui.config.settings import TuiSettings
-from jobtui.engine.client import Desk, Session
-from jobtui.tui.data.pollers import Places
+from jobtui.engine.client import Client, Session
+from jobtui.tui.data.pollers import OverviewCache
 from jobtui.tui.keymap import Keymap
-from jobtui.tui.state import Kept, StateStore, Typed
+from jobtui.tui.state import CommandHistory, SavedState, StateStore
 
 
 class Context(msgspec.Struct, frozen=True):
@@ -21,14 +21,14 @@ class Context(msgspec.Struct, frozen=True):
     asked. `submitted`: jobs that were submitted here, whose end is told too.
     """
 
-    desk: Desk
+    desk: Client
     settings: TuiSettings
     session: Session
     keymap: Keymap
     store: StateStore
-    kept: Kept
-    typed: Typed
-    places: Places
+    kept: SavedState
+    typed: CommandHistory
+    places: OverviewCache
     now: Callable[[], datetime]
     watched: set[int] = msgspec.field(default_factory=set)
     submitted: set[int] = msgspec.field(default_factory=set)

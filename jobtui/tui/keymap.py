@@ -10,7 +10,7 @@ from textual._keyboard_protocol import FUNCTIONAL_KEYS
 from textual.keys import Keys, _character_to_key
 
 from jobtui.suggest import did_you_mean
-from jobtui.tui.commands import BY_ID, CHAINS, COMMANDS, Command, Where, commands
+from jobtui.tui.commands import BY_ID, CHAINS, COMMANDS, KeyCommand, KeyScope, commands
 from jobtui.tui.widgets.table import Table
 
 # how a key is called in the key line and the help
@@ -46,11 +46,11 @@ class Keymap(msgspec.Struct, frozen=True):
     changes: Mapping[str, str]
     problems: tuple[str, ...]
 
-    def keys(self, command: Command) -> tuple[str, ...]:
+    def keys(self, command: KeyCommand) -> tuple[str, ...]:
         """The keys that the command has now."""
         return tuple(self.changes.get(command.id, command.keys).split(","))
 
-    def shown(self, command: Command, most: int = 1) -> str:
+    def shown(self, command: KeyCommand, most: int = 1) -> str:
         """The command's first keys as a person reads them: `?`, `esc`, `ctrl+p`."""
         return " ".join(shown_key(key) for key in self.keys(command)[:most])
 
@@ -141,7 +141,7 @@ def _clashes(trial: Keymap) -> Iterator[tuple[str, str, str]]:
 
     Single-letter keys of the outer places never reach a place where one types.
     """
-    for where in Where:
+    for where in KeyScope:
         owners: dict[str, str] = {}
         for command in commands(where):
             for key in trial.keys(command):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from jobtui.config.settings import TuiSettings
-    from jobtui.engine.client import Desk
+    from jobtui.engine.client import Client
 
 
 def load() -> None:
@@ -23,7 +23,7 @@ def load() -> None:
     import jobtui.tui.app  # noqa: F401
 
 
-def run(desk: Desk, settings: TuiSettings, forsaken: Callable[[], bool] = lambda: False) -> int:
+def run(desk: Client, settings: TuiSettings, forsaken: Callable[[], bool] = lambda: False) -> int:
     """Show the desk until one leaves; the exit status: 0, 1 where the dashboard failed, 128 + n for a signal.
 
     `forsaken` tells whether whoever waits for the dashboard has gone: it then leaves as if hung up.

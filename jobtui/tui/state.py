@@ -22,7 +22,7 @@ from jobtui.os_errors import explain
 _MOST_TYPED = 2000
 
 
-class Kept(msgspec.Struct, omit_defaults=True):
+class SavedState(msgspec.Struct, omit_defaults=True):
     """The dashboard's state between two starts; fields that older versions wrote are passed over."""
 
     theme: str = ""
@@ -41,15 +41,15 @@ class StateStore:
         self._directory = directory
         self.trouble = ""
 
-    def read(self) -> Kept:
+    def read(self) -> SavedState:
         """What was kept, or the defaults."""
         raw = self._read("dashboard.json")
         try:
-            return msgspec.json.decode(raw, type=Kept) if raw else Kept()
+            return msgspec.json.decode(raw, type=SavedState) if raw else SavedState()
         except DECODE_ERRORS:
-            return Kept()
+            return SavedState()
 
-    def write(self, kept: Kept) -> None:
+    def write(self, kept: SavedState) -> None:
         """Keep it: whole or not at all."""
         self._write("dashboard.json", msgspec.json.format(msgspec.json.encode(kept)) + b"\n")
 
@@ -118,7 +118,7 @@ class StateStore:
 
 # ---- merged from jobtui.tui.typed: ----
 # The bar's history: what was sent, up and down through it, and the search of ctrl+r.
-class Typed:
+class CommandHistory:
     """Texts sent from the command bar, across starts; the draft in hand is not lost on the way up."""
 
     def __init__(self, store: StateStore) -> None:

@@ -9,20 +9,20 @@ import pytest
 from jobtui.cli import help, main
 from jobtui.cli.args import (
     VERBS,
-    Asked,
+    CliCommand,
     ConfigCommand,
-    Dump,
-    Examine,
+    DashboardCommand,
+    DoctorCommand,
+    DumpCommand,
+    HelpCommand,
     HistoryCommand,
-    Load,
-    OpenDashboard,
+    LoadCommand,
     OpenDemo,
-    RunText,
-    Serve,
+    RunCommand,
+    ServeCommand,
     ShowCompletion,
     ShowHelp,
     ShowVersion,
-    Teach,
     _parser,
     parse_arguments,
     plainly_asked,
@@ -30,14 +30,14 @@ from jobtui.cli.args import (
 from jobtui.cli.errors import Exit, UsageError
 
 
-def run(text: str | None, file: str = "-", form: str = "box", **rest: Any) -> RunText:
-    return RunText(text=text, file=file, format=form, **{"detach": False, "wait": False} | rest)
+def run(text: str | None, file: str = "-", form: str = "box", **rest: Any) -> RunCommand:
+    return RunCommand(text=text, file=file, format=form, **{"detach": False, "wait": False} | rest)
 
 
-UNDERSTOOD: list[tuple[list[str], Asked]] = [
-    ([], OpenDashboard()),
-    (["--profile", "prod"], OpenDashboard(profile="prod")),
-    (["--data-dir=/d", "--config", "c.toml"], OpenDashboard(data_dir=Path("/d"), config=Path("c.toml"))),
+UNDERSTOOD: list[tuple[list[str], CliCommand]] = [
+    ([], DashboardCommand()),
+    (["--profile", "prod"], DashboardCommand(profile="prod")),
+    (["--data-dir=/d", "--config", "c.toml"], DashboardCommand(data_dir=Path("/d"), config=Path("c.toml"))),
     (["--demo"], OpenDemo()),
     (["-e", "SHOW JOBS"], run("SHOW JOBS")),
     (["-e", ""], run("")),
@@ -46,29 +46,35 @@ UNDERSTOOD: list[tuple[list[str], Asked]] = [
     (["-f", "a.ngql", "--profile", "prod"], run(None, "a.ngql", profile="prod")),
     (["-f", "-"], run(None)),
     (["-qe", "SHOW JOBS"], run("SHOW JOBS", quiet=True)),
-    (["load", "nba", "a.csv", "b"], Load(space="nba", files=("a.csv", "b"), format=None)),
-    (["load", "nba", "-", "--format", "tsv"], Load(space="nba", files=("-",), format="tsv")),
-    (["--profile", "prod", "load", "nba", "a"], Load(space="nba", files=("a",), format=None, profile="prod")),
-    (["load", "--profile", "prod", "nba", "a"], Load(space="nba", files=("a",), format=None, profile="prod")),
-    (["dump", "nba"], Dump(space="nba", format="jsonl")),
-    (["dump", "nba", "--format", "csv"], Dump(space="nba", format="csv")),
+    (["load", "nba", "a.csv", "b"], LoadCommand(space="nba", files=("a.csv", "b"), format=None)),
+    (["load", "nba", "-", "--format", "tsv"], LoadCommand(space="nba", files=("-",), format="tsv")),
+    (
+        ["--profile", "prod", "load", "nba", "a"],
+        LoadCommand(space="nba", files=("a",), format=None, profile="prod"),
+    ),
+    (
+        ["load", "--profile", "prod", "nba", "a"],
+        LoadCommand(space="nba", files=("a",), format=None, profile="prod"),
+    ),
+    (["dump", "nba"], DumpCommand(space="nba", format="jsonl")),
+    (["dump", "nba", "--format", "csv"], DumpCommand(space="nba", format="csv")),
     (["-e", "x", "--wait"], run("x", wait=True)),
-    (["serve"], Serve(background=False)),
-    (["serve", "--background", "--profile", "prod"], Serve(background=True, profile="prod")),
+    (["serve"], ServeCommand(background=False)),
+    (["serve", "--background", "--profile", "prod"], ServeCommand(background=True, profile="prod")),
     (["config"], ConfigCommand(what="print")),
     (["config", "check", "--config", "c"], ConfigCommand(what="check", config=Path("c"))),
     (
         ["--nebula", "h:9669", "-u", "me", "--tls", "ca.pem"],
-        OpenDashboard(nebula="h:9669", user="me", tls="ca.pem"),
+        DashboardCommand(nebula="h:9669", user="me", tls="ca.pem"),
     ),
     (["--nebula=h", "-e", "SHOW JOBS"], run("SHOW JOBS", nebula="h")),
     (["--help"], ShowHelp()),
     (["load", "--help"], ShowHelp("load")),
     (["--profile", "prod", "doctor", "-h"], ShowHelp("doctor")),
     (["--help", "load"], ShowHelp()),
-    (["help"], Teach(())),
-    (["help", "show", "jobs"], Teach(("show", "jobs"))),
-    (["doctor", "--profile", "prod"], Examine(profile="prod")),
+    (["help"], HelpCommand(())),
+    (["help", "show", "jobs"], HelpCommand(("show", "jobs"))),
+    (["doctor", "--profile", "prod"], DoctorCommand(profile="prod")),
     (["completion", "zsh"], ShowCompletion("zsh")),
     (["history", "verify"], HistoryCommand(what="verify")),
     (["history", "export"], HistoryCommand(what="export", file="-")),
@@ -80,7 +86,7 @@ UNDERSTOOD: list[tuple[list[str], Asked]] = [
 
 
 @pytest.mark.parametrize(("words", "asked"), UNDERSTOOD)
-def test_a_command_line_is_understood(words: list[str], asked: Asked) -> None:
+def test_a_command_line_is_understood(words: list[str], asked: CliCommand) -> None:
     assert parse_arguments(words, piped=False) == asked
 
 

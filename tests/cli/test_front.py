@@ -36,10 +36,10 @@ def test_who_is_not_a_person_at_a_terminal_is_not_stepped_behind_for(monkeypatch
 
 
 def test_who_is_behind_stays_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = foreground.Front(1)
+    here = foreground.ForegroundProcess(1)
     monkeypatch.setattr(foreground, "_front", here)
     monkeypatch.setattr(foreground.os, "fork", lambda: pytest.fail("a process was started"))
-    assert foreground.step_behind() is here
+    assert foreground.fork_behind_foreground() is here
 
 
 def test_a_process_that_ended_just_as_it_was_to_go_on_is_told_of_as_ended(
@@ -49,7 +49,7 @@ def test_a_process_that_ended_just_as_it_was_to_go_on_is_told_of_as_ended(
     monkeypatch.setattr(foreground, "_receive", lambda: (signal.SIGCONT, False))
     pid = os.posix_spawn(sys.executable, [sys.executable, "-c", "raise SystemExit(3)"], os.environ)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    assert os.waitstatus_to_exitcode(foreground._stand_before(pid)) == 3
+    assert os.waitstatus_to_exitcode(foreground._supervise(pid)) == 3
 
 
 @pytest.mark.parametrize(

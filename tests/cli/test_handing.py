@@ -8,7 +8,7 @@ import pytest
 
 from jobtui.cli import remote_run
 from jobtui.engine.profile import Profile
-from jobtui.engine.protocol import NoAnswer
+from jobtui.engine.protocol import OwnerUnavailable
 from jobtui.history import StoreError
 
 
@@ -18,7 +18,7 @@ class Takeover:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *said: object) -> None:
         self.said = list(said)
         monkeypatch.setattr(remote_run, "BETWEEN_TRIES_SECONDS", 0.0)
-        monkeypatch.setattr(remote_run.Remote, "connect", self.connect)
+        monkeypatch.setattr(remote_run.RemoteClient, "connect", self.connect)
 
     def connect(self, profile: Profile) -> object:
         said = self.said.pop(0) if len(self.said) > 1 else self.said[0]
@@ -31,7 +31,7 @@ def test_a_history_that_can_t_be_read_while_it_changes_hands_is_read_a_moment_la
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = object()
-    Takeover(monkeypatch, NoAnswer("gone"), StoreError("half made"), owner)
+    Takeover(monkeypatch, OwnerUnavailable("gone"), StoreError("half made"), owner)
     assert remote_run._next_owner(Profile("local", tmp_path)) is owner
 
 
@@ -42,5 +42,5 @@ def test_a_history_that_stays_unreadable_is_told(tmp_path: Path, monkeypatch: py
 
 
 def test_nobody_is_waited_for_who_does_not_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Takeover(monkeypatch, NoAnswer("gone"))
+    Takeover(monkeypatch, OwnerUnavailable("gone"))
     assert remote_run._next_owner(Profile("local", tmp_path)) is None

@@ -2,8 +2,8 @@
 
 import pytest
 
-from jobtui.cli.commands.dashboard import told_on_a_screen
-from jobtui.cli.errors import CommandError, unusable
+from jobtui.cli.commands.dashboard import retry_on_error_screen
+from jobtui.cli.errors import CommandError, profile_error
 from jobtui.tui import launch
 
 
@@ -16,18 +16,18 @@ class Opening:
     def __call__(self) -> object:
         if self.left:
             self.left -= 1
-            raise unusable(OSError("The history can't be opened: Permission denied"))
+            raise profile_error(OSError("The history can't be opened: Permission denied"))
         return "the desk"
 
 
 def test_the_screen_says_why_and_tries_again_as_often_as_one_likes(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[str, str]] = []
     monkeypatch.setattr(launch, "explain", lambda what, why, advice, theme: not told.append((why, theme)))
-    assert told_on_a_screen(Opening(2), "light") == "the desk"
+    assert retry_on_error_screen(Opening(2), "light") == "the desk"
     assert told == [("The history can't be opened: Permission denied", "light")] * 2
 
 
 def test_one_who_leaves_gets_the_words_in_the_shell_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "explain", lambda *_: False)
     with pytest.raises(CommandError, match="jobtui doctor tells what to do"):
-        told_on_a_screen(Opening(1), "")
+        retry_on_error_screen(Opening(1), "")

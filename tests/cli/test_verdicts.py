@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from jobtui.cli.errors import Exit
-from jobtui.cli.output import judge, verdict
-from jobtui.model import Job, Level, Stats, Status, Task
+from jobtui.cli.output import describe_outcome, report_outcomes
+from jobtui.model import Job, Level, SpaceStats, Status, Task
 
 AT = datetime(2020, 1, 1, tzinfo=UTC)
 GIB = 1 << 30
@@ -18,12 +18,12 @@ def ended(command: str = "compact", status: Status = Status.FINISHED, reason: st
     return Job(3, command, "nba", AT, status=status, reason=reason, took=2.44, tasks=tasks)
 
 
-def task(number: int, before: Stats | None, after: Stats | None) -> Task:
+def task(number: int, before: SpaceStats | None, after: SpaceStats | None) -> Task:
     return Task(number, f"local{number}", status=Status.FINISHED, before=before, after=after)
 
 
-def on_disk(size: int) -> Stats:
-    return Stats((Level(1, size),))
+def on_disk(size: int) -> SpaceStats:
+    return SpaceStats((Level(1, size),))
 
 
 SMALLER = (task(0, on_disk(GIB), on_disk(GIB // 2)), task(1, on_disk(GIB), on_disk(GIB // 4)))
@@ -35,11 +35,11 @@ SMALLER = (task(0, on_disk(GIB), on_disk(GIB // 2)), task(1, on_disk(GIB), on_di
         (ended("compact", Status.FINISHED, "", *SMALLER), "finished in 2.4 s, from 2 GiB to 768 MiB"),
         (ended("compact", Status.FINISHED, "", SMALLER[0], task(1, None, None)), "finished in 2.4 s"),
         (
-            ended("flush", Status.FINISHED, "", task(0, Stats(memtable=4096), Stats(memtable=1024))),
+            ended("flush", Status.FINISHED, "", task(0, SpaceStats(memtable=4096), SpaceStats(memtable=1024))),
             "finished in 2.4 s, 3 KiB of memory written",
         ),
         (
-            ended("flush", Status.FINISHED, "", task(0, Stats(memtable=7), Stats(memtable=9))),
+            ended("flush", Status.FINISHED, "", task(0, SpaceStats(memtable=7), SpaceStats(memtable=9))),
             "finished in 2.4 s",
         ),
         (ended("compact", Status.FAILED, "no room"), "failed: no room"),
@@ -48,17 +48,17 @@ SMALLER = (task(0, on_disk(GIB), on_disk(GIB // 2)), task(1, on_disk(GIB), on_di
     ],
 )
 def test_a_verdict_tells_the_end_the_time_and_what_it_was_worth(job: Job, told: str) -> None:
-    assert verdict(job) == f"Job 3 ({job.command} nba) {told}"
+    assert describe_outcome(job) == f"Job 3 ({job.command} nba) {told}"
 
 
 @pytest.mark.parametrize("quiet", [False, True])
 def test_quiet_leaves_out_what_went_well_alone(quiet: bool, capsys: pytest.CaptureFixture[str]) -> None:
     jobs = [ended(), ended(status=Status.FAILED, reason="no room")]
-    assert judge(jobs, Exit.DONE, quiet=quiet) == Exit.JOB_FAILED
+    assert report_outcomes(jobs, Exit.DONE, quiet=quiet) == Exit.JOB_FAILED
     told = capsys.readouterr().err.splitlines()
-    assert told == [verdict(job) for job in (jobs[1:] if quiet else jobs)]
+    assert told == [describe_outcome(job) for job in (jobs[1:] if quiet else jobs)]
 
 
 def test_a_statement_that_failed_goes_before_a_job_that_did() -> None:
-    assert judge([ended(status=Status.FAILED)], Exit.FAILED, quiet=True) == Exit.FAILED
-    assert judge([ended()], Exit.DONE, quiet=True) == Exit.DONE
+    assert report_outcomes([ended(status=Status.FAILED)], Exit.FAILED, quiet=True) == Exit.FAILED
+    assert report_outcomes([ended()], Exit.DONE, quiet=True) == Exit.DONE

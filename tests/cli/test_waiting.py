@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.cli.wait import LeftAtOnce, counted_jobs, waiting_for
-from jobtui.engine.profile import Run
+from jobtui.cli.wait import WaitAborted, counted_jobs, waiting_for
+from jobtui.engine.profile import RunPolicy
 from jobtui.model import Status
 from tests.support.engines import Bench, bench
 from tests.support.scripted import ScriptedStorage
@@ -19,7 +19,7 @@ from tests.support.scripted import ScriptedStorage
 @pytest.fixture
 def at_work(tmp_path: Path) -> Iterator[Bench]:
     """An engine whose job 1 is running on its one host."""
-    with bench(tmp_path, ScriptedStorage({"nba": ["a"]}), run=Run.SUBMITTED) as found:
+    with bench(tmp_path, ScriptedStorage({"nba": ["a"]}), run=RunPolicy.SUBMITTED) as found:
         found.say("ADMIN COMPACT nba")
         found.storage.operation("nba", "a")
         yield found
@@ -69,7 +69,7 @@ def test_a_second_ctrl_c_leaves_at_once(at_work: Bench) -> None:
 
     with waiting_for(at_work.engine) as waiting:
         thread = soon(insist)
-        with pytest.raises(LeftAtOnce):
+        with pytest.raises(WaitAborted):
             waiting.until_ended((1,))
     thread.join()
     assert at_work.job(1).stopping

@@ -19,9 +19,9 @@ import pytest
 
 from jobtui.cli.pair_files import PairFormat, read_pairs
 from jobtui.engine.client import EngineEvent, Session
-from jobtui.engine.engine import Engine, Run
-from jobtui.engine.reader import Reader
-from jobtui.model import Job, Progress, Status
+from jobtui.engine.engine import Engine, RunPolicy
+from jobtui.engine.reader import ReadOnlyClient
+from jobtui.model import Job, Status, TaskProgressed
 from tests.support.commands import CommandLine
 from tests.support.waiting import eventually
 
@@ -107,7 +107,7 @@ def test_the_worlds_cities_are_loaded_flushed_compacted_and_read_back(
     jobtui.done("load", SPACE, "vertices.csv", "edges.tsv", "updates.jsonl")
 
     heard: list[EngineEvent] = []
-    engine = Engine.open(jobtui.profile, run=Run.SUBMITTED)
+    engine = Engine.open(jobtui.profile, run=RunPolicy.SUBMITTED)
     try:
         engine.subscribe(heard.extend)
         for batch in batches(world.deletes):
@@ -132,10 +132,12 @@ def test_the_worlds_cities_are_loaded_flushed_compacted_and_read_back(
         progress = [
             message.job.tasks[task.number].progress or 0.0
             for message in heard
-            if isinstance(message, Progress) and message.job.id == compact.id and message.task == task.number
+            if isinstance(message, TaskProgressed)
+            and message.job.id == compact.id
+            and message.task == task.number
         ]
         assert progress == sorted(progress)
-    assert len({message.job.progress for message in heard if isinstance(message, Progress)}) > 3
+    assert len({message.job.progress for message in heard if isinstance(message, TaskProgressed)}) > 3
 
     assert dumped(jobtui) == world.now
 
@@ -164,7 +166,7 @@ def test_a_compact_that_is_killed_loses_nothing_and_is_recovered(jobtui: Command
 
 def has_written(jobtui: CommandLine, job: int) -> bool:
     """Whether the job runs, and every host has begun to write new tables for it."""
-    reader = Reader.open(jobtui.profile)
+    reader = ReadOnlyClient.open(jobtui.profile)
     try:
         found = reader.job(job)
         if found is None or any(

@@ -13,8 +13,8 @@ import pytest
 
 from jobtui.engine.client import Session
 from jobtui.engine.engine import Engine
-from jobtui.engine.protocol import NoAnswer
-from jobtui.engine.remote import Remote
+from jobtui.engine.protocol import OwnerUnavailable
+from jobtui.engine.remote import RemoteClient
 from jobtui.history import History, Query
 from jobtui.model import EventKind, Job, Status
 from tests.support.commands import CommandLine
@@ -139,10 +139,10 @@ def jobs_of(jobtui: CommandLine) -> list[Job]:
         history.close()
 
 
-def connected(jobtui: CommandLine) -> Remote | None:
+def connected(jobtui: CommandLine) -> RemoteClient | None:
     try:
-        return Remote.connect(jobtui.profile)
-    except NoAnswer:
+        return RemoteClient.connect(jobtui.profile)
+    except OwnerUnavailable:
         return None
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.engine.client import Answer, Session
+from jobtui.engine.client import ExecuteResult, Session
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
 from jobtui.history import History, Query
@@ -115,7 +115,7 @@ class Soak:
             assert not self.known or job_id > self.known[-1], "ids rise"
             self.known.append(job_id)
 
-    def say(self, text: str) -> Answer:
+    def say(self, text: str) -> ExecuteResult:
         self.steps += 1
         return self.engine.execute(text, self.session).result(WAIT)
 

@@ -17,7 +17,7 @@ import pytest
 from jobtui.engine import protocol
 from jobtui.engine.address import SOCKET
 from jobtui.engine.client import Session
-from jobtui.engine.engine import Engine, Run
+from jobtui.engine.engine import Engine, RunPolicy
 from jobtui.model import Status
 from tests.support.commands import CommandLine, new_job
 from tests.support.homes import SLOW, beside_others, moved_in, status_of
@@ -176,11 +176,11 @@ def test_pairs_are_loaded_and_dumped_through_the_owner(jobtui: CommandLine, owne
 def test_a_pair_too_long_to_be_handed_over_is_refused(
     jobtui: CommandLine, owner: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from jobtui.engine.remote import Remote
+    from jobtui.engine.remote import RemoteClient
     from jobtui.errors import StorageError
 
     monkeypatch.setattr(protocol, "LONGEST_LINE", 1 << 16)
-    remote = Remote.connect(jobtui.profile)
+    remote = RemoteClient.connect(jobtui.profile)
     try:
         with pytest.raises(StorageError, match="too long to be handed"):
             remote.load("nba", [(b"k", bytes(1 << 16))]).result(WAIT)
@@ -279,14 +279,14 @@ def test_a_run_that_owns_the_profile_stays_for_what_others_handed_in(jobtui: Com
 
 def test_what_is_handed_to_one_that_runs_nothing_is_run_all_the_same(jobtui: CommandLine) -> None:
     jobtui.config.unlink()
-    engine = Engine.open(jobtui.profile, run=Run.NONE)
+    engine = Engine.open(jobtui.profile, run=RunPolicy.NONE)
     try:
         engine.execute("ADMIN FLUSH nba", Session(None, Path("/"))).result(WAIT)
         assert engine.job(1).status is Status.QUEUE
         assert engine.leave_if_idle().result(WAIT) == ()
     finally:
         engine.close()
-    engine = Engine.open(jobtui.profile, run=Run.NONE)
+    engine = Engine.open(jobtui.profile, run=RunPolicy.NONE)
     try:
         ended = jobtui("--wait", "--quiet", "-e", "ADMIN FLUSH nba")
         assert (ended.returncode, ended.stderr) == (0, "")

@@ -15,8 +15,8 @@ import pytest
 
 from jobtui.engine.address import SOCKET
 from jobtui.engine.engine import Engine
-from jobtui.engine.protocol import NoAnswer
-from jobtui.engine.remote import Remote
+from jobtui.engine.protocol import OwnerUnavailable
+from jobtui.engine.remote import RemoteClient
 from jobtui.model import Status
 from tests.support.commands import CommandLine
 from tests.support.homes import SLOW, beside_others, moved_in, status_of
@@ -35,8 +35,8 @@ def jobtui(much: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Comma
 
 def answers(jobtui: CommandLine) -> bool:
     try:
-        Remote.connect(jobtui.profile).close()
-    except NoAnswer:
+        RemoteClient.connect(jobtui.profile).close()
+    except OwnerUnavailable:
         return False
     return True
 

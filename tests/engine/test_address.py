@@ -15,10 +15,10 @@ import pytest
 
 from jobtui.engine.address import LONGEST_PATH, SOCKET, candidates, listen, recorded_address
 from jobtui.engine.profile import Profile
-from jobtui.engine.protocol import NotTaken
-from jobtui.engine.remote import Remote
+from jobtui.engine.protocol import RequestNotAccepted
+from jobtui.engine.remote import RemoteClient
 from jobtui.history.format.disk import Disk
-from jobtui.history.format.lock import LONGEST_ADDRESS, Lock, Watch
+from jobtui.history.format.lock import LONGEST_ADDRESS, Lock, WriterWatcher
 from jobtui.model import Notice
 from tests.support.commands import CommandLine
 from tests.support.engines import WAIT, bench
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs Unix sock
 
 
 def connects(root: Path) -> bool:
-    Remote.connect(Profile("local", root)).close()
+    RemoteClient.connect(Profile("local", root)).close()
     return True
 
 
@@ -43,7 +43,7 @@ class TestChoice:
 
     def test_address_in_the_profile_is_relative(self, root: Path) -> None:
         with bench(root, ScriptedStorage({})):
-            watch = Watch(Disk(), root / "history")
+            watch = WriterWatcher(Disk(), root / "history")
             mark = watch.mark()
             watch.close()
         assert mark is not None
@@ -152,8 +152,8 @@ class TestMark:
         old = b'{"pid":7,"journal":1,"durable":0,"next_id":1,"generation":0,"closed":false}'
         (root / "history" / "LOCK").write_bytes(framed(old).ljust(512))
         assert recorded_address(root) is None
-        with pytest.raises(NotTaken, match="has not recorded in LOCK where it listens"):
-            Remote.connect(Profile("local", root))
+        with pytest.raises(RequestNotAccepted, match="has not recorded in LOCK where it listens"):
+            RemoteClient.connect(Profile("local", root))
 
 
 class TestEnvironments:

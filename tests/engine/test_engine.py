@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.engine.engine import Run
-from jobtui.errors import Code
+from jobtui.engine.engine import RunPolicy
+from jobtui.errors import ErrorCode
 from jobtui.model import EventKind, Status
 from tests.support.engines import THREE, WAIT, Bench, bench, compared_with_disk
 from tests.support.scripted import FULL, ScriptedStorage
@@ -85,7 +85,9 @@ def test_a_stopped_job_stays_running_until_its_last_task_ends(three: Bench) -> N
 
 def test_a_failed_task_makes_the_job_failed_and_the_others_run_on(three: Bench) -> None:
     three.say("ADMIN COMPACT nba")
-    three.storage.operation("nba", "local1").fail(Code.DISK_FULL, "no space left (needs 3 GiB, 1 GiB free)")
+    three.storage.operation("nba", "local1").fail(
+        ErrorCode.DISK_FULL, "no space left (needs 3 GiB, 1 GiB free)"
+    )
     three.heard.wait_for(lambda: three.job(1).ended_tasks == 1)
     assert three.job(1).status is Status.RUNNING
     for host in ("local0", "local2"):
@@ -243,11 +245,11 @@ def test_an_interrupted_job_is_failed_at_the_next_start_and_the_queue_goes_on(tm
 
 def test_an_engine_that_may_run_nothing_leaves_the_queue_as_it_is(tmp_path: Path) -> None:
     spaces = {"solo": ("far",), "nba": THREE}
-    with bench(tmp_path, ScriptedStorage(spaces), run=Run.NONE) as it:
+    with bench(tmp_path, ScriptedStorage(spaces), run=RunPolicy.NONE) as it:
         it.say("ADMIN COMPACT solo; ADMIN COMPACT nba")
         it.engine.idle().result(WAIT)
         assert not it.storage.begun
-    with bench(tmp_path, ScriptedStorage(spaces), run=Run.SUBMITTED) as it:
+    with bench(tmp_path, ScriptedStorage(spaces), run=RunPolicy.SUBMITTED) as it:
         assert not it.storage.begun
         it.say("ADMIN FLUSH solo")
         it.storage.operation("solo", "far").finish()

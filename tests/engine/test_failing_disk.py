@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from jobtui.engine.jobs import Book, Edit
+from jobtui.engine.jobs import Edit, Transaction
 from jobtui.history import History, StoreError, StoreFull
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.journal import Journal
@@ -201,7 +201,7 @@ def test_what_is_wrong_with_one_record_loses_no_other_jobs_end(
 
     monkeypatch.setattr(solo.engine.history, "commit", picky)
 
-    def noted(book: Book) -> Sequence[Job]:
+    def noted(book: Transaction) -> Sequence[Job]:
         job = book.get(1)
         assert job is not None
         return [job]
@@ -239,10 +239,10 @@ def test_what_is_put_while_a_commit_is_drafted_sees_what_that_commit_makes(solo:
     solo.storage.operation("solo", "far")
     seen: list[bool] = []
 
-    def refused(book: Book) -> Sequence[Job]:
+    def refused(book: Transaction) -> Sequence[Job]:
         raise ValueError("no")
 
-    def look(book: Book) -> Sequence[Job]:
+    def look(book: Transaction) -> Sequence[Job]:
         job = book.get(1)
         seen.append(job is not None and job.stopping)
         return []

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from jobtui.engine import lifecycle
-from jobtui.engine.jobs import Book
-from jobtui.engine.lifecycle import Illegal
+from jobtui.engine.jobs import Transaction
+from jobtui.engine.lifecycle import IllegalTransition
 from jobtui.model import Job, Status
 from tests.support.engines import WAIT, bench
 from tests.support.scripted import ScriptedStorage
@@ -24,7 +24,7 @@ class TestStop:
             start = dispatch._start
 
             def started_and_stopped(job: Job, tasks: Sequence[int]) -> None:
-                def stop(book: Book) -> list[Job]:
+                def stop(book: Transaction) -> list[Job]:
                     running = book.get(job.id)
                     assert running is not None
                     assert running.status is Status.RUNNING
@@ -44,11 +44,11 @@ class TestEnded:
             it.say("ADMIN FLUSH solo")
             ended = it.heard.until(1, Status.FINISHED)
 
-            def edit(_: Book) -> list[Job]:
+            def edit(_: Transaction) -> list[Job]:
                 return [lifecycle.replace(ended, status=Status.RUNNING)]
 
             changing = it.engine.call(it.engine.ledger.change(edit))
-            with pytest.raises(Illegal, match="job 1 has ended and is final"):
+            with pytest.raises(IllegalTransition, match="job 1 has ended and is final"):
                 changing.result(WAIT)
             assert it.job(1) == ended
 
@@ -64,5 +64,5 @@ class TestEnded:
             it.say("ADMIN FLUSH solo")
             running = it.heard.until(1, Status.RUNNING)
             ended = lifecycle.replace(running, status=Status.FAILED)
-            with pytest.raises(Illegal, match="failed can't become finished"):
-                lifecycle.task_ended(ended, 0, lifecycle.End(Status.FINISHED), it.clock.now())
+            with pytest.raises(IllegalTransition, match="failed can't become finished"):
+                lifecycle.task_ended(ended, 0, lifecycle.TaskOutcome(Status.FINISHED), it.clock.now())

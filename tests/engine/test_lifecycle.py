@@ -7,16 +7,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from jobtui.engine import lifecycle
-from jobtui.engine.lifecycle import End, Illegal
-from jobtui.model import EventKind, Job, Level, Stats, Status
+from jobtui.engine.lifecycle import IllegalTransition, TaskOutcome
+from jobtui.model import EventKind, Job, Level, SpaceStats, Status
 
 T0 = datetime(2019, 12, 17, 17, 21, 30, tzinfo=UTC)
-FINISHED = End(Status.FINISHED, 1.0)
-STOPPED = End(Status.STOPPED, 1.0, 0.4)
+FINISHED = TaskOutcome(Status.FINISHED, 1.0)
+STOPPED = TaskOutcome(Status.STOPPED, 1.0, 0.4)
 
 
-def failed(reason: str) -> End:
-    return End(Status.FAILED, 1.0, 0.2, reason=reason, code="io")
+def failed(reason: str) -> TaskOutcome:
+    return TaskOutcome(Status.FAILED, 1.0, 0.2, reason=reason, code="io")
 
 
 def running(hosts: int = 3, begun: int | None = None) -> Job:
@@ -48,7 +48,7 @@ def test_a_job_starts_with_its_first_task_and_only_once() -> None:
         ([STOPPED, failed("x"), FINISHED], Status.FAILED),
     ],
 )
-def test_a_job_ends_when_its_last_task_has(ends: list[End], status: Status) -> None:
+def test_a_job_ends_when_its_last_task_has(ends: list[TaskOutcome], status: Status) -> None:
     job = running()
     for number, end in enumerate(ends):
         assert job.status is Status.RUNNING
@@ -109,13 +109,13 @@ def test_a_running_job_whose_tasks_all_wait_is_stopped_at_once() -> None:
 
 def test_ended_is_final() -> None:
     job = lifecycle.task_ended(running(1), 0, FINISHED, T0)
-    with pytest.raises(Illegal):
+    with pytest.raises(IllegalTransition):
         lifecycle.task_ended(job, 0, STOPPED, T0)
-    with pytest.raises(Illegal):
+    with pytest.raises(IllegalTransition):
         lifecycle.begun(job, [0], T0)
-    with pytest.raises(Illegal):
+    with pytest.raises(IllegalTransition):
         lifecycle.stop_asked(job, T0)
-    with pytest.raises(Illegal):
+    with pytest.raises(IllegalTransition):
         lifecycle.interrupted(job, T0)
 
 
@@ -128,7 +128,7 @@ def test_an_interrupted_job_is_failed_with_its_running_tasks_and_the_rest_stoppe
 
 
 def test_an_interrupted_job_shows_no_progress_rather_than_less_than_was_shown() -> None:
-    died = End(Status.FAILED, progress=0.1, reason="its process died", code="host_died")
+    died = TaskOutcome(Status.FAILED, progress=0.1, reason="its process died", code="host_died")
     job = lifecycle.task_ended(running(3), 0, died, T0)
     assert lifecycle.interrupted(job, T0).progress is None
     job = lifecycle.task_ended(running(3), 0, FINISHED, T0)
@@ -145,8 +145,10 @@ def test_progress_is_weighted_by_bytes_and_even_where_those_are_unknown() -> Non
     job = running(2)
     done = lifecycle.task_ended(job, 0, FINISHED, T0)
     assert done.progress == pytest.approx(0.5)
-    sized = End(Status.FINISHED, before=Stats((Level(1, 300),)), after=Stats((Level(1, 100),)))
-    stopped = End(Status.STOPPED, progress=0.0, before=Stats((Level(1, 100),)))
+    sized = TaskOutcome(
+        Status.FINISHED, before=SpaceStats((Level(1, 300),)), after=SpaceStats((Level(1, 100),))
+    )
+    stopped = TaskOutcome(Status.STOPPED, progress=0.0, before=SpaceStats((Level(1, 100),)))
     job = lifecycle.task_ended(lifecycle.task_ended(running(3), 0, sized, T0), 1, sized, T0)
     job = lifecycle.task_ended(job, 2, stopped, T0)
     assert job.progress == pytest.approx(600 / 700)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from jobtui.engine.client import EngineEvent
-from jobtui.engine.events import BACKLOG, Listeners
+from jobtui.engine.events import BACKLOG, EventBus
 from jobtui.model import Notice
 
 
@@ -28,7 +28,7 @@ def turn(loop: asyncio.AbstractEventLoop) -> None:
 def test_the_newest_notices_that_nobody_heard_wait_for_the_first_listener(
     loop: asyncio.AbstractEventLoop,
 ) -> None:
-    listeners = Listeners(loop)
+    listeners = EventBus(loop)
     for number in range(BACKLOG + 20):
         listeners.publish([Notice(str(number))])
     heard: list[str] = []
@@ -40,7 +40,7 @@ def test_the_newest_notices_that_nobody_heard_wait_for_the_first_listener(
 def test_a_listener_that_fails_keeps_nothing_from_the_others_and_they_are_told(
     loop: asyncio.AbstractEventLoop,
 ) -> None:
-    listeners = Listeners(loop)
+    listeners = EventBus(loop)
 
     def fails(messages: Sequence[EngineEvent]) -> None:
         raise ValueError("its own trouble")
@@ -59,7 +59,7 @@ def test_a_listener_that_fails_keeps_nothing_from_the_others_and_they_are_told(
 
 
 def test_what_waited_for_the_first_listener_is_told_to_no_other(loop: asyncio.AbstractEventLoop) -> None:
-    listeners = Listeners(loop)
+    listeners = EventBus(loop)
     listeners.publish([Notice("once")])
     heard: list[str] = []
     for _ in range(2):

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.errors import Code, StorageError
+from jobtui.errors import ErrorCode, StorageError
 from jobtui.history import StoreFull
 from jobtui.model import EventKind, Job, Status
-from jobtui.storage.base import MirroredJob
+from jobtui.storage.base import ClusterJob
 from tests.support.engines import WAIT
 from tests.support.mirrors import MirrorBench, ended_on, lost, mirror_bench, refusal
 from tests.support.scripted_mirror import START, ScriptedMirror
@@ -53,7 +53,7 @@ def test_a_stop_that_the_cluster_refuses_is_never_pretended(prod: MirrorBench) -
 def test_a_stop_whose_answer_was_lost_is_judged_by_what_the_cluster_then_tells(prod: MirrorBench) -> None:
     prod.cluster(lambda mirror: mirror.put("nba", 40, Status.QUEUE))
     prod.heard.until(1, Status.QUEUE)
-    prod.mirror.lost_answer = StorageError(Code.TIMEOUT, "", "nba", "no answer", maybe_done=True)
+    prod.mirror.lost_answer = StorageError(ErrorCode.TIMEOUT, "", "nba", "no answer", maybe_done=True)
     assert prod.rows("STOP JOB 1") == [("stop 1 jobs 0 tasks",)]
     assert prod.job(1).status is Status.STOPPED
     assert prod.mirror.asked.count("stop nba 40") == 1
@@ -62,7 +62,7 @@ def test_a_stop_whose_answer_was_lost_is_judged_by_what_the_cluster_then_tells(p
 def test_a_stop_that_may_have_been_heard_and_is_not_seen_is_not_called_refused(prod: MirrorBench) -> None:
     prod.cluster(lambda mirror: mirror.put("nba", 40))
     prod.heard.until(1, Status.RUNNING)
-    prod.mirror.refusal = StorageError(Code.TIMEOUT, "", "nba", "no answer", maybe_done=True)
+    prod.mirror.refusal = StorageError(ErrorCode.TIMEOUT, "", "nba", "no answer", maybe_done=True)
     told = prod.refusal("STOP JOB 1")
     assert told == (
         "It is not known yet whether job 1 (flush nba) was stopped, and it is not asked again: no answer"
@@ -73,7 +73,7 @@ def test_a_stop_that_may_have_been_heard_and_is_not_seen_is_not_called_refused(p
 def test_an_order_that_reached_no_graphd_is_not_called_refused_by_the_cluster(prod: MirrorBench) -> None:
     prod.cluster(lambda mirror: mirror.put("nba", 40))
     prod.heard.until(1, Status.RUNNING)
-    prod.mirror.refusal = StorageError(Code.UNREACHABLE, "", "nba", "no connection")
+    prod.mirror.refusal = StorageError(ErrorCode.UNREACHABLE, "", "nba", "no connection")
     assert prod.refusal("STOP JOB 1") == "Job 1 (flush nba) was not stopped: no connection"
     assert prod.refusal("ADMIN COMPACT nba") == "compact nba (job 2) was not sent: no connection"
     assert prod.job(2).reason == "it was not sent: no connection"
@@ -209,7 +209,7 @@ def test_an_archived_run_under_the_same_id_hides_no_job_whose_answer_was_lost(pr
     mirroring = prod.engine.mirroring
     assert mirroring is not None
     for start, nobodys in ((LATER, True), (START, False)):  # set up anew, the cluster gives old ids again
-        job = MirroredJob(40, "compact", Status.FINISHED, start)
+        job = ClusterJob(40, "compact", Status.FINISHED, start)
         assert prod.cluster(lambda _, job=job: mirroring.orders._is_nobodys("nba", job)) is nobodys
 
 
@@ -271,7 +271,7 @@ class SlowMirror(ScriptedMirror):
         self.go_on: asyncio.Event | None = None
         self.waiting = threading.Event()
 
-    async def show(self, space: str, job: int) -> MirroredJob:
+    async def show(self, space: str, job: int) -> ClusterJob:
         if job == self.slow and self.go_on is not None:
             self.waiting.set()
             await self.go_on.wait()

@@ -9,9 +9,9 @@ import pytest
 
 from jobtui.engine.client import Session
 from jobtui.engine.profile import Profile
-from jobtui.engine.reader import Reader
-from jobtui.engine.remote import Remote
-from jobtui.model import LinkState, Status
+from jobtui.engine.reader import ReadOnlyClient
+from jobtui.engine.remote import RemoteClient
+from jobtui.model import ConnectionState, Status
 from jobtui.storage.nebula.settings import Address, ClusterSettings, RunMode
 from tests.support.engines import WAIT, Heard
 from tests.support.mirrors import MirrorBench, mirror_bench
@@ -36,21 +36,21 @@ def owner(profile: Profile) -> Iterator[MirrorBench]:
 def test_how_the_connection_stands_is_told_to_who_comes_later_and_with_every_change(
     owner: MirrorBench, profile: Profile
 ) -> None:
-    owner.cluster(lambda mirror: mirror.tell(LinkState.LOST))
-    remote = Remote.connect(profile)
+    owner.cluster(lambda mirror: mirror.tell(ConnectionState.LOST))
+    remote = RemoteClient.connect(profile)
     heard = Heard(remote)
     assert remote.link == owner.engine.link
     assert remote.link is not None
-    assert remote.link.state is LinkState.LOST
+    assert remote.link.state is ConnectionState.LOST
     remote.retry_now()
     owner.mirror.wait_for(lambda: owner.mirror.retries == 1)
-    owner.cluster(lambda mirror: mirror.tell(LinkState.CONNECTED))
-    heard.wait_for(lambda: remote.link is not None and remote.link.state is LinkState.CONNECTED)
+    owner.cluster(lambda mirror: mirror.tell(ConnectionState.CONNECTED))
+    heard.wait_for(lambda: remote.link is not None and remote.link.state is ConnectionState.CONNECTED)
     remote.close()
 
 
 def test_an_order_is_handed_to_the_owner_and_waited_for(owner: MirrorBench, profile: Profile) -> None:
-    remote = Remote.connect(profile)
+    remote = RemoteClient.connect(profile)
     session = Session(None, Path("/"))
     answer = remote.execute("USE nba; ADMIN COMPACT; BACKUP JOB 7 9", session).result(WAIT)
     assert answer.failure is None
@@ -64,7 +64,7 @@ def test_an_order_is_handed_to_the_owner_and_waited_for(owner: MirrorBench, prof
 
 
 def test_spaces_without_jobs_are_the_owners_to_tell(owner: MirrorBench, profile: Profile) -> None:
-    remote = Remote.connect(profile)
+    remote = RemoteClient.connect(profile)
     eventually(lambda: (remote.spaces(), remote.host_names()) == (("nba", "test2"), ("10.0.0.5",)))
     owner.cluster(lambda mirror: mirror.there.update({"fresh": {}}))
     session = Session(None, Path("/"))
@@ -78,8 +78,8 @@ def test_spaces_without_jobs_are_the_owners_to_tell(owner: MirrorBench, profile:
 
 def test_without_a_connection_the_spaces_of_the_history_are_known(owner: MirrorBench, profile: Profile) -> None:
     owner.say("ADMIN COMPACT nba")
-    owner.cluster(lambda mirror: mirror.tell(LinkState.LOST))
-    remote = Remote.connect(profile)
+    owner.cluster(lambda mirror: mirror.tell(ConnectionState.LOST))
+    remote = RemoteClient.connect(profile)
     assert remote.spaces() == ("nba",)
     session = Session(None, Path("/"))
     assert remote.execute("SHOW JOBS IN nba", session).result(WAIT).failure is None
@@ -94,7 +94,7 @@ def test_a_reader_knows_the_spaces_that_the_config_gives(tmp_path: Path) -> None
     spaces = {"nba": ("10.0.0.5",), "chain": ("10.0.0.5", "10.0.0.6")}
     settings = ClusterSettings(name="old", run=RunMode.STORAGED, spaces=spaces)
     with mirror_bench(tmp_path, ScriptedMirror(("nba",))):
-        reader = Reader.open(Profile("old", tmp_path, cluster=settings))
+        reader = ReadOnlyClient.open(Profile("old", tmp_path, cluster=settings))
         assert reader.spaces() == ("chain", "nba")
         answer = reader.answer("USE chain; SHOW SPACES", Session(None, Path("/")))
         assert [row.cells[:2] for row in answer.results[1].rows] == [("chain", "2"), ("nba", "1")]
@@ -106,7 +106,7 @@ def test_a_reader_of_a_clusters_profile_knows_what_the_history_knows(
 ) -> None:
     owner.say("ADMIN COMPACT nba")
     owner.heard.until(1, Status.RUNNING)
-    reader = Reader.open(profile)
+    reader = ReadOnlyClient.open(profile)
     assert reader.link is None
     assert (reader.spaces(), reader.host_names()) == (("nba",), ())
     answer = reader.answer("USE nba; SHOW JOBS IN nba; SHOW SPACES", Session(None, Path("/")))

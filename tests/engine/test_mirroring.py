@@ -10,8 +10,8 @@ import pytest
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
 from jobtui.history import History
-from jobtui.model import Job, LinkState, Origin, Status
-from jobtui.storage.base import MirroredJob
+from jobtui.model import ClusterRef, ConnectionState, Job, Status
+from jobtui.storage.base import ClusterJob
 from tests.support.clock import FakeClock
 from tests.support.engines import WAIT, compared_with_disk
 from tests.support.mirrors import MirrorBench, ended_on, lost, mirror_bench, refusal
@@ -26,7 +26,7 @@ def test_a_submitted_job_is_the_clusters_and_follows_it_to_its_end(prod: MirrorB
     prod.heard.until(1, Status.RUNNING)
     prod.cluster(lambda mirror: mirror.put("nba", 1, Status.FINISHED))
     job = prod.heard.until(1, Status.FINISHED)
-    assert job.origin == Origin("prod", "nba", 1)
+    assert job.origin == ClusterRef("prod", "nba", 1)
     assert [(task.host, task.status) for task in job.tasks] == [("10.0.0.5", Status.FINISHED)]
     assert prod.heard.statuses(1) == [Status.QUEUE, Status.RUNNING, Status.FINISHED]
     assert prod.engine.ended([1]).result(WAIT) == (job,)
@@ -48,7 +48,7 @@ def test_a_jobs_times_are_the_clusters_own_even_where_its_clock_is_ahead(prod: M
     ahead = prod.clock.now() + timedelta(hours=9)
     prod.cluster(lambda mirror: mirror.put("nba", 40, Status.FINISHED))
     prod.heard.until(1, Status.FINISHED)
-    tomorrow = MirroredJob(41, "flush", Status.FINISHED, ahead, ahead + timedelta(seconds=3), tasks=())
+    tomorrow = ClusterJob(41, "flush", Status.FINISHED, ahead, ahead + timedelta(seconds=3), tasks=())
     prod.cluster(lambda mirror: mirror.there["nba"].update({41: tomorrow}))
     job = prod.heard.until(2, Status.FINISHED)
     assert (job.start, job.stop, job.took) == (ahead, ahead + timedelta(seconds=3), 3.0)
@@ -102,7 +102,7 @@ def test_an_order_is_in_the_history_before_it_is_sent(prod: MirrorBench, tmp_pat
     reader = History.open(tmp_path / "history", write=False)
     on_disk = reader.get(1)
     assert on_disk is not None
-    assert (on_disk.status, on_disk.origin) == (Status.QUEUE, Origin("prod", "nba", 0))
+    assert (on_disk.status, on_disk.origin) == (Status.QUEUE, ClusterRef("prod", "nba", 0))
     reader.close()
     prod.cluster(lambda mirror: mirror.answers.set())
     assert answer.result(WAIT).results[0].jobs == (1,)
@@ -131,7 +131,7 @@ def test_a_job_that_equals_one_in_flight_is_answered_with_that_one(prod: MirrorB
     assert answer.results[0].notice == "The cluster has this job already: it is job 1"
     record = prod.job(2)
     assert (record.status, record.reason) == (Status.STOPPED, "the cluster has it already as job 1")
-    assert record.origin == Origin("prod", "nba", 0)
+    assert record.origin == ClusterRef("prod", "nba", 0)
     assert prod.say("ADMIN COMPACT nba; ADMIN FLUSH nba; ADMIN FLUSH nba").failure is None
     assert [job.id for job in prod.of("nba", 41)] == [4]
 
@@ -154,7 +154,7 @@ def test_an_order_whose_answer_was_lost_claims_the_job_that_the_cluster_then_lis
     result = answer.result(WAIT).results[0]
     assert result.jobs == (2,)
     assert "is not known yet" in result.notice
-    assert prod.heard.until(2, Status.RUNNING).origin == Origin("prod", "nba", 41)
+    assert prod.heard.until(2, Status.RUNNING).origin == ClusterRef("prod", "nba", 41)
     assert prod.mirror.asked.count("submit flush nba") == 1
     assert prod.engine.history.last_id() == 2
 
@@ -219,7 +219,7 @@ def test_jobs_are_attached_again_at_the_next_start(tmp_path: Path) -> None:
 
 
 def test_a_job_older_than_the_index_is_looked_up_in_the_history(tmp_path: Path) -> None:
-    old = MirroredJob(
+    old = ClusterJob(
         5, "flush", Status.FINISHED, START - timedelta(days=40), START - timedelta(days=40), tasks=()
     )
     mirror = ScriptedMirror()
@@ -235,9 +235,9 @@ def test_a_job_older_than_the_index_is_looked_up_in_the_history(tmp_path: Path) 
 
 def test_an_order_that_jobtui_did_not_live_to_hear_about_is_told_as_such(tmp_path: Path) -> None:
     history = History.open(tmp_path / "history")
-    origin = Origin("prod", "nba", 0)
+    origin = ClusterRef("prod", "nba", 0)
     history.commit(_waiting(history.new_id(), origin)).result()
-    history.commit(_waiting(history.new_id(), Origin("staging", "nba", 7))).result()
+    history.commit(_waiting(history.new_id(), ClusterRef("staging", "nba", 7))).result()
     history.commit(_waiting(history.new_id(), None)).result()
     history.close()
     with mirror_bench(tmp_path, ScriptedMirror()) as it:
@@ -252,14 +252,14 @@ def test_an_order_that_jobtui_did_not_live_to_hear_about_is_told_as_such(tmp_pat
 
 def test_the_engine_opens_although_the_cluster_is_away_and_shows_why(tmp_path: Path) -> None:
     mirror = ScriptedMirror()
-    mirror.tell(LinkState.LOST)
+    mirror.tell(ConnectionState.LOST)
     with mirror_bench(tmp_path, mirror) as it:
         assert it.engine.link == mirror.link
         assert it.refusal("ADMIN FLUSH nba") == "no connection to the cluster"
         assert it.engine.history.last_id() == 0
         assert it.rows("SHOW JOBS") == []
         mirror.put("nba", 40)
-        it.cluster(lambda mirror: mirror.tell(LinkState.CONNECTED))
+        it.cluster(lambda mirror: mirror.tell(ConnectionState.CONNECTED))
         it.heard.until(1, Status.RUNNING)
         it.heard.wait_for(lambda: it.links == ["connected"])
         assert it.engine.spaces() == ("nba",)
@@ -268,36 +268,36 @@ def test_the_engine_opens_although_the_cluster_is_away_and_shows_why(tmp_path: P
 def test_a_lost_connection_leaves_the_jobs_as_they_are_until_it_is_back(prod: MirrorBench) -> None:
     prod.say("ADMIN COMPACT nba")
     prod.heard.until(1, Status.RUNNING)
-    prod.cluster(lambda mirror: mirror.tell(LinkState.LOST))
+    prod.cluster(lambda mirror: mirror.tell(ConnectionState.LOST))
     prod.heard.wait_for(lambda: prod.links == ["lost"])
     assert prod.refusal("STOP JOB 1") == "no connection to the cluster"
     assert (prod.job(1).status, prod.job(1).stopping) == (Status.RUNNING, False)
     assert [row[2] for row in prod.rows("SHOW JOBS")] == ["running"]
     prod.mirror.put("nba", 1, Status.FINISHED)
-    prod.cluster(lambda mirror: mirror.tell(LinkState.CONNECTED))
+    prod.cluster(lambda mirror: mirror.tell(ConnectionState.CONNECTED))
     prod.heard.until(1, Status.FINISHED)
 
 
 def test_the_places_are_learned_once_for_each_connection(prod: MirrorBench) -> None:
     def slow_by_turns(mirror: ScriptedMirror) -> None:
         for detail in ["no answer since 17:21:30", ""] * 10:
-            mirror.tell(LinkState.CONNECTED, detail=detail)
+            mirror.tell(ConnectionState.CONNECTED, detail=detail)
 
     learned = prod.mirror.asked.count("hosts")
     prod.cluster(slow_by_turns)
     prod.seen()
     assert prod.mirror.asked.count("hosts") == learned
-    prod.cluster(lambda mirror: mirror.tell(LinkState.CONNECTED, address="10.0.0.2:9669"))
+    prod.cluster(lambda mirror: mirror.tell(ConnectionState.CONNECTED, address="10.0.0.2:9669"))
     prod.mirror.wait_for(lambda: prod.mirror.asked.count("hosts") == learned + 1)
-    prod.cluster(lambda mirror: mirror.tell(LinkState.LOST))
-    prod.cluster(lambda mirror: mirror.tell(LinkState.CONNECTED, address="10.0.0.2:9669"))
+    prod.cluster(lambda mirror: mirror.tell(ConnectionState.LOST))
+    prod.cluster(lambda mirror: mirror.tell(ConnectionState.CONNECTED, address="10.0.0.2:9669"))
     prod.mirror.wait_for(lambda: prod.mirror.asked.count("hosts") == learned + 2)
 
 
 def test_the_places_are_not_learned_twice_at_once(prod: MirrorBench) -> None:
     def graphd_after_graphd(mirror: ScriptedMirror) -> None:
         for number in range(10):
-            mirror.tell(LinkState.CONNECTED, address=f"10.0.0.{number}:9669")
+            mirror.tell(ConnectionState.CONNECTED, address=f"10.0.0.{number}:9669")
 
     learned = prod.mirror.asked.count("hosts")
     prod.cluster(graphd_after_graphd)
@@ -321,7 +321,7 @@ def test_a_retry_is_asked_of_the_connection(prod: MirrorBench) -> None:
 
 def test_a_job_of_a_cluster_is_let_go_where_the_profile_is_embedded_now(tmp_path: Path) -> None:
     history = History.open(tmp_path / "history")
-    history.commit(_waiting(history.new_id(), Origin("prod", "nba", 7))).result()
+    history.commit(_waiting(history.new_id(), ClusterRef("prod", "nba", 7))).result()
     history.close()
     engine = Engine.open(Profile("prod", tmp_path, {"a": None}))
     job = engine.job(1)
@@ -337,5 +337,5 @@ def _copy(mirror: ScriptedMirror) -> ScriptedMirror:
     return other
 
 
-def _waiting(job_id: int, origin: Origin | None) -> Job:
+def _waiting(job_id: int, origin: ClusterRef | None) -> Job:
     return Job(job_id, "flush", "nba", START, origin=origin, events=())

@@ -26,9 +26,9 @@ from hypothesis.stateful import (
 
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
-from jobtui.errors import Code
+from jobtui.errors import ErrorCode
 from jobtui.history import History, Query
-from jobtui.model import Change, Job, Status
+from jobtui.model import Job, JobChanged, Status
 from tests.support.clock import FakeClock
 from tests.support.engines import WAIT, Bench
 from tests.support.scripted import Operation, ScriptedStorage
@@ -125,7 +125,7 @@ class Races(RuleBasedStateMachine):
         elif how == "stop" and operation.cancel.is_set():
             operation.stop()
         else:
-            code = Code.HOST_DIED if how == "die" else Code.IO
+            code = ErrorCode.HOST_DIED if how == "die" else ErrorCode.IO
             operation.fail(code, "the host is gone" if how == "die" else "the disk says no")
         self.settle()
 
@@ -175,7 +175,7 @@ class Races(RuleBasedStateMachine):
     def published_statuses_move_only_as_allowed(self) -> None:
         messages = self.bench.heard.messages
         for message in messages[self.read :]:
-            if isinstance(message, Change):
+            if isinstance(message, JobChanged):
                 self.one_change(self.last.get(message.job.id), message.job)
                 self.last[message.job.id] = message.job
         self.read = len(messages)

@@ -9,18 +9,18 @@ import pytest
 
 from jobtui.engine.client import Refused, Session
 from jobtui.engine.engine import Engine
-from jobtui.engine.profile import Profile, Run
-from jobtui.engine.reader import Reader
+from jobtui.engine.profile import Profile, RunPolicy
+from jobtui.engine.reader import ReadOnlyClient
 from jobtui.errors import StorageError
 from tests.support.engines import WAIT, bench
 from tests.support.scripted import ScriptedStorage
 
 
 @pytest.fixture
-def unreadable(tmp_path: Path) -> Reader:
+def unreadable(tmp_path: Path) -> ReadOnlyClient:
     """A reader of a profile with a job on nba, whose list of spaces can't be read."""
     profile = Profile("local", tmp_path)
-    engine = Engine.open(profile, run=Run.NONE)
+    engine = Engine.open(profile, run=RunPolicy.NONE)
     try:
         session = Session(None, tmp_path)
         assert engine.execute("CREATE SPACE nba; ADMIN FLUSH nba", session).result(60).failure is None
@@ -28,32 +28,32 @@ def unreadable(tmp_path: Path) -> Reader:
         engine.close()
     (tmp_path / "storage" / "spaces.json").unlink()
     (tmp_path / "storage" / "spaces.json").mkdir()
-    return Reader.open(profile)
+    return ReadOnlyClient.open(profile)
 
 
 @pytest.mark.parametrize("text", ["SHOW SPACES", "SHOW HOSTS"])
-def test_what_only_the_storage_knows_fails_with_its_reason(unreadable: Reader, text: str) -> None:
+def test_what_only_the_storage_knows_fails_with_its_reason(unreadable: ReadOnlyClient, text: str) -> None:
     failure = unreadable.answer(text, Session()).failure
     assert failure is not None
     assert "spaces.json" in failure.message
 
 
-def test_jobs_are_shown_all_the_same(unreadable: Reader) -> None:
+def test_jobs_are_shown_all_the_same(unreadable: ReadOnlyClient) -> None:
     for text in ("SHOW JOBS", "SHOW JOBS IN nba", "SHOW JOB 1", "USE nba"):
         assert unreadable.answer(text, Session()).failure is None
 
 
-def test_names_to_complete_are_those_of_the_history(unreadable: Reader) -> None:
+def test_names_to_complete_are_those_of_the_history(unreadable: ReadOnlyClient) -> None:
     assert (unreadable.spaces(), unreadable.host_names()) == (("nba",), ())
 
 
-def test_a_look_fails_as_a_look_does(unreadable: Reader) -> None:
+def test_a_look_fails_as_a_look_does(unreadable: ReadOnlyClient) -> None:
     with pytest.raises(StorageError):
         unreadable.overview().result(0)
 
 
 def test_a_reader_refuses_what_would_write_before_any_of_the_text(root: Path) -> None:
-    reader = Reader.open(Profile("local", root))
+    reader = ReadOnlyClient.open(Profile("local", root))
     answer = reader.execute("SHOW JOBS; ADMIN FLUSH nba", Session(None, Path("/"))).result(WAIT)
     assert answer.failure is not None
     assert not answer.results
@@ -65,7 +65,7 @@ def test_a_reader_refuses_what_would_write_before_any_of_the_text(root: Path) ->
 
 def test_many_threads_may_ask_one_reader_what_is_new(runtime: Path, root: Path) -> None:
     with bench(root, ScriptedStorage({"solo": ("far",)}, auto=True)) as it:
-        reader = Reader.open(Profile("local", root))
+        reader = ReadOnlyClient.open(Profile("local", root))
         over = threading.Event()
         failures: list[Exception] = []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from jobtui.engine import lifecycle
-from jobtui.engine.lifecycle import End
+from jobtui.engine.lifecycle import TaskOutcome
 from jobtui.engine.scheduler import Start, decide
 from jobtui.model import Job, Status
 
@@ -50,7 +50,7 @@ def test_no_more_jobs_are_at_work_than_the_limit() -> None:
 
 
 def test_a_job_that_waits_for_a_busy_host_does_not_count_against_the_limit() -> None:
-    waits = lifecycle.task_ended(running(1, "x", "hung", begun=1), 0, End(Status.FINISHED), T0)
+    waits = lifecycle.task_ended(running(1, "x", "hung", begun=1), 0, TaskOutcome(Status.FINISHED), T0)
     assert decide([waits], [queued(2, "b")], {"hung"}, set(), 1) == [Start(2, (0,))]
 
 

@@ -15,12 +15,12 @@ from jobtui.engine import protocol as wire
 from jobtui.engine import server
 from jobtui.engine.address import SOCKET, short
 from jobtui.engine.client import EngineEvent, Session
-from jobtui.engine.engine import Engine, Run
-from jobtui.engine.failover import SharedDesk
+from jobtui.engine.engine import Engine, RunPolicy
+from jobtui.engine.failover import FailoverClient
 from jobtui.engine.profile import Profile
-from jobtui.engine.remote import Remote
+from jobtui.engine.remote import RemoteClient
 from jobtui.history import StoreLocked
-from jobtui.model import Change, Job, Notice, Progress, Status
+from jobtui.model import Job, JobChanged, Notice, Status, TaskProgressed
 from tests.support.engines import WAIT, Bench, Heard, bench
 from tests.support.scripted import FULL, ScriptedStorage
 
@@ -31,7 +31,7 @@ def test_a_second_engine_on_the_same_store_is_refused(owner: Bench, root: Path) 
 
 
 def test_a_statement_is_handed_to_the_owner_and_answered_as_if_typed_there(owner: Bench, root: Path) -> None:
-    remote = Remote.connect(Profile("local", root))
+    remote = RemoteClient.connect(Profile("local", root))
     session = Session(None, Path("/"))
     answer = remote.execute("USE solo; ADMIN COMPACT; SHOW JOBS", session).result(WAIT)
     assert answer.failure is None
@@ -46,7 +46,7 @@ def test_a_statement_is_handed_to_the_owner_and_answered_as_if_typed_there(owner
 
 
 def test_the_owner_s_refusal_and_a_bad_text_are_told_where_they_were_typed(owner: Bench, root: Path) -> None:
-    remote = Remote.connect(Profile("local", root))
+    remote = RemoteClient.connect(Profile("local", root))
     session = Session(None, Path("/"))
     failure = remote.execute("SHOW JOBS;\n STOP JOB 7", session).result(WAIT).failure
     assert failure is not None
@@ -59,15 +59,15 @@ def test_the_owner_s_refusal_and_a_bad_text_are_told_where_they_were_typed(owner
 
 
 def test_changes_and_progress_of_the_owner_are_seen_live(owner: Bench, root: Path) -> None:
-    remote = Remote.connect(Profile("local", root))
+    remote = RemoteClient.connect(Profile("local", root))
     heard = Heard(remote)
     owner.say("ADMIN COMPACT solo")
     operation = owner.storage.operation("solo", "far")
     operation.progress(0.5, 1e6)
-    heard.until_said(Progress, rate=1e6)
+    heard.until_said(TaskProgressed, rate=1e6)
     assert [job.progress for job in remote.active()] == [0.5]
     operation.finish()
-    heard.until_said(Change, was=Status.RUNNING)
+    heard.until_said(JobChanged, was=Status.RUNNING)
     job = remote.job(1)
     assert job is not None
     assert job.status is Status.FINISHED
@@ -75,9 +75,9 @@ def test_changes_and_progress_of_the_owner_are_seen_live(owner: Bench, root: Pat
     remote.close()
 
 
-@pytest.mark.parametrize("desk", [Remote.connect, SharedDesk])
+@pytest.mark.parametrize("desk", [RemoteClient.connect, FailoverClient])
 def test_a_listener_that_fails_hears_the_next_change_all_the_same(
-    owner: Bench, root: Path, desk: Callable[[Profile], Remote | SharedDesk]
+    owner: Bench, root: Path, desk: Callable[[Profile], RemoteClient | FailoverClient]
 ) -> None:
     remote = desk(Profile("local", root))
     tried: list[object] = []
@@ -91,13 +91,13 @@ def test_a_listener_that_fails_hears_the_next_change_all_the_same(
     owner.say("ADMIN COMPACT solo")
     heard.until_said(Notice, text="A change could not be shown: ValueError: its own trouble")
     owner.storage.operation("solo", "far").finish()
-    heard.until_said(Change, was=Status.RUNNING)
+    heard.until_said(JobChanged, was=Status.RUNNING)
     assert len(tried) > 1
     remote.close()
 
 
 def test_spaces_hosts_and_stats_come_from_the_owner(owner: Bench, root: Path) -> None:
-    remote = Remote.connect(Profile("local", root))
+    remote = RemoteClient.connect(Profile("local", root))
     overview = remote.overview().result(WAIT)
     assert [look.space.name for look in overview.spaces] == ["nba", "solo"]
     assert {host.name for host in overview.hosts} == {"a", "b", "far"}
@@ -121,22 +121,22 @@ def test_a_stale_socket_is_taken_over_by_the_next_owner(runtime: Path, root: Pat
     (root / "history" / "LOCK").write_bytes(lock)  # as a killed owner leaves it
     with socket.socket(socket.AF_UNIX) as stale, short(root / SOCKET) as name:
         stale.bind(name)
-    with pytest.raises(wire.NoAnswer, match="no jobtui answers"):
-        Remote.connect(Profile("local", root))
+    with pytest.raises(wire.OwnerUnavailable, match="no jobtui answers"):
+        RemoteClient.connect(Profile("local", root))
     with bench(root, ScriptedStorage({"solo": ("far",)})):
-        Remote.connect(Profile("local", root)).close()
+        RemoteClient.connect(Profile("local", root)).close()
 
 
 def test_another_version_s_question_is_refused_with_both_versions(
     owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Later(wire.Ask, frozen=True):
+    class Later(wire.Request, frozen=True):
         protocol: int = 99
         version: str = "9.9"
 
     monkeypatch.setattr(wire, "Ask", Later)
-    with pytest.raises(wire.NoAnswer, match=r"jobtui 9\.9 can't talk to it"):
-        Remote.connect(Profile("local", root))
+    with pytest.raises(wire.OwnerUnavailable, match=r"jobtui 9\.9 can't talk to it"):
+        RemoteClient.connect(Profile("local", root))
 
 
 def test_a_line_that_is_no_question_is_denied_and_harms_nothing(owner: Bench, root: Path) -> None:
@@ -144,8 +144,8 @@ def test_a_line_that_is_no_question_is_denied_and_harms_nothing(owner: Bench, ro
         raw.connect(str(root / SOCKET))
         raw.sendall(b"GET / HTTP/1.1\r\n\n")
         answer = wire.answer_of(raw.makefile("rb").readline())
-    assert isinstance(answer, wire.Denied)
-    Remote.connect(Profile("local", root)).close()
+    assert isinstance(answer, wire.ErrorResponse)
+    RemoteClient.connect(Profile("local", root)).close()
 
 
 def test_who_is_turned_away_can_still_say_all_of_the_question_and_read_why(
@@ -170,15 +170,15 @@ def test_an_owner_that_says_nothing_is_not_waited_for_long(
     with socket.socket(socket.AF_UNIX) as mute, short(root / SOCKET) as name:
         mute.bind(name)
         mute.listen()
-        with pytest.raises(wire.Silent, match="it may be suspended"):
-            Remote.connect(Profile("local", root))
+        with pytest.raises(wire.OwnerTimeout, match="it may be suspended"):
+            RemoteClient.connect(Profile("local", root))
 
 
 def test_an_engine_that_leaves_takes_nothing_more_but_stays_for_what_it_was_given(
     runtime: Path, root: Path
 ) -> None:
-    with bench(root, ScriptedStorage({"solo": ("far",)}), run=Run.SUBMITTED) as it:
-        remote = Remote.connect(Profile("local", root))
+    with bench(root, ScriptedStorage({"solo": ("far",)}), run=RunPolicy.SUBMITTED) as it:
+        remote = RemoteClient.connect(Profile("local", root))
         remote.answer("ADMIN FLUSH solo", Session(None, Path("/")))
         assert it.engine.leave_if_idle().result(WAIT) == (1,)
         it.storage.operation("solo", "far").finish()
@@ -193,11 +193,11 @@ def test_an_engine_that_leaves_takes_nothing_more_but_stays_for_what_it_was_give
 def test_what_the_owner_tells_holds_even_where_the_history_is_read_late(
     owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    remote = Remote.connect(Profile("local", root))
+    remote = RemoteClient.connect(Profile("local", root))
     owner.say("ADMIN COMPACT solo")
     heard = Heard(remote)
     owner.storage.operation("solo", "far").progress(0.5, 1e6)
-    heard.until_said(Progress, rate=1e6)
+    heard.until_said(TaskProgressed, rate=1e6)
     monkeypatch.setattr(remote.history, "refresh", lambda: False)
     ended = remote.ended([1])
     owner.storage.operation("solo", "far").finish()
@@ -212,18 +212,18 @@ def test_what_the_owner_tells_holds_even_where_the_history_is_read_late(
 def test_a_question_that_an_owner_on_its_way_out_has_not_read_is_not_taken_and_may_be_asked_again(
     owner: Bench, root: Path
 ) -> None:
-    remote = Remote.connect(Profile("local", root))
+    remote = RemoteClient.connect(Profile("local", root))
     with socket.socket(socket.AF_UNIX) as half:
         half.connect(str(root / SOCKET))
-        half.sendall(wire.encode(wire.Ask(wire.Run("ADMIN FLUSH solo", None, "/"))))
+        half.sendall(wire.encode(wire.Request(wire.ExecuteRequest("ADMIN FLUSH solo", None, "/"))))
         assert (
             remote.answer("SHOW HOSTS", Session(None, Path("/"))).failure is None
         )  # the half is accepted by now
         assert owner.engine.leave_if_idle().result(WAIT) == ()
         half.sendall(b"\n")
-        with pytest.raises(wire.NoAnswer, match="went away"):
+        with pytest.raises(wire.OwnerUnavailable, match="went away"):
             wire.answer_of(half.makefile("rb").readline())
-    with pytest.raises(wire.NotTaken):
+    with pytest.raises(wire.RequestNotAccepted):
         remote.hand_in("ADMIN FLUSH solo", Session(None, Path("/"))).result(WAIT)
     assert owner.engine.active() == ()
     remote.close()
@@ -232,7 +232,7 @@ def test_a_question_that_an_owner_on_its_way_out_has_not_read_is_not_taken_and_m
 def test_a_job_that_ends_just_as_somebody_begins_to_wait_for_it_is_not_missed(
     owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    remote = Remote.connect(Profile("local", root))
+    remote = RemoteClient.connect(Profile("local", root))
     heard = Heard(remote)
     owner.say("ADMIN FLUSH solo")
     looked = []
@@ -254,7 +254,7 @@ def test_a_job_that_ends_just_as_somebody_begins_to_wait_for_it_is_not_missed(
 def test_a_job_that_the_history_does_not_tell_yet_is_waited_for(
     owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    remote = Remote.connect(Profile("local", root))
+    remote = RemoteClient.connect(Profile("local", root))
     with monkeypatch.context() as late:
         late.setattr(remote.history, "refresh", lambda: False)
         ended = remote.ended([1])
@@ -265,7 +265,7 @@ def test_a_job_that_the_history_does_not_tell_yet_is_waited_for(
 
 
 def test_who_leaves_before_the_owner_has_answered_leaves_no_error_behind(owner: Bench, root: Path) -> None:
-    remote = Remote.connect(Profile("local", root))
+    remote = RemoteClient.connect(Profile("local", root))
 
     async def ask_and_leave() -> None:
         asked = asyncio.ensure_future(asyncio.wrap_future(answer))

@@ -18,9 +18,9 @@ from jobtui.engine import acceptor, channel, protocol, remote, server
 from jobtui.engine.address import SOCKET, short
 from jobtui.engine.channel import Channel, trusted_owners
 from jobtui.engine.client import Session
-from jobtui.engine.failover import Unanswered, own_or_join
+from jobtui.engine.failover import OwnerUnreachable, connect_or_start
 from jobtui.engine.profile import Profile
-from jobtui.engine.remote import Remote
+from jobtui.engine.remote import RemoteClient
 from tests.support.engines import WAIT, Bench, bench
 from tests.support.scripted import ScriptedStorage
 
@@ -70,12 +70,12 @@ def connected(root: Path) -> Iterator[socket.socket]:
         yield client
 
 
-def answer_to(root: Path, line: bytes) -> protocol.Answer:
+def answer_to(root: Path, line: bytes) -> protocol.Response:
     """The last answer to a line; fails if there is none."""
     with connected(root) as client, client.makefile("rb") as answers:
         client.sendall(line + b"\n")
         answer = protocol.answer_of(answers.readline())
-        return protocol.answer_of(answers.readline()) if isinstance(answer, protocol.Taken) else answer
+        return protocol.answer_of(answers.readline()) if isinstance(answer, protocol.Accepted) else answer
 
 
 @contextlib.contextmanager
@@ -128,9 +128,9 @@ class TestPeer:
         monkeypatch.setattr(channel, "peer_uid", lambda connection: STRANGER)
         with impostor(root, lambda client: received.append(client.recv(1 << 20))):
             with pytest.raises(protocol.Untrusted, match=f"user with the id {STRANGER}"):
-                Remote.connect(Profile("local", root))
+                RemoteClient.connect(Profile("local", root))
             trusting = {"_door": root / SOCKET, "_trusted": trusted_owners(root)}
-            desk = Remote.__new__(Remote)
+            desk = RemoteClient.__new__(RemoteClient)
             vars(desk).update(trusting)
             with pytest.raises(protocol.Untrusted):
                 desk.load("solo", [(b"key", b"secret")]).result(WAIT)
@@ -143,9 +143,9 @@ class TestPeer:
     ) -> None:
         monkeypatch.setattr(channel, "peer_uid", lambda connection: STRANGER)
         with pytest.raises(
-            Unanswered, match=f"process {os.getpid()}.* but the process that listens .* nothing was sent"
+            OwnerUnreachable, match=f"process {os.getpid()}.* but the process that listens .* nothing was sent"
         ):
-            own_or_join(Profile("local", root))
+            connect_or_start(Profile("local", root))
 
     def test_user_trusts_own_processes_and_root(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(os, "geteuid", lambda: STRANGER)
@@ -198,14 +198,14 @@ class TestQuestions:
     @pytest.mark.parametrize("line", MALFORMED.values(), ids=MALFORMED.keys())
     def test_malformed_line_gets_error_reply(self, root: Path, line: bytes) -> None:
         answer = answer_to(root, line)
-        assert isinstance(answer, protocol.Denied)
+        assert isinstance(answer, protocol.ErrorResponse)
         assert answer.text.startswith("The question was not understood: ")
-        Remote.connect(Profile("local", root)).close()
+        RemoteClient.connect(Profile("local", root)).close()
 
     @pytest.mark.parametrize("line", UNFIT.values(), ids=UNFIT.keys())
     def test_unfit_question_gets_a_reply(self, root: Path, line: bytes) -> None:
         assert answer_to(root, line) is not None
-        Remote.connect(Profile("local", root)).close()
+        RemoteClient.connect(Profile("local", root)).close()
 
     def test_failure_of_the_owner_is_an_error_reply(
         self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
@@ -216,13 +216,13 @@ class TestQuestions:
         with monkeypatch.context() as failing:
             failing.setattr(owner.engine, "execute", fail)
             answer = answer_to(root, RUN % b'"SHOW JOBS"')
-        assert answer == protocol.Denied("The question could not be carried out: not \\udcff text")
+        assert answer == protocol.ErrorResponse("The question could not be carried out: not \\udcff text")
 
     def test_second_malformed_line_gets_error_reply(self, root: Path) -> None:
         with connected(root) as client, client.makefile("rb") as answers:
             client.sendall(b'{"want":{"type":"Retry"}}\n\xff\n')
             kinds = [type(protocol.answer_of(answers.readline())) for _ in range(3)]
-            assert kinds == [protocol.Taken, protocol.Retrying, protocol.Denied]
+            assert kinds == [protocol.Accepted, protocol.ReconnectResponse, protocol.ErrorResponse]
             assert answers.read() == b""
 
     def test_line_without_end_gets_error_reply(self, root: Path) -> None:
@@ -280,7 +280,7 @@ class TestQuestions:
 
 class TestConnections:
     def test_text_takes_one_connection(self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        desk = Remote.connect(Profile("local", root))
+        desk = RemoteClient.connect(Profile("local", root))
         opened: list[Channel] = []
         connect = desk._channel
         monkeypatch.setattr(desk, "_channel", lambda: opened.append(connect()) or opened[-1])
@@ -293,7 +293,7 @@ class TestConnections:
         self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(server, "QUESTION_SECONDS", 0.05)
-        desk = Remote.connect(Profile("local", root))
+        desk = RemoteClient.connect(Profile("local", root))
         with contextlib.closing(remote._Questions(desk._channel)) as questions:
             session = Session("solo", Path("/"))
             questions.hand_in("ADMIN FLUSH", session)
@@ -312,8 +312,8 @@ class TestConnections:
             answers.readline(), answers.readline()
             leaving = owner.engine.leave_if_idle()
             client.sendall(RUN % b'"ADMIN FLUSH solo"' + b"\n")
-            assert isinstance(protocol.answer_of(answers.readline()), protocol.Taken)
-            assert isinstance(protocol.answer_of(answers.readline()), protocol.Ran)
+            assert isinstance(protocol.answer_of(answers.readline()), protocol.Accepted)
+            assert isinstance(protocol.answer_of(answers.readline()), protocol.ExecuteResponse)
             assert not leaving.done()
             client.close()
         assert leaving.result(WAIT) == (1,)
@@ -335,10 +335,10 @@ class TestConnections:
                 client.settimeout(WAIT)
                 client.connect(str(root / SOCKET))
                 answer = protocol.answer_of(client.recv(1 << 16))
-                assert isinstance(answer, protocol.Denied)
+                assert isinstance(answer, protocol.ErrorResponse)
                 assert answer.busy
                 assert "Too many open files; raise its limit (ulimit -n)" in answer.text
-        Remote.connect(Profile("local", root)).close()
+        RemoteClient.connect(Profile("local", root)).close()
         assert not caplog.records
         assert len(owner.heard.notices) == 1
 
@@ -346,9 +346,9 @@ class TestConnections:
         self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(acceptor, "MOST_CONNECTIONS", 1)
-        desk = Remote.connect(Profile("local", root))
-        with pytest.raises(protocol.NotTaken, match="1 clients are connected"):
-            Remote.connect(Profile("local", root))
+        desk = RemoteClient.connect(Profile("local", root))
+        with pytest.raises(protocol.RequestNotAccepted, match="1 clients are connected"):
+            RemoteClient.connect(Profile("local", root))
         desk.close()
         owner.heard.wait_for(lambda: owner.heard.notices)
 
@@ -359,15 +359,15 @@ class TestConnections:
             raise OSError(24, "Too many open files")
 
         monkeypatch.setattr(channel.socket, "socket", fail)
-        with pytest.raises(protocol.NotTaken, match="Too many open files"):
+        with pytest.raises(protocol.RequestNotAccepted, match="Too many open files"):
             open_channel(root)
 
     def test_what_a_follower_sends_is_discarded(self, owner: Bench, root: Path) -> None:
         with connected(root) as client, client.makefile("rb") as answers:
             client.sendall(b'{"want":{"type":"Follow"}}\n' + bytes(8 << 20))
-            assert protocol.answer_of(answers.readline()) == protocol.Posted(())
+            assert protocol.answer_of(answers.readline()) == protocol.EventsMessage(())
             owner.say("ADMIN FLUSH solo")
-            assert isinstance(protocol.answer_of(answers.readline()), protocol.Posted)
+            assert isinstance(protocol.answer_of(answers.readline()), protocol.EventsMessage)
 
 
 class TestLongTexts:
@@ -377,8 +377,8 @@ class TestLongTexts:
         texts: list[str] = []
         send = Channel.send
 
-        def note(self: Channel, want: protocol.Want, seconds: float | None) -> None:
-            if isinstance(want, protocol.Run):
+        def note(self: Channel, want: protocol.RequestBody, seconds: float | None) -> None:
+            if isinstance(want, protocol.ExecuteRequest):
                 texts.append(want.text)
             send(self, want, seconds)
 
@@ -386,7 +386,7 @@ class TestLongTexts:
         return texts
 
     def test_thousand_statements_are_few_questions(self, owner: Bench, root: Path, asked: list[str]) -> None:
-        desk = Remote.connect(Profile("local", root))
+        desk = RemoteClient.connect(Profile("local", root))
         answer = desk.answer("USE solo;" + "ADMIN FLUSH;" * 1_000, Session(None, Path("/")))
         assert answer.jobs == tuple(range(1, 1_001))
         assert {result.statement for result in answer.results} == {"USE solo", "ADMIN FLUSH"}
@@ -394,7 +394,7 @@ class TestLongTexts:
         desk.close()
 
     def test_failure_is_placed_and_ends_the_text(self, owner: Bench, root: Path, asked: list[str]) -> None:
-        desk = Remote.connect(Profile("local", root))
+        desk = RemoteClient.connect(Profile("local", root))
         text = "USE solo; -- a note\n ADMIN FLUSH;\n  STOP JOB 7;\nADMIN FLUSH; SHOW HOSTS"
         answer = desk.answer(text, Session(None, Path("/")))
         assert answer.jobs == (1,)
@@ -407,7 +407,7 @@ class TestLongTexts:
         desk.close()
 
     def test_slow_statements_are_asked_one_by_one(self, owner: Bench, root: Path, asked: list[str]) -> None:
-        desk = Remote.connect(Profile("local", root))
+        desk = RemoteClient.connect(Profile("local", root))
         text = "ADMIN FLUSH solo; ADMIN FLUSH solo; CREATE SPACE x; CREATE SPACE y; DROP SPACE x; SHOW JOBS"
         assert desk.answer(text, Session(None, Path("/"))).failure is None
         assert [len(one.split(";")) for one in asked] == [2, 1, 1, 1]
@@ -419,7 +419,7 @@ class TestLongTexts:
         def go(*_: object) -> None:
             raise ConnectionResetError
 
-        desk = Remote.connect(Profile("local", root))
+        desk = RemoteClient.connect(Profile("local", root))
         monkeypatch.setattr(owner.engine, "execute", go)
         answer = desk.answer("ADMIN FLUSH solo; ADMIN COMPACT solo", Session(None, Path("/")))
         assert answer.failure is not None
@@ -453,8 +453,8 @@ class TestAnswers:
             with contextlib.suppress(BrokenPipeError):
                 client.sendall(line)
 
-        with impostor(root, say), pytest.raises(protocol.NoAnswer, match=why):
-            Remote.connect(Profile("local", root))
+        with impostor(root, say), pytest.raises(protocol.OwnerUnavailable, match=why):
+            RemoteClient.connect(Profile("local", root))
 
     def test_answer_in_drops_times_out(
         self, runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
@@ -466,11 +466,11 @@ class TestAnswers:
 
         monkeypatch.setattr(remote, "GREETING_SECONDS", 0.2)
         monkeypatch.setattr(protocol, "LONGEST_LINE", 1 << 40)
-        with impostor(root, drip), pytest.raises(protocol.Silent):
-            Remote.connect(Profile("local", root))
+        with impostor(root, drip), pytest.raises(protocol.OwnerTimeout):
+            RemoteClient.connect(Profile("local", root))
 
     def test_text_that_is_no_utf8_is_refused(self, owner: Bench, root: Path) -> None:
-        desk = Remote.connect(Profile("local", root))
+        desk = RemoteClient.connect(Profile("local", root))
         answer = desk.answer("ADMIN FLUSH solo", Session(None, Path("/tmp/\udcff")))
         assert answer.failure is not None
         assert "no UTF-8" in answer.failure.message
@@ -479,7 +479,7 @@ class TestAnswers:
     def test_batch_of_changes_is_split_into_lines(
         self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        desk = Remote.connect(Profile("local", root))
+        desk = RemoteClient.connect(Profile("local", root))
         monkeypatch.setattr(protocol, "LONGEST_LINE", 4_000)
         answer = owner.say("ADMIN FLUSH solo; ADMIN FLUSH solo; ADMIN FLUSH solo; ADMIN FLUSH solo")
         ended = desk.ended(answer.jobs)

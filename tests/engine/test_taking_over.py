@@ -8,10 +8,10 @@ import pytest
 
 from jobtui.engine.address import SOCKET
 from jobtui.engine.client import Session
-from jobtui.engine.engine import Engine, Run
-from jobtui.engine.failover import SharedDesk
+from jobtui.engine.engine import Engine, RunPolicy
+from jobtui.engine.failover import FailoverClient
 from jobtui.engine.profile import Profile
-from jobtui.model import Notice, Progress, Status
+from jobtui.model import Notice, Status, TaskProgressed
 from tests.support.engines import WAIT, Heard, bench
 from tests.support.scripted import ScriptedStorage
 
@@ -25,7 +25,7 @@ def test_when_the_owner_goes_the_next_one_takes_over(
     )
     first = Engine.open(Profile("local", root), storage=ScriptedStorage(spaces))
     first.execute("ADMIN FLUSH solo; ADMIN COMPACT solo", Session(None, Path("/"))).result(WAIT)
-    desk = SharedDesk(Profile("local", root))
+    desk = FailoverClient(Profile("local", root))
     assert not desk.owner
     heard = Heard(desk)
     first.close()
@@ -41,10 +41,10 @@ def test_without_an_answering_owner_the_profile_is_only_read_and_says_why(
     runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jobtui.engine.failover.TRIES", 1)
-    with bench(root, ScriptedStorage({"solo": ("far",)}), run=Run.NONE) as it:
+    with bench(root, ScriptedStorage({"solo": ("far",)}), run=RunPolicy.NONE) as it:
         it.say("ADMIN FLUSH solo")
         (root / SOCKET).unlink()
-        desk = SharedDesk(Profile("local", root))
+        desk = FailoverClient(Profile("local", root))
         session = Session(None, Path("/"))
         assert [row.cells[0] for row in desk.execute("SHOW JOBS", session).result(WAIT).results[0].rows] == [
             "1"
@@ -64,7 +64,7 @@ def test_a_profile_that_could_only_be_read_is_taken_over_once_its_owner_has_gone
     monkeypatch.setattr("jobtui.engine.profile.embedded", lambda profile, notice: ScriptedStorage({}))
     with bench(root, ScriptedStorage({})):
         (root / SOCKET).unlink()
-        desk = SharedDesk(Profile("local", root))
+        desk = FailoverClient(Profile("local", root))
         heard = Heard(desk)
         assert not desk.writable
         assert not desk.hand_over()
@@ -78,12 +78,12 @@ def test_work_is_left_behind_only_where_the_process_can_go_on_without_its_screen
     runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jobtui.engine.profile.embedded", lambda profile, notice: ScriptedStorage({}))
-    desk = SharedDesk(Profile("local", root))
+    desk = FailoverClient(Profile("local", root))
     assert not desk.hand_over()
     desk.may_hand_over = True
     assert desk.hand_over()
     assert desk.handed_over
-    second = SharedDesk(Profile("local", root))
+    second = FailoverClient(Profile("local", root))
     second.may_hand_over = True
     assert not second.hand_over()
     second.close()
@@ -100,11 +100,11 @@ def test_who_takes_over_hears_what_became_of_the_jobs_it_showed(
     storage = ScriptedStorage(spaces)
     first = Engine.open(Profile("local", root), storage=storage)
     first.execute("ADMIN COMPACT solo; ADMIN COMPACT nba", Session(None, Path("/"))).result(WAIT)
-    desks = [SharedDesk(Profile("local", root)) for _ in range(2)]  # one becomes the owner, one follows it
+    desks = [FailoverClient(Profile("local", root)) for _ in range(2)]  # one becomes the owner, one follows it
     heard = [Heard(desk) for desk in desks]
     storage.operation("solo", "far").progress(0.34, 1e6)
     for each in heard:
-        each.until_said(Progress, rate=1e6)
+        each.until_said(TaskProgressed, rate=1e6)
     first.close()
     for desk, each in zip(desks, heard, strict=True):
         for job_id in (1, 2):
@@ -123,7 +123,7 @@ def test_what_a_start_has_to_say_of_interrupted_jobs_waits_for_the_screen(
         it.say("ADMIN COMPACT solo; ADMIN COMPACT nba")
         it.storage.operation("solo", "far")
         it.storage.operation("nba", "a")
-    desk = SharedDesk(Profile("local", root))
+    desk = FailoverClient(Profile("local", root))
     desk.idle().result(WAIT)
     heard = Heard(desk)
     (told,) = (text for text in heard.notices if "interrupted" in text)

@@ -15,7 +15,7 @@ import pytest
 from jobtui.history import Health, History, Query, StoreError, StoreFailed, StoreLocked
 from jobtui.history.format.disk import Disk
 from jobtui.history.write import writer
-from jobtui.history.write.segment_store import Vault
+from jobtui.history.write.segment_store import SegmentStore
 from jobtui.history.write.store import Limits, Store
 from jobtui.model import Job, Status
 from tests.support import made_jobs
@@ -240,7 +240,7 @@ def test_a_mistake_of_ours_while_sealing_is_told_and_ends_the_writing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history = History.open(tmp_path, limits=SMALL)
-    monkeypatch.setattr(Vault, "seal", lambda self, sealing: 1 / 0)
+    monkeypatch.setattr(SegmentStore, "seal", lambda self, sealing: 1 / 0)
     jobs = {}
     while history.health is Health.OK:
         job = new_job(history)

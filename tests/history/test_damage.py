@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.history.read.reader import Follower
+from jobtui.history.read.reader import HistoryReader
 from jobtui.history.repair.repair import repair
 from jobtui.history.repair.verify import earlier, verify
 from jobtui.history.write.store import Store
@@ -49,7 +49,7 @@ def test_a_last_commit_cut_at_any_byte_is_taken_whole_or_not_at_all(
             assert bytes(disk.files[path / notes[0].kept].data).rstrip() == data[start:cut].rstrip(b"\n")
         new = made_jobs.submitted(store.state.next_id, random.Random(1))
         assert store.write([[new]]) == [None]
-        assert jobs_of(Follower(disk, path).state)[new.id] == new
+        assert jobs_of(HistoryReader(disk, path).state)[new.id] == new
 
 
 def test_a_last_commit_that_was_acknowledged_is_missed_by_name(

@@ -8,13 +8,13 @@ from msgspec.structs import replace
 
 from jobtui.history import History
 from jobtui.history.export import export
-from jobtui.model import Job, Level, Stats, Status, Task
+from jobtui.model import Job, Level, SpaceStats, Status, Task
 from tests.support.clock import FakeClock
 
 
 def test_estimated_entries_have_that_name_in_json_alone(tmp_path: Path) -> None:
     path, now = tmp_path / "history", FakeClock().now()
-    stats = Stats(levels=(Level(1, 2),), entries=704_724)
+    stats = SpaceStats(levels=(Level(1, 2),), entries=704_724)
     job = Job(id=1, command="compact", space="nba", submitted=now, status=Status.FINISHED)
     task = Task(0, "local0", Status.FINISHED, before=stats, after=replace(stats, entries=None))
     history = History.open(path)

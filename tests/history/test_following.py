@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.history.format.disk import Disk
-from jobtui.history.read.reader import Follower
+from jobtui.history.read.reader import HistoryReader
 from jobtui.history.steps import finished
 from jobtui.history.write.store import Limits, Store
 from jobtui.model import Job
@@ -61,8 +61,8 @@ def store(tmp_path: Path, disk: _Hooked, jobs: dict[int, Job]) -> Iterator[Store
 
 
 @pytest.fixture
-def reader(tmp_path: Path, disk: _Hooked, store: Store) -> Iterator[Follower]:
-    reader = Follower(disk, tmp_path)
+def reader(tmp_path: Path, disk: _Hooked, store: Store) -> Iterator[HistoryReader]:
+    reader = HistoryReader(disk, tmp_path)
     yield reader
     reader.close()
 
@@ -87,12 +87,12 @@ def _failing(kind: str) -> Callable[[str], None]:
     return fail
 
 
-def _counted(reader: Follower) -> int:
+def _counted(reader: HistoryReader) -> int:
     return sum(reader.state.tally.values())
 
 
 def test_changes_that_could_not_be_shown_are_shown_when_that_works(
-    store: Store, reader: Follower, disk: _Hooked, jobs: dict[int, Job]
+    store: Store, reader: HistoryReader, disk: _Hooked, jobs: dict[int, Job]
 ) -> None:
     changed = _changes(jobs)
     _write(store, *changed)
@@ -108,7 +108,7 @@ def test_changes_that_could_not_be_shown_are_shown_when_that_works(
 
 
 def test_a_manifest_whose_journal_could_not_be_read_is_read_again(
-    store: Store, reader: Follower, disk: _Hooked, jobs: dict[int, Job]
+    store: Store, reader: HistoryReader, disk: _Hooked, jobs: dict[int, Job]
 ) -> None:
     changed = _changes(jobs)
     _write(store, *changed)
@@ -122,7 +122,7 @@ def test_a_manifest_whose_journal_could_not_be_read_is_read_again(
 
 
 def test_nobody_waits_for_a_reader_that_reads(
-    store: Store, reader: Follower, disk: _Hooked, jobs: dict[int, Job]
+    store: Store, reader: HistoryReader, disk: _Hooked, jobs: dict[int, Job]
 ) -> None:
     free: list[bool] = []
 
@@ -144,7 +144,7 @@ def test_nobody_waits_for_a_reader_that_reads(
 
 
 def test_a_journal_that_is_written_anew_replaces_what_was_read_of_the_one_before(
-    store: Store, reader: Follower, disk: _Hooked, jobs: dict[int, Job]
+    store: Store, reader: HistoryReader, disk: _Hooked, jobs: dict[int, Job]
 ) -> None:
     changed = _changes(jobs)
     _write(store, *changed)
@@ -164,18 +164,18 @@ def test_a_journal_that_is_written_anew_replaces_what_was_read_of_the_one_before
 
 
 def test_what_is_not_known_to_be_on_disk_is_not_shown_where_the_writer_s_word_can_t_be_read(
-    tmp_path: Path, store: Store, reader: Follower, disk: _Hooked, jobs: dict[int, Job]
+    tmp_path: Path, store: Store, reader: HistoryReader, disk: _Hooked, jobs: dict[int, Job]
 ) -> None:
     known = made_jobs.submitted(31, random.Random(1))
     _write(store, known)
     assert reader.refresh()
     seen: list[dict[int, Job]] = []
-    late: list[Follower] = []
+    late: list[HistoryReader] = []
 
     def look() -> None:
         (tmp_path / "LOCK").write_bytes(b'{"crc":"torn')
         reader.refresh()
-        late.append(Follower(disk, tmp_path))
+        late.append(HistoryReader(disk, tmp_path))
         seen.extend((jobs_of(reader.state), jobs_of(late[0].state)))
 
     disk.before_sync = look

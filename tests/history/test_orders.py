@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from jobtui.history import History, Query, Sort
 from jobtui.history.repair.verify import verify
 from jobtui.history.write.store import Limits
-from jobtui.model import Job, Level, Origin, Stats, Status, Task
+from jobtui.model import ClusterRef, Job, Level, SpaceStats, Status, Task
 from tests.support import made_jobs, plain_history
 from tests.support.lossy_disk import MemoryDisk
 
@@ -32,7 +32,7 @@ Rounds = Sequence[tuple[Mapping[int, Job], bool, tuple[int, int] | None]]
 
 _seconds = st.sampled_from([None, 0.0, 1.5, 2.5])
 _moments = st.sampled_from([None, *map(made_jobs.at, (0, 1, 1.000001, 2))])
-_stats = st.builds(Stats, levels=st.tuples(st.builds(Level, st.just(1), st.sampled_from([5, 7]))))
+_stats = st.builds(SpaceStats, levels=st.tuples(st.builds(Level, st.just(1), st.sampled_from([5, 7]))))
 _tasks = st.lists(
     st.builds(
         Task,
@@ -59,7 +59,7 @@ _jobs = st.builds(
     st.sampled_from(REASONS),
     recovered_from=st.sampled_from([None, 1, 2, 300]),
     origin=st.none()
-    | st.builds(Origin, st.sampled_from(["east", "west", "a"]), st.just("s"), st.integers(0, 2)),
+    | st.builds(ClusterRef, st.sampled_from(["east", "west", "a"]), st.just("s"), st.integers(0, 2)),
     tasks=_tasks,
 )
 _ids = st.integers(1, 12)
@@ -126,9 +126,9 @@ _ONLY_IN_THE_JOURNAL: Rounds = (
     ({1: _job(1, "flush", "m"), 2: _job(2, "flush", "z")}, True, None),
     (
         {
-            3: _job(3, "compact", "o", reason="b", origin=Origin("west", "s", 1)),
-            4: _job(4, "compact", "n", reason="a", origin=Origin("east", "s", 2)),
-            5: _job(5, "compact", "o", reason="a", origin=Origin("west", "s", 0)),
+            3: _job(3, "compact", "o", reason="b", origin=ClusterRef("west", "s", 1)),
+            4: _job(4, "compact", "n", reason="a", origin=ClusterRef("east", "s", 2)),
+            5: _job(5, "compact", "o", reason="a", origin=ClusterRef("west", "s", 0)),
         },
         False,
         None,

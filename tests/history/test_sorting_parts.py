@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from jobtui.history.read import ranking
-from jobtui.history.read.ranking import Bound, Rows, all_ranked, all_sorted, in_order, reach
+from jobtui.history.read.ranking import Bound, KeyedIds, all_ranked, all_sorted, in_order, reach
 
 NUMBERS = (-1e300, -70_000.0, -3.5, -3.25, -1.0, 0.0, 0.25, 1.0, 2.0**33, 2.0**40 - 1, 2.0**40, 1.7e15)
 
@@ -59,7 +59,7 @@ def _parts(dice: random.Random, overlapping: bool) -> list[list[int]]:
     return [sorted(ids[at : at + 9]) for at in range(0, len(ids), 9)]
 
 
-def _pairs(rows: Rows) -> list[tuple[float, int]]:
+def _pairs(rows: KeyedIds) -> list[tuple[float, int]]:
     return list(zip(rows.keys, rows.ids, strict=True))
 
 
@@ -70,7 +70,8 @@ def test_parts_are_sorted_by_key_and_then_by_id(values: Sequence[float], overlap
     parts = _parts(dice, overlapping)
     pairs = [[(dice.choice(values), job_id) for job_id in ids] for ids in parts]
     loaded = [
-        Rows(array("d", [key for key, _ in part]), array("I", [job_id for _, job_id in part])) for part in pairs
+        KeyedIds(array("d", [key for key, _ in part]), array("I", [job_id for _, job_id in part]))
+        for part in pairs
     ]
     dice.shuffle(loaded)
     assert _pairs(all_sorted(loaded)) == sorted(pair for part in pairs for pair in part)

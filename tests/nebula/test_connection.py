@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from jobtui.errors import Code, StorageError
-from jobtui.storage.base import LinkState
-from jobtui.storage.nebula.job_manager import GraphdMirror
-from jobtui.storage.nebula.reconnect import LinkKeeper
+from jobtui.errors import ErrorCode, StorageError
+from jobtui.storage.base import ConnectionState
+from jobtui.storage.nebula.job_manager import GraphdJobManager
+from jobtui.storage.nebula.reconnect import Reconnector
 from tests.support.graphd_double import Fault, GraphdDouble
 from tests.support.nebula import LOOKS_AND_ORDERS, PatientClock, Told, failure, mirrored, run, settings_for
 from tests.support.nebula_cluster import Cluster
@@ -25,12 +25,12 @@ def test_it_is_connecting_and_then_connected() -> None:
         with GraphdDouble(Cluster()) as graphd:
             async with mirrored(graphd) as mirror:
                 told = Told(mirror)
-                assert told.states == [LinkState.CONNECTING]
+                assert told.states == [ConnectionState.CONNECTING]
                 await mirror.ready()
-                link = await told.until(LinkState.CONNECTED)
+                link = await told.until(ConnectionState.CONNECTED)
                 assert link.address == f"127.0.0.1:{graphd.port}"
                 assert link.since.tzinfo is not None
-            assert told.states[-1] is LinkState.CLOSED
+            assert told.states[-1] is ConnectionState.CLOSED
 
     run(test())
 
@@ -43,16 +43,16 @@ def test_no_graphd_at_all_is_lost_and_is_tried_again_with_growing_patience() -> 
             async with mirrored(graphd, clock=clock) as mirror:
                 told = Told(mirror)
                 error = await failure(mirror.ready())
-                assert error.code is Code.UNREACHABLE
+                assert error.code is ErrorCode.UNREACHABLE
                 assert "Connection refused" in error.detail
                 lost = told.links[-1]
-                assert (lost.state, lost.retry_in, lost.since) == (LinkState.LOST, 1.0, clock.now())
+                assert (lost.state, lost.retry_in, lost.since) == (ConnectionState.LOST, 1.0, clock.now())
                 began = clock.now()
                 await clock.let_pass(told.hear(lambda: len(waits_told(told)) == 8))
                 assert waits_told(told) == [1, 2, 4, 8, 15, 30, 30, 30]
-                assert {link.since for link in told.links if link.state is LinkState.LOST} == {began}
+                assert {link.since for link in told.links if link.state is ConnectionState.LOST} == {began}
                 graphd.up()
-                await clock.let_pass(told.until(LinkState.CONNECTED))
+                await clock.let_pass(told.until(ConnectionState.CONNECTED))
                 assert [space.name for space in await mirror.spaces()] == ["nba"]
 
     run(test())
@@ -65,13 +65,13 @@ def test_while_it_is_lost_nothing_waits_and_nothing_is_sent() -> None:
             async with mirrored(graphd, clock=clock) as mirror:
                 await mirror.ready()
                 graphd.down()
-                assert (await failure(mirror.jobs("nba"))).code is Code.UNREACHABLE
-                assert mirror.link.state is LinkState.LOST
+                assert (await failure(mirror.jobs("nba"))).code is ErrorCode.UNREACHABLE
+                assert mirror.link.state is ConnectionState.LOST
                 sent = len(graphd.cluster.statements)
                 local = mirror.link.since.astimezone().strftime("%H:%M:%S")
                 for asked in (mirror.jobs("nba"), mirror.submit("flush", "nba"), mirror.spaces()):
                     error = await failure(asked)
-                    assert error.code is Code.UNREACHABLE
+                    assert error.code is ErrorCode.UNREACHABLE
                     assert error.detail.startswith(f"no connection to the cluster since {local}: ")
                     assert not error.maybe_done
                 assert len(graphd.cluster.statements) == sent
@@ -88,7 +88,7 @@ def test_somebody_may_have_it_try_at_once() -> None:
                 await failure(mirror.ready())
                 graphd.up()
                 mirror.retry_now()
-                await told.until(LinkState.CONNECTED)
+                await told.until(ConnectionState.CONNECTED)
 
     run(test())
 
@@ -116,7 +116,7 @@ def test_the_graphd_in_use_ends_and_a_look_goes_on_over_another_unnoticed() -> N
                 one.down()
                 assert await mirror.jobs("nba") == ()
                 assert await mirror.submit("flush", "nba") == 1
-                assert LinkState.LOST not in told.states
+                assert ConnectionState.LOST not in told.states
                 assert mirror.link.address == f"127.0.0.1:{two.port}"
         assert len(cluster.logins) == LOOKS_AND_ORDERS  # the session is the cluster's: it lives on
 
@@ -153,12 +153,12 @@ def test_a_look_that_is_not_answered_for_long_is_told_until_there_is_an_answer(
                 asked = asyncio.ensure_future(mirror.jobs("nba"))
                 await told.hear(lambda: told.links[-1].detail)
                 assert told.links[-1].detail.startswith("no answer since ")
-                assert told.links[-1].state is LinkState.CONNECTED
+                assert told.links[-1].state is ConnectionState.CONNECTED
                 graphd.go_on()
                 await asked
                 await told.hear(lambda: not told.links[-1].detail)
                 assert (told.links[-1].state, told.links[-1].address) == (
-                    LinkState.CONNECTED,
+                    ConnectionState.CONNECTED,
                     f"127.0.0.1:{graphd.port}",
                 )
 
@@ -168,7 +168,7 @@ def test_a_look_that_is_not_answered_for_long_is_told_until_there_is_an_answer(
 def test_a_look_that_waits_for_its_turn_is_not_called_unanswered(monkeypatch: pytest.MonkeyPatch) -> None:
     late: list[float] = []
     monkeypatch.setattr("jobtui.storage.nebula.job_manager.LATE_SECONDS", 0.01)
-    monkeypatch.setattr(LinkKeeper, "unanswered", lambda keeper, seconds: late.append(seconds))
+    monkeypatch.setattr(Reconnector, "unanswered", lambda keeper, seconds: late.append(seconds))
 
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
@@ -196,8 +196,8 @@ def test_an_answer_that_does_not_come_in_time_is_a_timeout() -> None:
                 await mirror.ready()
                 graphd.faults += [Fault.HANG, Fault.HANG]
                 error = await failure(mirror.jobs("nba"))
-                assert (error.code, error.detail) == (Code.TIMEOUT, "graphd did not answer in time")
-                assert (mirror.link.state, mirror.link.detail) == (LinkState.LOST, error.detail)
+                assert (error.code, error.detail) == (ErrorCode.TIMEOUT, "graphd did not answer in time")
+                assert (mirror.link.state, mirror.link.detail) == (ConnectionState.LOST, error.detail)
 
     run(test())
 
@@ -213,7 +213,7 @@ def test_a_look_whose_answer_was_lost_is_made_again(fault: Fault) -> None:
                 await mirror.ready()
                 graphd.faults.append(fault)
                 assert [job.id for job in await mirror.jobs("nba")] == [1]
-                assert LinkState.LOST not in told.states
+                assert ConnectionState.LOST not in told.states
 
     run(test())
 
@@ -225,7 +225,7 @@ def test_a_graphd_that_only_makes_noise_is_lost_with_a_reason() -> None:
                 await mirror.ready()
                 graphd.faults += [Fault.GARBAGE] * 2
                 error = await failure(mirror.jobs("nba"))
-                assert error.code is Code.UNREACHABLE
+                assert error.code is ErrorCode.UNREACHABLE
                 assert "makes no sense" in error.detail
 
     run(test())
@@ -245,8 +245,8 @@ def test_a_new_metad_leader_is_waited_for_and_asked() -> None:
                 cluster.leaderless = 2
                 look = asyncio.ensure_future(mirror.jobs("nba"))
                 error = await failure(clock.let_pass(look))
-                assert (error.code, error.detail) == (Code.UNREACHABLE, "LeaderChanged: Leader changed!")
-                assert mirror.link.state is LinkState.CONNECTED
+                assert (error.code, error.detail) == (ErrorCode.UNREACHABLE, "LeaderChanged: Leader changed!")
+                assert mirror.link.state is ConnectionState.CONNECTED
 
     run(test())
 
@@ -257,7 +257,7 @@ def test_a_graphd_of_another_age_is_refused() -> None:
             graphd.greetings = (b"4.0.0",)
             async with mirrored(graphd) as mirror:
                 error = await failure(mirror.ready())
-                assert (error.code, mirror.link.state) == (Code.UNSUPPORTED, LinkState.REFUSED)
+                assert (error.code, mirror.link.state) == (ErrorCode.UNSUPPORTED, ConnectionState.REFUSED)
                 assert "does not accept this client" in error.detail
                 assert graphd.cluster.logins == []
 
@@ -273,7 +273,7 @@ def test_closing_gives_the_sessions_back_and_ends_the_connections() -> None:
                 assert len(graphd.cluster.sessions) == LOOKS_AND_ORDERS
             await asyncio.to_thread(graphd.wait_until_alone)
             assert graphd.cluster.sessions == {}
-            assert (await failure(mirror.jobs("nba"))).code is Code.UNREACHABLE
+            assert (await failure(mirror.jobs("nba"))).code is ErrorCode.UNREACHABLE
 
     run(test())
 
@@ -286,7 +286,7 @@ def test_closing_does_not_wait_for_an_answer_that_does_not_come() -> None:
                 graphd.faults.append(Fault.HANG)
                 look = asyncio.ensure_future(mirror.jobs("nba"))
                 await asyncio.to_thread(graphd.hanging.wait)
-            assert (await failure(look)).code is Code.UNREACHABLE
+            assert (await failure(look)).code is ErrorCode.UNREACHABLE
 
     run(test())
 
@@ -297,7 +297,7 @@ def test_a_missing_client_package_is_named(monkeypatch: pytest.MonkeyPatch) -> N
         with GraphdDouble(Cluster()) as graphd:
             async with mirrored(graphd) as mirror:
                 error = await failure(mirror.ready())
-                assert (error.code, mirror.link.state) == (Code.UNSUPPORTED, LinkState.REFUSED)
+                assert (error.code, mirror.link.state) == (ErrorCode.UNSUPPORTED, ConnectionState.REFUSED)
                 assert "pip install 'jobtui[nebula]'" in error.detail
 
     run(test())
@@ -306,6 +306,6 @@ def test_a_missing_client_package_is_named(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_mirror_that_was_not_started_says_so_instead_of_waiting() -> None:
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd, pytest.raises(StorageError, match="is connecting"):
-            await GraphdMirror(settings_for(graphd)).jobs("nba")
+            await GraphdJobManager(settings_for(graphd)).jobs("nba")
 
     run(test())

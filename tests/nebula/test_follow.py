@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import NoReturn
 
-from jobtui.errors import Code, StorageError
+from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import Status
-from jobtui.storage.base import LinkState, MirroredJob
-from jobtui.storage.nebula.poller import BATCH, DROPPED, GONE, Follower, News
+from jobtui.storage.base import ClusterJob, ConnectionState
+from jobtui.storage.nebula.poller import BATCH, DROPPED, GONE, JobPoller, UpdateKind
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula import PatientClock, failure, mirrored, run
 from tests.support.nebula_cluster import Cluster
@@ -22,12 +22,12 @@ def test_what_is_there_is_told_first_in_the_order_of_ids_with_its_tasks() -> Non
         mirror.put("nba", 3, Status.FINISHED)
         mirror.put("other", 2)
         mirror.put("nba", 1, Status.FAILED)
-        reader = Reader(Follower(mirror, clock=clock), clock)
+        reader = Reader(JobPoller(mirror, clock=clock), clock)
         batch = await reader.batch()
         assert [(one.space, one.job.id, one.news) for one in batch] == [
-            ("nba", 1, News.FIRST),
-            ("other", 2, News.FIRST),
-            ("nba", 3, News.FIRST),
+            ("nba", 1, UpdateKind.FIRST),
+            ("other", 2, UpdateKind.FIRST),
+            ("nba", 3, UpdateKind.FIRST),
         ]
         assert all(one.job.tasks for one in batch)
         await reader.close()
@@ -38,16 +38,16 @@ def test_what_is_there_is_told_first_in_the_order_of_ids_with_its_tasks() -> Non
 def test_each_change_is_told_once() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
-        reader = Reader(Follower(mirror, clock=clock), clock)
+        reader = Reader(JobPoller(mirror, clock=clock), clock)
         await reader.silence(10)
         mirror.put("nba", 1, Status.QUEUE)
-        assert await reader.news() == [("nba", 1, Status.QUEUE, News.FIRST)]
+        assert await reader.news() == [("nba", 1, Status.QUEUE, UpdateKind.FIRST)]
         await reader.silence(10)
         mirror.put("nba", 1, Status.RUNNING)
-        assert await reader.news() == [("nba", 1, Status.RUNNING, News.CHANGED)]
+        assert await reader.news() == [("nba", 1, Status.RUNNING, UpdateKind.CHANGED)]
         await reader.silence(10)
         mirror.put("nba", 1, Status.FINISHED)
-        assert await reader.news() == [("nba", 1, Status.FINISHED, News.CHANGED)]
+        assert await reader.news() == [("nba", 1, Status.FINISHED, UpdateKind.CHANGED)]
         await reader.silence(60)
         await reader.close()
 
@@ -61,14 +61,14 @@ def test_a_task_that_moves_on_is_a_change_of_its_job() -> None:
         clock = PatientClock()
         with GraphdDouble(cluster) as graphd:
             async with mirrored(graphd, clock=clock) as mirror:
-                reader = Reader(Follower(mirror, clock=clock), clock)
-                assert await reader.news() == [("nba", job, Status.RUNNING, News.FIRST)]
+                reader = Reader(JobPoller(mirror, clock=clock), clock)
+                assert await reader.news() == [("nba", job, Status.RUNNING, UpdateKind.FIRST)]
                 cluster.finish(job, host="10.0.0.6")
                 (sighting,) = await reader.batch()
-                assert (sighting.job.status, sighting.news) == (Status.RUNNING, News.CHANGED)
+                assert (sighting.job.status, sighting.news) == (Status.RUNNING, UpdateKind.CHANGED)
                 assert [task.status for task in sighting.job.tasks or ()] == [Status.RUNNING, Status.FINISHED]
                 cluster.finish(job)
-                assert await reader.news() == [("nba", job, Status.FINISHED, News.CHANGED)]
+                assert await reader.news() == [("nba", job, Status.FINISHED, UpdateKind.CHANGED)]
                 await reader.close()
 
     run(test())
@@ -81,13 +81,13 @@ def test_what_the_history_knows_is_no_news() -> None:
         mirror.put("nba", 2, Status.FINISHED)
         mirror.put("nba", 3)
         known = [
-            MirroredJob(1, "flush", Status.FINISHED, START),
-            MirroredJob(2, "flush", Status.RUNNING, START),
+            ClusterJob(1, "flush", Status.FINISHED, START),
+            ClusterJob(2, "flush", Status.RUNNING, START),
         ]
-        reader = Reader(Follower(mirror, {"nba": known}, clock=clock), clock)
+        reader = Reader(JobPoller(mirror, {"nba": known}, clock=clock), clock)
         assert await reader.news() == [
-            ("nba", 2, Status.FINISHED, News.CHANGED),
-            ("nba", 3, Status.RUNNING, News.FIRST),
+            ("nba", 2, Status.FINISHED, UpdateKind.CHANGED),
+            ("nba", 3, Status.RUNNING, UpdateKind.FIRST),
         ]
         await reader.close()
 
@@ -99,17 +99,17 @@ def test_a_job_that_runs_again_under_its_id_is_told_as_such() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         mirror.put("nba", 1, Status.FAILED)
         mirror.put("nba", 2, Status.FAILED)
-        reader = Reader(Follower(mirror, clock=clock), clock)
+        reader = Reader(JobPoller(mirror, clock=clock), clock)
         await reader.batch()
         mirror.put("nba", 1, Status.QUEUE)
         # this one has run again, and ended, between two looks
         mirror.change("nba", 2, start=START + timedelta(minutes=5), stop=START + timedelta(minutes=6))
         assert await reader.news() == [
-            ("nba", 1, Status.QUEUE, News.AGAIN),
-            ("nba", 2, Status.FAILED, News.AGAIN),
+            ("nba", 1, Status.QUEUE, UpdateKind.AGAIN),
+            ("nba", 2, Status.FAILED, UpdateKind.AGAIN),
         ]
         mirror.put("nba", 1, Status.FINISHED)
-        assert await reader.news() == [("nba", 1, Status.FINISHED, News.CHANGED)]
+        assert await reader.news() == [("nba", 1, Status.FINISHED, UpdateKind.CHANGED)]
         await reader.close()
 
     run(test())
@@ -119,10 +119,10 @@ def test_an_end_that_the_cluster_takes_back_is_told_apart() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         mirror.put("nba", 1, Status.STOPPED)
-        reader = Reader(Follower(mirror, clock=clock), clock)
+        reader = Reader(JobPoller(mirror, clock=clock), clock)
         await reader.batch()
         mirror.put("nba", 1, Status.FINISHED)  # its tasks went on, and reported
-        assert await reader.news() == [("nba", 1, Status.FINISHED, News.AFTER_END)]
+        assert await reader.news() == [("nba", 1, Status.FINISHED, UpdateKind.AFTER_END)]
         await reader.close()
 
     run(test())
@@ -135,8 +135,8 @@ def test_a_cluster_that_only_says_that_it_stopped_a_compact_is_found_out() -> No
         with GraphdDouble(cluster) as graphd:
             async with mirrored(graphd, clock=clock) as mirror:
                 job = await mirror.submit("compact", "nba")
-                reader = Reader(Follower(mirror, clock=clock), clock)
-                assert await reader.news() == [("nba", job, Status.RUNNING, News.FIRST)]
+                reader = Reader(JobPoller(mirror, clock=clock), clock)
+                assert await reader.news() == [("nba", job, Status.RUNNING, UpdateKind.FIRST)]
                 await mirror.stop("nba", job)
                 (stopped,) = await reader.batch()
                 assert stopped.job.status is Status.STOPPED
@@ -144,7 +144,7 @@ def test_a_cluster_that_only_says_that_it_stopped_a_compact_is_found_out() -> No
                     (Status.STOPPED, True)
                 ]
                 cluster.finish(job)
-                assert await reader.news() == [("nba", job, Status.FINISHED, News.AFTER_END)]
+                assert await reader.news() == [("nba", job, Status.FINISHED, UpdateKind.AFTER_END)]
                 await reader.close()
 
     run(test())
@@ -154,7 +154,7 @@ def test_an_ended_job_that_the_cluster_forgets_is_no_news() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         mirror.put("nba", 1, Status.FINISHED)
-        reader = Reader(Follower(mirror, clock=clock), clock)
+        reader = Reader(JobPoller(mirror, clock=clock), clock)
         await reader.batch()
         del mirror.there["nba"][1]
         await reader.silence(30)
@@ -167,7 +167,7 @@ def test_a_job_under_way_that_is_gone_has_failed_once_it_was_missed_twice() -> N
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         mirror.put("nba", 1)
-        reader = Reader(Follower(mirror, clock=clock), clock)
+        reader = Reader(JobPoller(mirror, clock=clock), clock)
         await reader.batch()
         kept = mirror.there["nba"].pop(1)
         lists = mirror.asked.count("jobs nba")
@@ -191,14 +191,14 @@ def test_jobs_under_way_in_a_dropped_space_have_failed() -> None:
         mirror.put("nba", 2, Status.FINISHED)
         mirror.put("other", 3)
         complaints: list[StorageError] = []
-        reader = Reader(Follower(mirror, on_trouble=complaints.append, clock=clock), clock)
+        reader = Reader(JobPoller(mirror, on_trouble=complaints.append, clock=clock), clock)
         await reader.batch()
         del mirror.there["nba"]
-        mirror.trouble["nba"] = StorageError(Code.MISSING, "", "nba", "SpaceNotFound: SpaceName `nba`")
+        mirror.trouble["nba"] = StorageError(ErrorCode.MISSING, "", "nba", "SpaceNotFound: SpaceName `nba`")
         (sighting,) = await reader.batch()
         assert (sighting.space, sighting.job.id, sighting.job.reason) == ("nba", 1, DROPPED)
         mirror.put("other", 3, Status.FINISHED)
-        assert await reader.news() == [("other", 3, Status.FINISHED, News.CHANGED)]
+        assert await reader.news() == [("other", 3, Status.FINISHED, UpdateKind.CHANGED)]
         assert complaints == []
         await reader.close()
 
@@ -208,11 +208,11 @@ def test_jobs_under_way_in_a_dropped_space_have_failed() -> None:
 def test_a_space_that_appears_is_followed() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
-        reader = Reader(Follower(mirror, clock=clock), clock)
+        reader = Reader(JobPoller(mirror, clock=clock), clock)
         await reader.silence(3)
         mirror.there["new"] = {}
         mirror.put("new", 7)
-        assert await reader.news() == [("new", 7, Status.RUNNING, News.FIRST)]
+        assert await reader.news() == [("new", 7, Status.RUNNING, UpdateKind.FIRST)]
         await reader.close()
 
     run(test())
@@ -225,18 +225,18 @@ def test_a_lost_connection_is_waited_out_and_nothing_of_the_news_is_lost() -> No
             mirror.put("nba", job_id)
         show = mirror.show
 
-        async def breaking(space: str, job: int) -> MirroredJob:
-            if job == 3 and mirror.link.state is LinkState.CONNECTED and not broken:
+        async def breaking(space: str, job: int) -> ClusterJob:
+            if job == 3 and mirror.link.state is ConnectionState.CONNECTED and not broken:
                 broken.append(job)
-                mirror.tell(LinkState.LOST)
+                mirror.tell(ConnectionState.LOST)
             return await show(space, job)
 
         broken: list[int] = []
         mirror.show = breaking  # type: ignore[method-assign]
-        reader = Reader(Follower(mirror, clock=clock), clock)
+        reader = Reader(JobPoller(mirror, clock=clock), clock)
         assert [job for _, job, _, _ in await reader.news()] == [1, 2]
         await reader.silence(60)
-        mirror.tell(LinkState.CONNECTED)
+        mirror.tell(ConnectionState.CONNECTED)
         assert [one.job.id for one in await reader.batch()] == [3, 4, 5]
         await reader.close()
 
@@ -247,16 +247,16 @@ def test_a_space_that_can_not_be_listed_is_told_of_once_and_the_others_go_on() -
     async def test() -> None:
         mirror, clock = ScriptedMirror(("nba", "other")), PatientClock()
         mirror.put("other", 1)
-        mirror.trouble["nba"] = StorageError(Code.ACCESS, "", "nba", "No permission to read space.")
+        mirror.trouble["nba"] = StorageError(ErrorCode.ACCESS, "", "nba", "No permission to read space.")
         complaints: list[StorageError] = []
-        reader = Reader(Follower(mirror, on_trouble=complaints.append, clock=clock), clock)
-        assert await reader.news() == [("other", 1, Status.RUNNING, News.FIRST)]
+        reader = Reader(JobPoller(mirror, on_trouble=complaints.append, clock=clock), clock)
+        assert await reader.news() == [("other", 1, Status.RUNNING, UpdateKind.FIRST)]
         await reader.silence(100)
         assert [error.detail for error in complaints] == ["No permission to read space."]
         assert mirror.asked.count("jobs nba") < 6
         del mirror.trouble["nba"]
         mirror.put("nba", 2)
-        assert await reader.news() == [("nba", 2, Status.RUNNING, News.FIRST)]
+        assert await reader.news() == [("nba", 2, Status.RUNNING, UpdateKind.FIRST)]
         await reader.close()
 
     run(test())
@@ -268,12 +268,14 @@ def test_what_goes_wrong_at_every_look_is_told_of_once() -> None:
         mirror.put("nba", 1)
 
         async def unreadable(*asked: object) -> NoReturn:
-            raise StorageError(Code.UNSUPPORTED, "", "", "graphd answered in a form that jobtui does not know")
+            raise StorageError(
+                ErrorCode.UNSUPPORTED, "", "", "graphd answered in a form that jobtui does not know"
+            )
 
         mirror.show = unreadable  # type: ignore[method-assign]
         complaints: list[StorageError] = []
-        reader = Reader(Follower(mirror, on_trouble=complaints.append, clock=clock), clock)
-        assert await reader.news() == [("nba", 1, Status.RUNNING, News.FIRST)]
+        reader = Reader(JobPoller(mirror, on_trouble=complaints.append, clock=clock), clock)
+        assert await reader.news() == [("nba", 1, Status.RUNNING, UpdateKind.FIRST)]
         await reader.silence(100)
         assert len(complaints) == 1
         mirror.spaces = unreadable  # type: ignore[method-assign]
@@ -289,12 +291,14 @@ def test_a_job_in_a_form_that_is_not_known_is_told_without_tasks() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         mirror.put("nba", 1, Status.FINISHED)
 
-        async def unreadable(space: str, job: int) -> MirroredJob:
-            raise StorageError(Code.UNSUPPORTED, "", "", "graphd answered in a form that jobtui does not know")
+        async def unreadable(space: str, job: int) -> ClusterJob:
+            raise StorageError(
+                ErrorCode.UNSUPPORTED, "", "", "graphd answered in a form that jobtui does not know"
+            )
 
         mirror.show = unreadable  # type: ignore[method-assign]
         complaints: list[StorageError] = []
-        reader = Reader(Follower(mirror, on_trouble=complaints.append, clock=clock), clock)
+        reader = Reader(JobPoller(mirror, on_trouble=complaints.append, clock=clock), clock)
         (sighting,) = await reader.batch()
         assert (sighting.job.status, sighting.job.tasks) == (Status.FINISHED, ())
         assert len(complaints) == 1
@@ -309,7 +313,7 @@ def test_thousands_of_jobs_come_in_batches_those_under_way_first() -> None:
         for job_id in range(1, 3 * BATCH):
             mirror.put("nba", job_id, Status.FINISHED)
         mirror.put("nba", 3 * BATCH, Status.RUNNING)
-        reader = Reader(Follower(mirror, clock=clock), clock)
+        reader = Reader(JobPoller(mirror, clock=clock), clock)
         batches = [[one.job.id for one in await reader.batch()] for _ in range(3)]
         assert batches == [
             [*range(1, BATCH), 3 * BATCH],
@@ -330,12 +334,12 @@ def test_where_looking_takes_long_what_was_found_is_told_each_second_those_under
         mirror.put("nba", 6, Status.RUNNING)
         show = mirror.show
 
-        async def slowly(space: str, job: int) -> MirroredJob:
+        async def slowly(space: str, job: int) -> ClusterJob:
             clock.advance(0.5)
             return await show(space, job)
 
         mirror.show = slowly  # type: ignore[method-assign]
-        reader = Reader(Follower(mirror, clock=clock), clock)
+        reader = Reader(JobPoller(mirror, clock=clock), clock)
         assert [[one.job.id for one in await reader.batch()] for _ in range(3)] == [[1, 6], [2, 3], [4, 5]]
         await reader.close()
 
@@ -346,12 +350,12 @@ def test_an_order_whose_answer_was_lost_is_found_above_what_was_newest_then() ->
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         mirror.put("nba", 41, Status.FINISHED)
-        follower = Follower(mirror, clock=clock)
+        follower = JobPoller(mirror, clock=clock)
         reader = Reader(follower, clock)
         await reader.batch()
         newest = follower.newest("nba")
         assert (newest, follower.newest("elsewhere")) == (41, 0)
-        mirror.lost_answer = StorageError(Code.TIMEOUT, "", "nba", "no answer", maybe_done=True)
+        mirror.lost_answer = StorageError(ErrorCode.TIMEOUT, "", "nba", "no answer", maybe_done=True)
         assert (await failure(mirror.submit("compact", "nba"))).maybe_done
         (sighting,) = await reader.batch()
         assert (sighting.job.command, sighting.job.id > newest) == ("compact", True)

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from jobtui.errors import Code, StorageError
+from jobtui.errors import ErrorCode, StorageError
 from jobtui.storage.nebula import thrift
 from jobtui.storage.nebula.settings import Address
 from jobtui.storage.nebula.storaged import BODY_LIMIT, AdminCall
-from jobtui.storage.nebula.thrift import Line
+from jobtui.storage.nebula.thrift import GraphdConnection
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula import run, settings_for
 from tests.support.nebula_cluster import Cluster
@@ -71,20 +71,20 @@ class TestGraphd:
     @pytest.mark.parametrize("begin", ANNOUNCED.values(), ids=ANNOUNCED.keys())
     def test_before_login_little_is_read(self, double: GraphdDouble, begin: bytes) -> None:
         with Endless(begin) as server, pytest.raises(StorageError) as failed:
-            Line.open(server.address, settings_for(double))
-        assert failed.value.code is Code.UNREACHABLE
+            GraphdConnection.open(server.address, settings_for(double))
+        assert failed.value.code is ErrorCode.UNREACHABLE
         # what is read, and what the system holds for both ends
         assert server.sent < thrift.MOST_BEFORE_LOGIN + (16 << 20)
 
     def test_announced_length_is_in_the_reason(self, double: GraphdDouble) -> None:
         with Endless(ANNOUNCED["1 GiB"]) as server, pytest.raises(StorageError, match="longer than 1 MiB"):
-            Line.open(server.address, settings_for(double))
+            GraphdConnection.open(server.address, settings_for(double))
 
     def test_after_login_the_limit_is_higher(
         self, double: GraphdDouble, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(thrift, "MOST_BEFORE_LOGIN", 1 << 10)
-        line = Line.open(Address("127.0.0.1", double.port), settings_for(double))
+        line = GraphdConnection.open(Address("127.0.0.1", double.port), settings_for(double))
         session = line.log_in("root", settings_for(double).password.read())
         assert line._transport.most == thrift.MOST_AFTER_LOGIN + thrift.CHUNK
         line._allow(16)
@@ -100,7 +100,7 @@ class TestGraphd:
             Endless(struct.pack("!I", len(frame)) + frame) as server,
             pytest.raises(StorageError, match="it is compressed, unasked"),
         ):
-            Line.open(server.address, settings_for(double))
+            GraphdConnection.open(server.address, settings_for(double))
 
 
 class TestStoraged:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from jobtui.errors import Code
-from jobtui.storage.base import LinkState
+from jobtui.errors import ErrorCode
+from jobtui.storage.base import ConnectionState
 from jobtui.storage.nebula.session import TYPED
-from jobtui.storage.nebula.settings import FromEnvironment, Given, Secret
+from jobtui.storage.nebula.settings import FromEnvironment, LiteralPassword, Secret
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula import LOOKS_AND_ORDERS, PatientClock, Told, failure, mirrored, run
 from tests.support.nebula_cluster import Cluster
@@ -18,13 +18,13 @@ def test_a_wrong_password_is_refused_once_and_is_not_tried_again() -> None:
         clock = PatientClock()
         cluster = Cluster()
         with GraphdDouble(cluster) as one, GraphdDouble(cluster) as two:
-            async with mirrored(one, two, clock=clock, password=Given(Secret("wrong"))) as mirror:
+            async with mirrored(one, two, clock=clock, password=LiteralPassword(Secret("wrong"))) as mirror:
                 error = await failure(mirror.ready())
-                assert error.code is Code.ACCESS
+                assert error.code is ErrorCode.ACCESS
                 assert error.detail == f"graphd refused the login of 'root': Invalid password; {TYPED}"
-                assert mirror.link.state is LinkState.REFUSED
+                assert mirror.link.state is ConnectionState.REFUSED
                 for asked in (mirror.jobs("nba"), mirror.submit("flush", "nba")):
-                    assert (await failure(asked)).code is Code.ACCESS
+                    assert (await failure(asked)).code is ErrorCode.ACCESS
                 clock.advance(3600)
                 assert cluster.logins == ["root"]
                 assert not clock.sleepers
@@ -81,11 +81,11 @@ def test_a_graphd_that_is_not_ready_for_a_login_is_waited_for(code: str, words: 
             async with mirrored(graphd, clock=clock) as mirror:
                 told = Told(mirror)
                 error = await failure(mirror.ready())
-                assert error.code is Code.UNREACHABLE
+                assert error.code is ErrorCode.UNREACHABLE
                 assert words in error.detail
-                assert mirror.link.state is LinkState.LOST
+                assert mirror.link.state is ConnectionState.LOST
                 cluster.login_trouble = None
-                await clock.let_pass(told.until(LinkState.CONNECTED))
+                await clock.let_pass(told.until(ConnectionState.CONNECTED))
 
     run(test())
 
@@ -98,7 +98,7 @@ def test_a_locked_account_is_refused_in_the_clusters_words() -> None:
         with GraphdDouble(cluster) as graphd:
             async with mirrored(graphd, clock=PatientClock()) as mirror:
                 assert "try again in 300 seconds" in (await failure(mirror.ready())).detail
-                assert mirror.link.state is LinkState.REFUSED
+                assert mirror.link.state is ConnectionState.REFUSED
 
     run(test())
 
@@ -114,7 +114,7 @@ def test_a_session_that_expired_is_replaced_once_and_nothing_is_noticed() -> Non
                 cluster.expire_sessions()
                 assert [job.id for job in await mirror.jobs("nba")] == [1]
                 assert await mirror.submit("compact", "nba") == 2
-                assert LinkState.LOST not in told.states
+                assert ConnectionState.LOST not in told.states
         assert len(cluster.logins) == 2 * LOOKS_AND_ORDERS
         assert sum("SUBMIT JOB COMPACT" in text for text in cluster.statements) == 1
 
@@ -130,7 +130,7 @@ def test_a_session_that_expired_under_a_changed_password_is_refused() -> None:
                 cluster.users["root"] = "changed"
                 cluster.expire_sessions()
                 error = await failure(mirror.jobs("nba"))
-                assert (error.code, mirror.link.state) == (Code.ACCESS, LinkState.REFUSED)
+                assert (error.code, mirror.link.state) == (ErrorCode.ACCESS, ConnectionState.REFUSED)
                 assert not error.maybe_done
 
     run(test())

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 import pytest
 from nebula3.common.ttypes import DateTime, Value
 
-from jobtui.errors import Code
+from jobtui.errors import ErrorCode
 from jobtui.model import Status
-from jobtui.storage.base import LinkState
-from jobtui.storage.nebula.ngql import Refusal, Table
-from jobtui.storage.nebula.session import Courier
+from jobtui.storage.base import ConnectionState
+from jobtui.storage.nebula.ngql import ErrorReply, NgqlTable
+from jobtui.storage.nebula.session import GraphdSession
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula import failure, mirrored, run, settings_for
 from tests.support.nebula_cluster import ALREADY_ENDED, NOT_CHOSEN, NOT_IN_SPACE, NOT_STOPPABLE, Cluster
@@ -52,8 +52,8 @@ ODD_NAMES = [
 def test_what_concerns_jobs_needs_a_chosen_space(statement: str) -> None:
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
-            courier = Courier(settings_for(graphd), "test")
-            assert await courier.ask(statement) == Refusal("E_SEMANTIC_ERROR", NOT_CHOSEN)
+            courier = GraphdSession(settings_for(graphd), "test")
+            assert await courier.ask(statement) == ErrorReply("E_SEMANTIC_ERROR", NOT_CHOSEN)
             await courier.close()
 
     run(test())
@@ -65,7 +65,7 @@ def test_a_job_that_is_not_there_can_not_be_shown_or_stopped() -> None:
             async with mirrored(graphd) as mirror:
                 for asked in (mirror.show("nba", 123456), mirror.stop("nba", 123456)):
                     error = await failure(asked)
-                    assert (error.code, error.detail, error.space) == (Code.REJECTED, NOT_IN_SPACE, "nba")
+                    assert (error.code, error.detail, error.space) == (ErrorCode.REJECTED, NOT_IN_SPACE, "nba")
 
     run(test())
 
@@ -91,7 +91,7 @@ def test_submitted_jobs_run_one_after_the_other_and_are_listed_newest_first() ->
                 assert shown.tasks is not None
                 assert [(task.host, task.status) for task in shown.tasks] == [("10.0.0.5", Status.FINISHED)]
                 error = await failure(mirror.stop("nba", stats))
-                assert (error.code, error.detail) == (Code.REJECTED, ALREADY_ENDED)
+                assert (error.code, error.detail) == (ErrorCode.REJECTED, ALREADY_ENDED)
 
     run(test())
 
@@ -114,9 +114,9 @@ def test_an_index_is_rebuilt_in_the_space_that_the_same_text_chose() -> None:
         cluster = Cluster()
         cluster.spaces["nba"].indexes.add("player_name")
         with GraphdDouble(cluster) as graphd:
-            courier = Courier(settings_for(graphd), "test")
+            courier = GraphdSession(settings_for(graphd), "test")
             answer = await courier.ask("USE nba;\nREBUILD TAG INDEX;")
-            assert answer == Table(("New Job Id",), ((1,),))
+            assert answer == NgqlTable(("New Job Id",), ((1,),))
             async with mirrored(graphd) as mirror:
                 assert (await mirror.show("nba", 1)).command == "rebuild tag index"
             await courier.close()
@@ -202,7 +202,7 @@ def test_a_queued_job_can_be_stopped_and_a_running_compact_can_not() -> None:
                 await mirror.stop("nba", queued)
                 assert (await mirror.show("nba", queued)).status is Status.STOPPED
                 error = await failure(mirror.stop("nba", running))
-                assert (error.code, error.detail) == (Code.REJECTED, NOT_STOPPABLE)
+                assert (error.code, error.detail) == (ErrorCode.REJECTED, NOT_STOPPABLE)
                 assert (await mirror.show("nba", running)).status is Status.RUNNING
 
     run(test())
@@ -294,7 +294,7 @@ def test_a_dropped_space_is_missing() -> None:
                 cluster.drop_space("nba")
                 for asked in (mirror.jobs("nba"), mirror.show("nba", job), mirror.submit("flush", "nba")):
                     error = await failure(asked)
-                    assert (error.code, error.detail) == (Code.MISSING, "SpaceNotFound: SpaceName `nba`")
+                    assert (error.code, error.detail) == (ErrorCode.MISSING, "SpaceNotFound: SpaceName `nba`")
                 assert [space.name for space in await mirror.spaces()] == ["other"]
 
     run(test())
@@ -362,9 +362,9 @@ def test_a_guest_may_look_and_is_told_that_it_may_not_order() -> None:
             async with mirrored(graphd, user="guest") as mirror:
                 assert await mirror.jobs("nba") == ()
                 error = await failure(mirror.submit("flush", "nba"))
-                assert error.code is Code.ACCESS
+                assert error.code is ErrorCode.ACCESS
                 assert error.detail == "PermissionError: No permission to write data."
-                assert mirror.link.state is LinkState.CONNECTED
+                assert mirror.link.state is ConnectionState.CONNECTED
 
     run(test())
 
@@ -374,7 +374,7 @@ def test_a_command_that_jobtui_does_not_submit_is_unsupported() -> None:
         with GraphdDouble(Cluster()) as graphd:
             async with mirrored(graphd) as mirror:
                 error = await failure(mirror.submit("stats; DROP SPACE nba", "nba"))
-                assert error.code is Code.UNSUPPORTED
+                assert error.code is ErrorCode.UNSUPPORTED
         assert not [text for text in graphd.cluster.statements if "DROP" in text]
 
     run(test())

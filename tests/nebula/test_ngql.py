@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobtui.errors import Code, StorageError
+from jobtui.errors import ErrorCode, StorageError
 from jobtui.storage.nebula import ngql
 from tests.support.nebula_cluster import Cluster, Said
 
@@ -35,7 +35,7 @@ def test_a_statement_in_a_name_is_part_of_the_name(name: str) -> None:
 def test_a_name_that_no_space_can_have_is_never_sent(name: str) -> None:
     with pytest.raises(StorageError) as caught:
         ngql.quoted(name)
-    assert caught.value.code is Code.MISSING
+    assert caught.value.code is ErrorCode.MISSING
 
 
 def test_statements_name_their_space_each_time() -> None:

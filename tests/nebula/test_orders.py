@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from jobtui.errors import Code
-from jobtui.storage.base import LinkState
-from jobtui.storage.nebula.session import Courier
+from jobtui.errors import ErrorCode
+from jobtui.storage.base import ConnectionState
+from jobtui.storage.nebula.session import GraphdSession
 from tests.support.clock import FakeClock
 from tests.support.graphd_double import Fault, GraphdDouble
 from tests.support.nebula import Told, failure, mirrored, run, settings_for
@@ -30,10 +30,10 @@ def test_an_order_whose_answer_was_lost_may_have_been_done_and_is_not_sent_again
                 await mirror.ready()
                 graphd.faults.append(fault)
                 error = await failure(mirror.submit("flush", "nba"))
-                assert (error.code, error.maybe_done) == (Code.UNREACHABLE, True)
+                assert (error.code, error.maybe_done) == (ErrorCode.UNREACHABLE, True)
                 assert error.detail.endswith("it may have been done all the same")
                 assert submits(cluster) == len(await mirror.jobs("nba")) == jobs
-                assert mirror.link.state is LinkState.CONNECTED
+                assert mirror.link.state is ConnectionState.CONNECTED
                 assert await mirror.submit("compact", "nba") == jobs + 1
 
     run(test())
@@ -47,7 +47,7 @@ def test_an_order_that_is_not_answered_in_time_may_have_been_done() -> None:
                 await mirror.ready()
                 graphd.faults.append(Fault.HANG)
                 error = await failure(mirror.submit("flush", "nba"))
-                assert (error.code, error.maybe_done) == (Code.TIMEOUT, True)
+                assert (error.code, error.maybe_done) == (ErrorCode.TIMEOUT, True)
                 assert submits(cluster) == 1
                 assert [job.command for job in await mirror.jobs("nba")] == ["flush"]
 
@@ -94,9 +94,9 @@ def test_an_order_that_reaches_no_graphd_was_not_sent() -> None:
                 await mirror.ready()
                 graphd.down()
                 error = await failure(mirror.submit("flush", "nba"))
-                assert (error.code, error.maybe_done) == (Code.UNREACHABLE, False)
+                assert (error.code, error.maybe_done) == (ErrorCode.UNREACHABLE, False)
                 assert "Connection refused" in error.detail
-                await told.until(LinkState.LOST)
+                await told.until(ConnectionState.LOST)
         assert submits(cluster) == 0
 
     run(test())
@@ -110,7 +110,7 @@ def test_an_order_that_graphd_could_not_see_through_with_metad_may_have_been_don
         with GraphdDouble(cluster) as graphd:
             async with mirrored(graphd) as mirror:
                 error = await failure(mirror.submit("flush", "nba"))
-                assert (error.code, error.maybe_done) == (Code.UNREACHABLE, True)
+                assert (error.code, error.maybe_done) == (ErrorCode.UNREACHABLE, True)
                 assert submits(cluster) == 1
 
     run(test())
@@ -130,7 +130,7 @@ def test_an_order_that_is_given_up_before_its_turn_is_never_sent() -> None:
     async def test() -> None:
         cluster = Cluster()
         with GraphdDouble(cluster) as graphd:
-            courier = Courier(settings_for(graphd), "test")
+            courier = GraphdSession(settings_for(graphd), "test")
             await courier.connect()
             graphd.faults.append(Fault.HANG)
             before = asyncio.ensure_future(courier.ask("SHOW SPACES"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.engine.client import Session
-from jobtui.model import Job, LinkChanged, LinkState, Origin, Status
+from jobtui.model import ClusterRef, ConnectionChanged, ConnectionState, Job, Status
 from tests.support.engines import WAIT
 from tests.support.graphd_double import Fault, GraphdDouble
 from tests.support.nebula_cluster import Cluster, SpaceRecord
@@ -40,11 +40,11 @@ def submits(cluster: Cluster) -> int:
     return sum("SUBMIT" in text for text in cluster.statements)
 
 
-def states(prod: ClusterBench) -> list[LinkState]:
-    return [message.link.state for message in prod.heard.messages if isinstance(message, LinkChanged)]
+def states(prod: ClusterBench) -> list[ConnectionState]:
+    return [message.link.state for message in prod.heard.messages if isinstance(message, ConnectionChanged)]
 
 
-def until_link(prod: ClusterBench, state: LinkState) -> None:
+def until_link(prod: ClusterBench, state: ConnectionState) -> None:
     prod.heard.wait_for(lambda: prod.engine.link is not None and prod.engine.link.state is state)
 
 
@@ -57,7 +57,7 @@ def test_a_job_goes_from_the_statement_to_the_cluster_and_back(prod: ClusterBenc
     cluster.tick(7)
     cluster.finish(1)
     job = prod.heard.until(1, Status.FINISHED)
-    assert (job.origin, job.took) == (Origin("prod", "nba", 1), 7.0)
+    assert (job.origin, job.took) == (ClusterRef("prod", "nba", 1), 7.0)
     assert prod.heard.statuses(1) == [Status.QUEUE, Status.RUNNING, Status.FINISHED]
 
 
@@ -77,7 +77,7 @@ def test_identical_jobs_in_flight_are_one(prod: ClusterBench, cluster: Cluster) 
     prod.heard.until(1, Status.RUNNING)
     assert prod.rows("ADMIN COMPACT nba") == [("1",)]
     assert prod.job(2).status is Status.STOPPED
-    assert [job.origin for job in prod.engine.active()] == [Origin("prod", "nba", 1)]
+    assert [job.origin for job in prod.engine.active()] == [ClusterRef("prod", "nba", 1)]
 
 
 def test_a_job_recovered_under_its_own_id_is_a_new_one_of_ours(prod: ClusterBench, cluster: Cluster) -> None:
@@ -104,7 +104,7 @@ def test_an_order_whose_answer_is_lost_is_sent_once_and_found_again(
     result = prod.say("ADMIN COMPACT nba").results[0]
     assert "is not known yet" in result.notice
     job = prod.heard.until(1, Status.RUNNING)
-    assert job.origin == Origin("prod", "nba", 1)
+    assert job.origin == ClusterRef("prod", "nba", 1)
     assert submits(cluster) == 1
 
 
@@ -120,7 +120,7 @@ def test_an_order_is_found_again_on_a_cluster_that_was_set_up_anew_and_counts_fr
         prod.caught_up()
         graphd.fault_of["SUBMIT"] = Fault.DROP_AFTER
         prod.say("ADMIN COMPACT nba")
-        assert prod.heard.until(4, Status.RUNNING).origin == Origin("prod", "nba", 1)
+        assert prod.heard.until(4, Status.RUNNING).origin == ClusterRef("prod", "nba", 1)
         assert prod.engine.history.last_id() == 4
 
 
@@ -158,7 +158,7 @@ def test_a_graphd_that_ends_is_lost_and_then_connected_again(
     prod.say("ADMIN COMPACT nba")
     prod.heard.until(1, Status.RUNNING)
     graphd.down()
-    until_link(prod, LinkState.LOST)
+    until_link(prod, ConnectionState.LOST)
     link = prod.engine.link
     assert link is not None
     assert "Connection refused" in link.detail
@@ -168,7 +168,7 @@ def test_a_graphd_that_ends_is_lost_and_then_connected_again(
     graphd.up()
     prod.engine.retry_now()
     prod.heard.until(1, Status.FINISHED)
-    assert states(prod)[-1] is LinkState.CONNECTED
+    assert states(prod)[-1] is ConnectionState.CONNECTED
     assert prod.engine.history.last_id() == 1
 
 
@@ -177,7 +177,7 @@ def test_the_dashboard_opens_while_no_graphd_answers(
 ) -> None:
     graphd.down()
     with working_on(graphd, root=tmp_path) as prod:
-        until_link(prod, LinkState.LOST)
+        until_link(prod, ConnectionState.LOST)
         cluster.submit("nba", "STATS")
         graphd.up()
         prod.engine.retry_now()
@@ -200,14 +200,14 @@ def test_a_refused_login_is_tried_once_until_somebody_asks(
 ) -> None:
     cluster.users["root"] = "another"
     with working_on(graphd, root=tmp_path) as prod:
-        until_link(prod, LinkState.REFUSED)
+        until_link(prod, ConnectionState.REFUSED)
         assert prod.refusal("ADMIN FLUSH nba").startswith(
             "graphd refused the login of 'root': Invalid password"
         )
         assert cluster.logins == ["root"]
         cluster.users["root"] = "nebula"
         prod.engine.retry_now()
-        until_link(prod, LinkState.CONNECTED)
+        until_link(prod, ConnectionState.CONNECTED)
         assert prod.say("ADMIN FLUSH nba").failure is None
     graphd.wait_until_alone()
     assert cluster.sessions == {}
@@ -220,7 +220,7 @@ def test_an_expired_session_and_a_moving_leader_go_unnoticed(prod: ClusterBench,
     prod.heard.until(1, Status.RUNNING)
     cluster.expire_sessions()
     assert prod.rows("ADMIN FLUSH nba") == [("2",)]
-    assert set(states(prod)) <= {LinkState.CONNECTED}
+    assert set(states(prod)) <= {ConnectionState.CONNECTED}
 
 
 def test_metads_silence_about_an_order_leaves_it_open_until_the_list_tells(
@@ -228,7 +228,7 @@ def test_metads_silence_about_an_order_leaves_it_open_until_the_list_tells(
 ) -> None:
     cluster.loses_metad = 1
     assert "Rpc failure" in prod.say("ADMIN FLUSH nba").results[0].notice
-    assert prod.heard.until(1, Status.RUNNING).origin == Origin("prod", "nba", 1)
+    assert prod.heard.until(1, Status.RUNNING).origin == ClusterRef("prod", "nba", 1)
     assert submits(cluster) == 1
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.cli.args import OpenDashboard, parse_arguments
+from jobtui.cli.args import DashboardCommand, parse_arguments
 from jobtui.cli.connect import profile_of, settings_of
 from jobtui.cli.errors import UsageError
-from jobtui.storage.nebula.settings import Given, Secret
+from jobtui.storage.nebula.settings import LiteralPassword, Secret
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula_cluster import Cluster
 from tests.support.nebula_product import NebulaCommand
@@ -92,10 +92,10 @@ def test_a_profile_shows_no_password(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("jobtui.cli.connect.is_terminal", lambda _: True)
     monkeypatch.setattr("getpass.getpass", lambda _: WORD)
     (tmp_path / "config.toml").write_text("")
-    asked = OpenDashboard(nebula="10.0.0.1", config=tmp_path / "config.toml", data_dir=tmp_path)
+    asked = DashboardCommand(nebula="10.0.0.1", config=tmp_path / "config.toml", data_dir=tmp_path)
     profile = profile_of(asked, settings_of(asked))
     assert profile.cluster is not None
-    assert profile.cluster.password == Given(Secret(WORD))
+    assert profile.cluster.password == LiteralPassword(Secret(WORD))
     assert (profile.cluster.name, profile.name) == ("10.0.0.1:9669", "nebula-10_0_0_1_9669")
     assert WORD not in repr(profile)
 

@@ -12,8 +12,8 @@ from nebula3.Exception import AuthFailedException
 from nebula3.gclient.net import ConnectionPool
 
 import jobtui
-from jobtui.storage.base import JobMirror, TaskRunner
-from jobtui.storage.nebula import GraphdMirror, StoragedRunner
+from jobtui.storage.base import ClusterJobManager, TaskRunner
+from jobtui.storage.nebula import GraphdJobManager, StoragedRunner
 from jobtui.storage.nebula.settings import Address, ClusterSettings
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula_cluster import Cluster
@@ -22,9 +22,9 @@ SETTINGS = ClusterSettings(addresses=(Address("127.0.0.1", 9669),))
 
 
 def test_a_mirror_and_a_runner_have_the_two_faces_of_the_protocol() -> None:
-    mirror: JobMirror = GraphdMirror(SETTINGS)
+    mirror: ClusterJobManager = GraphdJobManager(SETTINGS)
     runner: TaskRunner = StoragedRunner(SETTINGS)
-    for face, backend in ((JobMirror, mirror), (TaskRunner, runner)):
+    for face, backend in ((ClusterJobManager, mirror), (TaskRunner, runner)):
         for name in vars(face):
             assert name.startswith("_") or hasattr(backend, name)
 

@@ -6,9 +6,9 @@ import logging
 
 import pytest
 
-from jobtui.errors import Code
-from jobtui.storage.base import LinkState
-from jobtui.storage.nebula.settings import FromEnvironment, Given, Secret
+from jobtui.errors import ErrorCode
+from jobtui.storage.base import ConnectionState
+from jobtui.storage.nebula.settings import FromEnvironment, LiteralPassword, Secret
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula import PatientClock, Told, failure, mirrored, run
 from tests.support.nebula_cluster import Cluster
@@ -20,7 +20,7 @@ def test_a_password_that_is_nowhere_is_refused_before_anything_is_sent(monkeypat
         with GraphdDouble(Cluster()) as graphd:
             async with mirrored(graphd, password=FromEnvironment("SECRET")) as mirror:
                 error = await failure(mirror.ready())
-                assert (error.code, mirror.link.state) == (Code.ACCESS, LinkState.REFUSED)
+                assert (error.code, mirror.link.state) == (ErrorCode.ACCESS, ConnectionState.REFUSED)
                 assert "SECRET is not set" in error.detail
                 assert graphd.cluster.logins == []
 
@@ -37,7 +37,9 @@ def test_a_password_shows_in_no_error_no_link_and_no_log(caplog: pytest.LogCaptu
             for trouble in (None, ("E_BAD_USERNAME_PASSWORD", f"Invalid password {password}")):
                 cluster.login_trouble = trouble
                 cluster.users["root"] = "nebula" if trouble is None else password
-                async with mirrored(graphd, password=Given(Secret(password)), clock=PatientClock()) as mirror:
+                async with mirrored(
+                    graphd, password=LiteralPassword(Secret(password)), clock=PatientClock()
+                ) as mirror:
                     links = Told(mirror)
                     error: BaseException | None = await failure(mirror.ready())
                     told += [repr(link) for link in links.links]

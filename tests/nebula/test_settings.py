@@ -10,13 +10,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from jobtui.errors import Code, StorageError
+from jobtui.errors import ErrorCode, StorageError
 from jobtui.storage.nebula.settings import (
     Address,
     ClusterSettings,
     FromEnvironment,
     FromKeyring,
-    Given,
+    LiteralPassword,
     RunMode,
     Secret,
     Tls,
@@ -88,7 +88,7 @@ def test_a_password_is_read_from_the_environment_when_it_is_needed(monkeypatch: 
     monkeypatch.delenv("A_PASSWORD")
     with pytest.raises(StorageError, match="the environment variable A_PASSWORD is not set") as caught:
         source.read()
-    assert caught.value.code is Code.ACCESS
+    assert caught.value.code is ErrorCode.ACCESS
 
 
 def test_a_password_is_read_from_the_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +119,7 @@ def test_a_missing_keyring_package_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_secret_shows_in_no_repr_and_is_not_written_down() -> None:
-    settings = ClusterSettings(addresses=GRAPHD, password=Given(Secret("s3cr3t")))
+    settings = ClusterSettings(addresses=GRAPHD, password=LiteralPassword(Secret("s3cr3t")))
     for text in (repr(settings), str(settings), f"{settings.password}", f"{Secret('s3cr3t')}"):
         assert "s3cr3t" not in text
     with pytest.raises(TypeError, match="not written down"):
@@ -137,4 +137,4 @@ def test_a_secret_shows_in_no_repr_and_is_not_written_down() -> None:
 def test_a_certificate_file_that_can_not_be_used_is_named(tls: Tls, words: str) -> None:
     with pytest.raises(StorageError, match=words) as caught:
         tls.context()
-    assert caught.value.code is Code.ACCESS
+    assert caught.value.code is ErrorCode.ACCESS

@@ -8,8 +8,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from jobtui.errors import Code, StorageError
-from jobtui.storage.base import LinkState, Outcome, Space, TaskRunner
+from jobtui.errors import ErrorCode, StorageError
+from jobtui.storage.base import ConnectionState, Outcome, Space, TaskRunner
 from jobtui.storage.nebula.settings import Address, ClusterSettings, RunMode
 from jobtui.storage.nebula.storaged import BODY_LIMIT, StoragedRunner
 from tests.support.graphd_double import GraphdDouble
@@ -62,16 +62,18 @@ def test_the_host_is_asked_once_and_ok_is_success(op: str) -> None:
 @pytest.mark.parametrize(
     ("body", "code"),
     [
-        ("Can't find space nba", Code.MISSING),
-        ("Compact failed! error=-3", Code.REJECTED),
-        ("Flush failed! error=-8", Code.REJECTED),
-        ("Unknown operation compact", Code.REJECTED),
-        ("Error inside", Code.REJECTED),
-        ("OK", Code.REJECTED),
-        ("okay", Code.REJECTED),
+        ("Can't find space nba", ErrorCode.MISSING),
+        ("Compact failed! error=-3", ErrorCode.REJECTED),
+        ("Flush failed! error=-8", ErrorCode.REJECTED),
+        ("Unknown operation compact", ErrorCode.REJECTED),
+        ("Error inside", ErrorCode.REJECTED),
+        ("OK", ErrorCode.REJECTED),
+        ("okay", ErrorCode.REJECTED),
     ],
 )
-def test_any_other_body_is_the_reason_of_a_failure_though_its_http_code_is_200(body: str, code: Code) -> None:
+def test_any_other_body_is_the_reason_of_a_failure_though_its_http_code_is_200(
+    body: str, code: ErrorCode
+) -> None:
     async def test() -> None:
         with StoragedDouble({"nba"}) as storaged:
             storaged.body = body
@@ -98,10 +100,10 @@ def test_what_is_no_storaged_is_told_to_be_none() -> None:
             runner = StoragedRunner(given(storaged.port))
             storaged.http_status = 404
             error = await failure(work(runner))
-            assert (error.code, "HTTP 404" in error.detail) == (Code.REJECTED, True)
+            assert (error.code, "HTTP 404" in error.detail) == (ErrorCode.REJECTED, True)
             storaged.noise = True
             error = await failure(work(runner))
-            assert (error.code, "no storaged" in error.detail) == (Code.REJECTED, True)
+            assert (error.code, "no storaged" in error.detail) == (ErrorCode.REJECTED, True)
 
     run(test())
 
@@ -111,7 +113,7 @@ def test_a_body_without_end_is_a_reason_of_bearable_length() -> None:
         with StoragedDouble({"nba"}) as storaged:
             storaged.body = "x" * (1 << 20)
             error = await failure(work(StoragedRunner(given(storaged.port))))
-            assert (error.code, len(error.detail) <= BODY_LIMIT + 1) == (Code.REJECTED, True)
+            assert (error.code, len(error.detail) <= BODY_LIMIT + 1) == (ErrorCode.REJECTED, True)
             assert error.detail.endswith("x…")
 
     run(test())
@@ -121,7 +123,7 @@ def test_a_host_that_is_not_there_is_unreachable() -> None:
     async def test() -> None:
         port = closed_port()
         error = await failure(work(StoragedRunner(given(port))))
-        assert error.code is Code.UNREACHABLE
+        assert error.code is ErrorCode.UNREACHABLE
         assert error.detail == f"no storaged at {HOST}:{port}: Connection refused"
 
     run(test())
@@ -134,7 +136,7 @@ def test_a_host_that_is_gone_in_the_middle_of_the_work_has_died() -> None:
             working = asyncio.ensure_future(work(StoragedRunner(given(storaged.port))))
             await asyncio.to_thread(storaged.wait_for_a_call)
             storaged.die()
-            assert (await failure(working)).code is Code.HOST_DIED
+            assert (await failure(working)).code is ErrorCode.HOST_DIED
 
     run(test())
 
@@ -224,7 +226,7 @@ def test_closing_leaves_the_host_to_its_work() -> None:
             working = asyncio.ensure_future(work(runner))
             await asyncio.to_thread(storaged.wait_for_a_call)
             await runner.close()
-            assert (await failure(working)).code is Code.HOST_DIED
+            assert (await failure(working)).code is ErrorCode.HOST_DIED
 
     run(test())
 
@@ -246,7 +248,7 @@ def test_a_name_that_can_not_be_said_over_http_is_never_sent(name: str) -> None:
         with StoragedDouble({name}) as storaged:
             runner = StoragedRunner(given(storaged.port, spaces={name: (HOST,)}))
             error = await failure(work(runner, "flush", name))
-            assert error.code is Code.UNSUPPORTED
+            assert error.code is ErrorCode.UNSUPPORTED
             assert storaged.asked == []
 
     run(test())
@@ -266,7 +268,7 @@ def test_a_1x_clusters_spaces_and_hosts_are_the_settings_own() -> None:
             assert (hosts[down].up, hosts[down].spaces) == (False, 1)
             assert "Connection refused" in hosts[down].detail
             assert await work(runner, "flush", "nba", HOST) == Outcome()
-            assert (await failure(work(runner, "flush", "nba", down))).code is Code.UNREACHABLE
+            assert (await failure(work(runner, "flush", "nba", down))).code is ErrorCode.UNREACHABLE
             await runner.close()
 
     run(test())
@@ -293,11 +295,11 @@ def test_a_newer_clusters_spaces_and_hosts_are_told_by_graphd() -> None:
                 (HOST, True),
             ]
             assert runner.link is not None
-            assert runner.link.state is LinkState.CONNECTED
+            assert runner.link.state is ConnectionState.CONNECTED
             assert await work(runner) == Outcome()
             graphd.down()
-            assert (await failure(runner.spaces())).code is Code.UNREACHABLE
-            assert runner.link.state is LinkState.LOST
+            assert (await failure(runner.spaces())).code is ErrorCode.UNREACHABLE
+            assert runner.link.state is ConnectionState.LOST
             assert await work(runner, "flush") == Outcome()  # the work itself needs no graphd
 
     run(test())
@@ -317,7 +319,7 @@ def test_several_storageds_on_one_machine_need_their_http_addresses_given() -> N
             assert await work(runner, "flush", "nba", "h:9779") == Outcome()
             error = await failure(work(runner, "flush", "nba", "h:9789"))
             assert (error.code, "must give the HTTP address of 'h:9789'" in error.detail) == (
-                Code.UNSUPPORTED,
+                ErrorCode.UNSUPPORTED,
                 True,
             )
             assert [host.up for host in await runner.hosts()] == [True, False]
@@ -331,7 +333,10 @@ def test_a_host_that_is_named_by_its_ipv6_address_is_spoken_to() -> None:
         with GraphdDouble(Cluster({"nba": ["10.0.0.5"]})) as graphd:
             runner = StoragedRunner(settings_for(graphd, run=RunMode.STORAGED, storaged_port=closed_port()))
             error = await failure(work(runner, "flush", "nba", "::1"))
-            assert (error.code, error.detail.startswith("no storaged at [::1]:")) == (Code.UNREACHABLE, True)
+            assert (error.code, error.detail.startswith("no storaged at [::1]:")) == (
+                ErrorCode.UNREACHABLE,
+                True,
+            )
 
     run(test())
 
@@ -356,7 +361,7 @@ def test_an_answer_that_breaks_off_is_no_success(answer: bytes) -> None:
 
             serving = asyncio.ensure_future(asyncio.to_thread(serve))
             error = await failure(work(StoragedRunner(given(listener.getsockname()[1]))))
-            assert (error.code, "in the middle of its answer" in error.detail) == (Code.HOST_DIED, True)
+            assert (error.code, "in the middle of its answer" in error.detail) == (ErrorCode.HOST_DIED, True)
             await serving
 
     run(test())
@@ -366,7 +371,7 @@ def test_what_is_for_embedded_storage_is_unsupported() -> None:
     async def test() -> None:
         runner = StoragedRunner(given(12000))
         for asked in (runner.drop_space("nba"), runner.load("nba", []), runner.stats("nba", HOST)):
-            assert (await failure(asked)).code is Code.UNSUPPORTED
+            assert (await failure(asked)).code is ErrorCode.UNSUPPORTED
         with pytest.raises(StorageError, match="embedded storage only"):
             await anext(aiter(runner.dump("nba")))
 

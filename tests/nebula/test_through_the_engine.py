@@ -9,7 +9,7 @@ from pathlib import Path
 from jobtui.engine.client import Session
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
-from jobtui.model import LinkState, Status
+from jobtui.model import ConnectionState, Status
 from jobtui.storage.nebula import StoragedRunner
 from jobtui.storage.nebula.settings import ClusterSettings, RunMode
 from tests.support.engines import Heard
@@ -71,13 +71,13 @@ def test_the_engine_opens_while_graphd_is_away_and_learns_the_spaces_when_it_is_
         settings = settings_for(graphd, run=RunMode.STORAGED, storaged_port=storaged.port)
         engine = Engine.open(Profile("prod", tmp_path), storage=StoragedRunner(settings))
         heard = Heard(engine)
-        heard.wait_for(lambda: engine.link is not None and engine.link.state is LinkState.LOST)
+        heard.wait_for(lambda: engine.link is not None and engine.link.state is ConnectionState.LOST)
         refused = engine.execute("ADMIN FLUSH nba", Session()).result(WAIT).failure
         assert refused is not None
         assert "Connection refused" in refused.message
         graphd.up()
         engine.retry_now()
-        heard.wait_for(lambda: engine.link is not None and engine.link.state is LinkState.CONNECTED)
+        heard.wait_for(lambda: engine.link is not None and engine.link.state is ConnectionState.CONNECTED)
         said(engine, "ADMIN FLUSH nba")
         (job,) = engine.ended([1]).result(WAIT)
         assert (job.status, engine.spaces()) == (Status.FINISHED, ("nba",))

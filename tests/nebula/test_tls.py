@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.errors import Code
-from jobtui.storage.base import LinkState
+from jobtui.errors import ErrorCode
+from jobtui.storage.base import ConnectionState
 from jobtui.storage.nebula.settings import Tls
 from tests.support.clock import FakeClock
 from tests.support.graphd_double import GraphdDouble
@@ -62,7 +62,7 @@ def test_a_certificate_that_is_not_trusted_is_refused_and_not_tried_again(tls: T
         with GraphdDouble(Cluster(), tls=server()) as graphd:
             async with mirrored(graphd, tls=tls, clock=FakeClock()) as mirror:
                 error = await failure(mirror.ready())
-                assert (error.code, mirror.link.state) == (Code.ACCESS, LinkState.REFUSED)
+                assert (error.code, mirror.link.state) == (ErrorCode.ACCESS, ConnectionState.REFUSED)
                 assert words in error.detail
                 assert graphd.cluster.logins == []
 
@@ -83,7 +83,7 @@ def test_tls_on_one_side_alone_is_lost_with_a_hint(
         with GraphdDouble(Cluster(), tls=server() if graphd_speaks_tls else None) as graphd:
             async with mirrored(graphd, tls=tls, clock=FakeClock(), connect_timeout=1.0) as mirror:
                 error = await failure(mirror.ready())
-                assert (error.code, mirror.link.state) == (Code.UNREACHABLE, LinkState.LOST)
+                assert (error.code, mirror.link.state) == (ErrorCode.UNREACHABLE, ConnectionState.LOST)
                 assert words in error.detail
 
     run(test())
@@ -94,7 +94,7 @@ def test_a_certificate_that_graphd_does_not_get_is_told() -> None:
         with GraphdDouble(Cluster(), tls=server(asks_for_a_certificate=True)) as graphd:
             async with mirrored(graphd, tls=Tls(ca=PEM / "ca.pem"), clock=FakeClock()) as mirror:
                 error = await failure(mirror.ready())
-                assert mirror.link.state is LinkState.LOST
+                assert mirror.link.state is ConnectionState.LOST
                 assert error.detail
 
     run(test())

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from jobtui.errors import Code, StorageError
+from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import Status
-from jobtui.storage.base import MirroredJob, Space
+from jobtui.storage.base import ClusterJob, Space
 from jobtui.storage.nebula import ngql
-from jobtui.storage.nebula.ngql import Cell, Refusal, Table
+from jobtui.storage.nebula.ngql import Cell, ErrorReply, NgqlTable
 
 NINE = datetime(2019, 12, 17, 9, 0, tzinfo=UTC)
 TEN = datetime(2019, 12, 17, 10, 0, tzinfo=UTC)
@@ -19,16 +19,18 @@ ONE = ("Job Id(TaskId)", "Command(Dest)", "Status", "Start Time", "Stop Time", "
 HOSTS = ("Host", "Port", "Status", "Leader count", "Leader distribution", "Partition distribution", "Version")
 
 
-def listed(*rows: tuple[Cell, ...]) -> Table:
-    return Table(LIST, rows)
+def listed(*rows: tuple[Cell, ...]) -> NgqlTable:
+    return NgqlTable(LIST, rows)
 
 
-def shown(*rows: tuple[Cell, ...]) -> Table:
-    return Table(ONE, (*rows, (f"Total:{len(rows) - 1}", "Succeeded:0", "Failed:0", "In Progress:0", "", "")))
+def shown(*rows: tuple[Cell, ...]) -> NgqlTable:
+    return NgqlTable(
+        ONE, (*rows, (f"Total:{len(rows) - 1}", "Succeeded:0", "Failed:0", "In Progress:0", "", ""))
+    )
 
 
-def hosts(*rows: tuple[Cell, ...]) -> Table:
-    return Table(HOSTS, (*rows, ("Total", None, None, 0, None, None, None)))
+def hosts(*rows: tuple[Cell, ...]) -> NgqlTable:
+    return NgqlTable(HOSTS, (*rows, ("Total", None, None, 0, None, None, None)))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +81,7 @@ def test_jobs_are_listed_newest_first_and_only_those_after_the_one_that_is_known
 
 def test_a_list_does_not_tell_tasks() -> None:
     (job,) = ngql.jobs(listed((7, "FLUSH", "FINISHED", NINE, TEN)))
-    assert job == MirroredJob(7, "flush", Status.FINISHED, NINE, TEN, tasks=None)
+    assert job == ClusterJob(7, "flush", Status.FINISHED, NINE, TEN, tasks=None)
 
 
 def test_a_job_is_its_first_row_and_its_tasks_are_the_others_without_the_total() -> None:
@@ -131,7 +133,7 @@ def test_a_job_of_graphd_3_0_has_no_error_code_and_no_total() -> None:
         (7, "FLUSH", "FAILED", NINE, TEN),
         (0, "10.0.0.5", "FAILED", NINE, TEN),
     )
-    job = ngql.job(Table(ONE[:5], rows))
+    job = ngql.job(NgqlTable(ONE[:5], rows))
     assert (job.status, job.reason, len(job.tasks or ())) == (Status.FAILED, "", 1)
 
 
@@ -141,7 +143,7 @@ def test_columns_are_told_by_their_names_not_by_their_places(order: tuple[int, .
         (7, "FLUSH", "FAILED", NINE, TEN, "E_RPC_FAILURE"),
         (0, "10.0.0.5", "FAILED", NINE, TEN, "E_RPC_FAILURE"),
     )
-    moved = Table(
+    moved = NgqlTable(
         ("Concurrency", *(table.columns[at].upper() for at in order)),
         tuple((3, *(row[at] for at in order)) for row in table.rows),
     )
@@ -151,7 +153,7 @@ def test_columns_are_told_by_their_names_not_by_their_places(order: tuple[int, .
 @pytest.mark.parametrize("gone", range(5))
 def test_a_job_without_one_of_its_columns_is_not_guessed_at(gone: int) -> None:
     row: tuple[Cell, ...] = (7, "FLUSH", "FAILED", NINE, TEN, "E_RPC_FAILURE")
-    table = Table((*ONE[:gone], *ONE[gone + 1 :]), ((*row[:gone], *row[gone + 1 :]),))
+    table = NgqlTable((*ONE[:gone], *ONE[gone + 1 :]), ((*row[:gone], *row[gone + 1 :]),))
     with pytest.raises(StorageError, match="in a form that jobtui does not know"):
         ngql.job(table)
 
@@ -159,7 +161,7 @@ def test_a_job_without_one_of_its_columns_is_not_guessed_at(gone: int) -> None:
 def test_a_data_balance_is_told_with_its_moves_for_tasks() -> None:
     columns = ("Job Id(spaceId:partId)", "Command(src->dst)", "Status", "Start Time", "Stop Time", "Error Code")
     job = ngql.job(
-        Table(
+        NgqlTable(
             columns,
             (
                 (9, "DATA_BALANCE", "RUNNING", NINE, None, "E_JOB_SUBMITTED"),
@@ -188,7 +190,7 @@ def test_a_job_that_runs_again_has_no_stop_time_yet() -> None:
 
 
 def test_spaces_have_the_hosts_that_hold_a_part_of_them() -> None:
-    names = Table(("Name",), (("nba",), ("empty",), ("test2",)))
+    names = NgqlTable(("Name",), (("nba",), ("empty",), ("test2",)))
     table = hosts(
         ("10.0.0.5", 9779, "ONLINE", 2, "nba:1, test2:1", "nba:10, test2:5", "3.8.0"),
         ("10.0.0.6", 9779, "OFFLINE", 0, "No valid partition", "nba:10", "3.8.0"),
@@ -210,13 +212,13 @@ def test_spaces_have_the_hosts_that_hold_a_part_of_them() -> None:
 def test_hosts_of_graphd_3_1_to_3_5_have_a_column_more() -> None:
     columns = (*HOSTS[:2], "HTTP port", *HOSTS[2:])
     row = ("10.0.0.5", 9779, 19779, "ONLINE", 0, "", "nba:10", "3.3.0")
-    table = Table(columns, (row, ("Total", None, None, None, 0, None, None, None)))
+    table = NgqlTable(columns, (row, ("Total", None, None, None, 0, None, None, None)))
     assert [(host.name, host.up, host.spaces) for host in ngql.hosts(table)] == [("10.0.0.5", True, 1)]
 
 
 def test_a_spaces_name_may_look_like_the_list_that_it_stands_in() -> None:
     odd = "a:1, b"
-    names = Table(("Name",), ((odd,), ("b",), ("a",)))
+    names = NgqlTable(("Name",), ((odd,), ("b",), ("a",)))
     table = hosts(("10.0.0.5", 9779, "ONLINE", 0, "", f"{odd}:10, unknown yet:3, b:10", "3.8.0"))
     held = {space.name: space.hosts for space in ngql.spaces(names, table)}
     assert held == {odd: ("10.0.0.5",), "b": ("10.0.0.5",), "a": ()}
@@ -244,29 +246,29 @@ def test_several_storageds_on_one_machine_are_told_apart_by_their_ports() -> Non
 @pytest.mark.parametrize(
     ("code", "words", "expected", "maybe_done"),
     [
-        ("E_EXECUTION_ERROR", "Job not existed in chosen space!", Code.REJECTED, False),
-        ("E_SEMANTIC_ERROR", "SemanticError: Space was not chosen.", Code.REJECTED, False),
-        ("E_EXECUTION_ERROR", "SpaceNotFound: SpaceName `nba`", Code.MISSING, False),
-        ("E_BAD_PERMISSION", "PermissionError: No permission to write data.", Code.ACCESS, False),
-        ("E_EXECUTION_ERROR", "LeaderChanged: Leader changed!", Code.UNREACHABLE, True),
-        ("E_EXECUTION_ERROR", "Rpc failure, probably timeout!", Code.UNREACHABLE, True),
-        ("E_EXECUTION_ERROR", "RPC failure in MetaClient: timed out", Code.UNREACHABLE, True),
-        ("E_SYNTAX_ERROR", "", Code.REJECTED, False),
+        ("E_EXECUTION_ERROR", "Job not existed in chosen space!", ErrorCode.REJECTED, False),
+        ("E_SEMANTIC_ERROR", "SemanticError: Space was not chosen.", ErrorCode.REJECTED, False),
+        ("E_EXECUTION_ERROR", "SpaceNotFound: SpaceName `nba`", ErrorCode.MISSING, False),
+        ("E_BAD_PERMISSION", "PermissionError: No permission to write data.", ErrorCode.ACCESS, False),
+        ("E_EXECUTION_ERROR", "LeaderChanged: Leader changed!", ErrorCode.UNREACHABLE, True),
+        ("E_EXECUTION_ERROR", "Rpc failure, probably timeout!", ErrorCode.UNREACHABLE, True),
+        ("E_EXECUTION_ERROR", "RPC failure in MetaClient: timed out", ErrorCode.UNREACHABLE, True),
+        ("E_SYNTAX_ERROR", "", ErrorCode.REJECTED, False),
     ],
 )
 def test_a_refusal_is_told_in_the_clusters_own_words(
-    code: str, words: str, expected: Code, maybe_done: bool
+    code: str, words: str, expected: ErrorCode, maybe_done: bool
 ) -> None:
-    error = ngql.refused(Refusal(code, words), "nba", order=True)
+    error = ngql.refused(ErrorReply(code, words), "nba", order=True)
     assert (error.code, error.space, error.detail) == (expected, "nba", words or code)
     assert error.maybe_done is maybe_done
-    assert not ngql.refused(Refusal(code, words), "nba").maybe_done
+    assert not ngql.refused(ErrorReply(code, words), "nba").maybe_done
 
 
 @pytest.mark.parametrize(
-    "table", [Table(), Table(("Name",), (("nba",),)), Table(LIST, (("x", "", "", None, None),))]
+    "table", [NgqlTable(), NgqlTable(("Name",), (("nba",),)), NgqlTable(LIST, (("x", "", "", None, None),))]
 )
-def test_a_table_of_another_form_is_an_error_that_says_so(table: Table) -> None:
+def test_a_table_of_another_form_is_an_error_that_says_so(table: NgqlTable) -> None:
     for read in (ngql.jobs, ngql.job, ngql.new_job_id, ngql.recovered):
         with pytest.raises(StorageError, match="in a form that jobtui does not know"):
             read(table)

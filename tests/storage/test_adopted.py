@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.errors import Code, StorageError
+from jobtui.errors import ErrorCode, StorageError
 from jobtui.storage.base import Placement, Space
 from tests.support.storage import Watched, compact, dumped, failure_of, flush, storage_at
 
@@ -147,7 +147,7 @@ def test_the_owner_at_work_is_locked_for_a_job_but_not_for_a_look(tmp_path, owne
             await storage.create_space("chain", adopting(owned))
             with held(owned / "LOCK"):
                 error = await failure_of(compact(storage, host, "chain"))
-                assert error.code is Code.LOCKED
+                assert error.code is ErrorCode.LOCKED
                 assert "another program has the database open" in error.detail
                 assert (await storage.stats("chain", host)).files
             assert not (await compact(storage, host, "chain")).stopped
@@ -185,7 +185,7 @@ def test_a_cut_manifest_of_theirs_is_noticed_and_nothing_is_deleted(tmp_path, cu
             return await failure_of(compact(storage, str(database), "chain"))
 
     error = asyncio.run(run())
-    assert error.code is Code.CORRUPT
+    assert error.code is ErrorCode.CORRUPT
     assert manifest.name in error.detail
     assert set(database.glob("*.sst")) == tables
     assert len(tables) >= 3
@@ -259,11 +259,11 @@ def test_a_directory_is_adopted_once_by_whatever_way_it_is_named(tmp_path, owned
     async def run():
         async with storage_at(tmp_path / "root") as storage:
             twice = Placement(directories=(str(owned), str(owned) + "/../db"))
-            assert (await failure_of(storage.create_space("chain", twice))).code is Code.REJECTED
+            assert (await failure_of(storage.create_space("chain", twice))).code is ErrorCode.REJECTED
             await storage.create_space("chain", adopting(owned))
             for other in (owned, link, Path(f"{owned}/")):
                 error = await failure_of(storage.create_space("other", adopting(other)))
-                assert error.code is Code.REJECTED
+                assert error.code is ErrorCode.REJECTED
                 assert "chain" in error.detail
 
     asyncio.run(run())
@@ -276,10 +276,10 @@ def test_what_is_no_database_is_not_adopted(tmp_path):
         async with storage_at(tmp_path / "root") as storage:
             await storage.create_space("nba", Placement())
             for directory, code in (
-                (tmp_path / "empty", Code.MISSING),
-                (tmp_path / "none", Code.MISSING),
-                (Path("relative"), Code.REJECTED),
-                (tmp_path / "root" / "h1" / "nba", Code.REJECTED),
+                (tmp_path / "empty", ErrorCode.MISSING),
+                (tmp_path / "none", ErrorCode.MISSING),
+                (Path("relative"), ErrorCode.REJECTED),
+                (tmp_path / "root" / "h1" / "nba", ErrorCode.REJECTED),
             ):
                 assert (await failure_of(storage.create_space("chain", adopting(directory)))).code is code
             assert [space.name for space in await storage.spaces()] == ["nba"]
@@ -295,7 +295,7 @@ def test_dropping_forgets_it_and_deletes_nothing_and_loading_is_refused(tmp_path
         async with storage_at(tmp_path / "root") as storage:
             await storage.create_space("chain", adopting(owned))
             error = await failure_of(storage.load("chain", [(b"k", b"v")]))
-            assert error.code is Code.UNSUPPORTED
+            assert error.code is ErrorCode.UNSUPPORTED
             await storage.drop_space("chain")
             assert await storage.spaces() == ()
             await storage.create_space("again", adopting(owned))

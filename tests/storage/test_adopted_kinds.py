@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.errors import Code
+from jobtui.errors import ErrorCode
 from jobtui.storage.base import Placement
 from tests.support.storage import compact, dumped, failure_of, storage_at
 
@@ -89,7 +89,7 @@ def test_a_database_that_its_owner_put_in_the_place_of_another_is_not_called_cut
             assert await dumped(storage, "chain") == [(b"key", b"3")]
             os.truncate(manifest(), manifest().stat().st_size - 1)
             error = await failure_of(compact(storage, str(database), "chain"))
-            assert error.code is Code.CORRUPT
+            assert error.code is ErrorCode.CORRUPT
             assert "was cut" in error.detail
 
     make("0123")

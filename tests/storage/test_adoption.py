@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from rocksdict import Options, Rdict
 
-from jobtui.errors import Code
+from jobtui.errors import ErrorCode
 from jobtui.storage.local.adoption import Recovery, Survey, Surveyor
-from jobtui.storage.local.errors import Trouble
+from jobtui.storage.local.errors import WorkerError
 from tests.support.adoptable import adoptable, content, options_file, set_option
 
 CF, TABLE = "CFOptions", "TableOptions"
@@ -27,10 +27,10 @@ def survey(database: Path, wal_directory: Path | None = None) -> Survey:
     return Surveyor(database, wal_directory).survey()
 
 
-def refusal(database: Path, wal_directory: Path | None = None) -> Trouble:
+def refusal(database: Path, wal_directory: Path | None = None) -> WorkerError:
     """The refusal of a database; nothing of it has changed."""
     before = content(database.parent)
-    with pytest.raises(Trouble) as caught:
+    with pytest.raises(WorkerError) as caught:
         survey(database, wal_directory)
     assert content(database.parent) == before
     assert caught.value.reason.startswith(f"{database}: ")
@@ -89,7 +89,7 @@ class TestOptions:
     )
     def test_every_other_merge_operator_is_refused(self, database, operator):
         set_option(database, "merge_operator", operator, CF)
-        assert refusal(database).code is Code.UNSUPPORTED
+        assert refusal(database).code is ErrorCode.UNSUPPORTED
 
     def test_the_operator_of_one_family_is_enough(self, database):
         file = options_file(database)
@@ -130,7 +130,7 @@ class TestOptions:
     def test_it_is_refused_for(self, database, section, name, value, finding):
         set_option(database, name, value, section)
         trouble = refusal(database)
-        assert trouble.code is Code.UNSUPPORTED
+        assert trouble.code is ErrorCode.UNSUPPORTED
         assert finding in trouble.reason
 
     @pytest.mark.parametrize("version", ["9.9.1", "10.0.0", "11.0.0", "100.2.3"])
@@ -176,7 +176,7 @@ class TestOptionsFile:
         lines = file.read_text().splitlines(keepends=True)
         for count in range(len(lines)):
             file.write_text("".join(lines[:count]))
-            with pytest.raises(Trouble):
+            with pytest.raises(WorkerError):
                 survey(database)
 
     @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ class TestFiles:
         file = next(database.glob("*.sst"))
         file.unlink()
         trouble = refusal(database)
-        assert trouble.code is Code.MISSING
+        assert trouble.code is ErrorCode.MISSING
         assert file.name in trouble.reason
         assert "db_paths or cf_paths" in trouble.reason
 
@@ -321,13 +321,13 @@ class TestOtherDatabases:
         for name, text in files.items():
             (directory / name).write_text(text)
         trouble = refusal(directory)
-        assert trouble.code is Code.UNSUPPORTED
+        assert trouble.code is ErrorCode.UNSUPPORTED
         assert finding in trouble.reason
 
     def test_encrypted_files_are_not_corrupt(self, database):
         (database / "CURRENT").write_bytes(os.urandom(4096) + b"\xff")
         trouble = refusal(database)
-        assert (trouble.code, "encrypted" in trouble.reason) == (Code.UNSUPPORTED, True)
+        assert (trouble.code, "encrypted" in trouble.reason) == (ErrorCode.UNSUPPORTED, True)
 
     def test_an_encrypted_options_file_too(self, database):
         options_file(database).write_bytes(b"\xff" + os.urandom(5000))
@@ -335,11 +335,11 @@ class TestOtherDatabases:
 
     def test_a_wrong_current_is_damage(self, database):
         (database / "CURRENT").write_text("something\n")
-        assert refusal(database).code is Code.CORRUPT
+        assert refusal(database).code is ErrorCode.CORRUPT
 
     def test_an_empty_directory_has_no_database(self, tmp_path):
         (tmp_path / "empty").mkdir()
-        assert refusal(tmp_path / "empty").code is Code.MISSING
+        assert refusal(tmp_path / "empty").code is ErrorCode.MISSING
 
 
 class TestWal:

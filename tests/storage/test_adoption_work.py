@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.errors import Code
+from jobtui.errors import ErrorCode
 from jobtui.storage.base import Placement
 from jobtui.storage.local import LocalStorage
-from jobtui.storage.local.catalog import Entry
+from jobtui.storage.local.catalog import CatalogEntry
 from tests.support.adoptable import adoptable, content, options_file, set_option
 from tests.support.storage import compact, dumped, failure_of, flush, storage_at
 
@@ -83,7 +83,7 @@ def make(code: str, database: Path, *arguments: str) -> Path:
     return database
 
 
-async def works(storage: LocalStorage, database: Path) -> list[Code]:
+async def works(storage: LocalStorage, database: Path) -> list[ErrorCode]:
     """The codes that each way to open an adopted database fails with."""
     host = str(database)
     ways = (flush(storage, host, "chain"), compact(storage, host, "chain"), storage.stats("chain", host))
@@ -97,7 +97,7 @@ class TestRefused:
         before = content(original)
         async with storage_at(tmp_path / "root") as storage:
             error = await failure_of(storage.create_space("chain", adopting(database)))
-            assert error.code is Code.UNSUPPORTED
+            assert error.code is ErrorCode.UNSUPPORTED
             assert "looks like a copy" in error.detail
         assert content(original) == before
 
@@ -106,7 +106,7 @@ class TestRefused:
             await storage.create_space("chain", adopting(database))
             set_option(database, "merge_operator", "my.Sum", "CFOptions")
             before = content(database)
-            assert await works(storage, database) == [Code.UNSUPPORTED] * 4
+            assert await works(storage, database) == [ErrorCode.UNSUPPORTED] * 4
             assert content(database) == before
 
     async def test_files_of_an_interrupted_compaction_are_not_corrupt(self, tmp_path, database):
@@ -115,7 +115,7 @@ class TestRefused:
         async with storage_at(tmp_path / "root") as storage:
             await storage.create_space("chain", adopting(database))
             error = await failure_of(compact(storage, str(database), "chain"))
-            assert error.code is Code.UNSUPPORTED
+            assert error.code is ErrorCode.UNSUPPORTED
             assert "was interrupted" in error.detail
             assert "open it once with its own program" in error.detail
         assert content(database) == before
@@ -158,7 +158,7 @@ class TestWal:
         wal.write_bytes(data)
         async with storage_at(tmp_path / "root") as storage:
             error = await failure_of(storage.create_space("chain", adopting(database)))
-            assert error.code in {Code.CORRUPT, Code.UNSUPPORTED}
+            assert error.code in {ErrorCode.CORRUPT, ErrorCode.UNSUPPORTED}
         assert wal.read_bytes() == data
 
     @pytest.mark.parametrize("lost", [1, 9, 30])
@@ -250,7 +250,7 @@ class TestTwice:
             copy = tmp_path / "copy"
             shutil.copytree(database, copy, copy_function=os.link)
             error = await failure_of(storage.create_space("again", adopting(copy)))
-            assert error.code is Code.REJECTED
+            assert error.code is ErrorCode.REJECTED
             assert "is a hard-linked copy of" in error.detail
             assert "chain" in error.detail
 
@@ -288,5 +288,5 @@ async def test_a_wal_counts_if_there_is_no_sst_file(tmp_path, database):
     wal.write_bytes(bytes(5000))
     async with storage_at(tmp_path / "root") as storage:
         await storage.create_space("nba", Placement())
-        adopted = storage.catalogue.with_entry(Entry("chain", directories=(str(database),)))
+        adopted = storage.catalogue.with_entry(CatalogEntry("chain", directories=(str(database),)))
         assert adopted.size("chain") == 5000

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.errors import Code, StorageError
+from jobtui.errors import ErrorCode, StorageError
 from jobtui.storage.base import Placement, Space
-from jobtui.storage.local.catalog import FILE, Catalogue, Entry, Unsettled
+from jobtui.storage.local.catalog import FILE, CatalogEntry, Catalogue, PendingSpace
 from tests.support.storage import layers, space_at, storage_at
 
 HOSTS = {"h1": None, "h2": None}
 
 
 def saved(root: Path) -> Catalogue:
-    catalogue = Catalogue.open(root, HOSTS).with_entry(Entry("nba", ("h1", "h2")))
-    catalogue = catalogue.with_entry(Entry("chain", directories=("/somewhere/db",)))
+    catalogue = Catalogue.open(root, HOSTS).with_entry(CatalogEntry("nba", ("h1", "h2")))
+    catalogue = catalogue.with_entry(CatalogEntry("chain", directories=("/somewhere/db",)))
     catalogue.save()
     return catalogue
 
@@ -124,7 +124,7 @@ def test_a_catalogue_of_a_newer_jobtui_is_left_alone(tmp_path):
     (tmp_path / FILE).write_text(newer)
     with pytest.raises(StorageError, match="newer jobtui") as caught:
         Catalogue.open(tmp_path, HOSTS)
-    assert caught.value.code is Code.UNSUPPORTED
+    assert caught.value.code is ErrorCode.UNSUPPORTED
     assert (tmp_path / FILE).read_text() == newer
 
 
@@ -145,7 +145,7 @@ def test_a_half_written_file_beside_it_changes_nothing(tmp_path):
 def test_hosts_that_would_share_a_directory_are_refused(tmp_path, hosts):
     with pytest.raises(StorageError, match="share a directory") as caught:
         Catalogue.open(tmp_path, hosts)
-    assert caught.value.code is Code.REJECTED
+    assert caught.value.code is ErrorCode.REJECTED
 
 
 def test_a_full_disk_leaves_the_old_catalogue(small_disk):
@@ -159,10 +159,10 @@ def test_a_full_disk_leaves_the_old_catalogue(small_disk):
             pass
     large = before
     for number in range(300):
-        large = large.with_entry(Entry(f"space{number}", ("h1", "h2")))
+        large = large.with_entry(CatalogEntry(f"space{number}", ("h1", "h2")))
     with pytest.raises(StorageError) as caught:
         large.save()
-    assert caught.value.code is Code.DISK_FULL
+    assert caught.value.code is ErrorCode.DISK_FULL
     assert Catalogue.open(disk, HOSTS).spaces() == before.spaces()
     assert sorted(path.name for path in disk.iterdir()) == sorted([FILE, "stuff"])
 
@@ -175,7 +175,7 @@ def test_settling_after_a_crash_clears_what_was_being_made_and_deleted(tmp_path)
             for name in ("kept", "made", "dropped"):
                 await storage.create_space(name, Placement())
         catalogue = Catalogue.open(tmp_path, {"h1": None})
-        half = catalogue.without("dropped").without("made").with_unsettled(Unsettled("never", ("h1",)))
+        half = catalogue.without("dropped").without("made").with_unsettled(PendingSpace("never", ("h1",)))
         half.save()
         (tmp_path / "h1" / "dropped").rename(tmp_path / "h1" / "dropped.dropped")
         async with storage_at(tmp_path, notices=notices) as storage:
@@ -196,7 +196,7 @@ def test_directories_of_no_known_space_are_told_and_left_alone(tmp_path):
         async with storage_at(tmp_path, notices=notices) as storage:
             with pytest.raises(StorageError, match="exists already") as caught:
                 await storage.create_space("stranger", Placement())
-            assert caught.value.code is Code.REJECTED
+            assert caught.value.code is ErrorCode.REJECTED
 
     asyncio.run(run())
     assert len(notices) == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.errors import Code
+from jobtui.errors import ErrorCode
 from jobtui.storage.base import Placement, Space
 from jobtui.storage.local import layout
 from jobtui.storage.local.catalog import Catalogue
@@ -53,7 +53,7 @@ def test_a_placement_that_cannot_be_is_refused(tmp_path, placement, words):
     async def run():
         async with storage_at(tmp_path, THREE) as storage:
             error = await failure_of(storage.create_space("nba", placement))
-            assert error.code is Code.REJECTED
+            assert error.code is ErrorCode.REJECTED
             assert words in error.detail
             assert await storage.spaces() == ()
 
@@ -65,7 +65,7 @@ def test_a_space_that_exists_is_not_made_again(tmp_path):
         async with space_at(tmp_path) as storage:
             await storage.load("nba", [(b"k", b"v")])
             error = await failure_of(storage.create_space("nba", Placement()))
-            assert error.code is Code.REJECTED
+            assert error.code is ErrorCode.REJECTED
             assert await dumped(storage) == [(b"k", b"v")]
 
     asyncio.run(run())
@@ -149,7 +149,7 @@ def test_a_name_whose_deletion_failed_is_free_once_it_succeeds(tmp_path, monkeyp
                 patched.setattr("jobtui.storage.local.layout.shutil.rmtree", refuse)
                 await storage.drop_space("nba")
                 error = await failure_of(storage.create_space("nba", Placement()))
-                assert error.code is Code.REJECTED
+                assert error.code is ErrorCode.REJECTED
                 assert "what is left of a dropped space" in error.detail
             await storage.create_space("nba", Placement())
             assert await dumped(storage) == []
@@ -167,7 +167,7 @@ def test_hostile_names_make_spaces_like_others_and_stay_inside(tmp_path, long):
     async def run():
         async with storage_at(root) as storage:
             error = await failure_of(storage.create_space("\udc80", Placement()))
-            assert error.code is Code.REJECTED
+            assert error.code is ErrorCode.REJECTED
             for name in names:
                 await storage.create_space(name, Placement())
             for name in names:
@@ -231,7 +231,7 @@ def test_a_crash_at_any_step_of_making_a_space_leaves_no_trace_after_the_next_st
     async def crash():
         async with storage_at(tmp_path, THREE) as storage:
             monkeypatch.setattr(Catalogue, "save", dying_save)
-            monkeypatch.setattr("jobtui.storage.local.spaces.Creation._clear", nothing)
+            monkeypatch.setattr("jobtui.storage.local.spaces.SpaceManager._clear", nothing)
             if step == 3:
                 await storage.create_space("nba", Placement())
             else:

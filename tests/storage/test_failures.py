@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.errors import Code
+from jobtui.errors import ErrorCode
 from jobtui.storage.base import Placement
 from tests.support.disks import fill_up, mount, unmount
 from tests.support.storage import (
@@ -34,7 +34,7 @@ def test_a_compact_without_room_is_refused_with_what_is_needed_and_what_is_free(
         async with space_at(tmp_path / "root", {"h1": disk / "h1"}) as storage:
             held = await layers(storage, 2, 3.5)
             error = await failure_of(compact(storage))
-            assert error.code is Code.DISK_FULL
+            assert error.code is ErrorCode.DISK_FULL
             assert "MiB needed" in error.detail
             assert "free" in error.detail
             assert (error.host, error.space) == ("h1", "nba")
@@ -53,7 +53,7 @@ def test_a_disk_that_fills_up_during_a_compact_fails_it_and_the_next_one_works(s
             await watched.moved.wait()
             fill_up(disk / "stuff")
             error = await failure_of(compacting)
-            assert error.code is Code.DISK_FULL
+            assert error.code is ErrorCode.DISK_FULL
             assert "the disk is full" in error.detail
             assert "free" in error.detail
             (disk / "stuff").unlink()
@@ -74,7 +74,7 @@ def test_a_full_disk_fails_a_flush_and_nothing_that_was_loaded_is_lost(small_dis
             await storage.load("nba", pairs)
             fill_up(disk / "stuff")
             error = await failure_of(flush(storage))
-            assert error.code is Code.DISK_FULL
+            assert error.code is ErrorCode.DISK_FULL
             assert "needed" in error.detail
             assert "free" in error.detail
             (disk / "stuff").unlink()
@@ -90,7 +90,7 @@ def test_a_load_that_a_full_disk_refuses_fails(small_disk, tmp_path):
     async def run():
         async with space_at(tmp_path / "root", {"h1": disk / "h1"}) as storage:
             error = await failure_of(storage.load("nba", layer_pairs(0, 12)))
-            assert error.code is Code.DISK_FULL
+            assert error.code is ErrorCode.DISK_FULL
 
     asyncio.run(run())
 
@@ -103,9 +103,9 @@ def test_a_corrupt_block_fails_the_compact_and_the_dump(tmp_path):
             table = min((tmp_path / "h1" / "nba").glob("*.sst"))
             flip(table, table.stat().st_size // 2)
             error = await failure_of(compact(storage))
-            assert error.code is Code.CORRUPT
+            assert error.code is ErrorCode.CORRUPT
             assert "corrupt" in error.detail
-            assert (await failure_of(dumped(storage))).code is Code.CORRUPT
+            assert (await failure_of(dumped(storage))).code is ErrorCode.CORRUPT
 
     asyncio.run(run())
 
@@ -118,7 +118,7 @@ def test_a_missing_manifest_is_named(tmp_path):
             manifest = next((tmp_path / "h1" / "nba").glob("MANIFEST-*"))
             manifest.unlink()
             error = await failure_of(compact(storage))
-            assert error.code is Code.MISSING
+            assert error.code is ErrorCode.MISSING
             assert manifest.name in error.detail
 
     asyncio.run(run())
@@ -140,7 +140,7 @@ def test_a_cut_manifest_is_noticed_and_deletes_nothing(tmp_path, killed, cut):
             manifest.write_bytes(whole[:-cut])
             for work in (flush, compact):
                 error = await failure_of(work(storage))
-                assert error.code is Code.CORRUPT
+                assert error.code is ErrorCode.CORRUPT
                 assert f"{manifest.name} was cut" in error.detail
                 assert f"{len(whole) - cut} bytes and had {len(whole)}" in error.detail
             assert set(database.glob("*.sst")) == tables
@@ -162,7 +162,7 @@ def test_files_that_the_manifest_no_longer_names_are_named_to_the_user(tmp_path)
             await storage.close()
             os.truncate(manifest, short)
             error = await failure_of(compact(storage))
-            assert error.code is Code.CORRUPT
+            assert error.code is ErrorCode.CORRUPT
             assert "3 (" in error.detail
             assert all(table.name in error.detail for table in newer)
 
@@ -181,7 +181,7 @@ def test_a_cut_manifest_is_noticed_without_a_note_of_ours(tmp_path):
             os.truncate(manifest, short)
             (database / "jobtui.json").unlink()
             error = await failure_of(compact(storage))
-            assert error.code is Code.CORRUPT
+            assert error.code is ErrorCode.CORRUPT
             assert "does not name these SST files" in error.detail
             assert "move them elsewhere" in error.detail
             assert len(list(database.glob("*.sst"))) == 3
@@ -196,7 +196,7 @@ def test_what_a_killed_compact_left_behind_is_no_damage(tmp_path):
             compacting = asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
             await watched.moved.wait()
             await kill(storage)
-            assert (await failure_of(compacting)).code is Code.HOST_DIED
+            assert (await failure_of(compacting)).code is ErrorCode.HOST_DIED
             outcome = await compact(storage)
             assert [level.files for level in outcome.after.levels if level.files] == [1]
             assert await dumped(storage) == sorted(held.items())
@@ -214,10 +214,10 @@ def test_a_deleted_directory_is_missing(tmp_path, opened):
             shutil.rmtree(tmp_path / "h1" / "nba")
             for work in (compact, flush):
                 error = await failure_of(work(storage))
-                assert error.code is Code.MISSING
+                assert error.code is ErrorCode.MISSING
                 assert str(tmp_path / "h1" / "nba") in error.detail
-            assert (await failure_of(storage.stats("nba", "h1"))).code is Code.MISSING
-            assert (await failure_of(storage.load("nba", [(b"k", b"v")]))).code is Code.MISSING
+            assert (await failure_of(storage.stats("nba", "h1"))).code is ErrorCode.MISSING
+            assert (await failure_of(storage.load("nba", [(b"k", b"v")]))).code is ErrorCode.MISSING
             assert not (tmp_path / "h1" / "nba").exists()
 
     asyncio.run(run())
@@ -230,7 +230,7 @@ def test_a_directory_deleted_in_the_middle_of_a_compact_fails_it(tmp_path):
             compacting = asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
             await watched.moved.wait()
             shutil.rmtree(tmp_path / "h1" / "nba")
-            assert (await failure_of(compacting)).code is Code.MISSING
+            assert (await failure_of(compacting)).code is ErrorCode.MISSING
 
     asyncio.run(run())
 
@@ -243,7 +243,7 @@ def test_a_lock_held_by_another_program_is_told(tmp_path):
             with held_open(tmp_path / "h1" / "nba"):
                 for work in (flush(storage), compact(storage), storage.stats("nba", "h1")):
                     error = await failure_of(work)
-                    assert error.code is Code.LOCKED
+                    assert error.code is ErrorCode.LOCKED
                     assert "another program has the database open" in error.detail
             assert (await compact(storage)).after.files == 1
 
@@ -266,7 +266,7 @@ def test_a_disk_that_is_read_only_is_access(small_disk, tmp_path, opened):
                 mount("-o", "remount,ro,bind", disk)
             try:
                 error = await failure_of(compact(storage))
-                assert error.code is Code.ACCESS
+                assert error.code is ErrorCode.ACCESS
                 assert "may not write" in error.detail
             finally:
                 if opened:
@@ -283,7 +283,7 @@ def test_a_directory_without_permission_is_access(tmp_path):
             await storage.close()
             (tmp_path / "h1" / "nba").chmod(0o500)
             try:
-                assert (await failure_of(compact(storage))).code is Code.ACCESS
+                assert (await failure_of(compact(storage))).code is ErrorCode.ACCESS
             finally:
                 (tmp_path / "h1" / "nba").chmod(0o700)
 
@@ -297,7 +297,7 @@ def test_a_hosts_directory_that_cannot_be_written_fails_create_and_shows_in_host
     async def run():
         async with storage_at(tmp_path / "root", {"h1": None, "h2": disk / "h2"}) as storage:
             error = await failure_of(storage.create_space("nba", Placement()))
-            assert error.code is Code.ACCESS
+            assert error.code is ErrorCode.ACCESS
             assert error.host == "h2"
             assert await storage.spaces() == ()
             assert list((tmp_path / "root" / "h1").iterdir()) == []

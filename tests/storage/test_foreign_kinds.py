@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from jobtui.errors import Code
+from jobtui.errors import ErrorCode
 from tests.support.adoption_checks import check_no_harm
 from tests.support.foreign_owners import STATES
 
@@ -78,6 +78,6 @@ def test_refused_kind_is_not_touched(tmp_path, owners, monkeypatch, kind, state)
     if kind in IN_THE_WAL and state == "flushed":
         return  # nothing unusual is left of it
     assert refusal is not None
-    assert refusal.code is not Code.CORRUPT
+    assert refusal.code is not ErrorCode.CORRUPT
     if "no SST file yet" not in str(refusal):  # which is found first, while nothing is flushed
         assert [word for word in REFUSED[kind] if word not in str(refusal)] == []

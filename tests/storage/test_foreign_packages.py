@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from jobtui.errors import Code
+from jobtui.errors import ErrorCode
 from tests.support.adoption_checks import check_no_harm
 from tests.support.foreign_owners import STATES, Package, package_owner
 
@@ -74,5 +74,5 @@ def test_refused_packages_database_is_not_touched(tmp_path, pytestconfig, monkey
     owner = package_owner(pytestconfig, package)
     refusal = asyncio.run(check_no_harm(tmp_path, owner, state))
     assert refusal is not None
-    assert refusal.code is not Code.CORRUPT
+    assert refusal.code is not ErrorCode.CORRUPT
     assert finding in str(refusal)

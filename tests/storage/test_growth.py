@@ -40,24 +40,29 @@ class Orders:
 
     def __iter__(self) -> Iterator[bytes]:
         self._words.readline()
-        yield from self._done(p.Create("nba"))
+        yield from self._done(p.CreateDatabase("nba"))
         for number in range(self._rounds):
-            yield from self._done(p.Load("nba", PAIRS, True))
-            for order in (p.Flush("nba"), p.Compact("nba"), p.Look("nba"), p.Dump("nba", number)):
+            yield from self._done(p.WritePairs("nba", PAIRS, True))
+            for order in (
+                p.FlushDatabase("nba"),
+                p.CompactDatabase("nba"),
+                p.ReadStats("nba"),
+                p.ReadPairs("nba", number),
+            ):
                 yield from self._done(order)
             gc.collect()
             self.blocks.append(sys.getallocatedblocks())
-        yield from self._done(p.Quit())
+        yield from self._done(p.QuitWorker())
 
-    def _done(self, order: p.Order) -> Iterator[bytes]:
+    def _done(self, order: p.WorkerCommand) -> Iterator[bytes]:
         number = next(self._numbers)
-        yield msgspec.json.encode(p.Ask(number, order)) + b"\n"
-        if isinstance(order, p.Quit):
+        yield msgspec.json.encode(p.WorkerRequest(number, order)) + b"\n"
+        if isinstance(order, p.QuitWorker):
             return
         while True:
-            answer = msgspec.json.decode(self._words.readline(), type=p.Answer)
-            if answer.number == number and not isinstance(answer.word, p.Moved):
-                assert not isinstance(answer.word, p.Failed), answer
+            answer = msgspec.json.decode(self._words.readline(), type=p.WorkerResponse)
+            if answer.number == number and not isinstance(answer.word, p.ProgressReply):
+                assert not isinstance(answer.word, p.FailureReply), answer
                 return
 
 

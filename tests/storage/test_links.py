@@ -10,9 +10,9 @@ import pytest
 from jobtui.cli.commands.serve import open_log
 from jobtui.cli.errors import CommandError
 from jobtui.errors import StorageError
-from jobtui.storage.local.catalog import FILE, Catalogue, Entry
+from jobtui.storage.local.catalog import FILE, CatalogEntry, Catalogue
 from jobtui.storage.local.layout import write_durably
-from jobtui.tui.state import Kept, StateStore
+from jobtui.tui.state import SavedState, StateStore
 from tests.support.commands import CommandLine
 
 
@@ -35,7 +35,7 @@ class TestCatalogue:
         root = tmp_path / "storage"
         link(root / FILE, precious)
         link(root / f".{FILE}.{os.getpid()}", precious)
-        Catalogue(root, {}, {}).with_entry(Entry("nba", ("local0",))).save()
+        Catalogue(root, {}, {}).with_entry(CatalogEntry("nba", ("local0",))).save()
         assert precious.read_text() == "precious"
         assert not (root / FILE).is_symlink()
         assert "nba" in Catalogue.open(root, {}).entries
@@ -115,7 +115,7 @@ class TestProfile:
             link(tmp_path / "state" / name, precious)
         state.add_typed("SHOW JOBS")
         assert "it is a symbolic link" in state.trouble
-        state.write(Kept(theme="light"))
+        state.write(SavedState(theme="light"))
         state.trim_typed(["SHOW JOBS"])
         assert precious.read_text() == "precious"
         assert StateStore(tmp_path / "state").read().theme == "light"
@@ -124,7 +124,7 @@ class TestProfile:
         for name in ("dashboard.json", "typed.jsonl"):
             os.mkfifo(tmp_path / name)
         state = StateStore(tmp_path)
-        assert (state.read(), state.read_typed()) == (Kept(), [])
+        assert (state.read(), state.read_typed()) == (SavedState(), [])
         assert "it is a pipe" in state.trouble
 
     def test_export_replaces_nothing(self, jobtui: CommandLine, precious: Path) -> None:

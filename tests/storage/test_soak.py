@@ -7,7 +7,7 @@ import os
 import random
 import signal
 
-from jobtui.errors import Code, StorageError
+from jobtui.errors import ErrorCode, StorageError
 from tests.support.storage import Watched, dumped, flush, space_at
 
 HOSTS = {"h1": None, "h2": None}
@@ -75,7 +75,7 @@ async def tolerated(work) -> None:
 
 
 def unless_killed(error: StorageError) -> None:
-    if error.code is not Code.HOST_DIED:
+    if error.code is not ErrorCode.HOST_DIED:
         raise error
 
 

@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from jobtui.storage.local.worker.operations import Halt
+from jobtui.storage.local.worker.operations import Cancellation
 from tests.support.storage import Watched, compact, dumped, flush, layered, layers, space_at, storage_at
 
 
@@ -169,7 +169,7 @@ def test_closing_ends_what_runs(tmp_path):
 
 def test_a_stop_asked_for_early_strikes_once_it_can_and_only_once():
     struck: list[str] = []
-    halt = Halt()
+    halt = Cancellation()
     halt.ask()
     assert halt.asked
     assert not halt.hit
@@ -183,7 +183,7 @@ def test_a_stop_asked_for_early_strikes_once_it_can_and_only_once():
 
 def test_a_stop_that_comes_too_late_does_not_strike():
     struck: list[str] = []
-    halt = Halt()
+    halt = Cancellation()
     with halt.within_reach(lambda: struck.append("struck")):
         pass
     halt.ask()

@@ -9,8 +9,8 @@ import signal
 
 import pytest
 
-from jobtui.errors import Code
-from jobtui.model import Level, Stats
+from jobtui.errors import ErrorCode
+from jobtui.model import Level, SpaceStats
 from jobtui.storage.base import Placement
 from jobtui.storage.local.worker.operations import expected_reads, left_behind
 from tests.support.storage import (
@@ -118,7 +118,7 @@ def test_what_there_is_to_work_on_is_told_once_as_the_work_begins(tmp_path):
 def test_a_compacted_database_is_compacted_again_and_an_empty_one_too(tmp_path):
     async def run():
         async with space_at(tmp_path) as storage:
-            assert (await compact(storage)).after == Stats(levels=(), memtable=0, entries=0, pending=0)
+            assert (await compact(storage)).after == SpaceStats(levels=(), memtable=0, entries=0, pending=0)
             await layers(storage, 2, 0.5)
             first = await compact(storage)
             second = await compact(storage)
@@ -215,7 +215,7 @@ def test_a_pair_too_long_for_a_message_is_refused_and_the_others_before_it_stand
     async def run():
         async with space_at(tmp_path) as storage:
             error = await failure_of(storage.load("nba", [(b"key", bytes(998))]))
-            assert error.code is Code.REJECTED
+            assert error.code is ErrorCode.REJECTED
             assert "too long" in error.detail
             await storage.load("nba", [(b"key", bytes(997))])
             assert await dumped(storage) == [(b"key", bytes(997))]
@@ -230,7 +230,7 @@ def test_what_was_loaded_is_there_after_a_kill_and_after_an_end(tmp_path):
             await storage.load("nba", first)
             worker = storage.worker("h1", adopted=False)
             os.kill(worker.pid, signal.SIGKILL)
-            assert (await failure_of(storage.stats("nba", "h1"))).code is Code.HOST_DIED
+            assert (await failure_of(storage.stats("nba", "h1"))).code is ErrorCode.HOST_DIED
             second = [(b"more" + key, value) for key, value in first]
             await storage.load("nba", second)
         async with storage_at(tmp_path) as storage:
@@ -281,7 +281,7 @@ def test_what_does_not_exist_is_missing(tmp_path):
                 dumped(storage, "nope"),
                 storage.drop_space("nope"),
             ):
-                assert (await failure_of(work)).code is Code.MISSING
+                assert (await failure_of(work)).code is ErrorCode.MISSING
 
     asyncio.run(run())
 
@@ -291,7 +291,7 @@ def test_what_does_not_exist_is_missing(tmp_path):
     [((), 0), ((5,), 5), ((0, 0, 7), 7), ((5, 0, 0, 10), 15), ((5, 10, 0, 100), 15 + 115)],
 )
 def test_what_a_compact_will_read_is_each_level_carried_into_the_next(sizes, reads):
-    assert expected_reads(Stats(levels=tuple(Level(1 if size else 0, size) for size in sizes))) == reads
+    assert expected_reads(SpaceStats(levels=tuple(Level(1 if size else 0, size) for size in sizes))) == reads
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.errors import Code
+from jobtui.errors import ErrorCode
 from jobtui.storage.local import protocol as p
-from jobtui.storage.local.errors import Trouble
-from jobtui.storage.local.supervisor import LOOK, PAUSES, Stopped, Worker
+from jobtui.storage.local.errors import WorkerError
+from jobtui.storage.local.supervisor import LOOK, PAUSES, Stopped, WorkerSupervisor
 from tests.support.storage import Watched, compact, dumped, failure_of, flush, layered, space_at
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks at the process through /proc")
@@ -30,7 +30,7 @@ def test_a_killed_worker_fails_its_task_with_the_signal_and_is_started_again(tmp
             await watched.moved.wait()
             os.kill(worker.pid, signal.SIGKILL)
             error = await failure_of(compacting)
-            assert error.code is Code.HOST_DIED
+            assert error.code is ErrorCode.HOST_DIED
             assert "h1 was killed by SIGKILL" in error.detail
             assert (await compact(storage)).after.files == 1
             assert await dumped(storage) == sorted(held.items())
@@ -114,13 +114,13 @@ def test_one_that_keeps_dying_is_started_less_and_less_often(tmp_path):
 
     async def run():
         nonlocal now
-        worker = Worker("h1", ["no such kind of arguments"], lambda text: None, clock=lambda: now)
+        worker = WorkerSupervisor("h1", ["no such kind of arguments"], lambda text: None, clock=lambda: now)
         for _ in range(len(PAUSES) + 2):
-            trouble = await trouble_of(worker.ask(p.Ping(), p.Here, LOOK))
-            assert trouble.code is Code.HOST_DIED
+            trouble = await trouble_of(worker.ask(p.Ping(), p.Ready, LOOK))
+            assert trouble.code is ErrorCode.HOST_DIED
             assert "exit status 1" in trouble.reason
             start = now
-            while (await trouble_of(worker.ask(p.Ping(), p.Here, LOOK))).reason.startswith("h1 keeps dying"):
+            while (await trouble_of(worker.ask(p.Ping(), p.Ready, LOOK))).reason.startswith("h1 keeps dying"):
                 now += 0.25
             waits.append(now - start)
         await worker.close()
@@ -139,7 +139,7 @@ def test_in_a_pause_a_look_is_refused_at_once_and_work_waits_or_is_stopped(tmp_p
                 os.kill(worker.pid or (await started(worker)), signal.SIGKILL)
                 await worker_gone(storage)
             error = await failure_of(storage.stats("nba", "h1"))
-            assert error.code is Code.HOST_DIED
+            assert error.code is ErrorCode.HOST_DIED
             assert "keeps dying" in error.detail
             watched = Watched()
             compacting = asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
@@ -261,13 +261,13 @@ def test_one_that_ended_before_its_pipes_were_seen_to_tells_how(tmp_path, monkey
 
     async def run():
         monkeypatch.setattr(asyncio, "create_subprocess_exec", made_and_ended)
-        worker = Worker("h1", ["no such kind of arguments"], lambda text: None)
-        trouble = await trouble_of(worker.ask(p.Ping(), p.Here, LOOK))
+        worker = WorkerSupervisor("h1", ["no such kind of arguments"], lambda text: None)
+        trouble = await trouble_of(worker.ask(p.Ping(), p.Ready, LOOK))
         await worker.close()
         return trouble
 
     trouble = asyncio.run(run())
-    assert trouble.code is Code.HOST_DIED
+    assert trouble.code is ErrorCode.HOST_DIED
     assert "exit status 1" in trouble.reason
 
 
@@ -314,8 +314,8 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
-async def started(worker: Worker) -> int:
-    await worker.ask(p.Ping(), p.Here)
+async def started(worker: WorkerSupervisor) -> int:
+    await worker.ask(p.Ping(), p.Ready)
     assert worker.pid is not None
     return worker.pid
 
@@ -323,11 +323,11 @@ async def started(worker: Worker) -> int:
 async def worker_gone(storage) -> None:
     """Wait until the storage has noticed that its worker was killed."""
     error = await failure_of(storage.stats("nba", "h1"))
-    assert error.code is Code.HOST_DIED
+    assert error.code is ErrorCode.HOST_DIED
 
 
-async def trouble_of(work) -> Trouble:
-    with pytest.raises(Trouble) as caught:
+async def trouble_of(work) -> WorkerError:
+    with pytest.raises(WorkerError) as caught:
         await work
     return caught.value
 
@@ -339,11 +339,11 @@ def test_a_stop_does_not_wait_for_a_worker_that_does_not_start(tmp_path, monkeyp
     silent.chmod(0o700)
 
     async def run():
-        worker = Worker("h1", ["own", str(tmp_path)], lambda _text: None)
+        worker = WorkerSupervisor("h1", ["own", str(tmp_path)], lambda _text: None)
         cancel = asyncio.Event()
         with monkeypatch.context() as patched:
             patched.setattr(sys, "executable", str(silent))
-            working = asyncio.ensure_future(worker.work(p.Flush(""), lambda _moved: None, cancel))
+            working = asyncio.ensure_future(worker.work(p.FlushDatabase(""), lambda _moved: None, cancel))
             while not began.exists():  # noqa: ASYNC110
                 await asyncio.sleep(0.005)  # until the process is there
             cancel.set()
@@ -351,7 +351,7 @@ def test_a_stop_does_not_wait_for_a_worker_that_does_not_start(tmp_path, monkeyp
                 await asyncio.wait_for(working, 20)
         with pytest.raises(ProcessLookupError):
             os.kill(int(began.read_text()), 0)
-        assert await worker.ask(p.Ping(), p.Here)
+        assert await worker.ask(p.Ping(), p.Ready)
         await worker.close()
 
     asyncio.run(run())

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from jobtui.engine.profile import Profile
-from jobtui.engine.reader import Reader
+from jobtui.engine.reader import ReadOnlyClient
 from jobtui.model import Status
 
 SECONDS = 60
@@ -94,7 +94,7 @@ class CommandLine:
 
     def is_running(self, job: int) -> bool:
         """Whether the job runs, read from disk beside whoever runs it."""
-        reader = Reader.open(self.profile)
+        reader = ReadOnlyClient.open(self.profile)
         try:
             found = reader.job(job)
             return found is not None and found.status is Status.RUNNING

@@ -57,16 +57,16 @@ def _renamed_before_it_is_synced(patch: pytest.MonkeyPatch) -> None:
 
 
 def _journals_forgotten_too_soon(patch: pytest.MonkeyPatch) -> None:
-    save = segment_store.Vault.save
+    save = segment_store.SegmentStore.save
 
-    def hasty(self: segment_store.Vault, **changes: int) -> Manifest:
+    def hasty(self: segment_store.SegmentStore, **changes: int) -> Manifest:
         if "journal" in changes:
             for number, path in segment_store.journals(self.disk, self.directory):
                 if number < changes["journal"]:
                     self.disk.remove(path)
         return save(self, **changes)
 
-    patch.setattr(segment_store.Vault, "save", hasty)
+    patch.setattr(segment_store.SegmentStore, "save", hasty)
 
 
 def _segments_removed_too_soon(patch: pytest.MonkeyPatch) -> None:
@@ -111,7 +111,7 @@ def _failed_sync_passed_over(patch: pytest.MonkeyPatch) -> None:
 
 
 def _batches_taken_in_part(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(replay._Taking, "_was_acknowledged", lambda self: True)
+    patch.setattr(replay._BatchReader, "_was_acknowledged", lambda self: True)
 
 
 def _checksums_not_looked_at(patch: pytest.MonkeyPatch) -> None:
@@ -124,7 +124,7 @@ def _stale_journal_applied(patch: pytest.MonkeyPatch) -> None:
 
 
 def _uncertain_manifest_taken_back(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(segment_store.Vault, "_counts_already", lambda self, manifest: False)
+    patch.setattr(segment_store.SegmentStore, "_counts_already", lambda self, manifest: False)
 
 
 def _restated_beside_what_was(patch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from textual import events
 from textual.pilot import Pilot
 
 from jobtui.config.settings import TuiSettings
-from jobtui.engine.client import Desk
+from jobtui.engine.client import Client
 from jobtui.tui.app import DashboardApp
 from jobtui.tui.screens.dashboard import Dashboard
 from jobtui.tui.text.spans import plain
@@ -129,7 +129,7 @@ async def stage(
 
 @asynccontextmanager
 async def showing(
-    desk: Desk,
+    desk: Client,
     *,
     settings: TuiSettings | None = None,
     size: tuple[int, int] = (100, 30),

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from jobtui.engine.client import Answer, Desk, EngineEvent, Session
-from jobtui.engine.engine import Engine, Run
+from jobtui.engine.client import Client, EngineEvent, ExecuteResult, Session
+from jobtui.engine.engine import Engine, RunPolicy
 from jobtui.engine.profile import Profile
 from jobtui.history import History
-from jobtui.model import Change, Job, Notice, Progress, Status
+from jobtui.model import Job, JobChanged, Notice, Status, TaskProgressed
 from tests.support.clock import FakeClock
 from tests.support.scripted import ScriptedStorage
 
@@ -22,7 +22,7 @@ THREE = ("local0", "local1", "local2")
 class Heard:
     """Everything that a desk has told, and a way to wait for more."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Client) -> None:
         self.messages: list[EngineEvent] = []
         self._changed = threading.Condition()
         desk.subscribe(self._take)
@@ -38,7 +38,7 @@ class Heard:
 
     def jobs(self, job_id: int) -> list[Job]:
         """The versions of a job that were published, oldest first."""
-        return [m.job for m in self.messages if isinstance(m, Change) and m.job.id == job_id]
+        return [m.job for m in self.messages if isinstance(m, JobChanged) and m.job.id == job_id]
 
     def statuses(self, job_id: int) -> list[Status]:
         """The statuses of a job as they were published, without repeats."""
@@ -68,8 +68,8 @@ class Heard:
         return [m.text for m in self.messages if isinstance(m, Notice)]
 
     @property
-    def progress(self) -> list[Progress]:
-        return [m for m in self.messages if isinstance(m, Progress)]
+    def progress(self) -> list[TaskProgressed]:
+        return [m for m in self.messages if isinstance(m, TaskProgressed)]
 
 
 class Bench:
@@ -80,7 +80,7 @@ class Bench:
         self.heard = Heard(engine)
         self.session = Session(None, Path("/"))
 
-    def say(self, text: str) -> Answer:
+    def say(self, text: str) -> ExecuteResult:
         return self.engine.execute(text, self.session).result(WAIT)
 
     def rows(self, text: str) -> list[tuple[str, ...]]:
@@ -107,7 +107,7 @@ def bench(
     storage: ScriptedStorage,
     *,
     clock: FakeClock | None = None,
-    run: Run = Run.ALL,
+    run: RunPolicy = RunPolicy.ALL,
     task_timeout: float | None = None,
     max_running_jobs: int = 4,
 ) -> Iterator[Bench]:
@@ -128,7 +128,7 @@ def compared_with_disk(engine: Engine, root: Path) -> Iterator[list[bool]]:
 
     def compare(messages: Sequence[EngineEvent]) -> None:
         for message in messages:
-            if isinstance(message, Change):
+            if isinstance(message, JobChanged):
                 reader.refresh()
                 on_disk = reader.get(message.job.id)
                 seen.append(on_disk is not None and on_disk.status is message.job.status)

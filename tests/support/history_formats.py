@@ -15,7 +15,7 @@ import msgspec
 
 from jobtui.history import History
 from jobtui.history.write.store import Limits
-from jobtui.model import Event, EventKind, Job, Level, Origin, Stats, Status, Task
+from jobtui.model import ClusterRef, EventKind, Job, JobEvent, Level, SpaceStats, Status, Task
 from tests.support import made_jobs
 
 FORMATS = Path(__file__).parents[1] / "history" / "formats"
@@ -54,7 +54,7 @@ def write(path: Path) -> Made:
 
 def field_names() -> dict[str, list[str]]:
     """The fields of everything that a record holds, by the record's name."""
-    kinds = (Job, Task, Event, Stats, Level, Origin)
+    kinds = (Job, Task, JobEvent, SpaceStats, Level, ClusterRef)
     return {kind.__name__: [field.encode_name for field in msgspec.structs.fields(kind)] for kind in kinds}
 
 
@@ -66,10 +66,10 @@ def _commit(history: History, made: Made, job: Job) -> None:
 def _full(job_id: int) -> Job:
     """A job in which every field says something."""
     at = made_jobs.at(9000.25)
-    stats = Stats(levels=(Level(1, 2), Level(3, 4)), memtable=5, entries=6, pending=7)
+    stats = SpaceStats(levels=(Level(1, 2), Level(3, 4)), memtable=5, entries=6, pending=7)
     task = Task(0, "host", Status.FAILED, 0.5, at, at, 1.25, stats, stats, "why", "io", True)
-    event = Event(at, EventKind.TASK_ENDED, 0, Status.FAILED, "why")
-    origin = Origin("cluster", "there", 99)
+    event = JobEvent(at, EventKind.TASK_ENDED, 0, Status.FAILED, "why")
+    origin = ClusterRef("cluster", "there", 99)
     return Job(
         job_id,
         "rebuild index",

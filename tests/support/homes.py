@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from jobtui.engine.client import Session
-from jobtui.engine.engine import Engine, Run
-from jobtui.engine.reader import Reader
+from jobtui.engine.engine import Engine, RunPolicy
+from jobtui.engine.reader import ReadOnlyClient
 from jobtui.model import Status
 from tests.support.commands import CommandLine
 
@@ -20,7 +20,7 @@ SLOW = "[profiles.local]\ncompact_rate = 200_000\n"
 def with_pairs(home: Path, count: int = 2_000, length: int = 3_000) -> Path:
     """The home of a user whose space nba, on two hosts, holds so many pairs."""
     home.mkdir(exist_ok=True)
-    engine = Engine.open(CommandLine(home).profile, run=Run.NONE)
+    engine = Engine.open(CommandLine(home).profile, run=RunPolicy.NONE)
     try:
         engine.execute("CREATE SPACE nba ON 2 HOSTS", Session(None, home)).result(60)
         engine.load("nba", [(b"k%d" % n, os.urandom(length)) for n in range(count)]).result(60)
@@ -31,7 +31,7 @@ def with_pairs(home: Path, count: int = 2_000, length: int = 3_000) -> Path:
 
 def status_of(jobtui: CommandLine, job: int) -> Status | None:
     """The job's status as it is on disk; None where there is no such job yet."""
-    reader = Reader.open(jobtui.profile)
+    reader = ReadOnlyClient.open(jobtui.profile)
     try:
         found = reader.job(job)
         return None if found is None else found.status

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from jobtui.model import Event, EventKind, Job, Level, Stats, Status, Task
+from jobtui.model import EventKind, Job, JobEvent, Level, SpaceStats, Status, Task
 
 EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
 SPACES = ("nba", "test2", "图谱", "a b", "été")
@@ -37,7 +37,7 @@ def submitted(job_id: int, dice: random.Random, spaces: tuple[str, ...] = SPACES
         submitted=when,
         recovered_from=dice.randrange(1, job_id) if job_id > 3 and dice.random() < 0.1 else None,
         tasks=tuple(Task(number, host) for number, host in enumerate(dice.sample(HOSTS, dice.randint(1, 3)))),
-        events=(Event(when, EventKind.SUBMITTED),),
+        events=(JobEvent(when, EventKind.SUBMITTED),),
     )
 
 
@@ -45,12 +45,12 @@ def moved_on(job: Job, dice: random.Random) -> Job:
     """The job one step further on its way to an end. An ended job gets a remark."""
     when = at(job.id * 7 + len(job.events) * 1.5)
     if job.status is Status.QUEUE and dice.random() < 0.9:
-        events = (*job.events, Event(when, EventKind.STARTED))
+        events = (*job.events, JobEvent(when, EventKind.STARTED))
         return replace(job, status=Status.RUNNING, start=when, events=events)
     if job.status is Status.QUEUE:
         return _ended(job, Status.STOPPED, when, dice)
     if job.status.ended:
-        return replace(job, events=(*job.events, Event(when, EventKind.NOTE, reason=dice.choice(REASONS))))
+        return replace(job, events=(*job.events, JobEvent(when, EventKind.NOTE, reason=dice.choice(REASONS))))
     for place, task in enumerate(job.tasks):
         if not task.status.ended:
             return _task_on(job, place, when, dice)
@@ -71,7 +71,7 @@ def _task_on(job: Job, place: int, when: datetime, dice: random.Random) -> Job:
     task = job.tasks[place]
     if task.status is Status.QUEUE:
         task = replace(task, status=Status.RUNNING, start=when, before=_stats(dice))
-        event = Event(when, EventKind.TASK_STARTED, task=task.number)
+        event = JobEvent(when, EventKind.TASK_STARTED, task=task.number)
     else:
         status = dice.choice((Status.FINISHED,) * 6 + (Status.FAILED, Status.STOPPED))
         reason = dice.choice(REASONS) if status is Status.FAILED else ""
@@ -79,7 +79,7 @@ def _task_on(job: Job, place: int, when: datetime, dice: random.Random) -> Job:
         task = replace(
             task, status=status, stop=when, took=1.5, progress=done, after=_stats(dice), reason=reason
         )
-        event = Event(when, EventKind.TASK_ENDED, task=task.number, status=status, reason=reason)
+        event = JobEvent(when, EventKind.TASK_ENDED, task=task.number, status=status, reason=reason)
     tasks = (*job.tasks[:place], task, *job.tasks[place + 1 :])
     return replace(job, tasks=tasks, events=(*job.events, event))
 
@@ -87,10 +87,10 @@ def _task_on(job: Job, place: int, when: datetime, dice: random.Random) -> Job:
 def _ended(job: Job, status: Status, when: datetime, dice: random.Random) -> Job:
     took = (when - job.start).total_seconds() if job.start is not None else None
     reason = dice.choice(REASONS) if status is Status.FAILED else ""
-    events = (*job.events, Event(when, EventKind.ENDED, status=status, reason=reason))
+    events = (*job.events, JobEvent(when, EventKind.ENDED, status=status, reason=reason))
     return replace(job, status=status, stop=when, took=took, reason=reason, events=events)
 
 
-def _stats(dice: random.Random) -> Stats:
+def _stats(dice: random.Random) -> SpaceStats:
     levels = tuple(Level(dice.randrange(9), dice.randrange(1 << 30)) for _ in range(dice.randint(1, 3)))
-    return Stats(levels=levels, memtable=dice.randrange(1 << 20), entries=dice.randrange(1 << 20))
+    return SpaceStats(levels=levels, memtable=dice.randrange(1 << 20), entries=dice.randrange(1 << 20))

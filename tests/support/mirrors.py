@@ -10,8 +10,8 @@ from typing import TypeVar
 from jobtui.engine.client import Session
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
-from jobtui.errors import Code, StorageError
-from jobtui.model import Job, LinkChanged, Status
+from jobtui.errors import ErrorCode, StorageError
+from jobtui.model import ConnectionChanged, Job, Status
 from tests.support.clock import FakeClock
 from tests.support.engines import WAIT, Bench, Heard
 from tests.support.scripted_mirror import ScriptedMirror
@@ -62,7 +62,7 @@ class MirrorBench(Bench):
 
     @property
     def links(self) -> list[str]:
-        return [m.link.state.value for m in self.heard.messages if isinstance(m, LinkChanged)]
+        return [m.link.state.value for m in self.heard.messages if isinstance(m, ConnectionChanged)]
 
 
 @contextmanager
@@ -83,9 +83,9 @@ def ended_on(prod: MirrorBench, cluster_id: int, status: Status) -> Job:
 
 def lost() -> StorageError:
     """An answer that was lost: nobody knows what became of the order."""
-    return StorageError(Code.UNREACHABLE, "", "nba", "the connection broke", maybe_done=True)
+    return StorageError(ErrorCode.UNREACHABLE, "", "nba", "the connection broke", maybe_done=True)
 
 
 def refusal(words: str = "The job type do not support stopping") -> StorageError:
     """The cluster says no."""
-    return StorageError(Code.REJECTED, "", "nba", words)
+    return StorageError(ErrorCode.REJECTED, "", "nba", words)

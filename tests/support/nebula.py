@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from jobtui.errors import StorageError
-from jobtui.storage.base import Link, LinkState
-from jobtui.storage.nebula.job_manager import GraphdMirror
+from jobtui.storage.base import ConnectionState, ConnectionStatus
+from jobtui.storage.nebula.job_manager import GraphdJobManager
 from jobtui.storage.nebula.reconnect import Clock
-from jobtui.storage.nebula.settings import Address, ClusterSettings, Given, Secret
+from jobtui.storage.nebula.settings import Address, ClusterSettings, LiteralPassword, Secret
 from tests.support.clock import FakeClock
 from tests.support.graphd_double import GraphdDouble
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 WAIT = 20.0
 LOOKS_AND_ORDERS = 2  # a mirror's connections
 STEPS_TO_WAKE = 10  # turns of the loop that a sleeper, and who waits for it, may take to get going
-PASSWORD = Given(Secret("nebula"))
+PASSWORD = LiteralPassword(Secret("nebula"))
 
 
 def run(test: Coroutine[Any, Any, T]) -> T:
@@ -72,20 +72,20 @@ class PatientClock(FakeClock):
 class Told:
     """The states of a mirror's connection, as its watcher was told them."""
 
-    def __init__(self, mirror: GraphdMirror) -> None:
-        self.links: list[Link] = [mirror.link]
+    def __init__(self, mirror: GraphdJobManager) -> None:
+        self.links: list[ConnectionStatus] = [mirror.link]
         self._changed = asyncio.Event()
         self.leave = mirror.watch(self._hear)
 
-    def _hear(self, link: Link) -> None:
+    def _hear(self, link: ConnectionStatus) -> None:
         self.links.append(link)
         self._changed.set()
 
     @property
-    def states(self) -> list[LinkState]:
+    def states(self) -> list[ConnectionState]:
         return [link.state for link in self.links]
 
-    async def until(self, state: LinkState) -> Link:
+    async def until(self, state: ConnectionState) -> ConnectionStatus:
         """The latest link, once its state is that."""
         await self.hear(lambda: self.links[-1].state is state)
         return self.links[-1]
@@ -100,9 +100,9 @@ class Told:
 @asynccontextmanager
 async def mirrored(
     *graphds: GraphdDouble, clock: Clock | None = None, **changes: Any
-) -> AsyncIterator[GraphdMirror]:
+) -> AsyncIterator[GraphdJobManager]:
     """A mirror that has begun to connect; closed at the end."""
-    mirror = GraphdMirror(settings_for(*graphds, **changes), clock=clock)
+    mirror = GraphdJobManager(settings_for(*graphds, **changes), clock=clock)
     await mirror.start()
     try:
         yield mirror

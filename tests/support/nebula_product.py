@@ -13,7 +13,7 @@ from jobtui.clock import SystemClock
 from jobtui.engine.client import Session
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
-from jobtui.storage.nebula.job_manager import GraphdMirror
+from jobtui.storage.nebula.job_manager import GraphdJobManager
 from tests.support.commands import CommandLine
 from tests.support.engines import WAIT, Bench, Heard
 from tests.support.graphd_double import GraphdDouble
@@ -61,7 +61,7 @@ class ClusterBench(Bench):
 @contextmanager
 def working_on(*graphds: GraphdDouble, root: Path, **changes: Any) -> Iterator[ClusterBench]:
     clock = HastyClock()
-    mirror = GraphdMirror(settings_for(*graphds, **changes), clock=clock)
+    mirror = GraphdJobManager(settings_for(*graphds, **changes), clock=clock)
     engine = Engine.open(Profile("prod", root), clock=clock, mirror=mirror)
     try:
         yield ClusterBench(engine)

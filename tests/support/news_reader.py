@@ -5,21 +5,21 @@ from __future__ import annotations
 import asyncio
 
 from jobtui.model import Status
-from jobtui.storage.nebula.poller import Follower, News, Sighting
+from jobtui.storage.nebula.poller import JobPoller, JobUpdate, UpdateKind
 from tests.support.nebula import PatientClock
 
-Told = list[tuple[str, int, Status, News]]
+Told = list[tuple[str, int, Status, UpdateKind]]
 
 
 class Reader:
     """Reads a follower's batches, letting the clock pass while it waits."""
 
-    def __init__(self, follower: Follower, clock: PatientClock) -> None:
+    def __init__(self, follower: JobPoller, clock: PatientClock) -> None:
         self.clock = clock
         self._batches = follower.batches()
-        self._next: asyncio.Future[tuple[Sighting, ...]] | None = None
+        self._next: asyncio.Future[tuple[JobUpdate, ...]] | None = None
 
-    async def batch(self) -> tuple[Sighting, ...]:
+    async def batch(self) -> tuple[JobUpdate, ...]:
         batch = await self.clock.let_pass(self._asked())
         self._next = None
         return batch
@@ -39,7 +39,7 @@ class Reader:
             await asyncio.wait([self._next])
         await self._batches.aclose()  # type: ignore[attr-defined]
 
-    def _asked(self) -> asyncio.Future[tuple[Sighting, ...]]:
+    def _asked(self) -> asyncio.Future[tuple[JobUpdate, ...]]:
         if self._next is None:
             self._next = asyncio.ensure_future(anext(self._batches))
         return self._next

@@ -18,10 +18,10 @@ from jobtui.history.format.archive import Archives
 from jobtui.history.format.damage import Health
 from jobtui.history.format.quarantine import Quarantine
 from jobtui.history.format.state import State
-from jobtui.history.read.query_engine import Asking
-from jobtui.history.read.reader import Follower
+from jobtui.history.read.query_engine import QueryEngine
+from jobtui.history.read.reader import HistoryReader
 from jobtui.history.write.archiver import archive
-from jobtui.history.write.segment_store import UnsureError
+from jobtui.history.write.segment_store import CommitUncertain
 from jobtui.history.write.store import Limits, Store
 from jobtui.model import Job
 from tests.support import made_jobs
@@ -208,7 +208,7 @@ class _Life:
                     steps -= 1
             except StopIteration:
                 self.chore = None
-            except UnsureError as error:
+            except CommitUncertain as error:
                 self.chore = None
                 self.store.fail(error)
             except OSError as error:
@@ -289,7 +289,7 @@ def _broken(state: State, disk: MemoryDisk, promised: dict[int, int], story: Sto
 
 
 def _read(disk: MemoryDisk) -> dict[int, Job] | None:
-    follower = Follower(disk, HISTORY)
+    follower = HistoryReader(disk, HISTORY)
     jobs = jobs_of(follower.state)
     follower.close()
     return jobs
@@ -303,7 +303,7 @@ def jobs_of(state: State, disk: MemoryDisk | None = None, *, archived: bool = Fa
         found = archives.find(state.manifest, job_id)
         return found[0].job(found[1]) if found is not None else None
 
-    view = Asking(archives, state.newest, archived_job).answer(state, Query(archived=archived))
+    view = QueryEngine(archives, state.newest, archived_job).answer(state, Query(archived=archived))
     jobs = view.page(0, len(view))
     assert len({job.id for job in jobs}) == len(jobs) == len(view), "a job is there twice"
     return {job.id: job for job in jobs}

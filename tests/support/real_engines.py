@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from jobtui.engine.client import Answer, Session
+from jobtui.engine.client import ExecuteResult, Session
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
 from jobtui.model import Job
@@ -26,7 +26,7 @@ class Real:
         self.heard = Heard(engine)
         self.session = Session(None, Path("/"))
 
-    def say(self, text: str) -> Answer:
+    def say(self, text: str) -> ExecuteResult:
         return self.engine.execute(text, self.session).result(WAIT)
 
     def submitted(self, text: str) -> tuple[int, ...]:

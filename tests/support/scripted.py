@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from jobtui.errors import Code, StorageError
-from jobtui.model import Level, Stats
-from jobtui.storage.base import Capabilities, Host, Outcome, Pair, Placement, Report, Space
+from jobtui.errors import ErrorCode, StorageError
+from jobtui.model import Level, SpaceStats
+from jobtui.storage.base import Capabilities, Host, Outcome, Pair, Placement, ProgressCallback, Space
 
-FULL = Stats(levels=(Level(4, 4000),), memtable=0, entries=100, pending=4000)
-LEAN = Stats(levels=(Level(0, 0), Level(1, 1500)), memtable=0, entries=60, pending=0)
+FULL = SpaceStats(levels=(Level(4, 4000),), memtable=0, entries=100, pending=4000)
+LEAN = SpaceStats(levels=(Level(0, 0), Level(1, 1500)), memtable=0, entries=60, pending=0)
 WAIT = 20.0
 
 
@@ -24,7 +24,7 @@ class Operation:
     command: str
     space: str
     host: str
-    report: Report
+    report: ProgressCallback
     cancel: asyncio.Event
     loop: asyncio.AbstractEventLoop
     end: asyncio.Future[Outcome] = field(init=False)
@@ -33,10 +33,10 @@ class Operation:
     def __post_init__(self) -> None:
         self.end = self.loop.create_future()
 
-    def finish(self, before: Stats = FULL, after: Stats = LEAN) -> None:
+    def finish(self, before: SpaceStats = FULL, after: SpaceStats = LEAN) -> None:
         self._settle(lambda: self.end.set_result(Outcome(before, after)))
 
-    def stop(self, before: Stats = FULL) -> None:
+    def stop(self, before: SpaceStats = FULL) -> None:
         self._settle(lambda: self.end.set_result(Outcome(before, None, stopped=True)))
 
     def detach(self) -> asyncio.Future[None]:
@@ -45,10 +45,12 @@ class Operation:
         self._settle(lambda: self.end.set_result(Outcome(stopped=True, detached=True, settled=settled)))
         return settled
 
-    def fail(self, code: Code = Code.IO, detail: str = "the disk says no") -> None:
+    def fail(self, code: ErrorCode = ErrorCode.IO, detail: str = "the disk says no") -> None:
         self._settle(lambda: self.end.set_exception(StorageError(code, self.host, self.space, detail)))
 
-    def progress(self, fraction: float | None, rate: float | None = None, before: Stats | None = None) -> None:
+    def progress(
+        self, fraction: float | None, rate: float | None = None, before: SpaceStats | None = None
+    ) -> None:
         done: Future[None] = Future()
 
         def tell() -> None:
@@ -102,7 +104,7 @@ class ScriptedStorage:
 
     async def close(self) -> None:
         for operation in self.under_way:
-            operation.fail(Code.HOST_DIED, "closed")
+            operation.fail(ErrorCode.HOST_DIED, "closed")
 
     async def spaces(self) -> tuple[Space, ...]:
         return tuple(self.catalogue.values())
@@ -113,15 +115,17 @@ class ScriptedStorage:
             Host(name, name not in self.down, self.down.get(name, ""), 1, 4000, 10**9) for name in sorted(names)
         )
 
-    async def stats(self, space: str, host: str) -> Stats:
+    async def stats(self, space: str, host: str) -> SpaceStats:
         if host in self.down:
             await asyncio.get_running_loop().create_future()
         return FULL
 
-    async def flush(self, space: str, host: str, progress: Report, cancel: asyncio.Event) -> Outcome:
+    async def flush(self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event) -> Outcome:
         return await self._operate("flush", space, host, progress, cancel)
 
-    async def compact(self, space: str, host: str, progress: Report, cancel: asyncio.Event) -> Outcome:
+    async def compact(
+        self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
+    ) -> Outcome:
         return await self._operate("compact", space, host, progress, cancel)
 
     async def create_space(self, name: str, placement: Placement) -> Space:
@@ -133,14 +137,14 @@ class ScriptedStorage:
         del self.catalogue[name]
 
     async def load(self, space: str, pairs: Sequence[Pair]) -> None:
-        raise StorageError(Code.UNSUPPORTED, "", space, "a scripted storage holds no pairs")
+        raise StorageError(ErrorCode.UNSUPPORTED, "", space, "a scripted storage holds no pairs")
 
     async def dump(self, space: str) -> AsyncIterator[tuple[bytes, bytes]]:
-        raise StorageError(Code.UNSUPPORTED, "", space, "a scripted storage holds no pairs")
+        raise StorageError(ErrorCode.UNSUPPORTED, "", space, "a scripted storage holds no pairs")
         yield b"", b""
 
     async def _operate(
-        self, command: str, space: str, host: str, progress: Report, cancel: asyncio.Event
+        self, command: str, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
     ) -> Outcome:
         loop = asyncio.get_running_loop()
         operation = Operation(command, space, host, progress, cancel, loop)

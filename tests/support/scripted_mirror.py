@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
-from jobtui.errors import Code, StorageError
+from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import Status, Task
-from jobtui.storage.base import Capabilities, Host, Link, LinkState, MirroredJob, Space
+from jobtui.storage.base import Capabilities, ClusterJob, ConnectionState, ConnectionStatus, Host, Space
 
 WAIT = 20.0
 START = datetime(2019, 12, 17, 9, 21, 30, tzinfo=UTC)
@@ -28,10 +28,10 @@ class ScriptedMirror:
     capabilities = Capabilities(exact_progress=False, real_stop=False, create=False, load=False)
 
     def __init__(self, spaces: Sequence[str] = ("nba",)) -> None:
-        self.there: dict[str, dict[int, MirroredJob]] = {space: {} for space in spaces}
+        self.there: dict[str, dict[int, ClusterJob]] = {space: {} for space in spaces}
         self.asked: list[str] = []
         self.trouble: dict[str, StorageError] = {}
-        self.link = Link(LinkState.CONNECTED, START)
+        self.link = ConnectionStatus(ConnectionState.CONNECTED, START)
         self.on_list: Callable[[], None] = lambda: None
         self.lost_answer: StorageError | None = None
         self.refusal: StorageError | None = None
@@ -40,7 +40,7 @@ class ScriptedMirror:
         self.answers = asyncio.Event()
         self.answers.set()
         self._asked = threading.Condition()
-        self._watchers: list[Callable[[Link], None]] = []
+        self._watchers: list[Callable[[ConnectionStatus], None]] = []
 
     # ---- for the test
 
@@ -50,7 +50,7 @@ class ScriptedMirror:
         start = before.start if before is not None and before.start else START
         task = Task(0, "10.0.0.5", status, start=start, stop=START if status.ended else None)
         queued = status is Status.QUEUE
-        self.there[space][job_id] = MirroredJob(
+        self.there[space][job_id] = ClusterJob(
             job_id,
             before.command if before is not None else command,
             status,
@@ -62,22 +62,22 @@ class ScriptedMirror:
     def change(self, space: str, job_id: int, **changes: object) -> None:
         self.there[space][job_id] = replace(self.there[space][job_id], **changes)  # type: ignore[arg-type]
 
-    def tell(self, state: LinkState, address: str = "", detail: str = "") -> None:
-        self.link = Link(state, START, address, detail)
+    def tell(self, state: ConnectionState, address: str = "", detail: str = "") -> None:
+        self.link = ConnectionStatus(state, START, address, detail)
         for watcher in [*self._watchers]:
             watcher(self.link)
 
     # ---- JobMirror
 
-    def watch(self, listener: Callable[[Link], None]) -> Callable[[], None]:
+    def watch(self, listener: Callable[[ConnectionStatus], None]) -> Callable[[], None]:
         self._watchers.append(listener)
         return lambda: self._watchers.remove(listener)
 
     async def start(self) -> None: ...
 
     async def ready(self) -> None:
-        if self.link.state is not LinkState.CONNECTED:
-            raise StorageError(Code.UNREACHABLE, "", "", "no connection to the cluster")
+        if self.link.state is not ConnectionState.CONNECTED:
+            raise StorageError(ErrorCode.UNREACHABLE, "", "", "no connection to the cluster")
 
     def retry_now(self) -> None:
         with self._asked:
@@ -94,16 +94,16 @@ class ScriptedMirror:
         await self._ask("hosts")
         return (Host("10.0.0.5", True),)
 
-    async def jobs(self, space: str, since: int = 0) -> tuple[MirroredJob, ...]:
+    async def jobs(self, space: str, since: int = 0) -> tuple[ClusterJob, ...]:
         await self._ask(f"jobs {space}", space)
         self.on_list()
         jobs = [replace(job, tasks=None) for job in self.there[space].values() if job.id > since]
         return tuple(sorted(jobs, key=lambda job: -job.id))
 
-    async def show(self, space: str, job: int) -> MirroredJob:
+    async def show(self, space: str, job: int) -> ClusterJob:
         await self._ask(f"show {space} {job}", space)
         if job not in self.there.get(space, {}):
-            raise StorageError(Code.REJECTED, "", space, "Job not existed in chosen space!")
+            raise StorageError(ErrorCode.REJECTED, "", space, "Job not existed in chosen space!")
         return self.there[space][job]
 
     async def submit(self, command: str, space: str) -> int:

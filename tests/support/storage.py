@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jobtui.errors import StorageError
-from jobtui.model import Stats
+from jobtui.model import SpaceStats
 from jobtui.storage.base import Outcome, Pair, Placement
 from jobtui.storage.local import LocalStorage
 
@@ -66,12 +66,12 @@ class Watched:
 
     fractions: list[float | None] = field(default_factory=list)
     rates: list[float | None] = field(default_factory=list)
-    before: list[Stats] = field(default_factory=list)
+    before: list[SpaceStats] = field(default_factory=list)
     cancel: asyncio.Event = field(default_factory=asyncio.Event)
     heard: asyncio.Event = field(default_factory=asyncio.Event)
     moved: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def __call__(self, fraction: float | None, rate: float | None, before: Stats | None = None) -> None:
+    def __call__(self, fraction: float | None, rate: float | None, before: SpaceStats | None = None) -> None:
         self.before += [] if before is None else [before]
         self.fractions.append(fraction)
         self.rates.append(rate)

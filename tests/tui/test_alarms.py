@@ -10,9 +10,9 @@ import pytest
 
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
-from jobtui.engine.reader import Reader
+from jobtui.engine.reader import ReadOnlyClient
 from jobtui.history import History, Query, Sort, StoreError
-from jobtui.model import Link, LinkChanged, LinkState
+from jobtui.model import ConnectionChanged, ConnectionState, ConnectionStatus
 from jobtui.tui.data.job_rows import JobRows
 from jobtui.tui.text.status import link_alarm, link_piece
 from tests.support import made_jobs
@@ -26,27 +26,27 @@ NOW = FakeClock().now()
 @pytest.mark.parametrize(
     ("link", "piece", "alarm"),
     [
-        (Link(LinkState.CONNECTING, NOW), "◌ connecting", ""),
-        (Link(LinkState.CONNECTED, NOW, address="10.0.0.5:9669"), "● 10.0.0.5:9669", ""),
+        (ConnectionStatus(ConnectionState.CONNECTING, NOW), "◌ connecting", ""),
+        (ConnectionStatus(ConnectionState.CONNECTED, NOW, address="10.0.0.5:9669"), "● 10.0.0.5:9669", ""),
         (
-            Link(LinkState.CONNECTED, NOW, "10.0.0.5:9669", "no answer since 17:21:30"),
+            ConnectionStatus(ConnectionState.CONNECTED, NOW, "10.0.0.5:9669", "no answer since 17:21:30"),
             "◌ 10.0.0.5:9669",
             "No answer since 17:21:30: what is shown may be from before",
         ),
         (
-            Link(LinkState.REFUSED, NOW, detail="bad password"),
+            ConnectionStatus(ConnectionState.REFUSED, NOW, detail="bad password"),
             "✖ refused",
             "Not connected: bad password. R tries again",
         ),
         (
-            Link(LinkState.LOST, NOW, detail="no route", retry_in=8),
+            ConnectionStatus(ConnectionState.LOST, NOW, detail="no route", retry_in=8),
             "✖ lost",
             "no route. Tries again in 5 s, R does now",
         ),
-        (Link(LinkState.LOST, NOW, detail="no route"), "✖ lost", "Connecting again"),
+        (ConnectionStatus(ConnectionState.LOST, NOW, detail="no route"), "✖ lost", "Connecting again"),
     ],
 )
-def test_a_connections_state_is_told_in_words(link: Link, piece: str, alarm: str) -> None:
+def test_a_connections_state_is_told_in_words(link: ConnectionStatus, piece: str, alarm: str) -> None:
     assert link_piece(link)[0] == piece
     said = link_alarm(link, NOW, NOW + timedelta(seconds=3), "R")
     assert alarm in said
@@ -54,7 +54,7 @@ def test_a_connections_state_is_told_in_words(link: Link, piece: str, alarm: str
 
 
 def test_the_header_and_an_alarm_follow_the_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    links = [Link(LinkState.LOST, NOW, detail="connection reset", retry_in=30)]
+    links = [ConnectionStatus(ConnectionState.LOST, NOW, detail="connection reset", retry_in=30)]
     retried: list[int] = []
     monkeypatch.setattr(Engine, "link", property(lambda self: links[-1]))
     monkeypatch.setattr(Engine, "retry_now", lambda self: retried.append(1))
@@ -62,12 +62,12 @@ def test_the_header_and_an_alarm_follow_the_connection(tmp_path: Path, monkeypat
     async def run() -> None:
         async with stage(tmp_path) as shown:
             engine = shown.behind.engine
-            engine.publish([LinkChanged(links[-1])])
+            engine.publish([ConnectionChanged(links[-1])])
             await shown.shows("✖ lost", "No connection since", "connection reset", "in 30 s")
             await shown.press("R")
             assert retried
-            links.append(Link(LinkState.CONNECTED, NOW, address="graph:9669"))
-            engine.publish([LinkChanged(links[-1])])
+            links.append(ConnectionStatus(ConnectionState.CONNECTED, NOW, address="graph:9669"))
+            engine.publish([ConnectionChanged(links[-1])])
             await shown.shows("● graph:9669")
             await shown.shows_no_more("No connection since")
 
@@ -77,13 +77,13 @@ def test_the_header_and_an_alarm_follow_the_connection(tmp_path: Path, monkeypat
 def test_an_alarm_that_was_sent_away_stays_away_until_it_comes_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lost = Link(LinkState.LOST, NOW, detail="connection reset", retry_in=30)
+    lost = ConnectionStatus(ConnectionState.LOST, NOW, detail="connection reset", retry_in=30)
     links = [lost]
     monkeypatch.setattr(Engine, "link", property(lambda self: links[-1]))
 
     async def run() -> None:
         async with stage(tmp_path) as shown:
-            shown.behind.engine.publish([LinkChanged(lost)])
+            shown.behind.engine.publish([ConnectionChanged(lost)])
             await shown.shows("No connection since", "in 30 s")
             await shown.press("escape")
             await shown.shows_no_more("No connection since")
@@ -91,7 +91,7 @@ def test_an_alarm_that_was_sent_away_stays_away_until_it_comes_again(
             shown.dashboard.tick()
             await shown.pilot.pause()
             assert "No connection since" not in shown.screen
-            links.append(Link(LinkState.CONNECTED, NOW, address="graph:9669"))
+            links.append(ConnectionStatus(ConnectionState.CONNECTED, NOW, address="graph:9669"))
             shown.dashboard.tick()
             links.append(lost)
             shown.dashboard.tick()
@@ -175,7 +175,7 @@ def test_a_profile_that_another_process_runs_is_shown_live_and_offers_no_deeds(t
     async def run() -> None:
         async with stage(tmp_path, auto=True) as owner:
             owner.behind.say("ADMIN FLUSH nba")
-            reader = Reader.open(Profile("local", tmp_path))
+            reader = ReadOnlyClient.open(Profile("local", tmp_path))
             async with showing(reader) as shown:
                 await shown.shows("flush nba", "read only")
                 assert "s stop" not in shown.screen

@@ -4,18 +4,18 @@ import asyncio
 from pathlib import Path
 
 from jobtui.config.settings import TuiSettings
-from jobtui.engine.client import Answer
+from jobtui.engine.client import ExecuteResult
 from jobtui.language.tables import Result, Row
 from jobtui.tui.text.spans import plain
-from jobtui.tui.widgets.command_input import Typist
+from jobtui.tui.widgets.command_input import CommandInput
 from jobtui.tui.widgets.transcript import answered
 from tests.support.dashboards import Stage, stage
 
 
-async def typing(shown: Stage) -> Typist:
+async def typing(shown: Stage) -> CommandInput:
     await shown.press("colon")
     await shown.until(lambda: shown.dashboard.bar.typing)
-    return shown.dashboard.query_one(Typist)
+    return shown.dashboard.query_one(CommandInput)
 
 
 def test_what_may_come_next_is_listed_and_tab_takes_it(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_drop_space_typed_asks_first_with_cancel_focused(tmp_path: Path) -> None
 
 def test_a_result_of_very_many_rows_shows_the_newest_and_says_how_many_there_are() -> None:
     rows = tuple(Row((str(number),), {"Job Id": number}) for number in range(1, 1201))
-    shown = [plain(said.line) for said in answered(Answer((Result("SHOW JOBS", ("Job Id",), rows),)))]
+    shown = [plain(said.line) for said in answered(ExecuteResult((Result("SHOW JOBS", ("Job Id",), rows),)))]
     assert shown[-1] == "the newest 1,000 of 1,200 rows"
     assert "| 1200   |" in shown
     assert "| 201    |" in shown

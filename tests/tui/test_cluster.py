@@ -11,10 +11,10 @@ import pytest
 
 from jobtui.config.settings import TuiSettings
 from jobtui.engine.client import Session
-from jobtui.model import LinkState, Status
+from jobtui.model import ConnectionState, Status
 from jobtui.tui.data.job_rows import job_cell
 from jobtui.tui.tabs.storage import NOT_TOLD
-from jobtui.tui.text.spans import Ink
+from jobtui.tui.text.spans import TextRole
 from tests.support.dashboards import Stage, showing
 from tests.support.engines import WAIT
 from tests.support.mirrors import MirrorBench, mirror_bench
@@ -105,7 +105,7 @@ def test_how_long_a_job_took_is_not_guessed_where_the_cluster_tells_no_end(tmp_p
             prod.cluster(lambda mirror: mirror.change("nba", 40, **unknown))
             await shown.shows("✖ failed", "PAUSED")
             shown.dashboard.tick()
-            assert job_cell(prod.job(1), "took", prod.clock.now(), 12) == (("", Ink.PLAIN),)
+            assert job_cell(prod.job(1), "took", prod.clock.now(), 12) == (("", TextRole.PLAIN),)
 
     asyncio.run(run())
 
@@ -115,7 +115,7 @@ def test_what_a_cluster_does_not_tell_of_its_storage_is_said_in_a_line(tmp_path:
         mirror = ScriptedMirror()
         mirror.put("nba", 40)
         async with on_a_cluster(tmp_path, mirror) as (shown, prod):
-            prod.cluster(lambda mirror: mirror.tell(LinkState.LOST))
+            prod.cluster(lambda mirror: mirror.tell(ConnectionState.LOST))
             await shown.shows("▶ running")
             await shown.press("home", "right_square_bracket", "right_square_bracket")
             await shown.until(lambda: shown.detail.strip() == NOT_TOLD)
@@ -126,11 +126,11 @@ def test_what_a_cluster_does_not_tell_of_its_storage_is_said_in_a_line(tmp_path:
 def test_a_newcomer_is_not_told_to_create_what_a_cluster_creates(tmp_path: Path) -> None:
     async def run() -> None:
         mirror = ScriptedMirror()
-        mirror.tell(LinkState.LOST)
+        mirror.tell(ConnectionState.LOST)
         async with on_a_cluster(tmp_path, mirror) as (shown, prod):
             await shown.shows("SHOW SPACES")
             assert "CREATE SPACE" not in shown.screen
-            prod.cluster(lambda mirror: mirror.tell(LinkState.CONNECTED))
+            prod.cluster(lambda mirror: mirror.tell(ConnectionState.CONNECTED))
             await shown.shows("USE nba")
             await shown.shows_no_more("SHOW SPACES")
 
@@ -171,10 +171,10 @@ def test_the_kept_space_is_believed_until_the_cluster_tells_its_own(tmp_path: Pa
             await shown.say("USE test2")
             await shown.shows("space test2")
         mirror = ScriptedMirror(("nba", "test2"))
-        mirror.tell(LinkState.LOST)
+        mirror.tell(ConnectionState.LOST)
         async with on_a_cluster(tmp_path, mirror) as (shown, prod):
             await shown.shows("space test2")
-            prod.cluster(lambda mirror: mirror.tell(LinkState.CONNECTED))
+            prod.cluster(lambda mirror: mirror.tell(ConnectionState.CONNECTED))
             await shown.until(lambda: shown.app.context.places.overview is not None)
             await shown.shows("space test2")
         async with on_a_cluster(tmp_path, ScriptedMirror(("nba",))) as (shown, _):

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.engine.client import Answer, Session
+from jobtui.engine.client import ExecuteResult, Session
 from jobtui.engine.engine import Engine
-from jobtui.errors import Code
+from jobtui.errors import ErrorCode
 from jobtui.history import History, StoreError
 from jobtui.model import Status
 from tests.support.dashboards import stage
@@ -43,7 +43,7 @@ def test_a_jobs_tasks_are_shown_live_until_it_has_ended(tmp_path: Path) -> None:
             storage.operation("nba", "local0").progress(0.25, 88 << 20)
             await shown.shows("1-0", " 25%", "88 MiB/s")
             storage.operation("nba", "local0").finish()
-            storage.operation("nba", "local1").fail(Code.DISK_FULL, "no space left on device")
+            storage.operation("nba", "local1").fail(ErrorCode.DISK_FULL, "no space left on device")
             await shown.shows("no space left on device", "✔ finished")
             storage.operation("nba", "local2").finish()
             await shown.shows("✖ failed", "✖ 1")
@@ -141,10 +141,10 @@ def test_the_first_steps_leave_out_what_is_done(tmp_path: Path) -> None:
 def test_a_job_that_ended_before_its_submission_was_answered_is_told_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held: list[tuple[Future[Answer], Future[Answer]]] = []
+    held: list[tuple[Future[ExecuteResult], Future[ExecuteResult]]] = []
     execute = Engine.execute
 
-    def answered_late(engine: Engine, text: str, session: Session) -> Future[Answer]:
+    def answered_late(engine: Engine, text: str, session: Session) -> Future[ExecuteResult]:
         held.append((execute(engine, text, session), Future()))
         return held[-1][1]
 

@@ -3,15 +3,15 @@
 import asyncio
 from pathlib import Path
 
-from jobtui.model import Level, Stats
+from jobtui.model import Level, SpaceStats
 from jobtui.storage.base import Space
 from tests.support.dashboards import HOSTS, Stage, stage
 from tests.support.scripted import ScriptedStorage
 
-BEFORE = Stats(
+BEFORE = SpaceStats(
     levels=(Level(4, 40 << 20), Level(0, 0), Level(9, 600 << 20)), memtable=3 << 20, entries=1200, pending=9
 )
-AFTER = Stats(levels=(Level(0, 0), Level(0, 0), Level(2, 300 << 20)), entries=1000)
+AFTER = SpaceStats(levels=(Level(0, 0), Level(0, 0), Level(2, 300 << 20)), entries=1000)
 
 
 async def a_compacted_job(shown: Stage) -> None:
@@ -117,7 +117,7 @@ def test_an_adopted_space_is_looked_into_only_when_asked(tmp_path: Path) -> None
     class Counting(ScriptedStorage):
         looks = 0
 
-        async def stats(self, space: str, host: str) -> Stats:
+        async def stats(self, space: str, host: str) -> SpaceStats:
             self.looks += 1
             return await super().stats(space, host)
 

@@ -9,8 +9,8 @@ from textual import events
 from textual.widget import Widget
 
 from jobtui.engine.engine import Engine
-from jobtui.model import Link, LinkState
-from jobtui.tui.commands import Where, commands
+from jobtui.model import ConnectionState, ConnectionStatus
+from jobtui.tui.commands import KeyScope, commands
 from jobtui.tui.screens.palette import Palette, RegistryCommands
 from tests.support.clock import FakeClock
 from tests.support.dashboards import Stage, stage
@@ -45,23 +45,23 @@ async def in_the_filter(shown: Stage) -> None:
     await shown.until(lambda: shown.dashboard.place.typing)
 
 
-WAYS: dict[Where, Callable[[Stage], Awaitable[None]]] = {
-    Where.DASHBOARD: at_the_table,
-    Where.TABLE: at_the_table,
-    Where.JOBS: at_the_table,
-    Where.DETAIL: in_the_detail,
-    Where.SPACES: in_the_spaces,
-    Where.HOSTS: in_the_hosts,
-    Where.BAR: in_the_bar,
-    Where.FILTER: in_the_filter,
+WAYS: dict[KeyScope, Callable[[Stage], Awaitable[None]]] = {
+    KeyScope.DASHBOARD: at_the_table,
+    KeyScope.TABLE: at_the_table,
+    KeyScope.JOBS: at_the_table,
+    KeyScope.DETAIL: in_the_detail,
+    KeyScope.SPACES: in_the_spaces,
+    KeyScope.HOSTS: in_the_hosts,
+    KeyScope.BAR: in_the_bar,
+    KeyScope.FILTER: in_the_filter,
 }
 
 
-@pytest.mark.parametrize("where", list(Where))
-def test_every_key_reaches_its_action(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: Where) -> None:
-    if where is Where.DASHBOARD:
+@pytest.mark.parametrize("where", list(KeyScope))
+def test_every_key_reaches_its_action(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: KeyScope) -> None:
+    if where is KeyScope.DASHBOARD:
         # a cluster's desk: only there is something to connect to
-        link = Link(LinkState.CONNECTED, FakeClock().now())
+        link = ConnectionStatus(ConnectionState.CONNECTED, FakeClock().now())
         monkeypatch.setattr(Engine, "link", property(lambda self: link))
 
     async def run() -> None:

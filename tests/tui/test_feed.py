@@ -1,7 +1,7 @@
 import threading
 from datetime import UTC, datetime
 
-from jobtui.model import Archived, Change, Job, Notice, Progress, Status
+from jobtui.model import Job, JobChanged, JobsArchived, Notice, Status, TaskProgressed
 from jobtui.tui.data.feed import Feed
 
 NOW = datetime(2019, 12, 17, tzinfo=UTC)
@@ -15,8 +15,8 @@ def test_a_burst_wakes_the_screen_once_and_is_one_batch_with_the_newest_of_each_
     wakes: list[int] = []
     feed = Feed(lambda: wakes.append(1))
     for number in range(1000):
-        feed.take([Progress(job(1, reason=str(number)), 0, float(number))])
-    feed.take([Change(job(2), None), Change(job(1, Status.FINISHED), Status.RUNNING)])
+        feed.take([TaskProgressed(job(1, reason=str(number)), 0, float(number))])
+    feed.take([JobChanged(job(2), None), JobChanged(job(1, Status.FINISHED), Status.RUNNING)])
     assert len(wakes) == 1
     batch = feed.drain()
     assert batch is not None
@@ -30,7 +30,7 @@ def test_a_burst_wakes_the_screen_once_and_is_one_batch_with_the_newest_of_each_
 def test_it_wakes_again_only_after_the_screen_has_found_nothing_left() -> None:
     wakes: list[int] = []
     feed = Feed(lambda: wakes.append(1))
-    feed.take([Archived((1, 2))])
+    feed.take([JobsArchived((1, 2))])
     feed.drain()
     feed.take([Notice("hello")])
     assert len(wakes) == 1, "the screen looks again after a frame by itself"
@@ -50,7 +50,7 @@ def test_nothing_is_lost_between_threads() -> None:
 
     def engine() -> None:
         for job_id in range(1, count + 1):
-            feed.take([Change(job(job_id), None)])
+            feed.take([JobChanged(job(job_id), None)])
 
     thread = threading.Thread(target=engine)
     thread.start()

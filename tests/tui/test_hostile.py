@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.errors import Code
+from jobtui.errors import ErrorCode
 from jobtui.language import quote_name
 from tests.support.dashboards import Stage, stage
 
@@ -60,7 +60,7 @@ def test_a_hostile_name_and_reason_are_shown_and_do_nothing(tmp_path: Path, numb
         async with stage(tmp_path, {name: ["local0"]}) as shown:
             await shown.say(f"USE {quote_name(name)}; ADMIN COMPACT {quote_name(name)}")
             await shown.until(lambda: shown.behind.storage.begun)
-            shown.behind.storage.operation(name, "local0").fail(Code.IO, REASON)
+            shown.behind.storage.operation(name, "local0").fail(ErrorCode.IO, REASON)
             await shown.shows("✖ failed", "✖ 1")
             await shown.until(lambda: len(shown.app._notifications) > 0)
             assert is_clean(shown.screen)

@@ -2,12 +2,12 @@ import itertools
 
 import pytest
 
-from jobtui.tui.commands import BY_ID, CHAINS, COMMANDS, Where, bindings, commands
+from jobtui.tui.commands import BY_ID, CHAINS, COMMANDS, KeyScope, bindings, commands
 from jobtui.tui.keymap import Keymap, keymap, shown_key
 
 
 def test_no_two_commands_of_one_place_have_the_same_key() -> None:
-    for where in Where:
+    for where in KeyScope:
         keys = list(itertools.chain.from_iterable(command.keys.split(",") for command in commands(where)))
         assert len(keys) == len(set(keys)), where
 
@@ -111,7 +111,9 @@ def test_two_commands_may_change_keys_with_each_other() -> None:
 
 
 def test_bindings_carry_their_commands_ids() -> None:
-    assert {binding.id for binding in bindings(Where.JOBS)} == {command.id for command in commands(Where.JOBS)}
+    assert {binding.id for binding in bindings(KeyScope.JOBS)} == {
+        command.id for command in commands(KeyScope.JOBS)
+    }
 
 
 def test_keys_are_shown_as_they_are_printed_on_the_keyboard() -> None:

@@ -13,18 +13,18 @@ import pytest
 from rich.style import Style
 
 from jobtui.config.settings import TuiSettings
-from jobtui.errors import Code
-from jobtui.model import Level, Stats
+from jobtui.errors import ErrorCode
+from jobtui.model import Level, SpaceStats
 from tests.support.dashboards import HOSTS, Stage, stage
 
 LOOKS = Path(__file__).parent / "looks"
 COLD = ("cold0", "cold1")
 FULL = "no space left on device (needs 1.1 GiB, 240 MiB free)"
 GIB, MIB = 1 << 30, 1 << 20
-BEFORE = Stats(
+BEFORE = SpaceStats(
     levels=(Level(6, 300 * MIB), Level(0, 0), Level(4, 800 * MIB)), memtable=3 * MIB, entries=1204112
 )
-AFTER = Stats(levels=(Level(0, 0), Level(0, 0), Level(3, 612 * MIB)), entries=1010112)
+AFTER = SpaceStats(levels=(Level(0, 0), Level(0, 0), Level(3, 612 * MIB)), entries=1010112)
 
 
 async def a_busy_desk(shown: Stage) -> None:
@@ -33,7 +33,7 @@ async def a_busy_desk(shown: Stage) -> None:
     behind.say("ADMIN FLUSH nba; ADMIN COMPACT test2")
     for host in HOSTS:
         storage.operation("nba", host).finish(BEFORE, AFTER)
-    storage.operation("test2", "cold0").fail(Code.DISK_FULL, FULL)
+    storage.operation("test2", "cold0").fail(ErrorCode.DISK_FULL, FULL)
     storage.operation("test2", "cold1").finish(BEFORE, AFTER)
     await shown.until(lambda: behind.engine.history.counts()["failed"] == 1)
     behind.clock.advance(42)

@@ -1,14 +1,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobtui.tui.data.job_rows import Marks
+from jobtui.tui.data.job_rows import MarkedJobs
 
 IDS = st.lists(st.integers(1, 500))
 
 
 @given(st.lists(st.tuples(st.sampled_from(["toggle", "add", "drop", "invert"]), IDS)))
 def test_marks_are_a_set_of_ids(deeds: list[tuple[str, list[int]]]) -> None:
-    marks, expected = Marks(), set()
+    marks, expected = MarkedJobs(), set()
     for what, ids in deeds:
         if what == "toggle":
             for job_id in ids:
@@ -30,7 +30,7 @@ def test_marks_are_a_set_of_ids(deeds: list[tuple[str, list[int]]]) -> None:
 
 
 def test_no_marks_are_left_once_they_are_cleared() -> None:
-    marks = Marks()
+    marks = MarkedJobs()
     marks.add(range(1, 100_001))
     assert len(marks) == 100_000
     marks.clear()

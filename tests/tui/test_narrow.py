@@ -6,21 +6,21 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from jobtui.model import Level, Stats, Status
+from jobtui.model import Level, SpaceStats, Status
 from jobtui.tui.commands import COMMANDS
 from jobtui.tui.keymap import keymap
 from jobtui.tui.screens.dialog import Question
 from jobtui.tui.screens.help import help_lines
 from jobtui.tui.tabs.storage import host_block
-from jobtui.tui.text.spans import Ink, line_width, plain, wrapped
-from jobtui.tui.widgets.filter_bar import Tally
+from jobtui.tui.text.spans import TextRole, line_width, plain, wrapped
+from jobtui.tui.widgets.filter_bar import FilterCounts
 from jobtui.tui.widgets.footer import key_line, most, toast
-from jobtui.tui.widgets.header import Standing, header_line
-from jobtui.tui.widgets.transcript import Said
+from jobtui.tui.widgets.header import HeaderState, header_line
+from jobtui.tui.widgets.transcript import TranscriptLine
 from tests.support.dashboards import HOSTS, Stage, stage
 
 SMALL = (60, 16)
-BEFORE = Stats(levels=(Level(2, 1100 << 20),))
+BEFORE = SpaceStats(levels=(Level(2, 1100 << 20),))
 
 
 def on_one_line(text: str) -> str:
@@ -40,15 +40,15 @@ def test_the_help_fits_in_any_width_with_every_word_of_it(width: int) -> None:
 @pytest.mark.parametrize(
     ("standing", "width", "said"),
     [
-        (Standing("local", 3, place="spaces"), 38, " local › spaces"),
-        (Standing("local", 3, "nba", flags=("‖ paused",)), 40, " local  ‖ paused"),
-        (Standing("p" * 50, 3, flags=("‖ paused",)), 60, " " + "p" * 31 + "…  ‖ paused"),
-        (Standing("p" * 50, 3, "nba"), 40, " " + "p" * 21 + "…"),
-        (Standing("local", 3, flags=("read only", "‖ paused")), 40, "  read only  ‖ paused"),
+        (HeaderState("local", 3, place="spaces"), 38, " local › spaces"),
+        (HeaderState("local", 3, "nba", flags=("‖ paused",)), 40, " local  ‖ paused"),
+        (HeaderState("p" * 50, 3, flags=("‖ paused",)), 60, " " + "p" * 31 + "…  ‖ paused"),
+        (HeaderState("p" * 50, 3, "nba"), 40, " " + "p" * 21 + "…"),
+        (HeaderState("local", 3, flags=("read only", "‖ paused")), 40, "  read only  ‖ paused"),
     ],
 )
 def test_the_header_says_where_one_is_and_what_one_must_know_as_long_as_it_can(
-    standing: Standing, width: int, said: str
+    standing: HeaderState, width: int, said: str
 ) -> None:
     counts = dict.fromkeys(Status, 3)
     line = plain(header_line(msgspec.structs.replace(standing, counts=counts), width))
@@ -62,7 +62,7 @@ class TestCounters:
     @pytest.mark.parametrize("width", range(50, 120, 5))
     def test_of_the_header_are_short_if_the_whole_would_not_fit(self, width: int) -> None:
         counts = dict.fromkeys(Status, 3) | {Status.FINISHED: 234_908, Status.FAILED: 12_345}
-        line = plain(header_line(Standing("local", 3, "nba", counts), width))
+        line = plain(header_line(HeaderState("local", 3, "nba", counts), width))
         assert len(line) <= width
         if "234k" in line:
             begin = line.index("▶")
@@ -79,7 +79,7 @@ class TestCounters:
                 await shown.press("slash")
                 await shown.until(lambda: shown.dashboard.place.typing)
                 line = shown.dashboard.jobs.list.filter_line
-                line.show(Tally("nba", 1_204_112, 2_345_678, 1_204_112))
+                line.show(FilterCounts("nba", 1_204_112, 2_345_678, 1_204_112))
                 await shown.shows("1,204,112 marked  1,204,112 of 2,345,678")
                 await shown.pilot.resize_terminal(60, 16)
                 await shown.shows("1,204,112 marked  1,204,112 of 2,345,678")
@@ -101,7 +101,7 @@ class TestCounters:
         asyncio.run(run())
 
     def test_of_files_are_whole_in_the_storage_tab(self) -> None:
-        stats = Stats(levels=(Level(123_456, 999 << 20), Level(234_567, 999 << 30)), entries=1_234_567_890)
+        stats = SpaceStats(levels=(Level(123_456, 999 << 20), Level(234_567, 999 << 30)), entries=1_234_567_890)
         text = "\n".join(map(plain, host_block("local0", [("before", stats), ("after", stats)], "", 80)))
         assert text.count("358,023 files") == 2
         assert text.count("1,234,567,890") == 2
@@ -110,17 +110,19 @@ class TestCounters:
 
 
 def test_a_line_is_wrapped_with_its_inks_and_a_hanging_rest() -> None:
-    line = (("All files of ", Ink.PLAIN), ("nba", Ink.STRONG), (" are merged", Ink.PLAIN))
+    line = (("All files of ", TextRole.PLAIN), ("nba", TextRole.STRONG), (" are merged", TextRole.PLAIN))
     assert wrapped(line, 30) == [line]
     assert [plain(part) for part in wrapped(line, 14, hang=2)] == ["All files of", "  nba are", "  merged"]
-    assert (("nba", Ink.STRONG)) in wrapped(line, 14, hang=2)[1]
+    assert (("nba", TextRole.STRONG)) in wrapped(line, 14, hang=2)[1]
 
 
 def test_what_is_said_wraps_and_a_box_does_not() -> None:
-    said = Said((("expected JOB, JOBS or a status", Ink.FAILED),), marks=(("     ^^^", Ink.FAILED),))
+    said = TranscriptLine(
+        (("expected JOB, JOBS or a status", TextRole.FAILED),), marks=(("     ^^^", TextRole.FAILED),)
+    )
     assert [plain(line) for line in said.laid(60)] == ["     ^^^expected JOB, JOBS or a status"]
     assert [plain(line) for line in said.laid(20)] == ["     ^^^", "expected JOB, JOBS", "or a status"]
-    box = Said((("| 1 | flush nba |", Ink.PLAIN),), wraps=False)
+    box = TranscriptLine((("| 1 | flush nba |", TextRole.PLAIN),), wraps=False)
     assert [plain(line) for line in box.laid(5)] == ["| 1 | flush nba |"]
 
 

@@ -8,7 +8,7 @@ from textual import events
 
 from jobtui.tui.app import DashboardApp
 from jobtui.tui.screens.dashboard import Dashboard
-from jobtui.tui.widgets.command_input import Typist
+from jobtui.tui.widgets.command_input import CommandInput
 from tests.support.dashboards import Stage, stage
 
 NAMES = {
@@ -29,10 +29,10 @@ def at_once(shown: Stage, keys: str) -> None:
         shown.app.post_message(events.Key(name, character))
 
 
-async def bar(shown: Stage) -> Typist:
+async def bar(shown: Stage) -> CommandInput:
     await shown.press("colon")
     await shown.until(lambda: shown.dashboard.bar.typing)
-    return shown.dashboard.query_one(Typist)
+    return shown.dashboard.query_one(CommandInput)
 
 
 def test_left_over_text_is_cleared_before_what_is_typed_next_is_sent(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_ctrl_c_drops_what_is_typed_in_one_go_with_it(tmp_path: Path) -> None:
                 shown.app.post_message(events.Key("ctrl+c", "\x03"))
                 if start == ":":
                     await shown.until(lambda: shown.dashboard.bar.typing)
-                    assert shown.dashboard.query_one(Typist).text == ""
+                    assert shown.dashboard.query_one(CommandInput).text == ""
                     shown.app.post_message(events.Key("ctrl+c", "\x03"))
                 await shown.until(lambda: shown.dashboard.focused is shown.dashboard.place.home)
                 assert not shown.dashboard.typing

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from textual._compositor import ChopsUpdate
 
-from jobtui.tui.textual_ext.render import CoarseBar
+from jobtui.tui.textual_ext.render import QuantizedScrollBar
 from jobtui.tui.widgets.header import Header
 from tests.support.dashboards import Stage, stage
 
@@ -84,17 +84,17 @@ def test_a_move_of_the_cursor_asks_the_header_for_nothing(
 
 
 def test_a_scrollbar_looks_the_same_a_page_further_in_a_million_rows() -> None:
-    class Placed(CoarseBar):
+    class Placed(QuantizedScrollBar):
         size = property(lambda self: self.tall)  # type: ignore[assignment]
 
     bar = Placed.__new__(Placed)
-    CoarseBar.__init__(bar)
+    QuantizedScrollBar.__init__(bar)
     bar.tall = type("Size", (), {"height": 40})  # type: ignore[attr-defined]
-    bar.set_reactive(CoarseBar.window_virtual_size, 1_000_000)
-    bar.set_reactive(CoarseBar.window_size, 40)
+    bar.set_reactive(QuantizedScrollBar.window_virtual_size, 1_000_000)
+    bar.set_reactive(QuantizedScrollBar.window_size, 40)
     assert bar.validate_position(500_000) == bar.validate_position(500_040)
     assert bar.validate_position(500_000) != bar.validate_position(505_000)
     assert bar.validate_position(999_960) == 999_960
     assert bar.validate_position(0) == 0
-    bar.set_reactive(CoarseBar.window_virtual_size, 100)
+    bar.set_reactive(QuantizedScrollBar.window_virtual_size, 100)
     assert bar.validate_position(7) == 7

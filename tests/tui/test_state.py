@@ -3,7 +3,7 @@ import stat
 from pathlib import Path
 
 from jobtui.config.settings import Confirm, TuiSettings
-from jobtui.tui.state import Kept, StateStore
+from jobtui.tui.state import SavedState, StateStore
 from tests.support.dashboards import stage
 
 SPACES = {"nba": ["local0"], "test2": ["cold0"]}
@@ -60,7 +60,7 @@ class TestFilterAndSort:
         (tmp_path / "dashboard.json").write_bytes(
             b'{"theme": "light", "sort": "took", "descending": false, "filter": "status:failed"}'
         )
-        assert StateStore(tmp_path).read() == Kept(theme="light")
+        assert StateStore(tmp_path).read() == SavedState(theme="light")
 
 
 def test_columns_are_chosen_and_kept(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_columns_are_chosen_and_kept(tmp_path: Path) -> None:
 
 def test_the_files_are_the_users_alone(tmp_path: Path) -> None:
     store = StateStore(tmp_path / "state")
-    store.write(Kept(theme="light"))
+    store.write(SavedState(theme="light"))
     store.add_typed("SHOW JOBS")
     for file in (tmp_path / "state").iterdir():
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -99,7 +99,7 @@ def test_damaged_files_count_as_not_there(tmp_path: Path) -> None:
     nested = b"[" * 50_000
     (tmp_path / "typed.jsonl").write_bytes(b'"SHOW JOBS"\n\xff\xfe{\n"\xff"\n%b\n"SHOW HOSTS"\n' % nested)
     store = StateStore(tmp_path)
-    assert store.read() == Kept()
+    assert store.read() == SavedState()
     assert store.read_typed() == ["SHOW JOBS", "SHOW HOSTS"]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from jobtui.model import Change, Job, Progress, Status
+from jobtui.model import Job, JobChanged, Status, TaskProgressed
 from jobtui.tui.text.status import GLYPH
 from tests.support.dashboards import Stage, stage
 
@@ -66,9 +66,9 @@ def test_a_storm_of_messages_from_another_thread_leaves_the_last_state_on_screen
 
             def storm() -> None:
                 for step in range(20_000):
-                    engine.publish([Progress(at(job, step / 20_000), 0, float(step))])
+                    engine.publish([TaskProgressed(at(job, step / 20_000), 0, float(step))])
                     if step % 10 == 0:
-                        engine.publish([Change(at(job, step / 20_000), Status.RUNNING)])
+                        engine.publish([JobChanged(at(job, step / 20_000), Status.RUNNING)])
                 operation.progress(0.99)
 
             thread = threading.Thread(target=storm)

@@ -49,14 +49,14 @@ def answer(words: Sequence[str]) -> int:
     try:
         found = offers(line.words[1:], line.typed)
     except (CommandError, StoreError, StorageError, OSError):
-        found = Offers()
+        found = ShellCandidates()
     output = Output()
     output.write("".join(f"{one}\n" for one in _lines(shell, line, found, listing=LISTING in rest)))
     output.flush()
     return Exit.DONE
 
 
-def _lines(shell: str, line: Line, found: Offers, *, listing: bool) -> Iterator[str]:
+def _lines(shell: str, line: Line, found: ShellCandidates, *, listing: bool) -> Iterator[str]:
     yield found.fallback
     for offer in found.found:
         note = " ".join(offer.note.split())
@@ -77,7 +77,7 @@ def _lines(shell: str, line: Line, found: Offers, *, listing: bool) -> Iterator[
                     yield f"{line.typed[: offer.start]}{offer.text}{end}\t"
 
 
-def _in_quotes(line: Line, offer: Offer) -> str:
+def _in_quotes(line: Line, offer: ShellCandidate) -> str:
     """The whole word; a statement that begins without a quote gets one, for blanks will follow."""
     if offer.goes_on and not line.quote and line.raw == line.typed:
         return f'"{line.typed[: offer.start]}{Line((), "", "", (0,), chr(34)).with_word(0, offer.text)}'
@@ -85,7 +85,7 @@ def _in_quotes(line: Line, offer: Offer) -> str:
     return whole if offer.goes_on or line.quote else f"{whole} "
 
 
-def _for_readline(line: Line, offer: Offer) -> str:
+def _for_readline(line: Line, offer: ShellCandidate) -> str:
     """The same from where readline has the word begin: behind the open quote, or the last `=` or `:`."""
     whole = _in_quotes(line, offer)
     if line.quote:
@@ -203,7 +203,7 @@ class Fallback(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class ShellCandidate:
     """One way to go on: `text` from the character `start` of the typed word. `goes_on`: the word does, too."""
 
     text: str
@@ -213,10 +213,10 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Offers:
+class ShellCandidates:
     """All of them, best first; where there are none, the shell's own fallback."""
 
-    found: tuple[Offer, ...] = ()
+    found: tuple[ShellCandidate, ...] = ()
     fallback: Fallback = Fallback.NOTHING
 
 
@@ -230,7 +230,7 @@ class _Seen:
     awaiting: str = ""
 
 
-def offers(words: Sequence[str], typed: str) -> Offers:
+def offers(words: Sequence[str], typed: str) -> ShellCandidates:
     """What may come next after these words (without the command's own name) and a word `typed` so far."""
     seen = _seen(words)
     if seen.awaiting:
@@ -239,9 +239,11 @@ def offers(words: Sequence[str], typed: str) -> Offers:
         name, _, value = typed.partition("=")
         return _values(name, value, len(name) + 1, seen)
     if typed.startswith("-"):
-        return Offers(tuple(Offer(name) for name in _options(seen) if name.startswith(typed)))
+        return ShellCandidates(tuple(ShellCandidate(name) for name in _options(seen) if name.startswith(typed)))
     if seen.verb is None:
-        return Offers(tuple(Offer(verb, _NOTES[verb]) for verb in args.VERBS if verb.startswith(typed)))
+        return ShellCandidates(
+            tuple(ShellCandidate(verb, _NOTES[verb]) for verb in args.VERBS if verb.startswith(typed))
+        )
     return _operands(seen.verb, typed, seen)
 
 
@@ -274,14 +276,14 @@ def _options(seen: _Seen) -> Iterator[str]:
             yield name
 
 
-def _values(option: str, typed: str, start: int, seen: _Seen) -> Offers:
+def _values(option: str, typed: str, start: int, seen: _Seen) -> ShellCandidates:
     match option:
         case "-e":
-            return Offers(tuple(_statements(typed, seen)))
+            return ShellCandidates(tuple(_statements(typed, seen)))
         case "-f" | "--config":
-            return Offers(fallback=Fallback.FILES)
+            return ShellCandidates(fallback=Fallback.FILES)
         case "--data-dir":
-            return Offers(fallback=Fallback.DIRECTORIES)
+            return ShellCandidates(fallback=Fallback.DIRECTORIES)
         case "--profile":
             return _beginning(_profiles(seen), typed, start)
         case "--format" if seen.verb == "history":
@@ -291,27 +293,27 @@ def _values(option: str, typed: str, start: int, seen: _Seen) -> Offers:
         case "--format":
             return _beginning(args.TEXT_FORMATS, typed, start)
         case "--tls":
-            return Offers(_beginning(("system",), typed, start).found, Fallback.FILES)
-    return Offers()
+            return ShellCandidates(_beginning(("system",), typed, start).found, Fallback.FILES)
+    return ShellCandidates()
 
 
-def _operands(verb: str, typed: str, seen: _Seen) -> Offers:
+def _operands(verb: str, typed: str, seen: _Seen) -> ShellCandidates:
     match verb:
         case "load" if seen.operands:
-            return Offers(fallback=Fallback.FILES)
+            return ShellCandidates(fallback=Fallback.FILES)
         case "load" | "dump" if not seen.operands:
             return _beginning(_spaces(seen), typed)
         case "history" if seen.operands:
-            return Offers(fallback=Fallback.FILES)
+            return ShellCandidates(fallback=Fallback.FILES)
         case "help":
             return _beginning((*_statement_words(), *args.VERBS), typed)
         case _ if not seen.operands:
             return _beginning(_CHOICES.get(verb, ()), typed)
-    return Offers()
+    return ShellCandidates()
 
 
-def _beginning(known: Iterable[str], typed: str, start: int = 0) -> Offers:
-    return Offers(tuple(Offer(one, start=start) for one in known if one.startswith(typed)))
+def _beginning(known: Iterable[str], typed: str, start: int = 0) -> ShellCandidates:
+    return ShellCandidates(tuple(ShellCandidate(one, start=start) for one in known if one.startswith(typed)))
 
 
 def _statement_words() -> Iterable[str]:
@@ -320,26 +322,26 @@ def _statement_words() -> Iterable[str]:
     return dict.fromkeys(form.verb.lower() for form in SYNTAX)
 
 
-def _statements(typed: str, seen: _Seen) -> Iterator[Offer]:
+def _statements(typed: str, seen: _Seen) -> Iterator[ShellCandidate]:
     """What may come next in the text of -e."""
-    from jobtui.engine.reader import Reader
+    from jobtui.engine.reader import ReadOnlyClient
     from jobtui.language.completion import complete
     from jobtui.tui.widgets.completions import DeskNames
 
-    reader = Reader.open(_profile(seen))
+    reader = ReadOnlyClient.open(_profile(seen))
     try:
         completion = complete(typed, len(typed), DeskNames(reader))
     finally:
         reader.close()
     for candidate in completion.candidates:
         blank = " " if candidate.kind == "keyword" else ""
-        yield Offer(candidate.text + blank, candidate.note, completion.span[0], goes_on=True)
+        yield ShellCandidate(candidate.text + blank, candidate.note, completion.span[0], goes_on=True)
 
 
 def _spaces(seen: _Seen) -> Iterable[str]:
-    from jobtui.engine.reader import Reader
+    from jobtui.engine.reader import ReadOnlyClient
 
-    reader = Reader.open(_profile(seen))
+    reader = ReadOnlyClient.open(_profile(seen))
     try:
         return reader.spaces()
     finally:

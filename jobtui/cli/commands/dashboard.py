@@ -13,25 +13,25 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from jobtui.cli.args import OpenDashboard, OpenDemo
-from jobtui.cli.commands.foreground import Front, step_behind
+from jobtui.cli.args import DashboardCommand, OpenDemo
+from jobtui.cli.commands.foreground import ForegroundProcess, fork_behind_foreground
 from jobtui.cli.connect import profile_of, settings_of
-from jobtui.cli.errors import CommandError, Exit, UsageError, unusable
+from jobtui.cli.errors import CommandError, Exit, UsageError, profile_error
 from jobtui.cli.signals import is_hangup, kept_signals
-from jobtui.cli.streams import complain, is_terminal
+from jobtui.cli.streams import is_terminal, print_error
 from jobtui.config.settings import TuiSettings
-from jobtui.engine.client import Desk
+from jobtui.engine.client import Client
 from jobtui.engine.profile import Profile
 from jobtui.files import temporary_parent
 
 if TYPE_CHECKING:
-    from jobtui.engine.failover import SharedDesk
+    from jobtui.engine.failover import FailoverClient
 
 
 SIGNALLED = 128  # the shell's way to say that a signal ended a program
 
 
-def open_dashboard(asked: OpenDashboard | OpenDemo) -> int:
+def open_dashboard(asked: DashboardCommand | OpenDemo) -> int:
     """Show the dashboard until it is left; the answer is the exit status. Raises CommandError."""
     _must_have_a_terminal()
     config = settings_of(asked)
@@ -41,24 +41,24 @@ def open_dashboard(asked: OpenDashboard | OpenDemo) -> int:
             return _run(profile, replace(config.dashboard, demo=True))
     profile = profile_of(asked, config)
     settings = replace(config.dashboard, state_dir=profile.root / "dashboard")
-    return _run_behind(step_behind(), profile, settings)
+    return _run_behind(fork_behind_foreground(), profile, settings)
 
 
-def _run_behind(front: Front, profile: Profile, settings: TuiSettings) -> int:
+def _run_behind(front: ForegroundProcess, profile: Profile, settings: TuiSettings) -> int:
     """Show the dashboard; if it leaves its work behind, go on with that without the terminal."""
-    from jobtui.engine.failover import SharedDesk
+    from jobtui.engine.failover import FailoverClient
 
     with kept_signals() as received:
-        desk = told_on_a_screen(lambda: _desk(profile, demo=False), settings.theme)
+        desk = retry_on_error_screen(lambda: _desk(profile, demo=False), settings.theme)
         try:
-            if isinstance(desk, SharedDesk):
+            if isinstance(desk, FailoverClient):
                 desk.may_hand_over = True
             status = _shown(desk, settings, received, lambda: front.gone)
-            if isinstance(desk, SharedDesk) and _is_to_go_on(desk, settings, status, received):
+            if isinstance(desk, FailoverClient) and _is_to_go_on(desk, settings, status, received):
                 try:
                     return _go_on(desk, profile, front, received)
                 except CommandError as error:
-                    complain(f"jobtui: the work cannot go on in the background: {error}")
+                    print_error(f"jobtui: the work cannot go on in the background: {error}")
             return _wind_down(desk, status, received)
         finally:
             desk.close()
@@ -66,18 +66,18 @@ def _run_behind(front: Front, profile: Profile, settings: TuiSettings) -> int:
 
 def _run(profile: Profile, settings: TuiSettings) -> int:
     with kept_signals() as received:
-        desk = told_on_a_screen(lambda: _desk(profile, settings.demo), settings.theme)
+        desk = retry_on_error_screen(lambda: _desk(profile, settings.demo), settings.theme)
         try:
             status = _shown(desk, settings, received)
             if received:
-                complain(f"Ended by {received[0].name}")
+                print_error(f"Ended by {received[0].name}")
             return status
         finally:
             desk.close()
 
 
 def _shown(
-    desk: Desk,
+    desk: Client,
     settings: TuiSettings,
     received: list[signal.Signals],
     forsaken: Callable[[], bool] = lambda: False,
@@ -98,7 +98,7 @@ def _shown(
 
 
 def _is_to_go_on(
-    desk: SharedDesk, settings: TuiSettings, status: int, received: Sequence[signal.Signals]
+    desk: FailoverClient, settings: TuiSettings, status: int, received: Sequence[signal.Signals]
 ) -> bool:
     """Return whether the work goes on in this process without a terminal."""
     if received:
@@ -111,49 +111,51 @@ def _is_to_go_on(
     return desk.handed_over and status == Exit.DONE
 
 
-def _go_on(desk: SharedDesk, profile: Profile, front: Front, received: list[signal.Signals]) -> int:
+def _go_on(
+    desk: FailoverClient, profile: Profile, front: ForegroundProcess, received: list[signal.Signals]
+) -> int:
     from jobtui.cli.commands.serve import go_on_as_server
 
     return go_on_as_server(desk, profile, front, received)
 
 
-def _wind_down(desk: Desk, status: int, received: Sequence[signal.Signals]) -> int:
+def _wind_down(desk: Client, status: int, received: Sequence[signal.Signals]) -> int:
     """Stop the work of this process if a signal or a defect ended the dashboard; the exit status."""
     if not received and status == Exit.DONE:
         return status
-    from jobtui.cli.wait import LeftAtOnce, waiting_for
-    from jobtui.engine.failover import SharedDesk
+    from jobtui.cli.wait import WaitAborted, waiting_for
+    from jobtui.engine.failover import FailoverClient
 
     reason = f"Ended by {received[0].name}" if received else "The dashboard failed"
-    engine = desk.engine if isinstance(desk, SharedDesk) else None
+    engine = desk.engine if isinstance(desk, FailoverClient) else None
     if engine is None or not _own_jobs(desk):
-        complain(reason)
+        print_error(reason)
         return status
     first, *more = received or [signal.SIGTERM]
     with waiting_for(engine, more) as waiting:
         try:
             waiting.wind_down(first, reason)
-        except LeftAtOnce:
+        except WaitAborted:
             waiting.say_left()
     return status
 
 
-def _own_jobs(desk: Desk) -> list[int]:
+def _own_jobs(desk: Client) -> list[int]:
     """Return the jobs that end with this process: a cluster's go on without it, and so do an owner's."""
     return [job.id for job in desk.active() if job.origin is None] if desk.owner else []
 
 
-def _desk(profile: Profile, demo: bool) -> Desk:
+def _desk(profile: Profile, demo: bool) -> Client:
     """The profile's engine, here or in the process that has it already."""
     from jobtui.engine.engine import Engine
-    from jobtui.engine.failover import SharedDesk
+    from jobtui.engine.failover import FailoverClient
     from jobtui.errors import StorageError
     from jobtui.history import StoreError
 
     try:
-        return Engine.open(profile, demo=True) if demo else SharedDesk(profile)
+        return Engine.open(profile, demo=True) if demo else FailoverClient(profile)
     except (StoreError, StorageError) as error:
-        raise unusable(error) from None
+        raise profile_error(error) from None
 
 
 @contextmanager
@@ -188,7 +190,7 @@ _ADVICE = (
 )
 
 
-def told_on_a_screen(opened: Callable[[], Desk], theme: str) -> Desk:
+def retry_on_error_screen(opened: Callable[[], Client], theme: str) -> Client:
     """What `opened` comes to, as often as one tries again. Raises its CommandError once one leaves."""
     while True:
         try:

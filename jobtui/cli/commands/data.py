@@ -12,29 +12,29 @@ from typing import IO
 
 import msgspec
 
-from jobtui.cli.args import Dump, Load
-from jobtui.cli.connect import must_be_embedded, must_exist, notices_told, opened, profile_of, settings_of
+from jobtui.cli.args import DumpCommand, LoadCommand
+from jobtui.cli.connect import must_be_embedded, notices_told, opened, profile_of, require_space, settings_of
 from jobtui.cli.errors import CommandError, Exit, UsageError
 from jobtui.cli.pair_files import Pair, PairFormat, format_of, read_pairs, write_pairs
 from jobtui.cli.progress import byte_bar
-from jobtui.cli.streams import Output, complain, stdin
+from jobtui.cli.streams import Output, print_error, stdin
 from jobtui.engine.engine import Engine
-from jobtui.engine.profile import Profile, Run
-from jobtui.engine.protocol import NoAnswer
-from jobtui.engine.reader import Reader
-from jobtui.engine.remote import Remote
-from jobtui.errors import Code, StorageError
+from jobtui.engine.profile import Profile, RunPolicy
+from jobtui.engine.protocol import OwnerUnavailable
+from jobtui.engine.reader import ReadOnlyClient
+from jobtui.engine.remote import RemoteClient
+from jobtui.errors import ErrorCode, StorageError
 from jobtui.history import StoreError
 from jobtui.os_errors import explain
 
 
-def dump(asked: Dump) -> int:
+def dump(asked: DumpCommand) -> int:
     """Print the pairs; the answer is the exit status. Raises CommandError, also midway."""
     profile = profile_of(asked, settings_of(asked))
     must_be_embedded(profile)
     output = Output()
-    with opened(profile, Run.NONE) as engine, notices_told(engine):
-        must_exist(engine, asked.space)
+    with opened(profile, RunPolicy.NONE) as engine, notices_told(engine):
+        require_space(engine, asked.space)
         for line in write_pairs(engine.dump(asked.space), PairFormat(asked.format)):
             output.write_bytes(line)
             if output.closed:
@@ -52,10 +52,10 @@ def dump(asked: Dump) -> int:
 BATCH_PAIRS = 5_000
 BATCH_BYTES = 1 << 20
 STDIN = "-"
-REPEATS = (Code.UNSUPPORTED, Code.MISSING, Code.REJECTED)  # however often the same is tried
+REPEATS = (ErrorCode.UNSUPPORTED, ErrorCode.MISSING, ErrorCode.REJECTED)  # however often the same is tried
 
 
-def load(asked: Load) -> int:
+def load(asked: LoadCommand) -> int:
     """Load the files in their order; the answer is the exit status. Raises CommandError."""
     profile = profile_of(asked, settings_of(asked))
     must_be_embedded(profile)
@@ -70,11 +70,11 @@ def load(asked: Load) -> int:
         ]
         meter = _Meter()
         count = _checked(sources, meter, quiet=asked.quiet)
-        with opened(profile, Run.NONE) as engine, notices_told(engine):
-            must_exist(engine, asked.space)
+        with opened(profile, RunPolicy.NONE) as engine, notices_told(engine):
+            require_space(engine, asked.space)
             _load(engine, asked.space, sources, _Whole(count, meter.bytes), quiet=asked.quiet)
     if not asked.quiet:
-        complain(_summary(count, asked.space))
+        print_error(_summary(count, asked.space))
     return Exit.DONE
 
 
@@ -166,11 +166,11 @@ def _format(name: str, form: str | None) -> PairFormat:
 def _must_be_known(profile: Profile, space: str) -> None:
     """Refuse a space that isn't there before anything is read. Raises CommandError."""
     try:
-        reader = Reader.open(profile)
+        reader = ReadOnlyClient.open(profile)
     except StoreError as error:
         raise CommandError(str(error)) from None
     try:
-        must_exist(reader, space)
+        require_space(reader, space)
     finally:
         reader.close()
 
@@ -232,13 +232,13 @@ def _checked(sources: Sequence[_Source], meter: _Meter, *, quiet: bool) -> _Coun
                         show(meter.bytes)
             show(meter.bytes)
     except KeyboardInterrupt:
-        complain("Nothing was loaded")
+        print_error("Nothing was loaded")
         raise
     return _Count(count - deletions, deletions)
 
 
 def _load(
-    engine: Engine | Remote, space: str, sources: Sequence[_Source], whole: _Whole, *, quiet: bool
+    engine: Engine | RemoteClient, space: str, sources: Sequence[_Source], whole: _Whole, *, quiet: bool
 ) -> None:
     """Load all pairs, a batch being written while the next is read."""
     done = under_way = _Count()
@@ -254,12 +254,12 @@ def _load(
                 show(meter.bytes)
             if writing is not None:
                 writing.result()
-        except (StorageError, StoreError, NoAnswer, CommandError) as error:
+        except (StorageError, StoreError, OwnerUnavailable, CommandError) as error:
             if not done.lines and isinstance(error, StorageError) and error.code in REPEATS:
                 raise
             raise CommandError(f"{error}\n{_so_far(done, whole, error)}") from None
         except BaseException as error:
-            complain(_so_far(done, whole, error))
+            print_error(_so_far(done, whole, error))
             raise
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobtui import __version__
-from jobtui.cli.args import Examine
+from jobtui.cli.args import DoctorCommand
 from jobtui.cli.errors import Exit, NoHome, UsageError
 from jobtui.cli.streams import Output, is_terminal
 from jobtui.engine.profile import Profile
@@ -22,7 +22,7 @@ from jobtui.errors import StorageError
 from jobtui.files import foreign_owner, others_can_write, user_name
 from jobtui.formatting import format_bytes, printable_lines
 from jobtui.history import StoreError
-from jobtui.model import LinkState
+from jobtui.model import ConnectionState
 from jobtui.os_errors import NO_INODES, explain, has_inodes
 
 SMALLEST = (60, 15)
@@ -35,25 +35,27 @@ def terminal() -> Iterator[Finding]:
     """The terminal, its colours and its characters."""
     name = os.environ.get("TERM", "")
     if not (is_terminal(0) and is_terminal(1)):
-        yield Finding(Level.WARN, "terminal", "none here", "the dashboard needs one; -e, -f and pipes do not")
+        yield Finding(
+            CheckLevel.WARN, "terminal", "none here", "the dashboard needs one; -e, -f and pipes do not"
+        )
     elif name in ("", "dumb"):
         said = f"TERM is {name or 'not set'}: it can't move its cursor"
-        yield Finding(Level.WARN, "terminal", said, "set TERM to what it is, xterm-256color for most")
+        yield Finding(CheckLevel.WARN, "terminal", said, "set TERM to what it is, xterm-256color for most")
     else:
         size = shutil.get_terminal_size()
         said = f"{name}, {size.columns} columns, {size.lines} lines"
         if size.columns < SMALLEST[0] or size.lines < SMALLEST[1]:
             advice = f"the dashboard shows more from {SMALLEST[0]} columns and {SMALLEST[1]} lines on"
-            yield Finding(Level.WARN, "terminal", said, advice)
+            yield Finding(CheckLevel.WARN, "terminal", said, advice)
         else:
-            yield Finding(Level.OK, "terminal", said)
-    yield Finding(Level.OK, "colours", _colours(name))
+            yield Finding(CheckLevel.OK, "terminal", said)
+    yield Finding(CheckLevel.OK, "colours", _colours(name))
     encoding = locale.getpreferredencoding(do_setlocale=False)
     if encoding.lower().replace("-", "") == "utf8":
-        yield Finding(Level.OK, "text", encoding)
+        yield Finding(CheckLevel.OK, "text", encoding)
     else:
         advice = "set LC_ALL to one with UTF-8, C.UTF-8 say, to see names and pictures as they are"
-        yield Finding(Level.WARN, "text", f"the locale's encoding is {encoding}", advice)
+        yield Finding(CheckLevel.WARN, "text", f"the locale's encoding is {encoding}", advice)
 
 
 def _colours(name: str) -> str:
@@ -71,20 +73,22 @@ def data_directory(profile: Profile) -> Finding:
     place = _nearest(profile.root)
     said = f"{profile.root}" if _is_there(profile.root) else f"{profile.root} (not there yet)"
     if not has_inodes(place):
-        return Finding(Level.BAD, "data", f"{said}: {NO_INODES}", "delete some files there: none can be made")
+        return Finding(
+            CheckLevel.BAD, "data", f"{said}: {NO_INODES}", "delete some files there: none can be made"
+        )
     inside = [part for part in (profile.history, profile.storage) if _is_there(part)]
     if problem := next(filter(None, map(_unwritable, (place, *inside))), ""):
         return Finding(
-            Level.BAD, "data", f"{said} {problem}", "--data-dir or data_dir in the config names another"
+            CheckLevel.BAD, "data", f"{said} {problem}", "--data-dir or data_dir in the config names another"
         )
     free = shutil.disk_usage(place).free
     room = f"{said}, {format_bytes(free)} free"
     if free < NO_SPACE:
-        return Finding(Level.BAD, "data", room, "make room: a full disk takes no new jobs")
+        return Finding(CheckLevel.BAD, "data", room, "make room: a full disk takes no new jobs")
     if free < LITTLE_SPACE:
         advice = "a compact needs as much room as the space has on that host"
-        return Finding(Level.WARN, "data", room, advice)
-    return Finding(Level.OK, "data", room)
+        return Finding(CheckLevel.WARN, "data", room, advice)
+    return Finding(CheckLevel.OK, "data", room)
 
 
 def access(profile: Profile) -> Iterator[Finding]:
@@ -99,7 +103,9 @@ def access(profile: Profile) -> Iterator[Finding]:
         said = (
             f"{profile.root} belongs to {user_name(heir)}, who could not use what {user_name(me)} makes there"
         )
-        yield Finding(Level.BAD, "owner", said, f"run jobtui as {user_name(heir)}, or name another --data-dir")
+        yield Finding(
+            CheckLevel.BAD, "owner", said, f"run jobtui as {user_name(heir)}, or name another --data-dir"
+        )
     strange = [path for path in paths if _owner(path) not in (heir, None)]
     if heir is not None and strange:
         whose = user_name(strange[0].lstat().st_uid)
@@ -107,12 +113,14 @@ def access(profile: Profile) -> Iterator[Finding]:
             f"{strange[0]} belongs" if len(strange) == 1 else f"{strange[0]} and {len(strange) - 1} more belong"
         )
         said = f"{some} to {whose}, and the profile to {user_name(heir)}"
-        yield Finding(Level.BAD, "owner", said, f"sudo chown -R {_account(heir)} {place}")
+        yield Finding(CheckLevel.BAD, "owner", said, f"sudo chown -R {_account(heir)} {place}")
     if writable := [path for path in (profile.root.parent, *paths) if _is_open(path)]:
         said = f"other users can write {writable[0]}, and so change its jobs or replace its files"
         advice = f"chmod go-w {shlex.quote(str(profile.root.parent))}; chmod -R go-w {place}"
         # a group may have one member, as where each user has a group and the umask is 002
-        worst = Level.BAD if any(path.stat().st_mode & stat.S_IWOTH for path in writable) else Level.WARN
+        worst = (
+            CheckLevel.BAD if any(path.stat().st_mode & stat.S_IWOTH for path in writable) else CheckLevel.WARN
+        )
         yield Finding(worst, "access", said, advice)
 
 
@@ -149,10 +157,10 @@ def host_directories(profile: Profile) -> Iterator[Finding]:
             continue
         if problem := _unwritable(_nearest(directory)):
             advice = f"mount it, or change hosts.{host} of the profile in the config"
-            yield Finding(Level.BAD, "host", f"{host}: {directory} {problem}", advice)
+            yield Finding(CheckLevel.BAD, "host", f"{host}: {directory} {problem}", advice)
         else:
             free = shutil.disk_usage(_nearest(directory)).free
-            yield Finding(Level.OK, "host", f"{host}: {directory}, {format_bytes(free)} free")
+            yield Finding(CheckLevel.OK, "host", f"{host}: {directory}, {format_bytes(free)} free")
 
 
 def owner(profile: Profile) -> Finding:
@@ -164,17 +172,17 @@ def owner(profile: Profile) -> Finding:
     except (OSError, StoreError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         advice = "see that your user may read the data; jobtui history verify tells more"
-        return Finding(Level.BAD, "lock", f"can't be seen: {why}", advice)
+        return Finding(CheckLevel.BAD, "lock", f"can't be seen: {why}", advice)
     if found is None:
-        return Finding(Level.OK, "lock", "free: no jobtui has this profile")
+        return Finding(CheckLevel.OK, "lock", "free: no jobtui has this profile")
     who = f"process {found.pid}" if found.pid is not None else "another process"
     if not found.trouble:
-        return Finding(Level.OK, "lock", f"{who} has this profile, and answers")
+        return Finding(CheckLevel.OK, "lock", f"{who} has this profile, and answers")
     if found.is_silent:
         advice = "bring it back (fg), or end it with kill; what is queued then runs at the next start"
     else:
         advice = "its jobs go on; look again in a moment: it may be starting or ending"
-    return Finding(Level.WARN, "lock", f"{who} has this profile: {found.trouble}", advice)
+    return Finding(CheckLevel.WARN, "lock", f"{who} has this profile: {found.trouble}", advice)
 
 
 def history(profile: Profile) -> Finding:
@@ -185,29 +193,34 @@ def history(profile: Profile) -> Finding:
         kept = kept_in(profile)
     except StoreError as error:
         return Finding(
-            Level.BAD, "history", str(error), "jobtui history verify tells more; keep a copy before a repair"
+            CheckLevel.BAD,
+            "history",
+            str(error),
+            "jobtui history verify tells more; keep a copy before a repair",
         )
     if kept.damage:
         more = f" (and {len(kept.damage) - 1} more)" if len(kept.damage) > 1 else ""
         advice = "jobtui history verify tells all of it, jobtui history repair mends what can be mended"
-        return Finding(Level.WARN, "history", f"damaged: {kept.damage[0]}{more}", advice)
+        return Finding(CheckLevel.WARN, "history", f"damaged: {kept.damage[0]}{more}", advice)
     live = f", {kept.live} queued or running" if kept.live else ""
     said = f"the last job is {kept.last_id}{live}" if kept.last_id else "no jobs yet"
-    return Finding(Level.OK, "history", said)
+    return Finding(CheckLevel.OK, "history", said)
 
 
 def storage(*fallbacks: Path) -> Finding:
     """Whether RocksDB does its work here."""
-    from jobtui.engine.health import TrialFailed, try_storage
+    from jobtui.engine.health import ProbeFailed, probe_storage
 
     advice = "pip install --force-reinstall rocksdict; its wheel must fit this Python and this system"
     try:
-        try_storage(*fallbacks)
+        probe_storage(*fallbacks)
     except FileNotFoundError as error:
-        return Finding(Level.WARN, "rocksdb", f"not tried: {error.strerror}", "TMPDIR names such a directory")
-    except (StorageError, StoreError, TrialFailed, OSError) as error:
-        return Finding(Level.BAD, "rocksdb", str(error), advice)
-    return Finding(Level.OK, "rocksdb", "a worker started, wrote, flushed and compacted")
+        return Finding(
+            CheckLevel.WARN, "rocksdb", f"not tried: {error.strerror}", "TMPDIR names such a directory"
+        )
+    except (StorageError, StoreError, ProbeFailed, OSError) as error:
+        return Finding(CheckLevel.BAD, "rocksdb", str(error), advice)
+    return Finding(CheckLevel.OK, "rocksdb", "a worker started, wrote, flushed and compacted")
 
 
 def cluster(profile: Profile) -> Finding:
@@ -220,16 +233,16 @@ def cluster(profile: Profile) -> Finding:
     try:
         link, hosts = try_cluster(profile, CLUSTER_SECONDS)
     except (StorageError, StoreError, OSError) as error:
-        return Finding(Level.BAD, "cluster", f"{where}: {error}", advice)
-    if link is not None and link.state is not LinkState.CONNECTED:
-        return Finding(Level.BAD, "cluster", f"{where}: {link.state}: {link.detail}", advice)
+        return Finding(CheckLevel.BAD, "cluster", f"{where}: {error}", advice)
+    if link is not None and link.state is not ConnectionState.CONNECTED:
+        return Finding(CheckLevel.BAD, "cluster", f"{where}: {link.state}: {link.detail}", advice)
     down = [host.name for host in hosts if not host.up]
     told = f"{where} answers, {len(hosts)} storage hosts"
     if down:
         return Finding(
-            Level.WARN, "cluster", f"{told}, down: {', '.join(down)}", "start them, or wait for them"
+            CheckLevel.WARN, "cluster", f"{told}, down: {', '.join(down)}", "start them, or wait for them"
         )
-    return Finding(Level.OK, "cluster", told)
+    return Finding(CheckLevel.OK, "cluster", told)
 
 
 def _nearest(directory: Path) -> Path:
@@ -261,7 +274,7 @@ def _unwritable(place: Path) -> str:
 
 # ---- merged from jobtui.cli.doctor: ----
 # `jobtui doctor`: all that jobtui needs here, a line each: ok, warn or bad, and what to do about it.
-class Level(enum.StrEnum):
+class CheckLevel(enum.StrEnum):
     """How a finding is: as it should be, good enough with a limit, or in the way of work."""
 
     OK = "ok"
@@ -273,13 +286,13 @@ class Level(enum.StrEnum):
 class Finding:
     """One line: what was looked at, how it is, and what to do where it isn't well."""
 
-    level: Level
+    level: CheckLevel
     what: str
     said: str
     advice: str = ""
 
 
-def doctor(asked: Examine) -> int:
+def doctor(asked: DoctorCommand) -> int:
     """Look at everything, telling each finding as it comes; the answer is the exit status."""
     output = Output()
     worst = Exit.DONE
@@ -290,35 +303,37 @@ def doctor(asked: Examine) -> int:
         if finding.advice:
             output.write(f"{'':17}{printable_lines(finding.advice)}\n")
         output.flush()
-        if finding.level is Level.BAD:
+        if finding.level is CheckLevel.BAD:
             worst = Exit.FAILED
     return worst
 
 
-def _findings(asked: Examine) -> Iterator[Finding]:
+def _findings(asked: DoctorCommand) -> Iterator[Finding]:
     from jobtui.cli.commands.config import dashboard_problems
     from jobtui.cli.connect import profile_of, settings_of
 
-    yield Finding(Level.OK, "version", version_line())
+    yield Finding(CheckLevel.OK, "version", version_line())
     yield from terminal()
     try:
         config = settings_of(asked)
         profile = profile_of(asked, config)
     except NoHome as error:
-        yield Finding(Level.BAD, "data", str(error))
+        yield Finding(CheckLevel.BAD, "data", str(error))
         yield storage()
         return
     except UsageError as error:
         *others, last = str(error).splitlines()
         for one in others:
-            yield Finding(Level.BAD, "config", one)
-        yield Finding(Level.BAD, "config", last, "mend the file; jobtui config tells what may stand in it")
+            yield Finding(CheckLevel.BAD, "config", one)
+        yield Finding(CheckLevel.BAD, "config", last, "mend the file; jobtui config tells what may stand in it")
         yield storage()
         return
     found = "can be used" if config.found else "is not there; the defaults are used"
-    yield Finding(Level.OK, "config", f"{config.path} {found}; profile {profile.name}")
+    yield Finding(CheckLevel.OK, "config", f"{config.path} {found}; profile {profile.name}")
     for problem in dashboard_problems(config):
-        yield Finding(Level.WARN, "config", str(problem), "the dashboard passes over it until it is mended")
+        yield Finding(
+            CheckLevel.WARN, "config", str(problem), "the dashboard passes over it until it is mended"
+        )
     yield data_directory(profile)
     yield from access(profile)
     yield from host_directories(profile)

@@ -37,7 +37,7 @@ _GIVEN_BACK = (
 )
 
 
-class Front:
+class ForegroundProcess:
     """The process in front, as the one behind it knows it."""
 
     def __init__(self, pid: int) -> None:
@@ -54,7 +54,7 @@ class Front:
             os.kill(self._pid, _RELEASED)
 
 
-_front: Front | None = None
+_front: ForegroundProcess | None = None
 
 
 def step_behind_early() -> None:
@@ -64,10 +64,10 @@ def step_behind_early() -> None:
     after the imports.
     """
     if os.isatty(0) and os.isatty(1):
-        step_behind()
+        fork_behind_foreground()
 
 
-def step_behind() -> Front:
+def fork_behind_foreground() -> ForegroundProcess:
     """Leave this process in front and go on in a new one, behind it. To be called before any thread starts.
 
     The process in front never returns from here: it ends as the one behind does, or once it is released.
@@ -88,16 +88,16 @@ def step_behind() -> Front:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
     behind = os.fork()
     if behind:
-        status = _stand_before(behind)
+        status = _supervise(behind)
         if os.WIFSIGNALED(status):
             _give_back(found)
         _end_as(status)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    _front = Front(front)
+    _front = ForegroundProcess(front)
     return _front
 
 
-def _stand_before(behind: int) -> int:
+def _supervise(behind: int) -> int:
     """Wait for the process behind; the answer is its wait status, or 0 where it was released."""
     for one in (signal.SIGCHLD, signal.SIGWINCH, signal.SIGCONT):
         signal.signal(one, lambda *_: None)  # a signal whose default is to be ignored may not be kept

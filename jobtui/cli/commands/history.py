@@ -10,7 +10,7 @@ from typing import TextIO
 from jobtui.cli.args import HistoryCommand
 from jobtui.cli.connect import profile_of, settings_of
 from jobtui.cli.errors import CommandError, Exit
-from jobtui.cli.streams import Output, complain
+from jobtui.cli.streams import Output, print_error
 from jobtui.engine import health
 from jobtui.engine.profile import Profile
 from jobtui.formatting import format_count, printable_lines
@@ -41,7 +41,7 @@ def _verify(profile: Profile) -> int:
     well = (f"{profile.history}: {'all is well' if is_there else 'not there yet, and nothing to verify'}",)
     _tell((*(f"found before: {line}" for line in before), *(found or well)))
     if found:
-        complain("jobtui history repair mends what can be mended, and keeps the rest in quarantine/")
+        print_error("jobtui history repair mends what can be mended, and keeps the rest in quarantine/")
     return Exit.FAILED if found else Exit.DONE
 
 
@@ -79,15 +79,15 @@ def _export(profile: Profile, asked: HistoryCommand) -> int:
         return _told_as_missing(missing)
     count, missing = _export_into(Path(asked.file), profile, asked.format, raw=asked.raw)
     if not asked.quiet:
-        complain(f"{asked.file}: {format_count(count, 'job')}")
+        print_error(f"{asked.file}: {format_count(count, 'job')}")
     return _told_as_missing(missing)
 
 
 def _told_as_missing(missing: tuple[str, ...]) -> int:
     for line in missing:
-        complain(line)
+        print_error(line)
     if missing:
-        complain("jobtui: not all of the history could be read; what could is in the export")
+        print_error("jobtui: not all of the history could be read; what could is in the export")
     return Exit.FAILED if missing else Exit.DONE
 
 

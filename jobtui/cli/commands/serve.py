@@ -11,30 +11,30 @@ from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
 
-from jobtui.cli.args import Serve
-from jobtui.cli.commands.foreground import Front
+from jobtui.cli.args import ServeCommand
+from jobtui.cli.commands.foreground import ForegroundProcess
 from jobtui.cli.connect import profile_of, settings_of
-from jobtui.cli.errors import CommandError, Exit, unusable
+from jobtui.cli.errors import CommandError, Exit, profile_error
 from jobtui.cli.signals import kept_signals
-from jobtui.cli.streams import complain
-from jobtui.cli.wait import LeftAtOnce, Waiting, counted_jobs, listening
+from jobtui.cli.streams import print_error
+from jobtui.cli.wait import EngineWaiter, WaitAborted, counted_jobs, listening
 from jobtui.engine.client import EngineEvent
 from jobtui.engine.engine import Engine
-from jobtui.engine.failover import SharedDesk
+from jobtui.engine.failover import FailoverClient
 from jobtui.engine.profile import Profile
 from jobtui.errors import StorageError
 from jobtui.files import foreign_owner, open_to_append
 from jobtui.formatting import format_duration, to_local
 from jobtui.history import StoreError, StoreLocked
 from jobtui.interpreter import environment, interpreter
-from jobtui.model import Change, Job, Link, LinkChanged, LinkState, Notice, Status
+from jobtui.model import ConnectionChanged, ConnectionState, ConnectionStatus, Job, JobChanged, Notice, Status
 from jobtui.os_errors import explain
 
 START_SECONDS = 30.0
 BETWEEN_LOOKS_SECONDS = 0.05
 
 
-def serve_in_background(profile: Profile, asked: Serve, log: Path) -> int:
+def serve_in_background(profile: Profile, asked: ServeCommand, log: Path) -> int:
     """Start the server, and return once it has the profile. Raises CommandError where it ends before that."""
     _must_have_its_password(profile)
     file = open_log(log)
@@ -54,7 +54,7 @@ def serve_in_background(profile: Profile, asked: Serve, log: Path) -> int:
         if server.poll() is not None:
             raise CommandError(_last_words(log, told_before))
         if SERVES in log.read_bytes()[told_before:].decode(errors="replace"):
-            complain(
+            print_error(
                 f"jobtui serves {profile.name} as process {server.pid} and writes {log}; "
                 f"kill {server.pid} ends it"
             )
@@ -91,7 +91,7 @@ def _must_have_its_password(profile: Profile) -> None:
         ) from None
 
 
-def _place(profile: Profile, asked: Serve) -> list[str]:
+def _place(profile: Profile, asked: ServeCommand) -> list[str]:
     """The same profile, from wherever the server looks at it."""
     words = ["--profile", profile.name] if asked.nebula is None else ["--nebula", asked.nebula]
     if asked.user is not None:
@@ -122,7 +122,7 @@ SERVES = "jobtui serves"
 LONGEST_LOG = 1 << 20
 
 
-def serve(asked: Serve) -> int:
+def serve(asked: ServeCommand) -> int:
     """Own the profile until a signal ends it; the answer is the exit status. Raises CommandError."""
     profile = profile_of(asked, settings_of(asked))
     if asked.background:
@@ -136,14 +136,16 @@ def serve(asked: Serve) -> int:
             words = owner_in_words(profile)
             raise CommandError(f"{profile.name} is already served by {words}; its jobs run there") from None
         except (StoreError, StorageError) as error:
-            raise unusable(error) from None
+            raise profile_error(error) from None
         try:
             return _serve(engine, received, until_idle=False)
         finally:
             engine.close()
 
 
-def go_on_as_server(desk: SharedDesk, profile: Profile, front: Front, received: list[signal.Signals]) -> int:
+def go_on_as_server(
+    desk: FailoverClient, profile: Profile, front: ForegroundProcess, received: list[signal.Signals]
+) -> int:
     """Run the desk's jobs to their end without a terminal; the answer is the exit status.
 
     The process stays the same, and with it the workers: what runs is not touched. `received` grows with
@@ -156,7 +158,7 @@ def go_on_as_server(desk: SharedDesk, profile: Profile, front: Front, received: 
     file = open_log(log)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # there is no terminal any more that could hang up
     jobs = counted_jobs([job.id for job in engine.active()])
-    complain(
+    print_error(
         f"{jobs[0].upper()}{jobs[1:]} left to process {os.getpid()}, which ends with the last; it writes {log}"
     )
     os.setsid()
@@ -192,7 +194,7 @@ def open_log(path: Path) -> int:
 
 
 def _serve(engine: Engine, received: Sequence[signal.Signals], *, until_idle: bool) -> int:
-    serving = _Serving(engine, dated=not _is_the_journal(2))
+    serving = ServerConsole(engine, dated=not _is_the_journal(2))
     with listening(engine, serving, received):
         try:
             serving.say(f"{SERVES} {engine.profile} as process {os.getpid()}")
@@ -201,12 +203,12 @@ def _serve(engine: Engine, received: Sequence[signal.Signals], *, until_idle: bo
                 serving.say_what_goes_on()
             serving.until_ended_by_signal_or(until_idle=until_idle)
             serving.wind_up()
-        except LeftAtOnce:
+        except WaitAborted:
             serving.say_left()
     return Exit.FAILED if engine.unwritten() else Exit.DONE
 
 
-class _Serving(Waiting):
+class ServerConsole(EngineWaiter):
     """Says what happens, a line each; `dated` where nobody else writes the time before it."""
 
     def __init__(self, engine: Engine, *, dated: bool) -> None:
@@ -215,7 +217,7 @@ class _Serving(Waiting):
         self._told_to_end: Future[None] = Future()
         self._connection = ""
 
-    def say_connection(self, link: Link | None) -> None:
+    def say_connection(self, link: ConnectionStatus | None) -> None:
         """How it stands with the connection to a cluster, if that is another than before: each try is none."""
         words = "" if link is None else _connection(link)
         if words and words != self._connection:
@@ -231,7 +233,7 @@ class _Serving(Waiting):
     def say(self, text: str) -> None:
         """One line on stderr."""
         now = f"{to_local(datetime.now(UTC)).isoformat(timespec='seconds')} " if self._dated else ""
-        complain(now + " ".join(text.splitlines()))
+        print_error(now + " ".join(text.splitlines()))
 
     def until_ended_by_signal_or(self, *, until_idle: bool) -> None:
         """Return when a signal came, or, with `until_idle`, once there is nothing left to run."""
@@ -264,9 +266,9 @@ class _Serving(Waiting):
             match message:
                 case Notice(text=text):
                     self.say(text)
-                case LinkChanged(link=link):
+                case ConnectionChanged(link=link):
                     self.say_connection(link)
-                case Change(job=job, was=was) if was is not job.status:
+                case JobChanged(job=job, was=was) if was is not job.status:
                     self.say(_told(job))
 
 
@@ -276,13 +278,13 @@ def _is_the_journal(descriptor: int) -> bool:
     return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
-def _connection(link: Link) -> str:
+def _connection(link: ConnectionStatus) -> str:
     match link.state:
-        case LinkState.CONNECTED:
+        case ConnectionState.CONNECTED:
             return f"Connected to the cluster at {link.address}" if link.address else "Connected to the cluster"
-        case LinkState.LOST:
+        case ConnectionState.LOST:
             return f"No connection to the cluster: {link.detail}; it is tried again until there is one"
-        case LinkState.REFUSED:
+        case ConnectionState.REFUSED:
             return f"Not connected to the cluster: {link.detail}; it is not tried again by itself"
     return ""
 

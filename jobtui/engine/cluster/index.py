@@ -12,21 +12,21 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import chain
 
-from jobtui.engine.jobs import Book
+from jobtui.engine.jobs import Transaction
 from jobtui.history import History, Query
 from jobtui.model import Job
-from jobtui.storage.base import MirroredJob
+from jobtui.storage.base import ClusterJob
 
 WEEK = timedelta(days=7)  # how long a cluster tells of a job after its start
 MARGIN = timedelta(days=2)  # between a job's start by the cluster's clock and its submission by ours
 NEWEST = 10_000  # so many are held whatever their age: a cluster may be set to keep its jobs for longer
 PAGE = 500
 
-Known = dict[str, dict[int, MirroredJob]]
+Known = dict[str, dict[int, ClusterJob]]
 _Entry = tuple[str, int, int]  # the space, the job's id there, our id
 
 
-class Origins:
+class ClusterJobIndex:
     """See the module."""
 
     def __init__(self, history: History, cluster: str) -> None:
@@ -53,17 +53,17 @@ class Origins:
             self._put_older(await asyncio.to_thread(self._read, since, until))
             self._since = since
 
-    def put(self, book: Book, job: Job) -> None:
+    def put(self, book: Transaction, job: Job) -> None:
         """Take a job in: the newest run of its origin, in the book at once, for all when that is on disk."""
         if job.origin is not None and job.origin.id:
             book.runs[job.origin.space, job.origin.id] = job.id
 
-    def take(self, book: Book) -> None:
+    def take(self, book: Transaction) -> None:
         """The book is on disk."""
         for (space, cluster_id), job_id in book.runs.items():
             self._ours.setdefault(space, {})[cluster_id] = job_id
 
-    def get(self, space: str, cluster_id: int, book: Book | None = None) -> int | None:
+    def get(self, space: str, cluster_id: int, book: Transaction | None = None) -> int | None:
         """The id of our job, which may be archived; with a `book`, as it will be once that is on disk."""
         drafted = None if book is None else book.runs.get((space, cluster_id))
         return drafted or self._ours.get(space, {}).get(cluster_id)
@@ -86,7 +86,7 @@ class Origins:
                     newest[space, cluster_id] = job
         known: Known = {}
         for (space, cluster_id), job in newest.items():
-            told = MirroredJob(cluster_id, job.command, job.status, job.start, job.stop, job.reason)
+            told = ClusterJob(cluster_id, job.command, job.status, job.start, job.stop, job.reason)
             known.setdefault(space, {})[cluster_id] = told
         return entries, known
 

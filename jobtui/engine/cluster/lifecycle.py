@@ -13,9 +13,9 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from jobtui.engine.lifecycle import Illegal, not_before
-from jobtui.model import Event, EventKind, Job, Origin, Status, Task
-from jobtui.storage.base import MirroredJob
+from jobtui.engine.lifecycle import IllegalTransition, not_before
+from jobtui.model import ClusterRef, EventKind, Job, JobEvent, Status, Task
+from jobtui.storage.base import ClusterJob
 
 LEFT_BEHIND = "its job ended without it; the host may go on"
 UNFOLLOWED = "this profile no longer works on the cluster {}: what became of the job there is not known"
@@ -23,7 +23,9 @@ REPLACED = "the cluster now has another job under this one's id: what became of 
 RAN_AGAIN = "the cluster ran it again before it told how this run ended"
 
 
-def ordered(job_id: int, command: str, origin: Origin, now: datetime, recovered_from: int | None = None) -> Job:
+def ordered(
+    job_id: int, command: str, origin: ClusterRef, now: datetime, recovered_from: int | None = None
+) -> Job:
     """A job that the cluster is about to be asked for; its origin's id is 0 where it will have a new one."""
     what = "asked" if recovered_from is None else f"asked to run job {recovered_from} again"
     reason = f"the cluster {origin.cluster} is {what}"
@@ -34,20 +36,20 @@ def ordered(job_id: int, command: str, origin: Origin, now: datetime, recovered_
         submitted=now,
         recovered_from=recovered_from,
         origin=origin,
-        events=(Event(at=now, kind=EventKind.SUBMITTED, status=Status.QUEUE, reason=reason),),
+        events=(JobEvent(at=now, kind=EventKind.SUBMITTED, status=Status.QUEUE, reason=reason),),
     )
 
 
 def accepted(job: Job, cluster_id: int, now: datetime) -> Job:
     """The job, now that the cluster has told its id."""
     if job.origin is None:
-        raise Illegal(f"job {job.id} is no cluster's")
+        raise IllegalTransition(f"job {job.id} is no cluster's")
     text = f"job {cluster_id} of space {job.origin.space} on cluster {job.origin.cluster}"
     return noted(replace(job, origin=replace(job.origin, id=cluster_id)), text, now)
 
 
 def seen(
-    job_id: int, origin: Origin, told: MirroredJob, now: datetime, recovered_from: int | None = None
+    job_id: int, origin: ClusterRef, told: ClusterJob, now: datetime, recovered_from: int | None = None
 ) -> Job:
     """A job that others submitted, or ran again, as it is when it is first seen."""
     submitted = min(told.start or now, now)
@@ -60,15 +62,15 @@ def seen(
         submitted=submitted,
         recovered_from=recovered_from,
         origin=origin,
-        events=(Event(at=submitted, kind=EventKind.SUBMITTED, status=Status.QUEUE, reason=reason),),
+        events=(JobEvent(at=submitted, kind=EventKind.SUBMITTED, status=Status.QUEUE, reason=reason),),
     )
     return followed(job, told, now)
 
 
-def followed(job: Job, told: MirroredJob, now: datetime) -> Job:
+def followed(job: Job, told: ClusterJob, now: datetime) -> Job:
     """The job as the cluster now tells it; one that runs does not go back into the queue."""
     if job.status.ended:
-        raise Illegal(f"job {job.id} has ended")
+        raise IllegalTransition(f"job {job.id} has ended")
     status = told.status if told.status is not Status.QUEUE else job.status
     tasks = tuple(_settled(task, status) for task in told.tasks or job.tasks)
     start = told.start or job.start
@@ -90,7 +92,7 @@ def followed(job: Job, told: MirroredJob, now: datetime) -> Job:
     return replace(after, events=tuple(events))
 
 
-def left_for(job: Job, told: MirroredJob) -> str:
+def left_for(job: Job, told: ClusterJob) -> str:
     """Why the cluster's job of that id is no longer the run that this job, not ended, has followed; or ""."""
     if told.command != job.command:
         return REPLACED  # the cluster was set up anew and counts from one again
@@ -100,9 +102,9 @@ def left_for(job: Job, told: MirroredJob) -> str:
 def withdrawn(job: Job, reason: str, now: datetime) -> Job:
     """A job that is followed no longer: stopped, as far as we know."""
     if job.status.ended:
-        raise Illegal(f"job {job.id} has ended")
+        raise IllegalTransition(f"job {job.id} has ended")
     at = not_before(job, now)
-    event = Event(at=at, kind=EventKind.ENDED, status=Status.STOPPED, reason=reason)
+    event = JobEvent(at=at, kind=EventKind.ENDED, status=Status.STOPPED, reason=reason)
     return replace(
         job,
         status=Status.STOPPED,
@@ -128,7 +130,7 @@ def never_made(job: Job, reason: str, now: datetime) -> Job:
 
 def stop_asked(job: Job, now: datetime) -> Job:
     """The job with a stop about to be asked of its cluster."""
-    event = Event(at=not_before(job, now), kind=EventKind.STOP_ASKED)
+    event = JobEvent(at=not_before(job, now), kind=EventKind.STOP_ASKED)
     return replace(job, stopping=True, events=(*job.events, event))
 
 
@@ -139,34 +141,34 @@ def stop_refused(job: Job, reason: str, now: datetime) -> Job:
 
 def noted(job: Job, text: str, now: datetime) -> Job:
     """The job with a remark among its events."""
-    event = Event(at=not_before(job, now), kind=EventKind.NOTE, reason=text)
+    event = JobEvent(at=not_before(job, now), kind=EventKind.NOTE, reason=text)
     return replace(job, events=(*job.events, event))
 
 
-def _runs_anew(job: Job, told: MirroredJob) -> bool:
+def _runs_anew(job: Job, told: ClusterJob) -> bool:
     if job.status is not Status.RUNNING:
         return False
     return told.status is Status.QUEUE or (None not in (told.start, job.start) and told.start != job.start)
 
 
-def _between(before: Job, after: Job, now: datetime) -> Iterator[Event]:
+def _between(before: Job, after: Job, now: datetime) -> Iterator[JobEvent]:
     """What must have happened from one version to the other."""
     ended = after.status.ended
     began = before.start is None and after.start is not None
     if before.status is Status.QUEUE and (after.status is Status.RUNNING or (ended and began)):
-        yield Event(at=after.start or now, kind=EventKind.STARTED, status=Status.RUNNING)
+        yield JobEvent(at=after.start or now, kind=EventKind.STARTED, status=Status.RUNNING)
     for task in after.tasks:
         was = _status_of(before, task)
         if was is Status.QUEUE and task.status is not Status.QUEUE and task.start is not None:
             kind = EventKind.TASK_STARTED
-            yield Event(at=task.start, kind=kind, task=task.number, status=Status.RUNNING)
+            yield JobEvent(at=task.start, kind=kind, task=task.number, status=Status.RUNNING)
         if task.status.ended and was is not task.status:
             kind = EventKind.TASK_ENDED
             at = task.stop or now
-            yield Event(at=at, kind=kind, task=task.number, status=task.status, reason=task.reason)
+            yield JobEvent(at=at, kind=kind, task=task.number, status=task.status, reason=task.reason)
     if ended:
         at = after.stop or now
-        yield Event(at=at, kind=EventKind.ENDED, status=after.status, reason=after.reason)
+        yield JobEvent(at=at, kind=EventKind.ENDED, status=after.status, reason=after.reason)
 
 
 def _status_of(job: Job, task: Task) -> Status:

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING
 from jobtui.engine import queries
 from jobtui.engine.client import Refused
 from jobtui.engine.cluster import lifecycle
-from jobtui.engine.jobs import Book
-from jobtui.engine.lifecycle import Illegal
-from jobtui.errors import Code, StorageError
+from jobtui.engine.jobs import Transaction
+from jobtui.engine.lifecycle import IllegalTransition
+from jobtui.errors import ErrorCode, StorageError
 from jobtui.history import StoreError
-from jobtui.model import Job, Origin, Status
-from jobtui.storage.base import JobMirror, MirroredJob
-from jobtui.storage.nebula import News, Sighting
+from jobtui.model import ClusterRef, Job, Status
+from jobtui.storage.base import ClusterJob, ClusterJobManager
+from jobtui.storage.nebula import JobUpdate, UpdateKind
 
 if TYPE_CHECKING:
-    from jobtui.engine.cluster.sync import Mirroring
+    from jobtui.engine.cluster.sync import ClusterSync
     from jobtui.engine.engine import Engine
 
 
 @dataclass(slots=True, eq=False)
-class Asked:
+class PendingRequest:
     """A job that the cluster was asked for. `newest`: the highest id that it listed for the space before.
 
     `twin`: our job that equals it and was under way then, None for none.
@@ -37,14 +37,14 @@ class Asked:
     newest: int
     twin: int | None
 
-    def may_have_made(self, sighting: Sighting) -> bool:
+    def may_have_made(self, sighting: JobUpdate) -> bool:
         """Whether this may be the order's job."""
         job = sighting.job
         return (sighting.space, job.command) == (self.space, self.command) and job.id > self.newest
 
 
 @dataclass(frozen=True, slots=True)
-class Ordered:
+class RequestResult:
     """What an order came to: our jobs, and a remark for a person."""
 
     jobs: tuple[Job, ...]
@@ -59,7 +59,7 @@ NOT_LISTED = "its answer was lost, and the cluster lists no such job: it was not
 
 def was_sent(error: StorageError) -> bool:
     """Whether the order that came to this had reached the cluster, or may have."""
-    return error.maybe_done or error.code not in (Code.UNREACHABLE, Code.TIMEOUT)
+    return error.maybe_done or error.code not in (ErrorCode.UNREACHABLE, ErrorCode.TIMEOUT)
 
 
 def lost(job: Job, error: StorageError) -> str:
@@ -117,32 +117,32 @@ BETWEEN_LOOKS_SECONDS = 10.0
 RECOVERABLE = (Status.FAILED, Status.STOPPED)
 
 
-class Orders:
+class ClusterRequests:
     """See the module. For the engine's loop alone."""
 
-    def __init__(self, engine: Engine, mirroring: Mirroring) -> None:
+    def __init__(self, engine: Engine, mirroring: ClusterSync) -> None:
         self._engine = engine
         self._mirroring = mirroring
-        self._awaited: list[Asked] = []
-        self._lost: list[Asked] = []
-        self._held: dict[tuple[str, int], Sighting] = {}
+        self._awaited: list[PendingRequest] = []
+        self._lost: list[PendingRequest] = []
+        self._held: dict[tuple[str, int], JobUpdate] = {}
         # recovered jobs that the cluster said it runs again: a run may be over within the second in which the
         # one before it began, and then only this tells the two apart
         self.confirmed: set[int] = set()
 
     # ---- what is asked
 
-    async def submit(self, command: str, space: str, recovered_from: int | None = None) -> Ordered:
+    async def submit(self, command: str, space: str, recovered_from: int | None = None) -> RequestResult:
         """Have the cluster run the command. Raises Refused where it says no, StorageError, StoreError."""
         await self._mirroring.loaded()
         await self._mirror.ready()
         newest = await self._newest(space)
-        origin = Origin(self._mirror.cluster, space, 0)
+        origin = ClusterRef(self._mirror.cluster, space, 0)
         twin = next((job.id for job in self._engine.ledger.active() if _equals(job, command, space)), None)
         (job,) = await self._engine.ledger.change(
             lambda book: [lifecycle.ordered(book.new_id(), command, origin, self._now(), recovered_from)]
         )
-        order = Asked(job.id, space, command, newest, twin)
+        order = PendingRequest(job.id, space, command, newest, twin)
         self._awaited.append(order)
         try:
             cluster_id = await self._mirror.submit(command, space)
@@ -151,7 +151,7 @@ class Orders:
             if error.maybe_done:
                 self._lost.append(order)
                 self._engine.beside(self._resolve(order))
-                return Ordered((job,), lost(job, error))
+                return RequestResult((job,), lost(job, error))
             await self._never_made(job.id, reason(error))
             raise Refused(not_submitted(job, error)) from None
         finally:
@@ -159,7 +159,7 @@ class Orders:
             await self._release()
         self._mirroring.look_soon()
         already = f"The cluster has this job already: it is job {made.id}" if made.id != job.id else ""
-        return Ordered((made,), already)
+        return RequestResult((made,), already)
 
     async def stop(self, ids: Sequence[int]) -> tuple[int, int]:
         """Ask the cluster to stop these jobs: how many, and how many of their tasks had not ended.
@@ -176,7 +176,7 @@ class Orders:
             raise Refused("; ".join(refusals))
         return len(jobs), sum(not task.status.ended for job in jobs for task in job.tasks)
 
-    async def recover(self, ids: Sequence[int]) -> Ordered:
+    async def recover(self, ids: Sequence[int]) -> RequestResult:
         """Have the cluster run these failed or stopped jobs again. Raises Refused, StorageError, StoreError.
 
         Where the cluster does not run one of them again, the others run all the same, and the error says so.
@@ -187,7 +187,7 @@ class Orders:
             raise Refused(partly_recovered(refusals, ordered.jobs))
         return ordered
 
-    async def recover_all(self, space: str | None) -> Ordered:
+    async def recover_all(self, space: str | None) -> RequestResult:
         """The same for every job, of a space or of all, not recovered yet, that the cluster still has.
 
         What it does not run again is passed over, and told, as long as there is a job that it does.
@@ -211,20 +211,20 @@ class Orders:
         )
         if refusals and not ordered.jobs:
             raise Refused("; ".join(refusals))
-        return Ordered(ordered.jobs, "; ".join([*filter(None, [ordered.notice]), *refusals]))
+        return RequestResult(ordered.jobs, "; ".join([*filter(None, [ordered.notice]), *refusals]))
 
     # ---- what is seen meanwhile
 
-    def hold(self, sighting: Sighting) -> bool:
+    def hold(self, sighting: JobUpdate) -> bool:
         """Whether the sighting is held back until an answer has come: it may be the first of its job."""
         key = sighting.space, sighting.job.id
-        first = sighting.news is News.FIRST or key in self._held
+        first = sighting.news is UpdateKind.FIRST or key in self._held
         if first and any(order.may_have_made(sighting) for order in self._awaited):
-            self._held[key] = replace(sighting, news=News.FIRST)
+            self._held[key] = replace(sighting, news=UpdateKind.FIRST)
             return True
         return False
 
-    def claimant(self, book: Book, sighting: Sighting) -> Job | None:
+    def claimant(self, book: Transaction, sighting: JobUpdate) -> Job | None:
         """The job that was asked for, whose answer was lost, and that this must be."""
         for order in self._lost:
             job = book.get(order.job)
@@ -249,11 +249,11 @@ class Orders:
 
     # ---- how an order goes on
 
-    async def _answered(self, order: Asked, cluster_id: int) -> Job:
+    async def _answered(self, order: PendingRequest, cluster_id: int) -> Job:
         """The job of ours that the cluster's answer names; the order's own ends where it is another."""
         answer: list[Job] = []
 
-        def edit(book: Book) -> list[Job]:
+        def edit(book: Transaction) -> list[Job]:
             job = _active(book, order.job)
             known = self._mirroring.run_of(book, order.space, cluster_id)
             if known is not None and (not known.status.ended or known.id == order.twin):
@@ -267,7 +267,7 @@ class Orders:
         self._engine.dispatch.wake()
         return answer[0]
 
-    async def _resolve(self, order: Asked) -> None:
+    async def _resolve(self, order: PendingRequest) -> None:
         """Look whether the order was carried out, until it is plain that it was not."""
         looks = 0
         while looks < LOOKS:
@@ -276,7 +276,7 @@ class Orders:
             try:
                 await self._look_for(order)
             except StorageError as error:
-                looks += error.code not in (Code.UNREACHABLE, Code.TIMEOUT)
+                looks += error.code not in (ErrorCode.UNREACHABLE, ErrorCode.TIMEOUT)
             else:
                 looks += 1
             if order not in self._lost:
@@ -284,15 +284,15 @@ class Orders:
         self._lost.remove(order)
         await self._never_made(order.job, NOT_LISTED)
 
-    async def _look_for(self, order: Asked) -> None:
+    async def _look_for(self, order: PendingRequest) -> None:
         for job in sorted(await self._mirror.jobs(order.space), key=lambda job: job.id):
-            sighting = Sighting(order.space, job, News.FIRST)
+            sighting = JobUpdate(order.space, job, UpdateKind.FIRST)
             if order.may_have_made(sighting) and self._is_nobodys(order.space, job):
                 told = await self._mirror.show(order.space, job.id)
-                await self._mirroring.record_newest(Sighting(order.space, told, News.FIRST))
+                await self._mirroring.record_newest(JobUpdate(order.space, told, UpdateKind.FIRST))
                 return
 
-    def _is_nobodys(self, space: str, job: MirroredJob) -> bool:
+    def _is_nobodys(self, space: str, job: ClusterJob) -> bool:
         """Whether none of our jobs is that run; one that had ended before it is of a cluster set up anew."""
         job_id = self._mirroring.origins.get(space, job.id)
         if job_id is None:
@@ -317,11 +317,11 @@ class Orders:
         job = self._engine.ledger.get(job_id)
         return job is None or job.status.ended
 
-    async def _recover_each(self, ids: Sequence[int]) -> tuple[Ordered, list[str]]:
+    async def _recover_each(self, ids: Sequence[int]) -> tuple[RequestResult, list[str]]:
         """Recover what can be, and say of the rest why not. Raises Refused where one may not be asked for."""
         old = await self._checked(ids, self._recoverable)
         await self._mirror.ready()
-        came: list[Ordered] = []
+        came: list[RequestResult] = []
         refusals: list[str] = []
         for job in old:
             try:
@@ -331,14 +331,14 @@ class Orders:
             except StoreError as error:
                 refusals.append(f"Job {job.id}: {error}")
         notice = "; ".join(one.notice for one in came if one.notice)
-        return Ordered(tuple(job for one in came for job in one.jobs), notice), refusals
+        return RequestResult(tuple(job for one in came for job in one.jobs), notice), refusals
 
-    async def _recover(self, old: Job) -> Ordered:
+    async def _recover(self, old: Job) -> RequestResult:
         if old.origin is None or not old.origin.id:
             return await self.submit(old.command, old.space, old.id)
         origin = old.origin
 
-        def edit(book: Book) -> list[Job]:
+        def edit(book: Transaction) -> list[Job]:
             self._recoverable(book, old.id)
             job = lifecycle.ordered(book.new_id(), old.command, origin, self._now(), old.id)
             self._mirroring.origins.put(book, job)
@@ -353,7 +353,7 @@ class Orders:
         except StorageError as error:
             if error.maybe_done:
                 self._engine.beside(self._look_later(job))
-                return Ordered((job,), lost(job, error))
+                return RequestResult((job,), lost(job, error))
             said = not_recovered(error)
         else:
             said = NOT_RECOVERED
@@ -361,7 +361,7 @@ class Orders:
                 self.confirmed.add(job.id)
                 if not await self._look_at(job):
                     self._engine.beside(self._look_later(job))
-                return Ordered((job,))
+                return RequestResult((job,))
         await self._never_made(job.id, said, old)
         raise Refused(f"Job {old.id} was not recovered: {said}")
 
@@ -378,13 +378,13 @@ class Orders:
         except StorageError:
             self._mirroring.look_soon()
             return False
-        await self._mirroring.record_newest(Sighting(space, told, News.CHANGED))
+        await self._mirroring.record_newest(JobUpdate(space, told, UpdateKind.CHANGED))
         return True
 
     async def _never_made(self, job_id: int, reason: str, old: Job | None = None) -> None:
         """End a job that was asked for in vain, unless it was seen on the cluster meanwhile."""
 
-        def edit(book: Book) -> list[Job]:
+        def edit(book: Transaction) -> list[Job]:
             job = book.get(job_id)
             if job is None or job.status is not Status.QUEUE:
                 return []
@@ -396,7 +396,7 @@ class Orders:
         self._engine.dispatch.wake()
 
     async def _stop_refused(self, job_id: int, reason: str) -> None:
-        def edit(book: Book) -> list[Job]:
+        def edit(book: Transaction) -> list[Job]:
             job = book.get(job_id)
             if job is None or job.status.ended:
                 return []
@@ -406,24 +406,24 @@ class Orders:
 
     # ---- what may be asked
 
-    async def _checked(self, ids: Sequence[int], may: Callable[[Book, int], Job]) -> list[Job]:
+    async def _checked(self, ids: Sequence[int], may: Callable[[Transaction, int], Job]) -> list[Job]:
         """The jobs, once it is plain that all of them may be asked for. Raises Refused."""
         found: list[Job] = []
 
-        def check(book: Book) -> list[Job]:
+        def check(book: Transaction) -> list[Job]:
             found[:] = [may(book, job_id) for job_id in ids]
             return []
 
         await self._engine.ledger.change(check)
         return found
 
-    def _stoppable(self, book: Book, job_id: int) -> Job:
+    def _stoppable(self, book: Transaction, job_id: int) -> Job:
         job = queries.stoppable(book.get(job_id), job_id, self._engine.history)
         if not _there(job)[1]:
             raise Refused(f"Job {job_id} can't be stopped yet: the cluster has not told its id")
         return job
 
-    def _recoverable(self, book: Book, job_id: int) -> Job:
+    def _recoverable(self, book: Transaction, job_id: int) -> Job:
         job = queries.recoverable(book.get(job_id), job_id, self._engine.history)
         if job.origin is None or job.origin.cluster != self._mirror.cluster:
             raise Refused(f"Job {job_id} was not the cluster's; it can't run it again")
@@ -434,7 +434,7 @@ class Orders:
             raise Refused(f"Job {job_id} was run again already, as job {newest.id}")
         return job
 
-    def _unrecovered(self, space: str | None) -> list[tuple[int, Origin]]:
+    def _unrecovered(self, space: str | None) -> list[tuple[int, ClusterRef]]:
         """The failed and stopped jobs that the cluster had, and no other has recovered. Takes a while."""
         history, cluster = self._engine.history, self._mirror.cluster
         jobs = (history.get(job_id) for job_id in history.unrecovered(space))
@@ -449,7 +449,7 @@ class Orders:
         return max((job.id for job in await self._mirror.jobs(space)), default=0)
 
     @property
-    def _mirror(self) -> JobMirror:
+    def _mirror(self) -> ClusterJobManager:
         return self._mirroring.mirror
 
     def _now(self) -> datetime:
@@ -462,10 +462,10 @@ def _there(job: Job) -> tuple[str, int]:
     return job.origin.space, job.origin.id
 
 
-def _active(book: Book, job_id: int) -> Job:
+def _active(book: Transaction, job_id: int) -> Job:
     job = book.get(job_id)
     if job is None or job.status.ended:
-        raise Illegal(f"job {job_id} ended before the cluster had answered")
+        raise IllegalTransition(f"job {job_id} ended before the cluster had answered")
     return job
 
 

@@ -11,33 +11,33 @@ from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from jobtui.engine.cluster import lifecycle
-from jobtui.engine.cluster.index import Origins
-from jobtui.engine.cluster.requests import Orders
-from jobtui.engine.jobs import Book
-from jobtui.errors import Code, StorageError
+from jobtui.engine.cluster.index import ClusterJobIndex
+from jobtui.engine.cluster.requests import ClusterRequests
+from jobtui.engine.jobs import Transaction
+from jobtui.errors import ErrorCode, StorageError
 from jobtui.history import StoreError
-from jobtui.model import Job, LinkState, Notice, Origin, Stats, Status
+from jobtui.model import ClusterRef, ConnectionState, Job, Notice, SpaceStats, Status
 from jobtui.storage.base import (
     Capabilities,
+    ClusterJob,
+    ClusterJobManager,
     Host,
-    JobMirror,
-    MirroredJob,
     Outcome,
     Pair,
     Placement,
-    Report,
+    ProgressCallback,
     Space,
 )
-from jobtui.storage.nebula import Follower, News, Sighting
+from jobtui.storage.nebula import JobPoller, JobUpdate, UpdateKind
 
 if TYPE_CHECKING:
     from jobtui.engine.engine import Engine
 
 
-class MirrorPlaces:
+class ClusterInventory:
     """A `TaskRunner` that runs no task: see the module."""
 
-    def __init__(self, mirror: JobMirror) -> None:
+    def __init__(self, mirror: ClusterJobManager) -> None:
         self._mirror = mirror
 
     @property
@@ -61,15 +61,17 @@ class MirrorPlaces:
         """See `JobMirror.hosts`."""
         return await self._mirror.hosts()
 
-    async def stats(self, space: str, host: str) -> Stats:
+    async def stats(self, space: str, host: str) -> SpaceStats:
         """Refused: a cluster does not tell."""
         _refuse(space, "the cluster does not tell how large a space is on a host")
 
-    async def flush(self, space: str, host: str, progress: Report, cancel: asyncio.Event) -> Outcome:
+    async def flush(self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event) -> Outcome:
         """Refused: the cluster runs its tasks itself."""
         _refuse(space, "the cluster runs its tasks itself")
 
-    async def compact(self, space: str, host: str, progress: Report, cancel: asyncio.Event) -> Outcome:
+    async def compact(
+        self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
+    ) -> Outcome:
         """Refused: the cluster runs its tasks itself."""
         _refuse(space, "the cluster runs its tasks itself")
 
@@ -92,7 +94,7 @@ class MirrorPlaces:
 
 
 def _refuse(space: str, why: str) -> NoReturn:
-    raise StorageError(Code.UNSUPPORTED, "", space, why)
+    raise StorageError(ErrorCode.UNSUPPORTED, "", space, why)
 
 
 # ---- merged from jobtui.engine.mirroring: ----
@@ -112,15 +114,15 @@ NOT_OURS = "this profile's jobs are now those of the cluster {}, which does not 
 STOP_UNKNOWN = "jobtui ended before the cluster had answered to the stop"
 
 
-class Mirroring:
+class ClusterSync:
     """See the module. For the engine's loop alone."""
 
-    def __init__(self, engine: Engine, mirror: JobMirror) -> None:
+    def __init__(self, engine: Engine, mirror: ClusterJobManager) -> None:
         self.mirror = mirror
-        self.origins = Origins(engine.history, mirror.cluster)
+        self.origins = ClusterJobIndex(engine.history, mirror.cluster)
         engine.ledger.on_disk = self.origins.take
-        self.orders = Orders(engine, self)
-        self.follower: Follower | None = None
+        self.orders = ClusterRequests(engine, self)
+        self.follower: JobPoller | None = None
         self._engine = engine
         self._loaded = asyncio.Event()
         self._caught_up = asyncio.Event()
@@ -149,19 +151,19 @@ class Mirroring:
         if self.follower is not None:
             self.follower.soon()
 
-    async def record_newest(self, sighting: Sighting) -> None:
+    async def record_newest(self, sighting: JobUpdate) -> None:
         """Take in what was seen of one job beside the follower, which may yet tell what it saw before."""
         self._looked[sighting.space, sighting.job.id] = sighting.number
         await self.record([sighting])
 
-    async def record(self, sightings: Sequence[Sighting]) -> None:
+    async def record(self, sightings: Sequence[JobUpdate]) -> None:
         """Take what was seen into the history, all of it in one commit. Raises StoreError."""
         began = [one.job.start for one in sightings if one.job.start is not None]
         if began:
             await self.origins.reach(min(began))
         told: list[Notice] = []
 
-        def edit(book: Book) -> list[Job]:
+        def edit(book: Transaction) -> list[Job]:
             told.clear()
             made: dict[int, Job] = {}
             for sighting in sightings:
@@ -175,7 +177,7 @@ class Mirroring:
             self._engine.dispatch.wake()
         self._engine.publish(told)
 
-    def run_of(self, book: Book, space: str, cluster_id: int) -> Job | None:
+    def run_of(self, book: Transaction, space: str, cluster_id: int) -> Job | None:
         """The newest run of a cluster's job among ours, be it archived; None where it is not known."""
         job_id = self.origins.get(space, cluster_id, book)
         if job_id is None:
@@ -188,7 +190,7 @@ class Mirroring:
         engine = self._engine
         known = await self.origins.load(engine.clock.now())
         self._loaded.set()
-        self.follower = Follower(
+        self.follower = JobPoller(
             self.mirror,
             {space: [*jobs.values()] for space, jobs in known.items()},
             on_trouble=self._tell_trouble,
@@ -204,12 +206,12 @@ class Mirroring:
                 return
 
     def _tell_trouble(self, error: StorageError) -> None:
-        if self.mirror.link.state is not LinkState.CONNECTED:
+        if self.mirror.link.state is not ConnectionState.CONNECTED:
             return  # the connection tells of that itself
         where = f"The jobs of space '{error.space}'" if error.space else "The cluster's jobs"
         self._engine.publish([Notice(f"{where} can't be listed: {error.detail}")])
 
-    def _taken_up(self, book: Book) -> list[Job]:
+    def _taken_up(self, book: Transaction) -> list[Job]:
         """What a start makes of the jobs that were under way: who can't be followed any more is told so."""
         now, cluster = self._engine.clock.now(), self.mirror.cluster
         changed = []
@@ -226,7 +228,9 @@ class Mirroring:
 
     # ---- what a sighting makes of our jobs
 
-    def _noted(self, book: Book, made: dict[int, Job], sighting: Sighting, told: list[Notice]) -> list[Job]:
+    def _noted(
+        self, book: Transaction, made: dict[int, Job], sighting: JobUpdate, told: list[Notice]
+    ) -> list[Job]:
         space, now = sighting.space, sighting.job
         if sighting.number < self._looked.get((space, now.id), 0):
             return []
@@ -235,34 +239,34 @@ class Mirroring:
             return [self._new(book, sighting)]
         if not job.status.ended:
             return self._moved_on(book, job, sighting)
-        if sighting.news is News.AFTER_END:
+        if sighting.news is UpdateKind.AFTER_END:
             text = f"Job {job.id} had ended as {job.status}; the cluster now says that it {_ended_as(now)}"
             told.append(Notice(text, "information"))
         elif not now.status.ended or (now.start is not None and now.start != job.start):
-            if sighting.news is News.FIRST and self.orders.claimant(book, sighting) is not None:
+            if sighting.news is UpdateKind.FIRST and self.orders.claimant(book, sighting) is not None:
                 return [self._new(book, sighting)]  # the cluster was set up anew: an old id for our order
             return [self._run_again(book, job, sighting)]
         return []
 
-    def _new(self, book: Book, sighting: Sighting) -> Job:
+    def _new(self, book: Transaction, sighting: JobUpdate) -> Job:
         clock, space, now = self._engine.clock, sighting.space, sighting.job
         claimant = self.orders.claimant(book, sighting)
         if claimant is not None:
             job = lifecycle.followed(lifecycle.accepted(claimant, now.id, clock.now()), now, clock.now())
         else:
-            origin = Origin(self.mirror.cluster, space, now.id)
+            origin = ClusterRef(self.mirror.cluster, space, now.id)
             job = lifecycle.seen(book.new_id(), origin, now, clock.now())
         self.origins.put(book, job)
         return job
 
-    def _moved_on(self, book: Book, job: Job, sighting: Sighting) -> list[Job]:
+    def _moved_on(self, book: Transaction, job: Job, sighting: JobUpdate) -> list[Job]:
         clock, now = self._engine.clock, sighting.job
         if left := lifecycle.left_for(job, now):
             ended = lifecycle.withdrawn(job, left, clock.now())
             return [ended, self._run_again(book, ended, sighting)]
         asked_for = job.status is Status.QUEUE and now.status.ended and job.id not in self.orders.confirmed
         before = self._run_before(book, job) if asked_for else None
-        if before is not None and sighting.news is News.AFTER_END:
+        if before is not None and sighting.news is UpdateKind.AFTER_END:
             return []  # this is still about that run
         if before is not None and before.start == now.start:
             self.origins.put(book, before)
@@ -270,15 +274,15 @@ class Mirroring:
         after = lifecycle.followed(job, now, clock.now())
         return [after] if after != job else []
 
-    def _run_again(self, book: Book, before: Job, sighting: Sighting) -> Job:
+    def _run_again(self, book: Transaction, before: Job, sighting: JobUpdate) -> Job:
         """Another run of a job; a job of another command is no run of it: the cluster was set up anew."""
-        origin = Origin(self.mirror.cluster, sighting.space, sighting.job.id)
+        origin = ClusterRef(self.mirror.cluster, sighting.space, sighting.job.id)
         same = before.id if before.command == sighting.job.command else None
         job = lifecycle.seen(book.new_id(), origin, sighting.job, self._engine.clock.now(), same)
         self.origins.put(book, job)
         return job
 
-    def _run_before(self, book: Book, job: Job) -> Job | None:
+    def _run_before(self, book: Transaction, job: Job) -> Job | None:
         """The run of the same cluster's job that this one recovers."""
         if job.recovered_from is None:
             return None
@@ -286,5 +290,5 @@ class Mirroring:
         return before if before is not None and before.origin == job.origin else None
 
 
-def _ended_as(job: MirroredJob) -> str:
+def _ended_as(job: ClusterJob) -> str:
     return {Status.FAILED: "failed", Status.STOPPED: "was stopped"}.get(job.status, "finished")

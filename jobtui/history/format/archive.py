@@ -42,7 +42,7 @@ class ArchiveResult(msgspec.Struct, frozen=True):
     tasks: int
 
 
-class Contents(msgspec.Struct, frozen=True):
+class ArchiveManifest(msgspec.Struct, frozen=True):
     """An archive's own manifest."""
 
     schema: int
@@ -65,19 +65,19 @@ def contents(disk: Disk, directory: Path, name: str) -> tuple[SegmentEntry, ...]
         raise ContentsDamagedError(data)
     try:
         refuse_newer(msgspec.json.decode(line, type=Format).schema)
-        return msgspec.json.decode(line, type=Contents).segments
+        return msgspec.json.decode(line, type=ArchiveManifest).segments
     except DECODE_ERRORS:
         raise ContentsDamagedError(data) from None
 
 
 def write_contents(disk: Disk, path: Path, schema: int, segments: Sequence[SegmentEntry]) -> None:
     """Write an archive's manifest; the directory is not synced. Raises OSError."""
-    disk.write_new(path / NAME, [framed(msgspec.json.encode(Contents(schema, tuple(segments))))])
+    disk.write_new(path / NAME, [framed(msgspec.json.encode(ArchiveManifest(schema, tuple(segments))))])
 
 
 def put_contents(disk: Disk, path: Path, schema: int, segments: Sequence[SegmentEntry]) -> None:
     """Have an archive's manifest be another one, durably. Raises OSError."""
-    disk.put(path / NAME, framed(msgspec.json.encode(Contents(schema, tuple(segments)))))
+    disk.put(path / NAME, framed(msgspec.json.encode(ArchiveManifest(schema, tuple(segments)))))
 
 
 def ids_of(segments: Sequence[Segment]) -> Iterator[int]:

@@ -15,7 +15,7 @@ from zlib import crc32
 
 import msgspec
 
-from jobtui.model import Event, Job, Task
+from jobtui.model import Job, JobEvent, Task
 
 MAGIC: Final = b'{"crc":"'
 HEAD: Final = len(MAGIC) + len('xxxxxxxx",')
@@ -116,7 +116,7 @@ def _readers(record: type[msgspec.Struct]) -> dict[str, Callable[[msgspec.Raw], 
     return {field.name: msgspec.json.Decoder(field.type).decode for field in msgspec.structs.fields(record)}
 
 
-_READ_EVENT: Final = msgspec.json.Decoder(Event).decode
+_READ_EVENT: Final = msgspec.json.Decoder(JobEvent).decode
 _decode_entry: Final = msgspec.json.Decoder(Entry).decode
 _decode_job: Final = msgspec.json.Decoder(Job).decode
 _decode_plain: Final = msgspec.json.Decoder(dict[str, Any]).decode
@@ -142,7 +142,7 @@ def difference(before: Job, after: Job) -> dict[str, Any]:
         else:
             tasks = found
     known = len(before.events)
-    added: tuple[Event, ...] = ()
+    added: tuple[JobEvent, ...] = ()
     if before.events != after.events:
         if after.events[:known] == before.events:
             added = after.events[known:]
@@ -151,7 +151,7 @@ def difference(before: Job, after: Job) -> dict[str, Any]:
     return {name: part for name, part in (("job", fields), ("task", tasks), ("event", added)) if part}
 
 
-class Fold:
+class Delta:
     """A version of a job and the changes to it since, which are made all at once in the end."""
 
     __slots__ = ("_base", "_count", "_events", "_fields", "_tasks")

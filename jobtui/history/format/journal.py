@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from jobtui.errors import DECODE_ERRORS, StoreTooNew
-from jobtui.history.format.codec import HEAD, SCHEMA, Entry, Fold, decode_entry, framed, lines, unknown_field
+from jobtui.history.format.codec import HEAD, SCHEMA, Delta, Entry, decode_entry, framed, lines, unknown_field
 from jobtui.history.format.disk import Disk, is_full
 from jobtui.history.format.manifest import refuse_newer
 from jobtui.history.format.quarantine import Quarantine
@@ -189,7 +189,7 @@ _NAMED: Final = 20
 """Numbers of missing changes that are named one by one."""
 
 
-class Reading(msgspec.Struct):
+class ReplayPosition(msgspec.Struct):
     """How far a history's journals have been read.
 
     `seq` is the last change read, `offset` where the current journal goes on, `schema` its records'
@@ -209,7 +209,9 @@ class Reading(msgspec.Struct):
 class Replay:
     """Applies journals to a state, in order, and notes what is wrong with them."""
 
-    def __init__(self, state: State, quarantine: Quarantine, reading: Reading, *, to_write: bool) -> None:
+    def __init__(
+        self, state: State, quarantine: Quarantine, reading: ReplayPosition, *, to_write: bool
+    ) -> None:
         self.state, self.reading, self.file = state, reading, ""
         self.quarantine, self._to_write = quarantine, to_write
 
@@ -224,7 +226,7 @@ class Replay:
         `final`: nobody writes this journal any more, so what is incomplete stays so and is noted. After an
         error nothing of it is shown, and it can't be gone on with: it must be read again from the beginning.
         """
-        taking = _Taking(self)
+        taking = _BatchReader(self)
         rest = taking.all_of(data)
         taking.show()
         if final and rest:
@@ -253,12 +255,12 @@ class Replay:
         )
 
 
-class _Taking:
+class _BatchReader:
     """A stretch of one journal, taken up batch by batch; what they come to is shown at once, at the end."""
 
     def __init__(self, replay: Replay) -> None:
         self._replay, self._reading, self._state = replay, replay.reading, replay.state
-        self._folds: dict[int, Fold] = {}
+        self._folds: dict[int, Delta] = {}
         self._batch: list[Entry] = []
         self._since: list[tuple[int, bytes, bool]] = []
         self._from, self._stale, self._alone = self._reading.offset, False, False
@@ -350,14 +352,14 @@ class _Taking:
         if entry.set:
             self._fold(entry)
         elif entry.put is not None:
-            self._folds[entry.put.id] = Fold(entry.put)
+            self._folds[entry.put.id] = Delta(entry.put)
         else:
             self._state.next_id = max(self._state.next_id, entry.next_id)
 
     def _fold(self, entry: Entry) -> None:
         fold = self._folds.get(entry.set)
         if fold is None and (before := self._before(entry.set)) is not None:
-            fold = self._folds[entry.set] = Fold(before)
+            fold = self._folds[entry.set] = Delta(before)
         try:
             if fold is None:
                 raise IndexError
@@ -376,7 +378,7 @@ class _Taking:
                 raise  # a writer at work has just archived it
             return self._state.remains(job_id)
 
-    def _made(self, job_id: int, fold: Fold) -> Job:
+    def _made(self, job_id: int, fold: Delta) -> Job:
         try:
             return fold.made()
         except KeyError as error:
@@ -392,6 +394,6 @@ class _Taking:
         self._state.next_id += number - expected
 
 
-def _is_stale(first: Entry, reading: Reading) -> bool:
+def _is_stale(first: Entry, reading: ReplayPosition) -> bool:
     """Whether a journal is what a failed rotation left: the one before it went on beyond where it begins."""
     return first.n <= reading.seq

@@ -33,7 +33,7 @@ _PAUSE: Final = 0.005
 _PID_ROOM: Final = 24
 
 
-class Mark(msgspec.Struct, frozen=True, gc=False):
+class WriterStatus(msgspec.Struct, frozen=True, gc=False):
     """What a writer says: its process, the current journal, the last durable change, the next free id.
 
     `generation` is the manifest's; `closed` says that the writer ended in peace. `address` is where it
@@ -50,7 +50,7 @@ class Mark(msgspec.Struct, frozen=True, gc=False):
 
 
 _MARK: Final = b'{"pid":%d,"journal":%d,"durable":%d,"next_id":%d,"generation":%d,"closed":%b,"address":%b}'
-_decode: Final = msgspec.json.Decoder(Mark).decode
+_decode: Final = msgspec.json.Decoder(WriterStatus).decode
 
 
 class Guard:
@@ -117,7 +117,7 @@ class Lock:
                 return cls(disk, file, path)
             disk.close(file)  # it was replaced meanwhile: a lock on a file without a name keeps nobody out
 
-    def mark(self) -> Mark | None:
+    def mark(self) -> WriterStatus | None:
         """What the last writer said."""
         return _marked(self._disk, self._file)
 
@@ -145,7 +145,7 @@ class Lock:
         self._disk.close(self._file)
 
 
-class Watch:
+class WriterWatcher:
     """A reader's eye on the writer; it changes nothing and works where there is no LOCK."""
 
     def __init__(self, disk: Disk, directory: Path) -> None:
@@ -156,7 +156,7 @@ class Watch:
         """The mark as it lies there: other bytes mean that something has changed."""
         return self._disk.read(self._file, _ROOM, 0) if self._open() and self._file is not None else b""
 
-    def mark(self) -> Mark | None:
+    def mark(self) -> WriterStatus | None:
         """What the writer said last, None where there is no word."""
         return _marked(self._disk, self._file) if self._open() and self._file is not None else None
 
@@ -206,7 +206,7 @@ def _unshare(disk: Disk, path: Path) -> None:
         disk.close(file)
 
 
-def _pid(mark: Mark | None) -> int | None:
+def _pid(mark: WriterStatus | None) -> int | None:
     return mark.pid if mark is not None and not mark.closed else None
 
 
@@ -236,7 +236,7 @@ def must_be_own(disk: Disk, directory: Path) -> None:
     """
     for place in (directory, directory.parent):
         if reason := foreign_owner(place):
-            watch = Watch(disk, directory)
+            watch = WriterWatcher(disk, directory)
             try:
                 mark = watch.mark()
                 if watch.has_writer():
@@ -246,7 +246,7 @@ def must_be_own(disk: Disk, directory: Path) -> None:
             raise StoreError(f"The history in {directory} can't be written: {reason}")
 
 
-def _marked(disk: Disk, file: int) -> Mark | None:
+def _marked(disk: Disk, file: int) -> WriterStatus | None:
     for _ in range(3):
         line = disk.read(file, _ROOM, 0).rstrip(b" ").removesuffix(b"\n")
         if is_whole(line):

@@ -22,15 +22,15 @@ from jobtui.history.format.manifest import Manifest
 from jobtui.history.format.segment import Segment
 from jobtui.model import Job, Status
 
-Tally = Counter[tuple[str, Status]]
+StatusCounts = Counter[tuple[str, Status]]
 
 
-def flat(counts: Mapping[str, Mapping[str, int]]) -> Tally:
+def flat(counts: Mapping[str, Mapping[str, int]]) -> StatusCounts:
     """Counts as they are kept in memory, from those of a manifest."""
     return Counter({(space, Status(status)): n for space, each in counts.items() for status, n in each.items()})
 
 
-def nested(tally: Tally) -> dict[str, dict[str, int]]:
+def nested(tally: StatusCounts) -> dict[str, dict[str, int]]:
     """Counts as a manifest holds them, by space and status; what is 0 is left out."""
     result: dict[str, dict[str, int]] = {}
     for (space, status), count in tally.items():
@@ -39,7 +39,7 @@ def nested(tally: Tally) -> dict[str, dict[str, int]]:
     return result
 
 
-class Replaced(msgspec.Struct, frozen=True):
+class SupersededRecord(msgspec.Struct, frozen=True):
     """A sealed record of which a newer version is in the journal: where it is, and how it is counted."""
 
     segment: Segment
@@ -56,8 +56,8 @@ class State:
         self.segments: tuple[Segment, ...] = ()
         self.recent: dict[int, Job] = {}
         self.live: dict[int, Job] = {}
-        self.replaced: dict[int, Replaced] = {}
-        self.tally: Tally = Counter()
+        self.replaced: dict[int, SupersededRecord] = {}
+        self.tally: StatusCounts = Counter()
         self.next_id = 1
         self.last_id = 0
         self.sealed_version = 0
@@ -142,7 +142,7 @@ class State:
             sealed = segment.summary(place)
             with self.mutex:
                 segment.replaced(job.id)
-                self.replaced[job.id] = Replaced(segment, *sealed)
+                self.replaced[job.id] = SupersededRecord(segment, *sealed)
                 self.tally[sealed] -= 1
                 self.sealed_version += 1
         with self.mutex:
@@ -170,7 +170,7 @@ class State:
                 del self.recent[job.id]
             else:
                 segment.replaced(job.id)
-                self.replaced[job.id] = Replaced(segment, job.space, job.status)
+                self.replaced[job.id] = SupersededRecord(segment, job.space, job.status)
 
     def drop_recent(self, job_id: int) -> None:
         """Drop what a journal has of a job that is archived."""

@@ -12,18 +12,18 @@ from jobtui.history.format.segment import Segment
 from jobtui.history.format.state import State
 from jobtui.history.query import Query, Sort
 from jobtui.history.read.filters import counts_suffice, matcher
-from jobtui.history.read.results import Answer, ById, View
+from jobtui.history.read.results import IdOrder, OrderedIds, View
 from jobtui.model import Job, Status
 
 Read = Callable[[int], Job | None]
 
 
-class Asking:
+class QueryEngine:
     """Answers queries. An answer over segments is kept as long as a view uses it, and used again meanwhile."""
 
     def __init__(self, archives: Archives, get: Read, get_archived: Read) -> None:
         self._archives, self._get, self._get_archived = archives, get, get_archived
-        self._answers: WeakValueDictionary[tuple[Query, State, int], Answer] = WeakValueDictionary()
+        self._answers: WeakValueDictionary[tuple[Query, State, int], OrderedIds] = WeakValueDictionary()
 
     def answer(self, state: State, query: Query) -> View:
         """The view of a query at this moment. Raises OSError."""
@@ -54,12 +54,12 @@ def _present(segment: Segment) -> int:
     return segment.entry.count - len(segment.entry.stale)
 
 
-def _answer(query: Query, segments: Sequence[Segment], known: int | None) -> Answer:
+def _answer(query: Query, segments: Sequence[Segment], known: int | None) -> OrderedIds:
     if query.sort is Sort.ID:
-        return ById(query, segments, known)
-    from jobtui.history.read.sort import ByKey
+        return IdOrder(query, segments, known)
+    from jobtui.history.read.sort import KeyOrder
 
-    return ByKey(query, segments, known)
+    return KeyOrder(query, segments, known)
 
 
 def _counted(query: Query, tally: Mapping[tuple[str, Status], int], recent: Sequence[Job]) -> int:

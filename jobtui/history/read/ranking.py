@@ -17,7 +17,7 @@ from itertools import chain, compress, pairwise
 from operator import eq, gt, itemgetter
 from typing import Any, Final, TypeVar
 
-from jobtui.history.steps import Turns
+from jobtui.history.steps import Yielder
 
 _SIZE: Final = 8
 _LOOKED_AT: Final = 3
@@ -105,7 +105,7 @@ GROUP: Final = 4 * BUCKET
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class KeyedIds:
     """Keys and ids, side by side."""
 
     keys: array[float]
@@ -115,7 +115,7 @@ class Rows:
 def in_order(parts: Sequence[Sequence[T]]) -> list[T]:
     """All values that are in any of the parts, each once, in order."""
     known: set[Any] = set()
-    turns = Turns()
+    turns = Yielder()
     for part in parts:
         known.update(part)
         turns.give()
@@ -133,12 +133,12 @@ def in_order(parts: Sequence[Sequence[T]]) -> list[T]:
     return found
 
 
-def all_sorted(loaded: Sequence[Rows]) -> Rows:
+def all_sorted(loaded: Sequence[KeyedIds]) -> KeyedIds:
     """All rows by key, then by id. The ids of each part rise.
 
     The rows of some parts at a time are sorted, then these are cut at the same keys into buckets.
     """
-    turns = Turns()
+    turns = Yielder()
     parts = []
     for rows in _grouped(loaded):
         parts.append(_by_key(rows))
@@ -152,7 +152,7 @@ def all_sorted(loaded: Sequence[Rows]) -> Rows:
     keys, ids = array("d"), array("Q")
     for bucket, bound in enumerate([-math.inf, *cuts]):
         pieces = [
-            Rows(part.keys[place[bucket] : place[bucket + 1]], part.ids[place[bucket] : place[bucket + 1]])
+            KeyedIds(part.keys[place[bucket] : place[bucket + 1]], part.ids[place[bucket] : place[bucket + 1]])
             for part, place in zip(parts, places, strict=True)
         ]
         if bound not in tied:
@@ -165,27 +165,27 @@ def all_sorted(loaded: Sequence[Rows]) -> Rows:
             keys.extend(array("d", [bound]) * len(some))
             ids.extend(some)
             turns.give()
-    return Rows(keys, ids)
+    return KeyedIds(keys, ids)
 
 
-def all_ranked(pieces: Mapping[float, Sequence[array[int]]]) -> Rows:
+def all_ranked(pieces: Mapping[float, Sequence[array[int]]]) -> KeyedIds:
     """All rows by rank, then by id, where each rank is one of few: the ids of each piece of a rank rise.
 
     What is added to a rank to make a row's key is its id.
     """
-    turns = Turns()
+    turns = Yielder()
     keys, ids = array("d"), array("Q")
     for rank in sorted(pieces):
         for some in _merged(pieces[rank]):
             keys.extend(array("d", map(rank.__add__, some)))
             ids.extend(some)
             turns.give()
-    return Rows(keys, ids)
+    return KeyedIds(keys, ids)
 
 
-def _grouped(loaded: Sequence[Rows]) -> Iterator[Rows]:
+def _grouped(loaded: Sequence[KeyedIds]) -> Iterator[KeyedIds]:
     """The rows of several parts as one, as far as they can be sorted in one call; the ids of each rise."""
-    group: list[Rows] = []
+    group: list[KeyedIds] = []
     for rows in sorted((rows for rows in loaded if rows.ids), key=lambda rows: rows.ids[0]):
         if group and sum(len(each.ids) for each in group) + len(rows.ids) > GROUP:
             yield _by_id(_joined(group))
@@ -195,8 +195,8 @@ def _grouped(loaded: Sequence[Rows]) -> Iterator[Rows]:
         yield _by_id(_joined(group))
 
 
-def _joined(pieces: Sequence[Rows]) -> Rows:
-    rows = Rows(array("d"), array("Q"))
+def _joined(pieces: Sequence[KeyedIds]) -> KeyedIds:
+    rows = KeyedIds(array("d"), array("Q"))
     for piece in pieces:
         rows.keys.extend(piece.keys)
         rows.ids.extend(piece.ids if piece.ids.typecode == "Q" else array("Q", piece.ids))
@@ -224,13 +224,13 @@ def _merged(pieces: Sequence[array[int]]) -> Iterator[array[int]]:
             above = found[-1]
 
 
-def _by_key(rows: Rows) -> Rows:
+def _by_key(rows: KeyedIds) -> KeyedIds:
     """By key; where keys are the same, in the order in which they are."""
     keys = rows.keys.tolist()  # an array would make each number anew
     return _reordered(rows, keys, sorted(range(len(keys)), key=keys.__getitem__))
 
 
-def _by_key_and_id(rows: Rows) -> Rows:
+def _by_key_and_id(rows: KeyedIds) -> KeyedIds:
     done = _by_key(rows)
     if not any(map(eq, done.keys, done.keys[1:])):
         return done
@@ -240,15 +240,15 @@ def _by_key_and_id(rows: Rows) -> Rows:
     return _by_key(_by_id(rows))
 
 
-def _by_id(rows: Rows) -> Rows:
+def _by_id(rows: KeyedIds) -> KeyedIds:
     if not any(map(gt, rows.ids, rows.ids[1:])):
         return rows
     return _reordered(rows, rows.keys, sorted(range(len(rows.ids)), key=rows.ids.__getitem__))
 
 
-def _reordered(rows: Rows, keys: Sequence[float], places: Sequence[int]) -> Rows:
+def _reordered(rows: KeyedIds, keys: Sequence[float], places: Sequence[int]) -> KeyedIds:
     """The rows, whose keys these are, at other places."""
     if len(places) < 2:
         return rows
     chosen = itemgetter(*places)
-    return Rows(array("d", chosen(keys)), array(rows.ids.typecode, chosen(rows.ids)))
+    return KeyedIds(array("d", chosen(keys)), array(rows.ids.typecode, chosen(rows.ids)))

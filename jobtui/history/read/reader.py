@@ -7,21 +7,21 @@ from pathlib import Path
 
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.journal import journal_name
-from jobtui.history.format.lock import Watch
+from jobtui.history.format.lock import WriterWatcher
 from jobtui.history.format.manifest import NAME as MANIFEST
 from jobtui.history.format.quarantine import Quarantine
 from jobtui.history.format.state import State
-from jobtui.history.write.recovery import Found, load
+from jobtui.history.write.recovery import LoadedHistory, load
 
 _TRIES = 50
 
 
-class Follower:
+class HistoryReader:
     """A history that is open for reading. It changes nothing on disk."""
 
     def __init__(self, disk: Disk, directory: Path) -> None:
         self._disk, self._directory = disk, directory
-        self._watch = Watch(disk, directory)
+        self._watch = WriterWatcher(disk, directory)
         self._refreshing = threading.Lock()
         self._seen = b""
         self._identity: tuple[int, int, int] | None = None
@@ -53,7 +53,7 @@ class Follower:
             return True
         return self._take_up(seen)
 
-    def _load(self) -> Found:
+    def _load(self) -> LoadedHistory:
         # whatever fails on the way, it begins anew when it is tried again
         self._lost = True
         for left in reversed(range(_TRIES)):

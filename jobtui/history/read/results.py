@@ -18,7 +18,7 @@ from jobtui.history.format.damage import readable
 from jobtui.history.format.segment import Segment
 from jobtui.history.query import Query
 from jobtui.history.read.filters import mask
-from jobtui.history.steps import Turns
+from jobtui.history.steps import Yielder
 from jobtui.model import Job
 
 _FEW: Final = 256
@@ -28,7 +28,7 @@ _WIDEST: Final = 8
 """Segments that are looked through in one go at most: enough to be quick, and no long time at once."""
 
 
-class Answer(Protocol):
+class OrderedIds(Protocol):
     """Ids of sealed jobs in order: by a key first, then by id."""
 
     def key(self, job: Job) -> float:
@@ -64,13 +64,13 @@ class Answer(Protocol):
         ...
 
 
-class ById:
+class IdOrder:
     """The ids that a query finds, in their own order."""
 
     def __init__(self, query: Query, segments: Sequence[Segment], known: int | None) -> None:
         self._known = known
-        self._down = Stretches(partial(mask, query), segments, descending=True)
-        self._up = Stretches(partial(mask, query), segments, descending=False)
+        self._down = IdScan(partial(mask, query), segments, descending=True)
+        self._up = IdScan(partial(mask, query), segments, descending=False)
 
     def key(self, job: Job) -> float:
         """See Answer: they are ordered by their ids alone."""
@@ -123,7 +123,7 @@ class ById:
         self.first(0, descending=False)
 
 
-class Stretches:
+class IdScan:
     """Ids from one end, a stretch of them at a time: wide at first only where the ids lie far apart.
 
     `chosen` tells which of a segment's jobs are meant: a byte of 1 for each of them, of 0 for the others.
@@ -142,7 +142,7 @@ class Stretches:
 
     def reach(self, count: int | None) -> array[int]:
         """The ids so far, of which there are `count` (None: all) unless there are no more. Raises OSError."""
-        turns = Turns()
+        turns = Yielder()
         while not self.complete and (count is None or len(self.ids) < count):
             turns.give()
             with self._mutex:
@@ -209,7 +209,7 @@ class View:
 
     def __init__(
         self,
-        answer: Answer,
+        answer: OrderedIds,
         recent: Sequence[Job],
         descending: bool,
         read: Callable[[int], Job | None],

@@ -15,10 +15,10 @@ from jobtui.history.format.index import Coded
 from jobtui.history.format.segment import Segment
 from jobtui.history.query import Query
 from jobtui.history.read.filters import mask
-from jobtui.history.read.ranking import SAMPLE, Bound, Rows, all_ranked, all_sorted
-from jobtui.history.read.results import Stretches
+from jobtui.history.read.ranking import SAMPLE, Bound, KeyedIds, all_ranked, all_sorted
+from jobtui.history.read.results import IdScan
 from jobtui.history.read.sort_keys import measure
-from jobtui.history.steps import Turns
+from jobtui.history.steps import Yielder
 from jobtui.model import Job
 
 
@@ -52,15 +52,15 @@ _AHEAD: Final = 512
 """How many ids a first page is chosen from at least."""
 
 
-class ByKey:
+class KeyOrder:
     """The ids that a query finds, ordered by a number that each job has."""
 
     def __init__(self, query: Query, segments: Sequence[Segment], known: int | None) -> None:
         self._query, self._segments, self._known = query, segments, known
         self._measure = measure(query.sort, segments)
-        self._rows: list[Rows] | None = None
-        self._all: Rows | None = None
-        self._heads: dict[bool, Rows] = {}
+        self._rows: list[KeyedIds] | None = None
+        self._all: KeyedIds | None = None
+        self._heads: dict[bool, KeyedIds] = {}
         self._columns: dict[str, Coded[float]] = {}
 
     def key(self, job: Job) -> float:
@@ -116,7 +116,7 @@ class ByKey:
         """See Answer."""
         self._sorted()
 
-    def _head_of(self, count: int, descending: bool) -> Rows | None:
+    def _head_of(self, count: int, descending: bool) -> KeyedIds | None:
         """The first rows from that end, where that is quicker than to sort all; None where it is not."""
         if self._all is not None:
             return None
@@ -127,15 +127,15 @@ class ByKey:
                 self._heads[descending] = head
         return head
 
-    def _by_rank(self, count: int, descending: bool) -> Rows | None:
+    def _by_rank(self, count: int, descending: bool) -> KeyedIds | None:
         filtered = self._query != Query(sort=self._query.sort, archived=self._query.archived)
         ranks = self._measure.ranks() if not filtered and count <= _FEW else None
         if ranks is None:
             return None
-        head = Rows(array("d"), array("Q"))
+        head = KeyedIds(array("d"), array("Q"))
         for rank in reversed(ranks) if descending else ranks:
             chosen = partial(self._of_rank, rank)
-            ids = Stretches(chosen, self._segments, descending=descending).reach(count)
+            ids = IdScan(chosen, self._segments, descending=descending).reach(count)
             head.ids.extend(ids)
             head.keys.extend(rank + job_id for job_id in ids)
             if len(head.ids) >= count:
@@ -152,7 +152,7 @@ class ByKey:
             column = self._columns[segment.name] = self._measure.ranked(segment)
         return column
 
-    def _by_bound(self, count: int, descending: bool) -> Rows | None:
+    def _by_bound(self, count: int, descending: bool) -> KeyedIds | None:
         """The first rows, found by a bound that a sample gives."""
         loaded = self._loaded()
         sample = sorted(chain.from_iterable(rows.keys[::SAMPLE] for rows in loaded), reverse=descending)
@@ -165,34 +165,34 @@ class ByKey:
         if len(found) < count:
             found += _at_bound(loaded, sample[place], count, descending)
         found.sort(reverse=descending)
-        return Rows(array("d", [key for key, _ in found]), array("Q", [job_id for _, job_id in found]))
+        return KeyedIds(array("d", [key for key, _ in found]), array("Q", [job_id for _, job_id in found]))
 
-    def _loaded(self) -> list[Rows]:
+    def _loaded(self) -> list[KeyedIds]:
         if self._rows is None:
-            rows, turns = [], Turns()
+            rows, turns = [], Yielder()
             for segment in self._segments:
                 rows.append(self._load(segment))
                 turns.give()
             self._rows = rows
         return self._rows
 
-    def _load(self, segment: Segment) -> Rows:
+    def _load(self, segment: Segment) -> KeyedIds:
         keys, ids = self._measure.of_segment(segment), segment.columns.ids
         chosen = mask(self._query, segment)
         if 0 not in chosen:
-            return Rows(keys, ids)
-        return Rows(array("d", compress(keys, chosen)), array(ids.typecode, compress(ids, chosen)))
+            return KeyedIds(keys, ids)
+        return KeyedIds(array("d", compress(keys, chosen)), array(ids.typecode, compress(ids, chosen)))
 
-    def _sorted(self) -> Rows:
+    def _sorted(self) -> KeyedIds:
         if self._all is None:
             self._all = all_sorted(self._loaded()) if self._measure.ranks() is None else self._all_ranked()
             self._rows, self._heads, self._columns = None, {}, {}
             give_back()
         return self._all
 
-    def _all_ranked(self) -> Rows:
+    def _all_ranked(self) -> KeyedIds:
         pieces: dict[float, list[array[int]]] = {}
-        turns = Turns()
+        turns = Yielder()
         for segment in self._segments:
             for rank, ids in _by_rank(self._ranked(segment), segment.columns.ids, mask(self._query, segment)):
                 pieces.setdefault(rank, []).append(ids)
@@ -224,11 +224,11 @@ def _by_rank(column: Coded[float], ids: array[int], chosen: bytes) -> Iterator[t
         start = end
 
 
-def _rank(rows: Rows, key: float, job_id: int) -> int:
+def _rank(rows: KeyedIds, key: float, job_id: int) -> int:
     return bisect_left(rows.ids, job_id, bisect_left(rows.keys, key), bisect_right(rows.keys, key))
 
 
-def _rank_downwards(rows: Rows, key: float, job_id: int) -> int:
+def _rank_downwards(rows: KeyedIds, key: float, job_id: int) -> int:
     low = bisect_left(rows.keys, -key, key=float.__neg__)
     high = bisect_right(rows.keys, -key, key=float.__neg__)
     return bisect_left(rows.ids, -job_id, low, high, key=int.__neg__)
@@ -238,11 +238,11 @@ def _beyond(key: float, bound: float, descending: bool) -> bool:
     return key > bound if descending else key < bound
 
 
-def _with_others(loaded: Sequence[Rows], value: float, descending: bool) -> list[Rows]:
+def _with_others(loaded: Sequence[KeyedIds], value: float, descending: bool) -> list[KeyedIds]:
     """Those that have keys that come before that one, which most of them don't have."""
     same = array("d", [value]).tobytes()
     outermost = max if descending else min
-    turns = Turns()
+    turns = Yielder()
     found = []
     for rows in loaded:
         turns.give()
@@ -251,10 +251,10 @@ def _with_others(loaded: Sequence[Rows], value: float, descending: bool) -> list
     return found
 
 
-def _beyond_bound(loaded: Sequence[Rows], value: float, descending: bool) -> Iterator[tuple[float, int]]:
+def _beyond_bound(loaded: Sequence[KeyedIds], value: float, descending: bool) -> Iterator[tuple[float, int]]:
     """All rows whose keys come before that one."""
     bound = Bound(value, above=descending)
-    turns = Turns()
+    turns = Yielder()
     for rows in loaded:
         turns.give()
         chosen = bound.may_be_beyond(rows.keys)
@@ -265,7 +265,9 @@ def _beyond_bound(loaded: Sequence[Rows], value: float, descending: bool) -> Ite
                 yield rows.keys[place], rows.ids[place]
 
 
-def _at_bound(loaded: Sequence[Rows], value: float, count: int, descending: bool) -> list[tuple[float, int]]:
+def _at_bound(
+    loaded: Sequence[KeyedIds], value: float, count: int, descending: bool
+) -> list[tuple[float, int]]:
     """The first rows that have that key."""
     bound = Bound(value, above=descending)
     end = -1 if descending else 0

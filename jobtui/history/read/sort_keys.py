@@ -31,7 +31,7 @@ _HIGHEST: Final = float(1 << 40)
 """Numbers of other jobs are told apart up to here."""
 
 
-class Measure(Protocol):
+class SortKey(Protocol):
     """A number for each job."""
 
     def of_segment(self, segment: Segment) -> array[float]:
@@ -58,7 +58,7 @@ class Measure(Protocol):
         ...
 
 
-def measure(sort: Sort, segments: Sequence[Segment]) -> Measure:
+def measure(sort: Sort, segments: Sequence[Segment]) -> SortKey:
     """What that sort orders by. Raises OSError."""
     if sort in _RANKED:
         return _RANKED[sort](segments)
@@ -87,7 +87,7 @@ class _Number:
         raise NotImplementedError
 
 
-class _Scale(Generic[T]):
+class _RankScale(Generic[T]):
     """Values by rank: the known ones have the even ranks, and others lie between them."""
 
     def __init__(self, values: Sequence[T], width: float) -> None:
@@ -115,7 +115,7 @@ class _Ranked(Generic[T]):
 
     def __init__(self, values: Sequence[T], segments: Sequence[Segment]) -> None:
         last = max((segment.entry.last for segment in segments), default=0)
-        self.scale = _Scale(values, float(1 << last.bit_length()))
+        self.scale = _RankScale(values, float(1 << last.bit_length()))
 
     def of_segment(self, segment: Segment) -> array[float]:
         return array("d", map(operator.add, _each(self.ranked(segment)), segment.columns.ids))
@@ -200,7 +200,7 @@ class _Origins:
 
     def __init__(self, segments: Sequence[Segment]) -> None:
         self._columns = {segment.name: segment.texts("cluster") for segment in segments}
-        self._scale = _Scale(in_order([column.values for column in self._columns.values()]), _HIGHEST)
+        self._scale = _RankScale(in_order([column.values for column in self._columns.values()]), _HIGHEST)
 
     def of_segment(self, segment: Segment) -> array[float]:
         column = self._columns[segment.name]
@@ -232,7 +232,7 @@ def _bounded(number: float) -> float:
     return min(number, _HIGHEST - 1)
 
 
-_RANKED: Final[dict[Sort, Callable[[Sequence[Segment]], Measure]]] = {
+_RANKED: Final[dict[Sort, Callable[[Sequence[Segment]], SortKey]]] = {
     Sort.STATUS: _Statuses,
     Sort.SPACE: _Spaces,
     Sort.COMMAND: _Labels,

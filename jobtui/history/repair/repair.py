@@ -20,7 +20,7 @@ from jobtui.history.format.archive import ContentsDamagedError, contents, entry_
 from jobtui.history.format.codec import SCHEMA, encode, framed, lines
 from jobtui.history.format.damage import DamageNote
 from jobtui.history.format.disk import Disk, real_path
-from jobtui.history.format.lock import Watch, must_be_own
+from jobtui.history.format.lock import WriterWatcher, must_be_own
 from jobtui.history.format.manifest import ARCHIVE_DIRECTORY as ARCHIVE
 from jobtui.history.format.manifest import NAME as MANIFEST
 from jobtui.history.format.manifest import ArchiveEntry
@@ -28,7 +28,7 @@ from jobtui.history.format.quarantine import DIRECTORY as QUARANTINE
 from jobtui.history.format.quarantine import free
 from jobtui.history.format.record_finder import Scattered
 from jobtui.history.format.segment import UNREADABLE, Segment, index_name, records_name
-from jobtui.history.format.state import Replaced, nested
+from jobtui.history.format.state import SupersededRecord, nested
 from jobtui.history.repair.verify import damage_of, in_the_way, miscounts, whole_job
 from jobtui.history.steps import finished
 from jobtui.history.write.archiver import give_second_name
@@ -63,7 +63,7 @@ def repair(path: Path, disk: Disk | None = None) -> list[str]:
 
 def _cleared(disk: Disk, path: Path) -> list[DamageNote]:
     """Put away what stands where a file or a directory of the history belongs. Raises OSError."""
-    watch = Watch(disk, path)
+    watch = WriterWatcher(disk, path)
     try:
         found = [] if watch.has_writer() else in_the_way(disk, path)
     finally:
@@ -204,7 +204,7 @@ class _Repair:
             if made is None or place is None:
                 replaced.pop(job_id, None)
             else:
-                replaced[job_id] = Replaced(made, *made.summary(place))
+                replaced[job_id] = SupersededRecord(made, *made.summary(place))
                 made.replaced(job_id)
 
     def _whole(self, segment: Segment) -> dict[int, tuple[Job, bytes]]:

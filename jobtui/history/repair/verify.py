@@ -17,15 +17,15 @@ from jobtui.history.format.damage import DamageNote, readable
 from jobtui.history.format.disk import Disk, is_lost, real_path
 from jobtui.history.format.journal import journal_number
 from jobtui.history.format.lock import NAME as LOCK
-from jobtui.history.format.lock import Watch
+from jobtui.history.format.lock import WriterWatcher
 from jobtui.history.format.manifest import ARCHIVE_DIRECTORY as ARCHIVE
 from jobtui.history.format.manifest import NAME as MANIFEST
 from jobtui.history.format.manifest import Manifest
 from jobtui.history.format.quarantine import DIRECTORY as QUARANTINE
 from jobtui.history.format.quarantine import NOTES, jobs_in, remembered
 from jobtui.history.format.segment import DAMAGED, UNREADABLE, Segment, index_name, records_name
-from jobtui.history.format.state import State, Tally, flat
-from jobtui.history.read.reader import Follower
+from jobtui.history.format.state import State, StatusCounts, flat
+from jobtui.history.read.reader import HistoryReader
 from jobtui.history.repair.repair import repair
 from jobtui.history.write.recovery import is_archive, is_unfinished
 from jobtui.model import Job
@@ -132,7 +132,7 @@ def unnamed(disk: Disk, directory: Path, manifest: Manifest, *, is_written: bool
 
 def miscounts(state: State, archived: Sequence[Segment]) -> Iterator[DamageNote]:
     """Where jobs are counted as they are not, or are there twice. Raises OSError."""
-    tally: Tally = Counter()
+    tally: StatusCounts = Counter()
     with state.mutex:
         seen = set(state.recent)
     for segment in (*state.segments, *archived):
@@ -201,7 +201,7 @@ def _looked_at(disk: Disk, path: Path) -> list[DamageNote]:
 
 
 def _damage_in(disk: Disk, path: Path) -> list[DamageNote]:
-    follower = Follower(disk, path)
+    follower = HistoryReader(disk, path)
     follower.close()
     state, quarantine = follower.state, follower.quarantine
     archived = Archives(disk, path, quarantine).all_segments(state.manifest)
@@ -212,7 +212,7 @@ def _damage_in(disk: Disk, path: Path) -> list[DamageNote]:
 
 
 def _is_written(disk: Disk, path: Path) -> bool:
-    watch = Watch(disk, path)
+    watch = WriterWatcher(disk, path)
     try:
         return watch.has_writer()
     finally:

@@ -20,10 +20,10 @@ from jobtui.history.format.disk import Disk
 from jobtui.history.format.index import STATUSES
 from jobtui.history.format.manifest import ARCHIVE_DIRECTORY, ArchiveEntry
 from jobtui.history.format.segment import Segment, index_name, records_name
-from jobtui.history.format.state import Replaced, State, Tally, flat, nested
+from jobtui.history.format.state import State, StatusCounts, SupersededRecord, flat, nested
 from jobtui.history.steps import Steps
 from jobtui.history.write.recovery import remove_archive
-from jobtui.history.write.segment_store import UnsureError, Vault
+from jobtui.history.write.segment_store import CommitUncertain, SegmentStore
 
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
 
@@ -36,7 +36,7 @@ class _Taking(msgspec.Struct, frozen=True):
 
     segment: Segment
     places: Sequence[int]
-    changed: Mapping[int, Replaced]
+    changed: Mapping[int, SupersededRecord]
     whole: bool
 
 
@@ -45,13 +45,13 @@ class _Divided(msgspec.Struct):
 
     moved: list[Segment] = []
     rest: list[Segment] = []
-    replaced: dict[int, Replaced] = {}
+    replaced: dict[int, SupersededRecord] = {}
     ids: array[int] = msgspec.field(default_factory=lambda: array("Q"))
-    tally: Tally = msgspec.field(default_factory=Counter)
+    tally: StatusCounts = msgspec.field(default_factory=Counter)
     tasks: int = 0
 
 
-def archive(vault: Vault, first: int, last: int) -> Steps[ArchiveResult]:
+def archive(vault: SegmentStore, first: int, last: int) -> Steps[ArchiveResult]:
     """Move the sealed jobs from `first` to `last` into an archive. Raises OSError, and all stays as it was."""
     state, disk = vault.state, vault.disk
     taken = []
@@ -81,7 +81,7 @@ def archive(vault: Vault, first: int, last: int) -> Steps[ArchiveResult]:
             counts=nested(_less(flat(state.manifest.counts), divided.tally)),
             archives=(*state.manifest.archives, _entry(name, divided)),
         )
-    except UnsureError:
+    except CommitUncertain:
         raise
     except OSError:
         remove_archive(disk, vault.directory, name)
@@ -119,7 +119,7 @@ def _taking(state: State, segment: Segment, first: int, last: int) -> _Taking | 
     return _Taking(segment, places, changed, len(places) == len(present) and not changed)
 
 
-def _divide(vault: Vault, taken: Sequence[_Taking], place: Path) -> Steps[_Divided]:
+def _divide(vault: SegmentStore, taken: Sequence[_Taking], place: Path) -> Steps[_Divided]:
     """Have the archive hold what is taken, and new segments the rest."""
     divided = _Divided()
     for some in taken:
@@ -144,7 +144,7 @@ def _divide(vault: Vault, taken: Sequence[_Taking], place: Path) -> Steps[_Divid
         rest = yield from vault.write_part(vault.directory, segment, lines, others, some.changed)
         divided.rest.append(rest)
         for job_id, each in some.changed.items():
-            divided.replaced[job_id] = Replaced(rest, each.space, each.status)
+            divided.replaced[job_id] = SupersededRecord(rest, each.space, each.status)
     divided.ids = array("Q", sorted(divided.ids))
     return divided
 
@@ -174,6 +174,6 @@ def _entry(name: str, divided: _Divided) -> ArchiveEntry:
     return ArchiveEntry(name, len(ids), ids[0], ids[-1], divided.tasks, tuple(sorted(spaces)))
 
 
-def _less(counts: Tally, gone: Tally) -> Tally:
+def _less(counts: StatusCounts, gone: StatusCounts) -> StatusCounts:
     counts.subtract(gone)
     return counts

@@ -23,14 +23,14 @@ from jobtui.history.format.disk import Disk, is_lost
 from jobtui.history.format.journal import (
     END,
     UNFINISHED,
-    Reading,
     Replay,
+    ReplayPosition,
     journal_name,
     journal_number,
     journals,
     journals_among,
 )
-from jobtui.history.format.lock import Mark
+from jobtui.history.format.lock import WriterStatus
 from jobtui.history.format.manifest import ARCHIVE_DIRECTORY as ARCHIVE
 from jobtui.history.format.manifest import NAME as MANIFEST
 from jobtui.history.format.manifest import ArchiveEntry, Manifest, SegmentEntry
@@ -45,7 +45,7 @@ from jobtui.history.format.segment import (
     records_name,
     segments_in,
 )
-from jobtui.history.format.state import State, Tally, nested
+from jobtui.history.format.state import State, StatusCounts, nested
 
 UNKNOWN_SEQ: Final = -1
 _IDS: Final = (
@@ -60,7 +60,7 @@ def rebuilt(disk: Disk, directory: Path, quarantine: Quarantine) -> Manifest:
     found = segments_in(disk, directory, quarantine)
     archives, taken = _archives(disk, directory, quarantine, found)
     segments: list[SegmentEntry] = []
-    tally: Tally = Counter()
+    tally: StatusCounts = Counter()
     highest = max([0, *taken])
     for segment in reversed(found):
         columns = segment.columns
@@ -297,7 +297,7 @@ IDS_OF_A_JOURNAL: Final = 100_000
 """No journal of 4 MiB holds so many jobs: the line of a new one has more than 42 bytes."""
 
 
-class Found(msgspec.Struct, frozen=True):
+class LoadedHistory(msgspec.Struct, frozen=True):
     """What was read: the state, and the replay that a reader goes on with.
 
     `journals` are the numbers of the journals that were read. `sound`: the manifest is as it was written
@@ -310,7 +310,9 @@ class Found(msgspec.Struct, frozen=True):
     sound: bool
 
 
-def load(disk: Disk, directory: Path, quarantine: Quarantine, mark: Mark | None, *, alive: bool) -> Found:
+def load(
+    disk: Disk, directory: Path, quarantine: Quarantine, mark: WriterStatus | None, *, alive: bool
+) -> LoadedHistory:
     """Read the manifest and the journals. Raises StoreTooNew and OSError.
 
     `mark` is what the last writer said, and `alive` says that it is at work: then nothing is taken that
@@ -335,7 +337,7 @@ def load(disk: Disk, directory: Path, quarantine: Quarantine, mark: Mark | None,
     for segment in state.segments:
         segment.elsewhere = scattered.find
     acknowledged = mark.durable if mark is not None else 0
-    reading = Reading(found.seq, durable=acknowledged if alive else None, acknowledged=acknowledged)
+    reading = ReplayPosition(found.seq, durable=acknowledged if alive else None, acknowledged=acknowledged)
     replay = Replay(state, quarantine, reading, to_write=quarantine.writes)
     numbers = [number for number, _ in there if number >= found.journal]
     for number, path in there:
@@ -355,7 +357,7 @@ def load(disk: Disk, directory: Path, quarantine: Quarantine, mark: Mark | None,
     if mark is not None and not alive:
         _note_broken_promise(mark, replay, quarantine)
     _drop_archived(Archives(disk, directory, quarantine), replay)
-    return Found(state, replay, tuple(numbers), sound)
+    return LoadedHistory(state, replay, tuple(numbers), sound)
 
 
 def _drop_archived(archives: Archives, replay: Replay) -> None:
@@ -389,7 +391,9 @@ def _made_again(disk: Disk, directory: Path, quarantine: Quarantine) -> Manifest
     return made
 
 
-def _note_lost_end(number: int, data: bytes, found: Manifest, mark: Mark | None, replay: Replay) -> None:
+def _note_lost_end(
+    number: int, data: bytes, found: Manifest, mark: WriterStatus | None, replay: Replay
+) -> None:
     """Note a journal that was emptied or cut off: the writer leaves a blank at its end at all times."""
     reading = replay.reading
     if reading.offset == 0 and number == found.journal and _has_been_sealed(found):
@@ -403,14 +407,14 @@ def _has_been_sealed(found: Manifest) -> bool:
     return bool(found.generation or found.segments or found.archives)
 
 
-def _note_lost(file: str, what: str, mark: Mark | None, replay: Replay) -> None:
+def _note_lost(file: str, what: str, mark: WriterStatus | None, replay: Replay) -> None:
     """Note lost changes; without a mark, skip all ids that they may have had: none may be given out twice."""
     replay.quarantine.add(file, None, what)
     if mark is None:
         replay.state.next_id += IDS_OF_A_JOURNAL
 
 
-def _note_broken_promise(mark: Mark, replay: Replay, quarantine: Quarantine) -> None:
+def _note_broken_promise(mark: WriterStatus, replay: Replay, quarantine: Quarantine) -> None:
     """The last writer had more on disk than there is now."""
     state, seq = replay.state, replay.reading.seq
     state.next_id = max(state.next_id, mark.next_id)

@@ -35,7 +35,7 @@ from jobtui.history.format.journal import journals
 from jobtui.history.format.manifest import Manifest, SegmentEntry
 from jobtui.history.format.quarantine import Quarantine
 from jobtui.history.format.segment import Segment, index_name, records_name
-from jobtui.history.format.state import Replaced, State, flat, nested
+from jobtui.history.format.state import State, SupersededRecord, flat, nested
 from jobtui.history.steps import Steps
 from jobtui.model import Job
 
@@ -43,11 +43,11 @@ _STEP: Final = 32
 """Records that are encoded in one step."""
 
 
-class UnsureError(OSError):
+class CommitUncertain(OSError):
     """The manifest was renamed, and that may not be on disk: nothing may be removed or written any more."""
 
 
-class Sealing(msgspec.Struct, frozen=True):
+class SealRequest(msgspec.Struct, frozen=True):
     """Ended jobs that leave the journal for a segment, and where the journal goes on without them."""
 
     jobs: tuple[Job, ...]
@@ -55,7 +55,7 @@ class Sealing(msgspec.Struct, frozen=True):
     seq: int
 
 
-class Vault:
+class SegmentStore:
     """The sealed side of a history that is open for writing."""
 
     def __init__(self, disk: Disk, directory: Path, state: State, quarantine: Quarantine) -> None:
@@ -78,7 +78,7 @@ class Vault:
             manifests.save(self.disk, self.directory, after)
         except OSError as error:
             if self._counts_already(after):
-                raise UnsureError(*error.args) from None
+                raise CommitUncertain(*error.args) from None
             raise
         return after
 
@@ -88,7 +88,7 @@ class Vault:
         except (OSError, manifests.ManifestDamagedError):
             return True
 
-    def seal(self, sealing: Sealing) -> Steps[None]:
+    def seal(self, sealing: SealRequest) -> Steps[None]:
         """Write the ended jobs as a segment, then forget older journals. After an OSError all is as it was."""
         if not sealing.jobs:
             self._commit(self.save(journal=sealing.journal, seq=sealing.seq), self.state.segments)
@@ -138,7 +138,7 @@ class Vault:
         segment: Segment,
         lines: Sequence[bytes],
         places: Sequence[int],
-        changed: Mapping[int, Replaced] = MappingProxyType({}),
+        changed: Mapping[int, SupersededRecord] = MappingProxyType({}),
     ) -> Steps[Segment]:
         """Write some of the `lines` of a segment as one of their own, in the same way. Raises OSError.
 
@@ -184,7 +184,7 @@ class Vault:
         self.forget_journals()
 
 
-def _without(entries: tuple[SegmentEntry, ...], older: Mapping[int, Replaced]) -> list[SegmentEntry]:
+def _without(entries: tuple[SegmentEntry, ...], older: Mapping[int, SupersededRecord]) -> list[SegmentEntry]:
     stale: dict[str, list[int]] = {}
     for job_id, replaced in older.items():
         stale.setdefault(replaced.segment.name, []).append(job_id)
@@ -197,7 +197,7 @@ def _without(entries: tuple[SegmentEntry, ...], older: Mapping[int, Replaced]) -
 
 
 def _counted(
-    counts: Mapping[str, Mapping[str, int]], jobs: Iterable[Job], older: Iterable[Replaced]
+    counts: Mapping[str, Mapping[str, int]], jobs: Iterable[Job], older: Iterable[SupersededRecord]
 ) -> dict[str, dict[str, int]]:
     tally = Counter(flat(counts))
     tally.update((job.space, job.status) for job in jobs)

@@ -17,14 +17,14 @@ from jobtui.history.format.archive import Archives
 from jobtui.history.format.codec import SCHEMA, change, encode
 from jobtui.history.format.damage import Health
 from jobtui.history.format.disk import Disk, is_full
-from jobtui.history.format.journal import END, Journal, Reading, journal_name, numbered
-from jobtui.history.format.lock import Guard, Lock, Mark, must_be_own
+from jobtui.history.format.journal import END, Journal, ReplayPosition, journal_name, numbered
+from jobtui.history.format.lock import Guard, Lock, WriterStatus, must_be_own
 from jobtui.history.format.manifest import ARCHIVE_DIRECTORY as ARCHIVE
 from jobtui.history.format.quarantine import Quarantine
 from jobtui.history.format.state import State
 from jobtui.history.steps import finished
-from jobtui.history.write.recovery import Found, load, sweep
-from jobtui.history.write.segment_store import Sealing, Vault
+from jobtui.history.write.recovery import LoadedHistory, load, sweep
+from jobtui.history.write.segment_store import SealRequest, SegmentStore
 from jobtui.model import Job
 from jobtui.os_errors import explain, explain_shortage, has_inodes
 
@@ -32,7 +32,7 @@ _FRAME = 96
 """Bytes that a line may have more than the change in it: its checksum and its numbers."""
 
 
-class Drafts(msgspec.Struct):
+class ChangeSet(msgspec.Struct):
     """The changes to write, the versions that they make, and each commit's refusal (None: it is written)."""
 
     changes: list[bytes] = []
@@ -45,7 +45,7 @@ class Drafts(msgspec.Struct):
         return _size(self.changes)
 
 
-class Drafting:
+class ChangeBuilder:
     """Makes drafts, from what is on disk at the time: a commit that failed spoils no later one."""
 
     def __init__(self, state: State, archives: Archives) -> None:
@@ -53,16 +53,16 @@ class Drafting:
         self.moving = threading.Lock()
         """Held while jobs are being archived: no ended job may change then."""
 
-    def drafts(self, commits: Sequence[Sequence[Job]]) -> Drafts:
+    def drafts(self, commits: Sequence[Sequence[Job]]) -> ChangeSet:
         """All that the commits change; those that can't be are refused."""
         return self._drafts(commits, None, "")
 
-    def on_a_full_disk(self, commits: Sequence[Sequence[Job]], room: int, trouble: str) -> Drafts:
+    def on_a_full_disk(self, commits: Sequence[Sequence[Job]], room: int, trouble: str) -> ChangeSet:
         """What goes on when there are only `room` bytes: changes to known jobs, as long as they fit."""
         return self._drafts(commits, room, trouble)
 
-    def _drafts(self, commits: Sequence[Sequence[Job]], room: int | None, trouble: str) -> Drafts:
-        drafts, made = Drafts(), dict[int, Job]()
+    def _drafts(self, commits: Sequence[Sequence[Job]], room: int | None, trouble: str) -> ChangeSet:
+        drafts, made = ChangeSet(), dict[int, Job]()
         for jobs in commits:
             try:
                 batch, versions, known = self._changes(jobs, made)
@@ -160,8 +160,8 @@ class Store:
             found = load(disk, directory, self.quarantine, mark, alive=False)
         self.state = found.state
         self.archives = Archives(disk, directory, self.quarantine)
-        self.drafting = Drafting(found.state, self.archives)
-        self.vault = Vault(disk, directory, found.state, self.quarantine)
+        self.drafting = ChangeBuilder(found.state, self.archives)
+        self.vault = SegmentStore(disk, directory, found.state, self.quarantine)
         self._seq = found.replay.reading.seq
         self._last_number = max(found.journals, default=found.state.manifest.journal - 1)
         self._dead = False
@@ -228,17 +228,17 @@ class Store:
         if self.health is Health.READ_ONLY:
             return False
         if self._dead:
-            self._write_anew(Drafts())
+            self._write_anew(ChangeSet())
         elif self.health is Health.FULL:
             try:
                 if self._journal.make_room(self._limits.blanks):
                     self._full = False
             except OSError as error:
                 if not is_full(error):
-                    self._write_anew(Drafts(), error)
+                    self._write_anew(ChangeSet(), error)
         return self.health is Health.OK
 
-    def _show(self, drafts: Drafts) -> None:
+    def _show(self, drafts: ChangeSet) -> None:
         self._seq += len(drafts.changes)
         with self.state.mutex:
             for job in drafts.jobs:
@@ -316,7 +316,7 @@ class Store:
 
     # ---- journals
 
-    def _begin(self, found: Found, mark: Mark | None) -> Journal:
+    def _begin(self, found: LoadedHistory, mark: WriterStatus | None) -> Journal:
         reading = found.replay.reading
         if found.sound:
             sweep(self._disk, self._directory, found.state, self.quarantine)
@@ -343,11 +343,11 @@ class Store:
         self.vault.forget_journals()
         return journal
 
-    def _reopened(self, reading: Reading) -> Journal:
+    def _reopened(self, reading: ReplayPosition) -> Journal:
         blanks = self._limits.blanks
         return Journal.reopen(self._disk, self._directory, reading.journal, reading.offset, blanks)
 
-    def _may_go_on(self, found: Found, mark: Mark | None) -> bool:
+    def _may_go_on(self, found: LoadedHistory, mark: WriterStatus | None) -> bool:
         """Whether the last writer ended in peace, and left the journal just as it is."""
         reading = found.replay.reading
         file = journal_name(reading.journal)
@@ -385,7 +385,7 @@ class Store:
         self._touched = True
         return journal
 
-    def _write_anew(self, drafts: Drafts, error: OSError | None = None) -> list[StoreError | None]:
+    def _write_anew(self, drafts: ChangeSet, error: OSError | None = None) -> list[StoreError | None]:
         """The journal failed, and is never tried again: everything goes on in a fresh one, if that works.
 
         Not where the whole directory is another now, or none: what is sealed would not be found beside it.
@@ -431,7 +431,7 @@ class Store:
         with self.state.mutex:
             return any(first <= job.id <= last and job.status.ended for job in self.state.recent.values())
 
-    def must_seal_again(self, sealing: Sealing) -> bool:
+    def must_seal_again(self, sealing: SealRequest) -> bool:
         """Return whether jobs that were just sealed are in a journal again, which was written meanwhile.
 
         They must not be archived then: the next opening would find them live and archived at once.
@@ -441,7 +441,7 @@ class Store:
                 job.id in self.state.recent for job in sealing.jobs
             )
 
-    def rotate(self) -> Sealing:
+    def rotate(self) -> SealRequest:
         """Go on in a fresh journal with the live jobs; the ended ones are to be sealed. Raises OSError."""
         start = self._seq
         jobs = sorted(self.state.recent.values(), key=lambda job: job.id)
@@ -452,7 +452,7 @@ class Store:
             raise
         self._replace_journal(journal)
         self._publish()
-        return Sealing(tuple(job for job in jobs if job.status.ended), journal.number, start)
+        return SealRequest(tuple(job for job in jobs if job.status.ended), journal.number, start)
 
     def close(self) -> None:
         """End in peace, so that the journal can be gone on with. What can't be written is left as it is."""

@@ -23,7 +23,7 @@ from jobtui.history.format.damage import Health
 from jobtui.history.format.disk import is_full
 from jobtui.history.steps import at_ease
 from jobtui.history.write.archiver import archive
-from jobtui.history.write.segment_store import Sealing, UnsureError
+from jobtui.history.write.segment_store import CommitUncertain, SealRequest
 from jobtui.history.write.store import Store
 from jobtui.model import Job
 from jobtui.os_errors import explain
@@ -38,7 +38,7 @@ _QUIET_AFTER: Final = 0.1
 stops looking when none came for a while: seconds."""
 
 
-class Committed(Future[None]):
+class CommitFuture(Future[None]):
     """A commit of `jobs`, done when it is durable. Whoever waits for it gets it written now."""
 
     def __init__(self, writer: Writer, jobs: tuple[Job, ...]) -> None:
@@ -79,7 +79,7 @@ class Writer:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._orders: deque[Committed | _Archive] = deque()
+        self._orders: deque[CommitFuture | _Archive] = deque()
         self._main = threading.main_thread().ident
         self._one_at_a_time = threading.Lock()
         self._ending = threading.Lock()
@@ -101,7 +101,7 @@ class Writer:
 
     def commit(self, jobs: tuple[Job, ...]) -> Future[None]:
         """See History.commit."""
-        done = Committed(self, jobs)
+        done = CommitFuture(self, jobs)
         if self._order(done, done):
             self._stirred = True
             if not self._looking:
@@ -159,7 +159,7 @@ class Writer:
                     self.store.close()
                     return
 
-    def _order(self, order: Committed | _Archive, done: Future[Any]) -> bool:
+    def _order(self, order: CommitFuture | _Archive, done: Future[Any]) -> bool:
         with self._ending:
             if not self._closed:
                 self._orders.append(order)
@@ -193,8 +193,8 @@ class Writer:
 
     def _write_waiting(self, *, leading: bool = False) -> None:
         """Write the commits up to the first other order. Only for who has `_one_at_a_time`."""
-        orders, commits = self._orders, list[Committed]()
-        while orders and isinstance(order := orders[0], Committed) and len(commits) < _GROUP:
+        orders, commits = self._orders, list[CommitFuture]()
+        while orders and isinstance(order := orders[0], CommitFuture) and len(commits) < _GROUP:
             commits.append(order)
             orders.popleft()
         if commits:
@@ -207,7 +207,7 @@ class Writer:
             return order
         return None
 
-    def _write(self, commits: Sequence[Committed], *, leading: bool) -> None:
+    def _write(self, commits: Sequence[CommitFuture], *, leading: bool) -> None:
         """`leading`: in the thread of someone who waits. Readers are told by the writer thread, then."""
         try:
             refusals = self.store.write([commit.jobs for commit in commits])
@@ -273,7 +273,7 @@ class Writer:
         finally:
             self._quiet.set()
 
-    def _rotate_again(self) -> Sealing:
+    def _rotate_again(self) -> SealRequest:
         """Rotate from the keeper's thread. Raises OSError, and StoreError where nothing can be written."""
         moving = self.store.drafting.moving
         moving.release()  # whoever writes may wait for it, and is waited for here
@@ -285,18 +285,18 @@ class Writer:
             finally:
                 moving.acquire()
 
-    def _seal_now(self, sealing: Sealing) -> None:
+    def _seal_now(self, sealing: SealRequest) -> None:
         try:
             at_ease(self.store.vault.seal(sealing))
         except OSError as error:
-            if isinstance(error, UnsureError):
+            if isinstance(error, CommitUncertain):
                 self.store.fail(error)
             else:
                 self.store.put_off(error)
         except Exception as error:
             self.store.fail(error)
 
-    def _archive_now(self, sealing: Sealing | None, order: _Archive) -> None:
+    def _archive_now(self, sealing: SealRequest | None, order: _Archive) -> None:
         try:
             for _ in range(_SEALS):
                 if sealing is None:
@@ -305,7 +305,7 @@ class Writer:
                 sealing = self._rotate_again() if self.store.must_seal_again(sealing) else None
             result = at_ease(archive(self.store.vault, order.first, order.last))
         except OSError as error:
-            if isinstance(error, UnsureError):
+            if isinstance(error, CommitUncertain):
                 self.store.fail(error)
             order.done.set_exception(self._refusal(error))
         except StoreError as refusal:

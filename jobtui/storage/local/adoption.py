@@ -18,16 +18,16 @@ from typing import TypeVar
 
 import msgspec
 
-from jobtui.errors import Code
+from jobtui.errors import ErrorCode
 from jobtui.formatting import printable_line
 from jobtui.storage.local import option_rules
-from jobtui.storage.local.errors import Trouble
+from jobtui.storage.local.errors import WorkerError
 from jobtui.storage.local.option_rules import BYTEWISE, COMPACT_IT, OPEN_ONCE, Refusal
 from jobtui.storage.local.rocksdb_files import Unreadable
-from jobtui.storage.local.rocksdb_files.manifest import Manifest, parse_manifest
+from jobtui.storage.local.rocksdb_files.manifest import RocksdbManifest, parse_manifest
 from jobtui.storage.local.rocksdb_files.options import NEWEST, OptionsText, newest_first, parse_options
 from jobtui.storage.local.rocksdb_files.records import Tail
-from jobtui.storage.local.rocksdb_files.tables import Table, read_blob_compression, read_table
+from jobtui.storage.local.rocksdb_files.tables import TableFile, read_blob_compression, read_table
 from jobtui.storage.local.rocksdb_files.wal import WalContent, read_wal
 
 T = TypeVar("T")
@@ -99,7 +99,7 @@ class Surveyor:
         self._directory = directory
         self._stated = wal_directory
         self._without_cf_paths = without_cf_paths
-        self._tables: dict[tuple[str, int, int, int], Table] = {}
+        self._tables: dict[tuple[str, int, int, int], TableFile] = {}
         self._wals: dict[tuple[str, int, int, int], WalContent] = {}
 
     def survey(self) -> Survey:
@@ -116,11 +116,11 @@ class Surveyor:
             except FileNotFoundError as error:
                 if not left:
                     name = Path(os.fsdecode(error.filename or "")).name
-                    missing = Refusal(f"{name} is missing", "bring a backup back", Code.MISSING)
+                    missing = Refusal(f"{name} is missing", "bring a backup back", ErrorCode.MISSING)
                     raise _trouble(self._directory, missing) from None
             except OSError as error:
-                raise Trouble(
-                    Code.ACCESS if isinstance(error, PermissionError) else Code.IO,
+                raise WorkerError(
+                    ErrorCode.ACCESS if isinstance(error, PermissionError) else ErrorCode.IO,
                     f"{error.filename or self._directory}: it cannot be read ({error.strerror})",
                 ) from None
         raise AssertionError("unreachable")
@@ -171,14 +171,14 @@ class Surveyor:
     def _current(self, names: set[str]) -> str:
         self._refuse_others(names)
         if "CURRENT" not in names:
-            raise Refusal("there is no database here (no CURRENT)", code=Code.MISSING)
+            raise Refusal("there is no database here (no CURRENT)", code=ErrorCode.MISSING)
         content = (self._directory / "CURRENT").read_bytes()
         if not _CURRENT.fullmatch(content):
             if not content.isascii():
                 raise Refusal(
                     "its files are encrypted: CURRENT is not text", "only its own program can work on it"
                 )
-            raise Refusal("CURRENT does not name a MANIFEST", "bring a backup back", code=Code.CORRUPT)
+            raise Refusal("CURRENT does not name a MANIFEST", "bring a backup back", code=ErrorCode.CORRUPT)
         return content.decode().strip()
 
     def _refuse_others(self, names: set[str]) -> None:
@@ -238,7 +238,9 @@ class Surveyor:
             return None
         if not self._stated.is_dir():
             raise Refusal(
-                f"the WAL directory {self._stated} is not there", "correct the setting wal_dirs", Code.MISSING
+                f"the WAL directory {self._stated} is not there",
+                "correct the setting wal_dirs",
+                ErrorCode.MISSING,
             )
         if (self._stated / "CURRENT").exists():
             raise Refusal(
@@ -262,7 +264,7 @@ class Surveyor:
             )
         return Refusal(f"its WAL is in another directory, {shown}", f"{state}, or {OPEN_ONCE}")
 
-    def _manifest(self, name: str) -> Manifest:
+    def _manifest(self, name: str) -> RocksdbManifest:
         path = self._directory / name
         if path.stat().st_nlink > 1:
             raise Refusal(
@@ -271,7 +273,7 @@ class Surveyor:
             )
         return self._parsed(name, lambda: parse_manifest(path.read_bytes()), OPEN_ONCE)
 
-    def _check_families(self, options: OptionsText, manifest: Manifest) -> None:
+    def _check_families(self, options: OptionsText, manifest: RocksdbManifest) -> None:
         by_name = {family.name: family for family in manifest.families.values()}
         if by_name.keys() != options.families.keys():
             names = ", ".join(sorted(printable_line(name) for name in by_name.keys() ^ options.families.keys()))
@@ -289,7 +291,7 @@ class Surveyor:
             comparator = by_name[name].comparator or family.options.get("comparator", "")
             option_rules.check_family(name, family, comparator)
 
-    def _check_tables(self, options: OptionsText, manifest: Manifest, names: set[str]) -> None:
+    def _check_tables(self, options: OptionsText, manifest: RocksdbManifest, names: set[str]) -> None:
         for family in manifest.families.values():
             options_of = options.families[family.name].options
             for number, file in family.files.items():
@@ -301,7 +303,7 @@ class Surveyor:
                         f"{number:06d}.sst, which its MANIFEST names, is not in the directory: it was "
                         "deleted, or its program keeps SST files in other directories (db_paths or cf_paths)",
                         "let its own program compact it, or bring a backup back",
-                        Code.MISSING,
+                        ErrorCode.MISSING,
                     )
                 backwards = options_of["comparator"] != BYTEWISE
                 if (file.smallest < file.largest) if backwards else (file.smallest > file.largest):
@@ -333,7 +335,7 @@ class Surveyor:
                 OPEN_ONCE,
             )
 
-    def _table(self, name: str) -> Table:
+    def _table(self, name: str) -> TableFile:
         path = self._directory / name
         status = path.stat()
         key = (name, status.st_ino, status.st_size, status.st_mtime_ns)
@@ -341,7 +343,7 @@ class Surveyor:
             self._tables[key] = self._parsed(name, lambda: read_table(path), COMPACT_IT)
         return self._tables[key]
 
-    def _read_wals(self, wal_directory: Path | None, manifest: Manifest) -> dict[int, WalContent]:
+    def _read_wals(self, wal_directory: Path | None, manifest: RocksdbManifest) -> dict[int, WalContent]:
         directory = wal_directory or self._directory
         found = sorted(
             int(match[1])
@@ -361,7 +363,7 @@ class Surveyor:
         return self._wals[key]
 
     def _check_wals(
-        self, options: OptionsText, manifest: Manifest, wals: Mapping[int, WalContent]
+        self, options: OptionsText, manifest: RocksdbManifest, wals: Mapping[int, WalContent]
     ) -> tuple[str, ...]:
         """Return the families with entries in the WAL and no SST file."""
         unplaced: list[str] = []
@@ -425,9 +427,9 @@ class Surveyor:
             raise Refusal(f"{name} {unreadable}", remedy) from None
 
 
-def _trouble(directory: Path, refusal: Refusal) -> Trouble:
+def _trouble(directory: Path, refusal: Refusal) -> WorkerError:
     remedy = f"; {refusal.remedy}" if refusal.remedy else ""
-    return Trouble(refusal.code, f"{directory}: {refusal.finding}{remedy}")
+    return WorkerError(refusal.code, f"{directory}: {refusal.finding}{remedy}")
 
 
 def _recovery(wals: Iterable[WalContent]) -> Recovery:

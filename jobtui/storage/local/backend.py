@@ -14,20 +14,20 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from jobtui.errors import Code, StorageError
+from jobtui.errors import ErrorCode, StorageError
 from jobtui.formatting import format_bytes
-from jobtui.model import Stats
-from jobtui.storage.base import Capabilities, Host, Outcome, Pair, Placement, Report, Space
+from jobtui.model import SpaceStats
+from jobtui.storage.base import Capabilities, Host, Outcome, Pair, Placement, ProgressCallback, Space
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.adopted_directory import AdoptedDirectory, notes_of
 from jobtui.storage.local.adoption import Surveyor
 from jobtui.storage.local.catalog import Catalogue
-from jobtui.storage.local.errors import Trouble
+from jobtui.storage.local.errors import WorkerError
 from jobtui.storage.local.layout import directory_name
 from jobtui.storage.local.process import Notice
 from jobtui.storage.local.protocol import LONGEST_PAIR
-from jobtui.storage.local.spaces import Creation
-from jobtui.storage.local.supervisor import LOOK, Patience, Stopped, Worker
+from jobtui.storage.local.spaces import SpaceManager
+from jobtui.storage.local.supervisor import LOOK, Stopped, Timeouts, WorkerSupervisor
 
 BATCH_BYTES = 2 << 20  # of all hosts together: some ten milliseconds of the loop's time
 PAIR_BYTES = 64  # what a pair costs beside its bytes
@@ -90,7 +90,7 @@ async def merged(
 # ---- merged from jobtui.storage.local.storage: ----
 # The embedded storage: the catalogue, and a worker for each host, as one TaskRunner.
 ADOPTED_LINGER_SECONDS = 5.0
-PING = Patience(pause=False, seconds=3.0)
+PING = Timeouts(pause=False, seconds=3.0)
 _LOG = logging.getLogger("jobtui.storage")
 _MOST_NAMED = 5
 
@@ -126,7 +126,7 @@ class LocalStorage:
         self._hosts = dict(hosts)
         self._rate = compact_rate
         self._catalogue: Catalogue | None = None
-        self._workers: dict[str, Worker] = {}
+        self._workers: dict[str, WorkerSupervisor] = {}
         self._cursors = itertools.count(1)
         self._changing = asyncio.Lock()
 
@@ -151,18 +151,22 @@ class LocalStorage:
         listed = await asyncio.to_thread(self.catalogue.hosts)
         return tuple(await asyncio.gather(*(self._asked(host) for host in listed)))
 
-    async def stats(self, space: str, host: str) -> Stats:
+    async def stats(self, space: str, host: str) -> SpaceStats:
         """What the space holds on the host now."""
         with self._named(space, host):
-            return (await self._worker(space, host).ask(p.Look(self._place(space, host)), p.Seen, LOOK)).stats
+            return (
+                await self._worker(space, host).ask(p.ReadStats(self._place(space, host)), p.StatsReply, LOOK)
+            ).stats
 
-    async def flush(self, space: str, host: str, progress: Report, cancel: asyncio.Event) -> Outcome:
+    async def flush(self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event) -> Outcome:
         """Write the memtables to SST files."""
-        return await self._work(p.Flush, space, host, progress, cancel)
+        return await self._work(p.FlushDatabase, space, host, progress, cancel)
 
-    async def compact(self, space: str, host: str, progress: Report, cancel: asyncio.Event) -> Outcome:
+    async def compact(
+        self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
+    ) -> Outcome:
         """Merge the SST files down to one level."""
-        return await self._work(p.Compact, space, host, progress, cancel)
+        return await self._work(p.CompactDatabase, space, host, progress, cancel)
 
     async def create_space(self, name: str, placement: Placement) -> Space:
         """Make a space on hosts, or adopt the databases in directories."""
@@ -179,14 +183,14 @@ class LocalStorage:
         found = self._space(space)
         if found.adopted:
             reason = f"{space} is adopted: where its keys belong is known to its own program alone"
-            raise StorageError(Code.UNSUPPORTED, "", space, reason)
+            raise StorageError(ErrorCode.UNSUPPORTED, "", space, reason)
         used: set[str] = set()
         try:
             for batch in batches(pairs, found.hosts):
                 used.update(batch)
                 await self._load(space, batch, sync=False)
         except ValueError as error:
-            raise StorageError(Code.REJECTED, "", space, str(error)) from error
+            raise StorageError(ErrorCode.REJECTED, "", space, str(error)) from error
         await self._load(space, dict.fromkeys(used, ()), sync=True)
 
     async def dump(self, space: str) -> AsyncIterator[tuple[bytes, bytes]]:
@@ -207,7 +211,7 @@ class LocalStorage:
     def catalogue(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
 
-    def worker(self, host: str, *, adopted: bool) -> Worker:
+    def worker(self, host: str, *, adopted: bool) -> WorkerSupervisor:
         """The host's worker; its process is started when it is first asked something."""
         if host not in self._workers:
             self._workers[host] = self._adopted_worker(host) if adopted else self._own_worker(host)
@@ -219,16 +223,16 @@ class LocalStorage:
         return Surveyor(path, wal_directory, without_cf_paths=directory in self._without_cf_paths)
 
     @property
-    def _creation(self) -> Creation:
-        return Creation(self)
+    def _creation(self) -> SpaceManager:
+        return SpaceManager(self)
 
-    def _own_worker(self, host: str) -> Worker:
+    def _own_worker(self, host: str) -> WorkerSupervisor:
         arguments = ["own", str(self.catalogue.directories[host])]
         if self._rate is not None:
             arguments.append(str(self._rate))
-        return Worker(host, arguments, self._tell)
+        return WorkerSupervisor(host, arguments, self._tell)
 
-    def _adopted_worker(self, directory: str) -> Worker:
+    def _adopted_worker(self, directory: str) -> WorkerSupervisor:
         notes = notes_of(self._root, directory)
         adopted = AdoptedDirectory(Path(directory), notes)
 
@@ -243,7 +247,9 @@ class LocalStorage:
             arguments += ["--wal", str(wal_directory)]
         if directory in self._without_cf_paths:
             arguments.append("--without-cf-paths")
-        return Worker(directory, arguments, self._tell, linger=ADOPTED_LINGER_SECONDS, on_death=put_right)
+        return WorkerSupervisor(
+            directory, arguments, self._tell, linger=ADOPTED_LINGER_SECONDS, on_death=put_right
+        )
 
     def _tell(self, text: str) -> None:
         self.notice(text)
@@ -251,15 +257,15 @@ class LocalStorage:
     def _space(self, name: str) -> Space:
         entry = self.catalogue.entries.get(name)
         if entry is None:
-            raise StorageError(Code.MISSING, "", name, f"Space '{name}' does not exist")
+            raise StorageError(ErrorCode.MISSING, "", name, f"Space '{name}' does not exist")
         return entry.space
 
-    def _worker(self, space: str, host: str) -> Worker:
+    def _worker(self, space: str, host: str) -> WorkerSupervisor:
         found = self._space(space)
         if host not in found.hosts:
-            raise StorageError(Code.MISSING, host, space, f"{space} is not on {host}")
+            raise StorageError(ErrorCode.MISSING, host, space, f"{space} is not on {host}")
         if not found.adopted and host not in self.catalogue.directories:
-            raise StorageError(Code.UNREACHABLE, host, space, f"{host} is not in the configuration")
+            raise StorageError(ErrorCode.UNREACHABLE, host, space, f"{host} is not in the configuration")
         return self.worker(host, adopted=found.adopted)
 
     def _place(self, space: str, host: str) -> str:
@@ -267,10 +273,10 @@ class LocalStorage:
 
     async def _work(
         self,
-        order: type[p.Flush] | type[p.Compact],
+        order: type[p.FlushDatabase] | type[p.CompactDatabase],
         space: str,
         host: str,
-        progress: Report,
+        progress: ProgressCallback,
         cancel: asyncio.Event,
     ) -> Outcome:
         with self._named(space, host):
@@ -294,7 +300,7 @@ class LocalStorage:
 
     async def _load_host(self, space: str, host: str, pairs: tuple[Pair, ...], sync: bool) -> None:
         with self._named(space, host):
-            order = p.Load(self._place(space, host), pairs, sync)
+            order = p.WritePairs(self._place(space, host), pairs, sync)
             await self._worker(space, host).ask(order, p.Done)
 
     async def _dump_host(self, space: str, host: str) -> AsyncIterator[list[tuple[bytes, bytes]]]:
@@ -302,29 +308,29 @@ class LocalStorage:
         cursor = next(self._cursors)
         with self._named(space, host):
             worker, place = self._worker(space, host), self._place(space, host)
-            order = p.Dump(place, cursor)
-            coming = asyncio.ensure_future(worker.ask(order, p.Pairs))
+            order = p.ReadPairs(place, cursor)
+            coming = asyncio.ensure_future(worker.ask(order, p.PairsReply))
             try:
                 while True:
                     batch = await coming
                     if batch.left_out:
                         self.notice(_left_out(space, host, batch.left_out))
                     if not batch.last:
-                        coming = asyncio.ensure_future(worker.ask(order, p.Pairs))
+                        coming = asyncio.ensure_future(worker.ask(order, p.PairsReply))
                     yield list(batch.pairs)
                     if batch.last:
                         return
             finally:
                 coming.cancel()
-                with contextlib.suppress(Trouble):  # a worker that is gone has forgotten it anyway
-                    await worker.ask(p.EndDump(place, cursor), p.Done, LOOK)
+                with contextlib.suppress(WorkerError):  # a worker that is gone has forgotten it anyway
+                    await worker.ask(p.EndRead(place, cursor), p.Done, LOOK)
 
     async def _asked(self, host: Host) -> Host:
         if not host.up or host.name not in self.catalogue.directories:
             return host
         try:
-            await self.worker(host.name, adopted=False).ask(p.Ping(), p.Here, PING)
-        except Trouble as trouble:
+            await self.worker(host.name, adopted=False).ask(p.Ping(), p.Ready, PING)
+        except WorkerError as trouble:
             return replace(host, up=False, detail=trouble.reason)
         return host
 
@@ -332,7 +338,7 @@ class LocalStorage:
     def _named(self, space: str, host: str) -> Iterator[None]:
         try:
             yield
-        except Trouble as trouble:
+        except WorkerError as trouble:
             raise StorageError(trouble.code, host, space, trouble.reason) from trouble
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from jobtui.errors import DECODE_ERRORS, Code, StorageError
+from jobtui.errors import DECODE_ERRORS, ErrorCode, StorageError
 from jobtui.files import read_regular
 from jobtui.storage.base import Host, Space
 from jobtui.storage.local import layout
@@ -32,7 +32,7 @@ FORMAT = 1
 DEFAULT_HOSTS = ("local0", "local1", "local2")
 
 
-class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
+class CatalogEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     """A space: on `hosts`, or adopted in `directories`."""
 
     name: str
@@ -45,7 +45,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
         return Space(self.name, self.hosts or self.directories, bool(self.directories))
 
 
-class Unsettled(msgspec.Struct, frozen=True):
+class PendingSpace(msgspec.Struct, frozen=True):
     """A space that was being made, or is forgotten and being deleted, on these hosts."""
 
     name: str
@@ -54,8 +54,8 @@ class Unsettled(msgspec.Struct, frozen=True):
 
 class _Content(msgspec.Struct, frozen=True, omit_defaults=True):
     format: int
-    spaces: tuple[Entry, ...] = ()
-    unsettled: tuple[Unsettled, ...] = ()
+    spaces: tuple[CatalogEntry, ...] = ()
+    unsettled: tuple[PendingSpace, ...] = ()
 
 
 class _Sheet(msgspec.Struct, frozen=True):
@@ -75,8 +75,8 @@ class Catalogue(msgspec.Struct, frozen=True):
 
     root: Path
     directories: Mapping[str, Path]
-    entries: Mapping[str, Entry]
-    unsettled: tuple[Unsettled, ...] = ()
+    entries: Mapping[str, CatalogEntry]
+    unsettled: tuple[PendingSpace, ...] = ()
     damage: str = ""
 
     @classmethod
@@ -127,7 +127,7 @@ class Catalogue(msgspec.Struct, frozen=True):
             return None
         return self.directories[host] / directory_name(space)
 
-    def with_entry(self, entry: Entry) -> Catalogue:
+    def with_entry(self, entry: CatalogEntry) -> Catalogue:
         """With this space named, and no longer unsettled."""
         settled = tuple(one for one in self.unsettled if one.name != entry.name)
         return replace(self, entries={**self.entries, entry.name: entry}, unsettled=settled)
@@ -138,9 +138,9 @@ class Catalogue(msgspec.Struct, frozen=True):
         entry = self.entries[name]
         if not entry.hosts:
             return replace(self, entries=entries)
-        return replace(self, entries=entries, unsettled=(*self.unsettled, Unsettled(name, entry.hosts)))
+        return replace(self, entries=entries, unsettled=(*self.unsettled, PendingSpace(name, entry.hosts)))
 
-    def with_unsettled(self, unsettled: Unsettled) -> Catalogue:
+    def with_unsettled(self, unsettled: PendingSpace) -> Catalogue:
         """With a space that is about to be made."""
         return replace(self, unsettled=(*self.unsettled, unsettled))
 
@@ -182,7 +182,7 @@ def host_directories(root: Path, hosts: Mapping[str, Path | None]) -> dict[str, 
     for (one, host), (other, second) in pairwise(real):
         if one == other or other.startswith(one.rstrip(os.sep) + os.sep):
             reason = f"the hosts {host} and {second} would share a directory: {other}"
-            raise StorageError(Code.REJECTED, second, "", reason)
+            raise StorageError(ErrorCode.REJECTED, second, "", reason)
     return found
 
 
@@ -191,7 +191,7 @@ def _rebuilt(empty: Catalogue, damage: str) -> Catalogue:
     for host, directory in empty.directories.items():
         for name in layout.spaces_in(directory):
             held.setdefault(name, []).append(host)
-    entries = {name: Entry(name, tuple(hosts)) for name, hosts in held.items()}
+    entries = {name: CatalogEntry(name, tuple(hosts)) for name, hosts in held.items()}
     return replace(empty, entries=entries, damage=damage)
 
 
@@ -210,7 +210,7 @@ def _decode(data: bytes) -> _Content:
         written = msgspec.json.decode(raw, type=dict[str, object]).get("format")
         if isinstance(written, int) and written > FORMAT:
             reason = f"{FILE} was written by a newer jobtui (format {written}, this one knows {FORMAT})"
-            raise StorageError(Code.UNSUPPORTED, "", "", reason)
+            raise StorageError(ErrorCode.UNSUPPORTED, "", "", reason)
         return msgspec.json.decode(raw, type=_Content)
     except DECODE_ERRORS as error:
         raise _Damaged(f"is damaged ({error})") from error
@@ -221,7 +221,7 @@ def _crc(content: bytes) -> str:
 
 
 def _unreadable(file: Path, error: OSError) -> StorageError:
-    code = Code.ACCESS if isinstance(error, PermissionError) else Code.IO
+    code = ErrorCode.ACCESS if isinstance(error, PermissionError) else ErrorCode.IO
     return StorageError(code, "", "", f"{file} can't be read: {error.strerror or error}")
 
 

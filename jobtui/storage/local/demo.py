@@ -14,7 +14,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from jobtui.errors import Code, StorageError
+from jobtui.errors import ErrorCode, StorageError
 from jobtui.storage.base import Pair, Placement
 from jobtui.storage.local.backend import LocalStorage
 
@@ -86,7 +86,9 @@ async def write_gently(storage: LocalStorage) -> None:
             try:
                 await storage.load(space, _round(graph, turn))
             except StorageError as error:
-                if error.code is Code.MISSING and space not in {one.name for one in await storage.spaces()}:
+                if error.code is ErrorCode.MISSING and space not in {
+                    one.name for one in await storage.spaces()
+                }:
                     del left[space]
         if not left:
             return

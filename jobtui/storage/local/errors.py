@@ -11,20 +11,20 @@ from pathlib import Path
 
 import msgspec
 
-from jobtui.errors import Code
+from jobtui.errors import ErrorCode
 from jobtui.formatting import format_bytes, printable_line
 from jobtui.os_errors import NO_INODES, has_inodes, limit_in_words
 
 
-class Trouble(Exception):
+class WorkerError(Exception):
     """A failure with its code and its plain reason; the storage adds the host and the space to it."""
 
-    def __init__(self, code: Code, reason: str) -> None:
+    def __init__(self, code: ErrorCode, reason: str) -> None:
         super().__init__(reason)
         self.code, self.reason = code, reason
 
 
-class Room(msgspec.Struct, frozen=True):
+class DiskSpace(msgspec.Struct, frozen=True):
     """Bytes that the work needs and bytes that are free, None where unknown."""
 
     needed: int | None
@@ -32,91 +32,96 @@ class Room(msgspec.Struct, frozen=True):
 
 
 # the first that is found in the words, in this order, decides
-_SIGNS: tuple[tuple[str, Code], ...] = (
-    (r"No space left|Compaction too large|Disk quota exceeded|NoSpace", Code.DISK_FULL),
-    (r"lock hold by current process|While lock file", Code.LOCKED),
-    (r"Permission denied|Read-only file system|Operation not permitted", Code.ACCESS),
+_SIGNS: tuple[tuple[str, ErrorCode], ...] = (
+    (r"No space left|Compaction too large|Disk quota exceeded|NoSpace", ErrorCode.DISK_FULL),
+    (r"lock hold by current process|While lock file", ErrorCode.LOCKED),
+    (r"Permission denied|Read-only file system|Operation not permitted", ErrorCode.ACCESS),
     # a file that the MANIFEST names and that is not there, RocksDB calls corrupt as well
-    (r"No such file or directory: While open a file", Code.MISSING),
-    (r"Corruption|checksum mismatch|truncated record|bad magic", Code.CORRUPT),
-    (r"No such file or directory|does not exist|NotFound", Code.MISSING),
+    (r"No such file or directory: While open a file", ErrorCode.MISSING),
+    (r"Corruption|checksum mismatch|truncated record|bad magic", ErrorCode.CORRUPT),
+    (r"No such file or directory|does not exist|NotFound", ErrorCode.MISSING),
     (
         r"Not implemented|not supported|Could not find option|Unrecognized option|comparator"
         r"|merge_operator is not|Column families not opened|unknown (?:checksum|compression)"
         r"|^Invalid argument: ",  # the system's own words for that come behind a file's name
-        Code.UNSUPPORTED,
+        ErrorCode.UNSUPPORTED,
     ),
 )
 
 _PLAIN = {
-    Code.DISK_FULL: "the disk is full",
-    Code.LOCKED: "another program has the database open",
-    Code.ACCESS: "jobtui may not write there",
-    Code.CORRUPT: "data on disk is corrupt",
-    Code.MISSING: "a file of the database is not there",
-    Code.UNSUPPORTED: "jobtui's RocksDB can't read or write this database",
-    Code.IO: "the disk or the file system failed",
+    ErrorCode.DISK_FULL: "the disk is full",
+    ErrorCode.LOCKED: "another program has the database open",
+    ErrorCode.ACCESS: "jobtui may not write there",
+    ErrorCode.CORRUPT: "data on disk is corrupt",
+    ErrorCode.MISSING: "a file of the database is not there",
+    ErrorCode.UNSUPPORTED: "jobtui's RocksDB can't read or write this database",
+    ErrorCode.IO: "the disk or the file system failed",
 }
 
 _LIMITS = {"Too many open files": errno.EMFILE, "File too large": errno.EFBIG}
 
 _OF_RUST = re.compile(r"\(os error (\d+)\)$")  # in rocksdict's own errors, which have no errno
 _ERRNO = {
-    errno.ENOSPC: Code.DISK_FULL,
-    errno.EDQUOT: Code.DISK_FULL,
-    errno.EACCES: Code.ACCESS,
-    errno.EPERM: Code.ACCESS,
-    errno.EROFS: Code.ACCESS,
-    errno.ENOENT: Code.MISSING,
-    errno.ENOTDIR: Code.MISSING,
+    errno.ENOSPC: ErrorCode.DISK_FULL,
+    errno.EDQUOT: ErrorCode.DISK_FULL,
+    errno.EACCES: ErrorCode.ACCESS,
+    errno.EPERM: ErrorCode.ACCESS,
+    errno.EROFS: ErrorCode.ACCESS,
+    errno.ENOENT: ErrorCode.MISSING,
+    errno.ENOTDIR: ErrorCode.MISSING,
 }
 
 
-def code_of(words: str) -> Code:
+def code_of(words: str) -> ErrorCode:
     """The code that RocksDB's `words` amount to; `io` where nothing better is known."""
-    return next((code for sign, code in _SIGNS if re.search(sign, words, re.IGNORECASE)), Code.IO)
+    return next((code for sign, code in _SIGNS if re.search(sign, words, re.IGNORECASE)), ErrorCode.IO)
 
 
-def rocksdb_trouble(words: str, where: str, room: Room | None = None) -> Trouble:
+def rocksdb_trouble(words: str, where: str, room: DiskSpace | None = None) -> WorkerError:
     """What RocksDB said, as a Trouble: the plain reason, the directory, the numbers, and its own words."""
     code = code_of(words)
     limit = next((number for sign, number in _LIMITS.items() if sign in words), None)
     plain = limit_in_words(limit) or _full_in_words(code, where)
-    return Trouble(code, f"{_plain(code, where, room, plain or None)} (RocksDB: {printable_line(words)})")
+    return WorkerError(code, f"{_plain(code, where, room, plain or None)} (RocksDB: {printable_line(words)})")
 
 
-def system_trouble(error: OSError, where: str, room: Room | None = None) -> Trouble:
+def system_trouble(error: OSError, where: str, room: DiskSpace | None = None) -> WorkerError:
     """What the system said, as a Trouble."""
     words, number = error.strerror or str(error), error.errno
     if number is None and (told := _OF_RUST.search(words)):
         words, number = words[: told.start()].strip(), int(told[1])
-    code = _ERRNO.get(number or 0, Code.IO)
-    plain = "it is not there" if code is Code.MISSING else limit_in_words(number) or _full_in_words(code, where)
-    return Trouble(code, f"{_plain(code, where, room, plain or None)} ({printable_line(words)})")
+    code = _ERRNO.get(number or 0, ErrorCode.IO)
+    plain = (
+        "it is not there"
+        if code is ErrorCode.MISSING
+        else limit_in_words(number) or _full_in_words(code, where)
+    )
+    return WorkerError(code, f"{_plain(code, where, room, plain or None)} ({printable_line(words)})")
 
 
-def full(where: str, needed: int, free: int) -> Trouble:
+def full(where: str, needed: int, free: int) -> WorkerError:
     """There is not enough room, found before anything was tried."""
-    return Trouble(
-        Code.DISK_FULL, _plain(Code.DISK_FULL, where, Room(needed, free), "there is not enough room")
+    return WorkerError(
+        ErrorCode.DISK_FULL,
+        _plain(ErrorCode.DISK_FULL, where, DiskSpace(needed, free), "there is not enough room"),
     )
 
 
-def gone(where: str, what: str) -> Trouble:
+def gone(where: str, what: str) -> WorkerError:
     """`what` is missing, found before anything was tried."""
-    return Trouble(Code.MISSING, f"{where}: {what}")
+    return WorkerError(ErrorCode.MISSING, f"{where}: {what}")
 
 
-def _full_in_words(code: Code, where: str) -> str:
+def _full_in_words(code: ErrorCode, where: str) -> str:
     """Why the disk is full, if it is not for want of room."""
-    if code is Code.DISK_FULL and not has_inodes(Path(where)):
+    if code is ErrorCode.DISK_FULL and not has_inodes(Path(where)):
         return NO_INODES
     return ""
 
 
-def _plain(code: Code, where: str, room: Room | None, plain: str | None = None) -> str:
+def _plain(code: ErrorCode, where: str, room: DiskSpace | None, plain: str | None = None) -> str:
     text = f"{where}: {plain or _PLAIN[code]}"
-    if code is Code.DISK_FULL and room is not None:
+    if code is ErrorCode.DISK_FULL and room is not None:
         numbers = [
             f"{format_bytes(size)} {word}"
             for size, word in ((room.needed, "needed"), (room.free, "free"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from jobtui.errors import Code
+from jobtui.errors import ErrorCode
 from jobtui.formatting import printable_line
 from jobtui.storage.local.rocksdb_files import known_options
 from jobtui.storage.local.rocksdb_files.options import Family
@@ -40,7 +40,7 @@ _NEWEST_TABLE_FORMAT = 6
 class Refusal(Exception):
     """What was found, in the user's terms, and what to do about it ("" for nothing)."""
 
-    def __init__(self, finding: str, remedy: str = "", code: Code = Code.UNSUPPORTED) -> None:
+    def __init__(self, finding: str, remedy: str = "", code: ErrorCode = ErrorCode.UNSUPPORTED) -> None:
         super().__init__(finding)
         self.finding, self.remedy, self.code = finding, remedy, code
 

@@ -25,20 +25,20 @@ KEPT_LINES = 20
 SHOWN_LINES = 3
 _REMARKS = 3  # garbage lines that are told of in one life; the rest would tell nothing new
 
-Heard = Callable[[p.Moved], None]
+OnProgress = Callable[[p.ProgressReply], None]
 Notice = Callable[[str], None]
 
 
-class Died(Exception):
+class WorkerDied(Exception):
     """The process ended; the text says how, with its last words."""
 
 
 class _Pending(msgspec.Struct):
-    word: asyncio.Future[p.Word]
-    heard: Heard | None
+    word: asyncio.Future[p.WorkerMessage]
+    heard: OnProgress | None
 
 
-class Life:
+class WorkerProcess:
     """A running worker. Every order that is under way when it ends fails with Died."""
 
     def __init__(self, name: str, process: Process, notice: Notice) -> None:
@@ -54,7 +54,7 @@ class Life:
         self._ended = asyncio.ensure_future(self._live())
 
     @classmethod
-    async def begin(cls, name: str, arguments: Sequence[str], notice: Notice) -> Life:
+    async def begin(cls, name: str, arguments: Sequence[str], notice: Notice) -> WorkerProcess:
         """Start a worker and wait for its first word. Raises Died, OSError and TimeoutError."""
         process = await asyncio.create_subprocess_exec(
             *interpreter(),
@@ -94,17 +94,19 @@ class Life:
         """The process id."""
         return self._process.pid
 
-    def send(self, order: p.Order, heard: Heard | None = None) -> tuple[int, asyncio.Future[p.Word]]:
+    def send(
+        self, order: p.WorkerCommand, heard: OnProgress | None = None
+    ) -> tuple[int, asyncio.Future[p.WorkerMessage]]:
         """Send an order; the answer is its number, and a future of its last word (or of Died)."""
         number = next(self._numbers)
-        word: asyncio.Future[p.Word] = asyncio.get_running_loop().create_future()
+        word: asyncio.Future[p.WorkerMessage] = asyncio.get_running_loop().create_future()
         if self._ended.done():
-            word.set_exception(Died(self.epitaph))
+            word.set_exception(WorkerDied(self.epitaph))
             return number, word
         self._pending[number] = _Pending(word, heard)
         word.add_done_callback(lambda _: self._pending.pop(number, None))
         assert self._process.stdin is not None
-        self._process.stdin.write(msgspec.json.encode(p.Ask(number, order)) + b"\n")
+        self._process.stdin.write(msgspec.json.encode(p.WorkerRequest(number, order)) + b"\n")
         return number, word
 
     async def drain(self) -> None:
@@ -129,7 +131,7 @@ class Life:
         assert self._process.stdout is not None
         assert self._process.stderr is not None
         complaints = asyncio.ensure_future(self._keep_words(self._process.stderr))
-        decoder = msgspec.json.Decoder(p.Answer)
+        decoder = msgspec.json.Decoder(p.WorkerResponse)
         try:
             async for line in _lines(self._process.stdout):
                 self._hear(line, decoder)
@@ -146,22 +148,22 @@ class Life:
                 self._process.stdin.close()
             for pending in list(self._pending.values()):
                 if not pending.word.done():
-                    pending.word.set_exception(Died(self.epitaph))
+                    pending.word.set_exception(WorkerDied(self.epitaph))
                     pending.word.exception()  # retrieved: it may be that nobody waits for it any longer
 
-    def _hear(self, line: bytes, decoder: msgspec.json.Decoder[p.Answer]) -> None:
+    def _hear(self, line: bytes, decoder: msgspec.json.Decoder[p.WorkerResponse]) -> None:
         try:
             answer = decoder.decode(line)
         except DECODE_ERRORS:
             self._garbled(line)
             return
-        if isinstance(answer.word, p.Remark):
+        if isinstance(answer.word, p.WarningReply):
             self._notice(f"{self._name}: {printable_line(answer.word.text)}")
             return
         pending = self._pending.get(answer.number)
         if pending is None or pending.word.done():
             return
-        if isinstance(answer.word, p.Moved):
+        if isinstance(answer.word, p.ProgressReply):
             if pending.heard is not None:
                 pending.heard(answer.word)
         else:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import msgspec
 
-from jobtui.errors import Code
-from jobtui.model import Stats
+from jobtui.errors import ErrorCode
+from jobtui.model import SpaceStats
 
 # bytes of a key and its value together that can be loaded and dumped: a message is held in memory whole
 LONGEST_PAIR = 256 << 20
@@ -21,37 +21,37 @@ class _Message(msgspec.Struct, frozen=True, gc=False, tag_field="is"):
     """A message's name in small letters is its `is` field."""
 
 
-class Create(_Message, frozen=True, tag="create"):
+class CreateDatabase(_Message, frozen=True, tag="create"):
     """Make a new, empty database. Answered by Done."""
 
     place: str
 
 
-class Close(_Message, frozen=True, tag="close"):
+class CloseDatabase(_Message, frozen=True, tag="close"):
     """Let go of a database that is to be deleted: nothing of it is flushed. Answered by Done."""
 
     place: str
 
 
-class Look(_Message, frozen=True, tag="look"):
+class ReadStats(_Message, frozen=True, tag="look"):
     """Say what a database holds. Answered by Seen."""
 
     place: str
 
 
-class Flush(_Message, frozen=True, tag="flush"):
+class FlushDatabase(_Message, frozen=True, tag="flush"):
     """Write the memtables to SST files. Answered by Worked."""
 
     place: str
 
 
-class Compact(_Message, frozen=True, tag="compact"):
+class CompactDatabase(_Message, frozen=True, tag="compact"):
     """Merge the SST files. Answered by Worked."""
 
     place: str
 
 
-class Load(_Message, frozen=True, tag="load"):
+class WritePairs(_Message, frozen=True, tag="load"):
     """Write pairs in their order; a value of None deletes. `sync`: all so far are on disk when it is Done."""
 
     place: str
@@ -59,21 +59,21 @@ class Load(_Message, frozen=True, tag="load"):
     sync: bool
 
 
-class Dump(_Message, frozen=True, tag="dump"):
+class ReadPairs(_Message, frozen=True, tag="dump"):
     """Read on from where `cursor` (a number chosen by who asks) stands. Answered by Pairs."""
 
     place: str
     cursor: int
 
 
-class EndDump(_Message, frozen=True, tag="enddump"):
+class EndRead(_Message, frozen=True, tag="enddump"):
     """Forget a cursor. Answered by Done."""
 
     place: str
     cursor: int
 
 
-class Stop(_Message, frozen=True, tag="stop"):
+class CancelOperation(_Message, frozen=True, tag="stop"):
     """Stop the Flush or Compact asked for under the number `target`. Answered by Done at once."""
 
     target: int
@@ -83,14 +83,26 @@ class Ping(_Message, frozen=True, tag="ping"):
     """Say that you are there. Answered by Here."""
 
 
-class Quit(_Message, frozen=True, tag="quit"):
+class QuitWorker(_Message, frozen=True, tag="quit"):
     """Stop all work, close all databases and end. Answered by Done, then the end of the pipe."""
 
 
-Order = Create | Close | Look | Flush | Compact | Load | Dump | EndDump | Stop | Ping | Quit
+WorkerCommand = (
+    CreateDatabase
+    | CloseDatabase
+    | ReadStats
+    | FlushDatabase
+    | CompactDatabase
+    | WritePairs
+    | ReadPairs
+    | EndRead
+    | CancelOperation
+    | Ping
+    | QuitWorker
+)
 
 
-class Here(_Message, frozen=True, tag="here"):
+class Ready(_Message, frozen=True, tag="here"):
     """The worker answers; also its first word (number 0)."""
 
 
@@ -98,30 +110,30 @@ class Done(_Message, frozen=True, tag="done"):
     """It is done."""
 
 
-class Moved(_Message, frozen=True, tag="moved"):
+class ProgressReply(_Message, frozen=True, tag="moved"):
     """How far the work is: a fraction (None: unknown) and bytes a second. `before`: what there is to do."""
 
     fraction: float | None
     rate: float | None
-    before: Stats | None = None
+    before: SpaceStats | None = None
 
 
-class Seen(_Message, frozen=True, tag="seen"):
+class StatsReply(_Message, frozen=True, tag="seen"):
     """What a database holds."""
 
-    stats: Stats
+    stats: SpaceStats
 
 
-class Worked(_Message, frozen=True, tag="worked"):
+class OperationReply(_Message, frozen=True, tag="worked"):
     """How a Flush or Compact that did not fail went. `note`: what of it was left out, and why."""
 
-    before: Stats | None
-    after: Stats | None
+    before: SpaceStats | None
+    after: SpaceStats | None
     stopped: bool
     note: str = ""
 
 
-class Pairs(_Message, frozen=True, tag="pairs"):
+class PairsReply(_Message, frozen=True, tag="pairs"):
     """The next pairs in key order; `last`: there are no more, and the cursor is forgotten.
 
     `left_out`: column families whose pairs are not told; with the first pairs alone.
@@ -132,31 +144,33 @@ class Pairs(_Message, frozen=True, tag="pairs"):
     left_out: tuple[str, ...] = ()
 
 
-class Failed(_Message, frozen=True, tag="failed"):
+class FailureReply(_Message, frozen=True, tag="failed"):
     """Why it could not be done."""
 
-    code: Code
+    code: ErrorCode
     detail: str
 
 
-class Remark(_Message, frozen=True, tag="remark"):
+class WarningReply(_Message, frozen=True, tag="remark"):
     """Something a person should be told, answering no order (number 0)."""
 
     text: str
 
 
-Word = Here | Done | Moved | Seen | Worked | Pairs | Failed | Remark
+WorkerMessage = (
+    Ready | Done | ProgressReply | StatsReply | OperationReply | PairsReply | FailureReply | WarningReply
+)
 
 
-class Ask(msgspec.Struct, frozen=True, gc=False):
+class WorkerRequest(msgspec.Struct, frozen=True, gc=False):
     """An order and its number (from 1)."""
 
     number: int
-    order: Order
+    order: WorkerCommand
 
 
-class Answer(msgspec.Struct, frozen=True, gc=False):
+class WorkerResponse(msgspec.Struct, frozen=True, gc=False):
     """A word on the order of that number."""
 
     number: int
-    word: Word
+    word: WorkerMessage

@@ -16,27 +16,27 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from jobtui.errors import Code, StorageError
+from jobtui.errors import ErrorCode, StorageError
 from jobtui.os_errors import explain
 from jobtui.storage.base import Placement, Space
 from jobtui.storage.local import layout
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.adopted_directory import AdoptedDirectory, notes_of
 from jobtui.storage.local.adoption import Surveyor
-from jobtui.storage.local.catalog import Catalogue, Entry, Unsettled
-from jobtui.storage.local.errors import Trouble, system_trouble
+from jobtui.storage.local.catalog import CatalogEntry, Catalogue, PendingSpace
+from jobtui.storage.local.errors import WorkerError, system_trouble
 from jobtui.storage.local.layout import directory_name
 from jobtui.storage.local.process import Notice
-from jobtui.storage.local.supervisor import Worker
+from jobtui.storage.local.supervisor import WorkerSupervisor
 
 
-class Ground(Protocol):
+class SpaceHost(Protocol):
     """What making and dropping needs of the storage."""
 
     catalogue: Catalogue
     notice: Notice
 
-    def worker(self, host: str, *, adopted: bool) -> Worker:
+    def worker(self, host: str, *, adopted: bool) -> WorkerSupervisor:
         """The host's worker."""
         ...
 
@@ -45,10 +45,10 @@ class Ground(Protocol):
         ...
 
 
-class Creation:
+class SpaceManager:
     """See the module. One change at a time is the caller's duty."""
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, ground: SpaceHost) -> None:
         self._ground = ground
 
     async def create(self, name: str, placement: Placement) -> Space:
@@ -64,10 +64,10 @@ class Creation:
         await self._finish_deleting(name)
         for host in hosts:
             self._refuse_remains(name, host)
-        await self._save(self._ground.catalogue.with_unsettled(Unsettled(name, hosts)))
+        await self._save(self._ground.catalogue.with_unsettled(PendingSpace(name, hosts)))
         try:
             await self._make(name, hosts)
-            await self._save(self._ground.catalogue.with_entry(Entry(name, hosts)))
+            await self._save(self._ground.catalogue.with_entry(CatalogEntry(name, hosts)))
         except BaseException:
             await self._clear(name, hosts)
             raise
@@ -77,7 +77,7 @@ class Creation:
         """Forget a space and delete what is ours of it. Raises StorageError where it could not be forgotten."""
         entry = self._ground.catalogue.entries.get(name)
         if entry is None:
-            raise StorageError(Code.MISSING, "", name, f"Space '{name}' does not exist")
+            raise StorageError(ErrorCode.MISSING, "", name, f"Space '{name}' does not exist")
         await self._save(self._ground.catalogue.without(name))
         if entry.hosts:
             await self._clear(name, entry.hosts)
@@ -138,21 +138,21 @@ class Creation:
         try:
             await asyncio.to_thread(layout.prepare, directory, name)
             worker = self._ground.worker(host, adopted=False)
-            await worker.ask(p.Create(directory_name(name)), p.Done)
+            await worker.ask(p.CreateDatabase(directory_name(name)), p.Done)
         except OSError as error:
             trouble = system_trouble(error, str(directory))
             raise StorageError(trouble.code, host, name, trouble.reason) from error
-        except Trouble as trouble:
+        except WorkerError as trouble:
             raise StorageError(trouble.code, host, name, trouble.reason) from trouble
 
     async def _adopt(self, name: str, directories: Sequence[str]) -> Space:
         adopted = await asyncio.to_thread(self._adoptable, name, directories)
         for directory in adopted:
             try:
-                await self._ground.worker(directory, adopted=True).ask(p.Look(""), p.Seen)
-            except Trouble as trouble:
+                await self._ground.worker(directory, adopted=True).ask(p.ReadStats(""), p.StatsReply)
+            except WorkerError as trouble:
                 raise StorageError(trouble.code, directory, name, trouble.reason) from trouble
-        await self._save(self._ground.catalogue.with_entry(Entry(name, directories=adopted)))
+        await self._save(self._ground.catalogue.with_entry(CatalogEntry(name, directories=adopted)))
         return self._ground.catalogue.entries[name].space
 
     def _adoptable(self, name: str, directories: Sequence[str]) -> tuple[str, ...]:
@@ -161,7 +161,7 @@ class Creation:
             self._refuse_adoption(name, directory, adopted[:number])
             try:
                 self._ground.surveyor(directory).survey()
-            except Trouble as trouble:
+            except WorkerError as trouble:
                 raise StorageError(trouble.code, directory, name, trouble.reason) from trouble
         return adopted
 
@@ -172,11 +172,11 @@ class Creation:
         try:
             there = Path(directory).is_dir()
         except OSError as error:
-            raise StorageError(Code.ACCESS, directory, name, f"{directory}: {explain(error)}") from None
+            raise StorageError(ErrorCode.ACCESS, directory, name, f"{directory}: {explain(error)}") from None
         if not there and Path(directory).exists():
-            raise StorageError(Code.REJECTED, directory, name, f"{directory} is a file, not a directory")
+            raise StorageError(ErrorCode.REJECTED, directory, name, f"{directory} is a file, not a directory")
         if not there:
-            raise StorageError(Code.MISSING, directory, name, f"{directory}: there is no such directory")
+            raise StorageError(ErrorCode.MISSING, directory, name, f"{directory}: there is no such directory")
         for entry in catalogue.entries.values():
             for taken in entry.directories:
                 if relation := _relation(directory, taken):
@@ -203,8 +203,10 @@ class Creation:
         for host in hosts:
             if host in self._ground.catalogue.directories:
                 try:
-                    await self._ground.worker(host, adopted=False).ask(p.Close(directory_name(name)), p.Done)
-                except Trouble as trouble:  # its files go all the same
+                    await self._ground.worker(host, adopted=False).ask(
+                        p.CloseDatabase(directory_name(name)), p.Done
+                    )
+                except WorkerError as trouble:  # its files go all the same
                     self._ground.notice(f"{name} on {host} did not close cleanly: {trouble.reason}")
         remark = await asyncio.to_thread(self._remove, name, hosts)
         if remark:
@@ -279,4 +281,4 @@ def _is_text(text: str) -> bool:
 
 
 def _refused(space: str, reason: str, host: str = "") -> StorageError:
-    return StorageError(Code.REJECTED, host, space, reason)
+    return StorageError(ErrorCode.REJECTED, host, space, reason)

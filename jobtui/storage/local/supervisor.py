@@ -13,11 +13,11 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from jobtui.errors import Code
+from jobtui.errors import ErrorCode
 from jobtui.os_errors import explain
 from jobtui.storage.local import protocol as p
-from jobtui.storage.local.errors import Trouble
-from jobtui.storage.local.process import Died, Heard, Life, Notice
+from jobtui.storage.local.errors import WorkerError
+from jobtui.storage.local.process import Notice, OnProgress, WorkerDied, WorkerProcess
 
 GRACE_SECONDS = 3.0
 QUIT_SECONDS = 2.5
@@ -25,25 +25,25 @@ QUIT_SECONDS = 2.5
 PAUSES = (0.0, 0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 LONGEST_WAIT = 10.0  # for work that finds its worker in such a pause
 
-W = TypeVar("W", bound=p.Word)
+W = TypeVar("W", bound=p.WorkerMessage)
 
 
-class Patience(msgspec.Struct, frozen=True):
+class Timeouts(msgspec.Struct, frozen=True):
     """How long who asks waits: through a pause before a start, `seconds` for the answer (None: for ever)."""
 
     pause: bool = True
     seconds: float | None = None
 
 
-WORK = Patience()
-LOOK = Patience(pause=False, seconds=10.0)
+WORK = Timeouts()
+LOOK = Timeouts(pause=False, seconds=10.0)
 
 
 class Stopped(Exception):
     """A stop ended the work before its worker could say how far it was."""
 
 
-class Worker:
+class WorkerSupervisor:
     """See the module. `linger`: seconds after which an idle process is ended; None keeps it."""
 
     def __init__(
@@ -62,7 +62,7 @@ class Worker:
         self._linger = linger
         self._clock = clock
         self._on_death = on_death
-        self._life: Life | None = None
+        self._life: WorkerProcess | None = None
         self._starting = asyncio.Lock()
         self._deaths = 0
         self._not_before = 0.0
@@ -76,23 +76,25 @@ class Worker:
         """The process id while one runs."""
         return self._life.pid if self._life is not None and self._life.alive else None
 
-    async def ask(self, order: p.Order, answer: type[W], patience: Patience = WORK) -> W:
+    async def ask(self, order: p.WorkerCommand, answer: type[W], patience: Timeouts = WORK) -> W:
         """Have an order carried out. Raises Trouble."""
         life = await self._living(patience)
         _, word = life.send(order)
         try:
-            if isinstance(order, p.Load):
+            if isinstance(order, p.WritePairs):
                 await life.drain()
             async with asyncio.timeout(patience.seconds):
                 return self._expected(await asyncio.shield(word), answer)
-        except Died as death:
+        except WorkerDied as death:
             raise await self._mourn(life, death) from None
         except TimeoutError:
-            raise Trouble(Code.TIMEOUT, f"{self.name} did not answer within {patience.seconds:g} s") from None
+            raise WorkerError(
+                ErrorCode.TIMEOUT, f"{self.name} did not answer within {patience.seconds:g} s"
+            ) from None
         finally:
             self._rest()
 
-    async def work(self, order: p.Order, heard: Heard, cancel: asyncio.Event) -> p.Worked:
+    async def work(self, order: p.WorkerCommand, heard: OnProgress, cancel: asyncio.Event) -> p.OperationReply:
         """Have a Flush or Compact carried out, and stopped once `cancel` is set. Raises Trouble and Stopped.
 
         It returns when the work has truly ended. Where the caller itself is cancelled, the work is stopped
@@ -104,8 +106,8 @@ class Worker:
         number, word = life.send(order, heard)
         stopper = asyncio.ensure_future(self._stop_when(cancel, life, number, word))
         try:
-            return self._expected(await asyncio.shield(word), p.Worked)
-        except Died as death:
+            return self._expected(await asyncio.shield(word), p.OperationReply)
+        except WorkerDied as death:
             trouble = await self._mourn(life, death)
             if cancel.is_set():
                 raise Stopped from None
@@ -135,12 +137,12 @@ class Worker:
             await self._life.kill()
         await self.close()
 
-    async def _living(self, patience: Patience, cancel: asyncio.Event | None = None) -> Life:
+    async def _living(self, patience: Timeouts, cancel: asyncio.Event | None = None) -> WorkerProcess:
         if not patience.pause:
             self._refuse_in_pause(0)
         async with self._starting:
             if self._closed:
-                raise Trouble(Code.UNREACHABLE, f"{self.name} has been closed")
+                raise WorkerError(ErrorCode.UNREACHABLE, f"{self.name} has been closed")
             if self._idle is not None:
                 self._idle.cancel()
                 self._idle = None
@@ -156,7 +158,7 @@ class Worker:
         pause = self._not_before - self._clock()
         if pause > longest:
             reason = f"{self.name} keeps dying and is started again in {pause:.1f} s: {self._why}"
-            raise Trouble(Code.HOST_DIED, reason)
+            raise WorkerError(ErrorCode.HOST_DIED, reason)
 
     async def _sit_out_pause(self, cancel: asyncio.Event | None) -> None:
         self._refuse_in_pause(LONGEST_WAIT)
@@ -172,29 +174,29 @@ class Worker:
             return
         raise Stopped
 
-    async def _start(self, cancel: asyncio.Event | None) -> Life:
-        beginning = asyncio.ensure_future(Life.begin(self.name, self._arguments, self._notice))
+    async def _start(self, cancel: asyncio.Event | None) -> WorkerProcess:
+        beginning = asyncio.ensure_future(WorkerProcess.begin(self.name, self._arguments, self._notice))
         try:
             if cancel is not None:
                 await _begun(beginning, cancel)
             return await beginning
-        except Died as death:
+        except WorkerDied as death:
             self._count_death(str(death))
-            raise Trouble(Code.HOST_DIED, f"{death} as it started") from None
+            raise WorkerError(ErrorCode.HOST_DIED, f"{death} as it started") from None
         except TimeoutError:
             self._count_death("it did not start")
-            raise Trouble(Code.UNREACHABLE, f"the process of {self.name} did not start") from None
+            raise WorkerError(ErrorCode.UNREACHABLE, f"the process of {self.name} did not start") from None
         except OSError as error:
             reason = f"the process of {self.name} could not be started: {explain(error)}"
-            raise Trouble(Code.UNREACHABLE, reason) from None
+            raise WorkerError(ErrorCode.UNREACHABLE, reason) from None
 
-    async def _mourn(self, life: Life, death: Died) -> Trouble:
+    async def _mourn(self, life: WorkerProcess, death: WorkerDied) -> WorkerError:
         await life.gone()
         async with self._starting:
             await self._bury(life, str(death))
-        return Trouble(Code.HOST_DIED, str(death))
+        return WorkerError(ErrorCode.HOST_DIED, str(death))
 
-    async def _bury(self, life: Life, why: str = "") -> None:
+    async def _bury(self, life: WorkerProcess, why: str = "") -> None:
         """Take leave of a dead process, once."""
         if self._life is not life:
             return
@@ -210,28 +212,28 @@ class Worker:
         self._not_before = self._clock() + PAUSES[min(self._deaths, len(PAUSES) - 1)]
         self._deaths += 1
 
-    def _expected(self, word: p.Word, answer: type[W]) -> W:
-        if isinstance(word, p.Worked | p.Done):
+    def _expected(self, word: p.WorkerMessage, answer: type[W]) -> W:
+        if isinstance(word, p.OperationReply | p.Done):
             self._deaths = 0
-        if isinstance(word, p.Failed):
-            raise Trouble(word.code, word.detail)
+        if isinstance(word, p.FailureReply):
+            raise WorkerError(word.code, word.detail)
         if not isinstance(word, answer):
-            raise Trouble(Code.IO, f"{self.name} gave no fitting answer ({type(word).__name__})")
+            raise WorkerError(ErrorCode.IO, f"{self.name} gave no fitting answer ({type(word).__name__})")
         return word
 
     async def _stop_when(
-        self, cancel: asyncio.Event, life: Life, number: int, word: asyncio.Future[p.Word]
+        self, cancel: asyncio.Event, life: WorkerProcess, number: int, word: asyncio.Future[p.WorkerMessage]
     ) -> None:
         await cancel.wait()
         await self._obeyed(life, self._order_stop(life, number), word)
 
-    def _order_stop(self, life: Life, number: int) -> float:
+    def _order_stop(self, life: WorkerProcess, number: int) -> float:
         """Send the stop at once, so that no later order overtakes it; until when it must have been obeyed."""
-        _, heard = life.send(p.Stop(number))
+        _, heard = life.send(p.CancelOperation(number))
         heard.add_done_callback(_look_at)
         return self._clock() + GRACE_SECONDS
 
-    async def _obeyed(self, life: Life, until: float, word: asyncio.Future[p.Word]) -> None:
+    async def _obeyed(self, life: WorkerProcess, until: float, word: asyncio.Future[p.WorkerMessage]) -> None:
         if not word.done():
             await asyncio.wait([word], timeout=until - self._clock())
         if not word.done():
@@ -255,8 +257,8 @@ class Worker:
             self._life = None
             await self._end(life)
 
-    async def _end(self, life: Life) -> None:
-        _, word = life.send(p.Quit())
+    async def _end(self, life: WorkerProcess) -> None:
+        _, word = life.send(p.QuitWorker())
         word.add_done_callback(_look_at)
         await asyncio.wait([asyncio.ensure_future(life.gone())], timeout=QUIT_SECONDS)
         await life.kill()
@@ -268,11 +270,11 @@ class Worker:
         task.add_done_callback(self._side_work.discard)
 
 
-async def _begun(beginning: asyncio.Future[Life], cancel: asyncio.Event) -> None:
+async def _begun(beginning: asyncio.Future[WorkerProcess], cancel: asyncio.Event) -> None:
     """Wait for a start; one that a stop overtakes has the time that any work has. Raises Stopped."""
     asked = asyncio.ensure_future(cancel.wait())
     try:
-        either: list[asyncio.Future[Life] | asyncio.Future[Literal[True]]] = [beginning, asked]
+        either: list[asyncio.Future[WorkerProcess] | asyncio.Future[Literal[True]]] = [beginning, asked]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not beginning.done():
             await asyncio.wait([beginning], timeout=GRACE_SECONDS)
@@ -285,6 +287,6 @@ async def _begun(beginning: asyncio.Future[Life], cancel: asyncio.Event) -> None
             await asyncio.wait([beginning])
 
 
-def _look_at(word: asyncio.Future[p.Word]) -> None:
+def _look_at(word: asyncio.Future[p.WorkerMessage]) -> None:
     if not word.cancelled():
         word.exception()

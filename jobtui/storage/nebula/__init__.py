@@ -16,11 +16,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jobtui.storage.nebula.job_manager import GraphdMirror
-    from jobtui.storage.nebula.poller import Follower, News, Sighting
+    from jobtui.storage.nebula.job_manager import GraphdJobManager
+    from jobtui.storage.nebula.poller import JobPoller, JobUpdate, UpdateKind
     from jobtui.storage.nebula.storaged import StoragedRunner
 
-__all__ = ["Follower", "GraphdMirror", "News", "Sighting", "StoragedRunner"]
+__all__ = ["GraphdJobManager", "JobPoller", "JobUpdate", "StoragedRunner", "UpdateKind"]
 
 _HOMES = {
     "Follower": "follow",

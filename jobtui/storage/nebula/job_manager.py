@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from jobtui.errors import Code, StorageError
-from jobtui.storage.base import Capabilities, Host, Link, MirroredJob, Space
+from jobtui.errors import ErrorCode, StorageError
+from jobtui.storage.base import Capabilities, ClusterJob, ConnectionStatus, Host, Space
 from jobtui.storage.nebula import ngql
 from jobtui.storage.nebula import ngql as translate
-from jobtui.storage.nebula.ngql import Refusal, Table
-from jobtui.storage.nebula.reconnect import Clock, LinkKeeper, SystemClock
-from jobtui.storage.nebula.session import Courier
+from jobtui.storage.nebula.ngql import ErrorReply, NgqlTable
+from jobtui.storage.nebula.reconnect import Clock, Reconnector, SystemClock
+from jobtui.storage.nebula.session import GraphdSession
 from jobtui.storage.nebula.settings import ClusterSettings
 
 # a new metad leader is found by graphd within a second or two, and the next look will be told
@@ -20,7 +20,7 @@ LEADER_SECONDS = 1.0
 LATE_SECONDS = 5.0
 
 
-class GraphdMirror:
+class GraphdJobManager:
     """A `JobMirror` over graphd. One connection looks and one carries orders: neither waits for the other."""
 
     # what a stop comes to, and how far a task is, is the cluster's to know
@@ -29,9 +29,9 @@ class GraphdMirror:
     def __init__(self, settings: ClusterSettings, *, clock: Clock | None = None) -> None:
         self._settings = settings
         self._clock = clock or SystemClock()
-        self._looks = Courier(settings, "nebula-looks")
-        self._orders = Courier(settings, "nebula-orders")
-        self._keeper = LinkKeeper(self._looks.connect, self._clock)
+        self._looks = GraphdSession(settings, "nebula-looks")
+        self._orders = GraphdSession(settings, "nebula-orders")
+        self._keeper = Reconnector(self._looks.connect, self._clock)
 
     @property
     def cluster(self) -> str:
@@ -39,11 +39,11 @@ class GraphdMirror:
         return self._settings.name
 
     @property
-    def link(self) -> Link:
+    def link(self) -> ConnectionStatus:
         """See `JobMirror.link`."""
         return self._keeper.link
 
-    def watch(self, listener: Callable[[Link], None]) -> Callable[[], None]:
+    def watch(self, listener: Callable[[ConnectionStatus], None]) -> Callable[[], None]:
         """See `JobMirror.watch`."""
         return self._keeper.watch(listener)
 
@@ -74,18 +74,20 @@ class GraphdMirror:
         """See `JobMirror.hosts`."""
         return translate.hosts(await self._look(ngql.SHOW_HOSTS))
 
-    async def jobs(self, space: str, since: int = 0) -> tuple[MirroredJob, ...]:
+    async def jobs(self, space: str, since: int = 0) -> tuple[ClusterJob, ...]:
         """See `JobMirror.jobs`."""
         return translate.jobs(await self._look(ngql.show_jobs(space), space), since)
 
-    async def show(self, space: str, job: int) -> MirroredJob:
+    async def show(self, space: str, job: int) -> ClusterJob:
         """See `JobMirror.show`."""
         return translate.job(await self._look(ngql.show_job(space, job), space))
 
     async def submit(self, command: str, space: str) -> int:
         """See `JobMirror.submit`."""
         if command not in ngql.COMMANDS:
-            raise StorageError(Code.UNSUPPORTED, "", space, f"'{command}' can't be submitted to the cluster")
+            raise StorageError(
+                ErrorCode.UNSUPPORTED, "", space, f"'{command}' can't be submitted to the cluster"
+            )
         return translate.new_job_id(await self._order(ngql.submit(command, space), space))
 
     async def stop(self, space: str, job: int) -> None:
@@ -96,18 +98,18 @@ class GraphdMirror:
         """See `JobMirror.recover`."""
         return translate.recovered(await self._order(ngql.recover(space, jobs), space))
 
-    async def _look(self, text: str, space: str = "") -> Table:
+    async def _look(self, text: str, space: str = "") -> NgqlTable:
         await self.ready()
         reply = await self._asked(text, space)
-        if isinstance(reply, Refusal) and translate.is_leader_change(reply):
+        if isinstance(reply, ErrorReply) and translate.is_leader_change(reply):
             await self._clock.sleep(LEADER_SECONDS)
             reply = await self._asked(text, space)
-        if isinstance(reply, Refusal):
+        if isinstance(reply, ErrorReply):
             raise translate.refused(reply, space)
         return reply
 
-    async def _asked(self, text: str, space: str) -> Table | Refusal:
-        late = _Late(self._keeper.unanswered)
+    async def _asked(self, text: str, space: str) -> NgqlTable | ErrorReply:
+        late = _SlowQueryTimer(self._keeper.unanswered)
         try:
             reply = await self._looks.ask(text, late.begin)
         except StorageError as error:
@@ -118,7 +120,7 @@ class GraphdMirror:
         self._keeper.answered(self._looks.address)
         return reply
 
-    async def _order(self, text: str, space: str) -> Table:
+    async def _order(self, text: str, space: str) -> NgqlTable:
         await self.ready()
         try:
             reply = await self._orders.order(text)
@@ -127,12 +129,12 @@ class GraphdMirror:
                 self._keeper.lost(error)
             detail = f"{error.detail}; it may have been done all the same" if error.maybe_done else error.detail
             raise StorageError(error.code, error.host, space, detail, maybe_done=error.maybe_done) from None
-        if isinstance(reply, Refusal):
+        if isinstance(reply, ErrorReply):
             raise translate.refused(reply, space, order=True)
         return reply
 
 
-class _Late:
+class _SlowQueryTimer:
     """Tells once when a look that has begun goes without an answer; what waits for its turn is not late."""
 
     def __init__(self, tell: Callable[[float], None]) -> None:

@@ -15,9 +15,9 @@ from datetime import datetime
 import msgspec
 from msgspec.structs import replace
 
-from jobtui.errors import Code, StorageError
+from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import Status, Task
-from jobtui.storage.base import Host, MirroredJob, Space
+from jobtui.storage.base import ClusterJob, Host, Space
 
 SHOW_SPACES = "SHOW SPACES"
 SHOW_HOSTS = "SHOW HOSTS"
@@ -46,7 +46,7 @@ def quoted(name: str) -> str:
     a surrogate pair is no text.
     """
     if _NO_NAME.search(name):
-        raise StorageError(Code.MISSING, "", name, "no space can have such a name")
+        raise StorageError(ErrorCode.MISSING, "", name, "no space can have such a name")
     return f"`{name.translate(_ESCAPES)}`"
 
 
@@ -82,7 +82,7 @@ Cell = str | int | float | bool | datetime | None
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class NgqlTable:
     """Columns and rows. Times are aware and in UTC; None is a cell that graphd left empty."""
 
     columns: tuple[str, ...] = ()
@@ -90,14 +90,14 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class ErrorReply:
     """What graphd said instead: the name of its error code, like E_SEMANTIC_ERROR, and its words."""
 
     code: str
     words: str
 
 
-Reply = Table | Refusal
+Reply = NgqlTable | ErrorReply
 
 
 # ---- merged from jobtui.storage.nebula.translate: ----
@@ -128,7 +128,7 @@ def command_of(word: str) -> str:
     return word.lower().replace("_", " ")
 
 
-def jobs(table: Table, since: int = 0) -> tuple[MirroredJob, ...]:
+def jobs(table: NgqlTable, since: int = 0) -> tuple[ClusterJob, ...]:
     """SHOW JOBS: the jobs with ids above `since`, newest first, without tasks."""
     place = _places(table, "Job Id", "Command", "Status", "Start Time", "Stop Time")
     listed = []
@@ -141,7 +141,7 @@ def jobs(table: Table, since: int = 0) -> tuple[MirroredJob, ...]:
     return tuple(sorted(listed, key=lambda job: -job.id))
 
 
-def job(table: Table) -> MirroredJob:
+def job(table: NgqlTable) -> ClusterJob:
     """SHOW JOB: its first row is the job, the others are its tasks, but for the last, which counts them."""
     # a data balance's header is `Job Id(spaceId:partId)`, `Command(src->dst)`; 3.0 has no error code
     place = _places(table, "Job Id", "Command", "Status", "Start Time", "Stop Time")
@@ -159,17 +159,17 @@ def job(table: Table) -> MirroredJob:
     return replace(told, reason=told.reason or _why(told.status, first), tasks=tasks)
 
 
-def new_job_id(table: Table) -> int:
+def new_job_id(table: NgqlTable) -> int:
     """SUBMIT JOB: the job's id on the cluster."""
     return _number(table, "New Job Id")
 
 
-def recovered(table: Table) -> int:
+def recovered(table: NgqlTable) -> int:
     """RECOVER JOB: how many jobs run again."""
     return _number(table, "Recovered job num")
 
 
-def spaces(names: Table, hosts_table: Table) -> tuple[Space, ...]:
+def spaces(names: NgqlTable, hosts_table: NgqlTable) -> tuple[Space, ...]:
     """SHOW SPACES and SHOW HOSTS: each space with the hosts that hold a part of it, in name order."""
     (at,) = _places(names, "Name")
     found: dict[str, list[str]] = {str(row[at]): [] for row in names.rows}
@@ -180,7 +180,7 @@ def spaces(names: Table, hosts_table: Table) -> tuple[Space, ...]:
     return tuple(Space(name, tuple(hosts)) for name, hosts in sorted(found.items()))
 
 
-def hosts(table: Table) -> tuple[Host, ...]:
+def hosts(table: NgqlTable) -> tuple[Host, ...]:
     """SHOW HOSTS: the storage hosts and whether metad hears of them."""
     (state,) = _places(table, "Status")
     listed = []
@@ -191,7 +191,7 @@ def hosts(table: Table) -> tuple[Host, ...]:
     return tuple(listed)
 
 
-def refused(refusal: Refusal, space: str, *, order: bool = False) -> StorageError:
+def refused(refusal: ErrorReply, space: str, *, order: bool = False) -> StorageError:
     """A refusal as an error in the cluster's own words.
 
     For an `order`, an answer that metad could not be reached or lost its leadership leaves open whether
@@ -199,22 +199,22 @@ def refused(refusal: Refusal, space: str, *, order: bool = False) -> StorageErro
     """
     words = refusal.words or refusal.code
     if is_leader_change(refusal) or _METAD_LOST.search(words):
-        return StorageError(Code.UNREACHABLE, "", space, words, maybe_done=order)
+        return StorageError(ErrorCode.UNREACHABLE, "", space, words, maybe_done=order)
     if refusal.code == "E_BAD_PERMISSION":
-        return StorageError(Code.ACCESS, "", space, words)
+        return StorageError(ErrorCode.ACCESS, "", space, words)
     if words.startswith("SpaceNotFound"):
-        return StorageError(Code.MISSING, "", space, words)
-    return StorageError(Code.REJECTED, "", space, words)
+        return StorageError(ErrorCode.MISSING, "", space, words)
+    return StorageError(ErrorCode.REJECTED, "", space, words)
 
 
-def is_leader_change(refusal: Refusal) -> bool:
+def is_leader_change(refusal: ErrorReply) -> bool:
     """Whether metad's leader moved just then: asking again soon will do."""
     return refusal.code == "E_LEADER_CHANGED" or bool(_LEADER_CHANGED.search(refusal.words))
 
 
-def _outline(job_id: Cell, command: Cell, word: Cell, start: Cell, stop: Cell) -> MirroredJob:
+def _outline(job_id: Cell, command: Cell, word: Cell, start: Cell, stop: Cell) -> ClusterJob:
     status, reason = status_of(str(word or ""))
-    return MirroredJob(
+    return ClusterJob(
         id=int(str(job_id)),
         command=command_of(str(command)),
         status=status,
@@ -238,7 +238,7 @@ def _task(number: int, row: Sequence[Cell]) -> Task:
         stop=stop,
         took=max((stop - start).total_seconds(), 0.0) if start and stop else None,
         reason=reason,
-        code=Code.REJECTED if status is Status.FAILED else "",
+        code=ErrorCode.REJECTED if status is Status.FAILED else "",
     )
 
 
@@ -264,7 +264,7 @@ def _time(cell: Cell) -> datetime | None:
     return cell if isinstance(cell, datetime) else None
 
 
-def _storage_hosts(table: Table) -> list[tuple[str, Sequence[Cell], int]]:
+def _storage_hosts(table: NgqlTable) -> list[tuple[str, Sequence[Cell], int]]:
     """Each host's name, its row, and where in a row its parts are told; the last row only adds them up."""
     host, port, distribution = _places(table, "Host", "Port", "Partition distribution")
     rows = [row for row in table.rows if isinstance(row[port], int)]
@@ -304,14 +304,14 @@ _PARTS = re.compile(r":\d+(?:, |$)")
 _ANY_SPACE = re.compile(r"(.+?):\d+(?:, |$)", re.DOTALL)
 
 
-def _number(table: Table, column: str) -> int:
+def _number(table: NgqlTable, column: str) -> int:
     (at,) = _places(table, column)
     if len(table.rows) == 1 and isinstance(number := table.rows[0][at], int):
         return number
     raise _unknown_form(table)
 
 
-def _places(table: Table, *columns: str) -> tuple[int, ...]:
+def _places(table: NgqlTable, *columns: str) -> tuple[int, ...]:
     """Where in a row these columns are: versions may differ in their order, and have others beside them."""
     places = [_place(table, column) for column in columns]
     found = tuple(place for place in places if place is not None)
@@ -320,13 +320,13 @@ def _places(table: Table, *columns: str) -> tuple[int, ...]:
     return found
 
 
-def _place(table: Table, column: str) -> int | None:
+def _place(table: NgqlTable, column: str) -> int | None:
     """Where that column is; what a header adds in brackets is not part of its name."""
     names = [name.partition("(")[0].strip().casefold() for name in table.columns]
     return names.index(column.casefold()) if column.casefold() in names else None
 
 
-def _unknown_form(table: Table) -> StorageError:
+def _unknown_form(table: NgqlTable) -> StorageError:
     columns = ", ".join(table.columns) or "none"
     text = f"graphd answered in a form that jobtui does not know: {len(table.rows)} rows, columns {columns}"
-    return StorageError(Code.UNSUPPORTED, "", "", text)
+    return StorageError(ErrorCode.UNSUPPORTED, "", "", text)

@@ -16,9 +16,9 @@ from itertools import count
 
 from msgspec.structs import replace
 
-from jobtui.errors import Code, StorageError
+from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import Status
-from jobtui.storage.base import JobMirror, LinkState, MirroredJob, Space
+from jobtui.storage.base import ClusterJob, ClusterJobManager, ConnectionState, Space
 from jobtui.storage.nebula.reconnect import RETRIED, Clock, SystemClock
 
 INTERVAL_SECONDS = 1.0
@@ -32,7 +32,7 @@ GONE = "the cluster no longer knows this job"
 DROPPED = "the cluster no longer has this space"
 
 
-class News(enum.StrEnum):
+class UpdateKind(enum.StrEnum):
     """What a sighting says of its job."""
 
     FIRST = "first"  # it was not known before
@@ -45,15 +45,15 @@ _answers = count(1)
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class JobUpdate:
     """A job of a space as the cluster now tells it, with its tasks, and what is new about it.
 
     To be made as soon as the cluster has answered: `number` rises from one answer to the next, whoever asked.
     """
 
     space: str
-    job: MirroredJob
-    news: News
+    job: ClusterJob
+    news: UpdateKind
     number: int = field(default_factory=_answers.__next__, compare=False)
 
 
@@ -61,9 +61,9 @@ class Sighting:
 class _Watched:
     """What is known of one space's jobs."""
 
-    seen: dict[int, MirroredJob] = field(default_factory=dict)
+    seen: dict[int, ClusterJob] = field(default_factory=dict)
     due: float = 0.0
-    backlog: dict[int, MirroredJob] = field(default_factory=dict)
+    backlog: dict[int, ClusterJob] = field(default_factory=dict)
     misses: dict[int, int] = field(default_factory=dict)
     unlisted: int = 0
     trouble: str = ""  # the reason told last why its jobs can't be listed
@@ -74,11 +74,11 @@ class _Watched:
     def __post_init__(self) -> None:
         self.newest = max(self.seen, default=0)
 
-    def active(self) -> list[MirroredJob]:
+    def active(self) -> list[ClusterJob]:
         return [job for job in self.seen.values() if not job.status.ended]
 
 
-class Follower:
+class JobPoller:
     """See the module. `known` is what the history holds of the last week's jobs and of those not ended.
 
     A known job's `start` is the cluster's own: another start is another run. Its tasks are not needed.
@@ -89,8 +89,8 @@ class Follower:
 
     def __init__(
         self,
-        mirror: JobMirror,
-        known: Mapping[str, Iterable[MirroredJob]] | None = None,
+        mirror: ClusterJobManager,
+        known: Mapping[str, Iterable[ClusterJob]] | None = None,
         *,
         on_trouble: Callable[[StorageError], None] = lambda error: None,
         on_caught_up: Callable[[], None] = lambda: None,
@@ -108,7 +108,7 @@ class Follower:
         self._spaces_due = 0.0
         self._trouble = ""  # the reason told last why the cluster can't be looked at
         self._soon = asyncio.Event()
-        self._news: list[Sighting] = []
+        self._news: list[JobUpdate] = []
 
     def soon(self) -> None:
         """Look again at once: something was just ordered."""
@@ -127,7 +127,7 @@ class Follower:
         watched = self._spaces.get(space)
         return watched is not None and watched.listed
 
-    async def batches(self) -> AsyncIterator[tuple[Sighting, ...]]:
+    async def batches(self) -> AsyncIterator[tuple[JobUpdate, ...]]:
         """News for as long as it is iterated; a lost connection is waited out.
 
         Jobs come in the order of their ids; where more are new than can be looked at in a second, or than 200,
@@ -212,7 +212,7 @@ class Follower:
             if watched.misses[job_id] >= MISSES:
                 self._tell_gone(space, watched, job_id, GONE)
 
-    def _worth_a_look(self) -> list[tuple[str, MirroredJob]]:
+    def _worth_a_look(self) -> list[tuple[str, ClusterJob]]:
         """A batch: the jobs that changed, unended ones first, and, as far as there is room, those under way."""
         changed = [(space, job) for space, watched in self._spaces.items() for job in watched.backlog.values()]
         changed.sort(key=lambda one: (one[1].status.ended, one[1].id))
@@ -225,14 +225,14 @@ class Follower:
         active.sort(key=lambda one: (one[1].status is Status.QUEUE, one[1].id))
         return [*changed, *active][:BATCH]
 
-    async def _look_at(self, space: str, watched: _Watched, job: MirroredJob) -> None:
+    async def _look_at(self, space: str, watched: _Watched, job: ClusterJob) -> None:
         watched.backlog.pop(job.id, None)
         try:
             now = await self._mirror.show(space, job.id)
         except StorageError as error:
             if error.code in RETRIED:
                 watched.backlog[job.id] = job
-            if error.code in (Code.REJECTED, Code.MISSING):
+            if error.code in (ErrorCode.REJECTED, ErrorCode.MISSING):
                 return  # it went between the list and the look: the next list says so
             watched.job_trouble = self._told_once(watched.job_trouble, error)
             now = replace(job, tasks=())
@@ -241,18 +241,18 @@ class Follower:
         before = watched.seen.get(job.id)
         watched.seen[job.id] = now
         if before != now:
-            self._news.append(Sighting(space, now, _news(before, now)))
+            self._news.append(JobUpdate(space, now, _news(before, now)))
 
     def _tell_gone(self, space: str, watched: _Watched, job_id: int, reason: str) -> None:
         job = replace(watched.seen.pop(job_id), status=Status.FAILED, reason=reason)
         watched.backlog.pop(job_id, None)
-        self._news.append(Sighting(space, job, News.CHANGED))
+        self._news.append(JobUpdate(space, job, UpdateKind.CHANGED))
 
     def _told_once(self, before: str, error: StorageError) -> str:
         """Tell of it unless that was the reason told `before`; go on unless no graphd answers."""
         if error.code in RETRIED:
             raise error
-        if error.code is Code.MISSING:
+        if error.code is ErrorCode.MISSING:
             return before
         if error.detail != before:
             self._on_trouble(error)
@@ -271,22 +271,24 @@ class Follower:
     async def _wait_out(self, error: StorageError) -> None:
         if error.code not in RETRIED:
             self._trouble = self._told_once(self._trouble, error)
-        if self._mirror.link.state is LinkState.CONNECTED:
+        if self._mirror.link.state is ConnectionState.CONNECTED:
             await self._pause(self._interval if error.code in RETRIED else TROUBLE_SECONDS)
             return
         again = asyncio.Event()
-        leave = self._mirror.watch(lambda link: again.set() if link.state is LinkState.CONNECTED else None)
+        leave = self._mirror.watch(
+            lambda link: again.set() if link.state is ConnectionState.CONNECTED else None
+        )
         try:
             await again.wait()
         finally:
             leave()
 
 
-def _news(before: MirroredJob | None, now: MirroredJob) -> News:
+def _news(before: ClusterJob | None, now: ClusterJob) -> UpdateKind:
     if before is None:
-        return News.FIRST
+        return UpdateKind.FIRST
     if not before.status.ended:
-        return News.CHANGED
+        return UpdateKind.CHANGED
     if not now.status.ended or now.start != before.start:
-        return News.AGAIN
-    return News.AFTER_END
+        return UpdateKind.AGAIN
+    return UpdateKind.AFTER_END

@@ -18,29 +18,29 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from jobtui.errors import Code, StorageError
-from jobtui.storage.nebula.ngql import Refusal, Reply
-from jobtui.storage.nebula.settings import Address, ClusterSettings, Given
+from jobtui.errors import ErrorCode, StorageError
+from jobtui.storage.nebula.ngql import ErrorReply, Reply
+from jobtui.storage.nebula.settings import Address, ClusterSettings, LiteralPassword
 
 if TYPE_CHECKING:
-    from jobtui.storage.nebula.thrift import Line
+    from jobtui.storage.nebula.thrift import GraphdConnection
 
 T = TypeVar("T")
 SESSION_GONE = frozenset({"E_SESSION_INVALID", "E_SESSION_TIMEOUT"})
 CLOSE_SECONDS = 1.0
 TYPED = "the password was typed: the next start asks for it again"
-_Errand = tuple[Future[Any], Callable[[], Any]]
+_Call = tuple[Future[Any], Callable[[], Any]]
 
 
-class Courier:
+class GraphdSession:
     """See the module. `ask`, `order`, `connect` and `close` belong to one loop; the rest is the thread's."""
 
     def __init__(self, settings: ClusterSettings, name: str) -> None:
         self._settings = settings
-        self._errands: queue.SimpleQueue[_Errand | None] = queue.SimpleQueue()
+        self._errands: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"jobtui-{name}", daemon=True)
         self._closed = False
-        self._line: Line | None = None
+        self._line: GraphdConnection | None = None
         self._session: int | None = None
         self._turn = 0
 
@@ -102,7 +102,7 @@ class Courier:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise StorageError(Code.UNREACHABLE, "", "", "the connection to the cluster is closed")
+            raise StorageError(ErrorCode.UNREACHABLE, "", "", "the connection to the cluster is closed")
 
     # ---- in the thread
 
@@ -130,7 +130,7 @@ class Courier:
         try:
             return self._say(text)
         except StorageError as error:
-            if fresh or error.code not in (Code.UNREACHABLE, Code.TIMEOUT):
+            if fresh or error.code not in (ErrorCode.UNREACHABLE, ErrorCode.TIMEOUT):
                 raise
         return self._say(text)
 
@@ -150,14 +150,14 @@ class Courier:
             reply = self._execute(line, self._log_in(line), text)
         return reply
 
-    def _execute(self, line: Line, session: int, text: str, *, order: bool = False) -> Reply:
+    def _execute(self, line: GraphdConnection, session: int, text: str, *, order: bool = False) -> Reply:
         try:
             return line.execute(session, text)
         except StorageError as error:
             self._drop()
             raise StorageError(error.code, error.host, "", error.detail, maybe_done=order) from None
 
-    def _ready(self) -> tuple[Line, int]:
+    def _ready(self) -> tuple[GraphdConnection, int]:
         self._check_open()
         if self._line is None:
             self._line = self._dial()
@@ -165,17 +165,17 @@ class Courier:
             return self._line, self._log_in(self._line)
         return self._line, self._session
 
-    def _dial(self) -> Line:
+    def _dial(self) -> GraphdConnection:
         try:
-            from jobtui.storage.nebula.thrift import Line
+            from jobtui.storage.nebula.thrift import GraphdConnection
         except ImportError as error:
             text = f"a NebulaGraph cluster needs the extra 'nebula' (pip install 'jobtui[nebula]'): {error}"
-            raise StorageError(Code.UNSUPPORTED, "", "", text) from None
+            raise StorageError(ErrorCode.UNSUPPORTED, "", "", text) from None
 
         problems: list[StorageError] = []
         for address in self._in_turn():
             try:
-                return Line.open(address, self._settings)
+                return GraphdConnection.open(address, self._settings)
             except StorageError as error:
                 problems.append(error)
         raise _together(problems)
@@ -186,13 +186,13 @@ class Courier:
             yield addresses[self._turn % len(addresses)]
             self._turn += 1  # reached only where that address failed
 
-    def _log_in(self, line: Line) -> int:
+    def _log_in(self, line: GraphdConnection) -> int:
         self._session = None
         try:
             self._session = line.log_in(self._settings.user, self._settings.password.read())
         except StorageError as error:
             self._drop()
-            if error.code is Code.ACCESS and isinstance(self._settings.password, Given):
+            if error.code is ErrorCode.ACCESS and isinstance(self._settings.password, LiteralPassword):
                 raise StorageError(error.code, error.host, "", f"{error.detail}; {TYPED}") from None
             raise
         return self._session
@@ -212,13 +212,13 @@ class Courier:
 
 
 def _session_is_gone(reply: Reply) -> bool:
-    return isinstance(reply, Refusal) and reply.code in SESSION_GONE
+    return isinstance(reply, ErrorReply) and reply.code in SESSION_GONE
 
 
 def _together(problems: list[StorageError]) -> StorageError:
     """One error of those of all addresses: its own code where they agree."""
     codes = {problem.code for problem in problems}
-    code = codes.pop() if len(codes) == 1 else Code.UNREACHABLE
+    code = codes.pop() if len(codes) == 1 else ErrorCode.UNREACHABLE
     host = problems[0].host if len(problems) == 1 else ""
     told = dict.fromkeys(
         f"{problem.host}: {problem.detail}" if problem.host else problem.detail for problem in problems

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn, Protocol
 
-from jobtui.errors import Code, StorageError
+from jobtui.errors import ErrorCode, StorageError
 from jobtui.os_errors import reason_of
 
 PASSWORD_VARIABLE = "JOBTUI_NEBULA_PASSWORD"
@@ -105,7 +105,7 @@ class FromKeyring:
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class LiteralPassword:
     """A password that was handed over, by a prompt for instance."""
 
     password: Secret
@@ -166,14 +166,14 @@ class Tls:
             context = ssl.create_default_context(cafile=self.ca)
         except OSError as error:
             raise StorageError(
-                Code.ACCESS, "", "", f"TLS: {trusted} can't be used: {reason_of(error)}"
+                ErrorCode.ACCESS, "", "", f"TLS: {trusted} can't be used: {reason_of(error)}"
             ) from None
         if self.certificate is not None:
             try:
                 context.load_cert_chain(self.certificate, self.key, password=_no_passphrase)
             except (OSError, _NeedsPassphrase) as error:
                 text = f"TLS: {self.certificate} can't be used: {reason_of(error)}"
-                raise StorageError(Code.ACCESS, "", "", text) from None
+                raise StorageError(ErrorCode.ACCESS, "", "", text) from None
         return context
 
 
@@ -225,4 +225,4 @@ def _no_passphrase() -> NoReturn:
 
 
 def _no_password(detail: str) -> StorageError:
-    return StorageError(Code.ACCESS, "", "", f"no password: {detail}")
+    return StorageError(ErrorCode.ACCESS, "", "", f"no password: {detail}")

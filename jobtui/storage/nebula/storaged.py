@@ -18,11 +18,20 @@ from typing import Any, NoReturn
 
 from msgspec.structs import replace
 
-from jobtui.errors import Code, StorageError
-from jobtui.model import Stats
+from jobtui.errors import ErrorCode, StorageError
+from jobtui.model import SpaceStats
 from jobtui.os_errors import reason_of
-from jobtui.storage.base import Capabilities, Host, Link, Outcome, Pair, Placement, Report, Space
-from jobtui.storage.nebula.job_manager import GraphdMirror
+from jobtui.storage.base import (
+    Capabilities,
+    ConnectionStatus,
+    Host,
+    Outcome,
+    Pair,
+    Placement,
+    ProgressCallback,
+    Space,
+)
+from jobtui.storage.nebula.job_manager import GraphdJobManager
 from jobtui.storage.nebula.reconnect import Clock
 from jobtui.storage.nebula.settings import Address, ClusterSettings
 
@@ -36,15 +45,15 @@ class StoragedRunner:
 
     def __init__(self, settings: ClusterSettings, *, clock: Clock | None = None) -> None:
         self._settings = settings
-        self._graphd = None if settings.spaces else GraphdMirror(settings, clock=clock)
+        self._graphd = None if settings.spaces else GraphdJobManager(settings, clock=clock)
         self._calls: dict[AdminCall, asyncio.Future[str]] = {}
 
     @property
-    def link(self) -> Link | None:
+    def link(self) -> ConnectionStatus | None:
         """How it stands with the connection to graphd; None where the settings tell all and none is needed."""
         return None if self._graphd is None else self._graphd.link
 
-    def watch(self, listener: Callable[[Link], None]) -> Callable[[], None]:
+    def watch(self, listener: Callable[[ConnectionStatus], None]) -> Callable[[], None]:
         """Have `listener` called when the connection to graphd changes; the answer ends that."""
         return (lambda: None) if self._graphd is None else self._graphd.watch(listener)
 
@@ -77,15 +86,17 @@ class StoragedRunner:
         """See `TaskRunner.hosts`. A host is up if its HTTP port takes a connection: that is what work needs."""
         return tuple(await asyncio.gather(*map(self._looked_at, await self._known_hosts())))
 
-    async def stats(self, space: str, host: str) -> Stats:
+    async def stats(self, space: str, host: str) -> SpaceStats:
         """See `TaskRunner.stats`."""
-        raise StorageError(Code.UNSUPPORTED, host, space, "storaged does not tell how large a space is")
+        raise StorageError(ErrorCode.UNSUPPORTED, host, space, "storaged does not tell how large a space is")
 
-    async def flush(self, space: str, host: str, progress: Report, cancel: asyncio.Event) -> Outcome:
+    async def flush(self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event) -> Outcome:
         """See `TaskRunner.flush`."""
         return await self._carry_out("flush", space, host, cancel)
 
-    async def compact(self, space: str, host: str, progress: Report, cancel: asyncio.Event) -> Outcome:
+    async def compact(
+        self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
+    ) -> Outcome:
         """See `TaskRunner.compact`."""
         return await self._carry_out("compact", space, host, cancel)
 
@@ -155,14 +166,14 @@ class StoragedRunner:
             try:
                 return Address.parse(host, self._settings.storaged_port)
             except ValueError as error:
-                raise StorageError(Code.UNREACHABLE, host, "", str(error)) from None
+                raise StorageError(ErrorCode.UNREACHABLE, host, "", str(error)) from None
         if ":" in host and not _is_ipv6(host):  # graphd's name for one of several storageds on a machine
             text = f"several storageds run on one machine: the config must give the HTTP address of '{host}'"
-            raise StorageError(Code.UNSUPPORTED, host, "", text)
+            raise StorageError(ErrorCode.UNSUPPORTED, host, "", text)
         return Address(host, self._settings.storaged_port)
 
     def _refuse(self, space: str, what: str) -> NoReturn:
-        raise StorageError(Code.UNSUPPORTED, "", space, f"{what} is for embedded storage only")
+        raise StorageError(ErrorCode.UNSUPPORTED, "", space, f"{what} is for embedded storage only")
 
 
 def _is_ipv6(host: str) -> bool:
@@ -176,7 +187,7 @@ def _is_ipv6(host: str) -> bool:
 def _outcome(body: str, space: str, host: str) -> Outcome:
     if body == "ok":
         return Outcome()
-    code = Code.MISSING if body.startswith("Can't find space") else Code.REJECTED
+    code = ErrorCode.MISSING if body.startswith("Can't find space") else ErrorCode.REJECTED
     raise StorageError(code, host, space, body or "storaged gave an empty answer")
 
 
@@ -239,7 +250,7 @@ class AdminCall:
             except StorageError as error:
                 got = error
             except Exception as error:
-                got = self._error(Code.IO, f"{type(error).__name__}: {error}")
+                got = self._error(ErrorCode.IO, f"{type(error).__name__}: {error}")
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(_settle, answer, got)
 
@@ -270,7 +281,7 @@ class AdminCall:
         try:
             with self._lock:
                 if self._withdrawn:
-                    raise self._error(Code.UNREACHABLE, "taken back before it was sent")
+                    raise self._error(ErrorCode.UNREACHABLE, "taken back before it was sent")
                 self._sent = True
             sock.sendall(
                 b"GET %b HTTP/1.1\r\nHost: %b\r\nConnection: close\r\n\r\n"
@@ -280,26 +291,28 @@ class AdminCall:
             body = _whole_body(response)
         except http.client.IncompleteRead:
             text = "storaged closed the connection in the middle of its answer"
-            raise self._error(Code.HOST_DIED, text) from None
+            raise self._error(ErrorCode.HOST_DIED, text) from None
         except http.client.RemoteDisconnected:
-            raise self._error(Code.HOST_DIED, "storaged closed the connection before it answered") from None
+            raise self._error(
+                ErrorCode.HOST_DIED, "storaged closed the connection before it answered"
+            ) from None
         except http.client.HTTPException as error:
-            raise self._error(Code.REJECTED, f"what answers there is no storaged: {error}") from None
+            raise self._error(ErrorCode.REJECTED, f"what answers there is no storaged: {error}") from None
         except OSError as error:
             text = f"the connection to storaged broke while it worked: {reason_of(error)}"
-            raise self._error(Code.HOST_DIED, text) from None
+            raise self._error(ErrorCode.HOST_DIED, text) from None
         finally:
             response.close()  # it has the connection open as well
             sock.close()
         if response.status != http.client.OK:
             text = f"what answers there is no storaged's admin port: HTTP {response.status} {response.reason}"
-            raise self._error(Code.REJECTED, text)
+            raise self._error(ErrorCode.REJECTED, text)
         return body
 
     def _target(self) -> bytes:
         if not _SAYABLE.fullmatch(self._space):
             text = f"storaged's HTTP port can't be told the name '{self._space}': it has a blank, '&' or '#'"
-            raise self._error(Code.UNSUPPORTED, text)
+            raise self._error(ErrorCode.UNSUPPORTED, text)
         return f"/admin?space={self._space}&op={self._op}".encode()
 
     def _connected(self) -> socket.socket:
@@ -307,11 +320,11 @@ class AdminCall:
             sock = socket.create_connection((self._address.host, self._address.port), self._connect_timeout)
         except TimeoutError:
             raise self._error(
-                Code.UNREACHABLE, f"no connection to storaged at {self._address} in time"
+                ErrorCode.UNREACHABLE, f"no connection to storaged at {self._address} in time"
             ) from None
         except (OSError, UnicodeError) as error:
             text = f"no storaged at {self._address}: {reason_of(error)}"
-            raise self._error(Code.UNREACHABLE, text) from None
+            raise self._error(ErrorCode.UNREACHABLE, text) from None
         sock.settimeout(None)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in _KEEPALIVE.items():
@@ -320,7 +333,7 @@ class AdminCall:
         self._socket = sock
         return sock
 
-    def _error(self, code: Code, detail: str) -> StorageError:
+    def _error(self, code: ErrorCode, detail: str) -> StorageError:
         return StorageError(code, self._host, self._space, detail)
 
 

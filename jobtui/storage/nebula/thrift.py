@@ -26,9 +26,9 @@ from nebula3.fbthrift.transport.TTransport import TTransportBase, TTransportExce
 from nebula3.graph import GraphService
 from nebula3.graph.ttypes import VerifyClientVersionReq
 
-from jobtui.errors import Code, StorageError
+from jobtui.errors import ErrorCode, StorageError
 from jobtui.os_errors import reason_of
-from jobtui.storage.nebula.ngql import PING, Cell, Refusal, Reply, Table
+from jobtui.storage.nebula.ngql import PING, Cell, ErrorReply, NgqlTable, Reply
 from jobtui.storage.nebula.settings import Address, ClusterSettings, Secret
 
 CHUNK = 1 << 16
@@ -41,7 +41,7 @@ WORDS_LIMIT = 1 << 12  # characters of a refusal that are kept: they become a jo
 NOT_READY = "Meta Service not ready"
 
 
-class Line:
+class GraphdConnection:
     """See the module. For one thread, but that any thread may `cut` it."""
 
     def __init__(self, address: Address, transport: _Transport, settings: ClusterSettings) -> None:
@@ -54,7 +54,7 @@ class Line:
         self._allow(MOST_BEFORE_LOGIN)
 
     @classmethod
-    def open(cls, address: Address, settings: ClusterSettings) -> Line:
+    def open(cls, address: Address, settings: ClusterSettings) -> GraphdConnection:
         """Connect and exchange greetings. Nothing of it is left where that fails."""
         transport = _Transport(address, _connected(address, settings))
         try:
@@ -78,18 +78,20 @@ class Line:
             return int(answer.session_id)
         words = password.hidden_in(_text(answer.error_msg))
         if answer.error_code == ErrorCode.E_BAD_USERNAME_PASSWORD and NOT_READY not in words:
-            raise self._error(Code.ACCESS, f"graphd refused the login of '{user}': {words}")
-        raise self._error(Code.UNREACHABLE, f"graphd can't open a session: {words or _name(answer.error_code)}")
+            raise self._error(ErrorCode.ACCESS, f"graphd refused the login of '{user}': {words}")
+        raise self._error(
+            ErrorCode.UNREACHABLE, f"graphd can't open a session: {words or _name(answer.error_code)}"
+        )
 
     def execute(self, session: int, text: str) -> Reply:
         """Say `text` and wait for the answer. Whatever this raises, it may have been carried out."""
         answer = self._call(self._timeout, self._graphd.executeWithParameter, session, text.encode(), None)
         if answer.error_code != ErrorCode.SUCCEEDED:
-            return Refusal(_name(answer.error_code), _text(answer.error_msg)[:WORDS_LIMIT])
+            return ErrorReply(_name(answer.error_code), _text(answer.error_msg)[:WORDS_LIMIT])
         try:
             return _table(answer.data)
         except Exception as error:
-            raise self._error(Code.UNREACHABLE, f"graphd's answer makes no sense: {error!r}") from None
+            raise self._error(ErrorCode.UNREACHABLE, f"graphd's answer makes no sense: {error!r}") from None
 
     def alive(self) -> bool:
         """Whether the other end still answers; nothing is carried out."""
@@ -118,12 +120,12 @@ class Line:
             answer = self._call(self._short_timeout, self._graphd.verifyClientVersion, VerifyClientVersionReq())
         except StorageError as error:
             raise self._error(
-                Code.UNREACHABLE,
+                ErrorCode.UNREACHABLE,
                 f"{error.detail}, at the greeting: it may be no graphd of 3.x, or want TLS",
             ) from None
         if answer.error_code != ErrorCode.SUCCEEDED:
             raise self._error(
-                Code.UNSUPPORTED, f"graphd does not accept this client: {_text(answer.error_msg)}"
+                ErrorCode.UNSUPPORTED, f"graphd does not accept this client: {_text(answer.error_msg)}"
             )
 
     def _allow(self, size: int) -> None:
@@ -139,13 +141,13 @@ class Line:
             raise
         except TTransportException as error:
             if error.type != TTransportException.INVALID_FRAME_SIZE:
-                raise self._error(Code.UNREACHABLE, f"graphd's answer makes no sense: {error}") from None
+                raise self._error(ErrorCode.UNREACHABLE, f"graphd's answer makes no sense: {error}") from None
             raise self._transport.too_long() from None
         except Exception as error:
             # whatever the client's decoding raises at a byte that should not be there
-            raise self._error(Code.UNREACHABLE, f"graphd's answer makes no sense: {error!r}") from None
+            raise self._error(ErrorCode.UNREACHABLE, f"graphd's answer makes no sense: {error!r}") from None
 
-    def _error(self, code: Code, detail: str) -> StorageError:
+    def _error(self, code: ErrorCode, detail: str) -> StorageError:
         return StorageError(code, str(self.address), "", detail)
 
 
@@ -240,7 +242,7 @@ class _Transport(TTransportBase):  # type: ignore[misc]
         return self._broken(f"the connection broke: {reason_of(error)}")
 
     def _late(self) -> StorageError:
-        return StorageError(Code.TIMEOUT, str(self._address), "", "graphd did not answer in time")
+        return StorageError(ErrorCode.TIMEOUT, str(self._address), "", "graphd did not answer in time")
 
     def too_long(self) -> StorageError:
         """Return the error for an answer beyond the limit."""
@@ -248,7 +250,7 @@ class _Transport(TTransportBase):  # type: ignore[misc]
         return self._broken(f"graphd's answer is longer than {limit} MiB, the most that jobtui reads")
 
     def _broken(self, detail: str) -> StorageError:
-        return StorageError(Code.UNREACHABLE, str(self._address), "", detail)
+        return StorageError(ErrorCode.UNREACHABLE, str(self._address), "", detail)
 
 
 def _connected(address: Address, settings: ClusterSettings) -> socket.socket:
@@ -256,9 +258,11 @@ def _connected(address: Address, settings: ClusterSettings) -> socket.socket:
     try:
         sock = socket.create_connection((address.host, address.port), settings.connect_timeout)
     except TimeoutError:
-        raise StorageError(Code.UNREACHABLE, str(address), "", "no connection in time") from None
+        raise StorageError(ErrorCode.UNREACHABLE, str(address), "", "no connection in time") from None
     except (OSError, UnicodeError) as error:
-        raise StorageError(Code.UNREACHABLE, str(address), "", f"no connection: {reason_of(error)}") from None
+        raise StorageError(
+            ErrorCode.UNREACHABLE, str(address), "", f"no connection: {reason_of(error)}"
+        ) from None
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if context is None or settings.tls is None:
@@ -268,18 +272,18 @@ def _connected(address: Address, settings: ClusterSettings) -> socket.socket:
     except ssl.SSLCertVerificationError as error:
         sock.close()
         text = f"TLS: graphd's certificate is not trusted: {reason_of(error)}"
-        raise StorageError(Code.ACCESS, str(address), "", text) from None
+        raise StorageError(ErrorCode.ACCESS, str(address), "", text) from None
     except (OSError, ValueError) as error:
         sock.close()
         text = f"TLS: no agreement with graphd, which may speak none: {reason_of(error)}"
-        raise StorageError(Code.UNREACHABLE, str(address), "", text) from None
+        raise StorageError(ErrorCode.UNREACHABLE, str(address), "", text) from None
 
 
-def _table(data: Any) -> Table:
+def _table(data: Any) -> NgqlTable:
     if data is None:
-        return Table()
+        return NgqlTable()
     columns = tuple(_text(name) for name in data.column_names)
-    return Table(columns, tuple(tuple(map(_cell, row.values)) for row in data.rows))
+    return NgqlTable(columns, tuple(tuple(map(_cell, row.values)) for row in data.rows))
 
 
 def _cell(value: Any) -> Cell:

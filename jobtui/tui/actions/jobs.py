@@ -11,18 +11,18 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from jobtui.config.settings import Confirm
-from jobtui.engine.client import Answer
+from jobtui.engine.client import ExecuteResult
 from jobtui.language import quote_name
 from jobtui.model import Job, Status
 from jobtui.tui import units
 from jobtui.tui.context import Context
-from jobtui.tui.text.spans import Ink, Line
+from jobtui.tui.text.spans import Line, TextRole
 from jobtui.tui.text.status import status_piece
 
 _NAMED = 8
 
 
-class Stage(Protocol):
+class DashboardHost(Protocol):
     """What a deed needs of the dashboard."""
 
     async def confirm(self, title: str, lines: Callable[[], Sequence[Line]], deed: str) -> bool:
@@ -37,19 +37,19 @@ class Stage(Protocol):
         """Have the end of these jobs told."""
         ...
 
-    def log_statement(self, text: str, answer: Answer) -> None:
+    def log_statement(self, text: str, answer: ExecuteResult) -> None:
         """Note in the transcript what was run and what came of it."""
         ...
 
 
-class Deeds:
+class JobActions:
     """The deeds; each returns when all is said and done.
 
     `stop`, `recover` and `archive` ask as the setting `confirm` says, and in any case if some of the jobs are
     `unseen`: marks that the filter hides are easily forgotten.
     """
 
-    def __init__(self, context: Context, stage: Stage) -> None:
+    def __init__(self, context: Context, stage: DashboardHost) -> None:
         self._shared = context
         self._stage = stage
 
@@ -92,11 +92,11 @@ class Deeds:
         """Queue a compact, once that is agreed to."""
         lines: list[Line] = [
             (
-                ("All SST files of ", Ink.PLAIN),
-                (space, Ink.STRONG),
-                (" are merged and written anew,", Ink.PLAIN),
+                ("All SST files of ", TextRole.PLAIN),
+                (space, TextRole.STRONG),
+                (" are merged and written anew,", TextRole.PLAIN),
             ),
-            (("on every host that holds it. It can be stopped.", Ink.PLAIN),),
+            (("on every host that holds it. It can be stopped.", TextRole.PLAIN),),
         ]
         if self._shared.settings.confirm is Confirm.BULK or await self._stage.confirm(
             f"Compact {units_name(space)}?", lambda: lines, "Compact"
@@ -105,11 +105,11 @@ class Deeds:
 
     async def drop(self, space: str, adopted: bool | None) -> bool:
         """Drop a space once that is agreed to; whether it was."""
-        lines: list[Line] = [((space, Ink.STRONG),)]
+        lines: list[Line] = [((space, TextRole.STRONG),)]
         if adopted:
-            lines.append((("It is another program's: it is forgotten, nothing is deleted.", Ink.PLAIN),))
+            lines.append((("It is another program's: it is forgotten, nothing is deleted.", TextRole.PLAIN),))
         else:
-            lines.append((("Its data is deleted on every host. This can't be undone.", Ink.FAILED),))
+            lines.append((("Its data is deleted on every host. This can't be undone.", TextRole.FAILED),))
         if not await self._stage.confirm("Drop this space?", lambda: lines, "Drop"):
             return False
         return await self._typed(f"DROP SPACE {self._quoted(space)}", space)
@@ -144,7 +144,7 @@ class Deeds:
     def _active(self) -> dict[int, Job]:
         return {job.id: job for job in self._shared.desk.active()}
 
-    async def _agreed(self, verb: str, plan: Plan, unseen: int) -> bool:
+    async def _agreed(self, verb: str, plan: Selection, unseen: int) -> bool:
         if not plan.touched:
             why = f"Nothing to {verb.lower()}"
             self._stage.tell(f"{why}: {plan.passed_over}" if plan.passed else why, "warning")
@@ -154,32 +154,40 @@ class Deeds:
         title = f"{verb} {units.many(len(plan.touched), 'job')}?"
         return await self._stage.confirm(title, lambda: self._named(plan, unseen), verb)
 
-    def _named(self, plan: Plan, unseen: int) -> list[Line]:
+    def _named(self, plan: Selection, unseen: int) -> list[Line]:
         lines = [self._job_line(job_id) for job_id in plan.touched[:_NAMED]]
         if len(plan.touched) > _NAMED:
             rest = plan.touched[_NAMED:]
-            lines.append(((f"and {units.many(len(rest), 'more job')}: {units.ids(rest, 6)}", Ink.MUTED),))
+            lines.append(((f"and {units.many(len(rest), 'more job')}: {units.ids(rest, 6)}", TextRole.MUTED),))
         if plan.passed:
-            lines.append(((plan.passed_over, Ink.MUTED),))
+            lines.append(((plan.passed_over, TextRole.MUTED),))
         if unseen:
-            lines.append(((f"{unseen:,} of the marked jobs not in view: the filter hides them", Ink.WARNING),))
+            lines.append(
+                ((f"{unseen:,} of the marked jobs not in view: the filter hides them", TextRole.WARNING),)
+            )
         return lines
 
     def _job_line(self, job_id: int) -> Line:
         job = self._shared.desk.job(job_id)
         if job is None:
-            return ((f"job {job_id}", Ink.STRONG),)
-        return ((f"job {job_id}  ", Ink.STRONG), (f"{job.label[:60]}  ", Ink.PLAIN), status_piece(job))
+            return ((f"job {job_id}", TextRole.STRONG),)
+        return (
+            (f"job {job_id}  ", TextRole.STRONG),
+            (f"{job.label[:60]}  ", TextRole.PLAIN),
+            status_piece(job),
+        )
 
     # -- saying it ----------------------------------------------------------------------------------
 
-    async def _run(self, text: str) -> Answer:
+    async def _run(self, text: str) -> ExecuteResult:
         answer = await asyncio.wrap_future(self._shared.desk.execute(text, self._shared.session))
         self._stage.log_statement(text, answer)
         return answer
 
-    async def _say(self, plan: Plan, sayings: Callable[[Sequence[int]], Iterator[Saying]]) -> list[Answer]:
-        answers: list[Answer] = []
+    async def _say(
+        self, plan: Selection, sayings: Callable[[Sequence[int]], Iterator[StatementBatch]]
+    ) -> list[ExecuteResult]:
+        answers: list[ExecuteResult] = []
         for saying in sayings(plan.touched):
             answer = await self._run(saying.text)
             if answer.failure is not None and len(saying.ids) > 1:
@@ -189,7 +197,7 @@ class Deeds:
                 answers.append(answer)
         return answers
 
-    def _report(self, plan: Plan, answers: Sequence[Answer], done: str, verb: str) -> None:
+    def _report(self, plan: Selection, answers: Sequence[ExecuteResult], done: str, verb: str) -> None:
         failures = [answer.failure.message for answer in answers if answer.failure is not None]
         started = [job for answer in answers for result in answer.results for job in result.jobs]
         said: list[str] = []
@@ -227,7 +235,7 @@ _STATEMENTS_A_TEXT = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Selection:
     """The jobs that will be touched, by id in rising order, and those passed over under the reason for it."""
 
     touched: tuple[int, ...]
@@ -241,18 +249,18 @@ class Plan:
         parts = [f"{units.ids(ids)} ({why})" for why, ids in self.passed.items()]
         return "passed over: " + ", ".join(parts)
 
-    def only(self, later: Plan) -> Plan:
+    def only(self, later: Selection) -> Selection:
         """This plan, but of the jobs that it touches those alone that a `later` look at them still would."""
         passed = dict(self.passed)
         for why, ids in later.passed.items():
             passed[why] = tuple(sorted((*passed.get(why, ()), *ids)))
-        return Plan(later.touched, passed)
+        return Selection(later.touched, passed)
 
 
 Active = Mapping[int, Job]
 
 
-def plan_stop(ids: Iterable[int], active: Active) -> Plan:
+def plan_stop(ids: Iterable[int], active: Active) -> Selection:
     """Stop touches what is queued or running and not being stopped already."""
 
     def why(job_id: int) -> str:
@@ -264,12 +272,12 @@ def plan_stop(ids: Iterable[int], active: Active) -> Plan:
     return _plan(ids, why)
 
 
-def plan_recover(ids: Iterable[int], active: Active, archived: Callable[[int], bool]) -> Plan:
+def plan_recover(ids: Iterable[int], active: Active, archived: Callable[[int], bool]) -> Selection:
     """Recovery touches what has ended and is not archived."""
     return _plan(ids, lambda job_id: _not_ended(job_id, active) or ("archived" if archived(job_id) else ""))
 
 
-def plan_archive(ids: Iterable[int], active: Active, archived: Callable[[int], bool]) -> Plan:
+def plan_archive(ids: Iterable[int], active: Active, archived: Callable[[int], bool]) -> Selection:
     """Archiving touches what has ended and is not archived yet."""
     return _plan(
         ids, lambda job_id: _not_ended(job_id, active) or ("already archived" if archived(job_id) else "")
@@ -277,31 +285,31 @@ def plan_archive(ids: Iterable[int], active: Active, archived: Callable[[int], b
 
 
 @dataclass(frozen=True, slots=True)
-class Saying:
+class StatementBatch:
     """A text for the desk, and the jobs that it names one by one (none: ranges)."""
 
     text: str
     ids: tuple[int, ...] = ()
 
 
-def stop_sayings(ids: Sequence[int]) -> Iterator[Saying]:
+def stop_sayings(ids: Sequence[int]) -> Iterator[StatementBatch]:
     """The statements that stop these jobs."""
     return _listed("STOP JOB", ids)
 
 
-def recover_sayings(ids: Sequence[int]) -> Iterator[Saying]:
+def recover_sayings(ids: Sequence[int]) -> Iterator[StatementBatch]:
     """The statements that run these jobs again."""
     return _listed("RECOVER JOB", ids)
 
 
-def archive_sayings(ids: Sequence[int]) -> Iterator[Saying]:
+def archive_sayings(ids: Sequence[int]) -> Iterator[StatementBatch]:
     """The statements that archive exactly these jobs: a range for each run of neighbouring ids."""
     ranges = [f"BACKUP JOB {first} {last}" for first, last in _runs(ids)]
     for start in range(0, len(ranges), _STATEMENTS_A_TEXT):
-        yield Saying("; ".join(ranges[start : start + _STATEMENTS_A_TEXT]))
+        yield StatementBatch("; ".join(ranges[start : start + _STATEMENTS_A_TEXT]))
 
 
-def _plan(ids: Iterable[int], why: Callable[[int], str]) -> Plan:
+def _plan(ids: Iterable[int], why: Callable[[int], str]) -> Selection:
     touched: list[int] = []
     passed: dict[str, list[int]] = {}
     for job_id in sorted(ids):
@@ -310,7 +318,7 @@ def _plan(ids: Iterable[int], why: Callable[[int], str]) -> Plan:
             passed.setdefault(reason, []).append(job_id)
         else:
             touched.append(job_id)
-    return Plan(tuple(touched), {reason: tuple(jobs) for reason, jobs in passed.items()})
+    return Selection(tuple(touched), {reason: tuple(jobs) for reason, jobs in passed.items()})
 
 
 def _not_ended(job_id: int, active: Active) -> str:
@@ -320,10 +328,10 @@ def _not_ended(job_id: int, active: Active) -> str:
     return "still queued" if job.status is Status.QUEUE else "still running"
 
 
-def _listed(words: str, ids: Sequence[int]) -> Iterator[Saying]:
+def _listed(words: str, ids: Sequence[int]) -> Iterator[StatementBatch]:
     for start in range(0, len(ids), _IDS_A_STATEMENT):
         chunk = tuple(ids[start : start + _IDS_A_STATEMENT])
-        yield Saying(f"{words} {', '.join(map(str, chunk))}", chunk)
+        yield StatementBatch(f"{words} {', '.join(map(str, chunk))}", chunk)
 
 
 def _runs(ids: Sequence[int]) -> Iterator[tuple[int, int]]:

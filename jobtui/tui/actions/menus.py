@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, cast
 from jobtui.background import in_thread
 from jobtui.language import unparse
 from jobtui.language.ast import Submit
-from jobtui.model import Command, Job, Status
+from jobtui.model import Job, JobCommand, Status
 from jobtui.os_errors import explain
 from jobtui.tui import units
 from jobtui.tui.actions.export import export, new_place
-from jobtui.tui.actions.jobs import Deeds
-from jobtui.tui.commands import Where
+from jobtui.tui.actions.jobs import JobActions
+from jobtui.tui.commands import KeyScope
 from jobtui.tui.context import Context
 from jobtui.tui.data.job_rows import JOB_COLUMNS, usual_columns
 from jobtui.tui.screens.dialog import Choice, Question
-from jobtui.tui.text.spans import Ink
+from jobtui.tui.text.spans import TextRole
 
 if TYPE_CHECKING:
     from jobtui.tui.screens.dashboard import Dashboard
@@ -42,7 +42,7 @@ def copyable(job: Job) -> list[tuple[str, str, str]]:
 
 def statement_of(job: Job) -> str:
     """Return the statement that makes such a job, `ADMIN COMPACT nba`; "" if the language has none."""
-    if job.command not in set(Command):
+    if job.command not in set(JobCommand):
         return ""  # a cluster has jobs of other kinds
     try:
         return unparse(Submit(job.command, job.space))
@@ -67,13 +67,13 @@ def row_text(job: Job) -> str:
 
 # ---- merged from jobtui.tui.errands: ----
 # What the keys of the jobs view ask for, from the key to the deed: asks what must be asked, then does it.
-class Errands:
+class ActionMenu:
     """Each method runs in a worker of the dashboard's."""
 
     def __init__(self, context: Context, dashboard: Dashboard) -> None:
         self._shared = context
         self._dashboard = dashboard
-        self._deeds = Deeds(context, dashboard)
+        self._deeds = JobActions(context, dashboard)
 
     async def run(self, what: str, ids: Sequence[int], view: JobsView) -> None:
         """Do what a command's id names, to these jobs."""
@@ -142,7 +142,7 @@ class Errands:
         directory, now = Path.cwd(), self._shared.now()
         question = Question[str](
             f"Export {units.many(len(found), 'job')}",
-            [((f"to a new file in {directory}", Ink.MUTED),)],
+            [((f"to a new file in {directory}", TextRole.MUTED),)],
             [Choice("c", "CSV, for a spreadsheet", ".csv"), Choice("j", "JSON, with full values", ".json")],
         )
         suffix = await self._dashboard.app.push_screen_wait(question)
@@ -160,7 +160,7 @@ class Errands:
         """Do what a key of the spaces or hosts asks for."""
         match what:
             case "jobs":
-                kind = "host" if view.where is Where.HOSTS else "space"
+                kind = "host" if view.where is KeyScope.HOSTS else "space"
                 await self._dashboard.show_jobs_of(kind, name)
             case "new":
                 await self._dashboard.enter_bar("CREATE SPACE ")
@@ -172,7 +172,7 @@ class Errands:
                 await self._deeds.drop(name, adopted)
                 self._shared.places.ask()
             case _:
-                hosts = view.where is Where.HOSTS
+                hosts = view.where is KeyScope.HOSTS
                 space = await self._space_of(name, cast("HostsView", view)) if hosts else name
                 if space is not None:
                     await self._submit(what, space)

@@ -17,14 +17,14 @@ from collections.abc import Callable, Sequence
 
 from jobtui.tui import units
 from jobtui.tui.screens.dialog import Choice, Question
-from jobtui.tui.text.spans import Ink, Line
+from jobtui.tui.text.spans import Line, TextRole
 from jobtui.tui.text.status import status_piece
 
 _WAITING = "leaves when all jobs have ended, esc stays"
 _STOPPING = "stopping all jobs, then leaves"
 
 
-class Leaving:
+class QuitFlow:
     """Knows whether one is on the way out."""
 
     def __init__(self, context: Context, dashboard: Dashboard) -> None:
@@ -41,15 +41,15 @@ class Leaving:
             return
         question = quit_question(active, desk.may_hand_over, lambda job: desk.job(job.id) or job)
         match await app.push_screen_wait(question):
-            case Leave.HAND_OVER if not self._active():
+            case QuitChoice.HAND_OVER if not self._active():
                 app.exit(0)
-            case Leave.HAND_OVER:
+            case QuitChoice.HAND_OVER:
                 self._hand_over()
-            case Leave.NOW:
+            case QuitChoice.NOW:
                 app.exit(0)
-            case Leave.WAIT:
+            case QuitChoice.WAIT:
                 await self._leave_after(asyncio.wrap_future(desk.idle()), _WAITING)
-            case Leave.STOP:
+            case QuitChoice.STOP:
                 await self._leave_after(asyncio.wrap_future(desk.stop_work()), _STOPPING)
             case _:
                 pass
@@ -92,7 +92,7 @@ class Leaving:
 _NAMED = 6
 
 
-class Leave(enum.Enum):
+class QuitChoice(enum.Enum):
     """What to do about the work."""
 
     STAY = "stay"
@@ -102,7 +102,9 @@ class Leave(enum.Enum):
     HAND_OVER = "hand over"
 
 
-def quit_question(active: Sequence[Job], may_hand_over: bool, now: Callable[[Job], Job]) -> Question[Leave]:
+def quit_question(
+    active: Sequence[Job], may_hand_over: bool, now: Callable[[Job], Job]
+) -> Question[QuitChoice]:
     """Ask; to stay is the focused answer. `may_hand_over`: the work can go on without a screen. `now` tells
     what has become of a job."""
 
@@ -113,16 +115,16 @@ def quit_question(active: Sequence[Job], may_hand_over: bool, now: Callable[[Job
         return title, _lines(jobs)
 
     title, lines = live()
-    background = [Choice("b", "Leave; jobs go on in the background", Leave.HAND_OVER)]
+    background = [Choice("b", "Leave; jobs go on in the background", QuitChoice.HAND_OVER)]
     return Question(
         title,
         lines,
         [
-            Choice("n", "Stay", Leave.STAY),
-            Choice("w", "Wait until they have ended, then leave", Leave.WAIT),
-            Choice("s", "Stop them, then leave", Leave.STOP),
+            Choice("n", "Stay", QuitChoice.STAY),
+            Choice("w", "Wait until they have ended, then leave", QuitChoice.WAIT),
+            Choice("s", "Stop them, then leave", QuitChoice.STOP),
             *(background if may_hand_over else ()),
-            Choice("i", "Leave now; running jobs are interrupted", Leave.NOW),
+            Choice("i", "Leave now; running jobs are interrupted", QuitChoice.NOW),
         ],
         live=live,
     )
@@ -130,9 +132,9 @@ def quit_question(active: Sequence[Job], may_hand_over: bool, now: Callable[[Job
 
 def _lines(jobs: Sequence[Job]) -> list[Line]:
     lines: list[Line] = [
-        ((f"job {job.id}  ", Ink.STRONG), (f"{job.label[:50]}  ", Ink.PLAIN), status_piece(job))
+        ((f"job {job.id}  ", TextRole.STRONG), (f"{job.label[:50]}  ", TextRole.PLAIN), status_piece(job))
         for job in jobs[:_NAMED]
     ]
     if len(jobs) > _NAMED:
-        lines.append(((f"and {units.many(len(jobs) - _NAMED, 'more job')}", Ink.MUTED),))
+        lines.append(((f"and {units.many(len(jobs) - _NAMED, 'more job')}", TextRole.MUTED),))
     return lines

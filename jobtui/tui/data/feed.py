@@ -14,7 +14,7 @@ import msgspec
 from textual.message import Message
 
 from jobtui.engine.client import EngineEvent
-from jobtui.model import Archived, Change, Job, LinkChanged, Notice, Progress
+from jobtui.model import ConnectionChanged, Job, JobChanged, JobsArchived, Notice, TaskProgressed
 
 
 class Batch(msgspec.Struct):
@@ -38,10 +38,10 @@ class Batch(msgspec.Struct):
     def add(self, message: EngineEvent) -> None:
         """Take one message of the desk in."""
         match message:
-            case Progress(job, task, rate):
+            case TaskProgressed(job, task, rate):
                 self.jobs[job.id] = job
                 self.rates[job.id, task] = rate
-            case Change(job, was):
+            case JobChanged(job, was):
                 self.jobs[job.id] = job
                 if was is None:
                     self.born.append(job.id)
@@ -49,12 +49,12 @@ class Batch(msgspec.Struct):
                     self.statuses = True
                     if job.status.ended:
                         self.ended.append(job)
-            case Archived(ids):
+            case JobsArchived(ids):
                 self.archived.extend(ids)
                 self.statuses = True
             case Notice():
                 self.notices.append(message)
-            case LinkChanged():
+            case ConnectionChanged():
                 self.link = True
 
 
@@ -91,25 +91,25 @@ class Feed:
 
 # ---- merged from jobtui.tui.messages: ----
 # What the parts of the dashboard tell each other across the screen. A widget posts up and takes data down.
-class Woken(Message, bubble=False):
+class FeedReady(Message, bubble=False):
     """The feed has something; posted from the engine's thread, at most one until it is drained."""
 
     def can_replace(self, message: Message) -> bool:
         """Two of them say what one says."""
-        return isinstance(message, Woken)
+        return isinstance(message, FeedReady)
 
 
-class Refreshed(Message, bubble=False):
+class HistoryChanged(Message, bubble=False):
     """The history that another process writes has changed; posted from the thread that looked."""
 
     def can_replace(self, message: Message) -> bool:
         """Two of them say what one says."""
-        return isinstance(message, Refreshed)
+        return isinstance(message, HistoryChanged)
 
 
-class Seen(Message, bubble=False):
+class OverviewChanged(Message, bubble=False):
     """There is a new overview of spaces and hosts; posted from the engine's thread."""
 
     def can_replace(self, message: Message) -> bool:
         """Two of them say what one says."""
-        return isinstance(message, Seen)
+        return isinstance(message, OverviewChanged)

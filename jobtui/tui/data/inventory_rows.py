@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 
-from jobtui.engine.client import SpaceLook
+from jobtui.engine.client import SpaceOverview
 from jobtui.model import Status
 from jobtui.storage.base import Host
 from jobtui.tui import units
-from jobtui.tui.text.spans import STATUS_INK, Ink, Line
+from jobtui.tui.text.spans import STATUS_INK, Line, TextRole
 from jobtui.tui.text.status import GLYPH
 from jobtui.tui.widgets.table_layout import Column, Placed
 
@@ -72,14 +72,14 @@ class PlaceRows:
 
     def gutter(self, key: Hashable) -> Line:
         """Whether it is the chosen one."""
-        return (("▸", Ink.ACCENT),) if key == self.chosen else ((" ", Ink.PLAIN),)
+        return (("▸", TextRole.ACCENT),) if key == self.chosen else ((" ", TextRole.PLAIN),)
 
 
 def space_rows(
-    looks: Sequence[SpaceLook], counts: Callable[[str], Counts], sort: str, descending: bool
+    looks: Sequence[SpaceOverview], counts: Callable[[str], Counts], sort: str, descending: bool
 ) -> list[tuple[str, Mapping[str, Line]]]:
     """A row a space, in order."""
-    values: Mapping[str, Callable[[SpaceLook], object]] = {
+    values: Mapping[str, Callable[[SpaceOverview], object]] = {
         "name": lambda look: look.space.name,
         "hosts": lambda look: len(look.space.hosts),
         "size": lambda look: -1 if look.size is None else look.size,
@@ -104,14 +104,14 @@ def host_rows(hosts: Sequence[Host], sort: str, descending: bool) -> list[tuple[
     return [(host.name, _host(host)) for host in ordered]
 
 
-def _space(look: SpaceLook, counts: Counts) -> Mapping[str, Line]:
-    name = ((look.space.name, Ink.STRONG),)
+def _space(look: SpaceOverview, counts: Counts) -> Mapping[str, Line]:
+    name = ((look.space.name, TextRole.STRONG),)
     return {
-        "name": (*name, ("  adopted", Ink.MUTED)) if look.space.adopted else name,
-        "hosts": ((str(len(look.space.hosts)), Ink.PLAIN),),
-        "size": ((units.size(look.size), Ink.PLAIN),),
-        "memory": ((units.size(look.memory), Ink.PLAIN),),
-        "pending": ((units.size(look.pending), Ink.PLAIN),),
+        "name": (*name, ("  adopted", TextRole.MUTED)) if look.space.adopted else name,
+        "hosts": ((str(len(look.space.hosts)), TextRole.PLAIN),),
+        "size": ((units.size(look.size), TextRole.PLAIN),),
+        "memory": ((units.size(look.memory), TextRole.PLAIN),),
+        "pending": ((units.size(look.pending), TextRole.PLAIN),),
         "jobs": job_counts(counts),
     }
 
@@ -123,16 +123,16 @@ def job_counts(counts: Counts) -> Line:
         for status in (Status.RUNNING, Status.QUEUE, Status.FINISHED, Status.FAILED, Status.STOPPED)
         if counts.get(status)
     ]
-    return tuple(shown) or (("", Ink.PLAIN),)
+    return tuple(shown) or (("", TextRole.PLAIN),)
 
 
 def _host(host: Host) -> Mapping[str, Line]:
-    state = ("✔ online", Ink.FINISHED) if host.up else ("✖ offline", Ink.FAILED)
+    state = ("✔ online", TextRole.FINISHED) if host.up else ("✖ offline", TextRole.FAILED)
     return {
-        "name": ((host.name, Ink.STRONG),),
+        "name": ((host.name, TextRole.STRONG),),
         "status": (state,),
-        "spaces": ((str(host.spaces), Ink.PLAIN),),
-        "size": ((units.size(host.size), Ink.PLAIN),),
-        "free": ((units.size(host.free), Ink.PLAIN),),
-        "detail": ((host.detail, Ink.FAILED),),
+        "spaces": ((str(host.spaces), TextRole.PLAIN),),
+        "size": ((units.size(host.size), TextRole.PLAIN),),
+        "free": ((units.size(host.free), TextRole.PLAIN),),
+        "detail": ((host.detail, TextRole.FAILED),),
     }

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-from jobtui.engine.client import Desk
+from jobtui.engine.client import Client
 from jobtui.history import StoreError, View
-from jobtui.model import Job, Origin, Status
+from jobtui.model import ClusterRef, Job, Status
 from jobtui.tui import units
 from jobtui.tui.data.search import FIRST
-from jobtui.tui.text.spans import Ink, Line
+from jobtui.tui.text.spans import Line, TextRole
 from jobtui.tui.text.status import MARKED, WATCHED, progress, status_piece
 from jobtui.tui.widgets.table_layout import Column, Placed
 
@@ -46,12 +46,12 @@ def _gone(job_id: int) -> Job:
     return Job(id=job_id, command="–", space="", submitted=_NEVER, status=Status.FINISHED)
 
 
-def usual_columns(desk: Desk) -> tuple[str, ...]:
+def usual_columns(desk: Client) -> tuple[str, ...]:
     """The columns' keys where nobody has chosen any."""
     return DEFAULT_COLUMNS if desk.link is None else CLUSTER_COLUMNS
 
 
-def chosen_columns(keys: Iterable[str], desk: Desk) -> tuple[Column, ...]:
+def chosen_columns(keys: Iterable[str], desk: Client) -> tuple[Column, ...]:
     """The columns of these keys, in the table's order; the usual ones where none of them is known."""
     wanted = set(keys)
     found = tuple(column for column in JOB_COLUMNS if column.key in wanted)
@@ -65,7 +65,7 @@ class JobRows:
     """
 
     def __init__(self, now: Callable[[], datetime], watched: Collection[int]) -> None:
-        self.marks = Marks()
+        self.marks = MarkedJobs()
         self.watched = watched
         self._now = now
         self._view: View | None = None
@@ -153,8 +153,8 @@ class JobRows:
     def gutter(self, key: Hashable) -> Line:
         """A mark, or that the job is watched."""
         if isinstance(key, int) and key in self.marks:
-            return ((MARKED, Ink.MARK),)
-        return ((WATCHED, Ink.ACCENT),) if key in self.watched else ((" ", Ink.PLAIN),)
+            return ((MARKED, TextRole.MARK),)
+        return ((WATCHED, TextRole.ACCENT),) if key in self.watched else ((" ", TextRole.PLAIN),)
 
     def token(self, index: int) -> object:
         """What the row's look depends on."""
@@ -185,11 +185,11 @@ def took(job: Job, now: datetime) -> float | None:
 
 def _origin(job: Job, now: datetime) -> Line:
     if job.origin is not None:
-        return ((_there(job.origin, ended=job.status.ended), Ink.MUTED),)
-    return ((f"job {job.recovered_from}" if job.recovered_from is not None else "", Ink.MUTED),)
+        return ((_there(job.origin, ended=job.status.ended), TextRole.MUTED),)
+    return ((f"job {job.recovered_from}" if job.recovered_from is not None else "", TextRole.MUTED),)
 
 
-def _there(origin: Origin, *, ended: bool) -> str:
+def _there(origin: ClusterRef, *, ended: bool) -> str:
     # the id first: it stays where the column is narrow
     if origin.id:
         return f"{origin.id} on {origin.cluster}"
@@ -205,27 +205,27 @@ def _cause(job: Job) -> str:
 
 
 def _reclaimed(job: Job, now: datetime) -> Line:
-    return ((units.size(job.reclaimed) if job.reclaimed is not None else "", Ink.PLAIN),)
+    return ((units.size(job.reclaimed) if job.reclaimed is not None else "", TextRole.PLAIN),)
 
 
 _CELLS: Mapping[str, Callable[[Job, datetime], Line]] = {
-    "id": lambda job, now: ((str(job.id), Ink.STRONG),),
-    "command": lambda job, now: ((job.label, Ink.PLAIN),),
+    "id": lambda job, now: ((str(job.id), TextRole.STRONG),),
+    "command": lambda job, now: ((job.label, TextRole.PLAIN),),
     "status": lambda job, now: (status_piece(job),),
-    "start": lambda job, now: ((units.moment(job.start), Ink.PLAIN),),
-    "stop": lambda job, now: ((units.moment(job.stop), Ink.PLAIN),),
-    "took": lambda job, now: ((units.duration(took(job, now)), Ink.PLAIN),),
-    "space": lambda job, now: ((job.space, Ink.PLAIN),),
-    "hosts": lambda job, now: ((str(len(job.tasks)), Ink.MUTED),),
+    "start": lambda job, now: ((units.moment(job.start), TextRole.PLAIN),),
+    "stop": lambda job, now: ((units.moment(job.stop), TextRole.PLAIN),),
+    "took": lambda job, now: ((units.duration(took(job, now)), TextRole.PLAIN),),
+    "space": lambda job, now: ((job.space, TextRole.PLAIN),),
+    "hosts": lambda job, now: ((str(len(job.tasks)), TextRole.MUTED),),
     "reclaimed": _reclaimed,
     "origin": _origin,
-    "reason": lambda job, now: ((_cause(job), Ink.MUTED),),
+    "reason": lambda job, now: ((_cause(job), TextRole.MUTED),),
 }
 
 
 # ---- merged from jobtui.tui.marks: ----
 # The marked jobs: a flag a job id, so that marking a million costs a megabyte and asking costs nothing.
-class Marks:
+class MarkedJobs:
     """A set of job ids. Ids rise from 1, so a byte each is the smallest set there is once many are marked."""
 
     def __init__(self) -> None:

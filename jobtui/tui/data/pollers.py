@@ -6,18 +6,18 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 
-from jobtui.engine.client import Desk, Overview
+from jobtui.engine.client import Client, Overview
 from jobtui.history import StoreError
-from jobtui.model import Stats
+from jobtui.model import SpaceStats
 from jobtui.tui.tabs.storage import Look
 
 _SECONDS = 0.5
 
 
-class Looker:
+class HistoryPoller:
     """Looks on a daemon thread, twice a second, as long as the desk only reads. `told` must be thread-safe."""
 
-    def __init__(self, desk: Desk, told: Callable[[], object]) -> None:
+    def __init__(self, desk: Client, told: Callable[[], object]) -> None:
         self._desk = desk
         self._told = told
         self._ended = threading.Event()
@@ -47,13 +47,13 @@ class Looker:
 Spot = tuple[str, str]
 
 
-class Looks:
+class StatsCache:
     """Asks the desk for the stats of a space on a host, once at a time each, and keeps the newest answers.
 
     `told` is called on the engine's thread after each answer.
     """
 
-    def __init__(self, desk: Desk, told: Callable[[], object]) -> None:
+    def __init__(self, desk: Client, told: Callable[[], object]) -> None:
         self._desk = desk
         self._told = told
         self._asking: set[Spot] = set()
@@ -74,7 +74,7 @@ class Looks:
         """Let go of what was seen."""
         self._seen = {}
 
-    def _answered(self, spot: Spot, done: Future[Stats]) -> None:
+    def _answered(self, spot: Spot, done: Future[SpaceStats]) -> None:
         self._asking.discard(spot)
         if done.cancelled():
             look = Look(trouble="not answered")
@@ -88,10 +88,10 @@ class Looks:
 
 # ---- merged from jobtui.tui.places: ----
 # Spaces and hosts as they were last seen, for the header, the views and the storage tab.
-class Places:
+class OverviewCache:
     """Asks the desk for an overview, one at a time, and keeps the newest. `told` must be thread-safe."""
 
-    def __init__(self, desk: Desk, told: Callable[[], object]) -> None:
+    def __init__(self, desk: Client, told: Callable[[], object]) -> None:
         self._desk = desk
         self._told = told
         self._asking = False

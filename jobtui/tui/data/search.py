@@ -11,9 +11,9 @@ from typing import Generic, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from jobtui.engine.client import Desk
+from jobtui.engine.client import Client
 from jobtui.history import Query, Sort, View
-from jobtui.model import Command, Status
+from jobtui.model import JobCommand, Status
 from jobtui.suggest import did_you_mean
 
 # jobs of a first page, and from how many on it is worth showing one
@@ -23,7 +23,7 @@ _LONG = 20_000
 _IN_SIGHT = 64
 
 
-def meant(filter: Filter, desk: Desk) -> Filter:  # noqa: A002
+def meant(filter: Filter, desk: Client) -> Filter:  # noqa: A002
     """The filter with whole names of spaces, hosts and commands, where only the beginning of some was typed.
 
     A name that there is means itself alone; what no name begins with, in either case, stays as it is.
@@ -36,10 +36,10 @@ def meant(filter: Filter, desk: Desk) -> Filter:  # noqa: A002
         filter,
         spaces=_whole(filter.spaces, spaces),
         hosts=_whole(filter.hosts, hosts),
-        commands=_whole(filter.commands, tuple(Command)),
+        commands=_whole(filter.commands, tuple(JobCommand)),
         not_spaces=_whole(filter.not_spaces, spaces),
         not_hosts=_whole(filter.not_hosts, hosts),
-        not_commands=_whole(filter.not_commands, tuple(Command)),
+        not_commands=_whole(filter.not_commands, tuple(JobCommand)),
     )
 
 
@@ -52,7 +52,7 @@ def _whole(typed: frozenset[str], names: Collection[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def view_of(desk: Desk, filter: Filter, sort: str, descending: bool, archived: bool) -> View:  # noqa: A002
+def view_of(desk: Client, filter: Filter, sort: str, descending: bool, archived: bool) -> View:  # noqa: A002
     """Ask the history. Without a filter and in order of id it answers at once, else within a second."""
     filter = meant(filter, desk)  # noqa: A001
     return desk.history.query(
@@ -259,7 +259,7 @@ class WorkerReply(msgspec.Struct, Generic[T], frozen=True):
     error: Exception | None = None
 
 
-class Lookup(Generic[T]):
+class LatestOnlyWorker(Generic[T]):
     """One daemon thread that answers one question at a time; a newer question ends an older one.
 
     The work for a question may give several answers, each better than the one before. `told` is called on that

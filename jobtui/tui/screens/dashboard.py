@@ -13,31 +13,31 @@ from textual.widget import Widget
 
 from jobtui.model import Job
 from jobtui.tui import units
-from jobtui.tui.commands import Command, Where, bindings, commands
+from jobtui.tui.commands import KeyCommand, KeyScope, bindings, commands
 from jobtui.tui.context import Context
 from jobtui.tui.data.feed import Batch
 from jobtui.tui.terminal import notice_sequence
-from jobtui.tui.text.spans import Ink, Line, wrap
+from jobtui.tui.text.spans import Line, TextRole, wrap
 from jobtui.tui.text.status import alarm, endings, link_piece
 from jobtui.tui.views import make_view
-from jobtui.tui.views.base import Ground, View
+from jobtui.tui.views.base import View, ViewContainer
 from jobtui.tui.views.jobs import JobsView
-from jobtui.tui.widgets.console import Conversation
+from jobtui.tui.widgets.console import Console
 from jobtui.tui.widgets.footer import TooSmall, toast
-from jobtui.tui.widgets.header import Header, Standing
+from jobtui.tui.widgets.header import Header, HeaderState
 from jobtui.tui.widgets.lines import LinesView
 
 if TYPE_CHECKING:
-    from jobtui.tui.actions.menus import Errands
-    from jobtui.tui.actions.quit import Leaving
+    from jobtui.tui.actions.menus import ActionMenu
+    from jobtui.tui.actions.quit import QuitFlow
     from jobtui.tui.app import DashboardApp
     from jobtui.tui.views.inventory import PlacesView
 
 
-class Dashboard(Conversation):
+class Dashboard(Console):
     """The one screen that is always there; dialogs come over it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Where.DASHBOARD)]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.DASHBOARD)]
     AUTO_FOCUS = None
 
     def __init__(self, context: Context) -> None:
@@ -45,7 +45,7 @@ class Dashboard(Conversation):
         self.header = Header(id="header")
         self.alarm = LinesView(id="alarm")
         self.jobs = JobsView(context, id="jobs")
-        self.stage = Ground(self.jobs, id="stage")
+        self.stage = ViewContainer(self.jobs, id="stage")
         self.too_small = TooSmall(id="too-small")
         self.place: View = self.jobs
         self.ready = False
@@ -109,7 +109,7 @@ class Dashboard(Conversation):
         context = self.context
         link = context.desk.link
         overview = context.places.overview
-        self.header.standing = Standing(
+        self.header.standing = HeaderState(
             context.desk.profile,
             len(overview.hosts) if overview is not None else len(context.desk.host_names()) or None,
             context.space,
@@ -137,7 +137,9 @@ class Dashboard(Conversation):
             self._silenced = ""  # once it is over, it is told again when it comes again
         self._alarmed = kind if kind != self._silenced else ""
         shown = text if self._alarmed else ""
-        lines = [((f" {text}", Ink.FAILED),) for text in wrap(shown, self.size.width - 2, 3)] if shown else []
+        lines = (
+            [((f" {text}", TextRole.FAILED),) for text in wrap(shown, self.size.width - 2, 3)] if shown else []
+        )
         if lines and self.alarm.parent is None and self.header.parent is not None:
             self.mount(self.alarm, after=self.header)
         self.set_class(bool(lines), "-alarmed")
@@ -187,16 +189,16 @@ class Dashboard(Conversation):
         self.set_class(self.bar.typing, "-typing")
         self.keys.show(self.hinted(self.working(), self.place.looks))
 
-    def chain(self) -> tuple[Where, ...]:
+    def chain(self) -> tuple[KeyScope, ...]:
         """The places whose keys work now, the innermost first."""
         if self.bar.typing:
-            return (Where.BAR,)
+            return (KeyScope.BAR,)
         if self.place.typing:
-            return (Where.FILTER,)
-        inner = Where.DETAIL if isinstance(self.focused, LinesView) else Where.TABLE
-        return (inner, self.place.where, Where.DASHBOARD)
+            return (KeyScope.FILTER,)
+        inner = KeyScope.DETAIL if isinstance(self.focused, LinesView) else KeyScope.TABLE
+        return (inner, self.place.where, KeyScope.DASHBOARD)
 
-    def working(self) -> list[Command]:
+    def working(self) -> list[KeyCommand]:
         """The commands whose keys work here and now."""
         return [
             command
@@ -205,12 +207,12 @@ class Dashboard(Conversation):
             if self.owner(where).check_action(command.action.split("(")[0], ()) is not False
         ]
 
-    def owner(self, where: Where) -> Widget:
+    def owner(self, where: KeyScope) -> Widget:
         """The widget that does what the keys of a place say."""
         match where:
-            case Where.DASHBOARD:
+            case KeyScope.DASHBOARD:
                 return self
-            case Where.JOBS | Where.SPACES | Where.HOSTS:
+            case KeyScope.JOBS | KeyScope.SPACES | KeyScope.HOSTS:
                 return self.place
             case _:
                 return self.focused or self.place.home
@@ -341,7 +343,7 @@ class Dashboard(Conversation):
         """Leave; ask where work is under way."""
         self.work(self._leaving.ask())
 
-    def start(self, command: Command) -> None:
+    def start(self, command: KeyCommand) -> None:
         """Do what a command's key would do here."""
         self.work(self.app.run_action(command.action, self.owner(command.where)))
 
@@ -382,16 +384,16 @@ class Dashboard(Conversation):
     # what is imported and made when it is first needed
 
     @cached_property
-    def _errands(self) -> Errands:
-        from jobtui.tui.actions.menus import Errands
+    def _errands(self) -> ActionMenu:
+        from jobtui.tui.actions.menus import ActionMenu
 
-        return Errands(self.context, self)
+        return ActionMenu(self.context, self)
 
     @cached_property
-    def _leaving(self) -> Leaving:
-        from jobtui.tui.actions.quit import Leaving
+    def _leaving(self) -> QuitFlow:
+        from jobtui.tui.actions.quit import QuitFlow
 
-        return Leaving(self.context, self)
+        return QuitFlow(self.context, self)
 
     @property
     def desktop(self) -> DashboardApp:

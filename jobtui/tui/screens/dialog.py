@@ -16,14 +16,14 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.strip import Strip
 
-from jobtui.tui.text.spans import Ink, Line, cut, line_width, width_of, wrapped
-from jobtui.tui.widgets.base import Inked
+from jobtui.tui.text.spans import Line, TextRole, cut, line_width, width_of, wrapped
+from jobtui.tui.widgets.base import StyledWidget
 from jobtui.tui.widgets.lines import LinesView
 
 ClosedT = TypeVar("ClosedT")
 
 
-class Once(ModalScreen[ClosedT]):
+class DismissOnceScreen(ModalScreen[ClosedT]):
     """Textual takes away whatever is on top: a second key, or one for a question below, would end more."""
 
     _left = False
@@ -58,7 +58,7 @@ class Choice(Generic[T]):
     value: T
 
 
-class Choices(Inked, can_focus=True):
+class Choices(StyledWidget, can_focus=True):
     """The answers; arrows move, enter takes, an answer's own key or a click takes it at once."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -83,10 +83,10 @@ class Choices(Inked, can_focus=True):
 
     def _cell(self, index: int) -> Line:
         key, title = self._titles[index]
-        ink = Ink.CURSOR if index == self._at else Ink.PLAIN
+        ink = TextRole.CURSOR if index == self._at else TextRole.PLAIN
         if self._across:
-            return ((f"  {title} ", ink), (f"{key}  ", Ink.CURSOR if index == self._at else Ink.KEY))
-        return ((f"  {key:<6}", Ink.CURSOR if index == self._at else Ink.KEY), (f"{title}  ", ink))
+            return ((f"  {title} ", ink), (f"{key}  ", TextRole.CURSOR if index == self._at else TextRole.KEY))
+        return ((f"  {key:<6}", TextRole.CURSOR if index == self._at else TextRole.KEY), (f"{title}  ", ink))
 
     def render_line(self, y: int) -> Strip:
         """Textual's line API."""
@@ -94,16 +94,18 @@ class Choices(Inked, can_focus=True):
         if self._across:
             line: Line = ()
             for index in range(len(self._titles)):
-                line += (*self._cell(index), ("  ", Ink.PLAIN))
+                line += (*self._cell(index), ("  ", TextRole.PLAIN))
             pad = max(0, width - line_width(line))
-            return self.strip(((" " * pad, Ink.PLAIN), *line), width, ground)
+            return self.strip(((" " * pad, TextRole.PLAIN), *line), width, ground)
         index = self._first + y
         if index >= len(self._titles):
             return Strip.blank(width, ground)
-        ink = Ink.CURSOR if index == self._at else Ink.PLAIN
+        ink = TextRole.CURSOR if index == self._at else TextRole.PLAIN
         line = cut(self._cell(index), width - 2)
         more = self._more(y)
-        return self.strip((*line, (" " * (width - line_width(line) - 1), ink), (more, Ink.KEY)), width, ground)
+        return self.strip(
+            (*line, (" " * (width - line_width(line) - 1), ink), (more, TextRole.KEY)), width, ground
+        )
 
     def _more(self, y: int) -> str:
         """A sign where there are answers above the first or below the last that are in sight."""
@@ -155,7 +157,7 @@ class Choices(Inked, can_focus=True):
 Live = Callable[[], tuple[str, Sequence[Line]]]
 
 
-class Question(Once[T | None]):
+class Question(DismissOnceScreen[T | None]):
     """Asks; the answer is the choice's value, or None for esc. `live` tells the title and lines anew."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -208,7 +210,7 @@ class Question(Once[T | None]):
 
     def _fit(self, size: Size) -> None:
         """As wide as what is said, as far as the screen allows; the rest is wrapped."""
-        title: Line = ((self._title, Ink.TITLE),)
+        title: Line = ((self._title, TextRole.TITLE),)
         widest = max(line_width(line) for line in (title, *self._said))
         wide = [width_of(choice.title) + 12 for choice in self.choices]
         answers = sum(wide) if self._across else max(wide)

@@ -10,10 +10,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 
-from jobtui.tui.commands import Command, Where
+from jobtui.tui.commands import KeyCommand, KeyScope
 from jobtui.tui.keymap import Keymap
-from jobtui.tui.screens.dialog import Once
-from jobtui.tui.text.spans import Ink, Line, Piece, fit, line_width, width_of, wrapped
+from jobtui.tui.screens.dialog import DismissOnceScreen
+from jobtui.tui.text.spans import Line, Span, TextRole, fit, line_width, width_of, wrapped
 from jobtui.tui.widgets.lines import LinesView
 
 _KEYS = 14
@@ -32,31 +32,33 @@ _FILTER = (
 _TWO_COLUMNS = re.compile(r"(\S.*?) {2,}(\S.*)")
 
 
-def help_lines(working: Sequence[Command], keymap: Keymap, width: int) -> list[Line]:
+def help_lines(working: Sequence[KeyCommand], keymap: Keymap, width: int) -> list[Line]:
     """The commands by place, tables last; then the filter's words and the statements. No line is wider."""
     lines: list[Line] = []
-    places = sorted(dict.fromkeys(command.where for command in working), key=lambda where: where is Where.TABLE)
+    places = sorted(
+        dict.fromkeys(command.where for command in working), key=lambda where: where is KeyScope.TABLE
+    )
     for where in places:
-        lines.append(((f"{where.value.capitalize()}", Ink.TITLE),))
+        lines.append(((f"{where.value.capitalize()}", TextRole.TITLE),))
         for command in working:
             if command.where is where:
                 lines.extend(_command_lines(command, keymap, width))
         lines.append(())
-    if any(command.where is Where.JOBS for command in working):
-        lines.append((("Filter", Ink.TITLE),))
+    if any(command.where is KeyScope.JOBS for command in working):
+        lines.append((("Filter", TextRole.TITLE),))
         for words, what in _FILTER:
-            lines.extend(_beside((words, Ink.ACCENT), what, _TERM, width))
+            lines.extend(_beside((words, TextRole.ACCENT), what, _TERM, width))
         lines.append(())
-    lines.append((("Statements", Ink.TITLE),))
+    lines.append((("Statements", TextRole.TITLE),))
     lines.extend(statement_lines(width))
     return lines
 
 
-def _command_lines(command: Command, keymap: Keymap, width: int) -> list[Line]:
+def _command_lines(command: KeyCommand, keymap: Keymap, width: int) -> list[Line]:
     keys = f"  {fit(keymap.shown(command, 3), _KEYS)}"
-    title: Line = ((fit(command.title, _TITLE), Ink.STRONG),) if width >= _ROOMY else ()
-    head: Line = ((keys, Ink.KEY), *title)
-    return wrapped((*head, (command.help, Ink.PLAIN)), width, hang=line_width(head))
+    title: Line = ((fit(command.title, _TITLE), TextRole.STRONG),) if width >= _ROOMY else ()
+    head: Line = ((keys, TextRole.KEY), *title)
+    return wrapped((*head, (command.help, TextRole.PLAIN)), width, hang=line_width(head))
 
 
 def statement_lines(width: int) -> list[Line]:
@@ -71,27 +73,27 @@ def statement_lines(width: int) -> list[Line]:
             said += f" {text}"
             continue
         if said:
-            lines.extend(wrapped(((f" {said}", Ink.PLAIN),), width, hang=2))
+            lines.extend(wrapped(((f" {said}", TextRole.PLAIN),), width, hang=2))
             said = ""
         if columns is not None:
-            lines.extend(_beside((columns[1], Ink.PLAIN), columns[2], 53, width))
+            lines.extend(_beside((columns[1], TextRole.PLAIN), columns[2], 53, width))
         else:
             lines.append(())
     return lines
 
 
-def _beside(term: Piece, what: str, column: int, width: int) -> list[Line]:
+def _beside(term: Span, what: str, column: int, width: int) -> list[Line]:
     """A term and what it means: side by side, or where that is too wide the meaning below."""
     text, ink = term
     if width_of(text) < column and column + width_of(what) + 2 <= width:
-        return [((f"  {fit(text, column)}", ink), (what, Ink.MUTED))]
+        return [((f"  {fit(text, column)}", ink), (what, TextRole.MUTED))]
     return [
         *wrapped(((f"  {text}", ink),), width, hang=4),
-        *wrapped(((f"      {what}", Ink.MUTED),), width, hang=6),
+        *wrapped(((f"      {what}", TextRole.MUTED),), width, hang=6),
     ]
 
 
-class Help(Once[None]):
+class Help(DismissOnceScreen[None]):
     """Any of the keys that lead here leads back."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -104,7 +106,7 @@ class Help(Once[None]):
         Binding("end,G", "scroll_end", show=False),
     ]
 
-    def __init__(self, working: Sequence[Command], keymap: Keymap) -> None:
+    def __init__(self, working: Sequence[KeyCommand], keymap: Keymap) -> None:
         super().__init__()
         self._working = tuple(working)
         self._keymap = keymap

@@ -8,9 +8,9 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from jobtui.tui.base_app import BaseApp, InkScreen
+from jobtui.tui.base_app import BaseApp, StyledScreen
 from jobtui.tui.screens.dialog import Choices
-from jobtui.tui.text.spans import Ink, Line, wrap
+from jobtui.tui.text.spans import Line, TextRole, wrap
 from jobtui.tui.widgets.lines import LinesView
 
 _ANSWERS = (("r", "Try again"), ("q", "Leave"))
@@ -19,18 +19,18 @@ _WIDTH = 76
 
 def failure_lines(what: str, why: str, advice: Sequence[str], width: int) -> list[Line]:
     """The whole of it: what can't be done, the reason in full, a line of advice each."""
-    lines: list[Line] = [((f"✖ {what}", Ink.FAILED),), ()]
-    lines.extend(((text, Ink.PLAIN),) for text in wrap(why, width))
+    lines: list[Line] = [((f"✖ {what}", TextRole.FAILED),), ()]
+    lines.extend(((text, TextRole.PLAIN),) for text in wrap(why, width))
     if advice:
-        lines += [(), (("What can be done:", Ink.STRONG),)]
+        lines += [(), (("What can be done:", TextRole.STRONG),)]
     for line in advice:
         first, *rest = wrap(line, width - 2)
-        lines.append((("· ", Ink.KEY), (first, Ink.PLAIN)))
-        lines.extend(((f"  {text}", Ink.PLAIN),) for text in rest)
+        lines.append((("· ", TextRole.KEY), (first, TextRole.PLAIN)))
+        lines.extend(((f"  {text}", TextRole.PLAIN),) for text in rest)
     return lines
 
 
-class FailureScreen(InkScreen):
+class FailureScreen(StyledScreen):
     """Says it, and asks whether to try again."""
 
     def __init__(self, what: str, why: str, advice: Sequence[str]) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jobtui.formatting import single_cells
-from jobtui.model import Event, EventKind, Job, Origin
+from jobtui.model import ClusterRef, EventKind, Job, JobEvent
 from jobtui.tui import units
-from jobtui.tui.text.spans import STATUS_INK, Ink, Line, wrap
+from jobtui.tui.text.spans import STATUS_INK, Line, TextRole, wrap
 
 
 def events(job: Job, recovered_as: Sequence[int], width: int) -> list[Line]:
@@ -17,16 +17,16 @@ def events(job: Job, recovered_as: Sequence[int], width: int) -> list[Line]:
     for event in job.events:
         lines.extend(_event(event, hosts, width))
     if job.recovered_from is not None:
-        lines.append(((f" recovered from job {job.recovered_from}", Ink.ACCENT),))
+        lines.append(((f" recovered from job {job.recovered_from}", TextRole.ACCENT),))
     if recovered_as:
         word = "job" if len(recovered_as) == 1 else "jobs"
-        lines.append(((f" recovered as {word} {units.ids(list(recovered_as))}", Ink.ACCENT),))
+        lines.append(((f" recovered as {word} {units.ids(list(recovered_as))}", TextRole.ACCENT),))
     if job.origin is not None:
-        lines.append(((f" {_home(job.origin, ended=job.status.ended)}", Ink.MUTED),))
+        lines.append(((f" {_home(job.origin, ended=job.status.ended)}", TextRole.MUTED),))
     return lines
 
 
-def _home(origin: Origin, *, ended: bool) -> str:
+def _home(origin: ClusterRef, *, ended: bool) -> str:
     where = f"space {origin.space} on cluster {origin.cluster}"
     if origin.id:
         return f"job {origin.id} of {where}"
@@ -34,18 +34,20 @@ def _home(origin: Origin, *, ended: bool) -> str:
 
 
 def _day(job: Job) -> Line:
-    return ((f" submitted {units.moment(job.submitted)}", Ink.MUTED),)
+    return ((f" submitted {units.moment(job.submitted)}", TextRole.MUTED),)
 
 
-def _event(event: Event, hosts: dict[int, str], width: int) -> list[Line]:
+def _event(event: JobEvent, hosts: dict[int, str], width: int) -> list[Line]:
     what, ink = _words(event, hosts)
     head = f" {units.clock(event.at)}  "
     texts = wrap(f"{single_cells(what)}: {event.reason}" if event.reason else what, width - len(head) - 1)
-    return [((head if row == 0 else " " * len(head), Ink.MUTED), (text, ink)) for row, text in enumerate(texts)]
+    return [
+        ((head if row == 0 else " " * len(head), TextRole.MUTED), (text, ink)) for row, text in enumerate(texts)
+    ]
 
 
-def _words(event: Event, hosts: dict[int, str]) -> tuple[str, Ink]:
-    ink = STATUS_INK[event.status] if event.status is not None else Ink.PLAIN
+def _words(event: JobEvent, hosts: dict[int, str]) -> tuple[str, TextRole]:
+    ink = STATUS_INK[event.status] if event.status is not None else TextRole.PLAIN
     status = event.status.value if event.status is not None else ""
     task = f"task {event.task} on {hosts.get(event.task, '?')}" if event.task is not None else "job"
     match event.kind:
@@ -58,8 +60,8 @@ def _words(event: Event, hosts: dict[int, str]) -> tuple[str, Ink]:
         case EventKind.TASK_ENDED | EventKind.ENDED:
             return f"{task} {status}", ink
         case EventKind.STOP_ASKED:
-            return "stop asked", Ink.WARNING
+            return "stop asked", TextRole.WARNING
         case EventKind.INTERRUPTED:
-            return "interrupted", Ink.FAILED
+            return "interrupted", TextRole.FAILED
         case _:
             return "note", ink

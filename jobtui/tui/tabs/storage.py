@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from jobtui.model import Job, Stats
+from jobtui.model import Job, SpaceStats
 from jobtui.tui import units
-from jobtui.tui.text.spans import Ink, Line, cut, fit, fit_host, width_of, wrapped
+from jobtui.tui.text.spans import Line, TextRole, cut, fit, fit_host, width_of, wrapped
 
 NOT_TOLD = "the cluster does not tell how large a space is on a host"
 _FIGURE = 20
@@ -18,7 +18,7 @@ _LABEL = 12
 class Look(msgspec.Struct, frozen=True):
     """What a look at a space on a host came to: its stats, or why there are none."""
 
-    stats: Stats | None = None
+    stats: SpaceStats | None = None
     trouble: str = ""
 
 
@@ -29,7 +29,7 @@ def storage(job: Job, looks: Mapping[str, Look], width: int, ask: bool) -> list[
     say how to.
     """
     if job.origin is not None:
-        return [((f" {NOT_TOLD}", Ink.MUTED),)]
+        return [((f" {NOT_TOLD}", TextRole.MUTED),)]
     lines: list[Line] = []
     if ask:
         lines.extend(wrapped(ask_line(), width, hang=1))
@@ -39,15 +39,15 @@ def storage(job: Job, looks: Mapping[str, Look], width: int, ask: bool) -> list[
         if not ask or look.stats is not None:
             columns.append(("now", look.stats))
         lines.extend(host_block(task.host, columns, look.trouble, width))
-    return lines or [((" no hosts yet", Ink.MUTED),)]
+    return lines or [((" no hosts yet", TextRole.MUTED),)]
 
 
 def ask_line() -> Line:
     """What is said of a space that is another program's."""
     return (
-        (" Another program's database: opening it writes there. ", Ink.WARNING),
-        ("L", Ink.KEY),
-        (" looks", Ink.MUTED),
+        (" Another program's database: opening it writes there. ", TextRole.WARNING),
+        ("L", TextRole.KEY),
+        (" looks", TextRole.MUTED),
     )
 
 
@@ -60,12 +60,12 @@ def stats_table(seen: Sequence[tuple[str, Look]], width: int) -> list[Line]:
         band = seen[start : start + room]
         troubles = [f"{name}: {look.trouble}" for name, look in band if look.trouble]
         lines.extend(host_block("", [(name, look.stats) for name, look in band], "", width, figure))
-        lines[-1:] = [*(((f"   {trouble}", Ink.FAILED),) for trouble in troubles), ()]
+        lines[-1:] = [*(((f"   {trouble}", TextRole.FAILED),) for trouble in troubles), ()]
     return lines
 
 
 def host_block(
-    host: str, columns: list[tuple[str, Stats | None]], trouble: str, width: int, figure: int = 0
+    host: str, columns: list[tuple[str, SpaceStats | None]], trouble: str, width: int, figure: int = 0
 ) -> list[Line]:
     """One host's stats side by side, as `columns` names them; those that don't fit go, from the left.
 
@@ -80,15 +80,15 @@ def host_block(
     heads = [figure - (label - _LABEL), *[figure] * len(columns)]
     lines: list[Line] = [
         (
-            (f" {fit_host(host, label)}", Ink.STRONG),
+            (f" {fit_host(host, label)}", TextRole.STRONG),
             *(
-                (" " + fit_host(name, size - 1, right=True), Ink.MUTED)
+                (" " + fit_host(name, size - 1, right=True), TextRole.MUTED)
                 for (name, _), size in zip(columns, heads, strict=False)
             ),
         )
     ]
     if trouble:
-        lines.append(((f"   {trouble}", Ink.FAILED),))
+        lines.append(((f"   {trouble}", TextRole.FAILED),))
     rows: list[tuple[str, list[str]]] = []
     depth = max((len(stats.levels) for _, stats in columns if stats is not None), default=0)
     for level in range(depth):
@@ -104,25 +104,25 @@ def host_block(
     return [cut(line, width) for line in lines]
 
 
-def _figure_width(seen: Iterable[Stats | None]) -> int:
+def _figure_width(seen: Iterable[SpaceStats | None]) -> int:
     """Return the cells that a column of figures needs, with a gap: no figure is cut where the line has room."""
     return max(_FIGURE, *(len(_total(stats)) + 2 for stats in seen), 0)
 
 
 def _figures(label: str, cells: list[str], figure: int) -> Line:
     return (
-        (f"   {label:<{_LABEL - 2}}", Ink.MUTED),
-        *((fit(cell, figure, right=True), Ink.PLAIN) for cell in cells),
+        (f"   {label:<{_LABEL - 2}}", TextRole.MUTED),
+        *((fit(cell, figure, right=True), TextRole.PLAIN) for cell in cells),
     )
 
 
-def _level(stats: Stats | None, level: int) -> str:
+def _level(stats: SpaceStats | None, level: int) -> str:
     if stats is None or level >= len(stats.levels) or not stats.levels[level].files:
         return ""
     return f"{units.many(stats.levels[level].files, 'file')} {units.size(stats.levels[level].bytes):>9}"
 
 
-def _total(stats: Stats | None) -> str:
+def _total(stats: SpaceStats | None) -> str:
     return "–" if stats is None else f"{units.many(stats.files, 'file')} {units.size(stats.bytes):>9}"
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from jobtui.model import Job, Status, Task
 from jobtui.tui import units
-from jobtui.tui.text.spans import Ink, Line, Piece, cut, fit, fit_host, line_width, width_of, wrap
+from jobtui.tui.text.spans import Line, Span, TextRole, cut, fit, fit_host, line_width, width_of, wrap
 from jobtui.tui.text.status import progress, task_status_piece
 
 # an estimate from less than this says nothing
@@ -37,7 +37,7 @@ class Figure(enum.Enum):
 # cells kept for a figure while a task runs, so that nothing jumps as it changes
 _WHILE_RUNNING = {Figure.BYTES: 17, Figure.RATE: 9, Figure.TIME: 9}
 
-Figures = Mapping[Figure, Piece]
+Figures = Mapping[Figure, Span]
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -58,7 +58,7 @@ class Layout(msgspec.Struct, frozen=True):
 def tasks(job: Job, rates: Rates, width: int, now: datetime) -> list[Line]:
     """A line a task; a reason takes as many as it needs. `rates`: bytes a second by job and task."""
     if not job.tasks:
-        return [((" no tasks yet", Ink.MUTED),)]
+        return [((" no tasks yet", TextRole.MUTED),)]
     names = [f"{job.id}-{task.number}" for task in job.tasks]
     id_width = max(map(len, names))
     host_width = min(_MOST_HOST, max(width_of(task.host) for task in job.tasks), max(6, width // 4))
@@ -67,19 +67,21 @@ def tasks(job: Job, rates: Rates, width: int, now: datetime) -> list[Line]:
     lines: list[Line] = []
     for name, task, figures in zip(names, job.tasks, told, strict=True):
         head: Line = (
-            (f" {name:<{id_width}}  ", Ink.PLAIN),
-            (fit_host(task.host, host_width) + "  ", Ink.PLAIN),
+            (f" {name:<{id_width}}  ", TextRole.PLAIN),
+            (fit_host(task.host, host_width) + "  ", TextRole.PLAIN),
             _status(job, task, layout.words),
-            ("  ", Ink.PLAIN),
+            ("  ", TextRole.PLAIN),
         )
         lines.extend(_task(job, task, head, figures, layout, width))
     if job.reason and not any(task.reason and job.reason.endswith(task.reason) for task in job.tasks):
         lines.append(())
-        lines.extend(((f" {text}", Ink.WARNING),) for text in wrap(job.reason, width - 2, _MOST_REASON_LINES))
+        lines.extend(
+            ((f" {text}", TextRole.WARNING),) for text in wrap(job.reason, width - 2, _MOST_REASON_LINES)
+        )
     return lines
 
 
-def _status(job: Job, task: Task, words: bool) -> Piece:
+def _status(job: Job, task: Task, words: bool) -> Span:
     text, ink = task_status_piece(task, job.stopping)
     return (fit(text, _STATUS) if words else text[0]), ink
 
@@ -124,36 +126,36 @@ def _without(widths: Mapping[Figure, int], left_out: Figure) -> Mapping[Figure, 
 def _task(job: Job, task: Task, head: Line, figures: Figures, layout: Layout, width: int) -> list[Line]:
     indent = line_width(head)
     beside = width - indent - 1 >= _BESIDE
-    ink = Ink.FAILED if task.status is Status.FAILED else Ink.WARNING
+    ink = TextRole.FAILED if task.status is Status.FAILED else TextRole.WARNING
     if task.reason and beside:
         first, *rest = wrap(task.reason, width - indent - 1, _MOST_REASON_LINES)
-        return [(*head, (first, ink)), *(((" " * indent, Ink.PLAIN), (text, ink)) for text in rest)]
+        return [(*head, (first, ink)), *(((" " * indent, TextRole.PLAIN), (text, ink)) for text in rest)]
     if task.status is Status.QUEUE:
         waits = "" if job.status is Status.QUEUE else "waits for its host"
-        return [cut((*head, (waits, Ink.MUTED)), width)]
-    parts: list[Piece] = list(progress(_fraction(task), task.status, layout.bar))
+        return [cut((*head, (waits, TextRole.MUTED)), width)]
+    parts: list[Span] = list(progress(_fraction(task), task.status, layout.bar))
     for figure, size in layout.widths.items():
-        text, figure_ink = figures.get(figure, ("", Ink.PLAIN))
-        parts += [(" " * layout.gap, Ink.PLAIN), (fit(text, size), figure_ink)]
+        text, figure_ink = figures.get(figure, ("", TextRole.PLAIN))
+        parts += [(" " * layout.gap, TextRole.PLAIN), (fit(text, size), figure_ink)]
     below = wrap(task.reason, width - 5, _MOST_REASON_LINES) if task.reason else []
     return [cut((*head, *parts), width), *(((f"    {text}", ink),) for text in below)]
 
 
 def _figures(task: Task, rate: float | None, now: datetime) -> Figures:
-    figures: dict[Figure, Piece] = {}
+    figures: dict[Figure, Span] = {}
     if task.before is not None:
         after = "…" if task.after is None else units.size(task.after.bytes)
-        figures[Figure.BYTES] = f"{units.size(task.before.bytes)} → {after}", Ink.PLAIN
+        figures[Figure.BYTES] = f"{units.size(task.before.bytes)} → {after}", TextRole.PLAIN
     if task.status is Status.RUNNING:
         if rate is not None:
-            figures[Figure.RATE] = units.rate(rate), Ink.ACCENT
+            figures[Figure.RATE] = units.rate(rate), TextRole.ACCENT
         estimate = remaining(task, rate, now)
         if estimate is not None:
-            figures[Figure.TIME] = units.left(estimate), Ink.MUTED
+            figures[Figure.TIME] = units.left(estimate), TextRole.MUTED
         elif task.start is not None:
-            figures[Figure.TIME] = f"for {units.duration((now - task.start).total_seconds())}", Ink.MUTED
+            figures[Figure.TIME] = f"for {units.duration((now - task.start).total_seconds())}", TextRole.MUTED
     elif task.took is not None:
-        figures[Figure.TIME] = f"in {units.duration(task.took)}", Ink.MUTED
+        figures[Figure.TIME] = f"in {units.duration(task.took)}", TextRole.MUTED
     return figures
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from jobtui.model import Job, Status, Task
 from jobtui.tui import units
-from jobtui.tui.text.spans import STATUS_INK, Ink, Line, cut, fit, fit_host, width_of
+from jobtui.tui.text.spans import STATUS_INK, Line, TextRole, cut, fit, fit_host, width_of
 
 _NOTE = 26
 _WAIT = "╌"
@@ -39,7 +39,7 @@ def timeline(job: Job, width: int, now: datetime) -> list[Line]:
             )
         )
     lines.append(())
-    lines.append(((f" {_WAIT} waits   {_WORK} works", Ink.MUTED),))
+    lines.append(((f" {_WAIT} waits   {_WORK} works", TextRole.MUTED),))
     return [cut(line, width) for line in lines]
 
 
@@ -62,7 +62,7 @@ def _scale(label: int, room: int, total: float, begin: datetime) -> Line:
     right = f"+{units.duration(total)}"
     gap = room - len(left) - len(right)
     text = f"{left}{' ' * gap}{right}" if gap > 0 else right.rjust(room)
-    return (" " * (label + 2), Ink.PLAIN), (text, Ink.MUTED)
+    return (" " * (label + 2), TextRole.PLAIN), (text, TextRole.MUTED)
 
 
 def _row(
@@ -81,11 +81,11 @@ def _row(
     if start is not None and last == first:
         first, last = (first, last + 1) if first < axis.room else (first - 1, last)
     return (
-        (f" {fit_host(name, label)} ", Ink.PLAIN),
-        (_WAIT * first, Ink.QUEUE),
+        (f" {fit_host(name, label)} ", TextRole.PLAIN),
+        (_WAIT * first, TextRole.QUEUE),
         (_WORK * (last - first), STATUS_INK[status]),
-        (" " * (axis.room - last), Ink.PLAIN),
-        ("  " + fit(note, note_width - 2) if note_width else "", Ink.MUTED),
+        (" " * (axis.room - last), TextRole.PLAIN),
+        ("  " + fit(note, note_width - 2) if note_width else "", TextRole.MUTED),
     )
 
 

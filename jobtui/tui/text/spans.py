@@ -91,7 +91,7 @@ def breaks(text: str, first: int, rest: int) -> Iterator[tuple[int, int]]:
 # Panes are pure functions from a job to lines, tested without a terminal; a widget turns lines into strips.
 # A piece's text is cleaned when it is painted, so a line may carry foreign text as it came.
 #
-class Ink(enum.StrEnum):
+class TextRole(enum.StrEnum):
     """What a piece of text means; `styles/inks.tcss` says how each looks. The values are component classes."""
 
     PLAIN = "ink--plain"
@@ -122,30 +122,30 @@ class Ink(enum.StrEnum):
 
 
 STATUS_INK = {
-    Status.QUEUE: Ink.QUEUE,
-    Status.RUNNING: Ink.RUNNING,
-    Status.FINISHED: Ink.FINISHED,
-    Status.FAILED: Ink.FAILED,
-    Status.STOPPED: Ink.STOPPED,
+    Status.QUEUE: TextRole.QUEUE,
+    Status.RUNNING: TextRole.RUNNING,
+    Status.FINISHED: TextRole.FINISHED,
+    Status.FAILED: TextRole.FAILED,
+    Status.STOPPED: TextRole.STOPPED,
 }
 
-Piece = tuple[str, Ink]
-Line = tuple[Piece, ...]
+Span = tuple[str, TextRole]
+Line = tuple[Span, ...]
 
 
-def plain(line: Iterable[Piece]) -> str:
+def plain(line: Iterable[Span]) -> str:
     """The line's text alone, cleaned."""
     return "".join(single_cells(text) for text, _ in line)
 
 
-def line_width(line: Iterable[Piece]) -> int:
+def line_width(line: Iterable[Span]) -> int:
     """How many cells the line takes."""
     return sum(width_of(text) for text, _ in line)
 
 
 def cut(line: Line, width: int) -> Line:
     """The line in at most `width` cells; the piece that does not fit ends in an ellipsis."""
-    kept: list[Piece] = []
+    kept: list[Span] = []
     room = width
     for text, ink in line:
         size = width_of(text)
@@ -166,11 +166,11 @@ def wrapped(line: Line, width: int, hang: int = 0) -> list[Line]:
     pieces = [(single_cells(text), ink) for text, ink in line]
     hang = min(hang, width // 2)
     spans = breaks("".join(text for text, _ in pieces), max(1, width), max(1, width - hang))
-    pad: Line = ((" " * hang, Ink.PLAIN),) if hang else ()
+    pad: Line = ((" " * hang, TextRole.PLAIN),) if hang else ()
     return [(*(pad if number else ()), *_part(pieces, *span)) for number, span in enumerate(spans)]
 
 
-def _part(pieces: Iterable[Piece], start: int, end: int) -> Iterator[Piece]:
+def _part(pieces: Iterable[Span], start: int, end: int) -> Iterator[Span]:
     begin = 0
     for text, ink in pieces:
         if begin < end and begin + len(text) > start:

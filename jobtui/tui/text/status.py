@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from jobtui.model import Job, Link, LinkState, Status, Task
+from jobtui.model import ConnectionState, ConnectionStatus, Job, Status, Task
 from jobtui.tui import units
 from jobtui.tui.commands import BY_ID
 from jobtui.tui.context import Context
 from jobtui.tui.keymap import Keymap
-from jobtui.tui.text.spans import STATUS_INK, Ink, Line, Piece
+from jobtui.tui.text.spans import STATUS_INK, Line, Span, TextRole
 from jobtui.tui.units import percent
 
 
@@ -53,29 +53,29 @@ def first_steps(context: Context, archived: bool, width: int) -> tuple[Line, ...
     keys = context.keymap
     if archived:
         return (
-            (("  Nothing is archived.", Ink.MUTED),),
+            (("  Nothing is archived.", TextRole.MUTED),),
             (),
             (
-                ("  In the jobs, ", Ink.MUTED),
-                (keys.shown(BY_ID["archive"]), Ink.KEY),
-                (" archives.", Ink.MUTED),
+                ("  In the jobs, ", TextRole.MUTED),
+                (keys.shown(BY_ID["archive"]), TextRole.KEY),
+                (" archives.", TextRole.MUTED),
             ),
         )
     if not context.desk.writable:
-        return ((("  No jobs yet. This profile is open for reading only.", Ink.MUTED),),)
+        return ((("  No jobs yet. This profile is open for reading only.", TextRole.MUTED),),)
     bar, compact = keys.shown(BY_ID["bar"]), keys.shown(BY_ID["help"])
     overview, linked = context.places.overview, context.desk.link is not None
     if linked and overview is None and not context.places.trouble:
-        return ((("  Asking the cluster; a moment …", Ink.MUTED),),)
+        return ((("  Asking the cluster; a moment …", TextRole.MUTED),),)
     spaces = (
         [look.space.name for look in overview.spaces] if overview is not None else list(context.desk.spaces())
     )
     hint: tuple[Line, ...] = (
-        ((("  " + context.settings.hint, Ink.ACCENT),), ()) if context.settings.hint else ()
+        ((("  " + context.settings.hint, TextRole.ACCENT),), ()) if context.settings.hint else ()
     )
     steps: list[tuple[str, str, str]] = []
     if not spaces and context.settings.demo:
-        return ((("  The demo's spaces are being filled; a moment …", Ink.MUTED),),)
+        return ((("  The demo's spaces are being filled; a moment …", TextRole.MUTED),),)
     if not spaces and linked:
         steps.append(("SHOW SPACES", "the cluster's", ", once it is connected"))
         space = "nba"
@@ -94,26 +94,30 @@ def first_steps(context: Context, archived: bool, width: int) -> tuple[Line, ...
     # the cluster's own come when it has told them
     none = "No jobs are known here yet." if linked else "No jobs yet."
     return (
-        ((f"  {none} A first one in a minute:", Ink.STRONG),),
+        ((f"  {none} A first one in a minute:", TextRole.STRONG),),
         (),
         *hint,
         (
-            ("  ", Ink.PLAIN),
-            (f"{bar:<3}", Ink.KEY),
-            ("goes to the command bar below. Type there, with enter:", Ink.PLAIN),
+            ("  ", TextRole.PLAIN),
+            (f"{bar:<3}", TextRole.KEY),
+            ("goes to the command bar below. Type there, with enter:", TextRole.PLAIN),
         ),
         (),
         *(
-            (("     ", Ink.PLAIN), (f"{text:<{wide}}", Ink.ACCENT), (what + more * roomy, Ink.MUTED))
+            (
+                ("     ", TextRole.PLAIN),
+                (f"{text:<{wide}}", TextRole.ACCENT),
+                (what + more * roomy, TextRole.MUTED),
+            )
             for text, what, more in steps
         ),
         (),
         (
-            ("  ", Ink.PLAIN),
-            ("esc", Ink.KEY),
-            (" comes back here.  ", Ink.PLAIN),
-            (compact, Ink.KEY),
-            (" shows the keys.", Ink.PLAIN),
+            ("  ", TextRole.PLAIN),
+            ("esc", TextRole.KEY),
+            (" comes back here.  ", TextRole.PLAIN),
+            (compact, TextRole.KEY),
+            (" shows the keys.", TextRole.PLAIN),
         ),
     )
 
@@ -121,13 +125,13 @@ def first_steps(context: Context, archived: bool, width: int) -> tuple[Line, ...
 def nothing_found(text: str, keys: Keymap) -> tuple[Line, ...]:
     """For a filter that lets nothing through."""
     return (
-        (("  No job passes the filter ", Ink.MUTED), (text, Ink.ACCENT)),
+        (("  No job passes the filter ", TextRole.MUTED), (text, TextRole.ACCENT)),
         (),
         (
-            ("  esc", Ink.KEY),
-            (" takes it away, ", Ink.MUTED),
-            (keys.shown(BY_ID["filter"]), Ink.KEY),
-            (" changes it.", Ink.MUTED),
+            ("  esc", TextRole.KEY),
+            (" takes it away, ", TextRole.MUTED),
+            (keys.shown(BY_ID["filter"]), TextRole.KEY),
+            (" changes it.", TextRole.MUTED),
         ),
     )
 
@@ -147,19 +151,19 @@ WATCHED = "◉"
 _DONE, _REST = "▇", "░"
 
 
-def status_piece(job: Job) -> Piece:
+def status_piece(job: Job) -> Span:
     """A job's status as its glyph and word: `▶ running`, or `◼ stopping 2/3` while a stop is under way."""
     if job.stopping and job.status is Status.RUNNING:
-        return f"{STOPPING} stopping {job.ended_tasks}/{len(job.tasks)}", Ink.WARNING
+        return f"{STOPPING} stopping {job.ended_tasks}/{len(job.tasks)}", TextRole.WARNING
     return f"{GLYPH[job.status]} {job.status.value}", STATUS_INK[job.status]
 
 
-def task_status_piece(task: Task, stopping: bool) -> Piece:
+def task_status_piece(task: Task, stopping: bool) -> Span:
     """A task's status; a task still at work in a job that is being stopped is `◼ stopping`."""
     if task.status is Status.RUNNING and stopping:
-        return f"{STOPPING} stopping", Ink.WARNING
+        return f"{STOPPING} stopping", TextRole.WARNING
     if task.detached:
-        return f"{GLYPH[task.status]} detached", Ink.WARNING
+        return f"{GLYPH[task.status]} detached", TextRole.WARNING
     return f"{GLYPH[task.status]} {task.status.value}", STATUS_INK[task.status]
 
 
@@ -175,54 +179,54 @@ def progress(fraction: float | None, status: Status, width: int = 10) -> Line:
     ended and nobody knows how far it had come."""
     ink = STATUS_INK[status]
     if status is Status.QUEUE:
-        return ((" " * (width + 5), Ink.MUTED),)
+        return ((" " * (width + 5), TextRole.MUTED),)
     if fraction is None:
         if status.ended:
-            return (("–".rjust(width + 5), Ink.MUTED),)
-        return (("▒" * width, ink), ("   … ", Ink.MUTED))
+            return (("–".rjust(width + 5), TextRole.MUTED),)
+        return (("▒" * width, ink), ("   … ", TextRole.MUTED))
     return (
         (bar(fraction, width), ink),
-        (f" {percent(fraction)}", Ink.PLAIN if not status.ended else Ink.MUTED),
+        (f" {percent(fraction)}", TextRole.PLAIN if not status.ended else TextRole.MUTED),
     )
 
 
 # ---- merged from jobtui.tui.linking: ----
 # How it stands with the connection to a cluster, in words: a few for the header, a sentence for the alarm.
 _INKS = {
-    LinkState.CONNECTING: Ink.WARNING,
-    LinkState.CONNECTED: Ink.FINISHED,
-    LinkState.LOST: Ink.FAILED,
-    LinkState.REFUSED: Ink.FAILED,
-    LinkState.CLOSED: Ink.MUTED,
+    ConnectionState.CONNECTING: TextRole.WARNING,
+    ConnectionState.CONNECTED: TextRole.FINISHED,
+    ConnectionState.LOST: TextRole.FAILED,
+    ConnectionState.REFUSED: TextRole.FAILED,
+    ConnectionState.CLOSED: TextRole.MUTED,
 }
 _GLYPHS = {
-    LinkState.CONNECTING: "◌",
-    LinkState.CONNECTED: "●",
-    LinkState.LOST: "✖",
-    LinkState.REFUSED: "✖",
-    LinkState.CLOSED: "○",
+    ConnectionState.CONNECTING: "◌",
+    ConnectionState.CONNECTED: "●",
+    ConnectionState.LOST: "✖",
+    ConnectionState.REFUSED: "✖",
+    ConnectionState.CLOSED: "○",
 }
 
 
-def link_piece(link: Link) -> Piece:
+def link_piece(link: ConnectionStatus) -> Span:
     """`● 10.0.0.5:9669`, `◌ connecting`, `✖ lost`; `◌ 10.0.0.5:9669` where it does not answer."""
-    words = link.address if link.state is LinkState.CONNECTED and link.address else link.state.value
-    if link.state is LinkState.CONNECTED and link.detail:
-        return f"{_GLYPHS[LinkState.CONNECTING]} {words}", _INKS[LinkState.CONNECTING]
+    words = link.address if link.state is ConnectionState.CONNECTED and link.address else link.state.value
+    if link.state is ConnectionState.CONNECTED and link.detail:
+        return f"{_GLYPHS[ConnectionState.CONNECTING]} {words}", _INKS[ConnectionState.CONNECTING]
     return f"{_GLYPHS[link.state]} {words}", _INKS[link.state]
 
 
-def link_alarm(link: Link, told: datetime, now: datetime, retry_key: str) -> str:
+def link_alarm(link: ConnectionStatus, told: datetime, now: datetime, retry_key: str) -> str:
     """What to say of a connection that is not there; "" while it is, or is just being made.
 
     `told` is when the link was told, which its `retry_in` counts from.
     """
-    if link.state is LinkState.CONNECTED and link.detail:
+    if link.state is ConnectionState.CONNECTED and link.detail:
         return f"{link.detail[0].upper()}{link.detail[1:]}: what is shown may be from before"
     reason = f": {link.detail}" if link.detail else ""
-    if link.state is LinkState.REFUSED:
+    if link.state is ConnectionState.REFUSED:
         return f"Not connected{reason}. {retry_key} tries again"
-    if link.state is not LinkState.LOST:
+    if link.state is not ConnectionState.LOST:
         return ""
     if link.retry_in is None:
         again = "connecting again"

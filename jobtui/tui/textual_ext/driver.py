@@ -142,7 +142,7 @@ _CLEAR = "\x1b[0m\x1b[2J\x1b[H"
 linux_driver.WriterThread = TerminalWriter  # type: ignore[attr-defined,assignment]
 
 
-class SturdyDriver(LinuxDriver):
+class RobustLinuxDriver(LinuxDriver):
     """Bears a terminal that is not read, that sends bytes that are no UTF-8, or that is gone.
 
     It leaves when the terminal is gone, comes back only where it was, and fits the terminal's last size.

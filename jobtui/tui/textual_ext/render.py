@@ -14,7 +14,7 @@ from textual.scrollbar import ScrollBar
 from textual.strip import Strip
 
 
-class FrugalCompositor(Compositor):
+class PartialCompositor(Compositor):
     """Asks the widgets that lie where something changed, for the lines that lie there, and none behind them."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class FrugalCompositor(Compositor):
 _PARTS = 8
 
 
-class CoarseBar(ScrollBar):
+class QuantizedScrollBar(ScrollBar):
     """Of a million rows, thousands are one eighth of a cell: a page further it looks the same."""
 
     def validate_position(self, position: float) -> float:
@@ -65,7 +65,7 @@ class CoarseBar(ScrollBar):
 # Textual looks a line's border, padding, outline, tint and opacity up each time that it paints one: two thirds of
 # the cost of a line that has none of them.
 #
-class PlainCache(StylesCache):
+class BorderlessStylesCache(StylesCache):
     """Takes the lines as the widget's `render_line` paints them, on the widget's background."""
 
     def render_line(

@@ -6,11 +6,11 @@ from textual.containers import Container
 from textual.message import Message
 from textual.widget import Widget
 
-from jobtui.tui.commands import Where
+from jobtui.tui.commands import KeyScope
 from jobtui.tui.data.feed import Batch
 
 
-class Ground(Container):
+class ViewContainer(Container):
     """What the place that is shown stands on."""
 
     BLANK = True
@@ -20,7 +20,7 @@ class View(Container):
     """A place: is told what happened, and says where the focus belongs and which keys are its own."""
 
     BLANK = True
-    where: Where = Where.JOBS
+    where: KeyScope = KeyScope.JOBS
     title: str = ""
 
     class Noted(Message):

@@ -10,8 +10,8 @@ from textual.binding import BindingType
 from textual.message import Message
 from textual.widget import Widget
 
-from jobtui.engine.client import Overview, SpaceLook
-from jobtui.tui.commands import Where, bindings
+from jobtui.engine.client import Overview, SpaceOverview
+from jobtui.tui.commands import KeyScope, bindings
 from jobtui.tui.context import Context
 from jobtui.tui.data.feed import Batch
 from jobtui.tui.data.inventory_rows import (
@@ -22,10 +22,10 @@ from jobtui.tui.data.inventory_rows import (
     host_rows,
     space_rows,
 )
-from jobtui.tui.data.pollers import Looks
+from jobtui.tui.data.pollers import StatsCache
 from jobtui.tui.keymap import moves
 from jobtui.tui.tabs.storage import ask_line, stats_table
-from jobtui.tui.text.spans import Ink, Line, fit_host, line_width, width_of, wrapped
+from jobtui.tui.text.spans import Line, TextRole, fit_host, line_width, width_of, wrapped
 from jobtui.tui.views.base import View
 from jobtui.tui.widgets.base import OneLine
 from jobtui.tui.widgets.lines import LinesView
@@ -42,7 +42,7 @@ _LOOK_EVERY = 2
 class PlaceTable(Table):
     """The table with the keys that every table has."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Where.TABLE)]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.TABLE)]
 
 
 class Title(OneLine):
@@ -58,8 +58,8 @@ class Title(OneLine):
 
     def line(self, width: int) -> Line:
         """The rule."""
-        text: Line = ((fit_host(self._text, min(width_of(self._text), width - 4)), Ink.STRONG),)
-        return (("─ ", Ink.RULE), *text, (" " + "─" * (width - 3 - line_width(text)), Ink.RULE))
+        text: Line = ((fit_host(self._text, min(width_of(self._text), width - 4)), TextRole.STRONG),)
+        return (("─ ", TextRole.RULE), *text, (" " + "─" * (width - 3 - line_width(text)), TextRole.RULE))
 
 
 class PlacesView(View):
@@ -89,7 +89,7 @@ class PlacesView(View):
         self.table.moves = moves(context.keymap)
         self.title_line = Title()
         self.body = LinesView()
-        self._looks = Looks(context.desk, lambda: self.post_message(self.Looked()))
+        self._looks = StatsCache(context.desk, lambda: self.post_message(self.Looked()))
         self._sorting = Sorting("name", False)
         self._ticks = 0
 
@@ -145,7 +145,9 @@ class PlacesView(View):
         if overview is not None:
             self.rows.chosen = self._shared.space
             self.fill(overview, self._sorting)
-        self.table.set_empty((((f"  {trouble or 'Looking …'}", Ink.FAILED if trouble else Ink.MUTED),),))
+        self.table.set_empty(
+            (((f"  {trouble or 'Looking …'}", TextRole.FAILED if trouble else TextRole.MUTED),),)
+        )
         self.table.rows_moved()
         self._look()
 
@@ -260,9 +262,9 @@ class PlacesView(View):
 class SpacesView(PlacesView):
     """The spaces."""
 
-    where = Where.SPACES
+    where = KeyScope.SPACES
     title = "spaces"
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Where.SPACES)]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.SPACES)]
     COLUMNS = SPACE_COLUMNS
 
     def fill(self, overview: Overview, sorting: Sorting) -> None:
@@ -270,7 +272,7 @@ class SpacesView(PlacesView):
         counts = self._shared.desk.history.counts
         self.rows.show(space_rows(overview.spaces, counts, sorting.key, sorting.descending))
 
-    def _current_look(self) -> SpaceLook | None:
+    def _current_look(self) -> SpaceOverview | None:
         overview = self._shared.places.overview
         if overview is None:
             return None
@@ -309,9 +311,9 @@ class SpacesView(PlacesView):
 class HostsView(PlacesView):
     """The storage hosts."""
 
-    where = Where.HOSTS
+    where = KeyScope.HOSTS
     title = "hosts"
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Where.HOSTS)]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.HOSTS)]
     COLUMNS = HOST_COLUMNS
 
     def fill(self, overview: Overview, sorting: Sorting) -> None:

@@ -14,7 +14,7 @@ from textual.widget import Widget
 
 from jobtui.config.settings import Confirm
 from jobtui.model import Job
-from jobtui.tui.commands import Where, bindings
+from jobtui.tui.commands import KeyScope, bindings
 from jobtui.tui.context import Context
 from jobtui.tui.data.feed import Batch
 from jobtui.tui.data.search import meant
@@ -38,7 +38,7 @@ _LEAST_SPLIT, _MOST_SPLIT = 20, 80
 class JobsView(View):
     """See the module. What a key does to jobs is asked of the dashboard; what to the view, done here."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Where.JOBS)]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.JOBS)]
 
     class Asked(Message):
         """A deed is wanted on these jobs; `what` is its command's id."""

@@ -15,37 +15,37 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from jobtui.formatting import single_cells
-from jobtui.tui.text.spans import Ink, Line, Piece, cut, line_width
-from jobtui.tui.textual_ext.render import PlainCache
+from jobtui.tui.text.spans import Line, Span, TextRole, cut, line_width
+from jobtui.tui.textual_ext.render import BorderlessStylesCache
 
 
-class InkWell(Protocol):
+class StyleProvider(Protocol):
     """The app, as far as it knows the inks."""
 
-    def ink(self, ink: Ink) -> Style:
+    def ink(self, ink: TextRole) -> Style:
         """How the ink looks in the theme of the moment; only what it sets itself."""
         ...
 
 
-def ink_of(widget: Widget, ink: Ink) -> Style:
+def resolve_style(widget: Widget, ink: TextRole) -> Style:
     """How the ink looks now, to be laid over a ground."""
-    return cast("InkWell", widget.app).ink(ink)
+    return cast("StyleProvider", widget.app).ink(ink)
 
 
-class Inked(Widget):
+class StyledWidget(Widget):
     """A widget that paints with inks."""
 
     ALLOW_SELECT = False
 
-    def ink(self, ink: Ink) -> Style:
+    def ink(self, ink: TextRole) -> Style:
         """How the ink looks now, to be laid over a ground."""
-        return ink_of(self, ink)
+        return resolve_style(self, ink)
 
-    def segments(self, line: Iterable[Piece], ground: Style) -> list[Segment]:
+    def segments(self, line: Iterable[Span], ground: Style) -> list[Segment]:
         """The line's pieces over a ground, neighbours of one ink joined."""
         found: list[Segment] = []
         for text, ink in line:
-            style = ground if ink is Ink.PLAIN else ground + self.ink(ink)
+            style = ground if ink is TextRole.PLAIN else ground + self.ink(ink)
             if found and found[-1].style is style:
                 found[-1] = Segment(found[-1].text + single_cells(text), style)
             else:
@@ -64,12 +64,12 @@ class Inked(Widget):
         return Strip(segments, width)
 
 
-class OneLine(Inked):
+class OneLine(StyledWidget):
     """A widget one line high that paints what `line` says."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._styles_cache = PlainCache()
+        self._styles_cache = BorderlessStylesCache()
 
     def line(self, width: int) -> Line:
         """What to show in `width` cells."""

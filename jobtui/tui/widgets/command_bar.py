@@ -12,13 +12,13 @@ from textual.message import Message
 
 from jobtui.tui.commands import BY_ID
 from jobtui.tui.context import Context
-from jobtui.tui.text.spans import Ink, Line, line_width
+from jobtui.tui.text.spans import Line, TextRole, line_width
 from jobtui.tui.widgets.base import OneLine
 from jobtui.tui.widgets.completions import CompletionList
 
 if TYPE_CHECKING:
     from jobtui.language.completion import Candidate
-    from jobtui.tui.widgets.command_input import Typist
+    from jobtui.tui.widgets.command_input import CommandInput
 
 
 import re
@@ -29,7 +29,7 @@ from msgspec.structs import replace
 from jobtui.suggest import did_you_mean
 
 if TYPE_CHECKING:
-    from jobtui.engine.client import Answer
+    from jobtui.engine.client import ExecuteResult
 
 
 class Prompt(OneLine):
@@ -52,7 +52,7 @@ class Prompt(OneLine):
         return min(line_width(self._text), max(8, container.width // 2))
 
 
-class Invitation(OneLine):
+class PlaceholderText(OneLine):
     """What stands after the prompt while nobody types."""
 
     def __init__(self, text: str) -> None:
@@ -61,7 +61,7 @@ class Invitation(OneLine):
 
     def line(self, width: int) -> Line:
         """The invitation."""
-        return ((self._text, Ink.MUTED),)
+        return ((self._text, TextRole.MUTED),)
 
 
 class Usage(OneLine):
@@ -79,7 +79,7 @@ class Usage(OneLine):
 
     def line(self, width: int) -> Line:
         """The usage."""
-        return ((f" {self._text} ", Ink.MUTED),)
+        return ((f" {self._text} ", TextRole.MUTED),)
 
 
 class CommandBar(Horizontal):
@@ -113,8 +113,8 @@ class CommandBar(Horizontal):
         key = context.keymap.shown(BY_ID["bar"])
         self._usage = Usage()
         self._usage.display = False
-        self._invitation = Invitation(f"{key} types a statement, like SHOW JOBS or ADMIN COMPACT nba")
-        self._typist: Typist | None = None
+        self._invitation = PlaceholderText(f"{key} types a statement, like SHOW JOBS or ADMIN COMPACT nba")
+        self._typist: CommandInput | None = None
 
     def compose(self) -> ComposeResult:
         """Textual's hook."""
@@ -127,14 +127,14 @@ class CommandBar(Horizontal):
 
     def show_prompt(self) -> None:
         """The prompt, with the chosen space."""
-        self._prompt.show(((f" {self._shared.prompt}", Ink.ACCENT),))
+        self._prompt.show(((f" {self._shared.prompt}", TextRole.ACCENT),))
 
     async def enter(self, text: str | None = None) -> None:
         """Type here; `text` is put there for a start."""
-        from jobtui.tui.widgets.command_input import Typist
+        from jobtui.tui.widgets.command_input import CommandInput
 
         if self._typist is None:
-            self._typist = Typist(self._shared, self._prompt, self._completions)
+            self._typist = CommandInput(self._shared, self._prompt, self._completions)
             self._invitation.display = False
             listed = self.screen.mount(self._completions)
             await self.mount(self._typist, self._usage)
@@ -227,7 +227,7 @@ def expected_here(text: str, at: int, message: str) -> str:
     return f"{said}; did you mean {near}?" if near and "did you mean" not in said else said
 
 
-def with_local_words(text: str, answer: Answer) -> Answer:
+def with_local_words(text: str, answer: ExecuteResult) -> ExecuteResult:
     """The answer to a text; a syntax error at its first word names the screen's own words too."""
     failure = answer.failure
     if failure is None or not failure.syntax or failure.line != 1 or not failure.caret:

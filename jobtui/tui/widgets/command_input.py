@@ -18,20 +18,20 @@ from textual.widgets import TextArea
 
 from jobtui.formatting import single_cells
 from jobtui.language.completion import Candidate
-from jobtui.tui.commands import Where, bindings
+from jobtui.tui.commands import KeyScope, bindings
 from jobtui.tui.context import Context
-from jobtui.tui.text.spans import Ink, Line, width_of
-from jobtui.tui.widgets.base import ink_of
+from jobtui.tui.text.spans import Line, TextRole, width_of
+from jobtui.tui.widgets.base import resolve_style
 from jobtui.tui.widgets.command_bar import CommandBar, Prompt
 from jobtui.tui.widgets.completions import CompletionList, DeskNames
-from jobtui.tui.widgets.diagnostics import Thought, Tint, remark, think
+from jobtui.tui.widgets.diagnostics import Analysis, Highlight, analyze, remark
 
 
 def _edit(keys: str, action: str) -> Binding:
     return Binding(keys, action, show=False)
 
 
-class Editor(TextArea, inherit_bindings=False):
+class HighlightedTextArea(TextArea, inherit_bindings=False):
     """A text area without the keys that mean something else here."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -70,7 +70,7 @@ class Editor(TextArea, inherit_bindings=False):
             tab_behavior="focus",
         )
         self.cursor_blink = False
-        self._tints: tuple[Tint, ...] = ()
+        self._tints: tuple[Highlight, ...] = ()
         self._ahead = ""
 
     @property
@@ -93,7 +93,7 @@ class Editor(TextArea, inherit_bindings=False):
         before = text[:at] if at is not None else text
         self.move_cursor((before.count("\n"), len(before) - before.rfind("\n") - 1))
 
-    def tint(self, tints: Sequence[Tint]) -> None:
+    def tint(self, tints: Sequence[Highlight]) -> None:
         """Colour the text."""
         if tuple(tints) != self._tints:
             self._tints = tuple(tints)
@@ -109,7 +109,7 @@ class Editor(TextArea, inherit_bindings=False):
         for tint in self._tints:
             start, end = tint.start - begin, tint.end - begin
             if end > 0 and start < len(raw):
-                line.stylize(ink_of(self, tint.ink), max(0, start), min(end, len(raw)))
+                line.stylize(resolve_style(self, tint.ink), max(0, start), min(end, len(raw)))
         return line
 
     def _begin(self, row: int) -> int:
@@ -153,10 +153,10 @@ _QUICKLY_JUDGED = 400
 _PAUSE_SECONDS = 0.15
 
 
-class Typist(Editor):
+class CommandInput(HighlightedTextArea):
     """The editor of the command bar."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Where.BAR)]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.BAR)]
 
     @dataclass
     class Remarked(Message):
@@ -172,7 +172,7 @@ class Typist(Editor):
         self._prompt = prompt
         self._completions = completions
         self._names = DeskNames(context.desk)
-        self._thought = Thought()
+        self._thought = Analysis()
         self._judged = ("", -1)
         self._quiet = False
         self._searching: str | None = None
@@ -239,7 +239,7 @@ class Typist(Editor):
             return
         self._judged = judged
         text, caret = judged
-        self._thought = think(text, caret, self._names)
+        self._thought = analyze(text, caret, self._names)
         self.tint(self._thought.tints)
         searching = self._searching is not None
         self.suggestion = "" if searching else self._thought.completion.ghost
@@ -391,14 +391,14 @@ class Typist(Editor):
     def _show_found(self) -> None:
         words = self._searching or ""
         found = self._shared.typed.search(words, self._skipped) if words else None
-        ink = Ink.FAILED if words and found is None else Ink.ACCENT
-        self._prompt.show(((" search ", Ink.MUTED), (words, ink), (": ", Ink.MUTED)))
+        ink = TextRole.FAILED if words and found is None else TextRole.ACCENT
+        self._prompt.show(((" search ", TextRole.MUTED), (words, ink), (": ", TextRole.MUTED)))
         if found is not None:
             self.put(found, max(0, found.casefold().find(words.casefold())))
 
     def _end_search(self) -> None:
         if self._searching is not None:
             self._searching = None
-            self._prompt.show(((f" {self._shared.prompt}", Ink.ACCENT),))
+            self._prompt.show(((f" {self._shared.prompt}", TextRole.ACCENT),))
             self._judged = ("", -1)
             self._think()

@@ -8,8 +8,8 @@ from textual import events
 from textual.message import Message
 from textual.strip import Strip
 
-from jobtui.tui.text.spans import Ink, Line, line_width
-from jobtui.tui.widgets.base import Inked
+from jobtui.tui.text.spans import Line, TextRole, line_width
+from jobtui.tui.widgets.base import StyledWidget
 
 if TYPE_CHECKING:
     from jobtui.language.completion import Candidate
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from jobtui.engine.client import Desk
+from jobtui.engine.client import Client
 from jobtui.history import StoreError
 from jobtui.language.completion import JobsFor, ids_with_prefix
 from jobtui.model import Job, Status
 
 MOST_SHOWN = 8
-_KIND = {"keyword": Ink.KEYWORD, "job": Ink.NUMBER}
+_KIND = {"keyword": TextRole.KEYWORD, "job": TextRole.NUMBER}
 
 
-class CompletionList(Inked):
+class CompletionList(StyledWidget):
     """Shows candidates; one of them may be chosen. Takes no focus: the one who types steers it."""
 
     class Picked(Message):
@@ -93,15 +93,15 @@ class CompletionList(Inked):
 
     def _line(self, index: int) -> Line:
         candidate = self._candidates[index]
-        wide = max(line_width(((other.text, Ink.PLAIN),)) for other in self._candidates)
-        pad = " " * (wide - line_width(((candidate.text, Ink.PLAIN),)))
+        wide = max(line_width(((other.text, TextRole.PLAIN),)) for other in self._candidates)
+        pad = " " * (wide - line_width(((candidate.text, TextRole.PLAIN),)))
         note = f"  {candidate.note}" if candidate.note else ""
         chosen = index == self._chosen
-        ink = Ink.CURSOR if chosen else _KIND.get(candidate.kind, Ink.PLAIN)
+        ink = TextRole.CURSOR if chosen else _KIND.get(candidate.kind, TextRole.PLAIN)
         return (
-            (" ", ink if chosen else Ink.PLAIN),
+            (" ", ink if chosen else TextRole.PLAIN),
             (candidate.text + pad, ink),
-            (note + " ", ink if chosen else Ink.MUTED),
+            (note + " ", ink if chosen else TextRole.MUTED),
         )
 
     def render_line(self, y: int) -> Strip:
@@ -128,7 +128,7 @@ _MOST_OFFERED = 20
 class DeskNames:
     """The desk's spaces, hosts and jobs as `jobtui.language.completion` asks for them."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Client) -> None:
         self._desk = desk
 
     def spaces(self) -> Iterable[str]:

@@ -12,18 +12,18 @@ from textual.app import ComposeResult
 from jobtui.errors import StorageError
 from jobtui.history import StoreError
 from jobtui.model import Job
-from jobtui.tui.base_app import InkScreen
-from jobtui.tui.commands import BY_ID, LOOKING, SEARCHING, SIDEWAYS, Command
+from jobtui.tui.base_app import StyledScreen
+from jobtui.tui.commands import BY_ID, LOOKING, SEARCHING, SIDEWAYS, KeyCommand
 from jobtui.tui.context import Context
-from jobtui.tui.text.spans import Ink, Line
+from jobtui.tui.text.spans import Line, TextRole
 from jobtui.tui.widgets.command_bar import CommandBar, asked_about, drops, local_word, with_local_words
 from jobtui.tui.widgets.completions import CompletionList
 from jobtui.tui.widgets.footer import KeyBar
-from jobtui.tui.widgets.transcript import Said, Transcript, answered, sent
+from jobtui.tui.widgets.transcript import Transcript, TranscriptLine, answered, sent
 
 if TYPE_CHECKING:
-    from jobtui.engine.client import Answer
-    from jobtui.tui.widgets.command_input import Typist
+    from jobtui.engine.client import ExecuteResult
+    from jobtui.tui.widgets.command_input import CommandInput
 
 
 # cells of a step sideways through the results
@@ -31,7 +31,7 @@ _STEP = 10
 _OVERDUE_SECONDS = 1.0
 
 
-class Conversation(InkScreen):
+class Console(StyledScreen):
     """Sends what is typed to the desk and shows what comes of it."""
 
     def __init__(self, context: Context) -> None:
@@ -64,7 +64,7 @@ class Conversation(InkScreen):
         if len(troubles) == 1:
             self.tell(troubles[0], "warning")
         elif troubles:
-            self.transcript.add([Said(((text, Ink.WARNING),)) for text in troubles])
+            self.transcript.add([TranscriptLine(((text, TextRole.WARNING),)) for text in troubles])
             key = self.context.keymap.shown(BY_ID["transcript"])
             self.tell(f"{len(troubles)} {many}: {key} tells which and why", "warning")
 
@@ -88,7 +88,7 @@ class Conversation(InkScreen):
         """Bring the key line up to date."""
         raise NotImplementedError
 
-    def hinted(self, working: Sequence[Command], looks: bool) -> Sequence[Command]:
+    def hinted(self, working: Sequence[KeyCommand], looks: bool) -> Sequence[KeyCommand]:
         """The commands for the key line, of those that work. `looks`: there is something to look into."""
         if not self.bar.typing:
             return [command for command in working if looks or command.id not in LOOKING]
@@ -135,7 +135,10 @@ class Conversation(InkScreen):
             case _ if asked:
                 from jobtui.language.help import help_for
 
-                told = [Said(((f" {line}", Ink.PLAIN),), hang=6) for line in help_for(asked).split("\n")]
+                told = [
+                    TranscriptLine(((f" {line}", TextRole.PLAIN),), hang=6)
+                    for line in help_for(asked).split("\n")
+                ]
                 self.transcript.add([*sent(self.context.prompt, message.text), *told])
                 self.show_transcript()
             case "quit":
@@ -145,7 +148,10 @@ class Conversation(InkScreen):
 
                 lines = statement_lines(self.size.width - 3)
                 self.transcript.add(
-                    [*sent(self.context.prompt, message.text), *(Said(line, hang=6) for line in lines)]
+                    [
+                        *sent(self.context.prompt, message.text),
+                        *(TranscriptLine(line, hang=6) for line in lines),
+                    ]
                 )
                 self.show_transcript()
             case "clear":
@@ -156,7 +162,7 @@ class Conversation(InkScreen):
     async def send(self, text: str) -> None:
         """Have the desk run a text, and show what came of it."""
         if drops(text) and not await self.confirm(
-            "Drop for good?", lambda: [((text.strip(), Ink.STRONG),)], "Run"
+            "Drop for good?", lambda: [((text.strip(), TextRole.STRONG),)], "Run"
         ):
             return
         prompt = self.context.prompt
@@ -185,7 +191,7 @@ class Conversation(InkScreen):
         now = self.context.now()
         return sum((now - sent_at).total_seconds() >= _OVERDUE_SECONDS for sent_at in self._unanswered)
 
-    def on_typist_remarked(self, message: Typist.Remarked) -> None:
+    def on_typist_remarked(self, message: CommandInput.Remarked) -> None:
         """What is to be said about what is being typed."""
         message.stop()
         self.keys.remark = () if self.bar.searching else message.line
@@ -244,6 +250,6 @@ class Conversation(InkScreen):
         """Show the results, the newest of them, or hide them."""
         self.set_class(shown, "-transcript")
 
-    def log_statement(self, text: str, answer: Answer) -> None:
+    def log_statement(self, text: str, answer: ExecuteResult) -> None:
         """Note in the transcript what was run."""
         self.transcript.add([*sent(self.context.prompt, text), *answered(answer)])

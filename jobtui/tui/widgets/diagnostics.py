@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from jobtui.formatting import single_cells
 from jobtui.language.completion import Completion, Names, complete
 from jobtui.language.diagnostics import error_at_cursor, highlight
-from jobtui.tui.text.spans import Ink, Line, cut, width_of
+from jobtui.tui.text.spans import Line, TextRole, cut, width_of
 from jobtui.tui.widgets.command_bar import asked_about, expected_here, is_local, local_word
 
 _INKS = {
-    "keyword": Ink.KEYWORD,
-    "name": Ink.PLAIN,
-    "number": Ink.NUMBER,
-    "string": Ink.STRING,
-    "comment": Ink.COMMENT,
-    "error": Ink.WRONG,
+    "keyword": TextRole.KEYWORD,
+    "name": TextRole.PLAIN,
+    "number": TextRole.NUMBER,
+    "string": TextRole.STRING,
+    "comment": TextRole.COMMENT,
+    "error": TextRole.WRONG,
 }
 _HINT = re.compile(r"did you mean .+\?$")
 # past this length a text is pasted, not typed: it is judged when it is sent
@@ -26,16 +26,16 @@ _LONGEST_JUDGED = 4000
 
 
 @dataclass(frozen=True, slots=True)
-class Tint:
+class Highlight:
     """Characters of the text (from, to) and the ink that they are written in."""
 
     start: int
     end: int
-    ink: Ink
+    ink: TextRole
 
 
 @dataclass(frozen=True, slots=True)
-class Wrong:
+class Diagnostic:
     """What is wrong, and the characters that it is about."""
 
     start: int
@@ -44,31 +44,35 @@ class Wrong:
 
 
 @dataclass(frozen=True, slots=True)
-class Thought:
+class Analysis:
     """All of it, for one text and one place of the cursor."""
 
-    tints: tuple[Tint, ...] = ()
+    tints: tuple[Highlight, ...] = ()
     completion: Completion = field(default_factory=Completion)
-    wrong: Wrong | None = None
+    wrong: Diagnostic | None = None
 
 
-def think(text: str, caret: int, names: Names) -> Thought:
+def analyze(text: str, caret: int, names: Names) -> Analysis:
     """Judge a text; quick enough for every key."""
     if len(text) > _LONGEST_JUDGED or not text:
-        return Thought(completion=complete(text, caret, names) if not text else Completion())
-    tints = tuple(Tint(start, end, _INKS[colour]) for start, end, colour in highlight(text))
+        return Analysis(completion=complete(text, caret, names) if not text else Completion())
+    tints = tuple(Highlight(start, end, _INKS[colour]) for start, end, colour in highlight(text))
     if is_local(text, caret):
         begin = len(text) - len(text.lstrip())
-        known = (Tint(begin, begin + len(text.split()[0].rstrip(";")), Ink.KEYWORD),)
-        return Thought(known if local_word(text) or asked_about(text) else tints, complete(text, caret, names))
+        known = (Highlight(begin, begin + len(text.split()[0].rstrip(";")), TextRole.KEYWORD),)
+        return Analysis(known if local_word(text) or asked_about(text) else tints, complete(text, caret, names))
     error = error_at_cursor(text, caret)
-    wrong = Wrong(*error.span, expected_here(text, error.span[0], error.message)) if error is not None else None
+    wrong = (
+        Diagnostic(*error.span, expected_here(text, error.span[0], error.message))
+        if error is not None
+        else None
+    )
     if wrong is not None:
-        tints = (*tints, Tint(wrong.start, max(wrong.end, wrong.start + 1), Ink.WRONG))
-    return Thought(tints, complete(text, caret, names), wrong)
+        tints = (*tints, Highlight(wrong.start, max(wrong.end, wrong.start + 1), TextRole.WRONG))
+    return Analysis(tints, complete(text, caret, names), wrong)
 
 
-def remark(thought: Thought, text: str, column_of: Callable[[int], int | None], width: int) -> Line:
+def remark(thought: Analysis, text: str, column_of: Callable[[int], int | None], width: int) -> Line:
     """The line under the bar: a caret under what is wrong, and the reason.
 
     `column_of` tells the cell that a character of the text stands in, None where it is not in the last line.
@@ -78,7 +82,7 @@ def remark(thought: Thought, text: str, column_of: Callable[[int], int | None], 
         return ()
     column = column_of(wrong.start)
     if column is None:
-        return ((f"  {wrong.message}", Ink.WARNING),)
+        return ((f"  {wrong.message}", TextRole.WARNING),)
     carets = "^" * max(1, width_of(text[wrong.start : wrong.end].split("\n")[0]))
     message = single_cells(wrong.message)
     hint = _HINT.search(message)
@@ -86,10 +90,18 @@ def remark(thought: Thought, text: str, column_of: Callable[[int], int | None], 
         # all of it comes with the answer; of one line the near miss is worth most
         message = hint[0]
     if column + len(carets) + 1 + width_of(message) <= width:
-        line: Line = ((" " * column, Ink.PLAIN), (carets, Ink.WARNING), (f" {message}", Ink.WARNING))
+        line: Line = (
+            (" " * column, TextRole.PLAIN),
+            (carets, TextRole.WARNING),
+            (f" {message}", TextRole.WARNING),
+        )
     elif column > width_of(message):
-        line = ((message.rjust(column - 1), Ink.WARNING), (" ", Ink.PLAIN), (carets, Ink.WARNING))
+        line = (
+            (message.rjust(column - 1), TextRole.WARNING),
+            (" ", TextRole.PLAIN),
+            (carets, TextRole.WARNING),
+        )
     else:
         # what is wrong is underlined where it stands: the words matter more than the caret
-        line = ((f" {message}", Ink.WARNING),)
+        line = ((f" {message}", TextRole.WARNING),)
     return cut(line, width)

@@ -14,8 +14,8 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input
 
-from jobtui.tui.commands import Where, bindings
-from jobtui.tui.text.spans import Ink, Line, cut, line_width
+from jobtui.tui.commands import KeyScope, bindings
+from jobtui.tui.text.spans import Line, TextRole, cut, line_width
 from jobtui.tui.widgets.base import OneLine
 
 # cells of the field, with the sign before it, that the figures beside it leave
@@ -27,7 +27,7 @@ _LEAST_FIGURES = 30
 class FilterInput(Input):
     """The field that a filter is typed in."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Where.FILTER)]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.FILTER)]
 
     def __init__(self, text: str, leave: Callable[[bool], None]) -> None:
         """Create the field. `leave` is called when a key ends typing: True keeps what was typed."""
@@ -60,7 +60,7 @@ class FilterInput(Input):
         self._leave(False)
 
 
-class Tally(msgspec.Struct, frozen=True):
+class FilterCounts(msgspec.Struct, frozen=True):
     """What a filter lets through. `shown` None: it is being looked for. `remark`: what is wrong with it."""
 
     text: str = ""
@@ -73,10 +73,10 @@ class Tally(msgspec.Struct, frozen=True):
 class TallyText(OneLine):
     """`3 of 1,204`, and what the filter says where it is not being typed."""
 
-    _tally = Tally()
+    _tally = FilterCounts()
     _typing = False
 
-    def show(self, tally: Tally, typing: bool) -> None:
+    def show(self, tally: FilterCounts, typing: bool) -> None:
         """Show these figures."""
         if (tally, typing) != (self._tally, self._typing):
             self._tally, self._typing = tally, typing
@@ -85,34 +85,36 @@ class TallyText(OneLine):
     @property
     def needed(self) -> int:
         """The cells that the figures and the remark take while a filter is being typed."""
-        return line_width(((f"{self._tally.remark}  ", Ink.WARNING), *self._figures()))
+        return line_width(((f"{self._tally.remark}  ", TextRole.WARNING), *self._figures()))
 
     def _figures(self) -> Line:
         tally = self._tally
         shown = "…" if tally.shown is None else f"{tally.shown:,}"
-        figures: Line = ((f"{shown} of {tally.total:,} ", Ink.STRONG),)
-        return ((f"{tally.marked:,} marked  ", Ink.MARK), *figures) if tally.marked else figures
+        figures: Line = ((f"{shown} of {tally.total:,} ", TextRole.STRONG),)
+        return ((f"{tally.marked:,} marked  ", TextRole.MARK), *figures) if tally.marked else figures
 
     def line(self, width: int) -> Line:
         """The filter's text, then the figures at the right."""
         tally = self._tally
         figures = self._figures()
         if tally.remark:
-            whole: Line = ((f"{tally.remark}  ", Ink.WARNING), *figures)
+            whole: Line = ((f"{tally.remark}  ", TextRole.WARNING), *figures)
             figures = whole if line_width(whole) <= width else whole[:1]
-        left: Line = ((" / ", Ink.KEY), (tally.text, Ink.ACCENT)) if tally.text and not self._typing else ()
+        left: Line = (
+            ((" / ", TextRole.KEY), (tally.text, TextRole.ACCENT)) if tally.text and not self._typing else ()
+        )
         figures = cut(figures, width)
         room = width - sum(len(text) for text, _ in figures)
         left = cut(left, max(0, room - 1))
-        return (*left, (" " * max(0, room - sum(len(text) for text, _ in left)), Ink.PLAIN), *figures)
+        return (*left, (" " * max(0, room - sum(len(text) for text, _ in left)), TextRole.PLAIN), *figures)
 
 
-class Slash(OneLine):
+class FilterPrompt(OneLine):
     """Stands before what is being typed."""
 
     def line(self, width: int) -> Line:
         """The key that led here."""
-        return ((" / ", Ink.KEY),)
+        return ((" / ", TextRole.KEY),)
 
 
 class FilterLine(Horizontal):
@@ -139,8 +141,8 @@ class FilterLine(Horizontal):
         self._leave = leave
         self._field: FilterInput | None = None
         self._tally_text = TallyText()
-        self._slash = Slash()
-        self._tally = Tally()
+        self._slash = FilterPrompt()
+        self._tally = FilterCounts()
         self._before = ""
         self.display = False
 
@@ -179,11 +181,11 @@ class FilterLine(Horizontal):
         return self._field.value if self._field is not None else None
 
     @property
-    def tally(self) -> Tally:
+    def tally(self) -> FilterCounts:
         """The figures shown."""
         return self._tally
 
-    def show(self, tally: Tally) -> None:
+    def show(self, tally: FilterCounts) -> None:
         """Show these figures."""
         self._tally = tally
         self.display = self.typing or bool(tally.text or tally.marked)

@@ -10,9 +10,9 @@ from textual.geometry import Size
 from textual.screen import Screen
 from textual.widget import Widget
 
-from jobtui.tui.commands import Command
+from jobtui.tui.commands import KeyCommand
 from jobtui.tui.keymap import Keymap
-from jobtui.tui.text.spans import Ink, Line, Piece, line_width, wrap
+from jobtui.tui.text.spans import Line, Span, TextRole, line_width, wrap
 from jobtui.tui.widgets.base import OneLine
 from jobtui.tui.widgets.lines import LinesView
 
@@ -58,7 +58,7 @@ def surplus(shown: Sequence[T], height: int) -> Sequence[T]:
 _KEPT = ("help", "bar", "quit", "open", "filter", "stop", "look", "space_look", "space_new")
 
 
-def key_line(commands: Sequence[Command], keymap: Keymap, width: int) -> Line:
+def key_line(commands: Sequence[KeyCommand], keymap: Keymap, width: int) -> Line:
     """Keys and titles in the order of their `footer`; the last give way first, `_KEPT` after all others."""
     ranked = sorted((command for command in commands if command.footer), key=lambda command: command.footer)
     while ranked:
@@ -69,14 +69,14 @@ def key_line(commands: Sequence[Command], keymap: Keymap, width: int) -> Line:
     return ()
 
 
-def _dispensable(command: Command) -> tuple[int, int]:
+def _dispensable(command: KeyCommand) -> tuple[int, int]:
     return _KEPT.index(command.id) if command.id in _KEPT else len(_KEPT), command.footer
 
 
-def _keys(commands: Sequence[Command], keymap: Keymap) -> Line:
-    pieces: list[Piece] = []
+def _keys(commands: Sequence[KeyCommand], keymap: Keymap) -> Line:
+    pieces: list[Span] = []
     for command in commands:
-        pieces += [(f" {keymap.shown(command)}", Ink.KEY), (f" {command.title} ", Ink.BAR)]
+        pieces += [(f" {keymap.shown(command)}", TextRole.KEY), (f" {command.title} ", TextRole.BAR)]
     return tuple(pieces)
 
 
@@ -86,10 +86,10 @@ class KeyBar(OneLine):
     def __init__(self, keymap: Keymap, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._keymap = keymap
-        self._commands: tuple[Command, ...] = ()
+        self._commands: tuple[KeyCommand, ...] = ()
         self._remark: Line = ()
 
-    def show(self, commands: Sequence[Command]) -> None:
+    def show(self, commands: Sequence[KeyCommand]) -> None:
         """These commands work here."""
         if tuple(commands) != self._commands:
             self._commands = tuple(commands)
@@ -132,7 +132,7 @@ class TooSmall(LinesView):
             if self.parent is None:
                 screen.mount(self)
             text = f"too small: {size.width}x{size.height}, needs {LEAST.width}x{LEAST.height}"
-            self.show([((line, Ink.WARNING),) for line in wrap(text, size.width)])
+            self.show([((line, TextRole.WARNING),) for line in wrap(text, size.width)])
         elif was and screen.focused is None:
             screen.call_after_refresh(self.give_focus_back, screen)
 

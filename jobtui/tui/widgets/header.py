@@ -9,7 +9,7 @@ import msgspec
 
 from jobtui.model import Status
 from jobtui.tui import units
-from jobtui.tui.text.spans import STATUS_INK, Ink, Line, Piece, cut, line_width
+from jobtui.tui.text.spans import STATUS_INK, Line, Span, TextRole, cut, line_width
 from jobtui.tui.text.status import GLYPH
 from jobtui.tui.widgets.base import OneLine
 
@@ -25,7 +25,7 @@ _WORDS = {
 _LEAST = 6
 
 
-class Standing(msgspec.Struct, frozen=True):
+class HeaderState(msgspec.Struct, frozen=True):
     """What the header says. `place`: where one is, "" for the jobs. `link`: the cluster's connection."""
 
     profile: str = ""
@@ -34,22 +34,24 @@ class Standing(msgspec.Struct, frozen=True):
     counts: Mapping[Status, int] = msgspec.field(default_factory=dict)
     flags: tuple[str, ...] = ()
     place: str = ""
-    link: Piece | None = None
+    link: Span | None = None
 
 
-def header_line(standing: Standing, width: int) -> Line:
+def header_line(standing: HeaderState, width: int) -> Line:
     """The header in `width` cells; words give way before numbers, and names before what one must know."""
-    name: list[Piece] = [(" jobtui", Ink.TITLE), (f"  {standing.profile}", Ink.STRONG)]
+    name: list[Span] = [(" jobtui", TextRole.TITLE), (f"  {standing.profile}", TextRole.STRONG)]
     if standing.link is not None:
-        name += [(" ", Ink.PLAIN), standing.link]
+        name += [(" ", TextRole.PLAIN), standing.link]
     if standing.place:
-        name.append((f" › {standing.place}", Ink.TITLE))
-    hosts: list[Piece] = (
-        [(f" · {units.many(standing.hosts, 'host')}", Ink.PLAIN)] if standing.hosts is not None else []
+        name.append((f" › {standing.place}", TextRole.TITLE))
+    hosts: list[Span] = (
+        [(f" · {units.many(standing.hosts, 'host')}", TextRole.PLAIN)] if standing.hosts is not None else []
     )
-    space: list[Piece] = [(" · space ", Ink.PLAIN), (standing.space, Ink.ACCENT)] if standing.space else []
-    flags: list[Piece] = [(f"  {flag}", Ink.WARNING) for flag in standing.flags]
-    short: list[Piece] = [(f" {standing.profile}", Ink.STRONG), *name[2:]]
+    space: list[Span] = (
+        [(" · space ", TextRole.PLAIN), (standing.space, TextRole.ACCENT)] if standing.space else []
+    )
+    flags: list[Span] = [(f"  {flag}", TextRole.WARNING) for flag in standing.flags]
+    short: list[Span] = [(f" {standing.profile}", TextRole.STRONG), *name[2:]]
     for left in (
         [*name, *hosts, *space, *flags],
         [*name, *space, *flags],
@@ -60,14 +62,14 @@ def header_line(standing: Standing, width: int) -> Line:
             right = _counts(standing.counts, form)
             gap = width - line_width(left) - line_width(right)
             if gap >= 2:
-                return (*left, (" " * gap, Ink.PLAIN), *right)
+                return (*left, (" " * gap, TextRole.PLAIN), *right)
     counts = _counts(standing.counts, _Counts.SHORT)
     room = width - line_width(counts) - 2
     said: Line = tuple(flags)
     if room - line_width(said) >= _LEAST:
         said = (*cut(tuple(short), room - line_width(said)), *said)
     said = cut(said, room) if room >= _LEAST else ()
-    return cut((*said, (" " * (width - line_width(said) - line_width(counts)), Ink.PLAIN), *counts), width)
+    return cut((*said, (" " * (width - line_width(said) - line_width(counts)), TextRole.PLAIN), *counts), width)
 
 
 class _Counts(enum.Enum):
@@ -79,10 +81,10 @@ class _Counts(enum.Enum):
 
 
 def _counts(counts: Mapping[Status, int], form: _Counts) -> Line:
-    pieces: list[Piece] = []
+    pieces: list[Span] = []
     for status, word in _WORDS.items():
         count = counts.get(status, 0)
-        ink = STATUS_INK[status] if count else Ink.MUTED
+        ink = STATUS_INK[status] if count else TextRole.MUTED
         match form:
             case _Counts.WORDS:
                 pieces.append((f"{GLYPH[status]} {count:,}{' ' + word if word else ''}  ", ink))
@@ -102,15 +104,15 @@ def _short(count: int) -> str:
 class Header(OneLine):
     """Shows a `Standing`."""
 
-    _standing = Standing()
+    _standing = HeaderState()
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> HeaderState:
         """What is shown."""
         return self._standing
 
     @standing.setter
-    def standing(self, standing: Standing) -> None:
+    def standing(self, standing: HeaderState) -> None:
         if standing != self._standing:
             self._standing = standing
             self.refresh()

@@ -15,12 +15,12 @@ from textual.message import Message
 
 from jobtui.history import StoreError
 from jobtui.model import Job, Status
-from jobtui.tui.commands import BY_ID, Where, bindings
+from jobtui.tui.commands import BY_ID, KeyScope, bindings
 from jobtui.tui.context import Context
 from jobtui.tui.data.feed import Batch
-from jobtui.tui.data.pollers import Looks
+from jobtui.tui.data.pollers import StatsCache
 from jobtui.tui.tabs.tasks import tasks
-from jobtui.tui.text.spans import Ink, Line, Piece, cut, line_width, width_of
+from jobtui.tui.text.spans import Line, Span, TextRole, cut, line_width, width_of
 from jobtui.tui.widgets.base import OneLine
 from jobtui.tui.widgets.lines import LinesView
 
@@ -46,7 +46,7 @@ class Caption(msgspec.Struct, frozen=True):
     """What the strip says: where one is, the job, and the keys that turn the tabs."""
 
     job: str = ""
-    ink: Ink = Ink.STRONG
+    ink: TextRole = TextRole.STRONG
     full: bool = False
     keys: str = ""
 
@@ -74,28 +74,28 @@ class TabStrip(OneLine):
         """The strip; the job's name gives way to the tabs, and they to their first letters."""
         tabs = self._tabs()
         if line_width(tabs) > width - 8:
-            tabs = ((f" {self._tab.value.capitalize()} ", Ink.TAB_ON),)
+            tabs = ((f" {self._tab.value.capitalize()} ", TextRole.TAB_ON),)
         crumbs = "jobs › " if self._caption.full else ""
-        name: Line = ((f" {crumbs}", Ink.MUTED), (f"{self._caption.job} ", self._caption.ink))
+        name: Line = ((f" {crumbs}", TextRole.MUTED), (f"{self._caption.job} ", self._caption.ink))
         room = width - line_width(tabs) - 3
         keys = self._keys(room - line_width(name), room)
-        line = (("─", Ink.RULE), *cut(name, room - line_width(keys)), ("─", Ink.RULE), *tabs)
-        return (*line, ("─" * (width - line_width(line) - line_width(keys)), Ink.RULE), *keys)
+        line = (("─", TextRole.RULE), *cut(name, room - line_width(keys)), ("─", TextRole.RULE), *tabs)
+        return (*line, ("─" * (width - line_width(line) - line_width(keys)), TextRole.RULE), *keys)
 
     def _keys(self, spare: int, room: int) -> Line:
         """The keys that turn the tabs, in words where there is room; the job's name gives way to them alone."""
         keys = self._caption.keys
         if not keys or room - width_of(keys) - 3 < _LEAST_NAME:
             return ()
-        words: Line = ((" tabs", Ink.MUTED),) if spare >= width_of(keys) + 8 else ()
-        return ((f" {keys}", Ink.KEY), *words, (" ", Ink.PLAIN), ("─", Ink.RULE))
+        words: Line = ((" tabs", TextRole.MUTED),) if spare >= width_of(keys) + 8 else ()
+        return ((f" {keys}", TextRole.KEY), *words, (" ", TextRole.PLAIN), ("─", TextRole.RULE))
 
     def _tabs(self) -> Line:
-        pieces: list[Piece] = []
+        pieces: list[Span] = []
         for tab in Tab:
             pieces += [
-                (f" {tab.value.capitalize()} ", Ink.TAB_ON if tab is self._tab else Ink.TAB),
-                ("─", Ink.RULE),
+                (f" {tab.value.capitalize()} ", TextRole.TAB_ON if tab is self._tab else TextRole.TAB),
+                ("─", TextRole.RULE),
             ]
         return tuple(pieces)
 
@@ -105,7 +105,7 @@ class TabStrip(OneLine):
         x = 0
         for text, ink in self.line(self.size.width):
             size = line_width(((text, ink),))
-            if x <= event.x < x + size and ink in (Ink.TAB, Ink.TAB_ON):
+            if x <= event.x < x + size and ink in (TextRole.TAB, TextRole.TAB_ON):
                 self.post_message(self.Chosen(Tab(text.strip().lower())))
             x += size
 
@@ -113,7 +113,7 @@ class TabStrip(OneLine):
 class DetailBody(LinesView, can_focus=True):
     """The chosen tab's lines."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Where.DETAIL)]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.DETAIL)]
 
     class Turned(Message):
         """Another tab, so many to the right."""
@@ -163,9 +163,9 @@ class Detail(Vertical):
 def caption_of(job: Job | None, full: bool, keys: str = "") -> Caption:
     """The strip's words for a job."""
     if job is None:
-        return Caption("no job", Ink.MUTED, full)
+        return Caption("no job", TextRole.MUTED, full)
     lineage = f" (runs {job.recovered_from} again)" if job.recovered_from is not None else ""
-    return Caption(f"job {job.id} · {job.label}{lineage}", Ink.STRONG, full, keys)
+    return Caption(f"job {job.id} · {job.label}{lineage}", TextRole.STRONG, full, keys)
 
 
 # ---- merged from jobtui.tui.widgets.job_detail: ----
@@ -195,7 +195,7 @@ class JobDetail(Detail):
         self._shared = context
         self._job: Job | None = None
         self._rates: dict[tuple[int, int], float | None] = {}
-        self._looks = Looks(context.desk, lambda: self.post_message(self.Looked()))
+        self._looks = StatsCache(context.desk, lambda: self.post_message(self.Looked()))
         self._full = False
         keys = context.keymap
         self._turning = f"{keys.shown(BY_ID['previous_tab'])} {keys.shown(BY_ID['next_tab'])}"
@@ -256,7 +256,7 @@ class JobDetail(Detail):
         try:
             lines = self._lines(self.body.inner_width)
         except StoreError as error:
-            lines = [((f" {error}", Ink.FAILED),)]
+            lines = [((f" {error}", TextRole.FAILED),)]
         self.show(caption_of(self._job, self._full, self._turning), self.tab, lines)
 
     def look(self) -> None:
@@ -268,13 +268,13 @@ class JobDetail(Detail):
     def _lines(self, width: int) -> list[Line]:
         job = self._job
         if job is None:
-            return [((" Nothing is chosen.", Ink.MUTED),)]
+            return [((" Nothing is chosen.", TextRole.MUTED),)]
         now = self._shared.now()
         match self.tab:
             case Tab.TASKS:
                 lines = tasks(job, self._rates, width, now)
                 waits = self._waits_for(job)
-                return [*lines, (), ((f" {waits}", Ink.MUTED),)] if waits else lines
+                return [*lines, (), ((f" {waits}", TextRole.MUTED),)] if waits else lines
             case Tab.TIMELINE:
                 from jobtui.tui.tabs.timeline import timeline
 

@@ -13,15 +13,15 @@ from textual.message import Message
 
 from jobtui.history import StoreError, View
 from jobtui.model import Job
-from jobtui.tui.commands import Where, bindings
+from jobtui.tui.commands import KeyScope, bindings
 from jobtui.tui.context import Context
 from jobtui.tui.data.feed import Batch
 from jobtui.tui.data.job_rows import JobRows, chosen_columns
-from jobtui.tui.data.search import Filter, Lookup, SearchResult, found, is_quick, read, view_of
+from jobtui.tui.data.search import Filter, LatestOnlyWorker, SearchResult, found, is_quick, read, view_of
 from jobtui.tui.data.search import WorkerReply as Answered
 from jobtui.tui.keymap import moves
 from jobtui.tui.text.spans import Line
-from jobtui.tui.widgets.filter_bar import FilterLine, Tally
+from jobtui.tui.widgets.filter_bar import FilterCounts, FilterLine
 from jobtui.tui.widgets.table import Table
 from jobtui.tui.widgets.table_layout import Sorting
 
@@ -35,7 +35,7 @@ NEWEST_FIRST = Sorting("id", True)
 class JobTable(Table):
     """The table with the keys that every table has."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Where.TABLE)]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.TABLE)]
 
 
 class JobList(Vertical):
@@ -91,7 +91,9 @@ class JobList(Vertical):
         self.follow = False
         self.sorting = NEWEST_FIRST
         self._filter = Filter()
-        self._lookup: Lookup[SearchResult] = Lookup(lambda told: self.post_message(self._Searched(told)))
+        self._lookup: LatestOnlyWorker[SearchResult] = LatestOnlyWorker(
+            lambda told: self.post_message(self._Searched(told))
+        )
         self._awaited = 0
         self._stale = False
         self._total = 0
@@ -281,7 +283,7 @@ class JobList(Vertical):
 
     def _tell(self, shown: int | None) -> None:
         self.filter_line.show(
-            Tally(
+            FilterCounts(
                 self.filter_text,
                 shown,
                 self._total,

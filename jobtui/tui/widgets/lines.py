@@ -11,11 +11,11 @@ from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
-from jobtui.tui.text.spans import Ink, Line, line_width, plain
-from jobtui.tui.widgets.base import Inked
+from jobtui.tui.text.spans import Line, TextRole, line_width, plain
+from jobtui.tui.widgets.base import StyledWidget
 
 
-class LinesView(ScrollView, Inked, can_focus=False):
+class LinesView(ScrollView, StyledWidget, can_focus=False):
     """Shows lines; they are data, and painted only where they are in sight."""
 
     ALLOW_SELECT = True
@@ -74,7 +74,7 @@ class LinesView(ScrollView, Inked, can_focus=False):
     def _edged(self, strip: Strip, left: int, width: int, ground: Style) -> Strip:
         """The strip with a sign at each edge beyond which it goes on."""
         length, end = strip.cell_length, left + width
-        sign = ground + self.ink(Ink.KEY)
+        sign = ground + self.ink(TextRole.KEY)
         if left and length > left:
             strip = Strip.join([strip.crop(0, left), Strip([Segment("‹", sign)], 1), strip.crop(left + 1)])
         if length > end:

@@ -19,16 +19,16 @@ from textual.scroll_view import ScrollView
 from textual.scrollbar import ScrollBar
 from textual.strip import Strip
 
-from jobtui.tui.text.spans import Ink, Line, line_width, width_of
-from jobtui.tui.textual_ext.render import CoarseBar, PlainCache
-from jobtui.tui.widgets.base import Inked
+from jobtui.tui.text.spans import Line, TextRole, line_width, width_of
+from jobtui.tui.textual_ext.render import BorderlessStylesCache, QuantizedScrollBar
+from jobtui.tui.widgets.base import StyledWidget
 from jobtui.tui.widgets.table_layout import GAP, GUTTER, Column, Placed, RowPainter, Sorting, place
 
 # rows whose look is remembered: a few pages
 _MOST_PAINTED = 512
 
 
-class Table(ScrollView, Inked, can_focus=True):
+class Table(ScrollView, StyledWidget, can_focus=True):
     """See the module. Rows that changed are told by `rows_changed`, everything else by `rows_moved`.
 
     `moves`: keys that move the cursor, and how.
@@ -63,7 +63,7 @@ class Table(ScrollView, Inked, can_focus=True):
 
     def __init__(self, columns: Sequence[Column], rows: Rows, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._styles_cache = PlainCache()
+        self._styles_cache = BorderlessStylesCache()
         self.rows = rows
         self.sorting: Sorting | None = None
         self._columns = tuple(columns)
@@ -283,7 +283,7 @@ class Table(ScrollView, Inked, can_focus=True):
     def vertical_scrollbar(self) -> ScrollBar:
         """Textual's hook: one that is not painted with every row."""
         if self._vertical_scrollbar is None:
-            self._vertical_scrollbar = CoarseBar(
+            self._vertical_scrollbar = QuantizedScrollBar(
                 vertical=True, name="vertical", thickness=self.scrollbar_size_vertical
             )
             self._vertical_scrollbar.display = False
@@ -309,7 +309,9 @@ class Table(ScrollView, Inked, can_focus=True):
         if index >= len(self.rows):
             return self._blank(y - 2)
         if index == self._cursor:
-            return self._row(index, self._ground + self.ink(Ink.CURSOR if self.has_focus else Ink.CURSOR_IDLE))
+            return self._row(
+                index, self._ground + self.ink(TextRole.CURSOR if self.has_focus else TextRole.CURSOR_IDLE)
+            )
         key, token = self.rows.key_at(index), self.rows.token(index)
         painted = self._painted.get(key)
         if painted is None or painted[0] != token:

@@ -10,7 +10,7 @@ from rich.style import Style
 from textual.strip import Strip
 
 from jobtui.formatting import single_cells
-from jobtui.tui.text.spans import Ink, Line, fit, fit_host, line_width, width_of
+from jobtui.tui.text.spans import Line, TextRole, fit, fit_host, line_width, width_of
 
 # between neighbours
 GAP = 2
@@ -105,9 +105,9 @@ class Sorting(msgspec.Struct, frozen=True):
 class RowPainter:
     """Paints with the inks that `ink` looks up."""
 
-    def __init__(self, ink: Callable[[Ink], Style]) -> None:
+    def __init__(self, ink: Callable[[TextRole], Style]) -> None:
         self._ink = ink
-        self._known: dict[tuple[Style, Ink], Style] = {}
+        self._known: dict[tuple[Style, TextRole], Style] = {}
 
     def forget(self) -> None:
         """The inks look different now."""
@@ -129,7 +129,7 @@ class RowPainter:
 
     def header(self, placed: Sequence[Placed], sorting: Sorting | None, width: int, ground: Style) -> Strip:
         """The columns' labels, an arrow at the one that the rows are in order of."""
-        ground += self._ink(Ink.HEADER)
+        ground += self._ink(TextRole.HEADER)
         segments: list[Segment] = []
         _put(segments, " " * GUTTER, ground)
         for place in placed:
@@ -161,9 +161,9 @@ class RowPainter:
             if not right and room > 0:
                 _put(segments, " " * room, ground)
 
-    def _over(self, ground: Style, ink: Ink) -> Style:
+    def _over(self, ground: Style, ink: TextRole) -> Style:
         # a reversed cursor row would turn each ink into a patch of its own
-        if ink is Ink.PLAIN or ground.reverse:
+        if ink is TextRole.PLAIN or ground.reverse:
             return ground
         style = self._known.get((ground, ink))
         if style is None:

@@ -9,18 +9,18 @@ import msgspec
 from msgspec.structs import replace
 
 from jobtui.tui import units
-from jobtui.tui.text.spans import Ink, Line, line_width, wrapped
+from jobtui.tui.text.spans import Line, TextRole, line_width, wrapped
 from jobtui.tui.widgets.lines import LinesView
 
 if TYPE_CHECKING:
-    from jobtui.engine.client import Answer, Failure
+    from jobtui.engine.client import ExecuteResult, Failure
     from jobtui.language.tables import Result
 
 MOST_ROWS = 1000
 _MOST_LINES = 20_000
 
 
-class Said(msgspec.Struct, frozen=True):
+class TranscriptLine(msgspec.Struct, frozen=True):
     """A line of the transcript before it is known how wide it may be.
 
     `wraps`: it is broken where it does not fit, the rest `hang` cells in; a box's line is not: it scrolls
@@ -40,42 +40,42 @@ class Said(msgspec.Struct, frozen=True):
         return [*((self.marks,) if self.marks else ()), *wrapped(self.line, width, self.hang)]
 
 
-def sent(prompt: str, text: str) -> list[Said]:
+def sent(prompt: str, text: str) -> list[TranscriptLine]:
     """A text as it was sent, after its prompt."""
     first, *rest = text.split("\n")
     pad = " " * len(prompt)
     return [
-        Said(((prompt, Ink.ACCENT), (first, Ink.STRONG)), hang=len(prompt)),
-        *(Said(((pad, Ink.PLAIN), (line, Ink.STRONG)), hang=len(prompt)) for line in rest),
+        TranscriptLine(((prompt, TextRole.ACCENT), (first, TextRole.STRONG)), hang=len(prompt)),
+        *(TranscriptLine(((pad, TextRole.PLAIN), (line, TextRole.STRONG)), hang=len(prompt)) for line in rest),
     ]
 
 
-def answered(answer: Answer) -> list[Said]:
+def answered(answer: ExecuteResult) -> list[TranscriptLine]:
     """An answer: a box a result, and the failure that ended it."""
-    said: list[Said] = []
+    said: list[TranscriptLine] = []
     for result in answer.results:
         said.extend(_result(result))
     if answer.failure is not None:
         said.extend(_failure(answer.failure))
     if not said:
-        said.append(Said((("nothing to do", Ink.MUTED),)))
+        said.append(TranscriptLine((("nothing to do", TextRole.MUTED),)))
     return said
 
 
-def _failure(failure: Failure) -> Iterator[Said]:
+def _failure(failure: Failure) -> Iterator[TranscriptLine]:
     if not failure.syntax or not failure.caret:
         for text in failure.message.split("\n"):
-            yield Said(((text, Ink.FAILED),))
+            yield TranscriptLine(((text, TextRole.FAILED),))
         return
     statement, *rest = failure.caret.split("\n")
-    yield Said(((statement, Ink.FAILED),), wraps=False)
+    yield TranscriptLine(((statement, TextRole.FAILED),), wraps=False)
     for text in rest:
         words = text.lstrip(" ^")
         marks = text[: len(text) - len(words)]
-        yield Said(((words, Ink.FAILED),), marks=((marks, Ink.FAILED),) if marks else ())
+        yield TranscriptLine(((words, TextRole.FAILED),), marks=((marks, TextRole.FAILED),) if marks else ())
 
 
-def _result(result: Result) -> Iterator[Said]:
+def _result(result: Result) -> Iterator[TranscriptLine]:
     from jobtui.language.tables import format_table
 
     total = result.total if result.total is not None else len(result.rows)
@@ -83,14 +83,16 @@ def _result(result: Result) -> Iterator[Said]:
         result = replace(result, rows=result.rows[-MOST_ROWS:])
     if result.columns:
         for text in format_table(result).rstrip("\n").split("\n"):
-            yield Said(((text, Ink.PLAIN),), wraps=False)
+            yield TranscriptLine(((text, TextRole.PLAIN),), wraps=False)
     if total > len(result.rows):
-        yield Said(((f"the newest {len(result.rows):,} of {units.many(total, 'row')}", Ink.MUTED),))
+        yield TranscriptLine(
+            ((f"the newest {len(result.rows):,} of {units.many(total, 'row')}", TextRole.MUTED),)
+        )
     if result.notice:
         for text in result.notice.split("\n"):
-            yield Said(((text, Ink.MUTED),))
+            yield TranscriptLine(((text, TextRole.MUTED),))
     elif not result.columns:
-        yield Said((("done", Ink.MUTED),))
+        yield TranscriptLine((("done", TextRole.MUTED),))
 
 
 class Transcript(LinesView):
@@ -101,7 +103,7 @@ class Transcript(LinesView):
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._kept: list[Said] = []
+        self._kept: list[TranscriptLine] = []
         self._laid_for = 0
 
     @property
@@ -120,7 +122,7 @@ class Transcript(LinesView):
             self._lay()
         self.scroll_end(x_axis=False, animate=False, immediate=True)
 
-    def add(self, said: Sequence[Said]) -> None:
+    def add(self, said: Sequence[TranscriptLine]) -> None:
         """Something at the end, which is then shown."""
         self._kept = [*self._kept, *said][-_MOST_LINES:]
         self._lay()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from jobtui.storage.local.rocksdb_files import Unreadable
-from jobtui.storage.local.rocksdb_files.records import Cursor, RecordReader, Tail
+from jobtui.storage.local.rocksdb_files.records import ByteReader, RecordReader, Tail
 
 _SAFE_TO_IGNORE = 1 << 13
 _FILE_TAG_NOT_SAFE = 1 << 6
@@ -34,7 +34,7 @@ class ManifestFamily(msgspec.Struct):
     files: dict[int, ManifestFile] = msgspec.field(default_factory=dict)
 
 
-class Manifest(msgspec.Struct):
+class RocksdbManifest(msgspec.Struct):
     """The state that a MANIFEST describes, by family id.
 
     `gone` are the numbers of SST files that were part of the database and are no longer; `least_log` is the
@@ -61,17 +61,17 @@ class Manifest(msgspec.Struct):
         return min(oldest, self.least_log) if self.least_log else oldest
 
 
-def parse_manifest(data: bytes) -> Manifest:
+def parse_manifest(data: bytes) -> RocksdbManifest:
     """Read a MANIFEST.
 
     Raises:
         Unreadable: It holds what this reader does not know.
     """
-    manifest = Manifest()
+    manifest = RocksdbManifest()
     reader = RecordReader(data)
     edits = 0
     for record in reader:
-        _Edit(manifest, Cursor(record)).apply()
+        _Edit(manifest, ByteReader(record)).apply()
         edits += 1
     if not edits:
         raise Unreadable("holds nothing")
@@ -82,7 +82,7 @@ def parse_manifest(data: bytes) -> Manifest:
 class _Edit:
     """One record: changes of one family, and of what all of them share."""
 
-    def __init__(self, manifest: Manifest, cursor: Cursor) -> None:
+    def __init__(self, manifest: RocksdbManifest, cursor: ByteReader) -> None:
         self._manifest = manifest
         self._cursor = cursor
         self._family = 0

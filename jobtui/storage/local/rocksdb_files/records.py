@@ -118,7 +118,7 @@ def _refuse_unknown(kind: int, payload: bytes) -> None:
         raise Unreadable(f"has a kind of record that is not known ({kind})")
 
 
-class Cursor:
+class ByteReader:
     """A position in bytes that are read as RocksDB encodes numbers and texts.
 
     Every method raises Unreadable if the bytes end first.

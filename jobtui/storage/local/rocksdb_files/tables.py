@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from jobtui.storage.local.rocksdb_files import Unreadable
-from jobtui.storage.local.rocksdb_files.records import Cursor
+from jobtui.storage.local.rocksdb_files.records import ByteReader
 
 _BLOCK_BASED = 0x88E241B785F4CFF7
 _LEVELDB = 0xDB4775248B80FB57
@@ -30,7 +30,7 @@ _BLOB_HEADER = 30
 _COMPRESSIONS = ("NoCompression", "Snappy", "Zlib", "BZip2", "LZ4", "LZ4HC", "Xpress", "ZSTD")
 
 
-class Table(msgspec.Struct, frozen=True):
+class TableFile(msgspec.Struct, frozen=True):
     """The properties of an SST file that decide whether it can be read here.
 
     `merges` is None in files of old versions, which did not count them.
@@ -42,7 +42,7 @@ class Table(msgspec.Struct, frozen=True):
     merges: int | None
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path) -> TableFile:
     """Read an SST file's properties.
 
     Raises:
@@ -55,11 +55,11 @@ def read_table(path: Path) -> Table:
     finally:
         os.close(descriptor)
     merges = properties.get(b"rocksdb.merge.operands")
-    return Table(
+    return TableFile(
         compression=_text(properties, "rocksdb.compression"),
         comparator=_text(properties, "rocksdb.comparator"),
         merge_operator=_text(properties, "rocksdb.merge.operator"),
-        merges=Cursor(merges).varint() if merges else None,
+        merges=ByteReader(merges).varint() if merges else None,
     )
 
 
@@ -75,7 +75,7 @@ def read_blob_compression(path: Path) -> str:
         header = os.pread(descriptor, _BLOB_HEADER, 0)
     finally:
         os.close(descriptor)
-    cursor = Cursor(header)
+    cursor = ByteReader(header)
     if len(header) < _BLOB_HEADER or cursor.fixed32() != _BLOB_MAGIC or cursor.fixed32() != 1:
         raise Unreadable("is no blob file of a format that is known")
     return _COMPRESSIONS[header[13]] if header[13] < len(_COMPRESSIONS) else f"compression {header[13]}"
@@ -105,13 +105,13 @@ def _properties(descriptor: int) -> dict[bytes, bytes]:
     start, length = _index_of_blocks(footer, version, size - _FOOTER)
     for name, handle in _entries(_block(descriptor, start, length)).items():
         if name == _PROPERTIES:
-            found = Cursor(handle)
+            found = ByteReader(handle)
             return _entries(_block(descriptor, found.varint(), found.varint()))
     raise Unreadable("has no properties")
 
 
 def _index_of_blocks(footer: bytes, version: int, end: int) -> tuple[int, int]:
-    cursor = Cursor(footer, 1)
+    cursor = ByteReader(footer, 1)
     if version < 6:
         return cursor.varint(), cursor.varint()
     cursor.position = 13
@@ -133,7 +133,7 @@ def _block(descriptor: int, start: int, length: int) -> bytes:
 def _entries(block: bytes) -> dict[bytes, bytes]:
     """Return the keys and values of a block."""
     restarts = int.from_bytes(block[-4:], "little") & 0x7FFFFFFF
-    cursor = Cursor(block[: max(0, len(block) - 4 - 4 * restarts)])
+    cursor = ByteReader(block[: max(0, len(block) - 4 - 4 * restarts)])
     entries: dict[bytes, bytes] = {}
     key = b""
     while not cursor.at_end:

@@ -7,7 +7,7 @@ import struct
 import msgspec
 
 from jobtui.storage.local.rocksdb_files import Unreadable
-from jobtui.storage.local.rocksdb_files.records import Cursor, RecordReader, Tail
+from jobtui.storage.local.rocksdb_files.records import ByteReader, RecordReader, Tail
 
 _BATCH_HEADER = 12
 _SEQUENCE_AND_COUNT = struct.Struct("<QI")
@@ -112,13 +112,13 @@ def _read_entries(record: bytes, content: WalContent) -> bool:
 
 
 def _varint(record: bytes, position: int) -> tuple[int, int]:
-    cursor = Cursor(record, position)
+    cursor = ByteReader(record, position)
     return cursor.varint(), cursor.position
 
 
 def _read_mark(record: bytes, position: int, kind: int, content: WalContent) -> tuple[int, bool]:
     """Read what is no entry; return the position after it, and whether it prepares a transaction."""
-    batch = Cursor(record, position)
+    batch = ByteReader(record, position)
     prepares = kind == _BEGIN_PREPARE or kind in _OF_OTHER_POLICIES
     if kind in _OF_OTHER_POLICIES:
         content.other_policy = True

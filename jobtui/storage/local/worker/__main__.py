@@ -37,17 +37,17 @@ def main() -> None:
 
 def _serve(kind: str, directory: Path, more: Sequence[str], answers: int) -> None:
     from jobtui.storage.local.adoption import Surveyor
-    from jobtui.storage.local.worker.database import Keeper
+    from jobtui.storage.local.worker.database import Opener
     from jobtui.storage.local.worker.openers import AdoptedKeeper, OwnKeeper, Shared
     from jobtui.storage.local.worker.server import Server
 
-    def own(place: str, create: bool) -> Keeper:
+    def own(place: str, create: bool) -> Opener:
         keeper = OwnKeeper(directory / place, shared)
         if create:
             keeper.create()
         return keeper
 
-    def adopted(_place: str, _create: bool) -> Keeper:
+    def adopted(_place: str, _create: bool) -> Opener:
         wal_directory = Path(more[more.index("--wal") + 1]) if "--wal" in more[1:] else None
         surveyor = Surveyor(directory, wal_directory, without_cf_paths="--without-cf-paths" in more[1:])
         return AdoptedKeeper(directory, Path(more[0]), surveyor, shared)

@@ -17,14 +17,14 @@ from typing import Protocol, TypeVar
 
 from rocksdict import Options, Rdict, RdictIter
 
-from jobtui.storage.local.errors import Room, Trouble, gone, rocksdb_trouble, system_trouble
+from jobtui.storage.local.errors import DiskSpace, WorkerError, gone, rocksdb_trouble, system_trouble
 from jobtui.storage.local.worker.disk import free_bytes
 
 T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class Opened:
+class DatabaseHandle:
     """A handle: the database, each of its column families, and the options that hold its counters.
 
     `levelled`: its compactions move everything out of level 0. `still`: the families whose files no compaction
@@ -49,7 +49,7 @@ class Opened:
         self.main.cancel_all_background(False)
 
 
-class Keeper(Protocol):
+class Opener(Protocol):
     """How a kind of database is opened and closed: our own, or an adopted one."""
 
     brief: bool  # closed as soon as nobody uses it
@@ -60,7 +60,7 @@ class Keeper(Protocol):
         """RocksDB's log, while the database is open."""
         ...
 
-    def open(self, read_only: bool) -> Opened:
+    def open(self, read_only: bool) -> DatabaseHandle:
         """Open it. Raises Trouble, OSError, and what rocksdict raises."""
         ...
 
@@ -78,7 +78,7 @@ class Keeper(Protocol):
 
 
 @dataclass(slots=True)
-class Cursor:
+class DumpCursor:
     """Where a dump stands: the last key read, and the iterator while its handle lives."""
 
     after: bytes | None = None
@@ -87,17 +87,17 @@ class Cursor:
 
 @dataclass(slots=True)
 class _State:
-    opened: Opened | None = None
+    opened: DatabaseHandle | None = None
     identity: tuple[int, int] | None = None
     users: int = 0
     closing: bool = False
-    cursors: dict[int, Cursor] = field(default_factory=dict)
+    cursors: dict[int, DumpCursor] = field(default_factory=dict)
 
 
 class Database:
     """See the module. Safe to use from any thread."""
 
-    def __init__(self, keeper: Keeper) -> None:
+    def __init__(self, keeper: Opener) -> None:
         self.path = keeper.path
         self._keeper = keeper
         self._state = _State()
@@ -109,7 +109,7 @@ class Database:
         return self._keeper.log
 
     @contextmanager
-    def use(self, *, write: bool) -> Iterator[Opened]:
+    def use(self, *, write: bool) -> Iterator[DatabaseHandle]:
         """Borrow the handle, opening the database if need be. Raises Trouble where that can't be done.
 
         `write` False is enough for a look: an adopted database is then opened without its LOCK.
@@ -120,7 +120,7 @@ class Database:
         finally:
             self._give_back(write)
 
-    def run(self, work: Callable[[Opened], T], *, write: bool, needed: int | None = None) -> T:
+    def run(self, work: Callable[[DatabaseHandle], T], *, write: bool, needed: int | None = None) -> T:
         """Do some short work with the handle; with the next one where a stop killed this one under it.
 
         `needed` is how many bytes it writes. Raises Trouble.
@@ -132,14 +132,14 @@ class Database:
                 except Exception as error:  # rocksdict raises nothing narrower
                     failure = error
             if not opened.dying:
-                if not isinstance(failure, Trouble):
+                if not isinstance(failure, WorkerError):
                     self.let_go()
                 raise self.trouble(failure, needed) from failure
 
-    def cursor(self, number: int) -> Cursor:
+    def cursor(self, number: int) -> DumpCursor:
         """The cursor of that number; a new one stands before the first key."""
         with self._turn:
-            return self._state.cursors.setdefault(number, Cursor())
+            return self._state.cursors.setdefault(number, DumpCursor())
 
     def end_cursor(self, number: int) -> None:
         """Forget a cursor."""
@@ -173,7 +173,7 @@ class Database:
         """Close a handle that is dead or has failed; what it could not flush is in its WAL."""
         try:
             self.close()
-        except Trouble:
+        except WorkerError:
             return  # the failure that led here is the one that is told
 
     def present(self) -> None:
@@ -189,16 +189,16 @@ class Database:
         if self._state.identity is not None and identity != self._state.identity:
             raise gone(str(self.path), "the database was deleted and another put in its place")
 
-    def trouble(self, error: Exception, needed: int | None = None) -> Trouble:
+    def trouble(self, error: Exception, needed: int | None = None) -> WorkerError:
         """What went wrong on this database as a Trouble, with the numbers where the disk is full."""
-        if isinstance(error, Trouble):
+        if isinstance(error, WorkerError):
             return error
-        room = Room(needed, free_bytes(self.path))
+        room = DiskSpace(needed, free_bytes(self.path))
         if isinstance(error, OSError):
             return system_trouble(error, str(self.path), room)
         return rocksdb_trouble(str(error), str(self.path), room)
 
-    def _borrow(self, write: bool) -> Opened:
+    def _borrow(self, write: bool) -> DatabaseHandle:
         state = self._state
         with self._turn:
             self._turn.wait_for(lambda: not state.closing and not (state.users and self._unfit(write)))
@@ -206,7 +206,7 @@ class Database:
                 self._shut()
             try:
                 self.present()
-            except Trouble:
+            except WorkerError:
                 if not state.users:
                     self._shut_quietly()
                 raise
@@ -251,7 +251,7 @@ class Database:
             if not opened.dying:
                 raise self.trouble(error) from error
 
-    def _close(self, opened: Opened) -> None:
+    def _close(self, opened: DatabaseHandle) -> None:
         try:
             self._keeper.closing()
         finally:
@@ -264,7 +264,7 @@ class Database:
     def _shut_quietly(self) -> None:
         try:
             self._shut()
-        except Trouble:
+        except WorkerError:
             return  # the database is gone, and that is what is being reported
 
 

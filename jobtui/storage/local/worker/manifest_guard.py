@@ -15,10 +15,10 @@ from pathlib import Path
 
 import msgspec
 
-from jobtui.errors import DECODE_ERRORS, Code
+from jobtui.errors import DECODE_ERRORS, ErrorCode
 from jobtui.files import open_new, read_regular
 from jobtui.formatting import format_bytes
-from jobtui.storage.local.errors import Trouble, gone
+from jobtui.storage.local.errors import WorkerError, gone
 from jobtui.storage.local.worker.disk import table_files
 
 _SHOWN = 5
@@ -28,7 +28,7 @@ _LONGEST_IDENTITY = 100  # characters: RocksDB's have 36
 Named = Callable[[], set[str]]
 
 
-class Note(msgspec.Struct, frozen=True):
+class ManifestNote(msgspec.Struct, frozen=True):
     """The MANIFEST's name and length when last seen; `open`: the database had not been closed since.
 
     `inode` is the MANIFEST's, `identity` what RocksDB gave the database when it was made; 0 and "": not known.
@@ -40,7 +40,7 @@ class Note(msgspec.Struct, frozen=True):
     inode: int = 0
     identity: str = ""
 
-    def is_of_another(self, now: Note) -> bool:
+    def is_of_another(self, now: ManifestNote) -> bool:
         """Whether the database that lies there `now` is not the one that was noted."""
         return bool(
             (self.identity and now.identity and self.identity != now.identity)
@@ -48,7 +48,7 @@ class Note(msgspec.Struct, frozen=True):
         )
 
 
-class Watch:
+class ManifestGuard:
     """Keeps a database's note in `file`; a `foreign` database may be replaced by its owner at any time.
 
     `lost_end` says of a foreign database whether its MANIFEST shows that it lost its end.
@@ -66,7 +66,7 @@ class Watch:
         self._file = file
         self._foreign = foreign
         self._lost_end = lost_end
-        self._last: Note | None = None
+        self._last: ManifestNote | None = None
 
     def before_opening(self, named: Named) -> None:
         """Check the MANIFEST, then note that the database is being opened.
@@ -103,19 +103,19 @@ class Watch:
             note = self._seen(open_=open_)
             if note != self._last:
                 self._write(note)
-        except (OSError, Trouble):
+        except (OSError, WorkerError):
             return  # the older note stands: it says less, but nothing false
 
-    def _seen(self, *, open_: bool) -> Note:
+    def _seen(self, *, open_: bool) -> ManifestNote:
         current = self._database / "CURRENT"
         name = current.read_text("utf-8", "replace").strip()
         if not name.startswith("MANIFEST-") or "/" in name:
-            raise Trouble(Code.CORRUPT, f"{current}: it does not name a MANIFEST")
+            raise WorkerError(ErrorCode.CORRUPT, f"{current}: it does not name a MANIFEST")
         try:
             status = (self._database / name).stat()
         except FileNotFoundError:
             raise gone(str(self._database), f"{name}, which CURRENT names, is missing") from None
-        return Note(name, status.st_size, open_, status.st_ino, self._identity())
+        return ManifestNote(name, status.st_size, open_, status.st_ino, self._identity())
 
     def _identity(self) -> str:
         try:
@@ -129,23 +129,25 @@ class Watch:
         try:
             unnamed = table_files(self._database) - named()
         except Exception as error:  # rocksdict raises nothing narrower, and its words are a reason too
-            raise Trouble(Code.CORRUPT, f"{text} (RocksDB: {error})") from error
+            raise WorkerError(ErrorCode.CORRUPT, f"{text} (RocksDB: {error})") from error
         if unnamed:
             text += f"; SST files that it no longer names: {self._list(unnamed)}"
-        raise Trouble(Code.CORRUPT, f"{text}. Nothing was opened or deleted: bring a backup of it back")
+        raise WorkerError(
+            ErrorCode.CORRUPT, f"{text}. Nothing was opened or deleted: bring a backup of it back"
+        )
 
     def _refuse_unnamed(self, manifest: str, named: Named) -> None:
         unnamed = table_files(self._database) - named()
         if unnamed:
             found = f"{self._database}: {manifest} does not name these SST files on disk: {self._list(unnamed)}"
             if self._foreign and not self._lost_end():
-                raise Trouble(
-                    Code.UNSUPPORTED,
+                raise WorkerError(
+                    ErrorCode.UNSUPPORTED,
                     f"{found}. Its program was interrupted in a flush or a compaction. Opening deletes them, "
                     "so nothing was opened; open it once with its own program, which tidies up",
                 )
-            raise Trouble(
-                Code.CORRUPT,
+            raise WorkerError(
+                ErrorCode.CORRUPT,
                 f"{found}. "
                 "It was cut, or a program crashed at its work. Opening deletes them, so nothing was opened: if "
                 "nobody misses their data, move them elsewhere and run this again; else bring a backup back",
@@ -156,14 +158,14 @@ class Watch:
         shown = ", ".join(sorted(files)[:_SHOWN]) + (", …" if len(files) > _SHOWN else "")
         return f"{len(files)} ({shown}; {format_bytes(size)})"
 
-    def _read(self) -> Note | None:
+    def _read(self) -> ManifestNote | None:
         try:
-            self._last = msgspec.json.decode(read_regular(self._file), type=Note)
+            self._last = msgspec.json.decode(read_regular(self._file), type=ManifestNote)
         except (OSError, *DECODE_ERRORS):
             self._last = None  # a note that can't be read says nothing
         return self._last
 
-    def _write(self, note: Note) -> None:
+    def _write(self, note: ManifestNote) -> None:
         beside = self._file.with_name(self._file.name + ".new")
         with open(open_new(beside), "wb") as out:
             out.write(msgspec.json.encode(note))

@@ -21,14 +21,14 @@ from rocksdict import (
     WriteBufferManager,
 )
 
-from jobtui.errors import Code
+from jobtui.errors import ErrorCode
 from jobtui.storage.local.adopted_directory import AdoptedDirectory
 from jobtui.storage.local.adoption import Recovery, Survey, Surveyor
-from jobtui.storage.local.errors import Trouble, rocksdb_trouble, system_trouble
+from jobtui.storage.local.errors import WorkerError, rocksdb_trouble, system_trouble
 from jobtui.storage.local.layout import sync_directory
-from jobtui.storage.local.worker.database import Opened
+from jobtui.storage.local.worker.database import DatabaseHandle
 from jobtui.storage.local.worker.disk import wal_bytes
-from jobtui.storage.local.worker.manifest_guard import Watch
+from jobtui.storage.local.worker.manifest_guard import ManifestGuard
 
 _HIDDEN = 0o066
 _FIFO = "kCompactionStyleFIFO"
@@ -50,7 +50,7 @@ class AdoptedKeeper:
         self._shared = shared
         self._directory = AdoptedDirectory(path, notes)
         self._surveyor = surveyor
-        self._watch = Watch(
+        self._watch = ManifestGuard(
             path, notes / "manifest.json", foreign=True, lost_end=lambda: self._surveyor.survey().lost_end
         )
         self._writing = False
@@ -61,7 +61,7 @@ class AdoptedKeeper:
         """RocksDB's log."""
         return self._directory.log
 
-    def open(self, read_only: bool) -> Opened:
+    def open(self, read_only: bool) -> DatabaseHandle:
         """Open it with all its column families; `read_only` takes no LOCK, so its owner may be at work."""
         if not read_only:
             self._take_lock()
@@ -93,19 +93,19 @@ class AdoptedKeeper:
         if self._writing:
             self._watch.opened()
 
-    def _look_at(self) -> Opened:
+    def _look_at(self) -> DatabaseHandle:
         """Open it for reading; again if its owner deleted a file in between."""
         for left in reversed(range(_TRIES)):
             try:
                 return self._survey_and_open(read_only=True)
-            except Trouble:
+            except WorkerError:
                 raise  # the survey has tried again by itself
             except Exception as error:  # rocksdict raises nothing narrower
                 if not left or "No such file" not in str(error):
                     raise
         raise AssertionError("unreachable")
 
-    def _survey_and_open(self, *, read_only: bool) -> Opened:
+    def _survey_and_open(self, *, read_only: bool) -> DatabaseHandle:
         self._directory.restore()
         if not read_only:
             # first, because a MANIFEST that lost its end makes the rest look like another kind of database
@@ -124,7 +124,7 @@ class AdoptedKeeper:
             self._directory.restore()
             raise
 
-    def _open(self, survey: Survey, source: Path, read_only: bool) -> Opened:
+    def _open(self, survey: Survey, source: Path, read_only: bool) -> DatabaseHandle:
         # from our copy of its OPTIONS file, so that what was found safe is what is opened
         options, families = Options.load_latest(str(source), cache=self._shared.cache)
         options.enable_statistics()
@@ -138,7 +138,7 @@ class AdoptedKeeper:
         handles = {"default": main}
         handles.update((name, main.get_column_family(name)) for name in families if name != "default")
         styles = survey.styles
-        return Opened(
+        return DatabaseHandle(
             main,
             tuple(handles.values()),
             options,
@@ -167,7 +167,7 @@ class AdoptedKeeper:
         except BlockingIOError:
             os.close(descriptor)
             reason = f"{self.path}: another program has the database open (its LOCK is held)"
-            raise Trouble(Code.LOCKED, reason) from None
+            raise WorkerError(ErrorCode.LOCKED, reason) from None
         except BaseException:
             os.close(descriptor)
             raise
@@ -285,7 +285,7 @@ class OwnKeeper:
     def __init__(self, path: Path, shared: Shared) -> None:
         self.path = path
         self._shared = shared
-        self._watch = Watch(path, path / NOTE)
+        self._watch = ManifestGuard(path, path / NOTE)
 
     @property
     def log(self) -> Path:
@@ -312,7 +312,7 @@ class OwnKeeper:
         except OSError as error:
             raise system_trouble(error, str(self.path)) from error
 
-    def open(self, read_only: bool) -> Opened:
+    def open(self, read_only: bool) -> DatabaseHandle:
         """Open it for reading and writing."""
         self._must_have_no_links()
         self._watch.before_opening(self._named)
@@ -320,7 +320,7 @@ class OwnKeeper:
             self._open(self._shared.unlimited).close()
         handle = self._open(self._shared.own)
         self._watch.opened()
-        return Opened(handle, (handle,), self._shared.own)
+        return DatabaseHandle(handle, (handle,), self._shared.own)
 
     def closing(self) -> None:
         """Nothing to do."""
@@ -344,7 +344,7 @@ class OwnKeeper:
             linked = [str(self.path)]
         if linked:
             reason = f"{linked[0]} is a symbolic link, and jobtui writes through none: put the real one back"
-            raise Trouble(Code.ACCESS, reason)
+            raise WorkerError(ErrorCode.ACCESS, reason)
 
     def _named(self) -> set[str]:
         handle = self._open(self._shared.own, AccessType.read_only(False))

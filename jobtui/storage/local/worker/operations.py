@@ -17,11 +17,11 @@ from pathlib import Path
 from rocksdict import Options
 
 from jobtui.formatting import printable_line
-from jobtui.model import Stats
-from jobtui.storage.base import Report
-from jobtui.storage.local.errors import Trouble, full
-from jobtui.storage.local.protocol import Worked
-from jobtui.storage.local.worker.database import Database, Opened
+from jobtui.model import SpaceStats
+from jobtui.storage.base import ProgressCallback
+from jobtui.storage.local.errors import WorkerError, full
+from jobtui.storage.local.protocol import OperationReply
+from jobtui.storage.local.worker.database import Database, DatabaseHandle
 from jobtui.storage.local.worker.disk import bytes_of_others, free_bytes, table_files
 from jobtui.storage.local.worker.openers import full_compaction, tickers
 from jobtui.storage.local.worker.stats import files_by_level, look, memtable, tables, total
@@ -33,12 +33,12 @@ _COMPLAINTS = re.compile(
 )
 
 
-def flush(database: Database, halt: Halt, report: Report) -> Worked:
+def flush(database: Database, halt: Cancellation, report: ProgressCallback) -> OperationReply:
     """Write the memtables to SST files. Raises Trouble."""
     return _Operation(database, halt, report).carry_out(_Operation.flush)
 
 
-def compact(database: Database, halt: Halt, report: Report) -> Worked:
+def compact(database: Database, halt: Cancellation, report: ProgressCallback) -> OperationReply:
     """Merge all SST files to the last level; what is in memory is flushed first. Raises Trouble."""
     return _Operation(database, halt, report).carry_out(_Operation.compact)
 
@@ -59,15 +59,15 @@ def left_behind(before: dict[str, int], after: dict[str, int], levelled: bool) -
 class _Operation:
     """One flush or compact. `before` is what the database held when the work proper began."""
 
-    def __init__(self, database: Database, halt: Halt, report: Report) -> None:
+    def __init__(self, database: Database, halt: Cancellation, report: ProgressCallback) -> None:
         self._database = database
         self._halt = halt
         self._report = report
-        self._before: Stats | None = None
-        self._after: Stats | None = None
+        self._before: SpaceStats | None = None
+        self._after: SpaceStats | None = None
         self._note = ""
 
-    def carry_out(self, work: Callable[[_Operation, Opened], bool]) -> Worked:
+    def carry_out(self, work: Callable[[_Operation, DatabaseHandle], bool]) -> OperationReply:
         """Do the work, and leave the database with a handle that is alive, or with none."""
         while True:
             with self._database.use(write=True) as opened:
@@ -76,25 +76,25 @@ class _Operation:
                 self._database.let_go()
                 self._after = self._database.run(look, write=False)
             if failure is None:
-                return Worked(self._before, self._after, not done, self._note)
+                return OperationReply(self._before, self._after, not done, self._note)
             if self._halt.hit or not opened.dying:
-                if not isinstance(failure, Trouble):  # those are raised before anything is tried
+                if not isinstance(failure, WorkerError):  # those are raised before anything is tried
                     self._database.let_go()
                 raise self._database.trouble(failure, self._needed()) from failure
             # another's stop killed the handle under us: once more, with the next one
 
-    def flush(self, opened: Opened) -> bool:
+    def flush(self, opened: DatabaseHandle) -> bool:
         """True once it is through, False where a stop came first. Raises what RocksDB raises, and Trouble."""
         self._look_before(opened)
         return self._flush(opened, self._report)
 
-    def compact(self, opened: Opened) -> bool:
+    def compact(self, opened: DatabaseHandle) -> bool:
         """As `flush`."""
         if not self._flush(opened, lambda _fraction, _rate, _before=None: self._report(0.0, None)):
             return False
         before = self._look_before(opened)
         free = free_bytes(self._database.path)
-        rewritten = Stats(levels=tables(opened), entries=before.entries)
+        rewritten = SpaceStats(levels=tables(opened), entries=before.entries)
         if free is not None and free < rewritten.bytes:
             raise full(str(self._database.path), rewritten.bytes, free)
         files, errors = files_by_level(opened), total(opened, "background-errors")
@@ -113,13 +113,13 @@ class _Operation:
         self._database.present()
         return True
 
-    def _look_before(self, opened: Opened) -> Stats:
+    def _look_before(self, opened: DatabaseHandle) -> SpaceStats:
         self._before = look(opened)
         self._report(0.0, None, self._before)
         return self._before
 
     def _attempt(
-        self, work: Callable[[_Operation, Opened], bool], opened: Opened
+        self, work: Callable[[_Operation, DatabaseHandle], bool], opened: DatabaseHandle
     ) -> tuple[bool, Exception | None]:
         try:
             done = work(self, opened)
@@ -128,9 +128,9 @@ class _Operation:
             return False, error
         return done, None
 
-    def _flush(self, opened: Opened, report: Report) -> bool:
+    def _flush(self, opened: DatabaseHandle, report: ProgressCallback) -> bool:
         """Start a flush and watch it, so that a stop need not wait; what it still writes then does no harm."""
-        progress = Progress(flushed(opened.options, self._database.path), memtable(opened), report)
+        progress = ProgressEstimator(flushed(opened.options, self._database.path), memtable(opened), report)
         errors = total(opened, "background-errors")
         pause = 0.005
         for begun in (False, True):  # where one is under way already, RocksDB would wait for it unstoppably
@@ -147,10 +147,10 @@ class _Operation:
         self._database.present()
         return True
 
-    def _compact(self, opened: Opened, before: Stats, report: Report) -> None:
+    def _compact(self, opened: DatabaseHandle, before: SpaceStats, report: ProgressCallback) -> None:
         """Compact in a thread, within reach of a stop, and report how far it has come."""
         count = compacted(opened.options, before, self._database.path)
-        progress = Progress(count, expected_reads(before), report)
+        progress = ProgressEstimator(count, expected_reads(before), report)
         thread = threading.Thread(target=_compact_all, args=(opened,), daemon=True)
         with self._halt.within_reach(opened.strike):
             thread.start()
@@ -159,7 +159,7 @@ class _Operation:
                 if thread.is_alive():
                     progress.tell()
 
-    def _complain(self, opened: Opened, log: int, left: list[str]) -> None:
+    def _complain(self, opened: DatabaseHandle, log: int, left: list[str]) -> None:
         """Raise what RocksDB has to say about a compaction that it called done."""
         self._database.present()
         _flush_all(opened, wait=True)
@@ -170,18 +170,18 @@ class _Operation:
         return self._before.bytes + self._before.memtable if self._before is not None else None
 
 
-def _flush_all(opened: Opened, *, wait: bool) -> None:
+def _flush_all(opened: DatabaseHandle, *, wait: bool) -> None:
     for family in opened.families:
         family.flush(wait)
 
 
-def _compact_all(opened: Opened) -> None:
+def _compact_all(opened: DatabaseHandle) -> None:
     for family in opened.families:
         if family not in opened.fifo.values():
             family.compact_range(None, None, full_compaction())
 
 
-def _left_out(opened: Opened) -> str:
+def _left_out(opened: DatabaseHandle) -> str:
     """Return what the compaction left out, "" for nothing."""
     if not opened.fifo:
         return ""
@@ -214,7 +214,7 @@ def _log_complaint(path: Path, start: int) -> str:
 
 # ---- merged from jobtui.storage.local.worker.halt: ----
 # A stop that may be asked for at any moment of an operation, from another thread.
-class Halt:
+class Cancellation:
     """Whether a stop was asked for, and whether it hit RocksDB (whose handle is dead then)."""
 
     def __init__(self) -> None:
@@ -270,10 +270,10 @@ _SMOOTH = 0.3  # how much the newest tick counts in the bytes a second that are 
 Count = Callable[[], int]
 
 
-class Progress:
+class ProgressEstimator:
     """Reports what `count` says, from now on, of the bytes that are `expected`."""
 
-    def __init__(self, count: Count, expected: int, report: Report) -> None:
+    def __init__(self, count: Count, expected: int, report: ProgressCallback) -> None:
         self._count = count
         self._expected = expected
         self._report = report
@@ -303,7 +303,7 @@ def flushed(options: Options, path: Path) -> Count:
     return lambda: max(tickers(options)["flush.write.bytes"] - start, bytes_of_others(path, known))
 
 
-def compacted(options: Options, stats: Stats, path: Path) -> Count:
+def compacted(options: Options, stats: SpaceStats, path: Path) -> Count:
     """Counts the bytes that compactions take in, of databases that hold `stats`. Raises OSError.
 
     RocksDB counts those that it reads from files, a thousand keys at a time. In between, and for what it finds
@@ -325,7 +325,7 @@ def compacted(options: Options, stats: Stats, path: Path) -> Count:
     return count
 
 
-def expected_reads(stats: Stats) -> int:
+def expected_reads(stats: SpaceStats) -> int:
     """Bytes that a full compaction will read: each level that holds something is merged into the next one."""
     sizes = [level.bytes for level in stats.levels if level.bytes]
     if len(sizes) < 2:

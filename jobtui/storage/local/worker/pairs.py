@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from rocksdict import ReadOptions, WriteBatch, WriteOptions
 
-from jobtui.errors import Code
+from jobtui.errors import ErrorCode
 from jobtui.formatting import format_bytes
-from jobtui.storage.local.errors import Trouble
-from jobtui.storage.local.protocol import LONGEST_PAIR, Pairs
-from jobtui.storage.local.worker.database import Cursor, Database, Opened
+from jobtui.storage.local.errors import WorkerError
+from jobtui.storage.local.protocol import LONGEST_PAIR, PairsReply
+from jobtui.storage.local.worker.database import Database, DatabaseHandle, DumpCursor
 
 BATCH_PAIRS = 4096
 BATCH_BYTES = 256 << 10
@@ -21,7 +21,7 @@ _STALLED = "Write stall"
 def load(database: Database, pairs: Sequence[tuple[bytes, bytes | None]], sync: bool) -> None:
     """Write the pairs in their order, all or none; a value of None deletes. Raises Trouble."""
 
-    def write(opened: Opened) -> None:
+    def write(opened: DatabaseHandle) -> None:
         if pairs:
             _write(opened, pairs)
         if sync:
@@ -30,16 +30,16 @@ def load(database: Database, pairs: Sequence[tuple[bytes, bytes | None]], sync: 
     database.run(write, write=True, needed=sum(len(key) + len(value or b"") for key, value in pairs))
 
 
-def dump(database: Database, number: int) -> Pairs:
+def dump(database: Database, number: int) -> PairsReply:
     """The next pairs from where that cursor stands. Raises Trouble."""
     cursor = database.cursor(number)
     pairs, last, left_out = database.run(lambda opened: _read(opened, cursor), write=False)
     if last:
         database.end_cursor(number)
-    return Pairs(tuple(pairs), last, left_out)
+    return PairsReply(tuple(pairs), last, left_out)
 
 
-def _write(opened: Opened, pairs: Sequence[tuple[bytes, bytes | None]]) -> None:
+def _write(opened: DatabaseHandle, pairs: Sequence[tuple[bytes, bytes | None]]) -> None:
     options = WriteOptions()
     # a write that has to wait for a flush would wait with the interpreter's lock held, and a stop with it
     options.no_slowdown = True
@@ -66,7 +66,9 @@ def _batch(pairs: Sequence[tuple[bytes, bytes | None]]) -> WriteBatch:
     return batch
 
 
-def _read(opened: Opened, cursor: Cursor) -> tuple[list[tuple[bytes, bytes]], bool, tuple[str, ...]]:
+def _read(
+    opened: DatabaseHandle, cursor: DumpCursor
+) -> tuple[list[tuple[bytes, bytes]], bool, tuple[str, ...]]:
     left_out = opened.others if cursor.after is None else ()
     iterator = cursor.iterator
     if iterator is None:
@@ -84,9 +86,11 @@ def _read(opened: Opened, cursor: Cursor) -> tuple[list[tuple[bytes, bytes]], bo
     while iterator.valid() and len(pairs) < BATCH_PAIRS and size < BATCH_BYTES:
         key, value = iterator.key(), iterator.value()
         if not isinstance(key, bytes) or not isinstance(value, bytes):
-            raise Trouble(Code.UNSUPPORTED, "its keys are no plain bytes but rocksdict's own encoding")
+            raise WorkerError(ErrorCode.UNSUPPORTED, "its keys are no plain bytes but rocksdict's own encoding")
         if len(key) + len(value) > LONGEST_PAIR:
-            raise Trouble(Code.UNSUPPORTED, f"a value of {format_bytes(len(value))} is too long to be dumped")
+            raise WorkerError(
+                ErrorCode.UNSUPPORTED, f"a value of {format_bytes(len(value))} is too long to be dumped"
+            )
         pairs.append((key, value))
         size += len(key) + len(value)
         iterator.next()

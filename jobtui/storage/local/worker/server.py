@@ -14,15 +14,15 @@ from typing import BinaryIO
 
 import msgspec
 
-from jobtui.errors import DECODE_ERRORS, Code
+from jobtui.errors import DECODE_ERRORS, ErrorCode
 from jobtui.formatting import printable_line
-from jobtui.model import Stats
-from jobtui.storage.base import Report
+from jobtui.model import SpaceStats
+from jobtui.storage.base import ProgressCallback
 from jobtui.storage.local import protocol as p
-from jobtui.storage.local.errors import Trouble
+from jobtui.storage.local.errors import WorkerError
 from jobtui.storage.local.worker import operations, pairs
-from jobtui.storage.local.worker.database import Database, Keeper
-from jobtui.storage.local.worker.operations import Halt
+from jobtui.storage.local.worker.database import Database, Opener
+from jobtui.storage.local.worker.operations import Cancellation
 from jobtui.storage.local.worker.stats import look
 
 THREADS = 16
@@ -30,7 +30,7 @@ THREADS = 16
 QUIT_SECONDS = 2.0
 
 # a keeper for the database at a place; `create` makes it first
-Keep = Callable[[str, bool], Keeper]
+Keep = Callable[[str, bool], Opener]
 
 
 class Server:
@@ -43,69 +43,69 @@ class Server:
         self._sending = threading.Lock()
         self._lock = threading.Lock()
         self._databases: dict[str, Database] = {}
-        self._halts: dict[int, Halt] = {}
+        self._halts: dict[int, Cancellation] = {}
         self._threads = ThreadPoolExecutor(THREADS, "order")
 
     def run(self, orders: BinaryIO) -> None:
         """Until the pipe ends, which means that the parent is gone, or Quit has been carried out."""
-        self._say(0, p.Here())
-        decoder = msgspec.json.Decoder(p.Ask)
+        self._say(0, p.Ready())
+        decoder = msgspec.json.Decoder(p.WorkerRequest)
         for line in orders:
             try:
                 ask = decoder.decode(line)
             except DECODE_ERRORS as error:
-                self._say(0, p.Remark(f"an order could not be read: {printable_line(str(error))}"))
+                self._say(0, p.WarningReply(f"an order could not be read: {printable_line(str(error))}"))
                 continue
             match ask.order:
-                case p.Stop(target):
+                case p.CancelOperation(target):
                     self._stop(target)
                     self._say(ask.number, p.Done())
-                case p.Quit():
+                case p.QuitWorker():
                     self._quit()
                     self._say(ask.number, p.Done())
                     return
                 case _:
-                    if isinstance(ask.order, p.Flush | p.Compact):
-                        self._halts[ask.number] = Halt()
+                    if isinstance(ask.order, p.FlushDatabase | p.CompactDatabase):
+                        self._halts[ask.number] = Cancellation()
                     self._threads.submit(self._carry_out, ask)
 
-    def _carry_out(self, ask: p.Ask) -> None:
-        word: p.Word
+    def _carry_out(self, ask: p.WorkerRequest) -> None:
+        word: p.WorkerMessage
         try:
             word = self._answer(ask.number, ask.order)
-        except Trouble as trouble:
-            word = p.Failed(trouble.code, trouble.reason)
+        except WorkerError as trouble:
+            word = p.FailureReply(trouble.code, trouble.reason)
         except Exception as error:  # whatever it is, the one who waits is told
-            word = p.Failed(Code.IO, printable_line(f"{type(error).__name__}: {error}"))
+            word = p.FailureReply(ErrorCode.IO, printable_line(f"{type(error).__name__}: {error}"))
         if ask.number in self._halts:
             self._forget_blocks()
         self._say(ask.number, word)
         self._halts.pop(ask.number, None)  # after its last word, which a Quit waits for
 
-    def _answer(self, number: int, order: p.Order) -> p.Word:
+    def _answer(self, number: int, order: p.WorkerCommand) -> p.WorkerMessage:
         match order:
-            case p.Create(place):
+            case p.CreateDatabase(place):
                 self._keep(place, True)
                 return p.Done()
-            case p.Close(place):
+            case p.CloseDatabase(place):
                 self._forget(place)
                 return p.Done()
-            case p.Look(place):
-                return p.Seen(self._database(place).run(look, write=False))
-            case p.Flush(place):
+            case p.ReadStats(place):
+                return p.StatsReply(self._database(place).run(look, write=False))
+            case p.FlushDatabase(place):
                 return operations.flush(self._database(place), self._halts[number], self._reporter(number))
-            case p.Compact(place):
+            case p.CompactDatabase(place):
                 return operations.compact(self._database(place), self._halts[number], self._reporter(number))
-            case p.Load(place, loaded, sync):
+            case p.WritePairs(place, loaded, sync):
                 pairs.load(self._database(place), loaded, sync)
                 return p.Done()
-            case p.Dump(place, cursor):
+            case p.ReadPairs(place, cursor):
                 return pairs.dump(self._database(place), cursor)
-            case p.EndDump(place, cursor):
+            case p.EndRead(place, cursor):
                 self._database(place).end_cursor(cursor)
                 return p.Done()
             case _:
-                return p.Here()
+                return p.Ready()
 
     def _database(self, place: str) -> Database:
         with self._lock:
@@ -119,9 +119,9 @@ class Server:
         if database is not None:
             database.discard()
 
-    def _reporter(self, number: int) -> Report:
-        def report(fraction: float | None, rate: float | None, before: Stats | None = None) -> None:
-            self._say(number, p.Moved(fraction, rate, before))
+    def _reporter(self, number: int) -> ProgressCallback:
+        def report(fraction: float | None, rate: float | None, before: SpaceStats | None = None) -> None:
+            self._say(number, p.ProgressReply(fraction, rate, before))
 
         return report
 
@@ -147,11 +147,11 @@ class Server:
     def _close(self, database: Database) -> None:
         try:
             database.close()
-        except Trouble as trouble:
-            self._say(0, p.Remark(trouble.reason))
+        except WorkerError as trouble:
+            self._say(0, p.WarningReply(trouble.reason))
 
-    def _say(self, number: int, word: p.Word) -> None:
-        line = msgspec.json.encode(p.Answer(number, word)) + b"\n"
+    def _say(self, number: int, word: p.WorkerMessage) -> None:
+        line = msgspec.json.encode(p.WorkerResponse(number, word)) + b"\n"
         with self._sending:
             view = memoryview(line)
             while view:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import re
 
-from jobtui.model import Level, Stats
-from jobtui.storage.local.worker.database import Opened
+from jobtui.model import Level, SpaceStats
+from jobtui.storage.local.worker.database import DatabaseHandle
 
 _LISTED = re.compile(r"^ (\d+):\d+\[", re.MULTILINE)  # a file of a family, as RocksDB lists them
 _NUMBER = re.compile(r"\d+")
 
 
-def look(opened: Opened) -> Stats:
+def look(opened: DatabaseHandle) -> SpaceStats:
     """Levels, memtable, entries and bytes to compact, summed over the column families."""
     levels = list(tables(opened))
     blobs = total(opened, "live-blob-file-size")
     if levels and blobs:
         levels[-1] = Level(levels[-1].files, levels[-1].bytes + blobs)
-    return Stats(
+    return SpaceStats(
         levels=tuple(levels),
         memtable=memtable(opened),
         entries=total(opened, "estimate-num-keys"),
@@ -25,7 +25,7 @@ def look(opened: Opened) -> Stats:
     )
 
 
-def tables(opened: Opened) -> tuple[Level, ...]:
+def tables(opened: DatabaseHandle) -> tuple[Level, ...]:
     """The levels without blob files, which a compaction mostly leaves as they are."""
     levels: list[Level] = []
     for file in opened.main.live_files():
@@ -36,7 +36,7 @@ def tables(opened: Opened) -> tuple[Level, ...]:
     return tuple(levels)
 
 
-def memtable(opened: Opened) -> int:
+def memtable(opened: DatabaseHandle) -> int:
     """Bytes not yet flushed; an empty memtable's own overhead does not count."""
     size = 0
     for family in opened.families:
@@ -49,12 +49,12 @@ def memtable(opened: Opened) -> int:
     return size
 
 
-def total(opened: Opened, name: str) -> int:
+def total(opened: DatabaseHandle, name: str) -> int:
     """The property `rocksdb.<name>`, summed over the column families."""
     return sum(family.property_int_value(f"rocksdb.{name}") or 0 for family in opened.families)
 
 
-def files_by_level(opened: Opened) -> dict[str, int]:
+def files_by_level(opened: DatabaseHandle) -> dict[str, int]:
     """The level that each live SST file is at, but for those that no compaction moves."""
     still: set[int] = set()
     for family in opened.still:
