@@ -16,7 +16,7 @@ from jobtui.engine.client import EngineEvent, Session
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
 from jobtui.model import JobChanged, Status, TaskProgressed
-from jobtui.storage.local import LocalStorage
+from jobtui.storage.local.backend import LocalStorage
 
 _HOST = "h1"
 _VALUE = 4_000

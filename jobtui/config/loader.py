@@ -113,8 +113,8 @@ class _Reading:
 
 def _elsewhere(key: str) -> str:
     """'; it belongs in [dashboard]' for a setting that stands in the wrong table, "" for an unknown one."""
-    for table, settings in SETTINGS.items():
-        if any(setting.name == key for setting in settings):
+    for table, declared in SETTINGS.items():
+        if any(setting.name == key for setting in declared):
             return (
                 f"; it belongs in [{table.replace('*', DEFAULT_PROFILE)}]"
                 if table

@@ -283,7 +283,7 @@ class Setting:
     kind: SettingParser
 
 
-# by table: "" is the file's top, "profiles.*" each profile's own; the dashboard's are jobtui.config.settings' own
+# by table: "" is the top of the file, "profiles.*" holds the settings of each profile
 SETTINGS: Mapping[str, tuple[Setting, ...]] = {
     "": (
         Setting(

@@ -358,7 +358,8 @@ class Engine:
         return False
 
     async def _demonstrate(self) -> None:
-        from jobtui.storage.local import LocalStorage, demo
+        from jobtui.storage.local import demo
+        from jobtui.storage.local.backend import LocalStorage
 
         if not isinstance(self.storage, LocalStorage):
             raise TypeError("the demo needs the embedded storage")

@@ -84,8 +84,9 @@ def of_profile(profile: Profile, notice: Callable[[str], None]) -> Backend:
     """What the profile asks for; `notice` is told what a person should know."""
     if profile.cluster is None:
         return Backend(embedded(profile, notice))
-    from jobtui.storage.nebula import GraphdJobManager, StoragedRunner
+    from jobtui.storage.nebula.job_manager import GraphdJobManager
     from jobtui.storage.nebula.settings import RunMode
+    from jobtui.storage.nebula.storaged import StoragedRunner
 
     if profile.cluster.run is RunMode.CLUSTER:
         mirror = GraphdJobManager(profile.cluster)
@@ -96,7 +97,7 @@ def of_profile(profile: Profile, notice: Callable[[str], None]) -> Backend:
 
 def embedded(profile: Profile, notice: Callable[[str], None]) -> TaskRunner:
     """The profile's embedded storage."""
-    from jobtui.storage.local import LocalStorage
+    from jobtui.storage.local.backend import LocalStorage
 
     return LocalStorage(
         profile.storage,

@@ -13,7 +13,7 @@ from typing import TextIO
 from textual.drivers._writer_thread import WriterThread
 
 from jobtui import terminal_io
-from jobtui.tui.textual_ext.driver import encoder_for
+from jobtui.tui.glyphs import encoder_for
 
 _LONGEST_CLOSE_SECONDS = 10.0  # a slow line takes what is left bit by bit
 _BATCH_CHARACTERS = 16_384

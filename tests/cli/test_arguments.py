@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from jobtui.cli import help, main
+from jobtui.cli import help as pages
+from jobtui.cli import main
 from jobtui.cli.args import (
     VERBS,
     CliCommand,
@@ -206,7 +207,7 @@ def test_a_command_line_that_can_mean_two_things_or_none_is_refused(words: list[
     assert caught.value.status is Exit.USAGE
 
 
-PAGES = {"": help.HELP, **help.VERB_HELP}
+PAGES = {"": pages.HELP, **pages.VERB_HELP}
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -220,12 +221,12 @@ def test_the_help_names_every_option_and_verb() -> None:
     for action in _parser()._actions:
         for option in action.option_strings or list(action.choices or ()):
             if option != "-h":
-                assert re.search(rf"(^|\W){re.escape(option)}\b", help.HELP), option
+                assert re.search(rf"(^|\W){re.escape(option)}\b", pages.HELP), option
 
 
 def test_every_verb_has_its_own_help() -> None:
-    assert list(help.VERB_HELP) == list(VERBS)
-    for verb, page in help.VERB_HELP.items():
+    assert list(pages.VERB_HELP) == list(VERBS)
+    for verb, page in pages.VERB_HELP.items():
         assert page.startswith(f"jobtui {verb}")
 
 
@@ -248,6 +249,6 @@ def test_help_on_what_is_no_statement_is_a_usage_error_that_lists_them(capsys: C
 
 def test_help_on_a_verb_is_the_verbs_own(capsys: Captured) -> None:
     assert main(["help", "load"]) == main(["load", "--help"]) == Exit.DONE
-    assert capsys.readouterr().out == help.VERB_HELP["load"] * 2
+    assert capsys.readouterr().out == pages.VERB_HELP["load"] * 2
     assert main(["help", "config", "check"]) == Exit.DONE
-    assert capsys.readouterr().out == help.VERB_HELP["config"]
+    assert capsys.readouterr().out == pages.VERB_HELP["config"]

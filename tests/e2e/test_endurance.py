@@ -21,7 +21,7 @@ from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
 from jobtui.history import History, Query
 from jobtui.model import EventKind, Job, Status
-from jobtui.storage.local import LocalStorage
+from jobtui.storage.local.backend import LocalStorage
 
 HOSTS: dict[str, Path | None] = {"h1": None, "h2": None, "h3": None}
 SPACES = {"nba": "ON 3 HOSTS", "test2": "ON h1, h2", "solo": "ON h3"}

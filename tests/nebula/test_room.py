@@ -13,8 +13,9 @@ from nebula3.gclient.net import ConnectionPool
 
 import jobtui
 from jobtui.storage.base import ClusterJobManager, TaskRunner
-from jobtui.storage.nebula import GraphdJobManager, StoragedRunner
+from jobtui.storage.nebula.job_manager import GraphdJobManager
 from jobtui.storage.nebula.settings import Address, ClusterSettings
+from jobtui.storage.nebula.storaged import StoragedRunner
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula_cluster import Cluster
 

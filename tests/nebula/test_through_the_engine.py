@@ -10,8 +10,8 @@ from jobtui.engine.client import Session
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
 from jobtui.model import ConnectionState, Status
-from jobtui.storage.nebula import StoragedRunner
 from jobtui.storage.nebula.settings import ClusterSettings, RunMode
+from jobtui.storage.nebula.storaged import StoragedRunner
 from tests.support.engines import Heard
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula import WAIT, settings_for

@@ -14,7 +14,7 @@ import pytest
 
 from jobtui.errors import ErrorCode
 from jobtui.storage.base import Placement
-from jobtui.storage.local import LocalStorage
+from jobtui.storage.local.backend import LocalStorage
 from jobtui.storage.local.catalog import CatalogEntry
 from tests.support.adoptable import adoptable, content, options_file, set_option
 from tests.support.storage import compact, dumped, failure_of, flush, storage_at

@@ -11,7 +11,7 @@ from jobtui.engine.client import ExecuteResult, Session
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile
 from jobtui.model import Job
-from jobtui.storage.local import LocalStorage
+from jobtui.storage.local.backend import LocalStorage
 from tests.support.engines import Heard
 
 WAIT = 60.0

@@ -14,7 +14,7 @@ from pathlib import Path
 from jobtui.errors import StorageError
 from jobtui.model import SpaceStats
 from jobtui.storage.base import Outcome, Pair, Placement
-from jobtui.storage.local import LocalStorage
+from jobtui.storage.local.backend import LocalStorage
 
 ONE: Mapping[str, Path | None] = {"h1": None}
 

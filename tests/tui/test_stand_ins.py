@@ -5,8 +5,8 @@ import io
 import pytest
 from rich.cells import cell_len
 
+from jobtui.tui.glyphs import encoder_for
 from jobtui.tui.text.status import GLYPH, MARKED, STOPPING, WATCHED
-from jobtui.tui.textual_ext.driver import encoder_for
 
 
 @pytest.fixture(autouse=True)

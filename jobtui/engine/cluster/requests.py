@@ -17,7 +17,7 @@ from jobtui.errors import ErrorCode, StorageError
 from jobtui.history import StoreError
 from jobtui.model import ClusterRef, Job, Status
 from jobtui.storage.base import ClusterJob, ClusterJobManager
-from jobtui.storage.nebula import JobUpdate, UpdateKind
+from jobtui.storage.nebula.poller import JobUpdate, UpdateKind
 
 if TYPE_CHECKING:
     from jobtui.engine.cluster.sync import ClusterSync

@@ -28,7 +28,7 @@ from jobtui.storage.base import (
     ProgressCallback,
     Space,
 )
-from jobtui.storage.nebula import JobPoller, JobUpdate, UpdateKind
+from jobtui.storage.nebula.poller import JobPoller, JobUpdate, UpdateKind
 
 if TYPE_CHECKING:
     from jobtui.engine.engine import Engine

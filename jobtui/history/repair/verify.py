@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 from jobtui.errors import DECODE_ERRORS
-from jobtui.history.export import export
 from jobtui.history.format.archive import NAME as CONTENTS
 from jobtui.history.format.archive import Archives
 from jobtui.history.format.codec import decode_job, lines
@@ -26,7 +25,6 @@ from jobtui.history.format.quarantine import NOTES, jobs_in, remembered
 from jobtui.history.format.segment import DAMAGED, UNREADABLE, Segment, index_name, records_name
 from jobtui.history.format.state import State, StatusCounts, flat
 from jobtui.history.read.reader import HistoryReader
-from jobtui.history.repair.repair import repair
 from jobtui.history.write.recovery import is_archive, is_unfinished
 from jobtui.model import Job
 
@@ -164,7 +162,6 @@ def whole_job(line: bytes, schema: int) -> Job | None:
 #
 # `verify` only reads, also beside a writer; so does `export`. `repair` needs the history for itself.
 #
-__all__ = ["earlier", "export", "repair", "verify"]
 
 _TRIES: Final = 5
 

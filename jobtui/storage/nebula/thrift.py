@@ -18,7 +18,8 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from nebula3.common.ttypes import DateTime, ErrorCode, Value
+from nebula3.common.ttypes import DateTime, Value
+from nebula3.common.ttypes import ErrorCode as GraphdErrorCode
 from nebula3.fbthrift.protocol.TCompactProtocol import readVarint
 from nebula3.fbthrift.protocol.THeaderProtocol import THeaderProtocol
 from nebula3.fbthrift.transport.THeaderTransport import THeaderTransport
@@ -73,11 +74,11 @@ class GraphdConnection:
             )
         except StorageError as error:
             raise self._error(error.code, password.hidden_in(error.detail)) from None
-        if answer.error_code == ErrorCode.SUCCEEDED:
+        if answer.error_code == GraphdErrorCode.SUCCEEDED:
             self._allow(MOST_AFTER_LOGIN)
             return int(answer.session_id)
         words = password.hidden_in(_text(answer.error_msg))
-        if answer.error_code == ErrorCode.E_BAD_USERNAME_PASSWORD and NOT_READY not in words:
+        if answer.error_code == GraphdErrorCode.E_BAD_USERNAME_PASSWORD and NOT_READY not in words:
             raise self._error(ErrorCode.ACCESS, f"graphd refused the login of '{user}': {words}")
         raise self._error(
             ErrorCode.UNREACHABLE, f"graphd can't open a session: {words or _name(answer.error_code)}"
@@ -86,7 +87,7 @@ class GraphdConnection:
     def execute(self, session: int, text: str) -> Reply:
         """Say `text` and wait for the answer. Whatever this raises, it may have been carried out."""
         answer = self._call(self._timeout, self._graphd.executeWithParameter, session, text.encode(), None)
-        if answer.error_code != ErrorCode.SUCCEEDED:
+        if answer.error_code != GraphdErrorCode.SUCCEEDED:
             return ErrorReply(_name(answer.error_code), _text(answer.error_msg)[:WORDS_LIMIT])
         try:
             return _table(answer.data)
@@ -123,7 +124,7 @@ class GraphdConnection:
                 ErrorCode.UNREACHABLE,
                 f"{error.detail}, at the greeting: it may be no graphd of 3.x, or want TLS",
             ) from None
-        if answer.error_code != ErrorCode.SUCCEEDED:
+        if answer.error_code != GraphdErrorCode.SUCCEEDED:
             raise self._error(
                 ErrorCode.UNSUPPORTED, f"graphd does not accept this client: {_text(answer.error_msg)}"
             )
@@ -319,4 +320,4 @@ def _text(data: bytes | str | None) -> str:
 
 
 def _name(code: int) -> str:
-    return str(ErrorCode._VALUES_TO_NAMES.get(code, f"error {code}"))
+    return str(GraphdErrorCode._VALUES_TO_NAMES.get(code, f"error {code}"))

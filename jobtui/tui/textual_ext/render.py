@@ -62,9 +62,8 @@ class QuantizedScrollBar(ScrollBar):
 # ---- merged from jobtui.tui.widgets.plain_cache: ----
 # The lines that a widget has painted, kept as Textual keeps them, for widgets that have no box around them.
 #
-# Textual looks a line's border, padding, outline, tint and opacity up each time that it paints one: two thirds of
-# the cost of a line that has none of them.
-#
+# Textual looks up the border, padding, outline, tint and opacity of a line each time that it paints one: two
+# thirds of the cost of a line that has none of them.
 class BorderlessStylesCache(StylesCache):
     """Takes the lines as the widget's `render_line` paints them, on the widget's background."""
 
