@@ -1,0 +1,145 @@
+"""The structure of the code, as CONTRIBUTING.md describes it: imports, names and sizes.
+
+Each list of exceptions may only shrink.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted((ROOT / "jobtui").rglob("*.py"))
+SOURCES = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in FILES}
+TREES = {name: ast.parse(source) for name, source in SOURCES.items()}
+
+MOST_LINES = 500
+MOST_MODULES = 219
+"""The target is 200."""
+
+NOUNS = {"feed.py", "formatting.py", "storaged.py"}
+"""Module names that end in -ing or -ed and are nouns of the field."""
+
+IN_CYCLES = {
+    "jobtui.cli",
+    "jobtui.cli.commands.run",
+    "jobtui.cli.main",
+    "jobtui.cli.remote_run",
+    "jobtui.engine.cluster.requests",
+    "jobtui.engine.cluster.sync",
+    "jobtui.engine.dispatcher",
+    "jobtui.engine.engine",
+    "jobtui.engine.executor",
+    "jobtui.engine.profile",
+    "jobtui.engine.server",
+    "jobtui.tui.actions.menus",
+    "jobtui.tui.actions.quit",
+    "jobtui.tui.app",
+    "jobtui.tui.screens.dashboard",
+    "jobtui.tui.screens.palette",
+    "jobtui.tui.textual_ext.key_queue",
+    "jobtui.tui.views",
+    "jobtui.tui.views.inventory",
+    "jobtui.tui.views.jobs",
+    "jobtui.tui.widgets.command_bar",
+    "jobtui.tui.widgets.command_input",
+    "jobtui.tui.widgets.diagnostics",
+}
+CLASSES_DEFINED_TWICE = {
+    "Asked", "Clock", "Looked", "Opened", "SystemClock", "View", "Zoomed", "_Reading",
+}  # fmt: skip
+PARTICIPLES = {"jobtui/decoding.py", "jobtui/history/read/ranking.py"}
+PRIVATE_TEXTUAL = {"jobtui/tui/app.py", "jobtui/tui/keymap.py", "jobtui/tui/terminal_writer.py"}
+TOO_LONG = {"jobtui/cli/pair_files.py"}
+MERGE_COMMENTS = 86
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_name(path): TREES[str(path.relative_to(ROOT))] for path in FILES}
+
+
+def imported_by(name: str) -> Iterator[str]:
+    """Yield the modules of jobtui that a module imports anywhere: at the top, late, or for types only."""
+    for node in ast.walk(MODULES[name]):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in MODULES)
+        elif isinstance(node, ast.ImportFrom) and node.module in MODULES:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in MODULES else node.module
+
+
+def modules_in_cycles(graph: dict[str, set[str]]) -> set[str]:
+    """Return the modules from which a chain of imports leads back to themselves."""
+    found = set()
+    for name in graph:
+        reached: set[str] = set()
+        pending = list(graph[name])
+        while pending:
+            other = pending.pop()
+            if other not in reached:
+                reached.add(other)
+                pending.extend(graph[other])
+        if name in reached:
+            found.add(name)
+    return found
+
+
+class TestImports:
+    def test_no_cycle(self) -> None:
+        graph = {name: set(imported_by(name)) - {name} for name in MODULES}
+        assert modules_in_cycles(graph) <= IN_CYCLES
+
+    def test_cycles_are_found(self) -> None:
+        assert modules_in_cycles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == {"b", "c"}
+
+    def test_private_textual_stays_in_textual_ext(self) -> None:
+        users = set()
+        for name, tree in TREES.items():
+            for node in ast.walk(tree):
+                match node:
+                    case ast.ImportFrom(module=str(module), names=aliases):
+                        imported = [f"{module}.{alias.name}" for alias in aliases]
+                    case ast.Import(names=aliases):
+                        imported = [alias.name for alias in aliases]
+                    case _:
+                        continue
+                if any(
+                    re.match(r"textual\..*\b_(?!_)", each) or each.startswith("textual._") for each in imported
+                ):
+                    users.add(name)
+        assert {name for name in users if not name.startswith("jobtui/tui/textual_ext/")} <= PRIVATE_TEXTUAL
+
+
+class TestNames:
+    def test_no_class_name_twice(self) -> None:
+        counts = Counter(
+            node.name for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
+        )
+        assert {name for name, count in counts.items() if count > 1} <= CLASSES_DEFINED_TWICE
+
+    def test_module_names_are_nouns(self) -> None:
+        suspects = {
+            name
+            for name in SOURCES
+            if re.search(r"(ing|ed)(\.py|/__init__\.py)$", name) and Path(name).name not in NOUNS
+        }
+        assert suspects <= PARTICIPLES
+
+
+class TestSizes:
+    def test_no_file_over_the_limit(self) -> None:
+        long = {name for name, source in SOURCES.items() if len(source.splitlines()) > MOST_LINES}
+        assert long <= TOO_LONG
+
+    def test_number_of_modules(self) -> None:
+        assert len(SOURCES) <= MOST_MODULES
+
+    def test_no_traces_of_a_merge(self) -> None:
+        assert "".join(SOURCES.values()).count("merged from") <= MERGE_COMMENTS
