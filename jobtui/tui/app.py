@@ -159,7 +159,7 @@ class DashboardApp(BaseApp[int]):
 
     # -- the desk's messages ------------------------------------------------------------------------
 
-    def on_woken(self, message: FeedReady) -> None:
+    def on_feed_ready(self, message: FeedReady) -> None:
         """The feed has something; while a frame is under way it waits for the next."""
         message.stop()
         if self._frame is None:
@@ -183,13 +183,13 @@ class DashboardApp(BaseApp[int]):
             loop = asyncio.get_running_loop()
             self._frame = loop.call_later(_FRAME_SECONDS, self.call_later, self._next_frame)
 
-    def on_refreshed(self, message: HistoryChanged) -> None:
+    def on_history_changed(self, message: HistoryChanged) -> None:
         """Another process wrote: any job may be another."""
         message.stop()
         jobs = {job.id: job for job in self._desk.active()}
         self.dashboard.take(Batch(jobs=jobs, statuses=True))
 
-    def on_seen(self, message: OverviewChanged) -> None:
+    def on_overview_changed(self, message: OverviewChanged) -> None:
         """There is a new overview."""
         message.stop()
         if self._believed:

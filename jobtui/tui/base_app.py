@@ -30,7 +30,7 @@ from jobtui.tui.textual_ext.render import PartialCompositor
 from jobtui.tui.themes import ANSI, THEMES, theme_name
 
 _PACKAGE = Path(__file__).resolve().parent.parent
-_FIRST = "inks.tcss"
+_FIRST = "text_roles.tcss"
 
 
 def style_sheets() -> tuple[Path, ...]:

@@ -191,7 +191,7 @@ class Console(StyledScreen):
         now = self.context.now()
         return sum((now - sent_at).total_seconds() >= _OVERDUE_SECONDS for sent_at in self._unanswered)
 
-    def on_typist_remarked(self, message: CommandInput.Remarked) -> None:
+    def on_command_input_remarked(self, message: CommandInput.Remarked) -> None:
         """What is to be said about what is being typed."""
         message.stop()
         self.keys.remark = () if self.bar.searching else message.line
