@@ -1,4 +1,26 @@
-"""."""
+"""The errors that one layer raises and another catches.
+
+    StoreError              the history cannot be read or written
+    ├── StoreLocked         … another process has it open for writing
+    ├── StoreTooNew         … it needs a newer jobtui
+    ├── StoreFull           … the disk is full; a later commit may succeed
+    └── StoreFailed         … the disk failed for good; the history is read-only from now on
+    StorageError            a storage backend failed; its `code` is an `ErrorCode`
+    StatementRefused        a statement was parsed and cannot be executed
+    OwnerUnavailable        the process that owns the profile does not answer as it should
+    ├── OwnerTimeout        … it is there and silent
+    ├── OwnerRejected       … it refuses this client
+    ├── OwnerUntrusted      … another user listens at its address
+    └── RequestNotAccepted  … it has not read the request, which can be sent again
+    OwnerUnreachable        this process can neither own the profile nor talk to its owner
+    ProbeFailed             the storage probe of `jobtui doctor` failed
+    HomeError               the user has no home directory
+
+Two more need the records of their own package and are defined there: `language.errors.StatementError` (a text
+that is no statement, with the mistake's position) and `config.loader.ConfigError` (a file's problems, by line).
+
+The text of each error is complete: the reason and what the user can do. It is shown as it is.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +31,14 @@ import msgspec
 
 
 class StoreError(Exception):
-    """The history can't do what it was asked; the text says why and what to do."""
+    """A failure of the history."""
 
 
 class StoreLocked(StoreError):
-    """Another process has the history open for writing; `pid` is None where it left no name."""
+    """A history that another process has open for writing.
+
+    `pid` is that process, None if its lock file does not name it.
+    """
 
     def __init__(self, pid: int | None) -> None:
         owner = f"process {pid}" if pid is not None else "another process"
@@ -22,19 +47,19 @@ class StoreLocked(StoreError):
 
 
 class StoreTooNew(StoreError):
-    """The history holds what only a newer jobtui understands. It was left as it is."""
+    """A history with records that only a newer jobtui understands. It is left unchanged."""
 
 
 class StoreFull(StoreError):
-    """There is no room on the disk. Nothing was written; the next commit may succeed."""
+    """A full disk. Nothing was written, and a later commit may succeed."""
 
 
 class StoreFailed(StoreError):
-    """The disk failed in a way that can't be mended by trying again: read-only from now on."""
+    """A failure of the disk that a retry cannot repair. The history is read-only from now on."""
 
 
 class ErrorCode(enum.StrEnum):
-    """Why a storage could not do what it was asked; see the module's docstring."""
+    """The reason for a StorageError. `storage/base.py` says what each means to a user."""
 
     MISSING = "missing"
     LOCKED = "locked"
@@ -50,20 +75,64 @@ class ErrorCode(enum.StrEnum):
 
 
 class StorageError(Exception):
-    """A storage's failure: its code, the host and space it concerns ("" for none), and the plain reason.
+    """A failure of a storage backend.
 
-    `maybe_done`: what was asked for was sent and its answer lost. It may have been done all the same, and
-    is not sent again: only a look can tell.
+    Attributes:
+        code: The kind of failure.
+        host: The storage host that it concerns, "" if there is none.
+        space: The space that it concerns, "" if there is none.
+        detail: The reason in plain words.
+        outcome_unknown: The request was sent and its answer was lost, so it may have been carried out. It is
+            not sent again; only a query can show what happened.
     """
 
     def __init__(
-        self, code: ErrorCode, host: str, space: str, detail: str, *, maybe_done: bool = False
+        self, code: ErrorCode, host: str, space: str, detail: str, *, outcome_unknown: bool = False
     ) -> None:
         super().__init__(detail)
         self.code, self.host, self.space, self.detail = code, host, space, detail
-        self.maybe_done = maybe_done
+        self.outcome_unknown = outcome_unknown
 
 
-# msgspec reports most faults with its own errors, but text that is no UTF-8 and objects nested too deeply
-# (from about 1,000 levels) with the interpreter's
+class StatementRefused(Exception):
+    """A statement that was parsed and cannot be executed. The text says why, and what would be right."""
+
+
+class OwnerUnavailable(Exception):
+    """A profile's owner that does not answer, or not as a jobtui of this version would."""
+
+
+class OwnerTimeout(OwnerUnavailable):
+    """An owner that is there and does not answer in time: it is suspended, or stuck."""
+
+
+class OwnerRejected(OwnerUnavailable):
+    """An owner that answers and refuses this client. The text says why."""
+
+
+class OwnerUntrusted(OwnerUnavailable):
+    """A process of another user that listens at the owner's address. Nothing was sent to it."""
+
+
+class RequestNotAccepted(OwnerUnavailable):
+    """A request that the owner has not read. Nothing was done, and it can be sent again."""
+
+
+class OwnerUnreachable(Exception):
+    """A profile that another process owns and that this process cannot use through it."""
+
+
+class ProbeFailed(Exception):
+    """A failure of the probe that creates, flushes and compacts a space to test the storage."""
+
+
+class HomeError(Exception):
+    """A user without a home directory, so that there are no default paths."""
+
+
 DECODE_ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding bytes of unknown origin can raise.
+
+msgspec reports most faults with its own errors, but text that is not UTF-8 and objects that are nested too
+deeply (from about 1,000 levels) with the interpreter's.
+"""

@@ -18,11 +18,10 @@ from jobtui.config import Config, ConfigError, HomeError, ProfileSettings, chose
 from jobtui.engine.client import EngineEvent
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile, RunPolicy
-from jobtui.engine.protocol import OwnerUnavailable
 from jobtui.engine.queries import no_such_space
 from jobtui.engine.reader import ReadOnlyClient
 from jobtui.engine.remote import RemoteClient
-from jobtui.errors import StorageError
+from jobtui.errors import OwnerUnavailable, StorageError
 from jobtui.formatting import printable_lines
 from jobtui.history import StoreError
 from jobtui.model import Notice
@@ -37,7 +36,8 @@ def opened(profile: Profile, run: RunPolicy) -> Iterator[Engine | RemoteClient]:
 
     Raises CommandError where the profile can't be used, and for what the storage says in the block.
     """
-    from jobtui.engine.failover import OwnerUnreachable, connect_or_start
+    from jobtui.engine.failover import connect_or_start
+    from jobtui.errors import OwnerUnreachable
 
     try:
         desk = connect_or_start(profile, run=run)

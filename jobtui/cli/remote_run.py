@@ -16,8 +16,8 @@ from jobtui.cli.wait import JobWaiter, WaitAborted, counted_jobs, listening
 from jobtui.engine.client import EngineEvent, Session
 from jobtui.engine.health import owner_in_words
 from jobtui.engine.profile import Profile
-from jobtui.engine.protocol import OwnerUnavailable
 from jobtui.engine.remote import RemoteClient
+from jobtui.errors import OwnerUnavailable
 from jobtui.history import StoreError
 from jobtui.model import Job, Notice
 

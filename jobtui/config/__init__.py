@@ -17,7 +17,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobtui.config.loader import ConfigError, Problem, chosen_profile, read_config
-from jobtui.config.settings import DEFAULT_PROFILE, Config, HomeError, ProfileSettings
+from jobtui.config.settings import DEFAULT_PROFILE, Config, ProfileSettings
+from jobtui.errors import HomeError
 
 if TYPE_CHECKING:
     from jobtui.config.schema import SETTINGS, Setting

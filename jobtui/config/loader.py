@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from jobtui import errors
 from jobtui.config import schema, settings
 from jobtui.config.schema import SETTINGS, Setting
 from jobtui.config.settings import DEFAULT_PROFILE, Config, ProfileSettings, TuiSettings, cluster_of
@@ -196,7 +197,7 @@ def read_config(path: Path | None = None) -> Config:
     """
     try:
         file = path if path is not None else settings.default_config()
-    except settings.HomeError:
+    except errors.HomeError:
         return Config(settings.UNKNOWN_CONFIG)  # what needs a home says so: --data-dir does without
     try:
         raw = _read(file)

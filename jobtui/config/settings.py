@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from jobtui.errors import HomeError
+
 if TYPE_CHECKING:
     from jobtui.storage.nebula.settings import ClusterSettings, PasswordSource, Tls
 
@@ -55,10 +57,6 @@ class TuiSettings(msgspec.Struct, frozen=True):
 # The directories of the config file and of the data, if the user names none.
 UNKNOWN_CONFIG = Path("~/.config/jobtui/config.toml")
 """What stands for the config file of a user without a home directory; it is never opened."""
-
-
-class HomeError(Exception):
-    """The user has no home directory, so that there is no usual place; the text says what to do."""
 
 
 def default_config() -> Path:

@@ -15,6 +15,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from jobtui import errors
 from jobtui.engine import protocol
 from jobtui.engine.address import short
 
@@ -64,20 +65,20 @@ class Channel:
         try:
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         except OSError as error:
-            raise protocol.RequestNotAccepted(f"no connection can be made: {error.strerror}") from None
+            raise errors.RequestNotAccepted(f"no connection can be made: {error.strerror}") from None
         try:
             if not stat.S_ISSOCK(door.lstat().st_mode):
-                raise protocol.RequestNotAccepted(f"{door} is no socket")
+                raise errors.RequestNotAccepted(f"{door} is no socket")
             connection.settimeout(timeout)
             with short(door) as name:
                 connection.connect(name)
             uid = peer_uid(connection)
         except (TimeoutError, BlockingIOError):
             connection.close()
-            raise protocol.OwnerTimeout(protocol.SILENT) from None
+            raise errors.OwnerTimeout(protocol.SILENT) from None
         except OSError as error:
             connection.close()
-            raise protocol.RequestNotAccepted(
+            raise errors.RequestNotAccepted(
                 f"no jobtui answers at {door}: {error.strerror or error}"
             ) from error
         except BaseException:
@@ -85,7 +86,7 @@ class Channel:
             raise
         if uid not in trusted:
             connection.close()
-            raise protocol.Untrusted(
+            raise errors.OwnerUntrusted(
                 f"the process that listens at {door} is of the user with the id {uid}, not yours: nothing was "
                 "sent to it; end it or remove that socket, and start jobtui again"
             )
@@ -104,10 +105,10 @@ class Channel:
         self.send(want, seconds)
         try:
             answer = self.read(seconds)
-        except protocol.OwnerTimeout:
+        except errors.OwnerTimeout:
             raise
-        except protocol.OwnerUnavailable as error:
-            raise protocol.RequestNotAccepted(str(error)) from None
+        except errors.OwnerUnavailable as error:
+            raise errors.RequestNotAccepted(str(error)) from None
         if isinstance(answer, protocol.ErrorResponse):
             self._failed = True
             raise refusal_of(answer)
@@ -117,7 +118,7 @@ class Channel:
         try:
             question = protocol.encode(protocol.Request(want)) + b"\n"
         except UnicodeEncodeError:
-            raise protocol.OwnerRejected(
+            raise errors.OwnerRejected(
                 "the text or the current directory has bytes that are no UTF-8, which cannot be handed to the "
                 "jobtui that owns this profile: run it once that has ended"
             ) from None
@@ -128,17 +129,17 @@ class Channel:
             self._connection.sendall(question)
         except TimeoutError:
             self._failed = True
-            raise protocol.OwnerTimeout(protocol.SILENT) from None
+            raise errors.OwnerTimeout(protocol.SILENT) from None
         except OSError as error:
             self._failed = True
-            cut = protocol.RequestNotAccepted(f"the owner did not take it: {error.strerror or error}")
+            cut = errors.RequestNotAccepted(f"the owner did not take it: {error.strerror or error}")
             raise self._refusal() or cut from None
 
-    def _refusal(self) -> protocol.OwnerUnavailable | None:
+    def _refusal(self) -> errors.OwnerUnavailable | None:
         """Return what an owner said that ended the connection before it had read all."""
         try:
             answer = protocol.answer_of(self._line(REFUSAL_SECONDS, protocol.LONGEST_LINE))
-        except (OSError, protocol.OwnerUnavailable):
+        except (OSError, errors.OwnerUnavailable):
             return None
         return refusal_of(answer) if isinstance(answer, protocol.ErrorResponse) else None
 
@@ -151,10 +152,10 @@ class Channel:
             return protocol.answer_of(self._line(seconds, longest or protocol.LONGEST_LINE))
         except TimeoutError:
             self._failed = True
-            raise protocol.OwnerTimeout(protocol.SILENT) from None
+            raise errors.OwnerTimeout(protocol.SILENT) from None
         except OSError as error:
             self._failed = True
-            raise protocol.OwnerUnavailable(
+            raise errors.OwnerUnavailable(
                 f"the jobtui that owns this profile went away: {error.strerror or error}"
             ) from error
         except BaseException:
@@ -168,7 +169,7 @@ class Channel:
         while (end := self._received.find(b"\n", looked)) < 0:
             looked = len(self._received)
             if looked > longest:
-                raise protocol.OwnerUnavailable(
+                raise errors.OwnerUnavailable(
                     f"what answers at the socket sends a line of more than {longest} bytes"
                 )
             left = None if until is None else until - time.monotonic()
@@ -203,9 +204,9 @@ class Channel:
         self.close()
 
 
-def refusal_of(denied: protocol.ErrorResponse) -> protocol.OwnerUnavailable:
+def refusal_of(denied: protocol.ErrorResponse) -> errors.OwnerUnavailable:
     """Return the error that says why the owner has nothing to do with the client."""
-    return protocol.RequestNotAccepted(denied.text) if denied.busy else protocol.OwnerRejected(denied.text)
+    return errors.RequestNotAccepted(denied.text) if denied.busy else errors.OwnerRejected(denied.text)
 
 
 def trusted_owners(root: Path) -> frozenset[int]:

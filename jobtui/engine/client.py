@@ -50,10 +50,6 @@ def _current_directory() -> Path:
         return Path(os.environ.get("PWD") or os.sep)
 
 
-class Refused(Exception):
-    """A statement that parsed but can't be carried out; the text says what is wrong and what would be right."""
-
-
 class Failure(msgspec.Struct, frozen=True):
     """The statement that failed: its words, place in the text (1-based) and the reason.
 

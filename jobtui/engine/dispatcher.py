@@ -11,11 +11,10 @@ import msgspec
 
 from jobtui.clock import within
 from jobtui.engine import lifecycle, queries, scheduler
-from jobtui.engine.client import Refused
 from jobtui.engine.jobs import Transaction
 from jobtui.engine.lifecycle import TaskOutcome
 from jobtui.engine.profile import RunPolicy
-from jobtui.errors import ErrorCode, StorageError
+from jobtui.errors import ErrorCode, StatementRefused, StorageError
 from jobtui.history import StoreError
 from jobtui.model import Job, JobCommand, Notice, SpaceStats, Status, Task, TaskProgressed
 from jobtui.storage.base import Outcome, ProgressCallback
@@ -108,7 +107,7 @@ class Dispatcher:
     async def stop(self, ids: Sequence[int]) -> tuple[int, int]:
         """Stop these jobs, all or none: how many jobs, and how many of their tasks had not ended.
 
-        Raises Refused where one can't be stopped, StoreError where the disk did not take it.
+        Raises StatementRefused where one can't be stopped, StoreError where the disk did not take it.
         """
         counted = 0
 
@@ -145,7 +144,9 @@ class Dispatcher:
         job = queries.stoppable(book.get(job_id), job_id, self._engine.history)
         if job.origin is not None:
             cluster = job.origin.cluster
-            raise Refused(f"Job {job_id} is the cluster {cluster}'s, which this profile does not work on")
+            raise StatementRefused(
+                f"Job {job_id} is the cluster {cluster}'s, which this profile does not work on"
+            )
         return job
 
     def cancel(self, ids: Iterable[int]) -> None:

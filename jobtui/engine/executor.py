@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from jobtui.engine import lifecycle, queries
-from jobtui.engine.client import ExecuteResult, Refused, Session
+from jobtui.engine.client import ExecuteResult, Session
 from jobtui.engine.inventory import look_at_spaces
 from jobtui.engine.jobs import Edit, Transaction
-from jobtui.errors import StorageError
+from jobtui.errors import StatementRefused, StorageError
 from jobtui.history import StoreError
 from jobtui.language.ast import (
     Backup,
@@ -65,7 +65,7 @@ class StatementExecutor:
                 words = queries.words(text, one)
                 try:
                     done.append(await self._run(one.statement, words, session))
-                except (Refused, StoreError, StorageError, OSError) as error:
+                except (StatementRefused, StoreError, StorageError, OSError) as error:
                     return ExecuteResult(tuple(done), queries.failure(text, one, str(error)))
                 except Exception as error:  # told to whoever typed it: no statement may take the screen along
                     defect = f"This is a defect of jobtui: {type(error).__name__}: {error}"
@@ -108,7 +108,7 @@ class StatementExecutor:
         name = statement.space or session.space
         if name is None:
             command = statement.command.upper()
-            raise Refused(f"Space was not chosen: USE a space first, or name one: ADMIN {command} nba")
+            raise StatementRefused(f"Space was not chosen: USE a space first, or name one: ADMIN {command} nba")
         space = await self._space(name)
         if self._engine.mirroring is not None:
             return _ordered(words, await self._engine.mirroring.orders.submit(statement.command, space.name))
@@ -141,7 +141,7 @@ class StatementExecutor:
     def _recoverable(self, book: Transaction, job_id: int, spaces: dict[str, Space]) -> Job:
         job = queries.recoverable(book.get(job_id), job_id, self._engine.history)
         if job.space not in spaces:
-            raise Refused(queries.no_such_space(job.space, spaces))
+            raise StatementRefused(queries.no_such_space(job.space, spaces))
         return job
 
     def _not_recovered(self, book: Transaction, space: str | None) -> list[Job]:
@@ -152,9 +152,9 @@ class StatementExecutor:
 
     def _new_job(self, book: Transaction, command: str, space: Space, recovered_from: int | None = None) -> Job:
         if space.name in self._dropping:
-            raise Refused(f"Space '{space.name}' is being dropped")
+            raise StatementRefused(f"Space '{space.name}' is being dropped")
         if not space.hosts:
-            raise Refused(f"Space '{space.name}' has no storage host")
+            raise StatementRefused(f"Space '{space.name}' has no storage host")
         now = self._engine.clock.now()
         return lifecycle.submitted(book.new_id(), command, space.name, space.hosts, now, recovered_from)
 
@@ -165,7 +165,7 @@ class StatementExecutor:
 
     async def _backup(self, statement: Backup, words: str) -> Result:
         if statement.first > statement.last:
-            raise Refused(f"The range {statement.first} to {statement.last} is empty")
+            raise StatementRefused(f"The range {statement.first} to {statement.last} is empty")
         archived = await asyncio.wrap_future(self._engine.history.archive(statement.first, statement.last))
         if archived.ids:
             self._engine.publish([JobsArchived(tuple(archived.ids))])
@@ -177,7 +177,7 @@ class StatementExecutor:
     async def _space(self, name: str) -> Space:
         spaces = await self._engine.known_spaces()
         if name not in spaces:
-            raise Refused(queries.no_such_space(name, spaces))
+            raise StatementRefused(queries.no_such_space(name, spaces))
         return spaces[name]
 
     async def _create(self, statement: CreateSpace, words: str, session: Session) -> Result:
@@ -189,9 +189,9 @@ class StatementExecutor:
                     wanted = [_absolute(session.cwd, one) for one in statement.directories]
                     difference = await asyncio.to_thread(_difference, spaces[statement.space], wanted)
                     if difference:
-                        raise Refused(f"Space '{statement.space}' exists already, and {difference}")
+                        raise StatementRefused(f"Space '{statement.space}' exists already, and {difference}")
                 return Result(words, notice=f"Space '{statement.space}' exists already")
-            raise Refused(f"Space '{statement.space}' exists already")
+            raise StatementRefused(f"Space '{statement.space}' exists already")
         directories = statement.directories
         if directories is not None:
             directories = tuple(str(_absolute(session.cwd, one)) for one in directories)
@@ -206,7 +206,7 @@ class StatementExecutor:
         if statement.space not in spaces:
             if statement.if_exists:
                 return Result(words, notice=f"Space '{statement.space}' does not exist")
-            raise Refused(queries.no_such_space(statement.space, spaces))
+            raise StatementRefused(queries.no_such_space(statement.space, spaces))
         self._dropping.add(statement.space)
         try:
             await self._engine.ledger.change(lambda book: self._must_be_idle(book, statement.space))
@@ -223,12 +223,12 @@ class StatementExecutor:
         held = sorted(job.id for job in jobs.values() if job.space == space and not job.status.ended)
         if held:
             ids = ", ".join(str(job_id) for job_id in held[:10]) + (" …" if len(held) > 10 else "")
-            raise Refused(f"Space '{space}' has jobs queued or running: STOP JOB {ids} first")
+            raise StatementRefused(f"Space '{space}' has jobs queued or running: STOP JOB {ids} first")
         return ()
 
     def _must_create(self) -> None:
         if not self._engine.storage.capabilities.create:
-            raise Refused("Spaces are created and dropped on embedded storage only")
+            raise StatementRefused("Spaces are created and dropped on embedded storage only")
 
 
 async def _parsed(text: str) -> list[Parsed] | ExecuteResult:
@@ -262,4 +262,4 @@ def _absolute(cwd: Path, typed: str) -> Path:
     try:
         return Path(cwd, Path(typed).expanduser())
     except RuntimeError:
-        raise Refused(f"{typed}: there is no such user's home directory") from None
+        raise StatementRefused(f"{typed}: there is no such user's home directory") from None

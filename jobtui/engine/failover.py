@@ -15,10 +15,16 @@ from typing import TYPE_CHECKING
 from jobtui.engine.client import Client, EngineEvent, ExecuteResult, Listener, Overview, Session
 from jobtui.engine.events import BACKLOG, hand
 from jobtui.engine.profile import Profile, RunPolicy
-from jobtui.engine.protocol import OwnerRejected, OwnerTimeout, OwnerUnavailable, Untrusted
 from jobtui.engine.reader import ReadOnlyClient
 from jobtui.engine.remote import RemoteClient
-from jobtui.errors import StorageError
+from jobtui.errors import (
+    OwnerRejected,
+    OwnerTimeout,
+    OwnerUnavailable,
+    OwnerUnreachable,
+    OwnerUntrusted,
+    StorageError,
+)
 from jobtui.history import StoreError, StoreLocked
 from jobtui.model import ConnectionStatus, Job, JobChanged, Notice, SpaceStats, Status
 
@@ -30,10 +36,6 @@ if TYPE_CHECKING:
 TRIES = 40
 BETWEEN_TRIES_SECONDS = 0.1
 BETWEEN_LOOKS_SECONDS = 1.0
-
-
-class OwnerUnreachable(Exception):
-    """Another process owns the profile and can't be talked to; the text says which, and why."""
 
 
 def connect_or_start(
@@ -58,7 +60,7 @@ def connect_or_start(
             raise OwnerUnreachable(f"{why}, and {silent}") from None
         except OwnerRejected as refusal:
             raise OwnerUnreachable(f"{why}. {refusal}") from None
-        except Untrusted as stranger:
+        except OwnerUntrusted as stranger:
             raise OwnerUnreachable(f"{why}, but {stranger}") from None
         except OwnerUnavailable as silent:
             why = f"{why}; {silent}"

@@ -18,8 +18,8 @@ from msgspec.structs import replace
 from jobtui.engine.client import ExecuteResult, Session
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile, RunPolicy
-from jobtui.engine.protocol import OwnerTimeout, OwnerUnavailable
 from jobtui.engine.remote import RemoteClient
+from jobtui.errors import OwnerTimeout, OwnerUnavailable, ProbeFailed
 from jobtui.files import temporary_parent
 from jobtui.history import History, export
 from jobtui.history.format.disk import Disk
@@ -133,10 +133,6 @@ def try_cluster(profile: Profile, seconds: float) -> tuple[ConnectionStatus | No
     with _elsewhere(profile, profile.root) as engine:
         engine.reached(seconds, whole=False).result(seconds + _SECONDS)
         return engine.link, engine.overview().result(seconds + _SECONDS).hosts
-
-
-class ProbeFailed(Exception):
-    """The storage did not do what was asked of it; the text says why."""
 
 
 def _carried_out(engine: Engine, text: str, session: Session) -> ExecuteResult:

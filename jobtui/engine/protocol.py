@@ -13,7 +13,7 @@ import msgspec
 
 from jobtui import __version__
 from jobtui.engine.client import EngineEvent, Failure, Overview
-from jobtui.errors import DECODE_ERRORS
+from jobtui.errors import DECODE_ERRORS, OwnerUnavailable
 from jobtui.language.tables import Result
 from jobtui.model import SpaceStats
 from jobtui.storage.base import Pair
@@ -170,26 +170,6 @@ def _answers() -> msgspec.json.Decoder[Response]:
 def decode_ask(line: bytes) -> Request:
     """Return a client's question. Raises one of DECODE_ERRORS."""
     return _asks().decode(line)
-
-
-class OwnerUnavailable(Exception):
-    """Nobody answers at the door, or not as a jobtui of this version would; the text says which."""
-
-
-class OwnerTimeout(OwnerUnavailable):
-    """The owner is there and says nothing: it is suspended, or stuck."""
-
-
-class OwnerRejected(OwnerUnavailable):
-    """The owner answers, and will have nothing to do with who asks; the text says why."""
-
-
-class RequestNotAccepted(OwnerUnavailable):
-    """Nobody read the question: nothing was done, and it may be asked again."""
-
-
-class Untrusted(OwnerUnavailable):
-    """Another user listens where the owner should; the text says so. Nothing was sent."""
 
 
 class RequestTooLarge(Exception):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from jobtui.engine.client import Client, ExecuteResult, Failure, Refused
+from jobtui.engine.client import Client, ExecuteResult, Failure
+from jobtui.errors import StatementRefused
 from jobtui.language.ast import Parsed, ShowJob, ShowJobs, Statement
 from jobtui.language.tables import Result
 from jobtui.model import Job, Status
@@ -54,12 +55,12 @@ def failure(text: str, parsed: Parsed, message: str) -> Failure:
 
 
 def show(statement: Statement, typed: str, desk: Client, spaces: Collection[str]) -> Result:
-    """Answer SHOW JOBS and SHOW JOB. Raises Refused."""
+    """Answer SHOW JOBS and SHOW JOB. Raises StatementRefused."""
     if isinstance(statement, ShowJobs):
         return _show_jobs(statement, typed, desk, spaces)
     if isinstance(statement, ShowJob):
         return _show_job(statement, typed, desk)
-    raise Refused(f"{type(statement).__name__} can't be carried out here")
+    raise StatementRefused(f"{type(statement).__name__} can't be carried out here")
 
 
 def no_such_space(name: str, spaces: Collection[str]) -> str:
@@ -69,30 +70,30 @@ def no_such_space(name: str, spaces: Collection[str]) -> str:
 
 
 def stoppable(job: Job | None, job_id: int, history: History) -> Job:
-    """The job, where it can be asked to stop. Raises Refused."""
+    """The job, where it can be asked to stop. Raises StatementRefused."""
     job = there(job, job_id, history)
     if job.status.ended:
-        raise Refused(f"Job {job_id} has already {job.status}")
+        raise StatementRefused(f"Job {job_id} has already {job.status}")
     if job.stopping:
-        raise Refused(f"Job {job_id} is already stopping")
+        raise StatementRefused(f"Job {job_id} is already stopping")
     return job
 
 
 def recoverable(job: Job | None, job_id: int, history: History) -> Job:
-    """The job, where it has ended and can be run again. Raises Refused."""
+    """The job, where it has ended and can be run again. Raises StatementRefused."""
     job = there(job, job_id, history)
     if job.status is Status.QUEUE:
-        raise Refused(f"Job {job_id} is still queued; STOP JOB {job_id} first")
+        raise StatementRefused(f"Job {job_id} is still queued; STOP JOB {job_id} first")
     if job.status is Status.RUNNING:
-        raise Refused(f"Job {job_id} is still running; STOP JOB {job_id} first")
+        raise StatementRefused(f"Job {job_id} is still running; STOP JOB {job_id} first")
     return job
 
 
 def there(job: Job | None, job_id: int, history: History) -> Job:
-    """The job, where there is one that is not archived. Raises Refused."""
+    """The job, where there is one that is not archived. Raises StatementRefused."""
     if job is None:
         archived = history.is_archived(job_id)
-        raise Refused(f"Job {job_id} is archived" if archived else f"Job {job_id} does not exist")
+        raise StatementRefused(f"Job {job_id} is archived" if archived else f"Job {job_id} does not exist")
     return job
 
 
@@ -102,7 +103,7 @@ def _show_jobs(statement: ShowJobs, typed: str, desk: Client, spaces: Collection
     if statement.space is not None:
         known = {*spaces, *desk.history.spaces()}
         if statement.space not in known:
-            raise Refused(no_such_space(statement.space, known))
+            raise StatementRefused(no_such_space(statement.space, known))
     view = desk.history.query(
         Query(
             statuses=frozenset({Status(statement.status)}) if statement.status else frozenset(),

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobtui.engine import queries
-from jobtui.engine.client import ExecuteResult, Listener, Overview, Refused, Session, SpaceOverview
+from jobtui.engine.client import ExecuteResult, Listener, Overview, Session, SpaceOverview
 from jobtui.engine.profile import Profile
+from jobtui.errors import StatementRefused
 from jobtui.history import History, StoreError
 from jobtui.language.ast import ShowHosts, ShowJob, ShowJobs, ShowSpaces, Statement, Use
 from jobtui.language.tables import Result
@@ -73,7 +74,7 @@ class ReadOnlyClient:
             case Use():
                 spaces = self.spaces()
                 if statement.space not in spaces:
-                    raise Refused(queries.no_such_space(statement.space, spaces))
+                    raise StatementRefused(queries.no_such_space(statement.space, spaces))
                 session.space = statement.space
                 return Result(typed)
             case ShowSpaces():
@@ -142,7 +143,7 @@ class ReadOnlyClient:
 
     def stats(self, space: str, host: str) -> Future[SpaceStats]:
         """Unknown to a reader: looking into a database opens it."""
-        return _failed(Refused("Only the jobtui that runs this profile can look into its databases"))
+        return _failed(StatementRefused("Only the jobtui that runs this profile can look into its databases"))
 
     def stop_work(self) -> Future[None]:
         """A reader has no work."""
@@ -183,7 +184,7 @@ def _expected() -> tuple[type[Exception], ...]:
     """What a statement may end in; the storage's errors are imported once something went wrong."""
     from jobtui.errors import StorageError
 
-    return Refused, StoreError, StorageError, OSError
+    return StatementRefused, StoreError, StorageError, OSError
 
 
 def _failed(error: Exception) -> Future[Any]:

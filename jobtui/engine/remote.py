@@ -14,16 +14,16 @@ from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
+from jobtui import errors
 from jobtui.engine import protocol, queries
 from jobtui.engine.address import recorded_address
 from jobtui.engine.channel import Channel, refusal_of, trusted_owners
-from jobtui.engine.client import EngineEvent, ExecuteResult, Failure, Listener, Overview, Refused, Session
+from jobtui.engine.client import EngineEvent, ExecuteResult, Failure, Listener, Overview, Session
 from jobtui.engine.events import hand
 from jobtui.engine.inventory import age_retry_delay
 from jobtui.engine.profile import Profile
-from jobtui.engine.protocol import OwnerUnavailable
 from jobtui.engine.reader import ReadOnlyClient
-from jobtui.errors import ErrorCode, StorageError
+from jobtui.errors import ErrorCode, OwnerUnavailable, StatementRefused, StorageError
 from jobtui.history import History, StoreError
 from jobtui.language.ast import Parsed, Recover, ShowJobs, Stop, Submit, Use
 from jobtui.language.tables import Result
@@ -98,7 +98,7 @@ class RemoteClient(ReadOnlyClient):
         """The answer itself, waited for."""
         try:
             return self._answer(text, session)
-        except protocol.RequestNotAccepted as error:
+        except errors.RequestNotAccepted as error:
             return ExecuteResult(failure=Failure(text.strip(), str(error), 1, 1))
 
     def _answer(self, text: str, session: Session) -> ExecuteResult:
@@ -121,11 +121,11 @@ class RemoteClient(ReadOnlyClient):
                     done.append(self._run(first.statement, queries.words(text, first), session))
                     continue
                 ran = questions.hand_in(";\n".join(queries.words(text, one) for one in group), session)
-            except (Refused, StoreError, StorageError, protocol.OwnerUnavailable) as error:
-                if isinstance(error, protocol.RequestNotAccepted) and not done:
+            except (StatementRefused, StoreError, StorageError, errors.OwnerUnavailable) as error:
+                if isinstance(error, errors.RequestNotAccepted) and not done:
                     raise
                 why = str(error)
-                if len(group) > 1 and not isinstance(error, protocol.RequestNotAccepted):
+                if len(group) > 1 and not isinstance(error, errors.RequestNotAccepted):
                     why += f"; this statement and the {len(group) - 1} after it may have been carried out"
                 return ExecuteResult(tuple(done), queries.failure(text, first, why))
             done.extend(ran.results)
@@ -270,7 +270,7 @@ class RemoteClient(ReadOnlyClient):
                 answer = self._following.read(None)
                 if isinstance(answer, protocol.EventsMessage) and not self._closed:
                     self._take(answer.messages)
-        except (OSError, ValueError, protocol.OwnerUnavailable, StoreError):
+        except (OSError, ValueError, errors.OwnerUnavailable, StoreError):
             pass  # the owner is gone or unreadable, which is what comes next says
         with self._lock:
             self._owner_gone = True
@@ -318,7 +318,7 @@ class RemoteClient(ReadOnlyClient):
         if len(found) == len(jobs) and all(job.status.ended for job in found):
             ended.set_result(found)
         elif gone:
-            ended.set_exception(protocol.OwnerUnavailable(ENDED))
+            ended.set_exception(errors.OwnerUnavailable(ENDED))
         else:
             return False
         return True
@@ -346,9 +346,9 @@ def _address_of_owner(profile: Profile) -> Path:
     try:
         address = recorded_address(profile.root)
     except OSError as error:
-        raise protocol.RequestNotAccepted(f"its address can't be read: {error.strerror or error}") from None
+        raise errors.RequestNotAccepted(f"its address can't be read: {error.strerror or error}") from None
     if address is None:
-        raise protocol.RequestNotAccepted(
+        raise errors.RequestNotAccepted(
             "it has not recorded in LOCK where it listens: it is just starting, or ending"
         )
     return address
@@ -384,7 +384,7 @@ class _Questions:
         if self._channel is not None:
             try:
                 self._channel.ask(want, PATIENCE_SECONDS)
-            except protocol.RequestNotAccepted:
+            except errors.RequestNotAccepted:
                 self.close()  # the owner ends a connection that was silent for a while, and takes a new one
             else:
                 return self._channel
@@ -416,7 +416,7 @@ def _meant(answer: protocol.Response, kind: type[T]) -> T:
             raise StorageError(ErrorCode(answer.code), answer.host, answer.space, answer.text)
         raise refusal_of(answer)
     if not isinstance(answer, kind):
-        raise protocol.OwnerUnavailable("the jobtui that owns this profile answered something else")
+        raise errors.OwnerUnavailable("the jobtui that owns this profile answered something else")
     return answer
 
 

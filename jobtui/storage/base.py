@@ -190,7 +190,7 @@ class ClusterJobManager(Protocol):
 
     Every method but `start`, `watch`, `retry_now` and `close` raises StorageError, at once while the
     connection is lost. What is asked for with `submit`, `stop` and `recover` is sent at most once; see
-    `StorageError.maybe_done`.
+    `StorageError.outcome_unknown`.
     """
 
     @property

@@ -8,7 +8,7 @@ import pytest
 
 from jobtui.cli import remote_run
 from jobtui.engine.profile import Profile
-from jobtui.engine.protocol import OwnerUnavailable
+from jobtui.errors import OwnerUnavailable
 from jobtui.history import StoreError
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from jobtui.engine.client import Session
 from jobtui.engine.engine import Engine
-from jobtui.engine.protocol import OwnerUnavailable
 from jobtui.engine.remote import RemoteClient
+from jobtui.errors import OwnerUnavailable
 from jobtui.history import History, Query
 from jobtui.model import EventKind, Job, Status
 from tests.support.commands import CommandLine

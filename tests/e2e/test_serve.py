@@ -15,8 +15,8 @@ import pytest
 
 from jobtui.engine.address import SOCKET
 from jobtui.engine.engine import Engine
-from jobtui.engine.protocol import OwnerUnavailable
 from jobtui.engine.remote import RemoteClient
+from jobtui.errors import OwnerUnavailable
 from jobtui.model import Status
 from tests.support.commands import CommandLine
 from tests.support.homes import SLOW, beside_others, moved_in, status_of

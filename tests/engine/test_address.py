@@ -15,8 +15,8 @@ import pytest
 
 from jobtui.engine.address import LONGEST_PATH, SOCKET, candidates, listen, recorded_address
 from jobtui.engine.profile import Profile
-from jobtui.engine.protocol import RequestNotAccepted
 from jobtui.engine.remote import RemoteClient
+from jobtui.errors import RequestNotAccepted
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.lock import LONGEST_ADDRESS, Lock, WriterWatcher
 from jobtui.model import Notice

@@ -53,7 +53,7 @@ def test_a_stop_that_the_cluster_refuses_is_never_pretended(prod: MirrorBench) -
 def test_a_stop_whose_answer_was_lost_is_judged_by_what_the_cluster_then_tells(prod: MirrorBench) -> None:
     prod.cluster(lambda mirror: mirror.put("nba", 40, Status.QUEUE))
     prod.heard.until(1, Status.QUEUE)
-    prod.mirror.lost_answer = StorageError(ErrorCode.TIMEOUT, "", "nba", "no answer", maybe_done=True)
+    prod.mirror.lost_answer = StorageError(ErrorCode.TIMEOUT, "", "nba", "no answer", outcome_unknown=True)
     assert prod.rows("STOP JOB 1") == [("stop 1 jobs 0 tasks",)]
     assert prod.job(1).status is Status.STOPPED
     assert prod.mirror.asked.count("stop nba 40") == 1
@@ -62,7 +62,7 @@ def test_a_stop_whose_answer_was_lost_is_judged_by_what_the_cluster_then_tells(p
 def test_a_stop_that_may_have_been_heard_and_is_not_seen_is_not_called_refused(prod: MirrorBench) -> None:
     prod.cluster(lambda mirror: mirror.put("nba", 40))
     prod.heard.until(1, Status.RUNNING)
-    prod.mirror.refusal = StorageError(ErrorCode.TIMEOUT, "", "nba", "no answer", maybe_done=True)
+    prod.mirror.refusal = StorageError(ErrorCode.TIMEOUT, "", "nba", "no answer", outcome_unknown=True)
     told = prod.refusal("STOP JOB 1")
     assert told == (
         "It is not known yet whether job 1 (flush nba) was stopped, and it is not asked again: no answer"

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.engine.client import Refused, Session
+from jobtui.engine.client import Session
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile, RunPolicy
 from jobtui.engine.reader import ReadOnlyClient
-from jobtui.errors import StorageError
+from jobtui.errors import StatementRefused, StorageError
 from tests.support.engines import WAIT, bench
 from tests.support.scripted import ScriptedStorage
 
@@ -58,7 +58,7 @@ def test_a_reader_refuses_what_would_write_before_any_of_the_text(root: Path) ->
     assert answer.failure is not None
     assert not answer.results
     assert not root.exists()
-    with pytest.raises(Refused, match="look into its databases"):
+    with pytest.raises(StatementRefused, match="look into its databases"):
         reader.stats("nba", "a").result(WAIT)
     reader.close()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from jobtui import errors
 from jobtui.engine import protocol as wire
 from jobtui.engine import server
 from jobtui.engine.address import SOCKET, short
@@ -121,7 +122,7 @@ def test_a_stale_socket_is_taken_over_by_the_next_owner(runtime: Path, root: Pat
     (root / "history" / "LOCK").write_bytes(lock)  # as a killed owner leaves it
     with socket.socket(socket.AF_UNIX) as stale, short(root / SOCKET) as name:
         stale.bind(name)
-    with pytest.raises(wire.OwnerUnavailable, match="no jobtui answers"):
+    with pytest.raises(errors.OwnerUnavailable, match="no jobtui answers"):
         RemoteClient.connect(Profile("local", root))
     with bench(root, ScriptedStorage({"solo": ("far",)})):
         RemoteClient.connect(Profile("local", root)).close()
@@ -135,7 +136,7 @@ def test_another_version_s_question_is_refused_with_both_versions(
         version: str = "9.9"
 
     monkeypatch.setattr(wire, "Ask", Later)
-    with pytest.raises(wire.OwnerUnavailable, match=r"jobtui 9\.9 can't talk to it"):
+    with pytest.raises(errors.OwnerUnavailable, match=r"jobtui 9\.9 can't talk to it"):
         RemoteClient.connect(Profile("local", root))
 
 
@@ -170,7 +171,7 @@ def test_an_owner_that_says_nothing_is_not_waited_for_long(
     with socket.socket(socket.AF_UNIX) as mute, short(root / SOCKET) as name:
         mute.bind(name)
         mute.listen()
-        with pytest.raises(wire.OwnerTimeout, match="it may be suspended"):
+        with pytest.raises(errors.OwnerTimeout, match="it may be suspended"):
             RemoteClient.connect(Profile("local", root))
 
 
@@ -221,9 +222,9 @@ def test_a_question_that_an_owner_on_its_way_out_has_not_read_is_not_taken_and_m
         )  # the half is accepted by now
         assert owner.engine.leave_if_idle().result(WAIT) == ()
         half.sendall(b"\n")
-        with pytest.raises(wire.OwnerUnavailable, match="went away"):
+        with pytest.raises(errors.OwnerUnavailable, match="went away"):
             wire.answer_of(half.makefile("rb").readline())
-    with pytest.raises(wire.RequestNotAccepted):
+    with pytest.raises(errors.RequestNotAccepted):
         remote.hand_in("ADMIN FLUSH solo", Session(None, Path("/"))).result(WAIT)
     assert owner.engine.active() == ()
     remote.close()

@@ -14,13 +14,15 @@ from pathlib import Path
 
 import pytest
 
+from jobtui import errors
 from jobtui.engine import acceptor, channel, protocol, remote, server
 from jobtui.engine.address import SOCKET, short
 from jobtui.engine.channel import Channel, trusted_owners
 from jobtui.engine.client import Session
-from jobtui.engine.failover import OwnerUnreachable, connect_or_start
+from jobtui.engine.failover import connect_or_start
 from jobtui.engine.profile import Profile
 from jobtui.engine.remote import RemoteClient
+from jobtui.errors import OwnerUnreachable
 from tests.support.engines import WAIT, Bench, bench
 from tests.support.scripted import ScriptedStorage
 
@@ -127,14 +129,14 @@ class TestPeer:
         received: list[bytes] = []
         monkeypatch.setattr(channel, "peer_uid", lambda connection: STRANGER)
         with impostor(root, lambda client: received.append(client.recv(1 << 20))):
-            with pytest.raises(protocol.Untrusted, match=f"user with the id {STRANGER}"):
+            with pytest.raises(errors.OwnerUntrusted, match=f"user with the id {STRANGER}"):
                 RemoteClient.connect(Profile("local", root))
             trusting = {"_door": root / SOCKET, "_trusted": trusted_owners(root)}
             desk = RemoteClient.__new__(RemoteClient)
             vars(desk).update(trusting)
-            with pytest.raises(protocol.Untrusted):
+            with pytest.raises(errors.OwnerUntrusted):
                 desk.load("solo", [(b"key", b"secret")]).result(WAIT)
-            with pytest.raises(protocol.Untrusted):
+            with pytest.raises(errors.OwnerUntrusted):
                 next(desk.dump("solo"))
         assert not any(received)
 
@@ -175,7 +177,7 @@ class TestPeer:
         try:
             os.close(writing)
             assert os.read(reading, 1) == b"!"
-            with pytest.raises(protocol.Untrusted, match="the id 65534"):
+            with pytest.raises(errors.OwnerUntrusted, match="the id 65534"):
                 Channel.open(place, trusted_owners(root), 5.0)
             assert os.read(reading, 1 << 20) == b""
         finally:
@@ -347,7 +349,7 @@ class TestConnections:
     ) -> None:
         monkeypatch.setattr(acceptor, "MOST_CONNECTIONS", 1)
         desk = RemoteClient.connect(Profile("local", root))
-        with pytest.raises(protocol.RequestNotAccepted, match="1 clients are connected"):
+        with pytest.raises(errors.RequestNotAccepted, match="1 clients are connected"):
             RemoteClient.connect(Profile("local", root))
         desk.close()
         owner.heard.wait_for(lambda: owner.heard.notices)
@@ -359,7 +361,7 @@ class TestConnections:
             raise OSError(24, "Too many open files")
 
         monkeypatch.setattr(channel.socket, "socket", fail)
-        with pytest.raises(protocol.RequestNotAccepted, match="Too many open files"):
+        with pytest.raises(errors.RequestNotAccepted, match="Too many open files"):
             open_channel(root)
 
     def test_what_a_follower_sends_is_discarded(self, owner: Bench, root: Path) -> None:
@@ -453,7 +455,7 @@ class TestAnswers:
             with contextlib.suppress(BrokenPipeError):
                 client.sendall(line)
 
-        with impostor(root, say), pytest.raises(protocol.OwnerUnavailable, match=why):
+        with impostor(root, say), pytest.raises(errors.OwnerUnavailable, match=why):
             RemoteClient.connect(Profile("local", root))
 
     def test_answer_in_drops_times_out(
@@ -466,7 +468,7 @@ class TestAnswers:
 
         monkeypatch.setattr(remote, "GREETING_SECONDS", 0.2)
         monkeypatch.setattr(protocol, "LONGEST_LINE", 1 << 40)
-        with impostor(root, drip), pytest.raises(protocol.OwnerTimeout):
+        with impostor(root, drip), pytest.raises(errors.OwnerTimeout):
             RemoteClient.connect(Profile("local", root))
 
     def test_text_that_is_no_utf8_is_refused(self, owner: Bench, root: Path) -> None:

@@ -73,7 +73,7 @@ def test_while_it_is_lost_nothing_waits_and_nothing_is_sent() -> None:
                     error = await failure(asked)
                     assert error.code is ErrorCode.UNREACHABLE
                     assert error.detail.startswith(f"no connection to the cluster since {local}: ")
-                    assert not error.maybe_done
+                    assert not error.outcome_unknown
                 assert len(graphd.cluster.statements) == sent
 
     run(test())

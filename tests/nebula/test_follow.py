@@ -355,8 +355,8 @@ def test_an_order_whose_answer_was_lost_is_found_above_what_was_newest_then() ->
         await reader.batch()
         newest = follower.newest("nba")
         assert (newest, follower.newest("elsewhere")) == (41, 0)
-        mirror.lost_answer = StorageError(ErrorCode.TIMEOUT, "", "nba", "no answer", maybe_done=True)
-        assert (await failure(mirror.submit("compact", "nba"))).maybe_done
+        mirror.lost_answer = StorageError(ErrorCode.TIMEOUT, "", "nba", "no answer", outcome_unknown=True)
+        assert (await failure(mirror.submit("compact", "nba"))).outcome_unknown
         (sighting,) = await reader.batch()
         assert (sighting.job.command, sighting.job.id > newest) == ("compact", True)
         await reader.close()

@@ -131,6 +131,6 @@ def test_a_session_that_expired_under_a_changed_password_is_refused() -> None:
                 cluster.expire_sessions()
                 error = await failure(mirror.jobs("nba"))
                 assert (error.code, mirror.link.state) == (ErrorCode.ACCESS, ConnectionState.REFUSED)
-                assert not error.maybe_done
+                assert not error.outcome_unknown
 
     run(test())

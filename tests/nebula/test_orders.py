@@ -30,7 +30,7 @@ def test_an_order_whose_answer_was_lost_may_have_been_done_and_is_not_sent_again
                 await mirror.ready()
                 graphd.faults.append(fault)
                 error = await failure(mirror.submit("flush", "nba"))
-                assert (error.code, error.maybe_done) == (ErrorCode.UNREACHABLE, True)
+                assert (error.code, error.outcome_unknown) == (ErrorCode.UNREACHABLE, True)
                 assert error.detail.endswith("it may have been done all the same")
                 assert submits(cluster) == len(await mirror.jobs("nba")) == jobs
                 assert mirror.link.state is ConnectionState.CONNECTED
@@ -47,7 +47,7 @@ def test_an_order_that_is_not_answered_in_time_may_have_been_done() -> None:
                 await mirror.ready()
                 graphd.faults.append(Fault.HANG)
                 error = await failure(mirror.submit("flush", "nba"))
-                assert (error.code, error.maybe_done) == (ErrorCode.TIMEOUT, True)
+                assert (error.code, error.outcome_unknown) == (ErrorCode.TIMEOUT, True)
                 assert submits(cluster) == 1
                 assert [job.command for job in await mirror.jobs("nba")] == ["flush"]
 
@@ -64,7 +64,7 @@ def test_stopping_and_recovering_are_orders_too(fault: Fault) -> None:
                 await mirror.ready()
                 for order in (lambda: mirror.recover("nba", [failed]), lambda: mirror.stop("nba", failed)):
                     graphd.faults.append(fault)
-                    assert (await failure(order())).maybe_done
+                    assert (await failure(order())).outcome_unknown
         assert sum("RECOVER" in text for text in cluster.statements) == 1
         assert sum("STOP" in text for text in cluster.statements) == 1
 
@@ -94,7 +94,7 @@ def test_an_order_that_reaches_no_graphd_was_not_sent() -> None:
                 await mirror.ready()
                 graphd.down()
                 error = await failure(mirror.submit("flush", "nba"))
-                assert (error.code, error.maybe_done) == (ErrorCode.UNREACHABLE, False)
+                assert (error.code, error.outcome_unknown) == (ErrorCode.UNREACHABLE, False)
                 assert "Connection refused" in error.detail
                 await told.until(ConnectionState.LOST)
         assert submits(cluster) == 0
@@ -110,7 +110,7 @@ def test_an_order_that_graphd_could_not_see_through_with_metad_may_have_been_don
         with GraphdDouble(cluster) as graphd:
             async with mirrored(graphd) as mirror:
                 error = await failure(mirror.submit("flush", "nba"))
-                assert (error.code, error.maybe_done) == (ErrorCode.UNREACHABLE, True)
+                assert (error.code, error.outcome_unknown) == (ErrorCode.UNREACHABLE, True)
                 assert submits(cluster) == 1
 
     run(test())
@@ -121,7 +121,7 @@ def test_a_refusal_leaves_no_doubt() -> None:
         with GraphdDouble(Cluster()) as graphd:
             async with mirrored(graphd) as mirror:
                 for asked in (mirror.stop("nba", 7), mirror.submit("flush", "gone")):
-                    assert not (await failure(asked)).maybe_done
+                    assert not (await failure(asked)).outcome_unknown
 
     run(test())
 

@@ -244,7 +244,7 @@ def test_several_storageds_on_one_machine_are_told_apart_by_their_ports() -> Non
 
 
 @pytest.mark.parametrize(
-    ("code", "words", "expected", "maybe_done"),
+    ("code", "words", "expected", "outcome_unknown"),
     [
         ("E_EXECUTION_ERROR", "Job not existed in chosen space!", ErrorCode.REJECTED, False),
         ("E_SEMANTIC_ERROR", "SemanticError: Space was not chosen.", ErrorCode.REJECTED, False),
@@ -257,12 +257,12 @@ def test_several_storageds_on_one_machine_are_told_apart_by_their_ports() -> Non
     ],
 )
 def test_a_refusal_is_told_in_the_clusters_own_words(
-    code: str, words: str, expected: ErrorCode, maybe_done: bool
+    code: str, words: str, expected: ErrorCode, outcome_unknown: bool
 ) -> None:
     error = ngql.refused(ErrorReply(code, words), "nba", order=True)
     assert (error.code, error.space, error.detail) == (expected, "nba", words or code)
-    assert error.maybe_done is maybe_done
-    assert not ngql.refused(ErrorReply(code, words), "nba").maybe_done
+    assert error.outcome_unknown is outcome_unknown
+    assert not ngql.refused(ErrorReply(code, words), "nba").outcome_unknown
 
 
 @pytest.mark.parametrize(

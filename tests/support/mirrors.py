@@ -83,7 +83,7 @@ def ended_on(prod: MirrorBench, cluster_id: int, status: Status) -> Job:
 
 def lost() -> StorageError:
     """An answer that was lost: nobody knows what became of the order."""
-    return StorageError(ErrorCode.UNREACHABLE, "", "nba", "the connection broke", maybe_done=True)
+    return StorageError(ErrorCode.UNREACHABLE, "", "nba", "the connection broke", outcome_unknown=True)
 
 
 def refusal(words: str = "The job type do not support stopping") -> StorageError:

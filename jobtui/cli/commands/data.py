@@ -20,10 +20,9 @@ from jobtui.cli.progress import byte_bar
 from jobtui.cli.streams import Output, print_error, stdin
 from jobtui.engine.engine import Engine
 from jobtui.engine.profile import Profile, RunPolicy
-from jobtui.engine.protocol import OwnerUnavailable
 from jobtui.engine.reader import ReadOnlyClient
 from jobtui.engine.remote import RemoteClient
-from jobtui.errors import ErrorCode, StorageError
+from jobtui.errors import ErrorCode, OwnerUnavailable, StorageError
 from jobtui.history import StoreError
 from jobtui.os_errors import explain
 

@@ -209,7 +209,8 @@ def history(profile: Profile) -> Finding:
 
 def storage(*fallbacks: Path) -> Finding:
     """Whether RocksDB does its work here."""
-    from jobtui.engine.health import ProbeFailed, probe_storage
+    from jobtui.engine.health import probe_storage
+    from jobtui.errors import ProbeFailed
 
     advice = "pip install --force-reinstall rocksdict; its wheel must fit this Python and this system"
     try:

@@ -101,8 +101,8 @@ def _needs_the_owner(statements: Sequence[Statement]) -> bool:
 
 def _beside_the_owner(profile: Profile) -> ReadOnlyClient | None:
     """A reader that asks the profile's owner; None where there is none."""
-    from jobtui.engine.protocol import OwnerTimeout, OwnerUnavailable
     from jobtui.engine.remote import RemoteClient
+    from jobtui.errors import OwnerTimeout, OwnerUnavailable
 
     try:
         return RemoteClient.connect(profile)
@@ -117,8 +117,8 @@ def _write(profile: Profile, text: str, statements: Sequence[Statement], asked: 
     from jobtui.cli.connect import opened
     from jobtui.cli.remote_run import hand_in
     from jobtui.cli.wait import WaitAborted
-    from jobtui.engine.protocol import RequestNotAccepted
     from jobtui.engine.remote import RemoteClient
+    from jobtui.errors import RequestNotAccepted
 
     for _ in range(OWNERS):
         try:

@@ -9,11 +9,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from jobtui.engine import queries
-from jobtui.engine.client import Refused
 from jobtui.engine.cluster import lifecycle
 from jobtui.engine.jobs import Transaction
 from jobtui.engine.lifecycle import IllegalTransition
-from jobtui.errors import ErrorCode, StorageError
+from jobtui.errors import ErrorCode, StatementRefused, StorageError
 from jobtui.history import StoreError
 from jobtui.model import ClusterRef, Job, Status
 from jobtui.storage.base import ClusterJob, ClusterJobManager
@@ -59,7 +58,7 @@ NOT_LISTED = "its answer was lost, and the cluster lists no such job: it was not
 
 def was_sent(error: StorageError) -> bool:
     """Whether the order that came to this had reached the cluster, or may have."""
-    return error.maybe_done or error.code not in (ErrorCode.UNREACHABLE, ErrorCode.TIMEOUT)
+    return error.outcome_unknown or error.code not in (ErrorCode.UNREACHABLE, ErrorCode.TIMEOUT)
 
 
 def lost(job: Job, error: StorageError) -> str:
@@ -83,7 +82,7 @@ def reason(error: StorageError) -> str:
 
 def not_stopped(job: Job, error: StorageError) -> str:
     """For a person: the job is not being stopped, as far as is known."""
-    if error.maybe_done:
+    if error.outcome_unknown:
         return (
             f"It is not known yet whether job {job.id} ({job.label}) was stopped, and it is not asked again: "
             f"{error.detail}"
@@ -148,12 +147,12 @@ class ClusterRequests:
             cluster_id = await self._mirror.submit(command, space)
             made = await self._answered(order, cluster_id)
         except StorageError as error:
-            if error.maybe_done:
+            if error.outcome_unknown:
                 self._lost.append(order)
                 self._engine.beside(self._resolve(order))
                 return RequestResult((job,), lost(job, error))
             await self._never_made(job.id, reason(error))
-            raise Refused(not_submitted(job, error)) from None
+            raise StatementRefused(not_submitted(job, error)) from None
         finally:
             self._awaited.remove(order)
             await self._release()
@@ -173,7 +172,7 @@ class ClusterRequests:
         )
         refusals = [said for said in [await self._stop(job) for job in jobs] if said]
         if refusals:
-            raise Refused("; ".join(refusals))
+            raise StatementRefused("; ".join(refusals))
         return len(jobs), sum(not task.status.ended for job in jobs for task in job.tasks)
 
     async def recover(self, ids: Sequence[int]) -> RequestResult:
@@ -184,7 +183,7 @@ class ClusterRequests:
         await self._mirroring.loaded()
         ordered, refusals = await self._recover_each(ids)
         if refusals:
-            raise Refused(partly_recovered(refusals, ordered.jobs))
+            raise StatementRefused(partly_recovered(refusals, ordered.jobs))
         return ordered
 
     async def recover_all(self, space: str | None) -> RequestResult:
@@ -210,7 +209,7 @@ class ClusterRequests:
             ]
         )
         if refusals and not ordered.jobs:
-            raise Refused("; ".join(refusals))
+            raise StatementRefused("; ".join(refusals))
         return RequestResult(ordered.jobs, "; ".join([*filter(None, [ordered.notice]), *refusals]))
 
     # ---- what is seen meanwhile
@@ -306,7 +305,7 @@ class ClusterRequests:
         try:
             await self._mirror.stop(*_there(job))
         except StorageError as error:
-            if error.maybe_done and await self._look_at(job) and self._has_ended(job.id):
+            if error.outcome_unknown and await self._look_at(job) and self._has_ended(job.id):
                 return ""  # it was heard, whatever became of the answer
             await self._stop_refused(job.id, f"the cluster was asked to stop it: {error.detail}")
             said = not_stopped(job, error)
@@ -326,7 +325,7 @@ class ClusterRequests:
         for job in old:
             try:
                 came.append(await self._recover(job))
-            except (Refused, StorageError) as error:
+            except (StatementRefused, StorageError) as error:
                 refusals.append(str(error))
             except StoreError as error:
                 refusals.append(f"Job {job.id}: {error}")
@@ -347,11 +346,11 @@ class ClusterRequests:
         try:
             (job,) = await self._engine.ledger.change(edit)
         except StoreError as error:
-            raise Refused(f"Job {old.id} was not recovered: {error}") from None
+            raise StatementRefused(f"Job {old.id} was not recovered: {error}") from None
         try:
             count = await self._mirror.recover(origin.space, [origin.id])
         except StorageError as error:
-            if error.maybe_done:
+            if error.outcome_unknown:
                 self._engine.beside(self._look_later(job))
                 return RequestResult((job,), lost(job, error))
             said = not_recovered(error)
@@ -363,7 +362,7 @@ class ClusterRequests:
                     self._engine.beside(self._look_later(job))
                 return RequestResult((job,))
         await self._never_made(job.id, said, old)
-        raise Refused(f"Job {old.id} was not recovered: {said}")
+        raise StatementRefused(f"Job {old.id} was not recovered: {said}")
 
     async def _look_later(self, job: Job) -> None:
         await self._engine.clock.sleep(BETWEEN_LOOKS_SECONDS)
@@ -407,7 +406,7 @@ class ClusterRequests:
     # ---- what may be asked
 
     async def _checked(self, ids: Sequence[int], may: Callable[[Transaction, int], Job]) -> list[Job]:
-        """The jobs, once it is plain that all of them may be asked for. Raises Refused."""
+        """The jobs, once it is plain that all of them may be asked for. Raises StatementRefused."""
         found: list[Job] = []
 
         def check(book: Transaction) -> list[Job]:
@@ -420,18 +419,20 @@ class ClusterRequests:
     def _stoppable(self, book: Transaction, job_id: int) -> Job:
         job = queries.stoppable(book.get(job_id), job_id, self._engine.history)
         if not _there(job)[1]:
-            raise Refused(f"Job {job_id} can't be stopped yet: the cluster has not told its id")
+            raise StatementRefused(f"Job {job_id} can't be stopped yet: the cluster has not told its id")
         return job
 
     def _recoverable(self, book: Transaction, job_id: int) -> Job:
         job = queries.recoverable(book.get(job_id), job_id, self._engine.history)
         if job.origin is None or job.origin.cluster != self._mirror.cluster:
-            raise Refused(f"Job {job_id} was not the cluster's; it can't run it again")
+            raise StatementRefused(f"Job {job_id} was not the cluster's; it can't run it again")
         if job.status is Status.FINISHED:
-            raise Refused(f"Job {job_id} has finished: the cluster runs only failed and stopped jobs again")
+            raise StatementRefused(
+                f"Job {job_id} has finished: the cluster runs only failed and stopped jobs again"
+            )
         newest = self._mirroring.run_of(book, job.origin.space, job.origin.id)
         if newest is not None and newest.id != job.id:
-            raise Refused(f"Job {job_id} was run again already, as job {newest.id}")
+            raise StatementRefused(f"Job {job_id} was run again already, as job {newest.id}")
         return job
 
     def _unrecovered(self, space: str | None) -> list[tuple[int, ClusterRef]]:
@@ -458,7 +459,7 @@ class ClusterRequests:
 
 def _there(job: Job) -> tuple[str, int]:
     if job.origin is None:
-        raise Refused(f"Job {job.id} is no cluster's")
+        raise StatementRefused(f"Job {job.id} is no cluster's")
     return job.origin.space, job.origin.id
 
 

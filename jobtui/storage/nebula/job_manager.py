@@ -125,10 +125,14 @@ class GraphdJobManager:
         try:
             reply = await self._orders.order(text)
         except StorageError as error:
-            if not error.maybe_done:
+            if not error.outcome_unknown:
                 self._keeper.lost(error)
-            detail = f"{error.detail}; it may have been done all the same" if error.maybe_done else error.detail
-            raise StorageError(error.code, error.host, space, detail, maybe_done=error.maybe_done) from None
+            detail = (
+                f"{error.detail}; it may have been done all the same" if error.outcome_unknown else error.detail
+            )
+            raise StorageError(
+                error.code, error.host, space, detail, outcome_unknown=error.outcome_unknown
+            ) from None
         if isinstance(reply, ErrorReply):
             raise translate.refused(reply, space, order=True)
         return reply

@@ -199,7 +199,7 @@ def refused(refusal: ErrorReply, space: str, *, order: bool = False) -> StorageE
     """
     words = refusal.words or refusal.code
     if is_leader_change(refusal) or _METAD_LOST.search(words):
-        return StorageError(ErrorCode.UNREACHABLE, "", space, words, maybe_done=order)
+        return StorageError(ErrorCode.UNREACHABLE, "", space, words, outcome_unknown=order)
     if refusal.code == "E_BAD_PERMISSION":
         return StorageError(ErrorCode.ACCESS, "", space, words)
     if words.startswith("SpaceNotFound"):

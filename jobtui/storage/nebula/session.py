@@ -69,7 +69,7 @@ class GraphdSession:
         return await self._send(act)
 
     async def order(self, text: str) -> Reply:
-        """Say something that changes the cluster. Raises StorageError, `maybe_done` where it was sent.
+        """Say something that changes the cluster. Raises StorageError, `outcome_unknown` where it was sent.
 
         Cancelled before its turn has come, it is never sent.
         """
@@ -155,7 +155,7 @@ class GraphdSession:
             return line.execute(session, text)
         except StorageError as error:
             self._drop()
-            raise StorageError(error.code, error.host, "", error.detail, maybe_done=order) from None
+            raise StorageError(error.code, error.host, "", error.detail, outcome_unknown=order) from None
 
     def _ready(self) -> tuple[GraphdConnection, int]:
         self._check_open()

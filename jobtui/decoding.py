@@ -1,3 +1,0 @@
-"""What decoding bytes of unknown origin may raise."""
-
-from __future__ import annotations
