@@ -41,7 +41,7 @@ REFUSED_LONG = {
     Package("amulet-rocksdb==1.0.6", "amulet"): "RocksDB 11.1",
 }
 UNTIL_THE_OWNER_OPENED_IT = re.compile(
-    "no SST file yet|does not name these|lies in a file that held an older one"
+    "no SST file yet|was interrupted in a flush or a compaction|lies in a file that held an older one"
 )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.storage.local.rocksdb_files import Unreadable, known_options
-from jobtui.storage.local.rocksdb_files.manifest import parse_manifest
+from jobtui.storage.local.rocksdb_files.manifest import ManifestFamily, RocksdbManifest, parse_manifest
 from jobtui.storage.local.rocksdb_files.options import NEWEST, newest_first, parse_options
 from jobtui.storage.local.rocksdb_files.records import RecordReader
 from jobtui.storage.local.rocksdb_files.tables import read_table
@@ -146,3 +146,24 @@ def test_an_sst_file_cut_anywhere_is_unreadable(tmp_path, database):
 def test_known_options_are_words():
     for names in (known_options.DATABASE, known_options.FAMILY, known_options.TABLE):
         assert all(re.fullmatch(r"[A-Za-z0-9_]+", name) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("logs", "wals", "expected"),
+    [
+        ({"a": 12, "b": 4}, [4, 12], True),  # a flush switched to 12
+        (
+            {"a": 12, "b": 4},
+            [4, 15],
+            False,
+        ),  # another one switched to 15 and deleted 12; the MANIFEST lost that
+        ({"a": 6, "b": 6}, [5, 9], True),  # 5 was replayed, and the opening made 9 before MANIFEST-000010
+        ({"a": 6, "b": 6}, [11], True),  # the same of an older RocksDB, which makes the WAL after it
+        ({"a": 6, "b": 6}, [15], False),
+        ({"a": 6, "b": 6}, [5], False),
+        ({"a": 6}, [], False),
+    ],
+)
+def test_first_wal_after_a_flush_or_a_replay(logs, wals, expected):
+    families = {number: ManifestFamily(name, log=log) for number, (name, log) in enumerate(logs.items())}
+    assert RocksdbManifest(families).has_first_wal(10, wals) is expected

@@ -61,7 +61,8 @@ class Survey(msgspec.Struct, frozen=True):
     `named` are the SST files that its MANIFEST names or once named. `unplaced` are families with entries in
     the WAL and without an SST file: where their owner keeps SST files is not known. `recovery` is how the
     WAL is replayed, `wal_directory` where the WAL is if not in the database's directory.
-    `lost_end`: the MANIFEST ends in the middle, or names a WAL file that is gone, as if its end were missing.
+    `lost_end`: the MANIFEST ends in the middle, or WAL files that its state needs are gone, so that a later
+    state of it must have been lost.
     """
 
     options: bytes
@@ -147,7 +148,8 @@ class Surveyor:
             unplaced,
             _recovery(wals.values()),
             wal_directory,
-            manifest.tail is not Tail.WHOLE or max(f.log for f in manifest.families.values()) not in wals,
+            manifest.tail is not Tail.WHOLE
+            or not manifest.has_first_wal(int(current.split("-")[1]), wals.keys()),
         )
 
     def _list(self, directory: Path) -> set[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 
 from jobtui.storage.local.rocksdb_files import Unreadable
@@ -59,6 +61,22 @@ class RocksdbManifest(msgspec.Struct):
         """The number of the oldest WAL file that an opening replays."""
         oldest = min(family.log for family in self.families.values())
         return min(oldest, self.least_log) if self.least_log else oldest
+
+    def has_first_wal(self, number: int, wals: Collection[int]) -> bool:
+        """Return whether the WAL is there from where this state needs it.
+
+        RocksDB deletes WAL files from the oldest on, so the first one is enough. After a flush it is the file
+        that the MANIFEST names. After a replay the MANIFEST names the number after the last replayed file,
+        which no file has: the first one is then the file that the same opening made, directly before or after
+        the MANIFEST.
+
+        Args:
+            number: The MANIFEST's own.
+            wals: The numbers of the WAL files in the directory.
+        """
+        named = max(family.log for family in self.families.values())
+        first = min((wal for wal in wals if wal >= named), default=0)
+        return first == named or (named < number and first in (number - 1, number + 1))
 
 
 def parse_manifest(data: bytes) -> RocksdbManifest:
