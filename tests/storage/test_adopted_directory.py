@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 from pathlib import Path
 
 import pytest
 
-from jobtui.storage.local.adopted_directory import AdoptedDirectory
+from jobtui.storage.local.adopted_directory import AdoptedDirectory, notes_of
+from jobtui.storage.local.catalog import CatalogEntry, Catalogue
+from tests.support.storage import storage_at
 
 OWNERS = "rocksdb_version=7.8.3\n"
 
@@ -117,6 +120,31 @@ class TestAfterACrash:
         assert names(directory) == ["CURRENT", "OPTIONS-000005", "OPTIONS-000007"]
 
 
+class TestCrashWhilePuttingBack:
+    def test_owners_file_is_never_incomplete(self, directory, notes, monkeypatch):
+        options = directory / "OPTIONS-000005"
+        adopted = visit(directory, notes)
+        options.write_text("changed")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", fail)
+            with pytest.raises(OSError, match="killed"):
+                adopted.opened()
+            assert options.read_text() == "changed"
+        AdoptedDirectory(directory, notes).restore()
+        assert options.read_text() == OWNERS
+        assert names(directory) == ["CURRENT", "OPTIONS-000005"]
+
+    def test_leftover_is_removed_by_the_next_start(self, directory, notes):
+        adopted = visit(directory, notes)
+        (directory / "OPTIONS-000005.dbtmp").write_text("half")
+        adopted.restore()
+        assert names(directory) == ["CURRENT", "OPTIONS-000005"]
+
+
+def fail(_descriptor: int) -> None:
+    raise OSError("killed")
+
+
 class TestOwnership:
     @pytest.fixture
     def nobody(self, directory: Path) -> tuple[int, int]:
@@ -157,3 +185,33 @@ class TestOwnership:
         before = self.of(secret)
         adopted.opened()
         assert self.of(secret) == before
+
+    def test_file_put_back_keeps_its_user_and_mode(self, directory, notes, nobody):
+        options = directory / "OPTIONS-000005"
+        options.chmod(0o604)
+        before = self.of(options)
+        adopted = visit(directory, notes)
+        options.write_text("changed")
+        adopted.opened()
+        assert options.read_text() == OWNERS
+        assert self.of(options) == before
+
+    def test_files_made_before_a_kill_are_given_back_at_start(self, tmp_path, directory, nobody):
+        async def start_and_close() -> None:
+            async with storage_at(root):
+                pass
+
+        root = tmp_path / "root"
+        Catalogue(root, {}, {}).with_entry(CatalogEntry("theirs", (), (str(directory),))).save()
+        visit(directory, notes_of(root, str(directory))).opened()
+        (directory / "000012.sst").write_text("")  # and now both processes are killed
+        asyncio.run(start_and_close())
+        assert self.of(directory / "000012.sst") == (*nobody, 0o640)
+
+    def test_files_are_given_back_though_owner_opened_it_since(self, directory, notes, nobody):
+        visit(directory, notes).opened()
+        (directory / "000012.sst").write_text("")
+        (directory / "OPTIONS-000014").write_text("its owner's")
+        AdoptedDirectory(directory, notes).restore()
+        assert self.of(directory / "000012.sst") == (*nobody, 0o640)
+        assert "OPTIONS-000014" in names(directory)

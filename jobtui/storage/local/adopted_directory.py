@@ -18,8 +18,8 @@ from pathlib import Path
 import msgspec
 
 from jobtui.errors import DECODE_ERRORS
-from jobtui.files import read_regular
-from jobtui.storage.local.layout import directory_name, write_durably
+from jobtui.files import open_new, read_regular
+from jobtui.storage.local.layout import directory_name, sync_directory, write_durably
 from jobtui.storage.local.rocksdb_files.options import newest_first
 
 NOTES = "adopted.notes"  # with a dot, as no host's directory has
@@ -132,11 +132,15 @@ class AdoptedDirectory:
         for name in ours:
             (self._directory / name).unlink(missing_ok=True)
         if owners:
-            return  # the owner has opened it since a crash of ours: what is there is its own
+            # the owner has opened it since a crash of ours: the options are its own. Files of ours are still
+            # recognizable if another user owns the database
+            if snapshot.user != os.geteuid():
+                self._give(snapshot, is_open=is_open)
+            return
         for name in snapshot.options if snapshot.writing else ():
-            self._put_back(name)
+            self._put_back(name, snapshot)
         if snapshot.config:
-            self._put_back(CONFIG)
+            self._put_back(CONFIG, snapshot)
         else:
             (self._directory / CONFIG).unlink(missing_ok=True)
         if snapshot.writing:
@@ -150,20 +154,39 @@ class AdoptedDirectory:
             return False
         return f"\n  db_log_dir={named}\n".encode("utf-8", "surrogateescape") in text
 
-    def _put_back(self, name: str) -> None:
-        """Write the owner's file again if it is gone or changed, in place, so that its mode stays."""
+    def _put_back(self, name: str, snapshot: _Snapshot) -> None:
+        """Replace the owner's file if it is gone or changed, keeping its user, group and mode.
+
+        A new file is renamed over the old one, so that a crash never leaves an empty one.
+        """
         path, copy = self._directory / name, self.notes / _COPIES / name
         kept = copy.read_bytes()
+        # a name that RocksDB deletes at the next opening if a crash left it
+        beside = path.with_name(f"{name}.dbtmp")
+        beside.unlink(missing_ok=True)
+        user, group, mode = snapshot.user, snapshot.group, snapshot.mode
+        with contextlib.suppress(FileNotFoundError):
+            found = path.lstat()
+            if stat.S_ISREG(found.st_mode):
+                if path.read_bytes() == kept:
+                    _copy_times(copy, path)
+                    return
+                user, group, mode = found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)
         try:
-            changed = path.read_bytes() != kept
-        except FileNotFoundError:
-            write_durably(path, kept)
-        else:
-            if changed:
-                descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW)
-                with open(descriptor, "wb") as file:
-                    file.write(kept)
-        _copy_times(copy, path)
+            with open(open_new(beside), "wb") as file:
+                file.write(kept)
+                if (user, group) != (os.geteuid(), os.getegid()):
+                    with contextlib.suppress(PermissionError):  # root alone gives files to another user
+                        os.fchown(file.fileno(), user, group)
+                os.fchmod(file.fileno(), mode)
+                file.flush()
+                os.fsync(file.fileno())
+            _copy_times(copy, beside)
+            beside.replace(path)
+        except OSError:
+            beside.unlink(missing_ok=True)
+            raise
+        sync_directory(self._directory)
 
     def _give(self, snapshot: _Snapshot, *, is_open: bool) -> None:
         """Give the files that are new the owner's user, group and mode.
