@@ -175,7 +175,8 @@ class ReadOnlyClient:
             return tuple(SpaceOverview(space, None, None, None) for space in spaces), ()
         from jobtui.storage.local.catalog import Catalogue
 
-        catalogue = Catalogue.open(self._settings.storage, self._settings.hosts)
+        settings = self._settings
+        catalogue = Catalogue.open(settings.storage, settings.hosts, settings.wal_dirs)
         looks = (SpaceOverview(space, catalogue.size(space.name), None, None) for space in catalogue.spaces())
         return tuple(looks), catalogue.hosts()
 

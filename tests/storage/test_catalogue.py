@@ -212,3 +212,16 @@ def test_reading_it_imports_neither_asyncio_nor_rocksdict(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_size_counts_wal_in_its_stated_directory(tmp_path):
+    database, wal = tmp_path / "db", tmp_path / "wal"
+    for directory in (database, wal):
+        directory.mkdir()
+    (wal / "000004.log").write_bytes(bytes(700))
+    root = tmp_path / "root"
+    Catalogue(root, {}, {}).with_entry(CatalogEntry("theirs", (), (str(database),))).save()
+    assert Catalogue.open(root, {}, {f"{database}/": wal}).size("theirs") == 700
+    assert Catalogue.open(root, {}).size("theirs") == 0
+    (database / "000005.sst").write_bytes(bytes(50))
+    assert Catalogue.open(root, {}, {str(database): wal}).size("theirs") == 50

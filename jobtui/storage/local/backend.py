@@ -132,7 +132,9 @@ class LocalStorage:
 
     async def start(self) -> None:
         """Read the catalogue and settle what a crash left half made or half deleted. Raises StorageError."""
-        self._catalogue = await asyncio.to_thread(Catalogue.open, self._root, self._hosts)
+        self._catalogue = await asyncio.to_thread(
+            Catalogue.open, self._root, self._hosts, self._wal_directories
+        )
         for remark in await asyncio.to_thread(self._creation.settle):
             self.notice(remark)
 

@@ -71,6 +71,7 @@ class Catalogue(msgspec.Struct, frozen=True):
     """What there is at one moment.
 
     `damage` is why the file could not be read and this was rebuilt instead, "" where all is well.
+    `wal_directories` are the separate WAL directories of adopted databases, by the database's.
     """
 
     root: Path
@@ -78,15 +79,19 @@ class Catalogue(msgspec.Struct, frozen=True):
     entries: Mapping[str, CatalogEntry]
     unsettled: tuple[PendingSpace, ...] = ()
     damage: str = ""
+    wal_directories: Mapping[str, Path] = msgspec.field(default_factory=dict)
 
     @classmethod
-    def open(cls, root: Path, hosts: Mapping[str, Path | None]) -> Catalogue:
+    def open(
+        cls, root: Path, hosts: Mapping[str, Path | None], wal_directories: Mapping[str, Path] | None = None
+    ) -> Catalogue:
         """Read it; changes nothing on disk. Raises StorageError where that can't be done.
 
         No hosts: `local0` to `local2`; a host without a directory has one under `root`.
         """
         directories = host_directories(root, hosts)
-        empty = cls(root, directories, {})
+        stated = {os.path.normpath(one): path for one, path in (wal_directories or {}).items()}
+        empty = cls(root, directories, {}, wal_directories=stated)
         try:
             content = _decode(read_regular(root / FILE))
         except FileNotFoundError:
@@ -97,7 +102,7 @@ class Catalogue(msgspec.Struct, frozen=True):
         except _Damaged as damaged:
             return _rebuilt(empty, f"{root / FILE} {damaged}")
         entries = {entry.name: entry for entry in content.spaces}
-        return cls(root, directories, entries, content.unsettled)
+        return replace(empty, entries=entries, unsettled=content.unsettled)
 
     def spaces(self) -> tuple[Space, ...]:
         """The spaces, in name order."""
@@ -116,7 +121,7 @@ class Catalogue(msgspec.Struct, frozen=True):
         entry = self.entries.get(space)
         if entry is None:
             return 0
-        return sum(layout.size(path) for host in entry.space.hosts if (path := self.path(space, host)))
+        return sum(self._size(path) for host in entry.space.hosts if (path := self.path(space, host)))
 
     def path(self, space: str, host: str) -> Path | None:
         """The directory of the space's database on the host, None where the host has none."""
@@ -162,12 +167,15 @@ class Catalogue(msgspec.Struct, frozen=True):
         except OSError as error:
             raise _unwritable(file, error) from error
 
+    def _size(self, path: Path) -> int:
+        return layout.size(path, self.wal_directories.get(str(path)))
+
     def _host(self, name: str, held: list[str]) -> Host:
         own = self.directories.get(name)
         path = own if own is not None else Path(name) if Path(name).is_absolute() else None
         if path is None:
             return Host(name, False, "it is not in the configuration", len(held))
-        sizes = [layout.size(place) for space in held if (place := self.path(space, name))]
+        sizes = [self._size(place) for space in held if (place := self.path(space, name))]
         problem = (
             layout.host_problem(path, holds=bool(held)) if own is not None else layout.database_problem(path)
         )

@@ -89,20 +89,23 @@ _NAME = ".name"  # beside a directory with a cut name: the full one
 _DROPPED = ".dropped"  # a directory that is being deleted
 
 
-def size(path: Path) -> int:
+def size(path: Path, wal_directory: Path | None = None) -> int:
     """Return the bytes of a database's SST and blob files, or of its WAL if it has none of them yet.
 
-    What cannot be read or vanishes meanwhile counts nothing.
+    `wal_directory` is where its WAL is if not in `path`. Files that cannot be read or vanish meanwhile do not
+    count.
     """
-    tables = logs = 0
+    return _size(path, _TABLES) or _size(wal_directory or path, (".log",))
+
+
+def _size(path: Path, endings: tuple[str, ...]) -> int:
+    total = 0
     with contextlib.suppress(OSError), os.scandir(path) as entries:
         for entry in entries:
             with contextlib.suppress(OSError):
-                if entry.name.endswith(_TABLES):
-                    tables += entry.stat(follow_symlinks=False).st_size
-                elif entry.name.endswith(".log"):
-                    logs += entry.stat(follow_symlinks=False).st_size
-    return tables or logs
+                if entry.name.endswith(endings):
+                    total += entry.stat(follow_symlinks=False).st_size
+    return total
 
 
 def free(path: Path) -> int | None:
