@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,3 +30,11 @@ def long(request: pytest.FixtureRequest) -> bool:
 def jobtui(tmp_path: Path) -> CommandLine:
     """The command of a user who has nothing yet."""
     return CommandLine(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _umask() -> Iterator[None]:
+    """Restore the process's umask: the command line makes it strict, and some tests run it in this process."""
+    umask = os.umask(0o022)
+    yield
+    os.umask(umask)

@@ -182,6 +182,9 @@ class BaseApp(App[ReturnType], inherit_bindings=False):
 
     def _signalled(self, number: int) -> None:
         self.is_ending = True
+        # the end of a login sends SIGTERM and SIGHUP, in any order: the request to stop outranks the hang-up
+        if number == signal.SIGHUP and self._signals:
+            return
         self.exit(return_code=_SIGNALLED + number)
 
     def on_resize(self) -> None:

@@ -15,7 +15,7 @@ from tests.support.disks import Mount, covered_read_only, fill_up, free_bytes, s
 from tests.support.real_engines import Real, real
 from tests.support.storage import held_open
 
-NUMBERS = re.compile(r"\d+(\.\d)? \w?i?B needed, \d+(\.\d)? \w?i?B free")
+NUMBERS = re.compile(r"\d+(\.\d+)? \w?i?B needed, \d+(\.\d+)? \w?i?B free")
 TWO_HOSTS = {"h1": None, "h2": None}
 
 
