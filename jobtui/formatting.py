@@ -87,9 +87,27 @@ def format_duration(seconds: float | None, unknown: str = "") -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def format_remaining(seconds: float) -> str:
+    """Return roughly how long something will still take: `12 s left`, `3 min left`, `2.0 h left`."""
+    if seconds < 99.5:
+        return f"{max(1, round(seconds))} s left"
+    return f"{round(seconds / 60)} min left" if seconds < 5400 else f"{seconds / 3600:.1f} h left"
+
+
+def format_percent(fraction: float) -> str:
+    """Return a fraction as ` 68%`, rounded down: `100%` only if nothing is left."""
+    return "100%" if fraction >= 1 else f"{min(99, int(fraction * 100)):3}%"
+
+
 def format_local_time(moment: datetime | None) -> str:
     """Return a moment in local time, `12/17/19 17:21:30`, or "" for None."""
     return "" if moment is None else to_local(moment).strftime("%m/%d/%y %H:%M:%S")
+
+
+def format_time_of_day(moment: datetime) -> str:
+    """Return the local time of day with milliseconds: `17:21:30.250`."""
+    local = to_local(moment)
+    return f"{local:%H:%M:%S}.{local.microsecond // 1000:03}"
 
 
 def to_local(moment: datetime) -> datetime:

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from jobtui.cli.errors import Exit, UsageError
 from jobtui.cli.streams import print_error
 from jobtui.engine.client import ExecuteResult
+from jobtui.formatting import format_bytes, format_duration
 from jobtui.language import tables
 from jobtui.language.ast import CreateSpace, DropSpace, Statement, Use
 from jobtui.model import Job, SpaceStats, Status
-from jobtui.tui.units import duration, size
 
 _WITHOUT_TABLE = (Use, CreateSpace, DropSpace)
 
@@ -57,7 +57,7 @@ def report_outcomes(jobs: Sequence[Job], status: int, *, quiet: bool) -> int:
 def describe_outcome(job: Job) -> str:
     """`Job 3 (compact nba) finished in 2.4 s, from 1.2 GiB to 612 MiB`; of another end its reason."""
     if job.status is Status.FINISHED:
-        took = f" in {duration(job.took)}" if job.took is not None else ""
+        took = f" in {format_duration(job.took)}" if job.took is not None else ""
         note = f"; {job.reason}" if job.reason else ""
         return f"Job {job.id} ({job.label}) finished{took}{_worth(job)}{note}"
     ended = f"{job.status}" if job.status.ended else "did not end as it should"
@@ -75,8 +75,8 @@ def _worth(job: Job) -> str:
     before, after = ([pair[side] for pair in measured] for side in (0, 1))
     if job.command == "flush":
         written = _in_memory(before) - _in_memory(after)
-        return f", {size(written)} of memory written" if written > 0 else ""
-    return f", from {size(_on_disk(before))} to {size(_on_disk(after))}"
+        return f", {format_bytes(written)} of memory written" if written > 0 else ""
+    return f", from {format_bytes(_on_disk(before))} to {format_bytes(_on_disk(after))}"
 
 
 def _on_disk(stats: Sequence[SpaceStats]) -> int:

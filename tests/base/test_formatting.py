@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from jobtui.formatting import (
@@ -7,7 +9,10 @@ from jobtui.formatting import (
     format_count,
     format_duration,
     format_ids,
+    format_local_time,
+    format_percent,
     format_rate,
+    format_remaining,
     guard_formula,
     is_control,
     printable,
@@ -143,3 +148,27 @@ class TestFormatDuration:
     )
     def test_rounded_down_at_every_length(self, seconds: float | None, text: str) -> None:
         assert format_duration(seconds) == text
+
+
+class TestFormatRemaining:
+    def test_rounds_to_one_unit(self) -> None:
+        assert [format_remaining(seconds) for seconds in (0.2, 12.4, 200, 7200)] == [
+            "1 s left",
+            "12 s left",
+            "3 min left",
+            "2.0 h left",
+        ]
+
+
+class TestFormatPercent:
+    def test_hundred_only_when_nothing_is_left(self) -> None:
+        assert format_percent(0.999) == " 99%"
+        assert format_percent(1.0) == "100%"
+        assert format_percent(0.0) == "  0%"
+
+
+class TestFormatLocalTime:
+    def test_local_time_or_nothing(self) -> None:
+        at = datetime(2019, 12, 17, 17, 21, 30, tzinfo=UTC)
+        assert format_local_time(at) == f"{at.astimezone():%m/%d/%y %H:%M:%S}"
+        assert format_local_time(None) == ""

@@ -12,9 +12,9 @@ from typing import Protocol
 
 from jobtui.config.settings import Confirm
 from jobtui.engine.client import ExecuteResult
+from jobtui.formatting import format_count, format_ids
 from jobtui.language import quote_name
 from jobtui.model import Job, Status
-from jobtui.tui import units
 from jobtui.tui.context import Context
 from jobtui.tui.text.spans import Line, TextRole
 from jobtui.tui.text.status import status_piece
@@ -61,7 +61,7 @@ class JobActions:
             plan = plan.only(plan_stop(meant, self._active()))
             if not plan.touched:
                 ended = "already stopping" not in plan.passed
-                jobs = f"job {meant[0]} has" if len(meant) == 1 else f"jobs {units.ids(meant)} have"
+                jobs = f"job {meant[0]} has" if len(meant) == 1 else f"jobs {format_ids(meant)} have"
                 what = f"{jobs} ended" if ended else plan.passed_over
                 self._stage.tell(f"Nothing was left to stop: {what}")
                 return
@@ -128,7 +128,9 @@ class JobActions:
         answer = await self._run(text)
         jobs = [job for result in answer.results for job in result.jobs]
         if jobs:
-            self._stage.tell(f"job {units.ids(jobs)}: {text.removeprefix('ADMIN ').lower().split()[0]} {space}")
+            self._stage.tell(
+                f"job {format_ids(jobs)}: {text.removeprefix('ADMIN ').lower().split()[0]} {space}"
+            )
             self._stage.mind(jobs)
         return answer.failure is None
 
@@ -151,14 +153,16 @@ class JobActions:
             return False
         if len(plan.touched) == 1 and not unseen and self._shared.settings.confirm is Confirm.BULK:
             return True
-        title = f"{verb} {units.many(len(plan.touched), 'job')}?"
+        title = f"{verb} {format_count(len(plan.touched), 'job')}?"
         return await self._stage.confirm(title, lambda: self._named(plan, unseen), verb)
 
     def _named(self, plan: Selection, unseen: int) -> list[Line]:
         lines = [self._job_line(job_id) for job_id in plan.touched[:_NAMED]]
         if len(plan.touched) > _NAMED:
             rest = plan.touched[_NAMED:]
-            lines.append(((f"and {units.many(len(rest), 'more job')}: {units.ids(rest, 6)}", TextRole.MUTED),))
+            lines.append(
+                ((f"and {format_count(len(rest), 'more job')}: {format_ids(rest, 6)}", TextRole.MUTED),)
+            )
         if plan.passed:
             lines.append(((plan.passed_over, TextRole.MUTED),))
         if unseen:
@@ -204,7 +208,7 @@ class JobActions:
         if started:
             said.append(_again(started, plan.touched))
         elif done and len(failures) < len(answers):
-            said.append(f"{done}: {units.many(len(plan.touched), 'job')} ({units.ids(plan.touched)})")
+            said.append(f"{done}: {format_count(len(plan.touched), 'job')} ({format_ids(plan.touched)})")
         if failures:
             said.append(f"could not {verb}: {failures[0]}")
         if plan.passed:
@@ -216,8 +220,8 @@ class JobActions:
 
 def _again(started: Sequence[int], of: Sequence[int]) -> str:
     if len(started) == 1:
-        return f"job {started[0]} runs job {units.ids(of)} again"
-    return f"jobs {units.ids(started)} run {units.ids(of)} again"
+        return f"job {started[0]} runs job {format_ids(of)} again"
+    return f"jobs {format_ids(started)} run {format_ids(of)} again"
 
 
 def units_name(space: str) -> str:
@@ -246,7 +250,7 @@ class Selection:
         """The jobs passed over in words: `passed over: 3, 5 (already ended)`; "" where there are none."""
         if not self.passed:
             return ""
-        parts = [f"{units.ids(ids)} ({why})" for why, ids in self.passed.items()]
+        parts = [f"{format_ids(ids)} ({why})" for why, ids in self.passed.items()]
         return "passed over: " + ", ".join(parts)
 
     def only(self, later: Selection) -> Selection:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from jobtui.background import in_thread
+from jobtui.formatting import format_count, format_duration, format_local_time
 from jobtui.language import unparse
 from jobtui.language.ast import Submit
 from jobtui.model import Job, JobCommand, Status
 from jobtui.os_errors import explain
-from jobtui.tui import units
 from jobtui.tui.actions.export import export, new_place
 from jobtui.tui.actions.jobs import JobActions
 from jobtui.tui.commands import KeyScope
@@ -57,9 +57,9 @@ def row_text(job: Job) -> str:
             str(job.id),
             job.label,
             job.status.value,
-            units.moment(job.start),
-            units.moment(job.stop),
-            units.duration(job.took),
+            format_local_time(job.start),
+            format_local_time(job.stop),
+            format_duration(job.took),
             job.reason,
         )
     )
@@ -141,7 +141,7 @@ class ActionMenu:
             return
         directory, now = Path.cwd(), self._shared.now()
         question = Question[str](
-            f"Export {units.many(len(found), 'job')}",
+            f"Export {format_count(len(found), 'job')}",
             [((f"to a new file in {directory}", TextRole.MUTED),)],
             [Choice("c", "CSV, for a spreadsheet", ".csv"), Choice("j", "JSON, with full values", ".json")],
         )
@@ -154,7 +154,7 @@ class ActionMenu:
         except OSError as error:
             self._dashboard.tell(f"Not exported: {explain(error)}: {place}", "error")
         else:
-            self._dashboard.tell(f"{units.many(count, 'job')} written to {place}")
+            self._dashboard.tell(f"{format_count(count, 'job')} written to {place}")
 
     async def run_place(self, what: str, name: str, view: PlacesView) -> None:
         """Do what a key of the spaces or hosts asks for."""

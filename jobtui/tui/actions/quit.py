@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 import enum
 from collections.abc import Callable, Sequence
 
-from jobtui.tui import units
+from jobtui.formatting import format_count
 from jobtui.tui.screens.dialog import Choice, Question
 from jobtui.tui.text.spans import Line, TextRole
 from jobtui.tui.text.status import status_piece
@@ -111,7 +111,7 @@ def quit_question(
     def live() -> tuple[str, Sequence[Line]]:
         jobs = [now(job) for job in active]
         going = sum(not job.status.ended for job in jobs)
-        title = f"{units.many(going, 'job')} queued or running" if going else "All jobs have ended"
+        title = f"{format_count(going, 'job')} queued or running" if going else "All jobs have ended"
         return title, _lines(jobs)
 
     title, lines = live()
@@ -136,5 +136,5 @@ def _lines(jobs: Sequence[Job]) -> list[Line]:
         for job in jobs[:_NAMED]
     ]
     if len(jobs) > _NAMED:
-        lines.append(((f"and {units.many(len(jobs) - _NAMED, 'more job')}", TextRole.MUTED),))
+        lines.append(((f"and {format_count(len(jobs) - _NAMED, 'more job')}", TextRole.MUTED),))
     return lines

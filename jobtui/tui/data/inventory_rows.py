@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from jobtui.engine.client import SpaceOverview
+from jobtui.formatting import format_bytes
 from jobtui.model import Status
 from jobtui.storage.base import Host
-from jobtui.tui import units
 from jobtui.tui.text.spans import STATUS_INK, Line, TextRole
 from jobtui.tui.text.status import GLYPH
 from jobtui.tui.widgets.table_layout import Column, Placed
@@ -109,9 +109,9 @@ def _space(look: SpaceOverview, counts: Counts) -> Mapping[str, Line]:
     return {
         "name": (*name, ("  adopted", TextRole.MUTED)) if look.space.adopted else name,
         "hosts": ((str(len(look.space.hosts)), TextRole.PLAIN),),
-        "size": ((units.size(look.size), TextRole.PLAIN),),
-        "memory": ((units.size(look.memory), TextRole.PLAIN),),
-        "pending": ((units.size(look.pending), TextRole.PLAIN),),
+        "size": ((format_bytes(look.size, unknown="–"), TextRole.PLAIN),),
+        "memory": ((format_bytes(look.memory, unknown="–"), TextRole.PLAIN),),
+        "pending": ((format_bytes(look.pending, unknown="–"), TextRole.PLAIN),),
         "jobs": job_counts(counts),
     }
 
@@ -132,7 +132,7 @@ def _host(host: Host) -> Mapping[str, Line]:
         "name": ((host.name, TextRole.STRONG),),
         "status": (state,),
         "spaces": ((str(host.spaces), TextRole.PLAIN),),
-        "size": ((units.size(host.size), TextRole.PLAIN),),
-        "free": ((units.size(host.free), TextRole.PLAIN),),
+        "size": ((format_bytes(host.size, unknown="–"), TextRole.PLAIN),),
+        "free": ((format_bytes(host.free, unknown="–"), TextRole.PLAIN),),
         "detail": ((host.detail, TextRole.FAILED),),
     }

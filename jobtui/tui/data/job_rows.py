@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from datetime import UTC, datetime
 
 from jobtui.engine.client import Client
+from jobtui.formatting import format_bytes, format_duration, format_local_time
 from jobtui.history import StoreError, View
 from jobtui.model import ClusterRef, Job, Status
-from jobtui.tui import units
 from jobtui.tui.data.search import FIRST
 from jobtui.tui.text.spans import Line, TextRole
 from jobtui.tui.text.status import MARKED, WATCHED, progress, status_piece
@@ -205,16 +205,16 @@ def _cause(job: Job) -> str:
 
 
 def _reclaimed(job: Job, now: datetime) -> Line:
-    return ((units.size(job.reclaimed) if job.reclaimed is not None else "", TextRole.PLAIN),)
+    return ((format_bytes(job.reclaimed), TextRole.PLAIN),)
 
 
 _CELLS: Mapping[str, Callable[[Job, datetime], Line]] = {
     "id": lambda job, now: ((str(job.id), TextRole.STRONG),),
     "command": lambda job, now: ((job.label, TextRole.PLAIN),),
     "status": lambda job, now: (status_piece(job),),
-    "start": lambda job, now: ((units.moment(job.start), TextRole.PLAIN),),
-    "stop": lambda job, now: ((units.moment(job.stop), TextRole.PLAIN),),
-    "took": lambda job, now: ((units.duration(took(job, now)), TextRole.PLAIN),),
+    "start": lambda job, now: ((format_local_time(job.start), TextRole.PLAIN),),
+    "stop": lambda job, now: ((format_local_time(job.stop), TextRole.PLAIN),),
+    "took": lambda job, now: ((format_duration(took(job, now)), TextRole.PLAIN),),
     "space": lambda job, now: ((job.space, TextRole.PLAIN),),
     "hosts": lambda job, now: ((str(len(job.tasks)), TextRole.MUTED),),
     "reclaimed": _reclaimed,

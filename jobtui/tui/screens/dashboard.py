@@ -11,8 +11,8 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widget import Widget
 
+from jobtui.formatting import format_count
 from jobtui.model import Job
-from jobtui.tui import units
 from jobtui.tui.commands import KeyCommand, KeyScope, bindings, commands
 from jobtui.tui.context import Context
 from jobtui.tui.data.feed import Batch
@@ -123,7 +123,7 @@ class Dashboard(Console):
     def _all_flags(self) -> tuple[str, ...]:
         read_only = () if self.context.desk.writable else ("read only",)
         following = ("following",) if self.jobs.list.follow and self.place is self.jobs else ()
-        waiting = (f"waiting for {units.many(self.overdue, 'answer')}",) if self.overdue else ()
+        waiting = (f"waiting for {format_count(self.overdue, 'answer')}",) if self.overdue else ()
         return (*read_only, *following, *waiting, *self._flags)
 
     def flag(self, word: str, on: bool) -> None:

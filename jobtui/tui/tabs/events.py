@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobtui.formatting import single_cells
+from jobtui.formatting import format_ids, format_local_time, format_time_of_day, single_cells
 from jobtui.model import ClusterRef, EventKind, Job, JobEvent
-from jobtui.tui import units
 from jobtui.tui.text.spans import STATUS_INK, Line, TextRole, wrap
 
 
@@ -20,7 +19,7 @@ def events(job: Job, recovered_as: Sequence[int], width: int) -> list[Line]:
         lines.append(((f" recovered from job {job.recovered_from}", TextRole.ACCENT),))
     if recovered_as:
         word = "job" if len(recovered_as) == 1 else "jobs"
-        lines.append(((f" recovered as {word} {units.ids(list(recovered_as))}", TextRole.ACCENT),))
+        lines.append(((f" recovered as {word} {format_ids(list(recovered_as))}", TextRole.ACCENT),))
     if job.origin is not None:
         lines.append(((f" {_home(job.origin, ended=job.status.ended)}", TextRole.MUTED),))
     return lines
@@ -34,12 +33,12 @@ def _home(origin: ClusterRef, *, ended: bool) -> str:
 
 
 def _day(job: Job) -> Line:
-    return ((f" submitted {units.moment(job.submitted)}", TextRole.MUTED),)
+    return ((f" submitted {format_local_time(job.submitted)}", TextRole.MUTED),)
 
 
 def _event(event: JobEvent, hosts: dict[int, str], width: int) -> list[Line]:
     what, ink = _words(event, hosts)
-    head = f" {units.clock(event.at)}  "
+    head = f" {format_time_of_day(event.at)}  "
     texts = wrap(f"{single_cells(what)}: {event.reason}" if event.reason else what, width - len(head) - 1)
     return [
         ((head if row == 0 else " " * len(head), TextRole.MUTED), (text, ink)) for row, text in enumerate(texts)

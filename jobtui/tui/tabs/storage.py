@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from jobtui.formatting import format_bytes, format_count
 from jobtui.model import Job, SpaceStats
-from jobtui.tui import units
 from jobtui.tui.text.spans import Line, TextRole, cut, fit, fit_host, width_of, wrapped
 
 NOT_TOLD = "the cluster does not tell how large a space is on a host"
@@ -96,9 +96,11 @@ def host_block(
         if any(cells):
             rows.append((f"L{level}", [cell or "–" for cell in cells]))
     rows.append(("in all", [_total(stats) for _, stats in columns]))
-    rows.append(("memtable", [units.size(stats.memtable) if stats else "–" for _, stats in columns]))
+    rows.append(("memtable", [format_bytes(stats.memtable) if stats else "–" for _, stats in columns]))
     rows.append(("entries", [_count(stats.entries if stats else None) for _, stats in columns]))
-    rows.append(("to compact", [units.size(stats.pending) if stats else "–" for _, stats in columns]))
+    rows.append(
+        ("to compact", [format_bytes(stats.pending, unknown="–") if stats else "–" for _, stats in columns])
+    )
     lines.extend(_figures(label, cells, figure) for label, cells in rows)
     lines.append(())
     return [cut(line, width) for line in lines]
@@ -119,11 +121,11 @@ def _figures(label: str, cells: list[str], figure: int) -> Line:
 def _level(stats: SpaceStats | None, level: int) -> str:
     if stats is None or level >= len(stats.levels) or not stats.levels[level].files:
         return ""
-    return f"{units.many(stats.levels[level].files, 'file')} {units.size(stats.levels[level].bytes):>9}"
+    return f"{format_count(stats.levels[level].files, 'file')} {format_bytes(stats.levels[level].bytes):>9}"
 
 
 def _total(stats: SpaceStats | None) -> str:
-    return "–" if stats is None else f"{units.many(stats.files, 'file')} {units.size(stats.bytes):>9}"
+    return "–" if stats is None else f"{format_count(stats.files, 'file')} {format_bytes(stats.bytes):>9}"
 
 
 def _count(number: int | None) -> str:

@@ -8,8 +8,8 @@ from datetime import datetime
 
 import msgspec
 
+from jobtui.formatting import format_bytes, format_duration, format_rate, format_remaining
 from jobtui.model import Job, Status, Task
-from jobtui.tui import units
 from jobtui.tui.text.spans import Line, Span, TextRole, cut, fit, fit_host, line_width, width_of, wrap
 from jobtui.tui.text.status import progress, task_status_piece
 
@@ -144,18 +144,18 @@ def _task(job: Job, task: Task, head: Line, figures: Figures, layout: Layout, wi
 def _figures(task: Task, rate: float | None, now: datetime) -> Figures:
     figures: dict[Figure, Span] = {}
     if task.before is not None:
-        after = "…" if task.after is None else units.size(task.after.bytes)
-        figures[Figure.BYTES] = f"{units.size(task.before.bytes)} → {after}", TextRole.PLAIN
+        after = "…" if task.after is None else format_bytes(task.after.bytes)
+        figures[Figure.BYTES] = f"{format_bytes(task.before.bytes)} → {after}", TextRole.PLAIN
     if task.status is Status.RUNNING:
         if rate is not None:
-            figures[Figure.RATE] = units.rate(rate), TextRole.ACCENT
+            figures[Figure.RATE] = format_rate(rate), TextRole.ACCENT
         estimate = remaining(task, rate, now)
         if estimate is not None:
-            figures[Figure.TIME] = units.left(estimate), TextRole.MUTED
+            figures[Figure.TIME] = format_remaining(estimate), TextRole.MUTED
         elif task.start is not None:
-            figures[Figure.TIME] = f"for {units.duration((now - task.start).total_seconds())}", TextRole.MUTED
+            figures[Figure.TIME] = f"for {format_duration((now - task.start).total_seconds())}", TextRole.MUTED
     elif task.took is not None:
-        figures[Figure.TIME] = f"in {units.duration(task.took)}", TextRole.MUTED
+        figures[Figure.TIME] = f"in {format_duration(task.took)}", TextRole.MUTED
     return figures
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from jobtui.formatting import format_duration, format_local_time
 from jobtui.model import Job, Status, Task
-from jobtui.tui import units
 from jobtui.tui.text.spans import STATUS_INK, Line, TextRole, cut, fit, fit_host, width_of
 
 _NOTE = 26
@@ -58,8 +58,8 @@ class _Axis:
 
 
 def _scale(label: int, room: int, total: float, begin: datetime) -> Line:
-    left = units.moment(begin)
-    right = f"+{units.duration(total)}"
+    left = format_local_time(begin)
+    right = f"+{format_duration(total)}"
     gap = room - len(left) - len(right)
     text = f"{left}{' ' * gap}{right}" if gap > 0 else right.rjust(room)
     return (" " * (label + 2), TextRole.PLAIN), (text, TextRole.MUTED)
@@ -100,8 +100,8 @@ def _task_note(job: Job, task: Task, now: datetime) -> str:
 def _note(
     since: datetime, start: datetime | None, took: float | None, stop: datetime | None, now: datetime
 ) -> str:
-    waited = units.duration(max(0.0, ((start or stop or now) - since).total_seconds()))
+    waited = format_duration(max(0.0, ((start or stop or now) - since).total_seconds()))
     if start is None:
         return f"waited {waited}"
     ran = took if took is not None else ((stop or now) - start).total_seconds()
-    return f"waited {waited} · ran {units.duration(ran)}"
+    return f"waited {waited} · ran {format_duration(ran)}"

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from jobtui.formatting import (
+    format_bytes,
+    format_count,
+    format_duration,
+    format_ids,
+    format_local_time,
+    format_percent,
+)
 from jobtui.model import ConnectionState, ConnectionStatus, Job, Status, Task
-from jobtui.tui import units
 from jobtui.tui.commands import BY_ID
 from jobtui.tui.context import Context
 from jobtui.tui.keymap import Keymap
 from jobtui.tui.text.spans import STATUS_INK, Line, Span, TextRole
-from jobtui.tui.units import percent
 
 
 def alarm(context: Context, link_told: datetime) -> tuple[str, str]:
@@ -37,7 +43,7 @@ def _damage(context: Context) -> str:
     if not notes:
         return ""
     others = sorted({job for note in notes[1:] for job in note.jobs}.difference(notes[0].jobs))
-    whose = f", of job {units.ids(others)}" if others else ""
+    whose = f", of job {format_ids(others)}" if others else ""
     more = f" (and {len(notes) - 1} more{whose})" if len(notes) > 1 else ""
     return f"The history was damaged: {notes[0]}{more}. jobtui history verify tells all of it"
 
@@ -186,7 +192,7 @@ def progress(fraction: float | None, status: Status, width: int = 10) -> Line:
         return (("▒" * width, ink), ("   … ", TextRole.MUTED))
     return (
         (bar(fraction, width), ink),
-        (f" {percent(fraction)}", TextRole.PLAIN if not status.ended else TextRole.MUTED),
+        (f" {format_percent(fraction)}", TextRole.PLAIN if not status.ended else TextRole.MUTED),
     )
 
 
@@ -233,7 +239,7 @@ def link_alarm(link: ConnectionStatus, told: datetime, now: datetime, retry_key:
     else:
         left = max(0, round(link.retry_in - (now - told).total_seconds()))
         again = f"tries again in {left} s, {retry_key} does now"
-    return f"No connection since {units.moment(link.since)}{reason}. {again[0].upper()}{again[1:]}"
+    return f"No connection since {format_local_time(link.since)}{reason}. {again[0].upper()}{again[1:]}"
 
 
 # ---- merged from jobtui.tui.watching: ----
@@ -248,17 +254,19 @@ def endings(jobs: Sequence[Job]) -> tuple[str, str]:
         return ending(jobs[0])
     by_status = {status: [job.id for job in jobs if job.status is status] for status in _SEVERITY}
     parts = [
-        f"{GLYPH[status]} {units.ids(sorted(ids))} {status.value}" for status, ids in by_status.items() if ids
+        f"{GLYPH[status]} {format_ids(sorted(ids))} {status.value}" for status, ids in by_status.items() if ids
     ]
     worst = [severity for status, severity in _SEVERITY.items() if by_status[status]]
-    return f"{units.many(len(jobs), 'job')} ended: {', '.join(parts)}", worst[0]
+    return f"{format_count(len(jobs), 'job')} ended: {', '.join(parts)}", worst[0]
 
 
 def ending(job: Job) -> tuple[str, str]:
     """What to say of a job that has ended, and how grave it is."""
-    took = f" after {units.duration(job.took)}" if job.took is not None else ""
+    took = f" after {format_duration(job.took)}" if job.took is not None else ""
     given = job.reclaimed
-    back = f", {units.size(given)} given back" if job.status is Status.FINISHED and given and given > 0 else ""
+    back = (
+        f", {format_bytes(given)} given back" if job.status is Status.FINISHED and given and given > 0 else ""
+    )
     reason = f": {job.reason}" if job.reason else ""
     text = f"{GLYPH[job.status]} job {job.id} {job.label} {job.status.value}{took}{back}{reason}"
     return text, _SEVERITY.get(job.status, "information")

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from jobtui.formatting import format_count
 from jobtui.model import Status
-from jobtui.tui import units
 from jobtui.tui.text.spans import STATUS_INK, Line, Span, TextRole, cut, line_width
 from jobtui.tui.text.status import GLYPH
 from jobtui.tui.widgets.base import OneLine
@@ -45,7 +45,7 @@ def header_line(standing: HeaderState, width: int) -> Line:
     if standing.place:
         name.append((f" › {standing.place}", TextRole.TITLE))
     hosts: list[Span] = (
-        [(f" · {units.many(standing.hosts, 'host')}", TextRole.PLAIN)] if standing.hosts is not None else []
+        [(f" · {format_count(standing.hosts, 'host')}", TextRole.PLAIN)] if standing.hosts is not None else []
     )
     space: list[Span] = (
         [(" · space ", TextRole.PLAIN), (standing.space, TextRole.ACCENT)] if standing.space else []

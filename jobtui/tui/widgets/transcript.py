@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
-from jobtui.tui import units
+from jobtui.formatting import format_count
 from jobtui.tui.text.spans import Line, TextRole, line_width, wrapped
 from jobtui.tui.widgets.lines import LinesView
 
@@ -86,7 +86,7 @@ def _result(result: Result) -> Iterator[TranscriptLine]:
             yield TranscriptLine(((text, TextRole.PLAIN),), wraps=False)
     if total > len(result.rows):
         yield TranscriptLine(
-            ((f"the newest {len(result.rows):,} of {units.many(total, 'row')}", TextRole.MUTED),)
+            ((f"the newest {len(result.rows):,} of {format_count(total, 'row')}", TextRole.MUTED),)
         )
     if result.notice:
         for text in result.notice.split("\n"):
