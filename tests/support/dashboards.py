@@ -56,7 +56,7 @@ class Stage:
     async def say(self, text: str) -> None:
         """Send a text from the command bar and come back to the table."""
         await self.press("colon")
-        await self.until(lambda: self.dashboard.bar.typing)
+        await self.until(lambda: self.dashboard.bar.is_typing)
         await self.paste(text)
         before = len(self.dashboard.transcript.lines)
         await self.press("enter")

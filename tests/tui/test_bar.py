@@ -14,7 +14,7 @@ from tests.support.dashboards import Stage, stage
 
 async def typing(shown: Stage) -> CommandInput:
     await shown.press("colon")
-    await shown.until(lambda: shown.dashboard.bar.typing)
+    await shown.until(lambda: shown.dashboard.bar.is_typing)
     return shown.dashboard.query_one(CommandInput)
 
 
@@ -236,7 +236,7 @@ def test_a_first_word_that_is_none_is_told_of_the_screens_own_words_too(tmp_path
     async def run() -> None:
         async with stage(tmp_path, size=(120, 35)) as shown:
             await shown.press("colon")
-            await shown.until(lambda: shown.dashboard.bar.typing)
+            await shown.until(lambda: shown.dashboard.bar.is_typing)
             await shown.paste("quti ")
             await shown.shows("did you mean quit?")
             await shown.press("enter")

@@ -108,7 +108,7 @@ def test_esc_leads_back_from_the_bar_and_a_colon_leads_there(tmp_path: Path) -> 
             table = shown.dashboard.jobs.list.table
             assert table.has_focus
             await shown.press("colon")
-            await shown.until(lambda: shown.dashboard.bar.typing)
+            await shown.until(lambda: shown.dashboard.bar.is_typing)
             await shown.press("s")
             await shown.until(lambda: "local[]> s" in shown.screen)
             await shown.press("escape", "escape")

@@ -37,7 +37,7 @@ async def in_the_hosts(shown: Stage) -> None:
 
 async def in_the_bar(shown: Stage) -> None:
     await shown.press("colon")
-    await shown.until(lambda: shown.dashboard.bar.typing)
+    await shown.until(lambda: shown.dashboard.bar.is_typing)
 
 
 async def in_the_filter(shown: Stage) -> None:

@@ -118,13 +118,13 @@ async def bar(walk: Walk) -> None:
         await walk.shown.press("colon")
         return
     await walk.shown.press("colon")
-    await walk.shown.until(lambda: walk.shown.dashboard.bar.typing)
+    await walk.shown.until(lambda: walk.shown.dashboard.bar.is_typing)
     await walk.shown.press("escape")
 
 
 async def click_bar(walk: Walk) -> None:
     await walk.shown.pilot.click("#bar", offset=(20, 0))
-    await walk.shown.until(lambda: walk.shown.dashboard.bar.typing)
+    await walk.shown.until(lambda: walk.shown.dashboard.bar.is_typing)
     await walk.shown.press("escape")
     walk.keep()
 
@@ -227,7 +227,7 @@ def test_keys_as_a_terminal_grows_again_are_no_commands(tmp_path: Path, start: s
             await shown.until(lambda: not shown.dashboard.has_class("-too-small"))
             await shown.press("x")
             bar, field = shown.dashboard.bar, shown.dashboard.jobs.list.filter_line
-            await shown.until(lambda: ((bar._typist.text if bar._typist else field.text) or "").endswith("x"))
+            await shown.until(lambda: ((bar._input.text if bar._input else field.text) or "").endswith("x"))
             assert not shown.dashboard.jobs.list.rows.marks
             assert shown.transcript == ""
 

@@ -163,7 +163,7 @@ def test_a_result_wider_than_the_terminal_is_seen_by_going_sideways(tmp_path: Pa
             await shown.say("ADMIN FLUSH nba")
             await shown.shows("✔1")
             await shown.press("colon")
-            await shown.until(lambda: shown.dashboard.bar.typing)
+            await shown.until(lambda: shown.dashboard.bar.is_typing)
             await shown.paste("SHOW JOBS")
             await shown.press("enter")
             await shown.shows("| Job Id | Command", "›", "→ scroll")
@@ -221,7 +221,7 @@ def test_what_is_said_while_one_types_is_in_one_place(tmp_path: Path) -> None:
         async with stage(tmp_path, auto=True, size=(100, 24)) as shown:
             await shown.say("ADMIN FLUSH nba")
             await shown.press("colon")
-            await shown.until(lambda: shown.dashboard.bar.typing)
+            await shown.until(lambda: shown.dashboard.bar.is_typing)
             for number in range(3):
                 shown.dashboard.tell(f"word {number}")
                 await shown.until(lambda: f"word {number}" in shown.screen)  # noqa: B023

@@ -31,7 +31,7 @@ def at_once(shown: Stage, keys: str) -> None:
 
 async def bar(shown: Stage) -> CommandInput:
     await shown.press("colon")
-    await shown.until(lambda: shown.dashboard.bar.typing)
+    await shown.until(lambda: shown.dashboard.bar.is_typing)
     return shown.dashboard.query_one(CommandInput)
 
 
@@ -41,7 +41,7 @@ def test_left_over_text_is_cleared_before_what_is_typed_next_is_sent(tmp_path: P
             await bar(shown)
             await shown.type("left over")
             await shown.press("escape", "escape")
-            await shown.until(lambda: not shown.dashboard.bar.typing)
+            await shown.until(lambda: not shown.dashboard.bar.is_typing)
             at_once(shown, ":\x15ADMIN FLUSH nba\r")
             await shown.until(lambda: "New Job Id" in shown.transcript)
             await shown.shows("✔ 1")
@@ -181,7 +181,7 @@ def test_ctrl_c_drops_what_is_typed_in_one_go_with_it(tmp_path: Path) -> None:
                 at_once(shown, f"{start}abc")
                 shown.app.post_message(events.Key("ctrl+c", "\x03"))
                 if start == ":":
-                    await shown.until(lambda: shown.dashboard.bar.typing)
+                    await shown.until(lambda: shown.dashboard.bar.is_typing)
                     assert shown.dashboard.query_one(CommandInput).text == ""
                     shown.app.post_message(events.Key("ctrl+c", "\x03"))
                 await shown.until(lambda: shown.dashboard.focused is shown.dashboard.place.home)
@@ -197,8 +197,8 @@ def test_thousands_of_characters_typed_at_once_are_one_change(tmp_path: Path) ->
         async with stage(tmp_path) as shown:
             typist = await bar(shown)
             changes: list[str] = []
-            put = typist._replace_via_keyboard
-            typist._replace_via_keyboard = lambda text, *span: changes.append(text) or put(text, *span)  # type: ignore[method-assign,func-returns-value]
+            put = typist.replace
+            typist.replace = lambda text, *span, **kept: changes.append(text) or put(text, *span, **kept)  # type: ignore[method-assign,func-returns-value]
             text = "SHOW JOBS; " * 300
             at_once(shown, text)
             await shown.until(lambda: typist.text == text)
@@ -238,7 +238,7 @@ def test_esc_and_a_letter_soon_after_it_are_two_keys(tmp_path: Path) -> None:
         async with stage(tmp_path, auto=True) as shown:
             await bar(shown)
             shown.app.post_message(events.Key("alt+t", "\x1bt"))
-            await shown.until(lambda: not shown.dashboard.bar.typing)
+            await shown.until(lambda: not shown.dashboard.bar.is_typing)
             await shown.shows("Nothing was run here yet")
 
     asyncio.run(run())

@@ -93,7 +93,7 @@ def test_n_writes_a_create_space_in_the_bar(tmp_path: Path) -> None:
             await shown.shows("space nba")
             await shown.press("n")
             await shown.shows("CREATE SPACE")
-            assert shown.dashboard.bar.typing
+            assert shown.dashboard.bar.is_typing
 
     asyncio.run(run())
 

@@ -6,7 +6,7 @@ import pytest
 
 from jobtui.language.completion import JobsFor
 from jobtui.tui.text.spans import plain
-from jobtui.tui.widgets.diagnostics import Analysis, Diagnostic, analyze, remark
+from jobtui.tui.widgets.diagnostics import Diagnostic, analyze, diagnostic_line
 
 NEAR = "expected JOB, JOBS, SPACES, HOSTS or a status; did you mean JOB?"
 FAR = "expected JOB, JOBS, SPACES, HOSTS or a status"
@@ -23,7 +23,7 @@ FAR = "expected JOB, JOBS, SPACES, HOSTS or a status"
     ],
 )
 def test_of_a_line_the_words_that_help_most_are_kept(message: str, column: int, width: int, said: str) -> None:
-    line = remark(Analysis(wrong=Diagnostic(5, 8, message)), "SHOW JBO 3", lambda place: column, width)
+    line = diagnostic_line(Diagnostic(5, 8, message), "SHOW JBO 3", lambda place: column, width)
     assert plain(line) == said
 
 
@@ -44,15 +44,15 @@ class TestLocalWords:
         "text", ["?", " ? ", "help", "HELP;", "quit", "exit", "clear", "help recover", "? stop"]
     )
     def test_own_words_of_the_screen_are_no_error(self, text: str) -> None:
-        assert analyze(text, len(text), NoNames()).wrong is None
+        assert analyze(text, len(text), NoNames()).diagnostic is None
 
     @pytest.mark.parametrize("word", ["?", "help", "quit", "exit", "clear"])
     def test_are_no_error_while_they_are_typed(self, word: str) -> None:
         for end in range(1, len(word) + 1):
-            assert analyze(word[:end], end, NoNames()).wrong is None, word[:end]
+            assert analyze(word[:end], end, NoNames()).diagnostic is None, word[:end]
 
     @pytest.mark.parametrize("text", ["hepl", "quitt", "?? x", "?x"])
     def test_near_misses_are_errors(self, text: str) -> None:
-        wrong = analyze(text, len(text), NoNames()).wrong
+        wrong = analyze(text, len(text), NoNames()).diagnostic
         assert wrong is not None
         assert "did you mean ?" not in wrong.message

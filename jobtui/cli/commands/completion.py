@@ -326,11 +326,11 @@ def _statements(typed: str, seen: _Seen) -> Iterator[ShellCandidate]:
     """What may come next in the text of -e."""
     from jobtui.engine.reader import ReadOnlyClient
     from jobtui.language.completion import complete
-    from jobtui.tui.widgets.completions import DeskNames
+    from jobtui.tui.widgets.completions import ClientNames
 
     reader = ReadOnlyClient.open(_profile(seen))
     try:
-        completion = complete(typed, len(typed), DeskNames(reader))
+        completion = complete(typed, len(typed), ClientNames(reader))
     finally:
         reader.close()
     for candidate in completion.candidates:

@@ -157,7 +157,7 @@ class Dashboard(Console):
     def tell(self, text: str, severity: str = "information") -> None:
         """Say it in passing; nothing in the text is markup."""
         width, height = self.app.size
-        if self.bar.typing and severity == "information":
+        if self.bar.is_typing and severity == "information":
             self.desktop.unsay("")
             height = 0  # one line over the table's header, and none over its rows
         self.desktop.say(toast(text, severity, width, height))
@@ -186,12 +186,12 @@ class Dashboard(Console):
 
     def show_keys(self) -> None:
         """The key line for where the focus is; what is said in passing keeps off what is being typed."""
-        self.set_class(self.bar.typing, "-typing")
+        self.set_class(self.bar.is_typing, "-typing")
         self.keys.show(self.hinted(self.working(), self.place.looks))
 
     def chain(self) -> tuple[KeyScope, ...]:
         """The places whose keys work now, the innermost first."""
-        if self.bar.typing:
+        if self.bar.is_typing:
             return (KeyScope.BAR,)
         if self.place.typing:
             return (KeyScope.FILTER,)
@@ -225,7 +225,7 @@ class Dashboard(Console):
     @property
     def typing(self) -> bool:
         """Whether keys are text now."""
-        return self.bar.typing or self.place.typing
+        return self.bar.is_typing or self.place.typing
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Textual's hook: where one types, a colon is a colon."""
@@ -336,7 +336,7 @@ class Dashboard(Console):
             self.tell("copied")
         elif self.place.typing:
             self.place.drop()
-        elif not self.bar.drop():
+        elif not self.bar.cancel_edit():
             self.action_quit()
 
     def action_quit(self) -> None:

@@ -27,11 +27,11 @@ _BLIND = ("quit", "interrupt", "suspend", "redraw")
 class Typing(Protocol):
     """A widget that text is typed in."""
 
-    async def take_key(self, event: events.Key) -> bool:
+    async def handle_key(self, event: events.Key) -> bool:
         """Do what the key means in the text; False for a key that means something as a binding only."""
         ...
 
-    def take_text(self, text: str) -> None:
+    def insert_paste(self, text: str) -> None:
         """Take in what was pasted."""
         ...
 
@@ -52,11 +52,11 @@ async def obey(dashboard: Dashboard, event: events.Key | events.Paste) -> bool:
     focused = dashboard.focused
     if isinstance(event, events.Paste):
         if isinstance(focused, Typing):
-            focused.take_text(event.text)
+            focused.insert_paste(event.text)
             return True
         return False
     if isinstance(focused, Typing):
-        if await focused.take_key(event):
+        if await focused.handle_key(event):
             return True
     elif isinstance(focused, Table) and (move := focused.moves.get(event.key)) is not None:
         move(focused)

@@ -1,12 +1,11 @@
-"""A few lines to type in: coloured as they grow, hostile characters made visible.
+"""The input of the command bar: a text area that highlights, completes, and recalls what was sent.
 
-Imported when the command bar is first used: Textual's text area is a tenth of a start.
+Imported when the command bar is first used: importing Textual's text area takes a tenth of the time of a start.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.text import Text
@@ -15,16 +14,18 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import TextArea
+from typing_extensions import override
 
 from jobtui.formatting import single_cells
 from jobtui.language.completion import Candidate
 from jobtui.tui.commands import KeyScope, bindings
 from jobtui.tui.context import Context
 from jobtui.tui.text.spans import Line, TextRole, width_of
+from jobtui.tui.textual_ext.text_area import clear_line_cache
 from jobtui.tui.widgets.base import resolve_style
-from jobtui.tui.widgets.command_bar import CommandBar, Prompt
-from jobtui.tui.widgets.completions import CompletionList, DeskNames
-from jobtui.tui.widgets.diagnostics import Analysis, Highlight, analyze, remark
+from jobtui.tui.widgets.completions import ClientNames, CompletionList
+from jobtui.tui.widgets.diagnostics import Analysis, Highlight, analyze, diagnostic_line
+from jobtui.tui.widgets.prompt import Prompt
 
 
 def _edit(keys: str, action: str) -> Binding:
@@ -32,7 +33,10 @@ def _edit(keys: str, action: str) -> Binding:
 
 
 class HighlightedTextArea(TextArea, inherit_bindings=False):
-    """A text area without the keys that mean something else here."""
+    """A text area with highlighted characters, and without the keys that are commands of the dashboard.
+
+    Control and bidirectional characters are painted as visible ones; the text keeps them.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         _edit("left", "cursor_left"),
@@ -70,295 +74,318 @@ class HighlightedTextArea(TextArea, inherit_bindings=False):
             tab_behavior="focus",
         )
         self.cursor_blink = False
-        self._tints: tuple[Highlight, ...] = ()
-        self._ahead = ""
+        self._highlights_shown: tuple[Highlight, ...] = ()
+        self._typed = ""
 
     @property
     def caret(self) -> int:
-        """Where the cursor is in the text, in characters."""
+        """The offset of the cursor in the text, in characters."""
         row, column = self.cursor_location
-        return self._begin(row) + column
+        return self._line_start(row) + column
 
-    def column_of(self, place: int) -> int | None:
-        """The cell, within the widget, of a character of the text; None where it is not in the last line."""
-        row = self.text.count("\n", 0, place)
+    def column_of(self, offset: int) -> int | None:
+        """Return the cell, within the widget, of a character; None if it is not in the last line."""
+        row = self.text.count("\n", 0, offset)
         if row != self.document.line_count - 1 or self.wrapped_document.height > self.document.line_count:
             return None
-        return sum(width_of(_shown(character)) for character in self.text[self._begin(row) : place])
+        return sum(width_of(_printable(character)) for character in self.text[self._line_start(row) : offset])
 
-    def put(self, text: str, at: int | None = None) -> None:
-        """Replace the whole text; the cursor goes to `at`, or to its end. It can be undone."""
-        self.settle()
+    def replace_text(self, text: str, caret: int | None = None) -> None:
+        """Replace the whole text, as an edit that can be undone.
+
+        Args:
+            text: The new text.
+            caret: Where the cursor goes; None for the end.
+        """
+        self.flush_typed()
         self.replace(text, (0, 0), self.document.end)
-        before = text[:at] if at is not None else text
+        before = text[:caret] if caret is not None else text
         self.move_cursor((before.count("\n"), len(before) - before.rfind("\n") - 1))
 
-    def tint(self, tints: Sequence[Highlight]) -> None:
-        """Colour the text."""
-        if tuple(tints) != self._tints:
-            self._tints = tuple(tints)
-            self._line_cache.clear()
+    def highlight(self, highlights: Sequence[Highlight]) -> None:
+        """Replace the highlights."""
+        if tuple(highlights) != self._highlights_shown:
+            self._highlights_shown = tuple(highlights)
+            clear_line_cache(self)
             self.refresh()
 
+    @override
     def get_line(self, line_index: int) -> Text:
-        """Textual's hook: a line as it is painted, each character standing for one of the text's."""
         raw = self.document.get_line(line_index)
-        shown = raw if raw.isascii() and raw.isprintable() else "".join(map(_shown, raw))
+        shown = raw if raw.isascii() and raw.isprintable() else "".join(map(_printable, raw))
         line = Text(shown, end="", no_wrap=True)
-        begin = self._begin(line_index)
-        for tint in self._tints:
-            start, end = tint.start - begin, tint.end - begin
+        line_start = self._line_start(line_index)
+        for highlight in self._highlights_shown:
+            start, end = highlight.start - line_start, highlight.end - line_start
             if end > 0 and start < len(raw):
-                line.stylize(resolve_style(self, tint.ink), max(0, start), min(end, len(raw)))
+                line.stylize(resolve_style(self, highlight.role), max(0, start), min(end, len(raw)))
         return line
 
-    def _begin(self, row: int) -> int:
+    def _line_start(self, row: int) -> int:
         return sum(len(self.document.get_line(index)) + 1 for index in range(row))
 
     # -- typing -------------------------------------------------------------------------------------
 
-    async def take_key(self, event: events.Key) -> bool:
-        """Characters are taken in; many that come in one go, all at once."""
+    async def handle_key(self, event: events.Key) -> bool:
+        """Collect a character; of many that arrive at once, all are inserted by one edit."""
         if event.is_printable and event.character is not None:
-            if not self._ahead:
-                self.call_later(self.settle)
-            self._ahead += event.character
+            if not self._typed:
+                self.call_later(self.flush_typed)
+            self._typed += event.character
             return True
-        self.settle()
+        self.flush_typed()
         return False
 
-    def take_text(self, text: str) -> None:
-        """Take in what was pasted."""
-        self._ahead += text.replace("\r\n", "\n").replace("\r", "\n")
-        self.settle()
+    def insert_paste(self, text: str) -> None:
+        """Insert a pasted text."""
+        self._typed += text.replace("\r\n", "\n").replace("\r", "\n")
+        self.flush_typed()
 
-    def settle(self) -> None:
-        """Have the characters in the text that were typed so far."""
-        ahead, self._ahead = self._ahead, ""
-        if ahead:
-            result = self._replace_via_keyboard(ahead, *self.selection)
-            if result is not None:
-                self.move_cursor(result.end_location)
+    def flush_typed(self) -> None:
+        """Insert the characters that were collected so far."""
+        typed, self._typed = self._typed, ""
+        if typed:
+            result = self.replace(typed, *self.selection, maintain_selection_offset=False)
+            self.move_cursor(result.end_location)
 
 
-def _shown(character: str) -> str:
+def _printable(character: str) -> str:
     shown = single_cells(character)
     return shown if len(shown) == 1 else "\N{DOTTED CIRCLE}"
 
 
-# ---- merged from jobtui.tui.widgets.typist: ----
-# Who types in the command bar: sends, completes, walks through what was sent, searches it.
-# a text up to this long is thought about at every key, a longer one once no key has come for a moment
-_QUICKLY_JUDGED = 400
+# A text up to this length is analyzed at every key, a longer one when no key has come for a moment.
+_ANALYZED_AT_ONCE = 400
 _PAUSE_SECONDS = 0.15
 
 
 class CommandInput(HighlightedTextArea):
-    """The editor of the command bar."""
+    """The input of the command bar."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.BAR)]
 
-    @dataclass
-    class Remarked(Message):
-        """What is to be said about the text: in the line below it, and at its right how the statement goes."""
+    class TextSubmitted(Message):
+        """The user sent a text."""
 
-        line: Line
-        usage: str = ""
-        typed: int = 0
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    class EditingEnded(Message):
+        """The user left the input."""
+
+    class ResultsScrolled(Message):
+        """The user scrolled the results: by so many pages, or by so many steps sideways."""
+
+        def __init__(self, by: int, sideways: bool = False) -> None:
+            super().__init__()
+            self.by, self.sideways = by, sideways
+
+    class ResultsCleared(Message):
+        """The user cleared the results."""
+
+    class AnalysisChanged(Message):
+        """The line below the bar changed, or the form of the statement. `typed` is the cells of the text."""
+
+        def __init__(self, line: Line, usage: str = "", typed: int = 0) -> None:
+            super().__init__()
+            self.line, self.usage, self.typed = line, usage, typed
 
     def __init__(self, context: Context, prompt: Prompt, completions: CompletionList) -> None:
-        super().__init__(id="typist")
+        super().__init__(id="command-input")
         self._shared = context
         self._prompt = prompt
         self._completions = completions
-        self._names = DeskNames(context.desk)
-        self._thought = Analysis()
-        self._judged = ("", -1)
-        self._quiet = False
-        self._searching: str | None = None
+        self._names = ClientNames(context.desk)
+        self._analysis = Analysis()
+        self._analyzed = ("", -1)
+        self._is_list_dismissed = False
+        self._search_words: str | None = None
         self._skipped = 0
         self._pause: Timer | None = None
 
     @property
-    def searching(self) -> bool:
-        """Whether what is typed is searched for among what was sent."""
-        return self._searching is not None
+    def is_searching(self) -> bool:
+        """Whether keys are words to search in the texts that were sent."""
+        return self._search_words is not None
 
-    def begin(self, text: str) -> None:
-        """Have this typed already."""
+    def set_text(self, text: str) -> None:
+        """Replace the text and end a search."""
         self._end_search()
-        self.put(text)
+        self.replace_text(text)
 
-    def take(self, candidate: Candidate) -> None:
-        """Put a candidate where the cursor's word is, and a blank behind it."""
-        self._catch_up()
-        start, end = self._thought.completion.span
+    def insert_candidate(self, candidate: Candidate) -> None:
+        """Replace the word at the cursor with a candidate and a blank."""
+        self._update_analysis()
+        start, end = self._analysis.completion.span
         text = self.text
         after = "" if text[end : end + 1].isspace() else " "
-        self.put(text[:start] + candidate.text + after + text[end:], start + len(candidate.text) + 1)
+        self.replace_text(text[:start] + candidate.text + after + text[end:], start + len(candidate.text) + 1)
 
-    # -- thinking along -----------------------------------------------------------------------------
+    def leave(self) -> None:
+        """Give up the focus."""
+        # on the screen, at once: the next key belongs elsewhere already
+        self.screen.set_focus(None)
+        self.post_message(self.EditingEnded())
+
+    # -- analysis -----------------------------------------------------------------------------------
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
-        """Textual's hook: what is typed changed."""
+        """Analyze the new text."""
         event.stop()
-        self._quiet = False
-        self._think_soon()
+        self._is_list_dismissed = False
+        self._analyze_soon()
 
     def on_text_area_selection_changed(self, event: TextArea.SelectionChanged) -> None:
-        """Textual's hook: the cursor moved."""
+        """Analyze the text at the new position of the cursor."""
         event.stop()
-        self._think_soon()
+        self._analyze_soon()
 
     def on_focus(self) -> None:
-        """Textual's hook."""
-        self._judged = ("", -1)
-        self.call_after_refresh(self._think)
+        """Analyze the text again: names may have changed."""
+        self._analyzed = ("", -1)
+        self.call_after_refresh(self._analyze)
 
     def on_blur(self) -> None:
-        """Textual's hook: nothing is said about what nobody types."""
+        """Hide the completions and the diagnostic."""
         self._completions.close()
-        self.post_message(self.Remarked(()))
+        self.post_message(self.AnalysisChanged(()))
 
-    def _think_soon(self) -> None:
-        # of a long text what a key costs must not grow with it: it is thought about when there is a pause
-        if len(self.text) <= _QUICKLY_JUDGED:
-            self._think()
+    def _analyze_soon(self) -> None:
+        # the cost of a key must not grow with the text
+        if len(self.text) <= _ANALYZED_AT_ONCE:
+            self._analyze()
         elif self._pause is None:
-            self._pause = self.set_timer(_PAUSE_SECONDS, self._think)
+            self._pause = self.set_timer(_PAUSE_SECONDS, self._analyze)
         else:
             self._pause.reset()
 
-    def _think(self) -> None:
+    def _analyze(self) -> None:
         if self._pause is not None:
             self._pause.stop()
             self._pause = None
-        judged = self.text, self.caret
-        # the screen knows at once who has the focus, the widget only after a while
-        if judged == self._judged or self.screen.focused is not self:
+        text, caret = self.text, self.caret
+        # the screen knows the focus at once, `has_focus` follows later
+        if (text, caret) == self._analyzed or self.screen.focused is not self:
             return
-        self._judged = judged
-        text, caret = judged
-        self._thought = analyze(text, caret, self._names)
-        self.tint(self._thought.tints)
-        searching = self._searching is not None
-        self.suggestion = "" if searching else self._thought.completion.ghost
-        self._offer()
+        self._analyzed = text, caret
+        analysis = self._analysis = analyze(text, caret, self._names)
+        self.highlight(analysis.highlights)
+        self.suggestion = "" if self.is_searching else analysis.completion.ghost
+        self._show_completions()
         left = self.region.x
 
-        def column(place: int) -> int | None:
-            found = self.column_of(place)
-            return None if found is None else left + found
+        def column_of(offset: int) -> int | None:
+            column = self.column_of(offset)
+            return None if column is None else left + column
 
-        said = remark(self._thought, text, column, self.screen.size.width)
-        self.post_message(self.Remarked(said, self._thought.completion.usage, width_of(text)))
+        line = diagnostic_line(analysis.diagnostic, text, column_of, self.screen.size.width)
+        self.post_message(self.AnalysisChanged(line, analysis.completion.usage, width_of(text)))
 
-    def _catch_up(self) -> None:
-        """Think about what is typed by now: a key that came with it means the list for it."""
-        self.settle()
-        self._think()
+    def _update_analysis(self) -> None:
+        """Analyze what is typed by now: a key that arrived with characters acts on their completions."""
+        self.flush_typed()
+        self._analyze()
+
+    def _show_completions(self) -> None:
+        if self._is_list_dismissed or self.is_searching or not self.text.strip():
+            self._completions.close()
+        else:
+            self._offer()
 
     def _offer(self) -> None:
-        completion = self._thought.completion
-        if self._quiet or self._searching is not None or not self.text.strip():
-            self._completions.close()
-            return
+        completion = self._analysis.completion
         column = self.column_of(completion.span[0])
         self._completions.offer(completion.candidates, self.region.x + (column or 0))
 
     # -- keys ---------------------------------------------------------------------------------------
 
     def action_send(self) -> None:
-        """Take the candidate that was stepped to; else run what is typed."""
+        """Insert the chosen candidate; without one, send the text."""
         if self._completions.chosen is not None:
-            self._catch_up()
+            self._update_analysis()
         chosen = self._completions.chosen
         if chosen is not None:
-            self.take(chosen)
+            self.insert_candidate(chosen)
             return
         self._end_search()
-        self.settle()
+        self.flush_typed()
         text = self.text
         if text.strip():
-            self.put("")
+            self.replace_text("")
             self._completions.close()
             self._shared.typed.rest()
-            self.post_message(CommandBar.Sent(text))
+            self.post_message(self.TextSubmitted(text))
 
     def action_newline(self) -> None:
-        """A line break."""
+        """Insert a line break."""
         self.insert("\n")
 
     def action_complete(self) -> None:
-        """Take the best candidate; without a list, have one."""
-        self._catch_up()
+        """Insert the best candidate; without a list, open it."""
+        self._update_analysis()
         best = self._completions.best
         if best is not None:
-            self.take(best)
-        elif self._thought.completion.candidates:
-            self._quiet = False
-            completion = self._thought.completion
-            self._completions.offer(
-                completion.candidates, self.region.x + (self.column_of(completion.span[0]) or 0)
-            )
+            self.insert_candidate(best)
+        elif self._analysis.completion.candidates:
+            self._is_list_dismissed = False
+            self._offer()
 
     def action_older(self) -> None:
-        """Up in the list; in the text; from its first line, to what was sent before."""
-        self._catch_up()
-        if self._searching is None and self._completions.open and self._completions.step(-1):
+        """Go up in the list or in the text; from its first line, recall the text that was sent before."""
+        self._update_analysis()
+        if not self.is_searching and self._completions.open and self._completions.step(-1):
             return
-        if self._searching is not None or self.cursor_at_first_line:
+        if self.is_searching or self.cursor_at_first_line:
             self._end_search()
             self._recall(self._shared.typed.older(self.text))
         else:
             self.action_cursor_up()
 
     def action_newer(self) -> None:
-        """Down, likewise."""
-        self._catch_up()
-        if self._searching is None and self._completions.open and self._completions.step(1):
+        """Go down in the list or in the text; from its last line, recall the text that was sent after."""
+        self._update_analysis()
+        if not self.is_searching and self._completions.open and self._completions.step(1):
             return
-        if self._searching is not None or self.cursor_at_last_line:
+        if self.is_searching or self.cursor_at_last_line:
             self._end_search()
             self._recall(self._shared.typed.newer())
         else:
             self.action_cursor_down()
 
     def action_search(self) -> None:
-        """Search what was sent; again: the one before."""
-        if self._searching is None:
-            self._searching = ""
+        """Start to search the texts that were sent; while searching, find the match before."""
+        if self._search_words is None:
+            self._search_words = ""
             self._skipped = 0
             self._completions.close()
-            self.post_message(self.Remarked(()))
-        elif self._shared.typed.search(self._searching, self._skipped + 1) is not None:
+            self.post_message(self.AnalysisChanged(()))
+        elif self._shared.typed.search(self._search_words, self._skipped + 1) is not None:
             self._skipped += 1
         self._show_found()
 
     def action_clear(self) -> None:
         """Clear the results."""
-        self.post_message(CommandBar.Cleared())
+        self.post_message(self.ResultsCleared())
 
     def action_leave(self) -> None:
-        """Close the list, end the search; else leave."""
-        if self._searching is not None:
+        """End the search or close the list; without them, leave the input."""
+        if self.is_searching:
             self._end_search()
         elif self._completions.open:
-            self._quiet = True
+            self._is_list_dismissed = True
             self._completions.close()
         else:
-            # at once: what is typed next belongs elsewhere
-            self.screen.set_focus(None)
-            self.post_message(CommandBar.Left())
+            self.leave()
 
     def action_scroll_results(self, by: int) -> None:
         """Scroll the results."""
-        self.post_message(CommandBar.Scrolled(by))
+        self.post_message(self.ResultsScrolled(by))
 
     def action_sideways(self, by: int) -> None:
-        """Through wide results while nothing is typed; else through the text."""
-        if not self.text and self._searching is None:
-            self.post_message(CommandBar.Scrolled(by, sideways=True))
+        """Scroll wide results sideways if the input is empty; otherwise move the cursor."""
+        if not self.text and self._search_words is None:
+            self.post_message(self.ResultsScrolled(by, sideways=True))
         elif by < 0:
             self.action_cursor_left()
         else:
@@ -366,20 +393,21 @@ class CommandInput(HighlightedTextArea):
 
     def _recall(self, text: str | None) -> None:
         if text is not None:
-            self.put(text)
-            self._quiet = True
+            self.replace_text(text)
+            self._is_list_dismissed = True
             self._completions.close()
 
     # -- searching ----------------------------------------------------------------------------------
 
-    async def take_key(self, event: events.Key) -> bool:
-        """What is typed, here or into the search; any other key ends the search."""
-        if self._searching is None:
-            return await super().take_key(event)
+    @override
+    async def handle_key(self, event: events.Key) -> bool:
+        # any key without a meaning in the search ends it
+        if self._search_words is None:
+            return await super().handle_key(event)
         if event.key == "backspace":
-            self._searching = self._searching[:-1]
+            self._search_words = self._search_words[:-1]
         elif event.is_printable and event.character is not None:
-            self._searching += event.character
+            self._search_words += event.character
         else:
             if event.key not in ("ctrl+r", "escape"):
                 self._end_search()
@@ -389,16 +417,16 @@ class CommandInput(HighlightedTextArea):
         return True
 
     def _show_found(self) -> None:
-        words = self._searching or ""
+        words = self._search_words or ""
         found = self._shared.typed.search(words, self._skipped) if words else None
         ink = TextRole.FAILED if words and found is None else TextRole.ACCENT
         self._prompt.show(((" search ", TextRole.MUTED), (words, ink), (": ", TextRole.MUTED)))
         if found is not None:
-            self.put(found, max(0, found.casefold().find(words.casefold())))
+            self.replace_text(found, max(0, found.casefold().find(words.casefold())))
 
     def _end_search(self) -> None:
-        if self._searching is not None:
-            self._searching = None
+        if self.is_searching:
+            self._search_words = None
             self._prompt.show(((f" {self._shared.prompt}", TextRole.ACCENT),))
-            self._judged = ("", -1)
-            self._think()
+            self._analyzed = ("", -1)
+            self._analyze()

@@ -125,7 +125,7 @@ _MOST_LOOKED_AT = 150
 _MOST_OFFERED = 20
 
 
-class DeskNames:
+class ClientNames:
     """The desk's spaces, hosts and jobs as `jobtui.language.completion` asks for them."""
 
     def __init__(self, desk: Client) -> None:

@@ -15,8 +15,9 @@ from jobtui.model import Job
 from jobtui.tui.base_app import StyledScreen
 from jobtui.tui.commands import BY_ID, LOOKING, SEARCHING, SIDEWAYS, KeyCommand
 from jobtui.tui.context import Context
+from jobtui.tui.text.console_commands import console_command, drops_space, help_topic, with_console_commands
 from jobtui.tui.text.spans import Line, TextRole
-from jobtui.tui.widgets.command_bar import CommandBar, asked_about, drops, local_word, with_local_words
+from jobtui.tui.widgets.command_bar import CommandBar
 from jobtui.tui.widgets.completions import CompletionList
 from jobtui.tui.widgets.footer import KeyBar
 from jobtui.tui.widgets.transcript import Transcript, TranscriptLine, answered, sent
@@ -90,12 +91,12 @@ class Console(StyledScreen):
 
     def hinted(self, working: Sequence[KeyCommand], looks: bool) -> Sequence[KeyCommand]:
         """The commands for the key line, of those that work. `looks`: there is something to look into."""
-        if not self.bar.typing:
+        if not self.bar.is_typing:
             return [command for command in working if looks or command.id not in LOOKING]
-        if self.bar.searching:
+        if self.bar.is_searching:
             return SEARCHING
         wide = self.has_class("-transcript") and self.transcript.widest > self.size.width - 2
-        return [*(SIDEWAYS if wide and self.bar.blank else ()), *working]
+        return [*(SIDEWAYS if wide and self.bar.is_blank else ()), *working]
 
     def submitted_here(self, job_id: int) -> None:
         """The newest job that came of what was typed."""
@@ -125,13 +126,13 @@ class Console(StyledScreen):
         """Go to the command bar, with `text` typed there already."""
         if not self.transcript.empty:
             self.show_transcript()
-        await self.bar.enter(text)
+        await self.bar.start_edit(text)
 
-    async def on_command_bar_sent(self, message: CommandBar.Sent) -> None:
+    async def on_command_input_text_submitted(self, message: CommandInput.TextSubmitted) -> None:
         """Run it: a word for the screen here, all else at the desk."""
         message.stop()
-        asked = asked_about(message.text)
-        match local_word(message.text):
+        asked = help_topic(message.text)
+        match console_command(message.text):
             case _ if asked:
                 from jobtui.language.help import help_for
 
@@ -161,7 +162,7 @@ class Console(StyledScreen):
 
     async def send(self, text: str) -> None:
         """Have the desk run a text, and show what came of it."""
-        if drops(text) and not await self.confirm(
+        if drops_space(text) and not await self.confirm(
             "Drop for good?", lambda: [((text.strip(), TextRole.STRONG),)], "Run"
         ):
             return
@@ -172,8 +173,8 @@ class Console(StyledScreen):
             answer = await asyncio.wrap_future(self.context.desk.execute(text, self.context.session))
         finally:
             self._unanswered.remove(sent_at)
-        self.transcript.add([*sent(prompt, text), *answered(with_local_words(text, answer))])
-        if self.bar.typing:
+        self.transcript.add([*sent(prompt, text), *answered(with_console_commands(text, answer))])
+        if self.bar.is_typing:
             self.show_transcript()
             self.show_keys()
         syntax = answer.failure is not None and answer.failure.syntax
@@ -191,26 +192,26 @@ class Console(StyledScreen):
         now = self.context.now()
         return sum((now - sent_at).total_seconds() >= _OVERDUE_SECONDS for sent_at in self._unanswered)
 
-    def on_command_input_remarked(self, message: CommandInput.Remarked) -> None:
+    def on_command_input_analysis_changed(self, message: CommandInput.AnalysisChanged) -> None:
         """What is to be said about what is being typed."""
         message.stop()
-        self.keys.remark = () if self.bar.searching else message.line
+        self.keys.remark = () if self.bar.is_searching else message.line
         self.show_keys()
         self.bar.show_usage(message.usage, message.typed)
 
     def on_completion_list_picked(self, message: CompletionList.Picked) -> None:
         """A candidate was clicked."""
         message.stop()
-        self.bar.take(message.candidate)
+        self.bar.insert_candidate(message.candidate)
 
-    def on_command_bar_left(self, message: CommandBar.Left) -> None:
+    def on_command_input_editing_ended(self, message: CommandInput.EditingEnded) -> None:
         """Back to where one was."""
         message.stop()
         self.remove_class("-transcript")
         if self.focused is None:
             self.leave_bar()  # else a later key was done with already, and led elsewhere
 
-    def on_command_bar_scrolled(self, message: CommandBar.Scrolled) -> None:
+    def on_command_input_results_scrolled(self, message: CommandInput.ResultsScrolled) -> None:
         """Through the results."""
         message.stop()
         if message.sideways:
@@ -221,7 +222,7 @@ class Console(StyledScreen):
         )
         pages(animate=False)
 
-    def on_command_bar_cleared(self, message: CommandBar.Cleared) -> None:
+    def on_command_input_results_cleared(self, message: CommandInput.ResultsCleared) -> None:
         """Forget the results."""
         message.stop()
         self.clear_transcript()

@@ -1,18 +1,24 @@
-"""What the command bar thinks of a text being typed: its colours, what may come next, what is wrong."""
+"""The analysis of a text that is being typed: its colors, its completions, and its first error."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from jobtui.formatting import single_cells
 from jobtui.language.completion import Completion, Names, complete
 from jobtui.language.diagnostics import error_at_cursor, highlight
+from jobtui.tui.text.console_commands import (
+    add_console_commands,
+    console_command,
+    help_topic,
+    may_be_console_command,
+)
 from jobtui.tui.text.spans import Line, TextRole, cut, width_of
-from jobtui.tui.widgets.command_bar import asked_about, expected_here, is_local, local_word
 
-_INKS = {
+_ROLES = {
     "keyword": TextRole.KEYWORD,
     "name": TextRole.PLAIN,
     "number": TextRole.NUMBER,
@@ -21,73 +27,75 @@ _INKS = {
     "error": TextRole.WRONG,
 }
 _HINT = re.compile(r"did you mean .+\?$")
-# past this length a text is pasted, not typed: it is judged when it is sent
-_LONGEST_JUDGED = 4000
+# A longer text was pasted, not typed: its errors are reported when it is sent.
+_MAX_ANALYZED = 4000
 
 
-@dataclass(frozen=True, slots=True)
-class Highlight:
-    """Characters of the text (from, to) and the ink that they are written in."""
+class Highlight(msgspec.Struct, frozen=True):
+    """The role of the characters from `start` up to `end`."""
 
     start: int
     end: int
-    ink: TextRole
+    role: TextRole
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
-    """What is wrong, and the characters that it is about."""
+class Diagnostic(msgspec.Struct, frozen=True):
+    """An error and the characters that it is about."""
 
     start: int
     end: int
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Analysis:
-    """All of it, for one text and one place of the cursor."""
+class Analysis(msgspec.Struct, frozen=True):
+    """What is known about one text with the cursor at one position."""
 
-    tints: tuple[Highlight, ...] = ()
-    completion: Completion = field(default_factory=Completion)
-    wrong: Diagnostic | None = None
+    highlights: tuple[Highlight, ...] = ()
+    completion: Completion = msgspec.field(default_factory=Completion)
+    diagnostic: Diagnostic | None = None
 
 
 def analyze(text: str, caret: int, names: Names) -> Analysis:
-    """Judge a text; quick enough for every key."""
-    if len(text) > _LONGEST_JUDGED or not text:
+    """Analyze a text; fast enough to be called at every key."""
+    if len(text) > _MAX_ANALYZED or not text:
         return Analysis(completion=complete(text, caret, names) if not text else Completion())
-    tints = tuple(Highlight(start, end, _INKS[colour]) for start, end, colour in highlight(text))
-    if is_local(text, caret):
-        begin = len(text) - len(text.lstrip())
-        known = (Highlight(begin, begin + len(text.split()[0].rstrip(";")), TextRole.KEYWORD),)
-        return Analysis(known if local_word(text) or asked_about(text) else tints, complete(text, caret, names))
+    highlights = tuple(Highlight(start, end, _ROLES[kind]) for start, end, kind in highlight(text))
+    if may_be_console_command(text, caret):
+        if console_command(text) or help_topic(text):
+            start = len(text) - len(text.lstrip())
+            end = start + len(text.split()[0].rstrip(";"))
+            highlights = (Highlight(start, end, TextRole.KEYWORD),)
+        return Analysis(highlights, complete(text, caret, names))
     error = error_at_cursor(text, caret)
-    wrong = (
-        Diagnostic(*error.span, expected_here(text, error.span[0], error.message))
-        if error is not None
-        else None
-    )
-    if wrong is not None:
-        tints = (*tints, Highlight(wrong.start, max(wrong.end, wrong.start + 1), TextRole.WRONG))
-    return Analysis(tints, complete(text, caret, names), wrong)
+    if error is None:
+        return Analysis(highlights, complete(text, caret, names))
+    start, end = error.span
+    diagnostic = Diagnostic(start, end, add_console_commands(text, start, error.message))
+    marked = Highlight(start, max(end, start + 1), TextRole.WRONG)
+    return Analysis((*highlights, marked), complete(text, caret, names), diagnostic)
 
 
-def remark(thought: Analysis, text: str, column_of: Callable[[int], int | None], width: int) -> Line:
-    """The line under the bar: a caret under what is wrong, and the reason.
+def diagnostic_line(
+    diagnostic: Diagnostic | None, text: str, column_of: Callable[[int], int | None], width: int
+) -> Line:
+    """Return the line below the bar: carets under the error, and its message; empty if there is no error.
 
-    `column_of` tells the cell that a character of the text stands in, None where it is not in the last line.
+    Args:
+        diagnostic: The error.
+        text: The text that it is in.
+        column_of: Returns the cell of a character; None if the character is not in the last line of the bar.
+        width: The cells of the line. If the message does not fit, its hint alone is shown, then no carets.
     """
-    wrong = thought.wrong
-    if wrong is None:
+    if diagnostic is None:
         return ()
-    column = column_of(wrong.start)
+    column = column_of(diagnostic.start)
     if column is None:
-        return ((f"  {wrong.message}", TextRole.WARNING),)
-    carets = "^" * max(1, width_of(text[wrong.start : wrong.end].split("\n")[0]))
-    message = single_cells(wrong.message)
+        return ((f"  {diagnostic.message}", TextRole.WARNING),)
+    carets = "^" * max(1, width_of(text[diagnostic.start : diagnostic.end].split("\n")[0]))
+    message = single_cells(diagnostic.message)
     hint = _HINT.search(message)
     if hint is not None and column + len(carets) + 1 + width_of(message) > width:
-        # all of it comes with the answer; of one line the near miss is worth most
+        # the whole message comes with the answer; here the near miss is worth most
         message = hint[0]
     if column + len(carets) + 1 + width_of(message) <= width:
         line: Line = (
@@ -102,6 +110,6 @@ def remark(thought: Analysis, text: str, column_of: Callable[[int], int | None],
             (carets, TextRole.WARNING),
         )
     else:
-        # what is wrong is underlined where it stands: the words matter more than the caret
+        # the error is underlined in the text already: the message matters more than the carets
         line = ((f" {message}", TextRole.WARNING),)
     return cut(line, width)

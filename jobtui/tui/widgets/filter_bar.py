@@ -40,13 +40,13 @@ class FilterInput(Input):
         )
         self._leave = leave
 
-    async def take_key(self, event: events.Key) -> bool:
+    async def handle_key(self, event: events.Key) -> bool:
         """Characters are taken in."""
         if event.is_printable:
             await self._on_key(event)
         return event.is_printable
 
-    def take_text(self, text: str) -> None:
+    def insert_paste(self, text: str) -> None:
         """Take in the first line of what was pasted."""
         first = text.splitlines()[0] if text else ""
         self.replace(first, *self.selection)
