@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import Level, SpaceStats
-from jobtui.storage.base import Capabilities, Host, Outcome, Pair, Placement, ProgressCallback, Space
+from jobtui.storage.base import Capabilities, Host, Pair, Placement, ProgressCallback, Space, TaskResult
 
 HOSTS = ("local0", "local1", "local2")
 STATS = SpaceStats(levels=(Level(4, 4 << 20),), memtable=0, entries=100, pending=4 << 20)
@@ -35,18 +35,20 @@ class InstantStorage:
     async def stats(self, space: str, host: str) -> SpaceStats:
         return STATS
 
-    async def flush(self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event) -> Outcome:
+    async def flush(
+        self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
+    ) -> TaskResult:
         return await self.operate(space, host, progress, cancel)
 
     async def compact(
         self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
-    ) -> Outcome:
+    ) -> TaskResult:
         return await self.operate(space, host, progress, cancel)
 
     async def operate(
         self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
-    ) -> Outcome:
-        return Outcome(STATS, STATS)
+    ) -> TaskResult:
+        return TaskResult(STATS, STATS)
 
     async def create_space(self, name: str, placement: Placement) -> Space:
         raise _unable(name)
@@ -72,13 +74,13 @@ class StormyStorage(InstantStorage):
 
     def __init__(self, spaces: Mapping[str, Sequence[str]]) -> None:
         super().__init__(spaces)
-        self._tasks: dict[tuple[str, str], tuple[ProgressCallback, asyncio.Future[Outcome]]] = {}
+        self._tasks: dict[tuple[str, str], tuple[ProgressCallback, asyncio.Future[TaskResult]]] = {}
         self._turn = 0
 
     async def operate(
         self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
-    ) -> Outcome:
-        end: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    ) -> TaskResult:
+        end: asyncio.Future[TaskResult] = asyncio.get_running_loop().create_future()
         self._tasks[space, host] = progress, end
         progress(0.0, None)
         try:
@@ -108,7 +110,7 @@ class StormyStorage(InstantStorage):
         """End the tasks of a space."""
         for (name, _), (_, end) in list(self._tasks.items()):
             if name == space and not end.done():
-                end.set_result(Outcome(STATS, STATS))
+                end.set_result(TaskResult(STATS, STATS))
 
 
 def _unable(space: str) -> StorageError:

@@ -17,7 +17,7 @@ from jobtui.engine.profile import RunPolicy
 from jobtui.errors import ErrorCode, StatementRefused, StorageError
 from jobtui.history import StoreError
 from jobtui.model import Job, JobCommand, Notice, SpaceStats, Status, Task, TaskProgressed
-from jobtui.storage.base import Outcome, ProgressCallback
+from jobtui.storage.base import ProgressCallback, TaskResult
 
 if TYPE_CHECKING:
     from jobtui.engine.engine import Engine
@@ -368,7 +368,7 @@ class Dispatcher:
             )
         except Exception as error:
             return TaskOutcome(Status.FAILED, reason=f"{type(error).__name__}: {error}", code=ErrorCode.IO)
-        work.settled = outcome.settled
+        work.settled = outcome.released
         return _end_of(outcome)
 
     def _reporter(self, work: _RunningTask) -> ProgressCallback:
@@ -423,7 +423,7 @@ class Dispatcher:
         return None if began is None else round(self._clock.steady() - began, 3)
 
 
-def _end_of(outcome: Outcome) -> TaskOutcome:
+def _end_of(outcome: TaskResult) -> TaskOutcome:
     if not outcome.stopped and not outcome.detached:
         return TaskOutcome(Status.FINISHED, before=outcome.before, after=outcome.after, reason=outcome.note)
     reason = DETACHED if outcome.detached else ""

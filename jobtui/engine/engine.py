@@ -34,7 +34,7 @@ from jobtui.errors import StorageError
 from jobtui.history import History, StoreError
 from jobtui.model import ConnectionChanged, ConnectionStatus, Job, Notice, SpaceStats
 from jobtui.os_errors import explain
-from jobtui.storage.base import Capabilities, ClusterJobManager, Pair, Space, TaskRunner
+from jobtui.storage.base import Capabilities, ClusterJobManager, Pair, Space, Storage
 
 if TYPE_CHECKING:
     from jobtui.engine.cluster.sync import ClusterSync
@@ -97,7 +97,7 @@ class Engine:
         run: RunPolicy = RunPolicy.ALL,
         demo: bool = False,
         clock: Clock | None = None,
-        storage: TaskRunner | None = None,
+        storage: Storage | None = None,
         mirror: ClusterJobManager | None = None,
     ) -> Engine:
         """Take the profile, tell the truth about interrupted jobs, and start the thread.

@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from jobtui.engine.cluster.sync import ClusterInventory
 from jobtui.engine.inventory import HasConnection
-from jobtui.storage.base import ClusterJobManager, TaskRunner
+from jobtui.storage.base import ClusterJobManager, Storage
 
 
 class Profile(msgspec.Struct, frozen=True):
@@ -66,12 +66,12 @@ class RunPolicy(enum.Enum):
 class Backend(msgspec.Struct, frozen=True):
     """The storage, the mirror where a cluster runs the jobs itself, and what can be told of a connection."""
 
-    storage: TaskRunner
+    storage: Storage
     mirror: ClusterJobManager | None = None
     linked: HasConnection | None = None
 
 
-def given(storage: TaskRunner | None, mirror: ClusterJobManager | None) -> Backend | None:
+def given(storage: Storage | None, mirror: ClusterJobManager | None) -> Backend | None:
     """What a caller brings along; None where that is nothing."""
     if mirror is not None:
         return Backend(ClusterInventory(mirror), mirror, mirror)
@@ -95,7 +95,7 @@ def of_profile(profile: Profile, notice: Callable[[str], None]) -> Backend:
     return Backend(runner, linked=None if runner.link is None else runner)
 
 
-def embedded(profile: Profile, notice: Callable[[str], None]) -> TaskRunner:
+def embedded(profile: Profile, notice: Callable[[str], None]) -> Storage:
     """The profile's embedded storage."""
     from jobtui.storage.local.backend import LocalStorage
 

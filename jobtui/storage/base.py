@@ -1,23 +1,14 @@
-"""What a storage can be asked to do, and the one error that it answers with.
+"""The protocols of a storage backend, split by capability, and the records that they exchange.
 
-The codes, and what each means to a user:
+    Inventory           the spaces and hosts
+    SpaceAdmin          CREATE SPACE and DROP SPACE
+    TaskRunner          flush and compact, one host at a time, as the engine schedules them
+    PairStore           load and dump of pairs
+    ClusterJobManager   a cluster that manages its jobs itself
 
-    missing      the space, or a file that it needs, is not there
-    locked       another program has the database open
-    access       jobtui may not read or write there
-    disk_full    there is no room; `detail` says how much is needed and how much is free
-    corrupt      data on disk failed its check
-    io           the disk or the file system failed otherwise
-    timeout      the host did not finish before the task's deadline
-    unreachable  the host could not be reached
-    host_died    the host's process ended in the middle of the work
-    rejected     the host refused; `detail` is its own word
-    unsupported  this storage can't do that
-
-A storage is asked in the engine's asyncio loop and must never block it. It has one of two faces, and a
-backend is one class with the methods of either: a `TaskRunner` flushes and compacts host by host as the
-engine tells it, and a stop there is not an error but an `Outcome` whose `stopped` is True; a `JobMirror`
-is a cluster that manages its jobs itself, whose jobs are looked at, submitted, stopped and recovered there.
+A backend is one class with the methods of those that it has; its `Capabilities` say which. Every method
+runs in the engine's asyncio loop and never blocks it. A failure is a `StorageError`. A stop is not: a
+stopped task returns a `TaskResult` with `stopped`.
 """
 
 from __future__ import annotations
@@ -28,20 +19,17 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from jobtui.model import ConnectionState as ConnectionState
-from jobtui.model import ConnectionStatus as ConnectionStatus
-from jobtui.model import SpaceStats, Status, Task
+from jobtui.model import ConnectionStatus, SpaceStats, Status, Task
 
 if TYPE_CHECKING:
-    import asyncio  # who only reads the catalogue must not pay for it
+    import asyncio  # a process that only reads the catalog does without it, and starts sooner
 
 
 class Capabilities(msgspec.Struct, frozen=True):
-    """What a storage can and can't do.
+    """What a backend can do.
 
-    `exact_progress`: a running task's progress is measured, not unknown. `real_stop`: a stopped task's
-    host has really ended its work (else the task ends *detached*). `create`: CREATE and DROP SPACE work.
-    `load`: pairs can be loaded and dumped.
+    `exact_progress`: it measures a running task's progress. `real_stop`: the work of a stopped task has ended
+    on its host (otherwise the task ends *detached*). `create`: it is a SpaceAdmin. `load`: it is a PairStore.
     """
 
     exact_progress: bool
@@ -59,7 +47,7 @@ class Space(msgspec.Struct, frozen=True):
 
 
 class Host(msgspec.Struct, frozen=True):
-    """A storage host. `up` is whether it answers and `detail` why not; sizes in bytes, None where unknown."""
+    """A storage host. `up`: it answers; `detail`: why it does not. Sizes in bytes, None if unknown."""
 
     name: str
     up: bool
@@ -69,24 +57,24 @@ class Host(msgspec.Struct, frozen=True):
     free: int | None = None
 
 
-class Outcome(msgspec.Struct, frozen=True):
-    """How a flush or compact went that did not fail.
+class TaskResult(msgspec.Struct, frozen=True):
+    """The result of a flush or compact that did not fail.
 
-    `note` says what of it was left out, and why. `stopped`: it was cancelled before it was through.
-    `detached`: it was cancelled but the host goes on; `settled` then ends when the host has returned, and
-    the host is busy until then.
+    `note`: what was left out, and why. `stopped`: it was canceled before it was complete. `detached`: it was
+    canceled, but the host continues; `released` is then done when the host has returned, and the host is busy
+    until then.
     """
 
     before: SpaceStats | None = None
     after: SpaceStats | None = None
     stopped: bool = False
     detached: bool = False
-    settled: asyncio.Future[None] | None = None
+    released: asyncio.Future[None] | None = None
     note: str = ""
 
 
 class Placement(msgspec.Struct, frozen=True):
-    """Where a new space goes: on all hosts, on `count` of them, on `hosts`, or in existing `directories`."""
+    """The hosts of a new space: all, `count` of them, `hosts`, or existing databases in `directories`."""
 
     count: int | None = None
     hosts: tuple[str, ...] | None = None
@@ -94,12 +82,15 @@ class Placement(msgspec.Struct, frozen=True):
 
 
 class ProgressCallback(Protocol):
-    """What a storage tells of work under way: at most 10 times a second, and never falling."""
+    """A receiver of a task's progress, called at most 10 times a second; the fraction never falls."""
 
     def __call__(self, fraction: float | None, rate: float | None, before: SpaceStats | None = None) -> None:
-        """`fraction` 0..1 and `rate` in bytes a second, None where unknown.
+        """Accept the progress.
 
-        `before`: what the space holds on the host as the work begins, told once, where it is known.
+        Args:
+            fraction: From 0 to 1, None if unknown.
+            rate: Bytes a second, None if unknown.
+            before: What the space holds on the host as the work begins; passed once, if known.
         """
         ...
 
@@ -108,72 +99,93 @@ class ProgressCallback(Protocol):
 Pair = tuple[bytes, bytes | None]
 
 
-class TaskRunner(Protocol):
-    """A storage whose work the engine splits into tasks itself (embedded RocksDB; storaged over HTTP)."""
+class Inventory(Protocol):
+    """A backend's spaces and hosts."""
 
     @property
     def capabilities(self) -> Capabilities:
-        """What this storage can and can't do."""
-        ...
-
-    async def start(self) -> None:
-        """Make ready; called once, in the engine's loop. Raises StorageError."""
-        ...
-
-    async def close(self) -> None:
-        """End everything that was started, within a few seconds, whatever is still running."""
+        """What the backend can do."""
         ...
 
     async def spaces(self) -> tuple[Space, ...]:
-        """The spaces, in name order. Raises StorageError where the list can't be had."""
+        """Return the spaces, in name order. Raises StorageError."""
         ...
 
     async def hosts(self) -> tuple[Host, ...]:
-        """The storage hosts; a host that does not answer is listed with `up=False` and the reason."""
+        """Return the storage hosts; one that does not answer has `up=False` and the reason."""
+        ...
+
+
+class SpaceAdmin(Protocol):
+    """A backend that can create and drop spaces."""
+
+    async def create_space(self, name: str, placement: Placement) -> Space:
+        """Create a space, or adopt existing databases. Raises StorageError, and then nothing of it is left."""
+        ...
+
+    async def drop_space(self, name: str) -> None:
+        """Delete a space's data, or only forget an adopted space. Raises StorageError."""
+        ...
+
+
+class TaskRunner(Inventory, Protocol):
+    """A backend whose jobs the engine splits into tasks (embedded RocksDB; storaged over HTTP)."""
+
+    async def start(self) -> None:
+        """Get ready; called once, in the engine's loop. Raises StorageError."""
+        ...
+
+    async def close(self) -> None:
+        """End everything that was started, within a few seconds, even if it is still running."""
         ...
 
     async def stats(self, space: str, host: str) -> SpaceStats:
-        """What the space holds on the host now. Raises StorageError."""
+        """Return what the space holds on the host now. Raises StorageError."""
         ...
 
-    async def flush(self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event) -> Outcome:
+    async def flush(
+        self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
+    ) -> TaskResult:
         """Write the space's memtables on that host to SST files. Raises StorageError."""
         ...
 
     async def compact(
         self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
-    ) -> Outcome:
+    ) -> TaskResult:
         """Merge the space's SST files on that host down to one level. Raises StorageError.
 
-        Setting `cancel` asks for a stop; the call returns, with `stopped`, once the work has truly ended.
+        Setting `cancel` requests a stop; the call returns, with `stopped`, when the work has ended.
         """
         ...
 
-    async def create_space(self, name: str, placement: Placement) -> Space:
-        """Make a space, or adopt existing databases. Raises StorageError; nothing is left half made."""
-        ...
 
-    async def drop_space(self, name: str) -> None:
-        """Delete an embedded space's data, or forget an adopted one's. Raises StorageError."""
-        ...
+class PairStore(Protocol):
+    """A backend that can load and dump pairs."""
 
     async def load(self, space: str, pairs: Sequence[Pair]) -> None:
-        """Write pairs, each to the host that its key's hash names; all of them are in when it returns.
+        """Write each pair to the host that its key's hash selects, and return when all are written.
 
         Raises StorageError.
         """
         ...
 
     def dump(self, space: str) -> AsyncIterator[tuple[bytes, bytes]]:
-        """The space's pairs in key order over all its hosts. Raises StorageError, also midway."""
+        """Yield the space's pairs in key order over all its hosts. Raises StorageError, also midway."""
         ...
 
 
+class Storage(TaskRunner, SpaceAdmin, PairStore, Protocol):
+    """Everything that the engine may call on a backend that runs its tasks.
+
+    The methods of a capability that it does not have raise StorageError with `unsupported`.
+    """
+
+
 class ClusterJob(msgspec.Struct, frozen=True):
-    """A job as its cluster tells it: the cluster's id and times (aware, UTC), our statuses.
+    """A job as its cluster reports it: the cluster's id and times (aware, UTC), our statuses.
 
     `command` is the cluster's word in lower case (`flush`, `rebuild tag index`). `tasks` is None in a
-    list of jobs, where the cluster does not tell them. `reason` says why it failed.
+    list of jobs, which comes without tasks. `reason`: why it failed.
     """
 
     id: int
@@ -185,12 +197,12 @@ class ClusterJob(msgspec.Struct, frozen=True):
     tasks: tuple[Task, ...] | None = None
 
 
-class ClusterJobManager(Protocol):
+class ClusterJobManager(Inventory, Protocol):
     """A cluster that manages its jobs itself (NebulaGraph's own job manager).
 
-    Every method but `start`, `watch`, `retry_now` and `close` raises StorageError, at once while the
-    connection is lost. What is asked for with `submit`, `stop` and `recover` is sent at most once; see
-    `StorageError.outcome_unknown`.
+    Every method except `start`, `watch`, `retry_now` and `close` raises StorageError, immediately while the
+    connection is lost. `submit`, `stop` and `recover` send their request at most once; see
+    `StorageError.maybe_done`.
     """
 
     @property
@@ -199,62 +211,49 @@ class ClusterJobManager(Protocol):
         ...
 
     @property
-    def capabilities(self) -> Capabilities:
-        """What this storage can and can't do."""
-        ...
-
-    @property
     def link(self) -> ConnectionStatus:
-        """How it stands with the connection."""
+        """The state of the connection."""
         ...
 
     def watch(self, listener: Callable[[ConnectionStatus], None]) -> Callable[[], None]:
-        """Have `listener` called, in the loop, when the connection's state changes; the answer ends that."""
+        """Call `listener` in the loop when the connection's state changes; return the way to end that."""
         ...
 
     async def start(self) -> None:
-        """Begin to connect, in the background; returns at once. Called once, in the engine's loop."""
+        """Start to connect in the background and return at once. Called once, in the engine's loop."""
         ...
 
     async def ready(self) -> None:
-        """Wait for the first attempt to connect; raises StorageError where it failed."""
+        """Wait for the first attempt to connect. Raises StorageError if it failed."""
         ...
 
     def retry_now(self) -> None:
-        """Try to connect now rather than when the wait is over; the only way on after a refusal."""
+        """Try to connect now; after a refusal nothing else does."""
         ...
 
     async def close(self) -> None:
         """End everything that was started, within a few seconds."""
         ...
 
-    async def spaces(self) -> tuple[Space, ...]:
-        """The spaces that the user may see, in name order."""
-        ...
-
-    async def hosts(self) -> tuple[Host, ...]:
-        """The storage hosts; `up` is what the cluster says."""
-        ...
-
     async def jobs(self, space: str, since: int = 0) -> tuple[ClusterJob, ...]:
-        """The jobs that the cluster still knows of the space, above id `since`, newest first, without tasks."""
+        """Return the jobs that the cluster still knows of the space, above id `since`, newest first."""
         ...
 
     async def show(self, space: str, job: int) -> ClusterJob:
-        """One job of the space, with its tasks."""
+        """Return one job of the space, with its tasks."""
         ...
 
     async def submit(self, command: str, space: str) -> int:
-        """Have the cluster run `command` on the space; its id there.
+        """Submit `command` on the space and return the job's id there.
 
-        A cluster gives a job that is the same as one in flight that one's id: it may be known already.
+        If the same job is in flight already, a cluster returns the id of that one.
         """
         ...
 
     async def stop(self, space: str, job: int) -> None:
-        """Stop a job of the space; where the cluster refuses, the error is its own words."""
+        """Stop a job of the space; if the cluster refuses, the error quotes it."""
         ...
 
     async def recover(self, space: str, jobs: Sequence[int] = ()) -> int:
-        """Run failed and stopped jobs again under their ids, those or all of the space; how many it was."""
+        """Run failed and stopped jobs again under their ids, these or all of the space; return how many."""
         ...

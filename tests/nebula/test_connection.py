@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from jobtui.errors import ErrorCode, StorageError
-from jobtui.storage.base import ConnectionState
+from jobtui.model import ConnectionState
 from jobtui.storage.nebula.job_manager import GraphdJobManager
 from jobtui.storage.nebula.reconnect import Reconnector
 from tests.support.graphd_double import Fault, GraphdDouble

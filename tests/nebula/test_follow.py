@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import NoReturn
 
 from jobtui.errors import ErrorCode, StorageError
-from jobtui.model import Status
-from jobtui.storage.base import ClusterJob, ConnectionState
+from jobtui.model import ConnectionState, Status
+from jobtui.storage.base import ClusterJob
 from jobtui.storage.nebula.poller import BATCH, DROPPED, GONE, JobPoller, UpdateKind
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula import PatientClock, failure, mirrored, run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jobtui.errors import ErrorCode
-from jobtui.storage.base import ConnectionState
+from jobtui.model import ConnectionState
 from jobtui.storage.nebula.session import TYPED
 from jobtui.storage.nebula.settings import FromEnvironment, LiteralPassword, Secret
 from tests.support.graphd_double import GraphdDouble

@@ -8,8 +8,7 @@ import pytest
 from nebula3.common.ttypes import DateTime, Value
 
 from jobtui.errors import ErrorCode
-from jobtui.model import Status
-from jobtui.storage.base import ConnectionState
+from jobtui.model import ConnectionState, Status
 from jobtui.storage.nebula.ngql import ErrorReply, NgqlTable
 from jobtui.storage.nebula.session import GraphdSession
 from tests.support.graphd_double import GraphdDouble

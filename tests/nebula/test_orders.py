@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from jobtui.errors import ErrorCode
-from jobtui.storage.base import ConnectionState
+from jobtui.model import ConnectionState
 from jobtui.storage.nebula.session import GraphdSession
 from tests.support.clock import FakeClock
 from tests.support.graphd_double import Fault, GraphdDouble

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from jobtui.errors import ErrorCode
-from jobtui.storage.base import ConnectionState
+from jobtui.model import ConnectionState
 from jobtui.storage.nebula.settings import FromEnvironment, LiteralPassword, Secret
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula import PatientClock, Told, failure, mirrored, run

@@ -9,7 +9,8 @@ from contextlib import AsyncExitStack
 import pytest
 
 from jobtui.errors import ErrorCode, StorageError
-from jobtui.storage.base import ConnectionState, Outcome, Space, TaskRunner
+from jobtui.model import ConnectionState
+from jobtui.storage.base import Space, TaskResult, TaskRunner
 from jobtui.storage.nebula.settings import Address, ClusterSettings, RunMode
 from jobtui.storage.nebula.storaged import BODY_LIMIT, StoragedRunner
 from tests.support.graphd_double import GraphdDouble
@@ -31,7 +32,7 @@ def given(port: int, *, spaces: dict[str, tuple[str, ...]] | None = None) -> Clu
     )
 
 
-async def work(runner: StoragedRunner, op: str = "compact", space: str = "nba", host: str = HOST) -> Outcome:
+async def work(runner: StoragedRunner, op: str = "compact", space: str = "nba", host: str = HOST) -> TaskResult:
     act = runner.flush if op == "flush" else runner.compact
     return await act(space, host, lambda fraction, rate: None, asyncio.Event())
 
@@ -52,7 +53,7 @@ def test_the_host_is_asked_once_and_ok_is_success(op: str) -> None:
     async def test() -> None:
         with StoragedDouble({"nba"}) as storaged:
             runner = StoragedRunner(given(storaged.port))
-            assert await work(runner, op) == Outcome()
+            assert await work(runner, op) == TaskResult()
             assert storaged.asked == [("nba", op)]
             await runner.close()
 
@@ -150,10 +151,10 @@ def test_work_lasts_as_long_as_it_lasts() -> None:
             await asyncio.to_thread(storaged.wait_for_a_call)
             # other calls go on beside it
             storaged.hangs = False
-            assert await work(runner, "flush") == Outcome()
+            assert await work(runner, "flush") == TaskResult()
             assert not working.done()
             storaged.go_on()
-            assert await working == Outcome()
+            assert await working == TaskResult()
 
     run(test())
 
@@ -169,10 +170,10 @@ def test_a_stop_is_detached_and_settles_when_the_host_is_through() -> None:
             cancel.set()
             outcome = await working
             assert (outcome.stopped, outcome.detached) == (True, True)
-            assert outcome.settled is not None
-            assert not outcome.settled.done()
+            assert outcome.released is not None
+            assert not outcome.released.done()
             storaged.go_on()
-            await outcome.settled
+            await outcome.released
             await runner.close()
 
     run(test())
@@ -189,8 +190,8 @@ def test_a_detached_host_that_dies_is_settled_too() -> None:
             cancel.set()
             outcome = await working
             storaged.die()
-            assert outcome.settled is not None
-            await outcome.settled
+            assert outcome.released is not None
+            await outcome.released
 
     run(test())
 
@@ -212,7 +213,7 @@ def test_a_stop_before_the_host_was_told_is_a_real_one(monkeypatch: pytest.Monke
             await asyncio.sleep(0)
             cancel.set()
             loop.call_soon(may_connect.set)
-            assert await working == Outcome(stopped=True)
+            assert await working == TaskResult(stopped=True)
             assert storaged.asked == []
 
     run(test())
@@ -236,7 +237,7 @@ def test_a_name_goes_out_as_it_is_since_storaged_decodes_nothing(name: str) -> N
     async def test() -> None:
         with StoragedDouble({name}) as storaged:
             runner = StoragedRunner(given(storaged.port, spaces={name: (HOST,)}))
-            assert await work(runner, "flush", name) == Outcome()
+            assert await work(runner, "flush", name) == TaskResult()
             assert storaged.asked == [(name, "flush")]
 
     run(test())
@@ -267,7 +268,7 @@ def test_a_1x_clusters_spaces_and_hosts_are_the_settings_own() -> None:
             assert (hosts[HOST].up, hosts[HOST].spaces) == (True, 2)
             assert (hosts[down].up, hosts[down].spaces) == (False, 1)
             assert "Connection refused" in hosts[down].detail
-            assert await work(runner, "flush", "nba", HOST) == Outcome()
+            assert await work(runner, "flush", "nba", HOST) == TaskResult()
             assert (await failure(work(runner, "flush", "nba", down))).code is ErrorCode.UNREACHABLE
             await runner.close()
 
@@ -296,11 +297,11 @@ def test_a_newer_clusters_spaces_and_hosts_are_told_by_graphd() -> None:
             ]
             assert runner.link is not None
             assert runner.link.state is ConnectionState.CONNECTED
-            assert await work(runner) == Outcome()
+            assert await work(runner) == TaskResult()
             graphd.down()
             assert (await failure(runner.spaces())).code is ErrorCode.UNREACHABLE
             assert runner.link.state is ConnectionState.LOST
-            assert await work(runner, "flush") == Outcome()  # the work itself needs no graphd
+            assert await work(runner, "flush") == TaskResult()  # the work itself needs no graphd
 
     run(test())
 
@@ -316,7 +317,7 @@ def test_several_storageds_on_one_machine_need_their_http_addresses_given() -> N
             )
             runner = StoragedRunner(settings)
             await runner.start()
-            assert await work(runner, "flush", "nba", "h:9779") == Outcome()
+            assert await work(runner, "flush", "nba", "h:9779") == TaskResult()
             error = await failure(work(runner, "flush", "nba", "h:9789"))
             assert (error.code, "must give the HTTP address of 'h:9789'" in error.detail) == (
                 ErrorCode.UNSUPPORTED,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.errors import ErrorCode
-from jobtui.storage.base import ConnectionState
+from jobtui.model import ConnectionState
 from jobtui.storage.nebula.settings import Tls
 from tests.support.clock import FakeClock
 from tests.support.graphd_double import GraphdDouble

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from jobtui.errors import StorageError
-from jobtui.storage.base import ConnectionState, ConnectionStatus
+from jobtui.model import ConnectionState, ConnectionStatus
 from jobtui.storage.nebula.job_manager import GraphdJobManager
 from jobtui.storage.nebula.reconnect import Clock
 from jobtui.storage.nebula.settings import Address, ClusterSettings, LiteralPassword, Secret

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import Level, SpaceStats
-from jobtui.storage.base import Capabilities, Host, Outcome, Pair, Placement, ProgressCallback, Space
+from jobtui.storage.base import Capabilities, Host, Pair, Placement, ProgressCallback, Space, TaskResult
 
 FULL = SpaceStats(levels=(Level(4, 4000),), memtable=0, entries=100, pending=4000)
 LEAN = SpaceStats(levels=(Level(0, 0), Level(1, 1500)), memtable=0, entries=60, pending=0)
@@ -27,22 +27,22 @@ class Operation:
     report: ProgressCallback
     cancel: asyncio.Event
     loop: asyncio.AbstractEventLoop
-    end: asyncio.Future[Outcome] = field(init=False)
+    end: asyncio.Future[TaskResult] = field(init=False)
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         self.end = self.loop.create_future()
 
     def finish(self, before: SpaceStats = FULL, after: SpaceStats = LEAN) -> None:
-        self._settle(lambda: self.end.set_result(Outcome(before, after)))
+        self._settle(lambda: self.end.set_result(TaskResult(before, after)))
 
     def stop(self, before: SpaceStats = FULL) -> None:
-        self._settle(lambda: self.end.set_result(Outcome(before, None, stopped=True)))
+        self._settle(lambda: self.end.set_result(TaskResult(before, None, stopped=True)))
 
     def detach(self) -> asyncio.Future[None]:
         """End as detached; the host is busy until the answer's result is set (in the loop)."""
         settled: asyncio.Future[None] = self.loop.create_future()
-        self._settle(lambda: self.end.set_result(Outcome(stopped=True, detached=True, settled=settled)))
+        self._settle(lambda: self.end.set_result(TaskResult(stopped=True, detached=True, released=settled)))
         return settled
 
     def fail(self, code: ErrorCode = ErrorCode.IO, detail: str = "the disk says no") -> None:
@@ -120,12 +120,14 @@ class ScriptedStorage:
             await asyncio.get_running_loop().create_future()
         return FULL
 
-    async def flush(self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event) -> Outcome:
+    async def flush(
+        self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
+    ) -> TaskResult:
         return await self._operate("flush", space, host, progress, cancel)
 
     async def compact(
         self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
-    ) -> Outcome:
+    ) -> TaskResult:
         return await self._operate("compact", space, host, progress, cancel)
 
     async def create_space(self, name: str, placement: Placement) -> Space:
@@ -145,7 +147,7 @@ class ScriptedStorage:
 
     async def _operate(
         self, command: str, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
-    ) -> Outcome:
+    ) -> TaskResult:
         loop = asyncio.get_running_loop()
         operation = Operation(command, space, host, progress, cancel, loop)
         watch = loop.create_task(self._watch(operation))

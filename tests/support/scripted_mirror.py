@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from msgspec.structs import replace
 
 from jobtui.errors import ErrorCode, StorageError
-from jobtui.model import Status, Task
-from jobtui.storage.base import Capabilities, ClusterJob, ConnectionState, ConnectionStatus, Host, Space
+from jobtui.model import ConnectionState, ConnectionStatus, Status, Task
+from jobtui.storage.base import Capabilities, ClusterJob, Host, Space
 
 WAIT = 20.0
 START = datetime(2019, 12, 17, 9, 21, 30, tzinfo=UTC)

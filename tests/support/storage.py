@@ -13,7 +13,7 @@ from pathlib import Path
 
 from jobtui.errors import StorageError
 from jobtui.model import SpaceStats
-from jobtui.storage.base import Outcome, Pair, Placement
+from jobtui.storage.base import Pair, Placement, TaskResult
 from jobtui.storage.local.backend import LocalStorage
 
 ONE: Mapping[str, Path | None] = {"h1": None}
@@ -80,12 +80,12 @@ class Watched:
             self.moved.set()
 
 
-async def flush(storage: LocalStorage, host: str = "h1", space: str = "nba") -> Outcome:
+async def flush(storage: LocalStorage, host: str = "h1", space: str = "nba") -> TaskResult:
     watched = Watched()
     return await storage.flush(space, host, watched, watched.cancel)
 
 
-async def compact(storage: LocalStorage, host: str = "h1", space: str = "nba") -> Outcome:
+async def compact(storage: LocalStorage, host: str = "h1", space: str = "nba") -> TaskResult:
     watched = Watched()
     return await storage.compact(space, host, watched, watched.cancel)
 

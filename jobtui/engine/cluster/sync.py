@@ -22,11 +22,11 @@ from jobtui.storage.base import (
     ClusterJob,
     ClusterJobManager,
     Host,
-    Outcome,
     Pair,
     Placement,
     ProgressCallback,
     Space,
+    TaskResult,
 )
 from jobtui.storage.nebula.poller import JobPoller, JobUpdate, UpdateKind
 
@@ -65,13 +65,15 @@ class ClusterInventory:
         """Refused: a cluster does not tell."""
         _refuse(space, "the cluster does not tell how large a space is on a host")
 
-    async def flush(self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event) -> Outcome:
+    async def flush(
+        self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
+    ) -> TaskResult:
         """Refused: the cluster runs its tasks itself."""
         _refuse(space, "the cluster runs its tasks itself")
 
     async def compact(
         self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
-    ) -> Outcome:
+    ) -> TaskResult:
         """Refused: the cluster runs its tasks itself."""
         _refuse(space, "the cluster runs its tasks itself")
 

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.formatting import format_bytes
 from jobtui.model import SpaceStats
-from jobtui.storage.base import Capabilities, Host, Outcome, Pair, Placement, ProgressCallback, Space
+from jobtui.storage.base import Capabilities, Host, Pair, Placement, ProgressCallback, Space, TaskResult
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.adopted_directory import AdoptedDirectory, notes_of
 from jobtui.storage.local.adoption import Surveyor
@@ -160,13 +160,15 @@ class LocalStorage:
                 await self._worker(space, host).ask(p.ReadStats(self._place(space, host)), p.StatsReply, LOOK)
             ).stats
 
-    async def flush(self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event) -> Outcome:
+    async def flush(
+        self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
+    ) -> TaskResult:
         """Write the memtables to SST files."""
         return await self._work(p.FlushDatabase, space, host, progress, cancel)
 
     async def compact(
         self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
-    ) -> Outcome:
+    ) -> TaskResult:
         """Merge the SST files down to one level."""
         return await self._work(p.CompactDatabase, space, host, progress, cancel)
 
@@ -280,7 +282,7 @@ class LocalStorage:
         host: str,
         progress: ProgressCallback,
         cancel: asyncio.Event,
-    ) -> Outcome:
+    ) -> TaskResult:
         with self._named(space, host):
             worker = self._worker(space, host)
             try:
@@ -290,8 +292,8 @@ class LocalStorage:
                     cancel,
                 )
             except Stopped:
-                return Outcome(stopped=True)
-            return Outcome(worked.before, worked.after, worked.stopped, note=worked.note)
+                return TaskResult(stopped=True)
+            return TaskResult(worked.before, worked.after, worked.stopped, note=worked.note)
 
     async def _load(self, space: str, batch: Mapping[str, Sequence[Pair]], *, sync: bool) -> None:
         """Have each host write its pairs. The others are waited for even where one fails."""

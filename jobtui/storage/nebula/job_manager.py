@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from jobtui.errors import ErrorCode, StorageError
-from jobtui.storage.base import Capabilities, ClusterJob, ConnectionStatus, Host, Space
+from jobtui.model import ConnectionStatus
+from jobtui.storage.base import Capabilities, ClusterJob, Host, Space
 from jobtui.storage.nebula import ngql
 from jobtui.storage.nebula import ngql as translate
 from jobtui.storage.nebula.ngql import ErrorReply, NgqlTable

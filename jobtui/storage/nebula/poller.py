@@ -17,8 +17,8 @@ from itertools import count
 from msgspec.structs import replace
 
 from jobtui.errors import ErrorCode, StorageError
-from jobtui.model import Status
-from jobtui.storage.base import ClusterJob, ClusterJobManager, ConnectionState, Space
+from jobtui.model import ConnectionState, Status
+from jobtui.storage.base import ClusterJob, ClusterJobManager, Space
 from jobtui.storage.nebula.reconnect import RETRIED, Clock, SystemClock
 
 INTERVAL_SECONDS = 1.0

@@ -14,7 +14,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from jobtui.errors import ErrorCode, StorageError
-from jobtui.storage.base import ConnectionState, ConnectionStatus
+from jobtui.model import ConnectionState, ConnectionStatus
 
 WAITS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # seconds before each new attempt; the last one repeats
 RETRIED = frozenset({ErrorCode.UNREACHABLE, ErrorCode.TIMEOUT})

@@ -19,18 +19,9 @@ from typing import Any, NoReturn
 from msgspec.structs import replace
 
 from jobtui.errors import ErrorCode, StorageError
-from jobtui.model import SpaceStats
+from jobtui.model import ConnectionStatus, SpaceStats
 from jobtui.os_errors import reason_of
-from jobtui.storage.base import (
-    Capabilities,
-    ConnectionStatus,
-    Host,
-    Outcome,
-    Pair,
-    Placement,
-    ProgressCallback,
-    Space,
-)
+from jobtui.storage.base import Capabilities, Host, Pair, Placement, ProgressCallback, Space, TaskResult
 from jobtui.storage.nebula.job_manager import GraphdJobManager
 from jobtui.storage.nebula.reconnect import Clock
 from jobtui.storage.nebula.settings import Address, ClusterSettings
@@ -90,13 +81,15 @@ class StoragedRunner:
         """See `TaskRunner.stats`."""
         raise StorageError(ErrorCode.UNSUPPORTED, host, space, "storaged does not tell how large a space is")
 
-    async def flush(self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event) -> Outcome:
+    async def flush(
+        self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
+    ) -> TaskResult:
         """See `TaskRunner.flush`."""
         return await self._carry_out("flush", space, host, cancel)
 
     async def compact(
         self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
-    ) -> Outcome:
+    ) -> TaskResult:
         """See `TaskRunner.compact`."""
         return await self._carry_out("compact", space, host, cancel)
 
@@ -117,7 +110,7 @@ class StoragedRunner:
         self._refuse(space, "dumping pairs")
         yield b"", b""
 
-    async def _carry_out(self, op: str, space: str, host: str, cancel: asyncio.Event) -> Outcome:
+    async def _carry_out(self, op: str, space: str, host: str, cancel: asyncio.Event) -> TaskResult:
         call = AdminCall(host, self._http(host), space, op, self._settings.connect_timeout)
         answer = call.begin()
         self._calls[call] = answer
@@ -133,8 +126,8 @@ class StoragedRunner:
         if call.withdraw():
             await asyncio.wait([answer])
             answer.exception()  # that it was taken back
-            return Outcome(stopped=True)
-        return Outcome(stopped=True, detached=True, settled=_end_of(answer))
+            return TaskResult(stopped=True)
+        return TaskResult(stopped=True, detached=True, released=_end_of(answer))
 
     async def _known_hosts(self) -> tuple[Host, ...]:
         if self._graphd is not None:
@@ -184,9 +177,9 @@ def _is_ipv6(host: str) -> bool:
     return True
 
 
-def _outcome(body: str, space: str, host: str) -> Outcome:
+def _outcome(body: str, space: str, host: str) -> TaskResult:
     if body == "ok":
-        return Outcome()
+        return TaskResult()
     code = ErrorCode.MISSING if body.startswith("Can't find space") else ErrorCode.REJECTED
     raise StorageError(code, host, space, body or "storaged gave an empty answer")
 
