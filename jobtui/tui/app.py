@@ -21,11 +21,11 @@ from jobtui.tui.base_app import BaseApp
 from jobtui.tui.context import Context
 from jobtui.tui.data.feed import Batch, Feed, FeedReady, HistoryChanged, OverviewChanged
 from jobtui.tui.data.pollers import HistoryPoller, OverviewCache
-from jobtui.tui.keymap import keymap
+from jobtui.tui.keymap import load_keymap
 from jobtui.tui.screens.dashboard import Dashboard
 from jobtui.tui.state import CommandHistory, StateStore
-from jobtui.tui.textual_ext.key_queue import obey, sent_before
-from jobtui.tui.themes import next_theme, theme_trouble
+from jobtui.tui.textual_ext.key_queue import handle_key, normalize_early_key
+from jobtui.tui.themes import next_theme, theme_problem
 from jobtui.tui.widgets.footer import Toast, surplus
 
 _FRAME_SECONDS = 1 / 60
@@ -64,7 +64,7 @@ class DashboardApp(BaseApp[int]):
             desk=desk,
             settings=settings,
             session=Session(space),
-            keymap=keymap(settings.keymap),
+            keymap=load_keymap(settings.keymap),
             store=store,
             kept=kept,
             typed=CommandHistory(store),
@@ -90,7 +90,7 @@ class DashboardApp(BaseApp[int]):
         if self._exit and isinstance(event, (events.InputEvent, events.Paste)):
             return  # it is left: nothing is begun any more
         if isinstance(event, (events.Key, events.Paste)) and not event.is_forwarded:
-            self._typed_ahead.append(event if self.dashboard.ready else sent_before(event))
+            self._typed_ahead.append(event if self.dashboard.ready else normalize_early_key(event))
             await self.take_typed()
         else:
             await super().on_event(event)
@@ -110,7 +110,7 @@ class DashboardApp(BaseApp[int]):
             return False
         # a terminal that is typed in has the focus, whether or not it said so
         self.app_focus = True
-        return await obey(self.dashboard, event)
+        return await handle_key(self.dashboard, event)
 
     # -- beginning and end --------------------------------------------------------------------------
 
@@ -136,7 +136,7 @@ class DashboardApp(BaseApp[int]):
         self.context.places.ask()
         self.run_worker(in_thread(self._warm))
         self.dashboard.tell_all(self.context.keymap.problems, "keys of the keymap were left out")
-        if trouble := theme_trouble(self.context.settings.theme):
+        if trouble := theme_problem(self.context.settings.theme):
             self.dashboard.tell(trouble, "warning")
         if self.context.store.trouble:
             self.dashboard.tell(self.context.store.trouble, "warning")

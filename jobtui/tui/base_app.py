@@ -43,7 +43,7 @@ def style_sheets() -> tuple[Path, ...]:
 
 # ---- merged from jobtui.tui.crash: ----
 # When the dashboard itself fails: what a person is told, and the report that is kept for who mends it.
-def report(error: BaseException, directory: Path | None) -> Path | None:
+def write_crash_report(error: BaseException, directory: Path | None) -> Path | None:
     """Write the error and its traceback to a new file; where that lies, None where it could not be written."""
     text = f"{datetime.now(UTC).isoformat()}\n{''.join(traceback.format_exception(error))}"
     try:
@@ -60,7 +60,7 @@ def report(error: BaseException, directory: Path | None) -> Path | None:
     return Path(name)
 
 
-def message(error: BaseException, place: Path | None) -> str:
+def crash_message(error: BaseException, place: Path | None) -> str:
     """What is said on the terminal once it is whole again."""
     said = str(error).split("\n")[0][:200]
     what = f"{type(error).__name__}: {said}" if said else type(error).__name__
@@ -235,7 +235,7 @@ class BaseApp(App[ReturnType], inherit_bindings=False):
         if error is None or self.is_headless:
             super()._fatal_error()
             return
-        place = report(error, self._state_dir)
-        said = Text(message(error, place))
+        place = write_crash_report(error, self._state_dir)
+        said = Text(crash_message(error, place))
         self._exit_renderables.append(Segments(self.console.render(said, self.console.options)))
         self._close_messages_no_wait()

@@ -285,7 +285,7 @@ COMMANDS: tuple[KeyCommand, ...] = (
 BY_ID: Mapping[str, KeyCommand] = {command.id: command for command in COMMANDS}
 
 # places whose keys are at work at the same time, the innermost first
-CHAINS: tuple[tuple[KeyScope, ...], ...] = (
+SCOPE_CHAINS: tuple[tuple[KeyScope, ...], ...] = (
     (KeyScope.TABLE, KeyScope.JOBS, KeyScope.DASHBOARD),
     (KeyScope.DETAIL, KeyScope.JOBS, KeyScope.DASHBOARD),
     (KeyScope.TABLE, KeyScope.SPACES, KeyScope.DASHBOARD),
@@ -301,17 +301,17 @@ def commands(where: KeyScope) -> tuple[KeyCommand, ...]:
 
 
 # what the keys of the command bar do during its search, and beside results that are wider than the screen
-SEARCHING: tuple[KeyCommand, ...] = (
+SEARCH_KEYS: tuple[KeyCommand, ...] = (
     msgspec.structs.replace(BY_ID["send"], footer=10),
     msgspec.structs.replace(BY_ID["search"], title="the one before", footer=20),
     msgspec.structs.replace(BY_ID["leave"], title="end the search", footer=30),
 )
-SIDEWAYS: tuple[KeyCommand, ...] = (
+SIDEWAYS_KEYS: tuple[KeyCommand, ...] = (
     msgspec.structs.replace(BY_ID["sideways_left"], title="", footer=5),
     msgspec.structs.replace(BY_ID["sideways_right"], title="scroll", footer=6),
 )
 # what is in the key line only where it leads to something
-LOOKING = ("look", "space_look")
+LOOK_COMMANDS = ("look", "space_look")
 
 
 def bindings(where: KeyScope) -> list[Binding]:

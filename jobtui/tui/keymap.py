@@ -10,7 +10,7 @@ from textual._keyboard_protocol import FUNCTIONAL_KEYS
 from textual.keys import Keys, _character_to_key
 
 from jobtui.suggest import did_you_mean
-from jobtui.tui.commands import BY_ID, CHAINS, COMMANDS, KeyCommand, KeyScope, commands
+from jobtui.tui.commands import BY_ID, COMMANDS, SCOPE_CHAINS, KeyCommand, KeyScope, commands
 from jobtui.tui.widgets.table import Table
 
 # how a key is called in the key line and the help
@@ -55,7 +55,7 @@ class Keymap(msgspec.Struct, frozen=True):
         return " ".join(shown_key(key) for key in self.keys(command)[:most])
 
 
-def keymap(wanted: Mapping[str, str]) -> Keymap:
+def load_keymap(wanted: Mapping[str, str]) -> Keymap:
     """Check the config's keymap. A change that clashes, or names no command or key, is left out and told."""
     changes: dict[str, str] = {}
     problems: list[str] = []
@@ -148,7 +148,7 @@ def _clashes(trial: Keymap) -> Iterator[tuple[str, str, str]]:
                 owner = owners.setdefault(key, command.id)
                 if owner != command.id:
                     yield key, owner, command.id
-    for chain in CHAINS:
+    for chain in SCOPE_CHAINS:
         for command in COMMANDS:
             if command.id not in trial.changes or command.where not in chain:
                 continue
@@ -173,6 +173,6 @@ _MOVES: Mapping[str, Callable[[Table], None]] = {
 }
 
 
-def moves(keymap: Keymap) -> dict[str, Callable[[Table], None]]:
+def cursor_moves(keymap: Keymap) -> dict[str, Callable[[Table], None]]:
     """Each key that moves, and how."""
     return {key: move for command_id, move in _MOVES.items() for key in keymap.keys(BY_ID[command_id])}

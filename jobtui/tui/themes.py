@@ -130,7 +130,7 @@ def theme_name(wanted: str) -> str:
     return wanted if any(theme.name == wanted for theme in THEMES) else DARK.name
 
 
-def theme_trouble(wanted: str) -> str:
+def theme_problem(wanted: str) -> str:
     """Why that theme can't be had, "" where it can, or none is wanted."""
     names = [theme.name for theme in THEMES]
     if not wanted or wanted in names:

@@ -3,7 +3,7 @@
 import pytest
 
 from jobtui.model import Job, Status
-from jobtui.tui.actions.menus import copyable
+from jobtui.tui.actions.menus import copy_choices
 from tests.support.clock import FakeClock
 
 
@@ -16,7 +16,7 @@ def texts(command: str, space: str, recovered_from: int | None = None) -> dict[s
         status=Status.FINISHED,
         recovered_from=recovered_from,
     )
-    return {title: text for _, title, text in copyable(job)}
+    return {title: text for _, title, text in copy_choices(job)}
 
 
 class TestStatement:

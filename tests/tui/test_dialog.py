@@ -6,7 +6,7 @@ from pathlib import Path
 from textual import events
 
 from jobtui.tui.screens.dialog import Choice, Question
-from jobtui.tui.screens.help import Help
+from jobtui.tui.screens.help import HelpScreen
 from tests.support.dashboards import stage
 
 
@@ -24,10 +24,10 @@ def test_a_second_answer_in_the_same_go_ends_nothing_else(tmp_path: Path) -> Non
             await shown.pilot.pause()
             assert given == ["1"]
             assert shown.app.screen is first
-            await shown.app.push_screen(Help((), shown.app.context.keymap))
+            await shown.app.push_screen(HelpScreen((), shown.app.context.keymap))
             first.dismiss("2")
             assert given == ["1"]
-            assert isinstance(shown.app.screen, Help)
+            assert isinstance(shown.app.screen, HelpScreen)
             await shown.press("question_mark", "enter")
             await shown.until(lambda: shown.app.screen is shown.dashboard)
             assert given == ["1", "1"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.tui.actions.export import export, new_place
+from jobtui.tui.actions.export import export_jobs, new_export_path
 from tests.support.clock import FakeClock
 from tests.support.dashboards import stage
 
@@ -58,9 +58,9 @@ def test_a_formula_in_a_name_is_none_in_the_table(tmp_path: Path, here: Path) ->
             await shown.shows("✔ 1")
             view = shown.dashboard.jobs.list.view
             assert view is not None
-            assert export(view, here / "a.csv") == 1
+            assert export_jobs(view, here / "a.csv") == 1
             with pytest.raises(FileExistsError):
-                export(view, here / "a.csv")
+                export_jobs(view, here / "a.csv")
 
     asyncio.run(run())
     assert "'=cmd" in (here / "a.csv").read_text()
@@ -68,9 +68,9 @@ def test_a_formula_in_a_name_is_none_in_the_table(tmp_path: Path, here: Path) ->
 
 def test_a_name_that_is_taken_is_not_used_again(tmp_path: Path) -> None:
     now = FakeClock().now()
-    first = new_place(tmp_path, ".csv", now)
+    first = new_export_path(tmp_path, ".csv", now)
     first.touch()
-    second = new_place(tmp_path, ".csv", now)
+    second = new_export_path(tmp_path, ".csv", now)
     assert second != first
     assert second.name.endswith("-2.csv")
 
@@ -84,7 +84,7 @@ def test_a_directory_that_can_not_be_written_is_told(tmp_path: Path, monkeypatch
             def refused(*_: object) -> int:
                 raise PermissionError(13, "Permission denied")
 
-            monkeypatch.setattr("jobtui.tui.actions.menus.export", refused)
+            monkeypatch.setattr("jobtui.tui.actions.menus.export_jobs", refused)
             await shown.press("x")
             await shown.shows("Export 1 job")
             await shown.press("c")

@@ -3,14 +3,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from jobtui.model import Status
-from jobtui.tui.data.search import Filter, read
+from jobtui.tui.data.search import Filter, parse_filter
 
 NOW = datetime(2019, 12, 17, 17, 21, 30, tzinfo=UTC)
 
 
 def test_an_empty_text_lets_everything_through() -> None:
-    assert read("", NOW).empty
-    assert read("   ", NOW).empty
+    assert parse_filter("", NOW).empty
+    assert parse_filter("   ", NOW).empty
 
 
 @pytest.mark.parametrize(
@@ -44,17 +44,17 @@ def test_an_empty_text_lets_everything_through() -> None:
     ],
 )
 def test_a_filter_is_read_as_it_is_meant(text: str, expected: Filter) -> None:
-    assert read(text, NOW) == expected
+    assert parse_filter(text, NOW) == expected
 
 
 def test_a_date_is_local() -> None:
-    since = read("since:2019-12-01", NOW).since
+    since = parse_filter("since:2019-12-01", NOW).since
     assert since is not None
     assert since.astimezone().strftime("%Y-%m-%d %H:%M") == "2019-12-01 00:00"
 
 
 def test_what_says_nothing_yet_is_told_and_filters_nothing() -> None:
-    wrong = read("status:bogus since:whenever", NOW)
+    wrong = parse_filter("status:bogus since:whenever", NOW)
     assert wrong.empty
     assert "bogus" in wrong.problems[0]
     assert "since:" in wrong.problems[1]
@@ -62,7 +62,7 @@ def test_what_says_nothing_yet_is_told_and_filters_nothing() -> None:
 
 def test_no_text_can_make_it_fail() -> None:
     for text in ('"', "!", "::", "!:", 'space:"', "since:999999d", "\x00", "!!status:x", "a" * 100_000):
-        read(text, NOW)
+        parse_filter(text, NOW)
 
 
 @pytest.mark.parametrize(
@@ -74,11 +74,11 @@ def test_no_text_can_make_it_fail() -> None:
     ],
 )
 def test_a_kind_that_nobody_knows_is_told_and_filters_nothing(text: str, told: str) -> None:
-    wrong = read(text, NOW)
+    wrong = parse_filter(text, NOW)
     assert wrong.empty
     assert wrong.problems == (told,)
 
 
 def test_what_is_told_has_room_beside_the_filter_on_a_small_terminal() -> None:
     for text in ("since:x", "until:x", "stauts:failed", "foo:bar", "a" * 50 + ":b", "status:faild"):
-        assert len(read(text, NOW).problems[0]) <= 42
+        assert len(parse_filter(text, NOW).problems[0]) <= 42

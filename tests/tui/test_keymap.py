@@ -2,8 +2,8 @@ import itertools
 
 import pytest
 
-from jobtui.tui.commands import BY_ID, CHAINS, COMMANDS, KeyScope, bindings, commands
-from jobtui.tui.keymap import Keymap, keymap, shown_key
+from jobtui.tui.commands import BY_ID, COMMANDS, SCOPE_CHAINS, KeyScope, bindings, commands
+from jobtui.tui.keymap import Keymap, load_keymap, shown_key
 
 
 def test_no_two_commands_of_one_place_have_the_same_key() -> None:
@@ -40,7 +40,7 @@ def test_an_outer_places_key_is_hidden_only_on_purpose() -> None:
         "zoom",
         "send",
     }
-    for chain in CHAINS:
+    for chain in SCOPE_CHAINS:
         for inner, outer in itertools.combinations(chain, 2):
             for one, other in itertools.product(commands(inner), commands(outer)):
                 shared = set(one.keys.split(",")) & set(other.keys.split(","))
@@ -48,7 +48,7 @@ def test_an_outer_places_key_is_hidden_only_on_purpose() -> None:
 
 
 def test_a_keymap_changes_the_keys_of_a_command() -> None:
-    changed = keymap({"stop": "ctrl+s,S"})
+    changed = load_keymap({"stop": "ctrl+s,S"})
     assert changed.problems == ()
     assert changed.keys(BY_ID["stop"]) == ("ctrl+s", "S")
     assert changed.shown(BY_ID["stop"]) == "ctrl+s"
@@ -71,7 +71,7 @@ def test_a_keymap_changes_the_keys_of_a_command() -> None:
     ],
 )
 def test_a_change_that_cannot_be_is_named_and_left_out(wanted: dict[str, str], said: str) -> None:
-    changed = keymap(wanted)
+    changed = load_keymap(wanted)
     assert said in changed.problems[0]
     assert changed.changes == {}
 
@@ -97,15 +97,15 @@ def test_a_change_that_cannot_be_is_named_and_left_out(wanted: dict[str, str], s
 def test_a_key_may_be_written_as_it_is_shown_as_it_is_typed_or_by_its_name(
     command: str, written: str, key: str
 ) -> None:
-    assert keymap({command: written}) == Keymap({command: key}, ())
+    assert load_keymap({command: written}) == Keymap({command: key}, ())
 
 
 def test_the_keys_that_commands_have_are_keys() -> None:
-    assert not [p for one in COMMANDS for p in keymap({one.id: one.keys}).problems if "no key" in p]
+    assert not [p for one in COMMANDS for p in load_keymap({one.id: one.keys}).problems if "no key" in p]
 
 
 def test_two_commands_may_change_keys_with_each_other() -> None:
-    swapped = keymap({"recover": "ctrl+r", "stop": "r"})
+    swapped = load_keymap({"recover": "ctrl+r", "stop": "r"})
     assert swapped.problems == ()
     assert swapped.keys(BY_ID["stop"]) == ("r",)
 

@@ -8,7 +8,7 @@ import pytest
 
 from jobtui.model import Level, SpaceStats, Status
 from jobtui.tui.commands import COMMANDS
-from jobtui.tui.keymap import keymap
+from jobtui.tui.keymap import load_keymap
 from jobtui.tui.screens.dialog import Question
 from jobtui.tui.screens.help import help_lines
 from jobtui.tui.tabs.storage import host_block
@@ -29,7 +29,7 @@ def on_one_line(text: str) -> str:
 
 @pytest.mark.parametrize("width", [34, 52, 72, 92, 120])
 def test_the_help_fits_in_any_width_with_every_word_of_it(width: int) -> None:
-    lines = help_lines(COMMANDS, keymap({}), width)
+    lines = help_lines(COMMANDS, load_keymap({}), width)
     assert max(line_width(line) for line in lines) <= width
     said = on_one_line("\n".join(plain(line) for line in lines))
     for command in COMMANDS:
@@ -247,7 +247,7 @@ def test_what_is_said_anew_takes_the_place_of_what_it_makes_untrue(tmp_path: Pat
 
 @pytest.mark.parametrize("width", [40, 60, 80])
 def test_the_key_line_keeps_the_keys_that_all_else_hangs_on(width: int) -> None:
-    text = plain(key_line(COMMANDS[:60], keymap({}), width))
+    text = plain(key_line(COMMANDS[:60], load_keymap({}), width))
     assert "? help" in text
     assert ": command" in text
     assert "q quit" in text

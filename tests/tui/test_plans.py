@@ -2,12 +2,12 @@ from datetime import UTC, datetime
 
 from jobtui.model import Job, Status
 from jobtui.tui.actions.jobs import (
-    archive_sayings,
-    plan_archive,
-    plan_recover,
-    plan_stop,
-    recover_sayings,
-    stop_sayings,
+    archive_statements,
+    recover_statements,
+    select_archivable,
+    select_recoverable,
+    select_stoppable,
+    stop_statements,
 )
 
 NOW = datetime(2019, 12, 17, tzinfo=UTC)
@@ -25,29 +25,29 @@ ACTIVE = {
 
 
 def test_stop_touches_what_is_queued_or_running_and_passes_over_the_rest() -> None:
-    plan = plan_stop([9, 7, 6, 5], ACTIVE)
+    plan = select_stoppable([9, 7, 6, 5], ACTIVE)
     assert plan.touched == (5, 6)
     assert plan.passed == {"already stopping": (7,), "already ended": (9,)}
     assert plan.passed_over == "passed over: 7 (already stopping), 9 (already ended)"
 
 
 def test_recovery_touches_what_has_ended() -> None:
-    plan = plan_recover([1, 2, 5, 6], ACTIVE, lambda job_id: job_id == 2)
+    plan = select_recoverable([1, 2, 5, 6], ACTIVE, lambda job_id: job_id == 2)
     assert plan.touched == (1,)
     assert plan.passed == {"archived": (2,), "still running": (5,), "still queued": (6,)}
 
 
 def test_archiving_names_exactly_the_jobs_meant() -> None:
-    plan = plan_archive([1, 2, 3, 5, 8], ACTIVE, lambda job_id: False)
+    plan = select_archivable([1, 2, 3, 5, 8], ACTIVE, lambda job_id: False)
     assert plan.touched == (1, 2, 3, 8)
-    assert [saying.text for saying in archive_sayings(plan.touched)] == ["BACKUP JOB 1 3; BACKUP JOB 8 8"]
+    assert [saying.text for saying in archive_statements(plan.touched)] == ["BACKUP JOB 1 3; BACKUP JOB 8 8"]
 
 
 def test_very_many_jobs_are_said_in_several_statements() -> None:
     ids = tuple(range(1, 1201))
-    sayings = list(stop_sayings(ids))
+    sayings = list(stop_statements(ids))
     assert [len(saying.ids) for saying in sayings] == [500, 500, 200]
     assert sayings[0].text.startswith("STOP JOB 1, 2, 3")
-    assert next(recover_sayings((4,))).text == "RECOVER JOB 4"
+    assert next(recover_statements((4,))).text == "RECOVER JOB 4"
     every_other = tuple(range(1, 1000, 2))
-    assert [saying.text.count("BACKUP") for saying in archive_sayings(every_other)] == [100] * 5
+    assert [saying.text.count("BACKUP") for saying in archive_statements(every_other)] == [100] * 5

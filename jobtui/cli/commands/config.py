@@ -53,15 +53,15 @@ def dashboard_problems(config: Config) -> Sequence[Problem]:
     if not (theme or changes):
         return ()
     from jobtui.config.loader import Problem, line_of
-    from jobtui.tui.keymap import keymap
-    from jobtui.tui.themes import theme_trouble
+    from jobtui.tui.keymap import load_keymap
+    from jobtui.tui.themes import theme_problem
 
     wrong: list[tuple[tuple[str, ...], str]] = []
-    if trouble := theme_trouble(theme):
+    if trouble := theme_problem(theme):
         wrong.append((("dashboard", "theme"), trouble))
     told = 0
     for count, (command, _) in enumerate(changes, start=1):
-        problems = keymap(dict(changes[:count])).problems
+        problems = load_keymap(dict(changes[:count])).problems
         wrong += [(("dashboard", "keymap", command), problem) for problem in problems[told:]]
         told = len(problems)
     text = config.path.read_text("utf-8-sig") if wrong else ""

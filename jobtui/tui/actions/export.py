@@ -31,7 +31,7 @@ FIELDS = (
 )
 
 
-def export(view: View, place: Path, told: Callable[[int], object] = lambda done: None) -> int:
+def export_jobs(view: View, place: Path, told: Callable[[int], object] = lambda done: None) -> int:
     """Write the view's jobs to a new file, JSON where its name ends in .json, CSV else; how many there were.
 
     `told` is called with how many are written so far. Raises OSError, FileExistsError where the file is there
@@ -49,7 +49,7 @@ def export(view: View, place: Path, told: Callable[[int], object] = lambda done:
         raise
 
 
-def new_place(directory: Path, suffix: str, now: datetime) -> Path:
+def new_export_path(directory: Path, suffix: str, now: datetime) -> Path:
     """A file name that is not taken yet: `jobtui-jobs-20191217-172130.csv`."""
     stem = f"jobtui-jobs-{to_local(now):%Y%m%d-%H%M%S}"
     place = directory / f"{stem}{suffix}"
@@ -60,7 +60,7 @@ def new_place(directory: Path, suffix: str, now: datetime) -> Path:
     return place
 
 
-def values(job: Job) -> Mapping[str, object]:
+def job_fields(job: Job) -> Mapping[str, object]:
     """A job's fields in full: times in ISO 8601 with their zone, bytes, fractions."""
     return {
         "id": job.id,
@@ -89,7 +89,7 @@ def _json(pages: Iterator[list[Job]], write: Callable[[str], object]) -> int:
     write("[")
     for page in pages:
         for job in page:
-            write(("\n" if not count else ",\n") + json.dumps(dict(values(job)), ensure_ascii=False))
+            write(("\n" if not count else ",\n") + json.dumps(dict(job_fields(job)), ensure_ascii=False))
             count += 1
     write("\n]\n")
     return count
@@ -100,7 +100,7 @@ def _csv(pages: Iterator[list[Job]], file: TextIO) -> int:
     writer.writeheader()
     count = 0
     for page in pages:
-        writer.writerows(_guarded(values(job)) for job in page)
+        writer.writerows(_guarded(job_fields(job)) for job in page)
         count += len(page)
     return count
 

@@ -55,10 +55,10 @@ class JobActions:
 
     async def stop(self, ids: Iterable[int], unseen: int = 0) -> None:
         """Stop the jobs that can be stopped."""
-        plan = plan_stop(ids, self._active())
+        plan = select_stoppable(ids, self._active())
         if await self._agreed("Stop", plan, unseen):
             meant = plan.touched
-            plan = plan.only(plan_stop(meant, self._active()))
+            plan = plan.only(select_stoppable(meant, self._active()))
             if not plan.touched:
                 ended = "already stopping" not in plan.passed
                 jobs = f"job {meant[0]} has" if len(meant) == 1 else f"jobs {format_ids(meant)} have"
@@ -67,21 +67,21 @@ class JobActions:
                 return
             # what one has stopped oneself ends without a word, unless it is watched
             self._shared.submitted.difference_update(plan.touched)
-            answers = await self._say(plan, stop_sayings)
+            answers = await self._say(plan, stop_statements)
             self._report(plan, answers, "asked to stop", "stop")
 
     async def recover(self, ids: Iterable[int], unseen: int = 0) -> None:
         """Run the jobs again that have ended."""
-        plan = plan_recover(ids, self._active(), self._shared.desk.history.is_archived)
+        plan = select_recoverable(ids, self._active(), self._shared.desk.history.is_archived)
         if await self._agreed("Run again", plan, unseen):
-            answers = await self._say(plan, recover_sayings)
+            answers = await self._say(plan, recover_statements)
             self._report(plan, answers, "", "run again")
 
     async def archive(self, ids: Iterable[int], unseen: int = 0) -> None:
         """Archive the jobs that have ended."""
-        plan = plan_archive(ids, self._active(), self._shared.desk.history.is_archived)
+        plan = select_archivable(ids, self._active(), self._shared.desk.history.is_archived)
         if await self._agreed("Archive", plan, unseen):
-            answers = await self._say(plan, archive_sayings)
+            answers = await self._say(plan, archive_statements)
             self._report(plan, answers, "archived", "archive")
 
     async def flush(self, space: str) -> None:
@@ -99,7 +99,7 @@ class JobActions:
             (("on every host that holds it. It can be stopped.", TextRole.PLAIN),),
         ]
         if self._shared.settings.confirm is Confirm.BULK or await self._stage.confirm(
-            f"Compact {units_name(space)}?", lambda: lines, "Compact"
+            f"Compact {short_name(space)}?", lambda: lines, "Compact"
         ):
             await self._submit("COMPACT", space)
 
@@ -224,7 +224,7 @@ def _again(started: Sequence[int], of: Sequence[int]) -> str:
     return f"jobs {format_ids(started)} run {format_ids(of)} again"
 
 
-def units_name(space: str) -> str:
+def short_name(space: str) -> str:
     """A space's name for a title: cut where it is long."""
     return space if len(space) <= 40 else space[:39] + "…"
 
@@ -264,7 +264,7 @@ class Selection:
 Active = Mapping[int, Job]
 
 
-def plan_stop(ids: Iterable[int], active: Active) -> Selection:
+def select_stoppable(ids: Iterable[int], active: Active) -> Selection:
     """Stop touches what is queued or running and not being stopped already."""
 
     def why(job_id: int) -> str:
@@ -276,12 +276,12 @@ def plan_stop(ids: Iterable[int], active: Active) -> Selection:
     return _plan(ids, why)
 
 
-def plan_recover(ids: Iterable[int], active: Active, archived: Callable[[int], bool]) -> Selection:
+def select_recoverable(ids: Iterable[int], active: Active, archived: Callable[[int], bool]) -> Selection:
     """Recovery touches what has ended and is not archived."""
     return _plan(ids, lambda job_id: _not_ended(job_id, active) or ("archived" if archived(job_id) else ""))
 
 
-def plan_archive(ids: Iterable[int], active: Active, archived: Callable[[int], bool]) -> Selection:
+def select_archivable(ids: Iterable[int], active: Active, archived: Callable[[int], bool]) -> Selection:
     """Archiving touches what has ended and is not archived yet."""
     return _plan(
         ids, lambda job_id: _not_ended(job_id, active) or ("already archived" if archived(job_id) else "")
@@ -296,17 +296,17 @@ class StatementBatch:
     ids: tuple[int, ...] = ()
 
 
-def stop_sayings(ids: Sequence[int]) -> Iterator[StatementBatch]:
+def stop_statements(ids: Sequence[int]) -> Iterator[StatementBatch]:
     """The statements that stop these jobs."""
     return _listed("STOP JOB", ids)
 
 
-def recover_sayings(ids: Sequence[int]) -> Iterator[StatementBatch]:
+def recover_statements(ids: Sequence[int]) -> Iterator[StatementBatch]:
     """The statements that run these jobs again."""
     return _listed("RECOVER JOB", ids)
 
 
-def archive_sayings(ids: Sequence[int]) -> Iterator[StatementBatch]:
+def archive_statements(ids: Sequence[int]) -> Iterator[StatementBatch]:
     """The statements that archive exactly these jobs: a range for each run of neighbouring ids."""
     ranges = [f"BACKUP JOB {first} {last}" for first, last in _runs(ids)]
     for start in range(0, len(ranges), _STATEMENTS_A_TEXT):

@@ -12,21 +12,21 @@ from jobtui.language import unparse
 from jobtui.language.ast import Submit
 from jobtui.model import Job, JobCommand, Status
 from jobtui.os_errors import explain
-from jobtui.tui.actions.export import export, new_place
+from jobtui.tui.actions.export import export_jobs, new_export_path
 from jobtui.tui.actions.jobs import JobActions
 from jobtui.tui.commands import KeyScope
 from jobtui.tui.context import Context
-from jobtui.tui.data.job_rows import JOB_COLUMNS, usual_columns
+from jobtui.tui.data.job_rows import JOB_COLUMNS, default_columns
 from jobtui.tui.screens.dialog import Choice, Question
 from jobtui.tui.text.spans import TextRole
 
 if TYPE_CHECKING:
     from jobtui.tui.screens.dashboard import Dashboard
-    from jobtui.tui.views.inventory import HostsView, PlacesView
+    from jobtui.tui.views.inventory import HostsView, InventoryView
     from jobtui.tui.views.jobs import JobsView
 
 
-def copyable(job: Job) -> list[tuple[str, str, str]]:
+def copy_choices(job: Job) -> list[tuple[str, str, str]]:
     """A key, a title and the text for each thing worth copying; what a job lacks is left out."""
     offers = [("i", "id", str(job.id)), ("r", "row", row_text(job))]
     statement = statement_of(job)
@@ -106,7 +106,7 @@ class ActionMenu:
     async def _copy(self, job: Job | None) -> None:
         if job is None:
             return
-        choices = [Choice(key, title, text) for key, title, text in copyable(job)]
+        choices = [Choice(key, title, text) for key, title, text in copy_choices(job)]
         text = await self._dashboard.app.push_screen_wait(Question[str]("Copy", (), choices))
         if text is not None:
             self._dashboard.app.copy_to_clipboard(text)
@@ -116,7 +116,7 @@ class ActionMenu:
         kept = self._shared.kept
         at = 0
         while True:
-            shown = set(kept.columns or usual_columns(self._shared.desk))
+            shown = set(kept.columns or default_columns(self._shared.desk))
             choices = [
                 Choice("✔" if column.key in shown else "·", column.label, index)
                 for index, column in enumerate(JOB_COLUMNS)
@@ -148,15 +148,15 @@ class ActionMenu:
         suffix = await self._dashboard.app.push_screen_wait(question)
         if suffix is None:
             return
-        place = new_place(directory, suffix, now)
+        place = new_export_path(directory, suffix, now)
         try:
-            count = await in_thread(lambda: export(found, place))
+            count = await in_thread(lambda: export_jobs(found, place))
         except OSError as error:
             self._dashboard.tell(f"Not exported: {explain(error)}: {place}", "error")
         else:
             self._dashboard.tell(f"{format_count(count, 'job')} written to {place}")
 
-    async def run_place(self, what: str, name: str, view: PlacesView) -> None:
+    async def run_place(self, what: str, name: str, view: InventoryView) -> None:
         """Do what a key of the spaces or hosts asks for."""
         match what:
             case "jobs":

@@ -28,7 +28,7 @@ HOST_COLUMNS = (
     Column("free", "Free", 9, 10, right=True, sorts=True),
 )
 # where some host has something to say: it is no use to know a host's whole name and not what ails it
-TROUBLED_HOST_COLUMNS = (
+HOST_COLUMNS_WITH_DETAIL = (
     Column("name", "Host", 8, 40, sorts=True, host=True),
     *HOST_COLUMNS[1:],
     Column("detail", "", 12, 80, gives=3, fills=True),
@@ -36,7 +36,7 @@ TROUBLED_HOST_COLUMNS = (
 Counts = Mapping[Status, int]
 
 
-class PlaceRows:
+class InventoryRows:
     """Rows under a key, in an order; `gutter` marks the one that is chosen."""
 
     def __init__(self) -> None:

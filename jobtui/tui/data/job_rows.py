@@ -9,7 +9,7 @@ from jobtui.engine.client import Client
 from jobtui.formatting import format_bytes, format_duration, format_local_time
 from jobtui.history import StoreError, View
 from jobtui.model import ClusterRef, Job, Status
-from jobtui.tui.data.search import FIRST
+from jobtui.tui.data.search import FIRST_PAGE
 from jobtui.tui.text.spans import Line, TextRole
 from jobtui.tui.text.status import MARKED, WATCHED, progress, status_piece
 from jobtui.tui.widgets.table_layout import Column, Placed
@@ -46,7 +46,7 @@ def _gone(job_id: int) -> Job:
     return Job(id=job_id, command="–", space="", submitted=_NEVER, status=Status.FINISHED)
 
 
-def usual_columns(desk: Client) -> tuple[str, ...]:
+def default_columns(desk: Client) -> tuple[str, ...]:
     """The columns' keys where nobody has chosen any."""
     return DEFAULT_COLUMNS if desk.link is None else CLUSTER_COLUMNS
 
@@ -55,7 +55,7 @@ def chosen_columns(keys: Iterable[str], desk: Client) -> tuple[Column, ...]:
     """The columns of these keys, in the table's order; the usual ones where none of them is known."""
     wanted = set(keys)
     found = tuple(column for column in JOB_COLUMNS if column.key in wanted)
-    return found or tuple(column for column in JOB_COLUMNS if column.key in usual_columns(desk))
+    return found or tuple(column for column in JOB_COLUMNS if column.key in default_columns(desk))
 
 
 class JobRows:
@@ -123,7 +123,7 @@ class JobRows:
         while len(self._blocks) >= _BLOCKS:
             del self._blocks[next(iter(self._blocks))]
         start = number * _BLOCK
-        if not self._whole and start + _BLOCK > FIRST:
+        if not self._whole and start + _BLOCK > FIRST_PAGE:
             return [_PENDING] * _BLOCK
         try:
             ids = self._view.ids(start, start + _BLOCK)
@@ -176,7 +176,7 @@ def job_cell(job: Job, column: str, now: datetime, width: int) -> Line:
     return _CELLS[column](job, now)
 
 
-def took(job: Job, now: datetime) -> float | None:
+def elapsed(job: Job, now: datetime) -> float | None:
     """Seconds from start to stop, or to now; None for a job that has not begun, or whose end nobody timed."""
     if job.status.ended or job.start is None:
         return job.took
@@ -214,7 +214,7 @@ _CELLS: Mapping[str, Callable[[Job, datetime], Line]] = {
     "status": lambda job, now: (status_piece(job),),
     "start": lambda job, now: ((format_local_time(job.start), TextRole.PLAIN),),
     "stop": lambda job, now: ((format_local_time(job.stop), TextRole.PLAIN),),
-    "took": lambda job, now: ((format_duration(took(job, now)), TextRole.PLAIN),),
+    "took": lambda job, now: ((format_duration(elapsed(job, now)), TextRole.PLAIN),),
     "space": lambda job, now: ((job.space, TextRole.PLAIN),),
     "hosts": lambda job, now: ((str(len(job.tasks)), TextRole.MUTED),),
     "reclaimed": _reclaimed,

@@ -17,13 +17,13 @@ from jobtui.model import JobCommand, Status
 from jobtui.suggest import did_you_mean
 
 # jobs of a first page, and from how many on it is worth showing one
-FIRST = 256
+FIRST_PAGE = 256
 _LONG = 20_000
 # jobs that the screen reads at once: their records are looked at here, so that no slow disk holds it up
 _IN_SIGHT = 64
 
 
-def meant(filter: Filter, desk: Client) -> Filter:  # noqa: A002
+def expand_names(filter: Filter, desk: Client) -> Filter:  # noqa: A002
     """The filter with whole names of spaces, hosts and commands, where only the beginning of some was typed.
 
     A name that there is means itself alone; what no name begins with, in either case, stays as it is.
@@ -52,9 +52,9 @@ def _whole(typed: frozenset[str], names: Collection[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def view_of(desk: Client, filter: Filter, sort: str, descending: bool, archived: bool) -> View:  # noqa: A002
+def query_jobs(desk: Client, filter: Filter, sort: str, descending: bool, archived: bool) -> View:  # noqa: A002
     """Ask the history. Without a filter and in order of id it answers at once, else within a second."""
-    filter = meant(filter, desk)  # noqa: A001
+    filter = expand_names(filter, desk)  # noqa: A001
     return desk.history.query(
         Query(
             statuses=filter.statuses,
@@ -83,14 +83,14 @@ class SearchResult(msgspec.Struct, frozen=True):
     whole: bool
 
 
-def found(view: View, first_at_once: bool) -> Iterator[SearchResult]:
+def load_in_steps(view: View, first_at_once: bool) -> Iterator[SearchResult]:
     """The view once it can be read; with `first_at_once`, a long one first as soon as its first page is there.
 
     Takes as long as the search: not for the screen's thread.
     """
     count = len(view)
     if first_at_once and count > _LONG and not view.ready(0, count):
-        view.ids(0, FIRST)
+        view.ids(0, FIRST_PAGE)
         view.page(0, _IN_SIGHT)
         yield SearchResult(view, whole=False)
     view.prepare()
@@ -145,7 +145,7 @@ class Filter(msgspec.Struct, frozen=True):
         return self == Filter(problems=self.problems)
 
 
-def read(text: str, now: datetime) -> Filter:
+def parse_filter(text: str, now: datetime) -> Filter:
     """Read a filter; never fails. `now` is what `since:2h` counts from."""
     reading = _Reading(now)
     for match in _TERM.finditer(text):

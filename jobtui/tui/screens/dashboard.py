@@ -20,7 +20,7 @@ from jobtui.tui.terminal import notice_sequence
 from jobtui.tui.text.spans import Line, TextRole, wrap
 from jobtui.tui.text.status import alarm, endings, link_piece
 from jobtui.tui.views import make_view
-from jobtui.tui.views.base import View, ViewContainer
+from jobtui.tui.views.base import DashboardView, ViewContainer
 from jobtui.tui.views.jobs import JobsView
 from jobtui.tui.widgets.console import Console
 from jobtui.tui.widgets.footer import TooSmall, toast
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from jobtui.tui.actions.menus import ActionMenu
     from jobtui.tui.actions.quit import QuitFlow
     from jobtui.tui.app import DashboardApp
-    from jobtui.tui.views.inventory import PlacesView
+    from jobtui.tui.views.inventory import InventoryView
 
 
 class Dashboard(Console):
@@ -47,9 +47,9 @@ class Dashboard(Console):
         self.jobs = JobsView(context, id="jobs")
         self.stage = ViewContainer(self.jobs, id="stage")
         self.too_small = TooSmall(id="too-small")
-        self.place: View = self.jobs
+        self.place: DashboardView = self.jobs
         self.ready = False
-        self._views: dict[str, View] = {"jobs": self.jobs}
+        self._views: dict[str, DashboardView] = {"jobs": self.jobs}
         self._flags: tuple[str, ...] = ()
         self._silenced = self._alarmed = ""
         self._link_told = context.now()
@@ -247,13 +247,13 @@ class Dashboard(Console):
         else:
             await self.show_place("jobs")
 
-    def on_view_noted(self, message: View.Noted) -> None:
+    def on_dashboard_view_noted(self, message: DashboardView.Noted) -> None:
         """Something that the header or the key line shows changed."""
         message.stop()
         self.stand()
         self.show_keys()
 
-    def on_view_told(self, message: View.Told) -> None:
+    def on_dashboard_view_told(self, message: DashboardView.Told) -> None:
         """Something that a person should read."""
         message.stop()
         self.tell(message.text, message.severity)
@@ -264,10 +264,10 @@ class Dashboard(Console):
         if isinstance(self.place, JobsView):
             self.work(self._errands.run(message.what, message.ids, self.place))
 
-    def on_places_view_asked(self, message: PlacesView.Asked) -> None:
+    def on_inventory_view_asked(self, message: InventoryView.Asked) -> None:
         """A key of the spaces or hosts."""
         message.stop()
-        view = cast("PlacesView", self.place)
+        view = cast("InventoryView", self.place)
         self.work(self._errands.run_place(message.what, message.name, view))
 
     async def show_jobs_of(self, kind: str, name: str) -> None:
@@ -302,9 +302,9 @@ class Dashboard(Console):
 
     def action_help(self) -> None:
         """The keys that work here and now."""
-        from jobtui.tui.screens.help import Help
+        from jobtui.tui.screens.help import HelpScreen
 
-        self.app.push_screen(Help(self.working(), self.context.keymap))
+        self.app.push_screen(HelpScreen(self.working(), self.context.keymap))
 
     def action_palette(self) -> None:
         """Find a command by its name."""

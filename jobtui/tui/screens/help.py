@@ -93,7 +93,7 @@ def _beside(term: Span, what: str, column: int, width: int) -> list[Line]:
     ]
 
 
-class Help(DismissOnceScreen[None]):
+class HelpScreen(DismissOnceScreen[None]):
     """Any of the keys that lead here leads back."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

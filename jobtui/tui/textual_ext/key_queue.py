@@ -36,12 +36,12 @@ class Typing(Protocol):
         ...
 
 
-def sent_before(event: events.Key | events.Paste) -> events.Key | events.Paste:
+def normalize_early_key(event: events.Key | events.Paste) -> events.Key | events.Paste:
     """A key as it was meant that was typed while the terminal still made of an enter what a shell wants."""
     return events.Key("enter", "\r") if isinstance(event, events.Key) and event.key == "ctrl+j" else event
 
 
-async def obey(dashboard: Dashboard, event: events.Key | events.Paste) -> bool:
+async def handle_key(dashboard: Dashboard, event: events.Key | events.Paste) -> bool:
     """Do what a key or a paste asks for; False where nobody here knows what."""
     app = dashboard.desktop
     if dashboard.has_class("-too-small") and not _is_blind(dashboard, event):
@@ -68,8 +68,8 @@ async def obey(dashboard: Dashboard, event: events.Key | events.Paste) -> bool:
     letter = event.key.removeprefix(_ALT)
     if len(letter) == 1 and letter != event.key:
         # esc and a letter so soon after it that the terminal made one key of them
-        await obey(dashboard, events.Key("escape", "\x1b"))
-        return await obey(dashboard, events.Key(letter, letter))
+        await handle_key(dashboard, events.Key("escape", "\x1b"))
+        return await handle_key(dashboard, events.Key(letter, letter))
     return False
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from jobtui.tui.context import Context
-from jobtui.tui.views.base import View
+from jobtui.tui.views.base import DashboardView
 
 
-def make_view(name: str, context: Context) -> View:
+def make_view(name: str, context: Context) -> DashboardView:
     """A place by its name (spaces, hosts or archive); each is imported when it is first gone to."""
     if name == "archive":
         from jobtui.tui.views.jobs import JobsView

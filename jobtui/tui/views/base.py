@@ -16,7 +16,7 @@ class ViewContainer(Container):
     BLANK = True
 
 
-class View(Container):
+class DashboardView(Container):
     """A place: is told what happened, and says where the focus belongs and which keys are its own."""
 
     BLANK = True

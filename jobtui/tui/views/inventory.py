@@ -16,17 +16,17 @@ from jobtui.tui.context import Context
 from jobtui.tui.data.feed import Batch
 from jobtui.tui.data.inventory_rows import (
     HOST_COLUMNS,
+    HOST_COLUMNS_WITH_DETAIL,
     SPACE_COLUMNS,
-    TROUBLED_HOST_COLUMNS,
-    PlaceRows,
+    InventoryRows,
     host_rows,
     space_rows,
 )
 from jobtui.tui.data.pollers import StatsCache
-from jobtui.tui.keymap import moves
+from jobtui.tui.keymap import cursor_moves
 from jobtui.tui.tabs.storage import ask_line, stats_table
 from jobtui.tui.text.spans import Line, TextRole, fit_host, line_width, width_of, wrapped
-from jobtui.tui.views.base import View
+from jobtui.tui.views.base import DashboardView
 from jobtui.tui.widgets.base import OneLine
 from jobtui.tui.widgets.lines import LinesView
 from jobtui.tui.widgets.table import Table
@@ -39,13 +39,13 @@ if TYPE_CHECKING:
 _LOOK_EVERY = 2
 
 
-class PlaceTable(Table):
+class InventoryTable(Table):
     """The table with the keys that every table has."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.TABLE)]
 
 
-class Title(OneLine):
+class RuleTitle(OneLine):
     """A rule with a title in it."""
 
     _text = ""
@@ -62,7 +62,7 @@ class Title(OneLine):
         return (("─ ", TextRole.RULE), *text, (" " + "─" * (width - 3 - line_width(text)), TextRole.RULE))
 
 
-class PlacesView(View):
+class InventoryView(DashboardView):
     """What both have in common: a table kept up to date, and below it what is held."""
 
     COLUMNS: ClassVar[tuple[Column, ...]] = ()
@@ -79,15 +79,15 @@ class PlacesView(View):
 
         def can_replace(self, message: Message) -> bool:
             """Two of them say what one says."""
-            return isinstance(message, PlacesView.Looked)
+            return isinstance(message, InventoryView.Looked)
 
     def __init__(self, context: Context, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes="places")
         self._shared = context
-        self.rows = PlaceRows()
-        self.table = PlaceTable(self.COLUMNS, self.rows)
-        self.table.moves = moves(context.keymap)
-        self.title_line = Title()
+        self.rows = InventoryRows()
+        self.table = InventoryTable(self.COLUMNS, self.rows)
+        self.table.moves = cursor_moves(context.keymap)
+        self.title_line = RuleTitle()
         self.body = LinesView()
         self._looks = StatsCache(context.desk, lambda: self.post_message(self.Looked()))
         self._sorting = Sorting("name", False)
@@ -186,11 +186,11 @@ class PlacesView(View):
     def _ask(self, what: str) -> None:
         name = self.current
         if name is not None:
-            cast("Dashboard", self.screen).on_places_view_asked(self.Asked(what, name))
+            cast("Dashboard", self.screen).on_inventory_view_asked(self.Asked(what, name))
 
     # -- messages and keys --------------------------------------------------------------------------
 
-    def on_places_view_looked(self, message: Looked) -> None:
+    def on_inventory_view_looked(self, message: Looked) -> None:
         """A host answered."""
         message.stop()
         self._show_looks()
@@ -259,7 +259,7 @@ class PlacesView(View):
         return True
 
 
-class SpacesView(PlacesView):
+class SpacesView(InventoryView):
     """The spaces."""
 
     where = KeyScope.SPACES
@@ -301,14 +301,14 @@ class SpacesView(PlacesView):
 
     def action_new(self) -> None:
         """Write a CREATE SPACE."""
-        cast("Dashboard", self.screen).on_places_view_asked(self.Asked("new", ""))
+        cast("Dashboard", self.screen).on_inventory_view_asked(self.Asked("new", ""))
 
     def action_drop(self) -> None:
         """Drop the space."""
         self._ask("drop")
 
 
-class HostsView(PlacesView):
+class HostsView(InventoryView):
     """The storage hosts."""
 
     where = KeyScope.HOSTS
@@ -319,7 +319,7 @@ class HostsView(PlacesView):
     def fill(self, overview: Overview, sorting: Sorting) -> None:
         """A row a host."""
         troubled = any(host.detail for host in overview.hosts)
-        columns = TROUBLED_HOST_COLUMNS if troubled else HOST_COLUMNS
+        columns = HOST_COLUMNS_WITH_DETAIL if troubled else HOST_COLUMNS
         if self.table.columns != columns:
             self.table.columns = columns
         self.rows.show(host_rows(overview.hosts, sorting.key, sorting.descending))

@@ -17,9 +17,9 @@ from jobtui.model import Job
 from jobtui.tui.commands import KeyScope, bindings
 from jobtui.tui.context import Context
 from jobtui.tui.data.feed import Batch
-from jobtui.tui.data.search import meant
+from jobtui.tui.data.search import expand_names
 from jobtui.tui.text.status import first_steps, nothing_found
-from jobtui.tui.views.base import View
+from jobtui.tui.views.base import DashboardView
 from jobtui.tui.widgets.job_detail import JobDetail
 from jobtui.tui.widgets.job_table import NEWEST_FIRST, JobList
 from jobtui.tui.widgets.table_layout import Sorting, sorted_next
@@ -35,7 +35,7 @@ _HABIT_SECONDS = 2.0
 _LEAST_SPLIT, _MOST_SPLIT = 20, 80
 
 
-class JobsView(View):
+class JobsView(DashboardView):
     """See the module. What a key does to jobs is asked of the dashboard; what to the view, done here."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.JOBS)]
@@ -108,7 +108,7 @@ class JobsView(View):
 
     def space_in_view(self) -> str | None:
         """The space that is filtered by, else that of the job under the cursor, else the chosen one."""
-        filtered = meant(self.list.filter, self._shared.desk).spaces
+        filtered = expand_names(self.list.filter, self._shared.desk).spaces
         if len(filtered) == 1:
             return next(iter(filtered))
         job = self.list.job

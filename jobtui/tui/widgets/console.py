@@ -13,7 +13,7 @@ from jobtui.errors import StorageError
 from jobtui.history import StoreError
 from jobtui.model import Job
 from jobtui.tui.base_app import StyledScreen
-from jobtui.tui.commands import BY_ID, LOOKING, SEARCHING, SIDEWAYS, KeyCommand
+from jobtui.tui.commands import BY_ID, LOOK_COMMANDS, SEARCH_KEYS, SIDEWAYS_KEYS, KeyCommand
 from jobtui.tui.context import Context
 from jobtui.tui.text.console_commands import console_command, drops_space, help_topic, with_console_commands
 from jobtui.tui.text.spans import Line, TextRole
@@ -92,11 +92,11 @@ class Console(StyledScreen):
     def hinted(self, working: Sequence[KeyCommand], looks: bool) -> Sequence[KeyCommand]:
         """The commands for the key line, of those that work. `looks`: there is something to look into."""
         if not self.bar.is_typing:
-            return [command for command in working if looks or command.id not in LOOKING]
+            return [command for command in working if looks or command.id not in LOOK_COMMANDS]
         if self.bar.is_searching:
-            return SEARCHING
+            return SEARCH_KEYS
         wide = self.has_class("-transcript") and self.transcript.widest > self.size.width - 2
-        return [*(SIDEWAYS if wide and self.bar.is_blank else ()), *working]
+        return [*(SIDEWAYS_KEYS if wide and self.bar.is_blank else ()), *working]
 
     def submitted_here(self, job_id: int) -> None:
         """The newest job that came of what was typed."""

@@ -17,9 +17,17 @@ from jobtui.tui.commands import KeyScope, bindings
 from jobtui.tui.context import Context
 from jobtui.tui.data.feed import Batch
 from jobtui.tui.data.job_rows import JobRows, chosen_columns
-from jobtui.tui.data.search import Filter, LatestOnlyWorker, SearchResult, found, is_quick, read, view_of
+from jobtui.tui.data.search import (
+    Filter,
+    LatestOnlyWorker,
+    SearchResult,
+    is_quick,
+    load_in_steps,
+    parse_filter,
+    query_jobs,
+)
 from jobtui.tui.data.search import WorkerReply as Answered
-from jobtui.tui.keymap import moves
+from jobtui.tui.keymap import cursor_moves
 from jobtui.tui.text.spans import Line
 from jobtui.tui.widgets.filter_bar import FilterCounts, FilterLine
 from jobtui.tui.widgets.table import Table
@@ -85,7 +93,7 @@ class JobList(Vertical):
         self._archived = archived
         self.rows = JobRows(context.now, context.watched)
         self.table = JobTable(chosen_columns(context.kept.columns, context.desk), self.rows)
-        self.table.moves = moves(context.keymap)
+        self.table.moves = cursor_moves(context.keymap)
         self.filter_line = FilterLine(self._filtered, self._to_table)
         self.filter_text = ""
         self.follow = False
@@ -145,7 +153,7 @@ class JobList(Vertical):
     def set_filter(self, text: str) -> None:
         """Filter by this; an empty text shows all."""
         self.filter_text = text
-        self._filter = read(text, self._shared.now())
+        self._filter = parse_filter(text, self._shared.now())
         self.search()
 
     def sort(self, sorting: Sorting) -> None:
@@ -220,14 +228,16 @@ class JobList(Vertical):
             self._stale = True
             return
         if self._filter.since or self._filter.until:
-            self._filter = read(self.filter_text, self._shared.now())
+            self._filter = parse_filter(self.filter_text, self._shared.now())
         self.rows.asking()
         desk, wanted, sorting, archived = self._shared.desk, self._filter, self.sorting, self._archived
         self._stale = False
         if self._quick and (of_itself or self.rows.view is None) and not self._awaited:
             try:
                 self._show(
-                    SearchResult(view_of(desk, wanted, sorting.key, sorting.descending, archived), whole=True)
+                    SearchResult(
+                        query_jobs(desk, wanted, sorting.key, sorting.descending, archived), whole=True
+                    )
                 )
             except StoreError as error:
                 self.post_message(self.Failed(str(error)))
@@ -236,7 +246,9 @@ class JobList(Vertical):
             self._tell(None)
 
         def look() -> Iterator[SearchResult]:
-            return found(view_of(desk, wanted, sorting.key, sorting.descending, archived), not of_itself)
+            return load_in_steps(
+                query_jobs(desk, wanted, sorting.key, sorting.descending, archived), not of_itself
+            )
 
         self._awaited = self._lookup.ask(look)
 
@@ -277,7 +289,7 @@ class JobList(Vertical):
         if self._quick and self.rows.view is not None:
             return len(self.rows.view)
         if self._archived:
-            plain = view_of(self._shared.desk, Filter(), "id", True, True)
+            plain = query_jobs(self._shared.desk, Filter(), "id", True, True)
             return len(plain)
         return sum(self._shared.desk.history.counts().values())
 
