@@ -1,4 +1,4 @@
-"""Work beside the screen's thread that must not hold up the end: a daemon thread, awaited."""
+"""Work on a daemon thread that neither the screen nor the end of the process waits for."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def in_thread(work: Callable[[], T]) -> T:
-    """The outcome of `work`, done on a thread of its own; one who leaves meanwhile does not wait for it."""
-    done: Future[T] = Future()
+async def run_in_thread(work: Callable[[], T]) -> T:
+    """Run `work` on a new daemon thread and return its result, or raise what it raised.
+
+    Canceling this does not end the work: its result is discarded. `asyncio.to_thread` differs in that the
+    interpreter waits for its threads at exit.
+    """
+    result: Future[T] = Future()
 
     def run() -> None:
-        if not done.set_running_or_notify_cancel():
-            return  # who asked has left already
+        if not result.set_running_or_notify_cancel():
+            return  # the caller was canceled before the thread began
         try:
-            done.set_result(work())
-        except BaseException as error:  # given to the one who awaits it
-            done.set_exception(error)
+            result.set_result(work())
+        except BaseException as error:  # raised in the caller
+            result.set_exception(error)
 
-    threading.Thread(target=run, name="jobtui-errand", daemon=True).start()
-    return await asyncio.wrap_future(done)
+    threading.Thread(target=run, name="jobtui-background", daemon=True).start()
+    return await asyncio.wrap_future(result)

@@ -1,47 +1,51 @@
-"""The time, passed in: the wall clock that records carry and the steady one that durations come from."""
+"""The clocks that the engine reads, passed in so that tests can move them; and bounded waits.
+
+The wall clock dates records. The steady clock measures durations, since it never goes back.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 import time
+from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 
 class Clock(Protocol):
-    """What the engine asks the time of."""
+    """A source of the time."""
 
     def now(self) -> datetime:
-        """Wall-clock time in UTC, aware."""
+        """Return the wall-clock time, aware and in UTC."""
         ...
 
     def steady(self) -> float:
-        """Seconds of a clock that never goes back."""
+        """Return the seconds of a clock that never goes back."""
         ...
 
-    def booted(self) -> datetime | None:
-        """Return the wall-clock time at which the machine was started; None if that is not known."""
+    def boot_time(self) -> datetime | None:
+        """Return the wall-clock time at which the machine was started, None if it is not known."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Wait that many seconds of the steady clock."""
+        """Wait for that many seconds of the steady clock."""
         ...
 
 
-class SystemClock:
+class SystemClock(Clock):
     """The machine's clocks."""
 
     def now(self) -> datetime:
-        """Wall-clock time in UTC, to the millisecond."""
+        """Return the wall-clock time to the millisecond, in UTC."""
         now = datetime.now(UTC)
         return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
     def steady(self) -> float:
-        """Seconds of the machine's monotonic clock."""
+        """Return the seconds of the machine's monotonic clock."""
         return time.monotonic()
 
-    def booted(self) -> datetime | None:
+    def boot_time(self) -> datetime | None:
         """Return when the machine was started, on Linux."""
         if sys.platform != "linux":
             return None
@@ -52,8 +56,25 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
-async def within(clock: Clock, seconds: float, *work: asyncio.Future[Any]) -> bool:
-    """Wait until all the work is done, but no longer than that; whether it was. The work itself goes on."""
+async def wait_first(*work: Awaitable[object]) -> None:
+    """Wait until the first of these has ended, whatever its outcome.
+
+    A coroutine is canceled if another ends before it. A future stays the caller's, and so does its result.
+    """
+    futures = [asyncio.ensure_future(each) for each in work]
+    try:
+        await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for future, given in zip(futures, work, strict=True):
+            if future is not given:
+                future.cancel()
+
+
+async def wait_all(clock: Clock, seconds: float, *work: asyncio.Future[Any]) -> bool:
+    """Wait until all the work has ended, for at most `seconds`, and return whether it has.
+
+    Nothing is canceled.
+    """
     timer = asyncio.ensure_future(clock.sleep(seconds))
     left = set(work)
     while left and not timer.done():

@@ -1,4 +1,7 @@
-"""Files of jobtui's own directories: made private, written through no symbolic link, owned by their user."""
+"""Files in jobtui's own directories: private, owned by their user, never written through a symbolic link.
+
+The history has a `Disk` of its own, whose every call a test can make fail.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,56 @@ from pathlib import Path
 _OTHERS_WRITE = 0o022
 
 
+def replace_file(path: Path, data: bytes) -> None:
+    """Replace a file as a whole: a reader sees the old content or the new. Raises OSError.
+
+    A crash of the machine can lose both; `write_atomically` prevents that.
+    """
+    _replace(path, data, durably=False)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a file as a whole and durably: a crash leaves the old content or the new. Raises OSError."""
+    _replace(path, data, durably=True)
+    sync_directory(path.parent)
+
+
+def _replace(path: Path, data: bytes, *, durably: bool) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}")  # two processes may write the same file
+    try:
+        with open(open_new(draft), "wb") as file:
+            file.write(data)
+            if durably:
+                file.flush()
+                os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the creations, renames and deletions in a directory survive a crash. Raises OSError."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def open_new(path: Path) -> int:
-    """Create a file, 0600, and open it for writing; whatever had the name loses it. Raises OSError."""
+    """Create a file with mode 0600 and open it for writing, in place of anything that has its name.
+
+    Raises OSError.
+    """
     path.unlink(missing_ok=True)
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 def open_to_append(path: Path) -> int:
-    """Open a file to append to it, created 0600 if it is not there. Raises OSError.
+    """Open a file for appending, and create it with mode 0600 if it does not exist. Raises OSError.
 
-    Anything that is not a regular file is refused: a link leads elsewhere, and a pipe would block.
+    Only a regular file is accepted: a link leads elsewhere, and a pipe would block.
     """
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
@@ -35,7 +78,7 @@ def open_to_append(path: Path) -> int:
 
 
 def read_regular(path: Path) -> bytes:
-    """Return a file's bytes. Raises OSError, also for a pipe or a device, which could block for ever."""
+    """Return a file's bytes. Raises OSError, also for a pipe or a device, which could block forever."""
     file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         kind = os.fstat(file).st_mode
@@ -49,37 +92,37 @@ def read_regular(path: Path) -> bytes:
 
 
 def foreign_owner(directory: Path) -> str:
-    """Return why this user must not make files in the directory: it is another user's; "" if it is not.
+    """Return why this user must not create files in the directory, "" if it is this user's own.
 
-    A directory that does not exist yet is judged by the nearest one above it, and then for root alone:
-    anyone may make a directory of their own in /tmp, but what root makes in a user's home locks them out.
+    A directory that does not exist yet is judged by its nearest parent that does, and then for root alone:
+    any user may create a directory in /tmp, but one that root creates in a user's home locks that user out.
     """
-    place = next(place for place in (directory, *directory.absolute().parents) if os.path.lexists(place))
+    existing = next(path for path in (directory, *directory.absolute().parents) if os.path.lexists(path))
     try:
-        owner = place.stat().st_uid
-        if owner == os.geteuid() or (place != directory and os.geteuid() != 0):
+        owner = existing.stat().st_uid
+        if owner == os.geteuid() or (existing != directory and os.geteuid() != 0):
             return ""
-        import tempfile  # here: a hundredth of a start, and hardly ever needed
+        import tempfile  # late: takes a hundredth of a start, and is rarely needed
 
-        # file systems without owners, and mapped ones, give each file to the directory's owner
-        with tempfile.TemporaryFile(dir=place) as probe:
+        # a file system without owners, or with mapped ones, gives each file to the directory's owner
+        with tempfile.TemporaryFile(dir=existing) as probe:
             if os.fstat(probe.fileno()).st_uid == owner:
                 return ""
     except OSError:
-        return ""  # the system refuses it itself, with its own reason
+        return ""  # creating the file will fail with the system's own reason
     name, me = user_name(owner), user_name(os.geteuid())
     return (
-        f"{place} belongs to {name}, who could not use what {me} makes there; "
+        f"{existing} belongs to {name}, who could not use what {me} makes there; "
         f"run jobtui as {name}, or name another directory with --data-dir"
     )
 
 
 def temporary_parent(*fallbacks: Path) -> Path:
-    """Return where temporary files can be made: the system's place, else the first fallback that allows it.
+    """Return the directory for temporary files: the system's, else the first writable fallback.
 
-    Raises FileNotFoundError if there is none, as where everything is read-only.
+    Raises FileNotFoundError if there is none, for instance if every file system is read-only.
     """
-    import tempfile  # here: as above
+    import tempfile  # late: as above
 
     try:
         return Path(tempfile.gettempdir())
@@ -91,8 +134,8 @@ def temporary_parent(*fallbacks: Path) -> Path:
 
 
 def user_name(uid: int) -> str:
-    """Return the user's name, or the number of one who has none."""
-    import pwd  # here: as above
+    """Return the user's name, `user 1001` if the system knows none."""
+    import pwd  # late: as above
 
     try:
         return pwd.getpwuid(uid).pw_name
@@ -101,6 +144,6 @@ def user_name(uid: int) -> str:
 
 
 def others_can_write(directory: Path) -> bool:
-    """Whether another user may make, rename and delete files in the directory. Raises OSError."""
+    """Return whether other users may create, rename and delete files in the directory. Raises OSError."""
     found = directory.stat()
     return bool(found.st_mode & _OTHERS_WRITE) and not found.st_mode & stat.S_ISVTX

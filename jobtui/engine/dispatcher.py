@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from jobtui.clock import within
+from jobtui.clock import wait_all
 from jobtui.engine import lifecycle, queries, scheduler
 from jobtui.engine.jobs import Transaction
 from jobtui.engine.lifecycle import TaskOutcome
@@ -337,7 +337,7 @@ class Dispatcher:
 
     async def _carry_out_within(self, seconds: float, job: Job, work: _RunningTask) -> None:
         operation = asyncio.ensure_future(self._operation(job, work))
-        if await within(self._clock, seconds, operation):
+        if await wait_all(self._clock, seconds, operation):
             self._came_to_an_end(work, operation.result())
         else:
             work.cancel.set()

@@ -19,7 +19,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from jobtui.clock import Clock, SystemClock, within
+from jobtui.clock import Clock, SystemClock, wait_all
 from jobtui.engine import profile as backends
 from jobtui.engine.client import EngineEvent, ExecuteResult, Listener, Overview, Session
 from jobtui.engine.dispatcher import Dispatcher, ProgressTracker
@@ -351,7 +351,7 @@ class Engine:
         if self.mirroring is None:
             return True
         reached = asyncio.ensure_future(self.mirroring.reached(whole=whole))
-        if await within(self.clock, seconds, reached):
+        if await wait_all(self.clock, seconds, reached):
             reached.result()
             return True
         reached.cancel()
@@ -441,7 +441,7 @@ async def take_up(engine: Engine) -> None:
 async def _tell_of_interrupted(engine: Engine) -> None:
     found = [job for job in engine.ledger.active() if _was_interrupted(job)]
     if found:
-        beat, now, booted = engine.heartbeat.last(), engine.clock.now(), engine.clock.booted()
+        beat, now, booted = engine.heartbeat.last(), engine.clock.now(), engine.clock.boot_time()
         ends = [(job, interruption(job, beat, now, booted)) for job in found]
         await engine.ledger.change(
             lambda book: [

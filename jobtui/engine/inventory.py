@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from jobtui.clock import Clock, within
+from jobtui.clock import Clock, wait_all
 from jobtui.engine.client import Overview, SpaceOverview
 from jobtui.errors import StorageError
 from jobtui.model import ConnectionState, SpaceStats
@@ -180,7 +180,7 @@ async def _look_at(storage: TaskRunner, space: Space, clock: Clock) -> SpaceOver
     if space.adopted:  # opening an adopted database writes to it: it is only looked at when asked for by name
         return SpaceOverview(space, None, None, None)
     asked = [asyncio.ensure_future(_stats(storage, space.name, host)) for host in space.hosts]
-    await within(clock, PATIENCE_SECONDS, *asked)
+    await wait_all(clock, PATIENCE_SECONDS, *asked)
     for one in asked:
         one.cancel()
     stats = [one.result() if one.done() and not one.cancelled() else None for one in asked]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobtui import __version__
+from jobtui.clock import wait_first
 from jobtui.engine import protocol
 from jobtui.engine.acceptor import Acceptor
 from jobtui.engine.address import candidates, listen
@@ -290,7 +291,7 @@ async def _ended(reader: asyncio.StreamReader) -> None:
 async def _either(work: asyncio.Future[Any], gone: asyncio.Future[None]) -> None:
     """Wait until the work is done, and raise what it raised, or cancel it when the client has gone."""
     try:
-        await asyncio.wait([work, gone], return_when=asyncio.FIRST_COMPLETED)
+        await wait_first(work, gone)
         if work.done():
             work.result()
     finally:

@@ -12,7 +12,7 @@ from textual import events
 from textual.notifications import Notification
 from textual.widgets._toast import ToastRack
 
-from jobtui.background import in_thread
+from jobtui.background import run_in_thread
 from jobtui.config.settings import TuiSettings
 from jobtui.engine.client import Client, Session
 from jobtui.history import StoreError
@@ -134,7 +134,7 @@ class DashboardApp(BaseApp[int]):
         # what may come after the first frame
         self._painted()
         self.context.places.ask()
-        self.run_worker(in_thread(self._warm))
+        self.run_worker(run_in_thread(self._warm))
         self.dashboard.tell_all(self.context.keymap.problems, "keys of the keymap were left out")
         if trouble := theme_problem(self.context.settings.theme):
             self.dashboard.tell(trouble, "warning")

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from pathlib import Path
 
 import msgspec
 
 from jobtui.errors import DECODE_ERRORS
-from jobtui.files import foreign_owner, open_to_append, read_regular
+from jobtui.files import foreign_owner, open_to_append, read_regular, replace_file
 from jobtui.os_errors import explain
 
 _MOST_TYPED = 2000
@@ -95,14 +94,7 @@ class StateStore:
             return
         try:
             self._make_directory(self._directory)
-            descriptor, draft = tempfile.mkstemp(dir=self._directory, prefix=f".{name}.")
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(content)
-                Path(draft).replace(self._directory / name)
-            except BaseException:
-                Path(draft).unlink(missing_ok=True)
-                raise
+            replace_file(self._directory / name, content)
         except OSError as error:
             self._failed(error)
 

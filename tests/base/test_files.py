@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from jobtui.files import (
     open_to_append,
     others_can_write,
     read_regular,
+    replace_file,
     temporary_parent,
     user_name,
+    write_atomically,
 )
 from tests.support.users import STRANGER, needs_root
 
@@ -141,3 +144,23 @@ class TestTemporaryParent:
         assert temporary_parent(tmp_path / "missing", tmp_path) == tmp_path
         with pytest.raises(FileNotFoundError, match="set TMPDIR"):
             temporary_parent(tmp_path / "missing")
+
+
+class TestReplaceFile:
+    """A reader sees the old content or the new."""
+
+    @pytest.mark.parametrize("write", [replace_file, write_atomically])
+    def test_replaces_the_whole_file(self, tmp_path: Path, write: Callable[[Path, bytes], None]) -> None:
+        path = tmp_path / "file"
+        path.write_bytes(b"a longer text")
+        write(path, b"new")
+        assert path.read_bytes() == b"new"
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert list(tmp_path.iterdir()) == [path]
+
+    @pytest.mark.parametrize("write", [replace_file, write_atomically])
+    def test_failure_leaves_no_draft(self, tmp_path: Path, write: Callable[[Path, bytes], None]) -> None:
+        (tmp_path / "file").mkdir()
+        with pytest.raises(OSError, match="directory"):
+            write(tmp_path / "file", b"new")
+        assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -24,7 +24,7 @@ class FakeClock:
     def steady(self) -> float:
         return self._steady
 
-    def booted(self) -> datetime | None:
+    def boot_time(self) -> datetime | None:
         return None
 
     async def sleep(self, seconds: float) -> None:

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+from jobtui.clock import Clock
 from jobtui.errors import StorageError
 from jobtui.model import ConnectionState, ConnectionStatus
 from jobtui.storage.nebula.job_manager import GraphdJobManager
-from jobtui.storage.nebula.reconnect import Clock
 from jobtui.storage.nebula.settings import Address, ClusterSettings, LiteralPassword, Secret
 from tests.support.clock import FakeClock
 from tests.support.graphd_double import GraphdDouble

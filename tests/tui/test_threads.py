@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from jobtui.background import in_thread
+from jobtui.background import run_in_thread
 
 
 def test_who_leaves_before_the_work_has_begun_leaves_no_error_behind(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,7 +17,7 @@ def test_who_leaves_before_the_work_has_begun_leaves_no_error_behind(monkeypatch
 
     async def leave_at_once() -> None:
         monkeypatch.setattr(threading.Thread, "start", lambda thread: held.append(thread.run))
-        waiting = asyncio.ensure_future(in_thread(lambda: done.append(1)))
+        waiting = asyncio.ensure_future(run_in_thread(lambda: done.append(1)))
         await asyncio.sleep(0)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -30,4 +30,4 @@ def test_who_leaves_before_the_work_has_begun_leaves_no_error_behind(monkeypatch
 
 def test_what_the_work_raises_is_raised_where_it_is_awaited() -> None:
     with pytest.raises(ZeroDivisionError):
-        asyncio.run(in_thread(lambda: 1 / 0))
+        asyncio.run(run_in_thread(lambda: 1 / 0))

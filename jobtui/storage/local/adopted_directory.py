@@ -18,8 +18,8 @@ from pathlib import Path
 import msgspec
 
 from jobtui.errors import DECODE_ERRORS
-from jobtui.files import open_new, read_regular
-from jobtui.storage.local.layout import directory_name, sync_directory, write_durably
+from jobtui.files import open_new, read_regular, sync_directory, write_atomically
+from jobtui.storage.local.layout import directory_name
 from jobtui.storage.local.rocksdb_files.options import newest_first
 
 NOTES = "adopted.notes"  # with a dot, as no host's directory has
@@ -91,11 +91,11 @@ class AdoptedDirectory:
         names = tuple(newest_first(os.listdir(self._directory)))  # noqa: PTH208  names are all that is needed
         config = (self._directory / CONFIG).exists()
         for name in (*names, *((CONFIG,) if config else ())):
-            write_durably(copies / name, read_regular(self._directory / name))
+            write_atomically(copies / name, read_regular(self._directory / name))
             _copy_times(self._directory / name, copies / name)
         if config:
-            write_durably(opening / CONFIG, (copies / CONFIG).read_bytes())
-        write_durably(opening / "OPTIONS-000001", options)
+            write_atomically(opening / CONFIG, (copies / CONFIG).read_bytes())
+        write_atomically(opening / "OPTIONS-000001", options)
         current = (self._directory / "CURRENT").stat()
         self._write(
             _Snapshot(
@@ -213,7 +213,7 @@ class AdoptedDirectory:
             return None
 
     def _write(self, snapshot: _Snapshot) -> None:
-        write_durably(self.notes / _SNAPSHOT, msgspec.json.encode(snapshot))
+        write_atomically(self.notes / _SNAPSHOT, msgspec.json.encode(snapshot))
 
 
 def _copy_times(source: Path, target: Path) -> None:

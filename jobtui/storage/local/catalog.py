@@ -21,7 +21,7 @@ import msgspec
 from msgspec.structs import replace
 
 from jobtui.errors import DECODE_ERRORS, ErrorCode, StorageError
-from jobtui.files import read_regular
+from jobtui.files import read_regular, write_atomically
 from jobtui.storage.base import Host, Space
 from jobtui.storage.local import layout
 from jobtui.storage.local.errors import system_trouble
@@ -163,7 +163,7 @@ class Catalogue(msgspec.Struct, frozen=True):
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             if self.damage and file.exists():
                 layout.set_aside(file)
-            layout.write_durably(file, _encode(self))
+            write_atomically(file, _encode(self))
         except OSError as error:
             raise _unwritable(file, error) from error
 

@@ -15,7 +15,7 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
-from jobtui.files import open_new
+from jobtui.files import sync_directory, write_atomically
 
 LONGEST = 180  # characters of a directory's name: file systems allow 255 bytes, what lies beside takes a few
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-")
@@ -171,7 +171,7 @@ def prepare(host: Path, space: str) -> None:
     sync_directory(host.parent)
     place = directory_name(space)
     if is_cut(place):
-        write_durably(host / (place + _NAME), space.encode("utf-8", "surrogatepass"))
+        write_atomically(host / (place + _NAME), space.encode("utf-8", "surrogatepass"))
 
 
 def remove(host: Path, space: str) -> None:
@@ -200,31 +200,6 @@ def _is_absent(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return True
     return False
-
-
-def write_durably(file: Path, data: bytes) -> None:
-    """Replace a file as a whole, so that a crash leaves the old or the new one. Raises OSError."""
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        descriptor = open_new(beside)
-        with open(descriptor, "wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        beside.replace(file)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
-    sync_directory(file.parent)
-
-
-def sync_directory(directory: Path) -> None:
-    """Make what was renamed, made and deleted in a directory survive a crash. Raises OSError."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def set_aside(file: Path) -> Path:

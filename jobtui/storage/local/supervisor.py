@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import msgspec
 
+from jobtui.clock import wait_first
 from jobtui.errors import ErrorCode
 from jobtui.os_errors import explain
 from jobtui.storage.local import protocol as p
@@ -272,16 +273,13 @@ class WorkerSupervisor:
 
 async def _begun(beginning: asyncio.Future[WorkerProcess], cancel: asyncio.Event) -> None:
     """Wait for a start; one that a stop overtakes has the time that any work has. Raises Stopped."""
-    asked = asyncio.ensure_future(cancel.wait())
     try:
-        either: list[asyncio.Future[WorkerProcess] | asyncio.Future[Literal[True]]] = [beginning, asked]
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        await wait_first(beginning, cancel.wait())
         if not beginning.done():
             await asyncio.wait([beginning], timeout=GRACE_SECONDS)
         if not beginning.done():
             raise Stopped
     finally:
-        asked.cancel()
         if not beginning.done():
             beginning.cancel()  # which ends the process
             await asyncio.wait([beginning])

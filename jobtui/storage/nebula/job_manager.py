@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from jobtui.clock import Clock, SystemClock
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import ConnectionStatus
 from jobtui.storage.base import Capabilities, ClusterJob, Host, Space
 from jobtui.storage.nebula import ngql
 from jobtui.storage.nebula import ngql as translate
 from jobtui.storage.nebula.ngql import ErrorReply, NgqlTable
-from jobtui.storage.nebula.reconnect import Clock, Reconnector, SystemClock
+from jobtui.storage.nebula.reconnect import Reconnector
 from jobtui.storage.nebula.session import GraphdSession
 from jobtui.storage.nebula.settings import ClusterSettings
 

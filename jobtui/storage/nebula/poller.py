@@ -16,10 +16,11 @@ from itertools import count
 
 from msgspec.structs import replace
 
+from jobtui.clock import Clock, SystemClock, wait_first
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import ConnectionState, Status
 from jobtui.storage.base import ClusterJob, ClusterJobManager, Space
-from jobtui.storage.nebula.reconnect import RETRIED, Clock, SystemClock
+from jobtui.storage.nebula.reconnect import RETRIED
 
 INTERVAL_SECONDS = 1.0
 SPACES_SECONDS = 5.0
@@ -261,12 +262,7 @@ class JobPoller:
     # ---- waiting
 
     async def _pause(self, seconds: float) -> None:
-        either = [asyncio.ensure_future(self._clock.sleep(seconds)), asyncio.ensure_future(self._soon.wait())]
-        try:
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for one in either:
-                one.cancel()
+        await wait_first(self._clock.sleep(seconds), self._soon.wait())
 
     async def _wait_out(self, error: StorageError) -> None:
         if error.code not in RETRIED:

@@ -8,48 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from datetime import timedelta
 
 from msgspec.structs import replace
 
+from jobtui.clock import Clock, wait_first
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import ConnectionState, ConnectionStatus
 
 WAITS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # seconds before each new attempt; the last one repeats
 RETRIED = frozenset({ErrorCode.UNREACHABLE, ErrorCode.TIMEOUT})
-
-
-class Clock(Protocol):
-    """What is asked for the time."""
-
-    def now(self) -> datetime:
-        """Wall-clock time in UTC, aware."""
-        ...
-
-    def steady(self) -> float:
-        """Seconds of a clock that never goes back."""
-        ...
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait that long."""
-        ...
-
-
-class SystemClock:
-    """The machine's clocks."""
-
-    def now(self) -> datetime:
-        """Wall-clock time in UTC, aware."""
-        return datetime.now(UTC)
-
-    def steady(self) -> float:
-        """Seconds of the machine's monotonic clock."""
-        return asyncio.get_running_loop().time()
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait in the running loop."""
-        await asyncio.sleep(seconds)
 
 
 class Reconnector:
@@ -175,12 +143,7 @@ class Reconnector:
 
     async def _wait(self, seconds: float) -> None:
         self._kick.clear()
-        either = [asyncio.ensure_future(self._clock.sleep(seconds)), asyncio.ensure_future(self._kick.wait())]
-        try:
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for one in either:
-                one.cancel()
+        await wait_first(self._clock.sleep(seconds), self._kick.wait())
 
     def _tell_lost(self, retry_in: float | None) -> None:
         since = self.link.since if self.link.state is ConnectionState.LOST else self._clock.now()

@@ -14,16 +14,16 @@ import re
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from msgspec.structs import replace
 
+from jobtui.clock import Clock, wait_first
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import ConnectionStatus, SpaceStats
 from jobtui.os_errors import reason_of
 from jobtui.storage.base import Capabilities, Host, Pair, Placement, ProgressCallback, Space, TaskResult
 from jobtui.storage.nebula.job_manager import GraphdJobManager
-from jobtui.storage.nebula.reconnect import Clock
 from jobtui.storage.nebula.settings import Address, ClusterSettings
 
 CUT_SECONDS = 1.0
@@ -115,12 +115,7 @@ class StoragedRunner:
         answer = call.begin()
         self._calls[call] = answer
         answer.add_done_callback(lambda _: self._calls.pop(call, None))
-        stop = asyncio.ensure_future(cancel.wait())
-        either: list[asyncio.Future[Any]] = [answer, stop]
-        try:
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stop.cancel()
+        await wait_first(answer, cancel.wait())
         if answer.done():
             return _outcome(answer.result(), space, host)
         if call.withdraw():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from jobtui.background import in_thread
+from jobtui.background import run_in_thread
 from jobtui.formatting import format_count, format_duration, format_local_time
 from jobtui.language import unparse
 from jobtui.language.ast import Submit
@@ -150,7 +150,7 @@ class ActionMenu:
             return
         place = new_export_path(directory, suffix, now)
         try:
-            count = await in_thread(lambda: export_jobs(found, place))
+            count = await run_in_thread(lambda: export_jobs(found, place))
         except OSError as error:
             self._dashboard.tell(f"Not exported: {explain(error)}: {place}", "error")
         else:

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from jobtui.errors import DECODE_ERRORS, ErrorCode
-from jobtui.files import open_new, read_regular
+from jobtui.files import read_regular, replace_file
 from jobtui.formatting import format_bytes
 from jobtui.storage.local.errors import WorkerError, gone
 from jobtui.storage.local.worker.disk import table_files
@@ -166,8 +166,5 @@ class ManifestGuard:
         return self._last
 
     def _write(self, note: ManifestNote) -> None:
-        beside = self._file.with_name(self._file.name + ".new")
-        with open(open_new(beside), "wb") as out:
-            out.write(msgspec.json.encode(note))
-        beside.replace(self._file)
+        replace_file(self._file, msgspec.json.encode(note))
         self._last = note

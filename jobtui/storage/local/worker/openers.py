@@ -22,10 +22,10 @@ from rocksdict import (
 )
 
 from jobtui.errors import ErrorCode
+from jobtui.files import sync_directory
 from jobtui.storage.local.adopted_directory import AdoptedDirectory
 from jobtui.storage.local.adoption import Recovery, Survey, Surveyor
 from jobtui.storage.local.errors import WorkerError, rocksdb_trouble, system_trouble
-from jobtui.storage.local.layout import sync_directory
 from jobtui.storage.local.worker.database import DatabaseHandle
 from jobtui.storage.local.worker.disk import wal_bytes
 from jobtui.storage.local.worker.manifest_guard import ManifestGuard
