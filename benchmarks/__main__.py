@@ -56,7 +56,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--only", metavar="NAME", action="append", default=[], help="figures whose name has NAME"
     )
     parser.add_argument("--quick", action="store_true", help="measure less, and less exactly")
-    parser.add_argument("--check", action="store_true", help="exit 1 where a figure falls short of its goal")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a figure misses its goal")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures there, too")
     parser.add_argument(
         "--markdown", metavar="FILE", type=Path, help="put the figures that --json wrote there into docs/"

@@ -25,7 +25,7 @@ def on_one_host(run: Run) -> Outcome:
     return _compared(run, one_host(run), 1)
 
 
-@figure("compact on three hosts side by side ÷ one after the other, bare", goal=at_most(0.7))
+@figure("compact on three hosts in parallel ÷ one after the other, bare", goal=at_most(0.7))
 def on_three_hosts(run: Run) -> Outcome:
     """RocksDB itself uses two cores for one database, as far as its subcompactions and the disk let it.
 

@@ -21,7 +21,7 @@ _USUAL = 4  # running jobs at most, where the config says nothing
 
 
 @figure(
-    "engine: jobs of 3 tasks a second, 16 spaces side by side ÷ huey, SQLite, as many tasks", goal=at_least(5)
+    "engine: jobs of 3 tasks per second, 16 spaces in parallel ÷ huey, SQLite, as many tasks", goal=at_least(5)
 )
 def side_by_side(run: Run) -> Outcome:
     """Each space has three hosts of its own, so 16 jobs run at once and share commits.
@@ -31,7 +31,7 @@ def side_by_side(run: Run) -> Outcome:
     return _compared(run, {space: [f"{space} {host}" for host in HOSTS] for space in _SPACES}, len(_SPACES))
 
 
-@figure("engine: the same where all 16 spaces share three hosts", goal=at_least(5))
+@figure("engine: the same, all 16 spaces on three hosts", goal=at_least(5))
 def on_three_hosts(run: Run) -> Outcome:
     """As a new user's config has it: three hosts, 4 running jobs at most.
 

@@ -135,7 +135,7 @@ def _index_loads(run: Run) -> list[tuple[float, float]]:
     return found
 
 
-@figure("history: memory a historical job, at rest", goal=at_most(24), unit="bytes")
+@figure("history: memory per historical job, at rest", goal=at_most(24), unit="bytes")
 def memory(run: Run) -> Outcome:
     command = [sys.executable, "-m", "benchmarks._at_rest", str(long_history(run))]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)

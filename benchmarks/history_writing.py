@@ -199,7 +199,7 @@ def _repeat(act: Callable[[], object], times: int) -> Callable[[], None]:
     return all_of_them
 
 
-@figure("history: bare writes and syncs a second, without any store ÷ SQLite's changes")
+@figure("history: bare writes and syncs per second, without any store ÷ SQLite's changes")
 def without_a_store(run: Run) -> Outcome:
     """What can be had of the figure below at best."""
     count = 200 if run.quick else 600
@@ -207,7 +207,7 @@ def without_a_store(run: Run) -> Outcome:
         return _compared(run, count, (bare, _repeat(bare.one, count)), (theirs, _repeat(theirs.one, count)))
 
 
-@figure("history: durable changes a second, one at a time ÷ SQLite's", goal=at_least(1.2))
+@figure("history: durable changes per second, one at a time ÷ SQLite's", goal=at_least(1.2))
 def one_at_a_time(run: Run) -> Outcome:
     count = 200 if run.quick else 600
     with _both(run) as (ours, theirs):
@@ -232,7 +232,7 @@ def sixty_four_outstanding(run: Run) -> Outcome:
         )
 
 
-@figure("history: 64 changes in one commit ÷ SQLite's, 64 a transaction", goal=at_least(0.7))
+@figure("history: 64 changes in one commit ÷ SQLite's, 64 per transaction", goal=at_least(0.7))
 def sixty_four_at_once(run: Run) -> Outcome:
     turns = 10 if run.quick else 40
     with _both(run) as (ours, theirs):
@@ -240,7 +240,7 @@ def sixty_four_at_once(run: Run) -> Outcome:
         return _compared(run, 64 * turns, (ours, _repeat(many, turns)), (theirs, _repeat(others, turns)))
 
 
-@figure("history: changes a second, 1,000,000 jobs behind them ÷ none", goal=at_least(0.95))
+@figure("history: changes per second, with 1,000,000 jobs ÷ with none", goal=at_least(0.95))
 def long_and_short(run: Run) -> Outcome:
     count = 200 if run.quick else 600
     none = Ours(run.directory("none") / "history")

@@ -100,7 +100,7 @@ def parse_of_the_seed(run: Run) -> Outcome:
     return Outcome.of([seed_statement() * 1e3 for _ in range(3 if run.quick else 11)])
 
 
-@figure("SHOW JBO 40, refused with what would be right", unit="ms")
+@figure("SHOW JBO 40, refused with a suggestion", unit="ms")
 def refusal_of_a_typo(run: Run) -> Outcome:
     return Outcome.of([seed_error() * 1e3 for _ in range(3 if run.quick else 11)])
 

@@ -38,7 +38,7 @@ def stop_at_worst(run: Run) -> Outcome:
     return Outcome.worst_of(_stops(run)[0])
 
 
-@figure("stop: where the worker does not obey and must be killed, at worst", goal=at_most(4), unit="s")
+@figure("stop: if the worker does not stop and must be killed, at worst", goal=at_most(4), unit="s")
 def stop_by_killing(run: Run) -> Outcome:
     """The same for a worker that is suspended: only its end ends the work."""
     samples = []
