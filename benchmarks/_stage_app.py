@@ -23,7 +23,7 @@ from benchmarks.made_storage import HOSTS, StormyStorage
 from jobtui.cli.main import SWITCH_SECONDS
 from jobtui.config.settings import TuiSettings
 from jobtui.engine.client import Session
-from jobtui.engine.engine import Engine
+from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.model import Job
 from jobtui.tui import app as application
@@ -37,7 +37,7 @@ _STORM_STEP = 0.005
 class Stage:
     """Carries out the orders, in a thread of its own."""
 
-    def __init__(self, engine: Engine, storage: StormyStorage, spaces: int) -> None:
+    def __init__(self, engine: LocalClient, storage: StormyStorage, spaces: int) -> None:
         self.engine, self.storage = engine, storage
         self.spaces = spaces
         self.worst_gap = 0.0
@@ -107,7 +107,7 @@ def main() -> int:
     storage = StormyStorage(
         {space_name(n): [f"host{len(HOSTS) * n + k}" for k in range(len(HOSTS))] for n in range(spaces)}
     )
-    engine = Engine.open(Profile("local", root, max_running_jobs=spaces), storage=storage)
+    engine = LocalClient.open(Profile("local", root, max_running_jobs=spaces), storage=storage)
     _tell_of_commits(engine)
     stage = Stage(engine, storage, spaces)
 
@@ -135,7 +135,7 @@ async def _beat(stage: Stage) -> None:
         last = now
 
 
-def _tell_of_commits(engine: Engine) -> None:
+def _tell_of_commits(engine: LocalClient) -> None:
     """Tell when the end of a job is on disk."""
     commit: Callable[..., Any] = engine.history.commit
 

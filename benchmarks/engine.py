@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.figures import Outcome, Run, at_least, figure
 from benchmarks.made_storage import HOSTS, InstantStorage
 from jobtui.engine.client import Session
-from jobtui.engine.engine import Engine
+from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 
 _SPACES = tuple(f"space_{number:02d}" for number in range(16))
@@ -68,7 +68,7 @@ def _compared(run: Run, spaces: Mapping[str, Sequence[str]], limit: int) -> Outc
 
 
 def _through_engine(place: Path, jobs: int, spaces: Mapping[str, Sequence[str]], limit: int) -> float:
-    engine = Engine.open(
+    engine = LocalClient.open(
         Profile("local", place / "ours", max_running_jobs=limit), storage=InstantStorage(spaces)
     )
     sessions = [Session(space, place) for space in _SPACES]

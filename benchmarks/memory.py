@@ -12,7 +12,7 @@ from benchmarks.launch import EMPTY
 from benchmarks.processes import family, is_worker, megabytes
 from benchmarks.screen import launched
 from jobtui.engine.client import Session
-from jobtui.engine.engine import Engine
+from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 
 _SPACES = 12
@@ -51,7 +51,7 @@ def dashboard(run: Run) -> Outcome:
 def workers(run: Run) -> Outcome:
     """All spaces hold something and have been opened; shared pages count once."""
     home = fresh_home(run)
-    engine = Engine.open(Profile("local", home.profile))
+    engine = LocalClient.open(Profile("local", home.profile))
     session = Session(None, Path("/"))
     try:
         for number in range(_SPACES):
@@ -68,7 +68,7 @@ def workers(run: Run) -> Outcome:
     return Outcome.of([used], f"{len(pids)} workers; resident sizes, shared pages in each: {resident:.0f} MB")
 
 
-def _done(engine: Engine, session: Session, text: str) -> None:
+def _done(engine: LocalClient, session: Session, text: str) -> None:
     failure = engine.execute(text, session).result(_WAIT).failure
     if failure is not None:
         raise RuntimeError(failure.message)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.figures import Outcome, Run, at_most, figure, once
 from jobtui.engine.client import EngineEvent, Session
-from jobtui.engine.engine import Engine
+from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.model import JobChanged, Status, TaskProgressed
 from jobtui.storage.local.backend import LocalStorage
@@ -99,22 +99,22 @@ def _size(root: Path) -> int:
 
 
 @contextmanager
-def _engine(root: Path) -> Iterator[Engine]:
-    engine = Engine.open(Profile("local", root, hosts={_HOST: None}))
+def _engine(root: Path) -> Iterator[LocalClient]:
+    engine = LocalClient.open(Profile("local", root, hosts={_HOST: None}))
     try:
         yield engine
     finally:
         engine.close()
 
 
-def _say(engine: Engine, text: str) -> tuple[int, ...]:
+def _say(engine: LocalClient, text: str) -> tuple[int, ...]:
     answer = engine.execute(text, Session(None, Path("/"))).result(_WAIT)
     if answer.failure is not None:
         raise RuntimeError(answer.failure.message)
     return answer.jobs
 
 
-def _under_way(engine: Engine, more: float) -> int:
+def _under_way(engine: LocalClient, more: float) -> int:
     """The id of a compact that moves, and has done so for that many seconds more."""
     moving = threading.Event()
 
@@ -134,7 +134,7 @@ def _under_way(engine: Engine, more: float) -> int:
     return job_id
 
 
-def _stopped(engine: Engine, job_id: int) -> float | None:
+def _stopped(engine: LocalClient, job_id: int) -> float | None:
     """Seconds from the statement to the job's end, durable; None where it finished before the stop came."""
     begin = time.perf_counter()
     engine.execute(f"STOP JOB {job_id}", Session(None, Path("/"))).result(_WAIT)
@@ -143,10 +143,10 @@ def _stopped(engine: Engine, job_id: int) -> float | None:
     return took if job.status is Status.STOPPED else None
 
 
-def _worker(engine: Engine) -> int:
-    if not isinstance(engine.storage, LocalStorage):
+def _worker(engine: LocalClient) -> int:
+    if not isinstance(engine.engine.storage, LocalStorage):
         raise TypeError("this needs the embedded storage")
-    pid = engine.storage.worker(_HOST, adopted=False).pid
+    pid = engine.engine.storage.worker(_HOST, adopted=False).pid
     if pid is None:
         raise RuntimeError("the worker does not run")
     return pid

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.figures import Run, once
 from jobtui.engine.client import Session
-from jobtui.engine.engine import Engine
+from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 
 SPACE = "nba"
@@ -49,10 +49,10 @@ def copy_of(profile: Path, run: Run) -> Path:
 
 
 @contextmanager
-def opened(root: Path, hosts: int) -> Iterator[tuple[Engine, Session]]:
+def opened(root: Path, hosts: int) -> Iterator[tuple[LocalClient, Session]]:
     """The engine of such a profile, its databases open."""
     names = {f"host{number}": None for number in range(hosts)}
-    engine = Engine.open(Profile("local", root, hosts=names))
+    engine = LocalClient.open(Profile("local", root, hosts=names))
     try:
         if SPACE in engine.spaces():
             for name in names:
@@ -67,7 +67,7 @@ def databases(root: Path) -> list[str]:
     return sorted(str(path.parent) for path in (root / "storage").rglob("CURRENT"))
 
 
-def done(engine: Engine, session: Session, text: str) -> tuple[int, ...]:
+def done(engine: LocalClient, session: Session, text: str) -> tuple[int, ...]:
     """Run the text, which must go well; the jobs that it submitted."""
     answer = engine.execute(text, session).result(WAIT)
     if answer.failure is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.figures import Outcome, Run, at_most, figure
 from benchmarks.spaces_made import SPACE, WAIT, copy_of, done, one_host, opened
-from jobtui.engine.engine import Engine
+from jobtui.engine.local import LocalClient
 
 _MOMENTS = 0.4
 
@@ -44,7 +44,7 @@ def _stopped(root: Path, after: float) -> float | None:
     return took if job.status == "stopped" else None
 
 
-def _wait_until_it_moves(engine: Engine, job_id: int) -> None:
+def _wait_until_it_moves(engine: LocalClient, job_id: int) -> None:
     end = time.monotonic() + WAIT
     while time.monotonic() < end:
         job = engine.job(job_id)

@@ -21,7 +21,7 @@ from pathlib import Path
 from textual.pilot import Pilot
 
 from jobtui.config.settings import TuiSettings
-from jobtui.engine.engine import Engine
+from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.model import Status
 from jobtui.tui.app import DashboardApp
@@ -35,7 +35,7 @@ FIRST_JOBS = "USE nba; ADMIN FLUSH; ADMIN COMPACT; ADMIN FLUSH test2; ADMIN COMP
 class Photographer:
     """Drives a dashboard and takes pictures of it."""
 
-    def __init__(self, engine: Engine, app: DashboardApp, pilot: Pilot[int]) -> None:
+    def __init__(self, engine: LocalClient, app: DashboardApp, pilot: Pilot[int]) -> None:
         self.engine, self.app, self._pilot = engine, app, pilot
 
     async def press(self, *keys: str) -> None:
@@ -171,14 +171,14 @@ def running(photographer: Photographer) -> float:
 
 
 @asynccontextmanager
-async def dashboard(engine: Engine, picture: Picture) -> AsyncIterator[Photographer]:
+async def dashboard(engine: LocalClient, picture: Picture) -> AsyncIterator[Photographer]:
     """A dashboard for one picture."""
     app = DashboardApp(engine, TuiSettings(theme=picture.theme, demo=True))
     async with app.run_test(size=picture.size, notifications=False) as pilot:
         yield Photographer(engine, app, pilot)
 
 
-async def make(engine: Engine, wanted: set[str]) -> None:
+async def make(engine: LocalClient, wanted: set[str]) -> None:
     """Some history first, then each picture from a dashboard of its own."""
     first = Picture("", (110, 30), live)
     async with dashboard(engine, first) as photographer:
@@ -212,7 +212,7 @@ def as_png(place: Path) -> None:
 def main() -> None:
     """All pictures, or those that are named."""
     with tempfile.TemporaryDirectory(prefix="jobtui-screenshots-") as root:
-        engine = Engine.open(Profile("demo", Path(root)), demo=True)
+        engine = LocalClient.open(Profile("demo", Path(root)), demo=True)
         try:
             asyncio.run(make(engine, set(sys.argv[1:])))
         finally:

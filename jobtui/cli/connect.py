@@ -15,9 +15,10 @@ from jobtui.cli.args import ConfigCommand, ProfileOptions, ServeCommand
 from jobtui.cli.errors import CommandError, NoHome, UsageError, profile_error
 from jobtui.cli.streams import is_terminal, print_error
 from jobtui.config import Config, ConfigError, HomeError, ProfileSettings, chosen_profile, read_config
+from jobtui.engine.admission import RunPolicy
 from jobtui.engine.client import EngineEvent
-from jobtui.engine.engine import Engine
-from jobtui.engine.profile import Profile, RunPolicy
+from jobtui.engine.local import LocalClient
+from jobtui.engine.profile import Profile
 from jobtui.engine.queries import no_such_space
 from jobtui.engine.reader import ReadOnlyClient
 from jobtui.engine.remote import RemoteClient
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def opened(profile: Profile, run: RunPolicy) -> Iterator[Engine | RemoteClient]:
+def opened(profile: Profile, run: RunPolicy) -> Iterator[LocalClient | RemoteClient]:
     """The profile's engine until the block ends; what its owner lets us do where another process has it.
 
     Raises CommandError where the profile can't be used, and for what the storage says in the block.
@@ -47,7 +48,7 @@ def opened(profile: Profile, run: RunPolicy) -> Iterator[Engine | RemoteClient]:
         raise profile_error(error) from None
     try:
         yield desk
-        if isinstance(desk, Engine):
+        if isinstance(desk, LocalClient):
             wait_for_remote_jobs(desk)
     except (StoreError, StorageError, OwnerUnavailable) as error:
         raise CommandError(str(error)) from None
@@ -55,7 +56,7 @@ def opened(profile: Profile, run: RunPolicy) -> Iterator[Engine | RemoteClient]:
         desk.close()
 
 
-def wait_for_remote_jobs(engine: Engine) -> None:
+def wait_for_remote_jobs(engine: LocalClient) -> None:
     """Stay for jobs that other processes handed in meanwhile: they count on this one."""
     from jobtui.cli.wait import WaitAborted, counted_jobs, waiting_for
 
@@ -71,7 +72,7 @@ def wait_for_remote_jobs(engine: Engine) -> None:
 
 
 @contextmanager
-def notices_told(engine: Engine | RemoteClient) -> Iterator[None]:
+def notices_told(engine: LocalClient | RemoteClient) -> Iterator[None]:
     """Say on stderr, once the block ends, what the engine had to say meanwhile."""
     notices: SimpleQueue[Notice] = SimpleQueue()
 
@@ -89,7 +90,7 @@ def notices_told(engine: Engine | RemoteClient) -> Iterator[None]:
             print_error(notices.get().text)
 
 
-def require_space(engine: Engine | ReadOnlyClient, space: str) -> None:
+def require_space(engine: LocalClient | ReadOnlyClient, space: str) -> None:
     """Refuse a space that isn't there, with the near miss. Raises CommandError."""
     known = engine.spaces()
     if space not in known:

@@ -19,8 +19,9 @@ from typing import TypeVar
 from jobtui.cli.progress import ShowJob, job_bars
 from jobtui.cli.signals import SIGNALS
 from jobtui.cli.streams import abandon_unread_terminals, print_error
+from jobtui.engine.admission import RunPolicy
 from jobtui.engine.client import EngineEvent, ExecuteResult, Session
-from jobtui.engine.engine import Engine, RunPolicy
+from jobtui.engine.local import LocalClient
 from jobtui.engine.remote import RemoteClient
 from jobtui.model import Job, JobChanged, Notice, Status, TaskProgressed
 
@@ -40,7 +41,7 @@ class WaitAborted(Exception):
 class JobWaiter:
     """Waits for a desk; the first signal ends that. `interrupted` is that signal, None while none came."""
 
-    def __init__(self, desk: Engine | RemoteClient, *, quiet: bool = False) -> None:
+    def __init__(self, desk: LocalClient | RemoteClient, *, quiet: bool = False) -> None:
         self.interrupted: signal.Signals | None = None
         self._desk = desk
         self._inbox: SimpleQueue[Sequence[EngineEvent] | signal.Signals | None] = SimpleQueue()
@@ -106,7 +107,7 @@ class JobWaiter:
 class EngineWaiter(JobWaiter):
     """Waits for an engine; the first signal stops what runs in it, the second ends the waiting."""
 
-    def __init__(self, engine: Engine, *, quiet: bool = False) -> None:
+    def __init__(self, engine: LocalClient, *, quiet: bool = False) -> None:
         super().__init__(engine, quiet=quiet)
         self._engine = engine
         self._jobs: tuple[int, ...] = ()
@@ -143,7 +144,7 @@ class EngineWaiter(JobWaiter):
 
     def say_left(self) -> None:
         """Say what becomes of the jobs that nobody waits for any more."""
-        goes_on = "the cluster goes on" if self._engine.mirroring is not None else _GIVEN_UP
+        goes_on = "the cluster goes on" if self._engine.jobs_outlive_process else _GIVEN_UP
         self.say(f"Left at once: {goes_on}")
 
     def _interrupt(self, received: signal.Signals) -> None:
@@ -162,7 +163,7 @@ class EngineWaiter(JobWaiter):
 
     def _stop(self, reason: str = "") -> None:
         """Start nothing more, and ask what runs here to stop."""
-        self._engine.run = RunPolicy.NONE
+        self._engine.set_run_policy(RunPolicy.NONE)
         self._engine.turn_guests_away()
         self._engine.limit_waiting_for_disk()
         active = self._engine.active()
@@ -206,7 +207,7 @@ def _stopped_too(job: Job) -> str:
 
 @contextmanager
 def waiting_for(
-    engine: Engine, received: Sequence[signal.Signals] = (), *, quiet: bool = False
+    engine: LocalClient, received: Sequence[signal.Signals] = (), *, quiet: bool = False
 ) -> Iterator[EngineWaiter]:
     """Hear the engine and the signals until the block ends; a signal that is ignored stays ignored.
 
@@ -219,7 +220,7 @@ def waiting_for(
 
 @contextmanager
 def listening(
-    desk: Engine | RemoteClient, waiting: JobWaiter, received: Sequence[signal.Signals] = ()
+    desk: LocalClient | RemoteClient, waiting: JobWaiter, received: Sequence[signal.Signals] = ()
 ) -> Iterator[None]:
     """Have `waiting` hear the desk and the signals until the block ends, and those received before."""
     leave = desk.subscribe(waiting._inbox.put)

@@ -1,69 +1,87 @@
-"""Who hears what the engine publishes; notices that nobody hears yet wait for the first who listens."""
+"""The messages that an engine publishes, and the listeners that receive them."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from jobtui.engine.client import EngineEvent, Listener
+from jobtui.errors import StorageError
+from jobtui.history import StoreError
 from jobtui.model import Notice
-
-if TYPE_CHECKING:
-    import asyncio
 
 BACKLOG = 100  # the newest notices that wait for a listener
 
 
-class EventBus:
-    """See the module. Any thread; a listener is called in the publisher's, and for the backlog in the loop."""
+class _Loop(Protocol):
+    """What the bus needs of an asyncio loop: a client that only reads has none, and imports no asyncio."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def call_soon_threadsafe(self, callback: Callable[..., object], *args: object) -> object: ...
+
+
+class EventBus:
+    """The listeners of one engine. Notices that have no listener yet wait for the first one.
+
+    May be used from any thread. A listener is called in the publisher's thread, and for the backlog in `loop`.
+    """
+
+    def __init__(self, loop: _Loop) -> None:
         self._loop = loop
         self._lock = threading.Lock()
         self._listeners: tuple[Listener, ...] = ()
         self._backlog: list[EngineEvent] = []
 
     def add(self, listener: Listener) -> Callable[[], None]:
-        """Have `listener` called with every batch from here on; the answer ends that."""
+        """Call `listener` with every batch from now on; the function returned ends that."""
         with self._lock:
             backlog, self._backlog = self._backlog, []
             self._listeners = (*self._listeners, listener)
         if backlog:
-            self._loop.call_soon_threadsafe(self._hand, backlog, (listener,))
+            self._loop.call_soon_threadsafe(self._deliver, backlog, (listener,))
 
-        def leave() -> None:
+        def remove() -> None:
             with self._lock:
                 self._listeners = tuple(other for other in self._listeners if other is not listener)
 
-        return leave
+        return remove
 
     def publish(self, messages: Sequence[EngineEvent]) -> None:
-        """Hand a batch to every listener. One that fails keeps it from no other, and they are told."""
+        """Deliver a batch to every listener. If one fails, the others still get it, and a notice of that."""
         if not messages:
             return
         with self._lock:
             listeners = self._listeners
             if not listeners:
-                self._wait(messages)
-        self._hand(messages, listeners)
+                self._keep_notices(messages)
+        self._deliver(messages, listeners)
 
-    def _hand(self, messages: Sequence[EngineEvent], listeners: Sequence[Listener]) -> None:
-        unheard = hand(messages, listeners)
-        if unheard:
+    def notify(self, text: str) -> None:
+        """Publish a warning for the user."""
+        self.publish([Notice(text)])
+
+    def report_error(self, error: BaseException) -> None:
+        """Publish a failure that no caller waits for."""
+        expected = isinstance(error, StorageError | StoreError)
+        self.publish([Notice(str(error) if expected else f"{type(error).__name__}: {error}", "error")])
+
+    def _deliver(self, messages: Sequence[EngineEvent], listeners: Sequence[Listener]) -> None:
+        undelivered = deliver(messages, listeners)
+        if undelivered:
             with self._lock:
-                self._wait(unheard)
+                self._keep_notices(undelivered)
 
-    def _wait(self, messages: Sequence[EngineEvent]) -> None:
-        """Keep the notices for the next listener. Only for who has the lock."""
+    def _keep_notices(self, messages: Sequence[EngineEvent]) -> None:
+        """Keep the notices for the next listener. The caller holds the lock."""
         notices = [message for message in messages if isinstance(message, Notice)]
         self._backlog = [*self._backlog, *notices][-BACKLOG:]
 
 
-def hand(messages: Sequence[EngineEvent], listeners: Sequence[Listener]) -> Sequence[EngineEvent]:
-    """Call every listener. One that fails keeps it from no other, and they are told.
+def deliver(messages: Sequence[EngineEvent], listeners: Sequence[Listener]) -> Sequence[EngineEvent]:
+    """Call every listener; one that fails stops no other, and they get a notice of the failure.
 
-    The answer is what none of them could be told.
+    Returns:
+        The notices of failures that no listener could be given.
     """
     failures: list[EngineEvent] = []
     sound: list[Listener] = []
@@ -75,4 +93,4 @@ def hand(messages: Sequence[EngineEvent], listeners: Sequence[Listener]) -> Sequ
             failures.append(Notice(text, "error"))
         else:
             sound.append(listener)
-    return hand(failures, sound) if failures and sound else failures
+    return deliver(failures, sound) if failures and sound else failures

@@ -1,18 +1,20 @@
-"""Statement → Result: what the engine does for each statement, and what it says when it can't."""
+"""The executor of statements: what each one does, and the result or the refusal that it comes to."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from jobtui.engine import lifecycle, queries
+from jobtui.clock import Clock
+from jobtui.engine import queries
 from jobtui.engine.client import ExecuteResult, Session
-from jobtui.engine.inventory import look_at_spaces
-from jobtui.engine.jobs import Edit, Transaction
+from jobtui.engine.control import JobControl, SubmittedJobs
+from jobtui.engine.events import EventBus
+from jobtui.engine.inventory import Inventory, fetch_space_overviews
+from jobtui.engine.jobs import JobStore
 from jobtui.errors import StatementRefused, StorageError
 from jobtui.history import StoreError
 from jobtui.language.ast import (
@@ -32,157 +34,131 @@ from jobtui.language.ast import (
 from jobtui.language.tables import Result
 from jobtui.model import Job, JobsArchived
 from jobtui.os_errors import explain_shortage
-from jobtui.storage.base import Placement, Space
-
-if TYPE_CHECKING:
-    from jobtui.engine.cluster.requests import RequestResult
-    from jobtui.engine.engine import Engine
-
+from jobtui.storage.base import Placement, Space, Storage
 
 ARCHIVED_HERE = "Archived in jobtui's history alone: the cluster keeps its own list of its jobs"
 
-
-# read in the loop: the way to another thread and back takes longer than a text this short
+# such a text is parsed in the loop: handing it to another thread and back takes longer than parsing it
 _SHORT_TEXT = 400
 
 
 class StatementExecutor:
-    """Carries out statements for the engine, in its loop."""
+    """Executes texts, in the engine's loop. `find_job` returns a job with its progress."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._dropping: set[str] = set()
+    def __init__(
+        self,
+        control: JobControl,
+        store: JobStore,
+        storage: Storage,
+        inventory: Inventory,
+        events: EventBus,
+        clock: Clock,
+        find_job: Callable[[int], Job | None],
+    ) -> None:
+        self._control = control
+        self._store = store
+        self._history = store.history
+        self._storage = storage
+        self._inventory = inventory
+        self._events = events
+        self._clock = clock
+        self._find_job = find_job
         self._turns: WeakKeyDictionary[Session, asyncio.Lock] = WeakKeyDictionary()
 
-    async def answer(self, text: str, session: Session) -> ExecuteResult:
-        """Parse the whole text, then run its statements in order up to the first that fails."""
+    async def execute(self, text: str, session: Session) -> ExecuteResult:
+        """Parse the whole text, then run its statements in order up to the first that fails.
+
+        Texts of one session run one after the other.
+        """
         async with self._turns.setdefault(session, asyncio.Lock()):
-            parsed = await _parsed(text)
-            if isinstance(parsed, ExecuteResult):
-                return parsed
-            done: list[Result] = []
-            for one in parsed:
-                words = queries.words(text, one)
+            statements = await _parse(text)
+            if isinstance(statements, ExecuteResult):
+                return statements
+            results: list[Result] = []
+            for parsed in statements:
                 try:
-                    done.append(await self._run(one.statement, words, session))
+                    typed = queries.typed_text(text, parsed)
+                    results.append(await self._run(parsed.statement, typed, session))
                 except (StatementRefused, StoreError, StorageError, OSError) as error:
-                    return ExecuteResult(tuple(done), queries.failure(text, one, str(error)))
-                except Exception as error:  # told to whoever typed it: no statement may take the screen along
+                    return ExecuteResult(tuple(results), queries.failure(text, parsed, str(error)))
+                except Exception as error:  # the user sees it: no statement may end the dashboard
                     defect = f"This is a defect of jobtui: {type(error).__name__}: {error}"
                     why = explain_shortage(error) or defect
-                    return ExecuteResult(tuple(done), queries.failure(text, one, why))
-            return ExecuteResult(tuple(done))
+                    return ExecuteResult(tuple(results), queries.failure(text, parsed, why))
+            return ExecuteResult(tuple(results))
 
-    async def _run(self, statement: Statement, words: str, session: Session) -> Result:
-        engine = self._engine
+    async def _run(self, statement: Statement, typed: str, session: Session) -> Result:
         match statement:
             case Submit():
-                return await self._submit(statement, words, session)
+                return await self._submit(statement, typed, session)
             case Stop():
-                stop = engine.dispatch.stop if engine.mirroring is None else engine.mirroring.orders.stop
-                jobs, tasks = await stop(statement.jobs)
-                return queries.counted(words, "STOP", "stop", jobs, tasks)
+                stopped = await self._control.stop(statement.jobs)
+                return queries.count_result(typed, "STOP", "stop", stopped.jobs, stopped.tasks)
             case Recover():
-                return await self._recover(statement, words, session)
+                return await self._recover(statement, typed, session)
             case Backup():
-                return await self._backup(statement, words)
+                return await self._backup(statement, typed)
             case Use():
                 session.space = (await self._space(statement.space)).name
-                return Result(words)
+                return Result(typed)
             case ShowSpaces():
-                return queries.all_spaces(words, await look_at_spaces(engine.storage, engine.clock))
+                spaces = await fetch_space_overviews(self._storage, self._clock)
+                return queries.spaces_result(typed, spaces)
             case ShowHosts():
-                return queries.all_hosts(words, await engine.storage.hosts())
+                return queries.hosts_result(typed, await self._storage.hosts())
             case CreateSpace():
-                return await self._create(statement, words, session)
+                return await self._create(statement, typed, session)
             case DropSpace():
-                return await self._drop(statement, words, session)
-            case ShowJobs(space=str(space)) if space not in {*engine.spaces(), *engine.history.spaces()}:
-                return queries.show(statement, words, engine, await engine.known_spaces())
+                return await self._drop(statement, typed, session)
             case _:
-                return queries.show(statement, words, engine, engine.spaces())
+                return await self._show(statement, typed)
+
+    async def _show(self, statement: Statement, typed: str) -> Result:
+        known: Collection[str] = self._inventory.space_names()
+        if (
+            isinstance(statement, ShowJobs)
+            and statement.space is not None
+            and statement.space not in {*known, *self._history.spaces()}
+        ):
+            known = await self._inventory.fetch_spaces()  # it may have been created a moment ago
+        return queries.show(statement, typed, self._history, self._find_job, known)
 
     # ---- jobs
 
-    async def _submit(self, statement: Submit, words: str, session: Session) -> Result:
+    async def _submit(self, statement: Submit, typed: str, session: Session) -> Result:
         name = statement.space or session.space
         if name is None:
             command = statement.command.upper()
             raise StatementRefused(f"Space was not chosen: USE a space first, or name one: ADMIN {command} nba")
         space = await self._space(name)
-        if self._engine.mirroring is not None:
-            return _ordered(words, await self._engine.mirroring.orders.submit(statement.command, space.name))
-        jobs = await self._queue(lambda book: [self._new_job(book, statement.command, space)])
-        return queries.new_jobs(words, jobs)
+        return _submitted_result(typed, await self._control.submit(statement.command, space))
 
-    async def _recover(self, statement: Recover, words: str, session: Session) -> Result:
-        if self._engine.mirroring is not None:
-            orders = self._engine.mirroring.orders
-            again = orders.recover(statement.jobs) if statement.jobs else orders.recover_all(session.space)
-            return _ordered(words, await again, _nothing_to_recover(session.space))
-        spaces = await self._engine.known_spaces()
-        gone: set[str] = set()
+    async def _recover(self, statement: Recover, typed: str, session: Session) -> Result:
+        if statement.jobs:
+            return _submitted_result(typed, await self._control.recover(statement.jobs))
+        submitted = await self._control.recover_all(session.space)
+        return _submitted_result(typed, submitted, _nothing_to_recover(session.space))
 
-        def edit(book: Transaction) -> list[Job]:
-            if statement.jobs:
-                old = [self._recoverable(book, job_id, spaces) for job_id in statement.jobs]
-            else:
-                found = self._not_recovered(book, session.space)
-                old = [job for job in found if job.space in spaces]
-                gone.update(job.space for job in found if job.space not in spaces)
-            return [self._new_job(book, job.command, spaces[job.space], job.id) for job in old]
-
-        jobs = await self._queue(edit)
-        if gone:
-            names = ", ".join(f"'{name}'" for name in sorted(gone))
-            return queries.new_jobs(words, jobs, f"Passed over jobs of spaces that no longer exist: {names}")
-        return queries.new_jobs(words, jobs, "" if jobs else _nothing_to_recover(session.space))
-
-    def _recoverable(self, book: Transaction, job_id: int, spaces: dict[str, Space]) -> Job:
-        job = queries.recoverable(book.get(job_id), job_id, self._engine.history)
-        if job.space not in spaces:
-            raise StatementRefused(queries.no_such_space(job.space, spaces))
-        return job
-
-    def _not_recovered(self, book: Transaction, space: str | None) -> list[Job]:
-        claimed = {job.recovered_from for job in book.drafts.values()}
-        ids = self._engine.history.unrecovered(space)
-        found = (book.get(job_id) for job_id in ids if job_id not in claimed)
-        return [job for job in found if job is not None]
-
-    def _new_job(self, book: Transaction, command: str, space: Space, recovered_from: int | None = None) -> Job:
-        if space.name in self._dropping:
-            raise StatementRefused(f"Space '{space.name}' is being dropped")
-        if not space.hosts:
-            raise StatementRefused(f"Space '{space.name}' has no storage host")
-        now = self._engine.clock.now()
-        return lifecycle.submitted(book.new_id(), command, space.name, space.hosts, now, recovered_from)
-
-    async def _queue(self, edit: Edit) -> Sequence[Job]:
-        jobs = await self._engine.ledger.change(edit)
-        self._engine.dispatch.enqueue(jobs)
-        return jobs
-
-    async def _backup(self, statement: Backup, words: str) -> Result:
+    async def _backup(self, statement: Backup, typed: str) -> Result:
         if statement.first > statement.last:
             raise StatementRefused(f"The range {statement.first} to {statement.last} is empty")
-        archived = await asyncio.wrap_future(self._engine.history.archive(statement.first, statement.last))
+        archived = await asyncio.wrap_future(self._history.archive(statement.first, statement.last))
         if archived.ids:
-            self._engine.publish([JobsArchived(tuple(archived.ids))])
-        here = "" if self._engine.mirroring is None else ARCHIVED_HERE
-        return queries.counted(words, "BACKUP", "backup", len(archived.ids), archived.tasks, here)
+            self._events.publish([JobsArchived(tuple(archived.ids))])
+        notice = ARCHIVED_HERE if self._control.outlives_engine else ""
+        return queries.count_result(typed, "BACKUP", "backup", len(archived.ids), archived.tasks, notice)
 
     # ---- spaces
 
     async def _space(self, name: str) -> Space:
-        spaces = await self._engine.known_spaces()
+        spaces = await self._inventory.fetch_spaces()
         if name not in spaces:
             raise StatementRefused(queries.no_such_space(name, spaces))
         return spaces[name]
 
-    async def _create(self, statement: CreateSpace, words: str, session: Session) -> Result:
-        self._must_create()
-        spaces = await self._engine.known_spaces()
+    async def _create(self, statement: CreateSpace, typed: str, session: Session) -> Result:
+        self._require_local_storage()
+        spaces = await self._inventory.fetch_spaces()
         if statement.space in spaces:
             if statement.if_not_exists:
                 if statement.directories is not None:
@@ -190,55 +166,45 @@ class StatementExecutor:
                     difference = await asyncio.to_thread(_difference, spaces[statement.space], wanted)
                     if difference:
                         raise StatementRefused(f"Space '{statement.space}' exists already, and {difference}")
-                return Result(words, notice=f"Space '{statement.space}' exists already")
+                return Result(typed, notice=f"Space '{statement.space}' exists already")
             raise StatementRefused(f"Space '{statement.space}' exists already")
         directories = statement.directories
         if directories is not None:
             directories = tuple(str(_absolute(session.cwd, one)) for one in directories)
         placement = Placement(statement.count, statement.hosts, directories)
-        await self._engine.storage.create_space(statement.space, placement)
-        await self._engine.known_spaces()
-        return Result(words)
+        await self._storage.create_space(statement.space, placement)
+        await self._inventory.fetch_spaces()
+        return Result(typed)
 
-    async def _drop(self, statement: DropSpace, words: str, session: Session) -> Result:
-        self._must_create()
-        spaces = await self._engine.known_spaces()
+    async def _drop(self, statement: DropSpace, typed: str, session: Session) -> Result:
+        self._require_local_storage()
+        spaces = await self._inventory.fetch_spaces()
         if statement.space not in spaces:
             if statement.if_exists:
-                return Result(words, notice=f"Space '{statement.space}' does not exist")
+                return Result(typed, notice=f"Space '{statement.space}' does not exist")
             raise StatementRefused(queries.no_such_space(statement.space, spaces))
-        self._dropping.add(statement.space)
-        try:
-            await self._engine.ledger.change(lambda book: self._must_be_idle(book, statement.space))
-            await self._engine.storage.drop_space(statement.space)
-        finally:
-            self._dropping.discard(statement.space)
-        await self._engine.known_spaces()
+        async with self._store.reserve_space(statement.space):
+            await self._storage.drop_space(statement.space)
+        await self._inventory.fetch_spaces()
         if session.space == statement.space:
             session.space = None
-        return Result(words)
+        return Result(typed)
 
-    def _must_be_idle(self, book: Transaction, space: str) -> Sequence[Job]:
-        jobs = {job.id: job for job in self._engine.ledger.active()} | book.drafts
-        held = sorted(job.id for job in jobs.values() if job.space == space and not job.status.ended)
-        if held:
-            ids = ", ".join(str(job_id) for job_id in held[:10]) + (" …" if len(held) > 10 else "")
-            raise StatementRefused(f"Space '{space}' has jobs queued or running: STOP JOB {ids} first")
-        return ()
-
-    def _must_create(self) -> None:
-        if not self._engine.storage.capabilities.create:
+    def _require_local_storage(self) -> None:
+        if not self._storage.capabilities.create:
             raise StatementRefused("Spaces are created and dropped on embedded storage only")
 
 
-async def _parsed(text: str) -> list[Parsed] | ExecuteResult:
+def _submitted_result(typed: str, submitted: SubmittedJobs, if_none: str = "") -> Result:
+    return queries.new_jobs_result(
+        typed, submitted.jobs, submitted.notice or ("" if submitted.jobs else if_none)
+    )
+
+
+async def _parse(text: str) -> list[Parsed] | ExecuteResult:
     if len(text) <= _SHORT_TEXT:
-        return queries.parsed(text)
-    return await asyncio.to_thread(queries.parsed, text)
-
-
-def _ordered(words: str, ordered: RequestResult, otherwise: str = "") -> Result:
-    return queries.new_jobs(words, ordered.jobs, ordered.notice or ("" if ordered.jobs else otherwise))
+        return queries.parse_or_answer(text)
+    return await asyncio.to_thread(queries.parse_or_answer, text)
 
 
 def _nothing_to_recover(space: str | None) -> str:

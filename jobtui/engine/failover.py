@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
+from jobtui.engine.admission import RunPolicy
 from jobtui.engine.client import Client, EngineEvent, ExecuteResult, Listener, Overview, Session
-from jobtui.engine.events import BACKLOG, hand
-from jobtui.engine.profile import Profile, RunPolicy
+from jobtui.engine.events import BACKLOG, deliver
+from jobtui.engine.profile import Profile
 from jobtui.engine.reader import ReadOnlyClient
 from jobtui.engine.remote import RemoteClient
 from jobtui.errors import (
@@ -29,7 +30,7 @@ from jobtui.history import StoreError, StoreLocked
 from jobtui.model import ConnectionStatus, Job, JobChanged, Notice, SpaceStats, Status
 
 if TYPE_CHECKING:
-    from jobtui.engine.engine import Engine
+    from jobtui.engine.local import LocalClient
     from jobtui.history import History
     from jobtui.storage.base import Capabilities
 
@@ -40,18 +41,18 @@ BETWEEN_LOOKS_SECONDS = 1.0
 
 def connect_or_start(
     profile: Profile, *, run: RunPolicy = RunPolicy.ALL, tries: int | None = None
-) -> Engine | RemoteClient:
+) -> LocalClient | RemoteClient:
     """The engine where nobody has the profile yet, else the owner's remote.
 
     An owner that has just started, or that is just ending, is waited for a little. Raises Unanswered, and
     StoreError and StorageError where the profile can't be opened at all.
     """
-    from jobtui.engine.engine import Engine
+    from jobtui.engine.local import LocalClient
 
     why = ""
     for left in reversed(range(TRIES if tries is None else tries)):
         try:
-            return Engine.open(profile, run=run)
+            return LocalClient.open(profile, run=run)
         except StoreLocked as locked:
             why = str(locked)
         try:
@@ -105,11 +106,11 @@ class FailoverClient:
         return not isinstance(self._desk, ReadOnlyClient)
 
     @property
-    def engine(self) -> Engine | None:
+    def engine(self) -> LocalClient | None:
         """The engine, where the work is done in this process."""
-        from jobtui.engine.engine import Engine
+        from jobtui.engine.local import LocalClient
 
-        return self._desk if isinstance(self._desk, Engine) else None
+        return self._desk if isinstance(self._desk, LocalClient) else None
 
     def hand_over(self) -> bool:
         """Have the work go on in this process once the screen is left; whether that can be."""
@@ -287,7 +288,7 @@ class FailoverClient:
             listeners = self._listeners
             if not listeners:  # as a start has it: what it has to say waits for the screen
                 self._unheard.extend(message for message in messages if isinstance(message, Notice))
-        unheard = hand(messages, listeners)
+        unheard = deliver(messages, listeners)
         if unheard:
             with self._lock:
                 self._unheard = [*self._unheard, *unheard][-BACKLOG:]

@@ -15,9 +15,10 @@ from typing import TextIO
 
 from msgspec.structs import replace
 
+from jobtui.engine.admission import RunPolicy
 from jobtui.engine.client import ExecuteResult, Session
-from jobtui.engine.engine import Engine
-from jobtui.engine.profile import Profile, RunPolicy
+from jobtui.engine.local import LocalClient
+from jobtui.engine.profile import Profile
 from jobtui.engine.remote import RemoteClient
 from jobtui.errors import OwnerTimeout, OwnerUnavailable, ProbeFailed
 from jobtui.files import temporary_parent
@@ -135,7 +136,7 @@ def try_cluster(profile: Profile, seconds: float) -> tuple[ConnectionStatus | No
         return engine.link, engine.overview().result(seconds + _SECONDS).hosts
 
 
-def _carried_out(engine: Engine, text: str, session: Session) -> ExecuteResult:
+def _carried_out(engine: LocalClient, text: str, session: Session) -> ExecuteResult:
     answer = engine.execute(text, session).result(_SECONDS)
     if answer.failure is not None:
         raise ProbeFailed(answer.failure.message)
@@ -143,11 +144,11 @@ def _carried_out(engine: Engine, text: str, session: Session) -> ExecuteResult:
 
 
 @contextmanager
-def _elsewhere(profile: Profile, *fallbacks: Path) -> Iterator[Engine]:
+def _elsewhere(profile: Profile, *fallbacks: Path) -> Iterator[LocalClient]:
     """An engine as the profile has it, in a directory of its own that goes with it."""
     parent = temporary_parent(*fallbacks)
     with tempfile.TemporaryDirectory(prefix="jobtui-doctor-", dir=parent) as root:
-        engine = Engine.open(replace(profile, root=Path(root)), run=RunPolicy.SUBMITTED)
+        engine = LocalClient.open(replace(profile, root=Path(root)), run=RunPolicy.SUBMITTED)
         try:
             yield engine
         finally:

@@ -1,117 +1,129 @@
-"""The jobs under way, and the one road on which a change of them reaches the disk and then the world.
+"""The jobs of a profile, and the only way to change them: a transaction, committed before it is published.
 
-Invariants, which the tests hold by name:
-    one writer: only the engine's loop calls `change` and `put`, and only this module commits to the history;
-    durable before visible: a snapshot is current, and a listener hears of it, only after its commit;
-    all or nothing: a change that could not be made durable leaves no trace, unless it tells what has
-    already happened (`told`): that one is kept and written as soon as the disk takes it.
-All changes that wait while a commit is under way go into the next one together. Where that one is refused,
-and while the disk is full, each is tried by itself: a change of a known job may find room where a new job does
-not, and what is wrong with one job's record is no reason to lose how another ended.
+Invariants, which tests hold by name:
+    one writer: only the engine's loop calls `update` and `update_nowait`, and only this module commits;
+    commit before publish: a snapshot is current, and a listener gets it, only after its commit;
+    all or nothing: a change that cannot be committed is discarded. With `must_persist` (it records something
+    that already happened) it is queued and retried until the disk accepts it.
+All changes that wait while a commit is under way go into the next one together. If that one is refused, and
+while the disk is full, each is tried alone: a change of a known job may fit where a new job does not, and an
+error in one job's record is no reason to lose how another ended.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import asynccontextmanager
 
 import msgspec
 
 from jobtui.clock import Clock
 from jobtui.engine.lifecycle import IllegalTransition
+from jobtui.errors import StatementRefused
 from jobtui.history import Health, History, StoreError, StoreFailed, StoreFull
 from jobtui.model import Job, JobChanged, Notice
 
-PROBE_SECONDS = 1.0
+PROBE_SECONDS = 1.0  # between attempts to write to a full disk
 
 
 class Transaction:
-    """The jobs as a change may see them: current ones, with what stands before it in the same commit."""
+    """The jobs as an edit sees them: the current ones, with the edits before it in the same commit."""
 
-    def __init__(self, ledger: JobStore) -> None:
-        self._ledger = ledger
+    def __init__(self, store: JobStore) -> None:
+        self._store = store
         self.drafts: dict[int, Job] = {}
         self.new: set[int] = set()
-        # the newest run of a cluster's job, by its space and id there, where this commit makes it another
+        # by space and id on a cluster: the newest run of a cluster's job, if this commit changes which that is
         self.runs: dict[tuple[str, int], int] = {}
 
     def get(self, job_id: int) -> Job | None:
-        """The job, whatever its status; None where there is none that is not archived."""
+        """Return the job, whatever its status; None if there is none or it is archived."""
         draft = self.drafts.get(job_id)
-        return draft if draft is not None else self._ledger.get(job_id)
+        return draft if draft is not None else self._store.get(job_id)
 
     def new_id(self) -> int:
-        """The next job id."""
-        job_id = self._ledger.history.new_id()
+        """Return the next job id."""
+        job_id = self._store.history.new_id()
         self.new.add(job_id)
         return job_id
 
 
 Edit = Callable[[Transaction], Sequence[Job]]
-# what a change came to: the jobs as they are on disk, or why it was not made
+# called with the jobs as they are on disk, or with the reason why the change was discarded
 OnCommitted = Callable[[Sequence[Job], Exception | None], None]
 
 
 class _Waiting(msgspec.Struct):
     edit: Edit
-    told: bool
-    settled: OnCommitted
-    singly: bool = False  # it was refused together with others
+    must_persist: bool
+    on_committed: OnCommitted
+    alone: bool = False  # it was refused together with others, so it is tried without them
 
 
 _Made = list[tuple[_Waiting, Sequence[Job]]]
 
 
 class JobStore:
-    """See the module. Everything but `get` and `active` is for the engine's loop alone."""
+    """The current jobs and their pending changes. All but `get` and `active` is for the engine's loop alone.
+
+    `write_error`: why the history cannot be written now and what to do, "" if it can; `broken`: it cannot be
+    written before the next start. `before_publish` is called with each committed transaction, before any
+    other change sees it; `on_writable` when the disk accepts changes again, or never will.
+    """
 
     def __init__(
         self, history: History, clock: Clock, publish: Callable[[Sequence[JobChanged | Notice]], None]
     ) -> None:
         self.history = history
-        self.trouble = ""
+        self.write_error = ""
         self.broken = False
-        self._refusal: StoreError | None = None
-        self.on_clear: Callable[[], None] = lambda: None
-        self.on_disk: Callable[[Transaction], None] = lambda book: None  # before any other change sees it
+        self._write_refusal: StoreError | None = None
+        self.on_writable: Callable[[], None] = lambda: None
+        self.before_publish: Callable[[Transaction], None] = lambda _: None
         self._clock = clock
         self._publish = publish
+        self._reserved: set[str] = set()
         self._current: dict[int, Job] = {job.id: job for job in history.live()}
         self._waiting: list[_Waiting] = []
-        self._kept: list[_Waiting] = []
+        self._postponed: list[_Waiting] = []
         self._write_due = self._writing = False
         self._probe: asyncio.Task[None] | None = None
 
     def get(self, job_id: int) -> Job | None:
-        """The job as it is on disk; None where there is none that is not archived. Any thread."""
+        """Return the job as it is on disk; None if there is none or it is archived. Any thread."""
         job = self._current.get(job_id)
         return job if job is not None else self.history.get(job_id)
 
     def active(self) -> list[Job]:
-        """The queued and running jobs as they are on disk, oldest first. Any thread."""
+        """Return the queued and running jobs as they are on disk, oldest first. Any thread."""
         return sorted(self._current.copy().values(), key=lambda job: job.id)
 
     @property
-    def settled(self) -> bool:
-        """Whether no change is on its way."""
+    def is_settled(self) -> bool:
+        """Whether no change is waiting or being written."""
         return not (self._write_due or self._writing)
 
     def current(self, job_id: int) -> Job | None:
-        """The job if it is queued or running."""
+        """Return the job if it is queued or running."""
         return self._current.get(job_id)
 
-    async def change(self, edit: Edit, *, told: bool = False) -> Sequence[Job]:
-        """Have `edit` make new versions of jobs; returns them once they are on disk and current.
+    async def update(self, edit: Edit, *, must_persist: bool = False) -> Sequence[Job]:
+        """Change jobs, and return their new versions once they are on disk and current.
 
-        `edit` is called in the loop, sees all changes before it, and answers only the jobs that it
-        changed; what it raises is raised here, and nothing is changed. Raises StoreError where the disk
-        did not take it; with `told` it waits for the disk instead, and raises only when that is for good.
+        Args:
+            edit: Called in the loop; sees all changes before it, and returns only the jobs that it changed.
+                What it raises is raised here, and nothing is changed.
+            must_persist: Wait for a disk that refuses the change, and raise only if it never accepts it.
+
+        Raises:
+            StoreError: The disk did not take the change.
         """
         done: asyncio.Future[Sequence[Job]] = asyncio.get_running_loop().create_future()
 
-        def settled(jobs: Sequence[Job], error: Exception | None) -> None:
+        def on_committed(jobs: Sequence[Job], error: Exception | None) -> None:
             if done.done():
                 return
             if error is None:
@@ -119,101 +131,127 @@ class JobStore:
             else:
                 done.set_exception(error)
 
-        self.put(edit, settled, told=told)
+        self.update_nowait(edit, on_committed, must_persist=must_persist)
         return await done
 
-    def put(self, edit: Edit, settled: OnCommitted, *, told: bool = False) -> None:
-        """As `change`, for whoever need not wait: `settled` is called, in the loop, with what it came to."""
-        self._waiting.append(_Waiting(edit, told, settled))
+    def update_nowait(self, edit: Edit, on_committed: OnCommitted, *, must_persist: bool = False) -> None:
+        """Change jobs without waiting: `on_committed` is called, in the loop, with the result."""
+        self._waiting.append(_Waiting(edit, must_persist, on_committed))
         self._write_soon()
+
+    # ---- spaces that must stay without jobs
+
+    @asynccontextmanager
+    async def reserve_space(self, space: str) -> AsyncIterator[None]:
+        """Keep a space free of jobs in the block. Raises StatementRefused if it has any, and StoreError."""
+        self._reserved.add(space)
+        try:
+            await self.update(lambda transaction: self._require_idle(transaction, space))
+            yield
+        finally:
+            self._reserved.discard(space)
+
+    def require_available(self, space: str) -> None:
+        """Raise StatementRefused if the space is reserved: no job may be submitted to it."""
+        if space in self._reserved:
+            raise StatementRefused(f"Space '{space}' is being dropped")
+
+    def _require_idle(self, transaction: Transaction, space: str) -> Sequence[Job]:
+        jobs = self._current | transaction.drafts
+        held = sorted(job.id for job in jobs.values() if job.space == space and not job.status.ended)
+        if held:
+            ids = ", ".join(str(job_id) for job_id in held[:10]) + (" …" if len(held) > 10 else "")
+            raise StatementRefused(f"Space '{space}' has jobs queued or running: STOP JOB {ids} first")
+        return ()
 
     # ---- writing
 
     def _write_soon(self) -> None:
-        """Write when the loop has done what else is due: what follows from the same event goes along."""
+        """Write in the loop's next turn: changes that follow from the same event are committed together."""
         if not (self._write_due or self._writing):
             self._write_due = True
             asyncio.get_running_loop().call_soon(self._write)
 
     def _write(self) -> None:
         self._write_due = False
-        self._writing = True  # from here on: who is settled may put more, which sees what this commit makes
-        book = Transaction(self)
-        made = self._drafted(self._taken(), book)
-        if not book.drafts:
+        # set first: a callback that is called meanwhile may add a change, which must see what this commit makes
+        self._writing = True
+        transaction = Transaction(self)
+        made = self._apply(self._next_batch(), transaction)
+        if not transaction.drafts:
             self._writing = False
-            self._settle(made)
-            self._go_on()
+            self._report_all(made)
+            self._write_rest()
             return
         loop = asyncio.get_running_loop()
 
-        def heard(committed: Future[None]) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody waits any longer
-                loop.call_soon_threadsafe(self._written, made, book, committed)
+        def on_done(committed: Future[None]) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has been closed: no callback waits
+                loop.call_soon_threadsafe(self._on_written, made, transaction, committed)
 
         try:
-            self.history.commit(*book.drafts.values()).add_done_callback(heard)
+            self.history.commit(*transaction.drafts.values()).add_done_callback(on_done)
         except Exception as error:
-            self._refused(made, error)
+            self._on_refused(made, error)
 
-    def _taken(self) -> list[_Waiting]:
-        """What goes into the next commit."""
+    def _next_batch(self) -> list[_Waiting]:
+        """Return the changes of the next commit."""
         waiting, self._waiting = self._waiting, []
         if self.broken:
             for each in waiting:
-                self._tell(each, (), self._refusal)
+                self._report(each, (), self._write_refusal)
             return []
-        first = next((n for n, each in enumerate(waiting) if each.singly), len(waiting))
-        count = first if first and self._refusal is None else 1
+        first = next((n for n, each in enumerate(waiting) if each.alone), len(waiting))
+        count = first if first and self._write_refusal is None else 1
         self._waiting = waiting[count:] + self._waiting
         return waiting[:count]
 
-    def _drafted(self, batch: Sequence[_Waiting], book: Transaction) -> _Made:
+    def _apply(self, batch: Sequence[_Waiting], transaction: Transaction) -> _Made:
         made = []
         for waiting in batch:
-            runs = book.runs.copy()
+            runs = transaction.runs.copy()
             try:
-                jobs = waiting.edit(book)
+                jobs = waiting.edit(transaction)
                 for job in jobs:
-                    if job.id not in book.new:
-                        _check_ended_is_final(book.get(job.id), job)
+                    if job.id not in transaction.new:
+                        _check_ended_is_final(transaction.get(job.id), job)
             except Exception as error:
-                book.runs = runs
-                self._tell(waiting, (), error)  # the asker's own exception goes back to the asker
+                transaction.runs = runs
+                self._report(waiting, (), error)  # an edit's own exception goes back to its caller
                 continue
-            book.drafts.update((job.id, job) for job in jobs)
+            transaction.drafts.update((job.id, job) for job in jobs)
             made.append((waiting, jobs))
         return made
 
-    def _written(self, made: _Made, book: Transaction, committed: Future[None]) -> None:
+    def _on_written(self, made: _Made, transaction: Transaction, committed: Future[None]) -> None:
         error = committed.exception()
         if error is not None:
-            self._refused(made, error)
+            self._on_refused(made, error)
             return
         self._writing = False
-        self.on_disk(book)
-        self._show(book.drafts.values())
-        self._settle(made)
-        self._look_at_the_disk()
-        self._go_on()
+        self.before_publish(transaction)
+        self._publish_changes(transaction.drafts.values())
+        self._report_all(made)
+        self._check_disk()
+        self._write_rest()
 
-    def _settle(self, made: _Made) -> None:
+    def _report_all(self, made: _Made) -> None:
         for waiting, jobs in made:
-            self._tell(waiting, jobs, None)
+            self._report(waiting, jobs, None)
 
-    def _tell(self, waiting: _Waiting, jobs: Sequence[Job], error: Exception | None) -> None:
-        """Settle one change; whatever its asker makes of that, the others are settled too."""
+    def _report(self, waiting: _Waiting, jobs: Sequence[Job], error: Exception | None) -> None:
+        """Call the callback of one change; if it fails, the others are still called."""
         try:
-            waiting.settled(jobs, error)
+            waiting.on_committed(jobs, error)
         except Exception as failure:
-            text = f"What follows from a change was not done: {type(failure).__name__}: {failure}"
+            text = f"A change was committed, but what depends on it failed: {type(failure).__name__}: {failure}"
             self._publish([Notice(text, "error")])
 
-    def _go_on(self) -> None:
+    def _write_rest(self) -> None:
         if self._waiting:
             self._write_soon()
 
-    def _show(self, jobs: Iterable[Job]) -> None:
+    def _publish_changes(self, jobs: Iterable[Job]) -> None:
         changes: list[JobChanged | Notice] = []
         for job in jobs:
             before = self._current.get(job.id)
@@ -224,73 +262,73 @@ class JobStore:
                 self._current[job.id] = job
         self._publish(changes)
 
-    # ---- a disk that does not take it
+    # ---- a disk that does not accept changes
 
-    def _refused(self, made: _Made, caught: BaseException) -> None:
+    def _on_refused(self, made: _Made, caught: BaseException) -> None:
         self._writing = False
         error = caught if isinstance(caught, StoreError) else StoreFailed(f"The history failed: {caught}")
-        asked = [waiting for waiting, _ in made]
+        refused = [waiting for waiting, _ in made]
         if isinstance(error, StoreFailed):
-            self._give_up(error, asked)
-        elif len(asked) > 1:
-            for waiting in asked:
-                waiting.singly = True
-            self._waiting[:0] = asked
-        elif isinstance(error, StoreFull) and asked[0].told:
-            self._kept += asked
+            self._fail_permanently(error, refused)
+        elif len(refused) > 1:
+            for waiting in refused:
+                waiting.alone = True
+            self._waiting[:0] = refused
+        elif isinstance(error, StoreFull) and refused[0].must_persist:
+            self._postponed += refused
         else:
-            self._tell(asked[0], (), error)
+            self._report(refused[0], (), error)
         if isinstance(error, StoreFull):
-            self._wait_for_room(error)
-        self._go_on()
+            self._wait_for_space(error)
+        self._write_rest()
 
-    def _look_at_the_disk(self) -> None:
-        """What was just written may have fitted into the last room that there is."""
+    def _check_disk(self) -> None:
+        """Notice a disk that has become full, or writable again, with the last commit."""
         if self.history.health is Health.FULL:
-            self._wait_for_room(StoreFull(self.history.trouble))
-        elif self.trouble:
-            self._clear()
+            self._wait_for_space(StoreFull(self.history.trouble))
+        elif self.write_error:
+            self._resume()
 
-    def _wait_for_room(self, error: StoreError) -> None:
-        self._refusal = error
-        self._complain(self.history.trouble or str(error))
+    def _wait_for_space(self, error: StoreError) -> None:
+        self._write_refusal = error
+        self._set_error(self.history.trouble or str(error))
         if self._probe is None:
             self._probe = asyncio.create_task(self._until_it_takes_writes())
 
     async def _until_it_takes_writes(self) -> None:
         try:
-            while self._refusal is not None and not self.broken:
+            while self._write_refusal is not None and not self.broken:
                 await self._clock.sleep(PROBE_SECONDS)
                 if self.history.try_again():
-                    self._clear()
+                    self._resume()
                 elif self.history.health is Health.READ_ONLY:
-                    self._give_up(StoreFailed(self.history.trouble), [])
+                    self._fail_permanently(StoreFailed(self.history.trouble), [])
         finally:
             self._probe = None
 
-    def _give_up(self, error: StoreError, asked: list[_Waiting]) -> None:
+    def _fail_permanently(self, error: StoreError, refused: list[_Waiting]) -> None:
         self.broken = True
-        self._refusal = error
-        self._complain(self.history.trouble or str(error))
-        kept, self._kept = self._kept, []
-        for waiting in asked + kept:
-            self._tell(waiting, (), error)
-        self.on_clear()
+        self._write_refusal = error
+        self._set_error(self.history.trouble or str(error))
+        postponed, self._postponed = self._postponed, []
+        for waiting in refused + postponed:
+            self._report(waiting, (), error)
+        self.on_writable()
 
-    def _complain(self, trouble: str) -> None:
-        if trouble != self.trouble:
-            self.trouble = trouble
-            self._publish([Notice(trouble, "error")])
+    def _set_error(self, error: str) -> None:
+        if error != self.write_error:
+            self.write_error = error
+            self._publish([Notice(error, "error")])
 
-    def _clear(self) -> None:
-        for waiting in self._kept:
-            waiting.singly = False
-        self._waiting, self._kept = self._kept + self._waiting, []
-        self._go_on()
-        if self.trouble:
-            self.trouble, self._refusal = "", None
-            self._publish([Notice("The history can be written again: jobs go on", "information")])
-            self.on_clear()
+    def _resume(self) -> None:
+        for waiting in self._postponed:
+            waiting.alone = False
+        self._waiting, self._postponed = self._postponed + self._waiting, []
+        self._write_rest()
+        if self.write_error:
+            self.write_error, self._write_refusal = "", None
+            self._publish([Notice("The history can be written again: jobs continue", "information")])
+            self.on_writable()
 
 
 def _check_ended_is_final(before: Job | None, after: Job) -> None:

@@ -41,7 +41,7 @@ class TaskOutcome(msgspec.Struct, frozen=True):
     detached: bool = False
 
 
-def submitted(
+def new_job(
     job_id: int,
     command: str,
     space: str,
@@ -62,9 +62,9 @@ def submitted(
     )
 
 
-def begun(job: Job, tasks: Iterable[int], now: datetime) -> Job:
+def start_tasks(job: Job, tasks: Iterable[int], now: datetime) -> Job:
     """The job with these of its tasks running; a queued job runs from here on."""
-    at = not_before(job, now)
+    at = clamp_time(job, now)
     if job.status is Status.QUEUE:
         event = JobEvent(at=at, kind=EventKind.STARTED, status=Status.RUNNING)
         job = replace(job, status=Status.RUNNING, start=at, events=(*job.events, event))
@@ -75,22 +75,22 @@ def begun(job: Job, tasks: Iterable[int], now: datetime) -> Job:
     return job
 
 
-def stop_asked(job: Job, now: datetime, took: float | None = None) -> Job:
+def request_stop(job: Job, now: datetime, took: float | None = None) -> Job:
     """The job with a stop asked for: its tasks not begun are stopped, and if none runs, so is the job."""
     if job.status.ended:
         raise IllegalTransition(f"job {job.id} has ended")
-    at = not_before(job, now)
+    at = clamp_time(job, now)
     event = JobEvent(at=at, kind=EventKind.STOP_ASKED)
     job = replace(job, stopping=True, events=(*job.events, event))
     for task in job.tasks:
         if task.status is Status.QUEUE:
             job = _with_task(job, _moved(task, Status.STOPPED, stop=at, reason=NOT_BEGUN))
-    return _ended_with_its_last_task(job, at, took)
+    return _end_with_last_task(job, at, took)
 
 
-def task_ended(job: Job, number: int, end: TaskOutcome, now: datetime, took: float | None = None) -> Job:
+def finish_task(job: Job, number: int, end: TaskOutcome, now: datetime, took: float | None = None) -> Job:
     """The job with that task ended, and ended itself if that was the last; `took` is then the job's seconds."""
-    at = not_before(job, now)
+    at = clamp_time(job, now)
     task = job.tasks[number]
     progress = 1.0 if end.status is Status.FINISHED else end.progress
     task = _moved(
@@ -108,10 +108,10 @@ def task_ended(job: Job, number: int, end: TaskOutcome, now: datetime, took: flo
     kind = EventKind.TASK_ENDED
     event = JobEvent(at=at, kind=kind, task=number, status=end.status, reason=end.reason)
     job = replace(_with_task(job, task), events=(*job.events, event))
-    return _ended_with_its_last_task(job, at, took)
+    return _end_with_last_task(job, at, took)
 
 
-def interrupted(job: Job, now: datetime, until: datetime | None = None) -> Job:
+def interrupt(job: Job, now: datetime, until: datetime | None = None) -> Job:
     """Return a job found `running` at a start as failed, with its running tasks; the others are stopped.
 
     Args:
@@ -121,7 +121,7 @@ def interrupted(job: Job, now: datetime, until: datetime | None = None) -> Job:
     """
     if job.status is not Status.RUNNING:
         raise IllegalTransition(f"job {job.id} was not running")
-    at = not_before(job, now)
+    at = clamp_time(job, now)
     reason = INTERRUPTED
     if until is not None:
         times = f"between {format_local_time(at)} and {format_local_time(until)}"
@@ -138,7 +138,7 @@ def interrupted(job: Job, now: datetime, until: datetime | None = None) -> Job:
     )
 
 
-def _ended_with_its_last_task(job: Job, at: datetime, took: float | None) -> Job:
+def _end_with_last_task(job: Job, at: datetime, took: float | None) -> Job:
     if not all(task.status.ended for task in job.tasks):
         return job
     statuses = {task.status for task in job.tasks}
@@ -178,6 +178,6 @@ def _with_task(job: Job, task: Task) -> Job:
     return replace(job, tasks=tuple(tasks))
 
 
-def not_before(job: Job, now: datetime) -> datetime:
+def clamp_time(job: Job, now: datetime) -> datetime:
     """Now, or the time of the job's last event where the wall clock has stepped back behind that."""
     return max(now, job.events[-1].at) if job.events else max(now, job.submitted)

@@ -1,125 +1,21 @@
-"""What an engine and a reader share in answering a text: parsing it, the statements that only read, errors."""
+"""Answers that need no engine: parsing a text, the SHOW statements, and the result tables of all statements."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import overload
 
-from jobtui.engine.client import Client, ExecuteResult, Failure
+from jobtui.engine.client import ExecuteResult, Failure, SpaceOverview
 from jobtui.errors import StatementRefused
+from jobtui.formatting import format_bytes, format_local_time, to_local
+from jobtui.history import History, Query, View
 from jobtui.language.ast import Parsed, ShowJob, ShowJobs, Statement
-from jobtui.language.tables import Result
-from jobtui.model import Job, Status
+from jobtui.language.tables import Result, Row
+from jobtui.model import Job, Status, Task
+from jobtui.storage.base import Host
 from jobtui.suggest import did_you_mean
 
-if TYPE_CHECKING:
-    from jobtui.history import History
-
-
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, overload
-
-from jobtui.formatting import format_bytes, format_local_time, to_local
-from jobtui.language.tables import Row
-from jobtui.model import Task
-
-if TYPE_CHECKING:
-    from jobtui.engine.client import SpaceOverview
-    from jobtui.history import View
-    from jobtui.storage.base import Host
-
-
-def parsed(text: str) -> list[Parsed] | ExecuteResult:
-    """The text's statements, or the answer that says why it does not parse."""
-    from jobtui.language import StatementError, parse_with_spans
-
-    try:
-        return parse_with_spans(text)
-    except StatementError as error:
-        failed = Failure(text.strip(), error.message, error.line, error.column, syntax=True, caret=str(error))
-        return ExecuteResult(failure=failed)
-
-
-def words(text: str, parsed: Parsed) -> str:
-    """The statement as it was typed."""
-    return text[slice(*parsed.span)].strip()
-
-
-def failure(text: str, parsed: Parsed, message: str) -> Failure:
-    """That this statement of the text could not be carried out."""
-    from jobtui.language import line_and_column
-
-    line, column = line_and_column(text, parsed.span[0])
-    return Failure(words(text, parsed), message, line, column)
-
-
-def show(statement: Statement, typed: str, desk: Client, spaces: Collection[str]) -> Result:
-    """Answer SHOW JOBS and SHOW JOB. Raises StatementRefused."""
-    if isinstance(statement, ShowJobs):
-        return _show_jobs(statement, typed, desk, spaces)
-    if isinstance(statement, ShowJob):
-        return _show_job(statement, typed, desk)
-    raise StatementRefused(f"{type(statement).__name__} can't be carried out here")
-
-
-def no_such_space(name: str, spaces: Collection[str]) -> str:
-    """`Space 'nbaa' does not exist; did you mean 'nba'?`."""
-    near = did_you_mean(name, spaces)
-    return f"Space '{name}' does not exist" + (f"; did you mean '{near}'?" if near else "")
-
-
-def stoppable(job: Job | None, job_id: int, history: History) -> Job:
-    """The job, where it can be asked to stop. Raises StatementRefused."""
-    job = there(job, job_id, history)
-    if job.status.ended:
-        raise StatementRefused(f"Job {job_id} has already {job.status}")
-    if job.stopping:
-        raise StatementRefused(f"Job {job_id} is already stopping")
-    return job
-
-
-def recoverable(job: Job | None, job_id: int, history: History) -> Job:
-    """The job, where it has ended and can be run again. Raises StatementRefused."""
-    job = there(job, job_id, history)
-    if job.status is Status.QUEUE:
-        raise StatementRefused(f"Job {job_id} is still queued; STOP JOB {job_id} first")
-    if job.status is Status.RUNNING:
-        raise StatementRefused(f"Job {job_id} is still running; STOP JOB {job_id} first")
-    return job
-
-
-def there(job: Job | None, job_id: int, history: History) -> Job:
-    """The job, where there is one that is not archived. Raises StatementRefused."""
-    if job is None:
-        archived = history.is_archived(job_id)
-        raise StatementRefused(f"Job {job_id} is archived" if archived else f"Job {job_id} does not exist")
-    return job
-
-
-def _show_jobs(statement: ShowJobs, typed: str, desk: Client, spaces: Collection[str]) -> Result:
-    from jobtui.history import Query
-
-    if statement.space is not None:
-        known = {*spaces, *desk.history.spaces()}
-        if statement.space not in known:
-            raise StatementRefused(no_such_space(statement.space, known))
-    view = desk.history.query(
-        Query(
-            statuses=frozenset({Status(statement.status)}) if statement.status else frozenset(),
-            spaces=frozenset({statement.space}) if statement.space is not None else frozenset(),
-            archived=statement.archived,
-        )
-    )
-    return all_jobs(typed, view, statement.limit)
-
-
-def _show_job(statement: ShowJob, typed: str, desk: Client) -> Result:
-    return one_job(typed, there(desk.job(statement.job), statement.job, desk.history))
-
-
-# ---- merged from jobtui.engine.results: ----
-# Jobs, spaces and hosts as the rows that statements answer with (LANGUAGE, "Statements").
 NEW_JOB = ("New Job Id",)
 JOBS = ("Job Id", "Command", "Status", "Start Time", "Stop Time")
 JOB = ("Job Id(TaskId)", "Command(Dest)", "Status", "Start Time", "Stop Time")
@@ -129,14 +25,104 @@ HOSTS = ("Host", "Status", "Spaces", "Size", "Free")
 _PAGE = 500
 
 
-def new_jobs(statement: str, jobs: Sequence[Job], notice: str = "") -> Result:
-    """A row for each job that was queued."""
+def parse_or_answer(text: str) -> list[Parsed] | ExecuteResult:
+    """Return the text's statements, or the result that says why it does not parse."""
+    # loads pyparsing, which a dashboard without a typed text does not need
+    from jobtui.language import StatementError, parse_with_spans
+
+    try:
+        return parse_with_spans(text)
+    except StatementError as error:
+        failed = Failure(text.strip(), error.message, error.line, error.column, syntax=True, caret=str(error))
+        return ExecuteResult(failure=failed)
+
+
+def typed_text(text: str, parsed: Parsed) -> str:
+    """Return the statement as it was typed."""
+    return text[slice(*parsed.span)].strip()
+
+
+def failure(text: str, parsed: Parsed, message: str) -> Failure:
+    """Return the failure of one statement of the text."""
+    from jobtui.language import line_and_column
+
+    line, column = line_and_column(text, parsed.span[0])
+    return Failure(typed_text(text, parsed), message, line, column)
+
+
+def show(
+    statement: Statement,
+    typed: str,
+    history: History,
+    find_job: Callable[[int], Job | None],
+    spaces: Collection[str],
+) -> Result:
+    """Answer SHOW JOBS and SHOW JOB. Raises StatementRefused."""
+    if isinstance(statement, ShowJobs):
+        return _show_jobs(statement, typed, history, spaces)
+    if isinstance(statement, ShowJob):
+        job = require_job(find_job(statement.job), statement.job, history)
+        return job_result(typed, job)
+    raise StatementRefused(f"{type(statement).__name__} cannot be carried out here")
+
+
+def no_such_space(name: str, spaces: Collection[str]) -> str:
+    """Return `Space 'nbaa' does not exist; did you mean 'nba'?`."""
+    near = did_you_mean(name, spaces)
+    return f"Space '{name}' does not exist" + (f"; did you mean '{near}'?" if near else "")
+
+
+def require_stoppable(job: Job | None, job_id: int, history: History) -> Job:
+    """Return the job if it can be asked to stop. Raises StatementRefused."""
+    job = require_job(job, job_id, history)
+    if job.status.ended:
+        raise StatementRefused(f"Job {job_id} has already {job.status}")
+    if job.stopping:
+        raise StatementRefused(f"Job {job_id} is already stopping")
+    return job
+
+
+def require_recoverable(job: Job | None, job_id: int, history: History) -> Job:
+    """Return the job if it has ended, so that it can be run again. Raises StatementRefused."""
+    job = require_job(job, job_id, history)
+    if job.status is Status.QUEUE:
+        raise StatementRefused(f"Job {job_id} is still queued; STOP JOB {job_id} first")
+    if job.status is Status.RUNNING:
+        raise StatementRefused(f"Job {job_id} is still running; STOP JOB {job_id} first")
+    return job
+
+
+def require_job(job: Job | None, job_id: int, history: History) -> Job:
+    """Return the job if it exists and is not archived. Raises StatementRefused."""
+    if job is None:
+        archived = history.is_archived(job_id)
+        raise StatementRefused(f"Job {job_id} is archived" if archived else f"Job {job_id} does not exist")
+    return job
+
+
+def _show_jobs(statement: ShowJobs, typed: str, history: History, spaces: Collection[str]) -> Result:
+    if statement.space is not None:
+        known = {*spaces, *history.spaces()}
+        if statement.space not in known:
+            raise StatementRefused(no_such_space(statement.space, known))
+    view = history.query(
+        Query(
+            statuses=frozenset({Status(statement.status)}) if statement.status else frozenset(),
+            spaces=frozenset({statement.space}) if statement.space is not None else frozenset(),
+            archived=statement.archived,
+        )
+    )
+    return jobs_result(typed, view, statement.limit)
+
+
+def new_jobs_result(statement: str, jobs: Sequence[Job], notice: str = "") -> Result:
+    """Return a row for each job that was queued."""
     rows = tuple(Row((str(job.id),), {"New Job Id": job.id}) for job in jobs)
     return Result(statement, NEW_JOB, rows, jobs=tuple(job.id for job in jobs), notice=notice)
 
 
-def counted(statement: str, word: str, verb: str, jobs: int, tasks: int, notice: str = "") -> Result:
-    """`stop 1 jobs 2 tasks`, in a column `STOP Result`."""
+def count_result(statement: str, word: str, verb: str, jobs: int, tasks: int, notice: str = "") -> Result:
+    """Return `stop 1 jobs 2 tasks`, in a column `STOP Result`."""
     column = f"{word} Result"
     text = f"{verb} {jobs} jobs {tasks} tasks"
     return Result(
@@ -144,42 +130,42 @@ def counted(statement: str, word: str, verb: str, jobs: int, tasks: int, notice:
     )
 
 
-def one_job(statement: str, job: Job) -> Result:
-    """A job and its tasks."""
+def job_result(statement: str, job: Job) -> Result:
+    """Return a row for a job and one for each of its tasks."""
     rows = [_job_row(job, JOB[0], JOB[1]), *(_task_row(job, task) for task in job.tasks)]
     return Result(statement, JOB, tuple(rows))
 
 
-def all_jobs(statement: str, view: View, limit: int | None) -> Result:
-    """The view's jobs, oldest first; `limit` keeps the newest. They are read as they are asked for."""
+def jobs_result(statement: str, view: View, limit: int | None) -> Result:
+    """Return the view's jobs, oldest first; `limit` keeps the newest. Rows are read only when used."""
     return Result(statement, JOBS, JobListing(view, 0 if limit is None else max(0, len(view) - limit)))
 
 
-def all_spaces(statement: str, looks: Iterable[SpaceOverview]) -> Result:
-    """The spaces and what they hold."""
+def spaces_result(statement: str, overviews: Iterable[SpaceOverview]) -> Result:
+    """Return a row for each space, with its sizes."""
     rows = []
-    for look in looks:
+    for overview in overviews:
         cells = (
-            look.space.name,
-            str(len(look.space.hosts)),
-            format_bytes(look.size),
-            format_bytes(look.memory),
-            format_bytes(look.pending),
+            overview.space.name,
+            str(len(overview.space.hosts)),
+            format_bytes(overview.size),
+            format_bytes(overview.memory),
+            format_bytes(overview.pending),
         )
         values = {
-            "Name": look.space.name,
-            "Hosts": list(look.space.hosts),
-            "Size": look.size,
-            "In Memory": look.memory,
-            "To Compact": look.pending,
-            "adopted": look.space.adopted,
+            "Name": overview.space.name,
+            "Hosts": list(overview.space.hosts),
+            "Size": overview.size,
+            "In Memory": overview.memory,
+            "To Compact": overview.pending,
+            "adopted": overview.space.adopted,
         }
         rows.append(Row(cells, values))
     return Result(statement, SPACES, tuple(rows))
 
 
-def all_hosts(statement: str, hosts: Iterable[Host]) -> Result:
-    """The storage hosts, and whether each answers."""
+def hosts_result(statement: str, hosts: Iterable[Host]) -> Result:
+    """Return a row for each storage host, with whether it answers."""
     rows = []
     for host in hosts:
         status = "online" if host.up else "offline"
@@ -197,7 +183,7 @@ def all_hosts(statement: str, hosts: Iterable[Host]) -> Result:
 
 
 class JobListing(Sequence[Row]):
-    """The rows of SHOW JOBS from the `first` of the view on, decoded a page at a time as they are read."""
+    """The rows of SHOW JOBS from index `first` of the view on, decoded a page at a time as they are read."""
 
     def __init__(self, view: View, first: int) -> None:
         self._view, self._first = view, first

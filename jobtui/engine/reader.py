@@ -52,7 +52,7 @@ class ReadOnlyClient:
 
     def answer(self, text: str, session: Session) -> ExecuteResult:
         """The answer itself. A text with a statement that would write is refused whole, before any of it."""
-        parsed = queries.parsed(text)
+        parsed = queries.parse_or_answer(text)
         if isinstance(parsed, ExecuteResult):
             return parsed
         for one in parsed:
@@ -62,7 +62,7 @@ class ReadOnlyClient:
         self.history.refresh()
         done: list[Result] = []
         for one in parsed:
-            typed = queries.words(text, one)
+            typed = queries.typed_text(text, one)
             try:
                 done.append(self._run(one.statement, typed, session))
             except _expected() as error:
@@ -78,13 +78,13 @@ class ReadOnlyClient:
                 session.space = statement.space
                 return Result(typed)
             case ShowSpaces():
-                return queries.all_spaces(typed, self._look().spaces)
+                return queries.spaces_result(typed, self._look().spaces)
             case ShowHosts():
-                return queries.all_hosts(typed, self._look().hosts)
+                return queries.hosts_result(typed, self._look().hosts)
             case ShowJobs(space=str()):
-                return queries.show(statement, typed, self, self.spaces())
+                return queries.show(statement, typed, self.history, self.job, self.spaces())
             case _:
-                return queries.show(statement, typed, self, ())
+                return queries.show(statement, typed, self.history, self.job, ())
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Nothing is posted by a reader: whoever shows it asks `history.refresh()`."""

@@ -19,8 +19,8 @@ from jobtui.engine import protocol, queries
 from jobtui.engine.address import recorded_address
 from jobtui.engine.channel import Channel, refusal_of, trusted_owners
 from jobtui.engine.client import EngineEvent, ExecuteResult, Failure, Listener, Overview, Session
-from jobtui.engine.events import hand
-from jobtui.engine.inventory import age_retry_delay
+from jobtui.engine.connection import age_retry_delay
+from jobtui.engine.events import deliver
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import ReadOnlyClient
 from jobtui.errors import ErrorCode, OwnerUnavailable, StatementRefused, StorageError
@@ -102,7 +102,7 @@ class RemoteClient(ReadOnlyClient):
             return ExecuteResult(failure=Failure(text.strip(), str(error), 1, 1))
 
     def _answer(self, text: str, session: Session) -> ExecuteResult:
-        parsed = queries.parsed(text)
+        parsed = queries.parse_or_answer(text)
         if isinstance(parsed, ExecuteResult):
             return parsed
         with closing(_Questions(self._channel)) as questions:
@@ -118,9 +118,9 @@ class RemoteClient(ReadOnlyClient):
                 if isinstance(first.statement, ShowJobs):
                     self._read_up_to(max((job for result in done for job in result.jobs), default=0))
                     self._know(first.statement.space)
-                    done.append(self._run(first.statement, queries.words(text, first), session))
+                    done.append(self._run(first.statement, queries.typed_text(text, first), session))
                     continue
-                ran = questions.hand_in(";\n".join(queries.words(text, one) for one in group), session)
+                ran = questions.hand_in(";\n".join(queries.typed_text(text, one) for one in group), session)
             except (StatementRefused, StoreError, StorageError, errors.OwnerUnavailable) as error:
                 if isinstance(error, errors.RequestNotAccepted) and not done:
                     raise
@@ -295,7 +295,7 @@ class RemoteClient(ReadOnlyClient):
                 self._heard += 1
             self._settle()
             self._forget_what_is_read()
-        hand(messages, self._listeners)
+        deliver(messages, self._listeners)
 
     def _settle(self) -> None:
         """Answer whoever waits for jobs that have ended, or that nobody can be asked about any more."""

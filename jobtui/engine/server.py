@@ -12,23 +12,25 @@ import os
 import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobtui import __version__
-from jobtui.clock import wait_first
+from jobtui.clock import Clock, wait_first
 from jobtui.engine import protocol
 from jobtui.engine.acceptor import Acceptor
 from jobtui.engine.address import candidates, listen
+from jobtui.engine.admission import JobAdmission
 from jobtui.engine.channel import peer_uid
 from jobtui.engine.client import EngineEvent, Session
-from jobtui.engine.inventory import look
-from jobtui.engine.profile import RunPolicy
+from jobtui.engine.connection import ConnectionMonitor
+from jobtui.engine.events import EventBus
+from jobtui.engine.executor import StatementExecutor
+from jobtui.engine.inventory import fetch_overview
 from jobtui.errors import DECODE_ERRORS, StorageError
+from jobtui.history import History
 from jobtui.model import ConnectionChanged
 from jobtui.os_errors import explain
-
-if TYPE_CHECKING:
-    from jobtui.engine.engine import Engine
+from jobtui.storage.base import Storage
 
 BACKLOG = 10_000
 CHUNK_BYTES = 1 << 20
@@ -57,9 +59,25 @@ class _Unheard(Exception):
 class SocketServer:
     """The server at the profile's socket, for the engine's loop alone."""
 
-    def __init__(self, engine: Engine, root: Path) -> None:
-        self._engine = engine
+    def __init__(
+        self,
+        root: Path,
+        executor: StatementExecutor,
+        storage: Storage,
+        admission: JobAdmission,
+        events: EventBus,
+        history: History,
+        clock: Clock,
+        connection: ConnectionMonitor | None,
+    ) -> None:
         self._root = root
+        self._executor = executor
+        self._storage = storage
+        self._admission = admission
+        self._events = events
+        self._history = history
+        self._clock = clock
+        self._connection = connection
         self._path: Path | None = None
         self._acceptor: Acceptor | None = None
         self._long_lines = asyncio.Semaphore(LONG_LINES_AT_ONCE)
@@ -80,12 +98,14 @@ class SocketServer:
                 reasons.append(f"{path.parent}: {explain(error)}")
                 continue
             try:
-                self._acceptor = Acceptor(listener, self._meet, _turned_away, self._engine.tell)
+                self._acceptor = Acceptor(
+                    listener, self._handle_connection, _rejection_line, self._events.notify
+                )
             except BaseException:
                 listener.close()
                 raise
             self._path = path
-            self._engine.history.listens_at(recorded)
+            self._history.listens_at(recorded)
             return
         raise OSError("; ".join(reasons))
 
@@ -98,12 +118,12 @@ class SocketServer:
             self._path.unlink(missing_ok=True)
             self._path = None
 
-    async def quiet(self) -> None:
+    async def wait_idle(self) -> None:
         """Wait until no client is in the middle of its questions; followers don't count."""
         while self._answering:
             await self._quiet.wait()
 
-    async def _meet(self, connection: socket.socket) -> None:
+    async def _handle_connection(self, connection: socket.socket) -> None:
         # a cancelled handler is one whose engine is closing, and asyncio would report it as a failure
         with contextlib.suppress(OSError, asyncio.CancelledError):
             reader, writer = await asyncio.open_unix_connection(sock=connection, limit=SHORT_LINE)
@@ -111,11 +131,11 @@ class SocketServer:
                 if peer_uid(connection) in (os.geteuid(), 0):
                     await self._serve(reader, writer)
                 else:
-                    await _turn_away(reader, writer, "This profile is run by another user")
+                    await _reject(reader, writer, "This profile is run by another user")
             except OSError:
                 raise
             except Exception as error:
-                self._engine.tell_of(error)
+                self._events.report_error(error)
             finally:
                 writer.close()
 
@@ -127,7 +147,7 @@ class SocketServer:
                 return
             question = protocol.decode_ask(line)
         except _Unheard as reason:
-            await _turn_away(reader, writer, f"The question was not understood: {reason}")
+            await _reject(reader, writer, f"The question was not understood: {reason}")
             return
         except DECODE_ERRORS as error:
             await _say(writer, protocol.ErrorResponse(f"The question was not understood: {_in_words(error)}"))
@@ -139,7 +159,7 @@ class SocketServer:
                 protocol.ErrorResponse(f"{mine}; jobtui {question.version} can't talk to it: use one version"),
             )
         elif isinstance(question.want, protocol.SubscribeRequest):
-            await self._post(reader, writer)
+            await self._stream_events(reader, writer)
         else:
             await self._converse(question.want, reader, writer)
 
@@ -222,29 +242,29 @@ class SocketServer:
         return True
 
     async def _answer_of(self, want: _Short) -> protocol.Response:
-        engine = self._engine
         match want:
             case protocol.ExecuteRequest():
-                if engine.run is RunPolicy.NONE:
-                    engine.run = RunPolicy.SUBMITTED  # what is handed in is not left lying
+                # what another process submits is run, even if this one was started to run nothing
+                self._admission.admit_submitted()
                 session = Session(want.space, Path(want.cwd))
-                answer = await asyncio.wrap_future(engine.execute(want.text, session))
+                answer = await self._executor.execute(want.text, session)
                 return protocol.ExecuteResponse(answer.results, answer.failure, session.space)
             case protocol.OverviewRequest():
-                return protocol.OverviewResponse(await look(engine.storage, engine.clock))
+                return protocol.OverviewResponse(await fetch_overview(self._storage, self._clock))
             case protocol.StatsRequest():
-                return protocol.StatsResponse(await engine.storage.stats(want.space, want.host))
+                return protocol.StatsResponse(await self._storage.stats(want.space, want.host))
             case protocol.LoadRequest():
-                await asyncio.wrap_future(engine.load(want.space, want.pairs))
+                await self._storage.load(want.space, want.pairs)
                 return protocol.LoadResponse()
             case protocol.ReconnectRequest():
-                engine.retry_now()
+                if self._connection is not None:
+                    self._connection.reconnect()
                 return protocol.ReconnectResponse()
 
     async def _dump(self, space: str, writer: asyncio.StreamWriter) -> None:
         chunk: list[tuple[bytes, bytes]] = []
         size = 0
-        pairs = self._engine.storage.dump(space)
+        pairs = self._storage.dump(space)
         try:
             async for pair in pairs:
                 chunk.append(pair)
@@ -256,7 +276,7 @@ class SocketServer:
             await _end(pairs)
         await _say(writer, protocol.DumpResponse(tuple(chunk), last=True))
 
-    async def _post(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _stream_events(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         waiting: asyncio.Queue[Sequence[EngineEvent]] = asyncio.Queue(BACKLOG)
         gone = asyncio.ensure_future(_ended(reader))
 
@@ -266,10 +286,10 @@ class SocketServer:
             except asyncio.QueueFull:
                 gone.cancel()  # a follower that is far too slow is let go: it comes back and reads the history
 
-        leave = self._engine.subscribe(take)
+        leave = self._events.add(take)
         try:
-            link = self._engine.link
-            await _say(writer, protocol.EventsMessage(() if link is None else (ConnectionChanged(link),)))
+            status = None if self._connection is None else self._connection.status
+            await _say(writer, protocol.EventsMessage(() if status is None else (ConnectionChanged(status),)))
             while not gone.done():
                 messages = asyncio.ensure_future(waiting.get())
                 await _either(messages, gone)
@@ -351,7 +371,7 @@ async def _say_all(writer: asyncio.StreamWriter, messages: Sequence[EngineEvent]
         await _say_all(writer, messages[half:])
 
 
-async def _turn_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, why: str) -> None:
+async def _reject(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, why: str) -> None:
     """Say why, and hear the question out: who is still writing when the line is cut never reads the answer."""
     await _say(writer, protocol.ErrorResponse(why))
     writer.write_eof()
@@ -361,7 +381,7 @@ async def _turn_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter,
                 pass
 
 
-def _turned_away(reason: str) -> bytes:
+def _rejection_line(reason: str) -> bytes:
     """Return the line for a client that is turned away before it is heard."""
     return protocol.encode(protocol.ErrorResponse(reason, busy=True)) + b"\n"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.cli.wait import WaitAborted, counted_jobs, waiting_for
-from jobtui.engine.profile import RunPolicy
+from jobtui.engine.admission import RunPolicy
 from jobtui.model import Status
 from tests.support.engines import Bench, bench
 from tests.support.scripted import ScriptedStorage

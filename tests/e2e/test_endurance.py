@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.engine.client import ExecuteResult, Session
-from jobtui.engine.engine import Engine
+from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.history import History, Query
 from jobtui.model import EventKind, Job, Status
@@ -70,7 +70,7 @@ class Soak:
     @contextmanager
     def life(self) -> Iterator[None]:
         """An engine from its start to its end; what runs at the end is interrupted."""
-        self.engine = Engine.open(self.profile)
+        self.engine = LocalClient.open(self.profile)
         self.session = Session(None, Path("/"))
         self.lives += 1
         try:
@@ -127,8 +127,8 @@ class Soak:
 
     def kill(self) -> None:
         """A worker, as the system does where memory runs out."""
-        assert isinstance(self.engine.storage, LocalStorage)
-        pid = self.engine.storage.worker(self.chance.choice(list(HOSTS)), adopted=False).pid
+        assert isinstance(self.engine.engine.storage, LocalStorage)
+        pid = self.engine.engine.storage.worker(self.chance.choice(list(HOSTS)), adopted=False).pid
         with suppress(ProcessLookupError):  # it may have died of the last one only now
             if pid is not None:
                 os.kill(pid, signal.SIGKILL)

@@ -16,8 +16,9 @@ import pytest
 
 from jobtui.engine import protocol
 from jobtui.engine.address import SOCKET
+from jobtui.engine.admission import RunPolicy
 from jobtui.engine.client import Session
-from jobtui.engine.engine import Engine, RunPolicy
+from jobtui.engine.local import LocalClient
 from jobtui.model import Status
 from tests.support.commands import CommandLine, new_job
 from tests.support.homes import SLOW, beside_others, moved_in, status_of
@@ -34,9 +35,9 @@ def jobtui(much: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Comma
 
 
 @pytest.fixture
-def owner(jobtui: CommandLine) -> Iterator[Engine]:
+def owner(jobtui: CommandLine) -> Iterator[LocalClient]:
     """The engine of another process, as a dashboard's would be; this test's."""
-    engine = Engine.open(jobtui.profile)
+    engine = LocalClient.open(jobtui.profile)
     yield engine
     engine.close()
 
@@ -57,7 +58,7 @@ def serving(jobtui: CommandLine) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_a_cron_jobs_statement_shows_up_in_the_open_dashboard_and_is_answered_at_once(
-    jobtui: CommandLine, owner: Engine
+    jobtui: CommandLine, owner: LocalClient
 ) -> None:
     assert jobtui.done("-e", "ADMIN COMPACT nba") == NEW_JOB
     (job,) = owner.ended([1]).result(WAIT)
@@ -65,7 +66,7 @@ def test_a_cron_jobs_statement_shows_up_in_the_open_dashboard_and_is_answered_at
 
 
 def test_what_is_handed_in_is_printed_and_refused_as_if_it_had_been_typed_there(
-    jobtui: CommandLine, owner: Engine
+    jobtui: CommandLine, owner: LocalClient
 ) -> None:
     ended = jobtui("-e", "USE nba; ADMIN FLUSH;\n STOP JOB 7")
     assert (ended.returncode, ended.stdout) == (1, NEW_JOB)
@@ -83,7 +84,7 @@ def test_what_is_handed_in_is_printed_and_refused_as_if_it_had_been_typed_there(
 
 
 def test_with_wait_it_stays_to_the_jobs_end_and_its_exit_status_tells_that(
-    jobtui: CommandLine, owner: Engine
+    jobtui: CommandLine, owner: LocalClient
 ) -> None:
     ended = jobtui("--wait", "-e", "ADMIN COMPACT nba")
     assert (ended.returncode, ended.stdout) == (0, NEW_JOB)
@@ -110,7 +111,7 @@ def test_ctrl_c_while_waiting_for_a_handed_in_job_leaves_the_job_alone(
     assert status_of(jobtui, 1) is Status.RUNNING
 
 
-def test_waiting_draws_a_bar_on_a_terminal(jobtui: CommandLine, owner: Engine) -> None:
+def test_waiting_draws_a_bar_on_a_terminal(jobtui: CommandLine, owner: LocalClient) -> None:
     master, slave = pty.openpty()
     try:
         with jobtui.started("--wait", "-e", "ADMIN COMPACT nba", stderr=slave) as process:
@@ -143,7 +144,7 @@ def test_when_another_takes_over_the_waiting_goes_on_with_that_one(
         eventually(lambda: status_of(jobtui, 2) is Status.QUEUE)
         slow_owner.kill()
         slow_owner.wait()
-        engine = Engine.open(jobtui.profile)
+        engine = LocalClient.open(jobtui.profile)
         try:
             assert process.wait(WAIT) == 0
         finally:
@@ -161,7 +162,7 @@ def test_progress_spaces_and_hosts_come_from_the_owner(
     assert [row["Status"] for row in jobtui.rows("SHOW HOSTS")] == ["online"] * 3
 
 
-def test_pairs_are_loaded_and_dumped_through_the_owner(jobtui: CommandLine, owner: Engine) -> None:
+def test_pairs_are_loaded_and_dumped_through_the_owner(jobtui: CommandLine, owner: LocalClient) -> None:
     before = jobtui.done("dump", "nba").splitlines()
     assert len(before) == 2_000
     jobtui.done("load", "nba", "-", stdin='{"key": "\\u0000a", "value": "new"}\n{"key": "k1", "value": null}\n')
@@ -174,7 +175,7 @@ def test_pairs_are_loaded_and_dumped_through_the_owner(jobtui: CommandLine, owne
 
 
 def test_a_pair_too_long_to_be_handed_over_is_refused(
-    jobtui: CommandLine, owner: Engine, monkeypatch: pytest.MonkeyPatch
+    jobtui: CommandLine, owner: LocalClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from jobtui.engine.remote import RemoteClient
     from jobtui.errors import StorageError
@@ -217,7 +218,7 @@ def test_an_owner_that_is_suspended_is_named_and_nothing_hangs(
 
 
 def test_another_version_is_named_with_both(
-    jobtui: CommandLine, owner: Engine, monkeypatch: pytest.MonkeyPatch
+    jobtui: CommandLine, owner: LocalClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(protocol, "PROTOCOL", 99)
     ended = jobtui("-e", "ADMIN FLUSH nba")
@@ -228,7 +229,7 @@ def test_another_version_is_named_with_both(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
 def test_another_user_is_kept_out_by_the_socket_and_told_so_where_that_is_open(
-    jobtui: CommandLine, owner: Engine
+    jobtui: CommandLine, owner: LocalClient
 ) -> None:
     door = jobtui.profile.root / SOCKET
     assert "Permission denied" in as_another_user(lambda: said_by(door))
@@ -279,14 +280,14 @@ def test_a_run_that_owns_the_profile_stays_for_what_others_handed_in(jobtui: Com
 
 def test_what_is_handed_to_one_that_runs_nothing_is_run_all_the_same(jobtui: CommandLine) -> None:
     jobtui.config.unlink()
-    engine = Engine.open(jobtui.profile, run=RunPolicy.NONE)
+    engine = LocalClient.open(jobtui.profile, run=RunPolicy.NONE)
     try:
         engine.execute("ADMIN FLUSH nba", Session(None, Path("/"))).result(WAIT)
         assert engine.job(1).status is Status.QUEUE
         assert engine.leave_if_idle().result(WAIT) == ()
     finally:
         engine.close()
-    engine = Engine.open(jobtui.profile, run=RunPolicy.NONE)
+    engine = LocalClient.open(jobtui.profile, run=RunPolicy.NONE)
     try:
         ended = jobtui("--wait", "--quiet", "-e", "ADMIN FLUSH nba")
         assert (ended.returncode, ended.stderr) == (0, "")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.engine.address import SOCKET
-from jobtui.engine.engine import Engine
+from jobtui.engine.local import LocalClient
 from jobtui.engine.remote import RemoteClient
 from jobtui.errors import OwnerUnavailable
 from jobtui.model import Status
@@ -104,7 +104,7 @@ def test_a_second_signal_leaves_at_once_and_the_next_start_says_what_became_of_i
 
 
 def test_where_another_owns_the_profile_it_refuses_and_names_that_one(jobtui: CommandLine) -> None:
-    engine = Engine.open(jobtui.profile)
+    engine = LocalClient.open(jobtui.profile)
     try:
         for words in (["serve"], ["serve", "--background"]):
             ended = jobtui(*words)

@@ -116,7 +116,7 @@ class TestPrivacy:
 
         monkeypatch.setattr("jobtui.engine.server.listen", refuse)
         with bench(root, ScriptedStorage({})) as it:
-            it.heard.until_said(Notice, text="can't hand work in here")
+            it.heard.until_said(Notice, text="cannot submit work here")
             (text,) = it.heard.notices
         assert f"{root}: no sockets here" in text
         assert f"{runtime}/jobtui: no sockets here" in text

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from jobtui.engine.control import StopCount
 from jobtui.engine.jobs import Edit, Transaction
 from jobtui.history import History, StoreError, StoreFull
 from jobtui.history.format.disk import Disk
@@ -160,10 +161,10 @@ def test_what_does_not_fit_does_not_take_a_stop_or_an_end_down_with_it(
     solo.say("ADMIN COMPACT solo; ADMIN FLUSH solo")
     operation = solo.storage.operation("solo", "far")
     no_more_room.set()
-    ledger, dispatch = solo.engine.ledger, solo.engine.dispatch
-    submitted, stopped = at_once(solo, ledger.change(a_new_job(solo)), dispatch.stop([2]))
+    store, dispatcher = solo.engine.engine.store, solo.engine.engine.dispatcher
+    submitted, stopped = at_once(solo, store.update(a_new_job(solo)), dispatcher.stop([2]))
     assert isinstance(submitted, StoreFull)
-    assert stopped == (1, 1)
+    assert stopped == StopCount(1, 1)
     operation.finish()
     solo.heard.until(1, Status.FINISHED)
 
@@ -174,7 +175,7 @@ def test_what_waits_for_room_keeps_nothing_waiting_that_fits(
     solo.say("ADMIN COMPACT solo; ADMIN FLUSH solo")
     operation = solo.storage.operation("solo", "far")
     no_more_room.set()
-    waits = solo.engine.call(solo.engine.ledger.change(a_new_job(solo), told=True))
+    waits = solo.engine.call(solo.engine.engine.store.update(a_new_job(solo), must_persist=True))
     solo.heard.wait_for(lambda: solo.engine.trouble)
     assert solo.rows("STOP JOB 2") == [("stop 1 jobs 1 tasks",)]
     operation.finish()
@@ -206,12 +207,12 @@ def test_what_is_wrong_with_one_record_loses_no_other_jobs_end(
         assert job is not None
         return [job]
 
-    ledger = solo.engine.ledger
+    store = solo.engine.engine.store
     known, told, asked = at_once(
         solo,
-        ledger.change(noted, told=True),
-        ledger.change(a_new_job(solo), told=True),
-        ledger.change(a_new_job(solo)),
+        store.update(noted, must_persist=True),
+        store.update(a_new_job(solo), must_persist=True),
+        store.update(a_new_job(solo)),
     )
     assert known == [solo.job(1)]
     assert "can't be read" in str(told)
@@ -225,9 +226,9 @@ def test_an_asker_that_fails_is_told_of_and_leaves_the_others_their_answers(solo
         raise ValueError("an asker's own trouble")
 
     async def put() -> Sequence[Job]:
-        ledger = solo.engine.ledger
-        ledger.put(a_new_job(solo), fails)
-        return await ledger.change(a_new_job(solo))
+        store = solo.engine.engine.store
+        store.update_nowait(a_new_job(solo), fails)
+        return await store.update(a_new_job(solo))
 
     assert solo.engine.call(put()).result(WAIT)
     solo.heard.wait_for(lambda: any("an asker's own trouble" in text for text in solo.heard.notices))
@@ -248,11 +249,11 @@ def test_what_is_put_while_a_commit_is_drafted_sees_what_that_commit_makes(solo:
         return []
 
     async def put() -> None:
-        ledger = solo.engine.ledger
-        ledger.put(refused, lambda jobs, error: ledger.put(look, lambda jobs, error: None))
-        await solo.engine.dispatch.stop([1])
+        store = solo.engine.engine.store
+        store.update_nowait(refused, lambda jobs, error: store.update_nowait(look, lambda jobs, error: None))
+        await solo.engine.engine.dispatcher.stop([1])
         while not seen:
-            await ledger.change(lambda book: [])
+            await store.update(lambda book: [])
 
     solo.engine.call(put()).result(WAIT)
     assert seen == [True]

@@ -20,20 +20,20 @@ class TestStop:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with bench(tmp_path, ScriptedStorage({"solo": ("far",)}, obey=True)) as it:
-            dispatch, ledger = it.engine.dispatch, it.engine.ledger
-            start = dispatch._start
+            dispatcher, store = it.engine.engine.dispatcher, it.engine.engine.store
+            start = dispatcher._start
 
             def started_and_stopped(job: Job, tasks: Sequence[int]) -> None:
                 def stop(book: Transaction) -> list[Job]:
                     running = book.get(job.id)
                     assert running is not None
                     assert running.status is Status.RUNNING
-                    return [lifecycle.stop_asked(running, it.clock.now())]
+                    return [lifecycle.request_stop(running, it.clock.now())]
 
                 start(job, tasks)
-                ledger.put(stop, lambda jobs, error: None)
+                store.update_nowait(stop, lambda jobs, error: None)
 
-            monkeypatch.setattr(dispatch, "_start", started_and_stopped)
+            monkeypatch.setattr(dispatcher, "_start", started_and_stopped)
             it.say("ADMIN COMPACT solo")
             it.heard.until(1, Status.STOPPED)
 
@@ -47,7 +47,7 @@ class TestEnded:
             def edit(_: Transaction) -> list[Job]:
                 return [lifecycle.replace(ended, status=Status.RUNNING)]
 
-            changing = it.engine.call(it.engine.ledger.change(edit))
+            changing = it.engine.call(it.engine.engine.store.update(edit))
             with pytest.raises(IllegalTransition, match="job 1 has ended and is final"):
                 changing.result(WAIT)
             assert it.job(1) == ended
@@ -56,7 +56,7 @@ class TestEnded:
         with bench(tmp_path, ScriptedStorage({"solo": ("far",)}, auto=True)) as it:
             it.say("ADMIN FLUSH solo")
             ended = it.heard.until(1, Status.FINISHED)
-            changing = it.engine.call(it.engine.ledger.change(lambda _: [ended]))
+            changing = it.engine.call(it.engine.engine.store.update(lambda _: [ended]))
             assert changing.result(WAIT) == [ended]
 
     def test_job_that_ended_with_tasks_left_stays_as_it_is(self, tmp_path: Path) -> None:
@@ -65,4 +65,4 @@ class TestEnded:
             running = it.heard.until(1, Status.RUNNING)
             ended = lifecycle.replace(running, status=Status.FAILED)
             with pytest.raises(IllegalTransition, match="failed can't become finished"):
-                lifecycle.task_ended(ended, 0, lifecycle.TaskOutcome(Status.FINISHED), it.clock.now())
+                lifecycle.finish_task(ended, 0, lifecycle.TaskOutcome(Status.FINISHED), it.clock.now())

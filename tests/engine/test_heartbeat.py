@@ -26,7 +26,7 @@ def after(seconds: float) -> datetime:
 
 
 def running() -> Job:
-    return lifecycle.begun(lifecycle.submitted(1, "compact", "nba", ["a"], START), [0], START)
+    return lifecycle.start_tasks(lifecycle.new_job(1, "compact", "nba", ["a"], START), [0], START)
 
 
 class TestInterruption:
@@ -59,7 +59,7 @@ class TestInterruption:
         assert found == Interruption(after(at), None if until is None else after(until))
 
     def test_reason_names_a_long_gap(self) -> None:
-        job = lifecycle.interrupted(running(), after(60), after(120))
+        job = lifecycle.interrupt(running(), after(60), after(120))
         times = f"{format_local_time(after(60))} and {format_local_time(after(120))}"
         assert job.reason == f"interrupted between {times}: jobtui ended while it ran"
         assert (job.stop, job.tasks[0].stop, job.tasks[0].reason) == (after(60), after(60), job.reason)
@@ -102,7 +102,7 @@ class TestEngine:
     def test_beats_while_a_job_runs_only(self, tmp_path: Path) -> None:
         clock = FakeClock()
         with bench(tmp_path, ScriptedStorage(SPACES), clock=clock) as it:
-            beats = it.engine.heartbeat
+            beats = it.engine.engine.heartbeat
             assert beats.last() is None
             it.say("ADMIN COMPACT solo")
             operation = it.storage.operation("solo", "far")
@@ -119,7 +119,7 @@ class TestEngine:
             it.say("ADMIN COMPACT solo")
             it.storage.operation("solo", "far")
             clock.advance(600)
-            eventually(lambda: it.engine.heartbeat.last() == clock.now())
+            eventually(lambda: it.engine.engine.heartbeat.last() == clock.now())
             last = clock.now()
         clock.advance(86_400)
         with bench(tmp_path, ScriptedStorage(SPACES), clock=clock) as it:
@@ -132,8 +132,8 @@ class TestEngine:
             it.say("ADMIN COMPACT solo")
             it.storage.operation("solo", "far")
             started = it.job(1).start
-            eventually(lambda: it.engine.heartbeat.last() is not None)
-            path = it.engine.heartbeat._path
+            eventually(lambda: it.engine.engine.heartbeat.last() is not None)
+            path = it.engine.engine.heartbeat._path
         path.unlink()
         clock.advance(86_400)
         with bench(tmp_path, ScriptedStorage(SPACES), clock=clock) as it:

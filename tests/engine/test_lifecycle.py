@@ -20,12 +20,12 @@ def failed(reason: str) -> TaskOutcome:
 
 
 def running(hosts: int = 3, begun: int | None = None) -> Job:
-    job = lifecycle.submitted(40, "compact", "nba", [f"local{n}" for n in range(hosts)], T0)
-    return lifecycle.begun(job, range(hosts if begun is None else begun), T0)
+    job = lifecycle.new_job(40, "compact", "nba", [f"local{n}" for n in range(hosts)], T0)
+    return lifecycle.start_tasks(job, range(hosts if begun is None else begun), T0)
 
 
 def test_a_submitted_job_waits_in_the_queue_with_a_task_for_each_host() -> None:
-    job = lifecycle.submitted(40, "flush", "nba", ["a", "b"], T0)
+    job = lifecycle.new_job(40, "flush", "nba", ["a", "b"], T0)
     assert (job.status, job.label) == (Status.QUEUE, "flush nba")
     assert [(t.number, t.host, t.status) for t in job.tasks] == [(0, "a", Status.QUEUE), (1, "b", Status.QUEUE)]
 
@@ -33,7 +33,7 @@ def test_a_submitted_job_waits_in_the_queue_with_a_task_for_each_host() -> None:
 def test_a_job_starts_with_its_first_task_and_only_once() -> None:
     job = running(begun=1)
     assert (job.status, job.start) == (Status.RUNNING, T0)
-    later = lifecycle.begun(job, [1], T0 + timedelta(seconds=5))
+    later = lifecycle.start_tasks(job, [1], T0 + timedelta(seconds=5))
     assert later.start == T0
     assert [t.status for t in later.tasks] == [Status.RUNNING, Status.RUNNING, Status.QUEUE]
     assert [e.kind for e in later.events].count(EventKind.STARTED) == 1
@@ -52,7 +52,7 @@ def test_a_job_ends_when_its_last_task_has(ends: list[TaskOutcome], status: Stat
     job = running()
     for number, end in enumerate(ends):
         assert job.status is Status.RUNNING
-        job = lifecycle.task_ended(job, number, end, T0 + timedelta(seconds=number + 1), took=9.5)
+        job = lifecycle.finish_task(job, number, end, T0 + timedelta(seconds=number + 1), took=9.5)
     assert job.status is status
     assert (job.stop, job.took) == (T0 + timedelta(seconds=3), 9.5)
 
@@ -60,68 +60,68 @@ def test_a_job_ends_when_its_last_task_has(ends: list[TaskOutcome], status: Stat
 def test_a_failed_job_tells_the_first_failure_s_reason_and_host() -> None:
     job = running()
     for number in (2, 0, 1):
-        job = lifecycle.task_ended(job, number, failed(f"reason {number}"), T0)
+        job = lifecycle.finish_task(job, number, failed(f"reason {number}"), T0)
     assert job.reason == "local2: reason 2"
 
 
 def test_where_the_failed_host_is_a_path_the_cause_comes_before_it() -> None:
-    job = lifecycle.submitted(1, "compact", "c3", ["/data/rdb 3"], T0)
-    job = lifecycle.task_ended(lifecycle.begun(job, [0], T0), 0, failed("another has it open"), T0)
+    job = lifecycle.new_job(1, "compact", "c3", ["/data/rdb 3"], T0)
+    job = lifecycle.finish_task(lifecycle.start_tasks(job, [0], T0), 0, failed("another has it open"), T0)
     assert job.reason == "another has it open, at /data/rdb 3"
 
 
 def test_a_stop_leaves_the_job_running_until_its_last_task_ends() -> None:
-    job = lifecycle.stop_asked(running(begun=2), T0)
+    job = lifecycle.request_stop(running(begun=2), T0)
     assert (job.status, job.stopping, job.ended_tasks) == (Status.RUNNING, True, 1)
     assert job.tasks[2].status is Status.STOPPED
-    job = lifecycle.task_ended(job, 0, STOPPED, T0)
+    job = lifecycle.finish_task(job, 0, STOPPED, T0)
     assert (job.status, job.ended_tasks) == (Status.RUNNING, 2)
-    job = lifecycle.task_ended(job, 1, FINISHED, T0)
+    job = lifecycle.finish_task(job, 1, FINISHED, T0)
     assert (job.status, job.stopping) == (Status.STOPPED, False)
     assert [t.status for t in job.tasks] == [Status.STOPPED, Status.FINISHED, Status.STOPPED]
 
 
 def test_a_job_whose_tasks_all_finished_before_the_stop_reached_them_is_finished() -> None:
-    job = lifecycle.stop_asked(running(2), T0)
+    job = lifecycle.request_stop(running(2), T0)
     for number in (0, 1):
-        job = lifecycle.task_ended(job, number, FINISHED, T0)
+        job = lifecycle.finish_task(job, number, FINISHED, T0)
     assert job.status is Status.FINISHED
 
 
 def test_a_task_that_fails_while_stopping_makes_the_job_failed() -> None:
-    job = lifecycle.stop_asked(running(2), T0)
-    job = lifecycle.task_ended(job, 0, STOPPED, T0)
-    job = lifecycle.task_ended(job, 1, failed("disk full"), T0)
+    job = lifecycle.request_stop(running(2), T0)
+    job = lifecycle.finish_task(job, 0, STOPPED, T0)
+    job = lifecycle.finish_task(job, 1, failed("disk full"), T0)
     assert (job.status, job.reason) == (Status.FAILED, "local1: disk full")
 
 
 def test_a_queued_job_is_stopped_at_once() -> None:
-    job = lifecycle.stop_asked(lifecycle.submitted(1, "flush", "nba", ["a"], T0), T0, took=3.0)
+    job = lifecycle.request_stop(lifecycle.new_job(1, "flush", "nba", ["a"], T0), T0, took=3.0)
     assert (job.status, job.start, job.stop, job.took) == (Status.STOPPED, None, T0, None)
     assert job.tasks[0].status is Status.STOPPED
 
 
 def test_a_running_job_whose_tasks_all_wait_is_stopped_at_once() -> None:
-    job = lifecycle.task_ended(running(2, begun=1), 0, FINISHED, T0)
-    job = lifecycle.stop_asked(job, T0, took=2.0)
+    job = lifecycle.finish_task(running(2, begun=1), 0, FINISHED, T0)
+    job = lifecycle.request_stop(job, T0, took=2.0)
     assert (job.status, job.took) == (Status.STOPPED, 2.0)
 
 
 def test_ended_is_final() -> None:
-    job = lifecycle.task_ended(running(1), 0, FINISHED, T0)
+    job = lifecycle.finish_task(running(1), 0, FINISHED, T0)
     with pytest.raises(IllegalTransition):
-        lifecycle.task_ended(job, 0, STOPPED, T0)
+        lifecycle.finish_task(job, 0, STOPPED, T0)
     with pytest.raises(IllegalTransition):
-        lifecycle.begun(job, [0], T0)
+        lifecycle.start_tasks(job, [0], T0)
     with pytest.raises(IllegalTransition):
-        lifecycle.stop_asked(job, T0)
+        lifecycle.request_stop(job, T0)
     with pytest.raises(IllegalTransition):
-        lifecycle.interrupted(job, T0)
+        lifecycle.interrupt(job, T0)
 
 
 def test_an_interrupted_job_is_failed_with_its_running_tasks_and_the_rest_stopped() -> None:
-    job = lifecycle.task_ended(running(begun=2), 0, FINISHED, T0)
-    job = lifecycle.interrupted(job, T0)
+    job = lifecycle.finish_task(running(begun=2), 0, FINISHED, T0)
+    job = lifecycle.interrupt(job, T0)
     assert (job.status, job.reason) == (Status.FAILED, "interrupted: jobtui ended while it ran")
     assert [t.status for t in job.tasks] == [Status.FINISHED, Status.FAILED, Status.STOPPED]
     assert (job.events[-1].kind.value, job.events[-1].reason) == ("interrupted", "jobtui ended while it ran")
@@ -129,28 +129,28 @@ def test_an_interrupted_job_is_failed_with_its_running_tasks_and_the_rest_stoppe
 
 def test_an_interrupted_job_shows_no_progress_rather_than_less_than_was_shown() -> None:
     died = TaskOutcome(Status.FAILED, progress=0.1, reason="its process died", code="host_died")
-    job = lifecycle.task_ended(running(3), 0, died, T0)
-    assert lifecycle.interrupted(job, T0).progress is None
-    job = lifecycle.task_ended(running(3), 0, FINISHED, T0)
-    assert lifecycle.interrupted(job, T0).progress is None
+    job = lifecycle.finish_task(running(3), 0, died, T0)
+    assert lifecycle.interrupt(job, T0).progress is None
+    job = lifecycle.finish_task(running(3), 0, FINISHED, T0)
+    assert lifecycle.interrupt(job, T0).progress is None
 
 
 def test_a_wall_clock_that_steps_back_makes_no_job_end_before_it_began() -> None:
-    job = lifecycle.task_ended(running(1), 0, FINISHED, T0 - timedelta(hours=1), took=0.25)
+    job = lifecycle.finish_task(running(1), 0, FINISHED, T0 - timedelta(hours=1), took=0.25)
     assert job.stop == job.start == T0
     assert [event.at for event in job.events] == sorted(event.at for event in job.events)
 
 
 def test_progress_is_weighted_by_bytes_and_even_where_those_are_unknown() -> None:
     job = running(2)
-    done = lifecycle.task_ended(job, 0, FINISHED, T0)
+    done = lifecycle.finish_task(job, 0, FINISHED, T0)
     assert done.progress == pytest.approx(0.5)
     sized = TaskOutcome(
         Status.FINISHED, before=SpaceStats((Level(1, 300),)), after=SpaceStats((Level(1, 100),))
     )
     stopped = TaskOutcome(Status.STOPPED, progress=0.0, before=SpaceStats((Level(1, 100),)))
-    job = lifecycle.task_ended(lifecycle.task_ended(running(3), 0, sized, T0), 1, sized, T0)
-    job = lifecycle.task_ended(job, 2, stopped, T0)
+    job = lifecycle.finish_task(lifecycle.finish_task(running(3), 0, sized, T0), 1, sized, T0)
+    job = lifecycle.finish_task(job, 2, stopped, T0)
     assert job.progress == pytest.approx(600 / 700)
     assert job.reclaimed == 400
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from jobtui.engine.cluster.requests import ClusterRequests
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.history import StoreFull
 from jobtui.model import EventKind, Job, Status
@@ -206,11 +207,11 @@ def test_an_end_that_the_cluster_takes_back_is_told_and_changes_nothing(prod: Mi
 def test_an_archived_run_under_the_same_id_hides_no_job_whose_answer_was_lost(prod: MirrorBench) -> None:
     ended_on(prod, 40, Status.FINISHED)
     prod.say("BACKUP JOB 1 1")
-    mirroring = prod.engine.mirroring
-    assert mirroring is not None
+    requests = prod.engine.engine.control
+    assert isinstance(requests, ClusterRequests)
     for start, nobodys in ((LATER, True), (START, False)):  # set up anew, the cluster gives old ids again
         job = ClusterJob(40, "compact", Status.FINISHED, start)
-        assert prod.cluster(lambda _, job=job: mirroring.orders._is_nobodys("nba", job)) is nobodys
+        assert prod.cluster(lambda _, job=job: requests._is_unknown_run("nba", job)) is nobodys
 
 
 # ---- on a full disk

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.engine.engine import Engine
+from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.history import History
 from jobtui.model import ClusterRef, ConnectionState, Job, Status
@@ -323,7 +323,7 @@ def test_a_job_of_a_cluster_is_let_go_where_the_profile_is_embedded_now(tmp_path
     history = History.open(tmp_path / "history")
     history.commit(_waiting(history.new_id(), ClusterRef("prod", "nba", 7))).result()
     history.close()
-    engine = Engine.open(Profile("prod", tmp_path, {"a": None}))
+    engine = LocalClient.open(Profile("prod", tmp_path, {"a": None}))
     job = engine.job(1)
     engine.close()
     assert job is not None

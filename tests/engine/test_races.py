@@ -24,7 +24,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from jobtui.engine.engine import Engine
+from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.errors import ErrorCode
 from jobtui.history import History, Query
@@ -56,7 +56,7 @@ class Races(RuleBasedStateMachine):
     def start(self) -> None:
         self.storage = ScriptedStorage(dict(SPACES))
         profile = Profile("local", self.root, max_running_jobs=LIMIT)
-        engine = Engine.open(profile, clock=self.clock, storage=self.storage)
+        engine = LocalClient.open(profile, clock=self.clock, storage=self.storage)
         self.bench = Bench(engine, self.storage, self.clock)
         self.read = 0
         for job_id in self.ids:
@@ -235,11 +235,11 @@ class Races(RuleBasedStateMachine):
         shutil.rmtree(self.root)
 
 
-async def _settled(engine: Engine) -> None:
+async def _settled(engine: LocalClient) -> None:
     quiet = 0
     while quiet < 10:
         await asyncio.sleep(0)
-        quiet = quiet + 1 if engine.dispatch.settled and engine.ledger.settled else 0
+        quiet = quiet + 1 if engine.engine.dispatcher.is_settled and engine.engine.store.is_settled else 0
 
 
 @pytest.mark.timeout(3600)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from jobtui.engine.admission import RunPolicy
 from jobtui.engine.client import Session
-from jobtui.engine.engine import Engine
-from jobtui.engine.profile import Profile, RunPolicy
+from jobtui.engine.local import LocalClient
+from jobtui.engine.profile import Profile
 from jobtui.engine.reader import ReadOnlyClient
 from jobtui.errors import StatementRefused, StorageError
 from tests.support.engines import WAIT, bench
@@ -20,7 +21,7 @@ from tests.support.scripted import ScriptedStorage
 def unreadable(tmp_path: Path) -> ReadOnlyClient:
     """A reader of a profile with a job on nba, whose list of spaces can't be read."""
     profile = Profile("local", tmp_path)
-    engine = Engine.open(profile, run=RunPolicy.NONE)
+    engine = LocalClient.open(profile, run=RunPolicy.NONE)
     try:
         session = Session(None, tmp_path)
         assert engine.execute("CREATE SPACE nba; ADMIN FLUSH nba", session).result(60).failure is None

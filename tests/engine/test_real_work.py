@@ -250,11 +250,11 @@ def test_if_not_exists_compares_the_directories(tmp_path: Path) -> None:
 def test_no_host_is_started_before_somebody_asks_for_it(tmp_path: Path) -> None:
     with real(tmp_path) as it:
         it.engine.idle().result(20)
-        assert it.engine.storage._workers == {}
+        assert it.engine.engine.storage._workers == {}
         assert it.engine.host_names() == ()
         hosts = it.engine.overview().result(20).hosts
         assert it.engine.host_names() == tuple(host.name for host in hosts)
-        assert set(it.engine.storage._workers) == set(it.engine.host_names())
+        assert set(it.engine.engine.storage._workers) == set(it.engine.host_names())
 
 
 def test_a_process_that_the_engine_starts_is_not_ended_by_what_the_terminal_sends_meanwhile(root: Path) -> None:

@@ -13,11 +13,11 @@ T0 = datetime(2019, 12, 17, 17, 21, 30, tzinfo=UTC)
 
 
 def queued(job_id: int, *hosts: str) -> Job:
-    return lifecycle.submitted(job_id, "flush", f"space{job_id}", hosts, T0)
+    return lifecycle.new_job(job_id, "flush", f"space{job_id}", hosts, T0)
 
 
 def running(job_id: int, *hosts: str, begun: int | None = None) -> Job:
-    return lifecycle.begun(queued(job_id, *hosts), range(len(hosts) if begun is None else begun), T0)
+    return lifecycle.start_tasks(queued(job_id, *hosts), range(len(hosts) if begun is None else begun), T0)
 
 
 def test_a_job_starts_on_all_its_hosts_at_once() -> None:
@@ -50,7 +50,7 @@ def test_no_more_jobs_are_at_work_than_the_limit() -> None:
 
 
 def test_a_job_that_waits_for_a_busy_host_does_not_count_against_the_limit() -> None:
-    waits = lifecycle.task_ended(running(1, "x", "hung", begun=1), 0, TaskOutcome(Status.FINISHED), T0)
+    waits = lifecycle.finish_task(running(1, "x", "hung", begun=1), 0, TaskOutcome(Status.FINISHED), T0)
     assert decide([waits], [queued(2, "b")], {"hung"}, set(), 1) == [Start(2, (0,))]
 
 
@@ -61,5 +61,5 @@ def test_a_silent_job_does_not_count_against_the_limit() -> None:
 
 
 def test_a_stopping_job_starts_nothing_more() -> None:
-    job = lifecycle.stop_asked(running(1, "a", "b", begun=1), T0)
+    job = lifecycle.request_stop(running(1, "a", "b", begun=1), T0)
     assert decide([job], [], {"a"}, set(), 4) == []

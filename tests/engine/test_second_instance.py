@@ -15,9 +15,10 @@ from jobtui import errors
 from jobtui.engine import protocol as wire
 from jobtui.engine import server
 from jobtui.engine.address import SOCKET, short
+from jobtui.engine.admission import RunPolicy
 from jobtui.engine.client import EngineEvent, Session
-from jobtui.engine.engine import Engine, RunPolicy
 from jobtui.engine.failover import FailoverClient
+from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.engine.remote import RemoteClient
 from jobtui.history import StoreLocked
@@ -28,7 +29,7 @@ from tests.support.scripted import FULL, ScriptedStorage
 
 def test_a_second_engine_on_the_same_store_is_refused(owner: Bench, root: Path) -> None:
     with pytest.raises(StoreLocked, match=str(os.getpid())):
-        Engine.open(Profile("local", root), storage=ScriptedStorage({}))
+        LocalClient.open(Profile("local", root), storage=ScriptedStorage({}))
 
 
 def test_a_statement_is_handed_to_the_owner_and_answered_as_if_typed_there(owner: Bench, root: Path) -> None:
@@ -135,7 +136,7 @@ def test_another_version_s_question_is_refused_with_both_versions(
         protocol: int = 99
         version: str = "9.9"
 
-    monkeypatch.setattr(wire, "Ask", Later)
+    monkeypatch.setattr(wire, "Request", Later)
     with pytest.raises(errors.OwnerUnavailable, match=r"jobtui 9\.9 can't talk to it"):
         RemoteClient.connect(Profile("local", root))
 

@@ -64,7 +64,7 @@ def test_what_a_host_reports_after_its_deadline_is_kept_nowhere(tmp_path: Path) 
         it.heard.wait_for(lambda: it.job(2).ended_tasks == 1)
         heard = len(it.heard.progress)
         hung.progress(0.5)
-        assert it.engine.progress.forget(2, 0).fraction is None
+        assert it.engine.engine.progress.pop(2, 0).fraction is None
         assert len(it.heard.progress) == heard
 
 

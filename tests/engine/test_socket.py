@@ -216,7 +216,7 @@ class TestQuestions:
             raise TypeError("not " + chr(0xDCFF) + " text")
 
         with monkeypatch.context() as failing:
-            failing.setattr(owner.engine, "execute", fail)
+            failing.setattr(owner.engine.engine.executor, "execute", fail)
             answer = answer_to(root, RUN % b'"SHOW JOBS"')
         assert answer == protocol.ErrorResponse("The question could not be carried out: not \\udcff text")
 
@@ -422,7 +422,7 @@ class TestLongTexts:
             raise ConnectionResetError
 
         desk = RemoteClient.connect(Profile("local", root))
-        monkeypatch.setattr(owner.engine, "execute", go)
+        monkeypatch.setattr(owner.engine.engine.executor, "execute", go)
         answer = desk.answer("ADMIN FLUSH solo; ADMIN COMPACT solo", Session(None, Path("/")))
         assert answer.failure is not None
         assert "this statement and the 1 after it may have been carried out" in answer.failure.message

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from jobtui.engine.address import SOCKET
+from jobtui.engine.admission import RunPolicy
 from jobtui.engine.client import Session
-from jobtui.engine.engine import Engine, RunPolicy
 from jobtui.engine.failover import FailoverClient
+from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.model import Notice, Status, TaskProgressed
 from tests.support.engines import WAIT, Heard, bench
@@ -21,9 +22,9 @@ def test_when_the_owner_goes_the_next_one_takes_over(
 ) -> None:
     spaces = {"solo": ("far",)}
     monkeypatch.setattr(
-        "jobtui.engine.profile.embedded", lambda profile, notice: ScriptedStorage(spaces, auto=True)
+        "jobtui.engine.backend._embedded", lambda profile, notify: ScriptedStorage(spaces, auto=True)
     )
-    first = Engine.open(Profile("local", root), storage=ScriptedStorage(spaces))
+    first = LocalClient.open(Profile("local", root), storage=ScriptedStorage(spaces))
     first.execute("ADMIN FLUSH solo; ADMIN COMPACT solo", Session(None, Path("/"))).result(WAIT)
     desk = FailoverClient(Profile("local", root))
     assert not desk.owner
@@ -61,7 +62,7 @@ def test_a_profile_that_could_only_be_read_is_taken_over_once_its_owner_has_gone
 ) -> None:
     monkeypatch.setattr("jobtui.engine.failover.TRIES", 1)
     monkeypatch.setattr("jobtui.engine.failover.BETWEEN_LOOKS_SECONDS", 0.01)
-    monkeypatch.setattr("jobtui.engine.profile.embedded", lambda profile, notice: ScriptedStorage({}))
+    monkeypatch.setattr("jobtui.engine.backend._embedded", lambda profile, notify: ScriptedStorage({}))
     with bench(root, ScriptedStorage({})):
         (root / SOCKET).unlink()
         desk = FailoverClient(Profile("local", root))
@@ -77,7 +78,7 @@ def test_a_profile_that_could_only_be_read_is_taken_over_once_its_owner_has_gone
 def test_work_is_left_behind_only_where_the_process_can_go_on_without_its_screen(
     runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobtui.engine.profile.embedded", lambda profile, notice: ScriptedStorage({}))
+    monkeypatch.setattr("jobtui.engine.backend._embedded", lambda profile, notify: ScriptedStorage({}))
     desk = FailoverClient(Profile("local", root))
     assert not desk.hand_over()
     desk.may_hand_over = True
@@ -95,10 +96,10 @@ def test_who_takes_over_hears_what_became_of_the_jobs_it_showed(
 ) -> None:
     spaces = {"nba": ("a",), "solo": ("far",)}
     monkeypatch.setattr(
-        "jobtui.engine.profile.embedded", lambda profile, notice: ScriptedStorage(spaces, auto=True)
+        "jobtui.engine.backend._embedded", lambda profile, notify: ScriptedStorage(spaces, auto=True)
     )
     storage = ScriptedStorage(spaces)
-    first = Engine.open(Profile("local", root), storage=storage)
+    first = LocalClient.open(Profile("local", root), storage=storage)
     first.execute("ADMIN COMPACT solo; ADMIN COMPACT nba", Session(None, Path("/"))).result(WAIT)
     desks = [FailoverClient(Profile("local", root)) for _ in range(2)]  # one becomes the owner, one follows it
     heard = [Heard(desk) for desk in desks]
@@ -118,7 +119,7 @@ def test_who_takes_over_hears_what_became_of_the_jobs_it_showed(
 def test_what_a_start_has_to_say_of_interrupted_jobs_waits_for_the_screen(
     runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobtui.engine.profile.embedded", lambda profile, notice: ScriptedStorage({}))
+    monkeypatch.setattr("jobtui.engine.backend._embedded", lambda profile, notify: ScriptedStorage({}))
     with bench(root, ScriptedStorage({"solo": ("far",), "nba": ("a",)})) as it:
         it.say("ADMIN COMPACT solo; ADMIN COMPACT nba")
         it.storage.operation("solo", "far")

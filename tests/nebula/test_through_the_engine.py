@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jobtui.engine.client import Session
-from jobtui.engine.engine import Engine
+from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.model import ConnectionState, Status
 from jobtui.storage.nebula.settings import ClusterSettings, RunMode
@@ -22,17 +22,17 @@ HOST = "127.0.0.1"
 
 
 @contextmanager
-def engine_on(root: Path, storaged: StoragedDouble) -> Iterator[Engine]:
+def engine_on(root: Path, storaged: StoragedDouble) -> Iterator[LocalClient]:
     with GraphdDouble(Cluster({"nba": [HOST]})) as graphd:
         settings = settings_for(graphd, run=RunMode.STORAGED, storaged_port=storaged.port)
-        engine = Engine.open(Profile("prod", root), storage=StoragedRunner(settings))
+        engine = LocalClient.open(Profile("prod", root), storage=StoragedRunner(settings))
         try:
             yield engine
         finally:
             engine.close()
 
 
-def said(engine: Engine, text: str) -> None:
+def said(engine: LocalClient, text: str) -> None:
     answer = engine.execute(text, Session()).result(WAIT)
     assert answer.failure is None
 
@@ -69,7 +69,7 @@ def test_the_engine_opens_while_graphd_is_away_and_learns_the_spaces_when_it_is_
     with StoragedDouble({"nba"}) as storaged, GraphdDouble(Cluster({"nba": [HOST]})) as graphd:
         graphd.down()
         settings = settings_for(graphd, run=RunMode.STORAGED, storaged_port=storaged.port)
-        engine = Engine.open(Profile("prod", tmp_path), storage=StoragedRunner(settings))
+        engine = LocalClient.open(Profile("prod", tmp_path), storage=StoragedRunner(settings))
         heard = Heard(engine)
         heard.wait_for(lambda: engine.link is not None and engine.link.state is ConnectionState.LOST)
         refused = engine.execute("ADMIN FLUSH nba", Session()).result(WAIT).failure
@@ -86,6 +86,6 @@ def test_the_engine_opens_while_graphd_is_away_and_learns_the_spaces_when_it_is_
 
 def test_where_the_settings_tell_all_there_is_no_connection_to_show(tmp_path: Path) -> None:
     settings = ClusterSettings(run=RunMode.STORAGED, spaces={"nba": (HOST,)})
-    engine = Engine.open(Profile("prod", tmp_path, cluster=settings))
+    engine = LocalClient.open(Profile("prod", tmp_path, cluster=settings))
     assert (engine.link, engine.spaces()) == (None, ("nba",))
     engine.close()

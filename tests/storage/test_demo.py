@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from jobtui.engine.engine import Engine
+from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.storage.base import Placement
 from jobtui.storage.local import demo
@@ -96,7 +96,7 @@ def test_the_data_of_a_demo_is_thrown_away(tmp_path, monkeypatch):
         filled.set()
 
     monkeypatch.setattr(demo, "fill", fill)
-    engine = Engine.open(Profile("demo", tmp_path), demo=True)
+    engine = LocalClient.open(Profile("demo", tmp_path), demo=True)
     assert filled.wait(20)
     engine.close()
     assert not list(tmp_path.rglob("*.sst"))

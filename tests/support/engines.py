@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from jobtui.engine.admission import RunPolicy
 from jobtui.engine.client import Client, EngineEvent, ExecuteResult, Session
-from jobtui.engine.engine import Engine, RunPolicy
+from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.history import History
 from jobtui.model import Job, JobChanged, Notice, Status, TaskProgressed
@@ -75,7 +76,7 @@ class Heard:
 class Bench:
     """An engine, its storage, its clock, a session, and what was heard."""
 
-    def __init__(self, engine: Engine, storage: ScriptedStorage, clock: FakeClock) -> None:
+    def __init__(self, engine: LocalClient, storage: ScriptedStorage, clock: FakeClock) -> None:
         self.engine, self.storage, self.clock = engine, storage, clock
         self.heard = Heard(engine)
         self.session = Session(None, Path("/"))
@@ -113,7 +114,7 @@ def bench(
 ) -> Iterator[Bench]:
     clock = clock or FakeClock()
     profile = Profile("local", root, task_timeout=task_timeout, max_running_jobs=max_running_jobs)
-    engine = Engine.open(profile, run=run, clock=clock, storage=storage)
+    engine = LocalClient.open(profile, run=run, clock=clock, storage=storage)
     try:
         yield Bench(engine, storage, clock)
     finally:
@@ -121,7 +122,7 @@ def bench(
 
 
 @contextmanager
-def compared_with_disk(engine: Engine, root: Path) -> Iterator[list[bool]]:
+def compared_with_disk(engine: LocalClient, root: Path) -> Iterator[list[bool]]:
     """For each change that is published in the block whether the job was on disk with that status."""
     reader = History.open(root / "history", write=False)
     seen: list[bool] = []

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from jobtui.engine.admission import RunPolicy
 from jobtui.engine.client import Session
-from jobtui.engine.engine import Engine, RunPolicy
+from jobtui.engine.local import LocalClient
 from jobtui.engine.reader import ReadOnlyClient
 from jobtui.model import Status
 from tests.support.commands import CommandLine
@@ -20,7 +21,7 @@ SLOW = "[profiles.local]\ncompact_rate = 200_000\n"
 def with_pairs(home: Path, count: int = 2_000, length: int = 3_000) -> Path:
     """The home of a user whose space nba, on two hosts, holds so many pairs."""
     home.mkdir(exist_ok=True)
-    engine = Engine.open(CommandLine(home).profile, run=RunPolicy.NONE)
+    engine = LocalClient.open(CommandLine(home).profile, run=RunPolicy.NONE)
     try:
         engine.execute("CREATE SPACE nba ON 2 HOSTS", Session(None, home)).result(60)
         engine.load("nba", [(b"k%d" % n, os.urandom(length)) for n in range(count)]).result(60)

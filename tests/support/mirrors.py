@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from jobtui.engine.client import Session
-from jobtui.engine.engine import Engine
+from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import ConnectionChanged, Job, Status
@@ -22,7 +22,7 @@ T = TypeVar("T")
 class MirrorBench(Bench):
     """A bench whose work is the cluster's, which is looked at when a test says so: the clock stands still."""
 
-    def __init__(self, engine: Engine, mirror: ScriptedMirror, clock: FakeClock) -> None:
+    def __init__(self, engine: LocalClient, mirror: ScriptedMirror, clock: FakeClock) -> None:
         self.engine, self.mirror, self.clock = engine, mirror, clock
         self.heard = Heard(engine)
         self.session = Session(None, Path("/"))
@@ -32,8 +32,8 @@ class MirrorBench(Bench):
 
         async def happen() -> T:
             done = act(self.mirror)
-            assert self.engine.mirroring is not None
-            self.engine.mirroring.look_soon()
+            assert self.engine.engine.sync is not None
+            self.engine.engine.sync.poll_soon()
             return done
 
         return self.engine.call(happen()).result(WAIT)
@@ -68,7 +68,7 @@ class MirrorBench(Bench):
 @contextmanager
 def mirror_bench(root: Path, mirror: ScriptedMirror, clock: FakeClock | None = None) -> Iterator[MirrorBench]:
     clock = clock or FakeClock()
-    engine = Engine.open(Profile("prod", root), clock=clock, mirror=mirror)
+    engine = LocalClient.open(Profile("prod", root), clock=clock, job_manager=mirror)
     try:
         yield MirrorBench(engine, mirror, clock)
     finally:

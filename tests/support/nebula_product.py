@@ -11,7 +11,7 @@ from typing import Any
 
 from jobtui.clock import SystemClock
 from jobtui.engine.client import Session
-from jobtui.engine.engine import Engine
+from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.storage.nebula.job_manager import GraphdJobManager
 from tests.support.commands import CommandLine
@@ -49,7 +49,7 @@ class HastyClock(SystemClock):
 class ClusterBench(Bench):
     """An engine that works on a cluster of doubles through the real client."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: LocalClient) -> None:
         self.engine = engine
         self.heard = Heard(engine)
         self.session = Session(None, Path("/"))
@@ -62,7 +62,7 @@ class ClusterBench(Bench):
 def working_on(*graphds: GraphdDouble, root: Path, **changes: Any) -> Iterator[ClusterBench]:
     clock = HastyClock()
     mirror = GraphdJobManager(settings_for(*graphds, **changes), clock=clock)
-    engine = Engine.open(Profile("prod", root), clock=clock, mirror=mirror)
+    engine = LocalClient.open(Profile("prod", root), clock=clock, job_manager=mirror)
     try:
         yield ClusterBench(engine)
     finally:

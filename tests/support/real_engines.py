@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jobtui.engine.client import ExecuteResult, Session
-from jobtui.engine.engine import Engine
+from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.model import Job
 from jobtui.storage.local.backend import LocalStorage
@@ -21,7 +21,7 @@ TWO: Mapping[str, Path | None] = {"h1": None, "h2": None}
 class Real:
     """An engine, a session, and what was heard."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: LocalClient) -> None:
         self.engine = engine
         self.heard = Heard(engine)
         self.session = Session(None, Path("/"))
@@ -57,8 +57,8 @@ class Real:
 
     def worker(self, host: str) -> int:
         """The process id of a host's worker."""
-        assert isinstance(self.engine.storage, LocalStorage)
-        pid = self.engine.storage.worker(host, adopted=False).pid
+        assert isinstance(self.engine.engine.storage, LocalStorage)
+        pid = self.engine.engine.storage.worker(host, adopted=False).pid
         assert pid is not None
         return pid
 
@@ -71,7 +71,7 @@ def real(
     rate: int | None = None,
     task_timeout: float | None = None,
 ) -> Iterator[Real]:
-    engine = Engine.open(Profile("local", root, hosts=hosts, compact_rate=rate, task_timeout=task_timeout))
+    engine = LocalClient.open(Profile("local", root, hosts=hosts, compact_rate=rate, task_timeout=task_timeout))
     try:
         yield Real(engine)
     finally:

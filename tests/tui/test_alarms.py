@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.engine.engine import Engine
+from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import ReadOnlyClient
 from jobtui.history import History, Query, Sort, StoreError
@@ -56,18 +56,18 @@ def test_a_connections_state_is_told_in_words(link: ConnectionStatus, piece: str
 def test_the_header_and_an_alarm_follow_the_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     links = [ConnectionStatus(ConnectionState.LOST, NOW, detail="connection reset", retry_in=30)]
     retried: list[int] = []
-    monkeypatch.setattr(Engine, "link", property(lambda self: links[-1]))
-    monkeypatch.setattr(Engine, "retry_now", lambda self: retried.append(1))
+    monkeypatch.setattr(LocalClient, "link", property(lambda self: links[-1]))
+    monkeypatch.setattr(LocalClient, "retry_now", lambda self: retried.append(1))
 
     async def run() -> None:
         async with stage(tmp_path) as shown:
             engine = shown.behind.engine
-            engine.publish([ConnectionChanged(links[-1])])
+            engine.engine.events.publish([ConnectionChanged(links[-1])])
             await shown.shows("✖ lost", "No connection since", "connection reset", "in 30 s")
             await shown.press("R")
             assert retried
             links.append(ConnectionStatus(ConnectionState.CONNECTED, NOW, address="graph:9669"))
-            engine.publish([ConnectionChanged(links[-1])])
+            engine.engine.events.publish([ConnectionChanged(links[-1])])
             await shown.shows("● graph:9669")
             await shown.shows_no_more("No connection since")
 
@@ -79,11 +79,11 @@ def test_an_alarm_that_was_sent_away_stays_away_until_it_comes_again(
 ) -> None:
     lost = ConnectionStatus(ConnectionState.LOST, NOW, detail="connection reset", retry_in=30)
     links = [lost]
-    monkeypatch.setattr(Engine, "link", property(lambda self: links[-1]))
+    monkeypatch.setattr(LocalClient, "link", property(lambda self: links[-1]))
 
     async def run() -> None:
         async with stage(tmp_path) as shown:
-            shown.behind.engine.publish([ConnectionChanged(lost)])
+            shown.behind.engine.engine.events.publish([ConnectionChanged(lost)])
             await shown.shows("No connection since", "in 30 s")
             await shown.press("escape")
             await shown.shows_no_more("No connection since")
@@ -103,7 +103,7 @@ def test_an_alarm_that_was_sent_away_stays_away_until_it_comes_again(
 def test_an_alarm_takes_no_room_where_nothing_sensible_fits(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path) as shown:
-            shown.behind.engine.ledger.trouble = "The disk of the history is full"
+            shown.behind.engine.engine.store.trouble = "The disk of the history is full"
             shown.dashboard.tick()
             await shown.shows("is full")
             await shown.pilot.resize_terminal(30, 6)
@@ -116,11 +116,11 @@ def test_an_alarm_takes_no_room_where_nothing_sensible_fits(tmp_path: Path) -> N
 def test_a_trouble_stands_under_the_header_until_it_is_over(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path) as shown:
-            ledger = shown.behind.engine.ledger
-            ledger.trouble = "The disk of the history is full: make room, it goes on by itself"
+            store = shown.behind.engine.engine.store
+            store.write_error = "The disk of the history is full: make room, it goes on by itself"
             shown.dashboard.tick()
             await shown.shows("The disk of the history is full")
-            ledger.trouble = ""
+            store.write_error = ""
             shown.dashboard.tick()
             await shown.shows_no_more("is full")
 

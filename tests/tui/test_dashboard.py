@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.engine.client import ExecuteResult, Session
-from jobtui.engine.engine import Engine
+from jobtui.engine.local import LocalClient
 from jobtui.errors import ErrorCode
 from jobtui.history import History, StoreError
 from jobtui.model import Status
@@ -142,15 +142,15 @@ def test_a_job_that_ended_before_its_submission_was_answered_is_told_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held: list[tuple[Future[ExecuteResult], Future[ExecuteResult]]] = []
-    execute = Engine.execute
+    execute = LocalClient.execute
 
-    def answered_late(engine: Engine, text: str, session: Session) -> Future[ExecuteResult]:
+    def answered_late(engine: LocalClient, text: str, session: Session) -> Future[ExecuteResult]:
         held.append((execute(engine, text, session), Future()))
         return held[-1][1]
 
     async def run() -> None:
         async with stage(tmp_path, auto=True) as shown:
-            monkeypatch.setattr(Engine, "execute", answered_late)
+            monkeypatch.setattr(LocalClient, "execute", answered_late)
             await shown.press("colon")
             await shown.type("ADMIN FLUSH nba")
             await shown.press("enter")

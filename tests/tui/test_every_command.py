@@ -8,7 +8,7 @@ import pytest
 from textual import events
 from textual.widget import Widget
 
-from jobtui.engine.engine import Engine
+from jobtui.engine.local import LocalClient
 from jobtui.model import ConnectionState, ConnectionStatus
 from jobtui.tui.commands import KeyScope, commands
 from jobtui.tui.screens.palette import Palette, RegistryCommands
@@ -62,7 +62,7 @@ def test_every_key_reaches_its_action(tmp_path: Path, monkeypatch: pytest.Monkey
     if where is KeyScope.DASHBOARD:
         # a cluster's desk: only there is something to connect to
         link = ConnectionStatus(ConnectionState.CONNECTED, FakeClock().now())
-        monkeypatch.setattr(Engine, "link", property(lambda self: link))
+        monkeypatch.setattr(LocalClient, "link", property(lambda self: link))
 
     async def run() -> None:
         async with stage(tmp_path, auto=True) as shown:

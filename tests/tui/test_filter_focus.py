@@ -16,7 +16,7 @@ from textual import events
 from textual.geometry import Size
 
 from jobtui.config.settings import Confirm, TuiSettings
-from jobtui.engine.engine import Engine
+from jobtui.engine.local import LocalClient
 from tests.support.dashboards import Stage, stage
 
 # s stops, r recovers, b archives, C compacts, F flushes, D drops, u chooses, n creates, a and i mark, y copies
@@ -268,9 +268,9 @@ class TestWalk:
             shown.behind.say("ADMIN COMPACT nba; ADMIN FLUSH nba; ADMIN COMPACT Dallas")
             await shown.shows("▶ 2 running", "◷ 1 queued")
             said: list[str] = []
-            execute = Engine.execute
+            execute = LocalClient.execute
 
-            def listening(engine: Engine, text: str, *rest: object) -> object:
+            def listening(engine: LocalClient, text: str, *rest: object) -> object:
                 said.append(text)
                 return execute(engine, text, *rest)  # type: ignore[arg-type]
 

@@ -5,7 +5,7 @@ import pytest
 from textual import events
 from textual.keys import _character_to_key
 
-from jobtui.engine.engine import Engine
+from jobtui.engine.local import LocalClient
 from tests.support.dashboards import Stage, showing, stage
 from tests.support.mirrors import mirror_bench
 from tests.support.scripted_mirror import ScriptedMirror
@@ -124,8 +124,8 @@ def test_work_can_be_left_to_go_on_without_a_screen_where_the_desk_can_do_that(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handed: list[int] = []
-    monkeypatch.setattr(Engine, "may_hand_over", True)
-    monkeypatch.setattr(Engine, "hand_over", lambda self: not handed.append(1))
+    monkeypatch.setattr(LocalClient, "may_hand_over", True)
+    monkeypatch.setattr(LocalClient, "hand_over", lambda self: not handed.append(1))
 
     async def run() -> None:
         async with stage(tmp_path) as shown:
@@ -143,8 +143,8 @@ def test_work_that_has_ended_while_one_was_asked_is_handed_over_to_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handed: list[int] = []
-    monkeypatch.setattr(Engine, "may_hand_over", True)
-    monkeypatch.setattr(Engine, "hand_over", lambda self: not handed.append(1))
+    monkeypatch.setattr(LocalClient, "may_hand_over", True)
+    monkeypatch.setattr(LocalClient, "hand_over", lambda self: not handed.append(1))
 
     async def run() -> None:
         async with stage(tmp_path, {"nba": ["local0"]}) as shown:

@@ -66,9 +66,9 @@ def test_a_storm_of_messages_from_another_thread_leaves_the_last_state_on_screen
 
             def storm() -> None:
                 for step in range(20_000):
-                    engine.publish([TaskProgressed(at(job, step / 20_000), 0, float(step))])
+                    engine.engine.events.publish([TaskProgressed(at(job, step / 20_000), 0, float(step))])
                     if step % 10 == 0:
-                        engine.publish([JobChanged(at(job, step / 20_000), Status.RUNNING)])
+                        engine.engine.events.publish([JobChanged(at(job, step / 20_000), Status.RUNNING)])
                 operation.progress(0.99)
 
             thread = threading.Thread(target=storm)

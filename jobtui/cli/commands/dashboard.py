@@ -147,13 +147,13 @@ def _own_jobs(desk: Client) -> list[int]:
 
 def _desk(profile: Profile, demo: bool) -> Client:
     """The profile's engine, here or in the process that has it already."""
-    from jobtui.engine.engine import Engine
     from jobtui.engine.failover import FailoverClient
+    from jobtui.engine.local import LocalClient
     from jobtui.errors import StorageError
     from jobtui.history import StoreError
 
     try:
-        return Engine.open(profile, demo=True) if demo else FailoverClient(profile)
+        return LocalClient.open(profile, demo=True) if demo else FailoverClient(profile)
     except (StoreError, StorageError) as error:
         raise profile_error(error) from None
 

@@ -18,8 +18,9 @@ from jobtui.cli.errors import CommandError, Exit, UsageError
 from jobtui.cli.pair_files import Pair, PairFormat, format_of, read_pairs, write_pairs
 from jobtui.cli.progress import byte_bar
 from jobtui.cli.streams import Output, print_error, stdin
-from jobtui.engine.engine import Engine
-from jobtui.engine.profile import Profile, RunPolicy
+from jobtui.engine.admission import RunPolicy
+from jobtui.engine.local import LocalClient
+from jobtui.engine.profile import Profile
 from jobtui.engine.reader import ReadOnlyClient
 from jobtui.engine.remote import RemoteClient
 from jobtui.errors import ErrorCode, OwnerUnavailable, StorageError
@@ -237,7 +238,7 @@ def _checked(sources: Sequence[_Source], meter: _Meter, *, quiet: bool) -> _Coun
 
 
 def _load(
-    engine: Engine | RemoteClient, space: str, sources: Sequence[_Source], whole: _Whole, *, quiet: bool
+    engine: LocalClient | RemoteClient, space: str, sources: Sequence[_Source], whole: _Whole, *, quiet: bool
 ) -> None:
     """Load all pairs, a batch being written while the next is read."""
     done = under_way = _Count()

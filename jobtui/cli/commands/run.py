@@ -16,8 +16,9 @@ from jobtui.cli.args import RunCommand
 from jobtui.cli.connect import profile_of, settings_of
 from jobtui.cli.errors import CommandError, Exit
 from jobtui.cli.output import check_format, printed
+from jobtui.engine.admission import RunPolicy
 from jobtui.engine.client import ExecuteResult, Failure, Session
-from jobtui.engine.profile import Profile, RunPolicy
+from jobtui.engine.profile import Profile
 from jobtui.engine.reader import READ_ONLY, ReadOnlyClient
 from jobtui.language import StatementError, parse
 from jobtui.language.ast import (
@@ -34,7 +35,7 @@ from jobtui.model import Status
 
 if TYPE_CHECKING:
     from jobtui.cli.wait import EngineWaiter
-    from jobtui.engine.engine import Engine
+    from jobtui.engine.local import LocalClient
 
 
 CLUSTER_SECONDS = 30.0  # for a cluster to tell what it has
@@ -137,7 +138,7 @@ def _write(profile: Profile, text: str, statements: Sequence[Statement], asked: 
 
 
 def _carry_out(
-    engine: Engine, text: str, statements: Sequence[Statement], asked: RunCommand, label: str
+    engine: LocalClient, text: str, statements: Sequence[Statement], asked: RunCommand, label: str
 ) -> int:
     """Run the text here; the answer is the exit status. Raises LeftAtOnce where nobody waits for the stop."""
     from jobtui.cli.output import report_outcomes
@@ -159,7 +160,7 @@ def _carry_out(
     return status
 
 
-def _reach_the_cluster(engine: Engine, waiting: EngineWaiter, statements: Sequence[Statement]) -> None:
+def _reach_the_cluster(engine: LocalClient, waiting: EngineWaiter, statements: Sequence[Statement]) -> None:
     """Wait for a cluster to answer; if it does not, jobs seen before can be shown. Raises StorageError."""
     from jobtui.errors import StorageError
 

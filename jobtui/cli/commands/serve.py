@@ -19,8 +19,8 @@ from jobtui.cli.signals import kept_signals
 from jobtui.cli.streams import print_error
 from jobtui.cli.wait import EngineWaiter, WaitAborted, counted_jobs, listening
 from jobtui.engine.client import EngineEvent
-from jobtui.engine.engine import Engine
 from jobtui.engine.failover import FailoverClient
+from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.errors import StorageError
 from jobtui.files import foreign_owner, open_to_append
@@ -129,7 +129,7 @@ def serve(asked: ServeCommand) -> int:
         return serve_in_background(profile, asked, log_of(profile))
     with kept_signals() as received:
         try:
-            engine = Engine.open(profile)
+            engine = LocalClient.open(profile)
         except StoreLocked:
             from jobtui.engine.health import owner_in_words
 
@@ -193,7 +193,7 @@ def open_log(path: Path) -> int:
         ) from None
 
 
-def _serve(engine: Engine, received: Sequence[signal.Signals], *, until_idle: bool) -> int:
+def _serve(engine: LocalClient, received: Sequence[signal.Signals], *, until_idle: bool) -> int:
     serving = ServerConsole(engine, dated=not _is_the_journal(2))
     with listening(engine, serving, received):
         try:
@@ -211,7 +211,7 @@ def _serve(engine: Engine, received: Sequence[signal.Signals], *, until_idle: bo
 class ServerConsole(EngineWaiter):
     """Says what happens, a line each; `dated` where nobody else writes the time before it."""
 
-    def __init__(self, engine: Engine, *, dated: bool) -> None:
+    def __init__(self, engine: LocalClient, *, dated: bool) -> None:
         super().__init__(engine)
         self._dated = dated
         self._told_to_end: Future[None] = Future()

@@ -46,7 +46,7 @@ class ClusterJobIndex:
         self._since = since
         return known
 
-    async def reach(self, start: datetime) -> None:
+    async def extend_to(self, start: datetime) -> None:
         """See to it that a job that began then would be known here. Raises StoreError."""
         since, until = start - MARGIN, self._since
         if until is not None and since < until:
@@ -58,7 +58,7 @@ class ClusterJobIndex:
         if job.origin is not None and job.origin.id:
             book.runs[job.origin.space, job.origin.id] = job.id
 
-    def take(self, book: Transaction) -> None:
+    def apply(self, book: Transaction) -> None:
         """The book is on disk."""
         for (space, cluster_id), job_id in book.runs.items():
             self._ours.setdefault(space, {})[cluster_id] = job_id

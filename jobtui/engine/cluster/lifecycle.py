@@ -13,7 +13,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from jobtui.engine.lifecycle import IllegalTransition, not_before
+from jobtui.engine.lifecycle import IllegalTransition, clamp_time
 from jobtui.model import ClusterRef, EventKind, Job, JobEvent, Status, Task
 from jobtui.storage.base import ClusterJob
 
@@ -23,7 +23,7 @@ REPLACED = "the cluster now has another job under this one's id: what became of 
 RAN_AGAIN = "the cluster ran it again before it told how this run ended"
 
 
-def ordered(
+def request(
     job_id: int, command: str, origin: ClusterRef, now: datetime, recovered_from: int | None = None
 ) -> Job:
     """A job that the cluster is about to be asked for; its origin's id is 0 where it will have a new one."""
@@ -40,15 +40,15 @@ def ordered(
     )
 
 
-def accepted(job: Job, cluster_id: int, now: datetime) -> Job:
+def accept(job: Job, cluster_id: int, now: datetime) -> Job:
     """The job, now that the cluster has told its id."""
     if job.origin is None:
         raise IllegalTransition(f"job {job.id} is no cluster's")
     text = f"job {cluster_id} of space {job.origin.space} on cluster {job.origin.cluster}"
-    return noted(replace(job, origin=replace(job.origin, id=cluster_id)), text, now)
+    return add_note(replace(job, origin=replace(job.origin, id=cluster_id)), text, now)
 
 
-def seen(
+def discover(
     job_id: int, origin: ClusterRef, told: ClusterJob, now: datetime, recovered_from: int | None = None
 ) -> Job:
     """A job that others submitted, or ran again, as it is when it is first seen."""
@@ -64,10 +64,10 @@ def seen(
         origin=origin,
         events=(JobEvent(at=submitted, kind=EventKind.SUBMITTED, status=Status.QUEUE, reason=reason),),
     )
-    return followed(job, told, now)
+    return apply_update(job, told, now)
 
 
-def followed(job: Job, told: ClusterJob, now: datetime) -> Job:
+def apply_update(job: Job, told: ClusterJob, now: datetime) -> Job:
     """The job as the cluster now tells it; one that runs does not go back into the queue."""
     if job.status.ended:
         raise IllegalTransition(f"job {job.id} has ended")
@@ -92,18 +92,18 @@ def followed(job: Job, told: ClusterJob, now: datetime) -> Job:
     return replace(after, events=tuple(events))
 
 
-def left_for(job: Job, told: ClusterJob) -> str:
+def superseded_reason(job: Job, told: ClusterJob) -> str:
     """Why the cluster's job of that id is no longer the run that this job, not ended, has followed; or ""."""
     if told.command != job.command:
         return REPLACED  # the cluster was set up anew and counts from one again
     return RAN_AGAIN if _runs_anew(job, told) else ""
 
 
-def withdrawn(job: Job, reason: str, now: datetime) -> Job:
+def abandon(job: Job, reason: str, now: datetime) -> Job:
     """A job that is followed no longer: stopped, as far as we know."""
     if job.status.ended:
         raise IllegalTransition(f"job {job.id} has ended")
-    at = not_before(job, now)
+    at = clamp_time(job, now)
     event = JobEvent(at=at, kind=EventKind.ENDED, status=Status.STOPPED, reason=reason)
     return replace(
         job,
@@ -116,32 +116,32 @@ def withdrawn(job: Job, reason: str, now: datetime) -> Job:
     )
 
 
-def unfollowed(job: Job, now: datetime) -> Job:
+def detach(job: Job, now: datetime) -> Job:
     """A job of a cluster that its profile no longer works on."""
     cluster = "" if job.origin is None else job.origin.cluster
-    return withdrawn(job, UNFOLLOWED.format(cluster), now)
+    return abandon(job, UNFOLLOWED.format(cluster), now)
 
 
-def never_made(job: Job, reason: str, now: datetime) -> Job:
+def reject(job: Job, reason: str, now: datetime) -> Job:
     """A job that was asked for and never came to be: it has recovered nothing, and is no job there."""
     origin = None if job.origin is None else replace(job.origin, id=0)
-    return replace(withdrawn(job, reason, now), origin=origin, recovered_from=None)
+    return replace(abandon(job, reason, now), origin=origin, recovered_from=None)
 
 
-def stop_asked(job: Job, now: datetime) -> Job:
+def request_stop(job: Job, now: datetime) -> Job:
     """The job with a stop about to be asked of its cluster."""
-    event = JobEvent(at=not_before(job, now), kind=EventKind.STOP_ASKED)
+    event = JobEvent(at=clamp_time(job, now), kind=EventKind.STOP_ASKED)
     return replace(job, stopping=True, events=(*job.events, event))
 
 
-def stop_refused(job: Job, reason: str, now: datetime) -> Job:
+def refuse_stop(job: Job, reason: str, now: datetime) -> Job:
     """The job with no stop under way: the cluster refused it, or nobody knows whether it heard of it."""
-    return noted(replace(job, stopping=False), reason, now)
+    return add_note(replace(job, stopping=False), reason, now)
 
 
-def noted(job: Job, text: str, now: datetime) -> Job:
+def add_note(job: Job, text: str, now: datetime) -> Job:
     """The job with a remark among its events."""
-    event = JobEvent(at=not_before(job, now), kind=EventKind.NOTE, reason=text)
+    event = JobEvent(at=clamp_time(job, now), kind=EventKind.NOTE, reason=text)
     return replace(job, events=(*job.events, event))
 
 

@@ -1,114 +1,33 @@
-"""What of a cluster is no job: its spaces and hosts, under the face that the engine asks any storage by.
+"""The cluster's jobs in our history: what is seen on the cluster becomes jobs of this profile.
 
-The work itself is the cluster's: asking for it here is a defect, and is refused like all that a cluster
-can't do.
+Invariants:
+    a cluster's job is recorded once: it is looked up by its id there in the edit that would create it;
+    an ended job is final: a later run of it is another job, `recovered_from` it, with the same origin;
+    what the poller saw before somebody else asked about the same job, and reports only now, is ignored;
+    what is seen must persist: it is retried until the disk accepts it, and shown only then.
+requests.py sends requests to the cluster.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Sequence
 
+from jobtui.clock import Clock
 from jobtui.engine.cluster import lifecycle
 from jobtui.engine.cluster.index import ClusterJobIndex
-from jobtui.engine.cluster.requests import ClusterRequests
-from jobtui.engine.jobs import Transaction
-from jobtui.errors import ErrorCode, StorageError
+from jobtui.engine.cluster.pending import PendingRequests
+from jobtui.engine.events import EventBus
+from jobtui.engine.inventory import Inventory
+from jobtui.engine.jobs import JobStore, Transaction
+from jobtui.engine.tasks import BackgroundTasks
+from jobtui.engine.waiters import JobWaiters
+from jobtui.errors import StorageError
 from jobtui.history import StoreError
-from jobtui.model import ClusterRef, ConnectionState, Job, Notice, SpaceStats, Status
-from jobtui.storage.base import (
-    Capabilities,
-    ClusterJob,
-    ClusterJobManager,
-    Host,
-    Pair,
-    Placement,
-    ProgressCallback,
-    Space,
-    TaskResult,
-)
+from jobtui.model import ClusterRef, ConnectionState, Job, Notice, Status
+from jobtui.storage.base import ClusterJob, ClusterJobManager, Space
 from jobtui.storage.nebula.poller import JobPoller, JobUpdate, UpdateKind
 
-if TYPE_CHECKING:
-    from jobtui.engine.engine import Engine
-
-
-class ClusterInventory:
-    """A `TaskRunner` that runs no task: see the module."""
-
-    def __init__(self, mirror: ClusterJobManager) -> None:
-        self._mirror = mirror
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """See `TaskRunner.capabilities`."""
-        return self._mirror.capabilities
-
-    async def start(self) -> None:
-        """See `JobMirror.start`."""
-        await self._mirror.start()
-
-    async def close(self) -> None:
-        """See `JobMirror.close`."""
-        await self._mirror.close()
-
-    async def spaces(self) -> tuple[Space, ...]:
-        """See `JobMirror.spaces`."""
-        return await self._mirror.spaces()
-
-    async def hosts(self) -> tuple[Host, ...]:
-        """See `JobMirror.hosts`."""
-        return await self._mirror.hosts()
-
-    async def stats(self, space: str, host: str) -> SpaceStats:
-        """Refused: a cluster does not tell."""
-        _refuse(space, "the cluster does not tell how large a space is on a host")
-
-    async def flush(
-        self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
-    ) -> TaskResult:
-        """Refused: the cluster runs its tasks itself."""
-        _refuse(space, "the cluster runs its tasks itself")
-
-    async def compact(
-        self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
-    ) -> TaskResult:
-        """Refused: the cluster runs its tasks itself."""
-        _refuse(space, "the cluster runs its tasks itself")
-
-    async def create_space(self, name: str, placement: Placement) -> Space:
-        """Refused."""
-        _refuse(name, "CREATE SPACE is for embedded storage only")
-
-    async def drop_space(self, name: str) -> None:
-        """Refused."""
-        _refuse(name, "DROP SPACE is for embedded storage only")
-
-    async def load(self, space: str, pairs: Sequence[Pair]) -> None:
-        """Refused."""
-        _refuse(space, "loading pairs is for embedded storage only")
-
-    async def dump(self, space: str) -> AsyncIterator[tuple[bytes, bytes]]:
-        """Refused."""
-        _refuse(space, "dumping pairs is for embedded storage only")
-        yield b"", b""
-
-
-def _refuse(space: str, why: str) -> NoReturn:
-    raise StorageError(ErrorCode.UNSUPPORTED, "", space, why)
-
-
-# ---- merged from jobtui.engine.mirroring: ----
-# The engine's part for a cluster that manages its jobs itself: what is seen there becomes jobs of ours.
-#
-# Invariants:
-#     a cluster's job is ours once: it is looked up by its origin in the edit that would make it;
-#     an ended job of ours is final: a run after it is another job, `recovered_from` it, of the same origin;
-#     what the follower saw before somebody else looked at the same job, and tells only now, is passed over;
-#     what is seen waits for the disk (`told`), and is shown only then.
-# What is asked of the cluster is in orders.py.
-#
 UNANSWERED = (
     "jobtui ended before the cluster had answered; if it runs this, it is listed as a job that others submitted"
 )
@@ -117,178 +36,204 @@ STOP_UNKNOWN = "jobtui ended before the cluster had answered to the stop"
 
 
 class ClusterSync:
-    """See the module. For the engine's loop alone."""
+    """Follows a cluster and records what changes there. For the engine's loop alone."""
 
-    def __init__(self, engine: Engine, mirror: ClusterJobManager) -> None:
-        self.mirror = mirror
-        self.origins = ClusterJobIndex(engine.history, mirror.cluster)
-        engine.ledger.on_disk = self.origins.take
-        self.orders = ClusterRequests(engine, self)
-        self.follower: JobPoller | None = None
-        self._engine = engine
+    def __init__(
+        self,
+        job_manager: ClusterJobManager,
+        store: JobStore,
+        inventory: Inventory,
+        waiters: JobWaiters,
+        *,
+        events: EventBus,
+        tasks: BackgroundTasks,
+        clock: Clock,
+    ) -> None:
+        self.job_manager = job_manager
+        self.index = ClusterJobIndex(store.history, job_manager.cluster)
+        self.pending = PendingRequests()
+        self.poller: JobPoller | None = None
+        self._store = store
+        self._inventory = inventory
+        self._waiters = waiters
+        self._events = events
+        self._tasks = tasks
+        self._clock = clock
         self._loaded = asyncio.Event()
         self._caught_up = asyncio.Event()
-        self._looked: dict[tuple[str, int], int] = {}
+        self._newest_update: dict[tuple[str, int], int] = {}
+        store.before_publish = self.index.apply
 
-    async def begin(self) -> None:
-        """Take up the jobs that the history holds, and follow the cluster from here on."""
-        await self._engine.ledger.change(self._taken_up)
-        self._engine.beside(self._follow())
+    async def start(self) -> None:
+        """Continue the jobs that the history holds, and follow the cluster from now on."""
+        await self._store.update(self._resume_jobs)
+        self._tasks.spawn(self._follow())
 
-    async def loaded(self) -> None:
-        """Wait until the index of origins can be asked."""
+    async def wait_loaded(self) -> None:
+        """Wait until the index of the cluster's jobs is read."""
         await self._loaded.wait()
 
-    async def reached(self, *, whole: bool) -> None:
-        """Wait for the connection and, for the `whole`, until all that the cluster tells is in the history.
+    async def wait_connected(self, *, caught_up: bool) -> None:
+        """Wait for the connection and, if `caught_up`, until all jobs of the cluster are in the history.
 
-        Raises StorageError where the cluster can't be connected.
+        Raises StorageError if the cluster cannot be connected.
         """
-        await self.mirror.ready()
-        if whole:
+        await self.job_manager.ready()
+        if caught_up:
             await self._caught_up.wait()
 
-    def look_soon(self) -> None:
-        """Look at the cluster at once: something was just asked of it."""
-        if self.follower is not None:
-            self.follower.soon()
+    def poll_soon(self) -> None:
+        """Poll the cluster at once: a request was just sent to it."""
+        if self.poller is not None:
+            self.poller.soon()
 
-    async def record_newest(self, sighting: JobUpdate) -> None:
-        """Take in what was seen of one job beside the follower, which may yet tell what it saw before."""
-        self._looked[sighting.space, sighting.job.id] = sighting.number
-        await self.record([sighting])
+    async def record_newest(self, update: JobUpdate) -> None:
+        """Record a job that was fetched alone; older updates of it from the poller are ignored."""
+        self._newest_update[update.space, update.job.id] = update.number
+        await self.record([update])
 
-    async def record(self, sightings: Sequence[JobUpdate]) -> None:
-        """Take what was seen into the history, all of it in one commit. Raises StoreError."""
-        began = [one.job.start for one in sightings if one.job.start is not None]
+    async def record(self, updates: Sequence[JobUpdate]) -> None:
+        """Record what was seen in the history, all of it in one commit. Raises StoreError."""
+        began = [one.job.start for one in updates if one.job.start is not None]
         if began:
-            await self.origins.reach(min(began))
-        told: list[Notice] = []
+            await self.index.extend_to(min(began))
+        notices: list[Notice] = []
 
-        def edit(book: Transaction) -> list[Job]:
-            told.clear()
+        def edit(transaction: Transaction) -> list[Job]:
+            notices.clear()
             made: dict[int, Job] = {}
-            for sighting in sightings:
-                for job in self._noted(book, made, sighting, told):
+            for update in updates:
+                for job in self._apply(transaction, made, update, notices):
                     made[job.id] = job
             return [*made.values()]
 
-        jobs = await self._engine.ledger.change(edit, told=True)
-        self.orders.claimed(jobs)
+        jobs = await self._store.update(edit, must_persist=True)
+        self.pending.resolve(jobs)
         if any(job.status.ended for job in jobs):
-            self._engine.dispatch.wake()
-        self._engine.publish(told)
+            self._waiters.notify()
+        self._events.publish(notices)
 
-    def run_of(self, book: Transaction, space: str, cluster_id: int) -> Job | None:
-        """The newest run of a cluster's job among ours, be it archived; None where it is not known."""
-        job_id = self.origins.get(space, cluster_id, book)
+    def run_of(self, transaction: Transaction, space: str, cluster_id: int) -> Job | None:
+        """Return our job for the newest run of a cluster's job, archived or not; None if it is not known."""
+        job_id = self.index.get(space, cluster_id, transaction)
         if job_id is None:
             return None
-        return book.get(job_id) or self._engine.history.archived_job(job_id)
+        return transaction.get(job_id) or self._store.history.archived_job(job_id)
 
     # ---- following
 
     async def _follow(self) -> None:
-        engine = self._engine
-        known = await self.origins.load(engine.clock.now())
+        known = await self.index.load(self._clock.now())
         self._loaded.set()
-        self.follower = JobPoller(
-            self.mirror,
+        self.poller = JobPoller(
+            self.job_manager,
             {space: [*jobs.values()] for space, jobs in known.items()},
-            on_trouble=self._tell_trouble,
+            on_trouble=self._report_listing_error,
             on_caught_up=self._caught_up.set,
-            on_spaces=engine.note_spaces,
-            clock=engine.clock,
+            on_spaces=self._note_spaces,
+            clock=self._clock,
         )
-        async for batch in self.follower.batches():
+        async for batch in self.poller.batches():
             try:
-                await self.record([one for one in batch if not self.orders.hold(one)])
+                await self.record([one for one in batch if not self.pending.defer(one)])
             except StoreError as error:
-                engine.publish([Notice(f"The cluster is no longer followed: {error}", "error")])
+                self._events.publish([Notice(f"The cluster is no longer followed: {error}", "error")])
                 return
 
-    def _tell_trouble(self, error: StorageError) -> None:
-        if self.mirror.link.state is not ConnectionState.CONNECTED:
-            return  # the connection tells of that itself
+    def _report_listing_error(self, error: StorageError) -> None:
+        if self.job_manager.link.state is not ConnectionState.CONNECTED:
+            return  # the connection reports that itself
         where = f"The jobs of space '{error.space}'" if error.space else "The cluster's jobs"
-        self._engine.publish([Notice(f"{where} can't be listed: {error.detail}")])
+        self._events.publish([Notice(f"{where} cannot be listed: {error.detail}")])
 
-    def _taken_up(self, book: Transaction) -> list[Job]:
-        """What a start makes of the jobs that were under way: who can't be followed any more is told so."""
-        now, cluster = self._engine.clock.now(), self.mirror.cluster
+    def _note_spaces(self, spaces: tuple[Space, ...]) -> None:
+        self._inventory.spaces = spaces
+
+    def _resume_jobs(self, _: Transaction) -> list[Job]:
+        """End the jobs that were under way and cannot be followed any longer, with the reason."""
+        now, cluster = self._clock.now(), self.job_manager.cluster
         changed = []
-        for job in self._engine.ledger.active():
+        for job in self._store.active():
             if job.origin is None:
-                changed.append(lifecycle.withdrawn(job, NOT_OURS.format(cluster), now))
+                changed.append(lifecycle.abandon(job, NOT_OURS.format(cluster), now))
             elif job.origin.cluster != cluster:
-                changed.append(lifecycle.unfollowed(job, now))
+                changed.append(lifecycle.detach(job, now))
             elif not job.origin.id:
-                changed.append(lifecycle.never_made(job, UNANSWERED, now))
+                changed.append(lifecycle.reject(job, UNANSWERED, now))
             elif job.stopping:
-                changed.append(lifecycle.stop_refused(job, STOP_UNKNOWN, now))
+                changed.append(lifecycle.refuse_stop(job, STOP_UNKNOWN, now))
         return changed
 
-    # ---- what a sighting makes of our jobs
+    # ---- from an update to jobs of ours
 
-    def _noted(
-        self, book: Transaction, made: dict[int, Job], sighting: JobUpdate, told: list[Notice]
+    def _apply(
+        self, transaction: Transaction, made: dict[int, Job], update: JobUpdate, notices: list[Notice]
     ) -> list[Job]:
-        space, now = sighting.space, sighting.job
-        if sighting.number < self._looked.get((space, now.id), 0):
+        space, now = update.space, update.job
+        if update.number < self._newest_update.get((space, now.id), 0):
             return []
-        job = made.get(self.origins.get(space, now.id, book) or 0) or self.run_of(book, space, now.id)
+        job = made.get(self.index.get(space, now.id, transaction) or 0) or self.run_of(
+            transaction, space, now.id
+        )
         if job is None:
-            return [self._new(book, sighting)]
+            return [self._new_job(transaction, update)]
         if not job.status.ended:
-            return self._moved_on(book, job, sighting)
-        if sighting.news is UpdateKind.AFTER_END:
+            return self._advance(transaction, job, update)
+        if update.news is UpdateKind.AFTER_END:
             text = f"Job {job.id} had ended as {job.status}; the cluster now says that it {_ended_as(now)}"
-            told.append(Notice(text, "information"))
+            notices.append(Notice(text, "information"))
         elif not now.status.ended or (now.start is not None and now.start != job.start):
-            if sighting.news is UpdateKind.FIRST and self.orders.claimant(book, sighting) is not None:
-                return [self._new(book, sighting)]  # the cluster was set up anew: an old id for our order
-            return [self._run_again(book, job, sighting)]
+            if (
+                update.news is UpdateKind.FIRST
+                and self.pending.match_lost_request(transaction, update) is not None
+            ):
+                return [
+                    self._new_job(transaction, update)
+                ]  # the cluster was set up again, and gave our request an old id
+            return [self._new_run(transaction, job, update)]
         return []
 
-    def _new(self, book: Transaction, sighting: JobUpdate) -> Job:
-        clock, space, now = self._engine.clock, sighting.space, sighting.job
-        claimant = self.orders.claimant(book, sighting)
-        if claimant is not None:
-            job = lifecycle.followed(lifecycle.accepted(claimant, now.id, clock.now()), now, clock.now())
+    def _new_job(self, transaction: Transaction, update: JobUpdate) -> Job:
+        clock, space, now = self._clock, update.space, update.job
+        requested = self.pending.match_lost_request(transaction, update)
+        if requested is not None:
+            job = lifecycle.apply_update(lifecycle.accept(requested, now.id, clock.now()), now, clock.now())
         else:
-            origin = ClusterRef(self.mirror.cluster, space, now.id)
-            job = lifecycle.seen(book.new_id(), origin, now, clock.now())
-        self.origins.put(book, job)
+            origin = ClusterRef(self.job_manager.cluster, space, now.id)
+            job = lifecycle.discover(transaction.new_id(), origin, now, clock.now())
+        self.index.put(transaction, job)
         return job
 
-    def _moved_on(self, book: Transaction, job: Job, sighting: JobUpdate) -> list[Job]:
-        clock, now = self._engine.clock, sighting.job
-        if left := lifecycle.left_for(job, now):
-            ended = lifecycle.withdrawn(job, left, clock.now())
-            return [ended, self._run_again(book, ended, sighting)]
-        asked_for = job.status is Status.QUEUE and now.status.ended and job.id not in self.orders.confirmed
-        before = self._run_before(book, job) if asked_for else None
-        if before is not None and sighting.news is UpdateKind.AFTER_END:
-            return []  # this is still about that run
+    def _advance(self, transaction: Transaction, job: Job, update: JobUpdate) -> list[Job]:
+        clock, now = self._clock, update.job
+        if left := lifecycle.superseded_reason(job, now):
+            ended = lifecycle.abandon(job, left, clock.now())
+            return [ended, self._new_run(transaction, ended, update)]
+        is_rerun_request = (
+            job.status is Status.QUEUE and now.status.ended and job.id not in self.pending.confirmed_reruns
+        )
+        before = self._previous_run(transaction, job) if is_rerun_request else None
+        if before is not None and update.news is UpdateKind.AFTER_END:
+            return []  # this update is still about that run
         if before is not None and before.start == now.start:
-            self.origins.put(book, before)
-            return [lifecycle.never_made(job, "the cluster did not run it again", clock.now())]
-        after = lifecycle.followed(job, now, clock.now())
+            self.index.put(transaction, before)
+            return [lifecycle.reject(job, "the cluster did not run it again", clock.now())]
+        after = lifecycle.apply_update(job, now, clock.now())
         return [after] if after != job else []
 
-    def _run_again(self, book: Transaction, before: Job, sighting: JobUpdate) -> Job:
-        """Another run of a job; a job of another command is no run of it: the cluster was set up anew."""
-        origin = ClusterRef(self.mirror.cluster, sighting.space, sighting.job.id)
-        same = before.id if before.command == sighting.job.command else None
-        job = lifecycle.seen(book.new_id(), origin, sighting.job, self._engine.clock.now(), same)
-        self.origins.put(book, job)
+    def _new_run(self, transaction: Transaction, before: Job, update: JobUpdate) -> Job:
+        """Return a job for another run; a job of another command is none: the cluster was set up again."""
+        origin = ClusterRef(self.job_manager.cluster, update.space, update.job.id)
+        same = before.id if before.command == update.job.command else None
+        job = lifecycle.discover(transaction.new_id(), origin, update.job, self._clock.now(), same)
+        self.index.put(transaction, job)
         return job
 
-    def _run_before(self, book: Transaction, job: Job) -> Job | None:
-        """The run of the same cluster's job that this one recovers."""
+    def _previous_run(self, transaction: Transaction, job: Job) -> Job | None:
+        """Return the run of the same cluster's job that this one recovers."""
         if job.recovered_from is None:
             return None
-        before = book.get(job.recovered_from) or self._engine.history.archived_job(job.recovered_from)
+        before = transaction.get(job.recovered_from) or self._store.history.archived_job(job.recovered_from)
         return before if before is not None and before.origin == job.origin else None
 
 
