@@ -3,7 +3,7 @@
     executor -> control -> store -> (history, events)
 
 A statement goes through the executor to the `JobControl`, which changes jobs through the store; the store
-commits each change to the history before the events publish it. Every part takes the collaborators that it uses.
+commits each change to the history before the events publish it. Every part takes what it uses.
 Invariants, each held by a test of its name:
     one writer: every change of a job goes through the store, in this loop;
     commit before publish: a task is sent, a status shown, an id returned only after its commit;
