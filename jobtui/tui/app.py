@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 
 from textual import events
 from textual.notifications import Notification
-from textual.widgets._toast import ToastRack
 
 from jobtui.background import run_in_thread
 from jobtui.config.settings import TuiSettings
@@ -18,18 +17,21 @@ from jobtui.engine.client import Client, Session
 from jobtui.history import StoreError
 from jobtui.model import ConnectionState, Status
 from jobtui.tui.base_app import BaseApp
+from jobtui.tui.commands import BY_ID
 from jobtui.tui.context import Context
 from jobtui.tui.data.feed import Batch, Feed, FeedReady, HistoryChanged, OverviewChanged
 from jobtui.tui.data.pollers import HistoryPoller, OverviewCache
 from jobtui.tui.keymap import load_keymap
 from jobtui.tui.screens.dashboard import Dashboard
 from jobtui.tui.state import CommandHistory, StateStore
-from jobtui.tui.textual_ext.key_queue import handle_key, normalize_early_key
+from jobtui.tui.textual_ext.keys import handle_key, normalize_early_key
 from jobtui.tui.themes import next_theme, theme_problem
 from jobtui.tui.widgets.footer import Toast, surplus
 
 _FRAME_SECONDS = 1 / 60
 _SECOND = 1.0
+# the commands that make sense when the terminal is too small to show anything
+_WITHOUT_SCREEN = ("quit", "interrupt", "suspend", "redraw")
 
 
 def _now() -> datetime:
@@ -80,6 +82,10 @@ class DashboardApp(BaseApp[int]):
         self._typed_ahead: deque[events.Key | events.Paste] = deque()
         self.dashboard = Dashboard(self.context)
         self.set_keymap(self.context.keymap.changes)
+        keys = self.context.keymap.keys
+        self._keys_without_screen = frozenset(
+            key for command in _WITHOUT_SCREEN for key in keys(BY_ID[command])
+        )
 
     def get_default_screen(self) -> Dashboard:
         """Textual's hook."""
@@ -87,7 +93,7 @@ class DashboardApp(BaseApp[int]):
 
     async def on_event(self, event: events.Event) -> None:
         """Textual's hook: keys of the dashboard are done with one after the other."""
-        if self._exit and isinstance(event, (events.InputEvent, events.Paste)):
+        if self.is_exiting and isinstance(event, (events.InputEvent, events.Paste)):
             return  # it is left: nothing is begun any more
         if isinstance(event, (events.Key, events.Paste)) and not event.is_forwarded:
             self._typed_ahead.append(event if self.dashboard.ready else normalize_early_key(event))
@@ -97,7 +103,7 @@ class DashboardApp(BaseApp[int]):
 
     async def take_typed(self) -> None:
         """Do what the keys ask for, also those that were typed before there was anything to obey them."""
-        while self.dashboard.ready and self._typed_ahead and not self._exit:
+        while self.dashboard.ready and self._typed_ahead and not self.is_exiting:
             event = self._typed_ahead.popleft()
             if not await self._obeyed(event):
                 await super().on_event(event)
@@ -110,7 +116,7 @@ class DashboardApp(BaseApp[int]):
             return False
         # a terminal that is typed in has the focus, whether or not it said so
         self.app_focus = True
-        return await handle_key(self.dashboard, event)
+        return await handle_key(self.dashboard, event, self._keys_without_screen)
 
     # -- beginning and end --------------------------------------------------------------------------
 
@@ -223,24 +229,15 @@ class DashboardApp(BaseApp[int]):
     def say(self, said: Toast) -> None:
         """Show it for a while; those that it has no room beside go, and what says the same."""
         self.unsay(said.text)
-        for old in surplus(list(self._notifications), self.size.height):
-            self._take_back(old)
-        self._notifications.add(
-            Notification(said.text, severity=said.severity, timeout=said.seconds, markup=False)
-        )
-        self._refresh_notifications()
+        for old in surplus(self.toasts, self.size.height):
+            self.remove_toast(old)
+        self.add_toast(Notification(said.text, severity=said.severity, timeout=said.seconds, markup=False))
 
     def unsay(self, beginning: str) -> None:
         """Take back what was said with this beginning: it is no longer so."""
-        for old in list(self._notifications):
+        for old in self.toasts:
             if old.message.startswith(beginning):
-                self._take_back(old)
-
-    def _take_back(self, old: Notification) -> None:
-        self._unnotify(old, refresh=False)
-        for screen in self.screen_stack:
-            # the toast would go of itself, but what holds it would stay, and take a line
-            screen.query(f"#{ToastRack._toast_id(old)}").remove()
+                self.remove_toast(old)
 
     # -- themes --------------------------------------------------------------------------------------
 

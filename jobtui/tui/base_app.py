@@ -13,20 +13,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from rich.segment import Segments
 from rich.style import Style
-from rich.text import Text
 from textual import events
-from textual.app import App, ReturnType
-from textual.dom import DOMNode
+from textual.app import ReturnType
 from textual.driver import Driver
-from textual.filter import Monochrome, NoColor
 from textual.screen import Screen
+from typing_extensions import override
 
 from jobtui.files import foreign_owner
 from jobtui.tui import terminal
 from jobtui.tui.text.spans import TextRole
-from jobtui.tui.textual_ext.render import PartialCompositor
+from jobtui.tui.textual_ext.app import ExtendedApp
+from jobtui.tui.textual_ext.render import css_class_style, use_partial_compositor
 from jobtui.tui.themes import ANSI, THEMES, theme_name
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -91,17 +89,14 @@ class StyledScreen(Screen[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._compositor = PartialCompositor()
+        use_partial_compositor(self)
 
     def ink(self, ink: TextRole) -> Style:
         """How an ink looks in the theme of the moment; only what it sets itself."""
         inks = self.__dict__.setdefault("_inks", {})
         style = cast("Style | None", inks.get(ink))
         if style is None:
-            piece = DOMNode(classes=ink.value)
-            piece._attach(self)
-            self.app.stylesheet.apply(piece, animate=False)
-            style = inks[ink] = piece.styles.partial_rich_style
+            style = inks[ink] = css_class_style(self, ink.value)
         return style
 
     def notify_style_update(self) -> None:
@@ -116,7 +111,7 @@ class StyledScreen(Screen[None]):
             event.refresh_styles = False
 
 
-class BaseApp(App[ReturnType], inherit_bindings=False):
+class BaseApp(ExtendedApp[ReturnType], inherit_bindings=False):
     """Gives the terminal back whole, whatever ends it; its lowest screen is an `InkScreen`."""
 
     TITLE = "jobtui"
@@ -137,7 +132,7 @@ class BaseApp(App[ReturnType], inherit_bindings=False):
         if self.no_color:
             # greys are colours too: the terminal's own, reversed and underlined, say all that must be said
             self.theme = ANSI.name
-            self._filters = [NoColor() if isinstance(one, Monochrome) else one for one in self._filters]
+            self.keep_gray()
 
     def ink(self, ink: TextRole) -> Style:
         """How an ink looks in the theme of the moment."""
@@ -145,7 +140,7 @@ class BaseApp(App[ReturnType], inherit_bindings=False):
 
     def refresh_css(self, animate: bool = True) -> None:
         """Textual's hook: before there is a screen, the sheets need only be read in these colours."""
-        if self._driver is None:
+        if not self.has_started:
             self.stylesheet.set_variables(self.get_css_variables())
         else:
             super().refresh_css(animate)
@@ -177,7 +172,7 @@ class BaseApp(App[ReturnType], inherit_bindings=False):
 
     def hang_up(self) -> None:
         """End as after SIGHUP: the terminal is gone."""
-        if not self._exit:
+        if not self.is_exiting:
             self._signalled(signal.SIGHUP)
 
     def _signalled(self, number: int) -> None:
@@ -212,17 +207,12 @@ class BaseApp(App[ReturnType], inherit_bindings=False):
             "rule": "ansi_bright_black",
         }
 
-    def write(self, sequence: str) -> None:
-        """Say something to the terminal beside the screen."""
-        if self._driver is not None:
-            self._driver.write(sequence)
-
     def copy_to_clipboard(self, text: str) -> None:
         """By the terminal, through tmux too, and by the desktop's own program where there is one."""
-        self._clipboard = text
+        self.store_clipboard(text)
         command = terminal.native_command()
         if terminal.fits_clipboard(text):
-            self.write(terminal.clipboard_sequence(text))
+            self.write_to_terminal(terminal.clipboard_sequence(text))
         elif command is None:
             self.notify("Too long for the terminal's clipboard", severity="warning", markup=False)
         if command is not None:
@@ -230,12 +220,6 @@ class BaseApp(App[ReturnType], inherit_bindings=False):
                 target=terminal.copy_natively, args=(text, command), name="jobtui-copy", daemon=True
             ).start()
 
-    def _fatal_error(self) -> None:
-        error = self._exception
-        if error is None or self.is_headless:
-            super()._fatal_error()
-            return
-        place = write_crash_report(error, self._state_dir)
-        said = Text(crash_message(error, place))
-        self._exit_renderables.append(Segments(self.console.render(said, self.console.options)))
-        self._close_messages_no_wait()
+    @override
+    def describe_crash(self, error: BaseException) -> str:
+        return crash_message(error, write_crash_report(error, self._state_dir))

@@ -6,11 +6,10 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
-from textual._keyboard_protocol import FUNCTIONAL_KEYS
-from textual.keys import Keys, _character_to_key
 
 from jobtui.suggest import did_you_mean
 from jobtui.tui.commands import BY_ID, COMMANDS, SCOPE_CHAINS, KeyCommand, KeyScope, commands
+from jobtui.tui.textual_ext.keys import functional_key_names, key_of_character
 from jobtui.tui.widgets.table import Table
 
 # how a key is called in the key line and the help
@@ -98,9 +97,9 @@ def shown_key(key: str) -> str:
 def _normal(key: str) -> str:
     key = key.strip()
     if len(key) == 1:
-        return _WRITTEN.get(key) or _character_to_key(key)
+        return _WRITTEN.get(key) or key_of_character(key)
     *modifiers, name = _WRITTEN.get(key, key).lower().split("+")
-    return "+".join((*modifiers, _character_to_key(name) if len(name) == 1 else name))
+    return "+".join((*modifiers, key_of_character(name) if len(name) == 1 else name))
 
 
 def _is_key(key: str) -> bool:
@@ -108,23 +107,17 @@ def _is_key(key: str) -> bool:
     *modifiers, name = key.split("+")
     if not _MODIFIERS.issuperset(modifiers) or len(set(modifiers)) < len(modifiers):
         return False
-    return name in _named() or (modifiers != ["shift"] and _is_sign(name))
+    return name in functional_key_names() or (modifiers != ["shift"] and _is_sign(name))
 
 
 def _is_sign(name: str) -> bool:
     signs = map(chr, range(0x21, 0x100))
-    if len(name) == 1 or name in map(_character_to_key, signs):
+    if len(name) == 1 or name in map(key_of_character, signs):
         return True
     try:
-        return _character_to_key(unicodedata.lookup(name.replace("_", " "))) == name
+        return key_of_character(unicodedata.lookup(name.replace("_", " "))) == name
     except KeyError:
         return False
-
-
-def _named() -> set[str]:
-    """The keys that are no signs."""
-    names = {key.value.rpartition("+")[2] for key in Keys if key.value.isprintable()}
-    return {name for name in names | set(FUNCTIONAL_KEYS.values()) if len(name) > 1 and name.isidentifier()}
 
 
 def _meant(key: str) -> str:
@@ -132,7 +125,7 @@ def _meant(key: str) -> str:
     *modifiers, name = key.split("+")
     if modifiers == ["shift"] and len(name) == 1:
         return f"; did you mean {name.upper()}?"
-    near = did_you_mean(name, sorted(_named()))
+    near = did_you_mean(name, sorted(functional_key_names()))
     return f"; did you mean {'+'.join((*modifiers, near))}?" if near else ""
 
 

@@ -1,41 +1,49 @@
-"""What is said to the terminal beside the screen: the clipboard (OSC 52) and notices (OSC 9), through tmux."""
+"""The user's terminal besides its screen: its clipboard, its notices, and the characters that it lacks.
+
+A terminal lacks a character if its encoding has none for it, or if its font has no glyph for it: the font of
+the Linux console has 256 or 512 glyphs, and of a terminal that calls itself a vt100 only ASCII can be expected.
+"""
 
 from __future__ import annotations
 
 import base64
+import codecs
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TextIO
+
+from rich.cells import cell_len
 
 from jobtui.formatting import single_cells
 
-# terminals drop longer clipboard texts without a word
+# xterm and others drop longer texts silently
 _MOST_COPIED = 74_994
 _NATIVE_SECONDS = 2.0
 
 
 def clipboard_sequence(text: str, environ: Mapping[str, str] = os.environ) -> str:
-    """The escape sequence that puts the text on the terminal's clipboard."""
+    """Return the escape sequence (OSC 52) that copies the text to the terminal's clipboard."""
     coded = base64.b64encode(text.encode("utf-8", "replace")).decode("ascii")
-    return through(f"\x1b]52;c;{coded}\x07", environ)
+    return wrap_for_multiplexer(f"\x1b]52;c;{coded}\x07", environ)
 
 
 def fits_clipboard(text: str) -> bool:
-    """Whether terminals take a text of this length."""
+    """Return whether terminals accept a text of this length for their clipboard."""
     return len(text.encode("utf-8", "replace")) <= _MOST_COPIED
 
 
 def notice_sequence(text: str, environ: Mapping[str, str] = os.environ) -> str:
-    """The escape sequence that has the terminal show a notice of its own."""
-    return through(f"\x1b]9;{single_cells(text)[:200]}\x07", environ)
+    """Return the escape sequence (OSC 9) that makes the terminal show a notification."""
+    return wrap_for_multiplexer(f"\x1b]9;{single_cells(text)[:200]}\x07", environ)
 
 
-def through(sequence: str, environ: Mapping[str, str] = os.environ) -> str:
-    """The sequence as it gets through tmux (which must allow it) or screen to the terminal around them."""
+def wrap_for_multiplexer(sequence: str, environ: Mapping[str, str] = os.environ) -> str:
+    """Return the sequence as tmux (if it allows it) or screen passes it to the terminal around them."""
     if environ.get("TMUX"):
-        # twice: tmux takes the bare one for its own paste buffer, the outer terminal gets the wrapped one
+        # both: tmux reads the bare one into its own paste buffer, the outer terminal gets the wrapped one
         return sequence + "\x1bPtmux;" + sequence.replace("\x1b", "\x1b\x1b") + "\x1b\\"
     if environ.get("STY"):
         return "\x1bP" + sequence + "\x1b\\"
@@ -45,7 +53,7 @@ def through(sequence: str, environ: Mapping[str, str] = os.environ) -> str:
 def native_command(
     environ: Mapping[str, str] = os.environ, platform: str = sys.platform
 ) -> Sequence[str] | None:
-    """The program that takes the desktop's clipboard from its input; None where there is no such desktop."""
+    """Return the program that copies its input to the desktop's clipboard; None if there is none."""
     if environ.get("SSH_TTY") or environ.get("SSH_CONNECTION"):
         return None  # the desktop is at the other end
     candidates: list[tuple[str, ...]] = []
@@ -59,7 +67,7 @@ def native_command(
 
 
 def copy_natively(text: str, command: Sequence[str]) -> bool:
-    """Hand the text to the program; whether it took it. Up to two seconds: not for the screen's thread."""
+    """Copy the text by the program; return whether it succeeded. Blocks for up to two seconds."""
     try:
         done = subprocess.run(
             command,
@@ -72,3 +80,62 @@ def copy_natively(text: str, command: Sequence[str]) -> bool:
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0
+
+
+_ERROR_HANDLER = "jobtui-plain"
+
+# each as wide as what it replaces
+_REPLACEMENTS = {
+    "-": "─━═╌–",
+    "|": "│┃▏▎▍▌▋▊▉▐▕‖",
+    "+": "┌┐└┘├┤┬┴┼╭╮╰╯✔",
+    "_": "▁▂▃▄▅▆",
+    "'": "▀",
+    "#": "▇█▓■◼",
+    ":": "▒",
+    ".": "░·…",
+    ">": "▶▸›→",
+    "<": "◀‹←",
+    "^": "▲↑⇧",
+    "v": "▼↓",
+    "x": "✖",
+    "o": "◷○◌",
+    "*": "●◉•",
+}
+
+_PLAIN_BY_CODE = {ord(drawn): plain for plain, characters in _REPLACEMENTS.items() for drawn in characters}
+
+# in the kernel's own font and in the usual console fonts
+_ON_CONSOLE = "─│┌┐└┘├┤┬┴┼░▒▓█▄▀·←→↑↓"
+
+_MISSING_ON_CONSOLE = {code: plain for code, plain in _PLAIN_BY_CODE.items() if chr(code) not in _ON_CONSOLE}
+
+
+def encoder_for(stream: TextIO) -> Callable[[str], bytes]:
+    """Return the function that encodes text for the terminal behind the stream, as TERM describes it."""
+    encoding, errors = stream.encoding, stream.errors or "backslashreplace"
+    if not codecs.lookup(encoding).name.startswith("utf"):
+        codecs.register_error(_ERROR_HANDLER, _replace_unencodable)
+        errors = _ERROR_HANDLER  # an escape would be wider than what is missing, and shift its line
+    missing = _missing_characters(os.environ.get("TERM", ""))
+    if not missing:
+        return lambda text: text.encode(encoding, errors)
+    return lambda text: text.translate(missing).encode(encoding, errors)
+
+
+def _missing_characters(term: str) -> dict[int, str]:
+    if term.split("-")[0] == "linux":
+        return _MISSING_ON_CONSOLE
+    return _PLAIN_BY_CODE if term[:2] == "vt" and term[2:3].isdigit() else {}
+
+
+def _replace_unencodable(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    missing = error.object[error.start : error.end]
+    return "".join(map(_plain, missing)), error.end
+
+
+def _plain(character: str) -> str:
+    drawn = character.translate(_PLAIN_BY_CODE)
+    return drawn if drawn.isascii() else "?" * cell_len(character)

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.cells import cell_len
 
-from jobtui.tui.glyphs import encoder_for
+from jobtui.tui.terminal import encoder_for
 from jobtui.tui.text.status import GLYPH, MARKED, STOPPING, WATCHED
 
 

@@ -168,7 +168,7 @@ class Dashboard(Console):
         if settings.bell:
             self.app.bell()
         if settings.terminal_notice:
-            self.desktop.write(notice_sequence(text))
+            self.desktop.write_to_terminal(notice_sequence(text))
 
     def on_screen_suspend(self) -> None:
         """Textual's hook: what is said in passing is said on what came over it."""

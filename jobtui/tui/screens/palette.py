@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from inspect import unwrap
 from typing import TYPE_CHECKING, cast
 
-from textual import events, work
-from textual.await_complete import AwaitComplete
-from textual.command import CommandList, CommandPalette, DiscoveryHit, Hit, Hits, Provider
-from textual.message import Message
-from textual.widgets import Input, OptionList
+from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 from jobtui.tui.data.job_rows import JOB_COLUMNS
+from jobtui.tui.textual_ext.palette import GuardedPalette
 from jobtui.tui.themes import THEMES
 
 if TYPE_CHECKING:
@@ -22,34 +18,11 @@ if TYPE_CHECKING:
 Entry = tuple[str, str, Callable[[], None]]
 
 
-class Palette(CommandPalette):
-    """All that can be done, to choose from. It is left once: what else comes in that go would end more."""
-
-    _left = False
+class Palette(GuardedPalette):
+    """The palette of the commands that work now, the themes and the columns to sort by."""
 
     def __init__(self) -> None:
         super().__init__(providers=[RegistryCommands], placeholder="Find a command …")
-
-    def dismiss(self, result: None = None) -> AwaitComplete:
-        """Textual's hook: only while it is in front, and only the first time."""
-        if self._left or not self.is_active:
-            return AwaitComplete()
-        self._left = True
-        return super().dismiss(result)
-
-    async def _on_message(self, message: Message) -> None:
-        if not (self._left and isinstance(message, Input.Submitted | OptionList.OptionSelected | events.Click)):
-            await super()._on_message(message)
-
-    @work(exclusive=True, group=CommandPalette._GATHER_COMMANDS_GROUP)
-    async def _gather_commands(self, search_value: str) -> None:
-        if self.query(CommandList):  # else it was left before there was anything in it
-            await unwrap(CommandPalette._gather_commands)(self, search_value)
-
-    def _action_command_list(self, action: str) -> None:
-        # a list that has no room has no pages
-        if self.query_one(CommandList).scrollable_content_region:
-            super()._action_command_list(action)
 
 
 class RegistryCommands(Provider):

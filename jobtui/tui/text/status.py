@@ -142,7 +142,7 @@ def nothing_found(text: str, keys: Keymap) -> tuple[Line, ...]:
     )
 
 
-# ---- merged from jobtui.tui.glyphs: ----
+# ---- merged from jobtui.tui.terminal: ----
 # The signs that stand for statuses and progress: each carries its meaning without any colour.
 GLYPH = {
     Status.QUEUE: "◷",

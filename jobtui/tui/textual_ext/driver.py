@@ -1,4 +1,8 @@
-"""What the terminal sends, read as keys and pastes: Textual's parser, made to bear keys that come in one go."""
+"""The terminal's input and signals. Written for Textual 8.2.8.
+
+Each class overrides methods of Textual's driver for faults that users met; none is for speed.
+`tests/tui/test_textual_ext.py` checks the signatures.
+"""
 
 from __future__ import annotations
 
@@ -16,117 +20,71 @@ from textual.drivers import linux_driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.geometry import Size
 from textual.message import Message
+from typing_extensions import override
 
-from jobtui.tui.terminal_writer import TerminalWriter
+from jobtui.tui.textual_ext.writer import TerminalWriter
 
-_ESC = "\x1b"
-_PASTE, _PASTED = "\x1b[200~", "\x1b[201~"
-# what a terminal's own sequences begin with after the esc, and alt with an arrow as some terminals send it
-_NO_KEYS = frozenset("[O]P_^X\\Nfb")
-
-
-class KeyParser(XTermParser):
-    """Reads esc and the key soon after it as these two keys: no command here has a key with alt.
-
-    Textual makes one key of them, or a sign like `™` of esc and 2: of keys that come in one go, after a stall
-    or over a slow line, the esc would be lost, and the other typed into what it was to leave. And what is
-    pasted is text to its end: Textual does what keys would do that stand after an esc in it.
-    """
-
-    def __init__(self, debug: bool = False) -> None:
-        self._pasted: list[str] | None = None
-        super().__init__(debug)
-
-    def feed(self, data: str) -> Iterable[Message]:
-        """Read what came; an empty text is the end."""
-        if not data:
-            yield from super().feed(data)
-        while data:
-            if self._pasted is None:
-                keys, paste, data = data.partition(_PASTE)
-                if keys:
-                    yield from super().feed(keys)
-                if paste:
-                    self._pasted = []
-            else:
-                # the mark of its end may come in two pieces
-                tail = self._pasted.pop() if self._pasted else ""
-                text, pasted, data = (tail + data).partition(_PASTED)
-                edge = len(text) if pasted else max(0, len(text) - len(_PASTED) + 1)
-                self._pasted += [text[:edge], text[edge:]]
-                if pasted:
-                    yield events.Paste("".join(self._pasted).replace("\0", ""))
-                    self._pasted = None
-
-    def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterable[events.Key]:
-        letter = sequence[1:] if len(sequence) == 2 and sequence[0] == _ESC else ""
-        if letter and letter.isprintable() and letter not in _NO_KEYS:
-            sequence, alt = letter, True
-        if alt:
-            yield events.Key("escape", _ESC)
-        yield from super()._sequence_to_key_events(sequence)
-
-
-# ---- merged from jobtui.tui.driver: ----
-# The terminal's input and signals, as Textual takes them, made to bear what terminals and people do.
-_TICK_SECONDS = 0.1  # how soon the input thread sees that it is to end
+_TICK_SECONDS = 0.1  # how soon the input thread notices the end of the app
 _READ_BYTES = 4096
 _END_SYNCHRONIZED = "\x1b[?2026l"
-# GNU screen, the Linux console and others have no second screen to come back from: what was drawn would stay
+# GNU screen, the Linux console and others have no alternate screen: without it the last frame would stay
 _CLEAR = "\x1b[0m\x1b[2J\x1b[H"
 
-# the driver makes its writer itself
+_ESC = "\x1b"
+_PASTE_START, _PASTE_END = "\x1b[200~", "\x1b[201~"
+# what follows esc in the terminals' own sequences, and alt with an arrow as some terminals send it
+_NOT_KEYS = frozenset("[O]P_^X\\Nfb")
+
+# The one monkey patch: `LinuxDriver.start_application_mode` makes its writer itself, without a hook.
 linux_driver.WriterThread = TerminalWriter  # type: ignore[attr-defined,assignment]
 
 
 class RobustLinuxDriver(LinuxDriver):
-    """Bears a terminal that is not read, that sends bytes that are no UTF-8, or that is gone.
+    """A driver for terminals that are not read, that send bytes that are no UTF-8, or that are gone.
 
-    It leaves when the terminal is gone, comes back only where it was, and fits the terminal's last size.
+    It ends the app when the terminal is gone, resumes only after a stop, and fits the terminal's last size.
+
+    Private: `_writer_thread`, `_get_terminal_size`, `_in_band_window_resize`, `_app`, `_debug`, `_loop`,
+    `_key_thread`, `_must_signal_resume`, `_sigcont_application`. Reasons: at each method.
     """
 
+    @override
     def start_application_mode(self) -> None:
-        """Textual's hook: the size is read where it is told, so that of two changes the last is told last.
-
-        A handler that the interpreter calls can be called again between its reading and its telling.
-        """
+        # The size is read in the loop, where it is reported: a signal handler that the interpreter calls can be
+        # called again between reading and reporting, and the older of two sizes would be reported last.
         before = self._get_terminal_size()
         super().start_application_mode()  # type: ignore[no-untyped-call]
-        asyncio.get_running_loop().add_signal_handler(signal.SIGWINCH, self._resized)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGWINCH, self._report_size)
         if self._get_terminal_size() != before:
-            self._resized()
+            self._report_size()
         writer = self._writer_thread
         if isinstance(writer, TerminalWriter):
-            writer.on_caught_up = self._draw_again
+            writer.on_caught_up = self._redraw
             writer.on_lost = self._hang_up
             if writer.is_lost:  # before it could report it
                 self._hang_up()
 
+    @override
     def stop_application_mode(self) -> None:
-        """Textual's hook: what the terminal did not take so far is not worth waiting for."""
         writer = self._writer_thread
         if not isinstance(writer, TerminalWriter) or not writer.is_alive():
-            self.disable_input()  # it was given back before, or is gone
+            self.disable_input()  # the terminal was restored before, or is gone
             return
+        # frames that the terminal has not taken by now are not worth waiting for
         if writer.discard():
             self.write(_END_SYNCHRONIZED)
         self.write(_CLEAR)
         super().stop_application_mode()
 
-    def _resized(self) -> None:
-        if not self._in_band_window_resize:
-            size = Size(*self._get_terminal_size())
-            self._app.post_message(events.Resize(size, size))
-
+    @override
     def run_input_thread(self) -> None:
-        """Textual's hook: read until the app ends or the terminal is gone."""
         parser = KeyParser(self._debug)
         decoder = getincrementaldecoder("utf-8")()
         with selectors.SelectSelector() as selector:
             selector.register(self.fileno, selectors.EVENT_READ)
             is_last = False
             while not is_last:
-                # what the terminal still answers after the end is read as well, or the shell would read it
+                # one more read after the end: what the terminal still answers would go to the shell
                 is_last = self.exit_event.is_set()
                 text = ""
                 if selector.select(_TICK_SECONDS):
@@ -142,37 +100,88 @@ class RobustLinuxDriver(LinuxDriver):
                 for message in [*(parser.feed(text) if text else ()), *parser.tick()]:
                     self.process_message(message)
 
+    @override
+    def write(self, data: str) -> None:
+        if self._writer_thread is not None:
+            self._writer_thread.write(data)
+
     def _read(self) -> bytes:
-        """Return what was typed; nothing if the terminal is gone, for one in raw mode has no other end."""
+        """Return what was typed; empty if the terminal is gone: in raw mode there is no other end of input."""
         try:
             return os.read(self.fileno, _READ_BYTES)
         except OSError:
             return b""
 
-    def write(self, data: str) -> None:
-        """Textual's hook: nobody waits for a terminal that is not read, see `TerminalWriter`."""
-        if self._writer_thread is not None:
-            self._writer_thread.write(data)
+    def _report_size(self) -> None:
+        if not self._in_band_window_resize:
+            size = Size(*self._get_terminal_size())
+            self._app.post_message(events.Resize(size, size))
 
-    def _draw_again(self) -> None:
-        self._in_loop(self._app.refresh)
+    def _redraw(self) -> None:
+        self._call_in_loop(self._app.refresh)
 
     def _hang_up(self) -> None:
-        self._in_loop(lambda: self._app.hang_up())  # type: ignore[attr-defined]
+        self._call_in_loop(lambda: self._app.hang_up())  # type: ignore[attr-defined]
 
-    def _in_loop(self, action: Callable[[], object]) -> None:
-        with suppress(RuntimeError):  # the loop has ended: so does the app
+    def _call_in_loop(self, action: Callable[[], object]) -> None:
+        with suppress(RuntimeError):  # the loop has ended, and the app with it
             self._loop.call_soon_threadsafe(action)
 
+    @override
     def _sigcont_application(self, *_: object) -> None:
-        # A terminal that hangs up sends SIGCONT too, and so does a shell that ends a suspended job: to start
+        # A terminal that hangs up sends SIGCONT, too, and so does a shell that ends a suspended job. To start
         # again would start threads that never end, or stop the process again as one of the background.
         if getattr(self._app, "is_ending", False):
             return
         if self._must_signal_resume:
             super()._sigcont_application()
         elif self._key_thread is not None and self._key_thread.is_alive() and os.isatty(self.fileno):
-            # stopped by SIGSTOP, which nobody is told of: the shell had the terminal meanwhile
+            # the process was stopped by SIGSTOP, which cannot be handled: the shell had the terminal meanwhile
             self.suspend_application_mode()
             self.resume_application_mode()
             self._app.call_later(self._app.refresh)
+
+
+class KeyParser(XTermParser):
+    """A parser that reads esc and the key soon after it as two keys: no command here has a key with alt.
+
+    Textual makes one key of them, or a character like `™` of esc and 2. Of keys that arrive at once, after a
+    stall or over a slow line, the esc would be lost, and the other would be typed into what the esc was to
+    leave. And a paste is text up to its end: Textual takes an esc in it for the start of a key.
+
+    Private: the class, `_sequence_to_key_events`.
+    """
+
+    def __init__(self, debug: bool = False) -> None:
+        self._pasted: list[str] | None = None
+        super().__init__(debug)
+
+    @override
+    def feed(self, data: str) -> Iterable[Message]:
+        if not data:  # the end of the input
+            yield from super().feed(data)
+        while data:
+            if self._pasted is None:
+                keys, paste, data = data.partition(_PASTE_START)
+                if keys:
+                    yield from super().feed(keys)
+                if paste:
+                    self._pasted = []
+            else:
+                # the mark of the end may arrive in two pieces
+                tail = self._pasted.pop() if self._pasted else ""
+                text, end, data = (tail + data).partition(_PASTE_END)
+                edge = len(text) if end else max(0, len(text) - len(_PASTE_END) + 1)
+                self._pasted += [text[:edge], text[edge:]]
+                if end:
+                    yield events.Paste("".join(self._pasted).replace("\0", ""))
+                    self._pasted = None
+
+    @override
+    def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterable[events.Key]:
+        letter = sequence[1:] if len(sequence) == 2 and sequence[0] == _ESC else ""
+        if letter and letter.isprintable() and letter not in _NOT_KEYS:
+            sequence, alt = letter, True
+        if alt:
+            yield events.Key("escape", _ESC)
+        yield from super()._sequence_to_key_events(sequence)

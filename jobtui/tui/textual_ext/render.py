@@ -1,72 +1,84 @@
-"""What is painted when a part of the screen changed: that part, and not all lines of every widget."""
+"""Painting that costs less than Textual's. Written for Textual 8.2.8.
+
+`test_textual_ext.py` checks the signatures of what is replaced here. The gains were not measured one by one
+unless a figure is given; together they are the row "cursor down to its frame" of `docs/performance.md`
+(1.02 times the key of an empty app, with a million rows) and "a page up or down" (1.42 times).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
+from rich.style import Style
 from textual._compositor import ChopsUpdate, Compositor
 from textual._styles_cache import RenderLineCallback, StylesCache
 from textual.color import Color
 from textual.css.styles import StylesBase
+from textual.dom import DOMNode
 from textual.geometry import Region, Size
+from textual.screen import Screen
+from textual.scroll_view import ScrollView
 from textual.scrollbar import ScrollBar
 from textual.strip import Strip
+from textual.widget import Widget
+from typing_extensions import override
+
+# Textual draws a scrollbar in eighths of a cell.
+_PARTS_OF_A_CELL = 8
 
 
 class PartialCompositor(Compositor):
-    """Asks the widgets that lie where something changed, for the lines that lie there, and none behind them."""
+    """A compositor that asks only the widgets in a changed region for lines, and none that they cover.
+
+    Private: the class, `_dirty_regions`, `_get_renders`. Reason: for a change anywhere Textual asks every
+    visible widget for all of its lines. Gain: two of the four reasons why a key costs what an empty app's does
+    (`docs/performance.md`, "A key"); not measured alone.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._changed: frozenset[Region] = frozenset()
 
+    @override
     def render_partial_update(self) -> ChopsUpdate | None:
-        """Textual's hook."""
         self._changed = frozenset(self._dirty_regions)
         return super().render_partial_update()
 
+    @override
     def _get_renders(self, crop: Region | None = None) -> Iterable[tuple[Region, Region, list[Strip]]]:
         if crop is None or crop == self.size.region:
             yield from super()._get_renders(crop)
             return
         rows = Region(0, crop.y, self.size.width, crop.height)
         uncovered = list(self._changed)
-        for widget, (region, clip) in self.visible_widgets.items():  # those in front first
-            shown = clip.intersection(rows)
-            part = region.intersection(shown)
+        # the widgets in front come first
+        for widget, (region, clip) in self.visible_widgets.items():
+            visible = clip.intersection(rows)
+            part = region.intersection(visible)
             if part and any(part.overlaps(changed) for changed in uncovered):
-                yield region, shown, widget.render_lines(part.translate((-region.x, -region.y)))
+                yield region, visible, widget.render_lines(part.translate((-region.x, -region.y)))
                 uncovered = [changed for changed in uncovered if not part.contains_region(changed)]
                 if not uncovered:
                     return
 
 
-# ---- merged from jobtui.tui.widgets.coarse_bar: ----
-# A scrollbar that is painted when it looks different, not each time that what it belongs to scrolls.
-# what a scrollbar shows of a cell
-_PARTS = 8
+def use_partial_compositor(screen: Screen[Any]) -> None:
+    """Have a screen, right after its creation, painted by a `PartialCompositor`.
+
+    Private: `Screen._compositor`.
+    """
+    screen._compositor = PartialCompositor()
 
 
-class QuantizedScrollBar(ScrollBar):
-    """Of a million rows, thousands are one eighth of a cell: a page further it looks the same."""
-
-    def validate_position(self, position: float) -> float:
-        """Textual's hook: the place as far as it can be seen; both ends exactly."""
-        if position >= self.window_virtual_size - self.window_size:
-            return super().validate_position(position)
-        step = self.window_virtual_size / (_PARTS * max(1, self.size.height))
-        return super().validate_position(position // step * step if step > 1 else position)
-
-
-# ---- merged from jobtui.tui.widgets.plain_cache: ----
-# The lines that a widget has painted, kept as Textual keeps them, for widgets that have no box around them.
-#
-# Textual looks up the border, padding, outline, tint and opacity of a line each time that it paints one: two
-# thirds of the cost of a line that has none of them.
 class BorderlessStylesCache(StylesCache):
-    """Takes the lines as the widget's `render_line` paints them, on the widget's background."""
+    """A cache of painted lines for widgets without a border, padding, outline, tint or opacity.
 
+    Private: the class and `render_line`. Reason: Textual looks up all of these for each line that it paints.
+    Gain: two thirds of the cost of a line that has none of them.
+    """
+
+    @override
     def render_line(
         self,
         styles: StylesBase,
@@ -79,9 +91,63 @@ class BorderlessStylesCache(StylesCache):
         render_content_line: RenderLineCallback,
         *box: Any,
     ) -> Strip:
-        """Textual's hook: the line alone, as wide as the widget."""
         strip = render_content_line(y)
         if strip.cell_length == size.width:
             return strip
         inner, _ = self.get_inner_outer(base_background, background)
         return strip.adjust_cell_length(size.width, inner.rich_style)
+
+
+def use_borderless_cache(widget: Widget) -> None:
+    """Have a widget, right after its creation, keep its lines in a `BorderlessStylesCache`.
+
+    Private: `Widget._styles_cache`.
+    """
+    widget._styles_cache = BorderlessStylesCache()
+
+
+class QuantizedScrollBar(ScrollBar):
+    """A scrollbar whose position changes only by what can be seen.
+
+    Of a million rows, thousands are an eighth of a cell: after a page the bar looks the same, and a position
+    that is equal is not painted. Gain: not measured alone.
+    """
+
+    @override
+    def validate_position(self, position: float) -> float:
+        # both ends are exact
+        if position >= self.window_virtual_size - self.window_size:
+            return super().validate_position(position)
+        step = self.window_virtual_size / (_PARTS_OF_A_CELL * max(1, self.size.height))
+        return super().validate_position(position // step * step if step > 1 else position)
+
+
+class QuantizedScrollView(ScrollView):
+    """A scroll view with a `QuantizedScrollBar` at its right.
+
+    Private: `Widget._vertical_scrollbar`, `App._start_widget`. Reason: Textual has no hook for the bar's class.
+    """
+
+    @property
+    @override
+    def vertical_scrollbar(self) -> ScrollBar:
+        if self._vertical_scrollbar is None:
+            self._vertical_scrollbar = QuantizedScrollBar(
+                vertical=True, name="vertical", thickness=self.scrollbar_size_vertical
+            )
+            self._vertical_scrollbar.display = False
+            self.app._start_widget(self, self._vertical_scrollbar)
+        return self._vertical_scrollbar
+
+
+def css_class_style(screen: Screen[Any], css_class: str) -> Style:
+    """Return the style that the sheets give a class; only what they set.
+
+    Private: `MessagePump._attach`. Reason: component classes of a widget are all styled at each start, this
+    one when it is first used. Gain: part of the tenth of a start that styling the first frame once saves
+    (`docs/performance.md`, "A launch"); not measured alone.
+    """
+    node = DOMNode(classes=css_class)
+    node._attach(screen)
+    screen.app.stylesheet.apply(node, animate=False)
+    return node.styles.partial_rich_style

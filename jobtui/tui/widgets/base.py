@@ -16,7 +16,7 @@ from textual.widget import Widget
 
 from jobtui.formatting import single_cells
 from jobtui.tui.text.spans import Line, Span, TextRole, cut, line_width
-from jobtui.tui.textual_ext.render import BorderlessStylesCache
+from jobtui.tui.textual_ext.render import use_borderless_cache
 
 
 class StyleProvider(Protocol):
@@ -69,7 +69,7 @@ class OneLine(StyledWidget):
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._styles_cache = BorderlessStylesCache()
+        use_borderless_cache(self)
 
     def line(self, width: int) -> Line:
         """What to show in `width` cells."""

@@ -5,7 +5,7 @@ Imported when the command bar is first used: importing Textual's text area takes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from rich.text import Text
@@ -21,11 +21,10 @@ from jobtui.language.completion import Candidate
 from jobtui.tui.commands import KeyScope, bindings
 from jobtui.tui.context import Context
 from jobtui.tui.text.spans import Line, TextRole, width_of
-from jobtui.tui.textual_ext.text_area import clear_line_cache
+from jobtui.tui.textual_ext.app import clear_line_cache
 from jobtui.tui.widgets.base import resolve_style
 from jobtui.tui.widgets.completions import ClientNames, CompletionList
 from jobtui.tui.widgets.diagnostics import Analysis, Highlight, analyze, diagnostic_line
-from jobtui.tui.widgets.prompt import Prompt
 
 
 def _edit(keys: str, action: str) -> Binding:
@@ -191,10 +190,13 @@ class CommandInput(HighlightedTextArea):
             super().__init__()
             self.line, self.usage, self.typed = line, usage, typed
 
-    def __init__(self, context: Context, prompt: Prompt, completions: CompletionList) -> None:
+    def __init__(
+        self, context: Context, show_prompt: Callable[[Line], None], completions: CompletionList
+    ) -> None:
+        """Create the input. `show_prompt` replaces the text before it."""
         super().__init__(id="command-input")
         self._shared = context
-        self._prompt = prompt
+        self._show_prompt = show_prompt
         self._completions = completions
         self._names = ClientNames(context.desk)
         self._analysis = Analysis()
@@ -420,13 +422,13 @@ class CommandInput(HighlightedTextArea):
         words = self._search_words or ""
         found = self._shared.typed.search(words, self._skipped) if words else None
         ink = TextRole.FAILED if words and found is None else TextRole.ACCENT
-        self._prompt.show(((" search ", TextRole.MUTED), (words, ink), (": ", TextRole.MUTED)))
+        self._show_prompt(((" search ", TextRole.MUTED), (words, ink), (": ", TextRole.MUTED)))
         if found is not None:
             self.replace_text(found, max(0, found.casefold().find(words.casefold())))
 
     def _end_search(self) -> None:
         if self.is_searching:
             self._search_words = None
-            self._prompt.show(((f" {self._shared.prompt}", TextRole.ACCENT),))
+            self._show_prompt(((f" {self._shared.prompt}", TextRole.ACCENT),))
             self._analyzed = ("", -1)
             self._analyze()

@@ -43,7 +43,9 @@ class FilterInput(Input):
     async def handle_key(self, event: events.Key) -> bool:
         """Characters are taken in."""
         if event.is_printable:
-            await self._on_key(event)
+            event.stop()
+            event.prevent_default()
+            self.replace(event.character or "", *self.selection)
         return event.is_printable
 
     def insert_paste(self, text: str) -> None:

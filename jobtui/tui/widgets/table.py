@@ -15,12 +15,10 @@ from textual import events
 from textual.filter import ANSIToTruecolor, LineFilter
 from textual.geometry import Region, Size
 from textual.message import Message
-from textual.scroll_view import ScrollView
-from textual.scrollbar import ScrollBar
 from textual.strip import Strip
 
 from jobtui.tui.text.spans import Line, TextRole, line_width, width_of
-from jobtui.tui.textual_ext.render import BorderlessStylesCache, QuantizedScrollBar
+from jobtui.tui.textual_ext.render import QuantizedScrollView, use_borderless_cache
 from jobtui.tui.widgets.base import StyledWidget
 from jobtui.tui.widgets.table_layout import GAP, GUTTER, Column, Placed, RowPainter, Sorting, place
 
@@ -28,7 +26,7 @@ from jobtui.tui.widgets.table_layout import GAP, GUTTER, Column, Placed, RowPain
 _MOST_PAINTED = 512
 
 
-class Table(ScrollView, StyledWidget, can_focus=True):
+class Table(QuantizedScrollView, StyledWidget, can_focus=True):
     """See the module. Rows that changed are told by `rows_changed`, everything else by `rows_moved`.
 
     `moves`: keys that move the cursor, and how.
@@ -63,7 +61,7 @@ class Table(ScrollView, StyledWidget, can_focus=True):
 
     def __init__(self, columns: Sequence[Column], rows: Rows, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._styles_cache = BorderlessStylesCache()
+        use_borderless_cache(self)
         self.rows = rows
         self.sorting: Sorting | None = None
         self._columns = tuple(columns)
@@ -278,17 +276,6 @@ class Table(ScrollView, StyledWidget, can_focus=True):
         super().notify_style_update()
         self._painter.forget()
         self._painted.clear()
-
-    @property
-    def vertical_scrollbar(self) -> ScrollBar:
-        """Textual's hook: one that is not painted with every row."""
-        if self._vertical_scrollbar is None:
-            self._vertical_scrollbar = QuantizedScrollBar(
-                vertical=True, name="vertical", thickness=self.scrollbar_size_vertical
-            )
-            self._vertical_scrollbar.display = False
-            self.app._start_widget(self, self._vertical_scrollbar)
-        return self._vertical_scrollbar
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Textual's hook: inks are no named colours in a theme that has colours of its own."""

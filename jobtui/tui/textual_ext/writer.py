@@ -1,4 +1,4 @@
-"""The thread that writes to the terminal, made to bear one that is not read or is gone."""
+"""The thread that writes to the terminal. Written for Textual 8.2.8."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from queue import Empty, Full
 from typing import TextIO
 
 from textual.drivers._writer_thread import WriterThread
+from typing_extensions import override
 
 from jobtui import terminal_io
-from jobtui.tui.glyphs import encoder_for
+from jobtui.tui.terminal import encoder_for
 
 _LONGEST_CLOSE_SECONDS = 10.0  # a slow line takes what is left bit by bit
 _BATCH_CHARACTERS = 16_384
@@ -21,11 +22,15 @@ _QUEUE_SECONDS = 0.2
 
 
 class TerminalWriter(WriterThread):
-    """Writes in order what it is given; nobody waits for it longer than a bounded time.
+    """A writer that blocks no caller for longer than a bounded time, even if the terminal is not read or gone.
 
-    While the terminal takes nothing, what does not fit into the queue is dropped, and `on_caught_up` is called
-    once the queue has been written: the screen has to be drawn again. `on_lost` is called when the terminal is
-    gone. Both are called in this thread. What was queued before `discard` is not written any more.
+    Texts are written in order. While the terminal takes nothing, texts that do not fit into the queue are
+    dropped, and `on_caught_up` is called when the queue has been written: the screen must be drawn again.
+    `on_lost` is called when the terminal is gone. Both are called in this thread.
+
+    Private: the class `WriterThread`, `_queue`. Reason: Textual's `write` blocks the loop while a terminal
+    (ctrl+s, a stalled connection) is not read, and its thread dies with a terminal that is gone, so that the
+    app cannot end. Gain: none in speed.
     """
 
     def __init__(self, file: TextIO) -> None:
@@ -39,8 +44,9 @@ class TerminalWriter(WriterThread):
         self._is_last_batch = False
         self._closing_since: float | None = None
 
+    @override
     def write(self, text: str) -> None:
-        """Queue the text, or drop it if the terminal takes nothing."""
+        # a full queue means that the terminal takes nothing
         if self._dropped or not self.is_alive():
             return
         try:
@@ -49,7 +55,7 @@ class TerminalWriter(WriterThread):
             self._dropped = True
 
     def discard(self) -> bool:
-        """Drop what is queued; return whether there was something."""
+        """Drop what is queued; return whether anything was dropped since the last call."""
         dropped, self._dropped = self._dropped, False
         with suppress(Empty):
             while True:
@@ -57,8 +63,8 @@ class TerminalWriter(WriterThread):
                 dropped = True
         return dropped
 
+    @override
     def run(self) -> None:
-        """Write until `stop`, or until the terminal is gone."""
         try:
             while (text := self._next_batch()) is not None:
                 if not terminal_io.write_all(self._terminal, self._encode(text), self._is_late):
@@ -72,8 +78,9 @@ class TerminalWriter(WriterThread):
         finally:
             os.close(self._terminal)
 
+    @override
     def stop(self) -> None:
-        """Have everything that is queued written, and wait for that; give up if the terminal takes nothing."""
+        # waits until all is written, but not for a terminal that takes nothing
         self._closing_since = time.monotonic()
         while self.is_alive():
             try:
