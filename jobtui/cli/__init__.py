@@ -1,69 +1,21 @@
-"""The command line: `jobtui` and everything that follows it on a line.
+"""The command line: `jobtui` and its arguments.
 
-    arguments.py       the words of a line, taken apart; asked.py  what was asked for, one frozen struct a verb
-    headless.py        -e, -f and piped statements: run a text, print, wait for its jobs
-    waiting.py         staying until jobs have ended; ctrl+c stops them honestly
-    handing.py         the same where another process owns the profile; ctrl+c leaves its jobs alone
-    serve.py           the owner without a screen; front.py lets a dashboard become one
-    verdicts.py        how jobs ended, in words and as an exit status
-    formats.py         a text's answer as box, JSON, JSON lines or CSV
-    bars.py            progress on stderr: bars on a terminal (rich, imported there alone), else a line at times
-    load.py, dump.py   key-value pairs into a space and out of it; pairs/ holds their file formats
-    dashboard.py       the dashboard, and --demo
-    config_command.py  `jobtui config`; history_command.py  `jobtui history`
-    doctor.py          `jobtui doctor`, and in checks.py what it looks at
-    help_command.py    --help and `jobtui help`; help_texts.py holds the pages
-    completing/        shell completion
+    main.py            the entry point: imports and runs the command that the arguments name
+    args.py            the argument parser, and a record for each command
+    help.py            the texts of --help and `jobtui help`; --version
+    errors.py          the exit statuses and the errors that lead to them
     streams.py         stdout, stderr and stdin: closed pipes, full disks, foreign characters
-    exits.py           the exit statuses and the errors that lead to them
+    output.py          results as box, JSON, JSON lines or CSV; how jobs ended, in words and as a status
+    progress.py        progress on stderr: bars on a terminal, otherwise a line now and then
+    signals.py         SIGINT, SIGTERM and SIGHUP from the start of the process on
+    connect.py         the settings, the profile and the engine that a command uses
+    wait.py            waiting for jobs; ctrl+c stops those that run here
+    remote_run.py      statements for a profile that another process owns; ctrl+c leaves its jobs alone
+    pair_format.py     the text formats of key-value pairs
+    pair_reader.py     text to pairs
+    pair_writer.py     pairs to text
+    separator_check.py signs that a file uses another separator than it would be read with
+    commands/          a module for each command
 
-`main` is the entry point. Nothing is imported before it is needed: `--help` and `--version` import no
-pyparsing, asyncio, dataclasses, rich or textual.
+`--help` and `--version` import no pyparsing, asyncio, Rich or Textual.
 """
-
-from __future__ import annotations
-
-import os
-import sys
-from collections.abc import Sequence
-
-_PLACE_OPTIONS = ("--profile", "--data-dir", "--config", "--nebula", "-u", "--tls")
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run jobtui with these arguments (None: the process's own); the answer is the exit status."""
-    # ctrl+c amid an import would be a traceback: the C module is there without one, and has no stub
-    import _signal  # type: ignore[import-not-found]
-
-    os.umask(0o077)  # what jobtui and its workers make is its user's alone, whichever command comes first
-    raises = _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler
-    if argv is None and _open_the_dashboard(sys.argv[1:]):
-        if raises and os.isatty(0) and os.isatty(1):
-            _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
-        import gc
-
-        from jobtui.cli.commands.foreground import step_behind_early
-
-        gc.disable()  # a tenth of a start; the dashboard enables it again with its first frame
-        step_behind_early()
-    elif raises:
-        _signal.signal(_signal.SIGINT, end_at_once)
-    from jobtui.cli.main import start
-
-    return start(argv)
-
-
-def end_at_once(*_: object) -> None:
-    """What ctrl+c does until there is something to stop: end with its exit status, and without a word."""
-    os._exit(130)
-
-
-def _open_the_dashboard(words: Sequence[str]) -> bool:
-    """Whether these words do so as far as can be told at a glance."""
-    named = True
-    for word in words:
-        is_option = word.startswith("-")
-        if (word.split("=")[0] not in _PLACE_OPTIONS) if is_option else named:
-            return False
-        named = not is_option or "=" in word
-    return True

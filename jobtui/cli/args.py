@@ -1,6 +1,6 @@
-"""The words of the command line, taken apart: what was asked for, or what is wrong with them.
+"""The argument parser, and a record for each command that it can return.
 
-The help is beside it, in help_texts.py; a test holds it to the parser.
+help.py has the texts of --help; a test compares them with the parser.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ PAIR_FORMATS = ("jsonl", "csv", "tsv")
 EXPORT_FORMATS = ("jsonl", "json", "csv")
 VERBS = ("load", "dump", "serve", "config", "history", "doctor", "completion", "help")
 SHELLS = ("bash", "zsh", "fish")
-VALUED = ("-e", "-f", "--format", "--profile", "--nebula", "-u", "--tls", "--data-dir", "--config")
-OF_A_TEXT = ("detach", "wait", "format", "quiet", "raw")
-PLACE = ("config", "profile", "data_dir", "nebula", "user", "tls")
+VALUE_OPTIONS = ("-e", "-f", "--format", "--profile", "--nebula", "-u", "--tls", "--data-dir", "--config")
+RUN_OPTIONS = ("detach", "wait", "format", "quiet", "raw")
+PROFILE_OPTIONS = ("config", "profile", "data_dir", "nebula", "user", "tls")
 PASSWORD_OPTIONS = ("-p", "--password", "--passwd")
-PASSWORD_HINT = "a password is never given there; JOBTUI_NEBULA_PASSWORD is read, or it is asked for"
+PASSWORD_HINT = "a password is never an option; set JOBTUI_NEBULA_PASSWORD, or enter it when jobtui asks for it"
 FLAGS = (
     "--detach",
     "--wait",
@@ -41,26 +41,30 @@ FLAGS = (
 
 
 def parse_arguments(words: Sequence[str], *, piped: bool) -> CliCommand:
-    """What the words ask for. `piped`: something is given on stdin; without a verb, statements come from there.
+    """Return the command that the words ask for.
 
-    Raises UsageError.
+    Args:
+        piped: stdin is a pipe or a file: without a verb, the statements come from there.
+
+    Raises:
+        UsageError: the words cannot be understood, or contradict each other.
     """
     verb = _checked_verb(words)
     try:
         found = _parser(() if verb is None else (verb,)).parse_args(words)
-    except _Settled as settled:
-        return settled.asked
-    place = {option: getattr(found, option) for option in PLACE}
+    except _HelpRequested as request:
+        return request.command
+    options = {option: getattr(found, option) for option in PROFILE_OPTIONS}
     if found.nebula is None:
         for option, name in (("user", "-u"), ("tls", "--tls")):
             if getattr(found, option) is not None:
                 raise UsageError(f"{name} needs a cluster: --nebula HOST:PORT")
     else:
-        _refuse_beside("--nebula", found, "profile", "demo")
+        _reject("--nebula", found, "profile", "demo")
     if found.verb is not None:
-        _refuse_beside(found.verb, found, "text", "file", "detach", "wait", "demo")
+        _reject(found.verb, found, "text", "file", "detach", "wait", "demo")
         if found.verb != "history":
-            _refuse_beside(found.verb, found, "raw")
+            _reject(found.verb, found, "raw")
     match found.verb:
         case "load":
             format_ = _one_of(PAIR_FORMATS, found.format) if found.format else None
@@ -70,42 +74,42 @@ def parse_arguments(words: Sequence[str], *, piped: bool) -> CliCommand:
                 format=format_,
                 quiet=bool(found.quiet),
                 delete_keys=found.delete_keys,
-                **place,
+                **options,
             )
         case "dump":
-            _refuse_beside("dump", found, "quiet")
+            _reject("dump", found, "quiet")
             return DumpCommand(
-                space=found.space, format=_one_of(PAIR_FORMATS, found.format or "jsonl"), **place
+                space=found.space, format=_one_of(PAIR_FORMATS, found.format or "jsonl"), **options
             )
         case "serve":
-            _refuse_beside("serve", found, "format", "quiet")
-            return ServeCommand(background=found.background, **place)
+            _reject("serve", found, "format", "quiet")
+            return ServeCommand(background=found.background, **options)
         case "config":
-            _refuse_beside("config", found, "format", "quiet", "nebula")
-            return ConfigCommand(what=found.what, **place)
+            _reject("config", found, "format", "quiet", "nebula")
+            return ConfigCommand(what=found.what, **options)
         case "history":
-            return _history(found, place)
+            return _history(found, options)
         case "doctor":
-            _refuse_beside("doctor", found, "format", "quiet")
-            return DoctorCommand(**place)
+            _reject("doctor", found, "format", "quiet")
+            return DoctorCommand(**options)
         case "completion":
-            _refuse_beside("completion", found, "format", "quiet", *PLACE)
+            _reject("completion", found, "format", "quiet", *PROFILE_OPTIONS)
             return ShowCompletion(found.shell)
         case "help":
-            _refuse_beside("help", found, "format", "quiet", *PLACE)
+            _reject("help", found, "format", "quiet", *PROFILE_OPTIONS)
             return HelpCommand(tuple(found.words))
     if found.demo:
-        _refuse_beside("--demo", found, "text", "file", *OF_A_TEXT, "profile", "data_dir")
-        return OpenDemo(**place)
+        _reject("--demo", found, "text", "file", *RUN_OPTIONS, "profile", "data_dir")
+        return OpenDemo(**options)
     if found.text is not None and found.file is not None:
-        raise UsageError("-e and -f don't go together: put the statements in one text")
+        raise UsageError("-e and -f cannot be combined: put the statements in one text")
     if found.text is None and found.file is None and not piped:
-        for option in OF_A_TEXT:
+        for option in RUN_OPTIONS:
             if getattr(found, option):
                 raise UsageError(f"--{option} needs statements: -e TEXT, -f FILE, or a pipe")
-        return DashboardCommand(**place)
+        return DashboardCommand(**options)
     if found.detach and found.wait:
-        raise UsageError("--detach and --wait don't go together")
+        raise UsageError("--detach and --wait cannot be combined")
     format_ = _one_of(TEXT_FORMATS, found.format or "box")
     return RunCommand(
         text=found.text,
@@ -115,18 +119,18 @@ def parse_arguments(words: Sequence[str], *, piped: bool) -> CliCommand:
         wait=bool(found.wait),
         quiet=bool(found.quiet),
         raw=_raw(found, format_),
-        **place,
+        **options,
     )
 
 
 def _raw(found: argparse.Namespace, format_: str) -> bool:
-    """Return whether a CSV is wanted raw. Raises UsageError for another format."""
+    """Return whether CSV cells are written unguarded. Raises UsageError for another format."""
     if found.raw and format_ != "csv":
         raise UsageError(f"--raw goes with --format csv, not {format_}")
     return bool(found.raw)
 
 
-def _history(found: argparse.Namespace, place: dict[str, Any]) -> HistoryCommand:
+def _history(found: argparse.Namespace, options: dict[str, Any]) -> HistoryCommand:
     if found.what == "export":
         format_ = _one_of(EXPORT_FORMATS, found.format or "jsonl")
         return HistoryCommand(
@@ -135,18 +139,19 @@ def _history(found: argparse.Namespace, place: dict[str, Any]) -> HistoryCommand
             format=format_,
             quiet=bool(found.quiet),
             raw=_raw(found, format_),
-            **place,
+            **options,
         )
-    _refuse_beside(f"history {found.what}", found, "format", "quiet", "raw")
+    _reject(f"history {found.what}", found, "format", "quiet", "raw")
     if found.target is not None:
         raise UsageError(f"history {found.what} takes no file: '{found.target}'")
-    return HistoryCommand(what=found.what, **place)
+    return HistoryCommand(what=found.what, **options)
 
 
 def _checked_verb(words: Sequence[str]) -> str | None:
-    """The verb, None without one. Raises UsageError for an unknown verb or option, with its near miss.
+    """Return the verb, None if there is none.
 
-    argparse would blame the word after it.
+    Raises UsageError for an unknown verb or option, with the nearest known one: argparse reports the word
+    after an unknown option instead.
     """
     rest = iter(words)
     verb = None
@@ -159,30 +164,30 @@ def _checked_verb(words: Sequence[str]) -> str | None:
             return verb
         if name == "--":
             return verb or next((word for word in rest if word in VERBS), None)
-        if name in VALUED:
+        if name in VALUE_OPTIONS:
             if name in seen:
                 one_text = "; put the statements in one text, with ; between them" if name == "-e" else ""
                 raise UsageError(f"{name} was given twice{one_text}")
             seen.add(name)
-            if word == name and (value := next(rest, None)) in (*VALUED, *FLAGS):
+            if word == name and (value := next(rest, None)) in (*VALUE_OPTIONS, *FLAGS):
                 raise UsageError(f"{name} needs a value, and {value} is an option")
         elif name in PASSWORD_OPTIONS:
             raise UsageError(f"there is no option {name}: {PASSWORD_HINT}")
         elif name and name != "-" and name not in FLAGS:
-            raise UsageError(f"there is no option {name}{_near(name, (*VALUED, *FLAGS))}")
+            raise UsageError(f"there is no option {name}{_near(name, (*VALUE_OPTIONS, *FLAGS))}")
         elif not name and verb is None:
             verb = word
             if word not in VERBS:
                 if "-e" in seen:
-                    hint = "; a text of several words stands in quotes: -e 'SHOW JOBS'"
+                    hint = "; put a text of several words in quotes: -e 'SHOW JOBS'"
                 else:
-                    hint = "; statements go after -e" if _begins_a_text(word) else _near(word, VERBS)
+                    hint = "; statements go after -e" if _begins_statement(word) else _near(word, VERBS)
                 raise UsageError(f"there is no command '{word}'{hint}")
     return verb
 
 
-def _begins_a_text(word: str) -> bool:
-    from jobtui.language.syntax import SYNTAX
+def _begins_statement(word: str) -> bool:
+    from jobtui.language.syntax import SYNTAX  # the language is imported only for this error
 
     return " " in word or word.upper() in {form.verb for form in SYNTAX}
 
@@ -194,16 +199,18 @@ def _near(word: str, known: Sequence[str]) -> str:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} ({self.prog} --help shows what there is)")
+        raise UsageError(f"{message} (see {self.prog} --help)")
 
 
-class _Settled(Exception):
-    def __init__(self, asked: CliCommand) -> None:
-        self.asked = asked
+class _HelpRequested(Exception):
+    """The parser met --help or --version, and need not read on."""
+
+    def __init__(self, command: CliCommand) -> None:
+        self.command = command
 
 
-class _Settle(argparse.Action):
-    """--help and --version, which win over whatever else is wrong with the line after them."""
+class _HelpAction(argparse.Action):
+    """--help or --version: wins over any error in the words after it."""
 
     def __call__(
         self,
@@ -213,11 +220,11 @@ class _Settle(argparse.Action):
         option_string: str | None = None,
     ) -> NoReturn:
         verb = parser.prog.partition(" ")[2] or None
-        raise _Settled(ShowVersion() if self.dest == "version" else ShowHelp(verb))
+        raise _HelpRequested(ShowVersion() if self.dest == "version" else ShowHelp(verb))
 
 
 class _Once(argparse.Action):
-    """An option that may be given once: the last of two would silently win."""
+    """An option that may be given only once: of two, argparse would silently use the last."""
 
     def __call__(
         self,
@@ -232,7 +239,7 @@ class _Once(argparse.Action):
 
 
 def _parser(verbs: Sequence[str] = VERBS) -> argparse.ArgumentParser:
-    """The parser of a line with one of these verbs: none is made that isn't asked for."""
+    """Return a parser that knows these verbs: a line has one, and each parser takes time to make."""
     parser = _Parser(prog="jobtui", add_help=False, allow_abbrev=False)
     _add_options(parser, default=None)
     parser.add_argument("-e", dest="text", action=_Once)
@@ -263,23 +270,23 @@ def _add_operands(verb: str, parser: argparse.ArgumentParser) -> None:
         case "serve":
             parser.add_argument("--background", action="store_true")
         case "config":
-            wanted = _known(verb, ("print", "path", "check"))
-            parser.add_argument("what", nargs="?", type=wanted, default="print")
+            action = _one_of_operands(verb, ("print", "path", "check"))
+            parser.add_argument("what", nargs="?", type=action, default="print")
         case "history":
-            wanted = _known(verb, ("verify", "repair", "export"))
-            parser.add_argument("what", metavar="verify, repair or export", type=wanted)
+            action = _one_of_operands(verb, ("verify", "repair", "export"))
+            parser.add_argument("what", metavar="verify, repair or export", type=action)
             parser.add_argument("target", metavar="FILE", nargs="?")
             parser.add_argument("--raw", action="store_true", default=argparse.SUPPRESS)
         case "completion":
-            parser.add_argument("shell", metavar="bash, zsh or fish", type=_known(verb, SHELLS))
+            parser.add_argument("shell", metavar="bash, zsh or fish", type=_one_of_operands(verb, SHELLS))
         case "help":
             parser.add_argument("words", metavar="STATEMENT", nargs="*")
 
 
 def _add_options(parser: argparse.ArgumentParser, default: object) -> None:
-    """The options that may stand before a verb and after it."""
-    parser.add_argument("--help", "-h", action=_Settle, nargs=0)
-    parser.add_argument("--version", action=_Settle, nargs=0)
+    """Add the options that may precede a verb or follow it."""
+    parser.add_argument("--help", "-h", action=_HelpAction, nargs=0)
+    parser.add_argument("--version", action=_HelpAction, nargs=0)
     parser.add_argument("--format", action=_Once, default=default)
     parser.add_argument("--quiet", "-q", action="store_true", default=default)
     parser.add_argument("--profile", action=_Once, default=default)
@@ -290,15 +297,15 @@ def _add_options(parser: argparse.ArgumentParser, default: object) -> None:
     parser.add_argument("--config", action=_Once, default=default, type=_path)
 
 
-def _known(verb: str, known: Sequence[str]) -> Callable[[str], str]:
-    """Takes one of these words alone; another one is refused with its near miss."""
+def _one_of_operands(verb: str, known: Sequence[str]) -> Callable[[str], str]:
+    """Return a converter that accepts only these words and suggests the nearest one for any other."""
 
-    def checked(word: str) -> str:
+    def convert(word: str) -> str:
         if word not in known:
             raise UsageError(f"there is no 'jobtui {verb} {word}'{_near(word, known)}")
         return word
 
-    return checked
+    return convert
 
 
 def _path(word: str) -> Path:
@@ -318,21 +325,20 @@ def _one_of(known: tuple[str, ...], word: str) -> str:
     raise UsageError(f"there is no format '{word}' here: {', '.join(known[:-1])} or {known[-1]}")
 
 
-def _refuse_beside(what: str, found: argparse.Namespace, *options: str) -> None:
+def _reject(context: str, found: argparse.Namespace, *options: str) -> None:
+    """Reject options that have no effect with a verb or another option. Raises UsageError."""
     written = {"text": "-e", "file": "-f"}
     for option in options:
         if getattr(found, option) is not None:
             name = written.get(option, f"--{option.replace('_', '-')}")
-            raise UsageError(f"{name} has no meaning beside {what}")
+            raise UsageError(f"{name} cannot be used with {context}")
 
 
-# ---- merged from jobtui.cli.asked: ----
-# What can be asked for on a command line: one frozen struct a verb.
 class ProfileOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Which config, profile and data directory: what every verb but help and version has. None: not said.
+    """The options that choose config, profile and data directory; None: not given.
 
-    `nebula`: addresses of a cluster that is used in a profile's place, as `user`, over TLS where `tls` says
-    whom to trust ("system", or a file of certificates).
+    `nebula` holds the addresses of a cluster that is used instead of a profile, as `user`, and over TLS if
+    `tls` names the trusted certificates ("system", or a file).
     """
 
     config: Path | None = None
@@ -344,19 +350,19 @@ class ProfileOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShowHelp(msgspec.Struct, frozen=True):
-    """--help; `verb` is the one that it stood after."""
+    """--help; `verb` is the one that it follows."""
 
     verb: str | None = None
 
 
 class HelpCommand(msgspec.Struct, frozen=True):
-    """help: on the statement, or the verb, that begins with these words; on all statements without any."""
+    """help: the page of the statement or verb that begins with these words; without any, of all statements."""
 
     words: tuple[str, ...]
 
 
 class ShowCompletion(msgspec.Struct, frozen=True):
-    """completion: what that shell needs."""
+    """completion: the script for that shell."""
 
     shell: str
 
@@ -366,18 +372,18 @@ class ShowVersion(msgspec.Struct, frozen=True):
 
 
 class DashboardCommand(ProfileOptions, frozen=True):
-    """No verb at all, at a terminal."""
+    """No verb and no statements: the dashboard."""
 
 
 class OpenDemo(ProfileOptions, frozen=True):
-    """--demo."""
+    """--demo: the dashboard on temporary data."""
 
 
 class RunCommand(ProfileOptions, frozen=True, kw_only=True):
-    """-e, -f or piped statements. `text` is None where `file` is to be read, "-" being stdin.
+    """-e, -f or piped statements; if `text` is None, `file` is read ("-": stdin).
 
-    `quiet`: say only what went wrong. `raw`: leave texts in a CSV as they are, also those that a spreadsheet
-    would compute.
+    `quiet` prints only what went wrong; `raw` writes texts in a CSV as they are, even those that a
+    spreadsheet would compute.
     """
 
     text: str | None
@@ -390,10 +396,7 @@ class RunCommand(ProfileOptions, frozen=True, kw_only=True):
 
 
 class LoadCommand(ProfileOptions, frozen=True, kw_only=True):
-    """load: `format` None means that each file's name tells it.
-
-    `delete_keys`: files of keys alone are meant to delete.
-    """
+    """load; with `format` None, each file's name decides. `delete_keys`: files with keys only may delete."""
 
     space: str
     files: tuple[str, ...]
@@ -403,28 +406,28 @@ class LoadCommand(ProfileOptions, frozen=True, kw_only=True):
 
 
 class DumpCommand(ProfileOptions, frozen=True, kw_only=True):
-    """dump."""
+    """dump: the pairs of a space on stdout."""
 
     space: str
     format: str
 
 
 class ServeCommand(ProfileOptions, frozen=True, kw_only=True):
-    """serve: in a process of its own where `background`."""
+    """serve; `background`: in a new process without this terminal."""
 
     background: bool
 
 
 class ConfigCommand(ProfileOptions, frozen=True, kw_only=True):
-    """config: `what` is print, path or check."""
+    """config; `what` is print, path or check."""
 
     what: str
 
 
 class HistoryCommand(ProfileOptions, frozen=True, kw_only=True):
-    """history: `what` is verify, repair or export; an export goes to `file`, "-" being stdout, as `format`.
+    """history; `what` is verify, repair or export; an export is written to `file` ("-": stdout).
 
-    `raw`: as in RunText.
+    `raw`: as in RunCommand.
     """
 
     what: str
@@ -435,7 +438,7 @@ class HistoryCommand(ProfileOptions, frozen=True, kw_only=True):
 
 
 class DoctorCommand(ProfileOptions, frozen=True, kw_only=True):
-    """doctor."""
+    """doctor: checks of everything that jobtui needs."""
 
 
 CliCommand = (
@@ -453,24 +456,3 @@ CliCommand = (
     | HistoryCommand
     | DoctorCommand
 )
-
-
-def plainly_asked(words: Sequence[str]) -> DashboardCommand | None:
-    """The dashboard of a profile or a directory, asked for in the plainest words; None: see arguments.py.
-
-    To make a parser takes a hundredth of the dashboard's start.
-    """
-    rest = iter(words)
-    said: dict[str, str] = {}
-    for word in rest:
-        option, equals, value = word.partition("=")
-        value = value if equals else next(rest, "")
-        if option not in ("--profile", "--data-dir", "--config") or option in said:
-            return None
-        if not value or value.startswith("-") or "\0" in value:
-            return None
-        said[option] = value
-    data_dir, config = (Path(said[name]) if name in said else None for name in ("--data-dir", "--config"))
-    if any(path is not None and not path.is_absolute() for path in (data_dir, config)):
-        return None
-    return DashboardCommand(config=config, profile=said.get("--profile"), data_dir=data_dir)

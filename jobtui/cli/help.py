@@ -1,30 +1,59 @@
-"""`jobtui help`: the statements, one of them, or a verb of the command line; also --help."""
+"""The texts of `--help`, `jobtui help` and `--version`, and the functions that print them.
+
+The texts are written by hand, so that each fits a small screen and teaches; tests compare them with the parser.
+"""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 
+from jobtui import __version__
 from jobtui.cli.errors import Exit
 from jobtui.cli.streams import Output, print_error
 
+_REPORTED_PACKAGES = ("textual", "rocksdict", "msgspec", "pyparsing")
+
 
 def show_help(verb: str | None) -> int:
-    """Print the page of --help, or a verb's."""
+    """Print the page of --help, or of a verb, and return the exit status."""
     return _print(HELP if verb is None else VERB_HELP[verb])
 
 
-def teach(words: Sequence[str]) -> int:
-    """Print the help on the statement, or the verb, that begins with these words; none: on all statements."""
+def show_statement_help(words: Sequence[str]) -> int:
+    """Print help for the statement or verb that begins with these words (none: for all statements)."""
     if words and words[0] in VERB_HELP:
         return show_help(words[0])
-    from jobtui.language.help import begins_a_statement, help_for
+    from jobtui.language.help import begins_a_statement, help_for  # the language: only for this command
 
-    asked = " ".join(words)
-    text = help_for(asked)
-    if begins_a_statement(asked):
+    typed = " ".join(words)
+    text = help_for(typed)
+    if begins_a_statement(typed):
         return _print(f"{text}\n")
     print_error(text)
     return Exit.USAGE
+
+
+def show_version() -> int:
+    """Print the versions that a bug report needs, and return the exit status."""
+    return _print(f"{version_line()}\n")
+
+
+def version_line() -> str:
+    """Return `jobtui 0.1.0 (Python 3.11.7, textual 8.2.8, …, Linux 6.1.0)`."""
+    system = os.uname()
+    packages = [f"{name} {_installed_version(name)}" for name in _REPORTED_PACKAGES]
+    parts = [f"Python {sys.version.split()[0]}", *packages, f"{system.sysname} {system.release}"]
+    return f"jobtui {__version__} ({', '.join(parts)})"
+
+
+def _installed_version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "missing"
 
 
 def _print(text: str) -> int:
@@ -34,11 +63,6 @@ def _print(text: str) -> int:
     return Exit.DONE
 
 
-# ---- merged from jobtui.cli.help_texts: ----
-# What `jobtui --help`, `jobtui VERB --help` and `jobtui help VERB` print.
-#
-# Written by hand, so that each fits a small screen and teaches; tests hold them to the parser.
-#
 HELP = """\
 jobtui: a dashboard and command bar for a storage cluster's flush and compact
 

@@ -1,39 +1,33 @@
-"""From the process's arguments to a verb, and from whatever went wrong to a plain line and an exit status."""
+"""The entry point of the command line: runs a command, and reports its errors."""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 from jobtui.cli import streams
 from jobtui.cli.errors import CommandError, Exit
+from jobtui.cli.signals import exit_interrupted
 
-TYPE_CHECKING = False  # typing's own costs --version a tenth of its time
 if TYPE_CHECKING:
-    from jobtui.cli import args
+    from jobtui.cli.args import CliCommand, DashboardCommand, OpenDemo
 
+# Python's own 5 ms, which a busy thread may take at each system call of a commit or a frame, made the
+# slowest acknowledgments three times as slow
 SWITCH_SECONDS = 0.0005
-"""How long a busy thread may keep the others waiting: Python's own 5 ms, at each system call of a commit or
-a frame, made the slowest acknowledgements three times as slow."""
 
 
-def start(argv: Sequence[str] | None = None) -> int:
-    """Do what the arguments ask for (None: the process's own); the answer is the exit status."""
+def main(argv: Sequence[str]) -> int:
+    """Run the command that the arguments name and return the exit status."""
+    os.umask(0o077)  # files of jobtui and its workers are for its user alone, whichever command comes first
     streams.secure_streams()
     sys.setswitchinterval(SWITCH_SECONDS)
-    words = sys.argv[1:] if argv is None else argv
     try:
-        if words[:1] == ["__complete"] and len(words) > 2:
-            from jobtui.cli.commands.completion import answer
-
-            return answer(words[1:])
-        if list(words) == ["--version"]:
-            return _show_version()
-        wanted = _asked(words, piped=streams.stdin_is_piped())
-        work = _work(wanted)
-        _hear_interrupts(wanted)
-        return work()
+        return _run(argv)
     except CommandError as error:
         streams.print_error(f"jobtui: {error}")
         return error.status
@@ -43,124 +37,130 @@ def start(argv: Sequence[str] | None = None) -> int:
         if os.environ.get("JOBTUI_DEBUG"):
             raise
         streams.print_error(
-            f"jobtui: the Python package {error.name} is missing; pip install jobtui brings all that it needs"
+            f"jobtui: the Python package {error.name} is missing; "
+            "pip install jobtui installs everything that it needs"
         )
         return Exit.FAILED
     except Exception as error:
         if os.environ.get("JOBTUI_DEBUG"):
             raise
-        from jobtui.os_errors import explain_shortage
-
-        shortage = explain_shortage(error)
-        if shortage:  # what could only half be made, asyncio's loop for one, fails again as it is discarded
-            sys.unraisablehook = lambda _: None
-        streams.print_error(
-            f"jobtui: {shortage}" if shortage else f"jobtui: this is a defect of jobtui: {_in_short(error)}"
-        )
+        streams.print_error(f"jobtui: {_explain(error)}")
         return Exit.FAILED
 
 
-def _asked(words: Sequence[str], *, piped: bool) -> args.CliCommand:
-    """What the words ask for. Raises UsageError."""
-    from jobtui.cli.args import plainly_asked
+def _run(argv: Sequence[str]) -> int:
+    if list(argv) == ["--version"]:
+        # before any package is imported: a report of a broken installation needs the versions
+        from jobtui.cli.help import show_version
 
-    plain = None if piped else plainly_asked(words)
-    if plain is not None:
-        return plain
+        return show_version()
+    # one late import a command: each imports only the layers that it uses
+    if argv[:1] == ["__complete"] and len(argv) > 2:
+        from jobtui.cli.commands.completion import print_candidates
+
+        return print_candidates(argv[1:])
     from jobtui.cli.args import parse_arguments
 
-    return parse_arguments(words, piped=piped)
+    command = parse_arguments(argv, piped=streams.stdin_is_piped())
+    action = _load(command)
+    _raise_interrupts(command)
+    return action()
 
 
-def _work(wanted: args.CliCommand) -> Callable[[], int]:
-    """What is to be done, with all that it needs imported."""
-    from functools import partial
-
+def _load(command: CliCommand) -> Callable[[], int]:
+    """Import what the command needs, and return a function that runs it."""
     from jobtui.cli import args
 
-    match wanted:
+    match command:
         case args.ShowHelp(verb):
             from jobtui.cli.help import show_help
 
             return partial(show_help, verb)
-        case args.HelpCommand(words):
-            from jobtui.cli.help import teach
-
-            return partial(teach, words)
-        case args.ShowCompletion(shell):
-            from jobtui.cli.commands.completion import SCRIPTS
-
-            return partial(_print, SCRIPTS[shell])
         case args.ShowVersion():
-            return _show_version
+            from jobtui.cli.help import show_version
+
+            return show_version
+        case args.HelpCommand(words):
+            from jobtui.cli.help import show_statement_help
+
+            return partial(show_statement_help, words)
+        case args.ShowCompletion(shell):
+            from jobtui.cli.commands.completion import print_script
+
+            return partial(print_script, shell)
         case args.RunCommand():
             from jobtui.cli.commands.run import run_text
 
-            return partial(run_text, wanted)
+            return partial(run_text, command)
         case args.LoadCommand():
             from jobtui.cli.commands.data import load
 
-            return partial(load, wanted)
+            return partial(load, command)
         case args.DumpCommand():
             from jobtui.cli.commands.data import dump
 
-            return partial(dump, wanted)
+            return partial(dump, command)
         case args.ServeCommand():
             from jobtui.cli.commands.serve import serve
 
-            return partial(serve, wanted)
+            return partial(serve, command)
         case args.ConfigCommand():
             from jobtui.cli.commands.config import config_command
 
-            return partial(config_command, wanted)
+            return partial(config_command, command)
         case args.HistoryCommand():
             from jobtui.cli.commands.history import history_command
 
-            return partial(history_command, wanted)
+            return partial(history_command, command)
         case args.DoctorCommand():
             from jobtui.cli.commands.doctor import doctor
 
-            return partial(doctor, wanted)
+            return partial(doctor, command)
         case args.DashboardCommand() | args.OpenDemo():
-            import gc
-
-            gc.disable()  # a tenth of a start; the dashboard enables it again with its first frame
-            from jobtui.cli.commands.dashboard import open_dashboard
-
-            return partial(open_dashboard, wanted)
+            return _load_dashboard(command)
 
 
-def _hear_interrupts(wanted: args.CliCommand) -> None:
-    """From here on ctrl+c is an exception, so that what was begun is put in order.
+def _load_dashboard(command: DashboardCommand | OpenDemo) -> Callable[[], int]:
+    import gc
 
-    A text has nothing to put in order before it listens by itself, and much to import.
+    from jobtui.cli import args
+    from jobtui.cli.commands.foreground import fork_behind_foreground
+
+    gc.disable()  # a tenth of the start; the dashboard enables it again with its first frame
+    if isinstance(command, args.DashboardCommand) and os.isatty(0) and os.isatty(1):
+        # before the large imports: each page that exists already is copied when the new process writes to
+        # it, a tenth of the start if it forks after them
+        fork_behind_foreground()
+    from jobtui.cli.commands.dashboard import open_dashboard
+
+    return partial(open_dashboard, command)
+
+
+def _raise_interrupts(command: CliCommand) -> None:
+    """Make ctrl+c an exception from here on, so that a command can clean up.
+
+    Statements (-e) have nothing to clean up before they handle signals themselves, and much to import.
     """
-    import _signal  # type: ignore[import-not-found]
+    from jobtui.cli import args
 
-    from jobtui.cli import args, end_at_once
-
-    if _signal.getsignal(_signal.SIGINT) is end_at_once and not isinstance(wanted, args.RunCommand):
-        _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+    if signal.getsignal(signal.SIGINT) is exit_interrupted and not isinstance(command, args.RunCommand):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _show_version() -> int:
-    """Imports nothing that could be missing: what is installed is what it is asked for."""
-    from jobtui.cli.commands.doctor import version_line
+def _explain(error: Exception) -> str:
+    """Return a message for an unexpected error: what the system lacks, or the place of the defect."""
+    from jobtui.os_errors import explain_shortage
 
-    return _print(f"{version_line()}\n")
-
-
-def _print(text: str) -> int:
-    output = streams.Output()
-    output.write(text)
-    output.flush()
-    return Exit.DONE
-
-
-def _in_short(error: Exception) -> str:
-    """The error and the place in our code that it came from."""
+    shortage = explain_shortage(error)
+    if shortage:
+        # an object that was made only in part (asyncio's loop for example) fails again when it is discarded
+        sys.unraisablehook = lambda _: None
+        return shortage
     import traceback
 
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "jobtui" in frame.filename]
     place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{place}; JOBTUI_DEBUG=1 shows all of it"
+    return (
+        f"this is a defect of jobtui: {type(error).__name__}: {error}{place}; "
+        "JOBTUI_DEBUG=1 shows the traceback"
+    )

@@ -1,72 +1,114 @@
-"""A text's answer as it is printed on stdout: box, JSON, JSON lines or CSV."""
+"""Results on stdout as box, JSON, JSON lines or CSV; how jobs ended, as text and as an exit status."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from jobtui.cli.errors import Exit, UsageError
-from jobtui.cli.streams import print_error
+from jobtui.cli.args import RunCommand
+from jobtui.cli.errors import CommandError, Exit, UsageError
+from jobtui.cli.streams import Output, print_error
 from jobtui.engine.client import ExecuteResult
 from jobtui.formatting import format_bytes, format_duration
+from jobtui.history import StoreError
 from jobtui.language import tables
 from jobtui.language.ast import CreateSpace, DropSpace, Statement, Use
-from jobtui.model import Job, SpaceStats, Status
+from jobtui.model import Job, Status
 
 _WITHOUT_TABLE = (Use, CreateSpace, DropSpace)
 
 
 def check_format(form: str, statements: Sequence[Statement]) -> None:
-    """Refuse, before anything runs, a text whose results the format can't hold. Raises UsageError."""
-    if form == "csv" and sum(not isinstance(one, _WITHOUT_TABLE) for one in statements) > 1:
-        raise UsageError("--format csv holds the result of one statement; jsonl and json hold those of several")
+    """Refuse statements whose results the format cannot hold, before any runs. Raises UsageError."""
+    if form == "csv" and sum(not isinstance(statement, _WITHOUT_TABLE) for statement in statements) > 1:
+        raise UsageError(
+            "--format csv holds the result of one statement; use jsonl or json for those of several"
+        )
 
 
-def printed(answer: ExecuteResult, form: str, encoding: str, *, raw: bool = False) -> Iterator[str]:
-    """The answer in that format, piece by piece, each piece to be ended with a line end.
+def print_result(
+    result: ExecuteResult,
+    command: RunCommand,
+    label: str,
+    was_printed: Callable[[str], bool] = lambda text: False,
+) -> int:
+    """Print the results on stdout and the failure on stderr; return the exit status so far.
 
-    `encoding` is what the box is going to be printed in; `raw` leaves a CSV's cells as they are.
+    Args:
+        label: where the statements come from, for the position of a failure.
+        was_printed: whether a message is on stderr already and need not be repeated.
+    """
+    status = _print_tables(result, command)
+    for statement_result in result.results:
+        if statement_result.notice and not command.quiet:
+            print_error(statement_result.notice)
+    failure = result.failure
+    if failure is None:
+        return status
+    message = "refused for that reason" if was_printed(failure.message) else failure.message
+    print_error(f"{label}:{failure.line}:{failure.column}: {message}")
+    return Exit.FAILED
+
+
+def _print_tables(result: ExecuteResult, command: RunCommand) -> int:
+    """Print the results; an error does not end the command, since queued jobs run all the same."""
+    output = Output()
+    try:
+        for chunk in format_result(result, command.format, output.encoding, raw=command.raw):
+            output.write(f"{chunk}\n")
+        output.flush()
+    except (CommandError, StoreError) as error:
+        print_error(f"jobtui: {error}")
+        return Exit.FAILED
+    return Exit.DONE
+
+
+def format_result(result: ExecuteResult, form: str, encoding: str, *, raw: bool = False) -> Iterator[str]:
+    """Yield the result in that format, in chunks; the caller adds a line end to each.
+
+    Args:
+        encoding: of the output, which decides how a box is drawn.
+        raw: write the cells of a CSV as they are.
     """
     match form:
         case "json":
-            yield tables.format_json(answer.results, answer.failure)
+            yield tables.format_json(result.results, result.failure)
         case "jsonl":
-            lines = tables.format_jsonl(answer.results)
+            lines = tables.format_jsonl(result.results)
             if lines:
                 yield lines
         case "csv":
-            yield from (tables.format_csv(result, raw=raw) for result in answer.results if result.columns)
+            yield from (tables.format_csv(table, raw=raw) for table in result.results if table.columns)
         case _:
-            boxes = [result for result in answer.results if result.columns]
-            for number, result in enumerate(boxes):
-                yield ("\n" if number else "") + tables.format_table(result, encoding)
+            boxes = [table for table in result.results if table.columns]
+            for number, box in enumerate(boxes):
+                yield ("\n" if number else "") + tables.format_table(box, encoding)
 
 
-# ---- merged from jobtui.cli.verdicts: ----
-# How jobs ended: in words on stderr, and as an exit status.
 def report_outcomes(jobs: Sequence[Job], status: int, *, quiet: bool) -> int:
-    """Say how each job ended, where `quiet` of those alone that did not finish.
+    """Print how each job ended (with `quiet` only those that did not finish) and return the exit status.
 
-    The answer is the exit status with them in it; `status` is what it was without.
+    Args:
+        status: the exit status without these jobs.
     """
-    lost = [job for job in jobs if job.status is not Status.FINISHED]
-    for job in lost if quiet else jobs:
+    unfinished = [job for job in jobs if job.status is not Status.FINISHED]
+    for job in unfinished if quiet else jobs:
         print_error(describe_outcome(job))
-    return Exit.JOB_FAILED if lost and status == Exit.DONE else status
+    return Exit.JOB_FAILED if unfinished and status == Exit.DONE else status
 
 
 def describe_outcome(job: Job) -> str:
-    """`Job 3 (compact nba) finished in 2.4 s, from 1.2 GiB to 612 MiB`; of another end its reason."""
+    """Return `Job 3 (compact nba) finished in 2.4 s, from 1.2 GiB to 612 MiB`, or why it did not finish."""
     if job.status is Status.FINISHED:
         took = f" in {format_duration(job.took)}" if job.took is not None else ""
         note = f"; {job.reason}" if job.reason else ""
-        return f"Job {job.id} ({job.label}) finished{took}{_worth(job)}{note}"
+        return f"Job {job.id} ({job.label}) finished{took}{_describe_effect(job)}{note}"
     ended = f"{job.status}" if job.status.ended else "did not end as it should"
     reason = job.reason or next((task.reason for task in job.tasks if task.detached), "")
     return f"Job {job.id} ({job.label}) {ended}{': ' if reason else ''}{reason}"
 
 
-def _worth(job: Job) -> str:
-    """What the job changed; "" where the storage does not tell."""
+def _describe_effect(job: Job) -> str:
+    """Return what the job changed, "" if the storage does not report it."""
     measured = [
         (task.before, task.after) for task in job.tasks if task.before is not None and task.after is not None
     ]
@@ -74,14 +116,7 @@ def _worth(job: Job) -> str:
         return ""
     before, after = ([pair[side] for pair in measured] for side in (0, 1))
     if job.command == "flush":
-        written = _in_memory(before) - _in_memory(after)
+        written = sum(stats.memtable for stats in before) - sum(stats.memtable for stats in after)
         return f", {format_bytes(written)} of memory written" if written > 0 else ""
-    return f", from {format_bytes(_on_disk(before))} to {format_bytes(_on_disk(after))}"
-
-
-def _on_disk(stats: Sequence[SpaceStats]) -> int:
-    return sum(one.bytes for one in stats)
-
-
-def _in_memory(stats: Sequence[SpaceStats]) -> int:
-    return sum(one.memtable for one in stats)
+    disk_before, disk_after = sum(stats.bytes for stats in before), sum(stats.bytes for stats in after)
+    return f", from {format_bytes(disk_before)} to {format_bytes(disk_after)}"

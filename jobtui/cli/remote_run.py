@@ -1,6 +1,6 @@
-"""A text for a profile that another process owns: handed in there, printed here as if it had been typed there.
+"""Statements for a profile that another process owns: sent to the owner, their results printed here.
 
-The jobs are the owner's: to wait for them is to watch, and whoever stops watching leaves them alone.
+The jobs are the owner's: this process only watches them, and ctrl+c leaves them alone.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ import time
 from collections.abc import Sequence
 
 from jobtui.cli.args import RunCommand
-from jobtui.cli.commands.run import tell
-from jobtui.cli.output import report_outcomes
+from jobtui.cli.output import print_result, report_outcomes
 from jobtui.cli.streams import print_error
-from jobtui.cli.wait import JobWaiter, WaitAborted, counted_jobs, listening
+from jobtui.cli.wait import JobWaiter, WaitAborted, describe_jobs, receive_into
 from jobtui.engine.client import EngineEvent, Session
 from jobtui.engine.health import owner_in_words
 from jobtui.engine.profile import Profile
@@ -21,85 +20,89 @@ from jobtui.errors import OwnerUnavailable
 from jobtui.history import StoreError
 from jobtui.model import Job, Notice
 
-TRIES = 20
-BETWEEN_TRIES_SECONDS = 0.1
+# the next owner accepts connections within two seconds, or there is none
+CONNECT_ATTEMPTS = 20
+ATTEMPT_INTERVAL_SECONDS = 0.1
 
 
-def hand_in(remote: RemoteClient, profile: Profile, text: str, asked: RunCommand, label: str) -> int:
-    """Hand the text in, and stay for its jobs where that is asked for; the answer is the exit status.
+def run_remotely(client: RemoteClient, profile: Profile, text: str, command: RunCommand, label: str) -> int:
+    """Send the statements to the owner, with --wait wait for their jobs, and return the exit status.
 
-    Raises NotTaken where the owner went before it took any of it.
+    Raises RequestNotAccepted if the owner exited before it accepted any of them.
     """
-    watching = RemoteWaiter(remote, quiet=asked.quiet)
+    waiter = RemoteWaiter(client, quiet=command.quiet)
     jobs: tuple[int, ...] = ()
     try:
-        with listening(remote, watching):  # to the end: a signal between two waits is not lost
-            answer = watching.result(remote.hand_in(text, Session()))
-            status = tell(answer, asked, label)
-            jobs = answer.jobs
-            if not (jobs and asked.wait):
-                if jobs and not asked.quiet:
-                    print_error(_handed(jobs, profile, may_wait=not asked.detach))
+        with receive_into(waiter, client):  # until the end: a signal between two waits is not lost
+            result = waiter.result(client.hand_in(text, Session()))
+            status = print_result(result, command, label)
+            jobs = result.jobs
+            if not (jobs and command.wait):
+                if jobs and not command.quiet:
+                    print_error(_describe_submitted(jobs, profile, may_wait=not command.detach))
                 return status
-            return report_outcomes(_ended(watching, remote, profile, jobs), status, quiet=asked.quiet)
-    except WaitAborted as left:
-        print_error(
-            f"Left: {counted_jobs(jobs) if jobs else 'what was handed in'} goes on where it was handed in"
-        )
-        return 128 + left.by
+            ended = _wait_ended(waiter, client, profile, jobs)
+            return report_outcomes(ended, status, quiet=command.quiet)
+    except WaitAborted as aborted:
+        what = describe_jobs(jobs) if jobs else "the work that was submitted"
+        print_error(f"No longer waiting: {what} continues in the process that owns the profile")
+        return 128 + aborted.by
 
 
-def _handed(jobs: tuple[int, ...], profile: Profile, *, may_wait: bool) -> str:
-    """What becomes of the jobs, whose end is neither waited for nor in the exit status."""
-    words = counted_jobs(jobs)
+def _describe_submitted(jobs: tuple[int, ...], profile: Profile, *, may_wait: bool) -> str:
+    """Return what becomes of the jobs, whose end is neither waited for nor in the exit status."""
+    text = describe_jobs(jobs)
     were, them, their = ("was", "it", "its") if len(jobs) == 1 else ("were", "them", "their")
-    wait = f"; --wait stays to {their} end" if may_wait else ""
+    wait = f"; --wait waits for {their} end" if may_wait else ""
     owner = owner_in_words(profile)
-    return f"{words[0].upper()}{words[1:]} {were} handed to {owner}, which goes on with {them}{wait}"
+    return f"{text[0].upper()}{text[1:]} {were} submitted to {owner}, which runs {them}{wait}"
 
 
 class RemoteWaiter(JobWaiter):
-    """What the owner has to say is said where the owner is."""
+    """Waits for jobs of another process; that process prints its own notices."""
 
-    def turn_to(self, owner: RemoteClient) -> None:
+    def follow(self, owner: RemoteClient) -> None:
         """Wait for this owner from here on, until it is closed."""
-        self._desk = owner
+        self._client = owner
         owner.subscribe(self._inbox.put)
 
-    def _hear(self, messages: Sequence[EngineEvent]) -> None:
-        super()._hear([message for message in messages if not isinstance(message, Notice)])
+    def _on_messages(self, messages: Sequence[EngineEvent]) -> None:
+        super()._on_messages([message for message in messages if not isinstance(message, Notice)])
 
 
-def _ended(
-    watching: RemoteWaiter, remote: RemoteClient, profile: Profile, jobs: tuple[int, ...]
+def _wait_ended(
+    waiter: RemoteWaiter, client: RemoteClient, profile: Profile, jobs: tuple[int, ...]
 ) -> tuple[Job, ...]:
-    """The jobs once they have ended, under whichever owner; as they are on disk where nobody goes on."""
-    owner = remote
+    """Return the jobs once they have ended, under any owner; as they are on disk if no process runs them."""
+    owner = client
     try:
         while True:
             try:
-                return watching.until_ended(jobs)
-            except OwnerUnavailable as gone:
-                following = _next_owner(profile)
-                if following is None:
-                    print_error(f"{str(gone).capitalize()}: the next start goes on with its jobs")
+                return waiter.wait_ended(jobs)
+            except OwnerUnavailable as error:
+                next_owner = _connect_next_owner(profile)
+                if next_owner is None:
+                    print_error(f"{str(error).capitalize()}: the next start continues its jobs")
                     return owner.as_they_are(jobs)
                 owner.close()
-                owner = following
-                watching.turn_to(owner)
+                owner = next_owner
+                waiter.follow(owner)
     finally:
         owner.close()
 
 
-def _next_owner(profile: Profile) -> RemoteClient | None:
-    """Whoever goes on with the profile, None where nobody does. Raises StoreError where it can't be read."""
-    for left in reversed(range(TRIES)):
+def _connect_next_owner(profile: Profile) -> RemoteClient | None:
+    """Return a client of the process that takes over the profile, None if there is none.
+
+    Raises StoreError if the profile cannot be read.
+    """
+    for left in reversed(range(CONNECT_ATTEMPTS)):
         try:
             return RemoteClient.connect(profile)
         except OwnerUnavailable:
-            pass  # whoever takes over opens its door in a moment
+            pass  # a process that takes over listens in a moment
         except StoreError:
             if not left:
                 raise
-        time.sleep(BETWEEN_TRIES_SECONDS)
+        time.sleep(ATTEMPT_INTERVAL_SECONDS)
     return None

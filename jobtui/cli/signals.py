@@ -1,4 +1,4 @@
-"""The signals that ask a process to end, kept from the start on until something can be done about them."""
+"""The signals that ask a process to end, from its start until a command handles them itself."""
 
 from __future__ import annotations
 
@@ -10,23 +10,28 @@ from contextlib import contextmanager
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-@contextmanager
-def kept_signals() -> Iterator[list[signal.Signals]]:
-    """Keep what arrives until the block ends, in a list that grows; a signal that is ignored stays ignored.
+def exit_interrupted(*_: object) -> None:
+    """Exit at once with the status of an interrupt, printing nothing: the early handler of SIGINT."""
+    os._exit(128 + signal.SIGINT)
 
-    An engine runs queued jobs as soon as it is open: from then on a signal may not simply end the process.
-    A second one does, since the user does not want to wait.
+
+@contextmanager
+def hold_signals() -> Iterator[list[signal.Signals]]:
+    """Collect the signals that arrive until the block ends in the list that is yielded.
+
+    An engine runs queued jobs as soon as it is open: from then on a signal must not simply end the process.
+    A second one does, since the user does not want to wait. An ignored signal stays ignored.
     """
     received: list[signal.Signals] = []
 
-    def keep(number: int, _frame: object) -> None:
+    def hold(number: int, _frame: object) -> None:
         if number != signal.SIGHUP and not is_hangup(received):
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         received.append(signal.Signals(number))
 
     before = {
-        number: signal.signal(number, keep)
+        number: signal.signal(number, hold)
         for number in SIGNALS
         if signal.getsignal(number) is not signal.SIG_IGN
     }
@@ -38,9 +43,9 @@ def kept_signals() -> Iterator[list[signal.Signals]]:
 
 
 def is_hangup(received: Sequence[signal.Signals]) -> bool:
-    """Return whether nothing but SIGHUP came.
+    """Return whether only SIGHUP was received, at least as far as is known.
 
-    One hang-up sends several: the kernel to the session's leader and to the process group in the foreground,
-    the shell to its jobs, and the process in front to the one behind it.
+    One hang-up sends several: the kernel to the session's leader and to the foreground process group, the
+    shell to its jobs, and the process in front to the one behind it.
     """
-    return all(one is signal.SIGHUP for one in received)
+    return all(number is signal.SIGHUP for number in received)

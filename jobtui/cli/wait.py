@@ -1,7 +1,7 @@
-"""Waiting for the engine, with an ear for the person: the main thread sleeps on one queue for both.
+"""Waiting for an engine and for signals: the main thread sleeps on one queue that receives both.
 
-The first ctrl+c (or SIGTERM, or SIGHUP) stops what runs here honestly and waits for the stop; the
-second leaves at once, and the next start tells what became of the jobs; the third is the system's own.
+The first ctrl+c (or SIGTERM, or SIGHUP) stops the jobs that run here and waits until they have stopped. The
+second leaves at once, and the next start reports what became of the jobs; the third has its default action.
 A SIGHUP is never the second: one hang-up sends several, and may follow a SIGTERM, as at the end of a login.
 """
 
@@ -26,12 +26,12 @@ from jobtui.engine.remote import RemoteClient
 from jobtui.model import Job, JobChanged, Notice, Status, TaskProgressed
 
 T = TypeVar("T")
-_GIVEN_UP = "the next start marks what still ran as failed"
-_LONGEST_SLEEP = 0.25  # seconds
+# a signal that arrives just as the thread falls asleep is handled only when it wakes up
+_LONGEST_SLEEP_SECONDS = 0.25
 
 
 class WaitAborted(Exception):
-    """The person did not want to wait (for the stop either); `by` is the signal that said so."""
+    """The user does not want to wait, not even for the stop; `by` is the signal that requested it."""
 
     def __init__(self, by: signal.Signals) -> None:
         super().__init__(by.name)
@@ -39,208 +39,214 @@ class WaitAborted(Exception):
 
 
 class JobWaiter:
-    """Waits for a desk; the first signal ends that. `interrupted` is that signal, None while none came."""
+    """Waits for a client; the first signal aborts the wait. `interrupted` is that signal, None before it."""
 
-    def __init__(self, desk: LocalClient | RemoteClient, *, quiet: bool = False) -> None:
+    def __init__(self, client: LocalClient | RemoteClient, *, quiet: bool = False) -> None:
         self.interrupted: signal.Signals | None = None
-        self._desk = desk
+        self._client = client
         self._inbox: SimpleQueue[Sequence[EngineEvent] | signal.Signals | None] = SimpleQueue()
         self._show: ShowJob | None = None
         self._quiet = quiet
-        self._told: set[str] = set()
+        self._printed: set[str] = set()
 
     def result(self, future: Future[T]) -> T:
-        """The future's result, once it is there. Raises what the future does, and LeftAtOnce."""
+        """Wait for the future and return its result. Raises its error, and WaitAborted."""
         future.add_done_callback(lambda _: self._inbox.put(None))
         while not (future.done() and self._inbox.empty()):
             item = self._next()
             if isinstance(item, signal.Signals):
-                self._interrupt(item)
+                self._on_signal(item)
             elif item is not None:
-                self._hear(item)
+                self._on_messages(item)
         return future.result()
 
     def _next(self) -> Sequence[EngineEvent] | signal.Signals | None:
-        """What comes next; None for now and then nothing.
-
-        A signal that arrives just as the thread falls asleep is handled only when it wakes: it must not
-        sleep for long.
-        """
+        """Return what the inbox receives next, None after a while without anything."""
         try:
-            return self._inbox.get(timeout=_LONGEST_SLEEP)
+            return self._inbox.get(timeout=_LONGEST_SLEEP_SECONDS)
         except Empty:
             return None
 
-    def until_ended(self, jobs: tuple[int, ...]) -> tuple[Job, ...]:
-        """The jobs, once they have ended. Raises LeftAtOnce."""
+    def wait_ended(self, jobs: tuple[int, ...]) -> tuple[Job, ...]:
+        """Wait until the jobs have ended and return them. Raises WaitAborted."""
         with job_bars(quiet=self._quiet) as self._show:
-            ended = self.result(self._desk.ended(jobs))
+            ended = self.result(self._client.ended(jobs))
         self._show = None
         return ended
 
-    def has_told(self, text: str) -> bool:
-        """Whether the person has read this already."""
-        return text in self._told
+    def was_printed(self, text: str) -> bool:
+        """Return whether this notice is on stderr already."""
+        return text in self._printed
 
-    def say(self, text: str) -> None:
-        """Say something to the person on stderr."""
+    def print(self, text: str) -> None:
+        """Print a message on stderr."""
         print_error(text)
 
-    def _interrupt(self, received: signal.Signals) -> None:
+    def _on_signal(self, received: signal.Signals) -> None:
         self.interrupted = received
         raise WaitAborted(received)
 
-    def _hear(self, messages: Sequence[EngineEvent]) -> None:
+    def _on_messages(self, messages: Sequence[EngineEvent]) -> None:
         for message in messages:
             match message:
                 case Notice():
-                    self._told.add(message.text)
-                    self.say(message.text)
+                    self._printed.add(message.text)
+                    self.print(message.text)
                 case JobChanged(job=job) | TaskProgressed(job=job) if self._show is not None:
                     self._show(job)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal: free a thread that waits for an unread terminal, and queue the signal."""
         abandon_unread_terminals()
         self._inbox.put(signal.Signals(number))
 
 
 class EngineWaiter(JobWaiter):
-    """Waits for an engine; the first signal stops what runs in it, the second ends the waiting."""
+    """Waits for an engine; the first signal stops what runs in it, the second aborts the wait."""
 
     def __init__(self, engine: LocalClient, *, quiet: bool = False) -> None:
         super().__init__(engine, quiet=quiet)
         self._engine = engine
         self._jobs: tuple[int, ...] = ()
 
-    def until_ended(self, jobs: tuple[int, ...]) -> tuple[Job, ...]:
-        """The jobs, once they have ended. Raises LeftAtOnce."""
+    def wait_ended(self, jobs: tuple[int, ...]) -> tuple[Job, ...]:
+        """Wait until the jobs have ended, or have stopped after a signal. Raises WaitAborted."""
         self._jobs = jobs
         if self.interrupted is not None:
             self._stop()
-        ended = super().until_ended(jobs)
+        ended = super().wait_ended(jobs)
         if self.interrupted is not None:
             self.result(self._engine.idle())
-            self.say_unwritten()
+            self.report_unwritten()
         return ended
 
-    def wind_down(self, received: signal.Signals, reason: str = "") -> None:
-        """Stop what runs here, as after that signal, and wait until it has stopped. Raises LeftAtOnce.
+    def stop_and_wait(self, received: signal.Signals, reason: str = "") -> None:
+        """Stop what runs here, as after that signal, and wait until it has stopped. Raises WaitAborted.
 
-        The `reason` is said before what is stopped.
+        Args:
+            reason: printed before the jobs that are stopped.
         """
         self.interrupted = received
         self._stop(reason)
         self.result(self._engine.idle())
-        self.say_unwritten()
+        self.report_unwritten()
 
-    def say_unwritten(self) -> None:
-        """Say of which jobs the disk does not hold how they ended."""
+    def report_unwritten(self) -> None:
+        """Print which jobs ended without their end being on disk."""
         jobs = self._engine.unwritten()
         if jobs:
-            self.say(
-                f"How {counted_jobs(jobs)} ended could not be written: {self._engine.trouble}; "
+            self.print(
+                f"How {describe_jobs(jobs)} ended could not be written: {self._engine.trouble}; "
                 f"the next start marks {'it' if len(jobs) == 1 else 'them'} as interrupted"
             )
 
-    def say_left(self) -> None:
-        """Say what becomes of the jobs that nobody waits for any more."""
-        goes_on = "the cluster goes on" if self._engine.jobs_outlive_process else _GIVEN_UP
-        self.say(f"Left at once: {goes_on}")
+    def report_abort(self) -> None:
+        """Print what becomes of the jobs that this process no longer waits for."""
+        if self._engine.jobs_outlive_process:
+            self.print("Left at once: the cluster continues")
+        else:
+            self.print("Left at once: the next start marks jobs that still ran as failed")
 
-    def _interrupt(self, received: signal.Signals) -> None:
+    def _on_signal(self, received: signal.Signals) -> None:
         before, self.interrupted = self.interrupted, self.interrupted or received
         if before is None:
-            self._begin_to_end()
+            self._on_first_signal()
         elif received is not signal.SIGHUP and before is not signal.SIGHUP:
             raise WaitAborted(received)
         elif received is not signal.SIGHUP:
             self.interrupted = received
 
-    def _begin_to_end(self) -> None:
-        """Do what the first signal asks for."""
+    def _on_first_signal(self) -> None:
         if self._jobs:
             self._stop()
 
     def _stop(self, reason: str = "") -> None:
-        """Start nothing more, and ask what runs here to stop."""
+        """Start no more tasks, and request the stop of what runs here."""
         self._engine.set_run_policy(RunPolicy.NONE)
         self._engine.turn_guests_away()
         self._engine.limit_waiting_for_disk()
         active = self._engine.active()
         here = [job for job in active if _runs_here(job)]
-        asked_for = self._jobs or tuple(job.id for job in here)  # a server's own are all that run there
-        own = [job.id for job in active if job.id in asked_for]
-        others = [job for job in here if job.id not in asked_for]
+        stopped = self._jobs or tuple(job.id for job in here)  # all jobs that run in a server are its own
+        own = [job.id for job in active if job.id in stopped]
+        others = [job for job in here if job.id not in stopped]
         if own or others:
-            told = [f"Stopping {counted_jobs(own)}", *map(_stopped_too, others), "once more leaves at once"]
-            text = "; ".join(told)
-            self.say(f"{reason}: {text[0].lower()}{text[1:]}" if reason else text)
+            parts = [f"Stopping {describe_jobs(own)}", *map(_stopped_too, others), "once more leaves at once"]
+            text = "; ".join(parts)
+            self.print(f"{reason}: {text[0].lower()}{text[1:]}" if reason else text)
         elif reason:
-            self.say(reason)
+            self.print(reason)
         for job_id in (*own, *(job.id for job in others)):
-            asked = self._engine.execute(f"STOP JOB {job_id}", Session())
-            asked.add_done_callback(partial(self._stop_answered, job_id))
+            stop = self._engine.execute(f"STOP JOB {job_id}", Session())
+            stop.add_done_callback(partial(self._on_stop_executed, job_id))
 
-    def _stop_answered(self, job_id: int, asked: Future[ExecuteResult]) -> None:
-        """Tell why a job is not being stopped, unless it had ended by itself or we are leaving."""
-        if asked.cancelled():
+    def _on_stop_executed(self, job_id: int, stop: Future[ExecuteResult]) -> None:
+        """Print why a job is not stopped, unless it had ended by itself or this process is leaving."""
+        if stop.cancelled():
             return
-        failure = asked.result().failure
+        failure = stop.result().failure
         job = self._engine.job(job_id)
         if failure is not None and self._engine.trouble:
-            self._engine.cancel(job_id)  # the disk did not take that it is to stop: it stops all the same
+            self._engine.cancel(job_id)  # the disk did not accept the request: stop the job all the same
             return
         if failure is not None and job is not None and not (job.status.ended or job.stopping):
             self._inbox.put([Notice(failure.message, "error")])
             if job.origin is not None:
-                self._inbox.put(self.interrupted)  # the cluster goes on with it: nobody need wait
+                self._inbox.put(self.interrupted)  # the cluster continues the job: do not wait for it
 
 
 def _runs_here(job: Job) -> bool:
-    """Whether the job is at work in this process; a cluster's jobs are not, and others may count on them."""
+    """Return whether this process runs the job; a cluster runs its own, and others may count on them."""
     return job.status is Status.RUNNING and job.origin is None
 
 
 def _stopped_too(job: Job) -> str:
-    return f"job {job.id} ({job.label}), queued before, is at work here and is stopped too"
+    return f"job {job.id} ({job.label}), queued before, runs here and is stopped too"
 
 
 @contextmanager
-def waiting_for(
+def wait_for_engine(
     engine: LocalClient, received: Sequence[signal.Signals] = (), *, quiet: bool = False
 ) -> Iterator[EngineWaiter]:
-    """Hear the engine and the signals until the block ends; a signal that is ignored stays ignored.
+    """Yield a waiter that receives the engine's messages and the signals until the block ends.
 
-    `received` came before.
+    Args:
+        received: signals that arrived before.
     """
-    waiting = EngineWaiter(engine, quiet=quiet)
-    with listening(engine, waiting, received):
-        yield waiting
+    waiter = EngineWaiter(engine, quiet=quiet)
+    with receive_into(waiter, engine, received):
+        yield waiter
 
 
 @contextmanager
-def listening(
-    desk: LocalClient | RemoteClient, waiting: JobWaiter, received: Sequence[signal.Signals] = ()
+def receive_into(
+    waiter: JobWaiter, client: LocalClient | RemoteClient, received: Sequence[signal.Signals] = ()
 ) -> Iterator[None]:
-    """Have `waiting` hear the desk and the signals until the block ends, and those received before."""
-    leave = desk.subscribe(waiting._inbox.put)
+    """Put the client's messages and the signals into the waiter's inbox until the block ends.
+
+    An ignored signal stays ignored.
+
+    Args:
+        received: signals that arrived before.
+    """
+    unsubscribe = client.subscribe(waiter._inbox.put)
     before = {
-        one: signal.signal(one, waiting._receive)
-        for one in SIGNALS
-        if signal.getsignal(one) is not signal.SIG_IGN
+        number: signal.signal(number, waiter._receive)
+        for number in SIGNALS
+        if signal.getsignal(number) is not signal.SIG_IGN
     }
-    for one in received:
-        waiting._inbox.put(one)
+    for number in received:
+        waiter._inbox.put(number)
     try:
         yield
     finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
-        leave()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        unsubscribe()
 
 
-def counted_jobs(ids: Sequence[int]) -> str:
-    """`job 41`, `jobs 41 and 42`, `5 jobs`, `no job`."""
+def describe_jobs(ids: Sequence[int]) -> str:
+    """Return `job 41`, `jobs 41 and 42`, `5 jobs` or `no job`."""
     match ids:
         case []:
             return "no job"

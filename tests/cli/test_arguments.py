@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from jobtui.cli import help as pages
-from jobtui.cli import main
 from jobtui.cli.args import (
     VERBS,
     CliCommand,
@@ -26,9 +25,9 @@ from jobtui.cli.args import (
     ShowVersion,
     _parser,
     parse_arguments,
-    plainly_asked,
 )
 from jobtui.cli.errors import Exit, UsageError
+from jobtui.cli.main import main
 
 
 def run(text: str | None, file: str = "-", form: str = "box", **rest: Any) -> RunCommand:
@@ -91,46 +90,6 @@ def test_a_command_line_is_understood(words: list[str], asked: CliCommand) -> No
     assert parse_arguments(words, piped=False) == asked
 
 
-@pytest.mark.parametrize("words", [words for words, _ in UNDERSTOOD])
-def test_what_is_understood_at_a_glance_means_the_same_to_the_parser(words: list[str]) -> None:
-    assert plainly_asked(words) in (None, parse_arguments(words, piped=False))
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        [],
-        ["--profile", "prod"],
-        ["--data-dir=/d", "--config", "/c.toml"],
-        ["--profile=a=b", "--data-dir", "/d", "--config", "/c"],
-    ],
-)
-def test_plain_words_need_no_parser(words: list[str]) -> None:
-    asked = plainly_asked(words)
-    assert asked is not None
-    assert asked == parse_arguments(words, piped=False)
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["--profile"],
-        ["--profile", ""],
-        ["--profile="],
-        ["--profile", "-x"],
-        ["--profile", "a", "--profile", "b"],
-        ["--data-dir", "relative"],
-        ["--data-dir", "/a\0b"],
-        ["--nebula", "h:9669"],
-        ["--demo"],
-        ["serve"],
-        ["--"],
-    ],
-)
-def test_whatever_is_less_plain_is_left_to_the_parser(words: list[str]) -> None:
-    assert plainly_asked(words) is None
-
-
 def test_without_a_verb_statements_come_from_a_pipe() -> None:
     assert parse_arguments([], piped=True) == run(None)
     assert parse_arguments(["--format", "csv", "--detach"], piped=True) == run(None, form="csv", detach=True)
@@ -139,7 +98,7 @@ def test_without_a_verb_statements_come_from_a_pipe() -> None:
 
 
 REFUSED = [
-    (["-e", "x", "-f", "y"], "-e and -f don't go together"),
+    (["-e", "x", "-f", "y"], "-e and -f cannot be combined"),
     (["-e", "x", "-e", "y"], "-e was given twice; put the statements in one text"),
     (["--format", "-e", "SHOW JOBS"], "--format needs a value, and -e is an option"),
     (["-e", "--wait"], "-e needs a value, and --wait is an option"),
@@ -148,27 +107,27 @@ REFUSED = [
     (["--format", "json"], "--format needs statements"),
     (["--detach"], "--detach needs statements"),
     (["--wait"], "--wait needs statements"),
-    (["-e", "x", "--wait", "--detach"], "--detach and --wait don't go together"),
-    (["--wait", "serve"], "--wait has no meaning beside serve"),
-    (["serve", "--format", "csv"], "--format has no meaning beside serve"),
+    (["-e", "x", "--wait", "--detach"], "--detach and --wait cannot be combined"),
+    (["--wait", "serve"], "--wait cannot be used with serve"),
+    (["serve", "--format", "csv"], "--format cannot be used with serve"),
     (["-e", "x", "--format", "xml"], "there is no format 'xml' here: box, json, jsonl or csv"),
     (["dump", "nba", "--format", "json"], "there is no format 'json' here: jsonl, csv or tsv"),
     (["load", "nba", "x", "--format", "box"], "there is no format 'box' here: jsonl, csv or tsv"),
     (["load", "nba"], "FILE"),
     (["load"], "SPACE"),
-    (["-e", "x", "load", "nba", "y"], "-e has no meaning beside load"),
-    (["--detach", "dump", "nba"], "--detach has no meaning beside dump"),
-    (["config", "--format", "csv"], "--format has no meaning beside config"),
-    (["--demo", "--profile", "x"], "--profile has no meaning beside --demo"),
-    (["--demo", "--data-dir", "x"], "--data-dir has no meaning beside --demo"),
-    (["--demo", "-e", "x"], "-e has no meaning beside --demo"),
-    (["--nebula", "h", "--profile", "x"], "--profile has no meaning beside --nebula"),
-    (["--nebula", "h", "--demo"], "--demo has no meaning beside --nebula"),
-    (["--nebula", "h", "config"], "--nebula has no meaning beside config"),
+    (["-e", "x", "load", "nba", "y"], "-e cannot be used with load"),
+    (["--detach", "dump", "nba"], "--detach cannot be used with dump"),
+    (["config", "--format", "csv"], "--format cannot be used with config"),
+    (["--demo", "--profile", "x"], "--profile cannot be used with --demo"),
+    (["--demo", "--data-dir", "x"], "--data-dir cannot be used with --demo"),
+    (["--demo", "-e", "x"], "-e cannot be used with --demo"),
+    (["--nebula", "h", "--profile", "x"], "--profile cannot be used with --nebula"),
+    (["--nebula", "h", "--demo"], "--demo cannot be used with --nebula"),
+    (["--nebula", "h", "config"], "--nebula cannot be used with config"),
     (["-u", "me"], "-u needs a cluster: --nebula HOST:PORT"),
     (["--tls", "system", "-e", "x"], "--tls needs a cluster"),
     (["--nebula"], "expected one argument"),
-    (["--nebula", "h", "-p", "s3cr3t"], "there is no option -p: a password is never given there"),
+    (["--nebula", "h", "-p", "s3cr3t"], "there is no option -p: a password is never an option"),
     (["--dat-dir", "x"], "there is no option --dat-dir; did you mean --data-dir?"),
     (["--data", "x"], "there is no option --data; did you mean --data-dir?"),
     (["load", "nba", "x", "-z"], "there is no option -z"),
@@ -178,24 +137,24 @@ REFUSED = [
     (["xyz"], "there is no command 'xyz'; there are load, dump, serve, config, history"),
     (["doktor"], "there is no command 'doktor'; did you mean doctor?"),
     (["history"], "verify, repair or export"),
-    (["history", "verify", "--format", "csv"], "--format has no meaning beside history verify"),
+    (["history", "verify", "--format", "csv"], "--format cannot be used with history verify"),
     (["history", "export", "--format", "tsv"], "there is no format 'tsv' here: jsonl, json or csv"),
     (["history", "verify", "x"], "history verify takes no file: 'x'"),
     (["completion", "tcsh"], "there is no 'jobtui completion tcsh'; there are bash, zsh, fish"),
-    (["help", "show", "--profile", "x"], "--profile has no meaning beside help"),
-    (["doctor", "--format", "csv"], "--format has no meaning beside doctor"),
+    (["help", "show", "--profile", "x"], "--profile cannot be used with help"),
+    (["doctor", "--format", "csv"], "--format cannot be used with doctor"),
     (["SHOW JOBS"], "there is no command 'SHOW JOBS'; statements go after -e"),
     (["show", "jobs"], "there is no command 'show'; statements go after -e"),
     (["history", "verfy"], "there is no 'jobtui history verfy'; did you mean verify?"),
     (["config", "chekc"], "there is no 'jobtui config chekc'; did you mean check?"),
     (
         ["-e", "SHOW", "JOBS"],
-        "there is no command 'JOBS'; a text of several words stands in quotes: -e 'SHOW JOBS'",
+        "there is no command 'JOBS'; put a text of several words in quotes: -e 'SHOW JOBS'",
     ),
-    (["load", "nba"], "required: FILE, - for stdin (jobtui load --help shows what there is)"),
+    (["load", "nba"], "required: FILE, - for stdin (see jobtui load --help)"),
     (["--data-dir", "a", "dump", "nba", "--data-dir", "b"], "--data-dir was given twice"),
     (["-q"], "--quiet needs statements"),
-    (["doctor", "--quiet"], "--quiet has no meaning beside doctor"),
+    (["doctor", "--quiet"], "--quiet cannot be used with doctor"),
     (["config", "print", "more"], "more"),
 ]
 

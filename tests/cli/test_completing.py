@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.cli import main
 from jobtui.cli.args import VERBS, _parser
-from jobtui.cli.commands.completion import SCRIPTS, Fallback, offers, read_line, written
+from jobtui.cli.commands.completion import _SCRIPTS, Fallback, offers, read_line, written
+from jobtui.cli.main import main
 from tests.support.commands import CommandLine
 from tests.support.terminal import Terminal
 
@@ -105,7 +105,7 @@ def shell(name: str, start: list[str], jobtui: CommandLine) -> Iterator[Terminal
     data.parent.mkdir(exist_ok=True)
     data.symlink_to(jobtui.data)
     script = jobtui.home / "completion"
-    script.write_text(SCRIPTS[name])
+    script.write_text(_SCRIPTS[name])
     environment = jobtui.environment | {
         "PATH": f"{programs}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.cli import main
+from jobtui.cli.main import main
 from jobtui.config import SETTINGS, read_config
 
 Captured = pytest.CaptureFixture[str]

@@ -17,7 +17,7 @@ class Takeover:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *said: object) -> None:
         self.said = list(said)
-        monkeypatch.setattr(remote_run, "BETWEEN_TRIES_SECONDS", 0.0)
+        monkeypatch.setattr(remote_run, "ATTEMPT_INTERVAL_SECONDS", 0.0)
         monkeypatch.setattr(remote_run.RemoteClient, "connect", self.connect)
 
     def connect(self, profile: Profile) -> object:
@@ -32,15 +32,15 @@ def test_a_history_that_can_t_be_read_while_it_changes_hands_is_read_a_moment_la
 ) -> None:
     owner = object()
     Takeover(monkeypatch, OwnerUnavailable("gone"), StoreError("half made"), owner)
-    assert remote_run._next_owner(Profile("local", tmp_path)) is owner
+    assert remote_run._connect_next_owner(Profile("local", tmp_path)) is owner
 
 
 def test_a_history_that_stays_unreadable_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Takeover(monkeypatch, StoreError("damaged"))
     with pytest.raises(StoreError, match="damaged"):
-        remote_run._next_owner(Profile("local", tmp_path))
+        remote_run._connect_next_owner(Profile("local", tmp_path))
 
 
 def test_nobody_is_waited_for_who_does_not_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Takeover(monkeypatch, OwnerUnavailable("gone"))
-    assert remote_run._next_owner(Profile("local", tmp_path)) is None
+    assert remote_run._connect_next_owner(Profile("local", tmp_path)) is None

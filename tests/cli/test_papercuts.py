@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.cli.main import start
+from jobtui.cli.main import main
 from jobtui.history import History, StoreError
 from jobtui.model import Status
 from tests.support import made_jobs
@@ -291,5 +291,5 @@ def test_a_history_that_fails_behind_the_answer_is_no_defect_of_jobtui(
     history.commit(made_jobs.replace(queued, status=Status.RUNNING, start=queued.submitted)).result()
     history.close()
     monkeypatch.setattr(History, "refresh", fails)
-    assert start(["--data-dir", str(jobtui.data), "-e", "SHOW JOBS"]) == 1
+    assert main(["--data-dir", str(jobtui.data), "-e", "SHOW JOBS"]) == 1
     assert capsys.readouterr().err == "jobtui: The history can't be read: Input/output error\n"

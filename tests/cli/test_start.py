@@ -2,14 +2,14 @@ import sys
 
 import pytest
 
-from jobtui.cli.main import SWITCH_SECONDS, start
+from jobtui.cli.main import SWITCH_SECONDS, main
 
 
-def test_a_busy_thread_keeps_the_others_waiting_only_for_a_moment() -> None:
+def test_a_busy_thread_delays_others_by_a_short_interval() -> None:
     before = sys.getswitchinterval()
     sys.setswitchinterval(10 * SWITCH_SECONDS)
     try:
-        assert start(["--version"]) == 0
+        assert main(["--version"]) == 0
         assert sys.getswitchinterval() == pytest.approx(SWITCH_SECONDS)
     finally:
         sys.setswitchinterval(before)

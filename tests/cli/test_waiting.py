@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.cli.wait import WaitAborted, counted_jobs, waiting_for
+from jobtui.cli.wait import WaitAborted, describe_jobs, wait_for_engine
 from jobtui.engine.admission import RunPolicy
 from jobtui.model import Status
 from tests.support.engines import Bench, bench
@@ -45,9 +45,9 @@ def test_ctrl_c_waits_until_the_job_has_truly_stopped(
         assert operation.cancelled.wait(20)
         operation.stop()
 
-    with waiting_for(at_work.engine) as waiting:
+    with wait_for_engine(at_work.engine) as waiting:
         thread = soon(interrupt_then_obey)
-        (job,) = waiting.until_ended((1,))
+        (job,) = waiting.wait_ended((1,))
     thread.join()
     assert job.status is Status.STOPPED
     assert waiting.interrupted is signal.SIGINT
@@ -55,7 +55,7 @@ def test_ctrl_c_waits_until_the_job_has_truly_stopped(
 
 
 def test_no_sleep_is_without_an_end_for_a_signal_just_before_it_is_heard_only_after_it(at_work: Bench) -> None:
-    with waiting_for(at_work.engine) as waiting:
+    with wait_for_engine(at_work.engine) as waiting:
         while waiting._next() is not None:
             """What the engine has said so far."""
         assert waiting._next() is None
@@ -67,10 +67,10 @@ def test_a_second_ctrl_c_leaves_at_once(at_work: Bench) -> None:
         assert at_work.storage.operation("nba", "a").cancelled.wait(20)
         ctrl_c()
 
-    with waiting_for(at_work.engine) as waiting:
+    with wait_for_engine(at_work.engine) as waiting:
         thread = soon(insist)
         with pytest.raises(WaitAborted):
-            waiting.until_ended((1,))
+            waiting.wait_ended((1,))
     thread.join()
     assert at_work.job(1).stopping
 
@@ -84,9 +84,9 @@ def test_a_job_that_ends_by_itself_meanwhile_is_not_called_stopped(
         assert operation.cancelled.wait(20)
         operation.finish()
 
-    with waiting_for(at_work.engine) as waiting:
+    with wait_for_engine(at_work.engine) as waiting:
         thread = soon(interrupt_too_late)
-        (job,) = waiting.until_ended((1,))
+        (job,) = waiting.wait_ended((1,))
     thread.join()
     assert job.status is Status.FINISHED
     assert "already" not in capsys.readouterr().err
@@ -95,9 +95,9 @@ def test_a_job_that_ends_by_itself_meanwhile_is_not_called_stopped(
 def test_after_ctrl_c_nothing_more_is_started(at_work: Bench) -> None:
     at_work.say("ADMIN FLUSH nba")
     at_work.storage.obey = True
-    with waiting_for(at_work.engine) as waiting:
+    with wait_for_engine(at_work.engine) as waiting:
         thread = soon(ctrl_c)
-        waiting.until_ended((1,))
+        waiting.wait_ended((1,))
     thread.join()
     assert at_work.job(2).status is Status.QUEUE
     assert len(at_work.storage.begun) == 1
@@ -105,7 +105,7 @@ def test_after_ctrl_c_nothing_more_is_started(at_work: Bench) -> None:
 
 def test_the_handlers_of_before_are_back_afterwards(at_work: Bench) -> None:
     before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
-    with waiting_for(at_work.engine):
+    with wait_for_engine(at_work.engine):
         assert signal.getsignal(signal.SIGINT) is not before[0]
     assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
 
@@ -113,7 +113,7 @@ def test_the_handlers_of_before_are_back_afterwards(at_work: Bench) -> None:
 def test_a_signal_that_is_ignored_stays_ignored(at_work: Bench) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
     try:
-        with waiting_for(at_work.engine):
+        with wait_for_engine(at_work.engine):
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
@@ -123,4 +123,4 @@ def test_a_signal_that_is_ignored_stays_ignored(at_work: Bench) -> None:
     ("ids", "words"), [([], "no job"), ([41], "job 41"), ([41, 42], "jobs 41 and 42"), ([1, 2, 3], "3 jobs")]
 )
 def test_jobs_are_counted_in_words(ids: list[int], words: str) -> None:
-    assert counted_jobs(ids) == words
+    assert describe_jobs(ids) == words

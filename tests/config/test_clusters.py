@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import jobtui
-from jobtui.cli import main
+from jobtui.cli.main import main
 from jobtui.config import ConfigError, read_config
 from jobtui.config.settings import profile_name
 from jobtui.engine.profile import Profile

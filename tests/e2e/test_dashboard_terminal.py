@@ -66,7 +66,7 @@ class Interrupting:
 
 sys.meta_path.insert(0, Interrupting())
 sys.argv[0] = "jobtui"
-from jobtui.cli import main
+from jobtui.__main__ import main
 sys.exit(main())
 """
 
@@ -74,7 +74,7 @@ sys.exit(main())
 @pytest.mark.parametrize(
     ("module", "status"),
     [
-        ("jobtui.cli.main", -signal.SIGINT),
+        ("jobtui.cli.main", 128 + signal.SIGINT),
         ("jobtui.engine.failover", -signal.SIGINT),
         # the profile is open: what runs there is stopped first
         ("textual.app", 128 + signal.SIGINT),
@@ -238,7 +238,7 @@ def broken(self):
 
 Dashboard.action_help = broken
 sys.argv[0] = "jobtui"
-from jobtui.cli import main
+from jobtui.__main__ import main
 sys.exit(main())
 """
 

@@ -61,7 +61,7 @@ def test_help_imports_next_to_nothing(jobtui: CommandLine) -> None:
 
 def test_version_is_told_without_anything_that_pip_installs(tmp_path: Path) -> None:
     alone = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); "]
-    alone[-1] += "from jobtui.cli import main; sys.exit(main(sys.argv[1:]))"
+    alone[-1] += "from jobtui.__main__ import main; sys.exit(main())"
     told = subprocess.run([*alone, "--version"], capture_output=True, text=True, check=True)
     assert "msgspec missing" in told.stdout
     failed = subprocess.run(
@@ -69,7 +69,7 @@ def test_version_is_told_without_anything_that_pip_installs(tmp_path: Path) -> N
     )
     assert (failed.returncode, failed.stdout) == (1, "")
     assert failed.stderr == (
-        "jobtui: the Python package msgspec is missing; pip install jobtui brings all that it needs\n"
+        "jobtui: the Python package msgspec is missing; pip install jobtui installs everything that it needs\n"
     )
 
 

@@ -88,7 +88,7 @@ class Interrupted:
             os.kill(os.getpid(), signal.SIGINT)
 
 sys.meta_path.insert(0, Interrupted())
-from jobtui.cli import main
+from jobtui.__main__ import main
 sys.exit(main())
 """
 

@@ -72,12 +72,10 @@ def test_what_is_handed_in_is_printed_and_refused_as_if_it_had_been_typed_there(
     assert (ended.returncode, ended.stdout) == (1, NEW_JOB)
     assert ended.stderr == (
         "-e:2:2: Job 7 does not exist\n"
-        f"Job 1 was handed to process {os.getpid()}, which goes on with it; --wait stays to its end\n"
+        f"Job 1 was submitted to process {os.getpid()}, which runs it; --wait waits for its end\n"
     )
     ended = jobtui("-e", "ADMIN FLUSH nba; ADMIN FLUSH nba")
-    assert ended.stderr.startswith(
-        f"Jobs 2 and 3 were handed to process {os.getpid()}, which goes on with them;"
-    )
+    assert ended.stderr.startswith(f"Jobs 2 and 3 were submitted to process {os.getpid()}, which runs them;")
     assert not jobtui("--quiet", "-e", "ADMIN FLUSH nba").stderr
     assert jobtui("-e", "SHOW JBO").returncode == 2
     assert jobtui("-e", "CREATE SPACE other AT 'nowhere'").stderr.count(str(jobtui.home)) == 1
@@ -107,7 +105,7 @@ def test_ctrl_c_while_waiting_for_a_handed_in_job_leaves_the_job_alone(
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=WAIT)
     assert process.returncode == 130
-    assert err.decode() == "Left: job 1 goes on where it was handed in\n"
+    assert err.decode() == "No longer waiting: job 1 continues in the process that owns the profile\n"
     assert status_of(jobtui, 1) is Status.RUNNING
 
 
@@ -274,7 +272,7 @@ def test_a_run_that_owns_the_profile_stays_for_what_others_handed_in(jobtui: Com
         jobtui.rows("STOP JOB 1")
         _, err = first.communicate(timeout=WAIT)
     assert first.returncode == 3
-    assert "handed in meanwhile" in err.decode()
+    assert "submitted meanwhile by another jobtui" in err.decode()
     assert [row["Status"] for row in jobtui.rows("SHOW JOBS")] == ["stopped", "finished"]
 
 

@@ -18,7 +18,8 @@ from jobtui.model import Status
 
 SECONDS = 60
 WENT_WELL = re.compile(
-    r"^(Job \d+ \(.*\) finished.*|[\d,]+ pairs? loaded into .*|Jobs? .* handed to process .*)\n", re.MULTILINE
+    r"^(Job \d+ \(.*\) finished.*|[\d,]+ pairs? loaded into .*|Jobs? .* submitted to process .*)\n",
+    re.MULTILINE,
 )
 NEW_JOB = """\
 ==============

@@ -39,7 +39,7 @@ LISTING = "list"
 _BREAKS = "=:"
 
 
-def answer(words: Sequence[str]) -> int:
+def print_candidates(words: Sequence[str]) -> int:
     """`__complete SHELL LINE [list]`. A tab says nothing of what is wrong: it offers nothing then."""
     from jobtui.errors import StorageError
     from jobtui.history import StoreError
@@ -253,7 +253,7 @@ def _seen(words: Sequence[str]) -> _Seen:
         if seen.awaiting:
             seen.given[seen.awaiting] = word
             seen.awaiting = ""
-        elif word in args.VALUED:
+        elif word in args.VALUE_OPTIONS:
             seen.awaiting = word
         elif word.startswith("--") and "=" in word:
             name, _, value = word.partition("=")
@@ -349,13 +349,13 @@ def _spaces(seen: _Seen) -> Iterable[str]:
 
 
 def _profiles(seen: _Seen) -> Iterable[str]:
-    from jobtui.cli.connect import settings_of
+    from jobtui.cli.profiles import settings_of
 
     return settings_of(_asked(seen)).profiles
 
 
 def _profile(seen: _Seen) -> Profile:
-    from jobtui.cli.connect import profile_of, settings_of
+    from jobtui.cli.profiles import profile_of, settings_of
 
     asked = _asked(seen)
     return profile_of(asked, settings_of(asked))
@@ -441,4 +441,12 @@ end
 complete -c jobtui -f -k -a '(__jobtui_complete)'
 """
 
-SCRIPTS = {"bash": _BASH.lstrip(), "zsh": _ZSH.lstrip(), "fish": _FISH.lstrip()}
+_SCRIPTS = {"bash": _BASH.lstrip(), "zsh": _ZSH.lstrip(), "fish": _FISH.lstrip()}
+
+
+def print_script(shell: str) -> int:
+    """Print the completion script for a shell and return the exit status."""
+    output = Output()
+    output.write(_SCRIPTS[shell])
+    output.flush()
+    return Exit.DONE

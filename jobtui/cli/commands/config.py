@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobtui.cli.args import ConfigCommand
-from jobtui.cli.connect import profile_of, settings_of
 from jobtui.cli.errors import Exit, NoHome, UsageError
+from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.cli.streams import Output
 from jobtui.config import SETTINGS, Config, HomeError, Setting
 

@@ -15,9 +15,9 @@ from msgspec.structs import replace
 
 from jobtui.cli.args import DashboardCommand, OpenDemo
 from jobtui.cli.commands.foreground import ForegroundProcess, fork_behind_foreground
-from jobtui.cli.connect import profile_of, settings_of
 from jobtui.cli.errors import CommandError, Exit, UsageError, profile_error
-from jobtui.cli.signals import is_hangup, kept_signals
+from jobtui.cli.profiles import profile_of, settings_of
+from jobtui.cli.signals import hold_signals, is_hangup
 from jobtui.cli.streams import is_terminal, print_error
 from jobtui.config.settings import TuiSettings
 from jobtui.engine.client import Client
@@ -48,12 +48,12 @@ def _run_behind(front: ForegroundProcess, profile: Profile, settings: TuiSetting
     """Show the dashboard; if it leaves its work behind, go on with that without the terminal."""
     from jobtui.engine.failover import FailoverClient
 
-    with kept_signals() as received:
+    with hold_signals() as received:
         desk = retry_on_error_screen(lambda: _desk(profile, demo=False), settings.theme)
         try:
             if isinstance(desk, FailoverClient):
                 desk.may_hand_over = True
-            status = _shown(desk, settings, received, lambda: front.gone)
+            status = _shown(desk, settings, received, lambda: front.is_gone)
             if isinstance(desk, FailoverClient) and _is_to_go_on(desk, settings, status, received):
                 try:
                     return _go_on(desk, profile, front, received)
@@ -65,7 +65,7 @@ def _run_behind(front: ForegroundProcess, profile: Profile, settings: TuiSetting
 
 
 def _run(profile: Profile, settings: TuiSettings) -> int:
-    with kept_signals() as received:
+    with hold_signals() as received:
         desk = retry_on_error_screen(lambda: _desk(profile, settings.demo), settings.theme)
         try:
             status = _shown(desk, settings, received)
@@ -123,7 +123,7 @@ def _wind_down(desk: Client, status: int, received: Sequence[signal.Signals]) ->
     """Stop the work of this process if a signal or a defect ended the dashboard; the exit status."""
     if not received and status == Exit.DONE:
         return status
-    from jobtui.cli.wait import WaitAborted, waiting_for
+    from jobtui.cli.wait import WaitAborted, wait_for_engine
     from jobtui.engine.failover import FailoverClient
 
     reason = f"Ended by {received[0].name}" if received else "The dashboard failed"
@@ -132,11 +132,11 @@ def _wind_down(desk: Client, status: int, received: Sequence[signal.Signals]) ->
         print_error(reason)
         return status
     first, *more = received or [signal.SIGTERM]
-    with waiting_for(engine, more) as waiting:
+    with wait_for_engine(engine, more) as waiting:
         try:
-            waiting.wind_down(first, reason)
+            waiting.stop_and_wait(first, reason)
         except WaitAborted:
-            waiting.say_left()
+            waiting.report_abort()
     return status
 
 

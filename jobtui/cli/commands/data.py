@@ -13,9 +13,10 @@ from typing import IO
 import msgspec
 
 from jobtui.cli.args import DumpCommand, LoadCommand
-from jobtui.cli.connect import must_be_embedded, notices_told, opened, profile_of, require_space, settings_of
+from jobtui.cli.connect import open_client, print_notices_after, require_space
 from jobtui.cli.errors import CommandError, Exit, UsageError
 from jobtui.cli.pair_files import Pair, PairFormat, format_of, read_pairs, write_pairs
+from jobtui.cli.profiles import profile_of, require_embedded, settings_of
 from jobtui.cli.progress import byte_bar
 from jobtui.cli.streams import Output, print_error, stdin
 from jobtui.engine.admission import RunPolicy
@@ -31,9 +32,9 @@ from jobtui.os_errors import explain
 def dump(asked: DumpCommand) -> int:
     """Print the pairs; the answer is the exit status. Raises CommandError, also midway."""
     profile = profile_of(asked, settings_of(asked))
-    must_be_embedded(profile)
+    require_embedded(profile)
     output = Output()
-    with opened(profile, RunPolicy.NONE) as engine, notices_told(engine):
+    with open_client(profile, RunPolicy.NONE) as engine, print_notices_after(engine):
         require_space(engine, asked.space)
         for line in write_pairs(engine.dump(asked.space), PairFormat(asked.format)):
             output.write_bytes(line)
@@ -58,7 +59,7 @@ REPEATS = (ErrorCode.UNSUPPORTED, ErrorCode.MISSING, ErrorCode.REJECTED)  # howe
 def load(asked: LoadCommand) -> int:
     """Load the files in their order; the answer is the exit status. Raises CommandError."""
     profile = profile_of(asked, settings_of(asked))
-    must_be_embedded(profile)
+    require_embedded(profile)
     formats = [_format(name, asked.format) for name in asked.files]
     if asked.files.count(STDIN) > 1:
         raise UsageError("stdin (-) can be read once")
@@ -70,7 +71,7 @@ def load(asked: LoadCommand) -> int:
         ]
         meter = _Meter()
         count = _checked(sources, meter, quiet=asked.quiet)
-        with opened(profile, RunPolicy.NONE) as engine, notices_told(engine):
+        with open_client(profile, RunPolicy.NONE) as engine, print_notices_after(engine):
             require_space(engine, asked.space)
             _load(engine, asked.space, sources, _Whole(count, meter.bytes), quiet=asked.quiet)
     if not asked.quiet:

@@ -8,14 +8,13 @@ import os
 import shlex
 import shutil
 import stat
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobtui import __version__
 from jobtui.cli.args import DoctorCommand
 from jobtui.cli.errors import Exit, NoHome, UsageError
+from jobtui.cli.help import version_line
 from jobtui.cli.streams import Output, is_terminal
 from jobtui.engine.profile import Profile
 from jobtui.errors import StorageError
@@ -311,7 +310,7 @@ def doctor(asked: DoctorCommand) -> int:
 
 def _findings(asked: DoctorCommand) -> Iterator[Finding]:
     from jobtui.cli.commands.config import dashboard_problems
-    from jobtui.cli.connect import profile_of, settings_of
+    from jobtui.cli.profiles import profile_of, settings_of
 
     yield Finding(CheckLevel.OK, "version", version_line())
     yield from terminal()
@@ -344,25 +343,3 @@ def _findings(asked: DoctorCommand) -> Iterator[Finding]:
         yield storage(profile.root, profile.root.parent)
     else:
         yield cluster(profile)
-
-
-# ---- merged from jobtui.cli.versions: ----
-# `jobtui --version`: the versions that matter in a bug report.
-_OF_INTEREST = ("textual", "rocksdict", "msgspec", "pyparsing")
-
-
-def version_line() -> str:
-    """`jobtui 0.1.0 (Python 3.11.7, textual 8.2.8, …, Linux 6.1.0)`."""
-    system = os.uname()
-    parts = [f"Python {sys.version.split()[0]}", *_installed(), f"{system.sysname} {system.release}"]
-    return f"jobtui {__version__} ({', '.join(parts)})"
-
-
-def _installed() -> list[str]:
-    """Versions by the names of the metadata directories, which is quicker than `importlib.metadata`."""
-    found: dict[str, str] = {}
-    for place in map(Path, sys.path):
-        for name in _OF_INTEREST:
-            for directory in place.glob(f"{name}-*.dist-info") if name not in found else ():
-                found[name] = directory.name.removeprefix(f"{name}-").removesuffix(".dist-info")
-    return [f"{name} {found.get(name, 'missing')}" for name in _OF_INTEREST]

@@ -1,8 +1,8 @@
-"""The process that a shell waits for, and behind it the one that does the work.
+"""The process that a shell waits for, and behind it the process that does the work.
 
-A shell gives its prompt back when the process that it started ends. The work of a dashboard can't move to
-another process (its workers would end with it), so the dashboard runs behind a process that does nothing
-but stand there: it is stopped, continued and ended as the dashboard is, and it can leave while that goes on.
+A shell shows its prompt again when the process that it started ends. The work of a dashboard cannot move to
+another process (its workers would end with it). So the dashboard runs behind a process that only stands in
+front of it: that one is stopped, continued and ended as the dashboard is, and can end while the work goes on.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import os
 import signal
 import sys
 import termios
+from typing import Any
 
-TYPE_CHECKING = False  # typing's own costs a start something
-if TYPE_CHECKING:
-    from typing import Any
+from jobtui.cli.signals import exit_interrupted
+from jobtui.terminal_io import write_within
 
-_PASSED_ON = (
+_FORWARDED = (
     signal.SIGTERM,
     signal.SIGHUP,
     signal.SIGINT,
@@ -25,54 +25,45 @@ _PASSED_ON = (
     signal.SIGCONT,
     signal.SIGWINCH,
 )
-_RELEASED = signal.SIGUSR1
-_HEARD = (*_PASSED_ON, _RELEASED, signal.SIGCHLD)
-# what a terminal sends, it sends to the process behind as well
-_SENT_TO_ALL = (signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH)
-_BY_TERMINAL = 0x80  # si_code of what the kernel sends
-# keyboard protocol, a screen that cannot be left, screen, cursor, mouse, paste, focus, line wrap
-_GIVEN_BACK = (
+_RELEASE = signal.SIGUSR1
+_WAITED_FOR = (*_FORWARDED, _RELEASE, signal.SIGCHLD)
+# a terminal sends these to the process behind as well
+_SENT_TO_GROUP = (signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH)
+_SENT_BY_KERNEL = 0x80  # si_code
+# keyboard protocol, colors, a cleared screen in case the alternate one cannot be left, the main screen, cursor,
+# mouse, paste, focus, line wrap
+_RESET = (
     b"\x1b[<u\x1b[0m\x1b[2J\x1b[H"
     b"\x1b[?1049l\x1b[?25h\x1b[?1000l\x1b[?1003l\x1b[?1006l\x1b[?1015l\x1b[?2004l\x1b[?1004l\x1b[?7h"
 )
 
 
 class ForegroundProcess:
-    """The process in front, as the one behind it knows it."""
+    """The process in front, as seen by the process behind it."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
 
     @property
-    def gone(self) -> bool:
-        """Whether it ended without a word, killed: whoever waited for it has the terminal again."""
+    def is_gone(self) -> bool:
+        """Whether the process was killed, so that the shell has the terminal again."""
         return os.getppid() != self._pid
 
     def release(self) -> None:
-        """Have it end with status 0, and the shell go on, while this process stays."""
+        """Make it exit with status 0, so that the shell continues while this process stays."""
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self._pid, _RELEASED)
+            os.kill(self._pid, _RELEASE)
 
 
 _front: ForegroundProcess | None = None
 
 
-def step_behind_early() -> None:
-    """Step behind where a person sits at both ends, before anything is imported.
-
-    Each page that is there already is copied as the process behind writes to it: a tenth of a start, done
-    after the imports.
-    """
-    if os.isatty(0) and os.isatty(1):
-        fork_behind_foreground()
-
-
 def fork_behind_foreground() -> ForegroundProcess:
-    """Leave this process in front and go on in a new one, behind it. To be called before any thread starts.
+    """Leave this process in front and continue in a new one behind it; call it before any thread starts.
 
-    The process in front never returns from here: it ends as the one behind does, or once it is released.
-    Whoever is behind already stays there. From here on ctrl+c ends the process without a word of Python's,
-    until there is a loop that hears of it.
+    The process in front never returns from here: it ends as the one behind does, or when it is released.
+    A process that is behind already stays there. From here on ctrl+c has its default action, until a loop
+    handles it.
     """
     global _front
     if _front is not None:
@@ -80,30 +71,31 @@ def fork_behind_foreground() -> ForegroundProcess:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        # an exception amid an import, or amid the making of a class in C, is told as a defect or worse
+    if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, exit_interrupted):
+        # an exception during an import, or while C code creates a class, is reported as a defect or worse
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     front = os.getpid()
-    found = _terminal()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
+    settings = _terminal_settings()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _WAITED_FOR)
     behind = os.fork()
     if behind:
         status = _supervise(behind)
         if os.WIFSIGNALED(status):
-            _give_back(found)
-        _end_as(status)
+            _reset_terminal(settings)
+        _exit_like(status)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     _front = ForegroundProcess(front)
     return _front
 
 
 def _supervise(behind: int) -> int:
-    """Wait for the process behind; the answer is its wait status, or 0 where it was released."""
-    for one in (signal.SIGCHLD, signal.SIGWINCH, signal.SIGCONT):
-        signal.signal(one, lambda *_: None)  # a signal whose default is to be ignored may not be kept
+    """Wait for the process behind and return its wait status, or 0 if this process is released."""
+    for number in (signal.SIGCHLD, signal.SIGWINCH, signal.SIGCONT):
+        # a blocked signal whose default action is to be ignored may be dropped instead of kept
+        signal.signal(number, lambda *_: None)
     while True:
-        received, is_for_all = _receive()
-        if received == _RELEASED:
+        received, was_sent_to_group = _receive()
+        if received == _RELEASE:
             return 0
         if received == signal.SIGCHLD:
             pid, status = os.waitpid(behind, os.WNOHANG | os.WUNTRACED)
@@ -114,41 +106,40 @@ def _supervise(behind: int) -> int:
         elif received == signal.SIGCONT:
             pid, status = os.waitpid(behind, os.WNOHANG | os.WCONTINUED)
             if not pid:
-                os.kill(behind, received)  # else it was continued already, as a shell does with all of a job
+                os.kill(behind, received)  # otherwise it runs again: a shell continues all processes of a job
             elif not os.WIFCONTINUED(status):
                 return status
-        elif not is_for_all:
+        elif not was_sent_to_group:
             os.kill(behind, received)
 
 
 def _receive() -> tuple[int, bool]:
-    """The next signal, and whether the process behind has had it too."""
+    """Wait for a signal; return it, and whether the process behind received it too."""
     if sys.platform == "darwin":
-        return signal.sigwait(_HEARD), False
-    told = signal.sigwaitinfo(_HEARD)
-    return told.si_signo, told.si_signo in _SENT_TO_ALL and told.si_code == _BY_TERMINAL
+        return signal.sigwait(_WAITED_FOR), False
+    info = signal.sigwaitinfo(_WAITED_FOR)
+    return info.si_signo, info.si_signo in _SENT_TO_GROUP and info.si_code == _SENT_BY_KERNEL
 
 
-def _terminal() -> list[Any] | None:
-    """How the terminal is set; None where it is not this process's to set."""
+def _terminal_settings() -> list[Any] | None:
+    """Return the settings of the terminal, None if this process may not change them."""
     try:
         return termios.tcgetattr(0) if os.tcgetpgrp(0) == os.getpgrp() else None
     except (OSError, termios.error):
         return None
 
 
-def _give_back(found: list[Any] | None) -> None:
-    """Do for a process that a signal ended what it would have done itself, had it taken the terminal."""
-    if found is None or _terminal() in (None, found):
+def _reset_terminal(settings: list[Any] | None) -> None:
+    """Restore the terminal for a process that a signal ended before it could, if it had changed it."""
+    if settings is None or _terminal_settings() in (None, settings):
         return
-    from jobtui.terminal_io import write_within
-
     with contextlib.suppress(OSError, termios.error):
-        termios.tcsetattr(0, termios.TCSANOW, found)
-        write_within(1, _GIVEN_BACK)
+        termios.tcsetattr(0, termios.TCSANOW, settings)
+        write_within(1, _RESET)
 
 
-def _end_as(status: int) -> None:
+def _exit_like(status: int) -> None:
+    """End this process as the one with this wait status ended."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         signal.signal(number, signal.SIG_DFL) if number not in (signal.SIGKILL, signal.SIGSTOP) else None

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TextIO
 
 from jobtui.cli.args import HistoryCommand
-from jobtui.cli.connect import profile_of, settings_of
 from jobtui.cli.errors import CommandError, Exit
+from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.cli.streams import Output, print_error
 from jobtui.engine import health
 from jobtui.engine.profile import Profile

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from jobtui.cli.args import ServeCommand
 from jobtui.cli.commands.foreground import ForegroundProcess
-from jobtui.cli.connect import profile_of, settings_of
 from jobtui.cli.errors import CommandError, Exit, profile_error
-from jobtui.cli.signals import kept_signals
+from jobtui.cli.profiles import profile_of, settings_of
+from jobtui.cli.signals import hold_signals
 from jobtui.cli.streams import print_error
-from jobtui.cli.wait import EngineWaiter, WaitAborted, counted_jobs, listening
+from jobtui.cli.wait import EngineWaiter, WaitAborted, describe_jobs, receive_into
 from jobtui.engine.client import EngineEvent
 from jobtui.engine.failover import FailoverClient
 from jobtui.engine.local import LocalClient
@@ -127,7 +127,7 @@ def serve(asked: ServeCommand) -> int:
     profile = profile_of(asked, settings_of(asked))
     if asked.background:
         return serve_in_background(profile, asked, log_of(profile))
-    with kept_signals() as received:
+    with hold_signals() as received:
         try:
             engine = LocalClient.open(profile)
         except StoreLocked:
@@ -157,7 +157,7 @@ def go_on_as_server(
     log = log_of(profile)
     file = open_log(log)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # there is no terminal any more that could hang up
-    jobs = counted_jobs([job.id for job in engine.active()])
+    jobs = describe_jobs([job.id for job in engine.active()])
     print_error(
         f"{jobs[0].upper()}{jobs[1:]} left to process {os.getpid()}, which ends with the last; it writes {log}"
     )
@@ -195,7 +195,7 @@ def open_log(path: Path) -> int:
 
 def _serve(engine: LocalClient, received: Sequence[signal.Signals], *, until_idle: bool) -> int:
     serving = ServerConsole(engine, dated=not _is_the_journal(2))
-    with listening(engine, serving, received):
+    with receive_into(serving, engine, received):
         try:
             serving.say(f"{SERVES} {engine.profile} as process {os.getpid()}")
             serving.say_connection(engine.link)
@@ -204,7 +204,7 @@ def _serve(engine: LocalClient, received: Sequence[signal.Signals], *, until_idl
             serving.until_ended_by_signal_or(until_idle=until_idle)
             serving.wind_up()
         except WaitAborted:
-            serving.say_left()
+            serving.report_abort()
     return Exit.FAILED if engine.unwritten() else Exit.DONE
 
 
@@ -247,9 +247,9 @@ class ServerConsole(EngineWaiter):
     def wind_up(self) -> None:
         """Stop what runs, and say what becomes of the rest."""
         if self.interrupted is not None:
-            self.wind_down(self.interrupted)
+            self.stop_and_wait(self.interrupted)
         queued = [job.id for job in self._engine.active() if job.status is Status.QUEUE and job.origin is None]
-        self.say(f"Ended{': ' + counted_jobs(queued) + ' queued for the next start' if queued else ''}")
+        self.say(f"Ended{': ' + describe_jobs(queued) + ' queued for the next start' if queued else ''}")
 
     def _either(self, work: Future[tuple[Job, ...]]) -> None:
         """Wait for the work, or for a signal."""

@@ -1,0 +1,109 @@
+"""The settings and the profile that the options of a command name."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from getpass import getpass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from jobtui.cli.args import ConfigCommand, ProfileOptions, ServeCommand
+from jobtui.cli.errors import CommandError, NoHome, UsageError
+from jobtui.cli.streams import is_terminal
+from jobtui.config import Config, ConfigError, HomeError, ProfileSettings, chosen_profile, read_config
+from jobtui.config.schema import InvalidValue, addresses_with_ports, tls, user
+from jobtui.engine.profile import Profile
+from jobtui.formatting import printable_lines
+
+if TYPE_CHECKING:
+    from jobtui.storage.nebula.settings import ClusterSettings
+
+
+def require_embedded(profile: Profile) -> None:
+    """Reject a cluster. Raises CommandError."""
+    if profile.cluster is not None:
+        raise CommandError("pairs are loaded into and dumped from embedded storage only, not a cluster")
+
+
+def settings_of(options: ProfileOptions) -> Config:
+    """Return the settings of the config file that the options name, or the default. Raises UsageError."""
+    try:
+        return read_config(options.config)
+    except ConfigError as error:
+        raise UsageError(str(error)) from None
+
+
+def profile_of(options: ProfileOptions, config: Config) -> Profile:
+    """Return the profile that the options name, or the config's default.
+
+    The user is asked for a cluster's password if the command needs it and it is stored nowhere.
+
+    Raises:
+        UsageError: there is no such profile, or it cannot be used.
+    """
+    if options.nebula is not None:
+        profile = _unnamed_cluster(options, options.nebula, config)
+    else:
+        try:
+            name = chosen_profile(config, options.profile)
+        except ConfigError as error:
+            raise UsageError(str(error)) from None
+        profile = _with_home(lambda: config.open_profile(name, options.data_dir))
+        _require_utf8(profile)
+    connects_elsewhere = isinstance(options, ServeCommand) and options.background
+    if profile.cluster is None or connects_elsewhere or isinstance(options, ConfigCommand):
+        return profile
+    return replace(profile, cluster=_with_password(profile.cluster))
+
+
+def _require_utf8(profile: Profile) -> None:
+    """Reject directories whose name no record could hold. Raises UsageError."""
+    for directory in (profile.root, *profile.hosts.values()):
+        try:
+            str(directory).encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"the name of the directory {directory} is not UTF-8; take another one") from None
+
+
+def _unnamed_cluster(options: ProfileOptions, addresses: str, config: Config) -> Profile:
+    """Return a profile for a cluster that the config does not name. Raises UsageError."""
+    here = Path.cwd()
+    trusted: object = {"ca": options.tls} if options.tls not in (None, "system") else options.tls is not None
+    try:
+        settings = ProfileSettings(
+            cluster="nebula",
+            graphd=addresses_with_ports(addresses),
+            user=user("root" if options.user is None else options.user, here),
+            tls=tls(trusted, here),
+        )
+    except InvalidValue as error:
+        raise UsageError(f"--nebula, -u and --tls must be {error}") from None
+    return _with_home(lambda: config.open_cluster(settings, options.data_dir))
+
+
+def _with_home(find: Callable[[], Profile]) -> Profile:
+    """Return the profile that `find` returns. Raises NoHome if it needs a home directory and has none."""
+    try:
+        return find()
+    except HomeError as error:
+        raise NoHome(str(error)) from None
+
+
+def _with_password(cluster: ClusterSettings) -> ClusterSettings:
+    """Return the cluster; if its password is stored nowhere, ask for it on a terminal."""
+    # the NebulaGraph backend: only for a cluster
+    from jobtui.storage.nebula.settings import FromEnvironment, LiteralPassword, Secret
+
+    source = cluster.password
+    is_known = not isinstance(source, FromEnvironment) or source.variable in os.environ
+    if is_known or not cluster.addresses or not is_terminal(0):
+        return cluster
+    try:
+        password = getpass(printable_lines(f"Password of {cluster.user} on {cluster.name}: "))
+    except EOFError:
+        raise UsageError("no password was given") from None
+    return dataclasses.replace(cluster, password=LiteralPassword(Secret(password)))
