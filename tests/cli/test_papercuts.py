@@ -275,7 +275,7 @@ def test_a_job_that_nobody_runs_any_more_is_not_just_called_running(jobtui: Comm
     told = jobtui("-e", "SHOW JOBS")
     assert told.stdout == beside_its_owner.stdout
     assert beside_its_owner.stderr == ""
-    words = "Job 1 was running when the jobtui that ran it ended; the next start calls it interrupted\n"
+    words = "Job 1 was running when the jobtui that ran it ended; the next start marks it as interrupted\n"
     assert (told.returncode, told.stderr) == (0, words)
     assert jobtui("-e", "SHOW JOBS", "--quiet").stderr == jobtui("-e", "SHOW SPACES").stderr == ""
 

@@ -37,7 +37,7 @@ def test_an_interrupt_leaves_jobs_of_others_in_the_queue(slow: CommandLine) -> N
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert err.decode().startswith(
-        "Stopping job 3; job 1 (compact nba), queued before, is at work here and is stopped too; "
+        "Stopping job 3; job 1 (compact nba), queued before, runs here and is stopped too; "
     )
     assert [row["Status"] for row in slow.rows("SHOW JOBS")] == ["stopped", "queue", "stopped"]
 
@@ -68,7 +68,7 @@ def test_who_does_not_wait_for_the_stop_leaves_at_once(slow: CommandLine) -> Non
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err == b"Left at once: the next start marks what still ran as failed\n"
+    assert err == b"Left at once: the next start marks jobs that still ran as failed\n"
 
 
 def test_an_interrupt_while_a_worker_starts_ends_a_dump_without_a_word(slow: CommandLine) -> None:

@@ -160,7 +160,7 @@ class TestSigterm:
             shown.terminal.until(lambda _: "once more leaves at once" in shown.said())
             shown.terminal.signal(signal.SIGTERM)
             assert shown.terminal.ended() == 128 + signal.SIGTERM
-            assert "Left at once: the next start marks what still ran as failed" in shown.said()
+            assert "Left at once: the next start marks jobs that still ran as failed" in shown.said()
 
     def test_without_work_says_so(self, jobtui: CommandLine) -> None:
         with Terminal(jobtui.words(), environment=jobtui.environment, cwd=jobtui.home) as terminal:

@@ -132,7 +132,7 @@ def test_ctrl_c_on_a_compact_that_the_cluster_will_not_stop_says_so_and_leaves(t
     told = err.decode()
     assert process.returncode == 130
     assert NOT_STOPPABLE in told
-    assert "the cluster goes on" in told
+    assert "the cluster continues" in told
     assert [text for text in cluster.statements if "STOP" in text] == ["USE `nba`; STOP JOB 2"]
     assert [cluster.status(job) for job in (1, 2)] == ["RUNNING", "RUNNING"]
 
