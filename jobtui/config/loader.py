@@ -6,7 +6,6 @@ import errno
 import os
 import re
 import stat
-import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -147,6 +146,8 @@ def line_of(place: tuple[str, ...], text: str) -> int | None:
 
 def _beginning(lines: list[str], count: int, place: tuple[str, ...]) -> tuple[int, bool]:
     """The longest parsable beginning of at most `count` lines, and whether it has the key."""
+    import tomllib
+
     for end in range(count, 0, -1):
         try:
             tree = tomllib.loads("\n".join(lines[:end]))
@@ -269,7 +270,7 @@ def _decoded(path: Path, raw: bytes) -> str:
 
 
 def _parsed(path: Path, text: str) -> dict[str, Any]:
-    import tomllib
+    import tomllib  # here and above: a start without a config file needs no TOML
 
     try:
         return tomllib.loads(text)
