@@ -10,11 +10,11 @@ import time
 
 from rocksdict import Rdict
 
-from jobtui.storage.local.worker.openers import Shared, full_compaction
+from jobtui.storage.local.worker.openers import SharedOptions, full_compaction
 
 
 def main() -> None:
-    options = Shared(None).own
+    options = SharedOptions(None).own
     databases = [Rdict(path, options=options, column_families={"default": options}) for path in sys.argv[1:]]
     begin, worked = time.perf_counter(), time.process_time()
     for database in databases:

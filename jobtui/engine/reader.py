@@ -173,10 +173,10 @@ class ReadOnlyClient:
             names = sorted({*given, *self.history.spaces()})
             spaces = (Space(name, tuple(given.get(name, ()))) for name in names)
             return tuple(SpaceOverview(space, None, None, None) for space in spaces), ()
-        from jobtui.storage.local.catalog import Catalogue
+        from jobtui.storage.local.catalog import Catalog
 
         settings = self._settings
-        catalogue = Catalogue.open(settings.storage, settings.hosts, settings.wal_dirs)
+        catalogue = Catalog.open(settings.storage, settings.hosts, settings.wal_dirs)
         looks = (SpaceOverview(space, catalogue.size(space.name), None, None) for space in catalogue.spaces())
         return tuple(looks), catalogue.hosts()
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.storage.local.adopted_directory import AdoptedDirectory, notes_of
-from jobtui.storage.local.catalog import CatalogEntry, Catalogue
+from jobtui.storage.local.adopted_directory import AdoptedDirectory, notes_directory
+from jobtui.storage.local.catalog import Catalog, CatalogEntry
 from tests.support.storage import storage_at
 
 OWNERS = "rocksdb_version=7.8.3\n"
@@ -202,8 +202,8 @@ class TestOwnership:
                 pass
 
         root = tmp_path / "root"
-        Catalogue(root, {}, {}).with_entry(CatalogEntry("theirs", (), (str(directory),))).save()
-        visit(directory, notes_of(root, str(directory))).opened()
+        Catalog(root, {}, {}).with_entry(CatalogEntry("theirs", (), (str(directory),))).save()
+        visit(directory, notes_directory(root, str(directory))).opened()
         (directory / "000012.sst").write_text("")  # and now both processes are killed
         asyncio.run(start_and_close())
         assert self.of(directory / "000012.sst") == (*nobody, 0o640)

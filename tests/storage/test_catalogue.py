@@ -12,21 +12,21 @@ import pytest
 
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.storage.base import Placement, Space
-from jobtui.storage.local.catalog import FILE, CatalogEntry, Catalogue, PendingSpace
+from jobtui.storage.local.catalog import FILE, Catalog, CatalogEntry, PendingSpace
 from tests.support.storage import layers, space_at, storage_at
 
 HOSTS = {"h1": None, "h2": None}
 
 
-def saved(root: Path) -> Catalogue:
-    catalogue = Catalogue.open(root, HOSTS).with_entry(CatalogEntry("nba", ("h1", "h2")))
+def saved(root: Path) -> Catalog:
+    catalogue = Catalog.open(root, HOSTS).with_entry(CatalogEntry("nba", ("h1", "h2")))
     catalogue = catalogue.with_entry(CatalogEntry("chain", directories=("/somewhere/db",)))
     catalogue.save()
     return catalogue
 
 
 def test_an_empty_directory_is_an_empty_catalogue_and_stays_empty(tmp_path):
-    catalogue = Catalogue.open(tmp_path / "none", {})
+    catalogue = Catalog.open(tmp_path / "none", {})
     assert catalogue.spaces() == ()
     assert [host.name for host in catalogue.hosts()] == ["local0", "local1", "local2"]
     assert not (tmp_path / "none").exists()
@@ -34,7 +34,7 @@ def test_an_empty_directory_is_an_empty_catalogue_and_stays_empty(tmp_path):
 
 def test_what_was_saved_is_read_again(tmp_path):
     saved(tmp_path)
-    catalogue = Catalogue.open(tmp_path, HOSTS)
+    catalogue = Catalog.open(tmp_path, HOSTS)
     assert catalogue.spaces() == (Space("chain", ("/somewhere/db",), adopted=True), Space("nba", ("h1", "h2")))
     assert not catalogue.damage
     assert (tmp_path / FILE).stat().st_mode & 0o777 == 0o600
@@ -46,7 +46,7 @@ def test_sizes_and_hosts_are_told_from_the_files(tmp_path):
             await layers(storage, 1, 0.5)
 
     asyncio.run(run())
-    catalogue = Catalogue.open(tmp_path, HOSTS)
+    catalogue = Catalog.open(tmp_path, HOSTS)
     assert catalogue.size("nba") > 500_000
     assert catalogue.size("nope") == 0
     hosts = catalogue.hosts()
@@ -57,7 +57,7 @@ def test_sizes_and_hosts_are_told_from_the_files(tmp_path):
 
 def test_a_host_that_left_the_configuration_and_a_lost_adopted_directory_are_told(tmp_path):
     saved(tmp_path)
-    hosts = {host.name: host for host in Catalogue.open(tmp_path, {"h1": None}).hosts()}
+    hosts = {host.name: host for host in Catalog.open(tmp_path, {"h1": None}).hosts()}
     assert hosts["h2"].detail == "it is not in the configuration"
     assert not hosts["h2"].up
     assert not hosts["/somewhere/db"].up
@@ -86,7 +86,7 @@ def test_a_damaged_catalogue_is_rebuilt_from_the_hosts_and_kept(tmp_path, spoil)
             pass
         spoiled = spoil((tmp_path / FILE).read_bytes())
         (tmp_path / FILE).write_bytes(spoiled)
-        read_only = Catalogue.open(tmp_path, HOSTS)
+        read_only = Catalog.open(tmp_path, HOSTS)
         assert read_only.damage
         assert (tmp_path / FILE).read_bytes() == spoiled
         async with storage_at(tmp_path, HOSTS, notices=notices) as storage:
@@ -96,7 +96,7 @@ def test_a_damaged_catalogue_is_rebuilt_from_the_hosts_and_kept(tmp_path, spoil)
 
     asyncio.run(run())
     assert any("nba" in text and FILE in text for text in notices)
-    assert not Catalogue.open(tmp_path, HOSTS).damage
+    assert not Catalog.open(tmp_path, HOSTS).damage
 
 
 def test_a_missing_catalogue_beside_spaces_is_rebuilt_long_names_too(tmp_path):
@@ -123,7 +123,7 @@ def test_a_catalogue_of_a_newer_jobtui_is_left_alone(tmp_path):
     newer = f'{{"crc":"{crc}","catalogue":{content}}}'
     (tmp_path / FILE).write_text(newer)
     with pytest.raises(StorageError, match="newer jobtui") as caught:
-        Catalogue.open(tmp_path, HOSTS)
+        Catalog.open(tmp_path, HOSTS)
     assert caught.value.code is ErrorCode.UNSUPPORTED
     assert (tmp_path / FILE).read_text() == newer
 
@@ -131,7 +131,7 @@ def test_a_catalogue_of_a_newer_jobtui_is_left_alone(tmp_path):
 def test_a_half_written_file_beside_it_changes_nothing(tmp_path):
     saved(tmp_path)
     (tmp_path / f".{FILE}.123").write_text("half of")
-    assert len(Catalogue.open(tmp_path, HOSTS).spaces()) == 2
+    assert len(Catalog.open(tmp_path, HOSTS).spaces()) == 2
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_a_half_written_file_beside_it_changes_nothing(tmp_path):
 )
 def test_hosts_that_would_share_a_directory_are_refused(tmp_path, hosts):
     with pytest.raises(StorageError, match="share a directory") as caught:
-        Catalogue.open(tmp_path, hosts)
+        Catalog.open(tmp_path, hosts)
     assert caught.value.code is ErrorCode.REJECTED
 
 
@@ -163,7 +163,7 @@ def test_a_full_disk_leaves_the_old_catalogue(small_disk):
     with pytest.raises(StorageError) as caught:
         large.save()
     assert caught.value.code is ErrorCode.DISK_FULL
-    assert Catalogue.open(disk, HOSTS).spaces() == before.spaces()
+    assert Catalog.open(disk, HOSTS).spaces() == before.spaces()
     assert sorted(path.name for path in disk.iterdir()) == sorted([FILE, "stuff"])
 
 
@@ -174,14 +174,14 @@ def test_settling_after_a_crash_clears_what_was_being_made_and_deleted(tmp_path)
         async with storage_at(tmp_path, notices=notices) as storage:
             for name in ("kept", "made", "dropped"):
                 await storage.create_space(name, Placement())
-        catalogue = Catalogue.open(tmp_path, {"h1": None})
+        catalogue = Catalog.open(tmp_path, {"h1": None})
         half = catalogue.without("dropped").without("made").with_unsettled(PendingSpace("never", ("h1",)))
         half.save()
         (tmp_path / "h1" / "dropped").rename(tmp_path / "h1" / "dropped.dropped")
         async with storage_at(tmp_path, notices=notices) as storage:
             assert [space.name for space in await storage.spaces()] == ["kept"]
         assert [path.name for path in (tmp_path / "h1").iterdir()] == ["kept"]
-        assert Catalogue.open(tmp_path, {"h1": None}).unsettled == ()
+        assert Catalog.open(tmp_path, {"h1": None}).unsettled == ()
 
     asyncio.run(run())
     assert notices == []
@@ -220,8 +220,8 @@ def test_size_counts_wal_in_its_stated_directory(tmp_path):
         directory.mkdir()
     (wal / "000004.log").write_bytes(bytes(700))
     root = tmp_path / "root"
-    Catalogue(root, {}, {}).with_entry(CatalogEntry("theirs", (), (str(database),))).save()
-    assert Catalogue.open(root, {}, {f"{database}/": wal}).size("theirs") == 700
-    assert Catalogue.open(root, {}).size("theirs") == 0
+    Catalog(root, {}, {}).with_entry(CatalogEntry("theirs", (), (str(database),))).save()
+    assert Catalog.open(root, {}, {f"{database}/": wal}).size("theirs") == 700
+    assert Catalog.open(root, {}).size("theirs") == 0
     (database / "000005.sst").write_bytes(bytes(50))
-    assert Catalogue.open(root, {}, {str(database): wal}).size("theirs") == 50
+    assert Catalog.open(root, {}, {str(database): wal}).size("theirs") == 50

@@ -11,8 +11,8 @@ import pytest
 from jobtui.errors import ErrorCode
 from jobtui.storage.base import Placement, Space
 from jobtui.storage.local import layout
-from jobtui.storage.local.catalog import Catalogue
-from jobtui.storage.local.worker.openers import OwnKeeper, Shared
+from jobtui.storage.local.catalog import Catalog
+from jobtui.storage.local.worker.openers import OwnOpener, SharedOptions
 from tests.storage.test_names import HOSTILE
 from tests.support.storage import dumped, failure_of, flush, layers, space_at, storage_at
 
@@ -219,9 +219,9 @@ def test_a_crash_at_any_step_of_making_a_space_leaves_no_trace_after_the_next_st
 ):
     """The catalogue is saved before and after the databases are made: a crash saves it no more."""
     count = 0
-    save = Catalogue.save
+    save = Catalog.save
 
-    def dying_save(catalogue: Catalogue) -> None:
+    def dying_save(catalogue: Catalog) -> None:
         nonlocal count
         count += 1
         if count >= step:
@@ -230,7 +230,7 @@ def test_a_crash_at_any_step_of_making_a_space_leaves_no_trace_after_the_next_st
 
     async def crash():
         async with storage_at(tmp_path, THREE) as storage:
-            monkeypatch.setattr(Catalogue, "save", dying_save)
+            monkeypatch.setattr(Catalog, "save", dying_save)
             monkeypatch.setattr("jobtui.storage.local.spaces.SpaceManager._clear", nothing)
             if step == 3:
                 await storage.create_space("nba", Placement())
@@ -270,7 +270,7 @@ class TestDirectories:
             synced.append((directory, (tmp_path / "nba" / "CURRENT").exists()))
 
         monkeypatch.setattr("jobtui.storage.local.worker.openers.sync_directory", note)
-        OwnKeeper(tmp_path / "nba", Shared(None)).create()
+        OwnOpener(tmp_path / "nba", SharedOptions(None)).create()
         assert synced == [(tmp_path / "nba", True), (tmp_path, True)]
 
     def test_new_host_is_synced_in_its_parent(self, tmp_path, monkeypatch):

@@ -17,8 +17,8 @@ import pytest
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.worker import pairs
 from jobtui.storage.local.worker import server as serve
-from jobtui.storage.local.worker.openers import OwnKeeper, Shared
-from jobtui.storage.local.worker.server import Server
+from jobtui.storage.local.worker.openers import OwnOpener, SharedOptions
+from jobtui.storage.local.worker.server import WorkerServer
 from tests.support.storage import compact, flush, space_at
 
 PAIRS = tuple((b"key%d" % number, bytes(100)) for number in range(10))
@@ -68,21 +68,21 @@ class Orders:
 
 def test_nothing_is_kept_of_finished_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serve, "THREADS", 1)  # each allocates a little when it is first used
-    shared = Shared(None)
+    shared = SharedOptions(None)
 
-    def keep(place: str, create: bool) -> OwnKeeper:
-        keeper = OwnKeeper(tmp_path / place, shared)
+    def keep(place: str, create: bool) -> OwnOpener:
+        keeper = OwnOpener(tmp_path / place, shared)
         if create:
             keeper.create()
         return keeper
 
     threads = threading.active_count()
     orders = Orders(ROUNDS)
-    server = Server(keep, orders.answers, shared.forget_blocks)
+    server = WorkerServer(keep, orders.answers, shared.empty_cache)
     server.run(orders)
     assert shared.cache.get_usage() < CACHED
-    assert not server._halts
-    pairs.dump(server._database("nba"), 1_000)
+    assert not server._cancellations
+    pairs.read_pairs(server._database("nba"), 1_000)
     assert shared.cache.get_usage() > 500  # the cache has its room again
     assert not server._database("nba")._state.cursors
     # the lowest of each half: what a round leaves for a moment does not count

@@ -11,7 +11,7 @@ from jobtui.cli.commands.serve import open_log
 from jobtui.cli.errors import CommandError
 from jobtui.errors import StorageError
 from jobtui.files import write_atomically
-from jobtui.storage.local.catalog import FILE, CatalogEntry, Catalogue
+from jobtui.storage.local.catalog import FILE, Catalog, CatalogEntry
 from jobtui.tui.state import SavedState, StateStore
 from tests.support.commands import CommandLine
 
@@ -35,22 +35,22 @@ class TestCatalogue:
         root = tmp_path / "storage"
         link(root / FILE, precious)
         link(root / f".{FILE}.{os.getpid()}", precious)
-        Catalogue(root, {}, {}).with_entry(CatalogEntry("nba", ("local0",))).save()
+        Catalog(root, {}, {}).with_entry(CatalogEntry("nba", ("local0",))).save()
         assert precious.read_text() == "precious"
         assert not (root / FILE).is_symlink()
-        assert "nba" in Catalogue.open(root, {}).entries
+        assert "nba" in Catalog.open(root, {}).entries
 
     def test_damaged_one_behind_a_link_is_set_aside(self, tmp_path: Path, precious: Path) -> None:
         root = tmp_path / "storage"
         link(root / FILE, precious)
-        Catalogue.open(root, {}).save()
+        Catalog.open(root, {}).save()
         assert precious.read_text() == "precious"
         assert not (root / FILE).is_symlink()
 
     def test_pipe_is_reported_at_once(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / FILE)
         with pytest.raises(StorageError, match="it is a pipe, where a file belongs"):
-            Catalogue.open(tmp_path, {})
+            Catalog.open(tmp_path, {})
 
     def test_name_of_a_draft_is_foreseen(self, tmp_path: Path, precious: Path) -> None:
         link(tmp_path / f".file.{os.getpid()}", precious)

@@ -7,7 +7,7 @@ import errno
 import pytest
 
 from jobtui.errors import ErrorCode
-from jobtui.storage.local.errors import DiskSpace, code_of, full, rocksdb_trouble, system_trouble
+from jobtui.storage.local.errors import DiskSpace, classify, disk_full_error, rocksdb_error, system_error
 
 WORDS = [
     (
@@ -47,8 +47,8 @@ WORDS = [
 
 @pytest.mark.parametrize(("words", "code"), WORDS)
 def test_rocksdbs_words_have_a_code(words, code):
-    assert code_of(words) is code
-    trouble = rocksdb_trouble(words, "/x")
+    assert classify(words) is code
+    trouble = rocksdb_error(words, "/x")
     assert trouble.code is code
     assert trouble.reason.startswith("/x: ")
     assert words in trouble.reason
@@ -65,19 +65,22 @@ def test_rocksdbs_words_have_a_code(words, code):
     ],
 )
 def test_the_systems_errors_have_a_code(number, code):
-    assert system_trouble(OSError(number, "words"), "/x").code is code
+    assert system_error(OSError(number, "words"), "/x").code is code
 
 
 def test_an_error_of_rocksdict_s_own_has_the_system_s_code_too():
-    trouble = system_trouble(PermissionError("Permission denied (os error 13)"), "/x")
+    trouble = system_error(PermissionError("Permission denied (os error 13)"), "/x")
     assert (trouble.code, trouble.reason) == (
         ErrorCode.ACCESS,
         "/x: jobtui may not write there (Permission denied)",
     )
-    assert system_trouble(OSError("File exists (os error 17)"), "/x").code is ErrorCode.IO
-    assert system_trouble(OSError("what nobody foresaw"), "/x").code is ErrorCode.IO
+    assert system_error(OSError("File exists (os error 17)"), "/x").code is ErrorCode.IO
+    assert system_error(OSError("what nobody foresaw"), "/x").code is ErrorCode.IO
 
 
 def test_a_full_disk_is_told_with_its_numbers():
-    assert full("/x", 3 << 20, 1536).reason == "/x: there is not enough room: 3 MiB needed, 1.5 KiB free"
-    assert "5 B free" in rocksdb_trouble("No space left on device", "/x", DiskSpace(None, 5)).reason
+    assert (
+        disk_full_error("/x", 3 << 20, 1536).reason
+        == "/x: there is not enough room: 3 MiB needed, 1.5 KiB free"
+    )
+    assert "5 B free" in rocksdb_error("No space left on device", "/x", DiskSpace(None, 5)).reason

@@ -170,13 +170,13 @@ def test_closing_ends_what_runs(tmp_path):
 def test_a_stop_asked_for_early_strikes_once_it_can_and_only_once():
     struck: list[str] = []
     halt = Cancellation()
-    halt.ask()
-    assert halt.asked
-    assert not halt.hit
-    with halt.within_reach(lambda: struck.append("first")):
+    halt.request()
+    assert halt.is_requested
+    assert not halt.interrupted
+    with halt.on_cancel(lambda: struck.append("first")):
         assert struck == ["first"]
-        halt.ask()
-    with halt.within_reach(lambda: struck.append("second")):
+        halt.request()
+    with halt.on_cancel(lambda: struck.append("second")):
         pass
     assert struck == ["first"]
 
@@ -184,11 +184,11 @@ def test_a_stop_asked_for_early_strikes_once_it_can_and_only_once():
 def test_a_stop_that_comes_too_late_does_not_strike():
     struck: list[str] = []
     halt = Cancellation()
-    with halt.within_reach(lambda: struck.append("struck")):
+    with halt.on_cancel(lambda: struck.append("struck")):
         pass
-    halt.ask()
+    halt.request()
     assert struck == []
-    assert not halt.hit
+    assert not halt.interrupted
 
 
 def exists(pid: int) -> bool:

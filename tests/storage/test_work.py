@@ -12,7 +12,7 @@ import pytest
 from jobtui.errors import ErrorCode
 from jobtui.model import Level, SpaceStats
 from jobtui.storage.base import Placement
-from jobtui.storage.local.worker.operations import expected_reads, left_behind
+from jobtui.storage.local.worker.operations import expected_reads, unmoved_files
 from tests.support.storage import (
     Watched,
     compact,
@@ -309,4 +309,4 @@ def test_what_a_compact_will_read_is_each_level_carried_into_the_next(sizes, rea
 def test_a_compact_left_something_behind_where_an_old_file_stayed_above_the_last_level(
     before, after, levelled, left
 ):
-    assert left_behind(before, after, levelled) == left
+    assert unmoved_files(before, after, levelled) == left

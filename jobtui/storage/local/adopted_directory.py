@@ -47,7 +47,7 @@ class _Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):
     mode: int
 
 
-def notes_of(root: Path, directory: str) -> Path:
+def notes_directory(root: Path, directory: str) -> Path:
     """Return where the storage under `root` keeps its notes on an adopted directory."""
     return root / NOTES / directory_name(directory)
 

@@ -19,9 +19,9 @@ from jobtui.formatting import format_bytes
 from jobtui.model import SpaceStats
 from jobtui.storage.base import Capabilities, Host, Pair, Placement, ProgressCallback, Space, TaskResult
 from jobtui.storage.local import protocol as p
-from jobtui.storage.local.adopted_directory import AdoptedDirectory, notes_of
+from jobtui.storage.local.adopted_directory import AdoptedDirectory, notes_directory
 from jobtui.storage.local.adoption import Surveyor
-from jobtui.storage.local.catalog import Catalogue
+from jobtui.storage.local.catalog import Catalog
 from jobtui.storage.local.errors import WorkerError
 from jobtui.storage.local.layout import directory_name
 from jobtui.storage.local.process import Notice
@@ -125,16 +125,14 @@ class LocalStorage:
         self._root = root
         self._hosts = dict(hosts)
         self._rate = compact_rate
-        self._catalogue: Catalogue | None = None
+        self._catalogue: Catalog | None = None
         self._workers: dict[str, WorkerSupervisor] = {}
         self._cursors = itertools.count(1)
         self._changing = asyncio.Lock()
 
     async def start(self) -> None:
         """Read the catalogue and settle what a crash left half made or half deleted. Raises StorageError."""
-        self._catalogue = await asyncio.to_thread(
-            Catalogue.open, self._root, self._hosts, self._wal_directories
-        )
+        self._catalogue = await asyncio.to_thread(Catalog.open, self._root, self._hosts, self._wal_directories)
         for remark in await asyncio.to_thread(self._creation.settle):
             self.notice(remark)
 
@@ -205,14 +203,14 @@ class LocalStorage:
                 yield pair
 
     @property
-    def catalogue(self) -> Catalogue:
+    def catalogue(self) -> Catalog:
         """Which spaces exist where, as of now."""
         if self._catalogue is None:
             raise RuntimeError("the storage has not been started")
         return self._catalogue
 
     @catalogue.setter
-    def catalogue(self, catalogue: Catalogue) -> None:
+    def catalogue(self, catalogue: Catalog) -> None:
         self._catalogue = catalogue
 
     def worker(self, host: str, *, adopted: bool) -> WorkerSupervisor:
@@ -237,7 +235,7 @@ class LocalStorage:
         return WorkerSupervisor(host, arguments, self._tell)
 
     def _adopted_worker(self, directory: str) -> WorkerSupervisor:
-        notes = notes_of(self._root, directory)
+        notes = notes_directory(self._root, directory)
         adopted = AdoptedDirectory(Path(directory), notes)
 
         async def put_right() -> None:

@@ -24,7 +24,7 @@ from jobtui.errors import DECODE_ERRORS, ErrorCode, StorageError
 from jobtui.files import read_regular, write_atomically
 from jobtui.storage.base import Host, Space
 from jobtui.storage.local import layout
-from jobtui.storage.local.errors import system_trouble
+from jobtui.storage.local.errors import system_error
 from jobtui.storage.local.layout import directory_name
 
 FILE = "spaces.json"
@@ -67,7 +67,7 @@ class _Damaged(Exception):
     """The file is not what was written; the text says how."""
 
 
-class Catalogue(msgspec.Struct, frozen=True):
+class Catalog(msgspec.Struct, frozen=True):
     """What there is at one moment.
 
     `damage` is why the file could not be read and this was rebuilt instead, "" where all is well.
@@ -84,7 +84,7 @@ class Catalogue(msgspec.Struct, frozen=True):
     @classmethod
     def open(
         cls, root: Path, hosts: Mapping[str, Path | None], wal_directories: Mapping[str, Path] | None = None
-    ) -> Catalogue:
+    ) -> Catalog:
         """Read it; changes nothing on disk. Raises StorageError where that can't be done.
 
         No hosts: `local0` to `local2`; a host without a directory has one under `root`.
@@ -132,12 +132,12 @@ class Catalogue(msgspec.Struct, frozen=True):
             return None
         return self.directories[host] / directory_name(space)
 
-    def with_entry(self, entry: CatalogEntry) -> Catalogue:
+    def with_entry(self, entry: CatalogEntry) -> Catalog:
         """With this space named, and no longer unsettled."""
         settled = tuple(one for one in self.unsettled if one.name != entry.name)
         return replace(self, entries={**self.entries, entry.name: entry}, unsettled=settled)
 
-    def without(self, name: str) -> Catalogue:
+    def without(self, name: str) -> Catalog:
         """With this space forgotten; what lay on hosts is unsettled."""
         entries = {key: entry for key, entry in self.entries.items() if key != name}
         entry = self.entries[name]
@@ -145,11 +145,11 @@ class Catalogue(msgspec.Struct, frozen=True):
             return replace(self, entries=entries)
         return replace(self, entries=entries, unsettled=(*self.unsettled, PendingSpace(name, entry.hosts)))
 
-    def with_unsettled(self, unsettled: PendingSpace) -> Catalogue:
+    def with_unsettled(self, unsettled: PendingSpace) -> Catalog:
         """With a space that is about to be made."""
         return replace(self, unsettled=(*self.unsettled, unsettled))
 
-    def settled(self, name: str) -> Catalogue:
+    def settled(self, name: str) -> Catalog:
         """With nothing unsettled under that name."""
         return replace(self, unsettled=tuple(one for one in self.unsettled if one.name != name))
 
@@ -179,7 +179,7 @@ class Catalogue(msgspec.Struct, frozen=True):
         problem = (
             layout.host_problem(path, holds=bool(held)) if own is not None else layout.database_problem(path)
         )
-        return Host(name, not problem, problem, len(held), sum(sizes), layout.free(path))
+        return Host(name, not problem, problem, len(held), sum(sizes), layout.free_bytes(path))
 
 
 def host_directories(root: Path, hosts: Mapping[str, Path | None]) -> dict[str, Path]:
@@ -194,7 +194,7 @@ def host_directories(root: Path, hosts: Mapping[str, Path | None]) -> dict[str, 
     return found
 
 
-def _rebuilt(empty: Catalogue, damage: str) -> Catalogue:
+def _rebuilt(empty: Catalog, damage: str) -> Catalog:
     held: dict[str, list[str]] = {}
     for host, directory in empty.directories.items():
         for name in layout.spaces_in(directory):
@@ -203,7 +203,7 @@ def _rebuilt(empty: Catalogue, damage: str) -> Catalogue:
     return replace(empty, entries=entries, damage=damage)
 
 
-def _encode(catalogue: Catalogue) -> bytes:
+def _encode(catalogue: Catalog) -> bytes:
     entries = tuple(catalogue.entries[name] for name in sorted(catalogue.entries))
     content = msgspec.json.encode(_Content(FORMAT, entries, catalogue.unsettled))
     return msgspec.json.encode(_Sheet(_crc(content), msgspec.Raw(content))) + b"\n"
@@ -234,5 +234,5 @@ def _unreadable(file: Path, error: OSError) -> StorageError:
 
 
 def _unwritable(file: Path, error: OSError) -> StorageError:
-    trouble = system_trouble(error, str(file))
+    trouble = system_error(error, str(file))
     return StorageError(trouble.code, "", "", trouble.reason)

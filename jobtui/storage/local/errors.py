@@ -72,20 +72,20 @@ _ERRNO = {
 }
 
 
-def code_of(words: str) -> ErrorCode:
+def classify(words: str) -> ErrorCode:
     """The code that RocksDB's `words` amount to; `io` where nothing better is known."""
     return next((code for sign, code in _SIGNS if re.search(sign, words, re.IGNORECASE)), ErrorCode.IO)
 
 
-def rocksdb_trouble(words: str, where: str, room: DiskSpace | None = None) -> WorkerError:
+def rocksdb_error(words: str, where: str, room: DiskSpace | None = None) -> WorkerError:
     """What RocksDB said, as a Trouble: the plain reason, the directory, the numbers, and its own words."""
-    code = code_of(words)
+    code = classify(words)
     limit = next((number for sign, number in _LIMITS.items() if sign in words), None)
     plain = limit_in_words(limit) or _full_in_words(code, where)
     return WorkerError(code, f"{_plain(code, where, room, plain or None)} (RocksDB: {printable_line(words)})")
 
 
-def system_trouble(error: OSError, where: str, room: DiskSpace | None = None) -> WorkerError:
+def system_error(error: OSError, where: str, room: DiskSpace | None = None) -> WorkerError:
     """What the system said, as a Trouble."""
     words, number = error.strerror or str(error), error.errno
     if number is None and (told := _OF_RUST.search(words)):
@@ -99,7 +99,7 @@ def system_trouble(error: OSError, where: str, room: DiskSpace | None = None) ->
     return WorkerError(code, f"{_plain(code, where, room, plain or None)} ({printable_line(words)})")
 
 
-def full(where: str, needed: int, free: int) -> WorkerError:
+def disk_full_error(where: str, needed: int, free: int) -> WorkerError:
     """There is not enough room, found before anything was tried."""
     return WorkerError(
         ErrorCode.DISK_FULL,
@@ -107,7 +107,7 @@ def full(where: str, needed: int, free: int) -> WorkerError:
     )
 
 
-def gone(where: str, what: str) -> WorkerError:
+def missing_error(where: str, what: str) -> WorkerError:
     """`what` is missing, found before anything was tried."""
     return WorkerError(ErrorCode.MISSING, f"{where}: {what}")
 

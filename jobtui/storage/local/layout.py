@@ -108,7 +108,7 @@ def _size(path: Path, endings: tuple[str, ...]) -> int:
     return total
 
 
-def free(path: Path) -> int | None:
+def free_bytes(path: Path) -> int | None:
     """Bytes that may still be written on the disk of a directory, or of its nearest parent that exists."""
     for candidate in (path, *path.parents):
         with contextlib.suppress(OSError):
@@ -160,7 +160,7 @@ def space_at(host: Path, place: str) -> str | None:
     return name_of(place, beside)
 
 
-def strangers(host: Path, known: set[str]) -> list[str]:
+def unknown_directories(host: Path, known: set[str]) -> list[str]:
     """Directories in a host's that look like spaces' and that no `known` directory name stands for."""
     return [place for place in _directories(host) if place not in known]
 

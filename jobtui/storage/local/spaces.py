@@ -21,10 +21,10 @@ from jobtui.os_errors import explain
 from jobtui.storage.base import Placement, Space
 from jobtui.storage.local import layout
 from jobtui.storage.local import protocol as p
-from jobtui.storage.local.adopted_directory import AdoptedDirectory, notes_of
+from jobtui.storage.local.adopted_directory import AdoptedDirectory, notes_directory
 from jobtui.storage.local.adoption import Surveyor
-from jobtui.storage.local.catalog import CatalogEntry, Catalogue, PendingSpace
-from jobtui.storage.local.errors import WorkerError, system_trouble
+from jobtui.storage.local.catalog import Catalog, CatalogEntry, PendingSpace
+from jobtui.storage.local.errors import WorkerError, system_error
 from jobtui.storage.local.layout import directory_name
 from jobtui.storage.local.process import Notice
 from jobtui.storage.local.supervisor import WorkerSupervisor
@@ -33,7 +33,7 @@ from jobtui.storage.local.supervisor import WorkerSupervisor
 class SpaceHost(Protocol):
     """What making and dropping needs of the storage."""
 
-    catalogue: Catalogue
+    catalogue: Catalog
     notice: Notice
 
     def worker(self, host: str, *, adopted: bool) -> WorkerSupervisor:
@@ -140,7 +140,7 @@ class SpaceManager:
             worker = self._ground.worker(host, adopted=False)
             await worker.ask(p.CreateDatabase(directory_name(name)), p.Done)
         except OSError as error:
-            trouble = system_trouble(error, str(directory))
+            trouble = system_error(error, str(directory))
             raise StorageError(trouble.code, host, name, trouble.reason) from error
         except WorkerError as trouble:
             raise StorageError(trouble.code, host, name, trouble.reason) from trouble
@@ -231,7 +231,7 @@ class SpaceManager:
     def _put_right(self, directory: str) -> None:
         """Clean up where a crash cut a visit short; what can't be reached is told of when it is used."""
         with contextlib.suppress(OSError):
-            AdoptedDirectory(Path(directory), notes_of(self._ground.catalogue.root, directory)).restore()
+            AdoptedDirectory(Path(directory), notes_directory(self._ground.catalogue.root, directory)).restore()
 
     def _strangers(self) -> list[str]:
         catalogue = self._ground.catalogue
@@ -239,13 +239,13 @@ class SpaceManager:
         for host, directory in catalogue.directories.items():
             known = {directory_name(entry.name) for entry in catalogue.entries.values() if host in entry.hosts}
             known |= {directory_name(one.name) for one in catalogue.unsettled if host in one.hosts}
-            strangers = layout.strangers(directory, known)
+            strangers = layout.unknown_directories(directory, known)
             if strangers:
                 names = ", ".join(strangers)
                 remarks.append(f"{directory} holds directories of no known space, left alone: {names}")
         return remarks
 
-    async def _save(self, catalogue: Catalogue) -> None:
+    async def _save(self, catalogue: Catalog) -> None:
         await asyncio.to_thread(catalogue.save)
         self._ground.catalogue = catalogue
 

@@ -38,11 +38,11 @@ def main() -> None:
 def _serve(kind: str, directory: Path, more: Sequence[str], answers: int) -> None:
     from jobtui.storage.local.adoption import Surveyor
     from jobtui.storage.local.worker.database import Opener
-    from jobtui.storage.local.worker.openers import AdoptedKeeper, OwnKeeper, Shared
-    from jobtui.storage.local.worker.server import Server
+    from jobtui.storage.local.worker.openers import AdoptedOpener, OwnOpener, SharedOptions
+    from jobtui.storage.local.worker.server import WorkerServer
 
     def own(place: str, create: bool) -> Opener:
-        keeper = OwnKeeper(directory / place, shared)
+        keeper = OwnOpener(directory / place, shared)
         if create:
             keeper.create()
         return keeper
@@ -50,10 +50,10 @@ def _serve(kind: str, directory: Path, more: Sequence[str], answers: int) -> Non
     def adopted(_place: str, _create: bool) -> Opener:
         wal_directory = Path(more[more.index("--wal") + 1]) if "--wal" in more[1:] else None
         surveyor = Surveyor(directory, wal_directory, without_cf_paths="--without-cf-paths" in more[1:])
-        return AdoptedKeeper(directory, Path(more[0]), surveyor, shared)
+        return AdoptedOpener(directory, Path(more[0]), surveyor, shared)
 
-    shared = Shared(int(more[0]) if kind == "own" and more else None)
-    Server(own if kind == "own" else adopted, answers, shared.forget_blocks).run(sys.stdin.buffer)
+    shared = SharedOptions(int(more[0]) if kind == "own" and more else None)
+    WorkerServer(own if kind == "own" else adopted, answers, shared.empty_cache).run(sys.stdin.buffer)
 
 
 def _pass_over_signals_to_the_starter() -> None:

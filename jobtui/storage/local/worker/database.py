@@ -17,7 +17,7 @@ from typing import Protocol, TypeVar
 
 from rocksdict import Options, Rdict, RdictIter
 
-from jobtui.storage.local.errors import DiskSpace, WorkerError, gone, rocksdb_trouble, system_trouble
+from jobtui.storage.local.errors import DiskSpace, WorkerError, missing_error, rocksdb_error, system_error
 from jobtui.storage.local.worker.disk import free_bytes
 
 T = TypeVar("T")
@@ -36,23 +36,23 @@ class DatabaseHandle:
     main: Rdict
     families: tuple[Rdict, ...]
     options: Options
-    levelled: bool = True
-    still: tuple[Rdict, ...] = ()
+    is_leveled: bool = True
+    unmoved: tuple[Rdict, ...] = ()
     read_only: bool = False
     others: tuple[str, ...] = ()
     fifo: Mapping[str, Rdict] = field(default_factory=dict)
-    dying: bool = False
+    cancelled: bool = False
 
-    def strike(self) -> None:
+    def cancel(self) -> None:
         """Stop all its work. Never waits."""
-        self.dying = True
+        self.cancelled = True
         self.main.cancel_all_background(False)
 
 
 class Opener(Protocol):
     """How a kind of database is opened and closed: our own, or an adopted one."""
 
-    brief: bool  # closed as soon as nobody uses it
+    is_transient: bool  # closed as soon as nobody uses it
     path: Path
 
     @property
@@ -68,11 +68,11 @@ class Opener(Protocol):
         """Called before every close, while the database is still ours alone. Raises OSError."""
         ...
 
-    def closed(self) -> None:
+    def after_close(self) -> None:
         """Called after a close that succeeded. Raises OSError."""
         ...
 
-    def worked(self) -> None:
+    def after_write(self) -> None:
         """Called after what may have changed the set of files, while it is open."""
         ...
 
@@ -87,7 +87,7 @@ class DumpCursor:
 
 @dataclass(slots=True)
 class _State:
-    opened: DatabaseHandle | None = None
+    handle: DatabaseHandle | None = None
     identity: tuple[int, int] | None = None
     users: int = 0
     closing: bool = False
@@ -99,14 +99,14 @@ class Database:
 
     def __init__(self, keeper: Opener) -> None:
         self.path = keeper.path
-        self._keeper = keeper
+        self._opener = keeper
         self._state = _State()
-        self._turn = threading.Condition()
+        self._condition = threading.Condition()
 
     @property
     def log(self) -> Path:
         """RocksDB's log, while the database is open."""
-        return self._keeper.log
+        return self._opener.log
 
     @contextmanager
     def use(self, *, write: bool) -> Iterator[DatabaseHandle]:
@@ -114,11 +114,11 @@ class Database:
 
         `write` False is enough for a look: an adopted database is then opened without its LOCK.
         """
-        opened = self._borrow(write)
+        opened = self._acquire(write)
         try:
             yield opened
         finally:
-            self._give_back(write)
+            self._release(write)
 
     def run(self, work: Callable[[DatabaseHandle], T], *, write: bool, needed: int | None = None) -> T:
         """Do some short work with the handle; with the next one where a stop killed this one under it.
@@ -131,116 +131,116 @@ class Database:
                     return work(opened)
                 except Exception as error:  # rocksdict raises nothing narrower
                     failure = error
-            if not opened.dying:
+            if not opened.cancelled:
                 if not isinstance(failure, WorkerError):
-                    self.let_go()
-                raise self.trouble(failure, needed) from failure
+                    self.close_quietly()
+                raise self.as_worker_error(failure, needed) from failure
 
     def cursor(self, number: int) -> DumpCursor:
         """The cursor of that number; a new one stands before the first key."""
-        with self._turn:
+        with self._condition:
             return self._state.cursors.setdefault(number, DumpCursor())
 
     def end_cursor(self, number: int) -> None:
         """Forget a cursor."""
-        with self._turn:
+        with self._condition:
             cursor = self._state.cursors.pop(number, None)
             if cursor is not None:
                 cursor.iterator = None
-            if self._unused():
-                self._shut()
+            if self._is_unused():
+                self._close_handle()
 
     def close(self) -> None:
         """Wait until nobody uses the handle, then close it; the next use opens it again. Raises Trouble."""
-        with self._turn:
-            self._turn.wait_for(lambda: not self._state.closing)
+        with self._condition:
+            self._condition.wait_for(lambda: not self._state.closing)
             self._state.closing = True
             try:
-                self._turn.wait_for(lambda: not self._state.users)
-                self._shut()
+                self._condition.wait_for(lambda: not self._state.users)
+                self._close_handle()
             finally:
                 self._state.closing = False
-                self._turn.notify_all()
+                self._condition.notify_all()
 
     def discard(self) -> None:
         """Close without flushing: the database is about to be deleted. Raises Trouble."""
-        opened = self._state.opened
+        opened = self._state.handle
         if opened is not None:
-            opened.strike()
+            opened.cancel()
         self.close()
 
-    def let_go(self) -> None:
+    def close_quietly(self) -> None:
         """Close a handle that is dead or has failed; what it could not flush is in its WAL."""
         try:
             self.close()
         except WorkerError:
             return  # the failure that led here is the one that is told
 
-    def present(self) -> None:
+    def check_identity(self) -> None:
         """Raises Trouble where the directory on disk is no longer the one that was opened."""
         try:
             (self.path / "CURRENT").stat()
             identity = _identity(self.path)
         except FileNotFoundError:
-            what = "the database was deleted" if self._state.opened else "there is no database here"
-            raise gone(str(self.path), what) from None
+            what = "the database was deleted" if self._state.handle else "there is no database here"
+            raise missing_error(str(self.path), what) from None
         except OSError as error:
-            raise system_trouble(error, str(self.path)) from None
+            raise system_error(error, str(self.path)) from None
         if self._state.identity is not None and identity != self._state.identity:
-            raise gone(str(self.path), "the database was deleted and another put in its place")
+            raise missing_error(str(self.path), "the database was deleted and another put in its place")
 
-    def trouble(self, error: Exception, needed: int | None = None) -> WorkerError:
+    def as_worker_error(self, error: Exception, needed: int | None = None) -> WorkerError:
         """What went wrong on this database as a Trouble, with the numbers where the disk is full."""
         if isinstance(error, WorkerError):
             return error
         room = DiskSpace(needed, free_bytes(self.path))
         if isinstance(error, OSError):
-            return system_trouble(error, str(self.path), room)
-        return rocksdb_trouble(str(error), str(self.path), room)
+            return system_error(error, str(self.path), room)
+        return rocksdb_error(str(error), str(self.path), room)
 
-    def _borrow(self, write: bool) -> DatabaseHandle:
+    def _acquire(self, write: bool) -> DatabaseHandle:
         state = self._state
-        with self._turn:
-            self._turn.wait_for(lambda: not state.closing and not (state.users and self._unfit(write)))
-            if self._unfit(write):
-                self._shut()
+        with self._condition:
+            self._condition.wait_for(lambda: not state.closing and not (state.users and self._is_unfit(write)))
+            if self._is_unfit(write):
+                self._close_handle()
             try:
-                self.present()
+                self.check_identity()
             except WorkerError:
                 if not state.users:
-                    self._shut_quietly()
+                    self._close_handle_quietly()
                 raise
-            if state.opened is None:
+            if state.handle is None:
                 self._open(write)
-            assert state.opened is not None
+            assert state.handle is not None
             state.users += 1
-            return state.opened
+            return state.handle
 
-    def _unfit(self, write: bool) -> bool:
-        opened = self._state.opened
-        return opened is not None and (opened.dying or (write and opened.read_only))
+    def _is_unfit(self, write: bool) -> bool:
+        opened = self._state.handle
+        return opened is not None and (opened.cancelled or (write and opened.read_only))
 
-    def _give_back(self, wrote: bool) -> None:
-        with self._turn:
+    def _release(self, wrote: bool) -> None:
+        with self._condition:
             self._state.users -= 1
             if wrote:
-                self._keeper.worked()
-            if self._unused() and not self._state.closing:
-                self._shut()
-            self._turn.notify_all()
+                self._opener.after_write()
+            if self._is_unused() and not self._state.closing:
+                self._close_handle()
+            self._condition.notify_all()
 
-    def _unused(self) -> bool:
-        return self._keeper.brief and not self._state.users and not self._state.cursors
+    def _is_unused(self) -> bool:
+        return self._opener.is_transient and not self._state.users and not self._state.cursors
 
     def _open(self, write: bool) -> None:
         try:
-            self._state.opened = self._keeper.open(read_only=self._keeper.brief and not write)
+            self._state.handle = self._opener.open(read_only=self._opener.is_transient and not write)
             self._state.identity = _identity(self.path)
         except Exception as error:  # rocksdict raises nothing narrower
-            raise self.trouble(error) from error
+            raise self.as_worker_error(error) from error
 
-    def _shut(self) -> None:
-        opened, self._state.opened, self._state.identity = self._state.opened, None, None
+    def _close_handle(self) -> None:
+        opened, self._state.handle, self._state.identity = self._state.handle, None, None
         for cursor in self._state.cursors.values():
             cursor.iterator = None
         if opened is None:
@@ -248,22 +248,22 @@ class Database:
         try:
             self._close(opened)
         except Exception as error:  # rocksdict raises nothing narrower
-            if not opened.dying:
-                raise self.trouble(error) from error
+            if not opened.cancelled:
+                raise self.as_worker_error(error) from error
 
     def _close(self, opened: DatabaseHandle) -> None:
         try:
-            self._keeper.closing()
+            self._opener.closing()
         finally:
             for family in opened.families:
                 if family is not opened.main:
                     family.close()
             opened.main.close()
-        self._keeper.closed()
+        self._opener.after_close()
 
-    def _shut_quietly(self) -> None:
+    def _close_handle_quietly(self) -> None:
         try:
-            self._shut()
+            self._close_handle()
         except WorkerError:
             return  # the database is gone, and that is what is being reported
 

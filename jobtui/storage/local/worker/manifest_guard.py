@@ -18,7 +18,7 @@ import msgspec
 from jobtui.errors import DECODE_ERRORS, ErrorCode
 from jobtui.files import read_regular, replace_file
 from jobtui.formatting import format_bytes
-from jobtui.storage.local.errors import WorkerError, gone
+from jobtui.storage.local.errors import WorkerError, missing_error
 from jobtui.storage.local.worker.disk import table_files
 
 _SHOWN = 5
@@ -40,7 +40,7 @@ class ManifestNote(msgspec.Struct, frozen=True):
     inode: int = 0
     identity: str = ""
 
-    def is_of_another(self, now: ManifestNote) -> bool:
+    def is_other_database(self, now: ManifestNote) -> bool:
         """Whether the database that lies there `now` is not the one that was noted."""
         return bool(
             (self.identity and now.identity and self.identity != now.identity)
@@ -76,13 +76,13 @@ class ManifestGuard:
             OSError: The note cannot be written.
         """
         self.check(named)
-        self._write(self._seen(open_=True))
+        self._write(self._current_note(open_=True))
 
     def check(self, named: Named) -> None:
         """Raise Trouble if the MANIFEST is gone or was cut."""
-        now = self._seen(open_=True)
+        now = self._current_note(open_=True)
         note = self._read()
-        if note is not None and self._foreign and note.is_of_another(now):
+        if note is not None and self._foreign and note.is_other_database(now):
             note = None
         if note is not None and note.manifest == now.manifest and now.size < note.size:
             self._refuse_cut(now.manifest, now.size, note.size, named)
@@ -90,23 +90,23 @@ class ManifestGuard:
         if note is None or (closed and (note.manifest, note.size) != (now.manifest, now.size)):
             self._refuse_unnamed(now.manifest, named)
 
-    def opened(self) -> None:
+    def note_open(self) -> None:
         """Note how long the MANIFEST is now, while the database is open."""
-        self._see(open_=True)
+        self._update(open_=True)
 
-    def closed(self) -> None:
+    def note_closed(self) -> None:
         """Note how long the MANIFEST is, now that the database is closed."""
-        self._see(open_=False)
+        self._update(open_=False)
 
-    def _see(self, *, open_: bool) -> None:
+    def _update(self, *, open_: bool) -> None:
         try:
-            note = self._seen(open_=open_)
+            note = self._current_note(open_=open_)
             if note != self._last:
                 self._write(note)
         except (OSError, WorkerError):
             return  # the older note stands: it says less, but nothing false
 
-    def _seen(self, *, open_: bool) -> ManifestNote:
+    def _current_note(self, *, open_: bool) -> ManifestNote:
         current = self._database / "CURRENT"
         name = current.read_text("utf-8", "replace").strip()
         if not name.startswith("MANIFEST-") or "/" in name:
@@ -114,7 +114,7 @@ class ManifestGuard:
         try:
             status = (self._database / name).stat()
         except FileNotFoundError:
-            raise gone(str(self._database), f"{name}, which CURRENT names, is missing") from None
+            raise missing_error(str(self._database), f"{name}, which CURRENT names, is missing") from None
         return ManifestNote(name, status.st_size, open_, status.st_ino, self._identity())
 
     def _identity(self) -> str:

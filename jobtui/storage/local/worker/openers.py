@@ -25,7 +25,7 @@ from jobtui.errors import ErrorCode
 from jobtui.files import sync_directory
 from jobtui.storage.local.adopted_directory import AdoptedDirectory
 from jobtui.storage.local.adoption import Recovery, Survey, Surveyor
-from jobtui.storage.local.errors import WorkerError, rocksdb_trouble, system_trouble
+from jobtui.storage.local.errors import WorkerError, rocksdb_error, system_error
 from jobtui.storage.local.worker.database import DatabaseHandle
 from jobtui.storage.local.worker.disk import wal_bytes
 from jobtui.storage.local.worker.manifest_guard import ManifestGuard
@@ -37,20 +37,20 @@ _LOG_FILES = 2
 _TRIES = 3
 
 
-class AdoptedKeeper:
+class AdoptedOpener:
     """Opens and closes one adopted database; see database.Keeper.
 
     `notes` is a directory of ours.
     """
 
-    brief = True
+    is_transient = True
 
-    def __init__(self, path: Path, notes: Path, surveyor: Surveyor, shared: Shared) -> None:
+    def __init__(self, path: Path, notes: Path, surveyor: Surveyor, shared: SharedOptions) -> None:
         self.path = path
         self._shared = shared
         self._directory = AdoptedDirectory(path, notes)
         self._surveyor = surveyor
-        self._watch = ManifestGuard(
+        self._manifest_guard = ManifestGuard(
             path, notes / "manifest.json", foreign=True, lost_end=lambda: self._surveyor.survey().lost_end
         )
         self._writing = False
@@ -66,34 +66,34 @@ class AdoptedKeeper:
         if not read_only:
             self._take_lock()
         try:
-            opened = self._look_at() if read_only else self._survey_and_open(read_only=False)
+            opened = self._open_for_reading() if read_only else self._survey_and_open(read_only=False)
         except BaseException:
             self._release_lock()
             raise
         self._writing = not read_only
         self._directory.opened()
         if self._writing:
-            self._watch.opened()
+            self._manifest_guard.note_open()
         return opened
 
     def closing(self) -> None:
         """Nothing to do: what opening wrote was removed at once."""
 
-    def closed(self) -> None:
+    def after_close(self) -> None:
         """Give its owner what was written, and note how we left it."""
         try:
             self._directory.closed()
             if self._writing:
-                self._watch.closed()
+                self._manifest_guard.note_closed()
         finally:
             self._release_lock()
 
-    def worked(self) -> None:
+    def after_write(self) -> None:
         """Note how long the MANIFEST has grown."""
         if self._writing:
-            self._watch.opened()
+            self._manifest_guard.note_open()
 
-    def _look_at(self) -> DatabaseHandle:
+    def _open_for_reading(self) -> DatabaseHandle:
         """Open it for reading; again if its owner deleted a file in between."""
         for left in reversed(range(_TRIES)):
             try:
@@ -109,7 +109,7 @@ class AdoptedKeeper:
         self._directory.restore()
         if not read_only:
             # first, because a MANIFEST that lost its end makes the rest look like another kind of database
-            self._watch.check(lambda: set(self._surveyor.survey().named))
+            self._manifest_guard.check(lambda: set(self._surveyor.survey().named))
         survey = self._surveyor.survey()
         if not read_only:
             survey.refuse_writing(self.path)
@@ -117,7 +117,7 @@ class AdoptedKeeper:
         if not read_only:
             # who may read its files now may read the new ones
             os.umask(_HIDDEN & ~(self.path / "CURRENT").stat().st_mode)
-            self._watch.before_opening(lambda: set(survey.named))
+            self._manifest_guard.before_opening(lambda: set(survey.named))
         try:
             return self._open(survey, options, read_only)
         except BaseException:
@@ -142,8 +142,8 @@ class AdoptedKeeper:
             main,
             tuple(handles.values()),
             options,
-            levelled=set(styles.values()) - _STILL <= {"kCompactionStyleLevel"},
-            still=tuple(handle for name, handle in handles.items() if styles.get(name) in _STILL),
+            is_leveled=set(styles.values()) - _STILL <= {"kCompactionStyleLevel"},
+            unmoved=tuple(handle for name, handle in handles.items() if styles.get(name) in _STILL),
             read_only=read_only,
             others=tuple(sorted(handles.keys() - {"default"})),
             fifo={name: handle for name, handle in handles.items() if styles.get(name) == _FIFO},
@@ -201,7 +201,7 @@ _LEAST_BUFFER = 4 << 10
 _SYNC_AHEAD = 1 << 20
 
 
-class Shared:
+class SharedOptions:
     """One cache, one memory budget, one rate limit and one set of counters for all databases of a worker.
 
     The same Options object opens every own database: each of its own would cost half a megabyte for its
@@ -214,7 +214,7 @@ class Shared:
         # an open that finds a long WAL writes it out with everything in the process waiting: never at that rate
         self.unlimited = self.own if compact_rate is None else self._own_options(None)
 
-    def forget_blocks(self) -> None:
+    def empty_cache(self) -> None:
         """Empty the cache, but for what is in use.
 
         The blocks of files that a compaction has replaced stay in it until others need their room. That is 280
@@ -277,15 +277,15 @@ LONG_WAL = 1 << 20
 NOTE = "jobtui.json"  # in the database's own directory; RocksDB passes over what it does not know
 
 
-class OwnKeeper:
+class OwnOpener:
     """Opens and closes one own database; see database.Keeper."""
 
-    brief = False
+    is_transient = False
 
-    def __init__(self, path: Path, shared: Shared) -> None:
+    def __init__(self, path: Path, shared: SharedOptions) -> None:
         self.path = path
         self._shared = shared
-        self._watch = ManifestGuard(path, path / NOTE)
+        self._manifest_guard = ManifestGuard(path, path / NOTE)
 
     @property
     def log(self) -> Path:
@@ -297,43 +297,43 @@ class OwnKeeper:
         try:
             self.path.mkdir(mode=0o700)
         except OSError as error:
-            raise system_trouble(error, str(self.path)) from error
+            raise system_error(error, str(self.path)) from error
         self._shared.own.create_if_missing(True)
         try:
             self._open(self._shared.own).close()
         except Exception as error:  # rocksdict raises nothing narrower
-            raise rocksdb_trouble(str(error), str(self.path)) from error
+            raise rocksdb_error(str(error), str(self.path)) from error
         finally:
             self._shared.own.create_if_missing(False)
         try:
-            self._watch.closed()
+            self._manifest_guard.note_closed()
             sync_directory(self.path)
             sync_directory(self.path.parent)
         except OSError as error:
-            raise system_trouble(error, str(self.path)) from error
+            raise system_error(error, str(self.path)) from error
 
     def open(self, read_only: bool) -> DatabaseHandle:
         """Open it for reading and writing."""
-        self._must_have_no_links()
-        self._watch.before_opening(self._named)
+        self._refuse_links()
+        self._manifest_guard.before_opening(self._named_files)
         if self._shared.unlimited is not self._shared.own and wal_bytes(self.path) > LONG_WAL:
             self._open(self._shared.unlimited).close()
         handle = self._open(self._shared.own)
-        self._watch.opened()
+        self._manifest_guard.note_open()
         return DatabaseHandle(handle, (handle,), self._shared.own)
 
     def closing(self) -> None:
         """Nothing to do."""
 
-    def closed(self) -> None:
+    def after_close(self) -> None:
         """Note how we left it."""
-        self._watch.closed()
+        self._manifest_guard.note_closed()
 
-    def worked(self) -> None:
+    def after_write(self) -> None:
         """Note how long the MANIFEST has grown."""
-        self._watch.opened()
+        self._manifest_guard.note_open()
 
-    def _must_have_no_links(self) -> None:
+    def _refuse_links(self) -> None:
         """Refuse a database of which a part lies elsewhere: RocksDB truncates what its file names lead to."""
         try:
             with os.scandir(self.path) as entries:
@@ -346,7 +346,7 @@ class OwnKeeper:
             reason = f"{linked[0]} is a symbolic link, and jobtui writes through none: put the real one back"
             raise WorkerError(ErrorCode.ACCESS, reason)
 
-    def _named(self) -> set[str]:
+    def _named_files(self) -> set[str]:
         handle = self._open(self._shared.own, AccessType.read_only(False))
         try:
             return {file["name"].lstrip("/") for file in handle.live_files()}

@@ -19,12 +19,18 @@ from rocksdict import Options
 from jobtui.formatting import printable_line
 from jobtui.model import SpaceStats
 from jobtui.storage.base import ProgressCallback
-from jobtui.storage.local.errors import WorkerError, full
+from jobtui.storage.local.errors import WorkerError, disk_full_error
 from jobtui.storage.local.protocol import OperationReply
 from jobtui.storage.local.worker.database import Database, DatabaseHandle
 from jobtui.storage.local.worker.disk import bytes_of_others, free_bytes, table_files
 from jobtui.storage.local.worker.openers import full_compaction, tickers
-from jobtui.storage.local.worker.stats import files_by_level, look, memtable, tables, total
+from jobtui.storage.local.worker.stats import (
+    levels_of_files,
+    memtable_bytes,
+    read_stats,
+    sum_property,
+    table_levels,
+)
 
 _MOST_NAMED = 5
 _COMPLAINTS = re.compile(
@@ -43,7 +49,7 @@ def compact(database: Database, halt: Cancellation, report: ProgressCallback) ->
     return _Operation(database, halt, report).carry_out(_Operation.compact)
 
 
-def left_behind(before: dict[str, int], after: dict[str, int], levelled: bool) -> list[str]:
+def unmoved_files(before: dict[str, int], after: dict[str, int], levelled: bool) -> list[str]:
     """The files that a full compaction should have moved or merged, and did not.
 
     Files that a writer added meanwhile don't count, nor what was at the last level already.
@@ -72,15 +78,15 @@ class _Operation:
         while True:
             with self._database.use(write=True) as opened:
                 done, failure = self._attempt(work, opened)
-            if self._halt.hit:
-                self._database.let_go()
-                self._after = self._database.run(look, write=False)
+            if self._halt.interrupted:
+                self._database.close_quietly()
+                self._after = self._database.run(read_stats, write=False)
             if failure is None:
                 return OperationReply(self._before, self._after, not done, self._note)
-            if self._halt.hit or not opened.dying:
+            if self._halt.interrupted or not opened.cancelled:
                 if not isinstance(failure, WorkerError):  # those are raised before anything is tried
-                    self._database.let_go()
-                raise self._database.trouble(failure, self._needed()) from failure
+                    self._database.close_quietly()
+                raise self._database.as_worker_error(failure, self._needed()) from failure
             # another's stop killed the handle under us: once more, with the next one
 
     def flush(self, opened: DatabaseHandle) -> bool:
@@ -94,27 +100,27 @@ class _Operation:
             return False
         before = self._look_before(opened)
         free = free_bytes(self._database.path)
-        rewritten = SpaceStats(levels=tables(opened), entries=before.entries)
+        rewritten = SpaceStats(levels=table_levels(opened), entries=before.entries)
         if free is not None and free < rewritten.bytes:
-            raise full(str(self._database.path), rewritten.bytes, free)
-        files, errors = files_by_level(opened), total(opened, "background-errors")
+            raise disk_full_error(str(self._database.path), rewritten.bytes, free)
+        files, errors = levels_of_files(opened), sum_property(opened, "background-errors")
         log = _log_end(self._database.log)
         # where there are blob files, bytes a second of the others tell nothing of when it will be through
         alone = rewritten.bytes == before.bytes
         report = self._report if alone else lambda fraction, _rate, _before=None: self._report(fraction, None)
         self._compact(opened, rewritten, report)
-        after = files_by_level(opened)
-        if self._halt.hit:  # it may have been through already: then each file has been written anew
+        after = levels_of_files(opened)
+        if self._halt.interrupted:  # it may have been through already: then each file has been written anew
             return files.keys().isdisjoint(after)
         self._note = _left_out(opened)
-        left = left_behind(files, after, opened.levelled)
-        if left or total(opened, "background-errors") > errors:
+        left = unmoved_files(files, after, opened.is_leveled)
+        if left or sum_property(opened, "background-errors") > errors:
             self._complain(opened, log, left)
-        self._database.present()
+        self._database.check_identity()
         return True
 
     def _look_before(self, opened: DatabaseHandle) -> SpaceStats:
-        self._before = look(opened)
+        self._before = read_stats(opened)
         self._report(0.0, None, self._before)
         return self._before
 
@@ -123,45 +129,50 @@ class _Operation:
     ) -> tuple[bool, Exception | None]:
         try:
             done = work(self, opened)
-            self._after = None if self._halt.hit else look(opened)
+            self._after = None if self._halt.interrupted else read_stats(opened)
         except Exception as error:  # rocksdict raises nothing narrower
             return False, error
         return done, None
 
     def _flush(self, opened: DatabaseHandle, report: ProgressCallback) -> bool:
         """Start a flush and watch it, so that a stop need not wait; what it still writes then does no harm."""
-        progress = ProgressEstimator(flushed(opened.options, self._database.path), memtable(opened), report)
-        errors = total(opened, "background-errors")
+        progress = ProgressEstimator(
+            count_flushed(opened.options, self._database.path), memtable_bytes(opened), report
+        )
+        errors = sum_property(opened, "background-errors")
         pause = 0.005
         for begun in (False, True):  # where one is under way already, RocksDB would wait for it unstoppably
             if begun:
                 _flush_all(opened, wait=False)
-            while total(opened, "num-immutable-mem-table") and total(opened, "background-errors") == errors:
+            while (
+                sum_property(opened, "num-immutable-mem-table")
+                and sum_property(opened, "background-errors") == errors
+            ):
                 if self._halt.wait(pause):
                     return False
                 pause = min(TICK_SECONDS, pause * 2)
-                progress.tell()
-            if self._halt.asked:
+                progress.update()
+            if self._halt.is_requested:
                 return False
         _flush_all(opened, wait=True)  # this one reports what went wrong
-        self._database.present()
+        self._database.check_identity()
         return True
 
     def _compact(self, opened: DatabaseHandle, before: SpaceStats, report: ProgressCallback) -> None:
         """Compact in a thread, within reach of a stop, and report how far it has come."""
-        count = compacted(opened.options, before, self._database.path)
+        count = count_compacted(opened.options, before, self._database.path)
         progress = ProgressEstimator(count, expected_reads(before), report)
         thread = threading.Thread(target=_compact_all, args=(opened,), daemon=True)
-        with self._halt.within_reach(opened.strike):
+        with self._halt.on_cancel(opened.cancel):
             thread.start()
             while thread.is_alive():
                 thread.join(TICK_SECONDS)
                 if thread.is_alive():
-                    progress.tell()
+                    progress.update()
 
     def _complain(self, opened: DatabaseHandle, log: int, left: list[str]) -> None:
         """Raise what RocksDB has to say about a compaction that it called done."""
-        self._database.present()
+        self._database.check_identity()
         _flush_all(opened, wait=True)
         words = _log_complaint(self._database.log, log)
         raise RuntimeError(words or f"the compaction ended with {len(left)} files not merged")
@@ -221,39 +232,39 @@ class Cancellation:
         self._lock = threading.Lock()
         self._asked = threading.Event()
         self._act: Callable[[], None] | None = None
-        self.hit = False
+        self.interrupted = False
 
     @property
-    def asked(self) -> bool:
+    def is_requested(self) -> bool:
         """Whether a stop was asked for."""
         return self._asked.is_set()
 
-    def ask(self) -> None:
+    def request(self) -> None:
         """Stop what is within reach now, or what comes into reach later. Never waits for what it stops."""
         with self._lock:
             self._asked.set()
-            self._strike()
+            self._interrupt()
 
     def wait(self, seconds: float) -> bool:
         """Wait so long for a stop; whether one was asked for."""
         return self._asked.wait(seconds)
 
     @contextmanager
-    def within_reach(self, act: Callable[[], None]) -> Iterator[None]:
+    def on_cancel(self, act: Callable[[], None]) -> Iterator[None]:
         """While inside, a stop calls `act`, once; immediately if it was asked for before."""
         with self._lock:
             self._act = act
-            if self.asked:
-                self._strike()
+            if self.is_requested:
+                self._interrupt()
         try:
             yield
         finally:
             with self._lock:
                 self._act = None
 
-    def _strike(self) -> None:
-        if self._act is not None and not self.hit:
-            self.hit = True
+    def _interrupt(self) -> None:
+        if self._act is not None and not self.interrupted:
+            self.interrupted = True
             self._act()
 
 
@@ -282,7 +293,7 @@ class ProgressEstimator:
         self._rate: float | None = None
         self._highest = 0.0
 
-    def tell(self) -> None:
+    def update(self) -> None:
         """Report how far it is now, unless it did less than `TICK_SECONDS` ago."""
         now = time.monotonic()
         if now - self._at < TICK_SECONDS:
@@ -296,14 +307,14 @@ class ProgressEstimator:
         self._report(self._highest, self._rate)
 
 
-def flushed(options: Options, path: Path) -> Count:
+def count_flushed(options: Options, path: Path) -> Count:
     """Counts the bytes that flushes write; the counter rises a thousand keys at a time. Raises OSError."""
     start = tickers(options)["flush.write.bytes"]
     known = table_files(path)
     return lambda: max(tickers(options)["flush.write.bytes"] - start, bytes_of_others(path, known))
 
 
-def compacted(options: Options, stats: SpaceStats, path: Path) -> Count:
+def count_compacted(options: Options, stats: SpaceStats, path: Path) -> Count:
     """Counts the bytes that compactions take in, of databases that hold `stats`. Raises OSError.
 
     RocksDB counts those that it reads from files, a thousand keys at a time. In between, and for what it finds

@@ -18,7 +18,7 @@ BATCH_BYTES = 256 << 10
 _STALLED = "Write stall"
 
 
-def load(database: Database, pairs: Sequence[tuple[bytes, bytes | None]], sync: bool) -> None:
+def write_pairs(database: Database, pairs: Sequence[tuple[bytes, bytes | None]], sync: bool) -> None:
     """Write the pairs in their order, all or none; a value of None deletes. Raises Trouble."""
 
     def write(opened: DatabaseHandle) -> None:
@@ -30,7 +30,7 @@ def load(database: Database, pairs: Sequence[tuple[bytes, bytes | None]], sync: 
     database.run(write, write=True, needed=sum(len(key) + len(value or b"") for key, value in pairs))
 
 
-def dump(database: Database, number: int) -> PairsReply:
+def read_pairs(database: Database, number: int) -> PairsReply:
     """The next pairs from where that cursor stands. Raises Trouble."""
     cursor = database.cursor(number)
     pairs, last, left_out = database.run(lambda opened: _read(opened, cursor), write=False)
@@ -48,7 +48,7 @@ def _write(opened: DatabaseHandle, pairs: Sequence[tuple[bytes, bytes | None]]) 
         try:
             opened.main.write(_batch(pairs), options)
         except Exception as error:
-            if _STALLED not in str(error) or opened.dying:
+            if _STALLED not in str(error) or opened.cancelled:
                 raise
             time.sleep(pause)
             pause = min(0.1, pause * 2)

@@ -23,84 +23,88 @@ from jobtui.storage.local.errors import WorkerError
 from jobtui.storage.local.worker import operations, pairs
 from jobtui.storage.local.worker.database import Database, Opener
 from jobtui.storage.local.worker.operations import Cancellation
-from jobtui.storage.local.worker.stats import look
+from jobtui.storage.local.worker.stats import read_stats
 
 THREADS = 16
 # the work under way, and the databases, of a worker that is told to quit get this long in all
 QUIT_SECONDS = 2.0
 
 # a keeper for the database at a place; `create` makes it first
-Keep = Callable[[str, bool], Opener]
+OpenerFactory = Callable[[str, bool], Opener]
 
 
-class Server:
+class WorkerServer:
     """Carries out the orders of one pipe until it ends; `forget_blocks` frees what a finished work leaves."""
 
-    def __init__(self, keep: Keep, answers: int, forget_blocks: Callable[[], None]) -> None:
-        self._keep = keep
-        self._forget_blocks = forget_blocks
+    def __init__(self, keep: OpenerFactory, answers: int, forget_blocks: Callable[[], None]) -> None:
+        self._make_opener = keep
+        self._after_operation = forget_blocks
         self._answers = answers
         self._sending = threading.Lock()
         self._lock = threading.Lock()
         self._databases: dict[str, Database] = {}
-        self._halts: dict[int, Cancellation] = {}
+        self._cancellations: dict[int, Cancellation] = {}
         self._threads = ThreadPoolExecutor(THREADS, "order")
 
     def run(self, orders: BinaryIO) -> None:
         """Until the pipe ends, which means that the parent is gone, or Quit has been carried out."""
-        self._say(0, p.Ready())
+        self._send(0, p.Ready())
         decoder = msgspec.json.Decoder(p.WorkerRequest)
         for line in orders:
             try:
                 ask = decoder.decode(line)
             except DECODE_ERRORS as error:
-                self._say(0, p.WarningReply(f"an order could not be read: {printable_line(str(error))}"))
+                self._send(0, p.WarningReply(f"an order could not be read: {printable_line(str(error))}"))
                 continue
             match ask.order:
                 case p.CancelOperation(target):
                     self._stop(target)
-                    self._say(ask.number, p.Done())
+                    self._send(ask.number, p.Done())
                 case p.QuitWorker():
                     self._quit()
-                    self._say(ask.number, p.Done())
+                    self._send(ask.number, p.Done())
                     return
                 case _:
                     if isinstance(ask.order, p.FlushDatabase | p.CompactDatabase):
-                        self._halts[ask.number] = Cancellation()
-                    self._threads.submit(self._carry_out, ask)
+                        self._cancellations[ask.number] = Cancellation()
+                    self._threads.submit(self._execute, ask)
 
-    def _carry_out(self, ask: p.WorkerRequest) -> None:
+    def _execute(self, ask: p.WorkerRequest) -> None:
         word: p.WorkerMessage
         try:
-            word = self._answer(ask.number, ask.order)
+            word = self._reply_to(ask.number, ask.order)
         except WorkerError as trouble:
             word = p.FailureReply(trouble.code, trouble.reason)
         except Exception as error:  # whatever it is, the one who waits is told
             word = p.FailureReply(ErrorCode.IO, printable_line(f"{type(error).__name__}: {error}"))
-        if ask.number in self._halts:
-            self._forget_blocks()
-        self._say(ask.number, word)
-        self._halts.pop(ask.number, None)  # after its last word, which a Quit waits for
+        if ask.number in self._cancellations:
+            self._after_operation()
+        self._send(ask.number, word)
+        self._cancellations.pop(ask.number, None)  # after its last word, which a Quit waits for
 
-    def _answer(self, number: int, order: p.WorkerCommand) -> p.WorkerMessage:
+    def _reply_to(self, number: int, order: p.WorkerCommand) -> p.WorkerMessage:
         match order:
             case p.CreateDatabase(place):
-                self._keep(place, True)
+                self._make_opener(place, True)
                 return p.Done()
             case p.CloseDatabase(place):
-                self._forget(place)
+                self._discard_database(place)
                 return p.Done()
             case p.ReadStats(place):
-                return p.StatsReply(self._database(place).run(look, write=False))
+                return p.StatsReply(self._database(place).run(read_stats, write=False))
             case p.FlushDatabase(place):
-                return operations.flush(self._database(place), self._halts[number], self._reporter(number))
+                return operations.flush(
+                    self._database(place), self._cancellations[number], self._reporter(number)
+                )
             case p.CompactDatabase(place):
-                return operations.compact(self._database(place), self._halts[number], self._reporter(number))
+                return operations.compact(
+                    self._database(place), self._cancellations[number], self._reporter(number)
+                )
             case p.WritePairs(place, loaded, sync):
-                pairs.load(self._database(place), loaded, sync)
+                pairs.write_pairs(self._database(place), loaded, sync)
                 return p.Done()
             case p.ReadPairs(place, cursor):
-                return pairs.dump(self._database(place), cursor)
+                return pairs.read_pairs(self._database(place), cursor)
             case p.EndRead(place, cursor):
                 self._database(place).end_cursor(cursor)
                 return p.Done()
@@ -110,10 +114,10 @@ class Server:
     def _database(self, place: str) -> Database:
         with self._lock:
             if place not in self._databases:
-                self._databases[place] = Database(self._keep(place, False))
+                self._databases[place] = Database(self._make_opener(place, False))
             return self._databases[place]
 
-    def _forget(self, place: str) -> None:
+    def _discard_database(self, place: str) -> None:
         with self._lock:
             database = self._databases.pop(place, None)
         if database is not None:
@@ -121,20 +125,20 @@ class Server:
 
     def _reporter(self, number: int) -> ProgressCallback:
         def report(fraction: float | None, rate: float | None, before: SpaceStats | None = None) -> None:
-            self._say(number, p.ProgressReply(fraction, rate, before))
+            self._send(number, p.ProgressReply(fraction, rate, before))
 
         return report
 
     def _stop(self, number: int) -> None:
-        halt = self._halts.get(number)
+        halt = self._cancellations.get(number)
         if halt is not None:
-            halt.ask()
+            halt.request()
 
     def _quit(self) -> None:
-        for halt in list(self._halts.values()):
-            halt.ask()
+        for halt in list(self._cancellations.values()):
+            halt.request()
         until = time.monotonic() + QUIT_SECONDS
-        while self._halts and time.monotonic() < until:
+        while self._cancellations and time.monotonic() < until:
             time.sleep(0.005)  # for their last words
         with self._lock:
             databases = list(self._databases.values())
@@ -148,9 +152,9 @@ class Server:
         try:
             database.close()
         except WorkerError as trouble:
-            self._say(0, p.WarningReply(trouble.reason))
+            self._send(0, p.WarningReply(trouble.reason))
 
-    def _say(self, number: int, word: p.WorkerMessage) -> None:
+    def _send(self, number: int, word: p.WorkerMessage) -> None:
         line = msgspec.json.encode(p.WorkerResponse(number, word)) + b"\n"
         with self._sending:
             view = memoryview(line)

@@ -11,21 +11,21 @@ _LISTED = re.compile(r"^ (\d+):\d+\[", re.MULTILINE)  # a file of a family, as R
 _NUMBER = re.compile(r"\d+")
 
 
-def look(opened: DatabaseHandle) -> SpaceStats:
+def read_stats(opened: DatabaseHandle) -> SpaceStats:
     """Levels, memtable, entries and bytes to compact, summed over the column families."""
-    levels = list(tables(opened))
-    blobs = total(opened, "live-blob-file-size")
+    levels = list(table_levels(opened))
+    blobs = sum_property(opened, "live-blob-file-size")
     if levels and blobs:
         levels[-1] = Level(levels[-1].files, levels[-1].bytes + blobs)
     return SpaceStats(
         levels=tuple(levels),
-        memtable=memtable(opened),
-        entries=total(opened, "estimate-num-keys"),
-        pending=total(opened, "estimate-pending-compaction-bytes"),
+        memtable=memtable_bytes(opened),
+        entries=sum_property(opened, "estimate-num-keys"),
+        pending=sum_property(opened, "estimate-pending-compaction-bytes"),
     )
 
 
-def tables(opened: DatabaseHandle) -> tuple[Level, ...]:
+def table_levels(opened: DatabaseHandle) -> tuple[Level, ...]:
     """The levels without blob files, which a compaction mostly leaves as they are."""
     levels: list[Level] = []
     for file in opened.main.live_files():
@@ -36,7 +36,7 @@ def tables(opened: DatabaseHandle) -> tuple[Level, ...]:
     return tuple(levels)
 
 
-def memtable(opened: DatabaseHandle) -> int:
+def memtable_bytes(opened: DatabaseHandle) -> int:
     """Bytes not yet flushed; an empty memtable's own overhead does not count."""
     size = 0
     for family in opened.families:
@@ -49,15 +49,15 @@ def memtable(opened: DatabaseHandle) -> int:
     return size
 
 
-def total(opened: DatabaseHandle, name: str) -> int:
+def sum_property(opened: DatabaseHandle, name: str) -> int:
     """The property `rocksdb.<name>`, summed over the column families."""
     return sum(family.property_int_value(f"rocksdb.{name}") or 0 for family in opened.families)
 
 
-def files_by_level(opened: DatabaseHandle) -> dict[str, int]:
+def levels_of_files(opened: DatabaseHandle) -> dict[str, int]:
     """The level that each live SST file is at, but for those that no compaction moves."""
     still: set[int] = set()
-    for family in opened.still:
+    for family in opened.unmoved:
         still.update(int(number) for number in _LISTED.findall(family.property_value("rocksdb.sstables") or ""))
     return {
         file["name"]: file["level"]
