@@ -10,7 +10,7 @@ import time
 
 from rocksdict import Rdict
 
-from jobtui.storage.local.worker.openers import SharedOptions, full_compaction
+from jobtui.storage.local.worker.options import SharedOptions, full_compaction
 
 
 def main() -> None:

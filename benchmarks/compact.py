@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.figures import Outcome, Run, at_most, figure
 from benchmarks.spaces_made import WAIT, copy_of, databases, done, megabytes, one_host, opened, three_hosts
-from jobtui.storage.local.worker.openers import FILE
+from jobtui.storage.local.worker.options import FILE
 
 _CORES = 2
 

@@ -206,8 +206,8 @@ def test_directories_of_no_known_space_are_told_and_left_alone(tmp_path):
 
 def test_reading_it_imports_neither_asyncio_nor_rocksdict(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from jobtui.storage.local.catalog import Catalogue;"
-        "Catalogue.open(Path(sys.argv[1]), {}).hosts();"
+        "import sys; from pathlib import Path; from jobtui.storage.local.catalog import Catalog;"
+        "Catalog.open(Path(sys.argv[1]), {}).hosts();"
         "print(sorted({'asyncio', 'rocksdict'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)

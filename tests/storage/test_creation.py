@@ -12,7 +12,8 @@ from jobtui.errors import ErrorCode
 from jobtui.storage.base import Placement, Space
 from jobtui.storage.local import layout
 from jobtui.storage.local.catalog import Catalog
-from jobtui.storage.local.worker.openers import OwnOpener, SharedOptions
+from jobtui.storage.local.worker.openers import OwnOpener
+from jobtui.storage.local.worker.options import SharedOptions
 from tests.storage.test_names import HOSTILE
 from tests.support.storage import dumped, failure_of, flush, layers, space_at, storage_at
 

@@ -19,11 +19,11 @@ HOLD_OPEN = """
 import sys
 from pathlib import Path
 from jobtui.storage.local.adoption import Surveyor
-from jobtui.storage.local.worker.openers import AdoptedKeeper
-from jobtui.storage.local.worker.openers import Shared
+from jobtui.storage.local.worker.openers import AdoptedOpener
+from jobtui.storage.local.worker.options import SharedOptions
 
 database = Path(sys.argv[1])
-keeper = AdoptedKeeper(database, Path(sys.argv[2]), Surveyor(database), Shared(None))
+keeper = AdoptedOpener(database, Path(sys.argv[2]), Surveyor(database), SharedOptions(None))
 opened = keeper.open(read_only=False)
 print("open", flush=True)
 sys.stdin.readline()

@@ -17,7 +17,8 @@ import pytest
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.worker import pairs
 from jobtui.storage.local.worker import server as serve
-from jobtui.storage.local.worker.openers import OwnOpener, SharedOptions
+from jobtui.storage.local.worker.openers import OwnOpener
+from jobtui.storage.local.worker.options import SharedOptions
 from jobtui.storage.local.worker.server import WorkerServer
 from tests.support.storage import compact, flush, space_at
 

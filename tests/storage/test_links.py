@@ -30,7 +30,7 @@ def link(path: Path, target: Path) -> None:
     path.symlink_to(target)
 
 
-class TestCatalogue:
+class TestCatalog:
     def test_link_is_replaced(self, tmp_path: Path, precious: Path) -> None:
         root = tmp_path / "storage"
         link(root / FILE, precious)

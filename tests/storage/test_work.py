@@ -12,7 +12,8 @@ import pytest
 from jobtui.errors import ErrorCode
 from jobtui.model import Level, SpaceStats
 from jobtui.storage.base import Placement
-from jobtui.storage.local.worker.operations import expected_reads, unmoved_files
+from jobtui.storage.local.worker.compaction import unmoved_files
+from jobtui.storage.local.worker.progress import expected_reads
 from tests.support.storage import (
     Watched,
     compact,

@@ -117,7 +117,7 @@ class Surveyor:
             except FileNotFoundError as error:
                 if not left:
                     name = Path(os.fsdecode(error.filename or "")).name
-                    missing = Refusal(f"{name} is missing", "bring a backup back", ErrorCode.MISSING)
+                    missing = Refusal(f"{name} is missing", "restore a backup", ErrorCode.MISSING)
                     raise _trouble(self._directory, missing) from None
             except OSError as error:
                 raise WorkerError(
@@ -180,7 +180,7 @@ class Surveyor:
                 raise Refusal(
                     "its files are encrypted: CURRENT is not text", "only its own program can work on it"
                 )
-            raise Refusal("CURRENT does not name a MANIFEST", "bring a backup back", code=ErrorCode.CORRUPT)
+            raise Refusal("CURRENT does not name a MANIFEST", "restore a backup", code=ErrorCode.CORRUPT)
         return content.decode().strip()
 
     def _refuse_others(self, names: set[str]) -> None:
@@ -304,7 +304,7 @@ class Surveyor:
                     raise Refusal(
                         f"{number:06d}.sst, which its MANIFEST names, is not in the directory: it was "
                         "deleted, or its program keeps SST files in other directories (db_paths or cf_paths)",
-                        "let its own program compact it, or bring a backup back",
+                        "let its own program compact it, or restore a backup",
                         ErrorCode.MISSING,
                     )
                 backwards = options_of["comparator"] != BYTEWISE

@@ -85,6 +85,7 @@ def _hash(name: str) -> str:
 # Nothing is deleted but a host's directory of a space and what lies beside it, and no link is followed.
 #
 _TABLES = (".sst", ".ldb", ".blob")
+_SST_FILE = re.compile(r"\d+\.(?:sst|ldb)")
 _NAME = ".name"  # beside a directory with a cut name: the full one
 _DROPPED = ".dropped"  # a directory that is being deleted
 
@@ -115,6 +116,28 @@ def free_bytes(path: Path) -> int | None:
             status = os.statvfs(candidate)
             return status.f_bavail * status.f_frsize
     return None
+
+
+def table_files(path: Path) -> set[str]:
+    """Return the names of the SST files in a database's directory. Raises OSError."""
+    return {entry.name for entry in os.scandir(path) if _SST_FILE.fullmatch(entry.name)}
+
+
+def bytes_of_new_tables(path: Path, known: set[str]) -> int:
+    """Return the bytes of the SST files that are not `known`, 0 if the directory cannot be read."""
+    size = 0
+    try:
+        for entry in os.scandir(path):
+            if entry.name not in known and _SST_FILE.fullmatch(entry.name):
+                size += entry.stat().st_size
+    except OSError:
+        return 0  # a file, or all of them, was deleted this moment
+    return size
+
+
+def wal_bytes(path: Path) -> int:
+    """Return the bytes of the WAL files in a database's directory. Raises OSError."""
+    return sum(entry.stat().st_size for entry in os.scandir(path) if entry.name.endswith(".log"))
 
 
 def host_problem(path: Path, *, holds: bool) -> str:

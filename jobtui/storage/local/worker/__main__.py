@@ -38,7 +38,8 @@ def main() -> None:
 def _serve(kind: str, directory: Path, more: Sequence[str], answers: int) -> None:
     from jobtui.storage.local.adoption import Surveyor
     from jobtui.storage.local.worker.database import Opener
-    from jobtui.storage.local.worker.openers import AdoptedOpener, OwnOpener, SharedOptions
+    from jobtui.storage.local.worker.openers import AdoptedOpener, OwnOpener
+    from jobtui.storage.local.worker.options import SharedOptions
     from jobtui.storage.local.worker.server import WorkerServer
 
     def own(place: str, create: bool) -> Opener:

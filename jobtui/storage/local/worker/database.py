@@ -1,9 +1,9 @@
-"""One database of a worker, and how long its handle lives.
+"""One database of a worker, and the lifetime of its handle.
 
-Operations on a database run side by side in threads; each borrows the handle for as long as it needs it.
-A handle is closed only when nobody has it borrowed: after a stop or a failure (it is dead then), before the
-directory is deleted, and at the end. Iterators belong to a handle, must die before it, and are made again
-from the next one where their cursor stood.
+Operations on a database run concurrently in threads, and each acquires the handle for as long as it needs it.
+A handle is closed only while no thread uses it: after a stop or a failure (it is unusable then), before the
+directory is deleted, and at the end. Iterators belong to a handle and must be freed before it; a cursor makes
+a new iterator of the next handle, at the position of the last one.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from typing import Protocol, TypeVar
 from rocksdict import Options, Rdict, RdictIter
 
 from jobtui.storage.local.errors import DiskSpace, WorkerError, missing_error, rocksdb_error, system_error
-from jobtui.storage.local.worker.disk import free_bytes
+from jobtui.storage.local.layout import free_bytes
 
 T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class DatabaseHandle:
-    """A handle: the database, each of its column families, and the options that hold its counters.
+    """An open database, each of its column families, and the options that hold its counters.
 
-    `levelled`: its compactions move everything out of level 0. `still`: the families whose files no compaction
-    moves or merges. `others`: the names of the families beside the default one. `fifo`: the families
-    that a compaction would empty if they are over their limit. `dying`: a stop hit it, and
-    whatever is asked of it now fails or does nothing.
+    `is_leveled`: its compactions move everything out of level 0. `unmoved`: the families whose files no
+    compaction moves or merges. `others`: the names of the families other than the default one. `fifo`: the
+    families from which a compaction would delete files if they are over their limit. `cancelled`: a stop
+    reached it, and every further call fails or does nothing.
     """
 
     main: Rdict
@@ -44,15 +44,15 @@ class DatabaseHandle:
     cancelled: bool = False
 
     def cancel(self) -> None:
-        """Stop all its work. Never waits."""
+        """Stop all work of the handle. Never waits."""
         self.cancelled = True
         self.main.cancel_all_background(False)
 
 
 class Opener(Protocol):
-    """How a kind of database is opened and closed: our own, or an adopted one."""
+    """The way in which a kind of database is opened and closed: jobtui's own, or an adopted one."""
 
-    is_transient: bool  # closed as soon as nobody uses it
+    is_transient: bool  # closed as soon as no operation uses it
     path: Path
 
     @property
@@ -61,25 +61,21 @@ class Opener(Protocol):
         ...
 
     def open(self, read_only: bool) -> DatabaseHandle:
-        """Open it. Raises Trouble, OSError, and what rocksdict raises."""
-        ...
-
-    def closing(self) -> None:
-        """Called before every close, while the database is still ours alone. Raises OSError."""
+        """Open the database. Raises WorkerError, OSError, and what rocksdict raises."""
         ...
 
     def after_close(self) -> None:
-        """Called after a close that succeeded. Raises OSError."""
+        """Record how the database was left; called after a successful close. Raises OSError."""
         ...
 
     def after_write(self) -> None:
-        """Called after what may have changed the set of files, while it is open."""
+        """Record the growth of the MANIFEST; called after a write, while the database is open."""
         ...
 
 
 @dataclass(slots=True)
 class DumpCursor:
-    """Where a dump stands: the last key read, and the iterator while its handle lives."""
+    """The position of a dump: the last key read, and the iterator while its handle is open."""
 
     after: bytes | None = None
     iterator: RdictIter | None = None
@@ -95,7 +91,7 @@ class _State:
 
 
 class Database:
-    """See the module. Safe to use from any thread."""
+    """One database, whose handle is opened when it is needed. Every method may be called from any thread."""
 
     def __init__(self, keeper: Opener) -> None:
         self.path = keeper.path
@@ -110,9 +106,9 @@ class Database:
 
     @contextmanager
     def use(self, *, write: bool) -> Iterator[DatabaseHandle]:
-        """Borrow the handle, opening the database if need be. Raises Trouble where that can't be done.
+        """Acquire the handle for the block, opening the database if necessary. Raises WorkerError.
 
-        `write` False is enough for a look: an adopted database is then opened without its LOCK.
+        `write` False is enough to read: an adopted database is then opened without its LOCK.
         """
         opened = self._acquire(write)
         try:
@@ -121,9 +117,9 @@ class Database:
             self._release(write)
 
     def run(self, work: Callable[[DatabaseHandle], T], *, write: bool, needed: int | None = None) -> T:
-        """Do some short work with the handle; with the next one where a stop killed this one under it.
+        """Do short work with the handle, again with the next one if a stop made this one unusable meanwhile.
 
-        `needed` is how many bytes it writes. Raises Trouble.
+        `needed` is the number of bytes that it writes. Raises WorkerError.
         """
         while True:
             with self.use(write=write) as opened:
@@ -137,12 +133,12 @@ class Database:
                 raise self.as_worker_error(failure, needed) from failure
 
     def cursor(self, number: int) -> DumpCursor:
-        """The cursor of that number; a new one stands before the first key."""
+        """Return the cursor of that number, a new one at the first key if there is none."""
         with self._condition:
             return self._state.cursors.setdefault(number, DumpCursor())
 
     def end_cursor(self, number: int) -> None:
-        """Forget a cursor."""
+        """Discard a cursor."""
         with self._condition:
             cursor = self._state.cursors.pop(number, None)
             if cursor is not None:
@@ -151,7 +147,7 @@ class Database:
                 self._close_handle()
 
     def close(self) -> None:
-        """Wait until nobody uses the handle, then close it; the next use opens it again. Raises Trouble."""
+        """Close the handle when no thread uses it; the next use opens it again. Raises WorkerError."""
         with self._condition:
             self._condition.wait_for(lambda: not self._state.closing)
             self._state.closing = True
@@ -163,21 +159,21 @@ class Database:
                 self._condition.notify_all()
 
     def discard(self) -> None:
-        """Close without flushing: the database is about to be deleted. Raises Trouble."""
+        """Close without flushing, because the database is about to be deleted. Raises WorkerError."""
         opened = self._state.handle
         if opened is not None:
             opened.cancel()
         self.close()
 
     def close_quietly(self) -> None:
-        """Close a handle that is dead or has failed; what it could not flush is in its WAL."""
+        """Close an unusable or failed handle without an error; what it could not flush is in its WAL."""
         try:
             self.close()
         except WorkerError:
-            return  # the failure that led here is the one that is told
+            return  # the failure that led here is the one that is reported
 
     def check_identity(self) -> None:
-        """Raises Trouble where the directory on disk is no longer the one that was opened."""
+        """Raise WorkerError if the directory on disk is no longer the one that was opened."""
         try:
             (self.path / "CURRENT").stat()
             identity = _identity(self.path)
@@ -190,7 +186,7 @@ class Database:
             raise missing_error(str(self.path), "the database was deleted and another put in its place")
 
     def as_worker_error(self, error: Exception, needed: int | None = None) -> WorkerError:
-        """What went wrong on this database as a Trouble, with the numbers where the disk is full."""
+        """Return an error of this database as a WorkerError, with the free space if the disk is full."""
         if isinstance(error, WorkerError):
             return error
         room = DiskSpace(needed, free_bytes(self.path))
@@ -252,13 +248,10 @@ class Database:
                 raise self.as_worker_error(error) from error
 
     def _close(self, opened: DatabaseHandle) -> None:
-        try:
-            self._opener.closing()
-        finally:
-            for family in opened.families:
-                if family is not opened.main:
-                    family.close()
-            opened.main.close()
+        for family in opened.families:
+            if family is not opened.main:
+                family.close()
+        opened.main.close()
         self._opener.after_close()
 
     def _close_handle_quietly(self) -> None:

@@ -1,11 +1,12 @@
-"""Noticing a MANIFEST that was cut.
+"""A guard against opening a database whose MANIFEST was cut.
 
-RocksDB opens a database whose MANIFEST lost its end without complaint, and deletes the SST files that it
-no longer names. So a note is kept of how long the MANIFEST was when we last saw it, and whether we closed
-the database. One that is shorter now was cut, unless it is another file: the owner of an adopted database
-may make it anew, or bring a backup back. Where a note says nothing (another program was there since), the
-SST files on disk are compared with those that the MANIFEST names, before anything is opened for writing.
-After a crash of our own, unnamed files are to be expected: a compaction's that was never through.
+RocksDB opens a database whose MANIFEST lost its end without an error, and deletes the SST files that it
+no longer names. So a note records how long the MANIFEST was when jobtui last saw it, and whether jobtui closed
+the database. A MANIFEST that is shorter now was cut, unless it is another file: the owner of an adopted
+database may create it again, or restore a backup. If there is no note for the present state (another program
+has opened the database since), the SST files on disk are compared with those that the MANIFEST names, before
+anything is opened for writing. After a crash of jobtui itself, unnamed files are normal: they are those of an
+incomplete compaction.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from jobtui.errors import DECODE_ERRORS, ErrorCode
 from jobtui.files import read_regular, replace_file
 from jobtui.formatting import format_bytes
 from jobtui.storage.local.errors import WorkerError, missing_error
-from jobtui.storage.local.worker.disk import table_files
+from jobtui.storage.local.layout import table_files
 
 _SHOWN = 5
 _LONGEST_IDENTITY = 100  # characters: RocksDB's have 36
@@ -29,9 +30,10 @@ Named = Callable[[], set[str]]
 
 
 class ManifestNote(msgspec.Struct, frozen=True):
-    """The MANIFEST's name and length when last seen; `open`: the database had not been closed since.
+    """The MANIFEST's name and length when it was last seen. `open`: the database has not been closed since.
 
-    `inode` is the MANIFEST's, `identity` what RocksDB gave the database when it was made; 0 and "": not known.
+    `inode` is the MANIFEST's, 0 if unknown. `identity` is what RocksDB wrote into IDENTITY when it created the
+    database, "" if unknown.
     """
 
     manifest: str
@@ -41,7 +43,7 @@ class ManifestNote(msgspec.Struct, frozen=True):
     identity: str = ""
 
     def is_other_database(self, now: ManifestNote) -> bool:
-        """Whether the database that lies there `now` is not the one that was noted."""
+        """Return whether the database that is there `now` is not the one of this note."""
         return bool(
             (self.identity and now.identity and self.identity != now.identity)
             or (self.manifest == now.manifest and self.inode and self.inode != now.inode)
@@ -49,9 +51,10 @@ class ManifestNote(msgspec.Struct, frozen=True):
 
 
 class ManifestGuard:
-    """Keeps a database's note in `file`; a `foreign` database may be replaced by its owner at any time.
+    """The guard of one database, with its note in `file`.
 
-    `lost_end` says of a foreign database whether its MANIFEST shows that it lost its end.
+    A `foreign` database may be replaced by its owner at any time; `lost_end` then returns whether its MANIFEST
+    shows that it lost its end.
     """
 
     def __init__(
@@ -72,14 +75,14 @@ class ManifestGuard:
         """Check the MANIFEST, then note that the database is being opened.
 
         Raises:
-            Trouble: The MANIFEST is gone or was cut.
+            WorkerError: The MANIFEST is missing or was cut.
             OSError: The note cannot be written.
         """
         self.check(named)
         self._write(self._current_note(open_=True))
 
     def check(self, named: Named) -> None:
-        """Raise Trouble if the MANIFEST is gone or was cut."""
+        """Raise WorkerError if the MANIFEST is missing or was cut."""
         now = self._current_note(open_=True)
         note = self._read()
         if note is not None and self._foreign and note.is_other_database(now):
@@ -91,11 +94,11 @@ class ManifestGuard:
             self._refuse_unnamed(now.manifest, named)
 
     def note_open(self) -> None:
-        """Note how long the MANIFEST is now, while the database is open."""
+        """Record how long the MANIFEST is now, while the database is open."""
         self._update(open_=True)
 
     def note_closed(self) -> None:
-        """Note how long the MANIFEST is, now that the database is closed."""
+        """Record how long the MANIFEST is, now that the database is closed."""
         self._update(open_=False)
 
     def _update(self, *, open_: bool) -> None:
@@ -104,7 +107,7 @@ class ManifestGuard:
             if note != self._last:
                 self._write(note)
         except (OSError, WorkerError):
-            return  # the older note stands: it says less, but nothing false
+            return  # the older note stays: it says less, but nothing false
 
     def _current_note(self, *, open_: bool) -> ManifestNote:
         current = self._database / "CURRENT"
@@ -132,9 +135,7 @@ class ManifestGuard:
             raise WorkerError(ErrorCode.CORRUPT, f"{text} (RocksDB: {error})") from error
         if unnamed:
             text += f"; SST files that it no longer names: {self._list(unnamed)}"
-        raise WorkerError(
-            ErrorCode.CORRUPT, f"{text}. Nothing was opened or deleted: bring a backup of it back"
-        )
+        raise WorkerError(ErrorCode.CORRUPT, f"{text}. Nothing was opened or deleted: restore a backup of it")
 
     def _refuse_unnamed(self, manifest: str, named: Named) -> None:
         unnamed = table_files(self._database) - named()
@@ -144,13 +145,14 @@ class ManifestGuard:
                 raise WorkerError(
                     ErrorCode.UNSUPPORTED,
                     f"{found}. Its program was interrupted in a flush or a compaction. Opening deletes them, "
-                    "so nothing was opened; open it once with its own program, which tidies up",
+                    "so nothing was opened; open it once with its own program, which repairs this",
                 )
             raise WorkerError(
                 ErrorCode.CORRUPT,
                 f"{found}. "
-                "It was cut, or a program crashed at its work. Opening deletes them, so nothing was opened: if "
-                "nobody misses their data, move them elsewhere and run this again; else bring a backup back",
+                "It was cut, or a program crashed in a flush or a compaction. Opening deletes them, so nothing "
+                "was opened: if their data is not needed, move them elsewhere and run this again; otherwise "
+                "restore a backup",
             )
 
     def _list(self, files: set[str]) -> str:
@@ -162,7 +164,7 @@ class ManifestGuard:
         try:
             self._last = msgspec.json.decode(read_regular(self._file), type=ManifestNote)
         except (OSError, *DECODE_ERRORS):
-            self._last = None  # a note that can't be read says nothing
+            self._last = None  # an unreadable note is as good as none
         return self._last
 
     def _write(self, note: ManifestNote) -> None:

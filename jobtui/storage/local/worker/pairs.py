@@ -19,7 +19,7 @@ _STALLED = "Write stall"
 
 
 def write_pairs(database: Database, pairs: Sequence[tuple[bytes, bytes | None]], sync: bool) -> None:
-    """Write the pairs in their order, all or none; a value of None deletes. Raises Trouble."""
+    """Write the pairs in their order, all or none; a value of None deletes. Raises WorkerError."""
 
     def write(opened: DatabaseHandle) -> None:
         if pairs:
@@ -31,7 +31,7 @@ def write_pairs(database: Database, pairs: Sequence[tuple[bytes, bytes | None]],
 
 
 def read_pairs(database: Database, number: int) -> PairsReply:
-    """The next pairs from where that cursor stands. Raises Trouble."""
+    """Return the next pairs from the position of that cursor. Raises WorkerError."""
     cursor = database.cursor(number)
     pairs, last, left_out = database.run(lambda opened: _read(opened, cursor), write=False)
     if last:
@@ -41,7 +41,7 @@ def read_pairs(database: Database, number: int) -> PairsReply:
 
 def _write(opened: DatabaseHandle, pairs: Sequence[tuple[bytes, bytes | None]]) -> None:
     options = WriteOptions()
-    # a write that has to wait for a flush would wait with the interpreter's lock held, and a stop with it
+    # a write that waits for a flush would hold the interpreter's lock meanwhile, and so delay a stop
     options.no_slowdown = True
     pause = 0.005
     while True:

@@ -1,6 +1,6 @@
-"""The worker's loop: orders come in, each is carried out in a thread of its own, words go out.
+"""The worker's server: it reads commands, executes each in a thread, and writes the replies.
 
-A stop is carried out by the loop itself, so that nothing that runs can be in its way.
+The loop executes a cancellation itself, so that no running command can delay it.
 """
 
 from __future__ import annotations
@@ -20,41 +20,43 @@ from jobtui.model import SpaceStats
 from jobtui.storage.base import ProgressCallback
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.errors import WorkerError
-from jobtui.storage.local.worker import operations, pairs
+from jobtui.storage.local.worker import pairs
+from jobtui.storage.local.worker.cancellation import Cancellation
+from jobtui.storage.local.worker.compaction import compact
 from jobtui.storage.local.worker.database import Database, Opener
-from jobtui.storage.local.worker.operations import Cancellation
+from jobtui.storage.local.worker.flush import flush
 from jobtui.storage.local.worker.stats import read_stats
 
 THREADS = 16
-# the work under way, and the databases, of a worker that is told to quit get this long in all
+# how long a quitting worker waits in all for the work under way and for the databases to close
 QUIT_SECONDS = 2.0
 
-# a keeper for the database at a place; `create` makes it first
+# returns the opener of the database in a directory; with True, creates the database first
 OpenerFactory = Callable[[str, bool], Opener]
 
 
 class WorkerServer:
-    """Carries out the orders of one pipe until it ends; `forget_blocks` frees what a finished work leaves."""
+    """The server of one pipe. `after_operation` is called after every flush and compaction."""
 
-    def __init__(self, keep: OpenerFactory, answers: int, forget_blocks: Callable[[], None]) -> None:
-        self._make_opener = keep
-        self._after_operation = forget_blocks
+    def __init__(self, make_opener: OpenerFactory, answers: int, after_operation: Callable[[], None]) -> None:
+        self._make_opener = make_opener
+        self._after_operation = after_operation
         self._answers = answers
         self._sending = threading.Lock()
         self._lock = threading.Lock()
         self._databases: dict[str, Database] = {}
         self._cancellations: dict[int, Cancellation] = {}
-        self._threads = ThreadPoolExecutor(THREADS, "order")
+        self._threads = ThreadPoolExecutor(THREADS, "command")
 
     def run(self, orders: BinaryIO) -> None:
-        """Until the pipe ends, which means that the parent is gone, or Quit has been carried out."""
+        """Serve until the pipe ends, which means that the parent has exited, or QuitWorker is done."""
         self._send(0, p.Ready())
         decoder = msgspec.json.Decoder(p.WorkerRequest)
         for line in orders:
             try:
                 ask = decoder.decode(line)
             except DECODE_ERRORS as error:
-                self._send(0, p.WarningReply(f"an order could not be read: {printable_line(str(error))}"))
+                self._send(0, p.WarningReply(f"a command could not be read: {printable_line(str(error))}"))
                 continue
             match ask.order:
                 case p.CancelOperation(target):
@@ -75,12 +77,12 @@ class WorkerServer:
             word = self._reply_to(ask.number, ask.order)
         except WorkerError as trouble:
             word = p.FailureReply(trouble.code, trouble.reason)
-        except Exception as error:  # whatever it is, the one who waits is told
+        except Exception as error:  # the caller gets an error in any case
             word = p.FailureReply(ErrorCode.IO, printable_line(f"{type(error).__name__}: {error}"))
         if ask.number in self._cancellations:
             self._after_operation()
         self._send(ask.number, word)
-        self._cancellations.pop(ask.number, None)  # after its last word, which a Quit waits for
+        self._cancellations.pop(ask.number, None)  # after its last reply, for which a quit waits
 
     def _reply_to(self, number: int, order: p.WorkerCommand) -> p.WorkerMessage:
         match order:
@@ -93,13 +95,9 @@ class WorkerServer:
             case p.ReadStats(place):
                 return p.StatsReply(self._database(place).run(read_stats, write=False))
             case p.FlushDatabase(place):
-                return operations.flush(
-                    self._database(place), self._cancellations[number], self._reporter(number)
-                )
+                return flush(self._database(place), self._cancellations[number], self._reporter(number))
             case p.CompactDatabase(place):
-                return operations.compact(
-                    self._database(place), self._cancellations[number], self._reporter(number)
-                )
+                return compact(self._database(place), self._cancellations[number], self._reporter(number))
             case p.WritePairs(place, loaded, sync):
                 pairs.write_pairs(self._database(place), loaded, sync)
                 return p.Done()
@@ -130,16 +128,16 @@ class WorkerServer:
         return report
 
     def _stop(self, number: int) -> None:
-        halt = self._cancellations.get(number)
-        if halt is not None:
-            halt.request()
+        cancellation = self._cancellations.get(number)
+        if cancellation is not None:
+            cancellation.request()
 
     def _quit(self) -> None:
-        for halt in list(self._cancellations.values()):
-            halt.request()
+        for cancellation in list(self._cancellations.values()):
+            cancellation.request()
         until = time.monotonic() + QUIT_SECONDS
         while self._cancellations and time.monotonic() < until:
-            time.sleep(0.005)  # for their last words
+            time.sleep(0.005)  # for their last replies
         with self._lock:
             databases = list(self._databases.values())
         closers = [threading.Thread(target=self._close, args=(one,), daemon=True) for one in databases]

@@ -12,7 +12,7 @@ _NUMBER = re.compile(r"\d+")
 
 
 def read_stats(opened: DatabaseHandle) -> SpaceStats:
-    """Levels, memtable, entries and bytes to compact, summed over the column families."""
+    """Return levels, memtable, entries and bytes to compact, summed over the column families."""
     levels = list(table_levels(opened))
     blobs = sum_property(opened, "live-blob-file-size")
     if levels and blobs:
@@ -26,7 +26,7 @@ def read_stats(opened: DatabaseHandle) -> SpaceStats:
 
 
 def table_levels(opened: DatabaseHandle) -> tuple[Level, ...]:
-    """The levels without blob files, which a compaction mostly leaves as they are."""
+    """Return the levels without blob files, most of which a compaction does not rewrite."""
     levels: list[Level] = []
     for file in opened.main.live_files():
         while len(levels) <= file["level"]:
@@ -37,7 +37,7 @@ def table_levels(opened: DatabaseHandle) -> tuple[Level, ...]:
 
 
 def memtable_bytes(opened: DatabaseHandle) -> int:
-    """Bytes not yet flushed; an empty memtable's own overhead does not count."""
+    """Return the bytes not yet flushed; an empty memtable's own overhead does not count."""
     size = 0
     for family in opened.families:
         entries = sum(
@@ -50,12 +50,12 @@ def memtable_bytes(opened: DatabaseHandle) -> int:
 
 
 def sum_property(opened: DatabaseHandle, name: str) -> int:
-    """The property `rocksdb.<name>`, summed over the column families."""
+    """Return the property `rocksdb.<name>`, summed over the column families."""
     return sum(family.property_int_value(f"rocksdb.{name}") or 0 for family in opened.families)
 
 
 def levels_of_files(opened: DatabaseHandle) -> dict[str, int]:
-    """The level that each live SST file is at, but for those that no compaction moves."""
+    """Return the level of each live SST file, except for those that no compaction moves."""
     still: set[int] = set()
     for family in opened.unmoved:
         still.update(int(number) for number in _LISTED.findall(family.property_value("rocksdb.sstables") or ""))

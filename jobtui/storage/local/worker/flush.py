@@ -1,0 +1,108 @@
+"""Flushing a database, and the frame that flush and compaction share."""
+
+from __future__ import annotations
+
+from jobtui.model import SpaceStats
+from jobtui.storage.base import ProgressCallback
+from jobtui.storage.local.errors import WorkerError
+from jobtui.storage.local.protocol import OperationReply
+from jobtui.storage.local.worker.cancellation import Cancellation
+from jobtui.storage.local.worker.database import Database, DatabaseHandle
+from jobtui.storage.local.worker.progress import TICK_SECONDS, ProgressEstimator, count_flushed
+from jobtui.storage.local.worker.stats import memtable_bytes, read_stats, sum_property
+
+
+def flush(database: Database, cancellation: Cancellation, report: ProgressCallback) -> OperationReply:
+    """Write the memtables to SST files. Raises WorkerError."""
+    return Flush(database, cancellation, report).run()
+
+
+class Operation:
+    """One flush or compaction of a database; a subclass does the work."""
+
+    def __init__(self, database: Database, cancellation: Cancellation, report: ProgressCallback) -> None:
+        self._database = database
+        self._cancellation = cancellation
+        self._report = report
+        self._before: SpaceStats | None = None
+        self._after: SpaceStats | None = None
+        self._note = ""
+
+    def run(self) -> OperationReply:
+        """Do the work, and leave the database with a usable handle or with none. Raises WorkerError."""
+        while True:
+            with self._database.use(write=True) as handle:
+                is_complete, failure = self._attempt(handle)
+            if self._cancellation.interrupted:
+                self._database.close_quietly()
+                self._after = self._database.run(read_stats, write=False)
+            if failure is None:
+                return OperationReply(self._before, self._after, not is_complete, self._note)
+            if self._cancellation.interrupted or not handle.cancelled:
+                if not isinstance(failure, WorkerError):  # those are raised before anything is tried
+                    self._database.close_quietly()
+                raise self._database.as_worker_error(failure, self._needed_bytes()) from failure
+            # the stop of another operation made the handle unusable: try again with the next one
+
+    def _work(self, handle: DatabaseHandle) -> bool:
+        """Return True when the work is complete, False if a stop came first.
+
+        Raises:
+            WorkerError: The work cannot be started.
+            Exception: What RocksDB raises.
+        """
+        raise NotImplementedError
+
+    def _attempt(self, handle: DatabaseHandle) -> tuple[bool, Exception | None]:
+        try:
+            is_complete = self._work(handle)
+            self._after = None if self._cancellation.interrupted else read_stats(handle)
+        except Exception as error:  # rocksdict raises nothing narrower
+            return False, error
+        return is_complete, None
+
+    def _record_before(self, handle: DatabaseHandle) -> SpaceStats:
+        self._before = read_stats(handle)
+        self._report(0.0, None, self._before)
+        return self._before
+
+    def _flush(self, handle: DatabaseHandle, report: ProgressCallback) -> bool:
+        """Start a flush and watch it; a stop need not wait for it, as what it still writes does no harm."""
+        counter = count_flushed(handle.options, self._database.path)
+        progress = ProgressEstimator(counter, memtable_bytes(handle), report)
+        errors = sum_property(handle, "background-errors")
+        pause = 0.005
+        # a flush that is under way already is awaited first, because RocksDB would wait for it unstoppably
+        for is_started in (False, True):
+            if is_started:
+                flush_families(handle, wait=False)
+            while (
+                sum_property(handle, "num-immutable-mem-table")
+                and sum_property(handle, "background-errors") == errors
+            ):
+                if self._cancellation.wait(pause):
+                    return False
+                pause = min(TICK_SECONDS, pause * 2)
+                progress.update()
+            if self._cancellation.is_requested:
+                return False
+        flush_families(handle, wait=True)  # this one reports what went wrong
+        self._database.check_identity()
+        return True
+
+    def _needed_bytes(self) -> int | None:
+        return self._before.bytes + self._before.memtable if self._before is not None else None
+
+
+class Flush(Operation):
+    """One flush."""
+
+    def _work(self, handle: DatabaseHandle) -> bool:
+        self._record_before(handle)
+        return self._flush(handle, self._report)
+
+
+def flush_families(handle: DatabaseHandle, *, wait: bool) -> None:
+    """Flush every column family. Raises what RocksDB raises."""
+    for family in handle.families:
+        family.flush(wait)

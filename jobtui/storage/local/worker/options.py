@@ -1,0 +1,95 @@
+"""The options that a worker's own databases are opened with, and what all its databases share."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from rocksdict import (
+    BlockBasedOptions,
+    BottommostLevelCompaction,
+    Cache,
+    CompactOptions,
+    DBCompressionType,
+    Options,
+    WriteBufferManager,
+)
+
+CACHE = 64 << 20
+MEMTABLE = 16 << 20
+MEMTABLES = 48 << 20
+FILE = 16 << 20
+_NEVER = 1 << 30
+_BUFFER = 1 << 20  # RocksDB's own
+_LEAST_BUFFER = 4 << 10
+_SYNC_AHEAD = 1 << 20
+
+
+class SharedOptions:
+    """One cache, one memory budget, one rate limit and one set of counters for all databases of a worker.
+
+    The same Options object opens every own database: each of its own would cost half a megabyte for its
+    counters alone. Only one operation runs on a host at a time, so the counters still tell its progress.
+    """
+
+    def __init__(self, compact_rate: int | None) -> None:
+        self.cache = Cache(CACHE)
+        self.own = self._own_options(compact_rate)
+        # an open that finds a long WAL writes it out with everything in the process waiting: never at that rate
+        self.unlimited = self.own if compact_rate is None else self._own_options(None)
+
+    def empty_cache(self) -> None:
+        """Empty the cache, but for what is in use.
+
+        The blocks of files that a compaction has replaced stay in it until others need their room. That is 280
+        bytes for each compaction of a tiny database, and 64 MiB in the end, and none of it is read again.
+        """
+        self.cache.set_capacity(0)
+        self.cache.set_capacity(CACHE)
+
+    def _own_options(self, compact_rate: int | None) -> Options:
+        options = Options(raw_mode=True)
+        options.create_if_missing(False)
+        options.set_write_buffer_size(MEMTABLE)
+        options.set_write_buffer_manager(WriteBufferManager(MEMTABLES, False))
+        options.set_target_file_size_base(FILE)
+        options.set_compression_type(DBCompressionType.lz4())
+        options.set_max_open_files(64)
+        # when to compact is what jobs are for, so a writer is never slowed by files that wait for one
+        options.set_disable_auto_compactions(True)
+        options.set_level_zero_slowdown_writes_trigger(_NEVER)
+        options.set_level_zero_stop_writes_trigger(_NEVER)
+        options.set_soft_pending_compaction_bytes_limit(1 << 50)
+        options.set_hard_pending_compaction_bytes_limit(1 << 50)
+        options.set_max_background_jobs(3)
+        options.set_max_subcompactions(2)
+        # what is written goes to the disk beside the work, and not all at once as each file ends
+        options.set_bytes_per_sync(_SYNC_AHEAD)
+        options.set_manifest_preallocation_size(64 << 10)
+        options.set_keep_log_file_num(3)
+        options.set_max_log_file_size(4 << 20)
+        options.set_stats_dump_period_sec(0)
+        options.set_stats_persist_period_sec(0)
+        options.enable_statistics()
+        table = BlockBasedOptions()
+        table.set_block_cache(self.cache)
+        table.set_cache_index_and_filter_blocks(True)
+        options.set_block_based_table_factory(table)
+        if compact_rate is not None:
+            options.set_ratelimiter(compact_rate, 100_000, 10)
+            # a stop is not seen while a buffer waits for its turn to be written
+            options.set_writable_file_max_buffer_size(max(_LEAST_BUFFER, min(_BUFFER, compact_rate // 20)))
+        return options
+
+
+def full_compaction() -> CompactOptions:
+    """A compaction that rewrites the last level too: the default does nothing on a compacted database."""
+    options = CompactOptions()
+    options.set_bottommost_level_compaction(BottommostLevelCompaction.force_optimized())
+    return options
+
+
+def read_tickers(options: Options) -> Counter[str]:
+    """The counters of the databases opened with these options, by name without the `rocksdb.` before it."""
+    found = re.findall(r"^rocksdb\.([\w.]+) COUNT : (\d+)", options.get_statistics() or "", re.MULTILINE)
+    return Counter({name: int(count) for name, count in found})

@@ -1,0 +1,104 @@
+"""How far a flush or compaction has come: RocksDB's counters, compared with what they are expected to reach.
+
+It is an estimate: it never falls, and it never says that the work is complete.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rocksdict import Options
+
+from jobtui.model import SpaceStats
+from jobtui.storage.base import ProgressCallback
+from jobtui.storage.local.layout import bytes_of_new_tables, table_files
+from jobtui.storage.local.worker.options import read_tickers
+
+TICK_SECONDS = 0.1
+HIGHEST = 0.99
+_SMOOTHING = 0.3  # the weight of the newest tick in the bytes a second that are shown
+
+# returns the bytes processed since the counter was made
+ByteCounter = Callable[[], int]
+
+
+class ProgressEstimator:
+    """A reporter of what `count` returns, as a share of the bytes that are `expected`."""
+
+    def __init__(self, count: ByteCounter, expected: int, report: ProgressCallback) -> None:
+        self._count = count
+        self._expected = expected
+        self._report = report
+        self._done = 0
+        self._updated_at = time.monotonic()
+        self._rate: float | None = None
+        self._fraction = 0.0
+
+    def update(self) -> None:
+        """Report the progress, unless the last report is less than `TICK_SECONDS` old."""
+        now = time.monotonic()
+        elapsed = now - self._updated_at
+        if elapsed < TICK_SECONDS:
+            return
+        done = self._count()
+        recent = (done - self._done) / elapsed
+        self._rate = recent if self._rate is None else self._rate + _SMOOTHING * (recent - self._rate)
+        self._done, self._updated_at = done, now
+        if self._expected:
+            self._fraction = max(self._fraction, min(HIGHEST, done / self._expected))
+        self._report(self._fraction, self._rate)
+
+
+def count_flushed(options: Options, path: Path) -> ByteCounter:
+    """Return a counter of the bytes that flushes write, which rises a thousand keys at a time.
+
+    Raises:
+        OSError: The directory cannot be read.
+    """
+    start = read_tickers(options)["flush.write.bytes"]
+    known = table_files(path)
+
+    def count() -> int:
+        written = read_tickers(options)["flush.write.bytes"] - start
+        return max(written, bytes_of_new_tables(path, known))
+
+    return count
+
+
+def count_compacted(options: Options, stats: SpaceStats, path: Path) -> ByteCounter:
+    """Return a counter of the bytes that compactions read, for a database that holds `stats`.
+
+    RocksDB counts the bytes that it reads from files, a thousand keys at a time. Between these steps, and for
+    blocks found in the cache, all reads count as far as the written and dropped bytes account for them.
+
+    Raises:
+        OSError: The directory cannot be read.
+    """
+    start = read_tickers(options)
+    known = table_files(path)
+    entry = stats.bytes / stats.entries if stats.entries else 0.0
+
+    def count() -> int:
+        now = read_tickers(options)
+        now.subtract(start)
+        read = now["last.level.read.bytes"] + now["non.last.level.read.bytes"] + now["block.cache.bytes.read"]
+        dropped = sum(now[f"compaction.key.drop.{why}"] for why in ("new", "obsolete", "range_del", "user"))
+        written = max(now["compact.write.bytes"], bytes_of_new_tables(path, known))
+        return max(now["compact.read.bytes"], min(read, written + int(entry * dropped)))
+
+    return count
+
+
+def expected_reads(stats: SpaceStats) -> int:
+    """Return the bytes that a full compaction reads: every level with files is merged into the next one."""
+    sizes = [level.bytes for level in stats.levels if level.bytes]
+    if len(sizes) < 2:
+        return sum(sizes)
+    carried = sizes[0]
+    expected = 0
+    for size in sizes[1:]:
+        expected += carried + size
+        carried += size
+    return expected
