@@ -18,6 +18,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
+from jobtui import __version__
+from jobtui.errors import OwnerRejected
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.lock import LONGEST_ADDRESS, WriterWatcher
 
@@ -31,13 +33,18 @@ _OTHERS_WRITE: Final = 0o022
 def recorded_address(root: Path) -> Path | None:
     """Return where the owner of the profile at `root` listens; None if LOCK names no address.
 
-    Raises OSError.
+    Raises OSError, and OwnerRejected if the owner is of a version that does not record its address.
     """
     watch = WriterWatcher(Disk(), root / "history")
     try:
         mark = watch.mark()
     finally:
         watch.close()
+    if mark is not None and mark.address is None and not mark.closed:
+        raise OwnerRejected(
+            f"It is jobtui 0.1, which jobtui {__version__} cannot talk to: end it (kill {mark.pid}) and run "
+            "this again, or use one version"
+        )
     return root / mark.address if mark is not None and mark.address else None
 
 

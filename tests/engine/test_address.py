@@ -16,7 +16,8 @@ import pytest
 from jobtui.engine.address import LONGEST_PATH, SOCKET, candidates, listen, recorded_address
 from jobtui.engine.profile import Profile
 from jobtui.engine.remote import RemoteClient
-from jobtui.errors import RequestNotAccepted
+from jobtui.errors import OwnerRejected
+from jobtui.history.format.codec import framed
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.lock import LONGEST_ADDRESS, Lock, WriterWatcher
 from jobtui.model import Notice
@@ -145,15 +146,18 @@ class TestMark:
         assert mark.address == ""
         lock.release()
 
-    def test_mark_of_an_earlier_version_is_read(self, root: Path) -> None:
-        from jobtui.history.format.codec import framed
-
+    def test_owner_of_an_earlier_version_is_named(self, root: Path) -> None:
         (root / "history").mkdir(parents=True)
-        old = b'{"pid":7,"journal":1,"durable":0,"next_id":1,"generation":0,"closed":false}'
+        old = b'{"pid":4711,"journal":1,"durable":0,"next_id":1,"generation":0,"closed":false}'
+        (root / "history" / "LOCK").write_bytes(framed(old).ljust(512))
+        with pytest.raises(OwnerRejected, match=r"jobtui 0\.1, .* end it \(kill 4711\)"):
+            RemoteClient.connect(Profile("local", root))
+
+    def test_closed_mark_of_an_earlier_version(self, root: Path) -> None:
+        (root / "history").mkdir(parents=True)
+        old = b'{"pid":4711,"journal":1,"durable":0,"next_id":1,"generation":0,"closed":true}'
         (root / "history" / "LOCK").write_bytes(framed(old).ljust(512))
         assert recorded_address(root) is None
-        with pytest.raises(RequestNotAccepted, match="has not recorded in LOCK where it listens"):
-            RemoteClient.connect(Profile("local", root))
 
 
 class TestEnvironments:

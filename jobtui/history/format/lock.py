@@ -37,7 +37,8 @@ class WriterStatus(msgspec.Struct, frozen=True, gc=False):
     """What a writer says: its process, the current journal, the last durable change, the next free id.
 
     `generation` is the manifest's; `closed` says that the writer ended in peace. `address` is where it
-    listens for other processes: a path, relative to the profile's directory or absolute; "" if it does not.
+    listens for other processes: a path, relative to the profile's directory or absolute; "" if it does not,
+    None if a version before 0.2 wrote this, which did not record it.
     """
 
     pid: int
@@ -46,7 +47,7 @@ class WriterStatus(msgspec.Struct, frozen=True, gc=False):
     next_id: int
     generation: int
     closed: bool = False
-    address: str = ""
+    address: str | None = None
 
 
 _MARK: Final = b'{"pid":%d,"journal":%d,"durable":%d,"next_id":%d,"generation":%d,"closed":%b,"address":%b}'
