@@ -26,7 +26,7 @@ FIGURES = (
     "compact on three hosts",
     "STOP of a compact",
     "from the disk to the screen",
-    "jobs of 3 tasks a second",
+    "jobs of 3 tasks per second",
     "parse of a statement of the seed",
     "hostile text",
     "parse of 100,000 statements",
@@ -35,7 +35,7 @@ FIGURES = (
     "SHOW JOBS LIMIT 20",
     "idle dashboard: processor time",
     "idle dashboard: wake-ups",
-    "history: durable changes a second, one at a time",
+    "history: durable changes per second, one at a time",
 )
 
 
