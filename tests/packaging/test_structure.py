@@ -49,6 +49,7 @@ IN_CYCLES = {
     "jobtui.tui.widgets.diagnostics",
 }
 CLASSES_DEFINED_TWICE = {
+    "Inventory",
     "Asked", "Clock", "Looked", "Opened", "SystemClock", "View", "Zoomed", "_Reading",
 }  # fmt: skip
 PARTICIPLES = {"jobtui/decoding.py", "jobtui/history/read/ranking.py"}

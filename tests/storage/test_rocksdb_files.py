@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.storage.local.rocksdb_files import Unreadable, known_options
+from jobtui.storage.local.rocksdb_files import Unreadable, options
 from jobtui.storage.local.rocksdb_files.manifest import ManifestFamily, RocksdbManifest, parse_manifest
 from jobtui.storage.local.rocksdb_files.options import NEWEST, newest_first, parse_options
 from jobtui.storage.local.rocksdb_files.records import RecordReader
@@ -45,9 +45,9 @@ def database(tmp_path: Path) -> Path:
 def test_this_build_knows_every_known_option(tmp_path, database):
     (tmp_path / "loaded").mkdir()
     names = {
-        "[DBOptions]": sorted(known_options.DATABASE),
-        '[CFOptions "default"]': sorted(known_options.FAMILY),
-        '[TableOptions/BlockBasedTable "default"]': sorted(known_options.TABLE),
+        "[DBOptions]": sorted(options.DATABASE),
+        '[CFOptions "default"]': sorted(options.FAMILY),
+        '[TableOptions/BlockBasedTable "default"]': sorted(options.TABLE),
     }
     done = subprocess.run(
         [sys.executable, "-c", _LOAD, tmp_path / "loaded", options_file(database), json.dumps(names)],
@@ -144,7 +144,7 @@ def test_an_sst_file_cut_anywhere_is_unreadable(tmp_path, database):
 
 
 def test_known_options_are_words():
-    for names in (known_options.DATABASE, known_options.FAMILY, known_options.TABLE):
+    for names in (options.DATABASE, options.FAMILY, options.TABLE):
         assert all(re.fullmatch(r"[A-Za-z0-9_]+", name) for name in names)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from jobtui.errors import ErrorCode
 from jobtui.formatting import printable_line
-from jobtui.storage.local.rocksdb_files import known_options
+from jobtui.storage.local.rocksdb_files import options as known_options
 from jobtui.storage.local.rocksdb_files.options import Family
 
 OPEN_ONCE = "open it once with its own program, and let that close it"
