@@ -1,8 +1,8 @@
 """The reader of OPTIONS files (sections, options, families), and the options that this build of RocksDB knows.
 
 The known options, by the kind of section, were measured by loading OPTIONS files with one more option each;
-`tests/storage/test_rocksdb_files.py` loads every name again. They include names that RocksDB has removed if this
-build still accepts and ignores them.
+`tests/storage/test_rocksdb_files.py` loads every name again. They include names that RocksDB has removed if
+this build still accepts and ignores them.
 """
 
 from __future__ import annotations
