@@ -109,9 +109,9 @@ async def completion(photographer: Photographer) -> None:
     await photographer.press("home", "colon")
     await photographer.type("SHOW JOB 3")
     await photographer.press("enter")
-    await photographer.until(lambda: not photographer.app.dashboard.transcript.empty)
+    await photographer.until(lambda: not photographer.app.dashboard.console.transcript.empty)
     await photographer.type("SHOW JOB ")
-    await photographer.until(lambda: photographer.app.dashboard.completions.open)
+    await photographer.until(lambda: photographer.app.dashboard.console.completions.open)
 
 
 async def error(photographer: Photographer) -> None:
@@ -119,7 +119,7 @@ async def error(photographer: Photographer) -> None:
     await photographer.press("colon")
     await photographer.type("ADMIN COMPACT nbaa")
     await photographer.press("enter")
-    await photographer.until(lambda: not photographer.app.dashboard.transcript.empty)
+    await photographer.until(lambda: not photographer.app.dashboard.console.transcript.empty)
     await photographer.type("SHOW JBO 3")
 
 
@@ -194,7 +194,7 @@ async def make(engine: LocalClient, wanted: set[str]) -> None:
             continue
         async with dashboard(engine, picture) as photographer:
             await photographer.run("USE nba")
-            photographer.app.dashboard.space_chosen()
+            photographer.app.dashboard.refresh_space()
             await picture.shot(photographer)
             await photographer.take(picture.name)
             await photographer.ended()

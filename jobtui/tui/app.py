@@ -25,7 +25,7 @@ from jobtui.tui.keymap import load_keymap
 from jobtui.tui.screens.dashboard import Dashboard
 from jobtui.tui.state import CommandHistory, StateStore
 from jobtui.tui.textual_ext.keys import handle_key, normalize_early_key
-from jobtui.tui.themes import next_theme, theme_problem
+from jobtui.tui.themes import theme_after, theme_problem
 from jobtui.tui.widgets.footer import Toast, surplus
 
 _FRAME_SECONDS = 1 / 60
@@ -80,7 +80,7 @@ class DashboardApp(BaseApp[int]):
         self._frame: asyncio.TimerHandle | None = None
         self._paused = False
         self._typed_ahead: deque[events.Key | events.Paste] = deque()
-        self.dashboard = Dashboard(self.context)
+        self.dashboard = Dashboard(self.context, self)
         self.set_keymap(self.context.keymap.changes)
         keys = self.context.keymap.keys
         self._keys_without_screen = frozenset(
@@ -97,17 +97,17 @@ class DashboardApp(BaseApp[int]):
             return  # it is left: nothing is begun any more
         if isinstance(event, (events.Key, events.Paste)) and not event.is_forwarded:
             self._typed_ahead.append(event if self.dashboard.ready else normalize_early_key(event))
-            await self.take_typed()
+            await self.handle_typed_ahead()
         else:
             await super().on_event(event)
 
-    async def take_typed(self) -> None:
+    async def handle_typed_ahead(self) -> None:
         """Do what the keys ask for, also those that were typed before there was anything to obey them."""
         while self.dashboard.ready and self._typed_ahead and not self.is_exiting:
             event = self._typed_ahead.popleft()
             if not await self._obeyed(event):
                 await super().on_event(event)
-            if not self.dashboard.typing:
+            if not self.dashboard.is_typing:
                 # a deed that was begun asks in its first step, and the next key answers
                 await asyncio.sleep(0)
 
@@ -141,11 +141,11 @@ class DashboardApp(BaseApp[int]):
         self._painted()
         self.context.places.ask()
         self.run_worker(run_in_thread(self._warm))
-        self.dashboard.tell_all(self.context.keymap.problems, "keys of the keymap were left out")
+        self.dashboard.console.show_problems(self.context.keymap.problems, "keys of the keymap were left out")
         if trouble := theme_problem(self.context.settings.theme):
-            self.dashboard.tell(trouble, "warning")
+            self.dashboard.show_toast(trouble, "warning")
         if self.context.store.trouble:
-            self.dashboard.tell(self.context.store.trouble, "warning")
+            self.dashboard.show_toast(self.context.store.trouble, "warning")
 
     def _warm(self) -> None:
         """Have at hand what filters look through: of a million jobs, reading it takes four times the search."""
@@ -159,7 +159,7 @@ class DashboardApp(BaseApp[int]):
         if not self.no_color:
             self.context.kept.theme = self.theme
         self.context.kept.space = self.context.session.space
-        self.dashboard.keep()
+        self.dashboard.save_state()
         self.context.store.write(self.context.kept)
         self.context.typed.close()
 
@@ -181,7 +181,7 @@ class DashboardApp(BaseApp[int]):
             for job_id, job in batch.jobs.items():
                 if job.status is Status.RUNNING:
                     batch.jobs[job_id] = self._desk.job(job_id) or job
-            self.dashboard.take(batch)
+            self.dashboard.on_batch(batch)
             link = self._desk.link
             if batch.link and link is not None and link.state is ConnectionState.CONNECTED:
                 self.context.places.ask()
@@ -193,14 +193,14 @@ class DashboardApp(BaseApp[int]):
         """Another process wrote: any job may be another."""
         message.stop()
         jobs = {job.id: job for job in self._desk.active()}
-        self.dashboard.take(Batch(jobs=jobs, statuses=True))
+        self.dashboard.on_batch(Batch(jobs=jobs, statuses=True))
 
     def on_overview_changed(self, message: OverviewChanged) -> None:
         """There is a new overview."""
         message.stop()
         if self._believed:
             self._prove_space()
-        self.dashboard.places_seen()
+        self.dashboard.on_overview()
 
     def _prove_space(self) -> None:
         """Let go of the kept space once it is plain that the cluster no longer has it."""
@@ -209,16 +209,16 @@ class DashboardApp(BaseApp[int]):
             return
         self._believed = False
         if session.space not in (None, *(look.space.name for look in overview.spaces)):
-            self.dashboard.tell(f"Space '{session.space}' is no longer there: none is chosen", "warning")
+            self.dashboard.show_toast(f"Space '{session.space}' is no longer there: none is chosen", "warning")
             session.space = None
-            self.dashboard.space_chosen()
+            self.dashboard.refresh_space()
 
     @property
     def paused(self) -> bool:
         """Whether the screen is held still."""
         return self._paused
 
-    def hold(self, paused: bool) -> None:
+    def set_paused(self, paused: bool) -> None:
         """Hold the screen still, or let it go on; nothing is lost meanwhile."""
         self._paused = paused
         if not paused and self._frame is None:
@@ -226,14 +226,14 @@ class DashboardApp(BaseApp[int]):
 
     # -- what is said in passing --------------------------------------------------------------------
 
-    def say(self, said: Toast) -> None:
+    def show_toast(self, toast: Toast) -> None:
         """Show it for a while; those that it has no room beside go, and what says the same."""
-        self.unsay(said.text)
+        self.dismiss_toasts(toast.text)
         for old in surplus(self.toasts, self.size.height):
             self.remove_toast(old)
-        self.add_toast(Notification(said.text, severity=said.severity, timeout=said.seconds, markup=False))
+        self.add_toast(Notification(toast.text, severity=toast.severity, timeout=toast.seconds, markup=False))
 
-    def unsay(self, beginning: str) -> None:
+    def dismiss_toasts(self, beginning: str) -> None:
         """Take back what was said with this beginning: it is no longer so."""
         for old in self.toasts:
             if old.message.startswith(beginning):
@@ -241,10 +241,10 @@ class DashboardApp(BaseApp[int]):
 
     # -- themes --------------------------------------------------------------------------------------
 
-    def turn_theme(self) -> None:
+    def next_theme(self) -> None:
         """The next theme."""
-        self.theme = next_theme(self.theme)
+        self.theme = theme_after(self.theme)
 
-    def choose_theme(self, name: str) -> None:
+    def set_theme(self, name: str) -> None:
         """This theme."""
         self.theme = name

@@ -1,24 +1,31 @@
-"""What every part of the dashboard is given: the desk it asks, the settings, and the state that is kept."""
+"""What the parts of the dashboard are given: shared state, and protocols for the dashboard and its app."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
+from typing import Any, Protocol, TypeVar
 
 import msgspec
+from textual.screen import Screen
 
 from jobtui.config.settings import TuiSettings
-from jobtui.engine.client import Client, Session
+from jobtui.engine.client import Client, ExecuteResult, Session
+from jobtui.model import Job
 from jobtui.tui.data.pollers import OverviewCache
 from jobtui.tui.keymap import Keymap
 from jobtui.tui.state import CommandHistory, SavedState, StateStore
+from jobtui.tui.text.spans import Line
+from jobtui.tui.widgets.footer import Toast
+
+AnswerT = TypeVar("AnswerT")
 
 
 class Context(msgspec.Struct, frozen=True):
-    """Shared by all parts.
+    """The state that all parts of the dashboard share.
 
-    `now` is the clock that running times are shown by. `watched`: jobs whose end is to be told, as the user
-    asked. `submitted`: jobs that were submitted here, whose end is told too.
+    `now` is the clock for elapsed times. `watched` are the jobs whose end the user asked to be notified of,
+    `submitted` those that were submitted here, whose end is reported as well.
     """
 
     desk: Client
@@ -42,3 +49,123 @@ class Context(msgspec.Struct, frozen=True):
     def prompt(self) -> str:
         """The prompt of the command bar: `local[nba]> `."""
         return f"{self.desk.profile}[{self.session.space or ''}]> "
+
+
+class DashboardHost(Protocol):
+    """What views, actions and the console need of the dashboard; they never see the screen itself.
+
+    All methods are for the loop's thread. `ask` and `confirm` need a worker, see `start_action`.
+    """
+
+    def start_action(self, action: Coroutine[Any, Any, object]) -> None:
+        """Run it in a worker; an error of the disk or the storage becomes a toast."""
+        ...
+
+    async def ask(self, question: Screen[AnswerT]) -> AnswerT | None:
+        """Show a question and return its answer."""
+        ...
+
+    async def confirm(self, title: str, lines: Callable[[], Sequence[Line]], verb: str) -> bool:
+        """Ask whether to do something; cancel has the focus. `lines` is called again while it is asked."""
+        ...
+
+    def show_toast(self, text: str, severity: str = "information") -> None:
+        """Show a text for a few seconds; nothing in it is markup."""
+        ...
+
+    def watch_jobs(self, job_ids: Sequence[int]) -> None:
+        """Report the end of jobs that were submitted here, at once if they have ended already."""
+        ...
+
+    def log_statement(self, text: str, result: ExecuteResult) -> None:
+        """Add a statement that a key ran, and its result, to the transcript."""
+        ...
+
+    def announce_ended(self, jobs: Sequence[Job]) -> None:
+        """Report that jobs have ended: a toast, the bell, and the terminal's own notice if it is configured."""
+        ...
+
+    def run_job_action(self, action: str, job_ids: Sequence[int]) -> None:
+        """Start the action of a key of the jobs view, named by its command's id."""
+        ...
+
+    def run_inventory_action(self, action: str, name: str) -> None:
+        """Start an action on a space or host: flush, compact, use, new, drop or jobs."""
+        ...
+
+    async def show_jobs_of(self, kind: str, name: str) -> None:
+        """Show the jobs view, filtered by a space or a host."""
+        ...
+
+    async def edit_filter(self) -> None:
+        """Show the jobs view and edit its filter."""
+        ...
+
+    def select_job(self, job_id: int) -> None:
+        """Move the cursor to a job that was just submitted."""
+        ...
+
+    def refresh_space(self) -> None:
+        """Show the chosen space wherever it appears."""
+        ...
+
+    async def focus_bar(self, text: str | None = None) -> None:
+        """Give the focus to the command bar, with `text` in it."""
+        ...
+
+    def leave_bar(self) -> None:
+        """Give the focus back to the view."""
+        ...
+
+    def show_keys(self) -> None:
+        """Update the footer."""
+        ...
+
+    def set_flag(self, text: str, on: bool) -> None:
+        """Show a text in the header, or remove it."""
+        ...
+
+    def copy(self, text: str) -> None:
+        """Copy a text to the clipboard."""
+        ...
+
+    def exit(self, status: int) -> None:
+        """Leave the dashboard with this exit status."""
+        ...
+
+
+class AppControl(Protocol):
+    """What the dashboard needs of its app."""
+
+    @property
+    def paused(self) -> bool:
+        """Whether the screen is frozen."""
+        ...
+
+    def set_paused(self, paused: bool) -> None:
+        """Freeze the screen or let it continue; nothing is lost meanwhile."""
+        ...
+
+    async def handle_typed_ahead(self) -> None:
+        """Handle the keys that were typed before the dashboard was ready."""
+        ...
+
+    def show_toast(self, toast: Toast) -> None:
+        """Show a toast for its time."""
+        ...
+
+    def dismiss_toasts(self, beginning: str) -> None:
+        """Remove the toasts whose text begins so: they are no longer true."""
+        ...
+
+    def write_to_terminal(self, sequence: str) -> None:
+        """Write an escape sequence to the terminal."""
+        ...
+
+    def next_theme(self) -> None:
+        """Switch to the next theme."""
+        ...
+
+    def set_theme(self, name: str) -> None:
+        """Switch to a theme."""
+        ...

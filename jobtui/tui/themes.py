@@ -140,7 +140,7 @@ def theme_problem(wanted: str) -> str:
     return f"there is no theme '{wanted}'; {hint}"
 
 
-def next_theme(name: str) -> str:
+def theme_after(name: str) -> str:
     """The theme after that one."""
     names = [theme.name for theme in THEMES]
     return names[(names.index(name) + 1) % len(names)] if name in names else names[0]

@@ -56,11 +56,11 @@ class Stage:
     async def say(self, text: str) -> None:
         """Send a text from the command bar and come back to the table."""
         await self.press("colon")
-        await self.until(lambda: self.dashboard.bar.is_typing)
+        await self.until(lambda: self.dashboard.console.bar.is_typing)
         await self.paste(text)
-        before = len(self.dashboard.transcript.lines)
+        before = len(self.dashboard.console.transcript.lines)
         await self.press("enter")
-        await self.until(lambda: len(self.dashboard.transcript.lines) > before)
+        await self.until(lambda: len(self.dashboard.console.transcript.lines) > before)
         await self.press("escape")
 
     async def until(self, condition: Callable[[], object]) -> None:
@@ -95,7 +95,7 @@ class Stage:
 
     @property
     def transcript(self) -> str:
-        return "\n".join(plain(line) for line in self.dashboard.transcript.lines)
+        return "\n".join(plain(line) for line in self.dashboard.console.transcript.lines)
 
     @property
     def detail(self) -> str:

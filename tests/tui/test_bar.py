@@ -14,7 +14,7 @@ from tests.support.dashboards import Stage, stage
 
 async def typing(shown: Stage) -> CommandInput:
     await shown.press("colon")
-    await shown.until(lambda: shown.dashboard.bar.is_typing)
+    await shown.until(lambda: shown.dashboard.console.bar.is_typing)
     return shown.dashboard.query_one(CommandInput)
 
 
@@ -23,14 +23,14 @@ def test_what_may_come_next_is_listed_and_tab_takes_it(tmp_path: Path) -> None:
         async with stage(tmp_path) as shown:
             typist = await typing(shown)
             await shown.type("ad")
-            await shown.until(lambda: shown.dashboard.completions.open and typist.suggestion == "min")
+            await shown.until(lambda: shown.dashboard.console.completions.open and typist.suggestion == "min")
             await shown.press("tab")
             await shown.until(lambda: typist.text == "admin ")
             await shown.shows("flush", "compact")
             await shown.type("com")
             await shown.press("tab")
             await shown.until(lambda: typist.text == "admin compact ")
-            await shown.until(lambda: shown.dashboard.completions.best is not None)
+            await shown.until(lambda: shown.dashboard.console.completions.best is not None)
             await shown.press("tab", "enter")
             await shown.shows("compact nba", "▶ running")
 
@@ -189,7 +189,7 @@ def test_help_and_clear_are_words_for_the_screen(tmp_path: Path) -> None:
             await typing(shown)
             await shown.paste("clear")
             await shown.press("enter")
-            await shown.until(lambda: shown.dashboard.transcript.empty)
+            await shown.until(lambda: shown.dashboard.console.transcript.empty)
 
     asyncio.run(run())
 
@@ -236,7 +236,7 @@ def test_a_first_word_that_is_none_is_told_of_the_screens_own_words_too(tmp_path
     async def run() -> None:
         async with stage(tmp_path, size=(120, 35)) as shown:
             await shown.press("colon")
-            await shown.until(lambda: shown.dashboard.bar.is_typing)
+            await shown.until(lambda: shown.dashboard.console.bar.is_typing)
             await shown.paste("quti ")
             await shown.shows("did you mean quit?")
             await shown.press("enter")

@@ -66,7 +66,7 @@ def test_a_text_that_is_not_answered_yet_is_told_in_the_header(tmp_path: Path) -
         async with on_a_cluster(tmp_path, ScriptedMirror()) as (shown, prod):
             prod.cluster(lambda mirror: mirror.answers.clear())
             await shown.press("colon")
-            await shown.until(lambda: shown.dashboard.bar.is_typing)
+            await shown.until(lambda: shown.dashboard.console.bar.is_typing)
             await shown.paste("ADMIN FLUSH nba")
             await shown.press("enter")
             await shown.shows("asked of prod")
@@ -143,11 +143,11 @@ def test_nothing_is_said_of_a_cluster_s_jobs_before_it_has_answered(tmp_path: Pa
             await shown.shows("No jobs are known here yet", "USE nba")
             places = shown.app.context.places
             told, places.overview = places.overview, None
-            shown.dashboard.places_seen()
+            shown.dashboard.on_overview()
             await shown.shows("Asking the cluster")
             assert "No jobs" not in shown.screen
             places.overview = told
-            shown.dashboard.places_seen()
+            shown.dashboard.on_overview()
             await shown.shows("No jobs are known here yet", "USE nba")
 
     asyncio.run(run())
@@ -160,7 +160,7 @@ def test_spaces_are_not_offered_to_be_made_or_dropped(tmp_path: Path) -> None:
             await shown.shows("› spaces", "C compact")
             assert "n new" not in shown.screen
             await shown.press("n")
-            assert not shown.dashboard.bar.is_typing
+            assert not shown.dashboard.console.bar.is_typing
 
     asyncio.run(run())
 

@@ -108,7 +108,7 @@ def test_esc_leads_back_from_the_bar_and_a_colon_leads_there(tmp_path: Path) -> 
             table = shown.dashboard.jobs.list.table
             assert table.has_focus
             await shown.press("colon")
-            await shown.until(lambda: shown.dashboard.bar.is_typing)
+            await shown.until(lambda: shown.dashboard.console.bar.is_typing)
             await shown.press("s")
             await shown.until(lambda: "local[]> s" in shown.screen)
             await shown.press("escape", "escape")
@@ -174,7 +174,7 @@ def test_the_cursor_goes_to_a_job_that_is_known_here_only_after_its_submission_w
             await shown.say("ADMIN FLUSH nba")
             shown.dashboard.jobs.list.set_filter("space:nba")
             await shown.shows("1 of 1")
-            shown.dashboard.submitted_here(3)
+            shown.dashboard.select_job(3)
             await shown.until(lambda: not shown.dashboard.jobs.list.searching)
             shown.behind.say("ADMIN FLUSH nba")
             await shown.shows("2 of 2")

@@ -37,12 +37,12 @@ async def in_the_hosts(shown: Stage) -> None:
 
 async def in_the_bar(shown: Stage) -> None:
     await shown.press("colon")
-    await shown.until(lambda: shown.dashboard.bar.is_typing)
+    await shown.until(lambda: shown.dashboard.console.bar.is_typing)
 
 
 async def in_the_filter(shown: Stage) -> None:
     await shown.press("slash")
-    await shown.until(lambda: shown.dashboard.place.typing)
+    await shown.until(lambda: shown.dashboard.view.is_typing)
 
 
 WAYS: dict[KeyScope, Callable[[Stage], Awaitable[None]]] = {
@@ -73,7 +73,7 @@ def test_every_key_reaches_its_action(tmp_path: Path, monkeypatch: pytest.Monkey
             for command in commands(where):
                 name = command.action.partition("(")[0]
                 setattr(
-                    shown.dashboard.owner(where), f"action_{name}", lambda *_, name=name: heard.append(name)
+                    shown.dashboard.widget_of(where), f"action_{name}", lambda *_, name=name: heard.append(name)
                 )
             for command in commands(where):
                 for key in command.keys.split(","):
@@ -90,7 +90,7 @@ def test_every_action_that_is_named_is_there(tmp_path: Path) -> None:
             for where, go in WAYS.items():
                 await shown.press("1")
                 await go(shown)
-                owner: Widget = shown.dashboard.owner(where)
+                owner: Widget = shown.dashboard.widget_of(where)
                 for command in commands(where):
                     assert hasattr(owner, f"action_{command.action.partition('(')[0]}"), command.id
                 await shown.press("escape", "escape")
@@ -121,7 +121,7 @@ def test_what_leaves_the_palette_twice_in_one_go_leaves_it_once(tmp_path: Path, 
             shown.behind.say("ADMIN FLUSH nba")
             await shown.shows("✔ 1")
             turned: list[str] = []
-            shown.app.choose_theme = turned.append  # type: ignore[method-assign]
+            shown.app.set_theme = turned.append  # type: ignore[method-assign]
             await shown.press("ctrl+p")
             await shown.type("theme light")
             await shown.until(lambda: "Theme: light" in shown.screen)

@@ -37,9 +37,9 @@ class Walk:
     async def check(self) -> None:
         jobs = self.shown.dashboard.jobs
         await self.shown.until(lambda: jobs.list.filter_text == self.text)
-        assert jobs.typing is self.typing
+        assert jobs.is_typing is self.typing
         assert jobs.list.filter_line.typing is self.typing
-        assert self.shown.dashboard.typing is self.typing
+        assert self.shown.dashboard.is_typing is self.typing
         assert self.shown.app.screen is self.shown.dashboard
         assert not jobs.list.rows.marks
 
@@ -56,7 +56,7 @@ async def slash(walk: Walk) -> None:
         walk.text += "/"
         return
     walk.typing, walk.before = True, walk.text
-    await walk.shown.until(lambda: walk.shown.dashboard.place is walk.shown.dashboard.jobs)
+    await walk.shown.until(lambda: walk.shown.dashboard.view is walk.shown.dashboard.jobs)
 
 
 def types(text: str) -> Step:
@@ -82,7 +82,7 @@ async def enter(walk: Walk) -> None:
 
 
 async def esc(walk: Walk) -> None:
-    typing, places = walk.typing, walk.shown.dashboard.place is not walk.shown.dashboard.jobs
+    typing, places = walk.typing, walk.shown.dashboard.view is not walk.shown.dashboard.jobs
     detail = walk.shown.dashboard.jobs.detail.body.has_focus
     await walk.shown.press("escape")
     if typing:
@@ -92,13 +92,13 @@ async def esc(walk: Walk) -> None:
 
 
 async def full(walk: Walk) -> None:
-    if not walk.typing and walk.shown.dashboard.place is walk.shown.dashboard.jobs:
+    if not walk.typing and walk.shown.dashboard.view is walk.shown.dashboard.jobs:
         walk.shown.dashboard.jobs._fill(True)
 
 
 async def click_row(walk: Walk) -> None:
     await walk.shown.pilot.click("JobTable", offset=(5, 1))
-    if walk.shown.dashboard.jobs.list.table.display and walk.shown.dashboard.place is walk.shown.dashboard.jobs:
+    if walk.shown.dashboard.jobs.list.table.display and walk.shown.dashboard.view is walk.shown.dashboard.jobs:
         walk.keep()
 
 
@@ -118,13 +118,13 @@ async def bar(walk: Walk) -> None:
         await walk.shown.press("colon")
         return
     await walk.shown.press("colon")
-    await walk.shown.until(lambda: walk.shown.dashboard.bar.is_typing)
+    await walk.shown.until(lambda: walk.shown.dashboard.console.bar.is_typing)
     await walk.shown.press("escape")
 
 
 async def click_bar(walk: Walk) -> None:
     await walk.shown.pilot.click("#bar", offset=(20, 0))
-    await walk.shown.until(lambda: walk.shown.dashboard.bar.is_typing)
+    await walk.shown.until(lambda: walk.shown.dashboard.console.bar.is_typing)
     await walk.shown.press("escape")
     walk.keep()
 
@@ -201,9 +201,9 @@ def test_click_on_the_filter_line_edits_the_filter(tmp_path: Path) -> None:
             await shown.press("slash")
             await shown.type("nba")
             await shown.press("enter")
-            await shown.until(lambda: not shown.dashboard.typing)
+            await shown.until(lambda: not shown.dashboard.is_typing)
             await shown.pilot.click("FilterLine", offset=(2, 0))
-            await shown.until(lambda: shown.dashboard.jobs.typing)
+            await shown.until(lambda: shown.dashboard.jobs.is_typing)
             await shown.type("x")
             await shown.until(lambda: shown.dashboard.jobs.list.filter_text == "nbax")
 
@@ -217,7 +217,7 @@ def test_keys_as_a_terminal_grows_again_are_no_commands(tmp_path: Path, start: s
             shown.behind.say("ADMIN COMPACT nba")
             await shown.shows("▶ running")
             await shown.type(start)
-            await shown.until(lambda: shown.dashboard.typing)
+            await shown.until(lambda: shown.dashboard.is_typing)
             await shown.pilot.resize_terminal(30, 8)
             await shown.until(lambda: shown.dashboard.focused is None)
             large = Size(100, 30)
@@ -226,7 +226,7 @@ def test_keys_as_a_terminal_grows_again_are_no_commands(tmp_path: Path, start: s
                 shown.app.post_message(events.Key(character, character))
             await shown.until(lambda: not shown.dashboard.has_class("-too-small"))
             await shown.press("x")
-            bar, field = shown.dashboard.bar, shown.dashboard.jobs.list.filter_line
+            bar, field = shown.dashboard.console.bar, shown.dashboard.jobs.list.filter_line
             await shown.until(lambda: ((bar._input.text if bar._input else field.text) or "").endswith("x"))
             assert not shown.dashboard.jobs.list.rows.marks
             assert shown.transcript == ""
@@ -286,4 +286,4 @@ class TestWalk:
             await walk.check()
             await shown.press("ctrl+u", "enter")
             await shown.until(lambda: shown.dashboard.jobs.list.filter_text == "")
-            assert not shown.dashboard.typing
+            assert not shown.dashboard.is_typing

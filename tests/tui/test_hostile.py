@@ -82,7 +82,7 @@ def test_hostile_text_that_is_typed_is_shown_and_refused_in_words(tmp_path: Path
     async def run() -> None:
         async with stage(tmp_path) as shown:
             await shown.press("colon")
-            await shown.until(lambda: shown.dashboard.bar.is_typing)
+            await shown.until(lambda: shown.dashboard.console.bar.is_typing)
             await shown.paste("USE \x1b[31mred\u202e[/nope]\x07" + "é" * 150)
             await shown.shows("␛[31mred")
             assert is_clean(shown.screen)

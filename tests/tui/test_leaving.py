@@ -100,7 +100,7 @@ def test_quit_typed_in_the_bar_leaves_too(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path) as shown:
             await shown.press("colon")
-            await shown.until(lambda: shown.dashboard.bar.is_typing)
+            await shown.until(lambda: shown.dashboard.console.bar.is_typing)
             await shown.paste("quit")
             await shown.press("enter")
             await shown.until(lambda: shown.app.return_value == 0)

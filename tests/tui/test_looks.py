@@ -156,7 +156,7 @@ def test_nothing_else_is_seen_where_it_is_too_small_and_one_types_on_once_there_
             await shown.shows("too small: 30x8")
             await shown.until(lambda: len([row for row in shown.screen.split("\n") if row.strip()]) == 1)
             await shown.pilot.resize_terminal(80, 24)
-            await shown.until(lambda: shown.dashboard.bar.is_typing)
+            await shown.until(lambda: shown.dashboard.console.bar.is_typing)
             await shown.type("W HOSTS")
             await shown.shows("SHOW HOSTS")
 

@@ -73,9 +73,9 @@ def test_a_click_answers_a_question_and_takes_a_completion(tmp_path: Path) -> No
             await click(shown, "Cancel")
             await shown.shows_no_more("Stop 1 job?")
             await shown.press("colon")
-            await shown.until(lambda: shown.dashboard.bar.is_typing)
+            await shown.until(lambda: shown.dashboard.console.bar.is_typing)
             await shown.type("use ")
-            await shown.until(lambda: shown.dashboard.completions.open)
+            await shown.until(lambda: shown.dashboard.console.completions.open)
             await click(shown, "test2")
             await shown.shows("use test2")
 

@@ -77,7 +77,7 @@ class TestCounters:
             async with stage(tmp_path, size=(80, 24), auto=True) as shown:
                 await shown.say("ADMIN FLUSH nba")
                 await shown.press("slash")
-                await shown.until(lambda: shown.dashboard.place.typing)
+                await shown.until(lambda: shown.dashboard.view.is_typing)
                 line = shown.dashboard.jobs.list.filter_line
                 line.show(FilterCounts("nba", 1_204_112, 2_345_678, 1_204_112))
                 await shown.shows("1,204,112 marked  1,204,112 of 2,345,678")
@@ -163,7 +163,7 @@ def test_a_result_wider_than_the_terminal_is_seen_by_going_sideways(tmp_path: Pa
             await shown.say("ADMIN FLUSH nba")
             await shown.shows("✔1")
             await shown.press("colon")
-            await shown.until(lambda: shown.dashboard.bar.is_typing)
+            await shown.until(lambda: shown.dashboard.console.bar.is_typing)
             await shown.paste("SHOW JOBS")
             await shown.press("enter")
             await shown.shows("| Job Id | Command", "›", "→ scroll")
@@ -191,7 +191,7 @@ def test_toasts_keep_off_the_bar_and_off_a_questions_answers(tmp_path: Path) -> 
             await shown.say("ADMIN FLUSH nba")
             await shown.shows("✔1")
             for number in range(5):
-                shown.dashboard.tell(f"word {number}", "error")
+                shown.dashboard.show_toast(f"word {number}", "error")
             await shown.until(lambda: "word 4" in shown.screen and "word 3" not in shown.screen)
             assert "word 4" in shown.screen.split("\n")[-2]
             await shown.press("colon")
@@ -221,9 +221,9 @@ def test_what_is_said_while_one_types_is_in_one_place(tmp_path: Path) -> None:
         async with stage(tmp_path, auto=True, size=(100, 24)) as shown:
             await shown.say("ADMIN FLUSH nba")
             await shown.press("colon")
-            await shown.until(lambda: shown.dashboard.bar.is_typing)
+            await shown.until(lambda: shown.dashboard.console.bar.is_typing)
             for number in range(3):
-                shown.dashboard.tell(f"word {number}")
+                shown.dashboard.show_toast(f"word {number}")
                 await shown.until(lambda: f"word {number}" in shown.screen)  # noqa: B023
             await shown.until(lambda: "word 2" in shown.screen.split("\n")[1])
 
@@ -233,12 +233,12 @@ def test_what_is_said_while_one_types_is_in_one_place(tmp_path: Path) -> None:
 def test_what_is_said_anew_takes_the_place_of_what_it_makes_untrue(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, size=(80, 30)) as shown:
-            shown.dashboard.tell("something else")
+            shown.dashboard.show_toast("something else")
             await shown.press("T", "T", "T")
             await shown.shows("theme: ansi", "something else")
             assert [notice.message for notice in shown.app._notifications] == ["something else", "theme: ansi"]
             assert shown.screen.count("theme: ") == 1
-            shown.dashboard.tell("something else")
+            shown.dashboard.show_toast("something else")
             await shown.shows("theme: ansi", "something else")
             assert [notice.message for notice in shown.app._notifications] == ["theme: ansi", "something else"]
 
@@ -295,7 +295,7 @@ def test_what_is_wrong_with_a_filter_is_told_whole(tmp_path: Path, width: int) -
     async def run() -> None:
         async with stage(tmp_path, size=(width, 24), auto=True) as shown:
             await shown.press("slash")
-            await shown.until(lambda: shown.dashboard.place.typing)
+            await shown.until(lambda: shown.dashboard.view.is_typing)
             await shown.paste("stauts:failed")
             await shown.shows("no filter stauts:; did you mean status:?")
             await shown.press("enter")

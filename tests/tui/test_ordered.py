@@ -31,7 +31,7 @@ def at_once(shown: Stage, keys: str) -> None:
 
 async def bar(shown: Stage) -> CommandInput:
     await shown.press("colon")
-    await shown.until(lambda: shown.dashboard.bar.is_typing)
+    await shown.until(lambda: shown.dashboard.console.bar.is_typing)
     return shown.dashboard.query_one(CommandInput)
 
 
@@ -41,7 +41,7 @@ def test_left_over_text_is_cleared_before_what_is_typed_next_is_sent(tmp_path: P
             await bar(shown)
             await shown.type("left over")
             await shown.press("escape", "escape")
-            await shown.until(lambda: not shown.dashboard.bar.is_typing)
+            await shown.until(lambda: not shown.dashboard.console.bar.is_typing)
             at_once(shown, ":\x15ADMIN FLUSH nba\r")
             await shown.until(lambda: "New Job Id" in shown.transcript)
             await shown.shows("✔ 1")
@@ -55,7 +55,7 @@ def test_a_burst_that_ends_with_enter_is_sent_with_the_list_open_and_after_an_er
         async with stage(tmp_path, auto=True) as shown:
             await bar(shown)
             await shown.type("SHOW ")
-            await shown.until(lambda: shown.dashboard.completions.open)
+            await shown.until(lambda: shown.dashboard.console.completions.open)
             at_once(shown, "JBO\rx\x15ADMIN FLUSH nba\rSHOW JOBS\r")
             await shown.until(lambda: "did you mean JOB" in shown.transcript)
             await shown.until(lambda: "New Job Id" in shown.transcript)
@@ -84,7 +84,7 @@ def test_enter_in_one_go_with_a_letter_sends_and_takes_no_candidate_of_the_text_
         async with stage(tmp_path, auto=True) as shown:
             typist = await bar(shown)
             await shown.type("SHOW JOB")
-            await shown.until(lambda: shown.dashboard.completions.open)
+            await shown.until(lambda: shown.dashboard.console.completions.open)
             await shown.press("down")
             at_once(shown, "S\r")
             await shown.until(lambda: "SHOW JOBS" in shown.transcript)
@@ -152,7 +152,7 @@ def test_what_is_typed_after_a_filter_that_came_in_one_go_goes_on_with_it(tmp_pa
             await shown.type("es")
             await shown.until(lambda: shown.dashboard.jobs.list.filter_text == "flushes")
             await shown.press("enter", "slash")
-            await shown.until(lambda: shown.dashboard.jobs.typing)
+            await shown.until(lambda: shown.dashboard.jobs.is_typing)
             await shown.type("x")
             await shown.until(lambda: shown.dashboard.jobs.list.filter_text == "flushesx")
 
@@ -169,7 +169,7 @@ def test_keys_after_the_bar_was_left_in_one_go_reach_the_filter(tmp_path: Path) 
             at_once(shown, "/recover")
             await shown.until(lambda: shown.dashboard.jobs.list.filter_text == "recover")
             await shown.pilot.pause()
-            assert shown.dashboard.jobs.typing
+            assert shown.dashboard.jobs.is_typing
 
     asyncio.run(run())
 
@@ -181,11 +181,11 @@ def test_ctrl_c_drops_what_is_typed_in_one_go_with_it(tmp_path: Path) -> None:
                 at_once(shown, f"{start}abc")
                 shown.app.post_message(events.Key("ctrl+c", "\x03"))
                 if start == ":":
-                    await shown.until(lambda: shown.dashboard.bar.is_typing)
+                    await shown.until(lambda: shown.dashboard.console.bar.is_typing)
                     assert shown.dashboard.query_one(CommandInput).text == ""
                     shown.app.post_message(events.Key("ctrl+c", "\x03"))
-                await shown.until(lambda: shown.dashboard.focused is shown.dashboard.place.home)
-                assert not shown.dashboard.typing
+                await shown.until(lambda: shown.dashboard.focused is shown.dashboard.view.focus_target)
+                assert not shown.dashboard.is_typing
                 assert shown.dashboard.jobs.list.filter_text == ""
             assert shown.app.is_running
 
@@ -238,7 +238,7 @@ def test_esc_and_a_letter_soon_after_it_are_two_keys(tmp_path: Path) -> None:
         async with stage(tmp_path, auto=True) as shown:
             await bar(shown)
             shown.app.post_message(events.Key("alt+t", "\x1bt"))
-            await shown.until(lambda: not shown.dashboard.bar.is_typing)
+            await shown.until(lambda: not shown.dashboard.console.bar.is_typing)
             await shown.shows("Nothing was run here yet")
 
     asyncio.run(run())
@@ -257,7 +257,7 @@ def test_keys_typed_before_the_first_frame_are_obeyed_in_order_and_their_enter_s
     composed = Dashboard.compose
 
     def compose(dashboard: Dashboard) -> object:
-        typed_ahead(dashboard.desktop)
+        typed_ahead(dashboard.app)
         return composed(dashboard)
 
     monkeypatch.setattr(Dashboard, "compose", compose)
@@ -265,7 +265,7 @@ def test_keys_typed_before_the_first_frame_are_obeyed_in_order_and_their_enter_s
     async def run() -> None:
         async with stage(tmp_path, auto=True) as shown:
             await shown.until(lambda: text[1:] in shown.transcript)
-            assert shown.dashboard.place is shown.dashboard.jobs
+            assert shown.dashboard.view is shown.dashboard.jobs
             assert shown.app.theme == "dark"
 
     asyncio.run(run())

@@ -67,12 +67,12 @@ def test_spaces_and_hosts_are_sorted_by_key(tmp_path: Path) -> None:
         async with stage(tmp_path, {"nba": ["a", "b"], "srq": ["a"]}, auto=True) as shown:
 
             def order() -> list[object]:
-                table = shown.dashboard.place.home
+                table = shown.dashboard.view.focus_target
                 assert isinstance(table, Table)
                 return [table.rows.key_at(index) for index in range(len(table.rows))]
 
             await shown.press("2")
-            await shown.until(lambda: shown.dashboard.place.title == "spaces" and order() == ["nba", "srq"])
+            await shown.until(lambda: shown.dashboard.view.title == "spaces" and order() == ["nba", "srq"])
             await shown.press("o")
             await shown.until(lambda: order() == ["srq", "nba"])
             await shown.press("greater_than_sign")
@@ -93,7 +93,7 @@ def test_n_writes_a_create_space_in_the_bar(tmp_path: Path) -> None:
             await shown.shows("space nba")
             await shown.press("n")
             await shown.shows("CREATE SPACE")
-            assert shown.dashboard.bar.is_typing
+            assert shown.dashboard.console.bar.is_typing
 
     asyncio.run(run())
 

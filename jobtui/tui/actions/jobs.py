@@ -8,38 +8,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from jobtui.config.settings import Confirm
 from jobtui.engine.client import ExecuteResult
 from jobtui.formatting import format_count, format_ids
 from jobtui.language import quote_name
 from jobtui.model import Job, Status
-from jobtui.tui.context import Context
+from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.text.spans import Line, TextRole
 from jobtui.tui.text.status import status_piece
 
 _NAMED = 8
-
-
-class DashboardHost(Protocol):
-    """What a deed needs of the dashboard."""
-
-    async def confirm(self, title: str, lines: Callable[[], Sequence[Line]], deed: str) -> bool:
-        """Ask; cancel is the focused answer."""
-        ...
-
-    def tell(self, text: str, severity: str = "information") -> None:
-        """Say it in passing."""
-        ...
-
-    def mind(self, jobs: Sequence[int]) -> None:
-        """Have the end of these jobs told."""
-        ...
-
-    def log_statement(self, text: str, answer: ExecuteResult) -> None:
-        """Note in the transcript what was run and what came of it."""
-        ...
 
 
 class JobActions:
@@ -49,9 +28,9 @@ class JobActions:
     `unseen`: marks that the filter hides are easily forgotten.
     """
 
-    def __init__(self, context: Context, stage: DashboardHost) -> None:
+    def __init__(self, context: Context, host: DashboardHost) -> None:
         self._shared = context
-        self._stage = stage
+        self._host = host
 
     async def stop(self, ids: Iterable[int], unseen: int = 0) -> None:
         """Stop the jobs that can be stopped."""
@@ -63,7 +42,7 @@ class JobActions:
                 ended = "already stopping" not in plan.passed
                 jobs = f"job {meant[0]} has" if len(meant) == 1 else f"jobs {format_ids(meant)} have"
                 what = f"{jobs} ended" if ended else plan.passed_over
-                self._stage.tell(f"Nothing was left to stop: {what}")
+                self._host.show_toast(f"Nothing was left to stop: {what}")
                 return
             # what one has stopped oneself ends without a word, unless it is watched
             self._shared.submitted.difference_update(plan.touched)
@@ -98,7 +77,7 @@ class JobActions:
             ),
             (("on every host that holds it. It can be stopped.", TextRole.PLAIN),),
         ]
-        if self._shared.settings.confirm is Confirm.BULK or await self._stage.confirm(
+        if self._shared.settings.confirm is Confirm.BULK or await self._host.confirm(
             f"Compact {short_name(space)}?", lambda: lines, "Compact"
         ):
             await self._submit("COMPACT", space)
@@ -110,7 +89,7 @@ class JobActions:
             lines.append((("It is another program's: it is forgotten, nothing is deleted.", TextRole.PLAIN),))
         else:
             lines.append((("Its data is deleted on every host. This can't be undone.", TextRole.FAILED),))
-        if not await self._stage.confirm("Drop this space?", lambda: lines, "Drop"):
+        if not await self._host.confirm("Drop this space?", lambda: lines, "Drop"):
             return False
         return await self._typed(f"DROP SPACE {self._quoted(space)}", space)
 
@@ -123,15 +102,15 @@ class JobActions:
 
     async def _typed(self, text: str, space: str) -> bool:
         if self._quoted(space) == "":
-            self._stage.tell(f"No statement can hold this name: {space}", "error")
+            self._host.show_toast(f"No statement can hold this name: {space}", "error")
             return False
         answer = await self._run(text)
         jobs = [job for result in answer.results for job in result.jobs]
         if jobs:
-            self._stage.tell(
+            self._host.show_toast(
                 f"job {format_ids(jobs)}: {text.removeprefix('ADMIN ').lower().split()[0]} {space}"
             )
-            self._stage.mind(jobs)
+            self._host.watch_jobs(jobs)
         return answer.failure is None
 
     @staticmethod
@@ -149,12 +128,12 @@ class JobActions:
     async def _agreed(self, verb: str, plan: Selection, unseen: int) -> bool:
         if not plan.touched:
             why = f"Nothing to {verb.lower()}"
-            self._stage.tell(f"{why}: {plan.passed_over}" if plan.passed else why, "warning")
+            self._host.show_toast(f"{why}: {plan.passed_over}" if plan.passed else why, "warning")
             return False
         if len(plan.touched) == 1 and not unseen and self._shared.settings.confirm is Confirm.BULK:
             return True
         title = f"{verb} {format_count(len(plan.touched), 'job')}?"
-        return await self._stage.confirm(title, lambda: self._named(plan, unseen), verb)
+        return await self._host.confirm(title, lambda: self._named(plan, unseen), verb)
 
     def _named(self, plan: Selection, unseen: int) -> list[Line]:
         lines = [self._job_line(job_id) for job_id in plan.touched[:_NAMED]]
@@ -185,7 +164,7 @@ class JobActions:
 
     async def _run(self, text: str) -> ExecuteResult:
         answer = await asyncio.wrap_future(self._shared.desk.execute(text, self._shared.session))
-        self._stage.log_statement(text, answer)
+        self._host.log_statement(text, answer)
         return answer
 
     async def _say(
@@ -214,8 +193,8 @@ class JobActions:
         if plan.passed:
             said.append(plan.passed_over)
         if said:
-            self._stage.tell("\n".join(said), "error" if failures else "information")
-        self._stage.mind(started)
+            self._host.show_toast("\n".join(said), "error" if failures else "information")
+        self._host.watch_jobs(started)
 
 
 def _again(started: Sequence[int], of: Sequence[int]) -> str:

@@ -15,14 +15,14 @@ from jobtui.os_errors import explain
 from jobtui.tui.actions.export import export_jobs, new_export_path
 from jobtui.tui.actions.jobs import JobActions
 from jobtui.tui.commands import KeyScope
-from jobtui.tui.context import Context
+from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.data.job_rows import JOB_COLUMNS, default_columns
 from jobtui.tui.screens.dialog import Choice, Question
 from jobtui.tui.text.spans import TextRole
 
 if TYPE_CHECKING:
-    from jobtui.tui.screens.dashboard import Dashboard
-    from jobtui.tui.views.inventory import HostsView, InventoryView
+    from jobtui.tui.views.base import DashboardView
+    from jobtui.tui.views.inventory import HostsView
     from jobtui.tui.views.jobs import JobsView
 
 
@@ -70,20 +70,20 @@ def row_text(job: Job) -> str:
 class ActionMenu:
     """Each method runs in a worker of the dashboard's."""
 
-    def __init__(self, context: Context, dashboard: Dashboard) -> None:
+    def __init__(self, context: Context, host: DashboardHost) -> None:
         self._shared = context
-        self._dashboard = dashboard
-        self._deeds = JobActions(context, dashboard)
+        self._host = host
+        self._actions = JobActions(context, host)
 
     async def run(self, what: str, ids: Sequence[int], view: JobsView) -> None:
         """Do what a command's id names, to these jobs."""
         match what:
             case "stop":
-                await self._deeds.stop(ids, view.list.count_unseen(ids))
+                await self._actions.stop(ids, view.list.count_unseen(ids))
             case "recover":
-                await self._deeds.recover(ids, view.list.count_unseen(ids))
+                await self._actions.recover(ids, view.list.count_unseen(ids))
             case "archive":
-                await self._deeds.archive(ids, view.list.count_unseen(ids))
+                await self._actions.archive(ids, view.list.count_unseen(ids))
             case "flush" | "compact":
                 await self._submit(what, view.space_in_view())
             case "copy":
@@ -95,22 +95,22 @@ class ActionMenu:
 
     async def _submit(self, what: str, space: str | None) -> None:
         if space is None:
-            self._dashboard.tell(
+            self._host.show_toast(
                 "No space is in view: USE one in the command bar, or filter by space:", "warning"
             )
         elif what == "flush":
-            await self._deeds.flush(space)
+            await self._actions.flush(space)
         else:
-            await self._deeds.compact(space)
+            await self._actions.compact(space)
 
     async def _copy(self, job: Job | None) -> None:
         if job is None:
             return
         choices = [Choice(key, title, text) for key, title, text in copy_choices(job)]
-        text = await self._dashboard.app.push_screen_wait(Question[str]("Copy", (), choices))
+        text = await self._host.ask(Question[str]("Copy", (), choices))
         if text is not None:
-            self._dashboard.app.copy_to_clipboard(text)
-            self._dashboard.tell(f"copied: {text}")
+            self._host.copy(text)
+            self._host.show_toast(f"copied: {text}")
 
     async def _columns(self, view: JobsView) -> None:
         kept = self._shared.kept
@@ -121,7 +121,7 @@ class ActionMenu:
                 Choice("✔" if column.key in shown else "·", column.label, index)
                 for index, column in enumerate(JOB_COLUMNS)
             ]
-            index = await self._dashboard.app.push_screen_wait(
+            index = await self._host.ask(
                 Question[int]("Columns: enter shows or hides, esc is done", (), choices, at)
             )
             if index is None:
@@ -137,7 +137,7 @@ class ActionMenu:
     async def _export(self, view: JobsView) -> None:
         found = view.list.view
         if found is None or not len(found):
-            self._dashboard.tell("There is nothing in view to export", "warning")
+            self._host.show_toast("There is nothing in view to export", "warning")
             return
         directory, now = Path.cwd(), self._shared.now()
         question = Question[str](
@@ -145,45 +145,45 @@ class ActionMenu:
             [((f"to a new file in {directory}", TextRole.MUTED),)],
             [Choice("c", "CSV, for a spreadsheet", ".csv"), Choice("j", "JSON, with full values", ".json")],
         )
-        suffix = await self._dashboard.app.push_screen_wait(question)
+        suffix = await self._host.ask(question)
         if suffix is None:
             return
         place = new_export_path(directory, suffix, now)
         try:
             count = await run_in_thread(lambda: export_jobs(found, place))
         except OSError as error:
-            self._dashboard.tell(f"Not exported: {explain(error)}: {place}", "error")
+            self._host.show_toast(f"Not exported: {explain(error)}: {place}", "error")
         else:
-            self._dashboard.tell(f"{format_count(count, 'job')} written to {place}")
+            self._host.show_toast(f"{format_count(count, 'job')} written to {place}")
 
-    async def run_place(self, what: str, name: str, view: InventoryView) -> None:
-        """Do what a key of the spaces or hosts asks for."""
-        match what:
+    async def run_inventory(self, action: str, name: str, view: DashboardView) -> None:
+        """Do action a key of the spaces or hosts asks for."""
+        match action:
             case "jobs":
-                kind = "host" if view.where is KeyScope.HOSTS else "space"
-                await self._dashboard.show_jobs_of(kind, name)
+                kind = "host" if view.scope is KeyScope.HOSTS else "space"
+                await self._host.show_jobs_of(kind, name)
             case "new":
-                await self._dashboard.enter_bar("CREATE SPACE ")
+                await self._host.focus_bar("CREATE SPACE ")
             case "use":
-                await self._deeds.use(name)
-                self._dashboard.space_chosen()
+                await self._actions.use(name)
+                self._host.refresh_space()
             case "drop":
                 adopted = self._shared.places.adopted(name)
-                await self._deeds.drop(name, adopted)
+                await self._actions.drop(name, adopted)
                 self._shared.places.ask()
             case _:
-                hosts = view.where is KeyScope.HOSTS
+                hosts = view.scope is KeyScope.HOSTS
                 space = await self._space_of(name, cast("HostsView", view)) if hosts else name
                 if space is not None:
-                    await self._submit(what, space)
+                    await self._submit(action, space)
 
     async def _space_of(self, host: str, view: HostsView) -> str | None:
         spaces = view.spaces_of(host)
         if len(spaces) <= 1:
             if not spaces:
-                self._dashboard.tell("This host holds no space", "warning")
+                self._host.show_toast("This host holds no space", "warning")
             return spaces[0] if spaces else None
         choices = [
             Choice(str(number) if number < 10 else "", name, name) for number, name in enumerate(spaces, 1)
         ]
-        return await self._dashboard.app.push_screen_wait(Question[str]("Which space?", (), choices))
+        return await self._host.ask(Question[str]("Which space?", (), choices))

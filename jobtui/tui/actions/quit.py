@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
-
-from jobtui.model import Job
-from jobtui.tui.context import Context
-
-if TYPE_CHECKING:
-    from jobtui.tui.screens.dashboard import Dashboard
-
-
 import enum
 from collections.abc import Callable, Sequence
 
 from jobtui.formatting import format_count
+from jobtui.model import Job
+from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.screens.dialog import Choice, Question
 from jobtui.tui.text.spans import Line, TextRole
 from jobtui.tui.text.status import status_piece
@@ -27,26 +20,26 @@ _STOPPING = "stopping all jobs, then leaves"
 class QuitFlow:
     """Knows whether one is on the way out."""
 
-    def __init__(self, context: Context, dashboard: Dashboard) -> None:
+    def __init__(self, context: Context, host: DashboardHost) -> None:
         self._shared = context
-        self._dashboard = dashboard
+        self._host = host
         self._waiting: asyncio.Future[None] | None = None
 
     async def ask(self) -> None:
         """Leave, or ask first; in a worker of the dashboard's."""
-        desk, app = self._shared.desk, self._dashboard.app
+        desk = self._shared.desk
         active = self._active()
         if not active:
-            app.exit(0)
+            self._host.exit(0)
             return
         question = quit_question(active, desk.may_hand_over, lambda job: desk.job(job.id) or job)
-        match await app.push_screen_wait(question):
+        match await self._host.ask(question):
             case QuitChoice.HAND_OVER if not self._active():
-                app.exit(0)
+                self._host.exit(0)
             case QuitChoice.HAND_OVER:
                 self._hand_over()
             case QuitChoice.NOW:
-                app.exit(0)
+                self._host.exit(0)
             case QuitChoice.WAIT:
                 await self._leave_after(asyncio.wrap_future(desk.idle()), _WAITING)
             case QuitChoice.STOP:
@@ -61,22 +54,22 @@ class QuitFlow:
 
     def _hand_over(self) -> None:
         if self._shared.desk.hand_over():
-            self._dashboard.app.exit(0)
+            self._host.exit(0)
         else:
-            self._dashboard.tell("The work can't go on in the background", "error")
+            self._host.show_toast("The work can't go on in the background", "error")
 
     async def _leave_after(self, done: asyncio.Future[None], flag: str) -> None:
         self.stay()
         self._waiting = done
-        self._dashboard.flag(flag, True)
+        self._host.set_flag(flag, True)
         try:
             await done
         except asyncio.CancelledError:
             return
         finally:
-            self._dashboard.flag(flag, False)
+            self._host.set_flag(flag, False)
         if self._waiting is done:
-            self._dashboard.app.exit(0)
+            self._host.exit(0)
 
     def stay(self) -> bool:
         """Stay after all; False where one was not about to leave. What was told to stop stops all the same."""

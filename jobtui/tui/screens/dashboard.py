@@ -1,111 +1,119 @@
-"""The dashboard: header, the place shown, results, command bar, key line; and what goes between them."""
+"""The dashboard's screen: header, the view that is shown, console; it is the host of their parts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, cast
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.screen import Screen
 from textual.widget import Widget
 
+from jobtui.errors import StorageError
 from jobtui.formatting import format_count
+from jobtui.history import StoreError
 from jobtui.model import Job
+from jobtui.tui.base_app import StyledScreen
 from jobtui.tui.commands import KeyCommand, KeyScope, bindings, commands
-from jobtui.tui.context import Context
+from jobtui.tui.context import AppControl, Context
 from jobtui.tui.data.feed import Batch
+from jobtui.tui.data.job_rows import JOB_COLUMNS
+from jobtui.tui.keymap import Keymap
 from jobtui.tui.terminal import notice_sequence
 from jobtui.tui.text.spans import Line, TextRole, wrap
 from jobtui.tui.text.status import alarm, endings, link_piece
+from jobtui.tui.themes import THEMES
 from jobtui.tui.views import make_view
 from jobtui.tui.views.base import DashboardView, ViewContainer
 from jobtui.tui.views.jobs import JobsView
+from jobtui.tui.widgets.completions import CompletionList
 from jobtui.tui.widgets.console import Console
 from jobtui.tui.widgets.footer import TooSmall, toast
 from jobtui.tui.widgets.header import Header, HeaderState
 from jobtui.tui.widgets.lines import LinesView
 
 if TYPE_CHECKING:
+    # imported when they are first needed: a start is mostly imports
+    from jobtui.engine.client import ExecuteResult
     from jobtui.tui.actions.menus import ActionMenu
     from jobtui.tui.actions.quit import QuitFlow
-    from jobtui.tui.app import DashboardApp
-    from jobtui.tui.views.inventory import InventoryView
+    from jobtui.tui.screens.palette import PaletteEntry
+
+AnswerT = TypeVar("AnswerT")
 
 
-class Dashboard(Console):
-    """The one screen that is always there; dialogs come over it."""
+class Dashboard(StyledScreen):
+    """The screen that is always there; dialogs are pushed over it. Implements `DashboardHost`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.DASHBOARD)]
     AUTO_FOCUS = None
 
-    def __init__(self, context: Context) -> None:
-        super().__init__(context)
+    def __init__(self, context: Context, control: AppControl) -> None:
+        super().__init__()
+        self.context = context
+        self._control = control
         self.header = Header(id="header")
         self.alarm = LinesView(id="alarm")
-        self.jobs = JobsView(context, id="jobs")
+        self.jobs = JobsView(context, self, id="jobs")
         self.stage = ViewContainer(self.jobs, id="stage")
+        self.console = Console(context, self)
         self.too_small = TooSmall(id="too-small")
-        self.place: DashboardView = self.jobs
+        self.view: DashboardView = self.jobs
         self.ready = False
         self._views: dict[str, DashboardView] = {"jobs": self.jobs}
         self._flags: tuple[str, ...] = ()
-        self._silenced = self._alarmed = ""
-        self._link_told = context.now()
+        self._dismissed_alarm = self._shown_alarm = ""
+        self._link_changed = context.now()
 
     def compose(self) -> ComposeResult:
         """Textual's hook."""
         yield self.header
         yield self.stage
-        yield from super().compose()
+        yield self.console
 
     def on_mount(self) -> None:
         """Textual's hook."""
-        self.set_focus(self.place.home)
-        self.stand()
+        self.set_focus(self.view.focus_target)
+        self.refresh_header()
         self.ready = True
-        self.app.call_later(self.desktop.take_typed)
+        self.app.call_later(self._control.handle_typed_ahead)
 
-    # -- what is told -------------------------------------------------------------------------------
+    # -- changes ------------------------------------------------------------------------------------
 
-    def take(self, batch: Batch) -> None:
-        """Jobs changed."""
+    def on_batch(self, batch: Batch) -> None:
+        """Show what changed in the engine."""
         if batch.statuses:
-            self.stand()
+            self.refresh_header()
         if batch.link:
-            self._link_told = self.context.now()
-            self.stand()
+            self._link_changed = self.context.now()
+            self.refresh_header()
         for view in self._views.values():
-            view.take(batch)
+            view.on_batch(batch)
         for notice in batch.notices:
-            self.tell(notice.text, notice.severity)
-        minded = [job for job in batch.ended if job.id in self.context.watched | self.context.submitted]
-        if minded:
-            for job in minded:
+            self.show_toast(notice.text, notice.severity)
+        awaited = [job for job in batch.ended if job.id in self.context.watched | self.context.submitted]
+        if awaited:
+            for job in awaited:
                 self.context.watched.discard(job.id)
                 self.context.submitted.discard(job.id)
-            self.tell_ends(minded)
+            self.announce_ended(awaited)
 
-    def tell_ends(self, jobs: Sequence[Job]) -> None:
-        """Jobs that are minded have ended."""
-        text, severity = endings(jobs)
-        self.tell(text, severity)
-        self.ring(text)
+    def on_overview(self) -> None:
+        """Show a new overview of spaces and hosts."""
+        self.refresh_header()
+        for view in self._views.values():
+            view.on_overview()
 
     def tick(self) -> None:
-        """A second passed."""
-        self.place.tick()
-        self.stand()
+        """Update what changes with time; called once a second."""
+        self.view.tick()
+        self.refresh_header()
 
-    def places_seen(self) -> None:
-        """There is a new overview."""
-        self.stand()
-        for view in self._views.values():
-            view.places_seen()
-
-    def stand(self) -> None:
-        """Bring the header and the alarm up to date."""
+    def refresh_header(self) -> None:
+        """Update the header and the alarm below it."""
         context = self.context
         link = context.desk.link
         overview = context.places.overview
@@ -115,28 +123,23 @@ class Dashboard(Console):
             context.space,
             context.desk.history.counts(),
             self._all_flags(),
-            place=self.place.title,
+            place=self.view.title,
             link=link_piece(link) if link is not None else None,
         )
-        self._show_alarm(*alarm(context, self._link_told))
+        self._show_alarm(*alarm(context, self._link_changed))
 
     def _all_flags(self) -> tuple[str, ...]:
         read_only = () if self.context.desk.writable else ("read only",)
-        following = ("following",) if self.jobs.list.follow and self.place is self.jobs else ()
-        waiting = (f"waiting for {format_count(self.overdue, 'answer')}",) if self.overdue else ()
+        following = ("following",) if self.jobs.list.follow and self.view is self.jobs else ()
+        overdue = self.console.overdue
+        waiting = (f"waiting for {format_count(overdue, 'answer')}",) if overdue else ()
         return (*read_only, *following, *waiting, *self._flags)
 
-    def flag(self, word: str, on: bool) -> None:
-        """Say a word in the header, or no longer."""
-        others = tuple(flag for flag in self._flags if flag != word)
-        self._flags = (*others, word) if on else others
-        self.stand()
-
     def _show_alarm(self, kind: str, text: str) -> None:
-        if kind != self._silenced:
-            self._silenced = ""  # once it is over, it is told again when it comes again
-        self._alarmed = kind if kind != self._silenced else ""
-        shown = text if self._alarmed else ""
+        if kind != self._dismissed_alarm:
+            self._dismissed_alarm = ""  # it is over, and is shown again if it comes back
+        self._shown_alarm = kind if kind != self._dismissed_alarm else ""
+        shown = text if self._shown_alarm else ""
         lines = (
             [((f" {text}", TextRole.FAILED),) for text in wrap(shown, self.size.width - 2, 3)] if shown else []
         )
@@ -146,256 +149,313 @@ class Dashboard(Console):
         self.alarm.styles.height = len(lines)
         self.alarm.show(lines)
 
-    # -- the stage of the deeds ---------------------------------------------------------------------
+    # -- the host of views, actions and console (documented in DashboardHost) -------------------------
 
-    async def confirm(self, title: str, lines: Callable[[], Sequence[Line]], deed: str) -> bool:
-        """Ask; cancel is the focused answer. In a worker only."""
-        from jobtui.tui.screens.dialog import confirmation
+    def start_action(self, action: Coroutine[Any, Any, object]) -> None:  # noqa: D102
+        self.run_worker(self._report_errors(action), group="actions")
 
-        return await self.app.push_screen_wait(confirmation(title, lines, deed)) is True
+    async def _report_errors(self, action: Coroutine[Any, Any, object]) -> None:
+        try:
+            await action
+        except (OSError, StoreError, StorageError) as error:
+            self.show_toast(str(error), "error")
 
-    def tell(self, text: str, severity: str = "information") -> None:
-        """Say it in passing; nothing in the text is markup."""
+    async def ask(self, question: Screen[AnswerT]) -> AnswerT | None:  # noqa: D102
+        return await self.app.push_screen_wait(question)
+
+    async def confirm(self, title: str, lines: Callable[[], Sequence[Line]], verb: str) -> bool:  # noqa: D102
+        from jobtui.tui.screens.dialog import confirmation  # not needed at start
+
+        return await self.ask(confirmation(title, lines, verb)) is True
+
+    def show_toast(self, text: str, severity: str = "information") -> None:  # noqa: D102
         width, height = self.app.size
-        if self.bar.is_typing and severity == "information":
-            self.desktop.unsay("")
-            height = 0  # one line over the table's header, and none over its rows
-        self.desktop.say(toast(text, severity, width, height))
+        if self.console.bar.is_typing and severity == "information":
+            self._control.dismiss_toasts("")
+            height = 0  # one line, over the table's header and not over its rows
+        self._control.show_toast(toast(text, severity, width, height))
 
-    def ring(self, text: str) -> None:
-        """Tell the terminal: the bell, and a notice of its own where that is wanted."""
-        settings = self.context.settings
-        if settings.bell:
+    def watch_jobs(self, job_ids: Sequence[int]) -> None:  # noqa: D102
+        jobs = {job_id: self.context.desk.job(job_id) for job_id in job_ids}
+        # the end of a short job comes before the answer to its statement
+        ended = [job for job in jobs.values() if job is not None and job.status.ended]
+        self.context.submitted.update(jobs.keys() - {job.id for job in ended})
+        if ended:
+            self.announce_ended(ended)
+
+    def announce_ended(self, jobs: Sequence[Job]) -> None:  # noqa: D102
+        text, severity = endings(jobs)
+        self.show_toast(text, severity)
+        if self.context.settings.bell:
             self.app.bell()
-        if settings.terminal_notice:
-            self.desktop.write_to_terminal(notice_sequence(text))
+        if self.context.settings.terminal_notice:
+            self._control.write_to_terminal(notice_sequence(text))
 
-    def on_screen_suspend(self) -> None:
-        """Textual's hook: what is said in passing is said on what came over it."""
-        self.add_class("-covered")
+    def log_statement(self, text: str, result: ExecuteResult) -> None:  # noqa: D102
+        self.console.log_statement(text, result)
 
-    def on_screen_resume(self, event: events.ScreenResume) -> None:
-        """Textual's hook, beside the one of the class above."""
-        self.remove_class("-covered")
+    def run_job_action(self, action: str, job_ids: Sequence[int]) -> None:  # noqa: D102
+        if isinstance(self.view, JobsView):
+            self.start_action(self._actions.run(action, job_ids, self.view))
 
-    # -- focus and keys -----------------------------------------------------------------------------
+    def run_inventory_action(self, action: str, name: str) -> None:  # noqa: D102
+        self.start_action(self._actions.run_inventory(action, name, self.view))
 
-    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        """Textual's hook: other keys work here."""
-        self.show_keys()
-
-    def show_keys(self) -> None:
-        """The key line for where the focus is; what is said in passing keeps off what is being typed."""
-        self.set_class(self.bar.is_typing, "-typing")
-        self.keys.show(self.hinted(self.working(), self.place.looks))
-
-    def chain(self) -> tuple[KeyScope, ...]:
-        """The places whose keys work now, the innermost first."""
-        if self.bar.is_typing:
-            return (KeyScope.BAR,)
-        if self.place.typing:
-            return (KeyScope.FILTER,)
-        inner = KeyScope.DETAIL if isinstance(self.focused, LinesView) else KeyScope.TABLE
-        return (inner, self.place.where, KeyScope.DASHBOARD)
-
-    def working(self) -> list[KeyCommand]:
-        """The commands whose keys work here and now."""
-        return [
-            command
-            for where in self.chain()
-            for command in commands(where)
-            if self.owner(where).check_action(command.action.split("(")[0], ()) is not False
-        ]
-
-    def owner(self, where: KeyScope) -> Widget:
-        """The widget that does what the keys of a place say."""
-        match where:
-            case KeyScope.DASHBOARD:
-                return self
-            case KeyScope.JOBS | KeyScope.SPACES | KeyScope.HOSTS:
-                return self.place
-            case _:
-                return self.focused or self.place.home
-
-    def on_resize(self, event: events.Resize) -> None:
-        """Textual's hook: say so where nothing sensible fits."""
-        self.too_small.fit(self, event.size)
-        self.stand()
-
-    @property
-    def typing(self) -> bool:
-        """Whether keys are text now."""
-        return self.bar.is_typing or self.place.typing
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Textual's hook: where one types, a colon is a colon."""
-        if action == "retry":
-            return self.context.desk.link is not None
-        return not (action == "bar" and self.typing)
-
-    # -- keys ---------------------------------------------------------------------------------------
-
-    async def action_back(self) -> None:
-        """Esc: from the results, from what the place is in, from the alarm."""
-        if self._leaving.stay() or self.place.back():
-            return
-        if self.has_class("-transcript"):
-            self.remove_class("-transcript")
-        elif self._alarmed:
-            self._silenced = self._alarmed
-            self.stand()
-        else:
-            await self.show_place("jobs")
-
-    def on_dashboard_view_noted(self, message: DashboardView.Noted) -> None:
-        """Something that the header or the key line shows changed."""
-        message.stop()
-        self.stand()
-        self.show_keys()
-
-    def on_dashboard_view_told(self, message: DashboardView.Told) -> None:
-        """Something that a person should read."""
-        message.stop()
-        self.tell(message.text, message.severity)
-
-    def on_jobs_view_asked(self, message: JobsView.Asked) -> None:
-        """A key of the jobs view that does something to jobs."""
-        message.stop()
-        if isinstance(self.place, JobsView):
-            self.work(self._errands.run(message.what, message.ids, self.place))
-
-    def on_inventory_view_asked(self, message: InventoryView.Asked) -> None:
-        """A key of the spaces or hosts."""
-        message.stop()
-        view = cast("InventoryView", self.place)
-        self.work(self._errands.run_place(message.what, message.name, view))
-
-    async def show_jobs_of(self, kind: str, name: str) -> None:
-        """The jobs of a space or a host."""
-        await self.show_place("jobs")
+    async def show_jobs_of(self, kind: str, name: str) -> None:  # noqa: D102
+        await self.show_view("jobs")
         quoted = f'"{name}"' if any(character in name for character in ' ,"') else name
         self.jobs.list.set_filter(f"{kind}:{quoted}")
 
-    async def filter_jobs(self) -> None:
-        """Go to the jobs and type a filter there."""
-        await self.show_place("jobs")
+    async def edit_filter(self) -> None:  # noqa: D102
+        await self.show_view("jobs")
         await self.jobs.action_filter()
 
-    def space_chosen(self) -> None:
-        """Another space may have been chosen."""
-        super().space_chosen()
-        self.places_seen()
-
-    def submitted_here(self, job_id: int) -> None:
-        """Who typed it wants to see it."""
+    def select_job(self, job_id: int) -> None:  # noqa: D102
         self.jobs.list.seek(job_id)
 
-    def find_focus(self) -> None:
+    def refresh_space(self) -> None:  # noqa: D102
+        self.console.bar.show_prompt()
+        self.on_overview()
+
+    async def focus_bar(self, text: str | None = None) -> None:  # noqa: D102
+        await self.console.focus_bar(text)
+
+    def leave_bar(self) -> None:  # noqa: D102
+        self.set_focus(self.view.focus_target)  # at once: the next key is meant for the view
+
+    def set_flag(self, text: str, on: bool) -> None:  # noqa: D102
+        others = tuple(flag for flag in self._flags if flag != text)
+        self._flags = (*others, text) if on else others
+        self.refresh_header()
+
+    def copy(self, text: str) -> None:  # noqa: D102
+        self.app.copy_to_clipboard(text)
+
+    def exit(self, status: int) -> None:  # noqa: D102
+        self.app.exit(status)
+
+    # -- views --------------------------------------------------------------------------------------
+
+    async def show_view(self, name: str) -> None:
+        """Show a view by its name; each is made when it is first shown."""
+        view = self._views.get(name)
+        if view is None:
+            view = self._views[name] = make_view(name, self.context, self)
+            await self.stage.mount(view)
+        self.view.display = False
+        self.view = view
+        view.display = True
+        self.set_focus(view.focus_target)
+        self.refresh_header()
+
+    def on_dashboard_view_status_changed(self, message: DashboardView.StatusChanged) -> None:
+        """Update the header and the footer."""
+        message.stop()
+        self.refresh_header()
+        self.show_keys()
+
+    def on_dashboard_view_notify(self, message: DashboardView.Notify) -> None:
+        """Show a view's text as a toast."""
+        message.stop()
+        self.show_toast(message.text, message.severity)
+
+    def on_completion_list_picked(self, message: CompletionList.Picked) -> None:
+        """Insert a completion that was clicked; the list lies over the screen, outside the console."""
+        message.stop()
+        self.console.bar.insert_candidate(message.candidate)
+
+    def save_state(self) -> None:
+        """Note what is kept until the next start; the filter and the sort order are not."""
+        self.context.kept.follow = self.jobs.list.follow
+
+    # -- focus and keys -----------------------------------------------------------------------------
+
+    @property
+    def is_typing(self) -> bool:
+        """Whether keys are text now."""
+        return self.console.bar.is_typing or self.view.is_typing
+
+    @property
+    def keymap(self) -> Keymap:
+        """The keys of all commands."""
+        return self.context.keymap
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """Show the keys that work where the focus is now."""
+        self.show_keys()
+
+    def show_keys(self) -> None:  # noqa: D102
+        self.set_class(self.console.bar.is_typing, "-typing")  # moves toasts away from the bar
+        keys = self.console.footer_commands(self.available_commands(), self.view.can_look)
+        self.console.keys.show(keys)
+
+    def active_scopes(self) -> tuple[KeyScope, ...]:
+        """Return the scopes whose keys work now, the innermost first."""
+        if self.console.bar.is_typing:
+            return (KeyScope.BAR,)
+        if self.view.is_typing:
+            return (KeyScope.FILTER,)
+        inner = KeyScope.DETAIL if isinstance(self.focused, LinesView) else KeyScope.TABLE
+        return (inner, self.view.scope, KeyScope.DASHBOARD)
+
+    def available_commands(self) -> list[KeyCommand]:
+        """Return the commands whose keys work here and now."""
+        return [
+            command
+            for scope in self.active_scopes()
+            for command in commands(scope)
+            if self.widget_of(scope).check_action(command.action.split("(")[0], ()) is not False
+        ]
+
+    def widget_of(self, scope: KeyScope) -> Widget:
+        """Return the widget that has the actions of a scope."""
+        match scope:
+            case KeyScope.DASHBOARD:
+                return self
+            case KeyScope.JOBS | KeyScope.SPACES | KeyScope.HOSTS:
+                return self.view
+            case _:
+                return self.focused or self.view.focus_target
+
+    def run_command(self, command: KeyCommand) -> None:
+        """Do what a command's key would do here."""
+        self.start_action(self.app.run_action(command.action, self.widget_of(command.where)))
+
+    def palette_entries(self) -> Iterator[PaletteEntry]:
+        """Yield what the palette offers: a title, an explanation and what to run."""
+        for command in self.available_commands():
+            if command.palette:
+                keys = f"{command.help}  ({self.keymap.shown(command)})"
+                yield command.title.capitalize(), keys, partial(self.run_command, command)
+        for theme in THEMES:
+            yield f"Theme: {theme.name}", "Colors", partial(self._control.set_theme, theme.name)
+        for column in JOB_COLUMNS:
+            if column.sorts:
+                run = partial(self.jobs.list.sort_by, column.key)
+                yield f"Sort by {column.label}", "Sort the jobs by this column; again reverses the order", run
+
+    def restore_focus(self) -> None:
         """Give the focus to the widget that the next key is meant for."""
         self.too_small.give_focus_back(self)
         if self.focused is None:
             self.leave_bar()
 
-    def leave_bar(self) -> None:
-        """Back to the place that is shown, before the next key is looked at."""
-        self.set_focus(self.place.home)
+    def on_resize(self, event: events.Resize) -> None:
+        """Show that the terminal is too small, if it is."""
+        self.too_small.fit(self, event.size)
+        self.refresh_header()
+
+    def on_screen_suspend(self) -> None:
+        """Hide the toasts: the screen above shows them."""
+        self.add_class("-covered")
+
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
+        """Show the toasts again; Textual calls the handler of the base class as well."""
+        self.remove_class("-covered")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Textual's hook: while the user types, a colon is a colon."""
+        if action == "retry":
+            return self.context.desk.link is not None
+        return not (action == "bar" and self.is_typing)
+
+    # -- actions ------------------------------------------------------------------------------------
+
+    async def action_bar(self) -> None:
+        """Go to the command bar."""
+        await self.focus_bar()
+
+    async def action_back(self) -> None:
+        """Undo one step: waiting to leave, a step in the view, the transcript, the alarm, the view."""
+        if self._quit_flow.stay() or self.view.go_back():
+            return
+        if self.console.has_transcript:
+            self.console.show_transcript(False)
+        elif self._shown_alarm:
+            self._dismissed_alarm = self._shown_alarm
+            self.refresh_header()
+        else:
+            await self.show_view("jobs")
+
+    async def action_show_jobs(self) -> None:
+        """Show the jobs."""
+        await self.show_view("jobs")
+
+    async def action_show_spaces(self) -> None:
+        """Show the spaces."""
+        await self.show_view("spaces")
+
+    async def action_show_hosts(self) -> None:
+        """Show the hosts."""
+        await self.show_view("hosts")
+
+    async def action_show_archive(self) -> None:
+        """Show the archived jobs."""
+        await self.show_view("archive")
+
+    def action_transcript(self) -> None:
+        """Show or hide the transcript."""
+        self.console.toggle_transcript()
 
     def action_help(self) -> None:
-        """The keys that work here and now."""
-        from jobtui.tui.screens.help import HelpScreen
+        """Show the keys that work here and now."""
+        from jobtui.tui.screens.help import HelpScreen  # not needed at start
 
-        self.app.push_screen(HelpScreen(self.working(), self.context.keymap))
+        self.app.push_screen(HelpScreen(self.available_commands(), self.keymap))
 
     def action_palette(self) -> None:
         """Find a command by its name."""
-        from jobtui.tui.screens.palette import Palette
+        from jobtui.tui.screens.palette import Palette  # not needed at start
 
         self.app.push_screen(Palette())
 
     def action_theme(self) -> None:
-        """The next theme."""
-        self.desktop.turn_theme()
-        self.desktop.unsay("theme: ")
-        self.tell(f"theme: {self.app.theme}")
+        """Switch to the next theme."""
+        self._control.next_theme()
+        self._control.dismiss_toasts("theme: ")
+        self.show_toast(f"theme: {self.app.theme}")
 
     def action_pause(self) -> None:
-        """Hold the screen still, or let it go on."""
-        self.desktop.hold(not self.desktop.paused)
-        self.flag("‖ paused", self.desktop.paused)
+        """Freeze the screen, or let it continue."""
+        self._control.set_paused(not self._control.paused)
+        self.set_flag("‖ paused", self._control.paused)
+
+    def action_retry(self) -> None:
+        """Connect to the cluster now."""
+        self.context.desk.retry_now()
+
+    def action_redraw(self) -> None:
+        """Paint the whole screen again."""
+        self.app.refresh()
 
     def action_suspend(self) -> None:
-        """Back to the shell."""
+        """Return to the shell."""
         self.app.action_suspend_process()
 
     def action_interrupt(self) -> None:
-        """Copy what is selected; drop what is being typed; else leave."""
+        """Copy the selection; else cancel an edit; else leave."""
         selected = self.get_selected_text()
         if selected:
-            self.app.copy_to_clipboard(selected)
+            self.copy(selected)
             self.clear_selection()
-            self.tell("copied")
-        elif self.place.typing:
-            self.place.drop()
-        elif not self.bar.cancel_edit():
+            self.show_toast("copied")
+        elif self.view.is_typing:
+            self.view.cancel_edit()
+        elif not self.console.bar.cancel_edit():
             self.action_quit()
 
     def action_quit(self) -> None:
-        """Leave; ask where work is under way."""
-        self.work(self._leaving.ask())
-
-    def start(self, command: KeyCommand) -> None:
-        """Do what a command's key would do here."""
-        self.work(self.app.run_action(command.action, self.owner(command.where)))
-
-    # -- places -------------------------------------------------------------------------------------
-
-    async def action_show_jobs(self) -> None:
-        """The jobs."""
-        await self.show_place("jobs")
-
-    async def action_show_spaces(self) -> None:
-        """The spaces."""
-        await self.show_place("spaces")
-
-    async def action_show_hosts(self) -> None:
-        """The hosts."""
-        await self.show_place("hosts")
-
-    async def action_show_archive(self) -> None:
-        """The archive."""
-        await self.show_place("archive")
-
-    async def show_place(self, name: str) -> None:
-        """Another place, made when it is first gone to."""
-        view = self._views.get(name)
-        if view is None:
-            view = self._views[name] = make_view(name, self.context)
-            await self.stage.mount(view)
-        self.place.display = False
-        self.place = view
-        view.display = True
-        self.set_focus(view.home)
-        self.stand()
-
-    def keep(self) -> None:
-        """Note what is to be kept until the next start; the filter and the sort order are not."""
-        self.context.kept.follow = self.jobs.list.follow
-
-    # what is imported and made when it is first needed
+        """Leave; ask first while jobs are active."""
+        self.start_action(self._quit_flow.ask())
 
     @cached_property
-    def _errands(self) -> ActionMenu:
-        from jobtui.tui.actions.menus import ActionMenu
+    def _actions(self) -> ActionMenu:
+        from jobtui.tui.actions.menus import ActionMenu  # not needed at start
 
         return ActionMenu(self.context, self)
 
     @cached_property
-    def _leaving(self) -> QuitFlow:
-        from jobtui.tui.actions.quit import QuitFlow
+    def _quit_flow(self) -> QuitFlow:
+        from jobtui.tui.actions.quit import QuitFlow  # not needed at start
 
         return QuitFlow(self.context, self)
-
-    @property
-    def desktop(self) -> DashboardApp:
-        """The app."""
-        return cast("DashboardApp", self.app)

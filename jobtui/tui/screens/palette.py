@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
-from jobtui.tui.data.job_rows import JOB_COLUMNS
 from jobtui.tui.textual_ext.palette import GuardedPalette
-from jobtui.tui.themes import THEMES
 
-if TYPE_CHECKING:
-    from jobtui.tui.screens.dashboard import Dashboard
+# a title, an explanation, and what to run
+PaletteEntry = tuple[str, str, Callable[[], None]]
 
-Entry = tuple[str, str, Callable[[], None]]
+
+class PaletteSource(Protocol):
+    """The screen under the palette, which knows what can be done."""
+
+    def palette_entries(self) -> Iterator[PaletteEntry]:
+        """Yield what can be done now."""
+        ...
 
 
 class Palette(GuardedPalette):
@@ -41,16 +44,5 @@ class RegistryCommands(Provider):
         for title, help_text, run in self._entries():
             yield DiscoveryHit(title, run, text=title, help=help_text)
 
-    def _entries(self) -> Iterator[Entry]:
-        dashboard = cast("Dashboard", self.screen)
-        keymap = dashboard.context.keymap
-        for command in dashboard.working():
-            if command.palette:
-                keys = f"{command.help}  ({keymap.shown(command)})"
-                yield command.title.capitalize(), keys, partial(dashboard.start, command)
-        for theme in THEMES:
-            yield f"Theme: {theme.name}", "Colours", partial(dashboard.desktop.choose_theme, theme.name)
-        for column in JOB_COLUMNS:
-            if column.sorts:
-                run = partial(dashboard.jobs.list.sort_by, column.key)
-                yield f"Sort by {column.label}", "Order the jobs by this column; again turns it round", run
+    def _entries(self) -> Iterator[PaletteEntry]:
+        return cast("PaletteSource", self.screen).palette_entries()

@@ -49,7 +49,7 @@ class KeyHost(Protocol):
         ...
 
     @property
-    def typing(self) -> bool:
+    def is_typing(self) -> bool:
         """Whether the user types text."""
         ...
 
@@ -57,7 +57,7 @@ class KeyHost(Protocol):
         """Return whether the screen has these CSS classes."""
         ...
 
-    def find_focus(self) -> None:
+    def restore_focus(self) -> None:
         """Focus the widget that keys are for now."""
         ...
 
@@ -78,7 +78,7 @@ async def handle_key(host: KeyHost, event: events.Key | events.Paste, unseen: Co
         return True
     if host.focused is None:
         # typing ended, and the message of it is still under way; or the terminal has just become large enough
-        host.find_focus()
+        host.restore_focus()
     focused = host.focused
     if isinstance(event, events.Paste):
         if isinstance(focused, TextEntry):
@@ -112,7 +112,7 @@ def normalize_early_key(event: events.Key | events.Paste) -> events.Key | events
 
 
 def _makes_sense_unseen(host: KeyHost, event: events.Key | events.Paste, unseen: Container[str]) -> bool:
-    if isinstance(event, events.Paste) or (host.typing and event.is_printable):
+    if isinstance(event, events.Paste) or (host.is_typing and event.is_printable):
         return False
     return event.key in unseen
 

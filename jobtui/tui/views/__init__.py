@@ -1,17 +1,19 @@
-"""The places of the dashboard that `1` to `4` lead to: jobs, spaces, hosts, archive."""
+"""The views of the dashboard that keys `1` to `4` show: jobs, spaces, hosts, archive."""
 
 from __future__ import annotations
 
-from jobtui.tui.context import Context
+from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.views.base import DashboardView
 
 
-def make_view(name: str, context: Context) -> DashboardView:
-    """A place by its name (spaces, hosts or archive); each is imported when it is first gone to."""
+def make_view(name: str, context: Context, host: DashboardHost) -> DashboardView:
+    """Return a new view: spaces, hosts or archive. Each is imported when it is first shown, not at start."""
     if name == "archive":
         from jobtui.tui.views.jobs import JobsView
 
-        return JobsView(context, archived=True, id="archive")
+        return JobsView(context, host, archived=True, id="archive")
     from jobtui.tui.views.inventory import HostsView, SpacesView
 
-    return SpacesView(context, id="spaces") if name == "spaces" else HostsView(context, id="hosts")
+    if name == "spaces":
+        return SpacesView(context, host, id="spaces")
+    return HostsView(context, host, id="hosts")

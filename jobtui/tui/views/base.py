@@ -1,4 +1,4 @@
-"""What every place of the dashboard has in common."""
+"""What all views of the dashboard have in common."""
 
 from __future__ import annotations
 
@@ -11,59 +11,59 @@ from jobtui.tui.data.feed import Batch
 
 
 class ViewContainer(Container):
-    """What the place that is shown stands on."""
+    """The container of all views, of which one is displayed."""
 
     BLANK = True
 
 
 class DashboardView(Container):
-    """A place: is told what happened, and says where the focus belongs and which keys are its own."""
+    """One of the views that keys 1 to 4 show: it receives changes and owns a focus target and a key scope."""
 
     BLANK = True
-    where: KeyScope = KeyScope.JOBS
+    scope: KeyScope = KeyScope.JOBS
     title: str = ""
 
-    class Noted(Message):
-        """Something that the header shows changed."""
+    class StatusChanged(Message):
+        """Something that the header or the footer shows has changed."""
 
-    class Told(Message):
-        """Something that a person should read."""
+    class Notify(Message):
+        """A text that the user should read."""
 
         def __init__(self, text: str, severity: str) -> None:
             super().__init__()
             self.text, self.severity = text, severity
 
-    def take(self, batch: Batch) -> None:
-        """Jobs changed."""
+    def on_batch(self, batch: Batch) -> None:
+        """Show that jobs changed."""
 
     def tick(self) -> None:
-        """A second passed."""
+        """Update what changes with time; called once a second."""
 
-    def places_seen(self) -> None:
-        """There is a new overview of spaces and hosts."""
+    def on_overview(self) -> None:
+        """Show a new overview of spaces and hosts."""
 
-    def back(self) -> bool:
-        """Esc: whether there was something to go back from."""
+    def go_back(self) -> bool:
+        """Undo one step for esc; return whether there was one."""
         return False
 
     @property
-    def looks(self) -> bool:
-        """Whether there is an adopted space that the key for it would look into."""
+    def can_look(self) -> bool:
+        """Whether the look key would open an adopted space."""
         return False
 
     @property
-    def typing(self) -> bool:
-        """Whether one types in it."""
+    def is_typing(self) -> bool:
+        """Whether the user types in the view."""
         return False
 
-    def drop(self) -> None:
-        """Drop what is being typed in it."""
+    def cancel_edit(self) -> None:
+        """Discard what the user types in the view."""
 
     @property
-    def home(self) -> Widget:
-        """Where the focus goes on arrival."""
+    def focus_target(self) -> Widget:
+        """The widget that has the focus when the view is shown."""
         raise NotImplementedError
 
     def space_in_view(self) -> str | None:
-        """The space that what is shown is about, where it is about one."""
+        """Return the space that the view is about; None if there is no single one."""
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult
@@ -12,7 +12,7 @@ from textual.widget import Widget
 
 from jobtui.engine.client import Overview, SpaceOverview
 from jobtui.tui.commands import KeyScope, bindings
-from jobtui.tui.context import Context
+from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.data.feed import Batch
 from jobtui.tui.data.inventory_rows import (
     HOST_COLUMNS,
@@ -31,9 +31,6 @@ from jobtui.tui.widgets.base import OneLine
 from jobtui.tui.widgets.lines import LinesView
 from jobtui.tui.widgets.table import Table
 from jobtui.tui.widgets.table_layout import Column, Sorting, sorted_next
-
-if TYPE_CHECKING:
-    from jobtui.tui.screens.dashboard import Dashboard
 
 # a look at every host is dear: every other second will do
 _LOOK_EVERY = 2
@@ -67,13 +64,6 @@ class InventoryView(DashboardView):
 
     COLUMNS: ClassVar[tuple[Column, ...]] = ()
 
-    class Asked(Message):
-        """Something is wanted of a space or a host; `what` is flush, compact, use, new, drop or jobs."""
-
-        def __init__(self, what: str, name: str) -> None:
-            super().__init__()
-            self.what, self.name = what, name
-
     class Looked(Message):
         """A host told what it holds; posted from the engine's thread."""
 
@@ -81,9 +71,10 @@ class InventoryView(DashboardView):
             """Two of them say what one says."""
             return isinstance(message, InventoryView.Looked)
 
-    def __init__(self, context: Context, *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, context: Context, host: DashboardHost, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes="places")
         self._shared = context
+        self._host = host
         self.rows = InventoryRows()
         self.table = InventoryTable(self.COLUMNS, self.rows)
         self.table.moves = cursor_moves(context.keymap)
@@ -108,12 +99,12 @@ class InventoryView(DashboardView):
     # -- what is told -------------------------------------------------------------------------------
 
     @property
-    def home(self) -> Widget:
+    def focus_target(self) -> Widget:
         """The table."""
         return self.table
 
     @property
-    def looks(self) -> bool:
+    def can_look(self) -> bool:
         """Whether what is under the cursor has an adopted space."""
         return any(self._shared.places.adopted(space) for space, _ in self.spots())
 
@@ -123,11 +114,11 @@ class InventoryView(DashboardView):
         key = self.table.cursor_key
         return key if isinstance(key, str) else None
 
-    def places_seen(self) -> None:
+    def on_overview(self) -> None:
         """There is a new overview."""
         self._fill()
 
-    def take(self, batch: Batch) -> None:
+    def on_batch(self, batch: Batch) -> None:
         """Jobs changed: so may have what is held."""
         if batch.statuses and self.display:
             self._shared.places.ask()
@@ -174,7 +165,7 @@ class InventoryView(DashboardView):
         lines: list[Line] = []
         width = self.body.inner_width
         seen = [(self.name_of(*spot), self._looks.at(*spot)) for spot in self.spots()]
-        if self.looks:
+        if self.can_look:
             lines += [*wrapped(ask_line(), width, hang=1), ()]
         lines += stats_table(seen, width)
         self.body.show(lines)
@@ -183,10 +174,10 @@ class InventoryView(DashboardView):
         """What a block of stats is called."""
         raise NotImplementedError
 
-    def _ask(self, what: str) -> None:
+    def _ask(self, action: str) -> None:
         name = self.current
         if name is not None:
-            cast("Dashboard", self.screen).on_inventory_view_asked(self.Asked(what, name))
+            self._host.run_inventory_action(action, name)
 
     # -- messages and keys --------------------------------------------------------------------------
 
@@ -200,7 +191,7 @@ class InventoryView(DashboardView):
         message.stop()
         self.body.scroll_home(animate=False)
         self._look()
-        self.post_message(self.Noted())
+        self.post_message(self.StatusChanged())
 
     def on_table_opened(self, message: Table.Opened) -> None:
         """Enter: its jobs."""
@@ -243,7 +234,7 @@ class InventoryView(DashboardView):
 
     async def action_filter(self) -> None:
         """Go to the jobs and type a filter there: text that is meant for one must not become keys here."""
-        await cast("Dashboard", self.screen).filter_jobs()
+        await self._host.edit_filter()
 
     def action_look(self) -> None:
         """Look into an adopted space too."""
@@ -262,7 +253,7 @@ class InventoryView(DashboardView):
 class SpacesView(InventoryView):
     """The spaces."""
 
-    where = KeyScope.SPACES
+    scope = KeyScope.SPACES
     title = "spaces"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.SPACES)]
     COLUMNS = SPACE_COLUMNS
@@ -301,7 +292,7 @@ class SpacesView(InventoryView):
 
     def action_new(self) -> None:
         """Write a CREATE SPACE."""
-        cast("Dashboard", self.screen).on_inventory_view_asked(self.Asked("new", ""))
+        self._host.run_inventory_action("new", "")
 
     def action_drop(self) -> None:
         """Drop the space."""
@@ -311,7 +302,7 @@ class SpacesView(InventoryView):
 class HostsView(InventoryView):
     """The storage hosts."""
 
-    where = KeyScope.HOSTS
+    scope = KeyScope.HOSTS
     title = "hosts"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.HOSTS)]
     COLUMNS = HOST_COLUMNS

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.message import Message
 from textual.widget import Widget
 
 from jobtui.config.settings import Confirm
 from jobtui.model import Job
 from jobtui.tui.commands import KeyScope, bindings
-from jobtui.tui.context import Context
+from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.data.feed import Batch
 from jobtui.tui.data.search import expand_names
 from jobtui.tui.text.status import first_steps, nothing_found
@@ -23,9 +22,6 @@ from jobtui.tui.views.base import DashboardView
 from jobtui.tui.widgets.job_detail import JobDetail
 from jobtui.tui.widgets.job_table import NEWEST_FIRST, JobList
 from jobtui.tui.widgets.table_layout import Sorting, sorted_next
-
-if TYPE_CHECKING:
-    from jobtui.tui.screens.dashboard import Dashboard
 
 # from this width on the detail stands beside the table
 BESIDE = 150
@@ -40,16 +36,17 @@ class JobsView(DashboardView):
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.JOBS)]
 
-    class Asked(Message):
-        """A deed is wanted on these jobs; `what` is its command's id."""
-
-        def __init__(self, what: str, ids: tuple[int, ...]) -> None:
-            super().__init__()
-            self.what, self.ids = what, ids
-
-    def __init__(self, context: Context, *, archived: bool = False, id: str | None = None) -> None:  # noqa: A002
+    def __init__(
+        self,
+        context: Context,
+        host: DashboardHost,
+        *,
+        archived: bool = False,
+        id: str | None = None,  # noqa: A002
+    ) -> None:
         super().__init__(id=id)
         self._shared = context
+        self._host = host
         self.archived = archived
         self.list = JobList(context, archived=archived)
         self.detail = JobDetail(context)
@@ -72,25 +69,25 @@ class JobsView(DashboardView):
     # -- what is told -------------------------------------------------------------------------------
 
     @property
-    def home(self) -> Widget:
+    def focus_target(self) -> Widget:
         """The filter while it is being typed, else the table, or the detail if it fills the screen."""
         return self.list.filter_line.field or (self.detail.body if self._full else self.list.table)
 
     @property
-    def looks(self) -> bool:
+    def can_look(self) -> bool:
         """Whether the detail would show an adopted space's storage."""
         return self.detail.must_ask
 
     @property
-    def typing(self) -> bool:
+    def is_typing(self) -> bool:
         """Whether a filter is being typed."""
         return self.list.filter_line.typing
 
-    def drop(self) -> None:
+    def cancel_edit(self) -> None:
         """Type no filter; the one before stands."""
         self.list.filter_line.drop()
 
-    def take(self, batch: Batch) -> None:
+    def on_batch(self, batch: Batch) -> None:
         """Jobs changed."""
         if self.archived and not batch.archived:
             return
@@ -102,7 +99,7 @@ class JobsView(DashboardView):
         self.list.tick()
         self.detail.tick()
 
-    def places_seen(self) -> None:
+    def on_overview(self) -> None:
         """Spaces may have come."""
         self._say_empty()
 
@@ -114,7 +111,7 @@ class JobsView(DashboardView):
         job = self.list.job
         return job.space if job is not None else self._shared.space
 
-    def back(self) -> bool:
+    def go_back(self) -> bool:
         """From the full detail, then the detail, the marks, the filter."""
         if self._full:
             self._fill(False)
@@ -163,17 +160,17 @@ class JobsView(DashboardView):
     def on_job_list_unfollowed(self, message: JobList.Unfollowed) -> None:
         """The newest job is followed no longer."""
         message.stop()
-        self.post_message(self.Noted())
+        self.post_message(self.StatusChanged())
 
     def on_job_list_hidden(self, message: JobList.Hidden) -> None:
         """A job that was just submitted is not in view."""
         message.stop()
-        self.post_message(self.Told(f"job {message.job_id} does not pass the filter", "information"))
+        self.post_message(self.Notify(f"job {message.job_id} does not pass the filter", "information"))
 
     def on_job_list_failed(self, message: JobList.Failed) -> None:
         """The history could not be searched."""
         message.stop()
-        self.post_message(self.Told(message.reason, "error"))
+        self.post_message(self.Notify(message.reason, "error"))
 
     def on_job_list_opened(self, message: JobList.Opened) -> None:
         """Enter: the detail over the whole screen."""
@@ -189,7 +186,7 @@ class JobsView(DashboardView):
         """The tab is kept."""
         message.stop()
         self._shared.kept.tab = message.tab.value
-        self.post_message(self.Noted())
+        self.post_message(self.StatusChanged())
 
     def on_resize(self, event: events.Resize) -> None:
         """Textual's hook: beside or below."""
@@ -208,11 +205,11 @@ class JobsView(DashboardView):
 
     # -- keys: deeds --------------------------------------------------------------------------------
 
-    def _ask(self, what: str) -> None:
+    def _ask(self, action: str) -> None:
         # at once: a key that comes in the same go is meant for the question that comes of it
-        cast("Dashboard", self.screen).on_jobs_view_asked(self.Asked(what, self._meant()))
+        self._host.run_job_action(action, self._target_jobs())
 
-    def _meant(self) -> tuple[int, ...]:
+    def _target_jobs(self) -> tuple[int, ...]:
         """Return the jobs that a key acts on: the marked ones, or the one under the cursor.
 
         A detail that fills the screen hides marks and cursor: there it is the job that is shown.
@@ -249,7 +246,7 @@ class JobsView(DashboardView):
         ran, self._ran_again = self._ran_again, None
         if ran is not None and (self._shared.now() - ran).total_seconds() < _HABIT_SECONDS:
             self.post_message(
-                self.Told("r asks nothing: there was no question. Another y copies", "information")
+                self.Notify("r asks nothing: there was no question. Another y copies", "information")
             )
         else:
             self._ask("copy")
@@ -267,7 +264,7 @@ class JobsView(DashboardView):
 
         Nothing is while a filter is typed: its keys are text, and those that are no text belong to the field.
         """
-        if self.typing:
+        if self.is_typing:
             return False
         if action in ("stop", "archive", "recover", "flush", "compact"):
             return self._shared.desk.writable and not (
@@ -341,7 +338,7 @@ class JobsView(DashboardView):
         if self.list.follow:
             self.list.sort(NEWEST_FIRST)
             self.list.table.action_first()
-        self.post_message(self.Noted())
+        self.post_message(self.StatusChanged())
 
     def action_watch(self) -> None:
         """Tell when the job under the cursor ends."""

@@ -1,43 +1,43 @@
-"""The lower part of the dashboard: results, command bar, key line, and what is said and answered there."""
+"""The lower part of the dashboard: transcript, command bar and footer."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
+from textual.containers import Vertical
 
-from jobtui.errors import StorageError
-from jobtui.history import StoreError
-from jobtui.model import Job
-from jobtui.tui.base_app import StyledScreen
 from jobtui.tui.commands import BY_ID, LOOK_COMMANDS, SEARCH_KEYS, SIDEWAYS_KEYS, KeyCommand
-from jobtui.tui.context import Context
+from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.text.console_commands import console_command, drops_space, help_topic, with_console_commands
-from jobtui.tui.text.spans import Line, TextRole
+from jobtui.tui.text.spans import TextRole
 from jobtui.tui.widgets.command_bar import CommandBar
 from jobtui.tui.widgets.completions import CompletionList
 from jobtui.tui.widgets.footer import KeyBar
 from jobtui.tui.widgets.transcript import Transcript, TranscriptLine, answered, sent
 
 if TYPE_CHECKING:
+    # the engine and the editor are imported when they are first needed: a start is mostly imports
     from jobtui.engine.client import ExecuteResult
     from jobtui.tui.widgets.command_input import CommandInput
 
-
-# cells of a step sideways through the results
-_STEP = 10
-_OVERDUE_SECONDS = 1.0
+_SIDEWAYS_CELLS = 10
+_OVERDUE_SECONDS = 1.0  # about when a user starts to wonder what became of a statement
 
 
-class Console(StyledScreen):
-    """Sends what is typed to the desk and shows what comes of it."""
+class Console(Vertical):
+    """Runs what the user types and shows the results.
 
-    def __init__(self, context: Context) -> None:
-        super().__init__()
-        self.context = context
+    The transcript is shown while the screen has the class `-transcript`: the views make room for it.
+    """
+
+    def __init__(self, context: Context, host: DashboardHost) -> None:
+        super().__init__(id="console")
+        self._shared = context
+        self._host = host
         self.transcript = Transcript(id="transcript")
         self.completions = CompletionList(id="completions")
         self.bar = CommandBar(context, self.completions, id="bar")
@@ -50,207 +50,140 @@ class Console(StyledScreen):
         yield self.bar
         yield self.keys
 
-    # -- what the upper part adds -------------------------------------------------------------------
+    @property
+    def has_transcript(self) -> bool:
+        """Whether the transcript is shown."""
+        return self.screen.has_class("-transcript")
 
-    async def confirm(self, title: str, lines: Callable[[], Sequence[Line]], deed: str) -> bool:
-        """Ask; cancel is the focused answer."""
-        raise NotImplementedError
+    def show_transcript(self, shown: bool = True) -> None:
+        """Show the transcript at its end, or hide it."""
+        self.screen.set_class(shown, "-transcript")
 
-    def tell(self, text: str, severity: str = "information") -> None:
-        """Say it in passing."""
-        raise NotImplementedError
+    def toggle_transcript(self) -> None:
+        """Show or hide the transcript."""
+        if self.transcript.empty:
+            self._host.show_toast("Nothing was run here yet")
+        else:
+            self.show_transcript(not self.has_transcript)
 
-    def tell_all(self, troubles: Sequence[str], many: str) -> None:
-        """Say what is wrong: the one thing, or that there are `many` and where they are told."""
-        if len(troubles) == 1:
-            self.tell(troubles[0], "warning")
-        elif troubles:
-            self.transcript.add([TranscriptLine(((text, TextRole.WARNING),)) for text in troubles])
-            key = self.context.keymap.shown(BY_ID["transcript"])
-            self.tell(f"{len(troubles)} {many}: {key} tells which and why", "warning")
+    def clear_transcript(self) -> None:
+        """Remove all results, and hide the transcript."""
+        self.transcript.clear()
+        self.show_transcript(False)
 
-    def tell_ends(self, jobs: Sequence[Job]) -> None:
-        """Say that these jobs have ended."""
-        raise NotImplementedError
+    def log_statement(self, text: str, result: ExecuteResult) -> None:
+        """Add a statement and its result to the transcript."""
+        self.transcript.add([*sent(self._shared.prompt, text), *answered(result)])
 
-    def mind(self, jobs: Sequence[int]) -> None:
-        """Have the end of jobs that were submitted here told: at once where it came before the answer."""
-        found = {job_id: self.context.desk.job(job_id) for job_id in jobs}
-        ended = [job for job in found.values() if job is not None and job.status.ended]
-        self.context.submitted.update(found.keys() - {job.id for job in ended})
-        if ended:
-            self.tell_ends(ended)
+    def show_problems(self, problems: Sequence[str], many: str) -> None:
+        """Show a problem as a toast; of several, `many` says what they are and the transcript names them."""
+        if len(problems) == 1:
+            self._host.show_toast(problems[0], "warning")
+        elif problems:
+            self.transcript.add([TranscriptLine(((text, TextRole.WARNING),)) for text in problems])
+            key = self._shared.keymap.shown(BY_ID["transcript"])
+            self._host.show_toast(f"{len(problems)} {many}: {key} shows which and why", "warning")
 
-    def leave_bar(self) -> None:
-        """Give the focus back to where one was."""
-        raise NotImplementedError
-
-    def show_keys(self) -> None:
-        """Bring the key line up to date."""
-        raise NotImplementedError
-
-    def hinted(self, working: Sequence[KeyCommand], looks: bool) -> Sequence[KeyCommand]:
-        """The commands for the key line, of those that work. `looks`: there is something to look into."""
+    def footer_commands(self, available: Sequence[KeyCommand], can_look: bool) -> Sequence[KeyCommand]:
+        """Return the commands for the footer, of those whose keys work now."""
         if not self.bar.is_typing:
-            return [command for command in working if looks or command.id not in LOOK_COMMANDS]
+            return [command for command in available if can_look or command.id not in LOOK_COMMANDS]
         if self.bar.is_searching:
             return SEARCH_KEYS
-        wide = self.has_class("-transcript") and self.transcript.widest > self.size.width - 2
-        return [*(SIDEWAYS_KEYS if wide and self.bar.is_blank else ()), *working]
-
-    def submitted_here(self, job_id: int) -> None:
-        """The newest job that came of what was typed."""
-        raise NotImplementedError
-
-    def space_chosen(self) -> None:
-        """Another space may have been chosen."""
-        self.bar.show_prompt()
-
-    def work(self, deed: Coroutine[Any, Any, object]) -> None:
-        """Do it beside the screen; what a disk or a host refuses is told."""
-        self.run_worker(self._told_if_refused(deed), group="deeds")
-
-    async def _told_if_refused(self, deed: Coroutine[Any, Any, object]) -> None:
-        try:
-            await deed
-        except (OSError, StoreError, StorageError) as error:
-            self.tell(str(error), "error")
+        wide = self.has_transcript and self.transcript.widest > self.screen.size.width - 2
+        return [*(SIDEWAYS_KEYS if wide and self.bar.is_blank else ()), *available]
 
     # -- the command bar ----------------------------------------------------------------------------
 
-    async def action_bar(self) -> None:
-        """Go to the command bar."""
-        await self.enter_bar()
-
-    async def enter_bar(self, text: str | None = None) -> None:
-        """Go to the command bar, with `text` typed there already."""
+    async def focus_bar(self, text: str | None = None) -> None:
+        """Give the focus to the command bar, with `text` in it."""
         if not self.transcript.empty:
             self.show_transcript()
         await self.bar.start_edit(text)
 
     async def on_command_input_text_submitted(self, message: CommandInput.TextSubmitted) -> None:
-        """Run it: a word for the screen here, all else at the desk."""
+        """Carry out the console's own commands, and run everything else as statements."""
         message.stop()
-        asked = help_topic(message.text)
+        topic = help_topic(message.text)
         match console_command(message.text):
-            case _ if asked:
+            case _ if topic:
                 from jobtui.language.help import help_for
 
-                told = [
-                    TranscriptLine(((f" {line}", TextRole.PLAIN),), hang=6)
-                    for line in help_for(asked).split("\n")
-                ]
-                self.transcript.add([*sent(self.context.prompt, message.text), *told])
-                self.show_transcript()
+                lines = [((f" {line}", TextRole.PLAIN),) for line in help_for(topic).split("\n")]
+                self._show_help(message.text, [TranscriptLine(line, hang=6) for line in lines])
             case "quit":
-                await self.app.run_action("quit", self)
+                await self.app.run_action("quit", self.screen)
             case "help":
                 from jobtui.tui.screens.help import statement_lines
 
-                lines = statement_lines(self.size.width - 3)
-                self.transcript.add(
-                    [
-                        *sent(self.context.prompt, message.text),
-                        *(TranscriptLine(line, hang=6) for line in lines),
-                    ]
-                )
-                self.show_transcript()
+                help_lines = statement_lines(self.screen.size.width - 3)
+                self._show_help(message.text, [TranscriptLine(line, hang=6) for line in help_lines])
             case "clear":
                 self.clear_transcript()
             case _:
-                self.work(self.send(message.text))
+                self._host.start_action(self._run(message.text))
 
-    async def send(self, text: str) -> None:
-        """Have the desk run a text, and show what came of it."""
-        if drops_space(text) and not await self.confirm(
+    def _show_help(self, text: str, lines: Sequence[TranscriptLine]) -> None:
+        self.transcript.add([*sent(self._shared.prompt, text), *lines])
+        self.show_transcript()
+
+    async def _run(self, text: str) -> None:
+        if drops_space(text) and not await self._host.confirm(
             "Drop for good?", lambda: [((text.strip(), TextRole.STRONG),)], "Run"
         ):
             return
-        prompt = self.context.prompt
-        sent_at = self.context.now()
+        prompt = self._shared.prompt
+        sent_at = self._shared.now()
         self._unanswered.append(sent_at)
         try:
-            answer = await asyncio.wrap_future(self.context.desk.execute(text, self.context.session))
+            result = await asyncio.wrap_future(self._shared.desk.execute(text, self._shared.session))
         finally:
             self._unanswered.remove(sent_at)
-        self.transcript.add([*sent(prompt, text), *answered(with_console_commands(text, answer))])
+        self.transcript.add([*sent(prompt, text), *answered(with_console_commands(text, result))])
         if self.bar.is_typing:
             self.show_transcript()
-            self.show_keys()
-        syntax = answer.failure is not None and answer.failure.syntax
-        if not syntax or self.context.settings.keep_failed:
-            self.context.typed.add(text.strip())
-        self.mind(answer.jobs)
-        if answer.jobs:
-            self.submitted_here(answer.jobs[-1])
-        self.space_chosen()
-        self.context.places.ask()
+            self._host.show_keys()
+        is_syntax_error = result.failure is not None and result.failure.syntax
+        if not is_syntax_error or self._shared.settings.keep_failed:
+            self._shared.typed.add(text.strip())
+        self._host.watch_jobs(result.jobs)
+        if result.jobs:
+            self._host.select_job(result.jobs[-1])
+        self._host.refresh_space()
+        self._shared.places.ask()
 
     @property
     def overdue(self) -> int:
-        """How many texts have been without an answer for so long that one would ask what became of them."""
-        now = self.context.now()
+        """How many texts have been without an answer for noticeably long."""
+        now = self._shared.now()
         return sum((now - sent_at).total_seconds() >= _OVERDUE_SECONDS for sent_at in self._unanswered)
 
     def on_command_input_analysis_changed(self, message: CommandInput.AnalysisChanged) -> None:
-        """What is to be said about what is being typed."""
+        """Show what was found in the text that is being typed."""
         message.stop()
         self.keys.remark = () if self.bar.is_searching else message.line
-        self.show_keys()
+        self._host.show_keys()
         self.bar.show_usage(message.usage, message.typed)
 
-    def on_completion_list_picked(self, message: CompletionList.Picked) -> None:
-        """A candidate was clicked."""
-        message.stop()
-        self.bar.insert_candidate(message.candidate)
-
     def on_command_input_editing_ended(self, message: CommandInput.EditingEnded) -> None:
-        """Back to where one was."""
+        """Hide the transcript and give the focus back."""
         message.stop()
-        self.remove_class("-transcript")
-        if self.focused is None:
-            self.leave_bar()  # else a later key was done with already, and led elsewhere
+        self.show_transcript(False)
+        if self.screen.focused is None:  # else a later key was handled already, and moved the focus
+            self._host.leave_bar()
 
     def on_command_input_results_scrolled(self, message: CommandInput.ResultsScrolled) -> None:
-        """Through the results."""
+        """Scroll the transcript."""
         message.stop()
         if message.sideways:
-            self.transcript.scroll_relative(x=message.by * _STEP, animate=False)
+            self.transcript.scroll_relative(x=message.by * _SIDEWAYS_CELLS, animate=False)
             return
-        pages: Callable[..., None] = (
+        scroll: Callable[..., None] = (
             self.transcript.scroll_page_down if message.by > 0 else self.transcript.scroll_page_up
         )
-        pages(animate=False)
+        scroll(animate=False)
 
     def on_command_input_results_cleared(self, message: CommandInput.ResultsCleared) -> None:
-        """Forget the results."""
+        """Clear the transcript."""
         message.stop()
         self.clear_transcript()
-
-    def clear_transcript(self) -> None:
-        """Forget the results."""
-        self.transcript.clear()
-        self.remove_class("-transcript")
-
-    def action_retry(self) -> None:
-        """Connect now."""
-        self.context.desk.retry_now()
-
-    def action_redraw(self) -> None:
-        """Paint everything again."""
-        self.app.refresh()
-
-    def action_transcript(self) -> None:
-        """Show or hide the results."""
-        if self.transcript.empty:
-            self.tell("Nothing was run here yet")
-        else:
-            self.show_transcript(not self.has_class("-transcript"))
-
-    def show_transcript(self, shown: bool = True) -> None:
-        """Show the results, the newest of them, or hide them."""
-        self.set_class(shown, "-transcript")
-
-    def log_statement(self, text: str, answer: ExecuteResult) -> None:
-        """Note in the transcript what was run."""
-        self.transcript.add([*sent(self.context.prompt, text), *answered(answer)])
