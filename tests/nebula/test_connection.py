@@ -142,7 +142,7 @@ def test_a_graphd_that_is_slow_keeps_neither_the_loop_nor_an_order_waiting() -> 
 def test_a_look_that_is_not_answered_for_long_is_told_until_there_is_an_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("jobtui.storage.nebula.job_manager.LATE_SECONDS", 0.01)
+    monkeypatch.setattr("jobtui.storage.nebula.job_manager.SLOW_ANSWER_SECONDS", 0.01)
 
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
@@ -167,8 +167,8 @@ def test_a_look_that_is_not_answered_for_long_is_told_until_there_is_an_answer(
 
 def test_a_look_that_waits_for_its_turn_is_not_called_unanswered(monkeypatch: pytest.MonkeyPatch) -> None:
     late: list[float] = []
-    monkeypatch.setattr("jobtui.storage.nebula.job_manager.LATE_SECONDS", 0.01)
-    monkeypatch.setattr(Reconnector, "unanswered", lambda keeper, seconds: late.append(seconds))
+    monkeypatch.setattr("jobtui.storage.nebula.job_manager.SLOW_ANSWER_SECONDS", 0.01)
+    monkeypatch.setattr(Reconnector, "on_slow_answer", lambda keeper, seconds: late.append(seconds))
 
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
@@ -226,7 +226,7 @@ def test_a_graphd_that_only_makes_noise_is_lost_with_a_reason() -> None:
                 graphd.faults += [Fault.GARBAGE] * 2
                 error = await failure(mirror.jobs("nba"))
                 assert error.code is ErrorCode.UNREACHABLE
-                assert "makes no sense" in error.detail
+                assert "cannot be decoded" in error.detail
 
     run(test())
 

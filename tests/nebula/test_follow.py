@@ -24,7 +24,7 @@ def test_what_is_there_is_told_first_in_the_order_of_ids_with_its_tasks() -> Non
         mirror.put("nba", 1, Status.FAILED)
         reader = Reader(JobPoller(mirror, clock=clock), clock)
         batch = await reader.batch()
-        assert [(one.space, one.job.id, one.news) for one in batch] == [
+        assert [(one.space, one.job.id, one.kind) for one in batch] == [
             ("nba", 1, UpdateKind.FIRST),
             ("other", 2, UpdateKind.FIRST),
             ("nba", 3, UpdateKind.FIRST),
@@ -65,7 +65,7 @@ def test_a_task_that_moves_on_is_a_change_of_its_job() -> None:
                 assert await reader.news() == [("nba", job, Status.RUNNING, UpdateKind.FIRST)]
                 cluster.finish(job, host="10.0.0.6")
                 (sighting,) = await reader.batch()
-                assert (sighting.job.status, sighting.news) == (Status.RUNNING, UpdateKind.CHANGED)
+                assert (sighting.job.status, sighting.kind) == (Status.RUNNING, UpdateKind.CHANGED)
                 assert [task.status for task in sighting.job.tasks or ()] == [Status.RUNNING, Status.FINISHED]
                 cluster.finish(job)
                 assert await reader.news() == [("nba", job, Status.FINISHED, UpdateKind.CHANGED)]
@@ -191,7 +191,7 @@ def test_jobs_under_way_in_a_dropped_space_have_failed() -> None:
         mirror.put("nba", 2, Status.FINISHED)
         mirror.put("other", 3)
         complaints: list[StorageError] = []
-        reader = Reader(JobPoller(mirror, on_trouble=complaints.append, clock=clock), clock)
+        reader = Reader(JobPoller(mirror, on_error=complaints.append, clock=clock), clock)
         await reader.batch()
         del mirror.there["nba"]
         mirror.trouble["nba"] = StorageError(ErrorCode.MISSING, "", "nba", "SpaceNotFound: SpaceName `nba`")
@@ -249,7 +249,7 @@ def test_a_space_that_can_not_be_listed_is_told_of_once_and_the_others_go_on() -
         mirror.put("other", 1)
         mirror.trouble["nba"] = StorageError(ErrorCode.ACCESS, "", "nba", "No permission to read space.")
         complaints: list[StorageError] = []
-        reader = Reader(JobPoller(mirror, on_trouble=complaints.append, clock=clock), clock)
+        reader = Reader(JobPoller(mirror, on_error=complaints.append, clock=clock), clock)
         assert await reader.news() == [("other", 1, Status.RUNNING, UpdateKind.FIRST)]
         await reader.silence(100)
         assert [error.detail for error in complaints] == ["No permission to read space."]
@@ -274,7 +274,7 @@ def test_what_goes_wrong_at_every_look_is_told_of_once() -> None:
 
         mirror.show = unreadable  # type: ignore[method-assign]
         complaints: list[StorageError] = []
-        reader = Reader(JobPoller(mirror, on_trouble=complaints.append, clock=clock), clock)
+        reader = Reader(JobPoller(mirror, on_error=complaints.append, clock=clock), clock)
         assert await reader.news() == [("nba", 1, Status.RUNNING, UpdateKind.FIRST)]
         await reader.silence(100)
         assert len(complaints) == 1
@@ -298,7 +298,7 @@ def test_a_job_in_a_form_that_is_not_known_is_told_without_tasks() -> None:
 
         mirror.show = unreadable  # type: ignore[method-assign]
         complaints: list[StorageError] = []
-        reader = Reader(JobPoller(mirror, on_trouble=complaints.append, clock=clock), clock)
+        reader = Reader(JobPoller(mirror, on_error=complaints.append, clock=clock), clock)
         (sighting,) = await reader.batch()
         assert (sighting.job.status, sighting.job.tasks) == (Status.FINISHED, ())
         assert len(complaints) == 1

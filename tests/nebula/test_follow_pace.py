@@ -51,7 +51,7 @@ def test_after_an_order_it_looks_at_once() -> None:
         await reader.silence(10)
         began = clock.steady()
         assert await mirror.submit("flush", "nba") == 1
-        follower.soon()
+        follower.poll_soon()
         assert await reader.news() == [("nba", 1, Status.RUNNING, UpdateKind.FIRST)]
         assert clock.steady() - began < 1000
         await reader.close()

@@ -74,7 +74,7 @@ class TestGraphd:
             GraphdConnection.open(server.address, settings_for(double))
         assert failed.value.code is ErrorCode.UNREACHABLE
         # what is read, and what the system holds for both ends
-        assert server.sent < thrift.MOST_BEFORE_LOGIN + (16 << 20)
+        assert server.sent < thrift.LIMIT_BEFORE_LOGIN + (16 << 20)
 
     def test_announced_length_is_in_the_reason(self, double: GraphdDouble) -> None:
         with Endless(ANNOUNCED["1 GiB"]) as server, pytest.raises(StorageError, match="longer than 1 MiB"):
@@ -83,12 +83,12 @@ class TestGraphd:
     def test_after_login_the_limit_is_higher(
         self, double: GraphdDouble, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(thrift, "MOST_BEFORE_LOGIN", 1 << 10)
+        monkeypatch.setattr(thrift, "LIMIT_BEFORE_LOGIN", 1 << 10)
         line = GraphdConnection.open(Address("127.0.0.1", double.port), settings_for(double))
         session = line.log_in("root", settings_for(double).password.read())
-        assert line._transport.most == thrift.MOST_AFTER_LOGIN + thrift.CHUNK
+        assert line._transport.limit == thrift.LIMIT_AFTER_LOGIN + thrift.CHUNK
         line._allow(16)
-        with pytest.raises(StorageError, match="longer than 1 MiB, the most that jobtui reads"):
+        with pytest.raises(StorageError, match="longer than 1 MiB, the most that is accepted"):
             line.execute(session, "SHOW SPACES")
         line.close()
 
@@ -120,7 +120,7 @@ class TestStoraged:
     def test_little_of_an_endless_answer_is_read(self, begin: bytes) -> None:
         async def test(server: Endless) -> str:
             try:
-                return await AdminCall("h1", server.address, "nba", "flush", 5.0).begin()
+                return await AdminCall("h1", server.address, "nba", "flush", 5.0).start()
             except StorageError as error:
                 return error.detail
 

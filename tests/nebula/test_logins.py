@@ -6,7 +6,7 @@ import pytest
 
 from jobtui.errors import ErrorCode
 from jobtui.model import ConnectionState
-from jobtui.storage.nebula.session import TYPED
+from jobtui.storage.nebula.session import TYPED_PASSWORD
 from jobtui.storage.nebula.settings import FromEnvironment, LiteralPassword, Secret
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula import LOOKS_AND_ORDERS, PatientClock, Told, failure, mirrored, run
@@ -21,7 +21,7 @@ def test_a_wrong_password_is_refused_once_and_is_not_tried_again() -> None:
             async with mirrored(one, two, clock=clock, password=LiteralPassword(Secret("wrong"))) as mirror:
                 error = await failure(mirror.ready())
                 assert error.code is ErrorCode.ACCESS
-                assert error.detail == f"graphd refused the login of 'root': Invalid password; {TYPED}"
+                assert error.detail == f"graphd refused the login of 'root': Invalid password; {TYPED_PASSWORD}"
                 assert mirror.link.state is ConnectionState.REFUSED
                 for asked in (mirror.jobs("nba"), mirror.submit("flush", "nba")):
                     assert (await failure(asked)).code is ErrorCode.ACCESS

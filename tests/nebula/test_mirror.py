@@ -51,9 +51,9 @@ ODD_NAMES = [
 def test_what_concerns_jobs_needs_a_chosen_space(statement: str) -> None:
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
-            courier = GraphdSession(settings_for(graphd), "test")
-            assert await courier.ask(statement) == ErrorReply("E_SEMANTIC_ERROR", NOT_CHOSEN)
-            await courier.close()
+            session = GraphdSession(settings_for(graphd), "test")
+            assert await session.query(statement) == ErrorReply("E_SEMANTIC_ERROR", NOT_CHOSEN)
+            await session.close()
 
     run(test())
 
@@ -113,12 +113,12 @@ def test_an_index_is_rebuilt_in_the_space_that_the_same_text_chose() -> None:
         cluster = Cluster()
         cluster.spaces["nba"].indexes.add("player_name")
         with GraphdDouble(cluster) as graphd:
-            courier = GraphdSession(settings_for(graphd), "test")
-            answer = await courier.ask("USE nba;\nREBUILD TAG INDEX;")
+            session = GraphdSession(settings_for(graphd), "test")
+            answer = await session.query("USE nba;\nREBUILD TAG INDEX;")
             assert answer == NgqlTable(("New Job Id",), ((1,),))
             async with mirrored(graphd) as mirror:
                 assert (await mirror.show("nba", 1)).command == "rebuild tag index"
-            await courier.close()
+            await session.close()
 
     run(test())
 

@@ -34,7 +34,7 @@ def test_a_statement_in_a_name_is_part_of_the_name(name: str) -> None:
 @pytest.mark.parametrize("name", ["n\0ba", "\ud800"])
 def test_a_name_that_no_space_can_have_is_never_sent(name: str) -> None:
     with pytest.raises(StorageError) as caught:
-        ngql.quoted(name)
+        ngql.quote_name(name)
     assert caught.value.code is ErrorCode.MISSING
 
 

@@ -130,19 +130,19 @@ def test_an_order_that_is_given_up_before_its_turn_is_never_sent() -> None:
     async def test() -> None:
         cluster = Cluster()
         with GraphdDouble(cluster) as graphd:
-            courier = GraphdSession(settings_for(graphd), "test")
-            await courier.connect()
+            session = GraphdSession(settings_for(graphd), "test")
+            await session.connect()
             graphd.faults.append(Fault.HANG)
-            before = asyncio.ensure_future(courier.ask("SHOW SPACES"))
+            before = asyncio.ensure_future(session.query("SHOW SPACES"))
             await asyncio.to_thread(graphd.hanging.wait)
-            waiting = asyncio.ensure_future(courier.order("USE nba; SUBMIT JOB FLUSH"))
+            waiting = asyncio.ensure_future(session.execute("USE nba; SUBMIT JOB FLUSH"))
             await asyncio.sleep(0)
             waiting.cancel()
             await asyncio.wait([waiting])
             graphd.go_on()
             await before
-            await courier.ask("SHOW SPACES")
-            await courier.close()
+            await session.query("SHOW SPACES")
+            await session.close()
         assert waiting.cancelled()
         assert submits(cluster) == 0
 

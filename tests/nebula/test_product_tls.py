@@ -45,8 +45,8 @@ def test_a_profile_with_the_right_authority_works(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("speaks_tls", "tls", "words"),
     [
-        (False, TRUSTED, "TLS: no agreement with graphd, which may speak none"),
-        (True, "", "it may be no graphd of 3.x, or want TLS"),
+        (False, TRUSTED, "TLS: the handshake failed; graphd may not use TLS"),
+        (True, "", "it may not be a graphd of 3.x, or it may require TLS"),
         (True, STRANGERS, "TLS: graphd's certificate is not trusted"),
     ],
     ids=WAYS,
@@ -66,7 +66,7 @@ def test_a_text_is_refused_in_a_line_and_leaves_nothing_open(
 @pytest.mark.parametrize(
     ("speaks_tls", "tls", "texts"),
     [
-        (False, TRUSTED, ("✖ lost", "No connection since", "TLS: no agreement", "now")),
+        (False, TRUSTED, ("✖ lost", "No connection since", "TLS: the handshake", "now")),
         (True, "", ("✖ lost", "No connection since", "want TLS", "now")),
         (True, STRANGERS, ("✖ refused", "Not connected", "not trusted", "R tries again")),
     ],

@@ -129,9 +129,9 @@ def test_a_secret_shows_in_no_repr_and_is_not_written_down() -> None:
 @pytest.mark.parametrize(
     ("tls", "words"),
     [
-        (Tls(ca=PEM / "nowhere.pem"), "nowhere.pem can't be used: No such file or directory"),
-        (Tls(ca=PEM / "README"), "README can't be used"),
-        (Tls(ca=PEM / "ca.pem", certificate=PEM / "ca.pem"), "ca.pem can't be used"),
+        (Tls(ca=PEM / "nowhere.pem"), "nowhere.pem cannot be used: No such file or directory"),
+        (Tls(ca=PEM / "README"), "README cannot be used"),
+        (Tls(ca=PEM / "ca.pem", certificate=PEM / "ca.pem"), "ca.pem cannot be used"),
     ],
 )
 def test_a_certificate_file_that_can_not_be_used_is_named(tls: Tls, words: str) -> None:

@@ -54,7 +54,7 @@ def test_a_graphd_that_asks_for_a_certificate_is_given_ours() -> None:
         (Tls(ca=PEM / "stranger.pem"), "is not trusted"),
         (Tls(), "is not trusted"),
         (Tls(ca=PEM / "ca.pem", server_name="other.test"), "is not trusted: Hostname mismatch"),
-        (Tls(ca=PEM / "nowhere.pem"), "nowhere.pem can't be used"),
+        (Tls(ca=PEM / "nowhere.pem"), "nowhere.pem cannot be used"),
     ],
 )
 def test_a_certificate_that_is_not_trusted_is_refused_and_not_tried_again(tls: Tls, words: str) -> None:
@@ -72,8 +72,8 @@ def test_a_certificate_that_is_not_trusted_is_refused_and_not_tried_again(tls: T
 @pytest.mark.parametrize(
     ("graphd_speaks_tls", "tls", "words"),
     [
-        (True, None, "or want TLS"),
-        (False, Tls(ca=PEM / "ca.pem"), "TLS: no agreement with graphd, which may speak none"),
+        (True, None, "or it may require TLS"),
+        (False, Tls(ca=PEM / "ca.pem"), "TLS: the handshake failed; graphd may not use TLS"),
     ],
 )
 def test_tls_on_one_side_alone_is_lost_with_a_hint(

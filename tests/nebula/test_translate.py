@@ -46,14 +46,14 @@ def hosts(*rows: tuple[Cell, ...]) -> NgqlTable:
         ("IN_PROGRESS", Status.RUNNING, ""),
         ("INVALID", Status.FAILED, "INVALID"),
         ("PAUSED", Status.FAILED, "PAUSED"),
-        ("", Status.FAILED, "the cluster tells no status of it"),
-        (None, Status.FAILED, "the cluster tells no status of it"),
+        ("", Status.FAILED, "the cluster reports no status for it"),
+        (None, Status.FAILED, "the cluster reports no status for it"),
     ],
 )
 def test_a_status_is_ours_and_an_unknown_one_is_failed_with_its_name_for_a_reason(
     word: str | None, status: Status, reason: str
 ) -> None:
-    (job,) = ngql.jobs(listed((7, "FLUSH", word, NINE, TEN)))
+    (job,) = ngql.parse_jobs(listed((7, "FLUSH", word, NINE, TEN)))
     assert (job.status, job.reason) == (status, reason)
 
 
@@ -69,23 +69,23 @@ def test_a_status_is_ours_and_an_unknown_one_is_failed_with_its_name_for_a_reaso
     ],
 )
 def test_a_command_is_told_in_lower_case_words(word: str, command: str) -> None:
-    (job,) = ngql.jobs(listed((7, word, "RUNNING", NINE, None)))
+    (job,) = ngql.parse_jobs(listed((7, word, "RUNNING", NINE, None)))
     assert job.command == command
 
 
 def test_jobs_are_listed_newest_first_and_only_those_after_the_one_that_is_known() -> None:
     rows = [(n, "FLUSH", "FINISHED", NINE, TEN) for n in (3, 41, 7, 40)]
-    assert [job.id for job in ngql.jobs(listed(*rows))] == [41, 40, 7, 3]
-    assert [job.id for job in ngql.jobs(listed(*rows), since=7)] == [41, 40]
+    assert [job.id for job in ngql.parse_jobs(listed(*rows))] == [41, 40, 7, 3]
+    assert [job.id for job in ngql.parse_jobs(listed(*rows), since=7)] == [41, 40]
 
 
 def test_a_list_does_not_tell_tasks() -> None:
-    (job,) = ngql.jobs(listed((7, "FLUSH", "FINISHED", NINE, TEN)))
+    (job,) = ngql.parse_jobs(listed((7, "FLUSH", "FINISHED", NINE, TEN)))
     assert job == ClusterJob(7, "flush", Status.FINISHED, NINE, TEN, tasks=None)
 
 
 def test_a_job_is_its_first_row_and_its_tasks_are_the_others_without_the_total() -> None:
-    job = ngql.job(
+    job = ngql.parse_job(
         shown(
             (7, "COMPACT", "RUNNING", NINE, None, "E_JOB_SUBMITTED"),
             (1, "10.0.0.6", "RUNNING", NINE, None, ""),
@@ -102,7 +102,7 @@ def test_a_job_is_its_first_row_and_its_tasks_are_the_others_without_the_total()
 
 
 def test_a_failed_job_has_the_clusters_error_code_for_a_reason_and_so_have_its_failed_tasks() -> None:
-    job = ngql.job(
+    job = ngql.parse_job(
         shown(
             (7, "FLUSH", "FAILED", NINE, TEN, "E_RPC_FAILURE"),
             (0, "10.0.0.5", "FINISHED", NINE, TEN, "E_RPC_FAILURE"),
@@ -116,7 +116,7 @@ def test_a_failed_job_has_the_clusters_error_code_for_a_reason_and_so_have_its_f
 
 @pytest.mark.parametrize("word", ["STOPPED", "FAILED"])
 def test_a_task_that_its_ended_job_left_behind_is_stopped_and_detached(word: str) -> None:
-    job = ngql.job(
+    job = ngql.parse_job(
         shown(
             (7, "COMPACT", word, NINE, TEN, "E_RPC_FAILURE"),
             (0, "10.0.0.5", "RUNNING", NINE, None, "E_RPC_FAILURE"),
@@ -133,7 +133,7 @@ def test_a_job_of_graphd_3_0_has_no_error_code_and_no_total() -> None:
         (7, "FLUSH", "FAILED", NINE, TEN),
         (0, "10.0.0.5", "FAILED", NINE, TEN),
     )
-    job = ngql.job(NgqlTable(ONE[:5], rows))
+    job = ngql.parse_job(NgqlTable(ONE[:5], rows))
     assert (job.status, job.reason, len(job.tasks or ())) == (Status.FAILED, "", 1)
 
 
@@ -147,7 +147,7 @@ def test_columns_are_told_by_their_names_not_by_their_places(order: tuple[int, .
         ("Concurrency", *(table.columns[at].upper() for at in order)),
         tuple((3, *(row[at] for at in order)) for row in table.rows),
     )
-    assert ngql.job(moved) == ngql.job(table)
+    assert ngql.parse_job(moved) == ngql.parse_job(table)
 
 
 @pytest.mark.parametrize("gone", range(5))
@@ -155,12 +155,12 @@ def test_a_job_without_one_of_its_columns_is_not_guessed_at(gone: int) -> None:
     row: tuple[Cell, ...] = (7, "FLUSH", "FAILED", NINE, TEN, "E_RPC_FAILURE")
     table = NgqlTable((*ONE[:gone], *ONE[gone + 1 :]), ((*row[:gone], *row[gone + 1 :]),))
     with pytest.raises(StorageError, match="in a form that jobtui does not know"):
-        ngql.job(table)
+        ngql.parse_job(table)
 
 
 def test_a_data_balance_is_told_with_its_moves_for_tasks() -> None:
     columns = ("Job Id(spaceId:partId)", "Command(src->dst)", "Status", "Start Time", "Stop Time", "Error Code")
-    job = ngql.job(
+    job = ngql.parse_job(
         NgqlTable(
             columns,
             (
@@ -178,14 +178,14 @@ def test_a_data_balance_is_told_with_its_moves_for_tasks() -> None:
 
 
 def test_a_job_that_waits_to_run_again_shows_nothing_of_its_run_before() -> None:
-    job = ngql.job(
+    job = ngql.parse_job(
         shown((7, "FLUSH", "QUEUE", NINE, TEN, "E_JOB_SUBMITTED"), (0, "10.0.0.5", "FAILED", NINE, TEN, ""))
     )
     assert (job.start, job.stop, job.tasks) == (None, None, ())
 
 
 def test_a_job_that_runs_again_has_no_stop_time_yet() -> None:
-    (job,) = ngql.jobs(listed((7, "FLUSH", "RUNNING", TEN, NINE)))
+    (job,) = ngql.parse_jobs(listed((7, "FLUSH", "RUNNING", TEN, NINE)))
     assert (job.start, job.stop) == (TEN, None)
 
 
@@ -196,31 +196,31 @@ def test_spaces_have_the_hosts_that_hold_a_part_of_them() -> None:
         ("10.0.0.6", 9779, "OFFLINE", 0, "No valid partition", "nba:10", "3.8.0"),
         ("10.0.0.7", 9779, "ONLINE", 0, "No valid partition", "No valid partition", "3.8.0"),
     )
-    assert ngql.spaces(names, table) == (
+    assert ngql.parse_spaces(names, table) == (
         Space("empty", ()),
         Space("nba", ("10.0.0.5", "10.0.0.6")),
         Space("test2", ("10.0.0.5",)),
     )
-    assert [(host.name, host.up, host.spaces) for host in ngql.hosts(table)] == [
+    assert [(host.name, host.up, host.spaces) for host in ngql.parse_hosts(table)] == [
         ("10.0.0.5", True, 2),
         ("10.0.0.6", False, 1),
         ("10.0.0.7", True, 0),
     ]
-    assert ngql.hosts(table)[1].detail == "offline, says the cluster"
+    assert ngql.parse_hosts(table)[1].detail == "offline, says the cluster"
 
 
 def test_hosts_of_graphd_3_1_to_3_5_have_a_column_more() -> None:
     columns = (*HOSTS[:2], "HTTP port", *HOSTS[2:])
     row = ("10.0.0.5", 9779, 19779, "ONLINE", 0, "", "nba:10", "3.3.0")
     table = NgqlTable(columns, (row, ("Total", None, None, None, 0, None, None, None)))
-    assert [(host.name, host.up, host.spaces) for host in ngql.hosts(table)] == [("10.0.0.5", True, 1)]
+    assert [(host.name, host.up, host.spaces) for host in ngql.parse_hosts(table)] == [("10.0.0.5", True, 1)]
 
 
 def test_a_spaces_name_may_look_like_the_list_that_it_stands_in() -> None:
     odd = "a:1, b"
     names = NgqlTable(("Name",), ((odd,), ("b",), ("a",)))
     table = hosts(("10.0.0.5", 9779, "ONLINE", 0, "", f"{odd}:10, unknown yet:3, b:10", "3.8.0"))
-    held = {space.name: space.hosts for space in ngql.spaces(names, table)}
+    held = {space.name: space.hosts for space in ngql.parse_spaces(names, table)}
     assert held == {odd: ("10.0.0.5",), "b": ("10.0.0.5",), "a": ()}
 
 
@@ -233,7 +233,7 @@ def test_several_storageds_on_one_machine_are_told_apart_by_their_ports() -> Non
         ("fe80::1", 9789, "ONLINE", 0, "", "nba:10", "3.8.0"),
         ("fd00::5", 9789, "ONLINE", 0, "", "nba:10", "3.8.0"),
     )
-    assert [host.name for host in ngql.hosts(table)] == [
+    assert [host.name for host in ngql.parse_hosts(table)] == [
         "127.0.0.1:9779",
         "127.0.0.1:9789",
         "10.0.0.5",
@@ -259,16 +259,16 @@ def test_several_storageds_on_one_machine_are_told_apart_by_their_ports() -> Non
 def test_a_refusal_is_told_in_the_clusters_own_words(
     code: str, words: str, expected: ErrorCode, outcome_unknown: bool
 ) -> None:
-    error = ngql.refused(ErrorReply(code, words), "nba", order=True)
+    error = ngql.refusal_error(ErrorReply(code, words), "nba", is_command=True)
     assert (error.code, error.space, error.detail) == (expected, "nba", words or code)
     assert error.outcome_unknown is outcome_unknown
-    assert not ngql.refused(ErrorReply(code, words), "nba").outcome_unknown
+    assert not ngql.refusal_error(ErrorReply(code, words), "nba").outcome_unknown
 
 
 @pytest.mark.parametrize(
     "table", [NgqlTable(), NgqlTable(("Name",), (("nba",),)), NgqlTable(LIST, (("x", "", "", None, None),))]
 )
 def test_a_table_of_another_form_is_an_error_that_says_so(table: NgqlTable) -> None:
-    for read in (ngql.jobs, ngql.job, ngql.new_job_id, ngql.recovered):
+    for read in (ngql.parse_jobs, ngql.parse_job, ngql.parse_new_job_id, ngql.parse_recovered_count):
         with pytest.raises(StorageError, match="in a form that jobtui does not know"):
             read(table)

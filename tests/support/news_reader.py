@@ -25,7 +25,7 @@ class Reader:
         return batch
 
     async def news(self) -> Told:
-        return [(one.space, one.job.id, one.job.status, one.news) for one in await self.batch()]
+        return [(one.space, one.job.id, one.job.status, one.kind) for one in await self.batch()]
 
     async def silence(self, seconds: int) -> None:
         """Nothing is told for that long."""

@@ -1,134 +1,138 @@
-"""The cluster's own job manager, seen and spoken to through graphd (3.0 to 3.8)."""
+"""The cluster's own job manager, queried and commanded through graphd (3.0 to 3.8)."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
 
+from typing_extensions import override
+
 from jobtui.clock import Clock, SystemClock
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import ConnectionStatus
-from jobtui.storage.base import Capabilities, ClusterJob, Host, Space
+from jobtui.storage.base import Capabilities, ClusterJob, ClusterJobManager, Host, Space
 from jobtui.storage.nebula import ngql
-from jobtui.storage.nebula import ngql as translate
 from jobtui.storage.nebula.ngql import ErrorReply, NgqlTable
 from jobtui.storage.nebula.reconnect import Reconnector
 from jobtui.storage.nebula.session import GraphdSession
 from jobtui.storage.nebula.settings import ClusterSettings
 
-# a new metad leader is found by graphd within a second or two, and the next look will be told
-LEADER_SECONDS = 1.0
-# a look without an answer for so long is told: what is shown is no longer new
-LATE_SECONDS = 5.0
+LEADER_CHANGE_SECONDS = 1.0
+"""Wait before a query is repeated: graphd finds a new leader of metad within a second or two."""
+SLOW_ANSWER_SECONDS = 5.0
+"""After so long without an answer the status says so, since what is shown is no longer current."""
 
 
-class GraphdJobManager:
-    """A `JobMirror` over graphd. One connection looks and one carries orders: neither waits for the other."""
+class GraphdJobManager(ClusterJobManager):
+    """A `ClusterJobManager` over graphd.
 
-    # what a stop comes to, and how far a task is, is the cluster's to know
+    Queries and commands have a session each, so that neither waits for the other.
+    """
+
+    # the cluster says neither how far a task is nor whether a stopped host still works
     capabilities = Capabilities(exact_progress=False, real_stop=False, create=False, load=False)
 
     def __init__(self, settings: ClusterSettings, *, clock: Clock | None = None) -> None:
         self._settings = settings
         self._clock = clock or SystemClock()
-        self._looks = GraphdSession(settings, "nebula-looks")
-        self._orders = GraphdSession(settings, "nebula-orders")
-        self._keeper = Reconnector(self._looks.connect, self._clock)
+        self._queries = GraphdSession(settings, "nebula-queries")
+        self._commands = GraphdSession(settings, "nebula-commands")
+        self._reconnector = Reconnector(self._queries.connect, self._clock)
 
     @property
+    @override
     def cluster(self) -> str:
-        """See `JobMirror.cluster`."""
         return self._settings.name
 
     @property
+    @override
     def link(self) -> ConnectionStatus:
-        """See `JobMirror.link`."""
-        return self._keeper.link
+        return self._reconnector.status
 
+    @override
     def watch(self, listener: Callable[[ConnectionStatus], None]) -> Callable[[], None]:
-        """See `JobMirror.watch`."""
-        return self._keeper.watch(listener)
+        return self._reconnector.watch(listener)
 
+    @override
     async def start(self) -> None:
-        """See `JobMirror.start`."""
-        self._keeper.start()
+        self._reconnector.start()
 
+    @override
     async def ready(self) -> None:
-        """See `JobMirror.ready`."""
-        await self._keeper.first_attempt()
-        self._keeper.check()
+        await self._reconnector.wait_first_attempt()
+        self._reconnector.require_connection()
 
+    @override
     def retry_now(self) -> None:
-        """See `JobMirror.retry_now`."""
-        self._keeper.retry_now()
+        self._reconnector.retry_now()
 
+    @override
     async def close(self) -> None:
-        """See `JobMirror.close`."""
-        await self._keeper.close()
-        await self._orders.close()
-        await self._looks.close()
+        await self._reconnector.close()
+        await self._commands.close()
+        await self._queries.close()
 
+    @override
     async def spaces(self) -> tuple[Space, ...]:
-        """See `JobMirror.spaces`."""
-        return translate.spaces(await self._look(ngql.SHOW_SPACES), await self._look(ngql.SHOW_HOSTS))
+        return ngql.parse_spaces(await self._query(ngql.SHOW_SPACES), await self._query(ngql.SHOW_HOSTS))
 
+    @override
     async def hosts(self) -> tuple[Host, ...]:
-        """See `JobMirror.hosts`."""
-        return translate.hosts(await self._look(ngql.SHOW_HOSTS))
+        return ngql.parse_hosts(await self._query(ngql.SHOW_HOSTS))
 
+    @override
     async def jobs(self, space: str, since: int = 0) -> tuple[ClusterJob, ...]:
-        """See `JobMirror.jobs`."""
-        return translate.jobs(await self._look(ngql.show_jobs(space), space), since)
+        return ngql.parse_jobs(await self._query(ngql.show_jobs(space), space), since)
 
+    @override
     async def show(self, space: str, job: int) -> ClusterJob:
-        """See `JobMirror.show`."""
-        return translate.job(await self._look(ngql.show_job(space, job), space))
+        return ngql.parse_job(await self._query(ngql.show_job(space, job), space))
 
+    @override
     async def submit(self, command: str, space: str) -> int:
-        """See `JobMirror.submit`."""
         if command not in ngql.COMMANDS:
             raise StorageError(
-                ErrorCode.UNSUPPORTED, "", space, f"'{command}' can't be submitted to the cluster"
+                ErrorCode.UNSUPPORTED, "", space, f"'{command}' cannot be submitted to the cluster"
             )
-        return translate.new_job_id(await self._order(ngql.submit(command, space), space))
+        return ngql.parse_new_job_id(await self._execute(ngql.submit(command, space), space))
 
+    @override
     async def stop(self, space: str, job: int) -> None:
-        """See `JobMirror.stop`."""
-        await self._order(ngql.stop(space, job), space)
+        await self._execute(ngql.stop(space, job), space)
 
+    @override
     async def recover(self, space: str, jobs: Sequence[int] = ()) -> int:
-        """See `JobMirror.recover`."""
-        return translate.recovered(await self._order(ngql.recover(space, jobs), space))
+        return ngql.parse_recovered_count(await self._execute(ngql.recover(space, jobs), space))
 
-    async def _look(self, text: str, space: str = "") -> NgqlTable:
+    async def _query(self, text: str, space: str = "") -> NgqlTable:
         await self.ready()
-        reply = await self._asked(text, space)
-        if isinstance(reply, ErrorReply) and translate.is_leader_change(reply):
-            await self._clock.sleep(LEADER_SECONDS)
-            reply = await self._asked(text, space)
+        reply = await self._query_once(text, space)
+        if isinstance(reply, ErrorReply) and ngql.is_leader_change(reply):
+            await self._clock.sleep(LEADER_CHANGE_SECONDS)
+            reply = await self._query_once(text, space)
         if isinstance(reply, ErrorReply):
-            raise translate.refused(reply, space)
+            raise ngql.refusal_error(reply, space)
         return reply
 
-    async def _asked(self, text: str, space: str) -> NgqlTable | ErrorReply:
-        late = _SlowQueryTimer(self._keeper.unanswered)
+    async def _query_once(self, text: str, space: str) -> NgqlTable | ErrorReply:
+        timer = _SlowQueryTimer(self._reconnector.on_slow_answer)
         try:
-            reply = await self._looks.ask(text, late.begin)
+            reply = await self._queries.query(text, timer.start)
         except StorageError as error:
-            self._keeper.lost(error)
+            self._reconnector.on_error(error)
             raise StorageError(error.code, error.host, space, error.detail) from None
         finally:
-            late.end()
-        self._keeper.answered(self._looks.address)
+            timer.stop()
+        self._reconnector.on_answer(self._queries.address)
         return reply
 
-    async def _order(self, text: str, space: str) -> NgqlTable:
+    async def _execute(self, text: str, space: str) -> NgqlTable:
         await self.ready()
         try:
-            reply = await self._orders.order(text)
+            reply = await self._commands.execute(text)
         except StorageError as error:
             if not error.outcome_unknown:
-                self._keeper.lost(error)
+                self._reconnector.on_error(error)
             detail = (
                 f"{error.detail}; it may have been done all the same" if error.outcome_unknown else error.detail
             )
@@ -136,25 +140,30 @@ class GraphdJobManager:
                 error.code, error.host, space, detail, outcome_unknown=error.outcome_unknown
             ) from None
         if isinstance(reply, ErrorReply):
-            raise translate.refused(reply, space, order=True)
+            raise ngql.refusal_error(reply, space, is_command=True)
         return reply
 
 
 class _SlowQueryTimer:
-    """Tells once when a look that has begun goes without an answer; what waits for its turn is not late."""
+    """A timer that reports once when a query under way has no answer.
 
-    def __init__(self, tell: Callable[[float], None]) -> None:
-        self._tell = tell
+    It begins with the query itself: the time that a query waits for those before it does not count.
+    """
+
+    def __init__(self, report: Callable[[float], None]) -> None:
+        self._report = report
         self._timer: asyncio.TimerHandle | None = None
-        self._ended = False
+        self._is_stopped = False
 
-    def begin(self) -> None:
-        """The look's turn has come; it may have been given up meanwhile."""
-        if not self._ended:
-            self._timer = asyncio.get_running_loop().call_later(LATE_SECONDS, self._tell, LATE_SECONDS)
+    def start(self) -> None:
+        """Start the timer, unless the caller has given up meanwhile."""
+        if not self._is_stopped:
+            self._timer = asyncio.get_running_loop().call_later(
+                SLOW_ANSWER_SECONDS, self._report, SLOW_ANSWER_SECONDS
+            )
 
-    def end(self) -> None:
-        """There is an answer, or nobody waits for one."""
-        self._ended = True
+    def stop(self) -> None:
+        """Stop the timer: there is an answer, or no caller waits for one."""
+        self._is_stopped = True
         if self._timer is not None:
             self._timer.cancel()

@@ -1,7 +1,12 @@
-"""The few statements that jobtui says to graphd, as text. Pure.
+"""The statements that jobtui sends to graphd as text, and graphd's answers as jobtui's records. Pure functions.
 
-Every statement names its space with a USE before it, in the same text: a session's chosen space is never
-relied on. A space's name always stands between back-quotes, in which graphd reads a backslash as an escape.
+This is the only module that knows the cluster's words. From 3.0 to 3.8, words are in upper case; a status can
+be any word; the last row of SHOW JOB is a count in strings (`Total:3`); a data balance has another header, and
+task names and words of its own.
+
+Every statement names its space with a USE before it, in the same text, so that the space that a session has
+chosen never matters. A space's name always stands between back-quotes, in which graphd reads a backslash as an
+escape.
 """
 
 from __future__ import annotations
@@ -9,7 +14,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
@@ -19,9 +23,34 @@ from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import Status, Task
 from jobtui.storage.base import ClusterJob, Host, Space
 
+Cell = str | int | float | bool | datetime | None
+"""A cell of graphd's answer. Times are aware and in UTC; None is a cell that graphd left empty."""
+
+
+class NgqlTable(msgspec.Struct, frozen=True):
+    """A successful answer of graphd."""
+
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[Cell, ...], ...] = ()
+
+
+class ErrorReply(msgspec.Struct, frozen=True):
+    """A refusal of graphd.
+
+    Attributes:
+        code: The name of graphd's error code, for instance E_SEMANTIC_ERROR.
+        message: Its text.
+    """
+
+    code: str
+    message: str
+
+
+Reply = NgqlTable | ErrorReply
+
 SHOW_SPACES = "SHOW SPACES"
 SHOW_HOSTS = "SHOW HOSTS"
-PING = "YIELD 1"
+PING = "YIELD 1"  # answered by graphd alone
 COMMANDS = {"flush": "FLUSH", "compact": "COMPACT"}
 
 _NO_NAME = re.compile("[\x00\ud800-\udfff]")
@@ -39,75 +68,45 @@ _ESCAPES = str.maketrans(
 )
 
 
-def quoted(name: str) -> str:
-    """The name between back-quotes, so that graphd reads this name and nothing else.
+def quote_name(name: str) -> str:
+    """Return the name between back-quotes, so that graphd reads this name and nothing else.
 
-    Raises StorageError (missing) for what no space can be called: a NUL would end the name there, and half
-    a surrogate pair is no text.
+    Raises StorageError (missing) for a name that no space can have: graphd ends a name at a NUL, and half a
+    surrogate pair is not text.
     """
     if _NO_NAME.search(name):
-        raise StorageError(ErrorCode.MISSING, "", name, "no space can have such a name")
+        raise StorageError(ErrorCode.MISSING, "", name, "no space can have this name")
     return f"`{name.translate(_ESCAPES)}`"
 
 
 def show_jobs(space: str) -> str:
-    """All jobs of a space."""
-    return f"USE {quoted(space)}; SHOW JOBS"
+    """Return the statement that lists all jobs of a space."""
+    return f"USE {quote_name(space)}; SHOW JOBS"
 
 
 def show_job(space: str, job: int) -> str:
-    """One job of a space, with its tasks."""
-    return f"USE {quoted(space)}; SHOW JOB {job:d}"
+    """Return the statement that shows one job of a space with its tasks."""
+    return f"USE {quote_name(space)}; SHOW JOB {job:d}"
 
 
 def submit(command: str, space: str) -> str:
-    """A new job. Raises KeyError for a command that can't be submitted."""
-    return f"USE {quoted(space)}; SUBMIT JOB {COMMANDS[command]}"
+    """Return the statement that submits a job. Raises KeyError for a command that cannot be submitted."""
+    return f"USE {quote_name(space)}; SUBMIT JOB {COMMANDS[command]}"
 
 
 def stop(space: str, job: int) -> str:
-    """The end of a job."""
-    return f"USE {quoted(space)}; STOP JOB {job:d}"
+    """Return the statement that stops a job."""
+    return f"USE {quote_name(space)}; STOP JOB {job:d}"
 
 
 def recover(space: str, jobs: Iterable[int]) -> str:
-    """The failed and stopped jobs of a space again: those named, or all."""
+    """Return the statement that runs these failed and stopped jobs of a space again, or all of them."""
     ids = ", ".join(f"{job:d}" for job in jobs)
-    return f"USE {quoted(space)}; RECOVER JOB {ids}".rstrip()
+    return f"USE {quote_name(space)}; RECOVER JOB {ids}".rstrip()
 
 
-# ---- merged from jobtui.storage.nebula.table: ----
-# What graphd answers, as plain data: the border between the wire and everything that reasons about it.
-Cell = str | int | float | bool | datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class NgqlTable:
-    """Columns and rows. Times are aware and in UTC; None is a cell that graphd left empty."""
-
-    columns: tuple[str, ...] = ()
-    rows: tuple[tuple[Cell, ...], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorReply:
-    """What graphd said instead: the name of its error code, like E_SEMANTIC_ERROR, and its words."""
-
-    code: str
-    words: str
-
-
-Reply = NgqlTable | ErrorReply
-
-
-# ---- merged from jobtui.storage.nebula.translate: ----
-# From graphd's tables to jobtui's model. Pure: the only place that knows how the cluster words things.
-#
-# What is known of 3.0 to 3.8: words are in upper case; a status can be any word; the last row of SHOW JOB is
-# a count in strings (`Total:3`); a data balance has another header, task names and words of its own.
-#
 LEFT_BEHIND = "its job ended without it; the host may go on"
-NO_STATUS = "the cluster tells no status of it"
+NO_STATUS = "the cluster reports no status for it"
 NO_REASON = frozenset({"", "SUCCEEDED", "E_JOB_SUBMITTED"})
 _STATUSES = {status.name: status for status in Status} | {
     "SUCCEEDED": Status.FINISHED,  # a data balance's own words
@@ -118,98 +117,110 @@ _METAD_LOST = re.compile(r"rpc failure", re.IGNORECASE)
 
 
 def status_of(word: str) -> tuple[Status, str]:
-    """Our status for the cluster's word, and its reason: an unknown word is failed, with its name for one."""
+    """Return the status for the cluster's word, and a reason.
+
+    An unknown word is a failure, and its own reason.
+    """
     known = _STATUSES.get(word.upper())
     return (Status.FAILED, word or NO_STATUS) if known is None else (known, "")
 
 
 def command_of(word: str) -> str:
-    """A command as we show it: `REBUILD_TAG_INDEX` is `rebuild tag index`."""
+    """Return a command as it is shown: `REBUILD_TAG_INDEX` is `rebuild tag index`."""
     return word.lower().replace("_", " ")
 
 
-def jobs(table: NgqlTable, since: int = 0) -> tuple[ClusterJob, ...]:
-    """SHOW JOBS: the jobs with ids above `since`, newest first, without tasks."""
-    place = _places(table, "Job Id", "Command", "Status", "Start Time", "Stop Time")
+def parse_jobs(table: NgqlTable, since: int = 0) -> tuple[ClusterJob, ...]:
+    """Return the jobs of SHOW JOBS with ids above `since`, newest first, without tasks."""
+    columns = _column_indexes(table, "Job Id", "Command", "Status", "Start Time", "Stop Time")
     listed = []
     for row in table.rows:
-        job_id, command, word, start, stop = (row[at] for at in place)
+        job_id, command, word, start, stop = (row[at] for at in columns)
         if not isinstance(job_id, int):
-            raise _unknown_form(table)
+            raise _unknown_format(table)
         if job_id > since:
             listed.append(_outline(job_id, command, word, start, stop))
     return tuple(sorted(listed, key=lambda job: -job.id))
 
 
-def job(table: NgqlTable) -> ClusterJob:
-    """SHOW JOB: its first row is the job, the others are its tasks, but for the last, which counts them."""
+def parse_job(table: NgqlTable) -> ClusterJob:
+    """Return the job of SHOW JOB with its tasks.
+
+    The first row is the job, the others are its tasks, except the last, which counts them.
+    """
     # a data balance's header is `Job Id(spaceId:partId)`, `Command(src->dst)`; 3.0 has no error code
-    place = _places(table, "Job Id", "Command", "Status", "Start Time", "Stop Time")
-    code = _place(table, "Error Code")
-    rows_in_order = [(*(row[at] for at in place), None if code is None else row[code]) for row in table.rows]
-    if not rows_in_order or not isinstance(rows_in_order[0][0], int):
-        raise _unknown_form(table)
-    first, *others = rows_in_order
-    told = _outline(*first[:5])
-    rows = sorted((row for row in others if not _is_total(row)), key=_in_order)
-    # while a job waits to run again, its tasks are still those of the run before
-    tasks = () if told.status is Status.QUEUE else tuple(_task(number, row) for number, row in enumerate(rows))
-    if told.status.ended:
-        tasks = tuple(task if task.status.ended else _left_behind(task) for task in tasks)
-    return replace(told, reason=told.reason or _why(told.status, first), tasks=tasks)
+    columns = _column_indexes(table, "Job Id", "Command", "Status", "Start Time", "Stop Time")
+    code = _column_index(table, "Error Code")
+    rows = [(*(row[at] for at in columns), None if code is None else row[code]) for row in table.rows]
+    if not rows or not isinstance(rows[0][0], int):
+        raise _unknown_format(table)
+    first, *others = rows
+    shown = _outline(*first[:5])
+    task_rows = sorted((row for row in others if not _is_total(row)), key=_task_order)
+    tasks = tuple(_task(number, row) for number, row in enumerate(task_rows))
+    if shown.status is Status.QUEUE:
+        tasks = ()  # of a job that waits to run again, they are still those of its run before
+    if shown.status.ended:
+        tasks = tuple(task if task.status.ended else _as_left_behind(task) for task in tasks)
+    return replace(shown, reason=shown.reason or _failure_reason(shown.status, first), tasks=tasks)
 
 
-def new_job_id(table: NgqlTable) -> int:
-    """SUBMIT JOB: the job's id on the cluster."""
+def parse_new_job_id(table: NgqlTable) -> int:
+    """Return the id, on the cluster, of the job that SUBMIT JOB made."""
     return _number(table, "New Job Id")
 
 
-def recovered(table: NgqlTable) -> int:
-    """RECOVER JOB: how many jobs run again."""
+def parse_recovered_count(table: NgqlTable) -> int:
+    """Return how many jobs RECOVER JOB runs again."""
     return _number(table, "Recovered job num")
 
 
-def spaces(names: NgqlTable, hosts_table: NgqlTable) -> tuple[Space, ...]:
-    """SHOW SPACES and SHOW HOSTS: each space with the hosts that hold a part of it, in name order."""
-    (at,) = _places(names, "Name")
+def parse_spaces(names: NgqlTable, hosts: NgqlTable) -> tuple[Space, ...]:
+    """Return the spaces in name order, each with the hosts that hold a part of it.
+
+    Args:
+        names: The answer to SHOW SPACES.
+        hosts: The answer to SHOW HOSTS.
+    """
+    (at,) = _column_indexes(names, "Name")
     found: dict[str, list[str]] = {str(row[at]): [] for row in names.rows}
-    for host, row, distribution in _storage_hosts(hosts_table):
-        for space in _held(str(row[distribution] or ""), found):
+    for host, row, distribution in _storage_hosts(hosts):
+        for space in _spaces_in(str(row[distribution] or ""), found):
             if space in found:
                 found[space].append(host)
     return tuple(Space(name, tuple(hosts)) for name, hosts in sorted(found.items()))
 
 
-def hosts(table: NgqlTable) -> tuple[Host, ...]:
-    """SHOW HOSTS: the storage hosts and whether metad hears of them."""
-    (state,) = _places(table, "Status")
+def parse_hosts(table: NgqlTable) -> tuple[Host, ...]:
+    """Return the storage hosts of SHOW HOSTS, and whether metad receives their heartbeats."""
+    (state,) = _column_indexes(table, "Status")
     listed = []
     for name, row, distribution in _storage_hosts(table):
         up = str(row[state]).upper() == "ONLINE"
         detail = "" if up else f"{str(row[state]).lower()}, says the cluster"
-        listed.append(Host(name, up, detail, spaces=len(_held(str(row[distribution] or ""), ()))))
+        listed.append(Host(name, up, detail, spaces=len(_spaces_in(str(row[distribution] or ""), ()))))
     return tuple(listed)
 
 
-def refused(refusal: ErrorReply, space: str, *, order: bool = False) -> StorageError:
-    """A refusal as an error in the cluster's own words.
+def refusal_error(reply: ErrorReply, space: str, *, is_command: bool = False) -> StorageError:
+    """Return a refusal as an error in the cluster's own words.
 
-    For an `order`, an answer that metad could not be reached or lost its leadership leaves open whether
-    the order was carried out.
+    If a command is answered with "metad could not be reached" or "it lost its leadership", it may have been
+    carried out all the same.
     """
-    words = refusal.words or refusal.code
-    if is_leader_change(refusal) or _METAD_LOST.search(words):
-        return StorageError(ErrorCode.UNREACHABLE, "", space, words, outcome_unknown=order)
-    if refusal.code == "E_BAD_PERMISSION":
-        return StorageError(ErrorCode.ACCESS, "", space, words)
-    if words.startswith("SpaceNotFound"):
-        return StorageError(ErrorCode.MISSING, "", space, words)
-    return StorageError(ErrorCode.REJECTED, "", space, words)
+    message = reply.message or reply.code
+    if is_leader_change(reply) or _METAD_LOST.search(message):
+        return StorageError(ErrorCode.UNREACHABLE, "", space, message, outcome_unknown=is_command)
+    if reply.code == "E_BAD_PERMISSION":
+        return StorageError(ErrorCode.ACCESS, "", space, message)
+    if message.startswith("SpaceNotFound"):
+        return StorageError(ErrorCode.MISSING, "", space, message)
+    return StorageError(ErrorCode.REJECTED, "", space, message)
 
 
-def is_leader_change(refusal: ErrorReply) -> bool:
-    """Whether metad's leader moved just then: asking again soon will do."""
-    return refusal.code == "E_LEADER_CHANGED" or bool(_LEADER_CHANGED.search(refusal.words))
+def is_leader_change(reply: ErrorReply) -> bool:
+    """Return whether metad's leader was changing, so that the statement can be repeated soon."""
+    return reply.code == "E_LEADER_CHANGED" or bool(_LEADER_CHANGED.search(reply.message))
 
 
 def _outline(job_id: Cell, command: Cell, word: Cell, start: Cell, stop: Cell) -> ClusterJob:
@@ -227,7 +238,7 @@ def _outline(job_id: Cell, command: Cell, word: Cell, start: Cell, stop: Cell) -
 
 def _task(number: int, row: Sequence[Cell]) -> Task:
     status, reason = status_of(str(row[2] or ""))
-    reason = reason or _why(status, row)
+    reason = reason or _failure_reason(status, row)
     start, stop = _time(row[3]), _time(row[4]) if status.ended else None
     return Task(
         number=number,
@@ -242,12 +253,12 @@ def _task(number: int, row: Sequence[Cell]) -> Task:
     )
 
 
-def _left_behind(task: Task) -> Task:
-    """A task of a job that the cluster has ended without it: by a stop, or by another task's failure."""
+def _as_left_behind(task: Task) -> Task:
+    """Return a task as stopped: its job ended without it, by a stop or by another task's failure."""
     return msgspec.structs.replace(task, status=Status.STOPPED, reason=LEFT_BEHIND, detached=True)
 
 
-def _why(status: Status, row: Sequence[Cell]) -> str:
+def _failure_reason(status: Status, row: Sequence[Cell]) -> str:
     code = str(row[5] or "")
     return code if status is Status.FAILED and code not in NO_REASON else ""
 
@@ -256,7 +267,7 @@ def _is_total(row: Sequence[Cell]) -> bool:
     return isinstance(row[0], str) and row[0].upper().startswith("TOTAL:")
 
 
-def _in_order(row: Sequence[Cell]) -> tuple[int, str]:
+def _task_order(row: Sequence[Cell]) -> tuple[int, str]:
     return (row[0], "") if isinstance(row[0], int) else (0, str(row[0]))
 
 
@@ -265,9 +276,9 @@ def _time(cell: Cell) -> datetime | None:
 
 
 def _storage_hosts(table: NgqlTable) -> list[tuple[str, Sequence[Cell], int]]:
-    """Each host's name, its row, and where in a row its parts are told; the last row only adds them up."""
-    host, port, distribution = _places(table, "Host", "Port", "Partition distribution")
-    rows = [row for row in table.rows if isinstance(row[port], int)]
+    """Return each host's name, its row, and the index of the cell that lists its parts."""
+    host, port, distribution = _column_indexes(table, "Host", "Port", "Partition distribution")
+    rows = [row for row in table.rows if isinstance(row[port], int)]  # the last row only has the sums
     times = Counter(row[host] for row in rows)
     # several storageds on one machine are told apart by their ports
     return [
@@ -280,8 +291,11 @@ def _with_port(host: str, port: Cell) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _held(distribution: str, known: Sequence[str] | dict[str, list[str]]) -> list[str]:
-    """The spaces of `nba:10, test2:5`; a known name is taken whole, whatever colons and commas are in it."""
+def _spaces_in(distribution: str, known: Sequence[str] | dict[str, list[str]]) -> list[str]:
+    """Return the spaces of `nba:10, test2:5`.
+
+    A known name is matched as a whole, with any colons and commas in it.
+    """
     found = []
     names = sorted(known, key=len, reverse=True)
     at = 0
@@ -305,28 +319,28 @@ _ANY_SPACE = re.compile(r"(.+?):\d+(?:, |$)", re.DOTALL)
 
 
 def _number(table: NgqlTable, column: str) -> int:
-    (at,) = _places(table, column)
+    (at,) = _column_indexes(table, column)
     if len(table.rows) == 1 and isinstance(number := table.rows[0][at], int):
         return number
-    raise _unknown_form(table)
+    raise _unknown_format(table)
 
 
-def _places(table: NgqlTable, *columns: str) -> tuple[int, ...]:
-    """Where in a row these columns are: versions may differ in their order, and have others beside them."""
-    places = [_place(table, column) for column in columns]
-    found = tuple(place for place in places if place is not None)
+def _column_indexes(table: NgqlTable, *columns: str) -> tuple[int, ...]:
+    """Return the indexes of these columns: versions differ in their order, and have more of them."""
+    indexes = [_column_index(table, column) for column in columns]
+    found = tuple(index for index in indexes if index is not None)
     if len(found) < len(columns):
-        raise _unknown_form(table)
+        raise _unknown_format(table)
     return found
 
 
-def _place(table: NgqlTable, column: str) -> int | None:
-    """Where that column is; what a header adds in brackets is not part of its name."""
+def _column_index(table: NgqlTable, column: str) -> int | None:
+    """Return the index of a column, None if there is none. A suffix in brackets is not part of its name."""
     names = [name.partition("(")[0].strip().casefold() for name in table.columns]
     return names.index(column.casefold()) if column.casefold() in names else None
 
 
-def _unknown_form(table: NgqlTable) -> StorageError:
+def _unknown_format(table: NgqlTable) -> StorageError:
     columns = ", ".join(table.columns) or "none"
     text = f"graphd answered in a form that jobtui does not know: {len(table.rows)} rows, columns {columns}"
     return StorageError(ErrorCode.UNSUPPORTED, "", "", text)

@@ -1,8 +1,4 @@
-"""The state of a connection, and the patience to get it back: connecting, connected, lost, refused, closed.
-
-`LinkKeeper` knows nothing of NebulaGraph: it is given a way to connect, is told what calls came to, and
-tells whoever watches. For one loop.
-"""
+"""The state of a connection, and the attempts to get a lost one back. It knows nothing of NebulaGraph."""
 
 from __future__ import annotations
 
@@ -16,124 +12,136 @@ from jobtui.clock import Clock, wait_first
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import ConnectionState, ConnectionStatus
 
-WAITS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # seconds before each new attempt; the last one repeats
+WAITS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+"""Seconds before each new attempt; the last one repeats."""
 RETRIED = frozenset({ErrorCode.UNREACHABLE, ErrorCode.TIMEOUT})
+"""Errors that can pass. After any other, nothing is tried: repeated failed logins can lock an account."""
 
 
 class Reconnector:
-    """See the module. `connect` answers with the address that it reached, or raises StorageError."""
+    """Keeps a connection, reconnects with growing waits, and publishes each change of its state.
+
+    The connection itself belongs to the caller, who reports the outcome of each call with `on_answer`,
+    `on_slow_answer` and `on_error`. All methods are called in one event loop.
+
+    Args:
+        connect: Connects and returns the address that it reached, or raises StorageError.
+        clock: Measures the waits.
+    """
 
     def __init__(self, connect: Callable[[], Awaitable[str]], clock: Clock) -> None:
         self._connect = connect
         self._clock = clock
         self._watchers: tuple[Callable[[ConnectionStatus], None], ...] = ()
-        self._first: asyncio.Future[None] | None = None
-        self._pursuit: asyncio.Task[None] | None = None
-        self._kick = asyncio.Event()
+        self._first_attempt: asyncio.Future[None] | None = None
+        self._attempts: asyncio.Task[None] | None = None
+        self._retry_requested = asyncio.Event()
         self._error: StorageError | None = None
-        self.link = ConnectionStatus(ConnectionState.CONNECTING, clock.now())
+        self.status = ConnectionStatus(ConnectionState.CONNECTING, clock.now())
 
     def watch(self, listener: Callable[[ConnectionStatus], None]) -> Callable[[], None]:
-        """Have `listener` called with every change; the answer ends that."""
+        """Call `listener` with every change from now on. Return a function that ends this."""
         self._watchers = (*self._watchers, listener)
 
-        def leave() -> None:
+        def unsubscribe() -> None:
             self._watchers = tuple(other for other in self._watchers if other is not listener)
 
-        return leave
+        return unsubscribe
 
     def start(self) -> None:
-        """Begin to connect, with the patience of a first attempt: whoever asks meanwhile waits for it."""
-        self._first = asyncio.get_running_loop().create_future()
-        self._tell(ConnectionStatus(ConnectionState.CONNECTING, self._clock.now()))
-        self._pursue()
+        """Begin the first attempt to connect; `wait_first_attempt` waits for it."""
+        self._first_attempt = asyncio.get_running_loop().create_future()
+        self._set(ConnectionStatus(ConnectionState.CONNECTING, self._clock.now()))
+        self._start_attempts()
 
-    async def first_attempt(self) -> None:
-        """Wait until the attempt that `start` began has come to something."""
-        if self._first is not None:
-            await asyncio.shield(self._first)
+    async def wait_first_attempt(self) -> None:
+        """Wait until the attempt that `start` began has succeeded or failed."""
+        if self._first_attempt is not None:
+            await asyncio.shield(self._first_attempt)
 
-    def check(self) -> None:
-        """Raise StorageError unless there is a connection."""
-        if self.link.state is ConnectionState.CONNECTED:
+    def require_connection(self) -> None:
+        """Raise StorageError, with the reason and since when, unless there is a connection."""
+        if self.status.state is ConnectionState.CONNECTED:
             return
-        if self.link.state is ConnectionState.LOST and self._error is not None:
-            since = self.link.since.astimezone().strftime("%H:%M:%S")
+        if self.status.state is ConnectionState.LOST and self._error is not None:
+            since = self.status.since.astimezone().strftime("%H:%M:%S")
             text = f"no connection to the cluster since {since}: {self._error.detail}"
             raise StorageError(self._error.code, self._error.host, "", text)
-        if self.link.state is ConnectionState.REFUSED and self._error is not None:
+        if self.status.state is ConnectionState.REFUSED and self._error is not None:
             raise StorageError(self._error.code, self._error.host, "", self._error.detail)
-        raise StorageError(ErrorCode.UNREACHABLE, "", "", f"the connection to the cluster is {self.link.state}")
+        raise StorageError(
+            ErrorCode.UNREACHABLE, "", "", f"the connection to the cluster is {self.status.state}"
+        )
 
-    def answered(self, address: str) -> None:
-        """A call was answered, perhaps by another server than the one that was known."""
-        address = address or self.link.address
-        if self.link.state is ConnectionState.CONNECTED and (address, "") != (
-            self.link.address,
-            self.link.detail,
+    def on_answer(self, address: str) -> None:
+        """Record that a call was answered, perhaps by another server than the one known so far."""
+        address = address or self.status.address
+        if self.status.state is ConnectionState.CONNECTED and (address, "") != (
+            self.status.address,
+            self.status.detail,
         ):
-            self._tell(replace(self.link, address=address, detail=""))
+            self._set(replace(self.status, address=address, detail=""))
 
-    def unanswered(self, seconds: float) -> None:
-        """A call has been without an answer for that long: tell of it until one is answered."""
-        if self.link.state is ConnectionState.CONNECTED and not self.link.detail:
-            asked = (self._clock.now() - timedelta(seconds=seconds)).astimezone()
-            self._tell(replace(self.link, detail=f"no answer since {asked:%H:%M:%S}"))
+    def on_slow_answer(self, seconds: float) -> None:
+        """Record that a call has had no answer for `seconds`; the status says so until a call is answered."""
+        if self.status.state is ConnectionState.CONNECTED and not self.status.detail:
+            sent_at = (self._clock.now() - timedelta(seconds=seconds)).astimezone()
+            self._set(replace(self.status, detail=f"no answer since {sent_at:%H:%M:%S}"))
 
-    def lost(self, error: StorageError) -> None:
-        """A call found no graphd: go on trying, unless the error is of a kind that trying does not mend."""
-        if self.link.state is not ConnectionState.CONNECTED:
+    def on_error(self, error: StorageError) -> None:
+        """Record that a call failed for want of a connection, and reconnect if the error can pass."""
+        if self.status.state is not ConnectionState.CONNECTED:
             return
         self._error = error
         if error.code in RETRIED:
-            self._tell_lost(WAITS[0])
-            self._pursue()
+            self._set_lost(WAITS[0])
+            self._start_attempts()
         else:
-            self._refused(error)
+            self._set_refused(error)
 
     def retry_now(self) -> None:
-        """Try now."""
-        if self.link.state is ConnectionState.REFUSED:
+        """Try to connect now. After a refusal, this is the only way to continue."""
+        if self.status.state is ConnectionState.REFUSED:
             self.start()
         else:
-            self._kick.set()
+            self._retry_requested.set()
 
     async def close(self) -> None:
-        """Try no more."""
-        if self._pursuit is not None:
-            self._pursuit.cancel()
-            await asyncio.wait([self._pursuit])
-        self._attempted()
-        self._tell(ConnectionStatus(ConnectionState.CLOSED, self._clock.now()))
+        """Stop all attempts."""
+        if self._attempts is not None:
+            self._attempts.cancel()
+            await asyncio.wait([self._attempts])
+        self._end_first_attempt()
+        self._set(ConnectionStatus(ConnectionState.CLOSED, self._clock.now()))
 
-    def _pursue(self) -> None:
-        if self._pursuit is None or self._pursuit.done():
-            self._pursuit = asyncio.create_task(self._until_connected())
+    def _start_attempts(self) -> None:
+        if self._attempts is None or self._attempts.done():
+            self._attempts = asyncio.create_task(self._attempt_until_connected())
 
-    async def _until_connected(self) -> None:
+    async def _attempt_until_connected(self) -> None:
         waits = iter(WAITS)
         wait = next(waits)
         while True:
-            if self.link.state is ConnectionState.LOST:
-                await self._wait(wait)
+            if self.status.state is ConnectionState.LOST:
+                await self._wait_before_retry(wait)
                 wait = next(waits, WAITS[-1])
-                self._tell_lost(None)
+                self._set_lost(None)
             try:
-                address = await self._tried()
+                address = await self._attempt()
             except StorageError as error:
                 self._error = error
                 if error.code not in RETRIED:
-                    self._refused(error)
+                    self._set_refused(error)
                     return
-                self._tell_lost(wait)
-                self._attempted()
+                self._set_lost(wait)
+                self._end_first_attempt()
             else:
                 self._error = None
-                self._tell(ConnectionStatus(ConnectionState.CONNECTED, self._clock.now(), address))
-                self._attempted()
+                self._set(ConnectionStatus(ConnectionState.CONNECTED, self._clock.now(), address))
+                self._end_first_attempt()
                 return
 
-    async def _tried(self) -> str:
+    async def _attempt(self) -> str:
         try:
             return await self._connect()
         except StorageError:
@@ -141,24 +149,24 @@ class Reconnector:
         except Exception as error:
             raise StorageError(ErrorCode.IO, "", "", f"{type(error).__name__}: {error}") from error
 
-    async def _wait(self, seconds: float) -> None:
-        self._kick.clear()
-        await wait_first(self._clock.sleep(seconds), self._kick.wait())
+    async def _wait_before_retry(self, seconds: float) -> None:
+        self._retry_requested.clear()
+        await wait_first(self._clock.sleep(seconds), self._retry_requested.wait())
 
-    def _tell_lost(self, retry_in: float | None) -> None:
-        since = self.link.since if self.link.state is ConnectionState.LOST else self._clock.now()
+    def _set_lost(self, retry_in: float | None) -> None:
+        since = self.status.since if self.status.state is ConnectionState.LOST else self._clock.now()
         detail = self._error.detail if self._error is not None else ""
-        self._tell(ConnectionStatus(ConnectionState.LOST, since, detail=detail, retry_in=retry_in))
+        self._set(ConnectionStatus(ConnectionState.LOST, since, detail=detail, retry_in=retry_in))
 
-    def _refused(self, error: StorageError) -> None:
-        self._tell(ConnectionStatus(ConnectionState.REFUSED, self._clock.now(), error.host, error.detail))
-        self._attempted()
+    def _set_refused(self, error: StorageError) -> None:
+        self._set(ConnectionStatus(ConnectionState.REFUSED, self._clock.now(), error.host, error.detail))
+        self._end_first_attempt()
 
-    def _attempted(self) -> None:
-        if self._first is not None and not self._first.done():
-            self._first.set_result(None)
+    def _end_first_attempt(self) -> None:
+        if self._first_attempt is not None and not self._first_attempt.done():
+            self._first_attempt.set_result(None)
 
-    def _tell(self, link: ConnectionStatus) -> None:
-        self.link = link
+    def _set(self, status: ConnectionStatus) -> None:
+        self.status = status
         for watcher in self._watchers:
-            watcher(link)
+            watcher(status)

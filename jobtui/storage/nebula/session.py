@@ -1,11 +1,11 @@
-"""A thread that carries statements to graphd: one connection, one session, one statement at a time.
+"""A session with graphd on a thread of its own, so that the event loop never waits for the network.
 
-The loop never waits for the network. A mirror has two couriers, so that what a person orders never waits
-behind a look that is slow.
+There is one connection, and one statement at a time. A job manager has two sessions, so that a command of the
+user never waits for a slow query.
 
-A look (`ask`) does no harm twice: when its answer is lost it is asked once more over a new connection. An
-order is sent at most once. Only a session that graphd no longer knows makes it go again, after one new
-login: graphd turns such a statement away before it reads it.
+A query is harmless to repeat: if its answer is lost, it is sent once more over a new connection. A command is
+sent at most once. The one exception is a session that graphd no longer knows: graphd rejects such a statement
+before reading it, so it is sent again after one new login.
 """
 
 from __future__ import annotations
@@ -27,78 +27,89 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 SESSION_GONE = frozenset({"E_SESSION_INVALID", "E_SESSION_TIMEOUT"})
-CLOSE_SECONDS = 1.0
-TYPED = "the password was typed: the next start asks for it again"
+CLOSE_SECONDS = 1.0  # for the logout, and again for a call that was cut off
+TYPED_PASSWORD = "the password was typed: the next start asks for it again"
 _Call = tuple[Future[Any], Callable[[], Any]]
 
 
 class GraphdSession:
-    """See the module. `ask`, `order`, `connect` and `close` belong to one loop; the rest is the thread's."""
+    """A session with one of the cluster's graphds.
+
+    The public methods are called in one event loop; the private ones below the connection run in the thread.
+    """
 
     def __init__(self, settings: ClusterSettings, name: str) -> None:
         self._settings = settings
-        self._errands: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"jobtui-{name}", daemon=True)
         self._closed = False
-        self._line: GraphdConnection | None = None
-        self._session: int | None = None
-        self._turn = 0
+        self._connection: GraphdConnection | None = None
+        self._session_id: int | None = None
+        self._next_address = 0
 
     @property
     def address(self) -> str:
-        """Where the connection leads, "" while there is none."""
-        line = self._line
-        return str(line.address) if line is not None else ""
+        """The graphd that it is connected to, "" if there is none."""
+        connection = self._connection
+        return str(connection.address) if connection is not None else ""
 
     async def connect(self) -> str:
-        """Make sure that a graphd answers, or connect to another; the address it is at. Raises StorageError."""
-        return await self._send(self._connect)
+        """Check the connection, or connect to another graphd, and return its address. Raises StorageError."""
+        return await self._run_in_thread(self._connect)
 
-    async def ask(self, text: str, begun: Callable[[], object] = lambda: None) -> Reply:
-        """Say something that only looks. Raises StorageError where no graphd answered.
+    async def query(self, text: str, on_start: Callable[[], object] = lambda: None) -> Reply:
+        """Execute a statement that changes nothing, and return the answer.
 
-        `begun` is called, in the loop, when its turn has come.
+        Args:
+            text: The statement.
+            on_start: Called in the loop when the statements before this one have been answered.
+
+        Raises:
+            StorageError: no graphd answered.
         """
         loop = asyncio.get_running_loop()
 
-        def act() -> Reply:
-            with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody waits any longer
-                loop.call_soon_threadsafe(begun)
-            return self._ask(text)
+        def call() -> Reply:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: no caller waits any longer
+                loop.call_soon_threadsafe(on_start)
+            return self._query(text)
 
-        return await self._send(act)
+        return await self._run_in_thread(call)
 
-    async def order(self, text: str) -> Reply:
-        """Say something that changes the cluster. Raises StorageError, `outcome_unknown` where it was sent.
+    async def execute(self, text: str) -> Reply:
+        """Execute a statement that changes the cluster, at most once, and return the answer.
 
-        Cancelled before its turn has come, it is never sent.
+        If this is canceled while other statements are under way, the statement is never sent.
+
+        Raises:
+            StorageError: no graphd answered; with `outcome_unknown` if the statement had been sent.
         """
-        return await self._send(lambda: self._order(text))
+        return await self._run_in_thread(lambda: self._execute_once(text))
 
     async def close(self) -> None:
-        """End the session and the thread. A statement under way is given a second, then cut off."""
+        """End the session and the thread. A statement under way has a second to end, then it is cut off."""
         if self._closed:
             return
         self._closed = True
         if not self._thread.is_alive():
             return
-        ended: Future[None] = Future()
-        self._errands.put((ended, self._log_out))
-        self._errands.put(None)
-        farewell = asyncio.wrap_future(ended)
-        done, _ = await asyncio.wait([farewell], timeout=CLOSE_SECONDS)
-        line = self._line
-        if not done and line is not None:
-            line.cut()
-            await asyncio.wait([farewell], timeout=CLOSE_SECONDS)
+        result: Future[None] = Future()
+        self._calls.put((result, self._log_out))
+        self._calls.put(None)
+        logged_out = asyncio.wrap_future(result)
+        done, _ = await asyncio.wait([logged_out], timeout=CLOSE_SECONDS)
+        connection = self._connection
+        if not done and connection is not None:
+            connection.abort()
+            await asyncio.wait([logged_out], timeout=CLOSE_SECONDS)
 
-    async def _send(self, errand: Callable[[], T]) -> T:
+    async def _run_in_thread(self, call: Callable[[], T]) -> T:
         self._check_open()
         if not self._thread.is_alive():
             self._thread.start()
-        carried: Future[T] = Future()
-        self._errands.put((carried, errand))
-        return await asyncio.wrap_future(carried)
+        result: Future[T] = Future()
+        self._calls.put((result, call))
+        return await asyncio.wrap_future(result)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -107,65 +118,67 @@ class GraphdSession:
     # ---- in the thread
 
     def _run(self) -> None:
-        while (errand := self._errands.get()) is not None:
-            future, act = errand
+        while (queued := self._calls.get()) is not None:
+            future, call = queued
             if not future.set_running_or_notify_cancel():
                 continue
             try:
-                result = act()
+                result = call()
             except BaseException as error:
                 future.set_exception(error)
             else:
                 future.set_result(result)
-        self._drop()
+        self._discard_connection()
 
     def _connect(self) -> str:
-        if self._line is not None and not self._line.alive():
-            self._drop()
-        line, _ = self._ready()
-        return str(line.address)
+        if self._connection is not None and not self._connection.is_alive():
+            self._discard_connection()
+        connection, _ = self._open_session()
+        return str(connection.address)
 
-    def _ask(self, text: str) -> Reply:
-        fresh = self._line is None
+    def _query(self, text: str) -> Reply:
+        is_new = self._connection is None
         try:
-            return self._say(text)
+            return self._execute_logged_in(text)
         except StorageError as error:
-            if fresh or error.code not in (ErrorCode.UNREACHABLE, ErrorCode.TIMEOUT):
+            if is_new or error.code not in (ErrorCode.UNREACHABLE, ErrorCode.TIMEOUT):
                 raise
-        return self._say(text)
+        return self._execute_logged_in(text)
 
-    def _order(self, text: str) -> Reply:
-        if self._line is not None and not self._line.alive():
-            self._drop()  # found out before anything was sent
-        line, session = self._ready()
-        reply = self._execute(line, session, text, order=True)
-        if _session_is_gone(reply):
-            reply = self._execute(line, self._log_in(line), text, order=True)
+    def _execute_once(self, text: str) -> Reply:
+        if self._connection is not None and not self._connection.is_alive():
+            self._discard_connection()  # known before the statement is sent, so that it is not lost
+        connection, session_id = self._open_session()
+        reply = self._execute(connection, session_id, text, is_command=True)
+        if _is_session_gone(reply):
+            reply = self._execute(connection, self._log_in(connection), text, is_command=True)
         return reply
 
-    def _say(self, text: str) -> Reply:
-        line, session = self._ready()
-        reply = self._execute(line, session, text)
-        if _session_is_gone(reply):
-            reply = self._execute(line, self._log_in(line), text)
+    def _execute_logged_in(self, text: str) -> Reply:
+        connection, session_id = self._open_session()
+        reply = self._execute(connection, session_id, text)
+        if _is_session_gone(reply):
+            reply = self._execute(connection, self._log_in(connection), text)
         return reply
 
-    def _execute(self, line: GraphdConnection, session: int, text: str, *, order: bool = False) -> Reply:
+    def _execute(
+        self, connection: GraphdConnection, session_id: int, text: str, *, is_command: bool = False
+    ) -> Reply:
         try:
-            return line.execute(session, text)
+            return connection.execute(session_id, text)
         except StorageError as error:
-            self._drop()
-            raise StorageError(error.code, error.host, "", error.detail, outcome_unknown=order) from None
+            self._discard_connection()
+            raise StorageError(error.code, error.host, "", error.detail, outcome_unknown=is_command) from None
 
-    def _ready(self) -> tuple[GraphdConnection, int]:
+    def _open_session(self) -> tuple[GraphdConnection, int]:
         self._check_open()
-        if self._line is None:
-            self._line = self._dial()
-        if self._session is None:
-            return self._line, self._log_in(self._line)
-        return self._line, self._session
+        if self._connection is None:
+            self._connection = self._open_connection()
+        if self._session_id is None:
+            return self._connection, self._log_in(self._connection)
+        return self._connection, self._session_id
 
-    def _dial(self) -> GraphdConnection:
+    def _open_connection(self) -> GraphdConnection:
         try:
             from jobtui.storage.nebula.thrift import GraphdConnection
         except ImportError as error:
@@ -173,54 +186,57 @@ class GraphdSession:
             raise StorageError(ErrorCode.UNSUPPORTED, "", "", text) from None
 
         problems: list[StorageError] = []
-        for address in self._in_turn():
+        for address in self._addresses_in_turn():
             try:
                 return GraphdConnection.open(address, self._settings)
             except StorageError as error:
                 problems.append(error)
-        raise _together(problems)
+        raise _combined(problems)
 
-    def _in_turn(self) -> Iterator[Address]:
+    def _addresses_in_turn(self) -> Iterator[Address]:
         addresses = self._settings.addresses
         for _ in addresses:
-            yield addresses[self._turn % len(addresses)]
-            self._turn += 1  # reached only where that address failed
+            yield addresses[self._next_address % len(addresses)]
+            self._next_address += 1  # reached only if that address failed
 
-    def _log_in(self, line: GraphdConnection) -> int:
-        self._session = None
+    def _log_in(self, connection: GraphdConnection) -> int:
+        self._session_id = None
         try:
-            self._session = line.log_in(self._settings.user, self._settings.password.read())
+            self._session_id = connection.log_in(self._settings.user, self._settings.password.read())
         except StorageError as error:
-            self._drop()
+            self._discard_connection()
             if error.code is ErrorCode.ACCESS and isinstance(self._settings.password, LiteralPassword):
-                raise StorageError(error.code, error.host, "", f"{error.detail}; {TYPED}") from None
+                raise StorageError(error.code, error.host, "", f"{error.detail}; {TYPED_PASSWORD}") from None
             raise
-        return self._session
+        return self._session_id
 
-    def _drop(self) -> None:
-        """Let go of a connection that failed, and go to the next graphd first. The session is the cluster's."""
-        if self._line is not None:
-            self._line.close()
-            self._line = None
-            self._turn += 1
+    def _discard_connection(self) -> None:
+        """Close a failed connection; the next one goes to another graphd first.
+
+        The session id is kept: a session belongs to the cluster, not to the graphd that opened it.
+        """
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+            self._next_address += 1
 
     def _log_out(self) -> None:
-        if self._line is not None and self._session is not None:
+        if self._connection is not None and self._session_id is not None:
             with contextlib.suppress(StorageError):
-                self._line.log_out(self._session)
-            self._line = None
+                self._connection.log_out(self._session_id)
+            self._connection = None
 
 
-def _session_is_gone(reply: Reply) -> bool:
+def _is_session_gone(reply: Reply) -> bool:
     return isinstance(reply, ErrorReply) and reply.code in SESSION_GONE
 
 
-def _together(problems: list[StorageError]) -> StorageError:
-    """One error of those of all addresses: its own code where they agree."""
+def _combined(problems: list[StorageError]) -> StorageError:
+    """Return one error for those of all addresses, with their common code if they agree on one."""
     codes = {problem.code for problem in problems}
     code = codes.pop() if len(codes) == 1 else ErrorCode.UNREACHABLE
     host = problems[0].host if len(problems) == 1 else ""
-    told = dict.fromkeys(
+    details = dict.fromkeys(
         f"{problem.host}: {problem.detail}" if problem.host else problem.detail for problem in problems
     )
-    return StorageError(code, host, "", "; ".join(told))
+    return StorageError(code, host, "", "; ".join(details))

@@ -1,7 +1,7 @@
-"""What has to be known of a NebulaGraph cluster to work on it. Plain data: nothing is connected or imported.
+"""The settings of a NebulaGraph cluster as plain data. Nothing is connected or imported here.
 
-A password is never a field that could be printed: it is named by its source, read when a session is
-opened, and wrapped in a `Secret` until the moment it is sent.
+A password is never a field that could be printed. The settings name its source; it is read when a session is
+opened, and wrapped in a `Secret` until it is sent.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn, Protocol
 
+from typing_extensions import override
+
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.os_errors import reason_of
 
@@ -25,14 +27,14 @@ STORAGED_HTTP_PORT = 19779
 
 
 class RunMode(enum.StrEnum):
-    """Who runs a job: the cluster's own job manager, or our engine through each storaged's HTTP port."""
+    """What runs a job: the cluster's own job manager, or jobtui's engine through each storaged's HTTP port."""
 
     CLUSTER = "cluster"
     STORAGED = "storaged"
 
 
 class Secret:
-    """A text that no repr, log or error shows. Only `reveal` gives it out."""
+    """A text that no repr, log or error shows. Only `reveal` returns it."""
 
     __slots__ = ("_text",)
 
@@ -40,12 +42,12 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """The text itself, for the one place that sends it."""
+        """Return the text itself, for the code that sends it."""
         return self._text
 
-    def hidden_in(self, words: str) -> str:
-        """The words without the secret, should somebody have repeated it."""
-        return words.replace(self._text, "…") if self._text else words
+    def hidden_in(self, message: str) -> str:
+        """Return a message without the secret, in case a server has repeated it."""
+        return message.replace(self._text, "…") if self._text else message
 
     def __repr__(self) -> str:
         return "Secret(…)"
@@ -57,25 +59,25 @@ class Secret:
         return hash(self._text)
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a secret is not written down")
+        raise TypeError("a secret cannot be pickled")
 
 
 class PasswordSource(Protocol):
-    """Where a password comes from. `read` may block and raises StorageError (access) where there is none."""
+    """A source of a password."""
 
     def read(self) -> Secret:
-        """The password as it is now."""
+        """Return the current password. May block. Raises StorageError (access) if there is none."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class FromEnvironment:
-    """The value of an environment variable."""
+class FromEnvironment(PasswordSource):
+    """A password in an environment variable."""
 
     variable: str = PASSWORD_VARIABLE
 
+    @override
     def read(self) -> Secret:
-        """See `PasswordSource.read`."""
         try:
             return Secret(os.environ[self.variable])
         except KeyError:
@@ -83,14 +85,14 @@ class FromEnvironment:
 
 
 @dataclass(frozen=True, slots=True)
-class FromKeyring:
-    """An entry of the system's keyring, read with the package `keyring` where that is installed."""
+class FromKeyring(PasswordSource):
+    """A password in the system's keyring, read with the optional package `keyring`."""
 
     service: str
     user: str
 
+    @override
     def read(self) -> Secret:
-        """See `PasswordSource.read`."""
         try:
             keyring = importlib.import_module("keyring")
         except ImportError:
@@ -98,20 +100,20 @@ class FromKeyring:
         try:
             password = keyring.get_password(self.service, self.user)
         except keyring.errors.KeyringError as error:
-            raise _no_password(f"the keyring can't be read: {error}") from None
+            raise _no_password(f"the keyring cannot be read: {error}") from None
         if password is None:
             raise _no_password(f"the keyring has no entry for '{self.user}' of '{self.service}'")
         return Secret(password)
 
 
 @dataclass(frozen=True, slots=True)
-class LiteralPassword:
-    """A password that was handed over, by a prompt for instance."""
+class LiteralPassword(PasswordSource):
+    """A password that was given as text, for instance at a prompt."""
 
     password: Secret
 
+    @override
     def read(self) -> Secret:
-        """See `PasswordSource.read`."""
         return self.password
 
 
@@ -124,10 +126,10 @@ class Address:
 
     @classmethod
     def parse(cls, text: str, port: int = GRAPHD_PORT) -> Address:
-        """`host`, `host:port`, `[::1]` or `[::1]:port`. Raises ValueError that says what is wrong."""
+        """Parse `host`, `host:port`, `[::1]` or `[::1]:port`. Raises ValueError with the reason."""
         match = _ADDRESS.fullmatch(text.strip())
         if match is None:
-            raise ValueError(f"'{_shown(text)}' is no address: write host:port, like 10.0.0.1:{port}")
+            raise ValueError(f"'{_shown(text)}' is not an address: write host:port, like 10.0.0.1:{port}")
         number = int(match["port"]) if match["port"] else port
         if not 0 < number < 65536:
             raise ValueError(f"'{text}' has a port that is not between 1 and 65535")
@@ -138,7 +140,7 @@ class Address:
 
 
 def _shown(text: str) -> str:
-    """What is no address, without what stands where a password may: after a colon, or before an @."""
+    """Return an invalid address without the parts that could be a password: after a colon, or before an @."""
     host, colon, rest = text.rpartition("@")[2].partition(":")
     return f"{host}{colon}{rest if rest.isdigit() else '…' if rest else ''}"
 
@@ -148,10 +150,13 @@ _ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\s:\[\]/@]+
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """How to speak TLS with graphd.
+    """The TLS settings for graphd.
 
-    `ca`: the file of certificates to trust (None: the system's). `certificate` and `key`: our own, where
-    graphd asks for one. `server_name`: the name in graphd's certificate, where it is not the address's host.
+    Attributes:
+        ca: The file of certificates to trust, None for the system's.
+        certificate: The client certificate, if graphd requires one.
+        key: The certificate's private key, None if it is in the same file.
+        server_name: The name in graphd's certificate, "" if it is the host of the address.
     """
 
     ca: Path | None = None
@@ -160,33 +165,38 @@ class Tls:
     server_name: str = ""
 
     def context(self) -> ssl.SSLContext:
-        """The settings as Python's ssl takes them. Raises StorageError (access) where a file can't be used."""
+        """Return an SSL context with these settings. Raises StorageError (access) if a file cannot be used."""
         trusted = "the system's certificates" if self.ca is None else str(self.ca)
         try:
             context = ssl.create_default_context(cafile=self.ca)
         except OSError as error:
             raise StorageError(
-                ErrorCode.ACCESS, "", "", f"TLS: {trusted} can't be used: {reason_of(error)}"
+                ErrorCode.ACCESS, "", "", f"TLS: {trusted} cannot be used: {reason_of(error)}"
             ) from None
         if self.certificate is not None:
             try:
                 context.load_cert_chain(self.certificate, self.key, password=_no_passphrase)
             except (OSError, _NeedsPassphrase) as error:
-                text = f"TLS: {self.certificate} can't be used: {reason_of(error)}"
+                text = f"TLS: {self.certificate} cannot be used: {reason_of(error)}"
                 raise StorageError(ErrorCode.ACCESS, "", "", text) from None
         return context
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterSettings:
-    """A NebulaGraph cluster and how to work on it. Raises ValueError where the parts don't fit together.
+    """A NebulaGraph cluster and how jobtui uses it. Raises ValueError if the fields contradict each other.
 
-    `name` is what a job's origin is recorded under. `addresses` are the graphds', tried in turn; they may
-    be missing only where `run` is STORAGED and `spaces` says which hosts hold each space: so it is with a
-    1.x cluster, whose graphd can't be spoken to. A storage host's HTTP port is `storaged_port`, or the
-    address that `storaged` gives for it. Timeouts are in seconds: `connect_timeout` for a connection
-    and its greeting, `answer_timeout` for an answer of graphd (a storaged's has none: it comes when the work
-    is done).
+    Attributes:
+        name: The name that a job's `ClusterRef` records.
+        addresses: The graphds, tried in turn. They may be empty only if `run` is STORAGED and `spaces` is
+            given, as for a cluster of 1.x, whose graphd has another protocol.
+        run: What runs the jobs.
+        storaged_port: The HTTP port of the storage hosts.
+        storaged: The HTTP addresses of storage hosts with another one.
+        spaces: The hosts of each space.
+        connect_timeout: Seconds for a connection and its first answer.
+        answer_timeout: Seconds for an answer of graphd. An answer of storaged has no limit: it comes when the
+            work is done.
     """
 
     name: str = "nebula"
@@ -205,7 +215,7 @@ class ClusterSettings:
         if not self.name:
             raise ValueError("the cluster needs a name")
         if self.run is RunMode.CLUSTER and self.spaces:
-            raise ValueError('spaces can be given only with run = "storaged": the cluster tells its own')
+            raise ValueError('spaces can be given only with run = "storaged": the cluster has its own')
         if not self.addresses and not self.spaces:
             raise ValueError('the address of a graphd is missing, or, with run = "storaged", the spaces')
         for space, hosts in self.spaces.items():
@@ -220,8 +230,8 @@ class _NeedsPassphrase(Exception):
 
 
 def _no_passphrase() -> NoReturn:
-    # without this OpenSSL would ask for the key's passphrase on the terminal, in the middle of the screen
-    raise _NeedsPassphrase("its key has a passphrase, which can't be given here")
+    # without this, OpenSSL would ask for the key's passphrase on the terminal, in the middle of the screen
+    raise _NeedsPassphrase("its key has a passphrase, which jobtui cannot ask for")
 
 
 def _no_password(detail: str) -> StorageError:

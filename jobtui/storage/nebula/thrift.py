@@ -1,12 +1,12 @@
-"""One connection to one graphd, blocking: the only module that imports nebula3-python.
+"""A blocking connection to one graphd. The only module that imports nebula3-python.
 
-The client's generated service and its header protocol do the talking. Its `Connection` and
-`ConnectionPool` are left out on purpose: they open a new connection behind the caller's back when an
-answer is late, have one timeout for connecting and for answers, lose a place in the pool at every login
-that fails, will not start while any one graphd is down, and check a certificate's name not as TLS clients do.
+It uses the client's generated service and its header protocol, and not its `Connection` and `ConnectionPool`.
+These open a new connection without the caller's knowledge when an answer is late, have one timeout for
+connecting and for answers, lose a place in the pool at every failed login, do not start while any graphd is
+down, and check the name in a certificate differently from TLS clients.
 
-Every failure is a StorageError whose host is the address: unreachable (no connection, or it broke),
-timeout (no answer in time), access (login, certificate), unsupported (a graphd of another age).
+Every failure is a StorageError whose host is the address: unreachable (no connection, or it broke), timeout (no
+answer in time), access (login, certificate), unsupported (a graphd of another version).
 """
 
 from __future__ import annotations
@@ -33,41 +33,41 @@ from jobtui.storage.nebula.ngql import PING, Cell, ErrorReply, NgqlTable, Reply
 from jobtui.storage.nebula.settings import Address, ClusterSettings, Secret
 
 CHUNK = 1 << 16
-# bytes of one answer. A list of 100,000 jobs has about 10 MiB, and some 20 times as much once it is decoded.
-# Before the login an answer is a line, and what answers there may be anything
-MOST_BEFORE_LOGIN = 1 << 20
-MOST_AFTER_LOGIN = 64 << 20
-WORDS_LIMIT = 1 << 12  # characters of a refusal that are kept: they become a job's reason
-# what graphd answers to a login, under its code for a bad password, while it is only waiting for metad
+LIMIT_BEFORE_LOGIN = 1 << 20
+"""Bytes of one answer: it is a line, but the server may be anything."""
+LIMIT_AFTER_LOGIN = 64 << 20
+"""Bytes of one answer: a list of 100,000 jobs has about 10 MiB, and 20 times as much once it is decoded."""
+MESSAGE_LIMIT = 1 << 12  # characters of a refusal that are kept: they become a job's reason
 NOT_READY = "Meta Service not ready"
+"""Answer to a login while graphd waits for metad, under the error code of a wrong password."""
 
 
 class GraphdConnection:
-    """See the module. For one thread, but that any thread may `cut` it."""
+    """A connection to graphd, for one thread. Any other thread may call `abort`."""
 
     def __init__(self, address: Address, transport: _Transport, settings: ClusterSettings) -> None:
         self.address = address
         self._transport = transport
         self._timeout = settings.answer_timeout
         self._short_timeout = settings.connect_timeout
-        self._framed = _Framed(transport)
-        self._graphd = GraphService.Client(THeaderProtocol(self._framed))
-        self._allow(MOST_BEFORE_LOGIN)
+        self._framing = _Framing(transport)
+        self._graphd = GraphService.Client(THeaderProtocol(self._framing))
+        self._limit_answers(LIMIT_BEFORE_LOGIN)
 
     @classmethod
     def open(cls, address: Address, settings: ClusterSettings) -> GraphdConnection:
-        """Connect and exchange greetings. Nothing of it is left where that fails."""
-        transport = _Transport(address, _connected(address, settings))
+        """Connect and check the server's version. Raises StorageError, and then leaves nothing open."""
+        transport = _Transport(address, _connect(address, settings))
         try:
-            line = cls(address, transport, settings)
-            line._greet()
+            connection = cls(address, transport, settings)
+            connection._check_version()
         except BaseException:
             transport.close()
             raise
-        return line
+        return connection
 
     def log_in(self, user: str, password: Secret) -> int:
-        """The id of a new session."""
+        """Open a session and return its id. Raises StorageError."""
         try:
             answer = self._call(
                 self._timeout, self._graphd.authenticate, _bytes(user), _bytes(password.reveal())
@@ -75,27 +75,30 @@ class GraphdConnection:
         except StorageError as error:
             raise self._error(error.code, password.hidden_in(error.detail)) from None
         if answer.error_code == GraphdErrorCode.SUCCEEDED:
-            self._allow(MOST_AFTER_LOGIN)
+            self._limit_answers(LIMIT_AFTER_LOGIN)
             return int(answer.session_id)
         words = password.hidden_in(_text(answer.error_msg))
         if answer.error_code == GraphdErrorCode.E_BAD_USERNAME_PASSWORD and NOT_READY not in words:
             raise self._error(ErrorCode.ACCESS, f"graphd refused the login of '{user}': {words}")
         raise self._error(
-            ErrorCode.UNREACHABLE, f"graphd can't open a session: {words or _name(answer.error_code)}"
+            ErrorCode.UNREACHABLE, f"graphd cannot open a session: {words or _name(answer.error_code)}"
         )
 
     def execute(self, session: int, text: str) -> Reply:
-        """Say `text` and wait for the answer. Whatever this raises, it may have been carried out."""
+        """Execute a statement and return the answer.
+
+        If this raises, the statement may have been carried out all the same.
+        """
         answer = self._call(self._timeout, self._graphd.executeWithParameter, session, text.encode(), None)
         if answer.error_code != GraphdErrorCode.SUCCEEDED:
-            return ErrorReply(_name(answer.error_code), _text(answer.error_msg)[:WORDS_LIMIT])
+            return ErrorReply(_name(answer.error_code), _text(answer.error_msg)[:MESSAGE_LIMIT])
         try:
             return _table(answer.data)
         except Exception as error:
-            raise self._error(ErrorCode.UNREACHABLE, f"graphd's answer makes no sense: {error!r}") from None
+            raise self._error(ErrorCode.UNREACHABLE, f"graphd's answer cannot be decoded: {error!r}") from None
 
-    def alive(self) -> bool:
-        """Whether the other end still answers; nothing is carried out."""
+    def is_alive(self) -> bool:
+        """Return whether graphd still answers. Nothing is executed."""
         try:
             self._call(self._short_timeout, self._graphd.execute, 0, PING.encode())
         except StorageError:
@@ -103,63 +106,68 @@ class GraphdConnection:
         return True
 
     def log_out(self, session: int) -> None:
-        """Give the session back and close, as far as that can be done."""
+        """End the session, if graphd can still be reached, and close the connection."""
         with contextlib.suppress(StorageError):
             self._call(self._short_timeout, self._graphd.signout, session)
         self._transport.close()
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._transport.close()
 
-    def cut(self) -> None:
-        """End the connection under a call that waits, from any thread: the call fails at once."""
-        self._transport.cut()
+    def abort(self) -> None:
+        """End the connection from any thread. A call that waits for an answer fails at once."""
+        self._transport.abort()
 
-    def _greet(self) -> None:
+    def _check_version(self) -> None:
         try:
             answer = self._call(self._short_timeout, self._graphd.verifyClientVersion, VerifyClientVersionReq())
         except StorageError as error:
             raise self._error(
                 ErrorCode.UNREACHABLE,
-                f"{error.detail}, at the greeting: it may be no graphd of 3.x, or want TLS",
+                f"{error.detail}, at the greeting: it may not be a graphd of 3.x, or it may require TLS",
             ) from None
         if answer.error_code != GraphdErrorCode.SUCCEEDED:
             raise self._error(
                 ErrorCode.UNSUPPORTED, f"graphd does not accept this client: {_text(answer.error_msg)}"
             )
 
-    def _allow(self, size: int) -> None:
-        """Read answers of at most so many bytes from here on."""
-        self._framed.set_max_frame_size(size)
-        self._transport.most = size + CHUNK  # with what stands before and after a frame
+    def _limit_answers(self, size: int) -> None:
+        """Accept answers of at most `size` bytes from now on."""
+        self._framing.set_max_frame_size(size)
+        self._transport.limit = size + CHUNK  # more than a frame's own bytes
 
     def _call(self, timeout: float, act: Any, *arguments: object) -> Any:
-        self._transport.begin(time.monotonic() + timeout)
+        self._transport.start_call(time.monotonic() + timeout)
         try:
             return act(*arguments)
         except StorageError:
             raise
         except TTransportException as error:
             if error.type != TTransportException.INVALID_FRAME_SIZE:
-                raise self._error(ErrorCode.UNREACHABLE, f"graphd's answer makes no sense: {error}") from None
-            raise self._transport.too_long() from None
+                raise self._error(
+                    ErrorCode.UNREACHABLE, f"graphd's answer cannot be decoded: {error}"
+                ) from None
+            raise self._transport.too_long_error() from None
         except Exception as error:
-            # whatever the client's decoding raises at a byte that should not be there
-            raise self._error(ErrorCode.UNREACHABLE, f"graphd's answer makes no sense: {error!r}") from None
+            # the client's decoder raises many kinds of errors for bytes that it does not expect
+            raise self._error(ErrorCode.UNREACHABLE, f"graphd's answer cannot be decoded: {error!r}") from None
 
     def _error(self, code: ErrorCode, detail: str) -> StorageError:
         return StorageError(code, str(self.address), "", detail)
 
 
-class _Framed(THeaderTransport):  # type: ignore[misc]
-    """The client's framing, without compressed answers, which could be of any length: jobtui asks for none."""
+class _Framing(THeaderTransport):  # type: ignore[misc]
+    """The client's framing, which refuses compressed answers: decompressed, they could have any length.
+
+    jobtui does not ask for compression.
+    """
 
     def read_header_format(self, sz: int, header_size: int, data: Any) -> None:
         begin = data.tell()
         readVarint(data)  # the protocol
         if readVarint(data):
-            raise TTransportException(TTransportException.INVALID_TRANSFORM, "it is compressed, unasked")
+            raise TTransportException(TTransportException.INVALID_TRANSFORM, "it is compressed, unrequested")
         data.seek(begin)
         super().read_header_format(sz, header_size, data)
 
@@ -168,15 +176,15 @@ class _Transport(TTransportBase):  # type: ignore[misc]
     """A socket as thrift wants it, with a deadline for the whole answer instead of one for each piece."""
 
     def __init__(self, address: Address, sock: socket.socket) -> None:
-        self.most = MOST_BEFORE_LOGIN
+        self.limit = LIMIT_BEFORE_LOGIN
         self._deadline = 0.0
         self._read = 0
         self._address = address
         self._sock = sock
         self._buffer = bytearray()
 
-    def begin(self, deadline: float) -> None:
-        """Begin a call that must be answered by then."""
+    def start_call(self, deadline: float) -> None:
+        """Start a call that must be answered by `deadline`, a time of the monotonic clock."""
         self._deadline = deadline
         self._read = 0
 
@@ -186,75 +194,75 @@ class _Transport(TTransportBase):  # type: ignore[misc]
     def read(self, size: int) -> bytes:
         if not self._buffer:
             self._receive()
-        return self._taken(size)
+        return self._take(size)
 
     def readAll(self, size: int) -> bytes:  # noqa: N802
-        if size > self.most:
-            raise self.too_long()
+        if size > self.limit:
+            raise self.too_long_error()
         while len(self._buffer) < size:
             self._receive()
-        return self._taken(size)
+        return self._take(size)
 
     def _receive(self) -> None:
-        self._wait_in_time()
+        self._set_timeout()
         try:
             piece = self._sock.recv(CHUNK)
         except OSError as error:
-            raise self._failed(error) from None
+            raise self._socket_error(error) from None
         if not piece:
-            raise self._broken("graphd closed the connection")
+            raise self._unreachable_error("graphd closed the connection")
         self._buffer += piece
         self._read += len(piece)
-        if self._read > self.most:
-            raise self.too_long()
+        if self._read > self.limit:
+            raise self.too_long_error()
 
-    def _taken(self, size: int) -> bytes:
+    def _take(self, size: int) -> bytes:
         taken = bytes(self._buffer[:size])
         del self._buffer[:size]
         return taken
 
     def write(self, data: bytes) -> None:
-        self._wait_in_time()
+        self._set_timeout()
         try:
             self._sock.sendall(data)
         except OSError as error:
-            raise self._failed(error) from None
+            raise self._socket_error(error) from None
 
     def close(self) -> None:
         self._sock.close()
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         with contextlib.suppress(OSError):
-            # not SSLSocket's own shutdown, which would unwrap it under the thread that reads
+            # not SSLSocket.shutdown, which would remove the TLS layer while another thread reads
             socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
-    def _wait_in_time(self) -> None:
+    def _set_timeout(self) -> None:
         left = self._deadline - time.monotonic()
         if left <= 0:
-            raise self._late()
+            raise self._timeout_error()
         try:
             self._sock.settimeout(left)
         except OSError as error:
-            raise self._failed(error) from None
+            raise self._socket_error(error) from None
 
-    def _failed(self, error: OSError) -> StorageError:
+    def _socket_error(self, error: OSError) -> StorageError:
         if isinstance(error, TimeoutError):
-            return self._late()
-        return self._broken(f"the connection broke: {reason_of(error)}")
+            return self._timeout_error()
+        return self._unreachable_error(f"the connection broke: {reason_of(error)}")
 
-    def _late(self) -> StorageError:
+    def _timeout_error(self) -> StorageError:
         return StorageError(ErrorCode.TIMEOUT, str(self._address), "", "graphd did not answer in time")
 
-    def too_long(self) -> StorageError:
+    def too_long_error(self) -> StorageError:
         """Return the error for an answer beyond the limit."""
-        limit = (self.most - 1) >> 20 or 1
-        return self._broken(f"graphd's answer is longer than {limit} MiB, the most that jobtui reads")
+        limit = (self.limit - 1) >> 20 or 1
+        return self._unreachable_error(f"graphd's answer is longer than {limit} MiB, more than jobtui accepts")
 
-    def _broken(self, detail: str) -> StorageError:
+    def _unreachable_error(self, detail: str) -> StorageError:
         return StorageError(ErrorCode.UNREACHABLE, str(self._address), "", detail)
 
 
-def _connected(address: Address, settings: ClusterSettings) -> socket.socket:
+def _connect(address: Address, settings: ClusterSettings) -> socket.socket:
     context = None if settings.tls is None else settings.tls.context()
     try:
         sock = socket.create_connection((address.host, address.port), settings.connect_timeout)
@@ -276,7 +284,7 @@ def _connected(address: Address, settings: ClusterSettings) -> socket.socket:
         raise StorageError(ErrorCode.ACCESS, str(address), "", text) from None
     except (OSError, ValueError) as error:
         sock.close()
-        text = f"TLS: no agreement with graphd, which may speak none: {reason_of(error)}"
+        text = f"TLS: the handshake failed; graphd may not use TLS: {reason_of(error)}"
         raise StorageError(ErrorCode.UNREACHABLE, str(address), "", text) from None
 
 
@@ -299,14 +307,14 @@ def _cell(value: Any) -> Cell:
 
 
 def _time(held: DateTime) -> datetime | None:
-    """The time, None where it is none that a clock in any zone could show: a zeroed one, or a 60th second."""
+    """Return the time, None for one that Python cannot hold in every zone: a zeroed one, or a 60th second."""
     try:
-        told = datetime(
+        moment = datetime(
             held.year, held.month, held.day, held.hour, held.minute, held.sec, held.microsec, tzinfo=UTC
         )
     except (ValueError, OverflowError):
         return None
-    return told if datetime.min.year < told.year < datetime.max.year else None
+    return moment if datetime.min.year < moment.year < datetime.max.year else None
 
 
 def _bytes(text: str) -> bytes:
