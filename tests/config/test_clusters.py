@@ -80,7 +80,7 @@ def test_version_1_is_reached_host_by_host(file: Path) -> None:
         ("password = 53", "The password itself has no place in a file"),
         ('passwd = "s3cr3t"', "there is no setting profiles.prod.passwd; did you mean 'password'?"),
         ('graphd = ["root:s3cr3t@10.0.0.1"]', "without a user's name or a password"),
-        ('graphd = ["root:s3cr3t"]', "is no address"),
+        ('graphd = ["root:s3cr3t"]', "is not an address"),
         ('graphd = ["10.0.0.1"]\nuser = "root:s3cr3t"', "a user's name alone, without a password"),
         ('graphd = ["10.0.0.1:99999"]', "has a port that is not between 1 and 65535"),
         ('graphd = "10.0.0.1"', "profiles.prod.graphd must be a list of addresses"),

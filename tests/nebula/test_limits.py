@@ -87,8 +87,8 @@ class TestGraphd:
         line = GraphdConnection.open(Address("127.0.0.1", double.port), settings_for(double))
         session = line.log_in("root", settings_for(double).password.read())
         assert line._transport.limit == thrift.LIMIT_AFTER_LOGIN + thrift.CHUNK
-        line._allow(16)
-        with pytest.raises(StorageError, match="longer than 1 MiB, the most that is accepted"):
+        line._limit_answers(16)
+        with pytest.raises(StorageError, match="longer than 1 MiB, more than jobtui accepts"):
             line.execute(session, "SHOW SPACES")
         line.close()
 
@@ -98,7 +98,7 @@ class TestGraphd:
         frame = b"\x0f\xff" + bytes(6) + b"\0\1" + payload
         with (
             Endless(struct.pack("!I", len(frame)) + frame) as server,
-            pytest.raises(StorageError, match="it is compressed, unasked"),
+            pytest.raises(StorageError, match="it is compressed, unrequested"),
         ):
             GraphdConnection.open(server.address, settings_for(double))
 

@@ -32,9 +32,11 @@ def test_a_mirror_and_a_runner_have_the_two_faces_of_the_protocol() -> None:
 
 def test_importing_the_room_and_making_a_mirror_imports_no_client() -> None:
     program = (
-        "import sys; from jobtui.storage.nebula import Follower, GraphdMirror, StoragedRunner; "
+        "import sys; import jobtui.storage.nebula.poller; "
+        "from jobtui.storage.nebula.job_manager import GraphdJobManager; "
+        "from jobtui.storage.nebula.storaged import StoragedRunner; "
         "from jobtui.storage.nebula.settings import Address, ClusterSettings; "
-        "s = ClusterSettings(addresses=(Address('127.0.0.1', 9669),)); GraphdMirror(s); StoragedRunner(s); "
+        "s = ClusterSettings(addresses=(Address('127.0.0.1', 9669),)); GraphdJobManager(s); StoragedRunner(s); "
         "print([m for m in ('nebula3', 'httpx', 'keyring', 'rocksdict', 'textual') if m in sys.modules])"
     )
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -52,7 +54,7 @@ def test_one_module_alone_imports_the_client() -> None:
     importers = [
         str(file.relative_to(root)) for file in root.rglob("*.py") if "nebula3." in file.read_text("utf-8")
     ]
-    assert importers == ["storage/nebula/wire.py"]
+    assert importers == ["storage/nebula/thrift.py"]
 
 
 def test_the_double_is_a_graphd_to_the_stock_client() -> None:

@@ -53,7 +53,7 @@ def test_what_is_no_address_is_said_to_be_none(text: str) -> None:
     "text", ["root:s3cr3t", "nebula://root:s3cr3t@host:9669", "root:s3cr3t@host", "s3cr3t@h i"]
 )
 def test_what_may_be_a_password_in_an_address_is_not_repeated(text: str) -> None:
-    with pytest.raises(ValueError, match="is no address") as caught:
+    with pytest.raises(ValueError, match="is not an address") as caught:
         Address.parse(text)
     assert "s3cr3t" not in str(caught.value)
 
@@ -108,7 +108,7 @@ def test_a_password_is_read_from_the_keyring(monkeypatch: pytest.MonkeyPatch) ->
         raise KeyringError("it is locked")
 
     keyring.get_password = locked
-    with pytest.raises(StorageError, match="can't be read: it is locked"):
+    with pytest.raises(StorageError, match="cannot be read: it is locked"):
         FromKeyring("prod", "root").read()
 
 
@@ -122,7 +122,7 @@ def test_a_secret_shows_in_no_repr_and_is_not_written_down() -> None:
     settings = ClusterSettings(addresses=GRAPHD, password=LiteralPassword(Secret("s3cr3t")))
     for text in (repr(settings), str(settings), f"{settings.password}", f"{Secret('s3cr3t')}"):
         assert "s3cr3t" not in text
-    with pytest.raises(TypeError, match="not written down"):
+    with pytest.raises(TypeError, match="cannot be pickled"):
         pickle.dumps(settings)
 
 

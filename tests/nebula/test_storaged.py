@@ -104,7 +104,7 @@ def test_what_is_no_storaged_is_told_to_be_none() -> None:
             assert (error.code, "HTTP 404" in error.detail) == (ErrorCode.REJECTED, True)
             storaged.noise = True
             error = await failure(work(runner))
-            assert (error.code, "no storaged" in error.detail) == (ErrorCode.REJECTED, True)
+            assert (error.code, "not a storaged" in error.detail) == (ErrorCode.REJECTED, True)
 
     run(test())
 

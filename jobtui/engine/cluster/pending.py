@@ -71,9 +71,9 @@ class PendingRequests:
     def defer(self, update: JobUpdate) -> bool:
         """Keep an update that may be the first of an awaited job; return whether it was kept."""
         key = update.space, update.job.id
-        first = update.news is UpdateKind.FIRST or key in self._deferred
+        first = update.kind is UpdateKind.FIRST or key in self._deferred
         if first and self._may_be_awaited(update):
-            self._deferred[key] = dataclasses.replace(update, news=UpdateKind.FIRST)
+            self._deferred[key] = dataclasses.replace(update, kind=UpdateKind.FIRST)
             return True
         return False
 

@@ -85,7 +85,7 @@ class ClusterSync:
     def poll_soon(self) -> None:
         """Poll the cluster at once: a request was just sent to it."""
         if self.poller is not None:
-            self.poller.soon()
+            self.poller.poll_soon()
 
     async def record_newest(self, update: JobUpdate) -> None:
         """Record a job that was fetched alone; older updates of it from the poller are ignored."""
@@ -128,7 +128,7 @@ class ClusterSync:
         self.poller = JobPoller(
             self.job_manager,
             {space: [*jobs.values()] for space, jobs in known.items()},
-            on_trouble=self._report_listing_error,
+            on_error=self._report_listing_error,
             on_caught_up=self._caught_up.set,
             on_spaces=self._note_spaces,
             clock=self._clock,
@@ -179,12 +179,12 @@ class ClusterSync:
             return [self._new_job(transaction, update)]
         if not job.status.ended:
             return self._advance(transaction, job, update)
-        if update.news is UpdateKind.AFTER_END:
+        if update.kind is UpdateKind.AFTER_END:
             text = f"Job {job.id} had ended as {job.status}; the cluster now says that it {_ended_as(now)}"
             notices.append(Notice(text, "information"))
         elif not now.status.ended or (now.start is not None and now.start != job.start):
             if (
-                update.news is UpdateKind.FIRST
+                update.kind is UpdateKind.FIRST
                 and self.pending.match_lost_request(transaction, update) is not None
             ):
                 return [
@@ -213,7 +213,7 @@ class ClusterSync:
             job.status is Status.QUEUE and now.status.ended and job.id not in self.pending.confirmed_reruns
         )
         before = self._previous_run(transaction, job) if is_rerun_request else None
-        if before is not None and update.news is UpdateKind.AFTER_END:
+        if before is not None and update.kind is UpdateKind.AFTER_END:
             return []  # this update is still about that run
         if before is not None and before.start == now.start:
             self.index.put(transaction, before)
