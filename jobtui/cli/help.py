@@ -66,38 +66,38 @@ def _print(text: str) -> int:
 HELP = """\
 jobtui: a dashboard and command bar for a storage cluster's flush and compact
 
-  jobtui                       open the dashboard (--demo: on throw-away data)
+  jobtui                       open the dashboard (--demo: on temporary data)
   jobtui -e "USE nba; ADMIN COMPACT; SHOW JOBS"
-                               run statements; stay until their jobs have ended
+                               run statements and wait for their jobs
   jobtui -f nightly.ngql       the same from a file, or piped on stdin (-f -)
-  jobtui load SPACE FILE…      put key-value pairs in; dump SPACE prints them
-  jobtui serve                 run the jobs without a screen (--background)
-  jobtui config, history, doctor   settings; the stored jobs; what is wrong here
-  jobtui help [STATEMENT]      the statements; VERB --help tells of a verb
-  jobtui completion bash|zsh|fish   what a shell needs to complete all of it
+  jobtui load SPACE FILE…      load key-value pairs; dump SPACE prints them
+  jobtui serve                 run jobs without a screen (--background)
+  jobtui config, history, doctor   settings; stored jobs; check the setup
+  jobtui help [STATEMENT]      the statements; VERB --help explains a verb
+  jobtui completion bash|zsh|fish   completion for your shell
 
-  --format box|json|jsonl|csv  of results; load and dump have jsonl, csv and tsv
-  --detach, --wait             leave the jobs queued; stay for handed-in ones
-  --quiet, -q; --raw           say only what went wrong; guard nothing in CSV
-  --profile NAME               a profile of the config; each has its own data
+  --format box|json|jsonl|csv  of results; load and dump: jsonl, csv, tsv
+  --detach, --wait             only queue the jobs; always wait for their end
+  --quiet, -q; --raw           print errors only; do not escape formulas in CSV
+  --profile NAME               a profile from the config; each has its own data
   --nebula HOST:PORT [-u USER] [--tls system|CA_FILE]
-                               a NebulaGraph cluster; its password is asked for
-  --data-dir DIR, --config FILE   where the data lies; another config file
+                               a NebulaGraph cluster; asks for the password
+  --data-dir DIR, --config FILE   the data directory; the config file
   --version, --help
 
 Exit status: 0 done, 1 a statement failed, 2 usage or syntax,
-3 a job failed or was stopped, 130 interrupted (after an honest stop).
-Beside an open jobtui, -e hands its jobs in and ends with 0, unless --wait.
+3 a job failed or was stopped, 130 interrupted, after its jobs were stopped.
+With another jobtui open, -e submits its jobs there and returns; see --wait.
 """
 
 VERB_HELP = {
     "load": """\
 jobtui load SPACE FILE… [--format jsonl|csv|tsv] [--delete-keys] [--quiet]
 
-Puts key-value pairs into an embedded space that is there already, spread over
-its hosts by the key. A file's name tells its format; - is stdin. All of it is
-read through first: where a line can't be read it is named, and nothing is
-loaded. A pipe is kept meanwhile beside the profile's data.
+Loads key-value pairs into an existing embedded space, distributed over its
+hosts by key. The file name's extension selects the format; - is stdin. All
+input is checked first: if a line is invalid, its number is reported and nothing
+is loaded. Piped input is stored in a temporary file in the profile's directory.
 
   printf 'player,Tim Duncan\\nteam,Spurs\\n' | jobtui load nba - --format csv
   jobtui load nba players.jsonl teams.csv
@@ -106,16 +106,16 @@ loaded. A pipe is kept meanwhile beside the profile's data.
   csv     k,v                           k,\\N or k alone deletes the key
   tsv     the same with a tab; \\t, \\n, \\r and \\\\ are escapes
 
-Pairs loaded and keys deleted are reported apart. A file that seems to use
-another separator or format is refused, and so is one of keys alone, unless
---delete-keys says that deletions are meant.
+Loaded pairs and deleted keys are counted separately. A file that seems to use
+another separator or format is refused. So is a file that has only keys, unless
+--delete-keys confirms the deletions.
 """,
     "dump": """\
 jobtui dump SPACE [--format jsonl|csv|tsv]
 
-Prints an embedded space's key-value pairs in the order of their keys. What was
-dumped loads again to the byte. Of an adopted database it is the default column
-family alone; where there are others, that is said.
+Prints the key-value pairs of an embedded space in key order. Loading a dump
+restores every byte. Of an adopted database only the default column family is
+dumped; if it has others, jobtui says so.
 
   jobtui dump nba > nba.jsonl
   jobtui dump nba --format csv | head
@@ -123,21 +123,21 @@ family alone; where there are others, that is said.
     "serve": """\
 jobtui serve [--background]
 
-Runs the profile's jobs without a screen: the queue, and what dashboards and
-jobtui -e of the same profile hand in. What happens is told on stderr. The
-first SIGTERM or ctrl+c stops what runs and leaves the queue for the next
-start; the second leaves at once.
+Runs the profile's jobs without a screen: queued ones, and those that
+dashboards and jobtui -e of the same profile submit. Events are reported on
+stderr. The first SIGTERM or ctrl+c stops the running jobs and leaves the queued
+ones for the next start; the second exits immediately.
 
-  --background   go on without this terminal, once the server has the profile;
-                 it then writes serve.log beside the profile's data
+  --background   continue without this terminal, once the server owns the
+                 profile; writes serve.log in the profile's directory
 """,
     "config": """\
 jobtui config [print|path|check]
 
   print   every setting with its value, default and meaning; the output is a
           config file (the default)
-  path    where the config file belongs
-  check   whether it can be used: each problem with its line and a near miss
+  path    the path of the config file
+  check   validate it: each problem with its line and a suggestion
 
   jobtui config > new.toml && jobtui config check --config new.toml
 """,
@@ -148,39 +148,39 @@ jobtui history export [FILE] [--format jsonl|json|csv] [--raw] [--quiet]
 
 The jobs that a profile keeps on disk, archived ones included.
 
-  verify   read every record and check it; changes nothing, and may be run
-           beside a jobtui at work. Status 1 where something is damaged
-  repair   mend what can be mended; what can't be read is kept in quarantine/.
-           Needs the profile for itself
-  export   every job, on stdout or into a new FILE: full records as JSON, or a
-           row each as CSV; changes nothing. Of damage it tells what is missing,
-           with status 1. In CSV an apostrophe keeps a text such as =1+1 from
-           being computed by a spreadsheet; --raw leaves it out
+  verify   read and check every record; changes nothing, also works while
+           jobtui runs. Status 1 if something is damaged
+  repair   repair what can be repaired, and move unreadable data to quarantine/.
+           No other jobtui may use the profile
+  export   write every job to stdout or a new FILE: full records as JSON, or
+           one row per job as CSV. If jobs are damaged it reports which are
+           missing, with status 1. In CSV an apostrophe prevents a spreadsheet
+           from running text such as =1+1 as a formula; --raw omits it
 
   jobtui history export --format csv > jobs.csv
 """,
     "doctor": """\
 jobtui doctor
 
-Looks at all that jobtui needs here, a line each: ok, warn or bad, and what to
-do. Your data is not touched: storage is tried on a throw-away database.
-The status is 1 where a line is bad, else 0.
+Checks everything that jobtui needs, one line each: ok, warn or bad, and what to
+do. Your data is not changed: storage is tested on a temporary database.
+The status is 1 if a line is bad, otherwise 0.
 
   jobtui doctor --profile prod
 """,
     "completion": """\
 jobtui completion bash|zsh|fish
 
-Prints what the shell needs to complete verbs, options, profiles and, after -e,
-statements with their spaces and job ids.
+Prints a script with which the shell completes verbs, options, profiles and,
+after -e, statements with their spaces and job ids.
 
   bash   source <(jobtui completion bash)      in ~/.bashrc
   zsh    source <(jobtui completion zsh)       in ~/.zshrc, after compinit
   fish   jobtui completion fish | source       in ~/.config/fish/config.fish
 """,
     "help": """\
-jobtui help              every statement in a line
-jobtui help STATEMENT    one at length, by its first words: jobtui help recover
+jobtui help              every statement, one line each
+jobtui help STATEMENT    one in detail, by its first words: jobtui help recover
 jobtui help VERB         the same as jobtui VERB --help
 """,
 }
