@@ -1,10 +1,10 @@
-"""Jobs and tasks as plain, immutable data, and which status may follow which.
+"""The domain: jobs, tasks and their events as immutable records, and the messages about them.
 
-Nothing here knows the engine, the history, a storage or a screen. A change makes a new record
-(`msgspec.structs.replace`); whoever holds a record holds a snapshot that never changes under them.
+A change makes a new record (`msgspec.structs.replace`), so that a record is a snapshot that never changes.
+Nothing here depends on the engine, the history, a storage or a screen.
 
-Times are aware datetimes in UTC. Durations (`took`) are seconds of a monotonic clock, so that a wall
-clock that steps back never makes one negative. Sizes are bytes.
+Times are aware datetimes in UTC. Durations (`took`) are seconds of a monotonic clock, so that a wall clock
+that is set back never makes one negative. Sizes are bytes.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class Status(enum.StrEnum):
 
     @property
     def ended(self) -> bool:
-        """True for the three from which nothing follows."""
+        """Whether it is one of the three final statuses."""
         return self in ENDED
 
     def may_become(self, after: Status) -> bool:
-        """Whether `after` may follow this status: queue → running → an end; queue → stopped."""
+        """Return whether `after` may follow this status: queue → running → ended; queue → stopped."""
         return after in _NEXT[self]
 
 
@@ -45,26 +45,28 @@ _NEXT: dict[Status, frozenset[Status]] = {
 
 
 class JobCommand(enum.StrEnum):
-    """What jobtui itself can have a storage host do. A mirrored job's command is the cluster's own word."""
+    """The commands that jobtui itself runs. The command of a cluster's job is the cluster's own word."""
 
     FLUSH = "flush"
     COMPACT = "compact"
 
 
 class Level(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """One level of a space's SST files on one host; blob files count in the bytes of the deepest."""
+    """One level of a space's SST files on one host. Blob files count in the bytes of the deepest level."""
 
     files: int
     bytes: int
 
 
 class SpaceStats(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """What a space holds on one host at one moment.
+    """The contents of a space on one host at one moment.
 
-    `levels` from level 0; `memtable` is bytes not yet flushed; `entries` is RocksDB's estimate of the entries
-    in all files and memtables, in which a key counts once for each time that it was written until a compaction
-    merges these; `pending` is its estimate of bytes to compact. Both are None where the storage can't tell.
-    Records on disk name the entries `keys`, as they always have.
+    Attributes:
+        levels: The levels, from level 0.
+        memtable: Bytes not yet flushed.
+        entries: RocksDB's estimate of the entries in all files and memtables, None if unknown. A key counts
+            once for each time that it was written, until a compaction merges these. Its key on disk is `keys`.
+        pending: RocksDB's estimate of the bytes to compact, None if unknown.
     """
 
     levels: tuple[Level, ...] = ()
@@ -74,24 +76,30 @@ class SpaceStats(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     @property
     def bytes(self) -> int:
-        """Bytes of all SST and blob files."""
+        """The bytes of all SST and blob files."""
         return sum(level.bytes for level in self.levels)
 
     @property
     def files(self) -> int:
-        """How many SST files there are."""
+        """The number of SST files."""
         return sum(level.files for level in self.levels)
 
 
-INTERRUPTED_CODE = "interrupted"  # of a task that ran when jobtui ended
+INTERRUPTED_CODE = "interrupted"
+"""The code of a task that was running when jobtui ended."""
 
 
 class Task(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A job's part on one storage host. Its id is shown as `<job>-<number>`.
 
-    `progress` is 0..1, or None where the storage can't tell. `code` is the StorageError's code of a
-    failure ("" where there was none) and `reason` says in words why the task failed or was stopped.
-    `detached`: nobody waits for it any longer, but the host may still be at work.
+    Attributes:
+        progress: 0..1, None if the storage does not report it.
+        took: Seconds from start to stop.
+        before: The space on the host before the work, None if unknown.
+        after: The same after the work.
+        reason: Why the task failed or was stopped.
+        code: The `ErrorCode` of a failure, "" if there was none.
+        detached: The task has ended for jobtui, but its host may still be working on it.
     """
 
     number: int
@@ -109,14 +117,14 @@ class Task(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     @property
     def reclaimed(self) -> int | None:
-        """Bytes of files given back (negative where they grew), None until both sides are known."""
+        """The bytes of files that the task freed, negative if they grew, None if a side is unknown."""
         if self.before is None or self.after is None:
             return None
         return self.before.bytes - self.after.bytes
 
 
 class EventKind(enum.StrEnum):
-    """What can happen to a job in its life."""
+    """The kinds of events in a job's log."""
 
     SUBMITTED = "submitted"
     STARTED = "started"
@@ -129,7 +137,7 @@ class EventKind(enum.StrEnum):
 
 
 class JobEvent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """One entry of a job's own log: when, what, of which task, to which status, and why."""
+    """An entry of a job's log: when, what, which task, the new status, and why."""
 
     at: datetime
     kind: EventKind
@@ -139,9 +147,9 @@ class JobEvent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class ClusterRef(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """Where a mirrored job lives: the cluster, the space there and the job's id there.
+    """The identity of a job on its cluster: the cluster's name, the space and the id there.
 
-    The id is 0 while the cluster has not told it: the job was only asked for.
+    The id is 0 as long as the cluster has not answered the request for the job.
     """
 
     cluster: str
@@ -152,8 +160,13 @@ class ClusterRef(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 class Job(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A command on a space, split into a task for each of its storage hosts.
 
-    `stopping`: a stop was asked for and some task has not ended yet. `took` is seconds from start to
-    stop. `events` is the job's whole life, oldest first.
+    Attributes:
+        took: Seconds from start to stop.
+        reason: Why the job failed or was stopped.
+        stopping: A stop was requested and some task has not ended yet.
+        recovered_from: The id of the job that this one runs again.
+        origin: The job's identity on its cluster, None for a job of the embedded storage.
+        events: The job's log, oldest first.
     """
 
     id: int
@@ -173,16 +186,16 @@ class Job(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     @property
     def label(self) -> str:
-        """The job's command as it is shown: `flush nba`."""
+        """The command and the space as they are shown: `flush nba`."""
         return f"{self.command} {self.space}"
 
     @property
     def progress(self) -> float | None:
-        """0..1: the tasks' progress weighted by their bytes, evenly where any task's are unknown.
+        """The progress of the tasks, 0..1, weighted by their bytes, or evenly if any task's bytes are unknown.
 
-        None where no task's progress is known, and where it would be less than was shown: of a job that was
-        interrupted nobody knows how far the tasks were that ran. An ended task counts as done in full when it
-        finished, and as far as it came otherwise.
+        A finished task counts in full, any other as far as it came. None if no task's progress is known, and
+        for an interrupted job: how far its running tasks were is not known, and less than was shown would
+        mislead.
         """
         if not self.tasks:
             return None
@@ -198,18 +211,18 @@ class Job(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     @property
     def reclaimed(self) -> int | None:
-        """Bytes given back by all tasks that know it, None where none does."""
+        """The bytes freed by all tasks that know it, None if none does."""
         known = [task.reclaimed for task in self.tasks if task.reclaimed is not None]
         return sum(known) if known else None
 
     @property
     def ended_tasks(self) -> int:
-        """How many tasks have ended: the 2 of `stopping 2/3`."""
+        """The number of ended tasks: the 2 of `stopping 2/3`."""
         return sum(task.status.ended for task in self.tasks)
 
 
 def _is_lost(task: Task) -> bool:
-    """Whether it had begun, and ended with nobody there to see how far it was."""
+    """Return whether the task was interrupted, so that its progress is not known."""
     return task.progress is None and task.code == INTERRUPTED_CODE
 
 
@@ -222,16 +235,19 @@ def _fraction(task: Task) -> float | None:
 
 
 class JobChanged(msgspec.Struct, frozen=True, gc=False, tag="Change"):
-    """A job as it now is on disk, and the status that it had before (None: it is new)."""
+    """A committed change of a job: the job as it now is on disk, and its status before (None: it is new)."""
 
     job: Job
     was: Status | None
 
 
 class TaskProgressed(msgspec.Struct, frozen=True, gc=False, tag="Progress"):
-    """How far a running task is. Posted as it comes, never journaled.
+    """The progress of a running task. Published as it comes, never committed.
 
-    `job` is the job's snapshot with the progress in it; `rate` is bytes a second, None where unknown.
+    Attributes:
+        job: The job with the progress in it.
+        task: The task's number.
+        rate: Bytes a second, None if unknown.
     """
 
     job: Job
@@ -240,20 +256,20 @@ class TaskProgressed(msgspec.Struct, frozen=True, gc=False, tag="Progress"):
 
 
 class JobsArchived(msgspec.Struct, frozen=True, gc=False, tag="Archived"):
-    """Jobs that have just been archived, by id in rising order."""
+    """The ids of jobs that have just been archived, in rising order."""
 
     ids: tuple[int, ...]
 
 
 class Notice(msgspec.Struct, frozen=True, gc=False, tag="Notice"):
-    """Something that a person should be told: damage found, a disk that is full, a worker that died."""
+    """A message to the user: damage found, a full disk, a worker that died."""
 
     text: str
     severity: str = "warning"  # information, warning or error
 
 
 class ConnectionState(enum.StrEnum):
-    """How it stands with the connection to a cluster."""
+    """The states of a connection to a cluster."""
 
     CONNECTING = "connecting"
     CONNECTED = "connected"
@@ -263,13 +279,15 @@ class ConnectionState(enum.StrEnum):
 
 
 class ConnectionStatus(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """The connection to a cluster at the moment of telling.
+    """The connection to a cluster at one moment.
 
-    `since` (aware, UTC) is when the state began. Connected: `address` is the server's, and `detail` says since
-    when it has not answered ("" while it does). Lost: `detail` says why, and `retry_in` in how many seconds
-    from now the next attempt begins (None: it is under way).
-    Refused: the cluster or its certificate said no, `detail` says how; nothing is tried again until
-    somebody asks for it, since repeated failures can lock an account.
+    Attributes:
+        since: When the state began.
+        address: The server's address while connected, "" otherwise.
+        detail: Connected: since when the server has not answered, "" if it does. Lost and refused: the reason.
+            After a refusal nothing is tried again until the user requests it, since failed logins can lock an
+            account.
+        retry_in: Lost: the seconds until the next attempt, None while it is under way.
     """
 
     state: ConnectionState
@@ -280,6 +298,6 @@ class ConnectionStatus(msgspec.Struct, frozen=True, gc=False, omit_defaults=True
 
 
 class ConnectionChanged(msgspec.Struct, frozen=True, gc=False, tag="LinkChanged"):
-    """The connection to the cluster is another than it was."""
+    """A change of the connection to the cluster."""
 
-    link: ConnectionStatus
+    connection: ConnectionStatus = msgspec.field(name="link")

@@ -1,7 +1,7 @@
-"""The system's errors in words that name the limit that was reached, and the setting that raises it.
+"""The system's errors as text that names the limit that was reached and the setting that raises it.
 
-A limit of the process is easily taken for a failing disk: "File too large" is `ulimit -f`, and "No space
-left on device" is also what a file system without free inodes answers.
+A limit of the process is easily mistaken for a failing disk: "File too large" is `ulimit -f`, and "No space
+left on device" is also the error of a file system without free inodes.
 """
 
 from __future__ import annotations
@@ -22,14 +22,19 @@ _LIMITS: Final = {
     errno.ENOMEM: (resource.RLIMIT_AS, "a process may have {} bytes of memory here", "-v"),
 }
 NO_THREAD: Final = "can't start new thread"
-"""What Python's RuntimeError says where the system answers EAGAIN or ENOMEM."""
+"""The text of Python's RuntimeError if the system returns EAGAIN or ENOMEM."""
 NO_INODES: Final = "the file system has no free inodes (df -i shows it)"
 NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
-"""What flock is answered with by a file system that has no locks."""
+"""The errors of flock on a file system without locks."""
 
 
 def explain(error: OSError, path: Path | None = None) -> str:
-    """Return why it failed, and what to change if it is a limit. `path` is what was written, if known."""
+    """Return the reason, and the setting to change if it is a limit.
+
+    Args:
+        error: The error.
+        path: The file that was written, if known.
+    """
     words = error.strerror or str(error)
     match error.errno:
         case errno.ENOSPC:
@@ -43,7 +48,7 @@ def explain(error: OSError, path: Path | None = None) -> str:
 
 
 def limit_in_words(number: int | None) -> str:
-    """Return the limit of this process that an error number stands for, "" if there is none."""
+    """Return the limit of this process that causes an error number, "" if there is none."""
     if number not in _LIMITS:
         return ""
     which, words, option = _LIMITS[number]
@@ -54,9 +59,9 @@ def limit_in_words(number: int | None) -> str:
 
 
 def explain_shortage(error: Exception) -> str:
-    """Return the words for an error of which this process's surroundings are the cause; "" for any other.
+    """Return the text for an error that the environment of this process causes, "" for any other.
 
-    Threads, memory, files or room ran out, or the clock is beyond all bounds.
+    Threads, memory, open files or disk space ran out, or the clock is out of range.
     """
     if isinstance(error, OSError) and error.errno in {*_LIMITS, errno.ENFILE, errno.ENOSPC, errno.EDQUOT}:
         where = f"{error.filename}: " if error.filename else ""
@@ -72,7 +77,7 @@ def explain_shortage(error: Exception) -> str:
 
 
 def has_inodes(path: Path | None) -> bool:
-    """Whether a file can still be made on the disk of a path, or of the nearest above it that exists."""
+    """Return whether the file system of a path, or of its nearest existing parent, has free inodes."""
     for place in (path, *path.absolute().parents) if path is not None else ():
         with contextlib.suppress(OSError):
             disk = os.statvfs(place)
@@ -81,7 +86,7 @@ def has_inodes(path: Path | None) -> bool:
 
 
 def reason_of(error: Exception) -> str:
-    """`Connection refused`, `No such file or directory`, `certificate has expired` …"""
+    """Return the bare reason of an error: `Connection refused`, `certificate has expired`."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message
     if isinstance(error, ssl.SSLError):

@@ -1,4 +1,4 @@
-"""Near misses: the known word that a mistyped one was probably meant to be."""
+"""The known word that a mistyped one was probably meant to be."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _SHORTEST_BEGINNING: Final = 3
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """Return the known word nearest to `word`, None if none is near.
 
-    Case does not count: a known word that differs only in case is the nearest. Next comes one that differs by
-    a slip of the pen, the first of those equally near; last the only one that begins with `word`.
+    A known word that differs only in case is the nearest. Next comes one that differs by a typing mistake, the
+    first of those equally near; last the only one that begins with `word`.
     """
-    import difflib  # for the errors only: its import costs a millisecond of every start
+    import difflib  # late: only errors need it, and its import takes a millisecond of every start
 
     if not word or len(word) > _LONGEST:
         return None

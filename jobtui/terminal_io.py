@@ -1,7 +1,7 @@
-"""Output to a terminal that may not be read: no write waits longer than a bounded time.
+"""Writes to a terminal that wait for a bounded time only.
 
-A terminal takes nothing while its flow is stopped (ctrl+s), while its emulator or multiplexer hangs, or while
-the connection to it is dead without having been reset. A plain write then waits for as long as that lasts.
+A terminal accepts no output while its flow is stopped (ctrl+s), while its emulator or multiplexer hangs, or
+while its connection is dead without having been reset. A plain write waits for as long as that lasts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PATIENCE_SECONDS = 1.0
-"""How long a terminal may take nothing before what is left for it is dropped."""
+"""How long a terminal may accept nothing before the rest of the output is discarded."""
 
 _CHUNK_BYTES = 4096
 _TICK_SECONDS = 0.05
@@ -37,11 +37,11 @@ def write_all(descriptor: int, data: bytes, is_late: Callable[[float], bool]) ->
     """Write the data and return True, or False as soon as `is_late` says so.
 
     Args:
-        descriptor: as `reopen` returns it.
-        is_late: called while the terminal takes nothing, with the seconds since it last took something.
+        descriptor: The terminal, as `reopen` returns it.
+        is_late: Called while the terminal accepts nothing, with the seconds since it last accepted something.
 
     Raises:
-        OSError: the terminal is gone.
+        OSError: The terminal is gone.
     """
     last = time.monotonic()
     while data:
@@ -50,7 +50,7 @@ def write_all(descriptor: int, data: bytes, is_late: Callable[[float], bool]) ->
             try:
                 taken = os.write(descriptor, data[:_CHUNK_BYTES])
             except BlockingIOError:
-                # there is room for a byte, and a line end needs two
+                # there is space for a byte, and a line end needs two
                 time.sleep(_TICK_SECONDS)
         if taken:
             data = data[taken:]
@@ -61,10 +61,10 @@ def write_all(descriptor: int, data: bytes, is_late: Callable[[float], bool]) ->
 
 
 def write_within(descriptor: int, data: bytes, seconds: float = PATIENCE_SECONDS) -> bool:
-    """Write to the terminal at `descriptor` and return whether it took everything in that time.
+    """Write to the terminal at `descriptor` and return whether it accepted everything in that time.
 
     Raises:
-        OSError: the terminal is gone.
+        OSError: The terminal is gone.
     """
     terminal = reopen(descriptor)
     try:

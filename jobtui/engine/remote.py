@@ -282,7 +282,7 @@ class RemoteClient(ReadOnlyClient):
     def _note_link(self, messages: Sequence[EngineEvent]) -> None:
         for message in messages:
             if isinstance(message, ConnectionChanged):
-                self._link = message.link, time.monotonic()
+                self._link = message.connection, time.monotonic()
 
     def _take(self, messages: Sequence[EngineEvent]) -> None:
         self._note_link(messages)

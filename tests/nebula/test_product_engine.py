@@ -41,7 +41,9 @@ def submits(cluster: Cluster) -> int:
 
 
 def states(prod: ClusterBench) -> list[ConnectionState]:
-    return [message.link.state for message in prod.heard.messages if isinstance(message, ConnectionChanged)]
+    return [
+        message.connection.state for message in prod.heard.messages if isinstance(message, ConnectionChanged)
+    ]
 
 
 def until_link(prod: ClusterBench, state: ConnectionState) -> None:

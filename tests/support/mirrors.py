@@ -62,7 +62,7 @@ class MirrorBench(Bench):
 
     @property
     def links(self) -> list[str]:
-        return [m.link.state.value for m in self.heard.messages if isinstance(m, ConnectionChanged)]
+        return [m.connection.state.value for m in self.heard.messages if isinstance(m, ConnectionChanged)]
 
 
 @contextmanager

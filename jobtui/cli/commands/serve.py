@@ -266,7 +266,7 @@ class ServerConsole(EngineWaiter):
             match message:
                 case Notice(text=text):
                     self.say(text)
-                case ConnectionChanged(link=link):
+                case ConnectionChanged(connection=link):
                     self.say_connection(link)
                 case JobChanged(job=job, was=was) if was is not job.status:
                     self.say(_told(job))
