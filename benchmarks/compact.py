@@ -61,7 +61,7 @@ def _compared(run: Run, profile: Path, hosts: int) -> Outcome:
 def _ours(root: Path, hosts: int) -> float:
     with opened(root, hosts) as (engine, session):
         begin = time.perf_counter()
-        (job,) = engine.ended(done(engine, session, "ADMIN COMPACT")).result(WAIT)
+        (job,) = engine.wait_ended(done(engine, session, "ADMIN COMPACT")).result(WAIT)
         took = time.perf_counter() - begin
     if job.status != "finished":
         raise RuntimeError(job.reason)

@@ -76,7 +76,7 @@ def _through_engine(place: Path, jobs: int, spaces: Mapping[str, Sequence[str]],
         begin = time.perf_counter()
         answers = [engine.execute("ADMIN FLUSH", sessions[number % len(sessions)]) for number in range(jobs)]
         ids = [job for answer in answers for job in answer.result(_WAIT).jobs]
-        ended = engine.ended(ids).result(_WAIT)
+        ended = engine.wait_ended(ids).result(_WAIT)
         took = time.perf_counter() - begin
     finally:
         engine.close()

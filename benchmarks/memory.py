@@ -59,7 +59,7 @@ def workers(run: Run) -> Outcome:
             _done(engine, session, f"CREATE SPACE {name}")
             engine.load(name, [(b"key%d" % k, os.urandom(500)) for k in range(1000)]).result(_WAIT)
             _done(engine, session, f"ADMIN FLUSH {name}")
-        engine.idle().result(_WAIT)
+        engine.wait_idle().result(_WAIT)
         pids = [pid for pid in family(os.getpid()) if is_worker(pid)]
         used = megabytes(pids, "Pss")
         resident = megabytes(pids, "Rss")

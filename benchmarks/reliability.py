@@ -86,7 +86,7 @@ def _filled(run: Run) -> Path:
                 writing = engine.load("nba", batch)
             if writing is not None:
                 writing.result(_WAIT)
-            engine.ended(_say(engine, "ADMIN FLUSH nba")).result(_WAIT)
+            engine.wait_ended(_say(engine, "ADMIN FLUSH nba")).result(_WAIT)
     return root
 
 
@@ -138,7 +138,7 @@ def _stopped(engine: LocalClient, job_id: int) -> float | None:
     """Seconds from the statement to the job's end, durable; None where it finished before the stop came."""
     begin = time.perf_counter()
     engine.execute(f"STOP JOB {job_id}", Session(None, Path("/"))).result(_WAIT)
-    (job,) = engine.ended([job_id]).result(_WAIT)
+    (job,) = engine.wait_ended([job_id]).result(_WAIT)
     took = time.perf_counter() - begin
     return took if job.status is Status.STOPPED else None
 

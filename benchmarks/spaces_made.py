@@ -54,9 +54,9 @@ def opened(root: Path, hosts: int) -> Iterator[tuple[LocalClient, Session]]:
     names = {f"host{number}": None for number in range(hosts)}
     engine = LocalClient.open(Profile("local", root, hosts=names))
     try:
-        if SPACE in engine.spaces():
+        if SPACE in engine.space_names():
             for name in names:
-                engine.stats(SPACE, name).result(WAIT)
+                engine.fetch_stats(SPACE, name).result(WAIT)
         yield engine, Session(SPACE, root)
     finally:
         engine.close()
@@ -96,5 +96,5 @@ def _filled(root: Path, run: Run, hosts: int) -> Path:
                 count = min(_BATCH, per_layer - first)
                 pairs = [(b"%012d" % dice.randrange(10**9), dice.randbytes(_VALUE)) for _ in range(count)]
                 engine.load(SPACE, pairs).result(WAIT)
-            engine.ended(done(engine, session, "ADMIN FLUSH")).result(WAIT)
+            engine.wait_ended(done(engine, session, "ADMIN FLUSH")).result(WAIT)
     return root

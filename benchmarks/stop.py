@@ -38,7 +38,7 @@ def _stopped(root: Path, after: float) -> float | None:
         answer = engine.execute(f"STOP JOB {job_id}", session).result(WAIT)
         if answer.failure is not None:
             return None
-        (job,) = engine.ended([job_id]).result(WAIT)
+        (job,) = engine.wait_ended([job_id]).result(WAIT)
         engine.load(SPACE, [(b"after", b"the stop")]).result(WAIT)
         took = time.perf_counter() - begin
     return took if job.status == "stopped" else None

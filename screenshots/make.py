@@ -62,7 +62,7 @@ class Photographer:
 
     async def ended(self) -> None:
         """Wait for all work."""
-        await asyncio.wrap_future(self.engine.idle())
+        await asyncio.wrap_future(self.engine.wait_idle())
         self.app.clear_notifications()
         await self._pilot.pause(0.3)
 
@@ -99,7 +99,7 @@ async def live(photographer: Photographer) -> None:
 async def drill_down(photographer: Photographer) -> None:
     """One job over the whole screen, its timeline: it waited for the one before it."""
     await photographer.run("ADMIN COMPACT nba; ADMIN COMPACT nba")
-    await photographer.until(lambda: len(photographer.engine.active()) == 1)
+    await photographer.until(lambda: len(photographer.engine.active_jobs()) == 1)
     await photographer.until(lambda: (job := running(photographer)) and job > 0.3)
     await photographer.press("home", "enter", "right_square_bracket")
 
@@ -164,7 +164,7 @@ PICTURES = (
 
 def running(photographer: Photographer) -> float:
     """How far the running compact is."""
-    for job in photographer.engine.active():
+    for job in photographer.engine.active_jobs():
         if job.status is Status.RUNNING and job.command == "compact":
             return job.progress or 0.0
     return 0.0
@@ -182,7 +182,7 @@ async def make(engine: LocalClient, wanted: set[str]) -> None:
     """Some history first, then each picture from a dashboard of its own."""
     first = Picture("", (110, 30), live)
     async with dashboard(engine, first) as photographer:
-        await photographer.until(lambda: {"nba", "test2"} <= set(engine.spaces()))
+        await photographer.until(lambda: {"nba", "test2"} <= set(engine.space_names()))
         await photographer.run(FIRST_JOBS)
         await photographer.until(lambda: running(photographer) > 0.2)
         await photographer.run("STOP JOB 5")

@@ -48,7 +48,7 @@ def _wait_for_other_jobs(engine: LocalClient) -> None:
     """Wait for jobs that other processes submitted meanwhile: they rely on this process."""
     with wait_for_engine(engine) as waiter:
         try:
-            while jobs := waiter.result(engine.leave_if_idle()):
+            while jobs := waiter.result(engine.close_if_idle()):
                 print_error(
                     f"Waiting for {describe_jobs(jobs)}, submitted meanwhile by another jobtui; ctrl+c stops"
                 )
@@ -78,6 +78,6 @@ def print_notices_after(client: LocalClient | RemoteClient) -> Iterator[None]:
 
 def require_space(client: LocalClient | ReadOnlyClient, space: str) -> None:
     """Reject a space that does not exist, and suggest the nearest one. Raises CommandError."""
-    known = client.spaces()
+    known = client.space_names()
     if space not in known:
         raise CommandError(no_such_space(space, known))

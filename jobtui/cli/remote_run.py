@@ -34,7 +34,7 @@ def run_remotely(client: RemoteClient, profile: Profile, text: str, command: Run
     jobs: tuple[int, ...] = ()
     try:
         with receive_into(waiter, client):  # until the end: a signal between two waits is not lost
-            result = waiter.result(client.hand_in(text, Session()))
+            result = waiter.result(client.submit(text, Session()))
             status = print_result(result, command, label)
             jobs = result.jobs
             if not (jobs and command.wait):
@@ -83,7 +83,7 @@ def _wait_ended(
                 next_owner = _connect_next_owner(profile)
                 if next_owner is None:
                     print_error(f"{str(error).capitalize()}: the next start continues its jobs")
-                    return owner.as_they_are(jobs)
+                    return owner.jobs_on_disk(jobs)
                 owner.close()
                 owner = next_owner
                 waiter.follow(owner)

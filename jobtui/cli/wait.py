@@ -70,7 +70,7 @@ class JobWaiter:
     def wait_ended(self, jobs: tuple[int, ...]) -> tuple[Job, ...]:
         """Wait until the jobs have ended and return them. Raises WaitAborted."""
         with job_bars(quiet=self._quiet) as self._show:
-            ended = self.result(self._client.ended(jobs))
+            ended = self.result(self._client.wait_ended(jobs))
         self._show = None
         return ended
 
@@ -116,7 +116,7 @@ class EngineWaiter(JobWaiter):
             self._stop()
         ended = super().wait_ended(jobs)
         if self.interrupted is not None:
-            self.result(self._engine.idle())
+            self.result(self._engine.wait_idle())
             self.report_unwritten()
         return ended
 
@@ -128,7 +128,7 @@ class EngineWaiter(JobWaiter):
         """
         self.interrupted = received
         self._stop(reason)
-        self.result(self._engine.idle())
+        self.result(self._engine.wait_idle())
         self.report_unwritten()
 
     def report_unwritten(self) -> None:
@@ -136,7 +136,7 @@ class EngineWaiter(JobWaiter):
         jobs = self._engine.unwritten()
         if jobs:
             self.print(
-                f"How {describe_jobs(jobs)} ended could not be written: {self._engine.trouble}; "
+                f"How {describe_jobs(jobs)} ended could not be written: {self._engine.write_error}; "
                 f"the next start marks {'it' if len(jobs) == 1 else 'them'} as interrupted"
             )
 
@@ -163,9 +163,9 @@ class EngineWaiter(JobWaiter):
     def _stop(self, reason: str = "") -> None:
         """Start no more tasks, and request the stop of what runs here."""
         self._engine.set_run_policy(RunPolicy.NONE)
-        self._engine.turn_guests_away()
+        self._engine.stop_accepting()
         self._engine.limit_waiting_for_disk()
-        active = self._engine.active()
+        active = self._engine.active_jobs()
         here = [job for job in active if _runs_here(job)]
         stopped = self._jobs or tuple(job.id for job in here)  # all jobs that run in a server are its own
         own = [job.id for job in active if job.id in stopped]
@@ -186,7 +186,7 @@ class EngineWaiter(JobWaiter):
             return
         failure = stop.result().failure
         job = self._engine.job(job_id)
-        if failure is not None and self._engine.trouble:
+        if failure is not None and self._engine.write_error:
             self._engine.cancel(job_id)  # the disk did not accept the request: stop the job all the same
             return
         if failure is not None and job is not None and not (job.status.ended or job.stopping):

@@ -1,8 +1,8 @@
-"""Accepting connections at a Unix socket, also when file descriptors run out.
+"""The acceptor of connections at a Unix socket, which also works when file descriptors run out.
 
-asyncio's own server logs a traceback then and lets the client wait. Here one descriptor is kept in reserve to
-accept with, so that every client reads why it is turned away; and connections take half of the descriptors at
-most, so that the rest of the process goes on.
+asyncio's own server then logs a traceback and lets the client wait. Here one descriptor is kept in reserve to
+accept with, so that every client reads why it is rejected; and connections use at most half of the
+descriptors, so that the rest of the process continues.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ PAUSE_SECONDS = 1.0  # before accepting again, if not even the reserve can be ha
 MOST_CONNECTIONS = 500
 _PART = 2
 
-Meet = Callable[[socket.socket], Coroutine[Any, Any, None]]
+Handler = Callable[[socket.socket], Coroutine[Any, Any, None]]
 
 
 class Acceptor:
-    """Accepts at `listener`, which is bound, until closed; each connection is served by a task of `meet`.
+    """Accepts at `listener`, which is bound, until closed; each connection is served by a task of `handle`.
 
-    `refusal` makes the line that a client is turned away with from a reason; `notify` reports, once until a
-    client could be accepted again, that clients are turned away. For the running loop alone.
+    `refusal` makes the line for a rejected client from a reason; `notify` reports, once until a client is
+    accepted again, that clients are rejected. For the running loop alone.
     """
 
     def __init__(
         self,
         listener: socket.socket,
-        meet: Meet,
+        handle: Handler,
         refusal: Callable[[str], bytes],
         notify: Callable[[str], None],
     ) -> None:
         self._listener = listener
-        self._meet = meet
+        self._handle = handle
         self._refusal = refusal
         self._notify = notify
         self._loop = asyncio.get_running_loop()
@@ -77,12 +77,12 @@ class Acceptor:
                 self._refuse(connection, f"{most} clients are connected to it, more than it has room for")
                 continue
             self._refusing = False
-            task = self._loop.create_task(self._meet(connection))
+            task = self._loop.create_task(self._handle(connection))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     def _refuse_with_reserve(self, error: OSError) -> None:
-        """Accept one client with the descriptor in reserve, to turn it away."""
+        """Accept one client with the descriptor in reserve, to reject it."""
         if self._reserve is not None:
             os.close(self._reserve)
             self._reserve = None
@@ -102,7 +102,7 @@ class Acceptor:
             )
 
     def _refuse(self, connection: socket.socket, reason: str) -> None:
-        text = f"The jobtui that owns this profile takes nothing in at the moment: {reason}"
+        text = f"The jobtui that owns this profile accepts no client at the moment: {reason}"
         try:
             connection.setblocking(False)
             connection.send(self._refusal(text))
@@ -112,7 +112,7 @@ class Acceptor:
             connection.close()
         if not self._refusing:
             self._refusing = True
-            self._notify(f"Other jobtui processes cannot hand work in here: {reason}")
+            self._notify(f"Other jobtui processes cannot submit work here: {reason}")
 
 
 def most_connections() -> int:

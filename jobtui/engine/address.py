@@ -1,7 +1,7 @@
-"""The address at which the owner of a profile listens: a Unix socket in a directory that is the user's own.
+"""The address of a profile's owner: a Unix socket in a directory that belongs to the user.
 
-The owner picks the directory and records the address in LOCK, where every process of the profile reads it.
-So a cron job and a login session, which have different runtime and temporary directories, find each other.
+The owner chooses the directory and records the address in LOCK, where every process of the profile reads it.
+So a cron job and a login session find each other although their runtime and temporary directories differ.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def recorded_address(root: Path) -> Path | None:
 def candidates(root: Path) -> Iterator[tuple[Path, str]]:
     """Yield the sockets that an owner tries in turn, each with the address to record.
 
-    The profile's own directory comes first: a runtime directory goes when its login session ends, and a
+    The profile's own directory comes first: a runtime directory is deleted when its login session ends, and a
     temporary one is cleaned up, while a server in the background continues. The others are for a file
     system that has no sockets. An address in the profile is relative: a container may see the profile at
     another path.
@@ -66,9 +66,9 @@ def candidates(root: Path) -> Iterator[tuple[Path, str]]:
 
 
 def listen(path: Path) -> socket.socket:
-    """Return a socket bound at `path`, 0600, in place of what a dead owner left there. Raises OSError.
+    """Return a socket bound at `path`, 0600, in place of one that a dead owner left there. Raises OSError.
 
-    The directory must be the user's alone, or another user could put a socket of theirs in its place.
+    The directory must be writable by the user alone, or another user could replace the socket.
     """
     directory = path.parent
     with contextlib.suppress(FileExistsError):

@@ -1,7 +1,7 @@
 """A client's connection to the socket of the process that owns the profile.
 
-It sends nothing until it knows which user listens there: anybody can make a socket in a directory that all
-may write. A line that is read is limited in size and in time, whatever the other end sends.
+It sends nothing before it knows which user listens there: any user can create a socket in a directory that all
+may write to. A line that is read is limited in size and in time, whatever the other end sends.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from jobtui.engine import protocol
 from jobtui.engine.address import short
 
 PIECE = 1 << 18
-REFUSAL_SECONDS = 1.0  # it was sent before the connection ended
+REFUSAL_SECONDS = 1.0  # to read a refusal, which was sent before the connection ended
 # how macOS and the BSDs give a peer's credentials, from sys/un.h and sys/ucred.h: the level and the option of
 # getsockopt, and its struct xucred, a version of 0, the user's id, a count of groups and 16 of them
 SOL_LOCAL = 0
@@ -45,10 +45,10 @@ def _uid_of_xucred(credentials: bytes) -> int:
 
 
 class Channel:
-    """One connection, for one question after another. Use it as a context manager, or close it.
+    """One connection, for one request after another. Use it as a context manager, or close it.
 
-    A question that the owner has not taken (`wire.NotTaken`) had no effect and may be asked again; after any
-    other failure it may have had. Nothing more can be asked then.
+    A request that the owner did not accept (`RequestNotAccepted`) had no effect and may be sent again; after
+    any other failure it may have had one. Nothing more can be sent then.
     """
 
     def __init__(self, connection: socket.socket) -> None:
@@ -57,20 +57,20 @@ class Channel:
         self._failed = False
 
     @classmethod
-    def open(cls, door: Path, trusted: frozenset[int], timeout: float | None) -> Channel:
-        """Connect to the socket at `door`, made by one of the users `trusted`.
+    def open(cls, address: Path, trusted: frozenset[int], timeout: float | None) -> Channel:
+        """Connect to the socket at `address`, made by one of the users `trusted`.
 
-        Raises NotTaken, Silent, and Untrusted if another user listens there.
+        Raises RequestNotAccepted, OwnerTimeout, and OwnerUntrusted if another user listens there.
         """
         try:
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         except OSError as error:
             raise errors.RequestNotAccepted(f"no connection can be made: {error.strerror}") from None
         try:
-            if not stat.S_ISSOCK(door.lstat().st_mode):
-                raise errors.RequestNotAccepted(f"{door} is no socket")
+            if not stat.S_ISSOCK(address.lstat().st_mode):
+                raise errors.RequestNotAccepted(f"{address} is no socket")
             connection.settimeout(timeout)
-            with short(door) as name:
+            with short(address) as name:
                 connection.connect(name)
             uid = peer_uid(connection)
         except (TimeoutError, BlockingIOError):
@@ -79,7 +79,7 @@ class Channel:
         except OSError as error:
             connection.close()
             raise errors.RequestNotAccepted(
-                f"no jobtui answers at {door}: {error.strerror or error}"
+                f"no jobtui answers at {address}: {error.strerror or error}"
             ) from error
         except BaseException:
             connection.close()
@@ -87,22 +87,22 @@ class Channel:
         if uid not in trusted:
             connection.close()
             raise errors.OwnerUntrusted(
-                f"the process that listens at {door} is of the user with the id {uid}, not yours: nothing was "
-                "sent to it; end it or remove that socket, and start jobtui again"
+                f"the process that listens at {address} is of the user with the id {uid}, not yours: "
+                "nothing was sent to it; end it or remove that socket, and start jobtui again"
             )
         return cls(connection)
 
     @property
     def usable(self) -> bool:
-        """Whether another question may be asked here."""
+        """Whether another request may be sent here."""
         return not self._failed
 
-    def ask(self, want: protocol.RequestBody, seconds: float | None) -> None:
-        """Send a question and wait until the owner has taken it, at most so long for each of both.
+    def ask(self, request: protocol.RequestBody, seconds: float | None) -> None:
+        """Send a request and wait until the owner has accepted it, at most `seconds` for each of the two.
 
-        Raises TooLong, NotTaken, Silent, and KeptOut with the owner's words if it refuses.
+        Raises RequestTooLarge, RequestNotAccepted, OwnerTimeout, and OwnerRejected with the owner's reason.
         """
-        self.send(want, seconds)
+        self.send(request, seconds)
         try:
             answer = self.read(seconds)
         except errors.OwnerTimeout:
@@ -113,20 +113,20 @@ class Channel:
             self._failed = True
             raise refusal_of(answer)
 
-    def send(self, want: protocol.RequestBody, seconds: float | None) -> None:
-        """Send a question that is answered without being taken first: Follow. Raises as `ask`."""
+    def send(self, request: protocol.RequestBody, seconds: float | None) -> None:
+        """Send a request without waiting for `Accepted`, as for SubscribeRequest. Raises as `ask`."""
         try:
-            question = protocol.encode(protocol.Request(want)) + b"\n"
+            line = protocol.encode(protocol.Request(request)) + b"\n"
         except UnicodeEncodeError:
             raise errors.OwnerRejected(
                 "the text or the current directory has bytes that are no UTF-8, which cannot be handed to the "
                 "jobtui that owns this profile: run it once that has ended"
             ) from None
-        if len(question) > protocol.LONGEST_LINE:
+        if len(line) > protocol.LONGEST_LINE:
             raise protocol.RequestTooLarge
         try:
             self._connection.settimeout(seconds)
-            self._connection.sendall(question)
+            self._connection.sendall(line)
         except TimeoutError:
             self._failed = True
             raise errors.OwnerTimeout(protocol.SILENT) from None
@@ -136,7 +136,7 @@ class Channel:
             raise self._refusal() or cut from None
 
     def _refusal(self) -> errors.OwnerUnavailable | None:
-        """Return what an owner said that ended the connection before it had read all."""
+        """Return the refusal of an owner that ended the connection before it had read everything."""
         try:
             answer = protocol.answer_of(self._line(REFUSAL_SECONDS, protocol.LONGEST_LINE))
         except (OSError, errors.OwnerUnavailable):
@@ -144,9 +144,9 @@ class Channel:
         return refusal_of(answer) if isinstance(answer, protocol.ErrorResponse) else None
 
     def read(self, seconds: float | None, longest: int = 0) -> protocol.Response:
-        """Return the owner's next answer, of at most `longest` bytes (0: LONGEST_LINE).
+        """Return the owner's next response, of at most `longest` bytes (0: LONGEST_LINE).
 
-        Raises NoAnswer, and Silent after so many seconds.
+        Raises OwnerUnavailable, and OwnerTimeout after so many seconds.
         """
         try:
             return protocol.answer_of(self._line(seconds, longest or protocol.LONGEST_LINE))
@@ -163,7 +163,7 @@ class Channel:
             raise
 
     def _line(self, seconds: float | None, longest: int) -> bytes:
-        """Return the next line, without its end if the connection ended first. Raises OSError, NoAnswer."""
+        """Return the next line, cut off if the connection ended. Raises OSError and OwnerUnavailable."""
         until = None if seconds is None else time.monotonic() + seconds
         looked = 0
         while (end := self._received.find(b"\n", looked)) < 0:
@@ -186,7 +186,7 @@ class Channel:
         del self._received[:looked]
         return line
 
-    def cut(self) -> None:
+    def shut_down(self) -> None:
         """End the connection from any thread; a read that waits in another fails."""
         try:
             self._connection.shutdown(socket.SHUT_RDWR)
@@ -205,14 +205,14 @@ class Channel:
 
 
 def refusal_of(denied: protocol.ErrorResponse) -> errors.OwnerUnavailable:
-    """Return the error that says why the owner has nothing to do with the client."""
+    """Return the error that explains why the owner refuses the client."""
     return errors.RequestNotAccepted(denied.text) if denied.busy else errors.OwnerRejected(denied.text)
 
 
 def trusted_owners(root: Path) -> frozenset[int]:
-    """Return the users whose process may own the profile at `root`: this one, and root, who could be anyone.
+    """Return the users whose process may own the profile at `root`: this user, and root.
 
-    root works on other users' profiles too, and then trusts the user whose directory it was given.
+    root works on other users' profiles too, and then trusts the owner of the directory.
     """
     mine = os.geteuid()
     trusted = {0, mine}

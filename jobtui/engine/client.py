@@ -107,7 +107,7 @@ class Client(Protocol):
         ...
 
     @property
-    def owner(self) -> bool:
+    def is_owner(self) -> bool:
         """Whether the work is done in this process; where it is not, it goes on without this screen."""
         ...
 
@@ -121,7 +121,7 @@ class Client(Protocol):
         ...
 
     @property
-    def trouble(self) -> str:
+    def write_error(self) -> str:
         """Why nothing can be written at the moment and what to do about it; "" while all is well."""
         ...
 
@@ -131,14 +131,14 @@ class Client(Protocol):
         ...
 
     @property
-    def link(self) -> ConnectionStatus | None:
+    def connection(self) -> ConnectionStatus | None:
         """How it stands with the connection to the cluster; None where there is none to have.
 
         A `LinkChanged` is posted with every change of it.
         """
         ...
 
-    def retry_now(self) -> None:
+    def reconnect(self) -> None:
         """Try to connect now rather than when the wait is over; the only way on after a refusal."""
         ...
 
@@ -166,11 +166,11 @@ class Client(Protocol):
         """The job as it is now, with its progress if it runs; None where there is none that is not archived."""
         ...
 
-    def active(self) -> tuple[Job, ...]:
+    def active_jobs(self) -> tuple[Job, ...]:
         """The queued and running jobs, oldest first, with their progress."""
         ...
 
-    def spaces(self) -> tuple[str, ...]:
+    def space_names(self) -> tuple[str, ...]:
         """Names of the spaces as last known, in order, for completion; never waits."""
         ...
 
@@ -178,19 +178,19 @@ class Client(Protocol):
         """Names of the storage hosts as last known; never waits."""
         ...
 
-    def overview(self) -> Future[Overview]:
+    def fetch_overview(self) -> Future[Overview]:
         """Look at all spaces and hosts. Fails with StorageError."""
         ...
 
-    def stats(self, space: str, host: str) -> Future[SpaceStats]:
+    def fetch_stats(self, space: str, host: str) -> Future[SpaceStats]:
         """Look at one space on one host. Fails with StorageError."""
         ...
 
-    def stop_work(self) -> Future[None]:
+    def stop_jobs(self) -> Future[None]:
         """Ask every queued and running job to stop; done when the last has ended."""
         ...
 
-    def idle(self) -> Future[None]:
+    def wait_idle(self) -> Future[None]:
         """Done when no job is queued or running."""
         ...
 

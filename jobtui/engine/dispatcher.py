@@ -320,8 +320,8 @@ class Dispatcher:
         heads = self._queue_heads()
         running = self._current_jobs(self._running - self._starting)
         limit = self._max_running_jobs - len(self._starting)
-        silent = self._unresponsive_jobs()
-        starts = scheduler.decide(running, heads, self._busy.keys(), silent, limit, self._hosts)
+        unresponsive = self._unresponsive_jobs()
+        starts = scheduler.decide(running, heads, self._busy.keys(), unresponsive, limit, self._hosts)
         for start in starts:
             job = self._store.current(start.job)
             if job is not None:
@@ -345,7 +345,7 @@ class Dispatcher:
         return quiet - alive
 
     def _start(self, job: Job, tasks: Sequence[int]) -> None:
-        """Have these tasks begin as soon as it is on disk that they do."""
+        """Start these tasks as soon as it is on disk that they run."""
         begun: list[int] = []
 
         def edit(transaction: Transaction) -> list[Job]:
@@ -356,7 +356,7 @@ class Dispatcher:
             return [lifecycle.start_tasks(current, begun, self._clock.now())]
 
         def settled(jobs: Sequence[Job], error: Exception | None) -> None:
-            if error is not None and not isinstance(error, StoreError):  # those are told already
+            if error is not None and not isinstance(error, StoreError):  # the store reports those
                 self._events.report_error(error)
             self._starting.discard(job.id)
             self._send(job, tasks, begun, jobs[0] if jobs else None)
@@ -365,7 +365,7 @@ class Dispatcher:
         self._store.update_nowait(edit, settled)
 
     def _send(self, job: Job, claimed: Sequence[int], begun: Sequence[int], started: Job | None) -> None:
-        """Hand the tasks that have begun to their hosts, and let go of hosts that were claimed in vain."""
+        """Send the tasks that were started to their hosts, and release the hosts of the others."""
         for number in claimed:
             if started is not None and number in begun and not self._closed:
                 self._running.add(job.id)
@@ -413,7 +413,7 @@ class Dispatcher:
 
     def _on_operation_end(self, work: _RunningTask, end: TaskOutcome) -> None:
         if work.released is None:
-            # what starts on the host next is written with this end or after it, and sent only then
+            # released first: the next task on the host is committed with this end or after it, and then sent
             self._release_host(work)
         self._record(work, end)
 
@@ -428,7 +428,7 @@ class Dispatcher:
         try:
             outcome = await act(job.space, work.host, self._progress_callback(work), work.cancel)
         except StorageError as error:
-            # the host is told beside the reason: an adopted one's name is the path that the reason begins with
+            # the task names its host: the reason need not repeat it, and an adopted host's name is a long path
             return TaskOutcome(
                 Status.FAILED, reason=error.detail.removeprefix(f"{work.host}: "), code=error.code
             )
@@ -449,7 +449,7 @@ class Dispatcher:
         return report
 
     def _record(self, work: _RunningTask, end: TaskOutcome) -> None:
-        """Write how the task ended; until that is done the job is as it was."""
+        """Write how the task ended; until that is on disk, the job is as it was."""
         work.recorded = True
         seen = self._progress.pop(work.job, work.task)
         now = self._clock.now()

@@ -101,7 +101,7 @@ class FailoverClient:
     # ---- the desk of the moment
 
     @property
-    def owner(self) -> bool:
+    def is_owner(self) -> bool:
         """Whether the work is done in this process."""
         return not isinstance(self._desk, ReadOnlyClient)
 
@@ -114,7 +114,7 @@ class FailoverClient:
 
     def hand_over(self) -> bool:
         """Have the work go on in this process once the screen is left; whether that can be."""
-        self.handed_over = self.may_hand_over and self.owner
+        self.handed_over = self.may_hand_over and self.is_owner
         return self.handed_over
 
     @property
@@ -128,9 +128,9 @@ class FailoverClient:
         return self._desk.writable
 
     @property
-    def trouble(self) -> str:
+    def write_error(self) -> str:
         """See `Desk.trouble`."""
-        return self._desk.trouble
+        return self._desk.write_error
 
     @property
     def capabilities(self) -> Capabilities | None:
@@ -138,13 +138,13 @@ class FailoverClient:
         return self._desk.capabilities
 
     @property
-    def link(self) -> ConnectionStatus | None:
+    def connection(self) -> ConnectionStatus | None:
         """See `Desk.link`."""
-        return self._desk.link
+        return self._desk.connection
 
-    def retry_now(self) -> None:
+    def reconnect(self) -> None:
         """See `Desk.retry_now`."""
-        self._desk.retry_now()
+        self._desk.reconnect()
 
     @property
     def history(self) -> History:
@@ -173,33 +173,33 @@ class FailoverClient:
         """See `Desk.job`."""
         return self._desk.job(job_id)
 
-    def active(self) -> tuple[Job, ...]:
+    def active_jobs(self) -> tuple[Job, ...]:
         """See `Desk.active`."""
-        return self._desk.active()
+        return self._desk.active_jobs()
 
-    def spaces(self) -> tuple[str, ...]:
+    def space_names(self) -> tuple[str, ...]:
         """See `Desk.spaces`."""
-        return self._desk.spaces()
+        return self._desk.space_names()
 
     def host_names(self) -> tuple[str, ...]:
         """See `Desk.host_names`."""
         return self._desk.host_names()
 
-    def overview(self) -> Future[Overview]:
+    def fetch_overview(self) -> Future[Overview]:
         """See `Desk.overview`."""
-        return self._desk.overview()
+        return self._desk.fetch_overview()
 
-    def stats(self, space: str, host: str) -> Future[SpaceStats]:
+    def fetch_stats(self, space: str, host: str) -> Future[SpaceStats]:
         """See `Desk.stats`."""
-        return self._desk.stats(space, host)
+        return self._desk.fetch_stats(space, host)
 
-    def stop_work(self) -> Future[None]:
+    def stop_jobs(self) -> Future[None]:
         """See `Desk.stop_work`."""
-        return self._desk.stop_work()
+        return self._desk.stop_jobs()
 
-    def idle(self) -> Future[None]:
+    def wait_idle(self) -> Future[None]:
         """See `Desk.idle`."""
-        return self._desk.idle()
+        return self._desk.wait_idle()
 
     def close(self) -> None:
         """See `Desk.close`."""
@@ -212,7 +212,7 @@ class FailoverClient:
         """The desk, listened to and watched: what comes when it goes is seen to."""
         desk.subscribe(self._tell)
         if isinstance(desk, RemoteClient):
-            desk.gone = self._beside(self._take_over)
+            desk.on_owner_exit = self._beside(self._take_over)
         elif isinstance(desk, ReadOnlyClient):
             self._beside(self._wait_for_an_owner)()
         return desk
@@ -227,8 +227,8 @@ class FailoverClient:
                 [Notice(f"The jobtui that ran this profile has ended, and it can't be taken over: {error}")]
             )
             return
-        here = "this one runs it now" if self.owner else "another one runs it now"
-        why = f": {self.trouble}" if not self.writable else ""
+        here = "this one runs it now" if self.is_owner else "another one runs it now"
+        why = f": {self.write_error}" if not self.writable else ""
         if why:
             here = "it can only be read here"
         self._tell([Notice(f"The jobtui that ran this profile has ended; {here}{why}", "information")])
@@ -242,7 +242,7 @@ class FailoverClient:
             except (OwnerUnreachable, StoreError, StorageError, OSError):
                 continue  # as it was; what is asked of the desk meanwhile is answered with the reason
             self._go_on_with(desk)
-            here = "this one runs it now" if self.owner else "the one that has it answers again"
+            here = "this one runs it now" if self.is_owner else "the one that has it answers again"
             self._tell([Notice(f"This profile can be written again: {here}", "information")])
             return
 
@@ -257,7 +257,7 @@ class FailoverClient:
 
     def _last_shown(self) -> tuple[Job, ...]:
         desk = self._desk
-        return desk.last_told() if isinstance(desk, RemoteClient) else desk.active()
+        return desk.last_known_active() if isinstance(desk, RemoteClient) else desk.active_jobs()
 
     def _tell_of_changes_since(self, shown: dict[int, Status], desk: Client) -> None:
         """Tell what happened between the two desks: neither did, since nobody listened to the new one yet.
@@ -266,7 +266,7 @@ class FailoverClient:
         is then the older: until nothing is left to tell, each job is looked at again.
         """
         while True:
-            now = {job.id: job for job in desk.active()}
+            now = {job.id: job for job in desk.active_jobs()}
             now |= {
                 job_id: job for job_id in shown.keys() - now.keys() if (job := desk.job(job_id)) is not None
             }

@@ -121,7 +121,7 @@ def probe_storage(*fallbacks: Path) -> None:
         _carried_out(engine, f"CREATE SPACE {_SPACE}", session)
         engine.load(_SPACE, _PAIRS).result(_SECONDS)
         answer = _carried_out(engine, "ADMIN FLUSH; ADMIN COMPACT", session)
-        for job in engine.ended(answer.jobs).result(_SECONDS):
+        for job in engine.wait_ended(answer.jobs).result(_SECONDS):
             if job.reason:
                 raise ProbeFailed(job.reason)
 
@@ -132,8 +132,8 @@ def try_cluster(profile: Profile, seconds: float) -> tuple[ConnectionStatus | No
     Raises StorageError, StoreError and OSError.
     """
     with _elsewhere(profile, profile.root) as engine:
-        engine.reached(seconds, whole=False).result(seconds + _SECONDS)
-        return engine.link, engine.overview().result(seconds + _SECONDS).hosts
+        engine.wait_connected(seconds, whole=False).result(seconds + _SECONDS)
+        return engine.connection, engine.fetch_overview().result(seconds + _SECONDS).hosts
 
 
 def _carried_out(engine: LocalClient, text: str, session: Session) -> ExecuteResult:

@@ -1,8 +1,8 @@
 """The heartbeat file: the time, written every two seconds while jobs run.
 
-The next start finds in it until when a process lived that was killed or lost its power. It is not synced: what
-a process has written survives its end. A loss of power may take the last half minute of it, and is recognized
-by the machine's start.
+The next owner reads in it how long a process ran that was killed or lost its power. It is not synced: what a
+process has written survives its end. A loss of power may lose the last half minute, and is recognized by the
+time at which the machine was started.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from jobtui.model import Job
 FILE = "heartbeat"
 BEAT_SECONDS = 2.0
 SHORT = timedelta(seconds=3 * BEAT_SECONDS)
-"""A gap that needs no mention: a beat may be late by a busy disk, and an event may follow it."""
+"""A gap that is not reported: a busy disk may delay a beat, and an event may follow the last one."""
 
 _LONGEST = 64
 
@@ -36,7 +36,7 @@ class Interruption(msgspec.Struct, frozen=True):
 
 
 class Heartbeat:
-    """Writes the file while `is_needed` says that jobs run; an idle process is never woken."""
+    """The writer of the file, active while `is_needed` returns True; an idle process is never woken."""
 
     def __init__(self, root: Path, clock: Clock, is_needed: Callable[[], bool]) -> None:
         self._path = root / FILE
@@ -46,7 +46,7 @@ class Heartbeat:
         self._beats = False
 
     def start(self, run: Callable[[Coroutine[Any, Any, None]], object]) -> None:
-        """Have `run` carry out the beats, unless they are under way; for the engine's loop alone."""
+        """Start the beats with `run`, unless they are running; for the engine's loop alone."""
         if not self._beats:
             self._beats = True
             run(self._beat())
@@ -60,7 +60,7 @@ class Heartbeat:
             finally:
                 os.close(file)
         except (OSError, ValueError):
-            return None  # the reason of an interrupted job then says that the time is not known better
+            return None  # an interrupted job then reports the range of possible times
         return found if found.tzinfo is not None else None
 
     async def _beat(self) -> None:
@@ -74,14 +74,14 @@ class Heartbeat:
             self._beats = False
 
     def _write(self, now: datetime) -> None:
-        """Write the time; a disk that does not take it costs accuracy, and the history reports the disk."""
+        """Write the time. A disk that refuses it costs accuracy only; the history reports the disk."""
         flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with suppress(OSError):
             if not self._is_made:
                 # the old one may be a link, or belong to another user after a run as root
                 self._path.unlink(missing_ok=True)
                 flags |= os.O_CREAT | os.O_EXCL
-            # opened each time: a thread that outlives its engine must not write to a descriptor that was closed
+            # opened each time: a thread that outlives its engine must not write to a closed descriptor
             file = os.open(self._path, flags, 0o600)
             self._is_made = True
             try:
@@ -91,7 +91,7 @@ class Heartbeat:
 
 
 def interruption(job: Job, beat: datetime | None, now: datetime, booted: datetime | None) -> Interruption:
-    """Return when a job was interrupted that is found running.
+    """Return when a job that is found running was interrupted.
 
     Args:
         job: as it is on disk.

@@ -1,11 +1,12 @@
-"""A job's life as pure functions: the job as it was goes in, the job as it is now comes out.
+"""The transitions of a job, as pure functions from the job before to the job after.
 
-The rules, from DESIGN ("Model"):
+The rules:
     a job ends when its last task has; any failed task makes it failed, with the first failure's reason;
     else all finished makes it finished; else it is stopped.
-    A stop leaves a running job `running` and *stopping* until its last task has ended; its tasks not
-    begun are stopped at once. Ended is final: these functions refuse to touch an ended job or task.
-A job's times never run backwards, even where the wall clock did: each is at least the one before it.
+    a stop leaves a running job `running` and *stopping* until its last task has ended; tasks that have not
+    started are stopped at once;
+    ended is final: these functions refuse to change an ended job or task.
+A job's times never go backwards, even if the wall clock did: each is at least the one before it.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ NOT_BEGUN = "not begun when the job was stopped"
 
 
 class IllegalTransition(Exception):
-    """A change that the model forbids: a defect of the caller, never a user's mistake."""
+    """A change that the model forbids: a defect of the caller, never a mistake of the user."""
 
 
 class TaskOutcome(msgspec.Struct, frozen=True):
-    """How a task ended: `took` in seconds; `progress` is how far it had come, None where unknown."""
+    """How a task ended: `took` is in seconds, `progress` how far it was (0 to 1, None if not known)."""
 
     status: Status
     took: float | None = None
@@ -49,7 +50,7 @@ def new_job(
     now: datetime,
     recovered_from: int | None = None,
 ) -> Job:
-    """A new job in the queue, with a task for each host, in the hosts' order."""
+    """Return a new job in the queue, with a task for each host, in the hosts' order."""
     reason = "" if recovered_from is None else f"recovered from job {recovered_from}"
     return Job(
         id=job_id,
@@ -63,7 +64,7 @@ def new_job(
 
 
 def start_tasks(job: Job, tasks: Iterable[int], now: datetime) -> Job:
-    """The job with these of its tasks running; a queued job runs from here on."""
+    """Return the job with these of its tasks running; a queued job is running from now on."""
     at = clamp_time(job, now)
     if job.status is Status.QUEUE:
         event = JobEvent(at=at, kind=EventKind.STARTED, status=Status.RUNNING)
@@ -76,7 +77,7 @@ def start_tasks(job: Job, tasks: Iterable[int], now: datetime) -> Job:
 
 
 def request_stop(job: Job, now: datetime, took: float | None = None) -> Job:
-    """The job with a stop asked for: its tasks not begun are stopped, and if none runs, so is the job."""
+    """Return the job with a stop requested: tasks in the queue are stopped; if none runs, so is the job."""
     if job.status.ended:
         raise IllegalTransition(f"job {job.id} has ended")
     at = clamp_time(job, now)
@@ -89,7 +90,7 @@ def request_stop(job: Job, now: datetime, took: float | None = None) -> Job:
 
 
 def finish_task(job: Job, number: int, end: TaskOutcome, now: datetime, took: float | None = None) -> Job:
-    """The job with that task ended, and ended itself if that was the last; `took` is then the job's seconds."""
+    """Return the job with that task ended; if it was the last, the job has ended, after `took` seconds."""
     at = clamp_time(job, now)
     task = job.tasks[number]
     progress = 1.0 if end.status is Status.FINISHED else end.progress
@@ -149,7 +150,7 @@ def _end_with_last_task(job: Job, at: datetime, took: float | None) -> Job:
     else:
         status, reason = Status.STOPPED, ""
     if not job.status.may_become(status):
-        raise IllegalTransition(f"job {job.id}: {job.status} can't become {status}")
+        raise IllegalTransition(f"job {job.id}: {job.status} cannot become {status}")
     event = JobEvent(at=at, kind=EventKind.ENDED, status=status, reason=reason)
     took = took if job.start is not None else None
     return replace(
@@ -161,14 +162,14 @@ def _first_failure(job: Job) -> str:
     for event in job.events:
         if event.kind is EventKind.TASK_ENDED and event.status is Status.FAILED and event.task is not None:
             host = job.tasks[event.task].host
-            # a long path before the cause would hide it where the line is cut
+            # a long path in front would hide the cause if the line is cut
             return f"{event.reason}, at {host}" if host.startswith("/") else f"{host}: {event.reason}"
     return ""
 
 
 def _moved(task: Task, status: Status, **fields: object) -> Task:
     if not task.status.may_become(status):
-        raise IllegalTransition(f"task {task.number}: {task.status} can't become {status}")
+        raise IllegalTransition(f"task {task.number}: {task.status} cannot become {status}")
     return replace(task, status=status, **fields)
 
 
@@ -179,5 +180,5 @@ def _with_task(job: Job, task: Task) -> Job:
 
 
 def clamp_time(job: Job, now: datetime) -> datetime:
-    """Now, or the time of the job's last event where the wall clock has stepped back behind that."""
+    """Return now, or the time of the job's last event if the wall clock was set back behind that."""
     return max(now, job.events[-1].at) if job.events else max(now, job.submitted)

@@ -32,7 +32,7 @@ class LocalClient:
     """A `Client` whose engine runs in this process. Its methods may be called from any thread."""
 
     writable = True
-    owner = True
+    is_owner = True
 
     def __init__(
         self, profile: Profile, history: History, backend: Backend | None, clock: Clock, policy: RunPolicy
@@ -89,7 +89,7 @@ class LocalClient:
     # ---- the client
 
     @property
-    def trouble(self) -> str:
+    def write_error(self) -> str:
         """Why nothing can be written at the moment; "" if it can."""
         return self.engine.store.write_error
 
@@ -99,7 +99,7 @@ class LocalClient:
         return self.engine.storage.capabilities
 
     @property
-    def link(self) -> ConnectionStatus | None:
+    def connection(self) -> ConnectionStatus | None:
         """The state of the connection to the cluster; None if there is none."""
         connection = self.engine.connection
         return None if connection is None else connection.status
@@ -116,11 +116,11 @@ class LocalClient:
         """Return the job as it is now."""
         return self.engine.find_job(job_id)
 
-    def active(self) -> tuple[Job, ...]:
+    def active_jobs(self) -> tuple[Job, ...]:
         """Return the queued and running jobs, oldest first, with their progress."""
         return self.engine.active_jobs()
 
-    def spaces(self) -> tuple[str, ...]:
+    def space_names(self) -> tuple[str, ...]:
         """Return the names of the spaces as last known."""
         return self.engine.inventory.space_names()
 
@@ -128,24 +128,24 @@ class LocalClient:
         """Return the names of the storage hosts as last known."""
         return self.engine.inventory.hosts
 
-    def retry_now(self) -> None:
+    def reconnect(self) -> None:
         """Try to connect to the cluster now."""
         if self.engine.connection is not None:
             self._loop.call_soon_threadsafe(self.engine.connection.reconnect)
 
-    def overview(self) -> Future[Overview]:
+    def fetch_overview(self) -> Future[Overview]:
         """Return all spaces and hosts as they are now; fails with StorageError."""
         return self.call(self.engine.fetch_overview())
 
-    def stats(self, space: str, host: str) -> Future[SpaceStats]:
+    def fetch_stats(self, space: str, host: str) -> Future[SpaceStats]:
         """Return the statistics of a space on a host; fails with StorageError."""
         return self.call(self.engine.storage.stats(space, host))
 
-    def stop_work(self) -> Future[None]:
+    def stop_jobs(self) -> Future[None]:
         """Stop every queued and running job; done when the last has ended."""
         return self.call(self.engine.stop_all_jobs())
 
-    def idle(self) -> Future[None]:
+    def wait_idle(self) -> Future[None]:
         """Return a future that is done when no job that may run here is queued or running."""
         return self.call(self.engine.dispatcher.wait_idle())
 
@@ -166,7 +166,7 @@ class LocalClient:
         """Whether running jobs continue when this process ends."""
         return self.engine.control.outlives_engine
 
-    def reached(self, seconds: float, *, whole: bool) -> Future[bool]:
+    def wait_connected(self, seconds: float, *, whole: bool) -> Future[bool]:
         """Wait for the connection to the cluster that runs the jobs; True at once if there is none.
 
         Args:
@@ -177,7 +177,7 @@ class LocalClient:
         """
         return self.call(self.engine.wait_connected(seconds, caught_up=whole))
 
-    def ended(self, jobs: Iterable[int]) -> Future[tuple[Job, ...]]:
+    def wait_ended(self, jobs: Iterable[int]) -> Future[tuple[Job, ...]]:
         """Return a future that is done when all these jobs have ended, with the jobs in the given order."""
         return self.call(self.engine.waiters.ended(tuple(jobs)))
 
@@ -197,14 +197,14 @@ class LocalClient:
         with contextlib.suppress(TimeoutError):
             done.result(_POLICY_SECONDS)
 
-    def leave_if_idle(self) -> Future[tuple[int, ...]]:
+    def close_if_idle(self) -> Future[tuple[int, ...]]:
         """Accept nothing more from other processes unless jobs may run here; returns those jobs.
 
         A job that another process submitted is on disk, and this process owns it: the owner stays for it.
         """
         return self.call(self.engine.close_if_idle())
 
-    def turn_guests_away(self) -> None:
+    def stop_accepting(self) -> None:
         """Accept nothing more from other processes: they wait for the profile."""
         self._loop.call_soon_threadsafe(self.engine.server.close)
 

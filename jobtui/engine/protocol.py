@@ -1,8 +1,9 @@
-"""What two jobtui processes of one profile say to each other: a JSON line each way, over a local socket.
+"""The messages between the process that owns a profile and its clients: JSON lines over a Unix socket.
 
-The one that asks says who it is and what it wants, reads the answer, and may then ask again on the same
-connection; `Follow` is answered by a line for each batch of messages until either side goes. A line has at most
-LONGEST_LINE bytes, one of a dump LONGEST_DUMPED_LINE.
+A client sends a `Request`. The owner replies `Accepted` when it has read it, and then one response (a dump: as
+many as it needs); the client may then send the next request on the same connection. A `SubscribeRequest` is
+answered by `EventsMessage` lines, without `Accepted`, until either side closes the connection. A line has at
+most LONGEST_LINE bytes, one of a dump LONGEST_DUMPED_LINE. docs/protocols.md shows an example of each message.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ SILENT = "it does not answer: it may be suspended (fg brings it back), or stuck"
 
 
 class ExecuteRequest(msgspec.Struct, frozen=True, tag="Run"):
-    """Carry out a text as if typed at the owner's, in that space, with AT relative to that directory."""
+    """Execute a text as if it were typed at the owner, in `space`, with AT relative to `cwd`."""
 
     text: str
     space: str | None
@@ -33,18 +34,18 @@ class ExecuteRequest(msgspec.Struct, frozen=True, tag="Run"):
 
 
 class OverviewRequest(msgspec.Struct, frozen=True, tag="Look"):
-    """All spaces and hosts."""
+    """Return all spaces and hosts."""
 
 
 class StatsRequest(msgspec.Struct, frozen=True, tag="LookAt"):
-    """One space on one host."""
+    """Return the statistics of one space on one host."""
 
     space: str
     host: str
 
 
 class SubscribeRequest(msgspec.Struct, frozen=True, tag="Follow"):
-    """Every change from here on."""
+    """Send every message from now on."""
 
 
 class LoadRequest(msgspec.Struct, frozen=True, tag="Load"):
@@ -55,7 +56,7 @@ class LoadRequest(msgspec.Struct, frozen=True, tag="Load"):
 
 
 class DumpRequest(msgspec.Struct, frozen=True, tag="Dump"):
-    """A space's pairs in key order: as many lines of `Dumped` as it takes."""
+    """Return a space's pairs in key order, in as many `DumpResponse` lines as they need."""
 
     space: str
 
@@ -76,7 +77,7 @@ RequestBody = (
 
 
 class Request(msgspec.Struct, frozen=True):
-    """The one line that a client sends."""
+    """The line that a client sends: a request, with the protocol and the version of the client."""
 
     want: RequestBody
     protocol: int = PROTOCOL
@@ -84,11 +85,11 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Accepted(msgspec.Struct, frozen=True, tag="Taken"):
-    """The question has been read and is about to be carried out; what it came to is the next line."""
+    """The owner has read the request and is about to execute it; the response is the next line."""
 
 
 class ExecuteResponse(msgspec.Struct, frozen=True, tag="Ran"):
-    """What a text came to; `space` is the session's afterwards."""
+    """The result of a text; `space` is the session's afterwards."""
 
     results: tuple[Result, ...]
     failure: Failure | None
@@ -119,19 +120,19 @@ class DumpResponse(msgspec.Struct, frozen=True, tag="Dumped"):
 
 
 class EventsMessage(msgspec.Struct, frozen=True, tag="Posted"):
-    """A batch of messages; the first says that the owner listens, and how a connection to a cluster stands."""
+    """A batch of messages. The first batch confirms the subscription, and has the state of the connection."""
 
     messages: tuple[EngineEvent, ...]
 
 
 class ReconnectResponse(msgspec.Struct, frozen=True, tag="Retrying"):
-    """It is being tried."""
+    """The owner tries to connect."""
 
 
 class ErrorResponse(msgspec.Struct, frozen=True, tag="Denied"):
-    """The owner could not do it: `code` is a StorageError's, or "" for any other reason.
+    """The request failed; `code` is the StorageError's, "" for any other reason.
 
-    `busy`: it has no room for a client at the moment; nothing was read, and it may be asked again.
+    `busy`: the owner cannot serve another client now; it read nothing, and the client may try again.
     """
 
     text: str
@@ -156,32 +157,32 @@ Response = (
 encode = msgspec.json.Encoder().encode
 
 
-# made when there is something to decode: a start without other processes needs neither
+# created when there is something to decode: a start without other processes needs neither
 @cache
-def _asks() -> msgspec.json.Decoder[Request]:
+def _request_decoder() -> msgspec.json.Decoder[Request]:
     return msgspec.json.Decoder(Request)
 
 
 @cache
-def _answers() -> msgspec.json.Decoder[Response]:
+def _response_decoder() -> msgspec.json.Decoder[Response]:
     return msgspec.json.Decoder(Response)
 
 
 def decode_ask(line: bytes) -> Request:
-    """Return a client's question. Raises one of DECODE_ERRORS."""
-    return _asks().decode(line)
+    """Decode a client's request. Raises one of DECODE_ERRORS."""
+    return _request_decoder().decode(line)
 
 
 class RequestTooLarge(Exception):
-    """A question that no owner would read to its end."""
+    """A request that is longer than an owner reads."""
 
 
 def answer_of(line: bytes) -> Response:
-    """One line of the owner's. Raises NoAnswer where it is none."""
+    """Decode one line of the owner's. Raises OwnerUnavailable if it is not a response."""
     if not line.endswith(b"\n"):
         raise OwnerUnavailable("the jobtui that owns this profile went away before it answered")
     try:
-        return _answers().decode(line)
+        return _response_decoder().decode(line)
     except DECODE_ERRORS as error:
         raise OwnerUnavailable(
             f"the jobtui that owns this profile does not answer as this one understands: {error}"

@@ -35,7 +35,7 @@ class ReadOnlyClient:
     def __init__(self, profile: Profile, history: History, why: str = "") -> None:
         self.profile = profile.name
         self.history = history
-        self.trouble = why
+        self.write_error = why
         self._settings = profile
 
     @classmethod
@@ -57,7 +57,7 @@ class ReadOnlyClient:
             return parsed
         for one in parsed:
             if not isinstance(one.statement, READ_ONLY):
-                why = self.trouble or "This profile is open for reading only"
+                why = self.write_error or "This profile is open for reading only"
                 return ExecuteResult(failure=queries.failure(text, one, why))
         self.history.refresh()
         done: list[Result] = []
@@ -72,7 +72,7 @@ class ReadOnlyClient:
     def _run(self, statement: Statement, typed: str, session: Session) -> Result:
         match statement:
             case Use():
-                spaces = self.spaces()
+                spaces = self.space_names()
                 if statement.space not in spaces:
                     raise StatementRefused(queries.no_such_space(statement.space, spaces))
                 session.space = statement.space
@@ -82,7 +82,7 @@ class ReadOnlyClient:
             case ShowHosts():
                 return queries.hosts_result(typed, self._look().hosts)
             case ShowJobs(space=str()):
-                return queries.show(statement, typed, self.history, self.job, self.spaces())
+                return queries.show(statement, typed, self.history, self.job, self.space_names())
             case _:
                 return queries.show(statement, typed, self.history, self.job, ())
 
@@ -94,11 +94,11 @@ class ReadOnlyClient:
         """See `Desk.job`."""
         return self.history.get(job_id)
 
-    def active(self) -> tuple[Job, ...]:
+    def active_jobs(self) -> tuple[Job, ...]:
         """See `Desk.active`; progress is not known here."""
         return self.history.live()
 
-    def spaces(self) -> tuple[str, ...]:
+    def space_names(self) -> tuple[str, ...]:
         """See `Desk.spaces`; where the storage can't be read, those of the history."""
         try:
             return tuple(space.name for space in self._catalogue()[0])
@@ -113,12 +113,12 @@ class ReadOnlyClient:
             return ()
 
     @property
-    def link(self) -> ConnectionStatus | None:
+    def connection(self) -> ConnectionStatus | None:
         """A reader connects to nothing."""
         return None
 
     @property
-    def owner(self) -> bool:
+    def is_owner(self) -> bool:
         """The work is done elsewhere, or by nobody."""
         return False
 
@@ -131,25 +131,25 @@ class ReadOnlyClient:
         """See `may_hand_over`."""
         return False
 
-    def retry_now(self) -> None:
+    def reconnect(self) -> None:
         """A reader connects to nothing."""
 
-    def overview(self) -> Future[Overview]:
+    def fetch_overview(self) -> Future[Overview]:
         """See `Desk.overview`; sizes are the files', memory is unknown."""
         try:
             return _done(self._look())
         except _expected() as error:
             return _failed(error)
 
-    def stats(self, space: str, host: str) -> Future[SpaceStats]:
+    def fetch_stats(self, space: str, host: str) -> Future[SpaceStats]:
         """Unknown to a reader: looking into a database opens it."""
         return _failed(StatementRefused("Only the jobtui that runs this profile can look into its databases"))
 
-    def stop_work(self) -> Future[None]:
+    def stop_jobs(self) -> Future[None]:
         """A reader has no work."""
         return _done(None)
 
-    def idle(self) -> Future[None]:
+    def wait_idle(self) -> Future[None]:
         """A reader has no work."""
         return _done(None)
 

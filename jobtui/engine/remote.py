@@ -64,7 +64,7 @@ class RemoteClient(ReadOnlyClient):
         self._lock = threading.Lock()
         self._told: dict[int, Job] = {}
         self._closed = False
-        self.gone: Callable[[], None] = lambda: None
+        self.on_owner_exit: Callable[[], None] = lambda: None
         self._owner_gone = False
         self._heard = 0  # how often there was news for those who wait
         self._waiting: list[tuple[tuple[int, ...], Future[tuple[Job, ...]]]] = []
@@ -90,7 +90,7 @@ class RemoteClient(ReadOnlyClient):
         """See `Desk.execute`."""
         return _beside(lambda: self.answer(text, session))
 
-    def hand_in(self, text: str, session: Session) -> Future[ExecuteResult]:
+    def submit(self, text: str, session: Session) -> Future[ExecuteResult]:
         """As `execute`, but fails with NotTaken where nothing of the text was done: it may be tried again."""
         return _beside(lambda: self._answer(text, session))
 
@@ -149,47 +149,47 @@ class RemoteClient(ReadOnlyClient):
         """See `Desk.job`."""
         return self._told.get(job_id) or self.history.get(job_id)
 
-    def active(self) -> tuple[Job, ...]:
+    def active_jobs(self) -> tuple[Job, ...]:
         """See `Desk.active`."""
         jobs = {job.id: job for job in self.history.live()} | self._told.copy()
         return tuple(jobs[job_id] for job_id in sorted(jobs) if not jobs[job_id].status.ended)
 
-    def last_told(self) -> tuple[Job, ...]:
+    def last_known_active(self) -> tuple[Job, ...]:
         """The jobs that had not ended by the owner's last word, whatever the disk says of them since."""
         jobs = self._found | self._told.copy()
         return tuple(job for job in jobs.values() if not job.status.ended)
 
     @property
-    def link(self) -> ConnectionStatus | None:
+    def connection(self) -> ConnectionStatus | None:
         """See `Desk.link`; the owner's connection."""
         if self._link is None:
             return None
         link, told = self._link
         return age_retry_delay(link, time.monotonic() - told)
 
-    def retry_now(self) -> None:
+    def reconnect(self) -> None:
         """See `Desk.retry_now`; the owner tries."""
         _beside(lambda: self._want(protocol.ReconnectRequest(), protocol.ReconnectResponse))
 
-    def overview(self) -> Future[Overview]:
+    def fetch_overview(self) -> Future[Overview]:
         """See `Desk.overview`; the owner looks."""
         return _beside(self._look_there if self._of_cluster is None else self._of_cluster.now)
 
-    def spaces(self) -> tuple[str, ...]:
+    def space_names(self) -> tuple[str, ...]:
         """See `Desk.spaces`; a cluster's are the owner's to tell, and until it has, those of the history."""
         told = None if self._of_cluster is None else self._of_cluster.told
-        return super().spaces() if told is None else tuple(look.space.name for look in told.spaces)
+        return super().space_names() if told is None else tuple(look.space.name for look in told.spaces)
 
     def host_names(self) -> tuple[str, ...]:
         """See `Desk.host_names`."""
         told = None if self._of_cluster is None else self._of_cluster.told
         return super().host_names() if told is None else tuple(host.name for host in told.hosts)
 
-    def stats(self, space: str, host: str) -> Future[SpaceStats]:
+    def fetch_stats(self, space: str, host: str) -> Future[SpaceStats]:
         """See `Desk.stats`; the owner looks."""
         return _beside(lambda: self._want(protocol.StatsRequest(space, host), protocol.StatsResponse).stats)
 
-    def ended(self, jobs: Iterable[int]) -> Future[tuple[Job, ...]]:
+    def wait_ended(self, jobs: Iterable[int]) -> Future[tuple[Job, ...]]:
         """Done when all these jobs have ended, with the jobs, in the order asked for.
 
         Fails with NoAnswer where the owner goes before that.
@@ -219,7 +219,7 @@ class RemoteClient(ReadOnlyClient):
     def close(self) -> None:
         """Let go of the owner and of the history; the owner's work goes on."""
         self._closed = True
-        self._following.cut()  # wakes the thread that reads it
+        self._following.shut_down()  # wakes the thread that reads it
         self._following.close()
         super().close()
 
@@ -235,7 +235,7 @@ class RemoteClient(ReadOnlyClient):
         """Have asked the owner of a space that is not known here: a cluster's may have had no jobs yet."""
         if self._of_cluster is None or space is None:
             return
-        if space not in {*self.spaces(), *self.history.spaces()}:
+        if space not in {*self.space_names(), *self.history.spaces()}:
             self._of_cluster.now()
 
     def _look_there(self) -> Overview:
@@ -277,7 +277,7 @@ class RemoteClient(ReadOnlyClient):
             self._heard += 1
         if not self._closed:
             self._settle()
-            self.gone()
+            self.on_owner_exit()
 
     def _note_link(self, messages: Sequence[EngineEvent]) -> None:
         for message in messages:
@@ -310,7 +310,7 @@ class RemoteClient(ReadOnlyClient):
 
     def _has_settled(self, jobs: tuple[int, ...], ended: Future[tuple[Job, ...]], gone: bool) -> bool:
         try:
-            found = self.as_they_are(jobs)
+            found = self.jobs_on_disk(jobs)
         except (StoreError, OSError) as error:
             ended.set_exception(error)  # the asker's own to tell
             return True
@@ -323,7 +323,7 @@ class RemoteClient(ReadOnlyClient):
             return False
         return True
 
-    def as_they_are(self, jobs: Iterable[int]) -> tuple[Job, ...]:
+    def jobs_on_disk(self, jobs: Iterable[int]) -> tuple[Job, ...]:
         """The jobs as they are on disk now, whether they have ended or not. Raises StoreError."""
         self.history.refresh()
         found = (self.job(job_id) or self.history.archived_job(job_id) for job_id in jobs)

@@ -1,10 +1,9 @@
-"""Which job and which task runs next: a pure decision over the state of the moment.
+"""The scheduler: a pure function that decides which jobs and tasks start next.
 
-The rules, from DESIGN ("Engine"): one running job a space, first come first served; spaces run side by
-side, up to a limit; a job's tasks run side by side, one operation a host at a time. A host that hangs
-delays only the tasks that need it: a job that waits for a busy host, or whose running tasks have been
-silent for long, does not count against the limit, and a queued job none of whose hosts is free leaves
-its place to the next.
+The rules: one running job per space, first come first served; spaces run in parallel, up to a limit; a job's
+tasks run in parallel, one operation per host. A host that hangs delays only the tasks that need it: a job that
+waits for a busy host, or whose running tasks have been unresponsive for long, does not count against the limit,
+and a queued job whose hosts are all busy is skipped.
 """
 
 from __future__ import annotations
@@ -27,16 +26,19 @@ def decide(
     running: Iterable[Job],
     heads: Iterable[Job],
     busy: Collection[str],
-    silent: Collection[int],
+    unresponsive: Collection[int],
     limit: int,
     hosts: Collection[str] | None = None,
 ) -> list[Start]:
-    """What to start.
+    """Return the tasks to start now, by job.
 
-    `running`: the running jobs. `heads`: of each space without a running job, the oldest queued job that
-    may run. `busy`: hosts with an operation under way or claimed. `silent`: running jobs that have given
-    no sign of life for long. `limit`: how many jobs may be at work at once. `hosts`: all that there are, where
-    that is known: once each is taken the rest need not be looked at.
+    Args:
+        running: The running jobs.
+        heads: For each space without a running job, the oldest queued job that may run.
+        busy: The hosts with an operation, or for which one is about to start.
+        unresponsive: The running jobs that have reported no progress for long.
+        limit: How many jobs may run at once.
+        hosts: All hosts, if they are known: once each is busy, the other jobs need not be checked.
     """
     taken = set(busy)
     everything = None if hosts is None else len(taken.union(hosts))
@@ -47,7 +49,7 @@ def decide(
         tasks = () if job.stopping else _startable(job, taken)
         if tasks:
             starts.append(Start(job.id, tasks))
-        at_work += bool(tasks) or (begun and job.id not in silent)
+        at_work += bool(tasks) or (begun and job.id not in unresponsive)
     for job in sorted(heads, key=_age):
         if at_work >= limit or len(taken) == everything:
             break

@@ -1,6 +1,6 @@
-"""The owner's side of the local socket: other jobtui processes of the profile hand their statements in here.
+"""The Unix-socket server of the process that owns a profile, for the other processes of the profile.
 
-Whatever a client sends, or does not send, costs little memory and ends in an answer; it is never a failure of
+Whatever a client sends, or does not send, needs little memory and ends in a response; it is never a failure of
 the engine.
 """
 
@@ -35,29 +35,29 @@ from jobtui.storage.base import Storage
 BACKLOG = 10_000
 CHUNK_BYTES = 1 << 20
 CHUNK_PAIRS = 5_000
-HEARD_OUT_SECONDS = 5.0
-QUESTION_SECONDS = 10.0  # for a client to send a question, and for the next one on the same connection
-ANSWER_SECONDS = 120.0  # for a client to read what it asked for
-# a question of more than this is read by two connections at a time: many unfinished ones hold little memory
+DRAIN_SECONDS = 5.0
+REQUEST_SECONDS = 10.0  # for a client to send a request, and for the next one on the same connection
+RESPONSE_SECONDS = 120.0  # for a client to read a response
+# longer requests are read by two connections at a time, so that many unfinished ones hold little memory
 SHORT_LINE = 1 << 16
 LONG_LINES_AT_ONCE = 2
 
-_Short = (
+_SingleResponse = (
     protocol.ExecuteRequest
     | protocol.OverviewRequest
     | protocol.StatsRequest
     | protocol.LoadRequest
     | protocol.ReconnectRequest
 )
-_Question = _Short | protocol.DumpRequest
+_RequestBody = _SingleResponse | protocol.DumpRequest
 
 
-class _Unheard(Exception):
-    """A question that was not read to its end; the text is for the client."""
+class _RequestUnread(Exception):
+    """A request that was not read to its end; the text is for the client."""
 
 
 class SocketServer:
-    """The server at the profile's socket, for the engine's loop alone."""
+    """The server at the profile's socket. For the engine's loop alone."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class SocketServer:
         self._quiet.set()
 
     async def open(self) -> None:
-        """Listen at the first address that can be had, and record it in LOCK.
+        """Listen at the first address that is available, and record it in LOCK.
 
         Raises OSError with the reason for each address if there is none.
         """
@@ -110,7 +110,7 @@ class SocketServer:
         raise OSError("; ".join(reasons))
 
     def close(self) -> None:
-        """Listen no longer, and remove the socket. What was asked before is still answered."""
+        """Stop listening, and remove the socket. Requests that were read are still answered."""
         if self._acceptor is not None:
             self._acceptor.close()
             self._acceptor = None
@@ -119,12 +119,12 @@ class SocketServer:
             self._path = None
 
     async def wait_idle(self) -> None:
-        """Wait until no client is in the middle of its questions; followers don't count."""
+        """Wait until no client is in the middle of its requests; subscribers do not count."""
         while self._answering:
             await self._quiet.wait()
 
     async def _handle_connection(self, connection: socket.socket) -> None:
-        # a cancelled handler is one whose engine is closing, and asyncio would report it as a failure
+        # a handler is canceled when the engine closes, and asyncio would report that as a failure
         with contextlib.suppress(OSError, asyncio.CancelledError):
             reader, writer = await asyncio.open_unix_connection(sock=connection, limit=SHORT_LINE)
             try:
@@ -141,47 +141,47 @@ class SocketServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            line = await self._line(reader)
+            line = await self._read_line(reader)
             if line is None:
-                await _say(writer, protocol.ErrorResponse("The question was not understood: it has no end"))
+                await _send(writer, protocol.ErrorResponse("The request was not understood: it has no end"))
                 return
-            question = protocol.decode_ask(line)
-        except _Unheard as reason:
-            await _reject(reader, writer, f"The question was not understood: {reason}")
+            request = protocol.decode_ask(line)
+        except _RequestUnread as reason:
+            await _reject(reader, writer, f"The request was not understood: {reason}")
             return
         except DECODE_ERRORS as error:
-            await _say(writer, protocol.ErrorResponse(f"The question was not understood: {_in_words(error)}"))
+            await _send(writer, protocol.ErrorResponse(f"The request was not understood: {_error_text(error)}"))
             return
-        if question.protocol != protocol.PROTOCOL:
+        if request.protocol != protocol.PROTOCOL:
             mine = f"This profile is run by jobtui {__version__}"
-            await _say(
+            await _send(
                 writer,
-                protocol.ErrorResponse(f"{mine}; jobtui {question.version} can't talk to it: use one version"),
+                protocol.ErrorResponse(f"{mine}; jobtui {request.version} cannot talk to it: use one version"),
             )
-        elif isinstance(question.want, protocol.SubscribeRequest):
+        elif isinstance(request.want, protocol.SubscribeRequest):
             await self._stream_events(reader, writer)
         else:
-            await self._converse(question.want, reader, writer)
+            await self._serve_requests(request.want, reader, writer)
 
-    async def _converse(
-        self, want: _Question, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    async def _serve_requests(
+        self, body: _RequestBody, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """Answer this question and those that follow; the owner stays until the last one."""
+        """Answer this request and those that follow; the owner stays until the last one."""
         if self._acceptor is None:
-            return  # one who leaves takes no more questions, not even those half read
-        with self._counted():
+            return  # an owner that is closing accepts no more requests, not even those that are half read
+        with self._counting():
             while True:
-                await _say(writer, protocol.Accepted())
-                if not await self._answer(want, writer) or self._acceptor is None:
+                await _send(writer, protocol.Accepted())
+                if not await self._respond(body, writer) or self._acceptor is None:
                     return
                 try:
-                    line = await self._line(reader)
+                    line = await self._read_line(reader)
                     following = None if line is None else protocol.decode_ask(line).want
-                except _Unheard:
-                    return  # a client that had more to ask connects again
+                except _RequestUnread:
+                    return  # a client with another request connects again
                 except DECODE_ERRORS as error:
-                    await _say(
-                        writer, protocol.ErrorResponse(f"The question was not understood: {_in_words(error)}")
+                    await _send(
+                        writer, protocol.ErrorResponse(f"The request was not understood: {_error_text(error)}")
                     )
                     return
                 if (
@@ -190,30 +190,30 @@ class SocketServer:
                     or self._acceptor is None
                 ):
                     return
-                want = following
+                body = following
 
-    async def _line(self, reader: asyncio.StreamReader) -> bytes | None:
-        """Return the client's next line, None if it ends without one. Raises _Unheard."""
+    async def _read_line(self, reader: asyncio.StreamReader) -> bytes | None:
+        """Return the client's next line, None if it ends without one. Raises _RequestUnread."""
         try:
-            async with asyncio.timeout(QUESTION_SECONDS):
+            async with asyncio.timeout(REQUEST_SECONDS):
                 return await reader.readuntil(b"\n")
         except asyncio.IncompleteReadError:
             return None
         except asyncio.LimitOverrunError:
             pass
         except TimeoutError:
-            raise _Unheard(f"it was not sent within {QUESTION_SECONDS:g} s") from None
+            raise _RequestUnread(f"it was not sent within {REQUEST_SECONDS:g} s") from None
         async with self._long_lines:
             try:
-                async with asyncio.timeout(QUESTION_SECONDS):
-                    return await _long_line(reader)
+                async with asyncio.timeout(REQUEST_SECONDS):
+                    return await _read_long_line(reader)
             except asyncio.IncompleteReadError:
                 return None
             except TimeoutError:
-                raise _Unheard(f"it was not sent within {QUESTION_SECONDS:g} s") from None
+                raise _RequestUnread(f"it was not sent within {REQUEST_SECONDS:g} s") from None
 
     @contextlib.contextmanager
-    def _counted(self) -> Iterator[None]:
+    def _counting(self) -> Iterator[None]:
         self._answering += 1
         self._quiet.clear()
         try:
@@ -223,38 +223,38 @@ class SocketServer:
             if not self._answering:
                 self._quiet.set()
 
-    async def _answer(self, want: _Question, writer: asyncio.StreamWriter) -> bool:
-        """Carry it out and say what it came to; whether the client may ask again on this connection."""
+    async def _respond(self, body: _RequestBody, writer: asyncio.StreamWriter) -> bool:
+        """Execute a request and send the response; return whether the connection may carry another one."""
         try:
-            if isinstance(want, protocol.DumpRequest):
-                await self._dump(want.space, writer)
+            if isinstance(body, protocol.DumpRequest):
+                await self._dump(body.space, writer)
             else:
-                await _say(writer, await self._answer_of(want))
+                await _send(writer, await self._execute(body))
         except StorageError as error:
-            await _say(writer, protocol.ErrorResponse(error.detail, error.code, error.host, error.space))
+            await _send(writer, protocol.ErrorResponse(error.detail, error.code, error.host, error.space))
         except ConnectionError:
             raise
-        except Exception as error:  # a question that no client of ours asks must not harm the owner
-            await _say(
-                writer, protocol.ErrorResponse(f"The question could not be carried out: {_in_words(error)}")
+        except Exception as error:  # a request that no client of ours sends must not harm the owner
+            await _send(
+                writer, protocol.ErrorResponse(f"The request could not be executed: {_error_text(error)}")
             )
             return False
         return True
 
-    async def _answer_of(self, want: _Short) -> protocol.Response:
-        match want:
+    async def _execute(self, body: _SingleResponse) -> protocol.Response:
+        match body:
             case protocol.ExecuteRequest():
                 # what another process submits is run, even if this one was started to run nothing
                 self._admission.admit_submitted()
-                session = Session(want.space, Path(want.cwd))
-                answer = await self._executor.execute(want.text, session)
+                session = Session(body.space, Path(body.cwd))
+                answer = await self._executor.execute(body.text, session)
                 return protocol.ExecuteResponse(answer.results, answer.failure, session.space)
             case protocol.OverviewRequest():
                 return protocol.OverviewResponse(await fetch_overview(self._storage, self._clock))
             case protocol.StatsRequest():
-                return protocol.StatsResponse(await self._storage.stats(want.space, want.host))
+                return protocol.StatsResponse(await self._storage.stats(body.space, body.host))
             case protocol.LoadRequest():
-                await self._storage.load(want.space, want.pairs)
+                await self._storage.load(body.space, body.pairs)
                 return protocol.LoadResponse()
             case protocol.ReconnectRequest():
                 if self._connection is not None:
@@ -270,11 +270,11 @@ class SocketServer:
                 chunk.append(pair)
                 size += len(pair[0]) + len(pair[1])
                 if size >= CHUNK_BYTES or len(chunk) >= CHUNK_PAIRS:
-                    await _say(writer, protocol.DumpResponse(tuple(chunk), last=False))
+                    await _send(writer, protocol.DumpResponse(tuple(chunk), last=False))
                     chunk, size = [], 0
         finally:
             await _end(pairs)
-        await _say(writer, protocol.DumpResponse(tuple(chunk), last=True))
+        await _send(writer, protocol.DumpResponse(tuple(chunk), last=True))
 
     async def _stream_events(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         waiting: asyncio.Queue[Sequence[EngineEvent]] = asyncio.Queue(BACKLOG)
@@ -284,17 +284,18 @@ class SocketServer:
             try:
                 waiting.put_nowait(messages)
             except asyncio.QueueFull:
-                gone.cancel()  # a follower that is far too slow is let go: it comes back and reads the history
+                # a subscriber that is far too slow is disconnected: it connects again and reads the history
+                gone.cancel()
 
         leave = self._events.add(take)
         try:
             status = None if self._connection is None else self._connection.status
-            await _say(writer, protocol.EventsMessage(() if status is None else (ConnectionChanged(status),)))
+            await _send(writer, protocol.EventsMessage(() if status is None else (ConnectionChanged(status),)))
             while not gone.done():
                 messages = asyncio.ensure_future(waiting.get())
                 await _either(messages, gone)
                 if messages.done():
-                    await _either(asyncio.ensure_future(_say_all(writer, messages.result())), gone)
+                    await _either(asyncio.ensure_future(_send_all(writer, messages.result())), gone)
             writer.transport.abort()  # it may not have read all that was sent
         finally:
             gone.cancel()
@@ -302,7 +303,7 @@ class SocketServer:
 
 
 async def _ended(reader: asyncio.StreamReader) -> None:
-    """Wait until the client leaves; what it sends meanwhile is not kept."""
+    """Wait until the client disconnects; what it sends meanwhile is discarded."""
     with contextlib.suppress(OSError):
         while await reader.read(1 << 16):
             pass
@@ -319,14 +320,14 @@ async def _either(work: asyncio.Future[Any], gone: asyncio.Future[None]) -> None
 
 
 async def _end(pairs: AsyncIterator[tuple[bytes, bytes]]) -> None:
-    """Let go of a dump that may not have been read to its end."""
+    """Close a dump that may not have been read to its end."""
     close = getattr(pairs, "aclose", None)
     if close is not None:
         await close()
 
 
-async def _long_line(reader: asyncio.StreamReader) -> bytes:
-    """Read a line in pieces as the reader's limit has it. Raises IncompleteReadError, _Unheard."""
+async def _read_long_line(reader: asyncio.StreamReader) -> bytes:
+    """Read a line in pieces as the reader's limit has it. Raises IncompleteReadError, _RequestUnread."""
     pieces: list[bytes] = []
     size = 0
     while True:
@@ -337,13 +338,13 @@ async def _long_line(reader: asyncio.StreamReader) -> bytes:
             pieces.append(await reader.readexactly(full.consumed))
             size += full.consumed
             if size > protocol.LONGEST_LINE:
-                raise _Unheard(f"it has more than {protocol.LONGEST_LINE >> 20} MiB") from None
+                raise _RequestUnread(f"it has more than {protocol.LONGEST_LINE >> 20} MiB") from None
 
 
-async def _say(
-    writer: asyncio.StreamWriter, answer: protocol.Response, seconds: float | None = ANSWER_SECONDS
+async def _send(
+    writer: asyncio.StreamWriter, answer: protocol.Response, seconds: float | None = RESPONSE_SECONDS
 ) -> None:
-    """Send an answer, and wait at most so long until little of it is unread. Raises ConnectionError."""
+    """Send a response, and wait until the client has read most of it. Raises ConnectionError."""
     line = protocol.encode(answer) + b"\n"
     longest = (
         protocol.LONGEST_DUMPED_LINE if isinstance(answer, protocol.DumpResponse) else protocol.LONGEST_LINE
@@ -356,37 +357,37 @@ async def _say(
             await writer.drain()
     except TimeoutError:
         writer.transport.abort()
-        raise ConnectionAbortedError("the client does not read its answer") from None
+        raise ConnectionAbortedError("the client does not read the response") from None
 
 
-async def _say_all(writer: asyncio.StreamWriter, messages: Sequence[EngineEvent]) -> None:
+async def _send_all(writer: asyncio.StreamWriter, messages: Sequence[EngineEvent]) -> None:
     """Send a batch of messages, in as many lines as a client can read."""
     try:
-        await _say(writer, protocol.EventsMessage(tuple(messages)), None)
+        await _send(writer, protocol.EventsMessage(tuple(messages)), None)
     except ValueError:
         if len(messages) == 1:
             raise
         half = len(messages) // 2
-        await _say_all(writer, messages[:half])
-        await _say_all(writer, messages[half:])
+        await _send_all(writer, messages[:half])
+        await _send_all(writer, messages[half:])
 
 
 async def _reject(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, why: str) -> None:
-    """Say why, and hear the question out: who is still writing when the line is cut never reads the answer."""
-    await _say(writer, protocol.ErrorResponse(why))
+    """Send the reason, and read the request to its end: a client that is still writing reads no response."""
+    await _send(writer, protocol.ErrorResponse(why))
     writer.write_eof()
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(HEARD_OUT_SECONDS):
+        async with asyncio.timeout(DRAIN_SECONDS):
             while await reader.read(1 << 16):
                 pass
 
 
 def _rejection_line(reason: str) -> bytes:
-    """Return the line for a client that is turned away before it is heard."""
+    """Return the line for a client that is rejected before its request is read."""
     return protocol.encode(protocol.ErrorResponse(reason, busy=True)) + b"\n"
 
 
-def _in_words(error: BaseException) -> str:
+def _error_text(error: BaseException) -> str:
     """Return what went wrong, without what cannot be sent as UTF-8."""
     words = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
     return words.encode("utf-8", "backslashreplace").decode()

@@ -60,8 +60,8 @@ class DashboardApp(BaseApp[int]):
         self._painted = painted
         self._forsaken = forsaken
         # a cluster tells its spaces later: until then the one that was kept is believed
-        self._believed = desk.link is not None
-        space = kept.space if self._believed or kept.space in desk.spaces() else None
+        self._believed = desk.connection is not None
+        space = kept.space if self._believed or kept.space in desk.space_names() else None
         self.context = Context(
             desk=desk,
             settings=settings,
@@ -182,7 +182,7 @@ class DashboardApp(BaseApp[int]):
                 if job.status is Status.RUNNING:
                     batch.jobs[job_id] = self._desk.job(job_id) or job
             self.dashboard.on_batch(batch)
-            link = self._desk.link
+            link = self._desk.connection
             if batch.link and link is not None and link.state is ConnectionState.CONNECTED:
                 self.context.places.ask()
             # a timer of Textual's that is late is left out: nothing would be shown any more
@@ -192,7 +192,7 @@ class DashboardApp(BaseApp[int]):
     def on_history_changed(self, message: HistoryChanged) -> None:
         """Another process wrote: any job may be another."""
         message.stop()
-        jobs = {job.id: job for job in self._desk.active()}
+        jobs = {job.id: job for job in self._desk.active_jobs()}
         self.dashboard.on_batch(Batch(jobs=jobs, statuses=True))
 
     def on_overview_changed(self, message: OverviewChanged) -> None:

@@ -96,7 +96,7 @@ def run(engine: LocalClient, text: str) -> Job:
     """Run a text's one job to its end."""
     answer = engine.execute(text, Session(SPACE)).result(60)
     assert answer.failure is None
-    (job,) = engine.ended(answer.results[-1].jobs).result(60)
+    (job,) = engine.wait_ended(answer.results[-1].jobs).result(60)
     return job
 
 

@@ -85,7 +85,7 @@ def one_life(jobtui: CommandLine, chance: random.Random, acknowledged: set[int])
                 answer = remote.answer(chance.choice(TEXTS), Session(None, jobtui.home))
                 if answer.failure is None:
                     acknowledged.update(answer.jobs)
-                if chance.random() < 0.3 and (active := remote.active()):
+                if chance.random() < 0.3 and (active := remote.active_jobs()):
                     remote.answer(f"STOP JOB {chance.choice(active).id}", Session(None, jobtui.home))
             time.sleep(chance.random() / 2)  # any moment is right
         finally:
@@ -101,7 +101,7 @@ def finish(jobtui: CommandLine) -> None:
     jobtui.config.unlink()
     engine = LocalClient.open(jobtui.profile)
     try:
-        engine.idle().result(120)
+        engine.wait_idle().result(120)
     finally:
         engine.close()
 

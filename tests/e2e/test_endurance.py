@@ -84,7 +84,7 @@ class Soak:
     def step(self) -> None:
         """One thing of what may happen."""
         chance = self.chance.random()
-        active = self.engine.active()
+        active = self.engine.active_jobs()
         if chance < 0.45 and len(active) < FEW:
             self.submit(f"ADMIN {self.chance.choice(['FLUSH', 'COMPACT'])} {self.chance.choice(list(SPACES))}")
         elif chance < 0.65 and active:
@@ -137,8 +137,8 @@ class Soak:
     def settle(self) -> None:
         """A last life in which nothing is disturbed."""
         with self.life():
-            self.engine.idle().result(300)
-            assert self.engine.active() == ()
+            self.engine.wait_idle().result(300)
+            assert self.engine.active_jobs() == ()
         self.check()
 
     def check(self) -> None:

@@ -61,7 +61,7 @@ def test_a_cron_jobs_statement_shows_up_in_the_open_dashboard_and_is_answered_at
     jobtui: CommandLine, owner: LocalClient
 ) -> None:
     assert jobtui.done("-e", "ADMIN COMPACT nba") == NEW_JOB
-    (job,) = owner.ended([1]).result(WAIT)
+    (job,) = owner.wait_ended([1]).result(WAIT)
     assert (job.label, job.status) == ("compact nba", Status.FINISHED)
 
 
@@ -221,7 +221,7 @@ def test_another_version_is_named_with_both(
     monkeypatch.setattr(protocol, "PROTOCOL", 99)
     ended = jobtui("-e", "ADMIN FLUSH nba")
     assert ended.returncode == 1
-    assert "can't talk to it: use one version" in ended.stderr
+    assert "cannot talk to it: use one version" in ended.stderr
     assert str(os.getpid()) in ended.stderr
 
 
@@ -282,7 +282,7 @@ def test_what_is_handed_to_one_that_runs_nothing_is_run_all_the_same(jobtui: Com
     try:
         engine.execute("ADMIN FLUSH nba", Session(None, Path("/"))).result(WAIT)
         assert engine.job(1).status is Status.QUEUE
-        assert engine.leave_if_idle().result(WAIT) == ()
+        assert engine.close_if_idle().result(WAIT) == ()
     finally:
         engine.close()
     engine = LocalClient.open(jobtui.profile, run=RunPolicy.NONE)

@@ -159,7 +159,7 @@ def run(desk, settings, *_):
     from jobtui.engine.client import Session
     ended = desk.execute("ADMIN COMPACT nba", Session(None, Path("/"))).result()
     assert ended.failure is None
-    while not any(job.status.value == "running" for job in desk.active()):
+    while not any(job.status.value == "running" for job in desk.active_jobs()):
         pass
     assert desk.hand_over()
     return 0

@@ -201,8 +201,8 @@ def test_a_really_full_disk_under_the_history_takes_no_work_and_goes_on_with_roo
         while (answer := it.say("ADMIN FLUSH nba")).failure is None:
             taken += answer.jobs
         assert "is full: free some space" in answer.failure.message
-        assert it.engine.trouble == answer.failure.message
-        assert it.engine.trouble in it.heard.notices
+        assert it.engine.write_error == answer.failure.message
+        assert it.engine.write_error in it.heard.notices
         last = it.engine.history.last_id()
         (job,) = it.ended(under_way)
         assert job.status is Status.FINISHED

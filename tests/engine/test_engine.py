@@ -247,14 +247,14 @@ def test_an_engine_that_may_run_nothing_leaves_the_queue_as_it_is(tmp_path: Path
     spaces = {"solo": ("far",), "nba": THREE}
     with bench(tmp_path, ScriptedStorage(spaces), run=RunPolicy.NONE) as it:
         it.say("ADMIN COMPACT solo; ADMIN COMPACT nba")
-        it.engine.idle().result(WAIT)
+        it.engine.wait_idle().result(WAIT)
         assert not it.storage.begun
     with bench(tmp_path, ScriptedStorage(spaces), run=RunPolicy.SUBMITTED) as it:
         assert not it.storage.begun
         it.say("ADMIN FLUSH solo")
         it.storage.operation("solo", "far").finish()
         it.storage.operation("solo", "far", 1).finish()
-        it.engine.idle().result(WAIT)
+        it.engine.wait_idle().result(WAIT)
         assert [it.job(n).status for n in (1, 2, 3)] == [Status.FINISHED, Status.QUEUE, Status.FINISHED]
 
 
@@ -262,7 +262,7 @@ def test_ids_go_on_after_an_archive_and_a_restart(tmp_path: Path) -> None:
     for expected in ("1", "2", "3"):
         with bench(tmp_path, ScriptedStorage({"solo": ("far",)}, auto=True)) as it:
             assert it.rows("ADMIN FLUSH solo") == [(expected,)]
-            it.engine.idle().result(WAIT)
+            it.engine.wait_idle().result(WAIT)
             it.say("BACKUP JOB 0 100")
 
 
@@ -271,5 +271,5 @@ def test_stop_work_stops_all_and_is_done_when_the_last_has_ended(tmp_path: Path)
         it.say("ADMIN COMPACT a; ADMIN FLUSH a; ADMIN COMPACT b")
         it.storage.operation("a", "x")
         it.storage.operation("b", "y")
-        it.engine.stop_work().result(WAIT)
+        it.engine.stop_jobs().result(WAIT)
         assert {it.job(n).status for n in (1, 2, 3)} == {Status.STOPPED}

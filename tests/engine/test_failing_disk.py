@@ -62,8 +62,8 @@ def test_a_statement_that_could_not_be_made_durable_is_answered_with_an_error_an
     assert "full" in refusal
     assert solo.rows("SHOW JOBS") == []
     assert not solo.storage.begun
-    assert solo.engine.trouble
-    assert solo.engine.trouble in solo.heard.notices
+    assert solo.engine.write_error
+    assert solo.engine.write_error in solo.heard.notices
 
 
 def test_an_engine_whose_disk_was_full_goes_on_by_itself(solo: Bench, fault: Fault) -> None:
@@ -72,10 +72,10 @@ def test_an_engine_whose_disk_was_full_goes_on_by_itself(solo: Bench, fault: Fau
     fault.on_write = 0
     solo.clock.pass_by(2)
     solo.heard.wait_for(lambda: any("can be written again" in text for text in solo.heard.notices))
-    assert solo.engine.trouble == ""
+    assert solo.engine.write_error == ""
     solo.say("ADMIN COMPACT solo")
     solo.storage.operation("solo", "far").finish()
-    solo.engine.idle().result(WAIT)
+    solo.engine.wait_idle().result(WAIT)
     assert [row[2] for row in solo.rows("SHOW JOBS")] == ["finished"]
 
 
@@ -86,7 +86,7 @@ def test_a_job_under_way_while_the_disk_is_full_ends_truthfully_when_there_is_ro
     operation = solo.storage.operation("solo", "far")
     fault.on_write = errno.ENOSPC
     operation.finish()
-    solo.heard.wait_for(lambda: solo.engine.trouble)
+    solo.heard.wait_for(lambda: solo.engine.write_error)
     assert solo.job(1).status is Status.RUNNING
     assert "full" in solo.refusal("STOP JOB 2")
     assert len(solo.storage.begun) == 1
@@ -131,14 +131,14 @@ def test_on_a_full_disk_what_runs_can_be_stopped_and_ends_and_nothing_new_begins
     solo.storage.operation("solo", "far").finish()
     solo.heard.until(1, Status.FINISHED)
     solo.engine.call(_nothing()).result(WAIT)
-    assert "full" in solo.engine.trouble
+    assert "full" in solo.engine.write_error
     assert solo.job(3).status is Status.QUEUE
     assert not [text for text in solo.heard.notices if "can be written again" in text]
     no_more_room.clear()
     solo.clock.pass_by(2)
     solo.storage.operation("solo", "far", 1).finish()
     solo.heard.until(3, Status.FINISHED)
-    assert solo.engine.trouble == ""
+    assert solo.engine.write_error == ""
 
 
 def a_new_job(solo: Bench) -> Edit:
@@ -176,7 +176,7 @@ def test_what_waits_for_room_keeps_nothing_waiting_that_fits(
     operation = solo.storage.operation("solo", "far")
     no_more_room.set()
     waits = solo.engine.call(solo.engine.engine.store.update(a_new_job(solo), must_persist=True))
-    solo.heard.wait_for(lambda: solo.engine.trouble)
+    solo.heard.wait_for(lambda: solo.engine.write_error)
     assert solo.rows("STOP JOB 2") == [("stop 1 jobs 1 tasks",)]
     operation.finish()
     solo.heard.until(1, Status.FINISHED)
@@ -266,11 +266,11 @@ def test_a_disk_that_fails_while_it_is_looked_at_for_room_is_told_to_have_failed
     operation = solo.storage.operation("solo", "far")
     fault.on_write = errno.ENOSPC
     operation.finish()
-    solo.heard.wait_for(lambda: "full" in solo.engine.trouble)
+    solo.heard.wait_for(lambda: "full" in solo.engine.write_error)
     fault.on_write = errno.EIO
     solo.clock.pass_by(2)
     solo.heard.wait_for(lambda: any("can't be written any more" in text for text in solo.heard.notices))
-    assert solo.engine.ended([1]).result(WAIT)[0].status is Status.RUNNING
+    assert solo.engine.wait_ended([1]).result(WAIT)[0].status is Status.RUNNING
     assert "can't be written any more" in solo.refusal("ADMIN FLUSH solo")
 
 
@@ -284,7 +284,7 @@ def test_after_a_failed_sync_that_can_t_be_mended_the_history_is_read_only_and_s
     solo.heard.wait_for(lambda: any("could not be written" in text for text in solo.heard.notices))
     fault.on_sync = fault.on_write = 0
     assert solo.job(1).status is Status.RUNNING
-    assert solo.engine.ended([1]).result(WAIT)[0].status is Status.RUNNING
+    assert solo.engine.wait_ended([1]).result(WAIT)[0].status is Status.RUNNING
     assert solo.refusal("ADMIN FLUSH solo")
     assert solo.rows("SHOW JOBS")
 
@@ -297,10 +297,10 @@ def test_where_the_history_s_directory_is_gone_nothing_begins_and_the_user_is_to
     (tmp_path / "history").rename(tmp_path / "elsewhere")
     assert "deleted, moved or unmounted" in solo.refusal("ADMIN FLUSH solo")
     operation.finish()
-    assert solo.engine.ended([1]).result(WAIT)[0].status is Status.RUNNING
+    assert solo.engine.wait_ended([1]).result(WAIT)[0].status is Status.RUNNING
     assert len(solo.storage.begun) == 1
     assert any("put it back, and start jobtui again" in text for text in solo.heard.notices)
-    assert "put it back" in solo.engine.trouble
+    assert "put it back" in solo.engine.write_error
 
 
 def test_nobody_waits_for_a_queued_job_that_a_broken_history_will_never_let_run(
@@ -310,11 +310,11 @@ def test_nobody_waits_for_a_queued_job_that_a_broken_history_will_never_let_run(
     operation = solo.storage.operation("solo", "far")
     fault.on_sync = fault.on_write = errno.EIO
     operation.finish()
-    ended = solo.engine.ended([1, 2]).result(WAIT)
+    ended = solo.engine.wait_ended([1, 2]).result(WAIT)
     fault.on_sync = fault.on_write = 0
     assert [job.status for job in ended] == [Status.RUNNING, Status.QUEUE]
-    solo.engine.idle().result(WAIT)
-    solo.engine.stop_work().result(WAIT)
+    solo.engine.wait_idle().result(WAIT)
+    solo.engine.stop_jobs().result(WAIT)
 
 
 def test_a_statement_that_waits_behind_a_commit_that_fails_is_answered_too(

@@ -64,5 +64,5 @@ class TestEnded:
             it.say("ADMIN FLUSH solo")
             running = it.heard.until(1, Status.RUNNING)
             ended = lifecycle.replace(running, status=Status.FAILED)
-            with pytest.raises(IllegalTransition, match="failed can't become finished"):
+            with pytest.raises(IllegalTransition, match="failed cannot become finished"):
                 lifecycle.finish_task(ended, 0, lifecycle.TaskOutcome(Status.FINISHED), it.clock.now())

@@ -253,7 +253,7 @@ def test_a_run_that_is_seen_on_a_full_disk_keeps_its_lineage(
     prod.heard.until(1, Status.RUNNING)
     refuse(prod, monkeypatch, lambda job: job.recovered_from == 1, times=1)
     prod.cluster(lambda mirror: mirror.change("nba", 40, start=LATER))
-    prod.heard.wait_for(lambda: prod.engine.trouble)
+    prod.heard.wait_for(lambda: prod.engine.write_error)
     prod.clock.pass_by(2)
     prod.heard.until(1, Status.STOPPED)
     (first, again) = prod.of("nba", 40)

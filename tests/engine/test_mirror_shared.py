@@ -39,13 +39,15 @@ def test_how_the_connection_stands_is_told_to_who_comes_later_and_with_every_cha
     owner.cluster(lambda mirror: mirror.tell(ConnectionState.LOST))
     remote = RemoteClient.connect(profile)
     heard = Heard(remote)
-    assert remote.link == owner.engine.link
-    assert remote.link is not None
-    assert remote.link.state is ConnectionState.LOST
-    remote.retry_now()
+    assert remote.connection == owner.engine.connection
+    assert remote.connection is not None
+    assert remote.connection.state is ConnectionState.LOST
+    remote.reconnect()
     owner.mirror.wait_for(lambda: owner.mirror.retries == 1)
     owner.cluster(lambda mirror: mirror.tell(ConnectionState.CONNECTED))
-    heard.wait_for(lambda: remote.link is not None and remote.link.state is ConnectionState.CONNECTED)
+    heard.wait_for(
+        lambda: remote.connection is not None and remote.connection.state is ConnectionState.CONNECTED
+    )
     remote.close()
 
 
@@ -57,7 +59,7 @@ def test_an_order_is_handed_to_the_owner_and_waited_for(owner: MirrorBench, prof
     assert answer.results[1].jobs == (1,)
     assert "alone" in answer.results[2].notice
     owner.heard.until(1, Status.RUNNING)
-    ended = remote.ended([1])
+    ended = remote.wait_ended([1])
     owner.cluster(lambda mirror: mirror.put("nba", 1, Status.FINISHED))
     assert [job.status for job in ended.result(WAIT)] == [Status.FINISHED]
     remote.close()
@@ -65,11 +67,11 @@ def test_an_order_is_handed_to_the_owner_and_waited_for(owner: MirrorBench, prof
 
 def test_spaces_without_jobs_are_the_owners_to_tell(owner: MirrorBench, profile: Profile) -> None:
     remote = RemoteClient.connect(profile)
-    eventually(lambda: (remote.spaces(), remote.host_names()) == (("nba", "test2"), ("10.0.0.5",)))
+    eventually(lambda: (remote.space_names(), remote.host_names()) == (("nba", "test2"), ("10.0.0.5",)))
     owner.cluster(lambda mirror: mirror.there.update({"fresh": {}}))
     session = Session(None, Path("/"))
     assert remote.execute("SHOW JOBS IN fresh", session).result(WAIT).failure is None
-    assert remote.spaces() == ("fresh", "nba", "test2")
+    assert remote.space_names() == ("fresh", "nba", "test2")
     refused = remote.execute("SHOW JOBS IN test", session).result(WAIT).failure
     assert refused is not None
     assert refused.message == "Space 'test' does not exist; did you mean 'test2'?"
@@ -80,13 +82,13 @@ def test_without_a_connection_the_spaces_of_the_history_are_known(owner: MirrorB
     owner.say("ADMIN COMPACT nba")
     owner.cluster(lambda mirror: mirror.tell(ConnectionState.LOST))
     remote = RemoteClient.connect(profile)
-    assert remote.spaces() == ("nba",)
+    assert remote.space_names() == ("nba",)
     session = Session(None, Path("/"))
     assert remote.execute("SHOW JOBS IN nba", session).result(WAIT).failure is None
     refused = remote.execute("SHOW JOBS IN test2", session).result(WAIT).failure
     assert refused is not None
     assert "no connection to the cluster" in refused.message
-    assert remote.spaces() == ("nba",)
+    assert remote.space_names() == ("nba",)
     remote.close()
 
 
@@ -95,7 +97,7 @@ def test_a_reader_knows_the_spaces_that_the_config_gives(tmp_path: Path) -> None
     settings = ClusterSettings(name="old", run=RunMode.STORAGED, spaces=spaces)
     with mirror_bench(tmp_path, ScriptedMirror(("nba",))):
         reader = ReadOnlyClient.open(Profile("old", tmp_path, cluster=settings))
-        assert reader.spaces() == ("chain", "nba")
+        assert reader.space_names() == ("chain", "nba")
         answer = reader.answer("USE chain; SHOW SPACES", Session(None, Path("/")))
         assert [row.cells[:2] for row in answer.results[1].rows] == [("chain", "2"), ("nba", "1")]
         reader.close()
@@ -107,8 +109,8 @@ def test_a_reader_of_a_clusters_profile_knows_what_the_history_knows(
     owner.say("ADMIN COMPACT nba")
     owner.heard.until(1, Status.RUNNING)
     reader = ReadOnlyClient.open(profile)
-    assert reader.link is None
-    assert (reader.spaces(), reader.host_names()) == (("nba",), ())
+    assert reader.connection is None
+    assert (reader.space_names(), reader.host_names()) == (("nba",), ())
     answer = reader.answer("USE nba; SHOW JOBS IN nba; SHOW SPACES", Session(None, Path("/")))
     assert answer.failure is None
     assert [row.cells[0] for row in answer.results[2].rows] == ["nba"]

@@ -29,7 +29,7 @@ def test_a_submitted_job_is_the_clusters_and_follows_it_to_its_end(prod: MirrorB
     assert job.origin == ClusterRef("prod", "nba", 1)
     assert [(task.host, task.status) for task in job.tasks] == [("10.0.0.5", Status.FINISHED)]
     assert prod.heard.statuses(1) == [Status.QUEUE, Status.RUNNING, Status.FINISHED]
-    assert prod.engine.ended([1]).result(WAIT) == (job,)
+    assert prod.engine.wait_ended([1]).result(WAIT) == (job,)
 
 
 def test_jobs_of_others_appear_from_every_space_whatever_their_command(prod: MirrorBench) -> None:
@@ -243,7 +243,7 @@ def test_an_order_that_jobtui_did_not_live_to_hear_about_is_told_as_such(tmp_pat
     with mirror_bench(tmp_path, ScriptedMirror()) as it:
         assert [it.job(n).status for n in (1, 2, 3)] == [Status.STOPPED] * 3
         assert "before the cluster had answered" in it.job(1).reason
-        assert "no longer works on the cluster staging" in it.job(2).reason
+        assert "no longer connected to cluster 'staging'" in it.job(2).reason
         assert "are now those of the cluster prod" in it.job(3).reason
 
 
@@ -254,7 +254,7 @@ def test_the_engine_opens_although_the_cluster_is_away_and_shows_why(tmp_path: P
     mirror = ScriptedMirror()
     mirror.tell(ConnectionState.LOST)
     with mirror_bench(tmp_path, mirror) as it:
-        assert it.engine.link == mirror.link
+        assert it.engine.connection == mirror.link
         assert it.refusal("ADMIN FLUSH nba") == "no connection to the cluster"
         assert it.engine.history.last_id() == 0
         assert it.rows("SHOW JOBS") == []
@@ -262,7 +262,7 @@ def test_the_engine_opens_although_the_cluster_is_away_and_shows_why(tmp_path: P
         it.cluster(lambda mirror: mirror.tell(ConnectionState.CONNECTED))
         it.heard.until(1, Status.RUNNING)
         it.heard.wait_for(lambda: it.links == ["connected"])
-        assert it.engine.spaces() == ("nba",)
+        assert it.engine.space_names() == ("nba",)
 
 
 def test_a_lost_connection_leaves_the_jobs_as_they_are_until_it_is_back(prod: MirrorBench) -> None:
@@ -308,14 +308,14 @@ def test_the_places_are_not_learned_twice_at_once(prod: MirrorBench) -> None:
 def test_to_leave_nobody_waits_for_the_clusters_jobs(prod: MirrorBench) -> None:
     prod.say("ADMIN COMPACT nba")
     prod.heard.until(1, Status.RUNNING)
-    prod.engine.stop_work().result(WAIT)
-    prod.engine.idle().result(WAIT)
+    prod.engine.stop_jobs().result(WAIT)
+    prod.engine.wait_idle().result(WAIT)
     assert prod.job(1).status is Status.RUNNING
     assert not [one for one in prod.mirror.asked if one.startswith("stop")]
 
 
 def test_a_retry_is_asked_of_the_connection(prod: MirrorBench) -> None:
-    prod.engine.retry_now()
+    prod.engine.reconnect()
     prod.mirror.wait_for(lambda: prod.mirror.retries == 1)
 
 
@@ -327,7 +327,7 @@ def test_a_job_of_a_cluster_is_let_go_where_the_profile_is_embedded_now(tmp_path
     job = engine.job(1)
     engine.close()
     assert job is not None
-    assert job.reason.startswith("this profile no longer works on the cluster prod")
+    assert job.reason.startswith("this profile is no longer connected to cluster 'prod'")
 
 
 def _copy(mirror: ScriptedMirror) -> ScriptedMirror:

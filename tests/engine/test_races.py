@@ -140,7 +140,7 @@ class Races(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         self.check()
-        running = [job for job in self.bench.engine.active() if job.status is Status.RUNNING]
+        running = [job for job in self.bench.engine.active_jobs() if job.status is Status.RUNNING]
         self.bench.engine.close()
         self.start()
         for job in running:
@@ -160,7 +160,7 @@ class Races(RuleBasedStateMachine):
         self.published_statuses_move_only_as_allowed()
         under_way = [operation.host for operation in self.storage.under_way]
         assert len(under_way) == len(set(under_way)), "one operation a host"
-        active = self.bench.engine.active()
+        active = self.bench.engine.active_jobs()
         running = [job for job in active if job.status is Status.RUNNING]
         assert len({job.space for job in running}) == len(running), "one running job a space"
         for job in active:

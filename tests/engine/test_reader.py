@@ -45,12 +45,12 @@ def test_jobs_are_shown_all_the_same(unreadable: ReadOnlyClient) -> None:
 
 
 def test_names_to_complete_are_those_of_the_history(unreadable: ReadOnlyClient) -> None:
-    assert (unreadable.spaces(), unreadable.host_names()) == (("nba",), ())
+    assert (unreadable.space_names(), unreadable.host_names()) == (("nba",), ())
 
 
 def test_a_look_fails_as_a_look_does(unreadable: ReadOnlyClient) -> None:
     with pytest.raises(StorageError):
-        unreadable.overview().result(0)
+        unreadable.fetch_overview().result(0)
 
 
 def test_a_reader_refuses_what_would_write_before_any_of_the_text(root: Path) -> None:
@@ -60,7 +60,7 @@ def test_a_reader_refuses_what_would_write_before_any_of_the_text(root: Path) ->
     assert not answer.results
     assert not root.exists()
     with pytest.raises(StatementRefused, match="look into its databases"):
-        reader.stats("nba", "a").result(WAIT)
+        reader.fetch_stats("nba", "a").result(WAIT)
     reader.close()
 
 
@@ -83,7 +83,7 @@ def test_many_threads_may_ask_one_reader_what_is_new(runtime: Path, root: Path) 
             thread.start()
         for _ in range(40):
             it.say("ADMIN FLUSH solo; ADMIN FLUSH solo")
-        it.engine.idle().result(WAIT)
+        it.engine.wait_idle().result(WAIT)
         over.set()
         for thread in threads:
             thread.join()

@@ -78,7 +78,7 @@ def test_a_stop_while_the_task_ends_tells_which_came_first(root: Path) -> None:
             (job_id,) = it.submitted("ADMIN COMPACT one")
             for _ in range(moments):
                 it.engine.job(job_id)
-                it.engine.idle()  # a little work for the engine: each turn the stop comes a little later
+                it.engine.wait_idle()  # a little work for the engine: each turn the stop comes a little later
             answer = it.say(f"STOP JOB {job_id}")
             (job,) = it.ended(job_id)
             if answer.failure is not None:
@@ -109,7 +109,7 @@ def test_a_thousand_queued_jobs_are_stopped_and_none_of_them_has_run(root: Path)
         assert {job.status for job in jobs} == {Status.STOPPED}
         assert all(job.start is None for job in jobs)
         assert it.engine.job(first).status is Status.RUNNING  # type: ignore[union-attr]
-        it.engine.stop_work().result(60)
+        it.engine.stop_jobs().result(60)
 
 
 # ---- deadlines
@@ -183,10 +183,10 @@ def test_a_hostile_name_works_as_any_other_or_is_refused_with_the_reason(tmp_pat
             worked += 1
             if worked % 4 == 0:
                 assert it.done(f"ADMIN FLUSH `{name}`").space == name
-        assert {"nba", "NBA", "Nba", "x" * 4096, "\u202eabn"} <= set(it.engine.spaces())
-        names = it.engine.spaces()
+        assert {"nba", "NBA", "Nba", "x" * 4096, "\u202eabn"} <= set(it.engine.space_names())
+        names = it.engine.space_names()
     with real(tmp_path / "a" / "root", hosts={"h1": None}) as it:
-        assert it.engine.spaces() == names
+        assert it.engine.space_names() == names
     assert worked > 10
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "etc"]
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["root"]
@@ -203,13 +203,13 @@ def test_an_adopted_space_is_as_large_as_its_files_and_is_not_opened_for_that(
         it.say(f'CREATE SPACE theirs AT "{theirs}"')
         size = sum(path.stat().st_size for path in theirs.glob("*.sst"))
         assert size > 0
-        (look,) = it.engine.overview().result(20).spaces
+        (look,) = it.engine.fetch_overview().result(20).spaces
         assert (look.space.name, look.size, look.memory, look.pending) == ("theirs", size, None, None)
         (row,) = it.say("SHOW SPACES").results[0].rows
         assert row.values["Size"] == size
         assert sorted(path.name for path in theirs.iterdir()) == before
         theirs.rename(tmp_path / "gone")
-        assert it.engine.overview().result(20).spaces[0].size is None
+        assert it.engine.fetch_overview().result(20).spaces[0].size is None
 
 
 def test_a_finished_job_says_what_it_left_out(tmp_path: Path) -> None:
@@ -249,10 +249,10 @@ def test_if_not_exists_compares_the_directories(tmp_path: Path) -> None:
 
 def test_no_host_is_started_before_somebody_asks_for_it(tmp_path: Path) -> None:
     with real(tmp_path) as it:
-        it.engine.idle().result(20)
+        it.engine.wait_idle().result(20)
         assert it.engine.engine.storage._workers == {}
         assert it.engine.host_names() == ()
-        hosts = it.engine.overview().result(20).hosts
+        hosts = it.engine.fetch_overview().result(20).hosts
         assert it.engine.host_names() == tuple(host.name for host in hosts)
         assert set(it.engine.engine.storage._workers) == set(it.engine.host_names())
 

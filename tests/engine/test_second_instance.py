@@ -67,13 +67,13 @@ def test_changes_and_progress_of_the_owner_are_seen_live(owner: Bench, root: Pat
     operation = owner.storage.operation("solo", "far")
     operation.progress(0.5, 1e6)
     heard.until_said(TaskProgressed, rate=1e6)
-    assert [job.progress for job in remote.active()] == [0.5]
+    assert [job.progress for job in remote.active_jobs()] == [0.5]
     operation.finish()
     heard.until_said(JobChanged, was=Status.RUNNING)
     job = remote.job(1)
     assert job is not None
     assert job.status is Status.FINISHED
-    assert remote.active() == ()
+    assert remote.active_jobs() == ()
     remote.close()
 
 
@@ -100,10 +100,10 @@ def test_a_listener_that_fails_hears_the_next_change_all_the_same(
 
 def test_spaces_hosts_and_stats_come_from_the_owner(owner: Bench, root: Path) -> None:
     remote = RemoteClient.connect(Profile("local", root))
-    overview = remote.overview().result(WAIT)
+    overview = remote.fetch_overview().result(WAIT)
     assert [look.space.name for look in overview.spaces] == ["nba", "solo"]
     assert {host.name for host in overview.hosts} == {"a", "b", "far"}
-    assert remote.stats("solo", "far").result(WAIT) == FULL
+    assert remote.fetch_stats("solo", "far").result(WAIT) == FULL
     answer = remote.execute("SHOW HOSTS", Session(None, Path("/"))).result(WAIT)
     assert len(answer.results[0].rows) == 3
     remote.close()
@@ -137,7 +137,7 @@ def test_another_version_s_question_is_refused_with_both_versions(
         version: str = "9.9"
 
     monkeypatch.setattr(wire, "Request", Later)
-    with pytest.raises(errors.OwnerUnavailable, match=r"jobtui 9\.9 can't talk to it"):
+    with pytest.raises(errors.OwnerUnavailable, match=r"jobtui 9\.9 cannot talk to it"):
         RemoteClient.connect(Profile("local", root))
 
 
@@ -182,10 +182,10 @@ def test_an_engine_that_leaves_takes_nothing_more_but_stays_for_what_it_was_give
     with bench(root, ScriptedStorage({"solo": ("far",)}), run=RunPolicy.SUBMITTED) as it:
         remote = RemoteClient.connect(Profile("local", root))
         remote.answer("ADMIN FLUSH solo", Session(None, Path("/")))
-        assert it.engine.leave_if_idle().result(WAIT) == (1,)
+        assert it.engine.close_if_idle().result(WAIT) == (1,)
         it.storage.operation("solo", "far").finish()
-        assert [job.status for job in remote.ended([1]).result(WAIT)] == [Status.FINISHED]
-        assert it.engine.leave_if_idle().result(WAIT) == ()
+        assert [job.status for job in remote.wait_ended([1]).result(WAIT)] == [Status.FINISHED]
+        assert it.engine.close_if_idle().result(WAIT) == ()
         failure = remote.answer("ADMIN FLUSH solo", Session(None, Path("/"))).failure
         assert failure is not None
         assert "no jobtui answers" in failure.message
@@ -201,13 +201,13 @@ def test_what_the_owner_tells_holds_even_where_the_history_is_read_late(
     owner.storage.operation("solo", "far").progress(0.5, 1e6)
     heard.until_said(TaskProgressed, rate=1e6)
     monkeypatch.setattr(remote.history, "refresh", lambda: False)
-    ended = remote.ended([1])
+    ended = remote.wait_ended([1])
     owner.storage.operation("solo", "far").finish()
     assert [job.status for job in ended.result(WAIT)] == [Status.FINISHED]
     job = remote.job(1)
     assert job is not None
     assert job.status is Status.FINISHED
-    assert remote.active() == ()
+    assert remote.active_jobs() == ()
     remote.close()
 
 
@@ -221,13 +221,13 @@ def test_a_question_that_an_owner_on_its_way_out_has_not_read_is_not_taken_and_m
         assert (
             remote.answer("SHOW HOSTS", Session(None, Path("/"))).failure is None
         )  # the half is accepted by now
-        assert owner.engine.leave_if_idle().result(WAIT) == ()
+        assert owner.engine.close_if_idle().result(WAIT) == ()
         half.sendall(b"\n")
         with pytest.raises(errors.OwnerUnavailable, match="went away"):
             wire.answer_of(half.makefile("rb").readline())
     with pytest.raises(errors.RequestNotAccepted):
-        remote.hand_in("ADMIN FLUSH solo", Session(None, Path("/"))).result(WAIT)
-    assert owner.engine.active() == ()
+        remote.submit("ADMIN FLUSH solo", Session(None, Path("/"))).result(WAIT)
+    assert owner.engine.active_jobs() == ()
     remote.close()
 
 
@@ -247,9 +247,9 @@ def test_a_job_that_ends_just_as_somebody_begins_to_wait_for_it_is_not_missed(
             heard.until(1, Status.FINISHED)
         return found
 
-    look = remote.as_they_are
-    monkeypatch.setattr(remote, "as_they_are", looked_too_early)
-    assert [job.status for job in remote.ended([1]).result(WAIT)] == [Status.FINISHED]
+    look = remote.jobs_on_disk
+    monkeypatch.setattr(remote, "jobs_on_disk", looked_too_early)
+    assert [job.status for job in remote.wait_ended([1]).result(WAIT)] == [Status.FINISHED]
     remote.close()
 
 
@@ -259,7 +259,7 @@ def test_a_job_that_the_history_does_not_tell_yet_is_waited_for(
     remote = RemoteClient.connect(Profile("local", root))
     with monkeypatch.context() as late:
         late.setattr(remote.history, "refresh", lambda: False)
-        ended = remote.ended([1])
+        ended = remote.wait_ended([1])
         owner.say("ADMIN FLUSH solo")
         owner.storage.operation("solo", "far").finish()
         assert [job.status for job in ended.result(WAIT)] == [Status.FINISHED]

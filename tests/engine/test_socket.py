@@ -201,7 +201,7 @@ class TestQuestions:
     def test_malformed_line_gets_error_reply(self, root: Path, line: bytes) -> None:
         answer = answer_to(root, line)
         assert isinstance(answer, protocol.ErrorResponse)
-        assert answer.text.startswith("The question was not understood: ")
+        assert answer.text.startswith("The request was not understood: ")
         RemoteClient.connect(Profile("local", root)).close()
 
     @pytest.mark.parametrize("line", UNFIT.values(), ids=UNFIT.keys())
@@ -218,7 +218,7 @@ class TestQuestions:
         with monkeypatch.context() as failing:
             failing.setattr(owner.engine.engine.executor, "execute", fail)
             answer = answer_to(root, RUN % b'"SHOW JOBS"')
-        assert answer == protocol.ErrorResponse("The question could not be carried out: not \\udcff text")
+        assert answer == protocol.ErrorResponse("The request could not be executed: not \\udcff text")
 
     def test_second_malformed_line_gets_error_reply(self, root: Path) -> None:
         with connected(root) as client, client.makefile("rb") as answers:
@@ -235,7 +235,7 @@ class TestQuestions:
 
     @pytest.mark.parametrize("sent", [b"", b"{", b"x" * (3 * server.SHORT_LINE)])
     def test_unfinished_line_times_out(self, root: Path, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
-        monkeypatch.setattr(server, "QUESTION_SECONDS", 0.1)
+        monkeypatch.setattr(server, "REQUEST_SECONDS", 0.1)
         with connected(root) as client, client.makefile("rb") as answers:
             client.sendall(sent)
             assert b"not sent within 0.1 s" in answers.readline()
@@ -266,7 +266,7 @@ class TestQuestions:
     def test_client_that_reads_no_answer_is_let_go(
         self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("jobtui.engine.server._say.__defaults__", (0.1,))
+        monkeypatch.setattr("jobtui.engine.server._send.__defaults__", (0.1,))
         much = (b"key", bytes(8 << 20))
 
         async def dump(_: str) -> AsyncIterator[tuple[bytes, bytes]]:
@@ -277,7 +277,7 @@ class TestQuestions:
         with connected(root) as client:
             client.sendall(b'{"want":{"type":"Dump","space":"solo"}}\n')
             assert client.recv(1) == b"{"
-            assert owner.engine.leave_if_idle().result(WAIT) == ()
+            assert owner.engine.close_if_idle().result(WAIT) == ()
 
 
 class TestConnections:
@@ -294,7 +294,7 @@ class TestConnections:
     def test_connection_that_was_silent_is_replaced(
         self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(server, "QUESTION_SECONDS", 0.05)
+        monkeypatch.setattr(server, "REQUEST_SECONDS", 0.05)
         desk = RemoteClient.connect(Profile("local", root))
         with contextlib.closing(remote._Questions(desk._channel)) as questions:
             session = Session("solo", Path("/"))
@@ -312,7 +312,7 @@ class TestConnections:
         with connected(root) as client, client.makefile("rb") as answers:
             client.sendall(b'{"want":{"type":"Retry"}}\n')
             answers.readline(), answers.readline()
-            leaving = owner.engine.leave_if_idle()
+            leaving = owner.engine.close_if_idle()
             client.sendall(RUN % b'"ADMIN FLUSH solo"' + b"\n")
             assert isinstance(protocol.answer_of(answers.readline()), protocol.Accepted)
             assert isinstance(protocol.answer_of(answers.readline()), protocol.ExecuteResponse)
@@ -405,7 +405,7 @@ class TestLongTexts:
         assert (failure.statement, failure.line, failure.column) == ("STOP JOB 7", 3, 3)
         assert failure.message == "Job 7 does not exist"
         assert len(asked) == 1
-        assert [job.id for job in owner.engine.active()] == [1]
+        assert [job.id for job in owner.engine.active_jobs()] == [1]
         desk.close()
 
     def test_slow_statements_are_asked_one_by_one(self, owner: Bench, root: Path, asked: list[str]) -> None:
@@ -484,8 +484,8 @@ class TestAnswers:
         desk = RemoteClient.connect(Profile("local", root))
         monkeypatch.setattr(protocol, "LONGEST_LINE", 4_000)
         answer = owner.say("ADMIN FLUSH solo; ADMIN FLUSH solo; ADMIN FLUSH solo; ADMIN FLUSH solo")
-        ended = desk.ended(answer.jobs)
-        owner.engine.stop_work()
+        ended = desk.wait_ended(answer.jobs)
+        owner.engine.stop_jobs()
         owner.storage.operation("solo", "far").finish()
         assert len(ended.result(WAIT)) == 4
         desk.close()

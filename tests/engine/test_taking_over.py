@@ -27,12 +27,12 @@ def test_when_the_owner_goes_the_next_one_takes_over(
     first = LocalClient.open(Profile("local", root), storage=ScriptedStorage(spaces))
     first.execute("ADMIN FLUSH solo; ADMIN COMPACT solo", Session(None, Path("/"))).result(WAIT)
     desk = FailoverClient(Profile("local", root))
-    assert not desk.owner
+    assert not desk.is_owner
     heard = Heard(desk)
     first.close()
     heard.until_said(Notice, text="this one runs it now")
-    assert desk.owner
-    desk.idle().result(WAIT)
+    assert desk.is_owner
+    desk.wait_idle().result(WAIT)
     jobs = [desk.job(1), desk.job(2)]
     assert [job and job.status for job in jobs] == [Status.FAILED, Status.FINISHED]
     desk.close()
@@ -110,8 +110,8 @@ def test_who_takes_over_hears_what_became_of_the_jobs_it_showed(
     for desk, each in zip(desks, heard, strict=True):
         for job_id in (1, 2):
             each.until_last(job_id, Status.FAILED)
-        assert not desk.active()
-    assert sorted(desk.owner for desk in desks) == [False, True]
+        assert not desk.active_jobs()
+    assert sorted(desk.is_owner for desk in desks) == [False, True]
     for desk in desks:
         desk.close()
 
@@ -125,7 +125,7 @@ def test_what_a_start_has_to_say_of_interrupted_jobs_waits_for_the_screen(
         it.storage.operation("solo", "far")
         it.storage.operation("nba", "a")
     desk = FailoverClient(Profile("local", root))
-    desk.idle().result(WAIT)
+    desk.wait_idle().result(WAIT)
     heard = Heard(desk)
     (told,) = (text for text in heard.notices if "interrupted" in text)
     why = "interrupted: jobtui ended while it ran"

@@ -40,10 +40,10 @@ def test_the_hour_that_daylight_saving_repeats_gives_no_negative_duration_and_no
             first = it.storage.operation("solo", "far")
             clock.advance(1200)
             first.finish()
-            it.engine.idle().result(WAIT)
+            it.engine.wait_idle().result(WAIT)
             it.say("ADMIN COMPACT solo")
             it.storage.operation("solo", "far", 1).finish()
-            it.engine.idle().result(WAIT)
+            it.engine.wait_idle().result(WAIT)
             assert it.rows("SHOW JOBS") == [
                 ("1", "flush solo", "finished", "10/25/26 02:50:00", "10/25/26 02:10:00"),
                 ("2", "compact solo", "finished", "10/25/26 02:10:00", "10/25/26 02:10:00"),
@@ -66,7 +66,7 @@ def test_times_are_stored_in_utc_and_a_wall_clock_that_steps_back_reorders_nothi
     for turn in range(3):
         three.storage.operation("solo", "far", turn).finish()
         three.clock.advance(1)
-    three.engine.idle().result(WAIT)
+    three.engine.wait_idle().result(WAIT)
     rows = three.rows("SHOW JOBS")
     assert [row[0] for row in rows] == ["1", "2", "3"]
     assert all((three.job(int(row[0])).took or 0) >= 0 for row in rows)

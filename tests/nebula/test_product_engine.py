@@ -47,7 +47,7 @@ def states(prod: ClusterBench) -> list[ConnectionState]:
 
 
 def until_link(prod: ClusterBench, state: ConnectionState) -> None:
-    prod.heard.wait_for(lambda: prod.engine.link is not None and prod.engine.link.state is state)
+    prod.heard.wait_for(lambda: prod.engine.connection is not None and prod.engine.connection.state is state)
 
 
 def test_a_job_goes_from_the_statement_to_the_cluster_and_back(prod: ClusterBench, cluster: Cluster) -> None:
@@ -79,7 +79,7 @@ def test_identical_jobs_in_flight_are_one(prod: ClusterBench, cluster: Cluster) 
     prod.heard.until(1, Status.RUNNING)
     assert prod.rows("ADMIN COMPACT nba") == [("1",)]
     assert prod.job(2).status is Status.STOPPED
-    assert [job.origin for job in prod.engine.active()] == [ClusterRef("prod", "nba", 1)]
+    assert [job.origin for job in prod.engine.active_jobs()] == [ClusterRef("prod", "nba", 1)]
 
 
 def test_a_job_recovered_under_its_own_id_is_a_new_one_of_ours(prod: ClusterBench, cluster: Cluster) -> None:
@@ -161,14 +161,14 @@ def test_a_graphd_that_ends_is_lost_and_then_connected_again(
     prod.heard.until(1, Status.RUNNING)
     graphd.down()
     until_link(prod, ConnectionState.LOST)
-    link = prod.engine.link
+    link = prod.engine.connection
     assert link is not None
     assert "Connection refused" in link.detail
     assert "no connection to the cluster since" in prod.refusal("ADMIN FLUSH nba")
     assert [row[2] for row in prod.rows("SHOW JOBS")] == ["running"]
     cluster.finish(1)
     graphd.up()
-    prod.engine.retry_now()
+    prod.engine.reconnect()
     prod.heard.until(1, Status.FINISHED)
     assert states(prod)[-1] is ConnectionState.CONNECTED
     assert prod.engine.history.last_id() == 1
@@ -182,7 +182,7 @@ def test_the_dashboard_opens_while_no_graphd_answers(
         until_link(prod, ConnectionState.LOST)
         cluster.submit("nba", "STATS")
         graphd.up()
-        prod.engine.retry_now()
+        prod.engine.reconnect()
         assert prod.heard.until(1, Status.RUNNING).label == "stats nba"
 
 
@@ -208,7 +208,7 @@ def test_a_refused_login_is_tried_once_until_somebody_asks(
         )
         assert cluster.logins == ["root"]
         cluster.users["root"] = "nebula"
-        prod.engine.retry_now()
+        prod.engine.reconnect()
         until_link(prod, ConnectionState.CONNECTED)
         assert prod.say("ADMIN FLUSH nba").failure is None
     graphd.wait_until_alone()
@@ -264,9 +264,9 @@ def test_a_space_that_others_create_is_known_without_being_asked_for(
     prod: ClusterBench, cluster: Cluster
 ) -> None:
     cluster.spaces["fresh"] = SpaceRecord(["10.0.0.5"])
-    eventually(lambda: "fresh" in prod.engine.spaces())
+    eventually(lambda: "fresh" in prod.engine.space_names())
     cluster.drop_space("fresh")
-    eventually(lambda: "fresh" not in prod.engine.spaces())
+    eventually(lambda: "fresh" not in prod.engine.space_names())
 
 
 def test_a_job_that_the_cluster_forgets_after_a_week_stays_in_our_history(
@@ -313,6 +313,6 @@ def test_thousands_of_jobs_in_a_space_are_taken_in_and_not_again_at_the_next_sta
     with working_on(graphd, root=tmp_path) as prod:
         prod.caught_up()
         cluster.finish(running)
-        prod.heard.wait_for(lambda: not prod.engine.active())
+        prod.heard.wait_for(lambda: not prod.engine.active_jobs())
         assert prod.engine.history.last_id() == count + 1
     assert sum("SHOW JOB " in text for text in cluster.statements[asked:]) < 20

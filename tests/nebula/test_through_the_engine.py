@@ -40,10 +40,10 @@ def said(engine: LocalClient, text: str) -> None:
 def test_a_job_ends_as_its_storaged_says(tmp_path: Path) -> None:
     with StoragedDouble({"nba"}) as storaged, engine_on(tmp_path, storaged) as engine:
         said(engine, "ADMIN COMPACT nba")
-        (finished,) = engine.ended([1]).result(WAIT)
+        (finished,) = engine.wait_ended([1]).result(WAIT)
         storaged.body = "Compact failed! error=-3"
         said(engine, "RECOVER JOB; ADMIN COMPACT nba")
-        (failed,) = engine.ended([2]).result(WAIT)
+        (failed,) = engine.wait_ended([2]).result(WAIT)
     assert (finished.status, finished.tasks[0].host) == (Status.FINISHED, HOST)
     assert (failed.status, failed.reason) == (Status.FAILED, f"{HOST}: Compact failed! error=-3")
     assert (failed.tasks[0].code, failed.tasks[0].reason) == ("rejected", "Compact failed! error=-3")
@@ -55,12 +55,12 @@ def test_a_stopped_job_says_that_the_host_goes_on_and_the_next_waits_for_the_hos
         said(engine, "ADMIN COMPACT nba")
         storaged.wait_for_a_call()
         said(engine, "STOP JOB 1; ADMIN FLUSH nba")
-        (stopped,) = engine.ended([1]).result(WAIT)
+        (stopped,) = engine.wait_ended([1]).result(WAIT)
         assert (stopped.status, stopped.tasks[0].detached) == (Status.STOPPED, True)
         assert stopped.tasks[0].reason == "no longer waiting; the host goes on"
         assert storaged.asked == [("nba", "compact")]
         storaged.go_on()
-        (flushed,) = engine.ended([2]).result(WAIT)
+        (flushed,) = engine.wait_ended([2]).result(WAIT)
     assert flushed.status is Status.FINISHED
     assert storaged.asked == [("nba", "compact"), ("nba", "flush")]
 
@@ -71,21 +71,25 @@ def test_the_engine_opens_while_graphd_is_away_and_learns_the_spaces_when_it_is_
         settings = settings_for(graphd, run=RunMode.STORAGED, storaged_port=storaged.port)
         engine = LocalClient.open(Profile("prod", tmp_path), storage=StoragedRunner(settings))
         heard = Heard(engine)
-        heard.wait_for(lambda: engine.link is not None and engine.link.state is ConnectionState.LOST)
+        heard.wait_for(
+            lambda: engine.connection is not None and engine.connection.state is ConnectionState.LOST
+        )
         refused = engine.execute("ADMIN FLUSH nba", Session()).result(WAIT).failure
         assert refused is not None
         assert "Connection refused" in refused.message
         graphd.up()
-        engine.retry_now()
-        heard.wait_for(lambda: engine.link is not None and engine.link.state is ConnectionState.CONNECTED)
+        engine.reconnect()
+        heard.wait_for(
+            lambda: engine.connection is not None and engine.connection.state is ConnectionState.CONNECTED
+        )
         said(engine, "ADMIN FLUSH nba")
-        (job,) = engine.ended([1]).result(WAIT)
-        assert (job.status, engine.spaces()) == (Status.FINISHED, ("nba",))
+        (job,) = engine.wait_ended([1]).result(WAIT)
+        assert (job.status, engine.space_names()) == (Status.FINISHED, ("nba",))
         engine.close()
 
 
 def test_where_the_settings_tell_all_there_is_no_connection_to_show(tmp_path: Path) -> None:
     settings = ClusterSettings(run=RunMode.STORAGED, spaces={"nba": (HOST,)})
     engine = LocalClient.open(Profile("prod", tmp_path, cluster=settings))
-    assert (engine.link, engine.spaces()) == (None, ("nba",))
+    assert (engine.connection, engine.space_names()) == (None, ("nba",))
     engine.close()

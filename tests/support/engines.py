@@ -137,7 +137,7 @@ def compared_with_disk(engine: LocalClient, root: Path) -> Iterator[list[bool]]:
     leave = engine.subscribe(compare)
     try:
         yield seen
-        engine.idle().result(WAIT)  # what was published before has been heard by all
+        engine.wait_idle().result(WAIT)  # what was published before has been heard by all
     finally:
         leave()
         reader.close()

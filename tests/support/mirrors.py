@@ -40,7 +40,7 @@ class MirrorBench(Bench):
 
     def caught_up(self) -> None:
         """Wait until the first look at the cluster is in the history."""
-        assert self.engine.reached(1e9, whole=True).result(WAIT)
+        assert self.engine.wait_connected(1e9, whole=True).result(WAIT)
 
     def seen(self) -> None:
         """Wait until the cluster, as it is now, has been looked at and taken in."""

@@ -55,7 +55,7 @@ class ClusterBench(Bench):
         self.session = Session(None, Path("/"))
 
     def caught_up(self) -> None:
-        assert self.engine.reached(WAIT * HASTE, whole=True).result(WAIT)
+        assert self.engine.wait_connected(WAIT * HASTE, whole=True).result(WAIT)
 
 
 @contextmanager

@@ -36,7 +36,7 @@ class Real:
         return answer.jobs
 
     def ended(self, *jobs: int) -> tuple[Job, ...]:
-        return self.engine.ended(jobs).result(WAIT)
+        return self.engine.wait_ended(jobs).result(WAIT)
 
     def done(self, text: str) -> Job:
         """The last job of a text, once it has ended."""

@@ -56,8 +56,8 @@ def test_a_connections_state_is_told_in_words(link: ConnectionStatus, piece: str
 def test_the_header_and_an_alarm_follow_the_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     links = [ConnectionStatus(ConnectionState.LOST, NOW, detail="connection reset", retry_in=30)]
     retried: list[int] = []
-    monkeypatch.setattr(LocalClient, "link", property(lambda self: links[-1]))
-    monkeypatch.setattr(LocalClient, "retry_now", lambda self: retried.append(1))
+    monkeypatch.setattr(LocalClient, "connection", property(lambda self: links[-1]))
+    monkeypatch.setattr(LocalClient, "reconnect", lambda self: retried.append(1))
 
     async def run() -> None:
         async with stage(tmp_path) as shown:
@@ -79,7 +79,7 @@ def test_an_alarm_that_was_sent_away_stays_away_until_it_comes_again(
 ) -> None:
     lost = ConnectionStatus(ConnectionState.LOST, NOW, detail="connection reset", retry_in=30)
     links = [lost]
-    monkeypatch.setattr(LocalClient, "link", property(lambda self: links[-1]))
+    monkeypatch.setattr(LocalClient, "connection", property(lambda self: links[-1]))
 
     async def run() -> None:
         async with stage(tmp_path) as shown:
@@ -103,7 +103,7 @@ def test_an_alarm_that_was_sent_away_stays_away_until_it_comes_again(
 def test_an_alarm_takes_no_room_where_nothing_sensible_fits(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path) as shown:
-            shown.behind.engine.engine.store.trouble = "The disk of the history is full"
+            shown.behind.engine.engine.store.write_error = "The disk of the history is full"
             shown.dashboard.tick()
             await shown.shows("is full")
             await shown.pilot.resize_terminal(30, 6)

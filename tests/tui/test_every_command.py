@@ -62,7 +62,7 @@ def test_every_key_reaches_its_action(tmp_path: Path, monkeypatch: pytest.Monkey
     if where is KeyScope.DASHBOARD:
         # a cluster's desk: only there is something to connect to
         link = ConnectionStatus(ConnectionState.CONNECTED, FakeClock().now())
-        monkeypatch.setattr(LocalClient, "link", property(lambda self: link))
+        monkeypatch.setattr(LocalClient, "connection", property(lambda self: link))
 
     async def run() -> None:
         async with stage(tmp_path, auto=True) as shown:

@@ -343,7 +343,7 @@ def _spaces(seen: _Seen) -> Iterable[str]:
 
     reader = ReadOnlyClient.open(_profile(seen))
     try:
-        return reader.spaces()
+        return reader.space_names()
     finally:
         reader.close()
 

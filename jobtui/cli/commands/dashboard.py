@@ -142,7 +142,7 @@ def _wind_down(desk: Client, status: int, received: Sequence[signal.Signals]) ->
 
 def _own_jobs(desk: Client) -> list[int]:
     """Return the jobs that end with this process: a cluster's go on without it, and so do an owner's."""
-    return [job.id for job in desk.active() if job.origin is None] if desk.owner else []
+    return [job.id for job in desk.active_jobs() if job.origin is None] if desk.is_owner else []
 
 
 def _desk(profile: Profile, demo: bool) -> Client:

@@ -95,7 +95,7 @@ def _report_interrupted(reader: ReadOnlyClient, profile: Profile) -> None:
 
 
 def _running(reader: ReadOnlyClient) -> list[int]:
-    return [job.id for job in reader.active() if job.status is Status.RUNNING]
+    return [job.id for job in reader.active_jobs() if job.status is Status.RUNNING]
 
 
 def _needs_owner(statements: Sequence[Statement]) -> bool:
@@ -172,7 +172,7 @@ def _await_cluster(engine: LocalClient, waiter: EngineWaiter, statements: Sequen
     """Wait for a cluster to answer; if it does not, jobs seen before can be shown. Raises StorageError."""
     whole = any(isinstance(statement, JOB_STATEMENTS) for statement in statements)
     try:
-        if not waiter.result(engine.reached(CLUSTER_SECONDS, whole=whole)):
+        if not waiter.result(engine.wait_connected(CLUSTER_SECONDS, whole=whole)):
             streams.print_error(f"The cluster has not reported all its jobs within {CLUSTER_SECONDS:g} s")
     except StorageError as error:
         only_shows = all(isinstance(statement, ShowJobs | ShowJob) for statement in statements)

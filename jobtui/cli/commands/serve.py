@@ -157,7 +157,7 @@ def go_on_as_server(
     log = log_of(profile)
     file = open_log(log)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # there is no terminal any more that could hang up
-    jobs = describe_jobs([job.id for job in engine.active()])
+    jobs = describe_jobs([job.id for job in engine.active_jobs()])
     print_error(
         f"{jobs[0].upper()}{jobs[1:]} left to process {os.getpid()}, which ends with the last; it writes {log}"
     )
@@ -198,7 +198,7 @@ def _serve(engine: LocalClient, received: Sequence[signal.Signals], *, until_idl
     with receive_into(serving, engine, received):
         try:
             serving.say(f"{SERVES} {engine.profile} as process {os.getpid()}")
-            serving.say_connection(engine.link)
+            serving.say_connection(engine.connection)
             if until_idle:
                 serving.say_what_goes_on()
             serving.until_ended_by_signal_or(until_idle=until_idle)
@@ -226,7 +226,7 @@ class ServerConsole(EngineWaiter):
 
     def say_what_goes_on(self) -> None:
         """A line for each job that is taken over."""
-        for job in self._engine.active():
+        for job in self._engine.active_jobs():
             as_it_is = "queued" if job.status is Status.QUEUE else "running"
             self.say(f"Job {job.id} ({job.label}) is {as_it_is} and goes on here")
 
@@ -238,17 +238,17 @@ class ServerConsole(EngineWaiter):
     def until_ended_by_signal_or(self, *, until_idle: bool) -> None:
         """Return when a signal came, or, with `until_idle`, once there is nothing left to run."""
         while until_idle and not self.interrupted:
-            left = self.result(self._engine.leave_if_idle())
+            left = self.result(self._engine.close_if_idle())
             if not left:
                 return
-            self._either(self._engine.ended(left))
+            self._either(self._engine.wait_ended(left))
         self.result(self._told_to_end)
 
     def wind_up(self) -> None:
         """Stop what runs, and say what becomes of the rest."""
         if self.interrupted is not None:
             self.stop_and_wait(self.interrupted)
-        queued = [job.id for job in self._engine.active() if job.status is Status.QUEUE and job.origin is None]
+        queued = [job.id for job in self._engine.active_jobs() if job.status is Status.QUEUE and job.origin is None]
         self.say(f"Ended{': ' + describe_jobs(queued) + ' queued for the next start' if queued else ''}")
 
     def _either(self, work: Future[tuple[Job, ...]]) -> None:

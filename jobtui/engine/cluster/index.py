@@ -1,8 +1,8 @@
-"""Which job of ours is a cluster's job: an index of the origins that the cluster can still tell of.
+"""An index from a cluster's job ids to our job ids.
 
-It holds the jobs under way, the newest ones, and all of the last days; where the cluster tells of an older
-one, the history is asked that far back, once. Where a cluster ran a job several times, it is the newest run.
-For the engine's loop alone; the history is read on a thread beside it.
+It holds the jobs under way, the newest ones, and all of the last days; if the cluster lists an older one, the
+history is read that far back, once. If a cluster ran a job several times, the index holds the newest run.
+For the engine's loop alone; the history is read on a thread.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from jobtui.history import History, Query
 from jobtui.model import Job
 from jobtui.storage.base import ClusterJob
 
-WEEK = timedelta(days=7)  # how long a cluster tells of a job after its start
+WEEK = timedelta(days=7)  # a cluster lists a job for so long after its start
 MARGIN = timedelta(days=2)  # between a job's start by the cluster's clock and its submission by ours
-NEWEST = 10_000  # so many are held whatever their age: a cluster may be set to keep its jobs for longer
+NEWEST = 10_000  # held whatever their age: a cluster may be set to keep its jobs for longer
 PAGE = 500
 
 Known = dict[str, dict[int, ClusterJob]]
@@ -27,7 +27,7 @@ _Entry = tuple[str, int, int]  # the space, the job's id there, our id
 
 
 class ClusterJobIndex:
-    """See the module."""
+    """The index of one cluster's jobs."""
 
     def __init__(self, history: History, cluster: str) -> None:
         self._history = history
@@ -36,7 +36,7 @@ class ClusterJobIndex:
         self._since: datetime | None = None
 
     async def load(self, now: datetime) -> Known:
-        """Read the jobs that the cluster may still tell of; the answer is how each was last known, by space.
+        """Read the jobs that the cluster may still list, and return how each was last known, by space.
 
         Raises StoreError.
         """
@@ -47,25 +47,25 @@ class ClusterJobIndex:
         return known
 
     async def extend_to(self, start: datetime) -> None:
-        """See to it that a job that began then would be known here. Raises StoreError."""
+        """Extend the index to the jobs that started at that time or later. Raises StoreError."""
         since, until = start - MARGIN, self._since
         if until is not None and since < until:
             self._put_older(await asyncio.to_thread(self._read, since, until))
             self._since = since
 
-    def put(self, book: Transaction, job: Job) -> None:
-        """Take a job in: the newest run of its origin, in the book at once, for all when that is on disk."""
+    def put(self, transaction: Transaction, job: Job) -> None:
+        """Add a job as the newest run of its origin: for this transaction now, for all once it is on disk."""
         if job.origin is not None and job.origin.id:
-            book.runs[job.origin.space, job.origin.id] = job.id
+            transaction.runs[job.origin.space, job.origin.id] = job.id
 
-    def apply(self, book: Transaction) -> None:
-        """The book is on disk."""
-        for (space, cluster_id), job_id in book.runs.items():
+    def apply(self, transaction: Transaction) -> None:
+        """Take over the runs of a transaction that is on disk."""
+        for (space, cluster_id), job_id in transaction.runs.items():
             self._ours.setdefault(space, {})[cluster_id] = job_id
 
-    def get(self, space: str, cluster_id: int, book: Transaction | None = None) -> int | None:
-        """The id of our job, which may be archived; with a `book`, as it will be once that is on disk."""
-        drafted = None if book is None else book.runs.get((space, cluster_id))
+    def get(self, space: str, cluster_id: int, transaction: Transaction | None = None) -> int | None:
+        """Return our job's id, archived or not; with a transaction, as it will be once that is on disk."""
+        drafted = None if transaction is None else transaction.runs.get((space, cluster_id))
         return drafted or self._ours.get(space, {}).get(cluster_id)
 
     def _put_older(self, entries: list[_Entry]) -> None:
@@ -73,12 +73,12 @@ class ClusterJobIndex:
             ours = self._ours.setdefault(space, {})
             ours[cluster_id] = max(job_id, ours.get(cluster_id, 0))
 
-    # ---- on a thread beside the loop
+    # ---- on a thread
 
     def _read_known(self, since: datetime) -> tuple[list[_Entry], Known]:
         entries: list[_Entry] = []
         newest: dict[tuple[str, int], Job] = {}
-        for job in chain(self._mirrored(since, None), self._newest(), self._history.live()):
+        for job in chain(self._cluster_jobs(since, None), self._newest(), self._history.live()):
             for space, cluster_id, job_id in self._entries(job):
                 entries.append((space, cluster_id, job_id))
                 before = newest.get((space, cluster_id))
@@ -86,12 +86,12 @@ class ClusterJobIndex:
                     newest[space, cluster_id] = job
         known: Known = {}
         for (space, cluster_id), job in newest.items():
-            told = ClusterJob(cluster_id, job.command, job.status, job.start, job.stop, job.reason)
-            known.setdefault(space, {})[cluster_id] = told
+            found = ClusterJob(cluster_id, job.command, job.status, job.start, job.stop, job.reason)
+            known.setdefault(space, {})[cluster_id] = found
         return entries, known
 
     def _read(self, since: datetime, until: datetime) -> list[_Entry]:
-        return [entry for job in self._mirrored(since, until) for entry in self._entries(job)]
+        return [entry for job in self._cluster_jobs(since, until) for entry in self._entries(job)]
 
     def _entries(self, job: Job) -> Iterator[_Entry]:
         origin = job.origin
@@ -107,7 +107,7 @@ class ClusterJobIndex:
                 if not page:
                     break
 
-    def _mirrored(self, since: datetime, until: datetime | None) -> Iterator[Job]:
+    def _cluster_jobs(self, since: datetime, until: datetime | None) -> Iterator[Job]:
         for archived in (True, False):
             view = self._history.query(Query(since=since, until=until, archived=archived))
             for start in range(0, len(view), PAGE):

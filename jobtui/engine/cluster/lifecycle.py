@@ -1,9 +1,9 @@
-"""A mirrored job's life as pure functions: the job as it was goes in, the job as it is now comes out.
+"""The transitions of a cluster's job, as pure functions from the job before to the job after.
 
-A mirrored job follows its cluster: the laws of queueing, recovery and interruption (lifecycle.py) are not
-its. A look may come late, so that a job goes from the queue to its end in one step; what happened in
-between is in its events. Ended is final here too: what runs again on the cluster is another job of ours.
-A job's and its tasks' times are the cluster's own, unclamped; an event's never run backwards.
+Such a job follows its cluster, so the rules of queueing, recovery and interruption (engine/lifecycle.py) do not
+apply. It may be polled late, and then goes from the queue to its end in one step, with what happened in between
+in its events. Ended is final here too: a later run on the cluster is another job of ours. The times of a job
+and of its tasks are the cluster's own, not adjusted; those of its events never go backwards.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from jobtui.model import ClusterRef, EventKind, Job, JobEvent, Status, Task
 from jobtui.storage.base import ClusterJob
 
 LEFT_BEHIND = "its job ended without it; the host may go on"
-UNFOLLOWED = "this profile no longer works on the cluster {}: what became of the job there is not known"
+UNFOLLOWED = "this profile is no longer connected to cluster '{}': what became of the job there is not known"
 REPLACED = "the cluster now has another job under this one's id: what became of it is not known"
-RAN_AGAIN = "the cluster ran it again before it told how this run ended"
+RAN_AGAIN = "the cluster ran it again before it reported how this run ended"
 
 
 def request(
     job_id: int, command: str, origin: ClusterRef, now: datetime, recovered_from: int | None = None
 ) -> Job:
-    """A job that the cluster is about to be asked for; its origin's id is 0 where it will have a new one."""
+    """Return a job that is about to be requested; its origin's id is 0 if the cluster will give it one."""
     what = "asked" if recovered_from is None else f"asked to run job {recovered_from} again"
     reason = f"the cluster {origin.cluster} is {what}"
     return Job(
@@ -41,47 +41,47 @@ def request(
 
 
 def accept(job: Job, cluster_id: int, now: datetime) -> Job:
-    """The job, now that the cluster has told its id."""
+    """Return the job with the id that the cluster gave it."""
     if job.origin is None:
-        raise IllegalTransition(f"job {job.id} is no cluster's")
+        raise IllegalTransition(f"job {job.id} does not belong to a cluster")
     text = f"job {cluster_id} of space {job.origin.space} on cluster {job.origin.cluster}"
     return add_note(replace(job, origin=replace(job.origin, id=cluster_id)), text, now)
 
 
 def discover(
-    job_id: int, origin: ClusterRef, told: ClusterJob, now: datetime, recovered_from: int | None = None
+    job_id: int, origin: ClusterRef, found: ClusterJob, now: datetime, recovered_from: int | None = None
 ) -> Job:
-    """A job that others submitted, or ran again, as it is when it is first seen."""
-    submitted = min(told.start or now, now)
+    """Return a job that somebody else submitted, or ran again, as it is when it is first seen."""
+    submitted = min(found.start or now, now)
     again = "" if recovered_from is None else f"; job {recovered_from} runs again"
     reason = f"job {origin.id} of space {origin.space} on cluster {origin.cluster}{again}"
     job = Job(
         id=job_id,
-        command=told.command,
+        command=found.command,
         space=origin.space,
         submitted=submitted,
         recovered_from=recovered_from,
         origin=origin,
         events=(JobEvent(at=submitted, kind=EventKind.SUBMITTED, status=Status.QUEUE, reason=reason),),
     )
-    return apply_update(job, told, now)
+    return apply_update(job, found, now)
 
 
-def apply_update(job: Job, told: ClusterJob, now: datetime) -> Job:
-    """The job as the cluster now tells it; one that runs does not go back into the queue."""
+def apply_update(job: Job, found: ClusterJob, now: datetime) -> Job:
+    """Return the job as the cluster now lists it; a running one does not go back into the queue."""
     if job.status.ended:
         raise IllegalTransition(f"job {job.id} has ended")
-    status = told.status if told.status is not Status.QUEUE else job.status
-    tasks = tuple(_settled(task, status) for task in told.tasks or job.tasks)
-    start = told.start or job.start
-    stop = (told.stop or now) if status.ended else None
+    status = found.status if found.status is not Status.QUEUE else job.status
+    tasks = tuple(_settled(task, status) for task in found.tasks or job.tasks)
+    start = found.start or job.start
+    stop = (found.stop or now) if status.ended else None
     after = replace(
         job,
         status=status,
         start=start,
         stop=stop,
-        took=_seconds(start, told.stop) if status.ended else None,
-        reason=told.reason if status.ended else "",
+        took=_seconds(start, found.stop) if status.ended else None,
+        reason=found.reason if status.ended else "",
         stopping=job.stopping and not status.ended,
         tasks=tasks,
     )
@@ -92,15 +92,15 @@ def apply_update(job: Job, told: ClusterJob, now: datetime) -> Job:
     return replace(after, events=tuple(events))
 
 
-def superseded_reason(job: Job, told: ClusterJob) -> str:
-    """Why the cluster's job of that id is no longer the run that this job, not ended, has followed; or ""."""
-    if told.command != job.command:
-        return REPLACED  # the cluster was set up anew and counts from one again
-    return RAN_AGAIN if _runs_anew(job, told) else ""
+def superseded_reason(job: Job, found: ClusterJob) -> str:
+    """Return why the cluster's job of that id is no longer the run that this job follows; "" if it is."""
+    if found.command != job.command:
+        return REPLACED  # the cluster was set up again and counts from one
+    return RAN_AGAIN if _runs_again(job, found) else ""
 
 
 def abandon(job: Job, reason: str, now: datetime) -> Job:
-    """A job that is followed no longer: stopped, as far as we know."""
+    """Return the job as stopped, since it is not followed any longer."""
     if job.status.ended:
         raise IllegalTransition(f"job {job.id} has ended")
     at = clamp_time(job, now)
@@ -117,42 +117,42 @@ def abandon(job: Job, reason: str, now: datetime) -> Job:
 
 
 def detach(job: Job, now: datetime) -> Job:
-    """A job of a cluster that its profile no longer works on."""
+    """Return the job of a cluster that the profile is not connected to any longer, as stopped."""
     cluster = "" if job.origin is None else job.origin.cluster
     return abandon(job, UNFOLLOWED.format(cluster), now)
 
 
 def reject(job: Job, reason: str, now: datetime) -> Job:
-    """A job that was asked for and never came to be: it has recovered nothing, and is no job there."""
+    """Return a job whose request was refused: it does not exist on the cluster, and recovered nothing."""
     origin = None if job.origin is None else replace(job.origin, id=0)
     return replace(abandon(job, reason, now), origin=origin, recovered_from=None)
 
 
 def request_stop(job: Job, now: datetime) -> Job:
-    """The job with a stop about to be asked of its cluster."""
+    """Return the job with a stop that is about to be requested from its cluster."""
     event = JobEvent(at=clamp_time(job, now), kind=EventKind.STOP_ASKED)
     return replace(job, stopping=True, events=(*job.events, event))
 
 
 def refuse_stop(job: Job, reason: str, now: datetime) -> Job:
-    """The job with no stop under way: the cluster refused it, or nobody knows whether it heard of it."""
+    """Return the job without a stop: the cluster refused it, or it is not known whether it got the request."""
     return add_note(replace(job, stopping=False), reason, now)
 
 
 def add_note(job: Job, text: str, now: datetime) -> Job:
-    """The job with a remark among its events."""
+    """Return the job with a note among its events."""
     event = JobEvent(at=clamp_time(job, now), kind=EventKind.NOTE, reason=text)
     return replace(job, events=(*job.events, event))
 
 
-def _runs_anew(job: Job, told: ClusterJob) -> bool:
+def _runs_again(job: Job, found: ClusterJob) -> bool:
     if job.status is not Status.RUNNING:
         return False
-    return told.status is Status.QUEUE or (None not in (told.start, job.start) and told.start != job.start)
+    return found.status is Status.QUEUE or (None not in (found.start, job.start) and found.start != job.start)
 
 
 def _between(before: Job, after: Job, now: datetime) -> Iterator[JobEvent]:
-    """What must have happened from one version to the other."""
+    """Yield the events that must have happened between two versions."""
     ended = after.status.ended
     began = before.start is None and after.start is not None
     if before.status is Status.QUEUE and (after.status is Status.RUNNING or (ended and began)):
@@ -172,13 +172,13 @@ def _between(before: Job, after: Job, now: datetime) -> Iterator[JobEvent]:
 
 
 def _status_of(job: Job, task: Task) -> Status:
-    """What that task was before; a cluster may give it to another host, and then it is another."""
+    """Return the status of the task before; given to another host, it is another task."""
     known = job.tasks[task.number] if task.number < len(job.tasks) else None
     return known.status if known is not None and known.host == task.host else Status.QUEUE
 
 
 def _settled(task: Task, job: Status) -> Task:
-    """The task of a job of that status: none goes on in an ended job."""
+    """Return the task of a job with that status: in an ended job no task continues."""
     if not job.ended or task.status.ended:
         return task
     return replace(task, status=Status.STOPPED, reason=LEFT_BEHIND, detached=task.status is Status.RUNNING)

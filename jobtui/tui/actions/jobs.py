@@ -123,7 +123,7 @@ class JobActions:
     # -- asking -------------------------------------------------------------------------------------
 
     def _active(self) -> dict[int, Job]:
-        return {job.id: job for job in self._shared.desk.active()}
+        return {job.id: job for job in self._shared.desk.active_jobs()}
 
     async def _agreed(self, verb: str, plan: Selection, unseen: int) -> bool:
         if not plan.touched:

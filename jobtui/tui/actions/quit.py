@@ -41,16 +41,18 @@ class QuitFlow:
             case QuitChoice.NOW:
                 self._host.exit(0)
             case QuitChoice.WAIT:
-                await self._leave_after(asyncio.wrap_future(desk.idle()), _WAITING)
+                await self._leave_after(asyncio.wrap_future(desk.wait_idle()), _WAITING)
             case QuitChoice.STOP:
-                await self._leave_after(asyncio.wrap_future(desk.stop_work()), _STOPPING)
+                await self._leave_after(asyncio.wrap_future(desk.stop_jobs()), _STOPPING)
             case _:
                 pass
 
     def _active(self) -> list[Job]:
         desk = self._shared.desk
         # work that another process owns, or a cluster, goes on without this screen
-        return [job for job in desk.active() if job.origin is None] if desk.writable and desk.owner else []
+        return (
+            [job for job in desk.active_jobs() if job.origin is None] if desk.writable and desk.is_owner else []
+        )
 
     def _hand_over(self) -> None:
         if self._shared.desk.hand_over():

@@ -48,7 +48,7 @@ def _gone(job_id: int) -> Job:
 
 def default_columns(desk: Client) -> tuple[str, ...]:
     """The columns' keys where nobody has chosen any."""
-    return DEFAULT_COLUMNS if desk.link is None else CLUSTER_COLUMNS
+    return DEFAULT_COLUMNS if desk.connection is None else CLUSTER_COLUMNS
 
 
 def chosen_columns(keys: Iterable[str], desk: Client) -> tuple[Column, ...]:

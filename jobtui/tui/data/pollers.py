@@ -64,7 +64,7 @@ class StatsCache:
         spot = space, host
         if spot not in self._asking:
             self._asking.add(spot)
-            self._desk.stats(space, host).add_done_callback(lambda done: self._answered(spot, done))
+            self._desk.fetch_stats(space, host).add_done_callback(lambda done: self._answered(spot, done))
 
     def at(self, space: str, host: str) -> Look:
         """What was seen there last."""
@@ -108,7 +108,7 @@ class OverviewCache:
         """Look again, unless a look is under way."""
         if not self._asking:
             self._asking = True
-            self._desk.overview().add_done_callback(self._answered)
+            self._desk.fetch_overview().add_done_callback(self._answered)
 
     def _answered(self, done: Future[Overview]) -> None:
         # on the engine's thread

@@ -115,7 +115,7 @@ class Dashboard(StyledScreen):
     def refresh_header(self) -> None:
         """Update the header and the alarm below it."""
         context = self.context
-        link = context.desk.link
+        link = context.desk.connection
         overview = context.places.overview
         self.header.standing = HeaderState(
             context.desk.profile,
@@ -356,7 +356,7 @@ class Dashboard(StyledScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Textual's hook: while the user types, a colon is a colon."""
         if action == "retry":
-            return self.context.desk.link is not None
+            return self.context.desk.connection is not None
         return not (action == "bar" and self.is_typing)
 
     # -- actions ------------------------------------------------------------------------------------
@@ -422,7 +422,7 @@ class Dashboard(StyledScreen):
 
     def action_retry(self) -> None:
         """Connect to the cluster now."""
-        self.context.desk.retry_now()
+        self.context.desk.reconnect()
 
     def action_redraw(self) -> None:
         """Paint the whole screen again."""

@@ -27,13 +27,13 @@ def alarm(context: Context, link_told: datetime) -> tuple[str, str]:
     `link_told` is when the connection to the cluster was last told of.
     """
     desk = context.desk
-    if desk.trouble:
-        return desk.trouble, desk.trouble
-    if desk.link is not None:
+    if desk.write_error:
+        return desk.write_error, desk.write_error
+    if desk.connection is not None:
         key = context.keymap.shown(BY_ID["retry"])
-        said = link_alarm(desk.link, link_told, context.now(), key)
+        said = link_alarm(desk.connection, link_told, context.now(), key)
         if said:
-            return f"link {desk.link.state.value}", said
+            return f"link {desk.connection.state.value}", said
     damage = _damage(context)
     return damage, damage
 
@@ -70,11 +70,13 @@ def first_steps(context: Context, archived: bool, width: int) -> tuple[Line, ...
     if not context.desk.writable:
         return ((("  No jobs yet. This profile is open for reading only.", TextRole.MUTED),),)
     bar, compact = keys.shown(BY_ID["bar"]), keys.shown(BY_ID["help"])
-    overview, linked = context.places.overview, context.desk.link is not None
+    overview, linked = context.places.overview, context.desk.connection is not None
     if linked and overview is None and not context.places.trouble:
         return ((("  Asking the cluster; a moment …", TextRole.MUTED),),)
     spaces = (
-        [look.space.name for look in overview.spaces] if overview is not None else list(context.desk.spaces())
+        [look.space.name for look in overview.spaces]
+        if overview is not None
+        else list(context.desk.space_names())
     )
     hint: tuple[Line, ...] = (
         ((("  " + context.settings.hint, TextRole.ACCENT),), ()) if context.settings.hint else ()

@@ -243,7 +243,7 @@ class InventoryView(DashboardView):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Textual's hook: what writes is offered only where one may, and a cluster makes its spaces itself."""
         desk = self._shared.desk
-        if action in ("new", "drop") and desk.link is not None:
+        if action in ("new", "drop") and desk.connection is not None:
             return False
         if action in ("flush", "compact", "new", "drop"):
             return desk.writable

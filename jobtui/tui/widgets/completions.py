@@ -133,7 +133,7 @@ class ClientNames:
 
     def spaces(self) -> Iterable[str]:
         """As last known."""
-        return self._desk.spaces()
+        return self._desk.space_names()
 
     def hosts(self) -> Iterable[str]:
         """As last known."""
@@ -141,7 +141,7 @@ class ClientNames:
 
     def jobs(self, kind: JobsFor, starting: str) -> Iterator[tuple[int, str]]:
         """Jobs that the statement can act on, newest first, each with its status and command beside it."""
-        active = {job.id: job for job in self._desk.active()}
+        active = {job.id: job for job in self._desk.active_jobs()}
         if kind is JobsFor.STOP:
             found: Iterable[Job] = (active[job_id] for job_id in sorted(active, reverse=True))
         else:

@@ -292,7 +292,7 @@ class JobDetail(Detail):
     def _waits_for(self, job: Job) -> str:
         if job.status is not Status.QUEUE:
             return ""
-        active = self._shared.desk.active()
+        active = self._shared.desk.active_jobs()
         ahead = [other.id for other in active if other.space == job.space and other.id < job.id]
         if ahead:
             return f"waits for {_first_of(ahead)}"

@@ -115,7 +115,7 @@ class JobList(Vertical):
     def on_mount(self) -> None:
         """Textual's hook: what runs now, and the first page."""
         if not self._archived:
-            self.rows.update({job.id: job for job in self._shared.desk.active()})
+            self.rows.update({job.id: job for job in self._shared.desk.active_jobs()})
         self.table.sorting = self.sorting
         self.search()
 
