@@ -1,7 +1,8 @@
-"""What a screen or a script talks to: one face, whether the work is done in this process or only read.
+"""The client interface that the dashboard and the command line use to reach an engine, and its records.
 
-`Engine` is the desk of the process that owns the profile; `Reader` shows a profile that another
-process owns, or that nobody runs, and refuses what would write.
+`LocalClient` runs the engine in this process; `RemoteClient` sends statements to the process that owns the
+profile; `ReadOnlyClient` shows a profile and refuses what would write; `FailoverClient` uses one of the three,
+and changes to another when the owner exits.
 """
 
 from __future__ import annotations
@@ -36,14 +37,14 @@ Listener = Callable[[Sequence[EngineEvent]], None]
 
 
 class Session(msgspec.Struct, eq=False, weakref=True):
-    """What one command bar or script has chosen: its space, and the directory that AT is relative to."""
+    """The state of one command bar or script: its space, and the directory that AT is relative to."""
 
     space: str | None = None
     cwd: Path = msgspec.field(default_factory=lambda: _current_directory())
 
 
 def _current_directory() -> Path:
-    """Where the process is; where that was deleted, the path that its shell knew it by."""
+    """Return the current directory; if it was deleted, the path by which the shell knew it."""
     try:
         return Path.cwd()
     except FileNotFoundError:
@@ -51,10 +52,10 @@ def _current_directory() -> Path:
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """The statement that failed: its words, place in the text (1-based) and the reason.
+    """The statement that failed, as typed, with its position in the text (1-based) and the reason.
 
-    `syntax`: the text did not parse, and nothing of it ran; `caret` is then the line, the caret line and
-    what was expected, as it is to be printed.
+    `syntax`: the text did not parse, and nothing of it ran; `caret` is then the text to print: the line, the
+    caret line, and what was expected.
     """
 
     statement: str
@@ -66,19 +67,19 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class ExecuteResult(msgspec.Struct, frozen=True):
-    """What a text came to: the results in order, and the failure that ended it (None: all of it ran)."""
+    """The results of a text, in order, and the failure that ended it (None: all of it ran)."""
 
     results: tuple[Result, ...] = ()
     failure: Failure | None = None
 
     @property
     def jobs(self) -> tuple[int, ...]:
-        """Ids of the jobs that the text submitted, in order."""
+        """The ids of the jobs that the text submitted, in order."""
         return tuple(job for result in self.results for job in result.jobs)
 
 
 class SpaceOverview(msgspec.Struct, frozen=True):
-    """A space as SHOW SPACES tells it: bytes on disk, in memory and yet to compact, None where unknown."""
+    """A space with its bytes on disk, in memory and still to compact; None for what is not known."""
 
     space: Space
     size: int | None
@@ -94,35 +95,35 @@ class Overview(msgspec.Struct, frozen=True):
 
 
 class Client(Protocol):
-    """See the module. Every method may be called from any thread, and none blocks on the engine's work."""
+    """The interface of an engine. Any thread may call any method; none blocks on the engine's work."""
 
     @property
     def profile(self) -> str:
-        """The profile's name, as the prompt shows it."""
+        """The profile's name."""
         ...
 
     @property
     def writable(self) -> bool:
-        """Whether statements that change something are carried out here."""
+        """Whether statements that change something are accepted."""
         ...
 
     @property
     def is_owner(self) -> bool:
-        """Whether the work is done in this process; where it is not, it goes on without this screen."""
+        """Whether this process runs the jobs; if not, they continue when it ends."""
         ...
 
     @property
     def may_hand_over(self) -> bool:
-        """Whether the work can go on in this process once its screen is left."""
+        """Whether the jobs can continue in this process after its dashboard is closed."""
         ...
 
     def hand_over(self) -> bool:
-        """Have the work go on in this process once the screen is left; whether that can be."""
+        """Continue the jobs in this process after its dashboard is closed; return whether that is possible."""
         ...
 
     @property
     def write_error(self) -> str:
-        """Why nothing can be written at the moment and what to do about it; "" while all is well."""
+        """Why nothing can be written at the moment, and what to do about it; "" if it can."""
         ...
 
     @property
@@ -132,71 +133,71 @@ class Client(Protocol):
 
     @property
     def connection(self) -> ConnectionStatus | None:
-        """How it stands with the connection to the cluster; None where there is none to have.
+        """The state of the connection to the cluster; None for a storage without one.
 
-        A `LinkChanged` is posted with every change of it.
+        A `ConnectionChanged` is published at every change.
         """
         ...
 
     def reconnect(self) -> None:
-        """Try to connect now rather than when the wait is over; the only way on after a refusal."""
+        """Try to connect now instead of after the delay; after a rejected login nothing else connects again."""
         ...
 
     @property
     def history(self) -> History:
-        """The store's read side: pages, filters, counts."""
+        """The history, for reading: pages, filters, counts."""
         ...
 
     def execute(self, text: str, session: Session) -> Future[ExecuteResult]:
         """Parse `text` and run its statements in order; a USE in it changes `session`.
 
-        The future never fails for what a user can do: a bad text, a refusal and a failed write are the
-        answer's `failure`.
+        What a user can cause never fails the future: a syntax error, a refusal and a failed write are the
+        result's `failure`.
         """
         ...
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Have `listener` called with each batch of messages; the answer ends the subscription.
+        """Call `listener` with each batch of messages; the function returned ends the subscription.
 
-        It is called on the engine's thread and must return at once.
+        It is called on a thread of the client and must return at once.
         """
         ...
 
     def job(self, job_id: int) -> Job | None:
-        """The job as it is now, with its progress if it runs; None where there is none that is not archived."""
+        """Return the job as it is now, with its progress; None if there is none or it is archived."""
         ...
 
     def active_jobs(self) -> tuple[Job, ...]:
-        """The queued and running jobs, oldest first, with their progress."""
+        """Return the queued and running jobs, oldest first, with their progress."""
         ...
 
     def space_names(self) -> tuple[str, ...]:
-        """Names of the spaces as last known, in order, for completion; never waits."""
+        """Return the names of the spaces as last known, in order; never waits."""
         ...
 
     def host_names(self) -> tuple[str, ...]:
-        """Names of the storage hosts as last known; never waits."""
+        """Return the names of the storage hosts as last known; never waits."""
         ...
 
     def fetch_overview(self) -> Future[Overview]:
-        """Look at all spaces and hosts. Fails with StorageError."""
+        """Return all spaces and hosts as they are now. The future fails with StorageError."""
         ...
 
     def fetch_stats(self, space: str, host: str) -> Future[SpaceStats]:
-        """Look at one space on one host. Fails with StorageError."""
+        """Return the statistics of a space on a host. The future fails with StorageError."""
         ...
 
     def stop_jobs(self) -> Future[None]:
-        """Ask every queued and running job to stop; done when the last has ended."""
+        """Stop every queued and running job; done when the last one has ended."""
         ...
 
     def wait_idle(self) -> Future[None]:
-        """Done when no job is queued or running."""
+        """Return a future that is done when no job is queued or running."""
         ...
 
     def close(self) -> None:
-        """End the engine's thread and its workers, within a few seconds. What still ran is interrupted.
+        """End the engine's thread and its workers within a few seconds; jobs that run are interrupted.
 
-        Running jobs are left on disk as running: the next start tells the truth about them.
+        They stay `running` on disk, and the next owner marks them as interrupted.
         """
         ...

@@ -1,7 +1,7 @@
-"""Who owns a profile, and taking it over: the desk of a dashboard, whichever process runs the work.
+"""Connecting to a profile's owner, or becoming it; and the client that takes over when the owner exits.
 
-The first process to take the history's lock owns the profile and is its engine; the others are remotes
-of it. When the owner goes, whoever gets the lock first goes on as the owner and tells its listeners.
+The first process that locks the history owns the profile and runs its engine; the others are its clients. When
+the owner exits, the first one that gets the lock becomes the owner and publishes what has changed.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ BETWEEN_LOOKS_SECONDS = 1.0
 def connect_or_start(
     profile: Profile, *, run: RunPolicy = RunPolicy.ALL, tries: int | None = None
 ) -> LocalClient | RemoteClient:
-    """The engine where nobody has the profile yet, else the owner's remote.
+    """Start the engine if no process owns the profile, else connect to the owner.
 
-    An owner that has just started, or that is just ending, is waited for a little. Raises Unanswered, and
-    StoreError and StorageError where the profile can't be opened at all.
+    Waits a little for an owner that is just starting or ending. Raises OwnerUnreachable, and StoreError and
+    StorageError if the profile cannot be opened at all.
     """
     from jobtui.engine.local import LocalClient
 
@@ -71,9 +71,9 @@ def connect_or_start(
 
 
 def open_client(profile: Profile, *, run: RunPolicy = RunPolicy.ALL) -> Client:
-    """The engine or the owner's remote; a reader that says why where the owner can't be talked to.
+    """Return a client of any kind: read-only, with the reason, if the owner is not reachable.
 
-    Raises StoreError and StorageError where the profile can't be opened at all.
+    Raises StoreError and StorageError if the profile cannot be opened at all.
     """
     try:
         return connect_or_start(profile, run=run)
@@ -82,10 +82,10 @@ def open_client(profile: Profile, *, run: RunPolicy = RunPolicy.ALL) -> Client:
 
 
 class FailoverClient:
-    """A `Desk` that outlives its profile's owner: see the module.
+    """A `Client` that continues when its profile's owner exits.
 
-    `may_hand_over` is set by who can let this process go on without its screen, and `handed_over` by who
-    wants that: the process then goes on as a server once the screen is left.
+    `may_hand_over` is set by the command line if the process can continue without its dashboard, and
+    `handed_over` when the user wants that: the process then becomes a server.
     """
 
     def __init__(self, profile: Profile) -> None:
@@ -94,74 +94,74 @@ class FailoverClient:
         self._settings = profile
         self._lock = threading.Lock()
         self._listeners: tuple[Listener, ...] = ()
-        self._unheard: list[EngineEvent] = []
+        self._undelivered: list[EngineEvent] = []
         self._closed = False
-        self._desk = self._adopted(open_client(profile))
+        self._client = self._watch(open_client(profile))
 
-    # ---- the desk of the moment
+    # ---- the current client
 
     @property
     def is_owner(self) -> bool:
-        """Whether the work is done in this process."""
-        return not isinstance(self._desk, ReadOnlyClient)
+        """Whether this process runs the jobs."""
+        return not isinstance(self._client, ReadOnlyClient)
 
     @property
     def engine(self) -> LocalClient | None:
-        """The engine, where the work is done in this process."""
+        """The client of the engine, if this process runs the jobs."""
         from jobtui.engine.local import LocalClient
 
-        return self._desk if isinstance(self._desk, LocalClient) else None
+        return self._client if isinstance(self._client, LocalClient) else None
 
     def hand_over(self) -> bool:
-        """Have the work go on in this process once the screen is left; whether that can be."""
+        """Continue the jobs in this process after its dashboard is closed; return whether that is possible."""
         self.handed_over = self.may_hand_over and self.is_owner
         return self.handed_over
 
     @property
     def profile(self) -> str:
-        """See `Desk.profile`."""
-        return self._desk.profile
+        """The profile's name."""
+        return self._client.profile
 
     @property
     def writable(self) -> bool:
-        """See `Desk.writable`."""
-        return self._desk.writable
+        """Whether statements that change something are accepted."""
+        return self._client.writable
 
     @property
     def write_error(self) -> str:
-        """See `Desk.trouble`."""
-        return self._desk.write_error
+        """Why nothing can be written at the moment; "" if it can."""
+        return self._client.write_error
 
     @property
     def capabilities(self) -> Capabilities | None:
-        """See `Desk.capabilities`."""
-        return self._desk.capabilities
+        """What the storage can do; None until it is known."""
+        return self._client.capabilities
 
     @property
     def connection(self) -> ConnectionStatus | None:
-        """See `Desk.link`."""
-        return self._desk.connection
+        """The state of the connection to the cluster."""
+        return self._client.connection
 
     def reconnect(self) -> None:
-        """See `Desk.retry_now`."""
-        self._desk.reconnect()
+        """Try to connect to the cluster now."""
+        self._client.reconnect()
 
     @property
     def history(self) -> History:
-        """See `Desk.history`; another one after a take-over."""
-        return self._desk.history
+        """The history; another one after a takeover."""
+        return self._client.history
 
     def execute(self, text: str, session: Session) -> Future[ExecuteResult]:
-        """See `Desk.execute`."""
-        return self._desk.execute(text, session)
+        """Execute a text."""
+        return self._client.execute(text, session)
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """See `Desk.subscribe`; lasts over a take-over."""
+        """Call `listener` with each batch of messages, also after a takeover."""
         with self._lock:
-            unheard, self._unheard = self._unheard, []
+            undelivered, self._undelivered = self._undelivered, []
             self._listeners = (*self._listeners, listener)
-        if unheard:
-            listener(unheard)
+        if undelivered:
+            listener(undelivered)
 
         def leave() -> None:
             with self._lock:
@@ -170,105 +170,109 @@ class FailoverClient:
         return leave
 
     def job(self, job_id: int) -> Job | None:
-        """See `Desk.job`."""
-        return self._desk.job(job_id)
+        """Return the job as it is now."""
+        return self._client.job(job_id)
 
     def active_jobs(self) -> tuple[Job, ...]:
-        """See `Desk.active`."""
-        return self._desk.active_jobs()
+        """Return the queued and running jobs."""
+        return self._client.active_jobs()
 
     def space_names(self) -> tuple[str, ...]:
-        """See `Desk.spaces`."""
-        return self._desk.space_names()
+        """Return the names of the spaces."""
+        return self._client.space_names()
 
     def host_names(self) -> tuple[str, ...]:
-        """See `Desk.host_names`."""
-        return self._desk.host_names()
+        """Return the names of the hosts."""
+        return self._client.host_names()
 
     def fetch_overview(self) -> Future[Overview]:
-        """See `Desk.overview`."""
-        return self._desk.fetch_overview()
+        """Return all spaces and hosts."""
+        return self._client.fetch_overview()
 
     def fetch_stats(self, space: str, host: str) -> Future[SpaceStats]:
-        """See `Desk.stats`."""
-        return self._desk.fetch_stats(space, host)
+        """Return the statistics of a space on a host."""
+        return self._client.fetch_stats(space, host)
 
     def stop_jobs(self) -> Future[None]:
-        """See `Desk.stop_work`."""
-        return self._desk.stop_jobs()
+        """Stop every job of this process."""
+        return self._client.stop_jobs()
 
     def wait_idle(self) -> Future[None]:
-        """See `Desk.idle`."""
-        return self._desk.wait_idle()
+        """Wait until this process runs no job."""
+        return self._client.wait_idle()
 
     def close(self) -> None:
-        """See `Desk.close`."""
+        """Close the current client."""
         self._closed = True
-        self._desk.close()
+        self._client.close()
 
     # ---- taking over
 
-    def _adopted(self, desk: Client) -> Client:
-        """The desk, listened to and watched: what comes when it goes is seen to."""
-        desk.subscribe(self._tell)
-        if isinstance(desk, RemoteClient):
-            desk.on_owner_exit = self._beside(self._take_over)
-        elif isinstance(desk, ReadOnlyClient):
-            self._beside(self._wait_for_an_owner)()
-        return desk
+    def _watch(self, client: Client) -> Client:
+        """Subscribe to a client, and prepare for the exit of its owner. Return the client."""
+        client.subscribe(self._publish)
+        if isinstance(client, RemoteClient):
+            client.on_owner_exit = self._in_thread(self._take_over)
+        elif isinstance(client, ReadOnlyClient):
+            self._in_thread(self._wait_for_owner)()
+        return client
 
     def _take_over(self) -> None:
         if self._closed:
             return
         try:
-            self._go_on_with(open_client(self._settings))
+            self._switch_to(open_client(self._settings))
         except (StoreError, StorageError, OSError) as error:
-            self._tell(
-                [Notice(f"The jobtui that ran this profile has ended, and it can't be taken over: {error}")]
+            self._publish(
+                [
+                    Notice(
+                        f"The jobtui that ran this profile has ended, and this one cannot take it over: {error}"
+                    )
+                ]
             )
             return
         here = "this one runs it now" if self.is_owner else "another one runs it now"
         why = f": {self.write_error}" if not self.writable else ""
         if why:
             here = "it can only be read here"
-        self._tell([Notice(f"The jobtui that ran this profile has ended; {here}{why}", "information")])
+        self._publish([Notice(f"The jobtui that ran this profile has ended; {here}{why}", "information")])
 
-    def _wait_for_an_owner(self) -> None:
-        """Look now and then whether the owner answers again, or has gone."""
+    def _wait_for_owner(self) -> None:
+        """Check every second whether the owner answers again, or has exited."""
         while not self._closed:
             time.sleep(BETWEEN_LOOKS_SECONDS)
             try:
-                desk = connect_or_start(self._settings, tries=1)
+                client = connect_or_start(self._settings, tries=1)
             except (OwnerUnreachable, StoreError, StorageError, OSError):
-                continue  # as it was; what is asked of the desk meanwhile is answered with the reason
-            self._go_on_with(desk)
+                continue  # nothing has changed; requests are refused meanwhile, with the reason
+            self._switch_to(client)
             here = "this one runs it now" if self.is_owner else "the one that has it answers again"
-            self._tell([Notice(f"This profile can be written again: {here}", "information")])
+            self._publish([Notice(f"This profile can be written again: {here}", "information")])
             return
 
-    def _go_on_with(self, desk: Client) -> None:
+    def _switch_to(self, client: Client) -> None:
         shown = {job.id: job.status for job in self._last_shown()}
-        before, self._desk = self._desk, self._adopted(desk)
+        before, self._client = self._client, self._watch(client)
         before.close()
         if self._closed:
-            desk.close()
+            client.close()
         else:
-            self._tell_of_changes_since(shown, desk)
+            self._publish_changes_since(shown, client)
 
     def _last_shown(self) -> tuple[Job, ...]:
-        desk = self._desk
-        return desk.last_known_active() if isinstance(desk, RemoteClient) else desk.active_jobs()
+        client = self._client
+        return client.last_known_active() if isinstance(client, RemoteClient) else client.active_jobs()
 
-    def _tell_of_changes_since(self, shown: dict[int, Status], desk: Client) -> None:
-        """Tell what happened between the two desks: neither did, since nobody listened to the new one yet.
+    def _publish_changes_since(self, shown: dict[int, Status], client: Client) -> None:
+        """Publish what happened between the two clients, before this one subscribed to the new one.
 
-        What the new desk tells by itself meanwhile may come before what is told here of the same job, which
-        is then the older: until nothing is left to tell, each job is looked at again.
+        A message of the new client may come before an older one of the same job from here. So every job is
+        compared again until nothing is left to publish.
         """
         while True:
-            now = {job.id: job for job in desk.active_jobs()}
+            now = {job.id: job for job in client.active_jobs()}
             now |= {
-                job_id: job for job_id in shown.keys() - now.keys() if (job := desk.job(job_id)) is not None
+                job_id: job for job_id in shown.keys() - now.keys() if (job := client.job(job_id)) is not None
             }
             changes = [
                 JobChanged(job, shown.get(job_id))
@@ -278,17 +282,17 @@ class FailoverClient:
             if not changes:
                 return
             shown |= {change.job.id: change.job.status for change in changes}
-            self._tell(changes)
+            self._publish(changes)
 
-    def _beside(self, work: Callable[[], None]) -> Callable[[], None]:
+    def _in_thread(self, work: Callable[[], None]) -> Callable[[], None]:
         return lambda: threading.Thread(target=work, name="jobtui-take-over", daemon=True).start()
 
-    def _tell(self, messages: Sequence[EngineEvent]) -> None:
+    def _publish(self, messages: Sequence[EngineEvent]) -> None:
         with self._lock:
             listeners = self._listeners
-            if not listeners:  # as a start has it: what it has to say waits for the screen
-                self._unheard.extend(message for message in messages if isinstance(message, Notice))
-        unheard = deliver(messages, listeners)
-        if unheard:
+            if not listeners:  # at the start: notices wait for the dashboard
+                self._undelivered.extend(message for message in messages if isinstance(message, Notice))
+        undelivered = deliver(messages, listeners)
+        if undelivered:
             with self._lock:
-                self._unheard = [*self._unheard, *unheard][-BACKLOG:]
+                self._undelivered = [*self._undelivered, *undelivered][-BACKLOG:]

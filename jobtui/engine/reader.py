@@ -1,6 +1,6 @@
-"""A desk that only reads: for a profile that another process owns, or that nobody runs.
+"""The client that only reads: for a profile that another process owns, or that no process runs.
 
-It starts no thread, no worker and no asyncio. What would write is refused, with the reason.
+It starts no thread, no worker and no asyncio loop. What would write is refused, with the reason.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from jobtui.engine import queries
 from jobtui.engine.client import ExecuteResult, Listener, Overview, Session, SpaceOverview
 from jobtui.engine.profile import Profile
-from jobtui.errors import StatementRefused
+from jobtui.errors import StatementRefused, StorageError
 from jobtui.history import History, StoreError
 from jobtui.language.ast import ShowHosts, ShowJob, ShowJobs, ShowSpaces, Statement, Use
 from jobtui.language.tables import Result
@@ -27,7 +27,7 @@ READ_ONLY = (Use, ShowJobs, ShowJob, ShowSpaces, ShowHosts)
 
 
 class ReadOnlyClient:
-    """See the module; a `Desk`."""
+    """A `Client` that reads the history and the storage's files. `why`: the reason to give for a refusal."""
 
     writable = False
     capabilities: Capabilities | None = None
@@ -40,18 +40,18 @@ class ReadOnlyClient:
 
     @classmethod
     def open(cls, profile: Profile, why: str = "") -> ReadOnlyClient:
-        """Open the profile for reading; `why` is what to say to a statement that would write.
+        """Open the profile for reading; `why` is the refusal of a statement that would write.
 
-        Creates nothing. Raises StoreError where the history can't be read.
+        Creates nothing. Raises StoreError if the history cannot be read.
         """
         return cls(profile, History.open(profile.history, write=False), why)
 
     def execute(self, text: str, session: Session) -> Future[ExecuteResult]:
-        """See `Desk.execute`; the answer is there when it returns."""
+        """Execute a text; the future is done when this returns."""
         return _done(self.answer(text, session))
 
     def answer(self, text: str, session: Session) -> ExecuteResult:
-        """The answer itself. A text with a statement that would write is refused whole, before any of it."""
+        """Execute a text and return the result. If a statement would write, nothing of the text is executed."""
         parsed = queries.parse_or_answer(text)
         if isinstance(parsed, ExecuteResult):
             return parsed
@@ -65,7 +65,7 @@ class ReadOnlyClient:
             typed = queries.typed_text(text, one)
             try:
                 done.append(self._run(one.statement, typed, session))
-            except _expected() as error:
+            except _expected_errors() as error:
                 return ExecuteResult(tuple(done), queries.failure(text, one, str(error)))
         return ExecuteResult(tuple(done))
 
@@ -87,85 +87,85 @@ class ReadOnlyClient:
                 return queries.show(statement, typed, self.history, self.job, ())
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Nothing is posted by a reader: whoever shows it asks `history.refresh()`."""
+        """Do nothing: this client publishes no messages, and its caller calls `history.refresh()`."""
         return lambda: None
 
     def job(self, job_id: int) -> Job | None:
-        """See `Desk.job`."""
+        """Return the job as it is on disk."""
         return self.history.get(job_id)
 
     def active_jobs(self) -> tuple[Job, ...]:
-        """See `Desk.active`; progress is not known here."""
+        """Return the queued and running jobs; their progress is not known."""
         return self.history.live()
 
     def space_names(self) -> tuple[str, ...]:
-        """See `Desk.spaces`; where the storage can't be read, those of the history."""
+        """Return the spaces of the storage; if it cannot be read, those of the history."""
         try:
-            return tuple(space.name for space in self._catalogue()[0])
-        except _expected():
+            return tuple(space.name for space in self._list()[0])
+        except _expected_errors():
             return self.history.spaces()
 
     def host_names(self) -> tuple[str, ...]:
-        """See `Desk.host_names`; none where the storage can't be read."""
+        """Return the hosts; none if the storage cannot be read."""
         try:
-            return tuple(host.name for host in self._catalogue()[1])
-        except _expected():
+            return tuple(host.name for host in self._list()[1])
+        except _expected_errors():
             return ()
 
     @property
     def connection(self) -> ConnectionStatus | None:
-        """A reader connects to nothing."""
+        """None: it connects to nothing."""
         return None
 
     @property
     def is_owner(self) -> bool:
-        """The work is done elsewhere, or by nobody."""
+        """False: another process runs the jobs, or none does."""
         return False
 
     @property
     def may_hand_over(self) -> bool:
-        """Only who shares a profile can."""
+        """False: only a `FailoverClient` can."""
         return False
 
     def hand_over(self) -> bool:
-        """See `may_hand_over`."""
+        """Refuse; see `may_hand_over`."""
         return False
 
     def reconnect(self) -> None:
-        """A reader connects to nothing."""
+        """Do nothing: it connects to nothing."""
 
     def fetch_overview(self) -> Future[Overview]:
-        """See `Desk.overview`; sizes are the files', memory is unknown."""
+        """Return spaces and hosts as the files show them; sizes in memory are not known."""
         try:
             return _done(self._look())
-        except _expected() as error:
+        except _expected_errors() as error:
             return _failed(error)
 
     def fetch_stats(self, space: str, host: str) -> Future[SpaceStats]:
-        """Unknown to a reader: looking into a database opens it."""
+        """Refuse: reading the statistics of a database opens it."""
         return _failed(StatementRefused("Only the jobtui that runs this profile can look into its databases"))
 
     def stop_jobs(self) -> Future[None]:
-        """A reader has no work."""
+        """Return a future that is done: this process runs no jobs."""
         return _done(None)
 
     def wait_idle(self) -> Future[None]:
-        """A reader has no work."""
+        """Return a future that is done: this process runs no jobs."""
         return _done(None)
 
     def close(self) -> None:
-        """Let go of the history."""
+        """Close the history."""
         self.history.close()
 
-    def _catalogue(self) -> tuple[tuple[Space, ...], tuple[Host, ...]]:
-        looks, hosts = self._places()
+    def _list(self) -> tuple[tuple[Space, ...], tuple[Host, ...]]:
+        looks, hosts = self._spaces_and_hosts()
         return tuple(look.space for look in looks), hosts
 
     def _look(self) -> Overview:
-        return Overview(*self._places())
+        return Overview(*self._spaces_and_hosts())
 
-    def _places(self) -> tuple[tuple[SpaceOverview, ...], tuple[Host, ...]]:
-        """The spaces and hosts as the files tell them; of a cluster those of the config and of jobs."""
+    def _spaces_and_hosts(self) -> tuple[tuple[SpaceOverview, ...], tuple[Host, ...]]:
+        """Return spaces and hosts as the files show them; of a cluster, those of the config and of jobs."""
         if self._settings.cluster is not None:
             from jobtui.storage.base import Space
 
@@ -181,10 +181,8 @@ class ReadOnlyClient:
         return tuple(looks), catalogue.hosts()
 
 
-def _expected() -> tuple[type[Exception], ...]:
-    """What a statement may end in; the storage's errors are imported once something went wrong."""
-    from jobtui.errors import StorageError
-
+def _expected_errors() -> tuple[type[Exception], ...]:
+    """Return the errors that a statement may end in."""
     return StatementRefused, StoreError, StorageError, OSError
 
 

@@ -1,7 +1,7 @@
-"""The desk of a process whose profile another one owns: it reads the history itself and hands in the rest.
+"""The client of a profile that another process owns.
 
-A statement that only reads is answered here, from disk; any other goes to the owner and is answered as
-if it had been typed there. Changes come from the owner as they happen.
+It reads the history itself: a statement that only reads is answered here, from disk; any other goes to the owner and is answered as if it
+had been typed there. The owner sends changes as they happen.
 """
 
 from __future__ import annotations
@@ -39,46 +39,47 @@ from jobtui.model import (
 from jobtui.storage.base import Pair
 
 T = TypeVar("T")
-GREETING_SECONDS = 2.0  # for the owner to say that it is there
-LAG_SECONDS = 1.0  # that a history may be behind its owner's word
-PATIENCE_SECONDS = 120.0  # for it to carry out a statement
-# statements that the owner is asked for at once: one at a time, 10,000 take several times as long as its own.
-# Only those that a local owner carries out in milliseconds, so that the answer comes in time
-MOST_AT_ONCE = 200
+GREETING_SECONDS = 2.0  # for the owner to confirm the subscription
+LAG_SECONDS = 1.0  # a history may be read so much later than the owner's response
+RESPONSE_SECONDS = 120.0  # for the owner to execute a statement
+# statements in one request: sent one at a time, 10,000 take several times as long as they do at the owner.
+# Only those that a local owner executes in milliseconds are grouped, so that the response comes in time
+MOST_IN_REQUEST = 200
+FRESH_SECONDS = 5.0  # until the overview of a cluster is fetched again
 QUICK = (Submit, Stop, Recover, Use)
-TOO_LONG = "a pair is too long to be handed to the jobtui that owns this profile: load it once that has ended"
+TOO_LONG = "a pair is too long to be sent to the jobtui that owns this profile: load it once that has ended"
 _CODES = frozenset(ErrorCode)
 ENDED = "the jobtui that ran this profile has ended"
 
 
 class RemoteClient(ReadOnlyClient):
-    """See the module; a `Desk`. `gone` is called, once, when the owner has."""
+    """A `Client` of another process. `on_owner_exit` is called, once, when the owner exits."""
 
     writable = True
 
     def __init__(self, profile: Profile, history: History) -> None:
         super().__init__(profile, history)
-        self._door = _address_of_owner(profile)
+        self._address = _address_of_owner(profile)
         self._trusted = trusted_owners(profile.root)
         self._listeners: tuple[Listener, ...] = ()
         self._lock = threading.Lock()
-        self._told: dict[int, Job] = {}
+        self._last_known: dict[int, Job] = {}
         self._closed = False
         self.on_owner_exit: Callable[[], None] = lambda: None
         self._owner_gone = False
-        self._heard = 0  # how often there was news for those who wait
+        self._updates = 0  # how often there was news for those who wait
         self._waiting: list[tuple[tuple[int, ...], Future[tuple[Job, ...]]]] = []
         self._link: tuple[ConnectionStatus, float] | None = None
-        self._of_cluster = None if profile.cluster is None else RemoteInventory(self._look_there)
-        self._following, greeting = self._greeted()
-        self._note_link(greeting.messages)
+        self._remote_inventory = None if profile.cluster is None else RemoteInventory(self._fetch_overview)
+        self._following, greeting = self._subscribe_to_owner()
+        self._note_connection(greeting.messages)
         self.history.refresh()
         self._found = {job.id: job for job in self.history.live()}
         threading.Thread(target=self._follow, name="jobtui-follow", daemon=True).start()
 
     @classmethod
     def connect(cls, profile: Profile) -> RemoteClient:
-        """Open the profile beside its owner. Raises NoAnswer where nobody answers, StoreError."""
+        """Connect to the profile's owner. Raises OwnerUnavailable and StoreError."""
         history = History.open(profile.history, write=False)
         try:
             return cls(profile, history)
@@ -87,15 +88,15 @@ class RemoteClient(ReadOnlyClient):
             raise
 
     def execute(self, text: str, session: Session) -> Future[ExecuteResult]:
-        """See `Desk.execute`."""
-        return _beside(lambda: self.answer(text, session))
+        """Execute a text, here or at the owner."""
+        return _run_in_thread(lambda: self.answer(text, session))
 
     def submit(self, text: str, session: Session) -> Future[ExecuteResult]:
-        """As `execute`, but fails with NotTaken where nothing of the text was done: it may be tried again."""
-        return _beside(lambda: self._answer(text, session))
+        """Execute a text as `execute` does; RequestNotAccepted means that nothing of it was done: try again."""
+        return _run_in_thread(lambda: self._answer(text, session))
 
     def answer(self, text: str, session: Session) -> ExecuteResult:
-        """The answer itself, waited for."""
+        """Execute a text, wait, and return the result."""
         try:
             return self._answer(text, session)
         except errors.RequestNotAccepted as error:
@@ -105,22 +106,22 @@ class RemoteClient(ReadOnlyClient):
         parsed = queries.parse_or_answer(text)
         if isinstance(parsed, ExecuteResult):
             return parsed
-        with closing(_Questions(self._channel)) as questions:
-            return self._answered(text, parsed, session, questions)
+        with closing(_Requests(self._channel)) as requests:
+            return self._answered(text, parsed, session, requests)
 
     def _answered(
-        self, text: str, parsed: Sequence[Parsed], session: Session, questions: _Questions
+        self, text: str, parsed: Sequence[Parsed], session: Session, requests: _Requests
     ) -> ExecuteResult:
         done: list[Result] = []
-        for group in _groups(parsed, 1 if self._of_cluster else MOST_AT_ONCE):
+        for group in _groups(parsed, 1 if self._remote_inventory else MOST_IN_REQUEST):
             first = group[0]
             try:
                 if isinstance(first.statement, ShowJobs):
                     self._read_up_to(max((job for result in done for job in result.jobs), default=0))
-                    self._know(first.statement.space)
+                    self._fetch_if_unknown(first.statement.space)
                     done.append(self._run(first.statement, queries.typed_text(text, first), session))
                     continue
-                ran = questions.hand_in(";\n".join(queries.typed_text(text, one) for one in group), session)
+                ran = requests.execute(";\n".join(queries.typed_text(text, one) for one in group), session)
             except (StatementRefused, StoreError, StorageError, errors.OwnerUnavailable) as error:
                 if isinstance(error, errors.RequestNotAccepted) and not done:
                     raise
@@ -135,7 +136,7 @@ class RemoteClient(ReadOnlyClient):
         return ExecuteResult(tuple(done))
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """See `Desk.subscribe`; called on a thread of the desk's own."""
+        """Call `listener` with each batch of messages, on a thread of this client."""
         with self._lock:
             self._listeners = (*self._listeners, listener)
 
@@ -146,120 +147,124 @@ class RemoteClient(ReadOnlyClient):
         return leave
 
     def job(self, job_id: int) -> Job | None:
-        """See `Desk.job`."""
-        return self._told.get(job_id) or self.history.get(job_id)
+        """Return the job by the owner's last message, or as it is on disk."""
+        return self._last_known.get(job_id) or self.history.get(job_id)
 
     def active_jobs(self) -> tuple[Job, ...]:
-        """See `Desk.active`."""
-        jobs = {job.id: job for job in self.history.live()} | self._told.copy()
+        """Return the queued and running jobs by the owner's last messages."""
+        jobs = {job.id: job for job in self.history.live()} | self._last_known.copy()
         return tuple(jobs[job_id] for job_id in sorted(jobs) if not jobs[job_id].status.ended)
 
     def last_known_active(self) -> tuple[Job, ...]:
-        """The jobs that had not ended by the owner's last word, whatever the disk says of them since."""
-        jobs = self._found | self._told.copy()
+        """Return the jobs that had not ended by the owner's last message, whatever is on disk since."""
+        jobs = self._found | self._last_known.copy()
         return tuple(job for job in jobs.values() if not job.status.ended)
 
     @property
     def connection(self) -> ConnectionStatus | None:
-        """See `Desk.link`; the owner's connection."""
+        """The state of the owner's connection."""
         if self._link is None:
             return None
         link, told = self._link
         return age_retry_delay(link, time.monotonic() - told)
 
     def reconnect(self) -> None:
-        """See `Desk.retry_now`; the owner tries."""
-        _beside(lambda: self._want(protocol.ReconnectRequest(), protocol.ReconnectResponse))
+        """Have the owner connect now."""
+        _run_in_thread(lambda: self._request(protocol.ReconnectRequest(), protocol.ReconnectResponse))
 
     def fetch_overview(self) -> Future[Overview]:
-        """See `Desk.overview`; the owner looks."""
-        return _beside(self._look_there if self._of_cluster is None else self._of_cluster.now)
+        """Return spaces and hosts as the owner sees them."""
+        return _run_in_thread(
+            self._fetch_overview if self._remote_inventory is None else self._remote_inventory.now
+        )
 
     def space_names(self) -> tuple[str, ...]:
-        """See `Desk.spaces`; a cluster's are the owner's to tell, and until it has, those of the history."""
-        told = None if self._of_cluster is None else self._of_cluster.told
+        """Return the spaces; those of a cluster as last reported by the owner, or from the history."""
+        told = None if self._remote_inventory is None else self._remote_inventory.told
         return super().space_names() if told is None else tuple(look.space.name for look in told.spaces)
 
     def host_names(self) -> tuple[str, ...]:
-        """See `Desk.host_names`."""
-        told = None if self._of_cluster is None else self._of_cluster.told
+        """Return the host names; those of a cluster as the owner last reported them."""
+        told = None if self._remote_inventory is None else self._remote_inventory.told
         return super().host_names() if told is None else tuple(host.name for host in told.hosts)
 
     def fetch_stats(self, space: str, host: str) -> Future[SpaceStats]:
-        """See `Desk.stats`; the owner looks."""
-        return _beside(lambda: self._want(protocol.StatsRequest(space, host), protocol.StatsResponse).stats)
+        """Return the statistics that the owner reads."""
+        return _run_in_thread(
+            lambda: self._request(protocol.StatsRequest(space, host), protocol.StatsResponse).stats
+        )
 
     def wait_ended(self, jobs: Iterable[int]) -> Future[tuple[Job, ...]]:
-        """Done when all these jobs have ended, with the jobs, in the order asked for.
+        """Return a future that is done when all these jobs have ended, with the jobs in the given order.
 
-        Fails with NoAnswer where the owner goes before that.
+        It fails with OwnerUnavailable if the owner exits before that.
         """
         ended: Future[tuple[Job, ...]] = Future()
         with self._lock:
             self._waiting.append((tuple(jobs), ended))
-        self._settle()
+        self._resolve_waiters()
         return ended
 
     def load(self, space: str, pairs: Sequence[Pair]) -> Future[None]:
-        """See `Engine.load`; the owner writes them. Fails with StorageError and NoAnswer."""
-        return _beside(lambda: self._load(space, pairs))
+        """Have the owner write pairs. The future fails with StorageError and OwnerUnavailable."""
+        return _run_in_thread(lambda: self._load(space, pairs))
 
     def dump(self, space: str) -> Iterator[tuple[bytes, bytes]]:
-        """See `Engine.dump`; the owner reads them. Raises StorageError and NoAnswer, also midway."""
+        """Yield the pairs that the owner reads. Raises StorageError and OwnerUnavailable, also midway."""
         with self._channel() as channel:
-            channel.ask(protocol.DumpRequest(space), PATIENCE_SECONDS)
+            channel.ask(protocol.DumpRequest(space), RESPONSE_SECONDS)
             while True:
-                dumped = _meant(
-                    channel.read(PATIENCE_SECONDS, protocol.LONGEST_DUMPED_LINE), protocol.DumpResponse
+                dumped = _require_response(
+                    channel.read(RESPONSE_SECONDS, protocol.LONGEST_DUMPED_LINE), protocol.DumpResponse
                 )
                 yield from dumped.pairs
                 if dumped.last:
                     return
 
     def close(self) -> None:
-        """Let go of the owner and of the history; the owner's work goes on."""
+        """Disconnect from the owner, whose jobs continue, and close the history."""
         self._closed = True
         self._following.shut_down()  # wakes the thread that reads it
         self._following.close()
         super().close()
 
     def _read_up_to(self, job_id: int) -> None:
-        """Have read what was just handed in: the history may tell it a moment later than the owner."""
+        """Read the history up to a job that was just submitted: it may appear a moment after the response."""
         end = time.monotonic() + LAG_SECONDS
         self.history.refresh()
         while self.history.last_id() < job_id and time.monotonic() < end:
             time.sleep(LAG_SECONDS / 100)
             self.history.refresh()
 
-    def _know(self, space: str | None) -> None:
-        """Have asked the owner of a space that is not known here: a cluster's may have had no jobs yet."""
-        if self._of_cluster is None or space is None:
+    def _fetch_if_unknown(self, space: str | None) -> None:
+        """Ask the owner about a space that is not known here: one of a cluster may have had no jobs yet."""
+        if self._remote_inventory is None or space is None:
             return
         if space not in {*self.space_names(), *self.history.spaces()}:
-            self._of_cluster.now()
+            self._remote_inventory.now()
 
-    def _look_there(self) -> Overview:
-        return self._want(protocol.OverviewRequest(), protocol.OverviewResponse).overview
+    def _fetch_overview(self) -> Overview:
+        return self._request(protocol.OverviewRequest(), protocol.OverviewResponse).overview
 
     def _load(self, space: str, pairs: Sequence[Pair]) -> None:
         try:
-            self._want(protocol.LoadRequest(space, tuple(pairs)), protocol.LoadResponse)
+            self._request(protocol.LoadRequest(space, tuple(pairs)), protocol.LoadResponse)
         except protocol.RequestTooLarge:
             raise StorageError(ErrorCode.REJECTED, "", space, TOO_LONG) from None
 
-    def _want(self, want: protocol.RequestBody, kind: type[T]) -> T:
-        with closing(_Questions(self._channel)) as questions:
-            return questions.want(want, kind)
+    def _request(self, body: protocol.RequestBody, kind: type[T]) -> T:
+        with closing(_Requests(self._channel)) as requests:
+            return requests.send(body, kind)
 
-    def _channel(self, timeout: float = PATIENCE_SECONDS) -> Channel:
-        return Channel.open(self._door, self._trusted, timeout)
+    def _channel(self, timeout: float = RESPONSE_SECONDS) -> Channel:
+        return Channel.open(self._address, self._trusted, timeout)
 
-    def _greeted(self) -> tuple[Channel, protocol.EventsMessage]:
-        """Return a connection on which the owner has said that it is there. Raises NoAnswer."""
+    def _subscribe_to_owner(self) -> tuple[Channel, protocol.EventsMessage]:
+        """Return a connection with a confirmed subscription. Raises OwnerUnavailable."""
         channel = self._channel(GREETING_SECONDS)
         try:
             channel.send(protocol.SubscribeRequest(), GREETING_SECONDS)
-            return channel, _meant(channel.read(GREETING_SECONDS), protocol.EventsMessage)
+            return channel, _require_response(channel.read(GREETING_SECONDS), protocol.EventsMessage)
         except BaseException:
             channel.close()
             raise
@@ -271,39 +276,39 @@ class RemoteClient(ReadOnlyClient):
                 if isinstance(answer, protocol.EventsMessage) and not self._closed:
                     self._take(answer.messages)
         except (OSError, ValueError, errors.OwnerUnavailable, StoreError):
-            pass  # the owner is gone or unreadable, which is what comes next says
+            pass  # the owner has exited or is not understood: what follows handles both
         with self._lock:
             self._owner_gone = True
-            self._heard += 1
+            self._updates += 1
         if not self._closed:
-            self._settle()
+            self._resolve_waiters()
             self.on_owner_exit()
 
-    def _note_link(self, messages: Sequence[EngineEvent]) -> None:
+    def _note_connection(self, messages: Sequence[EngineEvent]) -> None:
         for message in messages:
             if isinstance(message, ConnectionChanged):
                 self._link = message.connection, time.monotonic()
 
     def _take(self, messages: Sequence[EngineEvent]) -> None:
-        self._note_link(messages)
+        self._note_connection(messages)
         for message in messages:
             if isinstance(message, TaskProgressed | JobChanged):
-                self._told[message.job.id] = message.job
+                self._last_known[message.job.id] = message.job
         if any(isinstance(message, JobChanged | JobsArchived) for message in messages):
             self.history.refresh()
             with self._lock:
-                self._heard += 1
-            self._settle()
-            self._forget_what_is_read()
+                self._updates += 1
+            self._resolve_waiters()
+            self._drop_superseded()
         deliver(messages, self._listeners)
 
-    def _settle(self) -> None:
-        """Answer whoever waits for jobs that have ended, or that nobody can be asked about any more."""
+    def _resolve_waiters(self) -> None:
+        """Resolve the futures of jobs that have ended, or whose owner has exited."""
         heard = -1
-        while heard != self._heard:  # what another thread hears while this one looks is looked at, too
+        while heard != self._updates:  # another thread may receive messages meanwhile
             with self._lock:
                 waiting, self._waiting = self._waiting, []
-                heard, gone = self._heard, self._owner_gone
+                heard, gone = self._updates, self._owner_gone
             left = [(jobs, ended) for jobs, ended in waiting if not self._has_settled(jobs, ended, gone)]
             with self._lock:
                 self._waiting += left
@@ -312,9 +317,9 @@ class RemoteClient(ReadOnlyClient):
         try:
             found = self.jobs_on_disk(jobs)
         except (StoreError, OSError) as error:
-            ended.set_exception(error)  # the asker's own to tell
+            ended.set_exception(error)  # reported by the caller
             return True
-        # a job that is not found is one that the history does not tell yet
+        # a job that is not found is not in the history yet
         if len(found) == len(jobs) and all(job.status.ended for job in found):
             ended.set_result(found)
         elif gone:
@@ -324,29 +329,29 @@ class RemoteClient(ReadOnlyClient):
         return True
 
     def jobs_on_disk(self, jobs: Iterable[int]) -> tuple[Job, ...]:
-        """The jobs as they are on disk now, whether they have ended or not. Raises StoreError."""
+        """Return the jobs as they are on disk now, ended or not. Raises StoreError."""
         self.history.refresh()
         found = (self.job(job_id) or self.history.archived_job(job_id) for job_id in jobs)
         return tuple(job for job in found if job is not None)
 
-    def _forget_what_is_read(self) -> None:
-        """Let go of the ended jobs that the history tells by now: it may learn of them later than we do."""
-        ended = [job_id for job_id, job in self._told.items() if job.status.ended]
+    def _drop_superseded(self) -> None:
+        """Drop the ended jobs that the history has by now: the message may come before the file is read."""
+        ended = [job_id for job_id, job in self._last_known.items() if job.status.ended]
         if not ended:
             return
         last, unread = self.history.last_id(), {job.id for job in self.history.live()}
         for job_id in ended:
             if job_id <= last and job_id not in unread:
-                del self._told[job_id]
+                del self._last_known[job_id]
                 self._found.pop(job_id, None)
 
 
 def _address_of_owner(profile: Profile) -> Path:
-    """Where the owner listens. Raises NoAnswer if it has not said so."""
+    """Return the address of the owner. Raises RequestNotAccepted if it has not recorded one."""
     try:
         address = recorded_address(profile.root)
     except OSError as error:
-        raise errors.RequestNotAccepted(f"its address can't be read: {error.strerror or error}") from None
+        raise errors.RequestNotAccepted(f"its address cannot be read: {error.strerror or error}") from None
     if address is None:
         raise errors.RequestNotAccepted(
             "it has not recorded in LOCK where it listens: it is just starting, or ending"
@@ -354,25 +359,25 @@ def _address_of_owner(profile: Profile) -> Path:
     return address
 
 
-class _Questions:
-    """Questions to the owner, one after another on one connection; close it."""
+class _Requests:
+    """Requests to the owner, one after another on one connection; close it."""
 
     def __init__(self, connect: Callable[[], Channel]) -> None:
         self._connect = connect
         self._channel: Channel | None = None
 
-    def hand_in(self, words: str, session: Session) -> protocol.ExecuteResponse:
-        """Have a statement carried out. Raises StorageError and NoAnswer."""
-        ran = self.want(
-            protocol.ExecuteRequest(words, session.space, str(session.cwd)), protocol.ExecuteResponse
+    def execute(self, text: str, session: Session) -> protocol.ExecuteResponse:
+        """Have a text executed. Raises StorageError and OwnerUnavailable."""
+        ran = self.send(
+            protocol.ExecuteRequest(text, session.space, str(session.cwd)), protocol.ExecuteResponse
         )
         session.space = ran.space
         return ran
 
-    def want(self, want: protocol.RequestBody, kind: type[T]) -> T:
-        """Return the answer. Raises StorageError and NoAnswer."""
-        channel = self._asked(want)
-        return _meant(channel.read(PATIENCE_SECONDS), kind)
+    def send(self, body: protocol.RequestBody, kind: type[T]) -> T:
+        """Send a request and return its response. Raises StorageError and OwnerUnavailable."""
+        channel = self._send(body)
+        return _require_response(channel.read(RESPONSE_SECONDS), kind)
 
     def close(self) -> None:
         """Close the connection."""
@@ -380,21 +385,21 @@ class _Questions:
             self._channel.close()
             self._channel = None
 
-    def _asked(self, want: protocol.RequestBody) -> Channel:
+    def _send(self, body: protocol.RequestBody) -> Channel:
         if self._channel is not None:
             try:
-                self._channel.ask(want, PATIENCE_SECONDS)
+                self._channel.ask(body, RESPONSE_SECONDS)
             except errors.RequestNotAccepted:
-                self.close()  # the owner ends a connection that was silent for a while, and takes a new one
+                self.close()  # the owner closes a connection that was idle for a while, and accepts a new one
             else:
                 return self._channel
         self._channel = self._connect()
-        self._channel.ask(want, PATIENCE_SECONDS)
+        self._channel.ask(body, RESPONSE_SECONDS)
         return self._channel
 
 
 def _groups(statements: Sequence[Parsed], most: int) -> Iterator[Sequence[Parsed]]:
-    """Yield the statements in their order, those that are quickly carried out together."""
+    """Yield the statements in their order, with consecutive quick ones in one group."""
     group: list[Parsed] = []
     for one in statements:
         quick = isinstance(one.statement, QUICK)
@@ -409,8 +414,8 @@ def _groups(statements: Sequence[Parsed], most: int) -> Iterator[Sequence[Parsed
         yield group
 
 
-def _meant(answer: protocol.Response, kind: type[T]) -> T:
-    """The answer, if it is one to what was asked. Raises StorageError and NoAnswer."""
+def _require_response(answer: protocol.Response, kind: type[T]) -> T:
+    """Return the response if it fits the request. Raises StorageError and OwnerUnavailable."""
     if isinstance(answer, protocol.ErrorResponse):
         if answer.code in _CODES:
             raise StorageError(ErrorCode(answer.code), answer.host, answer.space, answer.text)
@@ -420,8 +425,8 @@ def _meant(answer: protocol.Response, kind: type[T]) -> T:
     return answer
 
 
-def _beside(work: Callable[[], T]) -> Future[T]:
-    """What the work comes to, done on a thread of its own; who leaves meanwhile does not take it back."""
+def _run_in_thread(work: Callable[[], T]) -> Future[T]:
+    """Run `work` on a daemon thread, and return its future, which cannot be canceled."""
     future: Future[T] = Future()
     future.set_running_or_notify_cancel()
 
@@ -429,43 +434,41 @@ def _beside(work: Callable[[], T]) -> Future[T]:
         try:
             future.set_result(work())
         except Exception as error:
-            future.set_exception(error)  # the asker's own to tell
+            future.set_exception(error)  # reported by the caller
 
     threading.Thread(target=run, name="jobtui-ask", daemon=True).start()
     return future
 
 
-# ---- merged from jobtui.engine.owners_places: ----
-# A cluster's spaces and hosts as the owner of the profile told them last: only the owner is connected.
-FRESH_SECONDS = 5.0
-
-
 class RemoteInventory:
-    """See the module. `look` asks the owner and waits; it raises StorageError and NoAnswer. Any thread."""
+    """A cluster's spaces and hosts as the owner last reported them: only the owner is connected. Any thread.
 
-    def __init__(self, look: Callable[[], Overview]) -> None:
-        self._look = look
+    `fetch` asks the owner and waits. Raises StorageError and OwnerUnavailable.
+    """
+
+    def __init__(self, fetch: Callable[[], Overview]) -> None:
+        self._fetch = fetch
         self._asking = threading.Lock()
         self._asked = -FRESH_SECONDS
-        self._told: Overview | None = None
+        self._last_known: Overview | None = None
 
     @property
     def told(self) -> Overview | None:
-        """What was told last, None for nothing yet; never waits. What is old is asked for anew beside it."""
+        """The last overview, None before the first; an old one is fetched again in the background."""
         if time.monotonic() - self._asked >= FRESH_SECONDS and self._asking.acquire(blocking=False):
             self._asked = time.monotonic()
             threading.Thread(target=self._ask, name="jobtui-places", daemon=True).start()
-        return self._told
+        return self._last_known
 
     def now(self) -> Overview:
-        """As they are now, waited for. Raises StorageError and NoAnswer."""
-        self._told = told = self._look()
+        """Fetch the overview and wait for it. Raises StorageError and OwnerUnavailable."""
+        self._last_known = told = self._fetch()
         return told
 
     def _ask(self) -> None:
         try:
             self.now()
         except (StorageError, OwnerUnavailable):
-            pass  # why there is no connection is told as such: what was told last still stands
+            pass  # the connection reports the failure: the last overview stays
         finally:
             self._asking.release()

@@ -296,14 +296,14 @@ class TestConnections:
     ) -> None:
         monkeypatch.setattr(server, "REQUEST_SECONDS", 0.05)
         desk = RemoteClient.connect(Profile("local", root))
-        with contextlib.closing(remote._Questions(desk._channel)) as questions:
+        with contextlib.closing(remote._Requests(desk._channel)) as questions:
             session = Session("solo", Path("/"))
-            questions.hand_in("ADMIN FLUSH", session)
+            questions.execute("ADMIN FLUSH", session)
             first = questions._channel
             assert first is not None
             assert first._connection.recv(1, socket.MSG_PEEK) == b""  # the owner has closed it
             assert [
-                job for result in questions.hand_in("ADMIN FLUSH", session).results for job in result.jobs
+                job for result in questions.execute("ADMIN FLUSH", session).results for job in result.jobs
             ] == [2]
             assert questions._channel is not first
         desk.close()
