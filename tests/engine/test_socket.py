@@ -131,7 +131,7 @@ class TestPeer:
         with impostor(root, lambda client: received.append(client.recv(1 << 20))):
             with pytest.raises(errors.OwnerUntrusted, match=f"user with the id {STRANGER}"):
                 RemoteClient.connect(Profile("local", root))
-            trusting = {"_door": root / SOCKET, "_trusted": trusted_owners(root)}
+            trusting = {"_address": root / SOCKET, "_trusted": trusted_owners(root)}
             desk = RemoteClient.__new__(RemoteClient)
             vars(desk).update(trusting)
             with pytest.raises(errors.OwnerUntrusted):
