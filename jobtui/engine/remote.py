@@ -1,7 +1,7 @@
 """The client of a profile that another process owns.
 
-It reads the history itself: a statement that only reads is answered here, from disk. Any other goes to the owner
-and is answered as if it had been typed there. The owner sends changes as they happen.
+It reads the history itself: a statement that only reads is answered here, from disk. Any other goes to the
+owner and is answered as if it had been typed there. The owner sends changes as they happen.
 """
 
 from __future__ import annotations

@@ -248,7 +248,9 @@ class ServerConsole(EngineWaiter):
         """Stop what runs, and say what becomes of the rest."""
         if self.interrupted is not None:
             self.stop_and_wait(self.interrupted)
-        queued = [job.id for job in self._engine.active_jobs() if job.status is Status.QUEUE and job.origin is None]
+        queued = [
+            job.id for job in self._engine.active_jobs() if job.status is Status.QUEUE and job.origin is None
+        ]
         self.say(f"Ended{': ' + describe_jobs(queued) + ' queued for the next start' if queued else ''}")
 
     def _either(self, work: Future[tuple[Job, ...]]) -> None:
