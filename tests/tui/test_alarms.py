@@ -14,7 +14,8 @@ from jobtui.engine.reader import ReadOnlyClient
 from jobtui.history import History, Query, Sort, StoreError
 from jobtui.model import ConnectionChanged, ConnectionState, ConnectionStatus
 from jobtui.tui.data.job_rows import JobRows
-from jobtui.tui.text.status import link_alarm, link_piece
+from jobtui.tui.text.alerts import connection_alarm
+from jobtui.tui.text.status import connection_span
 from tests.support import made_jobs
 from tests.support.clock import FakeClock
 from tests.support.damaged import SMALL
@@ -47,8 +48,8 @@ NOW = FakeClock().now()
     ],
 )
 def test_a_connections_state_is_told_in_words(link: ConnectionStatus, piece: str, alarm: str) -> None:
-    assert link_piece(link)[0] == piece
-    said = link_alarm(link, NOW, NOW + timedelta(seconds=3), "R")
+    assert connection_span(link)[0] == piece
+    said = connection_alarm(link, NOW, NOW + timedelta(seconds=3), "R")
     assert alarm in said
     assert bool(said) == bool(alarm)
 

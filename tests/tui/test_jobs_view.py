@@ -8,8 +8,8 @@ from textual import events
 
 from jobtui.config.settings import Confirm, TuiSettings
 from jobtui.model import Job, Status
+from jobtui.tui.text.alerts import describe_ends
 from jobtui.tui.text.spans import plain
-from jobtui.tui.text.status import endings
 from jobtui.tui.widgets.lines import LinesView
 from tests.support.clock import FakeClock
 from tests.support.dashboards import Stage, stage
@@ -286,8 +286,8 @@ def test_jobs_that_end_together_are_told_of_in_one_go() -> None:
         return Job(id=job_id, command="flush", space="nba", submitted=FakeClock().now(), status=status)
 
     jobs = [ended(number, Status.FINISHED) for number in (3, 4, 5)] + [ended(8, Status.FAILED)]
-    assert endings(jobs) == ("4 jobs ended: ✖ 8 failed, ✔ 3–5 finished", "error")
-    assert endings(jobs[:1]) == ("✔ job 3 flush nba finished", "information")
+    assert describe_ends(jobs) == ("4 jobs ended: ✖ 8 failed, ✔ 3–5 finished", "error")
+    assert describe_ends(jobs[:1]) == ("✔ job 3 flush nba finished", "information")
 
 
 def test_a_watched_job_that_ends_is_told(tmp_path: Path) -> None:
@@ -297,7 +297,7 @@ def test_a_watched_job_that_ends_is_told(tmp_path: Path) -> None:
             await shown.shows("▶ running")
             await shown.press("w")
             shown.behind.storage.operation("nba", "local0").finish()
-            await shown.shows("✔ job 1 compact nba finished", "given back")
+            await shown.shows("✔ job 1 compact nba finished", "reclaimed")
 
     asyncio.run(run())
 

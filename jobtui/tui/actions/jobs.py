@@ -16,7 +16,7 @@ from jobtui.language import quote_name
 from jobtui.model import Job, Status
 from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.text.spans import Line, TextRole
-from jobtui.tui.text.status import status_piece
+from jobtui.tui.text.status import status_span
 
 _NAMED = 8
 
@@ -157,7 +157,7 @@ class JobActions:
         return (
             (f"job {job_id}  ", TextRole.STRONG),
             (f"{job.label[:60]}  ", TextRole.PLAIN),
-            status_piece(job),
+            status_span(job),
         )
 
     # -- saying it ----------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from jobtui.model import Job
 from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.screens.dialog import Choice, Question
 from jobtui.tui.text.spans import Line, TextRole
-from jobtui.tui.text.status import status_piece
+from jobtui.tui.text.status import status_span
 
 _WAITING = "leaves when all jobs have ended, esc stays"
 _STOPPING = "stopping all jobs, then leaves"
@@ -127,7 +127,7 @@ def quit_question(
 
 def _lines(jobs: Sequence[Job]) -> list[Line]:
     lines: list[Line] = [
-        ((f"job {job.id}  ", TextRole.STRONG), (f"{job.label[:50]}  ", TextRole.PLAIN), status_piece(job))
+        ((f"job {job.id}  ", TextRole.STRONG), (f"{job.label[:50]}  ", TextRole.PLAIN), status_span(job))
         for job in jobs[:_NAMED]
     ]
     if len(jobs) > _NAMED:

@@ -11,7 +11,7 @@ from jobtui.history import StoreError, View
 from jobtui.model import ClusterRef, Job, Status
 from jobtui.tui.data.search import FIRST_PAGE
 from jobtui.tui.text.spans import Line, TextRole
-from jobtui.tui.text.status import MARKED, WATCHED, progress, status_piece
+from jobtui.tui.text.status import MARKED, WATCHED, progress_line, status_span
 from jobtui.tui.widgets.table_layout import Column, Placed
 
 _NEVER = datetime.fromtimestamp(0, UTC)
@@ -172,7 +172,7 @@ class JobRows:
 def job_cell(job: Job, column: str, now: datetime, width: int) -> Line:
     """What a column of that width says of a job."""
     if column == "progress":
-        return progress(job.progress, job.status, width - 5)
+        return progress_line(job.progress, job.status, width - 5)
     return _CELLS[column](job, now)
 
 
@@ -211,7 +211,7 @@ def _reclaimed(job: Job, now: datetime) -> Line:
 _CELLS: Mapping[str, Callable[[Job, datetime], Line]] = {
     "id": lambda job, now: ((str(job.id), TextRole.STRONG),),
     "command": lambda job, now: ((job.label, TextRole.PLAIN),),
-    "status": lambda job, now: (status_piece(job),),
+    "status": lambda job, now: (status_span(job),),
     "start": lambda job, now: ((format_local_time(job.start), TextRole.PLAIN),),
     "stop": lambda job, now: ((format_local_time(job.stop), TextRole.PLAIN),),
     "took": lambda job, now: ((format_duration(elapsed(job, now)), TextRole.PLAIN),),

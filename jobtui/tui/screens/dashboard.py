@@ -23,8 +23,9 @@ from jobtui.tui.data.feed import Batch
 from jobtui.tui.data.job_rows import JOB_COLUMNS
 from jobtui.tui.keymap import Keymap
 from jobtui.tui.terminal import notice_sequence
+from jobtui.tui.text.alerts import current_alarm, describe_ends
 from jobtui.tui.text.spans import Line, TextRole, wrap
-from jobtui.tui.text.status import alarm, endings, link_piece
+from jobtui.tui.text.status import connection_span
 from jobtui.tui.themes import THEMES
 from jobtui.tui.views import make_view
 from jobtui.tui.views.base import DashboardView, ViewContainer
@@ -124,9 +125,9 @@ class Dashboard(StyledScreen):
             context.desk.history.counts(),
             self._all_flags(),
             place=self.view.title,
-            link=link_piece(link) if link is not None else None,
+            link=connection_span(link) if link is not None else None,
         )
-        self._show_alarm(*alarm(context, self._link_changed))
+        self._show_alarm(*current_alarm(context, self._link_changed))
 
     def _all_flags(self) -> tuple[str, ...]:
         read_only = () if self.context.desk.writable else ("read only",)
@@ -184,7 +185,7 @@ class Dashboard(StyledScreen):
             self.announce_ended(ended)
 
     def announce_ended(self, jobs: Sequence[Job]) -> None:  # noqa: D102
-        text, severity = endings(jobs)
+        text, severity = describe_ends(jobs)
         self.show_toast(text, severity)
         if self.context.settings.bell:
             self.app.bell()

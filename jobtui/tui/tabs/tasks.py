@@ -11,7 +11,7 @@ import msgspec
 from jobtui.formatting import format_bytes, format_duration, format_rate, format_remaining
 from jobtui.model import Job, Status, Task
 from jobtui.tui.text.spans import Line, Span, TextRole, cut, fit, fit_host, line_width, width_of, wrap
-from jobtui.tui.text.status import progress, task_status_piece
+from jobtui.tui.text.status import progress_line, task_status_span
 
 # an estimate from less than this says nothing
 _LEAST_PROGRESS = 0.02
@@ -82,7 +82,7 @@ def tasks(job: Job, rates: Rates, width: int, now: datetime) -> list[Line]:
 
 
 def _status(job: Job, task: Task, words: bool) -> Span:
-    text, ink = task_status_piece(task, job.stopping)
+    text, ink = task_status_span(task, job.stopping)
     return (fit(text, _STATUS) if words else text[0]), ink
 
 
@@ -133,7 +133,7 @@ def _task(job: Job, task: Task, head: Line, figures: Figures, layout: Layout, wi
     if task.status is Status.QUEUE:
         waits = "" if job.status is Status.QUEUE else "waits for its host"
         return [cut((*head, (waits, TextRole.MUTED)), width)]
-    parts: list[Span] = list(progress(_fraction(task), task.status, layout.bar))
+    parts: list[Span] = list(progress_line(_fraction(task), task.status, layout.bar))
     for figure, size in layout.widths.items():
         text, figure_ink = figures.get(figure, ("", TextRole.PLAIN))
         parts += [(" " * layout.gap, TextRole.PLAIN), (fit(text, size), figure_ink)]

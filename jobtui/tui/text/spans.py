@@ -1,4 +1,8 @@
-"""Text fitted into terminal cells: padded, cut and wrapped, and harmless whatever it holds."""
+"""Lines of a screen as data: spans of text with roles, and text fitted into terminal cells.
+
+Tabs are pure functions from a job to lines, tested without a terminal; a widget paints lines as strips. The
+text of a span is made printable when it is painted, so a line may hold foreign text as it is.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from jobtui.model import Status
 
 
 def fit(text: str, width: int, right: bool = False) -> str:
-    """The cleaned text in exactly `width` cells: padded, or cut with an ellipsis."""
+    """Return the printable text in exactly `width` cells: padded, or cut with an ellipsis."""
     if width <= 0:
         return ""
     text = single_cells(text if len(text) <= 8 * width else text[: 8 * width] + "…")
@@ -24,7 +28,7 @@ def fit(text: str, width: int, right: bool = False) -> str:
 
 
 def fit_host(name: str, width: int, right: bool = False) -> str:
-    """As `fit`; but of a path that is too long the end is kept: what tells it from others stands there."""
+    """Return a host's name in exactly `width` cells; of a path, the end is kept, which distinguishes it."""
     if "/" not in name or width_of(name) <= width:
         return fit(name, width, right)
     kept = single_cells(name[-8 * width :])
@@ -37,14 +41,14 @@ def fit_host(name: str, width: int, right: bool = False) -> str:
 
 
 def width_of(text: str) -> int:
-    """How many cells the text takes once it is cleaned."""
+    """Return the cells that the text takes when it is painted."""
     return len(text) if text.isascii() else cell_len(single_cells(text))
 
 
 def wrap(text: str, width: int, most: int = 20) -> list[str]:
-    """The cleaned text in lines of at most `width` cells, broken at blanks where there are any.
+    """Break the printable text into at most `most` lines of at most `width` cells, at blanks if there are any.
 
-    At most `most` lines: what is left over is cut with an ellipsis. Line breaks in the text are kept.
+    The last line ends with an ellipsis if the text is longer. Line breaks in the text are kept.
     """
     width = max(width, 4)
     room = width * (most + 1)
@@ -62,9 +66,9 @@ def _wrap_line(text: str, width: int, most: int) -> list[str]:
 
 
 def breaks(text: str, first: int, rest: int) -> Iterator[tuple[int, int]]:
-    """Where a cleaned text is broken into lines (from, to): `first` cells for the first, `rest` for the others.
+    """Yield the start and end of each line of a text: `first` cells for the first, `rest` for the others.
 
-    Broken at blanks where there are any; the blanks at a break belong to no line.
+    Lines end at blanks if there are any; the blanks between two lines belong to neither.
     """
     start, width = 0, first
     while True:
@@ -85,14 +89,8 @@ def breaks(text: str, first: int, rest: int) -> Iterator[tuple[int, int]]:
     yield start, len(text)
 
 
-# ---- merged from jobtui.tui.lines: ----
-# A line of a screen as data: pieces of text, each with the ink that it is written in.
-#
-# Panes are pure functions from a job to lines, tested without a terminal; a widget turns lines into strips.
-# A piece's text is cleaned when it is painted, so a line may carry foreign text as it came.
-#
 class TextRole(enum.StrEnum):
-    """What a piece of text means; `styles/inks.tcss` says how each looks. The values are component classes."""
+    """What a span of text means. The values are the CSS classes of `styles/text_roles.tcss`."""
 
     PLAIN = "ink--plain"
     MUTED = "ink--muted"
@@ -134,17 +132,17 @@ Line = tuple[Span, ...]
 
 
 def plain(line: Iterable[Span]) -> str:
-    """The line's text alone, cleaned."""
+    """Return the printable text of the line."""
     return "".join(single_cells(text) for text, _ in line)
 
 
 def line_width(line: Iterable[Span]) -> int:
-    """How many cells the line takes."""
+    """Return the cells that the line takes."""
     return sum(width_of(text) for text, _ in line)
 
 
 def cut(line: Line, width: int) -> Line:
-    """The line in at most `width` cells; the piece that does not fit ends in an ellipsis."""
+    """Cut the line to at most `width` cells; the last span ends with an ellipsis if it was cut."""
     kept: list[Span] = []
     room = width
     for text, ink in line:
@@ -159,8 +157,7 @@ def cut(line: Line, width: int) -> Line:
 
 
 def wrapped(line: Line, width: int, hang: int = 0) -> list[Line]:
-    """The line in as many lines of `width` cells as it needs, broken at blanks; all but the first begin with
-    `hang` blanks."""
+    """Break the line at blanks into lines of `width` cells; all but the first are indented by `hang` cells."""
     if line_width(line) <= width:
         return [line]
     pieces = [(single_cells(text), ink) for text, ink in line]
