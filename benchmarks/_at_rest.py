@@ -17,7 +17,7 @@ def main() -> None:
     len(history.query(Query()))
     gc.collect()
     before = _resident()
-    history.warm()
+    history.load_indexes()
     loaded = _resident()
     view = history.query(Query(sort=Sort.TOOK))
     view.prepare()

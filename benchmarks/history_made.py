@@ -16,11 +16,11 @@ from typing import Final
 import msgspec
 
 from benchmarks.figures import Run, once
-from jobtui.history.format.codec import encode, framed
+from jobtui.history.format.codec import encode, frame
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.segment import Segment
-from jobtui.history.format.state import StatusCounts, nested
-from jobtui.history.steps import finished
+from jobtui.history.format.state import StatusCounts, nest_counts
+from jobtui.history.steps import run
 from jobtui.history.write.store import Limits, Store
 from jobtui.model import EventKind, Job, JobEvent, Level, SpaceStats, Status, Task
 
@@ -111,8 +111,9 @@ def make_history(path: Path, count: int) -> Path:
         segments.append(_written(store, path, chunk))
         tally.update((job.space, job.status) for job in chunk)
     entries = tuple(segment.entry for segment in segments)
-    store.state.settle(store.vault.save(segments=entries, counts=nested(tally)), tuple(segments))
-    store.state.count_sealed()
+    manifest = store.segments.save_manifest(segments=entries, counts=nest_counts(tally))
+    store.state.apply_manifest(manifest, tuple(segments))
+    store.state.reset_counts()
     store.close()
     os.sync()
     return path
@@ -198,7 +199,7 @@ def _link(path: Path, target: Path) -> None:
 
 
 def _written(store: Store, path: Path, jobs: list[Job]) -> Segment:
-    segment = finished(store.vault.write_segment(path, (framed(encode(job)) for job in jobs), jobs))
+    segment = run(store.segments.write_segment(path, (frame(encode(job)) for job in jobs), jobs))
     # another one that has not been looked into: so many segments' columns need not be in memory
     return Segment(Disk(), path, segment.entry, store.quarantine)
 

@@ -130,7 +130,7 @@ def _index_loads(run: Run) -> list[tuple[float, float]]:
     found = []
     for _ in range(3 if run.quick else 7):
         history = History.open(long_history(run), write=False)
-        found.append(_in_the_background(history, history.warm))
+        found.append(_in_the_background(history, history.load_indexes))
         history.close()
     return found
 
@@ -157,7 +157,7 @@ def filter_by_text(run: Run) -> Outcome:
 
 def _filtered(run: Run, query: Query) -> Outcome:
     history = History.open(long_history(run), write=False)
-    history.warm()
+    history.load_indexes()
     times, gaps = [], []
     found = 0
     for _ in range(5 if run.quick else 15):
@@ -185,7 +185,7 @@ def _by_took() -> Query:
 
 def _sorted(run: Run, act: Callable[[History], object]) -> Outcome:
     history = History.open(long_history(run), write=False)
-    history.warm()
+    history.load_indexes()
     times, gaps = [], []
     for _ in range(3 if run.quick else 7):
         took, gap = _in_the_background(history, lambda: act(history))

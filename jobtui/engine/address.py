@@ -21,7 +21,7 @@ from typing import Final
 from jobtui import __version__
 from jobtui.errors import OwnerRejected
 from jobtui.history.format.disk import Disk
-from jobtui.history.format.lock import LONGEST_ADDRESS, WriterWatcher
+from jobtui.history.format.lock import MAX_ADDRESS_BYTES, WriterWatcher
 
 SOCKET: Final = "owner.sock"
 LONGEST_PATH: Final = 103 if sys.platform == "darwin" else 107
@@ -37,7 +37,7 @@ def recorded_address(root: Path) -> Path | None:
     """
     watch = WriterWatcher(Disk(), root / "history")
     try:
-        mark = watch.mark()
+        mark = watch.read_status()
     finally:
         watch.close()
     if mark is not None and mark.address is None and not mark.closed:
@@ -61,7 +61,7 @@ def candidates(root: Path) -> Iterator[tuple[Path, str]]:
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     for directory in (Path(runtime, "jobtui"), Path(f"/tmp/jobtui-{os.getuid()}")):
         path = directory / name
-        if directory.is_absolute() and len(os.fsencode(path)) <= LONGEST_ADDRESS and _is_text(path):
+        if directory.is_absolute() and len(os.fsencode(path)) <= MAX_ADDRESS_BYTES and _is_text(path):
             yield path, str(path)
 
 

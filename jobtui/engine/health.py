@@ -24,7 +24,7 @@ from jobtui.errors import OwnerTimeout, OwnerUnavailable, ProbeFailed
 from jobtui.files import temporary_parent
 from jobtui.history import History, export
 from jobtui.history.format.disk import Disk
-from jobtui.history.format.lock import NAME as LOCK
+from jobtui.history.format.lock import LOCK_NAME as LOCK
 from jobtui.history.format.lock import WriterWatcher
 from jobtui.history.repair import repair, verify
 from jobtui.model import ConnectionStatus
@@ -60,13 +60,13 @@ class HistoryInfo:
 def owner_of(profile: Profile) -> OwnerInfo | None:
     """Who has the profile; None where nobody has. Raises OSError where that can't be seen."""
     disk = Disk()
-    if in_its_place := disk.stands_in_for(profile.history / LOCK):
+    if in_its_place := disk.wrong_type(profile.history / LOCK):
         raise OSError(errno.EEXIST, in_its_place)
     watch = WriterWatcher(disk, profile.history)
     try:
         if not watch.has_writer():
             return None
-        mark = watch.mark()
+        mark = watch.read_status()
     finally:
         watch.close()
     pid = mark.pid if mark else None
@@ -94,7 +94,7 @@ def owner_in_words(profile: Profile) -> str:
     try:
         watch = WriterWatcher(Disk(), profile.history)
         try:
-            mark = watch.mark() if watch.has_writer() else None
+            mark = watch.read_status() if watch.has_writer() else None
         finally:
             watch.close()
     except OSError:
@@ -164,7 +164,7 @@ def verify_history(profile: Profile) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """
     found = verify.verify(profile.history)
     places = {(note.file, note.byte) for note in found}
-    before = [note for note in verify.earlier(profile.history) if (note.file, note.byte) not in places]
+    before = [note for note in verify.past_notes(profile.history) if (note.file, note.byte) not in places]
     return tuple(map(str, found)), tuple(map(str, before))
 
 

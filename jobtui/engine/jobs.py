@@ -285,13 +285,13 @@ class JobStore:
     def _check_disk(self) -> None:
         """Notice a disk that has become full, or writable again, with the last commit."""
         if self.history.health is Health.FULL:
-            self._wait_for_space(StoreFull(self.history.trouble))
+            self._wait_for_space(StoreFull(self.history.write_error))
         elif self.write_error:
             self._resume()
 
     def _wait_for_space(self, error: StoreError) -> None:
         self._write_refusal = error
-        self._set_error(self.history.trouble or str(error))
+        self._set_error(self.history.write_error or str(error))
         if self._probe is None:
             self._probe = asyncio.create_task(self._until_it_takes_writes())
 
@@ -299,17 +299,17 @@ class JobStore:
         try:
             while self._write_refusal is not None and not self.broken:
                 await self._clock.sleep(PROBE_SECONDS)
-                if self.history.try_again():
+                if self.history.retry():
                     self._resume()
                 elif self.history.health is Health.READ_ONLY:
-                    self._fail_permanently(StoreFailed(self.history.trouble), [])
+                    self._fail_permanently(StoreFailed(self.history.write_error), [])
         finally:
             self._probe = None
 
     def _fail_permanently(self, error: StoreError, refused: list[_Waiting]) -> None:
         self.broken = True
         self._write_refusal = error
-        self._set_error(self.history.trouble or str(error))
+        self._set_error(self.history.write_error or str(error))
         postponed, self._postponed = self._postponed, []
         for waiting in refused + postponed:
             self._report(waiting, (), error)

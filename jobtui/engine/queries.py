@@ -9,7 +9,7 @@ from typing import overload
 from jobtui.engine.client import ExecuteResult, Failure, SpaceOverview
 from jobtui.errors import StatementRefused
 from jobtui.formatting import format_bytes, format_local_time, to_local
-from jobtui.history import History, Query, View
+from jobtui.history import History, Query, QueryResult
 from jobtui.language.ast import Parsed, ShowJob, ShowJobs, Statement
 from jobtui.language.tables import Result, Row
 from jobtui.model import Job, Status, Task
@@ -136,7 +136,7 @@ def job_result(statement: str, job: Job) -> Result:
     return Result(statement, JOB, tuple(rows))
 
 
-def jobs_result(statement: str, view: View, limit: int | None) -> Result:
+def jobs_result(statement: str, view: QueryResult, limit: int | None) -> Result:
     """Return the view's jobs, oldest first; `limit` keeps the newest. Rows are read only when used."""
     return Result(statement, JOBS, JobListing(view, 0 if limit is None else max(0, len(view) - limit)))
 
@@ -185,7 +185,7 @@ def hosts_result(statement: str, hosts: Iterable[Host]) -> Result:
 class JobListing(Sequence[Row]):
     """The rows of SHOW JOBS from index `first` of the view on, decoded a page at a time as they are read."""
 
-    def __init__(self, view: View, first: int) -> None:
+    def __init__(self, view: QueryResult, first: int) -> None:
         self._view, self._first = view, first
 
     def __len__(self) -> int:

@@ -331,7 +331,7 @@ class RemoteClient(ReadOnlyClient):
     def jobs_on_disk(self, jobs: Iterable[int]) -> tuple[Job, ...]:
         """Return the jobs as they are on disk now, ended or not. Raises StoreError."""
         self.history.refresh()
-        found = (self.job(job_id) or self.history.archived_job(job_id) for job_id in jobs)
+        found = (self.job(job_id) or self.history.get_archived(job_id) for job_id in jobs)
         return tuple(job for job in found if job is not None)
 
     def _drop_superseded(self) -> None:

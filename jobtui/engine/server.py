@@ -105,7 +105,7 @@ class SocketServer:
                 listener.close()
                 raise
             self._path = path
-            self._history.listens_at(recorded)
+            self._history.set_address(recorded)
             return
         raise OSError("; ".join(reasons))
 

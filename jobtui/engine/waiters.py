@@ -41,7 +41,7 @@ class JobWaiters:
             while (job := self._store.current(job_id)) is not None and self.can_end(job):
                 await self.next_change()
         history = self._store.history
-        found = (history.get(job_id) or history.archived_job(job_id) for job_id in ids)
+        found = (history.get(job_id) or history.get_archived(job_id) for job_id in ids)
         return tuple(job for job in found if job is not None)
 
     def next_change(self) -> asyncio.Future[None]:

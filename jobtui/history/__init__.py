@@ -1,6 +1,8 @@
-"""The history: a store of jobs as JSON on disk, that loses nothing and never slows down.
+"""The history: a durable store of jobs, as JSON lines on disk.
 
-`History` is all that other rooms need; the rest of the names are what it takes and gives.
+Other packages use `History` and the records that it takes and returns. `format/` reads and describes the files,
+`write/` commits, seals and archives, `read/` follows a writer and answers queries, and `repair/` verifies and
+repairs. docs/history-format.md shows each file.
 """
 
 from jobtui.errors import StoreError, StoreFailed, StoreFull, StoreLocked, StoreTooNew
@@ -8,7 +10,7 @@ from jobtui.history.format.archive import ArchiveResult
 from jobtui.history.format.damage import DamageNote, Health
 from jobtui.history.history import History
 from jobtui.history.query import Query, Sort
-from jobtui.history.read.results import View
+from jobtui.history.read.results import QueryResult
 
 __all__ = [
     "ArchiveResult",
@@ -16,11 +18,11 @@ __all__ = [
     "Health",
     "History",
     "Query",
+    "QueryResult",
     "Sort",
     "StoreError",
     "StoreFailed",
     "StoreFull",
     "StoreLocked",
     "StoreTooNew",
-    "View",
 ]

@@ -1,4 +1,4 @@
-"""All jobs of a history, written out for other programs."""
+"""The export of all jobs for other programs, as JSON, JSON lines or CSV."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 
 from jobtui.errors import StoreError
 from jobtui.formatting import guard_formula
-from jobtui.history.format.journal import UNFINISHED
+from jobtui.history.format.replay import UNFINISHED_CHANGE
 from jobtui.history.history import History
 from jobtui.history.query import Query
 from jobtui.model import Job, Task
@@ -34,20 +34,25 @@ _COLUMNS: Final = (
 )
 
 
-class Exported(msgspec.Struct, frozen=True):
-    """How many jobs were written, and what is missing among them or in their records, a line each."""
+class ExportResult(msgspec.Struct, frozen=True):
+    """The number of jobs written, and a line for each thing that is missing or damaged."""
 
     count: int
     missing: tuple[str, ...]
 
 
-def export(path: Path, out: TextIO, format: str = "json", *, raw: bool = False) -> Exported:  # noqa: A002
+def export(path: Path, out: TextIO, format: str = "json", *, raw: bool = False) -> ExportResult:  # noqa: A002
     """Write every job, the archived ones last, to `out` as one of FORMATS.
 
-    `json` is an array and `jsonl` an object a line, of full records with `archived` added; `csv` has the
-    columns that fit a row; texts that a spreadsheet would compute are guarded, unless `raw`. What is damaged
-    keeps nothing else from being written. Nothing is changed on disk.
-    Raises StoreError where nothing can be read, and ValueError for another format.
+    `json` is an array and `jsonl` one object a line, of full records with `archived` added. `csv` has the
+    columns that fit a row. Damage keeps no other job from being written. Nothing is changed on disk.
+
+    Args:
+        raw: Do not guard the texts that a spreadsheet would take for formulas (CSV only).
+
+    Raises:
+        StoreError: Nothing can be read.
+        ValueError: The format is not one of FORMATS.
     """
     if format not in FORMATS:
         raise ValueError(f"there is no format {format!r}: it is one of {', '.join(FORMATS)}")
@@ -56,8 +61,8 @@ def export(path: Path, out: TextIO, format: str = "json", *, raw: bool = False) 
     try:
         rows = _rows(history, missing)
         count = _csv(rows, out, raw) if format == "csv" else _WRITERS[format](rows, out)
-        noted = [str(note) for note in history.notes if note.what != UNFINISHED]
-        return Exported(count, tuple(dict.fromkeys((*noted, *missing))))
+        noted = [str(note) for note in history.notes if note.what != UNFINISHED_CHANGE]
+        return ExportResult(count, tuple(dict.fromkeys((*noted, *missing))))
     finally:
         history.close()
 

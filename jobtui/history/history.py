@@ -1,4 +1,4 @@
-"""The history of jobs: what the engine writes it to, and what everyone reads it from."""
+"""The facade of the history: open, commit, archive, query."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 from jobtui.errors import StoreError
 from jobtui.history.format.archive import ArchiveResult, Archives
-from jobtui.history.format.damage import DamageNote, Health, readable
-from jobtui.history.format.disk import Disk, real_path
+from jobtui.history.format.damage import DamageNote, Health, convert_read_errors
+from jobtui.history.format.disk import Disk, resolve_directory
 from jobtui.history.format.quarantine import Quarantine
 from jobtui.history.format.state import State, recovered_as, unrecovered
 from jobtui.history.query import Query
-from jobtui.history.read.query_engine import QueryEngine
 from jobtui.history.read.reader import HistoryReader
-from jobtui.history.read.results import View
+from jobtui.history.read.results import QueryEngine, QueryResult
 from jobtui.history.steps import Yielder
 from jobtui.model import Job, Status
 from jobtui.os_errors import explain
@@ -30,8 +29,12 @@ if TYPE_CHECKING:
 class History:
     """All jobs of a profile, on disk and readable at any time.
 
-    `open` it once for writing, in one process, and as often as needed for reading. Everything may be called
-    from any thread. A callback of one of its futures must not wait for another one.
+    One process opens it for writing; any number open it for reading. Every method may be called from any
+    thread. A callback of one of its futures must not wait for another of them.
+
+        history = History.open(path)
+        job = Job(history.new_id(), "flush", "nba", submitted)
+        history.commit(job).result()  # on disk from here on
     """
 
     def __init__(self, path: Path, disk: Disk, writer: Writer | None, follower: HistoryReader | None) -> None:
@@ -41,59 +44,67 @@ class History:
             if writer is not None
             else Archives(disk, path, Quarantine(disk, path, write=False))
         )
-        self._asking = QueryEngine(self._archives, self.get, self.archived_job)
+        self._query_engine = QueryEngine(self._archives, self.get, self.get_archived)
 
     @classmethod
     def open(
         cls, path: Path, *, write: bool = True, disk: Disk | None = None, limits: Limits | None = None
     ) -> History:
-        """Open the history in the directory `path`; for writing it is made where there is none.
+        """Open the history in the directory `path`, and create it if it is opened for writing.
 
-        Raises StoreLocked where another process writes it, StoreTooNew, and StoreError for what the disk
-        refuses. A history that is opened for reading is empty where there is none, and nothing is made.
+        Opened for reading, a missing history is empty, and nothing is created.
+
+        Raises:
+            StoreLocked: Another process has it open for writing.
+            StoreTooNew: A newer jobtui wrote it.
+            StoreError: The disk refused an operation.
         """
-        disk, real = disk or Disk(), real_path(path)
+        disk, real = disk or Disk(), resolve_directory(path)
         try:
             if not write:
                 return cls(real, disk, None, HistoryReader(disk, real))
+            # a reader never loads the writing side, a third of this package
             from jobtui.history.write.store import Limits, Store
             from jobtui.history.write.writer import Writer
 
             return cls(real, disk, Writer(Store.open(disk, real, limits or Limits())), None)
         except OSError as error:
             where = f"{error.filename}: " if error.filename and Path(error.filename) != real else ""
-            why = _blocked(path) or f"{where}{explain(error, real)}{_remedy(disk, real)}"
-            raise StoreError(f"The history in {path} can't be opened: {why}") from error
+            why = _obstacle(path) or f"{where}{explain(error, real)}{_repair_hint(disk, real)}"
+            raise StoreError(f"The history in {path} cannot be opened: {why}") from error
 
     # ---- writing
 
     def new_id(self) -> int:
-        """An id that no job has had."""
+        """Return an id that no job has had."""
         return self._writing.new_id()
 
     def commit(self, *jobs: Job) -> Future[None]:
-        """Put versions of jobs on disk, all or none of them; the future is done when they are durable.
+        """Write versions of jobs, all or none; the future is done when they are durable.
 
-        It fails with StoreFull (nothing was written), StoreFailed (nothing will be any more), or StoreError
-        (a job is archived). Futures are done in the order of the commits, on the writer's thread or that of
-        someone who waits for one; what was committed can't be cancelled.
+        Futures are done in the order of the commits, on the writer's thread or on a thread that waits for
+        one of them. They cannot be cancelled.
+
+        Returns:
+            A future that fails with StoreFull (the disk is full, and nothing was written), StoreFailed (the
+            disk failed, and no later commit will be written either) or StoreError (a job is archived).
         """
         return self._writing.commit(jobs)
 
     def archive(self, first: int, last: int) -> Future[ArchiveResult]:
-        """Move the ended jobs from `first` to `last` into the archive. The future fails with StoreError."""
+        """Archive the ended jobs with ids from `first` to `last`. The future fails with StoreError."""
         return self._writing.archive(first, last)
 
-    def try_again(self) -> bool:
-        """Whether commits can be taken (again), after a disk that was full."""
-        return self._writing.try_again()
+    def retry(self) -> bool:
+        """Try to write again after the disk was full; return whether commits are accepted now."""
+        return self._writing.retry()
 
-    def listens_at(self, address: str) -> None:
-        """Record in LOCK where this process listens for others of the profile: see `history.lock.Mark`."""
-        self._writing.listens_at(address)
+    def set_address(self, address: str) -> None:
+        """Record in LOCK the address where this process listens for others of the profile."""
+        self._writing.set_address(address)
 
     def close(self) -> None:
-        """Finish what was asked for and let go of the files."""
+        """Finish what was requested, then close the files."""
         if self._writer is not None:
             self._writer.close()
         if self._follower is not None:
@@ -102,24 +113,24 @@ class History:
     # ---- reading
 
     def get(self, job_id: int) -> Job | None:
-        """The job's newest durable version; None where there is none, or it is archived. Raises StoreError."""
-        with readable():
+        """Return the job's newest durable version, None if there is none here. Raises StoreError."""
+        with convert_read_errors():
             try:
-                return self._state.newest(job_id)
+                return self._state.get(job_id)
             except FileNotFoundError:
-                # it may have been archived this moment
+                # the job may just have been archived
                 self.refresh()
-                return self._found_or_remains(job_id)
+                return self._get_or_salvage(job_id)
 
-    def _found_or_remains(self, job_id: int) -> Job | None:
+    def _get_or_salvage(self, job_id: int) -> Job | None:
         try:
-            return self._state.newest(job_id)
+            return self._state.get(job_id)
         except FileNotFoundError:
-            return self._state.remains(job_id)
+            return self._state.salvage(job_id)
 
-    def archived_job(self, job_id: int) -> Job | None:
-        """An archived job. Raises StoreError."""
-        with readable():
+    def get_archived(self, job_id: int) -> Job | None:
+        """Return an archived job, None if there is none with that id. Raises StoreError."""
+        with convert_read_errors():
             found = self._archives.find(self._state.manifest, job_id)
             if found is None:
                 return None
@@ -127,91 +138,91 @@ class History:
             try:
                 return segment.job(place)
             except FileNotFoundError:
-                return segment.remains(place)
+                return segment.salvage(place)
 
     def is_archived(self, job_id: int) -> bool:
-        """Whether there was such a job and it is archived now. Raises StoreError."""
-        with readable():
+        """Return whether the job is archived. Raises StoreError."""
+        with convert_read_errors():
             return self._archives.find(self._state.manifest, job_id) is not None
 
     def live(self) -> tuple[Job, ...]:
-        """The queued and running jobs in id order."""
+        """Return the queued and running jobs in id order."""
         state = self._state
         with state.mutex:
             return tuple(sorted(state.live.values(), key=lambda job: job.id))
 
     def counts(self, space: str | None = None) -> dict[Status, int]:
-        """How many jobs there are that are not archived, by status; of one space, or of all."""
+        """Return the number of jobs by status, of one space or of all; archived jobs are not counted."""
         state = self._state
         counts = dict.fromkeys(Status, 0)
         with state.mutex:
-            for (name, status), count in state.tally.items():
+            for (name, status), count in state.counts.items():
                 if space is None or name == space:
                     counts[status] += count
         return counts
 
     def spaces(self) -> tuple[str, ...]:
-        """The names of all spaces that have jobs here, archived or not, in order."""
+        """Return the sorted names of all spaces that have jobs, archived or not."""
         state = self._state
         with state.mutex:
-            names = {name for (name, _), count in state.tally.items() if count}
+            names = {name for (name, _), count in state.counts.items() if count}
             return tuple(sorted(names.union(*(archive.spaces for archive in state.manifest.archives))))
 
     def last_id(self) -> int:
-        """The highest id that was given to a job; 0 where there is none."""
+        """Return the highest id of a job, 0 if there is none."""
         return self._state.last_id
 
     def unrecovered(self, space: str | None = None) -> list[int]:
-        """Failed and stopped jobs, of a space or of all, that no job recovered, by id. Raises StoreError."""
-        with readable():
+        """Return the failed and stopped jobs, of a space or of all, without a recovery. Raises StoreError."""
+        with convert_read_errors():
             return unrecovered(self._state, self._archives, space)
 
     def recovered_as(self, job_id: int) -> list[int]:
-        """The jobs that recovered this one, in id order. Raises StoreError."""
-        with readable():
+        """Return the ids of the jobs that recovered this one, in order. Raises StoreError."""
+        with convert_read_errors():
             return recovered_as(self._state, self._archives, job_id)
 
-    def query(self, query: Query) -> View:
-        """The jobs that a query asks for, as they are now. Raises StoreError."""
-        with readable():
-            return self._asking.answer(self._state, query)
+    def query(self, query: Query) -> QueryResult:
+        """Return the jobs that match a query now. Raises StoreError."""
+        with convert_read_errors():
+            return self._query_engine.run(self._state, query)
 
-    def warm(self) -> None:
-        """Read the indexes of all segments, the newest first, so that no query has to; for a thread with time.
+    def load_indexes(self) -> None:
+        """Load the indexes of all segments, the newest first, so that no query has to.
 
-        Without it, each query reads what it needs. Raises StoreError.
+        For a background thread; without it, each query loads what it needs. Raises StoreError.
         """
-        with readable():
+        with convert_read_errors():
             turns = Yielder()
             for segment in reversed(self._state.segments):
                 segment.load()
-                turns.give()
+                turns.yield_gil()
 
     @property
     def notes(self) -> tuple[DamageNote, ...]:
-        """What was found damaged since it was opened."""
+        """The damage that was found since the history was opened."""
         if self._writer is not None:
             return self._writer.store.quarantine.notes
         return (*self._reading.quarantine.notes, *self._archives.notes)
 
     @property
     def health(self) -> Health:
-        """Whether changes are taken. A history that is open for reading has nothing to complain of."""
+        """Whether changes are accepted; OK if the history is open for reading."""
         return self._writer.store.health if self._writer is not None else Health.OK
 
     @property
-    def trouble(self) -> str:
-        """Why no changes are taken and what to do about it; "" while all is well."""
-        return self._writer.store.trouble if self._writer is not None else ""
+    def write_error(self) -> str:
+        """Why no changes are accepted and what to do about it, "" if they are."""
+        return self._writer.store.write_error if self._writer is not None else ""
 
     def refresh(self) -> bool:
-        """Take up what the writer did since, where this is open for reading; True if anything changed.
+        """Read what the writer changed since, if this is open for reading; return whether anything changed.
 
-        Costs next to nothing where nothing has changed. Raises StoreError.
+        Cheap if nothing changed: one read of LOCK and one `lstat`. Raises StoreError.
         """
         if self._follower is None:
             return False
-        with readable():
+        with convert_read_errors():
             return self._follower.refresh()
 
     @property
@@ -231,21 +242,22 @@ class History:
         return self._follower
 
 
-def _remedy(disk: Disk, path: Path) -> str:
-    from jobtui.history.repair.verify import in_the_way
+def _repair_hint(disk: Disk, path: Path) -> str:
+    # only a failed opening needs it, and it imports the reader
+    from jobtui.history.repair.verify import find_wrong_types
 
-    with contextlib.suppress(OSError):  # the error that is being reported says what cannot be read
-        if in_the_way(disk, path):
-            return "; jobtui history repair moves what is in the way to quarantine, unread"
+    with contextlib.suppress(OSError):  # the error that is being reported already says what cannot be read
+        if find_wrong_types(disk, path):
+            return "; jobtui history repair moves it to quarantine, unread"
     return ""
 
 
-def _blocked(path: Path) -> str:
-    """What is in the way of the directory; "" where nothing is."""
-    with contextlib.suppress(OSError):  # of what can't be looked at the opening tells
+def _obstacle(path: Path) -> str:
+    """Return what is in the way of the directory, "" if nothing is."""
+    with contextlib.suppress(OSError):  # the error of opening reports what cannot be examined
         for place in (*reversed(path.parents), path):
             if place.is_symlink() and not place.exists():
-                return f"{place} is a link that leads nowhere"
+                return f"{place} is a link to nothing"
             if place.exists() and not place.is_dir():
                 return f"{place} is a file, where a directory belongs"
     return ""

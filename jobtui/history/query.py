@@ -1,4 +1,4 @@
-"""What can be asked of the history."""
+"""The query: which jobs, and in what order."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from jobtui.model import Status
 
 
 class Sort(enum.Enum):
-    """What jobs are ordered by; among equals, by their ids. A job without the value comes first.
+    """The value that jobs are sorted by, then by id. A job without the value comes first.
 
-    `COMMAND` is the command, then the space; `HOSTS` how many there are; `ORIGIN` the job that it was recovered
-    from, then for mirrored jobs the cluster and the number there; `REASON` the job's own.
+    `COMMAND` is the command, then the space; `HOSTS` the number of hosts; `ORIGIN` the job that it was
+    recovered from, and for cluster jobs the cluster and the number there; `REASON` the job's own reason.
     """
 
     ID = "id"
@@ -33,15 +33,14 @@ class Sort(enum.Enum):
 
 
 class Query(msgspec.Struct, frozen=True):
-    """Which jobs, and in what order.
+    """A filter and an order of jobs. A job matches if it passes every filter; an empty one passes all.
 
-    A job is found where it has one of the `statuses`, is of one of the `spaces`, has a task on one of the
-    `hosts`, is one of the `commands`, contains each of the `words`, and was submitted at or after `since`
-    and before `until`; what is empty or None asks for nothing. A word is contained, in whatever case, in
-    the command, the space, the status, a host or a reason; a number is also the job's id.
+    A job passes if it has one of the `statuses`, `spaces` and `commands`, a task on one of the `hosts`,
+    contains each of the `words`, and was submitted at or after `since` and before `until`. Words are looked
+    for, ignoring case, in the command, the space, the status, the hosts and the reasons; a number also matches
+    the job's id.
 
-    Each `not_…` is the same turned round: jobs with any of these are left out. `archived` asks for the
-    archived jobs in place of all others.
+    Each `not_…` excludes the jobs that have any of these. `archived` selects the archived jobs, and only those.
     """
 
     statuses: frozenset[Status] = frozenset()

@@ -1,4 +1,8 @@
-"""Long work in steps: an iterator, between whose steps others may have their turn."""
+"""Long work in steps, so that other threads run in between.
+
+Python switches threads only between bytecodes: one call that sorts or encodes for 100 ms delays every other
+thread by that. Both reading and writing use this module, which is why it is one of its own.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,12 @@ from typing import Final, TypeVar
 
 Result = TypeVar("Result")
 Steps = Generator[None, None, Result]
-_TURN: Final = 0.002
-"""Seconds."""
+_YIELD_INTERVAL: Final = 0.002
+"""Seconds between two yields: below what a user or a commit notices."""
 
 
-def finished(steps: Steps[Result]) -> Result:
-    """Take all steps at once; returns what they come to."""
+def run(steps: Steps[Result]) -> Result:
+    """Run all steps at once and return their result."""
     while True:
         try:
             next(steps)
@@ -22,8 +26,8 @@ def finished(steps: Steps[Result]) -> Result:
             return result
 
 
-def at_ease(steps: Steps[Result]) -> Result:
-    """The same, letting other threads have their turn between the steps."""
+def run_cooperatively(steps: Steps[Result]) -> Result:
+    """Run all steps, yielding to other threads between them, and return their result."""
     while True:
         try:
             next(steps)
@@ -34,13 +38,13 @@ def at_ease(steps: Steps[Result]) -> Result:
 
 
 class Yielder:
-    """Lets another thread have its turn, if one waits for it, but not oftener than every few milliseconds."""
+    """A rate-limited yield to other threads, for a loop that calls it often."""
 
     def __init__(self) -> None:
-        self._next = time.monotonic() + _TURN
+        self._next = time.monotonic() + _YIELD_INTERVAL
 
-    def give(self) -> None:
-        """Call this often."""
+    def yield_gil(self) -> None:
+        """Let another thread run, if the last time was at least `_YIELD_INTERVAL` ago."""
         if time.monotonic() > self._next:
             time.sleep(0)
-            self._next = time.monotonic() + _TURN
+            self._next = time.monotonic() + _YIELD_INTERVAL

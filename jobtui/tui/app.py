@@ -150,7 +150,7 @@ class DashboardApp(BaseApp[int]):
     def _warm(self) -> None:
         """Have at hand what filters look through: of a million jobs, reading it takes four times the search."""
         with suppress(StoreError):  # who asks for jobs that can't be read is told
-            self._desk.history.warm()
+            self._desk.history.load_indexes()
 
     def on_unmount(self) -> None:
         """Textual's hook: keep what was chosen."""

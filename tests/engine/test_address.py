@@ -17,9 +17,9 @@ from jobtui.engine.address import LONGEST_PATH, SOCKET, candidates, listen, reco
 from jobtui.engine.profile import Profile
 from jobtui.engine.remote import RemoteClient
 from jobtui.errors import OwnerRejected
-from jobtui.history.format.codec import framed
+from jobtui.history.format.codec import frame
 from jobtui.history.format.disk import Disk
-from jobtui.history.format.lock import LONGEST_ADDRESS, Lock, WriterWatcher
+from jobtui.history.format.lock import MAX_ADDRESS_BYTES, Lock, WriterWatcher
 from jobtui.model import Notice
 from tests.support.commands import CommandLine
 from tests.support.engines import WAIT, bench
@@ -45,7 +45,7 @@ class TestChoice:
     def test_address_in_the_profile_is_relative(self, root: Path) -> None:
         with bench(root, ScriptedStorage({})):
             watch = WriterWatcher(Disk(), root / "history")
-            mark = watch.mark()
+            mark = watch.read_status()
             watch.close()
         assert mark is not None
         assert mark.address == SOCKET
@@ -129,19 +129,19 @@ class TestMark:
     def test_longest_address_fits(self, tmp_path: Path) -> None:
         disk = Disk()
         lock = Lock.take(disk, tmp_path)
-        address = "/" + "a" * (LONGEST_ADDRESS - 1)
-        lock.listens_at(address)
-        lock.publish(10**18, 10**18, 10**18, 10**18)
-        mark = lock.mark()
+        address = "/" + "a" * (MAX_ADDRESS_BYTES - 1)
+        lock.set_address(address)
+        lock.write_status(10**18, 10**18, 10**18, 10**18)
+        mark = lock.read_status()
         assert mark is not None
         assert mark.address == address
         lock.release()
 
     def test_closed_mark_has_no_address(self, tmp_path: Path) -> None:
         lock = Lock.take(Disk(), tmp_path)
-        lock.listens_at("/run/owner.sock")
-        lock.publish(1, 1, 1, 1, closed=True)
-        mark = lock.mark()
+        lock.set_address("/run/owner.sock")
+        lock.write_status(1, 1, 1, 1, closed=True)
+        mark = lock.read_status()
         assert mark is not None
         assert mark.address == ""
         lock.release()
@@ -149,14 +149,14 @@ class TestMark:
     def test_owner_of_an_earlier_version_is_named(self, root: Path) -> None:
         (root / "history").mkdir(parents=True)
         old = b'{"pid":4711,"journal":1,"durable":0,"next_id":1,"generation":0,"closed":false}'
-        (root / "history" / "LOCK").write_bytes(framed(old).ljust(512))
+        (root / "history" / "LOCK").write_bytes(frame(old).ljust(512))
         with pytest.raises(OwnerRejected, match=r"jobtui 0\.1, .* end it \(kill 4711\)"):
             RemoteClient.connect(Profile("local", root))
 
     def test_closed_mark_of_an_earlier_version(self, root: Path) -> None:
         (root / "history").mkdir(parents=True)
         old = b'{"pid":4711,"journal":1,"durable":0,"next_id":1,"generation":0,"closed":true}'
-        (root / "history" / "LOCK").write_bytes(framed(old).ljust(512))
+        (root / "history" / "LOCK").write_bytes(frame(old).ljust(512))
         assert recorded_address(root) is None
 
 

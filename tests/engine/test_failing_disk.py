@@ -104,7 +104,7 @@ def test_a_job_under_way_while_the_disk_is_full_ends_truthfully_when_there_is_ro
 def no_more_room(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """While set, the history's file can't grow: what is left are the blanks that were written ahead."""
     full = threading.Event()
-    make_room, create = Journal.make_room, Disk.create
+    make_room, create = Journal.reserve, Disk.create
 
     def grow(journal: Journal, size: int) -> bool:
         if full.is_set():
@@ -116,7 +116,7 @@ def no_more_room(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return create(disk, path)
 
-    monkeypatch.setattr(Journal, "make_room", grow)
+    monkeypatch.setattr(Journal, "reserve", grow)
     monkeypatch.setattr(Disk, "create", new)
     return full
 

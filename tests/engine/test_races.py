@@ -198,7 +198,7 @@ class Races(RuleBasedStateMachine):
         try:
             assert not reader.notes
             for job_id in self.ids:
-                on_disk = reader.archived_job(job_id) if job_id in self.archived else reader.get(job_id)
+                on_disk = reader.get_archived(job_id) if job_id in self.archived else reader.get(job_id)
                 assert on_disk == self.last[job_id]
                 assert reader.is_archived(job_id) == (job_id in self.archived)
             assert len(reader.query(Query())) == len(self.ids) - len(self.archived)

@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 
 from jobtui.history import History, Query, StoreError
-from jobtui.history.format import state
+from jobtui.history.format import recovery, state
 from jobtui.history.format.disk import Disk
 from jobtui.history.repair.repair import repair
 from jobtui.history.repair.verify import verify
-from jobtui.history.write import recovery
 from jobtui.model import Job
 from tests.support import made_jobs
 from tests.support.damaged import OPEN
@@ -128,11 +127,11 @@ def doubled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A history in which an older jobtui left jobs live and archived at once."""
     path, disk = tmp_path / "history", FailingMeanwhile(0)
     with monkeypatch.context() as patch:
-        take_sealed = state.State.take_sealed
+        mark_sealed = state.State.mark_sealed
         patch.setattr(
             state.State,
-            "take_sealed",
-            lambda self, jobs, segment, journal: take_sealed(self, jobs, segment, self.restated),
+            "mark_sealed",
+            lambda self, jobs, segment, journal: mark_sealed(self, jobs, segment, self.restated_in),
         )
         history, _ = filled(path, disk)
         history.archive(1, 10).result()
@@ -157,7 +156,7 @@ class TestJobsThatAreLiveAndArchived:
         assert [job.id for job in listed(doubled, archived=False)] == [*range(11, 17)]
 
     def test_would_be_listed_twice_otherwise(self, doubled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(recovery, "_drop_archived", lambda archives, replay: None)
+        monkeypatch.setattr(recovery, "_drop_archived_jobs", lambda archives, replay: None)
         found = [job.id for archived in (False, True) for job in listed(doubled, archived=archived)]
         assert len(found) > len(set(found))
 
@@ -167,10 +166,10 @@ class TestGuards:
         class Failing(Disk):
             is_failing = False
 
-            def write_new(self, path: Path, pieces: object, *, sync: bool = True) -> None:
+            def create_with(self, path: Path, pieces: object, *, sync: bool = True) -> None:
                 if self.is_failing and path.name == "ARCHIVE.json":
                     raise OSError(errno.EIO, os.strerror(errno.EIO))
-                super().write_new(path, pieces, sync=sync)  # type: ignore[arg-type]
+                super().create_with(path, pieces, sync=sync)  # type: ignore[arg-type]
 
         disk = Failing()
         history = History.open(tmp_path / "history", disk=disk, limits=OPEN)
@@ -218,8 +217,8 @@ class TestGuards:
 
 
 def _unclosed(data: bytes) -> bytes:
-    from jobtui.history.format.codec import HEAD, framed
+    from jobtui.history.format.codec import HEADER_SIZE, frame
 
     line = data.rstrip(b" ").removesuffix(b"\n")
     assert b'"closed":true' in line
-    return framed(b"{" + line[HEAD:].replace(b'"closed":true', b'"closed":false')).ljust(512)
+    return frame(b"{" + line[HEADER_SIZE:].replace(b'"closed":true', b'"closed":false')).ljust(512)

@@ -165,7 +165,7 @@ class _Gated(Disk):
 @pytest.fixture
 def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[History, _Gated]]:
     """A history whose first commit is being written on a slow disk, slower than a thread looks for others."""
-    monkeypatch.setattr(writer, "_QUIET_AFTER", -1.0)
+    monkeypatch.setattr(writer, "_STOP_POLLING_AFTER", -1.0)
     disk = _Gated()
     history = History.open(tmp_path, disk=disk)
     history.commit(made_jobs.ended(history.new_id(), random.Random(1)))
@@ -247,7 +247,7 @@ def test_a_mistake_of_ours_while_sealing_is_told_and_ends_the_writing(
         if history.commit(job).exception() is None:
             jobs[job.id] = job
     assert history.health is Health.READ_ONLY
-    assert "division by zero" in history.trouble
+    assert "division by zero" in history.write_error
     history.close()
     monkeypatch.undo()
     assert after_opening_again(tmp_path) == jobs
@@ -296,7 +296,7 @@ def test_archiving_takes_ended_jobs_of_the_range_and_no_others(tmp_path: Path) -
     for job in taken:
         assert history.get(job.id) is None
         assert history.is_archived(job.id)
-        assert history.archived_job(job.id) == job
+        assert history.get_archived(job.id) == job
     assert not history.is_archived(ended[0].id)
     assert not history.is_archived(live[0].id)
     assert not history.is_archived(999)
@@ -313,7 +313,7 @@ def test_an_archived_job_can_t_be_changed(tmp_path: Path) -> None:
     assert list(future.result().ids) == [job.id]
     with pytest.raises(StoreError, match=f"Job {job.id} is archived"):
         later.result()
-    assert history.archived_job(job.id) == job
+    assert history.get_archived(job.id) == job
     history.close()
 
 
@@ -382,7 +382,7 @@ def test_the_statuses_of_a_long_life_are_counted_exactly_all_the_way(tmp_path: P
         for status in Status:
             assert history.counts()[status] == sum(each.status is status for each in jobs.values())
     assert history.health is Health.OK
-    assert history.trouble == ""
+    assert history.write_error == ""
     history.close()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from jobtui.history.read.reader import HistoryReader
 from jobtui.history.repair.repair import repair
-from jobtui.history.repair.verify import earlier, verify
+from jobtui.history.repair.verify import past_notes, verify
 from jobtui.history.write.store import Store
 from tests.support import made_jobs
 from tests.support.damaged import (
@@ -153,7 +153,7 @@ def test_damage_that_was_mended_is_still_told_of_with_its_jobs_and_what_was_kept
     )
     for _ in range(2):
         read_all(path)[1].close()
-        (note, *_) = [each for each in earlier(path) if each.kept]
+        (note, *_) = [each for each in past_notes(path) if each.kept]
         assert (note.byte, note.jobs) == (start, (3,))
         assert "of job 3" in str(note)
         assert b'"put":{"id":3 ' in (path / note.kept).read_bytes()
@@ -166,8 +166,8 @@ def test_damage_that_was_mended_is_still_told_of_with_its_jobs_and_what_was_kept
     data[start + 50] ^= 1
     segment.write_bytes(data)
     (found,) = verify(path)
-    assert earlier(path) == []
+    assert past_notes(path) == []
     repair(path)
-    (note,) = earlier(path)
+    (note,) = past_notes(path)
     assert (note.file, note.byte, note.jobs) == (found.file, found.byte, found.jobs)
     assert (path / note.kept).read_bytes() == data

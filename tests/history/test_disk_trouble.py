@@ -14,7 +14,7 @@ import pytest
 
 from jobtui.history import Health, History, Query, StoreError, StoreFailed, StoreFull
 from jobtui.history.format.disk import Disk
-from jobtui.history.repair.verify import earlier, verify
+from jobtui.history.repair.verify import past_notes, verify
 from jobtui.model import Job, Status
 from tests.support import made_jobs
 from tests.support.filled_history import SMALL, after_opening_again, filled_up, new_job
@@ -89,8 +89,8 @@ def test_a_full_disk_refuses_new_jobs_and_lets_those_under_way_end(
     disk.failing["blanks"] = (errno.ENOSPC, None)
     jobs, refusal = filled_up(history)
     assert history.health is Health.FULL
-    assert "is full: free some space" in history.trouble
-    assert str(refusal) == history.trouble
+    assert "is full: free some space" in history.write_error
+    assert str(refusal) == history.write_error
     assert sum(history.counts().values()) == len(jobs)
     for job in jobs.values():
         ended = replace(job, status=Status.STOPPED, reason="the disk is full")
@@ -117,10 +117,10 @@ def test_a_refused_commit_leaves_no_trace_and_spoils_no_later_one(history: Histo
 def test_it_goes_on_by_itself_when_there_is_room_again(history: History, disk: TroubledDisk) -> None:
     disk.failing["blanks"] = (errno.ENOSPC, None)
     jobs, _ = filled_up(history)
-    assert not history.try_again()
+    assert not history.retry()
     disk.failing.clear()
-    assert history.try_again()
-    assert (history.health, history.trouble) == (Health.OK, "")
+    assert history.retry()
+    assert (history.health, history.write_error) == (Health.OK, "")
     job = new_job(history)
     history.commit(job).result()
     assert after_opening_again(history.path) == jobs | {job.id: job}
@@ -135,9 +135,9 @@ def test_a_disk_that_is_found_full_only_when_it_syncs_is_full_and_no_failure(
     with pytest.raises(StoreFull):
         history.commit(new_job(history)).result()
     assert history.health is Health.FULL
-    assert not history.try_again()
+    assert not history.retry()
     disk.failing.clear()
-    assert history.try_again()
+    assert history.retry()
     second = new_job(history)
     history.commit(second).result()
     assert {first.id, second.id} <= after_opening_again(history.path).keys()
@@ -170,9 +170,9 @@ def test_a_disk_that_fails_for_good_makes_it_read_only_and_says_so(
     with pytest.raises(StoreFailed, match="can't be written any more"):
         history.commit(new_job(history)).result()
     assert history.health is Health.READ_ONLY
-    assert "Input/output error" in history.trouble
+    assert "Input/output error" in history.write_error
     disk.failing.clear()
-    assert not history.try_again()
+    assert not history.retry()
     with pytest.raises(StoreFailed):
         history.commit(new_job(history)).result()
     assert history.query(Query()).page(0, 9) == [first]
@@ -222,7 +222,7 @@ def test_a_seal_that_fails_is_put_off_and_nothing_is_lost(
     history.close()
     assert after_opening_again(history.path) == jobs
     assert any("put off" in note.what for note in history.notes)
-    assert earlier(history.path) == []
+    assert past_notes(history.path) == []
     assert not list(history.path.glob("**/NOTES*"))
 
 

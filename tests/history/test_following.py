@@ -14,7 +14,7 @@ import pytest
 
 from jobtui.history.format.disk import Disk
 from jobtui.history.read.reader import HistoryReader
-from jobtui.history.steps import finished
+from jobtui.history.steps import run
 from jobtui.history.write.store import Limits, Store
 from jobtui.model import Job
 from tests.support import made_jobs
@@ -54,7 +54,7 @@ def store(tmp_path: Path, disk: _Hooked, jobs: dict[int, Job]) -> Iterator[Store
     """A writer whose jobs 1 to 30 are all sealed."""
     store = Store.open(disk, tmp_path, ROOMY)
     _write(store, *jobs.values())
-    finished(store.vault.seal(store.rotate()))
+    run(store.segments.seal(store.rotate()))
     yield store
     disk.before_open, disk.before_sync = lambda name: None, lambda: None
     store.close()
@@ -69,7 +69,7 @@ def reader(tmp_path: Path, disk: _Hooked, store: Store) -> Iterator[HistoryReade
 
 def _write(store: Store, *jobs: Job) -> None:
     assert store.write([jobs]) == [None]
-    store.publish()
+    store.write_status()
 
 
 def _changes(jobs: dict[int, Job]) -> list[Job]:
@@ -88,7 +88,7 @@ def _failing(kind: str) -> Callable[[str], None]:
 
 
 def _counted(reader: HistoryReader) -> int:
-    return sum(reader.state.tally.values())
+    return sum(reader.state.counts.values())
 
 
 def test_changes_that_could_not_be_shown_are_shown_when_that_works(
@@ -112,7 +112,7 @@ def test_a_manifest_whose_journal_could_not_be_read_is_read_again(
 ) -> None:
     changed = _changes(jobs)
     _write(store, *changed)
-    finished(store.vault.seal(store.rotate()))
+    run(store.segments.seal(store.rotate()))
     disk.before_open = _failing("journal-")
     with pytest.raises(OSError, match="Too many open files"):
         reader.refresh()
@@ -191,9 +191,9 @@ def test_what_is_not_known_to_be_on_disk_is_not_shown_where_the_writer_s_word_ca
 def test_a_new_job_does_not_wait_for_an_archive_that_is_being_made(store: Store) -> None:
     new = made_jobs.submitted(31, random.Random(1))
     with ThreadPoolExecutor() as threads:
-        store.drafting.moving.acquire()
+        store.changes.archive_lock.acquire()
         try:
             assert threads.submit(store.write, [[new]]).result(10) == [None]
         finally:
-            store.drafting.moving.release()
+            store.changes.archive_lock.release()
     assert store.state.live == {31: new}

@@ -12,7 +12,7 @@ import pytest
 
 from jobtui.history import History, Query, Sort, StoreTooNew
 from jobtui.history.format import codec, manifest
-from jobtui.history.format.codec import framed
+from jobtui.history.format.codec import frame
 from jobtui.history.repair.repair import repair
 from jobtui.history.repair.verify import verify
 from jobtui.model import Job
@@ -87,7 +87,7 @@ def test_a_newer_manifest_is_refused_and_nothing_is_touched(tmp_path: Path) -> N
     plain = msgspec.json.decode((path / "MANIFEST.json").read_bytes())
     del plain["crc"]
     newer = plain | {"schema": codec.SCHEMA + 1, "segments": "of another kind"}
-    (path / "MANIFEST.json").write_bytes(framed(msgspec.json.encode(newer)))
+    (path / "MANIFEST.json").write_bytes(frame(msgspec.json.encode(newer)))
     before = _files(path)
     for write in (True, False):
         with pytest.raises(StoreTooNew, match="newer jobtui"):
@@ -106,7 +106,7 @@ def test_a_newer_journal_is_refused_and_nothing_is_touched(tmp_path: Path) -> No
         "schema": codec.SCHEMA + 1,
         "base": True,
     }
-    (path / "journal-00000099.jsonl").write_bytes(framed(msgspec.json.encode(header)))
+    (path / "journal-00000099.jsonl").write_bytes(frame(msgspec.json.encode(header)))
     before = _files(path)
     for write in (True, False):
         with pytest.raises(StoreTooNew, match="update jobtui"):
@@ -118,7 +118,7 @@ def test_a_newer_archive_is_refused_and_nothing_is_touched(tmp_path: Path) -> No
     path = _copy(released()[-1], tmp_path)
     newer = {"schema": codec.SCHEMA + 1, "segments": "of another kind"}
     contents = next(path.glob("archive/*/ARCHIVE.json"))
-    contents.write_bytes(framed(msgspec.json.encode(newer)))
+    contents.write_bytes(frame(msgspec.json.encode(newer)))
     before = _files(path)
     history = History.open(path, write=False)
     with pytest.raises(StoreTooNew, match="newer jobtui"):
@@ -150,7 +150,7 @@ def test_a_record_with_a_field_that_is_not_known_is_not_written_again(
     last = msgspec.json.decode(journal.read_bytes().splitlines()[-1])["n"] + 1
     record = {"id": 50, "command": "flush", "space": "nba", "submitted": "2025-01-01T00:00:00Z"} | addition
     with journal.open("ab") as file:
-        file.write(framed(msgspec.json.encode({"n": last, "of": [last, last], "put": record})))
+        file.write(frame(msgspec.json.encode({"n": last, "of": [last, last], "put": record})))
     before = _files(path)
     with pytest.raises(StoreTooNew, match="does not know"):
         History.open(path)
@@ -190,9 +190,9 @@ def test_an_older_format_is_upgraded_as_it_is_read_and_written_new(
 
 
 def _pretend(monkeypatch: pytest.MonkeyPatch, schema: int) -> None:
-    from jobtui.history.format import archive, segment
+    from jobtui.history.format import archive, recovery, segment
     from jobtui.history.format import journal as replay
-    from jobtui.history.write import recovery, segment_store, store
+    from jobtui.history.write import segment_store, store
 
     for module in (codec, manifest, archive, recovery, replay, segment, store, segment_store):
         if hasattr(module, "SCHEMA"):

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from jobtui.history import History
-from jobtui.history.format.codec import framed
+from jobtui.history.format.codec import frame
 from jobtui.history.format.disk import Disk
 from jobtui.history.repair.repair import repair
 from jobtui.history.repair.verify import verify
@@ -43,7 +43,7 @@ def with_another_s_record(place: Path) -> None:
     file = next(place.glob("seg-*.jsonl"))
     start, line = lines_of(file.read_bytes())[0]
     record = line.split(b",", 1)[1].replace(b'"space":"', b'"space":"other', 1)
-    other = framed(b"{" + record)
+    other = frame(b"{" + record)
     file.write_bytes(other + file.read_bytes()[start + len(line) + 1 :])
     next(place.glob("seg-*.idx.json")).unlink()
 
@@ -145,7 +145,7 @@ def test_a_job_that_an_archive_has_in_two_versions_is_there_once_without_its_man
     assert held(path)[1] == [1, 2, 3, 4, 5]
     assert verify(path) == []
     history = History.open(path, write=False)
-    assert history.archived_job(2) == later
+    assert history.get_archived(2) == later
     history.close()
 
 
@@ -155,11 +155,11 @@ class Meddled(Disk):
     def __init__(self, writer: History) -> None:
         self.writer: History | None = writer
 
-    def read_whole(self, path: Path) -> bytes:
+    def read_file(self, path: Path) -> bytes:
         if self.writer is not None and path.name.startswith("seg-"):
             writer, self.writer = self.writer, None
             writer.archive(1, 90).result()
-        return super().read_whole(path)
+        return super().read_file(path)
 
 
 def test_what_a_writer_archives_during_a_verify_is_no_damage(sealed: Made, copied: Copied) -> None:

@@ -15,7 +15,7 @@ import pytest
 from jobtui.history import History, StoreError
 from jobtui.history.export import export
 from jobtui.history.repair.repair import repair
-from jobtui.history.repair.verify import earlier, verify
+from jobtui.history.repair.verify import past_notes, verify
 from jobtui.history.write.store import Limits
 from tests.support import made_jobs
 from tests.support.damaged import OPEN, Made, archive_of, held
@@ -114,7 +114,7 @@ def damaged_and_repaired(path: Path) -> None:
 
 
 def read(path: Path) -> None:
-    earlier(path)
+    past_notes(path)
     verify(path)
     export(path, io.StringIO())
 

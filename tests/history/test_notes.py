@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from jobtui.history import History
-from jobtui.history.format.codec import framed
+from jobtui.history.format.codec import frame
 from jobtui.history.format.damage import DamageNote
 from jobtui.history.format.disk import Disk
-from jobtui.history.format.quarantine import KEPT, NOTES, Quarantine
-from jobtui.history.repair.verify import earlier
+from jobtui.history.format.quarantine import MAX_NOTES, NOTES_NAME, Quarantine
+from jobtui.history.repair.verify import past_notes
 from jobtui.history.write.store import Limits
 from tests.support import made_jobs
 
@@ -52,7 +52,7 @@ def quarantine(tmp_path: Path, disk: _Counting) -> Quarantine:
 
 
 def _place(path: Path) -> Path:
-    return path / "quarantine" / NOTES
+    return path / "quarantine" / NOTES_NAME
 
 
 def test_all_that_an_opening_finds_is_written_down_at_once(tmp_path: Path, disk: _Counting) -> None:
@@ -66,9 +66,9 @@ def test_all_that_an_opening_finds_is_written_down_at_once(tmp_path: Path, disk:
     journal.write_bytes(b"".join(lines))
     again = History.open(tmp_path / "made", disk=disk)
     assert len(again.notes) > 10
-    assert set(earlier(tmp_path / "made")) >= set(again.notes)
+    assert set(past_notes(tmp_path / "made")) >= set(again.notes)
     again.close()
-    assert (disk.done[f"write {NOTES}.tmp"], disk.done[f"read {NOTES}"]) == (1, 1)
+    assert (disk.done[f"write {NOTES_NAME}.tmp"], disk.done[f"read {NOTES_NAME}"]) == (1, 1)
 
 
 def test_notes_are_added_to_those_that_are_there_which_are_read_once(
@@ -76,25 +76,25 @@ def test_notes_are_added_to_those_that_are_there_which_are_read_once(
 ) -> None:
     for byte in range(50):
         quarantine.add("a", byte, "damaged")
-    assert [note.byte for note in earlier(tmp_path)] == [*range(50)]
-    assert (disk.done[f"write {NOTES}.tmp"], disk.done[f"read {NOTES}"]) == (1, 1)
+    assert [note.byte for note in past_notes(tmp_path)] == [*range(50)]
+    assert (disk.done[f"write {NOTES_NAME}.tmp"], disk.done[f"read {NOTES_NAME}"]) == (1, 1)
     another = Quarantine(disk, tmp_path, write=True)
     another.add("a", 7, "damaged")
     another.add("a", 50, "damaged")
-    assert [note.byte for note in earlier(tmp_path)] == [*range(51)]
+    assert [note.byte for note in past_notes(tmp_path)] == [*range(51)]
 
 
 def test_only_the_newest_notes_are_remembered(tmp_path: Path, quarantine: Quarantine) -> None:
-    count = 2 * KEPT + 30
-    with quarantine.together():
-        for byte in range(KEPT - 10):
+    count = 2 * MAX_NOTES + 30
+    with quarantine.batch():
+        for byte in range(MAX_NOTES - 10):
             quarantine.remember(_note(byte))
-    for start in range(KEPT - 10, count, 100):
-        with quarantine.together():
+    for start in range(MAX_NOTES - 10, count, 100):
+        with quarantine.batch():
             for byte in range(start, min(start + 100, count)):
                 quarantine.remember(_note(byte))
-    assert [note.byte for note in earlier(tmp_path)] == [*range(count - KEPT, count)]
-    assert len(_place(tmp_path).read_bytes().splitlines()) <= 2 * KEPT
+    assert [note.byte for note in past_notes(tmp_path)] == [*range(count - MAX_NOTES, count)]
+    assert len(_place(tmp_path).read_bytes().splitlines()) <= 2 * MAX_NOTES
 
 
 def _note(byte: int) -> DamageNote:
@@ -104,16 +104,16 @@ def _note(byte: int) -> DamageNote:
 def test_notes_that_are_torn_or_of_another_format_keep_no_other_from_being_read(
     tmp_path: Path, quarantine: Quarantine
 ) -> None:
-    foreign = framed(b'{"noted":"otherwise"}')
+    foreign = frame(b'{"noted":"otherwise"}')
     quarantine.add("a", 1, "damaged")
     with _place(tmp_path).open("ab") as file:
         file.write(foreign + b'{"crc":"torn')
-    assert [note.byte for note in earlier(tmp_path)] == [1]
+    assert [note.byte for note in past_notes(tmp_path)] == [1]
     Quarantine(Disk(), tmp_path, write=True).add("a", 2, "damaged")
-    assert [note.byte for note in earlier(tmp_path)] == [1, 2]
+    assert [note.byte for note in past_notes(tmp_path)] == [1, 2]
     assert foreign in _place(tmp_path).read_bytes()
     Quarantine(Disk(), tmp_path, write=True).add("a", 3, "damaged")
-    assert [note.byte for note in earlier(tmp_path)] == [1, 2, 3]
+    assert [note.byte for note in past_notes(tmp_path)] == [1, 2, 3]
 
 
 def test_a_note_that_a_full_disk_does_not_take_leaves_nothing_behind(
@@ -124,4 +124,4 @@ def test_a_note_that_a_full_disk_does_not_take_leaves_nothing_behind(
     assert not list(tmp_path.glob("**/NOTES*"))
     disk.full = False
     quarantine.remember(_note(2))
-    assert [note.byte for note in earlier(tmp_path)] == [2]
+    assert [note.byte for note in past_notes(tmp_path)] == [2]

@@ -11,8 +11,8 @@ import pytest
 from msgspec.structs import replace
 
 from jobtui.history import History, Query, Sort
-from jobtui.history.read import ranking
-from jobtui.history.read import sort as sorting
+from jobtui.history.read import key_order as sorting
+from jobtui.history.read import sort as ranking
 from jobtui.history.write.store import Limits
 from jobtui.model import Job, Status
 from tests.support import made_jobs, plain_history
@@ -120,7 +120,7 @@ def test_a_sort_in_many_small_buckets_comes_to_the_same(
         (ranking, "SAMPLE", 2),
         (ranking, "GROUP", 16),
         (sorting, "SAMPLE", 2),
-        (sorting, "_AHEAD", 4),
+        (sorting, "_MIN_HEAD", 4),
     ):
         monkeypatch.setattr(module, size, value)
     for query, descending in itertools.product((Query(), Query(words=("flush",))), (False, True)):
@@ -140,7 +140,7 @@ def test_a_longer_page_of_jobs_that_are_alike_is_right_after_a_shorter_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, descending: bool
 ) -> None:
     monkeypatch.setattr(sorting, "SAMPLE", 2)
-    monkeypatch.setattr(sorting, "_AHEAD", 4)
+    monkeypatch.setattr(sorting, "_MIN_HEAD", 4)
     dice = random.Random(1)
     jobs = [replace(made_jobs.ended(job_id, dice), took=1.5) for job_id in range(1, 401)]
     # one part begins and ends beyond the other, and has hardly any there
@@ -226,5 +226,5 @@ def test_preparing_a_view_makes_every_place_ready(known: _Known) -> None:
     for sort in Sort:
         view = known.history.query(Query(sort=sort, words=("a",)))
         view.prepare()
-        assert view.ready(0, len(view))
-        assert view.ready(len(view) // 2, len(view) // 2 + 1)
+        assert view.is_ready(0, len(view))
+        assert view.is_ready(len(view) // 2, len(view) // 2 + 1)

@@ -70,7 +70,7 @@ def test_a_reader_of_nothing_sees_the_history_when_there_is_one(tmp_path: Path) 
 def test_a_reader_may_not_write(tmp_path: Path) -> None:
     History.open(tmp_path).close()
     reader = History.open(tmp_path, write=False)
-    for forbidden in (reader.new_id, reader.commit, lambda: reader.archive(1, 2), reader.try_again):
+    for forbidden in (reader.new_id, reader.commit, lambda: reader.archive(1, 2), reader.retry):
         with pytest.raises(StoreError, match="for reading only"):
             forbidden()
     reader.close()
@@ -114,7 +114,7 @@ def test_a_reader_sees_what_a_writer_does_through_seals_and_archives(tmp_path: P
             assert eventually(
                 lambda archived=archived: reader.refresh() is not None and reader.is_archived(archived.id)
             )
-            assert reader.archived_job(archived.id) == archived
+            assert reader.get_archived(archived.id) == archived
         last = job
         assert eventually(lambda last=last: _sees(reader, last))
         assert _jobs(reader) == jobs

@@ -75,7 +75,7 @@ def test_a_disk_that_really_fails_makes_the_history_read_only_and_costs_nothing_
         with pytest.raises(StoreFailed, match="can't be written any more"):
             history.commit(refused).result()
     assert history.health is Health.READ_ONLY
-    assert "see to that disk" in history.trouble
+    assert "see to that disk" in history.write_error
     assert [history.get(job.id) for job in told] == told
     assert history.get(refused.id) is None
     with contextlib.suppress(StoreError):

@@ -13,7 +13,7 @@ from jobtui.history import History, Query, Sort
 from jobtui.history.format import manifest
 from jobtui.history.format.disk import Disk
 from jobtui.history.repair.repair import repair
-from jobtui.history.repair.verify import earlier, verify
+from jobtui.history.repair.verify import past_notes, verify
 from jobtui.history.write.store import Limits
 from tests.support import made_jobs
 from tests.support.damaged import (
@@ -148,7 +148,7 @@ def test_what_a_repair_kept_is_found_where_its_note_says_also_beside_what_was_ke
     broken = segment.read_bytes().replace(b'"status":"', b'"stat\0s":"', 1)
     segment.write_bytes(broken)
     assert repair(path)
-    (note,) = {note for note in earlier(path) if note.kept and note.byte is not None}
+    (note,) = {note for note in past_notes(path) if note.kept and note.byte is not None}
     assert (path / note.kept).read_bytes() == broken
     assert (path / "quarantine" / segment.name).read_bytes() == b"kept before"
 

@@ -72,7 +72,7 @@ def test_a_really_full_disk_keeps_every_acknowledged_job_and_goes_on_with_room(s
     assert sum(job.status is Status.STOPPED for job in jobs.values()) > 50
     assert after_opening_again(history.path) == jobs
     ballast.unlink()
-    assert history.try_again()
+    assert history.retry()
     job = new_job(history)
     history.commit(job).result()
     jobs[job.id] = job

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from jobtui.history.read import ranking
-from jobtui.history.read.ranking import Bound, KeyedIds, all_ranked, all_sorted, in_order, reach
+from jobtui.history.read import sort
+from jobtui.history.read.sort import KeyBound, KeyedIds, may_reach, merge_ranks, sort_distinct, sort_rows
 
 NUMBERS = (-1e300, -70_000.0, -3.5, -3.25, -1.0, 0.0, 0.25, 1.0, 2.0**33, 2.0**40 - 1, 2.0**40, 1.7e15)
 
@@ -17,13 +17,13 @@ NUMBERS = (-1e300, -70_000.0, -3.5, -3.25, -1.0, 0.0, 0.25, 1.0, 2.0**33, 2.0**4
 @pytest.fixture(autouse=True)
 def _small_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("BUCKET", 8), ("SAMPLE", 2), ("GROUP", 24)):
-        monkeypatch.setattr(ranking, name, value)
+        monkeypatch.setattr(sort, name, value)
 
 
 @pytest.mark.parametrize("above", [True, False])
 @pytest.mark.parametrize("value", NUMBERS)
 def test_a_bound_leaves_out_nothing_that_is_beyond_it(value: float, above: bool) -> None:
-    bound = Bound(value, above=above)
+    bound = KeyBound(value, above=above)
     numbers = array("d", NUMBERS)
     maybe, met = bound.may_be_beyond(numbers), bound.is_met_by(numbers)
     for number, chosen, same in zip(numbers, maybe, met, strict=True):
@@ -33,7 +33,7 @@ def test_a_bound_leaves_out_nothing_that_is_beyond_it(value: float, above: bool)
 
 @pytest.mark.parametrize("value", [number for number in NUMBERS if number])
 def test_a_bound_leaves_out_most_of_what_is_not_beyond_it(value: float) -> None:
-    below, above = (Bound(value, above=above).may_be_beyond(array("d", NUMBERS)) for above in (False, True))
+    below, above = (KeyBound(value, above=above).may_be_beyond(array("d", NUMBERS)) for above in (False, True))
     assert all(
         first != second
         for first, second, number in zip(below, above, NUMBERS, strict=True)
@@ -46,10 +46,10 @@ def _far(number: float, other: float) -> bool:
 
 
 def test_numbers_reach_a_value_or_are_far_below_it() -> None:
-    assert reach(array("d", [1.0, 2.0**40]), 2.0**40)
-    assert reach(array("d", [1e300]), 2.0**40)
-    assert not reach(array("d", [-1.0, 0.0, 1e6, -1e300]), 2.0**40)
-    assert not reach(array("d"), 2.0**40)
+    assert may_reach(array("d", [1.0, 2.0**40]), 2.0**40)
+    assert may_reach(array("d", [1e300]), 2.0**40)
+    assert not may_reach(array("d", [-1.0, 0.0, 1e6, -1e300]), 2.0**40)
+    assert not may_reach(array("d"), 2.0**40)
 
 
 def _parts(dice: random.Random, overlapping: bool) -> list[list[int]]:
@@ -74,7 +74,7 @@ def test_parts_are_sorted_by_key_and_then_by_id(values: Sequence[float], overlap
         for part in pairs
     ]
     dice.shuffle(loaded)
-    assert _pairs(all_sorted(loaded)) == sorted(pair for part in pairs for pair in part)
+    assert _pairs(sort_rows(loaded)) == sorted(pair for part in pairs for pair in part)
 
 
 @pytest.mark.parametrize("overlapping", [False, True])
@@ -82,7 +82,7 @@ def test_ranks_are_put_in_order_each_with_its_ids(overlapping: bool) -> None:
     dice = random.Random(4)
     parts = _parts(dice, overlapping)
     ranks = {0.0: parts[::3], 2048.0: parts[1::3], 1024.0: parts[2::3]}
-    found = all_ranked({rank: [array("Q", ids) for ids in some] for rank, some in ranks.items()})
+    found = merge_ranks({rank: [array("Q", ids) for ids in some] for rank, some in ranks.items()})
     assert _pairs(found) == sorted(
         (rank + job_id, job_id) for rank in ranks for ids in ranks[rank] for job_id in ids
     )
@@ -91,4 +91,4 @@ def test_ranks_are_put_in_order_each_with_its_ids(overlapping: bool) -> None:
 def test_values_of_many_parts_are_in_order_each_once() -> None:
     dice = random.Random(5)
     parts = [[dice.choice("abcdefgh") * dice.randrange(9) for _ in range(30)] for _ in range(9)]
-    assert in_order(parts) == sorted({value for part in parts for value in part})
+    assert sort_distinct(parts) == sorted({value for part in parts for value in part})

@@ -12,7 +12,7 @@ import pytest
 
 from jobtui.history import History, StoreError, StoreLocked
 from jobtui.history.repair.repair import repair
-from jobtui.history.repair.verify import earlier, verify
+from jobtui.history.repair.verify import past_notes, verify
 from jobtui.history.write.store import Limits
 from tests.support import made_jobs
 from tests.support.damaged import OPEN, Made, archive_of, held, lines_of
@@ -241,7 +241,7 @@ def test_an_older_copy_laid_over_a_newer_history_deletes_nothing_of_the_newer_on
     for _ in range(3):
         opened(path)
     assert lines <= {line for file in path.rglob("seg-*.jsonl*") for _, line in lines_of(file.read_bytes())}
-    assert any(note.kept.startswith("quarantine/seg-") for note in earlier(path))
+    assert any(note.kept.startswith("quarantine/seg-") for note in past_notes(path))
     repair(path)
     assert verify(path) == []
     found, archived = held(path)

@@ -141,10 +141,10 @@ def test_what_can_t_be_read_is_not_archived(sealed: Made, copied: Copied) -> Non
 
 def test_what_is_not_archived_is_there_where_the_archive_can_t_be_seen(sealed: Made, copied: Copied) -> None:
     class Hidden(Disk):
-        def names(self, directory: Path) -> list[str]:
+        def list_names(self, directory: Path) -> list[str]:
             if directory.name == "archive":
                 raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(directory))
-            return super().names(directory)
+            return super().list_names(directory)
 
     history = History.open(copied(sealed), write=False, disk=Hidden())
     assert {job.id: job for job in history.query(Query()).page(0, 99)} == sealed.jobs

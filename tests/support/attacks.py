@@ -12,10 +12,10 @@ from pathlib import Path
 
 from jobtui.history import History, Query, StoreError
 from jobtui.history.export import export
-from jobtui.history.format.codec import lines
-from jobtui.history.format.record_finder import records_in
+from jobtui.history.format.codec import split_lines
+from jobtui.history.format.record_finder import read_records
 from jobtui.history.repair.repair import repair
-from jobtui.history.repair.verify import earlier, verify
+from jobtui.history.repair.verify import past_notes, verify
 from jobtui.history.write.store import Limits
 from jobtui.model import Job
 from tests.support import made_jobs
@@ -61,7 +61,7 @@ def truncate(file: Path, other: Path, outside: Path, dice: random.Random) -> Non
 
 def truncate_between_lines(file: Path, other: Path, outside: Path, dice: random.Random) -> None:
     data = file.read_bytes()
-    ends = [start for start, _, _ in lines(data)]
+    ends = [start for start, _, _ in split_lines(data)]
     file.write_bytes(data[: dice.choice([0, *ends])])
 
 
@@ -158,7 +158,7 @@ def readable_records(path: Path) -> set[int]:
     for file in path.rglob("seg-*.jsonl*"):
         if file.is_file() and not file.is_symlink():
             with contextlib.suppress(OSError):
-                found.update(job.id for job, _ in records_in(file.read_bytes()))
+                found.update(job.id for job, _ in read_records(file.read_bytes()))
     return found
 
 
@@ -192,7 +192,7 @@ def wrong_after(path: Path, acknowledged: dict[int, Job], said: list[str] | None
             wrong.append("an id is exported twice before the repair")
     readable = readable_records(path)
     said += repair(path)
-    said += map(str, earlier(path))
+    said += map(str, past_notes(path))
     left = verify(path)
     if left:
         wrong.append(f"not whole after a repair: {left[0]}")

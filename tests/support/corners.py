@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.history.format import codec, manifest, state
-from jobtui.history.format import journal as replay
+from jobtui.history.format import codec, manifest, recovery, replay, state
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.journal import Journal
 from jobtui.history.format.manifest import Manifest
 from jobtui.history.format.quarantine import Quarantine
 from jobtui.history.format.segment import Segment
-from jobtui.history.write import archiver, recovery, segment_store, store
+from jobtui.history.write import archiver, segment_store, store
 from jobtui.model import Job
 from tests.support.lossy_disk import Concerned, CutAt, Fails, MemoryDisk, Omits, Step, Wrote
 from tests.support.power_loss import a_rename
@@ -37,10 +36,10 @@ class Corner:
 
 def _written_in_place(patch: pytest.MonkeyPatch) -> None:
     def put(disk: Disk, path: Path, data: bytes) -> None:
-        disk.write_new(path, [data])
+        disk.create_with(path, [data])
         disk.sync_directory(path.parent)
 
-    patch.setattr(Disk, "put", put)
+    patch.setattr(Disk, "write_atomically", put)
 
 
 def _renamed_before_it_is_synced(patch: pytest.MonkeyPatch) -> None:
@@ -53,36 +52,36 @@ def _renamed_before_it_is_synced(patch: pytest.MonkeyPatch) -> None:
         disk.sync(file)
         disk.close(file)
 
-    patch.setattr(Disk, "put", put)
+    patch.setattr(Disk, "write_atomically", put)
 
 
 def _journals_forgotten_too_soon(patch: pytest.MonkeyPatch) -> None:
-    save = segment_store.SegmentStore.save
+    save = segment_store.SegmentStore.save_manifest
 
     def hasty(self: segment_store.SegmentStore, **changes: int) -> Manifest:
         if "journal" in changes:
-            for number, path in segment_store.journals(self.disk, self.directory):
+            for number, path in segment_store.list_journals(self.disk, self.directory):
                 if number < changes["journal"]:
                     self.disk.remove(path)
         return save(self, **changes)
 
-    patch.setattr(segment_store.SegmentStore, "save", hasty)
+    patch.setattr(segment_store.SegmentStore, "save_manifest", hasty)
 
 
 def _segments_removed_too_soon(patch: pytest.MonkeyPatch) -> None:
     def hasty(disk: Disk, place: Path, schema: int, segments: Sequence[object]) -> None:
         write(disk, place, schema, segments)  # type: ignore[arg-type]
-        for name in disk.names(place):
+        for name in disk.list_names(place):
             above = place.parent.parent / name
-            if above.name in disk.names(above.parent):
+            if above.name in disk.list_names(above.parent):
                 disk.remove(above)
 
-    write = archiver.write_contents
-    patch.setattr(archiver, "write_contents", hasty)
+    write = archiver.create_archive_manifest
+    patch.setattr(archiver, "create_archive_manifest", hasty)
 
 
 def _dead_journal_written_on(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(store.Store, "_may_go_on", lambda self, found, mark: len(found.journals) == 1)
+    patch.setattr(store.Store, "_can_reuse_journal", lambda self, found, mark: len(found.journals) == 1)
 
 
 def _failed_sync_tried_again(patch: pytest.MonkeyPatch) -> None:
@@ -116,7 +115,7 @@ def _batches_taken_in_part(patch: pytest.MonkeyPatch) -> None:
 
 def _checksums_not_looked_at(patch: pytest.MonkeyPatch) -> None:
     for module in (codec, manifest):
-        patch.setattr(module, "is_whole", lambda line: line.startswith(codec.MAGIC) and line.endswith(b"}"))
+        patch.setattr(module, "is_intact", lambda line: line.startswith(codec.MAGIC) and line.endswith(b"}"))
 
 
 def _stale_journal_applied(patch: pytest.MonkeyPatch) -> None:
@@ -124,7 +123,7 @@ def _stale_journal_applied(patch: pytest.MonkeyPatch) -> None:
 
 
 def _uncertain_manifest_taken_back(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(segment_store.SegmentStore, "_counts_already", lambda self, manifest: False)
+    patch.setattr(segment_store.SegmentStore, "_may_be_committed", lambda self, manifest: False)
 
 
 def _restated_beside_what_was(patch: pytest.MonkeyPatch) -> None:
@@ -132,13 +131,13 @@ def _restated_beside_what_was(patch: pytest.MonkeyPatch) -> None:
 
 
 def _sealed_while_restated(patch: pytest.MonkeyPatch) -> None:
-    take_sealed = state.State.take_sealed
+    mark_sealed = state.State.mark_sealed
 
     def hasty(self: state.State, jobs: Sequence[Job], segment: Segment, journal: int) -> None:
-        take_sealed(self, jobs, segment, self.restated)
+        mark_sealed(self, jobs, segment, self.restated_in)
 
-    patch.setattr(state.State, "take_sealed", hasty)
-    patch.setattr(recovery, "_drop_archived", lambda archives, replay: None)
+    patch.setattr(state.State, "mark_sealed", hasty)
+    patch.setattr(recovery, "_drop_archived_jobs", lambda archives, replay: None)
 
 
 def _next_id_forgotten(patch: pytest.MonkeyPatch) -> None:
@@ -151,14 +150,14 @@ def _next_id_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 
 def _swept_too_soon(patch: pytest.MonkeyPatch) -> None:
-    sweep = store.sweep
+    sweep = store.remove_leftovers
 
     def hasty(disk: MemoryDisk, directory: Path, found: state.State, kept: Quarantine) -> None:
         with pytest.MonkeyPatch.context() as within:
             within.setattr(disk, "sync_directory", lambda path: None)
             sweep(disk, directory, found, kept)
 
-    patch.setattr(store, "sweep", hasty)
+    patch.setattr(store, "remove_leftovers", hasty)
 
 
 def _appends(concerned: Concerned) -> float:

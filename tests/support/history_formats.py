@@ -10,6 +10,7 @@ import random
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -52,10 +53,22 @@ def write(path: Path) -> Made:
     return made
 
 
+_RECORDS: Final = {
+    "Job": Job,
+    "Task": Task,
+    "Event": JobEvent,
+    "Stats": SpaceStats,
+    "Level": Level,
+    "Origin": ClusterRef,
+}
+"""Each record by its name in fields.json, which stays when the class gets another name."""
+
+
 def field_names() -> dict[str, list[str]]:
     """The fields of everything that a record holds, by the record's name."""
-    kinds = (Job, Task, JobEvent, SpaceStats, Level, ClusterRef)
-    return {kind.__name__: [field.encode_name for field in msgspec.structs.fields(kind)] for kind in kinds}
+    return {
+        name: [field.encode_name for field in msgspec.structs.fields(kind)] for name, kind in _RECORDS.items()
+    }
 
 
 def _commit(history: History, made: Made, job: Job) -> None:

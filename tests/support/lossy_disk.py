@@ -157,10 +157,10 @@ class MemoryDisk(Disk):
     def close(self, file: int) -> None:
         del self._open[file]
 
-    def is_at(self, file: int, path: str) -> bool:
+    def is_same_file(self, file: int, path: str) -> bool:
         return self.files.get(Path(path)) is self._open[file]
 
-    def whereabouts(self, file: int, directory: str) -> None:
+    def location_stamp(self, file: int, directory: str) -> None:
         """Unknown: each append asks whether the file is there."""
 
     def write(self, file: int, data: bytes, offset: int) -> None:
@@ -187,17 +187,17 @@ class MemoryDisk(Disk):
 
     # ---- names
 
-    def names(self, directory: Path) -> list[str]:
+    def list_names(self, directory: Path) -> list[str]:
         return sorted(path.name for path in (*self.files, *self.directories) if path.parent == directory)
 
     def identity(self, path: Path) -> tuple[int, int, int] | None:
         inode = self.files.get(path)
         return (inode.number, 0, len(inode.data)) if inode is not None else None
 
-    def is_shared(self, path: Path) -> bool:
+    def has_second_name(self, path: Path) -> bool:
         return False  # who locks it is not modelled, nor copies made of second names
 
-    def stands_in_for(self, path: Path, *, directory: bool = False) -> str:
+    def wrong_type(self, path: Path, *, directory: bool = False) -> str:
         return ""
 
     def size_of(self, path: Path) -> int:
@@ -308,7 +308,7 @@ def holding(directory: Path) -> MemoryDisk:
         if path.is_dir():
             disk.directories.add(path)
         else:
-            disk.write_new(path, [path.read_bytes()])
+            disk.create_with(path, [path.read_bytes()])
     return disk
 
 

@@ -18,8 +18,8 @@ from jobtui.history.format.archive import Archives
 from jobtui.history.format.damage import Health
 from jobtui.history.format.quarantine import Quarantine
 from jobtui.history.format.state import State
-from jobtui.history.read.query_engine import QueryEngine
 from jobtui.history.read.reader import HistoryReader
+from jobtui.history.read.results import QueryEngine
 from jobtui.history.write.archiver import archive
 from jobtui.history.write.segment_store import CommitUncertain
 from jobtui.history.write.store import Limits, Store
@@ -134,9 +134,9 @@ class _Life:
                 self._begin_archive(at_once=self.dice.random() < 0.5)
             self._commit()
             if self.dice.random() < 0.3:
-                self.store.publish()
+                self.store.write_status()
             self._work(None, to_the_end=False)
-            if self.store.is_long and self.chore is None:
+            if self.store.must_seal and self.chore is None:
                 self._begin_seal()
             if self.store.health is Health.READ_ONLY:
                 break
@@ -172,9 +172,9 @@ class _Life:
 
     def _begin_seal(self) -> None:
         try:
-            self.chore = self.store.vault.seal(self.store.rotate())
+            self.chore = self.store.segments.seal(self.store.rotate())
         except OSError as error:
-            self.store.put_off(error)
+            self.store.postpone_seal(error)
 
     def _begin_archive(self, *, at_once: bool) -> None:
         if at_once:
@@ -188,11 +188,11 @@ class _Life:
             last = self.store.state.last_id
             first = max(1, last - 40)
             sealing = self.store.rotate()
-            yield from self.store.vault.seal(sealing)
+            yield from self.store.segments.seal(sealing)
             while self.store.must_seal_again(sealing):
                 sealing = self.store.rotate()
-                yield from self.store.vault.seal(sealing)
-            result = yield from archive(self.store.vault, first, last - self.dice.randrange(30))
+                yield from self.store.segments.seal(sealing)
+            result = yield from archive(self.store.segments, first, last - self.dice.randrange(30))
             for job_id in result.ids:
                 del self.jobs[job_id]
         finally:
@@ -213,7 +213,7 @@ class _Life:
                 self.store.fail(error)
             except OSError as error:
                 self.chore = None
-                self.store.put_off(error)
+                self.store.postpone_seal(error)
 
 
 def states(
@@ -282,7 +282,7 @@ def _broken(state: State, disk: MemoryDisk, promised: dict[int, int], story: Sto
     for batch in story.batches:
         if len({story.holds(job_id, version.get(job_id, -1), wanted) for job_id, wanted in batch.items()}) > 1:
             wrong.append(f"half of a commit is there: {sorted(batch)}")
-    total = sum(state.tally.values())
+    total = sum(state.counts.values())
     if total != len(jobs):
         wrong.append(f"{len(jobs)} jobs are counted as {total}")
     return wrong
@@ -303,7 +303,7 @@ def jobs_of(state: State, disk: MemoryDisk | None = None, *, archived: bool = Fa
         found = archives.find(state.manifest, job_id)
         return found[0].job(found[1]) if found is not None else None
 
-    view = QueryEngine(archives, state.newest, archived_job).answer(state, Query(archived=archived))
+    view = QueryEngine(archives, state.get, archived_job).run(state, Query(archived=archived))
     jobs = view.page(0, len(view))
     assert len({job.id for job in jobs}) == len(jobs) == len(view), "a job is there twice"
     return {job.id: job for job in jobs}

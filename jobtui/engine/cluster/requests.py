@@ -195,7 +195,7 @@ class ClusterRequests:
         job_id = self._index.get(space, job.id)
         if job_id is None:
             return True
-        known = self._store.get(job_id) or self._store.history.archived_job(job_id)
+        known = self._store.get(job_id) or self._store.history.get_archived(job_id)
         return known is None or (known.status.ended and known.start != job.start)
 
     async def _stop(self, job: Job) -> str:

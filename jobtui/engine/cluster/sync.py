@@ -118,7 +118,7 @@ class ClusterSync:
         job_id = self.index.get(space, cluster_id, transaction)
         if job_id is None:
             return None
-        return transaction.get(job_id) or self._store.history.archived_job(job_id)
+        return transaction.get(job_id) or self._store.history.get_archived(job_id)
 
     # ---- following
 
@@ -233,7 +233,7 @@ class ClusterSync:
         """Return the run of the same cluster's job that this one recovers."""
         if job.recovered_from is None:
             return None
-        before = transaction.get(job.recovered_from) or self._store.history.archived_job(job.recovered_from)
+        before = transaction.get(job.recovered_from) or self._store.history.get_archived(job.recovered_from)
         return before if before is not None and before.origin == job.origin else None
 
 

@@ -7,6 +7,7 @@ archives; a directory that it does not name is what an unfinished archiving left
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,25 +15,29 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from jobtui.errors import DECODE_ERRORS
-from jobtui.history.format.codec import framed, is_whole
+from jobtui.history.format.codec import frame, is_intact
 from jobtui.history.format.damage import DamageNote
-from jobtui.history.format.disk import Disk, is_lost
+from jobtui.history.format.disk import Disk, is_unreadable
 from jobtui.history.format.manifest import (
     ARCHIVE_DIRECTORY,
     ArchiveEntry,
-    Format,
+    FormatHeader,
     Manifest,
     SegmentEntry,
     refuse_newer,
 )
 from jobtui.history.format.quarantine import Quarantine
-from jobtui.history.format.segment import UNREADABLE, Segment
+from jobtui.history.format.record_finder import RecordFinder
+from jobtui.history.format.segment import (
+    UNREADABLE,
+    Segment,
+)
 from jobtui.model import Job
 
 if TYPE_CHECKING:
-    from jobtui.history.format.record_finder import Scattered
+    from jobtui.history.format.record_finder import RecordFinder
 
-NAME: Final = "ARCHIVE.json"
+ARCHIVE_MANIFEST_NAME: Final = "ARCHIVE.json"
 
 
 class ArchiveResult(msgspec.Struct, frozen=True):
@@ -49,7 +54,7 @@ class ArchiveManifest(msgspec.Struct, frozen=True):
     segments: tuple[SegmentEntry, ...]
 
 
-class ContentsDamagedError(Exception):
+class ArchiveManifestDamaged(Exception):
     """An archive's manifest is there and can't be read; `data` is what it holds."""
 
     def __init__(self, data: bytes) -> None:
@@ -57,46 +62,50 @@ class ContentsDamagedError(Exception):
         self.data = data
 
 
-def contents(disk: Disk, directory: Path, name: str) -> tuple[SegmentEntry, ...]:
+def load_archive_manifest(disk: Disk, directory: Path, name: str) -> tuple[SegmentEntry, ...]:
     """The segments of an archive. Raises OSError, StoreTooNew, and ContentsDamagedError."""
-    data = disk.read_whole(directory / ARCHIVE_DIRECTORY / name / NAME)
+    data = disk.read_file(directory / ARCHIVE_DIRECTORY / name / ARCHIVE_MANIFEST_NAME)
     line = data.removesuffix(b"\n")
-    if not is_whole(line):
-        raise ContentsDamagedError(data)
+    if not is_intact(line):
+        raise ArchiveManifestDamaged(data)
     try:
-        refuse_newer(msgspec.json.decode(line, type=Format).schema)
+        refuse_newer(msgspec.json.decode(line, type=FormatHeader).schema)
         return msgspec.json.decode(line, type=ArchiveManifest).segments
     except DECODE_ERRORS:
-        raise ContentsDamagedError(data) from None
+        raise ArchiveManifestDamaged(data) from None
 
 
-def write_contents(disk: Disk, path: Path, schema: int, segments: Sequence[SegmentEntry]) -> None:
+def create_archive_manifest(disk: Disk, path: Path, schema: int, segments: Sequence[SegmentEntry]) -> None:
     """Write an archive's manifest; the directory is not synced. Raises OSError."""
-    disk.write_new(path / NAME, [framed(msgspec.json.encode(ArchiveManifest(schema, tuple(segments))))])
+    disk.create_with(
+        path / ARCHIVE_MANIFEST_NAME, [frame(msgspec.json.encode(ArchiveManifest(schema, tuple(segments))))]
+    )
 
 
-def put_contents(disk: Disk, path: Path, schema: int, segments: Sequence[SegmentEntry]) -> None:
+def replace_archive_manifest(disk: Disk, path: Path, schema: int, segments: Sequence[SegmentEntry]) -> None:
     """Have an archive's manifest be another one, durably. Raises OSError."""
-    disk.put(path / NAME, framed(msgspec.json.encode(ArchiveManifest(schema, tuple(segments)))))
+    disk.write_atomically(
+        path / ARCHIVE_MANIFEST_NAME, frame(msgspec.json.encode(ArchiveManifest(schema, tuple(segments))))
+    )
 
 
-def ids_of(segments: Sequence[Segment]) -> Iterator[int]:
+def current_ids(segments: Sequence[Segment]) -> Iterator[int]:
     """The ids of the jobs that count in an archive's segments. Raises OSError."""
     for segment in segments:
-        yield from map(segment.columns.ids.__getitem__, segment.present())
+        yield from map(segment.columns.ids.__getitem__, segment.current_rows())
 
 
-def entry_of(name: str, segments: Sequence[Segment]) -> ArchiveEntry | None:
+def describe_archive(name: str, segments: Sequence[Segment]) -> ArchiveEntry | None:
     """How the history's manifest names an archive of these segments; None: no job in them counts.
 
     Raises OSError.
     """
-    ids = sorted(ids_of(segments))
+    ids = sorted(current_ids(segments))
     if not ids:
         return None
-    places = [(segment, segment.present()) for segment in segments]
+    places = [(segment, segment.current_rows()) for segment in segments]
     tasks = int(sum(sum(map(segment.numbers("tasks").__getitem__, some)) for segment, some in places))
-    spaces = sorted({segment.summary(place)[0] for segment, some in places for place in some})
+    spaces = sorted({segment.space_and_status(place)[0] for segment, some in places for place in some})
     return ArchiveEntry(name, len(ids), ids[0], ids[-1], tasks, tuple(spaces))
 
 
@@ -106,7 +115,7 @@ class Archives:
     def __init__(self, disk: Disk, directory: Path, quarantine: Quarantine) -> None:
         self._disk, self._directory, self._quarantine = disk, directory, quarantine
         self._open: dict[str, tuple[Segment, ...]] = {}
-        self._scattered: Scattered | None = None
+        self._scattered: RecordFinder | None = None
 
     @property
     def notes(self) -> tuple[DamageNote, ...]:
@@ -118,53 +127,53 @@ class Archives:
         if archive.name not in self._open:
             place = self._directory / ARCHIVE_DIRECTORY / archive.name
             try:
-                entries = contents(self._disk, self._directory, archive.name)
+                entries = load_archive_manifest(self._disk, self._directory, archive.name)
             except (FileNotFoundError, NotADirectoryError):
-                return self._found_again(archive, "it is missing", b"")
-            except ContentsDamagedError as error:
-                return self._found_again(archive, "it is damaged", error.data)
+                return self._scan(archive, "it is missing", b"")
+            except ArchiveManifestDamaged as error:
+                return self._scan(archive, "it is damaged", error.data)
             except OSError as error:
-                if not is_lost(error):
+                if not is_unreadable(error):
                     raise
-                return self._found_again(archive, f"{UNREADABLE}: {error.strerror or error}", b"")
+                return self._scan(archive, f"{UNREADABLE}: {error.strerror or error}", b"")
             found = tuple(Segment(self._disk, place, entry, self._quarantine) for entry in entries)
             for segment in found:
-                segment.elsewhere = self._find_elsewhere
+                segment.find_elsewhere = self._find_elsewhere
             self._open[archive.name] = found
         return self._open[archive.name]
 
     def _find_elsewhere(self, job_id: int) -> Job | None:
-        from jobtui.history.format.record_finder import Scattered  # which knows where archives are
+        from jobtui.history.format.record_finder import RecordFinder  # which knows where archives are
 
         if self._scattered is None:
             archived = (segment for segments in self._open.values() for segment in segments)
-            self._scattered = Scattered(self._disk, self._directory, archived)
+            self._scattered = RecordFinder(self._disk, self._directory, archived)
         return self._scattered.find(job_id)
 
-    def _found_again(self, archive: ArchiveEntry, what: str, data: bytes) -> tuple[Segment, ...]:
+    def _scan(self, archive: ArchiveEntry, what: str, data: bytes) -> tuple[Segment, ...]:
         """The segments that lie in the directory of an archive whose own manifest can't be read."""
-        from jobtui.history.format.segment import segments_in
+        from jobtui.history.format.segment import scan_segments
 
         place, file = (
             self._directory / ARCHIVE_DIRECTORY / archive.name,
-            f"{ARCHIVE_DIRECTORY}/{archive.name}/{NAME}",
+            f"{ARCHIVE_DIRECTORY}/{archive.name}/{ARCHIVE_MANIFEST_NAME}",
         )
-        found = segments_in(self._disk, place, self._quarantine) if self._disk.is_directory(place) else []
+        found = scan_segments(self._disk, place, self._quarantine) if self._disk.is_directory(place) else []
         if found:
             self._quarantine.add(file, None, f"{what}: the segments beside it tell what is archived", data)
             newer = set[int]()
             for segment in reversed(found):
-                segment.leave_out(newer.__contains__)
+                segment.mark_superseded(newer.__contains__)
                 newer.update(segment.columns.ids)
             for segment in found if archive.count else ():
-                segment.leave_out(lambda job_id: not archive.first <= job_id <= archive.last)
+                segment.mark_superseded(lambda job_id: not archive.first <= job_id <= archive.last)
             self._open[archive.name] = tuple(found)
         elif archive.count:
             jobs = f"jobs {archive.first} to {archive.last}"
             self._quarantine.add(file, None, f"{what}: {jobs} can't be read", data)
         return tuple(found)
 
-    def forget(self, archive: ArchiveEntry) -> None:
+    def invalidate(self, archive: ArchiveEntry) -> None:
         """Look into this archive anew when it is asked for."""
         self._open.pop(archive.name, None)
 
@@ -177,6 +186,24 @@ class Archives:
         for archive in manifest.archives:
             if archive.first <= job_id <= archive.last:
                 for segment in self.segments(archive):
-                    if (place := segment.place_of(job_id)) is not None:
+                    if (place := segment.row_of(job_id)) is not None:
                         return segment, place
         return None
+
+
+_ARCHIVE_NAME: Final = re.compile(r"jobs-\d+-\d+(\.\d+)?-(\d+)")
+
+
+def is_unfinished(name: str, manifest: Manifest) -> bool:
+    """Whether a directory among the archives is what the manifest after this one would have named."""
+    made = _ARCHIVE_NAME.fullmatch(name)
+    return (
+        made is not None
+        and int(made[2]) == manifest.generation + 1
+        and all(entry.name != name for entry in manifest.archives)
+    )
+
+
+def is_archive_name(name: str) -> bool:
+    """Return whether a name is one that archiving gives to a directory."""
+    return _ARCHIVE_NAME.fullmatch(name) is not None

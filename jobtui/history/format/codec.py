@@ -18,21 +18,21 @@ import msgspec
 from jobtui.model import Job, JobEvent, Task
 
 MAGIC: Final = b'{"crc":"'
-HEAD: Final = len(MAGIC) + len('xxxxxxxx",')
+HEADER_SIZE: Final = len(MAGIC) + len('xxxxxxxx",')
 
 
-def framed(payload: bytes) -> bytes:
+def frame(payload: bytes) -> bytes:
     """A JSON object as a line, with its newline. `payload` is `{…}` and not empty."""
     rest = payload[1:]
     return b'{"crc":"%08x",%b\n' % (crc32(rest), rest)
 
 
-def is_whole(line: bytes) -> bool:
+def is_intact(line: bytes) -> bool:
     """Whether a line (without its newline) is as it was written."""
-    return line.startswith(b'{"crc":"%08x",' % crc32(line[HEAD:]))
+    return line.startswith(b'{"crc":"%08x",' % crc32(line[HEADER_SIZE:]))
 
 
-def lines(data: bytes, start: int = 0) -> Iterator[tuple[int, bytes, bool]]:
+def split_lines(data: bytes, start: int = 0) -> Iterator[tuple[int, bytes, bool]]:
     """The lines of `data` from `start`: offset, bytes without the newline, whether it is whole.
 
     Stretches of blanks are passed over. Where a newline was damaged, the lines beside it are told apart
@@ -43,22 +43,22 @@ def lines(data: bytes, start: int = 0) -> Iterator[tuple[int, bytes, bool]]:
         newline = data.find(b"\n", position)
         stop = end if newline < 0 else newline
         line = data[position:stop]
-        if newline >= 0 and line.startswith(b'{"crc":"%08x",' % crc32(line[HEAD:])):
+        if newline >= 0 and line.startswith(b'{"crc":"%08x",' % crc32(line[HEADER_SIZE:])):
             yield position, line, True
         elif line.strip(b" "):
-            yield from _apart(data, position, stop, complete=newline >= 0)
+            yield from _split_damaged(data, position, stop, complete=newline >= 0)
         position = stop + 1
 
 
-def _apart(data: bytes, start: int, stop: int, *, complete: bool) -> Iterator[tuple[int, bytes, bool]]:
+def _split_damaged(data: bytes, start: int, stop: int, *, complete: bool) -> Iterator[tuple[int, bytes, bool]]:
     while start < stop:
         found = data.find(MAGIC, start + 1, stop)
         following = stop if found < 0 else found
         line = data[start:following]
-        if found >= 0 and is_whole(line[:-1]):
+        if found >= 0 and is_intact(line[:-1]):
             yield start, line[:-1], True
         elif line.strip(b" "):
-            yield start, line, (found >= 0 or complete) and is_whole(line)
+            yield start, line, (found >= 0 or complete) and is_intact(line)
         start = following
 
 
@@ -79,12 +79,12 @@ UPGRADES: Final[dict[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
 Fields = dict[str, msgspec.Raw]
 """Fields of a record by name, each still as it is written."""
 
-_FRAME: Final = frozenset({"crc"})
+_FRAME_KEYS: Final = frozenset({"crc"})
 _NOTHING: Final[frozenset[str]] = frozenset()
 _JOB_PARTS: Final = frozenset({"tasks", "events"})
 
 
-class Entry(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+class JournalEntry(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """One line of a journal.
 
     `n` is the change's number, and `of` the first and last of its batch: of all that shares a sync. A change
@@ -112,31 +112,31 @@ encode: Final = msgspec.json.Encoder().encode
 
 
 @cache
-def _readers(record: type[msgspec.Struct]) -> dict[str, Callable[[msgspec.Raw], Any]]:
+def _field_decoders(record: type[msgspec.Struct]) -> dict[str, Callable[[msgspec.Raw], Any]]:
     return {field.name: msgspec.json.Decoder(field.type).decode for field in msgspec.structs.fields(record)}
 
 
-_READ_EVENT: Final = msgspec.json.Decoder(JobEvent).decode
-_decode_entry: Final = msgspec.json.Decoder(Entry).decode
+_decode_event: Final = msgspec.json.Decoder(JobEvent).decode
+_decode_entry: Final = msgspec.json.Decoder(JournalEntry).decode
 _decode_job: Final = msgspec.json.Decoder(Job).decode
 _decode_plain: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-def change(before: Job | None, after: Job) -> bytes | None:
+def encode_change(before: Job | None, after: Job) -> bytes | None:
     """What must be written to make `before` (None: nothing) into `after`; None where they are the same."""
     if before is None:
         return b'{"put":%b}' % encode(after)
     if before == after:
         return None
-    return encode({"set": after.id} | difference(before, after))
+    return encode({"set": after.id} | diff_jobs(before, after))
 
 
-def difference(before: Job, after: Job) -> dict[str, Any]:
+def diff_jobs(before: Job, after: Job) -> dict[str, Any]:
     """The changed fields under `job`, `task` and `event`; no key where nothing changed."""
-    fields = _changed(before, after, _JOB_PARTS)
+    fields = _diff_fields(before, after, _JOB_PARTS)
     tasks: list[tuple[int, dict[str, Any]]] = []
     if before.tasks != after.tasks:
-        found = _task_differences(before.tasks, after.tasks)
+        found = _diff_tasks(before.tasks, after.tasks)
         if found is None:
             fields["tasks"] = after.tasks
         else:
@@ -162,12 +162,12 @@ class Delta:
         self._tasks: dict[int, Fields] = {}
         self._events: list[msgspec.Raw] = []
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: JournalEntry) -> None:
         """Take up an entry's difference. Raises IndexError for a task that is not there."""
         fields = entry.job
         if fields:
             if "tasks" in fields:
-                self._count, self._tasks = len(_readers(Job)["tasks"](fields["tasks"])), {}
+                self._count, self._tasks = len(_field_decoders(Job)["tasks"](fields["tasks"])), {}
             if "events" in fields:
                 self._events = []
             self._fields |= fields
@@ -181,55 +181,55 @@ class Delta:
                 raise IndexError(place)
         self._events += entry.event
 
-    def made(self) -> Job:
+    def apply(self) -> Job:
         """The job with all changes made to it.
 
         Raises KeyError for a field, and msgspec.ValidationError for a value, that is not known.
         """
-        of_job, of_task = _readers(Job), _readers(Task)
+        of_job, of_task = _field_decoders(Job), _field_decoders(Task)
         fields = {name: of_job[name](raw) for name, raw in self._fields.items()}
         tasks = list(fields.get("tasks", self._base.tasks))
         for place, changed in self._tasks.items():
             values = {name: of_task[name](raw) for name, raw in changed.items()}
             tasks[place] = msgspec.structs.replace(tasks[place], **values)
-        events = (*fields.get("events", self._base.events), *map(_READ_EVENT, self._events))
+        events = (*fields.get("events", self._base.events), *map(_decode_event, self._events))
         return msgspec.structs.replace(self._base, **fields | {"tasks": tuple(tasks), "events": events})
 
 
 def unknown_field(line: bytes, job: Job) -> str | None:
     """A field of a record's line that was not understood, and would be lost if it were written again."""
     record = encode(job)[1:]
-    if line.endswith((record, record + b"}")) or not is_whole(line):
+    if line.endswith((record, record + b"}")) or not is_intact(line):
         return None
     plain = _decode_plain(line)
-    return _unknown_field(plain.get("put", plain), Job)
+    return _find_unknown_field(plain.get("put", plain), Job)
 
 
-def _unknown_field(record: dict[str, Any], kind: type[msgspec.Struct]) -> str | None:
+def _find_unknown_field(record: dict[str, Any], kind: type[msgspec.Struct]) -> str | None:
     known = {field.name: field.type for field in msgspec.structs.fields(kind)}
     for name, value in record.items():
-        if name not in known and name not in _FRAME:
+        if name not in known and name not in _FRAME_KEYS:
             return name
-        inner = _record_in(known.get(name))
+        inner = _struct_in(known.get(name))
         for each in value if isinstance(value, list) else [value]:
             if inner is None:
                 break
-            if isinstance(each, dict) and (found := _unknown_field(each, inner)) is not None:
+            if isinstance(each, dict) and (found := _find_unknown_field(each, inner)) is not None:
                 return f"{name}.{found}"
             if isinstance(each, list) and len(each) > len(inner.__struct_fields__):
                 return name
     return None
 
 
-def _record_in(kind: Any) -> type[msgspec.Struct] | None:
+def _struct_in(kind: Any) -> type[msgspec.Struct] | None:
     """The record that a field holds, by itself, in a tuple, or else nothing."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return kind
-    found = (_record_in(each) for each in get_args(kind))
+    found = (_struct_in(each) for each in get_args(kind))
     return next((each for each in found if each is not None), None)
 
 
-def decode_entry(line: bytes, schema: int) -> Entry:
+def decode_entry(line: bytes, schema: int) -> JournalEntry:
     """A journal's line, which must be whole. Raises msgspec.ValidationError where it says what is not known."""
     return _decode_entry(line if schema in (0, SCHEMA) else _upgraded_entry(line, schema))
 
@@ -255,9 +255,7 @@ def _upgraded_entry(line: bytes, schema: int) -> bytes:
     return encode(entry)
 
 
-def _task_differences(
-    before: tuple[Task, ...], after: tuple[Task, ...]
-) -> list[tuple[int, dict[str, Any]]] | None:
+def _diff_tasks(before: tuple[Task, ...], after: tuple[Task, ...]) -> list[tuple[int, dict[str, Any]]] | None:
     """What changed, by place; None where the tasks are not the same ones."""
     if len(before) != len(after):
         return None
@@ -266,11 +264,13 @@ def _task_differences(
         if old is not new and old != new:
             if old.number != new.number:
                 return None
-            found.append((place, _changed(old, new)))
+            found.append((place, _diff_fields(old, new)))
     return found
 
 
-def _changed(before: msgspec.Struct, after: msgspec.Struct, apart: frozenset[str] = _NOTHING) -> dict[str, Any]:
+def _diff_fields(
+    before: msgspec.Struct, after: msgspec.Struct, apart: frozenset[str] = _NOTHING
+) -> dict[str, Any]:
     """The fields of `after` that are not as in `before`, but those that are told `apart`."""
     old, new = msgspec.structs.astuple(before), msgspec.structs.astuple(after)
     return {

@@ -18,7 +18,7 @@ import msgspec
 
 from jobtui.errors import StoreError
 
-_NAMED: Final = 20
+_MAX_NAMED: Final = 20
 """Jobs whose ids are told one by one."""
 
 
@@ -46,15 +46,15 @@ class DamageNote(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         place = self.file if self.byte is None else f"{self.file}, byte {self.byte}"
-        some = ", ".join(map(str, self.jobs[:_NAMED]))
-        more = f" and {len(self.jobs) - _NAMED} more" if len(self.jobs) > _NAMED else ""
+        some = ", ".join(map(str, self.jobs[:_MAX_NAMED]))
+        more = f" and {len(self.jobs) - _MAX_NAMED} more" if len(self.jobs) > _MAX_NAMED else ""
         whose = f", of job {some}{more}" if self.jobs else ""
         kept = f" (kept in {self.kept})" if self.kept else ""
         return f"{place}: {self.what}{whose}{kept}"
 
 
 @contextmanager
-def readable() -> Iterator[None]:
+def convert_read_errors() -> Iterator[None]:
     """The system's errors while reading, as ours."""
     try:
         yield

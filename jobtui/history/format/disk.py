@@ -21,10 +21,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-_LOST: Final = frozenset({errno.EIO, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR, errno.EBADMSG, 117})
+FULL_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_UNREADABLE_ERRORS: Final = frozenset(
+    {errno.EIO, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR, errno.EBADMSG, 117}
+)
 """117 is EUCLEAN, which not every system has: a file system that is damaged itself."""
-_NOWHERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+_MISSING_ERRORS: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 """What a path that leads to nothing is answered with; ELOOP where links lead to each other."""
 _FILE_MODE: Final = 0o600
 _DIRECTORY_MODE: Final = 0o700
@@ -41,17 +43,17 @@ _OPEN: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """O_NONBLOCK: a pipe that replaces the file between the check and the opening must not block."""
 
 
-def is_lost(error: OSError) -> bool:
+def is_unreadable(error: OSError) -> bool:
     """Whether the error says that the file is not to be read, now or in a moment."""
-    return error.errno in _LOST
+    return error.errno in _UNREADABLE_ERRORS
 
 
 def is_full(error: OSError) -> bool:
     """Whether the error says that the disk, or the user's part of it, is full."""
-    return error.errno in FULL
+    return error.errno in FULL_ERRORS
 
 
-def real_path(path: Path) -> Path:
+def resolve_directory(path: Path) -> Path:
     """Resolve the links that lead to a history's directory; one that leads nowhere stays as it is."""
     try:
         return path.resolve(strict=path.is_symlink())
@@ -66,12 +68,12 @@ class Disk:
 
     def open(self, path: Path) -> int:
         """Open an existing file for reading; a link, a directory or a pipe in its place is no file."""
-        if self.stands_in_for(path):  # before it is opened: opening a device may have an effect
-            raise _no_file(path)
+        if self.wrong_type(path):  # before it is opened: opening a device may have an effect
+            raise _not_a_file(path)
         file = os.open(path, os.O_RDONLY | _OPEN)
         if not stat.S_ISREG(os.fstat(file).st_mode):
             os.close(file)
-            raise _no_file(path)
+            raise _not_a_file(path)
         return file
 
     def open_to_write(self, path: Path) -> int:
@@ -80,7 +82,7 @@ class Disk:
         A file that has a second name is not opened: writing would change that file, too (`is_shared`).
         """
         _refuse_links_above(path)
-        self._refuse_others(path)
+        self._require_file_or_nothing(path)
         try:
             file = os.open(path, os.O_RDWR | _OPEN)
         except FileNotFoundError:
@@ -97,7 +99,7 @@ class Disk:
         The old file is not emptied: under a second name it may be someone's.
         """
         _refuse_links_above(path)
-        self._refuse_others(path)
+        self._require_file_or_nothing(path)
         try:
             return os.open(path, _CREATE, _FILE_MODE)
         except FileExistsError:
@@ -139,7 +141,7 @@ class Disk:
 
     # ---- names
 
-    def names(self, directory: Path) -> list[str]:
+    def list_names(self, directory: Path) -> list[str]:
         """Return what the directory holds, in order; nothing if there is no such directory."""
         try:
             if directory.is_symlink():
@@ -157,7 +159,7 @@ class Disk:
             return None
         return found.st_ino, found.st_mtime_ns, found.st_size
 
-    def is_shared(self, path: Path) -> bool:
+    def has_second_name(self, path: Path) -> bool:
         """Return whether a file has a second name, by which a change of it would be seen elsewhere."""
         try:
             found = path.lstat()
@@ -165,7 +167,7 @@ class Disk:
             return False
         return stat.S_ISREG(found.st_mode) and found.st_nlink > 1
 
-    def is_at(self, file: int, path: str) -> bool:
+    def is_same_file(self, file: int, path: str) -> bool:
         """Whether an open file is what the path leads to; not where it was deleted or moved away."""
         here = os.fstat(file)
         try:
@@ -174,7 +176,7 @@ class Disk:
             return False
         return here.st_ino == there.st_ino and here.st_dev == there.st_dev
 
-    def whereabouts(self, file: int, directory: str) -> tuple[str, int, int] | None:
+    def location_stamp(self, file: int, directory: str) -> tuple[str, int, int] | None:
         """What is another when an open file was deleted or moved, or its directory is another; None: unknown.
 
         It never asks for the file's own times: since 6.13 Linux notes each write after such a question in the
@@ -190,7 +192,7 @@ class Disk:
         """Return how long a file is."""
         found = path.lstat()
         if not stat.S_ISREG(found.st_mode):
-            raise _no_file(path)
+            raise _not_a_file(path)
         return found.st_size
 
     def is_directory(self, path: Path) -> bool:
@@ -198,16 +200,16 @@ class Disk:
         try:
             return stat.S_ISDIR(path.lstat().st_mode)
         except OSError as error:
-            if error.errno not in _NOWHERE:
+            if error.errno not in _MISSING_ERRORS:
                 raise
             return False
 
-    def stands_in_for(self, path: Path, *, directory: bool = False) -> str:
+    def wrong_type(self, path: Path, *, directory: bool = False) -> str:
         """Return what is in the place of a file, or of a directory, and is none; "" if nothing is."""
         try:
             found = path.lstat().st_mode
         except OSError as error:
-            if error.errno not in _NOWHERE:
+            if error.errno not in _MISSING_ERRORS:
                 raise
             return ""
         if stat.S_ISDIR(found) if directory else stat.S_ISREG(found):
@@ -223,14 +225,14 @@ class Disk:
     def link(self, existing: Path, name: Path) -> None:
         """Give a file a second name."""
         _refuse_links_above(name)
-        if self.stands_in_for(existing):
-            raise _no_file(existing)
+        if self.wrong_type(existing):
+            raise _not_a_file(existing)
         os.link(existing, name, follow_symlinks=False)
 
     def remove(self, path: Path) -> None:
         """Remove a file's name."""
         _refuse_links_above(path)
-        self._refuse_others(path)
+        self._require_file_or_nothing(path)
         path.unlink()
 
     def make_directory(self, path: Path) -> None:
@@ -266,7 +268,7 @@ class Disk:
 
     # ---- what is made of them
 
-    def read_whole(self, path: Path) -> bytes:
+    def read_file(self, path: Path) -> bytes:
         """All of a file."""
         file = self.open(path)
         try:
@@ -277,7 +279,7 @@ class Disk:
         finally:
             self.close(file)
 
-    def write_new(self, path: Path, pieces: Sequence[bytes], *, sync: bool = True) -> None:
+    def create_with(self, path: Path, pieces: Sequence[bytes], *, sync: bool = True) -> None:
         """Make a file of `pieces`; with `sync` its bytes are on disk, though its name may not yet be."""
         file = self.create(path)
         try:
@@ -290,12 +292,12 @@ class Disk:
         finally:
             self.close(file)
 
-    def put(self, path: Path, data: bytes) -> None:
+    def write_atomically(self, path: Path, data: bytes) -> None:
         """Have `path` hold `data`, durably: at every moment it is wholly the old file or the new one."""
-        self._refuse_others(path)  # renaming would delete a link that is in its place
+        self._require_file_or_nothing(path)  # renaming would delete a link that is in its place
         fresh = path.with_name(path.name + ".tmp")
         try:
-            self.write_new(fresh, [data])
+            self.create_with(fresh, [data])
             self.rename(fresh, path)
         except OSError:
             with contextlib.suppress(OSError):
@@ -303,9 +305,9 @@ class Disk:
             raise
         self.sync_directory(path.parent)
 
-    def _refuse_others(self, path: Path) -> None:
+    def _require_file_or_nothing(self, path: Path) -> None:
         """Raise an error if anything but a file has the path."""
-        if what := self.stands_in_for(path):
+        if what := self.wrong_type(path):
             raise OSError(errno.EEXIST, what, str(path))
 
 
@@ -316,8 +318,8 @@ def _refuse_links_above(path: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, "a link is in its place", directory)
 
 
-def _no_file(path: Path) -> FileNotFoundError:
-    return FileNotFoundError(errno.ENOENT, Disk().stands_in_for(path), str(path))
+def _not_a_file(path: Path) -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, Disk().wrong_type(path), str(path))
 
 
 def _flock(file: int, kind: int) -> bool:

@@ -18,19 +18,19 @@ import msgspec
 
 from jobtui.errors import DECODE_ERRORS, StoreError, StoreLocked
 from jobtui.files import foreign_owner
-from jobtui.history.format.codec import framed, is_whole
+from jobtui.history.format.codec import frame, is_intact
 from jobtui.history.format.disk import Disk
 from jobtui.os_errors import NO_LOCKS
 
-NAME: Final = "LOCK"
-_GUARD: Final = ".lock"
+LOCK_NAME: Final = "LOCK"
+_GUARD_SUFFIX: Final = ".lock"
 """The suffix of the guard's name, which lies next to the history's directory."""
-_ROOM: Final = 512
-LONGEST_ADDRESS: Final = 200
+_STATUS_BYTES: Final = 512
+MAX_ADDRESS_BYTES: Final = 200
 """Bytes of an address. What else a mark holds takes at most 210 of its 512."""
-_TRIES: Final = 20
-_PAUSE: Final = 0.005
-_PID_ROOM: Final = 24
+_LOCK_ATTEMPTS: Final = 20
+_LOCK_RETRY_SECONDS: Final = 0.005
+_PID_BYTES: Final = 24
 
 
 class WriterStatus(msgspec.Struct, frozen=True, gc=False):
@@ -50,7 +50,9 @@ class WriterStatus(msgspec.Struct, frozen=True, gc=False):
     address: str | None = None
 
 
-_MARK: Final = b'{"pid":%d,"journal":%d,"durable":%d,"next_id":%d,"generation":%d,"closed":%b,"address":%b}'
+_STATUS_LINE: Final = (
+    b'{"pid":%d,"journal":%d,"durable":%d,"next_id":%d,"generation":%d,"closed":%b,"address":%b}'
+)
 _decode: Final = msgspec.json.Decoder(WriterStatus).decode
 
 
@@ -70,15 +72,15 @@ class Guard:
 
         If the parent directory cannot be written to, there is no guard: LOCK has to do.
         """
-        path = directory.with_name(directory.name + _GUARD)
+        path = directory.with_name(directory.name + _GUARD_SUFFIX)
         try:
             file = disk.open_to_write(path)
         except OSError:
             return cls(disk, None)
         try:
-            _lock(disk, file, lambda: _pid_in(disk, file))
+            _acquire(disk, file, lambda: _read_pid(disk, file))
             with contextlib.suppress(OSError):  # the name in it is only for the message of the next process
-                disk.write(file, f"{os.getpid()}\n".ljust(_PID_ROOM).encode(), 0)
+                disk.write(file, f"{os.getpid()}\n".ljust(_PID_BYTES).encode(), 0)
         except BaseException:
             disk.close(file)
             raise
@@ -104,13 +106,13 @@ class Lock:
 
         A reader that looks whether the lock is free holds it for a moment, so one refusal is not the end.
         """
-        path = directory / NAME
+        path = directory / LOCK_NAME
         while True:
             _unshare(disk, path)
             file = disk.open_to_write(path)
             try:
-                _lock(disk, file, lambda file=file: _pid(_marked(disk, file)))  # type: ignore[misc]
-                is_there = disk.is_at(file, str(path))
+                _acquire(disk, file, lambda file=file: _holder_pid(_read_status(disk, file)))  # type: ignore[misc]
+                is_there = disk.is_same_file(file, str(path))
             except BaseException:
                 disk.close(file)
                 raise
@@ -118,26 +120,26 @@ class Lock:
                 return cls(disk, file, path)
             disk.close(file)  # it was replaced meanwhile: a lock on a file without a name keeps nobody out
 
-    def mark(self) -> WriterStatus | None:
+    def read_status(self) -> WriterStatus | None:
         """What the last writer said."""
-        return _marked(self._disk, self._file)
+        return _read_status(self._disk, self._file)
 
-    def listens_at(self, address: str) -> None:
+    def set_address(self, address: str) -> None:
         """Name the owner's address in each mark from now on; it is at most LONGEST_ADDRESS bytes."""
         self._address = msgspec.json.encode(address)
 
-    def publish(
+    def write_status(
         self, journal: int, durable: int, next_id: int, generation: int, *, closed: bool = False
     ) -> None:
         """Leave a mark; it is not synced, for what it says is true whether it survives or not."""
         ended, address = (b"true", b'""') if closed else (b"false", self._address)
-        mark = _MARK % (self._pid, journal, durable, next_id, generation, ended, address)
-        self._disk.write(self._file, framed(mark).ljust(_ROOM), 0)
+        mark = _STATUS_LINE % (self._pid, journal, durable, next_id, generation, ended, address)
+        self._disk.write(self._file, frame(mark).ljust(_STATUS_BYTES), 0)
 
-    def holds(self) -> bool:
+    def is_held(self) -> bool:
         """Whether it still keeps others out: not where the directory was deleted, moved or unmounted."""
         try:
-            return self._disk.is_at(self._file, str(self._path))
+            return self._disk.is_same_file(self._file, str(self._path))
         except OSError:
             return False
 
@@ -150,16 +152,16 @@ class WriterWatcher:
     """A reader's eye on the writer; it changes nothing and works where there is no LOCK."""
 
     def __init__(self, disk: Disk, directory: Path) -> None:
-        self._disk, self._path = disk, directory / NAME
+        self._disk, self._path = disk, directory / LOCK_NAME
         self._file: int | None = None
 
-    def look(self) -> bytes:
+    def read_raw(self) -> bytes:
         """The mark as it lies there: other bytes mean that something has changed."""
-        return self._disk.read(self._file, _ROOM, 0) if self._open() and self._file is not None else b""
+        return self._disk.read(self._file, _STATUS_BYTES, 0) if self._open() and self._file is not None else b""
 
-    def mark(self) -> WriterStatus | None:
+    def read_status(self) -> WriterStatus | None:
         """What the writer said last, None where there is no word."""
-        return _marked(self._disk, self._file) if self._open() and self._file is not None else None
+        return _read_status(self._disk, self._file) if self._open() and self._file is not None else None
 
     def has_writer(self) -> bool:
         """Whether a process holds the lock now."""
@@ -172,7 +174,7 @@ class WriterWatcher:
             self._file = None
 
     def _open(self) -> bool:
-        if self._file is not None and not self._disk.is_at(self._file, str(self._path)):
+        if self._file is not None and not self._disk.is_same_file(self._file, str(self._path)):
             self.close()  # another writer replaced it
         if self._file is None:
             try:
@@ -182,12 +184,12 @@ class WriterWatcher:
         return True
 
 
-def _lock(disk: Disk, file: int, holder: Callable[[], int | None]) -> None:
-    for left in reversed(range(_TRIES)):
+def _acquire(disk: Disk, file: int, holder: Callable[[], int | None]) -> None:
+    for left in reversed(range(_LOCK_ATTEMPTS)):
         if _try_lock(disk, file):
             return
         if left:
-            time.sleep(_PAUSE)
+            time.sleep(_LOCK_RETRY_SECONDS)
     raise StoreLocked(holder())
 
 
@@ -196,23 +198,23 @@ def _unshare(disk: Disk, path: Path) -> None:
 
     A copy of the history that was made of hard links has such a second name, too.
     """
-    if not disk.is_shared(path):
+    if not disk.has_second_name(path):
         return
     file = disk.open(path)
     try:
-        _lock(disk, file, lambda: _pid(_marked(disk, file)))
-        if disk.is_at(file, str(path)):
-            disk.put(path, disk.read(file, _ROOM, 0))
+        _acquire(disk, file, lambda: _holder_pid(_read_status(disk, file)))
+        if disk.is_same_file(file, str(path)):
+            disk.write_atomically(path, disk.read(file, _STATUS_BYTES, 0))
     finally:
         disk.close(file)
 
 
-def _pid(mark: WriterStatus | None) -> int | None:
+def _holder_pid(mark: WriterStatus | None) -> int | None:
     return mark.pid if mark is not None and not mark.closed else None
 
 
-def _pid_in(disk: Disk, file: int) -> int | None:
-    text = disk.read(file, _PID_ROOM, 0).strip()
+def _read_pid(disk: Disk, file: int) -> int | None:
+    text = disk.read(file, _PID_BYTES, 0).strip()
     return int(text) if text.isdigit() else None
 
 
@@ -230,7 +232,7 @@ def _try_lock(disk: Disk, file: int) -> bool:
         raise OSError(error.errno, said) from None
 
 
-def must_be_own(disk: Disk, directory: Path) -> None:
+def require_ownership(disk: Disk, directory: Path) -> None:
     """Refuse a history in another user's profile: what is made here would lock that user out.
 
     Raises StoreError, StoreLocked if its owner is at work, and OSError.
@@ -239,7 +241,7 @@ def must_be_own(disk: Disk, directory: Path) -> None:
         if reason := foreign_owner(place):
             watch = WriterWatcher(disk, directory)
             try:
-                mark = watch.mark()
+                mark = watch.read_status()
                 if watch.has_writer():
                     raise StoreLocked(mark.pid if mark is not None else None)
             finally:
@@ -247,10 +249,10 @@ def must_be_own(disk: Disk, directory: Path) -> None:
             raise StoreError(f"The history in {directory} can't be written: {reason}")
 
 
-def _marked(disk: Disk, file: int) -> WriterStatus | None:
+def _read_status(disk: Disk, file: int) -> WriterStatus | None:
     for _ in range(3):
-        line = disk.read(file, _ROOM, 0).rstrip(b" ").removesuffix(b"\n")
-        if is_whole(line):
+        line = disk.read(file, _STATUS_BYTES, 0).rstrip(b" ").removesuffix(b"\n")
+        if is_intact(line):
             try:
                 return _decode(line)
             except DECODE_ERRORS:

@@ -8,10 +8,10 @@ from typing import Final
 import msgspec
 
 from jobtui.errors import DECODE_ERRORS, StoreTooNew
-from jobtui.history.format.codec import SCHEMA, framed, is_whole
+from jobtui.history.format.codec import SCHEMA, frame, is_intact
 from jobtui.history.format.disk import Disk
 
-NAME: Final = "MANIFEST.json"
+MANIFEST_NAME: Final = "MANIFEST.json"
 
 
 class SegmentEntry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -58,7 +58,7 @@ class Manifest(msgspec.Struct, frozen=True):
     archives: tuple[ArchiveEntry, ...] = ()
 
 
-class ManifestDamagedError(Exception):
+class ManifestDamaged(Exception):
     """The manifest is there and can't be read; `data` is what it holds."""
 
     def __init__(self, data: bytes) -> None:
@@ -66,7 +66,7 @@ class ManifestDamagedError(Exception):
         self.data = data
 
 
-class Format(msgspec.Struct):
+class FormatHeader(msgspec.Struct):
     """What a manifest of any format says first."""
 
     schema: int
@@ -75,23 +75,23 @@ class Format(msgspec.Struct):
 def load(disk: Disk, directory: Path) -> Manifest | None:
     """The manifest, None where there is none. Raises ManifestDamagedError, StoreTooNew and OSError."""
     try:
-        data = disk.read_whole(directory / NAME)
+        data = disk.read_file(directory / MANIFEST_NAME)
     except FileNotFoundError:
         return None
     line = data.removesuffix(b"\n")
-    if not is_whole(line):
-        raise ManifestDamagedError(data)
+    if not is_intact(line):
+        raise ManifestDamaged(data)
     try:
-        schema = msgspec.json.decode(line, type=Format).schema
+        schema = msgspec.json.decode(line, type=FormatHeader).schema
         refuse_newer(schema)
         return msgspec.json.decode(line, type=Manifest)
     except DECODE_ERRORS:
-        raise ManifestDamagedError(data) from None
+        raise ManifestDamaged(data) from None
 
 
 def save(disk: Disk, directory: Path, manifest: Manifest) -> None:
     """Put the manifest in place, durably. Raises OSError, after which either may be there."""
-    disk.put(directory / NAME, framed(msgspec.json.encode(manifest)))
+    disk.write_atomically(directory / MANIFEST_NAME, frame(msgspec.json.encode(manifest)))
 
 
 def refuse_newer(schema: int) -> None:

@@ -15,17 +15,17 @@ from typing import Final
 
 import msgspec
 
-from jobtui.history.format.codec import SCHEMA, decode_job, lines
+from jobtui.history.format.codec import SCHEMA, decode_job, split_lines
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.manifest import ARCHIVE_DIRECTORY as ARCHIVE
-from jobtui.history.format.quarantine import DIRECTORY as QUARANTINE
+from jobtui.history.format.quarantine import QUARANTINE_DIRECTORY as QUARANTINE
 from jobtui.history.format.segment import Segment
 from jobtui.model import Job
 
 _RECORDS: Final = re.compile(r"seg-\d{8,}\.jsonl(\.\d+)?")
 
 
-class Scattered:
+class RecordFinder:
     """The records of all files that are not what they are named as. Safe to use from several threads.
 
     The files are read when the first record is asked for, which only a damaged history does.
@@ -49,7 +49,7 @@ class Scattered:
                 self._found = {}
                 for file in self._files():
                     with contextlib.suppress(OSError):  # it is reported where the file is named
-                        for job, line in records_in(self._disk.read_whole(file)):
+                        for job, line in read_records(self._disk.read_file(file)):
                             self._found.setdefault(job.id, (job, line))
             return self._found
 
@@ -58,22 +58,22 @@ class Scattered:
         archived = self._directory / ARCHIVE
         places = [self._directory]
         if self._disk.is_directory(archived):
-            places += [archived / name for name in self._disk.names(archived)]
+            places += [archived / name for name in self._disk.list_names(archived)]
         for place in (*filter(self._disk.is_directory, places), self._directory / QUARANTINE):
             if self._disk.is_directory(place):
-                for name in reversed(self._disk.names(place)):
+                for name in reversed(self._disk.list_names(place)):
                     file = place / name
-                    if _RECORDS.fullmatch(name) and not self._is_as_named(file):
+                    if _RECORDS.fullmatch(name) and not self._matches_entry(file):
                         yield file
 
-    def _is_as_named(self, file: Path) -> bool:
+    def _matches_entry(self, file: Path) -> bool:
         segment = self._segments.get(file)
-        return segment is not None and segment.is_as_named()
+        return segment is not None and segment.matches_entry()
 
 
-def records_in(data: bytes) -> Iterator[tuple[Job, bytes]]:
+def read_records(data: bytes) -> Iterator[tuple[Job, bytes]]:
     """Yield the ended jobs of a segment's file, each with its line. What is damaged is left out."""
-    for _, line, whole in lines(data):
+    for _, line, whole in split_lines(data):
         if whole:
             try:
                 job = decode_job(line, SCHEMA)

@@ -18,17 +18,17 @@ import msgspec
 
 from jobtui.errors import DECODE_ERRORS, StoreError
 from jobtui.history.format import codec, index, manifest
-from jobtui.history.format.codec import SCHEMA, decode_job, is_whole
-from jobtui.history.format.disk import Disk, is_lost
+from jobtui.history.format.codec import SCHEMA, decode_job, is_intact
+from jobtui.history.format.disk import Disk, is_unreadable
 from jobtui.history.format.index import (
     CODE_OF,
-    NUMBERS,
+    NUMBER_COLUMNS,
     STALE,
     STATUSES,
-    TEXTS,
-    Coded,
+    TEXT_COLUMNS,
+    CodedColumn,
     Columns,
-    coded,
+    encode_column,
     hosts_of,
 )
 from jobtui.history.format.manifest import SegmentEntry
@@ -37,10 +37,10 @@ from jobtui.model import Job, Status
 
 UNREADABLE: Final = "it can't be read"
 DAMAGED: Final = "a record is damaged"
-_FIRST: Final = re.compile(rb'\{"crc":"[0-9a-f]{8}","id":(\d+),')
-_HEAD: Final = 64
+_FIRST_RECORD: Final = re.compile(rb'\{"crc":"[0-9a-f]{8}","id":(\d+),')
+_FIRST_RECORD_BYTES: Final = 64
 """Bytes, which hold the beginning of the first record up to its id."""
-_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def records_name(name: str) -> str:
@@ -63,11 +63,11 @@ class Segment:
         self._mutex = threading.RLock()
         self._columns: Columns | None = None
         # the columns were made from the records, and the index is of other rows
-        self._index_apart = False
+        self._index_differs = False
         self._stale: set[int] = set(entry.stale)
         # its own records by id, if the file holds other segments' records; None: it holds its own
-        self._own: dict[int, bytes] | None = None
-        self.elsewhere: Callable[[int], Job | None] = lambda job_id: None
+        self._own_lines: dict[int, bytes] | None = None
+        self.find_elsewhere: Callable[[int], Job | None] = lambda job_id: None
         """Finds the record of a job that is not where the index says."""
 
     @property
@@ -78,11 +78,11 @@ class Segment:
     @property
     def file(self) -> str:
         """The same, relative to the history's directory."""
-        return self.path.relative_to(self._quarantine.above).as_posix()
+        return self.path.relative_to(self._quarantine.history_directory).as_posix()
 
     @property
-    def _index(self) -> index.Index:
-        return index.Index(self._disk, self._directory / index_name(self.name), self.entry.bytes)
+    def _index(self) -> index.SegmentIndex:
+        return index.SegmentIndex(self._disk, self._directory / index_name(self.name), self.entry.bytes)
 
     @property
     def columns(self) -> Columns:
@@ -95,7 +95,7 @@ class Segment:
         if self._columns is None:
             self._load()
 
-    def adopt(self, columns: Columns) -> None:
+    def set_columns(self, columns: Columns) -> None:
         """Take the columns that were made when the segment was written."""
         self._columns = columns
 
@@ -105,57 +105,57 @@ class Segment:
         """Whether the id is between the lowest and the highest here."""
         return self.entry.first <= job_id <= self.entry.last
 
-    def place_of(self, job_id: int) -> int | None:
+    def row_of(self, job_id: int) -> int | None:
         """Where the job's record is, None where it is not here or a newer one replaced it. Raises OSError."""
-        place = self._place_of(job_id)
+        place = self._row_of(job_id)
         return None if place is None or self.columns.statuses[place] == STALE else place
 
-    def sealed_place_of(self, job_id: int) -> int | None:
+    def sealed_row_of(self, job_id: int) -> int | None:
         """The same, where a newer one counts only if that is sealed, too. Raises OSError."""
-        return None if job_id in self.entry.stale else self._place_of(job_id)
+        return None if job_id in self.entry.stale else self._row_of(job_id)
 
-    def _place_of(self, job_id: int) -> int | None:
+    def _row_of(self, job_id: int) -> int | None:
         if not self.covers(job_id):
             return None
         ids = self.columns.ids
         place = bisect_left(ids, job_id)
         return place if place < len(ids) and ids[place] == job_id else None
 
-    def present(self) -> list[int]:
+    def current_rows(self) -> list[int]:
         """The places of the records that no newer one replaced. Raises OSError."""
         return [place for place, status in enumerate(self.columns.statuses) if status != STALE]
 
-    def summary(self, place: int) -> tuple[str, Status]:
+    def space_and_status(self, place: int) -> tuple[str, Status]:
         """The space and the status of the job at a place, as it is counted."""
         columns = self.columns
         return columns.spaces.values[columns.spaces.codes[place]], STATUSES[columns.statuses[place]]
 
-    def replaced(self, job_id: int) -> None:
+    def hide(self, job_id: int) -> None:
         """A newer version of this job is known elsewhere: this one is not to be found any more."""
         with self._mutex:
             self._stale.add(job_id)
             if self._columns is not None:
-                _mark(self._columns, job_id, STALE)
+                _set_status(self._columns, job_id, STALE)
 
-    def leave_out(self, is_elsewhere: Callable[[int], bool]) -> None:
+    def mark_superseded(self, is_elsewhere: Callable[[int], bool]) -> None:
         """Have the entry say that newer versions of some jobs here were sealed elsewhere. Raises OSError."""
         known = set(self.entry.stale)
         stale = [job_id for job_id in self.columns.ids if job_id not in known and is_elsewhere(job_id)]
         self.entry = msgspec.structs.replace(self.entry, stale=(*self.entry.stale, *stale))
         for job_id in stale:
-            self.replaced(job_id)
+            self.hide(job_id)
 
-    def changed(self) -> set[int]:
+    def pending_changes(self) -> set[int]:
         """The ids here of which there are newer versions that are not sealed themselves."""
         with self._mutex:
             return self._stale.difference(self.entry.stale)
 
-    def as_sealed(self, job_id: int, status: Status) -> None:
+    def restore(self, job_id: int, status: Status) -> None:
         """Forget that there is a newer version of this job, which is not sealed itself."""
         with self._mutex:
             self._stale.discard(job_id)
             if self._columns is not None:
-                _mark(self._columns, job_id, CODE_OF[status])
+                _set_status(self._columns, job_id, CODE_OF[status])
 
     # ---- records
 
@@ -165,26 +165,26 @@ class Segment:
         Raises FileNotFoundError where the segment is not there (any more), and OSError.
         """
         self.load()
-        if self._own is not None:
-            line = self._own.get(job_id := self.columns.ids[place])
-            job = self._whole_job(line) if line is not None else self.elsewhere(job_id)
-            return job if job is not None else self._remains(self.columns, place)
+        if self._own_lines is not None:
+            line = self._own_lines.get(job_id := self.columns.ids[place])
+            job = self._decode(line) if line is not None else self.find_elsewhere(job_id)
+            return job if job is not None else self._from_index(self.columns, place)
         try:
             line = self.line(place)
         except OSError as error:
-            if not is_lost(error):
+            if not is_unreadable(error):
                 raise
             self._note_unreadable(error)
-            return self._remains(self.columns, place)
-        return self._decoded(place, line)
+            return self._from_index(self.columns, place)
+        return self._decode_row(place, line)
 
-    def is_as_named(self) -> bool:
+    def matches_entry(self) -> bool:
         """Return whether the file has the size, and begins with the record, that its entry says."""
         return self._has_its_size() and self._begins_with(self.entry.first)
 
-    def is_there(self) -> bool:
+    def exists(self) -> bool:
         """Return whether its file exists, and is as its entry says."""
-        return self._disk.identity(self.path) is not None and self.is_as_named()
+        return self._disk.identity(self.path) is not None and self.matches_entry()
 
     def _begins_with(self, job_id: int) -> bool:
         """Return whether a job's record is the first one; also if that is damaged or cannot be read."""
@@ -193,7 +193,7 @@ class Segment:
         except OSError:
             return True
         try:
-            found = _FIRST.match(self._disk.read(file, _HEAD, 0))
+            found = _FIRST_RECORD.match(self._disk.read(file, _FIRST_RECORD_BYTES, 0))
         except OSError:
             return True
         finally:
@@ -214,93 +214,95 @@ class Segment:
     def lines(self) -> list[bytes]:
         """All records as they lie there, without their newlines. Raises OSError."""
         self._refuse_if_mixed()
-        data, starts = self._disk.read_whole(self.path), self.columns.starts
+        data, starts = self._disk.read_file(self.path), self.columns.starts
         return [_first_line(data[start:end]) for start, end in pairwise(starts)]
 
     def _refuse_if_mixed(self) -> None:
         self.load()
-        if self._own is not None:
+        if self._own_lines is not None:
             raise OSError(
                 errno.EBADMSG, "it holds records of other segments: a repair sorts them", str(self.path)
             )
 
-    def remains(self, place: int) -> Job:
+    def salvage(self, place: int) -> Job:
         """What the index knows of the job at a place whose record is gone; that is noted. Raises OSError."""
         self._note_missing()
-        if (job := self.elsewhere(self.columns.ids[place])) is not None:
+        if (job := self.find_elsewhere(self.columns.ids[place])) is not None:
             return job
-        return self._remains(self.columns, place)
+        return self._from_index(self.columns, place)
 
-    def left_in_index(self, but: Collection[int]) -> list[Job]:
+    def salvage_missing(self, but: Collection[int]) -> list[Job]:
         """What the index knows of the jobs that are in it, `but` these; nothing where it is of no use."""
-        columns = self.indexed()
+        columns = self.indexed_columns()
         if columns is None:
             return []
-        return [self._remains(columns, place) for place, job_id in enumerate(columns.ids) if job_id not in but]
+        return [
+            self._from_index(columns, place) for place, job_id in enumerate(columns.ids) if job_id not in but
+        ]
 
-    def index_again(self) -> None:
+    def rebuild_index(self) -> None:
         """Make the index again from the records. Raises OSError."""
         with self._mutex:
-            self._columns = self._columns_of_records(None)
+            self._columns = self._scan_records(None)
             for job_id in self._stale:
-                _mark(self._columns, job_id, STALE)
+                _set_status(self._columns, job_id, STALE)
 
     # ---- columns that are read when asked
 
     def numbers(self, name: str) -> array[float]:
         """A column of numbers (columns.NUMBERS), read now. Raises OSError."""
         try:
-            return self._index_of_columns().numbers(name)
-        except index.IndexUnusableError:
-            return array("d", map(NUMBERS[name], self._indexed_again()))
+            return self._matching_index().numbers(name)
+        except index.IndexUnusable:
+            return array("d", map(NUMBER_COLUMNS[name], self._read_all()))
 
-    def hosts(self) -> Coded[tuple[str, ...]]:
+    def hosts(self) -> CodedColumn[tuple[str, ...]]:
         """Each job's hosts, read now. Raises OSError."""
         try:
-            return self._index_of_columns().hosts()
-        except index.IndexUnusableError:
-            return coded(map(hosts_of, self._indexed_again()))
+            return self._matching_index().hosts()
+        except index.IndexUnusable:
+            return encode_column(map(hosts_of, self._read_all()))
 
-    def texts(self, name: str) -> Coded[str]:
+    def texts(self, name: str) -> CodedColumn[str]:
         """A column of texts that repeat (columns.TEXTS), read now. Raises OSError."""
         try:
-            return self._index_of_columns().texts(name)
-        except index.IndexUnusableError:
-            return coded(map(TEXTS[name], self._indexed_again()))
+            return self._matching_index().texts(name)
+        except index.IndexUnusable:
+            return encode_column(map(TEXT_COLUMNS[name], self._read_all()))
 
     # ---- inside
 
-    def indexed_well(self) -> bool:
+    def index_is_intact(self) -> bool:
         """Whether the whole index is as it was written."""
         return self._index.is_whole()
 
     def _load(self) -> Columns:
         with self._mutex:
             if self._columns is None:
-                columns = self.indexed()
+                columns = self.indexed_columns()
                 if columns is None or not self._has_its_size() or not self._begins_with(columns.ids[0]):
-                    columns = self._columns_of_records(columns)
+                    columns = self._scan_records(columns)
                 for job_id in self._stale:
-                    _mark(columns, job_id, STALE)
+                    _set_status(columns, job_id, STALE)
                 self._columns = columns
             return self._columns
 
-    def indexed(self) -> Columns | None:
+    def indexed_columns(self) -> Columns | None:
         """The columns that stay in memory as the index has them; None where it is of no use."""
         try:
             columns = self._index.core()
-        except index.IndexUnusableError:
+        except index.IndexUnusable:
             return None
         ids, entry = columns.ids, self.entry
         if not ids or (entry.count and (len(ids), ids[0], ids[-1]) != (entry.count, entry.first, entry.last)):
             return None  # it is another segment's
         return columns
 
-    def _index_of_columns(self) -> index.Index:
+    def _matching_index(self) -> index.SegmentIndex:
         """The index, where its rows are those of the columns. Raises IndexUnusableError and OSError."""
         self.load()
-        if self._index_apart:
-            raise index.IndexUnusableError("the columns are those of the records that can be read")
+        if self._index_differs:
+            raise index.IndexUnusable("the columns are those of the records that can be read")
         return self._index
 
     def _has_its_size(self) -> bool:
@@ -309,21 +311,21 @@ class Segment:
         except OSError:
             return True
 
-    def _columns_of_records(self, indexed: Columns | None) -> Columns:
+    def _scan_records(self, indexed: Columns | None) -> Columns:
         """The columns made again from what can be read; what can't, and what is missing, is noted."""
         try:
-            data = self._disk.read_whole(self.path)
+            data = self._disk.read_file(self.path)
         except OSError as error:
             self._note_unreadable(error)
-            self._index_apart = True
-            return index.columns_of([], [0])
+            self._index_differs = True
+            return index.build_columns([], [0])
         jobs, starts = list[Job](), list[int]()
         apart: set[int] = set()
         own, others = set(indexed.ids) if indexed is not None else None, dict[int, bytes]()
-        for start, line, whole in codec.lines(data):
-            job = self._whole_job(line) if whole else None
+        for start, line, whole in codec.split_lines(data):
+            job = self._decode(line) if whole else None
             if job is None:
-                self._quarantine.add_anyway(self.file, start, DAMAGED, line)
+                self._quarantine.add_in_place(self.file, start, DAMAGED, line)
             elif not self._may_be_own(job.id, own):
                 others[job.id] = line
             elif jobs and job.id <= jobs[-1].id:
@@ -339,17 +341,19 @@ class Segment:
             self._quarantine.add(self.file, None, what, jobs=tuple(sorted(others)))
             if indexed is not None:
                 # what the index names is looked for elsewhere, or told by the index
-                self._own = {job.id: _first_line(data[start:]) for job, start in zip(jobs, starts, strict=True)}
+                self._own_lines = {
+                    job.id: _first_line(data[start:]) for job, start in zip(jobs, starts, strict=True)
+                }
                 return indexed
-        columns = index.columns_of(jobs, [*starts, len(data)])
-        sound = len(jobs) == self.entry.count or self._quarantine.writes  # a writer makes the index again
-        self._index_apart = len(data) != self.entry.bytes or not sound or bool(others)
+        columns = index.build_columns(jobs, [*starts, len(data)])
+        sound = len(jobs) == self.entry.count or self._quarantine.can_write  # a writer makes the index again
+        self._index_differs = len(data) != self.entry.bytes or not sound or bool(others)
         if not others and len(data) != self.entry.bytes:
             lost = sorted(set(indexed.ids).difference(columns.ids)) if indexed is not None else []
             what = f"it has {len(data)} bytes and not {self.entry.bytes}"
             self._quarantine.add(self.file, None, what, jobs=tuple(lost))
         elif not others:
-            self._keep_index(columns, jobs)
+            self._write_index(columns, jobs)
         return columns
 
     def _may_be_own(self, job_id: int, indexed: Collection[int] | None) -> bool:
@@ -357,35 +361,35 @@ class Segment:
             return job_id in indexed
         return not self.entry.count or self.covers(job_id)
 
-    def _indexed_again(self) -> list[Job]:
+    def _read_all(self) -> list[Job]:
         """The jobs behind the columns that are in memory, and an index of them."""
         columns = self.columns
         try:
-            jobs = [self._decoded(place, line) for place, line in enumerate(self.lines())]
+            jobs = [self._decode_row(place, line) for place, line in enumerate(self.lines())]
         except OSError as error:
             self._note_unreadable(error)
-            return [self._remains(columns, place) for place in range(len(columns.ids))]
-        if not self._index_apart:  # or it still knows of jobs whose records are gone
-            self._keep_index(columns, jobs)
+            return [self._from_index(columns, place) for place in range(len(columns.ids))]
+        if not self._index_differs:  # or it still knows of jobs whose records are gone
+            self._write_index(columns, jobs)
         return jobs
 
-    def _keep_index(self, columns: Columns, jobs: Sequence[Job]) -> None:
-        if self._quarantine.writes:
+    def _write_index(self, columns: Columns, jobs: Sequence[Job]) -> None:
+        if self._quarantine.can_write:
             # what replaces a record is not told here: it may be in a journal, and look for this one
             statuses = bytearray(CODE_OF[job.status] for job in jobs)
             sealed = msgspec.structs.replace(columns, statuses=statuses)
-            self._index.write(len(jobs), list(index.index_lines(sealed, index.Records(jobs))))
+            self._index.write(len(jobs), list(index.index_lines(sealed, index.RecordColumns(jobs))))
 
-    def _decoded(self, place: int, line: bytes) -> Job:
-        job = self._whole_job(line) if is_whole(line) else None
+    def _decode_row(self, place: int, line: bytes) -> Job:
+        job = self._decode(line) if is_intact(line) else None
         columns = self.columns
         job_id = columns.ids[place]
         if job is not None and job.id == job_id:
             return job
-        self._quarantine.add_anyway(self.file, columns.starts[place], DAMAGED, line, jobs=(job_id,))
-        return self._remains(columns, place)
+        self._quarantine.add_in_place(self.file, columns.starts[place], DAMAGED, line, jobs=(job_id,))
+        return self._from_index(columns, place)
 
-    def _whole_job(self, line: bytes) -> Job | None:
+    def _decode(self, line: bytes) -> Job | None:
         try:
             return decode_job(line, self.entry.schema)
         except DECODE_ERRORS:
@@ -395,38 +399,38 @@ class Segment:
         """Note that the file is gone or not to be read; raise any other error."""
         if isinstance(error, FileNotFoundError):
             self._note_missing()
-        elif not is_lost(error):
+        elif not is_unreadable(error):
             raise error
         else:
             self._quarantine.add(self.file, None, f"{UNREADABLE}: {error.strerror or error}")
 
     def _note_missing(self) -> None:
-        if not self._is_named():
+        if not self._is_in_manifest():
             return
         what = f"the segment is missing: jobs between {self.entry.first} and {self.entry.last} can't be read"
         self._quarantine.add(self.file, None, what)
 
-    def _is_named(self) -> bool:
+    def _is_in_manifest(self) -> bool:
         """Whether the history still needs it: to a reader, what the writer just archived looks missing."""
-        if self._quarantine.writes or self._directory != self._quarantine.above:
+        if self._quarantine.can_write or self._directory != self._quarantine.history_directory:
             return True
         try:
             found = manifest.load(self._disk, self._directory)
-        except (manifest.ManifestDamagedError, StoreError, OSError):
+        except (manifest.ManifestDamaged, StoreError, OSError):
             return True
         return found is None or any(entry.name == self.name for entry in found.segments)
 
-    def _remains(self, columns: Columns, place: int) -> Job:
+    def _from_index(self, columns: Columns, place: int) -> Job:
         times: dict[str, datetime | None] = {}
-        with contextlib.suppress(index.IndexUnusableError):
-            known = self._index if columns is not self._columns else self._index_of_columns()
-            times = {name: _moment(known.numbers(name)[place]) for name in ("submitted", "start", "stop")}
+        with contextlib.suppress(index.IndexUnusable):
+            known = self._index if columns is not self._columns else self._matching_index()
+            times = {name: _to_datetime(known.numbers(name)[place]) for name in ("submitted", "start", "stop")}
         status = columns.statuses[place]
         return Job(
             id=columns.ids[place],
             command=columns.commands.values[columns.commands.codes[place]],
             space=columns.spaces.values[columns.spaces.codes[place]],
-            submitted=times.get("submitted") or _BEGINNING,
+            submitted=times.get("submitted") or _EPOCH,
             status=STATUSES[status] if status != STALE else Status.FAILED,
             start=times.get("start"),
             stop=times.get("stop"),
@@ -439,28 +443,28 @@ def _first_line(data: bytes) -> bytes:
     return data if newline < 0 else data[:newline]
 
 
-def _mark(columns: Columns, job_id: int, code: int) -> None:
+def _set_status(columns: Columns, job_id: int, code: int) -> None:
     place = bisect_left(columns.ids, job_id)
     if place < len(columns.ids) and columns.ids[place] == job_id:
         columns.statuses[place] = code
 
 
-def _moment(value: float) -> datetime | None:
-    return None if value < 0 else _BEGINNING + timedelta(microseconds=value)
+def _to_datetime(value: float) -> datetime | None:
+    return None if value < 0 else _EPOCH + timedelta(microseconds=value)
 
 
 SEGMENT_FILE: Final = re.compile(r"(seg-(\d{8,}))\.jsonl")
 
 
-def segments_in(disk: Disk, directory: Path, quarantine: Quarantine) -> list[Segment]:
+def scan_segments(disk: Disk, directory: Path, quarantine: Quarantine) -> list[Segment]:
     """The segments of a directory in the order in which they were sealed, but those of which nothing is left.
 
     Raises OSError.
     """
     found = []
-    for name in disk.names(directory):
+    for name in disk.list_names(directory):
         if match := SEGMENT_FILE.fullmatch(name):
-            file = (directory / name).relative_to(quarantine.above).as_posix()
+            file = (directory / name).relative_to(quarantine.history_directory).as_posix()
             try:
                 size = disk.size_of(directory / name)
             except FileNotFoundError as error:
@@ -474,3 +478,14 @@ def segments_in(disk: Disk, directory: Path, quarantine: Quarantine) -> list[Seg
             else:
                 quarantine.add(file, None, "no record in it can be read")
     return found
+
+
+_RECORDS: Final = ".jsonl"
+
+
+SEGMENT_FILES: Final = re.compile(r"seg-\d{8,}\.(jsonl|idx\.json)")
+
+
+def is_records_file(name: str) -> bool:
+    """Return whether a name is that of a segment's records, not of its index."""
+    return name.endswith(_RECORDS) and SEGMENT_FILES.fullmatch(name) is not None

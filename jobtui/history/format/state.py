@@ -25,12 +25,12 @@ from jobtui.model import Job, Status
 StatusCounts = Counter[tuple[str, Status]]
 
 
-def flat(counts: Mapping[str, Mapping[str, int]]) -> StatusCounts:
+def flatten_counts(counts: Mapping[str, Mapping[str, int]]) -> StatusCounts:
     """Counts as they are kept in memory, from those of a manifest."""
     return Counter({(space, Status(status)): n for space, each in counts.items() for status, n in each.items()})
 
 
-def nested(tally: StatusCounts) -> dict[str, dict[str, int]]:
+def nest_counts(tally: StatusCounts) -> dict[str, dict[str, int]]:
     """Counts as a manifest holds them, by space and status; what is 0 is left out."""
     result: dict[str, dict[str, int]] = {}
     for (space, status), count in tally.items():
@@ -56,16 +56,16 @@ class State:
         self.segments: tuple[Segment, ...] = ()
         self.recent: dict[int, Job] = {}
         self.live: dict[int, Job] = {}
-        self.replaced: dict[int, SupersededRecord] = {}
-        self.tally: StatusCounts = Counter()
+        self.superseded: dict[int, SupersededRecord] = {}
+        self.counts: StatusCounts = Counter()
         self.next_id = 1
         self.last_id = 0
         self.sealed_version = 0
-        self.restated = 0
+        self.restated_in = 0
         """The number of the last journal that restates all recent jobs, or may do so."""
         self._last_sealed = 0
 
-    def settle(self, manifest: Manifest, segments: tuple[Segment, ...]) -> None:
+    def apply_manifest(self, manifest: Manifest, segments: tuple[Segment, ...]) -> None:
         """Take what is sealed from a manifest."""
         with self.mutex:
             self.manifest, self.segments = manifest, segments
@@ -75,45 +75,45 @@ class State:
             self.next_id = max(self.next_id, manifest.next_id, self.last_id + 1)
             self.sealed_version += 1
 
-    def count_sealed(self) -> None:
+    def reset_counts(self) -> None:
         """Begin the counts with those of the manifest."""
         with self.mutex:
-            self.tally = flat(self.manifest.counts)
+            self.counts = flatten_counts(self.manifest.counts)
 
     def forget_recent(self) -> None:
         """Drop everything that is not sealed: a journal that stands alone follows."""
         with self.mutex:
-            for job_id, replaced in self.replaced.items():
-                replaced.segment.as_sealed(job_id, replaced.status)
-            self.recent, self.live, self.replaced = {}, {}, {}
-            self.count_sealed()
+            for job_id, replaced in self.superseded.items():
+                replaced.segment.restore(job_id, replaced.status)
+            self.recent, self.live, self.superseded = {}, {}, {}
+            self.reset_counts()
 
-    def newest(self, job_id: int) -> Job | None:
+    def get(self, job_id: int) -> Job | None:
         """The job's newest version, None where there is none that is not archived. Raises OSError."""
         job = self.recent.get(job_id)
-        if job is not None or (found := self.sealed(job_id)) is None:
+        if job is not None or (found := self.find_sealed(job_id)) is None:
             return job
         segment, place = found
         return segment.job(place)
 
-    def newest_sealed(self, job_id: int) -> Job | None:
+    def get_sealed(self, job_id: int) -> Job | None:
         """The job's newest version that is sealed, whatever a journal has of it. Raises OSError."""
         for segment in reversed(self.segments):
-            if (place := segment.sealed_place_of(job_id)) is not None:
+            if (place := segment.sealed_row_of(job_id)) is not None:
                 return segment.job(place)
         return None
 
-    def remains(self, job_id: int) -> Job | None:
+    def salvage(self, job_id: int) -> Job | None:
         """As newest, with what the index knows of a job whose segment is gone. Raises OSError."""
         job = self.recent.get(job_id)
-        if job is not None or (found := self.sealed(job_id)) is None:
+        if job is not None or (found := self.find_sealed(job_id)) is None:
             return job
         segment, place = found
-        return segment.remains(place)
+        return segment.salvage(place)
 
-    def sealed_job(self, job_id: int) -> Job | None:
+    def get_for_update(self, job_id: int) -> Job | None:
         """The job's newest version, where that is sealed, to be changed. Raises OSError and StoreTooNew."""
-        found = self.sealed(job_id)
+        found = self.find_sealed(job_id)
         if found is None:
             return None
         segment, place = found
@@ -123,32 +123,32 @@ class State:
             raise StoreTooNew(f"Job {job_id} has a field {name!r} that this jobtui doesn't know: update it")
         return job
 
-    def sealed(self, job_id: int) -> tuple[Segment, int] | None:
+    def find_sealed(self, job_id: int) -> tuple[Segment, int] | None:
         """The segment and the place that hold the job, where its newest version is sealed. Raises OSError."""
         if job_id > self._last_sealed:
             return None
         for segment in reversed(self.segments):
             if segment.entry.first <= job_id <= segment.entry.last:
-                place = segment.place_of(job_id)
+                place = segment.row_of(job_id)
                 if place is not None:
                     return segment, place
         return None
 
-    def show(self, job: Job) -> None:
+    def publish(self, job: Job) -> None:
         """Make a version that is on disk the job's newest. Raises OSError."""
         before = self.recent.get(job.id)
-        if before is None and job.id <= self._last_sealed and (found := self.sealed(job.id)) is not None:
+        if before is None and job.id <= self._last_sealed and (found := self.find_sealed(job.id)) is not None:
             segment, place = found
-            sealed = segment.summary(place)
+            sealed = segment.space_and_status(place)
             with self.mutex:
-                segment.replaced(job.id)
-                self.replaced[job.id] = SupersededRecord(segment, *sealed)
-                self.tally[sealed] -= 1
+                segment.hide(job.id)
+                self.superseded[job.id] = SupersededRecord(segment, *sealed)
+                self.counts[sealed] -= 1
                 self.sealed_version += 1
         with self.mutex:
             if before is not None:
-                self.tally[before.space, before.status] -= 1
-            self.tally[job.space, job.status] += 1
+                self.counts[before.space, before.status] -= 1
+            self.counts[job.space, job.status] += 1
             self.recent[job.id] = job
             if job.status.ended:
                 self.live.pop(job.id, None)
@@ -157,27 +157,27 @@ class State:
             self.last_id = max(self.last_id, job.id)
             self.next_id = max(self.next_id, self.last_id + 1)
 
-    def take_sealed(self, jobs: Iterable[Job], segment: Segment, journal: int) -> None:
+    def mark_sealed(self, jobs: Iterable[Job], segment: Segment, journal: int) -> None:
         """Take note that the segment holds these versions, which left the journals up to number `journal`.
 
         Those that are still the newest need not be held here, unless a later journal has them again: after a
         failed sync it restates what it finds here. They stay then, as an opening would find them there.
         """
-        is_restated = self.restated > journal
+        is_restated = self.restated_in > journal
         for job in jobs:
-            self.replaced.pop(job.id, None)
+            self.superseded.pop(job.id, None)
             if self.recent.get(job.id) is job and not is_restated:
                 del self.recent[job.id]
             else:
-                segment.replaced(job.id)
-                self.replaced[job.id] = SupersededRecord(segment, job.space, job.status)
+                segment.hide(job.id)
+                self.superseded[job.id] = SupersededRecord(segment, job.space, job.status)
 
     def drop_recent(self, job_id: int) -> None:
         """Drop what a journal has of a job that is archived."""
         with self.mutex:
             job = self.recent.pop(job_id)
             self.live.pop(job_id, None)
-            self.tally[job.space, job.status] -= 1
+            self.counts[job.space, job.status] -= 1
 
 
 # ---- merged from jobtui.history.lineage: ----
@@ -187,7 +187,7 @@ _RECOVERABLE = (Status.FAILED, Status.STOPPED)
 
 def recovered_as(state: State, archives: Archives, job_id: int) -> list[int]:
     """The ids of the jobs that recovered this one, in order. Raises OSError."""
-    found = {job.id for job in _recent(state) if job.recovered_from == job_id}
+    found = {job.id for job in _recent_jobs(state) if job.recovered_from == job_id}
     for segment in (*state.segments, *archives.all_segments(state.manifest)):
         if segment.entry.last > job_id:
             columns = segment.columns
@@ -198,14 +198,14 @@ def recovered_as(state: State, archives: Archives, job_id: int) -> list[int]:
 
 def unrecovered(state: State, archives: Archives, space: str | None) -> list[int]:
     """The ids of failed and stopped jobs that no job, archived or not, recovered; in order. Raises OSError."""
-    recent = _recent(state)
+    recent = _recent_jobs(state)
     recovered = {job.recovered_from for job in recent}
     found = {job.id for job in recent if job.status in _RECOVERABLE and (space is None or job.space == space)}
     codes = {CODE_OF[status] for status in _RECOVERABLE}
     for segment in state.segments:
         columns = segment.columns
         recovered.update(columns.recovered)
-        wanted = None if space is None else _code(columns.spaces.values, space)
+        wanted = None if space is None else _code_of_value(columns.spaces.values, space)
         found.update(
             job_id
             for job_id, status, code in zip(columns.ids, columns.statuses, columns.spaces.codes, strict=True)
@@ -216,10 +216,10 @@ def unrecovered(state: State, archives: Archives, space: str | None) -> list[int
     return sorted(found - recovered)
 
 
-def _code(values: tuple[str, ...], value: str) -> int:
+def _code_of_value(values: tuple[str, ...], value: str) -> int:
     return values.index(value) if value in values else -1
 
 
-def _recent(state: State) -> tuple[Job, ...]:
+def _recent_jobs(state: State) -> tuple[Job, ...]:
     with state.mutex:
         return tuple(state.recent.values())

@@ -11,35 +11,35 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import reduce
 from typing import Any, Final, TypeVar
 
-from jobtui.history.format.index import STATUSES, Coded, hosts_of, moment, reason_of
+from jobtui.history.format.index import STATUSES, CodedColumn, hosts_of, reason_of, to_microseconds
 from jobtui.history.format.segment import Segment
 from jobtui.history.query import Query
 from jobtui.model import Job
 
 T = TypeVar("T")
 _CODES: Final = 256
-_TURNED: Final = bytes([1, 0]).ljust(_CODES, b"\0")
+_NOT: Final = bytes([1, 0]).ljust(_CODES, b"\0")
 _DIGITS: Final = 20
 
 
-def mask(query: Query, segment: Segment) -> bytes:
+def match_segment(query: Query, segment: Segment) -> bytes:
     """A byte for each record of the segment: 1 where the query finds it. Raises OSError."""
     columns = segment.columns
     asked = [_by_status(query, segment)]
     if query.spaces or query.not_spaces:
-        asked.append(_by_value(columns.spaces, _wanted(query.spaces, query.not_spaces)))
+        asked.append(_by_value(columns.spaces, _includes(query.spaces, query.not_spaces)))
     if query.commands or query.not_commands:
-        asked.append(_by_value(columns.commands, _wanted(query.commands, query.not_commands)))
+        asked.append(_by_value(columns.commands, _includes(query.commands, query.not_commands)))
     if query.since is not None or query.until is not None:
         asked += _by_time(query, segment)
     if query.hosts or query.not_hosts:
         asked.append(_by_value(segment.hosts(), _wanted_hosts(query)))
     if query.words or query.not_words:
         asked += _by_words(query, segment)
-    return _joined(asked, operator.and_)
+    return _combine(asked, operator.and_)
 
 
-def matcher(query: Query) -> Callable[[Job], bool]:
+def match_job(query: Query) -> Callable[[Job], bool]:
     """The same of one job."""
     tests = list(_tests(query))
     if len(tests) == 1:
@@ -47,7 +47,7 @@ def matcher(query: Query) -> Callable[[Job], bool]:
     return lambda job: all(test(job) for test in tests)
 
 
-def counts_suffice(query: Query) -> bool:
+def can_use_counts(query: Query) -> bool:
     """Whether how many jobs there are of each space and status says how many the query finds."""
     return query == Query(
         statuses=query.statuses,
@@ -65,13 +65,13 @@ def counts_suffice(query: Query) -> bool:
 
 def _tests(query: Query) -> Iterable[Callable[[Job], bool]]:
     if query.statuses or query.not_statuses:
-        status = _wanted(query.statuses, query.not_statuses)
+        status = _includes(query.statuses, query.not_statuses)
         yield lambda job: status(job.status)
     if query.spaces or query.not_spaces:
-        space = _wanted(query.spaces, query.not_spaces)
+        space = _includes(query.spaces, query.not_spaces)
         yield lambda job: space(job.space)
     if query.commands or query.not_commands:
-        command = _wanted(query.commands, query.not_commands)
+        command = _includes(query.commands, query.not_commands)
         yield lambda job: command(job.command)
     if (since := query.since) is not None:
         yield lambda job: job.submitted >= since
@@ -88,7 +88,7 @@ def _tests(query: Query) -> Iterable[Callable[[Job], bool]]:
 
 
 def _containing(word: str) -> Callable[[Job], bool]:
-    holds, number = _holding(word), _number(word)
+    holds, number = _contains(word), _number(word)
 
     def contains(job: Job) -> bool:
         return (
@@ -107,12 +107,12 @@ def _containing(word: str) -> Callable[[Job], bool]:
 
 
 def _by_status(query: Query, segment: Segment) -> bytes:
-    wanted = _wanted(query.statuses, query.not_statuses)
+    wanted = _includes(query.statuses, query.not_statuses)
     table = bytes(map(wanted, STATUSES)).ljust(_CODES, b"\0")
     return bytes(segment.columns.statuses.translate(table))
 
 
-def _by_value(column: Coded[Any], wanted: Callable[[Any], bool]) -> bytes:
+def _by_value(column: CodedColumn[Any], wanted: Callable[[Any], bool]) -> bytes:
     table = bytes(map(wanted, column.values))
     if column.codes.typecode == "B":
         return column.codes.tobytes().translate(table.ljust(_CODES, b"\0"))
@@ -122,9 +122,9 @@ def _by_value(column: Coded[Any], wanted: Callable[[Any], bool]) -> bytes:
 def _by_time(query: Query, segment: Segment) -> Iterable[bytes]:
     submitted = segment.numbers("submitted")
     if query.since is not None:
-        yield bytes(map(moment(query.since).__le__, submitted))
+        yield bytes(map(to_microseconds(query.since).__le__, submitted))
     if query.until is not None:
-        yield bytes(map(moment(query.until).__gt__, submitted))
+        yield bytes(map(to_microseconds(query.until).__gt__, submitted))
 
 
 def _by_words(query: Query, segment: Segment) -> Iterable[bytes]:
@@ -132,11 +132,13 @@ def _by_words(query: Query, segment: Segment) -> Iterable[bytes]:
     for word in query.words:
         yield _by_word(word, segment, hosts, reasons)
     for word in query.not_words:
-        yield _by_word(word, segment, hosts, reasons).translate(_TURNED)
+        yield _by_word(word, segment, hosts, reasons).translate(_NOT)
 
 
-def _by_word(word: str, segment: Segment, hosts: Coded[tuple[str, ...]], reasons: Coded[str]) -> bytes:
-    columns, holds, number = segment.columns, _holding(word), _number(word)
+def _by_word(
+    word: str, segment: Segment, hosts: CodedColumn[tuple[str, ...]], reasons: CodedColumn[str]
+) -> bytes:
+    columns, holds, number = segment.columns, _contains(word), _number(word)
     found = [
         bytes(columns.statuses).translate(bytes(map(holds, STATUSES)).ljust(_CODES, b"\0")),
         _by_value(columns.spaces, holds),
@@ -146,17 +148,17 @@ def _by_word(word: str, segment: Segment, hosts: Coded[tuple[str, ...]], reasons
     ]
     if number is not None:
         found.append(_by_id(segment, number))
-    return _joined(found, operator.or_)
+    return _combine(found, operator.or_)
 
 
 def _by_id(segment: Segment, job_id: int) -> bytes:
     found = bytearray(len(segment.columns.ids))
-    if (place := segment.place_of(job_id)) is not None:
+    if (place := segment.row_of(job_id)) is not None:
         found[place] = 1
     return bytes(found)
 
 
-def _joined(masks: Sequence[bytes], join: Callable[[int, int], int]) -> bytes:
+def _combine(masks: Sequence[bytes], join: Callable[[int, int], int]) -> bytes:
     """Masks made one, as one long number each: that is the quickest way there is without more libraries."""
     if len(masks) == 1:
         return masks[0]
@@ -167,7 +169,7 @@ def _joined(masks: Sequence[bytes], join: Callable[[int, int], int]) -> bytes:
 # ---- tests of one value
 
 
-def _wanted(some: Collection[T], others: Collection[T]) -> Callable[[T], bool]:
+def _includes(some: Collection[T], others: Collection[T]) -> Callable[[T], bool]:
     return lambda value: (not some or value in some) and value not in others
 
 
@@ -176,7 +178,7 @@ def _wanted_hosts(query: Query) -> Callable[[tuple[str, ...]], bool]:
     return lambda names: (not some or not some.isdisjoint(names)) and others.isdisjoint(names)
 
 
-def _holding(word: str) -> Callable[[str], bool]:
+def _contains(word: str) -> Callable[[str], bool]:
     folded = word.casefold()
     return lambda text: folded in text.casefold()
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.journal import journal_name
 from jobtui.history.format.lock import WriterWatcher
-from jobtui.history.format.manifest import NAME as MANIFEST
+from jobtui.history.format.manifest import MANIFEST_NAME as MANIFEST
 from jobtui.history.format.quarantine import Quarantine
+from jobtui.history.format.recovery import LoadedHistory, load_history
 from jobtui.history.format.state import State
-from jobtui.history.write.recovery import LoadedHistory, load
 
-_TRIES = 50
+_LOAD_ATTEMPTS = 50
 
 
 class HistoryReader:
@@ -21,48 +21,48 @@ class HistoryReader:
 
     def __init__(self, disk: Disk, directory: Path) -> None:
         self._disk, self._directory = disk, directory
-        self._watch = WriterWatcher(disk, directory)
-        self._refreshing = threading.Lock()
-        self._seen = b""
+        self._watcher = WriterWatcher(disk, directory)
+        self._refresh_lock = threading.Lock()
+        self._status_bytes = b""
         self._identity: tuple[int, int, int] | None = None
-        self._lost = False
+        self._must_reload = False
         self.quarantine = Quarantine(disk, directory, write=False)
-        self._found = self._load()
+        self._loaded = self._load()
 
     @property
     def state(self) -> State:
         """What the history holds, as far as it was taken up."""
-        return self._found.state
+        return self._loaded.state
 
     def refresh(self) -> bool:
         """Take up what the writer did since; True if there was anything. Raises StoreError and OSError."""
-        with self._refreshing:
-            return self._refreshed()
+        with self._refresh_lock:
+            return self._refresh()
 
     def close(self) -> None:
         """Let go of the files."""
-        self._watch.close()
+        self._watcher.close()
 
-    def _refreshed(self) -> bool:
-        seen = self._watch.look()
+    def _refresh(self) -> bool:
+        seen = self._watcher.read_raw()
         identity = self._disk.identity(self._directory / MANIFEST)
-        if not self._lost and seen == self._seen and identity == self._identity:
+        if not self._must_reload and seen == self._status_bytes and identity == self._identity:
             return False
-        if self._lost or identity != self._identity:
-            self._found = self._load()
+        if self._must_reload or identity != self._identity:
+            self._loaded = self._load()
             return True
-        return self._take_up(seen)
+        return self._read_changes(seen)
 
     def _load(self) -> LoadedHistory:
         # whatever fails on the way, it begins anew when it is tried again
-        self._lost = True
-        for left in reversed(range(_TRIES)):
-            self._seen = self._watch.look()
+        self._must_reload = True
+        for left in reversed(range(_LOAD_ATTEMPTS)):
+            self._status_bytes = self._watcher.read_raw()
             self._identity = self._disk.identity(self._directory / MANIFEST)
             quarantine = Quarantine(self._disk, self._directory, write=False)
-            mark, alive = self._watch.mark(), self._watch.has_writer()
+            mark, alive = self._watcher.read_status(), self._watcher.has_writer()
             try:
-                found = load(self._disk, self._directory, quarantine, mark, alive=alive)
+                found = load_history(self._disk, self._directory, quarantine, mark, alive=alive)
             except FileNotFoundError:
                 if not left:
                     raise
@@ -70,39 +70,39 @@ class HistoryReader:
             if self._identity == self._disk.identity(self._directory / MANIFEST):
                 break
         if mark is None and alive:
-            self._seen = b""
-        self.quarantine, self._lost = quarantine, False
+            self._status_bytes = b""
+        self.quarantine, self._must_reload = quarantine, False
         return found
 
-    def _take_up(self, seen: bytes) -> bool:
-        mark, alive = self._watch.mark(), self._watch.has_writer()
+    def _read_changes(self, seen: bytes) -> bool:
+        mark, alive = self._watcher.read_status(), self._watcher.has_writer()
         if mark is None and alive:
             return False  # how far it has come is not to be told at this moment
-        replay = self._found.replay
-        reading = replay.reading
-        before = reading.seq, reading.journal
-        reading.durable = mark.durable if mark is not None and alive else None
-        last = mark.journal if mark is not None else reading.journal
-        self._lost = True
+        replay = self._loaded.replay
+        position = replay.position
+        before = position.seq, position.journal
+        position.durable = mark.durable if mark is not None and alive else None
+        last = mark.journal if mark is not None else position.journal
+        self._must_reload = True
         try:
-            self._read_on()
-            while reading.journal < last:
-                number = reading.journal + 1
+            self._read_journal()
+            while position.journal < last:
+                number = position.journal + 1
                 path = self._directory / journal_name(number)
-                replay.begin(number, path.name)
+                replay.start_journal(number, path.name)
                 if self._disk.identity(path) is not None:
-                    self._read_on()
+                    self._read_journal()
         except FileNotFoundError:
-            self._found = self._load()
+            self._loaded = self._load()
             return True
-        self._seen, self._lost = seen, False
-        return (reading.seq, reading.journal) != before
+        self._status_bytes, self._must_reload = seen, False
+        return (position.seq, position.journal) != before
 
-    def _read_on(self) -> None:
-        reading = self._found.replay.reading
-        file = self._disk.open(self._directory / journal_name(reading.journal))
+    def _read_journal(self) -> None:
+        position = self._loaded.replay.position
+        file = self._disk.open(self._directory / journal_name(position.journal))
         try:
-            data = self._disk.read(file, self._disk.size(file) - reading.offset, reading.offset)
+            data = self._disk.read(file, self._disk.size(file) - position.offset, position.offset)
         finally:
             self._disk.close(file)
-        self._found.replay.take(data, final=False)
+        self._loaded.replay.apply(data, final=False)

@@ -5,200 +5,29 @@ An answer never changes: it is of the segments as they were. Recent jobs are no 
 
 from __future__ import annotations
 
-import re
-import threading
-from array import array
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from itertools import compress
-from typing import Any, Final, Protocol
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from weakref import WeakValueDictionary
 
-from jobtui.history.format.damage import readable
+from msgspec.structs import replace
+
+from jobtui.history.format.archive import Archives
+from jobtui.history.format.damage import convert_read_errors
 from jobtui.history.format.segment import Segment
-from jobtui.history.query import Query
-from jobtui.history.read.filters import mask
-from jobtui.history.steps import Yielder
-from jobtui.model import Job
-
-_FEW: Final = 256
-_ONE: Final = re.compile(b"\x01")
-_SPARSE: Final = 8
-_WIDEST: Final = 8
-"""Segments that are looked through in one go at most: enough to be quick, and no long time at once."""
-
-
-class OrderedIds(Protocol):
-    """Ids of sealed jobs in order: by a key first, then by id."""
-
-    def key(self, job: Job) -> float:
-        """The key of a recent job among these."""
-        ...
-
-    def among(self, job: Job) -> Any:
-        """What orders recent jobs that have the same key, before their ids do."""
-        ...
-
-    def count(self) -> int:
-        """How many there are. Raises OSError."""
-        ...
-
-    def first(self, count: int, *, descending: bool) -> Sequence[int]:
-        """At least the first `count` ids from that end, or all that there are. Raises OSError."""
-        ...
-
-    def before(self, key: float, job_id: int, count: int, *, descending: bool) -> int:
-        """How many of `first(count)` come before a job that is not among them. Raises OSError."""
-        ...
-
-    def rank(self, key: float, job_id: int, *, descending: bool) -> int:
-        """How many of all come before a job. Raises OSError."""
-        ...
-
-    def ready(self, count: int, *, descending: bool) -> bool:
-        """Whether `first(count)` is there without long work."""
-        ...
-
-    def prepare(self) -> None:
-        """Do all work that is left. Raises OSError."""
-        ...
-
-
-class IdOrder:
-    """The ids that a query finds, in their own order."""
-
-    def __init__(self, query: Query, segments: Sequence[Segment], known: int | None) -> None:
-        self._known = known
-        self._down = IdScan(partial(mask, query), segments, descending=True)
-        self._up = IdScan(partial(mask, query), segments, descending=False)
-
-    def key(self, job: Job) -> float:
-        """See Answer: they are ordered by their ids alone."""
-        return 0.0
-
-    def among(self, job: Job) -> None:
-        """See Answer."""
-        return
-
-    def count(self) -> int:
-        """See Answer."""
-        for each in (self._down, self._up):
-            if each.complete:
-                return len(each.ids)
-        if self._known is not None:
-            return self._known
-        return len(self._down.reach(None))
-
-    def first(self, count: int, *, descending: bool) -> Sequence[int]:
-        """See Answer."""
-        near, far = (self._down, self._up) if descending else (self._up, self._down)
-        if far.complete and not near.complete:
-            near.take_all(far.ids[::-1])
-        return near.reach(count)
-
-    def before(self, key: float, job_id: int, count: int, *, descending: bool) -> int:
-        """See Answer."""
-        ids = self.first(count, descending=descending)
-        if descending:
-            return bisect_left(ids, -job_id, key=int.__neg__)
-        return bisect_left(ids, job_id)
-
-    def rank(self, key: float, job_id: int, *, descending: bool) -> int:
-        """See Answer."""
-        count = _FEW
-        while True:
-            ids = self.first(count, descending=descending)
-            if len(ids) < count or (ids[-1] < job_id if descending else ids[-1] > job_id):
-                return self.before(key, job_id, count, descending=descending)
-            count = 2 * len(ids)
-
-    def ready(self, count: int, *, descending: bool) -> bool:
-        """See Answer."""
-        near, far = (self._down, self._up) if descending else (self._up, self._down)
-        return near.complete or far.complete or len(near.ids) >= count
-
-    def prepare(self) -> None:
-        """See Answer."""
-        self._down.reach(None)
-        self.first(0, descending=False)
-
-
-class IdScan:
-    """Ids from one end, a stretch of them at a time: wide at first only where the ids lie far apart.
-
-    `chosen` tells which of a segment's jobs are meant: a byte of 1 for each of them, of 0 for the others.
-    """
-
-    def __init__(
-        self, chosen: Callable[[Segment], bytes], segments: Sequence[Segment], *, descending: bool
-    ) -> None:
-        self.ids: array[int] = array("Q")
-        self.complete = False
-        self._chosen, self._segments, self._descending = chosen, segments, descending
-        self._bounds = list(_bounds(segments, descending))
-        self._taken = 0
-        self._masks: dict[str, bytes] = {}
-        self._mutex = threading.Lock()
-
-    def reach(self, count: int | None) -> array[int]:
-        """The ids so far, of which there are `count` (None: all) unless there are no more. Raises OSError."""
-        turns = Yielder()
-        while not self.complete and (count is None or len(self.ids) < count):
-            turns.give()
-            with self._mutex:
-                if self._taken == len(self._bounds):
-                    self.complete = True
-                    self._masks = {}
-                else:
-                    self.ids.extend(self._between(*self._bounds[self._taken]))
-                    self._taken += 1
-        return self.ids
-
-    def take_all(self, ids: array[int]) -> None:
-        """These are all ids, in this order."""
-        with self._mutex:
-            self.ids, self.complete = ids, True
-
-    def _between(self, above: int, through: int) -> list[int]:
-        found: list[int] = []
-        for segment in self._segments:
-            if segment.entry.first <= through and segment.entry.last > above:
-                ids = segment.columns.ids
-                start, stop = bisect_right(ids, above), bisect_right(ids, through)
-                chosen = self._mask(segment)[start:stop]
-                if chosen.count(1) * _SPARSE < len(chosen):
-                    found += [ids[start + place.start()] for place in _ONE.finditer(chosen)]
-                else:
-                    found += compress(ids[start:stop], chosen)
-        found.sort(reverse=self._descending)
-        return found
-
-    def _mask(self, segment: Segment) -> bytes:
-        if segment.name not in self._masks:
-            self._masks[segment.name] = self._chosen(segment)
-        return self._masks[segment.name]
-
-
-def _bounds(segments: Sequence[Segment], descending: bool) -> Iterator[tuple[int, int]]:
-    """Stretches of ids (above the first, through the second), each of twice as many segments as the last."""
-    ends = sorted({segment.entry.last for segment in segments}, reverse=descending)
-    start, width = 0, 1
-    while start < len(ends):
-        following = start + width
-        if descending:
-            yield (ends[following] if following < len(ends) else 0), ends[start]
-        else:
-            yield (ends[start - 1] if start else 0), ends[min(following, len(ends)) - 1]
-        start, width = following, min(width * 2, _WIDEST)
-
+from jobtui.history.format.state import State
+from jobtui.history.query import Query, Sort
+from jobtui.history.read.filters import can_use_counts, match_job
+from jobtui.history.read.id_order import IdOrder, OrderedIds
+from jobtui.model import Job, Status
 
 # ---- merged from jobtui.history.view: ----
 # The answer to a query: ids in order, and the jobs of a page when they are asked for.
-Entry = tuple[float, Any, int]
+SortEntry = tuple[float, Any, int]
 """What a job is ordered by: a key, what tells recent jobs of the same key apart, its id."""
 
 
-class View:
+class QueryResult:
     """The jobs that a query found, of one moment, in its order: places from 0 to its length.
 
     The first pages from either end of an unsorted view cost next to nothing; `ready` says whether a place
@@ -214,13 +43,13 @@ class View:
         descending: bool,
         read: Callable[[int], Job | None],
     ) -> None:
-        self._answer, self._descending, self._read = answer, descending, read
-        self._entries: dict[int, Entry] = {job.id: self._entry_of(job) for job in recent}
+        self._sealed, self._descending, self._read = answer, descending, read
+        self._entries: dict[int, SortEntry] = {job.id: self._entry_of(job) for job in recent}
         self._recent = sorted(self._entries.values(), reverse=descending)
 
     def __len__(self) -> int:
-        with readable():
-            return self._answer.count() + len(self._recent)
+        with convert_read_errors():
+            return self._sealed.count() + len(self._recent)
 
     def ids(self, start: int, stop: int) -> list[int]:
         """The ids at the places from `start` to before `stop`."""
@@ -234,55 +63,55 @@ class View:
 
     def page(self, start: int, count: int) -> list[Job]:
         """Up to `count` jobs from place `start`; one that was archived meanwhile is left out."""
-        with readable():
+        with convert_read_errors():
             found = map(self._read, self.ids(start, start + count))
             return [job for job in found if job is not None]
 
     def index_of(self, job_id: int) -> int | None:
         """The job's place, None where it is not in the view."""
-        with readable():
+        with convert_read_errors():
             entry = self._entry(job_id)
             if entry is None:
                 return None
-            before = self._answer.rank(entry[0], job_id, descending=self._descending)
+            before = self._sealed.rank(entry[0], job_id, descending=self._descending)
             among = bisect_left(self._recent, True, key=lambda each: self._passes(each, entry))
             recent = among < len(self._recent) and self._recent[among] == entry
-            sealed = self._answer.first(before + 1, descending=self._descending)[before : before + 1]
+            sealed = self._sealed.head(before + 1, descending=self._descending)[before : before + 1]
             return before + among if recent or list(sealed) == [job_id] else None
 
-    def ready(self, start: int, stop: int) -> bool:
+    def is_ready(self, start: int, stop: int) -> bool:
         """Whether the places from `start` to before `stop` can be read without long work."""
         length = len(self)
         if start + stop > length:
-            return self._answer.ready(min(length - start, length), descending=not self._descending)
-        return self._answer.ready(min(stop, length), descending=self._descending)
+            return self._sealed.is_ready(min(length - start, length), descending=not self._descending)
+        return self._sealed.is_ready(min(stop, length), descending=self._descending)
 
     def prepare(self) -> None:
         """Do all work that is left, so that every place is ready."""
-        with readable():
-            self._answer.prepare()
+        with convert_read_errors():
+            self._sealed.prepare()
 
-    def _entry(self, job_id: int) -> Entry | None:
+    def _entry(self, job_id: int) -> SortEntry | None:
         entry = self._entries.get(job_id)
         if entry is not None:
             return entry
         job = self._read(job_id)
         return self._entry_of(job) if job is not None else None
 
-    def _entry_of(self, job: Job) -> Entry:
-        return self._answer.key(job), self._answer.among(job), job.id
+    def _entry_of(self, job: Job) -> SortEntry:
+        return self._sealed.key(job), self._sealed.tiebreak(job), job.id
 
-    def _passes(self, entry: Entry, other: Entry) -> bool:
+    def _passes(self, entry: SortEntry, other: SortEntry) -> bool:
         return entry <= other if self._descending else entry >= other
 
     def _ids(self, start: int, stop: int, descending: bool) -> list[int]:
-        with readable():
-            sealed = self._answer.first(stop, descending=descending)
+        with convert_read_errors():
+            sealed = self._sealed.head(stop, descending=descending)
             recent = self._recent if descending == self._descending else self._recent[::-1]
 
             def place(i: int) -> int:
                 key, _, job_id = recent[i]
-                return i + self._answer.before(key, job_id, stop, descending=descending)
+                return i + self._sealed.count_before(key, job_id, stop, descending=descending)
 
             first = bisect_left(range(len(recent)), start, key=place)
             end = bisect_left(range(len(recent)), stop, first, key=place)
@@ -290,3 +119,67 @@ class View:
             for i in range(first, end):
                 found.insert(place(i) - start, recent[i][2])
             return found
+
+
+# ---- merged from jobtui.history.read.query_engine: ----
+# From a query to a view: what is sealed is answered once for all who ask it, what is recent each time.
+ReadJob = Callable[[int], Job | None]
+
+
+class QueryEngine:
+    """Answers queries. An answer over segments is kept as long as a view uses it, and used again meanwhile."""
+
+    def __init__(self, archives: Archives, get: ReadJob, get_archived: ReadJob) -> None:
+        self._archives, self._get, self._get_archived = archives, get, get_archived
+        self._answers: WeakValueDictionary[tuple[Query, State, int], OrderedIds] = WeakValueDictionary()
+
+    def run(self, state: State, query: Query) -> QueryResult:
+        """The view of a query at this moment. Raises OSError."""
+        with state.mutex:
+            segments, version, manifest = state.segments, state.sealed_version, state.manifest
+            recent = () if query.archived else tuple(state.recent.values())
+            tally = dict(state.counts)
+        sealed = replace(query, descending=False)
+        key = (sealed, state, version)
+        answer = self._answers.get(key)
+        if answer is None:
+            if query.archived:
+                segments = self._archives.all_segments(manifest)
+                known = sum(map(_count_current, segments)) if sealed == _ALL_ARCHIVED else None
+            else:
+                known = _count_sealed(query, tally, recent) if can_use_counts(query) else None
+            answer = _order_of(sealed, segments, known)
+            self._answers[key] = answer
+        found = recent if query == _ALL else tuple(filter(match_job(query), recent))
+        return QueryResult(answer, found, query.descending, self._get_archived if query.archived else self._get)
+
+
+_ALL = Query()
+_ALL_ARCHIVED = Query(archived=True)
+
+
+def _count_current(segment: Segment) -> int:
+    return segment.entry.count - len(segment.entry.stale)
+
+
+def _order_of(query: Query, segments: Sequence[Segment], known: int | None) -> OrderedIds:
+    if query.sort is Sort.ID:
+        return IdOrder(query, segments, known)
+    from jobtui.history.read.key_order import KeyOrder
+
+    return KeyOrder(query, segments, known)
+
+
+def _count_sealed(query: Query, tally: Mapping[tuple[str, Status], int], recent: Sequence[Job]) -> int:
+    """How many sealed jobs the query finds: all that are counted, but the recent ones."""
+    wanted = match_job(query)
+    spaces, statuses = query.spaces, query.statuses
+    total = sum(
+        count
+        for (space, status), count in tally.items()
+        if (not spaces or space in spaces)
+        and (not statuses or status in statuses)
+        and space not in query.not_spaces
+        and status not in query.not_statuses
+    )
+    return total - sum(map(wanted, recent))

@@ -1,299 +1,254 @@
-"""Memory that was needed for a moment goes back to the system."""
+"""Which of many numbers lie beyond a bound, or on it, told by their bytes: a tenth of the cost of comparing.
+
+Doubles of the same sign are ordered as their bytes are, from the first; negative ones the other way round.
+Answers are masks: a byte for each number, 1 where it is so.
+"""
 
 from __future__ import annotations
 
-import functools
-import re
+import math
+import struct
+import sys
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
-from itertools import chain, compress
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, compress, pairwise
+from operator import eq, gt, itemgetter
+from typing import Any, Final, TypeVar
 
-from jobtui.history.format.index import Coded
-from jobtui.history.format.segment import Segment
-from jobtui.history.query import Query
-from jobtui.history.read.filters import mask
-from jobtui.history.read.ranking import SAMPLE, Bound, KeyedIds, all_ranked, all_sorted
-from jobtui.history.read.results import IdScan
-from jobtui.history.read.sort_keys import measure
 from jobtui.history.steps import Yielder
-from jobtui.model import Job
+
+_SIZE: Final = 8
+_LOOKED_AT: Final = 3
+"""Bytes that are looked at to tell what is beyond a bound: they tell most numbers apart."""
+_NEGATIVE: Final = 0x80
+"""Of a double's first byte: its sign."""
 
 
-def give_back() -> None:
-    """Have the C library let go of what lies free between what is in use: milliseconds, for 100 MB.
+class KeyBound:
+    """A number that others are held against; `above` says which side is meant."""
 
-    Of itself glibc keeps that: it gives back only what is free at the end of its heap. A no-op elsewhere.
-    """
-    _trim()(0)
+    def __init__(self, value: float, *, above: bool) -> None:
+        self._value = value
+        self._digits = struct.pack(">d", value)
+        negative = self._digits[0] >= _NEGATIVE
+        self._beyond = [
+            _table(digit, above is not negative, signed=not negative and not place)
+            for place, digit in enumerate(self._digits)
+        ]
+        self._same = [bytes(each == digit for each in range(256)) for digit in self._digits]
 
+    def may_be_beyond(self, numbers: array[float]) -> bytes:
+        """1 where a number is the bound, or on that side of it, and also where it is all but the bound."""
+        if self._value == 0:  # there are two zeros
+            return bytes([1]) * len(numbers)
+        data = numbers.tobytes()
+        beyond, level = 0, _ones(len(numbers))
+        for place in range(_LOOKED_AT):
+            digits = _digits(data, place)
+            beyond |= level & _number(digits.translate(self._beyond[place]))
+            level &= _number(digits.translate(self._same[place]))
+        return (beyond | level).to_bytes(len(numbers), "little")
 
-@functools.cache
-def _trim() -> Callable[[int], object]:
-    import ctypes
-
-    try:
-        trim: Callable[[int], object] = ctypes.CDLL(None).malloc_trim
-    except (AttributeError, OSError):
-        return int
-    return trim
-
-
-# ---- merged from jobtui.history.sorting: ----
-# Sealed jobs ordered by a column: the first page at once, all of them when that is asked for.
-_FEW: Final = 16384
-"""Ids that are looked for rank by rank at most."""
-_SPARSE: Final = 8
-_CODES: Final = 256
-_ONE: Final = re.compile(b"\x01")
-_AHEAD: Final = 512
-"""How many ids a first page is chosen from at least."""
-
-
-class KeyOrder:
-    """The ids that a query finds, ordered by a number that each job has."""
-
-    def __init__(self, query: Query, segments: Sequence[Segment], known: int | None) -> None:
-        self._query, self._segments, self._known = query, segments, known
-        self._measure = measure(query.sort, segments)
-        self._rows: list[KeyedIds] | None = None
-        self._all: KeyedIds | None = None
-        self._heads: dict[bool, KeyedIds] = {}
-        self._columns: dict[str, Coded[float]] = {}
-
-    def key(self, job: Job) -> float:
-        """See Answer."""
-        return self._measure.of_job(job)
-
-    def among(self, job: Job) -> Any:
-        """See Answer."""
-        return self._measure.among(job)
-
-    def count(self) -> int:
-        """See Answer."""
-        if self._all is not None:
-            return len(self._all.ids)
-        if self._known is None:
-            self._known = sum(len(rows.ids) for rows in self._loaded())
-        return self._known
-
-    def first(self, count: int, *, descending: bool) -> Sequence[int]:
-        """See Answer."""
-        head = self._head_of(count, descending)
-        if head is not None:
-            return head.ids
-        ids = self._sorted().ids
-        return ids[: -count - 1 : -1] if descending else ids
-
-    def before(self, key: float, job_id: int, count: int, *, descending: bool) -> int:
-        """See Answer."""
-        head = self._head_of(count, descending)
-        if head is None:
-            rank = _rank(self._sorted(), key, job_id)
-            return len(self._sorted().ids) - rank if descending else rank
-        return _rank_downwards(head, key, job_id) if descending else _rank(head, key, job_id)
-
-    def rank(self, key: float, job_id: int, *, descending: bool) -> int:
-        """See Answer."""
-        head = self._heads.get(descending)
-        if self._all is None and head is not None and head.ids and _beyond(key, head.keys[-1], descending):
-            return self.before(key, job_id, 0, descending=descending)
-        rows = self._sorted()
-        rank = _rank(rows, key, job_id)
-        if not descending:
-            return rank
-        there = rank < len(rows.ids) and rows.ids[rank] == job_id
-        return len(rows.ids) - rank - there
-
-    def ready(self, count: int, *, descending: bool) -> bool:
-        """See Answer."""
-        head = self._heads.get(descending)
-        return self._all is not None or (head is not None and len(head.ids) >= count)
-
-    def prepare(self) -> None:
-        """See Answer."""
-        self._sorted()
-
-    def _head_of(self, count: int, descending: bool) -> KeyedIds | None:
-        """The first rows from that end, where that is quicker than to sort all; None where it is not."""
-        if self._all is not None:
-            return None
-        head = self._heads.get(descending)
-        if head is None or len(head.ids) < count:
-            head = self._by_rank(count, descending) or self._by_bound(count, descending)
-            if head is not None:
-                self._heads[descending] = head
-        return head
-
-    def _by_rank(self, count: int, descending: bool) -> KeyedIds | None:
-        filtered = self._query != Query(sort=self._query.sort, archived=self._query.archived)
-        ranks = self._measure.ranks() if not filtered and count <= _FEW else None
-        if ranks is None:
-            return None
-        head = KeyedIds(array("d"), array("Q"))
-        for rank in reversed(ranks) if descending else ranks:
-            chosen = partial(self._of_rank, rank)
-            ids = IdScan(chosen, self._segments, descending=descending).reach(count)
-            head.ids.extend(ids)
-            head.keys.extend(rank + job_id for job_id in ids)
-            if len(head.ids) >= count:
-                break
-        return head
-
-    def _of_rank(self, rank: float, segment: Segment) -> bytes:
-        found = _equal(self._ranked(segment), rank)
-        return _and(mask(self._query, segment), found) if 1 in found else found
-
-    def _ranked(self, segment: Segment) -> Coded[float]:
-        column = self._columns.get(segment.name)
-        if column is None:
-            column = self._columns[segment.name] = self._measure.ranked(segment)
-        return column
-
-    def _by_bound(self, count: int, descending: bool) -> KeyedIds | None:
-        """The first rows, found by a bound that a sample gives."""
-        loaded = self._loaded()
-        sample = sorted(chain.from_iterable(rows.keys[::SAMPLE] for rows in loaded), reverse=descending)
-        place = max(count, _AHEAD) * 2 // SAMPLE + 8
-        if place >= len(sample) // 4:
-            return None
-        shared = sample.count(sample[place]) * _SPARSE > len(sample)
-        beyond = _with_others(loaded, sample[place], descending) if shared else loaded
-        found = list(_beyond_bound(beyond, sample[place], descending))
-        if len(found) < count:
-            found += _at_bound(loaded, sample[place], count, descending)
-        found.sort(reverse=descending)
-        return KeyedIds(array("d", [key for key, _ in found]), array("Q", [job_id for _, job_id in found]))
-
-    def _loaded(self) -> list[KeyedIds]:
-        if self._rows is None:
-            rows, turns = [], Yielder()
-            for segment in self._segments:
-                rows.append(self._load(segment))
-                turns.give()
-            self._rows = rows
-        return self._rows
-
-    def _load(self, segment: Segment) -> KeyedIds:
-        keys, ids = self._measure.of_segment(segment), segment.columns.ids
-        chosen = mask(self._query, segment)
-        if 0 not in chosen:
-            return KeyedIds(keys, ids)
-        return KeyedIds(array("d", compress(keys, chosen)), array(ids.typecode, compress(ids, chosen)))
-
-    def _sorted(self) -> KeyedIds:
-        if self._all is None:
-            self._all = all_sorted(self._loaded()) if self._measure.ranks() is None else self._all_ranked()
-            self._rows, self._heads, self._columns = None, {}, {}
-            give_back()
-        return self._all
-
-    def _all_ranked(self) -> KeyedIds:
-        pieces: dict[float, list[array[int]]] = {}
-        turns = Yielder()
-        for segment in self._segments:
-            for rank, ids in _by_rank(self._ranked(segment), segment.columns.ids, mask(self._query, segment)):
-                pieces.setdefault(rank, []).append(ids)
-            turns.give()
-        return all_ranked(pieces)
+    def is_met_by(self, numbers: array[float]) -> bytes:
+        """1 where a number is the bound itself."""
+        data, level = numbers.tobytes(), _ones(len(numbers))
+        for place in range(_SIZE):
+            level &= _number(_digits(data, place).translate(self._same[place]))
+        return level.to_bytes(len(numbers), "little")
 
 
-def _equal(column: Coded[float], wanted: float) -> bytes:
-    """1 where the column has that value."""
-    if wanted not in column.values:
-        return bytes(len(column.codes))
-    table = bytes(map(wanted.__eq__, column.values))
-    if column.codes.itemsize == 1:
-        return column.codes.tobytes().translate(table.ljust(_CODES, b"\0"))
-    return bytes(map(table.__getitem__, column.codes))
+def may_reach(numbers: array[float], value: float) -> bool:
+    """Whether one of the numbers may be as large as a positive value; False where all are far below it."""
+    lower = bytes([*range(struct.pack(">d", value)[0]), *range(_NEGATIVE, 256)])
+    return bool(_digits(numbers.tobytes(), 0).translate(None, lower))
 
 
-def _by_rank(column: Coded[float], ids: array[int], chosen: bytes) -> Iterator[tuple[float, array[int]]]:
-    """The ids of each rank, in their order."""
-    codes = column.codes
-    places = sorted(_places(chosen) if 0 in chosen else range(len(ids)), key=codes.__getitem__)
-    ordered = array("Q", map(ids.__getitem__, places))
-    in_order = array(codes.typecode, map(codes.__getitem__, places))
-    start = 0
-    while start < len(ordered):
-        code = in_order[start]
-        end = bisect_right(in_order, code, start)
-        yield column.values[code], ordered[start:end]
-        start = end
+def _table(limit: int, larger: bool, *, signed: bool) -> bytes:
+    """Which bytes tell that a number lies beyond: with a larger byte, which for negative ones means below."""
+
+    def passes(digit: int) -> bool:
+        if signed and digit >= _NEGATIVE:
+            return not larger
+        return digit > limit if larger else digit < limit
+
+    return bytes(map(passes, range(256)))
 
 
-def _rank(rows: KeyedIds, key: float, job_id: int) -> int:
-    return bisect_left(rows.ids, job_id, bisect_left(rows.keys, key), bisect_right(rows.keys, key))
+def _digits(data: bytes, place: int) -> bytes:
+    """The bytes of all doubles at a place, 0 being the one that weighs most."""
+    return data[_SIZE - 1 - place if sys.byteorder == "little" else place :: _SIZE]
 
 
-def _rank_downwards(rows: KeyedIds, key: float, job_id: int) -> int:
-    low = bisect_left(rows.keys, -key, key=float.__neg__)
-    high = bisect_right(rows.keys, -key, key=float.__neg__)
-    return bisect_left(rows.ids, -job_id, low, high, key=int.__neg__)
+def _number(mask: bytes) -> int:
+    return int.from_bytes(mask, "little")
 
 
-def _beyond(key: float, bound: float, descending: bool) -> bool:
-    return key > bound if descending else key < bound
+def _ones(count: int) -> int:
+    return _number(bytes([1]) * count)
 
 
-def _with_others(loaded: Sequence[KeyedIds], value: float, descending: bool) -> list[KeyedIds]:
-    """Those that have keys that come before that one, which most of them don't have."""
-    same = array("d", [value]).tobytes()
-    outermost = max if descending else min
+# ---- merged from jobtui.history.order: ----
+# Bringing many values in order, a bucket of them at a time.
+#
+# One call that sorts a million values would keep every other thread from running until it is done.
+#
+T = TypeVar("T")
+
+SAMPLE: Final = 64
+"""Of how many values one is looked at to learn how they are spread."""
+BUCKET: Final = 4096
+"""Values that are sorted in one call, more or less."""
+GROUP: Final = 4 * BUCKET
+"""Rows of several parts that are sorted in one call at most, to have fewer to cut into buckets."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyedIds:
+    """Keys and ids, side by side."""
+
+    keys: array[float]
+    ids: array[int]
+
+
+def sort_distinct(parts: Sequence[Sequence[T]]) -> list[T]:
+    """All values that are in any of the parts, each once, in order."""
+    known: set[Any] = set()
     turns = Yielder()
-    found = []
-    for rows in loaded:
-        turns.give()
-        if rows.keys.tobytes() != same * len(rows.keys) and _beyond(outermost(rows.keys), value, descending):
-            found.append(rows)
+    for part in parts:
+        known.update(part)
+        turns.yield_gil()
+    if len(known) <= BUCKET:
+        return sorted(known)
+    values = list(known)
+    bounds = sorted(values[::SAMPLE])[BUCKET // SAMPLE :: BUCKET // SAMPLE]
+    buckets: list[list[Any]] = [[] for _ in range(len(bounds) + 1)]
+    for value in values:
+        buckets[bisect_right(bounds, value)].append(value)
+    found: list[T] = []
+    for bucket in buckets:
+        found += sorted(bucket)
+        turns.yield_gil()
     return found
 
 
-def _beyond_bound(loaded: Sequence[KeyedIds], value: float, descending: bool) -> Iterator[tuple[float, int]]:
-    """All rows whose keys come before that one."""
-    bound = Bound(value, above=descending)
+def sort_rows(loaded: Sequence[KeyedIds]) -> KeyedIds:
+    """All rows by key, then by id. The ids of each part rise.
+
+    The rows of some parts at a time are sorted, then these are cut at the same keys into buckets.
+    """
     turns = Yielder()
-    for rows in loaded:
-        turns.give()
-        chosen = bound.may_be_beyond(rows.keys)
-        if chosen.count(1) * _SPARSE >= len(chosen):
-            chosen = _without(chosen, bound.is_met_by(rows.keys))
-        for place in _places(chosen):
-            if _beyond(rows.keys[place], value, descending):
-                yield rows.keys[place], rows.ids[place]
+    parts = []
+    for rows in _grouped(loaded):
+        parts.append(_by_key(rows))
+        turns.yield_gil()
+    sample = sorted(chain.from_iterable(rows.keys[::SAMPLE] for rows in parts))
+    bounds = sample[BUCKET // SAMPLE :: BUCKET // SAMPLE]
+    # a key that fills more than one bucket has one to itself, between it and the number that follows it
+    tied = {key for key, following in pairwise(bounds) if key == following}
+    cuts = sorted({*bounds, *(math.nextafter(key, math.inf) for key in tied)})
+    places = [[0, *(bisect_left(rows.keys, cut) for cut in cuts), len(rows.keys)] for rows in parts]
+    keys, ids = array("d"), array("Q")
+    for bucket, bound in enumerate([-math.inf, *cuts]):
+        pieces = [
+            KeyedIds(part.keys[place[bucket] : place[bucket + 1]], part.ids[place[bucket] : place[bucket + 1]])
+            for part, place in zip(parts, places, strict=True)
+        ]
+        if bound not in tied:
+            done = _by_key_and_id(_joined(pieces))
+            keys.extend(done.keys)
+            ids.extend(done.ids)
+            turns.yield_gil()
+            continue
+        for some in _merged([piece.ids for piece in pieces]):
+            keys.extend(array("d", [bound]) * len(some))
+            ids.extend(some)
+            turns.yield_gil()
+    return KeyedIds(keys, ids)
 
 
-def _at_bound(
-    loaded: Sequence[KeyedIds], value: float, count: int, descending: bool
-) -> list[tuple[float, int]]:
-    """The first rows that have that key."""
-    bound = Bound(value, above=descending)
-    end = -1 if descending else 0
-    found: list[int] = []
-    parts = sorted((rows for rows in loaded if rows.ids), key=lambda rows: rows.ids[end], reverse=descending)
-    for rows in parts:
-        if len(found) >= count and _beyond(found[count - 1], rows.ids[end], descending):
-            break  # no part from here on has an id that comes before these
-        ids = array(rows.ids.typecode, compress(rows.ids, bound.is_met_by(rows.keys)))
-        found += ids[-count:] if descending else ids[:count]
-        found.sort(reverse=descending)
-    # of each part there are no more than that many: what comes after them may not be all there is
-    return [(value, job_id) for job_id in found[:count]]
+def merge_ranks(pieces: Mapping[float, Sequence[array[int]]]) -> KeyedIds:
+    """All rows by rank, then by id, where each rank is one of few: the ids of each piece of a rank rise.
+
+    What is added to a rank to make a row's key is its id.
+    """
+    turns = Yielder()
+    keys, ids = array("d"), array("Q")
+    for rank in sorted(pieces):
+        for some in _merged(pieces[rank]):
+            keys.extend(array("d", map(rank.__add__, some)))
+            ids.extend(some)
+            turns.yield_gil()
+    return KeyedIds(keys, ids)
 
 
-def _and(chosen: bytes, others: bytes) -> bytes:
-    both = int.from_bytes(chosen, "little") & int.from_bytes(others, "little")
-    return both.to_bytes(len(chosen), "little")
+def _grouped(loaded: Sequence[KeyedIds]) -> Iterator[KeyedIds]:
+    """The rows of several parts as one, as far as they can be sorted in one call; the ids of each rise."""
+    group: list[KeyedIds] = []
+    for rows in sorted((rows for rows in loaded if rows.ids), key=lambda rows: rows.ids[0]):
+        if group and sum(len(each.ids) for each in group) + len(rows.ids) > GROUP:
+            yield _by_id(_joined(group))
+            group = []
+        group.append(rows)
+    if group:
+        yield _by_id(_joined(group))
 
 
-def _without(chosen: bytes, others: bytes) -> bytes:
-    left = int.from_bytes(chosen, "little") & ~int.from_bytes(others, "little")
-    return left.to_bytes(len(chosen), "little")
+def _joined(pieces: Sequence[KeyedIds]) -> KeyedIds:
+    rows = KeyedIds(array("d"), array("Q"))
+    for piece in pieces:
+        rows.keys.extend(piece.keys)
+        rows.ids.extend(piece.ids if piece.ids.typecode == "Q" else array("Q", piece.ids))
+    return rows
 
 
-def _places(chosen: bytes) -> Iterable[int]:
-    if chosen.count(1) * _SPARSE < len(chosen):
-        return [place.start() for place in _ONE.finditer(chosen)]
-    return compress(range(len(chosen)), chosen)
+def _merged(pieces: Sequence[array[int]]) -> Iterator[array[int]]:
+    """All ids in order, some at a time; those of each piece are."""
+    pieces = sorted(filter(len, pieces), key=itemgetter(0))
+    if all(before[-1] < following[0] for before, following in pairwise(pieces)):
+        joined = array("Q")
+        for piece in pieces:
+            joined.extend(piece)
+        yield from (joined[at : at + BUCKET] for at in range(0, len(joined), BUCKET))
+        return
+    sample = sorted(job_id for piece in pieces for job_id in piece[::SAMPLE])
+    above = -1
+    for through in [*sample[BUCKET // SAMPLE :: BUCKET // SAMPLE], math.inf]:
+        found: list[int] = []
+        for piece in pieces:
+            found += piece[bisect_right(piece, above) : bisect_right(piece, through)]
+        found.sort()
+        if found:
+            yield array("Q", found)
+            above = found[-1]
+
+
+def _by_key(rows: KeyedIds) -> KeyedIds:
+    """By key; where keys are the same, in the order in which they are."""
+    keys = rows.keys.tolist()  # an array would make each number anew
+    return _reordered(rows, keys, sorted(range(len(keys)), key=keys.__getitem__))
+
+
+def _by_key_and_id(rows: KeyedIds) -> KeyedIds:
+    done = _by_key(rows)
+    if not any(map(eq, done.keys, done.keys[1:])):
+        return done
+    falling = map(gt, done.ids, done.ids[1:])
+    if not any(compress(falling, map(eq, done.keys, done.keys[1:]))):
+        return done
+    return _by_key(_by_id(rows))
+
+
+def _by_id(rows: KeyedIds) -> KeyedIds:
+    if not any(map(gt, rows.ids, rows.ids[1:])):
+        return rows
+    return _reordered(rows, rows.keys, sorted(range(len(rows.ids)), key=rows.ids.__getitem__))
+
+
+def _reordered(rows: KeyedIds, keys: Sequence[float], places: Sequence[int]) -> KeyedIds:
+    """The rows, whose keys these are, at other places."""
+    if len(places) < 2:
+        return rows
+    chosen = itemgetter(*places)
+    return KeyedIds(array("d", chosen(keys)), array(rows.ids.typecode, chosen(rows.ids)))

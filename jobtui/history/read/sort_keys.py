@@ -16,18 +16,26 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from jobtui.history.format.index import CODE_OF, NUMBERS, STALE, STATUSES, Coded, Columns, cluster_of
+from jobtui.history.format.index import (
+    CODE_OF,
+    NUMBER_COLUMNS,
+    STALE,
+    STATUSES,
+    CodedColumn,
+    Columns,
+    cluster_of,
+)
 from jobtui.history.format.segment import Segment
 from jobtui.history.query import Sort
-from jobtui.history.read.ranking import in_order, reach
+from jobtui.history.read.sort import may_reach, sort_distinct
 from jobtui.model import Job
 
 T = TypeVar("T")
-_MANY: Final = 128
+_MAX_RANKS: Final = 128
 """Values of which each is looked for by itself at most."""
 _CODES: Final = 256
 _ORIGIN: Final = "origin"
-_HIGHEST: Final = float(1 << 40)
+_MAX_ORIGIN: Final = float(1 << 40)
 """Numbers of other jobs are told apart up to here."""
 
 
@@ -42,7 +50,7 @@ class SortKey(Protocol):
         """That of one job, on the same scale."""
         ...
 
-    def among(self, job: Job) -> Any:
+    def tiebreak(self, job: Job) -> Any:
         """What orders recent jobs of the same number."""
         ...
 
@@ -53,19 +61,19 @@ class SortKey(Protocol):
         """
         ...
 
-    def ranked(self, segment: Segment) -> Coded[float]:
+    def ranked(self, segment: Segment) -> CodedColumn[float]:
         """The ranks of a segment's jobs, where there are any. Raises OSError."""
         ...
 
 
-def measure(sort: Sort, segments: Sequence[Segment]) -> SortKey:
+def sort_key(sort: Sort, segments: Sequence[Segment]) -> SortKey:
     """What that sort orders by. Raises OSError."""
     if sort in _RANKED:
         return _RANKED[sort](segments)
-    return _Number("tasks" if sort is Sort.HOSTS else sort.value)
+    return _NumberKey("tasks" if sort is Sort.HOSTS else sort.value)
 
 
-class _Number:
+class _NumberKey:
     """A column of numbers, as it is."""
 
     def __init__(self, name: str) -> None:
@@ -75,15 +83,15 @@ class _Number:
         return segment.numbers(self._name)
 
     def of_job(self, job: Job) -> float:
-        return NUMBERS[self._name](job)
+        return NUMBER_COLUMNS[self._name](job)
 
-    def among(self, job: Job) -> None:
+    def tiebreak(self, job: Job) -> None:
         return None
 
     def ranks(self) -> None:
         return None
 
-    def ranked(self, segment: Segment) -> Coded[float]:
+    def ranked(self, segment: Segment) -> CodedColumn[float]:
         raise NotImplementedError
 
 
@@ -105,12 +113,12 @@ class _RankScale(Generic[T]):
     def ranks(self) -> list[float]:
         return [*self._known.values()]
 
-    def of_column(self, values: Iterable[T], codes: array[int]) -> Coded[float]:
+    def of_column(self, values: Iterable[T], codes: array[int]) -> CodedColumn[float]:
         """A column of values, which are all known, by their ranks."""
-        return Coded(tuple(map(self._known.__getitem__, values)), codes)
+        return CodedColumn(tuple(map(self._known.__getitem__, values)), codes)
 
 
-class _Ranked(Generic[T]):
+class _RankedKey(Generic[T]):
     """Values that repeat, then the id."""
 
     def __init__(self, values: Sequence[T], segments: Sequence[Segment]) -> None:
@@ -121,55 +129,55 @@ class _Ranked(Generic[T]):
         return array("d", map(operator.add, _each(self.ranked(segment)), segment.columns.ids))
 
     def of_job(self, job: Job) -> float:
-        rank = self.scale.rank(self.among(job))
+        rank = self.scale.rank(self.tiebreak(job))
         return rank + min(job.id, self.scale.width - 1) if self.scale.knows(rank) else rank
 
     def ranks(self) -> Sequence[float] | None:
-        return self.scale.ranks() if len(self.scale.values) <= _MANY else None
+        return self.scale.ranks() if len(self.scale.values) <= _MAX_RANKS else None
 
-    def among(self, job: Job) -> T:
+    def tiebreak(self, job: Job) -> T:
         """The job's value."""
         raise NotImplementedError
 
-    def ranked(self, segment: Segment) -> Coded[float]:
+    def ranked(self, segment: Segment) -> CodedColumn[float]:
         """See Measure."""
         raise NotImplementedError
 
 
-class _Statuses(_Ranked[int]):
+class _StatusKey(_RankedKey[int]):
     def __init__(self, segments: Sequence[Segment]) -> None:
         super().__init__(range(len(STATUSES)), segments)
 
-    def among(self, job: Job) -> int:
+    def tiebreak(self, job: Job) -> int:
         return CODE_OF[job.status]
 
-    def ranked(self, segment: Segment) -> Coded[float]:
+    def ranked(self, segment: Segment) -> CodedColumn[float]:
         table = self.scale.ranks()
         gone = [math.inf] * (STALE + 1 - len(table))
-        return Coded((*table, *gone), array("B", segment.columns.statuses))
+        return CodedColumn((*table, *gone), array("B", segment.columns.statuses))
 
 
-class _Spaces(_Ranked[str]):
+class _SpaceKey(_RankedKey[str]):
     def __init__(self, segments: Sequence[Segment]) -> None:
-        super().__init__(in_order([segment.columns.spaces.values for segment in segments]), segments)
+        super().__init__(sort_distinct([segment.columns.spaces.values for segment in segments]), segments)
 
-    def among(self, job: Job) -> str:
+    def tiebreak(self, job: Job) -> str:
         return job.space
 
-    def ranked(self, segment: Segment) -> Coded[float]:
+    def ranked(self, segment: Segment) -> CodedColumn[float]:
         return self.scale.of_column(segment.columns.spaces.values, segment.columns.spaces.codes)
 
 
-class _Labels(_Ranked[tuple[str, str]]):
+class _CommandKey(_RankedKey[tuple[str, str]]):
     """Command, then space: as the job's command is shown."""
 
     def __init__(self, segments: Sequence[Segment]) -> None:
-        super().__init__(in_order([_labels(segment.columns) for segment in segments]), segments)
+        super().__init__(sort_distinct([_labels(segment.columns) for segment in segments]), segments)
 
-    def among(self, job: Job) -> tuple[str, str]:
+    def tiebreak(self, job: Job) -> tuple[str, str]:
         return job.command, job.space
 
-    def ranked(self, segment: Segment) -> Coded[float]:
+    def ranked(self, segment: Segment) -> CodedColumn[float]:
         columns = segment.columns
         width = len(columns.spaces.values)
         starts = [width * place for place in range(len(columns.commands.values))]
@@ -182,60 +190,62 @@ def _labels(columns: Columns) -> list[tuple[str, str]]:
     return list(product(columns.commands.values, columns.spaces.values))
 
 
-class _Reasons(_Ranked[str]):
+class _ReasonKey(_RankedKey[str]):
     def __init__(self, segments: Sequence[Segment]) -> None:
         self._columns = {segment.name: segment.texts("reason") for segment in segments}
-        super().__init__(in_order([column.values for column in self._columns.values()]), segments)
+        super().__init__(sort_distinct([column.values for column in self._columns.values()]), segments)
 
-    def among(self, job: Job) -> str:
+    def tiebreak(self, job: Job) -> str:
         return job.reason
 
-    def ranked(self, segment: Segment) -> Coded[float]:
+    def ranked(self, segment: Segment) -> CodedColumn[float]:
         column = self._columns[segment.name]
         return self.scale.of_column(column.values, column.codes)
 
 
-class _Origins:
+class _OriginKey:
     """The job that it was recovered from, or its cluster and its number there."""
 
     def __init__(self, segments: Sequence[Segment]) -> None:
         self._columns = {segment.name: segment.texts("cluster") for segment in segments}
-        self._scale = _RankScale(in_order([column.values for column in self._columns.values()]), _HIGHEST)
+        self._scale = _RankScale(
+            sort_distinct([column.values for column in self._columns.values()]), _MAX_ORIGIN
+        )
 
     def of_segment(self, segment: Segment) -> array[float]:
         column = self._columns[segment.name]
         ranks = self._scale.of_column(column.values, column.codes)
         numbers = segment.numbers(_ORIGIN)
-        if reach(numbers, _HIGHEST):
+        if may_reach(numbers, _MAX_ORIGIN):
             numbers = array("d", map(_bounded, numbers))
         return numbers if not any(ranks.values) else array("d", map(operator.add, _each(ranks), numbers))
 
     def of_job(self, job: Job) -> float:
         rank = self._scale.rank(cluster_of(job))
-        return rank + _bounded(NUMBERS[_ORIGIN](job)) if self._scale.knows(rank) else rank
+        return rank + _bounded(NUMBER_COLUMNS[_ORIGIN](job)) if self._scale.knows(rank) else rank
 
-    def among(self, job: Job) -> tuple[str, float]:
-        return cluster_of(job), _bounded(NUMBERS[_ORIGIN](job))
+    def tiebreak(self, job: Job) -> tuple[str, float]:
+        return cluster_of(job), _bounded(NUMBER_COLUMNS[_ORIGIN](job))
 
     def ranks(self) -> None:
         return None
 
-    def ranked(self, segment: Segment) -> Coded[float]:
+    def ranked(self, segment: Segment) -> CodedColumn[float]:
         raise NotImplementedError
 
 
-def _each(ranks: Coded[float]) -> Iterable[float]:
+def _each(ranks: CodedColumn[float]) -> Iterable[float]:
     return map(ranks.values.__getitem__, ranks.codes)
 
 
 def _bounded(number: float) -> float:
-    return min(number, _HIGHEST - 1)
+    return min(number, _MAX_ORIGIN - 1)
 
 
 _RANKED: Final[dict[Sort, Callable[[Sequence[Segment]], SortKey]]] = {
-    Sort.STATUS: _Statuses,
-    Sort.SPACE: _Spaces,
-    Sort.COMMAND: _Labels,
-    Sort.REASON: _Reasons,
-    Sort.ORIGIN: _Origins,
+    Sort.STATUS: _StatusKey,
+    Sort.SPACE: _SpaceKey,
+    Sort.COMMAND: _CommandKey,
+    Sort.REASON: _ReasonKey,
+    Sort.ORIGIN: _OriginKey,
 }

@@ -9,52 +9,51 @@ from pathlib import Path
 from typing import Final
 
 from jobtui.errors import DECODE_ERRORS
-from jobtui.history.format.archive import NAME as CONTENTS
-from jobtui.history.format.archive import Archives
-from jobtui.history.format.codec import decode_job, lines
-from jobtui.history.format.damage import DamageNote, readable
-from jobtui.history.format.disk import Disk, is_lost, real_path
+from jobtui.history.format.archive import ARCHIVE_MANIFEST_NAME as CONTENTS
+from jobtui.history.format.archive import Archives, is_archive_name, is_unfinished
+from jobtui.history.format.codec import decode_job, split_lines
+from jobtui.history.format.damage import DamageNote, convert_read_errors
+from jobtui.history.format.disk import Disk, is_unreadable, resolve_directory
 from jobtui.history.format.journal import journal_number
-from jobtui.history.format.lock import NAME as LOCK
+from jobtui.history.format.lock import LOCK_NAME as LOCK
 from jobtui.history.format.lock import WriterWatcher
 from jobtui.history.format.manifest import ARCHIVE_DIRECTORY as ARCHIVE
-from jobtui.history.format.manifest import NAME as MANIFEST
+from jobtui.history.format.manifest import MANIFEST_NAME as MANIFEST
 from jobtui.history.format.manifest import Manifest
-from jobtui.history.format.quarantine import DIRECTORY as QUARANTINE
-from jobtui.history.format.quarantine import NOTES, jobs_in, remembered
+from jobtui.history.format.quarantine import NOTES_NAME, job_ids_in, read_notes
+from jobtui.history.format.quarantine import QUARANTINE_DIRECTORY as QUARANTINE
 from jobtui.history.format.segment import DAMAGED, UNREADABLE, Segment, index_name, records_name
-from jobtui.history.format.state import State, StatusCounts, flat
+from jobtui.history.format.state import State, StatusCounts, flatten_counts
 from jobtui.history.read.reader import HistoryReader
-from jobtui.history.write.recovery import is_archive, is_unfinished
 from jobtui.model import Job
 
 _FILES: Final = frozenset({LOCK, MANIFEST, f"{MANIFEST}.tmp", CONTENTS, f"{CONTENTS}.tmp"})
-_KEPT: Final = frozenset({NOTES, f"{NOTES}.tmp"})
+_KEPT: Final = frozenset({NOTES_NAME, f"{NOTES_NAME}.tmp"})
 _SEGMENT: Final = "seg-"
 
 
-def damage_of(disk: Disk, segment: Segment) -> list[DamageNote]:
+def check_segment(disk: Disk, segment: Segment) -> list[DamageNote]:
     """What is wrong with a segment and its index. Raises OSError."""
     try:
-        data = disk.read_whole(segment.path)
+        data = disk.read_file(segment.path)
     except FileNotFoundError:
         entry = segment.entry
         what = f"the segment is missing: jobs between {entry.first} and {entry.last} can't be read"
         return [DamageNote(segment.file, None, (), what)]
     except OSError as error:
-        if not is_lost(error):
+        if not is_unreadable(error):
             raise
         return [DamageNote(segment.file, None, (), f"{UNREADABLE}: {error.strerror or error}")]
-    columns = segment.indexed()
+    columns = segment.indexed_columns()
     known = list(zip(columns.starts, columns.ids, strict=False)) if columns is not None else []
     notes, found = [], []
-    for start, line, whole in lines(data):
-        job = whole_job(line, segment.entry.schema) if whole else None
+    for start, line, whole in split_lines(data):
+        job = decode_intact(line, segment.entry.schema) if whole else None
         if job is not None:
             found.append(job.id)
         else:
             within = tuple(job_id for at, job_id in known if start <= at < start + len(line))
-            jobs = within or jobs_in(line)
+            jobs = within or job_ids_in(line)
             notes.append(DamageNote(segment.file, start, jobs, DAMAGED))
     if len(data) != segment.entry.bytes:
         lost = {job_id for _, job_id in known}.difference(found, *(note.jobs for note in notes))
@@ -73,31 +72,31 @@ def damage_of(disk: Disk, segment: Segment) -> list[DamageNote]:
         notes.append(DamageNote(segment.file, None, tuple(sorted(missing)), what))
     if any(map(ge, found, found[1:])):
         notes.append(DamageNote(segment.file, None, (), "its records are not in the order of their ids"))
-    if not segment.indexed_well() or (not notes and columns is not None and list(columns.ids) != found):
+    if not segment.index_is_intact() or (not notes and columns is not None and list(columns.ids) != found):
         file = segment.file.replace(records_name(segment.name), index_name(segment.name))
         notes.append(DamageNote(file, None, (), "the index is missing or damaged; the records make it again"))
     return notes
 
 
-def in_the_way(disk: Disk, directory: Path) -> list[DamageNote]:
+def find_wrong_types(disk: Disk, directory: Path) -> list[DamageNote]:
     """What stands where a file or a directory of the history belongs, and is none. Raises OSError."""
     archived, kept = directory / ARCHIVE, directory / QUARANTINE
     notes = [
         DamageNote(place.relative_to(directory).as_posix(), None, (), what)
         for place in (archived, kept)
-        if (what := disk.stands_in_for(place, directory=True))
+        if (what := disk.wrong_type(place, directory=True))
     ]
     if disk.is_directory(archived):
         notes += (
             DamageNote(f"{ARCHIVE}/{name}", None, (), what)
-            for name in disk.names(archived)
-            if is_archive(name) and (what := disk.stands_in_for(archived / name, directory=True))
+            for name in disk.list_names(archived)
+            if is_archive_name(name) and (what := disk.wrong_type(archived / name, directory=True))
         )
     places = [directory, *(archived / name for name in _directories(disk, archived))]
-    files = [place / name for place in places for name in disk.names(place)]
-    kept_files = [kept / name for name in disk.names(kept)] if disk.is_directory(kept) else []
+    files = [place / name for place in places for name in disk.list_names(place)]
+    kept_files = [kept / name for name in disk.list_names(kept)] if disk.is_directory(kept) else []
     for file in (*filter(_is_ours, files), *(file for file in kept_files if file.name in _KEPT)):
-        if what := disk.stands_in_for(file):
+        if what := disk.wrong_type(file):
             notes.append(DamageNote(file.relative_to(directory).as_posix(), None, (), what))
     return notes
 
@@ -105,14 +104,16 @@ def in_the_way(disk: Disk, directory: Path) -> list[DamageNote]:
 def _directories(disk: Disk, place: Path) -> list[str]:
     if not disk.is_directory(place):
         return []
-    return [name for name in disk.names(place) if disk.is_directory(place / name)]
+    return [name for name in disk.list_names(place) if disk.is_directory(place / name)]
 
 
 def _is_ours(file: Path) -> bool:
     return file.name in _FILES or file.name.startswith(_SEGMENT) or journal_number(file.name) is not None
 
 
-def unnamed(disk: Disk, directory: Path, manifest: Manifest, *, is_written: bool) -> Iterator[DamageNote]:
+def find_unnamed_archives(
+    disk: Disk, directory: Path, manifest: Manifest, *, is_written: bool
+) -> Iterator[DamageNote]:
     """Archives that the manifest does not name, but one that is just being made. Raises OSError.
 
     `is_written`: a writer is at work, and may have made some since this manifest.
@@ -123,33 +124,33 @@ def unnamed(disk: Disk, directory: Path, manifest: Manifest, *, is_written: bool
         is_later = is_written and made.isdecimal() and int(made) > manifest.generation
         if name in named or is_later or is_unfinished(name, manifest):
             continue
-        if any(each.startswith(_SEGMENT) for each in disk.names(directory / ARCHIVE / name)):
+        if any(each.startswith(_SEGMENT) for each in disk.list_names(directory / ARCHIVE / name)):
             what = "the manifest does not name it: the jobs in it are not shown"
             yield DamageNote(f"{ARCHIVE}/{name}", None, (), what)
 
 
-def miscounts(state: State, archived: Sequence[Segment]) -> Iterator[DamageNote]:
+def check_counts(state: State, archived: Sequence[Segment]) -> Iterator[DamageNote]:
     """Where jobs are counted as they are not, or are there twice. Raises OSError."""
     tally: StatusCounts = Counter()
     with state.mutex:
         seen = set(state.recent)
     for segment in (*state.segments, *archived):
-        places = segment.present()
+        places = segment.current_rows()
         ids = [segment.columns.ids[place] for place in places]
         twice = seen.intersection(ids)
         if twice:
             yield DamageNote(segment.file, None, tuple(sorted(twice)), "jobs are here and elsewhere, too")
         seen.update(ids)
         if segment not in archived:
-            tally.update(map(segment.summary, places))
-    tally.update((replaced.space, replaced.status) for replaced in state.replaced.values())
-    counted = flat(state.manifest.counts)
+            tally.update(map(segment.space_and_status, places))
+    tally.update((replaced.space, replaced.status) for replaced in state.superseded.values())
+    counted = flatten_counts(state.manifest.counts)
     if +tally != +counted:
         what = f"it counts {sum(counted.values())} sealed jobs; there are {sum(tally.values())}, or others"
         yield DamageNote(MANIFEST, None, (), what)
 
 
-def whole_job(line: bytes, schema: int) -> Job | None:
+def decode_intact(line: bytes, schema: int) -> Job | None:
     """The job of a whole line, None where it is none."""
     try:
         return decode_job(line, schema)
@@ -163,13 +164,13 @@ def whole_job(line: bytes, schema: int) -> Job | None:
 # `verify` only reads, also beside a writer; so does `export`. `repair` needs the history for itself.
 #
 
-_TRIES: Final = 5
+_VERIFY_ATTEMPTS: Final = 5
 
 
-def earlier(path: Path, disk: Disk | None = None) -> list[DamageNote]:
+def past_notes(path: Path, disk: Disk | None = None) -> list[DamageNote]:
     """What was noted so far, and is mended or may be, the oldest first. Raises StoreError."""
-    with readable():
-        return list(remembered(disk or Disk(), real_path(path)))
+    with convert_read_errors():
+        return list(read_notes(disk or Disk(), resolve_directory(path)))
 
 
 def verify(path: Path, disk: Disk | None = None) -> list[DamageNote]:
@@ -177,18 +178,18 @@ def verify(path: Path, disk: Disk | None = None) -> list[DamageNote]:
 
     Raises StoreTooNew, and StoreError where the history can't be read at all.
     """
-    disk, path = disk or Disk(), real_path(path)
-    with readable():
-        for left in reversed(range(_TRIES)):
+    disk, path = disk or Disk(), resolve_directory(path)
+    with convert_read_errors():
+        for left in reversed(range(_VERIFY_ATTEMPTS)):
             named = disk.identity(path / MANIFEST)
-            notes = _looked_at(disk, path)
+            notes = _verify_once(disk, path)
             if not (notes and left) or disk.identity(path / MANIFEST) == named:
                 break  # or else a writer moved files meanwhile, and what was not there is elsewhere
     return notes
 
 
-def _looked_at(disk: Disk, path: Path) -> list[DamageNote]:
-    blocked = in_the_way(disk, path)
+def _verify_once(disk: Disk, path: Path) -> list[DamageNote]:
+    blocked = find_wrong_types(disk, path)
     try:
         return [*blocked, *_damage_in(disk, path)]
     except OSError:
@@ -202,9 +203,9 @@ def _damage_in(disk: Disk, path: Path) -> list[DamageNote]:
     follower.close()
     state, quarantine = follower.state, follower.quarantine
     archived = Archives(disk, path, quarantine).all_segments(state.manifest)
-    notes = [note for segment in (*state.segments, *archived) for note in damage_of(disk, segment)]
-    notes += miscounts(state, archived)
-    strays = unnamed(disk, path, state.manifest, is_written=_is_written(disk, path))
+    notes = [note for segment in (*state.segments, *archived) for note in check_segment(disk, segment)]
+    notes += check_counts(state, archived)
+    strays = find_unnamed_archives(disk, path, state.manifest, is_written=_is_written(disk, path))
     return [*quarantine.notes, *notes, *strays]
 
 

@@ -14,21 +14,21 @@ from typing import Final
 
 import msgspec
 
-from jobtui.history.format.archive import ArchiveResult, write_contents
+from jobtui.history.format.archive import ArchiveResult, create_archive_manifest
 from jobtui.history.format.codec import SCHEMA
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.index import STATUSES
 from jobtui.history.format.manifest import ARCHIVE_DIRECTORY, ArchiveEntry
 from jobtui.history.format.segment import Segment, index_name, records_name
-from jobtui.history.format.state import State, StatusCounts, SupersededRecord, flat, nested
+from jobtui.history.format.state import State, StatusCounts, SupersededRecord, flatten_counts, nest_counts
 from jobtui.history.steps import Steps
-from jobtui.history.write.recovery import remove_archive
+from jobtui.history.write.leftovers import remove_archive
 from jobtui.history.write.segment_store import CommitUncertain, SegmentStore
 
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
 
 
-class _Taking(msgspec.Struct, frozen=True):
+class _Selection(msgspec.Struct, frozen=True):
     """What is taken of one segment: places of records, and whether these are all that count in it.
 
     `changed` jobs stay: the journal has their newer versions, which are told by the older ones here.
@@ -40,7 +40,7 @@ class _Taking(msgspec.Struct, frozen=True):
     whole: bool
 
 
-class _Divided(msgspec.Struct):
+class _Division(msgspec.Struct):
     """Segments of the archive, segments of what is left, and what was taken."""
 
     moved: list[Segment] = []
@@ -56,12 +56,12 @@ def archive(vault: SegmentStore, first: int, last: int) -> Steps[ArchiveResult]:
     state, disk = vault.state, vault.disk
     taken = []
     for segment in state.segments:
-        if (some := _taking(state, segment, first, last)) is not None:
+        if (some := _select(state, segment, first, last)) is not None:
             taken.append(some)
             yield
     if not taken:
         return ArchiveResult(array("Q"), 0)
-    taken_names = disk.names(vault.directory / ARCHIVE_DIRECTORY)
+    taken_names = disk.list_names(vault.directory / ARCHIVE_DIRECTORY)
     name = _free_name(f"jobs-{first}-{last}", state.manifest.generation + 1, taken_names)
     place = vault.directory / ARCHIVE_DIRECTORY / name
     disk.make_directory(place)
@@ -70,16 +70,16 @@ def archive(vault: SegmentStore, first: int, last: int) -> Steps[ArchiveResult]:
         divided = yield from _divide(vault, taken, place)
         if not state.recent.keys().isdisjoint(divided.ids):
             raise OSError(errno.EBUSY, "a journal has these jobs, too")  # they would be there twice
-        write_contents(disk, place, SCHEMA, [segment.entry for segment in divided.moved])
+        create_archive_manifest(disk, place, SCHEMA, [segment.entry for segment in divided.moved])
         for directory in (place, place.parent, vault.directory):
             disk.sync_directory(directory)
-        after = vault.save(
+        after = vault.save_manifest(
             segments=(
                 *(entry for entry in state.manifest.segments if entry.name not in gone),
                 *(segment.entry for segment in divided.rest),
             ),
-            counts=nested(_less(flat(state.manifest.counts), divided.tally)),
-            archives=(*state.manifest.archives, _entry(name, divided)),
+            counts=nest_counts(_subtract(flatten_counts(state.manifest.counts), divided.tally)),
+            archives=(*state.manifest.archives, _archive_entry(name, divided)),
         )
     except CommitUncertain:
         raise
@@ -88,9 +88,9 @@ def archive(vault: SegmentStore, first: int, last: int) -> Steps[ArchiveResult]:
         raise
     with state.mutex:
         left = [segment for segment in state.segments if segment.name not in gone]
-        state.settle(after, (*left, *divided.rest))
-        state.tally.subtract(divided.tally)
-        state.replaced |= divided.replaced
+        state.apply_manifest(after, (*left, *divided.rest))
+        state.counts.subtract(divided.tally)
+        state.superseded |= divided.replaced
     for taken_name in gone:
         for file in (records_name(taken_name), index_name(taken_name)):
             with contextlib.suppress(OSError):
@@ -103,11 +103,11 @@ def _free_name(jobs: str, generation: int, taken: Collection[str]) -> str:
     return next(name for name in names if name not in taken)
 
 
-def _taking(state: State, segment: Segment, first: int, last: int) -> _Taking | None:
+def _select(state: State, segment: Segment, first: int, last: int) -> _Selection | None:
     entry = segment.entry
     if entry.last < first or entry.first > last:
         return None
-    present, ids = segment.present(), segment.columns.ids
+    present, ids = segment.current_rows(), segment.columns.ids
     if first <= entry.first and entry.last <= last:
         places = present
     else:
@@ -115,30 +115,30 @@ def _taking(state: State, segment: Segment, first: int, last: int) -> _Taking | 
     if not places:
         return None
     with state.mutex:
-        changed = {job_id: state.replaced[job_id] for job_id in segment.changed().intersection(ids)}
-    return _Taking(segment, places, changed, len(places) == len(present) and not changed)
+        changed = {job_id: state.superseded[job_id] for job_id in segment.pending_changes().intersection(ids)}
+    return _Selection(segment, places, changed, len(places) == len(present) and not changed)
 
 
-def _divide(vault: SegmentStore, taken: Sequence[_Taking], place: Path) -> Steps[_Divided]:
+def _divide(vault: SegmentStore, taken: Sequence[_Selection], place: Path) -> Steps[_Division]:
     """Have the archive hold what is taken, and new segments the rest."""
-    divided = _Divided()
+    divided = _Division()
     for some in taken:
         segment, places = some.segment, some.places
         _count(some, divided)
         yield
         if some.whole:
-            if not segment.is_as_named():
+            if not segment.matches_entry():
                 what = "it is not as it was written: a repair finds out what is left"
                 raise OSError(errno.EBADMSG, what, str(segment.path))
             for file in (records_name(segment.name), index_name(segment.name)):
                 with contextlib.suppress(FileNotFoundError):
-                    give_second_name(vault.disk, vault.directory / file, place / file)
+                    link_or_copy(vault.disk, vault.directory / file, place / file)
             divided.moved.append(segment)
             continue
         lines = segment.lines()
         ids = segment.columns.ids
         changed = (bisect_left(ids, job_id) for job_id in some.changed)
-        others = sorted({*segment.present(), *changed}.difference(places))
+        others = sorted({*segment.current_rows(), *changed}.difference(places))
         yield
         divided.moved.append((yield from vault.write_part(place, segment, lines, places)))
         rest = yield from vault.write_part(vault.directory, segment, lines, others, some.changed)
@@ -149,7 +149,7 @@ def _divide(vault: SegmentStore, taken: Sequence[_Taking], place: Path) -> Steps
     return divided
 
 
-def _count(some: _Taking, divided: _Divided) -> None:
+def _count(some: _Selection, divided: _Division) -> None:
     columns, places = some.segment.columns, some.places
     spaces, statuses = columns.spaces, columns.statuses
     found = Counter(zip(map(spaces.codes.__getitem__, places), map(statuses.__getitem__, places), strict=True))
@@ -159,21 +159,21 @@ def _count(some: _Taking, divided: _Divided) -> None:
     divided.ids.extend(map(columns.ids.__getitem__, places))
 
 
-def give_second_name(disk: Disk, existing: Path, name: Path) -> None:
+def link_or_copy(disk: Disk, existing: Path, name: Path) -> None:
     """Link a file, or copy it where there are no links. Raises OSError."""
     try:
         disk.link(existing, name)
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        disk.write_new(name, [disk.read_whole(existing)])
+        disk.create_with(name, [disk.read_file(existing)])
 
 
-def _entry(name: str, divided: _Divided) -> ArchiveEntry:
+def _archive_entry(name: str, divided: _Division) -> ArchiveEntry:
     ids, spaces = divided.ids, {space for space, _ in divided.tally}
     return ArchiveEntry(name, len(ids), ids[0], ids[-1], divided.tasks, tuple(sorted(spaces)))
 
 
-def _less(counts: StatusCounts, gone: StatusCounts) -> StatusCounts:
+def _subtract(counts: StatusCounts, gone: StatusCounts) -> StatusCounts:
     counts.subtract(gone)
     return counts

@@ -18,24 +18,24 @@ from typing import Any, Final
 import msgspec
 
 from jobtui.history.format import manifest as manifests
-from jobtui.history.format.codec import SCHEMA, encode, framed
+from jobtui.history.format.codec import SCHEMA, encode, frame
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.index import (
     CODE_OF,
     Columns,
-    Index,
-    Part,
-    Records,
-    Source,
-    columns_of,
-    columns_of_part,
+    ColumnSource,
+    PartialColumns,
+    RecordColumns,
+    SegmentIndex,
+    build_columns,
     index_lines,
+    select_columns,
 )
-from jobtui.history.format.journal import journals
+from jobtui.history.format.journal import list_journals
 from jobtui.history.format.manifest import Manifest, SegmentEntry
 from jobtui.history.format.quarantine import Quarantine
 from jobtui.history.format.segment import Segment, index_name, records_name
-from jobtui.history.format.state import State, SupersededRecord, flat, nested
+from jobtui.history.format.state import State, SupersededRecord, flatten_counts, nest_counts
 from jobtui.history.steps import Steps
 from jobtui.model import Job
 
@@ -63,7 +63,7 @@ class SegmentStore:
         self._quarantine = quarantine
         self._next_segment = state.manifest.next_segment
 
-    def save(self, **changes: Any) -> Manifest:
+    def save_manifest(self, **changes: Any) -> Manifest:
         """Write a manifest with these fields changed. Raises OSError, UnsureError if it may count already."""
         before = self.state.manifest
         after = msgspec.structs.replace(
@@ -77,44 +77,44 @@ class SegmentStore:
         try:
             manifests.save(self.disk, self.directory, after)
         except OSError as error:
-            if self._counts_already(after):
+            if self._may_be_committed(after):
                 raise CommitUncertain(*error.args) from None
             raise
         return after
 
-    def _counts_already(self, manifest: Manifest) -> bool:
+    def _may_be_committed(self, manifest: Manifest) -> bool:
         try:
             return manifests.load(self.disk, self.directory) == manifest
-        except (OSError, manifests.ManifestDamagedError):
+        except (OSError, manifests.ManifestDamaged):
             return True
 
     def seal(self, sealing: SealRequest) -> Steps[None]:
         """Write the ended jobs as a segment, then forget older journals. After an OSError all is as it was."""
         if not sealing.jobs:
-            self._commit(self.save(journal=sealing.journal, seq=sealing.seq), self.state.segments)
+            self._commit(self.save_manifest(journal=sealing.journal, seq=sealing.seq), self.state.segments)
             return
-        lines = (framed(encode(job)) for job in sealing.jobs)
+        lines = (frame(encode(job)) for job in sealing.jobs)
         segment = yield from self.write_segment(self.directory, lines, sealing.jobs)
         self.disk.sync_directory(self.directory)
         with self.state.mutex:
             older = {
-                job.id: self.state.replaced[job.id] for job in sealing.jobs if job.id in self.state.replaced
+                job.id: self.state.superseded[job.id] for job in sealing.jobs if job.id in self.state.superseded
             }
         kept = _without(self.state.manifest.segments, older)
         counts = _counted(self.state.manifest.counts, sealing.jobs, older.values())
-        manifest = self.save(
+        manifest = self.save_manifest(
             journal=sealing.journal, seq=sealing.seq, segments=(*kept, segment.entry), counts=counts
         )
         with self.state.mutex:
             for each, entry in zip(self.state.segments, kept, strict=True):
                 each.entry = entry
-            self.state.settle(manifest, (*self.state.segments, segment))
-            self.state.take_sealed(sealing.jobs, segment, sealing.journal)
-        self.forget_journals()
+            self.state.apply_manifest(manifest, (*self.state.segments, segment))
+            self.state.mark_sealed(sealing.jobs, segment, sealing.journal)
+        self.remove_old_journals()
 
-    def forget_journals(self) -> None:
+    def remove_old_journals(self) -> None:
         """Remove the journals that the manifest does not need any more; one that stays does no harm."""
-        for number, path in journals(self.disk, self.directory):
+        for number, path in list_journals(self.disk, self.directory):
             if number < self.state.manifest.journal:
                 with contextlib.suppress(OSError):
                     self.disk.remove(path)
@@ -128,9 +128,9 @@ class SegmentStore:
             pieces.append(line)
             if len(pieces) % _STEP == 0:
                 yield
-        columns = columns_of(jobs, [*accumulate(map(len, pieces), initial=0)])
+        columns = build_columns(jobs, [*accumulate(map(len, pieces), initial=0)])
         yield
-        return (yield from self._write(directory, pieces, columns, Records(jobs), schema))
+        return (yield from self._write(directory, pieces, columns, RecordColumns(jobs), schema))
 
     def write_part(
         self,
@@ -145,30 +145,32 @@ class SegmentStore:
         `changed` are those among them of which the journal has newer versions.
         """
         pieces = [lines[place] + b"\n" for place in places]
-        columns = columns_of_part(segment.columns, places, [*accumulate(map(len, pieces), initial=0)])
+        columns = select_columns(segment.columns, places, [*accumulate(map(len, pieces), initial=0)])
         for job_id, replaced in changed.items():
             columns.statuses[bisect_left(columns.ids, job_id)] = CODE_OF[replaced.status]
         yield
-        part = yield from self._write(directory, pieces, columns, Part(segment, places), segment.entry.schema)
+        part = yield from self._write(
+            directory, pieces, columns, PartialColumns(segment, places), segment.entry.schema
+        )
         for job_id in changed:
-            part.replaced(job_id)
+            part.hide(job_id)
         return part
 
     def _write(
-        self, directory: Path, pieces: Sequence[bytes], columns: Columns, source: Source, schema: int
+        self, directory: Path, pieces: Sequence[bytes], columns: Columns, source: ColumnSource, schema: int
     ) -> Steps[Segment]:
         name = self._free_name(directory)
         parts = []
         for part in index_lines(columns, source):
             parts.append(part)
             yield
-        self.disk.write_new(directory / records_name(name), [b"".join(pieces)])
+        self.disk.create_with(directory / records_name(name), [b"".join(pieces)])
         yield
         size, ids = columns.starts[-1], columns.ids
-        Index(self.disk, directory / index_name(name), size).write(len(ids), parts)
+        SegmentIndex(self.disk, directory / index_name(name), size).write(len(ids), parts)
         entry = SegmentEntry(name, len(ids), ids[0], ids[-1], size, schema)
         segment = Segment(self.disk, directory, entry, self._quarantine)
-        segment.adopt(columns)
+        segment.set_columns(columns)
         return segment
 
     def _free_name(self, directory: Path) -> str:
@@ -180,8 +182,8 @@ class SegmentStore:
                 return name
 
     def _commit(self, manifest: Manifest, segments: tuple[Segment, ...]) -> None:
-        self.state.settle(manifest, segments)
-        self.forget_journals()
+        self.state.apply_manifest(manifest, segments)
+        self.remove_old_journals()
 
 
 def _without(entries: tuple[SegmentEntry, ...], older: Mapping[int, SupersededRecord]) -> list[SegmentEntry]:
@@ -199,7 +201,7 @@ def _without(entries: tuple[SegmentEntry, ...], older: Mapping[int, SupersededRe
 def _counted(
     counts: Mapping[str, Mapping[str, int]], jobs: Iterable[Job], older: Iterable[SupersededRecord]
 ) -> dict[str, dict[str, int]]:
-    tally = Counter(flat(counts))
+    tally = Counter(flatten_counts(counts))
     tally.update((job.space, job.status) for job in jobs)
     tally.subtract((replaced.space, replaced.status) for replaced in older)
-    return nested(tally)
+    return nest_counts(tally)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from jobtui.formatting import guard_formula, to_local
-from jobtui.history import View
+from jobtui.history import QueryResult
 from jobtui.model import Job
 
 _PAGE = 500
@@ -31,7 +31,7 @@ FIELDS = (
 )
 
 
-def export_jobs(view: View, place: Path, told: Callable[[int], object] = lambda done: None) -> int:
+def export_jobs(view: QueryResult, place: Path, told: Callable[[int], object] = lambda done: None) -> int:
     """Write the view's jobs to a new file, JSON where its name ends in .json, CSV else; how many there were.
 
     `told` is called with how many are written so far. Raises OSError, FileExistsError where the file is there
@@ -78,7 +78,7 @@ def job_fields(job: Job) -> Mapping[str, object]:
     }
 
 
-def _pages(view: View, told: Callable[[int], object]) -> Iterator[list[Job]]:
+def _pages(view: QueryResult, told: Callable[[int], object]) -> Iterator[list[Job]]:
     for start in range(0, len(view), _PAGE):
         yield view.page(start, _PAGE)
         told(min(start + _PAGE, len(view)))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from jobtui.engine.client import Client
 from jobtui.formatting import format_bytes, format_duration, format_local_time
-from jobtui.history import StoreError, View
+from jobtui.history import QueryResult, StoreError
 from jobtui.model import ClusterRef, Job, Status
 from jobtui.tui.data.search import FIRST_PAGE
 from jobtui.tui.text.spans import Line, TextRole
@@ -68,7 +68,7 @@ class JobRows:
         self.marks = MarkedJobs()
         self.watched = watched
         self._now = now
-        self._view: View | None = None
+        self._view: QueryResult | None = None
         self._count = 0
         self._whole = True
         self._blocks: dict[int, Sequence[Job]] = {}
@@ -80,11 +80,11 @@ class JobRows:
         return self._count
 
     @property
-    def view(self) -> View | None:
+    def view(self) -> QueryResult | None:
         """The view that is shown."""
         return self._view
 
-    def show(self, view: View, whole: bool = True) -> None:
+    def show(self, view: QueryResult, whole: bool = True) -> None:
         """Show another view. Snapshots that came while it was being made still go before it.
 
         Not `whole`: only its first page can be read yet.

@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from jobtui.engine.client import Client
-from jobtui.history import Query, Sort, View
+from jobtui.history import Query, QueryResult, Sort
 from jobtui.model import JobCommand, Status
 from jobtui.suggest import did_you_mean
 
@@ -52,7 +52,7 @@ def _whole(typed: frozenset[str], names: Collection[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def query_jobs(desk: Client, filter: Filter, sort: str, descending: bool, archived: bool) -> View:  # noqa: A002
+def query_jobs(desk: Client, filter: Filter, sort: str, descending: bool, archived: bool) -> QueryResult:  # noqa: A002
     """Ask the history. Without a filter and in order of id it answers at once, else within a second."""
     filter = expand_names(filter, desk)  # noqa: A001
     return desk.history.query(
@@ -79,17 +79,17 @@ def query_jobs(desk: Client, filter: Filter, sort: str, descending: bool, archiv
 class SearchResult(msgspec.Struct, frozen=True):
     """A view, and whether every place of it can be read at once or only the first ones."""
 
-    view: View
+    view: QueryResult
     whole: bool
 
 
-def load_in_steps(view: View, first_at_once: bool) -> Iterator[SearchResult]:
+def load_in_steps(view: QueryResult, first_at_once: bool) -> Iterator[SearchResult]:
     """The view once it can be read; with `first_at_once`, a long one first as soon as its first page is there.
 
     Takes as long as the search: not for the screen's thread.
     """
     count = len(view)
-    if first_at_once and count > _LONG and not view.ready(0, count):
+    if first_at_once and count > _LONG and not view.is_ready(0, count):
         view.ids(0, FIRST_PAGE)
         view.page(0, _IN_SIGHT)
         yield SearchResult(view, whole=False)

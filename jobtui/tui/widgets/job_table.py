@@ -11,7 +11,7 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.message import Message
 
-from jobtui.history import StoreError, View
+from jobtui.history import QueryResult, StoreError
 from jobtui.model import Job
 from jobtui.tui.commands import KeyScope, bindings
 from jobtui.tui.context import Context
@@ -131,7 +131,7 @@ class JobList(Vertical):
         return self.rows.job_at(self.table.cursor) if len(self.rows) and self.table.settled else None
 
     @property
-    def view(self) -> View | None:
+    def view(self) -> QueryResult | None:
         """All that passes the filter, in order."""
         return self.rows.view
 

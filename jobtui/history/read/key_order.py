@@ -1,0 +1,299 @@
+"""Memory that was needed for a moment goes back to the system."""
+
+from __future__ import annotations
+
+import functools
+import re
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain, compress
+from typing import Any, Final
+
+from jobtui.history.format.index import CodedColumn
+from jobtui.history.format.segment import Segment
+from jobtui.history.query import Query
+from jobtui.history.read.filters import match_segment
+from jobtui.history.read.id_order import IdScan
+from jobtui.history.read.sort import SAMPLE, KeyBound, KeyedIds, merge_ranks, sort_rows
+from jobtui.history.read.sort_keys import sort_key
+from jobtui.history.steps import Yielder
+from jobtui.model import Job
+
+
+def trim_heap() -> None:
+    """Have the C library let go of what lies free between what is in use: milliseconds, for 100 MB.
+
+    Of itself glibc keeps that: it gives back only what is free at the end of its heap. A no-op elsewhere.
+    """
+    _malloc_trim()(0)
+
+
+@functools.cache
+def _malloc_trim() -> Callable[[int], object]:
+    import ctypes
+
+    try:
+        trim: Callable[[int], object] = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError):
+        return int
+    return trim
+
+
+# ---- merged from jobtui.history.sorting: ----
+# Sealed jobs ordered by a column: the first page at once, all of them when that is asked for.
+_MAX_RANKED_HEAD: Final = 16384
+"""Ids that are looked for rank by rank at most."""
+_SPARSE: Final = 8
+_CODES: Final = 256
+_ONE: Final = re.compile(b"\x01")
+_MIN_HEAD: Final = 512
+"""How many ids a first page is chosen from at least."""
+
+
+class KeyOrder:
+    """The ids that a query finds, ordered by a number that each job has."""
+
+    def __init__(self, query: Query, segments: Sequence[Segment], known: int | None) -> None:
+        self._query, self._segments, self._known = query, segments, known
+        self._key = sort_key(query.sort, segments)
+        self._rows: list[KeyedIds] | None = None
+        self._all: KeyedIds | None = None
+        self._heads: dict[bool, KeyedIds] = {}
+        self._columns: dict[str, CodedColumn[float]] = {}
+
+    def key(self, job: Job) -> float:
+        """See Answer."""
+        return self._key.of_job(job)
+
+    def tiebreak(self, job: Job) -> Any:
+        """See Answer."""
+        return self._key.tiebreak(job)
+
+    def count(self) -> int:
+        """See Answer."""
+        if self._all is not None:
+            return len(self._all.ids)
+        if self._known is None:
+            self._known = sum(len(rows.ids) for rows in self._loaded())
+        return self._known
+
+    def head(self, count: int, *, descending: bool) -> Sequence[int]:
+        """See Answer."""
+        head = self._head_of(count, descending)
+        if head is not None:
+            return head.ids
+        ids = self._sorted().ids
+        return ids[: -count - 1 : -1] if descending else ids
+
+    def count_before(self, key: float, job_id: int, count: int, *, descending: bool) -> int:
+        """See Answer."""
+        head = self._head_of(count, descending)
+        if head is None:
+            rank = _rank(self._sorted(), key, job_id)
+            return len(self._sorted().ids) - rank if descending else rank
+        return _rank_downwards(head, key, job_id) if descending else _rank(head, key, job_id)
+
+    def rank(self, key: float, job_id: int, *, descending: bool) -> int:
+        """See Answer."""
+        head = self._heads.get(descending)
+        if self._all is None and head is not None and head.ids and _beyond(key, head.keys[-1], descending):
+            return self.count_before(key, job_id, 0, descending=descending)
+        rows = self._sorted()
+        rank = _rank(rows, key, job_id)
+        if not descending:
+            return rank
+        there = rank < len(rows.ids) and rows.ids[rank] == job_id
+        return len(rows.ids) - rank - there
+
+    def is_ready(self, count: int, *, descending: bool) -> bool:
+        """See Answer."""
+        head = self._heads.get(descending)
+        return self._all is not None or (head is not None and len(head.ids) >= count)
+
+    def prepare(self) -> None:
+        """See Answer."""
+        self._sorted()
+
+    def _head_of(self, count: int, descending: bool) -> KeyedIds | None:
+        """The first rows from that end, where that is quicker than to sort all; None where it is not."""
+        if self._all is not None:
+            return None
+        head = self._heads.get(descending)
+        if head is None or len(head.ids) < count:
+            head = self._by_rank(count, descending) or self._by_bound(count, descending)
+            if head is not None:
+                self._heads[descending] = head
+        return head
+
+    def _by_rank(self, count: int, descending: bool) -> KeyedIds | None:
+        filtered = self._query != Query(sort=self._query.sort, archived=self._query.archived)
+        ranks = self._key.ranks() if not filtered and count <= _MAX_RANKED_HEAD else None
+        if ranks is None:
+            return None
+        head = KeyedIds(array("d"), array("Q"))
+        for rank in reversed(ranks) if descending else ranks:
+            chosen = partial(self._of_rank, rank)
+            ids = IdScan(chosen, self._segments, descending=descending).reach(count)
+            head.ids.extend(ids)
+            head.keys.extend(rank + job_id for job_id in ids)
+            if len(head.ids) >= count:
+                break
+        return head
+
+    def _of_rank(self, rank: float, segment: Segment) -> bytes:
+        found = _equal(self._ranked(segment), rank)
+        return _and(match_segment(self._query, segment), found) if 1 in found else found
+
+    def _ranked(self, segment: Segment) -> CodedColumn[float]:
+        column = self._columns.get(segment.name)
+        if column is None:
+            column = self._columns[segment.name] = self._key.ranked(segment)
+        return column
+
+    def _by_bound(self, count: int, descending: bool) -> KeyedIds | None:
+        """The first rows, found by a bound that a sample gives."""
+        loaded = self._loaded()
+        sample = sorted(chain.from_iterable(rows.keys[::SAMPLE] for rows in loaded), reverse=descending)
+        place = max(count, _MIN_HEAD) * 2 // SAMPLE + 8
+        if place >= len(sample) // 4:
+            return None
+        shared = sample.count(sample[place]) * _SPARSE > len(sample)
+        beyond = _parts_beyond(loaded, sample[place], descending) if shared else loaded
+        found = list(_rows_beyond(beyond, sample[place], descending))
+        if len(found) < count:
+            found += _rows_at(loaded, sample[place], count, descending)
+        found.sort(reverse=descending)
+        return KeyedIds(array("d", [key for key, _ in found]), array("Q", [job_id for _, job_id in found]))
+
+    def _loaded(self) -> list[KeyedIds]:
+        if self._rows is None:
+            rows, turns = [], Yielder()
+            for segment in self._segments:
+                rows.append(self._load(segment))
+                turns.yield_gil()
+            self._rows = rows
+        return self._rows
+
+    def _load(self, segment: Segment) -> KeyedIds:
+        keys, ids = self._key.of_segment(segment), segment.columns.ids
+        chosen = match_segment(self._query, segment)
+        if 0 not in chosen:
+            return KeyedIds(keys, ids)
+        return KeyedIds(array("d", compress(keys, chosen)), array(ids.typecode, compress(ids, chosen)))
+
+    def _sorted(self) -> KeyedIds:
+        if self._all is None:
+            self._all = sort_rows(self._loaded()) if self._key.ranks() is None else self._all_ranked()
+            self._rows, self._heads, self._columns = None, {}, {}
+            trim_heap()
+        return self._all
+
+    def _all_ranked(self) -> KeyedIds:
+        pieces: dict[float, list[array[int]]] = {}
+        turns = Yielder()
+        for segment in self._segments:
+            for rank, ids in _by_rank(
+                self._ranked(segment), segment.columns.ids, match_segment(self._query, segment)
+            ):
+                pieces.setdefault(rank, []).append(ids)
+            turns.yield_gil()
+        return merge_ranks(pieces)
+
+
+def _equal(column: CodedColumn[float], wanted: float) -> bytes:
+    """1 where the column has that value."""
+    if wanted not in column.values:
+        return bytes(len(column.codes))
+    table = bytes(map(wanted.__eq__, column.values))
+    if column.codes.itemsize == 1:
+        return column.codes.tobytes().translate(table.ljust(_CODES, b"\0"))
+    return bytes(map(table.__getitem__, column.codes))
+
+
+def _by_rank(column: CodedColumn[float], ids: array[int], chosen: bytes) -> Iterator[tuple[float, array[int]]]:
+    """The ids of each rank, in their order."""
+    codes = column.codes
+    places = sorted(_places(chosen) if 0 in chosen else range(len(ids)), key=codes.__getitem__)
+    ordered = array("Q", map(ids.__getitem__, places))
+    in_order = array(codes.typecode, map(codes.__getitem__, places))
+    start = 0
+    while start < len(ordered):
+        code = in_order[start]
+        end = bisect_right(in_order, code, start)
+        yield column.values[code], ordered[start:end]
+        start = end
+
+
+def _rank(rows: KeyedIds, key: float, job_id: int) -> int:
+    return bisect_left(rows.ids, job_id, bisect_left(rows.keys, key), bisect_right(rows.keys, key))
+
+
+def _rank_downwards(rows: KeyedIds, key: float, job_id: int) -> int:
+    low = bisect_left(rows.keys, -key, key=float.__neg__)
+    high = bisect_right(rows.keys, -key, key=float.__neg__)
+    return bisect_left(rows.ids, -job_id, low, high, key=int.__neg__)
+
+
+def _beyond(key: float, bound: float, descending: bool) -> bool:
+    return key > bound if descending else key < bound
+
+
+def _parts_beyond(loaded: Sequence[KeyedIds], value: float, descending: bool) -> list[KeyedIds]:
+    """Those that have keys that come before that one, which most of them don't have."""
+    same = array("d", [value]).tobytes()
+    outermost = max if descending else min
+    turns = Yielder()
+    found = []
+    for rows in loaded:
+        turns.yield_gil()
+        if rows.keys.tobytes() != same * len(rows.keys) and _beyond(outermost(rows.keys), value, descending):
+            found.append(rows)
+    return found
+
+
+def _rows_beyond(loaded: Sequence[KeyedIds], value: float, descending: bool) -> Iterator[tuple[float, int]]:
+    """All rows whose keys come before that one."""
+    bound = KeyBound(value, above=descending)
+    turns = Yielder()
+    for rows in loaded:
+        turns.yield_gil()
+        chosen = bound.may_be_beyond(rows.keys)
+        if chosen.count(1) * _SPARSE >= len(chosen):
+            chosen = _without(chosen, bound.is_met_by(rows.keys))
+        for place in _places(chosen):
+            if _beyond(rows.keys[place], value, descending):
+                yield rows.keys[place], rows.ids[place]
+
+
+def _rows_at(loaded: Sequence[KeyedIds], value: float, count: int, descending: bool) -> list[tuple[float, int]]:
+    """The first rows that have that key."""
+    bound = KeyBound(value, above=descending)
+    end = -1 if descending else 0
+    found: list[int] = []
+    parts = sorted((rows for rows in loaded if rows.ids), key=lambda rows: rows.ids[end], reverse=descending)
+    for rows in parts:
+        if len(found) >= count and _beyond(found[count - 1], rows.ids[end], descending):
+            break  # no part from here on has an id that comes before these
+        ids = array(rows.ids.typecode, compress(rows.ids, bound.is_met_by(rows.keys)))
+        found += ids[-count:] if descending else ids[:count]
+        found.sort(reverse=descending)
+    # of each part there are no more than that many: what comes after them may not be all there is
+    return [(value, job_id) for job_id in found[:count]]
+
+
+def _and(chosen: bytes, others: bytes) -> bytes:
+    both = int.from_bytes(chosen, "little") & int.from_bytes(others, "little")
+    return both.to_bytes(len(chosen), "little")
+
+
+def _without(chosen: bytes, others: bytes) -> bytes:
+    left = int.from_bytes(chosen, "little") & ~int.from_bytes(others, "little")
+    return left.to_bytes(len(chosen), "little")
+
+
+def _places(chosen: bytes) -> Iterable[int]:
+    if chosen.count(1) * _SPARSE < len(chosen):
+        return [place.start() for place in _ONE.finditer(chosen)]
+    return compress(range(len(chosen)), chosen)
