@@ -14,7 +14,7 @@ from typing import Final
 
 from benchmarks.figures import Outcome, Run, at_most, figure
 from jobtui.language import StatementError, parse
-from jobtui.language.completion import JobsFor, complete, ids_with_prefix
+from jobtui.language.completion import JobOperation, complete, ids_with_prefix
 
 SEED: Final = ("ADMIN FLUSH", "ADMIN COMPACT", "SHOW JOB 40", "SHOW JOBS", "BACKUP JOB 0 22", "RECOVER JOB 40")
 
@@ -84,7 +84,7 @@ class _World:
     def hosts(self) -> list[str]:
         return ["local0", "local1", "local2"]
 
-    def jobs(self, kind: JobsFor, starting: str) -> Iterator[tuple[int, str]]:
+    def jobs(self, kind: JobOperation, starting: str) -> Iterator[tuple[int, str]]:
         for job in ids_with_prefix(starting, self._jobs):
             yield job, f"failed  {kind} nba"
 

@@ -25,7 +25,7 @@ _REST_OF_WORD: Final = re.compile(f"{GOES_ON}*")
 _REST_OF_QUOTED: Final = re.compile("[^`\\s;]*`?")
 
 
-class JobsFor(enum.StrEnum):
+class JobOperation(enum.StrEnum):
     """What a statement does with a job, which decides the jobs that it can act on."""
 
     SHOW = "show"
@@ -38,7 +38,7 @@ class JobsFor(enum.StrEnum):
     """Failed and stopped jobs that were not recovered yet."""
 
 
-class Names(Protocol):
+class NameProvider(Protocol):
     """The names that a statement can use.
 
     The methods are called on every key press and must never wait.
@@ -52,7 +52,7 @@ class Names(Protocol):
         """Return the names of the storage hosts."""
         ...
 
-    def jobs(self, kind: JobsFor, starting: str) -> Iterable[tuple[int, str]]:
+    def jobs(self, kind: JobOperation, starting: str) -> Iterable[tuple[int, str]]:
         """Yield ids of jobs with a note (status and label), newest first.
 
         The caller may stop at any time.
@@ -117,7 +117,7 @@ class CursorContext(msgspec.Struct, frozen=True):
         return reached if reached.position == len(self.kinds) else None
 
 
-def complete(text: str, cursor: int, names: Names) -> Completion:
+def complete(text: str, cursor: int, names: NameProvider) -> Completion:
     """Return what may come next at the cursor before the character `cursor` of `text`.
 
     The cost does not depend on the number of jobs.
@@ -188,7 +188,7 @@ def context_at(text: str, cursor: int) -> CursorContext:
 
 
 def _candidates(
-    here: CursorContext, expected: tuple[tuple[StatementSyntax, Expected], ...], names: Names
+    here: CursorContext, expected: tuple[tuple[StatementSyntax, Expected], ...], names: NameProvider
 ) -> Iterator[Candidate]:
     for word in _keywords(expected):
         if word.startswith(here.typed.upper()) and here.typed.isascii():
@@ -201,7 +201,7 @@ def _candidates(
         elif terminal.kind is PlaceholderKind.HOST:
             yield from _named(here.typed, names.hosts(), "host")
         elif terminal.kind is PlaceholderKind.JOB:
-            yield from _jobs(here, names, JobsFor(form.verb.lower()))
+            yield from _jobs(here, names, JobOperation(form.verb.lower()))
 
 
 def _keywords(expected: tuple[tuple[StatementSyntax, Expected], ...]) -> Iterator[str]:
@@ -233,7 +233,7 @@ def _as_typed(name: str, typed: str) -> str:
     return f"`{name}`" if typed.startswith("`") else quote_name(name)
 
 
-def _jobs(here: CursorContext, names: Names, kind: JobsFor) -> Iterator[Candidate]:
+def _jobs(here: CursorContext, names: NameProvider, kind: JobOperation) -> Iterator[Candidate]:
     if here.typed and not (here.typed.isascii() and here.typed.isdigit()):
         return
     named = frozenset(here.words)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from jobtui.language.completion import MOST, Completion, JobsFor, complete, ids_with_prefix
+from jobtui.language.completion import MOST, Completion, JobOperation, complete, ids_with_prefix
 
 
 class World:
@@ -14,7 +14,7 @@ class World:
 
     def __init__(self, last: int = 40) -> None:
         self.last = last
-        self.asked: list[tuple[JobsFor, str]] = []
+        self.asked: list[tuple[JobOperation, str]] = []
         self.read = 0
 
     def spaces(self) -> Iterable[str]:
@@ -23,7 +23,7 @@ class World:
     def hosts(self) -> Iterable[str]:
         return ["local0", "local1", "192.168.8.5"]
 
-    def jobs(self, kind: JobsFor, starting: str) -> Iterator[tuple[int, str]]:
+    def jobs(self, kind: JobOperation, starting: str) -> Iterator[tuple[int, str]]:
         self.asked.append((kind, starting))
         for job in ids_with_prefix(starting, self.last):
             self.read += 1
@@ -160,13 +160,13 @@ def test_the_usage_is_that_of_the_statement_being_typed(text: str, usage: str) -
 @pytest.mark.parametrize(
     ("text", "kind", "starting"),
     [
-        ("SHOW JOB |", JobsFor.SHOW, ""),
-        ("STOP JOB 2|", JobsFor.STOP, "2"),
-        ("BACKUP JOB 1 |", JobsFor.BACKUP, ""),
-        ("RECOVER JOB 1, 22|", JobsFor.RECOVER, "22"),
+        ("SHOW JOB |", JobOperation.SHOW, ""),
+        ("STOP JOB 2|", JobOperation.STOP, "2"),
+        ("BACKUP JOB 1 |", JobOperation.BACKUP, ""),
+        ("RECOVER JOB 1, 22|", JobOperation.RECOVER, "22"),
     ],
 )
-def test_jobs_are_asked_for_by_what_the_statement_does(text: str, kind: JobsFor, starting: str) -> None:
+def test_jobs_are_asked_for_by_what_the_statement_does(text: str, kind: JobOperation, starting: str) -> None:
     world = World()
     offered(text, world)
     assert world.asked == [(kind, starting)]
@@ -204,7 +204,7 @@ def test_a_million_jobs_cost_no_more_than_a_few() -> None:
 
 def test_a_source_is_not_read_to_its_end() -> None:
     class Stubborn(World):
-        def jobs(self, kind: JobsFor, starting: str) -> Iterator[tuple[int, str]]:
+        def jobs(self, kind: JobOperation, starting: str) -> Iterator[tuple[int, str]]:
             return super().jobs(kind, "")
 
     world = Stubborn(1_000_000)

@@ -67,7 +67,7 @@ def test_a_text_is_refused_in_a_line_and_leaves_nothing_open(
     ("speaks_tls", "tls", "texts"),
     [
         (False, TRUSTED, ("✖ lost", "No connection since", "TLS: the handshake", "now")),
-        (True, "", ("✖ lost", "No connection since", "want TLS", "now")),
+        (True, "", ("✖ lost", "No connection since", "require TLS", "now")),
         (True, STRANGERS, ("✖ refused", "Not connected", "not trusted", "R tries again")),
     ],
     ids=WAYS,

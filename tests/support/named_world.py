@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobtui.language.completion import JobsFor, ids_with_prefix
+from jobtui.language.completion import JobOperation, ids_with_prefix
 
 
 class World:
@@ -14,5 +14,5 @@ class World:
     def hosts(self) -> list[str]:
         return ["local0", "192.168.8.5", "2"]
 
-    def jobs(self, kind: JobsFor, starting: str) -> list[tuple[int, str]]:
+    def jobs(self, kind: JobOperation, starting: str) -> list[tuple[int, str]]:
         return [(job, "failed") for job in ids_with_prefix(starting, 30)]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from jobtui.language.completion import JobsFor
+from jobtui.language.completion import JobOperation
 from jobtui.tui.text.spans import plain
 from jobtui.tui.widgets.diagnostics import Diagnostic, analyze, diagnostic_line
 
@@ -35,7 +35,7 @@ class NoNames:
 
     hosts = spaces
 
-    def jobs(self, kind: JobsFor, starting: str) -> Iterator[tuple[int, str]]:
+    def jobs(self, kind: JobOperation, starting: str) -> Iterator[tuple[int, str]]:
         yield from ()
 
 

@@ -20,7 +20,7 @@ from itertools import islice
 
 from jobtui.engine.client import Client
 from jobtui.history import StoreError
-from jobtui.language.completion import JobsFor, ids_with_prefix
+from jobtui.language.completion import JobOperation, ids_with_prefix
 from jobtui.model import Job, Status
 
 MOST_SHOWN = 8
@@ -139,10 +139,10 @@ class ClientNames:
         """As last known."""
         return self._desk.host_names()
 
-    def jobs(self, kind: JobsFor, starting: str) -> Iterator[tuple[int, str]]:
+    def jobs(self, kind: JobOperation, starting: str) -> Iterator[tuple[int, str]]:
         """Jobs that the statement can act on, newest first, each with its status and command beside it."""
         active = {job.id: job for job in self._desk.active_jobs()}
-        if kind is JobsFor.STOP:
+        if kind is JobOperation.STOP:
             found: Iterable[Job] = (active[job_id] for job_id in sorted(active, reverse=True))
         else:
             found = self._looked_up(active, starting)
@@ -165,13 +165,13 @@ class ClientNames:
                 yield job
 
 
-def _suits(job: Job, kind: JobsFor) -> bool:
+def _suits(job: Job, kind: JobOperation) -> bool:
     match kind:
-        case JobsFor.STOP:
+        case JobOperation.STOP:
             return not job.status.ended and not job.stopping
-        case JobsFor.BACKUP:
+        case JobOperation.BACKUP:
             return job.status.ended
-        case JobsFor.RECOVER:
+        case JobOperation.RECOVER:
             return job.status in (Status.FAILED, Status.STOPPED)
         case _:
             return True

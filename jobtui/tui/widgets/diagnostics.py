@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 from jobtui.formatting import single_cells
-from jobtui.language.completion import Completion, Names, complete
+from jobtui.language.completion import Completion, NameProvider, complete
 from jobtui.language.diagnostics import error_at_cursor, highlight
 from jobtui.tui.text.console_commands import (
     add_console_commands,
@@ -55,7 +55,7 @@ class Analysis(msgspec.Struct, frozen=True):
     diagnostic: Diagnostic | None = None
 
 
-def analyze(text: str, caret: int, names: Names) -> Analysis:
+def analyze(text: str, caret: int, names: NameProvider) -> Analysis:
     """Analyze a text; fast enough to be called at every key."""
     if len(text) > _MAX_ANALYZED or not text:
         return Analysis(completion=complete(text, caret, names) if not text else Completion())
