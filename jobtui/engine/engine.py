@@ -221,7 +221,7 @@ class Engine:
 
         if not isinstance(self.storage, LocalStorage):
             raise TypeError("the demo needs the embedded storage")
-        self.storage.kept = False
+        self.storage.keeps_data = False
         await demo.fill(self.storage, lambda text: self.events.publish([Notice(text, "information")]))
         await self.inventory.fetch_spaces()
         await demo.write_gently(self.storage)

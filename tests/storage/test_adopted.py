@@ -93,7 +93,7 @@ def test_a_look_writes_neither_options_nor_takes_the_lock(tmp_path, owned):
 
 
 def test_its_worker_ends_when_it_is_idle_and_starts_again_on_demand(tmp_path, owned, monkeypatch):
-    monkeypatch.setattr("jobtui.storage.local.backend.ADOPTED_LINGER_SECONDS", 0.05)
+    monkeypatch.setattr("jobtui.storage.local.backend.ADOPTED_IDLE_SECONDS", 0.05)
     host = str(owned)
 
     async def run():

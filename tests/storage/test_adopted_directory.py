@@ -52,7 +52,7 @@ class TestOpened:
     def test_our_files_are_removed_at_once(self, directory, notes):
         adopted = visit(directory, notes)
         write_ours(directory, notes, 9)
-        adopted.opened()
+        adopted.restore_while_open()
         assert names(directory) == ["CURRENT", "OPTIONS-000005"]
 
     def test_every_deleted_options_file_is_put_back(self, directory, notes):
@@ -61,13 +61,13 @@ class TestOpened:
         for number in (3, 5):
             (directory / f"OPTIONS-{number:06d}").unlink()
         write_ours(directory, notes, 9)
-        adopted.opened()
+        adopted.restore_while_open()
         assert names(directory) == ["CURRENT", "OPTIONS-000003", "OPTIONS-000005"]
         assert (directory / "OPTIONS-000005").read_text() == OWNERS
 
     def test_options_written_later_go_when_it_closes(self, directory, notes):
         adopted = visit(directory, notes)
-        adopted.opened()
+        adopted.restore_while_open()
         write_ours(directory, notes, 11)
         adopted.closed()
         assert names(directory) == ["CURRENT", "OPTIONS-000005"]
@@ -78,7 +78,7 @@ class TestOpened:
         config.chmod(0o640)
         adopted = visit(directory, notes, writing=False)
         config.write_text("{}")
-        adopted.opened()
+        adopted.restore_while_open()
         assert config.read_text() == "the owner's"
         assert stat.S_IMODE(config.stat().st_mode) == 0o640
 
@@ -128,7 +128,7 @@ class TestCrashWhilePuttingBack:
         with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", fail)
             with pytest.raises(OSError, match="killed"):
-                adopted.opened()
+                adopted.restore_while_open()
             assert options.read_text() == "changed"
         AdoptedDirectory(directory, notes).restore()
         assert options.read_text() == OWNERS
@@ -164,7 +164,7 @@ class TestOwnership:
         adopted = visit(directory, notes)
         for name in ("000012.sst", "MANIFEST-000013", "000014.log"):
             (directory / name).write_text("")
-        adopted.opened()
+        adopted.restore_while_open()
         assert {self.of(directory / name) for name in names(directory) if name[0] in "0M"} == {(*nobody, 0o640)}
 
     def test_files_in_a_stated_wal_directory_too(self, tmp_path, directory, notes, nobody):
@@ -173,7 +173,7 @@ class TestOwnership:
         adopted = AdoptedDirectory(directory, notes)
         adopted.snapshot(b"", wal, writing=True)
         (wal / "000014.log").write_text("")
-        adopted.opened()
+        adopted.restore_while_open()
         assert self.of(wal / "000014.log") == (*nobody, 0o640)
 
     def test_a_file_with_a_second_name_is_left_alone(self, tmp_path, directory, notes, nobody):
@@ -183,7 +183,7 @@ class TestOwnership:
         (directory / "000012.sst").hardlink_to(secret)
         (directory / "000013.sst").symlink_to(secret)
         before = self.of(secret)
-        adopted.opened()
+        adopted.restore_while_open()
         assert self.of(secret) == before
 
     def test_file_put_back_keeps_its_user_and_mode(self, directory, notes, nobody):
@@ -192,7 +192,7 @@ class TestOwnership:
         before = self.of(options)
         adopted = visit(directory, notes)
         options.write_text("changed")
-        adopted.opened()
+        adopted.restore_while_open()
         assert options.read_text() == OWNERS
         assert self.of(options) == before
 
@@ -203,13 +203,13 @@ class TestOwnership:
 
         root = tmp_path / "root"
         Catalog(root, {}, {}).with_entry(CatalogEntry("theirs", (), (str(directory),))).save()
-        visit(directory, notes_directory(root, str(directory))).opened()
+        visit(directory, notes_directory(root, str(directory))).restore_while_open()
         (directory / "000012.sst").write_text("")  # and now both processes are killed
         asyncio.run(start_and_close())
         assert self.of(directory / "000012.sst") == (*nobody, 0o640)
 
     def test_files_are_given_back_though_owner_opened_it_since(self, directory, notes, nobody):
-        visit(directory, notes).opened()
+        visit(directory, notes).restore_while_open()
         (directory / "000012.sst").write_text("")
         (directory / "OPTIONS-000014").write_text("its owner's")
         AdoptedDirectory(directory, notes).restore()

@@ -175,13 +175,13 @@ def test_settling_after_a_crash_clears_what_was_being_made_and_deleted(tmp_path)
             for name in ("kept", "made", "dropped"):
                 await storage.create_space(name, Placement())
         catalogue = Catalog.open(tmp_path, {"h1": None})
-        half = catalogue.without("dropped").without("made").with_unsettled(PendingSpace("never", ("h1",)))
+        half = catalogue.without("dropped").without("made").with_pending(PendingSpace("never", ("h1",)))
         half.save()
         (tmp_path / "h1" / "dropped").rename(tmp_path / "h1" / "dropped.dropped")
         async with storage_at(tmp_path, notices=notices) as storage:
             assert [space.name for space in await storage.spaces()] == ["kept"]
         assert [path.name for path in (tmp_path / "h1").iterdir()] == ["kept"]
-        assert Catalog.open(tmp_path, {"h1": None}).unsettled == ()
+        assert Catalog.open(tmp_path, {"h1": None}).pending == ()
 
     asyncio.run(run())
     assert notices == []

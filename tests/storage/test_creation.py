@@ -136,7 +136,7 @@ def test_where_nothing_could_be_made_there_is_nothing_to_delete(tmp_path):
     async def run():
         async with storage_at(tmp_path, notices=notices) as storage:
             await failure_of(storage.create_space("nba", Placement()))
-            assert storage.catalogue.unsettled == ()
+            assert storage.catalogue.pending == ()
         assert notices == []
 
     asyncio.run(run())
@@ -232,7 +232,7 @@ def test_a_crash_at_any_step_of_making_a_space_leaves_no_trace_after_the_next_st
     async def crash():
         async with storage_at(tmp_path, THREE) as storage:
             monkeypatch.setattr(Catalog, "save", dying_save)
-            monkeypatch.setattr("jobtui.storage.local.spaces.SpaceManager._clear", nothing)
+            monkeypatch.setattr("jobtui.storage.local.spaces.SpaceManager._delete_databases", nothing)
             if step == 3:
                 await storage.create_space("nba", Placement())
             else:

@@ -76,7 +76,7 @@ async def written(storage, space):
 def test_what_is_thrown_away_is_not_written_to_tables_first(tmp_path, kept):
     async def run():
         async with storage_at(tmp_path, HOSTS) as storage:
-            storage.kept = kept
+            storage.keeps_data = kept
             await storage.create_space("nba", Placement())
             await storage.load("nba", [(bytes([number]), b"value") for number in range(100)])
             return [storage.worker(host, adopted=False).pid for host in HOSTS]

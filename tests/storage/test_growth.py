@@ -62,8 +62,8 @@ class Orders:
             return
         while True:
             answer = msgspec.json.decode(self._words.readline(), type=p.WorkerResponse)
-            if answer.number == number and not isinstance(answer.word, p.ProgressReply):
-                assert not isinstance(answer.word, p.FailureReply), answer
+            if answer.number == number and not isinstance(answer.reply, p.ProgressReply):
+                assert not isinstance(answer.reply, p.FailureReply), answer
                 return
 
 

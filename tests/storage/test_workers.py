@@ -100,7 +100,7 @@ def test_any_line_on_either_pipe_is_passed_over(tmp_path, line):
             worker = storage.worker("h1", adopted=False)
             pid = worker.pid
             write(answers_of(pid), line + b"\n")
-            worker._life._process.stdin.write(line + b"\n")
+            worker._process._process.stdin.write(line + b"\n")
             assert (await flush(storage)).after is not None
             assert worker.pid == pid
             assert len(notices) == 2
@@ -116,11 +116,13 @@ def test_one_that_keeps_dying_is_started_less_and_less_often(tmp_path):
         nonlocal now
         worker = WorkerSupervisor("h1", ["no such kind of arguments"], lambda text: None, clock=lambda: now)
         for _ in range(len(PAUSES) + 2):
-            trouble = await trouble_of(worker.ask(p.Ping(), p.Ready, LOOK))
+            trouble = await trouble_of(worker.request(p.Ping(), p.Ready, LOOK))
             assert trouble.code is ErrorCode.HOST_DIED
             assert "exit status 1" in trouble.reason
             start = now
-            while (await trouble_of(worker.ask(p.Ping(), p.Ready, LOOK))).reason.startswith("h1 keeps dying"):
+            while (await trouble_of(worker.request(p.Ping(), p.Ready, LOOK))).reason.startswith(
+                "h1 keeps dying"
+            ):
                 now += 0.25
             waits.append(now - start)
         await worker.close()
@@ -262,7 +264,7 @@ def test_one_that_ended_before_its_pipes_were_seen_to_tells_how(tmp_path, monkey
     async def run():
         monkeypatch.setattr(asyncio, "create_subprocess_exec", made_and_ended)
         worker = WorkerSupervisor("h1", ["no such kind of arguments"], lambda text: None)
-        trouble = await trouble_of(worker.ask(p.Ping(), p.Ready, LOOK))
+        trouble = await trouble_of(worker.request(p.Ping(), p.Ready, LOOK))
         await worker.close()
         return trouble
 
@@ -315,7 +317,7 @@ def children_of(pid: int) -> list[int]:
 
 
 async def started(worker: WorkerSupervisor) -> int:
-    await worker.ask(p.Ping(), p.Ready)
+    await worker.request(p.Ping(), p.Ready)
     assert worker.pid is not None
     return worker.pid
 
@@ -343,7 +345,9 @@ def test_a_stop_does_not_wait_for_a_worker_that_does_not_start(tmp_path, monkeyp
         cancel = asyncio.Event()
         with monkeypatch.context() as patched:
             patched.setattr(sys, "executable", str(silent))
-            working = asyncio.ensure_future(worker.work(p.FlushDatabase(""), lambda _moved: None, cancel))
+            working = asyncio.ensure_future(
+                worker.run_operation(p.FlushDatabase(""), lambda _moved: None, cancel)
+            )
             while not began.exists():  # noqa: ASYNC110
                 await asyncio.sleep(0.005)  # until the process is there
             cancel.set()
@@ -351,7 +355,7 @@ def test_a_stop_does_not_wait_for_a_worker_that_does_not_start(tmp_path, monkeyp
                 await asyncio.wait_for(working, 20)
         with pytest.raises(ProcessLookupError):
             os.kill(int(began.read_text()), 0)
-        assert await worker.ask(p.Ping(), p.Ready)
+        assert await worker.request(p.Ping(), p.Ready)
         await worker.close()
 
     asyncio.run(run())

@@ -68,8 +68,8 @@ class AdoptedDirectory:
         """Undo what a visit that was cut short left. Raises OSError."""
         snapshot = self._read()
         if snapshot is not None:
-            self._tidy(snapshot)
-            self._forget()
+            self._restore(snapshot)
+            self._discard_snapshot()
 
     def snapshot(self, options: bytes, wal_directory: Path | None, *, writing: bool) -> Path:
         """Copy what opening the database will change, and return where to load its options from.
@@ -85,7 +85,7 @@ class AdoptedDirectory:
         copies, opening = self.notes / _COPIES, self.notes / _OPENING
         for directory in (self.notes, copies, opening):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._forget()
+        self._discard_snapshot()
         for old in (*copies.iterdir(), *opening.iterdir(), *self.notes.glob("*_LOG*")):
             old.unlink()
         names = tuple(newest_first(os.listdir(self._directory)))  # noqa: PTH208  names are all that is needed
@@ -113,17 +113,17 @@ class AdoptedDirectory:
         )
         return opening
 
-    def opened(self) -> None:
+    def restore_while_open(self) -> None:
         """Put right what opening has changed; the database is open. Raises OSError."""
         snapshot = self._read()
         if snapshot is not None:
-            self._tidy(snapshot, is_open=True)
+            self._restore(snapshot, is_open=True)
 
     def closed(self) -> None:
         """Put right what was changed until it was closed. Raises OSError."""
         self.restore()
 
-    def _tidy(self, snapshot: _Snapshot, *, is_open: bool = False) -> None:
+    def _restore(self, snapshot: _Snapshot, *, is_open: bool = False) -> None:
         ours: list[str] = []
         owners: list[str] = []
         for name in newest_first(os.listdir(self._directory)) if snapshot.writing else ():  # noqa: PTH208
@@ -135,7 +135,7 @@ class AdoptedDirectory:
             # the owner has opened it since a crash of ours: the options are its own. Files of ours are still
             # recognizable if another user owns the database
             if snapshot.user != os.geteuid():
-                self._give(snapshot, is_open=is_open)
+                self._restore_ownership(snapshot, is_open=is_open)
             return
         for name in snapshot.options if snapshot.writing else ():
             self._put_back(name, snapshot)
@@ -144,7 +144,7 @@ class AdoptedDirectory:
         else:
             (self._directory / CONFIG).unlink(missing_ok=True)
         if snapshot.writing:
-            self._give(snapshot, is_open=is_open)
+            self._restore_ownership(snapshot, is_open=is_open)
 
     def _is_ours(self, name: str) -> bool:
         named = _ESCAPED.sub(r"\\\1", str(self.notes)).replace("\r", "r").replace("\n", "n")
@@ -188,7 +188,7 @@ class AdoptedDirectory:
             raise
         sync_directory(self._directory)
 
-    def _give(self, snapshot: _Snapshot, *, is_open: bool) -> None:
+    def _restore_ownership(self, snapshot: _Snapshot, *, is_open: bool) -> None:
         """Give the files that are new the owner's user, group and mode.
 
         While the database is open, LOCK is left alone: closing a descriptor of it drops RocksDB's lock.
@@ -203,7 +203,7 @@ class AdoptedDirectory:
                         with contextlib.suppress(OSError):  # gone, or a disk on which this cannot be done
                             _give_file(entry.path, snapshot)
 
-    def _forget(self) -> None:
+    def _discard_snapshot(self) -> None:
         (self.notes / _SNAPSHOT).unlink(missing_ok=True)
 
     def _read(self) -> _Snapshot | None:

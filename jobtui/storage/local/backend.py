@@ -89,7 +89,7 @@ async def merged(
 
 # ---- merged from jobtui.storage.local.storage: ----
 # The embedded storage: the catalogue, and a worker for each host, as one TaskRunner.
-ADOPTED_LINGER_SECONDS = 5.0
+ADOPTED_IDLE_SECONDS = 5.0
 PING = Timeouts(pause=False, seconds=3.0)
 _LOG = logging.getLogger("jobtui.storage")
 _MOST_NAMED = 5
@@ -121,7 +121,7 @@ class LocalStorage:
         self.notice = notice
         self._wal_directories = {os.path.normpath(one): path for one, path in (wal_directories or {}).items()}
         self._without_cf_paths = frozenset(map(os.path.normpath, without_cf_paths))
-        self.kept = True
+        self.keeps_data = True
         self._root = root
         self._hosts = dict(hosts)
         self._rate = compact_rate
@@ -133,13 +133,13 @@ class LocalStorage:
     async def start(self) -> None:
         """Read the catalogue and settle what a crash left half made or half deleted. Raises StorageError."""
         self._catalogue = await asyncio.to_thread(Catalog.open, self._root, self._hosts, self._wal_directories)
-        for remark in await asyncio.to_thread(self._creation.settle):
+        for remark in await asyncio.to_thread(self._space_manager.complete_pending):
             self.notice(remark)
 
     async def close(self) -> None:
         """End all workers."""
         workers = self._workers.values()
-        await asyncio.gather(*(one.close() if self.kept else one.abandon() for one in workers))
+        await asyncio.gather(*(one.close() if self.keeps_data else one.kill_now() for one in workers))
         self._workers.clear()
 
     async def spaces(self) -> tuple[Space, ...]:
@@ -149,36 +149,38 @@ class LocalStorage:
     async def hosts(self) -> tuple[Host, ...]:
         """The hosts: the configured ones first, then adopted directories."""
         listed = await asyncio.to_thread(self.catalogue.hosts)
-        return tuple(await asyncio.gather(*(self._asked(host) for host in listed)))
+        return tuple(await asyncio.gather(*(self._ping(host) for host in listed)))
 
     async def stats(self, space: str, host: str) -> SpaceStats:
         """What the space holds on the host now."""
-        with self._named(space, host):
+        with self._locate_errors(space, host):
             return (
-                await self._worker(space, host).ask(p.ReadStats(self._place(space, host)), p.StatsReply, LOOK)
+                await self._worker(space, host).request(
+                    p.ReadStats(self._place(space, host)), p.StatsReply, LOOK
+                )
             ).stats
 
     async def flush(
         self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
     ) -> TaskResult:
         """Write the memtables to SST files."""
-        return await self._work(p.FlushDatabase, space, host, progress, cancel)
+        return await self._run_operation(p.FlushDatabase, space, host, progress, cancel)
 
     async def compact(
         self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
     ) -> TaskResult:
         """Merge the SST files down to one level."""
-        return await self._work(p.CompactDatabase, space, host, progress, cancel)
+        return await self._run_operation(p.CompactDatabase, space, host, progress, cancel)
 
     async def create_space(self, name: str, placement: Placement) -> Space:
         """Make a space on hosts, or adopt the databases in directories."""
         async with self._changing:
-            return await self._creation.create(name, placement)
+            return await self._space_manager.create(name, placement)
 
     async def drop_space(self, name: str) -> None:
         """Forget a space, then delete what is ours of it."""
         async with self._changing:
-            await self._creation.drop(name)
+            await self._space_manager.drop(name)
 
     async def load(self, space: str, pairs: Sequence[Pair]) -> None:
         """Write pairs, each to its key's host; they have reached the disk when it returns."""
@@ -225,24 +227,24 @@ class LocalStorage:
         return Surveyor(path, wal_directory, without_cf_paths=directory in self._without_cf_paths)
 
     @property
-    def _creation(self) -> SpaceManager:
+    def _space_manager(self) -> SpaceManager:
         return SpaceManager(self)
 
     def _own_worker(self, host: str) -> WorkerSupervisor:
         arguments = ["own", str(self.catalogue.directories[host])]
         if self._rate is not None:
             arguments.append(str(self._rate))
-        return WorkerSupervisor(host, arguments, self._tell)
+        return WorkerSupervisor(host, arguments, self._notify)
 
     def _adopted_worker(self, directory: str) -> WorkerSupervisor:
         notes = notes_directory(self._root, directory)
         adopted = AdoptedDirectory(Path(directory), notes)
 
-        async def put_right() -> None:
+        async def restore() -> None:
             try:
                 await asyncio.to_thread(adopted.restore)
             except OSError as error:
-                self._tell(f"{directory} could not be put right after a crash: {error.strerror}")
+                self._notify(f"{directory} could not be put right after a crash: {error.strerror}")
 
         arguments = ["adopted", directory, str(notes)]
         if (wal_directory := self._wal_directories.get(directory)) is not None:
@@ -250,10 +252,10 @@ class LocalStorage:
         if directory in self._without_cf_paths:
             arguments.append("--without-cf-paths")
         return WorkerSupervisor(
-            directory, arguments, self._tell, linger=ADOPTED_LINGER_SECONDS, on_death=put_right
+            directory, arguments, self._notify, idle_timeout=ADOPTED_IDLE_SECONDS, after_exit=restore
         )
 
-    def _tell(self, text: str) -> None:
+    def _notify(self, text: str) -> None:
         self.notice(text)
 
     def _space(self, name: str) -> Space:
@@ -273,7 +275,7 @@ class LocalStorage:
     def _place(self, space: str, host: str) -> str:
         return "" if self._space(space).adopted else directory_name(space)
 
-    async def _work(
+    async def _run_operation(
         self,
         order: type[p.FlushDatabase] | type[p.CompactDatabase],
         space: str,
@@ -281,10 +283,10 @@ class LocalStorage:
         progress: ProgressCallback,
         cancel: asyncio.Event,
     ) -> TaskResult:
-        with self._named(space, host):
+        with self._locate_errors(space, host):
             worker = self._worker(space, host)
             try:
-                worked = await worker.work(
+                worked = await worker.run_operation(
                     order(self._place(space, host)),
                     lambda moved: progress(moved.fraction, moved.rate, moved.before),
                     cancel,
@@ -301,43 +303,43 @@ class LocalStorage:
                 raise failure
 
     async def _load_host(self, space: str, host: str, pairs: tuple[Pair, ...], sync: bool) -> None:
-        with self._named(space, host):
+        with self._locate_errors(space, host):
             order = p.WritePairs(self._place(space, host), pairs, sync)
-            await self._worker(space, host).ask(order, p.Done)
+            await self._worker(space, host).request(order, p.Done)
 
     async def _dump_host(self, space: str, host: str) -> AsyncIterator[list[tuple[bytes, bytes]]]:
         """A host's pairs, a batch at a time; the next one is on its way while one is read."""
         cursor = next(self._cursors)
-        with self._named(space, host):
+        with self._locate_errors(space, host):
             worker, place = self._worker(space, host), self._place(space, host)
             order = p.ReadPairs(place, cursor)
-            coming = asyncio.ensure_future(worker.ask(order, p.PairsReply))
+            coming = asyncio.ensure_future(worker.request(order, p.PairsReply))
             try:
                 while True:
                     batch = await coming
-                    if batch.left_out:
-                        self.notice(_left_out(space, host, batch.left_out))
+                    if batch.skipped_families:
+                        self.notice(_left_out(space, host, batch.skipped_families))
                     if not batch.last:
-                        coming = asyncio.ensure_future(worker.ask(order, p.PairsReply))
+                        coming = asyncio.ensure_future(worker.request(order, p.PairsReply))
                     yield list(batch.pairs)
                     if batch.last:
                         return
             finally:
                 coming.cancel()
                 with contextlib.suppress(WorkerError):  # a worker that is gone has forgotten it anyway
-                    await worker.ask(p.EndRead(place, cursor), p.Done, LOOK)
+                    await worker.request(p.EndRead(place, cursor), p.Done, LOOK)
 
-    async def _asked(self, host: Host) -> Host:
+    async def _ping(self, host: Host) -> Host:
         if not host.up or host.name not in self.catalogue.directories:
             return host
         try:
-            await self.worker(host.name, adopted=False).ask(p.Ping(), p.Ready, PING)
+            await self.worker(host.name, adopted=False).request(p.Ping(), p.Ready, PING)
         except WorkerError as trouble:
             return replace(host, up=False, detail=trouble.reason)
         return host
 
     @contextlib.contextmanager
-    def _named(self, space: str, host: str) -> Iterator[None]:
+    def _locate_errors(self, space: str, host: str) -> Iterator[None]:
         try:
             yield
         except WorkerError as trouble:

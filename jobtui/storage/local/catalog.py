@@ -1,11 +1,11 @@
-"""Which spaces exist where: `spaces.json` in the storage's directory, readable without a loop or a worker.
+"""The catalog of spaces: `spaces.json` in the storage's directory, readable without a loop or a worker.
 
     {"crc":"0b8ce7f3","catalogue":{"format":1,"spaces":[{"name":"nba","hosts":["local0","local1"]}]}}
 
 A space of our own lies on its hosts, an adopted one in `directories` that belong to another program.
-`unsettled` holds what was being made or deleted: a space is named only once all its databases are there,
-and forgotten before the first of them is deleted, so whatever moment a crash chose, the next start knows what
-to clear away. The file is replaced as a whole: written beside, synced, renamed, its directory synced.
+`unsettled` holds the spaces that are being created or deleted. A space is named only when all its databases
+exist, and removed from the catalog before the first of them is deleted, so after a crash at any moment the next
+start knows what to delete. The file is replaced atomically.
 A damaged one is kept under another name and rebuilt from the directories of the hosts.
 """
 
@@ -41,12 +41,12 @@ class CatalogEntry(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def space(self) -> Space:
-        """The space as the engine knows it."""
+        """The record of the space that the engine uses."""
         return Space(self.name, self.hosts or self.directories, bool(self.directories))
 
 
 class PendingSpace(msgspec.Struct, frozen=True):
-    """A space that was being made, or is forgotten and being deleted, on these hosts."""
+    """A space that is being created or deleted on these hosts."""
 
     name: str
     hosts: tuple[str, ...]
@@ -68,16 +68,16 @@ class _Damaged(Exception):
 
 
 class Catalog(msgspec.Struct, frozen=True):
-    """What there is at one moment.
+    """The spaces and hosts at one moment.
 
-    `damage` is why the file could not be read and this was rebuilt instead, "" where all is well.
+    `damage` is why the file could not be read and this was rebuilt instead, "" if it was read.
     `wal_directories` are the separate WAL directories of adopted databases, by the database's.
     """
 
     root: Path
     directories: Mapping[str, Path]
     entries: Mapping[str, CatalogEntry]
-    unsettled: tuple[PendingSpace, ...] = ()
+    pending: tuple[PendingSpace, ...] = ()
     damage: str = ""
     wal_directories: Mapping[str, Path] = msgspec.field(default_factory=dict)
 
@@ -85,7 +85,7 @@ class Catalog(msgspec.Struct, frozen=True):
     def open(
         cls, root: Path, hosts: Mapping[str, Path | None], wal_directories: Mapping[str, Path] | None = None
     ) -> Catalog:
-        """Read it; changes nothing on disk. Raises StorageError where that can't be done.
+        """Read the catalog without changing anything on disk. Raises StorageError.
 
         No hosts: `local0` to `local2`; a host without a directory has one under `root`.
         """
@@ -102,14 +102,14 @@ class Catalog(msgspec.Struct, frozen=True):
         except _Damaged as damaged:
             return _rebuilt(empty, f"{root / FILE} {damaged}")
         entries = {entry.name: entry for entry in content.spaces}
-        return replace(empty, entries=entries, unsettled=content.unsettled)
+        return replace(empty, entries=entries, pending=content.unsettled)
 
     def spaces(self) -> tuple[Space, ...]:
-        """The spaces, in name order."""
+        """Return the spaces, in name order."""
         return tuple(self.entries[name].space for name in sorted(self.entries))
 
     def hosts(self) -> tuple[Host, ...]:
-        """The hosts, sizes from their files: the configured ones, then those that only spaces name."""
+        """Return the hosts with the sizes of their files: the configured ones, then those that only spaces name."""
         spaces: dict[str, list[str]] = {name: [] for name in self.directories}
         for space in self.spaces():
             for host in space.hosts:
@@ -117,14 +117,14 @@ class Catalog(msgspec.Struct, frozen=True):
         return tuple(self._host(name, held) for name, held in spaces.items())
 
     def size(self, space: str) -> int:
-        """Bytes of the space's table files on all hosts that can be read; 0 for one that does not exist."""
+        """Return the bytes of the space's files on all readable hosts, 0 if the space does not exist."""
         entry = self.entries.get(space)
         if entry is None:
             return 0
         return sum(self._size(path) for host in entry.space.hosts if (path := self.path(space, host)))
 
     def path(self, space: str, host: str) -> Path | None:
-        """The directory of the space's database on the host, None where the host has none."""
+        """Return the directory of the space's database on the host, None if it has none there."""
         entry = self.entries.get(space)
         if entry is not None and host in entry.directories:
             return Path(host)
@@ -133,30 +133,30 @@ class Catalog(msgspec.Struct, frozen=True):
         return self.directories[host] / directory_name(space)
 
     def with_entry(self, entry: CatalogEntry) -> Catalog:
-        """With this space named, and no longer unsettled."""
-        settled = tuple(one for one in self.unsettled if one.name != entry.name)
-        return replace(self, entries={**self.entries, entry.name: entry}, unsettled=settled)
+        """Return the catalog with this space, which is no longer pending."""
+        pending = tuple(one for one in self.pending if one.name != entry.name)
+        return replace(self, entries={**self.entries, entry.name: entry}, pending=pending)
 
     def without(self, name: str) -> Catalog:
-        """With this space forgotten; what lay on hosts is unsettled."""
+        """Return the catalog without this space; its databases on hosts are pending."""
         entries = {key: entry for key, entry in self.entries.items() if key != name}
         entry = self.entries[name]
         if not entry.hosts:
             return replace(self, entries=entries)
-        return replace(self, entries=entries, unsettled=(*self.unsettled, PendingSpace(name, entry.hosts)))
+        return replace(self, entries=entries, pending=(*self.pending, PendingSpace(name, entry.hosts)))
 
-    def with_unsettled(self, unsettled: PendingSpace) -> Catalog:
-        """With a space that is about to be made."""
-        return replace(self, unsettled=(*self.unsettled, unsettled))
+    def with_pending(self, space: PendingSpace) -> Catalog:
+        """Return the catalog with a space that is about to be created."""
+        return replace(self, pending=(*self.pending, space))
 
-    def settled(self, name: str) -> Catalog:
-        """With nothing unsettled under that name."""
-        return replace(self, unsettled=tuple(one for one in self.unsettled if one.name != name))
+    def without_pending(self, name: str) -> Catalog:
+        """Return the catalog with nothing pending under that name."""
+        return replace(self, pending=tuple(one for one in self.pending if one.name != name))
 
     def save(self) -> None:
-        """Put it on disk: once this returns it survives a crash, and before that the old one does.
+        """Write the catalog: after this returns it survives a crash, and until then the old one does.
 
-        Raises StorageError. A damaged file is set aside first.
+        Raises StorageError. A damaged file is renamed first.
         """
         file = self.root / FILE
         try:
@@ -183,7 +183,7 @@ class Catalog(msgspec.Struct, frozen=True):
 
 
 def host_directories(root: Path, hosts: Mapping[str, Path | None]) -> dict[str, Path]:
-    """Where each host keeps its databases. Raises StorageError where two would share a place."""
+    """Return each host's directory. Raises StorageError if two of them would share one."""
     named: Mapping[str, Path | None] = hosts or dict.fromkeys(DEFAULT_HOSTS)
     found = {name: path or root / directory_name(name) for name, path in named.items()}
     real = sorted((os.path.realpath(path), name) for name, path in found.items())
@@ -205,7 +205,7 @@ def _rebuilt(empty: Catalog, damage: str) -> Catalog:
 
 def _encode(catalogue: Catalog) -> bytes:
     entries = tuple(catalogue.entries[name] for name in sorted(catalogue.entries))
-    content = msgspec.json.encode(_Content(FORMAT, entries, catalogue.unsettled))
+    content = msgspec.json.encode(_Content(FORMAT, entries, catalogue.pending))
     return msgspec.json.encode(_Sheet(_crc(content), msgspec.Raw(content))) + b"\n"
 
 

@@ -34,8 +34,8 @@ class WorkerDied(Exception):
 
 
 class _Pending(msgspec.Struct):
-    word: asyncio.Future[p.WorkerMessage]
-    heard: OnProgress | None
+    reply: asyncio.Future[p.WorkerMessage]
+    on_progress: OnProgress | None
 
 
 class WorkerProcess:
@@ -47,14 +47,14 @@ class WorkerProcess:
         self._notice = notice
         self._numbers = itertools.count(1)
         self._pending: dict[int, _Pending] = {0: _Pending(asyncio.get_running_loop().create_future(), None)}
-        self._last_words: deque[str] = deque(maxlen=KEPT_LINES)
+        self._stderr_lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._garbage = 0
-        self.epitaph = ""
+        self.exit_description = ""
         self.ended_by_us = False
-        self._ended = asyncio.ensure_future(self._live())
+        self._ended = asyncio.ensure_future(self._read_replies())
 
     @classmethod
-    async def begin(cls, name: str, arguments: Sequence[str], notice: Notice) -> WorkerProcess:
+    async def start(cls, name: str, arguments: Sequence[str], notice: Notice) -> WorkerProcess:
         """Start a worker and wait for its first word. Raises Died, OSError and TimeoutError."""
         process = await asyncio.create_subprocess_exec(
             *interpreter(),
@@ -68,11 +68,11 @@ class WorkerProcess:
             env=_environment(),
             start_new_session=True,
         )
-        _widen(process)
+        _enlarge_pipes(process)
         life = cls(name, process, notice)
         try:
             async with asyncio.timeout(START_SECONDS):
-                await life._pending[0].word
+                await life._pending[0].reply
         except BaseException:
             await life.kill()
             raise
@@ -80,12 +80,12 @@ class WorkerProcess:
         return life
 
     @property
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether orders can still be given."""
         return not self._ended.done() and self._process.returncode is None
 
     @property
-    def busy(self) -> bool:
+    def is_busy(self) -> bool:
         """Whether an order is under way."""
         return bool(self._pending)
 
@@ -101,7 +101,7 @@ class WorkerProcess:
         number = next(self._numbers)
         word: asyncio.Future[p.WorkerMessage] = asyncio.get_running_loop().create_future()
         if self._ended.done():
-            word.set_exception(WorkerDied(self.epitaph))
+            word.set_exception(WorkerDied(self.exit_description))
             return number, word
         self._pending[number] = _Pending(word, heard)
         word.add_done_callback(lambda _: self._pending.pop(number, None))
@@ -121,74 +121,74 @@ class WorkerProcess:
         self.ended_by_us = True
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
-        await self.gone()
+        await self.wait_ended()
 
-    async def gone(self) -> None:
+    async def wait_ended(self) -> None:
         """Wait until the process has ended and been taken leave of."""
         await asyncio.wait([self._ended])
 
-    async def _live(self) -> None:
+    async def _read_replies(self) -> None:
         assert self._process.stdout is not None
         assert self._process.stderr is not None
-        complaints = asyncio.ensure_future(self._keep_words(self._process.stderr))
+        complaints = asyncio.ensure_future(self._collect_stderr(self._process.stderr))
         decoder = msgspec.json.Decoder(p.WorkerResponse)
         try:
             async for line in _lines(self._process.stdout):
-                self._hear(line, decoder)
+                self._handle_line(line, decoder)
         finally:
             # it speaks no more; one that lives on is of no use
             with contextlib.suppress(ProcessLookupError):
-                if await _ends_within(self._process, 1.0) is None:
+                if await _wait_exit(self._process, 1.0) is None:
                     self._process.kill()
             code = await self._process.wait()
             await asyncio.wait([complaints], timeout=1.0)
             complaints.cancel()
-            self.epitaph = self._in_words(code)
+            self.exit_description = self._describe_exit(code)
             if self._process.stdin is not None:
                 self._process.stdin.close()
             for pending in list(self._pending.values()):
-                if not pending.word.done():
-                    pending.word.set_exception(WorkerDied(self.epitaph))
-                    pending.word.exception()  # retrieved: it may be that nobody waits for it any longer
+                if not pending.reply.done():
+                    pending.reply.set_exception(WorkerDied(self.exit_description))
+                    pending.reply.exception()  # retrieved: it may be that nobody waits for it any longer
 
-    def _hear(self, line: bytes, decoder: msgspec.json.Decoder[p.WorkerResponse]) -> None:
+    def _handle_line(self, line: bytes, decoder: msgspec.json.Decoder[p.WorkerResponse]) -> None:
         try:
             answer = decoder.decode(line)
         except DECODE_ERRORS:
-            self._garbled(line)
+            self._report_garbage(line)
             return
-        if isinstance(answer.word, p.WarningReply):
-            self._notice(f"{self._name}: {printable_line(answer.word.text)}")
+        if isinstance(answer.reply, p.WarningReply):
+            self._notice(f"{self._name}: {printable_line(answer.reply.text)}")
             return
         pending = self._pending.get(answer.number)
-        if pending is None or pending.word.done():
+        if pending is None or pending.reply.done():
             return
-        if isinstance(answer.word, p.ProgressReply):
-            if pending.heard is not None:
-                pending.heard(answer.word)
+        if isinstance(answer.reply, p.ProgressReply):
+            if pending.on_progress is not None:
+                pending.on_progress(answer.reply)
         else:
-            pending.word.set_result(answer.word)
+            pending.reply.set_result(answer.reply)
 
-    def _garbled(self, line: bytes) -> None:
+    def _report_garbage(self, line: bytes) -> None:
         self._garbage += 1
         if self._garbage <= _REMARKS:
             text = printable_line(line[:400].decode("utf-8", "replace"), 80)
             self._notice(f"{self._name}: its process wrote a line that is no message, passed over: '{text}'")
 
-    async def _keep_words(self, stderr: asyncio.StreamReader) -> None:
+    async def _collect_stderr(self, stderr: asyncio.StreamReader) -> None:
         async for line in _lines(stderr):
             words = printable_line(line[:4000].decode("utf-8", "replace"))
             if words:
-                self._last_words.append(words)
+                self._stderr_lines.append(words)
 
-    def _in_words(self, code: int) -> str:
-        text = f"the process of {self._name} {_how(code)}"
-        if self._last_words:
-            text += f"; its last words: {' | '.join(list(self._last_words)[-SHOWN_LINES:])}"
+    def _describe_exit(self, code: int) -> str:
+        text = f"the process of {self._name} {_describe_code(code)}"
+        if self._stderr_lines:
+            text += f"; its last words: {' | '.join(list(self._stderr_lines)[-SHOWN_LINES:])}"
         return text
 
 
-def _how(code: int) -> str:
+def _describe_code(code: int) -> str:
     if code >= 0:
         return f"ended with exit status {code}"
     try:
@@ -199,7 +199,7 @@ def _how(code: int) -> str:
     return f"{told} (the system does that where memory runs out)" if name == "SIGKILL" else told
 
 
-async def _ends_within(process: Process, seconds: float) -> int | None:
+async def _wait_exit(process: Process, seconds: float) -> int | None:
     try:
         return await asyncio.wait_for(process.wait(), seconds)
     except TimeoutError:
@@ -222,7 +222,7 @@ async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
         yield b"".join(parts)
 
 
-def _widen(process: Process) -> None:
+def _enlarge_pipes(process: Process) -> None:
     """Let a batch of pairs pass a pipe in a few pieces, where the system lets us ask for that."""
     for stream in (process.stdin, process.stdout):
         transport = getattr(stream, "_transport", None)  # a reader has no public name for it

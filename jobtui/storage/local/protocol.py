@@ -141,14 +141,14 @@ class PairsReply(_Message, frozen=True, tag="pairs"):
 
     pairs: tuple[tuple[bytes, bytes], ...]
     last: bool
-    left_out: tuple[str, ...] = ()
+    skipped_families: tuple[str, ...] = ()
 
 
 class FailureReply(_Message, frozen=True, tag="failed"):
     """Why it could not be done."""
 
     code: ErrorCode
-    detail: str
+    reason: str
 
 
 class WarningReply(_Message, frozen=True, tag="remark"):
@@ -166,11 +166,11 @@ class WorkerRequest(msgspec.Struct, frozen=True, gc=False):
     """An order and its number (from 1)."""
 
     number: int
-    order: WorkerCommand
+    command: WorkerCommand
 
 
 class WorkerResponse(msgspec.Struct, frozen=True, gc=False):
     """A word on the order of that number."""
 
     number: int
-    word: WorkerMessage
+    reply: WorkerMessage

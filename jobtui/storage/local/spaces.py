@@ -49,65 +49,65 @@ class SpaceManager:
     """See the module. One change at a time is the caller's duty."""
 
     def __init__(self, ground: SpaceHost) -> None:
-        self._ground = ground
+        self._storage = ground
 
     async def create(self, name: str, placement: Placement) -> Space:
         """Make or adopt a space. Raises StorageError, and then nothing of it is there."""
-        if name in self._ground.catalogue.entries:
+        if name in self._storage.catalogue.entries:
             raise _refused(name, f"Space '{name}' exists already")
         for text in (name, *(placement.directories or ())):
             if not _is_text(text):
                 raise _refused(name, f"{text!r} is no text: it can't be kept as UTF-8")
         if placement.directories is not None:
             return await self._adopt(name, placement.directories)
-        hosts = self._chosen(name, placement)
+        hosts = self._choose_hosts(name, placement)
         await self._finish_deleting(name)
         for host in hosts:
             self._refuse_remains(name, host)
-        await self._save(self._ground.catalogue.with_unsettled(PendingSpace(name, hosts)))
+        await self._save(self._storage.catalogue.with_pending(PendingSpace(name, hosts)))
         try:
-            await self._make(name, hosts)
-            await self._save(self._ground.catalogue.with_entry(CatalogEntry(name, hosts)))
+            await self._create_databases(name, hosts)
+            await self._save(self._storage.catalogue.with_entry(CatalogEntry(name, hosts)))
         except BaseException:
-            await self._clear(name, hosts)
+            await self._delete_databases(name, hosts)
             raise
-        return self._ground.catalogue.entries[name].space
+        return self._storage.catalogue.entries[name].space
 
     async def drop(self, name: str) -> None:
         """Forget a space and delete what is ours of it. Raises StorageError where it could not be forgotten."""
-        entry = self._ground.catalogue.entries.get(name)
+        entry = self._storage.catalogue.entries.get(name)
         if entry is None:
             raise StorageError(ErrorCode.MISSING, "", name, f"Space '{name}' does not exist")
-        await self._save(self._ground.catalogue.without(name))
+        await self._save(self._storage.catalogue.without(name))
         if entry.hosts:
-            await self._clear(name, entry.hosts)
+            await self._delete_databases(name, entry.hosts)
 
-    def settle(self) -> list[str]:
+    def complete_pending(self) -> list[str]:
         """At the start: clear away what is unsettled. Blocks; gives what a person should be told.
 
         Raises StorageError where the disk does not take a rebuilt catalogue.
         """
-        remarks = self._keep_rebuilt()
-        for entry in self._ground.catalogue.entries.values():
+        remarks = self._save_rebuilt()
+        for entry in self._storage.catalogue.entries.values():
             for directory in entry.directories:
-                self._put_right(directory)
-        remarks += [self._remove(one.name, one.hosts) for one in self._ground.catalogue.unsettled]
-        return [remark for remark in (*remarks, *self._strangers()) if remark]
+                self._restore_directory(directory)
+        remarks += [self._remove(one.name, one.hosts) for one in self._storage.catalogue.pending]
+        return [remark for remark in (*remarks, *self._unknown_directories()) if remark]
 
-    def _keep_rebuilt(self) -> list[str]:
-        catalogue = self._ground.catalogue
+    def _save_rebuilt(self) -> list[str]:
+        catalogue = self._storage.catalogue
         if not catalogue.damage:
             return []
         catalogue.save()
-        self._ground.catalogue = replace(catalogue, damage="")
+        self._storage.catalogue = replace(catalogue, damage="")
         names = ", ".join(sorted(catalogue.entries)) or "none"
         return [
             f"{catalogue.damage}; spaces found on the hosts: {names}. "
             "Adopted ones must be adopted again (CREATE SPACE … AT)"
         ]
 
-    def _chosen(self, name: str, placement: Placement) -> tuple[str, ...]:
-        known = tuple(self._ground.catalogue.directories)
+    def _choose_hosts(self, name: str, placement: Placement) -> tuple[str, ...]:
+        known = tuple(self._storage.catalogue.directories)
         if placement.hosts is not None:
             for host in placement.hosts:
                 if host not in known:
@@ -116,29 +116,29 @@ class SpaceManager:
         count = len(known) if placement.count is None else placement.count
         if not 1 <= count <= len(known):
             raise _refused(name, f"{count} hosts were asked for; there are {len(known)}: {', '.join(known)}")
-        held = [host for entry in self._ground.catalogue.entries.values() for host in entry.hosts]
+        held = [host for entry in self._storage.catalogue.entries.values() for host in entry.hosts]
         emptiest = sorted(known, key=held.count)[:count]
         return tuple(host for host in known if host in emptiest)
 
     def _refuse_remains(self, name: str, host: str) -> None:
-        path = self._ground.catalogue.directories[host] / directory_name(name)
+        path = self._storage.catalogue.directories[host] / directory_name(name)
         if os.path.lexists(path):
             raise _refused(
                 name, f"{path} exists already and is none of the known spaces: move it away first", host
             )
 
-    async def _make(self, name: str, hosts: Sequence[str]) -> None:
-        made = await asyncio.gather(*(self._make_on(name, host) for host in hosts), return_exceptions=True)
+    async def _create_databases(self, name: str, hosts: Sequence[str]) -> None:
+        made = await asyncio.gather(*(self._create_on(name, host) for host in hosts), return_exceptions=True)
         for failure in made:
             if failure is not None:
                 raise failure
 
-    async def _make_on(self, name: str, host: str) -> None:
-        directory = self._ground.catalogue.directories[host]
+    async def _create_on(self, name: str, host: str) -> None:
+        directory = self._storage.catalogue.directories[host]
         try:
             await asyncio.to_thread(layout.prepare, directory, name)
-            worker = self._ground.worker(host, adopted=False)
-            await worker.ask(p.CreateDatabase(directory_name(name)), p.Done)
+            worker = self._storage.worker(host, adopted=False)
+            await worker.request(p.CreateDatabase(directory_name(name)), p.Done)
         except OSError as error:
             trouble = system_error(error, str(directory))
             raise StorageError(trouble.code, host, name, trouble.reason) from error
@@ -146,27 +146,27 @@ class SpaceManager:
             raise StorageError(trouble.code, host, name, trouble.reason) from trouble
 
     async def _adopt(self, name: str, directories: Sequence[str]) -> Space:
-        adopted = await asyncio.to_thread(self._adoptable, name, directories)
+        adopted = await asyncio.to_thread(self._check_adoption, name, directories)
         for directory in adopted:
             try:
-                await self._ground.worker(directory, adopted=True).ask(p.ReadStats(""), p.StatsReply)
+                await self._storage.worker(directory, adopted=True).request(p.ReadStats(""), p.StatsReply)
             except WorkerError as trouble:
                 raise StorageError(trouble.code, directory, name, trouble.reason) from trouble
-        await self._save(self._ground.catalogue.with_entry(CatalogEntry(name, directories=adopted)))
-        return self._ground.catalogue.entries[name].space
+        await self._save(self._storage.catalogue.with_entry(CatalogEntry(name, directories=adopted)))
+        return self._storage.catalogue.entries[name].space
 
-    def _adoptable(self, name: str, directories: Sequence[str]) -> tuple[str, ...]:
+    def _check_adoption(self, name: str, directories: Sequence[str]) -> tuple[str, ...]:
         adopted = tuple(os.path.normpath(directory) for directory in directories)
         for number, directory in enumerate(adopted):
             self._refuse_adoption(name, directory, adopted[:number])
             try:
-                self._ground.surveyor(directory).survey()
+                self._storage.surveyor(directory).survey()
             except WorkerError as trouble:
                 raise StorageError(trouble.code, directory, name, trouble.reason) from trouble
         return adopted
 
     def _refuse_adoption(self, name: str, directory: str, others: Sequence[str]) -> None:
-        catalogue = self._ground.catalogue
+        catalogue = self._storage.catalogue
         if not Path(directory).is_absolute():
             raise _refused(name, f"{directory} is no absolute directory")
         try:
@@ -193,52 +193,54 @@ class SpaceManager:
 
     async def _finish_deleting(self, name: str) -> None:
         """Where a dropped space of that name could not be deleted, try again before its place is used."""
-        for one in self._ground.catalogue.unsettled:
+        for one in self._storage.catalogue.pending:
             if one.name == name:
-                await self._clear(name, one.hosts)
-        if any(one.name == name for one in self._ground.catalogue.unsettled):
+                await self._delete_databases(name, one.hosts)
+        if any(one.name == name for one in self._storage.catalogue.pending):
             raise _refused(name, f"what is left of a dropped space {name} can't be deleted; it is in its place")
 
-    async def _clear(self, name: str, hosts: Sequence[str]) -> None:
+    async def _delete_databases(self, name: str, hosts: Sequence[str]) -> None:
         for host in hosts:
-            if host in self._ground.catalogue.directories:
+            if host in self._storage.catalogue.directories:
                 try:
-                    await self._ground.worker(host, adopted=False).ask(
+                    await self._storage.worker(host, adopted=False).request(
                         p.CloseDatabase(directory_name(name)), p.Done
                     )
                 except WorkerError as trouble:  # its files go all the same
-                    self._ground.notice(f"{name} on {host} did not close cleanly: {trouble.reason}")
+                    self._storage.notice(f"{name} on {host} did not close cleanly: {trouble.reason}")
         remark = await asyncio.to_thread(self._remove, name, hosts)
         if remark:
-            self._ground.notice(remark)
+            self._storage.notice(remark)
 
     def _remove(self, name: str, hosts: Sequence[str]) -> str:
         """Delete what is unsettled; where that fails it stays noted, and the answer says so."""
-        catalogue = self._ground.catalogue
+        catalogue = self._storage.catalogue
         try:
             for host in hosts if name not in catalogue.entries else ():
                 if host in catalogue.directories:
                     layout.remove(catalogue.directories[host], name)
-            settled = catalogue.settled(name)
+            settled = catalogue.without_pending(name)
             settled.save()
-            self._ground.catalogue = settled
+            self._storage.catalogue = settled
         except (OSError, StorageError) as error:
             why = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else error
             return f"what is left of the space {name} could not be deleted, the next start tries again: {why}"
         beyond = ", ".join(host for host in hosts if host not in catalogue.directories)
         return f"what the space {name} held on {beyond} stays there: not in the configuration" if beyond else ""
 
-    def _put_right(self, directory: str) -> None:
+    def _restore_directory(self, directory: str) -> None:
         """Clean up where a crash cut a visit short; what can't be reached is told of when it is used."""
         with contextlib.suppress(OSError):
-            AdoptedDirectory(Path(directory), notes_directory(self._ground.catalogue.root, directory)).restore()
+            AdoptedDirectory(
+                Path(directory), notes_directory(self._storage.catalogue.root, directory)
+            ).restore()
 
-    def _strangers(self) -> list[str]:
-        catalogue = self._ground.catalogue
+    def _unknown_directories(self) -> list[str]:
+        catalogue = self._storage.catalogue
         remarks = []
         for host, directory in catalogue.directories.items():
             known = {directory_name(entry.name) for entry in catalogue.entries.values() if host in entry.hosts}
-            known |= {directory_name(one.name) for one in catalogue.unsettled if host in one.hosts}
+            known |= {directory_name(one.name) for one in catalogue.pending if host in one.hosts}
             strangers = layout.unknown_directories(directory, known)
             if strangers:
                 names = ", ".join(strangers)
@@ -247,7 +249,7 @@ class SpaceManager:
 
     async def _save(self, catalogue: Catalog) -> None:
         await asyncio.to_thread(catalogue.save)
-        self._ground.catalogue = catalogue
+        self._storage.catalogue = catalogue
 
 
 def _relation(directory: str, other: str) -> str:

@@ -1,7 +1,7 @@
-"""A storage host's worker process as the engine sees it: always there, started again when it has died.
+"""The supervisor of a storage host's worker process, which starts it again after it has died.
 
-All of it belongs to one asyncio loop. A stop is real: the worker is asked, and one that has not obeyed
-within `GRACE_SECONDS` is killed (which loses nothing) and started again for the next order.
+Every method belongs to one asyncio loop. A stop is real: the worker is asked to stop, and if it has not done so
+within `GRACE_SECONDS` it is killed (which loses nothing) and started again for the next command.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from jobtui.storage.local.process import Notice, OnProgress, WorkerDied, WorkerP
 
 GRACE_SECONDS = 3.0
 QUIT_SECONDS = 2.5
-# seconds between one death and the next start, by how many deaths in a row there have been
+# seconds between a crash and the next start, by the number of crashes in a row
 PAUSES = (0.0, 0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-LONGEST_WAIT = 10.0  # for work that finds its worker in such a pause
+LONGEST_WAIT = 10.0  # of a command during such a pause
 
 W = TypeVar("W", bound=p.WorkerMessage)
 
 
 class Timeouts(msgspec.Struct, frozen=True):
-    """How long who asks waits: through a pause before a start, `seconds` for the answer (None: for ever)."""
+    """How long a command waits: during a pause before a start, and `seconds` for the reply (None: forever)."""
 
     pause: bool = True
     seconds: float | None = None
@@ -41,11 +41,15 @@ LOOK = Timeouts(pause=False, seconds=10.0)
 
 
 class Stopped(Exception):
-    """A stop ended the work before its worker could say how far it was."""
+    """The error of work that a stop ended before its worker could report the result."""
 
 
 class WorkerSupervisor:
-    """See the module. `linger`: seconds after which an idle process is ended; None keeps it."""
+    """The supervisor of one worker.
+
+    `idle_timeout`: seconds after which an idle process is ended, None to keep it. `after_exit` is awaited after
+    every exit that was not requested here.
+    """
 
     def __init__(
         self,
@@ -53,116 +57,118 @@ class WorkerSupervisor:
         arguments: Sequence[str],
         notice: Notice,
         *,
-        linger: float | None = None,
+        idle_timeout: float | None = None,
         clock: Callable[[], float] = time.monotonic,
-        on_death: Callable[[], Awaitable[None]] | None = None,
+        after_exit: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.name = name
         self._arguments = tuple(arguments)
         self._notice = notice
-        self._linger = linger
+        self._idle_timeout = idle_timeout
         self._clock = clock
-        self._on_death = on_death
-        self._life: WorkerProcess | None = None
+        self._after_exit = after_exit
+        self._process: WorkerProcess | None = None
         self._starting = asyncio.Lock()
-        self._deaths = 0
+        self._crashes = 0
         self._not_before = 0.0
-        self._why = ""
-        self._idle: asyncio.TimerHandle | None = None
-        self._side_work: set[asyncio.Task[None]] = set()
+        self._crash_reason = ""
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._background: set[asyncio.Task[None]] = set()
         self._closed = False
 
     @property
     def pid(self) -> int | None:
         """The process id while one runs."""
-        return self._life.pid if self._life is not None and self._life.alive else None
+        return self._process.pid if self._process is not None and self._process.is_alive else None
 
-    async def ask(self, order: p.WorkerCommand, answer: type[W], patience: Timeouts = WORK) -> W:
-        """Have an order carried out. Raises Trouble."""
-        life = await self._living(patience)
-        _, word = life.send(order)
+    async def request(self, command: p.WorkerCommand, answer: type[W], timeouts: Timeouts = WORK) -> W:
+        """Have a command executed and return the reply. Raises WorkerError."""
+        process = await self._ensure_running(timeouts)
+        _, word = process.send(command)
         try:
-            if isinstance(order, p.WritePairs):
-                await life.drain()
-            async with asyncio.timeout(patience.seconds):
+            if isinstance(command, p.WritePairs):
+                await process.drain()
+            async with asyncio.timeout(timeouts.seconds):
                 return self._expected(await asyncio.shield(word), answer)
         except WorkerDied as death:
-            raise await self._mourn(life, death) from None
+            raise await self._on_death(process, death) from None
         except TimeoutError:
             raise WorkerError(
-                ErrorCode.TIMEOUT, f"{self.name} did not answer within {patience.seconds:g} s"
+                ErrorCode.TIMEOUT, f"{self.name} did not answer within {timeouts.seconds:g} s"
             ) from None
         finally:
-            self._rest()
+            self._schedule_idle_exit()
 
-    async def work(self, order: p.WorkerCommand, heard: OnProgress, cancel: asyncio.Event) -> p.OperationReply:
-        """Have a Flush or Compact carried out, and stopped once `cancel` is set. Raises Trouble and Stopped.
+    async def run_operation(
+        self, command: p.WorkerCommand, on_progress: OnProgress, cancel: asyncio.Event
+    ) -> p.OperationReply:
+        """Run a flush or compaction, and stop it when `cancel` is set. Raises WorkerError and Stopped.
 
-        It returns when the work has truly ended. Where the caller itself is cancelled, the work is stopped
-        behind its back.
+        It returns when the work has ended. If the caller itself is cancelled, the work is stopped in the
+        background.
         """
         if cancel.is_set():
             raise Stopped
-        life = await self._living(WORK, cancel)
-        number, word = life.send(order, heard)
-        stopper = asyncio.ensure_future(self._stop_when(cancel, life, number, word))
+        process = await self._ensure_running(WORK, cancel)
+        number, word = process.send(command, on_progress)
+        stopper = asyncio.ensure_future(self._stop_when(cancel, process, number, word))
         try:
             return self._expected(await asyncio.shield(word), p.OperationReply)
         except WorkerDied as death:
-            trouble = await self._mourn(life, death)
+            error = await self._on_death(process, death)
             if cancel.is_set():
                 raise Stopped from None
-            raise trouble from None
+            raise error from None
         except asyncio.CancelledError:
-            self._beside(self._obeyed(life, self._order_stop(life, number), word))
+            self._spawn(self._await_stop(process, self._send_cancel(process, number), word))
             raise
         finally:
             stopper.cancel()
-            self._rest()
+            self._schedule_idle_exit()
 
     async def close(self) -> None:
-        """End the process, in any case, within a few seconds."""
+        """End the process within a few seconds, in any case."""
         self._closed = True
-        if self._idle is not None:
-            self._idle.cancel()
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
         async with self._starting:
-            if self._life is not None:
-                await self._end(self._life)
-        for task in list(self._side_work):
+            if self._process is not None:
+                await self._quit(self._process)
+        for task in list(self._background):
             await asyncio.wait([task])
 
-    async def abandon(self) -> None:
-        """As `close`, but at once: what it holds in memory is not needed any more."""
+    async def kill_now(self) -> None:
+        """End the process at once: what it holds in memory is not needed."""
         self._closed = True
-        if self._life is not None:
-            await self._life.kill()
+        if self._process is not None:
+            await self._process.kill()
         await self.close()
 
-    async def _living(self, patience: Timeouts, cancel: asyncio.Event | None = None) -> WorkerProcess:
-        if not patience.pause:
-            self._refuse_in_pause(0)
+    async def _ensure_running(self, timeouts: Timeouts, cancel: asyncio.Event | None = None) -> WorkerProcess:
+        if not timeouts.pause:
+            self._refuse_during_pause(0)
         async with self._starting:
             if self._closed:
                 raise WorkerError(ErrorCode.UNREACHABLE, f"{self.name} has been closed")
-            if self._idle is not None:
-                self._idle.cancel()
-                self._idle = None
-            if self._life is not None and self._life.alive:
-                return self._life
-            if self._life is not None:
-                await self._bury(self._life)
-            await self._sit_out_pause(cancel)
-            self._life = await self._start(cancel)
-            return self._life
+            if self._idle_timer is not None:
+                self._idle_timer.cancel()
+                self._idle_timer = None
+            if self._process is not None and self._process.is_alive:
+                return self._process
+            if self._process is not None:
+                await self._discard(self._process)
+            await self._wait_pause(cancel)
+            self._process = await self._start(cancel)
+            return self._process
 
-    def _refuse_in_pause(self, longest: float) -> None:
+    def _refuse_during_pause(self, longest: float) -> None:
         pause = self._not_before - self._clock()
         if pause > longest:
-            reason = f"{self.name} keeps dying and is started again in {pause:.1f} s: {self._why}"
+            reason = f"{self.name} keeps dying and is started again in {pause:.1f} s: {self._crash_reason}"
             raise WorkerError(ErrorCode.HOST_DIED, reason)
 
-    async def _sit_out_pause(self, cancel: asyncio.Event | None) -> None:
-        self._refuse_in_pause(LONGEST_WAIT)
+    async def _wait_pause(self, cancel: asyncio.Event | None) -> None:
+        self._refuse_during_pause(LONGEST_WAIT)
         pause = self._not_before - self._clock()
         if pause <= 0:
             return
@@ -176,115 +182,117 @@ class WorkerSupervisor:
         raise Stopped
 
     async def _start(self, cancel: asyncio.Event | None) -> WorkerProcess:
-        beginning = asyncio.ensure_future(WorkerProcess.begin(self.name, self._arguments, self._notice))
+        starting = asyncio.ensure_future(WorkerProcess.start(self.name, self._arguments, self._notice))
         try:
             if cancel is not None:
-                await _begun(beginning, cancel)
-            return await beginning
+                await _wait_started(starting, cancel)
+            return await starting
         except WorkerDied as death:
-            self._count_death(str(death))
+            self._record_crash(str(death))
             raise WorkerError(ErrorCode.HOST_DIED, f"{death} as it started") from None
         except TimeoutError:
-            self._count_death("it did not start")
+            self._record_crash("it did not start")
             raise WorkerError(ErrorCode.UNREACHABLE, f"the process of {self.name} did not start") from None
         except OSError as error:
             reason = f"the process of {self.name} could not be started: {explain(error)}"
             raise WorkerError(ErrorCode.UNREACHABLE, reason) from None
 
-    async def _mourn(self, life: WorkerProcess, death: WorkerDied) -> WorkerError:
-        await life.gone()
+    async def _on_death(self, process: WorkerProcess, death: WorkerDied) -> WorkerError:
+        await process.wait_ended()
         async with self._starting:
-            await self._bury(life, str(death))
+            await self._discard(process, str(death))
         return WorkerError(ErrorCode.HOST_DIED, str(death))
 
-    async def _bury(self, life: WorkerProcess, why: str = "") -> None:
-        """Take leave of a dead process, once."""
-        if self._life is not life:
+    async def _discard(self, process: WorkerProcess, reason: str = "") -> None:
+        """Discard an exited process; idempotent."""
+        if self._process is not process:
             return
-        self._life = None
-        await life.gone()
-        if not life.ended_by_us:
-            self._count_death(why or life.epitaph)
-        if self._on_death is not None:
-            await self._on_death()
+        self._process = None
+        await process.wait_ended()
+        if not process.ended_by_us:
+            self._record_crash(reason or process.exit_description)
+        if self._after_exit is not None:
+            await self._after_exit()
 
-    def _count_death(self, why: str) -> None:
-        self._why = why
-        self._not_before = self._clock() + PAUSES[min(self._deaths, len(PAUSES) - 1)]
-        self._deaths += 1
+    def _record_crash(self, reason: str) -> None:
+        self._crash_reason = reason
+        self._not_before = self._clock() + PAUSES[min(self._crashes, len(PAUSES) - 1)]
+        self._crashes += 1
 
     def _expected(self, word: p.WorkerMessage, answer: type[W]) -> W:
         if isinstance(word, p.OperationReply | p.Done):
-            self._deaths = 0
+            self._crashes = 0
         if isinstance(word, p.FailureReply):
-            raise WorkerError(word.code, word.detail)
+            raise WorkerError(word.code, word.reason)
         if not isinstance(word, answer):
             raise WorkerError(ErrorCode.IO, f"{self.name} gave no fitting answer ({type(word).__name__})")
         return word
 
     async def _stop_when(
-        self, cancel: asyncio.Event, life: WorkerProcess, number: int, word: asyncio.Future[p.WorkerMessage]
+        self, cancel: asyncio.Event, process: WorkerProcess, number: int, word: asyncio.Future[p.WorkerMessage]
     ) -> None:
         await cancel.wait()
-        await self._obeyed(life, self._order_stop(life, number), word)
+        await self._await_stop(process, self._send_cancel(process, number), word)
 
-    def _order_stop(self, life: WorkerProcess, number: int) -> float:
-        """Send the stop at once, so that no later order overtakes it; until when it must have been obeyed."""
-        _, heard = life.send(p.CancelOperation(number))
-        heard.add_done_callback(_look_at)
+    def _send_cancel(self, process: WorkerProcess, number: int) -> float:
+        """Send the stop at once, so that no later command overtakes it; return its deadline."""
+        _, heard = process.send(p.CancelOperation(number))
+        heard.add_done_callback(_retrieve_exception)
         return self._clock() + GRACE_SECONDS
 
-    async def _obeyed(self, life: WorkerProcess, until: float, word: asyncio.Future[p.WorkerMessage]) -> None:
+    async def _await_stop(
+        self, process: WorkerProcess, until: float, word: asyncio.Future[p.WorkerMessage]
+    ) -> None:
         if not word.done():
             await asyncio.wait([word], timeout=until - self._clock())
         if not word.done():
             self._notice(f"{self.name} did not stop in time: its process is ended and started again")
-            await life.kill()
+            await process.kill()
 
-    def _rest(self) -> None:
-        """Note that an order is through: an idle process that is not to be kept is ended after a while."""
-        if self._linger is None or self._closed or self._life is None or self._life.busy:
+    def _schedule_idle_exit(self) -> None:
+        """End the process after `idle_timeout` unless another command comes."""
+        if self._idle_timeout is None or self._closed or self._process is None or self._process.is_busy:
             return
-        if self._idle is not None:
-            self._idle.cancel()
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
         loop = asyncio.get_running_loop()
-        self._idle = loop.call_later(self._linger, lambda: self._beside(self._retire()))
+        self._idle_timer = loop.call_later(self._idle_timeout, lambda: self._spawn(self._exit_idle()))
 
-    async def _retire(self) -> None:
+    async def _exit_idle(self) -> None:
         async with self._starting:
-            life = self._life
-            if life is None or life.busy or self._closed:
+            process = self._process
+            if process is None or process.is_busy or self._closed:
                 return
-            self._life = None
-            await self._end(life)
+            self._process = None
+            await self._quit(process)
 
-    async def _end(self, life: WorkerProcess) -> None:
-        _, word = life.send(p.QuitWorker())
-        word.add_done_callback(_look_at)
-        await asyncio.wait([asyncio.ensure_future(life.gone())], timeout=QUIT_SECONDS)
-        await life.kill()
+    async def _quit(self, process: WorkerProcess) -> None:
+        _, word = process.send(p.QuitWorker())
+        word.add_done_callback(_retrieve_exception)
+        await asyncio.wait([asyncio.ensure_future(process.wait_ended())], timeout=QUIT_SECONDS)
+        await process.kill()
 
-    def _beside(self, work: Awaitable[None]) -> None:
+    def _spawn(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
         assert isinstance(task, asyncio.Task)
-        self._side_work.add(task)
-        task.add_done_callback(self._side_work.discard)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
 
-async def _begun(beginning: asyncio.Future[WorkerProcess], cancel: asyncio.Event) -> None:
-    """Wait for a start; one that a stop overtakes has the time that any work has. Raises Stopped."""
+async def _wait_started(starting: asyncio.Future[WorkerProcess], cancel: asyncio.Event) -> None:
+    """Wait for a start, and after a stop for `GRACE_SECONDS` more. Raises Stopped."""
     try:
-        await wait_first(beginning, cancel.wait())
-        if not beginning.done():
-            await asyncio.wait([beginning], timeout=GRACE_SECONDS)
-        if not beginning.done():
+        await wait_first(starting, cancel.wait())
+        if not starting.done():
+            await asyncio.wait([starting], timeout=GRACE_SECONDS)
+        if not starting.done():
             raise Stopped
     finally:
-        if not beginning.done():
-            beginning.cancel()  # which ends the process
-            await asyncio.wait([beginning])
+        if not starting.done():
+            starting.cancel()  # which ends the process
+            await asyncio.wait([starting])
 
 
-def _look_at(word: asyncio.Future[p.WorkerMessage]) -> None:
+def _retrieve_exception(word: asyncio.Future[p.WorkerMessage]) -> None:
     if not word.cancelled():
         word.exception()

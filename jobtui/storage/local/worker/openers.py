@@ -143,7 +143,7 @@ class AdoptedOpener(Opener):
             self._release_lock()
             raise
         self._writing = not read_only
-        self._directory.opened()
+        self._directory.restore_while_open()
         if self._writing:
             self._manifest_guard.note_open()
         return opened

@@ -58,7 +58,7 @@ class WorkerServer:
             except DECODE_ERRORS as error:
                 self._send(0, p.WarningReply(f"a command could not be read: {printable_line(str(error))}"))
                 continue
-            match ask.order:
+            match ask.command:
                 case p.CancelOperation(target):
                     self._stop(target)
                     self._send(ask.number, p.Done())
@@ -67,14 +67,14 @@ class WorkerServer:
                     self._send(ask.number, p.Done())
                     return
                 case _:
-                    if isinstance(ask.order, p.FlushDatabase | p.CompactDatabase):
+                    if isinstance(ask.command, p.FlushDatabase | p.CompactDatabase):
                         self._cancellations[ask.number] = Cancellation()
                     self._threads.submit(self._execute, ask)
 
     def _execute(self, ask: p.WorkerRequest) -> None:
         word: p.WorkerMessage
         try:
-            word = self._reply_to(ask.number, ask.order)
+            word = self._reply_to(ask.number, ask.command)
         except WorkerError as trouble:
             word = p.FailureReply(trouble.code, trouble.reason)
         except Exception as error:  # the caller gets an error in any case
