@@ -69,7 +69,7 @@ class TestOpened:
         adopted = visit(directory, notes)
         adopted.restore_while_open()
         write_ours(directory, notes, 11)
-        adopted.closed()
+        adopted.restore()
         assert names(directory) == ["CURRENT", "OPTIONS-000005"]
 
     def test_the_owners_rocksdict_file_keeps_content_and_mode(self, directory, notes):

@@ -42,7 +42,7 @@ def test_plain_names_are_their_own_directories():
 @given(st.text(st.characters(exclude_characters="`."), min_size=1, max_size=200))
 def test_a_name_comes_back_from_its_directory(name):
     directory = directory_name(name)
-    assert name_of(directory, beside=name if is_cut(directory) else None) == name
+    assert name_of(directory, full_name=name if is_cut(directory) else None) == name
 
 
 @given(st.text(alphabet="abAB%4c2e~._-/", max_size=12))

@@ -68,7 +68,7 @@ def test_a_garbage_line_is_told_and_passed_over(tmp_path):
             storage.notice = notices.append
             await flush(storage)
             pid = storage.worker("h1", adopted=False).pid
-            garbage = b'no json\x1b[2J\n{"number":1}\n{"number":999999,"word":{"is":"done"}}\n'
+            garbage = b'no json\x1b[2J\n{"number":1}\n{"number":999999,"reply":{"is":"done"}}\n'
             write(answers_of(pid), garbage)
             assert (await flush(storage)).after is not None
             assert storage.worker("h1", adopted=False).pid == pid
@@ -80,11 +80,11 @@ def test_a_garbage_line_is_told_and_passed_over(tmp_path):
 
 
 HOSTILE = {
-    "no UTF-8": b'{"number":0,"word":{"is":"remark","text":"\xff"}}',
+    "no UTF-8": b'{"number":0,"reply":{"is":"remark","text":"\xff"}}',
     "50,000 nested objects": b'{"number":' * 50_000,
-    "a number of 5,000 digits": b'{"number":%b,"word":{"is":"done"}}' % (b"9" * 5_000),
-    "an unknown word": b'{"number":0,"word":{"is":"reboot"}}',
-    "wrong types": b'{"number":"0","order":[]}',
+    "a number of 5,000 digits": b'{"number":%b,"reply":{"is":"done"}}' % (b"9" * 5_000),
+    "an unknown word": b'{"number":0,"reply":{"is":"reboot"}}',
+    "wrong types": b'{"number":"0","reply":[]}',
     "NUL bytes": bytes(100),
 }
 

@@ -1,10 +1,11 @@
 """An adopted database's directory, left as its own program knows it.
 
-Opening a database writes an OPTIONS file of our RocksDB, which an older one may refuse, deletes the owner's
-oldest one, and writes rocksdict's own file. So these are copied before, into a directory of ours, and put right
-as soon as the database is open; after a crash in between the next start does it. Our RocksDB keeps its log in
-that directory of ours too, so that an OPTIONS file that names it is known to be ours. The files that stay are
-given the owner's user, group and mode. Needs no RocksDB: either process may do it.
+Opening a database writes an OPTIONS file of jobtui's RocksDB, which an older one may refuse, deletes the
+owner's oldest one, and writes rocksdict's own file. So these are copied first, into a directory of jobtui's
+own, and restored as soon as the database is open; after a crash in between the next start restores them.
+jobtui's RocksDB writes its log into that directory, too, so that an OPTIONS file that names it is known to be
+jobtui's. New files that stay get the owner's user, group and mode. The module does not use RocksDB, so either
+process may call it.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _ESCAPED = re.compile(r"([\\#:\r\n])")
 
 
 class _Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What there was before we opened the database.
+    """The state of the directory before the database was opened.
 
     `files` are the names in each directory (the database's, and that of its WAL). `user`, `group` and `mode`
     are those of its CURRENT file. A database that was opened for reading alone may change meanwhile.
@@ -48,12 +49,12 @@ class _Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def notes_directory(root: Path, directory: str) -> Path:
-    """Return where the storage under `root` keeps its notes on an adopted directory."""
+    """Return the directory in which the storage under `root` keeps its notes on an adopted directory."""
     return root / NOTES / directory_name(directory)
 
 
 class AdoptedDirectory:
-    """The files of the database in `directory`; the notes about them are in `notes`."""
+    """The files of the adopted database in `directory`; the notes about them are in `notes`."""
 
     def __init__(self, directory: Path, notes: Path) -> None:
         self._directory = directory
@@ -61,11 +62,11 @@ class AdoptedDirectory:
 
     @property
     def log(self) -> Path:
-        """The log that our RocksDB writes."""
+        """The log that jobtui's RocksDB writes."""
         return max(self.notes.glob("*_LOG"), key=lambda path: path.stat().st_mtime, default=self.notes / "LOG")
 
     def restore(self) -> None:
-        """Undo what a visit that was cut short left. Raises OSError."""
+        """Undo what opening and working changed, also after a crash. Raises OSError."""
         snapshot = self._read()
         if snapshot is not None:
             self._restore(snapshot)
@@ -114,14 +115,10 @@ class AdoptedDirectory:
         return opening
 
     def restore_while_open(self) -> None:
-        """Put right what opening has changed; the database is open. Raises OSError."""
+        """Undo what opening has changed, while the database is open. Raises OSError."""
         snapshot = self._read()
         if snapshot is not None:
             self._restore(snapshot, is_open=True)
-
-    def closed(self) -> None:
-        """Put right what was changed until it was closed. Raises OSError."""
-        self.restore()
 
     def _restore(self, snapshot: _Snapshot, *, is_open: bool = False) -> None:
         ours: list[str] = []

@@ -1,9 +1,9 @@
 """What an adopted database's own files say, and whether it is safe to open.
 
-RocksDB obeys the OPTIONS file that it finds in a directory, and so harms databases that nobody named: it
-deletes the WAL files of the database that a copy was made from, drops what follows a merge that it cannot
-apply, or writes files where the owner does not look. So everything is read as text first, and this is an
-allow list: what is not known to be safe is refused. docs/adopting.md lists the rules.
+RocksDB obeys the OPTIONS file that it finds in a directory, and so harms databases that were never named to
+jobtui: it deletes the WAL files of the database that a copy was made from, drops what follows a merge that it
+cannot apply, or writes files where the owner does not look. So everything is read as text first, and this is
+an allow list: what is not known to be safe is refused. docs/adopting.md lists the rules.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Survey(msgspec.Struct, frozen=True):
     lost_end: bool
 
     def refuse_writing(self, directory: Path) -> None:
-        """Raise Trouble if the database may be read but not written."""
+        """Raise WorkerError if the database may be read but not written."""
         if self.unplaced:
             names = ", ".join(printable_line(name) for name in self.unplaced[:5])
             raise _trouble(
@@ -107,7 +107,7 @@ class Surveyor:
         """Return what was found. Writes nothing.
 
         Raises:
-            Trouble: The database is not one that is known to be safe.
+            WorkerError: The database is not one that is known to be safe.
         """
         for left in reversed(range(_TRIES)):
             try:

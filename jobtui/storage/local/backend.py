@@ -1,4 +1,7 @@
-"""How pairs are spread over a space's hosts, and brought together again in key order."""
+"""The embedded storage: the catalog of spaces, and a worker process for each host.
+
+A space's pairs are distributed over its hosts by the CRC-32 of the key, and merged again in key order.
+"""
 
 from __future__ import annotations
 
@@ -30,65 +33,7 @@ from jobtui.storage.local.spaces import SpaceManager
 from jobtui.storage.local.supervisor import LOOK, Stopped, Timeouts, WorkerSupervisor
 
 BATCH_BYTES = 2 << 20  # of all hosts together: some ten milliseconds of the loop's time
-PAIR_BYTES = 64  # what a pair costs beside its bytes
-
-
-def batches(pairs: Sequence[Pair], hosts: Sequence[str]) -> Iterator[dict[str, list[Pair]]]:
-    """The pairs in batches of bounded size, each split by host; a key's pairs keep their order.
-
-    Raises ValueError where a pair is too long. A key's host is told by its CRC-32, and that is never to
-    change: data on disk lies where it says.
-    """
-    batch: dict[str, list[Pair]] = {}
-    size = 0
-    for pair in pairs:
-        key, value = pair
-        batch.setdefault(hosts[zlib.crc32(key) % len(hosts)], []).append(pair)
-        length = len(key) + (len(value) if value else 0)
-        if length > LONGEST_PAIR:
-            raise ValueError(
-                f"a pair of {format_bytes(length)} is too long: {format_bytes(LONGEST_PAIR)} are the most"
-            )
-        size += length + PAIR_BYTES
-        if size >= BATCH_BYTES:
-            yield batch
-            batch, size = {}, 0
-    if batch:
-        yield batch
-
-
-async def merged(
-    streams: Sequence[AsyncIterator[list[tuple[bytes, bytes]]]],
-) -> AsyncGenerator[tuple[bytes, bytes], None]:
-    """The pairs of streams that are each in key order, in key order; equal keys in the streams' order."""
-    heads: list[tuple[bytes, int, bytes]] = []
-    rests: list[list[tuple[bytes, bytes]]] = [[] for _ in streams]
-
-    async def advance(number: int) -> None:
-        while not rests[number]:
-            batch = await anext(streams[number], None)
-            if batch is None:
-                return
-            rests[number] = batch[::-1]
-        key, value = rests[number].pop()
-        heapq.heappush(heads, (key, number, value))
-
-    try:
-        for number in range(len(streams)):
-            await advance(number)
-        while heads:
-            key, number, value = heapq.heappop(heads)
-            yield key, value
-            await advance(number)
-    finally:
-        for stream in streams:
-            close = getattr(stream, "aclose", None)
-            if close is not None:
-                await close()
-
-
-# ---- merged from jobtui.storage.local.storage: ----
-# The embedded storage: the catalogue, and a worker for each host, as one TaskRunner.
+PAIR_BYTES = 64  # what a pair costs in addition to its bytes
 ADOPTED_IDLE_SECONDS = 5.0
 PING = Timeouts(pause=False, seconds=3.0)
 _LOG = logging.getLogger("jobtui.storage")
@@ -96,14 +41,14 @@ _MOST_NAMED = 5
 
 
 class LocalStorage:
-    """Spaces of embedded RocksDB databases; see base.TaskRunner for what each method promises.
+    """A storage of embedded RocksDB databases.
 
-    `root` holds the catalogue and, for each of `hosts` without a directory of its own, the host's. No hosts:
+    `root` holds the catalog and, for each of `hosts` without a directory of its own, the host's. No hosts:
     local0 to local2. `compact_rate` limits a host's flush and compact writes, in bytes a second.
     `wal_directories` are the separate WAL directories of adopted databases, by the database's;
     `without_cf_paths` are those that keep all SST files in their own directory. `notice` is
-    told, in the loop, what a person should know and no caller is waiting for. Where `kept` is set to False,
-    nobody needs the data any more once it is closed.
+    called in the loop with messages for the user that answer no call. `keeps_data` is False if the data is not
+    needed after the storage is closed.
     """
 
     capabilities = Capabilities(exact_progress=True, real_stop=True, create=True, load=True)
@@ -131,7 +76,7 @@ class LocalStorage:
         self._changing = asyncio.Lock()
 
     async def start(self) -> None:
-        """Read the catalogue and settle what a crash left half made or half deleted. Raises StorageError."""
+        """Read the catalog, and delete what a crash left incomplete. Raises StorageError."""
         self._catalogue = await asyncio.to_thread(Catalog.open, self._root, self._hosts, self._wal_directories)
         for remark in await asyncio.to_thread(self._space_manager.complete_pending):
             self.notice(remark)
@@ -143,16 +88,16 @@ class LocalStorage:
         self._workers.clear()
 
     async def spaces(self) -> tuple[Space, ...]:
-        """The spaces, in name order."""
+        """Return the spaces, in name order."""
         return self.catalogue.spaces()
 
     async def hosts(self) -> tuple[Host, ...]:
-        """The hosts: the configured ones first, then adopted directories."""
+        """Return the hosts: the configured ones first, then adopted directories."""
         listed = await asyncio.to_thread(self.catalogue.hosts)
         return tuple(await asyncio.gather(*(self._ping(host) for host in listed)))
 
     async def stats(self, space: str, host: str) -> SpaceStats:
-        """What the space holds on the host now."""
+        """Return what the space holds on the host now."""
         with self._locate_errors(space, host):
             return (
                 await self._worker(space, host).request(
@@ -173,17 +118,17 @@ class LocalStorage:
         return await self._run_operation(p.CompactDatabase, space, host, progress, cancel)
 
     async def create_space(self, name: str, placement: Placement) -> Space:
-        """Make a space on hosts, or adopt the databases in directories."""
+        """Create a space on hosts, or adopt the databases in directories."""
         async with self._changing:
             return await self._space_manager.create(name, placement)
 
     async def drop_space(self, name: str) -> None:
-        """Forget a space, then delete what is ours of it."""
+        """Remove a space from the catalog, then delete its own data."""
         async with self._changing:
             await self._space_manager.drop(name)
 
     async def load(self, space: str, pairs: Sequence[Pair]) -> None:
-        """Write pairs, each to its key's host; they have reached the disk when it returns."""
+        """Write pairs, each to its key's host, and return when they have reached the disk."""
         found = self._space(space)
         if found.adopted:
             reason = f"{space} is adopted: where its keys belong is known to its own program alone"
@@ -198,7 +143,7 @@ class LocalStorage:
         await self._load(space, dict.fromkeys(used, ()), sync=True)
 
     async def dump(self, space: str) -> AsyncIterator[tuple[bytes, bytes]]:
-        """The pairs in key order over all hosts (of an adopted space: the default column family's)."""
+        """Yield the pairs in key order over all hosts (of an adopted space: of the default column family)."""
         streams = [self._dump_host(space, host) for host in self._space(space).hosts]
         async with contextlib.aclosing(merged(streams)) as pairs:
             async for pair in pairs:
@@ -216,13 +161,13 @@ class LocalStorage:
         self._catalogue = catalogue
 
     def worker(self, host: str, *, adopted: bool) -> WorkerSupervisor:
-        """The host's worker; its process is started when it is first asked something."""
+        """Return the host's worker, whose process is started by the first request."""
         if host not in self._workers:
             self._workers[host] = self._adopted_worker(host) if adopted else self._own_worker(host)
         return self._workers[host]
 
     def surveyor(self, directory: str) -> Surveyor:
-        """The reader of an adopted database's own files, with what the user has stated about it."""
+        """Return the reader of an adopted database's own files, with what the settings state about it."""
         path, wal_directory = Path(directory), self._wal_directories.get(directory)
         return Surveyor(path, wal_directory, without_cf_paths=directory in self._without_cf_paths)
 
@@ -244,7 +189,7 @@ class LocalStorage:
             try:
                 await asyncio.to_thread(adopted.restore)
             except OSError as error:
-                self._notify(f"{directory} could not be put right after a crash: {error.strerror}")
+                self._notify(f"{directory} could not be restored after a crash: {error.strerror}")
 
         arguments = ["adopted", directory, str(notes)]
         if (wal_directory := self._wal_directories.get(directory)) is not None:
@@ -296,7 +241,7 @@ class LocalStorage:
             return TaskResult(worked.before, worked.after, worked.stopped, note=worked.note)
 
     async def _load(self, space: str, batch: Mapping[str, Sequence[Pair]], *, sync: bool) -> None:
-        """Have each host write its pairs. The others are waited for even where one fails."""
+        """Have each host write its pairs, and wait for all of them even if one fails."""
         loads = (self._load_host(space, host, tuple(pairs), sync) for host, pairs in batch.items())
         for failure in await asyncio.gather(*loads, return_exceptions=True):
             if failure is not None:
@@ -350,3 +295,57 @@ def _left_out(space: str, host: str, families: Sequence[str]) -> str:
     named = ", ".join(families[:_MOST_NAMED])
     more = f" and {len(families) - _MOST_NAMED} more" if len(families) > _MOST_NAMED else ""
     return f"Of {space} on {host} the default column family alone is dumped, without {named}{more}"
+
+
+def batches(pairs: Sequence[Pair], hosts: Sequence[str]) -> Iterator[dict[str, list[Pair]]]:
+    """Yield the pairs in batches of bounded size, each split by host; a key's pairs keep their order.
+
+    A key's CRC-32 selects its host. This must never change, because it says where the data on disk is.
+    Raises ValueError if a pair is too long.
+    """
+    batch: dict[str, list[Pair]] = {}
+    size = 0
+    for pair in pairs:
+        key, value = pair
+        batch.setdefault(hosts[zlib.crc32(key) % len(hosts)], []).append(pair)
+        length = len(key) + (len(value) if value else 0)
+        if length > LONGEST_PAIR:
+            raise ValueError(
+                f"a pair of {format_bytes(length)} is too long: {format_bytes(LONGEST_PAIR)} are the most"
+            )
+        size += length + PAIR_BYTES
+        if size >= BATCH_BYTES:
+            yield batch
+            batch, size = {}, 0
+    if batch:
+        yield batch
+
+
+async def merged(
+    streams: Sequence[AsyncIterator[list[tuple[bytes, bytes]]]],
+) -> AsyncGenerator[tuple[bytes, bytes], None]:
+    """Merge streams that are each in key order; equal keys keep the streams' order."""
+    heads: list[tuple[bytes, int, bytes]] = []
+    rests: list[list[tuple[bytes, bytes]]] = [[] for _ in streams]
+
+    async def advance(number: int) -> None:
+        while not rests[number]:
+            batch = await anext(streams[number], None)
+            if batch is None:
+                return
+            rests[number] = batch[::-1]
+        key, value = rests[number].pop()
+        heapq.heappush(heads, (key, number, value))
+
+    try:
+        for number in range(len(streams)):
+            await advance(number)
+        while heads:
+            key, number, value = heapq.heappop(heads)
+            yield key, value
+            await advance(number)
+    finally:
+        for stream in streams:
+            close = getattr(stream, "aclose", None)
+            if close is not None:
+                await close()

@@ -109,7 +109,7 @@ class Catalog(msgspec.Struct, frozen=True):
         return tuple(self.entries[name].space for name in sorted(self.entries))
 
     def hosts(self) -> tuple[Host, ...]:
-        """Return the hosts with the sizes of their files: the configured ones, then those that only spaces name."""
+        """Return the hosts with the sizes of their files: the configured ones, then others that spaces name."""
         spaces: dict[str, list[str]] = {name: [] for name in self.directories}
         for space in self.spaces():
             for host in space.hosts:

@@ -42,7 +42,7 @@ _LAST = ("Duncan", "Parker", "Ginobili", "Ming", "Allen", "Nash", "Paul", "Georg
 
 @dataclass(frozen=True, slots=True)
 class _Graph:
-    """How large a demo space is: its vertices, edges from each, and how often all is written anew."""
+    """How large a demo space is: its vertices, edges from each, and how often all of it is rewritten."""
 
     space: str
     tag: str
@@ -61,7 +61,7 @@ _GRAPHS = (
 async def fill(storage: LocalStorage, notify: Callable[[str], None]) -> None:
     """Make the demo's spaces on all hosts and fill them; a space that is there already is left as it is.
 
-    Takes a few seconds and tells `notify` of each space. Raises StorageError.
+    Takes a few seconds, and calls `notify` for each space. Raises StorageError.
     """
     known = {space.name for space in await storage.spaces()}
     for graph in _GRAPHS:
@@ -78,7 +78,7 @@ async def fill(storage: LocalStorage, notify: Callable[[str], None]) -> None:
 async def write_gently(storage: LocalStorage) -> None:
     """Change a few vertices and edges a second in the demo's spaces, until cancelled or the spaces are dropped.
 
-    What a host can't take, full or just started again, is left out: the next round tries anew.
+    What a host cannot take, full or just restarted, is left out; the next round tries again.
     """
     left = {graph.space: graph for graph in _GRAPHS}
     for turn in itertools.count():
@@ -96,7 +96,7 @@ async def write_gently(storage: LocalStorage) -> None:
 
 
 def _history(graph: _Graph) -> Iterator[Pair]:
-    """All that was ever written to the graph: each season writes it anew and then takes some of it out."""
+    """All that was ever written to the graph: each season rewrites it and then deletes some of it."""
     chance = random.Random(graph.space)
     for season in range(graph.seasons):
         for number in range(graph.vertices):

@@ -1,6 +1,6 @@
-"""RocksDB's and the system's words turned into a code and a reason that a person understands.
+"""RocksDB's and the system's error messages, turned into a code and a reason that a user understands.
 
-Text in, text out; of the system only the limits and the free inodes are looked at.
+The functions depend only on the text, and on the limits and free inodes of the system.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class WorkerError(Exception):
 
 
 class DiskSpace(msgspec.Struct, frozen=True):
-    """Bytes that the work needs and bytes that are free, None where unknown."""
+    """The bytes that the work needs and the bytes that are free, None if unknown."""
 
     needed: int | None
     free: int | None
 
 
-# the first that is found in the words, in this order, decides
+# the first pattern that matches, in this order, decides
 _SIGNS: tuple[tuple[str, ErrorCode], ...] = (
     (r"No space left|Compaction too large|Disk quota exceeded|NoSpace", ErrorCode.DISK_FULL),
     (r"lock hold by current process|While lock file", ErrorCode.LOCKED),
@@ -54,7 +54,7 @@ _PLAIN = {
     ErrorCode.ACCESS: "jobtui may not write there",
     ErrorCode.CORRUPT: "data on disk is corrupt",
     ErrorCode.MISSING: "a file of the database is not there",
-    ErrorCode.UNSUPPORTED: "jobtui's RocksDB can't read or write this database",
+    ErrorCode.UNSUPPORTED: "jobtui's RocksDB cannot read or write this database",
     ErrorCode.IO: "the disk or the file system failed",
 }
 
@@ -73,12 +73,12 @@ _ERRNO = {
 
 
 def classify(words: str) -> ErrorCode:
-    """The code that RocksDB's `words` amount to; `io` where nothing better is known."""
+    """Return the code of a message of RocksDB, `io` if nothing better is known."""
     return next((code for sign, code in _SIGNS if re.search(sign, words, re.IGNORECASE)), ErrorCode.IO)
 
 
 def rocksdb_error(words: str, where: str, room: DiskSpace | None = None) -> WorkerError:
-    """What RocksDB said, as a Trouble: the plain reason, the directory, the numbers, and its own words."""
+    """Return the error of a message of RocksDB: directory, plain reason, sizes, and the message."""
     code = classify(words)
     limit = next((number for sign, number in _LIMITS.items() if sign in words), None)
     plain = limit_in_words(limit) or _full_in_words(code, where)
@@ -86,10 +86,10 @@ def rocksdb_error(words: str, where: str, room: DiskSpace | None = None) -> Work
 
 
 def system_error(error: OSError, where: str, room: DiskSpace | None = None) -> WorkerError:
-    """What the system said, as a Trouble."""
+    """Return the error of a system error."""
     words, number = error.strerror or str(error), error.errno
-    if number is None and (told := _OF_RUST.search(words)):
-        words, number = words[: told.start()].strip(), int(told[1])
+    if number is None and (found := _OF_RUST.search(words)):
+        words, number = words[: found.start()].strip(), int(found[1])
     code = _ERRNO.get(number or 0, ErrorCode.IO)
     plain = (
         "it is not there"
@@ -100,7 +100,7 @@ def system_error(error: OSError, where: str, room: DiskSpace | None = None) -> W
 
 
 def disk_full_error(where: str, needed: int, free: int) -> WorkerError:
-    """There is not enough room, found before anything was tried."""
+    """Return the error of a lack of space that is found before anything is tried."""
     return WorkerError(
         ErrorCode.DISK_FULL,
         _plain(ErrorCode.DISK_FULL, where, DiskSpace(needed, free), "there is not enough room"),
@@ -108,12 +108,12 @@ def disk_full_error(where: str, needed: int, free: int) -> WorkerError:
 
 
 def missing_error(where: str, what: str) -> WorkerError:
-    """`what` is missing, found before anything was tried."""
+    """Return the error of something missing that is found before anything is tried."""
     return WorkerError(ErrorCode.MISSING, f"{where}: {what}")
 
 
 def _full_in_words(code: ErrorCode, where: str) -> str:
-    """Why the disk is full, if it is not for want of room."""
+    """Return why the disk is full, if it is not for lack of space."""
     if code is ErrorCode.DISK_FULL and not has_inodes(Path(where)):
         return NO_INODES
     return ""

@@ -1,9 +1,13 @@
-"""A space's or host's name as the name of a directory, and back.
+"""The directories of jobtui's own databases: their names, their files, their deletion.
 
-Small ASCII letters, digits, `_` and `-` stand for themselves; every other character is percent-encoded,
-byte by byte of its UTF-8. So no name can climb out of its directory, hide, or be read as something
-else, and two names that differ only in case differ on a disk that is blind to it too. A directory name
-never holds a `.`: what lies beside one (`<directory>.name`, `<directory>.dropped`) can't be taken for a space.
+A space's or host's name becomes the name of a directory. Small ASCII letters, digits, `_` and `-` stand for
+themselves; every other character is percent-encoded, byte by byte of its UTF-8. So no name can leave its
+parent directory, be hidden or be mistaken for something else, and two names that differ only in case also
+differ on a case-insensitive disk. A directory name never holds a `.`, so a file next to one
+(`<directory>.name`, `<directory>.dropped`) cannot be mistaken for a space.
+
+Nothing is deleted except a host's directory of a space and the files that belong to it, and no link is
+followed.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from pathlib import Path
 
 from jobtui.files import sync_directory, write_atomically
 
-LONGEST = 180  # characters of a directory's name: file systems allow 255 bytes, what lies beside takes a few
+LONGEST = 180  # characters of a directory's name: file systems allow 255 bytes, the suffixes take a few
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-")
 _DEVICES = frozenset(
     {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
@@ -26,7 +30,7 @@ _DIRECTORY = re.compile(r"(?:[a-z0-9_-]|%[0-9a-f]{2})+(?:~[0-9a-f]{32})?")
 
 
 def directory_name(name: str) -> str:
-    """The directory name of `name`: one to one, but for a long one, which is cut and carries a hash."""
+    """Return the directory name of `name`, reversible except for a long one: it is cut and carries a hash."""
     encoded = _encoded(name)
     if len(encoded) <= LONGEST:
         return encoded
@@ -34,22 +38,22 @@ def directory_name(name: str) -> str:
 
 
 def is_cut(directory: str) -> bool:
-    """Whether the directory name holds only the beginning of its name; the rest is in the file beside it."""
+    """Return whether the directory name holds only the beginning of its name, which is in a file then."""
     return "~" in directory
 
 
 def is_directory_name(text: str) -> bool:
-    """Whether `text` could be what `directory_name` made; everything else in a host's directory is foreign."""
+    """Return whether `text` could come from `directory_name`; all else in a host's directory is foreign."""
     return _DIRECTORY.fullmatch(text) is not None and len(text) <= LONGEST
 
 
-def name_of(directory: str, beside: str | None = None) -> str | None:
-    """The name that `directory_name` made `directory` of, None where none did.
+def name_of(directory: str, full_name: str | None = None) -> str | None:
+    """Return the name of which `directory` is the directory name, None if there is none.
 
-    `beside` is the full name kept beside a cut one; it counts only if it really leads to this directory.
+    `full_name` is the recorded name of a cut one; it counts only if its directory name is this one.
     """
     if is_cut(directory):
-        return beside if beside is not None and directory_name(beside) == directory else None
+        return full_name if full_name is not None and directory_name(full_name) == directory else None
     if not is_directory_name(directory):
         return None
     try:
@@ -79,14 +83,9 @@ def _hash(name: str) -> str:
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-# ---- merged from jobtui.storage.local.places: ----
-# The directories of our own databases as files: found, measured, deleted, and files written durably.
-#
-# Nothing is deleted but a host's directory of a space and what lies beside it, and no link is followed.
-#
 _TABLES = (".sst", ".ldb", ".blob")
 _SST_FILE = re.compile(r"\d+\.(?:sst|ldb)")
-_NAME = ".name"  # beside a directory with a cut name: the full one
+_NAME = ".name"  # the file that holds the full name of a directory with a cut one
 _DROPPED = ".dropped"  # a directory that is being deleted
 
 
@@ -110,7 +109,7 @@ def _size(path: Path, endings: tuple[str, ...]) -> int:
 
 
 def free_bytes(path: Path) -> int | None:
-    """Bytes that may still be written on the disk of a directory, or of its nearest parent that exists."""
+    """Return the free bytes on the disk of a directory (or of its nearest existing parent), None if unknown."""
     for candidate in (path, *path.parents):
         with contextlib.suppress(OSError):
             status = os.statvfs(candidate)
@@ -141,7 +140,7 @@ def wal_bytes(path: Path) -> int:
 
 
 def host_problem(path: Path, *, holds: bool) -> str:
-    """Why a host's directory can't be worked in, "" where it can; one that `holds` nothing need not exist."""
+    """Return why a host's directory is unusable, "" if it is not; one that `holds` nothing may be missing."""
     there = path
     while not holds and not _is_there(there) and there != there.parent:
         there = there.parent
@@ -149,12 +148,12 @@ def host_problem(path: Path, *, holds: bool) -> str:
 
 
 def database_problem(path: Path) -> str:
-    """Why an adopted database can't be worked on, "" where nothing is to be seen against it."""
+    """Return why an adopted database is unusable, "" if it looks usable."""
     return _problem(path) or ("" if _is_there(path / "CURRENT") else f"{path}: there is no database here")
 
 
 def _is_there(path: Path) -> bool:
-    return os.path.exists(path)  # noqa: PTH110  Path.exists raises where a name is too long or may not be read
+    return os.path.exists(path)  # noqa: PTH110  Path.exists raises if a name is too long or may not be read
 
 
 def _problem(path: Path) -> str:
@@ -168,28 +167,28 @@ def _problem(path: Path) -> str:
 
 
 def spaces_in(host: Path) -> list[str]:
-    """Names of the spaces whose directories lie in a host's; empty where it can't be read."""
+    """Return the names of the spaces in a host's directory, none if it cannot be read."""
     return sorted(name for place in _directories(host) if (name := space_at(host, place)) is not None)
 
 
 def space_at(host: Path, place: str) -> str | None:
-    """The name of the space whose database is in that directory, None where there is none."""
+    """Return the name of the space whose database is in that directory, None if there is none."""
     if not _is_there(host / place / "CURRENT"):
         return None
-    beside = None
+    full_name = None
     if is_cut(place):
         with contextlib.suppress(OSError, UnicodeDecodeError):
-            beside = (host / (place + _NAME)).read_text("utf-8", "surrogatepass")
-    return name_of(place, beside)
+            full_name = (host / (place + _NAME)).read_text("utf-8", "surrogatepass")
+    return name_of(place, full_name)
 
 
 def unknown_directories(host: Path, known: set[str]) -> list[str]:
-    """Directories in a host's that look like spaces' and that no `known` directory name stands for."""
+    """Return the directories in a host's that look like spaces' and are not `known`."""
     return [place for place in _directories(host) if place not in known]
 
 
 def prepare(host: Path, space: str) -> None:
-    """Make the host's directory, and keep the full name beside a cut one. Raises OSError."""
+    """Create the host's directory, and record the full name of a cut one. Raises OSError."""
     host.mkdir(parents=True, exist_ok=True, mode=0o700)
     sync_directory(host.parent)
     place = directory_name(space)
@@ -198,14 +197,14 @@ def prepare(host: Path, space: str) -> None:
 
 
 def remove(host: Path, space: str) -> None:
-    """Delete a space's directory and what lies beside it; that there is none is no error. Raises OSError.
+    """Delete a space's directory and its name file, if there are any. Raises OSError.
 
     It is renamed first, so that half a deletion is never taken for a space.
     """
     place = directory_name(space)
     doomed = host / (place + _DROPPED)
     if all(_is_absent(path) for path in (host / place, doomed, host / (place + _NAME))):
-        return  # also where the disk could not be written
+        return  # succeeds on a read-only disk, too
     _delete(doomed)
     try:
         (host / place).rename(doomed)

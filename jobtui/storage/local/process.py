@@ -1,4 +1,4 @@
-"""One life of a worker process, from its start to its end, as the engine's loop sees it."""
+"""One worker process, from its start to its exit, as the engine's loop uses it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ START_SECONDS = 30.0
 LONGEST_LINE = 4 * p.LONGEST_PAIR
 KEPT_LINES = 20
 SHOWN_LINES = 3
-_REMARKS = 3  # garbage lines that are told of in one life; the rest would tell nothing new
+_REMARKS = 3  # garbage lines that are reported for each process; more of them would say nothing new
 
 OnProgress = Callable[[p.ProgressReply], None]
 Notice = Callable[[str], None]
 
 
 class WorkerDied(Exception):
-    """The process ended; the text says how, with its last words."""
+    """The error of an exited process; the text says how it ended, with its last lines on stderr."""
 
 
 class _Pending(msgspec.Struct):
@@ -39,7 +39,7 @@ class _Pending(msgspec.Struct):
 
 
 class WorkerProcess:
-    """A running worker. Every order that is under way when it ends fails with Died."""
+    """A running worker. Every command that is under way when it exits fails with WorkerDied."""
 
     def __init__(self, name: str, process: Process, notice: Notice) -> None:
         self._name = name
@@ -55,7 +55,7 @@ class WorkerProcess:
 
     @classmethod
     async def start(cls, name: str, arguments: Sequence[str], notice: Notice) -> WorkerProcess:
-        """Start a worker and wait for its first word. Raises Died, OSError and TimeoutError."""
+        """Start a worker and wait for its first message. Raises WorkerDied, OSError and TimeoutError."""
         process = await asyncio.create_subprocess_exec(
             *interpreter(),
             "-m",
@@ -81,12 +81,12 @@ class WorkerProcess:
 
     @property
     def is_alive(self) -> bool:
-        """Whether orders can still be given."""
+        """Whether commands can still be sent."""
         return not self._ended.done() and self._process.returncode is None
 
     @property
     def is_busy(self) -> bool:
-        """Whether an order is under way."""
+        """Whether a command is under way."""
         return bool(self._pending)
 
     @property
@@ -95,36 +95,36 @@ class WorkerProcess:
         return self._process.pid
 
     def send(
-        self, order: p.WorkerCommand, heard: OnProgress | None = None
+        self, command: p.WorkerCommand, on_progress: OnProgress | None = None
     ) -> tuple[int, asyncio.Future[p.WorkerMessage]]:
-        """Send an order; the answer is its number, and a future of its last word (or of Died)."""
+        """Send a command; return its number, and the future of its reply (or WorkerDied)."""
         number = next(self._numbers)
         word: asyncio.Future[p.WorkerMessage] = asyncio.get_running_loop().create_future()
         if self._ended.done():
             word.set_exception(WorkerDied(self.exit_description))
             return number, word
-        self._pending[number] = _Pending(word, heard)
+        self._pending[number] = _Pending(word, on_progress)
         word.add_done_callback(lambda _: self._pending.pop(number, None))
         assert self._process.stdin is not None
-        self._process.stdin.write(msgspec.json.encode(p.WorkerRequest(number, order)) + b"\n")
+        self._process.stdin.write(msgspec.json.encode(p.WorkerRequest(number, command)) + b"\n")
         return number, word
 
     async def drain(self) -> None:
-        """Wait until the pipe has taken what was sent: for loads, since all other orders are short."""
+        """Wait until the pipe has taken what was sent: for loads, because all other commands are short."""
         assert self._process.stdin is not None
-        # where the process has just died, the order's future says so
+        # if the process has just died, the command's future says so
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             await self._process.stdin.drain()
 
     async def kill(self) -> None:
-        """End it at once, and wait until it is gone."""
+        """Kill the process and wait until it has exited."""
         self.ended_by_us = True
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         await self.wait_ended()
 
     async def wait_ended(self) -> None:
-        """Wait until the process has ended and been taken leave of."""
+        """Wait until the process has exited and every command under way has failed."""
         await asyncio.wait([self._ended])
 
     async def _read_replies(self) -> None:
@@ -136,7 +136,7 @@ class WorkerProcess:
             async for line in _lines(self._process.stdout):
                 self._handle_line(line, decoder)
         finally:
-            # it speaks no more; one that lives on is of no use
+            # it writes no more; a process that runs on is of no use
             with contextlib.suppress(ProcessLookupError):
                 if await _wait_exit(self._process, 1.0) is None:
                     self._process.kill()
@@ -149,7 +149,7 @@ class WorkerProcess:
             for pending in list(self._pending.values()):
                 if not pending.reply.done():
                     pending.reply.set_exception(WorkerDied(self.exit_description))
-                    pending.reply.exception()  # retrieved: it may be that nobody waits for it any longer
+                    pending.reply.exception()  # retrieved, as no caller may be waiting for it any longer
 
     def _handle_line(self, line: bytes, decoder: msgspec.json.Decoder[p.WorkerResponse]) -> None:
         try:
@@ -207,7 +207,7 @@ async def _wait_exit(process: Process, seconds: float) -> int | None:
 
 
 async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    """The reader's lines, however long; one beyond all bounds is cut there."""
+    """Yield the reader's lines; one longer than `LONGEST_LINE` is cut there."""
     parts: list[bytes] = []
     size = 0
     while chunk := await reader.read(1 << 18):
@@ -223,12 +223,12 @@ async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
 
 
 def _enlarge_pipes(process: Process) -> None:
-    """Let a batch of pairs pass a pipe in a few pieces, where the system lets us ask for that."""
+    """Let a batch of pairs pass the pipes in a few pieces, if the system supports it."""
     for stream in (process.stdin, process.stdout):
         transport = getattr(stream, "_transport", None)  # a reader has no public name for it
         pipe = transport.get_extra_info("pipe") if transport is not None else None
         if pipe is not None and hasattr(fcntl, "F_SETPIPE_SZ"):
-            # ValueError: the process has ended already, as will be told, and the pipe is closed
+            # ValueError: the process has exited already, which is reported elsewhere, and the pipe is closed
             with contextlib.suppress(OSError, ValueError):
                 fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, 1 << 20)
 

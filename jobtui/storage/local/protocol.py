@@ -1,9 +1,9 @@
-"""The messages between a worker process and the engine's side: a line of JSON each, both ways.
+"""The messages between a worker process and the engine: a line of JSON each, in both directions.
 
-An `Ask` carries a number and an order; every `Answer` to it carries that number. An order is answered
-by any count of `Moved` and then by exactly one of the others; `Failed` may stand for any of them.
-`place` is the name of a database's directory inside the host's own ("" in a worker for an adopted one).
-Keys and values travel as base64.
+A `WorkerRequest` carries a number and a command; every `WorkerResponse` to it carries that number. A command
+is answered by any count of `ProgressReply` and then by exactly one of the others; `FailureReply` may stand
+for any of them. `place` is the name of a database's directory inside the host's own ("" in a worker of an
+adopted database). Keys and values are base64.
 """
 
 from __future__ import annotations
@@ -13,46 +13,46 @@ import msgspec
 from jobtui.errors import ErrorCode
 from jobtui.model import SpaceStats
 
-# bytes of a key and its value together that can be loaded and dumped: a message is held in memory whole
+# bytes of a key and its value together that can be loaded and dumped, as a message is held in memory whole
 LONGEST_PAIR = 256 << 20
 
 
 class _Message(msgspec.Struct, frozen=True, gc=False, tag_field="is"):
-    """A message's name in small letters is its `is` field."""
+    """A message, whose `is` field names its kind."""
 
 
 class CreateDatabase(_Message, frozen=True, tag="create"):
-    """Make a new, empty database. Answered by Done."""
+    """Create an empty database. Answered by Done."""
 
     place: str
 
 
 class CloseDatabase(_Message, frozen=True, tag="close"):
-    """Let go of a database that is to be deleted: nothing of it is flushed. Answered by Done."""
+    """Close a database that is to be deleted, without a flush. Answered by Done."""
 
     place: str
 
 
 class ReadStats(_Message, frozen=True, tag="look"):
-    """Say what a database holds. Answered by Seen."""
+    """Return what a database holds. Answered by StatsReply."""
 
     place: str
 
 
 class FlushDatabase(_Message, frozen=True, tag="flush"):
-    """Write the memtables to SST files. Answered by Worked."""
+    """Write the memtables to SST files. Answered by OperationReply."""
 
     place: str
 
 
 class CompactDatabase(_Message, frozen=True, tag="compact"):
-    """Merge the SST files. Answered by Worked."""
+    """Merge the SST files. Answered by OperationReply."""
 
     place: str
 
 
 class WritePairs(_Message, frozen=True, tag="load"):
-    """Write pairs in their order; a value of None deletes. `sync`: all so far are on disk when it is Done."""
+    """Write pairs in their order; a value of None deletes. `sync`: all so far are on disk when it is done."""
 
     place: str
     pairs: tuple[tuple[bytes, bytes | None], ...]
@@ -60,31 +60,31 @@ class WritePairs(_Message, frozen=True, tag="load"):
 
 
 class ReadPairs(_Message, frozen=True, tag="dump"):
-    """Read on from where `cursor` (a number chosen by who asks) stands. Answered by Pairs."""
+    """Read on from the position of `cursor` (a number that the sender chooses). Answered by PairsReply."""
 
     place: str
     cursor: int
 
 
 class EndRead(_Message, frozen=True, tag="enddump"):
-    """Forget a cursor. Answered by Done."""
+    """Discard a cursor. Answered by Done."""
 
     place: str
     cursor: int
 
 
 class CancelOperation(_Message, frozen=True, tag="stop"):
-    """Stop the Flush or Compact asked for under the number `target`. Answered by Done at once."""
+    """Stop the flush or compaction with the number `target`. Answered by Done at once."""
 
     target: int
 
 
 class Ping(_Message, frozen=True, tag="ping"):
-    """Say that you are there. Answered by Here."""
+    """Check that the worker responds. Answered by Ready."""
 
 
 class QuitWorker(_Message, frozen=True, tag="quit"):
-    """Stop all work, close all databases and end. Answered by Done, then the end of the pipe."""
+    """Stop all work, close all databases and exit. Answered by Done, then the end of the pipe."""
 
 
 WorkerCommand = (
@@ -103,15 +103,15 @@ WorkerCommand = (
 
 
 class Ready(_Message, frozen=True, tag="here"):
-    """The worker answers; also its first word (number 0)."""
+    """The worker responds; also its first message (number 0)."""
 
 
 class Done(_Message, frozen=True, tag="done"):
-    """It is done."""
+    """The command is done."""
 
 
 class ProgressReply(_Message, frozen=True, tag="moved"):
-    """How far the work is: a fraction (None: unknown) and bytes a second. `before`: what there is to do."""
+    """The progress: a fraction (None: unknown) and bytes a second. `before`: what the database held first."""
 
     fraction: float | None
     rate: float | None
@@ -125,7 +125,7 @@ class StatsReply(_Message, frozen=True, tag="seen"):
 
 
 class OperationReply(_Message, frozen=True, tag="worked"):
-    """How a Flush or Compact that did not fail went. `note`: what of it was left out, and why."""
+    """The result of a flush or compaction that did not fail. `note`: what was left out, and why."""
 
     before: SpaceStats | None
     after: SpaceStats | None
@@ -134,9 +134,9 @@ class OperationReply(_Message, frozen=True, tag="worked"):
 
 
 class PairsReply(_Message, frozen=True, tag="pairs"):
-    """The next pairs in key order; `last`: there are no more, and the cursor is forgotten.
+    """The next pairs in key order; `last`: there are no more, and the cursor is discarded.
 
-    `left_out`: column families whose pairs are not told; with the first pairs alone.
+    `skipped_families`: column families that are not dumped; sent with the first pairs only.
     """
 
     pairs: tuple[tuple[bytes, bytes], ...]
@@ -145,14 +145,14 @@ class PairsReply(_Message, frozen=True, tag="pairs"):
 
 
 class FailureReply(_Message, frozen=True, tag="failed"):
-    """Why it could not be done."""
+    """The reason of a failure."""
 
     code: ErrorCode
     reason: str
 
 
 class WarningReply(_Message, frozen=True, tag="remark"):
-    """Something a person should be told, answering no order (number 0)."""
+    """A message for the user that answers no command (number 0)."""
 
     text: str
 
@@ -163,14 +163,14 @@ WorkerMessage = (
 
 
 class WorkerRequest(msgspec.Struct, frozen=True, gc=False):
-    """An order and its number (from 1)."""
+    """A command and its number (from 1)."""
 
     number: int
     command: WorkerCommand
 
 
 class WorkerResponse(msgspec.Struct, frozen=True, gc=False):
-    """A word on the order of that number."""
+    """A reply to the command of that number."""
 
     number: int
     reply: WorkerMessage

@@ -1,8 +1,9 @@
-"""CREATE SPACE and DROP SPACE, in an order that a crash at any moment leaves nothing wrong.
+"""CREATE SPACE and DROP SPACE, in an order that leaves nothing wrong after a crash at any moment.
 
-Made: noted as unsettled, its databases made on each host, then named. Dropped: forgotten and noted as
-unsettled, let go of by the workers, deleted, settled. What is unsettled at a start is cleared away: it was
-never there for anybody, or is there no longer.
+Create: record the space as pending, create its databases on each host, then name it in the catalog. Drop:
+remove the space from the catalog and record it as pending, have the workers close its databases, delete them,
+and remove the record. At a start, whatever is pending is deleted: no user has seen it yet, or no user sees it
+any more.
 """
 
 from __future__ import annotations
@@ -31,28 +32,28 @@ from jobtui.storage.local.supervisor import WorkerSupervisor
 
 
 class SpaceHost(Protocol):
-    """What making and dropping needs of the storage."""
+    """What creating and dropping spaces needs of the storage."""
 
     catalogue: Catalog
     notice: Notice
 
     def worker(self, host: str, *, adopted: bool) -> WorkerSupervisor:
-        """The host's worker."""
+        """Return the host's worker."""
         ...
 
     def surveyor(self, directory: str) -> Surveyor:
-        """The reader of an adopted database's own files."""
+        """Return the reader of an adopted database's own files."""
         ...
 
 
 class SpaceManager:
-    """See the module. One change at a time is the caller's duty."""
+    """The creation and deletion of spaces. The caller must not run two changes at a time."""
 
-    def __init__(self, ground: SpaceHost) -> None:
-        self._storage = ground
+    def __init__(self, storage: SpaceHost) -> None:
+        self._storage = storage
 
     async def create(self, name: str, placement: Placement) -> Space:
-        """Make or adopt a space. Raises StorageError, and then nothing of it is there."""
+        """Create or adopt a space. Raises StorageError, and then nothing of it is left."""
         if name in self._storage.catalogue.entries:
             raise _refused(name, f"Space '{name}' exists already")
         for text in (name, *(placement.directories or ())):
@@ -74,7 +75,7 @@ class SpaceManager:
         return self._storage.catalogue.entries[name].space
 
     async def drop(self, name: str) -> None:
-        """Forget a space and delete what is ours of it. Raises StorageError where it could not be forgotten."""
+        """Remove a space from the catalog and delete its own data. Raises StorageError if it stays."""
         entry = self._storage.catalogue.entries.get(name)
         if entry is None:
             raise StorageError(ErrorCode.MISSING, "", name, f"Space '{name}' does not exist")
@@ -83,9 +84,9 @@ class SpaceManager:
             await self._delete_databases(name, entry.hosts)
 
     def complete_pending(self) -> list[str]:
-        """At the start: clear away what is unsettled. Blocks; gives what a person should be told.
+        """Delete at the start what is pending, and return messages for the user. Blocks.
 
-        Raises StorageError where the disk does not take a rebuilt catalogue.
+        Raises StorageError if a rebuilt catalog cannot be written.
         """
         remarks = self._save_rebuilt()
         for entry in self._storage.catalogue.entries.values():
@@ -128,8 +129,8 @@ class SpaceManager:
             )
 
     async def _create_databases(self, name: str, hosts: Sequence[str]) -> None:
-        made = await asyncio.gather(*(self._create_on(name, host) for host in hosts), return_exceptions=True)
-        for failure in made:
+        results = await asyncio.gather(*(self._create_on(name, host) for host in hosts), return_exceptions=True)
+        for failure in results:
             if failure is not None:
                 raise failure
 
@@ -140,18 +141,18 @@ class SpaceManager:
             worker = self._storage.worker(host, adopted=False)
             await worker.request(p.CreateDatabase(directory_name(name)), p.Done)
         except OSError as error:
-            trouble = system_error(error, str(directory))
-            raise StorageError(trouble.code, host, name, trouble.reason) from error
-        except WorkerError as trouble:
-            raise StorageError(trouble.code, host, name, trouble.reason) from trouble
+            reason = system_error(error, str(directory))
+            raise StorageError(reason.code, host, name, reason.reason) from error
+        except WorkerError as error:
+            raise StorageError(error.code, host, name, error.reason) from error
 
     async def _adopt(self, name: str, directories: Sequence[str]) -> Space:
         adopted = await asyncio.to_thread(self._check_adoption, name, directories)
         for directory in adopted:
             try:
                 await self._storage.worker(directory, adopted=True).request(p.ReadStats(""), p.StatsReply)
-            except WorkerError as trouble:
-                raise StorageError(trouble.code, directory, name, trouble.reason) from trouble
+            except WorkerError as error:
+                raise StorageError(error.code, directory, name, error.reason) from error
         await self._save(self._storage.catalogue.with_entry(CatalogEntry(name, directories=adopted)))
         return self._storage.catalogue.entries[name].space
 
@@ -161,8 +162,8 @@ class SpaceManager:
             self._refuse_adoption(name, directory, adopted[:number])
             try:
                 self._storage.surveyor(directory).survey()
-            except WorkerError as trouble:
-                raise StorageError(trouble.code, directory, name, trouble.reason) from trouble
+            except WorkerError as error:
+                raise StorageError(error.code, directory, name, error.reason) from error
         return adopted
 
     def _refuse_adoption(self, name: str, directory: str, others: Sequence[str]) -> None:
@@ -192,7 +193,7 @@ class SpaceManager:
                 raise _refused(name, f"{directory} lies in jobtui's own storage", directory)
 
     async def _finish_deleting(self, name: str) -> None:
-        """Where a dropped space of that name could not be deleted, try again before its place is used."""
+        """Try again to delete a dropped space of that name before its directory is used."""
         for one in self._storage.catalogue.pending:
             if one.name == name:
                 await self._delete_databases(name, one.hosts)
@@ -206,14 +207,14 @@ class SpaceManager:
                     await self._storage.worker(host, adopted=False).request(
                         p.CloseDatabase(directory_name(name)), p.Done
                     )
-                except WorkerError as trouble:  # its files go all the same
-                    self._storage.notice(f"{name} on {host} did not close cleanly: {trouble.reason}")
+                except WorkerError as error:  # its files go all the same
+                    self._storage.notice(f"{name} on {host} did not close cleanly: {error.reason}")
         remark = await asyncio.to_thread(self._remove, name, hosts)
         if remark:
             self._storage.notice(remark)
 
     def _remove(self, name: str, hosts: Sequence[str]) -> str:
-        """Delete what is unsettled; where that fails it stays noted, and the answer says so."""
+        """Delete a pending space; if that fails it stays pending, and the returned text says why."""
         catalogue = self._storage.catalogue
         try:
             for host in hosts if name not in catalogue.entries else ():
@@ -229,7 +230,7 @@ class SpaceManager:
         return f"what the space {name} held on {beyond} stays there: not in the configuration" if beyond else ""
 
     def _restore_directory(self, directory: str) -> None:
-        """Clean up where a crash cut a visit short; what can't be reached is told of when it is used."""
+        """Restore an adopted directory after a crash; an unreachable one is reported when it is used."""
         with contextlib.suppress(OSError):
             AdoptedDirectory(
                 Path(directory), notes_directory(self._storage.catalogue.root, directory)

@@ -18,7 +18,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Serve until the pipe of orders ends; leave by os._exit: RocksDB aborts where it is torn down at work."""
+    """Serve until the pipe ends; exit by os._exit, because RocksDB aborts if it is torn down while it works."""
     _pass_over_signals_to_the_starter()
     parent, kind, directory, *more = sys.argv[1:]
     _die_with(int(parent))

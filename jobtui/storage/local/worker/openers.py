@@ -151,7 +151,7 @@ class AdoptedOpener(Opener):
     @override
     def after_close(self) -> None:
         try:
-            self._directory.closed()
+            self._directory.restore()
             if self._writing:
                 self._manifest_guard.note_closed()
         finally:

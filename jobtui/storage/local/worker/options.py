@@ -29,7 +29,7 @@ class SharedOptions:
     """One cache, one memory budget, one rate limit and one set of counters for all databases of a worker.
 
     The same Options object opens every own database: each of its own would cost half a megabyte for its
-    counters alone. Only one operation runs on a host at a time, so the counters still tell its progress.
+    counters alone. Only one operation runs on a host at a time, so the counters still show its progress.
     """
 
     def __init__(self, compact_rate: int | None) -> None:
@@ -63,7 +63,7 @@ class SharedOptions:
         options.set_hard_pending_compaction_bytes_limit(1 << 50)
         options.set_max_background_jobs(3)
         options.set_max_subcompactions(2)
-        # what is written goes to the disk beside the work, and not all at once as each file ends
+        # written data goes to the disk during the work, and not all at once at the end of each file
         options.set_bytes_per_sync(_SYNC_AHEAD)
         options.set_manifest_preallocation_size(64 << 10)
         options.set_keep_log_file_num(3)
