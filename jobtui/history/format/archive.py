@@ -63,7 +63,7 @@ class ArchiveManifestDamaged(Exception):
 
 
 def load_archive_manifest(disk: Disk, directory: Path, name: str) -> tuple[SegmentEntry, ...]:
-    """The segments of an archive. Raises OSError, StoreTooNew, and ContentsDamagedError."""
+    """Return the segments of an archive. Raises OSError, StoreTooNew, and ContentsDamagedError."""
     data = disk.read_file(directory / ARCHIVE_DIRECTORY / name / ARCHIVE_MANIFEST_NAME)
     line = data.removesuffix(b"\n")
     if not is_intact(line):
@@ -90,13 +90,13 @@ def replace_archive_manifest(disk: Disk, path: Path, schema: int, segments: Sequ
 
 
 def current_ids(segments: Sequence[Segment]) -> Iterator[int]:
-    """The ids of the jobs that count in an archive's segments. Raises OSError."""
+    """Yield the ids of the jobs that count in an archive's segments. Raises OSError."""
     for segment in segments:
         yield from map(segment.columns.ids.__getitem__, segment.current_rows())
 
 
 def describe_archive(name: str, segments: Sequence[Segment]) -> ArchiveEntry | None:
-    """How the history's manifest names an archive of these segments; None: no job in them counts.
+    """Return how the history's manifest names an archive of these segments; None: no job in them counts.
 
     Raises OSError.
     """
@@ -123,7 +123,10 @@ class Archives:
         return self._quarantine.notes
 
     def segments(self, archive: ArchiveEntry) -> tuple[Segment, ...]:
-        """An archive's segments; none where there are none, which is noted. Raises OSError, StoreTooNew."""
+        """Return an archive's segments; none where there are none, which is noted.
+
+        Raises OSError, StoreTooNew.
+        """
         if archive.name not in self._open:
             place = self._directory / ARCHIVE_DIRECTORY / archive.name
             try:
@@ -151,7 +154,7 @@ class Archives:
         return self._scattered.find(job_id)
 
     def _scan(self, archive: ArchiveEntry, what: str, data: bytes) -> tuple[Segment, ...]:
-        """The segments that lie in the directory of an archive whose own manifest can't be read."""
+        """Return the segments that lie in the directory of an archive whose own manifest can't be read."""
         from jobtui.history.format.segment import scan_segments
 
         place, file = (
@@ -178,11 +181,11 @@ class Archives:
         self._open.pop(archive.name, None)
 
     def all_segments(self, manifest: Manifest) -> tuple[Segment, ...]:
-        """The segments of all archives. Raises OSError."""
+        """Return the segments of all archives. Raises OSError."""
         return tuple(segment for archive in manifest.archives for segment in self.segments(archive))
 
     def find(self, manifest: Manifest, job_id: int) -> tuple[Segment, int] | None:
-        """Where an archived job is, None where there is no such. Raises OSError."""
+        """Return where an archived job is, None where there is no such. Raises OSError."""
         for archive in manifest.archives:
             if archive.first <= job_id <= archive.last:
                 for segment in self.segments(archive):
@@ -195,7 +198,7 @@ _ARCHIVE_NAME: Final = re.compile(r"jobs-\d+-\d+(\.\d+)?-(\d+)")
 
 
 def is_unfinished(name: str, manifest: Manifest) -> bool:
-    """Whether a directory among the archives is what the manifest after this one would have named."""
+    """Return whether a directory among the archives is what the manifest after this one would have named."""
     made = _ARCHIVE_NAME.fullmatch(name)
     return (
         made is not None

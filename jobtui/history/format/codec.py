@@ -1,9 +1,12 @@
-"""Lines of JSON that tell whether they are whole.
+"""Framed lines of JSON, and jobs as JSON: whole records and differences.
 
-Each line is an object whose first key is `crc`: the CRC-32, in eight hexadecimal digits, of everything
-that follows it in the line. The same lines make up the journal, the segments, their indexes and the
-manifest. JSON escapes quotes, so the beginning of a line can't occur inside one, and a reader finds its
-way back after damage.
+Each line is an object whose first key is `crc`: the CRC-32, in eight hexadecimal digits, of everything that
+follows it in the line. Journals, segments, indexes and manifests are made of such lines. JSON escapes
+quotes, so the beginning of a line cannot occur inside one, and a reader finds the next line after damage.
+
+A difference has the changed fields of a job, the changed fields of its tasks by row, and the events that
+were added. A record leaves out the fields that have their default; a difference names every changed field,
+also one that returned to its default.
 """
 
 from __future__ import annotations
@@ -22,18 +25,18 @@ HEADER_SIZE: Final = len(MAGIC) + len('xxxxxxxx",')
 
 
 def frame(payload: bytes) -> bytes:
-    """A JSON object as a line, with its newline. `payload` is `{…}` and not empty."""
+    """Return a JSON object as a line, with its newline. `payload` is `{…}` and not empty."""
     rest = payload[1:]
     return b'{"crc":"%08x",%b\n' % (crc32(rest), rest)
 
 
 def is_intact(line: bytes) -> bool:
-    """Whether a line (without its newline) is as it was written."""
+    """Return whether a line (without its newline) is as it was written."""
     return line.startswith(b'{"crc":"%08x",' % crc32(line[HEADER_SIZE:]))
 
 
 def split_lines(data: bytes, start: int = 0) -> Iterator[tuple[int, bytes, bool]]:
-    """The lines of `data` from `start`: offset, bytes without the newline, whether it is whole.
+    """Yield the lines of `data` from `start`: offset, bytes without the newline, whether it is whole.
 
     Stretches of blanks are passed over. Where a newline was damaged, the lines beside it are told apart
     by how a line begins.
@@ -62,13 +65,6 @@ def _split_damaged(data: bytes, start: int, stop: int, *, complete: bool) -> Ite
         start = following
 
 
-# ---- merged from jobtui.history.records: ----
-# Jobs as JSON: whole records, and the difference between two versions of one.
-#
-# A difference names the changed fields of the job, the changed fields of its tasks by their number, and the
-# events that were added. Records are written with the fields that differ from their defaults; a difference
-# names every field that changed, also one that went back to its default.
-#
 SCHEMA: Final = 1
 """The format that this jobtui writes. Any new field or meaning of a record makes it one higher."""
 
@@ -123,7 +119,10 @@ _decode_plain: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def encode_change(before: Job | None, after: Job) -> bytes | None:
-    """What must be written to make `before` (None: nothing) into `after`; None where they are the same."""
+    """Return what must be written to make `before` (None: nothing) into `after`.
+
+    None where they are the same.
+    """
     if before is None:
         return b'{"put":%b}' % encode(after)
     if before == after:
@@ -132,7 +131,7 @@ def encode_change(before: Job | None, after: Job) -> bytes | None:
 
 
 def diff_jobs(before: Job, after: Job) -> dict[str, Any]:
-    """The changed fields under `job`, `task` and `event`; no key where nothing changed."""
+    """Return the changed fields under `job`, `task` and `event`; no key where nothing changed."""
     fields = _diff_fields(before, after, _JOB_PARTS)
     tasks: list[tuple[int, dict[str, Any]]] = []
     if before.tasks != after.tasks:
@@ -182,7 +181,7 @@ class Delta:
         self._events += entry.event
 
     def apply(self) -> Job:
-        """The job with all changes made to it.
+        """Return the job with all changes made to it.
 
         Raises KeyError for a field, and msgspec.ValidationError for a value, that is not known.
         """
@@ -197,7 +196,7 @@ class Delta:
 
 
 def unknown_field(line: bytes, job: Job) -> str | None:
-    """A field of a record's line that was not understood, and would be lost if it were written again."""
+    """Return a field of a record's line that was not understood, and would be lost if it were written again."""
     record = encode(job)[1:]
     if line.endswith((record, record + b"}")) or not is_intact(line):
         return None
@@ -222,7 +221,7 @@ def _find_unknown_field(record: dict[str, Any], kind: type[msgspec.Struct]) -> s
 
 
 def _struct_in(kind: Any) -> type[msgspec.Struct] | None:
-    """The record that a field holds, by itself, in a tuple, or else nothing."""
+    """Return the record that a field holds, by itself, in a tuple, or else nothing."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return kind
     found = (_struct_in(each) for each in get_args(kind))
@@ -230,12 +229,15 @@ def _struct_in(kind: Any) -> type[msgspec.Struct] | None:
 
 
 def decode_entry(line: bytes, schema: int) -> JournalEntry:
-    """A journal's line, which must be whole. Raises msgspec.ValidationError where it says what is not known."""
+    """Return a journal's line, which must be whole.
+
+    Raises msgspec.ValidationError where it says what is not known.
+    """
     return _decode_entry(line if schema in (0, SCHEMA) else _upgraded_entry(line, schema))
 
 
 def decode_job(line: bytes, schema: int) -> Job:
-    """A record's line, which must be whole. Raises msgspec.ValidationError where it is no job."""
+    """Return a record's line, which must be whole. Raises msgspec.ValidationError where it is no job."""
     if schema == SCHEMA:
         return _decode_job(line)
     return msgspec.convert(_upgraded(_decode_plain(line), schema), Job, strict=False)
@@ -256,7 +258,7 @@ def _upgraded_entry(line: bytes, schema: int) -> bytes:
 
 
 def _diff_tasks(before: tuple[Task, ...], after: tuple[Task, ...]) -> list[tuple[int, dict[str, Any]]] | None:
-    """What changed, by place; None where the tasks are not the same ones."""
+    """Return what changed, by place; None where the tasks are not the same ones."""
     if len(before) != len(after):
         return None
     found = []
@@ -271,7 +273,7 @@ def _diff_tasks(before: tuple[Task, ...], after: tuple[Task, ...]) -> list[tuple
 def _diff_fields(
     before: msgspec.Struct, after: msgspec.Struct, apart: frozenset[str] = _NOTHING
 ) -> dict[str, Any]:
-    """The fields of `after` that are not as in `before`, but those that are told `apart`."""
+    """Return the fields of `after` that are not as in `before`, but those that are told `apart`."""
     old, new = msgspec.structs.astuple(before), msgspec.structs.astuple(after)
     return {
         name: value

@@ -1,11 +1,4 @@
-"""What can go wrong with the history, in words that a person can act on.
-
-StoreError       the common base; its text is for a user
-StoreLocked      another process writes this history
-StoreTooNew      a newer jobtui wrote it; nothing was touched
-StoreFull        no room: nothing of the commit was written, and a later one may succeed
-StoreFailed      the disk failed: the history can be read, and not written any more
-"""
+"""The health of a history and the notes about its damage, as a user reads them."""
 
 from __future__ import annotations
 

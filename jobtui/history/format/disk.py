@@ -44,12 +44,12 @@ _OPEN: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def is_unreadable(error: OSError) -> bool:
-    """Whether the error says that the file is not to be read, now or in a moment."""
+    """Return whether the error says that the file is not to be read, now or in a moment."""
     return error.errno in _UNREADABLE_ERRORS
 
 
 def is_full(error: OSError) -> bool:
-    """Whether the error says that the disk, or the user's part of it, is full."""
+    """Return whether the error says that the disk, or the user's part of it, is full."""
     return error.errno in FULL_ERRORS
 
 
@@ -129,14 +129,14 @@ class Disk:
         os.ftruncate(file, size)
 
     def read(self, file: int, size: int, offset: int) -> bytes:
-        """Up to `size` bytes at `offset`; fewer only where the file ends."""
+        """Return up to `size` bytes at `offset`; fewer only where the file ends."""
         data = os.pread(file, size, offset)
         while data and len(data) < size and (more := os.pread(file, size - len(data), offset + len(data))):
             data += more
         return data
 
     def size(self, file: int) -> int:
-        """How long an open file is."""
+        """Return how long an open file is."""
         return os.fstat(file).st_size
 
     # ---- names
@@ -168,7 +168,7 @@ class Disk:
         return stat.S_ISREG(found.st_mode) and found.st_nlink > 1
 
     def is_same_file(self, file: int, path: str) -> bool:
-        """Whether an open file is what the path leads to; not where it was deleted or moved away."""
+        """Return whether an open file is what the path leads to; not where it was deleted or moved away."""
         here = os.fstat(file)
         try:
             there = os.stat(path)  # noqa: PTH116 a Path's own costs more than the rest of a commit's checks
@@ -260,7 +260,7 @@ class Disk:
         return _flock(file, fcntl.LOCK_EX)
 
     def is_locked(self, file: int) -> bool:
-        """Whether someone else holds the exclusive lock."""
+        """Return whether someone else holds the exclusive lock."""
         if not _flock(file, fcntl.LOCK_SH):
             return True
         fcntl.flock(file, fcntl.LOCK_UN)
@@ -269,7 +269,7 @@ class Disk:
     # ---- what is made of them
 
     def read_file(self, path: Path) -> bytes:
-        """All of a file."""
+        """Return all of a file."""
         file = self.open(path)
         try:
             return self.read(file, self.size(file), 0)

@@ -1,9 +1,12 @@
-"""A segment's columns: what is known of its records without reading them.
+"""The columns of a segment, in memory and in its index file, so that a query reads no record.
 
-At rest a segment keeps five columns, about eleven bytes a record: id, place, status, space and command,
-and which of its jobs recovered which. The others, that a sort or a filter may need, are read when asked.
-Values that repeat (spaces, commands, sets of hosts, reasons) are kept once, in a list; the column holds
-places in that list.
+At rest a segment keeps five columns, about eleven bytes a record: id, offset, status, space and command,
+and which job recovered which. The others are read when a sort or a filter needs them. A column of repeating
+values has each value once, and a code per record.
+
+The index is a cache of framed lines: a header with the length of each other line, the columns that stay in
+memory, and one line per other column. If it is missing, damaged or of another segment, it is made again
+from the records.
 """
 
 from __future__ import annotations
@@ -37,12 +40,12 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_microseconds(when: datetime | None) -> float:
-    """A time as a number column holds it: microseconds since 1970, MISSING for none."""
+    """Return a time as a number column holds it: microseconds since 1970, MISSING for none."""
     return MISSING if when is None else (when - _EPOCH).total_seconds() * 1e6
 
 
 def to_number(value: float | None) -> float:
-    """A value as a number column holds it."""
+    """Return a value as a number column holds it."""
     return MISSING if value is None else float(value)
 
 
@@ -60,17 +63,17 @@ NUMBER_COLUMNS: Final[dict[str, Callable[[Job], float]]] = {
 
 
 def hosts_of(job: Job) -> tuple[str, ...]:
-    """The job's hosts in task order, as its `hosts` column keeps them."""
+    """Return the job's hosts in task order, as its `hosts` column keeps them."""
     return tuple(task.host for task in job.tasks)
 
 
 def reason_of(job: Job) -> str:
-    """The words that tell why: the job's reason and its tasks', a line each."""
+    """Return the words that tell why: the job's reason and its tasks', a line each."""
     return "\n".join(dict.fromkeys(text for text in (job.reason, *(task.reason for task in job.tasks)) if text))
 
 
 def cluster_of(job: Job) -> str:
-    """The cluster that a mirrored job lives in, "" for any other."""
+    """Return the cluster that a mirrored job lives in, "" for any other."""
     return job.origin.cluster if job.origin is not None else ""
 
 
@@ -113,25 +116,18 @@ def narrow_array(values: Sequence[int]) -> array[int]:
 
 
 def encode_column(values: Iterable[T]) -> CodedColumn[T]:
-    """A column of repeating values."""
+    """Return a column of repeating values."""
     known: dict[T, int] = {}
     codes = [known.setdefault(value, len(known)) for value in values]
     return CodedColumn(tuple(known), narrow_array(codes))
 
 
 def select_rows(column: CodedColumn[T], places: Sequence[int]) -> CodedColumn[T]:
-    """The column of some of the records; values that none of them has may be left in it."""
+    """Return the column of some of the records; values that none of them has may be left in it."""
     codes = array(column.codes.typecode, map(column.codes.__getitem__, places))
     return CodedColumn(column.values, codes)
 
 
-# ---- merged from jobtui.history.index: ----
-# A segment's index: its columns in a file beside it, so that no record is read to find one.
-#
-# It is a cache. Its lines are framed: the first tells how long each of the others is, the second holds the
-# columns that stay in memory, and each column that is read when asked has a line of its own. An index that
-# is missing, damaged or of another segment is made again from the records.
-#
 INDEX_FORMAT: Final = 1
 _MAX_HEADER_BYTES: Final = 1024
 _CORE: Final = "core"
@@ -185,7 +181,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 def build_columns(jobs: Sequence[Job], starts: Sequence[int]) -> Columns:
-    """The columns that stay in memory, of jobs in id order; `starts` as in Columns."""
+    """Return the columns that stay in memory, of jobs in id order; `starts` as in Columns."""
     pairs = sorted((job.recovered_from, job.id) for job in jobs if job.recovered_from is not None)
     return Columns(
         ids=array("I" if not jobs or jobs[-1].id < 1 << 32 else "Q", [job.id for job in jobs]),
@@ -199,7 +195,7 @@ def build_columns(jobs: Sequence[Job], starts: Sequence[int]) -> Columns:
 
 
 def select_columns(columns: Columns, places: Sequence[int], starts: Sequence[int]) -> Columns:
-    """The columns of some of a segment's records, which start elsewhere now."""
+    """Return the columns of some of a segment's records, which start elsewhere now."""
     ids = array(columns.ids.typecode, map(columns.ids.__getitem__, places))
     chosen = set(ids)
     pairs = [pair for pair in zip(columns.recovered, columns.recoverers, strict=True) if pair[1] in chosen]
@@ -218,15 +214,15 @@ class ColumnSource(Protocol):
     """Where the columns come from that are read when asked."""
 
     def numbers(self, name: str) -> array[float]:
-        """A column of columns.NUMBERS."""
+        """Return a column of columns.NUMBERS."""
         ...
 
     def hosts(self) -> CodedColumn[tuple[str, ...]]:
-        """Each job's hosts."""
+        """Return each job's hosts."""
         ...
 
     def texts(self, name: str) -> CodedColumn[str]:
-        """A column of columns.TEXTS."""
+        """Return a column of columns.TEXTS."""
         ...
 
 
@@ -269,7 +265,7 @@ class PartialColumns:
 
 
 def index_lines(columns: Columns, source: ColumnSource) -> Iterator[tuple[str, bytes]]:
-    """The index's lines but the first, by name, one at a time: each takes its while for many jobs."""
+    """Yield the index's lines but the first, by name, one at a time: each takes its while for many jobs."""
     core = _StoredCore(
         _pack(columns.ids),
         _pack(columns.starts),
@@ -302,7 +298,7 @@ class SegmentIndex:
             self._disk.create_with(self._path, [frame(_encode(head)), *(line for _, line in lines)], sync=False)
 
     def is_whole(self) -> bool:
-        """Whether every line of it is as it was written, and of this segment."""
+        """Return whether every line of it is as it was written, and of this segment."""
         try:
             data = self._disk.read_file(self._path)
             found = list(framed_lines(data))
@@ -312,26 +308,26 @@ class SegmentIndex:
         return all(whole for _, _, whole in found) and len(found) == 1 + len(head.lines)
 
     def core(self) -> Columns:
-        """The columns that stay in memory. Raises IndexUnusableError."""
+        """Return the columns that stay in memory. Raises IndexUnusableError."""
         columns = decode_core(self._line(_CORE))
         if STALE in columns.statuses:
             raise IndexUnusable("it was made again where a newer version of a job was known")
         return columns
 
     def numbers(self, name: str) -> array[float]:
-        """A column of numbers, of those in columns.NUMBERS. Raises IndexUnusableError."""
+        """Return a column of numbers, of those in columns.NUMBERS. Raises IndexUnusableError."""
         packed = _decode_numbers(self._line(name))
         values = array("d", packed.data)
         _swap_if_big_endian(values)
         return values
 
     def hosts(self) -> CodedColumn[tuple[str, ...]]:
-        """Each job's hosts. Raises IndexUnusableError."""
+        """Return each job's hosts. Raises IndexUnusableError."""
         packed = _decode_lists(self._line(_HOSTS))
         return CodedColumn(packed.values, _unpack(packed.places))
 
     def texts(self, name: str) -> CodedColumn[str]:
-        """A column of texts, of those in columns.TEXTS. Raises IndexUnusableError."""
+        """Return a column of texts, of those in columns.TEXTS. Raises IndexUnusableError."""
         packed = _decode_texts(self._line(name))
         return CodedColumn(packed.values, _unpack(packed.places))
 

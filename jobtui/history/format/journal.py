@@ -1,7 +1,7 @@
-"""The journal that is written: one file, appended to, each append on disk before it counts.
+"""The journal being written: one file, appended to, and each append is on disk before it counts.
 
-Blanks are written ahead, so that an append overwrites: the file's size need not be synced with it, and
-there is room left for a while on a disk that has become full.
+Blanks are written ahead, so that an append overwrites them: the size of the file need not be synced, and
+there is some room left on a disk that has become full.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ _NAME: Final = re.compile(r"journal-(\d{8,})\.jsonl")
 
 
 def journal_name(number: int) -> str:
-    """The file of the journal with that number."""
+    """Return the file of the journal with that number."""
     return f"journal-{number:08d}.jsonl"
 
 
 def list_journals(disk: Disk, directory: Path) -> list[tuple[int, Path]]:
-    """The journals that there are, by rising number."""
+    """Return the journals that there are, by rising number."""
     return select_journals(directory, disk.list_names(directory))
 
 
 def select_journals(directory: Path, names: Iterable[str]) -> list[tuple[int, Path]]:
-    """The same, where it is known what names the directory holds."""
+    """Return the same, where it is known what names the directory holds."""
     numbered_names = ((journal_number(name), name) for name in names)
     return sorted((number, directory / name) for number, name in numbered_names if number is not None)
 
 
 def journal_number(name: str) -> int | None:
-    """The number of the journal whose file has that name, None where it is no journal."""
+    """Return the number of the journal whose file has that name, None where it is no journal."""
     match = _NAME.fullmatch(name) if name.startswith(_START) else None
     return int(match[1]) if match else None
 
 
 def encode_batch(changes: Sequence[bytes], last: int) -> list[bytes]:
-    """The framed lines of a batch: changes (`{…}`) that share one sync, numbered on from `last`."""
+    """Return the framed lines of a batch: changes (`{…}`) that share one sync, numbered on from `last`."""
     span = b'"of":[%d,%d],' % (last + 1, last + len(changes))
     return [
         frame(b'{"n":%d,%b%b' % (number, span, change[1:])) for number, change in enumerate(changes, last + 1)
@@ -67,7 +67,7 @@ class Journal:
 
     @classmethod
     def create(cls, disk: Disk, directory: Path, number: int, lines: Sequence[bytes], blanks: int) -> Journal:
-        """A new journal that begins with `lines`, durably. Raises OSError, and then there is none."""
+        """Return a new journal that begins with `lines`, durably. Raises OSError, and then there is none."""
         data = b"".join(lines)
         end = len(data)
         path = directory / journal_name(number)

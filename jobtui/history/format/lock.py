@@ -121,7 +121,7 @@ class Lock:
             disk.close(file)  # it was replaced meanwhile: a lock on a file without a name keeps nobody out
 
     def read_status(self) -> WriterStatus | None:
-        """What the last writer said."""
+        """Return what the last writer said."""
         return _read_status(self._disk, self._file)
 
     def set_address(self, address: str) -> None:
@@ -137,7 +137,7 @@ class Lock:
         self._disk.write(self._file, frame(mark).ljust(_STATUS_BYTES), 0)
 
     def is_held(self) -> bool:
-        """Whether it still keeps others out: not where the directory was deleted, moved or unmounted."""
+        """Return whether it still keeps others out: not where the directory was deleted, moved or unmounted."""
         try:
             return self._disk.is_same_file(self._file, str(self._path))
         except OSError:
@@ -156,15 +156,15 @@ class WriterWatcher:
         self._file: int | None = None
 
     def read_raw(self) -> bytes:
-        """The mark as it lies there: other bytes mean that something has changed."""
+        """Return the mark as it lies there: other bytes mean that something has changed."""
         return self._disk.read(self._file, _STATUS_BYTES, 0) if self._open() and self._file is not None else b""
 
     def read_status(self) -> WriterStatus | None:
-        """What the writer said last, None where there is no word."""
+        """Return what the writer said last, None where there is no word."""
         return _read_status(self._disk, self._file) if self._open() and self._file is not None else None
 
     def has_writer(self) -> bool:
-        """Whether a process holds the lock now."""
+        """Return whether a process holds the lock now."""
         return self._open() and self._file is not None and self._disk.is_locked(self._file)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The manifest: which files make up the history. A seal or an archive counts from its rename on."""
+"""The manifest: which files make up the history. Its rename commits a seal or an archive."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class FormatHeader(msgspec.Struct):
 
 
 def load(disk: Disk, directory: Path) -> Manifest | None:
-    """The manifest, None where there is none. Raises ManifestDamagedError, StoreTooNew and OSError."""
+    """Return the manifest, None where there is none. Raises ManifestDamagedError, StoreTooNew and OSError."""
     try:
         data = disk.read_file(directory / MANIFEST_NAME)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Damaged bytes are never thrown away: they are copied here, and a note says what they were."""
+"""The quarantine: copies of damaged bytes, which are never deleted, and a note about each."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def job_ids_in(data: bytes) -> tuple[int, ...]:
 
 
 def read_notes(disk: Disk, directory: Path) -> tuple[DamageNote, ...]:
-    """What was noted in this history by all who wrote it lately, the oldest first. Raises OSError."""
+    """Return what was noted in this history by all who wrote it lately, the oldest first. Raises OSError."""
     found = []
     for line in _read_note_lines(disk, directory)[0]:
         with contextlib.suppress(*DECODE_ERRORS):  # it is of a format that is not known here
@@ -41,7 +41,7 @@ def read_notes(disk: Disk, directory: Path) -> tuple[DamageNote, ...]:
 
 
 def _read_note_lines(disk: Disk, directory: Path) -> tuple[list[bytes], bool]:
-    """The whole lines of the notes that are remembered, and whether there is nothing else with them."""
+    """Return the whole lines of the notes that are remembered, and whether there is nothing else with them."""
     try:
         data = disk.read_file(directory / QUARANTINE_DIRECTORY / NOTES_NAME)
     except (FileNotFoundError, NotADirectoryError):
@@ -51,7 +51,7 @@ def _read_note_lines(disk: Disk, directory: Path) -> tuple[list[bytes], bool]:
 
 
 def free_name(name: str, taken: Collection[str]) -> str:
-    """The name, or one like it that is not taken."""
+    """Return the name, or one like it that is not taken."""
     return next(each for turn in count() if (each := f"{name}.{turn}" if turn else name) not in taken)
 
 
@@ -146,7 +146,7 @@ class Quarantine:
     def add_in_place(
         self, file: str, byte: int | None, what: str, data: bytes, jobs: tuple[int, ...] = ()
     ) -> None:
-        """The same for damage that stays where it is: without a copy where none can be made."""
+        """Return the same for damage that stays where it is: without a copy where none can be made."""
         try:
             self.add(file, byte, what, data, jobs)
         except OSError:

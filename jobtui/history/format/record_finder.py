@@ -54,7 +54,7 @@ class RecordFinder:
             return self._found
 
     def _files(self) -> Iterator[Path]:
-        """The files to read, those first whose records count where a job is found more than once."""
+        """Yield the files to read, those first whose records count where a job is found more than once."""
         archived = self._directory / ARCHIVE
         places = [self._directory]
         if self._disk.is_directory(archived):

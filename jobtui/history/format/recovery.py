@@ -1,7 +1,8 @@
-"""A manifest made again from the files, where the manifest itself is lost.
+"""The loading of a history from its files, the same for the writer and for a reader.
 
-Everything that lies there is taken in. Where a job is found more than once, the archive's record counts
-before a segment's, and a later segment's before an earlier one's.
+If the manifest is lost or names other files, it is made again from all segments, archives and journals that
+are there. A job that is found more than once counts in an archive before a segment, and in a later segment
+before an earlier one.
 """
 
 from __future__ import annotations
@@ -46,7 +47,10 @@ _IDS: Final = (
 
 
 def rebuild_manifest(disk: Disk, directory: Path, quarantine: Quarantine) -> Manifest:
-    """The manifest that names all segments, archives and journals there are. Raises OSError, StoreTooNew."""
+    """Return the manifest that names all segments, archives and journals there are.
+
+    Raises OSError, StoreTooNew.
+    """
     found = scan_segments(disk, directory, quarantine)
     archives, taken = _find_archives(disk, directory, quarantine, found)
     segments: list[SegmentEntry] = []
@@ -104,7 +108,7 @@ def _ids_in(data: bytes, name: str) -> Iterator[int]:
 def _find_archives(
     disk: Disk, directory: Path, quarantine: Quarantine, segments: Sequence[Segment]
 ) -> tuple[list[ArchiveEntry], set[int]]:
-    """The archives that there are, and the ids of the jobs in them.
+    """Return the archives that there are, and the ids of the jobs in them.
 
     A copy of an archive is none, nor is one that was not finished: its jobs are in the segments still.
     """
@@ -133,13 +137,11 @@ def _segment_numbers(disk: Disk, directory: Path) -> Iterator[tuple[int, Path]]:
                 yield int(match[2]), place / name
 
 
-# ---- merged from jobtui.history.sweeping: ----
-# Removing what an unfinished seal or archiving left behind.
 TEMPORARY_SUFFIX: Final = ".tmp"
 
 
 def names_other_files(disk: Disk, directory: Path, manifest: Manifest, names: Sequence[str]) -> bool:
-    """Whether a manifest names what is gone and not what is there: an older one, or another history's.
+    """Return whether a manifest names what is gone and not what is there: an older one, or another history's.
 
     `names` are those in the directory. Then nothing may be removed that it does not name. Raises OSError.
     """
@@ -166,8 +168,6 @@ def names_other_files(disk: Disk, directory: Path, manifest: Manifest, names: Se
     )
 
 
-# ---- merged from jobtui.history.opening: ----
-# Finding out what a history holds, from its files: the same for the writer and for a reader.
 MAX_IDS_PER_JOURNAL: Final = 100_000
 """No journal of 4 MiB holds so many jobs: the line of a new one has more than 42 bytes."""
 
@@ -290,7 +290,7 @@ def _note_lost(file: str, what: str, mark: WriterStatus | None, replay: Replay) 
 
 
 def _note_missing_commits(mark: WriterStatus, replay: Replay, quarantine: Quarantine) -> None:
-    """The last writer had more on disk than there is now."""
+    """Return the last writer had more on disk than there is now."""
     state, seq = replay.state, replay.position.seq
     state.next_id = max(state.next_id, mark.next_id)
     if mark.durable > seq:

@@ -1,4 +1,9 @@
-"""."""
+"""The replay of journals: acknowledged changes are applied to a state, and nothing else.
+
+An incomplete last batch was never acknowledged, or is still being written: it does not count. If a complete
+batch follows damage, the damaged one had been acknowledged: what cannot be read is noted, and the rest is
+applied.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +26,6 @@ from jobtui.history.format.quarantine import Quarantine
 from jobtui.history.format.state import State
 from jobtui.model import Job
 
-# ---- merged from jobtui.history.replay: ----
-# Reading journals back: what was acknowledged is applied, and nothing else.
-#
-# An incomplete last batch was never acknowledged (or it is still being written): it does not count. Damage
-# before a later batch was acknowledged: what can't be read is named, the rest is applied.
-#
 UNFINISHED_CHANGE: Final = "an unfinished change at the end was cut off"
 """Nobody was told that this change was made."""
 
@@ -83,7 +82,7 @@ class Replay:
             self.position.usable = False
 
     def decode(self, offset: int, line: bytes) -> JournalEntry:
-        """What a whole line says. Raises StoreTooNew."""
+        """Return what a whole line says. Raises StoreTooNew."""
         try:
             entry = decode_entry(line, self.position.schema)
         except DECODE_ERRORS as error:
@@ -98,7 +97,7 @@ class Replay:
         return entry
 
     def too_new(self, what: str) -> StoreTooNew:
-        """The refusal of a journal that holds what is not known here."""
+        """Return the refusal of a journal that holds what is not known here."""
         return StoreTooNew(
             f"{self.file} holds what this jobtui does not know ({what}): update jobtui; nothing was changed"
         )
@@ -152,11 +151,11 @@ class _BatchReader:
                 state.publish(job)
 
     def _was_acknowledged(self) -> bool:
-        """Whether the last batch is known to have been on disk, though not all of it is there now."""
+        """Return whether the last batch is known to have been on disk, though not all of it is there now."""
         return self._batch[-1].of[1] <= self._position.acknowledged
 
     def _close_batch(self) -> None:
-        """The batch that was read counts, and so does the damage before its end."""
+        """Return the batch that was read counts, and so does the damage before its end."""
         batch, since = self._batch, self._pending_lines
         last = len(since) - 1
         if len(since) != len(batch):  # or else all of them are whole, as nearly always
@@ -180,7 +179,7 @@ class _BatchReader:
                 self._replay.quarantine.add(self._replay.file, self._start + start, what, damaged)
 
     def _start_batch(self, first: JournalEntry) -> bool:
-        """Whether what begins so counts: a journal that a failed rotation left does not."""
+        """Return whether what begins so counts: a journal that a failed rotation left does not."""
         position = self._position
         if first.base:
             self._deltas, self._is_base = {}, True
@@ -221,7 +220,10 @@ class _BatchReader:
             self._state.next_id = max(self._state.next_id, entry.set + 1)
 
     def _base_version(self, job_id: int) -> Job | None:
-        """The version that was there before the stretch; beside a journal that stands alone, a sealed one."""
+        """Return the version that was there before the stretch.
+
+        Beside a journal that stands alone, a sealed one.
+        """
         try:
             return self._state.get_sealed(job_id) if self._is_base else self._state.get(job_id)
         except FileNotFoundError:

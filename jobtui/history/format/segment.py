@@ -44,12 +44,12 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def records_name(name: str) -> str:
-    """The file of a segment's records."""
+    """Return the file of a segment's records."""
     return f"{name}.jsonl"
 
 
 def index_name(name: str) -> str:
-    """The file of a segment's index."""
+    """Return the file of a segment's index."""
     return f"{name}.idx.json"
 
 
@@ -102,16 +102,19 @@ class Segment:
     # ---- finding
 
     def covers(self, job_id: int) -> bool:
-        """Whether the id is between the lowest and the highest here."""
+        """Return whether the id is between the lowest and the highest here."""
         return self.entry.first <= job_id <= self.entry.last
 
     def row_of(self, job_id: int) -> int | None:
-        """Where the job's record is, None where it is not here or a newer one replaced it. Raises OSError."""
+        """Return where the job's record is, None where it is not here or a newer one replaced it.
+
+        Raises OSError.
+        """
         place = self._row_of(job_id)
         return None if place is None or self.columns.statuses[place] == STALE else place
 
     def sealed_row_of(self, job_id: int) -> int | None:
-        """The same, where a newer one counts only if that is sealed, too. Raises OSError."""
+        """Return the same, where a newer one counts only if that is sealed, too. Raises OSError."""
         return None if job_id in self.entry.stale else self._row_of(job_id)
 
     def _row_of(self, job_id: int) -> int | None:
@@ -122,16 +125,16 @@ class Segment:
         return place if place < len(ids) and ids[place] == job_id else None
 
     def current_rows(self) -> list[int]:
-        """The places of the records that no newer one replaced. Raises OSError."""
+        """Return the places of the records that no newer one replaced. Raises OSError."""
         return [place for place, status in enumerate(self.columns.statuses) if status != STALE]
 
     def space_and_status(self, place: int) -> tuple[str, Status]:
-        """The space and the status of the job at a place, as it is counted."""
+        """Return the space and the status of the job at a place, as it is counted."""
         columns = self.columns
         return columns.spaces.values[columns.spaces.codes[place]], STATUSES[columns.statuses[place]]
 
     def hide(self, job_id: int) -> None:
-        """A newer version of this job is known elsewhere: this one is not to be found any more."""
+        """Return a newer version of this job is known elsewhere: this one is not to be found any more."""
         with self._mutex:
             self._stale.add(job_id)
             if self._columns is not None:
@@ -146,7 +149,7 @@ class Segment:
             self.hide(job_id)
 
     def pending_changes(self) -> set[int]:
-        """The ids here of which there are newer versions that are not sealed themselves."""
+        """Return the ids here of which there are newer versions that are not sealed themselves."""
         with self._mutex:
             return self._stale.difference(self.entry.stale)
 
@@ -160,7 +163,7 @@ class Segment:
     # ---- records
 
     def job(self, place: int) -> Job:
-        """The record at a place; what the index knows of it where it is damaged or can't be read.
+        """Return the record at a place; what the index knows of it where it is damaged or can't be read.
 
         Raises FileNotFoundError where the segment is not there (any more), and OSError.
         """
@@ -201,7 +204,7 @@ class Segment:
         return found is None or int(found[1]) == job_id
 
     def line(self, place: int) -> bytes:
-        """The bytes of the record at a place, without its newline. Raises OSError."""
+        """Return the bytes of the record at a place, without its newline. Raises OSError."""
         self._refuse_if_mixed()
         starts = self.columns.starts
         file = self._disk.open(self.path)
@@ -212,7 +215,7 @@ class Segment:
         return _first_line(data)
 
     def lines(self) -> list[bytes]:
-        """All records as they lie there, without their newlines. Raises OSError."""
+        """Return all records as they lie there, without their newlines. Raises OSError."""
         self._refuse_if_mixed()
         data, starts = self._disk.read_file(self.path), self.columns.starts
         return [_first_line(data[start:end]) for start, end in pairwise(starts)]
@@ -225,14 +228,20 @@ class Segment:
             )
 
     def salvage(self, place: int) -> Job:
-        """What the index knows of the job at a place whose record is gone; that is noted. Raises OSError."""
+        """Return what the index knows of the job at a place whose record is gone; that is noted.
+
+        Raises OSError.
+        """
         self._note_missing()
         if (job := self.find_elsewhere(self.columns.ids[place])) is not None:
             return job
         return self._from_index(self.columns, place)
 
     def salvage_missing(self, but: Collection[int]) -> list[Job]:
-        """What the index knows of the jobs that are in it, `but` these; nothing where it is of no use."""
+        """Return what the index knows of the jobs that are in it, `but` these.
+
+        Nothing where it is of no use.
+        """
         columns = self.indexed_columns()
         if columns is None:
             return []
@@ -250,21 +259,21 @@ class Segment:
     # ---- columns that are read when asked
 
     def numbers(self, name: str) -> array[float]:
-        """A column of numbers (columns.NUMBERS), read now. Raises OSError."""
+        """Return a column of numbers (columns.NUMBERS), read now. Raises OSError."""
         try:
             return self._matching_index().numbers(name)
         except index.IndexUnusable:
             return array("d", map(NUMBER_COLUMNS[name], self._read_all()))
 
     def hosts(self) -> CodedColumn[tuple[str, ...]]:
-        """Each job's hosts, read now. Raises OSError."""
+        """Return each job's hosts, read now. Raises OSError."""
         try:
             return self._matching_index().hosts()
         except index.IndexUnusable:
             return encode_column(map(hosts_of, self._read_all()))
 
     def texts(self, name: str) -> CodedColumn[str]:
-        """A column of texts that repeat (columns.TEXTS), read now. Raises OSError."""
+        """Return a column of texts that repeat (columns.TEXTS), read now. Raises OSError."""
         try:
             return self._matching_index().texts(name)
         except index.IndexUnusable:
@@ -273,7 +282,7 @@ class Segment:
     # ---- inside
 
     def index_is_intact(self) -> bool:
-        """Whether the whole index is as it was written."""
+        """Return whether the whole index is as it was written."""
         return self._index.is_whole()
 
     def _load(self) -> Columns:
@@ -288,7 +297,7 @@ class Segment:
             return self._columns
 
     def indexed_columns(self) -> Columns | None:
-        """The columns that stay in memory as the index has them; None where it is of no use."""
+        """Return the columns that stay in memory as the index has them; None where it is of no use."""
         try:
             columns = self._index.core()
         except index.IndexUnusable:
@@ -299,7 +308,7 @@ class Segment:
         return columns
 
     def _matching_index(self) -> index.SegmentIndex:
-        """The index, where its rows are those of the columns. Raises IndexUnusableError and OSError."""
+        """Return the index, where its rows are those of the columns. Raises IndexUnusableError and OSError."""
         self.load()
         if self._index_differs:
             raise index.IndexUnusable("the columns are those of the records that can be read")
@@ -312,7 +321,7 @@ class Segment:
             return True
 
     def _scan_records(self, indexed: Columns | None) -> Columns:
-        """The columns made again from what can be read; what can't, and what is missing, is noted."""
+        """Return the columns made again from what can be read; what can't, and what is missing, is noted."""
         try:
             data = self._disk.read_file(self.path)
         except OSError as error:
@@ -362,7 +371,7 @@ class Segment:
         return not self.entry.count or self.covers(job_id)
 
     def _read_all(self) -> list[Job]:
-        """The jobs behind the columns that are in memory, and an index of them."""
+        """Return the jobs behind the columns that are in memory, and an index of them."""
         columns = self.columns
         try:
             jobs = [self._decode_row(place, line) for place, line in enumerate(self.lines())]

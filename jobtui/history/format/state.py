@@ -89,7 +89,7 @@ class State:
             self.reset_counts()
 
     def get(self, job_id: int) -> Job | None:
-        """The job's newest version, None where there is none that is not archived. Raises OSError."""
+        """Return the job's newest version, None where there is none that is not archived. Raises OSError."""
         job = self.recent.get(job_id)
         if job is not None or (found := self.find_sealed(job_id)) is None:
             return job
@@ -97,7 +97,7 @@ class State:
         return segment.job(place)
 
     def get_sealed(self, job_id: int) -> Job | None:
-        """The job's newest version that is sealed, whatever a journal has of it. Raises OSError."""
+        """Return the job's newest version that is sealed, whatever a journal has of it. Raises OSError."""
         for segment in reversed(self.segments):
             if (place := segment.sealed_row_of(job_id)) is not None:
                 return segment.job(place)
@@ -112,7 +112,10 @@ class State:
         return segment.salvage(place)
 
     def get_for_update(self, job_id: int) -> Job | None:
-        """The job's newest version, where that is sealed, to be changed. Raises OSError and StoreTooNew."""
+        """Return the job's newest version, where that is sealed, to be changed.
+
+        Raises OSError and StoreTooNew.
+        """
         found = self.find_sealed(job_id)
         if found is None:
             return None
@@ -124,7 +127,10 @@ class State:
         return job
 
     def find_sealed(self, job_id: int) -> tuple[Segment, int] | None:
-        """The segment and the place that hold the job, where its newest version is sealed. Raises OSError."""
+        """Return the segment and the place that hold the job, where its newest version is sealed.
+
+        Raises OSError.
+        """
         if job_id > self._last_sealed:
             return None
         for segment in reversed(self.segments):
@@ -180,13 +186,11 @@ class State:
             self.counts[job.space, job.status] -= 1
 
 
-# ---- merged from jobtui.history.lineage: ----
-# Which job recovered which.
 _RECOVERABLE = (Status.FAILED, Status.STOPPED)
 
 
 def recovered_as(state: State, archives: Archives, job_id: int) -> list[int]:
-    """The ids of the jobs that recovered this one, in order. Raises OSError."""
+    """Return the ids of the jobs that recovered this one, in order. Raises OSError."""
     found = {job.id for job in _recent_jobs(state) if job.recovered_from == job_id}
     for segment in (*state.segments, *archives.all_segments(state.manifest)):
         if segment.entry.last > job_id:
@@ -197,7 +201,10 @@ def recovered_as(state: State, archives: Archives, job_id: int) -> list[int]:
 
 
 def unrecovered(state: State, archives: Archives, space: str | None) -> list[int]:
-    """The ids of failed and stopped jobs that no job, archived or not, recovered; in order. Raises OSError."""
+    """Return the ids of failed and stopped jobs that no job, archived or not, recovered; in order.
+
+    Raises OSError.
+    """
     recent = _recent_jobs(state)
     recovered = {job.recovered_from for job in recent}
     found = {job.id for job in recent if job.status in _RECOVERABLE and (space is None or job.space == space)}

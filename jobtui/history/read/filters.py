@@ -23,7 +23,7 @@ _DIGITS: Final = 20
 
 
 def match_segment(query: Query, segment: Segment) -> bytes:
-    """A byte for each record of the segment: 1 where the query finds it. Raises OSError."""
+    """Return a byte for each record of the segment: 1 where the query finds it. Raises OSError."""
     columns = segment.columns
     asked = [_by_status(query, segment)]
     if query.spaces or query.not_spaces:
@@ -40,7 +40,7 @@ def match_segment(query: Query, segment: Segment) -> bytes:
 
 
 def match_job(query: Query) -> Callable[[Job], bool]:
-    """The same of one job."""
+    """Return the same of one job."""
     tests = list(_tests(query))
     if len(tests) == 1:
         return tests[0]
@@ -48,7 +48,7 @@ def match_job(query: Query) -> Callable[[Job], bool]:
 
 
 def can_use_counts(query: Query) -> bool:
-    """Whether how many jobs there are of each space and status says how many the query finds."""
+    """Return whether how many jobs there are of each space and status says how many the query finds."""
     return query == Query(
         statuses=query.statuses,
         spaces=query.spaces,

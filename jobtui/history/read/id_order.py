@@ -1,4 +1,7 @@
-"""."""
+"""Sealed jobs in the order of their ids, computed as far as they are asked for, from either end.
+
+The ids never change once computed: they are of the segments as they were.
+"""
 
 from __future__ import annotations
 
@@ -34,15 +37,15 @@ class OrderedIds(Protocol):
     """Ids of sealed jobs in order: by a key first, then by id."""
 
     def key(self, job: Job) -> float:
-        """The key of a recent job among these."""
+        """Return the key of a recent job among these."""
         ...
 
     def tiebreak(self, job: Job) -> Any:
-        """What orders recent jobs that have the same key, before their ids do."""
+        """Return what orders recent jobs that have the same key, before their ids do."""
         ...
 
     def count(self) -> int:
-        """How many there are. Raises OSError."""
+        """Return how many there are. Raises OSError."""
         ...
 
     def head(self, count: int, *, descending: bool) -> Sequence[int]:
@@ -50,15 +53,15 @@ class OrderedIds(Protocol):
         ...
 
     def count_before(self, key: float, job_id: int, count: int, *, descending: bool) -> int:
-        """How many of `first(count)` come before a job that is not among them. Raises OSError."""
+        """Return how many of `first(count)` come before a job that is not among them. Raises OSError."""
         ...
 
     def rank(self, key: float, job_id: int, *, descending: bool) -> int:
-        """How many of all come before a job. Raises OSError."""
+        """Return how many of all come before a job. Raises OSError."""
         ...
 
     def is_ready(self, count: int, *, descending: bool) -> bool:
-        """Whether `first(count)` is there without long work."""
+        """Return whether `first(count)` is there without long work."""
         ...
 
     def prepare(self) -> None:
@@ -143,7 +146,10 @@ class IdScan:
         self._mutex = threading.Lock()
 
     def reach(self, count: int | None) -> array[int]:
-        """The ids so far, of which there are `count` (None: all) unless there are no more. Raises OSError."""
+        """Return the ids so far, of which there are `count` (None: all) unless there are no more.
+
+        Raises OSError.
+        """
         turns = Yielder()
         while not self.complete and (count is None or len(self.ids) < count):
             turns.yield_gil()
@@ -157,7 +163,7 @@ class IdScan:
         return self.ids
 
     def take_all(self, ids: array[int]) -> None:
-        """These are all ids, in this order."""
+        """Return these are all ids, in this order."""
         with self._mutex:
             self.ids, self.complete = ids, True
 

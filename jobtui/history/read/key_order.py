@@ -1,4 +1,4 @@
-"""Memory that was needed for a moment goes back to the system."""
+"""Sealed jobs in the order of a sort key: the first page at once, all of them when they are asked for."""
 
 from __future__ import annotations
 
@@ -41,8 +41,6 @@ def _malloc_trim() -> Callable[[int], object]:
     return trim
 
 
-# ---- merged from jobtui.history.sorting: ----
-# Sealed jobs ordered by a column: the first page at once, all of them when that is asked for.
 _MAX_RANKED_HEAD: Final = 16384
 """Ids that are looked for rank by rank at most."""
 _SPARSE: Final = 8
@@ -117,7 +115,7 @@ class KeyOrder:
         self._sorted()
 
     def _head_of(self, count: int, descending: bool) -> KeyedIds | None:
-        """The first rows from that end, where that is quicker than to sort all; None where it is not."""
+        """Return the first rows from that end, where that is quicker than to sort all; None where it is not."""
         if self._all is not None:
             return None
         head = self._heads.get(descending)
@@ -153,7 +151,7 @@ class KeyOrder:
         return column
 
     def _by_bound(self, count: int, descending: bool) -> KeyedIds | None:
-        """The first rows, found by a bound that a sample gives."""
+        """Return the first rows, found by a bound that a sample gives."""
         loaded = self._loaded()
         sample = sorted(chain.from_iterable(rows.keys[::SAMPLE] for rows in loaded), reverse=descending)
         place = max(count, _MIN_HEAD) * 2 // SAMPLE + 8
@@ -213,7 +211,7 @@ def _equal(column: CodedColumn[float], wanted: float) -> bytes:
 
 
 def _by_rank(column: CodedColumn[float], ids: array[int], chosen: bytes) -> Iterator[tuple[float, array[int]]]:
-    """The ids of each rank, in their order."""
+    """Yield the ids of each rank, in their order."""
     codes = column.codes
     places = sorted(_places(chosen) if 0 in chosen else range(len(ids)), key=codes.__getitem__)
     ordered = array("Q", map(ids.__getitem__, places))
@@ -241,7 +239,7 @@ def _beyond(key: float, bound: float, descending: bool) -> bool:
 
 
 def _parts_beyond(loaded: Sequence[KeyedIds], value: float, descending: bool) -> list[KeyedIds]:
-    """Those that have keys that come before that one, which most of them don't have."""
+    """Return those that have keys that come before that one, which most of them don't have."""
     same = array("d", [value]).tobytes()
     outermost = max if descending else min
     turns = Yielder()
@@ -254,7 +252,7 @@ def _parts_beyond(loaded: Sequence[KeyedIds], value: float, descending: bool) ->
 
 
 def _rows_beyond(loaded: Sequence[KeyedIds], value: float, descending: bool) -> Iterator[tuple[float, int]]:
-    """All rows whose keys come before that one."""
+    """Yield all rows whose keys come before that one."""
     bound = KeyBound(value, above=descending)
     turns = Yielder()
     for rows in loaded:
@@ -268,7 +266,7 @@ def _rows_beyond(loaded: Sequence[KeyedIds], value: float, descending: bool) -> 
 
 
 def _rows_at(loaded: Sequence[KeyedIds], value: float, count: int, descending: bool) -> list[tuple[float, int]]:
-    """The first rows that have that key."""
+    """Return the first rows that have that key."""
     bound = KeyBound(value, above=descending)
     end = -1 if descending else 0
     found: list[int] = []

@@ -1,4 +1,4 @@
-"""The reading side: what a process sees that does not write, beside a writer or without one."""
+"""The reading side of the history: a process that only reads, with or without a writer at work."""
 
 from __future__ import annotations
 

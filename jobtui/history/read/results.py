@@ -1,6 +1,6 @@
-"""Sealed jobs in a query's order, worked out as far as is asked for, from either end.
+"""The result of a query, and the engine that makes it from sealed and recent jobs.
 
-An answer never changes: it is of the segments as they were. Recent jobs are no part of it (see view.py).
+The part over sealed jobs is computed once for all views that use it; recent jobs are added to each.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ from jobtui.history.read.filters import can_use_counts, match_job
 from jobtui.history.read.id_order import IdOrder, OrderedIds
 from jobtui.model import Job, Status
 
-# ---- merged from jobtui.history.view: ----
-# The answer to a query: ids in order, and the jobs of a page when they are asked for.
 SortEntry = tuple[float, Any, int]
 """What a job is ordered by: a key, what tells recent jobs of the same key apart, its id."""
 
@@ -52,7 +50,7 @@ class QueryResult:
             return self._sealed.count() + len(self._recent)
 
     def ids(self, start: int, stop: int) -> list[int]:
-        """The ids at the places from `start` to before `stop`."""
+        """Return the ids at the places from `start` to before `stop`."""
         length = len(self)
         start, stop = max(0, start), min(stop, length)
         if start >= stop:
@@ -62,13 +60,13 @@ class QueryResult:
         return self._ids(start, stop, self._descending)
 
     def page(self, start: int, count: int) -> list[Job]:
-        """Up to `count` jobs from place `start`; one that was archived meanwhile is left out."""
+        """Return up to `count` jobs from place `start`; one that was archived meanwhile is left out."""
         with convert_read_errors():
             found = map(self._read, self.ids(start, start + count))
             return [job for job in found if job is not None]
 
     def index_of(self, job_id: int) -> int | None:
-        """The job's place, None where it is not in the view."""
+        """Return the job's place, None where it is not in the view."""
         with convert_read_errors():
             entry = self._entry(job_id)
             if entry is None:
@@ -80,7 +78,7 @@ class QueryResult:
             return before + among if recent or list(sealed) == [job_id] else None
 
     def is_ready(self, start: int, stop: int) -> bool:
-        """Whether the places from `start` to before `stop` can be read without long work."""
+        """Return whether the places from `start` to before `stop` can be read without long work."""
         length = len(self)
         if start + stop > length:
             return self._sealed.is_ready(min(length - start, length), descending=not self._descending)
@@ -121,8 +119,6 @@ class QueryResult:
             return found
 
 
-# ---- merged from jobtui.history.read.query_engine: ----
-# From a query to a view: what is sealed is answered once for all who ask it, what is recent each time.
 ReadJob = Callable[[int], Job | None]
 
 
@@ -134,7 +130,7 @@ class QueryEngine:
         self._answers: WeakValueDictionary[tuple[Query, State, int], OrderedIds] = WeakValueDictionary()
 
     def run(self, state: State, query: Query) -> QueryResult:
-        """The view of a query at this moment. Raises OSError."""
+        """Return the view of a query at this moment. Raises OSError."""
         with state.mutex:
             segments, version, manifest = state.segments, state.sealed_version, state.manifest
             recent = () if query.archived else tuple(state.recent.values())
@@ -171,7 +167,7 @@ def _order_of(query: Query, segments: Sequence[Segment], known: int | None) -> O
 
 
 def _count_sealed(query: Query, tally: Mapping[tuple[str, Status], int], recent: Sequence[Job]) -> int:
-    """How many sealed jobs the query finds: all that are counted, but the recent ones."""
+    """Return how many sealed jobs the query finds: all that are counted, but the recent ones."""
     wanted = match_job(query)
     spaces, statuses = query.spaces, query.statuses
     total = sum(

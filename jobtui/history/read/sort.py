@@ -1,7 +1,10 @@
-"""Which of many numbers lie beyond a bound, or on it, told by their bytes: a tenth of the cost of comparing.
+"""Sorting of many keys and ids, a bucket at a time, and the numbers beyond a bound.
 
-Doubles of the same sign are ordered as their bytes are, from the first; negative ones the other way round.
-Answers are masks: a byte for each number, 1 where it is so.
+One call that sorts a million values would keep every other thread from running until it is done.
+
+`KeyBound` compares doubles by their bytes, which takes a tenth of the time: doubles of the same sign are
+ordered like their bytes, and negative ones in reverse. Its results are masks: a byte of 0 or 1 for each
+number.
 """
 
 from __future__ import annotations
@@ -60,7 +63,10 @@ class KeyBound:
 
 
 def may_reach(numbers: array[float], value: float) -> bool:
-    """Whether one of the numbers may be as large as a positive value; False where all are far below it."""
+    """Return whether one of the numbers may be as large as a positive value.
+
+    False where all are far below it.
+    """
     lower = bytes([*range(struct.pack(">d", value)[0]), *range(_NEGATIVE, 256)])
     return bool(_digits(numbers.tobytes(), 0).translate(None, lower))
 
@@ -77,7 +83,7 @@ def _table(limit: int, larger: bool, *, signed: bool) -> bytes:
 
 
 def _digits(data: bytes, place: int) -> bytes:
-    """The bytes of all doubles at a place, 0 being the one that weighs most."""
+    """Return the bytes of all doubles at a place, 0 being the one that weighs most."""
     return data[_SIZE - 1 - place if sys.byteorder == "little" else place :: _SIZE]
 
 
@@ -89,11 +95,6 @@ def _ones(count: int) -> int:
     return _number(bytes([1]) * count)
 
 
-# ---- merged from jobtui.history.order: ----
-# Bringing many values in order, a bucket of them at a time.
-#
-# One call that sorts a million values would keep every other thread from running until it is done.
-#
 T = TypeVar("T")
 
 SAMPLE: Final = 64
@@ -113,7 +114,7 @@ class KeyedIds:
 
 
 def sort_distinct(parts: Sequence[Sequence[T]]) -> list[T]:
-    """All values that are in any of the parts, each once, in order."""
+    """Return all values that are in any of the parts, each once, in order."""
     known: set[Any] = set()
     turns = Yielder()
     for part in parts:
@@ -134,7 +135,7 @@ def sort_distinct(parts: Sequence[Sequence[T]]) -> list[T]:
 
 
 def sort_rows(loaded: Sequence[KeyedIds]) -> KeyedIds:
-    """All rows by key, then by id. The ids of each part rise.
+    """Return all rows by key, then by id. The ids of each part rise.
 
     The rows of some parts at a time are sorted, then these are cut at the same keys into buckets.
     """
@@ -169,7 +170,7 @@ def sort_rows(loaded: Sequence[KeyedIds]) -> KeyedIds:
 
 
 def merge_ranks(pieces: Mapping[float, Sequence[array[int]]]) -> KeyedIds:
-    """All rows by rank, then by id, where each rank is one of few: the ids of each piece of a rank rise.
+    """Return all rows by rank, then by id, where each rank is one of few: the ids of each piece of a rank rise.
 
     What is added to a rank to make a row's key is its id.
     """
@@ -184,7 +185,10 @@ def merge_ranks(pieces: Mapping[float, Sequence[array[int]]]) -> KeyedIds:
 
 
 def _grouped(loaded: Sequence[KeyedIds]) -> Iterator[KeyedIds]:
-    """The rows of several parts as one, as far as they can be sorted in one call; the ids of each rise."""
+    """Yield the rows of several parts as one, as far as they can be sorted in one call.
+
+    The ids of each rise.
+    """
     group: list[KeyedIds] = []
     for rows in sorted((rows for rows in loaded if rows.ids), key=lambda rows: rows.ids[0]):
         if group and sum(len(each.ids) for each in group) + len(rows.ids) > GROUP:
@@ -204,7 +208,7 @@ def _joined(pieces: Sequence[KeyedIds]) -> KeyedIds:
 
 
 def _merged(pieces: Sequence[array[int]]) -> Iterator[array[int]]:
-    """All ids in order, some at a time; those of each piece are."""
+    """Yield all ids in order, some at a time; those of each piece are."""
     pieces = sorted(filter(len, pieces), key=itemgetter(0))
     if all(before[-1] < following[0] for before, following in pairwise(pieces)):
         joined = array("Q")
@@ -247,7 +251,7 @@ def _by_id(rows: KeyedIds) -> KeyedIds:
 
 
 def _reordered(rows: KeyedIds, keys: Sequence[float], places: Sequence[int]) -> KeyedIds:
-    """The rows, whose keys these are, at other places."""
+    """Return the rows, whose keys these are, at other places."""
     if len(places) < 2:
         return rows
     chosen = itemgetter(*places)

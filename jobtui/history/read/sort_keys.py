@@ -43,7 +43,7 @@ class SortKey(Protocol):
     """A number for each job."""
 
     def of_segment(self, segment: Segment) -> array[float]:
-        """Those of a segment's jobs, in their order. Raises OSError."""
+        """Return those of a segment's jobs, in their order. Raises OSError."""
         ...
 
     def of_job(self, job: Job) -> float:
@@ -51,23 +51,23 @@ class SortKey(Protocol):
         ...
 
     def tiebreak(self, job: Job) -> Any:
-        """What orders recent jobs of the same number."""
+        """Return what orders recent jobs of the same number."""
         ...
 
     def ranks(self) -> Sequence[float] | None:
-        """What jobs are ordered by before their ids, rising; None where it is no rank that many share.
+        """Return what jobs are ordered by before their ids, rising; None where it is no rank that many share.
 
         The number of a job is its rank and its id.
         """
         ...
 
     def ranked(self, segment: Segment) -> CodedColumn[float]:
-        """The ranks of a segment's jobs, where there are any. Raises OSError."""
+        """Return the ranks of a segment's jobs, where there are any. Raises OSError."""
         ...
 
 
 def sort_key(sort: Sort, segments: Sequence[Segment]) -> SortKey:
-    """What that sort orders by. Raises OSError."""
+    """Return what that sort orders by. Raises OSError."""
     if sort in _RANKED:
         return _RANKED[sort](segments)
     return _NumberKey("tasks" if sort is Sort.HOSTS else sort.value)
@@ -114,7 +114,7 @@ class _RankScale(Generic[T]):
         return [*self._known.values()]
 
     def of_column(self, values: Iterable[T], codes: array[int]) -> CodedColumn[float]:
-        """A column of values, which are all known, by their ranks."""
+        """Return a column of values, which are all known, by their ranks."""
         return CodedColumn(tuple(map(self._known.__getitem__, values)), codes)
 
 
@@ -136,7 +136,7 @@ class _RankedKey(Generic[T]):
         return self.scale.ranks() if len(self.scale.values) <= _MAX_RANKS else None
 
     def tiebreak(self, job: Job) -> T:
-        """The job's value."""
+        """Return the job's value."""
         raise NotImplementedError
 
     def ranked(self, segment: Segment) -> CodedColumn[float]:

@@ -1,7 +1,7 @@
-"""Making a damaged history whole again, without throwing anything away.
+"""The repair of a damaged history, without deleting anything.
 
-What can't be read is copied to `quarantine/`; what the index still knows of a job takes the place of its
-record; a segment that is written anew keeps its old file in `quarantine/`, too.
+Unreadable bytes are copied to `quarantine/`. If a record is lost, what the index knows of the job takes its
+place. A segment that is written again keeps its old file in `quarantine/`.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class _Repair:
         return self._report
 
     def _collect_strays(self, sealed: Sequence[Segment], archives: Sequence[ArchiveEntry]) -> list[Segment]:
-        """A segment of the records that are nowhere else, if there are any."""
+        """Return a segment of the records that are nowhere else, if there are any."""
         archived = (segment for archive in archives for segment in self._store.archives.segments(archive))
         known = set(self._store.state.recent)
         known.update(job_id for segment in (*sealed, *archived) for job_id in segment.columns.ids)
@@ -162,7 +162,7 @@ class _Repair:
         return is_twice
 
     def _repair_segment(self, segment: Segment, directory: Path) -> Segment | None:
-        """The segment, or another in its place; None where nothing is left of it."""
+        """Return the segment, or another in its place; None where nothing is left of it."""
         notes = check_segment(self._disk, segment)
         if not notes:
             return segment
@@ -207,7 +207,7 @@ class _Repair:
         return made
 
     def _move_superseded(self, segment: Segment, made: Segment | None) -> None:
-        """What the journal has newer versions of is in another segment now, or nowhere."""
+        """Return what the journal has newer versions of is in another segment now, or nowhere."""
         replaced = self._store.state.superseded
         for job_id in segment.pending_changes():
             place = made.row_of(job_id) if made is not None else None
@@ -251,7 +251,7 @@ class _Repair:
         return elsewhere.difference(segment.entry.stale).__contains__
 
     def _repair_archive(self, archive: ArchiveEntry) -> ArchiveEntry | None:
-        """The archive as it is named from now on; None where it is gone."""
+        """Return the archive as it is named from now on; None where it is gone."""
         place, name = self._path / ARCHIVE / archive.name, f"{ARCHIVE}/{archive.name}"
         before = self._store.archives.segments(archive)
         told = self._has_manifest(archive)
@@ -276,14 +276,14 @@ class _Repair:
         return msgspec.structs.replace(archive, count=len([*current_ids(after)]))
 
     def _ids_outside(self, archive: ArchiveEntry) -> set[int]:
-        """The ids of all jobs that are somewhere else."""
+        """Return the ids of all jobs that are somewhere else."""
         state = self._store.state
         others = (each for each in state.manifest.archives if each is not archive)
         archived = (segment for each in others for segment in self._store.archives.segments(each))
         return {*state.recent, *current_ids((*state.segments, *archived))}
 
     def _has_manifest(self, archive: ArchiveEntry) -> bool:
-        """Whether the archive's own manifest can be read."""
+        """Return whether the archive's own manifest can be read."""
         try:
             load_archive_manifest(self._disk, self._path, archive.name)
         except (FileNotFoundError, NotADirectoryError, ArchiveManifestDamaged):
@@ -294,7 +294,7 @@ class _Repair:
         return True
 
     def _readmit_archives(self, sealed: Sequence[Segment]) -> Iterator[ArchiveEntry]:
-        """Archives that the manifest does not name, with what is nowhere else; copies are put away."""
+        """Yield archives that the manifest does not name, with what is nowhere else; copies are put away."""
         manifest, archives = self._store.state.manifest, self._store.archives
         named = {entry.name for entry in manifest.archives}
         known = {*self._store.state.recent, *current_ids((*sealed, *archives.all_segments(manifest)))}
@@ -331,7 +331,10 @@ class _Repair:
         self._report.append(f"{MANIFEST}: {sum(tally.values())} sealed jobs are named and counted")
 
     def _quarantine_name(self, old: Path) -> str:
-        """Where a file is put away, relative to the history's directory; "" where there is no such file."""
+        """Return where a file is put away, relative to the history's directory.
+
+        "" where there is no such file.
+        """
         if old not in self._replaced_files and self._disk.identity(old) is not None:
             taken = {*self._disk.list_names(self._path / QUARANTINE), *self._replaced_files.values()}
             self._replaced_files[old] = free_name(old.name, taken)

@@ -1,4 +1,4 @@
-"""Looking at every byte of what is sealed, without changing anything."""
+"""The verification of a history: every byte is read, and nothing is changed, also while a writer is at work."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SEGMENT: Final = "seg-"
 
 
 def check_segment(disk: Disk, segment: Segment) -> list[DamageNote]:
-    """What is wrong with a segment and its index. Raises OSError."""
+    """Return what is wrong with a segment and its index. Raises OSError."""
     try:
         data = disk.read_file(segment.path)
     except FileNotFoundError:
@@ -79,7 +79,7 @@ def check_segment(disk: Disk, segment: Segment) -> list[DamageNote]:
 
 
 def find_wrong_types(disk: Disk, directory: Path) -> list[DamageNote]:
-    """What stands where a file or a directory of the history belongs, and is none. Raises OSError."""
+    """Return what stands where a file or a directory of the history belongs, and is none. Raises OSError."""
     archived, kept = directory / ARCHIVE, directory / QUARANTINE
     notes = [
         DamageNote(place.relative_to(directory).as_posix(), None, (), what)
@@ -114,7 +114,7 @@ def _is_ours(file: Path) -> bool:
 def find_unnamed_archives(
     disk: Disk, directory: Path, manifest: Manifest, *, is_written: bool
 ) -> Iterator[DamageNote]:
-    """Archives that the manifest does not name, but one that is just being made. Raises OSError.
+    """Yield archives that the manifest does not name, but one that is just being made. Raises OSError.
 
     `is_written`: a writer is at work, and may have made some since this manifest.
     """
@@ -130,7 +130,7 @@ def find_unnamed_archives(
 
 
 def check_counts(state: State, archived: Sequence[Segment]) -> Iterator[DamageNote]:
-    """Where jobs are counted as they are not, or are there twice. Raises OSError."""
+    """Yield where jobs are counted as they are not, or are there twice. Raises OSError."""
     tally: StatusCounts = Counter()
     with state.mutex:
         seen = set(state.recent)
@@ -151,30 +151,24 @@ def check_counts(state: State, archived: Sequence[Segment]) -> Iterator[DamageNo
 
 
 def decode_intact(line: bytes, schema: int) -> Job | None:
-    """The job of a whole line, None where it is none."""
+    """Return the job of a whole line, None where it is none."""
     try:
         return decode_job(line, schema)
     except DECODE_ERRORS:
         return None
 
 
-# ---- merged from jobtui.history.check: ----
-# Looking after a history: is it whole (`verify`), make it whole (`repair`), write it out (`export`).
-#
-# `verify` only reads, also beside a writer; so does `export`. `repair` needs the history for itself.
-#
-
 _VERIFY_ATTEMPTS: Final = 5
 
 
 def past_notes(path: Path, disk: Disk | None = None) -> list[DamageNote]:
-    """What was noted so far, and is mended or may be, the oldest first. Raises StoreError."""
+    """Return what was noted so far, and is mended or may be, the oldest first. Raises StoreError."""
     with convert_read_errors():
         return list(read_notes(disk or Disk(), resolve_directory(path)))
 
 
 def verify(path: Path, disk: Disk | None = None) -> list[DamageNote]:
-    """All that is not as it was written: in which file, at which byte, which jobs. Nothing: all is well.
+    """Return all that is not as it was written: in which file, at which byte, which jobs. Nothing: all is well.
 
     Raises StoreTooNew, and StoreError where the history can't be read at all.
     """

@@ -1,4 +1,4 @@
-"""Moving jobs from the segments into an archive, in steps (see vault.py)."""
+"""The move of sealed jobs from segments into an archive, in steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""."""
+"""The changes that commits make: for each job, the difference from the version that is on disk now."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class ChangeBuilder:
         """Held while jobs are being archived: no ended job may change then."""
 
     def build(self, commits: Sequence[Sequence[Job]]) -> ChangeSet:
-        """All that the commits change; those that can't be are refused."""
+        """Return all that the commits change; those that can't be are refused."""
         return self._build(commits, None, "")
 
     def build_within(self, commits: Sequence[Sequence[Job]], room: int, trouble: str) -> ChangeSet:
-        """What goes on when there are only `room` bytes: changes to known jobs, as long as they fit."""
+        """Return what goes on when there are only `room` bytes: changes to known jobs, as long as they fit."""
         return self._build(commits, room, trouble)
 
     def _build(self, commits: Sequence[Sequence[Job]], room: int | None, trouble: str) -> ChangeSet:
@@ -69,7 +69,7 @@ class ChangeBuilder:
         return drafts
 
     def _changes(self, jobs: Sequence[Job], made: dict[int, Job]) -> tuple[list[bytes], dict[int, Job], bool]:
-        """A commit's changes, the versions that they make, and whether all its jobs are known."""
+        """Return a commit's changes, the versions that they make, and whether all its jobs are known."""
         batch: list[bytes] = []
         versions: dict[int, Job] = {}
         known = True
@@ -86,7 +86,10 @@ class ChangeBuilder:
         return batch, versions, known
 
     def _newest(self, job_id: int) -> Job | None:
-        """The version that a change is made to. Raises OSError, StoreTooNew; StoreError if it is archived."""
+        """Return the version that a change is made to.
+
+        Raises OSError, StoreTooNew; StoreError if it is archived.
+        """
         job = self._state.recent.get(job_id)
         if job is not None and not job.status.ended:
             return job

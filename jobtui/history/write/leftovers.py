@@ -1,4 +1,4 @@
-"""."""
+"""The removal of what an unfinished seal or archiving left behind."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _has_only_copy(disk: Disk, directory: Path, name: str, state: State) -> bool
 
 
 def _holds_only_copies(disk: Disk, directory: Path, name: str, state: State) -> bool:
-    """Whether an archive has nothing but records that are in the history anyway. Raises OSError."""
+    """Return whether an archive has nothing but records that are in the history anyway. Raises OSError."""
     from jobtui.history.format.segment import scan_segments
 
     place = directory / ARCHIVE / name
@@ -93,7 +93,7 @@ def _is_archive_file(name: str) -> bool:
 
 
 def _is_copy(disk: Disk, segment: Segment, sealed: Sequence[Segment]) -> bool:
-    """Whether all whole records of a segment are in those, too, to the byte. Raises OSError."""
+    """Return whether all whole records of a segment are in those, too, to the byte. Raises OSError."""
     first, last = segment.entry.first, segment.entry.last
     others = [each for each in sealed if each.entry.first <= last and first <= each.entry.last]
     same = disk.identity(segment.path)

@@ -1,7 +1,7 @@
-"""What is sealed for good: writing segments, and the manifest that makes them count.
+"""The sealed files of a history: it writes segments, and the manifest that makes them count.
 
-The long work is done in steps: each method that takes its time is an iterator, between whose steps others
-may have their turn. One thread at a time may be at work here.
+Long work is done in steps (see steps.py), so that other threads run in between. One thread at a time may
+use it.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ class SegmentStore:
         return segment
 
     def _free_name(self, directory: Path) -> str:
-        """The next segment's; a repair that ended midway may have left one that has its number."""
+        """Return the next segment's; a repair that ended midway may have left one that has its number."""
         while True:
             name = f"seg-{self._next_segment:08d}"
             self._next_segment += 1

@@ -1,4 +1,16 @@
-"""What commits come to before they are written: for each job, the change from the version that it has now."""
+"""The writing side of the history, step by step: the journal, and when it is sealed.
+
+Invariants, whatever the disk does:
+
+- A change is shown only after it is on disk, and a commit is on disk as a whole or not at all.
+- A journal that another process left unfinished, or whose sync failed, is never written again: its content
+  is restated in a new one.
+- The rename of the manifest commits a seal or an archive. Nothing that either manifest needs is removed
+  before the rename is durable.
+
+One thread at a time calls `write`, `rotate` and `retry`; one thread at a time, possibly another, runs the
+steps of `segments`.
+"""
 
 from __future__ import annotations
 
@@ -29,20 +41,6 @@ from jobtui.history.write.segment_store import SealRequest, SegmentStore
 from jobtui.model import Job
 from jobtui.os_errors import explain, explain_shortage, has_inodes
 
-# ---- merged from jobtui.history.store: ----
-# The writing side of the history, a step at a time: the journal, and when it is sealed.
-#
-# What holds here, whatever the disk does:
-#
-# - a change is shown only after it is on disk, and a commit is on disk whole or not at all;
-# - a journal that another process left unfinished, or whose sync failed, is never written again: what is
-#   shown is restated in a fresh one;
-# - the manifest's rename is the moment at which a seal or an archive counts; nothing that either side of
-#   it needs is removed before it is durable.
-#
-# `write`, `rotate` and `try_again` are for one thread at a time; the steps of `vault` for one at a time, too,
-# which may be another.
-#
 _PUBLISH_EVERY: Final = 0.02
 """Seconds between two marks while commits come quickly: readers need no more, and each costs a write."""
 
@@ -135,7 +133,7 @@ class Store:
         return drafts.refusals
 
     def retry(self) -> bool:
-        """Whether commits can be taken (again); what a full disk prevented is tried."""
+        """Return whether commits can be taken (again); what a full disk prevented is tried."""
         if self.health is Health.READ_ONLY:
             return False
         if self._journal_failed:
@@ -169,7 +167,7 @@ class Store:
             self._write_status()
 
     def _write_status(self, *, closed: bool = False) -> None:
-        """What the mark says is only told to others: where it can't be written, nothing is lost."""
+        """Return what the mark says is only told to others: where it can't be written, nothing is lost."""
         self._status_written, self._next_status_at = True, time.monotonic() + _PUBLISH_EVERY
         with contextlib.suppress(OSError):
             self._lock.write_status(
@@ -205,7 +203,7 @@ class Store:
         return self._failed
 
     def refusal(self) -> StoreError | None:
-        """Why nothing can be moved to another journal or file now; None where it can."""
+        """Return why nothing can be moved to another journal or file now; None where it can."""
         if self.health is Health.READ_ONLY:
             return StoreFailed(self.write_error)
         return StoreFull(self.write_error) if self._journal_failed else None
@@ -246,7 +244,10 @@ class Store:
             return self._reopen_journal(position)
 
     def _restart_journal(self) -> Journal:
-        """A fresh journal with all that was in those before, which are not needed any more. Raises OSError."""
+        """Return a fresh journal with all that was in those before, which are not needed any more.
+
+        Raises OSError.
+        """
         start = self._seq
         journal = self._new_journal(self._jobs_to_restate(), base=True)
         manifest = self.segments.save_manifest(journal=journal.number, seq=start)
@@ -259,7 +260,7 @@ class Store:
         return Journal.reopen(self._disk, self._directory, position.journal, position.offset, blanks)
 
     def _can_reuse_journal(self, found: LoadedHistory, mark: WriterStatus | None) -> bool:
-        """Whether the last writer ended in peace, and left the journal just as it is."""
+        """Return whether the last writer ended in peace, and left the journal just as it is."""
         position = found.replay.position
         file = journal_name(position.journal)
         if any(note.file == file for note in self.quarantine.notes):
@@ -281,7 +282,7 @@ class Store:
             return list(self.state.recent.values())
 
     def _new_journal(self, jobs: Iterable[Job], changes: Sequence[bytes] = (), *, base: bool) -> Journal:
-        """A fresh journal that restates `jobs`, then holds `changes`. Raises OSError."""
+        """Return a fresh journal that restates `jobs`, then holds `changes`. Raises OSError."""
         self._last_number += 1
         header = {
             "journal": self._last_number,
@@ -340,7 +341,7 @@ class Store:
         return self._journal.end > self._limits.journal + 2 * self._base_size and self.refusal() is None
 
     def has_unsealed(self, first: int, last: int) -> bool:
-        """Whether there are ended jobs from `first` to `last` that are in a journal that counts."""
+        """Return whether there are ended jobs from `first` to `last` that are in a journal that counts."""
         with self.state.mutex:
             return any(first <= job.id <= last and job.status.ended for job in self.state.recent.values())
 

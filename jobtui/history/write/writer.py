@@ -1,8 +1,8 @@
-"""The threads of a history that is written.
+"""The threads of a history that is open for writing.
 
-A commit is written by whoever has the most reason to: a thread that waits for one writes all that are
-waiting, itself, which spares two changes of threads; commits that nobody waits for like that (asyncio, a
-callback) are the writer thread's. The keeper thread seals and archives beside them.
+A thread that waits for a commit writes all waiting commits itself, which saves two thread switches. Commits
+that no thread waits for (asyncio, a callback) are written by the writer thread. The keeper thread seals and
+archives concurrently.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class CommitFuture(Future[None]):
         self._writer, self.jobs = writer, jobs
 
     def cancel(self) -> bool:
-        """What was committed can't be taken back."""
+        """Return what was committed can't be taken back."""
         return False
 
     def result(self, timeout: float | None = None) -> None:
@@ -93,7 +93,7 @@ class Writer:
         self._thread.start()
 
     def new_id(self) -> int:
-        """An id that no job has had."""
+        """Return an id that no job has had."""
         with self.store.state.mutex:
             job_id = self.store.state.next_id
             self.store.state.next_id += 1
