@@ -123,8 +123,7 @@ def _elsewhere(key: str) -> str:
     return ""
 
 
-# ---- merged from jobtui.config.lines: ----
-# On which line of a TOML text a key stands. TOML's parser keeps no places, so the parser itself is asked.
+# The line of a key in a TOML text. The TOML parser reports no positions, so it is run on beginnings of the text.
 def line_of(place: tuple[str, ...], text: str) -> int | None:
     """The line (from 1) on which the key at `place` begins; None where the text doesn't have it.
 
@@ -165,8 +164,6 @@ def _has(tree: object, place: tuple[str, ...]) -> bool:
     return True
 
 
-# ---- merged from jobtui.config.reading: ----
-# The config file: taken whole or refused whole. Every problem is named with its line; nothing is guessed.
 LARGEST = 1 << 20
 """Bytes of a config. Every setting with its comment takes 10 KB; a wrong file may be as large as the disk."""
 

@@ -156,12 +156,8 @@ def directories(value: object, base: Path) -> tuple[str, ...]:
 _HOST_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
-# ---- merged from jobtui.config.cluster_values: ----
-# The kinds of values that a cluster's settings take; see values.py.
-#
-# They are kept as the file writes them, once it is sure that they can be used, so that a file without a
-# cluster costs nothing; clusters.py makes of them what the engine needs.
-#
+# The values of a cluster's settings. They are validated and kept as the file writes them, so that a config without
+# a cluster costs nothing; `cluster_of` converts them for the engine.
 PASSWORD_RULE = (
     'where the password is: "env:VARIABLE", "keyring" or "keyring:SERVICE". The password itself has no place '
     "in a file that is copied and shown"
@@ -267,12 +263,8 @@ def address(value: object) -> str:
     return value
 
 
-# ---- merged from jobtui.config.declared: ----
-# Every setting, declared once.
-#
-# Reading, checking and `jobtui config` all work from `SETTINGS`: a setting that stands there, and has a
-# field of the same name in its table's dataclass (settings.py), is complete.
-#
+# Every setting, declared once: reading, validation and `jobtui config` work from `SETTINGS`. A setting needs an
+# entry there and a field of the same name in its table's record (settings.py).
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One key of the file: its name, its default as TOML writes it, its meaning, and what it may be."""

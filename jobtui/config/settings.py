@@ -53,8 +53,7 @@ class TuiSettings(msgspec.Struct, frozen=True):
     hint: str = ""
 
 
-# ---- merged from jobtui.config.paths: ----
-# The directories of the config file and of the data, if the user names none.
+# The default directories of the config file and of the data.
 UNKNOWN_CONFIG = Path("~/.config/jobtui/config.toml")
 """What stands for the config file of a user without a home directory; it is never opened."""
 
@@ -90,8 +89,7 @@ def _in_home(find: Callable[[], Path]) -> Path:
     return found
 
 
-# ---- merged from jobtui.config.clusters: ----
-# From what the file, or the command line, says of a cluster to the settings that the engine takes.
+# The conversion of a cluster's settings, from the file or the command line, for the engine.
 def cluster_of(name: str, said: ProfileSettings) -> ClusterSettings | None:
     """The cluster of the profile `name`, None where it works on embedded storage.
 
@@ -141,8 +139,6 @@ def _tls(said: bool | Mapping[str, Path | str]) -> Tls | None:
     return Tls(**files, server_name=str(said.get("server_name", "")))
 
 
-# ---- merged from jobtui.config.settings: ----
-# What the settings are at the moment: the dataclasses that hold what a file says, or the defaults.
 DEFAULT_PROFILE = "local"
 
 

@@ -39,8 +39,7 @@ def style_sheets() -> tuple[Path, ...]:
     raise FileNotFoundError(f"jobtui's style sheets are missing: there is no {_PACKAGE / 'styles' / _FIRST}")
 
 
-# ---- merged from jobtui.tui.crash: ----
-# When the dashboard itself fails: what a person is told, and the report that is kept for who mends it.
+# The failure of the dashboard itself: the message for the user, and the report for a bug.
 def write_crash_report(error: BaseException, directory: Path | None) -> Path | None:
     """Write the error and its traceback to a new file; where that lies, None where it could not be written."""
     text = f"{datetime.now(UTC).isoformat()}\n{''.join(traceback.format_exception(error))}"
@@ -71,8 +70,6 @@ def crash_message(error: BaseException, place: Path | None) -> str:
     return "\n".join(lines)
 
 
-# ---- merged from jobtui.tui.base_app: ----
-# What every app of ours on Textual has: themes, style sheets, inks, signals, the clipboard, a decent end.
 # the shell's way to say that a signal ended a program
 _SIGNALLED = 128
 _PATIENT_SIGNALS = 2  # after them the system's default for the signal is what the user wants

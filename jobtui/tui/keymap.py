@@ -154,7 +154,6 @@ def _clashes(trial: Keymap) -> Iterator[tuple[str, str, str]]:
                         yield min(shared), command.id, rival.id
 
 
-# ---- merged from jobtui.tui.widgets.moving: ----
 # The keys that move the cursor of a table, from the registry and the user's keymap.
 _MOVES: Mapping[str, Callable[[Table], None]] = {
     "up": lambda table: table.action_move(-1),

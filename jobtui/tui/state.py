@@ -108,8 +108,6 @@ class StateStore:
         self.trouble = f"What you choose can't be kept in {self._directory}: {explain(error, self._directory)}"
 
 
-# ---- merged from jobtui.tui.typed: ----
-# The bar's history: what was sent, up and down through it, and the search of ctrl+r.
 class CommandHistory:
     """Texts sent from the command bar, across starts; the draft in hand is not lost on the way up."""
 

@@ -22,11 +22,10 @@ from jobtui.cli.errors import CommandError, Exit
 from jobtui.cli.streams import Output
 from jobtui.engine.profile import Profile
 
-# ---- merged from jobtui.cli.completing.answering: ----
-# The hidden verb that the scripts call at each tab: the line up to the cursor in, the shell's answer out.
+# The hidden verb that the completion scripts call: it reads the line up to the cursor and prints the answer.
 #
-# The first line of an answer is what the shell shall offer by itself where nothing follows: `nothing`,
-# `files` or `directories`. Then a line an offer:
+# The first line of an answer is what the shell itself completes if nothing follows: `nothing`,
+# `files` or `directories`. Then there is one line per candidate:
 #
 #     bash    the rest of readline's word, as it is written; when it only lists, the offer and its note
 #     zsh     the whole word as it is written, a tab, what is shown
@@ -94,8 +93,7 @@ def _for_readline(line: Line, offer: ShellCandidate) -> str:
     return whole[end + 1 :]
 
 
-# ---- merged from jobtui.cli.completing.line: ----
-# The part of a command line before the cursor, as its shell reads it: whole words, and the one being typed.
+# The command line before the cursor, as the shell splits it: complete words, and the word being typed.
 _BLANKS = " \t\n"
 _LITERAL = frozenset("%+,-./:=@_")
 
@@ -166,8 +164,7 @@ def _escapes(after: str, quote: str) -> bool:
     return bool(after) and quote != "'" and (not quote or after in '\\"$`')
 
 
-# ---- merged from jobtui.cli.completing.offers: ----
-# What may stand where the cursor is: verbs, options and their values, profiles, and statements after -e.
+# The candidates at the cursor: verbs, options and their values, profiles, and statements after -e.
 _PLACE = ("--profile", "--nebula", "-u", "--tls", "--data-dir", "--config")
 _WITHOUT_VERB = ("-e", "-f", "--format", "--raw", "--detach", "--wait", "--quiet", "--demo")
 _OPTIONS = {
@@ -378,8 +375,7 @@ def _expanded(typed: str | None) -> Path | None:
     return Path(os.path.expanduser(typed)) if typed else None  # noqa: PTH111 a Path's own raises then
 
 
-# ---- merged from jobtui.cli.completing.scripts: ----
-# What a shell needs to ask jobtui at each tab.
+# The scripts with which a shell calls jobtui at each tab.
 _BASH = r"""
 _jobtui() {
     local line answer fallback listing=

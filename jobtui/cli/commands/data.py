@@ -44,12 +44,10 @@ def dump(asked: DumpCommand) -> int:
     return Exit.DONE
 
 
-# ---- merged from jobtui.cli.load: ----
 # `jobtui load SPACE FILE…`: key-value pairs from files, or from stdin, into a space.
 #
-# Everything is read through once before anything is loaded, so that a bad line leaves the space as it was.
-# What can't be read twice (a pipe) is kept meanwhile in a file without a name, beside the profile's data.
-#
+# All input is checked before anything is loaded, so that an invalid line leaves the space unchanged. A pipe
+# cannot be read twice, so its content is stored in an unnamed temporary file in the profile's directory.
 BATCH_PAIRS = 5_000
 BATCH_BYTES = 1 << 20
 STDIN = "-"

@@ -272,8 +272,6 @@ def _unwritable(place: Path) -> str:
         return f"can't be written: {explain(error, place)}"
 
 
-# ---- merged from jobtui.cli.doctor: ----
-# `jobtui doctor`: all that jobtui needs here, a line each: ok, warn or bad, and what to do about it.
 class CheckLevel(enum.StrEnum):
     """How a finding is: as it should be, good enough with a limit, or in the way of work."""
 

@@ -42,8 +42,6 @@ class HistoryPoller:
                 self._told()
 
 
-# ---- merged from jobtui.tui.looks: ----
-# Looks into the storage, host by host, without anybody waiting for them.
 Spot = tuple[str, str]
 
 
@@ -86,8 +84,6 @@ class StatsCache:
         self._told()
 
 
-# ---- merged from jobtui.tui.places: ----
-# Spaces and hosts as they were last seen, for the header, the views and the storage tab.
 class OverviewCache:
     """Asks the desk for an overview, one at a time, and keeps the newest. `told` must be thread-safe."""
 

@@ -36,8 +36,6 @@ class DismissOnceScreen(ModalScreen[ClosedT]):
         return super().dismiss(result)
 
 
-# ---- merged from jobtui.tui.screens.dialog: ----
-# Questions over the dashboard: one with a few answers, the safe one focused and each with its key.
 T = TypeVar("T")
 
 # cells that the border and the blanks beside a text take, lines that the border and the gap take

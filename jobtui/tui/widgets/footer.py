@@ -52,9 +52,7 @@ def surplus(shown: Sequence[T], height: int) -> Sequence[T]:
     return shown[: max(0, len(shown) + 1 - most(height))]
 
 
-# ---- merged from jobtui.tui.widgets.keybar: ----
-# The last line: the keys that matter here, or what the command bar has to say about what is being typed.
-# without these nobody finds the others: they give way last, the first of them never
+# without these a user cannot find the others: they are dropped last, and the first one never
 _KEPT = ("help", "bar", "quit", "open", "filter", "stop", "look", "space_look", "space_new")
 
 
@@ -111,8 +109,7 @@ class KeyBar(OneLine):
         return self._remark or key_line(self._commands, self._keymap, width)
 
 
-# ---- merged from jobtui.tui.widgets.too_small: ----
-# What stands instead of everything else where nothing sensible fits.
+# The message that replaces the dashboard in a terminal that is too small.
 LEAST = Size(40, 10)
 
 

@@ -168,8 +168,6 @@ def caption_of(job: Job | None, full: bool, keys: str = "") -> Caption:
     return Caption(f"job {job.id} · {job.label}{lineage}", TextRole.STRONG, full, keys)
 
 
-# ---- merged from jobtui.tui.widgets.job_detail: ----
-# The detail of one job, live: its tab as lines, and looks at the storage where a tab shows it.
 class JobDetail(Detail):
     """Shows one job; the tab stays chosen from job to job."""
 

@@ -369,8 +369,6 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
                 self.action_open()
 
 
-# ---- merged from jobtui.tui.widgets.rows: ----
-# What a table shows, as it asks for it.
 class Rows(Protocol):
     """What a table shows. Asked only for rows on screen; must answer within microseconds."""
 

@@ -89,8 +89,7 @@ def _least(columns: Sequence[Column], shown: Sequence[int]) -> int:
     return sum(columns[index].least for index in shown) + GAP * (len(shown) - 1)
 
 
-# ---- merged from jobtui.tui.widgets.row_painter: ----
-# A table's rows and its header as strips: pieces of text in inks, laid out in columns over a ground.
+# The rows and the header of a table as strips.
 # cells before the first column: the mark and a blank
 GUTTER = 2
 
