@@ -123,7 +123,7 @@ def _elsewhere(key: str) -> str:
     return ""
 
 
-# The line of a key in a TOML text. The TOML parser reports no positions, so it is run on beginnings of the text.
+# The line of a key in a TOML text. The parser reports no positions, so it is run on beginnings of the text.
 def line_of(place: tuple[str, ...], text: str) -> int | None:
     """The line (from 1) on which the key at `place` begins; None where the text doesn't have it.
 

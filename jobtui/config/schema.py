@@ -156,7 +156,7 @@ def directories(value: object, base: Path) -> tuple[str, ...]:
 _HOST_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
-# The values of a cluster's settings. They are validated and kept as the file writes them, so that a config without
+# The values of a cluster's settings. They are validated and kept as in the file, so that a config without
 # a cluster costs nothing; `cluster_of` converts them for the engine.
 PASSWORD_RULE = (
     'where the password is: "env:VARIABLE", "keyring" or "keyring:SERVICE". The password itself has no place '
