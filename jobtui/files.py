@@ -84,7 +84,7 @@ def read_regular(path: Path) -> bytes:
         kind = os.fstat(file).st_mode
         if not stat.S_ISREG(kind):
             what = "a pipe" if stat.S_ISFIFO(kind) else "a directory" if stat.S_ISDIR(kind) else "a device"
-            raise OSError(errno.EINVAL, f"it is {what}, where a file belongs", str(path))
+            raise OSError(errno.EINVAL, f"it is {what}, not a file", str(path))
         with open(file, "rb", closefd=False) as stream:
             return stream.read()
     finally:

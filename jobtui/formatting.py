@@ -1,7 +1,7 @@
-"""Values as text, the same on the screen, in a result, on stderr and in a log.
+"""Values as text, the same on a screen, on stderr and in a log; and untrusted text made printable.
 
-Also untrusted text made printable: the name of a space, the error of a host or a mistyped statement can hold
-anything, and nothing in it may move a cursor, reverse a line or end one.
+The name of a space, the error of a host or a mistyped statement can hold anything, and nothing in it may move a
+cursor, reverse a line or end one.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def format_rate(bytes_per_second: float | None, unknown: str = "") -> str:
 def format_duration(seconds: float | None, unknown: str = "") -> str:
     """Return a duration as `0.4 s`, and from ten seconds on as `0:42`, `1:02:03` or `2d 03:04:05`.
 
-    It is rounded down everywhere, like a clock: of one job no place says more than another.
+    It is rounded down, like a clock, so that every screen and output shows the same for a job.
 
     Args:
         seconds: The duration, None if it is not known.
@@ -172,7 +172,7 @@ def printable_line(text: str, limit: int = 400) -> str:
 def single_cells(text: str) -> str:
     """Return `text` with every unprintable character replaced by one other character.
 
-    For screens, where an escape would move everything behind it: controls become their pictures (␛), other
+    For screens, on which an escape would move everything behind it: controls become their pictures (␛), other
     unprintable characters U+FFFD; combining marks are limited to four in a row.
     """
     if text.isascii():

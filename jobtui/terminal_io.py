@@ -9,10 +9,7 @@ from __future__ import annotations
 import os
 import select
 import time
-
-TYPE_CHECKING = False  # typing's own costs a start something
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from collections.abc import Callable
 
 PATIENCE_SECONDS = 1.0
 """How long a terminal may accept nothing before the rest of the output is discarded."""

@@ -248,7 +248,7 @@ def _read(path: Path) -> bytes:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not (stat.S_ISREG(found.st_mode) or is_null):
             kind = "a pipe" if stat.S_ISFIFO(found.st_mode) else "a device"
-            raise OSError(errno.EINVAL, f"it is {kind}, where a file belongs", str(path))
+            raise OSError(errno.EINVAL, f"it is {kind}, not a file", str(path))
         raw = b""
         while len(raw) <= LARGEST and (more := os.read(file, LARGEST + 1 - len(raw))):
             raw += more

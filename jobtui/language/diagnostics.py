@@ -34,7 +34,7 @@ _COLORS: Final[dict[str, Color]] = {
 _UNCLOSED_COLORS: Final[dict[str, Color]] = {"comment": "comment", "string": "string", "back-quote": "name"}
 
 _BEGINNINGS: Final = ("-", "--", "/", "0x", "0X")
-"""What is wrong as it is, but can be the beginning of a comment or a number."""
+"""Texts that are wrong, but can be the beginning of a comment or a number."""
 
 
 def highlight(text: str) -> list[tuple[int, int, Color]]:

@@ -1,4 +1,4 @@
-"""`StatementError`: what is wrong with a text, where, and what would be right."""
+"""The error of a text that is not a statement: the mistake, its position, and what would be right."""
 
 from __future__ import annotations
 

@@ -380,7 +380,7 @@ def any_of(names: tuple[str, ...]) -> str:
 
 
 def _span(tokens: Tokens, at: int) -> tuple[int, int]:
-    """Return the span of the wrong token, or the empty one where a token is missing."""
+    """Return the span of the wrong token, or the empty one if a token is missing."""
     if at < len(tokens.starts):
         return tokens.starts[at], tokens.ends[at]
     return tokens.ends[-1], tokens.ends[-1]

@@ -47,7 +47,7 @@ class Tokens(msgspec.Struct, frozen=True):
 
 
 class LexError(msgspec.Struct, frozen=True):
-    """The place where no statement can go on, and why.
+    """The position at which no statement can continue, and why.
 
     Attributes:
         message: The reason, "" for characters that have no meaning where they are.

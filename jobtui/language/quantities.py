@@ -22,7 +22,7 @@ class Quantity(enum.Enum):
 
 
 class QuantityError(ValueError):
-    """A text that is not such a quantity; the message says why and what would be right."""
+    """A text that is not such a quantity; the message gives the reason and what would be right."""
 
 
 _SIZES: Final = {

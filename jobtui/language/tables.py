@@ -108,8 +108,8 @@ def table_lines(result: Result, encoding: str = "utf-8") -> Iterator[str]:
 def format_json(results: Iterable[Result], failed: FailedStatement | None = None) -> str:
     """Return a JSON array with an object for each statement, also for a failed one.
 
-    `statement`, `columns` and `rows` (an object each, with full values); and `total` where
-    `rows` are only the newest of so many, and `notice` where there is a remark.
+    `statement`, `columns` and `rows` (an object each, with full values); and `total` if
+    `rows` are only the newest of so many, and `notice` if there is one.
     """
     return "\n".join(json_lines(results, failed))
 

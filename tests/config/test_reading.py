@@ -210,7 +210,7 @@ class TestOtherThanAFile:
 
     def test_pipe(self, file: Path) -> None:
         os.mkfifo(file)
-        with pytest.raises(ConfigError, match="it is a pipe, where a file belongs"):
+        with pytest.raises(ConfigError, match="it is a pipe, not a file"):
             read_config(file)
 
     @pytest.mark.parametrize("device", ["/dev/zero", "/dev/random", "/dev/tty", "/dev/full"])

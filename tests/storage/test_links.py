@@ -49,7 +49,7 @@ class TestCatalog:
 
     def test_pipe_is_reported_at_once(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / FILE)
-        with pytest.raises(StorageError, match="it is a pipe, where a file belongs"):
+        with pytest.raises(StorageError, match="it is a pipe, not a file"):
             Catalog.open(tmp_path, {})
 
     def test_name_of_a_draft_is_foreseen(self, tmp_path: Path, precious: Path) -> None:

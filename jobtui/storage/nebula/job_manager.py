@@ -29,7 +29,7 @@ class GraphdJobManager(ClusterJobManager):
     Queries and commands have a session each, so that neither waits for the other.
     """
 
-    # the cluster says neither how far a task is nor whether a stopped host still works
+    # the cluster reports neither a task's progress nor whether a stopped host still works
     capabilities = Capabilities(exact_progress=False, real_stop=False, create=False, load=False)
 
     def __init__(self, settings: ClusterSettings, *, clock: Clock | None = None) -> None:

@@ -280,7 +280,7 @@ def _storage_hosts(table: NgqlTable) -> list[tuple[str, Sequence[Cell], int]]:
     host, port, distribution = _column_indexes(table, "Host", "Port", "Partition distribution")
     rows = [row for row in table.rows if isinstance(row[port], int)]  # the last row only has the sums
     times = Counter(row[host] for row in rows)
-    # several storageds on one machine are told apart by their ports
+    # several storageds on one machine are distinguished by their ports
     return [
         (str(row[host]) if times[row[host]] == 1 else _with_port(str(row[host]), row[port]), row, distribution)
         for row in rows
