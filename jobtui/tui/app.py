@@ -122,7 +122,7 @@ class DashboardApp(BaseApp[int]):
 
     def on_mount(self) -> None:
         """Textual's hook: listen to the desk."""
-        self._leave_feed = self._desk.subscribe(self._feed.take)
+        self._leave_feed = self._desk.subscribe(self._feed.receive)
         if not self._desk.writable:
             self._looker.start()
         self.set_interval(_SECOND, self._tick)

@@ -15,8 +15,8 @@ def test_a_burst_wakes_the_screen_once_and_is_one_batch_with_the_newest_of_each_
     wakes: list[int] = []
     feed = Feed(lambda: wakes.append(1))
     for number in range(1000):
-        feed.take([TaskProgressed(job(1, reason=str(number)), 0, float(number))])
-    feed.take([JobChanged(job(2), None), JobChanged(job(1, Status.FINISHED), Status.RUNNING)])
+        feed.receive([TaskProgressed(job(1, reason=str(number)), 0, float(number))])
+    feed.receive([JobChanged(job(2), None), JobChanged(job(1, Status.FINISHED), Status.RUNNING)])
     assert len(wakes) == 1
     batch = feed.drain()
     assert batch is not None
@@ -30,15 +30,15 @@ def test_a_burst_wakes_the_screen_once_and_is_one_batch_with_the_newest_of_each_
 def test_it_wakes_again_only_after_the_screen_has_found_nothing_left() -> None:
     wakes: list[int] = []
     feed = Feed(lambda: wakes.append(1))
-    feed.take([JobsArchived((1, 2))])
+    feed.receive([JobsArchived((1, 2))])
     feed.drain()
-    feed.take([Notice("hello")])
+    feed.receive([Notice("hello")])
     assert len(wakes) == 1, "the screen looks again after a frame by itself"
     batch = feed.drain()
     assert batch is not None
     assert batch.notices == [Notice("hello")]
     assert feed.drain() is None
-    feed.take([Notice("again")])
+    feed.receive([Notice("again")])
     assert len(wakes) == 2
 
 
@@ -50,7 +50,7 @@ def test_nothing_is_lost_between_threads() -> None:
 
     def engine() -> None:
         for job_id in range(1, count + 1):
-            feed.take([JobChanged(job(job_id), None)])
+            feed.receive([JobChanged(job(job_id), None)])
 
     thread = threading.Thread(target=engine)
     thread.start()

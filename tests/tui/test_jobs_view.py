@@ -157,7 +157,7 @@ def test_a_deed_on_marks_acts_on_what_it_can_and_names_what_it_passes_over(tmp_p
             shown.behind.storage.operation("nba", "local0").finish()
             await shown.shows("✔ 1", "▶ 1 running", "◷ 1 queued")
             await shown.press("a", "s")
-            await shown.shows("Stop 2 jobs?", "job 2", "job 3", "passed over: 1 (already ended)")
+            await shown.shows("Stop 2 jobs?", "job 2", "job 3", "skipped: job 1 (already ended)")
             await shown.press("y")
             await shown.shows("■ 2")
             assert "STOP JOB 2, 3" in shown.transcript
@@ -273,7 +273,7 @@ def test_a_y_out_of_habit_after_r_opens_nothing(tmp_path: Path) -> None:
             # a notice of its end would take the place of the one that is looked for
             shown.behind.storage.auto = False
             await shown.press("r", "y")
-            await shown.shows("there was no question", "▶ running")
+            await shown.shows("does not ask for confirmation", "▶ running")
             assert len(shown.app.screen_stack) == 1
             await shown.press("y")
             await shown.shows("Copy")

@@ -131,7 +131,7 @@ def test_work_can_be_left_to_go_on_without_a_screen_where_the_desk_can_do_that(
         async with stage(tmp_path) as shown:
             await shown.say("ADMIN COMPACT nba")
             await shown.press("q")
-            await shown.shows("jobs go on in the background")
+            await shown.shows("jobs continue in the background")
             await shown.press("b")
             await shown.until(lambda: shown.app.return_value == 0)
             assert handed

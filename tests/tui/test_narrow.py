@@ -133,7 +133,7 @@ def test_a_question_on_a_small_terminal_says_all_of_it_and_shows_its_answers(tmp
             await shown.press("C")
             await shown.shows("Compact nba?", "Cancel n", "Compact y")
             said = on_one_line(shown.screen)
-            assert "are merged and written anew, on every host" in said.replace("─", "")
+            assert "are merged and rewritten, on every host" in said.replace("─", "")
             assert "…" not in "".join(line for line in shown.screen.split("\n") if "│" in line)
 
     asyncio.run(run())

@@ -49,7 +49,7 @@ def test_dropping_a_space_says_that_it_can_not_be_undone(tmp_path: Path) -> None
             await shown.press("2")
             await shown.shows("space nba")
             await shown.press("D")
-            await shown.shows("Drop this space?", "can't be undone", "Cancel")
+            await shown.shows("Drop this space?", "cannot be undone", "Cancel")
             await shown.press("n")
             await shown.shows_no_more("Drop this space?")
             assert "nba" in shown.behind.storage.catalogue

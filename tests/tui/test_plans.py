@@ -27,14 +27,14 @@ ACTIVE = {
 def test_stop_touches_what_is_queued_or_running_and_passes_over_the_rest() -> None:
     plan = select_stoppable([9, 7, 6, 5], ACTIVE)
     assert plan.touched == (5, 6)
-    assert plan.passed == {"already stopping": (7,), "already ended": (9,)}
-    assert plan.passed_over == "passed over: 7 (already stopping), 9 (already ended)"
+    assert plan.skipped == {"already stopping": (7,), "already ended": (9,)}
+    assert plan.skipped_text == "skipped: jobs 7 (already stopping), 9 (already ended)"
 
 
 def test_recovery_touches_what_has_ended() -> None:
     plan = select_recoverable([1, 2, 5, 6], ACTIVE, lambda job_id: job_id == 2)
     assert plan.touched == (1,)
-    assert plan.passed == {"archived": (2,), "still running": (5,), "still queued": (6,)}
+    assert plan.skipped == {"archived": (2,), "still running": (5,), "still queued": (6,)}
 
 
 def test_archiving_names_exactly_the_jobs_meant() -> None:

@@ -151,6 +151,6 @@ def test_questions_about_single_jobs_can_be_switched_off(tmp_path: Path) -> None
             await shown.press("home", "s")
             await shown.shows("■ 1")
             await shown.press("a", "b")
-            await shown.shows("passed over: 1 (still running)")
+            await shown.shows("skipped: job 1 (still running)")
 
     asyncio.run(run())

@@ -1,4 +1,4 @@
-"""Jobs to a file: CSV or JSON, readable by nobody else, a page at a time."""
+"""Export jobs to a CSV or JSON file that only the user can read, a page at a time."""
 
 from __future__ import annotations
 
@@ -31,16 +31,26 @@ FIELDS = (
 )
 
 
-def export_jobs(view: QueryResult, place: Path, told: Callable[[int], object] = lambda done: None) -> int:
-    """Write the view's jobs to a new file, JSON where its name ends in .json, CSV else; how many there were.
+def export_jobs(
+    view: QueryResult, place: Path, on_progress: Callable[[int], object] = lambda done: None
+) -> int:
+    """Write the view's jobs to a new file, JSON if its name ends in .json, else CSV; return their number.
 
-    `told` is called with how many are written so far. Raises OSError, FileExistsError where the file is there
-    already; a file that could not be written whole is taken away again.
+    A file that cannot be written completely is removed again.
+
+    Args:
+        view: The jobs.
+        place: The path of the file.
+        on_progress: Called with the number of jobs written so far.
+
+    Raises:
+        FileExistsError: The file exists already.
+        OSError: The file cannot be written.
     """
     descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            pages = _pages(view, told)
+            pages = _pages(view, on_progress)
             if place.suffix.lower() == ".json":
                 return _json(pages, file.write)
             return _csv(pages, file)
@@ -50,7 +60,7 @@ def export_jobs(view: QueryResult, place: Path, told: Callable[[int], object] = 
 
 
 def new_export_path(directory: Path, suffix: str, now: datetime) -> Path:
-    """A file name that is not taken yet: `jobtui-jobs-20191217-172130.csv`."""
+    """Return a path that does not exist yet: `jobtui-jobs-20191217-172130.csv`."""
     stem = f"jobtui-jobs-{to_local(now):%Y%m%d-%H%M%S}"
     place = directory / f"{stem}{suffix}"
     number = 2
@@ -61,7 +71,7 @@ def new_export_path(directory: Path, suffix: str, now: datetime) -> Path:
 
 
 def job_fields(job: Job) -> Mapping[str, object]:
-    """A job's fields in full: times in ISO 8601 with their zone, bytes, fractions."""
+    """Return a job's fields: times in ISO 8601 with their zone, sizes in bytes, progress as a fraction."""
     return {
         "id": job.id,
         "command": job.command,
@@ -78,10 +88,10 @@ def job_fields(job: Job) -> Mapping[str, object]:
     }
 
 
-def _pages(view: QueryResult, told: Callable[[int], object]) -> Iterator[list[Job]]:
+def _pages(view: QueryResult, on_progress: Callable[[int], object]) -> Iterator[list[Job]]:
     for start in range(0, len(view), _PAGE):
         yield view.page(start, _PAGE)
-        told(min(start + _PAGE, len(view)))
+        on_progress(min(start + _PAGE, len(view)))
 
 
 def _json(pages: Iterator[list[Job]], write: Callable[[str], object]) -> int:

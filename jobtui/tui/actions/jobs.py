@@ -1,13 +1,15 @@
-"""What the keys do to jobs and spaces: ask where it must be asked, say it as a statement, tell what came of it.
+"""Actions on jobs and spaces: confirm if necessary, run statements, report the result.
 
-A deed never acts on "the row under the cursor": it is given ids, and keeps them while the table moves.
+An action is given ids and keeps them: the row under the cursor may be another while a question is open.
+What an action touches is a `Selection`, made once by a pure function.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from jobtui.config.settings import Confirm
 from jobtui.engine.client import ExecuteResult
@@ -22,9 +24,9 @@ _NAMED = 8
 
 
 class JobActions:
-    """The deeds; each returns when all is said and done.
+    """The actions; each returns when its result has been reported.
 
-    `stop`, `recover` and `archive` ask as the setting `confirm` says, and in any case if some of the jobs are
+    `stop`, `recover` and `archive` ask as the setting `confirm` says, and always if some of the jobs are
     `unseen`: marks that the filter hides are easily forgotten.
     """
 
@@ -35,45 +37,45 @@ class JobActions:
     async def stop(self, ids: Iterable[int], unseen: int = 0) -> None:
         """Stop the jobs that can be stopped."""
         plan = select_stoppable(ids, self._active())
-        if await self._agreed("Stop", plan, unseen):
+        if await self._is_confirmed("Stop", plan, unseen):
             meant = plan.touched
             plan = plan.only(select_stoppable(meant, self._active()))
             if not plan.touched:
-                ended = "already stopping" not in plan.passed
+                ended = "already stopping" not in plan.skipped
                 jobs = f"job {meant[0]} has" if len(meant) == 1 else f"jobs {format_ids(meant)} have"
-                what = f"{jobs} ended" if ended else plan.passed_over
+                what = f"{jobs} ended" if ended else plan.skipped_text
                 self._host.show_toast(f"Nothing was left to stop: {what}")
                 return
-            # what one has stopped oneself ends without a word, unless it is watched
+            # the end of a job that the user has stopped is not reported, unless it is watched
             self._shared.submitted.difference_update(plan.touched)
-            answers = await self._say(plan, stop_statements)
+            answers = await self._run_all(plan, stop_statements)
             self._report(plan, answers, "asked to stop", "stop")
 
     async def recover(self, ids: Iterable[int], unseen: int = 0) -> None:
-        """Run the jobs again that have ended."""
+        """Run those of the jobs again that have ended."""
         plan = select_recoverable(ids, self._active(), self._shared.desk.history.is_archived)
-        if await self._agreed("Run again", plan, unseen):
-            answers = await self._say(plan, recover_statements)
+        if await self._is_confirmed("Run again", plan, unseen):
+            answers = await self._run_all(plan, recover_statements)
             self._report(plan, answers, "", "run again")
 
     async def archive(self, ids: Iterable[int], unseen: int = 0) -> None:
-        """Archive the jobs that have ended."""
+        """Archive those of the jobs that have ended."""
         plan = select_archivable(ids, self._active(), self._shared.desk.history.is_archived)
-        if await self._agreed("Archive", plan, unseen):
-            answers = await self._say(plan, archive_statements)
+        if await self._is_confirmed("Archive", plan, unseen):
+            answers = await self._run_all(plan, archive_statements)
             self._report(plan, answers, "archived", "archive")
 
     async def flush(self, space: str) -> None:
-        """Queue a flush."""
+        """Submit a flush."""
         await self._submit("FLUSH", space)
 
     async def compact(self, space: str) -> None:
-        """Queue a compact, once that is agreed to."""
+        """Submit a compaction after a confirmation."""
         lines: list[Line] = [
             (
                 ("All SST files of ", TextRole.PLAIN),
                 (space, TextRole.STRONG),
-                (" are merged and written anew,", TextRole.PLAIN),
+                (" are merged and rewritten,", TextRole.PLAIN),
             ),
             (("on every host that holds it. It can be stopped.", TextRole.PLAIN),),
         ]
@@ -83,26 +85,28 @@ class JobActions:
             await self._submit("COMPACT", space)
 
     async def drop(self, space: str, adopted: bool | None) -> bool:
-        """Drop a space once that is agreed to; whether it was."""
+        """Drop a space after a confirmation; return whether it was dropped."""
         lines: list[Line] = [((space, TextRole.STRONG),)]
         if adopted:
-            lines.append((("It is another program's: it is forgotten, nothing is deleted.", TextRole.PLAIN),))
+            lines.append(
+                (("It belongs to another program: jobtui forgets it, nothing is deleted.", TextRole.PLAIN),)
+            )
         else:
-            lines.append((("Its data is deleted on every host. This can't be undone.", TextRole.FAILED),))
+            lines.append((("Its data is deleted on every host. This cannot be undone.", TextRole.FAILED),))
         if not await self._host.confirm("Drop this space?", lambda: lines, "Drop"):
             return False
-        return await self._typed(f"DROP SPACE {self._quoted(space)}", space)
+        return await self._run_on_space(f"DROP SPACE {self._quoted(space)}", space)
 
     async def use(self, space: str) -> None:
-        """Choose the space."""
-        await self._typed(f"USE {self._quoted(space)}", space)
+        """Choose the space for the command bar."""
+        await self._run_on_space(f"USE {self._quoted(space)}", space)
 
     async def _submit(self, command: str, space: str) -> None:
-        await self._typed(f"ADMIN {command} {self._quoted(space)}", space)
+        await self._run_on_space(f"ADMIN {command} {self._quoted(space)}", space)
 
-    async def _typed(self, text: str, space: str) -> bool:
+    async def _run_on_space(self, text: str, space: str) -> bool:
         if self._quoted(space) == "":
-            self._host.show_toast(f"No statement can hold this name: {space}", "error")
+            self._host.show_toast(f"This name cannot be written in a statement: {space}", "error")
             return False
         answer = await self._run(text)
         jobs = [job for result in answer.results for job in result.jobs]
@@ -120,15 +124,15 @@ class JobActions:
         except ValueError:
             return ""
 
-    # -- asking -------------------------------------------------------------------------------------
+    # -- confirmation -------------------------------------------------------------------------------------
 
     def _active(self) -> dict[int, Job]:
         return {job.id: job for job in self._shared.desk.active_jobs()}
 
-    async def _agreed(self, verb: str, plan: Selection, unseen: int) -> bool:
+    async def _is_confirmed(self, verb: str, plan: Selection, unseen: int) -> bool:
         if not plan.touched:
             why = f"Nothing to {verb.lower()}"
-            self._host.show_toast(f"{why}: {plan.passed_over}" if plan.passed else why, "warning")
+            self._host.show_toast(f"{why}: {plan.skipped_jobs}" if plan.skipped else why, "warning")
             return False
         if len(plan.touched) == 1 and not unseen and self._shared.settings.confirm is Confirm.BULK:
             return True
@@ -142,8 +146,8 @@ class JobActions:
             lines.append(
                 ((f"and {format_count(len(rest), 'more job')}: {format_ids(rest, 6)}", TextRole.MUTED),)
             )
-        if plan.passed:
-            lines.append(((plan.passed_over, TextRole.MUTED),))
+        if plan.skipped:
+            lines.append(((plan.skipped_text, TextRole.MUTED),))
         if unseen:
             lines.append(
                 ((f"{unseen:,} of the marked jobs not in view: the filter hides them", TextRole.WARNING),)
@@ -160,22 +164,22 @@ class JobActions:
             status_span(job),
         )
 
-    # -- saying it ----------------------------------------------------------------------------------
+    # -- statements ----------------------------------------------------------------------------------
 
     async def _run(self, text: str) -> ExecuteResult:
         answer = await asyncio.wrap_future(self._shared.desk.execute(text, self._shared.session))
         self._host.log_statement(text, answer)
         return answer
 
-    async def _say(
-        self, plan: Selection, sayings: Callable[[Sequence[int]], Iterator[StatementBatch]]
+    async def _run_all(
+        self, plan: Selection, statements: Callable[[Sequence[int]], Iterator[StatementBatch]]
     ) -> list[ExecuteResult]:
         answers: list[ExecuteResult] = []
-        for saying in sayings(plan.touched):
-            answer = await self._run(saying.text)
-            if answer.failure is not None and len(saying.ids) > 1:
-                # a list is refused whole for one job that changed meanwhile: the others are still meant
-                answers += [await self._run(single.text) for job in saying.ids for single in sayings((job,))]
+        for batch in statements(plan.touched):
+            answer = await self._run(batch.text)
+            if answer.failure is not None and len(batch.ids) > 1:
+                # one job that changed meanwhile has the whole list rejected: run the others one by one
+                answers += [await self._run(single.text) for job in batch.ids for single in statements((job,))]
             else:
                 answers.append(answer)
         return answers
@@ -183,17 +187,17 @@ class JobActions:
     def _report(self, plan: Selection, answers: Sequence[ExecuteResult], done: str, verb: str) -> None:
         failures = [answer.failure.message for answer in answers if answer.failure is not None]
         started = [job for answer in answers for result in answer.results for job in result.jobs]
-        said: list[str] = []
+        parts: list[str] = []
         if started:
-            said.append(_again(started, plan.touched))
+            parts.append(_again(started, plan.touched))
         elif done and len(failures) < len(answers):
-            said.append(f"{done}: {format_count(len(plan.touched), 'job')} ({format_ids(plan.touched)})")
+            parts.append(f"{done}: {format_count(len(plan.touched), 'job')} ({format_ids(plan.touched)})")
         if failures:
-            said.append(f"could not {verb}: {failures[0]}")
-        if plan.passed:
-            said.append(plan.passed_over)
-        if said:
-            self._host.show_toast("\n".join(said), "error" if failures else "information")
+            parts.append(f"could not {verb}: {failures[0]}")
+        if plan.skipped:
+            parts.append(plan.skipped_text)
+        if parts:
+            self._host.show_toast("\n".join(parts), "error" if failures else "information")
         self._host.watch_jobs(started)
 
 
@@ -204,47 +208,45 @@ def _again(started: Sequence[int], of: Sequence[int]) -> str:
 
 
 def short_name(space: str) -> str:
-    """A space's name for a title: cut where it is long."""
+    """Return the name of a space for a title, truncated if it is long."""
     return space if len(space) <= 40 else space[:39] + "…"
 
 
-# ---- merged from jobtui.tui.plans: ----
-# What a deed on many jobs comes to: which of them it can touch, which it passes over and why.
-#
-# Pure. A plan is made once, of ids, and stays as it is while the table moves on.
-#
 _IDS_A_STATEMENT = 500
 _STATEMENTS_A_TEXT = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """The jobs that will be touched, by id in rising order, and those passed over under the reason for it."""
+class Selection(msgspec.Struct, frozen=True):
+    """The ids of the jobs that an action touches, ascending, and of those that it skips, by reason."""
 
     touched: tuple[int, ...]
-    passed: Mapping[str, tuple[int, ...]]
+    skipped: Mapping[str, tuple[int, ...]]
 
     @property
-    def passed_over(self) -> str:
-        """The jobs passed over in words: `passed over: 3, 5 (already ended)`; "" where there are none."""
-        if not self.passed:
-            return ""
-        parts = [f"{format_ids(ids)} ({why})" for why, ids in self.passed.items()]
-        return "passed over: " + ", ".join(parts)
+    def skipped_text(self) -> str:
+        """The skipped jobs: `skipped: jobs 3, 5 (already ended)`; "" if there are none."""
+        return f"skipped: {self.skipped_jobs}" if self.skipped else ""
+
+    @property
+    def skipped_jobs(self) -> str:
+        """The skipped jobs with the reasons: `jobs 3, 5 (already ended)`."""
+        one = sum(map(len, self.skipped.values())) == 1
+        parts = [f"{format_ids(ids)} ({why})" for why, ids in self.skipped.items()]
+        return f"{'job' if one else 'jobs'} {', '.join(parts)}"
 
     def only(self, later: Selection) -> Selection:
-        """This plan, but of the jobs that it touches those alone that a `later` look at them still would."""
-        passed = dict(self.passed)
-        for why, ids in later.passed.items():
-            passed[why] = tuple(sorted((*passed.get(why, ()), *ids)))
-        return Selection(later.touched, passed)
+        """Return this selection reduced to the jobs that a `later` selection of them still touches."""
+        skipped = dict(self.skipped)
+        for why, ids in later.skipped.items():
+            skipped[why] = tuple(sorted((*skipped.get(why, ()), *ids)))
+        return Selection(later.touched, skipped)
 
 
 Active = Mapping[int, Job]
 
 
 def select_stoppable(ids: Iterable[int], active: Active) -> Selection:
-    """Stop touches what is queued or running and not being stopped already."""
+    """Select the queued and running jobs that are not being stopped already."""
 
     def why(job_id: int) -> str:
         job = active.get(job_id)
@@ -256,37 +258,36 @@ def select_stoppable(ids: Iterable[int], active: Active) -> Selection:
 
 
 def select_recoverable(ids: Iterable[int], active: Active, archived: Callable[[int], bool]) -> Selection:
-    """Recovery touches what has ended and is not archived."""
+    """Select the jobs that have ended and are not archived."""
     return _plan(ids, lambda job_id: _not_ended(job_id, active) or ("archived" if archived(job_id) else ""))
 
 
 def select_archivable(ids: Iterable[int], active: Active, archived: Callable[[int], bool]) -> Selection:
-    """Archiving touches what has ended and is not archived yet."""
+    """Select the jobs that have ended and are not archived yet."""
     return _plan(
         ids, lambda job_id: _not_ended(job_id, active) or ("already archived" if archived(job_id) else "")
     )
 
 
-@dataclass(frozen=True, slots=True)
-class StatementBatch:
-    """A text for the desk, and the jobs that it names one by one (none: ranges)."""
+class StatementBatch(msgspec.Struct, frozen=True):
+    """A text to execute, and the jobs that it names; empty if it names ranges."""
 
     text: str
     ids: tuple[int, ...] = ()
 
 
 def stop_statements(ids: Sequence[int]) -> Iterator[StatementBatch]:
-    """The statements that stop these jobs."""
+    """Yield the statements that stop these jobs."""
     return _listed("STOP JOB", ids)
 
 
 def recover_statements(ids: Sequence[int]) -> Iterator[StatementBatch]:
-    """The statements that run these jobs again."""
+    """Yield the statements that run these jobs again."""
     return _listed("RECOVER JOB", ids)
 
 
 def archive_statements(ids: Sequence[int]) -> Iterator[StatementBatch]:
-    """The statements that archive exactly these jobs: a range for each run of neighbouring ids."""
+    """Yield the statements that archive exactly these jobs: a range for each run of consecutive ids."""
     ranges = [f"BACKUP JOB {first} {last}" for first, last in _runs(ids)]
     for start in range(0, len(ranges), _STATEMENTS_A_TEXT):
         yield StatementBatch("; ".join(ranges[start : start + _STATEMENTS_A_TEXT]))
@@ -294,14 +295,14 @@ def archive_statements(ids: Sequence[int]) -> Iterator[StatementBatch]:
 
 def _plan(ids: Iterable[int], why: Callable[[int], str]) -> Selection:
     touched: list[int] = []
-    passed: dict[str, list[int]] = {}
+    skipped: dict[str, list[int]] = {}
     for job_id in sorted(ids):
         reason = why(job_id)
         if reason:
-            passed.setdefault(reason, []).append(job_id)
+            skipped.setdefault(reason, []).append(job_id)
         else:
             touched.append(job_id)
-    return Selection(tuple(touched), {reason: tuple(jobs) for reason, jobs in passed.items()})
+    return Selection(tuple(touched), {reason: tuple(jobs) for reason, jobs in skipped.items()})
 
 
 def _not_ended(job_id: int, active: Active) -> str:

@@ -1,4 +1,4 @@
-"""What of a job can be copied."""
+"""The actions that ask something first: what to copy, which columns, where to export, which space."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def copy_choices(job: Job) -> list[tuple[str, str, str]]:
-    """A key, a title and the text for each thing worth copying; what a job lacks is left out."""
+    """Return a key, a title and a text for each part of a job that can be copied."""
     offers = [("i", "id", str(job.id)), ("r", "row", row_text(job))]
     statement = statement_of(job)
     if statement:
@@ -43,7 +43,7 @@ def copy_choices(job: Job) -> list[tuple[str, str, str]]:
 def statement_of(job: Job) -> str:
     """Return the statement that makes such a job, `ADMIN COMPACT nba`; "" if the language has none."""
     if job.command not in set(JobCommand):
-        return ""  # a cluster has jobs of other kinds
+        return ""  # a cluster has jobs of other kinds, too
     try:
         return unparse(Submit(job.command, job.space))
     except ValueError:
@@ -51,7 +51,7 @@ def statement_of(job: Job) -> str:
 
 
 def row_text(job: Job) -> str:
-    """The job's row as text parted by tabs: what a spreadsheet takes."""
+    """Return the job's row as tab-separated text, for a spreadsheet."""
     return "\t".join(
         (
             str(job.id),
@@ -65,19 +65,17 @@ def row_text(job: Job) -> str:
     )
 
 
-# ---- merged from jobtui.tui.errands: ----
-# What the keys of the jobs view ask for, from the key to the deed: asks what must be asked, then does it.
 class ActionMenu:
-    """Each method runs in a worker of the dashboard's."""
+    """The actions of the views' keys, by command id; all methods run in a worker, see `start_action`."""
 
     def __init__(self, context: Context, host: DashboardHost) -> None:
         self._shared = context
         self._host = host
         self._actions = JobActions(context, host)
 
-    async def run(self, what: str, ids: Sequence[int], view: JobsView) -> None:
-        """Do what a command's id names, to these jobs."""
-        match what:
+    async def run(self, action: str, ids: Sequence[int], view: JobsView) -> None:
+        """Run an action of the jobs view on these jobs."""
+        match action:
             case "stop":
                 await self._actions.stop(ids, view.list.count_unseen(ids))
             case "recover":
@@ -85,7 +83,7 @@ class ActionMenu:
             case "archive":
                 await self._actions.archive(ids, view.list.count_unseen(ids))
             case "flush" | "compact":
-                await self._submit(what, view.space_in_view())
+                await self._submit(action, view.space_in_view())
             case "copy":
                 await self._copy(view.list.job)
             case "columns":
@@ -93,12 +91,12 @@ class ActionMenu:
             case "export":
                 await self._export(view)
 
-    async def _submit(self, what: str, space: str | None) -> None:
+    async def _submit(self, command: str, space: str | None) -> None:
         if space is None:
             self._host.show_toast(
-                "No space is in view: USE one in the command bar, or filter by space:", "warning"
+                "No space is in view: choose one with USE in the command bar, or filter by space:", "warning"
             )
-        elif what == "flush":
+        elif command == "flush":
             await self._actions.flush(space)
         else:
             await self._actions.compact(space)
@@ -157,7 +155,7 @@ class ActionMenu:
             self._host.show_toast(f"{format_count(count, 'job')} written to {place}")
 
     async def run_inventory(self, action: str, name: str, view: DashboardView) -> None:
-        """Do action a key of the spaces or hosts asks for."""
+        """Run an action of the spaces or hosts view."""
         match action:
             case "jobs":
                 kind = "host" if view.scope is KeyScope.HOSTS else "space"

@@ -1,4 +1,4 @@
-"""The way out: at once where nothing is under way, else as the user chooses: wait, stop the work, or stay."""
+"""Leaving: at once if no job is active, else as the user chooses: stay, wait, stop the jobs, hand them over."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STOPPING = "stopping all jobs, then leaves"
 
 
 class QuitFlow:
-    """Knows whether one is on the way out."""
+    """Asks how to leave, and waits if the user wants to."""
 
     def __init__(self, context: Context, host: DashboardHost) -> None:
         self._shared = context
@@ -26,7 +26,7 @@ class QuitFlow:
         self._waiting: asyncio.Future[None] | None = None
 
     async def ask(self) -> None:
-        """Leave, or ask first; in a worker of the dashboard's."""
+        """Leave, or ask first; runs in a worker."""
         desk = self._shared.desk
         active = self._active()
         if not active:
@@ -49,16 +49,16 @@ class QuitFlow:
 
     def _active(self) -> list[Job]:
         desk = self._shared.desk
-        # work that another process owns, or a cluster, goes on without this screen
-        return (
-            [job for job in desk.active_jobs() if job.origin is None] if desk.writable and desk.is_owner else []
-        )
+        if not (desk.writable and desk.is_owner):
+            return []
+        # jobs of another process or of a cluster continue without this screen
+        return [job for job in desk.active_jobs() if job.origin is None]
 
     def _hand_over(self) -> None:
         if self._shared.desk.hand_over():
             self._host.exit(0)
         else:
-            self._host.show_toast("The work can't go on in the background", "error")
+            self._host.show_toast("The jobs cannot continue in the background", "error")
 
     async def _leave_after(self, done: asyncio.Future[None], flag: str) -> None:
         self.stay()
@@ -74,7 +74,7 @@ class QuitFlow:
             self._host.exit(0)
 
     def stay(self) -> bool:
-        """Stay after all; False where one was not about to leave. What was told to stop stops all the same."""
+        """Stop waiting to leave; return whether it was waiting. A stop of jobs is not taken back."""
         waiting, self._waiting = self._waiting, None
         if waiting is None or waiting.done():
             return False
@@ -82,13 +82,11 @@ class QuitFlow:
         return True
 
 
-# ---- merged from jobtui.tui.screens.quit: ----
-# The question on leaving while work is under way: wait, stop it, or stay.
 _NAMED = 6
 
 
 class QuitChoice(enum.Enum):
-    """What to do about the work."""
+    """What to do with active jobs."""
 
     STAY = "stay"
     WAIT = "wait"
@@ -100,17 +98,22 @@ class QuitChoice(enum.Enum):
 def quit_question(
     active: Sequence[Job], may_hand_over: bool, now: Callable[[Job], Job]
 ) -> Question[QuitChoice]:
-    """Ask; to stay is the focused answer. `may_hand_over`: the work can go on without a screen. `now` tells
-    what has become of a job."""
+    """Return the question; to stay has the focus.
+
+    Args:
+        active: The jobs that are queued or running.
+        may_hand_over: Whether the jobs can continue without a screen.
+        now: Returns the newest snapshot of a job.
+    """
 
     def live() -> tuple[str, Sequence[Line]]:
         jobs = [now(job) for job in active]
-        going = sum(not job.status.ended for job in jobs)
-        title = f"{format_count(going, 'job')} queued or running" if going else "All jobs have ended"
+        unfinished = sum(not job.status.ended for job in jobs)
+        title = f"{format_count(unfinished, 'job')} queued or running" if unfinished else "All jobs have ended"
         return title, _lines(jobs)
 
     title, lines = live()
-    background = [Choice("b", "Leave; jobs go on in the background", QuitChoice.HAND_OVER)]
+    background = [Choice("b", "Leave; jobs continue in the background", QuitChoice.HAND_OVER)]
     return Question(
         title,
         lines,

@@ -1,8 +1,8 @@
-"""From the engine's thread to the screen: the first change of a quiet moment at once, a burst once a frame.
+"""The feed of changes from the engine's thread to the screen, and the messages that announce changes.
 
-The desk calls `take` on the engine's thread, perhaps ten thousand times a second. What it brings is merged by
-job id under a lock held for a few dict operations, and the screen is woken at most once until it has
-drained: a burst becomes one batch that always holds the newest snapshot of each job.
+The client calls `Feed.receive` on the engine's thread, up to ten thousand times a second. Changes are merged
+by job id under a lock that is held for a few dict operations, and the screen is woken at most once until it
+has drained the feed: a burst becomes one batch with the newest snapshot of each job.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from jobtui.model import ConnectionChanged, Job, JobChanged, JobsArchived, Notic
 class Batch(msgspec.Struct):
     """What happened since the last batch.
 
-    `jobs`: the newest snapshot of each job that changed. `rates`: bytes a second by job and task number.
+    `jobs`: the newest snapshot of each job that changed. `rates`: bytes per second by job and task number.
     `statuses`: some job is new or has another status, so counts and filters may have changed; `born` of
     them are new. `ended`: jobs that ended. `archived`: ids of archived jobs. `link`: the connection to the
-    cluster is another than it was.
+    cluster has changed.
     """
 
     jobs: dict[int, Job] = msgspec.field(default_factory=dict)
@@ -36,7 +36,7 @@ class Batch(msgspec.Struct):
     statuses: bool = False
 
     def add(self, message: EngineEvent) -> None:
-        """Take one message of the desk in."""
+        """Merge an event."""
         match message:
             case TaskProgressed(job, task, rate):
                 self.jobs[job.id] = job
@@ -59,7 +59,10 @@ class Batch(msgspec.Struct):
 
 
 class Feed:
-    """Collects the desk's messages. `wake` is called on the engine's thread and must be thread-safe."""
+    """Collects events until the screen drains them.
+
+    `wake` is called on the engine's thread and must be thread-safe.
+    """
 
     def __init__(self, wake: Callable[[], object]) -> None:
         self._wake = wake
@@ -68,8 +71,8 @@ class Feed:
         self._filled = False
         self._awake = False
 
-    def take(self, messages: Sequence[EngineEvent]) -> None:
-        """Called by the desk, on the engine's thread."""
+    def receive(self, messages: Sequence[EngineEvent]) -> None:
+        """Merge events; called on the engine's thread."""
         with self._lock:
             for message in messages:
                 self._batch.add(message)
@@ -79,7 +82,7 @@ class Feed:
             self._wake()
 
     def drain(self) -> Batch | None:
-        """What came since the last drain; None where nothing did, and then the next message wakes again."""
+        """Return what came since the last drain; None if nothing did: then the next event wakes the screen."""
         with self._lock:
             if not self._filled:
                 self._awake = False
@@ -89,21 +92,19 @@ class Feed:
             return batch
 
 
-# ---- merged from jobtui.tui.messages: ----
-# What the parts of the dashboard tell each other across the screen. A widget posts up and takes data down.
 class FeedReady(Message, bubble=False):
-    """The feed has something; posted from the engine's thread, at most one until it is drained."""
+    """The feed has events; posted from the engine's thread, at most once until it is drained."""
 
     def can_replace(self, message: Message) -> bool:
-        """Two of them say what one says."""
+        """Replace an earlier one that is still queued."""
         return isinstance(message, FeedReady)
 
 
 class HistoryChanged(Message, bubble=False):
-    """The history that another process writes has changed; posted from the thread that looked."""
+    """Another process has written to the history; posted from the poller's thread."""
 
     def can_replace(self, message: Message) -> bool:
-        """Two of them say what one says."""
+        """Replace an earlier one that is still queued."""
         return isinstance(message, HistoryChanged)
 
 
@@ -111,5 +112,5 @@ class OverviewChanged(Message, bubble=False):
     """There is a new overview of spaces and hosts; posted from the engine's thread."""
 
     def can_replace(self, message: Message) -> bool:
-        """Two of them say what one says."""
+        """Replace an earlier one that is still queued."""
         return isinstance(message, OverviewChanged)

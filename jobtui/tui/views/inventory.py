@@ -1,4 +1,4 @@
-"""Spaces (2) and hosts (3): live tables, and what the one under the cursor holds, host by host."""
+"""The views of spaces (2) and hosts (3): a live table, and below it the stats of the row under the cursor."""
 
 from __future__ import annotations
 
@@ -32,44 +32,44 @@ from jobtui.tui.widgets.lines import LinesView
 from jobtui.tui.widgets.table import Table
 from jobtui.tui.widgets.table_layout import Column, Sorting, sorted_next
 
-# a look at every host is dear: every other second will do
+# seconds: fetching the stats of every host is expensive
 _LOOK_EVERY = 2
 
 
 class InventoryTable(Table):
-    """The table with the keys that every table has."""
+    """A table with the key bindings that every table has."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.TABLE)]
 
 
 class RuleTitle(OneLine):
-    """A rule with a title in it."""
+    """A horizontal rule with a title in it."""
 
     _text = ""
 
     def show(self, text: str) -> None:
-        """Say this."""
+        """Show this title."""
         if text != self._text:
             self._text = text
             self.refresh()
 
     def line(self, width: int) -> Line:
-        """The rule."""
+        """Return the rule in `width` cells."""
         text: Line = ((fit_host(self._text, min(width_of(self._text), width - 4)), TextRole.STRONG),)
         return (("─ ", TextRole.RULE), *text, (" " + "─" * (width - 3 - line_width(text)), TextRole.RULE))
 
 
 class InventoryView(DashboardView):
-    """What both have in common: a table kept up to date, and below it what is held."""
+    """The base of both views: a table that is kept up to date, and the stats below it."""
 
     COLUMNS: ClassVar[tuple[Column, ...]] = ()
 
-    class Looked(Message):
-        """A host told what it holds; posted from the engine's thread."""
+    class StatsFetched(Message):
+        """A host has answered with its stats; posted from the engine's thread."""
 
         def can_replace(self, message: Message) -> bool:
-            """Two of them say what one says."""
-            return isinstance(message, InventoryView.Looked)
+            """Replace an earlier one that is still queued."""
+            return isinstance(message, InventoryView.StatsFetched)
 
     def __init__(self, context: Context, host: DashboardHost, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes="places")
@@ -80,7 +80,7 @@ class InventoryView(DashboardView):
         self.table.moves = cursor_moves(context.keymap)
         self.title_line = RuleTitle()
         self.body = LinesView()
-        self._looks = StatsCache(context.desk, lambda: self.post_message(self.Looked()))
+        self._looks = StatsCache(context.desk, lambda: self.post_message(self.StatsFetched()))
         self._sorting = Sorting("name", False)
         self._ticks = 0
 
@@ -96,16 +96,16 @@ class InventoryView(DashboardView):
         self._shared.places.ask()
         self._fill()
 
-    # -- what is told -------------------------------------------------------------------------------
+    # -- changes ----- -------------------------------------------------------------------------------
 
     @property
     def focus_target(self) -> Widget:
-        """The table."""
+        """The table has the focus."""
         return self.table
 
     @property
     def can_look(self) -> bool:
-        """Whether what is under the cursor has an adopted space."""
+        """Whether the row under the cursor has an adopted space."""
         return any(self._shared.places.adopted(space) for space, _ in self.spots())
 
     @property
@@ -115,16 +115,16 @@ class InventoryView(DashboardView):
         return key if isinstance(key, str) else None
 
     def on_overview(self) -> None:
-        """There is a new overview."""
+        """Fill the table from the new overview."""
         self._fill()
 
     def on_batch(self, batch: Batch) -> None:
-        """Jobs changed: so may have what is held."""
+        """Ask for a new overview: jobs change what the hosts hold."""
         if batch.statuses and self.display:
             self._shared.places.ask()
 
     def tick(self) -> None:
-        """A second passed."""
+        """Refresh every other second."""
         self._ticks += 1
         if self._ticks % _LOOK_EVERY == 0:
             self._shared.places.ask()
@@ -137,21 +137,21 @@ class InventoryView(DashboardView):
             self.rows.chosen = self._shared.space
             self.fill(overview, self._sorting)
         self.table.set_empty(
-            (((f"  {trouble or 'Looking …'}", TextRole.FAILED if trouble else TextRole.MUTED),),)
+            (((f"  {trouble or 'Loading …'}", TextRole.FAILED if trouble else TextRole.MUTED),),)
         )
         self.table.rows_moved()
         self._look()
 
     def fill(self, overview: Overview, sorting: Sorting) -> None:
-        """Make the rows."""
+        """Fill the table."""
         raise NotImplementedError
 
     def spots(self) -> list[tuple[str, str]]:
-        """The spaces and hosts whose stats the one under the cursor is about."""
+        """Return the pairs of space and host whose stats belong to the row under the cursor."""
         raise NotImplementedError
 
     def heading(self) -> str:
-        """What stands over the stats."""
+        """Return the title of the stats."""
         raise NotImplementedError
 
     def _look(self, asked: bool = False) -> None:
@@ -171,7 +171,7 @@ class InventoryView(DashboardView):
         self.body.show(lines)
 
     def name_of(self, space: str, host: str) -> str:
-        """What a block of stats is called."""
+        """Return the name of a block of stats."""
         raise NotImplementedError
 
     def _ask(self, action: str) -> None:
@@ -181,30 +181,30 @@ class InventoryView(DashboardView):
 
     # -- messages and keys --------------------------------------------------------------------------
 
-    def on_inventory_view_looked(self, message: Looked) -> None:
-        """A host answered."""
+    def on_inventory_view_stats_fetched(self, message: StatsFetched) -> None:
+        """Show the stats that a host has answered with."""
         message.stop()
         self._show_looks()
 
     def on_table_moved(self, message: Table.Moved) -> None:
-        """The cursor is on another one."""
+        """Show the stats of the row that the cursor is on now."""
         message.stop()
         self.body.scroll_home(animate=False)
         self._look()
         self.post_message(self.StatusChanged())
 
     def on_table_opened(self, message: Table.Opened) -> None:
-        """Enter: its jobs."""
+        """Show the jobs of the space or host."""
         message.stop()
         self._ask("jobs")
 
     def on_table_sort_asked(self, message: Table.SortAsked) -> None:
-        """A header was clicked."""
+        """Sort by the column whose header was clicked."""
         message.stop()
         self._sort_by(message.column)
 
     def _sort_by(self, column: str) -> None:
-        """Sort by this column; by the same one again: the other way round."""
+        """Sort by this column; if it is the current one, reverse the order."""
         same = column == self._sorting.key
         self._sorting = Sorting(column, not self._sorting.descending if same else column != "name")
         self.table.sorting = self._sorting
@@ -215,33 +215,33 @@ class InventoryView(DashboardView):
         self._show_looks()
 
     def action_flush(self) -> None:
-        """Flush."""
+        """Flush the space under the cursor, or a space of the host."""
         self._ask("flush")
 
     def action_compact(self) -> None:
-        """Compact."""
+        """Compact the space under the cursor, or a space of the host."""
         self._ask("compact")
 
     def action_sort_by(self, by: int) -> None:
-        """Sort by the next column that can be sorted by."""
+        """Sort by the next sortable column."""
         key = sorted_next(self.table.shown, self._sorting.key, by)
         if key is not None:
             self._sort_by(key)
 
     def action_sort_reverse(self) -> None:
-        """Turn the order round."""
+        """Reverse the order."""
         self._sort_by(self._sorting.key)
 
     async def action_filter(self) -> None:
-        """Go to the jobs and type a filter there: text that is meant for one must not become keys here."""
+        """Edit the filter of the jobs view: what is typed for a filter must not act as keys here."""
         await self._host.edit_filter()
 
     def action_look(self) -> None:
-        """Look into an adopted space too."""
+        """Fetch the stats of adopted spaces as well."""
         self._look(asked=True)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Textual's hook: what writes is offered only where one may, and a cluster makes its spaces itself."""
+        """Textual's hook: hide what writes from a reader, and what a cluster does itself."""
         desk = self._shared.desk
         if action in ("new", "drop") and desk.connection is not None:
             return False
@@ -251,7 +251,7 @@ class InventoryView(DashboardView):
 
 
 class SpacesView(InventoryView):
-    """The spaces."""
+    """The view of the spaces."""
 
     scope = KeyScope.SPACES
     title = "spaces"
@@ -259,7 +259,7 @@ class SpacesView(InventoryView):
     COLUMNS = SPACE_COLUMNS
 
     def fill(self, overview: Overview, sorting: Sorting) -> None:
-        """A row a space."""
+        """Show a row for each space."""
         counts = self._shared.desk.history.counts
         self.rows.show(space_rows(overview.spaces, counts, sorting.key, sorting.descending))
 
@@ -270,20 +270,20 @@ class SpacesView(InventoryView):
         return next((look for look in overview.spaces if look.space.name == self.current), None)
 
     def spots(self) -> list[tuple[str, str]]:
-        """The space on each of its hosts."""
+        """Return the space with each of its hosts."""
         look = self._current_look()
         return [] if look is None else [(look.space.name, host) for host in look.space.hosts]
 
     def heading(self) -> str:
-        """The space's name."""
+        """Return the name of the space."""
         return f"space {self.current}" if self.current is not None else "no space"
 
     def name_of(self, space: str, host: str) -> str:
-        """The host."""
+        """Return the host."""
         return host
 
     def space_in_view(self) -> str | None:
-        """The space under the cursor."""
+        """Return the space under the cursor."""
         return self.current
 
     def action_use(self) -> None:
@@ -291,16 +291,16 @@ class SpacesView(InventoryView):
         self._ask("use")
 
     def action_new(self) -> None:
-        """Write a CREATE SPACE."""
+        """Start a CREATE SPACE statement in the command bar."""
         self._host.run_inventory_action("new", "")
 
     def action_drop(self) -> None:
-        """Drop the space."""
+        """Drop the space under the cursor."""
         self._ask("drop")
 
 
 class HostsView(InventoryView):
-    """The storage hosts."""
+    """The view of the storage hosts."""
 
     scope = KeyScope.HOSTS
     title = "hosts"
@@ -308,7 +308,7 @@ class HostsView(InventoryView):
     COLUMNS = HOST_COLUMNS
 
     def fill(self, overview: Overview, sorting: Sorting) -> None:
-        """A row a host."""
+        """Show a row for each host, with details if a host has some."""
         troubled = any(host.detail for host in overview.hosts)
         columns = HOST_COLUMNS_WITH_DETAIL if troubled else HOST_COLUMNS
         if self.table.columns != columns:
@@ -316,16 +316,16 @@ class HostsView(InventoryView):
         self.rows.show(host_rows(overview.hosts, sorting.key, sorting.descending))
 
     def spots(self) -> list[tuple[str, str]]:
-        """Each space that the host holds."""
+        """Return each space of the host, with the host."""
         host = self.current
         return [] if host is None else [(space, host) for space in self.spaces_of(host)]
 
     def heading(self) -> str:
-        """The host's name."""
+        """Return the name of the host."""
         return f"host {self.current}" if self.current is not None else "no host"
 
     def name_of(self, space: str, host: str) -> str:
-        """The space."""
+        """Return the space."""
         return space
 
     def spaces_of(self, host: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The jobs: the table, and the detail of the job under the cursor beside it, below it or over it."""
+"""The view of the jobs (1) and of the archive (4): the table, and the detail of the job under the cursor."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from jobtui.tui.widgets.job_detail import JobDetail
 from jobtui.tui.widgets.job_table import NEWEST_FIRST, JobList
 from jobtui.tui.widgets.table_layout import Sorting, sorted_next
 
-# from this width on the detail stands beside the table
+# from this width on the detail is at the right of the table
 BESIDE = 150
 _DETAIL_SECONDS = 1 / 60
-# how long after a deed that asks nothing a y is taken for an answer
+# seconds in which a y after an unconfirmed recover is taken for an answer: users expect a question
 _HABIT_SECONDS = 2.0
 _LEAST_SPLIT, _MOST_SPLIT = 20, 80
 
 
 class JobsView(DashboardView):
-    """See the module. What a key does to jobs is asked of the dashboard; what to the view, done here."""
+    """The jobs view. Its keys change only the view; actions on jobs are handed to the dashboard."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.JOBS)]
 
@@ -61,16 +61,16 @@ class JobsView(DashboardView):
         yield self.detail
 
     def on_mount(self) -> None:
-        """Textual's hook: all jobs, the newest first."""
+        """Textual's hook."""
         if not self.archived:
             self.list.follow = self._shared.kept.follow
-        self._say_empty()
+        self._update_hint()
 
-    # -- what is told -------------------------------------------------------------------------------
+    # -- changes ----- -------------------------------------------------------------------------------
 
     @property
     def focus_target(self) -> Widget:
-        """The filter while it is being typed, else the table, or the detail if it fills the screen."""
+        """The filter while it is edited, else the detail if it fills the screen, else the table."""
         return self.list.filter_line.field or (self.detail.body if self._full else self.list.table)
 
     @property
@@ -84,27 +84,27 @@ class JobsView(DashboardView):
         return self.list.filter_line.typing
 
     def cancel_edit(self) -> None:
-        """Type no filter; the one before stands."""
+        """Cancel the edit of the filter; the previous filter stays."""
         self.list.filter_line.drop()
 
     def on_batch(self, batch: Batch) -> None:
-        """Jobs changed."""
+        """Show the changes in the table and the detail."""
         if self.archived and not batch.archived:
             return
         self.detail.take(batch)
         self.list.take(batch)
 
     def tick(self) -> None:
-        """A second passed."""
+        """Update elapsed times."""
         self.list.tick()
         self.detail.tick()
 
     def on_overview(self) -> None:
-        """Spaces may have come."""
-        self._say_empty()
+        """Update the hint for an empty table: there may be spaces now."""
+        self._update_hint()
 
     def space_in_view(self) -> str | None:
-        """The space that is filtered by, else that of the job under the cursor, else the chosen one."""
+        """Return the space of the filter, else of the job under the cursor, else the chosen one."""
         filtered = expand_names(self.list.filter, self._shared.desk).spaces
         if len(filtered) == 1:
             return next(iter(filtered))
@@ -112,9 +112,9 @@ class JobsView(DashboardView):
         return job.space if job is not None else self._shared.space
 
     def go_back(self) -> bool:
-        """From the full detail, then the detail, the marks, the filter."""
+        """Leave the full detail, the detail, the marks or the filter, in this order."""
         if self._full:
-            self._fill(False)
+            self._set_full(False)
         elif self.detail.body.has_focus:
             self.screen.set_focus(self.list.table)
         elif self.list.rows.marks:
@@ -125,7 +125,7 @@ class JobsView(DashboardView):
             return False
         return True
 
-    def _say_empty(self) -> None:
+    def _update_hint(self) -> None:
         lists = self.list
         self.set_class(not len(lists.rows) and not self._full, "-empty")
         if lists.filter_text:
@@ -133,66 +133,66 @@ class JobsView(DashboardView):
         else:
             lists.set_empty(first_steps(self._shared, self.archived, self.size.width))
 
-    def _fill(self, full: bool) -> None:
+    def _set_full(self, full: bool) -> None:
         self._full = full
         self.set_class(full, "-full")
         self._split()
         self.detail.set_full(full)
-        # at once: focus that comes later would be taken from where the next key led
+        # at once: a later call would take the focus from where the next key has put it
         self.screen.set_focus(self.detail.body if full else self.list.table)
 
     # -- messages -----------------------------------------------------------------------------------
 
     def on_job_list_current(self, message: JobList.Current) -> None:
-        """The cursor is on another job, or its job changed."""
+        """Show the detail of the job under the cursor, in the next frame."""
         message.stop()
         if self._shown is None:
-            # the cursor first: the detail is painted in the next frame, and once for a run of moves
-            # (a timer of Textual's that is late is left out: the detail would stay as it is)
+            # the cursor moves first; the detail is painted once for a run of moves.
+            # Not a timer of Textual's: it skips a late one, and the detail would stay as it is
             loop = asyncio.get_running_loop()
             self._shown = loop.call_later(_DETAIL_SECONDS, self.call_later, self._show_detail)
 
     def _show_detail(self) -> None:
         self._shown = None
         self.detail.show_job(self.list.job)
-        self._say_empty()
+        self._update_hint()
 
     def on_job_list_unfollowed(self, message: JobList.Unfollowed) -> None:
-        """The newest job is followed no longer."""
+        """Remove the flag from the header."""
         message.stop()
         self.post_message(self.StatusChanged())
 
     def on_job_list_hidden(self, message: JobList.Hidden) -> None:
-        """A job that was just submitted is not in view."""
+        """Report that the filter hides a job that was just submitted."""
         message.stop()
         self.post_message(self.Notify(f"job {message.job_id} does not pass the filter", "information"))
 
     def on_job_list_failed(self, message: JobList.Failed) -> None:
-        """The history could not be searched."""
+        """Report that the search failed."""
         message.stop()
         self.post_message(self.Notify(message.reason, "error"))
 
     def on_job_list_opened(self, message: JobList.Opened) -> None:
-        """Enter: the detail over the whole screen."""
+        """Show the detail on the whole screen."""
         message.stop()
-        self._fill(True)
+        self._set_full(True)
 
     def on_job_detail_zoomed(self, message: JobDetail.Zoomed) -> None:
-        """Enter in the detail."""
+        """Toggle the full detail."""
         message.stop()
-        self._fill(not self._full)
+        self._set_full(not self._full)
 
     def on_job_detail_tab_chosen(self, message: JobDetail.TabChosen) -> None:
-        """The tab is kept."""
+        """Keep the tab for the next start."""
         message.stop()
         self._shared.kept.tab = message.tab.value
         self.post_message(self.StatusChanged())
 
     def on_resize(self, event: events.Resize) -> None:
-        """Textual's hook: beside or below."""
+        """Put the detail at the right of the table if there is room, else below it."""
         self.set_class(event.size.width >= BESIDE, "-beside")
         self._split()
-        self._say_empty()
+        self._update_hint()
 
     def _split(self) -> None:
         kept = self._shared.kept
@@ -203,10 +203,10 @@ class JobsView(DashboardView):
         else:
             self.detail.styles.width, self.detail.styles.height = "100%", f"{kept.split_below}%"
 
-    # -- keys: deeds --------------------------------------------------------------------------------
+    # -- actions on jobs --------------------------------------------------------------------------------
 
     def _ask(self, action: str) -> None:
-        # at once: a key that comes in the same go is meant for the question that comes of it
+        # not a message: a key that arrives together with this one is meant for the question that follows
         self._host.run_job_action(action, self._target_jobs())
 
     def _target_jobs(self) -> tuple[int, ...]:
@@ -220,17 +220,17 @@ class JobsView(DashboardView):
         return tuple(self.list.marked())
 
     def action_stop(self) -> None:
-        """Stop what is marked, or the job under the cursor."""
+        """Stop the marked jobs, or the one under the cursor."""
         self._ask("stop")
 
     def action_recover(self) -> None:
-        """Run it again."""
+        """Run the jobs again."""
         if self._shared.settings.confirm is Confirm.BULK:
             self._ran_again = self._shared.now()
         self._ask("recover")
 
     def action_archive(self) -> None:
-        """Archive it."""
+        """Archive the jobs."""
         self._ask("archive")
 
     def action_flush(self) -> None:
@@ -242,17 +242,17 @@ class JobsView(DashboardView):
         self._ask("compact")
 
     def action_copy(self) -> None:
-        """Copy something of the job under the cursor; but the y of one who thinks to be asked does nothing."""
+        """Copy a part of the job under the cursor; ignore a y that was meant as an answer to recover."""
         ran, self._ran_again = self._ran_again, None
         if ran is not None and (self._shared.now() - ran).total_seconds() < _HABIT_SECONDS:
             self.post_message(
-                self.Notify("r asks nothing: there was no question. Another y copies", "information")
+                self.Notify("r does not ask for confirmation; press y again to copy", "information")
             )
         else:
             self._ask("copy")
 
     def action_export(self) -> None:
-        """Write what is in view to a file."""
+        """Export the jobs in view to a file."""
         self._ask("export")
 
     def action_columns(self) -> None:
@@ -260,9 +260,9 @@ class JobsView(DashboardView):
         self._ask("columns")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Textual's hook: what can't be done in the archive, or without a right to write, is not offered.
+        """Textual's hook: hide what the archive or a reader cannot do.
 
-        Nothing is while a filter is typed: its keys are text, and those that are no text belong to the field.
+        While a filter is edited nothing is available: its keys belong to the field.
         """
         if self.is_typing:
             return False
@@ -274,16 +274,16 @@ class JobsView(DashboardView):
             return not self.archived
         return True
 
-    # -- keys: the view -----------------------------------------------------------------------------
+    # -- actions on the view -----------------------------------------------------------------------------
 
     async def action_filter(self) -> None:
-        """Type a filter; it stands over the table, so the table is shown."""
+        """Edit the filter, which is above the table: leave the full detail."""
         if self._full:
-            self._fill(False)
+            self._set_full(False)
         await self.list.filter_line.open(self.list.filter_text)
 
     def action_mark(self) -> None:
-        """Mark the job under the cursor and go on."""
+        """Mark or unmark the job under the cursor, and move to the next."""
         job = self.list.job
         if job is not None:
             self.list.rows.marks.toggle(job.id)
@@ -303,37 +303,37 @@ class JobsView(DashboardView):
         self.list.marks_changed()
 
     def action_mark_all(self) -> None:
-        """Mark everything in view."""
+        """Mark every job in view."""
         view = self.list.view
         if view is not None:
             self.list.rows.marks.add(view.ids(0, len(view)))
             self.list.marks_changed()
 
     def action_invert(self) -> None:
-        """Turn the marks in view round."""
+        """Invert the marks in view."""
         view = self.list.view
         if view is not None:
             self.list.rows.marks.invert(view.ids(0, len(view)))
             self.list.marks_changed()
 
     def action_unmark(self) -> None:
-        """Take all marks away."""
+        """Remove all marks."""
         self.list.rows.marks.clear()
         self.list.marks_changed()
 
     def action_sort_by(self, by: int) -> None:
-        """Sort by the next column that can be sorted by."""
+        """Sort by the next sortable column."""
         key = sorted_next(self.list.table.shown, self.list.sorting.key, by)
         if key is not None:
             self.list.sort(Sorting(key, self.list.sorting.descending))
 
     def action_sort_reverse(self) -> None:
-        """Turn the order round."""
+        """Reverse the order."""
         sorting = self.list.sorting
         self.list.sort(Sorting(sorting.key, not sorting.descending))
 
     def action_follow(self) -> None:
-        """Keep the cursor on the newest job, or let it go."""
+        """Keep the cursor on the newest job, or stop doing so."""
         self.list.follow = not self.list.follow
         if self.list.follow:
             self.list.sort(NEWEST_FIRST)
@@ -341,25 +341,25 @@ class JobsView(DashboardView):
         self.post_message(self.StatusChanged())
 
     def action_watch(self) -> None:
-        """Tell when the job under the cursor ends."""
+        """Notify the user when the job under the cursor ends, or no longer."""
         job: Job | None = self.list.job
         if job is not None and not job.status.ended:
             self._shared.watched.symmetric_difference_update({job.id})
             self.list.table.refresh()
 
     def action_turn_tab(self, by: int) -> None:
-        """Another tab of the detail."""
+        """Show another tab of the detail."""
         self.detail.turn(by)
 
     def action_other_pane(self) -> None:
-        """Between the table and the detail."""
+        """Move the focus between table and detail."""
         if not self._full:
             self.screen.set_focus(
                 self.list.table if self.screen.focused is self.detail.body else self.detail.body
             )
 
     def action_split(self, by: int) -> None:
-        """More or less room for the detail."""
+        """Make the detail larger or smaller."""
         kept = self._shared.kept
         if self.has_class("-beside"):
             kept.split_beside = max(_LEAST_SPLIT, min(_MOST_SPLIT, kept.split_beside + 5 * by))
@@ -368,5 +368,5 @@ class JobsView(DashboardView):
         self._split()
 
     def action_look(self) -> None:
-        """Look into an adopted space."""
+        """Fetch the stats of an adopted space."""
         self.detail.look()
