@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from jobtui.cli.args import DashboardCommand, parse_arguments
-from jobtui.cli.connect import profile_of, settings_of
 from jobtui.cli.errors import UsageError
+from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.storage.nebula.settings import LiteralPassword, Secret
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula_cluster import Cluster
