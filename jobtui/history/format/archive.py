@@ -83,7 +83,7 @@ def create_archive_manifest(disk: Disk, path: Path, schema: int, segments: Seque
 
 
 def replace_archive_manifest(disk: Disk, path: Path, schema: int, segments: Sequence[SegmentEntry]) -> None:
-    """Have an archive's manifest be another one, durably. Raises OSError."""
+    """Replace an archive's manifest, durably. Raises OSError."""
     disk.write_atomically(
         path / ARCHIVE_MANIFEST_NAME, frame(msgspec.json.encode(ArchiveManifest(schema, tuple(segments))))
     )
@@ -177,7 +177,7 @@ class Archives:
         return tuple(found)
 
     def invalidate(self, archive: ArchiveEntry) -> None:
-        """Look into this archive anew when it is asked for."""
+        """Read this archive's manifest again at its next use."""
         self._open.pop(archive.name, None)
 
     def all_segments(self, manifest: Manifest) -> tuple[Segment, ...]:

@@ -107,7 +107,7 @@ class Disk:
             return os.open(path, _CREATE, _FILE_MODE)
 
     def close(self, file: int) -> None:
-        """Let go of an open file."""
+        """Close an open file."""
         os.close(file)
 
     def write(self, file: int, data: bytes, offset: int) -> None:
@@ -136,7 +136,7 @@ class Disk:
         return data
 
     def size(self, file: int) -> int:
-        """Return how long an open file is."""
+        """Return the size of an open file."""
         return os.fstat(file).st_size
 
     # ---- names
@@ -189,7 +189,7 @@ class Disk:
             return None
 
     def size_of(self, path: Path) -> int:
-        """Return how long a file is."""
+        """Return the size of a file."""
         found = path.lstat()
         if not stat.S_ISREG(found.st_mode):
             raise _not_a_file(path)
@@ -293,7 +293,7 @@ class Disk:
             self.close(file)
 
     def write_atomically(self, path: Path, data: bytes) -> None:
-        """Have `path` hold `data`, durably: at every moment it is wholly the old file or the new one."""
+        """Replace `path` by `data`, durably: at every moment it is the whole old file or the whole new one."""
         self._require_file_or_nothing(path)  # renaming would delete a link that is in its place
         fresh = path.with_name(path.name + ".tmp")
         try:

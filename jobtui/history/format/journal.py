@@ -127,8 +127,7 @@ class Journal:
     def append(self, data: bytes) -> None:
         """Write and sync. Raises OSError, after which nothing may be appended to this journal any more.
 
-        A file that was deleted, moved away or whose disk was taken away still takes every byte, and nobody
-        would find them again: that is an error, too.
+        A file that was deleted or moved still accepts every byte, which would be lost: that is an error, too.
         """
         try:
             self._disk.write(self._file, data, self.end)
@@ -140,7 +139,7 @@ class Journal:
         self.end += len(data)
 
     def erase_failed_append(self) -> None:
-        """Have nobody find what could not be appended and was refused, as far as that is in our power.
+        """Overwrite a failed append with blanks (best effort), so that no reader takes it for a commit.
 
         The bytes may be on disk, or be read from memory as if they were. Blanks in their place need no sync:
         whichever of them survive, the commit is not whole.
@@ -165,5 +164,5 @@ class Journal:
         self.capacity = self.end + len(JOURNAL_END)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._disk.close(self._file)

@@ -121,7 +121,7 @@ class Lock:
             disk.close(file)  # it was replaced meanwhile: a lock on a file without a name keeps nobody out
 
     def read_status(self) -> WriterStatus | None:
-        """Return what the last writer said."""
+        """Return the status that the last writer left."""
         return _read_status(self._disk, self._file)
 
     def set_address(self, address: str) -> None:
@@ -149,7 +149,7 @@ class Lock:
 
 
 class WriterWatcher:
-    """A reader's eye on the writer; it changes nothing and works where there is no LOCK."""
+    """A reader's view of the writer; it changes nothing and works without a LOCK."""
 
     def __init__(self, disk: Disk, directory: Path) -> None:
         self._disk, self._path = disk, directory / LOCK_NAME
@@ -160,7 +160,7 @@ class WriterWatcher:
         return self._disk.read(self._file, _STATUS_BYTES, 0) if self._open() and self._file is not None else b""
 
     def read_status(self) -> WriterStatus | None:
-        """Return what the writer said last, None where there is no word."""
+        """Return the writer's last status, None if there is none."""
         return _read_status(self._disk, self._file) if self._open() and self._file is not None else None
 
     def has_writer(self) -> bool:
@@ -168,7 +168,7 @@ class WriterWatcher:
         return self._open() and self._file is not None and self._disk.is_locked(self._file)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._file is not None:
             self._disk.close(self._file)
             self._file = None

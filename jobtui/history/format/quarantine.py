@@ -32,7 +32,7 @@ def job_ids_in(data: bytes) -> tuple[int, ...]:
 
 
 def read_notes(disk: Disk, directory: Path) -> tuple[DamageNote, ...]:
-    """Return what was noted in this history by all who wrote it lately, the oldest first. Raises OSError."""
+    """Return the notes of the latest writers of this history, the oldest first. Raises OSError."""
     found = []
     for line in _read_note_lines(disk, directory)[0]:
         with contextlib.suppress(*DECODE_ERRORS):  # it is of a format that is not known here
@@ -88,13 +88,13 @@ class Quarantine:
         self.remember(note)
 
     def note(self, file: str, what: str) -> None:
-        """Note what is no damage: it is told while this history is open, and not remembered."""
+        """Note something that is not damage; it is shown while this history is open, and not stored."""
         note = DamageNote(file, None, (), what)
         if note not in self.notes:
             self.notes = (*self.notes, note)
 
     def remember(self, note: DamageNote) -> None:
-        """Write a note down for who asks later, where that works; what was told once is mended soon."""
+        """Store a note for later readers (best effort)."""
         if self.can_write:
             with self._lock:
                 self._pending.append(note)

@@ -35,12 +35,12 @@ class HistoryReader:
         return self._loaded.state
 
     def refresh(self) -> bool:
-        """Take up what the writer did since; True if there was anything. Raises StoreError and OSError."""
+        """Read what the writer changed since; return whether there was anything. Raises StoreError and OSError."""
         with self._refresh_lock:
             return self._refresh()
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         self._watcher.close()
 
     def _refresh(self) -> bool:

@@ -88,7 +88,7 @@ def _clear_wrong_types(disk: Disk, path: Path) -> list[DamageNote]:
 
 
 class _Repair:
-    """Mends what is sealed; opening the history for writing has mended its journal and its manifest."""
+    """The repair of the sealed files; opening for writing has repaired journal and manifest."""
 
     def __init__(self, disk: Disk, path: Path, store: Store) -> None:
         self._disk, self._path, self._store = disk, path, store
@@ -207,7 +207,7 @@ class _Repair:
         return made
 
     def _move_superseded(self, segment: Segment, made: Segment | None) -> None:
-        """Return what the journal has newer versions of is in another segment now, or nowhere."""
+        """Point the newer versions in the journal to the segment that replaces this one, if any."""
         replaced = self._store.state.superseded
         for job_id in segment.pending_changes():
             place = made.row_of(job_id) if made is not None else None

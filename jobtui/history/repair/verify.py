@@ -33,7 +33,7 @@ _SEGMENT: Final = "seg-"
 
 
 def check_segment(disk: Disk, segment: Segment) -> list[DamageNote]:
-    """Return what is wrong with a segment and its index. Raises OSError."""
+    """Return a note for each fault of a segment and its index. Raises OSError."""
     try:
         data = disk.read_file(segment.path)
     except FileNotFoundError:
@@ -79,7 +79,7 @@ def check_segment(disk: Disk, segment: Segment) -> list[DamageNote]:
 
 
 def find_wrong_types(disk: Disk, directory: Path) -> list[DamageNote]:
-    """Return what stands where a file or a directory of the history belongs, and is none. Raises OSError."""
+    """Return a note for each wrong type of file where one of the history's belongs. Raises OSError."""
     archived, kept = directory / ARCHIVE, directory / QUARANTINE
     notes = [
         DamageNote(place.relative_to(directory).as_posix(), None, (), what)
@@ -162,7 +162,7 @@ _VERIFY_ATTEMPTS: Final = 5
 
 
 def past_notes(path: Path, disk: Disk | None = None) -> list[DamageNote]:
-    """Return what was noted so far, and is mended or may be, the oldest first. Raises StoreError."""
+    """Return the notes of earlier damage, repaired or not, the oldest first. Raises StoreError."""
     with convert_read_errors():
         return list(read_notes(disk or Disk(), resolve_directory(path)))
 

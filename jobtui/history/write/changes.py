@@ -31,7 +31,7 @@ class ChangeSet(msgspec.Struct):
 
 
 class ChangeBuilder:
-    """Makes drafts, from what is on disk at the time: a commit that failed spoils no later one."""
+    """A builder of changes from what is on disk at the time, so that a failed commit affects no later one."""
 
     def __init__(self, state: State, archives: Archives) -> None:
         self._state, self._archives = state, archives
@@ -43,7 +43,7 @@ class ChangeBuilder:
         return self._build(commits, None, "")
 
     def build_within(self, commits: Sequence[Sequence[Job]], room: int, trouble: str) -> ChangeSet:
-        """Return what goes on when there are only `room` bytes: changes to known jobs, as long as they fit."""
+        """Build what still fits in `room` bytes on a full disk: changes to known jobs only."""
         return self._build(commits, room, trouble)
 
     def _build(self, commits: Sequence[Sequence[Job]], room: int | None, trouble: str) -> ChangeSet:

@@ -162,12 +162,12 @@ class Store:
         self._write_status()
 
     def write_status(self) -> None:
-        """Tell readers how far the journal is on disk, if they do not know yet."""
+        """Write how far the journal is on disk to LOCK, unless it says so already."""
         if not self._status_written:
             self._write_status()
 
     def _write_status(self, *, closed: bool = False) -> None:
-        """Return what the mark says is only told to others: where it can't be written, nothing is lost."""
+        """Write LOCK. It only informs other processes: if it cannot be written, nothing is lost."""
         self._status_written, self._next_status_at = True, time.monotonic() + _PUBLISH_EVERY
         with contextlib.suppress(OSError):
             self._lock.write_status(
@@ -209,7 +209,7 @@ class Store:
         return StoreFull(self.write_error) if self._journal_failed else None
 
     def fail(self, error: Exception) -> None:
-        """Take no change any more."""
+        """Accept no changes from now on, because of this error."""
         why = explain(error, self._directory) if isinstance(error, OSError) else str(error)
         at_fault = "see to that disk" if explain_shortage(error) == "" else "raise the limit"
         self._failed = (
@@ -218,7 +218,7 @@ class Store:
         )
 
     def postpone_seal(self, error: OSError) -> None:
-        """A seal failed: everything is still in the journals, and it is tried again when they are longer."""
+        """Note a failed seal. Everything is still in the journals, and it is retried when they are longer."""
         self._base_size = self._journal.end
         what = f"sealing was put off: {explain(error)}"
         self.quarantine.note(self._journal.path.name, what)

@@ -39,14 +39,14 @@ stops looking when none came for a while: seconds."""
 
 
 class CommitFuture(Future[None]):
-    """A commit of `jobs`, done when it is durable. Whoever waits for it gets it written now."""
+    """A commit of `jobs`, done when it is durable. A thread that waits for it writes it now."""
 
     def __init__(self, writer: Writer, jobs: tuple[Job, ...]) -> None:
         super().__init__()
         self._writer, self.jobs = writer, jobs
 
     def cancel(self) -> bool:
-        """Return what was committed can't be taken back."""
+        """Return False: a commit cannot be withdrawn."""
         return False
 
     def result(self, timeout: float | None = None) -> None:
@@ -75,7 +75,7 @@ class _ArchiveRequest(msgspec.Struct, frozen=True):
 
 
 class Writer:
-    """Takes orders from any thread, and carries them out in order."""
+    """A queue of commits and archive requests from any thread, carried out in order."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -140,12 +140,12 @@ class Writer:
             self.wake()
 
     def wake(self) -> None:
-        """Have the writer thread look for orders now."""
+        """Wake the writer thread, so that it looks at the queue now."""
         with contextlib.suppress(RuntimeError):
             self._wake.release()
 
     def close(self) -> None:
-        """Carry out what was ordered, and end."""
+        """Carry out the queued requests, then stop."""
         with self._queue_lock:
             if self._closed:
                 return
@@ -208,7 +208,7 @@ class Writer:
         return None
 
     def _write(self, commits: Sequence[CommitFuture], *, leading: bool) -> None:
-        """`leading`: in the thread of someone who waits. Readers are told by the writer thread, then."""
+        """Write commits. With `leading`, in a waiting thread, the writer thread updates LOCK afterwards."""
         try:
             refusals = self.store.write([commit.jobs for commit in commits])
         except Exception as error:
