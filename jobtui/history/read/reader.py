@@ -35,7 +35,7 @@ class HistoryReader:
         return self._loaded.state
 
     def refresh(self) -> bool:
-        """Read what the writer changed since; return whether there was anything. Raises StoreError and OSError."""
+        """Read what the writer changed since; return whether there was anything. Raises StoreError, OSError."""
         with self._refresh_lock:
             return self._refresh()
 
