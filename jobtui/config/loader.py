@@ -21,10 +21,10 @@ from jobtui.suggest import did_you_mean
 
 def checked(path: Path, text: str, tree: Mapping[str, Any]) -> Config:
     """The settings of the file at `path`, whose text was parsed as `tree`. Raises ConfigError."""
-    return _Reading(path, text, tree).config()
+    return _ConfigReader(path, text, tree).config()
 
 
-class _Reading:
+class _ConfigReader:
     """One pass over a parsed file, which collects all problems before it gives up."""
 
     def __init__(self, path: Path, text: str, tree: Mapping[str, Any]) -> None:

@@ -23,11 +23,11 @@ MOST_MODULES = 240
 NOUNS = {"feed.py", "formatting.py", "storaged.py"}
 """Module names that end in -ing or -ed and are nouns of the field."""
 
-CLASSES_DEFINED_TWICE = {"Inventory", "Looked", "Opened", "Zoomed", "_Reading"}
+CLASSES_DEFINED_TWICE = {"Inventory", "Looked", "Opened", "Zoomed"}
 PARTICIPLES = {"jobtui/engine/cluster/pending.py"}
 PRIVATE_TEXTUAL: set[str] = set()
 TOO_LONG = {"jobtui/cli/pair_files.py", "jobtui/engine/dispatcher.py"}
-MERGE_COMMENTS = 29
+MERGE_COMMENTS = 28
 
 
 def module_name(path: Path) -> str:
