@@ -1,4 +1,4 @@
-"""The dashboard's app: the desk's messages in frames, what is kept, pause; what is seen is its screens'."""
+"""The dashboard's app: it feeds the screen once a frame, keeps its state, and pauses."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _now() -> datetime:
 
 
 class DashboardApp(BaseApp[int]):
-    """Shows a desk until one leaves; its return value is the exit status."""
+    """The app of the dashboard; its return value is the exit status. Implements `AppControl`."""
 
     def __init__(
         self,
@@ -196,7 +196,7 @@ class DashboardApp(BaseApp[int]):
         self.dashboard.on_batch(Batch(jobs=jobs, statuses=True))
 
     def on_overview_changed(self, message: OverviewChanged) -> None:
-        """There is a new overview."""
+        """Show a new overview."""
         message.stop()
         if self._believed:
             self._prove_space()
@@ -215,11 +215,11 @@ class DashboardApp(BaseApp[int]):
 
     @property
     def paused(self) -> bool:
-        """Whether the screen is held still."""
+        """Whether the screen is frozen."""
         return self._paused
 
     def set_paused(self, paused: bool) -> None:
-        """Hold the screen still, or let it go on; nothing is lost meanwhile."""
+        """Freeze the screen or let it continue; nothing is lost meanwhile."""
         self._paused = paused
         if not paused and self._frame is None:
             self._next_frame()
@@ -227,14 +227,14 @@ class DashboardApp(BaseApp[int]):
     # -- what is said in passing --------------------------------------------------------------------
 
     def show_toast(self, toast: Toast) -> None:
-        """Show it for a while; those that it has no room beside go, and what says the same."""
+        """Show a toast for its time; remove the same text, and older ones that have no room."""
         self.dismiss_toasts(toast.text)
         for old in surplus(self.toasts, self.size.height):
             self.remove_toast(old)
         self.add_toast(Notification(toast.text, severity=toast.severity, timeout=toast.seconds, markup=False))
 
     def dismiss_toasts(self, beginning: str) -> None:
-        """Take back what was said with this beginning: it is no longer so."""
+        """Remove the toasts whose text begins so: they are no longer true."""
         for old in self.toasts:
             if old.message.startswith(beginning):
                 self.remove_toast(old)
@@ -242,9 +242,9 @@ class DashboardApp(BaseApp[int]):
     # -- themes --------------------------------------------------------------------------------------
 
     def next_theme(self) -> None:
-        """The next theme."""
+        """Switch to the next theme."""
         self.theme = theme_after(self.theme)
 
     def set_theme(self, name: str) -> None:
-        """This theme."""
+        """Switch to a theme."""
         self.theme = name

@@ -1,4 +1,4 @@
-"""The themes: dark, light, high contrast, and one that leaves all colours to the terminal."""
+"""The themes: dark, light, high contrast, and one that leaves all colors to the terminal."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ ANSI = Theme(
         "stopped": "ansi_magenta",
         "muted": "ansi_default",
         "rule": "ansi_default",
-        # what Textual's own ansi themes say beside the colours
+        # what Textual's own ansi themes set besides the colors
         "ansi-background": "ansi_default",
         "ansi-foreground": "ansi_default",
         "input-cursor-text-style": "reverse",

@@ -47,7 +47,7 @@ def _gone(job_id: int) -> Job:
 
 
 def default_columns(desk: Client) -> tuple[str, ...]:
-    """The columns' keys where nobody has chosen any."""
+    """Return the keys of the columns that are shown if the user has chosen none."""
     return DEFAULT_COLUMNS if desk.connection is None else CLUSTER_COLUMNS
 
 
@@ -81,7 +81,7 @@ class JobRows:
 
     @property
     def view(self) -> QueryResult | None:
-        """The view that is shown."""
+        """The query's result that is shown."""
         return self._view
 
     def show(self, view: QueryResult, whole: bool = True) -> None:
@@ -100,7 +100,7 @@ class JobRows:
         self._fresh.clear()
 
     def update(self, jobs: Mapping[int, Job]) -> None:
-        """Newer snapshots of some jobs."""
+        """Show newer snapshots of some jobs."""
         self._newest.update(jobs)
         self._fresh.update(jobs)
 
@@ -109,7 +109,7 @@ class JobRows:
         return [job.id for job in self._newest.values() if job.status is Status.RUNNING]
 
     def job_at(self, index: int) -> Job:
-        """The job at a place."""
+        """Return the job of a row."""
         number, rest = divmod(index, _BLOCK)
         block = self._blocks.get(number)
         if block is None:
@@ -137,7 +137,7 @@ class JobRows:
         return block
 
     def key_at(self, index: int) -> int:
-        """The id of the job at a place."""
+        """Return the id of the job of a row."""
         return self.job_at(index).id
 
     def place_of(self, key: Hashable) -> int | None:
@@ -223,8 +223,6 @@ _CELLS: Mapping[str, Callable[[Job, datetime], Line]] = {
 }
 
 
-# ---- merged from jobtui.tui.marks: ----
-# The marked jobs: a flag a job id, so that marking a million costs a megabyte and asking costs nothing.
 class MarkedJobs:
     """A set of job ids. Ids rise from 1, so a byte each is the smallest set there is once many are marked."""
 

@@ -1,4 +1,4 @@
-"""For a desk that posts nothing: looking now and then whether another process wrote to the history."""
+"""Pollers and caches: the history that another process writes, and the stats and overview of the storage."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class HistoryPoller:
         self._ended = threading.Event()
 
     def start(self) -> None:
-        """Begin, where there is something to look at."""
+        """Start the thread."""
         threading.Thread(target=self._live, name="jobtui-looker", daemon=True).start()
 
     def close(self) -> None:
-        """Look no more."""
+        """End the thread."""
         self._ended.set()
 
     def _live(self) -> None:
@@ -58,18 +58,18 @@ class StatsCache:
         self._seen: Mapping[Spot, Look] = {}
 
     def ask(self, space: str, host: str) -> None:
-        """Look again, unless a look is under way there."""
+        """Fetch the stats again, unless a request is under way."""
         spot = space, host
         if spot not in self._asking:
             self._asking.add(spot)
             self._desk.fetch_stats(space, host).add_done_callback(lambda done: self._answered(spot, done))
 
     def at(self, space: str, host: str) -> Look:
-        """What was seen there last."""
+        """Return the newest answer."""
         return self._seen.get((space, host), Look())
 
     def forget(self) -> None:
-        """Let go of what was seen."""
+        """Forget all answers."""
         self._seen = {}
 
     def _answered(self, spot: Spot, done: Future[SpaceStats]) -> None:
@@ -95,13 +95,13 @@ class OverviewCache:
         self.trouble = ""
 
     def adopted(self, space: str) -> bool | None:
-        """Whether the space is another program's; None where that is not known."""
+        """Return whether another program owns the space; None if that is not known."""
         if self.overview is None:
             return None
         return next((look.space.adopted for look in self.overview.spaces if look.space.name == space), None)
 
     def ask(self) -> None:
-        """Look again, unless a look is under way."""
+        """Fetch a new overview, unless a request is under way."""
         if not self._asking:
             self._asking = True
             self._desk.fetch_overview().add_done_callback(self._answered)

@@ -102,14 +102,6 @@ def is_quick(filter: Filter, sort: str) -> bool:  # noqa: A002
     return filter.empty and sort == "id"
 
 
-# ---- merged from jobtui.tui.filters: ----
-# The filter's little language: words, `status:failed`, `space:nba`, `host:…`, `cmd:compact`, `since:2h`.
-#
-# Terms are parted by blanks and all must hold; values of one kind, parted by commas or in several terms, are
-# alternatives; `!` before a term turns it round; the beginning of a name will do. A value with blanks stands in
-# double quotes: `space:"a b"`. So does a word with a colon, `"error:full"`, that would else be taken for a kind
-# nobody knows.
-#
 _ALIASES = {"command": "cmd", "s": "status"}
 _KINDS = ("status", "space", "host", "cmd", "since", "until")
 _TERM = re.compile(r'(!?)(?:([A-Za-z]+):)?("[^"]*"?|[^\s"]+|(?<=:))')
@@ -246,8 +238,6 @@ def _date(value: str) -> datetime | None:
     return None
 
 
-# ---- merged from jobtui.tui.lookup: ----
-# Searches of the history beside the screen's own thread, the newest question first and only.
 T = TypeVar("T")
 
 

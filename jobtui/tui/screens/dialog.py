@@ -1,4 +1,4 @@
-"""A screen over the dashboard that is left once, and leaves nothing but itself."""
+"""Dialogs over the dashboard: a question with a few answers, the safe one focused, each with its key."""
 
 from __future__ import annotations
 
