@@ -1,4 +1,10 @@
-"""From what a person filters and sorts by to the history's view of it."""
+"""The search for jobs: the filter that a user types, the query that it becomes, and the worker that runs it.
+
+A filter consists of words and terms: `status:failed`, `space:nba`, `host:…`, `cmd:compact`, `since:2h`. Blanks
+separate terms, and all must hold. Values of one kind are alternatives, separated by commas or in several terms.
+`!` negates a term, and the beginning of a name is enough. Double quotes enclose a value with blanks,
+`space:"a b"`, and a word with a colon, `"error:full"`, which would otherwise be read as a kind.
+"""
 
 from __future__ import annotations
 
@@ -138,7 +144,7 @@ class Filter(msgspec.Struct, frozen=True):
 
 
 def parse_filter(text: str, now: datetime) -> Filter:
-    """Read a filter; never fails. `now` is what `since:2h` counts from."""
+    """Return the filter that a text means; never fails. `now` is the time that `since:2h` counts from."""
     reading = _Reading(now)
     for match in _TERM.finditer(text):
         turned, kind, value = match.group(1) == "!", (match.group(2) or "").lower(), match.group(3)
