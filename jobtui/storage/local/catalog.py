@@ -230,7 +230,7 @@ def _crc(content: bytes) -> str:
 
 def _unreadable(file: Path, error: OSError) -> StorageError:
     code = ErrorCode.ACCESS if isinstance(error, PermissionError) else ErrorCode.IO
-    return StorageError(code, "", "", f"{file} can't be read: {error.strerror or error}")
+    return StorageError(code, "", "", f"{file} cannot be read: {error.strerror or error}")
 
 
 def _unwritable(file: Path, error: OSError) -> StorageError:

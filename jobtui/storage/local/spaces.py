@@ -58,7 +58,7 @@ class SpaceManager:
             raise _refused(name, f"Space '{name}' exists already")
         for text in (name, *(placement.directories or ())):
             if not _is_text(text):
-                raise _refused(name, f"{text!r} is no text: it can't be kept as UTF-8")
+                raise _refused(name, f"{text!r} cannot be stored as UTF-8")
         if placement.directories is not None:
             return await self._adopt(name, placement.directories)
         hosts = self._choose_hosts(name, placement)
@@ -198,7 +198,10 @@ class SpaceManager:
             if one.name == name:
                 await self._delete_databases(name, one.hosts)
         if any(one.name == name for one in self._storage.catalogue.pending):
-            raise _refused(name, f"what is left of a dropped space {name} can't be deleted; it is in its place")
+            raise _refused(
+                name,
+                f"the data of the dropped space '{name}' cannot be deleted, and it is in the same directory",
+            )
 
     async def _delete_databases(self, name: str, hosts: Sequence[str]) -> None:
         for host in hosts:

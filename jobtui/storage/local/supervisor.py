@@ -47,8 +47,8 @@ class Stopped(Exception):
 class WorkerSupervisor:
     """The supervisor of one worker.
 
-    `idle_timeout`: seconds after which an idle process is ended, None to keep it. `after_exit` is awaited after
-    every exit that was not requested here.
+    `idle_timeout`: seconds after which an idle process is ended, None to keep it. `after_exit` is awaited when
+    a process that died or was killed has been discarded.
     """
 
     def __init__(
