@@ -15,14 +15,13 @@ from jobtui.engine.cluster import lifecycle as cluster_lifecycle
 from jobtui.engine.control import StopCount, SubmittedJobs
 from jobtui.engine.events import EventBus
 from jobtui.engine.heartbeat import Heartbeat
-from jobtui.engine.inventory import Inventory
+from jobtui.engine.inventory import InventoryCache
 from jobtui.engine.jobs import Edit, JobStore, Transaction
 from jobtui.engine.lifecycle import TaskOutcome
 from jobtui.engine.progress import ProgressTracker
 from jobtui.engine.tasks import BackgroundTasks
 from jobtui.engine.waiters import JobWaiters
 from jobtui.errors import ErrorCode, StatementRefused, StorageError
-from jobtui.formatting import format_count, format_ids
 from jobtui.history import StoreError
 from jobtui.model import Job, JobCommand, Notice, SpaceStats, Status, Task, TaskProgressed
 from jobtui.storage.base import ProgressCallback, Space, Storage, TaskResult
@@ -55,7 +54,7 @@ class Dispatcher:
         self,
         store: JobStore,
         storage: Storage,
-        inventory: Inventory,
+        inventory: InventoryCache,
         waiters: JobWaiters,
         *,
         admission: JobAdmission,
@@ -100,7 +99,7 @@ class Dispatcher:
         )
         queued = [job.id for job in self._store.active() if job.status is Status.QUEUE]
         if queued and self._admission.policy is RunPolicy.ALL:
-            text = f"{jobs_as_text(queued)} left in the queue: running now"
+            text = f"{queries.jobs_as_text(queued)} left in the queue: running now"
             self._events.publish([Notice(text, "information")])
 
     def start(self) -> None:
@@ -496,8 +495,3 @@ def _end_of(outcome: TaskResult) -> TaskOutcome:
     return TaskOutcome(
         Status.STOPPED, before=outcome.before, after=outcome.after, reason=reason, detached=outcome.detached
     )
-
-
-def jobs_as_text(ids: Sequence[int]) -> str:
-    """Return `Job 3`, or `2 jobs (3, 5)`."""
-    return f"Job {ids[0]}" if len(ids) == 1 else f"{format_count(len(ids), 'job')} ({format_ids(ids)})"

@@ -18,17 +18,17 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from jobtui.clock import Clock, wait_all
-from jobtui.engine import lifecycle
+from jobtui.engine import lifecycle, queries
 from jobtui.engine.admission import JobAdmission, RunPolicy
 from jobtui.engine.backend import Backend, open_backend
 from jobtui.engine.client import Overview
 from jobtui.engine.connection import ConnectionMonitor
 from jobtui.engine.control import JobControl
-from jobtui.engine.dispatcher import Dispatcher, jobs_as_text
+from jobtui.engine.dispatcher import Dispatcher
 from jobtui.engine.events import EventBus
 from jobtui.engine.executor import StatementExecutor
 from jobtui.engine.heartbeat import Heartbeat, interruption
-from jobtui.engine.inventory import Inventory
+from jobtui.engine.inventory import InventoryCache
 from jobtui.engine.jobs import JobStore
 from jobtui.engine.profile import Profile
 from jobtui.engine.progress import ProgressTracker
@@ -73,7 +73,9 @@ class Engine:
             if backend.connection is None
             else ConnectionMonitor(backend.connection, clock.steady, self._on_connection)
         )
-        self.inventory = Inventory(self.storage, self.connection is not None, history.spaces, self.tasks.spawn)
+        self.inventory = InventoryCache(
+            self.storage, self.connection is not None, history.spaces, self.tasks.spawn
+        )
         self.dispatcher = Dispatcher(
             self.store,
             self.storage,
@@ -202,7 +204,7 @@ class Engine:
         ids = [job.id for job in found]
         were, them = ("was", "it") if len(ids) == 1 else ("were", "them")
         again = f"RECOVER JOB {', '.join(map(str, ids[:10]))} runs {them} again"
-        self.events.notify(f"{jobs_as_text(ids)} {were} {lifecycle.INTERRUPTED}; {again}")
+        self.events.notify(f"{queries.jobs_as_text(ids)} {were} {lifecycle.INTERRUPTED}; {again}")
 
     async def _listen(self) -> None:
         try:

@@ -13,7 +13,7 @@ from jobtui.engine import queries
 from jobtui.engine.client import ExecuteResult, Session
 from jobtui.engine.control import JobControl, SubmittedJobs
 from jobtui.engine.events import EventBus
-from jobtui.engine.inventory import Inventory, fetch_space_overviews
+from jobtui.engine.inventory import InventoryCache, fetch_space_overviews
 from jobtui.engine.jobs import JobStore
 from jobtui.errors import StatementRefused, StorageError
 from jobtui.history import StoreError
@@ -50,7 +50,7 @@ class StatementExecutor:
         control: JobControl,
         store: JobStore,
         storage: Storage,
-        inventory: Inventory,
+        inventory: InventoryCache,
         events: EventBus,
         clock: Clock,
         find_job: Callable[[int], Job | None],

@@ -1,6 +1,6 @@
-"""What can be found out about a profile without taking it: for whoever asks why something doesn't work.
+"""The health of a profile, examined without locking it: its owner, its history, its storage and its cluster.
 
-Nothing here writes into the profile; storage and clusters are tried from a throw-away one.
+Only `repair_history` writes into the profile; storage and clusters are probed from a temporary one.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ import errno
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+import msgspec
 from msgspec.structs import replace
 
 from jobtui.engine.admission import RunPolicy
@@ -36,11 +36,10 @@ _HOST = "local0"
 _SECONDS = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class OwnerInfo:
-    """The process that has a profile (None: it left no name) and why it does not answer ("": it does).
+class OwnerInfo(msgspec.Struct, frozen=True):
+    """The process that owns a profile (None: it recorded no id), and why it does not answer ("": it does).
 
-    `is_silent`: it accepted the connection and sent nothing, so it is suspended or stuck.
+    `is_silent`: it accepted the connection and sent nothing, so it is suspended or does not respond.
     """
 
     pid: int | None
@@ -48,9 +47,8 @@ class OwnerInfo:
     is_silent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryInfo:
-    """What a history holds: the ids given so far, those still queued or running, what was found damaged."""
+class HistoryInfo(msgspec.Struct, frozen=True):
+    """A history's last job id, its number of queued and running jobs, and the damage found, a line each."""
 
     last_id: int
     live: int
@@ -58,7 +56,7 @@ class HistoryInfo:
 
 
 def owner_of(profile: Profile) -> OwnerInfo | None:
-    """Who has the profile; None where nobody has. Raises OSError where that can't be seen."""
+    """Return the process that owns the profile, if any. Raises OSError if that is not visible."""
     disk = Disk()
     if in_its_place := disk.wrong_type(profile.history / LOCK):
         raise OSError(errno.EEXIST, in_its_place)
@@ -78,7 +76,7 @@ def owner_of(profile: Profile) -> OwnerInfo | None:
 
 
 def is_owned(profile: Profile) -> bool:
-    """Whether a process has the profile; where that can't be seen, one may."""
+    """Return whether a process owns the profile; True if that is not visible."""
     try:
         watch = WriterWatcher(Disk(), profile.history)
         try:
@@ -90,7 +88,7 @@ def is_owned(profile: Profile) -> bool:
 
 
 def owner_in_words(profile: Profile) -> str:
-    """`process 4711`; `the jobtui that owns this profile` where its id can't be seen."""
+    """Return `process 4711`, or `the jobtui that owns this profile` if its id is not visible."""
     try:
         watch = WriterWatcher(Disk(), profile.history)
         try:
@@ -103,7 +101,7 @@ def owner_in_words(profile: Profile) -> str:
 
 
 def kept_in(profile: Profile) -> HistoryInfo:
-    """What the profile's history holds. Raises StoreError."""
+    """Return what the profile's history holds. Raises StoreError."""
     history = History.open(profile.history, write=False)
     try:
         return HistoryInfo(history.last_id(), len(history.live()), tuple(map(str, history.notes)))
@@ -116,27 +114,27 @@ def probe_storage(*fallbacks: Path) -> None:
 
     Raises StorageError, StoreError and OSError.
     """
-    with _elsewhere(Profile("doctor", Path(), {_HOST: None}), *fallbacks) as engine:
+    with _temporary_engine(Profile("doctor", Path(), {_HOST: None}), *fallbacks) as engine:
         session = Session(_SPACE, Path("/"))
-        _carried_out(engine, f"CREATE SPACE {_SPACE}", session)
+        _execute(engine, f"CREATE SPACE {_SPACE}", session)
         engine.load(_SPACE, _PAIRS).result(_SECONDS)
-        answer = _carried_out(engine, "ADMIN FLUSH; ADMIN COMPACT", session)
+        answer = _execute(engine, "ADMIN FLUSH; ADMIN COMPACT", session)
         for job in engine.wait_ended(answer.jobs).result(_SECONDS):
             if job.reason:
                 raise ProbeFailed(job.reason)
 
 
 def try_cluster(profile: Profile, seconds: float) -> tuple[ConnectionStatus | None, tuple[Host, ...]]:
-    """The connection to the profile's cluster after at most so many seconds, and the hosts that it tells of.
+    """Return the connection to the profile's cluster after at most so many seconds, and its hosts.
 
     Raises StorageError, StoreError and OSError.
     """
-    with _elsewhere(profile, profile.root) as engine:
+    with _temporary_engine(profile, profile.root) as engine:
         engine.wait_connected(seconds, whole=False).result(seconds + _SECONDS)
         return engine.connection, engine.fetch_overview().result(seconds + _SECONDS).hosts
 
 
-def _carried_out(engine: LocalClient, text: str, session: Session) -> ExecuteResult:
+def _execute(engine: LocalClient, text: str, session: Session) -> ExecuteResult:
     answer = engine.execute(text, session).result(_SECONDS)
     if answer.failure is not None:
         raise ProbeFailed(answer.failure.message)
@@ -144,8 +142,8 @@ def _carried_out(engine: LocalClient, text: str, session: Session) -> ExecuteRes
 
 
 @contextmanager
-def _elsewhere(profile: Profile, *fallbacks: Path) -> Iterator[LocalClient]:
-    """An engine as the profile has it, in a directory of its own that goes with it."""
+def _temporary_engine(profile: Profile, *fallbacks: Path) -> Iterator[LocalClient]:
+    """Open an engine with the profile's settings in a temporary directory."""
     parent = temporary_parent(*fallbacks)
     with tempfile.TemporaryDirectory(prefix="jobtui-doctor-", dir=parent) as root:
         engine = LocalClient.open(replace(profile, root=Path(root)), run=RunPolicy.SUBMITTED)
@@ -155,10 +153,8 @@ def _elsewhere(profile: Profile, *fallbacks: Path) -> Iterator[LocalClient]:
             engine.close()
 
 
-# ---- merged from jobtui.engine.looking_after: ----
-# Looking after a profile's history: for the rooms above the engine, which know only the profile.
 def verify_history(profile: Profile) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """All that is not as it was written, a line each, and what was found before.
+    """Return the damage of the history, a line each, and the damage that was found before.
 
     Raises StoreError.
     """
@@ -169,16 +165,16 @@ def verify_history(profile: Profile) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def repair_history(profile: Profile) -> tuple[str, ...]:
-    """Make it whole; what was done, a line each. Raises StoreLocked while a process has it, and StoreError."""
+    """Repair the history; return what was done, a line each. Raises StoreLocked and StoreError."""
     return tuple(repair.repair(profile.history))
 
 
 def export_history(
     profile: Profile, out: TextIO, form: str, *, raw: bool = False
 ) -> tuple[int, tuple[str, ...]]:
-    """Write every job to `out` as json, jsonl or csv; how many there are, and what is missing, a line each.
+    """Write every job as json, jsonl or csv; return their number, and what is missing, a line each.
 
-    `raw` leaves texts in a CSV as they are that a spreadsheet would compute. Raises StoreError.
+    `raw` keeps texts in a CSV unchanged that a spreadsheet would compute. Raises StoreError.
     """
     exported = export.export(profile.history, out, form, raw=raw)
     return exported.count, exported.missing

@@ -17,7 +17,7 @@ from jobtui.storage.base import Host, Space, Storage
 STATS_SECONDS = 3.0  # for a host to answer, so that a slow one does not hold up the others
 
 
-class Inventory:
+class InventoryCache:
     """The last known spaces and host names, for the engine's loop; any thread may read them.
 
     `has_connection`: the storage is reached over a connection; `past_spaces` returns the spaces of the

@@ -8,7 +8,7 @@ from typing import overload
 
 from jobtui.engine.client import ExecuteResult, Failure, SpaceOverview
 from jobtui.errors import StatementRefused
-from jobtui.formatting import format_bytes, format_local_time, to_local
+from jobtui.formatting import format_bytes, format_count, format_ids, format_local_time, to_local
 from jobtui.history import History, Query, QueryResult
 from jobtui.language.ast import Parsed, ShowJob, ShowJobs, Statement
 from jobtui.language.tables import Result, Row
@@ -70,6 +70,11 @@ def no_such_space(name: str, spaces: Collection[str]) -> str:
     """Return `Space 'nbaa' does not exist; did you mean 'nba'?`."""
     near = did_you_mean(name, spaces)
     return f"Space '{name}' does not exist" + (f"; did you mean '{near}'?" if near else "")
+
+
+def jobs_as_text(ids: Sequence[int]) -> str:
+    """Return `Job 3`, or `2 jobs (3, 5)`."""
+    return f"Job {ids[0]}" if len(ids) == 1 else f"{format_count(len(ids), 'job')} ({format_ids(ids)})"
 
 
 def require_stoppable(job: Job | None, job_id: int, history: History) -> Job:

@@ -18,7 +18,7 @@ from jobtui.engine.cluster import lifecycle
 from jobtui.engine.cluster.index import ClusterJobIndex
 from jobtui.engine.cluster.pending import PendingRequests
 from jobtui.engine.events import EventBus
-from jobtui.engine.inventory import Inventory
+from jobtui.engine.inventory import InventoryCache
 from jobtui.engine.jobs import JobStore, Transaction
 from jobtui.engine.tasks import BackgroundTasks
 from jobtui.engine.waiters import JobWaiters
@@ -42,7 +42,7 @@ class ClusterSync:
         self,
         job_manager: ClusterJobManager,
         store: JobStore,
-        inventory: Inventory,
+        inventory: InventoryCache,
         waiters: JobWaiters,
         *,
         events: EventBus,
