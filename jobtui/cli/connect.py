@@ -9,7 +9,6 @@ from queue import SimpleQueue
 from jobtui.cli.errors import CommandError, profile_error
 from jobtui.cli.streams import print_error
 from jobtui.cli.wait import WaitAborted, describe_jobs, wait_for_engine
-from jobtui.engine.admission import RunPolicy
 from jobtui.engine.client import EngineEvent
 from jobtui.engine.failover import connect_or_start
 from jobtui.engine.local import LocalClient
@@ -17,6 +16,7 @@ from jobtui.engine.profile import Profile
 from jobtui.engine.queries import no_such_space
 from jobtui.engine.reader import ReadOnlyClient
 from jobtui.engine.remote import RemoteClient
+from jobtui.engine.scheduler import RunPolicy
 from jobtui.errors import OwnerUnavailable, OwnerUnreachable, StorageError
 from jobtui.history import StoreError
 from jobtui.model import Notice

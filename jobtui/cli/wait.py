@@ -19,10 +19,10 @@ from typing import TypeVar
 from jobtui.cli.progress import ShowJob, job_bars
 from jobtui.cli.signals import SIGNALS
 from jobtui.cli.streams import abandon_unread_terminals, print_error
-from jobtui.engine.admission import RunPolicy
 from jobtui.engine.client import EngineEvent, ExecuteResult, Session
 from jobtui.engine.local import LocalClient
 from jobtui.engine.remote import RemoteClient
+from jobtui.engine.scheduler import RunPolicy
 from jobtui.model import Job, JobChanged, Notice, Status, TaskProgressed
 
 T = TypeVar("T")

@@ -10,17 +10,16 @@ import msgspec
 
 from jobtui.clock import Clock, wait_all
 from jobtui.engine import lifecycle, queries, scheduler
-from jobtui.engine.admission import JobAdmission, RunPolicy
 from jobtui.engine.cluster import lifecycle as cluster_lifecycle
 from jobtui.engine.control import StopCount, SubmittedJobs
 from jobtui.engine.events import EventBus
 from jobtui.engine.heartbeat import Heartbeat
 from jobtui.engine.inventory import InventoryCache
-from jobtui.engine.jobs import Edit, JobStore, Transaction
+from jobtui.engine.jobs import Edit, JobStore, JobWaiters, Transaction
 from jobtui.engine.lifecycle import TaskOutcome
 from jobtui.engine.progress import ProgressTracker
+from jobtui.engine.scheduler import JobAdmission, RunPolicy
 from jobtui.engine.tasks import BackgroundTasks
-from jobtui.engine.waiters import JobWaiters
 from jobtui.errors import ErrorCode, StatementRefused, StorageError
 from jobtui.history import StoreError
 from jobtui.model import Job, JobCommand, Notice, SpaceStats, Status, Task, TaskProgressed

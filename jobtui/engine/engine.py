@@ -19,7 +19,6 @@ from collections.abc import AsyncIterator, Sequence
 
 from jobtui.clock import Clock, wait_all
 from jobtui.engine import lifecycle, queries
-from jobtui.engine.admission import JobAdmission, RunPolicy
 from jobtui.engine.backend import Backend, open_backend
 from jobtui.engine.client import Overview
 from jobtui.engine.connection import ConnectionMonitor
@@ -29,12 +28,12 @@ from jobtui.engine.events import EventBus
 from jobtui.engine.executor import StatementExecutor
 from jobtui.engine.heartbeat import Heartbeat, interruption
 from jobtui.engine.inventory import InventoryCache
-from jobtui.engine.jobs import JobStore
+from jobtui.engine.jobs import JobStore, JobWaiters
 from jobtui.engine.profile import Profile
 from jobtui.engine.progress import ProgressTracker
+from jobtui.engine.scheduler import JobAdmission, RunPolicy
 from jobtui.engine.server import SocketServer
 from jobtui.engine.tasks import BackgroundTasks
-from jobtui.engine.waiters import JobWaiters
 from jobtui.errors import StorageError
 from jobtui.history import History
 from jobtui.model import ConnectionChanged, ConnectionStatus, Job, Notice, Status

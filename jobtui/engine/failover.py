@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from jobtui.engine.admission import RunPolicy
 from jobtui.engine.client import Client, EngineEvent, ExecuteResult, Listener, Overview, Session
 from jobtui.engine.events import BACKLOG, deliver
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import ReadOnlyClient
 from jobtui.engine.remote import RemoteClient
+from jobtui.engine.scheduler import RunPolicy
 from jobtui.errors import (
     OwnerRejected,
     OwnerTimeout,

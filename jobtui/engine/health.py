@@ -15,11 +15,11 @@ from typing import TextIO
 import msgspec
 from msgspec.structs import replace
 
-from jobtui.engine.admission import RunPolicy
 from jobtui.engine.client import ExecuteResult, Session
 from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.engine.remote import RemoteClient
+from jobtui.engine.scheduler import RunPolicy
 from jobtui.errors import OwnerTimeout, OwnerUnavailable, ProbeFailed
 from jobtui.files import temporary_parent
 from jobtui.history import History, export

@@ -11,11 +11,11 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from jobtui.clock import Clock, SystemClock
-from jobtui.engine.admission import RunPolicy
 from jobtui.engine.backend import Backend, backend_of, with_demo_rate
 from jobtui.engine.client import ExecuteResult, Listener, Overview, Session
 from jobtui.engine.engine import CLOSE_SECONDS, Engine, take_pairs
 from jobtui.engine.profile import Profile
+from jobtui.engine.scheduler import RunPolicy
 from jobtui.history import History
 from jobtui.model import ConnectionStatus, Job, SpaceStats
 from jobtui.storage.base import Capabilities, ClusterJobManager, Pair, Storage

@@ -1,4 +1,4 @@
-"""The scheduler: a pure function that decides which jobs and tasks start next.
+"""The scheduler: which jobs may run, and a pure function that decides which tasks start next.
 
 The rules: one running job per space, first come first served; spaces run in parallel, up to a limit; a job's
 tasks run in parallel, one operation per host. A host that hangs delays only the tasks that need it: a job that
@@ -8,6 +8,7 @@ and a queued job whose hosts are all busy is skipped.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Collection, Iterable
 
 import msgspec
@@ -71,3 +72,36 @@ def _startable(job: Job, taken: set[str]) -> tuple[int, ...]:
             taken.add(task.host)
             tasks.append(task.number)
     return tuple(tasks)
+
+
+class RunPolicy(enum.Enum):
+    """Which queued jobs an engine runs: all, those of spaces that jobs were submitted to in it, or none."""
+
+    ALL = "all"
+    SUBMITTED = "submitted"
+    NONE = "none"
+
+
+class JobAdmission:
+    """The policy of one engine; only its loop may change it."""
+
+    def __init__(self, policy: RunPolicy) -> None:
+        self.policy = policy
+        self._submitted: set[str] = set()
+
+    def may_run(self, job: Job) -> bool:
+        """Return whether this process may run the job, which is queued or running."""
+        if job.origin is not None:
+            return False  # its cluster runs it
+        if job.status is Status.RUNNING or self.policy is RunPolicy.ALL:
+            return True
+        return self.policy is RunPolicy.SUBMITTED and job.space in self._submitted
+
+    def note_submitted(self, space: str) -> None:
+        """Admit the jobs of a space from now on under SUBMITTED: a job was submitted to it here."""
+        self._submitted.add(space)
+
+    def admit_submitted(self) -> None:
+        """Run what is submitted from now on, also if nothing was to run before."""
+        if self.policy is RunPolicy.NONE:
+            self.policy = RunPolicy.SUBMITTED

@@ -19,13 +19,13 @@ from jobtui.clock import Clock, wait_first
 from jobtui.engine import protocol
 from jobtui.engine.acceptor import Acceptor
 from jobtui.engine.address import candidates, listen
-from jobtui.engine.admission import JobAdmission
 from jobtui.engine.channel import peer_uid
 from jobtui.engine.client import EngineEvent, Session
 from jobtui.engine.connection import ConnectionMonitor
 from jobtui.engine.events import EventBus
 from jobtui.engine.executor import StatementExecutor
 from jobtui.engine.inventory import fetch_overview
+from jobtui.engine.scheduler import JobAdmission
 from jobtui.errors import DECODE_ERRORS, StorageError
 from jobtui.history import History
 from jobtui.model import ConnectionChanged

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.cli.wait import WaitAborted, describe_jobs, wait_for_engine
-from jobtui.engine.admission import RunPolicy
+from jobtui.engine.scheduler import RunPolicy
 from jobtui.model import Status
 from tests.support.engines import Bench, bench
 from tests.support.scripted import ScriptedStorage

@@ -16,9 +16,9 @@ import pytest
 
 from jobtui.engine import protocol
 from jobtui.engine.address import SOCKET
-from jobtui.engine.admission import RunPolicy
 from jobtui.engine.client import Session
 from jobtui.engine.local import LocalClient
+from jobtui.engine.scheduler import RunPolicy
 from jobtui.model import Status
 from tests.support.commands import CommandLine, new_job
 from tests.support.homes import SLOW, beside_others, moved_in, status_of

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.engine.admission import RunPolicy
+from jobtui.engine.scheduler import RunPolicy
 from jobtui.errors import ErrorCode
 from jobtui.model import EventKind, Status
 from tests.support.engines import THREE, WAIT, Bench, bench, compared_with_disk

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.engine.admission import RunPolicy
 from jobtui.engine.client import Session
 from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import ReadOnlyClient
+from jobtui.engine.scheduler import RunPolicy
 from jobtui.errors import StatementRefused, StorageError
 from tests.support.engines import WAIT, bench
 from tests.support.scripted import ScriptedStorage

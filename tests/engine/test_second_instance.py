@@ -15,12 +15,12 @@ from jobtui import errors
 from jobtui.engine import protocol as wire
 from jobtui.engine import server
 from jobtui.engine.address import SOCKET, short
-from jobtui.engine.admission import RunPolicy
 from jobtui.engine.client import EngineEvent, Session
 from jobtui.engine.failover import FailoverClient
 from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.engine.remote import RemoteClient
+from jobtui.engine.scheduler import RunPolicy
 from jobtui.history import StoreLocked
 from jobtui.model import Job, JobChanged, Notice, Status, TaskProgressed
 from tests.support.engines import WAIT, Bench, Heard, bench

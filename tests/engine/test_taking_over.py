@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from jobtui.engine.address import SOCKET
-from jobtui.engine.admission import RunPolicy
 from jobtui.engine.client import Session
 from jobtui.engine.failover import FailoverClient
 from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
+from jobtui.engine.scheduler import RunPolicy
 from jobtui.model import Notice, Status, TaskProgressed
 from tests.support.engines import WAIT, Heard, bench
 from tests.support.scripted import ScriptedStorage

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from jobtui.engine.admission import RunPolicy
 from jobtui.engine.client import Client, EngineEvent, ExecuteResult, Session
 from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
+from jobtui.engine.scheduler import RunPolicy
 from jobtui.history import History
 from jobtui.model import Job, JobChanged, Notice, Status, TaskProgressed
 from tests.support.clock import FakeClock

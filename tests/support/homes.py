@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.engine.admission import RunPolicy
 from jobtui.engine.client import Session
 from jobtui.engine.local import LocalClient
 from jobtui.engine.reader import ReadOnlyClient
+from jobtui.engine.scheduler import RunPolicy
 from jobtui.model import Status
 from tests.support.commands import CommandLine
 

@@ -19,11 +19,11 @@ from jobtui.cli.pair_files import Pair, PairFormat, format_of, read_pairs, write
 from jobtui.cli.profiles import profile_of, require_embedded, settings_of
 from jobtui.cli.progress import byte_bar
 from jobtui.cli.streams import Output, print_error, stdin
-from jobtui.engine.admission import RunPolicy
 from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import ReadOnlyClient
 from jobtui.engine.remote import RemoteClient
+from jobtui.engine.scheduler import RunPolicy
 from jobtui.errors import ErrorCode, OwnerUnavailable, StorageError
 from jobtui.history import StoreError
 from jobtui.os_errors import explain

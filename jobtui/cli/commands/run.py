@@ -16,10 +16,10 @@ from jobtui.cli.args import RunCommand
 from jobtui.cli.errors import CommandError, Exit
 from jobtui.cli.output import check_format, format_result, print_result, report_outcomes
 from jobtui.cli.profiles import profile_of, settings_of
-from jobtui.engine.admission import RunPolicy
 from jobtui.engine.client import ExecuteResult, Failure, Session
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import READ_ONLY, ReadOnlyClient
+from jobtui.engine.scheduler import RunPolicy
 from jobtui.errors import OwnerTimeout, OwnerUnavailable, RequestNotAccepted, StorageError
 from jobtui.history import StoreError
 from jobtui.language import StatementError, parse

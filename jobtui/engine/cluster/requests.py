@@ -15,13 +15,11 @@ from collections.abc import Callable, Sequence
 from jobtui.clock import Clock
 from jobtui.engine import queries
 from jobtui.engine.cluster import lifecycle
-from jobtui.engine.cluster.pending import PendingRequest
-from jobtui.engine.cluster.sync import ClusterSync
+from jobtui.engine.cluster.sync import ClusterSync, PendingRequest
 from jobtui.engine.control import StopCount, SubmittedJobs
-from jobtui.engine.jobs import JobStore, Transaction
+from jobtui.engine.jobs import JobStore, JobWaiters, Transaction
 from jobtui.engine.lifecycle import IllegalTransition
 from jobtui.engine.tasks import BackgroundTasks
-from jobtui.engine.waiters import JobWaiters
 from jobtui.errors import ErrorCode, StatementRefused, StorageError
 from jobtui.history import StoreError
 from jobtui.model import ClusterRef, Job, Status
