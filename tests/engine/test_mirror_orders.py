@@ -126,7 +126,7 @@ def test_a_run_that_was_missed_between_two_looks_is_another_job_all_the_same(pro
     prod.cluster(lambda mirror: mirror.change("nba", 40, start=LATER))
     new = prod.heard.until(2, Status.RUNNING)
     assert (prod.job(1).status, new.recovered_from) == (Status.STOPPED, 1)
-    assert "ran it again before it told" in prod.job(1).reason
+    assert "ran it again before it reported" in prod.job(1).reason
 
 
 def test_a_recovery_that_the_cluster_does_not_make_leaves_the_old_job_to_be_recovered(
