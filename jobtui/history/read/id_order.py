@@ -163,7 +163,7 @@ class IdScan:
         return self.ids
 
     def take_all(self, ids: array[int]) -> None:
-        """Return these are all ids, in this order."""
+        """Set all ids, in their order."""
         with self._mutex:
             self.ids, self.complete = ids, True
 
