@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.cli.commands.serve import begin_in
+from jobtui.cli.commands.serve import write_first_line
 from jobtui.cli.errors import CommandError
 
 
@@ -17,12 +17,12 @@ def test_a_log_without_room_is_told_before_anything_is_started() -> None:
     with pytest.raises(
         CommandError, match="/dev/full can't be written: No space left on device; nothing was started"
     ):
-        begin_in(os.open(log, os.O_WRONLY), log)
+        write_first_line(os.open(log, os.O_WRONLY), log)
 
 
 def test_the_log_tells_when_a_server_is_started(tmp_path: Path) -> None:
     log = tmp_path / "serve.log"
     file = os.open(log, os.O_WRONLY | os.O_CREAT)
-    begin_in(file, log)
+    write_first_line(file, log)
     os.close(file)
     assert log.read_text().endswith(" starting\n")

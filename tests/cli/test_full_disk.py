@@ -103,7 +103,7 @@ def test_a_text_that_waits_ends_with_the_reason(
     at_work: Bench, disk: FullDisk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with wait_for_engine(at_work.engine) as waiting, Term(at_work, disk):
-        (job,) = waiting.until_ended((1,))
+        (job,) = waiting.wait_ended((1,))
     assert job.status is Status.RUNNING
     assert UNWRITTEN in capsys.readouterr().err
 

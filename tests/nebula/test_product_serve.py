@@ -70,7 +70,7 @@ def test_in_the_background_a_password_that_is_nowhere_is_told_at_once(tmp_path: 
         assert (ended.returncode, ended.stdout) == (1, "")
         assert ended.stderr == (
             "jobtui: no password: the environment variable JOBTUI_NEBULA_PASSWORD is not set; "
-            "a server in the background can't ask for it: set it, or keep it in the keyring\n"
+            "a server in the background cannot ask for it: set it, or store it in the keyring\n"
         )
         assert not graphd.connections
     assert not [*tmp_path.rglob(LOG)]

@@ -114,9 +114,9 @@ def _is_to_go_on(
 def _go_on(
     desk: FailoverClient, profile: Profile, front: ForegroundProcess, received: list[signal.Signals]
 ) -> int:
-    from jobtui.cli.commands.serve import go_on_as_server
+    from jobtui.cli.commands.serve import continue_as_server
 
-    return go_on_as_server(desk, profile, front, received)
+    return continue_as_server(desk, profile, front, received)
 
 
 def _wind_down(desk: Client, status: int, received: Sequence[signal.Signals]) -> int:
