@@ -8,7 +8,7 @@ from queue import SimpleQueue
 
 from jobtui.cli.errors import CommandError, profile_error
 from jobtui.cli.streams import print_error
-from jobtui.cli.wait import WaitAborted, describe_jobs, wait_for_engine
+from jobtui.cli.wait import WaitAborted, wait_for_engine
 from jobtui.engine.client import EngineEvent
 from jobtui.engine.failover import connect_or_start
 from jobtui.engine.local import LocalClient
@@ -26,6 +26,8 @@ from jobtui.model import Notice
 def open_client(profile: Profile, run: RunPolicy) -> Iterator[LocalClient | RemoteClient]:
     """Yield the profile's engine, or a client of the process that owns the profile, until the block ends.
 
+    The block itself waits for jobs that other processes submit to this one meanwhile.
+
     Raises CommandError if the profile cannot be used, and for errors of the storage in the block.
     """
     try:
@@ -36,23 +38,19 @@ def open_client(profile: Profile, run: RunPolicy) -> Iterator[LocalClient | Remo
         raise profile_error(error) from None
     try:
         yield client
-        if isinstance(client, LocalClient):
-            _wait_for_other_jobs(client)
     except (StoreError, StorageError, OwnerUnavailable) as error:
         raise CommandError(str(error)) from None
     finally:
         client.close()
 
 
-def _wait_for_other_jobs(engine: LocalClient) -> None:
-    """Wait for jobs that other processes submitted meanwhile: they rely on this process."""
-    with wait_for_engine(engine) as waiter:
+def wait_for_other_jobs(client: LocalClient | RemoteClient) -> None:
+    """Wait for jobs that other processes submitted to this one meanwhile; a signal stops them."""
+    if isinstance(client, RemoteClient):
+        return
+    with wait_for_engine(client) as waiter:
         try:
-            while jobs := waiter.result(engine.close_if_idle()):
-                print_error(
-                    f"Waiting for {describe_jobs(jobs)}, submitted meanwhile by another jobtui; ctrl+c stops"
-                )
-                waiter.wait_ended(jobs)
+            waiter.wait_for_other_jobs()
         except WaitAborted:
             return
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from jobtui.cli import streams
-from jobtui.cli.errors import CommandError, Exit
+from jobtui.cli.errors import CommandError, Exit, SignalInterrupt
 from jobtui.cli.signals import exit_interrupted
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ def main(argv: Sequence[str]) -> int:
     except CommandError as error:
         streams.print_error(f"jobtui: {error}")
         return error.status
+    except SignalInterrupt as interrupt:
+        return 128 + interrupt.number
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except ModuleNotFoundError as error:

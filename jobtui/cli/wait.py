@@ -16,6 +16,7 @@ from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import TypeVar
 
+from jobtui.cli.errors import SignalInterrupt
 from jobtui.cli.progress import ShowJob, job_bars
 from jobtui.cli.signals import SIGNALS
 from jobtui.cli.streams import abandon_unread_terminals, print_error
@@ -119,6 +120,16 @@ class EngineWaiter(JobWaiter):
             self.result(self._engine.wait_idle())
             self.report_unwritten()
         return ended
+
+    def wait_for_other_jobs(self) -> None:
+        """Wait for jobs that other processes submitted meanwhile: they rely on this one. Raises WaitAborted."""
+        self._jobs = ()
+        while jobs := self.result(self._engine.close_if_idle()):
+            if self.interrupted is None:
+                self.print(
+                    f"Waiting for {describe_jobs(jobs)}, submitted meanwhile by another jobtui; ctrl+c stops"
+                )
+            self.wait_ended(jobs)
 
     def stop_and_wait(self, received: signal.Signals, reason: str = "") -> None:
         """Stop what runs here, as after that signal, and wait until it has stopped. Raises WaitAborted.
@@ -243,6 +254,35 @@ def receive_into(
         for number, handler in before.items():
             signal.signal(number, handler)
         unsubscribe()
+
+
+@contextmanager
+def raise_signals() -> Iterator[None]:
+    """Raise SignalInterrupt for SIGINT, SIGTERM and SIGHUP until the block ends, for work that cleans up.
+
+    An ignored signal stays ignored. After the first signal, until the process exits, a SIGHUP is ignored, since
+    one hang-up sends several; another signal has its default action.
+    """
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    handled = [number for number, handler in handlers.items() if handler is not signal.SIG_IGN]
+    is_interrupted = False
+
+    def interrupt(number: int, _frame: object) -> None:
+        nonlocal is_interrupted
+        is_interrupted = True
+        for other in handled:
+            signal.signal(other, signal.SIG_IGN if other is signal.SIGHUP else signal.SIG_DFL)
+        abandon_unread_terminals()
+        raise SignalInterrupt(number)
+
+    for number in handled:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        if not is_interrupted:
+            for number in handled:
+                signal.signal(number, handlers[number])
 
 
 def describe_jobs(ids: Sequence[int]) -> str:

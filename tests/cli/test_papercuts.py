@@ -70,7 +70,7 @@ def test_a_home_that_can_t_be_written_is_said_with_what_to_do(jobtui: CommandLin
     ):
         told = run(jobtui, *words, HOME=str(jobtui.home / "file"))
         assert told.returncode == 1
-        assert f"{why}; jobtui doctor tells what to do" in told.stderr
+        assert f"{why}; jobtui doctor shows what to do" in told.stderr
 
 
 def test_nothing_on_stdin_is_not_taken_for_an_empty_text(jobtui: CommandLine) -> None:

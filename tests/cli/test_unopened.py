@@ -29,5 +29,5 @@ def test_the_screen_says_why_and_tries_again_as_often_as_one_likes(monkeypatch: 
 
 def test_one_who_leaves_gets_the_words_in_the_shell_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "explain", lambda *_: False)
-    with pytest.raises(CommandError, match="jobtui doctor tells what to do"):
+    with pytest.raises(CommandError, match="jobtui doctor shows what to do"):
         retry_on_error_screen(Opening(1), "")

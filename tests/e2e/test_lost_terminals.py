@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from jobtui.engine.health import is_owned
 from jobtui.model import Status
 from tests.support.commands import CommandLine
 from tests.support.homes import beside_others, moved_in, status_of
@@ -318,3 +319,99 @@ class TestText:
             assert terminal.ended() == 128 + signal.SIGHUP
             assert b"Left at once" not in terminal.said
         assert status_of(jobtui, 1) is Status.STOPPED
+
+
+class TestWait:
+    """`-e … --wait`, for a job that another process runs."""
+
+    @contextmanager
+    def at_work(self, jobtui: CommandLine) -> Iterator[Terminal]:
+        with jobtui.started("serve") as server:
+            eventually(lambda: is_owned(jobtui.profile))
+            words = jobtui.words("-e", "ADMIN COMPACT nba", "--wait")
+            with Terminal(words, environment=jobtui.environment, cwd=jobtui.home) as terminal:
+                terminal.shows("job 1", "%")
+                eventually(lambda: status_of(jobtui, 1) is Status.RUNNING)
+                yield terminal
+            assert status_of(jobtui, 1) is Status.RUNNING
+            server.terminate()
+            server.wait(60)
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+    def test_a_signal_leaves_the_job_alone(self, jobtui: CommandLine, number: signal.Signals) -> None:
+        with self.at_work(jobtui) as terminal:
+            terminal.signal(number)
+            assert terminal.ended() == 128 + number
+            assert b"No longer waiting: job 1 continues" in terminal.said
+
+    def test_unread_terminal_delays_no_end(self, jobtui: CommandLine) -> None:
+        with self.at_work(jobtui) as terminal:
+            terminal.hold()
+            terminal.signal(signal.SIGTERM)
+            assert terminal.ended() == 128 + signal.SIGTERM
+
+    def test_closed_terminal_leaves_the_job_alone(self, jobtui: CommandLine) -> None:
+        with self.at_work(jobtui) as terminal:
+            terminal.hang_up()
+            assert terminal.ended() == 128 + signal.SIGHUP
+
+
+class TestLoad:
+    """`load` from a pipe that does not end, with a bar on the terminal."""
+
+    @contextmanager
+    def at_work(self, jobtui: CommandLine) -> Iterator[Terminal]:
+        pipe = jobtui.home / "pipe.csv"
+        os.mkfifo(pipe)
+        words = jobtui.words("load", "nba", pipe)
+        with (
+            Terminal(words, environment=jobtui.environment, cwd=jobtui.home) as terminal,
+            pipe.open("wb", buffering=0) as file,
+        ):
+            file.write(b"".join(b"extra%d,value\n" % number for number in range(20_000)))
+            terminal.shows("check")
+            yield terminal
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+    def test_a_signal_ends_it(self, jobtui: CommandLine, number: signal.Signals) -> None:
+        with self.at_work(jobtui) as terminal:
+            terminal.signal(number)
+            assert terminal.ended() == 128 + number
+            assert b"Nothing was loaded" in terminal.said
+        assert "extra" not in jobtui.done("dump", "nba")
+
+    def test_unread_terminal_delays_no_end(self, jobtui: CommandLine) -> None:
+        with self.at_work(jobtui) as terminal:
+            terminal.hold()
+            terminal.signal(signal.SIGTERM)
+            assert terminal.ended() == 128 + signal.SIGTERM
+
+    def test_closed_terminal_ends_it(self, jobtui: CommandLine) -> None:
+        with self.at_work(jobtui) as terminal:
+            terminal.hang_up()
+            assert terminal.ended() == 128 + signal.SIGHUP
+        assert not is_owned(jobtui.profile)
+
+
+class TestDump:
+    """`dump` of more than a terminal holds."""
+
+    @contextmanager
+    def at_work(self, jobtui: CommandLine) -> Iterator[Terminal]:
+        words = jobtui.words("dump", "nba")
+        with Terminal(words, environment=jobtui.environment, cwd=jobtui.home) as terminal:
+            terminal.hold()
+            eventually(lambda: is_owned(jobtui.profile))
+            yield terminal
+        assert not is_owned(jobtui.profile)
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+    def test_a_signal_ends_it(self, jobtui: CommandLine, number: signal.Signals) -> None:
+        with self.at_work(jobtui) as terminal:
+            terminal.signal(number)
+            assert terminal.ended() == 128 + number
+
+    def test_closed_terminal_ends_it(self, jobtui: CommandLine) -> None:
+        with self.at_work(jobtui) as terminal:
+            terminal.hang_up()
+            assert terminal.ended() in (128 + signal.SIGHUP, 1)  # the write may fail before the signal

@@ -26,7 +26,7 @@ NOUNS = {"feed.py", "formatting.py", "storaged.py"}
 CLASSES_DEFINED_TWICE = {"Looked", "Opened", "Zoomed"}
 PARTICIPLES: set[str] = set()
 PRIVATE_TEXTUAL: set[str] = set()
-TOO_LONG = {"jobtui/cli/pair_files.py"}
+TOO_LONG: set[str] = set()
 MERGE_COMMENTS = 15
 
 

@@ -13,7 +13,7 @@ from typing import IO
 import msgspec
 
 from jobtui.cli.args import DumpCommand, LoadCommand
-from jobtui.cli.connect import open_client, print_notices_after, require_space
+from jobtui.cli.connect import open_client, print_notices_after, require_space, wait_for_other_jobs
 from jobtui.cli.errors import CommandError, Exit, UsageError
 from jobtui.cli.pair_format import Pair, PairFormat, format_of
 from jobtui.cli.pair_reader import read_pairs
@@ -21,6 +21,7 @@ from jobtui.cli.pair_writer import write_pairs
 from jobtui.cli.profiles import profile_of, require_embedded, settings_of
 from jobtui.cli.progress import byte_bar
 from jobtui.cli.streams import Output, print_error, stdin
+from jobtui.cli.wait import raise_signals
 from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import ReadOnlyClient
@@ -31,6 +32,7 @@ from jobtui.history import StoreError
 from jobtui.os_errors import explain
 
 
+@raise_signals()
 def dump(asked: DumpCommand) -> int:
     """Print the pairs; the answer is the exit status. Raises CommandError, also midway."""
     profile = profile_of(asked, settings_of(asked))
@@ -43,6 +45,7 @@ def dump(asked: DumpCommand) -> int:
             if output.closed:
                 break
         output.flush()
+        wait_for_other_jobs(engine)
     return Exit.DONE
 
 
@@ -56,6 +59,7 @@ STDIN = "-"
 REPEATS = (ErrorCode.UNSUPPORTED, ErrorCode.MISSING, ErrorCode.REJECTED)  # however often the same is tried
 
 
+@raise_signals()
 def load(asked: LoadCommand) -> int:
     """Load the files in their order; the answer is the exit status. Raises CommandError."""
     profile = profile_of(asked, settings_of(asked))
@@ -74,6 +78,7 @@ def load(asked: LoadCommand) -> int:
         with open_client(profile, RunPolicy.NONE) as engine, print_notices_after(engine):
             require_space(engine, asked.space)
             _load(engine, asked.space, sources, _Whole(count, meter.bytes), quiet=asked.quiet)
+            wait_for_other_jobs(engine)
     if not asked.quiet:
         print_error(_summary(count, asked.space))
     return Exit.DONE

@@ -159,9 +159,10 @@ def _run_here(
             status = print_result(result, command, label, waiter.was_printed)
             if result.jobs and not command.detach:
                 status = report_outcomes(waiter.wait_ended(result.jobs), status, quiet=command.quiet)
+            if waiter.interrupted is None:
+                waiter.wait_for_other_jobs()
         except WaitAborted as aborted:
             waiter.report_abort()
-            # not `return`: the jobs that other processes submitted are not waited for either
             raise WaitAborted(waiter.interrupted or aborted.by) from None
     if waiter.interrupted is not None:
         return 128 + waiter.interrupted
