@@ -22,6 +22,7 @@ from jobtui.cli.pair_reader import read_pairs
 from jobtui.engine.client import EngineEvent, Session
 from jobtui.engine.local import LocalClient
 from jobtui.engine.reader import ReadOnlyClient
+from jobtui.engine.scheduler import RunPolicy
 from jobtui.model import Job, Status, TaskProgressed
 from tests.support.commands import CommandLine
 from tests.support.waiting import eventually
