@@ -76,7 +76,7 @@ class JobsView(DashboardView):
     @property
     def can_look(self) -> bool:
         """Whether the detail would show an adopted space's storage."""
-        return self.detail.must_ask
+        return self.detail.needs_request
 
     @property
     def is_typing(self) -> bool:
@@ -91,8 +91,8 @@ class JobsView(DashboardView):
         """Show the changes in the table and the detail."""
         if self.archived and not batch.archived:
             return
-        self.detail.take(batch)
-        self.list.take(batch)
+        self.detail.on_batch(batch)
+        self.list.on_batch(batch)
 
     def tick(self) -> None:
         """Update elapsed times."""
@@ -172,7 +172,7 @@ class JobsView(DashboardView):
         message.stop()
         self.post_message(self.Notify(message.reason, "error"))
 
-    def on_job_list_opened(self, message: JobList.Opened) -> None:
+    def on_job_list_job_opened(self, message: JobList.JobOpened) -> None:
         """Show the detail on the whole screen."""
         message.stop()
         self._set_full(True)
@@ -369,4 +369,4 @@ class JobsView(DashboardView):
 
     def action_look(self) -> None:
         """Fetch the stats of an adopted space."""
-        self.detail.look()
+        self.detail.fetch_stats()

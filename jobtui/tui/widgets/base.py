@@ -1,6 +1,6 @@
-"""Inks as styles: what lets a widget paint lines of pieces.
+"""The base classes of widgets that paint lines of spans.
 
-The inks are looked up in one place, the lowest screen, once a theme.
+The styles of roles are looked up in one place, the lowest screen, once for each theme.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from rich.style import Style
 from textual.geometry import Size
 from textual.strip import Strip
 from textual.widget import Widget
+from typing_extensions import override
 
 from jobtui.formatting import single_cells
 from jobtui.tui.text.spans import Line, Span, TextRole, cut, line_width
@@ -20,29 +21,29 @@ from jobtui.tui.textual_ext.render import use_borderless_cache
 
 
 class StyleProvider(Protocol):
-    """The app, as far as it knows the inks."""
+    """An app that knows the styles of roles."""
 
     def ink(self, ink: TextRole) -> Style:
-        """How the ink looks in the theme of the moment; only what it sets itself."""
+        """Return the style of a role in the current theme; only what it sets itself."""
         ...
 
 
 def resolve_style(widget: Widget, ink: TextRole) -> Style:
-    """How the ink looks now, to be laid over a ground."""
+    """Return the style of a role, to be added to the style of the background."""
     return cast("StyleProvider", widget.app).ink(ink)
 
 
 class StyledWidget(Widget):
-    """A widget that paints with inks."""
+    """A widget that paints spans in the styles of their roles."""
 
     ALLOW_SELECT = False
 
     def ink(self, ink: TextRole) -> Style:
-        """How the ink looks now, to be laid over a ground."""
+        """Return the style of a role, to be added to the style of the background."""
         return resolve_style(self, ink)
 
     def segments(self, line: Iterable[Span], ground: Style) -> list[Segment]:
-        """The line's pieces over a ground, neighbours of one ink joined."""
+        """Return the spans over the style of the background; neighbors of one style are joined."""
         found: list[Segment] = []
         for text, ink in line:
             style = ground if ink is TextRole.PLAIN else ground + self.ink(ink)
@@ -53,7 +54,7 @@ class StyledWidget(Widget):
         return found
 
     def strip(self, line: Line, width: int, ground: Style) -> Strip:
-        """The line as exactly `width` cells."""
+        """Return the line in exactly `width` cells."""
         size = line_width(line)
         if size > width:
             line = cut(line, width)
@@ -65,23 +66,23 @@ class StyledWidget(Widget):
 
 
 class OneLine(StyledWidget):
-    """A widget one line high that paints what `line` says."""
+    """A widget one line high."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         use_borderless_cache(self)
 
     def line(self, width: int) -> Line:
-        """What to show in `width` cells."""
+        """Return what to show in `width` cells."""
         raise NotImplementedError
 
+    @override
     def render_line(self, y: int) -> Strip:
-        """Textual's line API."""
         width = self.size.width
         if y:
             return Strip.blank(width, self.rich_style)
         return self.strip(self.line(width), width, self.rich_style)
 
+    @override
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """Always one."""
         return 1

@@ -1,4 +1,4 @@
-"""The list of what may come next, over the command bar."""
+"""The list of completions over the command bar, and the names that completions offer."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from textual import events
 from textual.message import Message
 from textual.strip import Strip
+from typing_extensions import override
 
 from jobtui.tui.text.spans import Line, TextRole, line_width
 from jobtui.tui.widgets.base import StyledWidget
@@ -28,10 +29,10 @@ _KIND = {"keyword": TextRole.KEYWORD, "job": TextRole.NUMBER}
 
 
 class CompletionList(StyledWidget):
-    """Shows candidates; one of them may be chosen. Takes no focus: the one who types steers it."""
+    """A list of candidates, one of which may be chosen. It takes no focus: the input controls it."""
 
     class Picked(Message):
-        """A candidate was clicked."""
+        """The user clicked a candidate."""
 
         def __init__(self, candidate: Candidate) -> None:
             super().__init__()
@@ -46,21 +47,21 @@ class CompletionList(StyledWidget):
 
     @property
     def open(self) -> bool:
-        """Whether there is a list."""
+        """Whether the list is shown."""
         return bool(self._candidates)
 
     @property
     def chosen(self) -> Candidate | None:
-        """The candidate that was stepped to."""
+        """The candidate that the user stepped to; None if there is none."""
         return self._candidates[self._chosen] if self._chosen >= 0 else None
 
     @property
     def best(self) -> Candidate | None:
-        """What tab takes: the one that was stepped to, else the first."""
+        """The candidate that tab inserts: the chosen one, or the first."""
         return self.chosen or (self._candidates[0] if self._candidates else None)
 
     def offer(self, candidates: tuple[Candidate, ...], column: int) -> None:
-        """Show these, the list's text beginning in this column of the screen."""
+        """Show candidates, with their text at a column of the screen; none hides the list."""
         if candidates != self._candidates:
             self._candidates, self._chosen, self._first = candidates, -1, 0
         self.display = bool(candidates)
@@ -75,11 +76,11 @@ class CompletionList(StyledWidget):
         self.refresh()
 
     def close(self) -> None:
-        """Show none."""
+        """Hide the list."""
         self.offer((), 0)
 
     def step(self, by: int) -> bool:
-        """To the next candidate; False where there is no list."""
+        """Choose the next candidate (`by` 1) or the one before (-1); return False if there is no list."""
         if not self._candidates:
             return False
         count = len(self._candidates)
@@ -104,63 +105,62 @@ class CompletionList(StyledWidget):
             (note + " ", ink if chosen else TextRole.MUTED),
         )
 
+    @override
     def render_line(self, y: int) -> Strip:
-        """Textual's line API."""
         index = self._first + y
         if index >= len(self._candidates):
             return Strip.blank(self.size.width, self.rich_style)
         return self.strip(self._line(index), self.size.width, self.rich_style)
 
     def on_click(self, event: events.Click) -> None:
-        """Textual's hook."""
+        """Insert the candidate that was clicked."""
         event.stop()
         index = self._first + event.y
         if index < len(self._candidates):
             self.post_message(self.Picked(self._candidates[index]))
 
 
-# ---- merged from jobtui.tui.names: ----
-# What there is to name in a statement, for completion: never waits, and looks at few of many jobs.
-_MOST_LOOKED_AT = 150
-_MOST_OFFERED = 20
+# A completion must never wait: of many jobs, few are read.
+_MAX_READ = 150
+_MAX_OFFERED = 20
 
 
 class ClientNames:
-    """The desk's spaces, hosts and jobs as `jobtui.language.completion` asks for them."""
+    """The spaces, hosts and jobs of a client, as `jobtui.language.completion` needs them."""
 
     def __init__(self, desk: Client) -> None:
         self._desk = desk
 
     def spaces(self) -> Iterable[str]:
-        """As last known."""
+        """Return the names that were last known."""
         return self._desk.space_names()
 
     def hosts(self) -> Iterable[str]:
-        """As last known."""
+        """Return the names that were last known."""
         return self._desk.host_names()
 
     def jobs(self, kind: JobOperation, starting: str) -> Iterator[tuple[int, str]]:
-        """Jobs that the statement can act on, newest first, each with its status and command beside it."""
+        """Yield jobs that the statement can act on, newest first, each with its status and command."""
         active = {job.id: job for job in self._desk.active_jobs()}
         if kind is JobOperation.STOP:
             found: Iterable[Job] = (active[job_id] for job_id in sorted(active, reverse=True))
         else:
-            found = self._looked_up(active, starting)
+            found = self._read_jobs(active, starting)
         offered = 0
         for job in found:
             if _suits(job, kind) and str(job.id).startswith(starting):
                 yield job.id, f"{job.status.value} {job.label}"
                 offered += 1
-                if offered == _MOST_OFFERED:
+                if offered == _MAX_OFFERED:
                     return
 
-    def _looked_up(self, active: dict[int, Job], starting: str) -> Iterator[Job]:
+    def _read_jobs(self, active: dict[int, Job], starting: str) -> Iterator[Job]:
         history = self._desk.history
-        for job_id in islice(ids_with_prefix(starting, history.last_id()), _MOST_LOOKED_AT):
+        for job_id in islice(ids_with_prefix(starting, history.last_id()), _MAX_READ):
             try:
                 job = active.get(job_id) or history.get(job_id)
             except StoreError:
-                return  # a completion is a courtesy: the statement itself will say what is wrong
+                return  # not an error of completion: the statement itself reports it
             if job is not None:
                 yield job
 

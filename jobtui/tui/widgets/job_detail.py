@@ -1,4 +1,4 @@
-"""A job's detail: a strip that names it and its tabs, and below it the tab that is chosen."""
+"""The detail of one job: a strip with its name and the tabs, and the chosen tab below, kept up to date."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.message import Message
+from typing_extensions import override
 
 from jobtui.history import StoreError
 from jobtui.model import Job, Status
@@ -24,26 +25,26 @@ from jobtui.tui.text.spans import Line, Span, TextRole, cut, line_width, width_o
 from jobtui.tui.widgets.base import OneLine
 from jobtui.tui.widgets.lines import LinesView
 
-# cells of a job's name below which nothing else is said beside it
+# cells that a job's name keeps; the keys of the tabs need what is left
 _LEAST_NAME = 10
 
 
 class Tab(enum.StrEnum):
-    """The detail's tabs."""
+    """The tabs of the detail."""
 
     TASKS = "tasks"
     TIMELINE = "timeline"
     STORAGE = "storage"
     EVENTS = "events"
 
-    def turned(self, by: int) -> Tab:
-        """The tab so many to the right."""
+    def neighbor(self, by: int) -> Tab:
+        """Return the tab `by` places to the right, around the end."""
         tabs = list(Tab)
         return tabs[(tabs.index(self) + by) % len(tabs)]
 
 
 class Caption(msgspec.Struct, frozen=True):
-    """What the strip says: where one is, the job, and the keys that turn the tabs."""
+    """The texts of the strip: the job, whether it fills the screen, and the keys that change the tab."""
 
     job: str = ""
     ink: TextRole = TextRole.STRONG
@@ -58,20 +59,21 @@ class TabStrip(OneLine):
     _tab = Tab.TASKS
 
     class Chosen(Message):
-        """A tab was clicked."""
+        """The user clicked a tab."""
 
         def __init__(self, tab: Tab) -> None:
             super().__init__()
             self.tab = tab
 
     def show(self, caption: Caption, tab: Tab) -> None:
-        """Say this."""
+        """Replace the texts and the chosen tab."""
         if (caption, tab) != (self._caption, self._tab):
             self._caption, self._tab = caption, tab
             self.refresh()
 
+    @override
     def line(self, width: int) -> Line:
-        """The strip; the job's name gives way to the tabs, and they to their first letters."""
+        # the job's name is cut before the tabs; with too little room only the chosen tab is left
         tabs = self._tabs()
         if line_width(tabs) > width - 8:
             tabs = ((f" {self._tab.value.capitalize()} ", TextRole.TAB_ON),)
@@ -83,7 +85,7 @@ class TabStrip(OneLine):
         return (*line, ("─" * (width - line_width(line) - line_width(keys)), TextRole.RULE), *keys)
 
     def _keys(self, spare: int, room: int) -> Line:
-        """The keys that turn the tabs, in words where there is room; the job's name gives way to them alone."""
+        """Return the keys that change the tab, with a label if there is room; they may cut the job's name."""
         keys = self._caption.keys
         if not keys or room - width_of(keys) - 3 < _LEAST_NAME:
             return ()
@@ -100,7 +102,7 @@ class TabStrip(OneLine):
         return tuple(pieces)
 
     def on_click(self, event: events.Click) -> None:
-        """Textual's hook."""
+        """Choose the tab that was clicked."""
         event.stop()
         x = 0
         for text, ink in self.line(self.size.width):
@@ -111,57 +113,57 @@ class TabStrip(OneLine):
 
 
 class DetailBody(LinesView, can_focus=True):
-    """The chosen tab's lines."""
+    """The lines of the chosen tab."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.DETAIL)]
 
     class Turned(Message):
-        """Another tab, so many to the right."""
+        """The user wants the tab so many places to the right."""
 
         def __init__(self, by: int) -> None:
             super().__init__()
             self.by = by
 
-    class Zoomed(Message):
-        """Over the whole screen, or back."""
+    class ZoomRequested(Message):
+        """The user wants the detail over the whole screen, or back."""
 
     class Resized(Message):
-        """There is another width to fill."""
+        """The width changed."""
 
     def action_turn(self, by: int) -> None:
-        """Another tab."""
+        """Change the tab."""
         self.post_message(self.Turned(by))
 
     def action_zoom(self) -> None:
-        """Full, or back."""
-        self.post_message(self.Zoomed())
+        """Fill the screen, or go back."""
+        self.post_message(self.ZoomRequested())
 
     def on_resize(self) -> None:
-        """Textual's hook."""
+        """Have the lines laid out for the new width."""
         self.post_message(self.Resized())
 
 
 class Detail(Vertical):
-    """The strip over the body."""
+    """The strip and the body below it."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self.strip = TabStrip()
         self.body = DetailBody()
 
+    @override
     def compose(self) -> ComposeResult:
-        """Textual's hook."""
         yield self.strip
         yield self.body
 
     def show(self, caption: Caption, tab: Tab, lines: Sequence[Line]) -> None:
-        """Show a job's tab."""
+        """Show the lines of a job's tab."""
         self.strip.show(caption, tab)
         self.body.show(lines)
 
 
 def caption_of(job: Job | None, full: bool, keys: str = "") -> Caption:
-    """The strip's words for a job."""
+    """Return the texts of the strip for a job."""
     if job is None:
         return Caption("no job", TextRole.MUTED, full)
     lineage = f" (runs {job.recovered_from} again)" if job.recovered_from is not None else ""
@@ -169,31 +171,31 @@ def caption_of(job: Job | None, full: bool, keys: str = "") -> Caption:
 
 
 class JobDetail(Detail):
-    """Shows one job; the tab stays chosen from job to job."""
+    """The detail of one job; the chosen tab stays when the job changes."""
 
     class Zoomed(Message):
-        """The detail is wanted over the whole screen, or no longer."""
+        """The detail is to fill the whole screen, or no longer."""
 
     class TabChosen(Message):
-        """Another tab was chosen."""
+        """The user chose another tab."""
 
         def __init__(self, tab: Tab) -> None:
             super().__init__()
             self.tab = tab
 
-    class Looked(Message):
-        """A host told what it holds; posted from the engine's thread."""
+    class StatsFetched(Message):
+        """A host reported its stats; posted from the engine's thread."""
 
+        @override
         def can_replace(self, message: Message) -> bool:
-            """Two of them say what one says."""
-            return isinstance(message, JobDetail.Looked)
+            return isinstance(message, JobDetail.StatsFetched)
 
     def __init__(self, context: Context, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._shared = context
         self._job: Job | None = None
         self._rates: dict[tuple[int, int], float | None] = {}
-        self._looks = StatsCache(context.desk, lambda: self.post_message(self.Looked()))
+        self._looks = StatsCache(context.desk, lambda: self.post_message(self.StatsFetched()))
         self._full = False
         keys = context.keymap
         self._turning = f"{keys.shown(BY_ID['previous_tab'])} {keys.shown(BY_ID['next_tab'])}"
@@ -202,20 +204,20 @@ class JobDetail(Detail):
 
     @property
     def job(self) -> Job | None:
-        """The job shown."""
+        """The job that is shown."""
         return self._job
 
     def show_job(self, job: Job | None) -> None:
-        """Show this job, or another snapshot of it."""
+        """Show a job, or a newer snapshot of it."""
         if job is None or self._job is None or job.id != self._job.id:
             self.body.scroll_home(animate=False)
             self._looks.forget()
         self._job = job
         self.paint()
-        self._look_now()
+        self._fetch_stats()
 
-    def take(self, batch: Batch) -> None:
-        """Note the rates; the job itself comes by `show_job`."""
+    def on_batch(self, batch: Batch) -> None:
+        """Store the rates of the tasks; the job itself comes by `show_job`."""
         if batch.rates:
             self._rates.update(batch.rates)
         for job in batch.ended:
@@ -223,32 +225,32 @@ class JobDetail(Detail):
                 self._rates.pop((job.id, task.number), None)
 
     def tick(self) -> None:
-        """A second passed."""
+        """Update what changes by the second."""
         job = self._job
         if job is not None and self.display and (not job.status.ended or self.tab is Tab.STORAGE):
             self.paint()
-            self._look_now()
+            self._fetch_stats()
 
     def turn(self, by: int) -> None:
-        """To another tab."""
-        self.choose(self.tab.turned(by))
+        """Change to the tab `by` places to the right."""
+        self.choose(self.tab.neighbor(by))
 
     def choose(self, tab: Tab) -> None:
-        """To this tab."""
+        """Change to a tab."""
         if tab is not self.tab:
             self.tab = tab
             self.body.scroll_home(animate=False)
             self.post_message(self.TabChosen(tab))
         self.paint()
-        self._look_now()
+        self._fetch_stats()
 
     def set_full(self, full: bool) -> None:
-        """Say whether it fills the screen."""
+        """Set whether the detail fills the screen."""
         self._full = full
         self.paint()
 
     def paint(self) -> None:
-        """Show what is known now; out of sight nothing: coming into sight is another width, and told."""
+        """Show what is known now; nothing while the detail is hidden: showing it changes its width."""
         if not self.body.size.width:
             return
         try:
@@ -257,9 +259,9 @@ class JobDetail(Detail):
             lines = [((f" {error}", TextRole.FAILED),)]
         self.show(caption_of(self._job, self._full, self._turning), self.tab, lines)
 
-    def look(self) -> None:
-        """Look into the storage, an adopted space's too: that was asked for."""
-        self._look_now(asked=True)
+    def fetch_stats(self) -> None:
+        """Fetch the stats of the space, even if it is adopted: the user asked for it."""
+        self._fetch_stats(asked=True)
 
     # -- what the tab says --------------------------------------------------------------------------
 
@@ -271,7 +273,7 @@ class JobDetail(Detail):
         match self.tab:
             case Tab.TASKS:
                 lines = tasks(job, self._rates, width, now)
-                waits = self._waits_for(job)
+                waits = self._waiting_reason(job)
                 return [*lines, (), ((f" {waits}", TextRole.MUTED),)] if waits else lines
             case Tab.TIMELINE:
                 from jobtui.tui.tabs.timeline import timeline
@@ -281,19 +283,19 @@ class JobDetail(Detail):
                 from jobtui.tui.tabs.storage import storage
 
                 looks = {task.host: self._looks.at(job.space, task.host) for task in job.tasks}
-                return storage(job, looks, width, self._must_ask(job))
+                return storage(job, looks, width, self._needs_request(job))
             case Tab.EVENTS:
                 from jobtui.tui.tabs.events import events
 
                 return events(job, self._shared.desk.history.recovered_as(job.id), width)
 
-    def _waits_for(self, job: Job) -> str:
+    def _waiting_reason(self, job: Job) -> str:
         if job.status is not Status.QUEUE:
             return ""
         active = self._shared.desk.active_jobs()
         ahead = [other.id for other in active if other.space == job.space and other.id < job.id]
         if ahead:
-            return f"waits for {_first_of(ahead)}"
+            return f"waits for {_first_job_of(ahead)}"
         hosts = {task.host for task in job.tasks}
         at_work = {
             task.host: other.id
@@ -302,32 +304,32 @@ class JobDetail(Detail):
             if task.status is Status.RUNNING and task.host in hosts
         }
         if not at_work or len(at_work) < len(hosts):
-            return ""  # one of its hosts is free: it begins at once, or where fewer jobs are running
-        return f"waits for its hosts, which work on {_first_of(sorted({*at_work.values()}))}"
+            return ""  # a host is free: the job starts at once, or when fewer jobs run
+        return f"waits for its hosts, which work on {_first_job_of(sorted({*at_work.values()}))}"
 
     @property
-    def must_ask(self) -> bool:
-        """Whether storage is to be shown that is looked into only when that is asked for."""
+    def needs_request(self) -> bool:
+        """Whether the tab would show stats that are fetched only on request."""
         job = self._job
         local = job is not None and job.origin is None
-        return job is not None and local and self.tab is Tab.STORAGE and self._must_ask(job)
+        return job is not None and local and self.tab is Tab.STORAGE and self._needs_request(job)
 
-    # -- looks --------------------------------------------------------------------------------------
+    # -- stats --------------------------------------------------------------------------------------
 
-    def _must_ask(self, job: Job) -> bool:
+    def _needs_request(self, job: Job) -> bool:
         adopted = self._shared.places.adopted(job.space)
         return adopted is None or adopted
 
-    def _look_now(self, asked: bool = False) -> None:
+    def _fetch_stats(self, asked: bool = False) -> None:
         job = self._job
         if job is None or self.tab is not Tab.STORAGE or job.origin is not None:
             return
-        if asked or not self._must_ask(job):
+        if asked or not self._needs_request(job):
             for task in job.tasks:
                 self._looks.ask(job.space, task.host)
 
-    def on_job_detail_looked(self, message: Looked) -> None:
-        """A host answered."""
+    def on_job_detail_stats_fetched(self, message: StatsFetched) -> None:
+        """Show the stats."""
         message.stop()
         if self.tab is Tab.STORAGE:
             self.paint()
@@ -335,25 +337,25 @@ class JobDetail(Detail):
     # -- messages -----------------------------------------------------------------------------------
 
     def on_tab_strip_chosen(self, message: TabStrip.Chosen) -> None:
-        """A tab was clicked."""
+        """Change to the tab that was clicked."""
         message.stop()
         self.choose(message.tab)
 
     def on_detail_body_turned(self, message: DetailBody.Turned) -> None:
-        """Left or right in the body."""
+        """Change the tab by a key."""
         message.stop()
         self.turn(message.by)
 
-    def on_detail_body_zoomed(self, message: DetailBody.Zoomed) -> None:
-        """Enter in the body."""
+    def on_detail_body_zoom_requested(self, message: DetailBody.ZoomRequested) -> None:
+        """Ask the view for the whole screen, or back."""
         message.stop()
         self.post_message(self.Zoomed())
 
     def on_detail_body_resized(self, message: DetailBody.Resized) -> None:
-        """Another width: the lines are made for it."""
+        """Lay the lines out for the new width."""
         message.stop()
         self.paint()
 
 
-def _first_of(ids: Sequence[int]) -> str:
+def _first_job_of(ids: Sequence[int]) -> str:
     return f"job {ids[0]}" + (f" and {len(ids) - 1} more" if len(ids) > 1 else "")

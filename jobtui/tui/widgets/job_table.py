@@ -1,4 +1,4 @@
-"""The jobs table with its filter, sort and marks, live: what it shows comes from the history by the page."""
+"""The table of jobs with its filter, order and marks; the history gives it the rows, page by page."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.message import Message
+from typing_extensions import override
 
 from jobtui.history import QueryResult, StoreError
 from jobtui.model import Job
@@ -33,7 +34,7 @@ from jobtui.tui.widgets.filter_bar import FilterCounts, FilterLine
 from jobtui.tui.widgets.table import Table
 from jobtui.tui.widgets.table_layout import Sorting
 
-# between two searches of a filter while jobs keep changing: a search of a million takes about as long
+# between two searches while jobs keep changing: a search of a million jobs takes about as long
 _PAUSE_SECONDS = 0.05
 
 
@@ -47,29 +48,29 @@ class JobTable(Table):
 
 
 class JobList(Vertical):
-    """See the module. Says which job the cursor is on; the cursor stays with its job whatever comes."""
+    """The filter line and the table. The cursor stays on its job, whatever is added, removed or sorted."""
 
     BLANK = True
 
     class Current(Message):
-        """The job under the cursor changed, or there is another."""
+        """The job under the cursor changed, or another job is under it."""
 
         def __init__(self, job: Job | None) -> None:
             super().__init__()
             self.job = job
 
-    class Opened(Message):
-        """A job was opened."""
+    class JobOpened(Message):
+        """The user opened a job."""
 
         def __init__(self, job: Job) -> None:
             super().__init__()
             self.job = job
 
     class Unfollowed(Message):
-        """The cursor was taken away from the newest job: it is followed no longer."""
+        """The cursor left the newest job, and no longer follows it."""
 
     class Hidden(Message):
-        """A job that was sought does not pass the filter."""
+        """The job that `seek` looks for does not pass the filter."""
 
         def __init__(self, job_id: int) -> None:
             super().__init__()
@@ -107,57 +108,57 @@ class JobList(Vertical):
         self._total = 0
         self._sought: int | None = None
 
+    @override
     def compose(self) -> ComposeResult:
-        """Textual's hook."""
         yield self.filter_line
         yield self.table
 
     def on_mount(self) -> None:
-        """Textual's hook: what runs now, and the first page."""
+        """Show the active jobs and the first page."""
         if not self._archived:
             self.rows.update({job.id: job for job in self._shared.desk.active_jobs()})
         self.table.sorting = self.sorting
         self.search()
 
     def on_unmount(self) -> None:
-        """Textual's hook."""
+        """End the search."""
         self._lookup.close()
 
     # -- what is shown ------------------------------------------------------------------------------
 
     @property
     def job(self) -> Job | None:
-        """The job under the cursor; None where there is none, or a long sort has not found it yet."""
+        """The job under the cursor; None if there is none, or a long sort has not found it yet."""
         return self.rows.job_at(self.table.cursor) if len(self.rows) and self.table.settled else None
 
     @property
     def view(self) -> QueryResult | None:
-        """All that passes the filter, in order."""
+        """The jobs that pass the filter, in order."""
         return self.rows.view
 
     @property
     def searching(self) -> bool:
-        """Whether an answer is still being waited for."""
+        """Whether a search is running."""
         return bool(self._awaited) or self._stale
 
     @property
     def filter(self) -> Filter:
-        """What the filter says."""
+        """The filter."""
         return self._filter
 
     @property
     def total(self) -> int:
-        """How many jobs there are without the filter."""
+        """The number of jobs without the filter."""
         return self._total
 
     def set_filter(self, text: str) -> None:
-        """Filter by this; an empty text shows all."""
+        """Replace the filter; an empty text shows all jobs."""
         self.filter_text = text
         self._filter = parse_filter(text, self._shared.now())
         self.search()
 
     def sort(self, sorting: Sorting) -> None:
-        """Sort by this."""
+        """Replace the order."""
         self.sorting = self.table.sorting = sorting
         if self.follow and sorting != NEWEST_FIRST:
             self._unfollow()
@@ -169,12 +170,12 @@ class JobList(Vertical):
         self.post_message(self.Unfollowed())
 
     def sort_by(self, column: str) -> None:
-        """Sort by this column; by the same one again: the other way round."""
+        """Sort by a column; if the jobs are sorted by it, reverse the order."""
         same = column == self.sorting.key
         self.sort(Sorting(column, not self.sorting.descending if same else column == "id"))
 
     def seek(self, job_id: int) -> None:
-        """Take the cursor to this job, as soon as it is seen."""
+        """Move the cursor to a job as soon as it is among the rows."""
         self._sought = job_id
         self.search(of_itself=True)
 
@@ -183,20 +184,20 @@ class JobList(Vertical):
         if job_id is None or self.table.go_to_key(job_id):
             return
         if self._stale or self._shared.desk.job(job_id) is None:
-            self._sought = job_id  # what is shown, or known here of another process, is older than the job
+            self._sought = job_id  # the rows, or what is known of another process, are older than the job
         elif not self._filter.empty:
             self.post_message(self.Hidden(job_id))
 
     def set_columns(self, keys: Iterable[str]) -> None:
-        """Show these columns."""
+        """Replace the columns."""
         self.table.columns = chosen_columns(keys, self._shared.desk)
 
     def set_empty(self, lines: Iterable[Line]) -> None:
-        """What to say where there is no job."""
+        """Set the text that is shown when there is no job."""
         self.table.set_empty(tuple(lines))
 
-    def take(self, batch: Batch) -> None:
-        """Jobs changed."""
+    def on_batch(self, batch: Batch) -> None:
+        """Update the jobs that changed."""
         self.rows.update(batch.jobs)
         self._unmark_gone(batch)
         if batch.statuses:
@@ -208,7 +209,7 @@ class JobList(Vertical):
             self.post_message(self.Current(self.job))
 
     def tick(self) -> None:
-        """A second passed: running jobs took longer."""
+        """Update the durations of running jobs."""
         if self.rows.trouble:
             self.post_message(self.Failed(self.rows.trouble))
             self.rows.trouble = ""
@@ -223,7 +224,11 @@ class JobList(Vertical):
         return is_quick(self._filter, self.sorting.key)
 
     def search(self, of_itself: bool = False) -> None:
-        """Look again at what passes. `of_itself`: jobs changed, nobody asked: one search at a time will do."""
+        """Search again for the jobs that pass the filter.
+
+        Args:
+            of_itself: Jobs changed, the user did not ask: wait for a running search instead of replacing it.
+        """
         if of_itself and self._awaited:
             self._stale = True
             return
@@ -253,7 +258,7 @@ class JobList(Vertical):
         self._awaited = self._lookup.ask(look)
 
     def on_job_list__searched(self, message: _Searched) -> None:
-        """The thread has an answer."""
+        """Show what the search found."""
         message.stop()
         answered = message.answered
         if answered.question != self._awaited:
@@ -321,20 +326,20 @@ class JobList(Vertical):
         return len(set(ids).difference(view.ids(0, len(view))))
 
     def _unmark_gone(self, batch: Batch) -> None:
-        """A mark that nobody can see any more would still act."""
+        """Unmark jobs that were archived: a command would still act on them."""
         marks = self.rows.marks
         if self._archived or not marks or not batch.statuses:
             return
         before = len(marks)
         if not self._shared.desk.writable:
-            # another process wrote, and does not say what
+            # another process wrote, and does not report what
             marks.drop([job_id for job_id in marks if self._shared.desk.history.is_archived(job_id)])
         marks.drop(batch.archived)
         if len(marks) != before:
             self.marks_changed()
 
     def marks_changed(self) -> None:
-        """Paint the marks and how many there are."""
+        """Show the marks and their number."""
         self.table.refresh()
         tally = self.filter_line.tally
         self.filter_line.show(replace(tally, marked=len(self.rows.marks)))
@@ -342,33 +347,33 @@ class JobList(Vertical):
     # -- messages -----------------------------------------------------------------------------------
 
     def on_table_moved(self, message: Table.Moved) -> None:
-        """The cursor is on another job."""
+        """Publish the job under the cursor."""
         message.stop()
         if self.follow and self.table.cursor > 0:
             self._unfollow()
         self.post_message(self.Current(self.job))
 
     def on_table_opened(self, message: Table.Opened) -> None:
-        """A job was opened."""
+        """Publish the job that was opened."""
         message.stop()
         job = self.job
         if job is not None:
-            self.post_message(self.Opened(job))
+            self.post_message(self.JobOpened(job))
 
     def on_table_sort_asked(self, message: Table.SortAsked) -> None:
-        """A header was clicked: sort by it, or the other way round."""
+        """Sort by the column, or reverse the order."""
         message.stop()
         self.sort_by(message.column)
 
     def on_filter_line_edited(self, message: FilterLine.Edited) -> None:
-        """Filter as one types."""
+        """Filter while the user types."""
         message.stop()
         text = self.filter_line.text
         if text is not None and text != self.filter_text:
             self.set_filter(text)
 
     def _filtered(self, text: str) -> None:
-        """Filter by the text that stands."""
+        """Filter by the text that remains when typing ends."""
         if text != self.filter_text:
             self.set_filter(text)
 

@@ -1,4 +1,4 @@
-"""Lines that scroll, can be selected with the mouse and copied: the detail, the transcript, the help."""
+"""A widget for lines that scroll and can be selected with the mouse: the detail, the transcript, the help."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
+from typing_extensions import override
 
 from jobtui.tui.text.spans import Line, TextRole, line_width, plain
 from jobtui.tui.widgets.base import StyledWidget
 
 
 class LinesView(ScrollView, StyledWidget, can_focus=False):
-    """Shows lines; they are data, and painted only where they are in sight."""
+    """A view of lines, of which only those on screen are painted."""
 
     ALLOW_SELECT = True
 
@@ -27,21 +28,21 @@ class LinesView(ScrollView, StyledWidget, can_focus=False):
 
     @property
     def lines(self) -> Sequence[Line]:
-        """What is shown."""
+        """The lines."""
         return self._lines
 
     @property
     def inner_width(self) -> int:
-        """The cells a line has, the scrollbar left out."""
+        """The cells of a line, without the scrollbar."""
         return max(1, self.scrollable_content_region.width)
 
     @property
     def widest(self) -> int:
-        """The cells of the widest line, where lines may be wider than the widget; else 0."""
+        """The cells of the widest line if lines may be wider than the widget; otherwise 0."""
         return self._widest
 
     def show(self, lines: Sequence[Line], wide: bool = False) -> None:
-        """Show these lines. `wide`: they may be wider than the widget, and then scroll sideways."""
+        """Replace the lines. `wide`: they may be wider than the widget, and then scroll sideways."""
         before, self._lines = self._lines, lines
         self._widest = max((line_width(line) for line in lines), default=0) if wide else 0
         size = Size(self._widest, len(lines))
@@ -54,8 +55,8 @@ class LinesView(ScrollView, StyledWidget, can_focus=False):
             if old != new:
                 self.refresh_line(y)
 
+    @override
     def render_line(self, y: int) -> Strip:
-        """Textual's line API."""
         width = self.scrollable_content_region.width
         left, top = self.scroll_offset
         index = top + y
@@ -72,7 +73,7 @@ class LinesView(ScrollView, StyledWidget, can_focus=False):
         return strip.crop_extend(left, left + width, ground).apply_offsets(left, index)
 
     def _edged(self, strip: Strip, left: int, width: int, ground: Style) -> Strip:
-        """The strip with a sign at each edge beyond which it goes on."""
+        """Return the strip with a sign at each edge beyond which it continues."""
         length, end = strip.cell_length, left + width
         sign = ground + self.ink(TextRole.KEY)
         if left and length > left:
@@ -95,11 +96,12 @@ class LinesView(ScrollView, StyledWidget, can_focus=False):
         parts = [strip.crop(0, start), strip.crop(start, end).apply_style(over), strip.crop(end)]
         return Strip.join(parts)
 
+    @override
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
-        """Textual's hook: the selected text, without the blanks that only pad a line."""
+        # without the blanks that only pad a line
         text = "\n".join(plain(line).rstrip() for line in self._lines)
         return selection.extract(text), "\n"
 
+    @override
     def selection_updated(self, selection: Selection | None) -> None:
-        """Textual's hook: paint the selection."""
         self.refresh()

@@ -1,4 +1,4 @@
-"""What was sent from the command bar and what came of it, in the seed's box."""
+"""The texts that were sent from the command bar, and their results as tables."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec.structs import replace
+from typing_extensions import override
 
 from jobtui.formatting import format_count
 from jobtui.tui.text.spans import Line, TextRole, line_width, wrapped
@@ -21,10 +22,10 @@ _MOST_LINES = 20_000
 
 
 class TranscriptLine(msgspec.Struct, frozen=True):
-    """A line of the transcript before it is known how wide it may be.
+    """A line of the transcript before its width is known.
 
-    `wraps`: it is broken where it does not fit, the rest `hang` cells in; a box's line is not: it scrolls
-    sideways. `marks` stand before it, or above it where both don't fit in one line.
+    `wraps`: a long line is broken, and its rest indented by `hang` cells; a line of a table is not broken, but
+    scrolls sideways. `marks` (carets) are before the line, or above it if both do not fit into one line.
     """
 
     line: Line
@@ -32,8 +33,8 @@ class TranscriptLine(msgspec.Struct, frozen=True):
     hang: int = 0
     marks: Line = ()
 
-    def laid(self, width: int) -> list[Line]:
-        """As lines of that width."""
+    def lay_out(self, width: int) -> list[Line]:
+        """Return the lines of that width."""
         whole = (*self.marks, *self.line)
         if not self.wraps or line_width(whole) <= width:
             return [whole]
@@ -41,7 +42,7 @@ class TranscriptLine(msgspec.Struct, frozen=True):
 
 
 def sent(prompt: str, text: str) -> list[TranscriptLine]:
-    """A text as it was sent, after its prompt."""
+    """Return the lines for a text that was sent, after its prompt."""
     first, *rest = text.split("\n")
     pad = " " * len(prompt)
     return [
@@ -51,7 +52,7 @@ def sent(prompt: str, text: str) -> list[TranscriptLine]:
 
 
 def answered(answer: ExecuteResult) -> list[TranscriptLine]:
-    """An answer: a box a result, and the failure that ended it."""
+    """Return the lines for an answer: a table for each result, and the failure that ended it."""
     said: list[TranscriptLine] = []
     for result in answer.results:
         said.extend(_result(result))
@@ -96,15 +97,15 @@ def _result(result: Result) -> Iterator[TranscriptLine]:
 
 
 class Transcript(LinesView):
-    """Scrolls; keeps the newest in sight unless one has scrolled away from the end.
+    """The transcript; the newest lines stay in view unless the user has scrolled away from the end.
 
-    What is wider than it scrolls sideways, and shows at its edge that there is more.
+    Lines that are wider than the widget scroll sideways; signs at the edges show that there is more.
     """
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._kept: list[TranscriptLine] = []
-        self._laid_for = 0
+        self._layout_width = 0
 
     @property
     def empty(self) -> bool:
@@ -112,30 +113,31 @@ class Transcript(LinesView):
         return not self._kept
 
     @property
+    @override
     def allow_horizontal_scroll(self) -> bool:
-        """Textual's hook: sideways without a scrollbar, which would cost a line."""
+        # scrolls sideways without a scrollbar, which would take a line
         return self.max_scroll_x > 0
 
     def on_resize(self) -> None:
-        """Textual's hook: shown, or given another size: the newest is what one wants to see."""
-        if self.inner_width != self._laid_for:
-            self._lay()
+        """Lay the lines out for the new width, and show the newest."""
+        if self.inner_width != self._layout_width:
+            self._lay_out()
         self.scroll_end(x_axis=False, animate=False, immediate=True)
 
     def add(self, said: Sequence[TranscriptLine]) -> None:
-        """Something at the end, which is then shown."""
+        """Add lines at the end, and show them."""
         self._kept = [*self._kept, *said][-_MOST_LINES:]
-        self._lay()
+        self._lay_out()
         self.scroll_to(x=0, animate=False)
         self.scroll_end(x_axis=False, animate=False)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all lines."""
         self._kept = []
-        self._lay()
+        self._lay_out()
 
-    def _lay(self) -> None:
-        # before it is shown for the first time it has no width: what comes with it lays it again
-        self._laid_for = width = self.inner_width
+    def _lay_out(self) -> None:
+        # before it is first shown it has no width; being shown resizes it
+        self._layout_width = width = self.inner_width
         room = width if width > 1 else self.screen.size.width
-        self.show([line for said in self._kept for line in said.laid(room)], wide=True)
+        self.show([line for said in self._kept for line in said.lay_out(room)], wide=True)
