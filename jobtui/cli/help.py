@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 
 from jobtui import __version__
 from jobtui.cli.errors import Exit
@@ -50,6 +49,8 @@ def version_line() -> str:
 
 
 def _installed_version(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version  # 40 ms, which --help need not wait for
+
     try:
         return version(package)
     except PackageNotFoundError:

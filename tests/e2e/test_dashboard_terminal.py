@@ -143,8 +143,9 @@ def reading(self):
 
 LinuxDriver._get_terminal_size = reading
 sys.argv[0] = "jobtui"
-from jobtui.cli import front, main
-front._front = front.Front(os.getppid())  # nobody passes on what would have the size read again
+from jobtui.__main__ import main
+from jobtui.cli.commands import foreground
+foreground._front = foreground.ForegroundProcess(os.getppid())  # so that no signal has the size read again
 sys.exit(main())
 """
 

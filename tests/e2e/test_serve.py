@@ -150,8 +150,8 @@ def test_a_log_that_has_grown_long_is_put_aside(tmp_path: Path) -> None:
 LEAVING = """
 import os, sys, signal
 from pathlib import Path
-from jobtui.cli import dashboard
-from jobtui.cli.args import OpenDashboard
+from jobtui.cli.args import DashboardCommand
+from jobtui.cli.commands import dashboard
 import jobtui.tui.launch as app
 
 def run(desk, settings, *_):
@@ -165,7 +165,7 @@ def run(desk, settings, *_):
     return 0
 
 app.run = run
-sys.exit(dashboard.open_dashboard(OpenDashboard(config=Path(sys.argv[1]), data_dir=Path(sys.argv[2]))))
+sys.exit(dashboard.open_dashboard(DashboardCommand(config=Path(sys.argv[1]), data_dir=Path(sys.argv[2]))))
 """
 
 
@@ -234,8 +234,8 @@ def children_of(pid: int) -> set[int]:
 
 BEHIND = """
 import os, signal, sys, time
-from jobtui.cli.commands.foreground import step_behind
-front = step_behind()
+from jobtui.cli.commands.foreground import fork_behind_foreground
+front = fork_behind_foreground()
 def heard(number, frame):
     os.write(1, f"heard {signal.Signals(number).name}\\n".encode())
 for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGCONT):
