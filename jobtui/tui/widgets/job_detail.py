@@ -183,19 +183,19 @@ class JobDetail(Detail):
             super().__init__()
             self.tab = tab
 
-    class StatsFetched(Message):
+    class TaskStatsFetched(Message):
         """A host reported its stats; posted from the engine's thread."""
 
         @override
         def can_replace(self, message: Message) -> bool:
-            return isinstance(message, JobDetail.StatsFetched)
+            return isinstance(message, JobDetail.TaskStatsFetched)
 
     def __init__(self, context: Context, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._shared = context
         self._job: Job | None = None
         self._rates: dict[tuple[int, int], float | None] = {}
-        self._looks = StatsCache(context.desk, lambda: self.post_message(self.StatsFetched()))
+        self._looks = StatsCache(context.desk, lambda: self.post_message(self.TaskStatsFetched()))
         self._full = False
         keys = context.keymap
         self._turning = f"{keys.shown(BY_ID['previous_tab'])} {keys.shown(BY_ID['next_tab'])}"
@@ -328,7 +328,7 @@ class JobDetail(Detail):
             for task in job.tasks:
                 self._looks.ask(job.space, task.host)
 
-    def on_job_detail_stats_fetched(self, message: StatsFetched) -> None:
+    def on_job_detail_task_stats_fetched(self, message: TaskStatsFetched) -> None:
         """Show the stats."""
         message.stop()
         if self.tab is Tab.STORAGE:
