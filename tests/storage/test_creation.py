@@ -151,7 +151,7 @@ def test_a_name_whose_deletion_failed_is_free_once_it_succeeds(tmp_path, monkeyp
                 await storage.drop_space("nba")
                 error = await failure_of(storage.create_space("nba", Placement()))
                 assert error.code is ErrorCode.REJECTED
-                assert "what is left of a dropped space" in error.detail
+                assert "the data of the dropped space 'nba' cannot be deleted" in error.detail
             await storage.create_space("nba", Placement())
             assert await dumped(storage) == []
         assert [path.name for path in (tmp_path / "h1").iterdir()] == ["nba"]
