@@ -202,7 +202,7 @@ class ClusterJobManager(Inventory, Protocol):
 
     Every method except `start`, `watch`, `retry_now` and `close` raises StorageError, immediately while the
     connection is lost. `submit`, `stop` and `recover` send their request at most once; see
-    `StorageError.maybe_done`.
+    `StorageError.outcome_unknown`.
     """
 
     @property

@@ -181,8 +181,6 @@ def _must_have_a_terminal() -> None:
         )
 
 
-# ---- merged from jobtui.cli.unopened: ----
-# A profile that can't be opened: a screen says why and what to do, and lets one try again.
 _ADVICE = (
     "jobtui doctor looks at the profile and says what is wrong with it and what to do",
     "jobtui history verify looks into the stored jobs, and changes nothing",
