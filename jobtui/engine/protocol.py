@@ -19,7 +19,7 @@ from jobtui.language.tables import Result
 from jobtui.model import SpaceStats
 from jobtui.storage.base import Pair
 
-PROTOCOL = 1
+PROTOCOL = 2  # 1 was spoken by version 0.1, which took one request on a connection
 LONGEST_LINE = 64 << 20
 LONGEST_DUMPED_LINE = 512 << 20  # room for the longest pair that a storage dumps, 256 MiB, in base64
 SILENT = "it does not answer: it may be suspended (fg brings it back), or stuck"
