@@ -83,7 +83,7 @@ def _sorting(where: KeyScope, prefix: str = "") -> tuple[KeyCommand, ...]:
             _c(where, f"{prefix}sort_{way}", keys, f"sort by {way} column", text, action=action)
             for way, keys, text, action in ways
         ),
-        _c(where, f"{prefix}sort_reverse", "o", "reverse order", "Turn the order round", action="sort_reverse"),
+        _c(where, f"{prefix}sort_reverse", "o", "reverse order", "Reverse the order", action="sort_reverse"),
     )
 
 
@@ -132,7 +132,7 @@ COMMANDS: tuple[KeyCommand, ...] = (
         "filter",
         "slash",
         "filter",
-        "Filter: words, status: space: host: cmd: since: until:, ! turns one round",
+        "Filter: words, status: space: host: cmd: since: until:, ! negates one",
         50,
         priority=True,
     ),
@@ -156,8 +156,8 @@ COMMANDS: tuple[KeyCommand, ...] = (
         palette=False,
     ),
     _c(_J, "mark_all", "a", "mark all", "Mark every job in view"),
-    _c(_J, "invert", "i", "invert marks", "Mark what is not marked in view, and the other way round"),
-    _c(_J, "unmark", "u", "unmark all", "Take all marks away"),
+    _c(_J, "invert", "i", "invert marks", "Invert the marks in view"),
+    _c(_J, "unmark", "u", "unmark all", "Remove all marks"),
     *_sorting(_J),
     _c(_J, "columns", "c", "columns", "Choose the columns"),
     _c(_J, "follow", "f", "follow", "Keep the cursor on the newest job"),

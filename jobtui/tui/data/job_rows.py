@@ -263,7 +263,7 @@ class MarkedJobs:
             self._set(job_id, job_id not in self)
 
     def clear(self) -> None:
-        """Take all marks away."""
+        """Remove all marks."""
         self._flags = bytearray()
         self._count = 0
 
