@@ -340,7 +340,7 @@ class TestForeignModules:
             if any(word in path.read_text() for word in words)
         }
         # the clipboard's programs are no interpreters
-        assert starters == {"cli/background.py", "storage/local/process.py", "tui/terminal.py"}
+        assert starters == {"cli/commands/serve.py", "storage/local/process.py", "tui/terminal.py"}
 
 
 class TestLimits:
