@@ -192,12 +192,12 @@ def test_what_filters_look_through_is_read_behind_the_first_frame(
 ) -> None:
     readers: list[threading.Thread] = []
 
-    def warm(history: History) -> None:
+    def load_indexes(history: History) -> None:
         readers.append(threading.current_thread())
         if trouble is not None:
             raise trouble
 
-    monkeypatch.setattr(History, "warm", warm)
+    monkeypatch.setattr(History, "load_indexes", load_indexes)
 
     async def run() -> None:
         async with stage(tmp_path, {"nba": ["a"]}) as shown:

@@ -120,10 +120,10 @@ def test_what_is_said_wraps_and_a_box_does_not() -> None:
     said = TranscriptLine(
         (("expected JOB, JOBS or a status", TextRole.FAILED),), marks=(("     ^^^", TextRole.FAILED),)
     )
-    assert [plain(line) for line in said.laid(60)] == ["     ^^^expected JOB, JOBS or a status"]
-    assert [plain(line) for line in said.laid(20)] == ["     ^^^", "expected JOB, JOBS", "or a status"]
+    assert [plain(line) for line in said.lay_out(60)] == ["     ^^^expected JOB, JOBS or a status"]
+    assert [plain(line) for line in said.lay_out(20)] == ["     ^^^", "expected JOB, JOBS", "or a status"]
     box = TranscriptLine((("| 1 | flush nba |", TextRole.PLAIN),), wraps=False)
-    assert [plain(line) for line in box.laid(5)] == ["| 1 | flush nba |"]
+    assert [plain(line) for line in box.lay_out(5)] == ["| 1 | flush nba |"]
 
 
 def test_a_question_on_a_small_terminal_says_all_of_it_and_shows_its_answers(tmp_path: Path) -> None:

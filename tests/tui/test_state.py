@@ -119,7 +119,7 @@ def test_a_keymap_is_obeyed_and_its_clashes_are_told(tmp_path: Path) -> None:
     async def run() -> None:
         settings = TuiSettings(keymap={"stop": "ctrl+s", "recover": "b", "nosuch": "x"})
         async with stage(tmp_path, settings=settings) as shown:
-            await shown.shows("2 keys of the keymap were left out: t tells which and why")
+            await shown.shows("2 keys of the keymap were left out: t shows which and why")
             await shown.press("t")
             await shown.shows("keymap: b for recover is taken by archive", "no command nosuch")
             await shown.press("t")
