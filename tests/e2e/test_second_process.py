@@ -181,7 +181,7 @@ def test_a_pair_too_long_to_be_handed_over_is_refused(
     monkeypatch.setattr(protocol, "LONGEST_LINE", 1 << 16)
     remote = RemoteClient.connect(jobtui.profile)
     try:
-        with pytest.raises(StorageError, match="too long to be handed"):
+        with pytest.raises(StorageError, match="too long to be sent to the jobtui that owns"):
             remote.load("nba", [(b"k", bytes(1 << 16))]).result(WAIT)
     finally:
         remote.close()
