@@ -93,7 +93,7 @@ async def esc(walk: Walk) -> None:
 
 async def full(walk: Walk) -> None:
     if not walk.typing and walk.shown.dashboard.view is walk.shown.dashboard.jobs:
-        walk.shown.dashboard.jobs._fill(True)
+        walk.shown.dashboard.jobs._set_full(True)
 
 
 async def click_row(walk: Walk) -> None:
