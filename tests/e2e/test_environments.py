@@ -48,7 +48,7 @@ def no_crash(ended: subprocess.CompletedProcess[str]) -> str:
 @pytest.fixture
 def jobtui() -> Iterator[CommandLine]:
     """The command of a user whose home every user can reach, which the directories of pytest are not."""
-    with tempfile.TemporaryDirectory(prefix="jobtui-test-") as home:
+    with tempfile.TemporaryDirectory(prefix="jobtui-test-", ignore_cleanup_errors=True) as home:
         Path(home).chmod(0o755)
         yield CommandLine(Path(home))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import itertools
 import os
@@ -17,6 +18,7 @@ import msgspec
 from jobtui.errors import DECODE_ERRORS
 from jobtui.formatting import printable_line
 from jobtui.interpreter import environment, interpreter
+from jobtui.os_errors import limit_in_words
 from jobtui.storage.local import protocol as p
 
 START_SECONDS = 30.0
@@ -185,6 +187,9 @@ class WorkerProcess:
         text = f"the process of {self._name} {_describe_code(code)}"
         if self._stderr_lines:
             text += f"; its last words: {' | '.join(list(self._stderr_lines)[-SHOWN_LINES:])}"
+        # C++ aborts if it cannot have memory or a thread, and its own words do not say which limit it was
+        if code == -signal.SIGABRT and (limit := limit_in_words(errno.ENOMEM)):
+            text += f"; {limit}"
         return text
 
 
