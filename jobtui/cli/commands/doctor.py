@@ -170,7 +170,7 @@ def owner(profile: Profile) -> Finding:
         found = owner_of(profile)
     except (OSError, StoreError) as error:
         why = error.strerror if isinstance(error, OSError) else error
-        advice = "see that your user may read the data; jobtui history verify tells more"
+        advice = "see that your user may read the data; jobtui history verify reports more"
         return Finding(CheckLevel.BAD, "lock", f"can't be seen: {why}", advice)
     if found is None:
         return Finding(CheckLevel.OK, "lock", "free: no jobtui has this profile")
@@ -195,11 +195,11 @@ def history(profile: Profile) -> Finding:
             CheckLevel.BAD,
             "history",
             str(error),
-            "jobtui history verify tells more; keep a copy before a repair",
+            "jobtui history verify reports more; keep a copy before a repair",
         )
     if kept.damage:
         more = f" (and {len(kept.damage) - 1} more)" if len(kept.damage) > 1 else ""
-        advice = "jobtui history verify tells all of it, jobtui history repair mends what can be mended"
+        advice = "jobtui history verify reports all of it, jobtui history repair repairs what it can"
         return Finding(CheckLevel.WARN, "history", f"damaged: {kept.damage[0]}{more}", advice)
     live = f", {kept.live} queued or running" if kept.live else ""
     said = f"the last job is {kept.last_id}{live}" if kept.last_id else "no jobs yet"
@@ -323,15 +323,13 @@ def _findings(asked: DoctorCommand) -> Iterator[Finding]:
         *others, last = str(error).splitlines()
         for one in others:
             yield Finding(CheckLevel.BAD, "config", one)
-        yield Finding(CheckLevel.BAD, "config", last, "mend the file; jobtui config tells what may stand in it")
+        yield Finding(CheckLevel.BAD, "config", last, "correct the file; jobtui config prints every setting")
         yield storage()
         return
     found = "can be used" if config.found else "is not there; the defaults are used"
     yield Finding(CheckLevel.OK, "config", f"{config.path} {found}; profile {profile.name}")
     for problem in dashboard_problems(config):
-        yield Finding(
-            CheckLevel.WARN, "config", str(problem), "the dashboard passes over it until it is mended"
-        )
+        yield Finding(CheckLevel.WARN, "config", str(problem), "the dashboard ignores it until it is corrected")
     yield data_directory(profile)
     yield from access(profile)
     yield from host_directories(profile)
