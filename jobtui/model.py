@@ -85,6 +85,62 @@ class SpaceStats(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         return sum(level.files for level in self.levels)
 
 
+class HostOrder(enum.StrEnum):
+    """The orders in which the hosts of a job take their turns."""
+
+    LISTED = "listed"
+    LARGEST = "largest"
+    SMALLEST = "smallest"
+
+
+class FailurePolicy(enum.StrEnum):
+    """What happens to the other hosts of a job after one has failed."""
+
+    CONTINUE = "continue"
+    STOP = "stop"
+
+
+class JobOptions(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """How a job runs, as its statement says; a default stands for what was not given.
+
+    Attributes:
+        hosts: The hosts that the job is limited to (ON); all of the space if empty.
+        condition: The text after IF in its canonical form, `NEEDED` or `deletions > 10%`; "" if there is none.
+        rolling: How many hosts may work at once, None for all.
+        wait: Seconds between the end of one host and the start of the next.
+        order: Which host comes first.
+        on_failure: What follows a failed host.
+        retry: Attempts after a failure that can pass.
+        retry_wait: Seconds before the first of these attempts; doubled before each further one.
+        rate: The write limit of each task in bytes a second, None for the profile's.
+        families: The column families to compact; all if empty.
+        from_key: The first key to compact, None for the first of all.
+        to_key: The key before which the compaction ends, None for the last of all.
+        room: How much more disk a step may take, in bytes; None if not given, or given as a share.
+        room_share: The same as a share of the disk, 0..1.
+        because: Why the job was requested, in the user's words.
+    """
+
+    hosts: tuple[str, ...] = ()
+    condition: str = ""
+    rolling: int | None = None
+    wait: float = 0.0
+    order: HostOrder = HostOrder.LISTED
+    on_failure: FailurePolicy = FailurePolicy.CONTINUE
+    retry: int = 0
+    retry_wait: float = 60.0
+    rate: int | None = None
+    families: tuple[str, ...] = ()
+    from_key: bytes | None = None
+    to_key: bytes | None = None
+    room: int | None = None
+    room_share: float | None = None
+    because: str = ""
+
+
+NO_OPTIONS = JobOptions()
+
+
 INTERRUPTED_CODE = "interrupted"
 """The code of a task that was running when jobtui ended."""
 

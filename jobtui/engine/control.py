@@ -2,13 +2,60 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
+from jobtui.errors import StatementRefused
+from jobtui.language.ast import Submit, write_options
 from jobtui.model import Job
 from jobtui.storage.base import Space
+
+
+class JobRunner(enum.Enum):
+    """The three ways in which jobs run; the value is how a refusal names it."""
+
+    EMBEDDED = "embedded storage"
+    CLUSTER = "a cluster that runs its jobs itself"
+    HTTP = "a cluster whose hosts are asked one by one"
+
+
+_TURNS: Final = frozenset({"rolling", "wait", "order", "on_failure", "retry", "retry_wait"})
+_PARTS: Final = frozenset({"rate", "family", "from", "to", "room"})
+
+HONORED: Final[dict[tuple[JobRunner, str], frozenset[str]]] = {
+    (JobRunner.EMBEDDED, "compact"): frozenset({"ON", "IF", "because", *_TURNS, *_PARTS}),
+    (JobRunner.EMBEDDED, "flush"): frozenset({"ON", "IF", "because", *_TURNS}),
+    (JobRunner.HTTP, "compact"): frozenset({"ON", "IF", "because", *_TURNS}),
+    (JobRunner.HTTP, "flush"): frozenset({"ON", "IF", "because", *_TURNS}),
+    (JobRunner.CLUSTER, "compact"): frozenset({"because"}),
+    (JobRunner.CLUSTER, "flush"): frozenset({"because"}),
+}
+"""The options that each runner honors for each command; ON and IF count as options here."""
+
+NOT_YET: Final = frozenset({"ON", "IF", "because", *_TURNS, *_PARTS})
+"""The options that are parsed, but not implemented yet. Whoever implements one removes it here."""
+
+
+def require_options(statement: Submit, runner: JobRunner) -> None:
+    """Refuse a job with an option that would be ignored. Raises StatementRefused."""
+    options, command = statement.options, statement.command
+    given = [
+        *(["ON"] if options.hosts else []),
+        *(["IF"] if options.condition else []),
+        *write_options(options),
+    ]
+    honored = HONORED[runner, command]
+    for name in given:
+        if name not in honored:
+            taken = ", ".join(sorted(honored, key=str.casefold))
+            raise StatementRefused(
+                f"{name} is not possible for {command.upper()} on {runner.value} (it takes {taken})"
+            )
+        if name in NOT_YET:
+            raise StatementRefused(f"{name} is not available yet: leave it out")
 
 
 class SubmittedJobs(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 from jobtui.clock import Clock
 from jobtui.engine import queries
 from jobtui.engine.client import ExecuteResult, Session
-from jobtui.engine.control import JobControl, SubmittedJobs
+from jobtui.engine.control import JobControl, JobRunner, SubmittedJobs, require_options
 from jobtui.engine.events import EventBus
 from jobtui.engine.inventory import InventoryCache, fetch_space_overviews
 from jobtui.engine.jobs import JobStore
@@ -19,12 +19,23 @@ from jobtui.errors import StatementRefused, StorageError
 from jobtui.history import StoreError
 from jobtui.language.ast import (
     Backup,
+    CreateSchedule,
     CreateSpace,
+    DropSchedule,
     DropSpace,
+    Explain,
     Parsed,
+    Pause,
+    PauseSchedule,
     Recover,
+    Resume,
+    ResumeSchedule,
+    RunSchedule,
+    SetRate,
+    ShowAdvice,
     ShowHosts,
     ShowJobs,
+    ShowSchedules,
     ShowSpaces,
     Statement,
     Stop,
@@ -37,6 +48,21 @@ from jobtui.os_errors import explain_shortage
 from jobtui.storage.base import Placement, Space, Storage
 
 ARCHIVED_HERE = "Archived in jobtui's history alone: the cluster keeps its own list of its jobs"
+
+_NOT_YET = {
+    Explain: "EXPLAIN",
+    Pause: "PAUSE JOB",
+    Resume: "RESUME JOB",
+    SetRate: "SET RATE",
+    ShowAdvice: "SHOW ADVICE",
+    CreateSchedule: "CREATE SCHEDULE",
+    ShowSchedules: "SHOW SCHEDULES",
+    PauseSchedule: "PAUSE SCHEDULE",
+    ResumeSchedule: "RESUME SCHEDULE",
+    RunSchedule: "RUN SCHEDULE",
+    DropSchedule: "DROP SCHEDULE",
+}
+"""The statements that are parsed, but not implemented yet. Whoever implements one removes it here."""
 
 # such a text is parsed in the loop: handing it to another thread and back takes longer than parsing it
 _SHORT_TEXT = 400
@@ -88,10 +114,13 @@ class StatementExecutor:
             return ExecuteResult(tuple(results))
 
     async def _run(self, statement: Statement, typed: str, session: Session) -> Result:
+        if type(statement) in _NOT_YET:
+            raise StatementRefused(f"{_NOT_YET[type(statement)]} is not available yet")
         match statement:
             case Submit():
                 return await self._submit(statement, typed, session)
             case Stop():
+                _require_no_options(statement)
                 stopped = await self._control.stop(statement.jobs)
                 return queries.count_result(typed, "STOP", "stop", stopped.jobs, stopped.tasks)
             case Recover():
@@ -130,10 +159,17 @@ class StatementExecutor:
         if name is None:
             command = statement.command.upper()
             raise StatementRefused(f"Space was not chosen: USE a space first, or name one: ADMIN {command} nba")
+        require_options(statement, self._runner())
         space = await self._space(name)
         return _submitted_result(typed, await self._control.submit(statement.command, space))
 
+    def _runner(self) -> JobRunner:
+        if self._control.outlives_engine:
+            return JobRunner.CLUSTER
+        return JobRunner.EMBEDDED if self._storage.capabilities.create else JobRunner.HTTP
+
     async def _recover(self, statement: Recover, typed: str, session: Session) -> Result:
+        _require_no_options(statement)
         if statement.jobs:
             return _submitted_result(typed, await self._control.recover(statement.jobs))
         submitted = await self._control.recover_all(session.space)
@@ -193,6 +229,12 @@ class StatementExecutor:
     def _require_local_storage(self) -> None:
         if not self._storage.capabilities.create:
             raise StatementRefused("Spaces are created and dropped on embedded storage only")
+
+
+def _require_no_options(statement: Stop | Recover) -> None:
+    """Refuse an option, because none is implemented yet."""
+    if statement not in (Stop(statement.jobs), Recover(statement.jobs)):
+        raise StatementRefused("WITH is not available yet for this statement: leave it out")
 
 
 def _submitted_result(typed: str, submitted: SubmittedJobs, if_none: str = "") -> Result:

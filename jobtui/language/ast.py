@@ -11,6 +11,8 @@ from typing import Final
 import msgspec
 
 from jobtui.language.identifiers import quote_name
+from jobtui.language.quantities import write_duration, write_share, write_size
+from jobtui.model import NO_OPTIONS, JobOptions
 
 
 class Submit(msgspec.Struct, frozen=True):
@@ -18,6 +20,13 @@ class Submit(msgspec.Struct, frozen=True):
 
     command: str
     space: str | None = None
+    options: JobOptions = NO_OPTIONS
+
+
+class Explain(msgspec.Struct, frozen=True):
+    """EXPLAIN: show what a job would do, without doing it."""
+
+    statement: Submit
 
 
 class ShowJobs(msgspec.Struct, frozen=True):
@@ -39,6 +48,29 @@ class Stop(msgspec.Struct, frozen=True):
     """STOP JOB: stop queued and running jobs."""
 
     jobs: tuple[int, ...]
+    because: str = ""
+
+
+class Pause(msgspec.Struct, frozen=True):
+    """PAUSE JOB: hold jobs. `now` cancels the step at work instead of waiting for its end."""
+
+    jobs: tuple[int, ...]
+    because: str = ""
+    now: bool = False
+
+
+class Resume(msgspec.Struct, frozen=True):
+    """RESUME JOB: let paused jobs continue."""
+
+    jobs: tuple[int, ...]
+    because: str = ""
+
+
+class SetRate(msgspec.Struct, frozen=True):
+    """SET RATE: limit the writes of a job, or of all jobs, to `rate` bytes a second; None: OFF."""
+
+    rate: int | None = None
+    job: int | None = None
 
 
 class Backup(msgspec.Struct, frozen=True):
@@ -49,9 +81,17 @@ class Backup(msgspec.Struct, frozen=True):
 
 
 class Recover(msgspec.Struct, frozen=True):
-    """RECOVER JOB: run jobs again; without ids, all that failed or were stopped."""
+    """RECOVER JOB: run jobs again; without ids, all that failed or were stopped.
+
+    Attributes:
+        failed_only: Only the hosts that did not finish.
+        whole: From the start, not after the last finished step.
+    """
 
     jobs: tuple[int, ...] = ()
+    because: str = ""
+    failed_only: bool = False
+    whole: bool = False
 
 
 class Use(msgspec.Struct, frozen=True):
@@ -66,6 +106,12 @@ class ShowSpaces(msgspec.Struct, frozen=True):
 
 class ShowHosts(msgspec.Struct, frozen=True):
     """SHOW HOSTS: the storage hosts, and whether each answers."""
+
+
+class ShowAdvice(msgspec.Struct, frozen=True):
+    """SHOW ADVICE: which spaces are worth a job, and why."""
+
+    space: str | None = None
 
 
 class CreateSpace(msgspec.Struct, frozen=True):
@@ -89,18 +135,75 @@ class DropSpace(msgspec.Struct, frozen=True):
     if_exists: bool = False
 
 
+class CreateSchedule(msgspec.Struct, frozen=True):
+    """CREATE SCHEDULE: submit a job again and again.
+
+    Attributes:
+        at: The cron expression, as typed.
+        until: The time of day at which a run is paused, `06:00` as typed; None if it runs to its end.
+        timezone: The time zone of both, None for the owner's.
+    """
+
+    name: str
+    at: str
+    statement: Submit
+    if_not_exists: bool = False
+    until: str | None = None
+    timezone: str | None = None
+
+
+class ShowSchedules(msgspec.Struct, frozen=True):
+    """SHOW SCHEDULES: the schedules, their next times and last results."""
+
+
+class PauseSchedule(msgspec.Struct, frozen=True):
+    """PAUSE SCHEDULE: submit nothing until it is resumed."""
+
+    name: str
+
+
+class ResumeSchedule(msgspec.Struct, frozen=True):
+    """RESUME SCHEDULE: submit again at its times."""
+
+    name: str
+
+
+class RunSchedule(msgspec.Struct, frozen=True):
+    """RUN SCHEDULE: submit its job now. Its next time stays."""
+
+    name: str
+
+
+class DropSchedule(msgspec.Struct, frozen=True):
+    """DROP SCHEDULE: delete a schedule."""
+
+    name: str
+    if_exists: bool = False
+
+
 Statement = (
     Submit
+    | Explain
     | ShowJobs
     | ShowJob
     | Stop
+    | Pause
+    | Resume
+    | SetRate
     | Backup
     | Recover
     | Use
     | ShowSpaces
     | ShowHosts
+    | ShowAdvice
     | CreateSpace
     | DropSpace
+    | CreateSchedule
+    | ShowSchedules
+    | PauseSchedule
+    | ResumeSchedule
+    | RunSchedule
+    | DropSchedule
 )
 
 
@@ -123,8 +226,10 @@ def unparse(statement: Statement) -> str:
         ValueError: If no text can hold one of its names.
     """
     match statement:
-        case Submit(command, space):
-            return _joined("ADMIN", command.upper(), _name(space))
+        case Submit():
+            return _submit(statement)
+        case Explain(explained):
+            return f"EXPLAIN {_submit(explained)}"
         case ShowJobs(status, space, limit, archived):
             return _joined(
                 "SHOW",
@@ -135,25 +240,101 @@ def unparse(statement: Statement) -> str:
             )
         case ShowJob(job):
             return f"SHOW JOB {job}"
-        case Stop(jobs):
-            return _joined("STOP JOB", _listed(map(str, jobs)))
+        case Stop() | Pause() | Resume() | Recover():
+            return _job_control(statement)
+        case SetRate(rate, job):
+            limit_text = "OFF" if rate is None else write_size(rate)
+            return _joined("SET RATE", limit_text, "" if job is None else f"FOR JOB {job}")
         case Backup(first, last):
             return f"BACKUP JOB {first} {last}"
-        case Recover(jobs):
-            return _joined("RECOVER JOB", _listed(map(str, jobs)))
         case Use(space):
             return f"USE {quote_name(space)}"
         case ShowSpaces():
             return "SHOW SPACES"
         case ShowHosts():
             return "SHOW HOSTS"
+        case ShowAdvice(space):
+            return _joined("SHOW ADVICE", _name(space, "IN "))
         case CreateSpace():
-            return _create(statement)
+            return _create_space(statement)
         case DropSpace(space, if_exists):
             return _joined("DROP SPACE", "IF EXISTS" if if_exists else "", quote_name(space))
+        case CreateSchedule():
+            return _create_schedule(statement)
+        case ShowSchedules():
+            return "SHOW SCHEDULES"
+        case PauseSchedule(name):
+            return f"PAUSE SCHEDULE {quote_name(name)}"
+        case ResumeSchedule(name):
+            return f"RESUME SCHEDULE {quote_name(name)}"
+        case RunSchedule(name):
+            return f"RUN SCHEDULE {quote_name(name)}"
+        case DropSchedule(name, if_exists):
+            return _joined("DROP SCHEDULE", "IF EXISTS" if if_exists else "", quote_name(name))
 
 
-def _create(statement: CreateSpace) -> str:
+def write_options(options: JobOptions) -> dict[str, list[str]]:
+    """Return the options that differ from their defaults, as after WITH: each name with its values.
+
+    `hosts` and `condition` are left out, because they are not written after WITH.
+    """
+    given: dict[str, list[str]] = {}
+    if options.rolling is not None:
+        given["rolling"] = [str(options.rolling)]
+    if options.wait != NO_OPTIONS.wait:
+        given["wait"] = [write_duration(options.wait)]
+    if options.order is not NO_OPTIONS.order:
+        given["order"] = [options.order]
+    if options.on_failure is not NO_OPTIONS.on_failure:
+        given["on_failure"] = [options.on_failure]
+    if options.retry != NO_OPTIONS.retry:
+        given["retry"] = [str(options.retry)]
+    if options.retry_wait != NO_OPTIONS.retry_wait:
+        given["retry_wait"] = [write_duration(options.retry_wait)]
+    if options.rate is not None:
+        given["rate"] = [write_size(options.rate)]
+    if options.families:
+        given["family"] = list(map(_string, options.families))
+    if options.from_key is not None:
+        given["from"] = [_key(options.from_key)]
+    if options.to_key is not None:
+        given["to"] = [_key(options.to_key)]
+    if options.room is not None:
+        given["room"] = [write_size(options.room)]
+    elif options.room_share is not None:
+        given["room"] = [write_share(options.room_share)]
+    if options.because:
+        given["because"] = [_string(options.because)]
+    return given
+
+
+def _submit(statement: Submit) -> str:
+    options = statement.options
+    return _joined(
+        "ADMIN",
+        statement.command.upper(),
+        _name(statement.space),
+        f"ON {_listed(map(quote_name, options.hosts))}" if options.hosts else "",
+        f"IF {options.condition}" if options.condition else "",
+        _with(write_options(options)),
+    )
+
+
+def _job_control(statement: Stop | Pause | Resume | Recover) -> str:
+    given: dict[str, list[str]] = {}
+    match statement:
+        case Pause(now=True):
+            given["now"] = ["true"]
+        case Recover(failed_only=failed_only, whole=whole):
+            flags = {"failed_only": failed_only, "whole": whole}
+            given.update({name: ["true"] for name, flag in flags.items() if flag})
+    if statement.because:
+        given["because"] = [_string(statement.because)]
+    verb = type(statement).__name__.upper()
+    return _joined(f"{verb} JOB", _listed(map(str, statement.jobs)), _with(given))
+
+
+def _create_space(statement: CreateSpace) -> str:
     where = ""
     if statement.directories is not None:
         where = f"AT {_listed(map(_string, statement.directories))}"
@@ -163,6 +344,32 @@ def _create(statement: CreateSpace) -> str:
         where = f"ON {statement.count} HOSTS"
     condition = "IF NOT EXISTS" if statement.if_not_exists else ""
     return _joined("CREATE SPACE", condition, quote_name(statement.space), where)
+
+
+def _create_schedule(statement: CreateSchedule) -> str:
+    return _joined(
+        "CREATE SCHEDULE",
+        "IF NOT EXISTS" if statement.if_not_exists else "",
+        quote_name(statement.name),
+        f"AT {_string(statement.at)}",
+        "" if statement.until is None else f"UNTIL {_string(statement.until)}",
+        "" if statement.timezone is None else _with({"timezone": [_string(statement.timezone)]}),
+        f"DO {_submit(statement.statement)}",
+    )
+
+
+def _with(options: dict[str, list[str]]) -> str:
+    given = [f"{name} = {value}" for name, values in options.items() for value in values]
+    return f"WITH {_listed(given)}" if given else ""
+
+
+def _key(key: bytes) -> str:
+    """Return a key as text in quotes, in hexadecimal if it is no printable text."""
+    try:
+        text = key.decode()
+    except UnicodeDecodeError:
+        return f"0x{key.hex()}"
+    return _string(text) if text.isprintable() else f"0x{key.hex()}"
 
 
 def _name(name: str | None, before: str = "") -> str:

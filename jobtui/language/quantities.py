@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Final
 
 import msgspec
@@ -58,10 +59,11 @@ class _Term(msgspec.Struct, frozen=True):
     def times(self, factor: int) -> int | float:
         """Return the number times `factor`, an int if it is whole."""
         scale: int = 10**self.places
-        whole, rest = divmod(self.digits * factor, scale)
-        if whole > LARGEST_NUMBER:
+        product = self.digits * factor
+        if product // scale > LARGEST_NUMBER:
             raise QuantityError(f"this is too large: the largest number is {LARGEST_NUMBER}")
-        return whole + rest / scale if rest else whole
+        # one division of whole numbers, because it is rounded once: 33.3% is 0.333
+        return product / scale if product % scale else product // scale
 
 
 def parse_size(text: str) -> int:
@@ -103,10 +105,44 @@ def parse_share(text: str) -> float:
     term, *others = _terms(text, Quantity.SHARE)
     if term.unit != "%" or others:
         raise QuantityError("a share is written with %, as in 10%")
-    percent = term.times(1)
-    if percent > 100:
+    scale: int = 100 * 10**term.places
+    if term.digits > scale:
         raise QuantityError("a share is between 0% and 100%")
-    return percent / 100
+    return term.digits / scale
+
+
+def write_size(size: int) -> str:
+    """Return the exact text of a size, `1.5 GiB` or `1234 B`, which `parse_size` reads as the same bytes."""
+    units = sorted(((factor, unit) for unit, factor in _SIZES.items() if 1 < factor <= size), reverse=True)
+    for factor, unit in units:
+        hundredths, rest = divmod(size * 100, factor)
+        if not rest:
+            return f"{_decimal(Decimal(hundredths) / 100)} {unit}"
+    return f"{size} B"
+
+
+def write_duration(seconds: float) -> str:
+    """Return the exact text of a duration, `1 h 30 min`, which `parse_duration` reads as the same seconds."""
+    if seconds != int(seconds):
+        return f"{_decimal(Decimal(repr(seconds)))} s"
+    left = int(seconds)
+    parts = []
+    for unit, factor in reversed(_DURATIONS.items()):
+        count, left = divmod(left, factor)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts) or "0 s"
+
+
+def write_share(fraction: float) -> str:
+    """Return the exact text of a share, `12.5%`, which `parse_share` reads as the same fraction."""
+    return f"{_decimal(Decimal(repr(float(fraction))).scaleb(2))}%"
+
+
+def _decimal(number: Decimal) -> str:
+    """Return the digits without an exponent and without zeros at the end: `1.5`."""
+    written = f"{number:f}"
+    return written.rstrip("0").rstrip(".") if "." in written else written
 
 
 def _terms(text: str, quantity: Quantity) -> list[_Term]:
