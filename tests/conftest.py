@@ -16,6 +16,9 @@ for _one in (signal.SIGINT, signal.SIGQUIT):
         # a shell without job control has them ignored behind `&`; the tests are about people who press keys
         signal.signal(_one, signal.default_int_handler if _one is signal.SIGINT else signal.SIG_DFL)
 
+# images of containers often set it, and then each process that a test starts compiles the whole of jobtui
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the suites in their long form (minutes to hours)")
