@@ -20,7 +20,7 @@ from jobtui.history.format.codec import encode, frame
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.segment import Segment
 from jobtui.history.format.state import StatusCounts, nest_counts
-from jobtui.history.steps import run
+from jobtui.history.steps import run_steps
 from jobtui.history.write.store import Limits, Store
 from jobtui.model import EventKind, Job, JobEvent, Level, SpaceStats, Status, Task
 
@@ -199,7 +199,7 @@ def _link(path: Path, target: Path) -> None:
 
 
 def _written(store: Store, path: Path, jobs: list[Job]) -> Segment:
-    segment = run(store.segments.write_segment(path, (frame(encode(job)) for job in jobs), jobs))
+    segment = run_steps(store.segments.write_segment(path, (frame(encode(job)) for job in jobs), jobs))
     # another one that has not been looked into: so many segments' columns need not be in memory
     return Segment(Disk(), path, segment.entry, store.quarantine)
 

@@ -3,7 +3,7 @@
 import signal
 import sys
 
-from jobtui.cli.signals import exit_interrupted
+from jobtui.cli.errors import exit_interrupted
 
 
 def main() -> int:

@@ -3,18 +3,14 @@
     main.py            the entry point: imports and runs the command that the arguments name
     args.py            the argument parser, and a record for each command
     help.py            the texts of --help and `jobtui help`; --version
-    errors.py          the exit statuses and the errors that lead to them
+    errors.py          the exit statuses, and the errors and signals that lead to them
     streams.py         stdout, stderr and stdin: closed pipes, full disks, foreign characters
     output.py          results as box, JSON, JSON lines or CSV; how jobs ended, in words and as a status
     progress.py        progress on stderr: bars on a terminal, otherwise a line now and then
-    signals.py         SIGINT, SIGTERM and SIGHUP from the start of the process on
     connect.py         the settings, the profile and the engine that a command uses
-    wait.py            waiting for jobs; ctrl+c stops those that run here
-    remote_run.py      statements for a profile that another process owns; ctrl+c leaves its jobs alone
-    pair_format.py     the text formats of key-value pairs
-    pair_reader.py     text to pairs
-    pair_writer.py     pairs to text
-    separator_check.py signs that a file uses another separator than it would be read with
+    wait.py            waiting for jobs: ctrl+c stops those that run here, and leaves those of another process
+    pair_format.py     the text formats of key-value pairs, and signs that a file uses another separator
+    pair_files.py      text to pairs, and pairs to text
     commands/          a module for each command
 
 `--help` and `--version` import no pyparsing, asyncio, Rich or Textual.

@@ -10,8 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from jobtui.cli import streams
-from jobtui.cli.errors import CommandError, Exit, SignalInterrupt
-from jobtui.cli.signals import exit_interrupted
+from jobtui.cli.errors import CommandError, Exit, SignalInterrupt, exit_interrupted
 
 if TYPE_CHECKING:
     from jobtui.cli.args import CliCommand, DashboardCommand, OpenDemo

@@ -22,11 +22,10 @@ from jobtui.engine.remote import RemoteClient
 from jobtui.engine.scheduler import RunPolicy
 from jobtui.errors import OwnerTimeout, OwnerUnavailable, ProbeFailed
 from jobtui.files import temporary_parent
-from jobtui.history import History, export
+from jobtui.history import History, export, repair, verify
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.lock import LOCK_NAME as LOCK
 from jobtui.history.format.lock import WriterWatcher
-from jobtui.history.repair import repair, verify
 from jobtui.model import ConnectionStatus
 from jobtui.storage.base import Host
 

@@ -7,9 +7,9 @@ repairs. docs/history-format.md shows each file.
 
 from jobtui.errors import StoreError, StoreFailed, StoreFull, StoreLocked, StoreTooNew
 from jobtui.history.format.archive import ArchiveResult
-from jobtui.history.format.damage import DamageNote, Health
+from jobtui.history.format.quarantine import DamageNote, Health
 from jobtui.history.history import History
-from jobtui.history.query import Query, Sort
+from jobtui.history.read.query import Query, Sort
 from jobtui.history.read.results import QueryResult
 
 __all__ = [

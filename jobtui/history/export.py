@@ -11,9 +11,9 @@ import msgspec
 
 from jobtui.errors import StoreError
 from jobtui.formatting import guard_formula
-from jobtui.history.format.replay import UNFINISHED_CHANGE
+from jobtui.history.format.journal import UNFINISHED_CHANGE
 from jobtui.history.history import History
-from jobtui.history.query import Query
+from jobtui.history.read.query import Query
 from jobtui.model import Job, Task
 
 FORMATS: Final = ("json", "jsonl", "csv")

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from jobtui.errors import StoreError
 from jobtui.history.format.archive import ArchiveResult, Archives
-from jobtui.history.format.damage import DamageNote, Health, convert_read_errors
 from jobtui.history.format.disk import Disk, resolve_directory
-from jobtui.history.format.quarantine import Quarantine
+from jobtui.history.format.quarantine import DamageNote, Health, Quarantine, convert_read_errors
 from jobtui.history.format.state import State, recovered_as, unrecovered
-from jobtui.history.query import Query
+from jobtui.history.read.query import Query
 from jobtui.history.read.reader import HistoryReader
 from jobtui.history.read.results import QueryEngine, QueryResult
 from jobtui.history.steps import Yielder
@@ -244,7 +243,7 @@ class History:
 
 def _repair_hint(disk: Disk, path: Path) -> str:
     # only a failed opening needs it, and it imports the reader
-    from jobtui.history.repair.verify import find_wrong_types
+    from jobtui.history.verify import find_wrong_types
 
     with contextlib.suppress(OSError):  # the error that is being reported already says what cannot be read
         if find_wrong_types(disk, path):

@@ -1,7 +1,7 @@
 """Long work in steps, so that other threads run in between.
 
 Python switches threads only between bytecodes: one call that sorts or encodes for 100 ms delays every other
-thread by that. Both reading and writing use this module, which is why it is one of its own.
+thread by that. Both reading and writing use this module. It is not part of `background`, which imports asyncio.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _YIELD_INTERVAL: Final = 0.002
 """Seconds between two yields: below what a user or a commit notices."""
 
 
-def run(steps: Steps[Result]) -> Result:
+def run_steps(steps: Steps[Result]) -> Result:
     """Run all steps at once and return their result."""
     while True:
         try:

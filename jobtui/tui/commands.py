@@ -1,17 +1,26 @@
-"""Everything a key can do, in one table: the key bindings, the palette, the help and the key line come from it.
+"""The table of everything a key can do, and the commands that the console handles itself.
 
-A command is named by its id, which is also what the config's keymap calls it. Where it works is a `Where`: the
-widget of that place turns `bindings(where)` into its key bindings. No key needs ctrl+a, ctrl+b, ctrl+q
-(tmux and screen take them) or alt alone.
+The key bindings, the palette, the help and the footer come from the table. A command is named by its id, which
+is also what the config's keymap calls it. Where it works is a `Where`: the widget of that place turns
+`bindings(where)` into its key bindings. No key needs ctrl+a, ctrl+b, ctrl+q (tmux and screen take them) or alt
+alone.
 """
 
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 from textual.binding import Binding
+
+from jobtui.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from jobtui.engine.client import ExecuteResult
 
 
 class KeyScope(enum.StrEnum):
@@ -322,3 +331,68 @@ def bindings(where: KeyScope) -> list[Binding]:
         )
         for command in commands(where)
     ]
+
+
+_COMMANDS = {"quit": "quit", "exit": "quit", "help": "help", "?": "help", "clear": "clear"}
+_EXPECTED = "expected "
+_DROP_SPACE = re.compile(r"\bDROP\s+SPACE\b", re.IGNORECASE | re.ASCII)
+
+
+def console_command(text: str) -> str:
+    """Return `quit`, `help` or `clear` if the text is that command; "" if it is for the engine."""
+    return _COMMANDS.get(text.strip().rstrip(";").strip().lower(), "")
+
+
+def help_topic(text: str) -> str:
+    """Return the words after `help` or `?`, as in `help recover`; "" if the text does not ask for a topic."""
+    first, _, rest = text.strip().rstrip(";").strip().partition(" ")
+    return rest.strip() if _COMMANDS.get(first.lower()) == "help" else ""
+
+
+def may_be_console_command(text: str, caret: int) -> bool:
+    """Return whether a text is a command of the console, or a beginning of one that is still being typed."""
+    if console_command(text) or help_topic(text):
+        return True
+    typed = text.strip().lower()
+    return bool(typed) and caret == len(text.rstrip()) and any(word.startswith(typed) for word in _COMMANDS)
+
+
+def drops_space(text: str) -> bool:
+    """Return whether a statement of the text drops a space; False if it does not parse, and so cannot run."""
+    if _DROP_SPACE.search(text) is None and "/*" not in text:
+        return False
+    # late: the grammar is loaded when a text is first sent, not at the start of the dashboard
+    from jobtui.language import StatementError, parse
+    from jobtui.language.ast import DropSpace
+
+    try:
+        return any(isinstance(statement, DropSpace) for statement in parse(text))
+    except StatementError:
+        return False
+
+
+def add_console_commands(text: str, offset: int, message: str) -> str:
+    """Return a syntax error's message with the console's commands among what was expected.
+
+    Args:
+        text: The whole text.
+        offset: Where in the text the error is; only at the first word are the commands expected.
+        message: The message of the language, such as `expected ADMIN or SHOW`.
+    """
+    word = text.strip().split(maxsplit=1)[0] if text.strip() else ""
+    if offset != len(text) - len(text.lstrip()) or not message.startswith(_EXPECTED):
+        return message
+    expected = f"expected help, quit, {message.removeprefix(_EXPECTED)}"
+    # a lone ? is never a misspelling of another word
+    near = did_you_mean(word[:20].rstrip(";"), [known for known in _COMMANDS if known != "?"])
+    return f"{expected}; did you mean {near}?" if near and "did you mean" not in expected else expected
+
+
+def with_console_commands(text: str, answer: ExecuteResult) -> ExecuteResult:
+    """Return the answer to a text; a syntax error at its first word names the console's commands, too."""
+    failure = answer.failure
+    if failure is None or not failure.syntax or failure.line != 1 or not failure.caret:
+        return answer
+    message = add_console_commands(text, failure.column - 1, failure.message)
+    caret = failure.caret.replace(failure.message, message)
+    return replace(answer, failure=replace(failure, message=message, caret=caret))

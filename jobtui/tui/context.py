@@ -12,7 +12,7 @@ from textual.screen import Screen
 from jobtui.config.settings import TuiSettings
 from jobtui.engine.client import Client, ExecuteResult, Session
 from jobtui.model import Job
-from jobtui.tui.data.pollers import OverviewCache
+from jobtui.tui.data.feed import OverviewCache
 from jobtui.tui.keymap import Keymap
 from jobtui.tui.state import CommandHistory, SavedState, StateStore
 from jobtui.tui.text.spans import Line

@@ -43,7 +43,7 @@ def explain(what: str, why: str, advice: Sequence[str], theme: str = "") -> bool
 
     `what` in a few words, `why` in full, `advice` a line for each thing that can be done about it.
     """
-    from jobtui.tui.screens.open_error import FailureApp
+    from jobtui.tui.screens.dialog import FailureApp
 
     return FailureApp(what, why, advice, theme).run() is True
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.cli import remote_run
+from jobtui.cli import wait
 from jobtui.engine.profile import Profile
 from jobtui.errors import OwnerUnavailable
 from jobtui.history import StoreError
@@ -17,8 +17,8 @@ class Takeover:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *said: object) -> None:
         self.said = list(said)
-        monkeypatch.setattr(remote_run, "ATTEMPT_INTERVAL_SECONDS", 0.0)
-        monkeypatch.setattr(remote_run.RemoteClient, "connect", self.connect)
+        monkeypatch.setattr(wait, "ATTEMPT_INTERVAL_SECONDS", 0.0)
+        monkeypatch.setattr(wait.RemoteClient, "connect", self.connect)
 
     def connect(self, profile: Profile) -> object:
         said = self.said.pop(0) if len(self.said) > 1 else self.said[0]
@@ -32,15 +32,15 @@ def test_a_history_that_can_t_be_read_while_it_changes_hands_is_read_a_moment_la
 ) -> None:
     owner = object()
     Takeover(monkeypatch, OwnerUnavailable("gone"), StoreError("half made"), owner)
-    assert remote_run._connect_next_owner(Profile("local", tmp_path)) is owner
+    assert wait._connect_next_owner(Profile("local", tmp_path)) is owner
 
 
 def test_a_history_that_stays_unreadable_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Takeover(monkeypatch, StoreError("damaged"))
     with pytest.raises(StoreError, match="damaged"):
-        remote_run._connect_next_owner(Profile("local", tmp_path))
+        wait._connect_next_owner(Profile("local", tmp_path))
 
 
 def test_nobody_is_waited_for_who_does_not_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Takeover(monkeypatch, OwnerUnavailable("gone"))
-    assert remote_run._connect_next_owner(Profile("local", tmp_path)) is None
+    assert wait._connect_next_owner(Profile("local", tmp_path)) is None

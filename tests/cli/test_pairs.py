@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobtui.cli.pair_files import PairError, read_pairs, write_pairs
 from jobtui.cli.pair_format import PairFormat, format_of
-from jobtui.cli.pair_reader import PairError, read_pairs
-from jobtui.cli.pair_writer import write_pairs
 
 
 def read(text: str | bytes, form: PairFormat) -> list[tuple[bytes, bytes | None]]:

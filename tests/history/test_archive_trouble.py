@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from jobtui.history import History, Query, StoreError
-from jobtui.history.format import recovery, state
+from jobtui.history.format import state
 from jobtui.history.format.disk import Disk
-from jobtui.history.repair.repair import repair
-from jobtui.history.repair.verify import verify
+from jobtui.history.read import reader
+from jobtui.history.repair import repair
+from jobtui.history.verify import verify
 from jobtui.model import Job
 from tests.support import made_jobs
 from tests.support.damaged import OPEN
@@ -156,7 +157,7 @@ class TestJobsThatAreLiveAndArchived:
         assert [job.id for job in listed(doubled, archived=False)] == [*range(11, 17)]
 
     def test_would_be_listed_twice_otherwise(self, doubled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(recovery, "_drop_archived_jobs", lambda archives, replay: None)
+        monkeypatch.setattr(reader, "_drop_archived_jobs", lambda archives, replay: None)
         found = [job.id for archived in (False, True) for job in listed(doubled, archived=archived)]
         assert len(found) > len(set(found))
 

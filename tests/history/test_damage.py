@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from jobtui.history.read.reader import HistoryReader
-from jobtui.history.repair.repair import repair
-from jobtui.history.repair.verify import past_notes, verify
+from jobtui.history.repair import repair
+from jobtui.history.verify import past_notes, verify
 from jobtui.history.write.store import Store
 from tests.support import made_jobs
 from tests.support.damaged import (

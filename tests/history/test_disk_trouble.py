@@ -14,7 +14,7 @@ import pytest
 
 from jobtui.history import Health, History, Query, StoreError, StoreFailed, StoreFull
 from jobtui.history.format.disk import Disk
-from jobtui.history.repair.verify import past_notes, verify
+from jobtui.history.verify import past_notes, verify
 from jobtui.model import Job, Status
 from tests.support import made_jobs
 from tests.support.filled_history import SMALL, after_opening_again, filled_up, new_job

@@ -14,7 +14,7 @@ import pytest
 
 from jobtui.history.format.disk import Disk
 from jobtui.history.read.reader import HistoryReader
-from jobtui.history.steps import run
+from jobtui.history.steps import run_steps
 from jobtui.history.write.store import Limits, Store
 from jobtui.model import Job
 from tests.support import made_jobs
@@ -54,7 +54,7 @@ def store(tmp_path: Path, disk: _Hooked, jobs: dict[int, Job]) -> Iterator[Store
     """A writer whose jobs 1 to 30 are all sealed."""
     store = Store.open(disk, tmp_path, ROOMY)
     _write(store, *jobs.values())
-    run(store.segments.seal(store.rotate()))
+    run_steps(store.segments.seal(store.rotate()))
     yield store
     disk.before_open, disk.before_sync = lambda name: None, lambda: None
     store.close()
@@ -112,7 +112,7 @@ def test_a_manifest_whose_journal_could_not_be_read_is_read_again(
 ) -> None:
     changed = _changes(jobs)
     _write(store, *changed)
-    run(store.segments.seal(store.rotate()))
+    run_steps(store.segments.seal(store.rotate()))
     disk.before_open = _failing("journal-")
     with pytest.raises(OSError, match="Too many open files"):
         reader.refresh()

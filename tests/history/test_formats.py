@@ -13,8 +13,8 @@ import pytest
 from jobtui.history import History, Query, Sort, StoreTooNew
 from jobtui.history.format import codec, manifest
 from jobtui.history.format.codec import frame
-from jobtui.history.repair.repair import repair
-from jobtui.history.repair.verify import verify
+from jobtui.history.repair import repair
+from jobtui.history.verify import verify
 from jobtui.model import Job
 from tests.support import history_formats, plain_history
 from tests.support.history_formats import released
@@ -190,8 +190,9 @@ def test_an_older_format_is_upgraded_as_it_is_read_and_written_new(
 
 
 def _pretend(monkeypatch: pytest.MonkeyPatch, schema: int) -> None:
-    from jobtui.history.format import archive, recovery, segment
+    from jobtui.history.format import archive, segment
     from jobtui.history.format import journal as replay
+    from jobtui.history.read import reader as recovery
     from jobtui.history.write import segment_store, store
 
     for module in (codec, manifest, archive, recovery, replay, segment, store, segment_store):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.history import History, StoreError, StoreLocked
-from jobtui.history.repair.repair import repair
+from jobtui.history.repair import repair
 from tests.support.damaged import OPEN, Made
 from tests.support.filled_history import new_job
 

@@ -10,7 +10,7 @@ import pytest
 
 from jobtui.history import History, StoreError
 from jobtui.history.format.codec import frame
-from jobtui.history.repair.verify import verify
+from jobtui.history.verify import verify
 from tests.history.conftest import Made
 
 HOSTILE = {

@@ -13,8 +13,8 @@ import pytest
 from jobtui.history import History, Query
 from jobtui.history.format import manifest
 from jobtui.history.format.disk import Disk
-from jobtui.history.repair.repair import repair
-from jobtui.history.repair.verify import verify
+from jobtui.history.repair import repair
+from jobtui.history.verify import verify
 from jobtui.history.write.store import Limits
 from tests.support import made_jobs
 from tests.support.damaged import OPEN, Made, held, journal_of, lines_of

@@ -12,8 +12,8 @@ import pytest
 
 from jobtui.history import History, Query, Sort, StoreError
 from jobtui.history.export import export
-from jobtui.history.repair.repair import repair
-from jobtui.history.repair.verify import verify
+from jobtui.history.repair import repair
+from jobtui.history.verify import verify
 from tests.support.damaged import OPEN, Made, journal_of, lines_of, read_all
 
 Copied = Callable[[Made], Path]

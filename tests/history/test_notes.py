@@ -12,10 +12,9 @@ import pytest
 
 from jobtui.history import History
 from jobtui.history.format.codec import frame
-from jobtui.history.format.damage import DamageNote
 from jobtui.history.format.disk import Disk
-from jobtui.history.format.quarantine import MAX_NOTES, NOTES_NAME, Quarantine
-from jobtui.history.repair.verify import past_notes
+from jobtui.history.format.quarantine import MAX_NOTES, NOTES_NAME, DamageNote, Quarantine
+from jobtui.history.verify import past_notes
 from jobtui.history.write.store import Limits
 from tests.support import made_jobs
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from jobtui.history import History, Query, Sort
-from jobtui.history.repair.verify import verify
+from jobtui.history.verify import verify
 from jobtui.history.write.store import Limits
 from jobtui.model import ClusterRef, Job, Level, SpaceStats, Status, Task
 from tests.support import made_jobs, plain_history

@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from jobtui.history import History, Query, Sort
-from jobtui.history.read import key_order as sorting
+from jobtui.history.read import order as sorting
 from jobtui.history.read import sort as ranking
 from jobtui.history.write.store import Limits
 from jobtui.model import Job, Status

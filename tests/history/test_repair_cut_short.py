@@ -12,8 +12,8 @@ import pytest
 
 from jobtui.history import History, Query
 from jobtui.history.format.disk import Disk
-from jobtui.history.repair.repair import repair
-from jobtui.history.repair.verify import verify
+from jobtui.history.repair import repair
+from jobtui.history.verify import verify
 from jobtui.model import Job
 from tests.support.damaged import OPEN, Made
 

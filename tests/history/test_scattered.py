@@ -13,8 +13,8 @@ import pytest
 
 from jobtui.history import History, Query, Sort
 from jobtui.history.export import export
-from jobtui.history.repair.repair import repair
-from jobtui.history.repair.verify import verify
+from jobtui.history.repair import repair
+from jobtui.history.verify import verify
 from jobtui.model import Job
 from tests.support.damaged import OPEN, Made, archive_of
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.history import Health, History, Query, StoreFailed, StoreFull
-from jobtui.history.repair.verify import verify
+from jobtui.history.verify import verify
 from jobtui.history.write.store import Limits
 from jobtui.model import Status
 from tests.support import made_jobs

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from jobtui.history import History, StoreError, StoreLocked
-from jobtui.history.repair.repair import repair
-from jobtui.history.repair.verify import past_notes, verify
+from jobtui.history.repair import repair
+from jobtui.history.verify import past_notes, verify
 from jobtui.history.write.store import Limits
 from tests.support import made_jobs
 from tests.support.damaged import OPEN, Made, archive_of, held, lines_of

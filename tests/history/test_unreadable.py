@@ -14,8 +14,8 @@ import pytest
 from jobtui.history import History, Query, Sort, StoreError
 from jobtui.history.export import export
 from jobtui.history.format.disk import Disk
-from jobtui.history.repair.repair import repair
-from jobtui.history.repair.verify import verify
+from jobtui.history.repair import repair
+from jobtui.history.verify import verify
 from tests.support.damaged import OPEN, Made
 
 Copied = Callable[[Made], Path]

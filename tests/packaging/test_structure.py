@@ -17,7 +17,7 @@ SOURCES = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for pat
 TREES = {name: ast.parse(source) for name, source in SOURCES.items()}
 
 MOST_LINES = 500
-MOST_MODULES = 240
+MOST_MODULES = 216
 """The target is 200."""
 
 NOUNS = {"feed.py", "formatting.py", "storaged.py"}
@@ -27,7 +27,7 @@ CLASSES_DEFINED_TWICE = {"Looked", "Opened", "Zoomed"}
 PARTICIPLES: set[str] = set()
 PRIVATE_TEXTUAL: set[str] = set()
 TOO_LONG: set[str] = set()
-MERGE_COMMENTS = 15
+MERGE_COMMENTS = 0
 
 
 def module_name(path: Path) -> str:

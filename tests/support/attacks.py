@@ -14,8 +14,8 @@ from jobtui.history import History, Query, StoreError
 from jobtui.history.export import export
 from jobtui.history.format.codec import split_lines
 from jobtui.history.format.record_finder import read_records
-from jobtui.history.repair.repair import repair
-from jobtui.history.repair.verify import past_notes, verify
+from jobtui.history.repair import repair
+from jobtui.history.verify import past_notes, verify
 from jobtui.history.write.store import Limits
 from jobtui.model import Job
 from tests.support import made_jobs

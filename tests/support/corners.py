@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.history.format import codec, manifest, recovery, replay, state
+from jobtui.history.format import codec, manifest, state
+from jobtui.history.format import journal as replay
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.journal import Journal
 from jobtui.history.format.manifest import Manifest
 from jobtui.history.format.quarantine import Quarantine
 from jobtui.history.format.segment import Segment
+from jobtui.history.read import reader
 from jobtui.history.write import archiver, segment_store, store
 from jobtui.model import Job
 from tests.support.lossy_disk import Concerned, CutAt, Fails, MemoryDisk, Omits, Step, Wrote
@@ -137,7 +139,7 @@ def _sealed_while_restated(patch: pytest.MonkeyPatch) -> None:
         mark_sealed(self, jobs, segment, self.restated_in)
 
     patch.setattr(state.State, "mark_sealed", hasty)
-    patch.setattr(recovery, "_drop_archived_jobs", lambda archives, replay: None)
+    patch.setattr(reader, "_drop_archived_jobs", lambda archives, replay: None)
 
 
 def _next_id_forgotten(patch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from jobtui.engine.client import Client
 from jobtui.tui.app import DashboardApp
 from jobtui.tui.screens.dashboard import Dashboard
 from jobtui.tui.text.spans import plain
-from jobtui.tui.widgets.lines import LinesView
+from jobtui.tui.widgets.base import LinesView
 from tests.support.clock import FakeClock
 from tests.support.engines import Bench, bench
 from tests.support.scripted import ScriptedStorage

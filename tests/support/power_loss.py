@@ -15,8 +15,7 @@ from typing import Any
 
 from jobtui.history import Query, StoreError
 from jobtui.history.format.archive import Archives
-from jobtui.history.format.damage import Health
-from jobtui.history.format.quarantine import Quarantine
+from jobtui.history.format.quarantine import Health, Quarantine
 from jobtui.history.format.state import State
 from jobtui.history.read.reader import HistoryReader
 from jobtui.history.read.results import QueryEngine

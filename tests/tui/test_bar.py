@@ -8,7 +8,7 @@ from jobtui.engine.client import ExecuteResult
 from jobtui.language.tables import Result, Row
 from jobtui.tui.text.spans import plain
 from jobtui.tui.widgets.command_input import CommandInput
-from jobtui.tui.widgets.transcript import answered
+from jobtui.tui.widgets.console import answered
 from tests.support.dashboards import Stage, stage
 
 

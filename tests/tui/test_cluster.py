@@ -12,7 +12,7 @@ import pytest
 from jobtui.config.settings import TuiSettings
 from jobtui.engine.client import Session
 from jobtui.model import ConnectionState, Status
-from jobtui.tui.data.job_rows import job_cell
+from jobtui.tui.data.rows import job_cell
 from jobtui.tui.tabs.storage import NOT_TOLD
 from jobtui.tui.text.spans import TextRole
 from tests.support.dashboards import Stage, showing

@@ -7,7 +7,7 @@ import pytest
 
 from jobtui.config.settings import Confirm, TuiSettings
 from jobtui.model import Status
-from jobtui.tui.screens.palette import RegistryCommands
+from jobtui.tui.textual_ext.palette import RegistryCommands
 from tests.support.dashboards import Stage, stage
 
 SPACES = {"nba": ["local0"]}

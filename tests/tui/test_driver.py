@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from jobtui.tui.textual_ext.writer import TerminalWriter
+from jobtui.tui.textual_ext.driver import TerminalWriter
 from tests.support.waiting import eventually
 
 SECONDS = 30.0

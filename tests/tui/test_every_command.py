@@ -11,7 +11,7 @@ from textual.widget import Widget
 from jobtui.engine.local import LocalClient
 from jobtui.model import ConnectionState, ConnectionStatus
 from jobtui.tui.commands import KeyScope, commands
-from jobtui.tui.screens.palette import Palette, RegistryCommands
+from jobtui.tui.textual_ext.palette import Palette, RegistryCommands
 from tests.support.clock import FakeClock
 from tests.support.dashboards import Stage, stage
 

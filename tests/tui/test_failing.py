@@ -1,8 +1,8 @@
 import asyncio
 
-from jobtui.tui.screens.open_error import FailureApp
+from jobtui.tui.screens.dialog import FailureApp
 from jobtui.tui.text.spans import plain
-from jobtui.tui.widgets.lines import LinesView
+from jobtui.tui.widgets.base import LinesView
 
 WHY = "The history in /data/[/nope] can't be opened: Permission denied"
 ADVICE = ["Have the directory belong to you: sudo chown …", "Or use another one: jobtui --data-dir DIR"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jobtui.history import Sort
-from jobtui.tui.data.job_rows import JOB_COLUMNS
+from jobtui.tui.data.rows import JOB_COLUMNS
 from jobtui.tui.widgets.table_layout import Column
 
 

@@ -8,9 +8,9 @@ from textual import events
 
 from jobtui.config.settings import Confirm, TuiSettings
 from jobtui.model import Job, Status
-from jobtui.tui.text.alerts import describe_ends
+from jobtui.tui.text.notices import describe_ends
 from jobtui.tui.text.spans import plain
-from jobtui.tui.widgets.lines import LinesView
+from jobtui.tui.widgets.base import LinesView
 from tests.support.clock import FakeClock
 from tests.support.dashboards import Stage, stage
 

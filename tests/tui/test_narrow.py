@@ -13,10 +13,10 @@ from jobtui.tui.screens.dialog import Question
 from jobtui.tui.screens.help import help_lines
 from jobtui.tui.tabs.storage import host_block
 from jobtui.tui.text.spans import TextRole, line_width, plain, wrapped
+from jobtui.tui.widgets.console import TranscriptLine
 from jobtui.tui.widgets.filter_bar import FilterCounts
 from jobtui.tui.widgets.footer import key_line, most, toast
 from jobtui.tui.widgets.header import HeaderState, header_line
-from jobtui.tui.widgets.transcript import TranscriptLine
 from tests.support.dashboards import HOSTS, Stage, stage
 
 SMALL = (60, 16)

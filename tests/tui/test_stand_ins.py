@@ -6,7 +6,7 @@ import pytest
 from rich.cells import cell_len
 
 from jobtui.tui.terminal import encoder_for
-from jobtui.tui.text.status import GLYPH, MARKED, STOPPING, WATCHED
+from jobtui.tui.text.spans import GLYPH, MARKED, STOPPING, WATCHED
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from jobtui.model import Job, JobChanged, Status, TaskProgressed
-from jobtui.tui.text.status import GLYPH
+from jobtui.tui.text.spans import GLYPH
 from tests.support.dashboards import Stage, stage
 
 

@@ -15,9 +15,8 @@ from msgspec.structs import replace
 
 from jobtui.cli.args import DashboardCommand, OpenDemo
 from jobtui.cli.commands.foreground import ForegroundProcess, fork_behind_foreground
-from jobtui.cli.errors import CommandError, Exit, UsageError, profile_error
+from jobtui.cli.errors import CommandError, Exit, UsageError, hold_signals, is_hangup, profile_error
 from jobtui.cli.profiles import profile_of, settings_of
-from jobtui.cli.signals import hold_signals, is_hangup
 from jobtui.cli.streams import is_terminal, print_error
 from jobtui.config.settings import TuiSettings
 from jobtui.engine.client import Client

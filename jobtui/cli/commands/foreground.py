@@ -14,7 +14,7 @@ import sys
 import termios
 from typing import Any
 
-from jobtui.cli.signals import exit_interrupted
+from jobtui.cli.errors import exit_interrupted
 from jobtui.terminal_io import write_within
 
 _FORWARDED = (

@@ -122,8 +122,7 @@ def _write(
 ) -> int:
     # the engine: only for statements that write
     from jobtui.cli.connect import open_client
-    from jobtui.cli.remote_run import run_remotely
-    from jobtui.cli.wait import WaitAborted
+    from jobtui.cli.wait import WaitAborted, run_remotely
     from jobtui.engine.remote import RemoteClient
 
     for _ in range(OWNER_ATTEMPTS):
@@ -150,7 +149,10 @@ def _run_here(
 
     Raises WaitAborted if the user does not wait for the stop of the jobs.
     """
-    from jobtui.cli.wait import WaitAborted, wait_for_engine  # the engine, as above
+    from jobtui.cli.wait import (
+        WaitAborted,
+        wait_for_engine,  # the engine, as above
+    )
 
     with wait_for_engine(engine, quiet=command.quiet) as waiter:
         try:

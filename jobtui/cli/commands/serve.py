@@ -19,9 +19,8 @@ from pathlib import Path
 
 from jobtui.cli.args import ServeCommand
 from jobtui.cli.commands.foreground import ForegroundProcess
-from jobtui.cli.errors import CommandError, Exit, profile_error
+from jobtui.cli.errors import CommandError, Exit, hold_signals, profile_error
 from jobtui.cli.profiles import profile_of, settings_of
-from jobtui.cli.signals import hold_signals
 from jobtui.cli.streams import print_error
 from jobtui.cli.wait import EngineWaiter, WaitAborted, describe_jobs, receive_into
 from jobtui.engine.client import EngineEvent

@@ -16,7 +16,6 @@ import msgspec
 
 from jobtui.errors import DECODE_ERRORS
 from jobtui.history.format.codec import frame, is_intact
-from jobtui.history.format.damage import DamageNote
 from jobtui.history.format.disk import Disk, is_unreadable
 from jobtui.history.format.manifest import (
     ARCHIVE_DIRECTORY,
@@ -26,7 +25,7 @@ from jobtui.history.format.manifest import (
     SegmentEntry,
     refuse_newer,
 )
-from jobtui.history.format.quarantine import Quarantine
+from jobtui.history.format.quarantine import DamageNote, Quarantine
 from jobtui.history.format.record_finder import RecordFinder
 from jobtui.history.format.segment import (
     UNREADABLE,

@@ -1,7 +1,11 @@
-"""The journal being written: one file, appended to, and each append is on disk before it counts.
+"""The journal: one file that is appended to, and the replay of journals into a state.
 
-Blanks are written ahead, so that an append overwrites them: the size of the file need not be synced, and
-there is some room left on a disk that has become full.
+Writing: each append is on disk before it counts. Blanks are written ahead, so that an append overwrites them:
+the size of the file need not be synced, and some room is left on a disk that has become full.
+
+Replaying: acknowledged changes are applied, and nothing else. An incomplete last batch was never acknowledged,
+or is still being written: it does not count. If a complete batch follows damage, the damaged one had been
+acknowledged: what cannot be read is noted, and the rest is applied.
 """
 
 from __future__ import annotations
@@ -14,8 +18,24 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from jobtui.history.format.codec import frame
+import msgspec
+
+from jobtui.errors import DECODE_ERRORS, StoreTooNew
+from jobtui.history.format.codec import (
+    HEADER_SIZE,
+    SCHEMA,
+    Delta,
+    JournalEntry,
+    decode_entry,
+    frame,
+    split_lines,
+    unknown_field,
+)
 from jobtui.history.format.disk import Disk, is_full
+from jobtui.history.format.manifest import refuse_newer
+from jobtui.history.format.quarantine import Quarantine
+from jobtui.history.format.state import State
+from jobtui.model import Job
 
 JOURNAL_END: Final = b" \n"
 """What a journal ends with at all times, so that one that was cut off can be told from a whole one."""
@@ -166,3 +186,229 @@ class Journal:
     def close(self) -> None:
         """Close the file."""
         self._disk.close(self._file)
+
+
+UNFINISHED_CHANGE: Final = "an unfinished change at the end was cut off"
+"""Nobody was told that this change was made."""
+
+
+_ENTRY_START: Final = b'"n":'
+
+
+_MAX_NAMED: Final = 20
+"""Numbers of missing changes that are named one by one."""
+
+
+class ReplayPosition(msgspec.Struct):
+    """How far a history's journals have been read.
+
+    `seq` is the last change read, `offset` where the current journal goes on, `schema` its records'
+    format. `usable`: all journals were, and none had a torn end. `durable` bounds what a reader beside a
+    writer may take (None: no bound), and up to `acknowledged` all is known to have been on disk.
+    """
+
+    seq: int
+    journal: int = 0
+    offset: int = 0
+    schema: int = 0
+    usable: bool = True
+    durable: int | None = None
+    acknowledged: int = 0
+
+
+class Replay:
+    """Applies journals to a state, in order, and notes what is wrong with them."""
+
+    def __init__(
+        self, state: State, quarantine: Quarantine, position: ReplayPosition, *, to_write: bool
+    ) -> None:
+        self.state, self.position, self.file = state, position, ""
+        self.quarantine, self._for_writing = quarantine, to_write
+
+    def start_journal(self, number: int, file: str) -> None:
+        """Turn to the next journal."""
+        self.position.journal, self.position.offset = number, 0
+        self.file = file
+
+    def apply(self, data: bytes, *, final: bool) -> None:
+        """Apply what follows the place that was read last. Raises OSError and StoreTooNew.
+
+        `final`: nobody writes this journal any more, so what is incomplete stays so and is noted. After an
+        error nothing of it is shown, and it can't be gone on with: it must be read again from the beginning.
+        """
+        taking = _BatchReader(self)
+        rest = taking.read(data)
+        taking.publish()
+        if final and rest:
+            self.quarantine.add(self.file, self.position.offset, UNFINISHED_CHANGE, b"\n".join(rest))
+            self.position.usable = False
+
+    def decode(self, offset: int, line: bytes) -> JournalEntry:
+        """Return what a whole line says. Raises StoreTooNew."""
+        try:
+            entry = decode_entry(line, self.position.schema)
+        except DECODE_ERRORS as error:
+            raise self.too_new(f"{error}, byte {self.position.offset + offset}") from None
+        if entry.journal:
+            refuse_newer(entry.schema)
+            self.position.schema = entry.schema
+        elif entry.put is not None and self._for_writing and self.position.schema == SCHEMA:
+            name = unknown_field(line, entry.put)
+            if name is not None:
+                raise self.too_new(f"field {name!r} of job {entry.put.id}")
+        return entry
+
+    def too_new(self, what: str) -> StoreTooNew:
+        """Return the refusal of a journal that holds what is not known here."""
+        return StoreTooNew(
+            f"{self.file} holds what this jobtui does not know ({what}): update jobtui; nothing was changed"
+        )
+
+
+class _BatchReader:
+    """A stretch of one journal, taken up batch by batch; what they come to is shown at once, at the end."""
+
+    def __init__(self, replay: Replay) -> None:
+        self._replay, self._position, self._state = replay, replay.position, replay.state
+        self._deltas: dict[int, Delta] = {}
+        self._batch: list[JournalEntry] = []
+        self._pending_lines: list[tuple[int, bytes, bool]] = []
+        self._start, self._is_stale_journal, self._is_base = self._position.offset, False, False
+
+    def read(self, data: bytes) -> list[bytes]:
+        """Take up what counts of the stretch; returns the lines after that."""
+        bound, read = self._position.durable, self._replay.decode
+        for offset, line, whole in split_lines(data):
+            if not (
+                whole and line.startswith(_ENTRY_START, HEADER_SIZE)
+            ):  # whole, but of another file: a foreign line
+                self._pending_lines.append((offset, line, False))
+                continue
+            entry = read(offset + self._start - self._position.offset, line)
+            first, last = entry.of
+            if bound is not None and last > bound:
+                break
+            if self._batch and entry.of != self._batch[-1].of:
+                # another batch was begun: this one had been acknowledged, though not all of it can be read
+                self._close_batch()
+            self._batch.append(entry)
+            self._pending_lines.append((offset, line, whole))
+            if entry.n == last and len(self._batch) == last - first + 1:
+                self._close_batch()
+        if self._batch and self._was_acknowledged():
+            self._close_batch()
+        return [line for _, line, _ in self._pending_lines]
+
+    def publish(self) -> None:
+        """Have all that was taken up be seen, or nothing."""
+        state = self._state
+        jobs = [self._build(job_id, fold) for job_id, fold in self._deltas.items()]
+        for job in jobs:
+            if self._is_base or job.id not in state.recent:
+                state.find_sealed(job.id)  # so that nothing is left to be read while others wait
+        with state.mutex:
+            if self._is_base:
+                state.forget_recent()
+            for job in jobs:
+                state.publish(job)
+
+    def _was_acknowledged(self) -> bool:
+        """Return whether the last batch is known to have been on disk, though not all of it is there now."""
+        return self._batch[-1].of[1] <= self._position.acknowledged
+
+    def _close_batch(self) -> None:
+        """Return the batch that was read counts, and so does the damage before its end."""
+        batch, since = self._batch, self._pending_lines
+        last = len(since) - 1
+        if len(since) != len(batch):  # or else all of them are whole, as nearly always
+            last = max(place for place, (_, _, whole) in enumerate(since) if whole)
+        if len(batch) > 1:
+            batch.sort(key=lambda entry: entry.n)  # lines may have been moved about
+        if self._start_batch(batch[0]):
+            if len(since) != len(batch):
+                self._note_damage(since[:last])
+            for entry in batch:
+                self._apply(entry)
+        offset, line, _ = since[last]
+        self._position.offset = self._start + offset + len(line) + 1
+        self._pending_lines = since[last + 1 :]
+        self._batch = []
+
+    def _note_damage(self, lines: list[tuple[int, bytes, bool]]) -> None:
+        for start, damaged, whole in lines:
+            if not whole:
+                what = "a change can't be read"
+                self._replay.quarantine.add(self._replay.file, self._start + start, what, damaged)
+
+    def _start_batch(self, first: JournalEntry) -> bool:
+        """Return whether what begins so counts: a journal that a failed rotation left does not."""
+        position = self._position
+        if first.base:
+            self._deltas, self._is_base = {}, True
+            position.seq = first.n - 1
+        elif self._is_stale_journal or (position.offset == 0 and _is_stale(first, position)):
+            self._is_stale_journal, position.usable = True, False
+        elif position.seq < 0:
+            position.seq = first.n - 1
+        return not self._is_stale_journal
+
+    def _apply(self, entry: JournalEntry) -> None:
+        number, position = entry.n, self._position
+        expected = position.seq + 1
+        if number != expected:
+            if number < expected:
+                self._replay.quarantine.add(self._replay.file, None, f"change {number} is there more than once")
+                return
+            self._note_missing(expected, number)
+        position.seq = number
+        if entry.set:
+            self._add_delta(entry)
+        elif entry.put is not None:
+            self._deltas[entry.put.id] = Delta(entry.put)
+        else:
+            self._state.next_id = max(self._state.next_id, entry.next_id)
+
+    def _add_delta(self, entry: JournalEntry) -> None:
+        fold = self._deltas.get(entry.set)
+        if fold is None and (before := self._base_version(entry.set)) is not None:
+            fold = self._deltas[entry.set] = Delta(before)
+        try:
+            if fold is None:
+                raise IndexError
+            fold.add(entry)
+        except IndexError:
+            what = f"change {entry.n} to job {entry.set} can't be applied: what it changes is missing"
+            self._replay.quarantine.add(self._replay.file, None, what, jobs=(entry.set,))
+            self._state.next_id = max(self._state.next_id, entry.set + 1)
+
+    def _base_version(self, job_id: int) -> Job | None:
+        """Return the version that was there before the stretch.
+
+        Beside a journal that stands alone, a sealed one.
+        """
+        try:
+            return self._state.get_sealed(job_id) if self._is_base else self._state.get(job_id)
+        except FileNotFoundError:
+            if self._position.durable is not None:
+                raise  # a writer at work has just archived it
+            return self._state.salvage(job_id)
+
+    def _build(self, job_id: int, fold: Delta) -> Job:
+        try:
+            return fold.apply()
+        except KeyError as error:
+            raise self._replay.too_new(f"field {error} of job {job_id}") from None
+        except DECODE_ERRORS as error:
+            raise self._replay.too_new(f"{error}, in job {job_id}") from None
+
+    def _note_missing(self, expected: int, number: int) -> None:
+        missing = ", ".join(str(each) for each in range(expected, min(number, expected + _MAX_NAMED)))
+        more = f" and {number - expected - _MAX_NAMED} more" if number - expected > _MAX_NAMED else ""
+        what = f"acknowledged changes are missing: {missing}{more}"
+        self._replay.quarantine.add(self._replay.file, None, what)
+        self._state.next_id += number - expected
+
+
+def _is_stale(first: JournalEntry, position: ReplayPosition) -> bool:
+    """Whether a journal is what a failed rotation left: the one before it went on beyond where it begins."""
+    return first.n <= position.seq

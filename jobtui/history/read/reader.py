@@ -1,17 +1,312 @@
-"""The reading side of the history: a process that only reads, with or without a writer at work."""
+"""The loading of a history from its files, and a history that is open for reading, with or without a writer.
+
+If the manifest is lost or names other files, it is built again from all segments, archives and journals that
+are there. A job that is found more than once counts in an archive before a segment, and in a later segment
+before an earlier one.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import re
 import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
-from jobtui.history.format.disk import Disk
-from jobtui.history.format.journal import journal_name
-from jobtui.history.format.lock import WriterWatcher
+import msgspec
+
+from jobtui.history.format import archive, index, manifest
+from jobtui.history.format.archive import Archives
+from jobtui.history.format.codec import encode, split_lines
+from jobtui.history.format.disk import Disk, is_unreadable
+from jobtui.history.format.journal import (
+    JOURNAL_END,
+    Replay,
+    ReplayPosition,
+    journal_name,
+    list_journals,
+    select_journals,
+)
+from jobtui.history.format.lock import WriterStatus, WriterWatcher
+from jobtui.history.format.manifest import ARCHIVE_DIRECTORY as ARCHIVE
 from jobtui.history.format.manifest import MANIFEST_NAME as MANIFEST
+from jobtui.history.format.manifest import ArchiveEntry, Manifest, SegmentEntry
+from jobtui.history.format.quarantine import QUARANTINE_DIRECTORY as QUARANTINE
 from jobtui.history.format.quarantine import Quarantine
-from jobtui.history.format.recovery import LoadedHistory, load_history
-from jobtui.history.format.state import State
+from jobtui.history.format.record_finder import RecordFinder
+from jobtui.history.format.segment import (
+    SEGMENT_FILE,
+    Segment,
+    index_name,
+    is_records_file,
+    records_name,
+    scan_segments,
+)
+from jobtui.history.format.state import State, StatusCounts, nest_counts
+
+UNKNOWN_SEQ: Final = -1
+_IDS: Final = (
+    (re.compile(rb'(?:[{,]"id"|[{,]"set"|[{,]"last"):(\d{1,14})\b'), 0),
+    (re.compile(rb'[{,]"next_id":(\d{1,14})\b'), 1),
+)
+"""Where ids stand, and by how much the number is higher. At most 14 digits: a damaged number may have more."""
+
+
+def rebuild_manifest(disk: Disk, directory: Path, quarantine: Quarantine) -> Manifest:
+    """Return the manifest that names all segments, archives and journals there are.
+
+    Raises OSError, StoreTooNew.
+    """
+    found = scan_segments(disk, directory, quarantine)
+    archives, taken = _find_archives(disk, directory, quarantine, found)
+    segments: list[SegmentEntry] = []
+    tally: StatusCounts = Counter()
+    highest = max([0, *taken])
+    for segment in reversed(found):
+        columns = segment.columns
+        stale = tuple(job_id for job_id in columns.ids if job_id in taken)
+        for job_id in stale:
+            segment.hide(job_id)
+        taken.update(columns.ids)
+        highest = max(highest, *columns.ids)
+        tally.update(map(segment.space_and_status, segment.current_rows()))
+        segments.append(msgspec.structs.replace(segment.entry, stale=stale))
+    numbers = [number for number, _ in list_journals(disk, directory)]
+    return Manifest(
+        journal=min(numbers, default=1),
+        seq=UNKNOWN_SEQ if numbers and (segments or archives or numbers[0] > 1) else 0,
+        next_segment=1 + max((number for number, _ in _segment_numbers(disk, directory)), default=0),
+        next_id=highest + 1,
+        segments=tuple(reversed(segments)),
+        counts=nest_counts(tally),
+        archives=tuple(archives),
+    )
+
+
+def highest_id(disk: Disk, directory: Path) -> int:
+    """Return the highest id that any file has of a job: records, indexes, journals, what was quarantined.
+
+    Files that cannot be read are passed over. Raises OSError if a directory cannot be read.
+    """
+    archived = directory / manifest.ARCHIVE_DIRECTORY
+    places = [directory, directory / QUARANTINE, archived]
+    places += [archived / name for name in disk.list_names(archived)] if disk.is_directory(archived) else []
+    highest = 0
+    for place in filter(disk.is_directory, places):
+        for name in disk.list_names(place):
+            if disk.wrong_type(place / name):
+                continue
+            with contextlib.suppress(OSError):
+                highest = max([highest, *_ids_in(disk.read_file(place / name), name)])
+    return highest
+
+
+def _ids_in(data: bytes, name: str) -> Iterator[int]:
+    if ".idx.json" in name:
+        for _, line, whole in split_lines(data):
+            if whole:
+                with contextlib.suppress(msgspec.MsgspecError):
+                    yield from index.decode_core(line).ids
+    else:
+        yield from (int(found) - shift for pattern, shift in _IDS for found in pattern.findall(data))
+
+
+def _find_archives(
+    disk: Disk, directory: Path, quarantine: Quarantine, segments: Sequence[Segment]
+) -> tuple[list[ArchiveEntry], set[int]]:
+    """Return the archives that there are, and the ids of the jobs in them.
+
+    A copy of an archive is none, nor is one that was not finished: its jobs are in the segments still.
+    """
+    archives, entries, taken = archive.Archives(disk, directory, quarantine), [], set[int]()
+    for name in disk.list_names(directory / manifest.ARCHIVE_DIRECTORY):
+        place = directory / manifest.ARCHIVE_DIRECTORY / name
+        if not disk.is_directory(place):
+            continue
+        found = archives.segments(ArchiveEntry(name, 0, 0, 0, 0, ()))
+        entry, ids = archive.describe_archive(name, found), set(archive.current_ids(found))
+        is_finished = disk.identity(place / archive.ARCHIVE_MANIFEST_NAME) is not None or not ids.issubset(
+            job_id for segment in segments for job_id in segment.columns.ids
+        )
+        if entry is not None and is_finished and not ids <= taken:
+            entries.append(entry)
+            taken |= ids
+    return entries, taken
+
+
+def _segment_numbers(disk: Disk, directory: Path) -> Iterator[tuple[int, Path]]:
+    archived = directory / manifest.ARCHIVE_DIRECTORY
+    places = [directory, *(archived / name for name in disk.list_names(archived))]
+    for place in filter(disk.is_directory, places):
+        for name in disk.list_names(place):
+            if match := SEGMENT_FILE.fullmatch(name):
+                yield int(match[2]), place / name
+
+
+TEMPORARY_SUFFIX: Final = ".tmp"
+
+
+def names_other_files(disk: Disk, directory: Path, manifest: Manifest, names: Sequence[str]) -> bool:
+    """Return whether a manifest names what is gone and not what is there: an older one, or another history's.
+
+    `names` are those in the directory. Then nothing may be removed that it does not name. Raises OSError.
+    """
+    there = set(names)
+    gone = [
+        entry.name
+        for entry in manifest.segments
+        if records_name(entry.name) not in there and index_name(entry.name) not in there
+    ]
+    named = {entry.name for entry in manifest.archives}
+    try:
+        archives = set(disk.list_names(directory / ARCHIVE)) if gone or named else set()
+    except OSError as error:
+        if not is_unreadable(error):
+            raise
+        return False  # what is archived can't be seen, and nothing else need suffer for that
+    if not gone and named <= archives:
+        return False
+    segments = {records_name(entry.name) for entry in manifest.segments}
+    return any(is_records_file(name) for name in there - segments) or any(
+        any(map(is_records_file, disk.list_names(place)))
+        for name in archives - named
+        if disk.is_directory(place := directory / ARCHIVE / name)
+    )
+
+
+MAX_IDS_PER_JOURNAL: Final = 100_000
+"""No journal of 4 MiB holds so many jobs: the line of a new one has more than 42 bytes."""
+
+
+class LoadedHistory(msgspec.Struct, frozen=True):
+    """What was read: the state, and the replay that a reader goes on with.
+
+    `journals` are the numbers of the journals that were read. `sound`: the manifest is as it was written
+    and what it names is there, so that what it does not name is not needed.
+    """
+
+    state: State
+    replay: Replay
+    journals: tuple[int, ...]
+    manifest_is_valid: bool
+
+
+def load_history(
+    disk: Disk, directory: Path, quarantine: Quarantine, mark: WriterStatus | None, *, alive: bool
+) -> LoadedHistory:
+    """Read the manifest and the journals. Raises StoreTooNew and OSError.
+
+    `mark` is what the last writer said, and `alive` says that it is at work: then nothing is taken that
+    goes beyond its mark, or no journal at all where that can't be read, and what is incomplete is no damage.
+    """
+    names = disk.list_names(directory)
+    there = select_journals(directory, names)
+    found = _load_manifest(disk, directory, quarantine)
+    last_known = found.next_id if found is not None else 1
+    sound = found is not None and (not there or any(number == found.journal for number, _ in there))
+    if found is not None and sound and not alive and names_other_files(disk, directory, found, names):
+        what = "it names what is gone, and not what is there: it was made again from the files"
+        quarantine.add(manifest.MANIFEST_NAME, None, what, disk.read_file(directory / manifest.MANIFEST_NAME))
+        sound = False
+    if found is None or not sound:
+        found = _rebuild_manifest(disk, directory, quarantine)
+        found = msgspec.structs.replace(found, next_id=max(found.next_id, last_known))
+    state = State()
+    state.apply_manifest(found, tuple(Segment(disk, directory, entry, quarantine) for entry in found.segments))
+    state.reset_counts()
+    scattered = RecordFinder(disk, directory, state.segments)
+    for segment in state.segments:
+        segment.find_elsewhere = scattered.find
+    acknowledged = mark.durable if mark is not None else 0
+    position = ReplayPosition(found.seq, durable=acknowledged if alive else None, acknowledged=acknowledged)
+    replay = Replay(state, quarantine, position, to_write=quarantine.can_write)
+    numbers = [number for number, _ in there if number >= found.journal]
+    for number, path in there:
+        if number >= found.journal:
+            replay.start_journal(number, path.name)
+            if mark is None and alive:
+                break
+            data = disk.read_file(path)
+            replay.apply(data, final=not alive)
+            if not alive:
+                _note_truncated_journal(number, data, found, mark, replay)
+    if not alive and not numbers and _has_been_sealed(found):
+        what = "it is missing, and the manifest names it: what changed since the last seal is lost"
+        _note_lost(journal_name(found.journal), what, mark, replay)
+    if not sound and quarantine.can_write:
+        state.next_id = max(state.next_id, highest_id(disk, directory) + 1)
+    if mark is not None and not alive:
+        _note_missing_commits(mark, replay, quarantine)
+    _drop_archived_jobs(Archives(disk, directory, quarantine), replay)
+    return LoadedHistory(state, replay, tuple(numbers), sound)
+
+
+def _drop_archived_jobs(archives: Archives, replay: Replay) -> None:
+    """Have each job once: what is archived is not looked for in a journal, too. Raises OSError."""
+    state = replay.state
+    for job in list(state.recent.values()):
+        if any(entry.first <= job.id <= entry.last for entry in state.manifest.archives) and (
+            archives.find(state.manifest, job.id) is not None
+        ):
+            state.drop_recent(job.id)
+            what = f"job {job.id} is archived, and in the journal, too: the archived one counts"
+            replay.quarantine.add_in_place(replay.file, None, what, encode(job), (job.id,))
+
+
+def _load_manifest(disk: Disk, directory: Path, quarantine: Quarantine) -> Manifest | None:
+    try:
+        found = manifest.load(disk, directory)
+    except manifest.ManifestDamaged as error:
+        what = "it is damaged: it was made again from the files"
+        quarantine.add(manifest.MANIFEST_NAME, None, what, error.data)
+        return None
+    return found
+
+
+def _rebuild_manifest(disk: Disk, directory: Path, quarantine: Quarantine) -> Manifest:
+
+    made = rebuild_manifest(disk, directory, quarantine)
+    if (made.segments or made.archives or made.journal > 1) and not quarantine.notes:
+        what = "it is missing, or the journal that it names: it was made again from the files"
+        quarantine.add(manifest.MANIFEST_NAME, None, what)
+    return made
+
+
+def _note_truncated_journal(
+    number: int, data: bytes, found: Manifest, mark: WriterStatus | None, replay: Replay
+) -> None:
+    """Note a journal that was emptied or cut off: the writer leaves a blank at its end at all times."""
+    position = replay.position
+    if position.offset == 0 and number == found.journal and _has_been_sealed(found):
+        what = "it is empty, or its beginning is gone: what changed since the last seal is lost"
+        _note_lost(replay.file, what, mark, replay)
+    elif position.offset and mark is None and not data.endswith(JOURNAL_END):  # a mark says what must be there
+        _note_lost(replay.file, "its end was cut off: changes at its end may be missing", mark, replay)
+
+
+def _has_been_sealed(found: Manifest) -> bool:
+    return bool(found.generation or found.segments or found.archives)
+
+
+def _note_lost(file: str, what: str, mark: WriterStatus | None, replay: Replay) -> None:
+    """Note lost changes; without a mark, skip all ids that they may have had: none may be given out twice."""
+    replay.quarantine.add(file, None, what)
+    if mark is None:
+        replay.state.next_id += MAX_IDS_PER_JOURNAL
+
+
+def _note_missing_commits(mark: WriterStatus, replay: Replay, quarantine: Quarantine) -> None:
+    """Return the last writer had more on disk than there is now."""
+    state, seq = replay.state, replay.position.seq
+    state.next_id = max(state.next_id, mark.next_id)
+    if mark.durable > seq:
+        what = f"acknowledged changes are missing at the end: {seq + 1} to {mark.durable}"
+        quarantine.add(replay.file, None, what)
+        # numbers never go back, or what is written next might be taken for what is missing
+        replay.position.seq = mark.durable
+
 
 _LOAD_ATTEMPTS = 50
 

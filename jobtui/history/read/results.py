@@ -13,12 +13,11 @@ from weakref import WeakValueDictionary
 from msgspec.structs import replace
 
 from jobtui.history.format.archive import Archives
-from jobtui.history.format.damage import convert_read_errors
+from jobtui.history.format.quarantine import convert_read_errors
 from jobtui.history.format.segment import Segment
 from jobtui.history.format.state import State
-from jobtui.history.query import Query, Sort
-from jobtui.history.read.filters import can_use_counts, match_job
-from jobtui.history.read.id_order import IdOrder, OrderedIds
+from jobtui.history.read.order import IdOrder, OrderedIds
+from jobtui.history.read.query import Query, Sort, can_use_counts, match_job
 from jobtui.model import Job, Status
 
 SortEntry = tuple[float, Any, int]
@@ -161,7 +160,7 @@ def _count_current(segment: Segment) -> int:
 def _order_of(query: Query, segments: Sequence[Segment], known: int | None) -> OrderedIds:
     if query.sort is Sort.ID:
         return IdOrder(query, segments, known)
-    from jobtui.history.read.key_order import KeyOrder
+    from jobtui.history.read.order import KeyOrder
 
     return KeyOrder(query, segments, known)
 

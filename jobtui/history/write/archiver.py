@@ -22,8 +22,7 @@ from jobtui.history.format.manifest import ARCHIVE_DIRECTORY, ArchiveEntry
 from jobtui.history.format.segment import Segment, index_name, records_name
 from jobtui.history.format.state import State, StatusCounts, SupersededRecord, flatten_counts, nest_counts
 from jobtui.history.steps import Steps
-from jobtui.history.write.leftovers import remove_archive
-from jobtui.history.write.segment_store import CommitUncertain, SegmentStore
+from jobtui.history.write.segment_store import CommitUncertain, SegmentStore, remove_archive
 
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
 

@@ -19,8 +19,8 @@ import msgspec
 
 from jobtui.errors import StoreError, StoreFailed, StoreFull
 from jobtui.history.format.archive import ArchiveResult
-from jobtui.history.format.damage import Health
 from jobtui.history.format.disk import is_full
+from jobtui.history.format.quarantine import Health
 from jobtui.history.steps import run_cooperatively
 from jobtui.history.write.archiver import archive
 from jobtui.history.write.segment_store import CommitUncertain, SealRequest

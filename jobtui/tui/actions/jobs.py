@@ -1,24 +1,31 @@
-"""Actions on jobs and spaces: confirm if necessary, run statements, report the result.
+"""Actions on jobs and spaces: confirm if necessary, run statements, report the result; export jobs.
 
 An action is given ids and keeps them: the row under the cursor may be another while a question is open.
-What an action touches is a `Selection`, made once by a pure function.
+What an action affects is a `Selection`, created once by a pure function. An export is a CSV or JSON file that
+only the user can read, written a page at a time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import csv
+import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TextIO
 
 import msgspec
 
 from jobtui.config.settings import Confirm
 from jobtui.engine.client import ExecuteResult
-from jobtui.formatting import format_count, format_ids
+from jobtui.formatting import format_count, format_ids, guard_formula, to_local
+from jobtui.history import QueryResult
 from jobtui.language import quote_name
 from jobtui.model import Job, Status
 from jobtui.tui.context import Context, DashboardHost
-from jobtui.tui.text.spans import Line, TextRole
-from jobtui.tui.text.status import status_span
+from jobtui.tui.text.spans import Line, TextRole, status_span
 
 _NAMED = 8
 
@@ -328,3 +335,112 @@ def _runs(ids: Sequence[int]) -> Iterator[tuple[int, int]]:
         last = job_id
     if first >= 0:
         yield first, last
+
+
+_PAGE = 500
+FIELDS = (
+    "id",
+    "command",
+    "space",
+    "status",
+    "submitted",
+    "start",
+    "stop",
+    "took",
+    "progress",
+    "reclaimed",
+    "recovered_from",
+    "reason",
+)
+
+
+def export_jobs(
+    view: QueryResult, place: Path, on_progress: Callable[[int], object] = lambda done: None
+) -> int:
+    """Write the view's jobs to a new file, JSON if its name ends in .json, else CSV; return their number.
+
+    A file that cannot be written completely is removed again.
+
+    Args:
+        view: The jobs.
+        place: The path of the file.
+        on_progress: Called with the number of jobs written so far.
+
+    Raises:
+        FileExistsError: The file exists already.
+        OSError: The file cannot be written.
+    """
+    descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+            pages = _pages(view, on_progress)
+            if place.suffix.lower() == ".json":
+                return _json(pages, file.write)
+            return _csv(pages, file)
+    except BaseException:
+        place.unlink(missing_ok=True)
+        raise
+
+
+def new_export_path(directory: Path, suffix: str, now: datetime) -> Path:
+    """Return a path that does not exist yet: `jobtui-jobs-20191217-172130.csv`."""
+    stem = f"jobtui-jobs-{to_local(now):%Y%m%d-%H%M%S}"
+    place = directory / f"{stem}{suffix}"
+    number = 2
+    while place.exists():
+        place = directory / f"{stem}-{number}{suffix}"
+        number += 1
+    return place
+
+
+def job_fields(job: Job) -> Mapping[str, object]:
+    """Return a job's fields: times in ISO 8601 with their zone, sizes in bytes, progress as a fraction."""
+    return {
+        "id": job.id,
+        "command": job.command,
+        "space": job.space,
+        "status": job.status.value,
+        "submitted": _iso(job.submitted),
+        "start": _iso(job.start),
+        "stop": _iso(job.stop),
+        "took": job.took,
+        "progress": job.progress,
+        "reclaimed": job.reclaimed,
+        "recovered_from": job.recovered_from,
+        "reason": job.reason,
+    }
+
+
+def _pages(view: QueryResult, on_progress: Callable[[int], object]) -> Iterator[list[Job]]:
+    for start in range(0, len(view), _PAGE):
+        yield view.page(start, _PAGE)
+        on_progress(min(start + _PAGE, len(view)))
+
+
+def _json(pages: Iterator[list[Job]], write: Callable[[str], object]) -> int:
+    count = 0
+    write("[")
+    for page in pages:
+        for job in page:
+            write(("\n" if not count else ",\n") + json.dumps(dict(job_fields(job)), ensure_ascii=False))
+            count += 1
+    write("\n]\n")
+    return count
+
+
+def _csv(pages: Iterator[list[Job]], file: TextIO) -> int:
+    writer = csv.DictWriter(file, FIELDS)
+    writer.writeheader()
+    count = 0
+    for page in pages:
+        writer.writerows(_guarded(job_fields(job)) for job in page)
+        count += len(page)
+    return count
+
+
+def _guarded(row: Mapping[str, object]) -> dict[str, object]:
+    return {key: guard_formula(value) if isinstance(value, str) else value for key, value in row.items()}
+
+
+def _iso(at: datetime | None) -> str | None:
+    return to_local(at).isoformat() if at is not None else None

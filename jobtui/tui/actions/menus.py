@@ -12,11 +12,10 @@ from jobtui.language import unparse
 from jobtui.language.ast import Submit
 from jobtui.model import Job, JobCommand, Status
 from jobtui.os_errors import explain
-from jobtui.tui.actions.export import export_jobs, new_export_path
-from jobtui.tui.actions.jobs import JobActions
+from jobtui.tui.actions.jobs import JobActions, export_jobs, new_export_path
 from jobtui.tui.commands import KeyScope
 from jobtui.tui.context import Context, DashboardHost
-from jobtui.tui.data.job_rows import JOB_COLUMNS, default_columns
+from jobtui.tui.data.rows import JOB_COLUMNS, default_columns
 from jobtui.tui.screens.dialog import Choice, Question
 from jobtui.tui.text.spans import TextRole
 

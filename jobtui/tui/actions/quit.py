@@ -10,8 +10,7 @@ from jobtui.formatting import format_count
 from jobtui.model import Job
 from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.screens.dialog import Choice, Question
-from jobtui.tui.text.spans import Line, TextRole
-from jobtui.tui.text.status import status_span
+from jobtui.tui.text.spans import Line, TextRole, status_span
 
 _WAITING = "leaves when all jobs have ended, esc stays"
 _STOPPING = "stopping all jobs, then leaves"

@@ -20,28 +20,27 @@ from jobtui.tui.base_app import StyledScreen
 from jobtui.tui.commands import KeyCommand, KeyScope, bindings, commands
 from jobtui.tui.context import AppControl, Context
 from jobtui.tui.data.feed import Batch
-from jobtui.tui.data.job_rows import JOB_COLUMNS
+from jobtui.tui.data.rows import JOB_COLUMNS
 from jobtui.tui.keymap import Keymap
 from jobtui.tui.terminal import notice_sequence
-from jobtui.tui.text.alerts import current_alarm, describe_ends
-from jobtui.tui.text.spans import Line, TextRole, wrap
-from jobtui.tui.text.status import connection_span
+from jobtui.tui.text.notices import current_alarm, describe_ends
+from jobtui.tui.text.spans import Line, TextRole, connection_span, wrap
 from jobtui.tui.themes import THEMES
 from jobtui.tui.views import make_view
 from jobtui.tui.views.base import DashboardView, ViewContainer
 from jobtui.tui.views.jobs import JobsView
+from jobtui.tui.widgets.base import LinesView
 from jobtui.tui.widgets.completions import CompletionList
 from jobtui.tui.widgets.console import Console
 from jobtui.tui.widgets.footer import TooSmall, toast
 from jobtui.tui.widgets.header import Header, HeaderState
-from jobtui.tui.widgets.lines import LinesView
 
 if TYPE_CHECKING:
     # imported when they are first needed: a start is mostly imports
     from jobtui.engine.client import ExecuteResult
     from jobtui.tui.actions.menus import ActionMenu
     from jobtui.tui.actions.quit import QuitFlow
-    from jobtui.tui.screens.palette import PaletteEntry
+    from jobtui.tui.textual_ext.palette import PaletteEntry
 
 AnswerT = TypeVar("AnswerT")
 
@@ -406,7 +405,7 @@ class Dashboard(StyledScreen):
 
     def action_palette(self) -> None:
         """Find a command by its name."""
-        from jobtui.tui.screens.palette import Palette  # not needed at start
+        from jobtui.tui.textual_ext.palette import Palette  # not needed at start
 
         self.app.push_screen(Palette())
 

@@ -14,7 +14,7 @@ from jobtui.tui.commands import KeyCommand, KeyScope
 from jobtui.tui.keymap import Keymap
 from jobtui.tui.screens.dialog import DismissOnceScreen
 from jobtui.tui.text.spans import Line, Span, TextRole, fit, line_width, width_of, wrapped
-from jobtui.tui.widgets.lines import LinesView
+from jobtui.tui.widgets.base import LinesView
 
 _KEYS = 14
 _TITLE = 25

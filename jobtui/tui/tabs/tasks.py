@@ -10,8 +10,19 @@ import msgspec
 
 from jobtui.formatting import format_bytes, format_duration, format_rate, format_remaining
 from jobtui.model import Job, Status, Task
-from jobtui.tui.text.spans import Line, Span, TextRole, cut, fit, fit_host, line_width, width_of, wrap
-from jobtui.tui.text.status import progress_line, task_status_span
+from jobtui.tui.text.spans import (
+    Line,
+    Span,
+    TextRole,
+    cut,
+    fit,
+    fit_host,
+    line_width,
+    progress_line,
+    task_status_span,
+    width_of,
+    wrap,
+)
 
 # an estimate from less than this says nothing
 _LEAST_PROGRESS = 0.02

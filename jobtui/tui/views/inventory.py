@@ -13,8 +13,8 @@ from textual.widget import Widget
 from jobtui.engine.client import Overview, SpaceOverview
 from jobtui.tui.commands import KeyScope, bindings
 from jobtui.tui.context import Context, DashboardHost
-from jobtui.tui.data.feed import Batch
-from jobtui.tui.data.inventory_rows import (
+from jobtui.tui.data.feed import Batch, StatsCache
+from jobtui.tui.data.rows import (
     HOST_COLUMNS,
     HOST_COLUMNS_WITH_DETAIL,
     SPACE_COLUMNS,
@@ -22,13 +22,11 @@ from jobtui.tui.data.inventory_rows import (
     host_rows,
     space_rows,
 )
-from jobtui.tui.data.pollers import StatsCache
 from jobtui.tui.keymap import cursor_moves
 from jobtui.tui.tabs.storage import ask_line, stats_table
 from jobtui.tui.text.spans import Line, TextRole, fit_host, line_width, width_of, wrapped
 from jobtui.tui.views.base import DashboardView
-from jobtui.tui.widgets.base import OneLine
-from jobtui.tui.widgets.lines import LinesView
+from jobtui.tui.widgets.base import LinesView, OneLine
 from jobtui.tui.widgets.table import Table
 from jobtui.tui.widgets.table_layout import Column, Sorting, sorted_next
 

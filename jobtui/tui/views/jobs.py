@@ -17,7 +17,7 @@ from jobtui.tui.commands import KeyScope, bindings
 from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.data.feed import Batch
 from jobtui.tui.data.search import expand_names
-from jobtui.tui.text.empty_table import first_steps, nothing_found
+from jobtui.tui.text.notices import first_steps, nothing_found
 from jobtui.tui.views.base import DashboardView
 from jobtui.tui.widgets.job_detail import JobDetail
 from jobtui.tui.widgets.job_table import NEWEST_FIRST, JobList

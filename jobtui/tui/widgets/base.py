@@ -1,22 +1,24 @@
-"""The base classes of widgets that paint lines of spans.
+"""The base classes of widgets that paint lines of spans, and a view of lines that scroll.
 
 The styles of roles are looked up in one place, the lowest screen, once for each theme.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol, cast
 
 from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Size
+from textual.scroll_view import ScrollView
+from textual.selection import Selection
 from textual.strip import Strip
 from textual.widget import Widget
 from typing_extensions import override
 
 from jobtui.formatting import single_cells
-from jobtui.tui.text.spans import Line, Span, TextRole, cut, line_width
+from jobtui.tui.text.spans import Line, Span, TextRole, cut, line_width, plain
 from jobtui.tui.textual_ext.render import use_borderless_cache
 
 
@@ -86,3 +88,94 @@ class OneLine(StyledWidget):
     @override
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         return 1
+
+
+class LinesView(ScrollView, StyledWidget, can_focus=False):
+    """A view of lines, of which only those on screen are painted."""
+
+    ALLOW_SELECT = True
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id, classes=classes)
+        self._lines: Sequence[Line] = ()
+        self._widest = 0
+
+    @property
+    def lines(self) -> Sequence[Line]:
+        """The lines."""
+        return self._lines
+
+    @property
+    def inner_width(self) -> int:
+        """The cells of a line, without the scrollbar."""
+        return max(1, self.scrollable_content_region.width)
+
+    @property
+    def widest(self) -> int:
+        """The cells of the widest line if lines may be wider than the widget; otherwise 0."""
+        return self._widest
+
+    def show(self, lines: Sequence[Line], wide: bool = False) -> None:
+        """Replace the lines. `wide`: they may be wider than the widget, and then scroll sideways."""
+        before, self._lines = self._lines, lines
+        self._widest = max((line_width(line) for line in lines), default=0) if wide else 0
+        size = Size(self._widest, len(lines))
+        if size != self.virtual_size:
+            self.virtual_size = size
+        if len(before) != len(lines):
+            self.refresh()
+            return
+        for y, (old, new) in enumerate(zip(before, lines, strict=True)):
+            if old != new:
+                self.refresh_line(y)
+
+    @override
+    def render_line(self, y: int) -> Strip:
+        width = self.scrollable_content_region.width
+        left, top = self.scroll_offset
+        index = top + y
+        ground = self.rich_style
+        if index >= len(self._lines):
+            return Strip.blank(width, ground)
+        line = self._lines[index]
+        strip = Strip(self.segments(line, ground)) if self._widest else self.strip(line, width, ground)
+        selection = self.text_selection
+        if selection is not None:
+            strip = self._selected(strip, selection, index)
+        if self._widest > width:
+            strip = self._edged(strip, left, width, ground)
+        return strip.crop_extend(left, left + width, ground).apply_offsets(left, index)
+
+    def _edged(self, strip: Strip, left: int, width: int, ground: Style) -> Strip:
+        """Return the strip with a sign at each edge beyond which it continues."""
+        length, end = strip.cell_length, left + width
+        sign = ground + self.ink(TextRole.KEY)
+        if left and length > left:
+            strip = Strip.join([strip.crop(0, left), Strip([Segment("‹", sign)], 1), strip.crop(left + 1)])
+        if length > end:
+            strip = Strip.join([strip.crop(0, end - 1), Strip([Segment("›", sign)], 1), strip.crop(end)])
+        return strip
+
+    def _selected(self, strip: Strip, selection: Selection, y: int) -> Strip:
+        span = selection.get_span(y)
+        if span is None:
+            return strip
+        start, end = span
+        if end == -1:
+            end = strip.cell_length
+        start, end = max(0, start), min(end, strip.cell_length)
+        if start >= end:
+            return strip
+        over: Style = self.screen.get_component_rich_style("screen--selection")
+        parts = [strip.crop(0, start), strip.crop(start, end).apply_style(over), strip.crop(end)]
+        return Strip.join(parts)
+
+    @override
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        # without the blanks that only pad a line
+        text = "\n".join(plain(line).rstrip() for line in self._lines)
+        return selection.extract(text), "\n"
+
+    @override
+    def selection_updated(self, selection: Selection | None) -> None:
+        self.refresh()

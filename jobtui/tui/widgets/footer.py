@@ -13,8 +13,7 @@ from textual.widget import Widget
 from jobtui.tui.commands import KeyCommand
 from jobtui.tui.keymap import Keymap
 from jobtui.tui.text.spans import Line, Span, TextRole, line_width, wrap
-from jobtui.tui.widgets.base import OneLine
-from jobtui.tui.widgets.lines import LinesView
+from jobtui.tui.widgets.base import LinesView, OneLine
 
 Severity = Literal["information", "warning", "error"]
 T = TypeVar("T")

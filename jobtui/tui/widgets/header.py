@@ -9,8 +9,7 @@ import msgspec
 
 from jobtui.formatting import format_count
 from jobtui.model import Status
-from jobtui.tui.text.spans import STATUS_INK, Line, Span, TextRole, cut, line_width
-from jobtui.tui.text.status import GLYPH
+from jobtui.tui.text.spans import GLYPH, STATUS_INK, Line, Span, TextRole, cut, line_width
 from jobtui.tui.widgets.base import OneLine
 
 _WORDS = {

@@ -18,12 +18,10 @@ from jobtui.history import StoreError
 from jobtui.model import Job, Status
 from jobtui.tui.commands import BY_ID, KeyScope, bindings
 from jobtui.tui.context import Context
-from jobtui.tui.data.feed import Batch
-from jobtui.tui.data.pollers import StatsCache
+from jobtui.tui.data.feed import Batch, StatsCache
 from jobtui.tui.tabs.tasks import tasks
 from jobtui.tui.text.spans import Line, Span, TextRole, cut, line_width, width_of
-from jobtui.tui.widgets.base import OneLine
-from jobtui.tui.widgets.lines import LinesView
+from jobtui.tui.widgets.base import LinesView, OneLine
 
 # cells that a job's name keeps; the keys of the tabs need what is left
 _LEAST_NAME = 10

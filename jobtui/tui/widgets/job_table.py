@@ -17,7 +17,7 @@ from jobtui.model import Job
 from jobtui.tui.commands import KeyScope, bindings
 from jobtui.tui.context import Context
 from jobtui.tui.data.feed import Batch
-from jobtui.tui.data.job_rows import JobRows, chosen_columns
+from jobtui.tui.data.rows import JobRows, chosen_columns
 from jobtui.tui.data.search import (
     Filter,
     LatestOnlyWorker,

@@ -24,19 +24,18 @@ from jobtui.history.format.archive import (
     replace_archive_manifest,
 )
 from jobtui.history.format.codec import SCHEMA, encode, frame, split_lines
-from jobtui.history.format.damage import DamageNote
 from jobtui.history.format.disk import Disk, resolve_directory
 from jobtui.history.format.lock import WriterWatcher, require_ownership
 from jobtui.history.format.manifest import ARCHIVE_DIRECTORY as ARCHIVE
 from jobtui.history.format.manifest import MANIFEST_NAME as MANIFEST
 from jobtui.history.format.manifest import ArchiveEntry
 from jobtui.history.format.quarantine import QUARANTINE_DIRECTORY as QUARANTINE
-from jobtui.history.format.quarantine import free_name
+from jobtui.history.format.quarantine import DamageNote, free_name
 from jobtui.history.format.record_finder import RecordFinder
 from jobtui.history.format.segment import UNREADABLE, Segment, index_name, records_name
 from jobtui.history.format.state import SupersededRecord, nest_counts
-from jobtui.history.repair.verify import check_counts, check_segment, decode_intact, find_wrong_types
-from jobtui.history.steps import run
+from jobtui.history.steps import run_steps
+from jobtui.history.verify import check_counts, check_segment, decode_intact, find_wrong_types
 from jobtui.history.write.archiver import link_or_copy
 from jobtui.history.write.store import Limits, Store, make_directories
 from jobtui.model import Job, Status
@@ -129,7 +128,7 @@ class _Repair:
             return []
         jobs = [job for job, _ in rows]
         steps = self._store.segments.write_segment(self._path, [line for _, line in rows], jobs)
-        made = run(steps)
+        made = run_steps(steps)
         self._report.append(f"{made.file}: made of {len(rows)} records that were found in other places")
         return [made]
 
@@ -194,7 +193,7 @@ class _Repair:
         steps = self._store.segments.write_segment(
             directory, [line for _, line in rows], [job for job, _ in rows], segment.entry.schema
         )
-        made = run(steps)
+        made = run_steps(steps)
         stale = tuple(job_id for job_id in segment.entry.stale if made.row_of(job_id) is not None)
         made.entry = msgspec.structs.replace(made.entry, stale=stale)
         for job_id in stale:

@@ -12,7 +12,6 @@ from jobtui.errors import DECODE_ERRORS
 from jobtui.history.format.archive import ARCHIVE_MANIFEST_NAME as CONTENTS
 from jobtui.history.format.archive import Archives, is_archive_name, is_unfinished
 from jobtui.history.format.codec import decode_job, split_lines
-from jobtui.history.format.damage import DamageNote, convert_read_errors
 from jobtui.history.format.disk import Disk, is_unreadable, resolve_directory
 from jobtui.history.format.journal import journal_number
 from jobtui.history.format.lock import LOCK_NAME as LOCK
@@ -20,7 +19,7 @@ from jobtui.history.format.lock import WriterWatcher
 from jobtui.history.format.manifest import ARCHIVE_DIRECTORY as ARCHIVE
 from jobtui.history.format.manifest import MANIFEST_NAME as MANIFEST
 from jobtui.history.format.manifest import Manifest
-from jobtui.history.format.quarantine import NOTES_NAME, job_ids_in, read_notes
+from jobtui.history.format.quarantine import NOTES_NAME, DamageNote, convert_read_errors, job_ids_in, read_notes
 from jobtui.history.format.quarantine import QUARANTINE_DIRECTORY as QUARANTINE
 from jobtui.history.format.segment import DAMAGED, UNREADABLE, Segment, index_name, records_name
 from jobtui.history.format.state import State, StatusCounts, flatten_counts
