@@ -293,7 +293,10 @@ def test_a_dropped_space_is_missing() -> None:
                 cluster.drop_space("nba")
                 for asked in (mirror.jobs("nba"), mirror.show("nba", job), mirror.submit("flush", "nba")):
                     error = await failure(asked)
-                    assert (error.code, error.detail) == (ErrorCode.MISSING, "SpaceNotFound: SpaceName `nba`")
+                    assert (error.code, error.detail) == (
+                        ErrorCode.MISSING,
+                        "SpaceNotFound: Space not existed!",
+                    )
                 assert [space.name for space in await mirror.spaces()] == ["other"]
 
     run(test())

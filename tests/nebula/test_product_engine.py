@@ -229,7 +229,7 @@ def test_metads_silence_about_an_order_leaves_it_open_until_the_list_tells(
     prod: ClusterBench, cluster: Cluster
 ) -> None:
     cluster.loses_metad = 1
-    assert "Rpc failure" in prod.say("ADMIN FLUSH nba").results[0].notice
+    assert "RPC failure" in prod.say("ADMIN FLUSH nba").results[0].notice
     assert prod.heard.until(1, Status.RUNNING).origin == ClusterRef("prod", "nba", 1)
     assert submits(cluster) == 1
 
@@ -237,9 +237,9 @@ def test_metads_silence_about_an_order_leaves_it_open_until_the_list_tells(
 def test_a_host_that_is_gone_in_the_middle_fails_its_task_alone(prod: ClusterBench, cluster: Cluster) -> None:
     prod.say("ADMIN COMPACT nba")
     prod.heard.until(1, Status.RUNNING)
-    cluster.offline.add("10.0.0.5")
-    cluster.finish(1, host="10.0.0.6")
-    cluster.finish(1, host="10.0.0.5", code="E_RPC_FAILURE")
+    cluster.kill("10.0.0.5")
+    cluster.finish(1)
+    cluster.restart("10.0.0.5")
     job = prod.heard.until(1, Status.FAILED)
     assert [(task.host, task.status) for task in job.tasks] == [
         ("10.0.0.5", Status.FAILED),

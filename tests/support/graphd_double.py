@@ -184,7 +184,7 @@ class _Conversation(GraphService.Iface):  # type: ignore[misc]
             error_code=ErrorCode.SUCCEEDED,
             session_id=session,
             time_zone_offset_seconds=self._graphd.zone_offset,
-            time_zone_name=b"",
+            time_zone_name=b"UTC",
         )
 
     def signout(self, sessionId: int) -> None:  # noqa: N803
@@ -217,7 +217,12 @@ class _Conversation(GraphService.Iface):  # type: ignore[misc]
         try:
             rows, space = self._cluster.execute(session, text)
         except Said as said:
-            return ExecutionResponse(error_code=_code(said), latency_in_us=1, error_msg=said.words.encode())
+            return ExecutionResponse(
+                error_code=_code(said),
+                latency_in_us=1,
+                error_msg=said.words.encode(),
+                space_name=None if said.space is None else said.space.encode(),
+            )
         return ExecutionResponse(
             error_code=ErrorCode.SUCCEEDED,
             latency_in_us=1,

@@ -1,9 +1,11 @@
-"""A NebulaGraph 3.8 cluster in memory: its job manager, its statements, its users. Knows no wire.
+"""A NebulaGraph 3.8.0 cluster in memory: its job manager, its statements, its users. Knows no wire.
 
-What it keeps to, of the real one: a space runs one job at a time, in order, leader balances first; a job
-that equals one in flight gets that one's id; RECOVER runs a job again under its id; a running flush or
-compact can't be stopped; an ended job is forgotten a week after its start, when somebody lists the jobs;
-words are in upper case and times in UTC.
+It answers as a live one did (tests/nebula/captures/ has the bytes). A space runs one job at a time, in order,
+leader balances first. A job that equals one in flight gets that one's id. RECOVER runs a job again under its
+id. A running flush or compact cannot be stopped. An ended job is forgotten a week after its start, when
+somebody lists the jobs. Words are in upper case and times in UTC.
+
+Its troubles: `kill` and `restart` a storaged, `metad_away`, `restart_metad`, `expire_sessions`, roles.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from datetime import UTC, datetime, timedelta
 WEEK = timedelta(days=7)
 IN_FLIGHT = ("QUEUE", "RUNNING")
 STOPPABLE = ("STATS", "REBUILD_TAG_INDEX", "REBUILD_EDGE_INDEX", "DATA_BALANCE")
+CANCEL_SECONDS = 1  # from the stop of a rebuild to the report of its hosts
+TASKLESS = ("LEADER_BALANCE", "DOWNLOAD")
 
 NOT_CHOSEN = "SemanticError: Space was not chosen."
 NOT_IN_SPACE = "Job not existed in chosen space!"
@@ -27,7 +31,13 @@ NOT_STOPPABLE = (
     "to start another job"
 )
 LEADER_CHANGED = "LeaderChanged: Leader changed!"
-METAD_LOST = "Rpc failure, probably timeout!"
+METAD_LOST = (
+    "RPC failure in MetaClient: apache::thrift::transport::TTransportException: Dropping unsent request. "
+    "Connection closed after: apache::thrift::transport::TTransportException: AsyncSocketException: connect "
+    "failed, type = Socket not open, errno = 111 (Connect"
+)
+NOT_READABLE = "PermissionError: No permission to read space."
+NOT_WRITABLE = "PermissionError: No permission to write data."
 
 Value = str | int | datetime | None
 
@@ -39,11 +49,11 @@ class Rows:
 
 
 class Said(Exception):
-    """An answer that is an error: the code's name and graphd's words."""
+    """An answer that is an error: the code's name, graphd's words, the session's space (None: no session)."""
 
-    def __init__(self, code: str, words: str) -> None:
+    def __init__(self, code: str, words: str, space: str | None = None) -> None:
         super().__init__(words)
-        self.code, self.words = code, words
+        self.code, self.words, self.space = code, words, space
 
 
 @dataclass
@@ -92,14 +102,19 @@ class Statement:
 class Cluster:
     """See the module. `auto`: a running job is through by the time of the next statement."""
 
-    def __init__(self, spaces: dict[str, list[str]] | None = None, *, auto: bool = False) -> None:
+    def __init__(
+        self, spaces: dict[str, list[str]] | None = None, *, auto: bool = False, first_id: int = 1
+    ) -> None:
         self.now = datetime(2019, 12, 17, 9, 21, 30, tzinfo=UTC)
         self.auto = auto
         self.pretends_to_stop = False  # as 3.0 to 3.2 did
         self.leaderless = 0  # so many statements about jobs are answered that the leader has changed
         self.loses_metad = 0  # so many are carried out, and answered that metad could not be reached
+        self.metad_away = False  # every statement is refused; the real graphd takes three seconds for that
+        self.holds_queue = False  # a job stays in the queue until `run_queue`; really for some 5 ms
         self.users = {"root": "nebula"}
         self.guests: set[str] = set()
+        self.roles: dict[str, set[str]] = {}  # of a user who is not in it: every space
         self.login_trouble: tuple[str, str] | None = None
         self.logins: list[str] = []
         self.sessions: dict[int, SessionRecord] = {}
@@ -108,8 +123,10 @@ class Cluster:
             name: SpaceRecord(list(hosts)) for name, hosts in (spaces or {"nba": ["10.0.0.5"]}).items()
         }
         self.offline: set[str] = set()
+        self.dropped: set[str] = set()
         self.lock = threading.RLock()
-        self._job_ids = itertools.count(1)
+        # spaces draw their ids from the same counter, these ones before the first that a test sees
+        self._ids = itertools.count(first_id)
         self._session_ids = itertools.count(1571309217634127)
 
     # ---- what happens on the cluster
@@ -120,26 +137,55 @@ class Cluster:
             for job in there.jobs.values():
                 if (job.kind, job.parameters) == (kind, parameters) and job.status in IN_FLIGHT:
                     return job.id
-            job = JobRecord(next(self._job_ids), kind, parameters)
+            job = JobRecord(next(self._ids), kind, parameters)
             there.jobs[job.id] = job
             self._enqueue(there, job)
             return job.id
 
+    def create_space(self, space: str, hosts: list[str]) -> int:
+        """A new space; returns its id."""
+        with self.lock:
+            self.spaces[space] = SpaceRecord(list(hosts))
+            self.dropped.discard(space)
+            return next(self._ids)
+
     def finish(self, job_id: int, *, host: str | None = None, code: str = "SUCCEEDED") -> None:
-        """Have a running job's task on that host, or all its tasks, report that they are through."""
+        """Have a job's running task on that host, or all of those that can, report that they are through."""
         with self.lock:
             there, job = self._find(job_id)
             for task in job.tasks:
-                if host in (None, task.host):
-                    task.status = "FINISHED" if code == "SUCCEEDED" else "FAILED"
-                    task.stop = self.now
-                    if code != "SUCCEEDED" and job.code in ("E_JOB_SUBMITTED", "SUCCEEDED"):
-                        job.code = code
-            if all(task.status != "RUNNING" for task in job.tasks):
-                failed = any(task.status == "FAILED" for task in job.tasks)
-                job.status, job.stop = ("FAILED" if failed else "FINISHED"), self.now
-                job.code = job.code if failed else "SUCCEEDED"
+                if task.status == "RUNNING" and host in (None, task.host) and task.host not in self.offline:
+                    self._end_task(job, task, code)
+            self._end_job_if_through(there, job)
+
+    def kill(self, host: str) -> None:
+        """Kill a storaged: what it works at is not reported, and SHOW HOSTS says OFFLINE."""
+        with self.lock:
+            self.offline.add(host)
+
+    def restart(self, host: str) -> None:
+        """Start it again: it reports that what it worked at has failed."""
+        with self.lock:
+            self.offline.discard(host)
+            for there in self.spaces.values():
+                for job in [*there.jobs.values()]:
+                    cut = [task for task in job.tasks if task.host == host and task.status == "RUNNING"]
+                    for task in cut:
+                        self._end_task(job, task, "E_TASK_EXECUTION_FAILED")
+                    if cut:
+                        self._end_job_if_through(there, job)
+
+    def restart_metad(self) -> None:
+        """It forgets what is in flight: the running jobs go on, and the queue starts beside them."""
+        with self.lock:
+            for there in self.spaces.values():
                 there.running = None
+                self._run_next(there)
+
+    def run_queue(self) -> None:
+        with self.lock:
+            self.holds_queue = False
+            for there in self.spaces.values():
                 self._run_next(there)
 
     def ended_job(self, space: str, kind: str = "FLUSH", status: str = "FINISHED", *, ago: float = 0) -> int:
@@ -148,13 +194,14 @@ class Cluster:
             at = self.now - timedelta(seconds=ago)
             code = "SUCCEEDED" if status == "FINISHED" else "E_RPC_FAILURE"
             tasks = [TaskRecord(host, at, status, at) for host in self.spaces[space].hosts]
-            job = JobRecord(next(self._job_ids), kind, (), status, at, at, code, tasks)
+            job = JobRecord(next(self._ids), kind, (), status, at, at, code, tasks)
             self.spaces[space].jobs[job.id] = job
             return job.id
 
     def drop_space(self, space: str) -> None:
         with self.lock:
             del self.spaces[space]
+            self.dropped.add(space)
 
     def expire_sessions(self) -> None:
         with self.lock:
@@ -163,6 +210,9 @@ class Cluster:
     def tick(self, seconds: float) -> None:
         with self.lock:
             self.now += timedelta(seconds=seconds)
+            for there in self.spaces.values():
+                for job in there.jobs.values():
+                    self._report_cancel(job)
 
     def status(self, job_id: int) -> str:
         with self.lock:
@@ -173,6 +223,8 @@ class Cluster:
     def log_in(self, user: str, password: str) -> int:
         with self.lock:
             self.logins.append(user)
+            if self.metad_away:
+                raise Said("E_SESSION_INVALID", f"Create session failed: {METAD_LOST}")
             if self.login_trouble is not None:
                 raise Said(*self.login_trouble)
             if self.users.get(user) != password:
@@ -191,8 +243,19 @@ class Cluster:
         with self.lock:
             session = self.sessions.get(session_id)
             if session is None:
-                raise Said("E_SESSION_INVALID", f"Get sessionId[{session_id}] failed: Session not existed!")
+                words = f"Session `{session_id}' not found: Session not existed!"
+                raise Said("E_SESSION_INVALID", f"Get sessionId[{session_id}] failed: {words}")
             self.statements.append(text)
+            try:
+                return self._carry_out(session, text)
+            except Said as said:
+                said.space = session.space or ""
+                raise
+
+    def _carry_out(self, session: SessionRecord, text: str) -> tuple[Rows | None, str]:
+        with self.lock:
+            if self.metad_away and text != "YIELD 1":
+                raise Said("E_EXECUTION_ERROR", METAD_LOST)
             if self.auto:
                 for there in self.spaces.values():
                     while there.running is not None:
@@ -212,13 +275,40 @@ class Cluster:
         self._run_next(there)
 
     def _run_next(self, there: SpaceRecord) -> None:
-        if there.running is not None or not there.waiting:
+        while there.running is None and there.waiting and not self.holds_queue:
+            job = there.jobs[there.waiting.pop(0)]
+            there.running = job.id
+            job.status, job.start = "RUNNING", self.now  # the stop of an earlier run stays, as in the real one
+            job.tasks = [TaskRecord(host, self.now) for host in there.hosts if job.kind not in TASKLESS]
+            away = [task for task in job.tasks if task.host in self.offline]
+            for task in away:
+                self._end_task(job, task, "E_RPC_FAILURE")
+            if away:  # it fails at once, although the other hosts have begun
+                job.status, job.stop, there.running = "FAILED", self.now, None
+
+    def _end_task(self, job: JobRecord, task: TaskRecord, code: str) -> None:
+        task.status, task.stop = ("FINISHED" if code == "SUCCEEDED" else "FAILED"), self.now
+        if code != "SUCCEEDED" and job.code in ("E_JOB_SUBMITTED", "SUCCEEDED"):
+            job.code = code
+
+    def _end_job_if_through(self, there: SpaceRecord, job: JobRecord) -> None:
+        if any(task.status == "RUNNING" for task in job.tasks):
             return
-        job = there.jobs[there.waiting.pop(0)]
-        there.running = job.id
-        job.status, job.start = "RUNNING", self.now  # the stop of an earlier run stays, as in the real one
-        hosts = ["metad"] if job.kind == "LEADER_BALANCE" else there.hosts
-        job.tasks = [TaskRecord(host, self.now) for host in hosts]
+        failed = any(task.status == "FAILED" for task in job.tasks)
+        job.status, job.stop = ("FAILED" if failed else "FINISHED"), self.now
+        job.code = job.code if failed else "SUCCEEDED"
+        if there.running == job.id:
+            there.running = None
+        self._run_next(there)
+
+    def _report_cancel(self, job: JobRecord) -> None:
+        """A stopped rebuild's hosts report a while later that they were canceled: then it has failed."""
+        if job.status != "STOPPED" or job.kind not in STOPPABLE or job.stop is None:
+            return
+        if job.tasks and self.now - job.stop >= timedelta(seconds=CANCEL_SECONDS):
+            job.status = "FAILED"
+            for task in job.tasks:
+                self._end_task(job, task, "E_USER_CANCEL")
 
     def _find(self, job_id: int) -> tuple[SpaceRecord, JobRecord]:
         return next((there, there.jobs[job_id]) for there in self.spaces.values() if job_id in there.jobs)
@@ -260,7 +350,10 @@ class Cluster:
         job = self._job_there(session, job_id)
         code = "" if job.code == "E_JOB_SUBMITTED" else job.code
         rows: list[list[Value]] = [[job.id, job.kind, job.status, job.start, job.stop, job.code]]
-        rows += [[at, t.host, t.status, t.start, t.stop, code] for at, t in enumerate(job.tasks)]
+        rows += [
+            [at, t.host.rpartition(":")[0] or t.host, t.status, t.start, t.stop, code]
+            for at, t in enumerate(job.tasks)
+        ]
         counts = [sum(task.status == word for task in job.tasks) for word in ("FINISHED", "FAILED", "RUNNING")]
         done, failed, going = counts
         total = [f"Total:{len(job.tasks)}", f"Succeeded:{done}", f"Failed:{failed}", f"In Progress:{going}"]
@@ -272,11 +365,16 @@ class Cluster:
         there = self._chosen(session)
         if job.status in ("FINISHED", "FAILED"):
             raise Said("E_EXECUTION_ERROR", ALREADY_ENDED)
-        if job.status == "RUNNING" and job.kind not in STOPPABLE and not self.pretends_to_stop:
+        is_known = there.running == job.id
+        if job.status == "RUNNING" and is_known and job.kind not in STOPPABLE and not self.pretends_to_stop:
             raise Said("E_EXECUTION_ERROR", NOT_STOPPABLE)
         if job.status == "QUEUE":
             there.waiting.remove(job.id)
-        job.status, job.stop, job.start = "STOPPED", self.now, job.start or self.now
+            job.start = self.now
+        job.status, job.stop = "STOPPED", self.now
+        if is_known and not self.pretends_to_stop:
+            there.running = None
+            self._run_next(there)
         return Rows(["Result"], [["Job stopped"]])
 
     def _recover(self, session: SessionRecord, ids: tuple[int, ...]) -> Rows:
@@ -285,6 +383,7 @@ class Cluster:
             in_flight = {(j.kind, j.parameters) for j in there.jobs.values() if j.status in IN_FLIGHT}
             fit = job.status in ("FAILED", "STOPPED") and (not ids or job.id in ids)
             if fit and (job.kind, job.parameters) not in in_flight:
+                # the tasks of its run before are listed until the next begins
                 job.status, job.code, count = "QUEUE", "E_JOB_SUBMITTED", count + 1
                 self._enqueue(there, job)
         return Rows(["Recovered job num"], [[count]])
@@ -298,7 +397,8 @@ class Cluster:
         return self._submit(session, f"REBUILD_{kind}_INDEX", *([index] if index else []))
 
     def _show_spaces(self, session: SessionRecord) -> Rows:
-        return Rows(["Name"], [[name] for name in sorted(self.spaces)])
+        own = self.roles.get(session.user)
+        return Rows(["Name"], [[name] for name in sorted(self.spaces) if own is None or name in own])
 
     def _show_hosts(self, session: SessionRecord) -> Rows:
         held: dict[str, list[str]] = {}
@@ -310,15 +410,23 @@ class Cluster:
         rows: list[list[Value]] = []
         for host, parts in sorted(held.items()):
             name, _, port = host.partition(":")
-            state = "OFFLINE" if host in self.offline else "ONLINE"
+            address: list[Value] = [name, int(port or 9779)]
             told = ", ".join(parts)
-            rows.append([name, int(port or 9779), state, 10 * len(parts), told, told, "3.8.0"])
-        return Rows(columns, [*rows, ["Total", None, None, 0, None, None, None]])
+            if host in self.offline:
+                rows.append([*address, "OFFLINE", 0, "No valid partition", told, ""])
+            else:
+                rows.append([*address, "ONLINE", 10 * len(parts), told, told, ""])
+        return Rows(columns, rows)
 
     def _use(self, session: SessionRecord, name: str) -> None:
         if name not in self.spaces:
             raise Said("E_EXECUTION_ERROR", "SpaceNotFound: Space not existed!")
         session.space = name
+
+    def _drop(self, session: SessionRecord, name: str) -> None:
+        self.drop_space(name)
+        if session.space == name:
+            session.space = None
 
     # ---- statements
 
@@ -326,13 +434,17 @@ class Cluster:
         chosen = session.space
         for statement in statements:
             if statement.use is not None:
+                if statement.use in self.dropped:  # until graphd's cache knows
+                    raise Said("E_EXECUTION_ERROR", "SpaceNotFound: Space not existed!")
                 if statement.use not in self.spaces:
                     raise Said("E_EXECUTION_ERROR", f"SpaceNotFound: SpaceName `{statement.use}`")
+                if statement.use not in self.roles.get(session.user, self.spaces):
+                    raise Said("E_BAD_PERMISSION", NOT_READABLE)
                 chosen = statement.use
             if statement.needs_space and chosen is None:
                 raise Said("E_SEMANTIC_ERROR", NOT_CHOSEN)
             if statement.writes and session.user in self.guests:
-                raise Said("E_BAD_PERMISSION", "PermissionError: No permission to write data.")
+                raise Said("E_BAD_PERMISSION", NOT_WRITABLE)
 
     def _parsed(self, tokens: list[tuple[str, str]]) -> Statement:
         words = [text.upper() if kind == "word" else kind for kind, text in tokens]
@@ -349,9 +461,14 @@ class Cluster:
                 return Statement(self._show_hosts)
             case ["SHOW", "JOBS"]:
                 return Statement(self._show_jobs, needs_space=True)
-            case ["SHOW", "JOB", "number"]:
+            case ["SHOW", "JOB", "number"] if numbers[0] >= 0:
                 return Statement(lambda s: self._show_job(s, numbers[0]), needs_space=True)
-            case ["SUBMIT", "JOB", "FLUSH" | "COMPACT" | "STATS" as kind]:
+            case ["YIELD", "number"]:
+                return Statement(lambda s: Rows(["1"], [[1]]))
+            case ["DROP", "SPACE", "name" | _] if len(words) == 3:
+                name = names[0] if names else last
+                return Statement(lambda s: self._drop(s, name))
+            case ["SUBMIT", "JOB", "FLUSH" | "COMPACT" | "STATS" | "INGEST" as kind]:
                 return Statement(lambda s: self._submit(s, kind), needs_space=True, writes=True)
             case ["SUBMIT", "JOB", "BALANCE", "LEADER"]:
                 return Statement(lambda s: self._submit(s, "LEADER_BALANCE"), needs_space=True, writes=True)
@@ -362,11 +479,20 @@ class Cluster:
                 return Statement(lambda s: self._stop(s, numbers[0]), needs_space=True, writes=True)
             case ["RECOVER", "JOB", *ids] if all(word in ("number", ",") for word in ids):
                 return Statement(lambda s: self._recover(s, numbers), needs_space=True, writes=True)
-        raise Said("E_SYNTAX_ERROR", f"SyntaxError: syntax error near `{last}'")
+        known = max((len(form) for form in FORMS if words[: len(form)] == form), default=0)
+        near = tokens[min(known, len(tokens) - 1)][1]
+        raise Said("E_SYNTAX_ERROR", f"SyntaxError: syntax error near `{near}'")
 
 
+FORMS = [form.split() for form in ("SHOW", "SHOW JOB", "SHOW JOBS", "SUBMIT JOB", "STOP JOB", "RECOVER JOB")]
+FORMS += [["SUBMIT", "JOB", kind] for kind in ("FLUSH", "COMPACT", "STATS", "INGEST")]
+
+
+_BLANK = r"(?:\s|#[^\n]*)*"
 _TOKEN = re.compile(
-    r"\s*(?:`(?P<name>(?:[^\\`.\n]|\\.)*)`|(?P<number>\d+)|(?P<word>[^\W\d]\w*)|(?P<sign>[;,]))\s*",
+    _BLANK
+    + r"(?:`(?P<name>(?:[^\\`.\n]|\\.)*)`|(?P<number>-?\d+)|(?P<word>[^\W\d]\w*)|(?P<sign>[;,]))"
+    + _BLANK,
     re.DOTALL,
 )
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}

@@ -1,17 +1,28 @@
-"""A storaged's HTTP port: its bodies to the letter, its silence about HTTP codes, its hours of work.
+"""The HTTP port of a storaged of 3.8.0: its bodies to the letter, its silence, its hours of work.
 
 Like the real one it does not percent-decode the query. `hang` has calls wait for `go_on`; `body` has the
-next calls answer something else.
+next calls of `/admin` answer something else. `engines` holds the RocksDB properties of each data directory by
+space; a property that a directory does not have is "0". `statistics` is empty unless the test fills it, as on a
+host without `--enable_rocksdb_statistics`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 WAIT = 20.0
+STATUS = '{"git_info_sha":"fa928930a","status":"running"}'
+PROPERTIES = """
+    total-sst-files-size live-sst-files-size num-files-at-level0 num-files-at-level1 levelstats
+    estimate-num-keys estimate-live-data-size estimate-pending-compaction-bytes num-running-compactions
+    num-running-flushes compaction-pending mem-table-flush-pending is-write-stopped
+    cur-size-all-mem-tables num-entries-active-mem-table background-errors num-snapshots stats
+"""
+KNOWN = frozenset(f"rocksdb.{name}" for name in PROPERTIES.split())
 
 
 class StoragedDouble:
@@ -20,6 +31,10 @@ class StoragedDouble:
     def __init__(self, spaces: set[str], *, port: int = 0) -> None:
         self.spaces = spaces
         self.asked: list[tuple[str, str]] = []
+        self.queries: list[str] = []
+        self.engines: dict[str, list[dict[str, str]]] = {}
+        self.statistics: dict[str, int] = {}
+        self.flags: dict[str, str] = {}
         self.begun = threading.Semaphore(0)
         self.body: str | None = None
         self.http_status = 200
@@ -73,6 +88,51 @@ class StoragedDouble:
             return f"Can't find space {space}"
         return "ok" if op in ("flush", "compact") else f"Unknown operation {op}"
 
+    def get(self, path: str, given: dict[str, str]) -> tuple[int, str, str]:
+        """Return the status, its reason and the body for a path and its query."""
+        if path == "/admin":
+            return (
+                self.http_status,
+                "OK" if self.http_status == 200 else "",
+                self.answer(given.get("space"), given.get("op")),
+            )
+        self.queries.append(path)
+        if path == "/status":
+            return 200, "OK", STATUS
+        if path == "/rocksdb_property":
+            return self._properties(given)
+        if path == "/rocksdb_stats":
+            names = given["stats"].split(",") if "stats" in given else [*self.statistics]
+            known = [name for name in names if name in self.statistics]
+            if given.get("format") == "json":
+                return 200, "OK", json.dumps([{name: self.statistics[name]} for name in known], indent=2)
+            return 200, "OK", "".join(f"{name}={self.statistics[name]}\n" for name in known)
+        if path == "/flags":
+            names = given.get("flags", "").split(",")
+            return 200, "OK", "".join(f"{name}={self.flags.get(name, 'nullptr')}\n" for name in names)
+        return 404, "Not Found", ""
+
+    def _properties(self, given: dict[str, str]) -> tuple[int, str, str]:
+        usage = "Usage: http://ip:port/rocksdb_property?space=xxx&property=yyy"
+        space, names = given.get("space"), given.get("property")
+        refusal = ""
+        if space is None:
+            refusal = f"Space should not be empty. {usage}"
+        elif names is None:
+            refusal = f"Property should not be empty. {usage}"
+        elif space not in self.spaces:
+            refusal = f"Space not found: {space}"
+        elif unknown := [name for name in names.split(",") if name not in KNOWN]:
+            refusal = f"Property not found: {unknown[0]}"
+        if refusal or space is None or names is None:
+            return 400, "Illegal argument", refusal
+        engines = self.engines.get(space, [{}])
+        answer = [
+            {f"Engine {n}": engine.get(name, "0") for n, engine in enumerate(engines)}
+            for name in names.split(",")
+        ]
+        return 200, "OK", json.dumps(answer, indent=2, ensure_ascii=False)
+
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
@@ -83,17 +143,26 @@ class _Server(ThreadingHTTPServer):
 
 def _handler_of(storaged: StoragedDouble) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
         def do_GET(self) -> None:
             storaged._clients.add(self.connection)
             path, _, query = self.path.encode("iso-8859-1").decode().partition("?")
-            given = dict(part.partition("=")[::2] for part in query.split("&"))
-            body = storaged.answer(given.get("space"), given.get("op")) if path == "/admin" else ""
+            given = dict(part.partition("=")[::2] for part in query.split("&") if part)
+            status, reason, body = storaged.get(path, given)
             storaged._clients.discard(self.connection)
             if storaged.noise:
                 self.wfile.write(b"\x15\x03\x01 noise\r\n\r\n")
+                self.close_connection = True
                 return
-            data = body.encode()
-            self.send_response(storaged.http_status if path == "/admin" else 404)
+            self._send(status, reason, body.encode())
+
+        def do_POST(self) -> None:
+            self._send(404, "Not Found", b"")
+
+        def _send(self, status: int, reason: str, data: bytes) -> None:
+            self.send_response(status, reason)
+            self.send_header("Connection", "keep-alive")
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
