@@ -141,6 +141,29 @@ class JobOptions(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 NO_OPTIONS = JobOptions()
 
 
+class StepPosition(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """How far a compaction in steps has come; it is committed, so that another job can continue from there.
+
+    Attributes:
+        done: The finished steps, those of the jobs that this one continues included.
+        total: All steps of the compaction, as planned when the last one began.
+        database: The identity of the database (the content of its IDENTITY file).
+        family: The column family of the last finished step; the families before it, in the database's order,
+            are done.
+        key: The key up to which `family` is done, excluded; None if all of it is.
+        read: Bytes of SST files that the finished steps read.
+        written: Bytes of SST files that the finished steps wrote.
+    """
+
+    done: int = 0
+    total: int = 0
+    database: str = ""
+    family: str = ""
+    key: bytes | None = None
+    read: int = 0
+    written: int = 0
+
+
 INTERRUPTED_CODE = "interrupted"
 """The code of a task that was running when jobtui ended."""
 
@@ -156,6 +179,10 @@ class Task(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         reason: Why the task failed or was stopped.
         code: The `ErrorCode` of a failure, "" if there was none.
         detached: The task has ended for jobtui, but its host may still be working on it.
+        steps: How far a compaction in steps has come, None before the first step and for other work.
+        attempts: How often the task was started; 0 if never, or if an older version recorded it.
+        waiting: Why a running task does not work now (`3.1 GiB free, reserve 5 GiB`), "" if it does. Published
+            with the progress, never committed.
     """
 
     number: int
@@ -170,6 +197,9 @@ class Task(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     reason: str = ""
     code: str = ""
     detached: bool = False
+    steps: StepPosition | None = None
+    attempts: int = 0
+    waiting: str = ""
 
     @property
     def reclaimed(self) -> int | None:
@@ -186,6 +216,9 @@ class EventKind(enum.StrEnum):
     STARTED = "started"
     TASK_STARTED = "task started"
     STOP_ASKED = "stop asked"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    RETRIED = "retried"
     TASK_ENDED = "task ended"
     ENDED = "ended"
     INTERRUPTED = "interrupted"
@@ -222,6 +255,11 @@ class Job(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         stopping: A stop was requested and some task has not ended yet.
         recovered_from: The id of the job that this one runs again.
         origin: The job's identity on its cluster, None for a job of the embedded storage.
+        options: How it runs, as its statement said.
+        paused: The job is held: no step of it begins before it is resumed. Not a status: a paused job is
+            queued or running.
+        requested_by: Who requested it and from where: `anna@db1, dashboard`; "" if that is not known.
+        schedule: The schedule that submitted it, "" if none did.
         events: The job's log, oldest first.
     """
 
@@ -237,6 +275,10 @@ class Job(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     stopping: bool = False
     recovered_from: int | None = None
     origin: ClusterRef | None = None
+    options: JobOptions = NO_OPTIONS
+    paused: bool = False
+    requested_by: str = ""
+    schedule: str = ""
     tasks: tuple[Task, ...] = ()
     events: tuple[JobEvent, ...] = ()
 

@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from heapq import heappop, heappush
 
-import msgspec
-
 from jobtui.clock import Clock, wait_all
 from jobtui.engine import lifecycle, queries, scheduler
 from jobtui.engine.cluster import lifecycle as cluster_lifecycle
@@ -17,31 +15,23 @@ from jobtui.engine.heartbeat import Heartbeat
 from jobtui.engine.inventory import InventoryCache
 from jobtui.engine.jobs import Edit, JobStore, JobWaiters, Transaction
 from jobtui.engine.lifecycle import TaskOutcome
-from jobtui.engine.progress import ProgressTracker
+from jobtui.engine.progress import ProgressTracker, RunningTask, outcome_of
 from jobtui.engine.scheduler import JobAdmission, RunPolicy
 from jobtui.engine.tasks import BackgroundTasks
 from jobtui.errors import ErrorCode, StatementRefused, StorageError
 from jobtui.history import StoreError
-from jobtui.model import Job, JobCommand, Notice, SpaceStats, Status, Task, TaskProgressed
-from jobtui.storage.base import ProgressCallback, Space, Storage, TaskResult
+from jobtui.model import Job, JobCommand, Notice, Status, Task, TaskProgressed
+from jobtui.storage.base import (
+    CompactionRequest,
+    OperationProgress,
+    ProgressCallback,
+    Space,
+    Storage,
+)
 
 UNRESPONSIVE_AFTER = 30.0  # seconds without progress until a host no longer delays the jobs of other hosts
 DISK_SECONDS = 3.0  # for a full disk to take how a job ended, when the process is about to end
 POLL_SECONDS = 0.25
-DETACHED = "no longer waiting; the host goes on"
-
-
-class _RunningTask(msgspec.Struct):
-    """One task under way on a host; the times are the steady clock's."""
-
-    job: int
-    task: int
-    host: str
-    cancel: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
-    started_at: float = 0.0
-    last_sign: float = 0.0
-    released: asyncio.Future[None] | None = None  # done when the host has ended work that is not waited for
-    recorded: bool = False  # its end has been written, though the host may go on
 
 
 class Dispatcher:
@@ -80,7 +70,7 @@ class Dispatcher:
         self._queues: dict[str, list[int]] = {}
         self._running: set[int] = set()
         self._starting: set[int] = set()
-        self._busy: dict[str, _RunningTask | None] = {}
+        self._busy: dict[str, RunningTask | None] = {}
         self._hosts: set[str] = set()
         self._began: dict[int, float] = {}
         self._schedule_due = False
@@ -253,7 +243,7 @@ class Dispatcher:
         requested = set(ids)
         for work in self._busy.values():
             if work is not None and work.job in requested:
-                work.cancel.set()
+                work.control.cancel.set()
         for job_id in requested:
             if self._store.current(job_id) is None:
                 self._forget(job_id)
@@ -380,14 +370,14 @@ class Dispatcher:
 
     def _run_on_host(self, job: Job, task: Task) -> None:
         now = self._clock.steady()
-        work = _RunningTask(job.id, task.number, task.host, started_at=now, last_sign=now)
+        work = RunningTask(job.id, task.number, task.host, started_at=now, last_sign=now)
         self._busy[task.host] = work
         current = self._store.current(job.id)
         if current is not None and current.stopping:
-            work.cancel.set()
+            work.control.cancel.set()
         self._tasks.spawn(self._run_task(job, work))
 
-    async def _run_task(self, job: Job, work: _RunningTask) -> None:
+    async def _run_task(self, job: Job, work: RunningTask) -> None:
         timeout = self._task_timeout
         try:
             if timeout is None:
@@ -399,32 +389,35 @@ class Dispatcher:
         finally:
             self._release_host(work)
 
-    async def _run_with_timeout(self, seconds: float, job: Job, work: _RunningTask) -> None:
+    async def _run_with_timeout(self, seconds: float, job: Job, work: RunningTask) -> None:
         operation = asyncio.ensure_future(self._operation(job, work))
         if await wait_all(self._clock, seconds, operation):
             self._on_operation_end(work, operation.result())
         else:
-            work.cancel.set()
+            work.control.cancel.set()
             reason = f"{work.host} did not answer within {seconds:g} s (task_timeout)"
             self._record(work, TaskOutcome(Status.FAILED, reason=reason, code=ErrorCode.TIMEOUT))
             await asyncio.wait([operation])
 
-    def _on_operation_end(self, work: _RunningTask, end: TaskOutcome) -> None:
+    def _on_operation_end(self, work: RunningTask, end: TaskOutcome) -> None:
         if work.released is None:
             # released first: the next task on the host is committed with this end or after it, and then sent
             self._release_host(work)
         self._record(work, end)
 
-    def _release_host(self, work: _RunningTask) -> None:
+    def _release_host(self, work: RunningTask) -> None:
         if self._busy.get(work.host) is work:
             del self._busy[work.host]
             self.schedule_soon()
 
-    async def _operation(self, job: Job, work: _RunningTask) -> TaskOutcome:
-        storage = self._storage
-        act = storage.flush if job.command == JobCommand.FLUSH else storage.compact
+    async def _operation(self, job: Job, work: RunningTask) -> TaskOutcome:
+        report = self._progress_callback(work)
         try:
-            outcome = await act(job.space, work.host, self._progress_callback(work), work.cancel)
+            if job.command == JobCommand.FLUSH:
+                outcome = await self._storage.flush(job.space, work.host, report, work.control)
+            else:
+                request = CompactionRequest()
+                outcome = await self._storage.compact(job.space, work.host, request, report, work.control)
         except StorageError as error:
             # the task names its host: the reason need not repeat it, and an adopted host's name is a long path
             return TaskOutcome(
@@ -433,20 +426,20 @@ class Dispatcher:
         except Exception as error:
             return TaskOutcome(Status.FAILED, reason=f"{type(error).__name__}: {error}", code=ErrorCode.IO)
         work.released = outcome.released
-        return _end_of(outcome)
+        return outcome_of(outcome)
 
-    def _progress_callback(self, work: _RunningTask) -> ProgressCallback:
-        def report(fraction: float | None, rate: float | None, before: SpaceStats | None = None) -> None:
+    def _progress_callback(self, work: RunningTask) -> ProgressCallback:
+        def report(progress: OperationProgress) -> None:
             work.last_sign = self._clock.steady()
             job = self._store.current(work.job)
             if job is not None and not work.recorded:
-                progress = self._progress
-                progress.update(work.job, work.task, fraction, before)
-                self._events.publish([TaskProgressed(progress.apply_to(job), work.task, rate)])
+                tracker = self._progress
+                tracker.update(work.job, work.task, progress.fraction, progress.before)
+                self._events.publish([TaskProgressed(tracker.apply_to(job), work.task, progress.rate)])
 
         return report
 
-    def _record(self, work: _RunningTask, end: TaskOutcome) -> None:
+    def _record(self, work: RunningTask, end: TaskOutcome) -> None:
         """Write how the task ended; until that is on disk, the job is as it was."""
         work.recorded = True
         seen = self._progress.pop(work.job, work.task)
@@ -485,12 +478,3 @@ class Dispatcher:
     def _elapsed(self, job_id: int) -> float | None:
         began = self._began.get(job_id)
         return None if began is None else round(self._clock.steady() - began, 3)
-
-
-def _end_of(outcome: TaskResult) -> TaskOutcome:
-    if not outcome.stopped and not outcome.detached:
-        return TaskOutcome(Status.FINISHED, before=outcome.before, after=outcome.after, reason=outcome.note)
-    reason = DETACHED if outcome.detached else ""
-    return TaskOutcome(
-        Status.STOPPED, before=outcome.before, after=outcome.after, reason=reason, detached=outcome.detached
-    )

@@ -5,10 +5,16 @@ It is not committed to the history. What a host held when a task began is writte
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 from msgspec.structs import replace
 
+from jobtui.engine.lifecycle import TaskOutcome
 from jobtui.model import Job, SpaceStats, Status
+from jobtui.storage.base import OperationControl, TaskResult
+
+DETACHED = "no longer waiting; the host goes on"
 
 
 class LiveProgress(msgspec.Struct, frozen=True):
@@ -49,3 +55,26 @@ class ProgressTracker:
             live = self._known.get((job.id, task.number)) if task.status is Status.RUNNING else None
             tasks.append(task if live is None else replace(task, progress=live.fraction, before=live.before))
         return replace(job, tasks=tuple(tasks))
+
+
+class RunningTask(msgspec.Struct):
+    """One task under way on a host; the times are the steady clock's."""
+
+    job: int
+    task: int
+    host: str
+    control: OperationControl = msgspec.field(default_factory=OperationControl)
+    started_at: float = 0.0
+    last_sign: float = 0.0
+    released: asyncio.Future[None] | None = None  # done when the host has ended work that is not waited for
+    recorded: bool = False  # its end has been written, though the host may go on
+
+
+def outcome_of(outcome: TaskResult) -> TaskOutcome:
+    """Return how a task ended whose storage returned `outcome`."""
+    if not outcome.stopped and not outcome.detached:
+        return TaskOutcome(Status.FINISHED, before=outcome.before, after=outcome.after, reason=outcome.note)
+    reason = DETACHED if outcome.detached else ""
+    return TaskOutcome(
+        Status.STOPPED, before=outcome.before, after=outcome.after, reason=reason, detached=outcome.detached
+    )

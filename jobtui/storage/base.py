@@ -13,16 +13,15 @@ stopped task returns a `TaskResult` with `stopped`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import msgspec
 
-from jobtui.model import ConnectionStatus, SpaceStats, Status, Task
-
-if TYPE_CHECKING:
-    import asyncio  # a process that only reads the catalog does without it, and starts sooner
+from jobtui.model import ConnectionStatus, SpaceStats, Status, StepPosition, Task
 
 
 class Capabilities(msgspec.Struct, frozen=True):
@@ -30,12 +29,14 @@ class Capabilities(msgspec.Struct, frozen=True):
 
     `exact_progress`: it measures a running task's progress. `real_stop`: the work of a stopped task has ended
     on its host (otherwise the task ends *detached*). `create`: it is a SpaceAdmin. `load`: it is a PairStore.
+    `steps`: its compactions run in steps, and so can be paused, continued, and limited to a part or a rate.
     """
 
     exact_progress: bool
     real_stop: bool
     create: bool
     load: bool
+    steps: bool = False
 
 
 class Space(msgspec.Struct, frozen=True):
@@ -62,12 +63,14 @@ class TaskResult(msgspec.Struct, frozen=True):
 
     `note`: what was left out, and why. `stopped`: it was canceled before it was complete. `detached`: it was
     canceled, but the host continues; `released` is then done when the host has returned, and the host is busy
-    until then.
+    until then. `paused`: it ended after a step because a pause was requested, and can continue from `steps`.
     """
 
     before: SpaceStats | None = None
     after: SpaceStats | None = None
     stopped: bool = False
+    paused: bool = False
+    steps: StepPosition | None = None
     detached: bool = False
     released: asyncio.Future[None] | None = None
     note: str = ""
@@ -81,18 +84,83 @@ class Placement(msgspec.Struct, frozen=True):
     directories: tuple[str, ...] | None = None
 
 
-class ProgressCallback(Protocol):
-    """A receiver of a task's progress, called at most 10 times a second; the fraction never falls."""
+class OperationProgress(msgspec.Struct, frozen=True):
+    """The progress of a flush or compaction.
 
-    def __call__(self, fraction: float | None, rate: float | None, before: SpaceStats | None = None) -> None:
-        """Accept the progress.
+    Attributes:
+        fraction: From 0 to 1, None if unknown; it never falls.
+        rate: Bytes a second, None if unknown.
+        before: What the space holds on the host as the work begins; reported once, if known.
+        steps: How far a compaction in steps has come; reported when the plan is known and after each step. A
+            step that was reported is finished and need not be done again.
+        room_needed: The bytes of disk that the current or next step needs, None if unknown.
+        waiting: Why the work waits (`3.1 GiB free, reserve 5 GiB`), "" while it works.
+    """
 
-        Args:
-            fraction: From 0 to 1, None if unknown.
-            rate: Bytes a second, None if unknown.
-            before: What the space holds on the host as the work begins; passed once, if known.
-        """
-        ...
+    fraction: float | None = None
+    rate: float | None = None
+    before: SpaceStats | None = None
+    steps: StepPosition | None = None
+    room_needed: int | None = None
+    waiting: str = ""
+
+
+# called at most 10 times a second, and after each step
+ProgressCallback = Callable[[OperationProgress], None]
+
+
+class OperationControl:
+    """The requests to a running flush or compaction, which may come at any moment. For the engine's loop.
+
+    `cancel` stops the work at once. `pause` ends it after the step that it is in. `rate` limits its writes, in
+    bytes a second, from the next step on; None: the storage's own limit.
+    """
+
+    def __init__(self, rate: int | None = None) -> None:
+        self.cancel = asyncio.Event()
+        self.pause = asyncio.Event()
+        self._rate = rate
+        self._on_rate: Callable[[int | None], None] | None = None
+
+    @property
+    def rate(self) -> int | None:
+        """The write limit, in bytes a second."""
+        return self._rate
+
+    def set_rate(self, rate: int | None) -> None:
+        """Change the write limit from the next step on."""
+        self._rate = rate
+        if self._on_rate is not None:
+            self._on_rate(rate)
+
+    @contextlib.contextmanager
+    def on_rate(self, change: Callable[[int | None], None]) -> Iterator[None]:
+        """Within the block, call `change` with each new limit."""
+        self._on_rate = change
+        try:
+            yield
+        finally:
+            self._on_rate = None
+
+
+class CompactionRequest(msgspec.Struct, frozen=True):
+    """What to compact of a space on a host, and how much disk it may take; the default is everything.
+
+    Attributes:
+        families: The column families, all if empty.
+        from_key: The first key, None for the first of all.
+        to_key: The key before which it ends, None for the last of all.
+        room: The bytes of disk that a step may take, None for the default (twice the step's cap).
+        room_share: The same as a share of the disk, 0..1.
+        resume: The position after which to continue; ignored if the database is another one.
+    """
+
+    families: tuple[str, ...] = ()
+    from_key: bytes | None = None
+    to_key: bytes | None = None
+    room: int | None = None
+    room_share: float | None = None
+    resume: StepPosition | None = None
 
 
 # a key and its value; None deletes the key
@@ -144,17 +212,22 @@ class TaskRunner(Inventory, Protocol):
         ...
 
     async def flush(
-        self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
+        self, space: str, host: str, progress: ProgressCallback, control: OperationControl
     ) -> TaskResult:
         """Write the space's memtables on that host to SST files. Raises StorageError."""
         ...
 
     async def compact(
-        self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
+        self,
+        space: str,
+        host: str,
+        request: CompactionRequest,
+        progress: ProgressCallback,
+        control: OperationControl,
     ) -> TaskResult:
-        """Merge the space's SST files on that host down to one level. Raises StorageError.
+        """Merge the space's SST files on that host down to one level, in steps if it can. Raises StorageError.
 
-        Setting `cancel` requests a stop; the call returns, with `stopped`, when the work has ended.
+        After a stop or a pause was requested, the call returns when the work has ended.
         """
         ...
 

@@ -122,7 +122,7 @@ class Races(RuleBasedStateMachine):
             operation.finish()
         elif how == "progress":
             operation.progress(data.draw(st.floats(0, 0.99)), 1e6)
-        elif how == "stop" and operation.cancel.is_set():
+        elif how == "stop" and operation.control.cancel.is_set():
             operation.stop()
         else:
             code = ErrorCode.HOST_DIED if how == "die" else ErrorCode.IO

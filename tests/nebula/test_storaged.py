@@ -10,7 +10,7 @@ import pytest
 
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import ConnectionState
-from jobtui.storage.base import Space, TaskResult, TaskRunner
+from jobtui.storage.base import CompactionRequest, OperationControl, Space, TaskResult, TaskRunner
 from jobtui.storage.nebula.settings import Address, ClusterSettings, RunMode
 from jobtui.storage.nebula.storaged import BODY_LIMIT, StoragedRunner
 from tests.support.graphd_double import GraphdDouble
@@ -33,8 +33,9 @@ def given(port: int, *, spaces: dict[str, tuple[str, ...]] | None = None) -> Clu
 
 
 async def work(runner: StoragedRunner, op: str = "compact", space: str = "nba", host: str = HOST) -> TaskResult:
-    act = runner.flush if op == "flush" else runner.compact
-    return await act(space, host, lambda fraction, rate: None, asyncio.Event())
+    if op == "flush":
+        return await runner.flush(space, host, lambda _: None, OperationControl())
+    return await runner.compact(space, host, CompactionRequest(), lambda _: None, OperationControl())
 
 
 def closed_port() -> int:
@@ -164,10 +165,12 @@ def test_a_stop_is_detached_and_settles_when_the_host_is_through() -> None:
         with StoragedDouble({"nba"}) as storaged:
             storaged.hangs = True
             runner = StoragedRunner(given(storaged.port))
-            cancel = asyncio.Event()
-            working = asyncio.ensure_future(runner.compact("nba", HOST, lambda fraction, rate: None, cancel))
+            control = OperationControl()
+            working = asyncio.ensure_future(
+                runner.compact("nba", HOST, CompactionRequest(), lambda _: None, control)
+            )
             await asyncio.to_thread(storaged.wait_for_a_call)
-            cancel.set()
+            control.cancel.set()
             outcome = await working
             assert (outcome.stopped, outcome.detached) == (True, True)
             assert outcome.released is not None
@@ -184,10 +187,12 @@ def test_a_detached_host_that_dies_is_settled_too() -> None:
         with StoragedDouble({"nba"}) as storaged:
             storaged.hangs = True
             runner = StoragedRunner(given(storaged.port))
-            cancel = asyncio.Event()
-            working = asyncio.ensure_future(runner.compact("nba", HOST, lambda fraction, rate: None, cancel))
+            control = OperationControl()
+            working = asyncio.ensure_future(
+                runner.compact("nba", HOST, CompactionRequest(), lambda _: None, control)
+            )
             await asyncio.to_thread(storaged.wait_for_a_call)
-            cancel.set()
+            control.cancel.set()
             outcome = await working
             storaged.die()
             assert outcome.released is not None
@@ -207,11 +212,13 @@ def test_a_stop_before_the_host_was_told_is_a_real_one(monkeypatch: pytest.Monke
                 return connect(*arguments, **named)  # type: ignore[arg-type]
 
             monkeypatch.setattr(socket, "create_connection", slowly)
-            cancel = asyncio.Event()
+            control = OperationControl()
             runner = StoragedRunner(given(storaged.port))
-            working = asyncio.ensure_future(runner.compact("nba", HOST, lambda fraction, rate: None, cancel))
+            working = asyncio.ensure_future(
+                runner.compact("nba", HOST, CompactionRequest(), lambda _: None, control)
+            )
             await asyncio.sleep(0)
-            cancel.set()
+            control.cancel.set()
             loop.call_soon(may_connect.set)
             assert await working == TaskResult(stopped=True)
             assert storaged.asked == []

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.errors import ErrorCode, StorageError
-from jobtui.storage.base import Placement, Space
+from jobtui.storage.base import CompactionRequest, Placement, Space
 from tests.support.storage import Watched, compact, dumped, failure_of, flush, storage_at
 
 ROWS = 300
@@ -123,7 +123,9 @@ def test_killed_at_its_work_it_is_put_right_and_the_next_job_works(tmp_path, ldb
         async with storage_at(tmp_path / "root") as storage:
             await storage.create_space("chain", adopting(owned))
             watched = Watched()
-            work = asyncio.ensure_future(storage.compact("chain", host, watched, watched.cancel))
+            work = asyncio.ensure_future(
+                storage.compact("chain", host, CompactionRequest(), watched, watched.control)
+            )
             await watched.heard.wait()
             assert options_files(owned)[-1] == newest
             assert not (owned / "rocksdict-config.json").exists()
@@ -239,10 +241,12 @@ def test_a_stop_on_an_adopted_database_is_real_and_leaves_its_options_alone(tmp_
             await storage.create_space("chain", adopting(database))
             watched = Watched()
             watched.cancel.set()
-            assert (await storage.compact("chain", host, watched, watched.cancel)).stopped
+            assert (await storage.compact("chain", host, CompactionRequest(), watched, watched.control)).stopped
             for _ in range(5):
                 watched = Watched()
-                compacting = asyncio.ensure_future(storage.compact("chain", host, watched, watched.cancel))
+                compacting = asyncio.ensure_future(
+                    storage.compact("chain", host, CompactionRequest(), watched, watched.control)
+                )
                 await asyncio.sleep(0)
                 watched.cancel.set()
                 await compacting

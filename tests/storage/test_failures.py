@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.errors import ErrorCode
-from jobtui.storage.base import Placement
+from jobtui.storage.base import CompactionRequest, Placement
 from tests.support.disks import fill_up, mount, unmount
 from tests.support.storage import (
     Watched,
@@ -49,7 +49,9 @@ def test_a_disk_that_fills_up_during_a_compact_fails_it_and_the_next_one_works(s
     async def run():
         async with layered(tmp_path / "root", 2, 4, rate=8 << 20, hosts={"h1": disk / "h1"}) as (storage, held):
             watched = Watched()
-            compacting = asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
+            compacting = asyncio.ensure_future(
+                storage.compact("nba", "h1", CompactionRequest(), watched, watched.control)
+            )
             await watched.moved.wait()
             fill_up(disk / "stuff")
             error = await failure_of(compacting)
@@ -193,7 +195,9 @@ def test_what_a_killed_compact_left_behind_is_no_damage(tmp_path):
     async def run():
         async with layered(tmp_path, 2, 4, rate=8 << 20) as (storage, held):
             watched = Watched()
-            compacting = asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
+            compacting = asyncio.ensure_future(
+                storage.compact("nba", "h1", CompactionRequest(), watched, watched.control)
+            )
             await watched.moved.wait()
             await kill(storage)
             assert (await failure_of(compacting)).code is ErrorCode.HOST_DIED
@@ -227,7 +231,9 @@ def test_a_directory_deleted_in_the_middle_of_a_compact_fails_it(tmp_path):
     async def run():
         async with layered(tmp_path, 2, 4, rate=8 << 20) as (storage, _):
             watched = Watched()
-            compacting = asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
+            compacting = asyncio.ensure_future(
+                storage.compact("nba", "h1", CompactionRequest(), watched, watched.control)
+            )
             await watched.moved.wait()
             shutil.rmtree(tmp_path / "h1" / "nba")
             assert (await failure_of(compacting)).code is ErrorCode.MISSING

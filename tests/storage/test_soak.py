@@ -8,7 +8,7 @@ import random
 import signal
 
 from jobtui.errors import ErrorCode, StorageError
-from tests.support.storage import Watched, dumped, flush, space_at
+from tests.support.storage import Watched, compact, dumped, flush, space_at
 
 HOSTS = {"h1": None, "h2": None}
 
@@ -26,8 +26,8 @@ async def storm(root, chance: random.Random, turns: int) -> None:
             works = [asyncio.ensure_future(write(storage, pairs))]
             for host in HOSTS:
                 watched = Watched()
-                work = chance.choice([storage.flush, storage.compact])
-                works.append(asyncio.ensure_future(tolerated(work("nba", host, watched, watched.cancel))))
+                work = chance.choice([flush, compact])
+                works.append(asyncio.ensure_future(tolerated(work(storage, host, watched=watched))))
                 works.append(asyncio.ensure_future(disturb(storage, host, watched, chance)))
                 works.append(asyncio.ensure_future(tolerated(storage.stats("nba", host))))
             await asyncio.gather(*works)

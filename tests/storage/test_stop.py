@@ -8,6 +8,7 @@ import signal
 
 import pytest
 
+from jobtui.storage.base import CompactionRequest
 from jobtui.storage.local.worker.cancellation import Cancellation
 from tests.support.storage import Watched, compact, dumped, flush, layered, layers, space_at, storage_at
 
@@ -18,7 +19,9 @@ def test_a_stopped_compact_says_so_keeps_all_data_and_the_next_one_works(tmp_pat
             pid = storage.worker("h1", adopted=False).pid
             for _ in range(3):
                 watched = Watched()
-                compacting = asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
+                compacting = asyncio.ensure_future(
+                    storage.compact("nba", "h1", CompactionRequest(), watched, watched.control)
+                )
                 await watched.moved.wait()
                 watched.cancel.set()
                 outcome = await compacting
@@ -38,7 +41,9 @@ def test_a_stopped_compact_of_one_file_which_was_moved_but_not_rewritten_is_not_
     async def run():
         async with layered(tmp_path, 1, 3, rate=1 << 20) as (storage, held):
             watched = Watched()
-            compacting = asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
+            compacting = asyncio.ensure_future(
+                storage.compact("nba", "h1", CompactionRequest(), watched, watched.control)
+            )
             await watched.moved.wait()
             watched.cancel.set()
             assert (await compacting).stopped
@@ -55,7 +60,9 @@ def test_a_stop_need_not_kill_where_the_work_goes_slowly(tmp_path):
             pass
         async with storage_at(tmp_path, notices=notices, rate=200_000) as storage:
             watched = Watched()
-            compacting = asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
+            compacting = asyncio.ensure_future(
+                storage.compact("nba", "h1", CompactionRequest(), watched, watched.control)
+            )
             await watched.moved.wait()
             pid = storage.worker("h1", adopted=False).pid
             watched.cancel.set()
@@ -71,10 +78,10 @@ def test_a_stop_before_the_work_was_taken_up_stops_it_without_a_worker(tmp_path)
     async def run():
         async with space_at(tmp_path) as storage:
             await storage.close()
-            for work in (storage.flush, storage.compact):
+            for work in (flush, compact):
                 watched = Watched()
                 watched.cancel.set()
-                assert (await work("nba", "h1", watched, watched.cancel)).stopped
+                assert (await work(storage, watched=watched)).stopped
             assert storage.worker("h1", adopted=False).pid is None
 
     asyncio.run(run())
@@ -86,7 +93,9 @@ def test_a_stop_right_after_the_start_ends_as_stopped_or_finished_with_all_files
             held = await layers(storage, 2, 0.5)
             for turn in range(20):
                 watched = Watched()
-                compacting = asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
+                compacting = asyncio.ensure_future(
+                    storage.compact("nba", "h1", CompactionRequest(), watched, watched.control)
+                )
                 for _ in range(turn):
                     await asyncio.sleep(0.002)  # each turn the stop comes a little later; any moment is right
                 watched.cancel.set()
@@ -104,7 +113,7 @@ def test_a_stopped_flush_loses_nothing(tmp_path):
             pairs = [(b"key%06d" % number, os.urandom(1000)) for number in range(4000)]
             await storage.load("nba", pairs)
             watched = Watched()
-            flushing = asyncio.ensure_future(storage.flush("nba", "h1", watched, watched.cancel))
+            flushing = asyncio.ensure_future(storage.flush("nba", "h1", watched, watched.control))
             await watched.heard.wait()
             watched.cancel.set()
             await flushing
@@ -124,7 +133,9 @@ def test_a_worker_that_does_not_obey_is_killed_and_started_again(tmp_path, monke
             worker = storage.worker("h1", adopted=False)
             pid = worker.pid
             watched = Watched()
-            compacting = asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
+            compacting = asyncio.ensure_future(
+                storage.compact("nba", "h1", CompactionRequest(), watched, watched.control)
+            )
             await watched.moved.wait()
             os.kill(pid, signal.SIGSTOP)
             watched.cancel.set()
@@ -142,7 +153,9 @@ def test_a_caller_that_is_cancelled_takes_its_work_with_it(tmp_path):
     async def run():
         async with layered(tmp_path, 2, 3, rate=4 << 20) as (storage, held):
             watched = Watched()
-            compacting = asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
+            compacting = asyncio.ensure_future(
+                storage.compact("nba", "h1", CompactionRequest(), watched, watched.control)
+            )
             await watched.moved.wait()
             compacting.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -157,7 +170,9 @@ def test_closing_ends_what_runs(tmp_path):
     async def run():
         async with layered(tmp_path, 2, 2, rate=2 << 20) as (storage, _):
             watched = Watched()
-            compacting = asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
+            compacting = asyncio.ensure_future(
+                storage.compact("nba", "h1", CompactionRequest(), watched, watched.control)
+            )
             await watched.moved.wait()
             pid = storage.worker("h1", adopted=False).pid
             await storage.close()

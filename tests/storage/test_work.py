@@ -11,7 +11,7 @@ import pytest
 
 from jobtui.errors import ErrorCode
 from jobtui.model import Level, SpaceStats
-from jobtui.storage.base import Placement
+from jobtui.storage.base import CompactionRequest, Placement
 from jobtui.storage.local.worker.compaction import unmoved_files
 from jobtui.storage.local.worker.progress import expected_reads
 from tests.support.storage import (
@@ -66,7 +66,7 @@ def test_progress_rises_to_below_one_and_carries_a_rate(tmp_path):
     async def run():
         async with layered(tmp_path, 3, 4, rate=8 << 20) as (storage, _):
             watched = Watched()
-            await storage.compact("nba", "h1", watched, watched.cancel)
+            await storage.compact("nba", "h1", CompactionRequest(), watched, watched.control)
             fractions = watched.fractions
             assert fractions == sorted(fractions)
             assert len(set(fractions)) > 2
@@ -82,7 +82,7 @@ def test_progress_rises_where_all_of_the_data_is_in_the_block_cache(tmp_path):
         async with layered(tmp_path, 2, 4, rate=4 << 20) as (storage, _):
             await dumped(storage)
             watched = Watched()
-            await storage.compact("nba", "h1", watched, watched.cancel)
+            await storage.compact("nba", "h1", CompactionRequest(), watched, watched.control)
             fractions = watched.fractions
             assert fractions == sorted(fractions)
             assert len(set(fractions)) > 3
@@ -96,7 +96,7 @@ def test_progress_rises_also_where_there_are_few_keys_with_long_values(tmp_path)
         async with layered(tmp_path, 1, 0.9, rate=1 << 20) as (storage, held):
             assert len(held) < 1_000
             watched = Watched()
-            await storage.compact("nba", "h1", watched, watched.cancel)
+            await storage.compact("nba", "h1", CompactionRequest(), watched, watched.control)
             assert watched.fractions == sorted(watched.fractions)
             assert len(set(watched.fractions)) > 2
             assert watched.fractions[-1] <= 0.99
@@ -108,9 +108,9 @@ def test_what_there_is_to_work_on_is_told_once_as_the_work_begins(tmp_path):
     async def run():
         async with space_at(tmp_path) as storage:
             await layers(storage, 2, 0.1)
-            for work in (storage.flush, storage.compact):
+            for work in (flush, compact):
                 watched = Watched()
-                outcome = await work("nba", "h1", watched, watched.cancel)
+                outcome = await work(storage, watched=watched)
                 assert watched.before == [outcome.before]
 
     asyncio.run(run())
@@ -134,7 +134,9 @@ def test_stats_of_another_space_answer_while_a_compact_runs(tmp_path):
         async with layered(tmp_path, 2, 3, rate=4 << 20) as (storage, _):
             await storage.create_space("test2", Placement())
             watched = Watched()
-            compacting = asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
+            compacting = asyncio.ensure_future(
+                storage.compact("nba", "h1", CompactionRequest(), watched, watched.control)
+            )
             await watched.moved.wait()
             assert (await storage.stats("test2", "h1")).files == 0
             assert (await storage.stats("nba", "h1")).files >= 2
@@ -151,7 +153,9 @@ def test_writing_goes_on_beside_a_compact_and_does_not_fail_it(tmp_path):
     async def run():
         async with layered(tmp_path, 2, 3, rate=4 << 20) as (storage, held):
             watched = Watched()
-            compacting = asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
+            compacting = asyncio.ensure_future(
+                storage.compact("nba", "h1", CompactionRequest(), watched, watched.control)
+            )
             await watched.moved.wait()
             for layer in range(5, 8):
                 more = [(b"new" + key, value) for key, value in layer_pairs(layer, 0.3)]
@@ -260,7 +264,9 @@ def test_a_dump_goes_on_where_it_was_after_a_stop_reopened_the_database(tmp_path
             pairs = storage.dump("nba")
             read = [await anext(pairs)]
             watched = Watched()
-            compacting = asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
+            compacting = asyncio.ensure_future(
+                storage.compact("nba", "h1", CompactionRequest(), watched, watched.control)
+            )
             await watched.moved.wait()
             watched.cancel.set()
             assert (await compacting).stopped

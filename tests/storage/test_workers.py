@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.errors import ErrorCode
+from jobtui.storage.base import CompactionRequest
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.errors import WorkerError
 from jobtui.storage.local.supervisor import LOOK, PAUSES, Stopped, WorkerSupervisor
@@ -26,7 +27,9 @@ def test_a_killed_worker_fails_its_task_with_the_signal_and_is_started_again(tmp
         async with layered(tmp_path, 2, 3, rate=8 << 20) as (storage, held):
             worker = storage.worker("h1", adopted=False)
             watched = Watched()
-            compacting = asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
+            compacting = asyncio.ensure_future(
+                storage.compact("nba", "h1", CompactionRequest(), watched, watched.control)
+            )
             await watched.moved.wait()
             os.kill(worker.pid, signal.SIGKILL)
             error = await failure_of(compacting)
@@ -144,7 +147,9 @@ def test_in_a_pause_a_look_is_refused_at_once_and_work_waits_or_is_stopped(tmp_p
             assert error.code is ErrorCode.HOST_DIED
             assert "keeps dying" in error.detail
             watched = Watched()
-            compacting = asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
+            compacting = asyncio.ensure_future(
+                storage.compact("nba", "h1", CompactionRequest(), watched, watched.control)
+            )
             await asyncio.sleep(0)
             watched.cancel.set()
             assert (await compacting).stopped
@@ -165,7 +170,7 @@ async def run():
     async with space_at(Path(sys.argv[1]), rate=1 << 20) as storage:
         await layers(storage, 1, 0.5)
         watched = Watched()
-        asyncio.ensure_future(storage.compact("nba", "h1", watched, watched.cancel))
+        asyncio.ensure_future(storage.compact("nba", "h1", CompactionRequest(), watched, watched.control))
         await watched.heard.wait()
         print(storage.worker("h1", adopted=False).pid, flush=True)
         await asyncio.Event().wait()

@@ -10,7 +10,18 @@ from dataclasses import dataclass, field
 
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import Level, SpaceStats
-from jobtui.storage.base import Capabilities, Host, Pair, Placement, ProgressCallback, Space, TaskResult
+from jobtui.storage.base import (
+    Capabilities,
+    CompactionRequest,
+    Host,
+    OperationControl,
+    OperationProgress,
+    Pair,
+    Placement,
+    ProgressCallback,
+    Space,
+    TaskResult,
+)
 
 FULL = SpaceStats(levels=(Level(4, 4000),), memtable=0, entries=100, pending=4000)
 LEAN = SpaceStats(levels=(Level(0, 0), Level(1, 1500)), memtable=0, entries=60, pending=0)
@@ -25,7 +36,7 @@ class Operation:
     space: str
     host: str
     report: ProgressCallback
-    cancel: asyncio.Event
+    control: OperationControl
     loop: asyncio.AbstractEventLoop
     end: asyncio.Future[TaskResult] = field(init=False)
     cancelled: threading.Event = field(default_factory=threading.Event)
@@ -54,7 +65,7 @@ class Operation:
         done: Future[None] = Future()
 
         def tell() -> None:
-            self.report(fraction, rate, before)
+            self.report(OperationProgress(fraction, rate, before))
             done.set_result(None)
 
         self.loop.call_soon_threadsafe(tell)
@@ -121,14 +132,19 @@ class ScriptedStorage:
         return FULL
 
     async def flush(
-        self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
+        self, space: str, host: str, progress: ProgressCallback, control: OperationControl
     ) -> TaskResult:
-        return await self._operate("flush", space, host, progress, cancel)
+        return await self._operate("flush", space, host, progress, control)
 
     async def compact(
-        self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
+        self,
+        space: str,
+        host: str,
+        request: CompactionRequest,
+        progress: ProgressCallback,
+        control: OperationControl,
     ) -> TaskResult:
-        return await self._operate("compact", space, host, progress, cancel)
+        return await self._operate("compact", space, host, progress, control)
 
     async def create_space(self, name: str, placement: Placement) -> Space:
         space = Space(name, placement.hosts or ("local0",))
@@ -146,10 +162,10 @@ class ScriptedStorage:
         yield b"", b""
 
     async def _operate(
-        self, command: str, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
+        self, command: str, space: str, host: str, progress: ProgressCallback, control: OperationControl
     ) -> TaskResult:
         loop = asyncio.get_running_loop()
-        operation = Operation(command, space, host, progress, cancel, loop)
+        operation = Operation(command, space, host, progress, control, loop)
         watch = loop.create_task(self._watch(operation))
         with self._changed:
             self.begun.append(operation)
@@ -162,7 +178,7 @@ class ScriptedStorage:
             watch.cancel()
 
     async def _watch(self, operation: Operation) -> None:
-        await operation.cancel.wait()
+        await operation.control.cancel.wait()
         operation.cancelled.set()
         if self.obey:
             operation.stop()

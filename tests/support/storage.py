@@ -13,7 +13,14 @@ from pathlib import Path
 
 from jobtui.errors import StorageError
 from jobtui.model import SpaceStats
-from jobtui.storage.base import Pair, Placement, TaskResult
+from jobtui.storage.base import (
+    CompactionRequest,
+    OperationControl,
+    OperationProgress,
+    Pair,
+    Placement,
+    TaskResult,
+)
 from jobtui.storage.local.backend import LocalStorage
 
 ONE: Mapping[str, Path | None] = {"h1": None}
@@ -67,27 +74,35 @@ class Watched:
     fractions: list[float | None] = field(default_factory=list)
     rates: list[float | None] = field(default_factory=list)
     before: list[SpaceStats] = field(default_factory=list)
-    cancel: asyncio.Event = field(default_factory=asyncio.Event)
+    control: OperationControl = field(default_factory=OperationControl)
     heard: asyncio.Event = field(default_factory=asyncio.Event)
     moved: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def __call__(self, fraction: float | None, rate: float | None, before: SpaceStats | None = None) -> None:
-        self.before += [] if before is None else [before]
-        self.fractions.append(fraction)
-        self.rates.append(rate)
+    @property
+    def cancel(self) -> asyncio.Event:
+        return self.control.cancel
+
+    def __call__(self, progress: OperationProgress) -> None:
+        self.before += [] if progress.before is None else [progress.before]
+        self.fractions.append(progress.fraction)
+        self.rates.append(progress.rate)
         self.heard.set()
-        if fraction:
+        if progress.fraction:
             self.moved.set()
 
 
-async def flush(storage: LocalStorage, host: str = "h1", space: str = "nba") -> TaskResult:
-    watched = Watched()
-    return await storage.flush(space, host, watched, watched.cancel)
+async def flush(
+    storage: LocalStorage, host: str = "h1", space: str = "nba", watched: Watched | None = None
+) -> TaskResult:
+    watched = watched or Watched()
+    return await storage.flush(space, host, watched, watched.control)
 
 
-async def compact(storage: LocalStorage, host: str = "h1", space: str = "nba") -> TaskResult:
-    watched = Watched()
-    return await storage.compact(space, host, watched, watched.cancel)
+async def compact(
+    storage: LocalStorage, host: str = "h1", space: str = "nba", watched: Watched | None = None
+) -> TaskResult:
+    watched = watched or Watched()
+    return await storage.compact(space, host, CompactionRequest(), watched, watched.control)
 
 
 async def failure_of(work) -> StorageError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import NoReturn
 
@@ -11,7 +10,9 @@ from jobtui.model import SpaceStats
 from jobtui.storage.base import (
     Capabilities,
     ClusterJobManager,
+    CompactionRequest,
     Host,
+    OperationControl,
     Pair,
     Placement,
     ProgressCallback,
@@ -55,13 +56,18 @@ class ClusterInventory:
         _refuse(space, "the cluster does not report how large a space is on a host")
 
     async def flush(
-        self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
+        self, space: str, host: str, progress: ProgressCallback, control: OperationControl
     ) -> TaskResult:
         """Refuse: the cluster runs its tasks itself."""
         _refuse(space, "the cluster runs its tasks itself")
 
     async def compact(
-        self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
+        self,
+        space: str,
+        host: str,
+        request: CompactionRequest,
+        progress: ProgressCallback,
+        control: OperationControl,
     ) -> TaskResult:
         """Refuse: the cluster runs its tasks itself."""
         _refuse(space, "the cluster runs its tasks itself")

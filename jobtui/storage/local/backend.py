@@ -20,7 +20,18 @@ from msgspec.structs import replace
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.formatting import format_bytes
 from jobtui.model import SpaceStats
-from jobtui.storage.base import Capabilities, Host, Pair, Placement, ProgressCallback, Space, TaskResult
+from jobtui.storage.base import (
+    Capabilities,
+    CompactionRequest,
+    Host,
+    OperationControl,
+    OperationProgress,
+    Pair,
+    Placement,
+    ProgressCallback,
+    Space,
+    TaskResult,
+)
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.adopted_directory import AdoptedDirectory, notes_directory
 from jobtui.storage.local.adoption import Surveyor
@@ -106,16 +117,21 @@ class LocalStorage:
             ).stats
 
     async def flush(
-        self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
+        self, space: str, host: str, progress: ProgressCallback, control: OperationControl
     ) -> TaskResult:
         """Write the memtables to SST files."""
-        return await self._run_operation(p.FlushDatabase, space, host, progress, cancel)
+        return await self._run_operation(p.FlushDatabase, space, host, progress, control)
 
     async def compact(
-        self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
+        self,
+        space: str,
+        host: str,
+        request: CompactionRequest,
+        progress: ProgressCallback,
+        control: OperationControl,
     ) -> TaskResult:
         """Merge the SST files down to one level."""
-        return await self._run_operation(p.CompactDatabase, space, host, progress, cancel)
+        return await self._run_operation(p.CompactDatabase, space, host, progress, control)
 
     async def create_space(self, name: str, placement: Placement) -> Space:
         """Create a space on hosts, or adopt the databases in directories."""
@@ -226,15 +242,15 @@ class LocalStorage:
         space: str,
         host: str,
         progress: ProgressCallback,
-        cancel: asyncio.Event,
+        control: OperationControl,
     ) -> TaskResult:
         with self._locate_errors(space, host):
             worker = self._worker(space, host)
             try:
                 worked = await worker.run_operation(
                     order(self._place(space, host)),
-                    lambda moved: progress(moved.fraction, moved.rate, moved.before),
-                    cancel,
+                    lambda moved: progress(OperationProgress(moved.fraction, moved.rate, moved.before)),
+                    control.cancel,
                 )
             except Stopped:
                 return TaskResult(stopped=True)

@@ -33,7 +33,9 @@ from jobtui.model import ConnectionStatus, SpaceStats
 from jobtui.os_errors import reason_of
 from jobtui.storage.base import (
     Capabilities,
+    CompactionRequest,
     Host,
+    OperationControl,
     Pair,
     Placement,
     ProgressCallback,
@@ -101,15 +103,20 @@ class StoragedRunner(Storage):
 
     @override
     async def flush(
-        self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
+        self, space: str, host: str, progress: ProgressCallback, control: OperationControl
     ) -> TaskResult:
-        return await self._run_operation("flush", space, host, cancel)
+        return await self._run_operation("flush", space, host, control.cancel)
 
     @override
     async def compact(
-        self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
+        self,
+        space: str,
+        host: str,
+        request: CompactionRequest,
+        progress: ProgressCallback,
+        control: OperationControl,
     ) -> TaskResult:
-        return await self._run_operation("compact", space, host, cancel)
+        return await self._run_operation("compact", space, host, control.cancel)
 
     @override
     async def create_space(self, name: str, placement: Placement) -> Space:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from jobtui.formatting import printable_line
 from jobtui.model import SpaceStats
-from jobtui.storage.base import ProgressCallback
+from jobtui.storage.base import OperationProgress, ProgressCallback
 from jobtui.storage.local.errors import disk_full_error
 from jobtui.storage.local.layout import free_bytes
 from jobtui.storage.local.protocol import OperationReply
@@ -45,7 +45,7 @@ class Compaction(Operation):
     """One compaction."""
 
     def _work(self, handle: DatabaseHandle) -> bool:
-        if not self._flush(handle, lambda _fraction, _rate, _before=None: self._report(0.0, None)):
+        if not self._flush(handle, lambda _: self._report(OperationProgress(0.0))):
             return False
         before = self._record_before(handle)
         free = free_bytes(self._database.path)
@@ -57,7 +57,7 @@ class Compaction(Operation):
         # with blob files, the bytes a second of the other files do not tell when it will be complete
         has_rate = rewritten.bytes == before.bytes
         report = (
-            self._report if has_rate else lambda fraction, _rate, _before=None: self._report(fraction, None)
+            self._report if has_rate else lambda progress: self._report(OperationProgress(progress.fraction))
         )
         self._compact(handle, rewritten, report)
         after = levels_of_files(handle)

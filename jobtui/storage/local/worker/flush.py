@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jobtui.model import SpaceStats
-from jobtui.storage.base import ProgressCallback
+from jobtui.storage.base import OperationProgress, ProgressCallback
 from jobtui.storage.local.errors import WorkerError
 from jobtui.storage.local.protocol import OperationReply
 from jobtui.storage.local.worker.cancellation import Cancellation
@@ -63,7 +63,7 @@ class Operation:
 
     def _record_before(self, handle: DatabaseHandle) -> SpaceStats:
         self._before = read_stats(handle)
-        self._report(0.0, None, self._before)
+        self._report(OperationProgress(0.0, before=self._before))
         return self._before
 
     def _flush(self, handle: DatabaseHandle, report: ProgressCallback) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from rocksdict import Options
 
 from jobtui.model import SpaceStats
-from jobtui.storage.base import ProgressCallback
+from jobtui.storage.base import OperationProgress, ProgressCallback
 from jobtui.storage.local.layout import bytes_of_new_tables, table_files
 from jobtui.storage.local.worker.options import read_tickers
 
@@ -48,7 +48,7 @@ class ProgressEstimator:
         self._done, self._updated_at = done, now
         if self._expected:
             self._fraction = max(self._fraction, min(HIGHEST, done / self._expected))
-        self._report(self._fraction, self._rate)
+        self._report(OperationProgress(self._fraction, self._rate))
 
 
 def count_flushed(options: Options, path: Path) -> ByteCounter:

@@ -16,8 +16,7 @@ import msgspec
 
 from jobtui.errors import DECODE_ERRORS, ErrorCode
 from jobtui.formatting import printable_line
-from jobtui.model import SpaceStats
-from jobtui.storage.base import ProgressCallback
+from jobtui.storage.base import OperationProgress, ProgressCallback
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.errors import WorkerError
 from jobtui.storage.local.worker import pairs
@@ -122,8 +121,8 @@ class WorkerServer:
             database.discard()
 
     def _reporter(self, number: int) -> ProgressCallback:
-        def report(fraction: float | None, rate: float | None, before: SpaceStats | None = None) -> None:
-            self._send(number, p.ProgressReply(fraction, rate, before))
+        def report(progress: OperationProgress) -> None:
+            self._send(number, p.ProgressReply(progress.fraction, progress.rate, progress.before))
 
         return report
 
