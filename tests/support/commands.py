@@ -15,7 +15,9 @@ from typing import Any
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import ReadOnlyClient
 from jobtui.model import Status
+from tests.support import fork_server
 
+COMMAND = (sys.executable, "-m", "jobtui")
 SECONDS = 60
 WENT_WELL = re.compile(
     r"^(Job \d+ \(.*\) finished.*|[\d,]+ pairs? loaded into .*|Jobs? .* submitted to process .*)\n",
@@ -62,22 +64,21 @@ class CommandLine:
         """The whole command line."""
         settings = ("--config", str(self.config)) if self.config.exists() else ()
         data = () if "--demo" in words else ("--data-dir", str(self.data))  # the demo has its own
-        return [sys.executable, "-m", "jobtui", *settings, *data, *map(str, words)]
+        return [*COMMAND, *settings, *data, *map(str, words)]
 
     def __call__(self, *words: str | Path, stdin: str | bytes = "") -> subprocess.CompletedProcess[str]:
         """Run it to its end."""
         raw = stdin if isinstance(stdin, bytes) else stdin.encode()
-        done = subprocess.run(
-            self.words(*words),
-            input=raw,
-            env=self.environment,
-            cwd=self.home,
-            capture_output=True,
-            timeout=SECONDS,
-        )
+        done = self._run(self.words(*words), raw)
         return subprocess.CompletedProcess(
             done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
         )
+
+    def _run(self, command: list[str], stdin: bytes) -> subprocess.CompletedProcess[bytes]:
+        surroundings: Any = {"env": self.environment, "cwd": self.home, "timeout": SECONDS}
+        if fork_server.can_fork(self.environment):
+            return fork_server.SERVER.run(command[len(COMMAND) :], stdin=stdin, **surroundings)
+        return subprocess.run(command, input=stdin, capture_output=True, **surroundings)
 
     def done(self, *words: str | Path, stdin: str | bytes = "") -> str:
         """Run what must go well, and say so at most on stderr; the answer is its stdout."""
