@@ -27,6 +27,8 @@ def run(
     jobtui: CommandLine, *words: str, uid: int | None = None, shell: str = "", cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run the command as a user, and after a line of shell that sets up its surroundings."""
+    if uid is None and not shell and cwd is None:
+        return jobtui(*words)
     command = jobtui.words(*words)
     if shell:
         command = ["bash", "-c", f'{shell}; exec "$@"', "bash", *command]
@@ -68,7 +70,7 @@ class TestNoHome:
     def test_data_dir_is_enough(self, homeless: CommandLine, home: str | None) -> None:
         if home is not None:
             homeless.environment["HOME"] = home
-        ended = run(homeless, "-e", "CREATE SPACE nba; SHOW SPACES", uid=STRANGER)
+        ended = run(homeless, "-e", "CREATE SPACE nba ON 1 HOSTS; SHOW SPACES", uid=STRANGER)
         assert (ended.returncode, "nba" in ended.stdout) == (0, True), ended
         assert owners(homeless.data) == {STRANGER}
         assert run(homeless, "doctor", uid=STRANGER).returncode == 0
@@ -105,7 +107,7 @@ class TestOtherUser:
     @pytest.fixture
     def theirs(self, jobtui: CommandLine) -> CommandLine:
         give(jobtui.home, STRANGER)
-        assert run(jobtui, "-e", "CREATE SPACE nba", uid=STRANGER).returncode == 0
+        assert run(jobtui, "-e", "CREATE SPACE nba ON 1 HOSTS", uid=STRANGER).returncode == 0
         return jobtui
 
     @pytest.mark.parametrize(
@@ -231,7 +233,13 @@ class TestUmask:
         ended = run(jobtui, *words, shell=f"umask {umask:03o}")
         no_crash(ended)
         try:
-            run(jobtui, "-e", "CREATE SPACE nba; ADMIN FLUSH nba", "--wait", shell=f"umask {umask:03o}")
+            run(
+                jobtui,
+                "-e",
+                "CREATE SPACE nba ON 1 HOSTS; ADMIN FLUSH nba",
+                "--wait",
+                shell=f"umask {umask:03o}",
+            )
             if words[0] != "load":
                 assert modes(jobtui.data) == {0o700, 0o600}
             else:  # refused, as there is no such space
@@ -288,7 +296,7 @@ class TestForeignModules:
         assert not (tmp_path / "sprung").exists()
 
     def test_workers(self, run_in: CommandLine, trap: Path) -> None:
-        ended = run(run_in, "-e", "CREATE SPACE nba; ADMIN FLUSH nba; ADMIN COMPACT nba", cwd=trap)
+        ended = run(run_in, "-e", "CREATE SPACE nba ON 1 HOSTS; ADMIN FLUSH nba; ADMIN COMPACT nba", cwd=trap)
         assert ended.returncode == 0, ended
 
     def test_workers_of_adopted_databases(self, run_in: CommandLine, trap: Path) -> None:
@@ -303,13 +311,13 @@ class TestForeignModules:
         ended = run(run_in, "serve", "--background", cwd=trap)
         try:
             assert ended.returncode == 0, ended
-            assert run(run_in, "-e", "CREATE SPACE nba", cwd=trap).returncode == 0
+            assert run(run_in, "-e", "CREATE SPACE nba ON 1 HOSTS", cwd=trap).returncode == 0
         finally:
             end_server(ended.stderr)
 
     def test_pairs_and_completion(self, run_in: CommandLine, trap: Path) -> None:
         (trap / "pairs.csv").write_text("k,v\n")
-        run(run_in, "-e", "CREATE SPACE nba", cwd=trap)
+        run(run_in, "-e", "CREATE SPACE nba ON 1 HOSTS", cwd=trap)
         assert run(run_in, "load", "nba", "pairs.csv", cwd=trap).returncode == 0
         assert run(run_in, "dump", "nba", cwd=trap).returncode == 0
         assert run(run_in, "doctor", cwd=trap).returncode == 0
@@ -425,7 +433,7 @@ class TestStreams:
         ],
     )
     def test_work_goes_on(self, jobtui: CommandLine, shell: str) -> None:
-        ended = run(jobtui, "-e", "CREATE SPACE nba; ADMIN FLUSH nba", shell=shell)
+        ended = run(jobtui, "-e", "CREATE SPACE nba ON 1 HOSTS; ADMIN FLUSH nba", shell=shell)
         no_crash(ended)
         assert ended.returncode == 0, ended
         assert jobtui.status(1) == "finished"

@@ -12,6 +12,7 @@ import pytest
 from jobtui.cli.pair_files import read_pairs, write_pairs
 from jobtui.cli.pair_format import PairFormat
 from tests.support.commands import CommandLine
+from tests.support.homes import moved_in
 
 AWKWARD = {
     b"": b"an empty key",
@@ -29,10 +30,17 @@ AWKWARD = {
 }
 
 
+@pytest.fixture(scope="session")
+def with_nothing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of a user with an empty space, on one host: a load and a dump start one worker."""
+    jobtui = CommandLine(tmp_path_factory.mktemp("nothing"))
+    jobtui.done("-e", "CREATE SPACE nba ON 1 HOSTS")
+    return jobtui.home
+
+
 @pytest.fixture
-def nba(jobtui: CommandLine) -> CommandLine:
-    jobtui.done("-e", "CREATE SPACE nba")
-    return jobtui
+def nba(with_nothing: Path, tmp_path: Path) -> CommandLine:
+    return moved_in(tmp_path, with_nothing)
 
 
 def held(jobtui: CommandLine, space: str = "nba") -> dict[bytes, bytes | None]:

@@ -76,7 +76,7 @@ class CommandLine:
 
     def _run(self, command: list[str], stdin: bytes) -> subprocess.CompletedProcess[bytes]:
         surroundings: Any = {"env": self.environment, "cwd": self.home, "timeout": SECONDS}
-        if fork_server.can_fork(self.environment):
+        if tuple(command[: len(COMMAND)]) == COMMAND and fork_server.can_fork(self.environment):
             return fork_server.SERVER.run(command[len(COMMAND) :], stdin=stdin, **surroundings)
         return subprocess.run(command, input=stdin, capture_output=True, **surroundings)
 
