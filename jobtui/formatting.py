@@ -6,6 +6,7 @@ cursor, reverse a line or end one.
 
 from __future__ import annotations
 
+import enum
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -102,6 +103,41 @@ def format_percent(fraction: float) -> str:
 def format_local_time(moment: datetime | None) -> str:
     """Return a moment in local time, `12/17/19 17:21:30`, or "" for None."""
     return "" if moment is None else to_local(moment).strftime("%m/%d/%y %H:%M:%S")
+
+
+class DateOrder(enum.StrEnum):
+    """The orders of day, month and year in which a user may want dates."""
+
+    MONTH_FIRST = "mdy"
+    DAY_FIRST = "dmy"
+    YEAR_FIRST = "ymd"
+
+
+_DATE_FORMATS: Final = {
+    DateOrder.MONTH_FIRST: "%m/%d/%y",
+    DateOrder.DAY_FIRST: "%d.%m.%y",
+    DateOrder.YEAR_FIRST: "%Y-%m-%d",
+}
+
+
+def format_recent_time(
+    moment: datetime | None, now: datetime, order: DateOrder = DateOrder.MONTH_FIRST, width: int = 17
+) -> str:
+    """Return a moment of today as its time, `17:21:30`, and another with its date, `12/17/19 17:21`.
+
+    Args:
+        moment: The moment, None for "".
+        now: What today is counted from.
+        order: The order of day, month and year.
+        width: The cells that there are; with too few for both, the date alone is returned.
+    """
+    if moment is None:
+        return ""
+    local = to_local(moment)
+    if local.date() == to_local(now).date():
+        return f"{local:%H:%M:%S}"
+    date = local.strftime(_DATE_FORMATS[order])
+    return f"{date} {local:%H:%M}" if len(date) + 6 <= width else date
 
 
 def format_time_of_day(moment: datetime) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobtui.config.settings import DEFAULT_PROFILE, Confirm
+from jobtui.formatting import DateOrder
 
 SettingParser = Callable[[object, Path], object]
 
@@ -62,6 +63,13 @@ def confirm(value: object, base: Path) -> Confirm:
     if isinstance(value, str) and value in set(Confirm):
         return Confirm(value)
     raise InvalidValue(" or ".join(f'"{word}"' for word in Confirm))
+
+
+def date_order(value: object, base: Path) -> DateOrder:
+    """The order of day, month and year."""
+    if isinstance(value, str) and value in set(DateOrder):
+        return DateOrder(value)
+    raise InvalidValue(", ".join(f'"{word}"' for word in DateOrder))
 
 
 def keymap(value: object, base: Path) -> dict[str, str]:
@@ -412,6 +420,13 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             "When the terminal is lost or closed, go on with the jobs in the background until they have ended. "
             "false stops them.",
             yes_or_no,
+        ),
+        Setting(
+            "date_order",
+            '"mdy"',
+            'The order of dates in the tables: "mdy" (12/17/19), "dmy" (17.12.19) or "ymd" (2019-12-17). '
+            "A time of today has no date.",
+            date_order,
         ),
         Setting("keymap", "{}", 'Other keys for commands, like { stop = "s,delete" }.', keymap),
     ),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 import os
 
 from jobtui.engine.profile import Profile
+from jobtui.formatting import DateOrder
 
 
 class Confirm(enum.StrEnum):
@@ -36,8 +37,8 @@ class TuiSettings(msgspec.Struct, frozen=True):
     keys that it is to have, as in `{"stop": "ctrl+s,s"}`. `bell`: ring when a watched job ends.
     `terminal_notice`: tell the terminal as well (OSC 9). `keep_failed`: the bar's history keeps texts that
     did not parse. `mouse`: take the mouse. `continue_after_hangup`: a lost
-    terminal does not stop the work. `demo`: this is the throw-away profile of `--demo`, and the hints
-    say so. `hint`: one line for the top of an empty screen.
+    terminal does not stop the work. `date_order`: the order of day, month and year in dates. `demo`: this is
+    the throw-away profile of `--demo`, and the hints say so. `hint`: one line for the top of an empty screen.
     """
 
     state_dir: Path | None = None
@@ -49,6 +50,7 @@ class TuiSettings(msgspec.Struct, frozen=True):
     keep_failed: bool = False
     mouse: bool = True
     continue_after_hangup: bool = True
+    date_order: DateOrder = DateOrder.MONTH_FIRST
     demo: bool = False
     hint: str = ""
 

@@ -9,11 +9,12 @@ from jobtui.errors import StoreError, StoreFailed, StoreFull, StoreLocked, Store
 from jobtui.history.format.archive import ArchiveResult
 from jobtui.history.format.quarantine import DamageNote, Health
 from jobtui.history.history import History
-from jobtui.history.read.query import Query, Sort
+from jobtui.history.read.query import Bound, Query, Sort
 from jobtui.history.read.results import QueryResult
 
 __all__ = [
     "ArchiveResult",
+    "Bound",
     "DamageNote",
     "Health",
     "History",

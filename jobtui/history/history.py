@@ -10,7 +10,7 @@ from jobtui.errors import StoreError
 from jobtui.history.format.archive import ArchiveResult, Archives
 from jobtui.history.format.disk import Disk, resolve_directory
 from jobtui.history.format.quarantine import DamageNote, Health, Quarantine, convert_read_errors
-from jobtui.history.format.state import State, recovered_as, unrecovered
+from jobtui.history.format.state import State, known_recoveries, recovered_as, unrecovered
 from jobtui.history.read.query import Query
 from jobtui.history.read.reader import HistoryReader
 from jobtui.history.read.results import QueryEngine, QueryResult
@@ -19,6 +19,7 @@ from jobtui.model import Job, Status
 from jobtui.os_errors import explain
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from concurrent.futures import Future
 
     from jobtui.history.write.store import Limits
@@ -180,6 +181,10 @@ class History:
         """Return the ids of the jobs that recovered this one, in order. Raises StoreError."""
         with convert_read_errors():
             return recovered_as(self._state, self._archives, job_id)
+
+    def known_recoveries(self, ids: Collection[int]) -> dict[int, int]:
+        """Return the newest job that recovered each of these, as far as that is in memory: reads no file."""
+        return known_recoveries(self._state, self._archives, ids)
 
     def query(self, query: Query) -> QueryResult:
         """Return the jobs that match a query now. Raises StoreError."""

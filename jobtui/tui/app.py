@@ -147,12 +147,16 @@ class DashboardApp(BaseApp[int]):
         # what may come after the first frame
         self._painted()
         self.context.places.ask()
-        self.run_worker(run_in_thread(self._warm))
+        self.run_worker(self._load_indexes())
         self.dashboard.console.show_problems(self.context.keymap.problems, "keys of the keymap were left out")
         if trouble := theme_problem(self.context.settings.theme):
             self.dashboard.show_toast(trouble, "warning")
         if self.context.store.trouble:
             self.dashboard.show_toast(self.context.store.trouble, "warning")
+
+    async def _load_indexes(self) -> None:
+        await run_in_thread(self._warm)
+        self.dashboard.jobs.list.search(of_itself=True)  # what was run again is known only now
 
     def _warm(self) -> None:
         """Have at hand what filters look through: of a million jobs, reading it takes four times the search."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from jobtui.history import History, Query, Sort
+from jobtui.history import Bound, History, Query, Sort
 from jobtui.history.read import order as sorting
 from jobtui.history.read import sort as ranking
 from jobtui.history.write.store import Limits
@@ -42,6 +43,11 @@ QUERIES = (
     Query(not_commands=frozenset({"flush"})),
     Query(not_words=("interrupted",)),
     Query(words=("flush",), not_words=("nba", "local1"), not_statuses=frozenset({Status.STOPPED})),
+    Query(reasons=("NOPE",), not_reasons=("interrupted",)),
+    Query(bounds=(Bound("took", 3.5, math.inf),)),
+    Query(bounds=(Bound("reclaimed", -1e299, 0.0), Bound("id", 20, 70, negated=True))),
+    Query(ids=frozenset(range(10, 90, 3))),
+    Query(not_ids=frozenset(range(0, 200, 2)), not_statuses=frozenset({Status.QUEUE})),
 )
 
 
@@ -213,6 +219,13 @@ def test_lineage_is_known_both_ways(reading: History, known: _Known) -> None:
     for job_id in known.jobs:
         heirs = sorted(job.id for job in (*jobs, *archived) if job.recovered_from == job_id)
         assert reading.recovered_as(job_id) == heirs
+    reading.load_indexes()
+    newest = {job.recovered_from: job.id for job in sorted(jobs, key=lambda job: job.id)}
+    known_now = reading.known_recoveries(set(known.jobs))
+    assert {old: known_now.get(old, 0) >= new for old, new in newest.items() if old in known.jobs} == {
+        old: True for old in newest if old in known.jobs
+    }
+    assert set(known_now) >= {old for old in newest if old in known.jobs}
 
 
 def test_a_view_stays_as_it_was_while_jobs_come_and_go(known: _Known) -> None:

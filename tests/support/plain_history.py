@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from jobtui.history import Query, Sort
+from jobtui.history import Bound, Query, Sort
 from jobtui.model import Job, Status
 
 _ORDER = (Status.QUEUE, Status.RUNNING, Status.FINISHED, Status.FAILED, Status.STOPPED)
@@ -54,6 +54,11 @@ def _found(query: Query, job: Job) -> bool:
             job.command not in query.not_commands,
             all(_holds(job, word) for word in query.words),
             not any(_holds(job, word) for word in query.not_words),
+            all(_gives(job, word) for word in query.reasons),
+            not any(_gives(job, word) for word in query.not_reasons),
+            all(_is_within(bound, job) for bound in query.bounds),
+            query.ids is None or job.id in query.ids,
+            job.id not in query.not_ids,
         )
     )
 
@@ -62,6 +67,15 @@ def _holds(job: Job, word: str) -> bool:
     texts = [job.command, job.space, job.status.value, job.reason]
     texts += [text for task in job.tasks for text in (task.host, task.reason)]
     return str(job.id) == word or any(word.casefold() in text.casefold() for text in texts)
+
+
+def _gives(job: Job, word: str) -> bool:
+    return any(word.casefold() in text.casefold() for text in (job.reason, *(t.reason for t in job.tasks)))
+
+
+def _is_within(bound: Bound, job: Job) -> bool:
+    number = getattr(job, bound.column)
+    return (number is not None and bound.low <= number <= bound.high) is not bound.negated
 
 
 def _key(sort: Sort, job: Job) -> Any:

@@ -13,7 +13,7 @@ from jobtui.engine.profile import Profile
 from jobtui.engine.reader import ReadOnlyClient
 from jobtui.history import History, Query, Sort, StoreError
 from jobtui.model import ConnectionChanged, ConnectionState, ConnectionStatus
-from jobtui.tui.data.rows import JobRows
+from jobtui.tui.data.job_rows import JobRows
 from jobtui.tui.text.notices import connection_alarm
 from jobtui.tui.text.spans import connection_span
 from tests.support import made_jobs

@@ -12,7 +12,7 @@ import pytest
 from jobtui.config.settings import TuiSettings
 from jobtui.engine.client import Session
 from jobtui.model import ConnectionState, Status
-from jobtui.tui.data.rows import job_cell
+from jobtui.tui.data.job_rows import job_cell
 from jobtui.tui.tabs.storage import NOT_TOLD
 from jobtui.tui.text.spans import TextRole
 from tests.support.dashboards import Stage, showing
@@ -37,7 +37,7 @@ def test_the_jobs_of_others_are_told_with_where_they_came_from(tmp_path: Path, s
         async with on_a_cluster(tmp_path, ScriptedMirror(("nba", "test2")), size) as (shown, prod):
             prod.cluster(lambda mirror: mirror.put("test2", 41, command="rebuild tag index"))
             await shown.shows("rebuild tag index test2")
-            assert "From" in shown.row("Job Id")
+            assert "From" in shown.row("Command")
             assert "41 on" in shown.row("▶ running")
 
     asyncio.run(run())

@@ -64,12 +64,12 @@ def test_enter_fills_the_screen_with_the_detail_and_esc_leads_back(tmp_path: Pat
 
 def test_the_detail_stands_beside_the_table_where_there_is_room_and_below_it_else(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, size=(180, 40)) as shown:
+        async with stage(tmp_path, size=(190, 40)) as shown:
             await a_compacted_job(shown)
-            assert "job 1 · compact nba" in shown.row("Job Id")
+            assert "job 1 ·" in shown.row("Command")
             await shown.pilot.resize_terminal(90, 40)
-            await shown.until(lambda: "job 1 · compact nba" not in shown.row("Job Id"))
-            assert "job 1 · compact nba" in shown.screen
+            await shown.until(lambda: "job 1 ·" not in shown.row("Command"))
+            assert "job 1 ·" in shown.screen
 
     asyncio.run(run())
 

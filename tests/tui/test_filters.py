@@ -1,7 +1,9 @@
+import math
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from jobtui.history import Bound
 from jobtui.model import Status
 from jobtui.tui.data.search import Filter, parse_filter
 
@@ -38,6 +40,16 @@ def test_an_empty_text_lets_everything_through() -> None:
         ("local0:9779", Filter(words=("local0:9779",))),
         ("space:", Filter()),
         ("status:", Filter()),
+        ("status:unrecovered", Filter(unrecovered=True)),
+        ("!status:unrec", Filter(unrecovered=False)),
+        ("took:>10min", Filter(bounds=(Bound("took", math.nextafter(600, math.inf), math.inf),))),
+        ("took:2h", Filter(bounds=(Bound("took", 7200, math.inf),))),
+        ("!took:<=5s", Filter(bounds=(Bound("took", 0, 5, True),))),
+        ("reclaimed:>=1GiB", Filter(bounds=(Bound("reclaimed", 1 << 30, math.inf),))),
+        ("reclaimed:<=0", Filter(bounds=(Bound("reclaimed", -1e299, 0),))),
+        ("id:42", Filter(bounds=(Bound("id", 42, 42),))),
+        ("id:40-60", Filter(bounds=(Bound("id", 40, 60),))),
+        ('reason:"no space" !reason:x', Filter(reasons=("no space",), not_reasons=("x",))),
         ("nba !", Filter(words=("nba",))),
         ('"!"', Filter(words=("!",))),
         ("[/nope]", Filter(words=("[/nope]",))),
@@ -54,8 +66,9 @@ def test_a_date_is_local() -> None:
 
 
 def test_what_says_nothing_yet_is_told_and_filters_nothing() -> None:
-    wrong = parse_filter("status:bogus since:whenever", NOW)
+    wrong = parse_filter("status:bogus since:whenever took:long id:x", NOW)
     assert wrong.empty
+    assert wrong.problems[2:] == ("took: takes >10min, <5s, 2h", "id: takes 42, 40-60, >100")
     assert "bogus" in wrong.problems[0]
     assert "since:" in wrong.problems[1]
 

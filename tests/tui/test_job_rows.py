@@ -1,15 +1,180 @@
-"""Every column of the jobs' table can be sorted by."""
+"""The rows of the jobs' table: what each status shows, at every width."""
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
+import pytest
+from msgspec.structs import replace
+from rich.style import Style
+
+from jobtui.formatting import DateOrder, format_recent_time
 from jobtui.history import Sort
-from jobtui.tui.data.rows import JOB_COLUMNS
-from jobtui.tui.widgets.table_layout import Column
+from jobtui.model import Job, Level, SpaceStats, Status, Task
+from jobtui.tui.data.job_rows import DEFAULT_COLUMNS, JOB_COLUMNS, JobRows
+from jobtui.tui.text.spans import waiting_reasons
+from jobtui.tui.widgets.table_layout import GUTTER, Column, RowPainter, place
+
+NOW = datetime(2019, 12, 17, 17, 21, 30, tzinfo=UTC)
+REASON = "cold0: no space left on device (needs 1.1 GiB, 240 MiB free)"
+MIB = 1 << 20
+WIDTHS = (60, 80, 100, 120, 170, 300)
+
+
+def stats(size: int) -> SpaceStats:
+    return SpaceStats(levels=(Level(1, size),))
+
+
+def job(status: Status, **fields: object) -> Job:
+    task = Task(0, "cold0", status=status, start=NOW, before=stats(100 * MIB))
+    start = None if status is Status.QUEUE else NOW - timedelta(seconds=40)
+    return Job(2, "compact", "test2", NOW, status, start=start, tasks=(task,), **fields)  # type: ignore[arg-type]
+
+
+class FixedView:
+    """The result of a query that found these jobs."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self._jobs = jobs
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def ids(self, start: int, stop: int) -> list[int]:
+        return [job.id for job in self._jobs[start:stop]]
+
+    def page(self, start: int, count: int) -> Sequence[Job]:
+        return self._jobs[start : start + count]
+
+
+def rows_of(*jobs: Job) -> JobRows:
+    rows = JobRows(lambda: NOW, ())
+    rows.show(FixedView(jobs))  # type: ignore[arg-type]
+    return rows
+
+
+def text_of(rows: JobRows, width: int, index: int = 0) -> str:
+    columns = [column for column in JOB_COLUMNS if column.key in DEFAULT_COLUMNS]
+    wanted = [max(column.natural, 14 if column.key == "status" else len(column.label)) for column in columns]
+    placed = place(columns, wanted, width - GUTTER - 2)
+    painter = RowPainter(lambda _role: Style())
+    return painter.row((), rows.cells(index, placed), placed, width, Style()).text.strip()
 
 
 @pytest.mark.parametrize("column", JOB_COLUMNS, ids=lambda column: column.key)
 def test_every_column_of_the_table_can_be_sorted_by(column: Column) -> None:
     assert column.sorts
     assert Sort(column.key)
+
+
+class TestFailed:
+    @pytest.mark.parametrize("width", [102, 120, 170, 300])
+    def test_reason_is_whole_if_the_terminal_has_room(self, width: int) -> None:
+        assert text_of(rows_of(job(Status.FAILED, reason=REASON)), width).endswith(REASON)
+
+    @pytest.mark.parametrize("width", [60, 70, 80, 90])
+    def test_reason_gets_all_cells_after_the_status(self, width: int) -> None:
+        text = text_of(rows_of(job(Status.FAILED, reason=REASON * 3)), width)
+        status, reason = text.split("failed")
+        assert "cold0" in reason
+        assert len(status) + len("failed") + len(reason) >= width - GUTTER - 6
+        assert "17:2" not in reason
+        assert reason.strip().startswith("cold0")
+
+    def test_a_short_reason_leaves_the_times(self) -> None:
+        text = text_of(rows_of(job(Status.FAILED, reason="locked", took=2.0)), 80)
+        assert "2.0 s" in text
+        assert "17:20:50" in text
+        assert text.endswith("locked")
+
+
+class TestRunning:
+    def running(self) -> JobRows:
+        base = job(Status.RUNNING)
+        rows = rows_of(replace(base, tasks=(replace(base.tasks[0], progress=0.5),)))
+        rows.rates[2, 0] = 10.0 * MIB
+        return rows
+
+    @pytest.mark.parametrize("width", [80, 100, 120, 170, 300])
+    def test_shows_progress_rate_and_time_left(self, width: int) -> None:
+        text = text_of(self.running(), width)
+        assert "50%" in text
+        assert "10 MiB/s" in text
+        assert "5 s left" in text
+        assert "0:40" in text
+
+    def test_a_narrow_terminal_keeps_the_time_left(self) -> None:
+        text = text_of(self.running(), 60)
+        assert "50%" in text
+        assert "5 s left" in text
+
+    def test_an_ended_job_has_no_bar(self) -> None:
+        for status in (Status.FINISHED, Status.FAILED, Status.STOPPED):
+            for width in WIDTHS:
+                text = text_of(rows_of(job(status)), width)
+                assert "▇" not in text
+                assert "%" not in text
+
+
+class TestQueued:
+    def test_shows_since_when_and_what_it_waits_for(self) -> None:
+        rows = rows_of(job(Status.QUEUE))
+        rows.waits = {2: "waits for job 1"}
+        for width in WIDTHS:
+            assert "waits for job 1" in text_of(rows, width)
+            assert ("since 17:21:30" in text_of(rows, width)) is (width >= 80)
+
+    def test_alone_shows_since_when(self) -> None:
+        assert "since 17:21:30" in text_of(rows_of(job(Status.QUEUE)), 60)
+
+    def test_reasons_name_the_job_ahead_or_the_busy_hosts(self) -> None:
+        running = Job(1, "compact", "nba", NOW, Status.RUNNING, tasks=(Task(0, "h1", Status.RUNNING),))
+        same_space = Job(2, "flush", "nba", NOW, tasks=(Task(0, "h1"),))
+        third = Job(3, "flush", "nba", NOW, tasks=(Task(0, "h1"),))
+        same_host = Job(4, "flush", "geo", NOW, tasks=(Task(0, "h1"),))
+        free = Job(5, "flush", "map", NOW, tasks=(Task(0, "h1"), Task(1, "h2")))
+        assert waiting_reasons([free, same_host, third, same_space, running]) == {
+            2: "waits for job 1",
+            3: "waits for job 1 and 1 more",
+            4: "waits for its hosts, which work on job 1",
+        }
+
+
+def test_a_job_that_was_run_again_is_marked_with_its_newest_recovery() -> None:
+    rows = JobRows(lambda: NOW, (), lambda ids: {2: 16} if 2 in ids else {})
+    rows.show(FixedView([job(Status.FAILED, reason="locked")]))  # type: ignore[arg-type]
+    assert "✖ failed ↻ 16" in text_of(rows, 120)
+    before = rows.token(0)
+    rows.update({17: replace(job(Status.QUEUE), id=17, recovered_from=2)})
+    assert "↻ 17" in text_of(rows, 120)
+    assert rows.token(0) != before
+
+
+def test_a_wider_terminal_shows_more() -> None:
+    columns = [column for column in JOB_COLUMNS if column.key in DEFAULT_COLUMNS]
+    wanted = [column.natural for column in columns]
+    shown = [len(place(columns, wanted, width - GUTTER - 2)) for width in WIDTHS]
+    assert shown == sorted(shown)
+    assert shown[WIDTHS.index(170)] > shown[WIDTHS.index(120)] > shown[WIDTHS.index(80)]
+
+
+@pytest.mark.parametrize(
+    ("moment", "order", "width", "expected"),
+    [
+        (NOW, DateOrder.MONTH_FIRST, 17, "17:21:30"),
+        (NOW - timedelta(days=1), DateOrder.MONTH_FIRST, 17, "12/16/19 17:21"),
+        (NOW - timedelta(days=1), DateOrder.DAY_FIRST, 17, "16.12.19 17:21"),
+        (NOW - timedelta(days=1), DateOrder.YEAR_FIRST, 17, "2019-12-16 17:21"),
+        (NOW - timedelta(days=1), DateOrder.MONTH_FIRST, 8, "12/16/19"),
+        (None, DateOrder.MONTH_FIRST, 17, ""),
+    ],
+)
+def test_a_time_of_today_has_no_date(
+    monkeypatch: pytest.MonkeyPatch, moment: datetime | None, order: DateOrder, width: int, expected: str
+) -> None:
+    import time
+
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    assert format_recent_time(moment, NOW, order, width) == expected

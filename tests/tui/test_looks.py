@@ -1,4 +1,4 @@
-"""How it looks, kept as text: three sizes, the terminal's own colours, none at all.
+"""How it looks, kept as text: five sizes, the terminal's own colours, none at all.
 
 `JOBTUI_LOOKS=write` writes what is seen anew; look at it before it is kept.
 """
@@ -101,8 +101,8 @@ def at_greenwich(monkeypatch: pytest.MonkeyPatch) -> None:
     time.tzset()
 
 
-@pytest.mark.parametrize("size", [(60, 16), (80, 24), (200, 50)])
-def test_three_sizes(tmp_path: Path, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("size", [(60, 16), (80, 24), (120, 36), (170, 45), (200, 50)])
+def test_five_sizes(tmp_path: Path, size: tuple[int, int]) -> None:
     async def run() -> None:
         async with stage(tmp_path, {"nba": HOSTS, "test2": COLD}, size=size) as shown:
             await a_busy_desk(shown)

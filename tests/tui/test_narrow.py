@@ -143,12 +143,12 @@ def test_answers_that_do_not_fit_scroll_with_the_marked_one_in_sight(tmp_path: P
     async def run() -> None:
         async with stage(tmp_path, size=SMALL) as shown:
             await shown.press("c")
-            await shown.shows("Columns", "Job Id", "↓")
-            assert "Reason" not in shown.screen
+            await shown.shows("Columns", "Job ", "↓")
+            assert "Details" not in shown.screen
             await shown.press("up")
-            await shown.shows("Reason", "↑")
+            await shown.shows("Details", "↑")
             await shown.press("enter")
-            await shown.shows("·     Reason")
+            await shown.shows("·     Details")
             await shown.press("escape")
             await shown.say("ADMIN FLUSH nba")
             await shown.press("x")

@@ -48,7 +48,7 @@ class TestFilterAndSort:
         async def second() -> None:
             async with stage(tmp_path / "one", SPACES, settings=settings) as shown:
                 await shown.say("ADMIN FLUSH nba")
-                await shown.shows("▶ running", "Job Id▼")
+                await shown.shows("▶ running", "Job▼")
                 assert shown.dashboard.jobs.list.filter_text == ""
                 assert "status:failed" not in shown.screen
                 assert shown.dashboard.jobs.list.rows.key_at(0) == 3
@@ -70,14 +70,14 @@ def test_columns_are_chosen_and_kept(tmp_path: Path) -> None:
         async with stage(tmp_path / "one", settings=settings) as shown:
             await shown.press("c")
             await shown.shows("Columns")
-            await shown.press("down", "down", "down", "enter")
-            await shown.shows("·     Progress")
+            await shown.press("down", "down", "down", "down", "enter")
+            await shown.shows("·     Took")
             await shown.press("escape")
-            await shown.until(lambda: "Progress" not in shown.screen)
+            await shown.until(lambda: "Took" not in shown.screen)
 
     async def second() -> None:
         async with stage(tmp_path / "one", settings=settings) as shown:
-            assert "Progress" not in shown.screen
+            assert "Took" not in shown.screen
             assert "Status" in shown.screen
 
     asyncio.run(first())

@@ -24,7 +24,7 @@ def truth(shown: Stage) -> list[str]:
 
 def rows_on_screen(shown: Stage) -> list[str]:
     lines = shown.screen.split("\n")
-    header = next(number for number, line in enumerate(lines) if "Job Id" in line)
+    header = next(number for number, line in enumerate(lines) if "Command" in line)
     table = shown.dashboard.jobs.list.table
     count = min(len(table.rows) - table.top, table.page)
     return lines[header + 1 : header + 1 + count]

@@ -121,6 +121,11 @@ class Archives:
         """What was found damaged, here or by whom this shares its quarantine with."""
         return self._quarantine.notes
 
+    @property
+    def opened(self) -> tuple[Segment, ...]:
+        """The segments of the archives that were looked into."""
+        return tuple(segment for segments in tuple(self._open.values()) for segment in segments)
+
     def segments(self, archive: ArchiveEntry) -> tuple[Segment, ...]:
         """Return an archive's segments; none where there are none, which is noted.
 

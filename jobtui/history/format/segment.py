@@ -87,13 +87,16 @@ class Segment:
     @property
     def columns(self) -> Columns:
         """The columns that stay in memory, read or made now if they are not there yet. Raises OSError."""
-        columns = self._columns
-        return columns if columns is not None else self._load()
+        return self._columns or self._load()
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the columns are in memory."""
+        return self._columns is not None
 
     def load(self) -> None:
         """Have the columns in memory. Raises OSError."""
-        if self._columns is None:
-            self._load()
+        _ = self.columns
 
     def set_columns(self, columns: Columns) -> None:
         """Take the columns that were made when the segment was written."""
@@ -238,10 +241,7 @@ class Segment:
         return self._from_index(self.columns, place)
 
     def salvage_missing(self, but: Collection[int]) -> list[Job]:
-        """Return what the index knows of the jobs that are in it, `but` these.
-
-        Nothing where it is of no use.
-        """
+        """Return what the index knows of the jobs that are in it, `but` these; nothing if it is of no use."""
         columns = self.indexed_columns()
         if columns is None:
             return []

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
@@ -198,6 +198,22 @@ def recovered_as(state: State, archives: Archives, job_id: int) -> list[int]:
             first, last = bisect_left(columns.recovered, job_id), bisect_right(columns.recovered, job_id)
             found.update(columns.recoverers[first:last])
     return sorted(found)
+
+
+def known_recoveries(state: State, archives: Archives, ids: Collection[int]) -> dict[int, int]:
+    """Return the newest recovery of each of these jobs that has one, without reading from the disk.
+
+    A segment that is not in memory yet is left out: a screen asks this for each page of rows.
+    """
+    found = {job.recovered_from: job.id for job in _recent_jobs(state) if job.recovered_from in ids}
+    for segment in (*state.segments, *archives.opened):
+        if segment.is_loaded:
+            columns = segment.columns
+            for job_id in ids:
+                last = bisect_right(columns.recovered, job_id)
+                if last and columns.recovered[last - 1] == job_id:
+                    found[job_id] = max(columns.recoverers[last - 1], found.get(job_id, 0))
+    return {old: new for old, new in found.items() if old is not None}
 
 
 def unrecovered(state: State, archives: Archives, space: str | None) -> list[int]:

@@ -15,7 +15,14 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from jobtui.history.format.index import STATUSES, CodedColumn, hosts_of, reason_of, to_microseconds
+from jobtui.history.format.index import (
+    NUMBER_COLUMNS,
+    STATUSES,
+    CodedColumn,
+    hosts_of,
+    reason_of,
+    to_microseconds,
+)
 from jobtui.history.format.segment import Segment
 from jobtui.model import Job, Status
 
@@ -42,13 +49,27 @@ class Sort(enum.Enum):
     REASON = "reason"
 
 
+class Bound(msgspec.Struct, frozen=True):
+    """A range of a number, both ends included; `negated` excludes the jobs in the range.
+
+    `column` is "id" or one of `NUMBER_COLUMNS`. `low` is above what that column holds for a job
+    without the number.
+    """
+
+    column: str
+    low: float
+    high: float
+    negated: bool = False
+
+
 class Query(msgspec.Struct, frozen=True):
     """A filter and an order of jobs. A job matches if it passes every filter; an empty one passes all.
 
     A job passes if it has one of the `statuses`, `spaces` and `commands`, a task on one of the `hosts`,
     contains each of the `words`, and was submitted at or after `since` and before `until`. Words are looked
     for, ignoring case, in the command, the space, the status, the hosts and the reasons; a number also matches
-    the job's id.
+    the job's id. `reasons` are words that are looked for in the reasons alone. The job lies within all
+    `bounds`; if there are `ids`, it has one of them.
 
     Each `not_…` excludes the jobs that have any of these. `archived` selects the archived jobs, and only those.
     """
@@ -65,6 +86,11 @@ class Query(msgspec.Struct, frozen=True):
     not_hosts: frozenset[str] = frozenset()
     not_commands: frozenset[str] = frozenset()
     not_words: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    not_reasons: tuple[str, ...] = ()
+    bounds: tuple[Bound, ...] = ()
+    ids: frozenset[int] | None = None
+    not_ids: frozenset[int] = frozenset()
     archived: bool = False
     sort: Sort = Sort.ID
     descending: bool = False
@@ -90,6 +116,13 @@ def match_segment(query: Query, segment: Segment) -> bytes:
         asked.append(_by_value(segment.hosts(), _wanted_hosts(query)))
     if query.words or query.not_words:
         asked += _by_words(query, segment)
+    if query.reasons or query.not_reasons:
+        asked += _by_reasons(query, segment)
+    asked += [_by_bound(bound, segment) for bound in query.bounds]
+    if query.ids is not None:
+        asked.append(bytes(map(query.ids.__contains__, segment.columns.ids)))
+    if query.not_ids:
+        asked.append(bytes(map(query.not_ids.__contains__, segment.columns.ids)).translate(_NOT))
     return _combine(asked, operator.and_)
 
 
@@ -139,6 +172,26 @@ def _tests(query: Query) -> Iterable[Callable[[Job], bool]]:
     for word in query.not_words:
         contains = _containing(word)
         yield lambda job, contains=contains: not contains(job)  # type: ignore[misc]
+    for word in query.reasons:
+        holds = _contains(word)
+        yield lambda job, holds=holds: holds(reason_of(job))  # type: ignore[misc]
+    for word in query.not_reasons:
+        holds = _contains(word)
+        yield lambda job, holds=holds: not holds(reason_of(job))  # type: ignore[misc]
+    for bound in query.bounds:
+        yield lambda job, bound=bound: _is_within(bound, _number_of(bound, job))  # type: ignore[misc]
+    if (ids := query.ids) is not None:
+        yield lambda job: job.id in ids
+    if query.not_ids:
+        yield lambda job: job.id not in query.not_ids
+
+
+def _number_of(bound: Bound, job: Job) -> float:
+    return float(job.id) if bound.column == "id" else NUMBER_COLUMNS[bound.column](job)
+
+
+def _is_within(bound: Bound, number: float) -> bool:
+    return (bound.low <= number <= bound.high) is not bound.negated
 
 
 def _containing(word: str) -> Callable[[Job], bool]:
@@ -187,6 +240,20 @@ def _by_words(query: Query, segment: Segment) -> Iterable[bytes]:
         yield _by_word(word, segment, hosts, reasons)
     for word in query.not_words:
         yield _by_word(word, segment, hosts, reasons).translate(_NOT)
+
+
+def _by_reasons(query: Query, segment: Segment) -> Iterable[bytes]:
+    reasons = segment.texts("reasons")
+    for word in query.reasons:
+        yield _by_value(reasons, _contains(word))
+    for word in query.not_reasons:
+        yield _by_value(reasons, _contains(word)).translate(_NOT)
+
+
+def _by_bound(bound: Bound, segment: Segment) -> bytes:
+    numbers: Iterable[float]
+    numbers = segment.columns.ids if bound.column == "id" else segment.numbers(bound.column)
+    return bytes([_is_within(bound, number) for number in numbers])
 
 
 def _by_word(

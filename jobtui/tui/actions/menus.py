@@ -15,7 +15,7 @@ from jobtui.os_errors import explain
 from jobtui.tui.actions.jobs import JobActions, export_jobs, new_export_path
 from jobtui.tui.commands import KeyScope
 from jobtui.tui.context import Context, DashboardHost
-from jobtui.tui.data.rows import JOB_COLUMNS, default_columns
+from jobtui.tui.data.job_rows import JOB_COLUMNS, default_columns
 from jobtui.tui.screens.dialog import Choice, Question
 from jobtui.tui.text.spans import TextRole
 

@@ -2,15 +2,18 @@
 
 A filter consists of words and terms: `status:failed`, `space:nba`, `host:…`, `cmd:compact`, `since:2h`. Blanks
 separate terms, and all must hold. Values of one kind are alternatives, separated by commas or in several terms.
+`status:unrecovered` are failed and stopped jobs that were not run again, `took:>10min`, `reclaimed:<1GiB` and
+`id:40-60` compare numbers, and `reason:` looks for words in the reasons alone.
 `!` negates a term, and the beginning of a name is enough. Double quotes enclose a value with blanks,
 `space:"a b"`, and a word with a colon, `"error:full"`, which would otherwise be read as a kind.
 """
 
 from __future__ import annotations
 
+import math
 import re
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
@@ -18,7 +21,8 @@ import msgspec
 from msgspec.structs import replace
 
 from jobtui.engine.client import Client
-from jobtui.history import Query, QueryResult, Sort
+from jobtui.history import Bound, Query, QueryResult, Sort
+from jobtui.language.quantities import QuantityError, parse_duration, parse_size
 from jobtui.model import JobCommand, Status
 from jobtui.suggest import did_you_mean
 
@@ -61,6 +65,10 @@ def _whole(typed: frozenset[str], names: Collection[str]) -> frozenset[str]:
 def query_jobs(desk: Client, filter: Filter, sort: str, descending: bool, archived: bool) -> QueryResult:  # noqa: A002
     """Ask the history. Without a filter and in order of id it answers at once, else within a second."""
     filter = expand_names(filter, desk)  # noqa: A001
+    # the archive holds no job that waits for a recovery
+    unrecovered = frozenset[int]()
+    if filter.unrecovered is not None and not archived:
+        unrecovered = frozenset(desk.history.unrecovered())
     return desk.history.query(
         Query(
             statuses=filter.statuses,
@@ -75,6 +83,11 @@ def query_jobs(desk: Client, filter: Filter, sort: str, descending: bool, archiv
             not_words=filter.not_words,
             since=filter.since,
             until=filter.until,
+            reasons=filter.reasons,
+            not_reasons=filter.not_reasons,
+            bounds=filter.bounds,
+            ids=unrecovered if filter.unrecovered else None,
+            not_ids=unrecovered if filter.unrecovered is False else frozenset(),
             archived=archived,
             sort=Sort(sort),
             descending=descending,
@@ -109,7 +122,10 @@ def is_quick(filter: Filter, sort: str) -> bool:  # noqa: A002
 
 
 _ALIASES = {"command": "cmd", "s": "status"}
-_KINDS = ("status", "space", "host", "cmd", "since", "until")
+_KINDS = ("status", "space", "host", "cmd", "since", "until", "took", "id", "reason", "reclaimed")
+_UNRECOVERED = "unrecovered"
+_COMPARED = re.compile(r"(>=?|<=?|)(.+)")
+_LEAST_NUMBER = -1e299  # above what the history notes where there is no number
 _TERM = re.compile(r'(!?)(?:([A-Za-z]+):)?("[^"]*"?|[^\s"]+|(?<=:))')
 _AGO = re.compile(r"(\d{1,6})\s*(s|m|min|h|d|w)")
 _LONGEST_KIND = 12
@@ -120,7 +136,8 @@ _DATES = ("%Y-%m-%d", "%m/%d/%y", "%Y-%m-%dT%H:%M", "%m/%d/%yT%H:%M", "%Y-%m-%dT
 class Filter(msgspec.Struct, frozen=True):
     """What a filter's text says; fields beginning with `not_` are the turned-round terms.
 
-    `problems` are terms that say nothing yet, in a person's words; they filter nothing.
+    `unrecovered`: failed and stopped jobs that were not run again; False for all others. `problems` are terms
+    that say nothing yet, in a person's words; they filter nothing.
     """
 
     statuses: frozenset[Status] = frozenset()
@@ -135,6 +152,10 @@ class Filter(msgspec.Struct, frozen=True):
     not_words: tuple[str, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
+    reasons: tuple[str, ...] = ()
+    not_reasons: tuple[str, ...] = ()
+    bounds: tuple[Bound, ...] = ()
+    unrecovered: bool | None = None
     problems: tuple[str, ...] = ()
 
     @property
@@ -158,6 +179,8 @@ class _Reading:
         self._found: dict[str, list[str]] = {}
         self._statuses: dict[bool, set[Status]] = {False: set(), True: set()}
         self._times: dict[str, datetime] = {}
+        self._bounds: list[Bound] = []
+        self._unrecovered: bool | None = None
         self._problems: list[str] = []
 
     def term(self, turned: bool, kind: str, value: str, typed: str) -> None:
@@ -169,6 +192,10 @@ class _Reading:
                 self._status(turned, word)
         elif kind in ("since", "until"):
             self._time(turned, kind, value)
+        elif kind in ("took", "reclaimed", "id"):
+            self._bound(turned, kind, value)
+        elif kind == "reason":
+            self._found.setdefault("!reason" if turned else "reason", []).append(value)
         elif kind in ("space", "host", "cmd"):
             values = [part for part in value.split(",") if part]
             self._found.setdefault(("!" if turned else "") + kind, []).extend(values)
@@ -180,6 +207,9 @@ class _Reading:
 
     def _status(self, turned: bool, word: str) -> None:
         word = word.lower()
+        if len(word) > 1 and _UNRECOVERED.startswith(word):
+            self._unrecovered = not turned
+            return
         found = [status for status in Status if word and status.value.startswith(word)]
         if word == "ended":
             found = [status for status in Status if status.ended]
@@ -191,6 +221,30 @@ class _Reading:
             near = did_you_mean(word, Status)
             hint = f"did you mean {near}?" if near else f"there is {', '.join(Status)}"
             self._problems.append(f"no status {word}: {hint}")
+
+    def _bound(self, turned: bool, kind: str, value: str) -> None:
+        read, example = _NUMBER_KINDS[kind]
+        compared = _COMPARED.fullmatch(value)
+        try:
+            if compared is not None and not compared[1] and kind == "id":
+                first, _, last = value.partition("-")
+                low, high = read(first), read(last or first)
+            else:
+                assert compared is not None
+                number = read(compared[2])
+                # a plain number is a lower limit: long and large is what one looks for
+                is_upper = compared[1].startswith("<")
+                low, high = (_LEAST_NUMBER, number) if is_upper else (number, float("inf"))
+                if kind != "reclaimed":
+                    low = max(low, 0.0)
+                if compared[1] == ">":
+                    low = math.nextafter(low, math.inf)
+                elif compared[1] == "<":
+                    high = math.nextafter(high, -math.inf)
+        except (ValueError, QuantityError):
+            self._problems.append(f"{kind}: takes {example}")
+        else:
+            self._bounds.append(Bound(kind, low, high, turned))
 
     def _time(self, turned: bool, kind: str, value: str) -> None:
         at = _moment(value, self._now)
@@ -215,8 +269,25 @@ class _Reading:
             not_words=tuple(found.get("!word", ())),
             since=self._times.get("since"),
             until=self._times.get("until"),
+            reasons=tuple(found.get("reason", ())),
+            not_reasons=tuple(found.get("!reason", ())),
+            bounds=tuple(self._bounds),
+            unrecovered=self._unrecovered,
             problems=tuple(self._problems),
         )
+
+
+def _seconds(text: str) -> float:
+    ago = _AGO.fullmatch(text.lower())
+    return float(int(ago[1]) * _UNITS[ago[2]]) if ago is not None else float(parse_duration(text))
+
+
+# how each kind of number is read, and examples
+_NUMBER_KINDS: Mapping[str, tuple[Callable[[str], float], str]] = {
+    "took": (_seconds, ">10min, <5s, 2h"),
+    "reclaimed": (lambda text: float(parse_size(text)), ">1GiB, <0"),
+    "id": (lambda text: float(int(text)), "42, 40-60, >100"),
+}
 
 
 def _unknown(kind: str) -> str:

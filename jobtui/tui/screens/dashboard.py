@@ -20,7 +20,7 @@ from jobtui.tui.base_app import StyledScreen
 from jobtui.tui.commands import KeyCommand, KeyScope, bindings, commands
 from jobtui.tui.context import AppControl, Context
 from jobtui.tui.data.feed import Batch
-from jobtui.tui.data.rows import JOB_COLUMNS
+from jobtui.tui.data.job_rows import JOB_COLUMNS
 from jobtui.tui.keymap import Keymap
 from jobtui.tui.terminal import notice_sequence
 from jobtui.tui.text.notices import current_alarm, describe_ends

@@ -25,7 +25,7 @@ from jobtui.tui.text.spans import (
 )
 
 # an estimate from less than this says nothing
-_LEAST_PROGRESS = 0.02
+LEAST_PROGRESS = 0.02
 _STATUS = 10
 _MOST_HOST = 24
 # cells beside a task in which its reason is still readable; with fewer it goes below
@@ -174,7 +174,7 @@ def remaining(task: Task, rate: float | None, now: datetime) -> float | None:
     """Seconds that a running task will still take, by its rate where its bytes are known, else by the time
     that it took so far; None where nothing can be said."""
     done = task.progress
-    if done is None or done < _LEAST_PROGRESS:
+    if done is None or done < LEAST_PROGRESS:
         return None
     if rate and task.before is not None and task.before.bytes:
         return task.before.bytes * (1 - done) / rate

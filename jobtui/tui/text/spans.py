@@ -8,7 +8,7 @@ progress and the connection are glyphs and short texts; none needs colors to be 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 
 from rich.cells import cell_len, set_cell_size
@@ -16,6 +16,8 @@ from rich.cells import cell_len, set_cell_size
 from jobtui.formatting import (
     MOST_MARKS,
     format_percent,
+    format_rate,
+    format_remaining,
     single_cells,
 )
 from jobtui.model import ConnectionState, ConnectionStatus, Job, Status, Task
@@ -188,6 +190,7 @@ GLYPH = {
     Status.STOPPED: "■",
 }
 STOPPING = "◼"
+AGAIN = "↻"
 MARKED = "●"
 WATCHED = "◉"
 _DONE, _REST = "▇", "░"
@@ -214,6 +217,63 @@ def progress_bar(fraction: float, width: int) -> str:
     fraction = max(0.0, min(1.0, fraction))
     done = width if fraction >= 1 else min(width - 1, int(fraction * width + 0.5))
     return _DONE * done + _REST * (width - done)
+
+
+# cells kept for a rate and for the time that is left, so that nothing jumps as they change
+_RATE, _LEFT = 10, 11
+_BARS = (20, 16, 12, 8, 6, 4)
+
+
+def running_line(fraction: float | None, rate: float | None, seconds_left: float | None, width: int) -> Line:
+    """Return a running job's bar, percentage, rate and time left, as many of them as `width` cells hold.
+
+    First the bar gives way, then the rate, then the time.
+    """
+    percent = format_percent(fraction).strip() if fraction is not None else "…"
+    speed = format_rate(rate).rjust(_RATE) if rate is not None else ""
+    left = format_remaining(seconds_left).rjust(_LEFT) if seconds_left is not None else ""
+    for shown in ((speed, left), ("", left), ("", "")):
+        figures = [text for text in shown if text]
+        cells = 4 + sum(2 + len(text) for text in figures)
+        if cells <= width:
+            break
+    bar = next((size for size in _BARS if cells + size + 1 <= width), 0)
+    drawn = "▒" * bar if fraction is None else progress_bar(fraction, bar)
+    return (
+        *(((f"{drawn} ", TextRole.RUNNING),) if bar else ()),
+        (percent.rjust(4), TextRole.STRONG),
+        *((f"  {text}", TextRole.ACCENT if text is speed else TextRole.MUTED) for text in figures),
+    )
+
+
+def waiting_reasons(active: Collection[Job]) -> dict[int, str]:
+    """Return what each queued job waits for, of all active jobs: `waits for job 2`.
+
+    A job that nothing holds up has no entry: it starts at once, or when fewer jobs run.
+    """
+    reasons: dict[int, str] = {}
+    ahead: dict[str, tuple[int, int]] = {}
+    at_work = {task.host: job.id for job in active for task in job.tasks if task.status is Status.RUNNING}
+    for job in sorted(active, key=lambda job: job.id):
+        first, count = ahead.get(job.space, (job.id, 0))
+        if job.status is Status.QUEUE:
+            if count:
+                reasons[job.id] = f"waits for {_first_of(first, count)}"
+            elif reason := _busy_hosts(job, at_work):
+                reasons[job.id] = reason
+        ahead[job.space] = first, count + 1
+    return reasons
+
+
+def _busy_hosts(job: Job, at_work: Mapping[str, int]) -> str:
+    others = [at_work[task.host] for task in job.tasks if task.host in at_work]
+    if not others or len(others) < len(job.tasks):
+        return ""  # a host is free
+    return f"waits for its hosts, which work on {_first_of(min(others), len(set(others)))}"
+
+
+def _first_of(job_id: int, count: int) -> str:
+    return f"job {job_id}" + (f" and {count - 1} more" if count > 1 else "")
 
 
 def progress_line(fraction: float | None, status: Status, width: int = 10) -> Line:

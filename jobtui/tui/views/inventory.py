@@ -14,7 +14,7 @@ from jobtui.engine.client import Overview, SpaceOverview
 from jobtui.tui.commands import KeyScope, bindings
 from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.data.feed import Batch, StatsCache
-from jobtui.tui.data.rows import (
+from jobtui.tui.data.inventory_rows import (
     HOST_COLUMNS,
     HOST_COLUMNS_WITH_DETAIL,
     SPACE_COLUMNS,

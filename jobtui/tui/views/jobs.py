@@ -23,8 +23,9 @@ from jobtui.tui.widgets.job_detail import JobDetail
 from jobtui.tui.widgets.job_table import NEWEST_FIRST, JobList
 from jobtui.tui.widgets.table_layout import Sorting, sorted_next
 
-# from this width on the detail is at the right of the table
-BESIDE = 150
+# from this width on the detail is at the right of the table, which keeps more than a narrower terminal shows
+BESIDE = 190
+_LEAST_TABLE = 122
 _DETAIL_SECONDS = 1 / 60
 # seconds in which a y after an unconfirmed recover is taken for an answer: users expect a question
 _HABIT_SECONDS = 2.0
@@ -198,10 +199,13 @@ class JobsView(DashboardView):
         kept = self._shared.kept
         if self._full:
             self.detail.styles.width, self.detail.styles.height = "100%", "100%"
+            self.detail.styles.max_width = None
         elif self.has_class("-beside"):
             self.detail.styles.width, self.detail.styles.height = f"{kept.split_beside}%", "100%"
+            self.detail.styles.max_width = self.size.width - _LEAST_TABLE
         else:
             self.detail.styles.width, self.detail.styles.height = "100%", f"{kept.split_below}%"
+            self.detail.styles.max_width = None
 
     # -- actions on jobs --------------------------------------------------------------------------------
 

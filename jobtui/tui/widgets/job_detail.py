@@ -20,7 +20,7 @@ from jobtui.tui.commands import BY_ID, KeyScope, bindings
 from jobtui.tui.context import Context
 from jobtui.tui.data.feed import Batch, StatsCache
 from jobtui.tui.tabs.tasks import tasks
-from jobtui.tui.text.spans import Line, Span, TextRole, cut, line_width, width_of
+from jobtui.tui.text.spans import Line, Span, TextRole, cut, line_width, waiting_reasons, width_of
 from jobtui.tui.widgets.base import LinesView, OneLine
 
 # cells that a job's name keeps; the keys of the tabs need what is left
@@ -290,20 +290,7 @@ class JobDetail(Detail):
     def _waiting_reason(self, job: Job) -> str:
         if job.status is not Status.QUEUE:
             return ""
-        active = self._shared.desk.active_jobs()
-        ahead = [other.id for other in active if other.space == job.space and other.id < job.id]
-        if ahead:
-            return f"waits for {_first_job_of(ahead)}"
-        hosts = {task.host for task in job.tasks}
-        at_work = {
-            task.host: other.id
-            for other in active
-            for task in other.tasks
-            if task.status is Status.RUNNING and task.host in hosts
-        }
-        if not at_work or len(at_work) < len(hosts):
-            return ""  # a host is free: the job starts at once, or when fewer jobs run
-        return f"waits for its hosts, which work on {_first_job_of(sorted({*at_work.values()}))}"
+        return waiting_reasons(self._shared.desk.active_jobs()).get(job.id, "")
 
     @property
     def needs_request(self) -> bool:
@@ -353,7 +340,3 @@ class JobDetail(Detail):
         """Lay the lines out for the new width."""
         message.stop()
         self.paint()
-
-
-def _first_job_of(ids: Sequence[int]) -> str:
-    return f"job {ids[0]}" + (f" and {len(ids) - 1} more" if len(ids) > 1 else "")

@@ -17,7 +17,7 @@ from jobtui.model import Job
 from jobtui.tui.commands import KeyScope, bindings
 from jobtui.tui.context import Context
 from jobtui.tui.data.feed import Batch
-from jobtui.tui.data.rows import JobRows, chosen_columns
+from jobtui.tui.data.job_rows import JobRows, chosen_columns
 from jobtui.tui.data.search import (
     Filter,
     LatestOnlyWorker,
@@ -29,13 +29,15 @@ from jobtui.tui.data.search import (
 )
 from jobtui.tui.data.search import WorkerReply as Answered
 from jobtui.tui.keymap import cursor_moves
-from jobtui.tui.text.spans import Line
+from jobtui.tui.text.spans import Line, waiting_reasons
 from jobtui.tui.widgets.filter_bar import FilterCounts, FilterLine
 from jobtui.tui.widgets.table import Table
 from jobtui.tui.widgets.table_layout import Sorting
 
 # between two searches while jobs keep changing: a search of a million jobs takes about as long
 _PAUSE_SECONDS = 0.05
+# active jobs from which on what each waits for is found out once a second, not for each change
+_MANY_ACTIVE = 500
 
 
 NEWEST_FIRST = Sorting("id", True)
@@ -92,7 +94,8 @@ class JobList(Vertical):
         super().__init__(id=id)
         self._shared = context
         self._archived = archived
-        self.rows = JobRows(context.now, context.watched)
+        history = context.desk.history
+        self.rows = JobRows(context.now, context.watched, history.known_recoveries, context.settings.date_order)
         self.table = JobTable(chosen_columns(context.kept.columns, context.desk), self.rows)
         self.table.moves = cursor_moves(context.keymap)
         self.filter_line = FilterLine(self._filtered, self._to_table)
@@ -117,6 +120,7 @@ class JobList(Vertical):
         """Show the active jobs and the first page."""
         if not self._archived:
             self.rows.update({job.id: job for job in self._shared.desk.active_jobs()})
+            self._note_waits()
         self.table.sorting = self.sorting
         self.search()
 
@@ -199,7 +203,13 @@ class JobList(Vertical):
     def on_batch(self, batch: Batch) -> None:
         """Update the jobs that changed."""
         self.rows.update(batch.jobs)
+        self.rows.rates.update(batch.rates)
+        for job in batch.ended:
+            for task in job.tasks:
+                self.rows.rates.pop((job.id, task.number), None)
         self._unmark_gone(batch)
+        if batch.statuses:
+            self._note_waits(_MANY_ACTIVE)
         if batch.statuses:
             self.search(of_itself=True)
         if not batch.statuses or not self._quick:
@@ -216,6 +226,18 @@ class JobList(Vertical):
         running = self.rows.running()
         if running:
             self.table.rows_changed(set(running))
+        before = self.rows.waits
+        self._note_waits()
+        if self.rows.waits != before:
+            self.table.refresh()
+
+    def _note_waits(self, most: int | None = None) -> None:
+        """Note what the queued jobs wait for; leave it to the next tick if more than `most` jobs are active."""
+        if self._archived:
+            return
+        active = self._shared.desk.active_jobs()
+        if most is None or len(active) <= most:
+            self.rows.waits = waiting_reasons(active)
 
     # -- searching ----------------------------------------------------------------------------------
 

@@ -257,8 +257,10 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
         self._painted.clear()
         self._placed = place(self._columns, self._wanted, self.room - GUTTER - 1)
 
-    def _widen(self, cells: Sequence[Line]) -> None:
+    def _widen(self, cells: Sequence[Line | None]) -> None:
         for placed, cell in zip(self._placed, cells, strict=True):
+            if cell is None:
+                continue
             most = placed.column.most
             wanted = self._wanted[placed.index]
             if wanted < most and (size := line_width(cell)) > wanted:
@@ -384,8 +386,8 @@ class Rows(Protocol):
         """Where the row is now; None if it is not here (any longer)."""
         ...
 
-    def cells(self, index: int, shown: Sequence[Placed]) -> Sequence[Line]:
-        """A line for each column shown."""
+    def cells(self, index: int, shown: Sequence[Placed]) -> Sequence[Line | None]:
+        """A line for each column shown, None for one that the next column's line covers."""
         ...
 
     def gutter(self, key: Hashable) -> Line:

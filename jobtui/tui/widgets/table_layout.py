@@ -14,6 +14,7 @@ from jobtui.tui.text.spans import Line, TextRole, fit, fit_host, line_width, wid
 
 # between neighbours
 GAP = 2
+_FIRST_TO_GIVE = 5
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -50,9 +51,15 @@ def place(columns: Sequence[Column], wanted: Sequence[int], room: int) -> tuple[
     """Lay the columns out in `room` cells; `wanted` is the widest cell of each.
 
     Columns give way whole, first those that matter least, until the rest fit at their least width; what room
-    is left then widens them from the left as far as their cells want.
+    is left then widens them from the left as far as their cells want. Columns from `gives` 5 on give way
+    sooner: until the one that fills has its natural width.
     """
     shown = list(range(len(columns)))
+    while _least(columns, shown) + _lacking(columns) > room:
+        going = max(shown, key=lambda index: (columns[index].gives, index))
+        if columns[going].gives < _FIRST_TO_GIVE:
+            break
+        shown.remove(going)
     while len(shown) > 1 and _least(columns, shown) > room:
         going = max(shown, key=lambda index: (columns[index].gives, index))
         if columns[going].gives == 0:
@@ -85,6 +92,11 @@ def sorted_next(shown: Sequence[Placed], now: str, by: int) -> str | None:
     return keys[(at + by) % len(keys)] if keys else None
 
 
+def _lacking(columns: Sequence[Column]) -> int:
+    """Return what the least width of the column that fills lacks of its natural width."""
+    return next((max(0, column.natural - column.least) for column in columns if column.fills), 0)
+
+
 def _least(columns: Sequence[Column], shown: Sequence[int]) -> int:
     return sum(columns[index].least for index in shown) + GAP * (len(shown) - 1)
 
@@ -113,17 +125,25 @@ class RowPainter:
         self._known.clear()
 
     def row(
-        self, gutter: Line, cells: Sequence[Line], placed: Sequence[Placed], width: int, ground: Style
+        self, gutter: Line, cells: Sequence[Line | None], placed: Sequence[Placed], width: int, ground: Style
     ) -> Strip:
-        """One row in exactly `width` cells; `gutter` is one cell wide."""
+        """Return one row in exactly `width` cells; `gutter` is one cell wide.
+
+        A cell that is None is covered: the next one begins in its place.
+        """
         segments: list[Segment] = []
         for text, ink in gutter:
             _put(segments, single_cells(text), self._over(ground, ink))
         _put(segments, " " * (GUTTER - 1), ground)
+        covered = 0
         for number, (place, cell) in enumerate(zip(placed, cells, strict=True)):
-            if number:
+            if number and not covered:
                 _put(segments, " " * GAP, ground)
-            self._cell(segments, cell, place, ground)
+            if cell is None:
+                covered += place.width + GAP
+                continue
+            self._cell(segments, cell, place, place.width + covered, ground)
+            covered = 0
         return _finish(segments, placed, width, ground)
 
     def header(self, placed: Sequence[Placed], sorting: Sorting | None, width: int, ground: Style) -> Strip:
@@ -142,8 +162,8 @@ class RowPainter:
                 _put(segments, " " * GAP, ground)
         return _finish(segments, placed, width, ground)
 
-    def _cell(self, segments: list[Segment], cell: Line, place: Placed, ground: Style) -> None:
-        width, right = place.width, place.column.right
+    def _cell(self, segments: list[Segment], cell: Line, place: Placed, width: int, ground: Style) -> None:
+        right = place.column.right
         if len(cell) == 1:
             text, ink = cell[0]
             fitted = (fit_host if place.column.host else fit)(text, width, right)

@@ -1,166 +1,56 @@
-"""Rows of the dashboard's tables: jobs, spaces and hosts."""
+"""Jobs as rows of a table: a page of the history's view at a time, under the newest snapshots from the desk."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-from jobtui.engine.client import Client, SpaceOverview
-from jobtui.formatting import format_bytes, format_duration, format_local_time
+from jobtui.engine.client import Client
+from jobtui.formatting import DateOrder, format_bytes, format_duration, format_recent_time
 from jobtui.history import QueryResult, StoreError
 from jobtui.model import ClusterRef, Job, Status
-from jobtui.storage.base import Host
 from jobtui.tui.data.search import FIRST_PAGE
-from jobtui.tui.text.spans import GLYPH, MARKED, STATUS_INK, WATCHED, Line, TextRole, progress_line, status_span
-from jobtui.tui.widgets.table_layout import Column, Placed
-
-SPACE_COLUMNS = (
-    Column("name", "Name", 8, 40, sorts=True),
-    Column("hosts", "Hosts", 6, 6, right=True, gives=2, sorts=True),
-    Column("size", "Size", 9, 10, right=True, sorts=True),
-    Column("memory", "In Memory", 10, 10, right=True, gives=3, sorts=True),
-    Column("pending", "To Compact", 11, 11, right=True, gives=1, sorts=True),
-    Column("jobs", "Jobs", 12, 40, gives=4, fills=True, sorts=True),
+from jobtui.tui.tabs.tasks import LEAST_PROGRESS, remaining
+from jobtui.tui.text.spans import (
+    AGAIN,
+    MARKED,
+    WATCHED,
+    Line,
+    TextRole,
+    line_width,
+    progress_line,
+    running_line,
+    status_span,
+    width_of,
 )
-HOST_COLUMNS = (
-    Column("name", "Host", 8, 120, sorts=True, host=True),
-    Column("status", "Status", 10, 10, sorts=True),
-    Column("spaces", "Spaces", 7, 7, right=True, gives=1, sorts=True),
-    Column("size", "Size", 9, 10, right=True, gives=2, sorts=True),
-    Column("free", "Free", 9, 10, right=True, sorts=True),
-)
-# where some host has something to say: it is no use to know a host's whole name and not what ails it
-HOST_COLUMNS_WITH_DETAIL = (
-    Column("name", "Host", 8, 40, sorts=True, host=True),
-    *HOST_COLUMNS[1:],
-    Column("detail", "", 12, 80, gives=3, fills=True),
-)
-Counts = Mapping[Status, int]
-
-
-class InventoryRows:
-    """Rows under a key, in an order; `gutter` marks the one that is chosen."""
-
-    def __init__(self) -> None:
-        self._keys: list[str] = []
-        self._cells: dict[str, Mapping[str, Line]] = {}
-        self.chosen: str | None = None
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    def show(self, rows: Sequence[tuple[str, Mapping[str, Line]]]) -> None:
-        """Show these, in this order."""
-        self._keys = [key for key, _ in rows]
-        self._cells = dict(rows)
-
-    def key_at(self, index: int) -> str:
-        """The name at a place."""
-        return self._keys[index]
-
-    def place_of(self, key: Hashable) -> int | None:
-        """Where the name is now."""
-        return self._keys.index(key) if isinstance(key, str) and key in self._cells else None
-
-    def cells(self, index: int, shown: Sequence[Placed]) -> list[Line]:
-        """A line for each shown column."""
-        row = self._cells[self._keys[index]]
-        return [row[placed.column.key] for placed in shown]
-
-    def token(self, index: int) -> object:
-        """What the row's look depends on."""
-        key = self._keys[index]
-        return self._cells[key], key == self.chosen
-
-    def gutter(self, key: Hashable) -> Line:
-        """Whether it is the chosen one."""
-        return (("▸", TextRole.ACCENT),) if key == self.chosen else ((" ", TextRole.PLAIN),)
-
-
-def space_rows(
-    looks: Sequence[SpaceOverview], counts: Callable[[str], Counts], sort: str, descending: bool
-) -> list[tuple[str, Mapping[str, Line]]]:
-    """A row a space, in order."""
-    values: Mapping[str, Callable[[SpaceOverview], object]] = {
-        "name": lambda look: look.space.name,
-        "hosts": lambda look: len(look.space.hosts),
-        "size": lambda look: -1 if look.size is None else look.size,
-        "memory": lambda look: -1 if look.memory is None else look.memory,
-        "pending": lambda look: -1 if look.pending is None else look.pending,
-        "jobs": lambda look: sum(counts(look.space.name).values()),
-    }
-    ordered = sorted(looks, key=values[sort], reverse=descending)  # type: ignore[arg-type]
-    return [(look.space.name, _space(look, counts(look.space.name))) for look in ordered]
-
-
-def host_rows(hosts: Sequence[Host], sort: str, descending: bool) -> list[tuple[str, Mapping[str, Line]]]:
-    """A row a host, in order."""
-    values: Mapping[str, Callable[[Host], object]] = {
-        "name": lambda host: host.name,
-        "status": lambda host: host.up,
-        "spaces": lambda host: host.spaces,
-        "size": lambda host: -1 if host.size is None else host.size,
-        "free": lambda host: -1 if host.free is None else host.free,
-    }
-    ordered = sorted(hosts, key=values[sort], reverse=descending)  # type: ignore[arg-type]
-    return [(host.name, _host(host)) for host in ordered]
-
-
-def _space(look: SpaceOverview, counts: Counts) -> Mapping[str, Line]:
-    name = ((look.space.name, TextRole.STRONG),)
-    return {
-        "name": (*name, ("  adopted", TextRole.MUTED)) if look.space.adopted else name,
-        "hosts": ((str(len(look.space.hosts)), TextRole.PLAIN),),
-        "size": ((format_bytes(look.size, unknown="–"), TextRole.PLAIN),),
-        "memory": ((format_bytes(look.memory, unknown="–"), TextRole.PLAIN),),
-        "pending": ((format_bytes(look.pending, unknown="–"), TextRole.PLAIN),),
-        "jobs": job_counts(counts),
-    }
-
-
-def job_counts(counts: Counts) -> Line:
-    """`▶ 1  ◷ 2  ✖ 3`: the jobs that matter, by status; those of which there are none are left out."""
-    shown = [
-        (f"{GLYPH[status]} {counts[status]:,}  ", STATUS_INK[status])
-        for status in (Status.RUNNING, Status.QUEUE, Status.FINISHED, Status.FAILED, Status.STOPPED)
-        if counts.get(status)
-    ]
-    return tuple(shown) or (("", TextRole.PLAIN),)
-
-
-def _host(host: Host) -> Mapping[str, Line]:
-    state = ("✔ online", TextRole.FINISHED) if host.up else ("✖ offline", TextRole.FAILED)
-    return {
-        "name": ((host.name, TextRole.STRONG),),
-        "status": (state,),
-        "spaces": ((str(host.spaces), TextRole.PLAIN),),
-        "size": ((format_bytes(host.size, unknown="–"), TextRole.PLAIN),),
-        "free": ((format_bytes(host.free, unknown="–"), TextRole.PLAIN),),
-        "detail": ((host.detail, TextRole.FAILED),),
-    }
-
+from jobtui.tui.widgets.table_layout import GAP, Column, Placed
 
 _NEVER = datetime.fromtimestamp(0, UTC)
 _BLOCK = 16
 _BLOCKS = 128
 
 JOB_COLUMNS: tuple[Column, ...] = (
-    Column("id", "Job Id", 7, 9, right=True, sorts=True),
+    Column("id", "Job", 5, 9, right=True, sorts=True),
     Column("command", "Command", 12, 40, sorts=True),
-    Column("status", "Status", 14, 20, sorts=True),
+    Column("status", "Status", 10, 20, sorts=True),
     Column("progress", "Progress", 9, 15, gives=3, sorts=True, natural=15),
-    Column("start", "Start Time", 17, 17, gives=4, sorts=True),
-    Column("stop", "Stop Time", 17, 17, gives=7, sorts=True),
-    Column("took", "Took", 5, 12, gives=2, right=True, sorts=True),
+    Column("took", "Took", 6, 12, gives=1, right=True, sorts=True),
+    Column("start", "Start", 8, 16, gives=2, sorts=True),
+    Column("stop", "Stop", 8, 16, gives=7, sorts=True),
     Column("space", "Space", 6, 30, gives=10, sorts=True),
-    Column("hosts", "Hosts", 5, 5, gives=9, right=True, sorts=True),
-    Column("reclaimed", "Reclaimed", 9, 10, gives=8, right=True, sorts=True),
-    Column("origin", "From", 8, 24, gives=6, sorts=True, natural=14),
-    Column("reason", "Reason", 12, 60, gives=5, fills=True, sorts=True),
+    Column("hosts", "Hosts", 5, 5, gives=8, right=True, sorts=True),
+    Column("reclaimed", "Reclaimed", 9, 10, gives=6, right=True, sorts=True),
+    Column("origin", "From", 8, 24, gives=5, sorts=True, natural=14),
+    Column("reason", "Details", 18, 200, natural=44, fills=True, sorts=True),
 )
-DEFAULT_COLUMNS = ("id", "command", "status", "progress", "start", "stop", "took", "reason")
+DEFAULT_COLUMNS = ("id", "command", "status", "took", "start", "stop", "hosts", "reclaimed", "reason")
 # a cluster has jobs that others submitted: where each came from is told without being asked for
 CLUSTER_COLUMNS = (*DEFAULT_COLUMNS, "origin")
+# columns that the details may cover if they need the room: of a failed job the reason matters most
+_COVERED = {
+    Status.FAILED: frozenset({"progress", "took", "start", "stop", "space", "hosts", "reclaimed", "origin"}),
+    Status.RUNNING: frozenset({"start", "stop", "hosts", "reclaimed"}),
+}
 
 
 # stands for a job that can't be read, or not yet
@@ -184,15 +74,35 @@ def chosen_columns(keys: Iterable[str], desk: Client) -> tuple[Column, ...]:
     return found or tuple(column for column in JOB_COLUMNS if column.key in default_columns(desk))
 
 
-class JobRows:
-    """See the module. `now` is the clock that a running job's time is counted by, `watched` what is watched.
+Rates = dict[tuple[int, int], float | None]
 
-    `trouble` says why some job could not be read, "" while all could.
+
+class JobRows:
+    """The rows of the jobs' table.
+
+    Attributes:
+        marks: The jobs that the user marked.
+        watched: The jobs whose end the user wants to be notified of.
+        rates: Bytes a second, by job and task, of what runs.
+        waits: What each queued job waits for, by its id.
+        recoveries: Returns the newest job that ran each of these again.
+        date_order: The order of day, month and year.
+        trouble: Why some job could not be read, "" if all could.
     """
 
-    def __init__(self, now: Callable[[], datetime], watched: Collection[int]) -> None:
+    def __init__(
+        self,
+        now: Callable[[], datetime],
+        watched: Collection[int],
+        recoveries: Callable[[Collection[int]], Mapping[int, int]] = lambda ids: {},
+        date_order: DateOrder = DateOrder.MONTH_FIRST,
+    ) -> None:
         self.marks = MarkedJobs()
         self.watched = watched
+        self.rates: Rates = {}
+        self.waits: Mapping[int, str] = {}
+        self.recoveries = recoveries
+        self.date_order = date_order
         self._now = now
         self._view: QueryResult | None = None
         self._count = 0
@@ -200,6 +110,7 @@ class JobRows:
         self._blocks: dict[int, Sequence[Job]] = {}
         self._newest: dict[int, Job] = {}
         self._fresh: set[int] = set()
+        self._again: dict[int, int] = {}
         self.trouble = ""
 
     def __len__(self) -> int:
@@ -217,6 +128,7 @@ class JobRows:
         """
         self._view, self._count, self._whole = view, len(view), whole
         self._blocks.clear()
+        self._again.clear()
         self._newest = {
             job_id: job for job_id, job in self._newest.items() if job_id in self._fresh or not job.status.ended
         }
@@ -229,6 +141,9 @@ class JobRows:
         """Show newer snapshots of some jobs."""
         self._newest.update(jobs)
         self._fresh.update(jobs)
+        for job in jobs.values():
+            if job.recovered_from is not None:
+                self._again[job.recovered_from] = job.id
 
     def running(self) -> list[int]:
         """Ids of running jobs among the newest snapshots: their time goes on."""
@@ -257,6 +172,7 @@ class JobRows:
         except (OSError, StoreError) as error:
             self.trouble = str(error)
             return [_PENDING] * _BLOCK
+        self._again.update(self.recoveries({job.id for job in found.values() if job.status in _RECOVERABLE}))
         # where the history is damaged there may be fewer than are counted
         short = [_PENDING] * max(0, min(_BLOCK, self._count - start) - len(ids))
         block = self._blocks[number] = [*(found.get(job_id) or _gone(job_id) for job_id in ids), *short]
@@ -285,20 +201,116 @@ class JobRows:
     def token(self, index: int) -> object:
         """What the row's look depends on."""
         job = self.job_at(index)
-        now = self._now().replace(microsecond=0) if job.status is Status.RUNNING else None
-        return job, job.id in self.marks, job.id in self.watched, now
+        now = self._now()
+        varies: object = now.date()  # a time of today loses its date
+        if job.status is Status.RUNNING:
+            varies = now.replace(microsecond=0), self._rate(job)
+        elif job.status is Status.QUEUE:
+            varies = now.date(), self.waits.get(job.id)
+        return job, job.id in self.marks, job.id in self.watched, self._again.get(job.id), varies
 
-    def cells(self, index: int, shown: Sequence[Placed]) -> list[Line]:
-        """A line for each shown column."""
+    def cells(self, index: int, shown: Sequence[Placed]) -> list[Line | None]:
+        """A line for each shown column, None for one that the next column's line covers."""
         job = self.job_at(index)
         now = self._now()
-        return [job_cell(job, placed.column.key, now, placed.width) for placed in shown]
+        cells: list[Line | None] = [self._cell(job, placed.column.key, now, placed.width) for placed in shown]
+        if shown and shown[-1].column.key == "reason":
+            self._cover(job, shown, cells)
+        return cells
+
+    def _cover(self, job: Job, shown: Sequence[Placed], cells: list[Line | None]) -> None:
+        """Give the details the room of columns before them: of blank ones, and of some that matter less."""
+        width = shown[-1].width
+        details = self._details(job, _UNLIMITED)
+        place = len(shown) - 2
+        while place >= 0 and line_width(details) > width:
+            covered = cells[place]
+            is_blank = covered is not None and not any(text.strip() for text, _ in covered)
+            if not is_blank and shown[place].column.key not in _COVERED.get(job.status, ()):
+                break
+            cells[place] = None
+            width += shown[place].width + GAP
+            place -= 1
+        cells[-1] = self._details(job, width)
+
+    def _cell(self, job: Job, column: str, now: datetime, width: int) -> Line:
+        match column:
+            case "start" | "stop":
+                moment = job.start if column == "start" else job.stop
+                return ((format_recent_time(moment, now, self.date_order, width), TextRole.PLAIN),)
+            case "status":
+                again = self._again.get(job.id)
+                mark: Line = ((f" {AGAIN} {again}", TextRole.MUTED),) if again is not None else ()
+                return (status_span(job), *mark)
+            case "reason":
+                return self._details(job, width)
+            case _:
+                return job_cell(job, column, now, width)
+
+    def _details(self, job: Job, width: int) -> Line:
+        """What matters most of a job in its status: why it failed, what it waits for, how fast it runs."""
+        now = self._now()
+        match job.status:
+            case Status.QUEUE if job is _PENDING:
+                return ()
+            case Status.QUEUE:
+                since = f"since {format_recent_time(job.submitted, now, self.date_order)}"
+                waits = self.waits.get(job.id)
+                text = f"{waits}, {since}" if waits else since
+                if width_of(text) > width and waits:
+                    text = waits
+                return ((text, TextRole.MUTED),)
+            case Status.RUNNING:
+                room = width if width < _UNLIMITED else _RUNNING_CELLS
+                return running_line(job.progress, self._rate(job), remaining_of(job, self.rates, now), room)
+            case Status.FINISHED if not job.reason:
+                return ((_sizes(job), TextRole.MUTED),)
+            case Status.FAILED:
+                return ((_cause(job), TextRole.FAILED),)
+            case _:
+                return ((_cause(job), TextRole.MUTED),)
+
+    def _rate(self, job: Job) -> float | None:
+        known = [self.rates.get((job.id, task.number)) for task in job.tasks if task.status is Status.RUNNING]
+        rates = [rate for rate in known if rate is not None]
+        return sum(rates) if rates else None
+
+
+_RECOVERABLE = (Status.FAILED, Status.STOPPED)
+_UNLIMITED = 10_000
+# cells of a percentage, a rate and the time that is left
+_RUNNING_CELLS = 29
+
+
+def remaining_of(job: Job, rates: Rates, now: datetime) -> float | None:
+    """Return the seconds that a running job will still take, None if nothing can be said.
+
+    It ends with the last of its hosts. While some have not begun, the estimate is made from the time so far.
+    """
+    running = [task for task in job.tasks if task.status is Status.RUNNING]
+    if all(task.status is not Status.QUEUE for task in job.tasks):
+        known = [remaining(task, rates.get((job.id, task.number)), now) for task in running]
+        return None if None in known or not known else max(seconds for seconds in known if seconds is not None)
+    done = job.progress
+    if done is None or done < LEAST_PROGRESS or job.start is None:
+        return None
+    return (now - job.start).total_seconds() * (1 - done) / done
+
+
+def _sizes(job: Job) -> str:
+    """Return what the job's files took before and after it, "" if some host's are not known."""
+    before = [task.before.bytes for task in job.tasks if task.before is not None]
+    after = [task.after.bytes for task in job.tasks if task.after is not None]
+    if not job.tasks or not len(before) == len(after) == len(job.tasks):
+        return ""
+    return f"{format_bytes(sum(before))} → {format_bytes(sum(after))}"
 
 
 def job_cell(job: Job, column: str, now: datetime, width: int) -> Line:
     """What a column of that width says of a job."""
     if column == "progress":
-        return progress_line(job.progress, job.status, width - 5)
+        # a full bar beside the word "finished" says nothing, and is the loudest of the row
+        return progress_line(job.progress, job.status, width - 5) if job.status is Status.RUNNING else ()
     return _CELLS[column](job, now)
 
 
@@ -337,15 +349,11 @@ def _reclaimed(job: Job, now: datetime) -> Line:
 _CELLS: Mapping[str, Callable[[Job, datetime], Line]] = {
     "id": lambda job, now: ((str(job.id), TextRole.STRONG),),
     "command": lambda job, now: ((job.label, TextRole.PLAIN),),
-    "status": lambda job, now: (status_span(job),),
-    "start": lambda job, now: ((format_local_time(job.start), TextRole.PLAIN),),
-    "stop": lambda job, now: ((format_local_time(job.stop), TextRole.PLAIN),),
     "took": lambda job, now: ((format_duration(elapsed(job, now)), TextRole.PLAIN),),
     "space": lambda job, now: ((job.space, TextRole.PLAIN),),
     "hosts": lambda job, now: ((str(len(job.tasks)), TextRole.MUTED),),
     "reclaimed": _reclaimed,
     "origin": _origin,
-    "reason": lambda job, now: ((_cause(job), TextRole.MUTED),),
 }
 
 

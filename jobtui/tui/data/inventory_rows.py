@@ -1,0 +1,137 @@
+"""Spaces and hosts as rows of a table, and what each cell says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+
+from jobtui.engine.client import SpaceOverview
+from jobtui.formatting import format_bytes
+from jobtui.model import Status
+from jobtui.storage.base import Host
+from jobtui.tui.text.spans import GLYPH, STATUS_INK, Line, TextRole
+from jobtui.tui.widgets.table_layout import Column, Placed
+
+SPACE_COLUMNS = (
+    Column("name", "Name", 8, 40, sorts=True),
+    Column("hosts", "Hosts", 6, 6, right=True, gives=2, sorts=True),
+    Column("size", "Size", 9, 10, right=True, sorts=True),
+    Column("memory", "In Memory", 10, 10, right=True, gives=3, sorts=True),
+    Column("pending", "To Compact", 11, 11, right=True, gives=1, sorts=True),
+    Column("jobs", "Jobs", 12, 40, gives=4, fills=True, sorts=True),
+)
+HOST_COLUMNS = (
+    Column("name", "Host", 8, 120, sorts=True, host=True),
+    Column("status", "Status", 10, 10, sorts=True),
+    Column("spaces", "Spaces", 7, 7, right=True, gives=1, sorts=True),
+    Column("size", "Size", 9, 10, right=True, gives=2, sorts=True),
+    Column("free", "Free", 9, 10, right=True, sorts=True),
+)
+# where some host has something to say: it is no use to know a host's whole name and not what ails it
+HOST_COLUMNS_WITH_DETAIL = (
+    Column("name", "Host", 8, 40, sorts=True, host=True),
+    *HOST_COLUMNS[1:],
+    Column("detail", "", 12, 80, gives=3, fills=True),
+)
+Counts = Mapping[Status, int]
+
+
+class InventoryRows:
+    """Rows under a key, in an order; `gutter` marks the one that is chosen."""
+
+    def __init__(self) -> None:
+        self._keys: list[str] = []
+        self._cells: dict[str, Mapping[str, Line]] = {}
+        self.chosen: str | None = None
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def show(self, rows: Sequence[tuple[str, Mapping[str, Line]]]) -> None:
+        """Show these, in this order."""
+        self._keys = [key for key, _ in rows]
+        self._cells = dict(rows)
+
+    def key_at(self, index: int) -> str:
+        """The name at a place."""
+        return self._keys[index]
+
+    def place_of(self, key: Hashable) -> int | None:
+        """Where the name is now."""
+        return self._keys.index(key) if isinstance(key, str) and key in self._cells else None
+
+    def cells(self, index: int, shown: Sequence[Placed]) -> list[Line]:
+        """A line for each shown column."""
+        row = self._cells[self._keys[index]]
+        return [row[placed.column.key] for placed in shown]
+
+    def token(self, index: int) -> object:
+        """What the row's look depends on."""
+        key = self._keys[index]
+        return self._cells[key], key == self.chosen
+
+    def gutter(self, key: Hashable) -> Line:
+        """Whether it is the chosen one."""
+        return (("▸", TextRole.ACCENT),) if key == self.chosen else ((" ", TextRole.PLAIN),)
+
+
+def space_rows(
+    looks: Sequence[SpaceOverview], counts: Callable[[str], Counts], sort: str, descending: bool
+) -> list[tuple[str, Mapping[str, Line]]]:
+    """A row a space, in order."""
+    values: Mapping[str, Callable[[SpaceOverview], object]] = {
+        "name": lambda look: look.space.name,
+        "hosts": lambda look: len(look.space.hosts),
+        "size": lambda look: -1 if look.size is None else look.size,
+        "memory": lambda look: -1 if look.memory is None else look.memory,
+        "pending": lambda look: -1 if look.pending is None else look.pending,
+        "jobs": lambda look: sum(counts(look.space.name).values()),
+    }
+    ordered = sorted(looks, key=values[sort], reverse=descending)  # type: ignore[arg-type]
+    return [(look.space.name, _space(look, counts(look.space.name))) for look in ordered]
+
+
+def host_rows(hosts: Sequence[Host], sort: str, descending: bool) -> list[tuple[str, Mapping[str, Line]]]:
+    """A row a host, in order."""
+    values: Mapping[str, Callable[[Host], object]] = {
+        "name": lambda host: host.name,
+        "status": lambda host: host.up,
+        "spaces": lambda host: host.spaces,
+        "size": lambda host: -1 if host.size is None else host.size,
+        "free": lambda host: -1 if host.free is None else host.free,
+    }
+    ordered = sorted(hosts, key=values[sort], reverse=descending)  # type: ignore[arg-type]
+    return [(host.name, _host(host)) for host in ordered]
+
+
+def _space(look: SpaceOverview, counts: Counts) -> Mapping[str, Line]:
+    name = ((look.space.name, TextRole.STRONG),)
+    return {
+        "name": (*name, ("  adopted", TextRole.MUTED)) if look.space.adopted else name,
+        "hosts": ((str(len(look.space.hosts)), TextRole.PLAIN),),
+        "size": ((format_bytes(look.size, unknown="–"), TextRole.PLAIN),),
+        "memory": ((format_bytes(look.memory, unknown="–"), TextRole.PLAIN),),
+        "pending": ((format_bytes(look.pending, unknown="–"), TextRole.PLAIN),),
+        "jobs": job_counts(counts),
+    }
+
+
+def job_counts(counts: Counts) -> Line:
+    """`▶ 1  ◷ 2  ✖ 3`: the jobs that matter, by status; those of which there are none are left out."""
+    shown = [
+        (f"{GLYPH[status]} {counts[status]:,}  ", STATUS_INK[status])
+        for status in (Status.RUNNING, Status.QUEUE, Status.FINISHED, Status.FAILED, Status.STOPPED)
+        if counts.get(status)
+    ]
+    return tuple(shown) or (("", TextRole.PLAIN),)
+
+
+def _host(host: Host) -> Mapping[str, Line]:
+    state = ("✔ online", TextRole.FINISHED) if host.up else ("✖ offline", TextRole.FAILED)
+    return {
+        "name": ((host.name, TextRole.STRONG),),
+        "status": (state,),
+        "spaces": ((str(host.spaces), TextRole.PLAIN),),
+        "size": ((format_bytes(host.size, unknown="–"), TextRole.PLAIN),),
+        "free": ((format_bytes(host.free, unknown="–"), TextRole.PLAIN),),
+        "detail": ((host.detail, TextRole.FAILED),),
+    }
