@@ -50,7 +50,7 @@ class DashboardApp(BaseApp[int]):
 
     def __init__(
         self,
-        desk: Client,
+        client: Client,
         settings: TuiSettings,
         *,
         now: Callable[[], datetime] | None = None,
@@ -62,27 +62,27 @@ class DashboardApp(BaseApp[int]):
         `forsaken` is asked each second whether nobody waits for it any more.
         """
         store = StateStore(settings.state_dir)
-        kept = store.read()
-        super().__init__(settings.theme or kept.theme, settings.state_dir)
+        saved = store.read()
+        super().__init__(settings.theme or saved.theme, settings.state_dir)
         self._painted = painted
         self._forsaken = forsaken
-        # a cluster tells its spaces later: until then the one that was kept is believed
-        self._believed = desk.connection is not None
-        space = kept.space if self._believed or kept.space in desk.space_names() else None
+        # a cluster tells its spaces later: until then the saved one is assumed to exist
+        self._believed = client.connection is not None
+        space = saved.space if self._believed or saved.space in client.space_names() else None
         self.context = Context(
-            desk=desk,
+            client=client,
             settings=settings,
             session=Session(space),
             keymap=load_keymap(settings.keymap),
             store=store,
-            kept=kept,
-            typed=CommandHistory(store),
-            places=OverviewCache(desk, lambda: self.post_message(OverviewChanged())),
+            saved=saved,
+            command_history=CommandHistory(store),
+            overview_cache=OverviewCache(client, lambda: self.post_message(OverviewChanged())),
             now=now or _now,
         )
-        self._desk = desk
+        self._client = client
         self._feed = Feed(lambda: self.post_message(FeedReady()))
-        self._looker = HistoryPoller(desk, lambda: self.post_message(HistoryChanged()))
+        self._looker = HistoryPoller(client, lambda: self.post_message(HistoryChanged()))
         self._leave_feed: Callable[[], None] = lambda: None
         self._frame: asyncio.TimerHandle | None = None
         self._paused = False
@@ -128,9 +128,9 @@ class DashboardApp(BaseApp[int]):
     # -- beginning and end --------------------------------------------------------------------------
 
     def on_mount(self) -> None:
-        """Textual's hook: listen to the desk."""
-        self._leave_feed = self._desk.subscribe(self._feed.receive)
-        if not self._desk.writable:
+        """Textual's hook: listen to the client."""
+        self._leave_feed = self._client.subscribe(self._feed.receive)
+        if not self._client.writable:
             self._looker.start()
         self.set_interval(_SECOND, self._tick)
         if self._forsaken():  # a signal came while it started
@@ -146,7 +146,7 @@ class DashboardApp(BaseApp[int]):
     def _settle(self) -> None:
         # what may come after the first frame
         self._painted()
-        self.context.places.ask()
+        self.context.overview_cache.ask()
         self.run_worker(self._load_indexes())
         self.dashboard.console.show_problems(self.context.keymap.problems, "keys of the keymap were left out")
         if trouble := theme_problem(self.context.settings.theme):
@@ -161,20 +161,20 @@ class DashboardApp(BaseApp[int]):
     def _warm(self) -> None:
         """Have at hand what filters look through: of a million jobs, reading it takes four times the search."""
         with suppress(StoreError):  # who asks for jobs that can't be read is told
-            self._desk.history.load_indexes()
+            self._client.history.load_indexes()
 
     def on_unmount(self) -> None:
         """Textual's hook: keep what was chosen."""
         self._leave_feed()
         self._looker.close()
         if not self.no_color:
-            self.context.kept.theme = self.theme
-        self.context.kept.space = self.context.session.space
+            self.context.saved.theme = self.theme
+        self.context.saved.space = self.context.session.space
         self.dashboard.save_state()
-        self.context.store.write(self.context.kept)
-        self.context.typed.close()
+        self.context.store.write(self.context.saved)
+        self.context.command_history.close()
 
-    # -- the desk's messages ------------------------------------------------------------------------
+    # -- the client's messages ------------------------------------------------------------------------
 
     def on_feed_ready(self, message: FeedReady) -> None:
         """The feed has something; while a frame is under way it waits for the next."""
@@ -188,14 +188,14 @@ class DashboardApp(BaseApp[int]):
             return
         batch = self._feed.drain()
         if batch is not None:
-            # a change is told as it is on disk, where progress is not: the desk knows both
+            # a change is told as it is on disk, where progress is not: the client knows both
             for job_id, job in batch.jobs.items():
                 if job.status is Status.RUNNING:
-                    batch.jobs[job_id] = self._desk.job(job_id) or job
+                    batch.jobs[job_id] = self._client.job(job_id) or job
             self.dashboard.on_batch(batch)
-            link = self._desk.connection
+            link = self._client.connection
             if batch.link and link is not None and link.state is ConnectionState.CONNECTED:
-                self.context.places.ask()
+                self.context.overview_cache.ask()
             # a timer of Textual's that is late is left out: nothing would be shown any more
             loop = asyncio.get_running_loop()
             self._frame = loop.call_later(_FRAME_SECONDS, self.call_later, self._next_frame)
@@ -203,7 +203,7 @@ class DashboardApp(BaseApp[int]):
     def on_history_changed(self, message: HistoryChanged) -> None:
         """Another process wrote: any job may be another."""
         message.stop()
-        jobs = {job.id: job for job in self._desk.active_jobs()}
+        jobs = {job.id: job for job in self._client.active_jobs()}
         self.dashboard.on_batch(Batch(jobs=jobs, statuses=True))
 
     def on_overview_changed(self, message: OverviewChanged) -> None:
@@ -214,8 +214,8 @@ class DashboardApp(BaseApp[int]):
         self.dashboard.on_overview()
 
     def _prove_space(self) -> None:
-        """Let go of the kept space once it is plain that the cluster no longer has it."""
-        overview, session = self.context.places.overview, self.context.session
+        """Let go of the saved.space once it is plain that the cluster no longer has it."""
+        overview, session = self.context.overview_cache.overview, self.context.session
         if overview is None:
             return
         self._believed = False

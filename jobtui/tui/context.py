@@ -28,14 +28,14 @@ class Context(msgspec.Struct, frozen=True):
     `submitted` those that were submitted here, whose end is reported as well.
     """
 
-    desk: Client
+    client: Client
     settings: TuiSettings
     session: Session
     keymap: Keymap
     store: StateStore
-    kept: SavedState
-    typed: CommandHistory
-    places: OverviewCache
+    saved: SavedState
+    command_history: CommandHistory
+    overview_cache: OverviewCache
     now: Callable[[], datetime]
     watched: set[int] = msgspec.field(default_factory=set)
     submitted: set[int] = msgspec.field(default_factory=set)
@@ -48,7 +48,7 @@ class Context(msgspec.Struct, frozen=True):
     @property
     def prompt(self) -> str:
         """The prompt of the command bar: `local[nba]> `."""
-        return f"{self.desk.profile}[{self.session.space or ''}]> "
+        return f"{self.client.profile}[{self.session.space or ''}]> "
 
 
 class DashboardHost(Protocol):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def load() -> None:
-    """Import what `run` needs: most of a start, and it can be done before there is a desk."""
+    """Import what `run` needs: most of a start, and it can be done before there is a client."""
     # read once, when textual is imported: twice the frames make a key visible sooner
     os.environ.setdefault("TEXTUAL_FPS", "120")
     # how long an esc may yet become another key: those of a terminal come in one piece
@@ -23,17 +23,17 @@ def load() -> None:
     import jobtui.tui.app  # noqa: F401
 
 
-def run(desk: Client, settings: TuiSettings, forsaken: Callable[[], bool] = lambda: False) -> int:
-    """Show the desk until one leaves; the exit status: 0, 1 where the dashboard failed, 128 + n for a signal.
+def run(client: Client, settings: TuiSettings, forsaken: Callable[[], bool] = lambda: False) -> int:
+    """Show the client until one leaves; the exit status: 0, 1 where the dashboard failed, 128 + n for a signal.
 
     `forsaken` tells whether whoever waits for the dashboard has gone: it then leaves as if hung up.
 
-    The desk stays open: who opened it closes it.
+    The client stays open: who opened it closes it.
     """
     load()
     from jobtui.tui.app import DashboardApp
 
-    app = DashboardApp(desk, settings, painted=_collect_from_here, forsaken=forsaken)
+    app = DashboardApp(client, settings, painted=_collect_from_here, forsaken=forsaken)
     status = app.run(mouse=settings.mouse)
     return status if status is not None else app.return_code or 0
 

@@ -17,13 +17,13 @@ class Opening:
         if self.left:
             self.left -= 1
             raise profile_error(OSError("The history can't be opened: Permission denied"))
-        return "the desk"
+        return "the client"
 
 
 def test_the_screen_says_why_and_tries_again_as_often_as_one_likes(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[str, str]] = []
     monkeypatch.setattr(launch, "explain", lambda what, why, advice, theme: not told.append((why, theme)))
-    assert retry_on_error_screen(Opening(2), "light") == "the desk"
+    assert retry_on_error_screen(Opening(2), "light") == "the client"
     assert told == [("The history can't be opened: Permission denied", "light")] * 2
 
 

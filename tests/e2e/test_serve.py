@@ -154,14 +154,14 @@ from jobtui.cli.args import DashboardCommand
 from jobtui.cli.commands import dashboard
 import jobtui.tui.launch as app
 
-def run(desk, settings, *_):
+def run(client, settings, *_):
     \"\"\"A dashboard whose user submits a compact, then leaves the work behind.\"\"\"
     from jobtui.engine.client import Session
-    ended = desk.execute("ADMIN COMPACT nba", Session(None, Path("/"))).result()
+    ended = client.execute("ADMIN COMPACT nba", Session(None, Path("/"))).result()
     assert ended.failure is None
-    while not any(job.status.value == "running" for job in desk.active_jobs()):
+    while not any(job.status.value == "running" for job in client.active_jobs()):
         pass
-    assert desk.hand_over()
+    assert client.hand_over()
     return 0
 
 app.run = run

@@ -77,11 +77,11 @@ def test_changes_and_progress_of_the_owner_are_seen_live(owner: Bench, root: Pat
     remote.close()
 
 
-@pytest.mark.parametrize("desk", [RemoteClient.connect, FailoverClient])
+@pytest.mark.parametrize("client", [RemoteClient.connect, FailoverClient])
 def test_a_listener_that_fails_hears_the_next_change_all_the_same(
-    owner: Bench, root: Path, desk: Callable[[Profile], RemoteClient | FailoverClient]
+    owner: Bench, root: Path, client: Callable[[Profile], RemoteClient | FailoverClient]
 ) -> None:
-    remote = desk(Profile("local", root))
+    remote = client(Profile("local", root))
     tried: list[object] = []
 
     def fails(messages: Sequence[EngineEvent]) -> None:

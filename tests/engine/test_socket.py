@@ -132,12 +132,12 @@ class TestPeer:
             with pytest.raises(errors.OwnerUntrusted, match=f"user with the id {STRANGER}"):
                 RemoteClient.connect(Profile("local", root))
             trusting = {"_address": root / SOCKET, "_trusted": trusted_owners(root)}
-            desk = RemoteClient.__new__(RemoteClient)
-            vars(desk).update(trusting)
+            owner_client = RemoteClient.__new__(RemoteClient)
+            vars(owner_client).update(trusting)
             with pytest.raises(errors.OwnerUntrusted):
-                desk.load("solo", [(b"key", b"secret")]).result(WAIT)
+                owner_client.load("solo", [(b"key", b"secret")]).result(WAIT)
             with pytest.raises(errors.OwnerUntrusted):
-                next(desk.dump("solo"))
+                next(owner_client.dump("solo"))
         assert not any(received)
 
     def test_impostor_beside_owner_is_reported(
@@ -282,21 +282,23 @@ class TestQuestions:
 
 class TestConnections:
     def test_text_takes_one_connection(self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        desk = RemoteClient.connect(Profile("local", root))
+        owner_client = RemoteClient.connect(Profile("local", root))
         opened: list[Channel] = []
-        connect = desk._channel
-        monkeypatch.setattr(desk, "_channel", lambda: opened.append(connect()) or opened[-1])
-        answer = desk.answer("USE solo; ADMIN FLUSH; SHOW HOSTS; ADMIN COMPACT", Session(None, Path("/")))
+        connect = owner_client._channel
+        monkeypatch.setattr(owner_client, "_channel", lambda: opened.append(connect()) or opened[-1])
+        answer = owner_client.answer(
+            "USE solo; ADMIN FLUSH; SHOW HOSTS; ADMIN COMPACT", Session(None, Path("/"))
+        )
         assert answer.jobs == (1, 2)
         assert len(opened) == 1
-        desk.close()
+        owner_client.close()
 
     def test_connection_that_was_silent_is_replaced(
         self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(server, "REQUEST_SECONDS", 0.05)
-        desk = RemoteClient.connect(Profile("local", root))
-        with contextlib.closing(remote._Requests(desk._channel)) as questions:
+        owner_client = RemoteClient.connect(Profile("local", root))
+        with contextlib.closing(remote._Requests(owner_client._channel)) as questions:
             session = Session("solo", Path("/"))
             questions.execute("ADMIN FLUSH", session)
             first = questions._channel
@@ -306,7 +308,7 @@ class TestConnections:
                 job for result in questions.execute("ADMIN FLUSH", session).results for job in result.jobs
             ] == [2]
             assert questions._channel is not first
-        desk.close()
+        owner_client.close()
 
     def test_owner_stays_for_the_rest_of_a_text(self, owner: Bench, root: Path) -> None:
         with connected(root) as client, client.makefile("rb") as answers:
@@ -348,10 +350,10 @@ class TestConnections:
         self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(acceptor, "MOST_CONNECTIONS", 1)
-        desk = RemoteClient.connect(Profile("local", root))
+        owner_client = RemoteClient.connect(Profile("local", root))
         with pytest.raises(errors.RequestNotAccepted, match="1 clients are connected"):
             RemoteClient.connect(Profile("local", root))
-        desk.close()
+        owner_client.close()
         owner.heard.wait_for(lambda: owner.heard.notices)
 
     def test_client_without_descriptor_reports_it(
@@ -388,17 +390,17 @@ class TestLongTexts:
         return texts
 
     def test_thousand_statements_are_few_questions(self, owner: Bench, root: Path, asked: list[str]) -> None:
-        desk = RemoteClient.connect(Profile("local", root))
-        answer = desk.answer("USE solo;" + "ADMIN FLUSH;" * 1_000, Session(None, Path("/")))
+        owner_client = RemoteClient.connect(Profile("local", root))
+        answer = owner_client.answer("USE solo;" + "ADMIN FLUSH;" * 1_000, Session(None, Path("/")))
         assert answer.jobs == tuple(range(1, 1_001))
         assert {result.statement for result in answer.results} == {"USE solo", "ADMIN FLUSH"}
         assert len(asked) == 6
-        desk.close()
+        owner_client.close()
 
     def test_failure_is_placed_and_ends_the_text(self, owner: Bench, root: Path, asked: list[str]) -> None:
-        desk = RemoteClient.connect(Profile("local", root))
+        owner_client = RemoteClient.connect(Profile("local", root))
         text = "USE solo; -- a note\n ADMIN FLUSH;\n  STOP JOB 7;\nADMIN FLUSH; SHOW HOSTS"
-        answer = desk.answer(text, Session(None, Path("/")))
+        answer = owner_client.answer(text, Session(None, Path("/")))
         assert answer.jobs == (1,)
         assert answer.failure is not None
         failure = answer.failure
@@ -406,14 +408,14 @@ class TestLongTexts:
         assert failure.message == "Job 7 does not exist"
         assert len(asked) == 1
         assert [job.id for job in owner.engine.active_jobs()] == [1]
-        desk.close()
+        owner_client.close()
 
     def test_slow_statements_are_asked_one_by_one(self, owner: Bench, root: Path, asked: list[str]) -> None:
-        desk = RemoteClient.connect(Profile("local", root))
+        owner_client = RemoteClient.connect(Profile("local", root))
         text = "ADMIN FLUSH solo; ADMIN FLUSH solo; CREATE SPACE x; CREATE SPACE y; DROP SPACE x; SHOW JOBS"
-        assert desk.answer(text, Session(None, Path("/"))).failure is None
+        assert owner_client.answer(text, Session(None, Path("/"))).failure is None
         assert [len(one.split(";")) for one in asked] == [2, 1, 1, 1]
-        desk.close()
+        owner_client.close()
 
     def test_unknown_outcome_is_said_for_all_asked_together(
         self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
@@ -421,12 +423,12 @@ class TestLongTexts:
         def go(*_: object) -> None:
             raise ConnectionResetError
 
-        desk = RemoteClient.connect(Profile("local", root))
+        owner_client = RemoteClient.connect(Profile("local", root))
         monkeypatch.setattr(owner.engine.engine.executor, "execute", go)
-        answer = desk.answer("ADMIN FLUSH solo; ADMIN COMPACT solo", Session(None, Path("/")))
+        answer = owner_client.answer("ADMIN FLUSH solo; ADMIN COMPACT solo", Session(None, Path("/")))
         assert answer.failure is not None
         assert "this statement and the 1 after it may have been carried out" in answer.failure.message
-        desk.close()
+        owner_client.close()
 
 
 class TestAnswers:
@@ -472,20 +474,20 @@ class TestAnswers:
             RemoteClient.connect(Profile("local", root))
 
     def test_text_that_is_no_utf8_is_refused(self, owner: Bench, root: Path) -> None:
-        desk = RemoteClient.connect(Profile("local", root))
-        answer = desk.answer("ADMIN FLUSH solo", Session(None, Path("/tmp/\udcff")))
+        owner_client = RemoteClient.connect(Profile("local", root))
+        answer = owner_client.answer("ADMIN FLUSH solo", Session(None, Path("/tmp/\udcff")))
         assert answer.failure is not None
         assert "no UTF-8" in answer.failure.message
-        desk.close()
+        owner_client.close()
 
     def test_batch_of_changes_is_split_into_lines(
         self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        desk = RemoteClient.connect(Profile("local", root))
+        owner_client = RemoteClient.connect(Profile("local", root))
         monkeypatch.setattr(protocol, "LONGEST_LINE", 4_000)
         answer = owner.say("ADMIN FLUSH solo; ADMIN FLUSH solo; ADMIN FLUSH solo; ADMIN FLUSH solo")
-        ended = desk.wait_ended(answer.jobs)
+        ended = owner_client.wait_ended(answer.jobs)
         owner.engine.stop_jobs()
         owner.storage.operation("solo", "far").finish()
         assert len(ended.result(WAIT)) == 4
-        desk.close()
+        owner_client.close()

@@ -129,18 +129,20 @@ async def stage(
 
 @asynccontextmanager
 async def showing(
-    desk: Client,
+    client: Client,
     *,
     settings: TuiSettings | None = None,
     size: tuple[int, int] = (100, 30),
     clock: FakeClock | None = None,
     behind: Bench | None = None,
 ) -> AsyncIterator[Stage]:
-    """A dashboard over any desk."""
-    app = DashboardApp(desk, settings or TuiSettings(), now=(clock or FakeClock()).now)
+    """A dashboard over any client."""
+    app = DashboardApp(client, settings or TuiSettings(), now=(clock or FakeClock()).now)
     async with app.run_test(size=size, notifications=True) as pilot:
         shown = Stage(app, pilot, behind)
-        await shown.until(lambda: app.context.places.overview is not None or app.context.places.trouble)
+        await shown.until(
+            lambda: app.context.overview_cache.overview is not None or app.context.overview_cache.trouble
+        )
         yield shown
 
 

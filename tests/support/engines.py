@@ -21,12 +21,12 @@ THREE = ("local0", "local1", "local2")
 
 
 class Heard:
-    """Everything that a desk has told, and a way to wait for more."""
+    """Everything that a client has told, and a way to wait for more."""
 
-    def __init__(self, desk: Client) -> None:
+    def __init__(self, client: Client) -> None:
         self.messages: list[EngineEvent] = []
         self._changed = threading.Condition()
-        desk.subscribe(self._take)
+        client.subscribe(self._take)
 
     def _take(self, messages: Sequence[EngineEvent]) -> None:
         with self._changed:

@@ -143,7 +143,7 @@ def test_what_does_not_parse_is_not_kept_unless_asked(tmp_path: Path) -> None:
         async with stage(root, settings=settings) as shown:
             await shown.say("SHOW JBOS")
             await shown.say("ADMIN FLUSH nosuch")
-            assert shown.app.context.typed.texts == expected
+            assert shown.app.context.command_history.texts == expected
 
     asyncio.run(run(False, ("ADMIN FLUSH nosuch",)))
     asyncio.run(run(True, ("SHOW JBOS", "ADMIN FLUSH nosuch")))

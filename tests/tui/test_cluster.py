@@ -141,7 +141,7 @@ def test_nothing_is_said_of_a_cluster_s_jobs_before_it_has_answered(tmp_path: Pa
     async def run() -> None:
         async with on_a_cluster(tmp_path, ScriptedMirror()) as (shown, _):
             await shown.shows("No jobs are known here yet", "USE nba")
-            places = shown.app.context.places
+            places = shown.app.context.overview_cache
             told, places.overview = places.overview, None
             shown.dashboard.on_overview()
             await shown.shows("Asking the cluster")
@@ -175,7 +175,7 @@ def test_the_kept_space_is_believed_until_the_cluster_tells_its_own(tmp_path: Pa
         async with on_a_cluster(tmp_path, mirror) as (shown, prod):
             await shown.shows("space test2")
             prod.cluster(lambda mirror: mirror.tell(ConnectionState.CONNECTED))
-            await shown.until(lambda: shown.app.context.places.overview is not None)
+            await shown.until(lambda: shown.app.context.overview_cache.overview is not None)
             await shown.shows("space test2")
         async with on_a_cluster(tmp_path, ScriptedMirror(("nba",))) as (shown, _):
             await shown.shows("Space 'test2' is no longer there")

@@ -60,7 +60,7 @@ WAYS: dict[KeyScope, Callable[[Stage], Awaitable[None]]] = {
 @pytest.mark.parametrize("where", list(KeyScope))
 def test_every_key_reaches_its_action(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: KeyScope) -> None:
     if where is KeyScope.DASHBOARD:
-        # a cluster's desk: only there is something to connect to
+        # a cluster's client: only there is something to connect to
         link = ConnectionStatus(ConnectionState.CONNECTED, FakeClock().now())
         monkeypatch.setattr(LocalClient, "connection", property(lambda self: link))
 

@@ -120,7 +120,7 @@ def test_what_a_cluster_runs_goes_on_without_being_asked_about(tmp_path: Path) -
     asyncio.run(run())
 
 
-def test_work_can_be_left_to_go_on_without_a_screen_where_the_desk_can_do_that(
+def test_work_can_be_left_to_go_on_without_a_screen_if_the_client_can(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handed: list[int] = []

@@ -308,7 +308,7 @@ def test_the_key_to_look_with_is_in_the_key_line_where_there_is_something_to_loo
     async def run() -> None:
         async with stage(tmp_path, size=(80, 24)) as shown:
             await shown.say("ADMIN FLUSH nba")
-            shown.dashboard.context.places.adopted = lambda space: True  # type: ignore[method-assign]
+            shown.dashboard.context.overview_cache.adopted = lambda space: True  # type: ignore[method-assign]
             await shown.press("home")
             assert "L look" not in shown.screen
             await shown.press("right_square_bracket", "right_square_bracket")

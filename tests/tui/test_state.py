@@ -24,7 +24,7 @@ def test_what_was_chosen_is_there_at_the_next_start(tmp_path: Path) -> None:
             assert shown.app.theme == "light"
             await shown.shows("local[test2]>")
             assert shown.dashboard.jobs.detail.tab == "timeline"
-            assert shown.app.context.kept.split_below == 45
+            assert shown.app.context.saved.split_below == 45
 
     asyncio.run(first())
     asyncio.run(second())

@@ -28,7 +28,7 @@ def test_of_a_line_the_words_that_help_most_are_kept(message: str, column: int, 
 
 
 class NoNames:
-    """A desk without anything to name."""
+    """A client without anything to name."""
 
     def spaces(self) -> tuple[str, ...]:
         return ()

@@ -48,35 +48,35 @@ def _run_behind(front: ForegroundProcess, profile: Profile, settings: TuiSetting
     from jobtui.engine.failover import FailoverClient
 
     with hold_signals() as received:
-        desk = retry_on_error_screen(lambda: _desk(profile, demo=False), settings.theme)
+        client = retry_on_error_screen(lambda: _client(profile, demo=False), settings.theme)
         try:
-            if isinstance(desk, FailoverClient):
-                desk.may_hand_over = True
-            status = _shown(desk, settings, received, lambda: front.is_gone)
-            if isinstance(desk, FailoverClient) and _is_to_go_on(desk, settings, status, received):
+            if isinstance(client, FailoverClient):
+                client.may_hand_over = True
+            status = _shown(client, settings, received, lambda: front.is_gone)
+            if isinstance(client, FailoverClient) and _is_to_go_on(client, settings, status, received):
                 try:
-                    return _go_on(desk, profile, front, received)
+                    return _go_on(client, profile, front, received)
                 except CommandError as error:
                     print_error(f"jobtui: the work cannot go on in the background: {error}")
-            return _wind_down(desk, status, received)
+            return _wind_down(client, status, received)
         finally:
-            desk.close()
+            client.close()
 
 
 def _run(profile: Profile, settings: TuiSettings) -> int:
     with hold_signals() as received:
-        desk = retry_on_error_screen(lambda: _desk(profile, settings.demo), settings.theme)
+        client = retry_on_error_screen(lambda: _client(profile, settings.demo), settings.theme)
         try:
-            status = _shown(desk, settings, received)
+            status = _shown(client, settings, received)
             if received:
                 print_error(f"Ended by {received[0].name}")
             return status
         finally:
-            desk.close()
+            client.close()
 
 
 def _shown(
-    desk: Client,
+    client: Client,
     settings: TuiSettings,
     received: list[signal.Signals],
     forsaken: Callable[[], bool] = lambda: False,
@@ -86,7 +86,7 @@ def _shown(
 
     load()
     if not received:
-        status = run(desk, settings, lambda: bool(received) or forsaken())
+        status = run(client, settings, lambda: bool(received) or forsaken())
         if not received and status > SIGNALLED:
             received.append(signal.Signals(status - SIGNALLED))
         if not received:
@@ -97,28 +97,28 @@ def _shown(
 
 
 def _is_to_go_on(
-    desk: FailoverClient, settings: TuiSettings, status: int, received: Sequence[signal.Signals]
+    client: FailoverClient, settings: TuiSettings, status: int, received: Sequence[signal.Signals]
 ) -> bool:
     """Return whether the work goes on in this process without a terminal."""
     if received:
         return (
             settings.continue_after_hangup
             and is_hangup(received)
-            and bool(_own_jobs(desk))
-            and desk.hand_over()
+            and bool(_own_jobs(client))
+            and client.hand_over()
         )
-    return desk.handed_over and status == Exit.DONE
+    return client.handed_over and status == Exit.DONE
 
 
 def _go_on(
-    desk: FailoverClient, profile: Profile, front: ForegroundProcess, received: list[signal.Signals]
+    client: FailoverClient, profile: Profile, front: ForegroundProcess, received: list[signal.Signals]
 ) -> int:
     from jobtui.cli.commands.serve import continue_as_server
 
-    return continue_as_server(desk, profile, front, received)
+    return continue_as_server(client, profile, front, received)
 
 
-def _wind_down(desk: Client, status: int, received: Sequence[signal.Signals]) -> int:
+def _wind_down(client: Client, status: int, received: Sequence[signal.Signals]) -> int:
     """Stop the work of this process if a signal or a defect ended the dashboard; the exit status."""
     if not received and status == Exit.DONE:
         return status
@@ -126,8 +126,8 @@ def _wind_down(desk: Client, status: int, received: Sequence[signal.Signals]) ->
     from jobtui.engine.failover import FailoverClient
 
     reason = f"Ended by {received[0].name}" if received else "The dashboard failed"
-    engine = desk.engine if isinstance(desk, FailoverClient) else None
-    if engine is None or not _own_jobs(desk):
+    engine = client.engine if isinstance(client, FailoverClient) else None
+    if engine is None or not _own_jobs(client):
         print_error(reason)
         return status
     first, *more = received or [signal.SIGTERM]
@@ -139,12 +139,12 @@ def _wind_down(desk: Client, status: int, received: Sequence[signal.Signals]) ->
     return status
 
 
-def _own_jobs(desk: Client) -> list[int]:
+def _own_jobs(client: Client) -> list[int]:
     """Return the jobs that end with this process: a cluster's go on without it, and so do an owner's."""
-    return [job.id for job in desk.active_jobs() if job.origin is None] if desk.is_owner else []
+    return [job.id for job in client.active_jobs() if job.origin is None] if client.is_owner else []
 
 
-def _desk(profile: Profile, demo: bool) -> Client:
+def _client(profile: Profile, demo: bool) -> Client:
     """The profile's engine, here or in the process that has it already."""
     from jobtui.engine.failover import FailoverClient
     from jobtui.engine.local import LocalClient

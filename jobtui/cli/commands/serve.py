@@ -145,7 +145,7 @@ def serve(command: ServeCommand) -> int:
 
 
 def continue_as_server(
-    desk: FailoverClient, profile: Profile, front: ForegroundProcess, received: list[signal.Signals]
+    client: FailoverClient, profile: Profile, front: ForegroundProcess, received: list[signal.Signals]
 ) -> int:
     """Run the client's jobs to their end without a terminal, and return the exit status.
 
@@ -157,7 +157,7 @@ def continue_as_server(
     Raises:
         CommandError: the log cannot be written; nothing was changed.
     """
-    engine = desk.engine
+    engine = client.engine
     if engine is None:
         return Exit.DONE
     log = log_of(profile)

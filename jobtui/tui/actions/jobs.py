@@ -60,14 +60,14 @@ class JobActions:
 
     async def recover(self, ids: Iterable[int], unseen: int = 0) -> None:
         """Run those of the jobs again that have ended."""
-        plan = select_recoverable(ids, self._active(), self._shared.desk.history.is_archived)
+        plan = select_recoverable(ids, self._active(), self._shared.client.history.is_archived)
         if await self._is_confirmed("Run again", plan, unseen):
             answers = await self._run_all(plan, recover_statements)
             self._report(plan, answers, "", "run again")
 
     async def archive(self, ids: Iterable[int], unseen: int = 0) -> None:
         """Archive those of the jobs that have ended."""
-        plan = select_archivable(ids, self._active(), self._shared.desk.history.is_archived)
+        plan = select_archivable(ids, self._active(), self._shared.client.history.is_archived)
         if await self._is_confirmed("Archive", plan, unseen):
             answers = await self._run_all(plan, archive_statements)
             self._report(plan, answers, "archived", "archive")
@@ -134,7 +134,7 @@ class JobActions:
     # -- confirmation -------------------------------------------------------------------------------------
 
     def _active(self) -> dict[int, Job]:
-        return {job.id: job for job in self._shared.desk.active_jobs()}
+        return {job.id: job for job in self._shared.client.active_jobs()}
 
     async def _is_confirmed(self, verb: str, plan: Selection, unseen: int) -> bool:
         if not plan.touched:
@@ -162,7 +162,7 @@ class JobActions:
         return lines
 
     def _job_line(self, job_id: int) -> Line:
-        job = self._shared.desk.job(job_id)
+        job = self._shared.client.job(job_id)
         if job is None:
             return ((f"job {job_id}", TextRole.STRONG),)
         return (
@@ -174,7 +174,7 @@ class JobActions:
     # -- statements ----------------------------------------------------------------------------------
 
     async def _run(self, text: str) -> ExecuteResult:
-        answer = await asyncio.wrap_future(self._shared.desk.execute(text, self._shared.session))
+        answer = await asyncio.wrap_future(self._shared.client.execute(text, self._shared.session))
         self._host.log_statement(text, answer)
         return answer
 

@@ -110,10 +110,10 @@ class ActionMenu:
             self._host.show_toast(f"copied: {text}")
 
     async def _columns(self, view: JobsView) -> None:
-        kept = self._shared.kept
+        kept = self._shared.saved
         at = 0
         while True:
-            shown = set(kept.columns or default_columns(self._shared.desk))
+            shown = set(kept.columns or default_columns(self._shared.client))
             choices = [
                 Choice("✔" if column.key in shown else "·", column.label, index)
                 for index, column in enumerate(JOB_COLUMNS)
@@ -165,9 +165,9 @@ class ActionMenu:
                 await self._actions.use(name)
                 self._host.refresh_space()
             case "drop":
-                adopted = self._shared.places.adopted(name)
+                adopted = self._shared.overview_cache.adopted(name)
                 await self._actions.drop(name, adopted)
-                self._shared.places.ask()
+                self._shared.overview_cache.ask()
             case _:
                 hosts = view.scope is KeyScope.HOSTS
                 space = await self._space_of(name, cast("HostsView", view)) if hosts else name

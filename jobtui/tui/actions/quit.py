@@ -26,12 +26,12 @@ class QuitFlow:
 
     async def ask(self) -> None:
         """Leave, or ask first; runs in a worker."""
-        desk = self._shared.desk
+        client = self._shared.client
         active = self._active()
         if not active:
             self._host.exit(0)
             return
-        question = quit_question(active, desk.may_hand_over, lambda job: desk.job(job.id) or job)
+        question = quit_question(active, client.may_hand_over, lambda job: client.job(job.id) or job)
         match await self._host.ask(question):
             case QuitChoice.HAND_OVER if not self._active():
                 self._host.exit(0)
@@ -40,21 +40,21 @@ class QuitFlow:
             case QuitChoice.NOW:
                 self._host.exit(0)
             case QuitChoice.WAIT:
-                await self._leave_after(asyncio.wrap_future(desk.wait_idle()), _WAITING)
+                await self._leave_after(asyncio.wrap_future(client.wait_idle()), _WAITING)
             case QuitChoice.STOP:
-                await self._leave_after(asyncio.wrap_future(desk.stop_jobs()), _STOPPING)
+                await self._leave_after(asyncio.wrap_future(client.stop_jobs()), _STOPPING)
             case _:
                 pass
 
     def _active(self) -> list[Job]:
-        desk = self._shared.desk
-        if not (desk.writable and desk.is_owner):
+        client = self._shared.client
+        if not (client.writable and client.is_owner):
             return []
         # jobs of another process or of a cluster continue without this screen
-        return [job for job in desk.active_jobs() if job.origin is None]
+        return [job for job in client.active_jobs() if job.origin is None]
 
     def _hand_over(self) -> None:
-        if self._shared.desk.hand_over():
+        if self._shared.client.hand_over():
             self._host.exit(0)
         else:
             self._host.show_toast("The jobs cannot continue in the background", "error")

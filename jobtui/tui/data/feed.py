@@ -123,10 +123,10 @@ _SECONDS = 0.5
 
 
 class HistoryPoller:
-    """Looks on a daemon thread, twice a second, as long as the desk only reads. `told` must be thread-safe."""
+    """Looks on a daemon thread, twice a second, as long as the client only reads. `told` must be thread-safe."""
 
-    def __init__(self, desk: Client, told: Callable[[], object]) -> None:
-        self._desk = desk
+    def __init__(self, client: Client, told: Callable[[], object]) -> None:
+        self._client = client
         self._told = told
         self._ended = threading.Event()
 
@@ -140,10 +140,10 @@ class HistoryPoller:
 
     def _live(self) -> None:
         while not self._ended.wait(_SECONDS):
-            if self._desk.writable:
+            if self._client.writable:
                 continue  # whoever took the profile over posts what happens
             try:
-                changed = self._desk.history.refresh()
+                changed = self._client.history.refresh()
             except StoreError:
                 continue  # what is asked of the history says so itself
             if changed:
@@ -154,13 +154,13 @@ Spot = tuple[str, str]
 
 
 class StatsCache:
-    """Asks the desk for the stats of a space on a host, once at a time each, and keeps the newest answers.
+    """Asks the client for the stats of a space on a host, once at a time each, and keeps the newest answers.
 
     `told` is called on the engine's thread after each answer.
     """
 
-    def __init__(self, desk: Client, told: Callable[[], object]) -> None:
-        self._desk = desk
+    def __init__(self, client: Client, told: Callable[[], object]) -> None:
+        self._client = client
         self._told = told
         self._asking: set[Spot] = set()
         self._seen: Mapping[Spot, Look] = {}
@@ -170,7 +170,7 @@ class StatsCache:
         spot = space, host
         if spot not in self._asking:
             self._asking.add(spot)
-            self._desk.fetch_stats(space, host).add_done_callback(lambda done: self._answered(spot, done))
+            self._client.fetch_stats(space, host).add_done_callback(lambda done: self._answered(spot, done))
 
     def at(self, space: str, host: str) -> Look:
         """Return the newest answer."""
@@ -193,10 +193,10 @@ class StatsCache:
 
 
 class OverviewCache:
-    """Asks the desk for an overview, one at a time, and keeps the newest. `told` must be thread-safe."""
+    """Asks the client for an overview, one at a time, and keeps the newest. `told` must be thread-safe."""
 
-    def __init__(self, desk: Client, told: Callable[[], object]) -> None:
-        self._desk = desk
+    def __init__(self, client: Client, told: Callable[[], object]) -> None:
+        self._client = client
         self._told = told
         self._asking = False
         self.overview: Overview | None = None
@@ -212,7 +212,7 @@ class OverviewCache:
         """Fetch a new overview, unless a request is under way."""
         if not self._asking:
             self._asking = True
-            self._desk.fetch_overview().add_done_callback(self._answered)
+            self._client.fetch_overview().add_done_callback(self._answered)
 
     def _answered(self, done: Future[Overview]) -> None:
         # on the engine's thread

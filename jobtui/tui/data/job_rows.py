@@ -1,4 +1,4 @@
-"""Jobs as rows of a table: a page of the history's view at a time, under the newest snapshots from the desk."""
+"""Jobs as rows of a table: a page of the history's view at a time, under the newest snapshots from the client."""
 
 from __future__ import annotations
 
@@ -62,16 +62,16 @@ def _gone(job_id: int) -> Job:
     return Job(id=job_id, command="–", space="", submitted=_NEVER, status=Status.FINISHED)
 
 
-def default_columns(desk: Client) -> tuple[str, ...]:
+def default_columns(client: Client) -> tuple[str, ...]:
     """Return the keys of the columns that are shown if the user has chosen none."""
-    return DEFAULT_COLUMNS if desk.connection is None else CLUSTER_COLUMNS
+    return DEFAULT_COLUMNS if client.connection is None else CLUSTER_COLUMNS
 
 
-def chosen_columns(keys: Iterable[str], desk: Client) -> tuple[Column, ...]:
+def chosen_columns(keys: Iterable[str], client: Client) -> tuple[Column, ...]:
     """The columns of these keys, in the table's order; the usual ones where none of them is known."""
     wanted = set(keys)
     found = tuple(column for column in JOB_COLUMNS if column.key in wanted)
-    return found or tuple(column for column in JOB_COLUMNS if column.key in default_columns(desk))
+    return found or tuple(column for column in JOB_COLUMNS if column.key in default_columns(client))
 
 
 Rates = dict[tuple[int, int], float | None]

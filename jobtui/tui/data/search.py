@@ -33,15 +33,15 @@ _LONG = 20_000
 _IN_SIGHT = 64
 
 
-def expand_names(filter: Filter, desk: Client) -> Filter:  # noqa: A002
+def expand_names(filter: Filter, client: Client) -> Filter:  # noqa: A002
     """The filter with whole names of spaces, hosts and commands, where only the beginning of some was typed.
 
     A name that there is means itself alone; what no name begins with, in either case, stays as it is.
     """
     if filter.empty:
         return filter
-    spaces = desk.history.spaces() if filter.spaces or filter.not_spaces else ()
-    hosts = desk.host_names() if filter.hosts or filter.not_hosts else ()
+    spaces = client.history.spaces() if filter.spaces or filter.not_spaces else ()
+    hosts = client.host_names() if filter.hosts or filter.not_hosts else ()
     return replace(
         filter,
         spaces=_whole(filter.spaces, spaces),
@@ -62,14 +62,14 @@ def _whole(typed: frozenset[str], names: Collection[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def query_jobs(desk: Client, filter: Filter, sort: str, descending: bool, archived: bool) -> QueryResult:  # noqa: A002
+def query_jobs(client: Client, filter: Filter, sort: str, descending: bool, archived: bool) -> QueryResult:  # noqa: A002
     """Ask the history. Without a filter and in order of id it answers at once, else within a second."""
-    filter = expand_names(filter, desk)  # noqa: A001
+    filter = expand_names(filter, client)  # noqa: A001
     # the archive holds no job that waits for a recovery
     unrecovered = frozenset[int]()
     if filter.unrecovered is not None and not archived:
-        unrecovered = frozenset(desk.history.unrecovered())
-    return desk.history.query(
+        unrecovered = frozenset(client.history.unrecovered())
+    return client.history.query(
         Query(
             statuses=filter.statuses,
             spaces=filter.spaces,

@@ -115,13 +115,13 @@ class Dashboard(StyledScreen):
     def refresh_header(self) -> None:
         """Update the header and the alarm below it."""
         context = self.context
-        link = context.desk.connection
-        overview = context.places.overview
+        link = context.client.connection
+        overview = context.overview_cache.overview
         self.header.standing = HeaderState(
-            context.desk.profile,
-            len(overview.hosts) if overview is not None else len(context.desk.host_names()) or None,
+            context.client.profile,
+            len(overview.hosts) if overview is not None else len(context.client.host_names()) or None,
             context.space,
-            context.desk.history.counts(),
+            context.client.history.counts(),
             self._all_flags(),
             place=self.view.title,
             link=connection_span(link) if link is not None else None,
@@ -129,7 +129,7 @@ class Dashboard(StyledScreen):
         self._show_alarm(*current_alarm(context, self._link_changed))
 
     def _all_flags(self) -> tuple[str, ...]:
-        read_only = () if self.context.desk.writable else ("read only",)
+        read_only = () if self.context.client.writable else ("read only",)
         following = ("following",) if self.jobs.list.follow and self.view is self.jobs else ()
         overdue = self.console.overdue
         waiting = (f"waiting for {format_count(overdue, 'answer')}",) if overdue else ()
@@ -176,7 +176,7 @@ class Dashboard(StyledScreen):
         self._control.show_toast(toast(text, severity, width, height))
 
     def watch_jobs(self, job_ids: Sequence[int]) -> None:  # noqa: D102
-        jobs = {job_id: self.context.desk.job(job_id) for job_id in job_ids}
+        jobs = {job_id: self.context.client.job(job_id) for job_id in job_ids}
         # the end of a short job comes before the answer to its statement
         ended = [job for job in jobs.values() if job is not None and job.status.ended]
         self.context.submitted.update(jobs.keys() - {job.id for job in ended})
@@ -266,7 +266,7 @@ class Dashboard(StyledScreen):
 
     def save_state(self) -> None:
         """Note what is kept until the next start; the filter and the sort order are not."""
-        self.context.kept.follow = self.jobs.list.follow
+        self.context.saved.follow = self.jobs.list.follow
 
     # -- focus and keys -----------------------------------------------------------------------------
 
@@ -356,7 +356,7 @@ class Dashboard(StyledScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Textual's hook: while the user types, a colon is a colon."""
         if action == "retry":
-            return self.context.desk.connection is not None
+            return self.context.client.connection is not None
         return not (action == "bar" and self.is_typing)
 
     # -- actions ------------------------------------------------------------------------------------
@@ -422,7 +422,7 @@ class Dashboard(StyledScreen):
 
     def action_retry(self) -> None:
         """Connect to the cluster now."""
-        self.context.desk.reconnect()
+        self.context.client.reconnect()
 
     def action_redraw(self) -> None:
         """Paint the whole screen again."""

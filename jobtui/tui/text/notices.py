@@ -29,20 +29,20 @@ def current_alarm(context: Context, status_time: datetime) -> tuple[str, str]:
         context: The dashboard's client and clock.
         status_time: When the status of the connection was last received.
     """
-    desk = context.desk
-    if desk.write_error:
-        return desk.write_error, desk.write_error
-    if desk.connection is not None:
+    client = context.client
+    if client.write_error:
+        return client.write_error, client.write_error
+    if client.connection is not None:
         key = context.keymap.shown(BY_ID["retry"])
-        text = connection_alarm(desk.connection, status_time, context.now(), key)
+        text = connection_alarm(client.connection, status_time, context.now(), key)
         if text:
-            return f"link {desk.connection.state.value}", text
+            return f"link {client.connection.state.value}", text
     damage = _damage(context)
     return damage, damage
 
 
 def _damage(context: Context) -> str:
-    notes = context.desk.history.notes
+    notes = context.client.history.notes
     if not notes:
         return ""
     others = sorted({job for note in notes[1:] for job in note.jobs}.difference(notes[0].jobs))
@@ -118,16 +118,16 @@ def first_steps(context: Context, archived: bool, width: int) -> tuple[Line, ...
                 (" archives.", TextRole.MUTED),
             ),
         )
-    if not context.desk.writable:
+    if not context.client.writable:
         return ((("  No jobs yet. This profile is open for reading only.", TextRole.MUTED),),)
     bar, compact = keys.shown(BY_ID["bar"]), keys.shown(BY_ID["help"])
-    overview, linked = context.places.overview, context.desk.connection is not None
-    if linked and overview is None and not context.places.trouble:
+    overview, linked = context.overview_cache.overview, context.client.connection is not None
+    if linked and overview is None and not context.overview_cache.trouble:
         return ((("  Asking the cluster; a moment …", TextRole.MUTED),),)
     spaces = (
         [look.space.name for look in overview.spaces]
         if overview is not None
-        else list(context.desk.space_names())
+        else list(context.client.space_names())
     )
     hint: tuple[Line, ...] = (
         ((("  " + context.settings.hint, TextRole.ACCENT),), ()) if context.settings.hint else ()

@@ -78,7 +78,7 @@ class InventoryView(DashboardView):
         self.table.moves = cursor_moves(context.keymap)
         self.title_line = RuleTitle()
         self.body = LinesView()
-        self._looks = StatsCache(context.desk, lambda: self.post_message(self.StatsFetched()))
+        self._looks = StatsCache(context.client, lambda: self.post_message(self.StatsFetched()))
         self._sorting = Sorting("name", False)
         self._ticks = 0
 
@@ -91,7 +91,7 @@ class InventoryView(DashboardView):
     def on_mount(self) -> None:
         """Textual's hook."""
         self.table.sorting = self._sorting
-        self._shared.places.ask()
+        self._shared.overview_cache.ask()
         self._fill()
 
     # -- changes ----- -------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ class InventoryView(DashboardView):
     @property
     def can_look(self) -> bool:
         """Whether the row under the cursor has an adopted space."""
-        return any(self._shared.places.adopted(space) for space, _ in self.spots())
+        return any(self._shared.overview_cache.adopted(space) for space, _ in self.spots())
 
     @property
     def current(self) -> str | None:
@@ -119,18 +119,18 @@ class InventoryView(DashboardView):
     def on_batch(self, batch: Batch) -> None:
         """Ask for a new overview: jobs change what the hosts hold."""
         if batch.statuses and self.display:
-            self._shared.places.ask()
+            self._shared.overview_cache.ask()
 
     def tick(self) -> None:
         """Refresh every other second."""
         self._ticks += 1
         if self._ticks % _LOOK_EVERY == 0:
-            self._shared.places.ask()
+            self._shared.overview_cache.ask()
             self._look()
 
     def _fill(self) -> None:
-        overview = self._shared.places.overview
-        trouble = self._shared.places.trouble
+        overview = self._shared.overview_cache.overview
+        trouble = self._shared.overview_cache.trouble
         if overview is not None:
             self.rows.chosen = self._shared.space
             self.fill(overview, self._sorting)
@@ -154,7 +154,7 @@ class InventoryView(DashboardView):
 
     def _look(self, asked: bool = False) -> None:
         for space, host in self.spots():
-            if asked or self._shared.places.adopted(space) is False:
+            if asked or self._shared.overview_cache.adopted(space) is False:
                 self._looks.ask(space, host)
         self._show_looks()
 
@@ -240,11 +240,11 @@ class InventoryView(DashboardView):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Textual's hook: hide what writes from a reader, and what a cluster does itself."""
-        desk = self._shared.desk
-        if action in ("new", "drop") and desk.connection is not None:
+        client = self._shared.client
+        if action in ("new", "drop") and client.connection is not None:
             return False
         if action in ("flush", "compact", "new", "drop"):
-            return desk.writable
+            return client.writable
         return True
 
 
@@ -258,11 +258,11 @@ class SpacesView(InventoryView):
 
     def fill(self, overview: Overview, sorting: Sorting) -> None:
         """Show a row for each space."""
-        counts = self._shared.desk.history.counts
+        counts = self._shared.client.history.counts
         self.rows.show(space_rows(overview.spaces, counts, sorting.key, sorting.descending))
 
     def _current_look(self) -> SpaceOverview | None:
-        overview = self._shared.places.overview
+        overview = self._shared.overview_cache.overview
         if overview is None:
             return None
         return next((look for look in overview.spaces if look.space.name == self.current), None)
@@ -328,6 +328,6 @@ class HostsView(InventoryView):
 
     def spaces_of(self, host: str) -> list[str]:
         """Return the spaces of a host."""
-        overview = self._shared.places.overview
+        overview = self._shared.overview_cache.overview
         looks = overview.spaces if overview is not None else ()
         return [look.space.name for look in looks if host in look.space.hosts]

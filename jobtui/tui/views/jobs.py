@@ -64,7 +64,7 @@ class JobsView(DashboardView):
     def on_mount(self) -> None:
         """Textual's hook."""
         if not self.archived:
-            self.list.follow = self._shared.kept.follow
+            self.list.follow = self._shared.saved.follow
         self._update_hint()
 
     # -- changes ----- -------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ class JobsView(DashboardView):
 
     def space_in_view(self) -> str | None:
         """Return the space of the filter, else of the job under the cursor, else the chosen one."""
-        filtered = expand_names(self.list.filter, self._shared.desk).spaces
+        filtered = expand_names(self.list.filter, self._shared.client).spaces
         if len(filtered) == 1:
             return next(iter(filtered))
         job = self.list.job
@@ -186,7 +186,7 @@ class JobsView(DashboardView):
     def on_job_detail_tab_chosen(self, message: JobDetail.TabChosen) -> None:
         """Keep the tab for the next start."""
         message.stop()
-        self._shared.kept.tab = message.tab.value
+        self._shared.saved.tab = message.tab.value
         self.post_message(self.StatusChanged())
 
     def on_resize(self, event: events.Resize) -> None:
@@ -196,7 +196,7 @@ class JobsView(DashboardView):
         self._update_hint()
 
     def _split(self) -> None:
-        kept = self._shared.kept
+        kept = self._shared.saved
         if self._full:
             self.detail.styles.width, self.detail.styles.height = "100%", "100%"
             self.detail.styles.max_width = None
@@ -271,7 +271,7 @@ class JobsView(DashboardView):
         if self.is_typing:
             return False
         if action in ("stop", "archive", "recover", "flush", "compact"):
-            return self._shared.desk.writable and not (
+            return self._shared.client.writable and not (
                 self.archived and action in ("stop", "archive", "recover")
             )
         if action in ("follow", "watch"):
@@ -364,7 +364,7 @@ class JobsView(DashboardView):
 
     def action_split(self, by: int) -> None:
         """Make the detail larger or smaller."""
-        kept = self._shared.kept
+        kept = self._shared.saved
         if self.has_class("-beside"):
             kept.split_beside = max(_LEAST_SPLIT, min(_MOST_SPLIT, kept.split_beside + 5 * by))
         else:

@@ -198,7 +198,7 @@ class CommandInput(HighlightedTextArea):
         self._shared = context
         self._show_prompt = show_prompt
         self._completions = completions
-        self._names = ClientNames(context.desk)
+        self._names = ClientNames(context.client)
         self._analysis = Analysis()
         self._analyzed = ("", -1)
         self._is_list_dismissed = False
@@ -316,7 +316,7 @@ class CommandInput(HighlightedTextArea):
         if text.strip():
             self.replace_text("")
             self._completions.close()
-            self._shared.typed.rest()
+            self._shared.command_history.rest()
             self.post_message(self.TextSubmitted(text))
 
     def action_newline(self) -> None:
@@ -340,7 +340,7 @@ class CommandInput(HighlightedTextArea):
             return
         if self.is_searching or self.cursor_at_first_line:
             self._end_search()
-            self._recall(self._shared.typed.older(self.text))
+            self._recall(self._shared.command_history.older(self.text))
         else:
             self.action_cursor_up()
 
@@ -351,7 +351,7 @@ class CommandInput(HighlightedTextArea):
             return
         if self.is_searching or self.cursor_at_last_line:
             self._end_search()
-            self._recall(self._shared.typed.newer())
+            self._recall(self._shared.command_history.newer())
         else:
             self.action_cursor_down()
 
@@ -362,7 +362,7 @@ class CommandInput(HighlightedTextArea):
             self._skipped = 0
             self._completions.close()
             self.post_message(self.AnalysisChanged(()))
-        elif self._shared.typed.search(self._search_words, self._skipped + 1) is not None:
+        elif self._shared.command_history.search(self._search_words, self._skipped + 1) is not None:
             self._skipped += 1
         self._show_found()
 
@@ -420,7 +420,7 @@ class CommandInput(HighlightedTextArea):
 
     def _show_found(self) -> None:
         words = self._search_words or ""
-        found = self._shared.typed.search(words, self._skipped) if words else None
+        found = self._shared.command_history.search(words, self._skipped) if words else None
         ink = TextRole.FAILED if words and found is None else TextRole.ACCENT
         self._show_prompt(((" search ", TextRole.MUTED), (words, ink), (": ", TextRole.MUTED)))
         if found is not None:

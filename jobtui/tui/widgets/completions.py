@@ -128,20 +128,20 @@ _MAX_OFFERED = 20
 class ClientNames:
     """The spaces, hosts and jobs of a client, as `jobtui.language.completion` needs them."""
 
-    def __init__(self, desk: Client) -> None:
-        self._desk = desk
+    def __init__(self, client: Client) -> None:
+        self._client = client
 
     def spaces(self) -> Iterable[str]:
         """Return the names that were last known."""
-        return self._desk.space_names()
+        return self._client.space_names()
 
     def hosts(self) -> Iterable[str]:
         """Return the names that were last known."""
-        return self._desk.host_names()
+        return self._client.host_names()
 
     def jobs(self, kind: JobOperation, starting: str) -> Iterator[tuple[int, str]]:
         """Yield jobs that the statement can act on, newest first, each with its status and command."""
-        active = {job.id: job for job in self._desk.active_jobs()}
+        active = {job.id: job for job in self._client.active_jobs()}
         if kind is JobOperation.STOP:
             found: Iterable[Job] = (active[job_id] for job_id in sorted(active, reverse=True))
         else:
@@ -155,7 +155,7 @@ class ClientNames:
                     return
 
     def _read_jobs(self, active: dict[int, Job], starting: str) -> Iterator[Job]:
-        history = self._desk.history
+        history = self._client.history
         for job_id in islice(ids_with_prefix(starting, history.last_id()), _MAX_READ):
             try:
                 job = active.get(job_id) or history.get(job_id)

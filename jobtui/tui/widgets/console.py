@@ -286,7 +286,7 @@ class Console(Vertical):
         sent_at = self._shared.now()
         self._unanswered.append(sent_at)
         try:
-            result = await asyncio.wrap_future(self._shared.desk.execute(text, self._shared.session))
+            result = await asyncio.wrap_future(self._shared.client.execute(text, self._shared.session))
         finally:
             self._unanswered.remove(sent_at)
         self.transcript.add([*sent(prompt, text), *answered(with_console_commands(text, result))])
@@ -295,12 +295,12 @@ class Console(Vertical):
             self._host.show_keys()
         is_syntax_error = result.failure is not None and result.failure.syntax
         if not is_syntax_error or self._shared.settings.keep_failed:
-            self._shared.typed.add(text.strip())
+            self._shared.command_history.add(text.strip())
         self._host.watch_jobs(result.jobs)
         if result.jobs:
             self._host.select_job(result.jobs[-1])
         self._host.refresh_space()
-        self._shared.places.ask()
+        self._shared.overview_cache.ask()
 
     @property
     def overdue(self) -> int:

@@ -1,4 +1,4 @@
-"""The first line: whose desk this is, and how many jobs are in which status."""
+"""The first line: whose client this is, and how many jobs are in which status."""
 
 from __future__ import annotations
 

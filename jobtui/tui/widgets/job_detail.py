@@ -193,11 +193,11 @@ class JobDetail(Detail):
         self._shared = context
         self._job: Job | None = None
         self._rates: dict[tuple[int, int], float | None] = {}
-        self._looks = StatsCache(context.desk, lambda: self.post_message(self.TaskStatsFetched()))
+        self._looks = StatsCache(context.client, lambda: self.post_message(self.TaskStatsFetched()))
         self._full = False
         keys = context.keymap
         self._turning = f"{keys.shown(BY_ID['previous_tab'])} {keys.shown(BY_ID['next_tab'])}"
-        kept = context.kept.tab
+        kept = context.saved.tab
         self.tab = Tab(kept) if kept in set(Tab) else Tab.TASKS
 
     @property
@@ -285,12 +285,12 @@ class JobDetail(Detail):
             case Tab.EVENTS:
                 from jobtui.tui.tabs.events import events
 
-                return events(job, self._shared.desk.history.recovered_as(job.id), width)
+                return events(job, self._shared.client.history.recovered_as(job.id), width)
 
     def _waiting_reason(self, job: Job) -> str:
         if job.status is not Status.QUEUE:
             return ""
-        return waiting_reasons(self._shared.desk.active_jobs()).get(job.id, "")
+        return waiting_reasons(self._shared.client.active_jobs()).get(job.id, "")
 
     @property
     def needs_request(self) -> bool:
@@ -302,7 +302,7 @@ class JobDetail(Detail):
     # -- stats --------------------------------------------------------------------------------------
 
     def _needs_request(self, job: Job) -> bool:
-        adopted = self._shared.places.adopted(job.space)
+        adopted = self._shared.overview_cache.adopted(job.space)
         return adopted is None or adopted
 
     def _fetch_stats(self, asked: bool = False) -> None:

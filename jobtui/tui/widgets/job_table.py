@@ -94,9 +94,9 @@ class JobList(Vertical):
         super().__init__(id=id)
         self._shared = context
         self._archived = archived
-        history = context.desk.history
+        history = context.client.history
         self.rows = JobRows(context.now, context.watched, history.known_recoveries, context.settings.date_order)
-        self.table = JobTable(chosen_columns(context.kept.columns, context.desk), self.rows)
+        self.table = JobTable(chosen_columns(context.saved.columns, context.client), self.rows)
         self.table.moves = cursor_moves(context.keymap)
         self.filter_line = FilterLine(self._filtered, self._to_table)
         self.filter_text = ""
@@ -119,7 +119,7 @@ class JobList(Vertical):
     def on_mount(self) -> None:
         """Show the active jobs and the first page."""
         if not self._archived:
-            self.rows.update({job.id: job for job in self._shared.desk.active_jobs()})
+            self.rows.update({job.id: job for job in self._shared.client.active_jobs()})
             self._note_waits()
         self.table.sorting = self.sorting
         self.search()
@@ -187,14 +187,14 @@ class JobList(Vertical):
         job_id, self._sought = self._sought, None
         if job_id is None or self.table.go_to_key(job_id):
             return
-        if self._stale or self._shared.desk.job(job_id) is None:
+        if self._stale or self._shared.client.job(job_id) is None:
             self._sought = job_id  # the rows, or what is known of another process, are older than the job
         elif not self._filter.empty:
             self.post_message(self.Hidden(job_id))
 
     def set_columns(self, keys: Iterable[str]) -> None:
         """Replace the columns."""
-        self.table.columns = chosen_columns(keys, self._shared.desk)
+        self.table.columns = chosen_columns(keys, self._shared.client)
 
     def set_empty(self, lines: Iterable[Line]) -> None:
         """Set the text that is shown when there is no job."""
@@ -235,7 +235,7 @@ class JobList(Vertical):
         """Note what the queued jobs wait for; leave it to the next tick if more than `most` jobs are active."""
         if self._archived:
             return
-        active = self._shared.desk.active_jobs()
+        active = self._shared.client.active_jobs()
         if most is None or len(active) <= most:
             self.rows.waits = waiting_reasons(active)
 
@@ -257,13 +257,13 @@ class JobList(Vertical):
         if self._filter.since or self._filter.until:
             self._filter = parse_filter(self.filter_text, self._shared.now())
         self.rows.asking()
-        desk, wanted, sorting, archived = self._shared.desk, self._filter, self.sorting, self._archived
+        client, wanted, sorting, archived = self._shared.client, self._filter, self.sorting, self._archived
         self._stale = False
         if self._quick and (of_itself or self.rows.view is None) and not self._awaited:
             try:
                 self._show(
                     SearchResult(
-                        query_jobs(desk, wanted, sorting.key, sorting.descending, archived), whole=True
+                        query_jobs(client, wanted, sorting.key, sorting.descending, archived), whole=True
                     )
                 )
             except StoreError as error:
@@ -274,7 +274,7 @@ class JobList(Vertical):
 
         def look() -> Iterator[SearchResult]:
             return load_in_steps(
-                query_jobs(desk, wanted, sorting.key, sorting.descending, archived), not of_itself
+                query_jobs(client, wanted, sorting.key, sorting.descending, archived), not of_itself
             )
 
         self._awaited = self._lookup.ask(look)
@@ -316,9 +316,9 @@ class JobList(Vertical):
         if self._quick and self.rows.view is not None:
             return len(self.rows.view)
         if self._archived:
-            plain = query_jobs(self._shared.desk, Filter(), "id", True, True)
+            plain = query_jobs(self._shared.client, Filter(), "id", True, True)
             return len(plain)
-        return sum(self._shared.desk.history.counts().values())
+        return sum(self._shared.client.history.counts().values())
 
     def _tell(self, shown: int | None) -> None:
         self.filter_line.show(
@@ -353,9 +353,9 @@ class JobList(Vertical):
         if self._archived or not marks or not batch.statuses:
             return
         before = len(marks)
-        if not self._shared.desk.writable:
+        if not self._shared.client.writable:
             # another process wrote, and does not report what
-            marks.drop([job_id for job_id in marks if self._shared.desk.history.is_archived(job_id)])
+            marks.drop([job_id for job_id in marks if self._shared.client.history.is_archived(job_id)])
         marks.drop(batch.archived)
         if len(marks) != before:
             self.marks_changed()
