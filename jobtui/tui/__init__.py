@@ -1,5 +1,5 @@
-"""The dashboard: what a person sees and presses.
+"""The dashboard.
 
-It asks a `Client` (`jobtui.engine.client`) and shows what the client reports; it changes nothing by itself, and knows
-neither a storage nor the history's files. `app.run` starts it; nothing here is imported by a headless run.
+It shows what a `Client` (`jobtui.engine.client`) reports. It changes nothing by itself, and knows neither a
+storage nor the history's files. `launch.run` starts it; a run without a screen imports nothing of this package.
 """

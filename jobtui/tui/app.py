@@ -1,4 +1,4 @@
-"""The dashboard's app: it feeds the screen once a frame, keeps its state, and pauses."""
+"""The dashboard's app: it updates the screen once a frame, saves its state, and pauses."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from textual import events
 from textual.notifications import Notification
+from typing_extensions import override
 
 from jobtui.background import run_in_thread
 from jobtui.config.settings import TuiSettings
@@ -54,21 +55,26 @@ class DashboardApp(BaseApp[int]):
         settings: TuiSettings,
         *,
         now: Callable[[], datetime] | None = None,
-        painted: Callable[[], None] = lambda: None,
-        forsaken: Callable[[], bool] = lambda: False,
+        on_first_frame: Callable[[], None] = lambda: None,
+        is_abandoned: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`now` is the clock that running times are counted by; `painted` is called after the first frame.
+        """Create the app.
 
-        `forsaken` is asked each second whether nobody waits for it any more.
+        Args:
+            client: The engine's client.
+            settings: The dashboard's settings.
+            now: The clock for the elapsed time of jobs.
+            on_first_frame: Called after the first frame.
+            is_abandoned: Called each second; returns whether the process that waits for the dashboard is gone.
         """
         store = StateStore(settings.state_dir)
         saved = store.read()
         super().__init__(settings.theme or saved.theme, settings.state_dir)
-        self._painted = painted
-        self._forsaken = forsaken
-        # a cluster tells its spaces later: until then the saved one is assumed to exist
-        self._believed = client.connection is not None
-        space = saved.space if self._believed or saved.space in client.space_names() else None
+        self._on_first_frame = on_first_frame
+        self._is_abandoned = is_abandoned
+        # a cluster reports its spaces later: until then the saved one is assumed to exist
+        self._is_space_assumed = client.connection is not None
+        space = saved.space if self._is_space_assumed or saved.space in client.space_names() else None
         self.context = Context(
             client=client,
             settings=settings,
@@ -82,8 +88,8 @@ class DashboardApp(BaseApp[int]):
         )
         self._client = client
         self._feed = Feed(lambda: self.post_message(FeedReady()))
-        self._looker = HistoryPoller(client, lambda: self.post_message(HistoryChanged()))
-        self._leave_feed: Callable[[], None] = lambda: None
+        self._history_poller = HistoryPoller(client, lambda: self.post_message(HistoryChanged()))
+        self._unsubscribe: Callable[[], None] = lambda: None
         self._frame: asyncio.TimerHandle | None = None
         self._paused = False
         self._typed_ahead: deque[events.Key | events.Paste] = deque()
@@ -94,14 +100,15 @@ class DashboardApp(BaseApp[int]):
             key for command in _WITHOUT_SCREEN for key in keys(BY_ID[command])
         )
 
+    @override
     def get_default_screen(self) -> Dashboard:
-        """Textual's hook."""
         return self.dashboard
 
+    @override
     async def on_event(self, event: events.Event) -> None:
-        """Textual's hook: keys of the dashboard are done with one after the other."""
+        # the dashboard's keys are handled one after the other
         if self.is_exiting and isinstance(event, (events.InputEvent, events.Paste)):
-            return  # it is left: nothing is begun any more
+            return
         if isinstance(event, (events.Key, events.Paste)) and not event.is_forwarded:
             self._typed_ahead.append(event if self.dashboard.ready else normalize_early_key(event))
             await self.handle_typed_ahead()
@@ -109,64 +116,64 @@ class DashboardApp(BaseApp[int]):
             await super().on_event(event)
 
     async def handle_typed_ahead(self) -> None:
-        """Do what the keys ask for, also those that were typed before there was anything to obey them."""
+        """Handle the keys in the queue, also those that were typed before the dashboard was ready."""
         while self.dashboard.ready and self._typed_ahead and not self.is_exiting:
             event = self._typed_ahead.popleft()
-            if not await self._obeyed(event):
+            if not await self._handle(event):
                 await super().on_event(event)
             if not self.dashboard.is_typing:
-                # a deed that was begun asks in its first step, and the next key answers
+                # an action begins with its question, which the next key answers
                 await asyncio.sleep(0)
 
-    async def _obeyed(self, event: events.Key | events.Paste) -> bool:
+    async def _handle(self, event: events.Key | events.Paste) -> bool:
         if self.screen_stack[-1:] != [self.dashboard]:
             return False
-        # a terminal that is typed in has the focus, whether or not it said so
+        # a terminal that the user types in has the focus, whether or not it reported so
         self.app_focus = True
         return await handle_key(self.dashboard, event, self._keys_without_screen)
 
-    # -- beginning and end --------------------------------------------------------------------------
+    # -- start and end ------------------------------------------------------------------------------
 
     def on_mount(self) -> None:
-        """Textual's hook: listen to the client."""
-        self._leave_feed = self._client.subscribe(self._feed.receive)
+        """Subscribe to the client's events."""
+        self._unsubscribe = self._client.subscribe(self._feed.receive)
         if not self._client.writable:
-            self._looker.start()
+            self._history_poller.start()
         self.set_interval(_SECOND, self._tick)
-        if self._forsaken():  # a signal came while it started
+        if self._is_abandoned():  # a signal arrived during the start
             self.hang_up()
-        self.call_after_refresh(self._settle)
+        self.call_after_refresh(self._finish_start)
 
     def _tick(self) -> None:
-        if self._forsaken():
+        if self._is_abandoned():
             self.hang_up()
         elif not self._paused:
             self.dashboard.tick()
 
-    def _settle(self) -> None:
-        # what may come after the first frame
-        self._painted()
+    def _finish_start(self) -> None:
+        # everything that can wait until the first frame is shown
+        self._on_first_frame()
         self.context.overview_cache.ask()
-        self.run_worker(self._load_indexes())
+        self.run_worker(self._load_then_search())
         self.dashboard.console.show_problems(self.context.keymap.problems, "keys of the keymap were left out")
         if trouble := theme_problem(self.context.settings.theme):
             self.dashboard.show_toast(trouble, "warning")
         if self.context.store.trouble:
             self.dashboard.show_toast(self.context.store.trouble, "warning")
 
-    async def _load_indexes(self) -> None:
-        await run_in_thread(self._warm)
-        self.dashboard.jobs.list.search(of_itself=True)  # what was run again is known only now
+    async def _load_then_search(self) -> None:
+        await run_in_thread(self._load_indexes)
+        self.dashboard.jobs.list.search(of_itself=True)  # which jobs were recovered is known only now
 
-    def _warm(self) -> None:
-        """Have at hand what filters look through: of a million jobs, reading it takes four times the search."""
-        with suppress(StoreError):  # who asks for jobs that can't be read is told
+    def _load_indexes(self) -> None:
+        """Load what filters search: with a million jobs, loading takes four times as long as the search."""
+        with suppress(StoreError):  # a query of jobs that cannot be read raises it again
             self._client.history.load_indexes()
 
     def on_unmount(self) -> None:
-        """Textual's hook: keep what was chosen."""
-        self._leave_feed()
-        self._looker.close()
+        """Save the state."""
+        self._unsubscribe()
+        self._history_poller.close()
         if not self.no_color:
             self.context.saved.theme = self.theme
         self.context.saved.space = self.context.session.space
@@ -177,7 +184,7 @@ class DashboardApp(BaseApp[int]):
     # -- the client's messages ------------------------------------------------------------------------
 
     def on_feed_ready(self, message: FeedReady) -> None:
-        """The feed has something; while a frame is under way it waits for the next."""
+        """Show the events of the feed, at most once a frame."""
         message.stop()
         if self._frame is None:
             self._next_frame()
@@ -188,7 +195,7 @@ class DashboardApp(BaseApp[int]):
             return
         batch = self._feed.drain()
         if batch is not None:
-            # a change is told as it is on disk, where progress is not: the client knows both
+            # an event has the job as it is on disk, without its progress; the client's job has both
             for job_id, job in batch.jobs.items():
                 if job.status is Status.RUNNING:
                     batch.jobs[job_id] = self._client.job(job_id) or job
@@ -196,12 +203,12 @@ class DashboardApp(BaseApp[int]):
             link = self._client.connection
             if batch.link and link is not None and link.state is ConnectionState.CONNECTED:
                 self.context.overview_cache.ask()
-            # a timer of Textual's that is late is left out: nothing would be shown any more
+            # Textual skips a timer that is late, after which no frame would follow
             loop = asyncio.get_running_loop()
             self._frame = loop.call_later(_FRAME_SECONDS, self.call_later, self._next_frame)
 
     def on_history_changed(self, message: HistoryChanged) -> None:
-        """Another process wrote: any job may be another."""
+        """Show the jobs again: another process may have changed any of them."""
         message.stop()
         jobs = {job.id: job for job in self._client.active_jobs()}
         self.dashboard.on_batch(Batch(jobs=jobs, statuses=True))
@@ -209,18 +216,18 @@ class DashboardApp(BaseApp[int]):
     def on_overview_changed(self, message: OverviewChanged) -> None:
         """Show a new overview."""
         message.stop()
-        if self._believed:
-            self._prove_space()
+        if self._is_space_assumed:
+            self._check_space()
         self.dashboard.on_overview()
 
-    def _prove_space(self) -> None:
-        """Let go of the saved.space once it is plain that the cluster no longer has it."""
+    def _check_space(self) -> None:
+        """Choose no space if the cluster does not have the saved one."""
         overview, session = self.context.overview_cache.overview, self.context.session
         if overview is None:
             return
-        self._believed = False
+        self._is_space_assumed = False
         if session.space not in (None, *(look.space.name for look in overview.spaces)):
-            self.dashboard.show_toast(f"Space '{session.space}' is no longer there: none is chosen", "warning")
+            self.dashboard.show_toast(f"Space '{session.space}' no longer exists: none is chosen", "warning")
             session.space = None
             self.dashboard.refresh_space()
 
@@ -235,7 +242,7 @@ class DashboardApp(BaseApp[int]):
         if not paused and self._frame is None:
             self._next_frame()
 
-    # -- what is said in passing --------------------------------------------------------------------
+    # -- toasts -------------------------------------------------------------------------------------
 
     def show_toast(self, toast: Toast) -> None:
         """Show a toast for its time; remove the same text, and older ones that have no room."""

@@ -1,4 +1,4 @@
-"""Where the style sheets lie: in the wheel beside this package, in a checkout at the top of the repository."""
+"""The base class of the apps: signals, crash reports, the clipboard, themes and style sheets."""
 
 from __future__ import annotations
 
@@ -32,16 +32,18 @@ _FIRST = "text_roles.tcss"
 
 
 def style_sheets() -> tuple[Path, ...]:
-    """All style sheets, a file a screen or widget. Raises FileNotFoundError where they are missing."""
+    """Return all style sheets. Raises FileNotFoundError if they are missing.
+
+    A wheel contains them in this package; in a checkout they are at the top of the repository.
+    """
     for directory in (_PACKAGE / "styles", _PACKAGE.parent / "styles"):
         if (directory / _FIRST).is_file():
             return tuple(sorted(directory.glob("*.tcss")))
     raise FileNotFoundError(f"jobtui's style sheets are missing: there is no {_PACKAGE / 'styles' / _FIRST}")
 
 
-# The failure of the dashboard itself: the message for the user, and the report for a bug.
 def write_crash_report(error: BaseException, directory: Path | None) -> Path | None:
-    """Write the error and its traceback to a new file; where that lies, None where it could not be written."""
+    """Write an error and its traceback to a new file; return its path, None if it could not be written."""
     text = f"{datetime.now(UTC).isoformat()}\n{''.join(traceback.format_exception(error))}"
     try:
         if directory is not None:
@@ -58,58 +60,59 @@ def write_crash_report(error: BaseException, directory: Path | None) -> Path | N
 
 
 def crash_message(error: BaseException, place: Path | None) -> str:
-    """What is said on the terminal once it is whole again."""
-    said = str(error).split("\n")[0][:200]
-    what = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    """Return the message for the terminal after it has been restored; `place` is the crash report."""
+    text = str(error).split("\n")[0][:200]
+    what = f"{type(error).__name__}: {text}" if text else type(error).__name__
     lines = [
         f"jobtui: the dashboard failed: {what}",
-        "Your jobs are safe: what was running is told the truth about at the next start.",
+        "Your jobs are safe: the next start reports what became of those that were running.",
     ]
     if place is not None:
-        lines.append(f"What happened is written in {place}")
+        lines.append(f"The traceback is in {place}")
     return "\n".join(lines)
 
 
-# the shell's way to say that a signal ended a program
-_SIGNALLED = 128
-_PATIENT_SIGNALS = 2  # after them the system's default for the signal is what the user wants
+# the exit status of a program that signal n ended is 128 + n, as in a shell
+_SIGNAL_STATUS = 128
+_PATIENT_SIGNALS = 2  # a user who sends more wants the signal's default action
 
 
 class StyledScreen(Screen[None]):
-    """The lowest screen of an app: the inks of all widgets are looked up here.
+    """The lowest screen of an app, which looks up the styles of roles for all widgets.
 
-    An ink is looked up when it is first used: as component classes, all of them would be at each start.
+    It looks up a role when it is first used: component classes would all be looked up at each start.
     """
 
     BLANK = True
-    _styled_anew = False
+    _was_resumed = False
 
     def __init__(self) -> None:
         super().__init__()
         use_partial_compositor(self)
 
     def ink(self, ink: TextRole) -> Style:
-        """How an ink looks in the theme of the moment; only what it sets itself."""
+        """Return the style of a role in the current theme; only what it sets itself."""
         inks = self.__dict__.setdefault("_inks", {})
         style = cast("Style | None", inks.get(ink))
         if style is None:
             style = inks[ink] = css_class_style(self, ink.value)
         return style
 
+    @override
     def notify_style_update(self) -> None:
-        """Textual's hook: another theme."""
         super().notify_style_update()
         self.__dict__.pop("_inks", None)
 
     def on_screen_resume(self, event: events.ScreenResume) -> None:
-        """Textual's hook: at the start all nodes have just been styled; to do it again costs a tenth of it."""
-        if not self._styled_anew:
-            self._styled_anew = True
+        """Skip the styles at the start: all nodes have just been styled."""
+        # styling them again takes a tenth of the start
+        if not self._was_resumed:
+            self._was_resumed = True
             event.refresh_styles = False
 
 
 class BaseApp(ExtendedApp[ReturnType], inherit_bindings=False):
-    """Gives the terminal back whole, whatever ends it; its lowest screen is an `InkScreen`."""
+    """An app that restores the terminal however it ends. Its lowest screen is a `StyledScreen`."""
 
     TITLE = "jobtui"
     CSS_PATH = [*style_sheets()]  # noqa: RUF012
@@ -117,7 +120,12 @@ class BaseApp(ExtendedApp[ReturnType], inherit_bindings=False):
     NOTIFICATION_TIMEOUT = 6
 
     def __init__(self, theme: str, state_dir: Path | None) -> None:
-        """`theme`: a theme's name, "" for the dark one; `state_dir`: where a crash is reported to."""
+        """Create the app.
+
+        Args:
+            theme: A theme's name, "" for the dark one.
+            state_dir: The directory for crash reports, None for the system's temporary directory.
+        """
         super().__init__()
         self.is_ending = False
         self._signals: list[signal.Signals] = []
@@ -127,73 +135,76 @@ class BaseApp(ExtendedApp[ReturnType], inherit_bindings=False):
             self.register_theme(known)
         self.theme = theme_name(theme)
         if self.no_color:
-            # greys are colours too: the terminal's own, reversed and underlined, say all that must be said
+            # grays are colors, too: the terminal's default color, reversed or underlined, is enough
             self.theme = ANSI.name
             self.keep_gray()
 
     def ink(self, ink: TextRole) -> Style:
-        """How an ink looks in the theme of the moment."""
+        """Return the style of a role in the current theme."""
         return cast("StyledScreen", self.screen_stack[0]).ink(ink)
 
+    @override
     def refresh_css(self, animate: bool = True) -> None:
-        """Textual's hook: before there is a screen, the sheets need only be read in these colours."""
+        # without a screen, the style sheets are read again later anyway
         if not self.has_started:
             self.stylesheet.set_variables(self.get_css_variables())
         else:
             super().refresh_css(animate)
 
     def on_mount(self) -> None:
-        """Textual's hook: a signal ends it as a key would; one that is ignored stays ignored."""
+        """Handle signals like a key that quits; an ignored signal stays ignored."""
         if threading.current_thread() is not threading.main_thread():
             return
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             if signal.getsignal(number) is not signal.SIG_IGN:
-                # not the loop's own: closing the loop would leave a moment in which a signal kills
+                # not the loop's handlers: after the loop is closed, a signal would end the process at once
                 self._handlers_before[number] = signal.signal(number, self._receive)
 
     def on_unmount(self) -> None:
-        """Textual's hook: whoever handled the signals before does so again."""
+        """Restore the signal handlers."""
         for number, handler in self._handlers_before.items():
             signal.signal(number, handler)
 
     def _receive(self, number: int, _frame: object) -> None:
         received = signal.Signals(number)
-        if received is not signal.SIGHUP:  # that comes from the terminal, the shell and others at once
+        if received is not signal.SIGHUP:  # the terminal, the shell and others send it at the same time
             self._signals.append(received)
         if len(self._signals) > _PATIENT_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         self.is_ending = True  # at once: a SIGCONT that came with it is handled before the loop runs
         with suppress(RuntimeError):  # the loop has ended
-            asyncio.get_running_loop().call_soon_threadsafe(self._signalled, number)
+            asyncio.get_running_loop().call_soon_threadsafe(self._exit_on_signal, number)
 
     def hang_up(self) -> None:
         """End as after SIGHUP: the terminal is gone."""
         if not self.is_exiting:
-            self._signalled(signal.SIGHUP)
+            self._exit_on_signal(signal.SIGHUP)
 
-    def _signalled(self, number: int) -> None:
+    def _exit_on_signal(self, number: int) -> None:
         self.is_ending = True
-        # the end of a login sends SIGTERM and SIGHUP, in any order: the request to stop outranks the hang-up
+        # the end of a login sends SIGTERM and SIGHUP in any order: SIGTERM, a request to stop, takes precedence
         if number == signal.SIGHUP and self._signals:
             return
-        self.exit(return_code=_SIGNALLED + number)
+        self.exit(return_code=_SIGNAL_STATUS + number)
 
     def on_resize(self) -> None:
-        """Textual's hook: terminals rearrange what they show, even where they end as large as they were."""
+        """Repaint: a terminal may move its content even if it has the same size in the end."""
         self.call_after_refresh(self.refresh)
 
+    @override
     def get_driver_class(self) -> type[Driver]:
-        """Textual's hook: its own choice, made sturdier where it is the usual one."""
         chosen = super().get_driver_class()
         if chosen.__name__ != "LinuxDriver":
             return chosen
+        # late: it does not exist on every platform
         from jobtui.tui.textual_ext.driver import RobustLinuxDriver
 
         return RobustLinuxDriver
 
+    @override
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        """Textual's hook: for themes that know nothing of ours."""
+        # for Textual's own themes, which do not set these
         return {
             "cursor": "ansi_blue",
             "cursor-idle": "ansi_bright_black",
@@ -204,8 +215,9 @@ class BaseApp(ExtendedApp[ReturnType], inherit_bindings=False):
             "rule": "ansi_bright_black",
         }
 
+    @override
     def copy_to_clipboard(self, text: str) -> None:
-        """By the terminal, through tmux too, and by the desktop's own program where there is one."""
+        # by the terminal, also through tmux, and by the desktop's program if there is one
         self.store_clipboard(text)
         command = terminal.native_command()
         if terminal.fits_clipboard(text):

@@ -1,9 +1,8 @@
 """The table of everything a key can do, and the commands that the console handles itself.
 
-The key bindings, the palette, the help and the footer come from the table. A command is named by its id, which
-is also what the config's keymap calls it. Where it works is a `Where`: the widget of that place turns
-`bindings(where)` into its key bindings. No key needs ctrl+a, ctrl+b, ctrl+q (tmux and screen take them) or alt
-alone.
+The key bindings, the palette, the help and the footer come from the table. A command is named by its id, also
+in the config's keymap. It works in a `KeyScope`, whose widget has `bindings(scope)` as its key bindings. No key
+needs ctrl+a, ctrl+b or ctrl+q, which tmux and screen use, or alt alone.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class KeyScope(enum.StrEnum):
-    """The places a key can work in; several are at work at once: a table, its view, the dashboard."""
+    """A scope of keys. Several are active at the same time: a table's, its view's and the dashboard's."""
 
     DASHBOARD = "everywhere"
     TABLE = "tables"
@@ -37,11 +36,18 @@ class KeyScope(enum.StrEnum):
 
 
 class KeyCommand(msgspec.Struct, frozen=True):
-    """One thing that can be done.
+    """A command with its keys.
 
-    `keys` as Textual names them, separated by commas. `action` is the method `action_…` of the place's
-    widget. `title` is the word in the key line and the palette; `footer` its place in the key line (0: not
-    there).
+    Attributes:
+        id: Its name in the config's keymap.
+        keys: Its keys as Textual names them, separated by commas.
+        action: The method `action_…` of the scope's widget.
+        title: Its name in the footer and the palette.
+        help: Its description in the help.
+        where: Its scope.
+        footer: Its place in the footer, 0 if it is not there.
+        palette: Whether the palette has it.
+        priority: Whether its keys take precedence over the focused widget's.
     """
 
     id: str
@@ -293,7 +299,7 @@ COMMANDS: tuple[KeyCommand, ...] = (
 
 BY_ID: Mapping[str, KeyCommand] = {command.id: command for command in COMMANDS}
 
-# places whose keys are at work at the same time, the innermost first
+# the scopes that are active at the same time, the innermost first
 SCOPE_CHAINS: tuple[tuple[KeyScope, ...], ...] = (
     (KeyScope.TABLE, KeyScope.JOBS, KeyScope.DASHBOARD),
     (KeyScope.DETAIL, KeyScope.JOBS, KeyScope.DASHBOARD),
@@ -305,11 +311,11 @@ SCOPE_CHAINS: tuple[tuple[KeyScope, ...], ...] = (
 
 
 def commands(where: KeyScope) -> tuple[KeyCommand, ...]:
-    """The commands of a place, in the table's order."""
+    """Return the commands of a scope, in the table's order."""
     return tuple(command for command in COMMANDS if command.where is where)
 
 
-# what the keys of the command bar do during its search, and beside results that are wider than the screen
+# the footer's commands during a search in the command bar, and next to results that are wider than the screen
 SEARCH_KEYS: tuple[KeyCommand, ...] = (
     msgspec.structs.replace(BY_ID["send"], footer=10),
     msgspec.structs.replace(BY_ID["search"], title="the one before", footer=20),
@@ -319,12 +325,12 @@ SIDEWAYS_KEYS: tuple[KeyCommand, ...] = (
     msgspec.structs.replace(BY_ID["sideways_left"], title="", footer=5),
     msgspec.structs.replace(BY_ID["sideways_right"], title="scroll", footer=6),
 )
-# what is in the key line only where it leads to something
+# these are in the footer only if they have an effect
 LOOK_COMMANDS = ("look", "space_look")
 
 
 def bindings(where: KeyScope) -> list[Binding]:
-    """A place's key bindings, each under its command's id so that the keymap can change its keys."""
+    """Return the key bindings of a scope, each under its command's id, by which the keymap changes its keys."""
     return [
         Binding(
             command.keys, command.action, command.title, id=command.id, show=False, priority=command.priority

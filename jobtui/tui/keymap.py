@@ -1,4 +1,4 @@
-"""The keys as the user wants them: the registry's own, changed by the config, clashes found and named."""
+"""The keymap: the default keys of all commands, and the config's changes, checked for clashes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jobtui.tui.commands import BY_ID, COMMANDS, SCOPE_CHAINS, KeyCommand, KeySc
 from jobtui.tui.textual_ext.keys import functional_key_names, key_of_character
 from jobtui.tui.widgets.table import Table
 
-# how a key is called in the key line and the help
+# the names of keys in the footer and the help
 _SHOWN = {
     "question_mark": "?",
     "slash": "/",
@@ -40,22 +40,22 @@ _MODIFIERS = frozenset(("alt", "ctrl", "shift", "super", "hyper", "meta"))
 
 
 class Keymap(msgspec.Struct, frozen=True):
-    """The changes that stand (command id to keys, as Textual takes them) and what is wrong with the others."""
+    """A checked keymap: the accepted changes (command id to keys in Textual's form) and the problems."""
 
     changes: Mapping[str, str]
     problems: tuple[str, ...]
 
     def keys(self, command: KeyCommand) -> tuple[str, ...]:
-        """The keys that the command has now."""
+        """Return the keys of a command."""
         return tuple(self.changes.get(command.id, command.keys).split(","))
 
     def shown(self, command: KeyCommand, most: int = 1) -> str:
-        """The command's first keys as a person reads them: `?`, `esc`, `ctrl+p`."""
+        """Return the first keys of a command in readable form: `?`, `esc`, `ctrl+p`."""
         return " ".join(shown_key(key) for key in self.keys(command)[:most])
 
 
 def load_keymap(wanted: Mapping[str, str]) -> Keymap:
-    """Check the config's keymap. A change that clashes, or names no command or key, is left out and told."""
+    """Check the config's keymap: a change that clashes, or names no command or key, becomes a problem."""
     changes: dict[str, str] = {}
     problems: list[str] = []
     for command_id, keys in wanted.items():
@@ -90,7 +90,7 @@ def load_keymap(wanted: Mapping[str, str]) -> Keymap:
 
 
 def shown_key(key: str) -> str:
-    """A key as a person reads it."""
+    """Return a key in readable form."""
     return _SHOWN.get(key, key)
 
 
@@ -103,7 +103,7 @@ def _normal(key: str) -> str:
 
 
 def _is_key(key: str) -> bool:
-    """Whether a terminal can send it: shift and a sign are the sign that stands above it."""
+    """Return whether a terminal can send the key; it sends shift and a character as another character."""
     *modifiers, name = key.split("+")
     if not _MODIFIERS.issuperset(modifiers) or len(set(modifiers)) < len(modifiers):
         return False
@@ -121,7 +121,7 @@ def _is_sign(name: str) -> bool:
 
 
 def _meant(key: str) -> str:
-    """'; did you mean S?' for `shift+s` and for what is nearly a key's name, "" where none is near."""
+    """Return '; did you mean S?' for `shift+s` and for a misspelled key, "" if no key has a similar name."""
     *modifiers, name = key.split("+")
     if modifiers == ["shift"] and len(name) == 1:
         return f"; did you mean {name.upper()}?"
@@ -130,9 +130,9 @@ def _meant(key: str) -> str:
 
 
 def _clashes(trial: Keymap) -> Iterator[tuple[str, str, str]]:
-    """Keys that two commands of one place have; between places the inner one goes first, on purpose.
+    """Yield each key that two commands share, with their ids.
 
-    Single-letter keys of the outer places never reach a place where one types.
+    Between scopes, the key of the inner one takes precedence on purpose, unless a change of the user caused it.
     """
     for where in KeyScope:
         owners: dict[str, str] = {}
@@ -154,7 +154,6 @@ def _clashes(trial: Keymap) -> Iterator[tuple[str, str, str]]:
                         yield min(shared), command.id, rival.id
 
 
-# The keys that move the cursor of a table, from the registry and the user's keymap.
 _MOVES: Mapping[str, Callable[[Table], None]] = {
     "up": lambda table: table.action_move(-1),
     "down": lambda table: table.action_move(1),
@@ -166,5 +165,5 @@ _MOVES: Mapping[str, Callable[[Table], None]] = {
 
 
 def cursor_moves(keymap: Keymap) -> dict[str, Callable[[Table], None]]:
-    """Each key that moves, and how."""
+    """Return the keys that move the cursor of a table, each with the function that moves it."""
     return {key: move for command_id, move in _MOVES.items() for key in keymap.keys(BY_ID[command_id])}

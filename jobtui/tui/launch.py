@@ -1,4 +1,4 @@
-"""How the dashboard starts: what must be so before Textual is imported, then Textual, then the app."""
+"""The start of the dashboard: the environment that Textual needs, the import of Textual, and the app."""
 
 from __future__ import annotations
 
@@ -13,41 +13,50 @@ if TYPE_CHECKING:
 
 
 def load() -> None:
-    """Import what `run` needs: most of a start, and it can be done before there is a client."""
-    # read once, when textual is imported: twice the frames make a key visible sooner
+    """Import what `run` needs. This is most of a start, and a caller can do it before it has a client."""
+    # Textual reads it once, when it is imported: with twice the frames a key has its effect sooner
     os.environ.setdefault("TEXTUAL_FPS", "120")
-    # how long an esc may yet become another key: those of a terminal come in one piece
+    # milliseconds in which an esc may become another key: a terminal sends the bytes of a key together
     os.environ.setdefault("ESCDELAY", "50")
-    # a third of a start is collecting garbage among modules that will never be any
+    # a third of a start would be spent on collecting garbage among modules, which never are garbage
     gc.disable()
     import jobtui.tui.app  # noqa: F401
 
 
-def run(client: Client, settings: TuiSettings, forsaken: Callable[[], bool] = lambda: False) -> int:
-    """Show the client until one leaves; the exit status: 0, 1 where the dashboard failed, 128 + n for a signal.
+def run(client: Client, settings: TuiSettings, is_abandoned: Callable[[], bool] = lambda: False) -> int:
+    """Show the dashboard until the user leaves, and return the exit status.
 
-    `forsaken` tells whether whoever waits for the dashboard has gone: it then leaves as if hung up.
+    Args:
+        client: The engine's client. It stays open: the caller closes it.
+        settings: The dashboard's settings.
+        is_abandoned: Returns whether the process that waits for the dashboard is gone; the dashboard then
+            leaves as after a hang-up.
 
-    The client stays open: who opened it closes it.
+    Returns:
+        0, 1 if the dashboard failed, or 128 + n after signal n.
     """
     load()
     from jobtui.tui.app import DashboardApp
 
-    app = DashboardApp(client, settings, painted=_collect_from_here, forsaken=forsaken)
+    app = DashboardApp(client, settings, on_first_frame=_enable_collection, is_abandoned=is_abandoned)
     status = app.run(mouse=settings.mouse)
     return status if status is not None else app.return_code or 0
 
 
 def explain(what: str, why: str, advice: Sequence[str], theme: str = "") -> bool:
-    """Say on a screen of its own that something can't be opened; whether the user wants it tried again.
+    """Show on a screen of its own that something cannot be opened; return whether to try again.
 
-    `what` in a few words, `why` in full, `advice` a line for each thing that can be done about it.
+    Args:
+        what: What cannot be opened, in a few words.
+        why: The reason in full.
+        advice: What the user can do about it, a line for each.
+        theme: The theme's name, "" for the dark one.
     """
     from jobtui.tui.screens.dialog import FailureApp
 
     return FailureApp(what, why, advice, theme).run() is True
 
 
-def _collect_from_here() -> None:
+def _enable_collection() -> None:
     gc.freeze()
     gc.enable()

@@ -1,9 +1,10 @@
-"""The state that is kept across starts: columns, theme, split, tab, last space, and what was typed in the bar.
+"""The state that is saved across starts: columns, theme, split, tab, space, and texts of the command bar.
 
-The filter and the sort order are not kept: at the next start they would hide the jobs that run then.
+The filter and the sort order are not saved: at the next start they would hide the jobs that run then.
 
-Two files in the profile's state directory, both 0600: `dashboard.json` and `typed.jsonl`. They are a
-convenience: one that can't be read, or is damaged, counts as not there; one that can't be written is told.
+It lies in two files of the profile's state directory, both with mode 0600: `dashboard.json` and `typed.jsonl`.
+They are a convenience: a file that is damaged or cannot be read counts as missing; a file that cannot be
+written is reported.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _MOST_TYPED = 2000
 
 
 class SavedState(msgspec.Struct, omit_defaults=True):
-    """The dashboard's state between two starts; fields that older versions wrote are passed over."""
+    """The dashboard's state between two starts; fields that only older versions know are ignored."""
 
     theme: str = ""
     columns: list[str] = []
@@ -34,26 +35,27 @@ class SavedState(msgspec.Struct, omit_defaults=True):
 
 
 class StateStore:
-    """Reads and writes both files; `directory` None keeps nothing."""
+    """The two files. `trouble` is the reason why one of them could not be used, "" if there is none."""
 
     def __init__(self, directory: Path | None) -> None:
+        """Create the store. With None as the directory, nothing is saved."""
         self._directory = directory
         self.trouble = ""
 
     def read(self) -> SavedState:
-        """What was kept, or the defaults."""
+        """Return the saved state, or the defaults."""
         raw = self._read("dashboard.json")
         try:
             return msgspec.json.decode(raw, type=SavedState) if raw else SavedState()
         except DECODE_ERRORS:
             return SavedState()
 
-    def write(self, kept: SavedState) -> None:
-        """Keep it: whole or not at all."""
-        self._write("dashboard.json", msgspec.json.format(msgspec.json.encode(kept)) + b"\n")
+    def write(self, state: SavedState) -> None:
+        """Save the state, as a whole or not at all."""
+        self._write("dashboard.json", msgspec.json.format(msgspec.json.encode(state)) + b"\n")
 
     def read_typed(self) -> list[str]:
-        """What was sent from the bar, oldest first."""
+        """Return the texts sent from the command bar, oldest first."""
         typed: list[str] = []
         for line in self._read("typed.jsonl").splitlines():
             try:
@@ -63,7 +65,7 @@ class StateStore:
         return typed[-_MOST_TYPED:]
 
     def add_typed(self, text: str) -> None:
-        """Keep one more text that was sent."""
+        """Append a text that was sent from the command bar."""
         if self._directory is None:
             return
         try:
@@ -75,7 +77,7 @@ class StateStore:
             self._failed(error)
 
     def trim_typed(self, typed: list[str]) -> None:
-        """Write the newest texts anew, so that the file does not grow for ever."""
+        """Rewrite the file with the newest texts only, so that it does not grow without bound."""
         self._write("typed.jsonl", b"".join(msgspec.json.encode(text) + b"\n" for text in typed[-_MOST_TYPED:]))
 
     def _read(self, name: str) -> bytes:
@@ -105,11 +107,14 @@ class StateStore:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def _failed(self, error: OSError) -> None:
-        self.trouble = f"What you choose can't be kept in {self._directory}: {explain(error, self._directory)}"
+        self.trouble = f"Your choices cannot be saved in {self._directory}: {explain(error, self._directory)}"
 
 
 class CommandHistory:
-    """Texts sent from the command bar, across starts; the draft in hand is not lost on the way up."""
+    """The texts sent from the command bar, across starts, and the position of the user who recalls them.
+
+    The text that was being typed is kept as a draft while older ones are recalled.
+    """
 
     def __init__(self, store: StateStore) -> None:
         self._store = store
@@ -119,11 +124,11 @@ class CommandHistory:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """Oldest first, each once, at the place where it was last sent."""
+        """The texts, oldest first, each once, in the order in which they were last sent."""
         return tuple(self._texts)
 
     def add(self, text: str) -> None:
-        """A text was sent."""
+        """Add a text that was sent."""
         if text in self._texts:
             self._texts.remove(text)
         self._texts.append(text)
@@ -131,12 +136,12 @@ class CommandHistory:
         self.rest()
 
     def rest(self) -> None:
-        """Back to after the newest."""
+        """Return to the position after the newest text."""
         self._place = len(self._texts)
         self._draft = ""
 
     def older(self, current: str) -> str | None:
-        """The text sent before the one shown; None at the oldest."""
+        """Return the text sent before the one shown (`current`); None at the oldest."""
         if self._place == 0:
             return None
         if self._place == len(self._texts):
@@ -145,20 +150,20 @@ class CommandHistory:
         return self._texts[self._place]
 
     def newer(self) -> str | None:
-        """The text sent after the one shown, at last the draft; None where the draft is shown already."""
+        """Return the text sent after the one shown, finally the draft; None if the draft is shown already."""
         if self._place >= len(self._texts):
             return None
         self._place += 1
         return self._draft if self._place == len(self._texts) else self._texts[self._place]
 
     def search(self, words: str, skip: int = 0) -> str | None:
-        """The newest text that holds `words`, in any case, after `skip` newer ones; None where none does."""
+        """Return the newest text that contains `words`, ignoring case, after `skip` newer ones; else None."""
         wanted = words.casefold()
         found = [text for text in reversed(self._texts) if wanted in text.casefold()]
         return found[skip] if skip < len(found) else None
 
     def close(self) -> None:
-        """Keep the file short."""
+        """Shorten the file."""
         self._store.trim_typed(self._texts)
 
 

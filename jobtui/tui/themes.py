@@ -126,12 +126,12 @@ THEMES = (DARK, LIGHT, CONTRAST, ANSI)
 
 
 def theme_name(wanted: str) -> str:
-    """The theme of that name, or the dark one."""
+    """Return the name of an existing theme: the wanted one, or the dark one."""
     return wanted if any(theme.name == wanted for theme in THEMES) else DARK.name
 
 
 def theme_problem(wanted: str) -> str:
-    """Why that theme can't be had, "" where it can, or none is wanted."""
+    """Return an error message if there is no theme of this name; "" if there is, or no name is given."""
     names = [theme.name for theme in THEMES]
     if not wanted or wanted in names:
         return ""
@@ -141,6 +141,6 @@ def theme_problem(wanted: str) -> str:
 
 
 def theme_after(name: str) -> str:
-    """The theme after that one."""
+    """Return the name of the theme after that one, the first one after the last."""
     names = [theme.name for theme in THEMES]
     return names[(names.index(name) + 1) % len(names)] if name in names else names[0]

@@ -109,7 +109,7 @@ def test_a_directory_that_can_not_be_written_is_told_and_not_fatal(tmp_path: Pat
 
     async def run() -> None:
         async with stage(tmp_path / "one", settings=settings) as shown:
-            await shown.shows("can't be kept in")
+            await shown.shows("cannot be saved in")
             await shown.say("SHOW JOBS")
 
     asyncio.run(run())

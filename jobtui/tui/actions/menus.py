@@ -1,4 +1,4 @@
-"""The actions that ask something first: what to copy, which columns, where to export, which space."""
+"""The actions behind the keys of the views, with their menus: what to copy, columns, export, space."""
 
 from __future__ import annotations
 
@@ -110,10 +110,10 @@ class ActionMenu:
             self._host.show_toast(f"copied: {text}")
 
     async def _columns(self, view: JobsView) -> None:
-        kept = self._shared.saved
+        saved = self._shared.saved
         at = 0
         while True:
-            shown = set(kept.columns or default_columns(self._shared.client))
+            shown = set(saved.columns or default_columns(self._shared.client))
             choices = [
                 Choice("✔" if column.key in shown else "·", column.label, index)
                 for index, column in enumerate(JOB_COLUMNS)
@@ -126,10 +126,10 @@ class ActionMenu:
             at = index
             key = JOB_COLUMNS[index].key
             if key != "id":
-                kept.columns = [
+                saved.columns = [
                     column.key for column in JOB_COLUMNS if (column.key in shown) != (column.key == key)
                 ]
-            view.list.set_columns(kept.columns)
+            view.list.set_columns(saved.columns)
 
     async def _export(self, view: JobsView) -> None:
         found = view.list.view

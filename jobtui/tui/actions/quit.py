@@ -1,4 +1,4 @@
-"""Leaving: at once if no job is active, else as the user chooses: stay, wait, stop the jobs, hand them over."""
+"""The end of the dashboard: at once without active jobs; otherwise the user chooses what becomes of them."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class QuitFlow:
             self._host.exit(0)
 
     def stay(self) -> bool:
-        """Stop waiting to leave; return whether it was waiting. A stop of jobs is not taken back."""
+        """Stop waiting to leave; return whether it was waiting. A stop of jobs is not canceled."""
         waiting, self._waiting = self._waiting, None
         if waiting is None or waiting.done():
             return False
@@ -105,13 +105,13 @@ def quit_question(
         now: Returns the newest snapshot of a job.
     """
 
-    def live() -> tuple[str, Sequence[Line]]:
+    def update() -> tuple[str, Sequence[Line]]:
         jobs = [now(job) for job in active]
         unfinished = sum(not job.status.ended for job in jobs)
         title = f"{format_count(unfinished, 'job')} queued or running" if unfinished else "All jobs have ended"
         return title, _lines(jobs)
 
-    title, lines = live()
+    title, lines = update()
     background = [Choice("b", "Leave; jobs continue in the background", QuitChoice.HAND_OVER)]
     return Question(
         title,
@@ -123,7 +123,7 @@ def quit_question(
             *(background if may_hand_over else ()),
             Choice("i", "Leave now; running jobs are interrupted", QuitChoice.NOW),
         ],
-        live=live,
+        update=update,
     )
 
 

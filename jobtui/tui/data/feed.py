@@ -21,12 +21,17 @@ from jobtui.tui.tabs.storage import Look
 
 
 class Batch(msgspec.Struct):
-    """What happened since the last batch.
+    """The changes since the last batch.
 
-    `jobs`: the newest snapshot of each job that changed. `rates`: bytes per second by job and task number.
-    `statuses`: some job is new or has another status, so counts and filters may have changed; `born` of
-    them are new. `ended`: jobs that ended. `archived`: ids of archived jobs. `link`: the connection to the
-    cluster has changed.
+    Attributes:
+        jobs: The newest snapshot of each job that changed.
+        rates: Bytes per second by job and task number.
+        born: The ids of new jobs.
+        ended: The jobs that ended.
+        archived: The ids of archived jobs.
+        notices: The engine's notices.
+        link: Whether the connection to the cluster has changed.
+        statuses: Whether some job is new or has another status, so that counts and filters may have changed.
     """
 
     jobs: dict[int, Job] = msgspec.field(default_factory=dict)
@@ -62,12 +67,10 @@ class Batch(msgspec.Struct):
 
 
 class Feed:
-    """Collects events until the screen drains them.
-
-    `wake` is called on the engine's thread and must be thread-safe.
-    """
+    """A collector of events, which the screen drains."""
 
     def __init__(self, wake: Callable[[], object]) -> None:
+        """Create a feed. `wake` is called on the engine's thread and must be thread-safe."""
         self._wake = wake
         self._lock = threading.Lock()
         self._batch = Batch()
@@ -85,7 +88,7 @@ class Feed:
             self._wake()
 
     def drain(self) -> Batch | None:
-        """Return what came since the last drain; None if nothing did: then the next event wakes the screen."""
+        """Return the changes since the last drain; None if there are none, and the next event wakes."""
         with self._lock:
             if not self._filled:
                 self._awake = False
@@ -96,7 +99,7 @@ class Feed:
 
 
 class FeedReady(Message, bubble=False):
-    """The feed has events; posted from the engine's thread, at most once until it is drained."""
+    """Reports that the feed has events; posted from the engine's thread, at most once until it is drained."""
 
     def can_replace(self, message: Message) -> bool:
         """Replace an earlier one that is still queued."""
@@ -104,7 +107,7 @@ class FeedReady(Message, bubble=False):
 
 
 class HistoryChanged(Message, bubble=False):
-    """Another process has written to the history; posted from the poller's thread."""
+    """Reports that another process has written to the history; posted from the poller's thread."""
 
     def can_replace(self, message: Message) -> bool:
         """Replace an earlier one that is still queued."""
@@ -112,65 +115,65 @@ class HistoryChanged(Message, bubble=False):
 
 
 class OverviewChanged(Message, bubble=False):
-    """There is a new overview of spaces and hosts; posted from the engine's thread."""
+    """Reports a new overview of spaces and hosts; posted from the engine's thread."""
 
     def can_replace(self, message: Message) -> bool:
         """Replace an earlier one that is still queued."""
         return isinstance(message, OverviewChanged)
 
 
-_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 
 
 class HistoryPoller:
-    """Looks on a daemon thread, twice a second, as long as the client only reads. `told` must be thread-safe."""
+    """A daemon thread that looks for changes of the history as long as the client is read-only."""
 
-    def __init__(self, client: Client, told: Callable[[], object]) -> None:
+    def __init__(self, client: Client, on_change: Callable[[], object]) -> None:
+        """Create the poller. `on_change` is called on its thread and must be thread-safe."""
         self._client = client
-        self._told = told
+        self._on_change = on_change
         self._ended = threading.Event()
 
     def start(self) -> None:
         """Start the thread."""
-        threading.Thread(target=self._live, name="jobtui-looker", daemon=True).start()
+        threading.Thread(target=self._run, name="jobtui-history-poller", daemon=True).start()
 
     def close(self) -> None:
         """End the thread."""
         self._ended.set()
 
-    def _live(self) -> None:
-        while not self._ended.wait(_SECONDS):
+    def _run(self) -> None:
+        while not self._ended.wait(_POLL_SECONDS):
             if self._client.writable:
-                continue  # whoever took the profile over posts what happens
+                continue  # this process has taken over the profile, and its engine posts the changes
             try:
                 changed = self._client.history.refresh()
             except StoreError:
-                continue  # what is asked of the history says so itself
+                continue  # the next query of the history raises the same error, and shows it
             if changed:
-                self._told()
+                self._on_change()
 
 
 Spot = tuple[str, str]
+"""A space and a host."""
 
 
 class StatsCache:
-    """Asks the client for the stats of a space on a host, once at a time each, and keeps the newest answers.
+    """The newest stats of spaces on hosts, fetched on request, one request at a time for each of them."""
 
-    `told` is called on the engine's thread after each answer.
-    """
-
-    def __init__(self, client: Client, told: Callable[[], object]) -> None:
+    def __init__(self, client: Client, on_change: Callable[[], object]) -> None:
+        """Create the cache. `on_change` is called on the engine's thread after each answer."""
         self._client = client
-        self._told = told
-        self._asking: set[Spot] = set()
+        self._on_change = on_change
+        self._requested: set[Spot] = set()
         self._seen: Mapping[Spot, Look] = {}
 
     def ask(self, space: str, host: str) -> None:
         """Fetch the stats again, unless a request is under way."""
         spot = space, host
-        if spot not in self._asking:
-            self._asking.add(spot)
-            self._client.fetch_stats(space, host).add_done_callback(lambda done: self._answered(spot, done))
+        if spot not in self._requested:
+            self._requested.add(spot)
+            self._client.fetch_stats(space, host).add_done_callback(lambda done: self._receive(spot, done))
 
     def at(self, space: str, host: str) -> Look:
         """Return the newest answer."""
@@ -180,8 +183,8 @@ class StatsCache:
         """Forget all answers."""
         self._seen = {}
 
-    def _answered(self, spot: Spot, done: Future[SpaceStats]) -> None:
-        self._asking.discard(spot)
+    def _receive(self, spot: Spot, done: Future[SpaceStats]) -> None:
+        self._requested.discard(spot)
         if done.cancelled():
             look = Look(trouble="not answered")
         elif (error := done.exception()) is not None:
@@ -189,16 +192,17 @@ class StatsCache:
         else:
             look = Look(done.result())
         self._seen = {**self._seen, spot: look}
-        self._told()
+        self._on_change()
 
 
 class OverviewCache:
-    """Asks the client for an overview, one at a time, and keeps the newest. `told` must be thread-safe."""
+    """The newest overview of spaces and hosts, fetched on request, one request at a time."""
 
-    def __init__(self, client: Client, told: Callable[[], object]) -> None:
+    def __init__(self, client: Client, on_change: Callable[[], object]) -> None:
+        """Create the cache. `on_change` is called on the engine's thread after each answer."""
         self._client = client
-        self._told = told
-        self._asking = False
+        self._on_change = on_change
+        self._is_requested = False
         self.overview: Overview | None = None
         self.trouble = ""
 
@@ -210,16 +214,16 @@ class OverviewCache:
 
     def ask(self) -> None:
         """Fetch a new overview, unless a request is under way."""
-        if not self._asking:
-            self._asking = True
-            self._client.fetch_overview().add_done_callback(self._answered)
+        if not self._is_requested:
+            self._is_requested = True
+            self._client.fetch_overview().add_done_callback(self._receive)
 
-    def _answered(self, done: Future[Overview]) -> None:
+    def _receive(self, done: Future[Overview]) -> None:
         # on the engine's thread
-        self._asking = False
+        self._is_requested = False
         error = None if done.cancelled() else done.exception()
         if error is not None:
             self.trouble = str(error)
         elif not done.cancelled():
             self.overview, self.trouble = done.result(), ""
-        self._told()
+        self._on_change()

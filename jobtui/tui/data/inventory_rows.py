@@ -26,7 +26,7 @@ HOST_COLUMNS = (
     Column("size", "Size", 9, 10, right=True, gives=2, sorts=True),
     Column("free", "Free", 9, 10, right=True, sorts=True),
 )
-# where some host has something to say: it is no use to know a host's whole name and not what ails it
+# if a host reports an error: the error matters more than the whole name of the host
 HOST_COLUMNS_WITH_DETAIL = (
     Column("name", "Host", 8, 40, sorts=True, host=True),
     *HOST_COLUMNS[1:],
@@ -36,7 +36,7 @@ Counts = Mapping[Status, int]
 
 
 class InventoryRows:
-    """Rows under a key, in an order; `gutter` marks the one that is chosen."""
+    """The rows of a table of spaces or hosts, each with its name as the key. `chosen` is the chosen space."""
 
     def __init__(self) -> None:
         self._keys: list[str] = []
@@ -47,37 +47,37 @@ class InventoryRows:
         return len(self._keys)
 
     def show(self, rows: Sequence[tuple[str, Mapping[str, Line]]]) -> None:
-        """Show these, in this order."""
+        """Replace the rows."""
         self._keys = [key for key, _ in rows]
         self._cells = dict(rows)
 
     def key_at(self, index: int) -> str:
-        """The name at a place."""
+        """Return the name in a row."""
         return self._keys[index]
 
     def place_of(self, key: Hashable) -> int | None:
-        """Where the name is now."""
+        """Return the row of a name, None if there is none."""
         return self._keys.index(key) if isinstance(key, str) and key in self._cells else None
 
     def cells(self, index: int, shown: Sequence[Placed]) -> list[Line]:
-        """A line for each shown column."""
+        """Return a row's cells, one for each shown column."""
         row = self._cells[self._keys[index]]
         return [row[placed.column.key] for placed in shown]
 
     def token(self, index: int) -> object:
-        """What the row's look depends on."""
+        """Return the values that a row is painted from; equal tokens mean equal rows."""
         key = self._keys[index]
         return self._cells[key], key == self.chosen
 
     def gutter(self, key: Hashable) -> Line:
-        """Whether it is the chosen one."""
+        """Return the sign at the left of a row: whether it is the chosen space."""
         return (("▸", TextRole.ACCENT),) if key == self.chosen else ((" ", TextRole.PLAIN),)
 
 
 def space_rows(
     looks: Sequence[SpaceOverview], counts: Callable[[str], Counts], sort: str, descending: bool
 ) -> list[tuple[str, Mapping[str, Line]]]:
-    """A row a space, in order."""
+    """Return a row for each space, in order."""
     values: Mapping[str, Callable[[SpaceOverview], object]] = {
         "name": lambda look: look.space.name,
         "hosts": lambda look: len(look.space.hosts),
@@ -91,7 +91,7 @@ def space_rows(
 
 
 def host_rows(hosts: Sequence[Host], sort: str, descending: bool) -> list[tuple[str, Mapping[str, Line]]]:
-    """A row a host, in order."""
+    """Return a row for each host, in order."""
     values: Mapping[str, Callable[[Host], object]] = {
         "name": lambda host: host.name,
         "status": lambda host: host.up,
@@ -116,7 +116,7 @@ def _space(look: SpaceOverview, counts: Counts) -> Mapping[str, Line]:
 
 
 def job_counts(counts: Counts) -> Line:
-    """`▶ 1  ◷ 2  ✖ 3`: the jobs that matter, by status; those of which there are none are left out."""
+    """Return the number of jobs of each status, without those that have none: `▶ 1  ◷ 2  ✖ 3`."""
     shown = [
         (f"{GLYPH[status]} {counts[status]:,}  ", STATUS_INK[status])
         for status in (Status.RUNNING, Status.QUEUE, Status.FINISHED, Status.FAILED, Status.STOPPED)

@@ -1,4 +1,4 @@
-"""Jobs as rows of a table: a page of the history's view at a time, under the newest snapshots from the client."""
+"""Jobs as rows of a table: pages of a query, under the newest snapshots of jobs from the client."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ from jobtui.tui.widgets.table_layout import GAP, Column, Placed
 
 _NEVER = datetime.fromtimestamp(0, UTC)
 _BLOCK = 16
-_BLOCKS = 128
+"""Jobs that are read together."""
+_MOST_BLOCKS = 128
 
 JOB_COLUMNS: tuple[Column, ...] = (
     Column("id", "Job", 5, 9, right=True, sorts=True),
@@ -44,7 +45,7 @@ JOB_COLUMNS: tuple[Column, ...] = (
     Column("reason", "Details", 18, 200, natural=44, fills=True, sorts=True),
 )
 DEFAULT_COLUMNS = ("id", "command", "status", "took", "start", "stop", "hosts", "reclaimed", "reason")
-# a cluster has jobs that others submitted: where each came from is told without being asked for
+# other users submit jobs to a cluster, too: where each came from is shown by default
 CLUSTER_COLUMNS = (*DEFAULT_COLUMNS, "origin")
 # columns that the details may cover if they need the room: of a failed job the reason matters most
 _COVERED = {
@@ -53,12 +54,12 @@ _COVERED = {
 }
 
 
-# stands for a job that can't be read, or not yet
+# shown in place of a job that cannot be read, or not yet
 _PENDING = Job(id=0, command="…", space="", submitted=_NEVER, status=Status.QUEUE)
 
 
 def _gone(job_id: int) -> Job:
-    # archived since the view was made: shown until the view is made anew
+    # it was archived after the query ran: it is shown until the query runs again
     return Job(id=job_id, command="–", space="", submitted=_NEVER, status=Status.FINISHED)
 
 
@@ -68,7 +69,7 @@ def default_columns(client: Client) -> tuple[str, ...]:
 
 
 def chosen_columns(keys: Iterable[str], client: Client) -> tuple[Column, ...]:
-    """The columns of these keys, in the table's order; the usual ones where none of them is known."""
+    """Return the columns of these keys, in the table's order; the default ones if no key is known."""
     wanted = set(keys)
     found = tuple(column for column in JOB_COLUMNS if column.key in wanted)
     return found or tuple(column for column in JOB_COLUMNS if column.key in default_columns(client))
@@ -118,13 +119,15 @@ class JobRows:
 
     @property
     def view(self) -> QueryResult | None:
-        """The query's result that is shown."""
+        """The query's result that is shown, None before the first one."""
         return self._view
 
     def show(self, view: QueryResult, whole: bool = True) -> None:
-        """Show another view. Snapshots that came while it was being made still go before it.
+        """Show another result. Snapshots that arrived while the query ran take precedence over it.
 
-        Not `whole`: only its first page can be read yet.
+        Args:
+            view: The result.
+            whole: Whether all of it can be read, or only its first page.
         """
         self._view, self._count, self._whole = view, len(view), whole
         self._blocks.clear()
@@ -134,7 +137,7 @@ class JobRows:
         }
 
     def asking(self) -> None:
-        """Another view is being made from here on: what comes from now on is newer than it."""
+        """Note that a query begins: snapshots that arrive from now on are newer than its result."""
         self._fresh.clear()
 
     def update(self, jobs: Mapping[int, Job]) -> None:
@@ -146,7 +149,7 @@ class JobRows:
                 self._again[job.recovered_from] = job.id
 
     def running(self) -> list[int]:
-        """Ids of running jobs among the newest snapshots: their time goes on."""
+        """Return the ids of running jobs, whose elapsed time changes."""
         return [job.id for job in self._newest.values() if job.status is Status.RUNNING]
 
     def job_at(self, index: int) -> Job:
@@ -161,7 +164,7 @@ class JobRows:
     def _read(self, number: int) -> Sequence[Job]:
         if self._view is None:
             raise IndexError(number)
-        while len(self._blocks) >= _BLOCKS:
+        while len(self._blocks) >= _MOST_BLOCKS:
             del self._blocks[next(iter(self._blocks))]
         start = number * _BLOCK
         if not self._whole and start + _BLOCK > FIRST_PAGE:
@@ -173,7 +176,7 @@ class JobRows:
             self.trouble = str(error)
             return [_PENDING] * _BLOCK
         self._again.update(self.recoveries({job.id for job in found.values() if job.status in _RECOVERABLE}))
-        # where the history is damaged there may be fewer than are counted
+        # a damaged history may have fewer jobs than it counts
         short = [_PENDING] * max(0, min(_BLOCK, self._count - start) - len(ids))
         block = self._blocks[number] = [*(found.get(job_id) or _gone(job_id) for job_id in ids), *short]
         return block
@@ -183,7 +186,7 @@ class JobRows:
         return self.job_at(index).id
 
     def place_of(self, key: Hashable) -> int | None:
-        """Where the job is now; None too where that can't be told yet."""
+        """Return the row of a job; None if it has none, or if that is not known yet."""
         if self._view is None or not self._whole or not isinstance(key, int):
             return None
         try:
@@ -193,13 +196,13 @@ class JobRows:
             return None
 
     def gutter(self, key: Hashable) -> Line:
-        """A mark, or that the job is watched."""
+        """Return the sign at the left of a row: whether the job is marked or watched."""
         if isinstance(key, int) and key in self.marks:
             return ((MARKED, TextRole.MARK),)
         return ((WATCHED, TextRole.ACCENT),) if key in self.watched else ((" ", TextRole.PLAIN),)
 
     def token(self, index: int) -> object:
-        """What the row's look depends on."""
+        """Return the values that a row is painted from; equal tokens mean equal rows."""
         job = self.job_at(index)
         now = self._now()
         varies: object = now.date()  # a time of today loses its date
@@ -307,7 +310,7 @@ def _sizes(job: Job) -> str:
 
 
 def job_cell(job: Job, column: str, now: datetime, width: int) -> Line:
-    """What a column of that width says of a job."""
+    """Return a job's cell in a column of this width."""
     if column == "progress":
         # a full bar beside the word "finished" says nothing, and is the loudest of the row
         return progress_line(job.progress, job.status, width - 5) if job.status is Status.RUNNING else ()
@@ -315,7 +318,7 @@ def job_cell(job: Job, column: str, now: datetime, width: int) -> Line:
 
 
 def elapsed(job: Job, now: datetime) -> float | None:
-    """Seconds from start to stop, or to now; None for a job that has not begun, or whose end nobody timed."""
+    """Return the seconds from start to stop, or to now; None if the job has not begun or its end is unknown."""
     if job.status.ended or job.start is None:
         return job.took
     return max(0.0, (now - job.start).total_seconds())
@@ -335,7 +338,7 @@ def _there(origin: ClusterRef, *, ended: bool) -> str:
 
 
 def _cause(job: Job) -> str:
-    """The reason; without its host where that is a path, which would leave no room for what went wrong."""
+    """Return a job's reason; without the host if that is a path, which would leave no room for the rest."""
     for task in job.tasks if job.reason else ():
         if "/" in task.host and job.reason.startswith(f"{task.host}: "):
             return job.reason[len(task.host) + 2 :]
@@ -358,7 +361,7 @@ _CELLS: Mapping[str, Callable[[Job, datetime], Line]] = {
 
 
 class MarkedJobs:
-    """A set of job ids. Ids rise from 1, so a byte each is the smallest set there is once many are marked."""
+    """A set of job ids, of one byte for each id: ids rise from 1, and a million of them may be marked."""
 
     def __init__(self) -> None:
         self._flags = bytearray()
@@ -371,28 +374,28 @@ class MarkedJobs:
         return job_id < len(self._flags) and self._flags[job_id] == 1
 
     def __iter__(self) -> Iterator[int]:
-        """The marked ids, rising."""
+        """Yield the marked ids in rising order."""
         place = self._flags.find(1)
         while place >= 0:
             yield place
             place = self._flags.find(1, place + 1)
 
     def toggle(self, job_id: int) -> None:
-        """Mark it, or take its mark away."""
+        """Invert the mark of a job."""
         self._set(job_id, job_id not in self)
 
     def add(self, job_ids: Iterable[int]) -> None:
-        """Mark them."""
+        """Mark jobs."""
         for job_id in job_ids:
             self._set(job_id, True)
 
     def drop(self, job_ids: Iterable[int]) -> None:
-        """Take their marks away."""
+        """Remove the marks of jobs."""
         for job_id in job_ids:
             self._set(job_id, False)
 
     def invert(self, job_ids: Iterable[int]) -> None:
-        """Turn these round."""
+        """Invert the marks of jobs."""
         for job_id in job_ids:
             self._set(job_id, job_id not in self)
 

@@ -26,17 +26,18 @@ from jobtui.language.quantities import QuantityError, parse_duration, parse_size
 from jobtui.model import JobCommand, Status
 from jobtui.suggest import did_you_mean
 
-# jobs of a first page, and from how many on it is worth showing one
 FIRST_PAGE = 256
-_LONG = 20_000
-# jobs that the screen reads at once: their records are looked at here, so that no slow disk holds it up
-_IN_SIGHT = 64
+"""Jobs of a first page."""
+_MANY = 20_000
+"""From this many jobs on, the first page is shown before the rest is ready."""
+_ON_SCREEN = 64
+"""Jobs that a screen shows at most. The worker reads their records, so that no slow disk delays the screen."""
 
 
 def expand_names(filter: Filter, client: Client) -> Filter:  # noqa: A002
-    """The filter with whole names of spaces, hosts and commands, where only the beginning of some was typed.
+    """Return the filter with the beginnings of names replaced by all names that begin so, ignoring case.
 
-    A name that there is means itself alone; what no name begins with, in either case, stays as it is.
+    An existing name stands for itself alone. A text that no name begins with stays as it is.
     """
     if filter.empty:
         return filter
@@ -44,26 +45,26 @@ def expand_names(filter: Filter, client: Client) -> Filter:  # noqa: A002
     hosts = client.host_names() if filter.hosts or filter.not_hosts else ()
     return replace(
         filter,
-        spaces=_whole(filter.spaces, spaces),
-        hosts=_whole(filter.hosts, hosts),
-        commands=_whole(filter.commands, tuple(JobCommand)),
-        not_spaces=_whole(filter.not_spaces, spaces),
-        not_hosts=_whole(filter.not_hosts, hosts),
-        not_commands=_whole(filter.not_commands, tuple(JobCommand)),
+        spaces=_full_names(filter.spaces, spaces),
+        hosts=_full_names(filter.hosts, hosts),
+        commands=_full_names(filter.commands, tuple(JobCommand)),
+        not_spaces=_full_names(filter.not_spaces, spaces),
+        not_hosts=_full_names(filter.not_hosts, hosts),
+        not_commands=_full_names(filter.not_commands, tuple(JobCommand)),
     )
 
 
-def _whole(typed: frozenset[str], names: Collection[str]) -> frozenset[str]:
+def _full_names(typed: frozenset[str], names: Collection[str]) -> frozenset[str]:
     found: set[str] = set()
-    for begun in typed:
-        start = begun.casefold()
-        longer = () if begun in names else [name for name in names if name.casefold().startswith(start)]
-        found.update(longer or [begun])
+    for text in typed:
+        start = text.casefold()
+        longer = () if text in names else [name for name in names if name.casefold().startswith(start)]
+        found.update(longer or [text])
     return frozenset(found)
 
 
 def query_jobs(client: Client, filter: Filter, sort: str, descending: bool, archived: bool) -> QueryResult:  # noqa: A002
-    """Ask the history. Without a filter and in order of id it answers at once, else within a second."""
+    """Query the history: at once without a filter and in the order of ids, otherwise within a second."""
     filter = expand_names(filter, client)  # noqa: A001
     # the archive holds no job that waits for a recovery
     unrecovered = frozenset[int]()
@@ -96,28 +97,28 @@ def query_jobs(client: Client, filter: Filter, sort: str, descending: bool, arch
 
 
 class SearchResult(msgspec.Struct, frozen=True):
-    """A view, and whether every place of it can be read at once or only the first ones."""
+    """A query's result, and whether all of it can be read without delay or only the first page."""
 
     view: QueryResult
     whole: bool
 
 
 def load_in_steps(view: QueryResult, first_at_once: bool) -> Iterator[SearchResult]:
-    """The view once it can be read; with `first_at_once`, a long one first as soon as its first page is there.
+    """Yield the result when all of it can be read, and with `first_at_once` a long one also at its first page.
 
-    Takes as long as the search: not for the screen's thread.
+    This takes as long as the search, so it is not for the screen's thread.
     """
     count = len(view)
-    if first_at_once and count > _LONG and not view.is_ready(0, count):
+    if first_at_once and count > _MANY and not view.is_ready(0, count):
         view.ids(0, FIRST_PAGE)
-        view.page(0, _IN_SIGHT)
+        view.page(0, _ON_SCREEN)
         yield SearchResult(view, whole=False)
     view.prepare()
     yield SearchResult(view, whole=True)
 
 
 def is_quick(filter: Filter, sort: str) -> bool:  # noqa: A002
-    """Whether the history answers this so quickly that the screen may wait for it."""
+    """Return whether the history answers so quickly that the screen's thread may wait for it."""
     return filter.empty and sort == "id"
 
 
@@ -134,7 +135,7 @@ _DATES = ("%Y-%m-%d", "%m/%d/%y", "%Y-%m-%dT%H:%M", "%m/%d/%yT%H:%M", "%Y-%m-%dT
 
 
 class Filter(msgspec.Struct, frozen=True):
-    """What a filter's text says; fields beginning with `not_` are the turned-round terms.
+    """What a filter's text says; fields beginning with `not_` are the negated-round terms.
 
     `unrecovered`: failed and stopped jobs that were not run again; False for all others. `problems` are terms
     that say nothing yet, in a person's words; they filter nothing.
@@ -166,14 +167,14 @@ class Filter(msgspec.Struct, frozen=True):
 
 def parse_filter(text: str, now: datetime) -> Filter:
     """Return the filter that a text means; never fails. `now` is the time that `since:2h` counts from."""
-    reading = _Reading(now)
+    parser = _FilterParser(now)
     for match in _TERM.finditer(text):
-        turned, kind, value = match.group(1) == "!", (match.group(2) or "").lower(), match.group(3)
-        reading.term(turned, _ALIASES.get(kind, kind), value.strip('"'), match.group(0))
-    return reading.filter()
+        negated, kind, value = match.group(1) == "!", (match.group(2) or "").lower(), match.group(3)
+        parser.add(negated, _ALIASES.get(kind, kind), value.strip('"'), match.group(0))
+    return parser.filter()
 
 
-class _Reading:
+class _FilterParser:
     def __init__(self, now: datetime) -> None:
         self._now = now
         self._found: dict[str, list[str]] = {}
@@ -183,32 +184,32 @@ class _Reading:
         self._unrecovered: bool | None = None
         self._problems: list[str] = []
 
-    def term(self, turned: bool, kind: str, value: str, typed: str) -> None:
-        """Take one term in."""
+    def add(self, negated: bool, kind: str, value: str, typed: str) -> None:
+        """Add a term, whose whole text is `typed`."""
         if not value or typed == "!":
-            return  # begun, and saying nothing yet
+            return  # incomplete
         if kind == "status":
             for word in value.split(","):
-                self._status(turned, word)
+                self._add_status(negated, word)
         elif kind in ("since", "until"):
-            self._time(turned, kind, value)
+            self._add_time(negated, kind, value)
         elif kind in ("took", "reclaimed", "id"):
-            self._bound(turned, kind, value)
+            self._add_bound(negated, kind, value)
         elif kind == "reason":
-            self._found.setdefault("!reason" if turned else "reason", []).append(value)
+            self._found.setdefault("!reason" if negated else "reason", []).append(value)
         elif kind in ("space", "host", "cmd"):
             values = [part for part in value.split(",") if part]
-            self._found.setdefault(("!" if turned else "") + kind, []).extend(values)
+            self._found.setdefault(("!" if negated else "") + kind, []).extend(values)
         elif kind and not value.isdecimal():
             self._problems.append(_unknown(kind))
         else:
             word = typed.removeprefix("!").strip('"') if kind else value
-            self._found.setdefault("!word" if turned else "word", []).append(word)
+            self._found.setdefault("!word" if negated else "word", []).append(word)
 
-    def _status(self, turned: bool, word: str) -> None:
+    def _add_status(self, negated: bool, word: str) -> None:
         word = word.lower()
         if len(word) > 1 and _UNRECOVERED.startswith(word):
-            self._unrecovered = not turned
+            self._unrecovered = not negated
             return
         found = [status for status in Status if word and status.value.startswith(word)]
         if word == "ended":
@@ -216,45 +217,45 @@ class _Reading:
         elif word == "live":
             found = [status for status in Status if not status.ended]
         if found:
-            self._statuses[turned].update(found)
+            self._statuses[negated].update(found)
         elif word:
             near = did_you_mean(word, Status)
             hint = f"did you mean {near}?" if near else f"there is {', '.join(Status)}"
             self._problems.append(f"no status {word}: {hint}")
 
-    def _bound(self, turned: bool, kind: str, value: str) -> None:
+    def _add_bound(self, negated: bool, kind: str, value: str) -> None:
         read, example = _NUMBER_KINDS[kind]
-        compared = _COMPARED.fullmatch(value)
+        comparison = _COMPARED.fullmatch(value)
         try:
-            if compared is not None and not compared[1] and kind == "id":
+            if comparison is not None and not comparison[1] and kind == "id":
                 first, _, last = value.partition("-")
                 low, high = read(first), read(last or first)
             else:
-                assert compared is not None
-                number = read(compared[2])
-                # a plain number is a lower limit: long and large is what one looks for
-                is_upper = compared[1].startswith("<")
+                assert comparison is not None
+                number = read(comparison[2])
+                # a plain number is a lower limit: users look for long jobs and large amounts
+                is_upper = comparison[1].startswith("<")
                 low, high = (_LEAST_NUMBER, number) if is_upper else (number, float("inf"))
                 if kind != "reclaimed":
                     low = max(low, 0.0)
-                if compared[1] == ">":
+                if comparison[1] == ">":
                     low = math.nextafter(low, math.inf)
-                elif compared[1] == "<":
+                elif comparison[1] == "<":
                     high = math.nextafter(high, -math.inf)
         except (ValueError, QuantityError):
             self._problems.append(f"{kind}: takes {example}")
         else:
-            self._bounds.append(Bound(kind, low, high, turned))
+            self._bounds.append(Bound(kind, low, high, negated))
 
-    def _time(self, turned: bool, kind: str, value: str) -> None:
-        at = _moment(value, self._now)
+    def _add_time(self, negated: bool, kind: str, value: str) -> None:
+        at = _parse_time(value, self._now)
         if at is None:
             self._problems.append(f"{kind}: takes 30m, 2h, 3d, 2019-12-17")
         else:
-            self._times[{"since": "until", "until": "since"}[kind] if turned else kind] = at
+            self._times[{"since": "until", "until": "since"}[kind] if negated else kind] = at
 
     def filter(self) -> Filter:
-        """All terms together."""
+        """Return the filter of all terms."""
         found = self._found
         return Filter(
             statuses=frozenset(self._statuses[False]),
@@ -296,17 +297,17 @@ def _unknown(kind: str) -> str:
     return f"no filter {shown}:" + (f"; did you mean {near}:?" if near else '; "…" finds it')
 
 
-def _moment(value: str, now: datetime) -> datetime | None:
+def _parse_time(value: str, now: datetime) -> datetime | None:
     ago = _AGO.fullmatch(value.lower())
     try:
         if ago is not None:
             return now - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
-        return _date(value)
+        return _parse_date(value)
     except OverflowError:
         return None
 
 
-def _date(value: str) -> datetime | None:
+def _parse_date(value: str) -> datetime | None:
     for form in _DATES:
         try:
             return datetime.strptime(value, form).astimezone()
@@ -319,7 +320,7 @@ T = TypeVar("T")
 
 
 class WorkerReply(msgspec.Struct, Generic[T], frozen=True):
-    """An answer to a question, or the error that it ended in."""
+    """An answer to a request, or the error that it ended in."""
 
     question: int
     answer: T | None
@@ -327,38 +328,38 @@ class WorkerReply(msgspec.Struct, Generic[T], frozen=True):
 
 
 class LatestOnlyWorker(Generic[T]):
-    """One daemon thread that answers one question at a time; a newer question ends an older one.
+    """A daemon thread that works on one request at a time; a newer request cancels an older one.
 
-    The work for a question may give several answers, each better than the one before. `told` is called on that
-    thread with each of them and must be thread-safe.
+    The work for a request may yield several answers, each better than the one before.
     """
 
-    def __init__(self, told: Callable[[WorkerReply[T]], object]) -> None:
-        self._told = told
+    def __init__(self, on_reply: Callable[[WorkerReply[T]], object]) -> None:
+        """Create the worker. `on_reply` is called on its thread with each answer and must be thread-safe."""
+        self._on_reply = on_reply
         self._changed = threading.Condition()
         self._next: tuple[int, Callable[[], Iterator[T]]] | None = None
-        self._asked = 0
+        self._last = 0
         self._ended = False
         self._thread: threading.Thread | None = None
 
     def ask(self, work: Callable[[], Iterator[T]]) -> int:
-        """Have `work` done on the thread; the answer is the question's number, rising."""
+        """Run `work` on the thread; return the number of the request, which rises."""
         with self._changed:
-            self._asked += 1
-            self._next = self._asked, work
+            self._last += 1
+            self._next = self._last, work
             if self._thread is None:
-                self._thread = threading.Thread(target=self._live, name="jobtui-lookup", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="jobtui-search", daemon=True)
                 self._thread.start()
             self._changed.notify()
-            return self._asked
+            return self._last
 
     def close(self) -> None:
-        """Answer nothing any more."""
+        """End the thread; no further answer is reported."""
         with self._changed:
             self._ended = True
             self._changed.notify()
 
-    def _live(self) -> None:
+    def _run(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._ended or self._next is not None)
@@ -372,6 +373,6 @@ class LatestOnlyWorker(Generic[T]):
             for answer in work():
                 if self._ended or self._next is not None:
                     return
-                self._told(WorkerReply(number, answer))
-        except Exception as error:  # told to the one who asked, on the screen's thread
-            self._told(WorkerReply(number, None, error))
+                self._on_reply(WorkerReply(number, answer))
+        except Exception as error:  # the screen's thread handles it
+            self._on_reply(WorkerReply(number, None, error))

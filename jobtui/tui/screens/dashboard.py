@@ -117,7 +117,7 @@ class Dashboard(StyledScreen):
         context = self.context
         link = context.client.connection
         overview = context.overview_cache.overview
-        self.header.standing = HeaderState(
+        self.header.state = HeaderState(
             context.client.profile,
             len(overview.hosts) if overview is not None else len(context.client.host_names()) or None,
             context.space,

@@ -6,9 +6,9 @@ A question has a few answers, each with its key; the safe one has the focus.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
+import msgspec
 from textual import events
 from textual.app import ComposeResult
 from textual.await_complete import AwaitComplete
@@ -18,6 +18,7 @@ from textual.geometry import Size
 from textual.message import Message
 from textual.screen import ModalScreen
 from textual.strip import Strip
+from typing_extensions import override
 
 from jobtui.tui.base_app import BaseApp, StyledScreen
 from jobtui.tui.text.spans import Line, TextRole, cut, line_width, width_of, wrap, wrapped
@@ -27,32 +28,35 @@ ClosedT = TypeVar("ClosedT")
 
 
 class DismissOnceScreen(ModalScreen[ClosedT]):
-    """Textual takes away whatever is on top: a second key, or one for a question below, would end more."""
+    """A modal screen that is dismissed once, and only while it is in front.
 
-    _left = False
+    Textual dismisses the topmost screen, so that a second key, or one for a question below, would dismiss
+    another.
+    """
 
+    _is_dismissed = False
+
+    @override
     def dismiss(self, result: ClosedT | None = None) -> AwaitComplete:
-        """Textual's hook: only while it is in front, and only the first time."""
-        if self._left or not self.is_active:
+        if self._is_dismissed or not self.is_active:
             return AwaitComplete()
-        self._left = True
+        self._is_dismissed = True
         return super().dismiss(result)
 
 
 T = TypeVar("T")
 
-# cells that the border and the blanks beside a text take, lines that the border and the gap take
-_AROUND = 6
-_BORDERS = 3
-# between two looks at what a question is about
-_RENEW_SECONDS = 0.25
-# lines of what is said that the answers leave
-_LEAST_SAID = 3
+_BORDER_CELLS = 6
+"""Cells of a line that the border and the blanks next to it take."""
+_BORDER_LINES = 3
+"""Lines that the border and the gap above the answers take."""
+_UPDATE_SECONDS = 0.25
+_LEAST_TEXT_LINES = 3
+"""Lines of the text that the answers leave visible."""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice(Generic[T]):
-    """An answer: its key, its words, and what it stands for."""
+class Choice(msgspec.Struct, Generic[T], frozen=True):
+    """An answer: its key, its title, and the value that it stands for."""
 
     key: str
     title: str
@@ -60,7 +64,7 @@ class Choice(Generic[T]):
 
 
 class Choices(StyledWidget, can_focus=True):
-    """The answers; arrows move, enter takes, an answer's own key or a click takes it at once."""
+    """The answers: arrows move, enter chooses; the key of an answer or a click chooses it at once."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,left,shift+tab,k", "step(-1)", show=False),
@@ -68,13 +72,21 @@ class Choices(StyledWidget, can_focus=True):
         Binding("enter,space", "take", show=False),
     ]
 
-    @dataclass
     class Taken(Message):
-        """The answer at this place."""
+        """Reports the answer that the user chose."""
 
-        index: int
+        def __init__(self, index: int) -> None:
+            super().__init__()
+            self.index = index
 
     def __init__(self, titles: Sequence[tuple[str, str]], at: int = 0, across: bool = False) -> None:
+        """Create the answers.
+
+        Args:
+            titles: The key and the title of each answer.
+            at: The answer that the cursor is on.
+            across: Whether the answers are side by side in one line.
+        """
         super().__init__()
         self._titles = tuple(titles)
         self._at = at
@@ -89,8 +101,8 @@ class Choices(StyledWidget, can_focus=True):
             return ((f"  {title} ", ink), (f"{key}  ", TextRole.CURSOR if index == self._at else TextRole.KEY))
         return ((f"  {key:<6}", TextRole.CURSOR if index == self._at else TextRole.KEY), (f"{title}  ", ink))
 
+    @override
     def render_line(self, y: int) -> Strip:
-        """Textual's line API."""
         width, ground = self.size.width, self.rich_style
         if self._across:
             line: Line = ()
@@ -109,14 +121,14 @@ class Choices(StyledWidget, can_focus=True):
         )
 
     def _more(self, y: int) -> str:
-        """A sign where there are answers above the first or below the last that are in sight."""
+        """Return a sign if there are answers above the first visible one or below the last."""
         if y == 0 and self._first:
             return "↑"
         last = y == self.size.height - 1
         return "↓" if last and self._first + y + 1 < len(self._titles) else " "
 
     def on_resize(self) -> None:
-        """Textual's hook: where not all fit, the marked one is in sight."""
+        """Keep the answer under the cursor visible."""
         self._reveal()
 
     def _reveal(self) -> None:
@@ -127,16 +139,16 @@ class Choices(StyledWidget, can_focus=True):
         self.refresh()
 
     def action_step(self, by: int) -> None:
-        """To the next answer."""
+        """Move the cursor by so many answers."""
         self._at = (self._at + by) % len(self._titles)
         self._reveal()
 
     def action_take(self) -> None:
-        """Take the answer that is marked."""
+        """Choose the answer under the cursor."""
         self.post_message(self.Taken(self._at))
 
     def on_click(self, event: events.Click) -> None:
-        """Textual's hook."""
+        """Choose the answer that was clicked."""
         event.stop()
         index = self._clicked(event)
         if index is not None:
@@ -155,11 +167,12 @@ class Choices(StyledWidget, can_focus=True):
         return None
 
 
-Live = Callable[[], tuple[str, Sequence[Line]]]
+QuestionText = Callable[[], tuple[str, Sequence[Line]]]
+"""Returns the title and the lines of a question as they are now."""
 
 
 class Question(DismissOnceScreen[T | None]):
-    """Asks; the answer is the choice's value, or None for esc. `live` tells the title and lines anew."""
+    """A question. Its result is the value of the choice, None for esc."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,ctrl+c,q", "dismiss_none", show=False, priority=True),
@@ -174,65 +187,75 @@ class Question(DismissOnceScreen[T | None]):
         choices: Sequence[Choice[T]],
         at: int = 0,
         across: bool = False,
-        live: Live | None = None,
+        update: QuestionText | None = None,
     ) -> None:
+        """Create a question.
+
+        Args:
+            title: The first line.
+            lines: The text below the title.
+            choices: The answers.
+            at: The answer that the cursor is on.
+            across: Whether the answers are side by side.
+            update: Called again and again while the question is shown, if its text may change.
+        """
         super().__init__()
-        self._live = live
+        self._update = update
         self._title = title
-        self._said = tuple(lines)
+        self._lines = tuple(lines)
         self.choices = tuple(choices)
         self._at = at
         self._across = across
         self._text = LinesView(id="said")
 
+    @override
     def compose(self) -> ComposeResult:
-        """Textual's hook."""
         with Vertical(id="question"):
             yield self._text
             yield Choices([(choice.key, choice.title) for choice in self.choices], self._at, self._across)
 
     def on_mount(self) -> None:
-        """Textual's hook: the safe answer has the focus."""
+        """Give the focus to the answers, and update the text from now on."""
         self.query_one(Choices).focus()
         self._fit(self.app.size)
-        if self._live is not None:
-            self.set_interval(_RENEW_SECONDS, self._renew)
+        if self._update is not None:
+            self.set_interval(_UPDATE_SECONDS, self._update_text)
 
-    def _renew(self) -> None:
-        if self._live is not None:
-            title, lines = self._live()
-            if (title, tuple(lines)) != (self._title, self._said):
-                self._title, self._said = title, tuple(lines)
+    def _update_text(self) -> None:
+        if self._update is not None:
+            title, lines = self._update()
+            if (title, tuple(lines)) != (self._title, self._lines):
+                self._title, self._lines = title, tuple(lines)
                 self._fit(self.app.size)
 
     def on_resize(self, event: events.Resize) -> None:
-        """Textual's hook."""
+        """Fit the question into the screen."""
         self._fit(event.size)
 
     def _fit(self, size: Size) -> None:
-        """As wide as what is said, as far as the screen allows; the rest is wrapped."""
+        """Make the question as wide as its text if the screen allows it; otherwise wrap the text."""
         title: Line = ((self._title, TextRole.TITLE),)
-        widest = max(line_width(line) for line in (title, *self._said))
+        widest = max(line_width(line) for line in (title, *self._lines))
         wide = [width_of(choice.title) + 12 for choice in self.choices]
         answers = sum(wide) if self._across else max(wide)
-        width = min(max(36, widest + _AROUND, answers + _AROUND), size.width - 2)
-        said = [piece for line in self._said for piece in wrapped(line, width - _AROUND, hang=2)]
-        self._text.show([*wrapped(title, width - _AROUND), *(((), *said) if said else ())])
+        width = min(max(36, widest + _BORDER_CELLS, answers + _BORDER_CELLS), size.width - 2)
+        lines = [piece for line in self._lines for piece in wrapped(line, width - _BORDER_CELLS, hang=2)]
+        self._text.show([*wrapped(title, width - _BORDER_CELLS), *(((), *lines) if lines else ())])
         self.query_one("#question").styles.width = width
-        # the answers are always in sight: what is said scrolls where both don't fit
-        room = size.height * 9 // 10 - _BORDERS
-        least = min(len(self._text.lines), _LEAST_SAID)
-        asked = 1 if self._across else max(1, min(len(self.choices), room - least))
-        self.query_one(Choices).styles.height = asked
-        room -= asked
+        # the answers are always visible: if both do not fit, the text scrolls
+        room = size.height * 9 // 10 - _BORDER_LINES
+        least = min(len(self._text.lines), _LEAST_TEXT_LINES)
+        height = 1 if self._across else max(1, min(len(self.choices), room - least))
+        self.query_one(Choices).styles.height = height
+        room -= height
         self._text.styles.height = max(1, min(len(self._text.lines), room))
 
     def on_choices_taken(self, message: Choices.Taken) -> None:
-        """An answer was taken."""
+        """Return the value of the answer."""
         self.dismiss(self.choices[message.index].value)
 
     def on_key(self, event: events.Key) -> None:
-        """Textual's hook: an answer's own key."""
+        """Choose an answer by its key."""
         for choice in self.choices:
             if event.key == choice.key or (event.character == choice.key):
                 event.stop()
@@ -240,18 +263,24 @@ class Question(DismissOnceScreen[T | None]):
                 return
 
     def action_page(self, by: int) -> None:
-        """Through what is said, where it does not fit."""
+        """Scroll the text by so many pages."""
         self._text.scroll_relative(y=by * self._text.size.height, animate=False)
 
     def action_dismiss_none(self) -> None:
-        """No answer."""
+        """Close the question without an answer."""
         self.dismiss(None)
 
 
-def confirmation(title: str, lines: Callable[[], Sequence[Line]], deed: str) -> Question[bool]:
-    """Whether to do the `deed`: cancel is focused, y and n answer. The lines are asked for again and again."""
-    choices = [Choice("n", "Cancel", False), Choice("y", deed, True)]
-    return Question(title, lines(), choices, across=True, live=lambda: (title, lines()))
+def confirmation(title: str, lines: Callable[[], Sequence[Line]], verb: str) -> Question[bool]:
+    """Return the question whether to do something; cancel has the focus.
+
+    Args:
+        title: The first line.
+        lines: Returns the text below it; called again and again while the question is shown.
+        verb: The title of the answer that agrees.
+    """
+    choices = [Choice("n", "Cancel", False), Choice("y", verb, True)]
+    return Question(title, lines(), choices, across=True, update=lambda: (title, lines()))
 
 
 _ANSWERS = (("r", "Try again"), ("q", "Leave"))
@@ -259,7 +288,7 @@ _WIDTH = 76
 
 
 def failure_lines(what: str, why: str, advice: Sequence[str], width: int) -> list[Line]:
-    """The whole of it: what can't be done, the reason in full, a line of advice each."""
+    """Return the text of a failure: what cannot be done, the reason in full, and the advice."""
     lines: list[Line] = [((f"✖ {what}", TextRole.FAILED),), ()]
     lines.extend(((text, TextRole.PLAIN),) for text in wrap(why, width))
     if advice:
@@ -272,7 +301,7 @@ def failure_lines(what: str, why: str, advice: Sequence[str], width: int) -> lis
 
 
 class FailureScreen(StyledScreen):
-    """Says it, and asks whether to try again."""
+    """The screen of a failure, which asks whether to try again."""
 
     def __init__(self, what: str, why: str, advice: Sequence[str]) -> None:
         super().__init__()
@@ -280,28 +309,28 @@ class FailureScreen(StyledScreen):
         self._text = LinesView(id="why")
         self._answers = Choices(_ANSWERS)
 
+    @override
     def compose(self) -> ComposeResult:
-        """Textual's hook."""
         yield self._text
         yield self._answers
 
     def on_mount(self) -> None:
-        """Textual's hook."""
+        """Give the focus to the answers."""
         self._answers.focus()
 
     def on_resize(self) -> None:
-        """Textual's hook."""
+        """Wrap the text for the new size."""
         lines = failure_lines(self._what, self._why, self._advice, min(_WIDTH, self.size.width - 6))
         self._text.show(lines)
         self._text.styles.height = min(len(lines), max(1, self.size.height - 5))
 
     def page(self, by: int) -> None:
-        """Scroll what is said."""
+        """Scroll the text by so many pages."""
         self._text.scroll_relative(y=by * self._text.size.height, animate=False)
 
 
 class FailureApp(BaseApp[bool]):
-    """Its return value: whether to try again."""
+    """The app of a failure; its return value is whether to try again."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "answer(True)", show=False),
@@ -314,18 +343,18 @@ class FailureApp(BaseApp[bool]):
         super().__init__(theme, None)
         self._failure = FailureScreen(what, why, advice)
 
+    @override
     def get_default_screen(self) -> FailureScreen:
-        """Textual's hook."""
         return self._failure
 
     def on_choices_taken(self, message: Choices.Taken) -> None:
-        """An answer was taken."""
+        """Leave with the answer."""
         self.exit(message.index == 0)
 
     def action_page(self, by: int) -> None:
-        """Through a text that does not fit."""
+        """Scroll the text by so many pages."""
         self._failure.page(by)
 
     def action_answer(self, again: bool) -> None:
-        """An answer's key."""
+        """Leave with the answer of a key."""
         self.exit(again)

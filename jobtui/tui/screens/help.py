@@ -1,4 +1,4 @@
-"""The help: the keys that work here and now, and how to say things in the bar and the filter."""
+"""The help: the keys that work now, the terms of a filter, and the statements."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from typing_extensions import override
 
 from jobtui.tui.commands import KeyCommand, KeyScope
 from jobtui.tui.keymap import Keymap
@@ -19,8 +20,8 @@ from jobtui.tui.widgets.base import LinesView
 _KEYS = 14
 _TITLE = 25
 _TERM = 38
-# from this width on a command's title stands beside its meaning
-_ROOMY = 88
+_WIDTH_WITH_TITLES = 88
+"""From this width on, a command's title is shown next to its meaning."""
 _WIDEST = 100
 _FILTER = (
     ("words", "jobs whose command, space, host or reason hold them all"),
@@ -33,7 +34,7 @@ _TWO_COLUMNS = re.compile(r"(\S.*?) {2,}(\S.*)")
 
 
 def help_lines(working: Sequence[KeyCommand], keymap: Keymap, width: int) -> list[Line]:
-    """The commands by place, tables last; then the filter's words and the statements. No line is wider."""
+    """Return the help in lines of at most `width` cells: commands by scope, filter terms, statements."""
     lines: list[Line] = []
     places = sorted(
         dict.fromkeys(command.where for command in working), key=lambda where: where is KeyScope.TABLE
@@ -56,25 +57,26 @@ def help_lines(working: Sequence[KeyCommand], keymap: Keymap, width: int) -> lis
 
 def _command_lines(command: KeyCommand, keymap: Keymap, width: int) -> list[Line]:
     keys = f"  {fit(keymap.shown(command, 3), _KEYS)}"
-    title: Line = ((fit(command.title, _TITLE), TextRole.STRONG),) if width >= _ROOMY else ()
+    title: Line = ((fit(command.title, _TITLE), TextRole.STRONG),) if width >= _WIDTH_WITH_TITLES else ()
     head: Line = ((keys, TextRole.KEY), *title)
     return wrapped((*head, (command.help, TextRole.PLAIN)), width, hang=line_width(head))
 
 
 def statement_lines(width: int) -> list[Line]:
-    """The statements as the language's own help tells them."""
+    """Return the statements from the help of the language, in lines of at most `width` cells."""
+    # late: the language is loaded when the help is first opened
     from jobtui.language.help import help_for
 
     lines: list[Line] = []
-    said = ""
+    paragraph = ""
     for text in [*help_for().split("\n"), ""]:
         columns = _TWO_COLUMNS.fullmatch(text)
         if columns is None and text:
-            said += f" {text}"
+            paragraph += f" {text}"
             continue
-        if said:
-            lines.extend(wrapped(((f" {said}", TextRole.PLAIN),), width, hang=2))
-            said = ""
+        if paragraph:
+            lines.extend(wrapped(((f" {paragraph}", TextRole.PLAIN),), width, hang=2))
+            paragraph = ""
         if columns is not None:
             lines.extend(_beside((columns[1], TextRole.PLAIN), columns[2], 53, width))
         else:
@@ -83,7 +85,7 @@ def statement_lines(width: int) -> list[Line]:
 
 
 def _beside(term: Span, what: str, column: int, width: int) -> list[Line]:
-    """A term and what it means: side by side, or where that is too wide the meaning below."""
+    """Return a term and its meaning, side by side or, if that is too wide, below each other."""
     text, ink = term
     if width_of(text) < column and column + width_of(what) + 2 <= width:
         return [((f"  {fit(text, column)}", ink), (what, TextRole.MUTED))]
@@ -94,7 +96,7 @@ def _beside(term: Span, what: str, column: int, width: int) -> list[Line]:
 
 
 class HelpScreen(DismissOnceScreen[None]):
-    """Any of the keys that lead here leads back."""
+    """The help over the dashboard. The keys that open it also close it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,question_mark,f1,enter,ctrl+c", "dismiss", show=False, priority=True),
@@ -112,21 +114,20 @@ class HelpScreen(DismissOnceScreen[None]):
         self._keymap = keymap
         self._view = LinesView(id="keys-help")
 
+    @override
     def compose(self) -> ComposeResult:
-        """Textual's hook."""
         with Vertical(id="help"):
             yield self._view
 
     def on_mount(self) -> None:
-        """Textual's hook."""
+        """Show the help at an estimated width, and at the exact one when it is known."""
         self.query_one("#help").border_title = " keys "
         self.query_one("#help").border_subtitle = " esc "
-        # the first frame says something already; how wide it is exactly is known afterwards
         self._show(min(_WIDEST, self.app.size.width * 96 // 100) - 5)
         self.call_after_refresh(self._fill)
 
     def on_resize(self) -> None:
-        """Textual's hook."""
+        """Show the help at the new width."""
         self.call_after_refresh(self._fill)
 
     def _fill(self) -> None:
@@ -136,25 +137,25 @@ class HelpScreen(DismissOnceScreen[None]):
         self._view.show(help_lines(self._working, self._keymap, width))
 
     def action_scroll_down(self) -> None:
-        """A line down."""
+        """Scroll a line down."""
         self._view.scroll_relative(y=1, animate=False)
 
     def action_scroll_up(self) -> None:
-        """A line up."""
+        """Scroll a line up."""
         self._view.scroll_relative(y=-1, animate=False)
 
     def action_page_down(self) -> None:
-        """A page down."""
+        """Scroll a page down."""
         self._view.scroll_page_down(animate=False)
 
     def action_page_up(self) -> None:
-        """A page up."""
+        """Scroll a page up."""
         self._view.scroll_page_up(animate=False)
 
     def action_scroll_home(self) -> None:
-        """To the top."""
+        """Scroll to the top."""
         self._view.scroll_home(animate=False)
 
     def action_scroll_end(self) -> None:
-        """To the end."""
+        """Scroll to the end."""
         self._view.scroll_end(animate=False)

@@ -1,4 +1,4 @@
-"""The filter as one types it, and how many of how many jobs it lets through."""
+"""The filter bar: the field that a filter is typed in, and how many of all jobs pass the filter."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from textual.containers import Horizontal
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input
+from typing_extensions import override
 
 from jobtui.tui.commands import KeyScope, bindings
 from jobtui.tui.text.spans import Line, TextRole, cut, line_width
 from jobtui.tui.widgets.base import OneLine
 
-# cells of the field, with the sign before it, that the figures beside it leave
 _LEAST_FIELD = 16
-# cells that the figures take at least, so that the field keeps its width while they change
+"""Cells that the field and the sign before it have at least."""
 _LEAST_FIGURES = 30
+"""Cells that the figures have at least, so that the field keeps its width while they change."""
 
 
 class FilterInput(Input):
@@ -30,18 +31,18 @@ class FilterInput(Input):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.FILTER)]
 
     def __init__(self, text: str, leave: Callable[[bool], None]) -> None:
-        """Create the field. `leave` is called when a key ends typing: True keeps what was typed."""
+        """Create the field. `leave` is called when a key ends the input: True keeps the text."""
         super().__init__(
             text,
             placeholder="words  status:failed  space:nba  host:…  cmd:compact  since:2h  !…",
-            # text selected when the focus comes would be replaced by the next key, also what was typed by then
+            # otherwise the next key would replace the text, which may have been typed before the focus arrived
             select_on_focus=False,
             compact=True,
         )
         self._leave = leave
 
     async def handle_key(self, event: events.Key) -> bool:
-        """Characters are taken in."""
+        """Insert a character; return whether the key is one."""
         if event.is_printable:
             event.stop()
             event.prevent_default()
@@ -49,21 +50,29 @@ class FilterInput(Input):
         return event.is_printable
 
     def insert_paste(self, text: str) -> None:
-        """Take in the first line of what was pasted."""
+        """Insert the first line of a pasted text."""
         first = text.splitlines()[0] if text else ""
         self.replace(first, *self.selection)
 
     def action_done(self) -> None:
-        """Keep it."""
+        """Keep the text and end the input."""
         self._leave(True)
 
     def action_drop(self) -> None:
-        """As it was before."""
+        """Restore the text from before and end the input."""
         self._leave(False)
 
 
 class FilterCounts(msgspec.Struct, frozen=True):
-    """What a filter lets through. `shown` None: it is being looked for. `remark`: what is wrong with it."""
+    """A filter and how many jobs pass it.
+
+    Attributes:
+        text: The filter's text.
+        shown: The number of jobs that pass, None while they are searched for.
+        total: The number of all jobs.
+        marked: The number of marked jobs.
+        remark: What is wrong with the filter.
+    """
 
     text: str = ""
     shown: int | None = None
@@ -72,38 +81,38 @@ class FilterCounts(msgspec.Struct, frozen=True):
     remark: str = ""
 
 
-class TallyText(OneLine):
-    """`3 of 1,204`, and what the filter says where it is not being typed."""
+class FilterFigures(OneLine):
+    """The figures, such as `3 of 1,204`, after the filter's text unless it is being typed."""
 
-    _tally = FilterCounts()
+    _counts = FilterCounts()
     _typing = False
 
-    def show(self, tally: FilterCounts, typing: bool) -> None:
+    def show(self, counts: FilterCounts, typing: bool) -> None:
         """Show these figures."""
-        if (tally, typing) != (self._tally, self._typing):
-            self._tally, self._typing = tally, typing
+        if (counts, typing) != (self._counts, self._typing):
+            self._counts, self._typing = counts, typing
             self.refresh()
 
     @property
     def needed(self) -> int:
         """The cells that the figures and the remark take while a filter is being typed."""
-        return line_width(((f"{self._tally.remark}  ", TextRole.WARNING), *self._figures()))
+        return line_width(((f"{self._counts.remark}  ", TextRole.WARNING), *self._figures()))
 
     def _figures(self) -> Line:
-        tally = self._tally
-        shown = "…" if tally.shown is None else f"{tally.shown:,}"
-        figures: Line = ((f"{shown} of {tally.total:,} ", TextRole.STRONG),)
-        return ((f"{tally.marked:,} marked  ", TextRole.MARK), *figures) if tally.marked else figures
+        counts = self._counts
+        shown = "…" if counts.shown is None else f"{counts.shown:,}"
+        figures: Line = ((f"{shown} of {counts.total:,} ", TextRole.STRONG),)
+        return ((f"{counts.marked:,} marked  ", TextRole.MARK), *figures) if counts.marked else figures
 
+    @override
     def line(self, width: int) -> Line:
-        """The filter's text, then the figures at the right."""
-        tally = self._tally
+        counts = self._counts
         figures = self._figures()
-        if tally.remark:
-            whole: Line = ((f"{tally.remark}  ", TextRole.WARNING), *figures)
+        if counts.remark:
+            whole: Line = ((f"{counts.remark}  ", TextRole.WARNING), *figures)
             figures = whole if line_width(whole) <= width else whole[:1]
         left: Line = (
-            ((" / ", TextRole.KEY), (tally.text, TextRole.ACCENT)) if tally.text and not self._typing else ()
+            ((" / ", TextRole.KEY), (counts.text, TextRole.ACCENT)) if counts.text and not self._typing else ()
         )
         figures = cut(figures, width)
         room = width - sum(len(text) for text, _ in figures)
@@ -112,64 +121,64 @@ class TallyText(OneLine):
 
 
 class FilterPrompt(OneLine):
-    """Stands before what is being typed."""
+    """The sign before the field."""
 
+    @override
     def line(self, width: int) -> Line:
-        """The key that led here."""
         return ((" / ", TextRole.KEY),)
 
 
 class FilterLine(Horizontal):
-    """The line over the table: shown while there is a filter, a mark, or a filter being typed.
+    """The line above the table. It is shown while there is a filter or a mark, or a filter is being typed.
 
-    There is a field if and only if a filter is being typed. Focus that moves to another widget, by whatever
-    key, click or command, ends typing and keeps the text: a field without the focus could neither be typed in
-    nor closed. Focus that is merely gone (the terminal's window lost it, or is too small) ends nothing: the
-    next key is meant for the field.
+    There is a field if and only if a filter is being typed. If the focus moves to another widget, by whatever
+    key, click or command, the input ends and the text is kept: a field without the focus could neither be typed
+    in nor closed. If no widget has the focus (the terminal's window lost it, or is too small), the input
+    continues: the next key is meant for the field.
     """
 
     class Edited(Message):
-        """The text changed: it is `text` by now."""
+        """Reports that the text has changed."""
 
-    def __init__(self, closed: Callable[[str], None], leave: Callable[[], None]) -> None:
+    def __init__(self, on_close: Callable[[str], None], leave: Callable[[], None]) -> None:
         """Create the line.
 
         Args:
-            closed: is called with the text that stands when typing ends, before the next key is handled.
-            leave: gives the focus back to the table.
+            on_close: Called with the text when the input ends, before the next key is handled.
+            leave: Gives the focus back to the table.
         """
         super().__init__()
-        self._closed_with = closed
+        self._on_close = on_close
         self._leave = leave
         self._field: FilterInput | None = None
-        self._tally_text = TallyText()
-        self._slash = FilterPrompt()
-        self._tally = FilterCounts()
+        self._figures = FilterFigures()
+        self._prompt = FilterPrompt()
+        self._counts = FilterCounts()
         self._before = ""
         self.display = False
 
+    @override
     def compose(self) -> ComposeResult:
-        """Textual's hook."""
-        if self.display and self._slash.parent is None:
-            yield self._slash
-            yield self._tally_text
+        if self.display and self._prompt.parent is None:
+            yield self._prompt
+            yield self._figures
 
     def on_mount(self) -> None:
-        """Follow the focus: the screen reports each move at once, the field itself only after a while."""
+        """Watch the focus: the screen reports each move at once, the field itself only later."""
         self.watch(self.screen, "focused", self._focus_moved, init=False)
 
     def _focus_moved(self, focused: Widget | None) -> None:
         if self._field is not None and focused is not None and focused is not self._field:
             self._close(True)
 
-    def _furnish(self) -> None:
-        """Have in it what is in it, once it is to be seen."""
-        if self._slash.parent is None and self.is_attached:
-            self.mount(self._slash, self._tally_text)
+    def _mount_children(self) -> None:
+        """Mount the children when the line is first shown."""
+        if self._prompt.parent is None and self.is_attached:
+            self.mount(self._prompt, self._figures)
 
     @property
     def typing(self) -> bool:
-        """Whether it is being typed now."""
+        """Whether a filter is being typed."""
         return self._field is not None
 
     @property
@@ -179,77 +188,77 @@ class FilterLine(Horizontal):
 
     @property
     def text(self) -> str | None:
-        """What is typed by now; None where nobody types."""
+        """The text that is being typed, None if no filter is being typed."""
         return self._field.value if self._field is not None else None
 
     @property
-    def tally(self) -> FilterCounts:
-        """The figures shown."""
-        return self._tally
+    def counts(self) -> FilterCounts:
+        """The figures that are shown."""
+        return self._counts
 
-    def show(self, tally: FilterCounts) -> None:
+    def show(self, counts: FilterCounts) -> None:
         """Show these figures."""
-        self._tally = tally
-        self.display = self.typing or bool(tally.text or tally.marked)
+        self._counts = counts
+        self.display = self.typing or bool(counts.text or counts.marked)
         if self.display:
-            self._furnish()
-        self._show_tally()
+            self._mount_children()
+        self._show_figures()
 
-    def _show_tally(self) -> None:
-        """Show the figures: whole, as long as the field keeps room enough to type in."""
-        self._tally_text.show(self._tally, self.typing)
+    def _show_figures(self) -> None:
+        """Show the figures, in full if the field keeps enough room to type in."""
+        self._figures.show(self._counts, self.typing)
         if self.typing:
             room = self.size.width - _LEAST_FIELD
-            self._tally_text.styles.width = max(_LEAST_FIGURES, min(self._tally_text.needed, room))
+            self._figures.styles.width = max(_LEAST_FIGURES, min(self._figures.needed, room))
         else:
-            self._tally_text.styles.width = "1fr"
+            self._figures.styles.width = "1fr"
 
     def on_resize(self) -> None:
-        """Textual's hook: another width leaves the figures more room, or less."""
-        self._show_tally()
+        """Fit the figures into the new width."""
+        self._show_figures()
 
     async def open(self, text: str) -> None:
-        """Have a filter typed, beginning with `text`; one that is being typed goes on."""
+        """Open the field with `text`, or give it the focus if a filter is being typed already."""
         if self._field is not None:
             self.screen.set_focus(self._field)
             return
         self._before = text
         self.add_class("-typing")
         self.display = True
-        self._furnish()
+        self._mount_children()
         field = self._field = FilterInput(text, self._end)
         field.cursor_blink = False
         await self.mount(field, after=0)
-        self._show_tally()
-        if self._field is field:  # else a click elsewhere ended it meanwhile
-            # at once: what is typed next belongs here already
+        self._show_figures()
+        if self._field is field:  # otherwise a click elsewhere has ended the input meanwhile
+            # at once: the next key belongs to the field
             self.screen.set_focus(field)
 
     def drop(self) -> None:
-        """End typing; the filter is what it was before."""
+        """End the input and restore the filter from before."""
         self._end(False)
 
     async def on_click(self, event: events.Click) -> None:
         """Edit the filter that is shown."""
         event.stop()
-        await self.open(self._tally.text)
+        await self.open(self._counts.text)
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Textual's hook: filter as one types."""
+        """Apply the filter while it is being typed."""
         event.stop()
         if event.input is self._field:
             self.post_message(self.Edited())
 
-    def _end(self, kept: bool) -> None:
+    def _end(self, keep: bool) -> None:
         if self._field is not None:
-            self._close(kept)
+            self._close(keep)
             self._leave()
 
-    def _close(self, kept: bool) -> None:
+    def _close(self, keep: bool) -> None:
         field, self._field = self._field, None
         if field is None:
             return
         self.remove_class("-typing")
         field.remove()
-        self.show(self._tally)
-        self._closed_with(field.value if kept else self._before)
+        self.show(self._counts)
+        self._on_close(field.value if keep else self._before)

@@ -1,4 +1,4 @@
-"""What is said in passing: short, one or two at a time, and out of the way of what one answers or types."""
+"""The footer with the keys that work now, toasts, and the text of a terminal that is too small."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import msgspec
 from textual.geometry import Size
 from textual.screen import Screen
 from textual.widget import Widget
+from typing_extensions import override
 
 from jobtui.tui.commands import KeyCommand
 from jobtui.tui.keymap import Keymap
@@ -20,14 +21,14 @@ T = TypeVar("T")
 
 _SECONDS: dict[Severity, float] = {"information": 3.0, "warning": 4.0, "error": 6.0}
 _WIDEST = 66
-# the sign at a toast's left, and a blank at either side
-_AROUND = 4
-# lines of a screen for each line of a toast
-_LINES_A_LINE = 8
+_BORDER_CELLS = 4
+"""Cells of the sign at a toast's left, and of a blank at either side."""
+_LINES_PER_TOAST_LINE = 8
+"""Lines of a screen for each line of a toast."""
 
 
 class Toast(msgspec.Struct, frozen=True):
-    """What a toast says, how grave that is, and for how many seconds it stays."""
+    """A short text that is shown for some seconds."""
 
     text: str
     severity: Severity
@@ -35,28 +36,34 @@ class Toast(msgspec.Struct, frozen=True):
 
 
 def toast(text: str, severity: str, width: int, height: int) -> Toast:
-    """As much of the text as a screen of this size can spare; the Events tab and the results have all of it."""
+    """Return a toast with as much of the text as a screen of this size has room for.
+
+    The Events tab and the results have all of it.
+    """
     level: Severity = severity if severity in ("information", "error") else "warning"  # type: ignore[assignment]
-    lines = wrap(text, min(_WIDEST, width - _AROUND), max(1, height // _LINES_A_LINE - 1))
+    lines = wrap(text, min(_WIDEST, width - _BORDER_CELLS), max(1, height // _LINES_PER_TOAST_LINE - 1))
     return Toast("\n".join(lines), level, _SECONDS[level])
 
 
 def most(height: int) -> int:
-    """How many toasts there may be at once."""
+    """Return how many toasts may be shown at once."""
     return 1 if height < 24 else 2
 
 
 def surplus(shown: Sequence[T], height: int) -> Sequence[T]:
-    """Those of the toasts shown, oldest first, that must go for another one."""
+    """Return the toasts to remove before another one is shown; `shown` are all of them, oldest first."""
     return shown[: max(0, len(shown) + 1 - most(height))]
 
 
-# without these a user cannot find the others: they are dropped last, and the first one never
-_KEPT = ("help", "bar", "quit", "open", "filter", "stop", "look", "space_look", "space_new")
+# without these a user cannot find the others: they are omitted last, and the first one never
+_ESSENTIAL = ("help", "bar", "quit", "open", "filter", "stop", "look", "space_look", "space_new")
 
 
 def key_line(commands: Sequence[KeyCommand], keymap: Keymap, width: int) -> Line:
-    """Keys and titles in the order of their `footer`; the last give way first, `_KEPT` after all others."""
+    """Return keys and titles in the order of their `footer`.
+
+    If there is no room for all, the last ones are omitted, those of `_ESSENTIAL` after all others.
+    """
     ranked = sorted((command for command in commands if command.footer), key=lambda command: command.footer)
     while ranked:
         line = _keys(ranked, keymap)
@@ -67,7 +74,7 @@ def key_line(commands: Sequence[KeyCommand], keymap: Keymap, width: int) -> Line
 
 
 def _dispensable(command: KeyCommand) -> tuple[int, int]:
-    return _KEPT.index(command.id) if command.id in _KEPT else len(_KEPT), command.footer
+    return _ESSENTIAL.index(command.id) if command.id in _ESSENTIAL else len(_ESSENTIAL), command.footer
 
 
 def _keys(commands: Sequence[KeyCommand], keymap: Keymap) -> Line:
@@ -78,7 +85,7 @@ def _keys(commands: Sequence[KeyCommand], keymap: Keymap) -> Line:
 
 
 class KeyBar(OneLine):
-    """Shows keys; a remark, while there is one, goes before them."""
+    """The line of keys, or a remark in its place."""
 
     def __init__(self, keymap: Keymap, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
@@ -87,14 +94,14 @@ class KeyBar(OneLine):
         self._remark: Line = ()
 
     def show(self, commands: Sequence[KeyCommand]) -> None:
-        """These commands work here."""
+        """Show the keys of these commands."""
         if tuple(commands) != self._commands:
             self._commands = tuple(commands)
             self.refresh()
 
     @property
     def remark(self) -> Line:
-        """What is said in place of the keys; empty: the keys are shown."""
+        """The text in place of the keys; if it is empty, the keys are shown."""
         return self._remark
 
     @remark.setter
@@ -103,22 +110,22 @@ class KeyBar(OneLine):
             self._remark = line
             self.refresh()
 
+    @override
     def line(self, width: int) -> Line:
-        """The remark, or the keys."""
         return self._remark or key_line(self._commands, self._keymap, width)
 
 
-# The message that replaces the dashboard in a terminal that is too small.
 LEAST = Size(40, 10)
+"""The smallest terminal that the dashboard is shown in."""
 
 
 class TooSmall(LinesView):
-    """Says how small it is; who had the focus has it again once there is room."""
+    """The text that replaces the dashboard in a terminal that is too small."""
 
     _focused: Widget | None = None
 
     def fit(self, screen: Screen[Any], size: Size) -> None:
-        """The screen has this size now."""
+        """Show or remove the text for the screen's new size."""
         was = screen.has_class("-too-small")
         small = size.width < LEAST.width or size.height < LEAST.height
         screen.set_class(small, "-too-small")

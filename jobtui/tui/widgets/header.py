@@ -1,4 +1,4 @@
-"""The first line: whose client this is, and how many jobs are in which status."""
+"""The header: the profile, the chosen space, and the number of jobs of each status."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import enum
 from collections.abc import Mapping
 
 import msgspec
+from typing_extensions import override
 
 from jobtui.formatting import format_count
 from jobtui.model import Status
@@ -20,12 +21,22 @@ _WORDS = {
     Status.STOPPED: "",
 }
 
-# cells that what is left of a long name needs to be worth reading
-_LEAST = 6
+_LEAST_NAME = 6
+"""Cells that a shortened name needs at least to be worth reading."""
 
 
 class HeaderState(msgspec.Struct, frozen=True):
-    """What the header says. `place`: where one is, "" for the jobs. `link`: the cluster's connection."""
+    """The content of the header.
+
+    Attributes:
+        profile: The profile's name.
+        hosts: The number of hosts, None if it is unknown.
+        space: The chosen space.
+        counts: The number of jobs of each status.
+        flags: Texts that warn, such as "paused".
+        place: The view's name, "" for the jobs.
+        link: The state of the connection to a cluster.
+    """
 
     profile: str = ""
     hosts: int | None = None
@@ -36,21 +47,19 @@ class HeaderState(msgspec.Struct, frozen=True):
     link: Span | None = None
 
 
-def header_line(standing: HeaderState, width: int) -> Line:
-    """The header in `width` cells; words give way before numbers, and names before what one must know."""
-    name: list[Span] = [(" jobtui", TextRole.TITLE), (f"  {standing.profile}", TextRole.STRONG)]
-    if standing.link is not None:
-        name += [(" ", TextRole.PLAIN), standing.link]
-    if standing.place:
-        name.append((f" › {standing.place}", TextRole.TITLE))
+def header_line(state: HeaderState, width: int) -> Line:
+    """Return the header in `width` cells; if space is short, words are omitted before numbers, flags last."""
+    name: list[Span] = [(" jobtui", TextRole.TITLE), (f"  {state.profile}", TextRole.STRONG)]
+    if state.link is not None:
+        name += [(" ", TextRole.PLAIN), state.link]
+    if state.place:
+        name.append((f" › {state.place}", TextRole.TITLE))
     hosts: list[Span] = (
-        [(f" · {format_count(standing.hosts, 'host')}", TextRole.PLAIN)] if standing.hosts is not None else []
+        [(f" · {format_count(state.hosts, 'host')}", TextRole.PLAIN)] if state.hosts is not None else []
     )
-    space: list[Span] = (
-        [(" · space ", TextRole.PLAIN), (standing.space, TextRole.ACCENT)] if standing.space else []
-    )
-    flags: list[Span] = [(f"  {flag}", TextRole.WARNING) for flag in standing.flags]
-    short: list[Span] = [(f" {standing.profile}", TextRole.STRONG), *name[2:]]
+    space: list[Span] = [(" · space ", TextRole.PLAIN), (state.space, TextRole.ACCENT)] if state.space else []
+    flags: list[Span] = [(f"  {flag}", TextRole.WARNING) for flag in state.flags]
+    short: list[Span] = [(f" {state.profile}", TextRole.STRONG), *name[2:]]
     for left in (
         [*name, *hosts, *space, *flags],
         [*name, *space, *flags],
@@ -58,21 +67,22 @@ def header_line(standing: HeaderState, width: int) -> Line:
         [*short, *flags],
     ):
         for form in _Counts:
-            right = _counts(standing.counts, form)
+            right = _counts(state.counts, form)
             gap = width - line_width(left) - line_width(right)
             if gap >= 2:
                 return (*left, (" " * gap, TextRole.PLAIN), *right)
-    counts = _counts(standing.counts, _Counts.SHORT)
+    counts = _counts(state.counts, _Counts.SHORT)
     room = width - line_width(counts) - 2
-    said: Line = tuple(flags)
-    if room - line_width(said) >= _LEAST:
-        said = (*cut(tuple(short), room - line_width(said)), *said)
-    said = cut(said, room) if room >= _LEAST else ()
-    return cut((*said, (" " * (width - line_width(said) - line_width(counts)), TextRole.PLAIN), *counts), width)
+    shown: Line = tuple(flags)
+    if room - line_width(shown) >= _LEAST_NAME:
+        shown = (*cut(tuple(short), room - line_width(shown)), *shown)
+    shown = cut(shown, room) if room >= _LEAST_NAME else ()
+    space_left = " " * (width - line_width(shown) - line_width(counts))
+    return cut((*shown, (space_left, TextRole.PLAIN), *counts), width)
 
 
 class _Counts(enum.Enum):
-    """How the counts are written, the fullest form first: what is cut short needs a lack of room."""
+    """The forms of the counts, the longest first."""
 
     WORDS = enum.auto()
     WHOLE = enum.auto()
@@ -101,21 +111,21 @@ def _short(count: int) -> str:
 
 
 class Header(OneLine):
-    """Shows a `Standing`."""
+    """The first line of the dashboard."""
 
-    _standing = HeaderState()
+    _state = HeaderState()
 
     @property
-    def standing(self) -> HeaderState:
-        """What is shown."""
-        return self._standing
+    def state(self) -> HeaderState:
+        """The content that is shown."""
+        return self._state
 
-    @standing.setter
-    def standing(self, standing: HeaderState) -> None:
-        if standing != self._standing:
-            self._standing = standing
+    @state.setter
+    def state(self, state: HeaderState) -> None:
+        if state != self._state:
+            self._state = state
             self.refresh()
 
+    @override
     def line(self, width: int) -> Line:
-        """The header."""
-        return header_line(self._standing, width)
+        return header_line(self._state, width)

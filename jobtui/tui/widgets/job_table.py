@@ -363,8 +363,8 @@ class JobList(Vertical):
     def marks_changed(self) -> None:
         """Show the marks and their number."""
         self.table.refresh()
-        tally = self.filter_line.tally
-        self.filter_line.show(replace(tally, marked=len(self.rows.marks)))
+        counts = self.filter_line.counts
+        self.filter_line.show(replace(counts, marked=len(self.rows.marks)))
 
     # -- messages -----------------------------------------------------------------------------------
 
