@@ -1,27 +1,18 @@
-"""The settings: what there is to set, the TOML file that sets it, and the directories of a profile.
+"""The settings, and the TOML file that they are read from.
 
-    declared.py  every setting, declared once: its default, its meaning, what it may be
-    settings.py  what the settings are at the moment
-    values.py    the kinds of values, from TOML's to ours; cluster_values.py a cluster's
-    clusters.py  from what is said of a cluster to the engine's settings
-    reading.py   the file, taken whole or refused whole, each problem with its line
-    checking.py  what it says, setting by setting
-    lines.py     on which line of a TOML text a key stands
-    paths.py     where the file and the data lie where nothing else is said
+    schema.py    every setting, declared once: its default, its meaning and its parser
+    settings.py  the values of the settings as records, and the default paths
+    loader.py    the file: accepted as a whole, or refused with the line of each problem
 
-Nothing is imported before it is needed: without a config file neither the TOML parser nor the declarations.
+A start without a config file imports neither the TOML parser nor the command `jobtui config`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from jobtui.config.loader import ConfigError, Problem, chosen_profile, read_config
+from jobtui.config.schema import SETTINGS, Setting
 from jobtui.config.settings import DEFAULT_PROFILE, Config, ProfileSettings
 from jobtui.errors import HomeError
-
-if TYPE_CHECKING:
-    from jobtui.config.schema import SETTINGS, Setting
 
 __all__ = [
     "DEFAULT_PROFILE",
@@ -35,11 +26,3 @@ __all__ = [
     "chosen_profile",
     "read_config",
 ]
-
-
-def __getattr__(name: str) -> object:
-    if name in ("SETTINGS", "Setting"):
-        from jobtui.config import schema
-
-        return getattr(schema, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,7 @@
-"""The kinds of values that a setting takes: each turns TOML's value into ours or says what it must be.
+"""Every setting with its default, its meaning and its parser.
 
-A kind is called with the value and the directory of the config file, from which a relative directory
-starts. Its UnsuitableError completes the sentence "task_timeout must be …".
+A parser converts a value from TOML. It gets the value and the directory of the config file, from which relative
+directories start. Its InvalidValue completes the sentence "task_timeout must be …".
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from jobtui.config.settings import DEFAULT_PROFILE, Confirm
 from jobtui.formatting import DateOrder
@@ -20,7 +21,7 @@ SettingParser = Callable[[object, Path], object]
 
 
 class InvalidValue(Exception):
-    """A value that a setting can't take; the text completes "… must be"."""
+    """A value that a setting does not accept; the text completes "… must be"."""
 
 
 PROFILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
@@ -28,38 +29,40 @@ PROFILE_NAME_RULE = "a profile is named with at most 64 ASCII letters, digits, '
 
 
 def profile_name(value: object, base: Path) -> str:
-    """A name that is safe as a directory's."""
+    """Return a name that is safe as a directory's name."""
     if isinstance(value, str) and PROFILE_NAME.fullmatch(value):
         return value
     raise InvalidValue(f"the name of a profile in quotes ({PROFILE_NAME_RULE})")
 
 
 def directory(value: object, base: Path) -> Path | None:
-    """A directory, `~` allowed; None for the empty text."""
+    """Return a directory, which may begin with `~`; None for the empty text."""
     if not isinstance(value, str) or "\0" in value:
-        raise InvalidValue('a directory in quotes, or "" for the usual one')
+        raise InvalidValue('a directory in quotes, or "" for the default')
     try:
         return base / Path(value).expanduser() if value else None
     except RuntimeError:
-        raise InvalidValue(f"a directory that can be found: nobody's home is {value.split('/')[0]}") from None
+        raise InvalidValue(
+            f"a directory that can be found: no user has the home {value.split('/')[0]}"
+        ) from None
 
 
 def text(value: object, base: Path) -> str:
-    """Any text."""
+    """Return a text."""
     if isinstance(value, str):
         return value
     raise InvalidValue("a text in quotes")
 
 
 def yes_or_no(value: object, base: Path) -> bool:
-    """True or false."""
+    """Return true or false."""
     if isinstance(value, bool):
         return value
     raise InvalidValue("true or false")
 
 
 def confirm(value: object, base: Path) -> Confirm:
-    """When the dashboard asks before it acts."""
+    """Return when the dashboard asks before it acts."""
     if isinstance(value, str) and value in set(Confirm):
         return Confirm(value)
     raise InvalidValue(" or ".join(f'"{word}"' for word in Confirm))
@@ -73,7 +76,7 @@ def date_order(value: object, base: Path) -> DateOrder:
 
 
 def keymap(value: object, base: Path) -> dict[str, str]:
-    """A command's keys by its id."""
+    """Return the keys of commands by id."""
     rule = 'a table of commands and their keys, like { stop = "s,delete" }'
     if not isinstance(value, dict):
         raise InvalidValue(rule)
@@ -84,7 +87,7 @@ def keymap(value: object, base: Path) -> dict[str, str]:
 
 
 def whole(low: int, high: int) -> Callable[[object, Path], int]:
-    """A whole number from `low` to `high`, both included."""
+    """Return a parser of whole numbers from `low` to `high`, both included."""
 
     def read(value: object, base: Path) -> int:
         if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
@@ -95,11 +98,11 @@ def whole(low: int, high: int) -> Callable[[object, Path], int]:
 
 
 def seconds(value: object, base: Path) -> float | None:
-    """A length of time in seconds; None for 0."""
+    """Return a duration in seconds, None for 0."""
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf"):
         return float(value) or None
     if isinstance(value, str):
-        from jobtui.language.quantities import QuantityError, parse_duration  # not for every start
+        from jobtui.language.quantities import QuantityError, parse_duration  # late: rarely used
 
         with suppress(QuantityError):
             return float(parse_duration(value)) or None
@@ -107,19 +110,19 @@ def seconds(value: object, base: Path) -> float | None:
 
 
 def rate(value: object, base: Path) -> int | None:
-    """Bytes a second; None for 0."""
+    """Return bytes per second, None for 0."""
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value or None
     if isinstance(value, str):
-        from jobtui.language.quantities import QuantityError, parse_size  # not for every start
+        from jobtui.language.quantities import QuantityError, parse_size  # late: rarely used
 
         with suppress(QuantityError):
             return parse_size(value) or None
-    raise InvalidValue('a number of bytes a second, or a text like "50 MiB"')
+    raise InvalidValue('a number of bytes per second, or a text like "50 MiB"')
 
 
 def hosts(value: object, base: Path) -> dict[str, Path | None]:
-    """Storage hosts and the directory of each, None for the one in the profile's own."""
+    """Return storage hosts with their directories, None for one in the profile's directory."""
     if not isinstance(value, dict):
         raise InvalidValue('a table of hosts and their directories, like { local0 = "/disk0", local1 = "" }')
     read: dict[str, Path | None] = {}
@@ -139,7 +142,7 @@ def hosts(value: object, base: Path) -> dict[str, Path | None]:
 
 
 def wal_directories(value: object, base: Path) -> dict[str, Path]:
-    """The WAL directory of each adopted database, by the database's directory."""
+    """Return the WAL directories of adopted databases, by the database's directory."""
     if not isinstance(value, dict):
         raise InvalidValue('a table of databases and their WAL directories, like { "/srv/db" = "/fast/wal" }')
     read: dict[str, Path] = {}
@@ -152,7 +155,7 @@ def wal_directories(value: object, base: Path) -> dict[str, Path]:
 
 
 def directories(value: object, base: Path) -> tuple[str, ...]:
-    """Directories, `~` allowed."""
+    """Return directories, which may begin with `~`."""
     if not isinstance(value, list):
         raise InvalidValue('a list of directories, like ["/srv/db"]')
     read = [directory(one, base) for one in value]
@@ -164,62 +167,62 @@ def directories(value: object, base: Path) -> tuple[str, ...]:
 _HOST_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
-# The values of a cluster's settings. They are validated and kept as in the file, so that a config without
-# a cluster costs nothing; `cluster_of` converts them for the engine.
+# The settings of a cluster are validated and stay as in the file, so that a config without a cluster imports
+# nothing of it; `cluster_of` converts them for the engine.
 PASSWORD_RULE = (
-    'where the password is: "env:VARIABLE", "keyring" or "keyring:SERVICE". The password itself has no place '
-    "in a file that is copied and shown"
+    'where the password is: "env:VARIABLE", "keyring" or "keyring:SERVICE". The password itself does not '
+    "belong in a file that is copied and shown"
 )
 TLS_FILES = ("ca", "certificate", "key")
 _PASSWORD = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|keyring(?::[^\x00-\x1f\x7f]{1,255})?")
 
 
 def cluster(value: object, base: Path) -> str:
-    """What kind of cluster, "" for none."""
+    """Return the kind of a cluster, "" for none."""
     if value in ("", "nebula"):
         return str(value)
     raise InvalidValue('"nebula", or "" for embedded storage')
 
 
 def run(value: object, base: Path) -> str:
-    """Who runs the jobs."""
+    """Return who runs the jobs."""
     if value in ("cluster", "storaged"):
         return str(value)
     raise InvalidValue('"cluster" or "storaged"')
 
 
 def user(value: object, base: Path) -> str:
-    """A user's name."""
+    """Return a user's name."""
     if not isinstance(value, str) or not value:
         raise InvalidValue("a user's name in quotes")
-    if ":" in value:  # user:password, as other tools take it: what follows is never repeated
+    if ":" in value:  # user:password, as other tools accept it: the message must not repeat it
         raise InvalidValue("a user's name alone, without a password")
     return value
 
 
 def password(value: object, base: Path) -> str:
-    """Where a password is. What was written instead is never repeated: it may be the password."""
+    """Return where a password is. An invalid value is never repeated in a message: it may be the password."""
     if isinstance(value, str) and _PASSWORD.fullmatch(value):
         return value
     raise InvalidValue(PASSWORD_RULE)
 
 
 def addresses(value: object, base: Path) -> tuple[str, ...]:
-    """Addresses of graphds."""
+    """Return the addresses of graphds."""
     if not isinstance(value, list):
         raise InvalidValue('a list of addresses, like ["10.0.0.1:9669", "10.0.0.2:9669"]')
     return tuple(address(one) for one in value)
 
 
 def storaged(value: object, base: Path) -> dict[str, str]:
-    """The HTTP address of each storage host that needs one of its own."""
+    """Return the HTTP addresses of storage hosts that do not use the default port."""
     if not isinstance(value, dict):
         raise InvalidValue('a table of hosts and their HTTP addresses, like { host5 = "10.0.0.5:19789" }')
     return {host: address(one) for host, one in value.items()}
 
 
 def spaces(value: object, base: Path) -> dict[str, tuple[str, ...]]:
-    """The hosts of each space."""
+    """Return the hosts of each space."""
     rule = 'a table of spaces and the hosts of each, like { nba = ["10.0.0.5", "10.0.0.6"] }'
     if not isinstance(value, dict):
         raise InvalidValue(rule)
@@ -234,7 +237,7 @@ def spaces(value: object, base: Path) -> dict[str, tuple[str, ...]]:
 
 
 def tls(value: object, base: Path) -> bool | dict[str, Path | str]:
-    """Whether TLS is spoken, and with which files; a relative one starts from the config's directory."""
+    """Return whether TLS is used, or its files; a relative path starts from the config's directory."""
     if isinstance(value, bool):
         return value
     if not isinstance(value, dict) or not all(isinstance(one, str) and one for one in value.values()):
@@ -252,14 +255,15 @@ def tls(value: object, base: Path) -> bool | dict[str, Path | str]:
 
 
 def addresses_with_ports(words: str) -> tuple[str, ...]:
-    """The addresses of graphds as the command line has them: `10.0.0.1,10.0.0.2:9669`."""
+    """Return the addresses of graphds from the form of the command line: `10.0.0.1,10.0.0.2:9669`."""
+    # late, here and below: only a cluster needs the NebulaGraph backend
     from jobtui.storage.nebula.settings import Address
 
     return tuple(str(Address.parse(address(one))) for one in words.split(","))
 
 
 def address(value: object) -> str:
-    """One address. Raises UnsuitableError, which doesn't repeat what may hold a password."""
+    """Return an address. Raises InvalidValue, without the value: it may contain a password."""
     from jobtui.storage.nebula.settings import Address
 
     if not isinstance(value, str) or "@" in value:
@@ -271,32 +275,30 @@ def address(value: object) -> str:
     return value
 
 
-# Every setting, declared once: reading, validation and `jobtui config` work from `SETTINGS`. A setting needs an
-# entry there and a field of the same name in its table's record (settings.py).
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One key of the file: its name, its default as TOML writes it, its meaning, and what it may be."""
+class Setting(msgspec.Struct, frozen=True):
+    """A key of the file: its name, its default in TOML, its meaning, and the parser of its values."""
 
     name: str
     default: str
     meaning: str
-    kind: SettingParser
+    parse: SettingParser
 
 
-# by table: "" is the top of the file, "profiles.*" holds the settings of each profile
+# Reading, validation and `jobtui config` follow from this table. A setting needs an entry here and a field of
+# the same name in the record of its table (settings.py). "" is the top of the file, "profiles.*" each profile.
 SETTINGS: Mapping[str, tuple[Setting, ...]] = {
     "": (
         Setting(
             "profile",
             f'"{DEFAULT_PROFILE}"',
-            "The profile that is used where --profile names none.",
+            "The profile that is used if --profile names none.",
             profile_name,
         ),
         Setting(
             "data_dir",
             '""',
-            "The directory that holds the profiles' data, a directory each: the history and the embedded "
-            "storage. Empty: the system's place for a user's data. --data-dir goes before it.",
+            "The directory with a directory for each profile's data: its history and its embedded storage. "
+            "Empty: the system's directory for a user's data. --data-dir takes precedence.",
             directory,
         ),
     ),
@@ -304,7 +306,7 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
         Setting(
             "task_timeout",
             "0",
-            'How long a task may take before it fails, in seconds or like "15 min". 0: as long as it needs.',
+            'How long a task may take before it fails, in seconds or like "15 min". 0: without limit.',
             seconds,
         ),
         Setting(
@@ -316,37 +318,37 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
         Setting(
             "compact_rate",
             "0",
-            'How fast each host may write while it flushes and compacts, in bytes a second or like "50 MiB". '
+            'How fast each host may write while it flushes and compacts, in bytes per second or like "50 MiB". '
             "0: as fast as it can.",
             rate,
         ),
         Setting(
             "hosts",
             "{}",
-            "The embedded storage hosts and the directory of each, a disk each for best speed; an empty "
-            "directory is one in the profile's own. No hosts: local0, local1 and local2.",
+            "The embedded storage hosts and their directories. They are fastest with a disk each. An empty "
+            "directory means one in the profile's directory. No hosts: local0, local1 and local2.",
             hosts,
         ),
         Setting(
             "wal_dirs",
             "{}",
-            "The WAL directories of adopted databases that keep their WAL apart, by the database's directory: "
-            'like { "/srv/db" = "/fast/db-wal" }. Only what really belongs to that database: files are written '
-            "and deleted there (docs/adopting.md).",
+            "The WAL directories of adopted databases that have their WAL elsewhere, by the database's "
+            'directory: like { "/srv/db" = "/fast/db-wal" }. Name only what belongs to that database: '
+            "files are written and deleted there (docs/adopting.md).",
             wal_directories,
         ),
         Setting(
             "without_cf_paths",
             "[]",
-            "The adopted databases whose program sets no cf_paths, by their directories. A column family of "
-            "theirs that has no SST file yet may then be flushed (docs/adopting.md).",
+            "The directories of adopted databases whose program sets no cf_paths. Their column families that "
+            "have no SST file yet may then be flushed (docs/adopting.md).",
             directories,
         ),
         Setting(
             "cluster",
             '""',
-            'What the profile works on: "nebula" is a NebulaGraph cluster, which the settings below are about '
-            "(docs/nebulagraph.md tells more). Empty: embedded storage.",
+            'The storage of the profile: "nebula" is a NebulaGraph cluster, which the settings below describe '
+            "(docs/nebulagraph.md). Empty: embedded storage.",
             cluster,
         ),
         Setting(
@@ -355,69 +357,69 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             'The addresses of the cluster\'s graphds, like ["10.0.0.1:9669"]. They are tried in turn.',
             addresses,
         ),
-        Setting("user", '"root"', "Whom to log in to the cluster as.", user),
+        Setting("user", '"root"', "The user who logs in to the cluster.", user),
         Setting(
             "password",
             '"env:JOBTUI_NEBULA_PASSWORD"',
             'Where the password is: "env:VARIABLE", or "keyring:SERVICE" for the system\'s keyring. The '
-            "password itself has no place here.",
+            "password itself does not belong in this file.",
             password,
         ),
         Setting(
             "tls",
             "false",
-            'Whether TLS is spoken with graphd: true, or like { ca = "ca.pem" } with the files ca, certificate '
-            "and key, and a server_name where the certificate's is not the address's host.",
+            'Whether graphd uses TLS: true, or like { ca = "ca.pem" } with the files ca, certificate and key, '
+            "and a server_name if the certificate has another name than the host of the address.",
             tls,
         ),
         Setting(
             "run",
             '"cluster"',
-            'Who runs the jobs: "cluster", its own job manager, or "storaged", jobtui, host by host over HTTP.',
+            'Who runs the jobs: "cluster" (its job manager) or "storaged" (jobtui, host by host over HTTP).',
             run,
         ),
         Setting("storaged_port", "19779", "The HTTP port of the storage hosts.", whole(1, 65535)),
         Setting(
             "storaged",
             "{}",
-            "The HTTP addresses of storage hosts whose port is another, by the host's name.",
+            "The HTTP addresses of storage hosts with another port, by the host's name.",
             storaged,
         ),
         Setting(
             "spaces",
             "{}",
-            "The spaces and the hosts of each, for version 1, whose graphd can't be asked: like "
+            "The spaces and the hosts of each, for version 1, whose graphd does not report them: like "
             '{ nba = ["10.0.0.5"] }. Only with run = "storaged".',
             spaces,
         ),
     ),
     "dashboard": (
-        Setting("theme", '""', "The theme's name. Empty: the one that was chosen last.", text),
+        Setting("theme", '""', "The theme's name. Empty: the theme that was used last.", text),
         Setting(
             "confirm",
             '"always"',
             'When stop, recover, archive and compact ask first: "always", or "bulk" for more than one job. '
-            "DROP SPACE always asks, a flush never does.",
+            "DROP SPACE always asks; a flush never does.",
             confirm,
         ),
         Setting("bell", "true", "Ring when a watched job ends.", yes_or_no),
         Setting(
             "terminal_notice",
             "false",
-            "Have the terminal show a notice as well when a watched job ends (OSC 9).",
+            "Also show a notification of the terminal (OSC 9) when a watched job ends.",
             yes_or_no,
         ),
         Setting(
             "keep_failed",
             "false",
-            "Keep texts that did not parse in the command bar's history, too.",
+            "Also keep texts with syntax errors in the command bar's history.",
             yes_or_no,
         ),
-        Setting("mouse", "true", "Take the mouse. false leaves it to the terminal.", yes_or_no),
+        Setting("mouse", "true", "Handle the mouse. false leaves it to the terminal.", yes_or_no),
         Setting(
             "continue_after_hangup",
             "true",
-            "When the terminal is lost or closed, go on with the jobs in the background until they have ended. "
+            "If the terminal is lost or closed, continue the jobs in the background until they have ended. "
             "false stops them.",
             yes_or_no,
         ),

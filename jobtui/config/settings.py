@@ -1,8 +1,9 @@
-"""What the dashboard can be told at its start. Importing this imports no part of Textual."""
+"""The values of the settings as records, and the default paths. Nothing here imports Textual."""
 
 from __future__ import annotations
 
 import enum
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,35 +11,30 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from jobtui.engine.profile import Profile
 from jobtui.errors import HomeError
+from jobtui.formatting import DateOrder
 
 if TYPE_CHECKING:
     from jobtui.storage.nebula.settings import ClusterSettings, PasswordSource, Tls
 
 
-import os
-
-from jobtui.engine.profile import Profile
-from jobtui.formatting import DateOrder
-
-
 class Confirm(enum.StrEnum):
-    """When stop, recover, archive and compact ask first. DROP SPACE always asks, a flush never does."""
+    """When stop, recover, archive and compact ask first. DROP SPACE always asks; a flush never does."""
 
     ALWAYS = "always"
-    BULK = "bulk"  # only where more than one job is touched
+    BULK = "bulk"  # only for more than one job
 
 
 class TuiSettings(msgspec.Struct, frozen=True):
-    """The dashboard's settings; every one has a default.
+    """The dashboard's settings, each with a default.
 
-    `state_dir`: where the columns, the theme and the bar's history are kept across starts (None: they are not
-    kept). `theme`: a theme's name, "" for the one chosen last. `keymap`: a command's id to the
-    keys that it is to have, as in `{"stop": "ctrl+s,s"}`. `bell`: ring when a watched job ends.
-    `terminal_notice`: tell the terminal as well (OSC 9). `keep_failed`: the bar's history keeps texts that
-    did not parse. `mouse`: take the mouse. `continue_after_hangup`: a lost
-    terminal does not stop the work. `date_order`: the order of day, month and year in dates. `demo`: this is
-    the throw-away profile of `--demo`, and the hints say so. `hint`: one line for the top of an empty screen.
+    `SETTINGS["dashboard"]` has the meanings of those in the file. The others:
+
+    Attributes:
+        state_dir: The directory for columns, theme and command history across starts; None saves nothing.
+        demo: Whether this is the temporary profile of `--demo`, which the hints then mention.
+        hint: A line for the top of an empty table.
     """
 
     state_dir: Path | None = None
@@ -55,21 +51,20 @@ class TuiSettings(msgspec.Struct, frozen=True):
     hint: str = ""
 
 
-# The default directories of the config file and of the data.
 UNKNOWN_CONFIG = Path("~/.config/jobtui/config.toml")
-"""What stands for the config file of a user without a home directory; it is never opened."""
+"""The name shown for the config file of a user without a home directory; it is never opened."""
 
 
 def default_config() -> Path:
-    """Return where the config file is looked for. Raises HomeError."""
-    import platformdirs  # here: a start with --version needs none
+    """Return the default path of the config file. Raises HomeError."""
+    import platformdirs  # late, here and below: shell completion with --config and --data-dir needs none
 
     return _in_home(lambda: platformdirs.user_config_path("jobtui", appauthor=False)) / "config.toml"
 
 
 def default_data_dir() -> Path:
-    """Return the directory that holds the profiles' data, a directory each. Raises HomeError."""
-    import platformdirs  # here: as above
+    """Return the default directory of the profiles' data. Raises HomeError."""
+    import platformdirs
 
     return _in_home(lambda: platformdirs.user_data_path("jobtui", appauthor=False))
 
@@ -77,7 +72,7 @@ def default_data_dir() -> Path:
 def _in_home(find: Callable[[], Path]) -> Path:
     """Return the directory that platformdirs finds.
 
-    If there is no home, its older versions give a path that begins with "~" and the newer ones fail.
+    If there is no home, older versions of it return a path that begins with "~", and newer ones fail.
     """
     try:
         found = find()
@@ -91,61 +86,61 @@ def _in_home(find: Callable[[], Path]) -> Path:
     return found
 
 
-# The conversion of a cluster's settings, from the file or the command line, for the engine.
-def cluster_of(name: str, said: ProfileSettings) -> ClusterSettings | None:
-    """The cluster of the profile `name`, None where it works on embedded storage.
+def cluster_of(name: str, settings: ProfileSettings) -> ClusterSettings | None:
+    """Return the engine's settings of a profile's cluster, None for embedded storage.
 
-    Raises ValueError where what is said does not fit together.
+    Raises ValueError if the settings contradict each other.
     """
-    if not said.cluster:
-        if said.graphd or said.spaces or said.storaged:
-            raise ValueError('graphd, storaged and spaces are a cluster\'s: cluster = "nebula" is missing')
+    if not settings.cluster:
+        if settings.graphd or settings.spaces or settings.storaged:
+            raise ValueError('graphd, storaged and spaces belong to a cluster: cluster = "nebula" is missing')
         return None
-    if said.hosts:
-        raise ValueError("hosts are the embedded storage's: a cluster has its own")
+    if settings.hosts:
+        raise ValueError("hosts belong to embedded storage: a cluster has its own")
+    # late, here and below: only a cluster needs the NebulaGraph backend
     from jobtui.storage.nebula.settings import Address, ClusterSettings, RunMode
 
     return ClusterSettings(
         name=name,
-        addresses=tuple(map(Address.parse, said.graphd)),
-        user=said.user,
-        password=_password(name, said),
-        tls=_tls(said.tls),
-        run=RunMode(said.run),
-        storaged_port=said.storaged_port,
-        storaged={host: Address.parse(one, said.storaged_port) for host, one in said.storaged.items()},
-        spaces={space: tuple(hosts) for space, hosts in said.spaces.items()},
+        addresses=tuple(map(Address.parse, settings.graphd)),
+        user=settings.user,
+        password=_password(name, settings),
+        tls=_tls(settings.tls),
+        run=RunMode(settings.run),
+        storaged_port=settings.storaged_port,
+        storaged={host: Address.parse(one, settings.storaged_port) for host, one in settings.storaged.items()},
+        spaces={space: tuple(hosts) for space, hosts in settings.spaces.items()},
     )
 
 
 def profile_name(cluster: str) -> str:
-    """The name of the profile, and of its directory, of a cluster that no config names."""
+    """Return the name of the profile, and of its directory, for a cluster that no config names."""
     return f"nebula-{re.sub(r'[^A-Za-z0-9-]', '_', cluster)}"
 
 
-def _password(name: str, said: ProfileSettings) -> PasswordSource:
+def _password(name: str, settings: ProfileSettings) -> PasswordSource:
     from jobtui.storage.nebula.settings import FromEnvironment, FromKeyring
 
-    kind, _, where = said.password.partition(":")
+    kind, _, where = settings.password.partition(":")
     if kind == "env":
         return FromEnvironment(where)
-    return FromKeyring(where or f"jobtui {name}", said.user)
+    return FromKeyring(where or f"jobtui {name}", settings.user)
 
 
-def _tls(said: bool | Mapping[str, Path | str]) -> Tls | None:
+def _tls(setting: bool | Mapping[str, Path | str]) -> Tls | None:
     from jobtui.storage.nebula.settings import Tls
 
-    if isinstance(said, bool):
-        return Tls() if said else None
-    files = {key: Path(one) for key, one in said.items() if key != "server_name"}
-    return Tls(**files, server_name=str(said.get("server_name", "")))
+    if isinstance(setting, bool):
+        return Tls() if setting else None
+    files = {key: Path(one) for key, one in setting.items() if key != "server_name"}
+    return Tls(**files, server_name=str(setting.get("server_name", "")))
 
 
 DEFAULT_PROFILE = "local"
 
 
 class ProfileSettings(msgspec.Struct, frozen=True):
-    """What the file says of one profile; `SETTINGS["profiles.*"]` tells the meanings."""
+    """The settings of a profile in the file; `SETTINGS["profiles.*"]` has their meanings."""
 
     task_timeout: float | None = None
     max_running_jobs: int = 4
@@ -165,7 +160,7 @@ class ProfileSettings(msgspec.Struct, frozen=True):
 
 
 class Config(msgspec.Struct, frozen=True):
-    """All settings, defaults filled in. `found` tells whether the file at `path` was there."""
+    """All settings with their defaults. `found` is whether the file at `path` exists."""
 
     path: Path
     found: bool = False
@@ -177,9 +172,11 @@ class Config(msgspec.Struct, frozen=True):
     dashboard: TuiSettings = msgspec.field(default_factory=TuiSettings)
 
     def open_profile(self, name: str, data_dir: Path | None = None) -> Profile:
-        """The profile `name`, which must be one of `profiles`, for the engine.
+        """Return a profile of `profiles` for the engine.
 
-        Its data lies under `data_dir`, or where the file says, or in the system's place.
+        Args:
+            name: The profile's name.
+            data_dir: The directory of the profiles' data; None for the config's or the default one.
         """
         settings = self.profiles[name]
         return Profile(
@@ -195,15 +192,12 @@ class Config(msgspec.Struct, frozen=True):
         )
 
     def open_cluster(self, settings: ProfileSettings, data_dir: Path | None = None) -> Profile:
-        """A profile for a cluster that the file does not name, but for its address.
-
-        Its data has a directory of its own.
-        """
+        """Return a profile for a cluster that only the command line names; its data has its own directory."""
         cluster = settings.graphd[0]
         name = profile_name(cluster)
         return Profile(name, self._root(data_dir) / name, cluster=cluster_of(cluster, settings))
 
     def _root(self, data_dir: Path | None) -> Path:
         root = data_dir or self.data_dir or default_data_dir()
-        # what is before a ".." need not be there, and is not to be made
+        # the directory before a ".." need not exist, and must not be created
         return Path(os.path.realpath(root)) if ".." in root.parts else root

@@ -39,7 +39,7 @@ keymap = { stop = "s,delete" }
 def test_it_prints_every_setting_with_its_default_and_its_meaning(capsys: Captured, place: Path) -> None:
     assert main(["config"]) == 0
     shown = capsys.readouterr().out
-    assert shown.startswith(f"# {place} (not there: these are the defaults)\n")
+    assert shown.startswith(f"# {place} (does not exist: these are the defaults)\n")
     flat = re.sub(r"\n# ", " ", shown)
     for settings in SETTINGS.values():
         for setting in settings:
@@ -67,14 +67,14 @@ def test_it_tells_where_the_file_belongs(capsys: Captured, place: Path) -> None:
 
 def test_it_checks_the_file(capsys: Captured, tmp_path: Path, place: Path) -> None:
     assert main(["config", "check"]) == 0
-    assert capsys.readouterr().out == f"{place}: not there; the defaults are used\n"
+    assert capsys.readouterr().out == f"{place}: does not exist; the defaults are used\n"
     place.parent.mkdir()
     place.write_text("[dashboard]\nbell = 3\n")
     assert main(["config", "check"]) == 2
     assert capsys.readouterr().err == f"jobtui: {place}:2: dashboard.bell must be true or false\n"
     place.write_text("[dashboard]\nbell = true\n")
     assert main(["config", "check"]) == 0
-    assert capsys.readouterr().out == f"{place}: all is well\n"
+    assert capsys.readouterr().out == f"{place}: no problems found\n"
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_version_1_is_reached_host_by_host(file: Path) -> None:
     [
         ('password = "s3cr3t"', 'profiles.prod.password must be where the password is: "env:VARIABLE"'),
         ('password = "env:s3cr3t!"', "profiles.prod.password must be where the password is"),
-        ("password = 53", "The password itself has no place in a file"),
+        ("password = 53", "The password itself does not belong in a file"),
         ('passwd = "s3cr3t"', "there is no setting profiles.prod.passwd; did you mean 'password'?"),
         ('graphd = ["root:s3cr3t@10.0.0.1"]', "without a user's name or a password"),
         ('graphd = ["root:s3cr3t"]', "is not an address"),
@@ -93,7 +93,7 @@ def test_version_1_is_reached_host_by_host(file: Path) -> None:
         ('graphd = ["a"]\nrun = "both"', 'profiles.prod.run must be "cluster" or "storaged"'),
         ('graphd = ["a"]\ntls = { cert = "x" }', "there is no cert"),
         ('graphd = ["a"]\ntls = { key = "x" }', "a certificate for its key"),
-        ('graphd = ["a"]\nhosts = { a = "" }', "hosts are the embedded storage's"),
+        ('graphd = ["a"]\nhosts = { a = "" }', "hosts belong to embedded storage"),
     ],
 )
 def test_what_does_not_fit_is_refused_and_no_password_is_repeated(file: Path, said: str, reason: str) -> None:

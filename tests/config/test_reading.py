@@ -96,7 +96,7 @@ def test_a_named_file_must_be_there(file: Path) -> None:
 
 def test_a_directory_in_the_place_of_the_file_is_said(file: Path) -> None:
     file.mkdir()
-    with pytest.raises(ConfigError, match="can't be read: Is a directory"):
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
         read_config(file)
 
 
@@ -152,7 +152,7 @@ PROBLEMS = [
         ],
     ),
     ("[profiles]\nlocal = 1\n", [":2: profiles.local must be a table: [profiles.local]"]),
-    ("[profiles.'../x']\n", [":1: '../x' can't be a profile's name"]),
+    ("[profiles.'../x']\n", [":1: '../x' cannot be a profile's name"]),
     ("profile = 'prod'\n[profiles.prdo]\n", [":1: there is no profile 'prod'; did you mean 'prdo'?"]),
     ("profile = 'a b'\n", [":1: profile must be the name of a profile in quotes"]),
     (
@@ -180,7 +180,7 @@ def test_a_profile_that_the_file_does_not_have_is_refused_with_the_near_miss(fil
     assert chosen_profile(config, "prod") == "prod"
     with pytest.raises(ConfigError, match="there is no profile 'prdo'; did you mean 'prod'"):
         chosen_profile(config, "prdo")
-    with pytest.raises(ConfigError, match=r"to have it, add a line \[profiles.staging\]"):
+    with pytest.raises(ConfigError, match=r"to create it, add a line \[profiles.staging\]"):
         chosen_profile(config, "staging")
     with pytest.raises(ConfigError, match="a profile is named with at most 64"):
         chosen_profile(config, "../up")
@@ -215,7 +215,7 @@ class TestOtherThanAFile:
 
     @pytest.mark.parametrize("device", ["/dev/zero", "/dev/random", "/dev/tty", "/dev/full"])
     def test_device(self, device: str) -> None:
-        with pytest.raises(ConfigError, match=r"it is a device|can't be read"):
+        with pytest.raises(ConfigError, match=r"it is a device|cannot be read"):
             read_config(Path(device))
 
     def test_null_device_has_no_settings(self) -> None:
@@ -231,12 +231,12 @@ class TestOtherThanAFile:
         monkeypatch.chdir(tmp_path)
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind("config.toml")
-            with pytest.raises(ConfigError, match="can't be read"):
+            with pytest.raises(ConfigError, match="cannot be read"):
                 read_config(tmp_path / "config.toml")
 
     def test_link_that_leads_to_itself(self, file: Path) -> None:
         file.symlink_to(file)
-        with pytest.raises(ConfigError, match="can't be read"):
+        with pytest.raises(ConfigError, match="cannot be read"):
             read_config(file)
 
     @pytest.mark.parametrize("home", ["~", "~/.config"])

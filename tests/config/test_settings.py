@@ -19,7 +19,7 @@ DECLARED = [(table, setting) for table, settings in SETTINGS.items() for setting
 def test_a_default_that_is_shown_is_the_default_that_is_used(table: str, setting: Setting) -> None:
     written = tomllib.loads(f"it = {setting.default}")["it"]
     held = HOLDERS[table](Path()) if table == "" else HOLDERS[table]()
-    assert setting.kind(written, Path("/")) == getattr(held, setting.name)
+    assert setting.parse(written, Path("/")) == getattr(held, setting.name)
 
 
 @pytest.mark.parametrize("table", SETTINGS)

@@ -1,4 +1,4 @@
-"""`jobtui config`: every setting with its value, its default and its meaning, as a file that could be used."""
+"""`jobtui config`: every setting with its value, its default and its meaning, as a valid config file."""
 
 from __future__ import annotations
 
@@ -7,28 +7,23 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from jobtui.cli.args import ConfigCommand
 from jobtui.cli.errors import Exit, NoHome, UsageError
 from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.cli.streams import Output
-from jobtui.config import SETTINGS, Config, HomeError, Setting
-
-if TYPE_CHECKING:
-    from jobtui.config.loader import Problem
+from jobtui.config import SETTINGS, Config, HomeError, Problem, Setting, settings
+from jobtui.config.loader import line_of
 
 WIDTH = 100
 
 
 def config_command(asked: ConfigCommand) -> int:
-    """Print the settings, their file's path, or nothing where a check finds nothing. Raises UsageError."""
+    """Print the settings, the file's path, or the result of a check. Raises UsageError."""
     output = Output()
     if asked.what == "path":
-        from jobtui.config.settings import default_config
-
         try:
-            output.write(f"{asked.config or default_config()}\n")
+            output.write(f"{asked.config or settings.default_config()}\n")
         except HomeError as error:
             raise NoHome(str(error)) from None
     else:
@@ -37,41 +32,40 @@ def config_command(asked: ConfigCommand) -> int:
         if asked.what == "print":
             output.write("".join(f"{line}\n" for line in _file(config, profile.root)))
         else:
-            wrong = dashboard_problems(config)
-            if wrong:
-                raise UsageError("\n".join(map(str, wrong)))
-            output.write(
-                f"{config.path}: {'all is well' if config.found else 'not there; the defaults are used'}\n"
-            )
+            problems = dashboard_problems(config)
+            if problems:
+                raise UsageError("\n".join(map(str, problems)))
+            state = "no problems found" if config.found else "does not exist; the defaults are used"
+            output.write(f"{config.path}: {state}\n")
     output.flush()
     return Exit.DONE
 
 
 def dashboard_problems(config: Config) -> Sequence[Problem]:
-    """What the dashboard alone knows to be wrong, and passes over with a word."""
+    """Return the problems of the theme and the keymap, which only the dashboard knows, and ignores."""
     theme, changes = config.dashboard.theme, list(config.dashboard.keymap.items())
     if not (theme or changes):
         return ()
-    from jobtui.config.loader import Problem, line_of
+    # late: they import Textual
     from jobtui.tui.keymap import load_keymap
     from jobtui.tui.themes import theme_problem
 
-    wrong: list[tuple[tuple[str, ...], str]] = []
-    if trouble := theme_problem(theme):
-        wrong.append((("dashboard", "theme"), trouble))
-    told = 0
+    found: list[tuple[tuple[str, ...], str]] = []
+    if problem := theme_problem(theme):
+        found.append((("dashboard", "theme"), problem))
+    reported = 0
     for count, (command, _) in enumerate(changes, start=1):
         problems = load_keymap(dict(changes[:count])).problems
-        wrong += [(("dashboard", "keymap", command), problem) for problem in problems[told:]]
-        told = len(problems)
-    text = config.path.read_text("utf-8-sig") if wrong else ""
-    return [Problem(config.path, line_of(place, text), message) for place, message in wrong]
+        found += [(("dashboard", "keymap", command), problem) for problem in problems[reported:]]
+        reported = len(problems)
+    text = config.path.read_text("utf-8-sig") if found else ""
+    return [Problem(config.path, line_of(path, text), message) for path, message in found]
 
 
 def _file(config: Config, root: Path) -> Iterator[str]:
-    yield f"# {config.path}" + ("" if config.found else " (not there: these are the defaults)")
-    yield f"# the data of the profile in use: {root}"
-    yield "# A relative directory starts from the one that this file is in."
+    yield f"# {config.path}" + ("" if config.found else " (does not exist: these are the defaults)")
+    yield f"# The data of this profile: {root}"
+    yield "# A relative directory starts from the directory of this file."
     yield from _table(SETTINGS[""], config)
     for name, profile in config.profiles.items():
         yield ""
@@ -92,7 +86,7 @@ def _table(settings: tuple[Setting, ...], values: object) -> Iterator[str]:
 
 
 def toml(value: object, default: str) -> str:
-    """A setting's value as TOML; None is written as the default, which is what it stands for."""
+    """Return a setting's value as TOML; None as the default, which it stands for."""
     match value:
         case None:
             return default
@@ -111,7 +105,7 @@ def toml(value: object, default: str) -> str:
         case Mapping():
             pairs = ", ".join(f"{_key(name)} = {toml(one, _NOTHING)}" for name, one in value.items())
             return f"{{ {pairs} }}" if pairs else "{}"
-    raise TypeError(f"{type(value).__name__} has no form in TOML")
+    raise TypeError(f"{type(value).__name__} cannot be written as TOML")
 
 
 def _key(name: str) -> str:

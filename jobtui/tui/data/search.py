@@ -135,10 +135,10 @@ _DATES = ("%Y-%m-%d", "%m/%d/%y", "%Y-%m-%dT%H:%M", "%m/%d/%yT%H:%M", "%Y-%m-%dT
 
 
 class Filter(msgspec.Struct, frozen=True):
-    """What a filter's text says; fields beginning with `not_` are the negated-round terms.
+    """A filter as parsed from text. The fields that begin with `not_` hold the negated terms.
 
-    `unrecovered`: failed and stopped jobs that were not run again; False for all others. `problems` are terms
-    that say nothing yet, in a person's words; they filter nothing.
+    `unrecovered` selects the failed and stopped jobs that were not recovered, False all others. `problems`
+    describes the terms that are incomplete or wrong; these filter nothing.
     """
 
     statuses: frozenset[Status] = frozenset()
