@@ -38,6 +38,8 @@ class Transaction:
         self.new: set[int] = set()
         # by space and id on a cluster: the newest run of a cluster's job, if this commit changes which that is
         self.runs: dict[tuple[str, int], int] = {}
+        # the ended jobs of a cluster that may change, with the status that each had
+        self.amended: dict[int, tuple[Job, Status]] = {}
 
     def get(self, job_id: int) -> Job | None:
         """Return the job, whatever its status; None if there is none or it is archived."""
@@ -49,6 +51,23 @@ class Transaction:
         job_id = self._store.history.new_id()
         self.new.add(job_id)
         return job_id
+
+    def amend(self, job: Job) -> Job:
+        """Allow the change of an ended job into `job`, and return `job`.
+
+        This is the only exception to "ended is final": the jobs of a cluster are the cluster's, which reports
+        another end later, or tasks that went on. Raises IllegalTransition for a job of ours.
+        """
+        before = self.get(job.id)
+        if before is None or before.origin is None or before.origin != job.origin or not job.status.ended:
+            raise IllegalTransition(f"job {job.id} has ended and is final")
+        self.amended[job.id] = job, before.status
+        return job
+
+    def is_amended(self, job: Job) -> bool:
+        """Return whether `amend` allowed the change into this record."""
+        amended = self.amended.get(job.id)
+        return amended is not None and amended[0] is job
 
 
 Edit = Callable[[Transaction], Sequence[Job]]
@@ -209,14 +228,14 @@ class JobStore:
     def _apply(self, batch: Sequence[_Waiting], transaction: Transaction) -> _Made:
         made = []
         for waiting in batch:
-            runs = transaction.runs.copy()
+            runs, amended = transaction.runs.copy(), transaction.amended.copy()
             try:
                 jobs = waiting.edit(transaction)
                 for job in jobs:
-                    if job.id not in transaction.new:
+                    if job.id not in transaction.new and not transaction.is_amended(job):
                         _check_ended_is_final(transaction.get(job.id), job)
             except Exception as error:
-                transaction.runs = runs
+                transaction.runs, transaction.amended = runs, amended
                 self._report(waiting, (), error)  # an edit's own exception goes back to its caller
                 continue
             transaction.drafts.update((job.id, job) for job in jobs)
@@ -230,7 +249,7 @@ class JobStore:
             return
         self._writing = False
         self.before_publish(transaction)
-        self._publish_changes(transaction.drafts.values())
+        self._publish_changes(transaction)
         self._report_all(made)
         self._check_disk()
         self._write_rest()
@@ -251,11 +270,13 @@ class JobStore:
         if self._waiting:
             self._write_soon()
 
-    def _publish_changes(self, jobs: Iterable[Job]) -> None:
+    def _publish_changes(self, transaction: Transaction) -> None:
         changes: list[JobChanged | Notice] = []
-        for job in jobs:
+        for job in transaction.drafts.values():
             before = self._current.get(job.id)
-            changes.append(JobChanged(job, before.status if before is not None else None))
+            amended = transaction.amended.get(job.id)
+            was = before.status if before is not None else None if amended is None else amended[1]
+            changes.append(JobChanged(job, was))
             if job.status.ended:
                 self._current.pop(job.id, None)
             else:

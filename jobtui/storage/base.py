@@ -269,6 +269,11 @@ class ClusterJob(msgspec.Struct, frozen=True):
     reason: str = ""
     tasks: tuple[Task, ...] | None = None
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether it has ended and no task of it runs: a cluster ends a job before its hosts are through."""
+        return self.status.ended and all(task.status.ended for task in self.tasks or ())
+
 
 class ClusterJobManager(Inventory, Protocol):
     """A cluster that manages its jobs itself (NebulaGraph's own job manager).
@@ -306,6 +311,10 @@ class ClusterJobManager(Inventory, Protocol):
 
     async def close(self) -> None:
         """End everything that was started, within a few seconds."""
+        ...
+
+    async def layout(self) -> tuple[tuple[Space, ...], tuple[Host, ...]]:
+        """Return the spaces and the storage hosts, as of one moment."""
         ...
 
     async def jobs(self, space: str, since: int = 0) -> tuple[ClusterJob, ...]:

@@ -222,3 +222,31 @@ def test_a_refusal_has_a_code(scenario: str, code: ErrorCode) -> None:
     assert refusals
     for refusal in refusals:
         assert ngql.refusal_error(refusal, "s1").code is code, refusal
+
+
+def test_a_failed_job_whose_other_tasks_run() -> None:
+    early = job("storaged down before the submit", 54, "a second later: FAILED, two tasks RUNNING")
+    assert (early.status, early.reason, early.stop) == (Status.FAILED, "E_RPC_FAILURE", at(13, 38, 12))
+    assert [task.status for task in early.tasks or ()] == [Status.RUNNING, Status.FAILED, Status.RUNNING]
+    late = job("storaged down before the submit", 54, "its tasks have ended; Stop Time moved")
+    assert (late.status, late.stop) == (Status.FAILED, at(13, 38, 30))
+    assert [(task.status, task.reason) for task in late.tasks or ()] == [
+        (Status.FINISHED, ""),  # the cluster repeats the job's code here, too
+        (Status.FAILED, "E_RPC_FAILURE"),
+        (Status.FINISHED, ""),
+    ]
+
+
+def test_a_stopped_job_that_becomes_finished() -> None:
+    stopped = job("metad killed during a compact", 60, "stopped, its tasks run")
+    assert stopped.status is Status.STOPPED
+    assert {task.status for task in stopped.tasks or ()} == {Status.RUNNING}
+    finished = job("metad killed during a compact", 60, "STOPPED was not final")
+    assert (finished.status, finished.start) == (Status.FINISHED, stopped.start)
+
+
+def test_a_stopped_rebuild_is_stopped() -> None:
+    stopped = job("rebuild index", 691, "3 s later")  # the cluster says FAILED, E_USER_CANCEL
+    assert stopped.status is Status.STOPPED
+    assert "E_USER_CANCEL" in stopped.reason
+    assert {task.status for task in stopped.tasks or ()} == {Status.STOPPED}

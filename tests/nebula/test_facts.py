@@ -287,9 +287,9 @@ class TestFailures:
         flush = submit(s1, "FLUSH")
         cluster.restart_metad()
         assert (s1.job(number)[2], s1.job(flush)[2]) == ("RUNNING", "RUNNING")
+        assert submit(s1) != number  # an identical one, beside it
         assert s1.rows(f"STOP JOB {number}") == [["Job stopped"]]
         assert (s1.job(number)[2], s1.tasks(number)[0][2]) == ("STOPPED", "RUNNING")
-        assert submit(s1) != number
         cluster.finish(number)
         assert s1.job(number)[2] == "FINISHED"
 

@@ -81,7 +81,7 @@ def test_what_the_history_knows_is_no_news() -> None:
         mirror.put("nba", 2, Status.FINISHED)
         mirror.put("nba", 3)
         known = [
-            ClusterJob(1, "flush", Status.FINISHED, START),
+            ClusterJob(1, "flush", Status.FINISHED, START, START),
             ClusterJob(2, "flush", Status.RUNNING, START),
         ]
         reader = Reader(JobPoller(mirror, {"nba": known}, clock=clock), clock)
@@ -140,9 +140,7 @@ def test_a_cluster_that_only_says_that_it_stopped_a_compact_is_found_out() -> No
                 await mirror.stop("nba", job)
                 (stopped,) = await reader.batch()
                 assert stopped.job.status is Status.STOPPED
-                assert [(task.status, task.detached) for task in stopped.job.tasks or ()] == [
-                    (Status.STOPPED, True)
-                ]
+                assert [task.status for task in stopped.job.tasks or ()] == [Status.RUNNING]
                 cluster.finish(job)
                 assert await reader.news() == [("nba", job, Status.FINISHED, UpdateKind.AFTER_END)]
                 await reader.close()
@@ -278,7 +276,7 @@ def test_what_goes_wrong_at_every_look_is_told_of_once() -> None:
         assert await reader.news() == [("nba", 1, Status.RUNNING, UpdateKind.FIRST)]
         await reader.silence(100)
         assert len(complaints) == 1
-        mirror.spaces = unreadable  # type: ignore[method-assign]
+        mirror.layout = unreadable  # type: ignore[method-assign]
         await reader.silence(200)
         assert len(complaints) == 2
         await reader.close()

@@ -115,7 +115,7 @@ def test_an_index_is_rebuilt_in_the_space_that_the_same_text_chose() -> None:
         with GraphdDouble(cluster) as graphd:
             session = GraphdSession(settings_for(graphd), "test")
             answer = await session.query("USE nba;\nREBUILD TAG INDEX;")
-            assert answer == NgqlTable(("New Job Id",), ((1,),))
+            assert answer == NgqlTable(("New Job Id",), ((1,),), "nba")
             async with mirrored(graphd) as mirror:
                 assert (await mirror.show("nba", 1)).command == "rebuild tag index"
             await session.close()

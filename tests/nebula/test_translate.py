@@ -115,7 +115,7 @@ def test_a_failed_job_has_the_clusters_error_code_for_a_reason_and_so_have_its_f
 
 
 @pytest.mark.parametrize("word", ["STOPPED", "FAILED"])
-def test_a_task_that_its_ended_job_left_behind_is_stopped_and_detached(word: str) -> None:
+def test_a_task_that_goes_on_after_its_job_runs(word: str) -> None:
     job = ngql.parse_job(
         shown(
             (7, "COMPACT", word, NINE, TEN, "E_RPC_FAILURE"),
@@ -124,8 +124,7 @@ def test_a_task_that_its_ended_job_left_behind_is_stopped_and_detached(word: str
     )
     assert job.tasks is not None
     (task,) = job.tasks
-    assert (task.status, task.detached, task.stop) == (Status.STOPPED, True, None)
-    assert task.reason == "its job ended without it; the host may go on"
+    assert (job.is_settled, task.status, task.reason, task.stop) == (False, Status.RUNNING, "", None)
 
 
 def test_a_job_of_graphd_3_0_has_no_error_code_and_no_total() -> None:

@@ -134,8 +134,9 @@ class Cluster:
     def submit(self, space: str, kind: str, *parameters: str) -> int:
         with self.lock:
             there = self.spaces[space]
-            for job in there.jobs.values():
-                if (job.kind, job.parameters) == (kind, parameters) and job.status in IN_FLIGHT:
+            for job_id in filter(None, [there.running, *there.waiting]):
+                job = there.jobs[job_id]
+                if (job.kind, job.parameters) == (kind, parameters):
                     return job.id
             job = JobRecord(next(self._ids), kind, parameters)
             there.jobs[job.id] = job

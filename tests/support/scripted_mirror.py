@@ -29,6 +29,7 @@ class ScriptedMirror:
 
     def __init__(self, spaces: Sequence[str] = ("nba",)) -> None:
         self.there: dict[str, dict[int, ClusterJob]] = {space: {} for space in spaces}
+        self.hosts_there = {"10.0.0.5": Host("10.0.0.5", True)}
         self.asked: list[str] = []
         self.trouble: dict[str, StorageError] = {}
         self.link = ConnectionStatus(ConnectionState.CONNECTED, START)
@@ -93,6 +94,11 @@ class ScriptedMirror:
     async def hosts(self) -> tuple[Host, ...]:
         await self._ask("hosts")
         return (Host("10.0.0.5", True),)
+
+    async def layout(self) -> tuple[tuple[Space, ...], tuple[Host, ...]]:
+        await self._ask("spaces")
+        hosts = tuple(replace(self.hosts_there[name], spaces=len(self.there)) for name in self.hosts_there)
+        return tuple(Space(name, (*self.hosts_there,)) for name in sorted(self.there)), hosts
 
     async def jobs(self, space: str, since: int = 0) -> tuple[ClusterJob, ...]:
         await self._ask(f"jobs {space}", space)

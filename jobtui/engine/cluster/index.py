@@ -86,7 +86,9 @@ class ClusterJobIndex:
                     newest[space, cluster_id] = job
         known: Known = {}
         for (space, cluster_id), job in newest.items():
-            found = ClusterJob(cluster_id, job.command, job.status, job.start, job.stop, job.reason)
+            running = any(not task.status.ended for task in job.tasks) and job.status.ended
+            tasks = job.tasks if running else None  # these are still to be followed
+            found = ClusterJob(cluster_id, job.command, job.status, job.start, job.stop, job.reason, tasks)
             known.setdefault(space, {})[cluster_id] = found
         return entries, known
 

@@ -2,18 +2,20 @@
 
 Such a job follows its cluster, so the rules of queueing, recovery and interruption (engine/lifecycle.py) do not
 apply. It may be polled late, and then goes from the queue to its end in one step, with what happened in between
-in its events. Ended is final here too: a later run on the cluster is another job of ours. The times of a job
-and of its tasks are the cluster's own, not adjusted; those of its events never go backwards.
+in its events. A later run on the cluster is another job of ours. An ended job changes only by `amend`: a
+cluster ends a job before its hosts are through, and reports another end later. The times of a job and of its
+tasks are the cluster's own, not adjusted; those of its events never go backwards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from msgspec.structs import replace
 
 from jobtui.engine.lifecycle import IllegalTransition, clamp_time
+from jobtui.formatting import format_local_time
 from jobtui.model import ClusterRef, EventKind, Job, JobEvent, Status, Task
 from jobtui.storage.base import ClusterJob
 
@@ -72,7 +74,6 @@ def apply_update(job: Job, found: ClusterJob, now: datetime) -> Job:
     if job.status.ended:
         raise IllegalTransition(f"job {job.id} has ended")
     status = found.status if found.status is not Status.QUEUE else job.status
-    tasks = tuple(_settled(task, status) for task in found.tasks or job.tasks)
     start = found.start or job.start
     stop = (found.stop or now) if status.ended else None
     after = replace(
@@ -81,15 +82,63 @@ def apply_update(job: Job, found: ClusterJob, now: datetime) -> Job:
         start=start,
         stop=stop,
         took=_seconds(start, found.stop) if status.ended else None,
-        reason=found.reason if status.ended else "",
+        reason=found.reason if status.ended else job.reason,
         stopping=job.stopping and not status.ended,
-        tasks=tasks,
+        tasks=_with_tasks(job, found),
     )
-    events = list(job.events)
-    for event in _between(job, after, now):
-        last = events[-1].at if events else event.at
-        events.append(replace(event, at=max(event.at, last)))
-    return replace(after, events=tuple(events))
+    return _add_events(after, _between(job, after, now))
+
+
+def amend(job: Job, found: ClusterJob, now: datetime) -> Job:
+    """Return an ended job as the cluster reports it later; the same job if that is nothing new.
+
+    Its hosts may have worked on after its end, and the cluster may have taken back the end itself: a job that
+    was stopped while metad had forgotten it finishes after all. Another end stays in the job's log as an event.
+    """
+    if not job.status.ended or not found.status.ended:
+        raise IllegalTransition(f"job {job.id} has no later end")
+    start, stop = found.start or job.start, found.stop or job.stop
+    is_same_end = found.status is job.status
+    after = replace(
+        job,
+        status=found.status,
+        start=start,
+        stop=stop,
+        took=job.took if stop == job.stop and is_same_end else _seconds(start, stop),
+        reason=found.reason or (job.reason if is_same_end else ""),
+        tasks=_with_tasks(job, found),
+    )
+    if after == job:
+        return job
+    events = [event for event in _between(job, after, now) if event.task is not None]
+    if not is_same_end:
+        reason = f"the cluster later reported that it {ended_as(after)}, not that it {ended_as(job)}"
+        events.append(JobEvent(at=now, kind=EventKind.NOTE, status=after.status, reason=reason))
+    elif stop != job.stop and stop is not None:
+        reason = f"the cluster later reported its end at {format_local_time(stop)}"
+        events.append(JobEvent(at=now, kind=EventKind.NOTE, reason=reason))
+    return _add_events(after, events)
+
+
+def settle(job: Job, reason: str, now: datetime) -> Job:
+    """Return an ended job whose tasks are not followed any longer; the same job if none of them runs."""
+    if not job.status.ended:
+        raise IllegalTransition(f"job {job.id} has not ended")
+    tasks = tuple(_settled(task, Status.STOPPED) for task in job.tasks)
+    return job if tasks == job.tasks else add_note(replace(job, tasks=tasks), reason, now)
+
+
+def explain_wait(job: Job, reason: str, now: datetime) -> Job:
+    """Return a job under way with the reason why it does not move, "" if it does; its log keeps each."""
+    if job.status.ended or job.reason == reason:
+        return job
+    return add_note(replace(job, reason=reason), reason or "what it waited for is over", now)
+
+
+def ended_as(job: Job) -> str:
+    """Return how a job ended, as a verb: `failed (E_RPC_FAILURE)`."""
+    verb = {Status.FAILED: "failed", Status.STOPPED: "was stopped"}.get(job.status, "finished")
+    return f"{verb} ({job.reason})" if job.status is Status.FAILED and job.reason else verb
 
 
 def superseded_reason(job: Job, found: ClusterJob) -> str:
@@ -143,6 +192,27 @@ def add_note(job: Job, text: str, now: datetime) -> Job:
     """Return the job with a note among its events."""
     event = JobEvent(at=clamp_time(job, now), kind=EventKind.NOTE, reason=text)
     return replace(job, events=(*job.events, event))
+
+
+def _add_events(job: Job, new: Iterable[JobEvent]) -> Job:
+    events = list(job.events)
+    for event in new:
+        last = events[-1].at if events else event.at
+        events.append(replace(event, at=max(event.at, last)))
+    return replace(job, events=tuple(events))
+
+
+def _with_tasks(job: Job, found: ClusterJob) -> tuple[Task, ...]:
+    """Return the tasks as the cluster lists them, with what only jobtui knows of them."""
+    if not found.tasks:
+        return tuple(_settled(task, found.status) for task in job.tasks)
+    known = dict(enumerate(job.tasks))
+    return tuple(
+        replace(task, before=before.before, after=before.after)
+        if (before := known.get(task.number)) is not None and before.host == task.host
+        else task
+        for task in found.tasks
+    )
 
 
 def _runs_again(job: Job, found: ClusterJob) -> bool:

@@ -91,7 +91,7 @@ class ClusterRequests:
             free = self._pending.answered(request)
             if free:
                 await self._sync.record(free)
-        self._sync.poll_soon()
+        self._sync.poll_soon(space)
         notice = f"The cluster has this job already: it is job {made.id}" if made.id != job.id else ""
         return SubmittedJobs((made,), notice)
 
@@ -167,7 +167,7 @@ class ClusterRequests:
         """Look in the cluster's list whether a request was carried out, until it is clear that it was not."""
         attempts = 0
         while attempts < CONFIRM_ATTEMPTS:
-            self._sync.poll_soon()
+            self._sync.poll_soon(request.space)
             await self._clock.sleep(POLL_SECONDS)
             try:
                 await self._find_job_of(request)
@@ -272,7 +272,7 @@ class ClusterRequests:
         try:
             found = await self._job_manager.show(space, cluster_id)
         except StorageError:
-            self._sync.poll_soon()
+            self._sync.poll_soon(space)
             return False
         await self._sync.record_newest(JobUpdate(space, found, UpdateKind.CHANGED))
         return True

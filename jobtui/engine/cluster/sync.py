@@ -2,7 +2,8 @@
 
 Invariants:
     a cluster's job is recorded once: it is looked up by its id there in the edit that would create it;
-    an ended job is final: a later run of it is another job, `recovered_from` it, with the same origin;
+    an ended job changes only as the cluster reports its end later (`Transaction.amend`); a later run of it is
+    another job, `recovered_from` it, with the same origin;
     what the poller saw before somebody else asked about the same job, and reports only now, is ignored;
     what is seen must persist: it is retried until the disk accepts it, and shown only then.
 requests.py sends requests to the cluster.
@@ -26,7 +27,7 @@ from jobtui.engine.tasks import BackgroundTasks
 from jobtui.errors import StorageError
 from jobtui.history import StoreError
 from jobtui.model import ClusterRef, ConnectionState, Job, Notice, Status
-from jobtui.storage.base import ClusterJob, ClusterJobManager, Space
+from jobtui.storage.base import ClusterJob, ClusterJobManager, Host, Space
 from jobtui.storage.nebula.poller import JobPoller, JobUpdate, UpdateKind
 
 UNANSWERED = (
@@ -83,10 +84,10 @@ class ClusterSync:
         if caught_up:
             await self._caught_up.wait()
 
-    def poll_soon(self) -> None:
-        """Poll the cluster at once: a request was just sent to it."""
+    def poll_soon(self, space: str = "") -> None:
+        """Poll the space at once, or all of them: a request was just sent to the cluster."""
         if self.poller is not None:
-            self.poller.poll_soon()
+            self.poller.poll_soon(space)
 
     async def record_newest(self, update: JobUpdate) -> None:
         """Record a job that was fetched alone; older updates of it from the poller are ignored."""
@@ -108,7 +109,13 @@ class ClusterSync:
                     made[job.id] = job
             return [*made.values()]
 
-        jobs = await self._store.update(edit, must_persist=True)
+        try:
+            jobs = await self._store.update(edit, must_persist=True)
+        except StoreError:
+            if not any(self._is_archived(update) for update in updates):
+                raise
+            # a job was archived after the edit had amended it; the next edit leaves it alone
+            jobs = await self._store.update(edit, must_persist=True)
         self.pending.resolve(jobs)
         if any(job.status.ended for job in jobs):
             self._waiters.notify()
@@ -121,6 +128,10 @@ class ClusterSync:
             return None
         return transaction.get(job_id) or self._store.history.get_archived(job_id)
 
+    def _is_archived(self, update: JobUpdate) -> bool:
+        job_id = self.index.get(update.space, update.job.id)
+        return job_id is not None and self._store.history.is_archived(job_id)
+
     # ---- following
 
     async def _follow(self) -> None:
@@ -131,7 +142,7 @@ class ClusterSync:
             {space: [*jobs.values()] for space, jobs in known.items()},
             on_error=self._report_listing_error,
             on_caught_up=self._caught_up.set,
-            on_spaces=self._note_spaces,
+            on_layout=self._note_layout,
             clock=self._clock,
         )
         async for batch in self.poller.batches():
@@ -147,8 +158,9 @@ class ClusterSync:
         where = f"The jobs of space '{error.space}'" if error.space else "The cluster's jobs"
         self._events.publish([Notice(f"{where} cannot be listed: {error.detail}")])
 
-    def _note_spaces(self, spaces: tuple[Space, ...]) -> None:
+    def _note_layout(self, spaces: tuple[Space, ...], hosts: tuple[Host, ...]) -> None:
         self._inventory.spaces = spaces
+        self._inventory.hosts = tuple(host.name for host in hosts)
 
     def _resume_jobs(self, _: Transaction) -> list[Job]:
         """End the jobs that were under way and cannot be followed any longer, with the reason."""
@@ -180,10 +192,9 @@ class ClusterSync:
             return [self._new_job(transaction, update)]
         if not job.status.ended:
             return self._advance(transaction, job, update)
-        if update.kind is UpdateKind.AFTER_END:
-            text = f"Job {job.id} had ended as {job.status}; the cluster now says that it {_ended_as(now)}"
-            notices.append(Notice(text, "information"))
-        elif not now.status.ended or (now.start is not None and now.start != job.start):
+        if update.kind is not UpdateKind.AFTER_END and (
+            not now.status.ended or (now.start is not None and now.start != job.start)
+        ):
             if (
                 update.kind is UpdateKind.FIRST
                 and self.pending.match_lost_request(transaction, update) is not None
@@ -191,8 +202,27 @@ class ClusterSync:
                 return [
                     self._new_job(transaction, update)
                 ]  # the cluster was set up again, and gave our request an old id
-            return [self._new_run(transaction, job, update)]
-        return []
+            return [*self._settle(transaction, job), self._new_run(transaction, job, update)]
+        return self._amend(transaction, job, now, notices)
+
+    def _amend(self, transaction: Transaction, job: Job, now: ClusterJob, notices: list[Notice]) -> list[Job]:
+        """Return the ended job as the cluster reports it now, if that is new and it is not archived."""
+        if not now.status.ended or now.command != job.command:
+            return []
+        after = lifecycle.amend(job, now, self._clock.now())
+        if after.status is not job.status:
+            text = f"Job {job.id} had ended as {job.status}; the cluster now says that it {_ended_as(now)}"
+            notices.append(Notice(text, "information"))
+        if after == job or transaction.get(job.id) is None:
+            return []
+        return [transaction.amend(after)]
+
+    def _settle(self, transaction: Transaction, job: Job) -> list[Job]:
+        """Return an ended job that the cluster runs again, if some of its tasks were still followed."""
+        if not job.status.ended:
+            return []
+        after = lifecycle.settle(job, lifecycle.RAN_AGAIN, self._clock.now())
+        return [] if after == job or transaction.get(job.id) is None else [transaction.amend(after)]
 
     def _new_job(self, transaction: Transaction, update: JobUpdate) -> Job:
         clock, space, now = self._clock, update.space, update.job
@@ -220,7 +250,10 @@ class ClusterSync:
             self.index.put(transaction, before)
             return [lifecycle.reject(job, "the cluster did not run it again", clock.now())]
         after = lifecycle.apply_update(job, now, clock.now())
-        return [after] if after != job else []
+        if after == job:
+            return []
+        previous = self._previous_run(transaction, job) if job.status is Status.QUEUE else None
+        return [after] if previous is None else [*self._settle(transaction, previous), after]
 
     def _new_run(self, transaction: Transaction, before: Job, update: JobUpdate) -> Job:
         """Return a job for another run; a job of another command is none: the cluster was set up again."""

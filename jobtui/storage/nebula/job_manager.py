@@ -74,11 +74,16 @@ class GraphdJobManager(ClusterJobManager):
 
     @override
     async def spaces(self) -> tuple[Space, ...]:
-        return ngql.parse_spaces(await self._query(ngql.SHOW_SPACES), await self._query(ngql.SHOW_HOSTS))
+        return (await self.layout())[0]
 
     @override
     async def hosts(self) -> tuple[Host, ...]:
         return ngql.parse_hosts(await self._query(ngql.SHOW_HOSTS))
+
+    @override
+    async def layout(self) -> tuple[tuple[Space, ...], tuple[Host, ...]]:
+        names, hosts = await self._query(ngql.SHOW_SPACES), await self._query(ngql.SHOW_HOSTS)
+        return ngql.parse_spaces(names, hosts), ngql.parse_hosts(hosts)
 
     @override
     async def jobs(self, space: str, since: int = 0) -> tuple[ClusterJob, ...]:
@@ -111,8 +116,14 @@ class GraphdJobManager(ClusterJobManager):
             await self._clock.sleep(LEADER_CHANGE_SECONDS)
             reply = await self._query_once(text, space)
         if isinstance(reply, ErrorReply):
-            raise ngql.refusal_error(reply, space)
-        return reply
+            error = ngql.refusal_error(reply, space)
+            if error.code is ErrorCode.UNREACHABLE:
+                self._reconnector.on_failing_answer(f"metad is away: {error.detail.partition(':')[0]}")
+            else:
+                self._reconnector.on_answer(self._queries.address)
+            raise error
+        self._reconnector.on_answer(self._queries.address)
+        return _require_space(reply, space)
 
     async def _query_once(self, text: str, space: str) -> NgqlTable | ErrorReply:
         timer = _SlowQueryTimer(self._reconnector.on_slow_answer)
@@ -123,7 +134,6 @@ class GraphdJobManager(ClusterJobManager):
             raise StorageError(error.code, error.host, space, error.detail) from None
         finally:
             timer.stop()
-        self._reconnector.on_answer(self._queries.address)
         return reply
 
     async def _execute(self, text: str, space: str) -> NgqlTable:
@@ -141,7 +151,19 @@ class GraphdJobManager(ClusterJobManager):
             ) from None
         if isinstance(reply, ErrorReply):
             raise ngql.refusal_error(reply, space, is_command=True)
-        return reply
+        return _require_space(reply, space)
+
+
+def _require_space(reply: NgqlTable, space: str) -> NgqlTable:
+    """Return the answer if it is about this space. Raises StorageError (rejected).
+
+    A session whose USE is refused stays in the space that it had chosen before, so that the next answer would
+    be about that one. jobtui sends the USE in the same text, which graphd refuses as a whole.
+    """
+    if space and reply.space not in ("", space):
+        text = f"the cluster answered about space '{reply.space}' instead"
+        raise StorageError(ErrorCode.REJECTED, "", space, text)
+    return reply
 
 
 class _SlowQueryTimer:

@@ -28,10 +28,11 @@ Cell = str | int | float | bool | datetime | None
 
 
 class NgqlTable(msgspec.Struct, frozen=True):
-    """A successful answer of graphd."""
+    """A successful answer of graphd. `space`: the space that the session has chosen, "" if it has none."""
 
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[Cell, ...], ...] = ()
+    space: str = ""
 
 
 class ErrorReply(msgspec.Struct, frozen=True):
@@ -105,9 +106,10 @@ def recover(space: str, jobs: Iterable[int]) -> str:
     return f"USE {quote_name(space)}; RECOVER JOB {ids}".rstrip()
 
 
-LEFT_BEHIND = "its job ended without it; the host may go on"
 NO_STATUS = "the cluster reports no status for it"
 NO_REASON = frozenset({"", "SUCCEEDED", "E_JOB_SUBMITTED"})
+CANCELED = "E_USER_CANCEL"
+"""The code of a job that was stopped while it ran: the cluster says `FAILED` when its hosts have stopped."""
 _STATUSES = {status.name: status for status in Status} | {
     "SUCCEEDED": Status.FINISHED,  # a data balance's own words
     "IN_PROGRESS": Status.RUNNING,
@@ -146,7 +148,8 @@ def parse_jobs(table: NgqlTable, since: int = 0) -> tuple[ClusterJob, ...]:
 def parse_job(table: NgqlTable) -> ClusterJob:
     """Return the job of SHOW JOB with its tasks.
 
-    The first row is the job, the others are its tasks, except the last, which counts them.
+    The first row is the job, the others are its tasks, except the last, which counts them. A job may have
+    ended while tasks run: it fails with its first task, and a stop does not wait for any.
     """
     # a data balance's header is `Job Id(spaceId:partId)`, `Command(src->dst)`; 3.0 has no error code
     columns = _column_indexes(table, "Job Id", "Command", "Status", "Start Time", "Stop Time")
@@ -160,9 +163,10 @@ def parse_job(table: NgqlTable) -> ClusterJob:
     tasks = tuple(_task(number, row) for number, row in enumerate(task_rows))
     if shown.status is Status.QUEUE:
         tasks = ()  # of a job that waits to run again, they are still those of its run before
-    if shown.status.ended:
-        tasks = tuple(task if task.status.ended else _as_left_behind(task) for task in tasks)
-    return replace(shown, reason=shown.reason or _failure_reason(shown.status, first), tasks=tasks)
+    reason = shown.reason or _failure_reason(shown.status, first)
+    if reason == CANCELED:
+        return replace(shown, status=Status.STOPPED, reason=f"stopped by a user ({CANCELED})", tasks=tasks)
+    return replace(shown, reason=reason, tasks=tasks)
 
 
 def parse_new_job_id(table: NgqlTable) -> int:
@@ -239,6 +243,8 @@ def _outline(job_id: Cell, command: Cell, word: Cell, start: Cell, stop: Cell) -
 def _task(number: int, row: Sequence[Cell]) -> Task:
     status, reason = status_of(str(row[2] or ""))
     reason = reason or _failure_reason(status, row)
+    if reason == CANCELED:
+        status, reason = Status.STOPPED, ""
     start, stop = _time(row[3]), _time(row[4]) if status.ended else None
     return Task(
         number=number,
@@ -251,11 +257,6 @@ def _task(number: int, row: Sequence[Cell]) -> Task:
         reason=reason,
         code=ErrorCode.REJECTED if status is Status.FAILED else "",
     )
-
-
-def _as_left_behind(task: Task) -> Task:
-    """Return a task as stopped: its job ended without it, by a stop or by another task's failure."""
-    return msgspec.structs.replace(task, status=Status.STOPPED, reason=LEFT_BEHIND, detached=True)
 
 
 def _failure_reason(status: Status, row: Sequence[Cell]) -> str:

@@ -1,35 +1,47 @@
 """A poller of a cluster's jobs: which queries it sends, how often, and what is new in the answers.
 
 A cluster sends no events, and lists all jobs of a space or none. So `JobPoller` lists each space every
-`interval` seconds. If listing is expensive (5,000 jobs take half a second to decode), it spends at most a tenth
-of its time on it, and meanwhile queries the jobs under way one by one. It works with any `ClusterJobManager`.
+`interval` seconds while jobs are under way there. If listing is expensive (5,000 jobs take half a second to
+decode), it lists rarely, and meanwhile queries the jobs under way one by one. Spaces in which nothing happens
+share a few lists a second. It works with any `ClusterJobManager`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import enum
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import count
+from statistics import median
 
 from msgspec.structs import replace
 
 from jobtui.clock import Clock, SystemClock, wait_first
 from jobtui.errors import ErrorCode, StorageError
-from jobtui.model import ConnectionState, Status
-from jobtui.storage.base import ClusterJob, ClusterJobManager, Space
+from jobtui.model import ConnectionState, Status, Task
+from jobtui.storage.base import ClusterJob, ClusterJobManager, Host, Space
 from jobtui.storage.nebula.reconnect import RETRIED
 
 INTERVAL_SECONDS = 1.0
 SPACES_SECONDS = 5.0
 ERROR_SECONDS = 30.0  # until a space that could not be listed is listed again
-COST_SHARE = 10.0  # a list is not repeated before this many times its own duration
+COST_SHARE = 10.0  # a list is not repeated before this many times its usual duration
+COST_LISTS = 5  # the usual duration is the median of so many: one that met a metad at its restart takes 38 s
+COST_SECONDS = 5.0  # but it is repeated after this: a job of another client must not appear minutes late
+SLOW_SECONDS = 3.0  # after an answer that took longer, all spaces are listed: much may have happened meanwhile
+BUSY_SECONDS = 10.0  # after the last change, a space counts as idle
+IDLE_LISTS = 4.0  # lists a second of all idle spaces together: 20 spaces cost one every five seconds each
+IDLE_SECONDS = 10.0  # at most between two lists of an idle space, however many there are
+LINGER_SECONDS = 5.0  # between two looks at a job that has ended while tasks of it run
 BATCH = 200
 BATCH_SECONDS = 1.0  # of querying jobs one by one, after which the updates so far are yielded
 MISSES = 2  # lists in a row without a job under way, before it counts as gone: one list can be incomplete
 GONE = "the cluster no longer knows this job"
 DROPPED = "the cluster no longer has this space"
+LEFT_BEHIND = "the cluster no longer reports it; the host may go on"
 
 
 class UpdateKind(enum.StrEnum):
@@ -57,11 +69,21 @@ class JobUpdate:
     number: int = field(default_factory=_answers.__next__, compare=False)
 
 
+_Outline = tuple[str, Status, datetime | None, datetime | None]
+
+
 @dataclass(slots=True)
 class _PolledSpace:
-    """The known jobs of a space, and when to list them again."""
+    """The known jobs of a space, and when to list them again.
+
+    `outlines` is how each job was listed last, which may differ from `seen`: only SHOW JOB has the error code.
+    """
 
     seen: dict[int, ClusterJob] = field(default_factory=dict)
+    outlines: dict[int, _Outline] = field(default_factory=dict)
+    durations: deque[float] = field(default_factory=lambda: deque(maxlen=COST_LISTS))
+    job_due: dict[int, float] = field(default_factory=dict)
+    changed: float = -BUSY_SECONDS
     due: float = 0.0
     backlog: dict[int, ClusterJob] = field(default_factory=dict)
     misses: dict[int, int] = field(default_factory=dict)
@@ -73,9 +95,17 @@ class _PolledSpace:
 
     def __post_init__(self) -> None:
         self.newest = max(self.seen, default=0)
+        self.outlines = {job.id: _outline(job) for job in self.seen.values()}
 
     def active(self) -> list[ClusterJob]:
-        return [job for job in self.seen.values() if not job.status.ended]
+        return [job for job in self.seen.values() if not job.is_settled]
+
+    def is_busy(self, now: float) -> bool:
+        return now - self.changed < BUSY_SECONDS or any(not job.status.ended for job in self.seen.values())
+
+
+def _outline(job: ClusterJob) -> _Outline:
+    return job.command, job.status, job.start, job.stop
 
 
 class JobPoller:
@@ -87,8 +117,8 @@ class JobPoller:
             are not needed. `start` is the cluster's time: another start is another run.
         on_error: Called for a space whose jobs cannot be listed, once for each new reason.
         on_caught_up: Called when every update has been yielded and the consumer asks for more.
-        on_spaces: Called with the spaces each time that they are listed.
-        interval: Seconds between two lists of a space.
+        on_layout: Called with the spaces and the hosts each time that they are listed.
+        interval: Seconds between two lists of a space in which jobs are under way.
         clock: Measures the waits.
     """
 
@@ -99,7 +129,7 @@ class JobPoller:
         *,
         on_error: Callable[[StorageError], None] = lambda error: None,
         on_caught_up: Callable[[], None] = lambda: None,
-        on_spaces: Callable[[tuple[Space, ...]], None] = lambda spaces: None,
+        on_layout: Callable[[tuple[Space, ...], tuple[Host, ...]], None] = lambda spaces, hosts: None,
         interval: float = INTERVAL_SECONDS,
         clock: Clock | None = None,
     ) -> None:
@@ -109,16 +139,18 @@ class JobPoller:
         }
         self._on_error = on_error
         self._on_caught_up = on_caught_up
-        self._on_spaces = on_spaces
+        self._on_layout = on_layout
         self._interval = interval
         self._clock = clock or SystemClock()
         self._spaces_due = 0.0
         self._error = ""  # the last published reason why the cluster cannot be queried
         self._poll_requested = asyncio.Event()
+        self._requested_spaces: set[str] = set()
         self._updates: list[JobUpdate] = []
 
-    def poll_soon(self) -> None:
-        """List all spaces at once: a command was just sent."""
+    def poll_soon(self, space: str = "") -> None:
+        """List the space at once, or all of them: a command was just sent."""
+        self._requested_spaces.add(space)
         self._poll_requested.set()
 
     def newest(self, space: str) -> int:
@@ -158,13 +190,18 @@ class JobPoller:
         """Query what is due and collect the updates. Return the error that ended the round early, if any."""
         if self._poll_requested.is_set():
             self._poll_requested.clear()
-            for watched in self._spaces.values():
-                watched.due = 0.0
+            requested, self._requested_spaces = self._requested_spaces, set()
+            for space, watched in self._spaces.items():
+                if space in requested or "" in requested:
+                    watched.due = 0.0
         try:
             await self._list_spaces()
             for space, watched in self._spaces.items():
                 if not watched.unlisted and self._clock.steady() >= watched.due:
+                    began = self._clock.steady()
                     await self._list(space, watched)
+                    if self._clock.steady() - began > SLOW_SECONDS:
+                        self.poll_soon()
             began = self._clock.steady()
             for space, job in self._due_jobs():
                 await self._show(space, self._spaces[space], job)
@@ -178,8 +215,8 @@ class JobPoller:
     async def _list_spaces(self) -> None:
         if self._clock.steady() < self._spaces_due:
             return
-        spaces = await self._manager.spaces()
-        self._on_spaces(spaces)
+        spaces, hosts = await self._manager.layout()
+        self._on_layout(spaces, hosts)
         names = {space.name for space in spaces}
         self._spaces_due = self._clock.steady() + SPACES_SECONDS
         for name in names:
@@ -204,37 +241,54 @@ class JobPoller:
         watched.list_error = ""
         watched.listed = True
         now = self._clock.steady()
-        watched.due = now + max(self._interval, COST_SHARE * (now - began))
+        watched.durations.append(now - began)
         found = {job.id for job in listed}
         watched.newest = max(found, default=0)
         for job in listed:
-            before = watched.seen.get(job.id)
-            if before is None or (before.status, before.start) != (job.status, job.start):
+            if watched.outlines.get(job.id) != _outline(job):
                 watched.backlog[job.id] = job
+                watched.changed = now
+        watched.due = now + self._pause_after_list(watched, now)
         watched.misses = {job_id: count for job_id, count in watched.misses.items() if job_id not in found}
         for job_id in sorted(watched.seen.keys() - found):
-            if watched.seen[job_id].status.ended:
+            if watched.seen[job_id].is_settled:
                 del watched.seen[job_id]  # the cluster has deleted it; the history keeps it
+                watched.outlines.pop(job_id, None)
                 continue
             watched.misses[job_id] = watched.misses.get(job_id, 0) + 1
             if watched.misses[job_id] >= MISSES:
                 self._report_gone(space, watched, job_id, GONE)
 
+    def _pause_after_list(self, watched: _PolledSpace, now: float) -> float:
+        """Return the seconds until the next list of a space that has just been listed."""
+        cost = min(COST_SECONDS, COST_SHARE * median(watched.durations))
+        if watched.is_busy(now):
+            return max(self._interval, cost)
+        idle = min(IDLE_SECONDS, len(self._spaces) / IDLE_LISTS)
+        return max(self._interval, cost, idle)
+
     def _due_jobs(self) -> list[tuple[str, ClusterJob]]:
-        """Return at most BATCH jobs: the changed ones, those under way first, then the others under way."""
+        """Return at most BATCH jobs: the changed ones, those under way first, then the others whose tasks run.
+
+        A job in the queue has no tasks: the list alone shows when it begins.
+        """
+        now = self._clock.steady()
         changed = [(space, job) for space, watched in self._spaces.items() for job in watched.backlog.values()]
         changed.sort(key=lambda one: (one[1].status.ended, one[1].id))
         active = [
             (space, job)
             for space, watched in self._spaces.items()
             for job in watched.active()
-            if job.id not in watched.backlog and not watched.unlisted
+            if job.id not in watched.backlog
+            and not watched.unlisted
+            and job.status is not Status.QUEUE
+            and watched.job_due.get(job.id, 0.0) <= now
         ]
-        active.sort(key=lambda one: (one[1].status is Status.QUEUE, one[1].id))
+        active.sort(key=lambda one: (one[1].status.ended, one[1].id))
         return [*changed, *active][:BATCH]
 
     async def _show(self, space: str, watched: _PolledSpace, job: ClusterJob) -> None:
-        watched.backlog.pop(job.id, None)
+        listed = watched.backlog.pop(job.id, None)
         try:
             now = await self._manager.show(space, job.id)
         except StorageError as error:
@@ -248,12 +302,26 @@ class JobPoller:
             watched.job_error = ""
         before = watched.seen.get(job.id)
         watched.seen[job.id] = now
+        if listed is not None:
+            watched.outlines[job.id] = _outline(listed)
+        if now.status.ended and not now.is_settled:
+            watched.job_due[job.id] = self._clock.steady() + LINGER_SECONDS
+        else:
+            watched.job_due.pop(job.id, None)
         if before != now:
+            watched.changed = self._clock.steady()
             self._updates.append(JobUpdate(space, now, _update_kind(before, now)))
 
     def _report_gone(self, space: str, watched: _PolledSpace, job_id: int, reason: str) -> None:
-        job = replace(watched.seen.pop(job_id), status=Status.FAILED, reason=reason)
+        known = watched.seen.pop(job_id)
         watched.backlog.pop(job_id, None)
+        watched.outlines.pop(job_id, None)
+        watched.job_due.pop(job_id, None)
+        tasks = tuple(task if task.status.ended else _lost_task(task) for task in known.tasks or ())
+        if known.status.ended:
+            self._updates.append(JobUpdate(space, replace(known, tasks=tasks), UpdateKind.AFTER_END))
+            return
+        job = replace(known, status=Status.FAILED, reason=reason, tasks=tasks)
         self._updates.append(JobUpdate(space, job, UpdateKind.CHANGED))
 
     def _publish_once(self, before: str, error: StorageError) -> str:
@@ -275,6 +343,11 @@ class JobPoller:
         await wait_first(self._clock.sleep(seconds), self._poll_requested.wait())
 
     async def _wait_after(self, error: StorageError) -> None:
+        await self._wait_for_cluster(error)
+        self.poll_soon()  # much may have happened meanwhile
+        self._spaces_due = 0.0
+
+    async def _wait_for_cluster(self, error: StorageError) -> None:
         if error.code not in RETRIED:
             self._error = self._publish_once(self._error, error)
         if self._manager.link.state is ConnectionState.CONNECTED:
@@ -288,6 +361,10 @@ class JobPoller:
             await again.wait()
         finally:
             unsubscribe()
+
+
+def _lost_task(task: Task) -> Task:
+    return replace(task, status=Status.STOPPED, reason=LEFT_BEHIND, detached=True)
 
 
 def _update_kind(before: ClusterJob | None, now: ClusterJob) -> UpdateKind:

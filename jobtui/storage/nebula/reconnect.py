@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
@@ -35,6 +35,7 @@ class Reconnector:
         self._watchers: tuple[Callable[[ConnectionStatus], None], ...] = ()
         self._first_attempt: asyncio.Future[None] | None = None
         self._attempts: asyncio.Task[None] | None = None
+        self._failing_since: datetime | None = None
         self._retry_requested = asyncio.Event()
         self._error: StorageError | None = None
         self.status = ConnectionStatus(ConnectionState.CONNECTING, clock.now())
@@ -76,11 +77,21 @@ class Reconnector:
     def on_answer(self, address: str) -> None:
         """Record that a call was answered, perhaps by another server than the one known so far."""
         address = address or self.status.address
+        self._failing_since = None
         if self.status.state is ConnectionState.CONNECTED and (address, "") != (
             self.status.address,
             self.status.detail,
         ):
             self._set(replace(self.status, address=address, detail=""))
+
+    def on_failing_answer(self, reason: str) -> None:
+        """Record that the server answers, but only with a failure; the status says so until one succeeds."""
+        if self.status.state is ConnectionState.CONNECTED:
+            self._failing_since = self._failing_since or self._clock.now()
+            since = self._failing_since.astimezone()
+            detail = f"no usable answer since {since:%H:%M:%S} ({reason})"
+            if detail != self.status.detail:
+                self._set(replace(self.status, detail=detail))
 
     def on_slow_answer(self, seconds: float) -> None:
         """Record that a call has had no answer for `seconds`; the status says so until a call is answered."""

@@ -93,7 +93,7 @@ class GraphdConnection:
         if answer.error_code != GraphdErrorCode.SUCCEEDED:
             return ErrorReply(_name(answer.error_code), _text(answer.error_msg)[:MESSAGE_LIMIT])
         try:
-            return _table(answer.data)
+            return _table(answer.data, _text(answer.space_name))
         except Exception as error:
             raise self._error(ErrorCode.UNREACHABLE, f"graphd's answer cannot be decoded: {error!r}") from None
 
@@ -288,11 +288,11 @@ def _connect(address: Address, settings: ClusterSettings) -> socket.socket:
         raise StorageError(ErrorCode.UNREACHABLE, str(address), "", text) from None
 
 
-def _table(data: Any) -> NgqlTable:
+def _table(data: Any, space: str) -> NgqlTable:
     if data is None:
-        return NgqlTable()
+        return NgqlTable(space=space)
     columns = tuple(_text(name) for name in data.column_names)
-    return NgqlTable(columns, tuple(tuple(map(_cell, row.values)) for row in data.rows))
+    return NgqlTable(columns, tuple(tuple(map(_cell, row.values)) for row in data.rows), space)
 
 
 def _cell(value: Any) -> Cell:

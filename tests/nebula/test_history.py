@@ -1,0 +1,262 @@
+"""What the history says of a cluster that does not keep to "ended is final"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from jobtui.engine.jobs import JobStore, Transaction
+from jobtui.engine.lifecycle import IllegalTransition
+from jobtui.history import History
+from jobtui.history.write.store import Limits
+from jobtui.model import EventKind, Job, JobChanged, Status
+from tests.support.clock import FakeClock
+from tests.support.graphd_double import GraphdDouble
+from tests.support.nebula_cluster import Cluster
+from tests.support.nebula_product import ClusterBench, working_on
+
+TWO = {"nba": ["10.0.0.5", "10.0.0.6"], "test2": ["10.0.0.5"]}
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return Cluster(TWO)
+
+
+@pytest.fixture
+def graphd(cluster: Cluster) -> Iterator[GraphdDouble]:
+    with GraphdDouble(cluster) as graphd:
+        yield graphd
+
+
+@pytest.fixture
+def prod(graphd: GraphdDouble, tmp_path: Path) -> Iterator[ClusterBench]:
+    with working_on(graphd, root=tmp_path) as it:
+        it.caught_up()
+        yield it
+
+
+def until(prod: ClusterBench, number: int, *tasks: Status) -> Job:
+    """The job once its tasks have these statuses."""
+    prod.heard.wait_for(lambda: statuses(prod, number) == list(tasks))
+    return prod.job(number)
+
+
+def statuses(prod: ClusterBench, number: int) -> list[Status]:
+    job = prod.engine.job(number)
+    return [] if job is None else [task.status for task in job.tasks]
+
+
+def reasons(job: Job) -> list[str]:
+    return [event.reason for event in job.events if event.kind is EventKind.NOTE]
+
+
+def fail_early(prod: ClusterBench, cluster: Cluster) -> Job:
+    """Job 1, which failed at once since a host is down, while the other host works."""
+    cluster.kill("10.0.0.5")
+    cluster.submit("nba", "COMPACT")
+    prod.heard.until(1, Status.FAILED)
+    return until(prod, 1, Status.FAILED, Status.RUNNING)
+
+
+class TestFailedJobWhoseTasksRun:
+    def test_its_tasks_run_until_their_hosts_are_through(self, prod: ClusterBench, cluster: Cluster) -> None:
+        early = fail_early(prod, cluster)
+        assert (early.status, early.reason, early.took) == (Status.FAILED, "E_RPC_FAILURE", 0.0)
+        cluster.tick(17)
+        cluster.finish(1)
+        late = until(prod, 1, Status.FAILED, Status.FINISHED)
+        assert (late.status, late.took) == (Status.FAILED, 17.0)
+        assert late.tasks[1].took == 17.0
+        assert late.tasks[1].reason == ""  # the code that the cluster repeats there is the job's
+        assert any("the cluster later reported its end at" in reason for reason in reasons(late))
+        assert prod.engine.history.counts()[Status.FAILED] == 1
+
+    def test_a_new_start_goes_on_with_it(self, graphd: GraphdDouble, cluster: Cluster, tmp_path: Path) -> None:
+        with working_on(graphd, root=tmp_path) as prod:
+            prod.caught_up()
+            fail_early(prod, cluster)
+        cluster.tick(3600)
+        cluster.finish(1)
+        with working_on(graphd, root=tmp_path) as prod:
+            prod.caught_up()
+            assert until(prod, 1, Status.FAILED, Status.FINISHED).took == 3600.0
+
+    def test_a_sealed_record_is_amended_and_stays_so(
+        self, graphd: GraphdDouble, cluster: Cluster, tmp_path: Path
+    ) -> None:
+        with working_on(graphd, root=tmp_path) as prod:
+            prod.caught_up()
+            fail_early(prod, cluster)
+        seal(tmp_path)
+        cluster.tick(60)
+        cluster.finish(1)
+        with working_on(graphd, root=tmp_path) as prod:
+            prod.caught_up()
+            amended = until(prod, 1, Status.FAILED, Status.FINISHED)
+        seal(tmp_path)
+        history = History.open(tmp_path / "history", write=False)
+        assert history.get(1) == amended
+        assert history.counts()[Status.FAILED] == 1
+        history.close()
+
+    def test_an_archived_record_stays_as_it_is(self, prod: ClusterBench, cluster: Cluster) -> None:
+        fail_early(prod, cluster)
+        prod.say("BACKUP JOB 1 1")
+        cluster.tick(17)
+        cluster.finish(1)
+        other = cluster.submit("test2", "FLUSH")
+        assert prod.heard.until(2, Status.FAILED).origin.id == other  # type: ignore[union-attr]
+        archived = prod.engine.history.get_archived(1)
+        assert archived is not None
+        assert archived.took == 0.0
+
+    def test_a_later_run_of_it_is_another_job(self, prod: ClusterBench, cluster: Cluster) -> None:
+        fail_early(prod, cluster)
+        cluster.restart("10.0.0.5")
+        cluster.tick(5)
+        prod.rows("RECOVER JOB 1")
+        prod.heard.until(2, Status.RUNNING)
+        old = until(prod, 1, Status.FAILED, Status.STOPPED)
+        assert old.tasks[1].detached
+        cluster.finish(1)
+        assert prod.heard.until(2, Status.FINISHED).recovered_from == 1
+
+
+class TestStoppedJob:
+    def test_one_that_metad_had_forgotten_finishes(self, prod: ClusterBench, cluster: Cluster) -> None:
+        prod.say("ADMIN COMPACT nba")
+        prod.heard.until(1, Status.RUNNING)
+        cluster.restart_metad()
+        cluster.tick(3)
+        prod.rows("STOP JOB 1")
+        prod.heard.until(1, Status.STOPPED)
+        assert until(prod, 1, Status.RUNNING, Status.RUNNING).status is Status.STOPPED
+        cluster.tick(10)
+        cluster.finish(1)
+        job = prod.heard.until(1, Status.FINISHED)
+        assert job.took == 13.0
+        assert "the cluster later reported that it finished, not that it was stopped" in reasons(job)
+        counts = prod.engine.history.counts()
+        assert (counts[Status.STOPPED], counts[Status.FINISHED]) == (0, 1)
+        changes = [
+            m for m in prod.heard.messages if isinstance(m, JobChanged) and m.job.status is Status.FINISHED
+        ]
+        assert changes[0].was is Status.STOPPED
+
+    def test_two_profiles_agree(self, graphd: GraphdDouble, cluster: Cluster, tmp_path: Path) -> None:
+        cluster.submit("nba", "COMPACT")
+        with (
+            working_on(graphd, root=tmp_path / "a") as first,
+            working_on(graphd, root=tmp_path / "b") as second,
+        ):
+            first.caught_up(), second.caught_up()
+            cluster.restart_metad()
+            first.rows("STOP JOB 1")
+            first.heard.until(1, Status.STOPPED)
+            second.heard.until(1, Status.STOPPED)
+            cluster.finish(1)
+            for prod in (first, second):
+                assert prod.heard.until(1, Status.FINISHED).stop == cluster.now
+
+    def test_a_second_stop_moves_its_end(self, prod: ClusterBench, cluster: Cluster) -> None:
+        cluster.submit("nba", "COMPACT")
+        flush = cluster.submit("nba", "FLUSH")
+        prod.heard.until(2, Status.QUEUE)
+        prod.rows("STOP JOB 2")
+        stopped = prod.heard.until(2, Status.STOPPED)
+        session = cluster.log_in("root", "nebula")
+        cluster.tick(60)
+        cluster.execute(session, f"USE nba; STOP JOB {flush}")
+        prod.heard.wait_for(lambda: prod.job(2).stop != stopped.stop)
+        job = prod.job(2)
+        assert (job.status, job.stop) == (Status.STOPPED, cluster.now)
+        assert "the cluster later reported its end" in reasons(job)[-1]
+
+    def test_a_stopped_rebuild_stays_stopped(self, prod: ClusterBench, cluster: Cluster) -> None:
+        cluster.submit("nba", "REBUILD_TAG_INDEX")
+        prod.heard.until(1, Status.RUNNING)
+        prod.rows("STOP JOB 1")
+        until(prod, 1, Status.RUNNING, Status.RUNNING)
+        cluster.tick(2)  # now it is FAILED, E_USER_CANCEL, on the cluster
+        job = until(prod, 1, Status.STOPPED, Status.STOPPED)
+        assert job.status is Status.STOPPED
+        assert Status.FAILED not in prod.heard.statuses(1)
+
+
+class TestOtherTroubles:
+    def test_a_recovered_job_has_no_stop_time_while_it_runs(self, prod: ClusterBench, cluster: Cluster) -> None:
+        job = cluster.ended_job("nba", "COMPACT", "FAILED")
+        prod.heard.until(1, Status.FAILED)
+        cluster.tick(60)
+        prod.rows("RECOVER JOB 1")
+        running = prod.heard.until(2, Status.RUNNING)
+        assert (running.start, running.stop, running.recovered_from) == (cluster.now, None, 1)
+        cluster.finish(job)
+        assert prod.heard.until(2, Status.FINISHED).took == 0.0
+        assert prod.job(1).stop == cluster.now - timedelta(seconds=60)
+
+    def test_a_metad_that_restarts_runs_two_compacts_at_once(
+        self, prod: ClusterBench, cluster: Cluster
+    ) -> None:
+        prod.say("ADMIN COMPACT nba")
+        prod.heard.until(1, Status.RUNNING)
+        cluster.restart_metad()
+        assert prod.rows("ADMIN COMPACT nba") == [("2",)]
+        prod.heard.until(2, Status.RUNNING)
+        cluster.finish(2, code="E_UNKNOWN")
+        cluster.finish(1)
+        assert prod.heard.until(2, Status.FAILED).reason == "E_UNKNOWN"
+        prod.heard.until(1, Status.FINISHED)
+
+    def test_a_metad_that_is_away_is_reported_with_the_time(self, prod: ClusterBench, cluster: Cluster) -> None:
+        cluster.metad_away = True
+        prod.heard.wait_for(lambda: "no usable answer since" in detail(prod))
+        assert "RPC failure in MetaClient" in detail(prod)
+        assert "TTransportException" not in detail(prod)
+        since = detail(prod)
+        cluster.metad_away = False
+        prod.heard.wait_for(lambda: not detail(prod))
+        assert since
+
+    def test_a_killed_session_is_replaced(self, prod: ClusterBench, cluster: Cluster) -> None:
+        cluster.expire_sessions()
+        assert prod.rows("ADMIN COMPACT nba") == [("1",)]
+        prod.heard.until(1, Status.RUNNING)
+
+    def test_a_space_without_a_role_gets_no_others_jobs(
+        self, graphd: GraphdDouble, cluster: Cluster, tmp_path: Path
+    ) -> None:
+        cluster.ended_job("test2")
+        cluster.roles["root"] = {"nba", "test2"}
+        with working_on(graphd, root=tmp_path) as prod:
+            prod.caught_up()
+            cluster.roles["root"] = {"test2"}
+            cluster.ended_job("test2")
+            prod.heard.until(2, Status.FINISHED)
+            assert {prod.job(number).space for number in (1, 2)} == {"test2"}
+
+
+def test_only_a_clusters_job_can_be_amended(tmp_path: Path) -> None:
+    history = History.open(tmp_path)
+    now = FakeClock().now()
+    job = Job(1, "flush", "nba", now, Status.FINISHED, now, now)
+    history.commit(job).result()
+    transaction = Transaction(JobStore(history, FakeClock(), lambda _: None))
+    with pytest.raises(IllegalTransition, match="final"):
+        transaction.amend(job)
+    history.close()
+
+
+def detail(prod: ClusterBench) -> str:
+    connection = prod.engine.connection
+    return "" if connection is None else connection.detail
+
+
+def seal(root: Path) -> None:
+    """Have a segment hold what has ended."""
+    History.open(root / "history", limits=Limits(leftover=0)).close()
+    assert list((root / "history").glob("seg-*.jsonl"))
