@@ -178,7 +178,7 @@ def test_the_kept_space_is_believed_until_the_cluster_tells_its_own(tmp_path: Pa
             await shown.until(lambda: shown.app.context.overview_cache.overview is not None)
             await shown.shows("space test2")
         async with on_a_cluster(tmp_path, ScriptedMirror(("nba",))) as (shown, _):
-            await shown.shows("Space 'test2' is no longer there")
+            await shown.shows("Space 'test2' no longer exists")
             await shown.shows_no_more("space test2 ")
             assert shown.app.context.session.space is None
 
