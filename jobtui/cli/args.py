@@ -6,7 +6,7 @@ help.py has the texts of --help; a test compares them with the parser.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,10 +21,6 @@ EXPORT_FORMATS = ("jsonl", "json", "csv")
 VERBS = ("load", "dump", "serve", "config", "history", "doctor", "completion", "help")
 SHELLS = ("bash", "zsh", "fish")
 VALUE_OPTIONS = ("-e", "-f", "--format", "--profile", "--nebula", "-u", "--tls", "--data-dir", "--config")
-RUN_OPTIONS = ("detach", "wait", "format", "quiet", "raw")
-PROFILE_OPTIONS = ("config", "profile", "data_dir", "nebula", "user", "tls")
-PASSWORD_OPTIONS = ("-p", "--password", "--passwd")
-PASSWORD_HINT = "a password is never an option; set JOBTUI_NEBULA_PASSWORD, or enter it when jobtui asks for it"
 FLAGS = (
     "--detach",
     "--wait",
@@ -33,11 +29,47 @@ FLAGS = (
     "--delete-keys",
     "--raw",
     "--quiet",
-    "-q",
     "--version",
     "--help",
-    "-h",
 )
+RUN_OPTIONS = ("detach", "wait", "format", "quiet", "raw")
+PROFILE_OPTIONS = ("config", "profile", "data_dir", "nebula", "user", "tls")
+PASSWORD_OPTIONS = ("-p", "--password", "--passwd")
+PASSWORD_HINT = "a password is never an option; set JOBTUI_NEBULA_PASSWORD, or enter it when jobtui asks for it"
+
+_ACTIONS: Mapping[str, tuple[str, ...]] = {
+    "config": ("print", "path", "check"),
+    "history": ("verify", "repair", "export"),
+    "completion": SHELLS,
+}
+"""The verbs whose first operand is one of these words."""
+_REQUIRED: Mapping[str, tuple[str, ...]] = {
+    "load": ("SPACE", "FILE (- for stdin)"),
+    "dump": ("SPACE",),
+    "history": ("verify, repair or export",),
+    "completion": ("bash, zsh or fish",),
+}
+"""The operands that a verb needs."""
+_MOST_OPERANDS: Mapping[str, int | None] = {
+    "load": None,
+    "dump": 1,
+    "config": 1,
+    "history": 2,
+    "completion": 1,
+    "help": None,
+}
+"""How many operands a verb takes, None if there is no limit; the others take none."""
+_VERB_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "load": ("format", "quiet", "delete_keys", *PROFILE_OPTIONS),
+    "dump": ("format", *PROFILE_OPTIONS),
+    "serve": ("background", *PROFILE_OPTIONS),
+    "config": tuple(option for option in PROFILE_OPTIONS if option != "nebula"),
+    "history": ("format", "quiet", "raw", *PROFILE_OPTIONS),
+    "doctor": PROFILE_OPTIONS,
+    "completion": (),
+    "help": (),
+}
+"""The options that have an effect with a verb."""
 
 
 def parse_arguments(words: Sequence[str], *, piped: bool) -> CliCommand:
@@ -49,55 +81,28 @@ def parse_arguments(words: Sequence[str], *, piped: bool) -> CliCommand:
     Raises:
         UsageError: the words cannot be understood, or contradict each other.
     """
-    verb = _checked_verb(words)
     try:
-        found = _parser(() if verb is None else (verb,)).parse_args(words)
+        found, unknown = _parser().parse_known_intermixed_args(words)
     except _HelpRequested as request:
-        return request.command
-    options = {option: getattr(found, option) for option in PROFILE_OPTIONS}
+        if request.is_version:
+            return ShowVersion()
+        before = words[: words.index(request.option)] if request.option in words else words
+        return ShowHelp(next((word for word in before if word in VERBS), None))
+    if unknown:
+        raise _unknown_option(unknown[0])
     if found.nebula is None:
         for option, name in (("user", "-u"), ("tls", "--tls")):
             if getattr(found, option) is not None:
                 raise UsageError(f"{name} needs a cluster: --nebula HOST:PORT")
     else:
         _reject("--nebula", found, "profile", "demo")
-    if found.verb is not None:
-        _reject(found.verb, found, "text", "file", "detach", "wait", "demo")
-        if found.verb != "history":
-            _reject(found.verb, found, "raw")
-    match found.verb:
-        case "load":
-            format_ = _one_of(PAIR_FORMATS, found.format) if found.format else None
-            return LoadCommand(
-                space=found.space,
-                files=tuple(found.files),
-                format=format_,
-                quiet=bool(found.quiet),
-                delete_keys=found.delete_keys,
-                **options,
-            )
-        case "dump":
-            _reject("dump", found, "quiet")
-            return DumpCommand(
-                space=found.space, format=_one_of(PAIR_FORMATS, found.format or "jsonl"), **options
-            )
-        case "serve":
-            _reject("serve", found, "format", "quiet")
-            return ServeCommand(background=found.background, **options)
-        case "config":
-            _reject("config", found, "format", "quiet", "nebula")
-            return ConfigCommand(what=found.what, **options)
-        case "history":
-            return _history(found, options)
-        case "doctor":
-            _reject("doctor", found, "format", "quiet")
-            return DoctorCommand(**options)
-        case "completion":
-            _reject("completion", found, "format", "quiet", *PROFILE_OPTIONS)
-            return ShowCompletion(found.shell)
-        case "help":
-            _reject("help", found, "format", "quiet", *PROFILE_OPTIONS)
-            return HelpCommand(tuple(found.words))
+    options = {option: getattr(found, option) for option in PROFILE_OPTIONS}
+    if found.words:
+        verb, *operands = found.words
+        return _verb_command(verb, operands, found, options)
+    for option, owner in (("delete_keys", "load"), ("background", "serve")):
+        if getattr(found, option):
+            raise UsageError(f"{_written(option)} belongs to jobtui {owner}")
     if found.demo:
         _reject("--demo", found, "text", "file", *RUN_OPTIONS, "profile", "data_dir")
         return OpenDemo(**options)
@@ -123,6 +128,68 @@ def parse_arguments(words: Sequence[str], *, piped: bool) -> CliCommand:
     )
 
 
+def _verb_command(
+    verb: str, operands: Sequence[str], found: argparse.Namespace, options: dict[str, Any]
+) -> CliCommand:
+    """Return the command of a verb. Raises UsageError for operands and options that do not fit it."""
+    if verb not in VERBS:
+        if found.text is not None:
+            hint = "; put a text of several words in quotes: -e 'SHOW JOBS'"
+        else:
+            hint = "; statements go after -e" if _begins_statement(verb) else _near(verb, VERBS)
+        raise UsageError(f"there is no command '{verb}'{hint}")
+    _reject(verb, found, *(option for option in _OPTIONS if option not in _VERB_OPTIONS[verb]))
+    most = _MOST_OPERANDS.get(verb, 0)
+    if missing := _REQUIRED.get(verb, ())[len(operands) :]:
+        raise UsageError(f"{verb} needs {', '.join(missing)} (see jobtui {verb} --help)")
+    if most is not None and len(operands) > most:
+        raise UsageError(f"{verb} takes no operand '{operands[most]}' (see jobtui {verb} --help)")
+    if operands and operands[0] not in _ACTIONS.get(verb, operands):
+        raise UsageError(f"there is no 'jobtui {verb} {operands[0]}'{_near(operands[0], _ACTIONS[verb])}")
+    match verb:
+        case "load":
+            return LoadCommand(
+                space=operands[0],
+                files=tuple(operands[1:]),
+                format=_one_of(PAIR_FORMATS, found.format) if found.format else None,
+                quiet=bool(found.quiet),
+                delete_keys=bool(found.delete_keys),
+                **options,
+            )
+        case "dump":
+            format_ = _one_of(PAIR_FORMATS, found.format or "jsonl")
+            return DumpCommand(space=operands[0], format=format_, **options)
+        case "serve":
+            return ServeCommand(background=bool(found.background), **options)
+        case "config":
+            return ConfigCommand(what=operands[0] if operands else "print", **options)
+        case "history":
+            return _history(operands, found, options)
+        case "doctor":
+            return DoctorCommand(**options)
+        case "completion":
+            return ShowCompletion(operands[0])
+    return HelpCommand(tuple(operands))
+
+
+def _history(operands: Sequence[str], found: argparse.Namespace, options: dict[str, Any]) -> HistoryCommand:
+    what, *files = operands
+    if what == "export":
+        format_ = _one_of(EXPORT_FORMATS, found.format or "jsonl")
+        return HistoryCommand(
+            what=what,
+            file=files[0] if files else "-",
+            format=format_,
+            quiet=bool(found.quiet),
+            raw=_raw(found, format_),
+            **options,
+        )
+    _reject(f"history {what}", found, "format", "quiet", "raw")
+    if files:
+        raise UsageError(f"history {what} takes no file: '{files[0]}'")
+    return HistoryCommand(what=what, **options)
+
+
 def _raw(found: argparse.Namespace, format_: str) -> bool:
     """Return whether CSV cells are written unguarded. Raises UsageError for another format."""
     if found.raw and format_ != "csv":
@@ -130,60 +197,10 @@ def _raw(found: argparse.Namespace, format_: str) -> bool:
     return bool(found.raw)
 
 
-def _history(found: argparse.Namespace, options: dict[str, Any]) -> HistoryCommand:
-    if found.what == "export":
-        format_ = _one_of(EXPORT_FORMATS, found.format or "jsonl")
-        return HistoryCommand(
-            what="export",
-            file=found.target or "-",
-            format=format_,
-            quiet=bool(found.quiet),
-            raw=_raw(found, format_),
-            **options,
-        )
-    _reject(f"history {found.what}", found, "format", "quiet", "raw")
-    if found.target is not None:
-        raise UsageError(f"history {found.what} takes no file: '{found.target}'")
-    return HistoryCommand(what=found.what, **options)
-
-
-def _checked_verb(words: Sequence[str]) -> str | None:
-    """Return the verb, None if there is none.
-
-    Raises UsageError for an unknown verb or option, with the nearest known one: argparse reports the word
-    after an unknown option instead.
-    """
-    rest = iter(words)
-    verb = None
-    seen: set[str] = set()
-    for word in rest:
-        while word.startswith("-q") and len(word) > 2:
-            word = f"-{word[2:]}"  # -qe TEXT
-        name = word.partition("=")[0] if word.startswith("--") else word[:2] if word.startswith("-") else ""
-        if name in ("--help", "-h", "--version"):
-            return verb
-        if name == "--":
-            return verb or next((word for word in rest if word in VERBS), None)
-        if name in VALUE_OPTIONS:
-            if name in seen:
-                one_text = "; put the statements in one text, with ; between them" if name == "-e" else ""
-                raise UsageError(f"{name} was given twice{one_text}")
-            seen.add(name)
-            if word == name and (value := next(rest, None)) in (*VALUE_OPTIONS, *FLAGS):
-                raise UsageError(f"{name} needs a value, and {value} is an option")
-        elif name in PASSWORD_OPTIONS:
-            raise UsageError(f"there is no option {name}: {PASSWORD_HINT}")
-        elif name and name != "-" and name not in FLAGS:
-            raise UsageError(f"there is no option {name}{_near(name, (*VALUE_OPTIONS, *FLAGS))}")
-        elif not name and verb is None:
-            verb = word
-            if word not in VERBS:
-                if "-e" in seen:
-                    hint = "; put a text of several words in quotes: -e 'SHOW JOBS'"
-                else:
-                    hint = "; statements go after -e" if _begins_statement(word) else _near(word, VERBS)
-                raise UsageError(f"there is no command '{word}'{hint}")
-    return verb
+def _unknown_option(word: str) -> UsageError:
+    name = word.partition("=")[0] if word.startswith("--") else word[:2]
+    hint = f": {PASSWORD_HINT}" if name in PASSWORD_OPTIONS else _near(name, (*VALUE_OPTIONS, *FLAGS))
+    return UsageError(f"there is no option {name}{hint}")
 
 
 def _begins_statement(word: str) -> bool:
@@ -199,14 +216,14 @@ def _near(word: str, known: Sequence[str]) -> str:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} (see {self.prog} --help)")
+        raise UsageError(f"{message} (see jobtui --help)")
 
 
 class _HelpRequested(Exception):
     """The parser met --help or --version, and need not read on."""
 
-    def __init__(self, command: CliCommand) -> None:
-        self.command = command
+    def __init__(self, option: str, *, is_version: bool) -> None:
+        self.option, self.is_version = option, is_version
 
 
 class _HelpAction(argparse.Action):
@@ -219,8 +236,7 @@ class _HelpAction(argparse.Action):
         values: object,
         option_string: str | None = None,
     ) -> NoReturn:
-        verb = parser.prog.partition(" ")[2] or None
-        raise _HelpRequested(ShowVersion() if self.dest == "version" else ShowHelp(verb))
+        raise _HelpRequested(option_string or "", is_version=self.dest == "version")
 
 
 class _Once(argparse.Action):
@@ -234,78 +250,35 @@ class _Once(argparse.Action):
         option_string: str | None = None,
     ) -> None:
         if getattr(namespace, self.dest, None) is not None:
-            raise UsageError(f"{option_string} was given twice")
+            hint = "; put the statements in one text, with ; between them" if self.dest == "text" else ""
+            raise UsageError(f"{option_string} was given twice{hint}")
         setattr(namespace, self.dest, values)
 
 
-def _parser(verbs: Sequence[str] = VERBS) -> argparse.ArgumentParser:
-    """Return a parser that knows these verbs: a line has one, and each parser takes time to make."""
-    parser = _Parser(prog="jobtui", add_help=False, allow_abbrev=False)
-    _add_options(parser, default=None)
+def _parser() -> argparse.ArgumentParser:
+    """Return the parser of the options of all verbs: a parser for each verb would take 12 ms to create."""
+    # without a usage, parse_known_intermixed_args would compose one, for an error that is not shown
+    parser = _Parser(prog="jobtui", usage="jobtui", add_help=False, allow_abbrev=False)
+    parser.add_argument("words", nargs="*")
+    parser.add_argument("--help", "-h", action=_HelpAction, nargs=0)
+    parser.add_argument("--version", action=_HelpAction, nargs=0)
     parser.add_argument("-e", dest="text", action=_Once)
     parser.add_argument("-f", dest="file", action=_Once)
-    parser.add_argument("--detach", action="store_true", default=None)
-    parser.add_argument("--wait", action="store_true", default=None)
-    parser.add_argument("--demo", action="store_true", default=None)
-    parser.add_argument("--raw", action="store_true", default=None)
-    if not verbs:
-        parser.set_defaults(verb=None)
-        return parser
-    subparsers = parser.add_subparsers(dest="verb", parser_class=_Parser, metavar="VERB")
-    for name in verbs:
-        verb = subparsers.add_parser(name, add_help=False, allow_abbrev=False)
-        _add_operands(name, verb)
-        _add_options(verb, default=argparse.SUPPRESS)
+    parser.add_argument("--format", action=_Once)
+    parser.add_argument("--profile", action=_Once)
+    parser.add_argument("--nebula", action=_Once)
+    parser.add_argument("-u", dest="user", action=_Once)
+    parser.add_argument("--tls", action=_Once)
+    parser.add_argument("--data-dir", action=_Once, type=_path)
+    parser.add_argument("--config", action=_Once, type=_path)
+    parser.add_argument("--quiet", "-q", action="store_true", default=None)
+    for flag in ("--detach", "--wait", "--demo", "--raw", "--delete-keys", "--background"):
+        parser.add_argument(flag, action="store_true", default=None)
     return parser
 
 
-def _add_operands(verb: str, parser: argparse.ArgumentParser) -> None:
-    match verb:
-        case "load":
-            parser.add_argument("space", metavar="SPACE")
-            parser.add_argument("files", metavar="FILE, - for stdin", nargs="+")
-            parser.add_argument("--delete-keys", action="store_true")
-        case "dump":
-            parser.add_argument("space", metavar="SPACE")
-        case "serve":
-            parser.add_argument("--background", action="store_true")
-        case "config":
-            action = _one_of_operands(verb, ("print", "path", "check"))
-            parser.add_argument("what", nargs="?", type=action, default="print")
-        case "history":
-            action = _one_of_operands(verb, ("verify", "repair", "export"))
-            parser.add_argument("what", metavar="verify, repair or export", type=action)
-            parser.add_argument("target", metavar="FILE", nargs="?")
-            parser.add_argument("--raw", action="store_true", default=argparse.SUPPRESS)
-        case "completion":
-            parser.add_argument("shell", metavar="bash, zsh or fish", type=_one_of_operands(verb, SHELLS))
-        case "help":
-            parser.add_argument("words", metavar="STATEMENT", nargs="*")
-
-
-def _add_options(parser: argparse.ArgumentParser, default: object) -> None:
-    """Add the options that may precede a verb or follow it."""
-    parser.add_argument("--help", "-h", action=_HelpAction, nargs=0)
-    parser.add_argument("--version", action=_HelpAction, nargs=0)
-    parser.add_argument("--format", action=_Once, default=default)
-    parser.add_argument("--quiet", "-q", action="store_true", default=default)
-    parser.add_argument("--profile", action=_Once, default=default)
-    parser.add_argument("--nebula", action=_Once, default=default)
-    parser.add_argument("-u", dest="user", action=_Once, default=default)
-    parser.add_argument("--tls", action=_Once, default=default)
-    parser.add_argument("--data-dir", action=_Once, default=default, type=_path)
-    parser.add_argument("--config", action=_Once, default=default, type=_path)
-
-
-def _one_of_operands(verb: str, known: Sequence[str]) -> Callable[[str], str]:
-    """Return a converter that accepts only these words and suggests the nearest one for any other."""
-
-    def convert(word: str) -> str:
-        if word not in known:
-            raise UsageError(f"there is no 'jobtui {verb} {word}'{_near(word, known)}")
-        return word
-
-    return convert
+_OPTIONS = ("text", "file", "demo", "delete_keys", "background", *RUN_OPTIONS, *PROFILE_OPTIONS)
+"""The names that the parser gives to all options."""
 
 
 def _path(word: str) -> Path:
@@ -325,13 +298,15 @@ def _one_of(known: tuple[str, ...], word: str) -> str:
     raise UsageError(f"there is no format '{word}' here: {', '.join(known[:-1])} or {known[-1]}")
 
 
+def _written(option: str) -> str:
+    return {"text": "-e", "file": "-f", "user": "-u"}.get(option, f"--{option.replace('_', '-')}")
+
+
 def _reject(context: str, found: argparse.Namespace, *options: str) -> None:
     """Reject options that have no effect with a verb or another option. Raises UsageError."""
-    written = {"text": "-e", "file": "-f"}
     for option in options:
         if getattr(found, option) is not None:
-            name = written.get(option, f"--{option.replace('_', '-')}")
-            raise UsageError(f"{name} cannot be used with {context}")
+            raise UsageError(f"{_written(option)} cannot be used with {context}")
 
 
 class ProfileOptions(msgspec.Struct, frozen=True, kw_only=True):
