@@ -13,15 +13,17 @@ stopped task returns a `TaskResult` with `stopped`.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from jobtui.model import ConnectionStatus, SpaceStats, Status, StepPosition, Task
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class Capabilities(msgspec.Struct, frozen=True):
@@ -117,6 +119,9 @@ class OperationControl:
     """
 
     def __init__(self, rate: int | None = None) -> None:
+        # late: a reader of the history, which runs no operation, imports this module and not asyncio (40 ms)
+        import asyncio
+
         self.cancel = asyncio.Event()
         self.pause = asyncio.Event()
         self._rate = rate
