@@ -1,10 +1,17 @@
 """The detail of a job: its tabs, the whole screen, beside and below."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from jobtui.model import Level, SpaceStats
+import pytest
+
+from jobtui.model import Job, JobOptions, Level, SpaceStats, Status, Task
 from jobtui.storage.base import Space
+from jobtui.tui.tabs.storage import Look, size_table
+from jobtui.tui.tabs.summary import summary, task_counts
+from jobtui.tui.tabs.tasks import TaskSort, sort_tasks, task_lines
+from jobtui.tui.text.spans import line_width, plain
 from tests.support.dashboards import HOSTS, Stage, stage
 from tests.support.scripted import ScriptedStorage
 
@@ -133,5 +140,126 @@ def test_an_adopted_space_is_looked_into_only_when_asked(tmp_path: Path) -> None
             await shown.press("L")
             await shown.until(lambda: "now" in shown.detail)
             assert storage.looks == 1
+
+    asyncio.run(run())
+
+
+NOW = datetime(2019, 12, 17, 17, 21, 30, tzinfo=UTC)
+FAILED = Job(
+    7,
+    "compact",
+    "nba",
+    NOW - timedelta(seconds=60),
+    Status.FAILED,
+    start=NOW - timedelta(seconds=40),
+    stop=NOW,
+    took=40.0,
+    reason="h37: no space left on device",
+    recovered_from=3,
+    requested_by="anna@db1, dashboard",
+    options=JobOptions(because="before the upgrade"),
+    tasks=(
+        Task(0, "h1", Status.FINISHED, took=9.0, before=BEFORE, after=AFTER),
+        Task(1, "h37", Status.FAILED, progress=0.5, took=40.0, before=BEFORE, reason="no space left on device"),
+        Task(2, "h2", Status.STOPPED, reason="another host failed"),
+    ),
+)
+
+
+def said(job: Job, width: int = 200, **options: object) -> str:
+    return "\n".join(plain(line) for line in summary(job, width, NOW, **options))  # type: ignore[arg-type]
+
+
+class TestSummary:
+    def test_says_what_when_who_why_and_what_next(self) -> None:
+        text = said(FAILED)
+        for part in (
+            "✖ failed",
+            "waited 0:20",
+            "ran 0:40",
+            "640 MiB → 300 MiB",
+            "340 MiB reclaimed (53%)",
+            "requested by anna@db1, dashboard",
+            "because: before the upgrade",
+            "h37: no space left on device",
+            "runs job 3 again",
+            "r runs it again on all 3 hosts",
+        ):
+            assert part in text
+
+    def test_of_a_recovered_job_names_the_recovery_and_offers_none(self) -> None:
+        text = said(FAILED, recovered_as=[9])
+        assert "was run again as job 9" in text
+        assert "r runs it again" not in text
+
+    @pytest.mark.parametrize("width", [40, 60, 80, 120])
+    def test_breaks_between_facts(self, width: int) -> None:
+        lines = summary(FAILED, width, NOW)
+        assert max(map(line_width, lines)) <= width
+        assert "340 MiB reclaimed" in "\n".join(map(plain, lines))
+
+    def test_of_a_running_job_shows_its_rate_and_no_sizes_of_some_hosts(self) -> None:
+        running = Job(8, "compact", "nba", NOW, Status.RUNNING, start=NOW, tasks=FAILED.tasks)
+        text = said(running, rate=88.0 * (1 << 20))
+        assert "88 MiB/s" in text
+        assert "→" not in text
+        assert "s stops it" in text
+
+
+class TestTasks:
+    def test_counts_name_the_failed_hosts(self) -> None:
+        assert plain(task_counts(FAILED)) == " 1 of 3 hosts finished, 1 failed: h37, 1 stopped: h2"
+
+    def test_what_failed_comes_first(self) -> None:
+        assert [task.host for task in sort_tasks(FAILED, TaskSort.STATUS)] == ["h37", "h2", "h1"]
+        assert [task.host for task in sort_tasks(FAILED, TaskSort.HOST)] == ["h1", "h2", "h37"]
+        assert [task.host for task in sort_tasks(FAILED, TaskSort.TOOK)] == ["h37", "h1", "h2"]
+        assert sort_tasks(FAILED, TaskSort.RECLAIMED)[0].host == "h1"
+
+    @pytest.mark.parametrize("width", [40, 60, 80, 120])
+    def test_an_ended_task_has_no_bar(self, width: int) -> None:
+        found = task_lines(FAILED, {}, width, NOW)
+        assert "▇" not in "\n".join(map(plain, found.lines))
+        assert [number for number, _, _ in found.places] == [1, 2, 0]
+        assert found.places[-1][2] == len(found.lines) - 1
+
+
+def test_storage_shows_a_host_a_row_with_totals_and_changes_on_top() -> None:
+    lines = [plain(line) for line in size_table(FAILED.tasks[:2], {"h1": Look(AFTER)}, 100)]
+    assert lines[0].split() == ["Host", "Before", "After", "Change", "Now", "Memtable", "To", "Compact"]
+    assert lines[1].split()[:9] == ["all", "2", "hosts", "1.25", "GiB", "300", "MiB", "-340", "MiB"]
+    assert lines[2].split()[:7] == ["h1", "640", "MiB", "300", "MiB", "-340", "MiB"]
+    assert lines[3].split()[:5] == ["h37", "640", "MiB", "–", "–"]
+
+
+def test_a_cursor_moves_from_failure_to_failure(tmp_path: Path) -> None:
+    hosts = [f"h{number}" for number in range(12)]
+
+    def under_cursor(shown: Stage) -> str:
+        body = shown.dashboard.jobs.detail.body
+        return plain(body.lines[body.highlighted.start]) if body.highlighted else ""
+
+    async def run() -> None:
+        async with stage(tmp_path, {"nba": hosts}, size=(100, 24)) as shown:
+            await shown.say("ADMIN COMPACT nba")
+            for host in hosts:
+                operation = shown.behind.storage.operation("nba", host)
+                if host in ("h4", "h9"):
+                    operation.fail(detail="disk gone")
+                else:
+                    operation.finish(BEFORE, AFTER)
+            await shown.shows("✖ 1")
+            await shown.until(lambda: "10 of 12 hosts finished, 2 failed: h4, h9" in shown.detail)
+            await shown.press("tab")
+            await shown.until(lambda: "h4" in under_cursor(shown))
+            await shown.press("n")
+            await shown.until(lambda: "h9" in under_cursor(shown))
+            await shown.press("n")
+            await shown.until(lambda: "h4" in under_cursor(shown))
+            await shown.press("greater_than_sign")
+            await shown.until(lambda: "by host" in shown.detail and "h4" in under_cursor(shown))
+            await shown.press("end", "down")
+            await shown.press("tab")
+            await shown.until(lambda: under_cursor(shown) == "")
 
     asyncio.run(run())

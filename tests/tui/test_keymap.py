@@ -39,6 +39,10 @@ def test_an_outer_places_key_is_hidden_only_on_purpose() -> None:
         "open",
         "zoom",
         "send",
+        "sort_tasks_next",
+        "sort_tasks_previous",
+        "next_failure",
+        "previous_failure",
     }
     for chain in SCOPE_CHAINS:
         for inner, outer in itertools.combinations(chain, 2):

@@ -21,6 +21,7 @@ from jobtui.tui.text.spans import (
     progress_line,
     running_line,
     status_span,
+    step_count,
     width_of,
 )
 from jobtui.tui.widgets.table_layout import GAP, Column, Placed
@@ -264,8 +265,13 @@ class JobRows:
                     text = waits
                 return ((text, TextRole.MUTED),)
             case Status.RUNNING:
-                room = width if width < _UNLIMITED else _RUNNING_CELLS
-                return running_line(job.progress, self._rate(job), remaining_of(job, self.rates, now), room)
+                held = next((task.waiting for task in job.tasks if task.waiting), "")
+                if held:
+                    return ((held, TextRole.WARNING),)
+                steps = step_count(job)
+                room = width if width < _UNLIMITED else _RUNNING_CELLS + len(steps)
+                left = remaining_of(job, self.rates, now)
+                return running_line(job.progress, self._rate(job), left, room, steps)
             case Status.FINISHED if not job.reason:
                 return ((_sizes(job), TextRole.MUTED),)
             case Status.FAILED:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from jobtui.formatting import format_bytes, format_count
-from jobtui.model import Job, SpaceStats
-from jobtui.tui.text.spans import Line, TextRole, cut, fit, fit_host, width_of, wrapped
+from jobtui.model import Job, SpaceStats, Task
+from jobtui.tui.text.spans import Line, Span, TextRole, cut, fit, fit_host, width_of, wrapped
 
 NOT_TOLD = "the cluster does not tell how large a space is on a host"
 _FIGURE = 20
@@ -23,7 +23,7 @@ class Look(msgspec.Struct, frozen=True):
 
 
 def storage(job: Job, looks: Mapping[str, Look], width: int, ask: bool) -> list[Line]:
-    """A block a host: levels with files and bytes, memtable, entries, bytes to compact.
+    """Return the sizes of all hosts, a row each under their totals; then each host's levels and entries.
 
     `looks`: what was seen just now, by host. `ask`: the space is another program's, so nothing was looked at;
     say how to.
@@ -33,6 +33,8 @@ def storage(job: Job, looks: Mapping[str, Look], width: int, ask: bool) -> list[
     lines: list[Line] = []
     if ask:
         lines.extend(wrapped(ask_line(), width, hang=1))
+    if len(job.tasks) > 1:
+        lines.extend(size_table(job.tasks, looks, width))
     for task in job.tasks:
         look = looks.get(task.host, Look())
         columns = [("before", task.before), ("after", task.after)]
@@ -40,6 +42,52 @@ def storage(job: Job, looks: Mapping[str, Look], width: int, ask: bool) -> list[
             columns.append(("now", look.stats))
         lines.extend(host_block(task.host, columns, look.trouble, width))
     return lines or [((" no hosts yet", TextRole.MUTED),)]
+
+
+_SIZE_COLUMNS = ("Before", "After", "Change", "Now", "Memtable", "To Compact")
+_SIZE_WIDTH = 12
+
+
+def size_table(tasks: Sequence[Task], looks: Mapping[str, Look], width: int) -> list[Line]:
+    """Return a row of sizes for each host, the totals first; columns without room are left out at the right."""
+    host_width = min(24, max(13, *(width_of(task.host) for task in tasks)), max(13, width // 3))
+    count = max(1, min(len(_SIZE_COLUMNS), (width - host_width - 1) // _SIZE_WIDTH))
+    figures = [_sizes_of(task, looks.get(task.host, Look()).stats) for task in tasks]
+    totals = [_sum(column) for column in zip(*figures, strict=True)]
+    heads = "".join(name.rjust(_SIZE_WIDTH) for name in _SIZE_COLUMNS[:count])
+    lines: list[Line] = [((f" {'Host':<{host_width}}{heads}", TextRole.MUTED),)]
+    lines.append(_size_row(f"all {len(tasks)} hosts", totals[:count], host_width, TextRole.STRONG))
+    for task, sizes in zip(tasks, figures, strict=True):
+        lines.append(_size_row(task.host, sizes[:count], host_width, TextRole.PLAIN))
+    return [*lines, ()]
+
+
+def _sizes_of(task: Task, now: SpaceStats | None) -> list[int | None]:
+    before = task.before.bytes if task.before is not None else None
+    after = task.after.bytes if task.after is not None else None
+    change = after - before if before is not None and after is not None else None
+    memory, pending = (now.memtable, now.pending) if now is not None else (None, None)
+    return [before, after, change, now.bytes if now is not None else None, memory, pending]
+
+
+def _sum(column: Iterable[int | None]) -> int | None:
+    known = [size for size in column if size is not None]
+    return sum(known) if known else None
+
+
+def _size_row(name: str, sizes: Sequence[int | None], host_width: int, role: TextRole) -> Line:
+    spans: list[Span] = [(f" {fit_host(name, host_width)}", role)]
+    for label, size in zip(_SIZE_COLUMNS, sizes, strict=False):
+        text = format_bytes(size, unknown="–")
+        if label == "Change" and size is not None:
+            spans.append((f"{'+' if size > 0 else ''}{text}".rjust(_SIZE_WIDTH), _change_role(size, role)))
+        else:
+            spans.append((text.rjust(_SIZE_WIDTH), role))
+    return tuple(spans)
+
+
+def _change_role(size: int, role: TextRole) -> TextRole:
+    return TextRole.FINISHED if size < 0 else role
 
 
 def ask_line() -> Line:

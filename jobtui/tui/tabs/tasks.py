@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
+from msgspec.structs import replace
 
-from jobtui.formatting import format_bytes, format_duration, format_rate, format_remaining
+from jobtui.formatting import format_bytes, format_duration, format_percent, format_rate, format_remaining
 from jobtui.model import Job, Status, Task
 from jobtui.tui.text.spans import (
     Line,
@@ -37,16 +38,54 @@ _PERCENT = 5
 Rates = Mapping[tuple[int, int], float | None]
 
 
+class TaskSort(enum.StrEnum):
+    """What the tasks are sorted by; by status, what failed comes first and then what runs."""
+
+    STATUS = "status"
+    HOST = "host"
+    SIZE = "size"
+    TOOK = "took"
+    RECLAIMED = "reclaimed"
+
+    def neighbor(self, by: int) -> TaskSort:
+        """Return the sort `by` places on, around the end."""
+        sorts = list(TaskSort)
+        return sorts[(sorts.index(self) + by) % len(sorts)]
+
+
+_URGENCY = (Status.FAILED, Status.RUNNING, Status.STOPPED, Status.QUEUE, Status.FINISHED)
+
+
+def sort_tasks(job: Job, by: TaskSort) -> list[Task]:
+    """Return the job's tasks in an order: the largest numbers first, those without a number last."""
+    keys: Mapping[TaskSort, Callable[[Task], object]] = {
+        TaskSort.STATUS: lambda task: _URGENCY.index(task.status),
+        TaskSort.HOST: lambda task: task.host,
+        TaskSort.SIZE: lambda task: -task.before.bytes if task.before is not None else 1,
+        TaskSort.TOOK: lambda task: -task.took if task.took is not None else 1,
+        TaskSort.RECLAIMED: lambda task: (task.reclaimed is None, -(task.reclaimed or 0)),
+    }
+    return sorted(job.tasks, key=keys[by])  # type: ignore[arg-type]
+
+
+class TaskLines(msgspec.Struct, frozen=True):
+    """The lines of the tasks, and which of them belong to each task: its number, first line and last line."""
+
+    lines: list[Line]
+    places: tuple[tuple[int, int, int], ...] = ()
+
+
 class Figure(enum.Enum):
     """What is told of a task in figures."""
 
+    STEPS = "steps"
     BYTES = "bytes"
     RATE = "rate"
     TIME = "time"
 
 
 # cells kept for a figure while a task runs, so that nothing jumps as it changes
-_WHILE_RUNNING = {Figure.BYTES: 17, Figure.RATE: 9, Figure.TIME: 9}
+_WHILE_RUNNING = {Figure.STEPS: 10, Figure.BYTES: 17, Figure.RATE: 9, Figure.TIME: 9}
 
 Figures = Mapping[Figure, Span]
 
@@ -58,38 +97,43 @@ class Layout(msgspec.Struct, frozen=True):
     bar: int
     gap: int
     widths: Mapping[Figure, int]
+    percent: int = _PERCENT
 
     @property
     def cells(self) -> int:
         """How wide a task is behind its host."""
         figures = sum(self.widths.values()) + self.gap * len(self.widths)
-        return (_STATUS if self.words else 1) + 2 + self.bar + _PERCENT + figures
+        return (_STATUS if self.words else 1) + 2 + self.bar + self.percent + figures
 
 
-def tasks(job: Job, rates: Rates, width: int, now: datetime) -> list[Line]:
-    """A line a task; a reason takes as many as it needs. `rates`: bytes a second by job and task."""
+def task_lines(
+    job: Job, rates: Rates, width: int, now: datetime, sort: TaskSort = TaskSort.STATUS
+) -> TaskLines:
+    """Return a line for each task, with its reason in as many lines as it needs.
+
+    `rates`: bytes a second by job and task.
+    """
     if not job.tasks:
-        return [((" no tasks yet", TextRole.MUTED),)]
-    names = [f"{job.id}-{task.number}" for task in job.tasks]
+        return TaskLines([((" no tasks yet", TextRole.MUTED),)])
+    tasks = sort_tasks(job, sort)
+    names = [f"{job.id}-{task.number}" for task in tasks]
     id_width = max(map(len, names))
-    host_width = min(_MOST_HOST, max(width_of(task.host) for task in job.tasks), max(6, width // 4))
-    told = [_figures(task, rates.get((job.id, task.number)), now) for task in job.tasks]
+    host_width = min(_MOST_HOST, max(width_of(task.host) for task in tasks), max(6, width // 4))
+    told = [_figures(task, rates.get((job.id, task.number)), now) for task in tasks]
     layout = _layout(job, told, width - id_width - host_width - 5)
     lines: list[Line] = []
-    for name, task, figures in zip(names, job.tasks, told, strict=True):
+    places: list[tuple[int, int, int]] = []
+    for name, task, figures in zip(names, tasks, told, strict=True):
         head: Line = (
             (f" {name:<{id_width}}  ", TextRole.PLAIN),
             (fit_host(task.host, host_width) + "  ", TextRole.PLAIN),
             _status(job, task, layout.words),
             ("  ", TextRole.PLAIN),
         )
+        first = len(lines)
         lines.extend(_task(job, task, head, figures, layout, width))
-    if job.reason and not any(task.reason and job.reason.endswith(task.reason) for task in job.tasks):
-        lines.append(())
-        lines.extend(
-            ((f" {text}", TextRole.WARNING),) for text in wrap(job.reason, width - 2, _MOST_REASON_LINES)
-        )
-    return lines
+        places.append((task.number, first, len(lines) - 1))
+    return TaskLines(lines, tuple(places))
 
 
 def _status(job: Job, task: Task, words: bool) -> Span:
@@ -108,13 +152,17 @@ def _layout(job: Job, told: Sequence[Figures], room: int) -> Layout:
             widths[figure] = max(*sizes, _WHILE_RUNNING[figure] if running else 0)
     told_in_words = job.stopping or any(task.detached for task in job.tasks)
     layouts = list(_layouts(widths, told_in_words))
+    if all(task.status.ended for task in job.tasks):
+        # what ended has no bar, and how far it came only if it did not finish
+        percent = _PERCENT if any(task.status is not Status.FINISHED for task in job.tasks) else 0
+        layouts = [replace(layout, bar=0, percent=percent) for layout in layouts if layout.bar in (0, _BARS[0])]
     return next((layout for layout in layouts if layout.cells <= room), layouts[-1])
 
 
 def _layouts(widths: Mapping[Figure, int], told_in_words: bool) -> Iterator[Layout]:
     """From rich to poor: first the bar gives way, then the rate, then the status's word, then the time."""
     without_rate = _without(widths, Figure.RATE)
-    bytes_alone = _without(without_rate, Figure.TIME)
+    bytes_alone = _without(_without(without_rate, Figure.TIME), Figure.STEPS)
     for words, kept in (
         (True, widths),
         (True, without_rate),
@@ -144,7 +192,7 @@ def _task(job: Job, task: Task, head: Line, figures: Figures, layout: Layout, wi
     if task.status is Status.QUEUE:
         waits = "" if job.status is Status.QUEUE else "waits for its host"
         return [cut((*head, (waits, TextRole.MUTED)), width)]
-    parts: list[Span] = list(progress_line(_fraction(task), task.status, layout.bar))
+    parts: list[Span] = list(_progress(task, layout))
     for figure, size in layout.widths.items():
         text, figure_ink = figures.get(figure, ("", TextRole.PLAIN))
         parts += [(" " * layout.gap, TextRole.PLAIN), (fit(text, size), figure_ink)]
@@ -152,8 +200,21 @@ def _task(job: Job, task: Task, head: Line, figures: Figures, layout: Layout, wi
     return [cut((*head, *parts), width), *(((f"    {text}", ink),) for text in below)]
 
 
+def _progress(task: Task, layout: Layout) -> Line:
+    if task.waiting and task.status is Status.RUNNING:
+        return ((fit(task.waiting, layout.bar + layout.percent), TextRole.WARNING),)
+    if not task.status.ended:
+        return progress_line(_fraction(task), task.status, layout.bar)
+    blank = " " * (layout.bar + layout.percent)
+    if task.status is Status.FINISHED or task.progress is None or layout.percent < _PERCENT:
+        return ((blank, TextRole.PLAIN),)
+    return ((format_percent(task.progress).rjust(len(blank)), TextRole.MUTED),)
+
+
 def _figures(task: Task, rate: float | None, now: datetime) -> Figures:
     figures: dict[Figure, Span] = {}
+    if task.steps is not None and not task.status.ended:
+        figures[Figure.STEPS] = f"step {task.steps.done}/{task.steps.total}", TextRole.PLAIN
     if task.before is not None:
         after = "…" if task.after is None else format_bytes(task.after.bytes)
         figures[Figure.BYTES] = f"{format_bytes(task.before.bytes)} → {after}", TextRole.PLAIN

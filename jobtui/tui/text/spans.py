@@ -190,6 +190,7 @@ GLYPH = {
     Status.STOPPED: "■",
 }
 STOPPING = "◼"
+PAUSED = "‖"
 AGAIN = "↻"
 MARKED = "●"
 WATCHED = "◉"
@@ -197,10 +198,20 @@ _DONE, _REST = "▇", "░"
 
 
 def status_span(job: Job) -> Span:
-    """Return a job's status as glyph and word: `▶ running`, or `◼ stopping 2/3` during a stop."""
+    """Return a job's status as glyph and word: `▶ running`, `◼ stopping 2/3` or `‖ paused 17/64`."""
+    if job.paused and not job.status.ended:
+        return f"{PAUSED} paused {step_count(job)}".rstrip(), TextRole.WARNING
     if job.stopping and job.status is Status.RUNNING:
         return f"{STOPPING} stopping {job.ended_tasks}/{len(job.tasks)}", TextRole.WARNING
     return f"{GLYPH[job.status]} {job.status.value}", STATUS_INK[job.status]
+
+
+def step_count(job: Job) -> str:
+    """Return the finished steps of all steps of a compaction in steps, `17/64`; "" for other work."""
+    steps = [task.steps for task in job.tasks if task.steps is not None]
+    if not steps:
+        return ""
+    return f"{sum(step.done for step in steps)}/{sum(step.total for step in steps)}"
 
 
 def task_status_span(task: Task, stopping: bool) -> Span:
@@ -224,25 +235,28 @@ _RATE, _LEFT = 10, 11
 _BARS = (20, 16, 12, 8, 6, 4)
 
 
-def running_line(fraction: float | None, rate: float | None, seconds_left: float | None, width: int) -> Line:
-    """Return a running job's bar, percentage, rate and time left, as many of them as `width` cells hold.
+def running_line(
+    fraction: float | None, rate: float | None, seconds_left: float | None, width: int, steps: str = ""
+) -> Line:
+    """Return a running job's bar, percentage, steps, rate and time left, as many of them as `width` cells hold.
 
-    First the bar gives way, then the rate, then the time.
+    First the bar gives way, then the percentage if there are steps, then the rate, then the time.
     """
-    percent = format_percent(fraction).strip() if fraction is not None else "…"
+    percent = (format_percent(fraction).strip() if fraction is not None else "…").rjust(4)
     speed = format_rate(rate).rjust(_RATE) if rate is not None else ""
     left = format_remaining(seconds_left).rjust(_LEFT) if seconds_left is not None else ""
-    for shown in ((speed, left), ("", left), ("", "")):
+    first = f" {steps}" if steps else percent
+    for shown in ((percent, steps, speed, left), (first, "", speed, left), (first, "", "", left), (first,)):
         figures = [text for text in shown if text]
-        cells = 4 + sum(2 + len(text) for text in figures)
+        cells = sum(2 + len(text) for text in figures) - 2
         if cells <= width:
             break
     bar = next((size for size in _BARS if cells + size + 1 <= width), 0)
     drawn = "▒" * bar if fraction is None else progress_bar(fraction, bar)
     return (
         *(((f"{drawn} ", TextRole.RUNNING),) if bar else ()),
-        (percent.rjust(4), TextRole.STRONG),
-        *((f"  {text}", TextRole.ACCENT if text is speed else TextRole.MUTED) for text in figures),
+        (figures[0], TextRole.STRONG),
+        *((f"  {text}", TextRole.ACCENT if text is speed else TextRole.MUTED) for text in figures[1:]),
     )
 
 
@@ -256,7 +270,7 @@ def waiting_reasons(active: Collection[Job]) -> dict[int, str]:
     at_work = {task.host: job.id for job in active for task in job.tasks if task.status is Status.RUNNING}
     for job in sorted(active, key=lambda job: job.id):
         first, count = ahead.get(job.space, (job.id, 0))
-        if job.status is Status.QUEUE:
+        if job.status is Status.QUEUE and not job.paused:
             if count:
                 reasons[job.id] = f"waits for {_first_of(first, count)}"
             elif reason := _busy_hosts(job, at_work):

@@ -99,6 +99,7 @@ class LinesView(ScrollView, StyledWidget, can_focus=False):
         super().__init__(id=id, classes=classes)
         self._lines: Sequence[Line] = ()
         self._widest = 0
+        self._highlighted = range(0)
 
     @property
     def lines(self) -> Sequence[Line]:
@@ -114,6 +115,18 @@ class LinesView(ScrollView, StyledWidget, can_focus=False):
     def widest(self) -> int:
         """The cells of the widest line if lines may be wider than the widget; otherwise 0."""
         return self._widest
+
+    @property
+    def highlighted(self) -> range:
+        """The lines that are highlighted, as those of a cursor."""
+        return self._highlighted
+
+    @highlighted.setter
+    def highlighted(self, lines: range) -> None:
+        if lines != self._highlighted:
+            before, self._highlighted = self._highlighted, lines
+            for y in (*before, *lines):
+                self.refresh_line(y)
 
     def show(self, lines: Sequence[Line], wide: bool = False) -> None:
         """Replace the lines. `wide`: they may be wider than the widget, and then scroll sideways."""
@@ -138,6 +151,10 @@ class LinesView(ScrollView, StyledWidget, can_focus=False):
         if index >= len(self._lines):
             return Strip.blank(width, ground)
         line = self._lines[index]
+        if index in self.highlighted:
+            ground += self.ink(TextRole.CURSOR)
+            if ground.reverse:  # each role would be a patch of its own
+                line = tuple((text, TextRole.PLAIN) for text, _ in line)
         strip = Strip(self.segments(line, ground)) if self._widest else self.strip(line, width, ground)
         selection = self.text_selection
         if selection is not None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import ClassVar
 
 import msgspec
@@ -19,10 +20,14 @@ from jobtui.model import Job, Status
 from jobtui.tui.commands import BY_ID, KeyScope, bindings
 from jobtui.tui.context import Context
 from jobtui.tui.data.feed import Batch, StatsCache
-from jobtui.tui.tabs.tasks import tasks
-from jobtui.tui.text.spans import Line, Span, TextRole, cut, line_width, waiting_reasons, width_of
+from jobtui.tui.tabs.summary import summary, task_counts
+from jobtui.tui.tabs.tasks import TaskSort, task_lines
+from jobtui.tui.text.spans import Line, Span, TextRole, cut, line_width, width_of
+from jobtui.tui.views.base import DashboardView
 from jobtui.tui.widgets.base import LinesView, OneLine
 
+# a body lower than this shows one line about the job, and then its tasks
+_LOW = 6
 # cells that a job's name keeps; the keys of the tabs need what is left
 _LEAST_NAME = 10
 
@@ -128,6 +133,44 @@ class DetailBody(LinesView, can_focus=True):
     class Resized(Message):
         """The width changed."""
 
+    # moves the cursor of the tab; returns False if it has none
+    move: Callable[[int], bool] = staticmethod(lambda by: False)
+
+    @override
+    def watch_has_focus(self, _has_focus: bool) -> None:
+        super().watch_has_focus(_has_focus)
+        if _has_focus:
+            self.move(0)
+        else:
+            self.highlighted = range(0)
+
+    def action_line(self, by: int) -> None:
+        """Move the cursor by rows, or scroll by lines if the tab has none."""
+        if not self.move(by):
+            self.scroll_relative(y=by, animate=False)
+
+    def action_next_failure(self, by: int) -> None:
+        """Move the cursor to another failed task."""
+        self.post_message(self.FailureWanted(by))
+
+    def action_sort_tasks(self, by: int) -> None:
+        """Sort the tasks by something else."""
+        self.post_message(self.SortWanted(by))
+
+    class FailureWanted(Message):
+        """The user wants to see another failed task."""
+
+        def __init__(self, by: int) -> None:
+            super().__init__()
+            self.by = by
+
+    class SortWanted(Message):
+        """The user wants the tasks in another order."""
+
+        def __init__(self, by: int) -> None:
+            super().__init__()
+            self.by = by
+
     def action_turn(self, by: int) -> None:
         """Change the tab."""
         self.post_message(self.Turned(by))
@@ -195,6 +238,10 @@ class JobDetail(Detail):
         self._rates: dict[tuple[int, int], float | None] = {}
         self._looks = StatsCache(context.client, lambda: self.post_message(self.TaskStatsFetched()))
         self._full = False
+        self._task_sort = TaskSort.STATUS
+        self._task_number: int | None = None  # under the cursor; None: the first
+        self._places: tuple[tuple[int, int, int], ...] = ()
+        self.body.move = self._move_cursor
         keys = context.keymap
         self._turning = f"{keys.shown(BY_ID['previous_tab'])} {keys.shown(BY_ID['next_tab'])}"
         kept = context.saved.tab
@@ -210,6 +257,7 @@ class JobDetail(Detail):
         if job is None or self._job is None or job.id != self._job.id:
             self.body.scroll_home(animate=False)
             self._looks.forget()
+            self._task_number = None
         self._job = job
         self.paint()
         self._fetch_stats()
@@ -237,6 +285,7 @@ class JobDetail(Detail):
         """Change to a tab."""
         if tab is not self.tab:
             self.tab = tab
+            self.body.highlighted = range(0)
             self.body.scroll_home(animate=False)
             self.post_message(self.TabChosen(tab))
         self.paint()
@@ -256,6 +305,8 @@ class JobDetail(Detail):
         except StoreError as error:
             lines = [((f" {error}", TextRole.FAILED),)]
         self.show(caption_of(self._job, self._full, self._turning), self.tab, lines)
+        if self.body.highlighted:
+            self._show_cursor()
 
     def fetch_stats(self) -> None:
         """Fetch the stats of the space, even if it is adopted: the user asked for it."""
@@ -270,9 +321,7 @@ class JobDetail(Detail):
         now = self._shared.now()
         match self.tab:
             case Tab.TASKS:
-                lines = tasks(job, self._rates, width, now)
-                waits = self._waiting_reason(job)
-                return [*lines, (), ((f" {waits}", TextRole.MUTED),)] if waits else lines
+                return self._task_tab(job, width, now)
             case Tab.TIMELINE:
                 from jobtui.tui.tabs.timeline import timeline
 
@@ -287,10 +336,89 @@ class JobDetail(Detail):
 
                 return events(job, self._shared.client.history.recovered_as(job.id), width)
 
-    def _waiting_reason(self, job: Job) -> str:
-        if job.status is not Status.QUEUE:
-            return ""
-        return waiting_reasons(self._shared.client.active_jobs()).get(job.id, "")
+    def _task_tab(self, job: Job, width: int, now: datetime) -> list[Line]:
+        context = self._shared
+        is_queued = job.status is Status.QUEUE
+        recoveries = context.client.history.known_recoveries({job.id}) if job.status.ended else {}
+        rates = [self._rates.get((job.id, task.number)) for task in job.tasks]
+        known = [rate for rate in rates if rate is not None]
+        keys = context.keymap
+        lines = summary(
+            job,
+            width,
+            now,
+            rate=sum(known) if known and job.status is Status.RUNNING else None,
+            active=context.client.active_jobs() if is_queued else (),
+            recovered_as=[*recoveries.values()],
+            keys=(keys.shown(BY_ID["stop"]), keys.shown(BY_ID["recover"])),
+            with_reason=self._full,
+            order=context.settings.date_order,
+        )
+        if self.body.size.height < _LOW:
+            lines = [cut(lines[0], width), *lines[1:]][:1]
+        if len(job.tasks) > 1 and self.body.size.height >= _LOW - 1:
+            order = f"  by {self._task_sort.value}" if self._task_sort is not TaskSort.STATUS else ""
+            lines.append((*task_counts(job), (order, TextRole.MUTED)))
+        tasks = task_lines(job, self._rates, width, now, self._task_sort)
+        above = len(lines)
+        self._places = tuple((number, above + first, above + last) for number, first, last in tasks.places)
+        return [*lines, *tasks.lines]
+
+    # -- the cursor of the tasks --------------------------------------------------------------------
+
+    def _move_cursor(self, by: int) -> bool:
+        """Move the cursor by `by` tasks, 0 to show it; return whether there are tasks to move among."""
+        if self.tab is not Tab.TASKS or not self._places:
+            return False
+        place = max(0, min(self._cursor_place() + by, len(self._places) - 1))
+        at_edge = by and place == self._cursor_place()
+        self._task_number = self._places[place][0]
+        self._show_cursor()
+        # beyond the first task there is the head
+        return not (at_edge and by < 0)
+
+    def _cursor_place(self) -> int:
+        return next(
+            (place for place, (number, _, _) in enumerate(self._places) if number == self._task_number), 0
+        )
+
+    def _show_cursor(self) -> None:
+        if self.tab is not Tab.TASKS or not self._places or not self.body.has_focus:
+            self.body.highlighted = range(0)
+            return
+        _, first, last = self._places[self._cursor_place()]
+        self.body.highlighted = range(first, last + 1)
+        top, height = self.body.scroll_offset.y, self.body.size.height
+        if first < top:
+            self.body.scroll_to(y=first, animate=False)
+        elif last >= top + height:
+            self.body.scroll_to(y=min(first, last - height + 1), animate=False)
+
+    def on_detail_body_failure_wanted(self, message: DetailBody.FailureWanted) -> None:
+        """Move the cursor to the next or the previous failed task, around the end."""
+        message.stop()
+        job = self._job
+        if job is None:
+            return
+        if self.tab is not Tab.TASKS:
+            self.choose(Tab.TASKS)
+        failed = {task.number for task in job.tasks if task.status is Status.FAILED}
+        here, count = self._cursor_place(), len(self._places)
+        for step in range(1, count + 1):
+            number = self._places[(here + message.by * step) % count][0]
+            if number in failed:
+                self._task_number = number
+                self._show_cursor()
+                return
+        self.post_message(DashboardView.Notify("No host of this job failed", "information"))
+
+    def on_detail_body_sort_wanted(self, message: DetailBody.SortWanted) -> None:
+        """Sort the tasks by the next thing."""
+        message.stop()
+        if self.tab is Tab.TASKS:
+            self._task_sort = self._task_sort.neighbor(message.by)
+            self.paint()
+            self._show_cursor()
 
     @property
     def needs_request(self) -> bool:

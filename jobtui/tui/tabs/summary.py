@@ -1,0 +1,177 @@
+"""The head of a job's detail: what it is, how it went, who asked for it, why it failed, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from jobtui.formatting import (
+    DateOrder,
+    format_bytes,
+    format_count,
+    format_duration,
+    format_ids,
+    format_rate,
+    format_recent_time,
+)
+from jobtui.model import Job, Status, Task
+from jobtui.tui.text.spans import (
+    STATUS_INK,
+    Line,
+    Span,
+    TextRole,
+    line_width,
+    status_span,
+    waiting_reasons,
+    wrap,
+    wrapped,
+)
+
+_MOST_REASON_LINES = 6
+_NAMED_HOSTS = 4
+
+
+def summary(
+    job: Job,
+    width: int,
+    now: datetime,
+    *,
+    rate: float | None = None,
+    active: Sequence[Job] = (),
+    recovered_as: Sequence[int] = (),
+    keys: tuple[str, str] = ("s", "r"),
+    with_reason: bool = True,
+    order: DateOrder = DateOrder.MONTH_FIRST,
+) -> list[Line]:
+    """Return the head in `width` cells.
+
+    Args:
+        job: The job.
+        width: The cells of a line.
+        now: The time that a running job's time is counted by.
+        rate: Bytes a second of a running job.
+        active: The active jobs, among which a queued one may wait for another.
+        recovered_as: The jobs that ran it again.
+        keys: The keys that stop a job and that run it again.
+        with_reason: Whether to repeat a reason that the lines of the tasks show.
+        order: The order of day, month and year.
+    """
+    facts: list[Span] = [status_span(job)]
+    facts += [(text, TextRole.PLAIN) for text in _times(job, now, order)]
+    facts += [(text, TextRole.PLAIN) for text in _sizes(job, rate)]
+    action = next_action(job, recovered_as, keys)
+    if action:
+        facts.append((f"{action[0]} {action[1]}", TextRole.ACCENT))
+    lines = _packed(facts, width)
+    if job.requested_by or job.options.because or job.schedule:
+        lines += _packed(_requester(job), width)
+    ink = STATUS_INK[job.status] if job.status is Status.FAILED else TextRole.WARNING
+    is_below = any(task.reason and job.reason.endswith(task.reason) for task in job.tasks)
+    if with_reason or not is_below:
+        lines += [((f" {text}", ink),) for text in wrap(job.reason, width - 2, _MOST_REASON_LINES) if text]
+    lineage = _lineage(job, recovered_as)
+    if lineage:
+        lines.append(((f" {lineage}", TextRole.ACCENT),))
+    if waits := waiting_reasons(active).get(job.id, "") if job.status is Status.QUEUE else "":
+        lines.append(((f" {waits}", TextRole.MUTED),))
+    return lines
+
+
+def next_action(job: Job, recovered_as: Sequence[int], keys: tuple[str, str]) -> tuple[str, str] | None:
+    """Return the key that a user most likely wants next, and what it does; None if there is none."""
+    stop, recover = keys
+    match job.status:
+        case Status.QUEUE:
+            return stop, "takes it out of the queue"
+        case Status.RUNNING:
+            return None if job.stopping else (stop, "stops it")
+        case Status.FAILED | Status.STOPPED if not recovered_as:
+            hosts = [task for task in job.tasks if task.status is not Status.FINISHED]
+            again = f"runs it again on all {len(job.tasks)} hosts" if len(job.tasks) > 1 else "runs it again"
+            return recover, again if hosts else "runs it again"
+        case _:
+            return None
+
+
+def task_counts(job: Job) -> Line:
+    """Return how the tasks stand in one line: `49 of 50 hosts finished, 1 failed: h37`."""
+    by_status = {status: [task for task in job.tasks if task.status is status] for status in Status}
+    finished = len(by_status[Status.FINISHED])
+    spans: list[Span] = [(f" {finished} of {format_count(len(job.tasks), 'host')} finished", TextRole.PLAIN)]
+    for status in (Status.FAILED, Status.RUNNING, Status.STOPPED, Status.QUEUE):
+        some = by_status[status]
+        if some:
+            word = {Status.RUNNING: "at work", Status.QUEUE: "to come"}.get(status, status.value)
+            named = f": {_named(some)}" if status in (Status.FAILED, Status.STOPPED) else ""
+            spans.append((f", {len(some)} {word}{named}", STATUS_INK[status]))
+    return tuple(spans)
+
+
+def _named(tasks: Sequence[Task]) -> str:
+    names = ", ".join(task.host for task in tasks[:_NAMED_HOSTS])
+    more = len(tasks) - _NAMED_HOSTS
+    return f"{names} and {more} more" if more > 0 else names
+
+
+def _times(job: Job, now: datetime, order: DateOrder) -> list[str]:
+    waited = ((job.start or job.stop or now) - job.submitted).total_seconds()
+    texts = [f"submitted {format_recent_time(job.submitted, now, order)}"]
+    if waited >= 1:
+        texts.append(f"waited {format_duration(waited)}")
+    if job.start is not None:
+        ran = job.took if job.status.ended else (now - job.start).total_seconds()
+        if ran is not None:
+            texts.append(f"{'ran' if job.status.ended else 'runs for'} {format_duration(ran)}")
+    return texts
+
+
+def _sizes(job: Job, rate: float | None) -> list[str]:
+    texts: list[str] = []
+    known = [task for task in job.tasks if task.before is not None and task.after is not None]
+    before = sum(task.before.bytes for task in known if task.before is not None)
+    after = sum(task.after.bytes for task in known if task.after is not None)
+    if not job.status.ended:
+        known = []  # of some hosts alone, sizes would mislead
+    if known:
+        texts.append(f"{format_bytes(before)} → {format_bytes(after)}")
+    if job.reclaimed is not None and known:
+        share = f" ({100 * job.reclaimed / before:.0f}%)" if before and job.reclaimed > 0 else ""
+        word = "reclaimed" if job.reclaimed >= 0 else "grown"
+        texts.append(f"{format_bytes(abs(job.reclaimed))} {word}{share}")
+    if rate is not None:
+        texts.append(format_rate(rate))
+    elif job.status is Status.FINISHED and job.took and before:
+        texts.append(f"{format_rate(before / job.took)} on average")
+    return texts
+
+
+def _requester(job: Job) -> list[Span]:
+    spans: list[Span] = []
+    if job.requested_by or job.schedule:
+        by = f"schedule {job.schedule}" if job.schedule else job.requested_by
+        spans.append((f"requested by {by}", TextRole.MUTED))
+    if job.options.because:
+        spans.append((f"because: {job.options.because}", TextRole.PLAIN))
+    return spans
+
+
+def _lineage(job: Job, recovered_as: Sequence[int]) -> str:
+    texts = []
+    if job.recovered_from is not None:
+        texts.append(f"runs job {job.recovered_from} again")
+    if recovered_as:
+        word = "job" if len(recovered_as) == 1 else "jobs"
+        texts.append(f"was run again as {word} {format_ids(list(recovered_as))}")
+    return ", ".join(texts)
+
+
+def _packed(spans: Iterable[Span], width: int) -> list[Line]:
+    """Return the spans in lines, with dots between them; a line ends between two spans, not within one."""
+    lines: list[Line] = []
+    for span in spans:
+        longer: Line = (*lines[-1], (" · ", TextRole.MUTED), span) if lines else ()
+        if longer and line_width(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(((" " if not lines else "   ", TextRole.PLAIN), span))
+    return [part for line in lines for part in wrapped(line, width, hang=3)]
