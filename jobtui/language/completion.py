@@ -230,7 +230,7 @@ def _named(typed: str, names: Iterable[str], kind: str) -> Iterator[Candidate]:
 
 
 def _as_typed(name: str, typed: str) -> str:
-    return f"`{name}`" if typed.startswith("`") else quote_name(name)
+    return f"`{name.replace('`', '``')}`" if typed.startswith("`") else quote_name(name)
 
 
 def _jobs(here: CursorContext, names: NameProvider, kind: JobOperation) -> Iterator[Candidate]:

@@ -294,9 +294,10 @@ def _hint_special_characters(here: ErrorContext) -> Hint | None:
             return None
         start = here.tokens.starts[here.at - 1]
     name = _SOLID.match(here.text, start)
-    if name is None or not is_name(name.group()) or printable(name.group()) != name.group():
+    meant = "" if name is None else name.group()
+    if "`" in meant or not is_name(meant) or printable(meant) != meant:
         return None
-    near = f"`{name.group()}`"
+    near = f"`{meant}`"
     return Hint(
         f"a name with other characters than letters, digits and _ is written between back-quotes: {near}", near
     )

@@ -49,9 +49,9 @@ LARGEST_NUMBER: Final = 2**63 - 1
 CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 """The characters that are refused everywhere, in strings and comments too."""
 
-NEVER_IN_A_NAME: Final = re.compile("[`.\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-"""The characters that no name holds, not even between back-quotes. A lone surrogate can be neither stored nor
-printed."""
+NEVER_IN_A_NAME: Final = re.compile("[.\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""The characters that no name holds, not even between back-quotes, where a back-quote is doubled. A lone
+surrogate can be neither stored nor printed."""
 
 _LONGEST_KEYWORD: Final = max(map(len, KEYWORDS))
 _KEYWORD_SET: Final = frozenset(KEYWORDS)
@@ -134,14 +134,14 @@ def describe_character(character: str) -> str:
 
 
 def quote_name(name: str) -> str:
-    """Return `name` as it must be typed: bare if possible, otherwise between back-quotes.
+    """Return `name` as it must be typed: bare if possible, otherwise between back-quotes, those in it doubled.
 
     Raises:
         ValueError: If it cannot be typed (see `is_name`): it is empty, longer than 4,096 characters, or holds
-            a back-quote, a `.` or a control character.
+            a `.` or a control character.
     """
     if is_bare_name(name):
         return name
     if not is_name(name):
         raise ValueError("no statement can hold this name")
-    return f"`{name}`"
+    return f"`{name.replace('`', '``')}`"

@@ -92,7 +92,7 @@ def _number(text: str, start: int, end: int) -> int:
 
 
 def _name(text: str, start: int, end: int) -> str:
-    name = text[start + 1 : end - 1] if text[start] == "`" else text[start:end]
+    name = text[start + 1 : end - 1].replace("``", "`") if text[start] == "`" else text[start:end]
     if len(name) > LONGEST_NAME:
         message = f"a name has at most {LONGEST_NAME:,} characters, but this one has {len(name):,}"
         raise StatementError(message, text=text, span=(start, end))

@@ -42,7 +42,7 @@ def texts(text: str, world: World | None = None) -> list[str]:
 
 VERBS = ["ADMIN", "SUBMIT", "SHOW", "STOP", "BACKUP", "RECOVER", "USE", "CREATE", "DROP"]
 STATUSES = ["QUEUE", "RUNNING", "FINISHED", "FAILED", "STOPPED", "ARCHIVED"]
-SPACES = ["nba", "test2", "`my-space`", "图谱", "`flush`"]
+SPACES = ["nba", "test2", "`my-space`", "图谱", "`flush`", "`no``name`"]
 HOSTS = ["local0", "local1"]
 JOBS = [str(job) for job in range(40, 0, -1)]
 
@@ -69,10 +69,10 @@ JOBS = [str(job) for job in range(40, 0, -1)]
         ("ADMIN |", ["FLUSH", "COMPACT"]),
         ("ADMIN FLUSH |", SPACES),
         ("USE |", SPACES),
-        ("USE N|", ["nba"]),
+        ("USE N|", ["nba", "`no``name`"]),
         ("USE 图|", ["图谱"]),
         ("USE my|", ["`my-space`"]),
-        ("USE `|", ["`nba`", "`test2`", "`my-space`", "`图谱`", "`flush`"]),
+        ("USE `|", ["`nba`", "`test2`", "`my-space`", "`图谱`", "`flush`", "`no``name`"]),
         ("USE `my|", ["`my-space`"]),
         ("USE sp|", ["`my-space`"]),
         ("USE x|", []),
