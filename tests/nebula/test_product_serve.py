@@ -92,3 +92,20 @@ def test_in_the_background_it_serves_the_cluster_and_shows_no_password(
         os.kill(process, signal.SIGTERM)
     eventually(lambda: "Ended" in log.read_text())
     assert not [file for file in tmp_path.rglob("*") if file.is_file() and WORD.encode() in file.read_bytes()]
+
+
+def test_what_ended_before_it_began_is_not_logged(
+    jobtui: NebulaCommand, graphd: GraphdDouble, tmp_path: Path
+) -> None:
+    cluster = graphd.cluster
+    cluster.ended_job("nba")
+    log = tmp_path / "log"
+    with log.open("wb") as file, jobtui.started("serve", stderr=file) as process:
+        eventually(lambda: "Connected to the cluster" in log.read_text())
+        cluster.submit("nba", "COMPACT")
+        eventually(lambda: "(compact nba) started" in log.read_text())
+        cluster.metad_away = True
+        eventually(lambda: "The cluster gives no usable answer since" in log.read_text())
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    assert "flush nba" not in log.read_text()

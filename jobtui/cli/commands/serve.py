@@ -222,6 +222,7 @@ class ServerConsole(EngineWaiter):
         self._dated = dated
         self._end_requested: Future[None] = Future()
         self._connection = ""
+        self._began = datetime.now(UTC)
 
     def print_connection(self, link: ConnectionStatus | None) -> None:
         """Print the state of the connection to a cluster if it changed; retries do not change it."""
@@ -276,8 +277,12 @@ class ServerConsole(EngineWaiter):
                     self.print(text)
                 case ConnectionChanged(connection=link):
                     self.print_connection(link)
-                case JobChanged(job=job, was=was) if was is not job.status:
+                case JobChanged(job=job, was=was) if was is not job.status and not self._is_old(job, was):
                     self.print(_describe_change(job))
+
+    def _is_old(self, job: Job, was: Status | None) -> bool:
+        """Return whether a job of a cluster had ended before this server began, and is only listed now."""
+        return was is None and job.stop is not None and job.stop < self._began
 
 
 def _is_the_journal(descriptor: int) -> bool:
@@ -289,6 +294,8 @@ def _is_the_journal(descriptor: int) -> bool:
 def _connection(link: ConnectionStatus) -> str:
     match link.state:
         case ConnectionState.CONNECTED:
+            if link.detail:
+                return f"The cluster gives {link.detail}; what is known of its jobs may be old"
             return f"Connected to the cluster at {link.address}" if link.address else "Connected to the cluster"
         case ConnectionState.LOST:
             return f"No connection to the cluster: {link.detail}; retrying until there is one"
