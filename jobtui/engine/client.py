@@ -74,8 +74,9 @@ class ExecuteResult(msgspec.Struct, frozen=True):
 
     @property
     def jobs(self) -> tuple[int, ...]:
-        """The ids of the jobs that the text submitted, in order."""
-        return tuple(job for result in self.results for job in result.jobs)
+        """The ids of the jobs that the text submitted, in order, each once."""
+        # a cluster answers a job that equals one in flight with the id of that one
+        return tuple(dict.fromkeys(job for result in self.results for job in result.jobs))
 
 
 class SpaceOverview(msgspec.Struct, frozen=True):

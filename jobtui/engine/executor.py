@@ -16,7 +16,7 @@ from jobtui.engine.events import EventBus
 from jobtui.engine.inventory import InventoryCache, fetch_space_overviews
 from jobtui.engine.jobs import JobStore
 from jobtui.errors import StatementRefused, StorageError
-from jobtui.history import StoreError
+from jobtui.history import Sort, StoreError
 from jobtui.language.ast import (
     Backup,
     CreateSchedule,
@@ -150,7 +150,9 @@ class StatementExecutor:
             and statement.space not in {*known, *self._history.spaces()}
         ):
             known = await self._inventory.fetch_spaces()  # it may have been created a moment ago
-        return queries.show(statement, typed, self._history, self._find_job, known)
+        # the ids of a cluster's jobs are in the order in which they were first seen here, not in that of time
+        order = Sort.SUBMITTED if self._control.outlives_engine else Sort.ID
+        return queries.show(statement, typed, self._history, self._find_job, known, order)
 
     # ---- jobs
 

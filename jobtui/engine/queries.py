@@ -9,10 +9,10 @@ from typing import overload
 from jobtui.engine.client import ExecuteResult, Failure, SpaceOverview
 from jobtui.errors import StatementRefused
 from jobtui.formatting import format_bytes, format_count, format_ids, format_local_time, to_local
-from jobtui.history import History, Query, QueryResult
+from jobtui.history import History, Query, QueryResult, Sort
 from jobtui.language.ast import Parsed, ShowJob, ShowJobs, Statement
 from jobtui.language.tables import Result, Row
-from jobtui.model import Job, Status, Task
+from jobtui.model import Job, JobCommand, Status, Task
 from jobtui.storage.base import Host
 from jobtui.suggest import did_you_mean
 
@@ -56,10 +56,11 @@ def show(
     history: History,
     find_job: Callable[[int], Job | None],
     spaces: Collection[str],
+    order: Sort = Sort.ID,
 ) -> Result:
-    """Answer SHOW JOBS and SHOW JOB. Raises StatementRefused."""
+    """Answer SHOW JOBS, in that order, and SHOW JOB. Raises StatementRefused."""
     if isinstance(statement, ShowJobs):
-        return _show_jobs(statement, typed, history, spaces)
+        return _show_jobs(statement, typed, history, spaces, order)
     if isinstance(statement, ShowJob):
         job = require_job(find_job(statement.job), statement.job, history)
         return job_result(typed, job)
@@ -93,6 +94,9 @@ def require_recoverable(job: Job | None, job_id: int, history: History) -> Job:
     if job.status is Status.QUEUE:
         raise StatementRefused(f"Job {job_id} is still queued; STOP JOB {job_id} first")
     if job.status is Status.RUNNING:
+        if job.origin is not None and job.command in (JobCommand.FLUSH, JobCommand.COMPACT):
+            # NebulaGraph refuses to stop these from 3.3 on, and only pretends to do it before
+            raise StatementRefused(f"Job {job_id} is still running on the cluster: wait until it has ended")
         raise StatementRefused(f"Job {job_id} is still running; STOP JOB {job_id} first")
     return job
 
@@ -105,7 +109,9 @@ def require_job(job: Job | None, job_id: int, history: History) -> Job:
     return job
 
 
-def _show_jobs(statement: ShowJobs, typed: str, history: History, spaces: Collection[str]) -> Result:
+def _show_jobs(
+    statement: ShowJobs, typed: str, history: History, spaces: Collection[str], order: Sort
+) -> Result:
     if statement.space is not None:
         known = {*spaces, *history.spaces()}
         if statement.space not in known:
@@ -115,6 +121,7 @@ def _show_jobs(statement: ShowJobs, typed: str, history: History, spaces: Collec
             statuses=frozenset({Status(statement.status)}) if statement.status else frozenset(),
             spaces=frozenset({statement.space}) if statement.space is not None else frozenset(),
             archived=statement.archived,
+            sort=order,
         )
     )
     return jobs_result(typed, view, statement.limit)

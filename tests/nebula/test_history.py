@@ -260,3 +260,32 @@ def seal(root: Path) -> None:
     """Have a segment hold what has ended."""
     History.open(root / "history", limits=Limits(leftover=0)).close()
     assert list((root / "history").glob("seg-*.jsonl"))
+
+
+class TestOrder:
+    def test_show_jobs_is_in_the_order_of_time(
+        self, graphd: GraphdDouble, cluster: Cluster, tmp_path: Path
+    ) -> None:
+        old = cluster.ended_job("nba", "COMPACT", "FAILED", ago=300)
+        cluster.ended_job("nba", "FLUSH", ago=200)
+        cluster.ended_job("test2", "STATS", ago=400)
+        again = cluster.spaces["nba"].jobs[old]
+        again.start = again.stop = cluster.now - timedelta(seconds=100)  # it was recovered since
+        with working_on(graphd, root=tmp_path) as prod:
+            prod.caught_up()
+            labels = [row[1] for row in prod.rows("SHOW JOBS")]
+            assert labels == ["stats test2", "flush nba", "compact nba"]
+            assert [row[1] for row in prod.rows("SHOW JOBS LIMIT 1")] == ["compact nba"]
+
+    def test_a_text_that_submits_a_job_twice_waits_for_it_once(self, prod: ClusterBench) -> None:
+        assert prod.say("ADMIN COMPACT nba; ADMIN COMPACT nba").jobs == (1,)
+
+    def test_a_running_compact_is_not_to_be_stopped_first(self, prod: ClusterBench) -> None:
+        prod.say("ADMIN COMPACT nba")
+        prod.heard.until(1, Status.RUNNING)
+        assert prod.refusal("RECOVER JOB 1") == "Job 1 is still running on the cluster: wait until it has ended"
+
+    def test_a_name_with_a_back_quote_can_be_written(self, prod: ClusterBench, cluster: Cluster) -> None:
+        cluster.create_space("back`quote", ["10.0.0.5"])
+        assert len(prod.rows("ADMIN FLUSH `back``quote`")) == 1
+        assert prod.heard.until(1, Status.RUNNING).space == "back`quote"

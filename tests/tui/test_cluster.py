@@ -183,3 +183,14 @@ def test_the_kept_space_is_believed_until_the_cluster_tells_its_own(tmp_path: Pa
             assert shown.app.context.session.space is None
 
     asyncio.run(run())
+
+
+def test_a_long_command_is_cut_and_not_the_space(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with on_a_cluster(tmp_path, ScriptedMirror(("nba",)), (80, 24)) as (shown, prod):
+            prod.cluster(lambda mirror: mirror.put("nba", 41, command="rebuild tag index"))
+            await shown.shows("▶ running")
+            assert " nba " in shown.row("▶ running")
+            assert "…" in shown.row("▶ running").partition(" nba ")[0]
+
+    asyncio.run(run())

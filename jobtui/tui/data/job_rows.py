@@ -33,7 +33,7 @@ _MOST_BLOCKS = 128
 
 JOB_COLUMNS: tuple[Column, ...] = (
     Column("id", "Job", 5, 9, right=True, sorts=True),
-    Column("command", "Command", 12, 40, sorts=True),
+    Column("command", "Command", 12, 40, sorts=True, keeps_end=True),
     Column("status", "Status", 10, 20, sorts=True),
     Column("progress", "Progress", 9, 15, gives=3, sorts=True, natural=15),
     Column("took", "Took", 6, 12, gives=1, right=True, sorts=True),
@@ -357,7 +357,7 @@ def _reclaimed(job: Job, now: datetime) -> Line:
 
 _CELLS: Mapping[str, Callable[[Job, datetime], Line]] = {
     "id": lambda job, now: ((str(job.id), TextRole.STRONG),),
-    "command": lambda job, now: ((job.label, TextRole.PLAIN),),
+    "command": lambda job, now: ((job.command, TextRole.PLAIN), (f" {job.space}", TextRole.PLAIN)),
     "took": lambda job, now: ((format_duration(elapsed(job, now)), TextRole.PLAIN),),
     "space": lambda job, now: ((job.space, TextRole.PLAIN),),
     "hosts": lambda job, now: ((str(len(job.tasks)), TextRole.MUTED),),

@@ -23,7 +23,8 @@ class Column(msgspec.Struct, frozen=True):
     `least` and `most` bound its width in cells; in between it is as wide as the widest cell seen. `gives`:
     which columns give way first when the terminal narrows, the highest first (0: never). `fills`: takes the
     room left over. `sorts`: a click on its header sorts by it. `natural`: how wide it wants to be at least.
-    `host`: its cells are hosts, cut as these are.
+    `host`: its cells are hosts, cut as these are. `keeps_end`: of a cell that is too wide, the first span is
+    cut.
     """
 
     key: str
@@ -36,6 +37,11 @@ class Column(msgspec.Struct, frozen=True):
     natural: int = 0
     sorts: bool = False
     host: bool = False
+    keeps_end: bool = False
+
+
+_LEAST_CUT = 4
+"""Cells of a span that is cut: fewer tell nothing."""
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -170,6 +176,8 @@ class RowPainter:
             _put(segments, fitted, self._over(ground, ink))
         else:
             size = line_width(cell)
+            if place.column.keeps_end and size > width:
+                cell = _cut_first(cell, width)
             if right and size < width:
                 _put(segments, " " * (width - size), ground)
             room = width
@@ -204,3 +212,10 @@ def _finish(segments: list[Segment], placed: Sequence[Placed], width: int, groun
         return Strip(segments, used).crop(0, width)
     _put(segments, " " * (width - used), ground)
     return Strip(segments, width)
+
+
+def _cut_first(cell: Line, width: int) -> Line:
+    """Cut the first span of a cell so that the others fit, unless too little of it would be left."""
+    (text, ink), *others = cell
+    room = width - line_width(others)
+    return ((fit(text, room), ink), *others) if room >= _LEAST_CUT else cell
