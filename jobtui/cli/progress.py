@@ -1,6 +1,6 @@
-"""Progress on stderr: bars where that is a terminal, now and then a line where not.
+"""Progress on stderr: bars on a terminal, otherwise a line every 30 seconds.
 
-rich is imported here alone, and only for bars.
+Rich is imported late, only for bars (60 ms).
 """
 
 from __future__ import annotations
@@ -26,14 +26,17 @@ LINES_SECONDS = 30.0
 
 
 def job_bars(*, quiet: bool = False) -> AbstractContextManager[ShowJob]:
-    """A bar a job, moved by calling it with the job's latest snapshot; nothing where no terminal is."""
+    """Return a context manager with a function that shows a job's bar; without a terminal it shows nothing."""
     return _JobBars() if is_terminal(STDERR) and not quiet else nullcontext(_show_nothing)
 
 
 def byte_bar(label: str, total: int | None, *, quiet: bool = False) -> AbstractContextManager[ShowBytes]:
-    """One bar, moved by calling it with the bytes done so far; `total` None: unknown.
+    """Return a context manager with a function that shows how many bytes are done, as a bar or as lines.
 
-    Where no terminal is, a line now and then.
+    Args:
+        label: The text before the bar.
+        total: The number of all bytes, None if it is unknown.
+        quiet: Whether to show nothing.
     """
     if quiet:
         return nullcontext(_show_nothing)
@@ -45,16 +48,16 @@ def _show_nothing(_: object) -> None:
 
 
 class ByteLines:
-    """How far it is, as a line for a log, every `LINES_SECONDS`; `clock` tells seconds."""
+    """The progress as a line for a log every `LINES_SECONDS`. `clock` returns seconds."""
 
     def __init__(self, label: str, total: int | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._label, self._total, self._clock = label, total, clock
-        self._told = clock()
+        self._last_line = clock()
 
     def __call__(self, done: int) -> None:
-        """So many bytes are done."""
-        if self._clock() - self._told >= LINES_SECONDS:
-            self._told = self._clock()
+        """Print how many bytes are done, unless the last line is too recent."""
+        if self._clock() - self._last_line >= LINES_SECONDS:
+            self._last_line = self._clock()
             of = f" of {format_bytes(self._total)}" if self._total is not None else ""
             print_error(f"{self._label}: {format_bytes(done)}{of}")
 
@@ -85,7 +88,7 @@ class _JobBars:
             self._progress.stop()
 
     def show(self, job: Job) -> None:
-        """Move the job's bar to where it is, making it first if it is new."""
+        """Update the job's bar; create it if the job is new."""
         with suppress(OSError):
             self._move(job)
 
@@ -130,7 +133,7 @@ class _ByteBar:
             self._progress.stop()
 
     def show(self, done: int) -> None:
-        """Move the bar."""
+        """Update the bar."""
         self._progress.update(self._bar, completed=done)
         (task,) = self._progress.tasks
         amount = f"{format_bytes(done)}{self._of}"

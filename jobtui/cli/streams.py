@@ -1,6 +1,6 @@
-"""stdout, stderr and stdin as a script meets them: closed pipes, full disks, closed descriptors, foreign text.
+"""stdout, stderr and stdin with their faults: closed pipes, full disks, closed descriptors, foreign text.
 
-Data goes to stdout and nothing else does; everything said to a person goes to stderr.
+Only data goes to stdout; every message goes to stderr.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ UNREAD_SECONDS = 0.5  # for a terminal that is read, but slowly
 
 
 def secure_streams() -> None:
-    """Have something on the descriptors 0 to 2 and text streams that can print any text.
+    """Open the descriptors 0 to 2 if they are closed, and make the text streams print any text.
 
-    A descriptor that the caller closed would be given to the next file opened, and a stray print would
-    end up in it.
+    The next file that is opened would get the number of a closed descriptor, and the output would be written
+    to it.
     """
     for descriptor in range(3):
         try:
@@ -38,26 +38,26 @@ def secure_streams() -> None:
 
 
 class Output:
-    """stdout for data. A reader that went away (`| head`) is no error: the rest is then printed to nobody."""
+    """stdout for data. If its reader has closed it (`| head`), that is no error, and the rest is discarded."""
 
     def __init__(self) -> None:
         self.closed = sys.stdout is None
 
     @property
     def encoding(self) -> str:
-        """What text is printed in."""
+        """The encoding of stdout."""
         return "utf-8" if self.closed else sys.stdout.encoding
 
     def write(self, text: str) -> None:
-        """Print the text. Raises CommandError where stdout can't be written."""
+        """Print the text. Raises CommandError if stdout cannot be written."""
         self._attempt(lambda: sys.stdout.write(text))
 
     def write_bytes(self, data: bytes) -> None:
-        """Print bytes as they are. Raises CommandError where stdout can't be written."""
+        """Print bytes unchanged. Raises CommandError if stdout cannot be written."""
         self._attempt(lambda: sys.stdout.buffer.write(data))
 
     def flush(self) -> None:
-        """Hand on what was printed so far. Raises CommandError where stdout can't be written."""
+        """Write the buffer. Raises CommandError if stdout cannot be written."""
         self._attempt(lambda: sys.stdout.flush())
 
     def _attempt(self, action: Callable[[], object]) -> None:
@@ -69,10 +69,10 @@ class Output:
             self._abandon()
         except OSError as error:
             self._abandon()
-            raise CommandError(f"stdout can't be written: {error.strerror}") from None
+            raise CommandError(f"stdout cannot be written: {error.strerror}") from None
 
     def _abandon(self) -> None:
-        """Point stdout at nothing, so that what is left in its buffer makes no noise at exit."""
+        """Redirect stdout to /dev/null, so that writing its buffer at exit does not fail."""
         self.closed = True
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, sys.stdout.fileno())
@@ -80,13 +80,13 @@ class Output:
 
 
 def print_error(message: str) -> None:
-    """Write the message to stderr; if that is lost, or a terminal that is not read, the message is dropped."""
+    """Write a message to stderr; it is dropped if stderr is closed, or a terminal that accepts nothing."""
     if sys.stderr is None:
         return
     text = f"{printable_lines(message)}\n"
     stream = sys.stderr
     try:
-        # while bars are shown it is another kind of stream, which writes above them
+        # while bars are shown, Rich replaces the stream by one that writes above them
         if isinstance(stream, io.TextIOWrapper) and os.isatty(stream.fileno()):
             stream.flush()
             write_within(stream.fileno(), text.encode(stream.encoding, "backslashreplace"))
@@ -103,9 +103,9 @@ def print_error(message: str) -> None:
 
 
 def abandon_unread_terminals() -> None:
-    """Point stdout and stderr at nothing if they are terminals that take nothing or are gone.
+    """Redirect stdout and stderr to /dev/null if they are terminals that accept nothing or are gone.
 
-    For a signal's handler: a write that the signal interrupted is repeated, and would wait on.
+    For a signal's handler: Python repeats a write that the signal interrupted, and would wait again.
     """
     for descriptor in (1, 2):
         if stat.S_ISCHR(os.fstat(descriptor).st_mode) and not _is_read(descriptor):
@@ -119,23 +119,23 @@ def _is_read(terminal: int) -> bool:
 
 
 def stdin() -> BinaryIO:
-    """The bytes of stdin; closing this leaves the descriptor open."""
+    """Return the bytes of stdin; closing this file leaves the descriptor open."""
     return open(0, "rb", closefd=False)
 
 
 def stdin_is_piped() -> bool:
-    """Whether somebody gives us a text on stdin: a pipe, a file or a socket, not a terminal or /dev/null."""
+    """Return whether stdin is a pipe, a file or a socket, not a terminal or /dev/null."""
     mode = os.fstat(0).st_mode
     return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
 
 
 def is_terminal(descriptor: int) -> bool:
-    """Whether a person's terminal is on the descriptor."""
+    """Return whether the descriptor is a terminal."""
     return os.isatty(descriptor)
 
 
 def read_text(name: str) -> str:
-    """The text of a file, of stdin for "-". Raises CommandError (missing, unreadable, not UTF-8)."""
+    """Return the text of a file, or of stdin for "-". Raises UsageError (missing, unreadable, not UTF-8)."""
     label = "stdin" if name == "-" else name
     try:
         with stdin() if name == "-" else Path(name).open("rb") as file:

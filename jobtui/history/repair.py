@@ -41,7 +41,7 @@ from jobtui.history.write.store import Limits, Store, make_directories
 from jobtui.model import Job, Status
 from jobtui.os_errors import explain
 
-_INDEX_NOT_WRITTEN: Final = "it can't be made again, and the records tell all"
+_INDEX_NOT_WRITTEN: Final = "it cannot be made again, and the records tell all"
 
 
 def repair(path: Path, disk: Disk | None = None) -> list[str]:
@@ -63,7 +63,7 @@ def repair(path: Path, disk: Disk | None = None) -> list[str]:
             store.close()
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        raise StoreError(f"The history in {path} can't be repaired: {where}{explain(error, path)}") from error
+        raise StoreError(f"The history in {path} cannot be repaired: {where}{explain(error, path)}") from error
 
 
 def _clear_wrong_types(disk: Disk, path: Path) -> list[DamageNote]:

@@ -37,7 +37,7 @@ def check_segment(disk: Disk, segment: Segment) -> list[DamageNote]:
         data = disk.read_file(segment.path)
     except FileNotFoundError:
         entry = segment.entry
-        what = f"the segment is missing: jobs between {entry.first} and {entry.last} can't be read"
+        what = f"the segment is missing: jobs between {entry.first} and {entry.last} cannot be read"
         return [DamageNote(segment.file, None, (), what)]
     except OSError as error:
         if not is_unreadable(error):
@@ -169,7 +169,7 @@ def past_notes(path: Path, disk: Disk | None = None) -> list[DamageNote]:
 def verify(path: Path, disk: Disk | None = None) -> list[DamageNote]:
     """Return all that is not as it was written: in which file, at which byte, which jobs. Nothing: all is well.
 
-    Raises StoreTooNew, and StoreError where the history can't be read at all.
+    Raises StoreTooNew, and StoreError where the history cannot be read at all.
     """
     disk, path = disk or Disk(), resolve_directory(path)
     with convert_read_errors():
@@ -188,7 +188,7 @@ def _verify_once(disk: Disk, path: Path) -> list[DamageNote]:
     except OSError:
         if not blocked:
             raise
-        return blocked  # and what is behind it can't be seen
+        return blocked  # and what is behind it cannot be seen
 
 
 def _damage_in(disk: Disk, path: Path) -> list[DamageNote]:

@@ -1,4 +1,4 @@
-"""Starting a server in the background where its log can't be written."""
+"""Starting a server in the background where its log cannot be written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jobtui.cli.errors import CommandError
 def test_a_log_without_room_is_told_before_anything_is_started() -> None:
     log = Path("/dev/full")
     with pytest.raises(
-        CommandError, match="/dev/full can't be written: No space left on device; nothing was started"
+        CommandError, match="/dev/full cannot be written: No space left on device; nothing was started"
     ):
         write_first_line(os.open(log, os.O_WRONLY), log)
 

@@ -23,7 +23,7 @@ def test_where_all_is_well_nothing_is_bad(nba: CommandLine) -> None:
     status, found = findings(nba)
     assert status == 0
     assert found["config"][0] == found["data"][0] == "ok"
-    assert found["lock"] == ("ok", "free: no jobtui has this profile")
+    assert found["lock"] == ("ok", "free: no jobtui process uses this profile")
     assert found["history"] == ("ok", "the last job is 1, 1 queued or running")
     assert found["rocksdb"] == ("ok", "a worker started, wrote, flushed and compacted")
 
@@ -63,20 +63,20 @@ def test_what_the_dashboard_passes_over_is_warned_of_with_its_line(tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("term", "said"),
-    [("xterm-256color", "256"), ("linux", "16: the theme ansi (T turns to it) is made for them")],
+    [("xterm-256color", "256"), ("linux", "16: the theme ansi (key T) is for these")],
 )
 def test_the_colours_are_those_that_the_terminal_says_it_has(jobtui: CommandLine, term: str, said: str) -> None:
     for name in ("COLORTERM", "NO_COLOR"):
         jobtui.environment.pop(name, None)
     jobtui.environment["TERM"] = term
-    assert findings(jobtui)[1]["colours"][1].startswith(said)
+    assert findings(jobtui)[1]["colors"][1].startswith(said)
 
 
 def test_a_data_directory_that_is_a_file_is_bad(jobtui: CommandLine) -> None:
     jobtui.data.write_text("")
     status, found = findings(jobtui)
     assert (status, found["data"][0]) == (1, "bad")
-    assert f"{jobtui.data} is no directory" in found["data"][1]
+    assert f"{jobtui.data} is not a directory" in found["data"][1]
 
 
 @pytest.mark.parametrize("part", ["history", "storage"])
@@ -85,7 +85,7 @@ def test_a_file_in_the_place_of_a_part_of_the_data_is_bad(jobtui: CommandLine, p
     (jobtui.profile.root / part).write_text("")
     status, found = findings(jobtui)
     assert (status, found["data"][0]) == (1, "bad")
-    assert f"{jobtui.profile.root / part} is no directory" in found["data"][1]
+    assert f"{jobtui.profile.root / part} is not a directory" in found["data"][1]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
@@ -101,11 +101,11 @@ def test_the_owner_is_named_and_whether_it_answers(nba: CommandLine) -> None:
         while b"serves" not in server.stderr.readline():
             pass
         _, found = findings(nba)
-        assert found["lock"] == ("ok", f"process {server.pid} has this profile, and answers")
+        assert found["lock"] == ("ok", f"process {server.pid} owns this profile, and answers")
         server.send_signal(signal.SIGSTOP)
         _, found = findings(nba)
         assert found["lock"][0] == "warn"
-        assert f"process {server.pid} has this profile: it does not answer" in found["lock"][1]
+        assert f"process {server.pid} owns this profile: it does not answer" in found["lock"][1]
         server.send_signal(signal.SIGCONT)
 
 
@@ -144,7 +144,7 @@ def test_it_looks_at_the_terminal(jobtui: CommandLine) -> None:
     words = [sys.executable, "-m", "jobtui", "--data-dir", str(jobtui.data), "doctor"]
     with Terminal(words, columns=130, environment=jobtui.environment) as terminal:
         assert terminal.ended() == 0
-        terminal.shows("ok    terminal   xterm-256color, 130 columns, 30 lines", "ok    colours    16 million")
+        terminal.shows("ok    terminal   xterm-256color, 130 columns, 30 lines", "ok    colors     16 million")
     dumb = jobtui.environment | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     with Terminal(words, columns=50, environment=dumb) as terminal:
         assert terminal.ended() == 0

@@ -22,7 +22,7 @@ def damage(jobtui: CommandLine) -> None:
 
 
 def test_verify_of_a_sound_history_says_so(nba: CommandLine) -> None:
-    assert nba.done("history", "verify") == f"{nba.profile.history}: all is well\n"
+    assert nba.done("history", "verify") == f"{nba.profile.history}: no damage found\n"
 
 
 def test_verify_names_what_is_damaged_and_changes_nothing(nba: CommandLine) -> None:
@@ -38,7 +38,7 @@ def test_verify_names_what_is_damaged_and_changes_nothing(nba: CommandLine) -> N
 def test_repair_makes_it_whole_and_says_what_it_did(nba: CommandLine) -> None:
     damage(nba)
     assert "quarantine/" in nba.done("history", "repair")
-    assert nba.done("history", "verify").endswith("all is well\n")
+    assert nba.done("history", "verify").endswith("no damage found\n")
     assert nba.done("history", "repair").endswith("there was nothing to repair\n")
 
 
@@ -46,7 +46,7 @@ def test_a_repair_of_nothing_makes_nothing(jobtui: CommandLine) -> None:
     told = jobtui("history", "repair")
     assert (told.returncode, told.stderr) == (1, f"jobtui: there is no history in {jobtui.profile.history}\n")
     assert not jobtui.data.exists()
-    assert jobtui.done("history", "verify").endswith("not there yet, and nothing to verify\n")
+    assert jobtui.done("history", "verify").endswith("does not exist yet; nothing to verify\n")
     assert not jobtui.data.exists()
 
 
@@ -58,7 +58,7 @@ def test_a_repair_waits_for_nobody(nba: CommandLine) -> None:
         told = nba("history", "repair")
         assert told.returncode == 1
         assert f"process {server.pid}" in told.stderr
-        assert nba.done("history", "verify").endswith("all is well\n")
+        assert nba.done("history", "verify").endswith("no damage found\n")
 
 
 def test_an_export_is_every_job_in_full(nba: CommandLine) -> None:
@@ -91,7 +91,7 @@ def test_an_export_into_a_file_is_for_its_owner_and_overwrites_nothing(nba: Comm
     again = nba("history", "export", "jobs.jsonl")
     assert (again.returncode, again.stderr) == (
         1,
-        "jobtui: jobs.jsonl is there already, and is left as it is\n",
+        "jobtui: jobs.jsonl exists already; nothing was written\n",
     )
 
 
@@ -114,7 +114,7 @@ def test_an_export_of_a_damaged_history_holds_the_rest_and_says_what_is_missing(
         assert [json.loads(line)["id"] for line in out.splitlines()] == [1, 3]
         assert told.returncode == 1
         assert file.name in told.stderr
-        assert "not all of the history could be read" in told.stderr
+        assert "a part of the history could not be read" in told.stderr
 
 
 def test_a_link_to_a_history_that_is_not_there_is_not_called_well(jobtui: CommandLine) -> None:
@@ -123,4 +123,4 @@ def test_a_link_to_a_history_that_is_not_there_is_not_called_well(jobtui: Comman
     for what in ("verify", "repair"):
         told = jobtui("history", what)
         assert told.returncode == 1
-        assert "is a link that leads nowhere" in told.stderr
+        assert "is a link to a directory that does not exist" in told.stderr

@@ -76,7 +76,7 @@ def test_a_home_that_can_t_be_written_is_said_with_what_to_do(jobtui: CommandLin
 def test_nothing_on_stdin_is_not_taken_for_an_empty_text(jobtui: CommandLine) -> None:
     told = run(jobtui)
     assert told.returncode == 2
-    assert "the dashboard needs a terminal; for scripts there are -e TEXT, -f FILE and a pipe" in told.stderr
+    assert "the dashboard needs a terminal; in scripts use -e TEXT, -f FILE or a pipe" in told.stderr
 
 
 def test_an_empty_pipe_is_an_empty_text(jobtui: CommandLine) -> None:
@@ -89,7 +89,7 @@ def test_a_terminal_that_can_t_show_a_dashboard_is_told_so(jobtui: CommandLine, 
     with Terminal(words, environment=jobtui.environment, cwd=ROOT) as terminal:
         assert terminal.ended() == 2
         terminal.shows("the dashboard needs a terminal that can move its cursor")
-        assert "without it there are -e TEXT, -f FILE and a pipe" in terminal.text().replace("\n", "")
+        assert "without it use -e TEXT, -f FILE or a pipe" in terminal.text().replace("\n", "")
 
 
 C = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -205,7 +205,7 @@ def small_disk(tmp_path: Path) -> Path:
     if os.geteuid() != 0 or sys.platform != "linux":
         pytest.skip("only root on Linux mounts a small disk")
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place]).returncode:
-        pytest.skip("a small disk can't be mounted here")
+        pytest.skip("a small disk cannot be mounted here")
     return place
 
 
@@ -259,8 +259,8 @@ def test_a_pipe_that_does_not_fit_on_the_disk_is_refused_and_nothing_is_loaded(
     ended = jobtui("load", "nba", "-", "--format", "csv", stdin="k,v\n" * 300_000)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == (
-        "jobtui: stdin can't be kept until all of it is checked: No space left on device; nothing was loaded. "
-        "A file, in place of a pipe, needs no such room\n"
+        "jobtui: stdin cannot be stored until all of it is checked: No space left on device; "
+        "nothing was loaded. A file in place of the pipe needs no temporary file\n"
     )
     assert jobtui.done("dump", "nba") == ""
 
@@ -284,7 +284,7 @@ def test_a_history_that_fails_behind_the_answer_is_no_defect_of_jobtui(
     jobtui: CommandLine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fails(history: History) -> None:
-        raise StoreError("The history can't be read: Input/output error")
+        raise StoreError("The history cannot be read: Input/output error")
 
     history = History.open(jobtui.profile.history)
     queued = made_jobs.submitted(history.new_id(), random.Random(1))
@@ -292,4 +292,4 @@ def test_a_history_that_fails_behind_the_answer_is_no_defect_of_jobtui(
     history.close()
     monkeypatch.setattr(History, "refresh", fails)
     assert main(["--data-dir", str(jobtui.data), "-e", "SHOW JOBS"]) == 1
-    assert capsys.readouterr().err == "jobtui: The history can't be read: Input/output error\n"
+    assert capsys.readouterr().err == "jobtui: The history cannot be read: Input/output error\n"

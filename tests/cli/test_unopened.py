@@ -1,4 +1,4 @@
-"""A profile that can't be opened: the screen that says so, and what comes after it."""
+"""A profile that cannot be opened: the screen that says so, and what comes after it."""
 
 import pytest
 
@@ -16,7 +16,7 @@ class Opening:
     def __call__(self) -> object:
         if self.left:
             self.left -= 1
-            raise profile_error(OSError("The history can't be opened: Permission denied"))
+            raise profile_error(OSError("The history cannot be opened: Permission denied"))
         return "the client"
 
 
@@ -24,7 +24,7 @@ def test_the_screen_says_why_and_tries_again_as_often_as_one_likes(monkeypatch: 
     told: list[tuple[str, str]] = []
     monkeypatch.setattr(launch, "explain", lambda what, why, advice, theme: not told.append((why, theme)))
     assert retry_on_error_screen(Opening(2), "light") == "the client"
-    assert told == [("The history can't be opened: Permission denied", "light")] * 2
+    assert told == [("The history cannot be opened: Permission denied", "light")] * 2
 
 
 def test_one_who_leaves_gets_the_words_in_the_shell_too(monkeypatch: pytest.MonkeyPatch) -> None:

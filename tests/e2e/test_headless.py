@@ -146,7 +146,7 @@ def test_a_stdout_that_can_not_be_written_is_an_error(jobtui: CommandLine) -> No
         assert process.stderr is not None
         assert (process.wait(60), process.stderr.read()) == (
             1,
-            b"jobtui: stdout can't be written: No space left on device\n",
+            b"jobtui: stdout cannot be written: No space left on device\n",
         )
 
 
@@ -156,7 +156,7 @@ def test_what_was_queued_goes_on_to_its_end_where_stdout_can_not_be_written(nba:
         assert process.stderr is not None
         assert process.wait(60) == 1
         said = process.stderr.read().decode().splitlines()
-    assert said[0] == "jobtui: stdout can't be written: No space left on device"
+    assert said[0] == "jobtui: stdout cannot be written: No space left on device"
     assert said[1].startswith("Job 1 (flush nba) finished")
     assert nba.status(1) == "finished"
 

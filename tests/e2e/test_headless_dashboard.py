@@ -44,7 +44,7 @@ def test_a_profile_that_can_not_be_opened_is_told_on_a_screen_and_in_the_shell(j
     jobtui.profile.root.mkdir(parents=True)
     Path(jobtui.profile.root, "history").write_text("in the way")
     with opened(jobtui) as terminal:
-        terminal.shows("This profile can't be opened", "jobtui doctor")
+        terminal.shows("This profile cannot be opened", "jobtui doctor")
         terminal.press("q")
         assert terminal.ended() == 1
         assert terminal.is_given_back()

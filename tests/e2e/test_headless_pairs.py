@@ -169,9 +169,9 @@ def test_a_file_of_keys_alone_deletes_if_that_is_stated(nba: CommandLine) -> Non
         (
             ["load", "nba", "pairs.txt"],
             2,
-            "pairs.txt: the name tells no format; say --format csv, tsv or jsonl",
+            "pairs.txt: the name does not tell the format; add --format csv, tsv or jsonl",
         ),
-        (["load", "nba", "-", "a.csv", "-"], 2, "stdin (-) can be read once"),
+        (["load", "nba", "-", "a.csv", "-"], 2, "stdin (-) can be read only once"),
     ],
 )
 def test_what_can_not_be_loaded_or_dumped_is_told(

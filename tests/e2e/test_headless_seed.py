@@ -1,7 +1,7 @@
 """The session of the page that it all began with, statement by statement, to the character.
 
 The page's ids and hosts are reproduced (jobs 1 to 21 and 26 to 39 are made and archived first); only
-its times can't be, and stand as the day the page was written.
+its times cannot be, and stand as the day the page was written.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ def at_work(jobtui: CommandLine, command: str = "ADMIN COMPACT nba") -> Iterator
 def goes_on(shown: Dashboard) -> None:
     """The work goes on in the background with the same workers, until it has ended."""
     log = shown.jobtui.profile.root / "serve.log"
-    eventually(lambda: log.exists() and "Job 1 (compact nba) is running and goes on here" in log.read_text())
+    eventually(lambda: log.exists() and "Job 1 (compact nba) is running and continues here" in log.read_text())
     assert shown.status() is Status.RUNNING
     assert children_of(shown.pid) == shown.workers
     shown.jobtui.done("-e", "STOP JOB 1")
@@ -209,7 +209,7 @@ class TestHangup:
         with at_work(jobtui) as shown:
             shown.terminal.hang_up()
             log = jobtui.profile.root / "serve.log"
-            eventually(lambda: log.exists() and "goes on here" in log.read_text())
+            eventually(lambda: log.exists() and "continues here" in log.read_text())
             os.kill(shown.pid, signal.SIGTERM)
             eventually(shown.is_gone)
         assert shown.status() is Status.STOPPED
@@ -227,7 +227,7 @@ class TestHangup:
             (jobtui.profile.root / "serve.log").mkdir()
             shown.terminal.signal(signal.SIGHUP)
             assert shown.terminal.ended() == 128 + signal.SIGHUP
-            assert "the work cannot go on in the background" in shown.said()
+            assert "the jobs cannot continue in the background" in shown.said()
         assert shown.status() is Status.STOPPED
 
     def test_without_work_ends(self, jobtui: CommandLine) -> None:

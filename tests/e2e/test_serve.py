@@ -220,7 +220,7 @@ def test_a_dashboard_leaves_its_running_job_behind_the_prompt_comes_back_and_the
             os.kill(pid, signal.SIGKILL)
     assert (status_of(jobtui, 1), status_of(jobtui, 2)) == (Status.STOPPED, Status.FINISHED)
     lines = told((jobtui.profile.root / "serve.log").read_bytes())
-    assert "Job 1 (compact nba) is running and goes on here" in lines
+    assert "Job 1 (compact nba) is running and continues here" in lines
     assert "Job 1 (compact nba) stopped after N s" in lines
     assert "Job 2 (flush nba) started" in lines
     assert lines[-2:] == ["Job 2 (flush nba) finished after N s", "Ended"]

@@ -181,7 +181,7 @@ class TestEnvironments:
             served.environment[name] = str(served.home)
         served.done("-e", "CREATE SPACE nba")
         found = served("doctor").stdout
-        assert "has this profile, and answers" in found
+        assert "owns this profile, and answers" in found
         assert "kill" not in found
 
     def test_runtime_directory_goes_with_the_session(self, served: CommandLine) -> None:

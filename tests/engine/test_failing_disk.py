@@ -102,7 +102,7 @@ def test_a_job_under_way_while_the_disk_is_full_ends_truthfully_when_there_is_ro
 
 @pytest.fixture
 def no_more_room(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """While set, the history's file can't grow: what is left are the blanks that were written ahead."""
+    """While set, the history's file cannot grow: what is left are the blanks that were written ahead."""
     full = threading.Event()
     make_room, create = Journal.reserve, Disk.create
 
@@ -197,7 +197,7 @@ def test_what_is_wrong_with_one_record_loses_no_other_jobs_end(
         if all(job.id == 1 for job in jobs):
             return commit(*jobs)
         refused: Future[None] = Future()
-        refused.set_exception(StoreError("The history can't be read: Input/output error"))
+        refused.set_exception(StoreError("The history cannot be read: Input/output error"))
         return refused
 
     monkeypatch.setattr(solo.engine.history, "commit", picky)
@@ -215,8 +215,8 @@ def test_what_is_wrong_with_one_record_loses_no_other_jobs_end(
         store.update(a_new_job(solo)),
     )
     assert known == [solo.job(1)]
-    assert "can't be read" in str(told)
-    assert "can't be read" in str(asked)
+    assert "cannot be read" in str(told)
+    assert "cannot be read" in str(asked)
     solo.storage.operation("solo", "far").finish()
     solo.heard.until(1, Status.FINISHED)
 
@@ -269,9 +269,9 @@ def test_a_disk_that_fails_while_it_is_looked_at_for_room_is_told_to_have_failed
     solo.heard.wait_for(lambda: "full" in solo.engine.write_error)
     fault.on_write = errno.EIO
     solo.clock.pass_by(2)
-    solo.heard.wait_for(lambda: any("can't be written any more" in text for text in solo.heard.notices))
+    solo.heard.wait_for(lambda: any("cannot be written any more" in text for text in solo.heard.notices))
     assert solo.engine.wait_ended([1]).result(WAIT)[0].status is Status.RUNNING
-    assert "can't be written any more" in solo.refusal("ADMIN FLUSH solo")
+    assert "cannot be written any more" in solo.refusal("ADMIN FLUSH solo")
 
 
 def test_after_a_failed_sync_that_can_t_be_mended_the_history_is_read_only_and_says_so(

@@ -1,4 +1,4 @@
-"""A reader answers from what is on disk, and says plainly what of it can't be read."""
+"""A reader answers from what is on disk, and says plainly what of it cannot be read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.scripted import ScriptedStorage
 
 @pytest.fixture
 def unreadable(tmp_path: Path) -> ReadOnlyClient:
-    """A reader of a profile with a job on nba, whose list of spaces can't be read."""
+    """A reader of a profile with a job on nba, whose list of spaces cannot be read."""
     profile = Profile("local", tmp_path)
     engine = LocalClient.open(profile, run=RunPolicy.NONE)
     try:

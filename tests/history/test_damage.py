@@ -1,4 +1,4 @@
-"""Bytes that are not as they were written: never silent, nothing else lost, what can't be read kept aside."""
+"""Bytes that are not as they were written: never silent, nothing else lost, what cannot be read kept aside."""
 
 from __future__ import annotations
 

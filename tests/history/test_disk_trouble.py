@@ -1,4 +1,4 @@
-"""A disk that is full, that fails, that can't be written: acknowledged is true, and a person is told."""
+"""A disk that is full, that fails, that cannot be written: acknowledged is true, and a person is told."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_a_disk_that_fails_for_good_makes_it_read_only_and_says_so(
     first = new_job(history)
     history.commit(first).result()
     disk.failing = {"sync_data": (errno.EIO, None), "sync": (errno.EIO, None)}
-    with pytest.raises(StoreFailed, match="can't be written any more"):
+    with pytest.raises(StoreFailed, match="cannot be written any more"):
         history.commit(new_job(history)).result()
     assert history.health is Health.READ_ONLY
     assert "Input/output error" in history.write_error

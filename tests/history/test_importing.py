@@ -1,4 +1,4 @@
-"""What importing and reading the history brings with it: nothing that a quick command line can't afford."""
+"""What importing and reading the history brings with it: nothing that a quick command line cannot afford."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def disk(tmp_path: Path) -> Iterator[tuple[Path, Callable[[], None]]]:
         try:
             fcntl.fcntl(memory, F_ADD_SEALS, F_SEAL_WRITE)
         except OSError as error:
-            pytest.skip(f"this machine can't seal a disk of memory: {error}")
+            pytest.skip(f"this machine cannot seal a disk of memory: {error}")
 
     try:
         yield place, fail
@@ -72,7 +72,7 @@ def test_a_disk_that_really_fails_makes_the_history_read_only_and_costs_nothing_
         with pytest.raises(StoreError, match="are where they were"):
             history.archive(1, 4).result()
     for _ in range(2):
-        with pytest.raises(StoreFailed, match="can't be written any more"):
+        with pytest.raises(StoreFailed, match="cannot be written any more"):
             history.commit(refused).result()
     assert history.health is Health.READ_ONLY
     assert "see to that disk" in history.write_error

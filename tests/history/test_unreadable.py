@@ -163,6 +163,8 @@ def test_a_repair_does_not_say_that_an_index_was_made_which_could_not_be_written
     path = copied(sealed)
     index = min(path.glob("seg-*.idx.json"))
     index.write_bytes(b"")
-    assert [said.startswith(f"{index.name}: it can't be made again") for said in repair(path, Full())] == [True]
+    assert [said.startswith(f"{index.name}: it cannot be made again") for said in repair(path, Full())] == [
+        True
+    ]
     assert repair(path) == [f"{index.name}: made again from the records"]
     assert verify(path) == []

@@ -1,4 +1,4 @@
-"""`jobtui serve` on a cluster: what its log tells of the connection, and a password that it can't ask for."""
+"""`jobtui serve` on a cluster: what its log tells of the connection, and a password that it cannot ask for."""
 
 from __future__ import annotations
 

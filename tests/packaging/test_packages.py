@@ -56,7 +56,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [programs / "pip", "install", "-q", "hatchling"], capture_output=True, text=True, timeout=240
     )
     if installed.returncode != 0:
-        pytest.skip(f"the build needs hatchling, and pip can't get it: {installed.stderr[-200:]}")
+        pytest.skip(f"the build needs hatchling, and pip cannot get it: {installed.stderr[-200:]}")
     run(programs / "python", "-m", "hatchling", "build", "-d", place / "dist", cwd=place / "checkout")
     return place / "dist"
 

@@ -267,7 +267,7 @@ def test_a_disk_that_is_read_only_is_access(small_disk, tmp_path, opened):
             if not opened:
                 await storage.close()
                 mount("-o", "remount,ro", disk)
-            else:  # a disk with files open for writing can't be remounted; its directory can be covered
+            else:  # a disk with files open for writing cannot be remounted; its directory can be covered
                 mount("--bind", disk, disk)
                 mount("-o", "remount,ro,bind", disk)
             try:

@@ -102,7 +102,7 @@ class TestProfile:
 
     def test_link_in_place_of_the_log(self, tmp_path: Path, precious: Path) -> None:
         link(tmp_path / "serve.log", precious)
-        with pytest.raises(CommandError, match=r"serve\.log can't be written: it is a symbolic link"):
+        with pytest.raises(CommandError, match=r"serve\.log cannot be written: it is a symbolic link"):
             open_log(tmp_path / "serve.log")
         assert precious.read_text() == "precious"
 

@@ -1,4 +1,4 @@
-"""A name becomes a directory's name that can't leave its place or be misread, and comes back from it."""
+"""A name becomes a directory's name that cannot leave its place or be misread, and comes back from it."""
 
 from __future__ import annotations
 

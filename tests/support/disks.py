@@ -15,7 +15,7 @@ Mount = Callable[[str], Path]
 
 @contextmanager
 def small_disks(parent: Path) -> Iterator[Mount]:
-    """Gives what mounts a tmpfs of a size ("12m") in `parent`; skips the test where that can't be done."""
+    """Gives what mounts a tmpfs of a size ("12m") in `parent`; skips the test where that cannot be done."""
     if os.geteuid() != 0:
         pytest.skip("mounting a small disk needs root")
     mounted: list[Path] = []
@@ -48,7 +48,7 @@ def unmount(disk: Path) -> None:
 
 @contextmanager
 def covered_read_only(disk: Path) -> Iterator[None]:
-    """The disk read-only: one with files open for writing can't be remounted, but it can be covered."""
+    """The disk read-only: one with files open for writing cannot be remounted, but it can be covered."""
     mount("--bind", disk, disk)
     mount("-o", "remount,ro,bind", disk)
     try:

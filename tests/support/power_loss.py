@@ -263,7 +263,7 @@ def check(disk: MemoryDisk, log: Sequence[Step], story: Story, *, quiet: bool) -
     store.close()
     again = _read(disk)
     if refusals != [None] or again is None or again.get(new.id) != new:
-        wrong.append("it can't be gone on with")
+        wrong.append("it cannot be gone on with")
     return wrong
 
 

@@ -195,7 +195,7 @@ def test_a_history_that_can_not_be_read_is_told_and_ends_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuses(*_: object) -> None:
-        raise StoreError("The history can't be read: Input/output error")
+        raise StoreError("The history cannot be read: Input/output error")
 
     async def run() -> None:
         async with stage(tmp_path, {"nba": ["local0"]}, auto=True) as shown:

@@ -186,7 +186,7 @@ def test_the_cursor_goes_to_a_job_that_is_known_here_only_after_its_submission_w
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("trouble", [None, StoreError("The history can't be read: Input/output error")])
+@pytest.mark.parametrize("trouble", [None, StoreError("The history cannot be read: Input/output error")])
 def test_what_filters_look_through_is_read_behind_the_first_frame(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: Exception | None
 ) -> None:

@@ -4,17 +4,17 @@ from jobtui.tui.screens.dialog import FailureApp
 from jobtui.tui.text.spans import plain
 from jobtui.tui.widgets.base import LinesView
 
-WHY = "The history in /data/[/nope] can't be opened: Permission denied"
+WHY = "The history in /data/[/nope] cannot be opened: Permission denied"
 ADVICE = ["Have the directory belong to you: sudo chown …", "Or use another one: jobtui --data-dir DIR"]
 
 
 def test_what_can_not_be_opened_is_told_with_the_reason_and_what_to_do() -> None:
     async def run() -> None:
-        app = FailureApp("The history can't be opened", WHY, ADVICE)
+        app = FailureApp("The history cannot be opened", WHY, ADVICE)
         async with app.run_test(size=(60, 16)) as pilot:
             await pilot.pause()
             said = "\n".join(plain(line) for line in app.screen.query_one(LinesView).lines)
-            assert "✖ The history can't be opened" in said
+            assert "✖ The history cannot be opened" in said
             assert "[/nope]" in said
             assert "· Or use another one: jobtui --data-dir DIR" in said
             await pilot.press("q")

@@ -1,11 +1,16 @@
-"""Shell completion: `jobtui completion SHELL` prints a script, and the script asks jobtui at each tab.
+"""Shell completion: `jobtui completion SHELL` prints a script, and the script calls jobtui at each tab.
 
-    scripts.py    what is printed for bash, zsh and fish
-    line.py       the typed part of a command line as words, and how to write into its last
-    offers.py     what may stand there: verbs, options, values, and statements after -e
-    answering.py  the hidden verb that the scripts call, and the answer that each shell wants
+It calls the hidden verb `__complete` with the line up to the cursor, and reads the answer. The first line of an
+answer is what the shell itself completes if no candidate follows: `nothing`, `files` or `directories`. Then
+there is one line per candidate:
 
-Nothing here starts an engine or asks another process: a tab must not be waited for.
+    bash    the rest of readline's word, as it is written; a list also has the notes
+    zsh     the whole word as it is written, a tab, the text to show
+    fish    the whole word without its quotes, a tab, the note
+
+A candidate that is only the beginning of a word is never the only one: bash and fish would close its quote.
+
+Nothing here starts an engine or connects to another process: users do not want to wait for a tab.
 """
 
 from __future__ import annotations
@@ -13,36 +18,23 @@ from __future__ import annotations
 import enum
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from jobtui.cli import args
 from jobtui.cli.args import ConfigCommand
 from jobtui.cli.errors import CommandError, Exit
 from jobtui.cli.streams import Output
 from jobtui.engine.profile import Profile
+from jobtui.errors import StorageError, StoreError
 
-# The hidden verb that the completion scripts call: it reads the line up to the cursor and prints the answer.
-#
-# The first line of an answer is what the shell itself completes if nothing follows: `nothing`,
-# `files` or `directories`. Then there is one line per candidate:
-#
-#     bash    the rest of readline's word, as it is written; when it only lists, the offer and its note
-#     zsh     the whole word as it is written, a tab, what is shown
-#     fish    the whole word without its quotes, a tab, the note
-#
-# A word that goes on is never offered alone: bash and fish would close its quote.
-#
-VERB = "__complete"
 LISTING = "list"
 _BREAKS = "=:"
 
 
 def print_candidates(words: Sequence[str]) -> int:
-    """`__complete SHELL LINE [list]`. A tab says nothing of what is wrong: it offers nothing then."""
-    from jobtui.errors import StorageError
-    from jobtui.history import StoreError
-
+    """Run `__complete SHELL LINE [list]`: print the candidates, none after an error."""
     shell, text, *rest = words
     line = read_line(text)
     try:
@@ -50,7 +42,7 @@ def print_candidates(words: Sequence[str]) -> int:
     except (CommandError, StoreError, StorageError, OSError):
         found = ShellCandidates()
     output = Output()
-    output.write("".join(f"{one}\n" for one in _lines(shell, line, found, listing=LISTING in rest)))
+    output.write("".join(f"{each}\n" for each in _lines(shell, line, found, listing=LISTING in rest)))
     output.flush()
     return Exit.DONE
 
@@ -64,46 +56,48 @@ def _lines(shell: str, line: Line, found: ShellCandidates, *, listing: bool) -> 
                 yield f"{offer.text.strip()}  {note}".rstrip()
             case "bash":
                 yield _for_readline(line, offer)
-                if offer.goes_on and len(found.found) == 1:
+                if offer.is_unfinished and len(found.found) == 1:
                     yield f"{_for_readline(line, offer)} "
             case "zsh":
                 shown = f"{offer.text.strip()} -- {note}" if note else offer.text.strip()
                 yield f"{_in_quotes(line, offer)}\t{shown}"
             case _:
                 yield f"{line.typed[: offer.start]}{offer.text}\t{note}"
-                if offer.goes_on and len(found.found) == 1:
+                if offer.is_unfinished and len(found.found) == 1:
                     end = " " if offer.text.endswith(" ") else ";"
                     yield f"{line.typed[: offer.start]}{offer.text}{end}\t"
 
 
 def _in_quotes(line: Line, offer: ShellCandidate) -> str:
-    """The whole word; a statement that begins without a quote gets one, for blanks will follow."""
-    if offer.goes_on and not line.quote and line.raw == line.typed:
+    """Return the whole word. A statement without a quote gets one, because blanks will follow."""
+    if offer.is_unfinished and not line.quote and line.raw == line.typed:
         return f'"{line.typed[: offer.start]}{Line((), "", "", (0,), chr(34)).with_word(0, offer.text)}'
     whole = line.with_word(offer.start, offer.text)
-    return whole if offer.goes_on or line.quote else f"{whole} "
+    return whole if offer.is_unfinished or line.quote else f"{whole} "
 
 
 def _for_readline(line: Line, offer: ShellCandidate) -> str:
-    """The same from where readline has the word begin: behind the open quote, or the last `=` or `:`."""
+    """Return the word from where it begins for readline: after the open quote, or the last `=` or `:`."""
     whole = _in_quotes(line, offer)
     if line.quote:
         return whole[line.raw.rindex(line.quote, 0, line.places[0] + 1) + 1 :] if line.raw else whole
-    end = max((line.raw.rfind(one) for one in _BREAKS), default=-1)
+    end = max((line.raw.rfind(each) for each in _BREAKS), default=-1)
     return whole[end + 1 :]
 
 
-# The command line before the cursor, as the shell splits it: complete words, and the word being typed.
 _BLANKS = " \t\n"
 _LITERAL = frozenset("%+,-./:=@_")
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """`words` are the whole words with their quotes resolved, `typed` what there is of the last.
+class Line(msgspec.Struct, frozen=True):
+    """The command line before the cursor, as the shell splits it: complete words, and the last one.
 
-    `raw` is the last as it was typed; `places[n]` is where in it the character `n` of `typed` begins, with
-    one more for the end; `quote` is the quote that is still open at its end, "" for none.
+    Attributes:
+        words: The complete words without their quotes.
+        typed: The last word without its quotes.
+        raw: The last word as it was typed.
+        places: Where in `raw` each character of `typed` begins, and the end of `raw`.
+        quote: The quote that is still open, "" for none.
     """
 
     words: tuple[str, ...]
@@ -113,44 +107,44 @@ class Line:
     quote: str
 
     def with_word(self, start: int, text: str) -> str:
-        """The last word as the shell should read it, with `text` for what follows character `start`."""
+        """Return the last word for the shell, with `text` in place of what follows character `start`."""
         return self.raw[: self.places[start]] + written(text, self.quote)
 
 
 def read_line(text: str) -> Line:
-    """The line up to the cursor. What a shell would substitute, `$HOME` say, is taken as it stands."""
+    """Split the line before the cursor. What a shell would expand, such as `$HOME`, stays as it is."""
     words: list[str] = []
     typed: list[str] = []
     places: list[int] = []
     quote = ""
-    begun = -1
+    begin = -1
     at = 0
     while at < len(text):
         char = text[at]
         if not quote and char in _BLANKS:
-            if begun >= 0:
+            if begin >= 0:
                 words.append("".join(typed))
-                typed, places, begun = [], [], -1
+                typed, places, begin = [], [], -1
             at += 1
             continue
-        if begun < 0:
-            begun = at
+        if begin < 0:
+            begin = at
         if char == quote:
             quote = ""
         elif not quote and char in "'\"":
             quote = char
         else:
             escaped = char == "\\" and _escapes(text[at + 1 : at + 2], quote)
-            places.append(at - begun)
+            places.append(at - begin)
             typed.append(text[at + 1] if escaped else char)
             at += escaped
         at += 1
-    raw = text[begun:] if begun >= 0 else ""
+    raw = text[begin:] if begin >= 0 else ""
     return Line(tuple(words), "".join(typed), raw, (*places, len(raw)), quote)
 
 
 def written(text: str, quote: str) -> str:
-    """Text as it is written on, with that quote open ("" for none)."""
+    """Return the text as the shell reads it inside that quote ("" for none)."""
     match quote:
         case "'":
             return text.replace("'", "'\\''")
@@ -160,11 +154,10 @@ def written(text: str, quote: str) -> str:
 
 
 def _escapes(after: str, quote: str) -> bool:
-    """Whether a backslash before this character stands for the character alone."""
+    """Return whether a backslash before this character escapes it."""
     return bool(after) and quote != "'" and (not quote or after in '\\"$`')
 
 
-# The candidates at the cursor: verbs, options and their values, profiles, and statements after -e.
 _PLACE = ("--profile", "--nebula", "-u", "--tls", "--data-dir", "--config")
 _WITHOUT_VERB = ("-e", "-f", "--format", "--raw", "--detach", "--wait", "--quiet", "--demo")
 _OPTIONS = {
@@ -180,55 +173,52 @@ _CHOICES = {
     "completion": args.SHELLS,
 }
 _NOTES = {
-    "load": "put key-value pairs into a space",
+    "load": "load key-value pairs into a space",
     "dump": "print a space's key-value pairs",
     "serve": "run the jobs without a screen",
     "config": "the settings",
     "history": "verify, repair or export the stored jobs",
-    "doctor": "look at all that jobtui needs here",
-    "completion": "what a shell needs",
+    "doctor": "check everything that jobtui needs",
+    "completion": "print a completion script",
     "help": "the statements",
 }
 
 
 class Fallback(enum.StrEnum):
-    """What the shell offers by itself where nothing is offered here."""
+    """What the shell completes if there is no candidate."""
 
     NOTHING = "nothing"
     FILES = "files"
     DIRECTORIES = "directories"
 
 
-@dataclass(frozen=True, slots=True)
-class ShellCandidate:
-    """One way to go on: `text` from the character `start` of the typed word. `goes_on`: the word does, too."""
+class ShellCandidate(msgspec.Struct, frozen=True):
+    """A candidate: `text` replaces the typed word from character `start`, and ends it or not."""
 
     text: str
     note: str = ""
     start: int = 0
-    goes_on: bool = False
+    is_unfinished: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ShellCandidates:
-    """All of them, best first; where there are none, the shell's own fallback."""
+class ShellCandidates(msgspec.Struct, frozen=True):
+    """All candidates, the best first, and the shell's fallback if there are none."""
 
     found: tuple[ShellCandidate, ...] = ()
     fallback: Fallback = Fallback.NOTHING
 
 
-@dataclass(slots=True)
-class _Seen:
-    """What the whole words say."""
+class _Seen(msgspec.Struct):
+    """The meaning of the complete words; `awaiting` is an option whose value the next word is."""
 
     verb: str | None = None
     operands: int = 0
-    given: dict[str, str] = field(default_factory=dict)
+    given: dict[str, str] = {}
     awaiting: str = ""
 
 
 def offers(words: Sequence[str], typed: str) -> ShellCandidates:
-    """What may come next after these words (without the command's own name) and a word `typed` so far."""
+    """Return the candidates after these words (without the command's name) for a word `typed` so far."""
     seen = _seen(words)
     if seen.awaiting:
         return _values(seen.awaiting, typed, 0, seen)
@@ -265,7 +255,7 @@ def _seen(words: Sequence[str]) -> _Seen:
 
 
 def _options(seen: _Seen) -> Iterator[str]:
-    """The options that mean something here and were not given yet."""
+    """Yield the options that have an effect here and were not given yet."""
     own = _WITHOUT_VERB if seen.verb is None else _OPTIONS.get(seen.verb, ())
     place = () if seen.verb in _WITHOUT_PLACE else _PLACE
     for name in (*own, *place, "--version", "--help"):
@@ -314,13 +304,14 @@ def _beginning(known: Iterable[str], typed: str, start: int = 0) -> ShellCandida
 
 
 def _statement_words() -> Iterable[str]:
+    # late, here and below: each candidate imports only the layers that it needs, since a tab must be quick
     from jobtui.language.syntax import SYNTAX
 
     return dict.fromkeys(form.verb.lower() for form in SYNTAX)
 
 
 def _statements(typed: str, seen: _Seen) -> Iterator[ShellCandidate]:
-    """What may come next in the text of -e."""
+    """Yield the candidates in the text of -e."""
     from jobtui.engine.reader import ReadOnlyClient
     from jobtui.language.completion import complete
     from jobtui.tui.widgets.completions import ClientNames
@@ -332,7 +323,7 @@ def _statements(typed: str, seen: _Seen) -> Iterator[ShellCandidate]:
         reader.close()
     for candidate in completion.candidates:
         blank = " " if candidate.kind == "keyword" else ""
-        yield ShellCandidate(candidate.text + blank, candidate.note, completion.span[0], goes_on=True)
+        yield ShellCandidate(candidate.text + blank, candidate.note, completion.span[0], is_unfinished=True)
 
 
 def _spaces(seen: _Seen) -> Iterable[str]:
@@ -348,18 +339,18 @@ def _spaces(seen: _Seen) -> Iterable[str]:
 def _profiles(seen: _Seen) -> Iterable[str]:
     from jobtui.cli.profiles import settings_of
 
-    return settings_of(_asked(seen)).profiles
+    return settings_of(_options_of(seen)).profiles
 
 
 def _profile(seen: _Seen) -> Profile:
     from jobtui.cli.profiles import profile_of, settings_of
 
-    asked = _asked(seen)
-    return profile_of(asked, settings_of(asked))
+    options = _options_of(seen)
+    return profile_of(options, settings_of(options))
 
 
-def _asked(seen: _Seen) -> ConfigCommand:
-    """The place that was typed, as one for which no password is asked."""
+def _options_of(seen: _Seen) -> ConfigCommand:
+    """Return the options that choose the profile, as those of a command that asks for no password."""
     config, data_dir = seen.given.get("--config"), seen.given.get("--data-dir")
     return ConfigCommand(
         what="print",
@@ -371,11 +362,10 @@ def _asked(seen: _Seen) -> ConfigCommand:
 
 
 def _expanded(typed: str | None) -> Path | None:
-    """Return the path as the shell expands it: as it is, if there is no such home."""
-    return Path(os.path.expanduser(typed)) if typed else None  # noqa: PTH111 a Path's own raises then
+    """Return the path with `~` expanded; unchanged if there is no such home."""
+    return Path(os.path.expanduser(typed)) if typed else None  # noqa: PTH111 Path.expanduser would raise
 
 
-# The scripts with which a shell calls jobtui at each tab.
 _BASH = r"""
 _jobtui() {
     local line answer fallback listing=

@@ -1,4 +1,4 @@
-"""The dashboard: on a profile, or on the throw-away one of --demo."""
+"""The dashboard on a profile, or on the temporary one of --demo."""
 
 from __future__ import annotations
 
@@ -27,24 +27,25 @@ if TYPE_CHECKING:
     from jobtui.engine.failover import FailoverClient
 
 
-SIGNALLED = 128  # the shell's way to say that a signal ended a program
+SIGNAL_STATUS = 128  # the exit status of a program that signal n ended is 128 + n, as in a shell
 
 
-def open_dashboard(asked: DashboardCommand | OpenDemo) -> int:
-    """Show the dashboard until it is left; the answer is the exit status. Raises CommandError."""
-    _must_have_a_terminal()
-    config = settings_of(asked)
-    if isinstance(asked, OpenDemo):
-        with _throw_away() as root:
+def open_dashboard(command: DashboardCommand | OpenDemo) -> int:
+    """Show the dashboard until the user leaves, and return the exit status. Raises CommandError."""
+    _require_terminal()
+    config = settings_of(command)
+    if isinstance(command, OpenDemo):
+        with _temporary_directory() as root:
             profile = Profile("demo", root)
             return _run(profile, replace(config.dashboard, demo=True))
-    profile = profile_of(asked, config)
+    profile = profile_of(command, config)
     settings = replace(config.dashboard, state_dir=profile.root / "dashboard")
     return _run_behind(fork_behind_foreground(), profile, settings)
 
 
 def _run_behind(front: ForegroundProcess, profile: Profile, settings: TuiSettings) -> int:
-    """Show the dashboard; if it leaves its work behind, go on with that without the terminal."""
+    """Show the dashboard; if the user hands its jobs over, continue them without the terminal."""
+    # late, here and below: the engine, which is loaded after the fork
     from jobtui.engine.failover import FailoverClient
 
     with hold_signals() as received:
@@ -52,13 +53,15 @@ def _run_behind(front: ForegroundProcess, profile: Profile, settings: TuiSetting
         try:
             if isinstance(client, FailoverClient):
                 client.may_hand_over = True
-            status = _shown(client, settings, received, lambda: front.is_gone)
-            if isinstance(client, FailoverClient) and _is_to_go_on(client, settings, status, received):
+            status = _show(client, settings, received, lambda: front.is_gone)
+            if isinstance(client, FailoverClient) and _must_continue(client, settings, status, received):
+                from jobtui.cli.commands.serve import continue_as_server
+
                 try:
-                    return _go_on(client, profile, front, received)
+                    return continue_as_server(client, profile, front, received)
                 except CommandError as error:
-                    print_error(f"jobtui: the work cannot go on in the background: {error}")
-            return _wind_down(client, status, received)
+                    print_error(f"jobtui: the jobs cannot continue in the background: {error}")
+            return _stop_jobs(client, status, received)
         finally:
             client.close()
 
@@ -67,7 +70,7 @@ def _run(profile: Profile, settings: TuiSettings) -> int:
     with hold_signals() as received:
         client = retry_on_error_screen(lambda: _client(profile, settings.demo), settings.theme)
         try:
-            status = _shown(client, settings, received)
+            status = _show(client, settings, received)
             if received:
                 print_error(f"Ended by {received[0].name}")
             return status
@@ -75,31 +78,36 @@ def _run(profile: Profile, settings: TuiSettings) -> int:
             client.close()
 
 
-def _shown(
+def _show(
     client: Client,
     settings: TuiSettings,
     received: list[signal.Signals],
-    forsaken: Callable[[], bool] = lambda: False,
+    is_abandoned: Callable[[], bool] = lambda: False,
 ) -> int:
-    """Show the dashboard unless a signal came before; the exit status. Adds the signal that ended it."""
+    """Show the dashboard unless a signal was received, and return the exit status.
+
+    Args:
+        received: The signals received so far; the one that ends the dashboard is added.
+        is_abandoned: Returns whether the process that waits for the dashboard is gone.
+    """
     from jobtui.tui.launch import load, run
 
     load()
     if not received:
-        status = run(client, settings, lambda: bool(received) or forsaken())
-        if not received and status > SIGNALLED:
-            received.append(signal.Signals(status - SIGNALLED))
+        status = run(client, settings, lambda: bool(received) or is_abandoned())
+        if not received and status > SIGNAL_STATUS:
+            received.append(signal.Signals(status - SIGNAL_STATUS))
         if not received:
             return status
-    # the terminal is the shell's again: a suspended dashboard that ends must not be stopped for writing to it
+    # the shell has the terminal again: a suspended dashboard that ends must not be stopped for writing to it
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-    return SIGNALLED + next((one for one in received if one is not signal.SIGHUP), signal.SIGHUP)
+    return SIGNAL_STATUS + next((each for each in received if each is not signal.SIGHUP), signal.SIGHUP)
 
 
-def _is_to_go_on(
+def _must_continue(
     client: FailoverClient, settings: TuiSettings, status: int, received: Sequence[signal.Signals]
 ) -> bool:
-    """Return whether the work goes on in this process without a terminal."""
+    """Return whether this process continues its jobs without a terminal."""
     if received:
         return (
             settings.continue_after_hangup
@@ -110,16 +118,8 @@ def _is_to_go_on(
     return client.handed_over and status == Exit.DONE
 
 
-def _go_on(
-    client: FailoverClient, profile: Profile, front: ForegroundProcess, received: list[signal.Signals]
-) -> int:
-    from jobtui.cli.commands.serve import continue_as_server
-
-    return continue_as_server(client, profile, front, received)
-
-
-def _wind_down(client: Client, status: int, received: Sequence[signal.Signals]) -> int:
-    """Stop the work of this process if a signal or a defect ended the dashboard; the exit status."""
+def _stop_jobs(client: Client, status: int, received: Sequence[signal.Signals]) -> int:
+    """Stop the jobs of this process if a signal or a defect ended the dashboard; return the exit status."""
     if not received and status == Exit.DONE:
         return status
     from jobtui.cli.wait import WaitAborted, wait_for_engine
@@ -131,21 +131,21 @@ def _wind_down(client: Client, status: int, received: Sequence[signal.Signals]) 
         print_error(reason)
         return status
     first, *more = received or [signal.SIGTERM]
-    with wait_for_engine(engine, more) as waiting:
+    with wait_for_engine(engine, more) as waiter:
         try:
-            waiting.stop_and_wait(first, reason)
+            waiter.stop_and_wait(first, reason)
         except WaitAborted:
-            waiting.report_abort()
+            waiter.report_abort()
     return status
 
 
 def _own_jobs(client: Client) -> list[int]:
-    """Return the jobs that end with this process: a cluster's go on without it, and so do an owner's."""
+    """Return the jobs that end with this process, unlike those of a cluster or of another owner."""
     return [job.id for job in client.active_jobs() if job.origin is None] if client.is_owner else []
 
 
 def _client(profile: Profile, demo: bool) -> Client:
-    """The profile's engine, here or in the process that has it already."""
+    """Return a client of the profile's engine, in this process or in the owner. Raises CommandError."""
     from jobtui.engine.failover import FailoverClient
     from jobtui.engine.local import LocalClient
     from jobtui.errors import StorageError
@@ -158,7 +158,7 @@ def _client(profile: Profile, demo: bool) -> Client:
 
 
 @contextmanager
-def _throw_away() -> Iterator[Path]:
+def _temporary_directory() -> Iterator[Path]:
     try:
         directory = tempfile.mkdtemp(prefix="jobtui-demo-", dir=temporary_parent())
     except OSError as error:
@@ -169,32 +169,36 @@ def _throw_away() -> Iterator[Path]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _must_have_a_terminal() -> None:
-    ways = "there are -e TEXT, -f FILE and a pipe"
+def _require_terminal() -> None:
+    """Reject streams without a terminal, or one that cannot show the dashboard. Raises UsageError."""
+    alternatives = "use -e TEXT, -f FILE or a pipe"
     if not (is_terminal(0) and is_terminal(1)):
-        raise UsageError(f"the dashboard needs a terminal; for scripts {ways}")
+        raise UsageError(f"the dashboard needs a terminal; in scripts {alternatives}")
     if (os.environ.get("TERM") or "dumb") == "dumb":
         raise UsageError(
-            "the dashboard needs a terminal that can move its cursor, and TERM says that this one can't; "
-            f"without it {ways}"
+            "the dashboard needs a terminal that can move its cursor, which this one cannot according to TERM; "
+            f"without it {alternatives}"
         )
 
 
 _ADVICE = (
-    "jobtui doctor looks at the profile and says what is wrong with it and what to do",
-    "jobtui history verify looks into the stored jobs, and changes nothing",
-    "--profile NAME or --data-dir DIR opens another one, and jobtui --demo a throw-away one",
+    "jobtui doctor checks the profile and reports what to do",
+    "jobtui history verify checks the stored jobs, and changes nothing",
+    "--profile NAME or --data-dir DIR opens another profile, and jobtui --demo a temporary one",
 )
 
 
-def retry_on_error_screen(opened: Callable[[], Client], theme: str) -> Client:
-    """What `opened` comes to, as often as one tries again. Raises its CommandError once one leaves."""
+def retry_on_error_screen(connect: Callable[[], Client], theme: str) -> Client:
+    """Return the client of `connect`, which is called again as often as the user wants.
+
+    Raises its CommandError when the user leaves.
+    """
     while True:
         try:
-            return opened()
+            return connect()
         except CommandError as error:
             from jobtui.tui.launch import explain
 
             why = str(error).partition("; jobtui doctor")[0]
-            if not explain("This profile can't be opened", why, _ADVICE, theme):
+            if not explain("This profile cannot be opened", why, _ADVICE, theme):
                 raise

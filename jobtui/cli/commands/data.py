@@ -1,4 +1,8 @@
-"""`jobtui dump SPACE`: a space's key-value pairs on stdout, in key order."""
+"""`jobtui dump SPACE` prints a space's key-value pairs in key order; `jobtui load SPACE FILE…` loads pairs.
+
+All input is checked before anything is loaded, so that an invalid line leaves the space unchanged. A pipe
+cannot be read twice, so its content is stored in an unnamed temporary file in the profile's directory.
+"""
 
 from __future__ import annotations
 
@@ -27,19 +31,26 @@ from jobtui.engine.reader import ReadOnlyClient
 from jobtui.engine.remote import RemoteClient
 from jobtui.engine.scheduler import RunPolicy
 from jobtui.errors import ErrorCode, OwnerUnavailable, StorageError
+from jobtui.formatting import format_count
 from jobtui.history import StoreError
 from jobtui.os_errors import explain
 
+BATCH_PAIRS = 5_000
+BATCH_BYTES = 1 << 20
+STDIN = "-"
+PERMANENT = (ErrorCode.UNSUPPORTED, ErrorCode.MISSING, ErrorCode.REJECTED)
+"""The errors that another attempt would only repeat."""
+
 
 @raise_signals()
-def dump(asked: DumpCommand) -> int:
-    """Print the pairs; the answer is the exit status. Raises CommandError, also midway."""
-    profile = profile_of(asked, settings_of(asked))
+def dump(command: DumpCommand) -> int:
+    """Print the pairs and return the exit status. Raises CommandError, possibly after some pairs."""
+    profile = profile_of(command, settings_of(command))
     require_embedded(profile)
     output = Output()
     with open_client(profile, RunPolicy.NONE) as engine, print_notices_after(engine):
-        require_space(engine, asked.space)
-        for line in write_pairs(engine.dump(asked.space), PairFormat(asked.format)):
+        require_space(engine, command.space)
+        for line in write_pairs(engine.dump(command.space), PairFormat(command.format)):
             output.write_bytes(line)
             if output.closed:
                 break
@@ -48,50 +59,40 @@ def dump(asked: DumpCommand) -> int:
     return Exit.DONE
 
 
-# `jobtui load SPACE FILE…`: key-value pairs from files, or from stdin, into a space.
-#
-# All input is checked before anything is loaded, so that an invalid line leaves the space unchanged. A pipe
-# cannot be read twice, so its content is stored in an unnamed temporary file in the profile's directory.
-BATCH_PAIRS = 5_000
-BATCH_BYTES = 1 << 20
-STDIN = "-"
-REPEATS = (ErrorCode.UNSUPPORTED, ErrorCode.MISSING, ErrorCode.REJECTED)  # however often the same is tried
-
-
 @raise_signals()
-def load(asked: LoadCommand) -> int:
-    """Load the files in their order; the answer is the exit status. Raises CommandError."""
-    profile = profile_of(asked, settings_of(asked))
+def load(command: LoadCommand) -> int:
+    """Load the files in their order and return the exit status. Raises CommandError."""
+    profile = profile_of(command, settings_of(command))
     require_embedded(profile)
-    formats = [_format(name, asked.format) for name in asked.files]
-    if asked.files.count(STDIN) > 1:
-        raise UsageError("stdin (-) can be read once")
-    _must_be_known(profile, asked.space)
+    formats = [_format(name, command.format) for name in command.files]
+    if command.files.count(STDIN) > 1:
+        raise UsageError("stdin (-) can be read only once")
+    _require_known_space(profile, command.space)
     with ExitStack() as files:
         sources = [
-            _Source(name, form, asked.delete_keys, *_opened(name, profile, files))
-            for name, form in zip(asked.files, formats, strict=True)
+            _Source(name, form, command.delete_keys, *_open(name, profile, files))
+            for name, form in zip(command.files, formats, strict=True)
         ]
-        meter = _Meter()
-        count = _checked(sources, meter, quiet=asked.quiet)
+        meter = _ByteCounter()
+        count = _check(sources, meter, quiet=command.quiet)
         with open_client(profile, RunPolicy.NONE) as engine, print_notices_after(engine):
-            require_space(engine, asked.space)
-            _load(engine, asked.space, sources, _Whole(count, meter.bytes), quiet=asked.quiet)
+            require_space(engine, command.space)
+            _load(engine, command.space, sources, _Total(count, meter.bytes), quiet=command.quiet)
             wait_for_other_jobs(engine)
-    if not asked.quiet:
-        print_error(_summary(count, asked.space))
+    if not command.quiet:
+        print_error(_summary(count, command.space))
     return Exit.DONE
 
 
 class _Count(msgspec.Struct, frozen=True):
-    """How many pairs are put in, and how many keys deleted."""
+    """The number of pairs that are loaded and of keys that are deleted."""
 
     pairs: int = 0
     deletions: int = 0
 
     @property
     def lines(self) -> int:
-        """Both together."""
+        """The sum of both."""
         return self.pairs + self.deletions
 
     def plus(self, batch: Sequence[Pair]) -> _Count:
@@ -100,15 +101,15 @@ class _Count(msgspec.Struct, frozen=True):
         return _Count(self.pairs + len(batch) - deletions, self.deletions + deletions)
 
 
-class _Whole(msgspec.Struct, frozen=True):
-    """How much there is to load."""
+class _Total(msgspec.Struct, frozen=True):
+    """The size of all input."""
 
     count: _Count
     bytes: int
 
 
-class _Meter:
-    """How many bytes have been read."""
+class _ByteCounter:
+    """A counter of the bytes that have been read."""
 
     def __init__(self) -> None:
         self.bytes = 0
@@ -120,7 +121,7 @@ class _Meter:
 
 
 class _Source(msgspec.Struct, frozen=True):
-    """A file, open; `copy` is what it is kept in where it can't be read twice."""
+    """An open file; `copy` is the temporary file for its content if it cannot be read twice."""
 
     name: str
     form: PairFormat
@@ -132,19 +133,19 @@ class _Source(msgspec.Struct, frozen=True):
     def label(self) -> str:
         return "stdin" if self.name == STDIN else self.name
 
-    def first(self, meter: _Meter) -> Iterator[Pair]:
-        """The pairs, for the first time; `meter` goes on with the bytes read. Raises CommandError."""
+    def first(self, meter: _ByteCounter) -> Iterator[Pair]:
+        """Yield the pairs of the first reading; `meter` counts the bytes. Raises CommandError."""
         begin = self.file.tell() if self.copy is None else 0
-        lines = _read(self.file, self.label) if self.copy is None else self._kept(self.copy)
+        lines = _read(self.file, self.label) if self.copy is None else self._copied(self.copy)
         yield from read_pairs(meter.counted(lines), self.form, self.label, delete_keys=self.delete_keys)
         (self.copy or self.file).seek(begin)
 
-    def again(self, meter: _Meter) -> Iterator[Pair]:
-        """The same for the second time."""
+    def again(self, meter: _ByteCounter) -> Iterator[Pair]:
+        """Return the pairs of the second reading."""
         lines = _read(self.copy or self.file, self.label)
         return read_pairs(meter.counted(lines), self.form, self.label, delete_keys=self.delete_keys)
 
-    def _kept(self, copy: IO[bytes]) -> Iterator[bytes]:
+    def _copied(self, copy: IO[bytes]) -> Iterator[bytes]:
         try:
             for line in _read(self.file, self.label):
                 copy.write(line)
@@ -152,8 +153,8 @@ class _Source(msgspec.Struct, frozen=True):
             copy.flush()
         except OSError as error:
             raise CommandError(
-                f"{self.label} can't be kept until all of it is checked: {explain(error)}; nothing was "
-                "loaded. A file, in place of a pipe, needs no such room"
+                f"{self.label} cannot be stored until all of it is checked: {explain(error)}; nothing was "
+                "loaded. A file in place of the pipe needs no temporary file"
             ) from None
 
 
@@ -162,14 +163,14 @@ def _format(name: str, form: str | None) -> PairFormat:
         return PairFormat(form)
     if name == STDIN:
         return PairFormat.JSONL
-    told = format_of(name)
-    if told is None:
-        raise UsageError(f"{name}: the name tells no format; say --format csv, tsv or jsonl")
-    return told
+    found = format_of(name)
+    if found is None:
+        raise UsageError(f"{name}: the name does not tell the format; add --format csv, tsv or jsonl")
+    return found
 
 
-def _must_be_known(profile: Profile, space: str) -> None:
-    """Refuse a space that isn't there before anything is read. Raises CommandError."""
+def _require_known_space(profile: Profile, space: str) -> None:
+    """Reject a space that does not exist before anything is read. Raises CommandError."""
     try:
         reader = ReadOnlyClient.open(profile)
     except StoreError as error:
@@ -180,29 +181,26 @@ def _must_be_known(profile: Profile, space: str) -> None:
         reader.close()
 
 
-def _opened(name: str, profile: Profile, files: ExitStack) -> tuple[IO[bytes], IO[bytes] | None]:
-    """The file, and what to keep it in where it can't be read twice. Raises CommandError."""
+def _open(name: str, profile: Profile, files: ExitStack) -> tuple[IO[bytes], IO[bytes] | None]:
+    """Return the file, and a temporary file if it cannot be read twice. Raises CommandError."""
     label = "stdin" if name == STDIN else name
     try:
-        file = files.enter_context(stdin() if name == STDIN else _file(name))
+        file = files.enter_context(stdin() if name == STDIN else Path(name).open("rb"))  # noqa: SIM115
         file.read(0)
     except OSError as error:
         raise UsageError(f"{label}: {error.strerror}") from None
     if file.seekable():
         return file, None
     try:
-        return file, files.enter_context(_nameless_file(profile.root))
+        return file, files.enter_context(_temporary_file(profile.root))
     except OSError as error:
-        raise CommandError(f"{profile.root} can't be written: {explain(error, profile.root)}") from None
-
-
-def _file(name: str) -> IO[bytes]:
-    return Path(name).open("rb")
+        raise CommandError(f"{profile.root} cannot be written: {explain(error, profile.root)}") from None
 
 
 @contextmanager
-def _nameless_file(directory: Path) -> Iterator[IO[bytes]]:
-    file = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115 -- what could not be written is not missed
+def _temporary_file(directory: Path) -> Iterator[IO[bytes]]:
+    # its own context manager would raise the error of a last write to a full disk at closing
+    file = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115
     try:
         yield file
     finally:
@@ -211,19 +209,19 @@ def _nameless_file(directory: Path) -> Iterator[IO[bytes]]:
 
 
 def _read(file: IO[bytes], label: str) -> Iterator[bytes]:
-    """The file's lines. Raises CommandError where they can't be read."""
+    """Yield the file's lines. Raises CommandError if they cannot be read."""
     while True:
         try:
             line = file.readline()
         except OSError as error:
-            raise CommandError(f"{label} can't be read: {error.strerror}") from None
+            raise CommandError(f"{label} cannot be read: {error.strerror}") from None
         if not line:
             return
         yield line
 
 
-def _checked(sources: Sequence[_Source], meter: _Meter, *, quiet: bool) -> _Count:
-    """Read all of it through and count it. Raises CommandError."""
+def _check(sources: Sequence[_Source], meter: _ByteCounter, *, quiet: bool) -> _Count:
+    """Read all input and count its pairs. Raises CommandError."""
     count = deletions = 0
     known = [os.fstat(source.file.fileno()).st_size for source in sources if source.copy is None]
     total = sum(known) if len(known) == len(sources) else None
@@ -243,13 +241,13 @@ def _checked(sources: Sequence[_Source], meter: _Meter, *, quiet: bool) -> _Coun
 
 
 def _load(
-    engine: LocalClient | RemoteClient, space: str, sources: Sequence[_Source], whole: _Whole, *, quiet: bool
+    engine: LocalClient | RemoteClient, space: str, sources: Sequence[_Source], total: _Total, *, quiet: bool
 ) -> None:
-    """Load all pairs, a batch being written while the next is read."""
+    """Load all pairs; a batch is written while the next is read."""
     done = under_way = _Count()
     writing: Future[None] | None = None
-    meter = _Meter()
-    with byte_bar(f"load {space}", whole.bytes, quiet=quiet) as show:
+    meter = _ByteCounter()
+    with byte_bar(f"load {space}", total.bytes, quiet=quiet) as show:
         try:
             for batch in _batches(sources, meter):
                 if writing is not None:
@@ -260,27 +258,27 @@ def _load(
             if writing is not None:
                 writing.result()
         except (StorageError, StoreError, OwnerUnavailable, CommandError) as error:
-            if not done.lines and isinstance(error, StorageError) and error.code in REPEATS:
+            if not done.lines and isinstance(error, StorageError) and error.code in PERMANENT:
                 raise
-            raise CommandError(f"{error}\n{_so_far(done, whole, error)}") from None
+            raise CommandError(f"{error}\n{_describe_progress(done, total, error)}") from None
         except BaseException as error:
-            print_error(_so_far(done, whole, error))
+            print_error(_describe_progress(done, total, error))
             raise
 
 
-def _so_far(done: _Count, whole: _Whole, error: BaseException) -> str:
-    """What is in by now and, unless the error would only come again, how the rest gets in."""
-    loaded = f"{done.pairs:,} of {_counted(whole.count.pairs)} were loaded before this"
-    if whole.count.deletions:
-        loaded += f", and {done.deletions:,} of {_deleted(whole.count.deletions)}"
+def _describe_progress(done: _Count, total: _Total, error: BaseException) -> str:
+    """Return how much was loaded and, unless the error is permanent, how to load the rest."""
+    loaded = f"{done.pairs:,} of {_describe_pairs(total.count.pairs)} were loaded before this"
+    if total.count.deletions:
+        loaded += f", and {done.deletions:,} of {_describe_deletions(total.count.deletions)}"
     loaded += "."
-    if isinstance(error, StorageError) and error.code in REPEATS:
+    if isinstance(error, StorageError) and error.code in PERMANENT:
         return loaded
-    return f"{loaded} The same load again puts in the rest: what is in already stays as it is"
+    return f"{loaded} Repeat the command to load the rest: pairs that are loaded already stay unchanged"
 
 
-def _batches(sources: Sequence[_Source], meter: _Meter) -> Iterator[list[Pair]]:
-    """All pairs in order."""
+def _batches(sources: Sequence[_Source], meter: _ByteCounter) -> Iterator[list[Pair]]:
+    """Yield all pairs in order, in batches."""
     batch: list[Pair] = []
     size = 0
     for source in sources:
@@ -294,14 +292,14 @@ def _batches(sources: Sequence[_Source], meter: _Meter) -> Iterator[list[Pair]]:
 
 
 def _summary(count: _Count, space: str) -> str:
-    """Return the pairs loaded and the keys deleted: a deletion is never counted as a pair."""
-    deleted = f", {_deleted(count.deletions)}" if count.deletions else ""
-    return f"{_counted(count.pairs)} loaded into {space}{deleted}"
+    """Return how many pairs were loaded and keys deleted; a deletion does not count as a pair."""
+    deleted = f", {_describe_deletions(count.deletions)}" if count.deletions else ""
+    return f"{_describe_pairs(count.pairs)} loaded into {space}{deleted}"
 
 
-def _deleted(keys: int) -> str:
-    return "1 key deleted" if keys == 1 else f"{keys:,} keys deleted"
+def _describe_deletions(keys: int) -> str:
+    return f"{format_count(keys, 'key')} deleted"
 
 
-def _counted(pairs: int) -> str:
-    return "1 pair" if pairs == 1 else f"{pairs:,} pairs"
+def _describe_pairs(pairs: int) -> str:
+    return format_count(pairs, "pair")

@@ -1,4 +1,4 @@
-"""The things that `jobtui doctor` looks at."""
+"""`jobtui doctor`: checks of everything that jobtui needs, each with its result and advice."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ import os
 import shlex
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from jobtui.cli.args import DoctorCommand
+from jobtui.cli.commands.config import dashboard_problems
 from jobtui.cli.errors import Exit, NoHome, UsageError
 from jobtui.cli.help import version_line
+from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.cli.streams import Output, is_terminal
 from jobtui.engine.profile import Profile
 from jobtui.errors import StorageError
 from jobtui.files import foreign_owner, others_can_write, user_name
-from jobtui.formatting import format_bytes, printable_lines
+from jobtui.formatting import format_bytes, format_count, printable_lines
 from jobtui.history import StoreError
 from jobtui.model import ConnectionState
 from jobtui.os_errors import NO_INODES, explain, has_inodes
@@ -31,96 +35,93 @@ CLUSTER_SECONDS = 15.0
 
 
 def terminal() -> Iterator[Finding]:
-    """The terminal, its colours and its characters."""
+    """Check the terminal, its colors and its characters."""
     name = os.environ.get("TERM", "")
     if not (is_terminal(0) and is_terminal(1)):
         yield Finding(
             CheckLevel.WARN, "terminal", "none here", "the dashboard needs one; -e, -f and pipes do not"
         )
     elif name in ("", "dumb"):
-        said = f"TERM is {name or 'not set'}: it can't move its cursor"
-        yield Finding(CheckLevel.WARN, "terminal", said, "set TERM to what it is, xterm-256color for most")
+        result = f"TERM is {name or 'not set'}: it cannot move its cursor"
+        yield Finding(CheckLevel.WARN, "terminal", result, "set TERM, in most terminals to xterm-256color")
     else:
         size = shutil.get_terminal_size()
-        said = f"{name}, {size.columns} columns, {size.lines} lines"
+        result = f"{name}, {size.columns} columns, {size.lines} lines"
         if size.columns < SMALLEST[0] or size.lines < SMALLEST[1]:
             advice = f"the dashboard shows more from {SMALLEST[0]} columns and {SMALLEST[1]} lines on"
-            yield Finding(CheckLevel.WARN, "terminal", said, advice)
+            yield Finding(CheckLevel.WARN, "terminal", result, advice)
         else:
-            yield Finding(CheckLevel.OK, "terminal", said)
-    yield Finding(CheckLevel.OK, "colours", _colours(name))
+            yield Finding(CheckLevel.OK, "terminal", result)
+    yield Finding(CheckLevel.OK, "colors", _colors(name))
     encoding = locale.getpreferredencoding(do_setlocale=False)
     if encoding.lower().replace("-", "") == "utf8":
         yield Finding(CheckLevel.OK, "text", encoding)
     else:
-        advice = "set LC_ALL to one with UTF-8, C.UTF-8 say, to see names and pictures as they are"
+        advice = "set LC_ALL to a locale with UTF-8 (C.UTF-8 for example) to see all characters"
         yield Finding(CheckLevel.WARN, "text", f"the locale's encoding is {encoding}", advice)
 
 
-def _colours(name: str) -> str:
+def _colors(name: str) -> str:
     if os.environ.get("NO_COLOR"):
-        return "none: NO_COLOR is set; marks carry the meaning"
+        return "none: NO_COLOR is set; signs show the same"
     if os.environ.get("COLORTERM", "") in ("truecolor", "24bit"):
         return "16 million"
     if "256color" in name:
         return "256"
-    return "16: the theme ansi (T turns to it) is made for them; COLORTERM=truecolor says that it has more"
+    return "16: the theme ansi (key T) is for these; set COLORTERM=truecolor if the terminal has more"
 
 
 def data_directory(profile: Profile) -> Finding:
-    """Whether the profile's data can be written where it belongs, and what room there is."""
+    """Check whether the profile's data can be written, and how much disk space is free."""
     place = _nearest(profile.root)
-    said = f"{profile.root}" if _is_there(profile.root) else f"{profile.root} (not there yet)"
+    result = f"{profile.root}" if _exists(profile.root) else f"{profile.root} (does not exist yet)"
     if not has_inodes(place):
         return Finding(
-            CheckLevel.BAD, "data", f"{said}: {NO_INODES}", "delete some files there: none can be made"
+            CheckLevel.BAD, "data", f"{result}: {NO_INODES}", "delete some files there: none can be created"
         )
-    inside = [part for part in (profile.history, profile.storage) if _is_there(part)]
-    if problem := next(filter(None, map(_unwritable, (place, *inside))), ""):
-        return Finding(
-            CheckLevel.BAD, "data", f"{said} {problem}", "--data-dir or data_dir in the config names another"
-        )
+    inside = [part for part in (profile.history, profile.storage) if _exists(part)]
+    if problem := next(filter(None, map(_write_problem, (place, *inside))), ""):
+        advice = "--data-dir, or data_dir in the config, names another directory"
+        return Finding(CheckLevel.BAD, "data", f"{result} {problem}", advice)
     free = shutil.disk_usage(place).free
-    room = f"{said}, {format_bytes(free)} free"
+    result = f"{result}, {format_bytes(free)} free"
     if free < NO_SPACE:
-        return Finding(CheckLevel.BAD, "data", room, "make room: a full disk takes no new jobs")
+        return Finding(CheckLevel.BAD, "data", result, "free some disk space: no jobs are accepted without it")
     if free < LITTLE_SPACE:
-        advice = "a compact needs as much room as the space has on that host"
-        return Finding(CheckLevel.WARN, "data", room, advice)
-    return Finding(CheckLevel.OK, "data", room)
+        advice = "a compact needs as much disk space as the space has on that host"
+        return Finding(CheckLevel.WARN, "data", result, advice)
+    return Finding(CheckLevel.OK, "data", result)
 
 
 def access(profile: Profile) -> Iterator[Finding]:
-    """The users who own the profile's files, and those who can write its directories."""
-    if not _is_there(profile.root):
+    """Check who owns the profile's files, and who else can write its directories."""
+    if not _exists(profile.root):
         return
     place, me = shlex.quote(str(profile.root)), os.geteuid()
     paths = [profile.root, *_inside(profile.root)]
     owner, above = _owner(profile.root), _owner(profile.root.parent)
-    heir = above if owner == 0 else owner  # a first run as root made the profile in a user's directory
-    if heir is not None and heir != me and foreign_owner(profile.root):
-        said = (
-            f"{profile.root} belongs to {user_name(heir)}, who could not use what {user_name(me)} makes there"
-        )
-        yield Finding(
-            CheckLevel.BAD, "owner", said, f"run jobtui as {user_name(heir)}, or name another --data-dir"
-        )
-    strange = [path for path in paths if _owner(path) not in (heir, None)]
-    if heir is not None and strange:
-        whose = user_name(strange[0].lstat().st_uid)
+    # a first run as root may have created the profile in a user's directory
+    rightful = above if owner == 0 else owner
+    if rightful is not None and rightful != me and foreign_owner(profile.root):
+        name = user_name(rightful)
+        result = f"{profile.root} belongs to {name}, who could not use the files of {user_name(me)}"
+        yield Finding(CheckLevel.BAD, "owner", result, f"run jobtui as {name}, or name another --data-dir")
+    foreign = [path for path in paths if _owner(path) not in (rightful, None)]
+    if rightful is not None and foreign:
+        others = user_name(foreign[0].lstat().st_uid)
         some = (
-            f"{strange[0]} belongs" if len(strange) == 1 else f"{strange[0]} and {len(strange) - 1} more belong"
+            f"{foreign[0]} belongs" if len(foreign) == 1 else f"{foreign[0]} and {len(foreign) - 1} more belong"
         )
-        said = f"{some} to {whose}, and the profile to {user_name(heir)}"
-        yield Finding(CheckLevel.BAD, "owner", said, f"sudo chown -R {_account(heir)} {place}")
+        result = f"{some} to {others}, and the profile to {user_name(rightful)}"
+        yield Finding(CheckLevel.BAD, "owner", result, f"sudo chown -R {_account(rightful)} {place}")
     if writable := [path for path in (profile.root.parent, *paths) if _is_open(path)]:
-        said = f"other users can write {writable[0]}, and so change its jobs or replace its files"
+        result = f"other users can write {writable[0]}, and so change its jobs or replace its files"
         advice = f"chmod go-w {shlex.quote(str(profile.root.parent))}; chmod -R go-w {place}"
-        # a group may have one member, as where each user has a group and the umask is 002
+        # a group may have one member: some systems have a group for each user, and the umask 002
         worst = (
             CheckLevel.BAD if any(path.stat().st_mode & stat.S_IWOTH for path in writable) else CheckLevel.WARN
         )
-        yield Finding(worst, "access", said, advice)
+        yield Finding(worst, "access", result, advice)
 
 
 def _inside(root: Path) -> Iterator[Path]:
@@ -129,7 +130,7 @@ def _inside(root: Path) -> Iterator[Path]:
 
 
 def _owner(path: Path) -> int | None:
-    """The uid of the user who owns the path, None if it is gone by now or cannot be seen."""
+    """Return the uid of the path's owner, None if the path is gone or cannot be read."""
     try:
         return path.lstat().st_uid
     except OSError:
@@ -137,7 +138,7 @@ def _owner(path: Path) -> int | None:
 
 
 def _account(uid: int) -> str:
-    """A user and their group, as chown takes it."""
+    """Return a user and their group in the form of chown."""
     name = user_name(uid)
     return str(uid) if " " in name else f"{name}:"
 
@@ -150,11 +151,11 @@ def _is_open(path: Path) -> bool:
 
 
 def host_directories(profile: Profile) -> Iterator[Finding]:
-    """The directories that the config gives to embedded hosts."""
+    """Check the directories of embedded hosts in the config."""
     for host, directory in profile.hosts.items():
         if directory is None:
             continue
-        if problem := _unwritable(_nearest(directory)):
+        if problem := _write_problem(_nearest(directory)):
             advice = f"mount it, or change hosts.{host} of the profile in the config"
             yield Finding(CheckLevel.BAD, "host", f"{host}: {directory} {problem}", advice)
         else:
@@ -163,29 +164,30 @@ def host_directories(profile: Profile) -> Iterator[Finding]:
 
 
 def owner(profile: Profile) -> Finding:
-    """Who has the profile's lock, and whether it answers."""
+    """Check which process has the profile's lock, and whether it answers."""
+    # late, here and below: the engine (100 ms), so that the first results appear at once
     from jobtui.engine.health import owner_of
 
     try:
         found = owner_of(profile)
     except (OSError, StoreError) as error:
         why = error.strerror if isinstance(error, OSError) else error
-        advice = "see that your user may read the data; jobtui history verify reports more"
-        return Finding(CheckLevel.BAD, "lock", f"can't be seen: {why}", advice)
+        advice = "allow your user to read the data; jobtui history verify reports more"
+        return Finding(CheckLevel.BAD, "lock", f"cannot be read: {why}", advice)
     if found is None:
-        return Finding(CheckLevel.OK, "lock", "free: no jobtui has this profile")
-    who = f"process {found.pid}" if found.pid is not None else "another process"
+        return Finding(CheckLevel.OK, "lock", "free: no jobtui process uses this profile")
+    process = f"process {found.pid}" if found.pid is not None else "another process"
     if not found.trouble:
-        return Finding(CheckLevel.OK, "lock", f"{who} has this profile, and answers")
+        return Finding(CheckLevel.OK, "lock", f"{process} owns this profile, and answers")
     if found.is_silent:
-        advice = "bring it back (fg), or end it with kill; what is queued then runs at the next start"
+        advice = "continue it (fg), or end it with kill; queued jobs then run at the next start"
     else:
-        advice = "its jobs go on; look again in a moment: it may be starting or ending"
-    return Finding(CheckLevel.WARN, "lock", f"{who} has this profile: {found.trouble}", advice)
+        advice = "its jobs continue; run doctor again in a moment: it may be starting or ending"
+    return Finding(CheckLevel.WARN, "lock", f"{process} owns this profile: {found.trouble}", advice)
 
 
 def history(profile: Profile) -> Finding:
-    """Whether the history can be read, and is whole as far as a start looks."""
+    """Check whether the history can be read and is undamaged, as far as a start reads it."""
     from jobtui.engine.health import kept_in
 
     try:
@@ -195,28 +197,28 @@ def history(profile: Profile) -> Finding:
             CheckLevel.BAD,
             "history",
             str(error),
-            "jobtui history verify reports more; keep a copy before a repair",
+            "jobtui history verify reports more; make a copy before a repair",
         )
     if kept.damage:
         more = f" (and {len(kept.damage) - 1} more)" if len(kept.damage) > 1 else ""
         advice = "jobtui history verify reports all of it, jobtui history repair repairs what it can"
         return Finding(CheckLevel.WARN, "history", f"damaged: {kept.damage[0]}{more}", advice)
     live = f", {kept.live} queued or running" if kept.live else ""
-    said = f"the last job is {kept.last_id}{live}" if kept.last_id else "no jobs yet"
-    return Finding(CheckLevel.OK, "history", said)
+    result = f"the last job is {kept.last_id}{live}" if kept.last_id else "no jobs yet"
+    return Finding(CheckLevel.OK, "history", result)
 
 
 def storage(*fallbacks: Path) -> Finding:
-    """Whether RocksDB does its work here."""
+    """Check whether RocksDB works here."""
     from jobtui.engine.health import probe_storage
     from jobtui.errors import ProbeFailed
 
-    advice = "pip install --force-reinstall rocksdict; its wheel must fit this Python and this system"
+    advice = "pip install --force-reinstall rocksdict; its wheel must match this Python and this system"
     try:
         probe_storage(*fallbacks)
     except FileNotFoundError as error:
         return Finding(
-            CheckLevel.WARN, "rocksdb", f"not tried: {error.strerror}", "TMPDIR names such a directory"
+            CheckLevel.WARN, "rocksdb", f"not tested: {error.strerror}", "TMPDIR can name a directory for it"
         )
     except (StorageError, StoreError, ProbeFailed, OSError) as error:
         return Finding(CheckLevel.BAD, "rocksdb", str(error), advice)
@@ -224,12 +226,12 @@ def storage(*fallbacks: Path) -> Finding:
 
 
 def cluster(profile: Profile) -> Finding:
-    """Whether the profile's cluster answers."""
+    """Check whether the profile's cluster answers."""
     from jobtui.engine.health import try_cluster
 
     assert profile.cluster is not None
     where = ", ".join(map(str, profile.cluster.addresses)) or "its storage hosts"
-    advice = "see the addresses, the user and the password's place: docs/nebulagraph.md, Connecting"
+    advice = "check the addresses, the user and the password: docs/nebulagraph.md, Connecting"
     try:
         link, hosts = try_cluster(profile, CLUSTER_SECONDS)
     except (StorageError, StoreError, OSError) as error:
@@ -237,66 +239,63 @@ def cluster(profile: Profile) -> Finding:
     if link is not None and link.state is not ConnectionState.CONNECTED:
         return Finding(CheckLevel.BAD, "cluster", f"{where}: {link.state}: {link.detail}", advice)
     down = [host.name for host in hosts if not host.up]
-    told = f"{where} answers, {len(hosts)} storage hosts"
+    result = f"{where} answers, {format_count(len(hosts), 'storage host')}"
     if down:
         return Finding(
-            CheckLevel.WARN, "cluster", f"{told}, down: {', '.join(down)}", "start them, or wait for them"
+            CheckLevel.WARN, "cluster", f"{result}, down: {', '.join(down)}", "start them, or wait for them"
         )
-    return Finding(CheckLevel.OK, "cluster", told)
+    return Finding(CheckLevel.OK, "cluster", result)
 
 
 def _nearest(directory: Path) -> Path:
-    """The directory, or the nearest above it that exists."""
+    """Return the directory, or its nearest parent that exists."""
     here = directory.absolute()
-    return next(place for place in (here, *here.parents) if _is_there(place))
+    return next(place for place in (here, *here.parents) if _exists(place))
 
 
-def _is_there(path: Path) -> bool:
-    """Whether the path can be seen."""
+def _exists(path: Path) -> bool:
+    """Return whether the path exists; False also if its directory cannot be read."""
     try:
         return path.exists()
     except OSError:
         return False
 
 
-def _unwritable(place: Path) -> str:
-    """Why nothing can be written there, "" where it can."""
-    import tempfile
-
+def _write_problem(place: Path) -> str:
+    """Return why a directory cannot be written, "" if it can."""
     if not place.is_dir():
-        return f"can't be used: {place} is no directory"
+        return f"cannot be used: {place} is not a directory"
     try:
         with tempfile.TemporaryFile(dir=place):
             return ""
     except OSError as error:
-        return f"can't be written: {explain(error, place)}"
+        return f"cannot be written: {explain(error, place)}"
 
 
 class CheckLevel(enum.StrEnum):
-    """How a finding is: as it should be, good enough with a limit, or in the way of work."""
+    """The level of a finding: as it should be, limited, or preventing work."""
 
     OK = "ok"
     WARN = "warn"
     BAD = "bad"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line: what was looked at, how it is, and what to do where it isn't well."""
+class Finding(msgspec.Struct, frozen=True):
+    """A line of the report: what was checked, the result, and advice if it is not as it should be."""
 
     level: CheckLevel
     what: str
-    said: str
+    result: str
     advice: str = ""
 
 
-def doctor(asked: DoctorCommand) -> int:
-    """Look at everything, telling each finding as it comes; the answer is the exit status."""
+def doctor(command: DoctorCommand) -> int:
+    """Check everything, print each finding at once, and return the exit status."""
     output = Output()
     worst = Exit.DONE
-    for finding in _findings(asked):
+    for finding in _findings(command):
         output.write(
-            printable_lines(f"{finding.level:<4}  {finding.what:<9}  {' '.join(finding.said.split())}") + "\n"
+            printable_lines(f"{finding.level:<4}  {finding.what:<9}  {' '.join(finding.result.split())}") + "\n"
         )
         if finding.advice:
             output.write(f"{'':17}{printable_lines(finding.advice)}\n")
@@ -306,30 +305,27 @@ def doctor(asked: DoctorCommand) -> int:
     return worst
 
 
-def _findings(asked: DoctorCommand) -> Iterator[Finding]:
-    from jobtui.cli.commands.config import dashboard_problems
-    from jobtui.cli.profiles import profile_of, settings_of
-
+def _findings(command: DoctorCommand) -> Iterator[Finding]:
     yield Finding(CheckLevel.OK, "version", version_line())
     yield from terminal()
     try:
-        config = settings_of(asked)
-        profile = profile_of(asked, config)
+        config = settings_of(command)
+        profile = profile_of(command, config)
     except NoHome as error:
         yield Finding(CheckLevel.BAD, "data", str(error))
         yield storage()
         return
     except UsageError as error:
         *others, last = str(error).splitlines()
-        for one in others:
-            yield Finding(CheckLevel.BAD, "config", one)
+        for problem in others:
+            yield Finding(CheckLevel.BAD, "config", problem)
         yield Finding(CheckLevel.BAD, "config", last, "correct the file; jobtui config prints every setting")
         yield storage()
         return
-    found = "can be used" if config.found else "is not there; the defaults are used"
-    yield Finding(CheckLevel.OK, "config", f"{config.path} {found}; profile {profile.name}")
-    for problem in dashboard_problems(config):
-        yield Finding(CheckLevel.WARN, "config", str(problem), "the dashboard ignores it until it is corrected")
+    state = "is valid" if config.found else "does not exist; the defaults are used"
+    yield Finding(CheckLevel.OK, "config", f"{config.path} {state}; profile {profile.name}")
+    for ignored in dashboard_problems(config):
+        yield Finding(CheckLevel.WARN, "config", str(ignored), "the dashboard ignores it until it is corrected")
     yield data_directory(profile)
     yield from access(profile)
     yield from host_directories(profile)

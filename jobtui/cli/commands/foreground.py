@@ -1,8 +1,8 @@
-"""The process that a shell waits for, and behind it the process that does the work.
+"""The foreground process that a shell waits for, and behind it the process that does the work.
 
-A shell shows its prompt again when the process that it started ends. The work of a dashboard cannot move to
-another process (its workers would end with it). So the dashboard runs behind a process that only stands in
-front of it: that one is stopped, continued and ended as the dashboard is, and can end while the work goes on.
+A shell shows its prompt again when the process that it started ends. The jobs of a dashboard cannot move to
+another process (its workers would end with it). So the dashboard runs behind a foreground process, which is
+stopped, continued and ended with the dashboard, and which can exit while the jobs continue.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`jobtui history verify|repair|export`: looking after the jobs that a profile keeps on disk."""
+"""`jobtui history verify|repair|export`: the jobs that a profile stores on disk."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import io
 import os
 from pathlib import Path
 from typing import TextIO
+
+from typing_extensions import override
 
 from jobtui.cli.args import HistoryCommand
 from jobtui.cli.errors import CommandError, Exit
@@ -18,111 +20,111 @@ from jobtui.history import StoreError, StoreLocked
 from jobtui.os_errors import explain
 
 
-def history_command(asked: HistoryCommand) -> int:
-    """Do what was asked for; the answer is the exit status. Raises CommandError."""
-    profile = profile_of(asked, settings_of(asked))
+def history_command(command: HistoryCommand) -> int:
+    """Verify, repair or export the history, and return the exit status. Raises CommandError."""
+    profile = profile_of(command, settings_of(command))
     try:
-        match asked.what:
+        match command.what:
             case "verify":
                 return _verify(profile)
             case "repair":
                 return _repair(profile)
             case _:
-                return _export(profile, asked)
+                return _export(profile, command)
     except StoreLocked as locked:
-        raise CommandError(f"{locked}; a repair needs it alone: end that one first") from None
+        raise CommandError(f"{locked}; a repair must be its only user: end that process first") from None
     except StoreError as error:
         raise CommandError(str(error)) from None
 
 
 def _verify(profile: Profile) -> int:
-    is_there = _is_there(profile)
+    exists = _has_history(profile)
     found, before = health.verify_history(profile)
-    well = (f"{profile.history}: {'all is well' if is_there else 'not there yet, and nothing to verify'}",)
-    _tell((*(f"found before: {line}" for line in before), *(found or well)))
+    well = (f"{profile.history}: {'no damage found' if exists else 'does not exist yet; nothing to verify'}",)
+    _print((*(f"found before: {line}" for line in before), *(found or well)))
     if found:
-        print_error("jobtui history repair mends what can be mended, and keeps the rest in quarantine/")
+        print_error("jobtui history repair repairs what can be repaired, and keeps the rest in quarantine/")
     return Exit.FAILED if found else Exit.DONE
 
 
 def _repair(profile: Profile) -> int:
-    if not _is_there(profile):
+    if not _has_history(profile):
         raise CommandError(f"there is no history in {profile.history}")
-    _tell(health.repair_history(profile) or (f"{profile.history}: there was nothing to repair",))
+    _print(health.repair_history(profile) or (f"{profile.history}: there was nothing to repair",))
     return Exit.DONE
 
 
-def _is_there(profile: Profile) -> bool:
-    """Whether the profile has a history. Raises CommandError where that can't be seen."""
+def _has_history(profile: Profile) -> bool:
+    """Return whether the profile has a history. Raises CommandError if its directory cannot be read."""
     try:
         if profile.history.is_symlink() and not profile.history.exists():
-            raise CommandError(f"{profile.history} is a link that leads nowhere")
+            raise CommandError(f"{profile.history} is a link to a directory that does not exist")
         return profile.history.is_dir()
     except OSError as error:
-        raise CommandError(f"{profile.history} can't be looked at: {error.strerror}") from None
+        raise CommandError(f"{profile.history} cannot be read: {error.strerror}") from None
 
 
-def _tell(lines: tuple[str, ...]) -> None:
+def _print(lines: tuple[str, ...]) -> None:
     output = Output()
     output.write("".join(f"{printable_lines(line)}\n" for line in lines))
     output.flush()
 
 
-def _export(profile: Profile, asked: HistoryCommand) -> int:
-    if asked.file == "-":
+def _export(profile: Profile, command: HistoryCommand) -> int:
+    if command.file == "-":
         stdout = _Stdout()
         try:
-            _, missing = health.export_history(profile, stdout, asked.format, raw=asked.raw)
+            _, missing = health.export_history(profile, stdout, command.format, raw=command.raw)
             stdout.output.flush()
-        except _NobodyReads:
+        except _ReaderGone:
             return Exit.DONE
-        return _told_as_missing(missing)
-    count, missing = _export_into(Path(asked.file), profile, asked.format, raw=asked.raw)
-    if not asked.quiet:
-        print_error(f"{asked.file}: {format_count(count, 'job')}")
-    return _told_as_missing(missing)
+        return _report_missing(missing)
+    count, missing = _export_to_file(Path(command.file), profile, command.format, raw=command.raw)
+    if not command.quiet:
+        print_error(f"{command.file}: {format_count(count, 'job')}")
+    return _report_missing(missing)
 
 
-def _told_as_missing(missing: tuple[str, ...]) -> int:
+def _report_missing(missing: tuple[str, ...]) -> int:
     for line in missing:
         print_error(line)
     if missing:
-        print_error("jobtui: not all of the history could be read; what could is in the export")
+        print_error("jobtui: a part of the history could not be read; the export has the rest")
     return Exit.FAILED if missing else Exit.DONE
 
 
-def _export_into(file: Path, profile: Profile, form: str, *, raw: bool) -> tuple[int, tuple[str, ...]]:
-    """Write a new file, for its owner's eyes; one that could not be finished is removed."""
+def _export_to_file(file: Path, profile: Profile, form: str, *, raw: bool) -> tuple[int, tuple[str, ...]]:
+    """Export to a new file that only its owner can read; it is removed if it cannot be completed."""
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        raise CommandError(f"{file} is there already, and is left as it is") from None
+        raise CommandError(f"{file} exists already; nothing was written") from None
     except OSError as error:
-        raise CommandError(f"{file} can't be written: {explain(error, file)}") from None
+        raise CommandError(f"{file} cannot be written: {explain(error, file)}") from None
     try:
         with open(descriptor, "w", encoding="utf-8", newline="") as out:
             return health.export_history(profile, out, form, raw=raw)
     except OSError as error:
         file.unlink()
-        raise CommandError(f"{file} can't be written: {explain(error, file)}") from None
+        raise CommandError(f"{file} cannot be written: {explain(error, file)}") from None
     except BaseException:
         file.unlink()
         raise
 
 
-class _NobodyReads(Exception):
-    """stdout's reader went away, and what is left to print need not be read."""
+class _ReaderGone(Exception):
+    """The process that read stdout has closed it, so that nothing more need be printed."""
 
 
 class _Stdout(io.TextIOBase, TextIO):
-    """Our stdout as a file."""
+    """stdout as a file. `write` raises _ReaderGone."""
 
     def __init__(self) -> None:
         self.output = Output()
 
+    @override
     def write(self, text: str) -> int:
-        """See `Output.write`."""
         self.output.write(text)
         if self.output.closed:
-            raise _NobodyReads
+            raise _ReaderGone
         return len(text)

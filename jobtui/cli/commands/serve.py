@@ -81,7 +81,7 @@ def write_first_line(file: int, log: Path) -> None:
     except OSError as error:
         os.close(file)
         raise CommandError(
-            f"{log} can't be written: {explain(error, log)}; nothing was started. "
+            f"{log} cannot be written: {explain(error, log)}; nothing was started. "
             "jobtui doctor shows what to do"
         ) from None
 
@@ -180,22 +180,22 @@ def continue_as_server(
 
 
 def log_of(profile: Profile) -> Path:
-    """Where a server without a terminal writes what it would say."""
+    """Return the path of the log of a server without a terminal."""
     return profile.root / LOG
 
 
 def open_log(path: Path) -> int:
-    """Open the log to go on where it ends; one that has grown long is put aside first. Raises CommandError."""
+    """Open the log to append to it; a long one is renamed first. Raises CommandError."""
     try:
         if reason := foreign_owner(path.parent):
-            raise CommandError(f"{path} can't be written: {reason}")
+            raise CommandError(f"{path} cannot be written: {reason}")
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if os.path.lexists(path) and path.lstat().st_size > LONGEST_LOG:
             path.replace(path.with_suffix(".log.1"))
         return open_to_append(path)
     except OSError as error:
         raise CommandError(
-            f"{path} can't be written: {explain(error, path)}; jobtui doctor shows what to do"
+            f"{path} cannot be written: {explain(error, path)}; jobtui doctor shows what to do"
         ) from None
 
 
@@ -234,8 +234,8 @@ class ServerConsole(EngineWaiter):
     def print_active_jobs(self) -> None:
         """Print a line for each job that the server takes over."""
         for job in self._engine.active_jobs():
-            as_it_is = "queued" if job.status is Status.QUEUE else "running"
-            self.print(f"Job {job.id} ({job.label}) is {as_it_is} and goes on here")
+            status = "queued" if job.status is Status.QUEUE else "running"
+            self.print(f"Job {job.id} ({job.label}) is {status} and continues here")
 
     def print(self, text: str) -> None:
         """Print one line on stderr."""
@@ -316,8 +316,8 @@ def _describe_change(job: Job) -> str:
 
 
 def _once(first: Future[None]) -> Callable[[object], None]:
-    def set_it(_: object) -> None:
+    def complete(_: object) -> None:
         if not first.done():
             first.set_result(None)
 
-    return set_it
+    return complete

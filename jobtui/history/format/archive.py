@@ -54,7 +54,7 @@ class ArchiveManifest(msgspec.Struct, frozen=True):
 
 
 class ArchiveManifestDamaged(Exception):
-    """An archive's manifest is there and can't be read; `data` is what it holds."""
+    """An archive's manifest is there and cannot be read; `data` is what it holds."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__("an archive's manifest is damaged")
@@ -158,7 +158,7 @@ class Archives:
         return self._scattered.find(job_id)
 
     def _scan(self, archive: ArchiveEntry, what: str, data: bytes) -> tuple[Segment, ...]:
-        """Return the segments that lie in the directory of an archive whose own manifest can't be read."""
+        """Return the segments that lie in the directory of an archive whose own manifest cannot be read."""
         from jobtui.history.format.segment import scan_segments
 
         place, file = (
@@ -177,7 +177,7 @@ class Archives:
             self._open[archive.name] = tuple(found)
         elif archive.count:
             jobs = f"jobs {archive.first} to {archive.last}"
-            self._quarantine.add(file, None, f"{what}: {jobs} can't be read", data)
+            self._quarantine.add(file, None, f"{what}: {jobs} cannot be read", data)
         return tuple(found)
 
     def invalidate(self, archive: ArchiveEntry) -> None:

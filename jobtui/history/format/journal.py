@@ -234,7 +234,7 @@ class Replay:
         """Apply what follows the place that was read last. Raises OSError and StoreTooNew.
 
         `final`: nobody writes this journal any more, so what is incomplete stays so and is noted. After an
-        error nothing of it is shown, and it can't be gone on with: it must be read again from the beginning.
+        error nothing of it is shown, and it cannot be gone on with: it must be read again from the beginning.
         """
         taking = _BatchReader(self)
         rest = taking.read(data)
@@ -337,7 +337,7 @@ class _BatchReader:
     def _note_damage(self, lines: list[tuple[int, bytes, bool]]) -> None:
         for start, damaged, whole in lines:
             if not whole:
-                what = "a change can't be read"
+                what = "a change cannot be read"
                 self._replay.quarantine.add(self._replay.file, self._start + start, what, damaged)
 
     def _start_batch(self, first: JournalEntry) -> bool:
@@ -377,7 +377,7 @@ class _BatchReader:
                 raise IndexError
             fold.add(entry)
         except IndexError:
-            what = f"change {entry.n} to job {entry.set} can't be applied: what it changes is missing"
+            what = f"change {entry.n} to job {entry.set} cannot be applied: what it changes is missing"
             self._replay.quarantine.add(self._replay.file, None, what, jobs=(entry.set,))
             self._state.next_id = max(self._state.next_id, entry.set + 1)
 

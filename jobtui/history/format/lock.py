@@ -246,7 +246,7 @@ def require_ownership(disk: Disk, directory: Path) -> None:
                     raise StoreLocked(mark.pid if mark is not None else None)
             finally:
                 watch.close()
-            raise StoreError(f"The history in {directory} can't be written: {reason}")
+            raise StoreError(f"The history in {directory} cannot be written: {reason}")
 
 
 def _read_status(disk: Disk, file: int) -> WriterStatus | None:

@@ -59,7 +59,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 class ManifestDamaged(Exception):
-    """The manifest is there and can't be read; `data` is what it holds."""
+    """The manifest is there and cannot be read; `data` is what it holds."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__("the manifest is damaged")

@@ -63,9 +63,9 @@ def convert_read_errors() -> Iterator[None]:
         yield
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        raise StoreError(f"The history can't be read: {where}{error.strerror or error}") from error
+        raise StoreError(f"The history cannot be read: {where}{error.strerror or error}") from error
     except RecursionError as error:
-        raise StoreError("The history can't be read: what it holds is nested too deeply") from error
+        raise StoreError("The history cannot be read: what it holds is nested too deeply") from error
 
 
 QUARANTINE_DIRECTORY: Final = "quarantine"

@@ -35,7 +35,7 @@ from jobtui.history.format.manifest import SegmentEntry
 from jobtui.history.format.quarantine import Quarantine
 from jobtui.model import Job, Status
 
-UNREADABLE: Final = "it can't be read"
+UNREADABLE: Final = "it cannot be read"
 DAMAGED: Final = "a record is damaged"
 _FIRST_RECORD: Final = re.compile(rb'\{"crc":"[0-9a-f]{8}","id":(\d+),')
 _FIRST_RECORD_BYTES: Final = 64
@@ -166,7 +166,7 @@ class Segment:
     # ---- records
 
     def job(self, place: int) -> Job:
-        """Return the record at a place; what the index knows of it where it is damaged or can't be read.
+        """Return the record at a place; what the index knows of it where it is damaged or cannot be read.
 
         Raises FileNotFoundError where the segment is not there (any more), and OSError.
         """
@@ -321,7 +321,7 @@ class Segment:
             return True
 
     def _scan_records(self, indexed: Columns | None) -> Columns:
-        """Return the columns made again from what can be read; what can't, and what is missing, is noted."""
+        """Return the columns made again from what can be read; what cannot, and what is missing, is noted."""
         try:
             data = self._disk.read_file(self.path)
         except OSError as error:
@@ -416,7 +416,7 @@ class Segment:
     def _note_missing(self) -> None:
         if not self._is_in_manifest():
             return
-        what = f"the segment is missing: jobs between {self.entry.first} and {self.entry.last} can't be read"
+        what = f"the segment is missing: jobs between {self.entry.first} and {self.entry.last} cannot be read"
         self._quarantine.add(self.file, None, what)
 
     def _is_in_manifest(self) -> bool:

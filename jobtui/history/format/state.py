@@ -123,7 +123,7 @@ class State:
         job = segment.job(place)
         name = unknown_field(segment.line(place), job)
         if name is not None:
-            raise StoreTooNew(f"Job {job_id} has a field {name!r} that this jobtui doesn't know: update it")
+            raise StoreTooNew(f"Job {job_id} has a field {name!r} that this jobtui does not know: update it")
         return job
 
     def find_sealed(self, job_id: int) -> tuple[Segment, int] | None:

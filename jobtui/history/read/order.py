@@ -417,7 +417,7 @@ def _beyond(key: float, bound: float, descending: bool) -> bool:
 
 
 def _parts_beyond(loaded: Sequence[KeyedIds], value: float, descending: bool) -> list[KeyedIds]:
-    """Return those that have keys that come before that one, which most of them don't have."""
+    """Return those that have keys that come before that one, which most of them do not have."""
     same = array("d", [value]).tobytes()
     outermost = max if descending else min
     turns = Yielder()

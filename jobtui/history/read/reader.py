@@ -165,7 +165,7 @@ def names_other_files(disk: Disk, directory: Path, manifest: Manifest, names: Se
     except OSError as error:
         if not is_unreadable(error):
             raise
-        return False  # what is archived can't be seen, and nothing else need suffer for that
+        return False  # what is archived cannot be seen, and nothing else need suffer for that
     if not gone and named <= archives:
         return False
     segments = {records_name(entry.name) for entry in manifest.segments}
@@ -199,7 +199,7 @@ def load_history(
     """Read the manifest and the journals. Raises StoreTooNew and OSError.
 
     `mark` is what the last writer said, and `alive` says that it is at work: then nothing is taken that
-    goes beyond its mark, or no journal at all where that can't be read, and what is incomplete is no damage.
+    goes beyond its mark, or no journal at all where that cannot be read, and what is incomplete is no damage.
     """
     names = disk.list_names(directory)
     there = select_journals(directory, names)

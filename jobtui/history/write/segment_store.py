@@ -223,7 +223,7 @@ def remove_leftovers(disk: Disk, directory: Path, state: State, kept: Quarantine
     """Remove what the manifest does not name, once it is certain that this manifest is on disk. Raises OSError.
 
     All that is removed is held elsewhere: an unfinished segment's jobs are in the journal, an unfinished
-    archive's in the segments. What can't be removed does no harm. Any other directory among the archives is
+    archive's in the segments. What cannot be removed does no harm. Any other directory among the archives is
     left alone: it may be one that was put there by hand. A segment with a record that is nowhere else, and any
     segment if something was found damaged, is put into quarantine: it may be all that is left.
     """
@@ -276,7 +276,7 @@ def _holds_only_copies(disk: Disk, directory: Path, name: str, state: State) -> 
     except OSError as error:
         if not (is_unreadable(error) or isinstance(error, FileNotFoundError)):
             raise
-        return False  # what can't be compared stays
+        return False  # what cannot be compared stays
 
 
 def _is_archive_file(name: str) -> bool:

@@ -65,7 +65,7 @@ class ChangeBuilder:
         """Held while jobs are being archived: no ended job may change then."""
 
     def build(self, commits: Sequence[Sequence[Job]]) -> ChangeSet:
-        """Return all that the commits change; those that can't be are refused."""
+        """Return all that the commits change; those that cannot be are refused."""
         return self._build(commits, None, "")
 
     def build_within(self, commits: Sequence[Sequence[Job]], room: int, trouble: str) -> ChangeSet:
@@ -81,7 +81,7 @@ class ChangeBuilder:
                 drafts.refusals.append(refusal)
                 continue
             except OSError as error:
-                drafts.refusals.append(StoreError(f"The history can't be read: {error.strerror or error}"))
+                drafts.refusals.append(StoreError(f"The history cannot be read: {error.strerror or error}"))
                 continue
             if room is not None and batch:
                 if not known or _size(batch) > room:
@@ -304,7 +304,7 @@ class Store:
         why = explain(error, self._directory) if isinstance(error, OSError) else str(error)
         at_fault = "see to that disk" if explain_shortage(error) == "" else "raise the limit"
         self._failed = (
-            f"The history in {self._directory} can't be written any more ({why or type(error).__name__}): "
+            f"The history in {self._directory} cannot be written any more ({why or type(error).__name__}): "
             f"end jobtui, {at_fault}, and start it again. What is shown is as it is on disk"
         )
 
@@ -460,7 +460,7 @@ class Store:
         return SealRequest(tuple(job for job in jobs if job.status.ended), journal.number, start)
 
     def close(self) -> None:
-        """End in peace, so that the journal can be gone on with. What can't be written is left as it is."""
+        """End in peace, so that the journal can be gone on with. What cannot be written is left as it is."""
         try:
             if self.health is not Health.READ_ONLY and not self._journal_failed:
                 self._close_journal()

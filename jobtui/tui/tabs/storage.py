@@ -115,7 +115,7 @@ def stats_table(seen: Sequence[tuple[str, Look]], width: int) -> list[Line]:
 def host_block(
     host: str, columns: list[tuple[str, SpaceStats | None]], trouble: str, width: int, figure: int = 0
 ) -> list[Line]:
-    """One host's stats side by side, as `columns` names them; those that don't fit go, from the left.
+    """One host's stats side by side, as `columns` names them; those that do not fit go, from the left.
 
     `figure`: the cells of a column, 0 for as many as its figures need.
     """
