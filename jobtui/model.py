@@ -173,7 +173,7 @@ class Task(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     Attributes:
         progress: 0..1, None if the storage does not report it.
-        took: Seconds from start to stop.
+        took: Seconds of work; less than from start to stop if it was paused or tried again.
         before: The space on the host before the work, None if unknown.
         after: The same after the work.
         reason: Why the task failed or was stopped.
@@ -181,6 +181,7 @@ class Task(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         detached: The task has ended for jobtui, but its host may still be working on it.
         steps: How far a compaction in steps has come, None before the first step and for other work.
         attempts: How often the task was started; 0 if never, or if an older version recorded it.
+        not_before: When the next attempt of a queued task may begin; None if it may begin at once.
         waiting: Why a running task does not work now (`3.1 GiB free, reserve 5 GiB`), "" if it does. Published
             with the progress, never committed.
     """
@@ -199,6 +200,7 @@ class Task(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     detached: bool = False
     steps: StepPosition | None = None
     attempts: int = 0
+    not_before: datetime | None = None
     waiting: str = ""
 
     @property
@@ -328,7 +330,7 @@ def _fraction(task: Task) -> float | None:
     if task.status is Status.FINISHED:
         return 1.0
     if task.status is Status.QUEUE:
-        return 0.0
+        return task.progress or 0.0  # not 0 if it was paused or is to be tried again
     return task.progress
 
 

@@ -8,6 +8,8 @@ and changes to another when the owner exits.
 from __future__ import annotations
 
 import os
+import pwd
+import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -37,10 +39,29 @@ Listener = Callable[[Sequence[EngineEvent]], None]
 
 
 class Session(msgspec.Struct, eq=False, weakref=True):
-    """The state of one command bar or script: its space, and the directory that AT is relative to."""
+    """The state of one command bar or script.
+
+    Attributes:
+        space: The chosen space, None if there is none.
+        cwd: The directory that AT is relative to.
+        kind: What requests the statements: `dashboard`, `script` or `schedule`.
+        uid: The user who does, None for the user of this process.
+    """
 
     space: str | None = None
     cwd: Path = msgspec.field(default_factory=lambda: _current_directory())
+    kind: str = "script"
+    uid: int | None = None
+
+    @property
+    def requested_by(self) -> str:
+        """The user, the host and the kind: `anna@db1, dashboard`."""
+        uid = os.geteuid() if self.uid is None else self.uid
+        try:
+            user = pwd.getpwuid(uid).pw_name
+        except KeyError:
+            user = f"uid {uid}"  # a container need not have an entry for its user
+        return f"{user}@{socket.gethostname()}, {self.kind}"
 
 
 def _current_directory() -> Path:

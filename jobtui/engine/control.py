@@ -10,7 +10,7 @@ import msgspec
 
 from jobtui.errors import StatementRefused
 from jobtui.language.ast import Submit, write_options
-from jobtui.model import Job
+from jobtui.model import NO_OPTIONS, Job, JobOptions
 from jobtui.storage.base import Space
 
 
@@ -35,7 +35,7 @@ HONORED: Final[dict[tuple[JobRunner, str], frozenset[str]]] = {
 }
 """The options that each runner honors for each command; ON and IF count as options here."""
 
-NOT_YET: Final = frozenset({"ON", "IF", "because", *_TURNS, *_PARTS})
+NOT_YET: Final = frozenset({"IF"})
 """The options that are parsed, but not implemented yet. Whoever implements one removes it here."""
 
 
@@ -65,11 +65,44 @@ class SubmittedJobs(msgspec.Struct, frozen=True):
     notice: str = ""
 
 
-class StopCount(msgspec.Struct, frozen=True):
-    """The number of jobs that were asked to stop, and of their tasks that had not ended."""
+class SubmitRequest(msgspec.Struct, frozen=True):
+    """A request for a job: `command` on the hosts of `space`, in the order in which they take their turns.
+
+    `requested_by`: who, and from where. `schedule`: the schedule that submits it, "" if none does.
+    """
+
+    command: str
+    space: Space
+    options: JobOptions = NO_OPTIONS
+    requested_by: str = ""
+    schedule: str = ""
+
+
+class RecoverRequest(msgspec.Struct, frozen=True):
+    """How jobs are run again.
+
+    Attributes:
+        because: Why, in the user's words.
+        failed_only: Only on the hosts that did not finish.
+        whole: From the start, instead of after the last finished step.
+        requested_by: Who requested it, and from where.
+    """
+
+    because: str = ""
+    failed_only: bool = False
+    whole: bool = False
+    requested_by: str = ""
+
+
+class JobCount(msgspec.Struct, frozen=True):
+    """The number of jobs that a request concerned, and of their tasks that had not ended.
+
+    `notice`: what the user should know of it, "" if there is nothing.
+    """
 
     jobs: int
     tasks: int
+    notice: str = ""
 
 
 class JobControl(Protocol):
@@ -90,18 +123,33 @@ class JobControl(Protocol):
         """Decide at the start what becomes of the jobs that the previous owner left behind."""
         ...
 
-    async def submit(self, command: str, space: Space) -> SubmittedJobs:
-        """Create a job that runs `command` on every host of `space`."""
+    async def submit(self, request: SubmitRequest) -> SubmittedJobs:
+        """Create a job."""
         ...
 
-    async def stop(self, ids: Sequence[int]) -> StopCount:
+    async def stop(self, ids: Sequence[int], because: str = "") -> JobCount:
         """Stop these jobs."""
         ...
 
-    async def recover(self, ids: Sequence[int]) -> SubmittedJobs:
+    async def pause(self, ids: Sequence[int], because: str = "", *, now: bool = False) -> JobCount:
+        """Hold these jobs; with `now`, cancel the steps that they are in."""
+        ...
+
+    async def resume(self, ids: Sequence[int], because: str = "") -> JobCount:
+        """Let these paused jobs continue."""
+        ...
+
+    async def set_rate(self, rate: int | None, job_id: int | None) -> str:
+        """Limit the writes of one job, or of all (None), in bytes a second (None: no limit).
+
+        Returns what the user should know of it.
+        """
+        ...
+
+    async def recover(self, ids: Sequence[int], request: RecoverRequest) -> SubmittedJobs:
         """Run these ended jobs again, each as a new job."""
         ...
 
-    async def recover_all(self, space: str | None) -> SubmittedJobs:
+    async def recover_all(self, space: str | None, request: RecoverRequest) -> SubmittedJobs:
         """Run all failed and stopped jobs again that were not recovered yet; of `space`, or of all (None)."""
         ...

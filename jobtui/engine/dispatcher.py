@@ -1,35 +1,33 @@
-"""The dispatcher runs the queue: it starts the tasks that the scheduler picks, and records how they ended."""
+"""The dispatcher: the queue of jobs, and what statements do with the jobs in it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from heapq import heappop, heappush
 
-from jobtui.clock import Clock, wait_all
+from msgspec.structs import replace
+
+from jobtui.clock import Clock
 from jobtui.engine import lifecycle, queries, scheduler
 from jobtui.engine.cluster import lifecycle as cluster_lifecycle
-from jobtui.engine.control import StopCount, SubmittedJobs
+from jobtui.engine.control import JobCount, RecoverRequest, SubmitRequest, SubmittedJobs
 from jobtui.engine.events import EventBus
 from jobtui.engine.heartbeat import Heartbeat
+from jobtui.engine.host_tasks import UNLIMITED, UNRESPONSIVE_AFTER, HostTasks
 from jobtui.engine.inventory import InventoryCache
 from jobtui.engine.jobs import Edit, JobStore, JobWaiters, Transaction
-from jobtui.engine.lifecycle import TaskOutcome
-from jobtui.engine.progress import ProgressTracker, RunningTask, outcome_of
+from jobtui.engine.lifecycle import Recovered
+from jobtui.engine.progress import ProgressTracker
 from jobtui.engine.scheduler import JobAdmission, RunPolicy
 from jobtui.engine.tasks import BackgroundTasks
-from jobtui.errors import ErrorCode, StatementRefused, StorageError
-from jobtui.history import StoreError
-from jobtui.model import Job, JobCommand, Notice, Status, Task, TaskProgressed
-from jobtui.storage.base import (
-    CompactionRequest,
-    OperationProgress,
-    ProgressCallback,
-    Space,
-    Storage,
-)
+from jobtui.errors import StatementRefused
+from jobtui.formatting import format_rate
+from jobtui.history import History, StoreError
+from jobtui.model import Job, Notice, Status
+from jobtui.storage.base import Space, Storage
 
-UNRESPONSIVE_AFTER = 30.0  # seconds without progress until a host no longer delays the jobs of other hosts
 DISK_SECONDS = 3.0  # for a full disk to take how a job ended, when the process is about to end
 POLL_SECONDS = 0.25
 
@@ -56,27 +54,37 @@ class Dispatcher:
         task_timeout: float | None,
     ) -> None:
         self._store = store
-        self._storage = storage
         self._inventory = inventory
         self._waiters = waiters
         self._admission = admission
-        self._progress = progress
         self._heartbeat = heartbeat
         self._events = events
         self._tasks = tasks
         self._clock = clock
         self._max_running_jobs = max_running_jobs
-        self._task_timeout = task_timeout
         self._queues: dict[str, list[int]] = {}
         self._running: set[int] = set()
         self._starting: set[int] = set()
-        self._busy: dict[str, RunningTask | None] = {}
         self._hosts: set[str] = set()
         self._began: dict[int, float] = {}
         self._schedule_due = False
-        self._recording = 0
+        self._leaving = False
         self._closed = False
         self._recheck: asyncio.Task[None] | None = None
+        self._wake_up: asyncio.Task[None] | None = None
+        self._host_tasks = HostTasks(
+            store,
+            storage,
+            waiters,
+            progress=progress,
+            events=events,
+            tasks=tasks,
+            clock=clock,
+            task_timeout=task_timeout,
+            on_change=self.schedule_soon,
+            on_ended=self._forget,
+            elapsed=self._elapsed,
+        )
 
     async def take_over(self) -> None:
         """End the jobs of clusters that this profile is not connected to any longer; the others are queued."""
@@ -94,13 +102,20 @@ class Dispatcher:
     def start(self) -> None:
         """Queue the jobs that the history holds, and run what may run."""
         for job in self._store.active():
-            if job.status is Status.QUEUE and job.origin is None:
+            if job.origin is not None:
+                continue
+            if job.status is Status.QUEUE:
                 self._queue(job)
+            else:
+                self._running.add(job.id)
+                self._hosts.update(task.host for task in job.tasks)
+                self._admission.note_submitted(job.space)
         self.schedule_soon()
 
     def close(self) -> None:
         """Start nothing and record nothing from now on: the next owner reports what still runs."""
         self._closed = True
+        self._host_tasks.close()
 
     def schedule_soon(self) -> None:
         """Check, in the loop's next turn, whether something can start."""
@@ -111,7 +126,7 @@ class Dispatcher:
     @property
     def is_settled(self) -> bool:
         """Whether nothing is about to start or to be recorded."""
-        return not (self._schedule_due or self._starting or self._recording)
+        return not (self._schedule_due or self._starting) and self._host_tasks.is_settled
 
     @property
     def is_running_jobs(self) -> bool:
@@ -120,27 +135,24 @@ class Dispatcher:
 
     # ---- submitting
 
-    async def submit(self, command: str, space: Space) -> SubmittedJobs:
-        """Queue a job with a task for each host of the space."""
+    async def submit(self, request: SubmitRequest) -> SubmittedJobs:
+        """Queue a job with a task for each host of the request."""
         return SubmittedJobs(
-            tuple(
-                await self._create(
-                    lambda transaction: [self._new_job(transaction, command, space)],
-                )
-            )
+            tuple(await self._create(lambda transaction: [self._new_job(transaction, request)]))
         )
 
-    async def recover(self, ids: Sequence[int]) -> SubmittedJobs:
+    async def recover(self, ids: Sequence[int], request: RecoverRequest) -> SubmittedJobs:
         """Queue a new job for each of these, all or none."""
         spaces = await self._inventory.fetch_spaces()
 
         def edit(transaction: Transaction) -> list[Job]:
             old = [self._require_recoverable(transaction, job_id, spaces) for job_id in ids]
-            return [self._new_job(transaction, job.command, spaces[job.space], job.id) for job in old]
+            return [self._recovered_job(transaction, job, spaces[job.space], request) for job in old]
 
-        return SubmittedJobs(tuple(await self._create(edit)))
+        jobs = tuple(await self._create(edit))
+        return SubmittedJobs(jobs, lifecycle.describe_continuations(jobs))
 
-    async def recover_all(self, space: str | None) -> SubmittedJobs:
+    async def recover_all(self, space: str | None, request: RecoverRequest) -> SubmittedJobs:
         """Queue a new job for each that was not recovered; those of dropped spaces are passed over."""
         spaces = await self._inventory.fetch_spaces()
         dropped: set[str] = set()
@@ -149,16 +161,17 @@ class Dispatcher:
             found = self._unrecovered(transaction, space)
             dropped.update(job.space for job in found if job.space not in spaces)
             return [
-                self._new_job(transaction, job.command, spaces[job.space], job.id)
+                self._recovered_job(transaction, job, spaces[job.space], request)
                 for job in found
                 if job.space in spaces
             ]
 
         jobs = tuple(await self._create(edit))
-        if not dropped:
-            return SubmittedJobs(jobs)
-        names = ", ".join(f"'{name}'" for name in sorted(dropped))
-        return SubmittedJobs(jobs, f"Passed over jobs of spaces that no longer exist: {names}")
+        notices = [lifecycle.describe_continuations(jobs)]
+        if dropped:
+            names = ", ".join(f"'{name}'" for name in sorted(dropped))
+            notices.append(f"Passed over jobs of spaces that no longer exist: {names}")
+        return SubmittedJobs(jobs, "; ".join(filter(None, notices)))
 
     async def _create(self, edit: Edit) -> Sequence[Job]:
         """Commit new jobs, and queue them only then."""
@@ -174,13 +187,44 @@ class Dispatcher:
         self._hosts.update(task.host for task in job.tasks)
 
     def _new_job(
-        self, transaction: Transaction, command: str, space: Space, recovered_from: int | None = None
+        self, transaction: Transaction, request: SubmitRequest, recovered: Recovered | None = None
     ) -> Job:
+        space = request.space
         self._store.require_available(space.name)
         if not space.hosts:
             raise StatementRefused(f"Space '{space.name}' has no storage host")
-        now = self._clock.now()
-        return lifecycle.new_job(transaction.new_id(), command, space.name, space.hosts, now, recovered_from)
+        return lifecycle.new_job(
+            transaction.new_id(),
+            request.command,
+            space.name,
+            space.hosts,
+            self._clock.now(),
+            options=request.options,
+            recovered=recovered,
+            requested_by=request.requested_by,
+            schedule=request.schedule,
+        )
+
+    def _recovered_job(self, transaction: Transaction, old: Job, space: Space, how: RecoverRequest) -> Job:
+        """Return a job that runs an ended one again, on the hosts that it had and the space still has."""
+        hosts = space.hosts
+        if old.options.hosts:
+            hosts = tuple(task.host for task in old.tasks if task.host in space.hosts)
+        if how.failed_only:
+            finished = {task.host for task in old.tasks if task.status is Status.FINISHED}
+            hosts = tuple(host for host in hosts if host not in finished)
+            if not hosts:
+                raise StatementRefused(f"Job {old.id} has finished on all its hosts: leave failed_only out")
+        if not hosts:
+            raise StatementRefused(f"Space '{space.name}' has none of the hosts of job {old.id} any more")
+        options = replace(old.options, because=how.because or old.options.because)
+        if how.failed_only or old.options.hosts:
+            options = replace(options, hosts=hosts)
+        request = SubmitRequest(
+            old.command, replace(space, hosts=hosts), options, how.requested_by or old.requested_by
+        )
+        positions = {} if how.whole else lifecycle.unfinished_positions(old, hosts)
+        return self._new_job(transaction, request, Recovered(old.id, positions))
 
     def _require_recoverable(self, transaction: Transaction, job_id: int, spaces: Mapping[str, Space]) -> Job:
         job = queries.require_recoverable(transaction.get(job_id), job_id, self._store.history)
@@ -194,9 +238,9 @@ class Dispatcher:
         found = (transaction.get(job_id) for job_id in ids if job_id not in claimed)
         return [job for job in found if job is not None]
 
-    # ---- stopping
+    # ---- stopping and pausing
 
-    async def stop(self, ids: Sequence[int]) -> StopCount:
+    async def stop(self, ids: Sequence[int], because: str = "") -> JobCount:
         """Stop these jobs, all or none."""
         tasks = 0
 
@@ -205,14 +249,69 @@ class Dispatcher:
             jobs = [self._require_stoppable(transaction, job_id) for job_id in ids]
             tasks = sum(not task.status.ended for job in jobs for task in job.tasks)
             now = self._clock.now()
-            return [lifecycle.request_stop(job, now, self._elapsed(job.id)) for job in jobs]
+            return [lifecycle.request_stop(job, now, self._elapsed(job.id), because) for job in jobs]
 
         await self._store.update(edit)
         self.cancel(ids)
-        return StopCount(len(ids), tasks)
+        return JobCount(len(ids), tasks)
+
+    async def pause(self, ids: Sequence[int], because: str = "", *, now: bool = False) -> JobCount:
+        """Hold these jobs, all or none: what runs ends after its step; with `now`, in the midst of it."""
+
+        def edit(transaction: Transaction) -> list[Job]:
+            jobs = [self._require_own(transaction, job_id, queries.require_pausable) for job_id in ids]
+            return [lifecycle.pause(job, self._clock.now(), because) for job in jobs]
+
+        jobs = await self._store.update(edit)
+        notice = "" if now else self._host_tasks.describe_unpausable(jobs)
+        self._host_tasks.pause(ids, now=now)
+        self._waiters.notify()
+        self.schedule_soon()
+        return JobCount(len(jobs), _open_tasks(jobs), notice)
+
+    async def resume(self, ids: Sequence[int], because: str = "") -> JobCount:
+        """Let these paused jobs continue, all or none."""
+
+        def edit(transaction: Transaction) -> list[Job]:
+            jobs = [self._require_own(transaction, job_id, queries.require_paused) for job_id in ids]
+            return [lifecycle.resume(job, self._clock.now(), because) for job in jobs]
+
+        jobs = await self._store.update(edit)
+        for job in jobs:
+            if job.status is Status.QUEUE:
+                self._queue(job)
+            self._admission.note_submitted(job.space)
+        self.schedule_soon()
+        return JobCount(len(jobs), _open_tasks(jobs))
+
+    async def set_rate(self, rate: int | None, job_id: int | None) -> str:
+        """Limit the writes of one job, or of all (None), from the next step on, until this process ends."""
+        if job_id is not None:
+            job = self._store.get(job_id)
+            queries.require_stoppable(job, job_id, self._store.history)
+        self._host_tasks.set_rate(UNLIMITED if rate is None else rate, job_id)
+        whose = "all jobs" if job_id is None else f"job {job_id}"
+        limit = "no write limit" if rate is None else f"a write limit of {format_rate(rate)} on each host"
+        verb = "have" if job_id is None else "has"
+        return (
+            f"{whose} {verb} {limit} from the next step on, until the owner ends; reading is never limited"
+        ).capitalize()
+
+    async def yield_hosts(self) -> None:
+        """End all work after the current steps and start nothing: the next owner continues.
+
+        Returns when no host is at work. The jobs stay as they are, running or queued.
+        """
+        self._leaving = True
+        self._host_tasks.pause([job.id for job in self._store.active()])
+        while self._host_tasks.busy or self._starting or not self._host_tasks.is_settled:
+            await self._waiters.next_change()
 
     async def stop_all(self) -> None:
-        """Stop every job of this process that is queued or running and not being stopped yet."""
+        """Stop every job of this process that is queued or running and not being stopped yet.
+
+        Paused jobs stay paused; what they still do is canceled.
+        """
 
         def edit(transaction: Transaction) -> list[Job]:
             now = self._clock.now()
@@ -220,17 +319,24 @@ class Dispatcher:
             return [
                 lifecycle.request_stop(job, now, self._elapsed(job.id))
                 for job in jobs
-                if not job.status.ended and not job.stopping and job.origin is None
+                if not (job.status.ended or job.stopping or job.paused) and job.origin is None
             ]
 
         try:
             stopped = await self._store.update(edit)
         except StoreError:
-            stopped = self._store.active()  # what runs is stopped all the same: the user is leaving
+            # what runs is stopped all the same: the user is leaving
+            stopped = [job for job in self._store.active() if not job.paused]
         self.cancel([job.id for job in stopped])
+        self._host_tasks.pause([job.id for job in self._store.active() if job.paused], now=True)
 
     def _require_stoppable(self, transaction: Transaction, job_id: int) -> Job:
-        job = queries.require_stoppable(transaction.get(job_id), job_id, self._store.history)
+        return self._require_own(transaction, job_id, queries.require_stoppable)
+
+    def _require_own(
+        self, transaction: Transaction, job_id: int, require: Callable[[Job | None, int, History], Job]
+    ) -> Job:
+        job = require(transaction.get(job_id), job_id, self._store.history)
         if job.origin is not None:
             cluster = job.origin.cluster
             raise StatementRefused(
@@ -241,9 +347,7 @@ class Dispatcher:
     def cancel(self, ids: Iterable[int]) -> None:
         """Ask the hosts to end the work of these jobs, whether or not the history knows of it."""
         requested = set(ids)
-        for work in self._busy.values():
-            if work is not None and work.job in requested:
-                work.control.cancel.set()
+        self._host_tasks.cancel(requested)
         for job_id in requested:
             if self._store.current(job_id) is None:
                 self._forget(job_id)
@@ -253,11 +357,11 @@ class Dispatcher:
     # ---- waiting
 
     def runnable_jobs(self) -> tuple[int, ...]:
-        """Return the queued and running jobs that this engine would run to their end."""
+        """Return the queued and running jobs that this engine would run to their end; paused ones are not."""
         return tuple(
             job.id
             for job in self._store.active()
-            if self._waiters.can_end(job) and self._admission.may_run(job)
+            if self._waiters.can_end(job) and self._admission.may_run(job) and not lifecycle.is_held(job)
         )
 
     async def wait_idle(self) -> None:
@@ -270,7 +374,7 @@ class Dispatcher:
         refused = 0.0
         while refused < DISK_SECONDS and self.runnable_jobs():
             await self._clock.sleep(POLL_SECONDS)
-            is_refused = bool(self._store.write_error) and not self._busy
+            is_refused = bool(self._store.write_error) and not self._host_tasks.busy
             refused = refused + POLL_SECONDS if is_refused else 0.0
         self._waiters.give_up(self.runnable_jobs())
         self._waiters.notify()
@@ -284,7 +388,8 @@ class Dispatcher:
         for space, queue in self._queues.items():
             if space in occupied:
                 continue
-            while queue and ((job := current(queue[0])) is None or job.status is not Status.QUEUE):
+            # a paused job leaves the heap, and is queued again when it is resumed
+            while queue and not _is_waiting(job := current(queue[0])):
                 heappop(queue)
             if not queue:
                 through.append(space)
@@ -301,36 +406,43 @@ class Dispatcher:
         self._schedule_due = False
         if self._store.broken:
             self._waiters.notify()
-        if self._closed or self._store.write_error:
+        if self._closed or self._leaving or self._store.write_error:
             return
-        if self._busy.keys() >= self._hosts:
+        if self._hosts.issubset(self._host_tasks.busy):
             return
         heads = self._queue_heads()
         running = self._current_jobs(self._running - self._starting)
         limit = self._max_running_jobs - len(self._starting)
-        unresponsive = self._unresponsive_jobs()
-        starts = scheduler.decide(running, heads, self._busy.keys(), unresponsive, limit, self._hosts)
-        for start in starts:
+        now = self._clock.now()
+        decision = scheduler.decide(
+            running,
+            heads,
+            self._host_tasks.busy,
+            self._host_tasks.unresponsive_jobs(),
+            limit,
+            now,
+            self._hosts,
+        )
+        for start in decision.starts:
             job = self._store.current(start.job)
             if job is not None:
                 self._starting.add(job.id)
-                self._busy.update((job.tasks[number].host, None) for number in start.tasks)
+                self._host_tasks.reserve(job.tasks[number].host for number in start.tasks)
                 self._start(job, start.tasks)
-        if heads and self._busy and (self._recheck is None or self._recheck.done()):
+        if heads and self._host_tasks.busy and (self._recheck is None or self._recheck.done()):
             self._recheck = self._tasks.spawn(self._schedule_later())
+        if self._wake_up is not None:
+            self._wake_up.cancel()
+        self._wake_up = None if decision.due is None else self._tasks.spawn(self._schedule_at(decision.due))
+
+    async def _schedule_at(self, due: datetime) -> None:
+        await self._clock.sleep(max(0.0, (due - self._clock.now()).total_seconds()))
+        self._wake_up = None  # it must not be canceled by the check that it causes
+        self.schedule_soon()
 
     async def _schedule_later(self) -> None:
         await self._clock.sleep(UNRESPONSIVE_AFTER)
         self.schedule_soon()
-
-    def _unresponsive_jobs(self) -> set[int]:
-        now = self._clock.steady()
-        quiet: set[int] = set()
-        alive: set[int] = set()
-        for work in self._busy.values():
-            if work is not None:
-                (quiet if now - work.last_sign >= UNRESPONSIVE_AFTER else alive).add(work.job)
-        return quiet - alive
 
     def _start(self, job: Job, tasks: Sequence[int]) -> None:
         """Start these tasks as soon as it is on disk that they run."""
@@ -338,7 +450,7 @@ class Dispatcher:
 
         def edit(transaction: Transaction) -> list[Job]:
             current = transaction.get(job.id)
-            if current is None or current.status.ended or current.stopping:
+            if current is None or current.status.ended or current.stopping or current.paused:
                 return []
             begun[:] = [n for n in tasks if current.tasks[n].status is Status.QUEUE]
             return [lifecycle.start_tasks(current, begun, self._clock.now())]
@@ -358,123 +470,27 @@ class Dispatcher:
             if started is not None and number in begun and not self._closed:
                 self._running.add(job.id)
                 self._heartbeat.start(self._tasks.spawn)
-                self._run_on_host(started, started.tasks[number])
+                self._host_tasks.run(started, started.tasks[number])
             else:
-                self._busy.pop(job.tasks[number].host, None)
+                self._host_tasks.release(job.tasks[number].host)
         if started is None or any(task.status is Status.QUEUE for task in started.tasks):
             self.schedule_soon()
         if self._store.current(job.id) is None:
             self._forget(job.id)
 
-    # ---- a task on its host
-
-    def _run_on_host(self, job: Job, task: Task) -> None:
-        now = self._clock.steady()
-        work = RunningTask(job.id, task.number, task.host, started_at=now, last_sign=now)
-        self._busy[task.host] = work
-        current = self._store.current(job.id)
-        if current is not None and current.stopping:
-            work.control.cancel.set()
-        self._tasks.spawn(self._run_task(job, work))
-
-    async def _run_task(self, job: Job, work: RunningTask) -> None:
-        timeout = self._task_timeout
-        try:
-            if timeout is None:
-                self._on_operation_end(work, await self._operation(job, work))
-            else:
-                await self._run_with_timeout(timeout, job, work)
-            if work.released is not None:
-                await asyncio.wait([work.released])
-        finally:
-            self._release_host(work)
-
-    async def _run_with_timeout(self, seconds: float, job: Job, work: RunningTask) -> None:
-        operation = asyncio.ensure_future(self._operation(job, work))
-        if await wait_all(self._clock, seconds, operation):
-            self._on_operation_end(work, operation.result())
-        else:
-            work.control.cancel.set()
-            reason = f"{work.host} did not answer within {seconds:g} s (task_timeout)"
-            self._record(work, TaskOutcome(Status.FAILED, reason=reason, code=ErrorCode.TIMEOUT))
-            await asyncio.wait([operation])
-
-    def _on_operation_end(self, work: RunningTask, end: TaskOutcome) -> None:
-        if work.released is None:
-            # released first: the next task on the host is committed with this end or after it, and then sent
-            self._release_host(work)
-        self._record(work, end)
-
-    def _release_host(self, work: RunningTask) -> None:
-        if self._busy.get(work.host) is work:
-            del self._busy[work.host]
-            self.schedule_soon()
-
-    async def _operation(self, job: Job, work: RunningTask) -> TaskOutcome:
-        report = self._progress_callback(work)
-        try:
-            if job.command == JobCommand.FLUSH:
-                outcome = await self._storage.flush(job.space, work.host, report, work.control)
-            else:
-                request = CompactionRequest()
-                outcome = await self._storage.compact(job.space, work.host, request, report, work.control)
-        except StorageError as error:
-            # the task names its host: the reason need not repeat it, and an adopted host's name is a long path
-            return TaskOutcome(
-                Status.FAILED, reason=error.detail.removeprefix(f"{work.host}: "), code=error.code
-            )
-        except Exception as error:
-            return TaskOutcome(Status.FAILED, reason=f"{type(error).__name__}: {error}", code=ErrorCode.IO)
-        work.released = outcome.released
-        return outcome_of(outcome)
-
-    def _progress_callback(self, work: RunningTask) -> ProgressCallback:
-        def report(progress: OperationProgress) -> None:
-            work.last_sign = self._clock.steady()
-            job = self._store.current(work.job)
-            if job is not None and not work.recorded:
-                tracker = self._progress
-                tracker.update(work.job, work.task, progress.fraction, progress.before)
-                self._events.publish([TaskProgressed(tracker.apply_to(job), work.task, progress.rate)])
-
-        return report
-
-    def _record(self, work: RunningTask, end: TaskOutcome) -> None:
-        """Write how the task ended; until that is on disk, the job is as it was."""
-        work.recorded = True
-        seen = self._progress.pop(work.job, work.task)
-        now = self._clock.now()
-        took = round(self._clock.steady() - work.started_at, 3)
-        before = end.before or seen.before
-        end = TaskOutcome(
-            end.status, took, seen.fraction, before, end.after, end.reason, end.code, end.detached
-        )
-
-        def edit(transaction: Transaction) -> list[Job]:
-            job = transaction.get(work.job)
-            if job is None:
-                return []
-            return [lifecycle.finish_task(job, work.task, end, now, self._elapsed(work.job))]
-
-        def settled(jobs: Sequence[Job], error: Exception | None) -> None:
-            self._recording -= 1
-            if error is not None:
-                reason = f"How task {work.job}-{work.task} ended ({end.status}) could not be written: {error}"
-                self._events.publish([Notice(reason, "error")])
-                self._waiters.give_up([work.job])
-            if self._store.current(work.job) is None:
-                self._forget(work.job)
-            self._waiters.notify()
-            self.schedule_soon()
-
-        if not self._closed:
-            self._recording += 1
-            self._store.update_nowait(edit, settled, must_persist=True)
-
     def _forget(self, job_id: int) -> None:
         self._running.discard(job_id)
+        self._host_tasks.forget(job_id)
         self._began.pop(job_id, None)
 
     def _elapsed(self, job_id: int) -> float | None:
         began = self._began.get(job_id)
         return None if began is None else round(self._clock.steady() - began, 3)
+
+
+def _is_waiting(job: Job | None) -> bool:
+    return job is not None and job.status is Status.QUEUE and not job.paused
+
+
+def _open_tasks(jobs: Sequence[Job]) -> int:
+    return sum(not task.status.ended for job in jobs for task in job.tasks)

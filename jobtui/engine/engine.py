@@ -36,7 +36,7 @@ from jobtui.engine.server import SocketServer
 from jobtui.engine.tasks import BackgroundTasks
 from jobtui.errors import StorageError
 from jobtui.history import History
-from jobtui.model import ConnectionChanged, ConnectionStatus, Job, Notice, Status
+from jobtui.model import ConnectionChanged, ConnectionStatus, Job, Notice
 from jobtui.os_errors import explain
 
 CLOSE_SECONDS = 10.0
@@ -190,7 +190,7 @@ class Engine:
 
     async def _fail_interrupted_jobs(self) -> None:
         """Mark the jobs that ran in a process that has ended; those of a cluster continue there."""
-        found = [job for job in self.store.active() if job.status is Status.RUNNING and job.origin is None]
+        found = [job for job in self.store.active() if job.origin is None and lifecycle.is_interrupted(job)]
         if not found:
             return
         beat, now, booted = self.heartbeat.last(), self.clock.now(), self.clock.boot_time()
@@ -200,7 +200,9 @@ class Engine:
                 lifecycle.interrupt(transaction.get(job.id) or job, end.at, end.until) for job, end in ends
             ]
         )
-        ids = [job.id for job in found]
+        ids = [job.id for job in found if not job.paused]
+        if not ids:
+            return
         were, them = ("was", "it") if len(ids) == 1 else ("were", "them")
         again = f"RECOVER JOB {', '.join(map(str, ids[:10]))} runs {them} again"
         self.events.notify(f"{queries.jobs_as_text(ids)} {were} {lifecycle.INTERRUPTED}; {again}")

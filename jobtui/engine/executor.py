@@ -8,10 +8,19 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
+from msgspec.structs import replace
+
 from jobtui.clock import Clock
 from jobtui.engine import queries
 from jobtui.engine.client import ExecuteResult, Session
-from jobtui.engine.control import JobControl, JobRunner, SubmittedJobs, require_options
+from jobtui.engine.control import (
+    JobControl,
+    JobRunner,
+    RecoverRequest,
+    SubmitRequest,
+    SubmittedJobs,
+    require_options,
+)
 from jobtui.engine.events import EventBus
 from jobtui.engine.inventory import InventoryCache, fetch_space_overviews
 from jobtui.engine.jobs import JobStore
@@ -43,17 +52,15 @@ from jobtui.language.ast import (
     Use,
 )
 from jobtui.language.tables import Result
-from jobtui.model import Job, JobsArchived
+from jobtui.model import HostOrder, Job, JobOptions, JobsArchived
 from jobtui.os_errors import explain_shortage
 from jobtui.storage.base import Placement, Space, Storage
+from jobtui.suggest import did_you_mean
 
 ARCHIVED_HERE = "Archived in jobtui's history alone: the cluster keeps its own list of its jobs"
 
 _NOT_YET = {
     Explain: "EXPLAIN",
-    Pause: "PAUSE JOB",
-    Resume: "RESUME JOB",
-    SetRate: "SET RATE",
     ShowAdvice: "SHOW ADVICE",
     CreateSchedule: "CREATE SCHEDULE",
     ShowSchedules: "SHOW SCHEDULES",
@@ -120,9 +127,16 @@ class StatementExecutor:
             case Submit():
                 return await self._submit(statement, typed, session)
             case Stop():
-                _require_no_options(statement)
-                stopped = await self._control.stop(statement.jobs)
-                return queries.count_result(typed, "STOP", "stop", stopped.jobs, stopped.tasks)
+                count = await self._control.stop(statement.jobs, statement.because)
+                return queries.count_result(typed, "STOP", "stop", count.jobs, count.tasks)
+            case Pause():
+                count = await self._control.pause(statement.jobs, statement.because, now=statement.now)
+                return queries.count_result(typed, "PAUSE", "pause", count.jobs, count.tasks, count.notice)
+            case Resume():
+                count = await self._control.resume(statement.jobs, statement.because)
+                return queries.count_result(typed, "RESUME", "resume", count.jobs, count.tasks, count.notice)
+            case SetRate():
+                return Result(typed, notice=await self._control.set_rate(statement.rate, statement.job))
             case Recover():
                 return await self._recover(statement, typed, session)
             case Backup():
@@ -163,7 +177,32 @@ class StatementExecutor:
             raise StatementRefused(f"Space was not chosen: USE a space first, or name one: ADMIN {command} nba")
         require_options(statement, self._runner())
         space = await self._space(name)
-        return _submitted_result(typed, await self._control.submit(statement.command, space))
+        space = replace(space, hosts=await self._ordered_hosts(space, statement.options))
+        request = SubmitRequest(statement.command, space, statement.options, session.requested_by)
+        return _submitted_result(typed, await self._control.submit(request))
+
+    async def _ordered_hosts(self, space: Space, options: JobOptions) -> tuple[str, ...]:
+        """Return the hosts of a job in the order of their turns: those of ON, or all of the space."""
+        hosts = space.hosts
+        if options.hosts:
+            for host in options.hosts:
+                if host not in space.hosts:
+                    raise StatementRefused(_no_such_host(host, space))
+            hosts = tuple(dict.fromkeys(options.hosts))
+        if options.order is HostOrder.LISTED:
+            return hosts
+        sizes = await asyncio.gather(*(self._size(space.name, host) for host in hosts))
+        known = {host: size for host, size in zip(hosts, sizes, strict=True) if size is not None}
+        largest = options.order is HostOrder.LARGEST
+        # a host whose size is not known comes last
+        ordered = sorted(known, key=lambda host: known[host], reverse=largest)
+        return (*ordered, *(host for host in hosts if host not in known))
+
+    async def _size(self, space: str, host: str) -> int | None:
+        try:
+            return (await self._storage.stats(space, host)).bytes
+        except StorageError:
+            return None
 
     def _runner(self) -> JobRunner:
         if self._control.outlives_engine:
@@ -171,10 +210,12 @@ class StatementExecutor:
         return JobRunner.EMBEDDED if self._storage.capabilities.create else JobRunner.HTTP
 
     async def _recover(self, statement: Recover, typed: str, session: Session) -> Result:
-        _require_no_options(statement)
+        request = RecoverRequest(
+            statement.because, statement.failed_only, statement.whole, session.requested_by
+        )
         if statement.jobs:
-            return _submitted_result(typed, await self._control.recover(statement.jobs))
-        submitted = await self._control.recover_all(session.space)
+            return _submitted_result(typed, await self._control.recover(statement.jobs, request))
+        submitted = await self._control.recover_all(session.space, request)
         return _submitted_result(typed, submitted, _nothing_to_recover(session.space))
 
     async def _backup(self, statement: Backup, typed: str) -> Result:
@@ -233,10 +274,10 @@ class StatementExecutor:
             raise StatementRefused("Spaces are created and dropped on embedded storage only")
 
 
-def _require_no_options(statement: Stop | Recover) -> None:
-    """Refuse an option, because none is implemented yet."""
-    if statement not in (Stop(statement.jobs), Recover(statement.jobs)):
-        raise StatementRefused("WITH is not available yet for this statement: leave it out")
+def _no_such_host(host: str, space: Space) -> str:
+    near = did_you_mean(host, space.hosts)
+    hint = f"did you mean '{near}'?" if near else f"it lies on {', '.join(space.hosts)}"
+    return f"Space '{space.name}' is not on host '{host}'; {hint}"
 
 
 def _submitted_result(typed: str, submitted: SubmittedJobs, if_none: str = "") -> Result:

@@ -5,24 +5,51 @@ The rules:
     else all finished makes it finished; else it is stopped.
     a stop leaves a running job `running` and *stopping* until its last task has ended; tasks that have not
     started are stopped at once;
+    a pause is a mark: a paused job keeps its status; its running tasks are queued again after their step;
+    a failed attempt that may be repeated returns its task to the queue as well;
     ended is final: these functions refuse to change an ended job or task.
 A job's times never go backwards, even if the wall clock did: each is at least the one before it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 
 import msgspec
 from msgspec.structs import replace
 
-from jobtui.formatting import format_local_time
-from jobtui.model import INTERRUPTED_CODE, EventKind, Job, JobEvent, SpaceStats, Status, Task
+from jobtui.errors import ErrorCode
+from jobtui.formatting import format_duration, format_local_time
+from jobtui.model import (
+    INTERRUPTED_CODE,
+    NO_OPTIONS,
+    EventKind,
+    FailurePolicy,
+    Job,
+    JobCommand,
+    JobEvent,
+    JobOptions,
+    SpaceStats,
+    Status,
+    StepPosition,
+    Task,
+)
 
 LEFT_BEHIND = "jobtui ended while it ran"
 INTERRUPTED = f"interrupted: {LEFT_BEHIND}"
 NOT_BEGUN = "not begun when the job was stopped"
+_MOST_NAMED = 3
+PASSING_CODES = frozenset(
+    {
+        ErrorCode.DISK_FULL,
+        ErrorCode.LOCKED,
+        ErrorCode.UNREACHABLE,
+        ErrorCode.HOST_DIED,
+        ErrorCode.TIMEOUT,
+    }
+)
+"""The codes of failures that can pass, after which an attempt may be repeated."""
 
 
 class IllegalTransition(Exception):
@@ -40,6 +67,14 @@ class TaskOutcome(msgspec.Struct, frozen=True):
     reason: str = ""
     code: str = ""
     detached: bool = False
+    steps: StepPosition | None = None
+
+
+class Recovered(msgspec.Struct, frozen=True):
+    """The job that a new one runs again, and the position of each host from which it continues."""
+
+    job: int
+    positions: Mapping[str, StepPosition] = {}
 
 
 def new_job(
@@ -48,19 +83,60 @@ def new_job(
     space: str,
     hosts: Sequence[str],
     now: datetime,
-    recovered_from: int | None = None,
+    *,
+    options: JobOptions = NO_OPTIONS,
+    recovered: Recovered | None = None,
+    requested_by: str = "",
+    schedule: str = "",
 ) -> Job:
     """Return a new job in the queue, with a task for each host, in the hosts' order."""
-    reason = "" if recovered_from is None else f"recovered from job {recovered_from}"
+    positions = {} if recovered is None else recovered.positions
     return Job(
         id=job_id,
         command=command,
         space=space,
         submitted=now,
-        recovered_from=recovered_from,
-        tasks=tuple(Task(number=number, host=host) for number, host in enumerate(hosts)),
-        events=(JobEvent(at=now, kind=EventKind.SUBMITTED, status=Status.QUEUE, reason=reason),),
+        recovered_from=None if recovered is None else recovered.job,
+        options=options,
+        requested_by=requested_by,
+        schedule=schedule,
+        tasks=tuple(
+            Task(number=number, host=host, steps=positions.get(host)) for number, host in enumerate(hosts)
+        ),
+        events=(JobEvent(at=now, kind=EventKind.SUBMITTED, status=Status.QUEUE, reason=_origin_of(recovered)),),
     )
+
+
+def _origin_of(recovered: Recovered | None) -> str:
+    if recovered is None:
+        return ""
+    continued = [f"{host} {describe_continuation(steps)}" for host, steps in recovered.positions.items()]
+    return "; ".join([f"recovered from job {recovered.job}", *continued])
+
+
+def describe_continuation(steps: StepPosition) -> str:
+    """Return `from step 18 of 64`, or `from step 18` if the number of steps is not known."""
+    return f"from step {steps.done + 1}" + (f" of {steps.total}" if steps.total else "")
+
+
+def unfinished_positions(job: Job, hosts: Sequence[str]) -> dict[str, StepPosition]:
+    """Return the positions, by host, from which a job on `hosts` can continue an unfinished compaction."""
+    if job.status is Status.FINISHED or job.command != JobCommand.COMPACT:
+        return {}
+    begun = [task for task in job.tasks if task.status is not Status.FINISHED and task.host in hosts]
+    return {task.host: task.steps for task in begun if task.steps is not None and task.steps.done}
+
+
+def describe_continuations(jobs: Sequence[Job]) -> str:
+    """Return from which steps recovered jobs continue, "" if all start over."""
+    found = [
+        f"Job {job.id} continues job {job.recovered_from} on {task.host} {describe_continuation(task.steps)}"
+        for job in jobs
+        for task in job.tasks
+        if task.steps is not None
+    ]
+    more = [f"and {len(found) - _MOST_NAMED} more hosts"] if len(found) > _MOST_NAMED else []
+    return "; ".join([*found[:_MOST_NAMED], *more])
 
 
 def start_tasks(job: Job, tasks: Iterable[int], now: datetime) -> Job:
@@ -70,23 +146,99 @@ def start_tasks(job: Job, tasks: Iterable[int], now: datetime) -> Job:
         event = JobEvent(at=at, kind=EventKind.STARTED, status=Status.RUNNING)
         job = replace(job, status=Status.RUNNING, start=at, events=(*job.events, event))
     for number in tasks:
-        job = _with_task(job, _moved(job.tasks[number], Status.RUNNING, start=at))
+        task = job.tasks[number]
+        start = task.start or at
+        task = _moved(task, Status.RUNNING, start=start, attempts=task.attempts + 1, not_before=None)
+        job = _with_task(job, task)
         event = JobEvent(at=at, kind=EventKind.TASK_STARTED, task=number, status=Status.RUNNING)
         job = replace(job, events=(*job.events, event))
     return job
 
 
-def request_stop(job: Job, now: datetime, took: float | None = None) -> Job:
+def request_stop(job: Job, now: datetime, took: float | None = None, because: str = "") -> Job:
     """Return the job with a stop requested: tasks in the queue are stopped; if none runs, so is the job."""
     if job.status.ended:
         raise IllegalTransition(f"job {job.id} has ended")
     at = clamp_time(job, now)
-    event = JobEvent(at=at, kind=EventKind.STOP_ASKED)
-    job = replace(job, stopping=True, events=(*job.events, event))
+    event = JobEvent(at=at, kind=EventKind.STOP_ASKED, reason=because)
+    job = replace(job, stopping=True, paused=False, events=(*job.events, event))
+    return _end_with_last_task(_stop_queued_tasks(job, at, NOT_BEGUN), at, took)
+
+
+def _stop_queued_tasks(job: Job, at: datetime, reason: str) -> Job:
     for task in job.tasks:
         if task.status is Status.QUEUE:
-            job = _with_task(job, _moved(task, Status.STOPPED, stop=at, reason=NOT_BEGUN))
-    return _end_with_last_task(job, at, took)
+            held = reason if task.start is None else ""
+            job = _with_task(job, _moved(task, Status.STOPPED, stop=at, not_before=None, reason=held))
+    return job
+
+
+def pause(job: Job, now: datetime, because: str = "") -> Job:
+    """Return the job paused: none of its tasks starts; those that run are asked to end after their step."""
+    if job.status.ended or job.stopping or job.paused:
+        raise IllegalTransition(f"job {job.id} cannot be paused")
+    event = JobEvent(at=clamp_time(job, now), kind=EventKind.PAUSED, reason=because)
+    return replace(job, paused=True, events=(*job.events, event))
+
+
+def resume(job: Job, now: datetime, because: str = "") -> Job:
+    """Return a paused job that may continue."""
+    if not job.paused:
+        raise IllegalTransition(f"job {job.id} is not paused")
+    event = JobEvent(at=clamp_time(job, now), kind=EventKind.RESUMED, reason=because)
+    return replace(job, paused=False, events=(*job.events, event))
+
+
+def record_steps(job: Job, positions: Mapping[int, StepPosition]) -> Job:
+    """Return the job with the finished steps of its running tasks, by task number."""
+    for number, steps in positions.items():
+        if job.tasks[number].status is Status.RUNNING:
+            job = _with_task(job, replace(job.tasks[number], steps=steps))
+    return job
+
+
+def requeue_task(
+    job: Job, number: int, end: TaskOutcome, now: datetime, *, retry_after: float | None = None
+) -> Job:
+    """Return the job with a running task back in the queue, because it was paused or is to be tried again.
+
+    Args:
+        end: How far the task has come, and the reason.
+        retry_after: Seconds until the next attempt, after a failure; None for a pause.
+    """
+    task = job.tasks[number]
+    if task.status is not Status.RUNNING:
+        raise IllegalTransition(f"task {job.id}-{number} is not running")
+    at = clamp_time(job, now)
+    steps = end.steps or task.steps
+    done = "" if steps is None else f"after step {steps.done} of {steps.total}"
+    kind, reason = EventKind.PAUSED, end.reason or done
+    if retry_after is not None:
+        again = f"attempt {task.attempts + 1} in {format_duration(retry_after)}"
+        kind, reason = EventKind.RETRIED, f"{end.reason}; {again}"
+    task = replace(
+        task,
+        status=Status.QUEUE,
+        took=_sum_seconds(task.took, end.took),
+        progress=end.progress,
+        before=task.before or end.before,
+        steps=steps,
+        not_before=None if retry_after is None else at + timedelta(seconds=retry_after),
+    )
+    event = JobEvent(at=at, kind=kind, task=number, status=Status.QUEUE, reason=reason)
+    return replace(_with_task(job, task), events=(*job.events, event))
+
+
+def retry_delay(job: Job, number: int, code: str) -> float | None:
+    """Return the seconds until a failed task is tried again, None if it is not."""
+    attempts = job.tasks[number].attempts
+    if code not in PASSING_CODES or attempts > job.options.retry or job.stopping:
+        return None
+    return job.options.retry_wait * 2.0 ** (attempts - 1)
+
+
+def _sum_seconds(first: float | None, second: float | None) -> float | None:
+    return second if first is None else round(first + (second or 0.0), 3)
 
 
 def finish_task(job: Job, number: int, end: TaskOutcome, now: datetime, took: float | None = None) -> Job:
@@ -98,10 +250,11 @@ def finish_task(job: Job, number: int, end: TaskOutcome, now: datetime, took: fl
         task,
         end.status,
         stop=at,
-        took=end.took,
+        took=_sum_seconds(task.took, end.took),
         progress=progress,
-        before=end.before or task.before,
+        before=task.before or end.before,
         after=end.after,
+        steps=end.steps or task.steps,
         reason=end.reason,
         code=end.code,
         detached=end.detached,
@@ -109,11 +262,25 @@ def finish_task(job: Job, number: int, end: TaskOutcome, now: datetime, took: fl
     kind = EventKind.TASK_ENDED
     event = JobEvent(at=at, kind=kind, task=number, status=end.status, reason=end.reason)
     job = replace(_with_task(job, task), events=(*job.events, event))
+    if end.status is Status.FAILED and job.options.on_failure is FailurePolicy.STOP:
+        job = _stop_queued_tasks(job, at, f"not begun, because {task.host} failed (on_failure = stop)")
     return _end_with_last_task(job, at, took)
 
 
+def is_held(job: Job) -> bool:
+    """Return whether a job is paused and none of its tasks is at work."""
+    return job.paused and not any(task.status is Status.RUNNING for task in job.tasks)
+
+
+def is_interrupted(job: Job) -> bool:
+    """Return whether a job found at a start was interrupted at work; others just continue."""
+    return job.status is Status.RUNNING and any(task.status is Status.RUNNING for task in job.tasks)
+
+
 def interrupt(job: Job, now: datetime, until: datetime | None = None) -> Job:
-    """Return a job found `running` at a start as failed, with its running tasks; the others are stopped.
+    """Return a job found at work at a start as failed, with its running tasks; the others are stopped.
+
+    A paused job stays paused instead: its running tasks return to the queue with the steps that they finished.
 
     Args:
         job: as it was left behind.
@@ -127,6 +294,11 @@ def interrupt(job: Job, now: datetime, until: datetime | None = None) -> Job:
     if until is not None:
         times = f"between {format_local_time(at)} and {format_local_time(until)}"
         reason = f"interrupted {times}: {LEFT_BEHIND}"
+    if job.paused:
+        for task in job.tasks:
+            if task.status is Status.RUNNING:
+                job = requeue_task(job, task.number, TaskOutcome(Status.QUEUE, reason=reason), at)
+        return job
     for task in job.tasks:
         if task.status is Status.RUNNING:
             failed = _moved(task, Status.FAILED, stop=at, reason=reason, code=INTERRUPTED_CODE)
@@ -154,7 +326,14 @@ def _end_with_last_task(job: Job, at: datetime, took: float | None) -> Job:
     event = JobEvent(at=at, kind=EventKind.ENDED, status=status, reason=reason)
     took = took if job.start is not None else None
     return replace(
-        job, status=status, stop=at, took=took, reason=reason, stopping=False, events=(*job.events, event)
+        job,
+        status=status,
+        stop=at,
+        took=took,
+        reason=reason,
+        stopping=False,
+        paused=False,
+        events=(*job.events, event),
     )
 
 

@@ -5,27 +5,27 @@ It is not committed to the history. What a host held when a task began is writte
 
 from __future__ import annotations
 
-import asyncio
-
 import msgspec
 from msgspec.structs import replace
 
-from jobtui.engine.lifecycle import TaskOutcome
-from jobtui.model import Job, SpaceStats, Status
-from jobtui.storage.base import OperationControl, TaskResult
-
-DETACHED = "no longer waiting; the host goes on"
+from jobtui.model import Job, SpaceStats, Status, StepPosition, Task
+from jobtui.storage.base import OperationProgress
 
 
 class LiveProgress(msgspec.Struct, frozen=True):
     """The progress of one task.
 
-    `fraction`: 0 to 1, None if it is not known; `before`: what its host held when the work began, None
-    until the host has reported that.
+    Attributes:
+        fraction: 0 to 1, None if it is not known.
+        before: What its host held when the work began, None until the host has reported that.
+        steps: The finished steps, None until one has been reported.
+        waiting: Why it does not work now, "" if it does.
     """
 
     fraction: float | None = None
     before: SpaceStats | None = None
+    steps: StepPosition | None = None
+    waiting: str = ""
 
 
 _NOTHING = LiveProgress()
@@ -37,10 +37,12 @@ class ProgressTracker:
     def __init__(self) -> None:
         self._known: dict[tuple[int, int], LiveProgress] = {}
 
-    def update(self, job_id: int, task: int, fraction: float | None, before: SpaceStats | None = None) -> None:
-        """Set how far a task is (None: not known); a `before` of None keeps the earlier one."""
+    def update(self, job_id: int, task: int, progress: OperationProgress) -> None:
+        """Set how far a task is; what the progress does not report stays as it was."""
         known = self._known.get((job_id, task), _NOTHING)
-        self._known[job_id, task] = LiveProgress(fraction, before or known.before)
+        self._known[job_id, task] = LiveProgress(
+            progress.fraction, progress.before or known.before, progress.steps or known.steps, progress.waiting
+        )
 
     def pop(self, job_id: int, task: int) -> LiveProgress:
         """Remove a task, and return what was known of it."""
@@ -53,28 +55,15 @@ class ProgressTracker:
         tasks = []
         for task in job.tasks:
             live = self._known.get((job.id, task.number)) if task.status is Status.RUNNING else None
-            tasks.append(task if live is None else replace(task, progress=live.fraction, before=live.before))
+            tasks.append(task if live is None else _with_progress(task, live))
         return replace(job, tasks=tuple(tasks))
 
 
-class RunningTask(msgspec.Struct):
-    """One task under way on a host; the times are the steady clock's."""
-
-    job: int
-    task: int
-    host: str
-    control: OperationControl = msgspec.field(default_factory=OperationControl)
-    started_at: float = 0.0
-    last_sign: float = 0.0
-    released: asyncio.Future[None] | None = None  # done when the host has ended work that is not waited for
-    recorded: bool = False  # its end has been written, though the host may go on
-
-
-def outcome_of(outcome: TaskResult) -> TaskOutcome:
-    """Return how a task ended whose storage returned `outcome`."""
-    if not outcome.stopped and not outcome.detached:
-        return TaskOutcome(Status.FINISHED, before=outcome.before, after=outcome.after, reason=outcome.note)
-    reason = DETACHED if outcome.detached else ""
-    return TaskOutcome(
-        Status.STOPPED, before=outcome.before, after=outcome.after, reason=reason, detached=outcome.detached
+def _with_progress(task: Task, live: LiveProgress) -> Task:
+    return replace(
+        task,
+        progress=live.fraction,
+        before=task.before or live.before,
+        steps=live.steps or task.steps,
+        waiting=live.waiting,
     )

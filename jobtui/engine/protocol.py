@@ -26,11 +26,15 @@ SILENT = "it does not answer: it may be suspended (fg brings it back), or stuck"
 
 
 class ExecuteRequest(msgspec.Struct, frozen=True, tag="Run"):
-    """Execute a text as if it were typed at the owner, in `space`, with AT relative to `cwd`."""
+    """Execute a text as if it were typed at the owner, in `space`, with AT relative to `cwd`.
+
+    `kind`: what requests it, `dashboard` or `script`.
+    """
 
     text: str
     space: str | None
     cwd: str
+    kind: str = "script"
 
 
 class OverviewRequest(msgspec.Struct, frozen=True, tag="Look"):

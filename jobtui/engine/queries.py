@@ -10,9 +10,9 @@ from jobtui.engine.client import ExecuteResult, Failure, SpaceOverview
 from jobtui.errors import StatementRefused
 from jobtui.formatting import format_bytes, format_count, format_ids, format_local_time, to_local
 from jobtui.history import History, Query, QueryResult, Sort
-from jobtui.language.ast import Parsed, ShowJob, ShowJobs, Statement
+from jobtui.language.ast import Parsed, ShowJob, ShowJobs, Statement, write_options
 from jobtui.language.tables import Result, Row
-from jobtui.model import Job, JobCommand, Status, Task
+from jobtui.model import NO_OPTIONS, Job, JobCommand, Status, Task
 from jobtui.storage.base import Host
 from jobtui.suggest import did_you_mean
 
@@ -85,6 +85,22 @@ def require_stoppable(job: Job | None, job_id: int, history: History) -> Job:
         raise StatementRefused(f"Job {job_id} has already {job.status}")
     if job.stopping:
         raise StatementRefused(f"Job {job_id} is already stopping")
+    return job
+
+
+def require_pausable(job: Job | None, job_id: int, history: History) -> Job:
+    """Return the job if it can be paused. Raises StatementRefused."""
+    job = require_stoppable(job, job_id, history)
+    if job.paused:
+        raise StatementRefused(f"Job {job_id} is already paused")
+    return job
+
+
+def require_paused(job: Job | None, job_id: int, history: History) -> Job:
+    """Return the job if it is paused. Raises StatementRefused."""
+    job = require_stoppable(job, job_id, history)
+    if not job.paused:
+        raise StatementRefused(f"Job {job_id} is not paused")
     return job
 
 
@@ -243,6 +259,11 @@ def _job_row(job: Job, id_column: str, command_column: str) -> Row:
         "took": job.took,
         "progress": job.progress,
         "stopping": f"{job.ended_tasks}/{len(job.tasks)}" if job.stopping else None,
+        "paused": job.paused,
+        "options": write_options(job.options) if job.options != NO_OPTIONS else {},
+        "because": job.options.because,
+        "requested_by": job.requested_by,
+        "schedule": job.schedule,
         "reason": job.reason,
         "recovered_from": job.recovered_from,
         "reclaimed": job.reclaimed,
@@ -265,6 +286,10 @@ def _task_row(job: Job, task: Task) -> Row:
         "Stop Time": _iso(task.stop),
         "took": task.took,
         "progress": task.progress,
+        "steps_done": None if task.steps is None else task.steps.done,
+        "steps": None if task.steps is None else task.steps.total,
+        "attempts": task.attempts,
+        "waiting": task.waiting,
         "reason": task.reason,
         "code": task.code,
         "detached": task.detached,

@@ -369,7 +369,8 @@ class _Requests:
     def execute(self, text: str, session: Session) -> protocol.ExecuteResponse:
         """Have a text executed. Raises StorageError and OwnerUnavailable."""
         ran = self.send(
-            protocol.ExecuteRequest(text, session.space, str(session.cwd)), protocol.ExecuteResponse
+            protocol.ExecuteRequest(text, session.space, str(session.cwd), session.kind),
+            protocol.ExecuteResponse,
         )
         session.space = ran.space
         return ran

@@ -3,13 +3,15 @@
 The rules: one running job per space, first come first served; spaces run in parallel, up to a limit; a job's
 tasks run in parallel, one operation per host. A host that hangs delays only the tasks that need it: a job that
 waits for a busy host, or whose running tasks have been unresponsive for long, does not count against the limit,
-and a queued job whose hosts are all busy is skipped.
+and a queued job whose hosts are all busy is skipped. The same holds for a job that waits for its next attempt
+or for the pause between two hosts. No task of a paused job starts.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -23,14 +25,25 @@ class Start(msgspec.Struct, frozen=True):
     tasks: tuple[int, ...]
 
 
+class Decision(msgspec.Struct, frozen=True):
+    """The tasks to start now, and the next moment at which more may start without another event.
+
+    `due` is None if there is no such moment.
+    """
+
+    starts: tuple[Start, ...] = ()
+    due: datetime | None = None
+
+
 def decide(
     running: Iterable[Job],
     heads: Iterable[Job],
     busy: Collection[str],
     unresponsive: Collection[int],
     limit: int,
+    now: datetime,
     hosts: Collection[str] | None = None,
-) -> list[Start]:
+) -> Decision:
     """Return the tasks to start now, by job.
 
     Args:
@@ -39,39 +52,71 @@ def decide(
         busy: The hosts with an operation, or for which one is about to start.
         unresponsive: The running jobs that have reported no progress for long.
         limit: How many jobs may run at once.
+        now: The time of the wall clock, which the waits between hosts and attempts are counted by.
         hosts: All hosts, if they are known: once each is busy, the other jobs need not be checked.
     """
     taken = set(busy)
     everything = None if hosts is None else len(taken.union(hosts))
     starts = []
+    dues = []
     at_work = 0
     for job in sorted(running, key=_age):
         begun = any(task.status is Status.RUNNING for task in job.tasks)
-        tasks = () if job.stopping else _startable(job, taken)
+        tasks, due = _startable(job, taken, now)
         if tasks:
             starts.append(Start(job.id, tasks))
+        if due is not None:
+            dues.append(due)
         at_work += bool(tasks) or (begun and job.id not in unresponsive)
     for job in sorted(heads, key=_age):
         if at_work >= limit or len(taken) == everything:
             break
-        tasks = _startable(job, taken)
+        tasks, _ = _startable(job, taken, now)
         if tasks:
             starts.append(Start(job.id, tasks))
             at_work += 1
-    return starts
+    return Decision(tuple(starts), min(dues, default=None))
 
 
 def _age(job: Job) -> int:
     return job.id
 
 
-def _startable(job: Job, taken: set[str]) -> tuple[int, ...]:
-    tasks = []
+def _startable(job: Job, taken: set[str], now: datetime) -> tuple[tuple[int, ...], datetime | None]:
+    """Return the tasks of a job that may start, which take their hosts, and when others may."""
+    if job.stopping or job.paused:
+        return (), None
+    free = _free_places(job)
+    begins = _next_turn(job)
+    if begins is not None and begins > now:
+        return (), begins if free else None
+    tasks: list[int] = []
+    dues: list[datetime] = []
     for task in job.tasks:
-        if task.status is Status.QUEUE and task.host not in taken:
-            taken.add(task.host)
-            tasks.append(task.number)
-    return tuple(tasks)
+        if task.status is not Status.QUEUE or task.host in taken:
+            continue
+        if len(tasks) == free:
+            break
+        if task.not_before is not None and task.not_before > now:
+            dues.append(task.not_before)
+            continue
+        taken.add(task.host)
+        tasks.append(task.number)
+    return tuple(tasks), min(dues, default=None)
+
+
+def _free_places(job: Job) -> int:
+    """Return how many more hosts of the job may work (rolling; with a wait, the hosts work one by one)."""
+    rolling = job.options.rolling or (1 if job.options.wait else len(job.tasks))
+    return max(0, rolling - sum(task.status is Status.RUNNING for task in job.tasks))
+
+
+def _next_turn(job: Job) -> datetime | None:
+    """Return when the next host of the job may begin; None if no host has ended, or if none must wait."""
+    if not job.options.wait:
+        return None
+    ends = [task.stop for task in job.tasks if task.start is not None and task.stop is not None]
+    return max(ends) + timedelta(seconds=job.options.wait) if ends else None
 
 
 class RunPolicy(enum.Enum):

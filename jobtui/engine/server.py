@@ -229,7 +229,7 @@ class SocketServer:
             if isinstance(body, protocol.DumpRequest):
                 await self._dump(body.space, writer)
             else:
-                await _send(writer, await self._execute(body))
+                await _send(writer, await self._execute(body, peer_uid(writer.get_extra_info("socket"))))
         except StorageError as error:
             await _send(writer, protocol.ErrorResponse(error.detail, error.code, error.host, error.space))
         except ConnectionError:
@@ -241,12 +241,13 @@ class SocketServer:
             return False
         return True
 
-    async def _execute(self, body: _SingleResponse) -> protocol.Response:
+    async def _execute(self, body: _SingleResponse, uid: int) -> protocol.Response:
         match body:
             case protocol.ExecuteRequest():
                 # what another process submits is run, even if this one was started to run nothing
                 self._admission.admit_submitted()
-                session = Session(body.space, Path(body.cwd))
+                kind = body.kind if body.kind in ("dashboard", "script") else "script"
+                session = Session(body.space, Path(body.cwd), kind, uid)
                 answer = await self._executor.execute(body.text, session)
                 return protocol.ExecuteResponse(answer.results, answer.failure, session.space)
             case protocol.OverviewRequest():

@@ -78,7 +78,7 @@ class DashboardApp(BaseApp[int]):
         self.context = Context(
             client=client,
             settings=settings,
-            session=Session(space),
+            session=Session(space, kind="dashboard"),
             keymap=load_keymap(settings.keymap),
             store=store,
             saved=saved,

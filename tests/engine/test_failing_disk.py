@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from jobtui.engine.control import StopCount
+from jobtui.engine.control import JobCount
 from jobtui.engine.jobs import Edit, Transaction
 from jobtui.history import History, StoreError, StoreFull
 from jobtui.history.format.disk import Disk
@@ -164,7 +164,7 @@ def test_what_does_not_fit_does_not_take_a_stop_or_an_end_down_with_it(
     store, dispatcher = solo.engine.engine.store, solo.engine.engine.dispatcher
     submitted, stopped = at_once(solo, store.update(a_new_job(solo)), dispatcher.stop([2]))
     assert isinstance(submitted, StoreFull)
-    assert stopped == StopCount(1, 1)
+    assert stopped == JobCount(1, 1)
     operation.finish()
     solo.heard.until(1, Status.FINISHED)
 

@@ -43,8 +43,13 @@ class Real:
         return self.ended(self.submitted(text)[-1])[0]
 
     def moving(self, job_id: int) -> None:
-        """Wait until the job's work is under way."""
-        self.heard.wait_for(lambda: any(m.job.id == job_id and m.job.progress for m in self.heard.progress))
+        """Wait until the job's work is under way on each of its hosts."""
+        self.heard.wait_for(
+            lambda: any(
+                m.job.id == job_id and m.job.progress and all(task.progress is not None for task in m.job.tasks)
+                for m in self.heard.progress
+            )
+        )
 
     def fill(self, space: str, megabytes: float, layers: int = 2) -> list[tuple[bytes, bytes]]:
         """Load the space that often over, flushing each time; what it holds then."""

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from jobtui.errors import ErrorCode, StorageError
-from jobtui.model import Level, SpaceStats
+from jobtui.model import Level, SpaceStats, StepPosition
 from jobtui.storage.base import (
     Capabilities,
     CompactionRequest,
@@ -38,6 +38,7 @@ class Operation:
     report: ProgressCallback
     control: OperationControl
     loop: asyncio.AbstractEventLoop
+    request: CompactionRequest | None = None
     end: asyncio.Future[TaskResult] = field(init=False)
     cancelled: threading.Event = field(default_factory=threading.Event)
 
@@ -50,6 +51,10 @@ class Operation:
     def stop(self, before: SpaceStats = FULL) -> None:
         self._settle(lambda: self.end.set_result(TaskResult(before, None, stopped=True)))
 
+    def pause(self, steps: StepPosition | None = None) -> None:
+        """End after a step, as a pause requested."""
+        self._settle(lambda: self.end.set_result(TaskResult(FULL, paused=True, steps=steps)))
+
     def detach(self) -> asyncio.Future[None]:
         """End as detached; the host is busy until the answer's result is set (in the loop)."""
         settled: asyncio.Future[None] = self.loop.create_future()
@@ -60,12 +65,17 @@ class Operation:
         self._settle(lambda: self.end.set_exception(StorageError(code, self.host, self.space, detail)))
 
     def progress(
-        self, fraction: float | None, rate: float | None = None, before: SpaceStats | None = None
+        self,
+        fraction: float | None,
+        rate: float | None = None,
+        before: SpaceStats | None = None,
+        steps: StepPosition | None = None,
+        waiting: str = "",
     ) -> None:
         done: Future[None] = Future()
 
         def tell() -> None:
-            self.report(OperationProgress(fraction, rate, before))
+            self.report(OperationProgress(fraction, rate, before, steps, waiting=waiting))
             done.set_result(None)
 
         self.loop.call_soon_threadsafe(tell)
@@ -144,7 +154,7 @@ class ScriptedStorage:
         progress: ProgressCallback,
         control: OperationControl,
     ) -> TaskResult:
-        return await self._operate("compact", space, host, progress, control)
+        return await self._operate("compact", space, host, progress, control, request)
 
     async def create_space(self, name: str, placement: Placement) -> Space:
         space = Space(name, placement.hosts or ("local0",))
@@ -162,10 +172,16 @@ class ScriptedStorage:
         yield b"", b""
 
     async def _operate(
-        self, command: str, space: str, host: str, progress: ProgressCallback, control: OperationControl
+        self,
+        command: str,
+        space: str,
+        host: str,
+        progress: ProgressCallback,
+        control: OperationControl,
+        request: CompactionRequest | None = None,
     ) -> TaskResult:
         loop = asyncio.get_running_loop()
-        operation = Operation(command, space, host, progress, control, loop)
+        operation = Operation(command, space, host, progress, control, loop, request)
         watch = loop.create_task(self._watch(operation))
         with self._changed:
             self.begun.append(operation)

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from jobtui.engine.lifecycle import IllegalTransition, clamp_time
 from jobtui.formatting import format_local_time
-from jobtui.model import ClusterRef, EventKind, Job, JobEvent, Status, Task
+from jobtui.model import NO_OPTIONS, ClusterRef, EventKind, Job, JobEvent, JobOptions, Status, Task
 from jobtui.storage.base import ClusterJob
 
 LEFT_BEHIND = "its job ended without it; the host may go on"
@@ -26,7 +26,14 @@ RAN_AGAIN = "the cluster ran it again before it reported how this run ended"
 
 
 def request(
-    job_id: int, command: str, origin: ClusterRef, now: datetime, recovered_from: int | None = None
+    job_id: int,
+    command: str,
+    origin: ClusterRef,
+    now: datetime,
+    recovered_from: int | None = None,
+    *,
+    because: str = "",
+    requested_by: str = "",
 ) -> Job:
     """Return a job that is about to be requested; its origin's id is 0 if the cluster will give it one."""
     what = "asked" if recovered_from is None else f"asked to run job {recovered_from} again"
@@ -38,6 +45,8 @@ def request(
         submitted=now,
         recovered_from=recovered_from,
         origin=origin,
+        options=JobOptions(because=because) if because else NO_OPTIONS,
+        requested_by=requested_by,
         events=(JobEvent(at=now, kind=EventKind.SUBMITTED, status=Status.QUEUE, reason=reason),),
     )
 
@@ -177,9 +186,9 @@ def reject(job: Job, reason: str, now: datetime) -> Job:
     return replace(abandon(job, reason, now), origin=origin, recovered_from=None)
 
 
-def request_stop(job: Job, now: datetime) -> Job:
+def request_stop(job: Job, now: datetime, because: str = "") -> Job:
     """Return the job with a stop that is about to be requested from its cluster."""
-    event = JobEvent(at=clamp_time(job, now), kind=EventKind.STOP_ASKED)
+    event = JobEvent(at=clamp_time(job, now), kind=EventKind.STOP_ASKED, reason=because)
     return replace(job, stopping=True, events=(*job.events, event))
 
 

@@ -16,18 +16,19 @@ from jobtui.clock import Clock
 from jobtui.engine import queries
 from jobtui.engine.cluster import lifecycle
 from jobtui.engine.cluster.sync import ClusterSync, PendingRequest
-from jobtui.engine.control import StopCount, SubmittedJobs
+from jobtui.engine.control import JobCount, RecoverRequest, SubmitRequest, SubmittedJobs
 from jobtui.engine.jobs import JobStore, JobWaiters, Transaction
 from jobtui.engine.lifecycle import IllegalTransition
 from jobtui.engine.tasks import BackgroundTasks
 from jobtui.errors import ErrorCode, StatementRefused, StorageError
 from jobtui.history import StoreError
 from jobtui.model import ClusterRef, Job, Status
-from jobtui.storage.base import ClusterJob, Space
+from jobtui.storage.base import ClusterJob
 from jobtui.storage.nebula.poller import JobUpdate, UpdateKind
 
 NOT_RECOVERED = "the cluster has such a job in flight, or no longer has this one"
 NOT_LISTED = "its answer was lost, and the cluster lists no such job: it was not carried out"
+NO_PAUSE = "The cluster runs its jobs itself and cannot pause one"
 CONFIRM_ATTEMPTS = 3  # to find a job in the cluster's list after an answer was lost, until it is given up
 POLL_SECONDS = 10.0
 RECOVERABLE = (Status.FAILED, Status.STOPPED)
@@ -60,11 +61,15 @@ class ClusterRequests:
         """Continue the jobs that run on the cluster, and follow it from now on."""
         await self._sync.start()
 
-    async def submit(self, command: str, space: Space) -> SubmittedJobs:
+    async def submit(self, request: SubmitRequest) -> SubmittedJobs:
         """Request a job from the cluster; if the answer is lost, the job waits until the outcome is known."""
-        return await self._request_job(command, space.name)
+        return await self._request_job(
+            request.command, request.space.name, request.options.because, request.requested_by
+        )
 
-    async def _request_job(self, command: str, space: str, recovered_from: int | None = None) -> SubmittedJobs:
+    async def _request_job(
+        self, command: str, space: str, because: str, requested_by: str, recovered_from: int | None = None
+    ) -> SubmittedJobs:
         await self._sync.wait_loaded()
         await self._job_manager.ready()
         newest = await self._newest_id(space)
@@ -72,7 +77,15 @@ class ClusterRequests:
         twin = next((job.id for job in self._store.active() if _equals(job, command, space)), None)
         (job,) = await self._store.update(
             lambda transaction: [
-                lifecycle.request(transaction.new_id(), command, origin, self._clock.now(), recovered_from)
+                lifecycle.request(
+                    transaction.new_id(),
+                    command,
+                    origin,
+                    self._clock.now(),
+                    recovered_from,
+                    because=because,
+                    requested_by=requested_by,
+                )
             ]
         )
         request = PendingRequest(job.id, space, command, newest, twin)
@@ -95,31 +108,53 @@ class ClusterRequests:
         notice = f"The cluster has this job already: it is job {made.id}" if made.id != job.id else ""
         return SubmittedJobs((made,), notice)
 
-    async def stop(self, ids: Sequence[int]) -> StopCount:
+    async def stop(self, ids: Sequence[int], because: str = "") -> JobCount:
         """Ask the cluster to stop these jobs; if it refuses one, the others are stopped."""
         await self._require_each(ids, self._require_stoppable)
         await self._job_manager.ready()
         jobs = await self._store.update(
             lambda transaction: [
-                lifecycle.request_stop(self._require_stoppable(transaction, job_id), self._clock.now())
+                lifecycle.request_stop(
+                    self._require_stoppable(transaction, job_id), self._clock.now(), because=because
+                )
                 for job_id in ids
             ]
         )
         refusals = [refusal for refusal in [await self._stop(job) for job in jobs] if refusal]
         if refusals:
             raise StatementRefused("; ".join(refusals))
-        return StopCount(len(jobs), sum(not task.status.ended for job in jobs for task in job.tasks))
+        return JobCount(len(jobs), sum(not task.status.ended for job in jobs for task in job.tasks))
 
-    async def recover(self, ids: Sequence[int]) -> SubmittedJobs:
+    async def pause(self, ids: Sequence[int], because: str = "", *, now: bool = False) -> JobCount:
+        """Refuse: a cluster knows no pause."""
+        await self._require_each(ids, self._require_stoppable)
+        raise StatementRefused(
+            f"{NO_PAUSE}; STOP JOB {', '.join(map(str, ids))} ends {'it' if len(ids) == 1 else 'them'}"
+        )
+
+    async def resume(self, ids: Sequence[int], because: str = "") -> JobCount:
+        """Refuse: a cluster knows no pause."""
+        await self._require_each(ids, self._require_stoppable)
+        raise StatementRefused(NO_PAUSE)
+
+    async def set_rate(self, rate: int | None, job_id: int | None) -> str:
+        """Refuse: the storage hosts of a cluster are limited by their own settings."""
+        raise StatementRefused(
+            "The cluster runs its jobs itself and limits their writes itself (storaged's rate_limit)"
+        )
+
+    async def recover(self, ids: Sequence[int], request: RecoverRequest) -> SubmittedJobs:
         """Have the cluster run these jobs again. Raises StatementRefused if any of them is refused."""
+        _require_honored(request)
         await self._sync.wait_loaded()
-        submitted, refusals = await self._recover_each(ids)
+        submitted, refusals = await self._recover_each(ids, request)
         if refusals:
             raise StatementRefused(partly_recovered_text(refusals, submitted.jobs))
         return submitted
 
-    async def recover_all(self, space: str | None) -> SubmittedJobs:
+    async def recover_all(self, space: str | None, request: RecoverRequest) -> SubmittedJobs:
         """Have the cluster run all jobs again that it still has; what it refuses is in the notice."""
+        _require_honored(request)
         await self._sync.wait_loaded()
         await self._job_manager.ready()
         found = await asyncio.to_thread(self._unrecovered, space)
@@ -135,7 +170,8 @@ class ClusterRequests:
                 job_id
                 for job_id, origin in found
                 if origin.id in listed.get(origin.space, ()) and newest(origin.space, origin.id) == job_id
-            ]
+            ],
+            request,
         )
         if refusals and not submitted.jobs:
             raise StatementRefused("; ".join(refusals))
@@ -213,7 +249,9 @@ class ClusterRequests:
         job = self._store.get(job_id)
         return job is None or job.status.ended
 
-    async def _recover_each(self, ids: Sequence[int]) -> tuple[SubmittedJobs, list[str]]:
+    async def _recover_each(
+        self, ids: Sequence[int], request: RecoverRequest
+    ) -> tuple[SubmittedJobs, list[str]]:
         """Recover what can be, and return why the rest cannot. Raises StatementRefused."""
         old = await self._require_each(ids, self._require_recoverable)
         await self._job_manager.ready()
@@ -221,7 +259,7 @@ class ClusterRequests:
         refusals: list[str] = []
         for job in old:
             try:
-                recovered.append(await self._recover(job))
+                recovered.append(await self._recover(job, request))
             except (StatementRefused, StorageError) as error:
                 refusals.append(str(error))
             except StoreError as error:
@@ -229,14 +267,24 @@ class ClusterRequests:
         notice = "; ".join(one.notice for one in recovered if one.notice)
         return SubmittedJobs(tuple(job for one in recovered for job in one.jobs), notice), refusals
 
-    async def _recover(self, old: Job) -> SubmittedJobs:
+    async def _recover(self, old: Job, request: RecoverRequest) -> SubmittedJobs:
         if old.origin is None or not old.origin.id:
-            return await self._request_job(old.command, old.space, old.id)
+            return await self._request_job(
+                old.command, old.space, request.because, request.requested_by, old.id
+            )
         origin = old.origin
 
         def edit(transaction: Transaction) -> list[Job]:
             self._require_recoverable(transaction, old.id)
-            job = lifecycle.request(transaction.new_id(), old.command, origin, self._clock.now(), old.id)
+            job = lifecycle.request(
+                transaction.new_id(),
+                old.command,
+                origin,
+                self._clock.now(),
+                old.id,
+                because=request.because,
+                requested_by=request.requested_by,
+            )
             self._index.put(transaction, job)
             return [job]
 
@@ -347,6 +395,15 @@ class ClusterRequests:
         if poller is not None and poller.has_listed(space):
             return poller.newest(space)
         return max((job.id for job in await self._job_manager.jobs(space)), default=0)
+
+
+def _require_honored(request: RecoverRequest) -> None:
+    """Refuse an option of RECOVER that would be ignored. Raises StatementRefused."""
+    if request.failed_only or request.whole:
+        name = "failed_only" if request.failed_only else "whole"
+        raise StatementRefused(
+            f"{name} is not possible on a cluster that runs its jobs itself: it decides what it runs again"
+        )
 
 
 def _cluster_id(job: Job) -> tuple[str, int]:

@@ -1,0 +1,386 @@
+"""The tasks at work on their hosts: what runs where, how far it is, and how it ended.
+
+A task is started here only after it is on disk that it runs. Its finished steps are committed at most once a
+second, its end at once; until the end is on disk, the job is as it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from jobtui.clock import Clock, wait_all
+from jobtui.engine import lifecycle
+from jobtui.engine.events import EventBus
+from jobtui.engine.jobs import JobStore, JobWaiters, Transaction
+from jobtui.engine.lifecycle import TaskOutcome
+from jobtui.engine.progress import ProgressTracker
+from jobtui.engine.tasks import BackgroundTasks
+from jobtui.errors import ErrorCode, StorageError
+from jobtui.model import Job, JobCommand, Notice, Status, StepPosition, Task, TaskProgressed
+from jobtui.storage.base import (
+    CompactionRequest,
+    OperationControl,
+    OperationProgress,
+    ProgressCallback,
+    Storage,
+    TaskResult,
+)
+
+UNRESPONSIVE_AFTER = 30.0  # seconds without progress until a host no longer delays the jobs of other hosts
+STEP_SECONDS = 1.0  # between two commits of finished steps; what a crash loses of them is done again
+DETACHED = "no longer waiting; the host goes on"
+UNLIMITED = 0  # a write limit in bytes a second
+
+
+class RunningTask(msgspec.Struct):
+    """One task at work on a host; the times are the steady clock's.
+
+    Attributes:
+        released: Done when the host has ended work that is not waited for.
+        recorded: Its end has been written, though its host may still be at work.
+        yields: It was canceled to be paused, so that its end is no stop.
+        steps: The steps that it has finished.
+    """
+
+    job: int
+    task: int
+    host: str
+    control: OperationControl = msgspec.field(default_factory=OperationControl)
+    started_at: float = 0.0
+    last_sign: float = 0.0
+    released: asyncio.Future[None] | None = None
+    recorded: bool = False
+    yields: bool = False
+    steps: StepPosition | None = None
+
+
+class HostTasks:
+    """The tasks at work, by host. For the engine's loop alone.
+
+    `on_change` is called when a host or a job may be able to start something; `elapsed` returns the seconds
+    since a job began here, None if it did not.
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        storage: Storage,
+        waiters: JobWaiters,
+        *,
+        progress: ProgressTracker,
+        events: EventBus,
+        tasks: BackgroundTasks,
+        clock: Clock,
+        task_timeout: float | None,
+        on_change: Callable[[], None],
+        on_ended: Callable[[int], None],
+        elapsed: Callable[[int], float | None],
+    ) -> None:
+        self._store = store
+        self._storage = storage
+        self._waiters = waiters
+        self._progress = progress
+        self._events = events
+        self._tasks = tasks
+        self._clock = clock
+        self._task_timeout = task_timeout
+        self._on_change = on_change
+        self._on_ended = on_ended
+        self._elapsed = elapsed
+        self._busy: dict[str, RunningTask | None] = {}
+        self._rate: int | None = None
+        self._job_rates: dict[int, int] = {}
+        self._steps: dict[tuple[int, int], StepPosition] = {}
+        self._steps_due = False
+        self._recording = 0
+        self._closed = False
+
+    def close(self) -> None:
+        """Record nothing from now on."""
+        self._closed = True
+
+    @property
+    def busy(self) -> Collection[str]:
+        """The hosts with a task, or for which one is about to start."""
+        return self._busy.keys()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no end is about to be recorded."""
+        return not self._recording
+
+    def reserve(self, hosts: Iterable[str]) -> None:
+        """Keep hosts free for tasks that start as soon as that is on disk."""
+        self._busy.update((host, None) for host in hosts)
+
+    def release(self, host: str) -> None:
+        """Give up the reservation of a host."""
+        self._busy.pop(host, None)
+
+    def unresponsive_jobs(self) -> set[int]:
+        """Return the jobs whose running tasks have all reported nothing for `UNRESPONSIVE_AFTER` seconds."""
+        now = self._clock.steady()
+        quiet: set[int] = set()
+        alive: set[int] = set()
+        for work in self._at_work():
+            (quiet if now - work.last_sign >= UNRESPONSIVE_AFTER else alive).add(work.job)
+        return quiet - alive
+
+    def run(self, job: Job, task: Task) -> None:
+        """Have a host run a task, whose start is on disk."""
+        now = self._clock.steady()
+        work = RunningTask(
+            job.id,
+            task.number,
+            task.host,
+            OperationControl(self.rate_of(job)),
+            started_at=now,
+            last_sign=now,
+            steps=task.steps,
+        )
+        self._busy[task.host] = work
+        current = self._store.current(job.id)
+        if current is not None and current.stopping:
+            work.control.cancel.set()
+        if current is not None and current.paused:
+            work.control.pause.set()
+        self._tasks.spawn(self._run_task(job, work))
+
+    def cancel(self, jobs: Collection[int]) -> None:
+        """Ask the hosts to end the work of these jobs at once."""
+        for work in self._at_work():
+            if work.job in jobs:
+                work.control.cancel.set()
+
+    def pause(self, jobs: Collection[int], *, now: bool = False) -> None:
+        """Ask the hosts to end the work of these jobs after their step; with `now`, in the midst of it."""
+        for work in self._at_work():
+            if work.job in jobs:
+                work.yields = work.yields or now
+                (work.control.cancel if now else work.control.pause).set()
+
+    def describe_unpausable(self, jobs: Sequence[Job]) -> str:
+        """Return which tasks at work finish instead of pausing, because they have no further step."""
+        flushes = {job.id for job in jobs if job.command == JobCommand.FLUSH}
+        paused = {job.id for job in jobs}
+        whole = [
+            f"job {work.job} on {work.host}"
+            for work in self._at_work()
+            if work.job in paused
+            and (work.job in flushes or (work.steps is not None and work.steps.total <= 1))
+        ]
+        if not whole:
+            return ""
+        return (
+            f"no step to pause at: {', '.join(whole)} is completed first; "
+            "WITH now = true cancels it instead, and its work is lost"
+        ).capitalize()
+
+    # ---- the write limit
+
+    def rate_of(self, job: Job) -> int | None:
+        """Return the write limit of a job's tasks in bytes a second, None for the profile's."""
+        rate = self._job_rates.get(job.id, self._rate)
+        return job.options.rate if rate is None else rate
+
+    def set_rate(self, rate: int, job_id: int | None) -> None:
+        """Limit the writes of one job, or of all (None), from the next step on; `UNLIMITED` lifts the limit."""
+        if job_id is None:
+            self._rate = rate
+            self._job_rates.clear()
+        else:
+            self._job_rates[job_id] = rate
+        for work in self._at_work():
+            job = self._store.current(work.job)
+            if job is not None and job_id in (None, work.job):
+                work.control.set_rate(self.rate_of(job))
+
+    def forget(self, job_id: int) -> None:
+        """Discard the write limit of a job that has ended."""
+        self._job_rates.pop(job_id, None)
+
+    def _at_work(self) -> list[RunningTask]:
+        return [work for work in self._busy.values() if work is not None]
+
+    # ---- a task on its host
+
+    async def _run_task(self, job: Job, work: RunningTask) -> None:
+        timeout = self._task_timeout
+        try:
+            if timeout is None:
+                self._on_operation_end(work, await self._operation(job, work))
+            else:
+                await self._run_with_timeout(timeout, job, work)
+            if work.released is not None:
+                await asyncio.wait([work.released])
+        finally:
+            self._release_host(work)
+
+    async def _run_with_timeout(self, seconds: float, job: Job, work: RunningTask) -> None:
+        operation = asyncio.ensure_future(self._operation(job, work))
+        if await wait_all(self._clock, seconds, operation):
+            self._on_operation_end(work, operation.result())
+        else:
+            work.control.cancel.set()
+            reason = f"{work.host} did not answer within {seconds:g} s (task_timeout)"
+            self._record(work, TaskOutcome(Status.FAILED, reason=reason, code=ErrorCode.TIMEOUT))
+            await asyncio.wait([operation])
+
+    def _on_operation_end(self, work: RunningTask, end: TaskOutcome) -> None:
+        if work.released is None:
+            # released first: the next task on the host is committed with this end or after it, and then sent
+            self._release_host(work)
+        self._record(work, end)
+
+    def _release_host(self, work: RunningTask) -> None:
+        if self._busy.get(work.host) is work:
+            del self._busy[work.host]
+            self._on_change()
+
+    async def _operation(self, job: Job, work: RunningTask) -> TaskOutcome:
+        report = self._progress_callback(work)
+        try:
+            if job.command == JobCommand.FLUSH:
+                result = await self._storage.flush(job.space, work.host, report, work.control)
+            else:
+                request = _compaction_request(job, work.steps)
+                result = await self._storage.compact(job.space, work.host, request, report, work.control)
+        except StorageError as error:
+            # the task names its host: the reason need not repeat it, and an adopted host's name is a long path
+            return TaskOutcome(
+                Status.FAILED, reason=error.detail.removeprefix(f"{work.host}: "), code=error.code
+            )
+        except Exception as error:
+            return TaskOutcome(Status.FAILED, reason=f"{type(error).__name__}: {error}", code=ErrorCode.IO)
+        work.released = result.released
+        return _outcome_of(result, work)
+
+    def _progress_callback(self, work: RunningTask) -> ProgressCallback:
+        def report(progress: OperationProgress) -> None:
+            work.last_sign = self._clock.steady()
+            job = self._store.current(work.job)
+            if job is None or work.recorded:
+                return
+            if progress.steps is not None and progress.steps != work.steps:
+                work.steps = progress.steps
+                self._steps[work.job, work.task] = progress.steps
+                self._commit_steps_soon()
+            self._progress.update(work.job, work.task, progress)
+            self._events.publish([TaskProgressed(self._progress.apply_to(job), work.task, progress.rate)])
+
+        return report
+
+    # ---- finished steps
+
+    def _commit_steps_soon(self) -> None:
+        if not self._steps_due:
+            self._steps_due = True
+            self._tasks.spawn(self._commit_steps())
+
+    async def _commit_steps(self) -> None:
+        """Commit the steps that have been finished, all tasks' together, then wait for the next ones."""
+        try:
+            while self._steps and not self._closed:
+                steps, self._steps = self._steps, {}
+                by_job: dict[int, dict[int, StepPosition]] = {}
+                for (job_id, number), position in steps.items():
+                    by_job.setdefault(job_id, {})[number] = position
+
+                def edit(
+                    transaction: Transaction, found: Mapping[int, Mapping[int, StepPosition]] = by_job
+                ) -> list[Job]:
+                    jobs = [(transaction.get(job_id), positions) for job_id, positions in found.items()]
+                    return [
+                        lifecycle.record_steps(job, positions)
+                        for job, positions in jobs
+                        if job is not None and not job.status.ended
+                    ]
+
+                # a full disk: the step is done again if this process ends before its task does
+                self._store.update_nowait(edit, lambda _jobs, _error: None)
+                await self._clock.sleep(STEP_SECONDS)
+        finally:
+            self._steps_due = False
+
+    # ---- how a task ended
+
+    def _record(self, work: RunningTask, end: TaskOutcome) -> None:
+        """Write how the task ended; until that is on disk, the job is as it was."""
+        work.recorded = True
+        self._steps.pop((work.job, work.task), None)
+        seen = self._progress.pop(work.job, work.task)
+        now = self._clock.now()
+        took = round(self._clock.steady() - work.started_at, 3)
+        end = msgspec.structs.replace(
+            end,
+            took=took,
+            progress=seen.fraction,
+            before=end.before or seen.before,
+            steps=end.steps or work.steps,
+        )
+
+        def edit(transaction: Transaction) -> list[Job]:
+            job = transaction.get(work.job)
+            return [] if job is None else [_settle(job, work, end, now, self._elapsed(work.job))]
+
+        def settled(jobs: Sequence[Job], error: Exception | None) -> None:
+            self._recording -= 1
+            if error is not None:
+                reason = f"How task {work.job}-{work.task} ended ({end.status}) could not be written: {error}"
+                self._events.publish([Notice(reason, "error")])
+                self._waiters.give_up([work.job])
+            if self._store.current(work.job) is None:
+                self._on_ended(work.job)
+            self._waiters.notify()
+            self._on_change()
+
+        if not self._closed:
+            self._recording += 1
+            self._store.update_nowait(edit, settled, must_persist=True)
+
+
+def _settle(job: Job, work: RunningTask, end: TaskOutcome, now: datetime, elapsed: float | None) -> Job:
+    """Return the job after the work on a task of it has ended: the task has ended, or is queued again."""
+    if end.status is Status.QUEUE:
+        if not job.stopping:
+            return lifecycle.requeue_task(job, work.task, end, now)
+        end = msgspec.structs.replace(end, status=Status.STOPPED, reason="")
+    if end.status is Status.FAILED:
+        delay = lifecycle.retry_delay(job, work.task, end.code)
+        if delay is not None:
+            return lifecycle.requeue_task(job, work.task, end, now, retry_after=delay)
+    return lifecycle.finish_task(job, work.task, end, now, elapsed)
+
+
+def _outcome_of(result: TaskResult, work: RunningTask) -> TaskOutcome:
+    """Return how a task's work ended; with the status `queue` if it was paused."""
+    if result.paused or (result.stopped and work.yields and not result.detached):
+        status, reason = Status.QUEUE, ""
+    elif result.stopped or result.detached:
+        status, reason = Status.STOPPED, DETACHED if result.detached else ""
+    else:
+        status, reason = Status.FINISHED, result.note
+    return TaskOutcome(
+        status,
+        before=result.before,
+        after=result.after,
+        reason=reason,
+        detached=result.detached,
+        steps=result.steps,
+    )
+
+
+def _compaction_request(job: Job, steps: StepPosition | None) -> CompactionRequest:
+    options = job.options
+    return CompactionRequest(
+        families=options.families,
+        from_key=options.from_key,
+        to_key=options.to_key,
+        room=options.room,
+        room_share=options.room_share,
+        resume=steps,
+    )
