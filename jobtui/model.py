@@ -227,6 +227,10 @@ class EventKind(enum.StrEnum):
     NOTE = "note"
 
 
+ONE_ADDRESS = "tasks on one address"
+"""The begin of the note that several tasks of a cluster's job bear the same host."""
+
+
 class JobEvent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """An entry of a job's log: when, what, which task, the new status, and why."""
 

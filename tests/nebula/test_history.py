@@ -289,3 +289,49 @@ class TestOrder:
         cluster.create_space("back`quote", ["10.0.0.5"])
         assert len(prod.rows("ADMIN FLUSH `back``quote`")) == 1
         assert prod.heard.until(1, Status.RUNNING).space == "back`quote"
+
+
+class TestHosts:
+    def test_a_job_says_which_offline_host_it_waits_for(self, prod: ClusterBench, cluster: Cluster) -> None:
+        prod.say("ADMIN COMPACT nba; ADMIN FLUSH nba")
+        prod.heard.until(1, Status.RUNNING)
+        cluster.kill("10.0.0.5")
+        cluster.finish(1)
+        prod.heard.wait_for(lambda: prod.job(1).reason and prod.job(2).reason)
+        assert prod.job(1).reason.startswith("waits for 10.0.0.5, offline since ")
+        assert prod.job(2).reason == "waits for job 1, which waits for a host that is offline"
+        assert "Host 10.0.0.5 is offline" in prod.heard.notices
+        assert [host.up for host in prod.engine.fetch_overview().result(20).hosts] == [False, True]
+        cluster.restart("10.0.0.5")
+        failed = prod.heard.until(1, Status.FAILED)
+        assert failed.reason == "E_TASK_EXECUTION_FAILED"
+        assert any(reason.startswith("waits for 10.0.0.5") for reason in reasons(failed))
+        prod.heard.wait_for(lambda: "Host 10.0.0.5 is back" in prod.heard.notices)
+        prod.heard.wait_for(lambda: prod.job(2).status is Status.RUNNING and not prod.job(2).reason)
+
+    def test_a_second_start_does_not_say_it_again(
+        self, graphd: GraphdDouble, cluster: Cluster, tmp_path: Path
+    ) -> None:
+        cluster.submit("nba", "COMPACT")
+        cluster.kill("10.0.0.5")
+        for _ in range(2):
+            with working_on(graphd, root=tmp_path) as prod:
+                prod.caught_up()
+                prod.heard.wait_for(lambda: prod.job(1).reason)
+                job = prod.job(1)
+        assert sum(reason.startswith("waits for 10.0.0.5") for reason in reasons(job)) == 1
+
+    def test_tasks_on_one_address_cannot_be_told_apart(self, tmp_path: Path) -> None:
+        cluster = Cluster({"nba": ["10.0.0.5:9779", "10.0.0.5:9789", "10.0.0.6"]})
+        with GraphdDouble(cluster) as graphd, working_on(graphd, root=tmp_path) as prod:
+            prod.caught_up()
+            prod.say("ADMIN COMPACT nba")
+            job = prod.heard.until(1, Status.RUNNING)
+            prod.heard.wait_for(lambda: any("told apart" in reason for reason in reasons(prod.job(1))))
+            cluster.finish(1)
+            job = prod.heard.until(1, Status.FINISHED)
+        noted = [reason for reason in reasons(job) if "told apart" in reason]
+        assert noted == [
+            "tasks on one address (10.0.0.5:9779, 10.0.0.5:9789) cannot be told apart: "
+            "the cluster names no port"
+        ]

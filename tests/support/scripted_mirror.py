@@ -93,7 +93,7 @@ class ScriptedMirror:
 
     async def hosts(self) -> tuple[Host, ...]:
         await self._ask("hosts")
-        return (Host("10.0.0.5", True),)
+        return tuple(self.hosts_there.values())
 
     async def layout(self) -> tuple[tuple[Space, ...], tuple[Host, ...]]:
         await self._ask("spaces")

@@ -12,6 +12,7 @@ import pytest
 from jobtui.config.settings import TuiSettings
 from jobtui.engine.client import Session
 from jobtui.model import ConnectionState, Status
+from jobtui.storage.base import Host
 from jobtui.tui.data.job_rows import job_cell
 from jobtui.tui.tabs.storage import NOT_TOLD
 from jobtui.tui.text.spans import TextRole
@@ -192,5 +193,19 @@ def test_a_long_command_is_cut_and_not_the_space(tmp_path: Path) -> None:
             await shown.shows("▶ running")
             assert " nba " in shown.row("▶ running")
             assert "…" in shown.row("▶ running").partition(" nba ")[0]
+
+    asyncio.run(run())
+
+
+def test_a_host_that_is_offline_is_in_the_header_and_on_the_job(tmp_path: Path) -> None:
+    async def run() -> None:
+        mirror = ScriptedMirror()
+        mirror.hosts_there["10.0.0.6"] = Host("10.0.0.6", True)
+        async with on_a_cluster(tmp_path, mirror, (120, 36)) as (shown, prod):
+            prod.cluster(lambda mirror: mirror.put("nba", 41, command="compact"))
+            await shown.shows("▶ running", "2 hosts")
+            mirror.hosts_there["10.0.0.5"] = Host("10.0.0.5", False)
+            prod.seen()
+            await shown.shows("1 of 2 hosts up", "waits for 10.0.0.5, offline since")
 
     asyncio.run(run())

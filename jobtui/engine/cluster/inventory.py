@@ -1,12 +1,18 @@
-"""The spaces and hosts of a cluster that manages its jobs itself."""
+"""The spaces and hosts of a cluster that manages its jobs itself, and which jobs wait for a host.
+
+A NebulaGraph cluster keeps a job running while one of its hosts is away, for hours if need be: it ends the job,
+and begins the next one of the space, only when the host is back and reports. It says so nowhere.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import datetime
 from typing import NoReturn
 
 from jobtui.errors import ErrorCode, StorageError
-from jobtui.model import SpaceStats
+from jobtui.formatting import format_local_time
+from jobtui.model import Job, SpaceStats, Status
 from jobtui.storage.base import (
     Capabilities,
     ClusterJobManager,
@@ -92,3 +98,53 @@ class ClusterInventory:
 
 def _refuse(space: str, why: str) -> NoReturn:
     raise StorageError(ErrorCode.UNSUPPORTED, "", space, why)
+
+
+class HostOutages:
+    """The hosts that are offline; `since` has the time when each was first seen so."""
+
+    def __init__(self) -> None:
+        self.since: dict[str, datetime] = {}
+        self._known: frozenset[str] | None = None
+
+    def update(self, hosts: Iterable[Host], now: datetime) -> list[str]:
+        """Take over the hosts as they were just listed, and return what changed, in words."""
+        offline = [host.name for host in hosts if not host.up]
+        changed = (
+            []
+            if self._known is None
+            else [f"Host {name} is offline" for name in offline if name in self._known]
+        )
+        changed += [f"Host {name} is back" for name in self.since if name not in offline]
+        self.since = {name: self.since.get(name, now) for name in offline}
+        self._known = frozenset(host.name for host in hosts if host.up)
+        return changed
+
+    def reasons(self, jobs: Sequence[Job], spaces: Iterable[Space]) -> dict[int, str]:
+        """Return, by id, why jobs do not move. `jobs` are those under way."""
+        held = {space.name: space.hosts for space in spaces}
+        reasons: dict[int, str] = {}
+        blocking: dict[str, Job] = {}
+        for job in jobs:
+            away = [name for name in held.get(job.space, ()) if name in self.since and _waits_for(job, name)]
+            if job.status is Status.RUNNING and away:
+                reasons[job.id] = self._reason(job, away)
+                blocking[job.space] = job
+        for job in jobs:
+            if job.status is Status.QUEUE and job.space in blocking:
+                reasons[job.id] = (
+                    f"waits for job {blocking[job.space].id}, which waits for a host that is offline"
+                )
+        return reasons
+
+    def _reason(self, job: Job, away: Sequence[str]) -> str:
+        begin = f"waits for {', '.join(away)}, offline since "
+        if job.reason.startswith(begin):
+            return job.reason  # another process saw it first
+        since = format_local_time(min(self.since[name] for name in away))
+        return f"{begin}{since}: the cluster goes on with this space only when the host is back"
+
+
+def _waits_for(job: Job, host: str) -> bool:
+    address = host.rpartition(":")[0] or host
+    return any(task.host in (host, address) and not task.status.ended for task in job.tasks)

@@ -9,6 +9,7 @@ tasks are the cluster's own, not adjusted; those of its events never go backward
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
@@ -16,12 +17,23 @@ from msgspec.structs import replace
 
 from jobtui.engine.lifecycle import IllegalTransition, clamp_time
 from jobtui.formatting import format_local_time
-from jobtui.model import NO_OPTIONS, ClusterRef, EventKind, Job, JobEvent, JobOptions, Status, Task
+from jobtui.model import (
+    NO_OPTIONS,
+    ONE_ADDRESS,
+    ClusterRef,
+    EventKind,
+    Job,
+    JobEvent,
+    JobOptions,
+    Status,
+    Task,
+)
 from jobtui.storage.base import ClusterJob
 
 LEFT_BEHIND = "its job ended without it; the host may go on"
 UNFOLLOWED = "this profile is no longer connected to cluster '{}': what became of the job there is not known"
 REPLACED = "the cluster now has another job under this one's id: what became of it is not known"
+NOT_TOLD_APART = "cannot be told apart: the cluster names no port"
 RAN_AGAIN = "the cluster ran it again before it reported how this run ended"
 
 
@@ -91,7 +103,7 @@ def apply_update(job: Job, found: ClusterJob, now: datetime) -> Job:
         start=start,
         stop=stop,
         took=_seconds(start, found.stop) if status.ended else None,
-        reason=found.reason if status.ended else job.reason,
+        reason=found.reason if status.ended else job.reason if status is job.status else "",
         stopping=job.stopping and not status.ended,
         tasks=_with_tasks(job, found),
     )
@@ -142,6 +154,24 @@ def explain_wait(job: Job, reason: str, now: datetime) -> Job:
     if job.status.ended or job.reason == reason:
         return job
     return add_note(replace(job, reason=reason), reason or "what it waited for is over", now)
+
+
+def note_shared_address(job: Job, hosts: Iterable[str], now: datetime) -> Job:
+    """Return a job with a note, once, that tasks of it bear the same address: a cluster omits the ports.
+
+    Args:
+        job: The job.
+        hosts: The storage hosts; those that share an address are named with their ports.
+        now: The time of the note.
+    """
+    counts = Counter(task.host for task in job.tasks)
+    shared = sorted(address for address, count in counts.items() if count > 1)
+    if not shared or any(event.reason.endswith(NOT_TOLD_APART) for event in job.events):
+        return job
+    names = [
+        ", ".join(host for host in hosts if host.startswith(f"{address}:")) or address for address in shared
+    ]
+    return add_note(job, f"{ONE_ADDRESS} ({'; '.join(names)}) {NOT_TOLD_APART}", now)
 
 
 def ended_as(job: Job) -> str:

@@ -12,6 +12,7 @@ requests.py sends requests to the cluster.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 from collections.abc import Iterable, Sequence
 
@@ -20,13 +21,14 @@ import msgspec
 from jobtui.clock import Clock
 from jobtui.engine.cluster import lifecycle
 from jobtui.engine.cluster.index import ClusterJobIndex
+from jobtui.engine.cluster.inventory import HostOutages
 from jobtui.engine.events import EventBus
 from jobtui.engine.inventory import InventoryCache
 from jobtui.engine.jobs import JobStore, JobWaiters, Transaction
 from jobtui.engine.tasks import BackgroundTasks
 from jobtui.errors import StorageError
 from jobtui.history import StoreError
-from jobtui.model import ClusterRef, ConnectionState, Job, Notice, Status
+from jobtui.model import ClusterRef, ConnectionChanged, ConnectionState, Job, Notice, Status
 from jobtui.storage.base import ClusterJob, ClusterJobManager, Host, Space
 from jobtui.storage.nebula.poller import JobPoller, JobUpdate, UpdateKind
 
@@ -63,6 +65,7 @@ class ClusterSync:
         self._clock = clock
         self._loaded = asyncio.Event()
         self._caught_up = asyncio.Event()
+        self._outages = HostOutages()
         self._newest_update: dict[tuple[str, int], int] = {}
         store.before_publish = self.index.apply
 
@@ -106,7 +109,7 @@ class ClusterSync:
             made: dict[int, Job] = {}
             for update in updates:
                 for job in self._apply(transaction, made, update, notices):
-                    made[job.id] = job
+                    made[job.id] = self._with_ports(transaction, job)
             return [*made.values()]
 
         try:
@@ -161,6 +164,28 @@ class ClusterSync:
     def _note_layout(self, spaces: tuple[Space, ...], hosts: tuple[Host, ...]) -> None:
         self._inventory.spaces = spaces
         self._inventory.hosts = tuple(host.name for host in hosts)
+        changed = self._outages.update(hosts, self._clock.now())
+        if changed:
+            # the overview, which has the hosts, is fetched again with each change of the connection
+            self._events.publish([*map(Notice, changed), ConnectionChanged(self.job_manager.link)])
+        if changed or self._outages.since:
+            self._tasks.spawn(self._explain_waits())
+
+    async def _explain_waits(self) -> None:
+        """Record for each job under way which host that is offline it waits for, or that it no longer does."""
+
+        def edit(_: Transaction) -> list[Job]:
+            jobs = [job for job in self._store.active() if job.origin is not None]
+            reasons = self._outages.reasons(jobs, self._inventory.spaces)
+            now = self._clock.now()
+            return [
+                after
+                for job in jobs
+                if (after := lifecycle.explain_wait(job, reasons.get(job.id, ""), now)) is not job
+            ]
+
+        with contextlib.suppress(StoreError):
+            await self._store.update(edit)
 
     def _resume_jobs(self, _: Transaction) -> list[Job]:
         """End the jobs that were under way and cannot be followed any longer, with the reason."""
@@ -223,6 +248,10 @@ class ClusterSync:
             return []
         after = lifecycle.settle(job, lifecycle.RAN_AGAIN, self._clock.now())
         return [] if after == job or transaction.get(job.id) is None else [transaction.amend(after)]
+
+    def _with_ports(self, transaction: Transaction, job: Job) -> Job:
+        noted = lifecycle.note_shared_address(job, self._inventory.hosts, self._clock.now())
+        return transaction.amend(noted) if transaction.is_amended(job) else noted
 
     def _new_job(self, transaction: Transaction, update: JobUpdate) -> Job:
         clock, space, now = self._clock, update.space, update.job

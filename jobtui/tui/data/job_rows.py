@@ -259,13 +259,13 @@ class JobRows:
                 return ()
             case Status.QUEUE:
                 since = f"since {format_recent_time(job.submitted, now, self.date_order)}"
-                waits = self.waits.get(job.id)
+                waits = job.reason or self.waits.get(job.id)
                 text = f"{waits}, {since}" if waits else since
                 if width_of(text) > width and waits:
                     text = waits
                 return ((text, TextRole.MUTED),)
             case Status.RUNNING:
-                held = next((task.waiting for task in job.tasks if task.waiting), "")
+                held = next((task.waiting for task in job.tasks if task.waiting), job.reason)
                 if held:
                     return ((held, TextRole.WARNING),)
                 steps = step_count(job)

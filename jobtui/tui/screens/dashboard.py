@@ -125,6 +125,7 @@ class Dashboard(StyledScreen):
             self._all_flags(),
             place=self.view.title,
             link=connection_span(link) if link is not None else None,
+            hosts_down=0 if overview is None else sum(not host.up for host in overview.hosts),
         )
         self._show_alarm(*current_alarm(context, self._link_changed))
 

@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from jobtui.formatting import format_bytes, format_duration, format_percent, format_rate, format_remaining
-from jobtui.model import Job, Status, Task
+from jobtui.model import ONE_ADDRESS, EventKind, Job, Status, Task
 from jobtui.tui.text.spans import (
     Line,
     Span,
@@ -133,7 +133,16 @@ def task_lines(
         first = len(lines)
         lines.extend(_task(job, task, head, figures, layout, width))
         places.append((task.number, first, len(lines) - 1))
+    lines.extend(((f" {text}", TextRole.MUTED),) for text in _shared_addresses(job, width))
     return TaskLines(lines, tuple(places))
+
+
+def _shared_addresses(job: Job, width: int) -> list[str]:
+    """Return what is known of tasks of a cluster that bear the same address."""
+    if job.origin is None or len({task.host for task in job.tasks}) == len(job.tasks):
+        return []
+    notes = [event.reason for event in job.events if event.kind is EventKind.NOTE]
+    return [text for note in notes if note.startswith(ONE_ADDRESS) for text in wrap(note, width - 2, 3)]
 
 
 def _status(job: Job, task: Task, words: bool) -> Span:

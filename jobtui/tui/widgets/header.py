@@ -36,6 +36,7 @@ class HeaderState(msgspec.Struct, frozen=True):
         flags: Texts that warn, such as "paused".
         place: The view's name, "" for the jobs.
         link: The state of the connection to a cluster.
+        hosts_down: How many of the hosts do not answer.
     """
 
     profile: str = ""
@@ -45,6 +46,7 @@ class HeaderState(msgspec.Struct, frozen=True):
     flags: tuple[str, ...] = ()
     place: str = ""
     link: Span | None = None
+    hosts_down: int = 0
 
 
 def header_line(state: HeaderState, width: int) -> Line:
@@ -54,9 +56,12 @@ def header_line(state: HeaderState, width: int) -> Line:
         name += [(" ", TextRole.PLAIN), state.link]
     if state.place:
         name.append((f" › {state.place}", TextRole.TITLE))
-    hosts: list[Span] = (
-        [(f" · {format_count(state.hosts, 'host')}", TextRole.PLAIN)] if state.hosts is not None else []
-    )
+    hosts: list[Span] = []
+    if state.hosts is not None:
+        up, role = f"{state.hosts - state.hosts_down} of ", TextRole.FAILED
+        hosts = [(f" · {format_count(state.hosts, 'host')}", TextRole.PLAIN)]
+        if state.hosts_down:
+            hosts = [(f" · {up}{format_count(state.hosts, 'host')} up", role)]
     space: list[Span] = [(" · space ", TextRole.PLAIN), (state.space, TextRole.ACCENT)] if state.space else []
     flags: list[Span] = [(f"  {flag}", TextRole.WARNING) for flag in state.flags]
     short: list[Span] = [(f" {state.profile}", TextRole.STRONG), *name[2:]]
