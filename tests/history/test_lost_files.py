@@ -13,6 +13,7 @@ import pytest
 from jobtui.history import History, Query
 from jobtui.history.format import manifest
 from jobtui.history.format.disk import Disk
+from jobtui.history.format.journal import UNFINISHED_CHANGE
 from jobtui.history.repair import repair
 from jobtui.history.verify import verify
 from jobtui.history.write.store import Limits
@@ -48,6 +49,20 @@ def grown(sealed: Made, copied: Copied) -> Made:
         history.commit(job).result()
     history.close()
     return Made(path, sealed.jobs | {job.id: job for job in more})
+
+
+def test_zeros_after_the_blanks_are_no_lost_changes(journal_only: Made, copied: Copied) -> None:
+    """As a loss of power leaves them while blanks are added; the mark in LOCK is lost with them."""
+    path = copied(journal_only)
+    emptied(path / "LOCK")
+    with journal_of(path).open("ab") as journal:
+        journal.write(bytes(500))
+    history = History.open(path)
+    try:
+        assert {note.what for note in history.notes} <= {UNFINISHED_CHANGE}
+    finally:
+        history.close()
+    assert held(path)[0] == journal_only.jobs
 
 
 class TestJournalThatTheManifestNames:

@@ -282,8 +282,18 @@ def _note_truncated_journal(
     if position.offset == 0 and number == found.journal and _has_been_sealed(found):
         what = "it is empty, or its beginning is gone: what changed since the last seal is lost"
         _note_lost(replay.file, what, mark, replay)
-    elif position.offset and mark is None and not data.endswith(JOURNAL_END):  # a mark says what must be there
+    elif position.offset and mark is None and not _ends_in_blanks(data, position.offset):
+        # a mark says what must be there
         _note_lost(replay.file, "its end was cut off: changes at its end may be missing", mark, replay)
+
+
+def _ends_in_blanks(data: bytes, end: int) -> bool:
+    """Return whether blanks follow the last change, as the writer leaves them at the end of a journal.
+
+    A loss of power while it adds more of them may leave zeros, after those that were there.
+    """
+    blanks = data[end:]
+    return data.endswith(JOURNAL_END) or (blanks.startswith(b" ") and not blanks.strip(b" \n\0"))
 
 
 def _has_been_sealed(found: Manifest) -> bool:
