@@ -7,11 +7,17 @@ committed, none twice, no commit half there.
 
 from __future__ import annotations
 
+import itertools
+import os
 import random
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 from jobtui.history import Query, StoreError
 from jobtui.history.format.archive import Archives
@@ -19,6 +25,7 @@ from jobtui.history.format.quarantine import Health, Quarantine
 from jobtui.history.format.state import State
 from jobtui.history.read.reader import HistoryReader
 from jobtui.history.read.results import QueryEngine
+from jobtui.history.write import store
 from jobtui.history.write.archiver import archive
 from jobtui.history.write.segment_store import CommitUncertain
 from jobtui.history.write.store import Limits, Store
@@ -39,6 +46,9 @@ from tests.support.power_cut import Names, after_power_loss
 HISTORY = Path("/history")
 LIVES = 4
 CHANGES = 45
+TICK_SECONDS = (
+    0.01  # between two looks at the clock: the status is due after some commits, and not after others
+)
 
 
 @dataclass(frozen=True)
@@ -96,16 +106,27 @@ def live(disk: MemoryDisk, seed: int, *, cut_at: CutAt | None = None) -> Story:
     Some of them end after a step that `cut_at` picks; without it, some after a file was renamed.
     """
     dice, story = random.Random(seed), Story()
-    for left in reversed(range(LIVES)):
-        disk.cut_after = len(disk.log) + dice.randrange(5, 900) if left else float("inf")
-        picked = left and dice.random() < (0.3 if cut_at is None else 0.8)
-        disk.cut_at = (cut_at or a_rename) if picked else None
-        try:
-            _Life(disk, dice, story).go(in_peace=dice.random() < 0.5)
-        except (PowerCut, OSError, StoreError):
-            continue
+    with _same_in_every_process():
+        for left in reversed(range(LIVES)):
+            disk.cut_after = len(disk.log) + dice.randrange(5, 900) if left else float("inf")
+            picked = left and dice.random() < (0.3 if cut_at is None else 0.8)
+            disk.cut_at = (cut_at or a_rename) if picked else None
+            try:
+                _Life(disk, dice, story).go(in_peace=dice.random() < 0.5)
+            except (PowerCut, OSError, StoreError):
+                continue
     disk.cut_after, disk.cut_at = float("inf"), None
     return story
+
+
+@contextmanager
+def _same_in_every_process() -> Iterator[None]:
+    """Give the writer a process id and a clock that make the same story of a seed each time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: 4242)
+        ticks = itertools.count()
+        patch.setattr(store, "time", SimpleNamespace(monotonic=lambda: next(ticks) * TICK_SECONDS))
+        yield
 
 
 def a_rename(step: Step) -> bool:
