@@ -14,7 +14,7 @@ from jobtui.storage.local.worker.options import SharedOptions, full_compaction
 
 
 def main() -> None:
-    options = SharedOptions(None).own
+    options = SharedOptions().own
     databases = [Rdict(path, options=options, column_families={"default": options}) for path in sys.argv[1:]]
     begin, worked = time.perf_counter(), time.process_time()
     for database in databases:

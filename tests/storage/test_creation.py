@@ -271,7 +271,7 @@ class TestDirectories:
             synced.append((directory, (tmp_path / "nba" / "CURRENT").exists()))
 
         monkeypatch.setattr("jobtui.storage.local.worker.openers.sync_directory", note)
-        OwnOpener(tmp_path / "nba", SharedOptions(None)).create()
+        OwnOpener(tmp_path / "nba", SharedOptions()).create()
         assert synced == [(tmp_path / "nba", True), (tmp_path, True)]
 
     def test_new_host_is_synced_in_its_parent(self, tmp_path, monkeypatch):

@@ -69,7 +69,7 @@ class Orders:
 
 def test_nothing_is_kept_of_finished_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serve, "THREADS", 1)  # each allocates a little when it is first used
-    shared = SharedOptions(None)
+    shared = SharedOptions()
 
     def keep(place: str, create: bool) -> OwnOpener:
         keeper = OwnOpener(tmp_path / place, shared)
@@ -82,7 +82,7 @@ def test_nothing_is_kept_of_finished_work(tmp_path: Path, monkeypatch: pytest.Mo
     server = WorkerServer(keep, orders.answers, shared.empty_cache)
     server.run(orders)
     assert shared.cache.get_usage() < CACHED
-    assert not server._cancellations
+    assert not server._operations
     pairs.read_pairs(server._database("nba"), 1_000)
     assert shared.cache.get_usage() > 500  # the cache has its room again
     assert not server._database("nba")._state.cursors

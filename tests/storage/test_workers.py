@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.errors import ErrorCode
-from jobtui.storage.base import CompactionRequest
+from jobtui.storage.base import CompactionRequest, OperationControl
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.errors import WorkerError
 from jobtui.storage.local.supervisor import LOOK, PAUSES, Stopped, WorkerSupervisor
@@ -347,15 +347,15 @@ def test_a_stop_does_not_wait_for_a_worker_that_does_not_start(tmp_path, monkeyp
 
     async def run():
         worker = WorkerSupervisor("h1", ["own", str(tmp_path)], lambda _text: None)
-        cancel = asyncio.Event()
+        control = OperationControl()
         with monkeypatch.context() as patched:
             patched.setattr(sys, "executable", str(silent))
             working = asyncio.ensure_future(
-                worker.run_operation(p.FlushDatabase(""), lambda _moved: None, cancel)
+                worker.run_operation(p.FlushDatabase(""), lambda _moved: None, control)
             )
             while not began.exists():  # noqa: ASYNC110
                 await asyncio.sleep(0.005)  # until the process is there
-            cancel.set()
+            control.cancel.set()
             with pytest.raises(Stopped):
                 await asyncio.wait_for(working, 20)
         with pytest.raises(ProcessLookupError):

@@ -6,24 +6,26 @@ import asyncio
 import random
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from jobtui.errors import StorageError
-from jobtui.model import SpaceStats
+from jobtui.model import SpaceStats, StepPosition
 from jobtui.storage.base import (
     CompactionRequest,
+    DiskReserve,
     OperationControl,
     OperationProgress,
     Pair,
     Placement,
     TaskResult,
 )
-from jobtui.storage.local.backend import LocalStorage
+from jobtui.storage.local.backend import NO_RESERVE, STEP_BYTES, LocalStorage
 
 ONE: Mapping[str, Path | None] = {"h1": None}
+EVERYTHING = CompactionRequest()
 
 
 @asynccontextmanager
@@ -33,10 +35,14 @@ async def storage_at(
     *,
     notices: list[str] | None = None,
     rate: int | None = None,
+    step: int = STEP_BYTES,
+    reserve: DiskReserve = NO_RESERVE,
 ) -> AsyncIterator[LocalStorage]:
     """A started storage (of one host, h1), closed at the end whatever happens."""
     heard = notices if notices is not None else []
-    storage = LocalStorage(root, hosts, compact_rate=rate, notice=heard.append)
+    storage = LocalStorage(
+        root, hosts, compact_rate=rate, step_bytes=step, reserve=reserve, notice=heard.append
+    )
     await storage.start()
     try:
         yield storage
@@ -73,10 +79,14 @@ class Watched:
 
     fractions: list[float | None] = field(default_factory=list)
     rates: list[float | None] = field(default_factory=list)
+    steps: list[StepPosition] = field(default_factory=list)
+    room_needed: list[int] = field(default_factory=list)
+    waits: list[str] = field(default_factory=list)
     before: list[SpaceStats] = field(default_factory=list)
     control: OperationControl = field(default_factory=OperationControl)
     heard: asyncio.Event = field(default_factory=asyncio.Event)
     moved: asyncio.Event = field(default_factory=asyncio.Event)
+    on_progress: Callable[[OperationProgress], None] = lambda _: None
 
     @property
     def cancel(self) -> asyncio.Event:
@@ -86,6 +96,10 @@ class Watched:
         self.before += [] if progress.before is None else [progress.before]
         self.fractions.append(progress.fraction)
         self.rates.append(progress.rate)
+        self.steps += [] if progress.steps is None else [progress.steps]
+        self.room_needed += [] if progress.room_needed is None else [progress.room_needed]
+        self.waits.append(progress.waiting)
+        self.on_progress(progress)
         self.heard.set()
         if progress.fraction:
             self.moved.set()
@@ -99,10 +113,14 @@ async def flush(
 
 
 async def compact(
-    storage: LocalStorage, host: str = "h1", space: str = "nba", watched: Watched | None = None
+    storage: LocalStorage,
+    host: str = "h1",
+    space: str = "nba",
+    watched: Watched | None = None,
+    request: CompactionRequest = EVERYTHING,
 ) -> TaskResult:
     watched = watched or Watched()
-    return await storage.compact(space, host, CompactionRequest(), watched, watched.control)
+    return await storage.compact(space, host, request, watched, watched.control)
 
 
 async def failure_of(work) -> StorageError:

@@ -62,7 +62,7 @@ class Survey(msgspec.Struct, frozen=True):
     the WAL and without an SST file: where their owner keeps SST files is not known. `recovery` is how the
     WAL is replayed, `wal_directory` where the WAL is if not in the database's directory.
     `lost_end`: the MANIFEST ends in the middle, or WAL files that its state needs are gone, so that a later
-    state of it must have been lost.
+    state of it must have been lost. `backwards` are the families whose keys are in falling order.
     """
 
     options: bytes
@@ -72,6 +72,7 @@ class Survey(msgspec.Struct, frozen=True):
     recovery: Recovery
     wal_directory: Path | None
     lost_end: bool
+    backwards: frozenset[str]
 
     def refuse_writing(self, directory: Path) -> None:
         """Raise WorkerError if the database may be read but not written."""
@@ -150,6 +151,9 @@ class Surveyor:
             wal_directory,
             manifest.tail is not Tail.WHOLE
             or not manifest.has_first_wal(int(current.split("-")[1]), wals.keys()),
+            frozenset(
+                name for name, family in options.families.items() if family.options["comparator"] != BYTEWISE
+            ),
         )
 
     def _list(self, directory: Path) -> set[str]:

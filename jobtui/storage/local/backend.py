@@ -15,7 +15,7 @@ import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.formatting import format_bytes
@@ -23,6 +23,7 @@ from jobtui.model import SpaceStats
 from jobtui.storage.base import (
     Capabilities,
     CompactionRequest,
+    DiskReserve,
     Host,
     OperationControl,
     OperationProgress,
@@ -46,6 +47,8 @@ from jobtui.storage.local.supervisor import LOOK, Stopped, Timeouts, WorkerSuper
 BATCH_BYTES = 2 << 20  # of all hosts together: some ten milliseconds of the loop's time
 PAIR_BYTES = 64  # what a pair costs in addition to its bytes
 ADOPTED_IDLE_SECONDS = 5.0
+STEP_BYTES = 100 << 20  # measured: steps of this size take no longer than one call for everything
+NO_RESERVE = DiskReserve()
 PING = Timeouts(pause=False, seconds=3.0)
 _LOG = logging.getLogger("jobtui.storage")
 _MOST_NAMED = 5
@@ -55,14 +58,15 @@ class LocalStorage:
     """A storage of embedded RocksDB databases.
 
     `root` holds the catalog and, for each of `hosts` without a directory of its own, the host's. No hosts:
-    local0 to local2. `compact_rate` limits a host's flush and compact writes, in bytes a second.
+    local0 to local2. `compact_rate` limits a host's flush and compact writes, in bytes a second. `step_bytes`
+    is what a step of a compaction merges, `reserve` what it leaves free of the disk.
     `wal_directories` are the separate WAL directories of adopted databases, by the database's;
     `without_cf_paths` are those that keep all SST files in their own directory. `notice` is
     called in the loop with messages for the user that answer no call. `keeps_data` is False if the data is not
     needed after the storage is closed.
     """
 
-    capabilities = Capabilities(exact_progress=True, real_stop=True, create=True, load=True)
+    capabilities = Capabilities(exact_progress=True, real_stop=True, create=True, load=True, steps=True)
 
     def __init__(
         self,
@@ -70,6 +74,8 @@ class LocalStorage:
         hosts: Mapping[str, Path | None],
         *,
         compact_rate: int | None = None,
+        step_bytes: int = STEP_BYTES,
+        reserve: DiskReserve = NO_RESERVE,
         wal_directories: Mapping[str, Path] | None = None,
         without_cf_paths: Sequence[str] = (),
         notice: Notice = _LOG.warning,
@@ -80,7 +86,10 @@ class LocalStorage:
         self.keeps_data = True
         self._root = root
         self._hosts = dict(hosts)
-        self._rate = compact_rate
+        self._limits = ["--step", str(step_bytes)]
+        if compact_rate is not None:
+            self._limits += ["--rate", str(compact_rate)]
+        self._reserve = reserve
         self._catalogue: Catalog | None = None
         self._workers: dict[str, WorkerSupervisor] = {}
         self._cursors = itertools.count(1)
@@ -120,7 +129,9 @@ class LocalStorage:
         self, space: str, host: str, progress: ProgressCallback, control: OperationControl
     ) -> TaskResult:
         """Write the memtables to SST files."""
-        return await self._run_operation(p.FlushDatabase, space, host, progress, control)
+        return await self._run_operation(
+            p.FlushDatabase(self._place(space, host)), space, host, progress, control
+        )
 
     async def compact(
         self,
@@ -130,8 +141,9 @@ class LocalStorage:
         progress: ProgressCallback,
         control: OperationControl,
     ) -> TaskResult:
-        """Merge the SST files down to one level."""
-        return await self._run_operation(p.CompactDatabase, space, host, progress, control)
+        """Merge the SST files down to one level, in steps."""
+        order = p.CompactDatabase(self._place(space, host), request, self._reserve, control.rate)
+        return await self._run_operation(order, space, host, progress, control)
 
     async def create_space(self, name: str, placement: Placement) -> Space:
         """Create a space on hosts, or adopt the databases in directories."""
@@ -192,9 +204,7 @@ class LocalStorage:
         return SpaceManager(self)
 
     def _own_worker(self, host: str) -> WorkerSupervisor:
-        arguments = ["own", str(self.catalogue.directories[host])]
-        if self._rate is not None:
-            arguments.append(str(self._rate))
+        arguments = ["own", str(self.catalogue.directories[host]), *self._limits]
         return WorkerSupervisor(host, arguments, self._notify)
 
     def _adopted_worker(self, directory: str) -> WorkerSupervisor:
@@ -207,7 +217,7 @@ class LocalStorage:
             except OSError as error:
                 self._notify(f"{directory} could not be restored after a crash: {error.strerror}")
 
-        arguments = ["adopted", directory, str(notes)]
+        arguments = ["adopted", directory, str(notes), *self._limits]
         if (wal_directory := self._wal_directories.get(directory)) is not None:
             arguments += ["--wal", str(wal_directory)]
         if directory in self._without_cf_paths:
@@ -238,7 +248,7 @@ class LocalStorage:
 
     async def _run_operation(
         self,
-        order: type[p.FlushDatabase] | type[p.CompactDatabase],
+        order: p.FlushDatabase | p.CompactDatabase,
         space: str,
         host: str,
         progress: ProgressCallback,
@@ -248,13 +258,11 @@ class LocalStorage:
             worker = self._worker(space, host)
             try:
                 worked = await worker.run_operation(
-                    order(self._place(space, host)),
-                    lambda moved: progress(OperationProgress(moved.fraction, moved.rate, moved.before)),
-                    control.cancel,
+                    order, lambda moved: progress(OperationProgress(**asdict(moved))), control
                 )
             except Stopped:
                 return TaskResult(stopped=True)
-            return TaskResult(worked.before, worked.after, worked.stopped, note=worked.note)
+            return TaskResult(**asdict(worked))
 
     async def _load(self, space: str, batch: Mapping[str, Sequence[Pair]], *, sync: bool) -> None:
         """Have each host write its pairs, and wait for all of them even if one fails."""

@@ -110,10 +110,16 @@ def _size(path: Path, endings: tuple[str, ...]) -> int:
 
 def free_bytes(path: Path) -> int | None:
     """Return the free bytes on the disk of a directory (or of its nearest existing parent), None if unknown."""
+    space = disk_space(path)
+    return None if space is None else space[1]
+
+
+def disk_space(path: Path) -> tuple[int, int] | None:
+    """Return the size and the free bytes of the disk of a directory, as for `free_bytes`."""
     for candidate in (path, *path.parents):
         with contextlib.suppress(OSError):
             status = os.statvfs(candidate)
-            return status.f_bavail * status.f_frsize
+            return status.f_blocks * status.f_frsize, status.f_bavail * status.f_frsize
     return None
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import msgspec
 
 from jobtui.errors import ErrorCode
-from jobtui.model import SpaceStats
+from jobtui.model import SpaceStats, StepPosition
+from jobtui.storage.base import CompactionRequest, DiskReserve
 
 # bytes of a key and its value together that can be loaded and dumped, as a message is held in memory whole
 LONGEST_PAIR = 256 << 20
@@ -46,9 +47,16 @@ class FlushDatabase(_Message, frozen=True, tag="flush"):
 
 
 class CompactDatabase(_Message, frozen=True, tag="compact"):
-    """Merge the SST files. Answered by OperationReply."""
+    """Merge the SST files, in steps. Answered by OperationReply.
+
+    `reserve`: what of the disk must stay free. `rate`: the limit of its writes in bytes a second, 0 for no
+    limit, None for the worker's own.
+    """
 
     place: str
+    request: CompactionRequest = CompactionRequest()
+    reserve: DiskReserve = DiskReserve()
+    rate: int | None = None
 
 
 class WritePairs(_Message, frozen=True, tag="load"):
@@ -79,6 +87,22 @@ class CancelOperation(_Message, frozen=True, tag="stop"):
     target: int
 
 
+class PauseOperation(_Message, frozen=True, tag="pause"):
+    """End the compaction with the number `target` after its current step. Answered by Done at once."""
+
+    target: int
+
+
+class SetWriteRate(_Message, frozen=True, tag="rate"):
+    """Limit the writes of the compaction with the number `target` from its next step on; see CompactDatabase.
+
+    Answered by Done at once.
+    """
+
+    target: int
+    rate: int | None
+
+
 class Ping(_Message, frozen=True, tag="ping"):
     """Check that the worker responds. Answered by Ready."""
 
@@ -97,6 +121,8 @@ WorkerCommand = (
     | ReadPairs
     | EndRead
     | CancelOperation
+    | PauseOperation
+    | SetWriteRate
     | Ping
     | QuitWorker
 )
@@ -111,11 +137,14 @@ class Done(_Message, frozen=True, tag="done"):
 
 
 class ProgressReply(_Message, frozen=True, tag="moved"):
-    """The progress: a fraction (None: unknown) and bytes a second. `before`: what the database held first."""
+    """The progress; the fields are those of `OperationProgress`."""
 
     fraction: float | None
     rate: float | None
     before: SpaceStats | None = None
+    steps: StepPosition | None = None
+    room_needed: int | None = None
+    waiting: str = ""
 
 
 class StatsReply(_Message, frozen=True, tag="seen"):
@@ -125,12 +154,14 @@ class StatsReply(_Message, frozen=True, tag="seen"):
 
 
 class OperationReply(_Message, frozen=True, tag="worked"):
-    """The result of a flush or compaction that did not fail. `note`: what was left out, and why."""
+    """The result of a flush or compaction that did not fail; the fields are those of `TaskResult`."""
 
     before: SpaceStats | None
     after: SpaceStats | None
     stopped: bool
     note: str = ""
+    paused: bool = False
+    steps: StepPosition | None = None
 
 
 class PairsReply(_Message, frozen=True, tag="pairs"):

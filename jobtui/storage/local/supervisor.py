@@ -16,6 +16,7 @@ import msgspec
 from jobtui.clock import wait_first
 from jobtui.errors import ErrorCode
 from jobtui.os_errors import explain
+from jobtui.storage.base import OperationControl
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.errors import WorkerError
 from jobtui.storage.local.process import Notice, OnProgress, WorkerDied, WorkerProcess
@@ -100,20 +101,23 @@ class WorkerSupervisor:
             self._schedule_idle_exit()
 
     async def run_operation(
-        self, command: p.WorkerCommand, on_progress: OnProgress, cancel: asyncio.Event
+        self, command: p.WorkerCommand, on_progress: OnProgress, control: OperationControl
     ) -> p.OperationReply:
-        """Run a flush or compaction, and stop it when `cancel` is set. Raises WorkerError and Stopped.
+        """Run a flush or compaction as its control requests. Raises WorkerError and Stopped.
 
         It returns when the work has ended. If the caller itself is cancelled, the work is stopped in the
         background.
         """
+        cancel = control.cancel
         if cancel.is_set():
             raise Stopped
         process = await self._ensure_running(WORK, cancel)
         number, word = process.send(command, on_progress)
         stopper = asyncio.ensure_future(self._stop_when(cancel, process, number, word))
+        pauser = asyncio.ensure_future(self._pause_when(control.pause, process, number))
         try:
-            return self._expected(await asyncio.shield(word), p.OperationReply)
+            with control.on_rate(lambda rate: self._send_quietly(process, p.SetWriteRate(number, rate))):
+                return self._expected(await asyncio.shield(word), p.OperationReply)
         except WorkerDied as death:
             error = await self._on_death(process, death)
             if cancel.is_set():
@@ -124,6 +128,7 @@ class WorkerSupervisor:
             raise
         finally:
             stopper.cancel()
+            pauser.cancel()
             self._schedule_idle_exit()
 
     async def close(self) -> None:
@@ -234,10 +239,18 @@ class WorkerSupervisor:
         await cancel.wait()
         await self._await_stop(process, self._send_cancel(process, number), word)
 
+    async def _pause_when(self, pause: asyncio.Event, process: WorkerProcess, number: int) -> None:
+        await pause.wait()
+        self._send_quietly(process, p.PauseOperation(number))
+
+    def _send_quietly(self, process: WorkerProcess, command: p.WorkerCommand) -> None:
+        """Send what needs no answer: if the process dies, the operation itself reports that."""
+        _, heard = process.send(command)
+        heard.add_done_callback(_retrieve_exception)
+
     def _send_cancel(self, process: WorkerProcess, number: int) -> float:
         """Send the stop at once, so that no later command overtakes it; return its deadline."""
-        _, heard = process.send(p.CancelOperation(number))
-        heard.add_done_callback(_retrieve_exception)
+        self._send_quietly(process, p.CancelOperation(number))
         return self._clock() + GRACE_SECONDS
 
     async def _await_stop(

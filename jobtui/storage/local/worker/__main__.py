@@ -1,7 +1,8 @@
-"""Start of a worker: `python -m jobtui.storage.local.worker PARENT own HOST-DIRECTORY [RATE]`, or
+"""Start of a worker: `python -m jobtui.storage.local.worker PARENT own HOST-DIRECTORY`, or
 `… PARENT adopted DATABASE-DIRECTORY NOTES-DIRECTORY [--wal WAL-DIRECTORY] [--without-cf-paths]`.
 
-PARENT is the process to live no longer than, RATE the bytes a second of flush and compact writes.
+PARENT is the process to live no longer than. Both take `--rate` with the bytes a second of flush and compact
+writes, and `--step` with the bytes of a compaction's step.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def _serve(kind: str, directory: Path, more: Sequence[str], answers: int) -> Non
     from jobtui.storage.local.adoption import Surveyor
     from jobtui.storage.local.worker.database import Opener
     from jobtui.storage.local.worker.openers import AdoptedOpener, OwnOpener
-    from jobtui.storage.local.worker.options import SharedOptions
+    from jobtui.storage.local.worker.options import SharedOptions, WriteLimits
     from jobtui.storage.local.worker.server import WorkerServer
 
     def own(place: str, create: bool) -> Opener:
@@ -49,12 +50,18 @@ def _serve(kind: str, directory: Path, more: Sequence[str], answers: int) -> Non
         return keeper
 
     def adopted(_place: str, _create: bool) -> Opener:
-        wal_directory = Path(more[more.index("--wal") + 1]) if "--wal" in more[1:] else None
+        wal = _option(more[1:], "--wal")
+        wal_directory = Path(wal) if wal is not None else None
         surveyor = Surveyor(directory, wal_directory, without_cf_paths="--without-cf-paths" in more[1:])
         return AdoptedOpener(directory, Path(more[0]), surveyor, shared)
 
-    shared = SharedOptions(int(more[0]) if kind == "own" and more else None)
+    rate, step = _option(more, "--rate"), _option(more, "--step")
+    shared = SharedOptions(WriteLimits(int(rate) if rate else None, int(step) if step else None))
     WorkerServer(own if kind == "own" else adopted, answers, shared.empty_cache).run(sys.stdin.buffer)
+
+
+def _option(words: Sequence[str], name: str) -> str | None:
+    return words[words.index(name) + 1] if name in words else None
 
 
 def _pass_over_signals_to_the_starter() -> None:

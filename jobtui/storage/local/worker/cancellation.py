@@ -1,4 +1,4 @@
-"""A stop that another thread may request at any moment of an operation."""
+"""The requests to an operation, which another thread may make at any moment of it."""
 
 from __future__ import annotations
 
@@ -52,3 +52,15 @@ class Cancellation:
         if self._action is not None and not self.interrupted:
             self.interrupted = True
             self._action()
+
+
+class OperationRequests:
+    """All requests to one operation: to stop, to pause after a step, and to write faster or slower.
+
+    `rate`: the limit from the next step on, in bytes a second; 0 for none, None for the worker's own.
+    """
+
+    def __init__(self, rate: int | None = None) -> None:
+        self.cancellation = Cancellation()
+        self.pause = threading.Event()
+        self.rate = rate

@@ -1,34 +1,48 @@
-"""Compacting a database, verified.
+"""Compacting a database in steps, each verified.
 
-RocksDB's compact_range never reports an error. So there must be room before it, the files must have moved after
-it, and the count of background errors must not have risen. The reason of a failure comes from a flush, which
-does report, or from RocksDB's own log.
+RocksDB's compact_range never reports an error. So there must be room before a step, the files must have moved
+after it, and the count of background errors must not have risen. The reason of a failure comes from a flush,
+which does report, or from RocksDB's own log.
+
+A finished step stays finished, whatever ends the compaction: each is a complete call of `compact_range` on a
+range of keys. `StepPosition` says after which key another compaction can continue.
 """
 
 from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
-from jobtui.formatting import printable_line
-from jobtui.model import SpaceStats
-from jobtui.storage.base import OperationProgress, ProgressCallback
-from jobtui.storage.local.errors import disk_full_error
-from jobtui.storage.local.layout import free_bytes
-from jobtui.storage.local.protocol import OperationReply
-from jobtui.storage.local.worker.cancellation import Cancellation
-from jobtui.storage.local.worker.database import Database, DatabaseHandle
-from jobtui.storage.local.worker.flush import Operation, flush_families
-from jobtui.storage.local.worker.options import full_compaction
+from msgspec.structs import replace
+from typing_extensions import override
+
+from jobtui.errors import ErrorCode
+from jobtui.formatting import format_bytes, printable_line
+from jobtui.model import Level, SpaceStats, StepPosition
+from jobtui.storage.base import CompactionRequest, OperationProgress, ProgressCallback
+from jobtui.storage.local.errors import WorkerError, disk_full_error
+from jobtui.storage.local.layout import disk_space, free_bytes
+from jobtui.storage.local.protocol import CompactDatabase, OperationReply
+from jobtui.storage.local.worker.cancellation import OperationRequests
+from jobtui.storage.local.worker.database import ColumnFamily, CompactionStyle, Database, DatabaseHandle
+from jobtui.storage.local.worker.flush import Ending, Operation, flush_families
+from jobtui.storage.local.worker.manifest_guard import read_identity
+from jobtui.storage.local.worker.options import WriteLimits, full_compaction, read_tickers
 from jobtui.storage.local.worker.progress import (
+    HIGHEST,
     TICK_SECONDS,
     ProgressEstimator,
     count_compacted,
     expected_reads,
 )
-from jobtui.storage.local.worker.stats import levels_of_files, sum_property, table_levels
+from jobtui.storage.local.worker.stats import LiveFile, sum_property, table_levels, tables_by_family
+from jobtui.storage.local.worker.steps import STEP_BYTES, CompactionPlan, Step, Tables, files_of
+from jobtui.suggest import did_you_mean
 
+RECHECK_SECONDS = 0.5  # between two looks at a disk without room
+_LEAST_STEP = 256 << 10
 _MAX_NAMED = 5
 _LOG_ERRORS = re.compile(
     r"(?:Compaction error|Background IO error|Background flush error|Flush error"
@@ -36,85 +50,314 @@ _LOG_ERRORS = re.compile(
 )
 
 
-def compact(database: Database, cancellation: Cancellation, report: ProgressCallback) -> OperationReply:
-    """Merge all SST files to the last level, after a flush. Raises WorkerError."""
-    return Compaction(database, cancellation, report).run()
+def compact(
+    database: Database, order: CompactDatabase, requests: OperationRequests, report: ProgressCallback
+) -> OperationReply:
+    """Merge SST files to the last level, in steps, after a flush. Raises WorkerError."""
+    return Compaction(database, order, requests, report).run()
 
 
 class Compaction(Operation):
     """One compaction."""
 
-    def _work(self, handle: DatabaseHandle) -> bool:
-        if not self._flush(handle, lambda _: self._report(OperationProgress(0.0))):
-            return False
-        before = self._record_before(handle)
-        free = free_bytes(self._database.path)
-        rewritten = SpaceStats(levels=table_levels(handle), entries=before.entries)
-        if free is not None and free < rewritten.bytes:
-            raise disk_full_error(str(self._database.path), rewritten.bytes, free)
-        files, errors = levels_of_files(handle), sum_property(handle, "background-errors")
-        log_end = _log_size(self._database.log)
-        # with blob files, the bytes a second of the other files do not tell when it will be complete
-        has_rate = rewritten.bytes == before.bytes
-        report = (
-            self._report if has_rate else lambda progress: self._report(OperationProgress(progress.fraction))
+    def __init__(
+        self,
+        database: Database,
+        order: CompactDatabase,
+        requests: OperationRequests,
+        report: ProgressCallback,
+    ) -> None:
+        super().__init__(database, requests.cancellation, report)
+        self._request = order.request
+        self._reserve = order.reserve
+        self._requests = requests
+        self._room = _room(order.request, database.path)
+        step_bytes = database.limits.compaction or STEP_BYTES
+        self._step_bytes = (
+            step_bytes if self._room is None else max(_LEAST_STEP, min(step_bytes, self._room // 2))
         )
-        self._compact(handle, rewritten, report)
-        after = levels_of_files(handle)
-        if self._cancellation.interrupted:  # if it was complete already, every file has been rewritten
-            return files.keys().isdisjoint(after)
-        self._note = _describe_skipped(handle)
-        unmoved = unmoved_files(files, after, handle.is_leveled)
-        if unmoved or sum_property(handle, "background-errors") > errors:
-            self._raise_failure(handle, log_end, unmoved)
-        self._database.check_identity()
-        return True
+        self._opened_for: WriteLimits | None = None
+        self._plan: CompactionPlan | None = None
+        self._has_rate = True
+        self._fraction = 0.0
+        self._needed: int | None = None
 
-    def _compact(self, handle: DatabaseHandle, before: SpaceStats, report: ProgressCallback) -> None:
-        """Compact in a thread that a stop can interrupt, and report the progress."""
-        counter = count_compacted(handle.options, before, self._database.path)
-        progress = ProgressEstimator(counter, expected_reads(before), report)
-        thread = threading.Thread(target=_compact_families, args=(handle,), daemon=True)
+    @override
+    def run(self) -> OperationReply:
+        try:
+            return super().run()
+        finally:
+            if self._limits() != self._database.limits:  # they are this compaction's alone
+                self._database.close_quietly()
+
+    @override
+    def _limits(self) -> WriteLimits:
+        usual, rate = self._database.limits, self._requests.rate
+        compaction = self._step_bytes if usual.compaction is not None or self._room is not None else None
+        return WriteLimits(usual.rate if rate is None else rate or None, compaction)
+
+    @override
+    def _needed_bytes(self) -> int | None:
+        return self._needed
+
+    @override
+    def _work(self, handle: DatabaseHandle) -> Ending:
+        if self._plan is None:
+            columns = select_families(handle.columns, self._request, str(self._database.path))
+            if not self._flush(handle, lambda _: self._report(OperationProgress(0.0))):
+                return Ending.STOPPED
+            before = self._record_before(handle)
+            # with blob files, the bytes a second of the other files do not tell when it will be complete
+            self._has_rate = sum(level.bytes for level in table_levels(handle)) == before.bytes
+            self._plan = self._first_plan(handle, columns)
+        plan = self._plan
+        while True:
+            step = plan.next_step(handle)
+            self._steps = plan.position if plan.position.total else None
+            self._needed = None if step is None else step.room_needed(self._room or 2 * self._step_bytes)
+            self._report_progress(OperationProgress(plan.fraction, steps=self._steps, room_needed=self._needed))
+            if step is None:
+                self._note = "; ".join(filter(None, (*plan.notes, _describe_skipped(handle.columns))))
+                return Ending.COMPLETE
+            if self._cancellation.is_requested:
+                return Ending.STOPPED
+            if self._requests.pause.is_set():
+                return Ending.PAUSED
+            if self._must_reopen(handle):
+                return Ending.REOPEN
+            waited = self._wait_for_room(plan.position.total == 1)
+            if waited is not None:
+                return waited
+            if not self._run_step(handle, plan, step):
+                return Ending.STOPPED
+
+    def _first_plan(self, handle: DatabaseHandle, columns: tuple[ColumnFamily, ...]) -> CompactionPlan:
+        plan = CompactionPlan(handle, columns, self._request, self._step_bytes)
+        identity = read_identity(self._database.path)
+        plan.position = StepPosition(database=identity)
+        resume = self._request.resume
+        if resume is not None and resume.done:
+            problem = ""
+            if not identity or resume.database != identity:
+                problem = "this is not the database that was compacted before"
+            elif all(column.name != resume.family for column in plan.columns):
+                problem = f"the column family '{printable_line(resume.family)}' is not compacted this time"
+            if problem:
+                plan.notes.append(f"started over at the first step, because {problem}")
+            else:
+                plan.position, plan.bytes_done = resume, resume.read
+        if not any(plan.first_tables.values()) and self._request != CompactionRequest():
+            plan.notes.append("nothing to compact: no file has keys of the selected part")
+        return plan
+
+    def _must_reopen(self, handle: DatabaseHandle) -> bool:
+        """Return whether other limits were requested. An opening that cannot apply them is not repeated."""
+        wanted = self._limits()
+        reopens = handle.limits != wanted and self._opened_for != wanted
+        self._opened_for = wanted
+        return reopens
+
+    def _wait_for_room(self, is_only_step: bool) -> Ending | None:
+        """Wait until the disk has room for the step. Return how the compaction ends if a request came first.
+
+        Raises:
+            WorkerError: Waiting is of no use: the disk is too small, or the step is the only one, and then
+                what it needs is there or not, as before steps.
+        """
+        needed = self._needed or 0
+        waiting = ""
+        while True:
+            space = disk_space(self._database.path)
+            if space is None:
+                return None
+            size, free = space
+            reserve = self._reserve.of(size)
+            if free - needed >= reserve:
+                if waiting:
+                    self._report_progress(OperationProgress())
+                return None
+            if needed + reserve > size or (is_only_step and free < needed):
+                raise disk_full_error(str(self._database.path), needed, free)
+            now = f"{format_bytes(free)} free, reserve {format_bytes(reserve)}"
+            if free >= reserve:
+                now += f" and {format_bytes(needed)} for the next step"
+            if now != waiting:
+                waiting = now
+                self._report_progress(OperationProgress(room_needed=needed, waiting=waiting))
+            if self._cancellation.wait(RECHECK_SECONDS):
+                return Ending.STOPPED
+            if self._requests.pause.is_set():
+                return Ending.PAUSED
+
+    def _run_step(self, handle: DatabaseHandle, plan: CompactionPlan, step: Step) -> bool:
+        """Do a step and verify it. Return False if a stop came first."""
+        files, errors = files_of(step, tables_by_family(handle)), sum_property(handle, "background-errors")
+        log_end, tickers = _log_size(self._database.log), read_tickers(handle.options)
+        stats = _stats_of(file for group in files.values() for file in group)
+        counter = count_compacted(handle.options, stats, self._database.path)
+        begin, share = plan.fraction, plan.share(step)
+
+        def report(progress: OperationProgress) -> None:
+            self._report_progress(replace(progress, fraction=begin + share * (progress.fraction or 0.0)))
+
+        progress = ProgressEstimator(counter, expected_reads(stats), report)
+        thread = threading.Thread(target=_compact_step, args=(handle, step), daemon=True)
         with self._cancellation.on_cancel(handle.cancel):
             thread.start()
             while thread.is_alive():
                 thread.join(TICK_SECONDS)
                 if thread.is_alive():
                     progress.update()
+        tables = tables_by_family(handle)
+        movable = [column for column in plan.columns if column.style is not CompactionStyle.NONE]
+        if self._cancellation.interrupted:
+            # if it was complete already, every file has been rewritten
+            for column in movable:
+                old = {file.number for file in files.get(column.name, ())}
+                if not old.isdisjoint(file.number for file in tables[column.name]):
+                    return False
+        else:
+            unmoved = [number for column in movable for number in _unmoved(column, step, files, tables)]
+            if unmoved or sum_property(handle, "background-errors") > errors:
+                self._raise_failure(handle, log_end, unmoved)
+            self._database.check_identity()
+        counted = read_tickers(handle.options)
+        counted.subtract(tickers)
+        # the counter of written bytes may lag behind
+        written = max(counted["compact.write.bytes"], _bytes_of_new(files, tables))
+        plan.finish(step, tables, counted["compact.read.bytes"], written)
+        self._steps = plan.position
+        return True
 
-    def _raise_failure(self, handle: DatabaseHandle, log_end: int, unmoved: list[str]) -> None:
+    def _report_progress(self, progress: OperationProgress) -> None:
+        """Report the progress; its fraction never falls, and does not reach the end before the work has."""
+        self._fraction = max(self._fraction, min(HIGHEST, progress.fraction or 0.0))
+        rate = progress.rate if self._has_rate else None
+        self._report(replace(progress, fraction=self._fraction, rate=rate))
+
+    def _raise_failure(self, handle: DatabaseHandle, log_end: int, unmoved: list[int]) -> None:
         """Raise the reason why a compaction that returned normally has failed."""
         self._database.check_identity()
         flush_families(handle, wait=True)
         reason = _last_log_error(self._database.log, log_end)
+        free = free_bytes(self._database.path)
+        if not reason and self._needed is not None and free is not None and free < self._needed:
+            # on a full disk the log ends before the error
+            raise disk_full_error(str(self._database.path), self._needed, free)
         raise RuntimeError(reason or f"the compaction ended with {len(unmoved)} files not merged")
 
 
-def unmoved_files(before: dict[str, int], after: dict[str, int], is_leveled: bool) -> list[str]:
-    """Return the files that a full compaction should have moved or merged, and did not.
+def select_families(
+    columns: tuple[ColumnFamily, ...], request: CompactionRequest, where: str
+) -> tuple[ColumnFamily, ...]:
+    """Return the column families to compact.
 
-    Files that a writer added meanwhile do not count, nor those that were at the last level already.
+    Raises:
+        WorkerError: One of the request does not exist, or cannot be compacted in part.
     """
-    last = max(after.values(), default=0)
-    return sorted(
-        name
-        for name, level in before.items()
-        if after.get(name) == level and (level < last or (is_leveled and level == 0))
+    names = [column.name for column in columns]
+    for name in request.families:
+        if name not in names:
+            near = did_you_mean(name, names)
+            guess = f"; did you mean '{printable_line(near)}'?" if near else "."
+            raise WorkerError(
+                ErrorCode.REJECTED,
+                f"{where}: the column family '{printable_line(name)}' does not exist{guess} There are: "
+                + ", ".join(printable_line(one) for one in names),
+            )
+    selected = tuple(
+        column
+        for column in columns
+        if column.style is not CompactionStyle.FIFO
+        and (not request.families or column.name in request.families)
+    )
+    if request.from_key is not None or request.to_key is not None:
+        for column in selected:
+            reason = _indivisible(column)
+            if reason:
+                raise WorkerError(
+                    ErrorCode.UNSUPPORTED,
+                    f"{where}: the column family '{printable_line(column.name)}' {reason}, so a part of its "
+                    "keys cannot be compacted alone; leave out from and to, or name other column families",
+                )
+    return selected
+
+
+def _indivisible(column: ColumnFamily) -> str:
+    """Return why RocksDB ignores, or misunderstands, a range of keys of the family, "" if it does not."""
+    if column.style is not CompactionStyle.LEVEL:
+        return f"is compacted in the style {column.style.removeprefix('kCompactionStyle')}, which ignores keys"
+    return "keeps its keys in falling order" if column.backwards else ""
+
+
+def _bytes_of_new(files: Tables, tables: Tables) -> int:
+    """Return the bytes of the files that a step wrote and that are still there."""
+    newest = max((file.number for group in files.values() for file in group), default=0)
+    return sum(file.size for name in files for file in tables[name] if file.number > newest and file.level)
+
+
+def _unmoved(column: ColumnFamily, step: Step, files: Tables, tables: Tables) -> list[int]:
+    if column.name not in files:
+        return []
+    after = files_of(step, tables)[column.name]
+    return unmoved_files(
+        {file.number: file.level for file in files[column.name]},
+        {file.number: file.level for file in after},
+        column.style is CompactionStyle.LEVEL,
     )
 
 
-def _compact_families(handle: DatabaseHandle) -> None:
-    for family in handle.families:
-        if family not in handle.fifo.values():
-            family.compact_range(None, None, full_compaction())
+def unmoved_files(before: dict[int, int], after: dict[int, int], is_leveled: bool) -> list[int]:
+    """Return the files that a compaction should have moved or merged, and did not, by number.
+
+    Files that a writer added meanwhile do not count, nor those that were at the last level already.
+
+    Args:
+        before: The level of each file of a family that overlapped the range.
+        after: The same after the compaction.
+        is_leveled: Whether it moves everything out of level 0.
+    """
+    last = max(after.values(), default=0)
+    return sorted(
+        number
+        for number, level in before.items()
+        if after.get(number) == level and (level < last or (is_leveled and level == 0))
+    )
 
 
-def _describe_skipped(handle: DatabaseHandle) -> str:
+def _compact_step(handle: DatabaseHandle, step: Step) -> None:
+    families = {column.name: column.rdict for column in handle.columns}
+    for part in step.parts:
+        families[part.family].compact_range(part.begin, part.end, full_compaction())
+
+
+def _stats_of(files: Iterable[LiveFile]) -> SpaceStats:
+    """Return what a group of files holds."""
+    levels: list[Level] = []
+    entries = 0
+    for file in files:
+        levels += [Level(0, 0)] * (file.level + 1 - len(levels))
+        level = levels[file.level]
+        levels[file.level] = Level(level.files + 1, level.bytes + file.size)
+        entries += file.entries
+    return SpaceStats(tuple(levels), entries=entries)
+
+
+def _room(request: CompactionRequest, path: Path) -> int | None:
+    """Return the room that a step may take as requested, None for the default."""
+    if request.room is not None or request.room_share is None:
+        return request.room
+    space = disk_space(path)
+    return None if space is None else int(request.room_share * space[0])
+
+
+def _describe_skipped(columns: tuple[ColumnFamily, ...]) -> str:
     """Return which families were not compacted and why, "" if all were."""
-    if not handle.fifo:
+    skipped = sorted(column.name for column in columns if column.style is CompactionStyle.FIFO)
+    if not skipped:
         return ""
-    names = ", ".join(printable_line(name) for name in sorted(handle.fifo)[:_MAX_NAMED])
-    more = f" and {len(handle.fifo) - _MAX_NAMED} more" if len(handle.fifo) > _MAX_NAMED else ""
+    names = ", ".join(printable_line(name) for name in skipped[:_MAX_NAMED])
+    more = f" and {len(skipped) - _MAX_NAMED} more" if len(skipped) > _MAX_NAMED else ""
     return (
         f"not compacted: {names}{more}, because a compaction of a FIFO column family deletes its oldest files "
         "instead of merging them"

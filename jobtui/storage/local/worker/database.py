@@ -9,9 +9,10 @@ a new iterator of the next handle, at the position of the last one.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -19,29 +20,54 @@ from rocksdict import Options, Rdict, RdictIter
 
 from jobtui.storage.local.errors import DiskSpace, WorkerError, missing_error, rocksdb_error, system_error
 from jobtui.storage.local.layout import free_bytes
+from jobtui.storage.local.worker.options import WriteLimits
 
 T = TypeVar("T")
 
 
+class CompactionStyle(StrEnum):
+    """How a column family is compacted, in the words of the OPTIONS file."""
+
+    LEVEL = "kCompactionStyleLevel"
+    UNIVERSAL = "kCompactionStyleUniversal"
+    FIFO = "kCompactionStyleFIFO"  # a compaction deletes the oldest files if they are over their limit
+    NONE = "kCompactionStyleNone"
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnFamily:
+    """A column family of an open database. `backwards`: its keys are in falling order."""
+
+    name: str
+    rdict: Rdict
+    style: CompactionStyle = CompactionStyle.LEVEL
+    backwards: bool = False
+
+
 @dataclass(slots=True)
 class DatabaseHandle:
-    """An open database, each of its column families, and the options that hold its counters.
+    """An open database, its column families with the default one first, and the options that hold its counters.
 
-    `is_leveled`: its compactions move everything out of level 0. `unmoved`: the families whose files no
-    compaction moves or merges. `others`: the names of the families other than the default one. `fifo`: the
-    families from which a compaction would delete files if they are over their limit. `cancelled`: a stop
-    reached it, and every further call fails or does nothing.
+    `limits`: what it was opened with. `cancelled`: a stop reached it, and every further call fails or does
+    nothing.
     """
 
     main: Rdict
-    families: tuple[Rdict, ...]
+    columns: tuple[ColumnFamily, ...]
     options: Options
-    is_leveled: bool = True
-    unmoved: tuple[Rdict, ...] = ()
+    limits: WriteLimits
     read_only: bool = False
-    others: tuple[str, ...] = ()
-    fifo: Mapping[str, Rdict] = field(default_factory=dict)
     cancelled: bool = False
+
+    @property
+    def families(self) -> tuple[Rdict, ...]:
+        """The handle of each column family."""
+        return tuple(column.rdict for column in self.columns)
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The names of the column families other than the default one."""
+        return tuple(column.name for column in self.columns[1:])
 
     def cancel(self) -> None:
         """Stop all work of the handle. Never waits."""
@@ -56,12 +82,20 @@ class Opener(Protocol):
     path: Path
 
     @property
+    def limits(self) -> WriteLimits:
+        """The limits with which the database is usually opened."""
+        ...
+
+    @property
     def log(self) -> Path:
         """RocksDB's log, while the database is open."""
         ...
 
-    def open(self, read_only: bool) -> DatabaseHandle:
-        """Open the database. Raises WorkerError, OSError, and what rocksdict raises."""
+    def open(self, read_only: bool, limits: WriteLimits | None) -> DatabaseHandle:
+        """Open the database, with its usual limits if `limits` is None.
+
+        Raises WorkerError, OSError, and what rocksdict raises.
+        """
         ...
 
     def after_close(self) -> None:
@@ -104,13 +138,19 @@ class Database:
         """RocksDB's log, while the database is open."""
         return self._opener.log
 
+    @property
+    def limits(self) -> WriteLimits:
+        """The limits with which the database is usually opened."""
+        return self._opener.limits
+
     @contextmanager
-    def use(self, *, write: bool) -> Iterator[DatabaseHandle]:
+    def use(self, *, write: bool, limits: WriteLimits | None = None) -> Iterator[DatabaseHandle]:
         """Acquire the handle for the block, opening the database if necessary. Raises WorkerError.
 
-        `write` False is enough to read: an adopted database is then opened without its LOCK.
+        `write` False is enough to read: an adopted database is then opened without its LOCK. `limits` are those
+        that it must have been opened with, None if they do not matter.
         """
-        opened = self._acquire(write)
+        opened = self._acquire(write, limits)
         try:
             yield opened
         finally:
@@ -194,11 +234,13 @@ class Database:
             return system_error(error, str(self.path), room)
         return rocksdb_error(str(error), str(self.path), room)
 
-    def _acquire(self, write: bool) -> DatabaseHandle:
+    def _acquire(self, write: bool, limits: WriteLimits | None) -> DatabaseHandle:
         state = self._state
         with self._condition:
-            self._condition.wait_for(lambda: not state.closing and not (state.users and self._is_unfit(write)))
-            if self._is_unfit(write):
+            self._condition.wait_for(
+                lambda: not state.closing and not (state.users and self._is_unfit(write, limits))
+            )
+            if self._is_unfit(write, limits):
                 self._close_handle()
             try:
                 self.check_identity()
@@ -207,14 +249,16 @@ class Database:
                     self._close_handle_quietly()
                 raise
             if state.handle is None:
-                self._open(write)
+                self._open(write, limits)
             assert state.handle is not None
             state.users += 1
             return state.handle
 
-    def _is_unfit(self, write: bool) -> bool:
+    def _is_unfit(self, write: bool, limits: WriteLimits | None) -> bool:
         opened = self._state.handle
-        return opened is not None and (opened.cancelled or (write and opened.read_only))
+        return opened is not None and (
+            opened.cancelled or (write and opened.read_only) or (limits is not None and opened.limits != limits)
+        )
 
     def _release(self, wrote: bool) -> None:
         with self._condition:
@@ -228,9 +272,9 @@ class Database:
     def _is_unused(self) -> bool:
         return self._opener.is_transient and not self._state.users and not self._state.cursors
 
-    def _open(self, write: bool) -> None:
+    def _open(self, write: bool, limits: WriteLimits | None) -> None:
         try:
-            self._state.handle = self._opener.open(read_only=self._opener.is_transient and not write)
+            self._state.handle = self._opener.open(self._opener.is_transient and not write, limits)
             self._state.identity = _identity(self.path)
         except Exception as error:  # rocksdict raises nothing narrower
             raise self.as_worker_error(error) from error

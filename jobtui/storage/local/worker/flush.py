@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from jobtui.model import SpaceStats
+import enum
+
+from typing_extensions import override
+
+from jobtui.model import SpaceStats, StepPosition
 from jobtui.storage.base import OperationProgress, ProgressCallback
 from jobtui.storage.local.errors import WorkerError
 from jobtui.storage.local.protocol import OperationReply
 from jobtui.storage.local.worker.cancellation import Cancellation
 from jobtui.storage.local.worker.database import Database, DatabaseHandle
+from jobtui.storage.local.worker.options import WriteLimits
 from jobtui.storage.local.worker.progress import TICK_SECONDS, ProgressEstimator, count_flushed
 from jobtui.storage.local.worker.stats import memtable_bytes, read_stats, sum_property
 
@@ -15,6 +20,15 @@ from jobtui.storage.local.worker.stats import memtable_bytes, read_stats, sum_pr
 def flush(database: Database, cancellation: Cancellation, report: ProgressCallback) -> OperationReply:
     """Write the memtables to SST files. Raises WorkerError."""
     return Flush(database, cancellation, report).run()
+
+
+class Ending(enum.Enum):
+    """How an attempt at an operation ended, if it did not fail."""
+
+    COMPLETE = enum.auto()
+    STOPPED = enum.auto()
+    PAUSED = enum.auto()
+    REOPEN = enum.auto()  # it continues when the database has been opened with other limits
 
 
 class Operation:
@@ -26,26 +40,40 @@ class Operation:
         self._report = report
         self._before: SpaceStats | None = None
         self._after: SpaceStats | None = None
+        self._steps: StepPosition | None = None
         self._note = ""
 
     def run(self) -> OperationReply:
         """Do the work, and leave the database with a usable handle or with none. Raises WorkerError."""
         while True:
-            with self._database.use(write=True) as handle:
-                is_complete, failure = self._attempt(handle)
+            with self._database.use(write=True, limits=self._limits()) as handle:
+                ending, failure = self._attempt(handle)
             if self._cancellation.interrupted:
                 self._database.close_quietly()
                 self._after = self._database.run(read_stats, write=False)
+            if failure is None and ending is Ending.REOPEN:
+                continue
             if failure is None:
-                return OperationReply(self._before, self._after, not is_complete, self._note)
+                return OperationReply(
+                    self._before,
+                    self._after,
+                    ending is Ending.STOPPED,
+                    self._note,
+                    ending is Ending.PAUSED,
+                    self._steps,
+                )
             if self._cancellation.interrupted or not handle.cancelled:
                 if not isinstance(failure, WorkerError):  # those are raised before anything is tried
                     self._database.close_quietly()
                 raise self._database.as_worker_error(failure, self._needed_bytes()) from failure
             # the stop of another operation made the handle unusable: try again with the next one
 
-    def _work(self, handle: DatabaseHandle) -> bool:
-        """Return True when the work is complete, False if a stop came first.
+    def _limits(self) -> WriteLimits | None:
+        """Return the limits with which the database must be open, None if they do not matter."""
+        return None
+
+    def _work(self, handle: DatabaseHandle) -> Ending:
+        """Work until it is complete or a request ends it.
 
         Raises:
             WorkerError: The work cannot be started.
@@ -53,13 +81,13 @@ class Operation:
         """
         raise NotImplementedError
 
-    def _attempt(self, handle: DatabaseHandle) -> tuple[bool, Exception | None]:
+    def _attempt(self, handle: DatabaseHandle) -> tuple[Ending, Exception | None]:
         try:
-            is_complete = self._work(handle)
+            ending = self._work(handle)
             self._after = None if self._cancellation.interrupted else read_stats(handle)
         except Exception as error:  # rocksdict raises nothing narrower
-            return False, error
-        return is_complete, None
+            return Ending.STOPPED, error
+        return ending, None
 
     def _record_before(self, handle: DatabaseHandle) -> SpaceStats:
         self._before = read_stats(handle)
@@ -97,9 +125,10 @@ class Operation:
 class Flush(Operation):
     """One flush."""
 
-    def _work(self, handle: DatabaseHandle) -> bool:
+    @override
+    def _work(self, handle: DatabaseHandle) -> Ending:
         self._record_before(handle)
-        return self._flush(handle, self._report)
+        return Ending.COMPLETE if self._flush(handle, self._report) else Ending.STOPPED
 
 
 def flush_families(handle: DatabaseHandle, *, wait: bool) -> None:

@@ -50,6 +50,18 @@ class ManifestNote(msgspec.Struct, frozen=True):
         )
 
 
+def read_identity(database: Path) -> str:
+    """Return what identifies a database, whatever its directory: the content of IDENTITY, "" if there is none.
+
+    RocksDB works without one, and makes one at the next opening.
+    """
+    try:
+        text = (database / "IDENTITY").read_text("utf-8", "replace")
+    except OSError:
+        return ""
+    return text.strip()[:_LONGEST_IDENTITY]
+
+
 class ManifestGuard:
     """The guard of one database, with its note in `file`.
 
@@ -118,14 +130,7 @@ class ManifestGuard:
             status = (self._database / name).stat()
         except FileNotFoundError:
             raise missing_error(str(self._database), f"{name}, which CURRENT names, is missing") from None
-        return ManifestNote(name, status.st_size, open_, status.st_ino, self._identity())
-
-    def _identity(self) -> str:
-        try:
-            text = (self._database / "IDENTITY").read_text("utf-8", "replace")
-        except OSError:
-            return ""  # RocksDB works without one, and makes one at the next opening
-        return text.strip()[:_LONGEST_IDENTITY]
+        return ManifestNote(name, status.st_size, open_, status.st_ino, read_identity(self._database))
 
     def _refuse_cut(self, manifest: str, size: int, was: int, named: Named) -> None:
         text = f"{self._database}: {manifest} was cut: it has {size} bytes and had {was}"

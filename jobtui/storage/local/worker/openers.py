@@ -6,6 +6,7 @@ import fcntl
 import os
 from pathlib import Path
 
+from msgspec.structs import replace
 from rocksdict import AccessType, DBRecoveryMode, Options, Rdict
 from typing_extensions import override
 
@@ -15,16 +16,14 @@ from jobtui.storage.local.adopted_directory import AdoptedDirectory
 from jobtui.storage.local.adoption import Recovery, Survey, Surveyor
 from jobtui.storage.local.errors import WorkerError, rocksdb_error, system_error
 from jobtui.storage.local.layout import wal_bytes
-from jobtui.storage.local.worker.database import DatabaseHandle, Opener
+from jobtui.storage.local.worker.database import ColumnFamily, CompactionStyle, DatabaseHandle, Opener
 from jobtui.storage.local.worker.manifest_guard import ManifestGuard
-from jobtui.storage.local.worker.options import SharedOptions
+from jobtui.storage.local.worker.options import SharedOptions, WriteLimits, set_limits
 
 # a replay of more than this would take seconds at a compaction rate limit
 LONG_WAL = 1 << 20
 NOTE = "jobtui.json"  # in the database's own directory; RocksDB ignores files that it does not know
 _NOT_FOR_OTHERS = 0o066
-_FIFO = "kCompactionStyleFIFO"
-_UNMOVED_STYLES = {_FIFO, "kCompactionStyleNone"}
 _LOG_FILES = 2
 _TRIES = 3
 
@@ -38,6 +37,11 @@ class OwnOpener(Opener):
         self.path = path
         self._shared = shared
         self._manifest_guard = ManifestGuard(path, path / NOTE)
+
+    @property
+    @override
+    def limits(self) -> WriteLimits:
+        return self._shared.limits
 
     @property
     @override
@@ -65,14 +69,17 @@ class OwnOpener(Opener):
             raise system_error(error, str(self.path)) from error
 
     @override
-    def open(self, read_only: bool) -> DatabaseHandle:
+    def open(self, read_only: bool, limits: WriteLimits | None) -> DatabaseHandle:
+        limits = limits or self._shared.limits
         self._refuse_links()
         self._manifest_guard.before_opening(self._named_files)
-        if self._shared.unlimited is not self._shared.own and wal_bytes(self.path) > LONG_WAL:
-            self._open(self._shared.unlimited).close()
-        handle = self._open(self._shared.own)
+        if limits.rate is not None and wal_bytes(self.path) > LONG_WAL:
+            # everything in the process waits until a long WAL is written out: never at that rate
+            self._open(self._shared.own_with(replace(limits, rate=None))).close()
+        options = self._shared.own_with(limits)
+        handle = self._open(options)
         self._manifest_guard.note_open()
-        return DatabaseHandle(handle, (handle,), self._shared.own)
+        return DatabaseHandle(handle, (ColumnFamily("default", handle),), options, limits)
 
     @override
     def after_close(self) -> None:
@@ -129,16 +136,23 @@ class AdoptedOpener(Opener):
 
     @property
     @override
+    def limits(self) -> WriteLimits:
+        return self._shared.limits
+
+    @property
+    @override
     def log(self) -> Path:
         return self._directory.log
 
     @override
-    def open(self, read_only: bool) -> DatabaseHandle:
+    def open(self, read_only: bool, limits: WriteLimits | None) -> DatabaseHandle:
         # for reading it takes no LOCK, so the owner may be at work
         if not read_only:
             self._take_lock()
         try:
-            opened = self._open_for_reading() if read_only else self._survey_and_open(read_only=False)
+            opened = (
+                self._open_for_reading() if read_only else self._survey_and_open(limits or self._shared.limits)
+            )
         except BaseException:
             self._release_lock()
             raise
@@ -166,7 +180,7 @@ class AdoptedOpener(Opener):
         """Open the database for reading; again if the owner deleted a file in between."""
         for left in reversed(range(_TRIES)):
             try:
-                return self._survey_and_open(read_only=True)
+                return self._survey_and_open(None)
             except WorkerError:
                 raise  # the survey has tried again by itself
             except Exception as error:  # rocksdict raises nothing narrower
@@ -174,7 +188,9 @@ class AdoptedOpener(Opener):
                     raise
         raise AssertionError("unreachable")
 
-    def _survey_and_open(self, *, read_only: bool) -> DatabaseHandle:
+    def _survey_and_open(self, limits: WriteLimits | None) -> DatabaseHandle:
+        """Open the database for writing with these limits, or for reading if there are none."""
+        read_only = limits is None
         self._directory.restore()
         if not read_only:
             # first, because a MANIFEST that lost its end makes the rest look like another kind of database
@@ -188,12 +204,13 @@ class AdoptedOpener(Opener):
             os.umask(_NOT_FOR_OTHERS & ~(self.path / "CURRENT").stat().st_mode)
             self._manifest_guard.before_opening(lambda: set(survey.named))
         try:
-            return self._open(survey, options, read_only)
+            return self._open(survey, options, limits)
         except BaseException:
             self._directory.restore()
             raise
 
-    def _open(self, survey: Survey, source: Path, read_only: bool) -> DatabaseHandle:
+    def _open(self, survey: Survey, source: Path, limits: WriteLimits | None) -> DatabaseHandle:
+        read_only = limits is None
         # from the copy of its OPTIONS file, so that exactly the options that were checked are used
         options, families = Options.load_latest(str(source), cache=self._shared.cache)
         options.enable_statistics()
@@ -202,21 +219,22 @@ class AdoptedOpener(Opener):
         options.set_keep_log_file_num(_LOG_FILES)
         for each in families.values():
             each.set_disable_auto_compactions(True)  # nothing runs except the job
+        if limits is not None:
+            if wal_bytes(survey.wal_directory or self.path) > LONG_WAL:
+                limits = replace(limits, rate=None)  # as above; a compaction opens it again after its flush
+            set_limits(options, families, limits)
         access = AccessType.read_only(False) if read_only else AccessType.read_write()
         main = Rdict(str(self.path), options=options, column_families=families, access_type=access)
-        handles = {"default": main}
-        handles.update((name, main.get_column_family(name)) for name in families if name != "default")
-        styles = survey.styles
-        return DatabaseHandle(
-            main,
-            tuple(handles.values()),
-            options,
-            is_leveled=set(styles.values()) - _UNMOVED_STYLES <= {"kCompactionStyleLevel"},
-            unmoved=tuple(handle for name, handle in handles.items() if styles.get(name) in _UNMOVED_STYLES),
-            read_only=read_only,
-            others=tuple(sorted(handles.keys() - {"default"})),
-            fifo={name: handle for name, handle in handles.items() if styles.get(name) == _FIFO},
-        )
+        columns = [self._column(survey, "default", main)]
+        # load_latest returns the families in any order, and the position of a compaction needs one that stays
+        names = sorted(families.keys() - {"default"})
+        columns += [self._column(survey, name, main.get_column_family(name)) for name in names]
+        return DatabaseHandle(main, tuple(columns), options, limits or WriteLimits(), read_only)
+
+    @staticmethod
+    def _column(survey: Survey, name: str, rdict: Rdict) -> ColumnFamily:
+        style = CompactionStyle(survey.styles.get(name, CompactionStyle.LEVEL))
+        return ColumnFamily(name, rdict, style, name in survey.backwards)
 
     def _take_lock(self) -> None:
         """Lock the owner out, from before the survey until the database is closed.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 
+import msgspec
 from rocksdict import (
     BlockBasedOptions,
     BottommostLevelCompaction,
@@ -19,24 +21,49 @@ CACHE = 64 << 20
 MEMTABLE = 16 << 20
 MEMTABLES = 48 << 20
 FILE = 16 << 20
+_LEAST_FILE = 64 << 10
 _NEVER = 1 << 30
 _BUFFER = 1 << 20  # RocksDB's own
 _LEAST_BUFFER = 4 << 10
 _SYNC_AHEAD = 1 << 20
 
 
+class WriteLimits(msgspec.Struct, frozen=True):
+    """The limits that a database is opened with, because RocksDB changes neither of them for one call.
+
+    `rate`: bytes a second of flush and compact writes. `compaction`: bytes of files that are merged at once.
+    None: no limit of ours.
+    """
+
+    rate: int | None = None
+    compaction: int | None = None
+
+
+NO_LIMITS = WriteLimits()
+
+
 class SharedOptions:
     """One cache, one memory budget, one rate limit and one set of counters for all databases of a worker.
+
+    `limits` are the usual ones. A compaction with others opens its database with options of its own.
 
     The same Options object opens every own database: each of its own would cost half a megabyte for its
     counters alone. Only one operation runs on a host at a time, so the counters still show its progress.
     """
 
-    def __init__(self, compact_rate: int | None) -> None:
+    def __init__(self, limits: WriteLimits = NO_LIMITS) -> None:
         self.cache = Cache(CACHE)
-        self.own = self._own_options(compact_rate)
-        # an open that finds a long WAL writes it out with everything in the process waiting: never at that rate
-        self.unlimited = self.own if compact_rate is None else self._own_options(None)
+        self.limits = limits
+        self.own = self._own_options(limits)
+        self._others: tuple[WriteLimits, Options] | None = None
+
+    def own_with(self, limits: WriteLimits) -> Options:
+        """Return the options of an own database with these limits; the last others are kept."""
+        if limits == self.limits:
+            return self.own
+        if self._others is None or self._others[0] != limits:
+            self._others = limits, self._own_options(limits)
+        return self._others[1]
 
     def empty_cache(self) -> None:
         """Empty the cache, but for what is in use.
@@ -47,12 +74,12 @@ class SharedOptions:
         self.cache.set_capacity(0)
         self.cache.set_capacity(CACHE)
 
-    def _own_options(self, compact_rate: int | None) -> Options:
+    def _own_options(self, limits: WriteLimits) -> Options:
         options = Options(raw_mode=True)
         options.create_if_missing(False)
         options.set_write_buffer_size(MEMTABLE)
         options.set_write_buffer_manager(WriteBufferManager(MEMTABLES, False))
-        options.set_target_file_size_base(FILE)
+        options.set_target_file_size_base(_file_size(limits.compaction))
         options.set_compression_type(DBCompressionType.lz4())
         options.set_max_open_files(64)
         # when to compact is what jobs are for, so a writer is never slowed by files that wait for one
@@ -75,11 +102,24 @@ class SharedOptions:
         table.set_block_cache(self.cache)
         table.set_cache_index_and_filter_blocks(True)
         options.set_block_based_table_factory(table)
-        if compact_rate is not None:
-            options.set_ratelimiter(compact_rate, 100_000, 10)
-            # a stop is not seen while a buffer waits for its turn to be written
-            options.set_writable_file_max_buffer_size(max(_LEAST_BUFFER, min(_BUFFER, compact_rate // 20)))
+        set_limits(options, {"default": options}, limits)
         return options
+
+
+def set_limits(options: Options, families: Mapping[str, Options], limits: WriteLimits) -> None:
+    """Limit what a database that is opened with these options writes."""
+    if limits.rate is not None:
+        options.set_ratelimiter(limits.rate, 100_000, 10)
+        # a stop is not seen while a buffer waits for its turn to be written
+        options.set_writable_file_max_buffer_size(max(_LEAST_BUFFER, min(_BUFFER, limits.rate // 20)))
+    if limits.compaction is not None:
+        for family in families.values():
+            family.set_max_compaction_bytes(limits.compaction)
+
+
+def _file_size(compaction: int | None) -> int:
+    """Return the size of an own database's files: a step consists of whole files, and so of several."""
+    return FILE if compaction is None else max(_LEAST_FILE, min(FILE, compaction // 4))
 
 
 def full_compaction() -> CompactOptions:

@@ -20,7 +20,7 @@ from jobtui.storage.base import OperationProgress, ProgressCallback
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.errors import WorkerError
 from jobtui.storage.local.worker import pairs
-from jobtui.storage.local.worker.cancellation import Cancellation
+from jobtui.storage.local.worker.cancellation import OperationRequests
 from jobtui.storage.local.worker.compaction import compact
 from jobtui.storage.local.worker.database import Database, Opener
 from jobtui.storage.local.worker.flush import flush
@@ -44,7 +44,7 @@ class WorkerServer:
         self._sending = threading.Lock()
         self._lock = threading.Lock()
         self._databases: dict[str, Database] = {}
-        self._cancellations: dict[int, Cancellation] = {}
+        self._operations: dict[int, OperationRequests] = {}
         self._threads = ThreadPoolExecutor(THREADS, "command")
 
     def run(self, orders: BinaryIO) -> None:
@@ -59,15 +59,26 @@ class WorkerServer:
                 continue
             match ask.command:
                 case p.CancelOperation(target):
-                    self._stop(target)
+                    if (operation := self._operations.get(target)) is not None:
+                        operation.cancellation.request()
+                    self._send(ask.number, p.Done())
+                case p.PauseOperation(target):
+                    if (operation := self._operations.get(target)) is not None:
+                        operation.pause.set()
+                    self._send(ask.number, p.Done())
+                case p.SetWriteRate(target, rate):
+                    if (operation := self._operations.get(target)) is not None:
+                        operation.rate = rate
                     self._send(ask.number, p.Done())
                 case p.QuitWorker():
                     self._quit()
                     self._send(ask.number, p.Done())
                     return
                 case _:
-                    if isinstance(ask.command, p.FlushDatabase | p.CompactDatabase):
-                        self._cancellations[ask.number] = Cancellation()
+                    if isinstance(ask.command, p.FlushDatabase):
+                        self._operations[ask.number] = OperationRequests()
+                    elif isinstance(ask.command, p.CompactDatabase):
+                        self._operations[ask.number] = OperationRequests(ask.command.rate)
                     self._threads.submit(self._execute, ask)
 
     def _execute(self, ask: p.WorkerRequest) -> None:
@@ -78,10 +89,10 @@ class WorkerServer:
             word = p.FailureReply(trouble.code, trouble.reason)
         except Exception as error:  # the caller gets an error in any case
             word = p.FailureReply(ErrorCode.IO, printable_line(f"{type(error).__name__}: {error}"))
-        if ask.number in self._cancellations:
+        if ask.number in self._operations:
             self._after_operation()
         self._send(ask.number, word)
-        self._cancellations.pop(ask.number, None)  # after its last reply, for which a quit waits
+        self._operations.pop(ask.number, None)  # after its last reply, for which a quit waits
 
     def _reply_to(self, number: int, order: p.WorkerCommand) -> p.WorkerMessage:
         match order:
@@ -94,9 +105,10 @@ class WorkerServer:
             case p.ReadStats(place):
                 return p.StatsReply(self._database(place).run(read_stats, write=False))
             case p.FlushDatabase(place):
-                return flush(self._database(place), self._cancellations[number], self._reporter(number))
+                cancellation = self._operations[number].cancellation
+                return flush(self._database(place), cancellation, self._reporter(number))
             case p.CompactDatabase(place):
-                return compact(self._database(place), self._cancellations[number], self._reporter(number))
+                return compact(self._database(place), order, self._operations[number], self._reporter(number))
             case p.WritePairs(place, loaded, sync):
                 pairs.write_pairs(self._database(place), loaded, sync)
                 return p.Done()
@@ -122,20 +134,15 @@ class WorkerServer:
 
     def _reporter(self, number: int) -> ProgressCallback:
         def report(progress: OperationProgress) -> None:
-            self._send(number, p.ProgressReply(progress.fraction, progress.rate, progress.before))
+            self._send(number, p.ProgressReply(**msgspec.structs.asdict(progress)))
 
         return report
 
-    def _stop(self, number: int) -> None:
-        cancellation = self._cancellations.get(number)
-        if cancellation is not None:
-            cancellation.request()
-
     def _quit(self) -> None:
-        for cancellation in list(self._cancellations.values()):
-            cancellation.request()
+        for operation in list(self._operations.values()):
+            operation.cancellation.request()
         until = time.monotonic() + QUIT_SECONDS
-        while self._cancellations and time.monotonic() < until:
+        while self._operations and time.monotonic() < until:
             time.sleep(0.005)  # for their last replies
         with self._lock:
             databases = list(self._databases.values())

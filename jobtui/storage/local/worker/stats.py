@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
 from jobtui.model import Level, SpaceStats
 from jobtui.storage.local.worker.database import DatabaseHandle
 
 _LISTED = re.compile(r"^ (\d+):\d+\[", re.MULTILINE)  # a file of a family, as RocksDB lists them
 _NUMBER = re.compile(r"\d+")
+
+
+class LiveFile(msgspec.Struct, frozen=True, gc=False):
+    """An SST file. `first` and `last` are its keys' bounds, None if its database does not keep plain bytes."""
+
+    number: int
+    level: int
+    size: int
+    first: bytes | None
+    last: bytes | None
+    entries: int = 0
 
 
 def read_stats(opened: DatabaseHandle) -> SpaceStats:
@@ -54,13 +67,29 @@ def sum_property(opened: DatabaseHandle, name: str) -> int:
     return sum(family.property_int_value(f"rocksdb.{name}") or 0 for family in opened.families)
 
 
-def levels_of_files(opened: DatabaseHandle) -> dict[str, int]:
-    """Return the level of each live SST file, except for those that no compaction moves."""
-    still: set[int] = set()
-    for family in opened.unmoved:
-        still.update(int(number) for number in _LISTED.findall(family.property_value("rocksdb.sstables") or ""))
+def tables_by_family(opened: DatabaseHandle) -> dict[str, tuple[LiveFile, ...]]:
+    """Return the live SST files of each column family."""
+    tables = {}
+    for file in opened.main.live_files():
+        first, last = file["start_key"], file["end_key"]
+        plain = isinstance(first, bytes) and isinstance(last, bytes)
+        number = int(_NUMBER.findall(file["name"])[0])
+        tables[number] = LiveFile(
+            number,
+            file["level"],
+            file["size"],
+            first if plain else None,
+            last if plain else None,
+            file["num_entries"],
+        )
+    if len(opened.columns) == 1:
+        return {opened.columns[0].name: tuple(tables.values())}
+    # live_files names no families
     return {
-        file["name"]: file["level"]
-        for file in opened.main.live_files()
-        if not still or int(_NUMBER.findall(file["name"])[0]) not in still
+        column.name: tuple(
+            tables[number]
+            for number in map(int, _LISTED.findall(column.rdict.property_value("rocksdb.sstables") or ""))
+            if number in tables  # a file that a flush wrote in between is not
+        )
+        for column in opened.columns
     }

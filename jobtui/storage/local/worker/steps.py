@@ -1,0 +1,343 @@
+"""The plan of a compaction in steps: which keys of which column families each step compacts.
+
+A step is a range of keys of one family, or several small families as a whole. Ranges end where files end, so
+that no file is rewritten for two steps. They are made of *blocks*, which RocksDB cannot divide: a file of the
+deepest level, together with what is merged with it at once. The files of level 0 that overlap each other are
+merged with the first range that touches one of them, whatever their size; if they are merged right into the
+deepest level, they and what they overlap there are one block.
+
+The plan is made again before each step, from the files of that moment. A plan remembers keys and not files,
+because a step may rewrite files of the next one, and a writer may add files meanwhile.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from jobtui.model import StepPosition
+from jobtui.storage.base import CompactionRequest
+from jobtui.storage.local.worker.database import ColumnFamily, CompactionStyle, DatabaseHandle
+from jobtui.storage.local.worker.stats import LiveFile, tables_by_family
+
+Tables = dict[str, tuple[LiveFile, ...]]
+
+LEAST_STEPS = 2  # a database of fewer is compacted in one: its steps would cost more than they bound
+STEP_BYTES = 100 << 20
+
+
+class FamilyRest(msgspec.Struct, frozen=True):
+    """What is still to be compacted of a column family.
+
+    Attributes:
+        name: The family.
+        files: The files that have keys of it.
+        base_level: The level into which level 0 is merged.
+        divisible: Whether a part of its keys can be compacted alone.
+        begin: The first key, None for the first of all.
+        end: The key before which it ends, None for the last of all.
+    """
+
+    name: str
+    files: tuple[LiveFile, ...]
+    base_level: int
+    divisible: bool
+    begin: bytes | None = None
+    end: bytes | None = None
+
+
+class StepPart(msgspec.Struct, frozen=True):
+    """A call of `compact_range`.
+
+    Attributes:
+        family: The column family.
+        begin: The first key, None for the first of all.
+        end: The last key, included; None for the last of all.
+        key: The key up to which the family is then done, excluded; None if all of it is.
+        size: The bytes of the files that it compacts.
+        merged: The bytes of those that are merged at once, because they are in level 0 or overlap it there.
+        largest: The bytes of its largest file.
+    """
+
+    family: str
+    begin: bytes | None
+    end: bytes | None
+    key: bytes | None
+    size: int
+    merged: int
+    largest: int
+
+
+class Step(msgspec.Struct, frozen=True):
+    """What is compacted before a compaction can next be paused."""
+
+    parts: tuple[StepPart, ...]
+
+    @property
+    def size(self) -> int:
+        """The bytes of the files that it compacts."""
+        return sum(part.size for part in self.parts)
+
+    def room_needed(self, room: int) -> int:
+        """Return the bytes of disk that it takes at most, if each merge takes `room` apart from level 0.
+
+        A merge takes at least one file and what it overlaps, whatever the limit of its size.
+        """
+        return max(min(part.size, part.merged + max(room, 2 * part.largest)) for part in self.parts)
+
+
+class CompactionPlan:
+    """The steps of a compaction as the files are now, and how far it has come.
+
+    `columns`: the families to compact. `first_tables`: their files at the beginning. `bytes_done`: the bytes of
+    the finished steps, by which the progress is measured.
+    """
+
+    def __init__(
+        self,
+        handle: DatabaseHandle,
+        columns: tuple[ColumnFamily, ...],
+        request: CompactionRequest,
+        step_bytes: int,
+    ) -> None:
+        self.columns = columns
+        self.position = StepPosition()
+        self.bytes_done = 0
+        self.notes: list[str] = []
+        self._request = request
+        self._step_bytes = step_bytes
+        tables = tables_by_family(handle)
+        self.first_tables = {
+            column.name: overlapping(tables[column.name], request.from_key, request.to_key, excluded=True)
+            for column in columns
+        }
+        # a writer's new files have higher numbers
+        self._first_new = 1 + max((file.number for group in tables.values() for file in group), default=0)
+        # a concurrent writer's new keys must not make the plan endless
+        self._ends = {
+            name: max((file.last for file in files if file.last is not None), default=b"")
+            for name, files in self.first_tables.items()
+        }
+        size = sum(file.size for files in self.first_tables.values() for file in files)
+        self._in_one = size < LEAST_STEPS * step_bytes
+        self._bytes_left = 0
+
+    @property
+    def fraction(self) -> float:
+        """How much of the work is done, 0..1."""
+        total = self.bytes_done + self._bytes_left
+        return self.bytes_done / total if total else 0.0
+
+    def share(self, step: Step) -> float:
+        """Return how much of the work the next step is, 0..1."""
+        return step.size / max(1, self.bytes_done + self._bytes_left)
+
+    def next_step(self, handle: DatabaseHandle) -> Step | None:
+        """Plan what is left, and return the first step of it, None if there is none."""
+        tables = tables_by_family(handle)
+        rests = [rest for column in self._left(handle) if (rest := self._rest(column, tables)) is not None]
+        steps = plan_steps(rests, self._step_bytes, in_one=self._in_one)
+        self._bytes_left = sum(step.size for step in steps)
+        self.position = replace(self.position, total=self.position.done + len(steps))
+        return steps[0] if steps else None
+
+    def finish(self, step: Step, tables: Tables, read: int, written: int) -> None:
+        """Record that a step is done."""
+        part = step.parts[-1]
+        rest = overlapping(pending(tables[part.family], self._first_new), None, self._ends[part.family])
+        self.bytes_done += step.size
+        self.position = replace(
+            self.position,
+            done=self.position.done + 1,
+            family=part.family,
+            key=position_after(part, rest),
+            read=self.position.read + read,
+            written=self.position.written + written,
+        )
+
+    def _left(self, handle: DatabaseHandle) -> tuple[ColumnFamily, ...]:
+        """Return the families that are not done, of the handle that is open now; one may be done in part."""
+        names = [column.name for column in self.columns]
+        columns = tuple(column for column in handle.columns if column.name in names)
+        if self.position.family not in names:
+            return columns
+        index = names.index(self.position.family)
+        return columns[index + (self.position.key is None) :]
+
+    def _rest(self, column: ColumnFamily, tables: Tables) -> FamilyRest | None:
+        begin, end = self._request.from_key, self._request.to_key
+        if column.name == self.position.family and self.position.key is not None:
+            begin = max(begin or b"", self.position.key)
+        files = overlapping(pending(tables[column.name], self._first_new), begin, end, excluded=True)
+        files = overlapping(files, None, self._ends[column.name])
+        if not files:
+            return None
+        return FamilyRest(
+            column.name,
+            files,
+            column.rdict.property_int_value("rocksdb.base-level") or 0,
+            not column.backwards
+            and column.style is CompactionStyle.LEVEL
+            and all(file.first is not None and file.last is not None for file in files),
+            begin,
+            end,
+        )
+
+
+def files_of(step: Step, tables: Tables) -> Tables:
+    """Return the files that a step compacts, by family."""
+    return {part.family: overlapping(tables[part.family], part.begin, part.end) for part in step.parts}
+
+
+def plan_steps(families: Iterable[FamilyRest], step_bytes: int, *, in_one: bool) -> tuple[Step, ...]:
+    """Return the steps of about `step_bytes` each that compact the families, or the only one if `in_one`."""
+    steps: list[list[StepPart]] = []
+    size = 0
+    for family in families:
+        if not family.files:
+            continue
+        for part in _divide(family, 0 if in_one or not family.divisible else step_bytes):
+            if steps and (in_one or size + part.size <= step_bytes):
+                steps[-1].append(part)
+                size += part.size
+            else:
+                steps.append([part])
+                size = part.size
+    return tuple(Step(tuple(parts)) for parts in steps)
+
+
+def overlapping(
+    files: Iterable[LiveFile], begin: bytes | None, end: bytes | None, *, excluded: bool = False
+) -> tuple[LiveFile, ...]:
+    """Return the files with keys from `begin` to `end`, included unless `excluded`; None: no bound."""
+    return tuple(
+        file
+        for file in files
+        if file.first is None
+        or file.last is None
+        or (
+            (begin is None or file.last >= begin)
+            and (end is None or file.first < end or (file.first == end and not excluded))
+        )
+    )
+
+
+def pending(files: Sequence[LiveFile], first_new: int) -> tuple[LiveFile, ...]:
+    """Return the files of a family that the compaction has not written, the first of which was `first_new`.
+
+    What it wrote above the deepest level is still to be merged into that. New files in level 0 are a
+    concurrent writer's.
+    """
+    deepest = max((file.level for file in files), default=0)
+    return tuple(file for file in files if file.number < first_new or 0 < file.level < deepest)
+
+
+def position_after(part: StepPart, rest: Iterable[LiveFile]) -> bytes | None:
+    """Return the key up to which the part's family is done, given what is pending; None if all of it is.
+
+    A step may have rewritten files of the next one, which overlapped it in a level above.
+    """
+    if part.key is None:
+        return None
+    first = min(
+        (file.first for file in overlapping(rest, part.key, None) if file.first is not None), default=None
+    )
+    return None if first is None else max(part.key, first)
+
+
+class _Block(msgspec.Struct):
+    first: bytes
+    last: bytes
+    size: int
+    merged: int
+    largest: int
+
+
+def _divide(family: FamilyRest, step_bytes: int) -> list[StepPart]:
+    """Return the parts of a family, only one if `step_bytes` is 0."""
+    total = sum(file.size for file in family.files)
+    largest = max(file.size for file in family.files)
+    if not family.divisible:
+        return [StepPart(family.name, family.begin, family.end, None, total, total, largest)]
+    blocks, clusters = _blocks(family)
+    count = max(1, round(total / step_bytes)) if step_bytes else 1
+    if count == 1:
+        merged = sum(block.merged for block in blocks) + sum(cluster.merged for cluster in clusters)
+        return [StepPart(family.name, family.begin, family.end, None, total, merged, largest)]
+    return _gather(family, blocks, clusters, total / count)
+
+
+def _gather(family: FamilyRest, blocks: list[_Block], clusters: list[_Block], target: float) -> list[StepPart]:
+    """Return parts of about `target` bytes each, of whole blocks."""
+    parts: list[StepPart] = []
+    begin = family.begin
+    size = merged = largest = 0
+    left = sum(block.size for block in blocks)
+    for block in blocks:
+        size += block.size
+        left -= block.size
+        merged, largest = merged + block.merged, max(largest, block.largest)
+        is_last = block is blocks[-1]
+        if not is_last and (size < target or left < target / 2):
+            continue
+        for cluster in [one for one in clusters if one.first <= block.last or is_last]:
+            clusters.remove(cluster)
+            size, merged, largest = size + cluster.size, merged + cluster.merged, max(largest, cluster.largest)
+        end, key = block.last, block.last + b"\0"
+        if is_last:
+            end = block.last if family.end is None else min(block.last, family.end)
+        parts.append(StepPart(family.name, begin, end, None if is_last else key, size, merged, largest))
+        begin = key
+        size = merged = largest = 0
+    return parts
+
+
+def _blocks(family: FamilyRest) -> tuple[list[_Block], list[_Block]]:
+    """Return the blocks, and the clusters of level 0 that are merged with the first range that touches them."""
+    by_level: dict[int, list[_Block]] = {}
+    for file in family.files:
+        assert file.first is not None  # or it would not be divisible
+        assert file.last is not None
+        by_level.setdefault(file.level, []).append(_Block(file.first, file.last, file.size, 0, file.size))
+    clusters = _merge(by_level.pop(0, []))
+    for cluster in clusters:
+        cluster.merged = cluster.size
+    deepest = max(by_level, default=0)
+    blocks = by_level.pop(deepest, [])
+    if family.base_level >= deepest:
+        blocks = _merge([*blocks, *clusters])
+        for block in blocks:
+            block.merged = block.size if block.merged else 0
+        clusters = []
+    else:
+        blocks = _merge(blocks)
+        for cluster in clusters:
+            cluster.merged += sum(
+                one.size
+                for one in by_level.get(family.base_level, ())
+                if one.first <= cluster.last and one.last >= cluster.first
+            )
+    lasts = [block.last for block in blocks]
+    between = [one for files in by_level.values() for one in files]
+    for one in between:
+        block = blocks[min(bisect_left(lasts, one.last), len(blocks) - 1)]
+        block.size, block.largest = block.size + one.size, max(block.largest, one.largest)
+    blocks[-1].last = max(one.last for one in (*blocks, *clusters, *between))
+    return blocks, clusters
+
+
+def _merge(blocks: list[_Block]) -> list[_Block]:
+    """Return the blocks in key order, those that overlap as one. Files may share the end of a deleted range."""
+    merged: list[_Block] = []
+    for block in sorted(blocks, key=lambda one: (one.first, one.last)):
+        if merged and (block.first < merged[-1].last or block.first == merged[-1].first):
+            last = merged[-1]
+            last.last = max(last.last, block.last)
+            last.size, last.merged = last.size + block.size, last.merged + block.merged
+            last.largest = max(last.largest, block.largest)
+        else:
+            merged.append(block)
+    return merged
