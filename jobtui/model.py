@@ -164,6 +164,17 @@ class StepPosition(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     written: int = 0
 
 
+class DiskReserve(msgspec.Struct, frozen=True):
+    """How much of a disk stays free while a compaction works: bytes, and a share of the disk from 0 to 1."""
+
+    bytes: int = 0
+    share: float = 0.0
+
+    def of(self, disk: int) -> int:
+        """Return the bytes that stay free on a disk of that size."""
+        return self.bytes + int(self.share * disk)
+
+
 INTERRUPTED_CODE = "interrupted"
 """The code of a task that was running when jobtui ended."""
 

@@ -16,7 +16,9 @@ import msgspec
 
 from jobtui.config.settings import DEFAULT_PROFILE, Confirm
 from jobtui.formatting import DateOrder
+from jobtui.model import DiskReserve
 
+LEAST_STEP_SIZE = 16 << 20  # the size of one file of jobtui's own databases
 SettingParser = Callable[[object, Path], object]
 
 
@@ -119,6 +121,35 @@ def rate(value: object, base: Path) -> int | None:
         with suppress(QuantityError):
             return parse_size(value) or None
     raise InvalidValue('a number of bytes per second, or a text like "50 MiB"')
+
+
+def step_size(value: object, base: Path) -> int:
+    """Return the bytes of a compaction's step."""
+    size = None
+    if isinstance(value, int) and not isinstance(value, bool):
+        size = value
+    elif isinstance(value, str):
+        from jobtui.language.quantities import QuantityError, parse_size  # late: rarely used
+
+        with suppress(QuantityError):
+            size = parse_size(value)
+    if size is not None and size >= LEAST_STEP_SIZE:
+        return size
+    raise InvalidValue('a size of at least 16 MiB, like "100 MiB"')
+
+
+def min_free(value: object, base: Path) -> DiskReserve:
+    """Return what stays free of a disk."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return DiskReserve(bytes=value)
+    if isinstance(value, str):
+        from jobtui.language.quantities import QuantityError, parse_share, parse_size  # late: rarely used
+
+        with suppress(QuantityError):
+            return DiskReserve(share=parse_share(value))
+        with suppress(QuantityError):
+            return DiskReserve(bytes=parse_size(value))
+    raise InvalidValue('a share of the disk or a size, like "5%" or "10 GiB"')
 
 
 def hosts(value: object, base: Path) -> dict[str, Path | None]:
@@ -321,6 +352,20 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             'How fast each host may write while it flushes and compacts, in bytes per second or like "50 MiB". '
             "0: as fast as it can.",
             rate,
+        ),
+        Setting(
+            "step_size",
+            "104857600",
+            'How much of a database a compaction merges in one step, in bytes or like "100 MiB". It can be '
+            "paused after each step, a stop loses one at most, and each needs about twice as much free disk.",
+            step_size,
+        ),
+        Setting(
+            "min_free",
+            '"5%"',
+            'How much of the disk a compaction leaves free: like "5%" or "10 GiB". Below it the compaction '
+            "waits before its next step. 0: nothing.",
+            min_free,
         ),
         Setting(
             "hosts",

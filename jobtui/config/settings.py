@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from jobtui.engine.profile import Profile
+from jobtui.engine.profile import MIN_FREE, STEP_SIZE, Profile
 from jobtui.errors import HomeError
 from jobtui.formatting import DateOrder
+from jobtui.model import DiskReserve
 
 if TYPE_CHECKING:
     from jobtui.storage.nebula.settings import ClusterSettings, PasswordSource, Tls
@@ -145,6 +146,8 @@ class ProfileSettings(msgspec.Struct, frozen=True):
     task_timeout: float | None = None
     max_running_jobs: int = 4
     compact_rate: int | None = None
+    step_size: int = STEP_SIZE
+    min_free: DiskReserve = MIN_FREE
     hosts: Mapping[str, Path | None] = msgspec.field(default_factory=dict)
     wal_dirs: Mapping[str, Path] = msgspec.field(default_factory=dict)
     without_cf_paths: tuple[str, ...] = ()
@@ -186,6 +189,8 @@ class Config(msgspec.Struct, frozen=True):
             task_timeout=settings.task_timeout,
             max_running_jobs=settings.max_running_jobs,
             compact_rate=settings.compact_rate,
+            step_size=settings.step_size,
+            min_free=settings.min_free,
             wal_dirs=settings.wal_dirs,
             without_cf_paths=settings.without_cf_paths,
             cluster=cluster_of(name, settings),

@@ -57,6 +57,8 @@ def _embedded(profile: Profile, notify: Callable[[str], None]) -> Storage:
         profile.storage,
         profile.hosts,
         compact_rate=profile.compact_rate,
+        step_bytes=profile.step_size,
+        reserve=profile.min_free,
         wal_directories=profile.wal_dirs,
         without_cf_paths=profile.without_cf_paths,
         notice=notify,

@@ -8,10 +8,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from jobtui.model import DiskReserve
+
 if TYPE_CHECKING:
     from jobtui.storage.nebula.settings import (
         ClusterSettings,  # imports ssl, which embedded storage does without
     )
+
+
+STEP_SIZE = 100 << 20
+MIN_FREE = DiskReserve(share=0.05)
 
 
 class Profile(msgspec.Struct, frozen=True):
@@ -21,6 +27,7 @@ class Profile(msgspec.Struct, frozen=True):
     host to the directory that it keeps its data in (None: `root/storage/<host>`); empty means `local0`
     to `local2`. `task_timeout` is seconds from a task's dispatch (None: no deadline).
     `compact_rate` limits a host's compaction and flush writes, in bytes a second (None: no limit).
+    `step_size` is what a step of a compaction merges, in bytes, and `min_free` what it leaves free of the disk.
     `wal_dirs` are the WAL directories of adopted databases that keep their WAL apart, `without_cf_paths` the
     adopted databases that keep all SST files in their own directory.
     `cluster`: the NebulaGraph cluster that the work is done on (None: embedded storage).
@@ -32,6 +39,8 @@ class Profile(msgspec.Struct, frozen=True):
     task_timeout: float | None = None
     max_running_jobs: int = 4
     compact_rate: int | None = None
+    step_size: int = STEP_SIZE
+    min_free: DiskReserve = MIN_FREE
     wal_dirs: Mapping[str, Path] = msgspec.field(default_factory=dict)
     without_cf_paths: tuple[str, ...] = ()
     cluster: ClusterSettings | None = None

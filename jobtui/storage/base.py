@@ -148,17 +148,6 @@ class OperationControl:
             self._on_rate = None
 
 
-class DiskReserve(msgspec.Struct, frozen=True):
-    """How much of a disk stays free while a compaction works: bytes, and a share of the disk from 0 to 1."""
-
-    bytes: int = 0
-    share: float = 0.0
-
-    def of(self, disk: int) -> int:
-        """Return the bytes that stay free on a disk of that size."""
-        return self.bytes + int(self.share * disk)
-
-
 class CompactionRequest(msgspec.Struct, frozen=True):
     """What to compact of a space on a host, and how much disk it may take; the default is everything.
 

@@ -8,6 +8,7 @@ import pytest
 
 from jobtui.config import Config, ConfigError, HomeError, ProfileSettings, chosen_profile, read_config
 from jobtui.config.settings import Confirm, TuiSettings
+from jobtui.model import DiskReserve
 
 
 @pytest.fixture
@@ -38,11 +39,14 @@ def test_every_setting_is_read(file: Path) -> None:
         task_timeout = "15 min"
         max_running_jobs = 8
         compact_rate = "1.5 MiB"
+        step_size = "64 MiB"
+        min_free = "2.5%"
         hosts = { "192.168.8.5" = "/disk5", local1 = "" }
 
         [profiles.local]
         task_timeout = 2.5
         compact_rate = 1000
+        min_free = "10 GiB"
 
         [dashboard]
         theme = "ansi"
@@ -60,11 +64,13 @@ def test_every_setting_is_read(file: Path) -> None:
         profile="prod",
         data_dir=file.parent / "data",
         profiles={
-            "local": ProfileSettings(task_timeout=2.5, compact_rate=1000),
+            "local": ProfileSettings(task_timeout=2.5, compact_rate=1000, min_free=DiskReserve(bytes=10 << 30)),
             "prod": ProfileSettings(
                 task_timeout=900.0,
                 max_running_jobs=8,
                 compact_rate=1_572_864,
+                step_size=64 << 20,
+                min_free=DiskReserve(share=0.025),
                 hosts={"192.168.8.5": Path("/disk5"), "local1": None},
             ),
         },
@@ -126,6 +132,15 @@ PROBLEMS = [
     (
         "[profiles.local]\ncompact_rate = '50 MX'\n",
         [":2: profiles.local.compact_rate must be a number of bytes"],
+    ),
+    (
+        "[profiles.local]\nstep_size = '1 MiB'\n",
+        [":2: profiles.local.step_size must be a size of at least 16 MiB"],
+    ),
+    ("[profiles.local]\nstep_size = 1\n", [":2: profiles.local.step_size must be a size of at least 16 MiB"]),
+    (
+        "[profiles.local]\nmin_free = '101%'\n",
+        [":2: profiles.local.min_free must be a share of the disk or a size"],
     ),
     ("[profiles.local]\n\nhosts = ['a']\n", [":3: profiles.local.hosts must be a table of hosts"]),
     (

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from jobtui.errors import ErrorCode
-from jobtui.model import StepPosition
-from jobtui.storage.base import CompactionRequest, DiskReserve, Placement, TaskResult
+from jobtui.model import DiskReserve, StepPosition
+from jobtui.storage.base import CompactionRequest, Placement, TaskResult
 from jobtui.storage.local.backend import LocalStorage
 from tests.support.disks import fill_up, free_bytes
 from tests.support.storage import (

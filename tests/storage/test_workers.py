@@ -164,6 +164,7 @@ def test_a_worker_does_not_outlive_a_killed_parent(tmp_path):
     code = """
 import asyncio, sys
 from pathlib import Path
+from jobtui.storage.base import CompactionRequest
 from tests.support.storage import layered, Watched, layers, space_at
 
 async def run():

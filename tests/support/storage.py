@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jobtui.errors import StorageError
-from jobtui.model import SpaceStats, StepPosition
+from jobtui.model import DiskReserve, SpaceStats, StepPosition
 from jobtui.storage.base import (
     CompactionRequest,
-    DiskReserve,
     OperationControl,
     OperationProgress,
     Pair,

@@ -14,6 +14,8 @@ from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.cli.streams import Output
 from jobtui.config import SETTINGS, Config, HomeError, Problem, Setting, settings
 from jobtui.config.loader import line_of
+from jobtui.language.quantities import write_share
+from jobtui.model import DiskReserve
 
 WIDTH = 100
 
@@ -96,6 +98,8 @@ def toml(value: object, default: str) -> str:
             return str(int(value))
         case int() | float():
             return str(value)
+        case DiskReserve():
+            return toml(write_share(value.share) if value.share else value.bytes, default)
         case StrEnum():
             return _quoted(value.value)
         case str() | Path():

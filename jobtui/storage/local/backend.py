@@ -19,11 +19,10 @@ from msgspec.structs import asdict, replace
 
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.formatting import format_bytes
-from jobtui.model import SpaceStats
+from jobtui.model import DiskReserve, SpaceStats
 from jobtui.storage.base import (
     Capabilities,
     CompactionRequest,
-    DiskReserve,
     Host,
     OperationControl,
     OperationProgress,

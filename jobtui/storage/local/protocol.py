@@ -11,8 +11,8 @@ from __future__ import annotations
 import msgspec
 
 from jobtui.errors import ErrorCode
-from jobtui.model import SpaceStats, StepPosition
-from jobtui.storage.base import CompactionRequest, DiskReserve
+from jobtui.model import DiskReserve, SpaceStats, StepPosition
+from jobtui.storage.base import CompactionRequest
 
 # bytes of a key and its value together that can be loaded and dumped, as a message is held in memory whole
 LONGEST_PAIR = 256 << 20
