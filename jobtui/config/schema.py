@@ -88,6 +88,30 @@ def keymap(value: object, base: Path) -> dict[str, str]:
     return value
 
 
+def views(value: object, base: Path) -> dict[str, str]:
+    """Return filters by the names that the palette shows."""
+    if isinstance(value, dict) and all(isinstance(text, str) and text for text in value.values()):
+        return value
+    raise InvalidValue('a table of names and filters, like { "slow" = "took:>1h" }')
+
+
+def themes(value: object, base: Path) -> dict[str, dict[str, str]]:
+    """Return the colors of themes by the themes' names."""
+    if isinstance(value, dict) and all(
+        isinstance(colors, dict) and all(isinstance(color, str) for color in colors.values())
+        for colors in value.values()
+    ):
+        return value
+    raise InvalidValue('a table of themes, like { mine = { base = "light", accent = "#9b5300" } }')
+
+
+def glyphs(value: object, base: Path) -> str:
+    """Return which characters are drawn."""
+    if value in ("auto", "ascii", "unicode"):
+        return str(value)
+    raise InvalidValue('"auto", "ascii" or "unicode"')
+
+
 def whole(low: int, high: int) -> Callable[[object, Path], int]:
     """Return a parser of whole numbers from `low` to `high`, both included."""
 
@@ -474,6 +498,28 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             'The order of dates in the tables: "mdy" (12/17/19), "dmy" (17.12.19) or "ymd" (2019-12-17). '
             "A time of today has no date.",
             date_order,
+        ),
+        Setting(
+            "themes",
+            "{}",
+            'Your own themes by name, like { mine = { base = "light", accent = "#9b5300" } }. The colors are '
+            "background, panel, cursor, cursor-idle, rule, foreground, muted, primary, accent, queue, running, "
+            "finished, failed, stopped and warning.",
+            themes,
+        ),
+        Setting(
+            "glyphs",
+            '"auto"',
+            'The characters of statuses and lines: "auto" for those that the encoding and TERM promise, '
+            '"ascii", or "unicode" for all.',
+            glyphs,
+        ),
+        Setting(
+            "views",
+            "{}",
+            'More views for the palette, by name, each a filter of the jobs: like { "slow" = "took:>1h" }. '
+            'There are "failed today", "not run again" and "running".',
+            views,
         ),
         Setting("keymap", "{}", 'Other keys for commands, like { stop = "s,delete" }.', keymap),
     ),

@@ -27,6 +27,13 @@ class Confirm(enum.StrEnum):
     BULK = "bulk"  # only for more than one job
 
 
+SAVED_VIEWS: Mapping[str, str] = {
+    "failed today": "status:failed since:today",
+    "not run again": "status:unrecovered",
+    "running": "status:running",
+}
+
+
 class TuiSettings(msgspec.Struct, frozen=True):
     """The dashboard's settings, each with a default.
 
@@ -48,6 +55,9 @@ class TuiSettings(msgspec.Struct, frozen=True):
     mouse: bool = True
     continue_after_hangup: bool = True
     date_order: DateOrder = DateOrder.MONTH_FIRST
+    views: Mapping[str, str] = msgspec.field(default_factory=dict)
+    themes: Mapping[str, Mapping[str, str]] = msgspec.field(default_factory=dict)
+    glyphs: str = "auto"
     demo: bool = False
     hint: str = ""
 

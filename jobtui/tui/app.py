@@ -32,8 +32,9 @@ from jobtui.tui.data.feed import (
 from jobtui.tui.keymap import load_keymap
 from jobtui.tui.screens.dashboard import Dashboard
 from jobtui.tui.state import CommandHistory, StateStore
+from jobtui.tui.terminal import ColorDepth, Glyphs
 from jobtui.tui.textual_ext.keys import handle_key, normalize_early_key
-from jobtui.tui.themes import theme_after, theme_problem
+from jobtui.tui.themes import own_theme_problem, theme_after, theme_problem
 from jobtui.tui.widgets.footer import Toast, surplus
 
 _FRAME_SECONDS = 1 / 60
@@ -57,6 +58,7 @@ class DashboardApp(BaseApp[int]):
         now: Callable[[], datetime] | None = None,
         on_first_frame: Callable[[], None] = lambda: None,
         is_abandoned: Callable[[], bool] = lambda: False,
+        depth: ColorDepth = ColorDepth.TRUE,
     ) -> None:
         """Create the app.
 
@@ -66,10 +68,18 @@ class DashboardApp(BaseApp[int]):
             now: The clock for the elapsed time of jobs.
             on_first_frame: Called after the first frame.
             is_abandoned: Called each second; returns whether the process that waits for the dashboard is gone.
+            depth: How many colors the terminal shows.
         """
         store = StateStore(settings.state_dir)
         saved = store.read()
-        super().__init__(settings.theme or saved.theme, settings.state_dir)
+        super().__init__(
+            settings.theme or saved.theme,
+            settings.state_dir,
+            depth,
+            settings.themes,
+            Glyphs(settings.glyphs),
+        )
+        self._can_choose = depth >= ColorDepth.PALETTE and not self.no_color
         self._on_first_frame = on_first_frame
         self._is_abandoned = is_abandoned
         # a cluster reports its spaces later: until then the saved one is assumed to exist
@@ -156,8 +166,12 @@ class DashboardApp(BaseApp[int]):
         self.context.overview_cache.ask()
         self.run_worker(self._load_then_search())
         self.dashboard.console.show_problems(self.context.keymap.problems, "keys of the keymap were left out")
-        if trouble := theme_problem(self.context.settings.theme):
+        settings = self.context.settings
+        if trouble := theme_problem(settings.theme, [*settings.themes]):
             self.dashboard.show_toast(trouble, "warning")
+        for name, colors in settings.themes.items():
+            if problem := own_theme_problem(colors):
+                self.dashboard.show_toast(f"theme {name}: {problem}", "warning")
         if self.context.store.trouble:
             self.dashboard.show_toast(self.context.store.trouble, "warning")
 
@@ -174,7 +188,7 @@ class DashboardApp(BaseApp[int]):
         """Save the state."""
         self._unsubscribe()
         self._history_poller.close()
-        if not self.no_color:
+        if self._can_choose:
             self.context.saved.theme = self.theme
         self.context.saved.space = self.context.session.space
         self.dashboard.save_state()
@@ -261,7 +275,7 @@ class DashboardApp(BaseApp[int]):
 
     def next_theme(self) -> None:
         """Switch to the next theme."""
-        self.theme = theme_after(self.theme)
+        self.theme = theme_after(self.theme, self.themes)
 
     def set_theme(self, name: str) -> None:
         """Switch to a theme."""

@@ -8,6 +8,7 @@ import signal
 import tempfile
 import threading
 import traceback
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,10 +23,11 @@ from typing_extensions import override
 
 from jobtui.files import foreign_owner
 from jobtui.tui import terminal
+from jobtui.tui.terminal import ColorDepth, Glyphs
 from jobtui.tui.text.spans import TextRole
 from jobtui.tui.textual_ext.app import ExtendedApp
 from jobtui.tui.textual_ext.render import css_class_style, use_partial_compositor
-from jobtui.tui.themes import ANSI, THEMES, theme_name
+from jobtui.tui.themes import ANSI, theme_name, themes_for
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _FIRST = "text_roles.tcss"
@@ -119,21 +121,33 @@ class BaseApp(ExtendedApp[ReturnType], inherit_bindings=False):
     ENABLE_COMMAND_PALETTE = False  # the dashboard opens its own, under a key that can be changed
     NOTIFICATION_TIMEOUT = 6
 
-    def __init__(self, theme: str, state_dir: Path | None) -> None:
+    def __init__(
+        self,
+        theme: str,
+        state_dir: Path | None,
+        depth: ColorDepth = ColorDepth.TRUE,
+        own_themes: Mapping[str, Mapping[str, str]] | None = None,
+        glyphs: Glyphs = Glyphs.AUTO,
+    ) -> None:
         """Create the app.
 
         Args:
             theme: A theme's name, "" for the dark one.
             state_dir: The directory for crash reports, None for the system's temporary directory.
+            depth: How many colors the terminal shows.
+            own_themes: The user's themes, by name: a color by its name.
+            glyphs: Which characters are drawn.
         """
         super().__init__()
         self.is_ending = False
         self._signals: list[signal.Signals] = []
         self._handlers_before: dict[signal.Signals, Any] = {}
         self._state_dir = state_dir
-        for known in THEMES:
+        self.glyphs = glyphs
+        self.themes = themes_for(depth, own_themes)
+        for known in {ANSI.name: ANSI, **{known.name: known for known in self.themes}}.values():
             self.register_theme(known)
-        self.theme = theme_name(theme)
+        self.theme = theme_name(theme, self.themes)
         if self.no_color:
             # grays are colors, too: the terminal's default color, reversed or underlined, is enough
             self.theme = ANSI.name

@@ -88,7 +88,8 @@ _D, _T, _J, _P, _S, _H, _B, _F = (
 )
 
 
-def _sorting(where: KeyScope, prefix: str = "") -> tuple[KeyCommand, ...]:
+def _sorting(where: KeyScope, columns: Mapping[str, str], prefix: str = "") -> tuple[KeyCommand, ...]:
+    """Return the commands that sort a table: by its next column, in reverse, and by each of `columns`."""
     ways = (
         ("next", "greater_than_sign", "Sort by the column to the right", "sort_by(1)"),
         ("previous", "less_than_sign", "Sort by the column to the left", "sort_by(-1)"),
@@ -99,7 +100,37 @@ def _sorting(where: KeyScope, prefix: str = "") -> tuple[KeyCommand, ...]:
             for way, keys, text, action in ways
         ),
         _c(where, f"{prefix}sort_reverse", "o", "reverse order", "Reverse the order", action="sort_reverse"),
+        *(
+            _c(
+                where,
+                f"{prefix}sort_{column}",
+                key,
+                f"sort by {column}",
+                f"Sort by {column}; again reverses the order",
+                action=f"sort_column('{column}')",
+                palette=False,
+            )
+            for column, key in columns.items()
+        ),
     )
+
+
+_JOB_SORTS = {
+    "id": "I",
+    "command": "M",
+    "status": "S",
+    "progress": "Q",
+    "took": "O",
+    "start": "A",
+    "stop": "E",
+    "space": "P",
+    "hosts": "H",
+    "reclaimed": "B",
+    "origin": "Y",
+    "reason": "D",
+}
+_SPACE_SORTS = {"name": "N", "hosts": "H", "size": "S", "memory": "M", "pending": "P", "jobs": "J"}
+_HOST_SORTS = {"name": "N", "status": "A", "spaces": "P", "size": "S", "free": "E"}
 
 
 COMMANDS: tuple[KeyCommand, ...] = (
@@ -117,7 +148,7 @@ COMMANDS: tuple[KeyCommand, ...] = (
     _c(_D, "retry", "R", "connect now", "Try to connect to the cluster now"),
     _c(_D, "redraw", "ctrl+l", "redraw", "Paint the whole screen again"),
     _c(_D, "suspend", "ctrl+z", "suspend", "Back to the shell; fg returns", priority=True),
-    _c(_D, "back", "escape", "back", "Back: from the detail, the marks, the filter", palette=False),
+    _c(_D, "back", "escape", "back", "Back to where you came from: one step at a time", 95, palette=False),
     _c(_D, "quit", "q", "quit", "Leave; asks first if jobs are active", 90),
     _c(
         _D,
@@ -147,7 +178,7 @@ COMMANDS: tuple[KeyCommand, ...] = (
         "filter",
         "slash",
         "filter",
-        "Filter: words, status: space: host: cmd: since: until:, ! negates one",
+        "Filter: words, status: space: host: cmd: since: took: id: reason: by:, ! negates one",
         50,
         priority=True,
     ),
@@ -173,7 +204,17 @@ COMMANDS: tuple[KeyCommand, ...] = (
     _c(_J, "mark_all", "a", "mark all", "Mark every job in view"),
     _c(_J, "invert", "i", "invert marks", "Invert the marks in view"),
     _c(_J, "unmark", "u", "unmark all", "Remove all marks"),
-    *_sorting(_J),
+    *_sorting(_J, _JOB_SORTS),
+    _c(
+        _J,
+        "next_match",
+        "n",
+        "next failed",
+        "The next job that passes the filter; without a filter, the next that failed",
+        55,
+        action="next_match(1)",
+    ),
+    _c(_J, "previous_match", "N", "previous failed", "The one before", action="next_match(-1)"),
     _c(_J, "columns", "c", "columns", "Choose the columns"),
     _c(_J, "follow", "f", "follow", "Keep the cursor on the newest job"),
     _c(_J, "watch", "w", "watch", "Notify when the job under the cursor ends"),
@@ -237,14 +278,14 @@ COMMANDS: tuple[KeyCommand, ...] = (
     _c(
         _S, "space_look", "L", "look", "Look into an adopted space (opening it writes there)", 30, action="look"
     ),
-    *_sorting(_S, "space_"),
+    *_sorting(_S, _SPACE_SORTS, "space_"),
     _c(_S, "space_filter", "slash", "filter jobs", "Go to the jobs and type a filter", action="filter"),
     # hosts
     _c(_H, "host_flush", "F", "flush", "Flush a space of the host under the cursor", 10, action="flush"),
     _c(
         _H, "host_compact", "C", "compact", "Compact a space of the host under the cursor", 20, action="compact"
     ),
-    *_sorting(_H, "host_"),
+    *_sorting(_H, _HOST_SORTS, "host_"),
     _c(_H, "host_filter", "slash", "filter jobs", "Go to the jobs and type a filter", action="filter"),
     # command bar
     _c(
@@ -303,11 +344,21 @@ COMMANDS: tuple[KeyCommand, ...] = (
     _c(
         _F,
         "filter_done",
-        "enter,down,tab,shift+tab",
+        "enter,tab,shift+tab",
         "done",
         "Keep the filter and go to the jobs",
         10,
         action="done",
+        palette=False,
+    ),
+    _c(_F, "filter_older", "up", "older", "The filter used before", 30, action="recall(-1)", palette=False),
+    _c(
+        _F,
+        "filter_newer",
+        "down",
+        "newer",
+        "The filter used after; at the newest, go to the jobs",
+        action="recall(1)",
         palette=False,
     ),
     _c(
@@ -374,6 +425,12 @@ def console_command(text: str) -> str:
     return _COMMANDS.get(text.strip().rstrip(";").strip().lower(), "")
 
 
+def job_number(text: str) -> int:
+    """Return the number of the job that a text of digits alone jumps to, 0 for any other text."""
+    digits = text.strip().rstrip(";").strip()
+    return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 20 else 0
+
+
 def help_topic(text: str) -> str:
     """Return the words after `help` or `?`, as in `help recover`; "" if the text does not ask for a topic."""
     first, _, rest = text.strip().rstrip(";").strip().partition(" ")
@@ -382,7 +439,7 @@ def help_topic(text: str) -> str:
 
 def may_be_console_command(text: str, caret: int) -> bool:
     """Return whether a text is a command of the console, or a beginning of one that is still being typed."""
-    if console_command(text) or help_topic(text):
+    if console_command(text) or help_topic(text) or job_number(text):
         return True
     typed = text.strip().lower()
     return bool(typed) and caret == len(text.rstrip()) and any(word.startswith(typed) for word in _COMMANDS)

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 from textual.screen import Screen
+from textual.theme import Theme
 
 from jobtui.config.settings import TuiSettings
 from jobtui.engine.client import Client, ExecuteResult, Session
@@ -105,6 +106,10 @@ class DashboardHost(Protocol):
         """Move the cursor to a job that was just submitted."""
         ...
 
+    async def jump_to_job(self, job_id: int) -> None:
+        """Show a job by its number, in the jobs or in the archive, and drop a filter that hides it."""
+        ...
+
     def refresh_space(self) -> None:
         """Show the chosen space wherever it appears."""
         ...
@@ -136,6 +141,11 @@ class DashboardHost(Protocol):
 
 class AppControl(Protocol):
     """What the dashboard needs of its app."""
+
+    @property
+    def themes(self) -> Sequence[Theme]:
+        """The themes that the terminal can show."""
+        ...
 
     @property
     def paused(self) -> bool:

@@ -12,12 +12,22 @@ if TYPE_CHECKING:
     from jobtui.engine.client import Client
 
 
+# what Textual calls the colors of a terminal, by their number
+_COLOR_SYSTEMS = {1: "standard", 16: "standard", 256: "256", 1 << 24: "truecolor"}
+
+
 def load() -> None:
     """Import what `run` needs. This is most of a start, and a caller can do it before it has a client."""
     # Textual reads it once, when it is imported: with twice the frames a key has its effect sooner
     os.environ.setdefault("TEXTUAL_FPS", "120")
     # milliseconds in which an esc may become another key: a terminal sends the bytes of a key together
     os.environ.setdefault("ESCDELAY", "50")
+    from jobtui.tui.terminal import ColorDepth, color_depth
+
+    depth = color_depth()
+    if depth is ColorDepth.NONE:
+        os.environ.setdefault("NO_COLOR", "1")
+    os.environ.setdefault("TEXTUAL_COLOR_SYSTEM", _COLOR_SYSTEMS[depth.value])
     # a third of a start would be spent on collecting garbage among modules, which never are garbage
     gc.disable()
     import jobtui.tui.app  # noqa: F401
@@ -37,8 +47,15 @@ def run(client: Client, settings: TuiSettings, is_abandoned: Callable[[], bool] 
     """
     load()
     from jobtui.tui.app import DashboardApp
+    from jobtui.tui.terminal import color_depth
 
-    app = DashboardApp(client, settings, on_first_frame=_enable_collection, is_abandoned=is_abandoned)
+    app = DashboardApp(
+        client,
+        settings,
+        on_first_frame=_enable_collection,
+        is_abandoned=is_abandoned,
+        depth=color_depth(),
+    )
     status = app.run(mouse=settings.mouse)
     return status if status is not None else app.return_code or 0
 

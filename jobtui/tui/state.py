@@ -32,6 +32,7 @@ class SavedState(msgspec.Struct, omit_defaults=True):
     split_beside: int = 45
     split_below: int = 40
     space: str | None = None
+    filters: list[str] = []
 
 
 class StateStore:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import codecs
+import enum
 import os
 import shutil
 import subprocess
@@ -22,6 +23,50 @@ from jobtui.formatting import single_cells
 # xterm and others drop longer texts silently
 _MOST_COPIED = 74_994
 _NATIVE_SECONDS = 2.0
+
+
+class ColorDepth(enum.IntEnum):
+    """How many colors a terminal shows."""
+
+    NONE = 1
+    SIXTEEN = 16
+    PALETTE = 256
+    TRUE = 1 << 24
+
+
+def color_depth(environ: Mapping[str, str] = os.environ, colors: int | None = None) -> ColorDepth:
+    """Return the terminal's depth.
+
+    Args:
+        environ: The environment. COLORTERM says it for most terminals; tmux and screen set TERM.
+        colors: The colors of the terminal's entry in terminfo, None to look it up if TERM does not say it.
+    """
+    if environ.get("NO_COLOR"):
+        return ColorDepth.NONE
+    term = environ.get("TERM", "")
+    # GNU screen passes COLORTERM on, and shows 256 colors at most
+    is_true = environ.get("COLORTERM") in ("truecolor", "24bit") and not environ.get("STY")
+    if is_true or term.endswith(("-direct", "-truecolor")):
+        return ColorDepth.TRUE
+    if term.endswith("-256color"):
+        return ColorDepth.PALETTE
+    if term in ("", "dumb") or (term[:2] == "vt" and term[2:3].isdigit()):
+        return ColorDepth.NONE
+    found = colors if colors is not None else _terminfo_colors(term)
+    if found < 8:
+        return ColorDepth.NONE
+    return ColorDepth.PALETTE if found >= 256 else ColorDepth.SIXTEEN
+
+
+def _terminfo_colors(term: str) -> int:
+    """Return the colors of a terminal by its entry in terminfo, 16 if there is none."""
+    try:
+        import curses  # late: most terminals say it in COLORTERM or TERM
+
+        curses.setupterm(term)
+    except Exception:  # a Python without curses, or a terminal without an entry
+        return 16
+    return curses.tigetnum("colors")
 
 
 def clipboard_sequence(text: str, environ: Mapping[str, str] = os.environ) -> str:
@@ -94,6 +139,8 @@ _REPLACEMENTS = {
     "#": "▇█▓■◼",
     ":": "▒",
     ".": "░·…",
+    "@": "↻",
+    "~": "≈",
     ">": "▶▸›→",
     "<": "◀‹←",
     "^": "▲↑⇧",
@@ -111,13 +158,23 @@ _ON_CONSOLE = "─│┌┐└┘├┤┬┴┼░▒▓█▄▀·←→↑↓
 _MISSING_ON_CONSOLE = {code: plain for code, plain in _PLAIN_BY_CODE.items() if chr(code) not in _ON_CONSOLE}
 
 
-def encoder_for(stream: TextIO) -> Callable[[str], bytes]:
+class Glyphs(enum.StrEnum):
+    """Which characters are drawn: those that the terminal is known to have, ASCII alone, or all."""
+
+    AUTO = "auto"
+    ASCII = "ascii"
+    UNICODE = "unicode"
+
+
+def encoder_for(stream: TextIO, glyphs: Glyphs = Glyphs.AUTO) -> Callable[[str], bytes]:
     """Return the function that encodes text for the terminal behind the stream, as TERM describes it."""
     encoding, errors = stream.encoding, stream.errors or "backslashreplace"
     if not codecs.lookup(encoding).name.startswith("utf"):
         codecs.register_error(_ERROR_HANDLER, _replace_unencodable)
         errors = _ERROR_HANDLER  # an escape would be wider than what is missing, and shift its line
     missing = _missing_characters(os.environ.get("TERM", ""))
+    if glyphs is not Glyphs.AUTO:
+        missing = _PLAIN_BY_CODE if glyphs is Glyphs.ASCII else {}
     if not missing:
         return lambda text: text.encode(encoding, errors)
     return lambda text: text.translate(missing).encode(encoding, errors)

@@ -1,10 +1,19 @@
-"""The themes: dark, light, high contrast, and one that leaves all colors to the terminal."""
+"""The themes: dark, light, high contrast, one for color blindness, and one in the terminal's own colors.
+
+Each has a palette for terminals of 16 million colors and one of the 256 that xterm numbers: a color between
+two of those would be rounded by the terminal's library, to navy and teal. With 16 colors or none, the theme
+`ansi` stands for all. `tests/tui/test_themes.py` checks the contrast and that statuses can be told apart.
+"""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
 
 from textual.theme import Theme
 
 from jobtui.suggest import did_you_mean
+from jobtui.tui.terminal import ColorDepth
 
 
 def _scrollbars(ground: str, bar: str, held: str) -> dict[str, str]:
@@ -19,77 +28,87 @@ def _scrollbars(ground: str, bar: str, held: str) -> dict[str, str]:
     }
 
 
-DARK = Theme(
-    name="dark",
-    primary="#5fafff",
-    secondary="#7a88a8",
-    accent="#ffb454",
-    foreground="#d5dae3",
-    background="#10141c",
-    surface="#10141c",
-    panel="#1b2230",
-    success="#7fd88f",
-    warning="#f0c05a",
-    error="#ff6b7a",
-    dark=True,
-    variables={
-        "cursor": "#2a3d5c",
-        "cursor-idle": "#1e2838",
-        "queue": "#9aa7c7",
-        "running": "#5fc8ff",
-        "stopped": "#c79af0",
-        "muted": "#7d889c",
-        "rule": "#34405a",
-        **_scrollbars("#10141c", "#34405a", "#5fafff"),
-    },
+COLOR_NAMES = (
+    "background",
+    "panel",
+    "cursor",
+    "cursor-idle",
+    "rule",
+    "foreground",
+    "muted",
+    "primary",
+    "accent",
+    "queue",
+    "running",
+    "finished",
+    "failed",
+    "stopped",
+    "warning",
 )
-LIGHT = Theme(
-    name="light",
-    primary="#0b61b8",
-    secondary="#56617a",
-    accent="#a85a00",
-    foreground="#1d2430",
-    background="#fbfbf9",
-    surface="#fbfbf9",
-    panel="#e9ebee",
-    success="#1c7a36",
-    warning="#8f6400",
-    error="#c01f3a",
-    dark=False,
-    variables={
-        "cursor": "#cfe2fb",
-        "cursor-idle": "#e6ebf2",
-        "queue": "#4f5f86",
-        "running": "#0b6fb0",
-        "stopped": "#7a3fb0",
-        "muted": "#69727f",
-        "rule": "#bcc4cf",
-        **_scrollbars("#fbfbf9", "#bcc4cf", "#0b61b8"),
-    },
-)
-CONTRAST = Theme(
-    name="high-contrast",
-    primary="#ffff00",
-    secondary="#ffffff",
-    accent="#ffff00",
-    foreground="#ffffff",
-    background="#000000",
-    surface="#000000",
-    panel="#000000",
-    success="#00ff00",
-    warning="#ffd700",
-    error="#ff5f5f",
-    dark=True,
-    variables={
-        "cursor": "#0000d7",
-        "cursor-idle": "#3a3a3a",
-        "queue": "#ffffff",
-        "running": "#00ffff",
-        "stopped": "#ff87ff",
-        "muted": "#d0d0d0",
-        "rule": "#ffffff",
-        **_scrollbars("#000000", "#d0d0d0", "#ffff00"),
-    },
+"""The colors of a theme, by the names that a theme of the config file gives them."""
+
+
+def _theme(name: str, colors: Mapping[str, str], dark: bool = True) -> Theme:
+    ground = colors["background"]
+    return Theme(
+        name=name,
+        primary=colors["primary"],
+        secondary=colors["muted"],
+        accent=colors["accent"],
+        foreground=colors["foreground"],
+        background=ground,
+        surface=ground,
+        panel=colors["panel"],
+        success=colors["finished"],
+        warning=colors["warning"],
+        error=colors["failed"],
+        dark=dark,
+        variables={
+            **{
+                key: colors[key]
+                for key in ("cursor", "cursor-idle", "queue", "running", "stopped", "muted", "rule")
+            },
+            **_scrollbars(ground, colors["rule"], colors["primary"]),
+        },
+    )
+
+
+def _colors(text: str) -> dict[str, str]:
+    return dict(zip(COLOR_NAMES, (f"#{color}" for color in text.split()), strict=True))
+
+
+# grounds: background, panel, cursor, idle cursor, rule; texts: foreground, muted, primary, accent;
+# statuses: queue, running, finished, failed, stopped, warning
+_PALETTES = {
+    "dark": (
+        "10141c 1b2230 22324c 1e2838 34405a d5dae3 939cad 5fafff ffb454 "
+        "9aa7c7 5fc8ff 7fd88f ff6b7a c79af0 f0c05a",
+        "121212 262626 303030 262626 444444 dadada 9e9e9e 5fafff ffaf5f "
+        "87afd7 5fd7ff 87d787 ff8787 d7afff ffd75f",
+    ),
+    "light": (
+        "fbfbf9 e9ebee d8e8fc e6ebf2 bcc4cf 1d2430 5d6571 0b61b8 9b5300 "
+        "4f5f86 0b6aa9 1b7433 c01f3a 7a3fb0 855d00",
+        "ffffff eeeeee e4e4e4 eeeeee bcbcbc 262626 626262 005faf 5f5f00 "
+        "4e4e4e 005faf 005f00 af0000 5f00af 5f5f00",
+    ),
+    "high-contrast": (
+        "000000 000000 00005f 303030 ffffff ffffff d0d0d0 ffff00 ffff00 "
+        "ffffff 00ffff 00ff00 ff6767 ff87ff ffd700",
+        "000000 000000 00005f 303030 ffffff ffffff d0d0d0 ffff00 ffff00 "
+        "ffffff 00ffff 00ff00 ff875f ff87ff ffd700",
+    ),
+    # yellow, blue, orange and cyan stay apart without any one kind of cone; the test simulates each
+    "color-blind": (
+        "10141c 1b2230 22324c 1e2838 34405a e6e9ef 98a1b0 8ab8ff f5c04a "
+        "b0b8c8 ffff5f 5fafff ff875f 87ffff ffff5f",
+        "121212 262626 303030 262626 444444 eeeeee 9e9e9e 87afff ffaf5f "
+        "bcbcbc ffff5f 5fafff ff875f 87ffff ffff5f",
+    ),
+}
+
+DARK, LIGHT, CONTRAST, COLOR_BLIND = (
+    _theme(name, _colors(true), name != "light") for name, (true, _) in _PALETTES.items()
 )
 ANSI = Theme(
     name="ansi",
@@ -122,17 +141,55 @@ ANSI = Theme(
     },
 )
 
-THEMES = (DARK, LIGHT, CONTRAST, ANSI)
+THEMES = (DARK, LIGHT, CONTRAST, COLOR_BLIND, ANSI)
+_OF_256 = tuple(_theme(name, _colors(few), name != "light") for name, (_, few) in _PALETTES.items())
+_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
-def theme_name(wanted: str) -> str:
-    """Return the name of an existing theme: the wanted one, or the dark one."""
-    return wanted if any(theme.name == wanted for theme in THEMES) else DARK.name
+def themes_for(depth: ColorDepth, own: Mapping[str, Mapping[str, str]] | None = None) -> tuple[Theme, ...]:
+    """Return the themes that a terminal of this depth can show, the user's `own` last.
+
+    A theme of the user's has the colors of its `base`, which is `dark` if it names none, and its own.
+    """
+    if depth < ColorDepth.PALETTE:
+        return (ANSI,)
+    themes = THEMES if depth is ColorDepth.TRUE else (*_OF_256, ANSI)
+    column = 0 if depth is ColorDepth.TRUE else 1
+    made = []
+    for name, colors in (own or {}).items():
+        if own_theme_problem(colors):
+            continue  # the dashboard reports it
+        base = colors.get("base", DARK.name)
+        made.append(_theme(name, {**_colors(_PALETTES[base][column]), **_own_colors(colors)}, base != "light"))
+    return (*themes, *made)
 
 
-def theme_problem(wanted: str) -> str:
+def _own_colors(colors: Mapping[str, str]) -> dict[str, str]:
+    return {name: color for name, color in colors.items() if name in COLOR_NAMES}
+
+
+def own_theme_problem(colors: Mapping[str, str]) -> str:
+    """Return what is wrong with a theme of the config file, "" if nothing is."""
+    for name, color in colors.items():
+        if name == "base":
+            if color not in _PALETTES:
+                return f"base must be one of {', '.join(_PALETTES)}"
+        elif name not in COLOR_NAMES:
+            near = did_you_mean(name, COLOR_NAMES)
+            return f"there is no color {name}; " + (f"did you mean {near}?" if near else ", ".join(COLOR_NAMES))
+        elif not _COLOR.fullmatch(color):
+            return f"{name} must be a color like #5fafff"
+    return ""
+
+
+def theme_name(wanted: str, themes: Sequence[Theme] = THEMES) -> str:
+    """Return the name of one of the themes: the wanted one, or the first."""
+    return wanted if any(theme.name == wanted for theme in themes) else themes[0].name
+
+
+def theme_problem(wanted: str, own: Sequence[str] = ()) -> str:
     """Return an error message if there is no theme of this name; "" if there is, or no name is given."""
-    names = [theme.name for theme in THEMES]
+    names = [*(theme.name for theme in THEMES), *own]
     if not wanted or wanted in names:
         return ""
     near = did_you_mean(wanted, names)
@@ -140,7 +197,7 @@ def theme_problem(wanted: str) -> str:
     return f"there is no theme '{wanted}'; {hint}"
 
 
-def theme_after(name: str) -> str:
+def theme_after(name: str, themes: Sequence[Theme] = THEMES) -> str:
     """Return the name of the theme after that one, the first one after the last."""
-    names = [theme.name for theme in THEMES]
+    names = [theme.name for theme in themes]
     return names[(names.index(name) + 1) % len(names)] if name in names else names[0]

@@ -241,3 +241,18 @@ def test_preparing_a_view_makes_every_place_ready(known: _Known) -> None:
         view.prepare()
         assert view.is_ready(0, len(view))
         assert view.is_ready(len(view) // 2, len(view) // 2 + 1)
+
+
+def test_jobs_are_found_by_who_requested_them(tmp_path: Path) -> None:
+    dice = random.Random(1)
+    history = History.open(tmp_path, limits=Limits(leftover=0))
+    for job_id in range(1, 61):
+        job = made_jobs.ended(job_id, dice)
+        by = {"requested_by": "anna@db1, dashboard"} if job_id % 3 else {"schedule": "nightly"}
+        history.commit(replace(job, **by)).result()
+    history.close()
+    reader = History.open(tmp_path, write=False)
+    assert reader.query(Query(requesters=("Anna",))).ids(0, 99) == [n for n in range(1, 61) if n % 3]
+    assert reader.query(Query(requesters=("nightly",))).ids(0, 99) == list(range(3, 61, 3))
+    assert reader.query(Query(not_requesters=("anna",))).ids(0, 99) == list(range(3, 61, 3))
+    reader.close()

@@ -98,7 +98,7 @@ class TestSight:
                 await shown.shows("too small")
                 await shown.press("s", "a", "C", "2", "D", "y")
                 await shown.pilot.resize_terminal(100, 30)
-                await shown.shows("▶ running", "Job Id")
+                await shown.shows("▶ running", "Command")
                 assert not shown.dashboard.jobs.list.rows.marks
                 assert shown.transcript == ""
 

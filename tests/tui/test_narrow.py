@@ -234,7 +234,7 @@ def test_what_is_said_anew_takes_the_place_of_what_it_makes_untrue(tmp_path: Pat
     async def run() -> None:
         async with stage(tmp_path, size=(80, 30)) as shown:
             shown.dashboard.show_toast("something else")
-            await shown.press("T", "T", "T")
+            await shown.press("T", "T", "T", "T")
             await shown.shows("theme: ansi", "something else")
             assert [notice.message for notice in shown.app._notifications] == ["something else", "theme: ansi"]
             assert shown.screen.count("theme: ") == 1

@@ -46,14 +46,18 @@ def config_command(asked: ConfigCommand) -> int:
 def dashboard_problems(config: Config) -> Sequence[Problem]:
     """Return the problems of the theme and the keymap, which only the dashboard knows, and ignores."""
     theme, changes = config.dashboard.theme, list(config.dashboard.keymap.items())
-    if not (theme or changes):
+    own = config.dashboard.themes
+    if not (theme or changes or own):
         return ()
     # late: they import Textual
     from jobtui.tui.keymap import load_keymap
-    from jobtui.tui.themes import theme_problem
+    from jobtui.tui.themes import own_theme_problem, theme_problem
 
     found: list[tuple[tuple[str, ...], str]] = []
-    if problem := theme_problem(theme):
+    for name, colors in own.items():
+        if problem := own_theme_problem(colors):
+            found.append((("dashboard", "themes", name), problem))
+    if problem := theme_problem(theme, [*own]):
         found.append((("dashboard", "theme"), problem))
     reported = 0
     for count, (command, _) in enumerate(changes, start=1):

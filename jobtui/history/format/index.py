@@ -77,10 +77,16 @@ def cluster_of(job: Job) -> str:
     return job.origin.cluster if job.origin is not None else ""
 
 
+def requester_of(job: Job) -> str:
+    """Return who requested the job, or the schedule that submitted it."""
+    return f"schedule {job.schedule}" if job.schedule else job.requested_by
+
+
 TEXT_COLUMNS: Final[dict[str, Callable[[Job], str]]] = {
     "reasons": reason_of,
     "reason": lambda job: job.reason,
     "cluster": cluster_of,
+    "requester": requester_of,
 }
 """The columns of texts that repeat and are read when asked, and what each holds of a job."""
 
@@ -328,8 +334,27 @@ class SegmentIndex:
 
     def texts(self, name: str) -> CodedColumn[str]:
         """Return a column of texts, of those in columns.TEXTS. Raises IndexUnusableError."""
+        if name == "requester" and name not in self._names():
+            # the index is older than the column, and so are its jobs, which say nobody
+            return CodedColumn(("",), array("B", bytes(self._head_line().count)))
         packed = _decode_texts(self._line(name))
         return CodedColumn(packed.values, _unpack(packed.places))
+
+    def _head_line(self) -> _Header:
+        try:
+            file = self._disk.open(self._path)
+        except OSError as error:
+            raise IndexUnusable(str(error)) from None
+        try:
+            start = self._disk.read(file, _MAX_HEADER_BYTES, 0)
+            return self._head(start[: start.find(b"\n")])
+        except (OSError, *DECODE_ERRORS) as error:
+            raise IndexUnusable(str(error)) from None
+        finally:
+            self._disk.close(file)
+
+    def _names(self) -> list[str]:
+        return [name for name, _ in self._head_line().lines]
 
     def _line(self, name: str) -> bytes:
         try:

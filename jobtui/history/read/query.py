@@ -21,6 +21,7 @@ from jobtui.history.format.index import (
     CodedColumn,
     hosts_of,
     reason_of,
+    requester_of,
     to_microseconds,
 )
 from jobtui.history.format.segment import Segment
@@ -68,7 +69,8 @@ class Query(msgspec.Struct, frozen=True):
     A job passes if it has one of the `statuses`, `spaces` and `commands`, a task on one of the `hosts`,
     contains each of the `words`, and was submitted at or after `since` and before `until`. Words are looked
     for, ignoring case, in the command, the space, the status, the hosts and the reasons; a number also matches
-    the job's id. `reasons` are words that are looked for in the reasons alone. The job lies within all
+    the job's id. `reasons` are words that are looked for in the reasons alone, `requesters` in who requested
+    the job. The job lies within all
     `bounds`; if there are `ids`, it has one of them.
 
     Each `not_…` excludes the jobs that have any of these. `archived` selects the archived jobs, and only those.
@@ -88,6 +90,8 @@ class Query(msgspec.Struct, frozen=True):
     not_words: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     not_reasons: tuple[str, ...] = ()
+    requesters: tuple[str, ...] = ()
+    not_requesters: tuple[str, ...] = ()
     bounds: tuple[Bound, ...] = ()
     ids: frozenset[int] | None = None
     not_ids: frozenset[int] = frozenset()
@@ -118,6 +122,8 @@ def match_segment(query: Query, segment: Segment) -> bytes:
         asked += _by_words(query, segment)
     if query.reasons or query.not_reasons:
         asked += _by_reasons(query, segment)
+    if query.requesters or query.not_requesters:
+        asked += _by_requesters(query, segment)
     asked += [_by_bound(bound, segment) for bound in query.bounds]
     if query.ids is not None:
         asked.append(bytes(map(query.ids.__contains__, segment.columns.ids)))
@@ -178,6 +184,12 @@ def _tests(query: Query) -> Iterable[Callable[[Job], bool]]:
     for word in query.not_reasons:
         holds = _contains(word)
         yield lambda job, holds=holds: not holds(reason_of(job))  # type: ignore[misc]
+    for word in query.requesters:
+        holds = _contains(word)
+        yield lambda job, holds=holds: holds(requester_of(job))  # type: ignore[misc]
+    for word in query.not_requesters:
+        holds = _contains(word)
+        yield lambda job, holds=holds: not holds(requester_of(job))  # type: ignore[misc]
     for bound in query.bounds:
         yield lambda job, bound=bound: _is_within(bound, _number_of(bound, job))  # type: ignore[misc]
     if (ids := query.ids) is not None:
@@ -248,6 +260,14 @@ def _by_reasons(query: Query, segment: Segment) -> Iterable[bytes]:
         yield _by_value(reasons, _contains(word))
     for word in query.not_reasons:
         yield _by_value(reasons, _contains(word)).translate(_NOT)
+
+
+def _by_requesters(query: Query, segment: Segment) -> Iterable[bytes]:
+    requesters = segment.texts("requester")
+    for word in query.requesters:
+        yield _by_value(requesters, _contains(word))
+    for word in query.not_requesters:
+        yield _by_value(requesters, _contains(word)).translate(_NOT)
 
 
 def _by_bound(bound: Bound, segment: Segment) -> bytes:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import re
 import threading
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
@@ -86,6 +87,8 @@ def query_jobs(client: Client, filter: Filter, sort: str, descending: bool, arch
             until=filter.until,
             reasons=filter.reasons,
             not_reasons=filter.not_reasons,
+            requesters=filter.requesters,
+            not_requesters=filter.not_requesters,
             bounds=filter.bounds,
             ids=unrecovered if filter.unrecovered else None,
             not_ids=unrecovered if filter.unrecovered is False else frozenset(),
@@ -94,6 +97,30 @@ def query_jobs(client: Client, filter: Filter, sort: str, descending: bool, arch
             descending=descending,
         )
     )
+
+
+def next_in(found: QueryResult, view: QueryResult, job_id: int, by: int) -> int | None:
+    """Return the job of `found` that comes next after a job of `view`, or before it if `by` is negative.
+
+    Both are in the same order, and `view` has all jobs of `found`. Not for the screen's thread.
+    """
+    here = view.index_of(job_id)
+    if here is None:
+        return None
+
+    def place(index: int) -> int:
+        (other,) = found.ids(index, index + 1)
+        return view.index_of(other) or 0
+
+    after = bisect_right(range(len(found)), here, key=place)
+    if by > 0:
+        index = after
+    else:
+        index = after - 1
+        if index >= 0 and place(index) == here:
+            index -= 1
+    ids = found.ids(index, index + 1) if 0 <= index < len(found) else []
+    return ids[0] if ids else None
 
 
 class SearchResult(msgspec.Struct, frozen=True):
@@ -123,7 +150,7 @@ def is_quick(filter: Filter, sort: str) -> bool:  # noqa: A002
 
 
 _ALIASES = {"command": "cmd", "s": "status"}
-_KINDS = ("status", "space", "host", "cmd", "since", "until", "took", "id", "reason", "reclaimed")
+_KINDS = ("status", "space", "host", "cmd", "since", "until", "took", "id", "reason", "reclaimed", "by")
 _UNRECOVERED = "unrecovered"
 _COMPARED = re.compile(r"(>=?|<=?|)(.+)")
 _LEAST_NUMBER = -1e299  # above what the history notes where there is no number
@@ -155,6 +182,8 @@ class Filter(msgspec.Struct, frozen=True):
     until: datetime | None = None
     reasons: tuple[str, ...] = ()
     not_reasons: tuple[str, ...] = ()
+    requesters: tuple[str, ...] = ()
+    not_requesters: tuple[str, ...] = ()
     bounds: tuple[Bound, ...] = ()
     unrecovered: bool | None = None
     problems: tuple[str, ...] = ()
@@ -195,8 +224,8 @@ class _FilterParser:
             self._add_time(negated, kind, value)
         elif kind in ("took", "reclaimed", "id"):
             self._add_bound(negated, kind, value)
-        elif kind == "reason":
-            self._found.setdefault("!reason" if negated else "reason", []).append(value)
+        elif kind in ("reason", "by"):
+            self._found.setdefault(("!" if negated else "") + kind, []).append(value)
         elif kind in ("space", "host", "cmd"):
             values = [part for part in value.split(",") if part]
             self._found.setdefault(("!" if negated else "") + kind, []).extend(values)
@@ -272,6 +301,8 @@ class _FilterParser:
             until=self._times.get("until"),
             reasons=tuple(found.get("reason", ())),
             not_reasons=tuple(found.get("!reason", ())),
+            requesters=tuple(found.get("by", ())),
+            not_requesters=tuple(found.get("!by", ())),
             bounds=tuple(self._bounds),
             unrecovered=self._unrecovered,
             problems=tuple(self._problems),
@@ -291,6 +322,32 @@ _NUMBER_KINDS: Mapping[str, tuple[Callable[[str], float], str]] = {
 }
 
 
+_STATUS_WORDS = (*Status, "ended", "live", "unrecovered")
+
+
+def complete_filter(text: str, names: Mapping[str, Collection[str]]) -> str | None:
+    """Return the text with its last term completed, None if there is nothing to complete.
+
+    `names` are the spaces and hosts, by the kind of a term.
+    """
+    start = max(text.rfind(" "), text.rfind(",")) + 1
+    word = text[text.rfind(" ") + 1 :].removeprefix("!")
+    kind, colon, _ = word.partition(":")
+    if not colon:
+        typed = word.lower()
+        found = next((name for name in _KINDS if typed and name.startswith(typed) and name != typed), None)
+        return text + found[len(typed) :] + ":" if found else None
+    kind = _ALIASES.get(kind.lower(), kind.lower())
+    if "," not in word:
+        start = text.rfind(":") + 1
+    typed = text[start:]
+    values = {"status": _STATUS_WORDS, "cmd": tuple(JobCommand), "since": ("today",), **names}.get(kind, ())
+    for value in values:
+        if typed and value.lower().startswith(typed.lower()) and len(value) > len(typed) and " " not in value:
+            return text + value[len(typed) :]
+    return None
+
+
 def _unknown(kind: str) -> str:
     near = did_you_mean(kind, (*_KINDS, *_ALIASES))
     shown = kind if len(kind) <= _LONGEST_KIND else kind[: _LONGEST_KIND - 1] + "…"
@@ -302,6 +359,8 @@ def _parse_time(value: str, now: datetime) -> datetime | None:
     try:
         if ago is not None:
             return now - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
+        if value.lower() == "today":
+            return now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
         return _parse_date(value)
     except OverflowError:
         return None

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Iterator, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
+from msgspec.structs import replace
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widget import Widget
 
+from jobtui.config.settings import SAVED_VIEWS
 from jobtui.errors import StorageError
 from jobtui.formatting import format_count
 from jobtui.history import StoreError
@@ -24,8 +26,7 @@ from jobtui.tui.data.job_rows import JOB_COLUMNS
 from jobtui.tui.keymap import Keymap
 from jobtui.tui.terminal import notice_sequence
 from jobtui.tui.text.notices import current_alarm, describe_ends
-from jobtui.tui.text.spans import Line, TextRole, connection_span, wrap
-from jobtui.tui.themes import THEMES
+from jobtui.tui.text.spans import Line, connection_span
 from jobtui.tui.views import make_view
 from jobtui.tui.views.base import DashboardView, ViewContainer
 from jobtui.tui.views.jobs import JobsView
@@ -33,7 +34,7 @@ from jobtui.tui.widgets.base import LinesView
 from jobtui.tui.widgets.completions import CompletionList
 from jobtui.tui.widgets.console import Console
 from jobtui.tui.widgets.footer import TooSmall, toast
-from jobtui.tui.widgets.header import Header, HeaderState
+from jobtui.tui.widgets.header import AlarmLines, Header, HeaderState
 
 if TYPE_CHECKING:
     # imported when they are first needed: a start is mostly imports
@@ -56,7 +57,7 @@ class Dashboard(StyledScreen):
         self.context = context
         self._control = control
         self.header = Header(id="header")
-        self.alarm = LinesView(id="alarm")
+        self.alarm = AlarmLines(id="alarm")
         self.jobs = JobsView(context, self, id="jobs")
         self.stage = ViewContainer(self.jobs, id="stage")
         self.console = Console(context, self)
@@ -65,7 +66,7 @@ class Dashboard(StyledScreen):
         self.ready = False
         self._views: dict[str, DashboardView] = {"jobs": self.jobs}
         self._flags: tuple[str, ...] = ()
-        self._dismissed_alarm = self._shown_alarm = ""
+        self._trail: list[tuple[str, str, Hashable]] = []
         self._link_changed = context.now()
 
     def compose(self) -> ComposeResult:
@@ -127,7 +128,7 @@ class Dashboard(StyledScreen):
             link=connection_span(link) if link is not None else None,
             hosts_down=0 if overview is None else sum(not host.up for host in overview.hosts),
         )
-        self._show_alarm(*current_alarm(context, self._link_changed))
+        self.alarm.set_alarm(*current_alarm(context, self._link_changed), self, self.header)
 
     def _all_flags(self) -> tuple[str, ...]:
         read_only = () if self.context.client.writable else ("read only",)
@@ -135,20 +136,6 @@ class Dashboard(StyledScreen):
         overdue = self.console.overdue
         waiting = (f"waiting for {format_count(overdue, 'answer')}",) if overdue else ()
         return (*read_only, *following, *waiting, *self._flags)
-
-    def _show_alarm(self, kind: str, text: str) -> None:
-        if kind != self._dismissed_alarm:
-            self._dismissed_alarm = ""  # it is over, and is shown again if it comes back
-        self._shown_alarm = kind if kind != self._dismissed_alarm else ""
-        shown = text if self._shown_alarm else ""
-        lines = (
-            [((f" {text}", TextRole.FAILED),) for text in wrap(shown, self.size.width - 2, 3)] if shown else []
-        )
-        if lines and self.alarm.parent is None and self.header.parent is not None:
-            self.mount(self.alarm, after=self.header)
-        self.set_class(bool(lines), "-alarmed")
-        self.alarm.styles.height = len(lines)
-        self.alarm.show(lines)
 
     # -- the host of views, actions and console (documented in DashboardHost) -------------------------
 
@@ -205,7 +192,8 @@ class Dashboard(StyledScreen):
     async def show_jobs_of(self, kind: str, name: str) -> None:  # noqa: D102
         await self.show_view("jobs")
         quoted = f'"{name}"' if any(character in name for character in ' ,"') else name
-        self.jobs.list.set_filter(f"{kind}:{quoted}")
+        self.jobs.arrived_filter = f"{kind}:{quoted}"
+        self.jobs.list.set_filter(self.jobs.arrived_filter)
 
     async def edit_filter(self) -> None:  # noqa: D102
         await self.show_view("jobs")
@@ -237,8 +225,12 @@ class Dashboard(StyledScreen):
 
     # -- views --------------------------------------------------------------------------------------
 
-    async def show_view(self, name: str) -> None:
-        """Show a view by its name; each is made when it is first shown."""
+    async def show_view(self, name: str, remember: bool = True) -> None:
+        """Show a view by its name; each is made when it is first shown. `remember`: esc leads back."""
+        now = next(other for other, view in self._views.items() if view is self.view)
+        kept = [step for step in self._trail if step[0] not in (now, name)]
+        here = (now, self.jobs.list.filter_text, self.jobs.list.table.cursor_key)
+        self._trail = [*kept, here] if remember and name != now else kept
         view = self._views.get(name)
         if view is None:
             view = self._views[name] = make_view(name, self.context, self)
@@ -248,6 +240,33 @@ class Dashboard(StyledScreen):
         view.display = True
         self.set_focus(view.focus_target)
         self.refresh_header()
+
+    async def _return(self) -> None:
+        """Show the view that the user came from, with its filter and cursor; the jobs if there was none."""
+        name, text, key = self._trail[-1] if self._trail else ("jobs", self.jobs.list.filter_text, None)
+        self.jobs.arrived_filter = ""
+        await self.show_view(name, remember=False)
+        if text != self.jobs.list.filter_text:
+            self.jobs.list.set_filter(text)
+            if isinstance(key, int):
+                self.jobs.list.seek(key)
+
+    async def jump_to_job(self, job_id: int) -> None:  # noqa: D102
+        history = self.context.client.history
+        if self.context.client.job(job_id) is not None:
+            await self.show_view("jobs")
+            jobs = self.jobs
+        elif history.is_archived(job_id):
+            await self.show_view("archive")
+            jobs = cast("JobsView", self.view)
+        else:
+            self.show_toast(f"Job {job_id} does not exist", "warning")
+            return
+        if jobs.list.filter_text:
+            jobs.list.set_filter("")
+        jobs.list.seek(job_id)
+        self.console.show_transcript(False)
+        self.leave_bar()
 
     def on_dashboard_view_status_changed(self, message: DashboardView.StatusChanged) -> None:
         """Update the header and the footer."""
@@ -288,7 +307,16 @@ class Dashboard(StyledScreen):
     def show_keys(self) -> None:  # noqa: D102
         self.set_class(self.console.bar.is_typing, "-typing")  # moves toasts away from the bar
         keys = self.console.footer_commands(self.available_commands(), self.view.can_look)
+        if not self.is_typing:
+            titles = [(command, self._footer_title(command)) for command in keys if command.footer]
+            keys = [replace(command, title=title) for command, title in titles if title is not None]
         self.console.keys.show(keys)
+
+    def _footer_title(self, command: KeyCommand) -> str | None:
+        if command.id != "back":
+            return self.view.footer_title(command)
+        has_step = self.console.has_transcript or self.alarm.kind or self._trail or self.view is not self.jobs
+        return self.view.way_out or ("back" if has_step else None)
 
     def active_scopes(self) -> tuple[KeyScope, ...]:
         """Return the scopes whose keys work now, the innermost first."""
@@ -328,12 +356,18 @@ class Dashboard(StyledScreen):
             if command.palette:
                 keys = f"{command.help}  ({self.keymap.shown(command)})"
                 yield command.title.capitalize(), keys, partial(self.run_command, command)
-        for theme in THEMES:
+        for name, text in {**SAVED_VIEWS, **self.context.settings.views}.items():
+            yield f"View: {name}", text, partial(self.start_action, self._show_filtered(text))
+        for theme in self._control.themes:
             yield f"Theme: {theme.name}", "Colors", partial(self._control.set_theme, theme.name)
         for column in JOB_COLUMNS:
             if column.sorts:
                 run = partial(self.jobs.list.sort_by, column.key)
                 yield f"Sort by {column.label}", "Sort the jobs by this column; again reverses the order", run
+
+    async def _show_filtered(self, text: str) -> None:
+        await self.show_view("jobs")
+        self.jobs.list.set_filter(text)
 
     def restore_focus(self) -> None:
         """Give the focus to the widget that the next key is meant for."""
@@ -372,11 +406,11 @@ class Dashboard(StyledScreen):
             return
         if self.console.has_transcript:
             self.console.show_transcript(False)
-        elif self._shown_alarm:
-            self._dismissed_alarm = self._shown_alarm
+        elif self.alarm.kind:
+            self.alarm.dismiss()
             self.refresh_header()
         else:
-            await self.show_view("jobs")
+            await self._return()
 
     async def action_show_jobs(self) -> None:
         """Show the jobs."""

@@ -28,7 +28,7 @@ from textual.message import Message
 from typing_extensions import override
 
 from jobtui import terminal_io
-from jobtui.tui.terminal import encoder_for
+from jobtui.tui.terminal import Glyphs, encoder_for
 
 _LONGEST_CLOSE_SECONDS = 10.0  # a slow line takes what is left bit by bit
 _BATCH_CHARACTERS = 16_384
@@ -52,6 +52,7 @@ class TerminalWriter(WriterThread):
         self.on_caught_up: Callable[[], None] = lambda: None
         self.on_lost: Callable[[], None] = lambda: None
         self.is_lost = False
+        self._output = file
         self._encode = encoder_for(file)
         self._terminal = terminal_io.reopen(file.fileno())
         self._dropped = False
@@ -67,6 +68,10 @@ class TerminalWriter(WriterThread):
             self._queue.put(text, timeout=_QUEUE_SECONDS)
         except Full:
             self._dropped = True
+
+    def use_glyphs(self, glyphs: Glyphs) -> None:
+        """Draw with other characters from now on."""
+        self._encode = encoder_for(self._output, glyphs)
 
     def discard(self) -> bool:
         """Drop what is queued; return whether anything was dropped since the last call."""
@@ -167,6 +172,7 @@ class RobustLinuxDriver(LinuxDriver):
             self._report_size()
         writer = self._writer_thread
         if isinstance(writer, TerminalWriter):
+            writer.use_glyphs(getattr(self._app, "glyphs", Glyphs.AUTO))
             writer.on_caught_up = self._redraw
             writer.on_lost = self._hang_up
             if writer.is_lost:  # before it could report it

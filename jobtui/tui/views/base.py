@@ -6,7 +6,7 @@ from textual.containers import Container
 from textual.message import Message
 from textual.widget import Widget
 
-from jobtui.tui.commands import KeyScope
+from jobtui.tui.commands import KeyCommand, KeyScope
 from jobtui.tui.data.feed import Batch
 
 
@@ -45,6 +45,15 @@ class DashboardView(Container):
     def go_back(self) -> bool:
         """Undo one step for esc; return whether there was one."""
         return False
+
+    def footer_title(self, command: KeyCommand) -> str | None:
+        """Return what the footer calls a command here and now, None if its key would do nothing."""
+        return command.title
+
+    @property
+    def way_out(self) -> str:
+        """Return what esc does first in the view, "" if it leaves the view."""
+        return ""
 
     @property
     def can_look(self) -> bool:

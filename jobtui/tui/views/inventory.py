@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.widget import Widget
 
 from jobtui.engine.client import Overview, SpaceOverview
-from jobtui.tui.commands import KeyScope, bindings
+from jobtui.tui.commands import KeyCommand, KeyScope, bindings
 from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.data.feed import Batch, StatsCache
 from jobtui.tui.data.inventory_rows import (
@@ -225,6 +225,15 @@ class InventoryView(DashboardView):
         key = sorted_next(self.table.shown, self._sorting.key, by)
         if key is not None:
             self._sort_by(key)
+
+    def action_sort_column(self, column: str) -> None:
+        """Sort by this column; if it is the current one, reverse the order."""
+        self._sort_by(column)
+
+    def footer_title(self, command: KeyCommand) -> str | None:
+        """Hide the keys that need a row while there is none."""
+        is_about_row = command.id.endswith(("_flush", "_compact", "_use", "_drop")) or command.id == "open"
+        return None if is_about_row and self.current is None else command.title
 
     def action_sort_reverse(self) -> None:
         """Reverse the order."""

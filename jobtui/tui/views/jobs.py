@@ -11,12 +11,13 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widget import Widget
 
+from jobtui.background import run_in_thread
 from jobtui.config.settings import Confirm
-from jobtui.model import Job
-from jobtui.tui.commands import KeyScope, bindings
+from jobtui.model import Job, Status
+from jobtui.tui.commands import KeyCommand, KeyScope, bindings
 from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.data.feed import Batch
-from jobtui.tui.data.search import expand_names
+from jobtui.tui.data.search import Filter, expand_names, next_in, query_jobs
 from jobtui.tui.text.notices import first_steps, nothing_found
 from jobtui.tui.views.base import DashboardView
 from jobtui.tui.widgets.job_detail import JobDetail
@@ -54,6 +55,9 @@ class JobsView(DashboardView):
         self._full = False
         self._shown: asyncio.TimerHandle | None = None
         self._ran_again: datetime | None = None
+        self.arrived_filter = (
+            ""  # the filter that was set by coming here: esc leads back instead of dropping it
+        )
         self.title = "archive" if archived else ""
 
     def compose(self) -> ComposeResult:
@@ -120,11 +124,55 @@ class JobsView(DashboardView):
             self.screen.set_focus(self.list.table)
         elif self.list.rows.marks:
             self.action_unmark()
-        elif self.list.filter_text:
+        elif self.list.filter_text and self.list.filter_text != self.arrived_filter:
             self.list.set_filter("")
         else:
             return False
         return True
+
+    @property
+    def way_out(self) -> str:
+        """Return what esc does first, "" if it leaves the view."""
+        if self._full or self.detail.body.has_focus:
+            return "back"
+        if self.list.rows.marks:
+            return "unmark"
+        has_filter = self.list.filter_text and self.list.filter_text != self.arrived_filter
+        return "drop filter" if has_filter else ""
+
+    def footer_title(self, command: KeyCommand) -> str | None:
+        """Return the title with the number of marked jobs that the key acts on; None if it acts on none."""
+        match command.id:
+            case "stop" | "recover" | "archive":
+                count = self._count_targets(command.id)
+                marked = self.list.rows.marks and not self._full
+                return (f"{command.title} {count:,} marked" if marked else command.title) if count else None
+            case "next_failure":
+                job = self.detail.job
+                failed = job is not None and any(task.status is Status.FAILED for task in job.tasks)
+                return command.title if failed else None
+            case "next_match":
+                failed = bool(self._shared.client.history.counts()[Status.FAILED])
+                return command.title if failed and not self.list.filter_text and not self.archived else None
+            case "open" | "next_tab":
+                return command.title if self.list.job is not None else None
+            case "filter":
+                return command.title if self.list.total or self.list.filter_text else None
+            case _:
+                return command.title
+
+    def _count_targets(self, action: str) -> int:
+        """Return on how many jobs an action would have an effect, without looking at each marked job."""
+        marks = self.list.rows.marks
+        if self._full or not marks:
+            job = self.detail.job if self._full else self.list.job
+            if job is None or not job.id:
+                return 0
+            return int(job.status.ended if action != "stop" else not job.status.ended and not job.stopping)
+        active = [job for job in self._shared.client.active_jobs() if job.id in marks]
+        if action == "stop":
+            return sum(not job.stopping for job in active)
+        return len(marks) - len(active)
 
     def _update_hint(self) -> None:
         lists = self.list
@@ -157,6 +205,7 @@ class JobsView(DashboardView):
         self._shown = None
         self.detail.show_job(self.list.job)
         self._update_hint()
+        self._host.show_keys()
 
     def on_job_list_unfollowed(self, message: JobList.Unfollowed) -> None:
         """Remove the flag from the header."""
@@ -331,6 +380,36 @@ class JobsView(DashboardView):
         if key is not None:
             self.list.sort(Sorting(key, self.list.sorting.descending))
 
+    def action_sort_column(self, column: str) -> None:
+        """Sort by a column, also one that is not shown; if it is the current one, reverse the order."""
+        self.list.sort_by(column)
+
+    def action_next_match(self, by: int) -> None:
+        """Move to the next job that passes the filter; without a filter, to the next that failed."""
+        if self.list.filter_text:
+            self.list.table.action_move(by)
+        else:
+            self._host.start_action(self._go_to_failed(by))
+
+    async def _go_to_failed(self, by: int) -> None:
+        lists = self.list
+        view, job = lists.view, lists.job
+        if view is None or job is None:
+            return
+        sorting, client, archived = lists.sorting, self._shared.client, self.archived
+        failed = Filter(statuses=frozenset({Status.FAILED}))
+
+        def find() -> int | None:
+            found = query_jobs(client, failed, sorting.key, sorting.descending, archived)
+            return next_in(found, view, job.id, by)
+
+        target = await run_in_thread(find)
+        if target is None:
+            where = "after" if by > 0 else "before"
+            self.post_message(self.Notify(f"No job {where} this one failed", "information"))
+        elif lists.view is not None:
+            lists.table.go_to_key(target)
+
     def action_sort_reverse(self) -> None:
         """Reverse the order."""
         sorting = self.list.sorting
@@ -347,7 +426,11 @@ class JobsView(DashboardView):
     def action_watch(self) -> None:
         """Notify the user when the job under the cursor ends, or no longer."""
         job: Job | None = self.list.job
-        if job is not None and not job.status.ended:
+        if job is not None and job.status.ended:
+            self.post_message(
+                self.Notify(f"job {job.id} has already ended: there is nothing to watch", "information")
+            )
+        elif job is not None:
             self._shared.watched.symmetric_difference_update({job.id})
             self.list.table.refresh()
 

@@ -35,6 +35,7 @@ from jobtui.tui.commands import (
     console_command,
     drops_space,
     help_topic,
+    job_number,
     with_console_commands,
 )
 from jobtui.tui.context import Context, DashboardHost
@@ -270,6 +271,8 @@ class Console(Vertical):
                 self._show_help(message.text, [TranscriptLine(line, hang=6) for line in help_lines])
             case "clear":
                 self.clear_transcript()
+            case _ if number := job_number(message.text):
+                self._host.start_action(self._host.jump_to_job(number))
             case _:
                 self._host.start_action(self._run(message.text))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import msgspec
@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.message import Message
+from textual.suggester import Suggester
 from textual.widget import Widget
 from textual.widgets import Input
 from typing_extensions import override
@@ -25,21 +26,49 @@ _LEAST_FIGURES = 30
 """Cells that the figures have at least, so that the field keeps its width while they change."""
 
 
+class FilterSuggester(Suggester):
+    """Suggests the rest of the last term; the right arrow takes it."""
+
+    def __init__(self, complete: Callable[[str], str | None]) -> None:
+        super().__init__(use_cache=False, case_sensitive=True)
+        self._complete = complete
+
+    @override
+    async def get_suggestion(self, value: str) -> str | None:
+        return self._complete(value)
+
+
 class FilterInput(Input):
     """The field that a filter is typed in."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.FILTER)]
 
-    def __init__(self, text: str, leave: Callable[[bool], None]) -> None:
-        """Create the field. `leave` is called when a key ends the input: True keeps the text."""
+    def __init__(
+        self,
+        text: str,
+        leave: Callable[[bool], None],
+        complete: Callable[[str], str | None] = lambda text: None,
+        earlier: Sequence[str] = (),
+    ) -> None:
+        """Create the field.
+
+        Args:
+            text: The text at first.
+            leave: Called when a key ends the input: True keeps the text.
+            complete: Returns the text with its last term completed.
+            earlier: The filters that were used before, the newest last.
+        """
         super().__init__(
             text,
-            placeholder="words  status:failed  space:nba  host:…  cmd:compact  since:2h  !…",
+            placeholder="words  status:failed  space:nba  host:…  took:>1h  since:2h  by:…  !…",
             # otherwise the next key would replace the text, which may have been typed before the focus arrived
             select_on_focus=False,
             compact=True,
+            suggester=FilterSuggester(complete),
         )
         self._leave = leave
+        self._texts = [*(each for each in earlier if each != text), text]
+        self._place = len(self._texts) - 1
 
     async def handle_key(self, event: events.Key) -> bool:
         """Insert a character; return whether the key is one."""
@@ -53,6 +82,17 @@ class FilterInput(Input):
         """Insert the first line of a pasted text."""
         first = text.splitlines()[0] if text else ""
         self.replace(first, *self.selection)
+
+    def action_recall(self, by: int) -> None:
+        """Replace the text by the filter used before or after it; after the newest, end the input."""
+        if by > 0 and self._place == len(self._texts) - 1:
+            self._leave(True)
+            return
+        if self._place == len(self._texts) - 1:
+            self._texts[-1] = self.value
+        self._place = max(0, self._place + by)
+        self.value = self._texts[self._place]
+        self.cursor_position = len(self.value)
 
     def action_done(self) -> None:
         """Keep the text and end the input."""
@@ -140,14 +180,23 @@ class FilterLine(Horizontal):
     class Edited(Message):
         """Reports that the text has changed."""
 
-    def __init__(self, on_close: Callable[[str], None], leave: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        on_close: Callable[[str], None],
+        leave: Callable[[], None],
+        complete: Callable[[str], str | None] = lambda text: None,
+        earlier: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
         """Create the line.
 
         Args:
             on_close: Called with the text when the input ends, before the next key is handled.
             leave: Gives the focus back to the table.
+            complete: Returns a text with its last term completed.
+            earlier: Returns the filters that were used before, the newest last.
         """
         super().__init__()
+        self._complete, self._earlier = complete, earlier
         self._on_close = on_close
         self._leave = leave
         self._field: FilterInput | None = None
@@ -226,7 +275,7 @@ class FilterLine(Horizontal):
         self.add_class("-typing")
         self.display = True
         self._mount_children()
-        field = self._field = FilterInput(text, self._end)
+        field = self._field = FilterInput(text, self._end, self._complete, self._earlier())
         field.cursor_blink = False
         await self.mount(field, after=0)
         self._show_figures()

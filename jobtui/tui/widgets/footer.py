@@ -56,7 +56,7 @@ def surplus(shown: Sequence[T], height: int) -> Sequence[T]:
 
 
 # without these a user cannot find the others: they are omitted last, and the first one never
-_ESSENTIAL = ("help", "bar", "quit", "open", "filter", "stop", "look", "space_look", "space_new")
+_ESSENTIAL = ("help", "bar", "quit", "open", "filter", "stop", "back", "look", "space_look", "space_new")
 
 
 def key_line(commands: Sequence[KeyCommand], keymap: Keymap, width: int) -> Line:

@@ -6,12 +6,13 @@ import enum
 from collections.abc import Mapping
 
 import msgspec
+from textual.screen import Screen
 from typing_extensions import override
 
 from jobtui.formatting import format_count
 from jobtui.model import Status
-from jobtui.tui.text.spans import GLYPH, STATUS_INK, Line, Span, TextRole, cut, line_width
-from jobtui.tui.widgets.base import OneLine
+from jobtui.tui.text.spans import GLYPH, STATUS_INK, Line, Span, TextRole, cut, line_width, wrap
+from jobtui.tui.widgets.base import LinesView, OneLine
 
 _WORDS = {
     Status.RUNNING: "running",
@@ -134,3 +135,28 @@ class Header(OneLine):
     @override
     def line(self, width: int) -> Line:
         return header_line(self._state, width)
+
+
+class AlarmLines(LinesView):
+    """The lines below the header that say what is wrong, while something is."""
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.kind = ""
+        self._dismissed = ""
+
+    def set_alarm(self, kind: str, text: str, screen: Screen[None], header: Header) -> None:
+        """Show the alarm below the header, unless the user dismissed one of its kind; "" shows none."""
+        if kind != self._dismissed:
+            self._dismissed = ""  # it is over, and is shown again if it comes back
+        self.kind = kind if kind != self._dismissed else ""
+        shown = wrap(text, screen.size.width - 2, 3) if self.kind else []
+        if shown and self.parent is None and header.parent is not None:
+            screen.mount(self, after=header)
+        screen.set_class(bool(shown), "-alarmed")
+        self.styles.height = len(shown)
+        self.show([((f" {line}", TextRole.FAILED),) for line in shown])
+
+    def dismiss(self) -> None:
+        """Hide the alarm until there is another."""
+        self._dismissed = self.kind

@@ -22,6 +22,7 @@ from jobtui.tui.data.search import (
     Filter,
     LatestOnlyWorker,
     SearchResult,
+    complete_filter,
     is_quick,
     load_in_steps,
     parse_filter,
@@ -38,6 +39,7 @@ from jobtui.tui.widgets.table_layout import Sorting
 _PAUSE_SECONDS = 0.05
 # active jobs from which on what each waits for is found out once a second, not for each change
 _MANY_ACTIVE = 500
+_MOST_FILTERS = 50
 
 
 NEWEST_FIRST = Sorting("id", True)
@@ -98,7 +100,9 @@ class JobList(Vertical):
         self.rows = JobRows(context.now, context.watched, history.known_recoveries, context.settings.date_order)
         self.table = JobTable(chosen_columns(context.saved.columns, context.client), self.rows)
         self.table.moves = cursor_moves(context.keymap)
-        self.filter_line = FilterLine(self._filtered, self._to_table)
+        self.filter_line = FilterLine(
+            self._filtered, self._to_table, self._complete_filter, lambda: context.saved.filters
+        )
         self.filter_text = ""
         self.follow = False
         self.sorting = NEWEST_FIRST
@@ -365,6 +369,7 @@ class JobList(Vertical):
         self.table.refresh()
         counts = self.filter_line.counts
         self.filter_line.show(replace(counts, marked=len(self.rows.marks)))
+        self.post_message(self.Current(self.job))
 
     # -- messages -----------------------------------------------------------------------------------
 
@@ -398,6 +403,13 @@ class JobList(Vertical):
         """Filter by the text that remains when typing ends."""
         if text != self.filter_text:
             self.set_filter(text)
+        filters = self._shared.saved.filters
+        if text:
+            self._shared.saved.filters = [*(other for other in filters if other != text), text][-_MOST_FILTERS:]
+
+    def _complete_filter(self, text: str) -> str | None:
+        client = self._shared.client
+        return complete_filter(text, {"space": client.history.spaces(), "host": client.host_names()})
 
     def _to_table(self) -> None:
         self.screen.set_focus(self.table)

@@ -1,0 +1,256 @@
+"""Finding one's way: the key line, the way back, jumps, sorting by one key, and completion of filters."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from jobtui.config.settings import TuiSettings
+from jobtui.tui.data.search import complete_filter
+from tests.support.dashboards import Stage, stage
+
+SPACES = {"nba": ["local0"], "test2": ["cold0"]}
+NAMES = {"space": ("nba", "test2"), "host": ("local0", "cold0")}
+
+
+def keys(shown: Stage) -> str:
+    """The key line."""
+    return shown.screen.split("\n")[-1]
+
+
+async def failed_and_finished(shown: Stage) -> None:
+    """Jobs 1 and 4 failed, the others finished, none is active."""
+    for number in range(1, 7):
+        space, host = ("nba", "local0") if number % 2 else ("test2", "cold0")
+        shown.behind.say(f"ADMIN FLUSH {space}")
+        operation = shown.behind.storage.operation(space, host, (number - 1) // 2)
+        if number in (1, 4):
+            operation.fail(detail="disk gone")
+        else:
+            operation.finish()
+        await shown.until(lambda number=number: shown.behind.job(number).status.ended)
+    await shown.shows("✔ 4", "✖ 2")
+    shown.app.clear_notifications()
+    await shown.press("home")
+    await shown.until(lambda: shown.cursor == 6)
+
+
+class TestKeyLine:
+    def test_has_only_keys_with_an_effect_on_the_job_under_the_cursor(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, SPACES, size=(120, 30)) as shown:
+                await shown.until(lambda: "command" in keys(shown))
+                assert "stop" not in keys(shown)
+                assert "open" not in keys(shown)
+                shown.behind.say("ADMIN FLUSH nba")
+                await shown.until(lambda: "s stop" in keys(shown) and "recover" not in keys(shown))
+                shown.behind.storage.operation("nba", "local0").finish()
+                await shown.until(lambda: "r recover" in keys(shown) and "stop" not in keys(shown))
+                assert "b archive" in keys(shown)
+
+        asyncio.run(run())
+
+    def test_counts_the_marked_jobs_that_a_key_acts_on(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, SPACES, size=(140, 30)) as shown:
+                await failed_and_finished(shown)
+                shown.behind.say("ADMIN FLUSH nba; ADMIN FLUSH nba")
+                await shown.shows("▶ 1 running")
+                await shown.press("a")
+                await shown.until(lambda: "s stop 2 marked" in keys(shown))
+                assert "r recover 6 marked" in keys(shown)
+                assert "esc unmark" in keys(shown)
+
+        asyncio.run(run())
+
+
+class TestWayBack:
+    def test_leads_to_the_view_that_one_came_from_with_its_cursor_and_filter(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, SPACES, size=(100, 30), auto=True) as shown:
+                await shown.say("ADMIN FLUSH nba; ADMIN FLUSH test2; ADMIN FLUSH test2")
+                await shown.shows("✔ 3")
+                await shown.press("slash")
+                await shown.type("flush")
+                await shown.press("enter", "2")
+                await shown.shows("› spaces")
+                await shown.press("down", "enter")
+                await shown.shows("space:test2", "2 of 3")
+                await shown.until(lambda: "esc back" in keys(shown))
+                await shown.press("escape")
+                await shown.shows("› spaces", "space test2")
+                await shown.press("escape")
+                await shown.shows("/ flush", "3 of 3")
+                assert "› spaces" not in shown.screen
+
+        asyncio.run(run())
+
+    def test_drops_first_what_was_typed_after_arriving(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, SPACES, size=(100, 30), auto=True) as shown:
+                await shown.say("ADMIN FLUSH nba; ADMIN FLUSH test2")
+                await shown.shows("✔ 2")
+                await shown.press("2", "enter")
+                await shown.shows("space:nba", "1 of 2")
+                await shown.press("slash")
+                await shown.type(" x")
+                await shown.press("enter")
+                await shown.until(lambda: "esc drop filter" in keys(shown))
+                await shown.press("escape")
+                await shown.shows_no_more("space:nba")
+                await shown.press("escape")
+                await shown.shows("› spaces")
+
+        asyncio.run(run())
+
+
+class TestJump:
+    def test_to_a_number_typed_in_the_bar(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, SPACES, size=(100, 30), auto=True) as shown:
+                await shown.say("ADMIN FLUSH nba; ADMIN FLUSH test2; ADMIN FLUSH nba; ADMIN FLUSH nba")
+                await shown.shows("✔ 4")
+                await shown.press("2")
+                await shown.shows("› spaces")
+                await shown.press("colon")
+                await shown.type("2")
+                await shown.press("enter")
+                await shown.until(lambda: shown.cursor == 2 and shown.dashboard.jobs.list.table.has_focus)
+                await shown.press("slash")
+                await shown.type("space:nba")
+                await shown.press("enter", "colon")
+                await shown.type("2")
+                await shown.press("enter")
+                await shown.until(lambda: shown.cursor == 2 and not shown.dashboard.jobs.list.filter_text)
+                shown.behind.say("BACKUP JOB 1 2")
+                await shown.press("colon")
+                await shown.type("1")
+                await shown.press("enter")
+                await shown.shows("› archive", "job 1 ·")
+                await shown.press("colon")
+                await shown.type("99")
+                await shown.press("enter")
+                await shown.shows("Job 99 does not exist")
+
+        asyncio.run(run())
+
+    def test_n_goes_from_failed_job_to_failed_job(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, SPACES, size=(120, 30)) as shown:
+                await failed_and_finished(shown)
+                await shown.until(lambda: "n next failed" in keys(shown))
+                await shown.press("n")
+                await shown.until(lambda: shown.cursor == 4)
+                await shown.press("n")
+                await shown.until(lambda: shown.cursor == 1)
+                await shown.press("n")
+                await shown.shows("No job after this one failed")
+                await shown.press("N")
+                await shown.until(lambda: shown.cursor == 4)
+                await shown.press("N")
+                await shown.shows("No job before this one failed")
+
+        asyncio.run(run())
+
+    def test_n_goes_to_the_next_match_of_a_filter(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, SPACES, size=(120, 30)) as shown:
+                await failed_and_finished(shown)
+                await shown.press("slash")
+                await shown.type("space:test2")
+                await shown.press("enter")
+                await shown.shows("3 of 6")
+                await shown.press("home", "n")
+                await shown.until(lambda: shown.cursor == 4)
+                await shown.press("n", "N", "N")
+                await shown.until(lambda: shown.cursor == 6)
+
+        asyncio.run(run())
+
+
+def test_a_key_sorts_by_its_column(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, SPACES, size=(120, 30)) as shown:
+            await failed_and_finished(shown)
+            await shown.press("S")
+            await shown.shows("Status▲")
+            await shown.press("S")
+            await shown.shows("Status▼")
+            await shown.press("D")
+            await shown.shows("Details▲")
+            await shown.press("2")
+            await shown.shows("› spaces")
+            await shown.press("S")
+            await shown.shows("Size▼")
+
+    asyncio.run(run())
+
+
+def test_a_key_without_effect_says_why(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, SPACES, size=(100, 30)) as shown:
+            await failed_and_finished(shown)
+            await shown.press("w")
+            await shown.shows("job 6 has already ended: there is nothing to watch")
+            await shown.press("s")
+            await shown.shows("Nothing to stop: job 6 (already ended)")
+
+    asyncio.run(run())
+
+
+def test_the_palette_offers_saved_views(tmp_path: Path) -> None:
+    settings = TuiSettings(views={"slow": "took:>1h"})
+
+    async def run() -> None:
+        async with stage(tmp_path, SPACES, settings=settings) as shown:
+            entries = {title: (text, run) for title, text, run in shown.dashboard.palette_entries()}
+            assert entries["View: slow"][0] == "took:>1h"
+            entries["View: failed today"][1]()
+            await shown.shows("status:failed since:today")
+
+    asyncio.run(run())
+
+
+class TestFilter:
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("st", "status:"),
+            ("status:fa", "status:failed"),
+            ("status:failed,st", "status:failed,stopped"),
+            ("!status:un", "!status:unrecovered"),
+            ("flush sp", "flush space:"),
+            ("flush space:te", "flush space:test2"),
+            ("host:lo", "host:local0"),
+            ("cmd:c", "cmd:compact"),
+            ("rec", "reclaimed:"),
+            ("", None),
+            ("space:", None),
+            ("space:nba", None),
+            ("xyz", None),
+        ],
+    )
+    def test_its_last_term_is_completed(self, text: str, expected: str | None) -> None:
+        assert complete_filter(text, NAMES) == expected
+
+    def test_right_takes_the_completion_and_up_recalls_an_earlier_filter(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, SPACES, auto=True, size=(100, 30)) as shown:
+                await shown.say("ADMIN FLUSH nba; ADMIN FLUSH test2")
+                await shown.shows("✔ 2")
+                await shown.press("slash")
+                await shown.type("space:te")
+                await shown.shows("space:test2")
+                await shown.press("right")
+                await shown.shows("1 of 2")
+                await shown.press("enter", "escape", "slash")
+                await shown.type("flu")
+                await shown.press("up")
+                line = shown.dashboard.jobs.list.filter_line
+                await shown.until(lambda: line.text == "space:test2")
+                await shown.press("down")
+                await shown.until(lambda: line.text == "flu")
+                await shown.press("down")
+                await shown.until(lambda: shown.dashboard.jobs.list.table.has_focus)
+
+        asyncio.run(run())
