@@ -63,18 +63,15 @@ def yes_or_no(value: object, base: Path) -> bool:
     raise InvalidValue("true or false")
 
 
-def confirm(value: object, base: Path) -> Confirm:
-    """Return when the dashboard asks before it acts."""
-    if isinstance(value, str) and value in set(Confirm):
-        return Confirm(value)
-    raise InvalidValue(" or ".join(f'"{word}"' for word in Confirm))
+def one_of(*words: str, convert: Callable[[str], object] = str) -> SettingParser:
+    """Return a parser of one of some words, which `convert` turns into the setting's value."""
 
+    def read(value: object, base: Path) -> object:
+        if isinstance(value, str) and value in words:
+            return convert(value)
+        raise InvalidValue(" or ".join(f'"{word}"' for word in words))
 
-def date_order(value: object, base: Path) -> DateOrder:
-    """The order of day, month and year."""
-    if isinstance(value, str) and value in set(DateOrder):
-        return DateOrder(value)
-    raise InvalidValue(", ".join(f'"{word}"' for word in DateOrder))
+    return read
 
 
 def keymap(value: object, base: Path) -> dict[str, str]:
@@ -103,13 +100,6 @@ def themes(value: object, base: Path) -> dict[str, dict[str, str]]:
     ):
         return value
     raise InvalidValue('a table of themes, like { mine = { base = "light", accent = "#9b5300" } }')
-
-
-def glyphs(value: object, base: Path) -> str:
-    """Return which characters are drawn."""
-    if value in ("auto", "ascii", "unicode"):
-        return str(value)
-    raise InvalidValue('"auto", "ascii" or "unicode"')
 
 
 def whole(low: int, high: int) -> Callable[[object, Path], int]:
@@ -237,13 +227,6 @@ def cluster(value: object, base: Path) -> str:
     if value in ("", "nebula"):
         return str(value)
     raise InvalidValue('"nebula", or "" for embedded storage')
-
-
-def run(value: object, base: Path) -> str:
-    """Return who runs the jobs."""
-    if value in ("cluster", "storaged"):
-        return str(value)
-    raise InvalidValue('"cluster" or "storaged"')
 
 
 def user(value: object, base: Path) -> str:
@@ -445,15 +428,10 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             "run",
             '"cluster"',
             'Who runs the jobs: "cluster" (its job manager) or "storaged" (jobtui, host by host over HTTP).',
-            run,
+            one_of("cluster", "storaged"),
         ),
         Setting("storaged_port", "19779", "The HTTP port of the storage hosts.", whole(1, 65535)),
-        Setting(
-            "storaged",
-            "{}",
-            "The HTTP addresses of storage hosts with another port, by the host's name.",
-            storaged,
-        ),
+        Setting("storaged", "{}", "The HTTP addresses of storage hosts with another port, by host.", storaged),
         Setting(
             "spaces",
             "{}",
@@ -469,7 +447,7 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             '"always"',
             'When stop, recover, archive and compact ask first: "always", or "bulk" for more than one job. '
             "DROP SPACE always asks; a flush never does.",
-            confirm,
+            one_of(*Confirm, convert=Confirm),
         ),
         Setting("bell", "true", "Ring when a watched job ends.", yes_or_no),
         Setting(
@@ -495,32 +473,22 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
         Setting(
             "date_order",
             '"mdy"',
-            'The order of dates in the tables: "mdy" (12/17/19), "dmy" (17.12.19) or "ymd" (2019-12-17). '
-            "A time of today has no date.",
-            date_order,
+            'The order of dates in the tables: "mdy" (12/17/19), "dmy" (17.12.19) or "ymd" (2019-12-17).',
+            one_of(*DateOrder, convert=DateOrder),
         ),
         Setting(
             "themes",
             "{}",
-            'Your own themes by name, like { mine = { base = "light", accent = "#9b5300" } }. The colors are '
-            "background, panel, cursor, cursor-idle, rule, foreground, muted, primary, accent, queue, running, "
-            "finished, failed, stopped and warning.",
+            'Your own themes by name, like { mine = { base = "light", accent = "#9b5300" } }.',
             themes,
         ),
         Setting(
             "glyphs",
             '"auto"',
-            'The characters of statuses and lines: "auto" for those that the encoding and TERM promise, '
-            '"ascii", or "unicode" for all.',
-            glyphs,
+            'The characters of statuses and lines: "auto" (what the terminal promises), "ascii" or "unicode".',
+            one_of("auto", "ascii", "unicode"),
         ),
-        Setting(
-            "views",
-            "{}",
-            'More views for the palette, by name, each a filter of the jobs: like { "slow" = "took:>1h" }. '
-            'There are "failed today", "not run again" and "running".',
-            views,
-        ),
+        Setting("views", "{}", 'Filters that the palette offers, like { "slow" = "took:>1h" }.', views),
         Setting("keymap", "{}", 'Other keys for commands, like { stop = "s,delete" }.', keymap),
     ),
 }

@@ -81,9 +81,12 @@ def test_it_checks_the_file(capsys: Captured, tmp_path: Path, place: Path) -> No
     ("written", "told"),
     [
         ('theme = "darkk"\n', ":2: there is no theme 'darkk'; did you mean 'dark'?"),
-        ('bell = true\ntheme = "x"\n', ":3: there is no theme 'x'; there are dark, light, high-contrast, ansi"),
         (
-            '[dashboard.keymap]\nquit = "Q"\nstop = "ctrl+sx"\n',
+            'bell = true\ntheme = "x"\n',
+            ":3: there is no theme 'x'; there are dark, light, high-contrast, color-blind, ansi",
+        ),
+        (
+            '[dashboard.keymap]\nquit = "Z"\nstop = "ctrl+sx"\n',
             ":4: keymap: there is no key ctrl+sx; stop keeps s",
         ),
         ('keymap = { stopp = "s" }\n', ":2: keymap: there is no command stopp; did you mean stop?"),

@@ -13,6 +13,7 @@ import pytest
 from rich.style import Style
 
 from jobtui.config.settings import TuiSettings
+from jobtui.engine.client import Session
 from jobtui.errors import ErrorCode
 from jobtui.model import Level, SpaceStats
 from tests.support.dashboards import HOSTS, Stage, stage
@@ -94,11 +95,12 @@ def named(style: Style) -> str:
 
 @pytest.fixture(autouse=True)
 def at_greenwich(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Local times are the same everywhere."""
+    """Local times and the name of the user are the same everywhere."""
     import time
 
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
+    monkeypatch.setattr(Session, "requested_by", property(lambda _session: "anna@db1, script"))
 
 
 @pytest.mark.parametrize("size", [(60, 16), (80, 24), (120, 36), (170, 45), (200, 50)])
