@@ -22,14 +22,14 @@ def show_help(verb: str | None) -> int:
 
 
 def show_statement_help(words: Sequence[str]) -> int:
-    """Print help for the statement or verb that begins with these words (none: for all statements)."""
+    """Print help for the statement, term or verb that these words begin (none: for all statements)."""
     if words and words[0] in VERB_HELP:
         return show_help(words[0])
-    from jobtui.language.help import begins_a_statement, help_for  # the language: only for this command
+    from jobtui.language.help import has_help, help_for  # the language: only for this command
 
     typed = " ".join(words)
     text = help_for(typed)
-    if begins_a_statement(typed):
+    if has_help(typed):
         return _print(f"{text}\n")
     print_error(text)
     return Exit.USAGE

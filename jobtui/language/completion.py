@@ -10,10 +10,23 @@ from typing import Final, Protocol
 
 import msgspec
 
-from jobtui.language.grammar import Expectation, Expected, expected_at
-from jobtui.language.identifiers import GOES_ON, is_name, quote_name, to_keyword
-from jobtui.language.lexer import BAD, COMMA, COMMENT, SEMICOLON, STRING, is_unclosed, tokenize
-from jobtui.language.syntax import Keyword, KeywordChoice, Placeholder, PlaceholderKind, StatementSyntax
+from jobtui.language.grammar import Expectation, Expected, expected_at, token_kinds
+from jobtui.language.identifiers import GOES_ON, is_name, quote_name, to_keyword, to_word
+from jobtui.language.lexer import BAD, COMMA, COMMENT, MEASURE, NAME, SEMICOLON, STRING, is_unclosed, tokenize
+from jobtui.language.parts import (
+    JOB_OPTIONS,
+    METRICS,
+    OPERATORS,
+    QUANTITIES,
+    Keyword,
+    KeywordChoice,
+    Option,
+    Placeholder,
+    PlaceholderKind,
+    UnitChoice,
+    units_of,
+)
+from jobtui.language.syntax import StatementSyntax
 
 MOST: Final = 50
 """The largest number of candidates that are offered."""
@@ -22,6 +35,7 @@ _MOST_JOBS_LOOKED_AT: Final = 1000
 _MOST_USAGES: Final = 3
 _SUBSTRING_FROM: Final = 2
 _REST_OF_WORD: Final = re.compile(f"{GOES_ON}*")
+_MEASURE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)([A-Za-z]+)")
 _REST_OF_QUOTED: Final = re.compile("[^`\\s;]*`?")
 
 
@@ -36,6 +50,12 @@ class JobOperation(enum.StrEnum):
     """Ended jobs."""
     RECOVER = "recover"
     """Failed and stopped jobs that were not recovered yet."""
+    PAUSE = "pause"
+    """Queued and running jobs that are not paused."""
+    RESUME = "resume"
+    """Paused jobs."""
+    SET = "set"
+    """Jobs whose rate can be set: queued and running ones."""
 
 
 class NameProvider(Protocol):
@@ -50,6 +70,10 @@ class NameProvider(Protocol):
 
     def hosts(self) -> Iterable[str]:
         """Return the names of the storage hosts."""
+        ...
+
+    def schedules(self) -> Iterable[str]:
+        """Return the names of the schedules."""
         ...
 
     def jobs(self, kind: JobOperation, starting: str) -> Iterable[tuple[int, str]]:
@@ -69,7 +93,7 @@ class Candidate(msgspec.Struct, frozen=True):
     """A text that may be inserted at the cursor.
 
     Attributes:
-        kind: "keyword", "space", "host" or "job".
+        kind: "keyword", "unit", "space", "host", "schedule" or "job".
         note: A remark to show next to it, such as the status of a job.
     """
 
@@ -126,7 +150,7 @@ def complete(text: str, cursor: int, names: NameProvider) -> Completion:
     reached = here.expected()
     if reached is None:
         return Completion(span=(cursor, cursor))
-    usage = _usage(here, reached.expected)
+    usage = _value_usage(here, reached.expected) or _usage(here, reached.expected)
     if here.inside:
         return Completion(span=(cursor, cursor), usage=usage)
     found = dict.fromkeys(islice(_candidates(here, reached.expected, names), MOST))
@@ -190,28 +214,60 @@ def context_at(text: str, cursor: int) -> CursorContext:
 def _candidates(
     here: CursorContext, expected: tuple[tuple[StatementSyntax, Expected], ...], names: NameProvider
 ) -> Iterator[Candidate]:
-    for word in _keywords(expected):
-        if word.startswith(here.typed.upper()) and here.typed.isascii():
-            yield Candidate(word.lower() if _in_lower_case(here) else word, "keyword")
     for form, terminal in expected:
-        if not isinstance(terminal, Placeholder):
-            continue
-        if terminal.kind is PlaceholderKind.SPACE:
-            yield from _named(here.typed, names.spaces(), "space")
-        elif terminal.kind is PlaceholderKind.HOST:
-            yield from _named(here.typed, names.hosts(), "host")
-        elif terminal.kind is PlaceholderKind.JOB:
-            yield from _jobs(here, names, JobOperation(form.verb.lower()))
-
-
-def _keywords(expected: tuple[tuple[StatementSyntax, Expected], ...]) -> Iterator[str]:
-    """Yield the expected keywords: those of their own before the words of a choice."""
-    for _, terminal in expected:
-        if isinstance(terminal, Keyword):
-            yield terminal.text
-    for _, terminal in expected:
+        match terminal:
+            case Keyword(word):
+                yield from _words(here, form, (word,))
+            case UnitChoice(units):
+                yield from (Candidate(unit, "unit") for unit in units if _begins(unit, here.typed))
+            case Placeholder(_, PlaceholderKind.SPACE):
+                yield from _named(here.typed, names.spaces(), "space")
+            case Placeholder(_, PlaceholderKind.HOST):
+                yield from _named(here.typed, names.hosts(), "host")
+            case Placeholder(_, PlaceholderKind.SCHEDULE):
+                yield from _named(here.typed, names.schedules(), "schedule")
+            case Placeholder(_, PlaceholderKind.JOB):
+                yield from _jobs(here, names, JobOperation(form.verb.lower()))
+            case Placeholder(_, kind) if kind in QUANTITIES:
+                yield from _measures(here.typed, kind)
+            case _:
+                pass
+    # the words of a choice come last: there are JOBS, and the statuses that may be before JOBS
+    for form, terminal in expected:
         if isinstance(terminal, KeywordChoice):
-            yield from terminal.words
+            yield from _words(here, form, terminal.words)
+
+
+def _words(here: CursorContext, form: StatementSyntax, words: Iterable[str]) -> Iterator[Candidate]:
+    """Yield the keywords that begin with what was typed; no option that is given already."""
+    given = _given_options(here, form)
+    for word in words:
+        if _begins(word, here.typed) and here.typed.isascii() and word not in given and word != "(":
+            yield Candidate(word.lower() if _in_lower_case(here) else word, "keyword")
+
+
+def _given_options(here: CursorContext, form: StatementSyntax) -> frozenset[str]:
+    """Return the options that are given before the cursor and cannot be given again."""
+    if here.kinds[-1:] != (COMMA,) or "WITH" not in here.kinds:
+        return frozenset()
+    last = len(here.kinds) - here.kinds[::-1].index("WITH")
+    once = {option.name for option in _options_of(form, here) if not option.may_repeat}
+    return frozenset(kind.lower() for kind in here.kinds[last:] if kind.lower() in once)
+
+
+def _options_of(form: StatementSyntax, here: CursorContext) -> tuple[Option, ...]:
+    """Return the options of a form, or of the job that it submits."""
+    in_job = form.verb == "EXPLAIN" or "DO" in here.kinds
+    return JOB_OPTIONS if in_job else form.options
+
+
+def _measures(typed: str, kind: PlaceholderKind) -> Iterator[Candidate]:
+    """Yield `50MiB` for `50M`."""
+    found = _MEASURE.fullmatch(typed)
+    if found is not None:
+        for unit in units_of(kind):
+            if _begins(unit, found[2]):
+                yield Candidate(found[1] + unit, "unit")
 
 
 def _named(typed: str, names: Iterable[str], kind: str) -> Iterator[Candidate]:
@@ -244,8 +300,12 @@ def _jobs(here: CursorContext, names: NameProvider, kind: JobOperation) -> Itera
 
 
 def _in_lower_case(here: CursorContext) -> bool:
-    """Return whether this word, or else the last keyword, was typed in lower case."""
-    sample = here.typed or next(filter(to_keyword, reversed(here.words)), "")
+    """Return whether this word, or else the last keyword, was typed in lower case.
+
+    A contextual keyword counts only if there is no other, because options and metrics are lower-case by habit.
+    """
+    before = here.words[::-1]
+    sample = here.typed or next(filter(to_keyword, before), "") or next(filter(to_word, before), "")
     return sample.islower()
 
 
@@ -264,20 +324,34 @@ def _usage(here: CursorContext, expected: tuple[tuple[StatementSyntax, Expected]
     return " · ".join(usages)
 
 
+def _value_usage(here: CursorContext, expected: tuple[tuple[StatementSyntax, Expected], ...]) -> str:
+    """Return what an option or a metric is while its value is typed, "" elsewhere."""
+    if len(here.kinds) < 2 or not expected:
+        return ""
+    name, last = here.kinds[-2].lower(), here.kinds[-1]
+    clause = next((kind for kind in reversed(here.kinds) if kind in ("WITH", "IF")), "")
+    if clause == "WITH" and last == "=":
+        options = _options_of(expected[0][0], here)
+        return next((f"{one.usage}: {one.summary}" for one in options if one.name == name), "")
+    if clause == "IF" and last in OPERATORS and name in METRICS:
+        metric = METRICS[name]
+        return f"{name} {last} {metric.label}: {metric.summary}"
+    return ""
+
+
 def _may_become(typed: str, terminal: Expected) -> bool:
     if not typed:
         return True
     match terminal:
         case Keyword(word):
-            return word.startswith(typed.upper())
-        case KeywordChoice(_, words):
-            return any(word.startswith(typed.upper()) for word in words)
+            return _begins(word, typed)
+        case KeywordChoice(_, words) | UnitChoice(words):
+            return any(_begins(word, typed) for word in words)
         case Placeholder(_, PlaceholderKind.JOB | PlaceholderKind.COUNT):
             return typed[0].isdigit()
-        case Placeholder(_, PlaceholderKind.DIRECTORY):
-            return False
         case Placeholder():
-            return not typed[0].isdigit()
+            kinds = token_kinds(terminal)
+            return (NAME in kinds and not typed[0].isdigit()) or (MEASURE in kinds and typed[0].isdigit())
         case _:
             return False
 
@@ -286,7 +360,7 @@ def _continues(text: str, kind: str, start: int, end: int) -> bool:
     """Return whether typing after this token would change it."""
     if kind == BAD:
         return text[start] == "`" or text[start:end].isalnum()
-    return kind not in (COMMA, STRING)
+    return kind not in (COMMA, STRING, "(", ")", "%")
 
 
 def _closed(typed: str) -> bool:

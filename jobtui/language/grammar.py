@@ -21,18 +21,30 @@ from typing import Any, Final, cast
 import msgspec
 import pyparsing as pp
 
-from jobtui.language.lexer import COMMA, NAME, NUMBER, STRING
-from jobtui.language.syntax import (
-    SYNTAX,
+from jobtui.language.lexer import COMMA, DECIMAL, MEASURE, NAME, NAMES, NUMBER, STRING
+from jobtui.language.parts import (
+    METRICS,
+    OPERATORS,
+    QUANTITIES,
+    ConditionPart,
     Keyword,
     KeywordChoice,
     KeywordFlag,
     OptionalPart,
+    OptionList,
     Part,
     Placeholder,
     PlaceholderKind,
-    StatementSyntax,
+    SubmitPart,
+    UnitChoice,
+    ValuePart,
+    units_of,
 )
+from jobtui.language.quantities import Quantity
+from jobtui.language.syntax import SUBMIT_FORMS, SYNTAX, StatementSyntax
+
+_MOST_NESTED: Final = 32  # a level takes up to 16 of the 1,000 frames that Python allows
+_MOST_ITEMS: Final = 1000  # an item takes up to 50 µs, and the command bar parses at every key
 
 
 class Punctuation(enum.Enum):
@@ -42,34 +54,72 @@ class Punctuation(enum.Enum):
     END = ";"
 
 
-Expected = Keyword | KeywordChoice | Placeholder | Punctuation
+Expected = Keyword | KeywordChoice | UnitChoice | Placeholder | Punctuation
 
 
 class Match(msgspec.Struct, frozen=True):
     """The form of a statement, and its parts that have a value, with the tokens of each."""
 
     syntax: StatementSyntax
-    values: tuple[tuple[KeywordChoice | KeywordFlag | Placeholder, slice], ...]
+    values: tuple[tuple[ValuePart, slice], ...]
 
 
 class Expectation(msgspec.Struct, frozen=True):
-    """The number of right tokens, and the parts, with their forms, expected after them."""
+    """The number of right tokens, and the parts, with their forms, expected after them.
+
+    Nothing is expected where a limit is exceeded; `limit` then says which.
+    """
 
     position: int
     expected: tuple[tuple[StatementSyntax, Expected], ...]
+    limit: str = ""
 
 
-TOKEN_KIND: Final = {
-    PlaceholderKind.SPACE: NAME,
-    PlaceholderKind.NEW_SPACE: NAME,
-    PlaceholderKind.HOST: NAME,
-    PlaceholderKind.JOB: NUMBER,
-    PlaceholderKind.COUNT: NUMBER,
-    PlaceholderKind.DIRECTORY: STRING,
-}
-"""The kind of token that a placeholder takes."""
+_NAME_KINDS: Final = frozenset(
+    {
+        PlaceholderKind.SPACE,
+        PlaceholderKind.NEW_SPACE,
+        PlaceholderKind.HOST,
+        PlaceholderKind.SCHEDULE,
+        PlaceholderKind.NEW_SCHEDULE,
+    }
+)
+_NUMBER_KINDS: Final = frozenset({PlaceholderKind.JOB, PlaceholderKind.COUNT})
+
+
+def token_kinds(part: Expected) -> frozenset[str]:
+    """Return the kinds of tokens that a part can begin with; nothing for the end."""
+    match part:
+        case Keyword():
+            return frozenset({part.token})
+        case KeywordChoice(_, words):
+            return frozenset(word.upper() for word in words)
+        case UnitChoice():
+            return frozenset({NAME})
+        case Placeholder(_, PlaceholderKind.KEY):
+            return frozenset({STRING, NUMBER})
+        case Placeholder(_, kind) if kind in _NAME_KINDS:
+            return NAMES
+        case Placeholder(_, kind) if kind in _NUMBER_KINDS:
+            return frozenset({NUMBER})
+        case Placeholder(_, PlaceholderKind.SHARE):
+            return frozenset({NUMBER, DECIMAL})
+        case Placeholder(_, kind) if kind in QUANTITIES:
+            return frozenset({NUMBER, DECIMAL, MEASURE})
+        case Placeholder():
+            return frozenset({STRING})
+        case Punctuation.COMMA:
+            return frozenset({COMMA})
+        case Punctuation.END:
+            return frozenset()
+
 
 _REMEMBERED: Final = 48
+_BY_VERB: Final = {
+    verb: tuple(form for form in SYNTAX if form.verb == verb) for verb in {form.verb for form in SYNTAX}
+}
+_VERBS: Final = Expectation(0, tuple((form, Keyword(form.verb)) for form in SYNTAX))
+"""What is expected at the start of a statement."""
 
 
 def match(kinds: Sequence[str]) -> Match | None:
@@ -83,12 +133,10 @@ def _remembered_match(kinds: tuple[str, ...]) -> Match | None:
 
 
 def _match(kinds: Sequence[str]) -> Match | None:
-    for syntax in SYNTAX:
-        if syntax.verb != kinds[0]:
-            continue
+    for syntax in _BY_VERB.get(kinds[0], ()):
         try:
             found = _parse(syntax, _Input(kinds))
-        except pp.ParseException:
+        except (pp.ParseException, _LimitError):
             continue
         values = [(part, _tokens(found[part.field])) for part in syntax.values if part.field in found]
         return Match(syntax, tuple(values))
@@ -108,10 +156,15 @@ def expected_at(kinds: Iterable[str]) -> Expectation:
     tokens = _Input(kinds)
     furthest = -1
     expected: dict[tuple[StatementSyntax, Expected], None] = {}
-    for syntax in SYNTAX:
-        tokens.tried = []
-        with suppress(pp.ParseException):
-            _parse(syntax, tokens)
+    if not tokens or tokens[0] not in _BY_VERB:
+        return _VERBS
+    for syntax in _BY_VERB[tokens[0]]:
+        tokens.tried, tokens.items = [], 0
+        try:
+            with suppress(pp.ParseException):
+                _parse(syntax, tokens)
+        except _LimitError as error:
+            return Expectation(error.position, (), str(error))
         far = max(at for at, _ in tokens.tried)
         if far > furthest:
             furthest = far
@@ -121,28 +174,146 @@ def expected_at(kinds: Iterable[str]) -> Expectation:
     return Expectation(furthest, tuple(expected))
 
 
+def is_condition(kinds: Sequence[str]) -> bool:
+    """Return whether tokens of these kinds are a condition and nothing else."""
+    try:
+        _condition_alone().parse_string(cast("str", _Input(kinds)))
+    except (pp.ParseException, _LimitError):
+        return False
+    return True
+
+
+def name_positions(kinds: Sequence[str]) -> frozenset[int]:
+    """Return the numbers of the tokens that are names, in the form in which most tokens are right."""
+    tokens = _Input(kinds)
+    furthest, names = -1, frozenset[int]()
+    for syntax in _BY_VERB.get(kinds[0], ()):
+        tokens.tried, tokens.names, tokens.items = [], set(), 0
+        with suppress(pp.ParseException, _LimitError):
+            _parse(syntax, tokens)
+        far = max((at for at, _ in tokens.tried), default=0)
+        if far > furthest:
+            furthest, names = far, frozenset(tokens.names)
+    return names
+
+
 class _Input(list[str]):
-    """The kinds of the tokens, and the parts that did not match, with their positions."""
+    """The kinds of the tokens, and what a parse noted about them.
+
+    Attributes:
+        tried: The parts that did not match, with their positions.
+        names: The positions of the tokens that matched as names.
+        depth: How deep the condition is nested at the current position.
+        items: How many options, comparisons, NOT and parentheses were read.
+    """
 
     def __init__(self, kinds: Iterable[str]) -> None:
         super().__init__(kinds)
         self.tried: list[tuple[int, Expected]] = []
+        self.names: set[int] = set()
+        self.depth = 0
+        self.items = 0
+
+
+class _LimitError(Exception):
+    """A limit is exceeded at this position; the text says which."""
+
+    def __init__(self, message: str, position: int) -> None:
+        super().__init__(message)
+        self.position = position
 
 
 class Terminal(pp.Token):
-    """One token of one of these kinds."""
+    """One token of the kinds that the part can begin with, or of these `kinds`."""
 
-    def __init__(self, part: Keyword | KeywordChoice | Placeholder, kinds: Iterable[str]) -> None:
+    def __init__(self, part: Expected, kinds: Iterable[str] = ()) -> None:
         super().__init__()
         self.part = part
-        self.kinds = frozenset(kinds)
+        self.kinds = frozenset(kinds) or token_kinds(part)
+        self.is_name = isinstance(part, Placeholder) and part.kind in _NAME_KINDS
         self.set_name(repr(part))
 
     def parseImpl(self, instring: Any, loc: int, do_actions: bool = True) -> tuple[int, Any]:  # noqa: D102, N802
         if loc < len(instring) and instring[loc] in self.kinds:
+            if self.is_name:
+                instring.names.add(loc)
             return loc + 1, [slice(loc, loc + 1)]
-        instring.tried.append((loc, self.part))
+        self.note(instring, loc)
         raise pp.ParseException(instring, loc, self.errmsg, self)
+
+    def note(self, instring: _Input, loc: int) -> None:
+        """Note that the part was expected here."""
+        instring.tried.append((loc, self.part))
+
+
+class AnotherNumber(Terminal):
+    """A further number of a duration (`1 h 30 min`). It may follow, which no user needs to be told."""
+
+    def note(self, instring: _Input, loc: int) -> None:  # noqa: D102
+        pass
+
+
+class Whole(pp.ParseElementEnhance):
+    """An expression whose result is the tokens from its first to its last, without the names inside."""
+
+    def parseImpl(self, instring: Any, loc: int, do_actions: bool = True) -> tuple[int, Any]:  # noqa: D102, N802
+        end, _ = cast("tuple[int, Any]", super().parseImpl(instring, loc, do_actions))  # type: ignore[no-untyped-call]
+        return end, [slice(loc, end)]
+
+
+class Switch(pp.Token):
+    """A keyword and what follows it: `pp.MatchFirst`, but without trying the other cases."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cases: dict[str, tuple[Keyword, pp.ParserElement]] = {}
+
+    def add(self, word: str, expression: pp.ParserElement) -> None:
+        """Add a case: `expression` follows the keyword."""
+        keyword = Keyword(word)
+        self.cases[keyword.token] = (keyword, expression.leave_whitespace(recursive=True).streamline())
+
+    def parseImpl(self, instring: Any, loc: int, do_actions: bool = True) -> tuple[int, Any]:  # noqa: D102, N802
+        case = self.cases.get(instring[loc]) if loc < len(instring) else None
+        if case is None:
+            instring.tried.extend((loc, keyword) for keyword, _ in self.cases.values())
+            raise pp.ParseException(instring, loc, self.errmsg, self)
+        instring.items += 1
+        if instring.items > _MOST_ITEMS:
+            raise _LimitError(f"a statement has at most {_MOST_ITEMS:,} options and comparisons", loc)
+        return cast("tuple[int, Any]", case[1]._parse(instring, loc + 1, do_actions))
+
+
+class Operand(Switch):
+    """A comparison, or a condition after NOT or in parentheses, which is not nested too deeply."""
+
+    def parseImpl(self, instring: Any, loc: int, do_actions: bool = True) -> tuple[int, Any]:  # noqa: D102, N802
+        if instring.depth > _MOST_NESTED:
+            raise _LimitError(
+                f"the condition is nested too deeply: at most {_MOST_NESTED} parentheses and NOT", loc
+            )
+        instring.depth += 1
+        try:
+            return super().parseImpl(instring, loc, do_actions)
+        finally:
+            instring.depth -= 1
+
+
+class Separated(pp.ParseElementEnhance):
+    """Items with a separator between them: `pp.DelimitedList`, but an item after a separator must follow."""
+
+    def __init__(self, item: pp.ParserElement, separator: Terminal) -> None:
+        super().__init__(item)
+        self.separator = separator
+
+    def parseImpl(self, instring: Any, loc: int, do_actions: bool = True) -> tuple[int, Any]:  # noqa: D102, N802
+        assert self.expr is not None
+        while True:
+            loc, _ = self.expr._parse(instring, loc, do_actions)
+            if loc >= len(instring) or instring[loc] not in self.separator.kinds:
+                self.separator.note(instring, loc)
+                return loc, []
+            loc += 1
 
 
 class TokenList(Terminal):
@@ -151,8 +322,8 @@ class TokenList(Terminal):
     `loose` commas may be repeated, and may follow the last token.
     """
 
-    def __init__(self, part: Placeholder, kinds: Iterable[str], *, loose: bool) -> None:
-        super().__init__(part, kinds)
+    def __init__(self, part: Placeholder, *, loose: bool) -> None:
+        super().__init__(part)
         self.loose = loose
 
     def parseImpl(self, instring: Any, loc: int, do_actions: bool = True) -> tuple[int, Any]:  # noqa: D102, N802
@@ -164,6 +335,8 @@ class TokenList(Terminal):
             while self.loose and after < length and instring[after] == COMMA:
                 after += 1
             if after < length and instring[after] in kinds:
+                if self.is_name:
+                    instring.names.add(after)
                 loc = after + 1
                 continue
             instring.tried.append((after, self.part))
@@ -197,17 +370,71 @@ def _statement(syntax: StatementSyntax) -> pp.ParserElement:
     return expression.leave_whitespace(recursive=True).parse_with_tabs().streamline()
 
 
+@cache
+def _condition_alone() -> pp.ParserElement:
+    expression = pp.And([_condition(ConditionPart("condition", may_be_needed=True)), End()])
+    return expression.leave_whitespace(recursive=True).parse_with_tabs().streamline()
+
+
 def _expression(part: Part) -> pp.ParserElement:
     match part:
-        case Keyword(word):
-            return Terminal(part, [word])
-        case KeywordChoice(field, words):
-            return Terminal(part, words)(field)
+        case Keyword():
+            return Terminal(part)
+        case KeywordChoice(field):
+            return Terminal(part)(field)
         case KeywordFlag(field, words):
-            return pp.Opt(pp.And([Terminal(Keyword(word), [word]) for word in words])(field))
+            return pp.Opt(pp.And([Terminal(Keyword(word)) for word in words])(field))
         case Placeholder(field, kind, many=True):
-            return TokenList(part, [TOKEN_KIND[kind]], loose=kind is PlaceholderKind.JOB)(field)
-        case Placeholder(field, kind):
-            return Terminal(part, [TOKEN_KIND[kind]])(field)
+            return TokenList(part, loose=kind is PlaceholderKind.JOB)(field)
+        case Placeholder(field, kind) if kind in QUANTITIES:
+            return _quantity(part)(field)
+        case Placeholder(field):
+            return Terminal(part)(field)
+        case ConditionPart(field):
+            return _condition(part)(field)
+        case OptionList(_, field):
+            return _options(part)(field)
+        case SubmitPart(field):
+            forms = [pp.And([_expression(inner) for inner in form.parts]) for form in SUBMIT_FORMS]
+            return Whole(pp.MatchFirst(forms))(field)
         case OptionalPart(parts):
             return pp.Opt(pp.And([_expression(inner) for inner in parts]))
+
+
+def _quantity(part: Placeholder) -> pp.ParserElement:
+    """Return a number and its unit: `5 GiB`, `50MiB`, `10%` or `1 h 30 min`. Bytes need no unit."""
+    number = Terminal(part, (NUMBER, DECIMAL))
+    measure = Terminal(part, (MEASURE,))
+    unit = Terminal(UnitChoice(units_of(part.kind)))
+    percent = Terminal(Keyword("%"))
+    match QUANTITIES[part.kind]:
+        case (Quantity.SHARE,):
+            return Whole(number + percent)
+        case (Quantity.DURATION,):
+            another = AnotherNumber(part, (MEASURE,)) | AnotherNumber(part, (NUMBER, DECIMAL)) + unit
+            return Whole((measure | number + unit) + another[0, 3])
+        case (Quantity.SIZE,):
+            return Whole(measure | number + pp.Opt(unit))
+        case _:
+            return Whole(measure | number + pp.Opt(unit | percent))
+
+
+def _condition(part: ConditionPart) -> pp.ParserElement:
+    """Return comparisons with NOT, AND and OR, of which NOT binds tightest and OR least."""
+    operand = Operand()
+    both = Separated(operand, Terminal(Keyword("AND")))
+    either = Separated(both, Terminal(Keyword("OR")))
+    compared = Terminal(KeywordChoice("", OPERATORS))
+    for metric in METRICS.values():
+        operand.add(metric.name, compared + _expression(Placeholder("", metric.value, metric.label)))
+    operand.add("NOT", pp.And([operand]))
+    operand.add("(", either + Terminal(Keyword(")")))
+    return Whole(Terminal(Keyword("NEEDED")) | either if part.may_be_needed else either)
+
+
+def _options(part: OptionList) -> pp.ParserElement:
+    """Return `name = value` with single commas between them."""
+    option = Switch()
+    for one in part.options:
+        option.add(one.name, Terminal(Keyword("=")) + _expression(one.part))
+    return Whole(Separated(option, Terminal(Punctuation.COMMA)))

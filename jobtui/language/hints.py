@@ -11,79 +11,90 @@ import unicodedata
 from collections.abc import Callable
 from typing import Final
 
-import msgspec
-
 from jobtui.formatting import printable
+from jobtui.language.error_context import (
+    LONGEST,
+    ErrorContext,
+    Hint,
+    any_of,
+    describe_expected,
+    expected_keywords,
+)
 from jobtui.language.errors import StatementError
-from jobtui.language.grammar import Expected, Punctuation, expected_at, match
-from jobtui.language.identifiers import BLANKS, describe_character, is_name, quote_name, to_keyword
-from jobtui.language.lexer import BAD, NAME, NUMBER, STRING, LexError, Tokens, to_ascii
-from jobtui.language.syntax import STATUSES, SYNTAX, Keyword, KeywordChoice, Placeholder, PlaceholderKind
+from jobtui.language.grammar import Punctuation, expected_at, match
+from jobtui.language.identifiers import BLANKS, describe_character, is_name, quote_name, to_keyword, to_word
+from jobtui.language.lexer import (
+    BAD,
+    DECIMAL,
+    MEASURE,
+    NAME,
+    NAMES,
+    NUMBER,
+    STRING,
+    SYMBOLS,
+    LexError,
+    Tokens,
+    to_ascii,
+)
+from jobtui.language.parts import (
+    JOB_OPTIONS,
+    PAUSE_OPTIONS,
+    QUANTITIES,
+    RECOVER_OPTIONS,
+    SCHEDULE_OPTIONS,
+    Placeholder,
+    PlaceholderKind,
+)
+from jobtui.language.syntax import STATUSES, SYNTAX
 from jobtui.suggest import did_you_mean
 
-_PUNCTUATION: Final = {Punctuation.COMMA: ("a comma",), Punctuation.END: (";", "the end")}
-_LONGEST: Final = 40
 _MOST_WORDS: Final = 12
 _VERBS: Final = frozenset(form.verb for form in SYNTAX)
 _SOLID: Final = re.compile(r"[^\s;,'\"]{1,40}(?![^\s;,])")
 _DOTTED: Final = re.compile(r"\d+(?:\.\d+){2}|[^\W\d]\w*\.\w")  # an address or a host name, not a fraction
-_NAMES: Final = (PlaceholderKind.SPACE, PlaceholderKind.NEW_SPACE, PlaceholderKind.HOST)
-
-
-class Hint(msgspec.Struct, frozen=True):
-    """A sentence that ends an error message, and the near miss that it names."""
-
-    text: str
-    near: str | None = None
-
-
-class ErrorContext(msgspec.Struct, frozen=True):
-    """A statement that is right up to token `at`, and the parts that were expected there."""
-
-    text: str
-    tokens: Tokens
-    at: int
-    expected: tuple[Expected, ...]
-
-    @property
-    def missing(self) -> bool:
-        """Whether the statement is only incomplete."""
-        return self.at >= len(self.tokens.starts)
-
-    @property
-    def kind(self) -> str:
-        """The kind of the wrong token, "" if one is missing."""
-        return "" if self.missing else self.tokens.kinds[self.at]
-
-    @property
-    def word(self) -> str:
-        """The text of the wrong token, "" if it is too long to be a typing error."""
-        return "" if self.missing else self.written(self.at)
-
-    def written(self, at: int) -> str:
-        """Return the text of token number `at`, "" if it is long."""
-        start, end = self.tokens.starts[at], self.tokens.ends[at]
-        return self.text[start:end] if end - start <= _LONGEST else ""
-
-    @property
-    def before(self) -> str:
-        """The character before the wrong token."""
-        start = self.tokens.starts[self.at]
-        return self.text[start - 1 : start] if start else ""
-
-    def allows(self, *kinds: PlaceholderKind) -> bool:
-        """Return whether a value of one of these kinds was expected."""
-        return any(isinstance(one, Placeholder) and one.kind in kinds for one in self.expected)
-
-    @property
-    def may_end(self) -> bool:
-        """Whether the statement could have ended."""
-        return Punctuation.END in self.expected
-
-    @property
-    def keywords(self) -> tuple[str, ...]:
-        """The keywords that were expected."""
-        return _keywords(self.expected)
+_NAMES: Final = (
+    PlaceholderKind.SPACE,
+    PlaceholderKind.NEW_SPACE,
+    PlaceholderKind.HOST,
+    PlaceholderKind.SCHEDULE,
+    PlaceholderKind.NEW_SCHEDULE,
+)
+_STRINGS: Final = (
+    PlaceholderKind.DIRECTORY,
+    PlaceholderKind.TEXT,
+    PlaceholderKind.FAMILY,
+    PlaceholderKind.KEY,
+    PlaceholderKind.TIME_ZONE,
+)
+_NUMBERS: Final = frozenset({NUMBER, DECIMAL, MEASURE})
+_STRANGE: Final = frozenset({BAD, MEASURE, DECIMAL, *SYMBOLS})
+"""The kinds of tokens that people write in a name that must be quoted."""
+_OTHER_WORDS: Final = {
+    "yes": "true",
+    "on": "true",
+    "1": "true",
+    "no": "false",
+    "off": "false",
+    "0": "false",
+    "==": "=",
+    ":": "=",
+    ":=": "=",
+    "=>": ">=",
+    "=<": "<=",
+    "<>": "!=",
+    "!": "NOT",
+    "&&": "AND",
+    "&": "AND",
+    "||": "OR",
+    "|": "OR",
+    ",": "AND",
+}
+_OPTIONS: Final = frozenset(
+    option.name for option in (*JOB_OPTIONS, *PAUSE_OPTIONS, *RECOVER_OPTIONS, *SCHEDULE_OPTIONS)
+)
+_JOB_CLAUSES: Final[tuple[str, ...]] = ("ON", "IF", "WITH")
+_SCHEDULE_CLAUSES: Final[tuple[str, ...]] = ("AT", "UNTIL", "WITH", "DO")
+"""The order of what follows a name."""
 
 
 def syntax_error(text: str, tokens: Tokens, error: LexError | None) -> StatementError:
@@ -95,6 +106,8 @@ def syntax_error(text: str, tokens: Tokens, error: LexError | None) -> Statement
     found = expected_at(kinds)
     if error is not None and error.message and found.position == len(kinds):
         return StatementError(error.message, text=text, span=(error.start, error.end), near=error.near)
+    if found.limit:
+        return StatementError(found.limit, text=text, span=_span(tokens, found.position))
     parts = tuple(part for _, part in found.expected)
     expected = describe_expected(parts)
     hint = hint_for(ErrorContext(text, tokens, found.position, parts))
@@ -114,7 +127,7 @@ def hint_for(context: ErrorContext) -> Hint | None:
 def _hint_missing_semicolon(here: ErrorContext) -> Hint | None:
     """Return a hint for `ADMIN FLUSH SHOW JOBS`."""
     more = here.at + 1 < len(here.tokens.starts)
-    if here.may_end and to_keyword(here.word) in _VERBS and more:
+    if here.may_end and to_word(here.word) in _VERBS and more:
         return Hint("statements are separated by ;")
     return None
 
@@ -129,7 +142,7 @@ def _hint_keyword_as_name(here: ErrorContext) -> Hint | None:
 
 def _hint_digits_as_name(here: ErrorContext) -> Hint | None:
     """Return a hint for `USE 2nba`."""
-    if not here.allows(*_NAMES) or here.word[:1] not in set("0123456789"):
+    if not here.allows(*_NAMES) or here.word[:1] not in set("0123456789") or here.kind == DECIMAL:
         return None
     near = f"`{here.word}`"
     return Hint(f"a name that begins with a digit is written between back-quotes: {near}", near)
@@ -146,11 +159,23 @@ def _hint_string_as_name(here: ErrorContext) -> Hint | None:
 
 
 def _hint_name_as_string(here: ErrorContext) -> Hint | None:
-    """Return a hint for `CREATE SPACE chain AT dir`."""
-    if here.kind != NAME or not here.allows(PlaceholderKind.DIRECTORY) or not here.word:
+    """Return a hint for `CREATE SPACE chain AT dir` and `WITH because = traffic`."""
+    wanted = [one.kind for one in here.expected if isinstance(one, Placeholder) and one.kind in _STRINGS]
+    if not wanted or here.kind not in NAMES | _NUMBERS or not here.word:
         return None
+    what, _, _ = wanted[0].value.partition(" in quotes")
+    if here.at + 1 < len(here.tokens.kinds) and here.tokens.kinds[here.at + 1] in NAMES:
+        return Hint(f"all of {what} is written in quotes")
     near = f'"{here.word.strip("`")}"'
-    return Hint(f"a directory is written in quotes; did you mean {near}?", near)
+    return Hint(f"{what} is written in quotes; did you mean {near}?", near)
+
+
+def _hint_string_as_word(here: ErrorContext) -> Hint | None:
+    """Return a hint for `WITH order = "largest"`."""
+    word = here.word[1:-1].lower()
+    if here.kind != STRING or word not in here.keywords:
+        return None
+    return Hint(f"it is written without quotes; did you mean {word}?", word)
 
 
 def _hint_other_digits(here: ErrorContext) -> Hint | None:
@@ -161,7 +186,7 @@ def _hint_other_digits(here: ErrorContext) -> Hint | None:
     if digits and all(unicodedata.digit(c, None) is not None for c in digits):
         near = "".join(str(unicodedata.digit(c)) for c in digits)
         return Hint(f"a number is written with the digits 0 to 9; did you mean {near}?", near)
-    if here.kind == BAD and here.word[:1] in set("0123456789"):
+    if here.kind in (BAD, MEASURE) and here.word[:1] in set("0123456789"):
         return Hint(f"{here.word} is not a whole number")
     return None
 
@@ -170,8 +195,8 @@ def _hint_lookalike(here: ErrorContext) -> Hint | None:
     """Return a hint for `ЅHOW JOBS` with a Cyrillic letter."""
     if here.kind != NAME or here.word.isascii():
         return None
-    meant = to_keyword(to_ascii(here.word))
-    if meant is None or meant not in here.keywords:
+    meant = next((word for word in here.keywords if word.upper() == to_word(to_ascii(here.word))), None)
+    if meant is None:
         return None
     other = next(c for c in here.word if not c.isascii())
     shown = "" if unicodedata.combining(other) else f"{other} is "
@@ -181,7 +206,11 @@ def _hint_lookalike(here: ErrorContext) -> Hint | None:
 def _hint_misspelled(here: ErrorContext) -> Hint | None:
     """Return a hint for `SHOW JBO`."""
     word = here.word
-    near = did_you_mean(word, here.keywords) if len(word) > 1 and word.isascii() and word.isalpha() else None
+    if len(word) < 2 or not word.isascii() or not word.isidentifier():
+        return None
+    if not here.at and to_word(word) is not None and to_keyword(word) is None:
+        return None  # RATE 5 MiB lacks a word
+    near = did_you_mean(word, here.keywords)
     return None if near is None else Hint(f"did you mean {near}?", near)
 
 
@@ -197,7 +226,11 @@ def _hint_run_together(here: ErrorContext) -> Hint | None:
     capitals = here.word.upper()
     for word in here.keywords:
         rest = capitals.removeprefix(word).lstrip("_")
-        if capitals.startswith(word) and (to_keyword(rest) is not None or (rest.isascii() and rest.isdigit())):
+        if (
+            word.isupper()
+            and capitals.startswith(word)
+            and (to_keyword(rest) is not None or (rest.isascii() and rest.isdigit()))
+        ):
             return Hint(f"did you mean {word} {rest}?", f"{word} {rest}")
     return None
 
@@ -206,7 +239,7 @@ def _hint_left_out(here: ErrorContext) -> Hint | None:
     """Return a hint for `STOP 22` and `COMPACT nba` (right with one more keyword)."""
     if here.missing:
         return None
-    words = here.keywords if here.at else ("ADMIN", "SHOW")
+    words = here.keywords if here.at else ("ADMIN", "SHOW", "SET")
     corrected = [near for word in words if (near := _corrected(here, here.at, here.at, word)) is not None]
     return Hint(f"did you mean {corrected[0]}?", corrected[0]) if len(corrected) == 1 else None
 
@@ -214,12 +247,12 @@ def _hint_left_out(here: ErrorContext) -> Hint | None:
 def _hint_previous_keyword(here: ErrorContext) -> Hint | None:
     """Return a hint for `SHOW JOBS 40` and `SHOW JOB` (right with another keyword before it)."""
     at = here.at - 1
-    if at < 0 or len(here.tokens.kinds) > _MOST_WORDS:
+    if at < 1 or len(here.tokens.kinds) > _MOST_WORDS:
         return None
-    before = to_keyword(here.written(at))
+    before = to_word(here.written(at))
     if before is None:
         return None
-    for word in _keywords(tuple(one for _, one in expected_at(here.tokens.kinds[:at]).expected)):
+    for word in expected_keywords(tuple(one for _, one in expected_at(here.tokens.kinds[:at]).expected)):
         if word != before and did_you_mean(before, [word]):
             near = _corrected(here, at, at + 1, word)
             if near is not None:
@@ -229,13 +262,19 @@ def _hint_previous_keyword(here: ErrorContext) -> Hint | None:
 
 def _hint_misplaced(here: ErrorContext) -> Hint | None:
     """Return a hint for `SHOW JOBS FAILED` and `DROP SPACE nba IF EXISTS`."""
-    word, verb = here.word.upper(), here.written(0).upper()
-    if word == "IF" and here.may_end and verb in ("CREATE", "DROP"):
+    word, verb, before = here.word.upper(), here.written(0).upper(), here.kinds_before
+    if word == "IF" and verb in ("CREATE", "DROP") and here.at > 2 and "DO" not in before:
         return Hint(f"IF {'NOT EXISTS' if verb == 'CREATE' else 'EXISTS'} comes before the name")
-    if verb != "SHOW" or not here.may_end:
-        return None
-    before = {to_keyword(here.written(at)) for at in range(here.at)}
-    if "JOBS" not in before:
+    clauses, given = _JOB_CLAUSES, before[before.index("DO") if "DO" in before else 0 :]
+    if before[:2] == ["CREATE", "SCHEDULE"] and "DO" not in before:
+        clauses = _SCHEDULE_CLAUSES
+    elif verb not in ("ADMIN", "SUBMIT", "EXPLAIN") and "DO" not in before:
+        clauses = ()
+    if word in clauses:
+        later = [clause for clause in clauses[clauses.index(word) + 1 :] if clause in given]
+        if later:
+            return Hint(f"{word} comes before {later[0]}")
+    if verb != "SHOW" or not here.may_end or "JOBS" not in before:
         return None
     if word in STATUSES:
         return Hint(f"the status comes before JOBS: SHOW {word} JOBS", f"SHOW {word} JOBS")
@@ -252,8 +291,10 @@ def _hint_range(here: ErrorContext) -> Hint | None:
         return None
     if here.written(0).upper() == "BACKUP" and here.at == 3:
         return Hint("the first and the last id are separated by a blank, as in BACKUP JOB 0 22")
-    if Punctuation.COMMA in here.expected and here.written(0).upper() in ("STOP", "RECOVER"):
+    if Punctuation.COMMA in here.expected and here.written(0).upper() in ("STOP", "PAUSE", "RESUME", "RECOVER"):
         return Hint("ids are listed one by one, as in 1, 2, 3")
+    if here.kinds_before[:2] == ["SET", "RATE"]:
+        return Hint("the rate of one job is set at a time, or that of all without FOR")
     if here.written(0).upper() == "SHOW" and here.at == 3 and here.written(1).upper() == "JOB":
         return Hint("one job is shown at a time, with all its tasks, as in SHOW JOB 40")
     return None
@@ -263,34 +304,41 @@ def _hint_sign_or_fraction(here: ErrorContext) -> Hint | None:
     """Return a hint for `STOP JOB --22`, `SHOW JOB 1.0` and `USE a.b`."""
     if here.word == "--":
         return Hint("-- begins a comment only before a blank, and numbers have no sign")
-    if here.word in ("-", "+") and here.allows(PlaceholderKind.JOB, PlaceholderKind.COUNT):
+    if here.word in ("-", "+") and here.allows(*QUANTITIES, PlaceholderKind.JOB, PlaceholderKind.COUNT):
         return Hint("numbers have no sign")
-    if here.word != ".":
+    if here.word == "." and here.allows(*QUANTITIES):
+        return Hint("a number with a fraction has a digit before the point, as in 0.5")
+    if here.kind == DECIMAL and here.allows(*_NAMES) and not here.allows(PlaceholderKind.COUNT):
+        return Hint("a name cannot hold a '.'")
+    if here.word != "." and here.kind != DECIMAL:
         return None
-    before = here.tokens.kinds[here.at - 1] if here.at else ""
-    if before == NUMBER or here.allows(PlaceholderKind.JOB, PlaceholderKind.COUNT):
+    if here.expects_unit:
+        return None
+    if here.kind_before == NUMBER or here.allows(PlaceholderKind.JOB, PlaceholderKind.COUNT):
         return Hint("numbers are whole")
-    return Hint("a name cannot hold a '.'") if before == NAME else None
+    return Hint("a name cannot hold a '.'") if here.kind_before in NAMES else None
 
 
 def _hint_dotted_host(here: ErrorContext) -> Hint | None:
     """Return a hint for `CREATE SPACE a ON 192.168.8.5, host.example.com`."""
-    before = [to_keyword(here.written(at)) for at in range(here.at)]
-    if before[:1] != ["CREATE"] or "ON" not in before or "HOSTS" in before or here.missing:
+    before = here.kinds_before
+    if "ON" not in before or {"IF", "WITH", "HOSTS"} & set(before[before.index("ON") :]) or here.missing:
         return None
     at = here.at - 1 if here.word == "." else here.at
     if not _DOTTED.match(here.text, here.tokens.starts[at]):
         return None
-    return Hint("a host whose name has a '.' cannot be named here: give the number of hosts, as in ON 3 HOSTS")
+    instead = "give the number of hosts, as in ON 3 HOSTS" if before[0] == "CREATE" else "leave ON out"
+    return Hint(f"a host whose name has a '.' cannot be named here: {instead}")
 
 
 def _hint_special_characters(here: ErrorContext) -> Hint | None:
     """Return a hint for `USE my-space` and `USE _x`."""
-    if here.kind != BAD or here.word[:1] in ("", "&", "|"):
+    if here.kind not in _STRANGE or here.word[:1] in ("", "&", "|"):
         return None
     start = here.tokens.starts[here.at]
     if not here.allows(*_NAMES):
-        if not here.at or here.tokens.kinds[here.at - 1] != NAME or here.tokens.ends[here.at - 1] != start:
+        is_unit = here.at > 1 and here.tokens.kinds[here.at - 2] in _NUMBERS
+        if here.kind_before not in NAMES or is_unit or here.tokens.ends[here.at - 1] != start:
             return None
         start = here.tokens.starts[here.at - 1]
     name = _SOLID.match(here.text, start)
@@ -310,13 +358,77 @@ def _hint_other_separator(here: ErrorContext) -> Hint | None:
     return None
 
 
+def _hint_other_word(here: ErrorContext) -> Hint | None:
+    """Return a hint for `WITH rolling == 1`, `WITH now = yes` and `IF size > 1 GiB && l0_files > 4`."""
+    near = _OTHER_WORDS.get(here.word.lower())
+    if here.word == ")" and "AND" in here.keywords:
+        return Hint("no parenthesis is open here")
+    return Hint(f"did you mean {near}?", near) if near in here.keywords else None
+
+
+def _hint_option(here: ErrorContext) -> Hint | None:
+    """Return a hint for `WITH rolling = 1 wait = 5 min`, `WITH rolling = 1,` and `because = "x"`."""
+    name = here.word.lower()
+    if "WITH" not in here.kinds_before:
+        if name in _OPTIONS and "WITH" in here.keywords:
+            return Hint(f"options come after WITH, as in WITH {name} = …")
+        return None
+    if name in _OPTIONS and here.kind_before in ("WITH", ","):
+        verbs = dict.fromkeys(form.verb for form in SYNTAX if name in {one.name for one in form.options})
+        return Hint(f"{name} is an option of {any_of(tuple(verbs))}")
+    if here.missing and here.kind_before == ",":
+        return Hint("the last option is followed by no comma")
+    if Punctuation.COMMA in here.expected and (here.word.lower() in _OPTIONS or here.word.upper() == "AND"):
+        return Hint("options are separated by commas")
+    return None
+
+
+def _hint_needed(here: ErrorContext) -> Hint | None:
+    """Return a hint for `IF NEEDED AND size > 1 GiB`, `IF NOT NEEDED` and `ADMIN FLUSH IF NEEDED`."""
+    if here.word.upper() == "NEEDED" and "memtable" in here.keywords:
+        if here.kind_before == "IF" and "FLUSH" in here.kinds_before:
+            return Hint("NEEDED is for COMPACT; a flush has a condition, as in IF memtable > 64 MiB")
+        return Hint("NEEDED stands alone after IF")
+    if here.kind_before == "NEEDED" and here.word.upper() in ("AND", "OR"):
+        return Hint("NEEDED stands alone after IF")
+    return None
+
+
+def _hint_quantity(here: ErrorContext) -> Hint | None:
+    """Return a hint for `deletions > 0.1`, `rate = 50 MiB/s`, `l0_files > 10%` and `rolling = 3 h`."""
+    if "%" in here.keywords and not here.expects_unit and here.kind_before in _NUMBERS:
+        return Hint("a share is written with %, as in 10%")
+    if here.missing:
+        return None
+    start = here.tokens.starts[here.at]
+    if here.text[start : start + 2].lower() == "/s" and here.kind_before in {NAME, *_NUMBERS}:
+        return Hint("a rate is always per second: leave /s out")
+    if here.expects_unit and here.word == "%":
+        return Hint("a share is not possible here")
+    if here.allows(PlaceholderKind.SHARE) and here.kind == MEASURE:
+        return Hint("a share is written with %, as in 10%")
+    if not {"WITH", "IF"} & set(here.kinds_before):
+        return None
+    joined = Punctuation.COMMA in here.expected or "AND" in here.keywords
+    if here.kind_before == NUMBER and joined and not here.expects_unit and here.kind in (NAME, "%"):
+        return Hint("this number has no unit")
+    if here.kind == MEASURE and here.allows(PlaceholderKind.COUNT) and not here.allows(*_NAMES):
+        return Hint("this number has no unit")
+    return None
+
+
 _HINTS: Final[tuple[Callable[[ErrorContext], Hint | None], ...]] = (
     _hint_missing_semicolon,
+    _hint_needed,
+    _hint_option,
+    _hint_quantity,
     _hint_dotted_host,
     _hint_keyword_as_name,
     _hint_digits_as_name,
     _hint_string_as_name,
     _hint_name_as_string,
+    _hint_string_as_word,
+    _hint_other_word,
     _hint_other_digits,
     _hint_lookalike,
     _hint_run_together,
@@ -332,52 +444,16 @@ _HINTS: Final[tuple[Callable[[ErrorContext], Hint | None], ...]] = (
 )
 
 
-def _keywords(parts: tuple[Expected, ...]) -> tuple[str, ...]:
-    found: dict[str, None] = {}
-    for part in parts:
-        match part:
-            case Keyword(word):
-                found[word] = None
-            case KeywordChoice(_, choices):
-                found.update(dict.fromkeys(choices))
-            case _:
-                pass
-    return tuple(found)
-
-
 def _corrected(here: ErrorContext, first: int, last: int, word: str) -> str | None:
     """Return the statement with `word` for tokens `first` to `last`, None if it is wrong."""
     tokens = here.tokens
-    kinds = [*tokens.kinds[:first], word, *tokens.kinds[last:]]
+    kinds = [*tokens.kinds[:first], word.upper(), *tokens.kinds[last:]]
     if len(kinds) > _MOST_WORDS or match(kinds) is None:
         return None
     written = [here.written(at) for at in range(len(tokens.starts))]
     written[first:last] = [word]
     near = " ".join(written)
-    return near if all(written) and len(near) <= 2 * _LONGEST and printable(near) == near else None
-
-
-def describe_expected(parts: tuple[Expected, ...]) -> tuple[str, ...]:
-    """Return what a user would type for each part, keywords first and the end last."""
-    found: dict[str, int] = {}
-    for part in parts:
-        match part:
-            case Keyword(word):
-                found.setdefault(word, 0)
-            case KeywordChoice(_, choices, _, label):
-                for name in (label,) if label else choices:
-                    found.setdefault(name, 1 if label else 0)
-            case Placeholder():
-                found.setdefault(part.kind.value, 2)
-            case Punctuation():
-                for name in _PUNCTUATION[part]:
-                    found.setdefault(name, 4 if part is Punctuation.END else 3)
-    return tuple(sorted(found, key=found.__getitem__))
-
-
-def any_of(names: tuple[str, ...]) -> str:
-    """Return `a`, `a or b`, or `a, b or c`."""
-    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    return near if all(written) and len(near) <= 2 * LONGEST and printable(near) == near else None
 
 
 def _span(tokens: Tokens, at: int) -> tuple[int, int]:

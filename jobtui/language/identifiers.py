@@ -41,6 +41,58 @@ KEYWORDS: Final = (
     "WITH",
 )
 
+# Not reserved: each is a keyword only where the grammar has one, and a name where it has a name.
+CONTEXTUAL: Final = (
+    "EXPLAIN",
+    "ADVICE",
+    "PAUSE",
+    "RESUME",
+    "SET",
+    "RATE",
+    "OFF",
+    "FOR",
+    "SCHEDULE",
+    "SCHEDULES",
+    "RUN",
+    "UNTIL",
+    "DO",
+    "NEEDED",
+    "AND",
+    "OR",
+    # metrics
+    "DELETIONS",
+    "L0_FILES",
+    "PENDING",
+    "GAIN",
+    "SIZE",
+    "MEMTABLE",
+    "FREE",
+    "AGE",
+    # options
+    "ROLLING",
+    "WAIT",
+    "ORDER",
+    "ON_FAILURE",
+    "RETRY",
+    "RETRY_WAIT",
+    "FAMILY",
+    "FROM",
+    "TO",
+    "ROOM",
+    "BECAUSE",
+    "NOW",
+    "FAILED_ONLY",
+    "WHOLE",
+    "TIMEZONE",
+    # the words of their values
+    "LISTED",
+    "LARGEST",
+    "SMALLEST",
+    "CONTINUE",
+    "TRUE",
+    "FALSE",
+)
+
 BLANKS: Final = " \t\r\n\u00a0"
 BYTE_ORDER_MARK: Final = "\ufeff"
 LONGEST_NAME: Final = 4096
@@ -53,8 +105,9 @@ NEVER_IN_A_NAME: Final = re.compile("[.\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 """The characters that no name holds, not even between back-quotes, where a back-quote is doubled. A lone
 surrogate can be neither stored nor printed."""
 
-_LONGEST_KEYWORD: Final = max(map(len, KEYWORDS))
+_LONGEST_KEYWORD: Final = max(map(len, (*KEYWORDS, *CONTEXTUAL)))
 _KEYWORD_SET: Final = frozenset(KEYWORDS)
+_WORD_SET: Final = frozenset((*KEYWORDS, *CONTEXTUAL))
 BEGINS_WORD: Final = r"[^\x00-@\[-`{-\xa0]"
 GOES_ON: Final = r"[^\x00-/:-@\[-^`{-\xa0]"
 """A letter; and a letter, digit or _. All characters from U+00A1 on count as letters here. The classes are
@@ -80,14 +133,20 @@ _CONTROL_NAMES: Final = {
 
 
 def to_keyword(word: str) -> str | None:
-    """Return the keyword that `word` is, in capitals, or None.
+    """Return the reserved keyword that `word` is, in capitals, or None.
 
     Only ASCII letters count: U+212A is not K.
     """
+    capitals = to_word(word)
+    return capitals if capitals in _KEYWORD_SET else None
+
+
+def to_word(word: str) -> str | None:
+    """Return the reserved or contextual keyword that `word` is, in capitals, or None."""
     if len(word) > _LONGEST_KEYWORD or not word.isascii():
         return None
     capitals = word.upper()
-    return capitals if capitals in _KEYWORD_SET else None
+    return capitals if capitals in _WORD_SET else None
 
 
 def is_bare_name(name: str) -> bool:

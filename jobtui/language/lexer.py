@@ -17,22 +17,32 @@ from jobtui.language.identifiers import (
     BEGINS_WORD,
     BLANKS,
     BYTE_ORDER_MARK,
+    CONTEXTUAL,
     CONTROL,
     GOES_ON,
     LONGEST_NAME,
     describe_character,
     first_non_letter,
-    to_keyword,
+    to_word,
 )
 
-# The kinds of tokens. A keyword has itself, in capitals, as its kind.
+# The kinds of tokens. A keyword has itself, in capitals, as its kind, and a symbol itself.
 NAME: Final = "name"
 NUMBER: Final = "number"
+DECIMAL: Final = "decimal"
+"""A number with a fraction: `1.5`."""
+MEASURE: Final = "measure"
+"""A number with its unit, without a blank: `50MiB` or `1h30min`."""
 STRING: Final = "string"
 COMMA: Final = ","
 BAD: Final = "bad"
 SEMICOLON: Final = "semicolon"
 COMMENT: Final = "comment"
+
+SYMBOLS: Final = frozenset({"=", "!=", "<", "<=", ">", ">=", "(", ")", "%"})
+CONTEXTUAL_KINDS: Final = frozenset(CONTEXTUAL)
+NAMES: Final = frozenset({NAME, *CONTEXTUAL})
+"""The kinds of tokens that are a name where the grammar has a name."""
 
 
 class Tokens(msgspec.Struct, frozen=True):
@@ -63,17 +73,22 @@ class LexError(msgspec.Struct, frozen=True):
 _PATTERN: Final = re.compile(
     rf"""
     (?: (?P<word> {BEGINS_WORD}{GOES_ON}*+ )
-      | (?P<number> (?: 0[xX][0-9a-fA-F]++ | [0-9]++ ) (?!{GOES_ON}) )
+      | (?P<number> (?: 0[xX][0-9a-fA-F]++ | [0-9]++ ) (?!{GOES_ON}|\.) )
+      | (?P<decimal> [0-9]++\.[0-9]++ (?!{GOES_ON}|\.) )
+      | (?P<measure> (?: [0-9]++(?:\.[0-9]++)?+[A-Za-z]++ )++ (?!{GOES_ON}|\.) )
+      | (?P<integer> (?: 0[xX][0-9a-fA-F]++ | [0-9]++ ) (?!{GOES_ON}) )  # before a point
       | (?P<comma> , )
       | (?P<semicolon> ; [;{BLANKS}]*+ )
       | (?P<quoted> `[^`]*+(?:``[^`]*+)*+` )
       | (?P<string> "[^"\\]*+(?:\\.[^"\\]*+)*+" | '[^'\\]*+(?:\\.[^'\\]*+)*+' )
+      | (?P<symbol> (?: [<>!]= | [<>=] ) (?![<>=!]) | [()%] (?! [()%]{{64}} ) )
       | (?P<comment> (?: \# | // | --(?=[{BLANKS}]|\Z) ) [^\r\n]*+ | /\*.*?\*/ )
       | (?P<junk> [0-9]{GOES_ON}*+ | -- | [!$%&()*+.:<=>?@\[\\\]^_{{|}}~]++ | [^{BLANKS}] )
     ) [{BLANKS}]*+
     """,
     re.DOTALL | re.VERBOSE,
 )
+# a run of more than 64 parentheses is junk: as tokens, a megabyte of them takes a second longer
 _BLANK: Final = re.compile(f"[{BLANKS}]*+")
 _ESCAPED_WELL: Final = re.compile(r"""[^\\]*+(?:\\["'\\nt][^\\]*+)*+""")
 _NOT_QUOTABLE: Final = re.compile("[.\t\r\n\ud800-\udfff]")
@@ -129,10 +144,12 @@ def tokenize(text: str) -> Iterator[tuple[str, int, int]]:
             start, end = match.span(group)
             if group == "word":
                 yield _word_kind(text[start : min(end, start + LONGEST_NAME + 1)]), start, end
-            elif group == "number":
+            elif group in ("number", "integer"):
                 yield NUMBER, start, end
             elif group == "comma":
                 yield COMMA, start, end
+            elif group == "symbol":
+                yield text[start:end], start, end
             elif group == "quoted":
                 yield (BAD if _quoted_name_error(text, start, end) else NAME), start, end
             elif group == "string":
@@ -151,7 +168,7 @@ def tokenize(text: str) -> Iterator[tuple[str, int, int]]:
 
 
 def _word_kind(word: str) -> str:
-    return to_keyword(word) or (NAME if word.isascii() or first_non_letter(word) is None else BAD)
+    return to_word(word) or (NAME if word.isascii() or first_non_letter(word) is None else BAD)
 
 
 def opened_by(text: str, start: int) -> str:
@@ -208,7 +225,7 @@ def _non_letter_error(text: str, at: int, end: int) -> LexError:
     folded = to_ascii(character)
     if folded in _OPENERS:  # a straight quote can be as wrong here: it opens a string
         return LexError(
-            at, at + 1, f"{described} is not a quote here; write a name bare or in ` `, a directory in {_PAIR}"
+            at, at + 1, f"{described} is not a quote here; write a name bare or in ` `, a string in {_PAIR}"
         )
     if folded:
         return LexError(at, at + 1, f"{described} has no meaning here; did you mean {folded}?", folded)
@@ -229,14 +246,12 @@ def _quoted_name_error(text: str, start: int, end: int) -> LexError | None:
 
 
 def _string_error(text: str, start: int, end: int) -> LexError | None:
-    """Return why the text between two quotes is not a directory, None if it is one."""
+    """Return why the text between two quotes is not a string, None if it is one."""
     if end - start == 2:
-        return LexError(start, end, "the directory between the quotes is empty")
+        return LexError(start, end, "there is nothing between the quotes")
     wrong = _SURROGATE.search(text, start, end)
     if wrong is not None:
-        return LexError(
-            wrong.start(), wrong.end(), f"a directory cannot hold {describe_character(wrong.group())}"
-        )
+        return LexError(wrong.start(), wrong.end(), f"a string cannot hold {describe_character(wrong.group())}")
     sound = _ESCAPED_WELL.match(text, start + 1, end - 1)
     assert sound is not None
     if sound.end() == end - 1:

@@ -7,18 +7,31 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from jobtui.language.ast import Parsed, Statement
+from jobtui.language.conditions import ConditionError, read_condition, unparse_condition
 from jobtui.language.errors import StatementError
-from jobtui.language.identifiers import LARGEST_NUMBER, LONGEST_NAME
+from jobtui.language.identifiers import LONGEST_NAME
 from jobtui.language.lexer import COMMA, LexError, Tokens, split_statements
-from jobtui.language.syntax import KeywordChoice, KeywordFlag, Placeholder, PlaceholderKind
+from jobtui.language.parts import (
+    QUANTITIES,
+    ConditionPart,
+    KeywordChoice,
+    KeywordFlag,
+    OptionList,
+    Placeholder,
+    PlaceholderKind,
+    SubmitPart,
+    option_named,
+)
+from jobtui.language.quantities import QuantityError, parse_whole_number, read_quantity
+from jobtui.language.times import TimesError, parse_time_of_day, parse_time_zone, parse_times
 
 if TYPE_CHECKING:
     from jobtui.language.grammar import Match
 
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPED: Final = {"n": "\n", "t": "\t"}
-_OCTAL: Final = re.compile("0[0-7]+")
-_MOST_DIGITS: Final = {8: 21, 10: 19, 16: 16}
+_SMALL: Final = 19
+"""A decimal number of fewer digits is never too large."""
 
 
 def parse(text: str) -> list[Statement]:
@@ -51,16 +64,34 @@ def _parsed(text: str, tokens: Tokens, error: LexError | None) -> Parsed:
 def _made(text: str, tokens: Tokens, found: Match) -> Statement:
     fields: dict[str, object] = {}
     for part, place in found.values:
-        fields[part.field] = _value(text, tokens, part, place)
+        if isinstance(part, OptionList):
+            fields.update(_options(text, tokens, part, place))
+        else:
+            fields[part.field] = _value(text, tokens, part, place)
+        if part.field == "rate" and fields["rate"] == 0:
+            raise StatementError(
+                "a rate of 0 would stop all writes; did you mean OFF, which removes the limit?",
+                text=text,
+                span=_span(tokens, place),
+                near="OFF",
+            )
     return found.syntax.build(**fields)
 
 
-def _value(text: str, tokens: Tokens, part: KeywordChoice | KeywordFlag | Placeholder, place: slice) -> object:
+def _value(
+    text: str,
+    tokens: Tokens,
+    part: KeywordChoice | KeywordFlag | Placeholder | ConditionPart | SubmitPart,
+    place: slice,
+) -> object:
     match part:
         case KeywordFlag():
             return True
         case KeywordChoice():
-            return tokens.kinds[place.start].lower()
+            word = tokens.kinds[place.start].lower()
+            return word == "true" if word in ("true", "false") else word
+        case Placeholder(_, kind) if kind in QUANTITIES:
+            return _quantity(text, tokens, part, place)
         case Placeholder(_, kind):
             read = _READERS[kind]
             if not part.many:
@@ -68,27 +99,87 @@ def _value(text: str, tokens: Tokens, part: KeywordChoice | KeywordFlag | Placeh
             each = zip(tokens.kinds[place], tokens.starts[place], tokens.ends[place], strict=True)
             values = [read(text, start, end) for found, start, end in each if found != COMMA]
             return tuple(dict.fromkeys(values)) if kind is PlaceholderKind.JOB else tuple(values)
+        case ConditionPart():
+            return _condition(text, tokens, place)
+        case SubmitPart():
+            return _parsed(text, _part_of(tokens, place), None).statement
+
+
+def _part_of(tokens: Tokens, place: slice) -> Tokens:
+    return Tokens(tokens.kinds[place], tokens.starts[place], tokens.ends[place])
+
+
+def _words(text: str, tokens: Tokens, place: slice) -> list[str]:
+    return [text[a:b] for a, b in zip(tokens.starts[place], tokens.ends[place], strict=True)]
+
+
+def _options(text: str, tokens: Tokens, part: OptionList, place: slice) -> dict[str, object]:
+    """Return the values of the options by the record's fields."""
+    given: dict[str, object] = {}
+    start = place.start
+    while start < place.stop:
+        stop = start
+        while stop < place.stop and tokens.kinds[stop] != COMMA:
+            stop += 1
+        option = option_named(tokens.kinds[start], part.options)
+        field = option.part.field
+        name = (tokens.starts[start], tokens.ends[start])
+        value = _value(text, tokens, option.part, slice(start + 2, stop))
+        if option.may_repeat:
+            before = given.get(field, ())
+            assert isinstance(before, tuple)
+            given[field] = (*before, value)
+        elif field in given:
+            raise StatementError(f"{option.name} is given twice; leave one out", text=text, span=name)
+        elif value == 0 and option.positive:
+            message = f"{option.name} cannot be 0; leave it out for the default: {option.default}"
+            raise StatementError(message, text=text, span=_span(tokens, slice(start + 2, stop)))
+        else:
+            given[field] = value
+        start = stop + 1
+    return given
+
+
+def _quantity(text: str, tokens: Tokens, part: Placeholder, place: slice) -> int | float:
+    """Return bytes, seconds or a fraction."""
+    try:
+        return read_quantity(_words(text, tokens, place), QUANTITIES[part.kind])
+    except QuantityError as error:
+        raise _quantity_error(text, tokens, place, error) from None
+
+
+def _quantity_error(text: str, tokens: Tokens, place: slice, error: QuantityError) -> StatementError:
+    """Return the error with the place of the wrong unit, or of the whole value."""
+    span = _span(tokens, place)
+    if error.unit:
+        for start, end in zip(tokens.starts[place], tokens.ends[place], strict=True):
+            if error.unit in text[start:end]:
+                span = (start, end)
+                break
+    return StatementError(str(error), text=text, span=span, near=error.near)
+
+
+def _condition(text: str, tokens: Tokens, place: slice) -> str:
+    """Return the canonical text of a condition."""
+    try:
+        condition = read_condition(tokens.kinds[place], _words(text, tokens, place))
+    except ConditionError as error:
+        wrong = slice(place.start + error.start, place.start + error.stop)
+        raise _quantity_error(text, tokens, wrong, error.cause) from None
+    return unparse_condition(condition)
+
+
+def _span(tokens: Tokens, place: slice) -> tuple[int, int]:
+    return tokens.starts[place.start], tokens.ends[place.stop - 1]
 
 
 def _number(text: str, start: int, end: int) -> int:
-    """Return a decimal, hexadecimal (0x) or octal (0, then octal digits only) number."""
-    if text[start] != "0" and end - start < _MOST_DIGITS[10]:
+    if text[start] != "0" and end - start < _SMALL:
         return int(text[start:end])
-    base, digits = 10, start
-    if text[start] == "0":
-        if text[start + 1 : start + 2] in ("x", "X"):
-            base, digits = 16, start + 2
-        elif _OCTAL.fullmatch(text, start, end):
-            base = 8
-    significant = text[digits:end].lstrip("0")
-    if len(significant) <= _MOST_DIGITS[base]:
-        value = int(significant or "0", base)
-        if value <= LARGEST_NUMBER:
-            return value
-    shown = text[start:end] if end - start <= 40 else "this number"
-    raise StatementError(
-        f"{shown} is too large: the largest number is {LARGEST_NUMBER}", text=text, span=(start, end)
-    )
+    try:
+        return parse_whole_number(text[start:end])
+    except QuantityError as error:
+        raise StatementError(str(error), text=text, span=(start, end)) from None
 
 
 def _name(text: str, start: int, end: int) -> str:
@@ -106,11 +197,50 @@ def _string(text: str, start: int, end: int) -> str:
     return _ESCAPE.sub(plain, text[start + 1 : end - 1])
 
 
+def _key(text: str, start: int, end: int) -> bytes:
+    """Return the bytes of a key in quotes or in hexadecimal."""
+    word = text[start:end]
+    if word[0] in "\"'":
+        return _string(text, start, end).encode()
+    message, near = "", None
+    if word[:2] not in ("0x", "0X"):
+        near = f'"{word}"' if len(word) <= 40 else None
+        hint = f"; did you mean {near}?" if near else ""
+        message = f"a key is written in quotes, or in hexadecimal as 0x00ff{hint}"
+    elif len(word) % 2:
+        message = "a key in hexadecimal has two digits for each byte; one is missing"
+    if message:
+        raise StatementError(message, text=text, span=(start, end), near=near)
+    return bytes.fromhex(word[2:])
+
+
+def _checked(check: Callable[[str], object]) -> Callable[[str, int, int], str]:
+    """Return a reader of a string that `check` refuses with a TimesError if it is wrong."""
+
+    def read(text: str, start: int, end: int) -> str:
+        string = _string(text, start, end)
+        try:
+            check(string)
+        except TimesError as error:
+            raise StatementError(str(error), text=text, span=(start, end), near=error.near) from None
+        return string
+
+    return read
+
+
 _READERS: Final[dict[PlaceholderKind, Callable[[str, int, int], object]]] = {
     PlaceholderKind.SPACE: _name,
     PlaceholderKind.NEW_SPACE: _name,
     PlaceholderKind.HOST: _name,
+    PlaceholderKind.SCHEDULE: _name,
+    PlaceholderKind.NEW_SCHEDULE: _name,
     PlaceholderKind.JOB: _number,
     PlaceholderKind.COUNT: _number,
     PlaceholderKind.DIRECTORY: _string,
+    PlaceholderKind.TEXT: _string,
+    PlaceholderKind.FAMILY: _string,
+    PlaceholderKind.KEY: _key,
+    PlaceholderKind.TIMES: _checked(parse_times),
+    PlaceholderKind.TIME_OF_DAY: _checked(parse_time_of_day),
+    PlaceholderKind.TIME_ZONE: _checked(parse_time_zone),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -23,7 +23,17 @@ class Quantity(enum.Enum):
 
 
 class QuantityError(ValueError):
-    """A text that is not such a quantity; the message gives the reason and what would be right."""
+    """A text that is not such a quantity; the message gives the reason and what would be right.
+
+    Attributes:
+        unit: The wrong unit, "" if the error is another one.
+        near: The unit that was probably meant.
+    """
+
+    def __init__(self, message: str, unit: str = "", near: str | None = None) -> None:
+        super().__init__(message)
+        self.unit = unit
+        self.near = near
 
 
 _SIZES: Final = {
@@ -48,6 +58,12 @@ _EXAMPLES: Final = {Quantity.SIZE: "5 GiB", Quantity.DURATION: "5 min", Quantity
 _BLANKS: Final = "[ \t\u00a0]*+"
 _TERM: Final = re.compile(rf"([0-9]{{1,40}})(?:\.([0-9]{{1,40}}))?(?![0-9.]){_BLANKS}([A-Za-z%]*+){_BLANKS}")
 
+_OCTAL: Final = re.compile("0[0-7]+")
+_MOST_DIGITS: Final = {8: 21, 10: 19, 16: 16}
+_NOT_DECIMAL: Final = re.compile(
+    r"(?<![\w.])0[xX]([0-9a-fA-F]{1,16})(?![0-9a-fA-F])|(?<![\d.])0([0-7]{1,21})(?![\d.xX])"
+)
+
 
 class _Term(msgspec.Struct, frozen=True):
     """A decimal number and its unit, "" if it has none: `digits` without the point, `places` after it."""
@@ -64,6 +80,51 @@ class _Term(msgspec.Struct, frozen=True):
             raise QuantityError(f"this is too large: the largest number is {LARGEST_NUMBER}")
         # one division of whole numbers, because it is rounded once: 33.3% is 0.333
         return product / scale if product % scale else product // scale
+
+
+def parse_whole_number(text: str) -> int:
+    """Return a decimal, hexadecimal (0x) or octal (0, then octal digits only) number.
+
+    Raises:
+        QuantityError: If it is larger than 2^63-1.
+    """
+    base, digits = 10, text
+    if text[0] == "0":
+        if text[1:2] in ("x", "X"):
+            base, digits = 16, text[2:]
+        elif _OCTAL.fullmatch(text):
+            base = 8
+    significant = digits.lstrip("0")
+    if len(significant) <= _MOST_DIGITS[base]:
+        value = int(significant or "0", base)
+        if value <= LARGEST_NUMBER:
+            return value
+    shown = text if len(text) <= 40 else "this number"
+    raise QuantityError(f"{shown} is too large: the largest number is {LARGEST_NUMBER}")
+
+
+def read_quantity(words: Iterable[str], quantities: Collection[Quantity]) -> int | float:
+    """Return the value of the words of a statement: bytes as an int, a fraction as a float, or seconds.
+
+    Numbers follow the rules of the language: `0x28` is hexadecimal, `010` is octal, `1.5` is decimal.
+
+    Args:
+        words: The words without the blanks and comments between them.
+        quantities: What it may be; if there are two, these are a size and a share.
+
+    Raises:
+        QuantityError: If it is none of them.
+    """
+    text = _NOT_DECIMAL.sub(_to_decimal, " ".join(words))
+    if Quantity.DURATION in quantities:
+        return parse_duration(text)
+    if Quantity.SIZE in quantities and not (Quantity.SHARE in quantities and text.endswith("%")):
+        return parse_size(text)
+    return parse_share(text)
+
+
+def _to_decimal(number: re.Match[str]) -> str:
+    return str(int(number[1], 16) if number[1] else int(number[2], 8))
 
 
 def parse_size(text: str) -> int:
@@ -165,9 +226,11 @@ def _factor(unit: str, quantity: Quantity) -> int:
     for known, factor in units.items():
         if known.casefold() == unit.casefold():
             return factor
-    near = did_you_mean(unit, units)
+    other = any(unit.casefold() == known.casefold() for known in (*_SIZES, *_DURATIONS, "%"))
+    near = None if other else did_you_mean(unit, units)
     hint = f"; did you mean {near}?" if near else ""
-    raise QuantityError(f"{unit[:20]} is not a unit of {quantity.value}: use {_listed(quantity)}{hint}")
+    message = f"{unit[:20]} is not a unit of {quantity.value}: use {_listed(quantity)}{hint}"
+    raise QuantityError(message, unit, near)
 
 
 def _listed(quantity: Quantity) -> str:

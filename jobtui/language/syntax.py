@@ -6,82 +6,58 @@ from `SYNTAX`. To add a statement, add its record to `ast.py` and a row to this 
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import msgspec
 
 from jobtui.language.ast import (
     Backup,
+    CreateSchedule,
     CreateSpace,
+    DropSchedule,
     DropSpace,
+    Explain,
+    Pause,
+    PauseSchedule,
     Recover,
+    Resume,
+    ResumeSchedule,
+    RunSchedule,
+    SetRate,
+    ShowAdvice,
     ShowHosts,
     ShowJob,
     ShowJobs,
+    ShowSchedules,
     ShowSpaces,
     Statement,
     Stop,
     Submit,
     Use,
 )
-
-
-class PlaceholderKind(enum.Enum):
-    """The kinds of values, each with the text by which an error asks for one."""
-
-    SPACE = "a space's name"
-    NEW_SPACE = "a name for the space"
-    HOST = "a host's name"
-    JOB = "<id>"
-    COUNT = "a number"
-    DIRECTORY = "a directory in quotes"
-
-
-class Keyword(msgspec.Struct, frozen=True):
-    """A keyword."""
-
-    text: str
-
-
-class KeywordChoice(msgspec.Struct, frozen=True):
-    """One of several keywords. The record gets it in lower case as `field`.
-
-    Attributes:
-        label: The name of all of them in a usage, "" to list each.
-        noun: The name of all of them in an error, "" to list each.
-    """
-
-    field: str
-    words: tuple[str, ...]
-    label: str = ""
-    noun: str = ""
-
-
-class KeywordFlag(msgspec.Struct, frozen=True):
-    """Keywords that may be left out. If they are there, the record gets True as `field`."""
-
-    field: str
-    words: tuple[str, ...]
-
-
-class Placeholder(msgspec.Struct, frozen=True):
-    """A value, or a list of values if `many`, which the record gets as `field`."""
-
-    field: str
-    kind: PlaceholderKind
-    label: str
-    many: bool = False
-
-
-class OptionalPart(msgspec.Struct, frozen=True):
-    """Parts that may be left out, all of them together."""
-
-    parts: tuple[Keyword | KeywordChoice | Placeholder, ...]
-
-
-Part = Keyword | KeywordChoice | KeywordFlag | Placeholder | OptionalPart
+from jobtui.language.parts import (
+    BECAUSE,
+    JOB_OPTIONS,
+    PAUSE_OPTIONS,
+    RECOVER_OPTIONS,
+    SCHEDULE_OPTIONS,
+    ConditionPart,
+    Keyword,
+    KeywordChoice,
+    KeywordFlag,
+    Option,
+    OptionalPart,
+    OptionList,
+    Part,
+    Placeholder,
+    PlaceholderKind,
+    SubmitPart,
+    ValuePart,
+    usage_of,
+)
+from jobtui.model import FailurePolicy, HostOrder, JobOptions
 
 
 class StatementSyntax(msgspec.Struct, frozen=True, eq=False):
@@ -108,48 +84,88 @@ class StatementSyntax(msgspec.Struct, frozen=True, eq=False):
         return first.text
 
     @property
-    def values(self) -> tuple[KeywordChoice | KeywordFlag | Placeholder, ...]:
+    def values(self) -> tuple[ValuePart, ...]:
         """The parts that become fields of the record, in order."""
         return tuple(_values(self.parts))
 
     @property
     def usage(self) -> str:
         """The form as it is shown to a user: `RECOVER JOB <id>[, …]`."""
-        return " ".join(map(_usage_of, self.parts))
+        return " ".join(self.usage_parts)
+
+    @property
+    def usage_parts(self) -> tuple[str, ...]:
+        """The usage of each part, for a place where the whole is too wide for a line."""
+        return tuple(map(usage_of, self.parts))
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """The options that it takes after WITH."""
+        return next((part.options for part in self.values if isinstance(part, OptionList)), ())
+
+    @property
+    def has_condition(self) -> bool:
+        """Whether it takes a condition."""
+        return any(isinstance(part, ConditionPart) for part in self.values)
 
 
-def _values(parts: Iterable[Part]) -> Iterator[KeywordChoice | KeywordFlag | Placeholder]:
+def _values(parts: Iterable[Part]) -> Iterator[ValuePart]:
     for part in parts:
         match part:
-            case KeywordChoice() | KeywordFlag() | Placeholder():
-                yield part
             case OptionalPart(inner):
                 yield from _values(inner)
             case Keyword():
                 pass
-
-
-def _usage_of(part: Part) -> str:
-    match part:
-        case Keyword(text):
-            return text
-        case KeywordChoice(_, words, label):
-            return label or "|".join(words)
-        case KeywordFlag(_, words):
-            return f"[{' '.join(words)}]"
-        case Placeholder(_, _, label, many):
-            return f"{label}[, …]" if many else label
-        case OptionalPart(parts):
-            return f"[{' '.join(map(_usage_of, parts))}]"
+            case _:
+                yield part
 
 
 STATUSES: Final = ("QUEUE", "RUNNING", "FINISHED", "FAILED", "STOPPED", "ARCHIVED")
 
-_COMMAND = KeywordChoice("command", ("FLUSH", "COMPACT"))
 _SPACE = Placeholder("space", PlaceholderKind.SPACE, "<space>")
 _NEW_SPACE = Placeholder("space", PlaceholderKind.NEW_SPACE, "<space>")
 _JOBS = Placeholder("jobs", PlaceholderKind.JOB, "<id>", many=True)
+_SCHEDULE = Placeholder("name", PlaceholderKind.SCHEDULE, "<schedule>")
 _NOT_EXISTS = KeywordFlag("if_not_exists", ("IF", "NOT", "EXISTS"))
+_EXISTS = KeywordFlag("if_exists", ("IF", "EXISTS"))
+_IN_SPACE = OptionalPart((Keyword("IN"), _SPACE))
+_FOR_JOB = OptionalPart((Keyword("FOR"), Keyword("JOB"), Placeholder("job", PlaceholderKind.JOB, "<id>")))
+
+
+def _with(*options: Option) -> OptionalPart:
+    return OptionalPart((Keyword("WITH"), OptionList(options)))
+
+
+def _job_parts(*, may_be_needed: bool) -> tuple[Part, ...]:
+    """Return what follows FLUSH or COMPACT."""
+    return (
+        OptionalPart((_SPACE,)),
+        OptionalPart((Keyword("ON"), Placeholder("hosts", PlaceholderKind.HOST, "<host>", many=True))),
+        OptionalPart((Keyword("IF"), ConditionPart("condition", may_be_needed))),
+        _with(*JOB_OPTIONS),
+    )
+
+
+_COMPACT_PARTS = (Keyword("COMPACT"), *_job_parts(may_be_needed=True))
+_FLUSH_PARTS = (Keyword("FLUSH"), *_job_parts(may_be_needed=False))
+
+
+def _submit(
+    command: str,
+    *,
+    space: str | None = None,
+    order: str = HostOrder.LISTED,
+    on_failure: str = FailurePolicy.CONTINUE,
+    room: float | None = None,
+    **options: Any,
+) -> Submit:
+    if isinstance(room, int):  # a size; a share is a float
+        options["room"] = room
+    else:
+        options["room_share"] = room
+    return Submit(
+        command, space, JobOptions(order=HostOrder(order), on_failure=FailurePolicy(on_failure), **options)
+    )
 
 
 def _show_jobs(*, status: str | None = None, space: str | None = None, limit: int | None = None) -> ShowJobs:
@@ -159,23 +175,57 @@ def _show_jobs(*, status: str | None = None, space: str | None = None, limit: in
 
 SYNTAX: Final[tuple[StatementSyntax, ...]] = (
     StatementSyntax(
-        (Keyword("ADMIN"), _COMMAND, OptionalPart((_SPACE,))),
-        Submit,
-        "queue a flush or a compact",
+        (Keyword("ADMIN"), *_FLUSH_PARTS),
+        partial(_submit, "flush"),
+        "queue a flush",
         (
-            "FLUSH writes what a space holds in memory to disk; COMPACT merges its files and frees the "
-            "disk space of overwritten and deleted keys.",
-            "Without a space, the job is for the chosen space (USE nba). A job has a task for each storage "
-            "host of the space. Jobs of one space run one after another, jobs of different spaces in parallel.",
+            "Writes what a space holds in memory to disk. Without a space, it is for the chosen one (USE nba). "
+            "A job has a task for each storage host of the space, or for the hosts after ON. Jobs of one space "
+            "run one after another, jobs of different spaces in parallel.",
+            "The condition after IF is evaluated on each host when its turn comes; if it is false there, "
+            "nothing is done.",
         ),
-        ("ADMIN FLUSH nba", "USE nba; ADMIN COMPACT"),
+        ("ADMIN FLUSH nba", "ADMIN FLUSH nba IF memtable > 64 MiB WITH rolling = 1"),
     ),
     StatementSyntax(
-        (Keyword("SUBMIT"), Keyword("JOB"), _COMMAND, OptionalPart((_SPACE,))),
-        Submit,
+        (Keyword("ADMIN"), *_COMPACT_PARTS),
+        partial(_submit, "compact"),
+        "queue a compact",
+        (
+            "Merges the files of a space and frees the disk space of overwritten and deleted keys. Hosts and "
+            "conditions are as for ADMIN FLUSH; IF NEEDED is the verdict of SHOW ADVICE.",
+            "A compaction works in steps, so that it can be paused and continued, and takes little more disk.",
+        ),
+        (
+            "USE nba; ADMIN COMPACT",
+            "ADMIN COMPACT nba ON local0, local1",
+            "ADMIN COMPACT nba IF NEEDED WITH rolling = 1, wait = 5 min",
+            "ADMIN COMPACT nba IF deletions > 10% OR gain > 5 GiB",
+        ),
+    ),
+    StatementSyntax(
+        (Keyword("SUBMIT"), Keyword("JOB"), *_FLUSH_PARTS),
+        partial(_submit, "flush"),
         "the same, in later syntax",
-        ("ADMIN in the syntax of NebulaGraph 1.0 and later.",),
+        ("ADMIN FLUSH in the syntax of NebulaGraph 1.0 and later.",),
+        ("SUBMIT JOB FLUSH nba",),
+    ),
+    StatementSyntax(
+        (Keyword("SUBMIT"), Keyword("JOB"), *_COMPACT_PARTS),
+        partial(_submit, "compact"),
+        "the same, in later syntax",
+        ("ADMIN COMPACT in the syntax of NebulaGraph 1.0 and later.",),
         ("SUBMIT JOB COMPACT nba",),
+    ),
+    StatementSyntax(
+        (Keyword("EXPLAIN"), SubmitPart("statement")),
+        Explain,
+        "what a job would do",
+        (
+            "For each host: the steps, what they rewrite, the disk space that they need and give back, and how "
+            "long they take. Nothing is changed. Estimates are marked with ≈.",
+        ),
+        ("EXPLAIN ADMIN COMPACT nba", "EXPLAIN ADMIN COMPACT nba ON local0 WITH room = 2 GiB"),
     ),
     StatementSyntax(
         (Keyword("SHOW"), Keyword("JOB"), Placeholder("job", PlaceholderKind.JOB, "<id>")),
@@ -189,7 +239,7 @@ SYNTAX: Final[tuple[StatementSyntax, ...]] = (
             Keyword("SHOW"),
             OptionalPart((KeywordChoice("status", STATUSES, "<status>", "a status"),)),
             Keyword("JOBS"),
-            OptionalPart((Keyword("IN"), _SPACE)),
+            _IN_SPACE,
             OptionalPart((Keyword("LIMIT"), Placeholder("limit", PlaceholderKind.COUNT, "<n>"))),
         ),
         _show_jobs,
@@ -202,14 +252,48 @@ SYNTAX: Final[tuple[StatementSyntax, ...]] = (
         ("SHOW JOBS", "SHOW FAILED JOBS IN nba LIMIT 20", "SHOW ARCHIVED JOBS"),
     ),
     StatementSyntax(
-        (Keyword("STOP"), Keyword("JOB"), _JOBS),
+        (Keyword("STOP"), Keyword("JOB"), _JOBS, _with(BECAUSE)),
         Stop,
         "stop jobs",
         (
             "Queued jobs are stopped at once. A running job is stopped when its last task has ended; until "
             "then it is stopping.",
         ),
-        ("STOP JOB 22", "STOP JOB 1, 2"),
+        ("STOP JOB 22", "STOP JOB 1, 2", 'STOP JOB 22 WITH because = "the disk is slow"'),
+    ),
+    StatementSyntax(
+        (Keyword("PAUSE"), Keyword("JOB"), _JOBS, _with(*PAUSE_OPTIONS)),
+        Pause,
+        "hold jobs",
+        (
+            "A queued job does not start. A running one finishes its step and releases its hosts. It stays "
+            "paused, after a restart too, until RESUME JOB.",
+        ),
+        ("PAUSE JOB 40", 'PAUSE JOB 40, 41 WITH because = "traffic"'),
+    ),
+    StatementSyntax(
+        (Keyword("RESUME"), Keyword("JOB"), _JOBS, _with(BECAUSE)),
+        Resume,
+        "let paused jobs continue",
+        ("Each continues with its next step.",),
+        ("RESUME JOB 40",),
+    ),
+    StatementSyntax(
+        (Keyword("SET"), Keyword("RATE"), Placeholder("rate", PlaceholderKind.SIZE, "<size>"), _FOR_JOB),
+        SetRate,
+        "limit the writes of jobs",
+        (
+            "In bytes per second, from the next step on: of one job, or of all jobs until the process that "
+            "runs them ends. Only writes are limited.",
+        ),
+        ("SET RATE 50 MiB", "SET RATE 20 MiB FOR JOB 40"),
+    ),
+    StatementSyntax(
+        (Keyword("SET"), Keyword("RATE"), Keyword("OFF"), _FOR_JOB),
+        SetRate,
+        "remove that limit",
+        (),
+        ("SET RATE OFF", "SET RATE OFF FOR JOB 40"),
     ),
     StatementSyntax(
         (
@@ -227,14 +311,17 @@ SYNTAX: Final[tuple[StatementSyntax, ...]] = (
         ("BACKUP JOB 0 22",),
     ),
     StatementSyntax(
-        (Keyword("RECOVER"), Keyword("JOB"), _JOBS),
+        (Keyword("RECOVER"), Keyword("JOB"), _JOBS, _with(*RECOVER_OPTIONS)),
         Recover,
         "run jobs again",
-        ("Each runs under a new id; the old job is unchanged.",),
-        ("RECOVER JOB 40", "RECOVER JOB 1, 2"),
+        (
+            "Each runs under a new id; the old job is unchanged. A compact that was stopped or failed "
+            "continues after its last finished step.",
+        ),
+        ("RECOVER JOB 40", "RECOVER JOB 1, 2", "RECOVER JOB 40 WITH failed_only = true"),
     ),
     StatementSyntax(
-        (Keyword("RECOVER"), Keyword("JOB")),
+        (Keyword("RECOVER"), Keyword("JOB"), _with(*RECOVER_OPTIONS)),
         Recover,
         "run again all that failed",
         (
@@ -261,6 +348,16 @@ SYNTAX: Final[tuple[StatementSyntax, ...]] = (
         ShowHosts,
         "the storage hosts",
         ("Whether each answers, its spaces, their size, and the free disk space.",),
+    ),
+    StatementSyntax(
+        (Keyword("SHOW"), Keyword("ADVICE"), _IN_SPACE),
+        ShowAdvice,
+        "which jobs are worth it",
+        (
+            "For each space and host the verdict (compact, flush or fine), what it rests on, what a compaction "
+            "would give back, and the statement to run. The worst comes first.",
+        ),
+        ("SHOW ADVICE", "SHOW ADVICE IN nba"),
     ),
     StatementSyntax(
         (
@@ -309,7 +406,7 @@ SYNTAX: Final[tuple[StatementSyntax, ...]] = (
         ('CREATE SPACE chain AT "/srv/chain/db"', 'CREATE SPACE IF NOT EXISTS chain AT "db1", "db2"'),
     ),
     StatementSyntax(
-        (Keyword("DROP"), Keyword("SPACE"), KeywordFlag("if_exists", ("IF", "EXISTS")), _SPACE),
+        (Keyword("DROP"), Keyword("SPACE"), _EXISTS, _SPACE),
         DropSpace,
         "delete a space",
         (
@@ -318,4 +415,68 @@ SYNTAX: Final[tuple[StatementSyntax, ...]] = (
         ),
         ("DROP SPACE nba", "DROP SPACE IF EXISTS nba"),
     ),
+    StatementSyntax(
+        (
+            Keyword("CREATE"),
+            Keyword("SCHEDULE"),
+            _NOT_EXISTS,
+            Placeholder("name", PlaceholderKind.NEW_SCHEDULE, "<schedule>"),
+            Keyword("AT"),
+            Placeholder("at", PlaceholderKind.TIMES, '"cron"'),
+            OptionalPart((Keyword("UNTIL"), Placeholder("until", PlaceholderKind.TIME_OF_DAY, '"hh:mm"'))),
+            _with(*SCHEDULE_OPTIONS),
+            Keyword("DO"),
+            SubmitPart("statement"),
+        ),
+        CreateSchedule,
+        "run a job again and again",
+        (
+            "The times are a cron expression: minute, hour, day of the month, month and day of the week; or "
+            "@hourly, @daily or @weekly. With UNTIL the job is paused then at its next step, and the "
+            "next run continues it. A run is skipped while the previous one still works, and while no process "
+            "runs the profile's jobs.",
+        ),
+        (
+            'CREATE SCHEDULE nightly AT "30 2 * * *" DO ADMIN COMPACT nba IF NEEDED WITH rolling = 1',
+            'CREATE SCHEDULE weekly AT "@weekly" UNTIL "06:00" WITH timezone = "Europe/Berlin" '
+            "DO ADMIN COMPACT nba",
+        ),
+    ),
+    StatementSyntax(
+        (Keyword("SHOW"), Keyword("SCHEDULES")),
+        ShowSchedules,
+        "the schedules",
+        ("Their times, statements, next times and last results.",),
+    ),
+    StatementSyntax(
+        (Keyword("PAUSE"), Keyword("SCHEDULE"), _SCHEDULE),
+        PauseSchedule,
+        "hold a schedule",
+        ("It submits nothing until RESUME SCHEDULE.",),
+        ("PAUSE SCHEDULE nightly",),
+    ),
+    StatementSyntax(
+        (Keyword("RESUME"), Keyword("SCHEDULE"), _SCHEDULE),
+        ResumeSchedule,
+        "let it continue",
+        ("Times that passed meanwhile are not made up for.",),
+        ("RESUME SCHEDULE nightly",),
+    ),
+    StatementSyntax(
+        (Keyword("RUN"), Keyword("SCHEDULE"), _SCHEDULE),
+        RunSchedule,
+        "run it now",
+        ("Its next time stays the same.",),
+        ("RUN SCHEDULE nightly",),
+    ),
+    StatementSyntax(
+        (Keyword("DROP"), Keyword("SCHEDULE"), _EXISTS, _SCHEDULE),
+        DropSchedule,
+        "delete a schedule",
+        ("Its jobs stay.",),
+        ("DROP SCHEDULE nightly", "DROP SCHEDULE IF EXISTS nightly"),
+    ),
 )
+
+SUBMIT_FORMS: Final = tuple(form for form in SYNTAX if form.verb in ("ADMIN", "SUBMIT"))
+"""The forms that a `SubmitPart` stands for."""

@@ -19,7 +19,7 @@ from jobtui.language.ast import (
 )
 from jobtui.language.completion import complete
 from jobtui.language.diagnostics import error_at_cursor, highlight
-from jobtui.language.identifiers import KEYWORDS
+from jobtui.language.identifiers import CONTEXTUAL, KEYWORDS
 from tests.support.named_world import World
 
 
@@ -73,6 +73,7 @@ def test_any_bytes_decoded_in_any_way_are_answered(raw: bytes, encoding: str, er
 
 SPLINTERS = [
     *KEYWORDS,
+    *CONTEXTUAL,
     *"`'\"\\;,.#/*-()[]{}$@:=<>&|~ \t\r\n\u00a0\ufeff\u200b\u202e\u3000；ſK図\x00\x1b\x7f\x85\ud800😀0189",
     "/*",
     "*/",
@@ -85,6 +86,7 @@ SPLINTERS = [
     "'d'",
     "nba",
     "ЅHOW",
+    *("1.5", "50MiB", "1h30min", ">=", "!=", "WITH rolling = 1", "IF NEEDED", "size > 1 GiB", "(size > 1)"),
 ]
 
 
@@ -105,15 +107,17 @@ def mutated(text: str, chance: random.Random) -> str:
 
 
 def seeds() -> list[str]:
-    corpus = (Path(__file__).parent / "statements.jsonl").read_text(encoding="utf-8").strip().split("\n")
-    short = [row["text"] for row in map(json.loads, corpus) if "text" in row]
+    rows: list[str] = []
+    for name in ("statements.jsonl", "statements2.jsonl"):
+        rows.extend((Path(__file__).parent / name).read_text(encoding="utf-8").strip().split("\n"))
+    short = [row["text"] for row in map(json.loads, rows) if "text" in row]
     return [text for text in short if text]
 
 
 def test_mutations_of_the_corpus_are_answered(long: bool) -> None:
     chance = random.Random(20191217)
     texts = seeds()
-    for _ in range(200_000 if long else 5_000):
+    for _ in range(200_000 if long else 2_500):
         text = mutated(chance.choice(texts), chance)
         answered(text)
         if chance.random() < 0.2:
@@ -127,6 +131,19 @@ HOSTILE = {
     "semicolons": ";" * 100_000,
     "blanks": " " * 1_000_000,
     "blanks of all kinds": " \t\r\n\u00a0" * 200_000,
+    "parentheses after IF": "ADMIN COMPACT IF " + "(" * 500_000,
+    "NOT after IF": "ADMIN COMPACT IF " + "NOT " * 250_000,
+    "a long condition": "ADMIN COMPACT IF size > 1" + " OR size > 1" * 80_000,
+    "nested conditions": "ADMIN COMPACT IF " + "(size > 1 OR " * 80_000,
+    "options": "ADMIN COMPACT WITH " + "family = 'a', " * 70_000 + "family = 'a'",
+    "options and a stop": "ADMIN COMPACT WITH " + "family = 'a', " * 70_000,
+    "durations": "ADMIN COMPACT WITH wait = " + "1 h " * 250_000,
+    "measures": "ADMIN COMPACT WITH wait = " + "1h" * 500_000,
+    "operators": "<>=!" * 250_000,
+    "percents": "%" * 1_000_000,
+    "schedules": 'CREATE SCHEDULE a AT "' + "1," * 500_000 + '" DO ADMIN COMPACT',
+    "hexadecimal": "ADMIN COMPACT WITH from = 0x" + "00" * 500_000,
+    "decimals": "SET RATE " + "9" * 500_000 + "." + "9" * 500_000,
     "brackets": "(" * 1_000_000,
     "both brackets": "[{(" * 300_000 + ")}]" * 300_000,
     "an unclosed comment": "/*" + "x" * 1_000_000,

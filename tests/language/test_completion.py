@@ -23,6 +23,9 @@ class World:
     def hosts(self) -> Iterable[str]:
         return ["local0", "local1", "192.168.8.5"]
 
+    def schedules(self) -> Iterable[str]:
+        return ["nightly", "rate"]
+
     def jobs(self, kind: JobOperation, starting: str) -> Iterator[tuple[int, str]]:
         self.asked.append((kind, starting))
         for job in ids_with_prefix(starting, self.last):
@@ -40,10 +43,20 @@ def texts(text: str, world: World | None = None) -> list[str]:
     return [candidate.text for candidate in offered(text, world).candidates]
 
 
-VERBS = ["ADMIN", "SUBMIT", "SHOW", "STOP", "BACKUP", "RECOVER", "USE", "CREATE", "DROP"]
+VERBS = [
+    *("ADMIN", "SUBMIT", "EXPLAIN", "SHOW", "STOP", "PAUSE", "RESUME", "SET", "BACKUP", "RECOVER", "USE"),
+    *("CREATE", "DROP", "RUN"),
+]
 STATUSES = ["QUEUE", "RUNNING", "FINISHED", "FAILED", "STOPPED", "ARCHIVED"]
 SPACES = ["nba", "test2", "`my-space`", "图谱", "`flush`", "`no``name`"]
 HOSTS = ["local0", "local1"]
+OPTIONS = [
+    *("rolling", "wait", "order", "on_failure", "retry", "retry_wait", "rate", "family", "from", "to", "room"),
+    "because",
+]
+METRICS = ["deletions", "l0_files", "pending", "gain", "size", "memtable", "free", "age"]
+SIZE_UNITS = ["B", "kB", "MB", "GB", "TB", "KiB", "MiB", "GiB", "TiB"]
+OPERATORS = [">", ">=", "<", "<=", "=", "!="]
 JOBS = [str(job) for job in range(40, 0, -1)]
 
 
@@ -54,20 +67,55 @@ JOBS = [str(job) for job in range(40, 0, -1)]
         ("USE nba; |", VERBS),
         ("USE nba;|", VERBS),
         ("/* c */ |", VERBS),
-        ("S|", ["SUBMIT", "SHOW", "STOP"]),
-        ("s|", ["submit", "show", "stop"]),
-        ("SHOW |", ["JOB", "JOBS", "SPACES", "HOSTS", *STATUSES]),
+        ("S|", ["SUBMIT", "SHOW", "STOP", "SET"]),
+        ("s|", ["submit", "show", "stop", "set"]),
+        ("SHOW |", ["JOB", "JOBS", "SPACES", "HOSTS", "ADVICE", "SCHEDULES", *STATUSES]),
         ("SHOW J|", ["JOB", "JOBS"]),
         ("show R|", ["RUNNING"]),
         ("show r|", ["running"]),
-        ("show |", ["job", "jobs", "spaces", "hosts", *map(str.lower, STATUSES)]),
+        ("show |", ["job", "jobs", "spaces", "hosts", "advice", "schedules", *map(str.lower, STATUSES)]),
         ("SHOW FAILED |", ["JOBS"]),
         ("SHOW JOBS |", ["IN", "LIMIT"]),
         ("SHOW JOBS|", []),
         ("SHOW JOBS IN nba |", ["LIMIT"]),
         ("SHOW JOBS LIMIT |", []),
         ("ADMIN |", ["FLUSH", "COMPACT"]),
-        ("ADMIN FLUSH |", SPACES),
+        ("ADMIN FLUSH |", [*SPACES, "ON", "IF", "WITH"]),
+        ("ADMIN COMPACT nba ON local0, |", HOSTS),
+        ("ADMIN COMPACT nba ON local0 |", ["IF", "WITH"]),
+        ("ADMIN COMPACT nba IF |", ["NEEDED", *METRICS, "NOT"]),
+        ("ADMIN FLUSH nba IF |", [*METRICS, "NOT"]),
+        ("admin compact nba if n|", ["needed", "not"]),
+        ("ADMIN COMPACT nba IF l0|", ["l0_files"]),
+        ("ADMIN COMPACT nba IF size |", OPERATORS),
+        ("ADMIN COMPACT nba IF size >|", [">", ">="]),
+        ("ADMIN COMPACT nba IF size > 5 |", [*SIZE_UNITS, "AND", "OR", "WITH"]),
+        ("ADMIN COMPACT nba IF size > 5 m|", ["MB", "MiB"]),
+        ("ADMIN COMPACT nba IF size > 5M|", ["5MB", "5MiB"]),
+        ("ADMIN COMPACT nba IF age > 5 |", ["s", "min", "h", "d"]),
+        ("ADMIN COMPACT nba IF deletions > 10|", []),
+        ("ADMIN COMPACT nba IF deletions > 10 |", ["%"]),
+        ("ADMIN COMPACT nba IF (size > 5 GiB |", ["AND", "OR", ")"]),
+        ("ADMIN COMPACT nba WITH |", OPTIONS),
+        ("ADMIN COMPACT nba WITH R|", ["rolling", "retry", "retry_wait", "rate", "room"]),
+        ("ADMIN COMPACT nba WITH rolling |", ["="]),
+        ("ADMIN COMPACT nba WITH rolling = 1, |", OPTIONS[1:]),
+        ("ADMIN COMPACT nba WITH family = 'a', wait = 5 min, f|", ["family", "from"]),
+        ("EXPLAIN ADMIN COMPACT nba WITH wait = 5 min, w|", []),
+        ("ADMIN COMPACT nba WITH order = |", ["listed", "largest", "smallest"]),
+        ("ADMIN COMPACT nba WITH wait = 1 h 30 |", ["s", "min", "h", "d"]),
+        ("EXPLAIN |", ["ADMIN", "SUBMIT"]),
+        ("SHOW ADVICE |", ["IN"]),
+        ("SET RATE |", ["OFF"]),
+        ("SET RATE OFF FOR JOB 4|", ["4", "40"]),
+        ("PAUSE |", ["JOB", "SCHEDULE"]),
+        ("PAUSE SCHEDULE |", ["nightly", "rate"]),
+        ("RUN SCHEDULE n|", ["nightly"]),
+        ("CREATE SCHEDULE x AT '@daily' |", ["UNTIL", "WITH", "DO"]),
+        ("CREATE SCHEDULE x AT '@daily' DO |", ["ADMIN", "SUBMIT"]),
+        ("CREATE SCHEDULE x AT '@daily' WITH t|", ["timezone"]),
+        ("RECOVER JOB 4 WITH |", ["failed_only", "whole", "because"]),
+        ("RECOVER JOB 4 WITH whole = t|", ["true"]),
         ("USE |", SPACES),
         ("USE N|", ["nba", "`no``name`"]),
         ("USE 图|", ["图谱"]),
@@ -93,8 +141,8 @@ JOBS = [str(job) for job in range(40, 0, -1)]
         ("STOP JOB |", JOBS),
         ("STOP JOB 4|", ["4", "40"]),
         ("STOP JOB 40, 3|", ["3", *[str(job) for job in range(39, 29, -1)]]),
-        ("STOP JOB 40, 39,|", JOBS[2:]),
-        ("STOP JOB 4 |", []),
+        ("STOP JOB 40, 39,|", [*JOBS[2:], "WITH"]),
+        ("STOP JOB 4 |", ["WITH"]),
         ("BACKUP JOB 1 2|", ["2", *[str(job) for job in range(29, 19, -1)]]),
         ("STOP JOB x|", []),
         ("STOP JOB 0x|", []),
@@ -141,13 +189,26 @@ def test_the_best_candidate_is_a_ghost_at_the_end(text: str, ghost: str) -> None
     [
         ("|", ""),
         ("USE nba; |", ""),
-        ("RECOVER JOB 3|", "RECOVER JOB <id>[, …]"),
-        ("RECOVER JOB 3, |", "RECOVER JOB <id>[, …]"),
-        ("RECOVER |", "RECOVER JOB <id>[, …] · RECOVER JOB"),
+        ("RECOVER JOB 3|", "RECOVER JOB <id>[, …] [WITH <option>[, …]]"),
+        ("RECOVER JOB 3, |", "RECOVER JOB <id>[, …] [WITH <option>[, …]]"),
+        ("RECOVER |", "RECOVER JOB <id>[, …] [WITH <option>[, …]] · RECOVER JOB [WITH <option>[, …]]"),
         ("SHOW JOBS |", "SHOW [<status>] JOBS [IN <space>] [LIMIT <n>]"),
         ("SHOW FAILED JOBS LIMIT |", "SHOW [<status>] JOBS [IN <space>] [LIMIT <n>]"),
         ("backup job 1 |", "BACKUP JOB <from_id> <to_id>"),
-        ("ADMIN|", "ADMIN FLUSH|COMPACT [<space>]"),
+        (
+            "ADMIN C|",
+            "ADMIN COMPACT [<space>] [ON <host>[, …]] [IF NEEDED|<condition>] [WITH <option>[, …]]",
+        ),
+        (
+            "ADMIN COMPACT nba WITH wait = |",
+            "wait = <duration>: the time between the end of one host and the start of the next",
+        ),
+        ("RECOVER JOB 4 WITH whole =|", "RECOVER JOB <id>[, …] [WITH <option>[, …]]"),
+        ("PAUSE JOB 4 WITH now = |", "now = true|false: cancel the step at work, whose work is lost"),
+        (
+            "ADMIN COMPACT nba IF deletions > |",
+            "deletions > <share>: the share of deletion entries among all entries",
+        ),
         ("CREATE SPACE x AT '/srv|", 'CREATE SPACE [IF NOT EXISTS] <space> AT "dir"[, …]'),
         ("CREATE SPACE IF NOT EXISTS x AT |", 'CREATE SPACE [IF NOT EXISTS] <space> AT "dir"[, …]'),
         ("KILL |", ""),
@@ -164,6 +225,9 @@ def test_the_usage_is_that_of_the_statement_being_typed(text: str, usage: str) -
         ("STOP JOB 2|", JobOperation.STOP, "2"),
         ("BACKUP JOB 1 |", JobOperation.BACKUP, ""),
         ("RECOVER JOB 1, 22|", JobOperation.RECOVER, "22"),
+        ("PAUSE JOB 1|", JobOperation.PAUSE, "1"),
+        ("RESUME JOB 1, |", JobOperation.RESUME, ""),
+        ("SET RATE 5 MiB FOR JOB |", JobOperation.SET, ""),
     ],
 )
 def test_jobs_are_asked_for_by_what_the_statement_does(text: str, kind: JobOperation, starting: str) -> None:

@@ -35,9 +35,9 @@ def test_each_word_has_the_colour_of_what_it_is() -> None:
 @pytest.mark.parametrize(
     ("text", "wrong"),
     [
-        ("SHOW (((JOBS", "((("),
+        ("SHOW [[[JOBS", "[[["),
         ("SHOW \x00\x01 JOBS", "\x00\x01"),
-        ("SHOW 0xg", "0xg"),
+        ("SHOW 1_g", "1_g"),
         ("USE a\u200bb", "a\u200bb"),
         ("USE ``", "``"),
     ],
@@ -59,7 +59,34 @@ def test_what_waits_for_its_end_has_its_colour_already(text: str, last: tuple[st
 
 
 def test_colours_go_on_after_an_error() -> None:
-    assert coloured("( SHOW \x1b JOBS")[1::2] == [("SHOW", "keyword"), ("JOBS", "keyword")]
+    assert coloured("[ SHOW \x1b JOBS")[1::2] == [("SHOW", "keyword"), ("JOBS", "keyword")]
+
+
+def test_a_contextual_keyword_has_the_colour_of_what_it_is_there() -> None:
+    assert coloured("USE rate; SET rate 1.5 GiB FOR JOB 4") == [
+        ("USE", "keyword"),
+        ("rate", "name"),
+        ("SET", "keyword"),
+        ("rate", "keyword"),
+        ("1.5", "number"),
+        ("GiB", "number"),
+        ("FOR", "keyword"),
+        ("JOB", "keyword"),
+        ("4", "number"),
+    ]
+    assert coloured("admin compact for IF free >= 10% WITH order = listed, wait = 1h") == [
+        ("admin", "keyword"),
+        ("compact", "keyword"),
+        ("for", "name"),
+        ("IF", "keyword"),
+        ("free", "keyword"),
+        ("10", "number"),
+        ("WITH", "keyword"),
+        ("order", "keyword"),
+        ("listed", "keyword"),
+        ("wait", "keyword"),
+        ("1h", "number"),
+    ]
 
 
 @pytest.mark.parametrize(

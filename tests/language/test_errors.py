@@ -19,17 +19,23 @@ def test_a_near_miss_is_shown_in_full() -> None:
     error = refusal("SHOW JBO 40")
     assert str(error) == (
         "SHOW JBO 40\n"
-        "     ^^^ syntax error at 1:6: expected JOB, JOBS, SPACES, HOSTS or a status; did you mean JOB?"
+        "     ^^^ syntax error at 1:6: expected JOB, JOBS, SPACES, HOSTS, ADVICE, SCHEDULES or a status; "
+        "did you mean JOB?"
     )
-    assert error.message == "expected JOB, JOBS, SPACES, HOSTS or a status; did you mean JOB?"
+    assert (
+        error.message == "expected JOB, JOBS, SPACES, HOSTS, ADVICE, SCHEDULES or a status; did you mean JOB?"
+    )
     assert error.span == (5, 8)
     assert (error.line, error.column) == (1, 6)
-    assert error.expected == ("JOB", "JOBS", "SPACES", "HOSTS", "a status")
+    assert error.expected == ("JOB", "JOBS", "SPACES", "HOSTS", "ADVICE", "SCHEDULES", "a status")
     assert error.near == "JOB"
     assert error.text == "SHOW JBO 40"
 
 
-VERBS = ("ADMIN", "SUBMIT", "SHOW", "STOP", "BACKUP", "RECOVER", "USE", "CREATE", "DROP")
+VERBS = (
+    *("ADMIN", "SUBMIT", "EXPLAIN", "SHOW", "STOP", "PAUSE", "RESUME", "SET", "BACKUP", "RECOVER", "USE"),
+    *("CREATE", "DROP", "RUN"),
+)
 
 
 @pytest.mark.parametrize(
@@ -38,17 +44,17 @@ VERBS = ("ADMIN", "SUBMIT", "SHOW", "STOP", "BACKUP", "RECOVER", "USE", "CREATE"
         ("KILL JOB 22", VERBS),
         ("(", VERBS),
         ("ADMIN STATS", ("FLUSH", "COMPACT")),
-        ("ADMIN FLUSH 3", ("a space's name", ";", "the end")),
+        ("ADMIN FLUSH 3", ("a space's name", "ON", "IF", "WITH", ";", "the end")),
         ("SHOW JOBS WHERE status", ("IN", "LIMIT", ";", "the end")),
         ("SHOW JOBS IN nba IN nba", ("LIMIT", ";", "the end")),
         ("SHOW JOBS LIMIT many", ("a number",)),
         ("BACKUP JOBS", ("JOB",)),
         ("BACKUP JOB 1", ("<id>",)),
         ("STOP JOB", ("<id>",)),
-        ("STOP JOB 1 2", ("a comma", ";", "the end")),
-        ("STOP JOB 1, x", ("<id>", ";", "the end")),
-        ("RECOVER JOB x", ("<id>", ";", "the end")),
-        ("SUBMIT JOB COMPACT 3", ("a space's name", ";", "the end")),
+        ("STOP JOB 1 2", ("a comma", "WITH", ";", "the end")),
+        ("STOP JOB 1, x", ("<id>", "WITH", ";", "the end")),
+        ("RECOVER JOB x", ("<id>", "WITH", ";", "the end")),
+        ("SUBMIT JOB COMPACT 3", ("a space's name", "ON", "IF", "WITH", ";", "the end")),
         ("CREATE SPACE 3", ("IF", "a name for the space")),
         ("CREATE SPACE nba ON ,", ("a host's name", "a number")),
         ("CREATE SPACE nba ON h1,", ("a host's name",)),
@@ -56,7 +62,7 @@ VERBS = ("ADMIN", "SUBMIT", "SHOW", "STOP", "BACKUP", "RECOVER", "USE", "CREATE"
         ("CREATE SPACE IF NOT EXISTS nba AT dir", ("a directory in quotes",)),
         ("CREATE SPACE IF NOT EXISTS nba 'd'", ("ON", "AT", ";", "the end")),
         ("SHOW JOB 40 50", (";", "the end")),
-        ("SHOW", ("JOB", "JOBS", "SPACES", "HOSTS", "a status")),
+        ("SHOW", ("JOB", "JOBS", "SPACES", "HOSTS", "ADVICE", "SCHEDULES", "a status")),
     ],
 )
 def test_what_was_expected_is_what_a_person_could_have_typed(text: str, expected: tuple[str, ...]) -> None:
@@ -89,7 +95,7 @@ def test_what_was_expected_is_what_a_person_could_have_typed(text: str, expected
         ("SHOW JOBS FAILED", "SHOW FAILED JOBS"),
         ("STOP 22", "STOP JOB 22"),
         ("SUBMIT COMPACT", "SUBMIT JOB COMPACT"),
-        ("DROP nba", "DROP SPACE nba"),
+        ("DROP nba", None),
         ("USE flush", "`flush`"),
         ("USE 2nba", "`2nba`"),
         ("USE my-space", "`my-space`"),
@@ -138,7 +144,7 @@ def test_a_near_miss_is_named(text: str, near: str | None) -> None:
         ("SHOW\u200bJOBS", "U+200B ZERO WIDTH SPACE"),
         ("SHOW\u3000JOBS", "U+3000 IDEOGRAPHIC SPACE"),
         ("SHOW JOBS\u037e", "U+037E GREEK QUESTION MARK"),
-        ("CREATE SPACE a AT ''", "empty"),
+        ("CREATE SPACE a AT ''", "nothing between the quotes"),
         ("CREATE SPACE a AT 'C:\\dir'", "a \\ in a string is followed by"),
         ("USE “nba”", "U+201C LEFT DOUBLE QUOTATION MARK is not a quote here; write a name bare"),
         ("USE `a\tb`", "U+0009 TAB"),

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from jobtui.language.help import help_for
+from jobtui.language.help import _OPTIONS, _TERMS, has_help, help_for
+from jobtui.language.parts import JOB_OPTIONS, METRICS
 from jobtui.language.syntax import SYNTAX
 from jobtui.language.tables import cell_width
 
 
 def test_the_help_names_every_statement_on_a_line_of_its_own() -> None:
-    lines = help_for(None).split("\n")
+    told = re.sub(r"\s+", " ", help_for(None)) + " "
     for form in SYNTAX:
-        assert any(line.startswith(form.usage + " ") and line.endswith(form.summary) for line in lines)
+        assert f"{form.usage} {form.summary} " in told
 
 
 @pytest.mark.parametrize("topic", [None, "", *(form.verb for form in SYNTAX)])
@@ -23,10 +26,11 @@ def test_the_help_fits_a_terminal_of_eighty_columns(topic: str | None) -> None:
 @pytest.mark.parametrize(
     ("topic", "usages"),
     [
-        ("recover", ["RECOVER JOB <id>[, …]", "RECOVER JOB"]),
+        ("recover", ["RECOVER JOB <id>[, …] [WITH <option>[, …]]", "RECOVER JOB [WITH <option>[, …]]"]),
         ("SHOW JOBS", ["SHOW [<status>] JOBS [IN <space>] [LIMIT <n>]"]),
         ("show failed jobs", ["SHOW [<status>] JOBS [IN <space>] [LIMIT <n>]"]),
-        ("admin compact", ["ADMIN FLUSH|COMPACT [<space>]"]),
+        ("admin compact", ["ADMIN COMPACT [<space>] [ON <host>[, …]] [IF NEEDED|<condition>]"]),
+        ("pause", ["PAUSE JOB <id>[, …] [WITH <option>[, …]]", "PAUSE SCHEDULE <schedule>"]),
         ("Use", ["USE <space>"]),
     ],
 )
@@ -50,15 +54,49 @@ def test_help_on_a_misspelt_statement_names_the_near_one() -> None:
 @pytest.mark.parametrize(
     ("topic", "usages"),
     [
-        ("recover job 4", ["RECOVER JOB <id>[, …]", "RECOVER JOB"]),
+        ("recover job 4", ["RECOVER JOB <id>[, …] [WITH <option>[, …]]", "RECOVER JOB [WITH <option>[, …]]"]),
         ("USE nba", ["USE <space>"]),
         ("show jobs now", ["SHOW [<status>] JOBS [IN <space>] [LIMIT <n>]"]),
-        ("flush", ["ADMIN FLUSH|COMPACT [<space>]", "SUBMIT JOB FLUSH|COMPACT [<space>]"]),
         ("limit", ["SHOW [<status>] JOBS [IN <space>] [LIMIT <n>]"]),
-        ("exists drop", ["DROP SPACE [IF EXISTS] <space>"]),
+        ("exists drop", ["DROP SPACE [IF EXISTS] <space>", "DROP SCHEDULE [IF EXISTS] <schedule>"]),
     ],
 )
 def test_help_on_words_within_statements_lists_these_alone(topic: str, usages: list[str]) -> None:
     told, *table = help_for(topic).split("\n")
     assert told == "No statement begins with these words. There are:"
     assert [line.split("  ")[0] for line in table if line] == usages
+
+
+@pytest.mark.parametrize("topic", [*_TERMS, *METRICS, *_OPTIONS, "Options", "L0", "tombstones"])
+def test_every_term_is_explained(topic: str) -> None:
+    told = help_for(topic)
+    assert "No statement begins" not in told
+    assert has_help(topic)
+    assert all(cell_width(line) <= 80 for line in told.split("\n"))
+
+
+@pytest.mark.parametrize(
+    ("topic", "words"),
+    [
+        ("compact", "merges the SST files"),
+        ("memtable", "In a condition: the bytes in memory"),
+        ("rolling", "Option rolling = <n>: At most this many hosts work at once. Default: all."),
+        ("rate", "SET RATE OFF [FOR JOB <id>]"),
+        ("deletions", "IF deletions > 10%"),
+    ],
+)
+def test_a_term_is_explained_with_its_statements(topic: str, words: str) -> None:
+    assert words in re.sub(r"\s+", " ", help_for(topic))
+
+
+def test_help_on_a_misspelt_term_names_the_near_one() -> None:
+    assert "Did you mean memtable?" in help_for("memtabel")
+    assert not has_help("memtabel")
+
+
+def test_a_statement_is_explained_with_its_options_and_metrics() -> None:
+    told = re.sub(r"\s+", " ", help_for("admin compact"))
+    assert all(
+        f" {option.usage} {option.summary} (default: {option.default})" in told for option in JOB_OPTIONS
+    )
+    assert all(f" {metric.name} > {metric.label} {metric.summary}" in told for metric in METRICS.values())

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from jobtui.cli.errors import Exit
-from jobtui.language.syntax import SYNTAX, Keyword
+from jobtui.language.parts import Keyword
+from jobtui.language.syntax import SYNTAX
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

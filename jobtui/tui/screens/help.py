@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -30,7 +29,6 @@ _FILTER = (
     ("since:2h  until:2019-12-17", "submitted since, or until: s m h d w, or a date"),
     ("!status:finished  !word", "the other way round"),
 )
-_TWO_COLUMNS = re.compile(r"(\S.*?) {2,}(\S.*)")
 
 
 def help_lines(working: Sequence[KeyCommand], keymap: Keymap, width: int) -> list[Line]:
@@ -65,22 +63,15 @@ def _command_lines(command: KeyCommand, keymap: Keymap, width: int) -> list[Line
 def statement_lines(width: int) -> list[Line]:
     """Return the statements from the help of the language, in lines of at most `width` cells."""
     # late: the language is loaded when the help is first opened
-    from jobtui.language.help import help_for
+    from jobtui.language.help import LEXICAL_RULES
+    from jobtui.language.syntax import SYNTAX
 
     lines: list[Line] = []
-    paragraph = ""
-    for text in [*help_for().split("\n"), ""]:
-        columns = _TWO_COLUMNS.fullmatch(text)
-        if columns is None and text:
-            paragraph += f" {text}"
-            continue
-        if paragraph:
-            lines.extend(wrapped(((f" {paragraph}", TextRole.PLAIN),), width, hang=2))
-            paragraph = ""
-        if columns is not None:
-            lines.extend(_beside((columns[1], TextRole.PLAIN), columns[2], 53, width))
-        else:
-            lines.append(())
+    for form in SYNTAX:
+        lines.extend(_beside((form.usage, TextRole.PLAIN), form.summary, 53, width))
+    lines.append(())
+    lines.extend(wrapped(((" " + LEXICAL_RULES.replace("\n", " "), TextRole.PLAIN),), width, hang=2))
+    lines.append(())
     return lines
 
 

@@ -123,6 +123,7 @@ class CompletionList(StyledWidget):
 # A completion must never wait: of many jobs, few are read.
 _MAX_READ = 150
 _MAX_OFFERED = 20
+_ON_ACTIVE = frozenset({JobOperation.STOP, JobOperation.PAUSE, JobOperation.RESUME, JobOperation.SET})
 
 
 class ClientNames:
@@ -139,10 +140,14 @@ class ClientNames:
         """Return the names that were last known."""
         return self._client.host_names()
 
+    def schedules(self) -> Iterable[str]:
+        """Return no names: schedules are not available yet."""
+        return ()
+
     def jobs(self, kind: JobOperation, starting: str) -> Iterator[tuple[int, str]]:
         """Yield jobs that the statement can act on, newest first, each with its status and command."""
         active = {job.id: job for job in self._client.active_jobs()}
-        if kind is JobOperation.STOP:
+        if kind in _ON_ACTIVE:
             found: Iterable[Job] = (active[job_id] for job_id in sorted(active, reverse=True))
         else:
             found = self._read_jobs(active, starting)
@@ -167,7 +172,7 @@ class ClientNames:
 
 def _suits(job: Job, kind: JobOperation) -> bool:
     match kind:
-        case JobOperation.STOP:
+        case JobOperation.STOP | JobOperation.PAUSE | JobOperation.RESUME | JobOperation.SET:
             return not job.status.ended and not job.stopping
         case JobOperation.BACKUP:
             return job.status.ended

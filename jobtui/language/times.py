@@ -1,0 +1,188 @@
+"""The times of a schedule: cron expressions, times of day and time zones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from typing import Final
+
+import msgspec
+
+from jobtui.suggest import did_you_mean
+
+
+class TimesError(ValueError):
+    """A text that is no such time; the message gives the reason, and `near` what was probably meant."""
+
+    def __init__(self, message: str, near: str | None = None) -> None:
+        super().__init__(message)
+        self.near = near
+
+
+class CronField(msgspec.Struct, frozen=True):
+    """One of the five fields of a cron expression.
+
+    Attributes:
+        names: The numbers of names that may stand for them, in lower case.
+    """
+
+    noun: str
+    first: int
+    last: int
+    names: Mapping[str, int] = {}
+
+
+_MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_WEEKDAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_FIELDS: Final = (
+    CronField("the minute", 0, 59),
+    CronField("the hour", 0, 23),
+    CronField("the day of the month", 1, 31),
+    CronField("the month", 1, 12, {name: number for number, name in enumerate(_MONTHS, 1)}),
+    CronField("the day of the week", 0, 7, {name: number for number, name in enumerate(_WEEKDAYS)}),
+)
+_NICKNAMES: Final = {"@hourly": "0 * * * *", "@daily": "0 0 * * *", "@weekly": "0 0 * * 0"}
+_ITEM: Final = re.compile(r"(?:(\*)|([0-9]{1,4}|[a-z]{3})(?:-([0-9]{1,4}|[a-z]{3}))?)(?:/([0-9]{1,4}))?")
+_TIME_OF_DAY: Final = re.compile(r"([0-9]{1,2}):([0-9]{2})")
+_LONGEST: Final = 200
+_LONGEST_MONTHS: Final = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+# 29 February is missing for at most eight years (1896 to 1904, 2096 to 2104)
+_MOST_DAYS: Final = 8 * 366 + 1
+
+
+class CronTimes(msgspec.Struct, frozen=True):
+    """The times of a cron expression, as the numbers that each field may have; Sunday is 0.
+
+    A day is right if its number and its day of the week are; if both are limited, one of them is enough.
+    """
+
+    minutes: frozenset[int]
+    hours: frozenset[int]
+    days: frozenset[int]
+    months: frozenset[int]
+    weekdays: frozenset[int]
+    days_limited: bool
+    weekdays_limited: bool
+
+    def next_after(self, moment: datetime, zone: tzinfo) -> datetime:
+        """Return the first time after `moment`, in UTC.
+
+        A time that does not exist, because the clock is set forward, is moved by the missing hour. One that
+        exists twice is taken the first time.
+
+        Args:
+            moment: An aware time.
+            zone: The time zone in which the fields are meant.
+        """
+        # a day earlier, because a moved time can fall on the next day
+        day = moment.astimezone(zone).date() - timedelta(days=1)
+        for ahead in range(_MOST_DAYS):
+            found = [at for at in self._times_on(day + timedelta(days=ahead), zone) if at > moment]
+            if found:
+                return min(found)
+        raise AssertionError("parse_times refuses times that never come")
+
+    def _times_on(self, day: date, zone: tzinfo) -> Iterator[datetime]:
+        if self._is_on(day):
+            for hour in self.hours:
+                for minute in self.minutes:
+                    yield datetime.combine(day, time(hour, minute), zone).astimezone(UTC)
+
+    def _is_on(self, day: date) -> bool:
+        if day.month not in self.months:
+            return False
+        in_days, in_weekdays = day.day in self.days, day.isoweekday() % 7 in self.weekdays
+        if self.days_limited and self.weekdays_limited:
+            return in_days or in_weekdays
+        return in_days and in_weekdays
+
+
+def parse_times(text: str) -> CronTimes:
+    """Return the times of a cron expression, `30 2 * * *` or `@daily`.
+
+    The fields are the minute, the hour, the day of the month, the month and the day of the week (0 and 7 are
+    Sunday). Each is `*`, numbers, ranges or a list of these; months and days of the week have names, too
+    (`mon-fri`). `/15` after `*` or a range takes every fifteenth.
+
+    Raises:
+        TimesError: If it is none, or if its times never come.
+    """
+    plain = text.strip().lower()
+    if plain.startswith("@"):
+        if plain not in _NICKNAMES:
+            known = ", ".join(_NICKNAMES)
+            near = did_you_mean(plain, _NICKNAMES)
+            hint = f"; did you mean {near}?" if near else ""
+            raise TimesError(f"{text.strip()[:20]} is not known: use {known}, or five fields{hint}", near)
+        plain = _NICKNAMES[plain]
+    fields = plain.split()
+    if len(fields) != len(_FIELDS) or len(plain) > _LONGEST:
+        raise TimesError(
+            "the times are five fields: minute, hour, day of the month, month and day of the week, as in "
+            "30 2 * * * for 02:30 every day"
+        )
+    minutes, hours, days, months, weekdays = map(_numbers, fields, _FIELDS)
+    times = CronTimes(
+        minutes,
+        hours,
+        days,
+        months,
+        frozenset(number % 7 for number in weekdays),
+        days_limited=not fields[2].startswith("*"),
+        weekdays_limited=not fields[4].startswith("*"),
+    )
+    shortest = min(days)
+    if not times.weekdays_limited and all(_LONGEST_MONTHS[month - 1] < shortest for month in months):
+        raise TimesError(f"these times never come: no such month has a day {shortest}")
+    return times
+
+
+def _numbers(text: str, field: CronField) -> frozenset[int]:
+    """Return the numbers of one field."""
+    found: set[int] = set()
+    for item in text.split(","):
+        parts = _ITEM.fullmatch(item)
+        if parts is None or (parts[4] and not (parts[1] or parts[3])):
+            raise TimesError(f"{item[:20] or 'an empty item'} is not right for {field.noun}: {_forms(field)}")
+        first = field.first if parts[1] else _number(parts[2], field)
+        last = field.last if parts[1] else _number(parts[3], field) if parts[3] else first
+        step = int(parts[4] or 1)
+        if step == 0:
+            raise TimesError(f"{item} in {field.noun}: the step after / is at least 1")
+        if first > last:
+            raise TimesError(f"{item} in {field.noun}: a range goes from the smaller to the larger number")
+        found.update(range(first, last + 1, step))
+    return frozenset(found)
+
+
+def _number(text: str, field: CronField) -> int:
+    number = int(text) if text.isdigit() else field.names.get(text, -1)
+    if not field.first <= number <= field.last:
+        raise TimesError(f"{text} is not right for {field.noun}: {_forms(field)}")
+    return number
+
+
+def _forms(field: CronField) -> str:
+    names = f", {next(iter(field.names))} to {list(field.names)[-1]}" if field.names else ""
+    return f"use {field.first} to {field.last}{names}, * or a range, list or step of these"
+
+
+def parse_time_of_day(text: str) -> time:
+    """Return the time of `06:00`. Raises TimesError."""
+    parts = _TIME_OF_DAY.fullmatch(text.strip())
+    if parts is None or int(parts[1]) > 23 or int(parts[2]) > 59:
+        raise TimesError("a time of day is written as 06:00, from 00:00 to 23:59")
+    return time(int(parts[1]), int(parts[2]))
+
+
+def parse_time_zone(name: str) -> tzinfo:
+    """Return the time zone of `Europe/Berlin`. Raises TimesError if this machine does not know it."""
+    import zoneinfo  # late: few statements name a time zone
+
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        near = did_you_mean(name, zoneinfo.available_timezones())
+        hint = f"; did you mean {near}?" if near else ", as in Europe/Berlin or UTC"
+        raise TimesError(f"'{name[:40]}' is not a time zone that this machine knows{hint}", near) from None
