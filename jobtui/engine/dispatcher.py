@@ -369,6 +369,11 @@ class Dispatcher:
         while self.runnable_jobs():
             await self._waiters.next_change()
 
+    async def wait_started(self) -> None:
+        """Wait until the jobs whose start is being written run, so that they can be stopped."""
+        while self._starting:
+            await self._waiters.next_change()
+
     async def limit_waiting_for_disk(self) -> None:
         """Stop waiting for ends that the disk does not take, once no host is at work and it had its time."""
         refused = 0.0
@@ -414,15 +419,8 @@ class Dispatcher:
         running = self._current_jobs(self._running - self._starting)
         limit = self._max_running_jobs - len(self._starting)
         now = self._clock.now()
-        decision = scheduler.decide(
-            running,
-            heads,
-            self._host_tasks.busy,
-            self._host_tasks.unresponsive_jobs(),
-            limit,
-            now,
-            self._hosts,
-        )
+        busy, unresponsive = self._host_tasks.busy, self._host_tasks.unresponsive_jobs()
+        decision = scheduler.decide(running, heads, busy, unresponsive, limit, now, self._hosts)
         for start in decision.starts:
             job = self._store.current(start.job)
             if job is not None:
@@ -460,6 +458,7 @@ class Dispatcher:
                 self._events.report_error(error)
             self._starting.discard(job.id)
             self._send(job, tasks, begun, jobs[0] if jobs else None)
+            self._waiters.notify()  # for `wait_started`
 
         self._began.setdefault(job.id, self._clock.steady())
         self._store.update_nowait(edit, settled)

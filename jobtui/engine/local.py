@@ -22,7 +22,7 @@ from jobtui.storage.base import Capabilities, ClusterJobManager, Pair, Storage
 
 T = TypeVar("T")
 _CANCEL_ROUNDS = 5  # of cancelling the tasks that are left: one that is cancelled may start another
-_POLICY_SECONDS = 1.0  # for a busy loop to take a new run policy
+_POLICY_SECONDS = 1.0  # for a busy loop to take a new run policy, and for the starts that are being written
 # for the main thread alone. In a process that is started with them blocked, a ctrl+c that was typed before it
 # left the terminal's process group does not end it
 _BLOCKED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -192,10 +192,13 @@ class LocalClient:
             yield from chunk
 
     def set_run_policy(self, policy: RunPolicy) -> None:
-        """Change which queued jobs are run, and wait until that is in force, or briefly if the loop is busy."""
+        """Change which queued jobs are run, and wait until that is in force, or briefly if the loop is busy.
+
+        A job that was about to start is running then.
+        """
         done = self.call(self._set_run_policy(policy))
         with contextlib.suppress(TimeoutError):
-            done.result(_POLICY_SECONDS)
+            done.result(2 * _POLICY_SECONDS)
 
     def close_if_idle(self) -> Future[tuple[int, ...]]:
         """Accept nothing more from other processes unless jobs may run here; returns those jobs.
@@ -240,6 +243,10 @@ class LocalClient:
 
     async def _set_run_policy(self, policy: RunPolicy) -> None:
         self.engine.admission.policy = policy
+        # a job whose start is being written is queued for another moment: nobody would stop it
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_POLICY_SECONDS):
+                await self.engine.dispatcher.wait_started()
 
     async def _close(self) -> None:
         try:

@@ -35,9 +35,9 @@ def open_dashboard(command: DashboardCommand | OpenDemo) -> int:
     _require_terminal()
     config = settings_of(command)
     if isinstance(command, OpenDemo):
-        with _temporary_directory() as root:
-            profile = Profile("demo", root)
-            return _run(profile, replace(config.dashboard, demo=True))
+        # the signals first: one that came between the two would leave the directory behind
+        with hold_signals() as received, _temporary_directory() as root:
+            return _run(Profile("demo", root), replace(config.dashboard, demo=True), received)
     profile = profile_of(command, config)
     settings = replace(config.dashboard, state_dir=profile.root / "dashboard")
     return _run_behind(fork_behind_foreground(), profile, settings)
@@ -66,16 +66,15 @@ def _run_behind(front: ForegroundProcess, profile: Profile, settings: TuiSetting
             client.close()
 
 
-def _run(profile: Profile, settings: TuiSettings) -> int:
-    with hold_signals() as received:
-        client = retry_on_error_screen(lambda: _client(profile, settings.demo), settings.theme)
-        try:
-            status = _show(client, settings, received)
-            if received:
-                print_error(f"Ended by {received[0].name}")
-            return status
-        finally:
-            client.close()
+def _run(profile: Profile, settings: TuiSettings, received: list[signal.Signals]) -> int:
+    client = retry_on_error_screen(lambda: _client(profile, settings.demo), settings.theme)
+    try:
+        status = _show(client, settings, received)
+        if received:
+            print_error(f"Ended by {received[0].name}")
+        return status
+    finally:
+        client.close()
 
 
 def _show(
