@@ -12,7 +12,7 @@ import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from jobtui.cli.errors import CommandError, UsageError
 from jobtui.formatting import printable_lines
@@ -72,11 +72,16 @@ class Output:
             raise CommandError(f"stdout cannot be written: {error.strerror}") from None
 
     def _abandon(self) -> None:
-        """Redirect stdout to /dev/null, so that writing its buffer at exit does not fail."""
+        """Write nothing more to stdout."""
         self.closed = True
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, sys.stdout.fileno())
-        os.close(nothing)
+        _discard(sys.stdout)
+
+
+def _discard(stream: TextIO) -> None:
+    """Redirect a stream to /dev/null: its buffer is written at exit, and a failure then changes the status."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, stream.fileno())
+    os.close(nothing)
 
 
 def print_error(message: str) -> None:
@@ -98,6 +103,8 @@ def print_error(message: str) -> None:
     try:
         sys.stderr.write(text)
         sys.stderr.flush()
+    except BrokenPipeError:
+        _discard(sys.stderr)
     except OSError:
         return
 
