@@ -103,6 +103,25 @@ def test_after_ctrl_c_nothing_more_is_started(at_work: Bench) -> None:
     assert len(at_work.storage.begun) == 1
 
 
+@pytest.mark.parametrize("sent", [signal.SIGHUP, signal.SIGTERM])
+def test_a_signal_between_the_own_end_and_the_stay_for_others_stops_theirs(
+    tmp_path: Path, sent: signal.Signals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    storage = ScriptedStorage({"nba": ["a"], "other": ["b"]}, obey=True)
+    with bench(tmp_path, storage, run=RunPolicy.SUBMITTED) as found:
+        found.say("ADMIN FLUSH nba")
+        found.storage.operation("nba", "a").finish()
+        found.say("ADMIN COMPACT other")  # as another process's would be
+        found.storage.operation("other", "b")
+        with wait_for_engine(found.engine) as waiting:
+            (own,) = waiting.wait_ended((1,))
+            signal.raise_signal(sent)
+            waiting.wait_for_other_jobs()
+        assert (own.status, found.job(2).status) == (Status.FINISHED, Status.STOPPED)
+        assert waiting.interrupted is sent
+    assert "Stopping job 2; once more leaves at once" in capsys.readouterr().err
+
+
 def test_the_handlers_of_before_are_back_afterwards(at_work: Bench) -> None:
     before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     with wait_for_engine(at_work.engine):
