@@ -10,7 +10,7 @@ import pytest
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import ConnectionState
 from jobtui.storage.nebula.job_manager import GraphdJobManager
-from jobtui.storage.nebula.reconnect import Reconnector
+from jobtui.storage.nebula.session import Reconnector
 from tests.support.graphd_double import Fault, GraphdDouble
 from tests.support.nebula import LOOKS_AND_ORDERS, PatientClock, Told, failure, mirrored, run, settings_for
 from tests.support.nebula_cluster import Cluster

@@ -13,8 +13,7 @@ from jobtui.model import ConnectionStatus
 from jobtui.storage.base import Capabilities, ClusterJob, ClusterJobManager, Host, Space
 from jobtui.storage.nebula import ngql
 from jobtui.storage.nebula.ngql import ErrorReply, NgqlTable
-from jobtui.storage.nebula.reconnect import Reconnector
-from jobtui.storage.nebula.session import GraphdSession
+from jobtui.storage.nebula.session import GraphdSession, Reconnector
 from jobtui.storage.nebula.settings import ClusterSettings
 
 LEADER_CHANGE_SECONDS = 1.0
