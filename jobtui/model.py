@@ -300,6 +300,11 @@ class Job(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     events: tuple[JobEvent, ...] = ()
 
     @property
+    def has_distinct_hosts(self) -> bool:
+        """Whether each task has another host: a cluster does not name the ports of hosts on one address."""
+        return self.origin is None or len({task.host for task in self.tasks}) == len(self.tasks)
+
+    @property
     def label(self) -> str:
         """The command and the space as they are shown: `flush nba`."""
         return f"{self.command} {self.space}"

@@ -130,7 +130,8 @@ def try_cluster(profile: Profile, seconds: float) -> tuple[ConnectionStatus | No
     """
     with _temporary_engine(profile, profile.root) as engine:
         engine.wait_connected(seconds, whole=False).result(seconds + _SECONDS)
-        return engine.connection, engine.fetch_overview().result(seconds + _SECONDS).hosts
+        hosts = engine.fetch_overview().result(seconds + _SECONDS).hosts  # this may be what connects
+        return engine.connection, hosts
 
 
 def _execute(engine: LocalClient, text: str, session: Session) -> ExecuteResult:

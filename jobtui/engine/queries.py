@@ -196,7 +196,7 @@ def hosts_result(statement: str, hosts: Iterable[Host]) -> Result:
     """Return a row for each storage host, with whether it answers."""
     rows = []
     for host in hosts:
-        status = "online" if host.up else "offline"
+        status = host.state
         cells = (host.name, status, str(host.spaces), format_bytes(host.size), format_bytes(host.free))
         values = {
             "Host": host.name,

@@ -49,8 +49,16 @@ class Space(msgspec.Struct, frozen=True):
     adopted: bool = False
 
 
+NO_ADDRESS = "no address configured"
+
+
 class Host(msgspec.Struct, frozen=True):
-    """A storage host. `up`: it answers; `detail`: why it does not. Sizes in bytes, None if unknown."""
+    """A storage host. Sizes in bytes, None if unknown.
+
+    `up`: it answers; `detail`: why it does not. `unconfigured`: jobtui has no address of it, so that it cannot
+    run its tasks, whether it is up or not. `leaders`: the parts that it leads, None if that is not known; a
+    rolling operation comes last to the host that leads most.
+    """
 
     name: str
     up: bool
@@ -58,6 +66,15 @@ class Host(msgspec.Struct, frozen=True):
     spaces: int = 0
     size: int | None = None
     free: int | None = None
+    unconfigured: bool = False
+    leaders: int | None = None
+
+    @property
+    def state(self) -> str:
+        """Whether jobtui can use it, in words: `online`, `offline` or `no address configured`."""
+        if self.unconfigured:
+            return NO_ADDRESS
+        return "online" if self.up else "offline"
 
 
 class TaskResult(msgspec.Struct, frozen=True):
@@ -320,6 +337,10 @@ class ClusterJobManager(Inventory, Protocol):
 
     async def layout(self) -> tuple[tuple[Space, ...], tuple[Host, ...]]:
         """Return the spaces and the storage hosts, as of one moment."""
+        ...
+
+    async def stats(self, space: str, host: str) -> SpaceStats:
+        """Return what the space holds on the host now. Raises StorageError; needs no connection to graphd."""
         ...
 
     async def jobs(self, space: str, since: int = 0) -> tuple[ClusterJob, ...]:

@@ -57,6 +57,14 @@ def test_a_job_is_run_over_http_on_each_host_of_its_space(
     ]
 
 
+def test_a_host_without_an_address_is_no_host_that_is_down(tmp_path: Path) -> None:
+    with GraphdDouble(Cluster({"nba": ["h:9779", "h:9789"]})) as graphd:
+        jobtui = command(tmp_path, f'graphd = ["127.0.0.1:{graphd.port}"]')
+        assert {row["Status"] for row in jobtui.rows("SHOW HOSTS")} == {"no address configured"}
+        told = jobtui("doctor")
+        assert 'storaged = { "h:9789" = "h:PORT" }' in told.stdout
+
+
 def test_another_body_than_ok_is_the_reason(jobtui: CommandLine, storaged: StoragedDouble) -> None:
     storaged.body = "Compact failed! error=-3"
     ended = jobtui("-e", "ADMIN COMPACT nba")

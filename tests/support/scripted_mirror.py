@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from msgspec.structs import replace
 
 from jobtui.errors import ErrorCode, StorageError
-from jobtui.model import ConnectionState, ConnectionStatus, Status, Task
+from jobtui.model import ConnectionState, ConnectionStatus, SpaceStats, Status, Task
 from jobtui.storage.base import Capabilities, ClusterJob, Host, Space
 
 WAIT = 20.0
@@ -30,6 +30,7 @@ class ScriptedMirror:
     def __init__(self, spaces: Sequence[str] = ("nba",)) -> None:
         self.there: dict[str, dict[int, ClusterJob]] = {space: {} for space in spaces}
         self.hosts_there = {"10.0.0.5": Host("10.0.0.5", True)}
+        self.sizes: dict[str, SpaceStats] = {}
         self.asked: list[str] = []
         self.trouble: dict[str, StorageError] = {}
         self.link = ConnectionStatus(ConnectionState.CONNECTED, START)
@@ -99,6 +100,12 @@ class ScriptedMirror:
         await self._ask("spaces")
         hosts = tuple(replace(self.hosts_there[name], spaces=len(self.there)) for name in self.hosts_there)
         return tuple(Space(name, (*self.hosts_there,)) for name in sorted(self.there)), hosts
+
+    async def stats(self, space: str, host: str) -> SpaceStats:
+        found = self.sizes.get(host)
+        if found is None:
+            raise StorageError(ErrorCode.UNSUPPORTED, host, space, "no sizes here")
+        return found
 
     async def jobs(self, space: str, since: int = 0) -> tuple[ClusterJob, ...]:
         await self._ask(f"jobs {space}", space)

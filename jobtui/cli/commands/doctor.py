@@ -27,6 +27,7 @@ from jobtui.formatting import format_bytes, format_count, printable_lines
 from jobtui.history import StoreError
 from jobtui.model import ConnectionState
 from jobtui.os_errors import NO_INODES, explain, has_inodes
+from jobtui.storage.base import NO_ADDRESS
 
 SMALLEST = (60, 15)
 LITTLE_SPACE = 1 << 30
@@ -238,12 +239,17 @@ def cluster(profile: Profile) -> Finding:
         return Finding(CheckLevel.BAD, "cluster", f"{where}: {error}", advice)
     if link is not None and link.state is not ConnectionState.CONNECTED:
         return Finding(CheckLevel.BAD, "cluster", f"{where}: {link.state}: {link.detail}", advice)
-    down = [host.name for host in hosts if not host.up]
+    down = [host.name for host in hosts if not host.up and not host.unconfigured]
     result = f"{where} answers, {format_count(len(hosts), 'storage host')}"
     if down:
         return Finding(
             CheckLevel.WARN, "cluster", f"{result}, down: {', '.join(down)}", "start them, or wait for them"
         )
+    unconfigured = [host for host in hosts if host.unconfigured]
+    if unconfigured:
+        names = ", ".join(host.name for host in unconfigured)
+        advice = "; ".join(host.detail for host in unconfigured)
+        return Finding(CheckLevel.WARN, "cluster", f"{result}; {NO_ADDRESS} for {names}", advice)
     return Finding(CheckLevel.OK, "cluster", result)
 
 

@@ -6,13 +6,18 @@ and begins the next one of the space, only when the host is back and reports. It
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NoReturn
 
+from msgspec.structs import replace
+
+from jobtui.engine.cluster.lifecycle import add_note
+from jobtui.engine.inventory import InventoryCache
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.formatting import format_local_time
-from jobtui.model import Job, SpaceStats, Status
+from jobtui.model import Job, JobCommand, SpaceStats, Status
 from jobtui.storage.base import (
     Capabilities,
     ClusterJobManager,
@@ -58,8 +63,8 @@ class ClusterInventory:
         return await self._job_manager.hosts()
 
     async def stats(self, space: str, host: str) -> SpaceStats:
-        """Refuse: a cluster does not report it."""
-        _refuse(space, "the cluster does not report how large a space is on a host")
+        """Return what the space holds on the host now. Raises StorageError."""
+        return await self._job_manager.stats(space, host)
 
     async def flush(
         self, space: str, host: str, progress: ProgressCallback, control: OperationControl
@@ -148,3 +153,73 @@ class HostOutages:
 def _waits_for(job: Job, host: str) -> bool:
     address = host.rpartition(":")[0] or host
     return any(task.host in (host, address) and not task.status.ended for task in job.tasks)
+
+
+SAMPLE_SECONDS = 0.5
+"""For all hosts of a space to report its sizes before a job is requested: no job waits longer for figures."""
+
+
+class JobSizes:
+    """The sizes of spaces before and after the jobs on them, for the engine's loop.
+
+    A job of which they were not taken before it began has none: jobtui does not guess them later.
+    """
+
+    def __init__(self, job_manager: ClusterJobManager, inventory: InventoryCache) -> None:
+        self._job_manager = job_manager
+        self._inventory = inventory
+        self._before: dict[int, Mapping[str, SpaceStats]] = {}
+        self._reported: set[str] = set()
+        self._problems: list[str] = []
+
+    def __contains__(self, job_id: int) -> bool:
+        return job_id in self._before
+
+    async def sample(self, space: str) -> Mapping[str, SpaceStats]:
+        """Return what the space holds now, by host; without the hosts that do not report it."""
+        hosts = next((one.hosts for one in self._inventory.spaces if one.name == space), ())
+        requests = {
+            host: asyncio.ensure_future(self._job_manager.stats(space, host))
+            for host in hosts
+            if ":" not in host  # the cluster does not name the port of a task's host
+        }
+        if not requests:
+            return {}
+        await asyncio.wait(requests.values(), timeout=SAMPLE_SECONDS)
+        found: dict[str, SpaceStats] = {}
+        for host, request in requests.items():
+            if not request.done():
+                request.cancel()
+            elif (error := request.exception()) is None:
+                found[host] = request.result()
+            elif host not in self._reported:
+                self._reported.add(host)
+                self._problems.append(f"the sizes on {host} are not known: {error}")
+        return found
+
+    def put_before(self, job_id: int, sizes: Mapping[str, SpaceStats]) -> None:
+        """Take what the space of a job held before it began."""
+        if sizes:
+            self._before[job_id] = sizes
+
+    def attach(self, job: Job, after: Mapping[str, SpaceStats], now: datetime) -> Job:
+        """Return the job with the sizes on its tasks; with a note, once, about a host that reports none."""
+        before = self._before.get(job.id, {})
+        tasks = tuple(
+            replace(
+                task,
+                before=task.before or before.get(task.host),
+                after=task.after or (after.get(task.host) if task.status is Status.FINISHED else None),
+            )
+            if task.host in before
+            else task
+            for task in job.tasks
+        )
+        if job.status.ended and all(task.status.ended for task in tasks):
+            self._before.pop(job.id, None)
+        if tasks != job.tasks:
+            job = replace(job, tasks=tasks)
+        if self._problems and not job.status.ended and job.command in (JobCommand.FLUSH, JobCommand.COMPACT):
+            problems, self._problems = self._problems, []
+            job = add_note(job, "; ".join(problems), now)
+        return job

@@ -89,10 +89,13 @@ class ClusterRequests:
             ]
         )
         request = PendingRequest(job.id, space, command, newest, twin)
+        sizes = await self._sync.sizes.sample(space)
         self._pending.add(request)
         try:
             cluster_id = await self._job_manager.submit(command, space)
             made = await self._accept(request, cluster_id)
+            if made.id == job.id:
+                self._sync.sizes.put_before(job.id, sizes)
         except StorageError as error:
             if error.outcome_unknown:
                 self._pending.answer_lost(request)

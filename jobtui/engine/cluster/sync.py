@@ -14,21 +14,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
 from jobtui.clock import Clock
 from jobtui.engine.cluster import lifecycle
 from jobtui.engine.cluster.index import ClusterJobIndex
-from jobtui.engine.cluster.inventory import HostOutages
+from jobtui.engine.cluster.inventory import HostOutages, JobSizes
 from jobtui.engine.events import EventBus
 from jobtui.engine.inventory import InventoryCache
 from jobtui.engine.jobs import JobStore, JobWaiters, Transaction
 from jobtui.engine.tasks import BackgroundTasks
 from jobtui.errors import StorageError
 from jobtui.history import StoreError
-from jobtui.model import ClusterRef, ConnectionChanged, ConnectionState, Job, Notice, Status
+from jobtui.model import ClusterRef, ConnectionChanged, ConnectionState, Job, Notice, SpaceStats, Status
 from jobtui.storage.base import ClusterJob, ClusterJobManager, Host, Space
 from jobtui.storage.nebula.poller import JobPoller, JobUpdate, UpdateKind
 
@@ -65,6 +65,7 @@ class ClusterSync:
         self._clock = clock
         self._loaded = asyncio.Event()
         self._caught_up = asyncio.Event()
+        self.sizes = JobSizes(job_manager, inventory)
         self._outages = HostOutages()
         self._newest_update: dict[tuple[str, int], int] = {}
         store.before_publish = self.index.apply
@@ -103,13 +104,14 @@ class ClusterSync:
         if began:
             await self.index.extend_to(min(began))
         notices: list[Notice] = []
+        after = await self._sizes_after(updates)
 
         def edit(transaction: Transaction) -> list[Job]:
             notices.clear()
             made: dict[int, Job] = {}
             for update in updates:
                 for job in self._apply(transaction, made, update, notices):
-                    made[job.id] = self._with_ports(transaction, job)
+                    made[job.id] = self._complete(transaction, job, after.get(job.space, {}))
             return [*made.values()]
 
         try:
@@ -249,8 +251,16 @@ class ClusterSync:
         after = lifecycle.settle(job, lifecycle.RAN_AGAIN, self._clock.now())
         return [] if after == job or transaction.get(job.id) is None else [transaction.amend(after)]
 
-    def _with_ports(self, transaction: Transaction, job: Job) -> Job:
-        noted = lifecycle.note_shared_address(job, self._inventory.hosts, self._clock.now())
+    async def _sizes_after(self, updates: Sequence[JobUpdate]) -> dict[str, Mapping[str, SpaceStats]]:
+        """Return what the spaces hold in which jobs have ended whose sizes before are known."""
+        ended = [update for update in updates if update.job.is_settled]
+        spaces = {one.space for one in ended if (self.index.get(one.space, one.job.id) or 0) in self.sizes}
+        return {space: await self.sizes.sample(space) for space in spaces}
+
+    def _complete(self, transaction: Transaction, job: Job, after: Mapping[str, SpaceStats]) -> Job:
+        """Return a job with what the cluster itself does not say of it."""
+        now = self._clock.now()
+        noted = lifecycle.note_shared_address(self.sizes.attach(job, after, now), self._inventory.hosts, now)
         return transaction.amend(noted) if transaction.is_amended(job) else noted
 
     def _new_job(self, transaction: Transaction, update: JobUpdate) -> Job:

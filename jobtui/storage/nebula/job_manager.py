@@ -9,10 +9,11 @@ from typing_extensions import override
 
 from jobtui.clock import Clock, SystemClock
 from jobtui.errors import ErrorCode, StorageError
-from jobtui.model import ConnectionStatus
+from jobtui.model import ConnectionStatus, SpaceStats
 from jobtui.storage.base import Capabilities, ClusterJob, ClusterJobManager, Host, Space
 from jobtui.storage.nebula import ngql
 from jobtui.storage.nebula.ngql import ErrorReply, NgqlTable
+from jobtui.storage.nebula.properties import HostFigures, StoragedStats
 from jobtui.storage.nebula.session import GraphdSession, Reconnector
 from jobtui.storage.nebula.settings import ClusterSettings
 
@@ -37,6 +38,7 @@ class GraphdJobManager(ClusterJobManager):
         self._queries = GraphdSession(settings, "nebula-queries")
         self._commands = GraphdSession(settings, "nebula-commands")
         self._reconnector = Reconnector(self._queries.connect, self._clock)
+        self._stats = StoragedStats(settings, clock=self._clock)
 
     @property
     @override
@@ -83,6 +85,14 @@ class GraphdJobManager(ClusterJobManager):
     async def layout(self) -> tuple[tuple[Space, ...], tuple[Host, ...]]:
         names, hosts = await self._query(ngql.SHOW_SPACES), await self._query(ngql.SHOW_HOSTS)
         return ngql.parse_spaces(names, hosts), ngql.parse_hosts(hosts)
+
+    @override
+    async def stats(self, space: str, host: str) -> SpaceStats:
+        return (await self.figures(space, host)).stats
+
+    async def figures(self, space: str, host: str) -> HostFigures:
+        """Return what the host's storaged reports of the space now. Raises StorageError."""
+        return await self._stats.fetch(space, host)
 
     @override
     async def jobs(self, space: str, since: int = 0) -> tuple[ClusterJob, ...]:

@@ -198,11 +198,16 @@ def parse_spaces(names: NgqlTable, hosts: NgqlTable) -> tuple[Space, ...]:
 def parse_hosts(table: NgqlTable) -> tuple[Host, ...]:
     """Return the storage hosts of SHOW HOSTS, and whether metad receives their heartbeats."""
     (state,) = _column_indexes(table, "Status")
+    leader_count = _column_index(table, "Leader count")
     listed = []
     for name, row, distribution in _storage_hosts(table):
         up = str(row[state]).upper() == "ONLINE"
         detail = "" if up else f"{str(row[state]).lower()}, says the cluster"
-        listed.append(Host(name, up, detail, spaces=len(_spaces_in(str(row[distribution] or ""), ()))))
+        held = len(_spaces_in(str(row[distribution] or ""), ()))
+        leaders = row[leader_count] if leader_count is not None else None
+        listed.append(
+            Host(name, up, detail, spaces=held, leaders=leaders if isinstance(leaders, int) else None)
+        )
     return tuple(listed)
 
 

@@ -32,6 +32,7 @@ COST_SHARE = 10.0  # a list is not repeated before this many times its usual dur
 COST_LISTS = 5  # the usual duration is the median of so many: one that met a metad at its restart takes 38 s
 COST_SECONDS = 5.0  # but it is repeated after this: a job of another client must not appear minutes late
 SLOW_SECONDS = 3.0  # after an answer that took longer, all spaces are listed: much may have happened meanwhile
+SLOW_SHARE = 4.0  # and that took this many times as long as usual: a list of 50,000 jobs is always slow
 BUSY_SECONDS = 10.0  # after the last change, a space counts as idle
 IDLE_LISTS = 4.0  # lists a second of all idle spaces together: 20 spaces cost one every five seconds each
 IDLE_SECONDS = 10.0  # at most between two lists of an idle space, however many there are
@@ -99,6 +100,11 @@ class _PolledSpace:
 
     def active(self) -> list[ClusterJob]:
         return [job for job in self.seen.values() if not job.is_settled]
+
+    @property
+    def usual_duration(self) -> float:
+        """The seconds that a list of the space usually takes."""
+        return median(self.durations) if self.durations else 0.0
 
     def is_busy(self, now: float) -> bool:
         return now - self.changed < BUSY_SECONDS or any(not job.status.ended for job in self.seen.values())
@@ -200,7 +206,8 @@ class JobPoller:
                 if not watched.unlisted and self._clock.steady() >= watched.due:
                     began = self._clock.steady()
                     await self._list(space, watched)
-                    if self._clock.steady() - began > SLOW_SECONDS:
+                    took = self._clock.steady() - began
+                    if took > max(SLOW_SECONDS, SLOW_SHARE * watched.usual_duration):
                         self.poll_soon()
             began = self._clock.steady()
             for space, job in self._due_jobs():
@@ -261,7 +268,7 @@ class JobPoller:
 
     def _pause_after_list(self, watched: _PolledSpace, now: float) -> float:
         """Return the seconds until the next list of a space that has just been listed."""
-        cost = min(COST_SECONDS, COST_SHARE * median(watched.durations))
+        cost = min(COST_SECONDS, COST_SHARE * watched.usual_duration)
         if watched.is_busy(now):
             return max(self._interval, cost)
         idle = min(IDLE_SECONDS, len(self._spaces) / IDLE_LISTS)

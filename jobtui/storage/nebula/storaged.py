@@ -17,8 +17,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.client
-import ipaddress
-import re
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -29,6 +27,7 @@ from typing_extensions import override
 
 from jobtui.clock import Clock, wait_first
 from jobtui.errors import ErrorCode, StorageError
+from jobtui.formatting import format_count
 from jobtui.model import ConnectionStatus, SpaceStats
 from jobtui.os_errors import reason_of
 from jobtui.storage.base import (
@@ -36,6 +35,7 @@ from jobtui.storage.base import (
     CompactionRequest,
     Host,
     OperationControl,
+    OperationProgress,
     Pair,
     Placement,
     ProgressCallback,
@@ -44,6 +44,7 @@ from jobtui.storage.base import (
     TaskResult,
 )
 from jobtui.storage.nebula.job_manager import GraphdJobManager
+from jobtui.storage.nebula.properties import SENDABLE, HostFigures, StoragedStats, http_address
 from jobtui.storage.nebula.settings import Address, ClusterSettings
 
 ABORT_SECONDS = 1.0  # for the calls that were aborted to fail
@@ -57,6 +58,7 @@ class StoragedRunner(Storage):
     def __init__(self, settings: ClusterSettings, *, clock: Clock | None = None) -> None:
         self._settings = settings
         self._graphd = None if settings.spaces else GraphdJobManager(settings, clock=clock)
+        self._stats = StoragedStats(settings, clock=clock)
         self._calls: dict[AdminCall, asyncio.Future[str]] = {}
 
     @property
@@ -99,13 +101,13 @@ class StoragedRunner(Storage):
 
     @override
     async def stats(self, space: str, host: str) -> SpaceStats:
-        raise StorageError(ErrorCode.UNSUPPORTED, host, space, "storaged does not report the size of a space")
+        return (await self._stats.fetch(space, host)).stats
 
     @override
     async def flush(
         self, space: str, host: str, progress: ProgressCallback, control: OperationControl
     ) -> TaskResult:
-        return await self._run_operation("flush", space, host, control.cancel)
+        return await self._run_operation("flush", space, host, progress, control.cancel)
 
     @override
     async def compact(
@@ -116,7 +118,7 @@ class StoragedRunner(Storage):
         progress: ProgressCallback,
         control: OperationControl,
     ) -> TaskResult:
-        return await self._run_operation("compact", space, host, control.cancel)
+        return await self._run_operation("compact", space, host, progress, control.cancel)
 
     @override
     async def create_space(self, name: str, placement: Placement) -> Space:
@@ -135,14 +137,28 @@ class StoragedRunner(Storage):
         self._refuse(space, "dumping pairs")
         yield b"", b""
 
-    async def _run_operation(self, op: str, space: str, host: str, cancel: asyncio.Event) -> TaskResult:
-        call = AdminCall(host, self._http_address(host), space, op, self._settings.connect_timeout)
+    async def figures(self, space: str, host: str) -> HostFigures:
+        """Return what the host reports of the space now. Raises StorageError."""
+        return await self._stats.fetch(space, host)
+
+    async def _run_operation(
+        self, op: str, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
+    ) -> TaskResult:
+        address = http_address(self._settings, host)
+        before = await self._stats.fetch_if_known(space, host)
+        if before is not None:
+            progress(OperationProgress(before=before.stats))
+        call = AdminCall(host, address, space, op, self._settings.connect_timeout)
         answer = call.start()
         self._calls[call] = answer
         answer.add_done_callback(lambda _: self._calls.pop(call, None))
         await wait_first(answer, cancel.wait())
         if answer.done():
-            return _outcome(answer.result(), space, host)
+            require_ok(answer.result(), space, host)
+            after = None if before is None else await self._stats.fetch_if_known(space, host)
+            if before is None or after is None:
+                return TaskResult()
+            return TaskResult(before.stats, after.stats, note=_verify(op, before, after))
         if call.cancel():
             await asyncio.wait([answer])
             answer.exception()  # marks it as seen: it was canceled
@@ -157,11 +173,11 @@ class StoragedRunner(Storage):
 
     async def _probe(self, host: Host) -> Host:
         try:
-            address = self._http_address(host.name)
+            address = http_address(self._settings, host.name)
             async with asyncio.timeout(self._settings.connect_timeout):
                 _, writer = await asyncio.open_connection(address.host, address.port)
         except StorageError as error:
-            return replace(host, up=False, detail=error.detail)
+            return replace(host, detail=error.detail, unconfigured=True)
         except TimeoutError:
             return replace(host, up=False, detail=host.detail or f"no connection to {address} in time")
         except (OSError, UnicodeError) as error:
@@ -171,37 +187,23 @@ class StoragedRunner(Storage):
         writer.close()
         return replace(host, up=True, detail="")
 
-    def _http_address(self, host: str) -> Address:
-        given = self._settings.storaged.get(host)
-        if given is not None:
-            return given
-        if self._graphd is None:
-            try:
-                return Address.parse(host, self._settings.storaged_port)
-            except ValueError as error:
-                raise StorageError(ErrorCode.UNREACHABLE, host, "", str(error)) from None
-        if ":" in host and not _is_ipv6(host):  # graphd's name for one of several storageds on a machine
-            text = f"several storageds run on one machine: the config must give the HTTP address of '{host}'"
-            raise StorageError(ErrorCode.UNSUPPORTED, host, "", text)
-        return Address(host, self._settings.storaged_port)
-
     def _refuse(self, space: str, what: str) -> NoReturn:
         raise StorageError(ErrorCode.UNSUPPORTED, "", space, f"{what} is for embedded storage only")
 
 
-def _is_ipv6(host: str) -> bool:
-    try:
-        ipaddress.IPv6Address(host)
-    except ValueError:
-        return False
-    return True
+def require_ok(body: str, space: str, host: str) -> None:
+    """Raise StorageError unless storaged's answer is that the work is done."""
+    if body != "ok":
+        code = ErrorCode.MISSING if body.startswith("Can't find space") else ErrorCode.REJECTED
+        raise StorageError(code, host, space, body or "storaged gave an empty answer")
 
 
-def _outcome(body: str, space: str, host: str) -> TaskResult:
-    if body == "ok":
-        return TaskResult()
-    code = ErrorCode.MISSING if body.startswith("Can't find space") else ErrorCode.REJECTED
-    raise StorageError(code, host, space, body or "storaged gave an empty answer")
+def _verify(op: str, before: HostFigures, after: HostFigures) -> str:
+    """Return what speaks against the success of an operation that storaged called one, "" if nothing does."""
+    if op == "compact" and after.level0_files and after.level0_files >= before.level0_files:
+        files = format_count(after.level0_files, "file")
+        return f"{files} at level 0 after it: data was written meanwhile, or it was not compacted"
+    return ""
 
 
 def _released(answer: asyncio.Future[str]) -> asyncio.Future[None]:
@@ -222,7 +224,6 @@ BODY_LIMIT = 1 << 10
 
 http.client reads at most 100 headers before it, each of at most 64 KiB.
 """
-_SENDABLE = re.compile(r"[^\x00-\x20\x7f&#\ud800-\udfff]+")
 # a host that vanishes is noticed within about a minute, however long its work lasts
 _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 
@@ -317,7 +318,7 @@ class AdminCall:
         return body
 
     def _target(self) -> bytes:
-        if not _SENDABLE.fullmatch(self._space):
+        if not SENDABLE.fullmatch(self._space):
             text = f"storaged's HTTP port cannot receive the name '{self._space}': it has a blank, '&' or '#'"
             raise self._error(ErrorCode.UNSUPPORTED, text)
         return f"/admin?space={self._space}&op={self._op}".encode()

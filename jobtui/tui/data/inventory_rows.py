@@ -126,7 +126,7 @@ def job_counts(counts: Counts) -> Line:
 
 
 def _host(host: Host) -> Mapping[str, Line]:
-    state = ("✔ online", TextRole.FINISHED) if host.up else ("✖ offline", TextRole.FAILED)
+    state = ("✔ online", TextRole.FINISHED) if host.state == "online" else (f"✖ {host.state}", TextRole.FAILED)
     return {
         "name": ((host.name, TextRole.STRONG),),
         "status": (state,),

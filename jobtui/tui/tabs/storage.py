@@ -10,7 +10,7 @@ from jobtui.formatting import format_bytes, format_count
 from jobtui.model import Job, SpaceStats, Task
 from jobtui.tui.text.spans import Line, Span, TextRole, cut, fit, fit_host, width_of, wrapped
 
-NOT_TOLD = "the cluster does not tell how large a space is on a host"
+NOT_TOLD = "how large the space is on each host is not known"
 _FIGURE = 20
 _LABEL = 12
 
@@ -28,8 +28,10 @@ def storage(job: Job, looks: Mapping[str, Look], width: int, ask: bool) -> list[
     `looks`: what was seen just now, by host. `ask`: the space is another program's, so nothing was looked at;
     say how to.
     """
-    if job.origin is not None:
-        return [((f" {NOT_TOLD}", TextRole.MUTED),)]
+    if job.origin is not None and not _is_known(job, looks):
+        troubles = sorted({looks[task.host].trouble for task in job.tasks if task.host in looks})
+        why = [((f" {trouble}", TextRole.MUTED),) for trouble in troubles if trouble]
+        return [((f" {NOT_TOLD}", TextRole.MUTED),), *why]
     lines: list[Line] = []
     if ask:
         lines.extend(wrapped(ask_line(), width, hang=1))
@@ -42,6 +44,10 @@ def storage(job: Job, looks: Mapping[str, Look], width: int, ask: bool) -> list[
             columns.append(("now", look.stats))
         lines.extend(host_block(task.host, columns, look.trouble, width))
     return lines or [((" no hosts yet", TextRole.MUTED),)]
+
+
+def _is_known(job: Job, looks: Mapping[str, Look]) -> bool:
+    return any(task.before is not None or looks.get(task.host, Look()).stats is not None for task in job.tasks)
 
 
 _SIZE_COLUMNS = ("Before", "After", "Change", "Now", "Memtable", "To Compact")

@@ -139,7 +139,7 @@ def task_lines(
 
 def _shared_addresses(job: Job, width: int) -> list[str]:
     """Return what is known of tasks of a cluster that bear the same address."""
-    if job.origin is None or len({task.host for task in job.tasks}) == len(job.tasks):
+    if job.has_distinct_hosts:
         return []
     notes = [event.reason for event in job.events if event.kind is EventKind.NOTE]
     return [text for note in notes if note.startswith(ONE_ADDRESS) for text in wrap(note, width - 2, 3)]

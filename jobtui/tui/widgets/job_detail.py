@@ -424,18 +424,19 @@ class JobDetail(Detail):
     def needs_request(self) -> bool:
         """Whether the tab would show stats that are fetched only on request."""
         job = self._job
-        local = job is not None and job.origin is None
-        return job is not None and local and self.tab is Tab.STORAGE and self._needs_request(job)
+        return job is not None and self.tab is Tab.STORAGE and self._needs_request(job)
 
     # -- stats --------------------------------------------------------------------------------------
 
     def _needs_request(self, job: Job) -> bool:
+        if job.origin is not None:
+            return False
         adopted = self._shared.overview_cache.adopted(job.space)
         return adopted is None or adopted
 
     def _fetch_stats(self, asked: bool = False) -> None:
         job = self._job
-        if job is None or self.tab is not Tab.STORAGE or job.origin is not None:
+        if job is None or self.tab is not Tab.STORAGE or not job.has_distinct_hosts:
             return
         if asked or not self._needs_request(job):
             for task in job.tasks:

@@ -1,0 +1,189 @@
+"""RocksDB's properties of a space on a host, through each storaged's HTTP port (3.0 to 3.8).
+
+    GET /rocksdb_property?space=nba&property=rocksdb.levelstats,…  →  200, [{"Engine 0": "…"}, …]
+
+A list in the order of the request, with an object for each property and a value, as text, for each data
+directory: they are added up. An unknown property or space is a 400 with the reason. The space's name is not
+percent-decoded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import ipaddress
+import re
+from collections import Counter
+
+import msgspec
+
+from jobtui.clock import Clock, SystemClock
+from jobtui.errors import ErrorCode, StorageError
+from jobtui.model import Level, SpaceStats
+from jobtui.os_errors import reason_of
+from jobtui.storage.base import NO_ADDRESS
+from jobtui.storage.nebula.settings import Address, ClusterSettings
+
+SENDABLE = re.compile(r"[^\x00-\x20\x7f&#\ud800-\udfff]+")
+"""The name of a space that can be sent to storaged's HTTP port."""
+
+
+class HostFigures(msgspec.Struct, frozen=True):
+    """What a storaged reports of a space, over all its data directories.
+
+    `live`: RocksDB's estimate of the bytes that a compaction would leave. `compactions`, `flushes`: how many
+    run now, automatic ones included: the host still works, whatever its job's status.
+    """
+
+    stats: SpaceStats
+    live: int
+    compactions: int
+    flushes: int
+
+    @property
+    def level0_files(self) -> int:
+        """The files at level 0, which a full compaction merges."""
+        return self.stats.levels[0].files if self.stats.levels else 0
+
+
+PROPERTIES = (
+    "rocksdb.total-sst-files-size",
+    "rocksdb.cur-size-all-mem-tables",
+    "rocksdb.estimate-num-keys",
+    "rocksdb.estimate-pending-compaction-bytes",
+    "rocksdb.estimate-live-data-size",
+    "rocksdb.num-running-compactions",
+    "rocksdb.num-running-flushes",
+    "rocksdb.levelstats",
+)
+STATS_SECONDS = 2.0  # for an answer, which takes a few milliseconds
+STATS_RETRY_SECONDS = 60.0  # until a host is asked again whose port does not answer as a storaged's
+STATS_LIMIT = 1 << 16
+_LEVEL = re.compile(r"^\s*(\d+)\s+(\d+)\s+(\d+)\s*$", re.MULTILINE)
+
+
+class StoragedStats:
+    """The statistics that each storaged reports over HTTP. For the engine's loop alone."""
+
+    def __init__(self, settings: ClusterSettings, *, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._failed: dict[str, tuple[float, StorageError]] = {}
+
+    async def fetch(self, space: str, host: str) -> HostFigures:
+        """Return what the host reports of the space now.
+
+        Raises StorageError; for a while after a failure at once, without another request.
+        """
+        at, error = self._failed.get(host, (-STATS_RETRY_SECONDS, None))
+        if error is not None and self._clock.steady() - at < STATS_RETRY_SECONDS:
+            raise StorageError(error.code, host, space, error.detail)
+        try:
+            figures = await self._fetch(space, host)
+        except StorageError as failure:
+            if failure.code is not ErrorCode.MISSING:
+                self._failed[host] = self._clock.steady(), failure
+            raise
+        self._failed.pop(host, None)
+        return figures
+
+    async def fetch_if_known(self, space: str, host: str) -> HostFigures | None:
+        """Return the same, None if it is not known."""
+        try:
+            return await self.fetch(space, host)
+        except StorageError:
+            return None
+
+    async def _fetch(self, space: str, host: str) -> HostFigures:
+        address = http_address(self._settings, host)
+        if not SENDABLE.fullmatch(space):
+            raise StorageError(ErrorCode.MISSING, host, space, "storaged's HTTP port cannot receive this name")
+        target = f"/rocksdb_property?space={space}&property={','.join(PROPERTIES)}"
+        try:
+            async with asyncio.timeout(STATS_SECONDS):
+                status, body = await _get(address, target)
+        except TimeoutError:
+            text = f"no answer from storaged at {address} in time"
+            raise StorageError(ErrorCode.TIMEOUT, host, space, text) from None
+        except (OSError, UnicodeError, EOFError, ValueError) as error:
+            text = f"no storaged at {address}: {reason_of(error) if isinstance(error, OSError) else error}"
+            raise StorageError(ErrorCode.UNREACHABLE, host, space, text) from None
+        if status != http.client.OK:
+            code = ErrorCode.MISSING if body.startswith("Space not found") else ErrorCode.UNSUPPORTED
+            raise StorageError(code, host, space, f"storaged reports no sizes: {body or f'HTTP {status}'}")
+        try:
+            return parse_properties(body)
+        except (ValueError, msgspec.DecodeError) as error:
+            text = f"storaged reports sizes in a form that jobtui does not know: {error}"
+            raise StorageError(ErrorCode.UNSUPPORTED, host, space, text) from None
+
+
+def parse_properties(body: str) -> HostFigures:
+    """Return the figures in an answer about PROPERTIES. Raises ValueError and msgspec.DecodeError."""
+    answers = msgspec.json.decode(body, type=list[dict[str, str]])
+    if len(answers) != len(PROPERTIES):
+        raise ValueError(f"{len(answers)} properties instead of {len(PROPERTIES)}")
+    size, memtable, entries, pending, live, compactions, flushes = (
+        sum(map(int, answer.values())) for answer in answers[:-1]
+    )
+    files: Counter[int] = Counter()
+    shares: Counter[int] = Counter()
+    for text in answers[-1].values():
+        for level, count, megabytes in _LEVEL.findall(text):
+            files[int(level)] += int(count)
+            shares[int(level)] += int(megabytes)
+    stats = SpaceStats(_levels(files, shares, size), memtable, entries, pending)
+    return HostFigures(stats, live, compactions, flushes)
+
+
+def _levels(files: Counter[int], shares: Counter[int], size: int) -> tuple[Level, ...]:
+    """Return the levels. RocksDB gives theirs in MB: they share the exact total, the deepest has the rest."""
+    held = sorted(level for level, count in files.items() if count)
+    if not held:
+        return (Level(0, size),) if size else ()
+    total = sum(shares.values())
+    sizes = {level: size * shares[level] // total if total else 0 for level in held}
+    sizes[held[-1]] += size - sum(sizes.values())
+    return tuple(Level(files[level], sizes.get(level, 0)) for level in range(held[-1] + 1))
+
+
+async def _get(address: Address, target: str) -> tuple[int, str]:
+    """Return the status and the body of an answer of at most STATS_LIMIT bytes. Raises OSError, EOFError, …"""
+    reader, writer = await asyncio.open_connection(address.host, address.port, limit=STATS_LIMIT)
+    try:
+        writer.write(f"GET {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n".encode())
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("iso-8859-1")
+        length = re.search(r"(?i)^content-length: *(\d+)", head, re.MULTILINE)
+        status = re.match(r"HTTP/1\.[01] (\d{3})", head)
+        if status is None or length is None or int(length[1]) > STATS_LIMIT:
+            raise ValueError("the server there is not a storaged")
+        return int(status[1]), (await reader.readexactly(int(length[1]))).decode("utf-8", "replace").strip()
+    except asyncio.LimitOverrunError:
+        raise ValueError("the server there is not a storaged") from None
+    finally:
+        writer.close()
+
+
+def http_address(settings: ClusterSettings, host: str) -> Address:
+    """Return the HTTP address of a storage host. Raises StorageError (unsupported) if it is not configured."""
+    given = settings.storaged.get(host)
+    if given is not None:
+        return given
+    if settings.spaces:
+        try:
+            return Address.parse(host, settings.storaged_port)
+        except ValueError as error:
+            raise StorageError(ErrorCode.UNREACHABLE, host, "", str(error)) from None
+    if ":" in host and not _is_ipv6(host):  # graphd's name for one of several storageds on a machine
+        address = f"{host.rpartition(':')[0]}:PORT"
+        text = f'{NO_ADDRESS}: storaged = {{ "{host}" = "{address}" }} in the profile gives its HTTP port'
+        raise StorageError(ErrorCode.UNSUPPORTED, host, "", text)
+    return Address(host, settings.storaged_port)
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,178 @@
+"""What storaged's HTTP port tells of a space, as it was recorded, and what jobs make of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jobtui.errors import ErrorCode
+from jobtui.model import Level, SpaceStats, Status
+from jobtui.storage.nebula.properties import PROPERTIES, StoragedStats, http_address, parse_properties
+from jobtui.storage.nebula.settings import Address, ClusterSettings
+from tests.support.clock import FakeClock
+from tests.support.graphd_double import GraphdDouble
+from tests.support.nebula import failure, run
+from tests.support.nebula_cluster import Cluster
+from tests.support.nebula_product import ClusterBench, working_on
+from tests.support.replay import captures
+from tests.support.storaged_double import StoragedDouble
+
+LEVELS = (
+    "Level Files Size(MB)\n-----\n  0        {}        {}\n  1        {}        {}\n  2        0        0\n"
+)
+
+
+def engine(size: int, *levels: int, memtable: int = 2048, running: int = 0) -> dict[str, str]:
+    """The properties of one data directory: `levels` are the files and MB of levels 0 and 1."""
+    values = (size, memtable, 5022, 0, size, running, 0, LEVELS.format(*(levels or (0, 0, 1, 3))))
+    return {name: str(value) for name, value in zip(PROPERTIES, values, strict=True)}
+
+
+@pytest.fixture
+def storaged() -> Iterator[StoragedDouble]:
+    with StoragedDouble({"nba"}) as storaged:
+        yield storaged
+
+
+def stats_of(storaged: StoragedDouble, clock: FakeClock | None = None) -> StoragedStats:
+    return StoragedStats(settings_of(storaged), clock=clock)
+
+
+def settings_of(storaged: StoragedDouble) -> ClusterSettings:
+    return ClusterSettings(
+        addresses=(Address("127.0.0.1", 1),), storaged={"h": Address("127.0.0.1", storaged.port)}
+    )
+
+
+class TestRecorded:
+    def test_level_statistics_before_and_after_a_compact(self) -> None:
+        texts = [
+            record["body"]
+            for record in captures("storaged.jsonl")
+            if record["path"].endswith("property=rocksdb.levelstats")
+        ]
+        sizes = [3354679, 3394534, 3388520]  # after FLUSH, while COMPACT runs, after COMPACT
+        bodies = [answer(size, text) for size, text in zip(sizes, texts[-3:], strict=True)]
+        levels = [parse_properties(body).stats.levels for body in bodies]
+        assert [[level.files for level in each] for each in levels] == [[4, 1], [5, 1], [0, 1]]
+        assert [sum(level.bytes for level in each) for each in levels] == sizes
+
+    def test_each_recorded_property_is_a_number_for_each_directory(self) -> None:
+        for record in captures("storaged.jsonl"):
+            if "property=rocksdb.total-sst" in record["path"]:
+                assert record["body"].count('"Engine 0"') == record["path"].count("rocksdb.", 20)
+
+
+def answer(size: int, levels: str) -> str:
+    numbers = ",".join(f'{{"Engine 0": "{number}"}}' for number in (size, 1, 1, 0, 1, 0, 0))
+    return f"[{numbers},{levels.strip()[1:-1]}]"
+
+
+class TestStats:
+    def test_data_directories_are_added_up(self, storaged: StoragedDouble) -> None:
+        storaged.engines["nba"] = [engine(10 << 20, 2, 1, 1, 9), engine(5 << 20, 1, 0, 1, 5, running=1)]
+        figures = run(stats_of(storaged).fetch("nba", "h"))
+        assert figures.stats.bytes == 15 << 20
+        assert figures.stats.levels == (Level(3, 1 << 20), Level(2, 14 << 20))
+        assert (figures.stats.memtable, figures.stats.entries, figures.stats.pending) == (4096, 10044, 0)
+        assert (figures.level0_files, figures.compactions, figures.flushes) == (3, 1, 0)
+
+    def test_a_space_that_is_not_there_is_missing(self, storaged: StoragedDouble) -> None:
+        error = run(failure(stats_of(storaged).fetch("other", "h")))
+        assert (error.code, "Space not found: other" in error.detail) == (ErrorCode.MISSING, True)
+
+    def test_an_unknown_property_is_reported_and_not_asked_for_again_soon(
+        self, storaged: StoragedDouble, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def test() -> None:
+            clock = FakeClock()
+            stats = stats_of(storaged, clock)
+            monkeypatch.setattr("tests.support.storaged_double.KNOWN", frozenset())
+            for _ in range(3):
+                error = await failure(stats.fetch("nba", "h"))
+                assert (error.code, "Property not found" in error.detail) == (ErrorCode.UNSUPPORTED, True)
+            assert storaged.queries == ["/rocksdb_property"]
+            monkeypatch.undo()
+            clock.advance(60)
+            assert (await stats.fetch("nba", "h")).stats.bytes == 0
+
+        run(test())
+
+    def test_what_is_no_storaged_is_told_apart(self, storaged: StoragedDouble) -> None:
+        storaged.noise = True
+        error = run(failure(stats_of(storaged).fetch("nba", "h")))
+        assert error.code is ErrorCode.UNREACHABLE
+
+    def test_a_port_that_nothing_listens_at(self, storaged: StoragedDouble) -> None:
+        stats = stats_of(storaged)
+        storaged.die()
+        error = run(failure(stats.fetch("nba", "h")))
+        assert (error.code, "no storaged at" in error.detail) == (ErrorCode.UNREACHABLE, True)
+
+    def test_one_of_several_storageds_needs_an_address(self) -> None:
+        async def test() -> None:
+            stats = StoragedStats(ClusterSettings(addresses=(Address("127.0.0.1", 1),)))
+            error = await failure(stats.fetch("nba", "10.0.0.5:9779"))
+            assert 'storaged = { "10.0.0.5:9779" = "10.0.0.5:PORT" }' in error.detail
+
+        asyncio.run(test())
+        assert http_address(ClusterSettings(addresses=(Address("a", 1),)), "::1") == Address("::1", 19779)
+
+
+class TestJobs:
+    @pytest.fixture
+    def cluster(self) -> Cluster:
+        return Cluster({"nba": ["h"]})
+
+    @pytest.fixture
+    def prod(self, cluster: Cluster, storaged: StoragedDouble, tmp_path: Path) -> Iterator[ClusterBench]:
+        addresses = {"h": Address("127.0.0.1", storaged.port)}
+        with GraphdDouble(cluster) as graphd, working_on(graphd, root=tmp_path, storaged=addresses) as it:
+            it.caught_up()
+            yield it
+
+    def test_a_compact_has_its_sizes_before_and_after(
+        self, prod: ClusterBench, cluster: Cluster, storaged: StoragedDouble
+    ) -> None:
+        storaged.engines["nba"] = [engine(9 << 20, 3, 9, 0, 0)]
+        prod.say("ADMIN COMPACT nba")
+        (task,) = prod.heard.until(1, Status.RUNNING).tasks
+        assert task.before is not None
+        assert task.before.levels == (Level(3, 9 << 20),)
+        storaged.engines["nba"] = [engine(4 << 20)]
+        cluster.finish(1)
+        job = prod.heard.until(1, Status.FINISHED)
+        assert job.tasks[0].reclaimed == 5 << 20
+        (row,) = prod.rows("SHOW SPACES")
+        assert row[2] == "4 MiB"
+
+    def test_a_host_that_tells_nothing_is_noted_once(
+        self, prod: ClusterBench, cluster: Cluster, storaged: StoragedDouble
+    ) -> None:
+        storaged.die()
+        for number in (1, 2):
+            prod.say("ADMIN COMPACT nba")
+            prod.heard.until(number, Status.RUNNING)
+            cluster.finish(number)
+            prod.heard.until(number, Status.FINISHED)
+        notes = [
+            [event.reason for event in prod.job(number).events if event.reason.startswith("the sizes")]
+            for number in (1, 2)
+        ]
+        assert [len(each) for each in notes] == [1, 0]
+        assert notes[0][0].startswith("the sizes on h are not known: ")
+        assert prod.job(1).tasks[0].before is None
+
+    def test_a_job_of_another_client_has_no_sizes(
+        self, prod: ClusterBench, cluster: Cluster, storaged: StoragedDouble
+    ) -> None:
+        storaged.engines["nba"] = [engine(4 << 20)]
+        cluster.submit("nba", "COMPACT")
+        assert prod.heard.until(1, Status.RUNNING).tasks[0].before is None
+
+
+def test_a_stats_record_is_what_the_history_keeps() -> None:
+    assert parse_properties(answer(5, '[{"Engine 0": ""}]')).stats == SpaceStats((Level(0, 5),), 1, 1, 0)
