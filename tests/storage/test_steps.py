@@ -94,15 +94,22 @@ class TestPlan:
         assert [part.size for part in parts] == [20, 20]
         assert (parts[0].begin, parts[-1].end, parts[-1].key) == (b"b5", b"e9", None)
 
-    @pytest.mark.parametrize(("room", "needed"), [(10, 45), (50, 55), (1000, 105)])
+    @pytest.mark.parametrize(("room", "needed"), [(10, 35), (50, 55), (1000, 105)])
     def test_a_step_needs_what_is_merged_at_once_and_the_room_of_a_merge(self, room, needed):
         files = [*bottom(8), table(20, 0, "a5", "b5", 5), table(21, 5, "h0", "h9", 20)]
         (step,) = plan_steps([rest(files, base_level=5)], 1000, in_one=True)
         assert step.room_needed(room) == needed
 
     def test_a_step_of_one_huge_file_needs_room_for_it(self):
-        (step,) = plan_steps([rest([table(1, BOTTOM, "a", "b", 70), *bottom(1)])], 10, in_one=True)
-        assert step.room_needed(10) == 80
+        (step,) = plan_steps(
+            [rest([table(1, BOTTOM, "a", "b", 70), table(2, BOTTOM, "c", "d")])], 10, in_one=True
+        )
+        assert step.room_needed(10) == 70
+
+    def test_a_step_needs_room_for_all_that_a_file_of_the_level_above_overlaps(self):
+        files = [*bottom(), table(20, 5, "a0", "i5", 3)]
+        needed = [step.room_needed(20) for step in plan_steps([rest(files, base_level=5)], 20, in_one=False)]
+        assert needed == [93, 20, 20, 20, 20]
 
 
 class TestPosition:

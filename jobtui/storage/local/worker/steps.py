@@ -12,8 +12,9 @@ because a step may rewrite files of the next one, and a writer may add files mea
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 
 import msgspec
 from msgspec.structs import replace
@@ -59,7 +60,8 @@ class StepPart(msgspec.Struct, frozen=True):
         key: The key up to which the family is then done, excluded; None if all of it is.
         size: The bytes of the files that it compacts.
         merged: The bytes of those that are merged at once, because they are in level 0 or overlap it there.
-        largest: The bytes of its largest file.
+        least: The bytes of the largest merge that cannot be divided: of a file and of what it overlaps in the
+            levels below, also beyond `end`.
     """
 
     family: str
@@ -68,7 +70,7 @@ class StepPart(msgspec.Struct, frozen=True):
     key: bytes | None
     size: int
     merged: int
-    largest: int
+    least: int
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -82,11 +84,8 @@ class Step(msgspec.Struct, frozen=True):
         return sum(part.size for part in self.parts)
 
     def room_needed(self, room: int) -> int:
-        """Return the bytes of disk that it takes at most, if each merge takes `room` apart from level 0.
-
-        A merge takes at least one file and what it overlaps, whatever the limit of its size.
-        """
-        return max(min(part.size, part.merged + max(room, 2 * part.largest)) for part in self.parts)
+        """Return the bytes of disk that it takes at most, if each merge takes `room` apart from level 0."""
+        return max(min(max(part.size, part.least), part.merged + max(room, part.least)) for part in self.parts)
 
 
 class CompactionPlan:
@@ -253,20 +252,20 @@ class _Block(msgspec.Struct):
     last: bytes
     size: int
     merged: int
-    largest: int
+    least: int
 
 
 def _divide(family: FamilyRest, step_bytes: int) -> list[StepPart]:
     """Return the parts of a family, only one if `step_bytes` is 0."""
     total = sum(file.size for file in family.files)
-    largest = max(file.size for file in family.files)
     if not family.divisible:
-        return [StepPart(family.name, family.begin, family.end, None, total, total, largest)]
+        return [StepPart(family.name, family.begin, family.end, None, total, total, 0)]
     blocks, clusters = _blocks(family)
     count = max(1, round(total / step_bytes)) if step_bytes else 1
     if count == 1:
         merged = sum(block.merged for block in blocks) + sum(cluster.merged for cluster in clusters)
-        return [StepPart(family.name, family.begin, family.end, None, total, merged, largest)]
+        least = max(block.least for block in (*blocks, *clusters))
+        return [StepPart(family.name, family.begin, family.end, None, total, merged, least)]
     return _gather(family, blocks, clusters, total / count)
 
 
@@ -274,24 +273,24 @@ def _gather(family: FamilyRest, blocks: list[_Block], clusters: list[_Block], ta
     """Return parts of about `target` bytes each, of whole blocks."""
     parts: list[StepPart] = []
     begin = family.begin
-    size = merged = largest = 0
+    size = merged = least = 0
     left = sum(block.size for block in blocks)
     for block in blocks:
         size += block.size
         left -= block.size
-        merged, largest = merged + block.merged, max(largest, block.largest)
+        merged, least = merged + block.merged, max(least, block.least)
         is_last = block is blocks[-1]
         if not is_last and (size < target or left < target / 2):
             continue
         for cluster in [one for one in clusters if one.first <= block.last or is_last]:
             clusters.remove(cluster)
-            size, merged, largest = size + cluster.size, merged + cluster.merged, max(largest, cluster.largest)
+            size, merged, least = size + cluster.size, merged + cluster.merged, max(least, cluster.least)
         end, key = block.last, block.last + b"\0"
         if is_last:
             end = block.last if family.end is None else min(block.last, family.end)
-        parts.append(StepPart(family.name, begin, end, None if is_last else key, size, merged, largest))
+        parts.append(StepPart(family.name, begin, end, None if is_last else key, size, merged, least))
         begin = key
-        size = merged = largest = 0
+        size = merged = least = 0
     return parts
 
 
@@ -320,11 +319,14 @@ def _blocks(family: FamilyRest) -> tuple[list[_Block], list[_Block]]:
                 for one in by_level.get(family.base_level, ())
                 if one.first <= cluster.last and one.last >= cluster.first
             )
-    lasts = [block.last for block in blocks]
+    firsts, lasts = [block.first for block in blocks], [block.last for block in blocks]
+    before = list(accumulate((block.size for block in blocks), initial=0))
     between = [one for files in by_level.values() for one in files]
     for one in between:
-        block = blocks[min(bisect_left(lasts, one.last), len(blocks) - 1)]
-        block.size, block.largest = block.size + one.size, max(block.largest, one.largest)
+        start, end = bisect_left(lasts, one.first), bisect_right(firsts, one.last)
+        block = blocks[min(start, len(blocks) - 1)]  # the first step that touches it merges all of it
+        block.size += one.size
+        block.least = max(block.least, one.size + max(0, before[end] - before[start]))
     blocks[-1].last = max(one.last for one in (*blocks, *clusters, *between))
     return blocks, clusters
 
@@ -337,7 +339,7 @@ def _merge(blocks: list[_Block]) -> list[_Block]:
             last = merged[-1]
             last.last = max(last.last, block.last)
             last.size, last.merged = last.size + block.size, last.merged + block.merged
-            last.largest = max(last.largest, block.largest)
+            last.least = max(last.least, block.least)
         else:
             merged.append(block)
     return merged

@@ -1,0 +1,256 @@
+"""Compactions in steps: the disk that they take, their time, and what a pause and a stop cost.
+
+The data is levelled, or has a tenth of it again in level 0. What lies there is merged at once, and so is the
+least room that any compaction of it takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from benchmarks.figures import Outcome, Run, at_most, figure, once
+from jobtui.storage.base import CompactionRequest, OperationControl, OperationProgress, Placement, TaskResult
+from jobtui.storage.local.backend import STEP_BYTES, LocalStorage
+
+_HOST, _SPACE = "h1", "nba"
+_VALUE = 1000
+_BATCH = 5000
+_TICK = 0.01
+
+T = TypeVar("T")
+
+
+class _Measured(NamedTuple):
+    """The bytes before and at most during a compact, the seconds of ours and of a bare one, and our steps."""
+
+    data: int
+    peak: int
+    ours: float
+    bare: float
+    steps: int
+
+
+@figure("compact in steps: extra disk ÷ data, levelled, at most", goal=at_most(0.2))
+def disk_levelled(run: Run) -> Outcome:
+    """Most bytes of the directory during the work, less those before it."""
+    return _disk(_measured_levelled(run))
+
+
+@figure("compact in steps: extra disk ÷ data, a tenth in level 0, at most")
+def disk_with_level_0(run: Run) -> Outcome:
+    """The same; RocksDB merges level 0 and what it overlaps in the next level at once."""
+    return _disk(_measured_with_level_0(run))
+
+
+@figure("compact in steps ÷ compact_range, bare, levelled", goal=at_most(1.1))
+def time_levelled(run: Run) -> Outcome:
+    """Each on a copy of the same data, in turn."""
+    return _time(_measured_levelled(run))
+
+
+@figure("compact in steps ÷ compact_range, bare, a tenth in level 0", goal=at_most(1.1))
+def time_with_level_0(run: Run) -> Outcome:
+    """The same."""
+    return _time(_measured_with_level_0(run))
+
+
+@figure("pause of a compact at full speed until the host is idle, at most", goal=at_most(2), unit="s")
+def pause(run: Run) -> Outcome:
+    """From the request at any moment to the result."""
+    return Outcome.worst_of([took for took, _ in _ended(run, lambda control: control.pause.set())])
+
+
+@figure("work lost by a stop ÷ a step, at most", goal=at_most(1))
+def lost(run: Run) -> Outcome:
+    """The bytes that the worker read, less those of the finished steps."""
+    ended = _ended(run, lambda control: control.cancel.set())
+    return Outcome.worst_of([in_vain / STEP_BYTES for _, in_vain in ended])
+
+
+@once
+def _measured_levelled(run: Run) -> list[_Measured]:
+    return [_measure(run, size, with_level_0=False) for size in _sizes(run)]
+
+
+@once
+def _measured_with_level_0(run: Run) -> list[_Measured]:
+    return [_measure(run, size, with_level_0=True) for size in _sizes(run)]
+
+
+def _sizes(run: Run) -> tuple[int, ...]:
+    return (500,) if run.quick else (500, 1000, 500, 1000, 500)
+
+
+def _disk(all_measured: list[_Measured]) -> Outcome:
+    return Outcome.worst_of([(one.peak - one.data) / one.data for one in all_measured], _note(all_measured))
+
+
+def _time(all_measured: list[_Measured]) -> Outcome:
+    return Outcome.of([one.ours / one.bare for one in all_measured], _note(all_measured))
+
+
+def _note(all_measured: list[_Measured]) -> str:
+    return "; ".join(
+        f"{one.data >> 20} MiB in {one.steps} steps, {(one.peak - one.data) >> 20} MiB more, "
+        f"{one.ours:.2f} s, bare {one.bare:.2f} s"
+        for one in all_measured
+    )
+
+
+def _measure(run: Run, size: int, *, with_level_0: bool) -> _Measured:
+    root = _filled(run, size, with_level_0=with_level_0)
+    copy = _copy(root, run)
+    bare = float(
+        subprocess.run(
+            [sys.executable, "-m", "benchmarks._bare_compact", str(_database(copy))],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()[0]
+    )
+    shutil.rmtree(copy)
+    copy = _copy(root, run)
+    data = _size(_database(copy))
+    with _peak(_database(copy)) as peak:
+        took, result = _in_loop(_compact(copy))
+    shutil.rmtree(copy)
+    return _Measured(data, max(peak), took, bare, result.steps.total if result.steps is not None else 0)
+
+
+def _ended(run: Run, end: Callable[[OperationControl], None]) -> list[tuple[float, int]]:
+    """Seconds from the request to the result, and the bytes read in vain, at several moments of the work."""
+    root = _filled(run, _sizes(run)[0], with_level_0=False)
+    found = []
+    for turn in range(3 if run.quick else 12):
+        copy = _copy(root, run)
+        found.append(_in_loop(_end_early(copy, end, after=0.15 + turn * 0.13 % 0.6)))
+        shutil.rmtree(copy)
+    return found
+
+
+async def _end_early(root: Path, end: Callable[[OperationControl], None], *, after: float) -> tuple[float, int]:
+    control, moved = OperationControl(), asyncio.Event()
+
+    def look(progress: OperationProgress) -> None:
+        if progress.fraction:
+            moved.set()
+
+    async with _storage(root) as storage:
+        pid = storage.worker(_HOST, adopted=False).pid
+        assert pid is not None
+        was = _bytes_read(pid)
+        working = asyncio.ensure_future(storage.compact(_SPACE, _HOST, CompactionRequest(), look, control))
+        await moved.wait()
+        await asyncio.sleep(after)
+        begin = time.perf_counter()
+        end(control)
+        result = await working
+        took = time.perf_counter() - begin
+        finished = result.steps.read if result.steps is not None else 0
+        return took, _bytes_read(pid) - was - finished
+
+
+async def _compact(root: Path) -> tuple[float, TaskResult]:
+    async with _storage(root) as storage:
+        begin = time.perf_counter()
+        result = await storage.compact(_SPACE, _HOST, CompactionRequest(), lambda _: None, OperationControl())
+        return time.perf_counter() - begin, result
+
+
+def _filled(run: Run, size: int, *, with_level_0: bool) -> Path:
+    """A storage with so many megabytes, made once."""
+    root = run.place / f"steps-{size}-{with_level_0}"
+    if not root.exists():
+        _in_loop(_fill(root, size, with_level_0=with_level_0))
+    return root
+
+
+async def _fill(root: Path, size: int, *, with_level_0: bool) -> None:
+    chance = random.Random(size)
+    async with _storage(root) as storage:
+        await storage.create_space(_SPACE, Placement())
+
+        async def load(count: int) -> None:
+            for _ in range(count // _BATCH):
+                keys = [b"%012d" % chance.randrange(10**12) for _ in range(_BATCH)]
+                await storage.load(_SPACE, [(key, chance.randbytes(_VALUE)) for key in keys])
+
+        await load(size * 1_000_000 // _VALUE)
+        await storage.compact(_SPACE, _HOST, CompactionRequest(), lambda _: None, OperationControl())
+        if with_level_0:
+            await load(size * 1_000_000 // _VALUE // 10)
+            await storage.flush(_SPACE, _HOST, lambda _: None, OperationControl())
+
+
+@asynccontextmanager
+async def _storage(root: Path) -> AsyncIterator[LocalStorage]:
+    storage = LocalStorage(root, {_HOST: None})
+    await storage.start()
+    try:
+        if await storage.spaces():
+            await storage.stats(_SPACE, _HOST)
+        yield storage
+    finally:
+        await storage.close()
+
+
+@contextmanager
+def _peak(directory: Path) -> Iterator[list[int]]:
+    """Within the block, measure the directory's size again and again."""
+    sizes = [_size(directory)]
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.wait(_TICK):
+            sizes.append(_size(directory))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield sizes
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _size(directory: Path) -> int:
+    size = 0
+    for entry in os.scandir(directory):
+        try:
+            size += entry.stat().st_size
+        except FileNotFoundError:
+            continue  # a file that was merged this moment
+    return size
+
+
+def _bytes_read(pid: int) -> int:
+    """The bytes that the process has read, from the disk or from memory."""
+    return int(Path(f"/proc/{pid}/io").read_text().partition("rchar: ")[2].split()[0])
+
+
+def _copy(root: Path, run: Run) -> Path:
+    to = run.directory("copy") / "storage"
+    shutil.copytree(root, to)
+    for path in to.rglob("*.sst"):
+        path.read_bytes()
+    os.sync()
+    return to
+
+
+def _database(root: Path) -> Path:
+    return root / _HOST / _SPACE
+
+
+def _in_loop(work: Coroutine[None, None, T]) -> T:
+    return asyncio.run(work)
