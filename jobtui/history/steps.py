@@ -17,7 +17,7 @@ _YIELD_INTERVAL: Final = 0.002
 
 
 def run_steps(steps: Steps[Result]) -> Result:
-    """Run all steps at once and return their result."""
+    """Run all steps without a pause and return their result."""
     while True:
         try:
             next(steps)

@@ -31,15 +31,15 @@ def frame(payload: bytes) -> bytes:
 
 
 def is_intact(line: bytes) -> bool:
-    """Return whether a line (without its newline) is as it was written."""
+    """Return whether the checksum of a line (without its newline) is right."""
     return line.startswith(b'{"crc":"%08x",' % crc32(line[HEADER_SIZE:]))
 
 
 def split_lines(data: bytes, start: int = 0) -> Iterator[tuple[int, bytes, bool]]:
-    """Yield the lines of `data` from `start`: offset, bytes without the newline, whether it is whole.
+    """Yield the lines of `data` from `start`: offset, bytes without the newline, whether it is intact.
 
-    Stretches of blanks are passed over. Where a newline was damaged, the lines beside it are told apart
-    by how a line begins.
+    Blanks between lines are skipped. If a newline is damaged, the lines around it are separated by the
+    beginning that all lines have.
     """
     position, end = start, len(data)
     while position < end:
@@ -66,14 +66,12 @@ def _split_damaged(data: bytes, start: int, stop: int, *, complete: bool) -> Ite
 
 
 SCHEMA: Final = 1
-"""The format that this jobtui writes. Any new field or meaning of a record makes it one higher."""
+"""The format that this version writes. A new field, or a new meaning of one, raises it by one."""
 
 UPGRADES: Final[dict[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
-"""How a record of format n becomes one of format n + 1; applied when the record is read."""
-
-
+"""For each format n, the conversion of a record to format n + 1, applied when the record is read."""
 Fields = dict[str, msgspec.Raw]
-"""Fields of a record by name, each still as it is written."""
+"""Fields of a record by name, not decoded."""
 
 _FRAME_KEYS: Final = frozenset({"crc"})
 _NOTHING: Final[frozenset[str]] = frozenset()
@@ -81,13 +79,20 @@ _JOB_PARTS: Final = frozenset({"tasks", "events"})
 
 
 class JournalEntry(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    """One line of a journal.
+    """One line of a journal: a change, or in the first line the header.
 
-    `n` is the change's number, and `of` the first and last of its batch: of all that shares a sync. A change
-    is a whole record (`put`), or a difference to job `set`: fields (`job`), fields of tasks by their place
-    (`task`), events added (`event`). A journal's first line says its number (`journal`), the format of its
-    records, whether it stands alone (`base`: all that was in the journals before it is in it again) and the
-    next free id.
+    Attributes:
+        n: The number of the change.
+        of: The numbers of the first and the last change of its batch, which shares one sync.
+        put: The whole record of a job.
+        set: The id of a job that is changed.
+        job: The changed fields of that job.
+        task: The changed fields of its tasks, by row.
+        event: The events that were added to it.
+        journal: The number of the journal (in its header).
+        schema: The format of the journal's records (in its header).
+        base: Whether the journal restates everything of the journals before it (in its header).
+        next_id: The id of the next job (in its header).
     """
 
     n: int
@@ -119,10 +124,7 @@ _decode_plain: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def encode_change(before: Job | None, after: Job) -> bytes | None:
-    """Return what must be written to make `before` (None: nothing) into `after`.
-
-    None where they are the same.
-    """
+    """Return the change from `before` (None: no job) to `after`; None if they are equal."""
     if before is None:
         return b'{"put":%b}' % encode(after)
     if before == after:
@@ -131,7 +133,7 @@ def encode_change(before: Job | None, after: Job) -> bytes | None:
 
 
 def diff_jobs(before: Job, after: Job) -> dict[str, Any]:
-    """Return the changed fields under `job`, `task` and `event`; no key where nothing changed."""
+    """Return the changed fields under `job`, `task` and `event`, without those that have no change."""
     fields = _diff_fields(before, after, _JOB_PARTS)
     tasks: list[tuple[int, dict[str, Any]]] = []
     if before.tasks != after.tasks:
@@ -151,7 +153,7 @@ def diff_jobs(before: Job, after: Job) -> dict[str, Any]:
 
 
 class Delta:
-    """A version of a job and the changes to it since, which are made all at once in the end."""
+    """A version of a job and later changes to it, which are applied together."""
 
     __slots__ = ("_base", "_count", "_events", "_fields", "_tasks")
 
@@ -162,7 +164,7 @@ class Delta:
         self._events: list[msgspec.Raw] = []
 
     def add(self, entry: JournalEntry) -> None:
-        """Take up an entry's difference. Raises IndexError for a task that is not there."""
+        """Add the difference of an entry. Raises IndexError for a task that does not exist."""
         fields = entry.job
         if fields:
             if "tasks" in fields:
@@ -181,9 +183,9 @@ class Delta:
         self._events += entry.event
 
     def apply(self) -> Job:
-        """Return the job with all changes made to it.
+        """Return the job with all changes.
 
-        Raises KeyError for a field, and msgspec.ValidationError for a value, that is not known.
+        Raises KeyError for an unknown field, and msgspec.ValidationError for an unknown value.
         """
         of_job, of_task = _field_decoders(Job), _field_decoders(Task)
         fields = {name: of_job[name](raw) for name, raw in self._fields.items()}
@@ -196,7 +198,7 @@ class Delta:
 
 
 def unknown_field(line: bytes, job: Job) -> str | None:
-    """Return a field of a record's line that was not understood, and would be lost if it were written again."""
+    """Return the name of a field that this version does not know, and would lose by writing the record."""
     record = encode(job)[1:]
     if line.endswith((record, record + b"}")) or not is_intact(line):
         return None
@@ -221,7 +223,7 @@ def _find_unknown_field(record: dict[str, Any], kind: type[msgspec.Struct]) -> s
 
 
 def _struct_in(kind: Any) -> type[msgspec.Struct] | None:
-    """Return the record that a field holds, by itself, in a tuple, or else nothing."""
+    """Return the record type of a field, alone, in a tuple or optional; None if it has none."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return kind
     found = (_struct_in(each) for each in get_args(kind))
@@ -229,15 +231,12 @@ def _struct_in(kind: Any) -> type[msgspec.Struct] | None:
 
 
 def decode_entry(line: bytes, schema: int) -> JournalEntry:
-    """Return a journal's line, which must be whole.
-
-    Raises msgspec.ValidationError where it says what is not known.
-    """
+    """Return the entry of an intact journal line. Raises msgspec.ValidationError for unknown content."""
     return _decode_entry(line if schema in (0, SCHEMA) else _upgraded_entry(line, schema))
 
 
 def decode_job(line: bytes, schema: int) -> Job:
-    """Return a record's line, which must be whole. Raises msgspec.ValidationError where it is no job."""
+    """Return the job of an intact record. Raises msgspec.ValidationError if it is not a job."""
     if schema == SCHEMA:
         return _decode_job(line)
     return msgspec.convert(_upgraded(_decode_plain(line), schema), Job, strict=False)
@@ -258,7 +257,7 @@ def _upgraded_entry(line: bytes, schema: int) -> bytes:
 
 
 def _diff_tasks(before: tuple[Task, ...], after: tuple[Task, ...]) -> list[tuple[int, dict[str, Any]]] | None:
-    """Return what changed, by place; None where the tasks are not the same ones."""
+    """Return the changed fields by row; None if the tasks are not the same ones."""
     if len(before) != len(after):
         return None
     found = []
@@ -271,12 +270,12 @@ def _diff_tasks(before: tuple[Task, ...], after: tuple[Task, ...]) -> list[tuple
 
 
 def _diff_fields(
-    before: msgspec.Struct, after: msgspec.Struct, apart: frozenset[str] = _NOTHING
+    before: msgspec.Struct, after: msgspec.Struct, ignored: frozenset[str] = _NOTHING
 ) -> dict[str, Any]:
-    """Return the fields of `after` that are not as in `before`, but those that are told `apart`."""
+    """Return the fields of `after` that differ from `before`, without the `ignored` ones."""
     old, new = msgspec.structs.astuple(before), msgspec.structs.astuple(after)
     return {
         name: value
         for name, was, value in zip(after.__struct_fields__, old, new, strict=True)
-        if was is not value and was != value and name not in apart
+        if was is not value and was != value and name not in ignored
     }

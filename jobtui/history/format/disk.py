@@ -1,12 +1,11 @@
-"""Every file operation of the history, in one class.
+"""All file operations of the history, in one class.
 
-Nothing else in this package touches a file, so that a test can replace the disk: log each step, lose
-what was not synced, fail as a real disk does. Errors are the system's own OSError. Offsets and sizes
-are bytes.
+Nothing else in this package uses files, so that a test can replace the disk: log each step, lose what was not
+synced, fail as a real disk does. Errors are the system's OSError. Offsets and sizes are in bytes.
 
-No operation follows a link: a link at a file's or directory's place (whose target may be any file of the
-system) is never written, truncated, renamed or deleted through. Callers pass paths below a directory that
-`real_path` resolved, because a link above the history is the user's own choice of a place.
+No operation follows a link in the place of a file or a directory: its target may be any file of the system.
+Callers pass paths below a directory that `resolve_directory` resolved, because a link above the history is the
+user's choice of a place.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ FULL_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _UNREADABLE_ERRORS: Final = frozenset(
     {errno.EIO, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR, errno.EBADMSG, 117}
 )
-"""117 is EUCLEAN, which not every system has: a file system that is damaged itself."""
+"""117 is EUCLEAN (a damaged file system), which errno does not have on every system."""
 _MISSING_ERRORS: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
-"""What a path that leads to nothing is answered with; ELOOP where links lead to each other."""
+"""The errors of a path that does not exist; ELOOP if links point to each other."""
 _FILE_MODE: Final = 0o600
 _DIRECTORY_MODE: Final = 0o700
 _KINDS: Final = {
@@ -44,30 +43,30 @@ _OPEN: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def is_unreadable(error: OSError) -> bool:
-    """Return whether the error says that the file is not to be read, now or in a moment."""
+    """Return whether the error means that the file cannot be read, now and probably later."""
     return error.errno in _UNREADABLE_ERRORS
 
 
 def is_full(error: OSError) -> bool:
-    """Return whether the error says that the disk, or the user's part of it, is full."""
+    """Return whether the error means that the disk is full, or the user's quota."""
     return error.errno in FULL_ERRORS
 
 
 def resolve_directory(path: Path) -> Path:
-    """Resolve the links that lead to a history's directory; one that leads nowhere stays as it is."""
+    """Resolve the links in a history's path; one whose target does not exist stays as it is."""
     try:
         return path.resolve(strict=path.is_symlink())
-    except (OSError, RuntimeError):  # RuntimeError: before Python 3.13, for links that lead to each other
+    except (OSError, RuntimeError):  # RuntimeError: before Python 3.13, if links point to each other
         return path
 
 
 class Disk:
-    """The real disk. A file is known by its descriptor while it is open, and by its path else."""
+    """The real disk. An open file is identified by its descriptor, any other by its path."""
 
     # ---- files
 
     def open(self, path: Path) -> int:
-        """Open an existing file for reading; a link, a directory or a pipe in its place is no file."""
+        """Open an existing file for reading; a link, a directory or a pipe counts as missing."""
         if self.wrong_type(path):  # before it is opened: opening a device may have an effect
             raise _not_a_file(path)
         file = os.open(path, os.O_RDONLY | _OPEN)
@@ -77,9 +76,9 @@ class Disk:
         return file
 
     def open_to_write(self, path: Path) -> int:
-        """Open a file for reading and writing, as it is; create it if there is none.
+        """Open a file for reading and writing with its content; create it if it does not exist.
 
-        A file that has a second name is not opened: writing would change that file, too (`is_shared`).
+        A file with a second name is refused: the write would also appear there (`has_second_name`).
         """
         _refuse_links_above(path)
         self._require_file_or_nothing(path)
@@ -94,9 +93,9 @@ class Disk:
         return file
 
     def create(self, path: Path) -> int:
-        """Create an empty file, in place of one that is there, and open it for reading and writing.
+        """Create an empty file and open it for reading and writing; a file with that name is removed.
 
-        The old file is not emptied: under a second name it may be someone's.
+        It is not truncated: it may have a second name elsewhere.
         """
         _refuse_links_above(path)
         self._require_file_or_nothing(path)
@@ -117,19 +116,19 @@ class Disk:
             written += os.pwrite(file, memoryview(data)[written:], offset + written)
 
     def sync(self, file: int) -> None:
-        """Have the file's bytes and its size on disk before this returns."""
+        """Sync the file's bytes and its size to the disk."""
         _sync_all(file)
 
     def sync_data(self, file: int) -> None:
-        """Have the file's bytes on disk before this returns; enough where its size did not change."""
+        """Sync the file's bytes to the disk; this is enough if its size did not change."""
         _sync_bytes(file)
 
     def truncate(self, file: int, size: int) -> None:
-        """Cut the file, or lengthen it with zeros."""
+        """Shorten the file, or extend it with zeros."""
         os.ftruncate(file, size)
 
     def read(self, file: int, size: int, offset: int) -> bytes:
-        """Return up to `size` bytes at `offset`; fewer only where the file ends."""
+        """Return `size` bytes at `offset`, fewer only at the end of the file."""
         data = os.pread(file, size, offset)
         while data and len(data) < size and (more := os.pread(file, size - len(data), offset + len(data))):
             data += more
@@ -142,7 +141,7 @@ class Disk:
     # ---- names
 
     def list_names(self, directory: Path) -> list[str]:
-        """Return what the directory holds, in order; nothing if there is no such directory."""
+        """Return the sorted names in the directory, none if it does not exist."""
         try:
             if directory.is_symlink():
                 raise NotADirectoryError(errno.ENOTDIR, "a link is in its place", str(directory))
@@ -152,7 +151,7 @@ class Disk:
             return []
 
     def identity(self, path: Path) -> tuple[int, int, int] | None:
-        """Return what differs if another file or link takes the path; None if nothing is there."""
+        """Return a value that changes if another file or link gets this path; None if nothing has it."""
         try:
             found = path.lstat()
         except FileNotFoundError:
@@ -160,7 +159,7 @@ class Disk:
         return found.st_ino, found.st_mtime_ns, found.st_size
 
     def has_second_name(self, path: Path) -> bool:
-        """Return whether a file has a second name, by which a change of it would be seen elsewhere."""
+        """Return whether a file has a second name, under which a change of it would appear elsewhere."""
         try:
             found = path.lstat()
         except FileNotFoundError:
@@ -168,23 +167,25 @@ class Disk:
         return stat.S_ISREG(found.st_mode) and found.st_nlink > 1
 
     def is_same_file(self, file: int, path: str) -> bool:
-        """Return whether an open file is what the path leads to; not where it was deleted or moved away."""
+        """Return whether the path still names an open file; False if the file was deleted or moved."""
         here = os.fstat(file)
         try:
-            there = os.stat(path)  # noqa: PTH116 a Path's own costs more than the rest of a commit's checks
+            there = os.stat(path)  # noqa: PTH116 Path.stat takes longer than the rest of a commit's checks
         except (FileNotFoundError, NotADirectoryError):
             return False
         return here.st_ino == there.st_ino and here.st_dev == there.st_dev
 
     def location_stamp(self, file: int, directory: str) -> tuple[str, int, int] | None:
-        """What is another when an open file was deleted or moved, or its directory is another; None: unknown.
+        """Return a value that changes if an open file is deleted or moved, or its directory replaced.
 
-        It never asks for the file's own times: since 6.13 Linux notes each write after such a question in the
-        inode, and the syncs of a file that is asked after each of them take half as long again.
+        None: unknown. This does not read the times of the file itself: since Linux 6.13 the write after that
+        also changes the inode, and the syncs of a file that is checked after each of them take half as long
+        again.
         """
         try:
-            there = os.stat(directory)  # noqa: PTH116 see is_at
-            return os.readlink(f"{_OPEN_FILES}{file}"), there.st_ino, there.st_dev  # noqa: PTH115 see is_at
+            there = os.stat(directory)  # noqa: PTH116 as in is_same_file
+            link = os.readlink(f"{_OPEN_FILES}{file}")  # noqa: PTH115 as in is_same_file
+            return link, there.st_ino, there.st_dev
         except OSError:
             return None
 
@@ -196,7 +197,7 @@ class Disk:
         return found.st_size
 
     def is_directory(self, path: Path) -> bool:
-        """Return whether the path is a directory, and no link to one."""
+        """Return whether the path is a directory; False for a link to one."""
         try:
             return stat.S_ISDIR(path.lstat().st_mode)
         except OSError as error:
@@ -205,7 +206,7 @@ class Disk:
             return False
 
     def wrong_type(self, path: Path, *, directory: bool = False) -> str:
-        """Return what is in the place of a file, or of a directory, and is none; "" if nothing is."""
+        """Return what is in the place of a file (or a directory) instead of one; "" if nothing is."""
         try:
             found = path.lstat().st_mode
         except OSError as error:
@@ -217,7 +218,7 @@ class Disk:
         return f"a {_KINDS.get(stat.S_IFMT(found), 'device')} is in its place"
 
     def rename(self, before: Path, after: Path) -> None:
-        """Give a file, or whatever has that name, another name; it replaces a file that has it."""
+        """Rename a file, or whatever has that name; a file with the new name is replaced."""
         _refuse_links_above(before)
         _refuse_links_above(after)
         before.replace(after)
@@ -246,7 +247,7 @@ class Disk:
         path.rmdir()
 
     def sync_directory(self, path: Path) -> None:
-        """Have the directory's names on disk before this returns."""
+        """Sync the names in the directory to the disk."""
         directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             _sync_all(directory)
@@ -256,17 +257,17 @@ class Disk:
     # ---- the lock
 
     def try_lock(self, file: int) -> bool:
-        """Take the exclusive lock, which the kernel gives back when the process ends in any way."""
+        """Take the exclusive lock, which the kernel releases when the process ends in any way."""
         return _flock(file, fcntl.LOCK_EX)
 
     def is_locked(self, file: int) -> bool:
-        """Return whether someone else holds the exclusive lock."""
+        """Return whether another process, or another descriptor, holds the exclusive lock."""
         if not _flock(file, fcntl.LOCK_SH):
             return True
         fcntl.flock(file, fcntl.LOCK_UN)
         return False
 
-    # ---- what is made of them
+    # ---- whole files
 
     def read_file(self, path: Path) -> bytes:
         """Return all of a file."""
@@ -280,7 +281,7 @@ class Disk:
             self.close(file)
 
     def create_with(self, path: Path, pieces: Sequence[bytes], *, sync: bool = True) -> None:
-        """Make a file of `pieces`; with `sync` its bytes are on disk, though its name may not yet be."""
+        """Create a file of `pieces`; with `sync` its bytes are synced, but not its name."""
         file = self.create(path)
         try:
             offset = 0
@@ -293,8 +294,8 @@ class Disk:
             self.close(file)
 
     def write_atomically(self, path: Path, data: bytes) -> None:
-        """Replace `path` by `data`, durably: at every moment it is the whole old file or the whole new one."""
-        self._require_file_or_nothing(path)  # renaming would delete a link that is in its place
+        """Replace a file durably: at every moment it is the whole old or the whole new one."""
+        self._require_file_or_nothing(path)  # renaming would delete a link in its place
         fresh = path.with_name(path.name + ".tmp")
         try:
             self.create_with(fresh, [data])
@@ -313,7 +314,7 @@ class Disk:
 
 def _refuse_links_above(path: Path) -> None:
     """Raise an error if a link has replaced one of the directories that lead to `path`."""
-    directory = os.path.dirname(path)  # noqa: PTH120 a Path costs more than the question itself
+    directory = os.path.dirname(path)  # noqa: PTH120 a Path takes longer than the check itself
     if os.path.realpath(directory) != os.path.abspath(directory):  # noqa: PTH100
         raise NotADirectoryError(errno.ENOTDIR, "a link is in its place", directory)
 
@@ -331,7 +332,7 @@ def _flock(file: int, kind: int) -> bool:
 
 
 if sys.platform == "darwin":
-    # there, fsync leaves the bytes in the drive's own cache
+    # fsync leaves the bytes in the drive's own cache on macOS
 
     def _sync_all(file: int) -> None:
         fcntl.fcntl(file, fcntl.F_FULLFSYNC)

@@ -38,35 +38,35 @@ from jobtui.history.format.state import State
 from jobtui.model import Job
 
 JOURNAL_END: Final = b" \n"
-"""What a journal ends with at all times, so that one that was cut off can be told from a whole one."""
+"""The end of every journal, by which a truncated one is recognized."""
 _START: Final = "journal-"
 _NAME: Final = re.compile(r"journal-(\d{8,})\.jsonl")
 
 
 def journal_name(number: int) -> str:
-    """Return the file of the journal with that number."""
+    """Return the file name of the journal with that number."""
     return f"journal-{number:08d}.jsonl"
 
 
 def list_journals(disk: Disk, directory: Path) -> list[tuple[int, Path]]:
-    """Return the journals that there are, by rising number."""
+    """Return the numbers and paths of the journals, by rising number."""
     return select_journals(directory, disk.list_names(directory))
 
 
 def select_journals(directory: Path, names: Iterable[str]) -> list[tuple[int, Path]]:
-    """Return the same, where it is known what names the directory holds."""
+    """Return the journals among these names of the directory, by rising number."""
     numbered_names = ((journal_number(name), name) for name in names)
     return sorted((number, directory / name) for number, name in numbered_names if number is not None)
 
 
 def journal_number(name: str) -> int | None:
-    """Return the number of the journal whose file has that name, None where it is no journal."""
+    """Return the number of the journal with this file name, None if it is not a journal."""
     match = _NAME.fullmatch(name) if name.startswith(_START) else None
     return int(match[1]) if match else None
 
 
 def encode_batch(changes: Sequence[bytes], last: int) -> list[bytes]:
-    """Return the framed lines of a batch: changes (`{…}`) that share one sync, numbered on from `last`."""
+    """Return the framed lines of a batch of changes (`{…}`) with one sync, numbered from `last` + 1."""
     span = b'"of":[%d,%d],' % (last + 1, last + len(changes))
     return [
         frame(b'{"n":%d,%b%b' % (number, span, change[1:])) for number, change in enumerate(changes, last + 1)
@@ -74,7 +74,7 @@ def encode_batch(changes: Sequence[bytes], last: int) -> list[bytes]:
 
 
 class Journal:
-    """An open journal; `end` is where the next line goes, and up to `capacity` blanks are on disk."""
+    """An open journal. `end` is the offset of the next line; from there to `capacity` blanks are on disk."""
 
     def __init__(self, disk: Disk, directory: Path, number: int, file: int, end: int, blanks: int) -> None:
         self.number, self.end, self.capacity = number, end, end
@@ -87,7 +87,7 @@ class Journal:
 
     @classmethod
     def create(cls, disk: Disk, directory: Path, number: int, lines: Sequence[bytes], blanks: int) -> Journal:
-        """Return a new journal that begins with `lines`, durably. Raises OSError, and then there is none."""
+        """Create a journal that begins with `lines`, durably. After an OSError there is none."""
         data = b"".join(lines)
         end = len(data)
         path = directory / journal_name(number)
@@ -115,37 +115,37 @@ class Journal:
 
     @classmethod
     def reopen(cls, disk: Disk, directory: Path, number: int, end: int, blanks: int) -> Journal:
-        """Go on with a journal whose writer ended in peace."""
+        """Continue a journal whose writer closed it."""
         file = disk.open_to_write(directory / journal_name(number))
         journal = cls(disk, directory, number, file, end, blanks)
         journal.capacity = disk.size(file)
         return journal
 
     def reserve(self, size: int) -> bool:
-        """Have `size` bytes of blanks ahead, and half a stretch of them in reserve; True if some were written.
+        """Write blanks ahead unless there are `size` bytes and a reserve; return whether any were written.
 
-        Raises OSError, after which those that were there are there still.
+        Raises OSError, after which the blanks from before are still there.
         """
         if self.end + size + len(JOURNAL_END) + self._blanks // 2 <= self.capacity:
             return False
-        stretch = b" " * (self._blanks + size - 1) + b"\n"
+        blanks = b" " * (self._blanks + size - 1) + b"\n"
         try:
-            self._disk.write(self._file, stretch, self.capacity)
+            self._disk.write(self._file, blanks, self.capacity)
             self._disk.sync(self._file)
         except OSError:
             with contextlib.suppress(OSError):
                 self._disk.truncate(self._file, self.capacity)
             raise
-        self.capacity += len(stretch)
+        self.capacity += len(blanks)
         return True
 
     @property
     def reserved_bytes(self) -> int:
-        """How many bytes fit into the blanks that are there, of which the last ones stay."""
+        """How many bytes fit into the blanks, without the journal's end."""
         return max(0, self.capacity - self.end - len(JOURNAL_END))
 
     def append(self, data: bytes) -> None:
-        """Write and sync. Raises OSError, after which nothing may be appended to this journal any more.
+        """Write and sync. Raises OSError, after which nothing may be appended to this journal.
 
         A file that was deleted or moved still accepts every byte, which would be lost: that is an error, too.
         """
@@ -171,13 +171,13 @@ class Journal:
     def _check_location(self) -> None:
         seen = self._disk.location_stamp(self._file, self._directory)
         if seen is None or seen != self._location:
-            # what was seen before the look at the file itself: a change since then shows the next time
+            # taken before the file itself is checked: a later change is noticed at the next append
             self._location = seen
             if not self._disk.is_same_file(self._file, self._place):
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._place)
 
     def trim(self) -> None:
-        """Take the blanks off the end, but the last one. Raises OSError."""
+        """Remove the blanks at the end except JOURNAL_END. Raises OSError."""
         self._disk.write(self._file, JOURNAL_END, self.end)
         self._disk.truncate(self._file, self.end + len(JOURNAL_END))
         self._disk.sync(self._file)
@@ -189,22 +189,23 @@ class Journal:
 
 
 UNFINISHED_CHANGE: Final = "an unfinished change at the end was cut off"
-"""Nobody was told that this change was made."""
-
-
+"""The note about a change that was never acknowledged."""
 _ENTRY_START: Final = b'"n":'
-
-
 _MAX_NAMED: Final = 20
-"""Numbers of missing changes that are named one by one."""
+"""Missing changes whose numbers are listed."""
 
 
 class ReplayPosition(msgspec.Struct):
     """How far a history's journals have been read.
 
-    `seq` is the last change read, `offset` where the current journal goes on, `schema` its records'
-    format. `usable`: all journals were, and none had a torn end. `durable` bounds what a reader beside a
-    writer may take (None: no bound), and up to `acknowledged` all is known to have been on disk.
+    Attributes:
+        seq: The number of the last change that was read.
+        journal: The number of the current journal.
+        offset: Where the current journal continues.
+        schema: The format of the current journal's records.
+        usable: Whether the journals can be continued: none was stale, and none had an incomplete end.
+        durable: The last change that a reader may show while a writer is at work; None: no limit.
+        acknowledged: The last change that is known to have been on disk.
     """
 
     seq: int
@@ -217,7 +218,7 @@ class ReplayPosition(msgspec.Struct):
 
 
 class Replay:
-    """Applies journals to a state, in order, and notes what is wrong with them."""
+    """A replay, which applies journals to a state in order, and notes their damage."""
 
     def __init__(
         self, state: State, quarantine: Quarantine, position: ReplayPosition, *, to_write: bool
@@ -226,25 +227,28 @@ class Replay:
         self.quarantine, self._for_writing = quarantine, to_write
 
     def start_journal(self, number: int, file: str) -> None:
-        """Turn to the next journal."""
+        """Begin with the next journal."""
         self.position.journal, self.position.offset = number, 0
         self.file = file
 
     def apply(self, data: bytes, *, final: bool) -> None:
-        """Apply what follows the place that was read last. Raises OSError and StoreTooNew.
+        """Apply the data that follows the position. Raises OSError and StoreTooNew.
 
-        `final`: nobody writes this journal any more, so what is incomplete stays so and is noted. After an
-        error nothing of it is shown, and it cannot be gone on with: it must be read again from the beginning.
+        After an error nothing of it is shown, and the replay must begin again.
+
+        Args:
+            data: The bytes from the position to the end of the journal.
+            final: Whether no process writes this journal any more; an incomplete batch is then noted.
         """
-        taking = _BatchReader(self)
-        rest = taking.read(data)
-        taking.publish()
+        reader = _BatchReader(self)
+        rest = reader.read(data)
+        reader.publish()
         if final and rest:
             self.quarantine.add(self.file, self.position.offset, UNFINISHED_CHANGE, b"\n".join(rest))
             self.position.usable = False
 
     def decode(self, offset: int, line: bytes) -> JournalEntry:
-        """Return what a whole line says. Raises StoreTooNew."""
+        """Return the entry of an intact line. Raises StoreTooNew."""
         try:
             entry = decode_entry(line, self.position.schema)
         except DECODE_ERRORS as error:
@@ -259,14 +263,14 @@ class Replay:
         return entry
 
     def too_new(self, what: str) -> StoreTooNew:
-        """Return the refusal of a journal that holds what is not known here."""
+        """Return the error of a journal with something that this version does not know."""
         return StoreTooNew(
             f"{self.file} holds what this jobtui does not know ({what}): update jobtui; nothing was changed"
         )
 
 
 class _BatchReader:
-    """A stretch of one journal, taken up batch by batch; what they come to is shown at once, at the end."""
+    """A reader of data from one journal, batch by batch; the jobs are published together at the end."""
 
     def __init__(self, replay: Replay) -> None:
         self._replay, self._position, self._state = replay, replay.position, replay.state
@@ -276,12 +280,11 @@ class _BatchReader:
         self._start, self._is_stale_journal, self._is_base = self._position.offset, False, False
 
     def read(self, data: bytes) -> list[bytes]:
-        """Take up what counts of the stretch; returns the lines after that."""
+        """Read the complete batches, and return the lines after them."""
         bound, read = self._position.durable, self._replay.decode
         for offset, line, whole in split_lines(data):
-            if not (
-                whole and line.startswith(_ENTRY_START, HEADER_SIZE)
-            ):  # whole, but of another file: a foreign line
+            if not (whole and line.startswith(_ENTRY_START, HEADER_SIZE)):
+                # damaged, or an intact line of another file
                 self._pending_lines.append((offset, line, False))
                 continue
             entry = read(offset + self._start - self._position.offset, line)
@@ -289,7 +292,7 @@ class _BatchReader:
             if bound is not None and last > bound:
                 break
             if self._batch and entry.of != self._batch[-1].of:
-                # another batch was begun: this one had been acknowledged, though not all of it can be read
+                # another batch follows: this one was acknowledged, though not all of it can be read
                 self._close_batch()
             self._batch.append(entry)
             self._pending_lines.append((offset, line, whole))
@@ -300,12 +303,12 @@ class _BatchReader:
         return [line for _, line, _ in self._pending_lines]
 
     def publish(self) -> None:
-        """Have all that was taken up be seen, or nothing."""
+        """Publish all jobs that were read, or none. Raises OSError and StoreTooNew."""
         state = self._state
         jobs = [self._build(job_id, fold) for job_id, fold in self._deltas.items()]
         for job in jobs:
             if self._is_base or job.id not in state.recent:
-                state.find_sealed(job.id)  # so that nothing is left to be read while others wait
+                state.find_sealed(job.id)  # loads its segment now, not while the mutex is held
         with state.mutex:
             if self._is_base:
                 state.forget_recent()
@@ -313,17 +316,17 @@ class _BatchReader:
                 state.publish(job)
 
     def _was_acknowledged(self) -> bool:
-        """Return whether the last batch is known to have been on disk, though not all of it is there now."""
+        """Return whether the last batch is known to have been on disk as a whole."""
         return self._batch[-1].of[1] <= self._position.acknowledged
 
     def _close_batch(self) -> None:
-        """Return the batch that was read counts, and so does the damage before its end."""
+        """Apply the batch that was read, and note the damage before its end."""
         batch, since = self._batch, self._pending_lines
         last = len(since) - 1
-        if len(since) != len(batch):  # or else all of them are whole, as nearly always
+        if len(since) != len(batch):  # otherwise all lines are intact, as nearly always
             last = max(place for place, (_, _, whole) in enumerate(since) if whole)
         if len(batch) > 1:
-            batch.sort(key=lambda entry: entry.n)  # lines may have been moved about
+            batch.sort(key=lambda entry: entry.n)  # damage may have moved lines
         if self._start_batch(batch[0]):
             if len(since) != len(batch):
                 self._note_damage(since[:last])
@@ -341,7 +344,7 @@ class _BatchReader:
                 self._replay.quarantine.add(self._replay.file, self._start + start, what, damaged)
 
     def _start_batch(self, first: JournalEntry) -> bool:
-        """Return whether what begins so counts: a journal that a failed rotation left does not."""
+        """Return whether the batch counts: one of a journal that a failed rotation left does not."""
         position = self._position
         if first.base:
             self._deltas, self._is_base = {}, True
@@ -382,10 +385,7 @@ class _BatchReader:
             self._state.next_id = max(self._state.next_id, entry.set + 1)
 
     def _base_version(self, job_id: int) -> Job | None:
-        """Return the version that was there before the stretch.
-
-        Beside a journal that stands alone, a sealed one.
-        """
+        """Return the version from before this data; for a journal that restates all jobs, the sealed one."""
         try:
             return self._state.get_sealed(job_id) if self._is_base else self._state.get(job_id)
         except FileNotFoundError:
@@ -410,5 +410,5 @@ class _BatchReader:
 
 
 def _is_stale(first: JournalEntry, position: ReplayPosition) -> bool:
-    """Whether a journal is what a failed rotation left: the one before it went on beyond where it begins."""
+    """Return whether a failed rotation left this journal: the one before it has later changes."""
     return first.n <= position.seq

@@ -1,8 +1,8 @@
-"""One writer: the kernel's lock on LOCK, and in that file what its owner says about itself.
+"""The lock of the one writer: a kernel lock on the file LOCK, which also has the writer's status.
 
-After each durable commit the writer leaves a mark there: its process, the address where it listens, how far
-the journal is on disk, the next free id. A reader shows nothing that goes beyond the mark of a living
-writer, and finds the writer and its changes by it; a later opener learns from it what must be there.
+After each durable commit the writer stores its status there: its process, the address where it listens, how far
+the journal is on disk, the next free id. A reader finds the writer and its changes by it, and shows nothing
+beyond it while the writer lives. A later opener learns from it what must be on disk.
 """
 
 from __future__ import annotations
@@ -24,21 +24,27 @@ from jobtui.os_errors import NO_LOCKS
 
 LOCK_NAME: Final = "LOCK"
 _GUARD_SUFFIX: Final = ".lock"
-"""The suffix of the guard's name, which lies next to the history's directory."""
+"""The suffix of the guard's file, which is next to the history's directory."""
 _STATUS_BYTES: Final = 512
 MAX_ADDRESS_BYTES: Final = 200
-"""Bytes of an address. What else a mark holds takes at most 210 of its 512."""
+"""The longest address. The rest of a status takes at most 210 of its 512 bytes."""
 _LOCK_ATTEMPTS: Final = 20
 _LOCK_RETRY_SECONDS: Final = 0.005
 _PID_BYTES: Final = 24
 
 
 class WriterStatus(msgspec.Struct, frozen=True, gc=False):
-    """What a writer says: its process, the current journal, the last durable change, the next free id.
+    """The status of a writer.
 
-    `generation` is the manifest's; `closed` says that the writer ended in peace. `address` is where it
-    listens for other processes: a path, relative to the profile's directory or absolute; "" if it does not,
-    None if a version before 0.2 wrote this, which did not record it.
+    Attributes:
+        pid: Its process.
+        journal: The number of the current journal.
+        durable: The number of the last durable change.
+        next_id: The id of the next job.
+        generation: The manifest's generation.
+        closed: Whether the writer has closed the history.
+        address: Where it listens for other processes: a path, absolute or relative to the profile's directory;
+            "" if it does not listen; None if a version before 0.2 wrote this, which did not record it.
     """
 
     pid: int
@@ -70,7 +76,7 @@ class Guard:
     def take(cls, disk: Disk, directory: Path) -> Guard:
         """Take the guard of a history that may not exist yet. Raises StoreLocked if a process holds it.
 
-        If the parent directory cannot be written to, there is no guard: LOCK has to do.
+        If the parent directory cannot be written, there is no guard, and LOCK must be enough.
         """
         path = directory.with_name(directory.name + _GUARD_SUFFIX)
         try:
@@ -102,9 +108,9 @@ class Lock:
 
     @classmethod
     def take(cls, disk: Disk, directory: Path) -> Lock:
-        """Take the lock. Raises StoreLocked where a living process has it, OSError.
+        """Take the lock. Raises OSError, and StoreLocked if a living process has it.
 
-        A reader that looks whether the lock is free holds it for a moment, so one refusal is not the end.
+        A reader that checks the lock holds it for a moment, so the attempt is repeated.
         """
         path = directory / LOCK_NAME
         while True:
@@ -112,51 +118,51 @@ class Lock:
             file = disk.open_to_write(path)
             try:
                 _acquire(disk, file, lambda file=file: _holder_pid(_read_status(disk, file)))  # type: ignore[misc]
-                is_there = disk.is_same_file(file, str(path))
+                is_current = disk.is_same_file(file, str(path))
             except BaseException:
                 disk.close(file)
                 raise
-            if is_there:
+            if is_current:
                 return cls(disk, file, path)
-            disk.close(file)  # it was replaced meanwhile: a lock on a file without a name keeps nobody out
+            disk.close(file)  # it was replaced meanwhile: a lock on a file without a name protects nothing
 
     def read_status(self) -> WriterStatus | None:
         """Return the status that the last writer left."""
         return _read_status(self._disk, self._file)
 
     def set_address(self, address: str) -> None:
-        """Name the owner's address in each mark from now on; it is at most LONGEST_ADDRESS bytes."""
+        """Set the address for each status from now on; it has at most MAX_ADDRESS_BYTES."""
         self._address = msgspec.json.encode(address)
 
     def write_status(
         self, journal: int, durable: int, next_id: int, generation: int, *, closed: bool = False
     ) -> None:
-        """Leave a mark; it is not synced, for what it says is true whether it survives or not."""
+        """Write the status. It is not synced: an older one is also true."""
         ended, address = (b"true", b'""') if closed else (b"false", self._address)
-        mark = _STATUS_LINE % (self._pid, journal, durable, next_id, generation, ended, address)
-        self._disk.write(self._file, frame(mark).ljust(_STATUS_BYTES), 0)
+        status = _STATUS_LINE % (self._pid, journal, durable, next_id, generation, ended, address)
+        self._disk.write(self._file, frame(status).ljust(_STATUS_BYTES), 0)
 
     def is_held(self) -> bool:
-        """Return whether it still keeps others out: not where the directory was deleted, moved or unmounted."""
+        """Return whether the lock still works; False if the directory was deleted, moved or unmounted."""
         try:
             return self._disk.is_same_file(self._file, str(self._path))
         except OSError:
             return False
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         self._disk.close(self._file)
 
 
 class WriterWatcher:
-    """A reader's view of the writer; it changes nothing and works without a LOCK."""
+    """A reader's view of the writer. It changes nothing, and LOCK need not exist."""
 
     def __init__(self, disk: Disk, directory: Path) -> None:
         self._disk, self._path = disk, directory / LOCK_NAME
         self._file: int | None = None
 
     def read_raw(self) -> bytes:
-        """Return the mark as it lies there: other bytes mean that something has changed."""
+        """Return the bytes of the status: different bytes mean that something has changed."""
         return self._disk.read(self._file, _STATUS_BYTES, 0) if self._open() and self._file is not None else b""
 
     def read_status(self) -> WriterStatus | None:
@@ -194,9 +200,9 @@ def _acquire(disk: Disk, file: int, holder: Callable[[], int | None]) -> None:
 
 
 def _unshare(disk: Disk, path: Path) -> None:
-    """Have LOCK be a file of its own: under a second name it may be any file of the system.
+    """Replace a LOCK that has a second name by a copy: the other name may be any file of the system.
 
-    A copy of the history that was made of hard links has such a second name, too.
+    A copy of the history that was made with hard links also has a second name.
     """
     if not disk.has_second_name(path):
         return
@@ -209,8 +215,8 @@ def _unshare(disk: Disk, path: Path) -> None:
         disk.close(file)
 
 
-def _holder_pid(mark: WriterStatus | None) -> int | None:
-    return mark.pid if mark is not None and not mark.closed else None
+def _holder_pid(status: WriterStatus | None) -> int | None:
+    return status.pid if status is not None and not status.closed else None
 
 
 def _read_pid(disk: Disk, file: int) -> int | None:
@@ -224,28 +230,28 @@ def _try_lock(disk: Disk, file: int) -> bool:
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise
-        said = (
+        message = (
             f"{error.strerror}: the file system has no locks, which keep a second jobtui from writing; "
             "mount it with them (NFS: local_lock=flock, or start the server's lockd), or name another "
             "directory with --data-dir"
         )
-        raise OSError(error.errno, said) from None
+        raise OSError(error.errno, message) from None
 
 
 def require_ownership(disk: Disk, directory: Path) -> None:
-    """Refuse a history in another user's profile: what is made here would lock that user out.
+    """Refuse a history in another user's profile: files created here would lock that user out.
 
-    Raises StoreError, StoreLocked if its owner is at work, and OSError.
+    Raises StoreError, StoreLocked if a process of that user writes it, and OSError.
     """
     for place in (directory, directory.parent):
         if reason := foreign_owner(place):
-            watch = WriterWatcher(disk, directory)
+            watcher = WriterWatcher(disk, directory)
             try:
-                mark = watch.read_status()
-                if watch.has_writer():
-                    raise StoreLocked(mark.pid if mark is not None else None)
+                status = watcher.read_status()
+                if watcher.has_writer():
+                    raise StoreLocked(status.pid if status is not None else None)
             finally:
-                watch.close()
+                watcher.close()
             raise StoreError(f"The history in {directory} cannot be written: {reason}")
 
 

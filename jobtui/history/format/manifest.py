@@ -1,4 +1,4 @@
-"""The manifest: which files make up the history. Its rename commits a seal or an archive."""
+"""The manifest, which names the files of the history. Its rename commits a seal or an archive."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from jobtui.history.format.codec import SCHEMA, frame, is_intact
 from jobtui.history.format.disk import Disk
 
 MANIFEST_NAME: Final = "MANIFEST.json"
+ARCHIVE_DIRECTORY: Final = "archive"
 
 
 class SegmentEntry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """A sealed segment: how many records, the lowest and highest id, the file's bytes, the records' format.
+    """A sealed segment: the number of records, the lowest and highest id, the file's size, the records' format.
 
-    `stale` are ids in it of which a newer version was sealed later.
+    `stale` are the ids in it of which a newer version was sealed later.
     """
 
     name: str
@@ -30,7 +31,7 @@ class SegmentEntry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class ArchiveEntry(msgspec.Struct, frozen=True, gc=False):
-    """A directory under `archive/`: its jobs' number, lowest and highest id, tasks and spaces."""
+    """A directory under `archive/`: its number of jobs, their lowest and highest id, tasks and spaces."""
 
     name: str
     count: int
@@ -41,10 +42,18 @@ class ArchiveEntry(msgspec.Struct, frozen=True, gc=False):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """Everything that is sealed or archived, and where the journal goes on.
+    """The sealed and archived files, and where the journal continues.
 
-    `journal` is the first journal that counts, `seq` the number of the last change before it, `counts` how
-    many sealed jobs there are by space and status.
+    Attributes:
+        schema: The format of the history.
+        generation: How often the manifest was written.
+        journal: The number of the first journal that counts.
+        seq: The number of the last change before that journal.
+        next_segment: The number of the next segment.
+        next_id: The id of the next job.
+        segments: The sealed segments.
+        counts: The number of sealed jobs by space and status.
+        archives: The archives.
     """
 
     schema: int = SCHEMA
@@ -59,7 +68,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 class ManifestDamaged(Exception):
-    """The manifest is there and cannot be read; `data` is what it holds."""
+    """A manifest that exists and cannot be decoded; `data` is its content."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__("the manifest is damaged")
@@ -67,13 +76,13 @@ class ManifestDamaged(Exception):
 
 
 class FormatHeader(msgspec.Struct):
-    """What a manifest of any format says first."""
+    """The field that manifests of all formats have."""
 
     schema: int
 
 
 def load(disk: Disk, directory: Path) -> Manifest | None:
-    """Return the manifest, None where there is none. Raises ManifestDamagedError, StoreTooNew and OSError."""
+    """Return the manifest, None if there is none. Raises ManifestDamaged, StoreTooNew and OSError."""
     try:
         data = disk.read_file(directory / MANIFEST_NAME)
     except FileNotFoundError:
@@ -90,17 +99,14 @@ def load(disk: Disk, directory: Path) -> Manifest | None:
 
 
 def save(disk: Disk, directory: Path, manifest: Manifest) -> None:
-    """Put the manifest in place, durably. Raises OSError, after which either may be there."""
+    """Replace the manifest durably. Raises OSError, after which the old or the new one may be there."""
     disk.write_atomically(directory / MANIFEST_NAME, frame(msgspec.json.encode(manifest)))
 
 
 def refuse_newer(schema: int) -> None:
-    """Raise StoreTooNew for a format above ours."""
+    """Raise StoreTooNew for a format that is newer than this version's."""
     if schema > SCHEMA:
         raise StoreTooNew(
             f"The history was written by a newer jobtui (format {schema}; this one knows up to {SCHEMA}): "
             "update jobtui; nothing was changed"
         )
-
-
-ARCHIVE_DIRECTORY: Final = "archive"

@@ -22,11 +22,11 @@ from jobtui.history.format.codec import frame, split_lines
 from jobtui.history.format.disk import Disk
 
 _MAX_NAMED: Final = 20
-"""Jobs whose ids are told one by one."""
+"""Jobs whose ids are listed."""
 
 
 class Health(enum.Enum):
-    """Whether the history takes changes: yes, not while the disk is full, or not any more."""
+    """Whether the history accepts changes: yes, not while the disk is full, or no longer."""
 
     OK = "ok"
     FULL = "full"
@@ -34,11 +34,15 @@ class Health(enum.Enum):
 
 
 class DamageNote(msgspec.Struct, frozen=True):
-    """Something on disk that was not as it had been written.
+    """A note about bytes on disk that are not as they were written.
 
-    `file` is relative to the history's directory; `byte` is where in it, None for the whole file. `jobs`
-    are the ids of the jobs concerned as far as they can be told, and `kept` is the file that the damaged
-    bytes were copied to, relative to the history's directory ("" where there were none to keep).
+    Attributes:
+        file: The file, relative to the history's directory.
+        byte: The offset in the file, None for the whole file.
+        jobs: The ids of the jobs concerned, as far as they are known.
+        what: What is wrong.
+        kept: The file with a copy of the damaged bytes, relative to the history's directory; "" if there is
+            none.
     """
 
     file: str
@@ -58,7 +62,7 @@ class DamageNote(msgspec.Struct, frozen=True):
 
 @contextmanager
 def convert_read_errors() -> Iterator[None]:
-    """The system's errors while reading, as ours."""
+    """Raise a StoreError for an error of the system while the history is read."""
     try:
         yield
     except OSError as error:
@@ -71,14 +75,14 @@ def convert_read_errors() -> Iterator[None]:
 QUARANTINE_DIRECTORY: Final = "quarantine"
 NOTES_NAME: Final = "NOTES.jsonl"
 MAX_NOTES: Final = 1000
-"""Notes that are remembered at least, the newest; a few more may lie there."""
+"""The newest notes, which are stored at least; the file may have up to twice as many."""
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(DamageNote).decode
 _ID: Final = re.compile(rb'(?:"put":\{"id"|[0-9a-f]{8}","id"|"set"):(\d{1,19})')
 
 
 def job_ids_in(data: bytes) -> tuple[int, ...]:
-    """Job ids that can still be made out in damaged bytes."""
+    """Return the job ids that can still be read in damaged bytes."""
     return tuple(sorted({int(found) for found in _ID.findall(data[:4096])}))
 
 
@@ -86,13 +90,13 @@ def read_notes(disk: Disk, directory: Path) -> tuple[DamageNote, ...]:
     """Return the notes of the latest writers of this history, the oldest first. Raises OSError."""
     found = []
     for line in _read_note_lines(disk, directory)[0]:
-        with contextlib.suppress(*DECODE_ERRORS):  # it is of a format that is not known here
+        with contextlib.suppress(*DECODE_ERRORS):  # it has a format that this version does not know
             found.append(_decode(line))
     return tuple(found[-MAX_NOTES:])
 
 
 def _read_note_lines(disk: Disk, directory: Path) -> tuple[list[bytes], bool]:
-    """Return the whole lines of the notes that are remembered, and whether there is nothing else with them."""
+    """Return the intact lines of the stored notes, and whether the file has nothing else."""
     try:
         data = disk.read_file(directory / QUARANTINE_DIRECTORY / NOTES_NAME)
     except (FileNotFoundError, NotADirectoryError):
@@ -102,12 +106,12 @@ def _read_note_lines(disk: Disk, directory: Path) -> tuple[list[bytes], bool]:
 
 
 def free_name(name: str, taken: Collection[str]) -> str:
-    """Return the name, or one like it that is not taken."""
+    """Return the name, or the name with the first number that is not taken."""
     return next(each for turn in count() if (each := f"{name}.{turn}" if turn else name) not in taken)
 
 
 class Quarantine:
-    """Keeps copies of damaged bytes where the history may be written, and the notes either way."""
+    """The notes about damage and, if the history may be written, copies of damaged bytes."""
 
     def __init__(self, disk: Disk, directory: Path, *, write: bool) -> None:
         self.history_directory, self.can_write = directory, write
@@ -121,7 +125,7 @@ class Quarantine:
     def add(
         self, file: str, byte: int | None, what: str, data: bytes = b"", jobs: tuple[int, ...] = ()
     ) -> None:
-        """Note damage, and keep `data`; a damage that is noted already is not noted again. Raises OSError."""
+        """Note damage and store a copy of `data`, unless it is noted already. Raises OSError."""
         if any(note.file == file and note.byte == byte and note.what == what for note in self.notes):
             return
         kept = self._store_copy(file, byte, data) if data and self.can_write else ""
@@ -130,7 +134,7 @@ class Quarantine:
         self.remember(note)
 
     def move_in(self, file: str, what: str) -> None:
-        """Move a whole file of the history here, and note that. Raises OSError."""
+        """Move a file of the history to the quarantine, and note that. Raises OSError."""
         self._make_directory()
         name = free_name(Path(file).name, self._disk.list_names(self._directory))
         self._disk.rename(self.history_directory / file, self._directory / name)
@@ -139,7 +143,7 @@ class Quarantine:
         self.remember(note)
 
     def note(self, file: str, what: str) -> None:
-        """Note something that is not damage; it is shown while this history is open, and not stored."""
+        """Note what is not damage: it is shown while this history is open, and not stored."""
         note = DamageNote(file, None, (), what)
         if note not in self.notes:
             self.notes = (*self.notes, note)
@@ -154,7 +158,7 @@ class Quarantine:
 
     @contextlib.contextmanager
     def batch(self) -> Iterator[None]:
-        """Write down at the end, at once, what is to be remembered."""
+        """Store the notes of the block together, at its end."""
         self._is_batching = True
         try:
             yield
@@ -172,8 +176,8 @@ class Quarantine:
                 written, self._can_append = _read_note_lines(self._disk, self.history_directory)
                 self._on_disk = dict.fromkeys(line + b"\n" for line in written)
             known, self._on_disk = self._on_disk, None
-            told = dict.fromkeys(frame(_encode(note)) for note in notes)
-            fresh = [line for line in told if line not in known]
+            lines = dict.fromkeys(frame(_encode(note)) for note in notes)
+            fresh = [line for line in lines if line not in known]
             if fresh:
                 known |= dict.fromkeys(fresh)
                 shared = self._disk.has_second_name(self._directory / NOTES_NAME)
@@ -197,7 +201,7 @@ class Quarantine:
     def add_in_place(
         self, file: str, byte: int | None, what: str, data: bytes, jobs: tuple[int, ...] = ()
     ) -> None:
-        """Return the same for damage that stays where it is: without a copy where none can be made."""
+        """Note damage that stays where it is; if no copy of it can be stored, without one. Raises OSError."""
         try:
             self.add(file, byte, what, data, jobs)
         except OSError:
@@ -209,7 +213,7 @@ class Quarantine:
             self._disk.sync_directory(self._directory.parent)
 
     def _holds(self, name: str, data: bytes) -> bool:
-        with contextlib.suppress(OSError):  # what cannot be read is not what is kept now
+        with contextlib.suppress(OSError):  # a copy that cannot be read does not hold these bytes
             return self._disk.read_file(self._directory / name) == data
         return False
 

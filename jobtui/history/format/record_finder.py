@@ -26,9 +26,9 @@ _RECORDS: Final = re.compile(r"seg-\d{8,}\.jsonl(\.\d+)?")
 
 
 class RecordFinder:
-    """The records of all files that are not what they are named as. Safe to use from several threads.
+    """A finder of records in all files that do not match their entry. Safe to use from several threads.
 
-    The files are read when the first record is asked for, which only a damaged history does.
+    The files are read at the first request, which only a damaged history makes.
     """
 
     def __init__(self, disk: Disk, directory: Path, segments: Iterable[Segment]) -> None:
@@ -48,13 +48,13 @@ class RecordFinder:
             if self._found is None:
                 self._found = {}
                 for file in self._files():
-                    with contextlib.suppress(OSError):  # it is reported where the file is named
+                    with contextlib.suppress(OSError):  # whoever reads the file by its entry notes the error
                         for job, line in read_records(self._disk.read_file(file)):
                             self._found.setdefault(job.id, (job, line))
             return self._found
 
     def _files(self) -> Iterator[Path]:
-        """Yield the files to read, those first whose records count where a job is found more than once."""
+        """Yield the files to read; if a job is in several, the record of the first one counts."""
         archived = self._directory / ARCHIVE
         places = [self._directory]
         if self._disk.is_directory(archived):
@@ -72,7 +72,7 @@ class RecordFinder:
 
 
 def read_records(data: bytes) -> Iterator[tuple[Job, bytes]]:
-    """Yield the ended jobs of a segment's file, each with its line. What is damaged is left out."""
+    """Yield the ended jobs of a segment's file, each with its line, without damaged ones."""
     for _, line, whole in split_lines(data):
         if whole:
             try:
